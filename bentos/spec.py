@@ -1,0 +1,14 @@
+"""The spec's `serving` slice."""
+
+from pydantic import Field
+
+from feature_repo.model import Slice
+
+
+class Serving(Slice):
+    """What the door promises."""
+
+    k: int = Field(default=10, ge=1, le=100, description="Items in an answer that does not say how many")
+    max_k: int = Field(default=100, ge=1, le=500, description="Most items that a request may ask for")
+    timeout_s: float = Field(default=2.0, gt=0, le=60)
+    max_concurrency: int = Field(default=64, ge=1, le=4096)

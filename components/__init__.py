@@ -1,0 +1,1 @@
+"""The steps: one folder each; pure functions and a thin Kubeflow shell."""

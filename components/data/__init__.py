@@ -1,0 +1,1 @@
+"""Ingest to the canonical tables, the data contract, quarantine."""

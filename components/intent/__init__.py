@@ -1,0 +1,1 @@
+"""The intent model: the probability of each declared intent within its horizon."""

@@ -1,0 +1,1 @@
+"""User profiles: feature tables, segments, point-in-time training rows, materialisation."""

@@ -1,0 +1,30 @@
+"""The spec's `models.ranking` slice."""
+
+from pydantic import Field
+
+from feature_repo.model import Slice
+
+
+class Candidates(Slice):
+    """How many items each source may bring before ranking; 0 switches a source off."""
+
+    history: int = Field(default=150, ge=0, le=512, description="Items the user had before")
+    neighbours: int = Field(default=100, ge=0, le=512, description="Items near the user's history")
+    popular: int = Field(default=50, ge=1, le=512, description="Items popular now; also for cold users")
+
+
+class Ranking(Slice):
+    """How candidates are found and ordered."""
+
+    event: str | None = Field(default=None, description="Kind of event that counts; left out: any")
+    min_item_sessions: int = Field(default=20, ge=1, description="Items with fewer sessions are not recommended")
+    min_item_users: int = Field(default=5, ge=1, description="Items with fewer users are not recommended")
+    candidates: Candidates = Candidates()
+    train_weeks: int = Field(default=8, ge=2, le=260, description="Last training weeks that rows come from")
+    test_every_weeks: int = Field(default=1, ge=1, le=8, description="Every n-th test week is evaluated")
+    width: int = Field(default=64, ge=8, le=512)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    epochs: int = Field(default=4, ge=1, le=100)
+    batch_size: int = Field(default=64, ge=1, le=4096, description="User-weeks a step")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1)
+    seed: int = Field(default=0, ge=0)

@@ -1,0 +1,1 @@
+"""Register, gate, promote, roll back: the only place that knows MLflow's registry."""

@@ -1,0 +1,76 @@
+"""The frame around every step: telemetry off, one structured log line, and the reason of a failure on file.
+
+Kubeflow hides the cause of a failed task, so a step writes `error.json` beside its outputs' root (the
+environment names the file) before it re-raises. Nothing here knows what a step does.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from feature_repo import artifacts
+from feature_repo.errors import Refused, UserError
+
+ERROR_FILE = "INTENTFLOW_ERROR_FILE"
+PROGRESS_FILE = "INTENTFLOW_PROGRESS_FILE"
+QUIET = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "False",
+    "FEAST_USAGE": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+log = logging.getLogger("intentflow")
+
+
+class Progress:
+    """Says how far a step is: a line on the progress file that the command line follows."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.counts: dict[str, Any] = {}
+
+    def at(self, share: float, note: str = "") -> None:
+        """Report the share of the work that is done, 0..1."""
+        _append(PROGRESS_FILE, {"step": self.name, "share": round(share, 4), "note": note})
+
+    def count(self, **counts: Any) -> None:
+        """Remember figures for the step's closing log line."""
+        self.counts |= counts
+
+
+@contextlib.contextmanager
+def step(name: str) -> Iterator[Progress]:
+    """Run the body as the step `name`; on failure leave the reason in the error file and raise it on."""
+    os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    progress, start = Progress(name), time.monotonic()
+    progress.at(0.0)
+    try:
+        yield progress
+    except Exception as error:
+        code = error.exit_code if isinstance(error, UserError | Refused) else 1
+        if path := os.environ.get(ERROR_FILE):
+            artifacts.write_json(Path(path), {"step": name, "code": code, "message": str(error)})
+        raise
+    seconds = round(time.monotonic() - start, 2)
+    peak_gib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
+    closing = {"step": name, "seconds": seconds, "peak_memory_gib": peak_gib} | progress.counts
+    _append(PROGRESS_FILE, closing | {"share": 1.0})
+    log.info(json.dumps(closing, default=str))
+
+
+def _append(variable: str, line: dict[str, Any]) -> None:
+    if path := os.environ.get(variable):
+        with open(path, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line, default=str) + "\n")

@@ -1,0 +1,94 @@
+"""Every column name of the platform, once. The canonical tables, the feature rows, the request log."""
+
+# Canonical tables -----------------------------------------------------------------------------------
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+EVENT = "event"
+TIMESTAMP = "timestamp"  # UTC, when it happened
+CREATED_AT = "created_at"  # UTC, when it became known; equals timestamp where a source has none
+SESSION_ID = "session_id"
+QUANTITY = "quantity"
+VALUE = "value"  # money paid for the line, in the source's currency
+DISCOUNT = "discount"  # money taken off the line, >= 0
+
+EVENTS = (USER_ID, ITEM_ID, EVENT, TIMESTAMP, CREATED_AT, SESSION_ID, QUANTITY, VALUE, DISCOUNT)
+EVENTS_REQUIRED = (USER_ID, ITEM_ID, TIMESTAMP)
+
+TITLE = "title"
+CATEGORY = "category"
+CATEGORY_PATH = "category_path"  # 'GROCERY > SOFT DRINKS > COLA', widest first
+BRAND = "brand"
+PRICE = "price"
+FIRST_SEEN = "first_seen"
+
+ITEMS = (ITEM_ID, TITLE, CATEGORY, CATEGORY_PATH, BRAND, PRICE, FIRST_SEEN)  # attributes may follow
+ITEMS_REQUIRED = (ITEM_ID,)
+USERS_REQUIRED = (USER_ID,)
+
+# Feature rows: the key and the time a row was known at -------------------------------------------------
+STATE_AT = "event_timestamp"  # Feast's name for it: the row holds what was known before this instant
+TARGET_ID = "target_id"  # position in the target vocabulary: one (intent, value) pair
+ITEM_INDEX = "item_index"  # position in the item vocabulary
+
+WINDOWS_DAYS = (7, 28, 91)
+
+
+def windowed(name: str, days: int) -> str:
+    """Name a count over the last `days` days.
+
+    >>> windowed("sessions", 28)
+    'sessions_28d'
+    """
+    return f"{name}_{days}d"
+
+
+WINDOWED = ("events", "sessions", "items", "quantity", "value", "discount")
+
+# Scalars of the user row. Times are epoch seconds (UTC); counts are lifetime unless a window is named.
+PROFILE_TIMES = ("first_at", "last_at")
+PROFILE_TOTALS = (
+    "events_total",
+    "sessions_total",
+    "weeks_total",
+    "items_total",
+    "quantity_total",
+    "value_total",
+    "discount_total",
+    "weekend_share",
+    "evening_share",
+    "sessions_slow",  # sum of .96 ** age in weeks
+    "value_slow",
+)
+SEGMENT = "segment"
+
+
+def profile_columns(windows_days: tuple[int, ...] = WINDOWS_DAYS) -> tuple[str, ...]:
+    """Name the numeric profile features in the order that models see them (segment excluded)."""
+    windows = tuple(windowed(name, days) for days in windows_days for name in WINDOWED)
+    return PROFILE_TIMES + PROFILE_TOTALS + windows
+
+
+# Lists of the user row. Lists of one family are parallel: position i of each speaks of the same key.
+TARGET_LISTS = ("target_ids", "target_weeks", "target_slow", "target_fast", "target_first_at", "target_last_at")
+HISTORY_LISTS = (
+    "history_items",
+    "history_weeks",
+    "history_slow",
+    "history_fast",
+    "history_first_at",
+    "history_last_at",
+)
+RECENT_LISTS = ("recent_targets", "recent_weeks")  # (target, week number) pairs, oldest first
+SLOW_DECAY = 0.96  # per week
+FAST_DECAY = 0.80  # per week
+HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first
+RECENT_WEEKS = 16  # weeks of (target, week) pairs kept
+
+# State of a target or an item at an instant: shares of the active users, not counts, so that growth of
+# the user base does not move them.
+SHARES = ("share_1w", "share_4w", "share_slow")
+ITEM_NUMBERS = SHARES + ("price", "repeat_share")
+
+# Request log ----------------------------------------------------------------------------------------------
+REQUEST_ID = "request_id"
+RELEASE = "release"

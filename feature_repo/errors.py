@@ -1,0 +1,33 @@
+"""The errors a user can cause, each with the exit code that the command line gives it."""
+
+
+class UserError(Exception):
+    """A mistake the user can mend: one line with place, value, what is allowed and the fix."""
+
+    exit_code = 2
+
+
+class SpecError(UserError):
+    """The spec, the environment or a command line argument is wrong."""
+
+
+class DataError(UserError):
+    """The data cannot be used as declared."""
+
+
+class Refused(Exception):
+    """A contract or a gate said no: nothing was promoted."""
+
+    exit_code = 3
+
+
+def nearest(value: str, allowed: list[str]) -> str:
+    """Name the closest allowed value, as the tail of an error message.
+
+    >>> nearest("transfomer", ["transformer", "lstm"])
+    "; did you mean 'transformer'?"
+    """
+    import difflib
+
+    found = difflib.get_close_matches(value, allowed, n=1, cutoff=0.5)
+    return f"; did you mean '{found[0]}'?" if found else ""

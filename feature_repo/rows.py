@@ -1,0 +1,147 @@
+"""User rows as arrays: the one form that training (Arrow from Feast's offline store) and serving (a dict
+from Feast's online store) share before `encode`. Built by name, since Feast's column order varies.
+
+Letters: B rows, N list elements over all rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from feature_repo import columns
+
+INTEGER_LISTS = frozenset(
+    ("target_ids", "target_first_at", "target_last_at", "history_items", "history_first_at", "history_last_at")
+    + columns.RECENT_LISTS
+)
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Lists of differing length: row b owns `values[offsets[b]:offsets[b + 1]]`."""
+
+    values: np.ndarray  # [N]
+    offsets: np.ndarray  # [B + 1] int64
+
+    def row(self, b: int) -> np.ndarray:
+        """Return the list of row b."""
+        return self.values[self.offsets[b] : self.offsets[b + 1]]
+
+    def row_of_value(self) -> np.ndarray:
+        """Return for each value the row that owns it, int64 [N]."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+    def take(self, index: np.ndarray) -> "Ragged":
+        """Return the lists of the rows in `index`, in its order."""
+        lengths = np.diff(self.offsets)[index]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        starts = np.repeat(self.offsets[index] - offsets[:-1], lengths)
+        return Ragged(self.values[starts + np.arange(offsets[-1])], offsets)
+
+
+@dataclass(frozen=True)
+class UserRows:
+    """Rows of users as known at `state_at`, asked about at `now`.
+
+    A user without a row (new, or unknown to the store) has `known` False, zeros and empty lists.
+    """
+
+    user_id: np.ndarray  # [B] str
+    now: np.ndarray  # [B] int64, epoch seconds: when the question is asked (the cutoff, in training)
+    state_at: np.ndarray  # [B] int64, epoch seconds: the row holds what was known before it
+    known: np.ndarray  # [B] bool
+    numbers: Mapping[str, np.ndarray]  # each [B] float64; the profile columns and the segment
+    lists: Mapping[str, Ragged]  # target_*, history_*, recent_*
+
+    def __len__(self) -> int:
+        return len(self.user_id)
+
+    def take(self, index: np.ndarray) -> "UserRows":
+        """Return the rows in `index`, in its order."""
+        return UserRows(
+            user_id=self.user_id[index],
+            now=self.now[index],
+            state_at=self.state_at[index],
+            known=self.known[index],
+            numbers={k: v[index] for k, v in self.numbers.items()},
+            lists={k: v.take(index) for k, v in self.lists.items()},
+        )
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> "UserRows":
+        """Read rows from a table with user_id, now, state_at (timestamps or epoch seconds) and features."""
+        n = table.num_rows
+        state = table["state_at"].combine_chunks()
+        skip = {columns.USER_ID, "now", "state_at"}
+        numbers, lists = {}, {}
+        for name in table.column_names:
+            kind = table.schema.field(name).type
+            if name in skip:
+                continue
+            if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+                lists[name] = _ragged(table[name].combine_chunks(), name)
+            elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
+                numbers[name] = _filled(table[name]).astype(np.float64)
+        return cls(
+            user_id=np.asarray(table[columns.USER_ID].to_pylist(), dtype=object) if n else np.empty(0, object),
+            now=_seconds(table["now"]),
+            state_at=_seconds(table["state_at"]),
+            known=np.asarray(state.is_valid().to_numpy(zero_copy_only=False), dtype=bool),
+            numbers=numbers,
+            lists=lists,
+        )
+
+    @classmethod
+    def from_online(cls, answer: Mapping[str, Sequence[Any]], *, now: int) -> "UserRows":
+        """Read rows from the dict of Feast's get_online_features; `state_at` travels as a feature.
+
+        >>> rows = UserRows.from_online({"user_id": ["a"], "state_at": [None], "target_ids": [None]}, now=60)
+        >>> bool(rows.known[0]), len(rows.lists["target_ids"].row(0))
+        (False, 0)
+        """
+        state = answer["state_at"]
+        numbers, lists = {}, {}
+        for name, values in answer.items():
+            if name in (columns.USER_ID, "state_at", "now"):
+                continue
+            if name in LIST_NAMES:
+                dtype = np.int64 if name in INTEGER_LISTS else np.float32
+                rows = [np.asarray(v if v is not None else (), dtype=dtype) for v in values]
+                offsets = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64)
+                lists[name] = Ragged(np.concatenate(rows), offsets)
+            else:
+                numbers[name] = np.asarray([0.0 if v is None else float(v) for v in values])
+        return cls(
+            user_id=np.asarray(answer[columns.USER_ID], dtype=object),
+            now=np.full(len(state), now, dtype=np.int64),
+            state_at=np.asarray([0 if s is None else int(s) for s in state], dtype=np.int64),
+            known=np.asarray([s is not None for s in state]),
+            numbers=numbers,
+            lists=lists,
+        )
+
+
+LIST_NAMES = frozenset(columns.TARGET_LISTS + columns.HISTORY_LISTS + columns.RECENT_LISTS)
+
+
+def _filled(column: pa.ChunkedArray) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.fill_null(column, 0).to_numpy())
+
+
+def _seconds(column: pa.ChunkedArray) -> np.ndarray:
+    """Return timestamps or integers as epoch seconds, nulls as 0."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.timestamp("s", tz=column.type.tz), safe=False).cast(pa.int64())
+    return _filled(column).astype(np.int64)
+
+
+def _ragged(column: pa.Array, name: str) -> Ragged:
+    dtype = np.int64 if name in INTEGER_LISTS else np.float32
+    lengths = np.asarray(_filled(pa.chunked_array([pa.compute.list_value_length(column)])), dtype=np.int64)
+    values = np.asarray(_filled(pa.chunked_array([column.flatten()])), dtype=dtype)
+    return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))

@@ -1,0 +1,1 @@
+"""The watch: drift, performance, alerts, dashboards."""

@@ -1,0 +1,1 @@
+"""What happens and when: the spec, the pipelines, the plan, the release, the command line."""
