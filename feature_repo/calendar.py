@@ -41,9 +41,15 @@ class Calendar:
 
     def start(self, week: int) -> dt.datetime:
         """Return the instant at which a week starts, UTC."""
-        day = self._first + dt.timedelta(days=7 * (week - 1))
-        local = dt.datetime.combine(day, dt.time(), tzinfo=self._zone)
-        return local.astimezone(dt.UTC)
+        return self.midnight(self._first + dt.timedelta(days=7 * (week - 1)))
+
+    def midnight(self, day: dt.date) -> dt.datetime:
+        """Return the instant at which a local day starts, UTC."""
+        return dt.datetime.combine(day, dt.time(), tzinfo=self._zone).astimezone(dt.UTC)
+
+    def day(self, at: dt.datetime) -> dt.date:
+        """Return the local day of an aware instant."""
+        return at.astimezone(self._zone).date()
 
     def week(self, at: dt.datetime) -> int:
         """Return the week an aware instant falls in.
@@ -52,7 +58,7 @@ class Calendar:
         >>> calendar.week(calendar.start(12)), calendar.week(calendar.start(12) - dt.timedelta(seconds=1))
         (12, 11)
         """
-        return (at.astimezone(self._zone).date() - self._first).days // 7 + 1
+        return (self.day(at) - self._first).days // 7 + 1
 
     def upcoming(self, seconds: np.ndarray) -> np.ndarray:
         """Return for epoch seconds [N] the first week that starts at or after each, int64 [N].
@@ -64,8 +70,22 @@ class Calendar:
         """
         return self.weeks(np.asarray(seconds, dtype=np.int64) - 1) + 1
 
+    @cached_property
+    def _starts(self) -> dict[int, int]:
+        """Remember the first second of weeks that were asked for."""
+        return {}
+
+    def _second(self, week: int) -> int:
+        if week not in self._starts:
+            self._starts[week] = int(self.start(week).timestamp())
+        return self._starts[week]
+
     def weeks(self, seconds: np.ndarray) -> np.ndarray:
-        """Return the weeks of epoch seconds [N] as int64 [N]; each distinct instant is converted once."""
-        values, inverse = np.unique(np.asarray(seconds, dtype=np.int64), return_inverse=True)
-        weeks = [self.week(dt.datetime.fromtimestamp(int(v), dt.UTC)) for v in values]
-        return np.asarray(weeks, dtype=np.int64)[inverse]
+        """Return the weeks of epoch seconds [N] as int64 [N], by search among the weeks' first seconds."""
+        seconds = np.asarray(seconds, dtype=np.int64)
+        if not seconds.size:
+            return seconds
+        ends = (dt.datetime.fromtimestamp(int(end), dt.UTC) for end in (seconds.min(), seconds.max()))
+        first, last = (self.week(end) for end in ends)
+        starts = np.asarray([self._second(week) for week in range(first + 1, last + 1)], dtype=np.int64)
+        return first + np.searchsorted(starts, seconds, side="right").astype(np.int64)

@@ -42,7 +42,7 @@ def windowed(name: str, days: int) -> str:
     return f"{name}_{days}d"
 
 
-WINDOWED = ("events", "sessions", "items", "quantity", "value", "discount")
+WINDOWED = ("events", "sessions", "quantity", "value", "discount")
 
 # Scalars of the user row. Times are epoch seconds (UTC); counts are lifetime unless a window is named.
 PROFILE_TIMES = ("first_at", "last_at")
@@ -92,3 +92,21 @@ ITEM_NUMBERS = SHARES + ("price", "repeat_share")
 # Request log ----------------------------------------------------------------------------------------------
 REQUEST_ID = "request_id"
 RELEASE = "release"
+REQUEST_LOG = (
+    REQUEST_ID,
+    "logged_at",  # UTC, wall time
+    "endpoint",
+    RELEASE,
+    "policy",
+    USER_ID,  # a pseudonym
+    "now",  # epoch seconds, the time that the question was about
+    "state_at",  # epoch seconds, as served; with `known`, `numbers` and `lists` it is the user row
+    "known",
+    "rung",
+    "latency_ms",
+    "asked",  # the request without its user: k, context, exclude, item_ids …
+    "numbers",
+    "lists",
+    "probabilities",  # by target, in the order of the release's vocabulary
+    "items",  # item_id, position, score, source, propensity: the impressions
+)

@@ -21,6 +21,12 @@ class Refused(Exception):
     exit_code = 3
 
 
+class ServerError(Exception):
+    """A server or a store outside failed, or holds something broken: one line, exit 1."""
+
+    exit_code = 1
+
+
 def nearest(value: str, allowed: list[str]) -> str:
     """Name the closest allowed value, as the tail of an error message.
 

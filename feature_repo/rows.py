@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from feature_repo import columns
 
-INTEGER_LISTS = frozenset(
-    ("target_ids", "target_first_at", "target_last_at", "history_items", "history_first_at", "history_last_at")
-    + columns.RECENT_LISTS
-)
+LIST_TYPES = {
+    name: np.int64 if name.endswith("_at") else np.int32 if name in ("target_ids", "history_items") else np.float32
+    for name in columns.TARGET_LISTS + columns.HISTORY_LISTS
+} | dict.fromkeys(columns.RECENT_LISTS, np.int32)
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,8 @@ class UserRows:
         for name, values in answer.items():
             if name in (columns.USER_ID, "state_at", "now"):
                 continue
-            if name in LIST_NAMES:
-                dtype = np.int64 if name in INTEGER_LISTS else np.float32
-                rows = [np.asarray(v if v is not None else (), dtype=dtype) for v in values]
+            if name in LIST_TYPES:
+                rows = [np.asarray(v if v is not None else (), dtype=LIST_TYPES[name]) for v in values]
                 offsets = np.concatenate([[0], np.cumsum([len(r) for r in rows])]).astype(np.int64)
                 lists[name] = Ragged(np.concatenate(rows), offsets)
             else:
@@ -122,9 +121,6 @@ class UserRows:
             numbers=numbers,
             lists=lists,
         )
-
-
-LIST_NAMES = frozenset(columns.TARGET_LISTS + columns.HISTORY_LISTS + columns.RECENT_LISTS)
 
 
 def _filled(column: pa.ChunkedArray) -> np.ndarray:
@@ -141,7 +137,6 @@ def _seconds(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _ragged(column: pa.Array, name: str) -> Ragged:
-    dtype = np.int64 if name in INTEGER_LISTS else np.float32
     lengths = np.asarray(_filled(pa.chunked_array([pa.compute.list_value_length(column)])), dtype=np.int64)
-    values = np.asarray(_filled(pa.chunked_array([column.flatten()])), dtype=dtype)
+    values = np.asarray(_filled(pa.chunked_array([column.flatten()])), dtype=LIST_TYPES[name])
     return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))

@@ -34,14 +34,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Targets by position, and the item table by position.
+    """Targets by position, items by position, and which targets an event with an item can fulfil.
 
-    `items` has item_index, item_id, title, category, category_path, brand, price and attributes, plus
-    `target_ids` (list<int64>): the targets that an event with this item can fulfil.
+    `items` has item_index, item_id, title, category, category_path, brand, price and attributes.
+    `item_targets` has item_id, target_id and kind (the event kind that counts, '' for any) of every item of the
+    catalogue, recommendable or not; targets without a level are not in it, since any item fulfils them.
     """
 
     targets: tuple[Target, ...]
     items: pa.Table
+    item_targets: pa.Table
 
     @cached_property
     def digest(self) -> str:
@@ -63,13 +65,31 @@ class Vocabulary:
         """Names by position."""
         return [t.name for t in self.targets]
 
+    @cached_property
+    def targets_of_item(self) -> dict[str, tuple[int, ...]]:
+        """Leveled targets by item id, whatever the event kind."""
+        found: dict[str, list[int]] = {}
+        for item, target in zip(
+            self.item_targets["item_id"].to_pylist(), self.item_targets["target_id"].to_pylist(), strict=True
+        ):
+            found.setdefault(item, []).append(target)
+        return {item: tuple(sorted(targets)) for item, targets in found.items()}
+
+    def fulfilled(self, item_id: str, event: str) -> tuple[int, ...]:
+        """Return the targets that one event fulfils: the item's, and those that any item fulfils."""
+        leveled = self.targets_of_item.get(item_id, ())
+        anywhere = (i for i, t in enumerate(self.targets) if t.column is None)
+        return tuple(i for i in sorted({*leveled, *anywhere}) if self.targets[i].event in (None, event))
+
     def save(self, folder: Path) -> None:
-        """Write targets.json and items.parquet into an existing folder."""
+        """Write targets.json, items.parquet and item_targets.parquet, making the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "targets.json").write_text(artifacts.canonical([asdict(t) for t in self.targets]) + "\n")
         pq.write_table(self.items, folder / "items.parquet")
+        pq.write_table(self.item_targets, folder / "item_targets.parquet")
 
     @classmethod
     def load(cls, folder: Path) -> "Vocabulary":
         """Read what `save` wrote."""
         targets = tuple(Target(**t) for t in artifacts.read_json(folder / "targets.json"))
-        return cls(targets, pq.read_table(folder / "items.parquet"))
+        return cls(targets, pq.read_table(folder / "items.parquet"), pq.read_table(folder / "item_targets.parquet"))

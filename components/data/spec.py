@@ -1,10 +1,13 @@
 """The spec's `data` slice: where rows come from, what they must satisfy, how time is split."""
 
-from typing import Annotated, Any, Literal
+import re
+import zoneinfo
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from feature_repo import columns
+from feature_repo.errors import nearest
 from feature_repo.model import Slice
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -12,12 +15,39 @@ Severity = Literal["critical", "warning", "info"]
 TableName = Literal["events", "items", "users"]
 
 
-class Table(Slice):
-    """One table read from files."""
+EPOCHS = {"epoch_s": 1, "epoch_ms": 1000}  # numbers as time: how many make a second
 
-    path: str = Field(description="File or glob, relative to the spec's folder, .parquet or .csv")
-    columns: dict[str, str] = Field(default={}, description="Canonical column: column in the file")
+
+class Table(Slice):
+    """One table read from files. Columns of events are canonical; items and users may have more of their own."""
+
+    path: str = Field(min_length=1, description="File or glob, relative to the spec's folder, .parquet or .csv")
+    columns: dict[str, str] = Field(
+        default={}, description="Our column: column in the file; of users, only columns named here come along"
+    )
     timezone: str = Field(default="UTC", description="Zone of timestamps that carry none")
+    timestamps: str = Field(default="iso", description="iso | epoch_s | epoch_ms | a format such as %d/%m/%Y %H:%M")
+    lists: dict[str, str] = Field(default={}, description="Attribute with several values: what separates them")
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return known_zone(value)
+
+    @field_validator("timestamps")
+    @classmethod
+    def _format(cls, value: str) -> str:
+        if value != "iso" and value not in EPOCHS and "%" not in value:
+            raise ValueError(f"'{value}' is no format; use iso, {', '.join(EPOCHS)} or one such as %d/%m/%Y %H:%M")
+        return value
+
+    @field_validator("columns", "lists")
+    @classmethod
+    def _names(cls, value: dict[str, str]) -> dict[str, str]:
+        for own, other in value.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", own) or not other:
+                raise ValueError(f"'{own}: {other}' names no column; write letters, digits and _ before the colon")
+        return value
 
 
 class CompleteJourney(Slice):
@@ -33,6 +63,16 @@ class Files(Slice):
     events: Table
     items: Table | None = Field(default=None, description="Left out: items are those that events name")
     users: Table | None = None
+
+    @model_validator(mode="after")
+    def _events_are_canonical(self) -> "Files":
+        for own in self.events.columns:
+            if own not in columns.EVENTS:
+                have = list(columns.EVENTS)
+                raise ValueError(
+                    f"events.columns: '{own}' is no column of events; have {', '.join(have)}{nearest(own, have)}"
+                )
+        return self
 
 
 class Clean(Slice):
@@ -52,8 +92,16 @@ class Split(Slice):
 
 
 class _Rule(Slice):
-    severity: Severity = "critical"
+    severity: Severity = Field(
+        default="critical", description="critical stops the run; info only counts, the others set bad rows aside"
+    )
     mostly: float = Field(default=1.0, gt=0, le=1, description="Share of rows that must hold")
+
+    @property
+    def named(self) -> list[str]:
+        """The columns that the rule names."""
+        several = getattr(self, "columns", [])
+        return list(several) or [column for column in [getattr(self, "column", None)] if column]
 
 
 class NotNull(_Rule):
@@ -116,15 +164,30 @@ class Data(Slice):
     split: Split = Split()
     contract: dict[TableName, list[Rule]] = Field(default={}, description="Rules by canonical table")
 
-    @model_validator(mode="before")
+    @field_validator("timezone")
     @classmethod
-    def _known_zone(cls, value: Any) -> Any:
-        import zoneinfo
+    def _zone(cls, value: str) -> str:
+        return known_zone(value)
 
-        zone = value.get("timezone", "UTC") if isinstance(value, dict) else "UTC"
-        if zone not in zoneinfo.available_timezones():
-            raise ValueError(f"timezone: '{zone}' is no IANA time zone, such as Europe/Berlin or UTC")
+    @field_validator("contract")
+    @classmethod
+    def _rules_name_columns(cls, value: dict[TableName, list[Rule]]) -> dict[TableName, list[Rule]]:
+        """Look at the rules of events, whose columns are known before the data is."""
+        have = list(columns.EVENTS)
+        for rule in value.get("events", []):
+            for column in rule.named:
+                if column not in have:
+                    raise ValueError(f"events: no column '{column}'; have {', '.join(have)}{nearest(column, have)}")
         return value
+
+
+def known_zone(value: str) -> str:
+    """Return the name of a time zone; ValueError where there is none of that name."""
+    have = zoneinfo.available_timezones()
+    if value not in have:
+        told = nearest(value, sorted(have)) or ", such as Europe/Berlin or UTC"
+        raise ValueError(f"'{value}' is no IANA time zone{told}")
+    return value
 
 
 CANONICAL_TYPES = {
@@ -137,4 +200,6 @@ CANONICAL_TYPES = {
     columns.QUANTITY: "double",
     columns.VALUE: "double",
     columns.DISCOUNT: "double",
+    columns.PRICE: "double",
+    columns.FIRST_SEEN: "timestamp[us, tz=UTC]",
 }

@@ -1,0 +1,89 @@
+"""The event log: every event the door took, on disk before the answer, and which of them reached a profile.
+
+Two kinds of lines: an event with its key, and `{"folded": [keys]}` once those events are in their users'
+profiles. An event counts as accepted when it is folded; one that was logged but not folded (the store was
+down, the process was killed) was never confirmed, and is folded when its sender repeats it. Readers drop
+repeated keys.
+"""
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_json
+
+from bentos.recommender import lines
+from feature_repo import artifacts, columns
+
+FOLDER = "events"  # under the recommender's state folder
+KEY = "key"
+FOLDED = "folded"
+REMEMBERED = 200_000  # latest keys against which duplicates are told
+
+Event = dict[str, Any]
+
+
+class EventLog:
+    """Appends events durably and tells duplicates, across restarts too."""
+
+    def __init__(self, folder: Path, *, remember: int = REMEMBERED) -> None:
+        self._lines = lines.Lines(folder)
+        self._remember = remember
+        self._folded: dict[str, None] = {}  # in order of arrival
+        self.latest: int | None = None  # timestamp, epoch seconds, of the latest folded event that is remembered
+        self.lock = threading.Lock()  # held from `unseen` to `folded`
+        self._recover(folder)
+
+    def unseen(self, events: Sequence[Event]) -> list[Event]:
+        """Return the events that were not accepted before, each key once."""
+        first: dict[str, Event] = {}
+        for event in events:
+            if event[KEY] not in self._folded:
+                first.setdefault(event[KEY], event)
+        return list(first.values())
+
+    def append(self, events: Sequence[Event]) -> None:
+        """Write events; they are on disk when this returns."""
+        if events:
+            self._lines.append(*(to_json(event) for event in events))
+
+    def folded(self, keys: Sequence[str]) -> None:
+        """Note that events are in their users' profiles."""
+        self._lines.append(to_json({FOLDED: keys}))
+        self._folded.update(dict.fromkeys(keys))
+        while len(self._folded) > self._remember:
+            del self._folded[next(iter(self._folded))]
+
+    def close(self) -> None:
+        """Sync and close."""
+        self._lines.close()
+
+    def _recover(self, folder: Path) -> None:
+        """Read back the latest keys, newest file first, and the time that events had moved the clock to."""
+        for path in reversed(lines.files(folder)):
+            found = list(lines.read(path))
+            keys = [key for line in found for key in line.get(FOLDED, ())]
+            known = dict.fromkeys(keys)
+            times = [line[columns.TIMESTAMP] for line in found if line.get(KEY) in known]
+            self.latest = max(times + ([self.latest] if self.latest is not None else []), default=None)
+            self._folded = known | self._folded
+            if len(self._folded) >= self._remember:
+                return
+
+
+def key_of(event: Event, event_id: str | None, *, timed: bool) -> str:
+    """Return what makes two deliveries the same event: its id, else who did what when.
+
+    An event without an id and without a time of its own has no such thing: each delivery is a new event.
+    """
+    if event_id is not None:
+        return f"id:{event_id}"
+    if not timed:
+        return secrets.token_hex(16)
+    what = [
+        event[name] for name in (columns.USER_ID, columns.ITEM_ID, columns.EVENT, columns.TIMESTAMP, columns.SESSION_ID)
+    ]
+    return hashlib.sha256(artifacts.canonical(what).encode()).hexdigest()[:32]

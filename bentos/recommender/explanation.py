@@ -1,0 +1,52 @@
+"""What a user row says about one item, as named values with the time each speaks of.
+
+Times in a row ("last bought at") become the value's own time; sums and totals speak of the row's state;
+the ranker's reasons are computed when asked, so they speak of now.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bentos.recommender.intake import instant
+from bentos.recommender.schemas import Feature
+from feature_repo import columns
+from feature_repo.rows import UserRows
+
+TIMES = ("_first_at", "_last_at")  # tails of the names of list columns that hold epoch seconds
+
+
+def features_of(
+    rows: UserRows, *, item_index: int, targets: Mapping[int, str], reasons: Mapping[str, float]
+) -> list[Feature]:
+    """Return the ranker's reasons, the user's record with the item and its targets, and the profile's numbers."""
+    now, state_at = instant(int(rows.now[0])), instant(int(rows.state_at[0]))
+    found = [Feature(name=name, value=float(value), at=now) for name, value in reasons.items()]
+    if not rows.known[0]:
+        return found
+    found += _record(rows, columns.HISTORY_LISTS, item_index, "item")
+    for target, name in targets.items():
+        found += _record(rows, columns.TARGET_LISTS, target, name)
+    for name, column in rows.numbers.items():
+        value = float(column[0])
+        if name in columns.PROFILE_TIMES:
+            found.append(Feature(name=name, value=value, at=instant(int(value))))
+        else:
+            found.append(Feature(name=name, value=value, at=state_at))
+    return found
+
+
+def _record(rows: UserRows, family: tuple[str, ...], key: int, label: str) -> list[Feature]:
+    """Return what the parallel lists of a family hold about one key."""
+    keys, *values = family
+    if any(name not in rows.lists for name in family):
+        return []
+    places = np.flatnonzero(rows.lists[keys].row(0) == key)
+    return [_feature(rows, name, int(places[0]), label) for name in values] if len(places) else []
+
+
+def _feature(rows: UserRows, name: str, place: int, label: str) -> Feature:
+    value: Any = rows.lists[name].row(0)[place]
+    at = int(value) if name.endswith(TIMES) else int(rows.state_at[0])
+    return Feature(name=f"{label}: {name}", value=float(value), at=instant(at))

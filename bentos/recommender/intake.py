@@ -1,0 +1,65 @@
+"""Takes events in: checks their times, drops duplicates, stores them durably, folds them into profiles.
+
+The order is the promise: on disk, then in the profile, then confirmed. What fails before the end was not
+confirmed, and its sender repeats it. Users are pseudonyms by now.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from bentos.recommender import eventlog, schemas
+from bentos.recommender.clock import Clock
+from bentos.recommender.eventlog import EventLog
+from bentos.recommender.ports import Profiles
+from bentos.recommender.problems import UNAVAILABLE, refused
+from feature_repo import columns
+from feature_repo.calendar import Calendar
+from feature_repo.pseudonyms import pseudonym
+
+
+class Intake:
+    """The way of events into the log and the profiles."""
+
+    def __init__(self, log: EventLog, profiles: Profiles, *, clock: Clock, calendar: Calendar, key: str) -> None:
+        self._log, self._profiles, self._clock, self._key = log, profiles, clock, key
+        self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
+
+    def take(self, events: Sequence[schemas.Event]) -> int:
+        """Store and fold events, all or none; return how many were new."""
+        now = self._clock.now()
+        taken = [self._checked(event, place, now) for place, event in enumerate(events)]
+        with self._log.lock:
+            fresh = self._log.unseen(taken)
+            try:
+                self._log.append(fresh)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise refused("events", f"could not be stored: {reason}", "a retry", status=UNAVAILABLE) from error
+            for user in dict.fromkeys(event[columns.USER_ID] for event in fresh):
+                self._fold(user, [event for event in fresh if event[columns.USER_ID] == user])
+        return len(fresh)
+
+    def _checked(self, event: schemas.Event, place: int, now: int) -> dict[str, Any]:
+        """Return an event as the log holds it, its user hashed and its time checked."""
+        timestamp = now if event.timestamp is None else int(event.timestamp.timestamp())
+        last = now + self._clock.ahead_s
+        if not self._first <= timestamp <= last:
+            allowed = f"{instant(self._first).isoformat()} to {instant(last).isoformat()}"
+            raise refused(f"events[{place}].timestamp", f"{instant(timestamp).isoformat()} is out of time", allowed)
+        fields = event.model_dump(exclude={"event_id"})
+        fields |= {columns.USER_ID: pseudonym(event.user_id, self._key), columns.TIMESTAMP: timestamp}
+        key = eventlog.key_of(fields, event.event_id, timed=event.timestamp is not None)
+        return {eventlog.KEY: key, **fields}
+
+    def _fold(self, user: str, events: list[dict[str, Any]]) -> None:
+        """Fold a user's logged events into the profile, oldest first, and note that it was done."""
+        events = sorted(events, key=lambda event: int(event[columns.TIMESTAMP]))
+        self._clock.saw(events[-1][columns.TIMESTAMP])
+        self._profiles.push(user, events, now=self._clock.now())
+        self._log.folded([event[eventlog.KEY] for event in events])
+
+
+def instant(seconds: int) -> dt.datetime:
+    """Return epoch seconds as an aware time."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)

@@ -1,0 +1,44 @@
+"""A lane of blocking calls: a few threads, at most so many calls at once, each waited for at most so long.
+
+A call that is given up on keeps its place until it ends: a bound that forgot it would not bound the work.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from bentos.recommender.problems import OVERLOADED, TIMEOUT, refused
+
+Answer = TypeVar("Answer")
+THREADS = 4  # scoring holds a core; more threads only hide waits for the profile store
+
+
+class Lane:
+    """Runs blocking calls for the event loop. Use it from the loop's thread only."""
+
+    def __init__(self, *, timeout_s: float, max_concurrency: int, threads: int = THREADS) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="door")
+        self._timeout_s, self._most, self._running = timeout_s, max_concurrency, 0
+
+    async def run(self, call: Callable[[], Answer]) -> Answer:
+        """Return what `call` returns, or refuse when the lane is full or the call too slow."""
+        if self._running >= self._most:
+            raise refused("service", f"{self._running} requests are running", f"{self._most}", status=OVERLOADED)
+        loop = asyncio.get_running_loop()
+        self._running += 1
+        running = self._pool.submit(call)
+        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(running), self._timeout_s)
+        except TimeoutError:
+            if running.done() and not running.cancelled():  # the call's own error, not our patience
+                raise
+            raise refused("service", "no answer in time", f"{self._timeout_s} s an answer", status=TIMEOUT) from None
+
+    def close(self) -> None:
+        """Wait for what runs, drop what waits."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _leave(self) -> None:
+        self._running -= 1

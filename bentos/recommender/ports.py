@@ -1,0 +1,70 @@
+"""What the door needs of the parts behind it. The real ones are components.intent.score.IntentScorer,
+components.ranking.score.Ranker and feature_repo.online.OnlineProfiles, or their remote clients.
+
+Letters: B rows, C targets of the intent model, M items asked about.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from feature_repo.rows import UserRows
+from feature_repo.vocabulary import Vocabulary
+
+
+class Scorer(Protocol):
+    """Predicts intents."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that C follows."""
+
+    def predict(self, rows: UserRows) -> np.ndarray:
+        """Return probabilities [B, C]."""
+
+
+class Recommended(Protocol):
+    """One ranked item."""
+
+    @property
+    def item_index(self) -> int:
+        """Its position in the vocabulary."""
+
+    @property
+    def score(self) -> float:
+        """What it was ordered by."""
+
+    @property
+    def source(self) -> str:
+        """Where the candidate came from: history, neighbours or popular."""
+
+    @property
+    def reasons(self) -> dict[str, float]:
+        """The strongest feature values."""
+
+
+class Ranker(Protocol):
+    """Finds and orders items."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary that item indexes follow."""
+
+    def recommend(
+        self, rows: UserRows, probabilities: np.ndarray, *, k: int, exclude: frozenset[int]
+    ) -> Sequence[Recommended]:
+        """Return at most k items of one user (B = 1), best first."""
+
+    def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
+        """Return the scores [M] of items for one user (B = 1)."""
+
+
+class Profiles(Protocol):
+    """Reads user rows and folds events into them."""
+
+    def read(self, user_ids: list[str], *, now: int) -> UserRows:
+        """Return the rows of users as asked about at `now`."""
+
+    def push(self, user_id: str, events: list[dict[str, Any]], *, now: int) -> None:
+        """Fold a user's events, oldest first, into the stored row."""

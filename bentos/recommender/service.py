@@ -1,0 +1,99 @@
+"""The BentoML service `recommender`: brings the door's real parts together and mounts its routes.
+
+BentoML gives the process, the probes, /metrics and the pages; the routes are app.py's. Limits of time and
+concurrency are the release's and are kept by app.py's lane, since a decorator is read before a release is known.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import bentoml
+
+from bentos.recommender import eventlog, requestlog
+from bentos.recommender.app import Opened, create_app
+from bentos.recommender.clock import make_clock
+from bentos.recommender.door import Door
+from bentos.recommender.eventlog import EventLog
+from bentos.recommender.lane import Lane
+from bentos.recommender.metrics import Metrics
+from bentos.recommender.requestlog import RequestLog
+from bentos.release import INTENT, RANKING, Release
+from feature_repo import artifacts
+from feature_repo.errors import SpecError, UserError
+
+MODEL_ALIAS = "release"  # the Bento's model that holds the release folder
+RELEASE_FOLDER = "INTENTFLOW_RELEASE"  # on a cluster: where the init container put the release
+ERROR_FILE = "INTENTFLOW_ERROR_FILE"  # where `serve` looks for the reason of a failed start
+
+app = create_app()
+
+
+@bentoml.service(
+    name="recommender",
+    workers=1,
+    traffic={"timeout": 65},  # above the longest `serving.timeout_s`: the lane answers first
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(app, path="/")
+class Recommender:
+    """Recommends items to users whose next intents it predicts."""
+
+    def __init__(self) -> None:
+        try:
+            opened = open_door(os.environ)
+        except Exception as error:  # whatever it is, `serve` must hear of it: BentoML would try again for ever
+            if path := os.environ.get(ERROR_FILE):
+                code = error.exit_code if isinstance(error, UserError) else 1
+                artifacts.write_json(Path(path), {"code": code, "message": str(error)})
+            raise
+        app.state.opened = self._opened = opened
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """Let running requests end, then close the logs."""
+        self._opened.lane.close()
+        self._opened.door.close()
+
+
+def open_door(environment: Mapping[str, str]) -> Opened:
+    """Load the release and its models, open store and logs, and answer once to warm up."""
+    import torch
+    from components.intent.score import IntentScorer
+    from feature_repo.online import OnlineProfiles
+
+    from components.ranking.score import Ranker
+
+    home, key = (Path(required(environment, "INTENTFLOW_HOME")), required(environment, "INTENTFLOW_PSEUDONYM_KEY"))
+    torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", "1")))
+    release = Release.load(release_folder(environment))
+    metrics = Metrics(release)
+    door = Door(
+        release,
+        IntentScorer.load(release.folder / INTENT),
+        Ranker.load(release.folder / RANKING),
+        OnlineProfiles(environment),
+        RequestLog(home / requestlog.FOLDER, on_failure=metrics.unlogged.inc),
+        make_clock(environment.get("INTENTFLOW_CLOCK", "wall"), release.data_end),
+        events=EventLog(home / eventlog.FOLDER),
+        key=key,
+    )
+    door.warm_up()
+    limits = release.serving
+    lane = Lane(timeout_s=limits.timeout_s, max_concurrency=limits.max_concurrency)
+    service = Recommender.openapi_spec.asdict()  # type: ignore[attr-defined]  # the decorator made it a Service
+    return Opened(door, lane, metrics, service)
+
+
+def release_folder(environment: Mapping[str, str]) -> Path:
+    """Find the release: where the environment says, else the Bento's own model."""
+    if folder := environment.get(RELEASE_FOLDER):
+        return Path(folder)
+    return Path(bentoml.models.get(MODEL_ALIAS).path)
+
+
+def required(environment: Mapping[str, str], name: str) -> str:
+    """Return a variable that must be set."""
+    if not environment.get(name):
+        raise SpecError(f"{name} is not set; `intentflow serve` sets it, and a Deployment's ConfigMap and Secret do")
+    return environment[name]

@@ -1,0 +1,69 @@
+"""A release as a service reads it: release.json of the folder that was assembled from the registry.
+
+The registry writes it (pipelines), services only read it: names, digests and the spec's slices that serving
+needs, so that a Bento never imports `pipelines`. Nothing here loads a model.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bentos.spec import Serving
+from components.profiles.spec import Profiles
+from components.ranking.spec import Ranking
+from feature_repo import artifacts
+from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
+
+FILE = "release.json"
+INTENT = "intent"  # folder of the intent model
+RANKING = "ranking"  # folder of the ranking model
+
+
+@dataclass(frozen=True)
+class Release:
+    """The matched set of versions that one service serves."""
+
+    id: str
+    name: str
+    folder: Path
+    vocabulary: str  # digest
+    policy: str
+    calendar: Calendar
+    data_end: int  # epoch seconds
+    ttl_s: int  # a profile older than this is stale
+    candidates: int  # items that the ranker looks at, at most
+    serving: Serving
+    document: dict[str, Any]  # release.json, whole
+
+    @classmethod
+    def load(cls, folder: Path) -> "Release":
+        """Read and check the release in a folder."""
+        path = folder / FILE
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; a release folder holds {FILE}, {INTENT}/ and {RANKING}/")
+        document = artifacts.read_json(path)
+        expected = artifacts.digest({k: v for k, v in document.items() if k != "id"})
+        if document.get("id") != expected:
+            raise DataError(f"{path}: id '{document.get('id')}' is not the digest of the rest, '{expected}'")
+        slices = document["serving"]
+        return cls(
+            id=expected,
+            name=document["name"],
+            folder=folder,
+            vocabulary=document["vocabulary"],
+            policy=document["policy"],
+            calendar=Calendar(**slices["calendar"]),
+            data_end=_epoch(slices["data_end"]),
+            ttl_s=Profiles.model_validate(slices["profiles"]).ttl_days * 86400,
+            candidates=sum(Ranking.model_validate(slices["ranking"]).candidates.model_dump().values()),
+            serving=Serving.model_validate(slices["serving"]),
+            document=document,
+        )
+
+
+def _epoch(iso: str) -> int:
+    """Return an ISO instant as epoch seconds, UTC where it names no zone."""
+    instant = dt.datetime.fromisoformat(iso)
+    return int((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp())

@@ -1,0 +1,141 @@
+"""Starts a built Bento as a process of its own and stops it again. One worker, access log off.
+
+Each server gets a BENTOML_HOME of its own beside links to the shared stores: BentoML wipes its home's metrics
+folder at every start, also under a server that runs.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from bentos.build import bento_home
+from feature_repo import artifacts
+from feature_repo.errors import ServerError, SpecError, UserError
+
+LOOPBACK = "127.0.0.1"
+READY_S = 120.0
+STOP_S = 20.0
+LOG = "serve.log"
+ERROR = "error.json"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A running server."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    folder: Path  # its own BENTOML_HOME, with its log
+
+    @property
+    def log(self) -> Path:
+        """The file that its output goes to."""
+        return self.folder / LOG
+
+    def stop(self, *, timeout_s: float = STOP_S) -> None:
+        """Let it finish what it is answering and end; kill it if it does not."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+
+def serve(tag: str, *, port: int, env: Mapping[str, str], ready_s: float = READY_S) -> Serving:
+    """Serve a Bento of the state folder env["INTENTFLOW_HOME"] on loopback; return when it is ready."""
+    check_free(port)
+    home = Path(env["INTENTFLOW_HOME"])
+    folder = folder_of(home, port)
+    variables = {"OMP_NUM_THREADS": "1"} | os.environ | env | prepare(home, port=port)
+    with (folder / LOG).open("wb") as output:
+        process = subprocess.Popen(
+            command(tag, port=port),
+            env=variables,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl+C at our terminal is ours to handle
+        )
+    serving = Serving(process, f"http://{LOOPBACK}:{port}", folder)
+    try:
+        wait_ready(serving, ready_s)
+    except BaseException:
+        serving.stop(timeout_s=2.0)
+        raise
+    return serving
+
+
+def check_free(port: int) -> None:
+    """Refuse a port that something listens on: it would answer in our server's stead."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise SpecError(
+                f"port: {port} is taken ({error.strerror}); stop what listens there or give another"
+            ) from None
+
+
+def command(tag: str, *, port: int) -> list[str]:
+    """Return the command that serves a Bento on loopback."""
+    return [sys.executable, "-m", "bentoml", "serve", tag, "--host", LOOPBACK, "--port", str(port)]
+
+
+def folder_of(home: Path, port: int) -> Path:
+    """Return the folder of the server on a port: its BENTOML_HOME, its log, its reason of failure."""
+    return home.resolve() / "serving" / str(port)
+
+
+def prepare(home: Path, *, port: int) -> dict[str, str]:
+    """Make a server's folder with links to the shared stores; return the variables that make it the server's own."""
+    folder = folder_of(home, port)
+    folder.mkdir(parents=True, exist_ok=True)
+    for store in ("bentos", "models"):
+        link = folder / store
+        if not link.is_symlink():
+            link.symlink_to(bento_home(home).resolve() / store, target_is_directory=True)
+    (folder / ERROR).unlink(missing_ok=True)
+    return {
+        "BENTOML_HOME": str(folder),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "DO_NOT_TRACK": "1",
+        "INTENTFLOW_ERROR_FILE": str(folder / ERROR),
+    }
+
+
+def wait_ready(serving: Serving, ready_s: float) -> None:
+    """Wait until the server answers /readyz, for at most so long; say why it does not."""
+    deadline = time.monotonic() + ready_s
+    while time.monotonic() < deadline:
+        if (serving.folder / ERROR).is_file():
+            reason = artifacts.read_json(serving.folder / ERROR)
+            if reason["code"] == UserError.exit_code:
+                raise UserError(reason["message"])
+            raise ServerError(f"{serving.url}: the service did not start: {reason['message']}; see {serving.log}")
+        if serving.process.poll() is not None:
+            raise ServerError(f"{serving.url}: ended with {serving.process.returncode}; {tail(serving.log)}")
+        try:
+            if requests.get(f"{serving.url}/readyz", timeout=1.0).ok:
+                return
+        except requests.RequestException:
+            pass  # not listening yet
+        time.sleep(0.1)
+    raise ServerError(f"{serving.url}: not ready within {ready_s:.0f} s; {tail(serving.log)}")
+
+
+def tail(log: Path, lines: int = 5) -> str:
+    """Return where a log is and how it ends."""
+    end = log.read_text(errors="replace").strip().splitlines()[-lines:]
+    return f"{log} ends with:\n" + "\n".join(end)

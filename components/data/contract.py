@@ -1,0 +1,211 @@
+"""Second step: what the data must satisfy, and what then goes on.
+
+From `tables` it makes the `clean` folder: the same files without the rows that break a rule (they go to
+quarantine/ with the reason) and without the events that the spec's clean section drops, plus the
+verdict as contract.json and contract.html. A critical rule that fails refuses the data, after the
+verdict is on file; then no tables are written. Nothing is repaired here.
+"""
+
+import datetime as dt
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow.parquet as pq
+
+from components.data import page
+from components.data.checks import ADDED, Check, compile_checks
+from components.data.database import database, name, write_parquet
+from components.data.expectations import Finding, evaluate
+from components.data.quarantine import Quarantine, create_checked, create_kept, set_aside
+from components.data.snapshot import Snapshot, period, require_weeks
+from components.data.spec import Data, TableName
+from feature_repo import artifacts
+from feature_repo.errors import DataError, Refused
+
+JUDGED: tuple[TableName, ...] = ("items", "users", "events")  # events by the items and users that are good
+SHOWN: tuple[TableName, ...] = ("events", "items", "users")
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """One rule's part of the verdict."""
+
+    table: str
+    rule: str
+    asks: str
+    severity: str
+    mostly: float
+    success: bool
+    unexpected: int  # rows that break it: of repeated rows all, the first included; for `rows`, the rows
+    checked: int
+    quarantined: int
+    note: str
+    samples: list[dict[str, Any]]  # of the rows that were set aside; users are pseudonyms
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the contract said, and what became of the rows."""
+
+    passed: bool
+    checked_at: str  # ISO, UTC
+    source: str
+    first: str  # ISO, UTC, as ingested
+    last: str
+    rules: tuple[RuleResult, ...]
+    rows: dict[str, int]  # by table, as ingested
+    quarantined: dict[str, int]  # by table
+    cleaned: dict[str, int]  # events dropped, by reason
+    kept: dict[str, int]  # by table; empty where the data is refused
+
+    @property
+    def failures(self) -> tuple[RuleResult, ...]:
+        """The rules that failed and stop the run."""
+        return tuple(r for r in self.rules if r.severity == "critical" and not r.success)
+
+    @property
+    def warnings(self) -> tuple[RuleResult, ...]:
+        """The rules that failed and do not stop it."""
+        return tuple(r for r in self.rules if r.severity != "critical" and not r.success)
+
+
+def validate(
+    tables: Path,
+    data: Data,
+    destination: Path,
+    *,
+    now: dt.datetime | None = None,
+    home: Path | None = None,
+    report: Callable[[float, str], None] = lambda share, note: None,
+) -> Verdict:
+    """Write the `clean` folder and return the verdict; Refused where a critical rule fails.
+
+    The verdict is kept under `home`/contract as well, since Kubeflow may drop the outputs of a failed step.
+    """
+    now = now or dt.datetime.now(dt.UTC)
+    with artifacts.written_folder(destination) as folder:
+        with database(folder) as db:
+            verdict = _judge(db, tables, data, folder, now=now, report=report)
+            if verdict.passed:
+                verdict, snapshot = _let_through(db, tables, data, folder, verdict=verdict, now=now)
+                snapshot.save(folder)
+        _write_verdict(verdict, folder, home)
+    if verdict.failures:
+        raise Refused(_refusal(verdict, (home / "contract" if home else destination) / "contract.html"))
+    return verdict
+
+
+def _judge(
+    db: duckdb.DuckDBPyConnection,
+    tables: Path,
+    data: Data,
+    folder: Path,
+    *,
+    now: dt.datetime,
+    report: Callable[[float, str], None],
+) -> Verdict:
+    """Check each table, set its bad rows aside, and draw the verdict."""
+    ingested = Snapshot.load(tables)
+    results: list[RuleResult] = []
+    aside: dict[str, Quarantine] = {}
+    for done, table in enumerate(JUDGED):
+        report(0.1 + 0.2 * done, f"checking {table}")
+        path = tables / f"{table}.parquet"
+        checks = compile_checks(data, table, pq.read_schema(path), now=now)
+        create_checked(db, table, path)
+        findings = evaluate(checks, _frame(db, table, checks), table=table)
+        aside[table] = set_aside(db, table, findings, folder=folder / "quarantine")
+        results += [_result(finding, aside[table]) for finding in findings]
+    report(0.8, "cleaning")
+    return Verdict(
+        passed=all(r.success for r in results if r.severity == "critical"),
+        checked_at=now.astimezone(dt.UTC).isoformat(timespec="seconds"),
+        source=ingested.source,
+        first=ingested.first,
+        last=ingested.last,
+        rules=tuple(sorted(results, key=lambda r: SHOWN.index(r.table))),
+        rows=ingested.rows,
+        quarantined={table: aside[table].rows for table in SHOWN},
+        cleaned=create_kept(db, data.clean),
+        kept={},
+    )
+
+
+def _let_through(
+    db: duckdb.DuckDBPyConnection, tables: Path, data: Data, folder: Path, *, verdict: Verdict, now: dt.datetime
+) -> tuple[Verdict, Snapshot]:
+    """Write what is left, and describe it. Cleaning does not move the calendar: the valid events made it."""
+    kept = _write_kept(db, folder)
+    span = period(db, "good_events", data=data, now=now)
+    require_weeks(span.weeks, data.split)
+    ingested = Snapshot.load(tables)
+    rules = data.model_dump(mode="json", include={"contract", "clean"})
+    digest = artifacts.digest({"tables": ingested.digest, "rules": rules, "rows": kept})
+    return replace(verdict, kept=kept), Snapshot.of(span, source=ingested.source, digest=digest, rows=kept)
+
+
+def _frame(db: duckdb.DuckDBPyConnection, table: str, checks: list[Check]) -> pd.DataFrame:
+    """Read the columns that the checks ask about; times become epoch seconds, which pandas compares at once."""
+    relation = db.sql(f"FROM checked_{table}")
+    kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    asked = sorted(set().union(*(check.columns for check in checks)))
+    told = [
+        f"epoch({name(column)}) AS {name(column)}" if kinds[column].startswith("TIMESTAMP") else name(column)
+        for column in asked
+    ]
+    frame: pd.DataFrame = relation.project(", ".join(told)).to_arrow_table().to_pandas()
+    return frame
+
+
+def _write_kept(db: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
+    added = ", ".join((*ADDED["events"], "source_row"))
+    queries = {
+        "events": f"SELECT * EXCLUDE ({added}) FROM kept_events ORDER BY source_row",
+        "items": "SELECT * EXCLUDE (source_row) FROM good_items ORDER BY source_row",
+        "users": "SELECT * EXCLUDE (source_row) FROM good_users ORDER BY source_row",
+    }
+    kept = {table: write_parquet(db, query, folder / f"{table}.parquet") for table, query in queries.items()}
+    if not kept["events"]:
+        raise DataError("data.clean: no event is left after quarantine and cleaning; loosen require, exclude or rules")
+    return kept
+
+
+def _result(finding: Finding, aside: Quarantine) -> RuleResult:
+    check = finding.check
+    return RuleResult(
+        table=check.table,
+        rule=check.name,
+        asks=check.meaning.asks,
+        severity=check.severity,
+        mostly=check.mostly,
+        success=finding.success,
+        unexpected=finding.unexpected,
+        checked=finding.checked,
+        quarantined=aside.by_rule.get(check.name, 0),
+        note=finding.note,
+        samples=aside.samples.get(check.name, []),
+    )
+
+
+def _write_verdict(verdict: Verdict, folder: Path, home: Path | None) -> None:
+    told = asdict(verdict)
+    artifacts.write_json(folder / "contract.json", told)
+    (folder / "contract.html").write_text(page.render(told), encoding="utf-8")
+    if home:
+        for file in ("contract.json", "contract.html"):
+            with artifacts.written(home / "contract" / file) as aside:
+                shutil.copyfile(folder / file, aside)
+
+
+def _refusal(verdict: Verdict, html: Path) -> str:
+    first, others = verdict.failures[0], len(verdict.failures) - 1
+    rows = f"{first.unexpected:,} of {first.checked:,} rows"
+    found = f"there are {first.checked:,}" if first.rule == "rows" else f"{rows} are not so"
+    note = f" ({first.note})" if first.note else ""
+    more = f"; {others} more critical rule{'s' * (others > 1)} failed" if others else ""
+    return f"data.contract.{first.table}: {first.rule} asks that {first.asks}; {found}{note}{more}; see {html}"

@@ -1,0 +1,36 @@
+"""The contract's verdict as one self-contained page: no script, no address outside, light and dark."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+TEMPLATE = Path(__file__).with_name("contract.html.jinja")
+
+
+def render(verdict: Mapping[str, Any]) -> str:
+    """Render a verdict, as contract.json holds it."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["share"] = _share
+    failed = [rule for rule in verdict["rules"] if not rule["success"]]
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        verdict=verdict,
+        by_table={table: [r for r in verdict["rules"] if r["table"] == table] for table in verdict["rows"]},
+        stops=[rule for rule in failed if rule["severity"] == "critical"],
+        warns=[rule for rule in failed if rule["severity"] != "critical"],
+        cleaned=sum(verdict["cleaned"].values()),
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    """Say a share so that a few rows in a million do not read as none.
+
+    >>> _share(13510, 1469307), _share(3, 1469307), _share(0, 5)
+    ('0.92 %', '< 0.01 %', '0 %')
+    """
+    percent = 100 * part / whole if whole else 0.0
+    if percent == 0:
+        return "0 %"
+    return "< 0.01 %" if percent < 0.01 else f"{percent:.2f} %"

@@ -1,0 +1,138 @@
+"""Rows that break a rule go aside with the rule's name and reason; rows that are no behaviour are dropped.
+
+Works on relations in a database: `checked_<table>` (as ingested, numbered) gives `bad_<table>` and
+`good_<table>`; the clean section of the spec then gives `kept_events`. Judges nothing by itself.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from components.data.checks import ADDED, ITEM_KNOWN, ROW_HASH, USER_KNOWN
+from components.data.database import name, text, write_parquet
+from components.data.expectations import Finding
+from components.data.spec import Clean
+from feature_repo import columns
+from feature_repo.errors import SpecError, nearest
+
+SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """What was set aside from one table."""
+
+    rows: int
+    by_rule: dict[str, int]  # a row counts for each rule that it breaks
+    samples: dict[str, list[dict[str, Any]]]  # by rule
+
+
+def create_checked(db: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
+    """Create the numbered relation of a table, events with what is known of their item and user."""
+    known = ""
+    if table == "events":
+        known = f"""
+            coalesce(item_id IN (SELECT item_id FROM good_items WHERE item_id IS NOT NULL), true) AS {ITEM_KNOWN},
+            coalesce(user_id IN (SELECT user_id FROM good_users WHERE user_id IS NOT NULL), true) AS {USER_KNOWN},
+            CAST(hash({", ".join(columns.EVENTS)}) >> 1 AS BIGINT) AS {ROW_HASH},"""
+    db.execute(f"""
+        CREATE VIEW checked_{table} AS SELECT * EXCLUDE (file_row_number),{known} file_row_number + 1 AS source_row
+        FROM read_parquet({text(path)}, file_row_number = true)""")
+
+
+def set_aside(db: duckdb.DuckDBPyConnection, table: str, findings: list[Finding], *, folder: Path) -> Quarantine:
+    """Split a checked table into good and bad rows; write the bad ones to `folder`/<table>.parquet."""
+    blamed = [f for f in findings if f.check.meaning.bad and f.unexpected and f.check.severity != "info" and not f.note]
+    if not blamed:
+        db.execute(f"CREATE VIEW good_{table} AS FROM checked_{table}")
+        return Quarantine(0, {}, {})
+    broken = ", ".join(f"coalesce({f.check.meaning.bad}, false) AS b{i}" for i, f in enumerate(blamed))
+    flags = [f"b{i}" for i in range(len(blamed))]
+    db.execute(f"""
+        CREATE TABLE bad_{table} AS SELECT * FROM (SELECT source_row, {broken} FROM checked_{table})
+        WHERE {" OR ".join(flags)}""")
+    db.execute(f"CREATE VIEW good_{table} AS FROM checked_{table} ANTI JOIN bad_{table} USING (source_row)")
+    _write(db, table, blamed, folder)
+    counts = db.execute(f"SELECT {', '.join(f'count_if({b})' for b in flags)}, count(*) FROM bad_{table}").fetchone()
+    assert counts is not None
+    by_rule = {f.check.name: int(n) for f, n in zip(blamed, counts, strict=False)}
+    _require_agreement(blamed, by_rule)
+    samples = {f.check.name: _samples(db, folder / f"{table}.parquet", f.check.name) for f in blamed}
+    return Quarantine(int(counts[-1]), by_rule, samples)
+
+
+def create_kept(db: duckdb.DuckDBPyConnection, clean: Clean) -> dict[str, int]:
+    """Create `kept_events`, the good events that the spec's clean section leaves; count the others by reason."""
+    fields = {row[0]: row[1] for row in db.execute("DESCRIBE good_items").fetchall() if row[0] != "source_row"}
+    reasons = _reasons(clean, fields)
+    if not reasons:
+        db.execute("CREATE VIEW kept_events AS FROM good_events")
+        return {}
+    cases = " ".join(f"WHEN {holds} THEN {text(reason)}" for reason, holds in reasons.items())
+    db.execute(f"""
+        CREATE TABLE dropped AS SELECT source_row, reason FROM (
+            SELECT e.source_row, CASE {cases} END AS reason
+            FROM good_events e LEFT JOIN good_items i ON i.item_id = e.item_id)
+        WHERE reason IS NOT NULL""")
+    db.execute("CREATE VIEW kept_events AS FROM good_events ANTI JOIN dropped USING (source_row)")
+    counted = dict(db.execute("SELECT reason, count(*) FROM dropped GROUP BY reason").fetchall())
+    return {reason: int(counted[reason]) for reason in reasons if reason in counted}
+
+
+def _reasons(clean: Clean, fields: dict[str, str]) -> dict[str, str]:
+    """Say when an event `e` of an item `i` is dropped: reason -> SQL, in the order they are looked at."""
+    for column in (*clean.require, *clean.exclude):
+        if column not in fields:
+            where = "require" if column in clean.require else "exclude"
+            raise SpecError(
+                f"data.clean.{where}: no column '{column}' in the items table; have {', '.join(fields)}"
+                f"{nearest(column, list(fields))}"
+            )
+    reasons = {f"{column} is missing": f"i.{name(column)} IS NULL" for column in clean.require}
+    if clean.min_quantity > 0:
+        reasons[f"quantity is below {clean.min_quantity:g}"] = f"e.{columns.QUANTITY} < {clean.min_quantity!r}"
+    for column, values in clean.exclude.items():
+        listed = "[" + ", ".join(text(value) for value in values) + "]"
+        own = f"i.{name(column)}"
+        several = fields[column].endswith("[]")
+        held = f"list_has_any({own}, {listed})" if several else f"list_contains({listed}, CAST({own} AS VARCHAR))"
+        reasons[f"{column} is excluded"] = held
+    return reasons
+
+
+def _write(db: duckdb.DuckDBPyConnection, table: str, blamed: list[Finding], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    first = " ".join(f"WHEN b{i} THEN {i}" for i in range(len(blamed)))
+    names = "[" + ", ".join(text(f.check.name) for f in blamed) + "]"
+    reasons = "[" + ", ".join(text(f"not so: {f.check.meaning.asks}") for f in blamed) + "]"
+    added = ", ".join((*ADDED[table], "source_row"))
+    query = f"""
+        SELECT c.* EXCLUDE ({added}), {names}[1 + CASE {first} END] AS rule, {reasons}[1 + CASE {first} END] AS reason
+        FROM checked_{table} c JOIN bad_{table} USING (source_row) ORDER BY source_row"""
+    write_parquet(db, query, folder / f"{table}.parquet")
+
+
+def _samples(db: duckdb.DuckDBPyConnection, path: Path, rule: str) -> list[dict[str, Any]]:
+    found = db.execute(f"SELECT * EXCLUDE (rule, reason) FROM {text(path)} WHERE rule = ? LIMIT {SAMPLES}", [rule])
+    heads = [column[0] for column in found.description or ()]
+    return [{h: _plain(v) for h, v in zip(heads, row, strict=True)} for row in found.fetchall()]
+
+
+def _plain(value: Any) -> Any:
+    """Make a value fit for JSON and short enough to read."""
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    return value[:80] if isinstance(value, str) else value
+
+
+def _require_agreement(blamed: list[Finding], by_rule: dict[str, int]) -> None:
+    """Check that the verdict and the quarantine speak of the same rows."""
+    for finding in blamed:
+        mine = by_rule[finding.check.name]
+        if mine != finding.unexpected and not finding.check.repeats:
+            raise RuntimeError(
+                f"{finding.check.table}.{finding.check.name}: great_expectations found {finding.unexpected} rows "
+                f"and the quarantine {mine}"
+            )

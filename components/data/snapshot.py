@@ -1,0 +1,122 @@
+"""What a folder of canonical tables holds: counts, first and last instant, calendar, digest of its data.
+
+Written beside the tables as `snapshot.json`, by ingest over what the source gave and by validate over
+what the contract let through. Reads tables through DuckDB; changes none.
+"""
+
+import datetime as dt
+import statistics
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from components.data.spec import Data, Split
+from feature_repo import artifacts
+from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
+
+FILE = "snapshot.json"
+
+
+@dataclass(frozen=True)
+class Period:
+    """When the events of a source happened."""
+
+    first: dt.datetime
+    last: dt.datetime
+    calendar: Calendar
+    weeks: int
+    last_week_complete: bool
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The facts that later steps need before they open a table."""
+
+    source: str
+    digest: str  # 12 hex digits
+    rows: dict[str, int]  # by table
+    first: str  # ISO, UTC
+    last: str  # ISO, UTC
+    calendar: Calendar
+    weeks: int  # number of the last week
+    last_week_complete: bool
+
+    @classmethod
+    def of(cls, period: Period, *, source: str, digest: str, rows: dict[str, int]) -> "Snapshot":
+        """Join what is known of a period with what is known of the rows."""
+        return cls(
+            source=source,
+            digest=digest,
+            rows=rows,
+            first=period.first.astimezone(dt.UTC).isoformat(),
+            last=period.last.astimezone(dt.UTC).isoformat(),
+            calendar=period.calendar,
+            weeks=period.weeks,
+            last_week_complete=period.last_week_complete,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write snapshot.json into a folder."""
+        artifacts.write_json(folder / FILE, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Snapshot":
+        """Read what `save` wrote."""
+        stored = artifacts.read_json(folder / FILE)
+        return cls(**{**stored, "calendar": Calendar(**stored["calendar"])})
+
+
+def period(db: duckdb.DuckDBPyConnection, events: str, *, data: Data, now: dt.datetime) -> Period:
+    """Measure the period of a relation of events; rows after `now` say nothing about it."""
+    first, last = _one(db, f"SELECT min(timestamp), max(timestamp) FROM {events} WHERE timestamp <= ?", now)
+    if first is None:
+        earliest, rows = _one(db, f"SELECT min(timestamp), count(*) FROM {events}")
+        if earliest is None:
+            what = "no rows" if rows == 0 else f"no timestamp in any of its {rows:,} rows"
+            raise DataError(f"data.source: events have {what}; nothing can be learnt from them")
+        raise DataError(
+            f"data.source: every timestamp is in the future (the earliest is {earliest:%Y-%m-%d %H:%M} UTC); "
+            "check the column, its format and its time zone"
+        )
+    calendar = Calendar.starting(first, timezone=data.timezone, week_start=data.week_start)
+    days = _days_by_week(db, events, calendar, now=now)
+    weeks = max(days)
+    earlier = [days.get(week, 0) for week in range(2, weeks)]  # week 1 may be cut as well
+    usual = statistics.median(earlier) if earlier else 7
+    return Period(first, last, calendar, weeks, last_week_complete=days[weeks] >= usual)
+
+
+def require_weeks(weeks: int, split: Split) -> None:
+    """Refuse data that ends before the split's first test week could be learnt for."""
+    needed = split.warmup_weeks + 1 + split.validate_weeks + split.test_weeks
+    if weeks < needed:
+        raise DataError(
+            f"data.split: the events span {weeks} weeks and the split needs {needed} ({split.warmup_weeks} warm-up "
+            f"+ at least 1 train + {split.validate_weeks} validate + {split.test_weeks} test); "
+            "lower warmup_weeks, validate_weeks or test_weeks, or bring more weeks"
+        )
+
+
+def _days_by_week(
+    db: duckdb.DuckDBPyConnection, events: str, calendar: Calendar, *, now: dt.datetime
+) -> dict[int, int]:
+    """Count the local days with events, by week."""
+    rows = db.execute(
+        f"SELECT DISTINCT CAST(timestamp AT TIME ZONE ? AS DATE) FROM {events} WHERE timestamp <= ?",
+        [calendar.timezone, now],
+    ).fetchall()
+    anchor = dt.date.fromisoformat(calendar.first_day)
+    days: dict[int, int] = {}
+    for (day,) in rows:
+        week = (day - anchor).days // 7 + 1
+        days[week] = days.get(week, 0) + 1
+    return days
+
+
+def _one(db: duckdb.DuckDBPyConnection, query: str, *values: Any) -> tuple[Any, ...]:
+    row = db.execute(query, list(values)).fetchone()
+    assert row is not None  # an aggregate always yields a row
+    return tuple(row)

@@ -1,0 +1,54 @@
+"""The data steps in their frame: spec slice in, folders out, paths and key from the environment.
+
+`component` calls these from Kubeflow; they hold no logic of their own.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from components.data.contract import Verdict, validate
+from components.data.ingest import ingest
+from components.data.snapshot import Snapshot
+from components.data.spec import Data
+from components.step import step
+from feature_repo.errors import SpecError
+
+HOME = "INTENTFLOW_HOME"
+KEY = "INTENTFLOW_PSEUDONYM_KEY"
+SPEC_DIR = "INTENTFLOW_SPEC_DIR"
+
+
+def run_ingest(data: str, tables: str) -> Snapshot:
+    """Write the `tables` folder of the source that a data slice (JSON) names."""
+    with step("ingest") as progress:
+        key = os.environ.get(KEY)
+        if not key:
+            raise SpecError(f"{KEY} is not set: user ids need a key (at least 32 hex digits) to become pseudonyms")
+        base = Path(os.environ.get(SPEC_DIR, "."))
+        snapshot = ingest(Data.model_validate_json(data), Path(tables), key=key, base=base, report=progress.at)
+        progress.count(**snapshot.rows, weeks=snapshot.weeks, digest=snapshot.digest)
+    return snapshot
+
+
+def run_validate(
+    data: str, tables: str, *, clean: str, report: str, log_metric: Callable[[str, float], None]
+) -> Verdict:
+    """Write the `clean` folder and the report page; Refused where the contract says no."""
+    with step("validate") as progress:
+        home = Path(os.environ[HOME]) if os.environ.get(HOME) else None
+        destination = Path(clean)
+        try:
+            verdict = validate(Path(tables), Data.model_validate_json(data), destination, home=home, report=progress.at)
+        finally:
+            if (page := destination / "contract.html").is_file():
+                shutil.copyfile(page, report)
+        for table, rows in verdict.kept.items():
+            log_metric(f"rows_{table}", rows)
+        log_metric("quarantined_events", verdict.quarantined["events"])
+        log_metric("cleaned_events", sum(verdict.cleaned.values()))
+        log_metric("rules", len(verdict.rules))
+        log_metric("warnings", len(verdict.warnings))
+        progress.count(passed=verdict.passed, rules=len(verdict.rules), warnings=len(verdict.warnings), **verdict.kept)
+    return verdict

@@ -1,0 +1,125 @@
+"""Training rows: what Feast says was known at each cutoff, with what then happened as labels.
+
+Point-in-time retrieval goes through the same feature services that serving reads. Rows are ordered by week and
+then by the users' order in `users.parquet`, so that nothing depends on the key of the pseudonyms.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.profiles.build import Weeks
+from feature_repo import columns, services, store
+from feature_repo.calendar import Calendar
+
+ROW = "row"
+
+
+@dataclass(frozen=True)
+class Entities:
+    """The (user, week) pairs to retrieve, in the order that rows will have."""
+
+    user_id: pa.Array  # [R] string
+    week: np.ndarray  # [R] int64
+
+    def frame(self, calendar: Calendar) -> pd.DataFrame:
+        """Return them as Feast asks: user, instant, and a row number to restore the order by."""
+        starts = {int(w): calendar.start(int(w)) for w in np.unique(self.week)}
+        at = pd.to_datetime([starts[int(w)] for w in self.week], utc=True)
+        return pd.DataFrame(
+            {columns.USER_ID: self.user_id.to_pandas(), columns.STATE_AT: at, "week": self.week, ROW: range(len(at))}
+        )
+
+
+def entities(pairs: pa.Table, users: pa.Table, weeks: tuple[int, ...]) -> Entities:
+    """Order the (user_id, week) `pairs` of the given weeks by week and by the users' own order."""
+    wanted = pairs.filter(pc.is_in(pairs["week"], pa.array(weeks, pa.int64())))
+    position = pc.index_in(wanted[columns.USER_ID], users[columns.USER_ID].combine_chunks()).to_numpy()
+    order = np.lexsort((position, wanted["week"].to_numpy()))
+    ordered = wanted.take(order)
+    return Entities(ordered[columns.USER_ID].combine_chunks(), ordered["week"].to_numpy())
+
+
+def retrieve(feast: Any, service: str, wanted: Entities, calendar: Calendar) -> pa.Table:
+    """Retrieve a feature service as known at the start of each pair's week, in the order of `wanted`.
+
+    Returns user_id, week, now, state_at and the features. Feast's own order of rows and columns varies.
+    """
+    frame = wanted.frame(calendar)
+    job = feast.get_historical_features(entity_df=frame, features=feast.get_feature_service(service))
+    table = job.to_arrow()
+    table = table.take(pc.sort_indices(table[ROW]))
+    seconds = pa.array([int(calendar.start(int(w)).timestamp()) for w in wanted.week], pa.int64())
+    first = [columns.USER_ID, "week"]
+    rest = sorted(set(table.column_names) - {*first, ROW, columns.STATE_AT, "state_at"})
+    return table.select([*first, "state_at", *rest]).add_column(2, "now", seconds)
+
+
+def with_labels(rows: pa.Table, happened: pa.Table, name: str) -> pa.Table:
+    """Add the list of keys that happened to each row's user in its week (user_id, week, key), sorted."""
+    users = pc.unique(rows[columns.USER_ID])
+    at, code = _codes(rows, users), _codes(happened, users)
+    keys = happened["key"].to_numpy()
+    order = np.lexsort((keys, code))
+    code, keys = code[order], keys[order]
+    starts, ends = np.searchsorted(code, at, "left"), np.searchsorted(code, at, "right")
+    lengths = ends - starts
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    index = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+    lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(keys[index], pa.int64()))
+    return rows.append_column(name, lists)
+
+
+def _codes(pairs: pa.Table, users: pa.Array) -> np.ndarray:
+    """Number (user, week) pairs alike in every table; users that are not in `users` share a number below 0."""
+    position = pc.fill_null(pc.index_in(pairs[columns.USER_ID], users), -1).to_numpy().astype(np.int64)
+    return position * 100_000 + pairs["week"].to_numpy()
+
+
+def write(
+    profiles: Path,
+    users: pa.Table,
+    destination: Path,
+    *,
+    weeks: Weeks,
+    ranking_weeks: tuple[int, ...],
+    windows_days: tuple[int, ...],
+) -> dict[str, int]:
+    """Retrieve and write intent.parquet and ranking.parquet into a folder; returns row counts."""
+    calendar = Calendar(**_json(profiles / "calendar.json"))
+    targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", "week"])
+    bought = pq.read_table(profiles / "keyed_items.parquet", columns=[columns.USER_ID, "key", "week"])
+    seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, "week"])
+    for_ranking = bought.select([columns.USER_ID, "week"]).group_by([columns.USER_ID, "week"]).aggregate([])
+    with store.offline("training", profiles, windows_days=windows_days) as feast:
+        label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
+        intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
+        intent = with_labels(intent, targets, "label_ids")
+        pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)
+        counts = {"intent_rows": intent.num_rows}
+        del intent
+        known = for_ranking.join(seen, [columns.USER_ID, "week"], join_type="inner")
+        ranking = retrieve(feast, services.RANKING, entities(known, users, ranking_weeks), calendar)
+        ranking = with_labels(ranking, bought, "bought")
+        pq.write_table(ranking, destination / "ranking.parquet", compression="zstd", row_group_size=1 << 13)
+    return counts | {"ranking_rows": ranking.num_rows}
+
+
+def state_table(path: Path, weeks: tuple[int, ...]) -> pa.Table:
+    """Read item or target state of the given weeks, without Feast's own columns."""
+    table = pq.read_table(path)
+    kept = table.filter(pc.is_in(table["week"], pa.array(weeks, pa.int64())))
+    return kept.drop([columns.STATE_AT, "state_at"])
+
+
+def _json(path: Path) -> dict[str, str]:
+    from feature_repo import artifacts
+
+    found: dict[str, str] = artifacts.read_json(path)
+    return found

@@ -1,0 +1,133 @@
+"""Which items are ranked for a user: their own, those near them, those popular now. Dedupes, never scores.
+
+The first stage of training, evaluation and serving alike; `encode` turns what is found here into features.
+
+Letters: B rows, I items, N history entries over all rows, M candidates over all rows.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from components.ranking.catalogue import Catalogue
+from components.ranking.neighbours import Neighbours
+from components.ranking.spec import Candidates
+from feature_repo.rows import Ragged, UserRows
+
+SOURCES = ("history", "neighbours", "popular")
+HISTORY, NEAR, POPULAR = range(3)
+
+
+@dataclass(frozen=True)
+class History:
+    """The history lists of rows, flat, with the dense views that lookups by item need."""
+
+    row: np.ndarray  # [N] int64
+    item: np.ndarray  # [N] int64
+    slow: np.ndarray  # [N] float64, as stored: relative to the week of state_at
+    near: np.ndarray  # [B, I] float64: nearness of every item to the row's history
+    n_rows: int
+    n_items: int
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """Return for every row and item its entry in the history, -1 where the user never had it, int32 [B * I]."""
+        position = np.full(self.n_rows * self.n_items, -1, dtype=np.int32)
+        position[self.row * self.n_items + self.item] = np.arange(len(self.item), dtype=np.int32)
+        return position
+
+    @classmethod
+    def of(cls, rows: UserRows, neighbours: Neighbours) -> "History":
+        """Flatten the history lists of `rows`."""
+        items = rows.lists["history_items"]
+        row, item = items.row_of_value(), items.values
+        slow = rows.lists["history_slow"].values.astype(np.float64)
+        near = neighbours.near(row, item, slow, rows=len(rows))
+        return cls(row, item, slow, near, len(rows), len(neighbours))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Candidates of B rows, by row then item; row b owns offsets[b]:offsets[b + 1]."""
+
+    item: np.ndarray  # [M] int64
+    source: np.ndarray  # [M] int8, position in SOURCES
+    offsets: np.ndarray  # [B + 1] int64
+
+    @property
+    def row(self) -> np.ndarray:
+        """Return the row of each candidate, int64 [M]."""
+        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+
+
+def candidates(history: History, catalogue: Catalogue, spec: Candidates) -> Found:
+    """Find each row's candidates; a user without a history gets popular items only."""
+    own = _own(history, spec.history)
+    near = _near(history, spec.neighbours)
+    taken = np.zeros((history.n_rows, history.n_items), dtype=bool)
+    taken.reshape(-1)[own] = True
+    taken.reshape(-1)[near] = True
+    popular = _popular(taken, catalogue.by_popularity, spec.popular)
+    keys = np.concatenate([own, near, popular])  # [M] row * I + item
+    source = np.repeat(np.asarray([HISTORY, NEAR, POPULAR], dtype=np.int8), [len(own), len(near), len(popular)])
+    order = np.argsort(keys)
+    row, item = np.divmod(keys[order], history.n_items)
+    return Found(item, source[order], np.searchsorted(row, np.arange(history.n_rows + 1)))
+
+
+def given(history: History, items: np.ndarray) -> Found:
+    """Take items [M] of one row as its candidates, in their order; the source is what would have brought each."""
+    source = np.full(len(items), POPULAR, dtype=np.int8)
+    source[history.near[0, items] > 0] = NEAR
+    source[history.position[items] >= 0] = HISTORY
+    return Found(items, source, np.asarray([0, len(items)]))
+
+
+def recall(found: Found, bought: Ragged, n_items: int) -> float:
+    """Return the mean share of a row's bought items that are among its candidates."""
+    keys = found.row * n_items + found.item
+    wanted = bought.row_of_value()
+    hit = np.isin(wanted * n_items + bought.values, keys)
+    rows = np.diff(bought.offsets)
+    share = np.bincount(wanted, hit, minlength=len(rows)) / np.maximum(rows, 1)
+    return float(share[rows > 0].mean()) if rows.any() else 0.0
+
+
+def _own(history: History, limit: int) -> np.ndarray:
+    """Return keys of the items with the largest decayed weight, ties by item."""
+    order = np.lexsort((history.item, -history.slow, history.row))
+    return (history.row * history.n_items + history.item)[order[_rank(history.row) < limit]]
+
+
+def _near(history: History, limit: int) -> np.ndarray:
+    """Return keys of the unseen items nearest to the history, ties by item."""
+    if limit == 0:
+        return np.empty(0, dtype=np.int64)
+    unseen = history.near.copy()  # [B, I]
+    unseen.reshape(-1)[history.position >= 0] = 0.0
+    limit = min(limit, history.n_items)
+    least = np.partition(unseen, -limit, axis=1)[:, -limit]  # [B]: the limit-th largest
+    keys = np.flatnonzero((unseen >= least[:, None]) & (unseen > 0))
+    row, item = np.divmod(keys, history.n_items)
+    order = np.lexsort((item, -unseen.reshape(-1)[keys], row))
+    return keys[order[_rank(row) < limit]]
+
+
+def _popular(taken: np.ndarray, by_popularity: np.ndarray, limit: int) -> np.ndarray:
+    """Return keys of the most popular items that are not taken yet."""
+    n_items = taken.shape[1]
+    most = int(taken.sum(axis=1).max(initial=0))
+    head = by_popularity[: limit + most]
+    free = ~taken[:, head]
+    row, position = np.nonzero(free & (np.cumsum(free, axis=1) <= limit))
+    return row * n_items + head[position]
+
+
+def _rank(row: np.ndarray) -> np.ndarray:
+    """Number the entries within each row; `row` is sorted.
+
+    >>> _rank(np.array([0, 0, 2])).tolist()
+    [0, 1, 0]
+    """
+    return np.arange(len(row)) - np.searchsorted(row, row)

@@ -1,0 +1,55 @@
+"""The ranker's model card: Markdown for people, made from what training and evaluation left. Computes nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.ranking.evaluate import CHOSEN, EXPLORE, MODEL, Evaluation
+from components.ranking.metrics import K
+
+METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
+TITLES = {METRICS[0]: f"NDCG@{K}", METRICS[1]: f"Recall@{K}", METRICS[2]: f"PHR@{K}", EXPLORE: f"explore NDCG@{K}"}
+
+
+def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Write the model card."""
+    low, high = found.gain[CHOSEN]
+    parts = [
+        "# Ranking model",
+        f"Orders candidates (from {', '.join(config['candidates'])}) for a user's next week from {len(config['features'])} "
+        f"user x item features and the intent model's probabilities. A perceptron of width {config['width']}, trained "
+        f"listwise on {training['rows']['train']} user-weeks; epoch {training['best_epoch'] + 1} of "
+        f"{len(training['epochs'])} was best on the validation weeks.",
+        f"## Test weeks {', '.join(map(str, found.weeks))}: {found.test['rows']} user-weeks",
+        _table(found),
+        f"Over {CHOSEN.replace('_', ' ')} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over "
+        f"users). Candidates hold {found.test['candidate_recall']:.1%} of what was bought.",
+        "## Cohorts",
+        _cohorts(found),
+        "## Definitions and limits",
+        f"Target: every item of the vocabulary bought in the week. NDCG's ideal is cut at min(bought, {K}); PHR: any hit in "
+        f"{K}; explore: only items that the kept history does not hold. Rows are user-weeks with a purchase, so figures "
+        "hold given a visit. Items that were rare in the training weeks are never recommended.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(found: Evaluation) -> str:
+    lines = [["", *TITLES.values()]]
+    model = {m: f"**{found.test[m]:.4f}** [{found.intervals[m][0]:.4f}, {found.intervals[m][1]:.4f}]" for m in METRICS}
+    lines.append([MODEL, *model.values()])
+    for name, values in found.baselines.items():
+        lines.append([name.replace("_", " "), *(f"{values[m]:.4f}" for m in METRICS)])
+    return _markdown(lines)
+
+
+def _cohorts(found: Evaluation) -> str:
+    lines = [["cohort", "rows", f"NDCG@{K}", CHOSEN.replace("_", " "), f"PHR@{K}"]]
+    for name, values in found.cohorts.items():
+        figures = (values[METRICS[0]], values[f"{CHOSEN}_{METRICS[0]}"], values[METRICS[2]])
+        lines.append([name, str(int(values["rows"])), *(f"{value:.4f}" for value in figures)])
+    return _markdown(lines)
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    rule = ["---", *["---:"] * (len(lines[0]) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])

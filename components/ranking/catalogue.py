@@ -1,0 +1,111 @@
+"""Items as arrays: what is fixed about them (the vocabulary) and what was known of them at a week (the item state).
+
+Made once per week in training and once per refresh in serving; candidates and encode read it. Knows no user.
+
+Letters: I items, C targets, L levels an item can have (1 where every item has one category).
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from feature_repo import columns
+from feature_repo.vocabulary import Vocabulary
+
+WEEK = "week"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items that may be recommended, aligned to the vocabulary's positions."""
+
+    targets: np.ndarray  # [I, L] int64: the item's targets that have a level; C where there are fewer than L
+    visits: np.ndarray  # [V] int64: targets without a level
+    n_targets: int  # C
+    kind: np.ndarray  # [I] int64: code of the full category path, -1 unknown
+    brand: np.ndarray  # [I] int64: code of the brand, -1 unknown
+    state: dict[str, np.ndarray]  # each [I] float64: columns.ITEM_NUMBERS as known at the week; NaN price unknown
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    @cached_property
+    def by_popularity(self) -> np.ndarray:
+        """Order items by their share of the active users, last week and last four weeks alike, int64 [I]."""
+        share = self.state["share_1w"] + self.state["share_4w"]
+        return np.lexsort((np.arange(len(self)), -share))
+
+    @cached_property
+    def kinds(self) -> int:
+        """Count the category paths."""
+        return int(self.kind.max(initial=-1)) + 1
+
+    @cached_property
+    def brands(self) -> int:
+        """Count the brands."""
+        return int(self.brand.max(initial=-1)) + 1
+
+    @cached_property
+    def log_price(self) -> np.ndarray:
+        """Return log prices, NaN where a price is unknown or not positive, float64 [I]."""
+        price = self.state[columns.PRICE]
+        return np.log(np.where(price > 0, price, np.nan))
+
+    def with_state(self, table: pa.Table, *, week: int | None = None) -> "Catalogue":
+        """Return the same items as known at `week` of an item_state table (None: its last week)."""
+        return Catalogue(
+            targets=self.targets,
+            visits=self.visits,
+            n_targets=self.n_targets,
+            kind=self.kind,
+            brand=self.brand,
+            state=_state(table, len(self), week=week),
+        )
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, table: pa.Table, *, week: int | None = None) -> "Catalogue":
+        """Align an item_state table to a vocabulary."""
+        leveled, n_targets = vocabulary.targets_of_item, len(vocabulary.targets)
+        return cls(
+            targets=_padded([leveled.get(item, ()) for item in vocabulary.item_ids], n_targets),
+            visits=np.flatnonzero([t.column is None for t in vocabulary.targets]),
+            n_targets=n_targets,
+            kind=_codes(vocabulary.items, columns.CATEGORY_PATH),
+            brand=_codes(vocabulary.items, columns.BRAND),
+            state=_state(table, vocabulary.items.num_rows, week=week),
+        )
+
+
+def _state(table: pa.Table, n_items: int, *, week: int | None) -> dict[str, np.ndarray]:
+    """Spread one week's rows over all items; an item without a row was not bought: shares 0, price unknown."""
+    if WEEK in table.column_names and table.num_rows:
+        week = pc.max(table[WEEK]).as_py() if week is None else week
+        table = table.filter(pc.equal(table[WEEK], week))
+    index = table[columns.ITEM_INDEX].to_numpy()
+    state = {}
+    for name in columns.ITEM_NUMBERS:
+        values = np.full(n_items, np.nan if name == columns.PRICE else 0.0)
+        values[index] = table[name].cast(pa.float64()).to_numpy()
+        state[name] = values if name == columns.PRICE else np.nan_to_num(values)
+    return state
+
+
+def _padded(lists: list[tuple[int, ...]], filler: int) -> np.ndarray:
+    """Make a rectangle of lists of differing length, int64 [I, L], L at least 1.
+
+    >>> _padded([(0, 2), (1,), ()], 9).tolist()
+    [[0, 2], [1, 9], [9, 9]]
+    """
+    width = max([len(values) for values in lists] + [1])
+    return np.asarray([[*values, *[filler] * (width - len(values))] for values in lists], np.int64).reshape(-1, width)
+
+
+def _codes(items: pa.Table, column: str) -> np.ndarray:
+    """Number the distinct values of a column, nulls -1, int64 [I]; a column that is absent is unknown."""
+    if column not in items.column_names:
+        return np.full(items.num_rows, -1, dtype=np.int64)
+    codes = items[column].combine_chunks().cast(pa.string()).dictionary_encode().indices
+    return np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), dtype=np.int64)

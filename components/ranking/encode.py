@@ -1,0 +1,221 @@
+"""User x item features from a user row, the item arrays, the clock and the intents: the one code that training,
+evaluation and serving share.
+
+`facts` says what is so, in natural units (an answer's reasons quote it); `matrix` turns facts into the numbers
+that the model sees. Ages are whole weeks up to the upcoming week, decayed sums are rebased to it. Pure numpy.
+
+Letters: B rows, I items, C targets, L levels of an item, N history entries, M candidates over all rows, F features.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.ranking.candidates import HISTORY, NEAR, Found, History
+from components.ranking.catalogue import Catalogue
+from feature_repo import columns
+from feature_repo.calendar import Calendar
+from feature_repo.rows import UserRows
+
+NEVER = 60.0  # weeks since, where something never happened
+FEATURES = (
+    "had", "near_source", "weeks_bought", "week_rate", "slow", "fast", "slow_rate", "fast_slow", "weeks_since",
+    "last_week", "gap", "overdue", "first_since", "share_1w", "share_4w", "share_slow", "trend", "repeat_share",
+    "price", "price_relative", "price_known", "near", "intent", "intent_share", "target_weeks", "target_slow",
+    "target_since", "target_gap", "of_target", "kind_slow", "of_kind", "brand_share", "visit", "user_weeks",
+    "user_slow", "tenure", "idle", "basket", "variety",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class User:
+    """What of each row every candidate shares, in natural units; each array [B] float64."""
+
+    numbers: Mapping[str, np.ndarray]
+    week: np.ndarray  # [B] int64: the upcoming week
+    rebase: np.ndarray  # [B] int64: weeks from the state's upcoming week to now's
+
+
+def user(rows: UserRows, probabilities: np.ndarray, catalogue: Catalogue, calendar: Calendar) -> User:
+    """Compute the rows' own facts; zeros for a user without a row."""
+    week = calendar.upcoming(rows.now)
+    rebase = np.where(rows.known, week - calendar.upcoming(np.where(rows.known, rows.state_at, rows.now)), 0)
+    numbers = rows.numbers
+    sessions = np.maximum(numbers["sessions_total"], 1.0)
+    first, last = (calendar.weeks(np.where(rows.known, numbers[c], rows.now)) for c in columns.PROFILE_TIMES)
+    facts = {
+        "user_weeks": numbers["weeks_total"],
+        "user_slow": numbers["sessions_slow"] * columns.SLOW_DECAY**rebase,
+        "tenure": np.where(rows.known, week - first, 0).astype(np.float64),
+        "idle": np.where(rows.known, np.maximum(week - last, 1), NEVER).astype(np.float64),
+        "basket": numbers["events_total"] / sessions,
+        "variety": numbers["items_total"] / np.maximum(numbers["events_total"], 1.0),
+        "mean_price": numbers["value_total"] / np.maximum(numbers["quantity_total"], 1.0),
+        "visit": probabilities[:, catalogue.visits].max(axis=1, initial=0.0).astype(np.float64),
+    }
+    return User(facts, week, rebase)
+
+
+def facts(
+    rows: UserRows,
+    found: Found,
+    *,
+    history: History,
+    probabilities: np.ndarray,
+    catalogue: Catalogue,
+    calendar: Calendar,
+) -> dict[str, np.ndarray]:
+    """Say what is so of each candidate and its user, in natural units; each array [M] float64."""
+    shared = user(rows, probabilities, catalogue, calendar)
+    row = found.row
+    result = {name: values[row] for name, values in shared.numbers.items()}
+    result["near_source"] = (found.source == NEAR).astype(np.float64)
+    result |= _own(rows, found, row, history=history, shared=shared, calendar=calendar)
+    result |= _targets(rows, found, row, shared=shared, catalogue=catalogue, calendar=calendar)
+    result["intent"] = _widest(probabilities.astype(np.float64), row, catalogue.targets[found.item])
+    result |= _affinity(found, row, history=history, shared=shared, catalogue=catalogue)
+    result |= {name: catalogue.state[name][found.item] for name in columns.ITEM_NUMBERS}
+    result["near"] = history.near[row, found.item]
+    return result
+
+
+def matrix(facts: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Turn facts into what the model sees: logs of rates and ages, ratios, flags; float32 [M, F] in FEATURES' order."""
+    values = {**facts, **_derived(facts)}
+    out = np.empty((len(facts["slow"]), len(FEATURES)), dtype=np.float32)
+    for f, name in enumerate(FEATURES):
+        out[:, f] = values[name]
+    return out
+
+
+def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    f = facts
+    had = (f["weeks_bought"] > 0).astype(np.float64)
+    gap = np.where(had > 0, f["first_since"] / np.maximum(f["weeks_bought"], 1.0), NEVER)
+    target_gap = f["tenure"] / np.maximum(f["target_weeks"], 0.5)
+    price = np.log(np.where(f["price"] > 0, f["price"], np.nan))
+    relative = np.nan_to_num(price - np.log(np.maximum(f["mean_price"], 0.01)))
+    return {
+        "had": had,
+        "weeks_bought": np.log1p(f["weeks_bought"]),
+        "week_rate": f["weeks_bought"] / np.maximum(f["user_weeks"], 1.0),
+        "slow": np.log1p(f["slow"]),
+        "fast": np.log1p(f["fast"]),
+        "slow_rate": np.log(f["slow"] / np.maximum(f["user_slow"], 0.1) + 0.003),
+        "fast_slow": f["fast"] / np.maximum(f["slow"], 1e-3),
+        "weeks_since": np.log(f["weeks_since"]),
+        "last_week": (f["weeks_since"] <= 1).astype(np.float64),
+        "gap": np.log(gap),
+        "overdue": np.log(np.clip(f["weeks_since"] / gap, 0.02, 50.0)) * had,
+        "first_since": np.log(f["first_since"]),
+        "share_1w": np.log(f["share_1w"] + 3e-4),
+        "share_4w": np.log(f["share_4w"] + 1e-4),
+        "share_slow": np.log(f["share_slow"] + 1e-4),
+        "trend": np.log((f["share_1w"] + 3e-4) / (f["share_slow"] + 3e-4)),
+        "price": np.nan_to_num(price),
+        "price_relative": np.clip(relative, -3.0, 3.0),
+        "price_known": np.isfinite(price).astype(np.float64),
+        "near": np.log(f["near"] + 1e-4),
+        "intent": _logit(f["intent"]),
+        "intent_share": np.log(f["intent"] * f["of_target"] + 1e-3),
+        "target_weeks": np.log1p(f["target_weeks"]),
+        "target_slow": np.log1p(f["target_slow"]),
+        "target_since": np.log(f["target_since"]),
+        "target_gap": np.log(np.clip(target_gap, 0.1, NEVER)),
+        "kind_slow": np.log1p(f["kind_slow"]),
+        "visit": _logit(f["visit"]),
+        "user_weeks": np.log1p(f["user_weeks"]),
+        "user_slow": np.log1p(f["user_slow"]),
+        "tenure": np.log1p(f["tenure"]),
+        "idle": np.log(f["idle"]),
+        "basket": np.log1p(f["basket"]),
+    }
+
+
+def _own(
+    rows: UserRows, found: Found, row: np.ndarray, *, history: History, shared: User, calendar: Calendar
+) -> dict[str, np.ndarray]:
+    """Look up the user's own record of each candidate; an item never had is NEVER weeks ago."""
+    entry = history.position[row * history.n_items + found.item]  # [M], -1 never had
+    had = entry >= 0
+    entry, mine = entry[had], row[had]
+    result = {
+        "weeks_bought": _spread(had, rows.lists["history_weeks"].values[entry], 0.0),
+        "slow": _spread(had, history.slow[entry] * columns.SLOW_DECAY ** shared.rebase[mine], 0.0),
+        "fast": _spread(had, rows.lists["history_fast"].values[entry] * columns.FAST_DECAY ** shared.rebase[mine], 0.0),
+    }
+    for name, column in (("weeks_since", "history_last_at"), ("first_since", "history_first_at")):
+        weeks = calendar.weeks(rows.lists[column].values[entry])
+        result[name] = _spread(had, np.maximum(shared.week[mine] - weeks, 1), NEVER)
+    return result
+
+
+def _targets(
+    rows: UserRows, found: Found, row: np.ndarray, *, shared: User, catalogue: Catalogue, calendar: Calendar
+) -> dict[str, np.ndarray]:
+    """Look up the user's record of each candidate's target (category); the liveliest one where it has several."""
+    lists, shape = rows.lists, (len(rows), catalogue.n_targets)
+    owner, target = lists["target_ids"].row_of_value(), lists["target_ids"].values
+    since = np.maximum(shared.week[owner] - calendar.weeks(lists["target_last_at"].values), 1).astype(np.float64)
+    wanted = catalogue.targets[found.item]  # [M, L]
+    values = {
+        "target_weeks": lists["target_weeks"].values,
+        "target_slow": lists["target_slow"].values * columns.SLOW_DECAY ** shared.rebase[owner],
+        "target_since": -since,  # widest of the negated age: the most recent
+    }
+    result = {}
+    for name, value in values.items():
+        dense = np.full(shape, -NEVER if name == "target_since" else 0.0)
+        dense[owner, target] = value
+        result[name] = _widest(dense, row, wanted)
+    result["target_since"] = np.where(result["target_since"] < 0, -result["target_since"], NEVER)
+    return result
+
+
+def _affinity(
+    found: Found, row: np.ndarray, *, history: History, shared: User, catalogue: Catalogue
+) -> dict[str, np.ndarray]:
+    """Sum the user's decayed weight by category path and by brand, and the item's share of it."""
+    slow = history.slow * columns.SLOW_DECAY ** shared.rebase[history.row]
+    total = np.maximum(np.bincount(history.row, slow, minlength=history.n_rows), 1e-9)[row]
+    kind = _group(history, slow, catalogue.kind, catalogue.kinds)[row, catalogue.kind[found.item]]
+    brand = _group(history, slow, catalogue.brand, catalogue.brands)[row, catalogue.brand[found.item]]
+    target = catalogue.targets[:, 0]
+    of_target = _group(history, slow, target, catalogue.n_targets + 1)[row, target[found.item]]
+    entry = history.position[row * history.n_items + found.item]
+    mine = np.where(entry >= 0, slow[entry] if len(slow) else 0.0, 0.0)
+    return {
+        "kind_slow": kind,
+        "of_kind": mine / np.maximum(kind, 1e-9),
+        "of_target": mine / np.maximum(of_target, 1e-9),
+        "brand_share": brand / total,
+    }
+
+
+def _group(history: History, weight: np.ndarray, code: np.ndarray, size: int) -> np.ndarray:
+    """Sum history weights by row and group, [B, size + 1]; unknown groups (-1) fall on the last column, 0."""
+    size += 1
+    sums = np.bincount(history.row * size + code[history.item] % size, weight, minlength=history.n_rows * size)
+    sums = sums.reshape(history.n_rows, size)
+    sums[:, -1] = 0.0
+    return sums
+
+
+def _widest(dense: np.ndarray, row: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the largest of a candidate's targets' values, 0 where it has none; dense [B, C], wanted [M, L] -> [M]."""
+    padded = np.concatenate([dense, np.full((len(dense), 1), dense.min(initial=0.0))], axis=1)  # C: no target
+    best: np.ndarray = padded[row[:, None], wanted].max(axis=1)
+    return np.where(wanted[:, 0] == dense.shape[1], 0.0, best)
+
+
+def _spread(where: np.ndarray, values: np.ndarray, otherwise: float) -> np.ndarray:
+    """Put values at the True places of a mask."""
+    result = np.full(len(where), otherwise)
+    result[where] = values
+    return result
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    p = np.clip(p, 1e-4, 1 - 1e-4)
+    return np.log(p / (1 - p))

@@ -1,0 +1,145 @@
+"""Judge a ranker and the baselines on the same user-weeks: means, intervals over users, cohorts.
+
+A row's target is every vocabulary item bought in its week. `explore` ranks and counts only items that the user's
+history does not hold. The item arrays are those known at each week; the neighbours are the model's own.
+
+Letters: R rows, K positions.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.ranking import lists, metrics
+from components.ranking.baselines import BASELINES
+from components.ranking.candidates import recall
+from components.ranking.examples import Examples, World
+from components.ranking.metrics import K, PerRow
+from components.ranking.score import Ranker, top
+from feature_repo import columns
+from feature_repo.rows import Ragged
+
+MODEL, EXPLORE = "model", f"explore_ndcg_at_{K}"
+ACTIVITY = {"new (up to 8 weeks)": (0, 8), "regular (9 to 24 weeks)": (9, 24), "frequent (over 24 weeks)": (25, 10**9)}
+CHOSEN = "personal_frequency"  # the baseline that gates compare with
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found on a part of the split."""
+
+    test: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+    intervals: dict[str, list[float]]  # 95 % over users, of the model
+    gain: dict[str, list[float]]  # 95 % over users, of NDCG@10 over each baseline
+    cohorts: dict[str, dict[str, float]]
+    weeks: list[int]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """The first K items of every row, over all and over never-bought ones, -1 where there are fewer."""
+
+    items: np.ndarray  # [R, K]
+    explore: np.ndarray  # [R, K]
+
+
+def evaluate(
+    ranker: Ranker, world: World, *, part: str = "test", report: Report = lambda done, note: None
+) -> Evaluation:
+    """Rank every row of a part of the split by the model and the baselines, and compare."""
+    start = time.monotonic()
+    weeks = world.weeks(part)
+    ranked: dict[str, list[_Ranked]] = {name: [] for name in (MODEL, *BASELINES)}
+    found_share, examples = [], world.examples.of_weeks(weeks)
+    examples = examples.take(np.argsort(examples.week, kind="stable"))
+    for done, week in enumerate(weeks):
+        at_week = ranker.at(world.item_state, week=week)
+        for chunk in lists.chunks(examples.of_weeks([week])):
+            own, share = _by_model(at_week, chunk)
+            ranked[MODEL].append(own)
+            found_share.append(share * len(chunk))
+            for name, baseline in BASELINES.items():
+                ranked[name].append(_by_baseline(baseline, at_week, chunk))
+        report((done + 1) / len(weeks), f"week {week}")
+    return _compared(
+        ranked,
+        examples,
+        n_items=len(ranker.catalogue),
+        weeks=weeks,
+        candidate_recall=sum(found_share) / len(examples),
+        seconds=lambda: round(time.monotonic() - start, 2),
+    )
+
+
+def _by_model(ranker: Ranker, chunk: Examples) -> tuple[_Ranked, float]:
+    scored = ranker.rank(chunk.rows, chunk.probabilities)
+    new = scored.facts["weeks_bought"] == 0
+    item = np.append(scored.found.item, -1)  # position -1 reads as no item
+    ranked = _Ranked(item[top(scored, K)], item[top(scored, K, allowed=new)])
+    return ranked, recall(scored.found, chunk.bought, len(ranker.catalogue))
+
+
+def _by_baseline(baseline: Callable[..., np.ndarray], ranker: Ranker, chunk: Examples) -> _Ranked:
+    rows, catalogue = chunk.rows, ranker.catalogue
+    return _Ranked(baseline(rows, catalogue, k=K), baseline(rows, catalogue, k=K, unseen=True))
+
+
+def _compared(
+    ranked: dict[str, list[_Ranked]],
+    examples: Examples,
+    *,
+    n_items: int,
+    weeks: list[int],
+    candidate_recall: float,
+    seconds: Callable[[], float],
+) -> Evaluation:
+    new = metrics.without(examples.bought, examples.rows.lists["history_items"], n_items)
+    judged = {name: _judged(parts, examples.bought, new, n_items) for name, parts in ranked.items()}
+    overall, explore = judged[MODEL]
+    user_id, counts = examples.rows.user_id, overall.counts
+    values = {f"ndcg_at_{K}": overall.ndcg, f"recall_at_{K}": overall.recall, f"phr_at_{K}": overall.hit}
+    gains = {name: overall.ndcg - judged[name][0].ndcg for name in BASELINES}
+    return Evaluation(
+        test=_means(overall, explore) | {"rows": int(counts.sum()), "candidate_recall": round(candidate_recall, 5)},
+        baselines={name: _means(*judged[name]) for name in BASELINES},
+        intervals=metrics.intervals(values, user_id, counts)
+        | metrics.intervals({EXPLORE: explore.ndcg}, user_id, explore.counts),
+        gain=metrics.intervals(gains, user_id, counts),
+        cohorts=_cohorts(judged, examples),
+        weeks=weeks,
+        seconds=seconds(),
+    )
+
+
+def _judged(parts: list[_Ranked], bought: Ragged, new: Ragged, n_items: int) -> tuple[PerRow, PerRow]:
+    items = metrics.per_row(np.concatenate([part.items for part in parts]), bought, n_items)
+    return items, metrics.per_row(np.concatenate([part.explore for part in parts]), new, n_items)
+
+
+def _means(overall: PerRow, explore: PerRow) -> dict[str, float]:
+    means = overall.mean() | {EXPLORE: explore.mean()[f"ndcg_at_{K}"]}
+    return {name: round(value, 5) for name, value in means.items()}
+
+
+def _cohorts(judged: dict[str, tuple[PerRow, PerRow]], examples: Examples) -> dict[str, dict[str, float]]:
+    """Compare the model with the chosen baseline by activity and by segment."""
+    weeks = examples.rows.numbers["weeks_total"]
+    groups = {name: (weeks >= low) & (weeks <= high) for name, (low, high) in ACTIVITY.items()}
+    segment = examples.rows.numbers[columns.SEGMENT].astype(int)
+    groups |= {f"segment {s}": segment == s for s in np.unique(segment)}
+    model, chosen = judged[MODEL][0], judged[CHOSEN][0]
+    return {
+        name: {
+            "rows": int((model.counts & where).sum()),
+            **{metric: round(value, 5) for metric, value in model.mean(where).items()},
+            f"{CHOSEN}_ndcg_at_{K}": round(chosen.mean(where)[f"ndcg_at_{K}"], 5),
+        }
+        for name, where in groups.items()
+        if (model.counts & where).any()
+    }

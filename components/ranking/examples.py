@@ -1,0 +1,117 @@
+"""What the ranker learns from and is judged by: user rows with the items bought in the week after them.
+
+Reads the `rows` artifact and joins the intent model's out-of-time probabilities. Computes no feature.
+
+Letters: B rows, I items, C targets.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo import artifacts, columns
+from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
+from feature_repo.rows import Ragged, UserRows
+from feature_repo.vocabulary import Vocabulary
+
+WEEK, BOUGHT = "week", "bought"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """User-weeks in which something was bought."""
+
+    rows: UserRows
+    week: np.ndarray  # [B] int64, the label week: the row knows what happened before it
+    bought: Ragged  # item indexes bought in the week
+    probabilities: np.ndarray  # [B, C] float32, from an intent model that had not seen the week
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: np.ndarray) -> "Examples":
+        """Return the rows in `index`, in its order."""
+        return Examples(self.rows.take(index), self.week[index], self.bought.take(index), self.probabilities[index])
+
+    def of_weeks(self, weeks: Collection[int]) -> "Examples":
+        """Return the rows of some weeks, in their order."""
+        return self.take(np.flatnonzero(np.isin(self.week, list(weeks))))
+
+
+@dataclass(frozen=True)
+class World:
+    """All that the `rows` artifact tells the ranker."""
+
+    examples: Examples
+    item_state: pa.Table  # week, item_index and columns.ITEM_NUMBERS as known at the start of the week
+    vocabulary: Vocabulary
+    calendar: Calendar
+    split: dict[str, list[int]]  # train, validate, test: label weeks
+
+    def weeks(self, part: str) -> list[int]:
+        """List the label weeks of a part of the split that have rows."""
+        present = set(np.unique(self.examples.week).tolist())
+        found = [week for week in self.split[part] if week in present]
+        if not found:
+            raise DataError(
+                f"rows: no user bought a vocabulary item in the {part} weeks {self.split[part]}; "
+                "lower models.ranking.min_item_sessions or widen data.split"
+            )
+        return found
+
+
+def load(rows: Path, intent: Path) -> World:
+    """Read the `rows` artifact and the intent model folder beside it."""
+    table = pq.read_table(rows / "ranking.parquet")
+    vocabulary = Vocabulary.load(rows / "vocabulary")
+    bought = table[BOUGHT].combine_chunks()
+    week = np.asarray(table[WEEK].to_numpy(), dtype=np.int64)
+    user_rows = UserRows.from_arrow(table.drop([WEEK, BOUGHT]))
+    out_of_time = pq.read_table(intent / "out_of_time.parquet")
+    probabilities = join(user_rows.user_id, week, out_of_time, n_targets=len(vocabulary.targets))
+    return World(
+        examples=Examples(user_rows, week, ragged(bought), probabilities),
+        item_state=pq.read_table(rows / "item_state.parquet"),
+        vocabulary=vocabulary,
+        calendar=Calendar(**artifacts.read_json(rows / "calendar.json")),
+        split=artifacts.read_json(rows / "split.json"),
+    )
+
+
+def ragged(lists: pa.ListArray) -> Ragged:
+    """Read a list column of item indexes; a null list is empty."""
+    lengths = np.asarray(pa.compute.fill_null(pa.compute.list_value_length(lists), 0).to_numpy(zero_copy_only=False))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Ragged(np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.int64), offsets)
+
+
+def join(user_id: np.ndarray, week: np.ndarray, out_of_time: pa.Table, *, n_targets: int) -> np.ndarray:
+    """Find each row's out-of-time probabilities by user and week, float32 [B, C]."""
+    wanted = pa.table({columns.USER_ID: user_id.astype(str), WEEK: week, "position": np.arange(len(week))})
+    have = pa.table(
+        {
+            columns.USER_ID: out_of_time[columns.USER_ID].cast(pa.string()),
+            WEEK: out_of_time[WEEK].cast(pa.int64()),
+            "found": np.arange(out_of_time.num_rows),
+        }
+    )
+    joined = wanted.join(have, [columns.USER_ID, WEEK], join_type="inner").sort_by("position")
+    if joined.num_rows != len(week):
+        raise DataError(
+            f"intent: out_of_time.parquet has probabilities for {joined.num_rows} of {len(week)} ranking rows; "
+            "train the intent model on the same rows"
+        )
+    lists = out_of_time["probabilities"].combine_chunks()
+    flat = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
+    if len(flat) != out_of_time.num_rows * n_targets:
+        raise DataError(
+            f"intent: out_of_time.parquet has {len(flat) / max(out_of_time.num_rows, 1):g} probabilities a row, "
+            f"the vocabulary {n_targets} targets; train the intent model on the same rows"
+        )
+    found: np.ndarray = flat.reshape(-1, n_targets)[joined["found"].to_numpy()]
+    return found

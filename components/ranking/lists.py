@@ -1,0 +1,106 @@
+"""Training lists: the candidates of user-weeks as arrays, found and encoded by the code that serves.
+
+A row's neighbour table is fitted before its week, block by block of weeks, so no label shapes its features.
+
+Letters: B rows, M candidates over all rows, F features.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.ranking import encode, neighbours
+from components.ranking.candidates import History, candidates, recall
+from components.ranking.catalogue import Catalogue
+from components.ranking.examples import Examples, World
+from components.ranking.neighbours import Neighbours
+from components.ranking.spec import Candidates
+
+CHUNK = 64  # rows encoded at a time: bounds the dense row x item views
+BLOCK_WEEKS = 4  # training weeks that share a neighbour table
+
+Report = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Encoded candidates of B rows, by row; row b owns offsets[b]:offsets[b + 1]."""
+
+    features: np.ndarray  # [M, F] float32
+    bought: np.ndarray  # [M] bool: the candidate was bought in the row's week
+    wanted: np.ndarray  # [B] int64: items bought in the week, candidates or not
+    offsets: np.ndarray  # [B + 1] int64
+    recall: float  # mean share of the bought items that are candidates
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+
+def tables(world: World, weeks: list[int]) -> dict[int, Neighbours]:
+    """Fit a neighbour table for each training week, known before it; weeks of a block share one."""
+    n_items = world.vocabulary.items.num_rows
+    found = {}
+    for start in range(0, len(weeks), BLOCK_WEEKS):
+        block = weeks[start : start + BLOCK_WEEKS]
+        found |= dict.fromkeys(block, fit_until(world.examples, n_items, until=block[0]))
+    return found
+
+
+def fit_until(examples: Examples, n_items: int, *, until: int) -> Neighbours:
+    """Fit the neighbour table on what was known at the start of week `until`."""
+    return neighbours.fit(neighbours.latest_rows(examples.rows, examples.week, until=until), n_items)
+
+
+def of_weeks(
+    world: World, weeks: list[int], tables: dict[int, Neighbours], spec: Candidates, *, report: Report
+) -> Lists:
+    """Find, encode and label the candidates of every row of the weeks."""
+    catalogue = Catalogue.of(world.vocabulary, world.item_state, week=weeks[0])
+    parts = []
+    for done, week in enumerate(weeks):
+        at_week = catalogue.with_state(world.item_state, week=week)
+        for chunk in chunks(world.examples.of_weeks([week])):
+            parts.append(_encoded(chunk, at_week, world, table=tables[week], spec=spec))
+        report((done + 1) / len(weeks))
+    return _joined(parts)
+
+
+def chunks(examples: Examples) -> Iterator[Examples]:
+    """Cut rows into pieces whose dense views fit in memory."""
+    for start in range(0, len(examples), CHUNK):
+        yield examples.take(np.arange(start, min(start + CHUNK, len(examples))))
+
+
+def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neighbours, spec: Candidates) -> Lists:
+    history = History.of(chunk.rows, table)
+    found = candidates(history, catalogue, spec)
+    facts = encode.facts(
+        chunk.rows,
+        found,
+        history=history,
+        probabilities=chunk.probabilities,
+        catalogue=catalogue,
+        calendar=world.calendar,
+    )
+    n_items = len(catalogue)
+    bought = np.isin(found.row * n_items + found.item, chunk.bought.row_of_value() * n_items + chunk.bought.values)
+    return Lists(
+        features=encode.matrix(facts),
+        bought=bought,
+        wanted=np.diff(chunk.bought.offsets),
+        offsets=found.offsets,
+        recall=recall(found, chunk.bought, n_items),
+    )
+
+
+def _joined(parts: list[Lists]) -> Lists:
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    rows = np.asarray([len(part) for part in parts])
+    return Lists(
+        features=np.concatenate([part.features for part in parts]),
+        bought=np.concatenate([part.bought for part in parts]),
+        wanted=np.concatenate([part.wanted for part in parts]),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        recall=float(np.average([part.recall for part in parts], weights=rows)),
+    )

@@ -1,0 +1,95 @@
+"""What a ranking is worth: recall, NDCG and hit rate at k per user-week, and bootstrap intervals over users.
+
+Pure numpy on item indexes; knows no model.
+
+Letters: R rows (user-weeks), K positions, U users.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from feature_repo.rows import Ragged
+
+K = 10
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class PerRow:
+    """Metrics of each row; rows without anything to find are left out of means by `counts`."""
+
+    ndcg: np.ndarray  # [R]
+    recall: np.ndarray  # [R]
+    hit: np.ndarray  # [R]
+    counts: np.ndarray  # [R] bool: the row has something to find
+
+    def mean(self, where: np.ndarray | None = None) -> dict[str, float]:
+        """Average over the rows that count, within a mask."""
+        rows = self.counts if where is None else self.counts & where
+        names = {f"ndcg_at_{K}": self.ndcg, f"recall_at_{K}": self.recall, f"phr_at_{K}": self.hit}
+        return {name: float(values[rows].mean()) if rows.any() else 0.0 for name, values in names.items()}
+
+
+def per_row(items: np.ndarray, wanted: Ragged, n_items: int) -> PerRow:
+    """Judge ranked items [R, K] (-1: no item) by the wanted items of each row.
+
+    NDCG's ideal is cut at min(number wanted, K).
+
+    >>> found = per_row(np.array([[3, 5]]), Ragged(np.array([5]), np.array([0, 1])), 9)
+    >>> round(float(found.ndcg[0]), 4), float(found.recall[0])
+    (0.6309, 1.0)
+    """
+    rows, k = items.shape
+    keys = np.arange(rows)[:, None] * n_items + items
+    hits = np.isin(keys, wanted.row_of_value() * n_items + wanted.values) & (items >= 0)  # [R, K]
+    number = np.diff(wanted.offsets)
+    gain = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.concatenate([[1.0], np.cumsum(gain)])[np.minimum(number, k)]
+    ideal[number == 0] = 1.0
+    return PerRow(
+        ndcg=(hits * gain).sum(axis=1) / ideal,
+        recall=hits.sum(axis=1) / np.maximum(number, 1),
+        hit=hits.any(axis=1).astype(np.float64),
+        counts=number > 0,
+    )
+
+
+def intervals(
+    values: Mapping[str, np.ndarray], user_id: np.ndarray, counts: np.ndarray, *, seed: int = 0
+) -> dict[str, list[float]]:
+    """Bootstrap users (with all their rows) and return each mean's 95 % interval [low, high]."""
+    if not counts.any():
+        return {name: [0.0, 0.0] for name in values}
+    user = _codes(user_id[counts])
+    n_users = int(user.max()) + 1
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(n_users, np.full(n_users, 1 / n_users), size=RESAMPLES)  # [resamples, U]
+    rows = weights @ np.bincount(user, minlength=n_users)
+    result = {}
+    for name, value in values.items():
+        means = weights @ np.bincount(user, value[counts], minlength=n_users) / rows
+        result[name] = [round(float(q), 5) for q in np.quantile(means, (0.025, 0.975))]
+    return result
+
+
+def without(lists: Ragged, other: Ragged, n_items: int) -> Ragged:
+    """Remove from each row's list the values of the other's, such as what a user had before."""
+    keys = lists.row_of_value() * n_items + lists.values
+    keep = ~np.isin(keys, other.row_of_value() * n_items + other.values)
+    kept = np.concatenate([[0], np.cumsum(keep)])
+    return Ragged(lists.values[keep], kept[lists.offsets])
+
+
+def _codes(user_id: np.ndarray) -> np.ndarray:
+    """Number users by first appearance, so that resamples do not depend on the key that made the pseudonyms.
+
+    >>> _codes(np.array(["b", "a", "b"])).tolist()
+    [0, 1, 0]
+    """
+    _, first, inverse = np.unique(user_id.astype(str), return_index=True, return_inverse=True)
+    number = np.empty(len(first), dtype=np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    codes: np.ndarray = number[inverse]
+    return codes

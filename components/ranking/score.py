@@ -1,0 +1,200 @@
+"""The ranker as served: a folder in, recommendations out. Training and evaluation score through it too.
+
+It holds everything a request needs beside the user row and the intents: weights, vocabulary, item arrays, neighbours,
+calendar. It reads no store and no clock (`now` is in the row).
+
+Letters: B rows, C targets, M candidates over all rows.
+"""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.ranking import encode, model, neighbours
+from components.ranking.candidates import SOURCES, Found, History, candidates, given
+from components.ranking.catalogue import WEEK, Catalogue
+from components.ranking.model import RankingNet
+from components.ranking.neighbours import Neighbours
+from components.ranking.spec import Candidates
+from feature_repo import artifacts
+from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
+from feature_repo.rows import UserRows
+from feature_repo.vocabulary import Vocabulary
+
+REASONS = {  # by source: the fact's name in an answer, and the fact
+    "history": {"weeks_bought": "weeks_bought", "weeks_since": "weeks_since", "intent": "intent", "popular_share": "share_4w"},
+    "neighbours": {"near_history": "near", "intent": "intent", "category_weeks": "target_weeks", "popular_share": "share_4w"},
+    "popular": {"popular_share": "share_4w", "intent": "intent", "category_weeks": "target_weeks"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """One recommended item: why it was a candidate, and the facts that speak for it."""
+
+    item_index: int
+    score: float  # compares within one answer only
+    source: str
+    reasons: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Candidates of B rows with their facts and scores."""
+
+    found: Found
+    facts: dict[str, np.ndarray]  # each [M]
+    scores: np.ndarray  # [M] float32
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """Finds, encodes and orders candidates."""
+
+    net: RankingNet
+    vocabulary: Vocabulary
+    item_state: pa.Table
+    catalogue: Catalogue
+    neighbours: Neighbours
+    calendar: Calendar
+    spec: Candidates
+
+    def at(self, item_state: pa.Table, *, week: int | None = None) -> "Ranker":
+        """Return the same ranker with items as known at another week (None: the table's last)."""
+        return replace(self, item_state=item_state, catalogue=self.catalogue.with_state(item_state, week=week))
+
+    def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
+        """Find and score every candidate of rows [B], given intents [B, C]."""
+        history = History.of(rows, self.neighbours)
+        found = candidates(history, self.catalogue, self.spec)
+        return self._scored(rows, probabilities, history, found)
+
+    def recommend(
+        self, rows: UserRows, probabilities: np.ndarray, *, k: int, exclude: Collection[int] = frozenset()
+    ) -> list[Recommended]:
+        """Return the best k items for one user row and intents [C]; past the candidates, popular items follow."""
+        history = History.of(rows, self.neighbours)
+        found = candidates(history, self.catalogue, self.spec)
+        scored = self._scored(rows, probabilities[None], history, found)
+        chosen = _best(scored, k, exclude)
+        answer = [_recommended(scored, m) for m in chosen]
+        if len(answer) < k and len(found.item) < len(self.catalogue):
+            answer += self._more(rows, probabilities, history, k=k, answer=answer, unwanted={*exclude, *found.item})
+        return answer
+
+    def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
+        """Score given items [M] for one user row and intents [C], float32 [M]."""
+        items = np.asarray(item_indexes, dtype=np.int64)
+        if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
+            raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
+        history = History.of(rows, self.neighbours)
+        return self._scored(rows, probabilities[None], history, given(history, items)).scores
+
+    def _more(
+        self,
+        rows: UserRows,
+        probabilities: np.ndarray,
+        history: History,
+        *,
+        k: int,
+        answer: list[Recommended],
+        unwanted: Collection[int],
+    ) -> list[Recommended]:
+        """Continue an answer with the most popular other items, none scored above what stands before it."""
+        order = self.catalogue.by_popularity
+        items = order[~np.isin(order, np.asarray(list(unwanted), dtype=np.int64))][: k - len(answer)]
+        scored = self._scored(rows, probabilities[None], history, given(history, items))
+        ceiling = answer[-1].score if answer else np.inf
+        falling = np.minimum.accumulate(np.minimum(scored.scores, ceiling))
+        return [_recommended(replace(scored, scores=falling), m) for m in range(len(items))]
+
+    def _scored(self, rows: UserRows, probabilities: np.ndarray, history: History, found: Found) -> Scored:
+        facts = encode.facts(
+            rows,
+            found,
+            history=history,
+            probabilities=probabilities,
+            catalogue=self.catalogue,
+            calendar=self.calendar,
+        )
+        return Scored(found, facts, self.net.score(encode.matrix(facts)))
+
+    def save(self, folder: Path, *, notes: dict[str, object] | None = None) -> None:
+        """Write the self-sufficient model folder's files into an existing folder."""
+        model.save(self.net, folder)
+        self.neighbours.save(folder)
+        self.vocabulary.save(folder / "vocabulary")
+        pq.write_table(self.item_state, folder / "item_state.parquet")
+        config = {
+            "features": list(encode.FEATURES),
+            "n_features": len(encode.FEATURES),
+            "width": self.net.width,
+            "dropout": self.net.dropout,
+            "candidates": self.spec.model_dump(),
+            "calendar": asdict(self.calendar),
+            "vocabulary": self.vocabulary.digest,
+        }
+        artifacts.write_json(folder / "config.json", config | (notes or {}))
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Ranker":
+        """Read what `save` wrote."""
+        folder = Path(folder)
+        config = artifacts.read_json(folder / "config.json")
+        if config["features"] != list(encode.FEATURES):
+            differ = sorted({*config["features"]} ^ {*encode.FEATURES}) or ["their order"]
+            raise DataError(
+                f"{folder}: the model's features differ from this code's ({', '.join(differ)}); train again"
+            )
+        vocabulary = Vocabulary.load(folder / "vocabulary")
+        item_state = pq.read_table(folder / "item_state.parquet")
+        return cls(
+            net=model.load(folder, config),
+            vocabulary=vocabulary,
+            item_state=item_state,
+            catalogue=Catalogue.of(vocabulary, item_state),
+            neighbours=Neighbours.load(folder),
+            calendar=Calendar(**config["calendar"]),
+            spec=Candidates(**config["candidates"]),
+        )
+
+
+def latest(item_state: pa.Table) -> pa.Table:
+    """Keep the last week of an item_state table."""
+    return item_state.filter(pc.equal(item_state[WEEK], pc.max(item_state[WEEK])))
+
+
+def top(scored: Scored, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
+    """Return each row's best k candidates by position, -1 where there are fewer, int64 [B, k]; ties by item."""
+    found = scored.found
+    member = np.arange(len(found.item)) if allowed is None else np.flatnonzero(allowed)
+    row = found.row[member]
+    order = np.lexsort((found.item[member], -scored.scores[member], row))
+    rank = np.arange(len(member)) - np.searchsorted(row, row)
+    best = np.full((len(found.offsets) - 1, k), -1, dtype=np.int64)
+    keep = rank < k
+    best[row[keep], rank[keep]] = member[order][keep]
+    return best
+
+
+def _best(scored: Scored, k: int, exclude: Collection[int]) -> list[int]:
+    allowed = ~np.isin(scored.found.item, np.asarray(list(exclude), dtype=np.int64)) if exclude else None
+    positions = top(scored, min(k, max(len(scored.found.item), 1)), allowed=allowed)[0]
+    return [int(m) for m in positions if m >= 0]
+
+
+def _recommended(scored: Scored, m: int) -> Recommended:
+    source = SOURCES[scored.found.source[m]]
+    values = {name: float(scored.facts[fact][m]) for name, fact in REASONS[source].items()}
+    return Recommended(
+        item_index=int(scored.found.item[m]),
+        score=float(scored.scores[m]),
+        source=source,
+        reasons={name: round(value, 4) for name, value in values.items() if value > 0},
+    )

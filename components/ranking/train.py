@@ -1,0 +1,164 @@
+"""Fit the ranker: neighbour tables, training lists, then the network with early stopping on the validation weeks.
+
+Pure: a world and the spec in, a `Trained` out. Test weeks are never looked at. Seeds are fixed; on one machine
+with one thread count two runs give the same weights.
+
+Letters: B lists of a batch, M candidates of the longest, F features.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from components.ranking import lists
+from components.ranking.catalogue import Catalogue
+from components.ranking.encode import FEATURES
+from components.ranking.examples import World
+from components.ranking.lists import Lists
+from components.ranking.metrics import K
+from components.ranking.model import RankingNet, listwise_loss
+from components.ranking.score import Ranker, latest
+from components.ranking.spec import Ranking
+
+PATIENCE = 2  # epochs without a better validation NDCG before training stops
+WEIGHT_DECAY = 1e-4
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """How one pass over the training lists went."""
+
+    loss: float
+    validate_ndcg_at_10: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted ranker and how it came about."""
+
+    ranker: Ranker
+    epochs: list[Epoch]
+    best_epoch: int  # counted from 0
+    rows: dict[str, int]  # user-weeks by part
+    candidate_recall: dict[str, float]  # by part
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def train(world: World, spec: Ranking, *, report: Report = lambda share, note: None) -> Trained:
+    """Fit on the last `train_weeks` training weeks, stop by NDCG@10 on the validation weeks."""
+    start = time.monotonic()
+    weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
+    tables = lists.tables(world, weeks)
+    final = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=weeks[-1])
+    fitted = time.monotonic()
+    fit = lists.of_weeks(
+        world, weeks, tables, spec.candidates, report=lambda done: report(0.1 + 0.3 * done, "training lists")
+    )
+    check = lists.of_weeks(
+        world,
+        validate_weeks,
+        dict.fromkeys(validate_weeks, final),
+        spec.candidates,
+        report=lambda done: report(0.4 + 0.2 * done, "validation lists"),
+    )
+    encoded = time.monotonic()
+    net, epochs, best = fit_net(fit, check, spec, report=lambda done: report(0.6 + 0.4 * done, "epochs"))
+    state = latest(world.item_state)
+    ranker = Ranker(
+        net=net,
+        vocabulary=world.vocabulary,
+        item_state=state,
+        catalogue=Catalogue.of(world.vocabulary, state),
+        neighbours=final,
+        calendar=world.calendar,
+        spec=spec.candidates,
+    )
+    return Trained(
+        ranker=ranker,
+        epochs=epochs,
+        best_epoch=best,
+        rows={"train": len(fit), "validate": len(check)},
+        candidate_recall={"train": fit.recall, "validate": check.recall},
+        seconds={
+            "neighbours": round(fitted - start, 2),
+            "lists": round(encoded - fitted, 2),
+            "epochs": round(time.monotonic() - encoded, 2),
+        },
+    )
+
+
+def fit_net(
+    fit: Lists, check: Lists, spec: Ranking, *, report: Callable[[float], None] = lambda done: None
+) -> tuple[RankingNet, list[Epoch], int]:
+    """Train the network; return it at its best epoch, all epochs, and which was best."""
+    torch.manual_seed(spec.seed)
+    net = RankingNet(len(FEATURES), width=spec.width, dropout=spec.dropout)
+    net.standardise(fit.features)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=spec.learning_rate, weight_decay=WEIGHT_DECAY)
+    order = np.random.default_rng(spec.seed)
+    steps = spec.epochs * -(-len(fit) // spec.batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, spec.learning_rate, total_steps=steps)
+    epochs: list[Epoch] = []
+    best, weights = -1, net.state_dict()
+    for number in range(spec.epochs):
+        start = time.monotonic()
+        loss = _epoch(net, optimizer, schedule, _batches(fit, order.permutation(len(fit)), spec.batch_size))
+        ndcg = ndcg_at_k(net.score(check.features), check)
+        epochs.append(Epoch(round(loss, 5), round(ndcg, 5), round(time.monotonic() - start, 2)))
+        if best < 0 or ndcg > epochs[best].validate_ndcg_at_10:
+            best, weights = number, {k: v.clone() for k, v in net.state_dict().items()}
+        report((number + 1) / spec.epochs)
+        if number - best >= PATIENCE:
+            break
+    net.load_state_dict(weights)
+    net.eval()
+    return net, epochs, best
+
+
+def ndcg_at_k(scores: np.ndarray, of: Lists) -> float:
+    """Return the mean NDCG@10 of scored lists; the ideal counts bought items that are no candidates too."""
+    row = np.repeat(np.arange(len(of)), np.diff(of.offsets))
+    order = np.lexsort((-scores, row))
+    rank = np.arange(len(row)) - of.offsets[row]
+    gain = 1.0 / np.log2(np.arange(2, K + 2))
+    hit = of.bought[order] & (rank < K)
+    dcg = np.bincount(row[hit], gain[rank[hit]], minlength=len(of))
+    ideal = np.concatenate([[1.0], np.cumsum(gain)])[np.minimum(of.wanted, K)]
+    return float((dcg / ideal)[of.wanted > 0].mean())
+
+
+def _epoch(
+    net: RankingNet,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    batches: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+) -> float:
+    net.train()
+    losses = []
+    for features, labels, mask in batches:
+        loss = listwise_loss(net(features), labels, mask)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    return float(np.mean(losses)) if losses else 0.0
+
+
+def _batches(of: Lists, order: np.ndarray, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Yield padded batches: features [B, M, F], labels [B, M] and mask [B, M]; lists without a hit teach nothing."""
+    hits = np.add.reduceat(of.bought, of.offsets[:-1]) > 0
+    order = order[hits[order]]
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        lengths = of.offsets[rows + 1] - of.offsets[rows]
+        mask = np.arange(lengths.max()) < lengths[:, None]  # [B, M]
+        where = np.where(mask, of.offsets[rows][:, None] + np.arange(lengths.max()), 0)
+        labels = (of.bought[where] & mask).astype(np.float32)
+        yield torch.from_numpy(of.features[where]), torch.from_numpy(labels), torch.from_numpy(mask)

@@ -1,0 +1,137 @@
+"""Where a pipeline's result came from: its folders, and the digests that name spec, data, code and features.
+
+Read once at the start of registering; every tag in the registry is made from here. No MLflow in this module.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from feature_repo import artifacts
+from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
+from feature_repo.model import Slice
+from feature_repo.vocabulary import Vocabulary
+
+Part = Literal["intent", "ranking"]
+PARTS: tuple[Part, ...] = ("intent", "ranking")
+
+
+class Lineage(Slice):
+    """What the pipeline knows before it runs."""
+
+    spec: str = Field(description="Digest of the spec")
+    git: str = Field(description="Commit of the code; '-dirty' where files were changed")
+    lock: str = Field(description="Digest of requirements.lock")
+    feature_services: dict[str, str] = Field(description="Name: digest; one begins with intent, one with ranking")
+    params: dict[str, Any] = Field(default={}, description="The spec's slices that a person compares runs by")
+
+    @model_validator(mode="after")
+    def _each_part_has_a_service(self) -> "Lineage":
+        for part in PARTS:
+            if not any(name.startswith(part) for name in self.feature_services):
+                raise ValueError(f"feature_services: none begins with '{part}'; have {sorted(self.feature_services)}")
+        return self
+
+    def service(self, part: Part) -> tuple[str, str]:
+        """Return the name and digest of the feature service that a part reads."""
+        return next((name, mark) for name, mark in self.feature_services.items() if name.startswith(part))
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The artifacts of one pipeline run."""
+
+    clean: Path
+    intent: Path
+    intent_evaluation: Path
+    ranking: Path
+    ranking_evaluation: Path
+
+    def model(self, part: Part) -> Path:
+        """Return the model folder of a part."""
+        return self.intent if part == "intent" else self.ranking
+
+    def evaluation(self, part: Part) -> Path:
+        """Return the evaluation folder of a part."""
+        return self.intent_evaluation if part == "intent" else self.ranking_evaluation
+
+
+@dataclass(frozen=True)
+class Result:
+    """A pipeline's result: folders, lineage and what the folders say about themselves."""
+
+    folders: Folders
+    lineage: Lineage
+    vocabulary: Vocabulary
+    snapshot: dict[str, Any]  # of the data
+    metrics: dict[str, Any]  # by part, as in metrics.json
+
+    @classmethod
+    def read(cls, folders: Folders, lineage: Lineage) -> "Result":
+        """Read what registering needs, and refuse folders that do not belong together."""
+        snapshot = _document(folders.clean / "snapshot.json")
+        vocabularies = {part: Vocabulary.load(folders.model(part) / "vocabulary") for part in PARTS}
+        if vocabularies["intent"].digest != vocabularies["ranking"].digest:
+            raise DataError(
+                f"{folders.ranking}: vocabulary {vocabularies['ranking'].digest}, but the intent model in "
+                f"{folders.intent} has {vocabularies['intent'].digest}; train both on one `profiles` artifact"
+            )
+        return cls(
+            folders=folders,
+            lineage=lineage,
+            vocabulary=vocabularies["intent"],
+            snapshot=snapshot,
+            metrics={part: _document(folders.evaluation(part) / "metrics.json") for part in PARTS},
+        )
+
+    @property
+    def data(self) -> str:
+        """Return the digest of the data."""
+        return str(self.snapshot["digest"])
+
+    @property
+    def calendar(self) -> Calendar:
+        """Return the calendar of the data."""
+        return Calendar(**self.snapshot["calendar"])
+
+    @property
+    def last(self) -> dt.datetime:
+        """Return the instant of the last event."""
+        return dt.datetime.fromisoformat(self.snapshot["last"])
+
+    def tags(self) -> dict[str, str]:
+        """Return the lineage as tags."""
+        lineage = self.lineage
+        return {
+            "spec": lineage.spec,
+            "data": self.data,
+            "vocabulary": self.vocabulary.digest,
+            "git": lineage.git,
+            "lock": lineage.lock,
+        }
+
+
+def _document(path: Path) -> Any:
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file; the step that makes this folder has not finished, run the pipeline again"
+        )
+    return artifacts.read_json(path)
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Name the leaves of nested dicts with dots.
+
+    >>> flat({"test": {"map": 0.3}, "weeks": [1, 2]})
+    {'test.map': 0.3, 'weeks': [1, 2]}
+    """
+    if not isinstance(value, dict):
+        return {prefix: value}
+    leaves: dict[str, Any] = {}
+    for key, inner in value.items():
+        leaves |= flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return leaves

@@ -1,0 +1,149 @@
+"""One part as an MLflow model: what is packed into it, how it is checked, and its version in the registry.
+
+A model carries its folder, the code it needs and the versions it ran with, so it loads from the registry alone.
+It becomes a version only after it was loaded back and asked. Runs and releases are made elsewhere.
+"""
+
+import contextlib
+import hashlib
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from components.registry import client as mlflow_client
+from components.registry import frames
+from components.registry.lineage import Part, Result
+from feature_repo import columns
+from feature_repo.errors import DataError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# Needed by training only. The first names users; the second holds timings, so equal models would differ.
+LEFT_OUT = ("out_of_time.parquet", "training.json")
+PACKAGES = ("components", "feature_repo")
+REQUIREMENTS: dict[Part, tuple[str, ...]] = {
+    "intent": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "transformers"),
+    "ranking": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch"),
+}
+MODEL = "model"  # the artifact's name: the folder is at `artifacts/model` of a logged model
+DEFAULT_K = 10
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model."""
+
+    name: str
+    version: str
+    digest: str  # of the model folder as registered
+    files: dict[str, str]  # the folder's files: sha256
+    created: bool  # False where an equal one was there
+
+
+def staged(folder: Path, scratch: Path) -> Path:
+    """Copy a model folder, without the files that only training needs, to `scratch/model`."""
+    for name in ("weights.safetensors", "config.json"):
+        if not (folder / name).is_file():
+            raise DataError(f"{folder}: no {name}; this is no trained model, run the pipeline again")
+    return Path(shutil.copytree(folder, scratch / MODEL, ignore=shutil.ignore_patterns("__pycache__", *LEFT_OUT)))
+
+
+def code(scratch: Path) -> list[str]:
+    """Copy the packages that a model's code needs, without caches, and return their folders."""
+    home = Path(__file__).parents[2]  # the folder that holds both packages
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+    return [str(shutil.copytree(home / name, scratch / name, ignore=ignore)) for name in PACKAGES]
+
+
+def requirements(part: Part) -> list[str]:
+    """Pin the packages that loading a part needs to the versions installed here."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS[part]]
+
+
+def example(part: Part, result: Result, *, windows_days: Sequence[int]) -> pd.DataFrame:
+    """Make the input example of a part."""
+    lists = frames.INTENT_LISTS if part == "intent" else frames.RANKING_LISTS
+    frame = frames.example(lists=lists, windows_days=windows_days, last=result.last, calendar=result.calendar)
+    if part == "ranking":
+        frame[frames.PROBABILITIES] = [[0.5] * len(result.vocabulary.targets)] * len(frame)
+    return frame
+
+
+def log(part: Part, folder: Path, *, result: Result, frame: pd.DataFrame, tags: dict[str, str], scratch: Path) -> str:
+    """Log a staged model folder in the active run, load it back, ask it, and return the logged model's id."""
+    import mlflow
+
+    info = mlflow.pyfunc.log_model(
+        name=part,
+        python_model=str(Path(__file__).with_name(f"{part}_pyfunc.py")),
+        artifacts={MODEL: str(folder)},
+        signature=_signature(part, frame),
+        input_example=frame,
+        pip_requirements=requirements(part),
+        code_paths=code(scratch / "code"),
+        metadata={"targets": result.vocabulary.target_names, "digest": tags["digest"]},
+        tags=tags,
+    )
+    with _path_kept():
+        target = scratch / "loaded"
+        target.mkdir(parents=True)
+        answer = mlflow.pyfunc.load_model(info.model_uri, dst_path=str(target)).predict(frame)
+    if len(answer) != len(frame):
+        raise DataError(f"{part}: the model answered {len(answer)} rows for {len(frame)}; it was not registered")
+    return str(info.model_id)
+
+
+def clear(client: "MlflowClient", run_id: str, part: Part) -> None:
+    """Delete what an interrupted attempt logged in a run without making it a version."""
+    experiment = client.get_run(run_id).info.experiment_id
+    for left in client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND name = '{part}'"):
+        client.delete_logged_model(left.model_id)
+
+
+def version(client: "MlflowClient", model: str, *, model_id: str, run_id: str, tags: dict[str, str]) -> str:
+    """Make a version of a logged model, tags and all, in one step."""
+    if mlflow_client.registered_model(client, model) is None:
+        client.create_registered_model(model)
+    return str(client.create_model_version(model, f"models:/{model_id}", run_id, tags=tags, model_id=model_id).version)
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Return the sha256 of each file of a model folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _signature(part: Part, frame: pd.DataFrame) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import Array
+
+    user = ColSpec(DataType.string, columns.USER_ID)
+    if part == "intent":
+        return ModelSignature(
+            inputs=frames.schema(frame), outputs=Schema([user, ColSpec(Array(DataType.double), frames.PROBABILITIES)])
+        )
+    kinds = {"item_ids": DataType.string, "scores": DataType.double, "sources": DataType.string}
+    return ModelSignature(
+        inputs=frames.schema(frame),
+        outputs=Schema([user, *(ColSpec(Array(kind), name) for name, kind in kinds.items())]),
+        params=ParamSchema([ParamSpec("k", DataType.long, DEFAULT_K)]),
+    )
+
+
+@contextlib.contextmanager
+def _path_kept() -> Iterator[None]:
+    """Undo what loading a model does to this process's import path."""
+    kept = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = kept

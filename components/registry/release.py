@@ -1,0 +1,201 @@
+"""A release: the matched set of versions that is promoted and served as one.
+
+`make` writes it down as a version of <name>-release; `assemble` turns a version back into a folder with nothing but
+the registry at hand, and refuses one whose bytes are not what was released. Aliases are moved elsewhere.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.registry import client as mlflow_client
+from components.registry import models
+from components.registry.gates import Metrics, Verdict
+from components.registry.lineage import PARTS, Part
+from components.registry.register import Registered
+from feature_repo import artifacts
+from feature_repo.errors import ServerError, SpecError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+POLICY = "greedy@1"  # until exploration exists: propensity 1.0
+PROMPT = "template@1"
+FILE = "release.json"
+BYTES = "files.json"  # by part: each file's sha256, to name the broken one
+MEND = "restore MLflow's artifacts from a backup, or delete the version and run the pipeline to register again"
+PASSED, REFUSED = "passed", "refused"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version of <name>-release."""
+
+    id: str
+    version: str
+    passed: bool
+    created: bool  # False where it was there
+
+
+def model_name(name: str) -> str:
+    """Name the registered model of a recommender's releases."""
+    return f"{name}-release"
+
+
+def document(name: str, registered: Registered, serving: dict[str, Any]) -> dict[str, Any]:
+    """Return release.json: its id is the digest of the rest."""
+    result, lineage = registered.result, registered.result.lineage
+    parts = {part: {"version": at.version, "digest": at.digest} for part, at in registered.versions.items()}
+    rest = {
+        "name": name,
+        **parts,
+        "policy": POLICY,
+        "prompt": PROMPT,
+        "feature_services": lineage.feature_services,
+        **result.tags(),
+        # What the pipeline could not know before the data was read.
+        "serving": {"name": name, "calendar": result.snapshot["calendar"], "data_end": result.snapshot["last"]}
+        | serving,
+    }
+    return {"id": artifacts.digest(rest), **rest}
+
+
+def make(
+    name: str, registered: Registered, *, serving: dict[str, Any], verdict: Verdict, metrics: Metrics, scratch: Path
+) -> Release:
+    """Make the release's version with its verdict, or find it and see that the verdict still holds."""
+    released = document(name, registered, serving)
+    verdict_tags = {"gates": PASSED if verdict.passed else REFUSED, "verdict": artifacts.canonical(verdict.document())}
+    with mlflow_client.connected() as client:
+        found = mlflow_client.version_tagged(client, model_name(name), "id", released["id"])
+        if found is None:
+            tags = _tags(released) | verdict_tags | {"metrics": artifacts.canonical(metrics)}
+            version = _version(client, registered, released, tags=tags, report=verdict, scratch=scratch)
+        else:
+            version = str(found.version)
+            if found.tags.get("gates") != verdict_tags["gates"]:
+                for key, value in verdict_tags.items():
+                    client.set_model_version_tag(model_name(name), version, key, value)
+    return Release(released["id"], version, verdict.passed, created=found is None)
+
+
+def assemble(name: str, which: str, destination: Path) -> Path:
+    """Make the folder of a release, by version or alias, from the registry alone: whole and verified, or not at all."""
+    with mlflow_client.connected() as client:
+        version = resolve(client, name, which)
+        tags = client.get_model_version(model_name(name), version).tags
+        if _holds(destination, tags["id"]):
+            return destination
+        with artifacts.written_folder(destination) as aside:
+            released = _fetched(f"{model_name(name)}/{version}", FILE, aside)
+            _check_document(artifacts.read_json(released), tags["id"], f"{model_name(name)} {version}")
+            listed = artifacts.read_json(_fetched(f"{model_name(name)}/{version}", BYTES, aside / "download"))
+            for part in PARTS:
+                _assemble_part(name, part, artifacts.read_json(released)[part], listed[part], aside)
+            shutil.rmtree(aside / "download")
+    return destination
+
+
+def resolve(client: "MlflowClient", name: str, which: str) -> str:
+    """Turn a version or an alias into a version, once: aliases move between calls."""
+    model = mlflow_client.registered_model(client, model_name(name))
+    if model is None:
+        raise SpecError(f"{model_name(name)}: nothing is registered under this name yet; run the pipeline first")
+    holders = {alias: str(version) for alias, version in model.aliases.items()}
+    if which in holders:
+        return holders[which]
+    if which.isdecimal():
+        found = client.search_model_versions(f"name='{model_name(name)}'")
+        versions = sorted((str(version.version) for version in found), key=int)
+        if which in versions:
+            return which
+        raise SpecError(f"{model_name(name)}: no version {which}; have {', '.join(versions) or 'none'}")
+    have = ", ".join(f"{alias} (version {version})" for alias, version in sorted(holders.items())) or "none"
+    raise SpecError(
+        f"{model_name(name)}: no version holds the alias '{which}'; aliases: {have}; promote a version first"
+    )
+
+
+def _version(
+    client: "MlflowClient",
+    registered: Registered,
+    released: dict[str, Any],
+    *,
+    tags: dict[str, str],
+    report: Verdict,
+    scratch: Path,
+) -> str:
+    """Write the release's files into the result's run and make a version of them, tags and all, in one step."""
+    name = model_name(released["name"])
+    folder = scratch / "release"
+    folder.mkdir(parents=True)
+    artifacts.write_json(folder / FILE, released)
+    artifacts.write_json(folder / BYTES, {part: at.files for part, at in registered.versions.items()})
+    (folder / "gates.md").write_text(report.markdown(title=f"Gates of release {released['id']}"))
+    place = f"release/{released['id']}"
+    client.log_artifacts(registered.run_id, str(folder), place)
+    source = f"{client.get_run(registered.run_id).info.artifact_uri}/{place}"
+    if mlflow_client.registered_model(client, name) is None:
+        client.create_registered_model(name)
+    return str(client.create_model_version(name, source, registered.run_id, tags=tags).version)
+
+
+def _tags(released: dict[str, Any]) -> dict[str, str]:
+    """Spread release.json over tags, so that MLflow's UI can show and search it."""
+    parts = {key: text for part in PARTS for key, text in _part_tags(part, released[part]).items()}
+    plain = ("id", "policy", "prompt", "vocabulary", "data", "spec", "lock", "git")
+    services = {"feature_services": artifacts.canonical(released["feature_services"])}
+    return {key: released[key] for key in plain} | parts | services
+
+
+def _part_tags(part: Part, at: dict[str, str]) -> dict[str, str]:
+    return {f"{part}_version": at["version"], f"{part}_digest": at["digest"]}
+
+
+def _holds(folder: Path, release_id: str) -> bool:
+    """Tell whether a folder already is this release, whole."""
+    file = folder / FILE
+    if not file.is_file():
+        return False
+    released = artifacts.read_json(file)
+    parts = all(artifacts.file_digest(folder / part) == released.get(part, {}).get("digest") for part in PARTS)
+    return bool(released.get("id") == release_id and parts)
+
+
+def _check_document(released: dict[str, Any], release_id: str, place: str) -> None:
+    computed = artifacts.digest({key: value for key, value in released.items() if key != "id"})
+    if not computed == released.get("id") == release_id:
+        raise ServerError(
+            f"{place}: {FILE} in the registry is broken (its digest is {computed}, not {release_id}); {MEND}"
+        )
+
+
+def _assemble_part(name: str, part: Part, at: dict[str, str], listed: dict[str, str], folder: Path) -> None:
+    """Bring one model folder into `folder/part` and compare it with what was released."""
+    version = f"{name}-{part}/{at['version']}"
+    fetched = _fetched(version, f"artifacts/{models.MODEL}", folder / "download" / part)
+    fetched.rename(folder / part)
+    if artifacts.file_digest(folder / part) == at["digest"]:
+        return
+    have = models.files(folder / part)
+    differing = sorted(f"{part}/{file}" for file in {*have, *listed} if have.get(file) != listed.get(file))
+    raise ServerError(
+        f"models:/{version}: {', '.join(differing) or part} in the registry differs from what was released "
+        f"(digest {at['digest']}); {MEND}"
+    )
+
+
+def _fetched(version: str, path: str, folder: Path) -> Path:
+    """Download one file or folder of a registered version."""
+    import mlflow
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return Path(mlflow.artifacts.download_artifacts(f"models:/{version}/{path}", dst_path=str(folder)))
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        if mlflow_client.silent(error):
+            raise
+        raise ServerError(
+            f"models:/{version}: {path} cannot be read from the registry ({mlflow_client.first_line(error)}); {MEND}"
+        ) from error

@@ -1,0 +1,30 @@
+"""The feature services: what each model may see, in training and in serving alike."""
+
+from typing import Any
+
+from feature_repo import artifacts, columns
+from feature_repo.views import Views
+
+INTENT = "intent_v1"
+RANKING = "ranking_v1"
+
+
+def build(views: Views) -> list[Any]:
+    """Declare the services over the views."""
+    from feast import FeatureService
+
+    return [
+        FeatureService(name=INTENT, features=[views.user_profile, views.user_targets]),
+        FeatureService(name=RANKING, features=[views.user_profile, views.user_targets, views.user_history]),
+    ]
+
+
+def digest(name: str, *, windows_days: tuple[int, ...]) -> str:
+    """Digest of a service's feature names, to tie a model to what it saw; needs no Feast.
+
+    >>> digest("intent_v1", windows_days=(7,)) != digest("ranking_v1", windows_days=(7,))
+    True
+    """
+    names = [*columns.profile_columns(windows_days), columns.SEGMENT, *columns.TARGET_LISTS, *columns.RECENT_LISTS]
+    history = list(columns.HISTORY_LISTS) if name == RANKING else []
+    return artifacts.digest({"service": name, "features": sorted(names + history)})

@@ -1,0 +1,66 @@
+"""Open Feast: one configuration for the command line, the steps and the services, taken from the environment."""
+
+import datetime as dt
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from feature_repo import services, views
+from feature_repo.errors import SpecError
+
+VARIABLE = "INTENTFLOW_FEAST"
+# Lists in a batch of 20,000 rows are large; 2,000 keeps a materialisation's memory below 1 GiB.
+WRITE_BATCH = 2_000
+# Training rows ask at cutoffs a week apart, at which every known user has a row; a week with a clock change
+# is up to an hour longer.
+LOOKBACK = dt.timedelta(days=8)
+
+
+def config(project: str, settings: dict[str, Any]) -> Any:
+    """Return Feast's RepoConfig: ours, with the environment's registry and stores."""
+    from feast import RepoConfig
+
+    base = {
+        "project": project.replace("-", "_"),
+        "provider": "local",
+        "offline_store": {"type": "duckdb"},
+        "entity_key_serialization_version": 3,
+        "materialization": {"pull_latest_features": True, "online_write_batch_size": WRITE_BATCH},
+    }
+    return RepoConfig(**base | settings)
+
+
+def settings_from(environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """Read the environment's registry and stores."""
+    text = (os.environ if environment is None else environment).get(VARIABLE)
+    if not text:
+        raise SpecError(f"{VARIABLE} is not set; run through `intentflow`, or export what `intentflow env` prints")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def open_store(project: str) -> Any:
+    """Open the feature store that the environment names."""
+    from feast import FeatureStore
+
+    return FeatureStore(config=config(project, settings_from()))
+
+
+@contextmanager
+def offline(project: str, folder: Path, *, windows_days: tuple[int, ...]) -> Iterator[Any]:
+    """Open a throw-away store over feature files, for point-in-time retrieval: nothing outside is touched."""
+    from feast import FeatureStore
+
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = {
+            "registry": f"{scratch}/registry.db",
+            "online_store": {"type": "sqlite", "path": f"{scratch}/online.db"},
+        }
+        store = FeatureStore(config=config(project, settings))
+        declared = views.build(folder, windows_days=windows_days, lookback=LOOKBACK)
+        store.apply([*declared.all(), *services.build(declared)])
+        yield store

@@ -1,0 +1,104 @@
+"""The `watch` step: windows out of the rows artifact, the comparison, its files and its place in the workspace.
+
+Runs last in the training pipeline and by itself when drift is watched. It tells; it never stops a run or moves an
+alias: deciding on a verdict is a pipeline's business.
+"""
+
+import html
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from components.step import step
+from feature_repo import artifacts
+from monitoring import workspace
+from monitoring.drift import Drift, compare
+from monitoring.served import Served, last_window
+from monitoring.spec import Monitoring
+from monitoring.window import Window, calendar_of, windows
+
+REQUESTS = "requests"  # the service's log, under the recommender's state folder
+
+
+def watch(
+    name: str,
+    monitoring: str,
+    *,
+    release: str,
+    rows: str,
+    verdict: str,
+    report: str,
+    log_metric: Callable[[str, float], None],
+) -> None:
+    """Compare the current window with the reference; write drift.json and the page, add the run to the workspace."""
+    with step("watch") as progress:
+        address = workspace.address()
+        spec = Monitoring.model_validate_json(monitoring)
+        reference, current = windows(Path(rows), served=_served(Path(rows), spec))
+        progress.at(0.4, f"{len(reference.frame)} and {len(current.frame)} user-weeks")
+        facts = _facts(release, spec, reference=reference, current=current)
+        about = {key: artifacts.canonical(value) if isinstance(value, dict) else value for key, value in facts.items()}
+        about |= {workspace.KEY: artifacts.digest(facts)}
+        drift = compare(
+            current.frame, reference.frame, spec=spec, name=_title(name, current), at=current.last, metadata=about
+        )
+        progress.at(0.8, drift.verdict)
+        kept = _kept(drift, address=address, name=name, key=about[workspace.KEY])
+        with artifacts.written_folder(Path(verdict)) as folder:
+            document = drift.document() | facts | {"at": current.last.isoformat(), "workspace": kept}
+            artifacts.write_json(folder / "drift.json", document)
+        with artifacts.written(Path(report)) as aside:
+            aside.write_text(page(drift, title=_title(name, current)))
+        log_metric("share", drift.share)
+        for column, found in drift.columns.items():
+            if found.score is not None:
+                log_metric(column, found.score)
+        progress.count(verdict=drift.verdict, share=drift.share, drifted=drift.drifted, rows=drift.rows)
+
+
+def _served(rows: Path, spec: Monitoring) -> Served | None:
+    """Return the last served window if it is large enough for a verdict; else the test weeks stand for now."""
+    home = os.environ.get("INTENTFLOW_HOME")
+    if not home:
+        return None
+    targets = len(artifacts.read_json(rows / "vocabulary" / "targets.json"))
+    found = last_window(Path(home) / REQUESTS, calendar=calendar_of(rows), targets=targets, limit=spec.sample)
+    return found if found is not None and len(found.rows) >= spec.min_rows else None
+
+
+def page(drift: Drift, *, title: str) -> str:
+    """Return one self-contained page: the verdict above Evidently's own report."""
+    banner = (
+        f'<div id="verdict" data-verdict="{drift.verdict}" style="font:16px sans-serif;padding:12px 24px">'
+        f"<h2>{html.escape(title)}: {drift.verdict}</h2><p>{html.escape(drift.reason)}</p></div>"
+    )
+    if drift.snapshot is None:
+        return f'<!doctype html><html><head><meta charset="utf-8"></head><body>{banner}</body></html>\n'
+    report: str = drift.snapshot.get_html_str(as_iframe=False)
+    return report.replace("<body>", f"<body>{banner}", 1)
+
+
+def _facts(release: str, spec: Monitoring, *, reference: Window, current: Window) -> dict[str, Any]:
+    """Return what names a comparison: the same facts give the same result and are kept once."""
+    return {
+        "release": release,
+        "spec": artifacts.digest(spec.model_dump(mode="json")),
+        "reference": reference.document(),
+        "current": current.document(),
+    }
+
+
+def _title(name: str, current: Window) -> str:
+    first, last = current.document()["weeks"]
+    return f"{name}: {current.kind} weeks {first}-{last}"
+
+
+def _kept(drift: Drift, *, address: str, name: str, key: str) -> dict[str, Any] | None:
+    """Keep the run in the workspace; a comparison without data has no run to keep."""
+    if drift.snapshot is None:
+        return None
+    secret = os.environ.get(workspace.SECRET)
+    names = [c for c, found in drift.columns.items() if found.score is not None]
+    kept = workspace.keep(drift.snapshot, address=address, name=name, key=key, columns=names, secret=secret)
+    return {"address": kept.address, "project": kept.project, "run": kept.run}

@@ -1,0 +1,171 @@
+"""Where drift reports are kept: an Evidently workspace, a folder here or a server elsewhere.
+
+A recommender is a project; a comparison of two windows is a run, added once; the dashboard follows the runs over
+the data's own time. Nothing here decides anything: `drift.py` does.
+"""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+from feature_repo.errors import SpecError
+
+ADDRESS = "INTENTFLOW_EVIDENTLY"  # a folder or a URL
+SECRET = "INTENTFLOW_EVIDENTLY_SECRET"  # of a server that guards writes
+KEY = "key"  # the run's metadata entry that equal comparisons share
+TAB = "Drift"
+NAMESPACE = uuid.UUID("6d1f4a0e-6f3f-4d53-9a53-0d4c6a3b7c11")  # of the ids that our panels get
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a run is kept. `added` is False when it was there already."""
+
+    address: str
+    project: str
+    run: str
+    added: bool
+
+
+def keep(
+    snapshot: Any, *, address: str, name: str, key: str, columns: Sequence[str], secret: str | None = None
+) -> Kept:
+    """Add a run to a recommender's project unless a run with this key is there, and lay out the dashboard."""
+    if address.startswith(("http://", "https://")):
+        place: _Folder | _Server = _Server(address, secret)
+    else:
+        place = _Folder(Path(address))
+    project = place.project(name)
+    _lay_out(place.workspace, project, columns)
+    with place.locked():
+        found = place.find(project.id, key)
+        run = found or place.add(project.id, snapshot)
+    return Kept(address, str(project.id), run, added=found is None)
+
+
+def address() -> str:
+    """Return the workspace that the environment names."""
+    if not (value := os.environ.get(ADDRESS)):
+        raise SpecError(f"{ADDRESS}: not set; give a folder or the URL of an Evidently server")
+    return value
+
+
+class _Folder:
+    """A workspace in a folder; an `evidently ui` over it sees new runs by itself."""
+
+    def __init__(self, path: Path) -> None:
+        from evidently.ui.workspace import Workspace
+
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.workspace = Workspace(str(path))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one process at a time look for a run and add it."""
+        import fcntl
+
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def project(self, name: str) -> Any:
+        with self.locked():
+            found = self.workspace.search_project(name)
+            return found[0] if found else self.workspace.create_project(name, description=_description(name))
+
+    def find(self, project: Any, key: str) -> str | None:
+        if not (self.path / str(project) / "snapshots").is_dir():
+            return None
+        runs = self.workspace.list_runs(project)
+        return next((str(r) for r in runs if self.workspace.get_run(project, r).metadata.get(KEY) == key), None)
+
+    def add(self, project: Any, snapshot: Any) -> str:
+        """Add a run whole: Evidently writes in place, and half a file keeps its server from starting.
+
+        The aside folder is beside the workspace, not in it: the server watches for new files, not for moved ones.
+        """
+        from evidently.ui.workspace import Workspace
+
+        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            ref = Workspace(str(aside)).add_run(project, snapshot, include_data=False)
+            target = self.path / Path(ref.url).relative_to(aside)  # <project>/snapshots/<run>.json
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(ref.url, target)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return str(ref.id)
+
+
+class _Server:
+    """A workspace behind an Evidently server."""
+
+    def __init__(self, url: str, secret: str | None) -> None:
+        from evidently.ui.workspace import RemoteWorkspace
+
+        self.url = url
+        self.workspace = RemoteWorkspace(url, secret=secret)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Do nothing: a server has no lock to take; two runs at one instant may both be added."""
+        yield
+
+    def project(self, name: str) -> Any:
+        found = self.workspace.search_project(name)
+        return found[0] if found else self.workspace.create_project(name, description=_description(name))
+
+    def find(self, project: Any, key: str) -> str | None:
+        """Ask over HTTP: the client's own list_runs raises NotImplementedError in 0.7."""
+        import requests
+
+        answer = requests.get(urljoin(self.url, f"/api/projects/{project}/snapshots"), timeout=30)
+        answer.raise_for_status()
+        return next((str(run["id"]) for run in answer.json() if run["metadata"].get(KEY) == key), None)
+
+    def add(self, project: Any, snapshot: Any) -> str:
+        return str(self.workspace.add_run(project, snapshot, include_data=False).id)
+
+
+def _description(name: str) -> str:
+    return f"Drift of what the recommender '{name}' sees, against its training weeks"
+
+
+def _lay_out(workspace: Any, project: Any, columns: Sequence[str]) -> None:
+    """Give the dashboard our tab and panels; other tabs, and panels people added, stay."""
+    from evidently.sdk.models import DashboardModel, DashboardTabModel
+
+    have = workspace.get_dashboard(project.id)
+    ours = _panels(columns)
+    made = {p.id for p in ours}
+    tab_id = uuid.uuid5(NAMESPACE, TAB)
+    old = next((t for t in have.tabs if t.id == tab_id), None)
+    theirs = [p for p in have.panels if p.id not in made]
+    panels = [p.id for p in ours] + [p for p in (old.panels if old else []) if p not in made]
+    tab = DashboardTabModel(id=tab_id, title=TAB, panels=panels)
+    wanted = DashboardModel(tabs=[tab, *(t for t in have.tabs if t.id != tab_id)], panels=[*ours, *theirs])
+    if wanted.dict() != have.dict():
+        workspace.save_dashboard(project.id, wanted)
+
+
+def _panels(columns: Sequence[str]) -> list[Any]:
+    """Return the panels: the share of drifted columns now and over time, and every column's score over time."""
+    from evidently.sdk.models import PanelMetric
+    from evidently.sdk.panels import counter_panel, line_plot_panel
+
+    share = PanelMetric(legend="share", metric="DriftedColumnsCount", metric_labels={"value_type": "share"})
+    count = PanelMetric(legend="drifted columns", metric="DriftedColumnsCount", metric_labels={"value_type": "count"})
+    scores = [PanelMetric(legend=c, metric="ValueDrift", metric_labels={"column": c}) for c in columns]
+    panels = [
+        counter_panel("Drifted columns, last run", [count], size="half"),
+        line_plot_panel("Share of drifted columns", [share], size="half"),
+        line_plot_panel("Score by column", scores, description="PSI of numbers, Jensen-Shannon distance of categories"),
+    ]
+    return [panel.copy(update={"id": uuid.uuid5(NAMESPACE, panel.title)}) for panel in panels]

@@ -1,0 +1,274 @@
+"""Start, stop and look at long-running processes of one recommender on this machine: UIs and the service.
+
+Each has a record, a log and a marker in its environment under `<home>/up/`, so that `down` ends what `up` started,
+children and orphans too, and nothing else: a recycled process id is told by its start time and its marker. What
+runs is decided elsewhere (`uis.py` for the UIs). On a cluster Kubernetes does all of this.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import requests
+
+from components.step import QUIET
+from feature_repo import artifacts
+from feature_repo.errors import SpecError
+
+LOOPBACK = "127.0.0.1"
+MARKER = "INTENTFLOW_PROCESS"  # in the environment of all that `up` starts; children inherit it
+SAME_START_S = 0.1  # read off a clock that may be corrected meanwhile; then the marker tells
+POLL_S = 0.2
+LOG_LINES = 5
+
+
+@dataclass(frozen=True)
+class Process:
+    """Something to keep running."""
+
+    name: str
+    command: tuple[str, ...]
+    url: str  # for people
+    ready_url: str  # answers 2xx or 3xx once it is ready
+    env: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""  # what it runs; a running process of another version is replaced
+
+
+@dataclass(frozen=True)
+class State:
+    """How a process is."""
+
+    name: str
+    state: Literal["started", "running", "failed", "stopped", "gone"]
+    url: str
+    log: Path
+    pid: int | None = None
+    reason: str = ""
+
+
+def up(home: Path, processes: Sequence[Process], *, wait_s: float = 120) -> list[State]:
+    """Start what does not run yet and wait until all answer; one that fails is stopped and said to have failed."""
+    with _locked(home):
+        started, states = {}, {}
+        for process in processes:
+            record = _record(home, process.name)
+            if record and _alive(record):
+                if record["version"] == process.version:
+                    states[process.name] = _state(home, record, "running")
+                    continue
+                _stop(record)
+            started[process.name] = _start(home, process)
+        deadline = time.monotonic() + wait_s
+        for name, (child, record) in started.items():
+            states[name] = _awaited(home, child, record, deadline=deadline, wait_s=wait_s)
+        return [states[process.name] for process in processes]
+
+
+def down(home: Path, names: Sequence[str] | None = None, *, grace_s: float = 10) -> list[State]:
+    """Stop what `up` started (all, or these names), children and orphans too."""
+    with _locked(home):
+        states = []
+        for record in _records(home):
+            if names is not None and record["name"] not in names:
+                continue
+            found = _stop(record, grace_s=grace_s)
+            _path(home, record["name"]).unlink(missing_ok=True)
+            states.append(_state(home, record, "stopped" if found else "gone"))
+        return states
+
+
+def status(home: Path) -> list[State]:
+    """Say of every process that was started whether it runs."""
+    return [_state(home, record, "running" if _alive(record) else "gone") for record in _records(home)]
+
+
+def free_port(given: int | None = None, *, default: int = 0) -> int:
+    """Return a loopback port to listen on: the given one, or the default one if it is free, or any free one."""
+    if given:
+        if _bound(given) is None:
+            raise SpecError(f"port {given}: in use on {LOOPBACK}; give another, or 0 for any free one")
+        return given
+    port = (None if given == 0 else _bound(default)) or _bound(0)
+    assert port is not None
+    return port
+
+
+def _bound(port: int) -> int | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just given up may be taken again
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return None
+        return int(probe.getsockname()[1])
+
+
+def _start(home: Path, process: Process) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+    """Start a process in a session of its own, so that a terminal's Ctrl-C does not reach it."""
+    marker = f"{home.resolve()}:{process.name}"
+    env = {**os.environ, **QUIET, **process.env, MARKER: marker}
+    with _log(home, process.name).open("wb") as log:
+        child = subprocess.Popen(
+            process.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=env,
+            cwd=_folder(home),
+            start_new_session=True,
+        )
+    record = {
+        "name": process.name,
+        "pid": child.pid,
+        "created": psutil.Process(child.pid).create_time(),
+        "marker": marker,
+        "version": process.version,
+        "command": list(process.command),
+        "url": process.url,
+        "ready_url": process.ready_url,
+    }
+    artifacts.write_json(_path(home, process.name), record)
+    return child, record
+
+
+def _awaited(
+    home: Path, child: subprocess.Popen[bytes], record: Mapping[str, Any], *, deadline: float, wait_s: float
+) -> State:
+    """Wait until a started process answers, ends, or time is up."""
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy of the environment is not for loopback
+        while True:
+            if child.poll() is not None:
+                reason = f"ended with code {child.returncode}"
+                break
+            if _answers(session, record["ready_url"]):
+                return _state(home, record, "started")
+            if time.monotonic() > deadline:
+                reason = f"no answer from {record['ready_url']} in {wait_s:g} s"
+                break
+            time.sleep(POLL_S)
+    _stop(record)
+    _path(home, record["name"]).unlink(missing_ok=True)
+    tail = _log(home, record["name"]).read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
+    return _state(home, record, "failed", reason="; ".join([reason, *(line.strip() for line in tail)]))
+
+
+def _answers(session: requests.Session, url: str) -> bool:
+    try:
+        return session.get(url, timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _stop(record: Mapping[str, Any], *, grace_s: float = 10) -> bool:
+    """End a process, then what is left of its family; say whether there was anything to end."""
+    main = _main(record)
+    family = _family(record, main)
+    if main is not None:  # a server stops its own children best
+        _signal([main], "terminate")
+        _left([main], timeout_s=grace_s)
+    left = _left(family, timeout_s=0)
+    _signal(left, "terminate")
+    left = _left(left, timeout_s=min(grace_s, 3))
+    _signal(left, "kill")
+    _left(left, timeout_s=5)
+    return bool(family)
+
+
+def _left(processes: Sequence[psutil.Process], *, timeout_s: float) -> list[psutil.Process]:
+    """Wait for processes to end and return those that have not. A zombie has ended: nobody may be there to reap it."""
+    deadline = time.monotonic() + timeout_s
+    while (alive := [p for p in processes if not _ended(p)]) and time.monotonic() < deadline:
+        time.sleep(POLL_S / 4)
+    return alive
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _signal(processes: Sequence[psutil.Process], verb: Literal["terminate", "kill"]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # psutil checks by start time that it is still the same one
+            getattr(process, verb)()
+
+
+def _main(record: Mapping[str, Any]) -> psutil.Process | None:
+    """Return the recorded process if it runs, and is not another one that was given its id."""
+    try:
+        process = psutil.Process(record["pid"])
+        same = abs(process.create_time() - record["created"]) < SAME_START_S or _marked(process, record)
+        return process if same and not _ended(process) else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _family(record: Mapping[str, Any], main: psutil.Process | None) -> list[psutil.Process]:
+    """Return the process, its descendants, and whatever else carries its marker: orphans of a main that was killed."""
+    found = {}
+    if main is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = {p.pid: p for p in [main, *main.children(recursive=True)]}
+    mine = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
+    for process in psutil.process_iter():
+        if process.pid not in mine and _marked(process, record):
+            found.setdefault(process.pid, process)
+    return list(found.values())
+
+
+def _marked(process: psutil.Process, record: Mapping[str, Any]) -> bool:
+    try:
+        return bool(process.environ().get(MARKER) == record["marker"])
+    except (psutil.AccessDenied, psutil.NoSuchProcess):  # another user's, or gone
+        return False
+
+
+def _alive(record: Mapping[str, Any]) -> bool:
+    return _main(record) is not None
+
+
+def _state(home: Path, record: Mapping[str, Any], state: Any, *, reason: str = "") -> State:
+    pid = record["pid"] if state in ("started", "running") else None
+    return State(record["name"], state, record["url"], _log(home, record["name"]), pid, reason)
+
+
+def _record(home: Path, name: str) -> dict[str, Any] | None:
+    path = _path(home, name)
+    record: dict[str, Any] | None = artifacts.read_json(path) if path.exists() else None
+    return record
+
+
+def _records(home: Path) -> list[dict[str, Any]]:
+    return [artifacts.read_json(path) for path in sorted((home / "up").glob("*.json"))]
+
+
+def _path(home: Path, name: str) -> Path:
+    return home / "up" / f"{name}.json"
+
+
+def _log(home: Path, name: str) -> Path:
+    return home / "up" / f"{name}.log"
+
+
+def _folder(home: Path) -> Path:
+    (home / "up").mkdir(parents=True, exist_ok=True)
+    return home / "up"
+
+
+@contextlib.contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Let one `up` or `down` of a recommender work at a time."""
+    with (_folder(home) / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,176 @@
+"""A tiny world for the door: six items, three intents, models and a profile store that fit on one page."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from bentos.recommender.clock import DataEndClock
+from bentos.recommender.door import Door
+from bentos.recommender.eventlog import EventLog
+from bentos.recommender.requestlog import RequestLog
+from bentos.release import Release
+from feature_repo import artifacts
+from feature_repo.pseudonyms import pseudonym
+from feature_repo.rows import LIST_TYPES, Ragged, UserRows
+from feature_repo.vocabulary import Target, Vocabulary
+
+KEY = "00ff"
+DATA_END = int(dt.datetime(2017, 12, 31, tzinfo=dt.UTC).timestamp())
+ITEMS = ["apple", "pear", "leek soup", "pea soup", "bread", "tea"]
+
+
+def vocabulary() -> Vocabulary:
+    items = pa.table(
+        {
+            "item_index": range(6),
+            "item_id": ["i0", "i1", "i2", "i3", "i4", "i5"],
+            "title": [*ITEMS[:5], None],  # i5 has no title
+        }
+    )
+    targets = (
+        Target("buy", "FRUIT", "purchase", "category"),
+        Target("buy", "SOUP", "purchase", "category"),
+        Target("visit", None, None, None),
+    )
+    pairs = pa.table({"item_id": ["i0", "i1", "i2", "i3"], "target_id": [0, 0, 1, 1], "kind": ["purchase"] * 4})
+    return Vocabulary(targets, items, pairs)
+
+
+@dataclass
+class TinyScorer:
+    """FRUIT gets likelier with each item in the history; SOUP and visit stand still."""
+
+    vocabulary: Vocabulary
+
+    def predict(self, rows: UserRows) -> np.ndarray:
+        events = rows.numbers["events_total"]
+        return np.stack([events / (events + 1), np.full(len(rows), 0.2), np.full(len(rows), 0.4)], axis=1)
+
+
+@dataclass
+class TinyRanker:
+    """Items of the history first, the last bought on top; the rest by number, as popular."""
+
+    vocabulary: Vocabulary
+
+    def recommend(
+        self, rows: UserRows, probabilities: np.ndarray, *, k: int, exclude: frozenset[int]
+    ) -> list[SimpleNamespace]:
+        had = list(dict.fromkeys(rows.lists["history_items"].row(0)[::-1].tolist()))
+        order = [i for i in [*had, *(i for i in range(6) if i not in had)] if i not in exclude]
+        return [
+            SimpleNamespace(
+                item_index=i,
+                score=1.0 - n / 10,
+                source="history" if i in had else "popular",
+                reasons={"intent": float(probabilities[0])},
+            )
+            for n, i in enumerate(order[:k])
+        ]
+
+    def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
+        return np.asarray(item_indexes, dtype=np.float32) / 10
+
+
+@dataclass
+class TinyProfiles:
+    """Keeps, by pseudonym, when a user was last seen and what was bought."""
+
+    bought: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
+    down: bool = False
+
+    def read(self, user_ids: list[str], *, now: int) -> UserRows:
+        state, items = zip(*(self.bought.get(user, (0, [])) for user in user_ids), strict=True)
+        lengths = [len(i) for i in items]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        history = {
+            "history_items": np.concatenate([np.asarray(i, dtype=np.int32) for i in items]),
+            "history_weeks": np.ones(sum(lengths), dtype=np.float32),
+            "history_slow": np.full(sum(lengths), 0.96, dtype=np.float32),
+            "history_fast": np.full(sum(lengths), 0.8, dtype=np.float32),
+            "history_first_at": np.repeat(np.asarray(state, dtype=np.int64) - 1, lengths),
+            "history_last_at": np.repeat(np.asarray(state, dtype=np.int64) - 1, lengths),
+        }
+        return UserRows(
+            user_id=np.asarray(user_ids, dtype=object),
+            now=np.full(len(user_ids), now, dtype=np.int64),
+            state_at=np.asarray(state, dtype=np.int64),
+            known=np.asarray([s > 0 for s in state]),
+            numbers={"events_total": np.asarray(lengths, dtype=np.float64)},
+            lists={name: Ragged(values.astype(LIST_TYPES[name]), offsets) for name, values in history.items()},
+        )
+
+    def push(self, user_id: str, events: list[dict[str, Any]], *, now: int) -> None:
+        if self.down:
+            raise ConnectionError("the store is down")
+        _, items = self.bought.get(user_id, (0, []))
+        new = [int(event["item_id"][1:]) for event in events]
+        self.bought[user_id] = (max(event["timestamp"] for event in events) + 1, items + new)
+
+
+def release_document(vocabulary_digest: str, **serving: Any) -> dict[str, Any]:
+    rest = {
+        "name": "tiny",
+        "intent": {"version": "1", "digest": "a"},
+        "ranking": {"version": "1", "digest": "b"},
+        "policy": "greedy@1",
+        "prompt": "template@1",
+        "vocabulary": vocabulary_digest,
+        "serving": {
+            "name": "tiny",
+            "calendar": {"first_day": "2016-12-26", "timezone": "America/New_York"},
+            "data_end": dt.datetime.fromtimestamp(DATA_END, dt.UTC).isoformat(),
+            "profiles": {"ttl_days": 120},
+            "intents": [],
+            "ranking": {},
+            "serving": {"k": 3, "max_k": 50} | serving,
+        },
+    }
+    return {"id": artifacts.digest(rest), **rest}
+
+
+@dataclass
+class World:
+    """A door over tiny parts, and what it writes."""
+
+    folder: Path
+    profiles: TinyProfiles = field(default_factory=TinyProfiles)
+    clock: DataEndClock = field(default_factory=lambda: DataEndClock(DATA_END))
+
+    def release(self, **serving: Any) -> Release:
+        words = vocabulary()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        artifacts.write_json(self.folder / "release.json", release_document(words.digest, **serving))
+        return Release.load(self.folder)
+
+    def door(self, **serving: Any) -> Door:
+        words = vocabulary()
+        return Door(
+            self.release(**serving),
+            TinyScorer(words),
+            TinyRanker(words),
+            self.profiles,
+            RequestLog(self.folder / "requests"),
+            self.clock,
+            events=EventLog(self.folder / "events"),
+            key=KEY,
+        )
+
+    def knows(self, user: str, *items: int, days_ago: float = 1.0) -> None:
+        """Give a user a history that ended so long before the end of the data."""
+        self.profiles.bought[self.hidden(user)] = (DATA_END - int(days_ago * 86400), list(items))
+
+    @staticmethod
+    def hidden(user: str) -> str:
+        return pseudonym(user, KEY)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)

@@ -1,0 +1,198 @@
+"""The HTTP side of the door, over tiny models: status codes, lines of refusal, limits, metrics, documents."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.testclient import TestClient
+
+from bentos.recommender.app import ENDPOINTS, Opened, create_app
+from bentos.recommender.lane import Lane
+from bentos.recommender.metrics import Metrics
+
+BASE = {"openapi": "3.0.2", "paths": {"/livez": {"get": {}}}, "components": {"schemas": {"Theirs": {}}}}
+
+
+@pytest.fixture
+def opened(world: Any) -> Iterator[Opened]:
+    door = world.door()
+    lane = Lane(timeout_s=0.3, max_concurrency=2)
+    yield Opened(door, lane, Metrics(door.release, registry=CollectorRegistry()), BASE)
+    lane.close()
+
+
+@pytest.fixture
+def client(opened: Opened) -> TestClient:
+    app = create_app()
+    app.state.opened = opened
+    return TestClient(app)
+
+
+def counted(opened: Opened, name: str, **labels: str) -> float:
+    return opened.metrics.requests.labels(**labels)._value.get() if name == "requests" else 0.0
+
+
+def test_recommend_answers_in_json(client: TestClient, world: Any) -> None:
+    world.knows("ann", 3)
+    reply = client.post("/recommend", json={"user_id": "ann", "k": 1})
+    assert reply.status_code == 200
+    assert reply.headers["content-type"] == "application/json"
+    answer = reply.json()
+    assert set(answer) == {"items", "intents", "profile", "release", "request_id"}
+    assert answer["items"] == [
+        {
+            "item_id": "i3",
+            "title": "pea soup",
+            "score": 1.0,
+            "source": "history",
+            "propensity": 1.0,
+            "reasons": {"intent": 0.5},
+        }
+    ]
+    assert answer["profile"] == {"rung": "fresh", "state_at": "2017-12-30T00:00:00Z", "age_days": 1.0}
+
+
+def test_every_endpoint_answers(client: TestClient) -> None:
+    asks = {
+        "/recommend": {"user_id": "ann", "context": {"page": "home", "n": 1}, "at": "2018-01-01T00:00:00+01:00"},
+        "/intents": {"user_id": "ann"},
+        "/rank": {"user_id": "ann", "item_ids": ["i1"]},
+        "/events": {"events": [{"user_id": "ann", "item_id": "i1", "event": "purchase", "value": 2}]},
+        "/explain": {"user_id": "ann", "item_id": "i1"},
+    }
+    assert set(asks) == {endpoint.path for endpoint in ENDPOINTS}
+    assert {path: client.post(path, json=ask).status_code for path, ask in asks.items()} == dict.fromkeys(asks, 200)
+
+
+TIME = "an ISO 8601 time with its offset, such as 2017-12-25T10:00:00Z"
+FIELDS = "user_id, k, context, exclude, at"
+EVENT = {"user_id": "a", "item_id": "i1", "event": "buy"}
+EVENT_FIELDS = "user_id, item_id, event, timestamp, session_id, quantity, value, discount, request_id, event_id"
+REFUSED: list[tuple[str, Any, str, str, str]] = [
+    ("/recommend", [], "body", "[] is not allowed", "an object"),
+    ("/recommend", {}, "user_id", "is missing", "a value"),
+    ("/recommend", {"user_id": 1}, "user_id", "1 is not allowed", "a string"),
+    ("/recommend", {"user_id": ""}, "user_id", "'' is not allowed", "1 or more characters"),
+    ("/recommend", {"user_id": "a", "k": 0}, "k", "0 is not allowed", "1 or more"),
+    ("/recommend", {"user_id": "a", "k": -5}, "k", "-5 is not allowed", "1 or more"),
+    ("/recommend", {"user_id": "a", "k": 51}, "k", "51 is too many", "1 to 50"),
+    ("/recommend", {"user_id": "a", "k": 2.5}, "k", "2.5 is not allowed", "an integer"),
+    ("/recommend", {"user_id": "a", "k": "3"}, "k", "'3' is not allowed", "an integer"),
+    ("/recommend", {"user_id": "a", "K": 3}, "K", "no such field", FIELDS),
+    ("/recommend", {"user_id": "a", "exlude": []}, "exlude", "no such field; did you mean 'exclude'?", FIELDS),
+    ("/recommend", {"user_id": "a", "exclude": "i1"}, "exclude", "'i1' is not allowed", "a list"),
+    ("/recommend", {"user_id": "a", "at": "yesterday"}, "at", "'yesterday' is not allowed", TIME),
+    ("/recommend", {"user_id": "a", "at": "2017-12-25T10:00"}, "at", "'2017-12-25T10:00' is not allowed", TIME),
+    ("/rank", {"user_id": "a", "item_ids": []}, "item_ids", "[] is not allowed", "at least 1"),
+    ("/rank", {"user_id": "a", "item_ids": ["i1", 2]}, "item_ids[1]", "2 is not allowed", "a string"),
+    ("/events", {"events": [EVENT | {"price": 1}]}, "events[0].price", "no such field", EVENT_FIELDS),
+    ("/events", {"events": [EVENT, EVENT | {"quantity": -1}]}, "events[1].quantity", "-1 is not allowed", "0 or more"),
+    ("/events", {"events": [{"user_id": "a", "item_id": "i1"}]}, "events[0].event", "is missing", "a value"),
+]
+
+
+@pytest.mark.parametrize(("path", "ask", "where", "what", "allowed"), REFUSED)
+def test_a_wrong_request_gets_one_line_with_place_value_and_what_is_allowed(
+    client: TestClient, path: str, ask: Any, where: str, what: str, allowed: str
+) -> None:
+    reply = client.post(path, json=ask)
+    assert reply.status_code == 422
+    assert reply.json() == {"error": f"{where}: {what}; allowed: {allowed}", "where": where, "allowed": allowed}
+
+
+def test_a_body_that_is_no_json_is_malformed(client: TestClient) -> None:
+    reply = client.post("/recommend", content="{")
+    assert (reply.status_code, reply.json()["where"]) == (400, "body")
+    assert reply.json()["error"].startswith("body: no JSON: EOF while parsing an object at line 1")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_numbers_that_are_none_are_refused(client: TestClient, number: str) -> None:
+    event = f'{{"user_id": "a", "item_id": "i1", "event": "buy", "value": {number}}}'
+    reply = client.post("/events", content=f'{{"events": [{event}]}}')
+    assert reply.status_code in (400, 422)
+    assert "\n" not in reply.json()["error"]
+
+
+def test_a_user_id_of_any_characters_is_only_a_name(client: TestClient) -> None:
+    for name in ("ann'; drop table", "ü€😀", " ", "../../etc", "\x00"):
+        assert client.post("/recommend", json={"user_id": name}).status_code == 200
+    assert client.post("/recommend", content='{"user_id": "\\ud800"}').status_code == 400
+
+
+def test_a_huge_body_is_refused(client: TestClient) -> None:
+    reply = client.post("/events", content=b" " * (2 << 20) + b"{}")
+    assert (reply.status_code, reply.json()["where"]) == (413, "body")
+
+
+def test_an_unknown_path_and_a_wrong_method_name_the_endpoints(client: TestClient) -> None:
+    nowhere, wrong = client.post("/recomend", json={}), client.get("/recommend")
+    assert (nowhere.status_code, wrong.status_code) == (404, 405)
+    assert nowhere.json()["error"].startswith("no endpoint POST /recomend; have POST /recommend, POST /intents")
+    assert wrong.json()["where"] == "path"
+
+
+def test_a_fault_of_ours_shows_no_trace(client: TestClient, world: Any, caplog: pytest.LogCaptureFixture) -> None:
+    world.profiles.down = True
+    reply = client.post("/events", json={"events": [{"user_id": "a", "item_id": "i1", "event": "buy"}]})
+    assert reply.status_code == 500
+    assert reply.json() == {
+        "error": "a fault of the service; its log says more",
+        "where": "service",
+        "allowed": "a retry",
+    }
+    assert "the store is down" in caplog.text, "the log has the traceback"
+
+
+def test_a_slow_answer_is_given_up_and_its_place_stays_taken_until_it_ends(
+    client: TestClient, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, read = threading.Event(), world.profiles.read
+
+    def slow(users: list[str], *, now: int) -> Any:
+        go.wait(5)
+        return read(users, now=now)
+
+    monkeypatch.setattr(world.profiles, "read", slow)
+    with client:  # one event loop for all requests
+        codes = [client.post("/recommend", json={"user_id": "ann"}).status_code for _ in range(3)]
+        assert codes == [504, 504, 429], "two places, both still taken"
+        go.set()
+        for _ in range(100):
+            time.sleep(0.02)
+            if (code := client.post("/recommend", json={"user_id": "ann"}).status_code) == 200:
+                break
+        assert code == 200
+
+
+def test_metrics_count_answers_rungs_and_events(client: TestClient, opened: Opened, world: Any) -> None:
+    world.knows("ann", 1)
+    for user in ("ann", "ann", "nobody"):
+        client.post("/recommend", json={"user_id": user})
+    client.post("/recommend", json={"user_id": "ann", "k": 0})
+    client.post("/events", json={"events": [{"user_id": "a", "item_id": "i1", "event": "buy", "event_id": "e"}] * 2})
+    metrics, release = opened.metrics, opened.door.release.id
+
+    def value(metric: Any, *labels: str) -> float:
+        return float(metric.labels(*labels)._value.get())
+
+    assert value(metrics.requests, "/recommend", "200", release) == 3
+    assert value(metrics.requests, "/recommend", "422", release) == 1
+    assert (value(metrics.rungs, "fresh"), value(metrics.rungs, "unknown")) == (2, 1)
+    assert (value(metrics.events, "accepted"), value(metrics.events, "duplicate")) == (1, 1)
+
+
+def test_every_endpoint_is_in_the_openapi_document_beside_bentomls_own(client: TestClient) -> None:
+    document = client.get("/docs.json").json()
+    assert set(document["paths"]) == {"/livez", *(endpoint.path for endpoint in ENDPOINTS)}
+    names = {"Theirs", "Problem"} | {m.__name__ for e in ENDPOINTS for m in (e.asks, e.answers)}
+    assert names <= set(document["components"]["schemas"])
+    text = json.dumps(document)
+    references = {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}
+    assert references <= set(document["components"]["schemas"]), "no reference leads nowhere"
+    asked = document["components"]["schemas"]["RecommendRequest"]
+    assert (asked["additionalProperties"], asked["required"]) == (False, ["user_id"])

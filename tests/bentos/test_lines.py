@@ -1,0 +1,94 @@
+"""The append-only files under both logs."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from bentos.recommender import lines
+from bentos.recommender.eventlog import EventLog
+from bentos.recommender.lines import Lines
+
+
+def test_lines_come_back_in_order(tmp_path: Path) -> None:
+    log = Lines(tmp_path)
+    log.append(b'{"n":1}', b'{"n":2}')
+    log.append(b'{"n":3}')
+    log.close()
+    (path,) = lines.files(tmp_path)
+    assert [line["n"] for line in lines.read(path)] == [1, 2, 3]
+
+
+def test_a_file_is_left_when_it_is_full_or_its_day_is_over(tmp_path: Path) -> None:
+    day = ["2017-12-30"]
+    log = Lines(tmp_path, max_bytes=20, today=lambda: day[0])
+    for n in (1, 2, 3):
+        log.append(b'{"n":%d}' % n)  # 8 bytes with its end: two to a file
+    day[0] = "2017-12-31"
+    log.append(b'{"n":4}')
+    log.close()
+    found = {path.name: [line["n"] for line in lines.read(path)] for path in lines.files(tmp_path)}
+    assert found == {
+        "2017-12-30.00000.jsonl": [1, 2],
+        "2017-12-30.00001.jsonl": [3],
+        "2017-12-31.00000.jsonl": [4],
+    }
+
+
+def test_a_new_process_goes_on_in_the_last_file(tmp_path: Path) -> None:
+    for n in (1, 2):
+        log = Lines(tmp_path)
+        log.append(b'{"n":%d}' % n)
+        log.close()
+    assert len(lines.files(tmp_path)) == 1
+
+
+def test_a_line_cut_short_by_a_crash_costs_itself_only(tmp_path: Path) -> None:
+    log = Lines(tmp_path)
+    log.append(b'{"n":1}')
+    log.close()
+    (path,) = lines.files(tmp_path)
+    with path.open("ab") as stream:
+        stream.write(b'{"n":')
+    log = Lines(tmp_path)
+    log.append(b'{"n":3}')
+    log.close()
+    assert [line["n"] for line in lines.read(path)] == [1, 3]
+
+
+def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
+    log = Lines(tmp_path, sync_every_s=0.01)
+    writers = [threading.Thread(target=lambda n=n: [log.append(b'{"n":%d}' % n)] * 1) for n in range(40)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    log.close()
+    (path,) = lines.files(tmp_path)
+    assert sorted(line["n"] for line in lines.read(path)) == list(range(40))
+
+
+def test_a_full_disk_raises_and_the_next_line_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, write = Lines(tmp_path), os.write
+    log.append(b'{"n":1}')
+    monkeypatch.setattr(os, "write", lambda file, block: write(file, block[:3]))
+    with pytest.raises(OSError, match="cut short"):
+        log.append(b'{"n":2}')
+    monkeypatch.undo()
+    log.append(b'{"n":3}')
+    log.close()
+    (path,) = lines.files(tmp_path)
+    assert [line["n"] for line in lines.read(path)] == [1, 3]
+
+
+def test_the_event_log_forgets_the_oldest_keys_first(tmp_path: Path) -> None:
+    log = EventLog(tmp_path, remember=2)
+    events = [{"key": key, "timestamp": n} for n, key in enumerate("abc")]
+    log.append(events)
+    log.folded(["a", "b", "c"])
+    assert [event["key"] for event in log.unseen(events)] == ["a"]
+    log.close()
+    again = EventLog(tmp_path, remember=2)
+    assert again.latest == 2
+    assert "c" not in [event["key"] for event in again.unseen(events)]

@@ -1,0 +1,99 @@
+"""The committed manifests: they load, render, fit Kubernetes 1.36 and say what the golden files say."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.image import IMAGE
+from components.step import QUIET
+from pipelines import manifests
+
+ROOT = Path(__file__).resolve().parents[2]
+K8S = ROOT / "k8s"
+FOLDERS = ["base", *sorted(f"overlays/{path.name}" for path in (K8S / "overlays").iterdir())]
+
+
+def find(objects, kind, name):
+    """Return the one object of a kind whose name is `name`, with or without a hash behind it."""
+    pattern = re.compile(rf"{name}(-[a-z0-9]{{10}})?")
+    (found,) = [o for o in objects if o["kind"] == kind and pattern.fullmatch(o["metadata"]["name"])]
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(K8S.rglob("*.yaml")), ids=lambda path: str(path.relative_to(K8S)))
+def test_every_yaml_loads_and_says_what_it_is(path):
+    for document in yaml.safe_load_all(path.read_text()):
+        assert document["apiVersion"]
+        assert document["kind"]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_cluster_would_take_every_object(folder):
+    assert manifests.check(manifests.render(K8S / folder)) == []
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_render_is_the_golden_one(folder, golden):
+    name = folder.replace("/", "-")
+    golden(ROOT / "tests" / "golden" / "k8s" / f"{name}.yaml", manifests.render_text(K8S / folder))
+
+
+def test_the_base_names_no_namespace():
+    assert all("namespace" not in found["metadata"] for found in manifests.render(K8S / "base"))
+
+
+def test_the_local_overlay_lives_in_a_restricted_namespace():
+    objects = manifests.render(K8S / "overlays" / "local")
+    labels = find(objects, "Namespace", "intentflow")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    outside = [o for o in objects if o["kind"] != "Namespace" and o["metadata"].get("namespace") != "intentflow"]
+    assert outside == []
+
+
+def test_the_image_is_the_one_that_pipeline_steps_run_in():
+    pods = [one.pod for one in manifests.manifest_rules.workloads(manifests.render(K8S / "overlays" / "local"))]
+    images = {c["image"] for pod in pods for c in [*pod["containers"], *pod.get("initContainers", [])]}
+    assert {image for image in images if "intentflow" in image} == {IMAGE}
+
+
+def test_the_service_and_the_init_container_agree_on_the_release_folder():
+    objects = manifests.render(K8S / "base")
+    config = find(objects, "ConfigMap", "recommender")["data"]
+    pod = find(objects, "Deployment", "recommender")["spec"]["template"]["spec"]
+    (fetch,) = pod["initContainers"]
+    assert fetch["command"] == ["python", "-m", "components.registry.fetch"]
+    assert fetch["args"] == [
+        "$(INTENTFLOW_RELEASE_NAME)",
+        "$(INTENTFLOW_RELEASE_VERSION)",
+        "$(INTENTFLOW_RELEASE)",
+    ]
+    # A folder is renamed into place when it is whole, and a mount point cannot be renamed over: one level below.
+    assert Path(config["INTENTFLOW_RELEASE"]).parent.as_posix() in {m["mountPath"] for m in fetch["volumeMounts"]}
+
+
+def test_nothing_in_the_pod_calls_home():
+    config = find(manifests.render(K8S / "base"), "ConfigMap", "recommender")["data"]
+    assert QUIET.items() <= config.items()
+
+
+def test_a_pod_waits_at_least_a_minute_for_its_models_and_outlives_its_pre_stop():
+    pod = find(manifests.render(K8S / "base"), "Deployment", "recommender")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    startup = container["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= 60
+    assert container["lifecycle"]["preStop"]["sleep"]["seconds"] == 3
+    assert pod["terminationGracePeriodSeconds"] > 3
+
+
+def test_another_kubectl_renders_the_same(monkeypatch):
+    import shutil
+
+    other = shutil.which("kubectl", path="/usr/local/bin:/usr/bin")
+    if other is None or manifests._kustomize(other) < manifests.OLDEST_KUSTOMIZE:
+        pytest.skip("no second kubectl on this machine")
+    folder = K8S / "overlays" / "local"
+    printed = subprocess.run([other, "kustomize", str(folder)], capture_output=True, text=True, check=True).stdout
+    assert printed == manifests.render_text(folder)
