@@ -56,7 +56,7 @@ def serve(tag: str, *, port: int, env: Mapping[str, str], ready_s: float = READY
     check_free(port)
     home = Path(env["INTENTFLOW_HOME"])
     folder = folder_of(home, port)
-    variables = {"OMP_NUM_THREADS": "1"} | os.environ | env | prepare(home, port=port)
+    variables = {"OMP_NUM_THREADS": "1"} | os.environ | dict(env) | prepare(home, port=port)
     with (folder / LOG).open("wb") as output:
         process = subprocess.Popen(
             command(tag, port=port),

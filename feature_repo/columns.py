@@ -60,6 +60,8 @@ PROFILE_TOTALS = (
     "value_slow",
 )
 SEGMENT = "segment"
+LAST_SESSION = "last_session_id"  # tells whether the next event opens a session
+VOCABULARY = "vocabulary"  # digest of the vocabulary that the row's lists are aligned to
 
 
 def profile_columns(windows_days: tuple[int, ...] = WINDOWS_DAYS) -> tuple[str, ...]:
@@ -79,6 +81,7 @@ HISTORY_LISTS = (
     "history_last_at",
 )
 RECENT_LISTS = ("recent_targets", "recent_weeks")  # (target, week number) pairs, oldest first
+DAILY_LISTS = ("daily_days", "daily_events", "daily_sessions", "daily_quantity", "daily_value", "daily_discount")
 SLOW_DECAY = 0.96  # per week
 FAST_DECAY = 0.80  # per week
 HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first

@@ -13,10 +13,15 @@ import pyarrow as pa
 
 from feature_repo import columns
 
-LIST_TYPES = {
-    name: np.int64 if name.endswith("_at") else np.int32 if name in ("target_ids", "history_items") else np.float32
-    for name in columns.TARGET_LISTS + columns.HISTORY_LISTS
-} | dict.fromkeys(columns.RECENT_LISTS, np.int32)
+LIST_TYPES = (
+    {
+        name: np.int64 if name.endswith("_at") else np.int32 if name in ("target_ids", "history_items") else np.float32
+        for name in columns.TARGET_LISTS + columns.HISTORY_LISTS
+    }
+    | dict.fromkeys(columns.RECENT_LISTS, np.int32)
+    | dict.fromkeys(columns.DAILY_LISTS, np.float32)
+    | {"daily_days": np.int32}
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class UserRows:
         state = answer["state_at"]
         numbers, lists = {}, {}
         for name, values in answer.items():
-            if name in (columns.USER_ID, "state_at", "now"):
+            if name in (columns.USER_ID, "state_at", "now", columns.LAST_SESSION, columns.VOCABULARY):
                 continue
             if name in LIST_TYPES:
                 rows = [np.asarray(v if v is not None else (), dtype=LIST_TYPES[name]) for v in values]

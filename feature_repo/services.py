@@ -7,6 +7,7 @@ from feature_repo.views import Views
 
 INTENT = "intent_v1"
 RANKING = "ranking_v1"
+STATE = "state_v1"  # all that a new event may move; for writers, not for models
 
 
 def build(views: Views) -> list[Any]:
@@ -16,6 +17,9 @@ def build(views: Views) -> list[Any]:
     return [
         FeatureService(name=INTENT, features=[views.user_profile, views.user_targets]),
         FeatureService(name=RANKING, features=[views.user_profile, views.user_targets, views.user_history]),
+        FeatureService(
+            name=STATE, features=[views.user_profile, views.user_targets, views.user_history, views.user_daily]
+        ),
     ]
 
 

@@ -20,10 +20,8 @@ WRITE_BATCH = 2_000
 LOOKBACK = dt.timedelta(days=8)
 
 
-def config(project: str, settings: dict[str, Any]) -> Any:
-    """Return Feast's RepoConfig: ours, with the environment's registry and stores."""
-    from feast import RepoConfig
-
+def document(project: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return what a feature_store.yaml says: ours, with the environment's registry and stores."""
     base = {
         "project": project.replace("-", "_"),
         "provider": "local",
@@ -31,7 +29,14 @@ def config(project: str, settings: dict[str, Any]) -> Any:
         "entity_key_serialization_version": 3,
         "materialization": {"pull_latest_features": True, "online_write_batch_size": WRITE_BATCH},
     }
-    return RepoConfig(**base | settings)
+    return base | settings
+
+
+def config(project: str, settings: dict[str, Any]) -> Any:
+    """Return the same as Feast's RepoConfig."""
+    from feast import RepoConfig
+
+    return RepoConfig(**document(project, settings))
 
 
 def settings_from(environment: dict[str, str] | None = None) -> dict[str, Any]:

@@ -97,10 +97,30 @@ def recent(keyed: Table, cutoffs: Table, *, weeks: int = columns.RECENT_WEEKS) -
     )
 
 
+def daily_lists(dated_events: Table, cutoffs: Table, *, windows_days: tuple[int, ...]) -> Table:
+    """List the sums of each day that some window holds, oldest first: what moves windows on without a batch."""
+    seen = _before(daily(dated_events), cutoffs)
+    seen = seen.filter(seen.day > seen.end_day - max(windows_days))
+    fields = ("day", "events", "sessions", "quantity", "value", "discount")
+    kinds = ("int32", "float32", "float32", "float32", "float32", "float32")
+    packed = seen.mutate(row=ibis.struct({f: seen[f].cast(k) for f, k in zip(fields, kinds, strict=True)}))
+    rows = packed.group_by("user_id", "cutoff", "state_at").agg(rows=packed.row.collect(order_by=[ibis.asc("day")]))
+    lists = {
+        name: rows.rows.map(lambda row, field=field: row[field])
+        for name, field in zip(columns.DAILY_LISTS, fields, strict=True)
+    }
+    return rows.select("user_id", "cutoff", "state_at", **lists)
+
+
+def last_session(dated_events: Table, cutoffs: Table) -> Table:
+    """Name the session each user was in last before each cutoff."""
+    seen = _before(daily(dated_events), cutoffs)
+    return seen.group_by("user_id", "cutoff", "state_at").agg(last_session_id=_.last_session.argmax(_.last_at))
+
+
 def profile(dated_events: Table, cutoffs: Table, *, windows_days: tuple[int, ...]) -> Table:
     """Sum up each user at each cutoff: lifetime totals, shares, decayed sums and windows of days."""
-    daily = _daily(dated_events)
-    seen = _before(daily, cutoffs)
+    seen = _before(daily(dated_events), cutoffs)
     windows = {
         windowed(name, days): _within(name, days).cast("float64") for days in windows_days for name in columns.WINDOWED
     }
@@ -124,7 +144,7 @@ def profile(dated_events: Table, cutoffs: Table, *, windows_days: tuple[int, ...
     return totals.join(items, ["user_id", "cutoff"])
 
 
-def _daily(dated_events: Table) -> Table:
+def daily(dated_events: Table) -> Table:
     """Sum up each user's local day; a session counts on the day it starts."""
     keys = ["user_id", "day", "week", "weekend"]
     sums = dated_events.group_by(keys).agg(
@@ -134,6 +154,7 @@ def _daily(dated_events: Table) -> Table:
         discount=_.discount.sum(),
         first_at=_.at.min(),
         last_at=_.at.max(),
+        last_session=_.session_id.argmax(_.at),
     )
     starts = dated_events.group_by("user_id", "session_id").agg(day=_.day.min(), evening=_.evening.argmin(_.at))
     sessions = starts.group_by("user_id", "day").agg(sessions=_.count(), evening_sessions=_.evening.sum())

@@ -11,7 +11,7 @@ from typing import Any
 
 from feature_repo import columns
 
-USER_VIEWS = ("user_profile", "user_targets", "user_history")
+USER_VIEWS = ("user_profile", "user_targets", "user_history", "user_daily")
 STATE_VIEWS = ("item_state", "target_state")
 
 
@@ -25,6 +25,7 @@ class Views:
     user_profile: Any
     user_targets: Any
     user_history: Any
+    user_daily: Any
     item_state: Any
     target_state: Any
 
@@ -37,6 +38,7 @@ class Views:
             self.user_profile,
             self.user_targets,
             self.user_history,
+            self.user_daily,
             self.item_state,
             self.target_state,
         ]
@@ -50,13 +52,13 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
     the time and memory.
     """
     from feast import Entity, ValueType
-    from feast.types import Array, Float32, Float64, Int32, Int64
+    from feast.types import Array, Float32, Float64, Int32, Int64, String
 
     user = Entity(name="user", join_keys=[columns.USER_ID], value_type=ValueType.STRING)
     item = Entity(name="item", join_keys=[columns.ITEM_INDEX], value_type=ValueType.INT32)
     target = Entity(name="target", join_keys=[columns.TARGET_ID], value_type=ValueType.INT32)
     # Times in lists are epoch seconds as integers; ids are positions in the release's vocabulary.
-    kinds = {"_at": Array(Int64), "ids": Array(Int32), "items": Array(Int32)}
+    kinds = {"_at": Array(Int64), "ids": Array(Int32), "items": Array(Int32), "days": Array(Int32)}
 
     def lists(names: tuple[str, ...]) -> dict[str, Any]:
         return {n: next((k for end, k in kinds.items() if n.endswith(end)), Array(Float32)) for n in names}
@@ -75,6 +77,11 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
         user_profile=view("user_profile", user, profile | times | {columns.SEGMENT: Int64, "state_at": Int64}),
         user_targets=view("user_targets", user, lists(columns.TARGET_LISTS) | recent),
         user_history=view("user_history", user, lists(columns.HISTORY_LISTS)),
+        user_daily=view(
+            "user_daily",
+            user,
+            lists(columns.DAILY_LISTS) | {columns.LAST_SESSION: String, columns.VOCABULARY: String},
+        ),
         item_state=view("item_state", item, dict.fromkeys(columns.ITEM_NUMBERS, Float32)),
         target_state=view("target_state", target, dict.fromkeys(columns.SHARES, Float32)),
     )

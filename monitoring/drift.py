@@ -67,7 +67,6 @@ def compare(
     reference: pd.DataFrame,
     *,
     spec: Monitoring,
-    name: str = "drift",
     at: dt.datetime | None = None,
     metadata: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -84,7 +83,7 @@ def compare(
     if not full:
         return Drift("no_data", "no column has values in both windows", 0.0, {}, rows)
     plan = {c: (methods[c], spec.psi if methods[c] == NUMBER_METHOD else spec.distance) for c in full}
-    snapshot = _report(current, reference, plan=plan, share=spec.share, name=name, at=at, metadata=metadata)
+    snapshot = _report(current, reference, plan=plan, share=spec.share, at=at, metadata=metadata)
     scores, failed = _read(snapshot)
     columns = {}
     for column, (method, threshold) in plan.items():
@@ -125,9 +124,11 @@ def _sampled(frame: pd.DataFrame, rows: int, *, seed: int) -> pd.DataFrame:
     """Take at most `rows` rows, the same ones each time, in their order, with types that Evidently tells apart."""
     if len(frame) > rows:
         frame = frame.iloc[np.sort(np.random.default_rng(seed).choice(len(frame), rows, replace=False))]
-    numeric = [c for c in frame.columns if pd.api.types.is_float_dtype(frame[c])]
-    # Evidently drops infinite values from scores without a word, but fails on them in its histograms.
-    frame = frame.assign(**{c: frame[c].astype(np.float64).replace([np.inf, -np.inf], np.nan) for c in numeric})
+    numbers = {c: frame[c] for c in frame.columns if _method(frame[c]) == NUMBER_METHOD}
+    # Evidently leaves infinite values out of scores without a word, but its histograms fail on them. They also fail
+    # on values that differ in the last bits, as equal ratios of differing amounts do; single precision ends that.
+    exact = {c: values.astype(np.float32).astype(np.float64) for c, values in numbers.items()}
+    frame = frame.assign(**{c: values.replace([np.inf, -np.inf], np.nan) for c, values in exact.items()})
     return frame.reset_index(drop=True)
 
 
@@ -160,7 +161,6 @@ def _report(
     *,
     plan: Mapping[str, tuple[str, float]],
     share: float,
-    name: str,
     at: dt.datetime | None,
     metadata: Mapping[str, str] | None,
 ) -> Any:
@@ -181,7 +181,7 @@ def _report(
     report = Report([preset], include_tests=True, metadata=dict(metadata or {}))
     now, then = (Dataset.from_pandas(frame[list(plan)], data_definition=definition) for frame in (current, reference))
     with np.errstate(invalid="ignore", divide="ignore"):  # correlations of constant columns, which we do not read
-        return report.run(now, then, name=name, timestamp=at)
+        return report.run(now, then, timestamp=at)
 
 
 def _read(snapshot: Any) -> tuple[dict[str, float], set[str]]:

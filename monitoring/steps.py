@@ -38,18 +38,23 @@ def watch(
         reference, current = windows(Path(rows), served=_served(Path(rows), spec))
         progress.at(0.4, f"{len(reference.frame)} and {len(current.frame)} user-weeks")
         facts = _facts(release, spec, reference=reference, current=current)
-        about = {key: artifacts.canonical(value) if isinstance(value, dict) else value for key, value in facts.items()}
-        about |= {workspace.KEY: artifacts.digest(facts)}
-        drift = compare(
-            current.frame, reference.frame, spec=spec, name=_title(name, current), at=current.last, metadata=about
-        )
+        key = artifacts.digest(facts)
+        about = {
+            "release": release,
+            "reference": str(reference),
+            "current": str(current),
+            "spec": facts["spec"],
+            workspace.KEY: key,
+        }
+        drift = compare(current.frame, reference.frame, spec=spec, at=current.last, metadata=about)
+        title = f"{name}: {current.kind} weeks {current.weeks[0]}-{current.weeks[1]}: {drift.verdict}"
         progress.at(0.8, drift.verdict)
-        kept = _kept(drift, address=address, name=name, key=about[workspace.KEY])
+        kept = _kept(drift, address=address, name=name, title=title, key=key)
         with artifacts.written_folder(Path(verdict)) as folder:
             document = drift.document() | facts | {"at": current.last.isoformat(), "workspace": kept}
             artifacts.write_json(folder / "drift.json", document)
         with artifacts.written(Path(report)) as aside:
-            aside.write_text(page(drift, title=_title(name, current)))
+            aside.write_text(page(drift, title=title))
         log_metric("share", drift.share)
         for column, found in drift.columns.items():
             if found.score is not None:
@@ -71,7 +76,7 @@ def page(drift: Drift, *, title: str) -> str:
     """Return one self-contained page: the verdict above Evidently's own report."""
     banner = (
         f'<div id="verdict" data-verdict="{drift.verdict}" style="font:16px sans-serif;padding:12px 24px">'
-        f"<h2>{html.escape(title)}: {drift.verdict}</h2><p>{html.escape(drift.reason)}</p></div>"
+        f"<h2>{html.escape(title)}</h2><p>{html.escape(drift.reason)}</p></div>"
     )
     if drift.snapshot is None:
         return f'<!doctype html><html><head><meta charset="utf-8"></head><body>{banner}</body></html>\n'
@@ -89,16 +94,13 @@ def _facts(release: str, spec: Monitoring, *, reference: Window, current: Window
     }
 
 
-def _title(name: str, current: Window) -> str:
-    first, last = current.document()["weeks"]
-    return f"{name}: {current.kind} weeks {first}-{last}"
-
-
-def _kept(drift: Drift, *, address: str, name: str, key: str) -> dict[str, Any] | None:
+def _kept(drift: Drift, *, address: str, name: str, title: str, key: str) -> dict[str, Any] | None:
     """Keep the run in the workspace; a comparison without data has no run to keep."""
     if drift.snapshot is None:
         return None
     secret = os.environ.get(workspace.SECRET)
     names = [c for c, found in drift.columns.items() if found.score is not None]
-    kept = workspace.keep(drift.snapshot, address=address, name=name, key=key, columns=names, secret=secret)
+    kept = workspace.keep(
+        drift.snapshot, address=address, name=name, title=title, key=key, columns=names, secret=secret
+    )
     return {"address": kept.address, "project": kept.project, "run": kept.run}

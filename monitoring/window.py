@@ -47,16 +47,24 @@ class Window:
     first: dt.datetime  # earliest and latest instant that rows were asked about, UTC
     last: dt.datetime
 
+    def __str__(self) -> str:
+        return f"{self.kind} weeks {self.weeks[0]}-{self.weeks[1]}, {len(self.frame)} user-weeks"
+
+    @property
+    def weeks(self) -> tuple[int, int]:
+        """The first and the last week."""
+        weeks = self.frame.index.get_level_values("week")
+        return int(weeks.min()), int(weeks.max())
+
     def joined(self, scores: pd.DataFrame) -> "Window":
         """Add scores by user and week; rows of weeks that were not scored get none."""
         return replace(self, frame=self.frame.join(scores))
 
     def document(self) -> dict[str, Any]:
         """Describe the window; equal windows of one recommender have equal documents."""
-        weeks = self.frame.index.get_level_values("week")
         return {
             "kind": self.kind,
-            "weeks": [int(weeks.min()), int(weeks.max())],
+            "weeks": list(self.weeks),
             "from": self.first.isoformat(),
             "to": self.last.isoformat(),
             "rows": len(self.frame),

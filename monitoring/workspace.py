@@ -34,9 +34,16 @@ class Kept:
 
 
 def keep(
-    snapshot: Any, *, address: str, name: str, key: str, columns: Sequence[str], secret: str | None = None
+    snapshot: Any,
+    *,
+    address: str,
+    name: str,
+    title: str,
+    key: str,
+    columns: Sequence[str],
+    secret: str | None = None,
 ) -> Kept:
-    """Add a run to a recommender's project unless a run with this key is there, and lay out the dashboard."""
+    """Add a run to the recommender's project unless a run with this key is there, and lay out its dashboard."""
     if address.startswith(("http://", "https://")):
         place: _Folder | _Server = _Server(address, secret)
     else:
@@ -45,7 +52,7 @@ def keep(
     _lay_out(place.workspace, project, columns)
     with place.locked():
         found = place.find(project.id, key)
-        run = found or place.add(project.id, snapshot)
+        run = found or place.add(project.id, snapshot, title=title)
     return Kept(address, str(project.id), run, added=found is None)
 
 
@@ -86,7 +93,7 @@ class _Folder:
         runs = self.workspace.list_runs(project)
         return next((str(r) for r in runs if self.workspace.get_run(project, r).metadata.get(KEY) == key), None)
 
-    def add(self, project: Any, snapshot: Any) -> str:
+    def add(self, project: Any, snapshot: Any, *, title: str) -> str:
         """Add a run whole: Evidently writes in place, and half a file keeps its server from starting.
 
         The aside folder is beside the workspace, not in it: the server watches for new files, not for moved ones.
@@ -95,7 +102,7 @@ class _Folder:
 
         aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
-            ref = Workspace(str(aside)).add_run(project, snapshot, include_data=False)
+            ref = Workspace(str(aside)).add_run(project, snapshot, name=title)
             target = self.path / Path(ref.url).relative_to(aside)  # <project>/snapshots/<run>.json
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(ref.url, target)
@@ -130,8 +137,8 @@ class _Server:
         answer.raise_for_status()
         return next((str(run["id"]) for run in answer.json() if run["metadata"].get(KEY) == key), None)
 
-    def add(self, project: Any, snapshot: Any) -> str:
-        return str(self.workspace.add_run(project, snapshot, include_data=False).id)
+    def add(self, project: Any, snapshot: Any, *, title: str) -> str:
+        return str(self.workspace.add_run(project, snapshot, name=title).id)
 
 
 def _description(name: str) -> str:
@@ -156,16 +163,18 @@ def _lay_out(workspace: Any, project: Any, columns: Sequence[str]) -> None:
 
 
 def _panels(columns: Sequence[str]) -> list[Any]:
-    """Return the panels: the share of drifted columns now and over time, and every column's score over time."""
+    """Return the panels: the share of drifted columns and every column's score, run by run.
+
+    Bars, since a line through one run shows nothing; a counter would say "no value" where the value is 0.
+    """
     from evidently.sdk.models import PanelMetric
-    from evidently.sdk.panels import counter_panel, line_plot_panel
+    from evidently.sdk.panels import bar_plot_panel
 
     share = PanelMetric(legend="share", metric="DriftedColumnsCount", metric_labels={"value_type": "share"})
-    count = PanelMetric(legend="drifted columns", metric="DriftedColumnsCount", metric_labels={"value_type": "count"})
     scores = [PanelMetric(legend=c, metric="ValueDrift", metric_labels={"column": c}) for c in columns]
+    about = "PSI of number columns, Jensen-Shannon distance of category columns, against the training weeks"
     panels = [
-        counter_panel("Drifted columns, last run", [count], size="half"),
-        line_plot_panel("Share of drifted columns", [share], size="half"),
-        line_plot_panel("Score by column", scores, description="PSI of numbers, Jensen-Shannon distance of categories"),
+        bar_plot_panel("Score by column", scores, description=about),
+        bar_plot_panel("Share of columns that drifted", [share], description="By their fixed thresholds; 0 is no bar"),
     ]
     return [panel.copy(update={"id": uuid.uuid5(NAMESPACE, panel.title)}) for panel in panels]

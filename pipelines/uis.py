@@ -4,7 +4,6 @@ Says which commands they are; `processes.py` starts and stops them. Telemetry is
 none of the three asks who is there.
 """
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from feature_repo import artifacts
+from feature_repo import artifacts, store
 from pipelines.processes import LOOPBACK, Process, free_port, status
 
 PORTS = {"mlflow": 5000, "feast": 8888, "evidently": 8000}  # each tool's own default
@@ -27,7 +26,7 @@ def uis(home: Path, *, name: str, environ: Mapping[str, str], ports: Mapping[str
     given = ports or {}
     found = [
         mlflow(home, uri=environ["MLFLOW_TRACKING_URI"], port=given.get("mlflow")),
-        feast(home, project=name, config=json.loads(environ["INTENTFLOW_FEAST"]), port=given.get("feast")),
+        feast(home, project=name, settings=store.settings_from(dict(environ)), port=given.get("feast")),
         evidently(home, workspace=environ["INTENTFLOW_EVIDENTLY"], port=given.get("evidently")),
     ]
     return [process for process in found if process is not None]
@@ -46,16 +45,16 @@ def mlflow(home: Path, *, uri: str, port: int | None = None) -> Process | None:
             *("--host", LOOPBACK, "--port", str(port), "--workers", "1"),
         ),
         env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        url=f"http://{LOOPBACK}:{port}",
+        url=f"http://{LOOPBACK}:{port}/#/models",  # its own first page is about language models
         ready_url=f"http://{LOOPBACK}:{port}/health",
         version=uri,
     )
 
 
-def feast(home: Path, *, project: str, config: Mapping[str, Any], port: int | None = None) -> Process:
+def feast(home: Path, *, project: str, settings: dict[str, Any], port: int | None = None) -> Process:
     """Serve the feature registry. The tool reads a feature_store.yaml, so one is written beside the logs."""
     port = _port(home, "feast", port)
-    document = {"project": project, "provider": "local", "entity_key_serialization_version": 3, **config}
+    document = store.document(project, settings)
     folder = home / "up" / "feast"
     with artifacts.written(folder / "feature_store.yaml") as aside:
         aside.write_text(yaml.safe_dump(document, sort_keys=False))

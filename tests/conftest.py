@@ -11,6 +11,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files with what the code makes")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is opt-in unless `-m` asks for it."""
+    asked = config.getoption("-m")
+    for item in items:
+        for mark in ("slow", "cluster", "gpu"):
+            if item.get_closest_marker(mark) and mark not in asked:
+                item.add_marker(pytest.mark.skip(reason=f"opt in with -m {mark}"))
+
+
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Say whether golden files are to be rewritten."""

@@ -30,12 +30,14 @@ class Lines:
         self,
         folder: Path,
         *,
-        max_bytes: int = 64 << 20,
+        max_bytes: int = 64 << 20,  # of a file
+        keep_bytes: int | None = None,  # of all files: the oldest go first; None: nothing goes
         sync_every_s: float = 0.0,  # 0: before `append` returns
         today: Callable[[], str] = utc_day,
     ) -> None:
         self.folder = folder
-        self._max_bytes, self._sync_every_s, self._today = max_bytes, sync_every_s, today
+        self._max_bytes, self._keep_bytes = max_bytes, keep_bytes
+        self._sync_every_s, self._today = sync_every_s, today
         self._lock = threading.Lock()
         self._day, self._file = "", -1
         self._torn = False  # the last write was cut short: the next begins on a line of its own
@@ -81,7 +83,18 @@ class Lines:
             path = self.folder / f"{day}.{number + 1:05d}{SUFFIX}"
         self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o640)
         self._day, self._torn = day, _ends_torn(self._file)
+        self._prune(path)
         _sync_folder(self.folder)
+
+    def _prune(self, current: Path) -> None:
+        """Delete the oldest files beyond what is to be kept, never the current one."""
+        if self._keep_bytes is None:
+            return
+        left = self._keep_bytes - self._max_bytes  # the current file may grow to its full size
+        for path in sorted(set(files(self.folder)) - {current}, reverse=True):
+            left -= path.stat().st_size
+            if left < 0:
+                path.unlink(missing_ok=True)
 
     def _sync_now_and_then(self) -> None:
         while not self._closed.wait(self._sync_every_s):

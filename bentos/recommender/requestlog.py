@@ -19,6 +19,9 @@ from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
 FOLDER = "requests"  # under the recommender's state folder
+# A line holds a whole user row, up to 50 kB; a log that only grows would fill the disk of a pod. Ship the files
+# elsewhere to keep more.
+KEEP_BYTES = 512 << 20
 log = logging.getLogger("intentflow.door")
 
 
@@ -42,7 +45,7 @@ class RequestLog:
     """Appends answers. A disk that is full costs log lines, which are counted, not answers."""
 
     def __init__(self, folder: Path, *, on_failure: Callable[[], None] = lambda: None) -> None:
-        self._lines = lines.Lines(folder, sync_every_s=1.0)
+        self._lines = lines.Lines(folder, sync_every_s=1.0, keep_bytes=KEEP_BYTES)
         self._on_failure = on_failure
 
     def append(self, served: Served) -> None:

@@ -64,7 +64,7 @@ def open_door(environment: Mapping[str, str]) -> Opened:
 
     from components.ranking.score import Ranker
 
-    home, key = (Path(required(environment, "INTENTFLOW_HOME")), required(environment, "INTENTFLOW_PSEUDONYM_KEY"))
+    home, key = Path(required(environment, "INTENTFLOW_HOME")), pseudonym_key(environment)
     torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", "1")))
     release = Release.load(release_folder(environment))
     metrics = Metrics(release)
@@ -90,6 +90,16 @@ def release_folder(environment: Mapping[str, str]) -> Path:
     if folder := environment.get(RELEASE_FOLDER):
         return Path(folder)
     return Path(bentoml.models.get(MODEL_ALIAS).path)
+
+
+def pseudonym_key(environment: Mapping[str, str]) -> str:
+    """Return the key that user ids are hashed with; it must be the one that profiles were made with."""
+    key = required(environment, "INTENTFLOW_PSEUDONYM_KEY")
+    try:
+        bytes.fromhex(key)
+    except ValueError:
+        raise SpecError("INTENTFLOW_PSEUDONYM_KEY: must be hexadecimal, as `openssl rand -hex 32` prints") from None
+    return key
 
 
 def required(environment: Mapping[str, str], name: str) -> str:

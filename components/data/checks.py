@@ -119,9 +119,8 @@ def _meaning(rule: Rule, place: str, fields: dict[str, pa.DataType]) -> Meaning:
         case Unique():
             return _unique(rule)
         case Rows():
-            asks = f"at least {rule.min:,} row{'s' * (rule.min > 1)}" + (
-                f" and at most {rule.max:,}" if rule.max else ""
-            )
+            most = f" and at most {rule.max:,}" if rule.max else ""
+            asks = f"there are at least {rule.min:,}{most} rows" if rule.min > 1 or most else "there is a row"
             kwargs = {"min_value": rule.min, "max_value": rule.max}
             return Meaning(asks, "expect_table_row_count_to_be_between", kwargs)
 

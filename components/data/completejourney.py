@@ -27,9 +27,9 @@ def version() -> str:
         raise DataError(f"data.source: the package {DISTRIBUTION} is not installed; pip install it") from None
 
 
-def read(db: duckdb.DuckDBPyConnection) -> list[Path]:
-    """Create the source relations; return the files they read."""
-    files = [_folder() / name for name in FILES]
+def read(db: duckdb.DuckDBPyConnection, folder: Path | None = None) -> list[Path]:
+    """Create the source relations from the package's files, or from others of their form; return the files."""
+    files = [(folder or _folder()) / name for name in FILES]
     transactions, products, demographics = (f"read_parquet({text(f)})" for f in files)
     db.execute(f"""
         CREATE VIEW source_events AS SELECT

@@ -40,7 +40,7 @@ def read(db: duckdb.DuckDBPyConnection, source: Files, base: Path) -> list[Path]
     present = {label: _load(db, label, source, base) for label in _tables(source)}
     _create_events(db, source.events, present["events"])
     if source.items:
-        _create_items(db, source.items, present["items"])
+        _create_items(db, source.items, present["items"], of_events=source.items.path == source.events.path)
     else:
         _create_items_of_events(db)
     _create_users(db, source.users, present.get("users", {}))
@@ -55,7 +55,8 @@ def _create_events(db: duckdb.DuckDBPyConnection, table: Table, present: dict[st
     db.execute(f"CREATE VIEW source_events AS SELECT {told}, source_row FROM raw_events")
 
 
-def _create_items(db: duckdb.DuckDBPyConnection, table: Table, present: dict[str, str]) -> None:
+def _create_items(db: duckdb.DuckDBPyConnection, table: Table, present: dict[str, str], *, of_events: bool) -> None:
+    """Create the items of a file of their own, or of the events' file: then an item's first row speaks for it."""
     readings = _readings(table, present, columns.ITEMS, label="items", required=columns.ITEMS_REQUIRED)
     require_readable(db, "raw_items", readings, place=_place("items"))
     category = readings.get(columns.CATEGORY)
@@ -64,8 +65,10 @@ def _create_items(db: duckdb.DuckDBPyConnection, table: Table, present: dict[str
         columns.CATEGORY_PATH: category.value if category else TEXT,
     }
     told = [_canonical(columns.ITEMS, readings, defaults)]
-    told += _attributes(table, present, readings, taken=columns.ITEMS)
-    db.execute(f"CREATE VIEW source_items AS SELECT {', '.join(told)}, source_row FROM raw_items")
+    told += _attributes(table, _named(table, present) if of_events else present, readings, taken=columns.ITEMS)
+    key = readings[columns.ITEM_ID].value
+    first = f" QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY source_row) = 1" if of_events else ""
+    db.execute(f"CREATE VIEW source_items AS SELECT {', '.join(told)}, source_row FROM raw_items{first}")
 
 
 def _create_items_of_events(db: duckdb.DuckDBPyConnection) -> None:
@@ -81,28 +84,30 @@ def _create_users(db: duckdb.DuckDBPyConnection, table: Table | None, present: d
         db.execute("CREATE TABLE source_users (user_id VARCHAR, source_row BIGINT)")
         return
     readings = _readings(table, present, columns.USERS_REQUIRED, label="users", required=columns.USERS_REQUIRED)
-    # Only what the spec names comes along: a table of users is where names and addresses are.
-    named = {column.lower() for column in table.columns.values()}
-    declared = {column: kind for column, kind in present.items() if column in named}
     told = [_canonical(columns.USERS_REQUIRED, readings, {})]
-    told += _attributes(table, declared, readings, taken=columns.USERS_REQUIRED)
+    told += _attributes(table, _named(table, present), readings, taken=columns.USERS_REQUIRED)
     db.execute(f"CREATE VIEW source_users AS SELECT {', '.join(told)}, source_row FROM raw_users")
 
 
 def _load(db: duckdb.DuckDBPyConnection, label: TableName, source: Files, base: Path) -> dict[str, str]:
     """Read a table's files into `raw_<label>`; return its columns (lower case) and their types."""
     found = _matches(_tables(source)[label], base, place=_place(label))
+    return load(db, f"raw_{label}", found, kind=source.type, place=_place(label))
+
+
+def load(db: duckdb.DuckDBPyConnection, relation: str, found: list[Path], *, kind: str, place: str) -> dict[str, str]:
+    """Read files of one kind into a relation, rows numbered; return its columns (lower case) and their types."""
     listed = "[" + ", ".join(text(path) for path in found) + "]"
-    kind = found[0].name.removesuffix(".gz").rpartition(".")[2]
+    suffix = found[0].name.removesuffix(".gz").rpartition(".")[2]
     scan = f"read_parquet({listed}, union_by_name = true)"
-    if kind == "csv" or (kind != "parquet" and source.type == "csv"):
+    if suffix == "csv" or (suffix != "parquet" and kind == "csv"):
         scan = f"read_csv({listed}, all_varchar = true, header = true, union_by_name = true)"
     try:
-        db.execute(f"CREATE TABLE raw_{label} AS SELECT *, row_number() OVER () AS source_row FROM {scan}")
+        db.execute(f"CREATE TABLE {relation} AS SELECT *, row_number() OVER () AS source_row FROM {scan}")
     except UNREADABLE as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"{_place(label)}: {found[0].name} cannot be read: {reason}") from error
-    rows = db.execute(f"DESCRIBE raw_{label}").fetchall()
+        raise DataError(f"{place}: {found[0].name} cannot be read: {reason}") from error
+    rows = db.execute(f"DESCRIBE {relation}").fetchall()
     return {row[0].lower(): row[1] for row in rows if row[0] != "source_row"}
 
 
@@ -124,9 +129,10 @@ def _readings(
             readings[column] = reading(source, kind, column, zone=zone, timestamps=form, place=_place(label))
         elif told or column in required:
             what = f"no column '{told}' (for {column})" if told else f"no column for {column}"
+            free = [other for other in present if told or other not in wanted]
             raise DataError(
                 f"{_place(label)}: {what} in {Path(table.path).name}; have {', '.join(present)}"
-                f"{nearest(source, list(present))}; say it as `columns: {{{column}: <column>}}`"
+                f"{nearest(source, free)}; say it as `columns: {{{column}: <column>}}`"
             )
     return readings
 
@@ -153,12 +159,18 @@ def _attributes(
         if column in used or own in taken:
             continue
         if separator := table.lists.get(own):
-            parts = f"list_transform(string_split({value}, {text(separator)}), x -> trim(x))"
-            value = f"list_filter({parts}, x -> x <> '')"
+            parts = f"list_transform(string_split({value}, {text(separator)}), lambda part: trim(part))"
+            value = f"list_filter({parts}, lambda part: part <> '')"
         elif kind in ("FLOAT", "DOUBLE"):
             value = f"CASE WHEN isnan({value}) THEN NULL ELSE {value} END"
         told.append(f"{value} AS {name(own)}")
     return told
+
+
+def _named(table: Table, present: dict[str, str]) -> dict[str, str]:
+    """Keep only what the spec names: where a file speaks of users, it may hold names and addresses."""
+    named = {column.lower() for column in table.columns.values()}
+    return {column: kind for column, kind in present.items() if column in named}
 
 
 def _matches(table: Table, base: Path, *, place: str) -> list[Path]:

@@ -23,7 +23,8 @@ class Table(Slice):
 
     path: str = Field(min_length=1, description="File or glob, relative to the spec's folder, .parquet or .csv")
     columns: dict[str, str] = Field(
-        default={}, description="Our column: column in the file; of users, only columns named here come along"
+        default={},
+        description="Our column: column in the file. Of users, and of items in the events' file, others stay out",
     )
     timezone: str = Field(default="UTC", description="Zone of timestamps that carry none")
     timestamps: str = Field(default="iso", description="iso | epoch_s | epoch_ms | a format such as %d/%m/%Y %H:%M")

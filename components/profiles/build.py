@@ -151,6 +151,14 @@ def user_profile(tables: Keyed, block: int, *, windows_days: tuple[int, ...]) ->
     return transforms.profile(_of_block(tables.events, tables, block), tables.cutoffs, windows_days=windows_days)
 
 
+def user_daily(tables: Keyed, block: int, *, windows_days: tuple[int, ...]) -> Table:
+    """Daily sums of a block of users, as far back as the widest window, and the session they are in."""
+    events = _of_block(tables.events, tables, block)
+    lists = transforms.daily_lists(events, tables.cutoffs, windows_days=windows_days)
+    last = transforms.last_session(events, tables.cutoffs)
+    return transforms.joined_on_user([last, lists.drop("state_at")])
+
+
 def item_state(tables: Keyed) -> Table:
     """Shares, recent price and repeat share of every item at every cutoff."""
     shares = transforms.shares(tables.items, tables.active, tables.cutoffs)

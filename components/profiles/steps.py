@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.profiles import build, segments, training_set, vocabularies
+from components.profiles import build, materialise, segments, training_set, vocabularies
 from components.profiles.spec import Profiles
 from components.step import Progress, step
 from feature_repo import artifacts, columns, transforms
@@ -61,7 +62,7 @@ def run_profiles(profiles_json: str, split_json: str, vocabulary_json: str, *, c
         users = pq.read_table(clean / "users.parquet", columns=[columns.USER_ID])
         cuts = build.cutoffs(calendar, weeks, data_end=end)
         tables = build.key(connection, events, users, vocabulary, cuts, item_event=rule.event)
-        _write_tables(folder, tables, spec, progress)
+        _write_tables(folder, tables, spec, vocabulary.digest, progress)
         found = _segment(folder, vocabulary, weeks, spec)
         artifacts.write_json(folder / "segments.json", found.as_dict())
         artifacts.write_json(folder / "calendar.json", snapshot["calendar"])
@@ -79,7 +80,7 @@ def run_profiles(profiles_json: str, split_json: str, vocabulary_json: str, *, c
         progress.count(**{k: summary[k] for k in ("targets", "items", "users")})
 
 
-def _write_tables(folder: Path, tables: build.Keyed, spec: Profiles, progress: Progress) -> None:
+def _write_tables(folder: Path, tables: build.Keyed, spec: Profiles, digest: str, progress: Progress) -> None:
     """Write one parquet file a feature view, and the keyed tables that labels come from."""
     done = iter(np.linspace(0.15, 0.9, 2 * tables.blocks))
 
@@ -92,6 +93,14 @@ def _write_tables(folder: Path, tables: build.Keyed, spec: Profiles, progress: P
         folder / "user_profile.parquet",
         tables,
         lambda t, block: build.user_profile(t, block, windows_days=spec.windows_days),
+        each=lambda: None,
+    )
+    build.write_blocks(
+        folder / "user_daily.parquet",
+        tables,
+        lambda t, block: build.user_daily(t, block, windows_days=spec.windows_days).mutate(
+            vocabulary=ibis.literal(digest)
+        ),
         each=lambda: None,
     )
     build.write_whole(folder / "item_state.parquet", build.item_state(tables))
@@ -184,3 +193,14 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
 def home() -> Path:
     """Return the state folder that the environment names."""
     return Path(os.environ["INTENTFLOW_HOME"])
+
+
+def run_materialise(name: str, *, profiles: Path) -> None:
+    """Publish the feature files and write the newest rows into the online store."""
+    with step("materialise") as progress:
+        features = home() / "features"
+        materialise.publish(profiles, features)
+        summary = artifacts.read_json(features / "profiles.json")
+        end = dt.datetime.fromisoformat(summary["data_end"])
+        done = materialise.run(name, features, windows_days=tuple(summary["windows_days"]), data_end=end)
+        progress.count(**done, users=summary["users"])

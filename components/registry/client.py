@@ -49,6 +49,7 @@ def connected() -> Iterator["MlflowClient"]:
     import requests
     import sqlalchemy.exc
 
+    _skip_plugin("feast")
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     try:
@@ -103,6 +104,22 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def _skip_plugin(name: str) -> None:
+    """Let MLflow's HTTP client load without another package's plugin.
+
+    Why: Feast registers one for servers behind its own authentication; loading it imports all of Feast, which is ten
+    seconds in every step that talks to a server.
+    """
+    from mlflow.utils import plugins
+
+    everything = plugins.get_entry_points
+    plugins.get_entry_points = lambda group: [point for point in everything(group) if point.name != name]
+    try:
+        import mlflow.tracking.request_header.registry  # noqa: F401  # reads the plugins as it is imported
+    finally:
+        plugins.get_entry_points = everything
 
 
 def silent(error: BaseException) -> bool:

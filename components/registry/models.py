@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
 # Needed by training only. The first names users; the second holds timings, so equal models would differ.
 LEFT_OUT = ("out_of_time.parquet", "training.json")
-PACKAGES = ("components", "feature_repo")
+# Both parts in every model: one process can then load both, whichever it meets first.
+CODE = (
+    "components/__init__.py",
+    "components/intent",
+    "components/ranking",
+    "components/registry/__init__.py",
+    "components/registry/frames.py",
+    "feature_repo",
+)
 REQUIREMENTS: dict[Part, tuple[str, ...]] = {
     "intent": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "transformers"),
     "ranking": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch"),
@@ -55,10 +63,17 @@ def staged(folder: Path, scratch: Path) -> Path:
 
 
 def code(scratch: Path) -> list[str]:
-    """Copy the packages that a model's code needs, without caches, and return their folders."""
-    home = Path(__file__).parents[2]  # the folder that holds both packages
+    """Copy the code that a model needs, without caches, and return its top folders."""
+    home = Path(__file__).parents[2]  # the folder that holds the packages
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
-    return [str(shutil.copytree(home / name, scratch / name, ignore=ignore)) for name in PACKAGES]
+    for place in CODE:
+        target = scratch / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (home / place).is_dir():
+            shutil.copytree(home / place, target, ignore=ignore)
+        else:
+            shutil.copyfile(home / place, target)
+    return sorted(str(folder) for folder in scratch.iterdir())
 
 
 def requirements(part: Part) -> list[str]:

@@ -36,6 +36,14 @@ def test_a_file_is_left_when_it_is_full_or_its_day_is_over(tmp_path: Path) -> No
     }
 
 
+def test_the_oldest_files_go_first_when_too_much_is_kept(tmp_path: Path) -> None:
+    log = Lines(tmp_path, max_bytes=20, keep_bytes=40, today=lambda: "2017-12-30")
+    for n in range(1, 8):
+        log.append(b'{"n":%d}' % n)  # two to a file
+    log.close()
+    assert [line["n"] for path in lines.files(tmp_path) for line in lines.read(path)] == [5, 6, 7]
+
+
 def test_a_new_process_goes_on_in_the_last_file(tmp_path: Path) -> None:
     for n in (1, 2):
         log = Lines(tmp_path)

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,14 @@ from components.ranking.model import RankingNet
 from components.ranking.neighbours import Neighbours
 from components.ranking.score import Ranker
 from components.ranking.spec import Candidates
+from components.registry import client as mlflow_client
 from components.registry import frames
+from components.registry.gates import evaluate
 from components.registry.lineage import Folders, Lineage
+from components.registry.register import Registered, register
+from components.registry.release import Release
+from components.registry.release import make as make_release
+from components.registry.spec import Gate
 from feature_repo import artifacts
 from feature_repo.calendar import Calendar
 from feature_repo.vocabulary import Target, Vocabulary
@@ -45,6 +52,7 @@ LINEAGE = Lineage(
     feature_services={"intent_v1": "aaaa", "ranking_v1": "bbbb"},
     params={"intent": {"architecture": "cnn", "width": 8}, "ranking": {"candidates": {"history": 10}}},
 )
+SERVING = {"profiles": {"windows_days": [7, 28, 91], "ttl_days": 120}, "intents": [], "serving": {"k": 3}}
 
 
 def vocabulary(*titles: str) -> Vocabulary:
@@ -229,7 +237,7 @@ def sqlite(database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(params=["sqlite", "server"])
 def store(request: pytest.FixtureRequest) -> Path:
-    """Each of the two stores in turn: the folder of its artifacts."""
+    """Each of the two stores in turn, or those that a test names: the folder of its artifacts."""
     found = request.getfixturevalue(request.param)
     return found.artifacts if isinstance(found, Server) else found
 
@@ -250,6 +258,56 @@ def make(tmp_path: Path) -> Callable[..., Folders]:
     """Make the folders of one pipeline run; another seed gives other models, another `quality` other metrics."""
 
     def build(*, seed: int = 0, quality: float = 0.30) -> Folders:
-        return result(tmp_path / f"result-{seed}-{quality}", seed=seed, quality=quality)
+        return result(tmp_path / f"result-{seed}", seed=seed, quality=quality)
 
     return build
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A result that was registered once for many tests, in one store."""
+
+    name: str
+    folders: Folders
+    registered: Registered
+    artifacts: Path
+
+    def folder_of(self, part: str) -> Path:
+        """Where the store keeps the files of a part's model."""
+        with mlflow_client.connected() as client:
+            version = client.get_model_version(f"{self.name}-{part}", self.registered.versions[part].version)
+            place = client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+        return self.artifacts / place.removeprefix("mlflow-artifacts:/")
+
+    def release(self, *, spec: str = "5bec5bec5bec", passed: bool = True, quality: float = 0.3) -> Release:
+        """Release the registered models under another spec's digest."""
+        lineage = LINEAGE.model_copy(update={"spec": spec})
+        registered = replace(self.registered, result=replace(self.registered.result, lineage=lineage))
+        gate = Gate(metric="intent.map", against="value", limit=0.0 if passed else 1.0)
+        metrics = {"intent.map": quality}
+        verdict = evaluate([gate], metrics, baseline={}, champion=None)
+        with tempfile.TemporaryDirectory() as scratch:
+            return make_release(
+                self.name, registered, serving=SERVING, verdict=verdict, metrics=metrics, scratch=Path(scratch)
+            )
+
+
+@pytest.fixture(scope="session")
+def kept() -> dict[str, Shared]:
+    return {}
+
+
+@pytest.fixture
+def shared(store: Path, kept: dict[str, Shared], tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """The shared result, without any release or alias."""
+    if str(store) not in kept:
+        folders = result(tmp_path_factory.mktemp("shared"), seed=0, quality=0.30)
+        registered = register("shared", folders, lineage=LINEAGE)
+        kept[str(store)] = Shared("shared", folders, registered, store)
+    with mlflow_client.connected() as client:
+        if mlflow_client.registered_model(client, "shared-release"):
+            client.delete_registered_model("shared-release")
+        for part in ("shared-intent", "shared-ranking"):
+            for alias in client.get_registered_model(part).aliases:
+                client.delete_registered_model_alias(part, alias)
+    return kept[str(store)]

@@ -1,0 +1,40 @@
+"""Kubeflow shells of the profile steps. Bodies ship alone, so each is one import and one call."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def build_profiles(
+    profiles: str, split: str, vocabulary: str, code: str, clean: Input[Dataset], features: Output[Dataset]
+) -> None:
+    """Compute feature tables, vocabularies and segments."""
+    from pathlib import Path
+
+    from components.profiles.steps import run_profiles
+
+    run_profiles(profiles, split, vocabulary, clean=Path(clean.path), destination=Path(features.path))
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def training_set(
+    split: str, ranking: str, code: str, clean: Input[Dataset], features: Input[Dataset], rows: Output[Dataset]
+) -> None:
+    """Retrieve point-in-time rows with labels through Feast."""
+    from pathlib import Path
+
+    from components.profiles.steps import run_training_set
+
+    run_training_set(split, ranking, clean=Path(clean.path), profiles=Path(features.path), destination=Path(rows.path))
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def materialise(name: str, features: Input[Dataset]) -> None:
+    """Write the newest user rows into the online store."""
+    from pathlib import Path
+
+    from components.profiles.steps import run_materialise
+
+    run_materialise(name, profiles=Path(features.path))

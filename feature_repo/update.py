@@ -1,0 +1,191 @@
+"""Fold one event into a user's state: what the batch transforms would give had they seen it.
+
+The state is the row of the feature service `state_v1`: numbers by name, lists by name as numpy arrays. A test
+folds whole histories and compares with the batch. Within one user, sessions are taken to follow each other.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from feature_repo import columns
+from feature_repo.calendar import Calendar
+from feature_repo.columns import FAST_DECAY, SLOW_DECAY
+from feature_repo.rows import LIST_TYPES
+from feature_repo.transforms import EVENING_HOUR
+from feature_repo.vocabulary import Vocabulary
+
+State = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a user: the canonical columns that features read."""
+
+    item_id: str
+    event: str
+    at: int  # epoch seconds, UTC
+    session_id: str
+    quantity: float = 1.0
+    value: float = 0.0
+    discount: float = 0.0
+
+
+@dataclass(frozen=True)
+class Folding:
+    """What folding needs beside the state: calendar, vocabulary, windows, and the kind of event that is history."""
+
+    calendar: Calendar
+    vocabulary: Vocabulary
+    windows_days: tuple[int, ...]
+    item_event: str | None = None
+
+    def empty(self) -> State:
+        """Return the state of a user without events."""
+        numbers = dict.fromkeys((*columns.profile_columns(self.windows_days), columns.SEGMENT), 0.0)
+        lists = {name: np.empty(0, dtype) for name, dtype in LIST_TYPES.items()}
+        texts = {columns.LAST_SESSION: "", columns.VOCABULARY: self.vocabulary.digest}
+        return numbers | lists | texts | {"state_at": 0}
+
+    def update(self, state: Mapping[str, Any], event: Event) -> State:
+        """Return the state after one more event; the given state is left as it is."""
+        new = dict(state)
+        when = dt.datetime.fromtimestamp(event.at, dt.UTC)
+        week, opened = self.calendar.week(when), event.session_id != state[columns.LAST_SESSION]
+        state_at = max(int(state["state_at"]), event.at + 1)
+        self._move_on(new, state_at)
+        age = self._upcoming(state_at) - week
+        targets = self.vocabulary.fulfilled(event.item_id, event.event)
+        index = self.vocabulary.index_of_item.get(event.item_id)
+        for target in targets:
+            _count(new, columns.TARGET_LISTS, target, event.at, age, new_week=self._new_week(new, target, week))
+            _remember(new, target, week)
+        if index is not None and self.item_event in (None, event.event):
+            known = _position(new, columns.HISTORY_LISTS, index)
+            last = None if known is None else int(new["history_last_at"][known])
+            fresh = last is None or self._week(last) != week
+            _count(new, columns.HISTORY_LISTS, index, event.at, age, new_week=fresh)
+            if known is None:
+                new["items_total"] = new["items_total"] + 1
+        _by_strength(new, columns.TARGET_LISTS, limit=None)
+        _by_strength(new, columns.HISTORY_LISTS, limit=columns.HISTORY_LIMIT)
+        self._total(new, event, when, age, opened=opened)
+        self._daily(new, event, when, state_at, opened=opened)
+        return new | {"state_at": state_at, columns.LAST_SESSION: event.session_id}
+
+    def _upcoming(self, seconds: int) -> int:
+        return self._week(seconds - 1) + 1
+
+    def _week(self, seconds: int) -> int:
+        return self.calendar.week(dt.datetime.fromtimestamp(seconds, dt.UTC))
+
+    def _move_on(self, state: State, state_at: int) -> None:
+        """Decay sums to the week that is upcoming now, and drop weeks that are no longer recent."""
+        if not state["state_at"]:
+            return
+        upcoming = self._upcoming(state_at)
+        weeks = upcoming - self._upcoming(int(state["state_at"]))
+        for name, decay in (("slow", SLOW_DECAY), ("fast", FAST_DECAY)):
+            for family in ("target", "history"):
+                state[f"{family}_{name}"] = state[f"{family}_{name}"] * np.float32(decay**weeks)
+        for name in ("sessions_slow", "value_slow"):
+            state[name] = state[name] * SLOW_DECAY**weeks
+        kept = state["recent_weeks"] >= upcoming - columns.RECENT_WEEKS
+        for name in columns.RECENT_LISTS:
+            state[name] = state[name][kept]
+
+    def _new_week(self, state: State, target: int, week: int) -> bool:
+        seen = (state["recent_targets"] == target) & (state["recent_weeks"] == week)
+        return not seen.any()
+
+    def _total(self, state: State, event: Event, when: dt.datetime, age: int, *, opened: bool) -> None:
+        """Add the event to the lifetime totals."""
+        first = not state["events_total"]
+        if first or self._week(int(state["last_at"])) != self.calendar.week(when):
+            state["weeks_total"] = state["weeks_total"] + 1
+        state["first_at"] = event.at if first else min(state["first_at"], event.at)
+        state["last_at"] = max(state["last_at"], event.at)
+        state["events_total"] = state["events_total"] + 1
+        for name in ("quantity", "value", "discount"):
+            state[f"{name}_total"] = state[f"{name}_total"] + getattr(event, name)
+        state["value_slow"] = state["value_slow"] + SLOW_DECAY**age * event.value
+        if opened:
+            n = state["sessions_total"]
+            weekend, evening = self._habits(when)
+            state["weekend_share"] = (state["weekend_share"] * n + weekend) / (n + 1)
+            state["evening_share"] = (state["evening_share"] * n + evening) / (n + 1)
+            state["sessions_total"] = n + 1
+            state["sessions_slow"] = state["sessions_slow"] + SLOW_DECAY**age
+
+    def _habits(self, when: dt.datetime) -> tuple[int, int]:
+        """Tell whether an instant is on a weekend and in an evening, local time, as the transforms do."""
+        day = self.calendar.day(when)
+        hour = (when - self.calendar.midnight(day)).total_seconds() // 3600
+        return int(day.weekday() >= 5), int(hour >= EVENING_HOUR)
+
+    def _day(self, when: dt.datetime) -> int:
+        return (self.calendar.day(when) - dt.date.fromisoformat(self.calendar.first_day)).days
+
+    def _daily(self, state: State, event: Event, when: dt.datetime, state_at: int, *, opened: bool) -> None:
+        """Add the event to its day, drop days past the widest window, and sum the windows anew."""
+        day = self._day(when)
+        end_day = self._day(dt.datetime.fromtimestamp(state_at - 1, dt.UTC))
+        amounts = (day, 1.0, float(opened), event.quantity, event.value, event.discount)
+        position = np.searchsorted(state["daily_days"], day)
+        if position == len(state["daily_days"]) or state["daily_days"][position] != day:
+            for name in columns.DAILY_LISTS:
+                state[name] = np.insert(state[name], position, day if name == "daily_days" else 0)
+        for name, amount in zip(columns.DAILY_LISTS[1:], amounts[1:], strict=True):
+            state[name] = state[name].copy()
+            state[name][position] += amount
+        kept = state["daily_days"] > end_day - max(self.windows_days)
+        for name in columns.DAILY_LISTS:
+            state[name] = state[name][kept]
+        for days in self.windows_days:
+            inside = state["daily_days"] > end_day - days
+            for name in columns.WINDOWED:
+                state[columns.windowed(name, days)] = float(state[f"daily_{name}"][inside].sum(dtype=np.float64))
+
+
+def _position(state: State, names: tuple[str, ...], key: int) -> int | None:
+    found = np.flatnonzero(state[names[0]] == key)
+    return int(found[0]) if len(found) else None
+
+
+def _count(state: State, names: tuple[str, ...], key: int, at: int, age: int, *, new_week: bool) -> None:
+    """Add a key's week to its parallel lists, opening a place for a key that is new."""
+    ids, weeks, slow, fast, first_at, last_at = names
+    place = _position(state, names, key)
+    if place is None:
+        opened = (key, 0, 0, 0, at, at)
+        for name, value in zip(names, opened, strict=True):
+            state[name] = np.append(state[name], np.asarray([value], dtype=LIST_TYPES[name]))
+        place, new_week = len(state[ids]) - 1, True
+    for name in names[1:]:
+        state[name] = state[name].copy()
+    if new_week:
+        state[weeks][place] += 1
+        state[slow][place] += SLOW_DECAY**age
+        state[fast][place] += FAST_DECAY**age
+    state[first_at][place] = min(state[first_at][place], at)
+    state[last_at][place] = max(state[last_at][place], at)
+
+
+def _remember(state: State, target: int, week: int) -> None:
+    """Put (target, week) among the recent pairs, which are ordered by week and target."""
+    targets, weeks = (state[name] for name in columns.RECENT_LISTS)
+    if ((targets == target) & (weeks == week)).any():
+        return
+    targets, weeks = np.append(targets, np.int32(target)), np.append(weeks, np.int32(week))
+    order = np.lexsort((targets, weeks))
+    state["recent_targets"], state["recent_weeks"] = targets[order], weeks[order]
+
+
+def _by_strength(state: State, names: tuple[str, ...], *, limit: int | None) -> None:
+    """Order parallel lists by slow sum, largest first, ties by key, as the batch does."""
+    order = np.lexsort((state[names[0]], -state[names[2]]))[:limit]
+    for name in names:
+        state[name] = state[name][order]

@@ -1,0 +1,41 @@
+"""What code and locks a run was made with: digests for cache keys and lineage."""
+
+import functools
+import subprocess
+from pathlib import Path
+
+from feature_repo import artifacts
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@functools.cache
+def package_digest(*folders: str) -> str:
+    """Digest the source files of folders below the checkout."""
+    return artifacts.file_digest(*(ROOT / folder for folder in folders))
+
+
+def step_digest(component: str) -> str:
+    """Digest the code behind a component's steps: its own, the feature layer's and the frame around steps."""
+    return package_digest("feature_repo", f"components/{component}", "components/step.py")
+
+
+def lock_digest() -> str:
+    """Digest the lock file."""
+    return artifacts.file_digest(ROOT / "requirements.lock")
+
+
+def git_commit() -> str:
+    """Name the commit of the checkout, '-dirty' where files were changed; 'unknown' outside a checkout."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    if commit is None:
+        return "unknown"
+    return f"{commit}-dirty" if _git("status", "--porcelain", "--untracked-files=no") else commit
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

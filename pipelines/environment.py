@@ -1,0 +1,154 @@
+"""The environment: where the servers are and how to reach them. The only thing that changes between a laptop
+and a cluster. It becomes environment variables, which steps and services read; none of it enters a pipeline.
+"""
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from feature_repo.errors import SpecError, nearest
+from feature_repo.model import Slice
+from pipelines import spec as specs
+
+FOLDER = Path(__file__).parent / "environments"
+STATE = "INTENTFLOW_STATE"  # folder that holds every recommender's state; .intentflow by default
+
+
+class MLflow(Slice):
+    """MLflow's server, or its database."""
+
+    tracking_uri: str
+    artifacts: str = Field(default="", description="Where new experiments keep artifacts; empty: the server decides")
+
+
+class Feast(Slice):
+    """Feast's registry and online store, in Feast's own words."""
+
+    registry: str | dict[str, Any]
+    online_store: dict[str, Any]
+
+
+class Pseudonyms(Slice):
+    """Where the key of the keyed hash of user ids comes from."""
+
+    key_file: str | None = None
+    key_env: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Pseudonyms":
+        if (self.key_file is None) == (self.key_env is None):
+            raise ValueError("give key_file or key_env, one of them")
+        return self
+
+
+class Kubeflow(Slice):
+    """The pipelines API."""
+
+    host: str
+
+
+class Kubernetes(Slice):
+    """Which overlay of k8s/overlays a release is written on."""
+
+    overlay: str = "local"
+
+
+class Environment(Slice):
+    """Addresses and credentials by reference; nothing else."""
+
+    name: str
+    clock: Literal["wall", "data_end"] = "wall"
+    mlflow: MLflow
+    feast: Feast
+    evidently: str
+    pseudonyms: Pseudonyms
+    kubeflow: Kubeflow | None = None
+    kubernetes: Kubernetes = Kubernetes()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A recommender in an environment: its spec, its state folder, and the variables that parts read."""
+
+    spec: specs.Recommender
+    spec_path: Path
+    environment: Environment
+    home: Path
+    variables: Mapping[str, str]
+
+    def process_environment(self) -> dict[str, str]:
+        """Return the variables on top of this process's own, for a child process."""
+        return dict(os.environ) | dict(self.variables)
+
+
+def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | None = None) -> Place:
+    """Load a spec and an environment by name or path, and resolve what they say for this machine."""
+    found = specs.load(spec_path)
+    outside = os.environ if variables is None else variables
+    home = Path(outside.get(STATE, ".intentflow")).absolute() / found.name
+    settings = _settings(environment, home, outside)
+    return Place(found, spec_path, settings, home, _variables(settings, home, spec_path, outside))
+
+
+def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Environment:
+    path = Path(environment) if environment.endswith((".yaml", ".yml")) else FOLDER / f"{environment}.yaml"
+    if not path.is_file():
+        have = sorted(p.stem for p in FOLDER.glob("*.yaml"))
+        raise SpecError(f"--env: no environment '{environment}'; have {', '.join(have)}{nearest(environment, have)}")
+    document = _filled(specs.read_yaml(path), home=home, variables=variables, file=path)
+    return specs.checked(Environment, document, place=str(path))
+
+
+def _filled(value: Any, *, home: Path, variables: Mapping[str, str], file: Path) -> Any:
+    """Replace {home} and ${NAME} in every string of a document."""
+    if isinstance(value, dict):
+        return {k: _filled(v, home=home, variables=variables, file=file) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_filled(v, home=home, variables=variables, file=file) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in variables:
+            raise SpecError(f"{file}: ${{{name}}} is not set in the environment; export {name}")
+        return variables[name]
+
+    return re.sub(r"\$\{(\w+)\}", variable, value.replace("{home}", str(home)))
+
+
+def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapping[str, str]) -> dict[str, str]:
+    feast = {"registry": settings.feast.registry, "online_store": settings.feast.online_store}
+    return {
+        "INTENTFLOW_HOME": str(home),
+        "INTENTFLOW_SPEC_DIR": str(spec_path.absolute().parent),
+        "INTENTFLOW_CLOCK": settings.clock,
+        "INTENTFLOW_FEAST": json.dumps(feast),
+        "INTENTFLOW_EVIDENTLY": settings.evidently,
+        "INTENTFLOW_PSEUDONYM_KEY": _key(settings.pseudonyms, outside),
+        "MLFLOW_TRACKING_URI": settings.mlflow.tracking_uri,
+        "INTENTFLOW_MLFLOW_ARTIFACTS": settings.mlflow.artifacts,
+    }
+
+
+def _key(pseudonyms: Pseudonyms, outside: Mapping[str, str]) -> str:
+    """Read the key; a key file that is absent is made, readable by its owner only."""
+    if pseudonyms.key_env is not None:
+        if pseudonyms.key_env not in outside:
+            raise SpecError(f"pseudonyms.key_env: {pseudonyms.key_env} is not set; export the key as hex digits")
+        return outside[pseudonyms.key_env]
+    path = Path(str(pseudonyms.key_file))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        with open(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32))
+        os.replace(aside, path)
+    return path.read_text(encoding="ascii").strip()
