@@ -31,9 +31,9 @@ class Release:
     vocabulary: str  # digest
     policy: str
     calendar: Calendar
-    data_end: int  # epoch seconds
-    ttl_s: int  # a profile older than this is stale
-    candidates: int  # items that the ranker looks at, at most
+    data_end: int  # epoch seconds: the first second after the last event, as profiles have it
+    profiles: Profiles
+    ranking: Ranking
     serving: Serving
     document: dict[str, Any]  # release.json, whole
 
@@ -55,12 +55,22 @@ class Release:
             vocabulary=document["vocabulary"],
             policy=document["policy"],
             calendar=Calendar(**slices["calendar"]),
-            data_end=_epoch(slices["data_end"]),
-            ttl_s=Profiles.model_validate(slices["profiles"]).ttl_days * 86400,
-            candidates=sum(Ranking.model_validate(slices["ranking"]).candidates.model_dump().values()),
+            data_end=_epoch(slices["data_end"]) + 1,
+            profiles=Profiles.model_validate(slices["profiles"]),
+            ranking=Ranking.model_validate(slices["ranking"]),
             serving=Serving.model_validate(slices["serving"]),
             document=document,
         )
+
+    @property
+    def ttl_s(self) -> int:
+        """Seconds after which a profile is stale."""
+        return self.profiles.ttl_days * 86_400
+
+    @property
+    def candidates(self) -> int:
+        """Items that the ranker looks at for a user, at most."""
+        return sum(self.ranking.candidates.model_dump().values())
 
 
 def _epoch(iso: str) -> int:

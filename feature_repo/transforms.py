@@ -22,6 +22,7 @@ from feature_repo.columns import FAST_DECAY, SLOW_DECAY, windowed
 
 Table = Any  # ibis ships no types that a strict checker can follow
 
+FIXED_POINT = 1e9
 EVENING_HOUR = 17  # a session that starts at or after it, local time, is an evening one
 
 
@@ -60,8 +61,8 @@ def state(keyed: Table, cutoffs: Table) -> Table:
     seen = _before(keyed, cutoffs)
     return seen.group_by("user_id", "cutoff", "state_at", "key").agg(
         weeks=_.count().cast("float32"),
-        slow=_decay(SLOW_DECAY).sum().cast("float32"),
-        fast=_decay(FAST_DECAY).sum().cast("float32"),
+        slow=_sum(_decay(SLOW_DECAY)).cast("float32"),
+        fast=_sum(_decay(FAST_DECAY)).cast("float32"),
         first_at=_.first_at.min(),
         last_at=_.last_at.max(),
     )
@@ -131,13 +132,13 @@ def profile(dated_events: Table, cutoffs: Table, *, windows_days: tuple[int, ...
         events_total=_.events.sum().cast("float64"),
         sessions_total=sessions.cast("float64"),
         weeks_total=_.week.nunique().cast("float64"),
-        quantity_total=_.quantity.sum(),
-        value_total=_.value.sum(),
-        discount_total=_.discount.sum(),
+        quantity_total=_sum(_.quantity),
+        value_total=_sum(_.value),
+        discount_total=_sum(_.discount),
         weekend_share=(_.sessions * _.weekend).sum() / sessions,
         evening_share=_.evening_sessions.sum() / sessions,
-        sessions_slow=(_decay(SLOW_DECAY) * _.sessions).sum(),
-        value_slow=(_decay(SLOW_DECAY) * _.value).sum(),
+        sessions_slow=_sum(_decay(SLOW_DECAY) * _.sessions),
+        value_slow=_sum(_decay(SLOW_DECAY) * _.value),
         **windows,
     )
     items = _distinct_items(dated_events, cutoffs)
@@ -149,9 +150,9 @@ def daily(dated_events: Table) -> Table:
     keys = ["user_id", "day", "week", "weekend"]
     sums = dated_events.group_by(keys).agg(
         events=_.count(),
-        quantity=_.quantity.sum(),
-        value=_.value.sum(),
-        discount=_.discount.sum(),
+        quantity=_sum(_.quantity),
+        value=_sum(_.value),
+        discount=_sum(_.discount),
         first_at=_.at.min(),
         last_at=_.at.max(),
         last_session=_.session_id.argmax(_.at),
@@ -194,7 +195,7 @@ def _share_sums(column: str, *, prefix: str = "") -> dict[str, Any]:
     return {
         last: (_.age <= 1).ifelse(users, 0.0).sum(),
         four: (_.age <= 4).ifelse(users, 0.0).sum(),
-        slow: (_decay(SLOW_DECAY) * users).sum(),
+        slow: _sum(_decay(SLOW_DECAY) * users),
     }
 
 
@@ -205,11 +206,11 @@ def _at_least_one(value: Any) -> Any:
 def item_numbers(dated_events: Table, item_index: Table, keyed: Table, cutoffs: Table) -> Table:
     """Give each item at each cutoff its recent unit price and the share of its user-weeks that were repeats."""
     sold = dated_events.join(item_index, "item_id").filter(_.quantity > 0)
-    weekly = sold.group_by("item_index", "week").agg(value=_.value.sum(), quantity=_.quantity.sum())
+    weekly = sold.group_by("item_index", "week").agg(value=_sum(_.value), quantity=_sum(_.quantity))
     price = (
         _before(weekly, cutoffs)
         .group_by("cutoff", key=_.item_index)
-        .agg(price=((_decay(FAST_DECAY) * _.value).sum() / (_decay(FAST_DECAY) * _.quantity).sum()).cast("float32"))
+        .agg(price=(_sum(_decay(FAST_DECAY) * _.value) / _sum(_decay(FAST_DECAY) * _.quantity)).cast("float32"))
     )
     first = keyed.group_by("user_id", "key").agg(first_week=_.week.min())
     marked = keyed.join(first, ["user_id", "key"]).mutate(repeat=(_.week > _.first_week).cast("int64"))
@@ -230,7 +231,15 @@ def _before(table: Table, cutoffs: Table) -> Table:
 
 
 def _within(column: str, days: int) -> Any:
-    return (_.day > _.end_day - days).ifelse(_[column], 0).sum()
+    return _sum((_.day > _.end_day - days).ifelse(_[column], 0))
+
+
+def _sum(value: Any) -> Any:
+    """Add up in fixed point, nine decimals: floats added in another order differ, and engines add as threads come.
+
+    Holds sums up to nine billion.
+    """
+    return (value * FIXED_POINT).round().cast("int64").sum().cast("float64") / FIXED_POINT
 
 
 def _decay(per_week: float) -> Any:

@@ -155,8 +155,8 @@ def _lay_out(workspace: Any, project: Any, columns: Sequence[str]) -> None:
     tab_id = uuid.uuid5(NAMESPACE, TAB)
     old = next((t for t in have.tabs if t.id == tab_id), None)
     theirs = [p for p in have.panels if p.id not in made]
-    panels = [p.id for p in ours] + [p for p in (old.panels if old else []) if p not in made]
-    tab = DashboardTabModel(id=tab_id, title=TAB, panels=panels)
+    panels = [p.id for p in ours] + (old.panels if old else [])
+    tab = DashboardTabModel(id=tab_id, title=TAB, panels=list(dict.fromkeys(panels)))
     wanted = DashboardModel(tabs=[tab, *(t for t in have.tabs if t.id != tab_id)], panels=[*ours, *theirs])
     if wanted.dict() != have.dict():
         workspace.save_dashboard(project.id, wanted)

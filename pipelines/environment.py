@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,11 +82,12 @@ class Place:
     spec_path: Path
     environment: Environment
     home: Path
-    variables: Mapping[str, str]
+    outside: Mapping[str, str]  # the variables of the process that asked
 
-    def process_environment(self) -> dict[str, str]:
-        """Return the variables on top of this process's own, for a child process."""
-        return dict(os.environ) | dict(self.variables)
+    @cached_property
+    def variables(self) -> dict[str, str]:
+        """Return the variables that steps and services read; the first use makes the key file, if there is none."""
+        return _variables(self.environment, self.home, self.spec_path, self.outside)
 
 
 def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | None = None) -> Place:
@@ -94,7 +96,7 @@ def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | N
     outside = os.environ if variables is None else variables
     home = Path(outside.get(STATE, ".intentflow")).absolute() / found.name
     settings = _settings(environment, home, outside)
-    return Place(found, spec_path, settings, home, _variables(settings, home, spec_path, outside))
+    return Place(found, spec_path, settings, home, outside)
 
 
 def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Environment:

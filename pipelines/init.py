@@ -24,7 +24,7 @@ from components.data.spec import Data, Files
 from components.intent.spec import Intent
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
-from feature_repo import columns
+from feature_repo import artifacts, columns
 from feature_repo.errors import DataError, SpecError
 
 LEAST_WEEKS = 4  # one each to warm up, train, validate and test
@@ -66,8 +66,8 @@ def draft(
 
     Keys of `mapping` are columns of ours: of events, or of items behind `items.` (`items.title`).
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
-        raise SpecError(f"name: '{name}' must start with a letter and hold a-z, 0-9, - and _ only")
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise SpecError(f"name: '{name}' must start with a letter and hold a-z, 0-9 and - only")
     for path in (events, items):
         if path and (not path.is_file() or path.stat().st_size == 0):
             raise DataError(f"{path}: {'is empty (0 bytes)' if path.is_file() else 'no such file'}")
@@ -80,6 +80,20 @@ def draft(
         source = _source(events, items, of_events, of_items, folder)
         facts = _facts(db, source, folder, of_items.level)
     return _written(_spec(name, source, facts, of_items.level), facts)
+
+
+def write(
+    events: Path, items: Path | None, *, name: str, mapping: Mapping[str, str], output: Path | None, force: bool
+) -> tuple[Path, str]:
+    """Write the drafted spec beside the events, or to `output`; returns the file and its text."""
+    name = name or re.sub(r"[^a-z0-9]+", "-", events.stem.lower()).strip("-") or "shop"
+    target = output or events.parent / f"{name}.yaml"
+    if target.exists() and not force:
+        raise SpecError(f"{target}: is there already; give another --output, or --force to overwrite it")
+    text = draft(events, items, name=name, mapping=mapping, folder=target.parent)
+    with artifacts.written(target) as aside:
+        aside.write_text(text, encoding="utf-8")
+    return target, text
 
 
 def _source(events: Path, items: Path | None, of_events: Columns, of_items: Columns, folder: Path) -> dict[str, Any]:

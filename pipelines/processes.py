@@ -57,19 +57,9 @@ class State:
 def up(home: Path, processes: Sequence[Process], *, wait_s: float = 120) -> list[State]:
     """Start what does not run yet and wait until all answer; one that fails is stopped and said to have failed."""
     with _locked(home):
-        started, states = {}, {}
-        for process in processes:
-            record = _record(home, process.name)
-            if record and _alive(record):
-                if record["version"] == process.version:
-                    states[process.name] = _state(home, record, "running")
-                    continue
-                _stop(record)
-            started[process.name] = _start(home, process)
+        waiting = [_start(home, process) for process in processes]
         deadline = time.monotonic() + wait_s
-        for name, (child, record) in started.items():
-            states[name] = _awaited(home, child, record, deadline=deadline, wait_s=wait_s)
-        return [states[process.name] for process in processes]
+        return [_awaited(home, child, record, deadline=deadline, wait_s=wait_s) for child, record in waiting]
 
 
 def down(home: Path, names: Sequence[str] | None = None, *, grace_s: float = 10) -> list[State]:
@@ -111,8 +101,12 @@ def _bound(port: int) -> int | None:
         return int(probe.getsockname()[1])
 
 
-def _start(home: Path, process: Process) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
-    """Start a process in a session of its own, so that a terminal's Ctrl-C does not reach it."""
+def _start(home: Path, process: Process) -> tuple[subprocess.Popen[bytes] | None, dict[str, Any]]:
+    """Start a process in a session of its own, so that a terminal's Ctrl-C does not reach it; None if it runs."""
+    if (found := _record(home, process.name)) and _alive(found):
+        if found["version"] == process.version:
+            return None, found
+        _stop(found)
     marker = f"{home.resolve()}:{process.name}"
     env = {**os.environ, **QUIET, **process.env, MARKER: marker}
     with _log(home, process.name).open("wb") as log:
@@ -140,17 +134,17 @@ def _start(home: Path, process: Process) -> tuple[subprocess.Popen[bytes], dict[
 
 
 def _awaited(
-    home: Path, child: subprocess.Popen[bytes], record: Mapping[str, Any], *, deadline: float, wait_s: float
+    home: Path, child: subprocess.Popen[bytes] | None, record: Mapping[str, Any], *, deadline: float, wait_s: float
 ) -> State:
-    """Wait until a started process answers, ends, or time is up."""
+    """Wait until a process answers, ends, or time is up. Without a `child` it ran before, ready or not."""
     with requests.Session() as session:
         session.trust_env = False  # a proxy of the environment is not for loopback
         while True:
-            if child.poll() is not None:
-                reason = f"ended with code {child.returncode}"
+            if not _alive(record):
+                reason = "ended" if child is None else f"ended with code {child.wait()}"
                 break
             if _answers(session, record["ready_url"]):
-                return _state(home, record, "started")
+                return _state(home, record, "running" if child is None else "started")
             if time.monotonic() > deadline:
                 reason = f"no answer from {record['ready_url']} in {wait_s:g} s"
                 break

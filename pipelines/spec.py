@@ -122,7 +122,8 @@ def explain(model: type[BaseModel], error: Any) -> str:
     if kind == "union_tag_invalid":
         allowed = [word.strip(" '") for word in context["expected_tags"].split(", ")]
         key = context["discriminator"].strip("'")
-        return f"{place}.{key}: '{context['tag']}' is not allowed; use {', '.join(allowed)}{nearest(context['tag'], allowed)}"
+        tag, use = context["tag"], ", ".join(allowed)
+        return f"{place}.{key}: '{tag}' is not allowed; use {use}{nearest(tag, allowed)}"
     if kind == "union_tag_not_found":
         return f"{place}: is missing the key {context['discriminator']}; add it"
     if kind == "value_error":
@@ -140,7 +141,8 @@ def _place(model: type[BaseModel], loc: tuple[Any, ...]) -> str:
         if below is _TAG:
             kind = _tagged(kind, step)
             continue
-        parts.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+        if step != "[key]":  # pydantic's mark of a dict's key
+            parts.append(f"[{step}]" if isinstance(step, int) else f".{step}")
         kind = below
     return "".join(parts).lstrip(".")
 
@@ -212,7 +214,7 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def read_yaml(path: Path) -> Any:
     """Read a YAML file; raises SpecError for one that is absent or is no YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         siblings = sorted(str(p) for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         raise SpecError(f"{path}: no such file{nearest(str(path), siblings)}") from None

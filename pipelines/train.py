@@ -5,18 +5,18 @@ steps are cached by their inputs: the spec's slices, the data's digest and the d
 Steps with side effects never are; they are safe to repeat.
 """
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from components.intent.component import evaluate_intent, train_intent
 from kfp import compiler, dsl
 
 from components.data.component import ingest, validate
-from components.intent.component import evaluate_intent, train_intent
 from components.profiles.component import build_profiles, materialise, training_set
 from components.ranking.component import evaluate_ranking, train_ranking
 from components.registry.component import promote, register
 from monitoring.component import watch
+from pipelines.parameters import spec_parameters
 from pipelines.spec import Recommender
 
 RETRIES = 2  # of steps that talk to servers
@@ -83,15 +83,11 @@ def train(
     ingested = ingest(data=data, source=source, code=data_code)
     checked = validate(data=data, code=data_code, tables=ingested.outputs["tables"])
     clean = checked.outputs["clean"]
-    built = build_profiles(
-        profiles=profiles, split=split, vocabulary=vocabulary, code=profiles_code, clean=clean
-    )
+    built = build_profiles(profiles=profiles, split=split, vocabulary=vocabulary, code=profiles_code, clean=clean)
     features = built.outputs["features"]
     retrieved = training_set(split=split, ranking=ranking, code=profiles_code, clean=clean, features=features)
     rows = retrieved.outputs["rows"]
-    fitted = train_intent(
-        intents=intents, model=intent, ranking_weeks=ranking_weeks, code=intent_code, rows=rows
-    )
+    fitted = train_intent(intents=intents, model=intent, ranking_weeks=ranking_weeks, code=intent_code, rows=rows)
     judged = evaluate_intent(intents=intents, code=intent_code, rows=rows, intent=fitted.outputs["intent"])
     ranked = train_ranking(ranking=ranking, code=ranking_code, rows=rows, intent=fitted.outputs["intent"])
     compared = evaluate_ranking(
@@ -114,9 +110,7 @@ def train(
     )
     _has_effects(registered)
     with dsl.If(registered.outputs["passed"] == True, name="gates-passed"):  # noqa: E712 - kfp compares, Python does not
-        promoted = promote(
-            name=name, version=registered.outputs["release_version"], mode=mode, why="passed its gates"
-        )
+        promoted = promote(name=name, version=registered.outputs["release_version"], mode=mode, why="passed its gates")
         _has_effects(promoted)
         online = materialise(name=name, features=features)
         online.after(promoted)
@@ -144,33 +138,6 @@ def _has_effects(task: dsl.PipelineTask) -> None:
     """Run the task every time, and again when a server was away for a moment."""
     task.set_caching_options(False)
     task.set_retry(RETRIES, backoff_duration="5s", backoff_factor=2.0)
-
-
-def spec_parameters(spec: Recommender) -> dict[str, Any]:
-    """Return the parameters that the spec alone decides."""
-    dumped = spec.model_dump(mode="json")
-
-    def text(value: Any) -> str:
-        # Numbers inside dicts become floats on their way through Kubeflow; a JSON string stays what it is.
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-    models = dumped["models"]
-    serving = {key: dumped[key] for key in ("profiles", "intents", "serving")} | {"ranking": models["ranking"]}
-    return {
-        "name": spec.name,
-        "data": text(dumped["data"]),
-        "split": text(dumped["data"]["split"]),
-        "profiles": text(dumped["profiles"]),
-        "vocabulary": text(spec.vocabulary_rule()),
-        "intents": text(dumped["intents"]),
-        "intent": text(models["intent"]),
-        "ranking": text(models["ranking"]),
-        "ranking_weeks": spec.models.ranking.train_weeks,
-        "promotion": text(dumped["promotion"]),
-        "mode": spec.promotion.mode,
-        "serving": text(serving),
-        "monitoring": text(dumped["monitoring"]),
-    }
 
 
 def compile_ir(spec: Recommender, path: Path) -> None:

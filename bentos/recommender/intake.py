@@ -5,7 +5,7 @@ confirmed, and its sender repeats it. Users are pseudonyms by now.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bentos.recommender import eventlog, schemas
@@ -16,6 +16,9 @@ from bentos.recommender.problems import UNAVAILABLE, refused
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.pseudonyms import pseudonym
+from feature_repo.update import Event
+
+AMOUNTS = (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
 
 
 class Intake:
@@ -23,6 +26,7 @@ class Intake:
 
     def __init__(self, log: EventLog, profiles: Profiles, *, clock: Clock, calendar: Calendar, key: str) -> None:
         self._log, self._profiles, self._clock, self._key = log, profiles, clock, key
+        self._calendar = calendar
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
 
     def take(self, events: Sequence[schemas.Event]) -> int:
@@ -53,11 +57,17 @@ class Intake:
         return {eventlog.KEY: key, **fields}
 
     def _fold(self, user: str, events: list[dict[str, Any]]) -> None:
-        """Fold a user's logged events into the profile, oldest first, and note that it was done."""
-        events = sorted(events, key=lambda event: int(event[columns.TIMESTAMP]))
-        self._clock.saw(events[-1][columns.TIMESTAMP])
-        self._profiles.push(user, events, now=self._clock.now())
+        """Fold a user's logged events into the profile, and note that it was done."""
+        self._profiles.push(user, [self._folding(user, event) for event in events])
+        self._clock.saw(max(event[columns.TIMESTAMP] for event in events))
         self._log.folded([event[eventlog.KEY] for event in events])
+
+    def _folding(self, user: str, event: Mapping[str, Any]) -> Event:
+        """Return a logged event as profiles take it; like ingest, without a session it is in its user's day's."""
+        at = int(event[columns.TIMESTAMP])
+        given = {name: event[name] for name in AMOUNTS if event[name] is not None}
+        session = event[columns.SESSION_ID] or f"{user} {self._calendar.day(instant(at))}"
+        return Event(event[columns.ITEM_ID], event[columns.EVENT], at=at, session_id=session, **given)
 
 
 def instant(seconds: int) -> dt.datetime:

@@ -5,11 +5,12 @@ Letters: B rows, C targets of the intent model, M items asked about.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from feature_repo.rows import UserRows
+from feature_repo.update import Event
 from feature_repo.vocabulary import Vocabulary
 
 
@@ -63,8 +64,8 @@ class Ranker(Protocol):
 class Profiles(Protocol):
     """Reads user rows and folds events into them."""
 
-    def read(self, user_ids: list[str], *, now: int) -> UserRows:
+    def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
         """Return the rows of users as asked about at `now`."""
 
-    def push(self, user_id: str, events: list[dict[str, Any]], *, now: int) -> None:
-        """Fold a user's events, oldest first, into the stored row."""
+    def push(self, user_id: str, events: Sequence[Event]) -> object:
+        """Fold a user's events into the stored row; the next read sees them."""

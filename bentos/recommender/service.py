@@ -21,6 +21,8 @@ from bentos.recommender.requestlog import RequestLog
 from bentos.release import INTENT, RANKING, Release
 from feature_repo import artifacts
 from feature_repo.errors import SpecError, UserError
+from feature_repo.update import Folding
+from feature_repo.vocabulary import Vocabulary
 
 MODEL_ALIAS = "release"  # the Bento's model that holds the release folder
 RELEASE_FOLDER = "INTENTFLOW_RELEASE"  # on a cluster: where the init container put the release
@@ -59,20 +61,20 @@ class Recommender:
 def open_door(environment: Mapping[str, str]) -> Opened:
     """Load the release and its models, open store and logs, and answer once to warm up."""
     import torch
-    from components.intent.score import IntentScorer
-    from feature_repo.online import OnlineProfiles
 
+    from components.intent.score import IntentScorer
     from components.ranking.score import Ranker
+    from feature_repo.online import OnlineProfiles
 
     home, key = Path(required(environment, "INTENTFLOW_HOME")), pseudonym_key(environment)
     torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", "1")))
     release = Release.load(release_folder(environment))
-    metrics = Metrics(release)
+    metrics, ranker = Metrics(release), Ranker.load(release.folder / RANKING)
     door = Door(
         release,
         IntentScorer.load(release.folder / INTENT),
-        Ranker.load(release.folder / RANKING),
-        OnlineProfiles(environment),
+        ranker,
+        OnlineProfiles.open(release.name, folding(release, ranker.vocabulary)),
         RequestLog(home / requestlog.FOLDER, on_failure=metrics.unlogged.inc),
         make_clock(environment.get("INTENTFLOW_CLOCK", "wall"), release.data_end),
         events=EventLog(home / eventlog.FOLDER),
@@ -83,6 +85,16 @@ def open_door(environment: Mapping[str, str]) -> Opened:
     lane = Lane(timeout_s=limits.timeout_s, max_concurrency=limits.max_concurrency)
     service = Recommender.openapi_spec.asdict()  # type: ignore[attr-defined]  # the decorator made it a Service
     return Opened(door, lane, metrics, service)
+
+
+def folding(release: Release, vocabulary: Vocabulary) -> Folding:
+    """Return how events move a profile: as the release's features were made."""
+    return Folding(
+        calendar=release.calendar,
+        vocabulary=vocabulary,
+        windows_days=release.profiles.windows_days,
+        item_event=release.ranking.event,
+    )
 
 
 def release_folder(environment: Mapping[str, str]) -> Path:

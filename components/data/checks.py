@@ -58,7 +58,7 @@ def compile_checks(data: Data, table: TableName, schema: pa.Schema, *, now: dt.d
     given = {label(rule) for rule in rules}
     rules += [rule for rule in _always(table) if label(rule) not in given]
     fields = {field.name: field.type for field in schema}
-    checks = [_compile(rule, table, fields) for rule in rules]
+    checks = [_compile(rule, called, table, fields) for rule, called in zip(rules, names(rules), strict=True)]
     if table == "events":
         checks += [
             Check("not_in_future(timestamp)", "events", "critical", FUTURE_MOSTLY, _not_in_future(now)),
@@ -78,6 +78,17 @@ def label(rule: Rule) -> str:
     return f"{rule.expect}({', '.join(named)})" if named else rule.expect
 
 
+def names(rules: list[Rule]) -> list[str]:
+    """Name rules so that two of one kind on the same columns differ.
+
+    >>> names([Between(expect="between", column="value", min=0), Between(expect="between", column="value", max=9)])
+    ['between(value)', 'between(value) #2']
+    """
+    labels = [label(rule) for rule in rules]
+    again = [labels[:position].count(told) for position, told in enumerate(labels)]
+    return [f"{told} #{count + 1}" if count else told for told, count in zip(labels, again, strict=True)]
+
+
 def _always(table: TableName) -> list[Rule]:
     """List what holds for every recommender; a rule of the spec on the same columns takes its place."""
     if table == "events":
@@ -95,13 +106,15 @@ def _always(table: TableName) -> list[Rule]:
     ]
 
 
-def _compile(rule: Rule, table: TableName, fields: dict[str, pa.DataType]) -> Check:
-    place = f"data.contract.{table}: {label(rule)}"
+def _compile(rule: Rule, called: str, table: TableName, fields: dict[str, pa.DataType]) -> Check:
+    place = f"data.contract.{table}: {called}"
     for column in rule.named:
         if column not in fields:
             have = ", ".join(fields)
             raise SpecError(f"{place}: no column '{column}'; have {have}{nearest(column, list(fields))}")
-    return Check(label(rule), table, rule.severity, rule.mostly, _meaning(rule, place, fields))
+        if pa.types.is_list(fields[column]) and not isinstance(rule, NotNull):
+            raise SpecError(f"{place}: '{column}' holds lists, of which only not_null can be asked")
+    return Check(called, table, rule.severity, rule.mostly, _meaning(rule, place, fields))
 
 
 def _meaning(rule: Rule, place: str, fields: dict[str, pa.DataType]) -> Meaning:
@@ -115,7 +128,10 @@ def _meaning(rule: Rule, place: str, fields: dict[str, pa.DataType]) -> Meaning:
                 raise SpecError(f"{place}: asks for numbers and the column holds {held}; use one_of or not_null")
             return _between(rule)
         case OneOf(column=column):
-            return _one_of(rule, worded=pa.types.is_string(fields[column]) or pa.types.is_large_string(fields[column]))
+            worded = pa.types.is_string(fields[column]) or pa.types.is_large_string(fields[column])
+            if not worded and any(isinstance(value, str) for value in rule.values):
+                raise SpecError(f"{place}: the column holds {fields[column]}; give numbers, not {rule.values}")
+            return _one_of(rule, worded=worded)
         case Unique():
             return _unique(rule)
         case Rows():

@@ -141,6 +141,12 @@ def _let_through(
 ) -> tuple[Verdict, Snapshot]:
     """Write what is left, and describe it. Cleaning does not move the calendar: the valid events made it."""
     kept = _write_kept(db, folder)
+    if not kept["events"]:
+        bad, dropped = verdict.quarantined["events"], sum(verdict.cleaned.values())
+        raise DataError(
+            f"data.clean: no event is left of {verdict.rows['events']:,}; the contract set {bad:,} aside and clean "
+            f"dropped {dropped:,}; loosen require, min_quantity, exclude or the rules"
+        )
     span = period(db, "good_events", data=data, now=now)
     require_weeks(span.weeks, data.split)
     ingested = Snapshot.load(tables)
@@ -169,10 +175,7 @@ def _write_kept(db: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
         "items": "SELECT * EXCLUDE (source_row) FROM good_items ORDER BY source_row",
         "users": "SELECT * EXCLUDE (source_row) FROM good_users ORDER BY source_row",
     }
-    kept = {table: write_parquet(db, query, folder / f"{table}.parquet") for table, query in queries.items()}
-    if not kept["events"]:
-        raise DataError("data.clean: no event is left after quarantine and cleaning; loosen require, exclude or rules")
-    return kept
+    return {table: write_parquet(db, query, folder / f"{table}.parquet") for table, query in queries.items()}
 
 
 def _result(finding: Finding, aside: Quarantine) -> RuleResult:

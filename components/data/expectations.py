@@ -6,6 +6,7 @@ and an expectation that raised has an empty result. Each of these is an error or
 Severity does not change its success, so the verdict is drawn by `contract` from the findings.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ def run(expectations: list[dict[str, Any]], frame: pd.DataFrame, *, table: str) 
     """Build a suite, make sure that it is whole, and validate a frame with it."""
     import great_expectations as gx
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     suite = gx.ExpectationSuite(name=table, expectations=expectations)

@@ -21,9 +21,9 @@ TEXT, NUMBER, TIME = "CAST(NULL AS VARCHAR)", "CAST(NULL AS DOUBLE)", "CAST(NULL
 EVENT_DEFAULTS = {
     columns.EVENT: "'event'",
     columns.SESSION_ID: TEXT,  # ingest fills it: a user's local day
-    columns.QUANTITY: "1.0",
-    columns.VALUE: "0.0",
-    columns.DISCOUNT: "0.0",
+    columns.QUANTITY: "CAST(1 AS DOUBLE)",
+    columns.VALUE: "CAST(0 AS DOUBLE)",
+    columns.DISCOUNT: "CAST(0 AS DOUBLE)",
 }
 ITEM_DEFAULTS = {columns.CATEGORY: TEXT, columns.BRAND: TEXT, columns.PRICE: NUMBER, columns.FIRST_SEEN: TIME}
 UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.BinderException)

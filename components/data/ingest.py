@@ -6,6 +6,7 @@ contract's work in the next step. A value that cannot be read as its type is a D
 """
 
 import datetime as dt
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,18 @@ def source_digest(data: Data, base: Path) -> str:
         return artifacts.digest({"package": completejourney.DISTRIBUTION, "version": completejourney.version()})
     stats = [(path, path.stat()) for path in files.paths(data.source, base)]
     return artifacts.digest([[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats])
+
+
+def example_user(data: Data, base: Path) -> str:
+    """Return a user id as the source has it: the first in the order of numbers, or of letters."""
+    with database(Path(tempfile.gettempdir())) as db:
+        source = data.source
+        if isinstance(source, CompleteJourney):
+            completejourney.read(db)
+        else:
+            files.read(db, source, base)
+        query = "SELECT DISTINCT user_id FROM source_events ORDER BY length(user_id), user_id LIMIT 1"
+        return str((db.execute(query).fetchone() or ("",))[0])
 
 
 def _write(db: duckdb.DuckDBPyConnection, timezone: str, folder: Path, *, key: str) -> dict[str, int]:

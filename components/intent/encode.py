@@ -1,8 +1,8 @@
 """User rows to arrays: the one function that training and serving share, so that both see the same numbers.
 
-Pure numpy: no files, no clock (`now` is a column of the rows), no torch. Values are raw but tame (logs, logits and
+Pure numpy: no files, no clock (`now` is a column of the rows), no torch. Values are raw but tame (logs, logits,
 shares); the model standardises them with what it saw in training. Counts and tenure grow by construction, so
-counts appear as rates per week of tenure, and ages are whole calendar weeks before the upcoming week, >= 1.
+counts appear as rates per week of tenure, and ages are whole weeks before the upcoming week, >= 1.
 
 Letters: B rows, C targets, T weeks of the sequence, F numbers a target, P numbers a user, N list elements.
 """
@@ -19,25 +19,34 @@ from feature_repo.rows import UserRows
 
 WEEKS = columns.RECENT_WEEKS
 PRIOR_WEEKS = 2.0  # weeks of evidence that the expected rate weighs in a smoothed personal rate
-WEEK_S = 7 * 86400
 EPSILON = 1e-4  # keeps logits of shares of 0 and 1 finite
+TENURE_CAP = 26  # weeks after which a user is simply an old one
+DAY_S = 86400
 
 FREQUENCY = (
     "slow_logit",  # decayed rate (.96 a week), smoothed towards the expected one
     "fast_logit",  # decayed rate (.80 a week), smoothed
     "lifetime_logit",  # weeks with the target over weeks of tenure, smoothed
     "expected_logit",  # activity of the user x slow share of the target
-    "given_active",  # log of the rate within active weeks over the target's share
-    "bought",  # 1 if ever
-    "repeated",  # 1 if in more than one week
-    "weeks_log",  # log1p of the weeks with the target
-    "recency",  # log of weeks since the last time, or since the user's first event
-    "gap",  # log of the mean weeks between times, or since the user's first event
-    "overdue",  # recency - gap where repeated
     "share_1w_logit",
     "share_4w_logit",
     "share_slow_logit",
+    "given_active",  # log of the lifetime rate within active weeks over the target's share
+    "given_active_recent",  # the same within the T weeks of the sequence
+    "bought",  # 1 if ever
+    "repeated",  # 1 if in more than one week
+    "weeks_log",  # log1p of the weeks with the target
+    "recency",  # log of weeks since the last time, or since before the user's first event
+    "gap",  # log of the mean weeks between times, or since before the user's first event
+    "overdue",  # recency - gap where repeated
+    "days_since",  # log of days from the last time to the upcoming week's start
+    "active_since",  # log1p of active weeks since the last time, within the sequence
 )
+LOGITS = 7  # the first of FREQUENCY are log odds
+_RATES = ("events_total", "sessions_total", "weeks_total", "items_total", "quantity_total", "value_total",
+          "discount_total", "sessions_slow", "value_slow")  # fmt: skip
+_SHARES = ("weekend_share", "evening_share")
+_AGES = ("days_idle", "weeks_idle", "tenure", "active_recent")
 
 
 @dataclass(frozen=True)
@@ -45,155 +54,203 @@ class Encoded:
     """Arrays by name, rows first."""
 
     frequency: np.ndarray  # [B, C, F] float32, columns FREQUENCY
-    rate: np.ndarray  # [B, C] float32, the smoothed slow rate: the input of the cross-target map
     sequence: np.ndarray  # [B, T, C] uint8, 1 where the target was fulfilled; the latest week last
     active: np.ndarray  # [B, T, 2] uint8: any target in the week; the week lies within the user's tenure
-    profile: np.ndarray  # [B, P] float32, columns profile_names(rows)
+    profile: np.ndarray  # [B, P] float32, columns profile_names(windows)
     segment: np.ndarray  # [B] int64: 0 for an unknown user, else 1 + segment
 
     def __len__(self) -> int:
         return len(self.segment)
 
+    def take(self, index: np.ndarray) -> "Encoded":
+        """Return the rows in `index`, in its order."""
+        return Encoded(**{name: values[index] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class _Ages:
+    """Times of the rows as weeks before the upcoming week; an unknown user has tenure 0."""
+
+    week: np.ndarray  # [B] the upcoming week
+    lag: np.ndarray  # [B] weeks that the stored sums decay further
+    tenure: np.ndarray  # [B] weeks since the first event
+    idle: np.ndarray  # [B] weeks since the last event
+    days_idle: np.ndarray  # [B] days since the last event, to the upcoming week's start
+    first: np.ndarray  # [N] weeks since a target's first time
+    last: np.ndarray  # [N] weeks since a target's last time
+    days_since: np.ndarray  # [N] days since it, to the upcoming week's start
+
 
 def encode(rows: UserRows, context: TargetContext, *, calendar: Calendar, n_targets: int) -> Encoded:
     """Encode rows as known at `state_at` for the week that is upcoming at `now`."""
-    week = calendar.upcoming(rows.now)  # [B]
-    tenure = _tenure(rows, week, calendar)
-    sequence, active = _sequence(rows, week, tenure, n_targets)
-    shares = context.at(week)  # [B, C, 3]
-    frequency, rate = _frequency(rows, week, tenure, active[:, :, 0], shares, calendar)
-    segment = np.where(rows.known, rows.numbers[columns.SEGMENT].astype(np.int64) + 1, 0)
-    return Encoded(frequency, rate, sequence, active, _profile(rows, week, tenure, active, calendar), segment)
-
-
-def profile_names(rows: UserRows) -> list[str]:
-    """Name the columns of `Encoded.profile`: the order does not depend on the order of the rows' columns."""
-    windows = [columns.windowed(name, days) for days in _windows(rows) for name in columns.WINDOWED]
-    return [*windows, *_RATES, "value_a_session", "weekend_share", "evening_share", *_AGES]
-
-
-_RATES = ("events_total", "sessions_total", "weeks_total", "items_total", "quantity_total", "value_total",
-          "discount_total", "sessions_slow", "value_slow")  # fmt: skip
-_AGES = ("recency_days", "idle_weeks", "tenure", "active_4", "active_16")
-
-
-def _tenure(rows: UserRows, week: np.ndarray, calendar: Calendar) -> np.ndarray:
-    """Return weeks since the user's first event, >= 1, and 0 for an unknown user, int64 [B]."""
-    first = np.where(rows.known, rows.numbers["first_at"], rows.now).astype(np.int64)
-    return np.where(rows.known, np.maximum(week - calendar.weeks(first), 1), 0)
-
-
-def _sequence(rows: UserRows, week: np.ndarray, tenure: np.ndarray, n_targets: int) -> tuple[np.ndarray, np.ndarray]:
-    B = len(rows)
-    targets, weeks = (rows.lists[name] for name in columns.RECENT_LISTS)
-    owner = targets.row_of_value()  # [N]
-    age = week[owner] - weeks.values  # [N]
-    seen = (age >= 1) & (age <= WEEKS)
-    sequence = np.zeros((B, WEEKS, n_targets), dtype=np.uint8)
-    sequence[owner[seen], WEEKS - age[seen], targets.values[seen]] = 1
-    within = np.arange(WEEKS, 0, -1) <= tenure[:, None]  # [B, T]
-    return sequence, np.stack([sequence.any(axis=2), within], axis=2).astype(np.uint8)
-
-
-def _frequency(
-    rows: UserRows,
-    week: np.ndarray,
-    tenure: np.ndarray,
-    active: np.ndarray,
-    shares: np.ndarray,
-    calendar: Calendar,
-) -> tuple[np.ndarray, np.ndarray]:
-    B, C, _ = shares.shape
     owner = rows.lists["target_ids"].row_of_value()  # [N]
-    place = owner * C + rows.lists["target_ids"].values  # [N], into [B * C]
-    lag = (week - calendar.upcoming(np.where(rows.known, rows.state_at, rows.now)))[owner]  # [N] weeks
-
-    def dense(values: np.ndarray, absent: np.ndarray | float) -> np.ndarray:
-        out = np.empty((B, C), dtype=np.float32)
-        out[:] = absent
-        out.reshape(-1)[place] = values
-        return out
-
-    count = rows.lists["target_weeks"].values  # [N]
-    last = np.maximum(week[owner] - calendar.weeks(rows.lists["target_last_at"].values), 1)  # [N] weeks ago
-    first = np.maximum(week[owner] - calendar.weeks(rows.lists["target_first_at"].values), 1)
-    span = np.maximum(tenure, 1).astype(np.float32)[:, None]  # [B, 1] weeks
-    repeated = count > 1
-    gap = np.where(repeated, (first - last) / np.maximum(count - 1, 1), span[owner, 0])  # [N] weeks
-
-    weight = PRIOR_WEEKS * expected_rate(active, tenure, shares[:, :, 2])  # [B, C]
-    slow = dense(rows.lists["target_slow"].values * SLOW_DECAY**lag, 0)
-    fast = dense(rows.lists["target_fast"].values * FAST_DECAY**lag, 0)
-    weeks = dense(count, 0)
-    rate = (slow + weight) / (_possible(SLOW_DECAY, span) + PRIOR_WEEKS)
-    active_weeks = rows.numbers["weeks_total"].astype(np.float32)[:, None]  # [B, 1]
-    share = np.clip(shares[:, :, 2], EPSILON, 1)
-    given_active = np.log((weeks + PRIOR_WEEKS * share) / (active_weeks + PRIOR_WEEKS) / share)
-    recency = dense(np.log(last), np.log(span + 1))
-    log_gap = dense(np.log(np.maximum(gap, 1)), np.log(span + 1))
-    again = dense(repeated, 0)
-    parts = [
-        logit(rate),
-        logit((fast + weight) / (_possible(FAST_DECAY, span) + PRIOR_WEEKS)),
-        logit((weeks + weight) / (span + PRIOR_WEEKS)),
-        logit(weight / PRIOR_WEEKS),
-        given_active,
-        dense(np.ones_like(count), 0),
-        again,
-        np.log1p(weeks),
-        recency,
-        log_gap,
-        again * (recency - log_gap),
-        *(logit(shares[:, :, i]) for i in range(shares.shape[2])),
-    ]
-    return np.stack(parts, axis=2).astype(np.float32, copy=False), rate.astype(np.float32, copy=False)
+    ages = _ages(rows, owner, calendar)
+    sequence = _sequence(rows, ages.week, n_targets)
+    within = np.arange(WEEKS, 0, -1) <= ages.tenure[:, None]  # [B, T]
+    active = np.stack([sequence.any(axis=2), within], axis=2).astype(np.uint8)
+    return Encoded(
+        frequency=_frequency(rows, owner, ages, sequence, active[:, :, 0], context.at(ages.week)),
+        sequence=sequence,
+        active=active,
+        profile=_profile(rows, ages, active[:, :, 0]),
+        segment=np.where(rows.known, rows.numbers[columns.SEGMENT].astype(np.int64) + 1, 0),
+    )
 
 
-def expected_rate(active: np.ndarray, tenure: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Return how often a user would fulfil each target if only like everyone: activity x share, [B, C].
+def profile_names(windows_days: tuple[int, ...] | list[int]) -> list[str]:
+    """Name the columns of `Encoded.profile`.
 
-    Activity is the smoothed share of active weeks among the last T weeks of tenure, `active` [B, T].
+    >>> profile_names([7])[:3]
+    ['events_7d', 'sessions_7d', 'quantity_7d']
     """
-    seen = np.minimum(tenure, WEEKS)
-    activity = (active.sum(axis=1) + 1.0) / (seen + 2.0)  # [B]
-    return (activity.astype(np.float32)[:, None] * np.clip(share, EPSILON, 1)).astype(np.float32)
+    windows = [columns.windowed(name, days) for days in windows_days for name in columns.WINDOWED]
+    return [*windows, *_RATES, "value_a_session", *_SHARES, *_AGES]
 
 
-def _possible(decay: float, span: np.ndarray) -> np.ndarray:
-    """Return the decayed sum of someone who fulfilled a target in each of `span` weeks."""
-    return (decay * (1 - decay**span) / (1 - decay)).astype(np.float32)
-
-
-def logit(share: np.ndarray) -> np.ndarray:
-    """Return log odds, finite at 0 and 1."""
-    p = np.clip(share, EPSILON, 1 - EPSILON)
-    return np.log(p / (1 - p))
-
-
-def _windows(rows: UserRows) -> list[int]:
+def windows_of(rows: UserRows) -> list[int]:
     """Return the windows in days that the rows were counted over, ascending."""
     stem = f"{columns.WINDOWED[0]}_"
     return sorted(int(n[len(stem) : -1]) for n in rows.numbers if n.startswith(stem) and n[len(stem) : -1].isdigit())
 
 
-def _profile(
-    rows: UserRows, week: np.ndarray, tenure: np.ndarray, active: np.ndarray, calendar: Calendar
+def _ages(rows: UserRows, owner: np.ndarray, calendar: Calendar) -> _Ages:
+    B, N = len(rows), len(owner)
+    known = rows.known
+    state_at, first_at, last_at = (
+        np.where(known, at, rows.now).astype(np.int64)
+        for at in (rows.state_at, rows.numbers["first_at"], rows.numbers["last_at"])
+    )
+    targets_first, targets_last = rows.lists["target_first_at"].values, rows.lists["target_last_at"].values
+    # One look at the calendar for all instants: its fixed cost is what a single row would feel.
+    instants = np.concatenate([rows.now - 1, state_at - 1, first_at, last_at, targets_first, targets_last])
+    weeks = np.split(calendar.weeks(instants), np.cumsum([B, B, B, B, N]))
+    week = weeks[0] + 1
+    starts = {int(w): int(calendar.start(int(w)).timestamp()) for w in np.unique(week)}
+    start = np.array([starts[int(w)] for w in week], dtype=np.int64)
+    return _Ages(
+        week=week,
+        lag=week - weeks[1] - 1,
+        tenure=np.where(known, np.maximum(week - weeks[2], 1), 0),
+        idle=np.maximum(week - weeks[3], 1),
+        days_idle=np.maximum(start - last_at, 0) / DAY_S,
+        first=np.maximum(week[owner] - weeks[4], 1),
+        last=np.maximum(week[owner] - weeks[5], 1),
+        days_since=np.maximum(start[owner] - targets_last, 0) / DAY_S,
+    )
+
+
+def _sequence(rows: UserRows, week: np.ndarray, n_targets: int) -> np.ndarray:
+    targets, weeks = (rows.lists[name] for name in columns.RECENT_LISTS)
+    owner = targets.row_of_value()  # [N]
+    age = week[owner] - weeks.values  # [N]
+    seen = (age >= 1) & (age <= WEEKS)
+    sequence = np.zeros((len(rows), WEEKS, n_targets), dtype=np.uint8)
+    sequence[owner[seen], WEEKS - age[seen], targets.values[seen]] = 1
+    return sequence
+
+
+def _frequency(
+    rows: UserRows, owner: np.ndarray, ages: _Ages, sequence: np.ndarray, active: np.ndarray, shares: np.ndarray
 ) -> np.ndarray:
+    B, C, _ = shares.shape
+    span = np.maximum(ages.tenure, 1).astype(np.float32)[:, None]  # [B, 1] weeks
+    weeks_active = rows.numbers["weeks_total"].astype(np.float32)[:, None]  # [B, 1]
+    share = np.clip(shares[:, :, 2], EPSILON, 1)  # [B, C]
+    expected = expected_rate(active, ages.tenure, share)
+    slow, fast, weeks, bought, again, recency, gap, days = _dense(rows, owner, ages, span, n_targets=C)
+    recent = sequence.sum(axis=1, dtype=np.float32)  # [B, C] weeks with the target
+    recent_active = active.sum(axis=1, dtype=np.float32)[:, None]  # [B, 1]
+
+    out = np.empty((B, C, len(FREQUENCY)), dtype=np.float32)
+    out[:, :, 0] = (slow + PRIOR_WEEKS * expected) / (_possible(SLOW_DECAY, span) + PRIOR_WEEKS)
+    out[:, :, 1] = (fast + PRIOR_WEEKS * expected) / (_possible(FAST_DECAY, span) + PRIOR_WEEKS)
+    out[:, :, 2] = (weeks + PRIOR_WEEKS * expected) / (span + PRIOR_WEEKS)
+    out[:, :, 3] = expected
+    out[:, :, 4:LOGITS] = shares
+    out[:, :, :LOGITS] = logit(out[:, :, :LOGITS])
+    out[:, :, 7] = np.log((weeks + PRIOR_WEEKS * share) / ((weeks_active + PRIOR_WEEKS) * share))
+    out[:, :, 8] = np.log((recent + PRIOR_WEEKS * share) / ((recent_active + PRIOR_WEEKS) * share))
+    out[:, :, 9] = bought
+    out[:, :, 10] = again
+    out[:, :, 11] = np.log1p(weeks)
+    out[:, :, 12] = recency
+    out[:, :, 13] = gap
+    out[:, :, 14] = again * (recency - gap)
+    out[:, :, 15] = days
+    out[:, :, 16] = np.log1p(_active_since(sequence, active))
+    return out
+
+
+def _dense(rows: UserRows, owner: np.ndarray, ages: _Ages, span: np.ndarray, *, n_targets: int) -> np.ndarray:
+    """Spread the sparse lists over all targets: sums, weeks, flags and log ages, float32 [8, B, C].
+
+    A target that never happened is as old as a time just before the user's first event.
+    """
+    lists = rows.lists
+    count = lists["target_weeks"].values  # [N]
+    gap = np.where(count > 1, (ages.first - ages.last) / np.maximum(count - 1, 1), span[owner, 0])  # [N] weeks
+    values = np.empty((8, len(owner)), dtype=np.float32)
+    values[0] = lists["target_slow"].values * SLOW_DECAY ** ages.lag[owner]
+    values[1] = lists["target_fast"].values * FAST_DECAY ** ages.lag[owner]
+    values[2] = count
+    values[3] = 1
+    values[4] = count > 1
+    values[5:] = np.log([ages.last, np.maximum(gap, 1), np.maximum(ages.days_since, 1 / 24)])
+    out = np.zeros((8, len(rows), n_targets), dtype=np.float32)
+    out[5:7] = np.log(span + 1)
+    out[7] = np.log(7 * (span + 1))
+    out.reshape(8, -1)[:, owner * n_targets + lists["target_ids"].values] = values
+    return out
+
+
+def expected_rate(active: np.ndarray, tenure: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return how often a user would fulfil each target if only like everyone: activity x share, float32 [B, C].
+
+    Activity is the smoothed share of active weeks among the last T weeks of tenure, `active` [B, T].
+    """
+    seen = np.minimum(tenure, WEEKS)
+    activity = (active.sum(axis=1) + 1.0) / (seen + 2.0)  # [B]
+    return np.asarray(activity.astype(np.float32)[:, None] * share, dtype=np.float32)
+
+
+def logit(share: np.ndarray) -> np.ndarray:
+    """Return log odds, finite at 0 and 1.
+
+    >>> logit(np.array([0.5, 0.0])).round(2).tolist()
+    [0.0, -9.21]
+    """
+    p = np.clip(share, EPSILON, 1 - EPSILON)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def _possible(decay: float, span: np.ndarray) -> np.ndarray:
+    """Return the decayed sum of someone who fulfilled a target in each of `span` weeks."""
+    return np.asarray(decay * (1 - decay**span) / (1 - decay), dtype=np.float32)
+
+
+def _active_since(sequence: np.ndarray, active: np.ndarray) -> np.ndarray:
+    """Count active weeks after the last week with each target, all of them where it has none, int [B, C]."""
+    after = np.cumsum(active[:, ::-1], axis=1, dtype=np.uint8)  # [B, T], latest first: active weeks from there on
+    latest = sequence[:, ::-1].argmax(axis=1)  # [B, C] weeks between the last time and now
+    total = after[:, -1:]  # [B, 1]
+    since = np.take_along_axis(after, latest, axis=1) - 1  # the week itself is active
+    return np.where(sequence.any(axis=1), since, total).astype(np.float32)
+
+
+def _profile(rows: UserRows, ages: _Ages, active: np.ndarray) -> np.ndarray:
     numbers = rows.numbers
-    weeks = np.maximum(tenure, 1)
-    parts = [
-        np.log1p(np.maximum(numbers[columns.windowed(name, days)], 0) / (days / 7))
-        for days in _windows(rows)
-        for name in columns.WINDOWED
+    span = np.maximum(ages.tenure, 1).astype(np.float32)  # [B]
+    slow = _possible(SLOW_DECAY, span)
+    rates = [
+        numbers[columns.windowed(name, days)] / (days / 7) for days in windows_of(rows) for name in columns.WINDOWED
     ]
-    for name in _RATES:
-        span = _possible(SLOW_DECAY, weeks.astype(np.float32)) if name.endswith("_slow") else weeks
-        parts.append(np.log1p(np.maximum(numbers[name], 0) / span))
-    parts.append(np.log1p(numbers["value_total"] / np.maximum(numbers["sessions_total"], 1)))
-    parts += [numbers["weekend_share"], numbers["evening_share"]]
-    last = np.where(rows.known, numbers["last_at"], rows.now).astype(np.int64)
-    idle = np.maximum(week - calendar.weeks(last), 1)
-    starts = rows.now  # placeholder
-    parts += [np.log1p(np.maximum(rows.now - last, 0) / 86400), np.log(idle), np.minimum(tenure, 26) / 26]
-    parts += [active[:, -4:, 0].mean(axis=1), active[:, :, 0].mean(axis=1)]
-    return np.stack(parts, axis=1).astype(np.float32)
+    rates += [numbers[name] / (slow if name.endswith("_slow") else span) for name in _RATES]
+    rates.append(numbers["value_total"] / np.maximum(numbers["sessions_total"], 1))
+    ages_of_user = [
+        np.log(np.maximum(ages.days_idle, 1 / 24)),
+        np.log(ages.idle),
+        np.minimum(ages.tenure, TENURE_CAP) / TENURE_CAP,
+        active.mean(axis=1),
+    ]
+    logs = np.log1p(np.maximum(rates, 0))  # [P', B]
+    return np.concatenate([logs, [numbers[n] for n in _SHARES], ages_of_user]).T.astype(np.float32)

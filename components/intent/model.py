@@ -1,36 +1,44 @@
 """The intent network: what a user may do next week, one logit a target.
 
-Three readers of the same user meet in each logit: an encoder of the last weeks (the architecture of the spec), a
-multi-layer perceptron over the target's own frequency numbers, shared by all targets, and two straight paths that
-make learning start from a good baseline: the personal decayed rate, and a map across targets (who buys pasta buys
+A user is read twice: an encoder (the spec's architecture) sums up the last weeks, and a perceptron that all targets
+share reads each target's own frequency numbers and weeks. Straight paths lie beside them: the personal decayed
+rate, which makes an untrained network exactly that baseline, and linear maps across targets (who buys pasta buys
 sauce). Saved as safetensors and JSON; nothing is pickled.
 
-Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, D width, H hidden width of a pair.
+Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, S segments, D width.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.intent.encode import Encoded
 from feature_repo import artifacts
+from feature_repo.errors import DataError, SpecError
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
-TARGET_WIDTH = 16
+SEGMENT_WIDTH = 8
+HEAD_WIDTH = 16  # of the attention's heads
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The arrays of `encode.Encoded` as tensors on the model's device."""
+    """The arrays of `Encoded` as tensors on one device."""
 
-    frequency: Tensor  # [B, C, F]
-    rate: Tensor  # [B, C]
+    frequency: Tensor  # [B, C, F] float32
     sequence: Tensor  # [B, T, C] uint8
     active: Tensor  # [B, T, 2] uint8
-    profile: Tensor  # [B, P]
+    profile: Tensor  # [B, P] float32
     segment: Tensor  # [B] int64
+
+    @classmethod
+    def of(cls, encoded: Encoded, device: torch.device | str = "cpu") -> "Batch":
+        """Move arrays to a device; numbers stored as float16 widen there."""
+        moved = {f.name: torch.from_numpy(getattr(encoded, f.name)).to(device) for f in fields(cls)}
+        return cls(**{name: t.float() if t.is_floating_point() else t for name, t in moved.items()})
 
 
 @dataclass(frozen=True)
@@ -48,111 +56,177 @@ class Shape:
     segments: int
 
 
+def pick_device(device: str) -> torch.device:
+    """Return the device that `auto`, `cpu` or `cuda` means here."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise SpecError(f"device: '{device}' is none of auto, cpu, cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SpecError("device: 'cuda', but torch finds no CUDA device here; use auto or cpu")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
 class WeekEncoder(nn.Module):
     """Sum up the weekly tokens of a user as one vector."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        D = shape.width
-        self.token = nn.Linear(shape.targets + 2, D)
-        self.architecture = shape.architecture
-        self.body: nn.Module
-        if shape.architecture == "transformer":
-            self.body = _bert(shape)
-        elif shape.architecture == "lstm":
-            self.body = nn.LSTM(D, D, num_layers=shape.layers, batch_first=True)
-        else:
-            self.body = _cnn(shape)
-        self.norm = nn.LayerNorm(D)
+        self.token = nn.Linear(shape.targets + 2, shape.width)
+        self.body = _BODIES[shape.architecture](shape)
+        self.norm = nn.LayerNorm(shape.width)
 
     def forward(self, sequence: Tensor, active: Tensor) -> Tensor:
-        """Encode weekly tokens [B, T, C], [B, T, 2] as vectors [B, D]."""
-        x = self.token(torch.cat([sequence, active], dim=2).to(self.token.weight.dtype))  # [B, T, D]
-        if self.architecture == "transformer":
-            h = self.body(inputs_embeds=x).last_hidden_state  # [B, T, D]
-        elif self.architecture == "lstm":
-            h = self.body(x)[0]  # [B, T, D]
-        else:
-            h = self.body(x.transpose(1, 2)).transpose(1, 2)  # [B, T, D]
-        out: Tensor = self.norm(h[:, -1] + h.mean(dim=1))  # [B, D]
+        """Encode weeks [B, T, C] and their flags [B, T, 2] as vectors [B, D]."""
+        weeks = torch.cat([sequence, active], dim=2).to(self.token.weight.dtype)  # [B, T, C + 2]
+        h = self.body(self.token(weeks))  # [B, T, D]
+        summed: Tensor = self.norm(h[:, -1] + h.mean(dim=1))  # [B, D]
+        return summed
+
+
+class Transformer(nn.Module):
+    """A small BERT over weekly tokens; weeks before the user's first carry a flag instead of a mask."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        from transformers import BertConfig, BertModel  # seconds to import, so only where it is used
+
+        config = BertConfig(
+            vocab_size=1,  # tokens come as vectors
+            hidden_size=shape.width,
+            num_hidden_layers=shape.layers,
+            num_attention_heads=max(1, shape.width // HEAD_WIDTH) if shape.width % HEAD_WIDTH == 0 else 1,
+            intermediate_size=2 * shape.width,
+            max_position_embeddings=shape.weeks,
+            hidden_dropout_prob=shape.dropout,
+            attention_probs_dropout_prob=0.0,
+        )
+        self.bert = BertModel(config, add_pooling_layer=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens [B, T, D] to [B, T, D]."""
+        out: Tensor = self.bert(inputs_embeds=x).last_hidden_state
         return out
 
 
-def _bert(shape: Shape) -> nn.Module:
-    from transformers import BertConfig, BertModel  # costs seconds to import: only where it is used
+class Lstm(nn.Module):
+    """An LSTM from the oldest week to the latest."""
 
-    config = BertConfig(
-        vocab_size=1,
-        hidden_size=shape.width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=max(1, shape.width // 16) if shape.width % 16 == 0 else 1,
-        intermediate_size=2 * shape.width,
-        max_position_embeddings=shape.weeks,
-        hidden_dropout_prob=shape.dropout,
-        attention_probs_dropout_prob=0.0,
-    )
-    body: nn.Module = BertModel(config, add_pooling_layer=False)
-    return body
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        between = shape.dropout if shape.layers > 1 else 0.0
+        self.lstm = nn.LSTM(shape.width, shape.width, num_layers=shape.layers, dropout=between, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens [B, T, D] to [B, T, D]."""
+        out: Tensor = self.lstm(x)[0]
+        return out
 
 
-def _cnn(shape: Shape) -> nn.Module:
-    D = shape.width
-    blocks: list[nn.Module] = []
-    for _ in range(shape.layers):
-        blocks += [nn.Conv1d(D, D, kernel_size=3, padding=1), nn.ReLU(), nn.Dropout(shape.dropout)]
-    return nn.Sequential(*blocks)
+class Cnn(nn.Module):
+    """Convolutions of three weeks, each seeing twice as far as the one before, around a residual path."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv1d(shape.width, shape.width, kernel_size=3, padding=2**i, dilation=2**i)
+            for i in range(min(shape.layers, 4))
+        )
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens [B, T, D] to [B, T, D]."""
+        h = x.transpose(1, 2)  # [B, D, T]
+        for layer in self.layers:
+            h = h + self.dropout(torch.relu(layer(h)))
+        return h.transpose(1, 2)
+
+
+_BODIES: dict[str, type[Transformer] | type[Lstm] | type[Cnn]] = {
+    "transformer": Transformer,
+    "lstm": Lstm,
+    "cnn": Cnn,
+}
 
 
 class IntentNet(nn.Module):
     """Give every user a logit for every target."""
 
-    def __init__(self, shape: Shape, *, hidden: int = 64, use: str = "seq,cf,lin") -> None:
+    frequency_mean: Tensor  # [F]
+    frequency_scale: Tensor  # [F]
+    profile_mean: Tensor  # [P]
+    profile_scale: Tensor  # [P]
+
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.use = use.split(",")
-        C, D, H = shape.targets, shape.width, hidden
-        self.register_buffer("frequency_mean", torch.zeros(shape.frequency))
-        self.register_buffer("frequency_scale", torch.ones(shape.frequency))
-        self.register_buffer("profile_mean", torch.zeros(shape.profile))
-        self.register_buffer("profile_scale", torch.ones(shape.profile))
-        self.weeks = WeekEncoder(shape) if "seq" in self.use else None
-        self.segment = nn.Embedding(shape.segments + 1, 8)
-        self.user = nn.Sequential(
-            nn.Linear(shape.profile + 8 + (D if self.weeks else 0), D), nn.ReLU(), nn.Dropout(shape.dropout)
-        )
-        pair = shape.frequency + shape.weeks
-        self.pair_in = nn.Linear(pair, H)
-        self.user_in = nn.Linear(D, H, bias=False)
-        self.target_in = nn.Parameter(torch.randn(C, H) * 0.1)
-        self.mix = nn.Linear(H, H // 2)
-        self.drop = nn.Dropout(shape.dropout)
-        self.target_out = nn.Parameter(torch.randn(C, H // 2) * 0.1)
-        self.shared_out = nn.Linear(H // 2, 1, bias=False)
-        self.own = nn.Parameter(torch.zeros(C, pair))  # per-target linear weights
+        C, D, own = shape.targets, shape.width, shape.frequency + shape.weeks
+        for name, size in (("frequency", shape.frequency), ("profile", shape.profile)):
+            self.register_buffer(f"{name}_mean", torch.zeros(size))
+            self.register_buffer(f"{name}_scale", torch.ones(size))
+        self.weeks = WeekEncoder(shape)
+        self.segment = nn.Embedding(shape.segments + 1, SEGMENT_WIDTH)
+        self.user = nn.Linear(shape.profile + SEGMENT_WIDTH + D, D)
+        self.pair_of_target = nn.Linear(own, D)
+        self.pair_of_user = nn.Linear(D, D, bias=False)
+        self.target = nn.Parameter(torch.randn(C, D) * 0.1)
+        self.mix = nn.Linear(D, D // 2)
+        self.dropout = nn.Dropout(shape.dropout)
+        # What follows starts at zero (the skip at one): an untrained network says the personal decayed rate.
+        self.shared_out = nn.Parameter(torch.zeros(D // 2))
+        self.target_out = nn.Parameter(torch.zeros(C, D // 2))
+        self.own_out = nn.Parameter(torch.zeros(C, own))  # a logistic regression a target
         self.skip = nn.Parameter(torch.ones(C))
         self.bias = nn.Parameter(torch.zeros(C))
-        self.cross = nn.Linear(C, C, bias=False)
-        nn.init.zeros_(self.cross.weight)
-        self.user_out = nn.Linear(D, C, bias=False)
-        nn.init.zeros_(self.user_out.weight)
+        self.across = nn.Parameter(torch.zeros(C, C))  # from rates of targets to targets
+        self.user_out = nn.Parameter(torch.zeros(C, D))
+
+    def standardise(self, frequency: np.ndarray, profile: np.ndarray) -> None:
+        """Take mean and spread from training arrays [B, C, F] and [B, P]."""
+        for name, values in (("frequency", frequency.reshape(-1, self.shape.frequency)), ("profile", profile)):
+            mean, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+            scale = np.where(spread > 1e-3, 1 / np.maximum(spread, 1e-3), 0.0)  # a constant says nothing
+            getattr(self, f"{name}_mean").copy_(torch.from_numpy(mean))
+            getattr(self, f"{name}_scale").copy_(torch.from_numpy(scale))
 
     def forward(self, batch: Batch) -> Tensor:
-        f = (batch.frequency - self.frequency_mean) * self.frequency_scale  # [B, C, F]
-        bits = batch.sequence.transpose(1, 2).to(f.dtype)  # [B, C, T]
-        pair = torch.cat([f, bits], dim=2)  # [B, C, F + T]
-        profile = (batch.profile - self.profile_mean) * self.profile_scale  # [B, P]
-        parts = [profile, self.segment(batch.segment)]
-        if self.weeks is not None:
-            parts.append(self.weeks(batch.sequence, batch.active))
-        user = self.user(torch.cat(parts, dim=1))  # [B, D]
-        h = torch.relu(self.pair_in(pair) + self.user_in(user)[:, None] + self.target_in)  # [B, C, H]
-        h = self.drop(torch.relu(self.mix(h)))  # [B, C, H/2]
-        logits = (h * (self.target_out + self.shared_out.weight)).sum(dim=2)  # [B, C]
-        logits = logits + self.skip * batch.frequency[:, :, 0] + self.bias
-        if "lin" in self.use:
-            logits = logits + torch.einsum("bcf,cf->bc", pair, self.own)
-        if "cf" in self.use:
-            logits = logits + self.cross(batch.rate.sqrt())
-        if "uo" in self.use:
-            logits = logits + self.user_out(user)
+        """Return logits [B, C]."""
+        user = self._user(batch)  # [B, D]
+        frequency = (batch.frequency - self.frequency_mean) * self.frequency_scale  # [B, C, F]
+        weeks = batch.sequence.transpose(1, 2).to(frequency.dtype)  # [B, C, T]
+        own = torch.cat([frequency, weeks], dim=2)  # [B, C, F + T]
+        h = torch.relu(self.pair_of_target(own) + self.pair_of_user(user)[:, None] + self.target)  # [B, C, D]
+        h = self.dropout(torch.relu(self.mix(h)))  # [B, C, D / 2]
+        decayed = batch.frequency[:, :, 0]  # [B, C] logits
+        logits: Tensor = (
+            self.skip * decayed
+            + self.bias
+            + (h * (self.shared_out + self.target_out)).sum(dim=2)
+            + torch.einsum("bcf,cf->bc", own, self.own_out)
+            + torch.sigmoid(decayed).sqrt() @ self.across
+            + user @ self.user_out.T
+        )  # [B, C]
         return logits
+
+    def _user(self, batch: Batch) -> Tensor:
+        profile = (batch.profile - self.profile_mean) * self.profile_scale  # [B, P]
+        known = torch.where(batch.segment > self.shape.segments, 0, batch.segment)  # [B]; a new segment is unknown
+        parts = [profile, self.segment(known), self.weeks(batch.sequence, batch.active)]
+        user: Tensor = self.dropout(torch.relu(self.user(torch.cat(parts, dim=1))))  # [B, D]
+        return user
+
+    def save(self, folder: Path) -> None:
+        """Write weights and shape into an existing folder."""
+        from safetensors.torch import save_file
+
+        save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, folder / WEIGHTS)
+        artifacts.write_json(folder / CONFIG, {"network": asdict(self.shape)})
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> "IntentNet":
+        """Read what `save` wrote, ready to predict."""
+        from safetensors.torch import load_file
+
+        if not (folder / CONFIG).is_file():
+            raise DataError(f"{folder}: no {CONFIG}; this is no trained intent model, run the pipeline again")
+        net = cls(Shape(**artifacts.read_json(folder / CONFIG)["network"]))
+        net.load_state_dict(load_file(folder / WEIGHTS))
+        return net.to(pick_device(device)).eval()

@@ -5,7 +5,7 @@ Made once per week in training and once per refresh in serving; candidates and e
 Letters: I items, C targets, L levels an item can have (1 where every item has one category).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np

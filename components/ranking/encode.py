@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.ranking.candidates import HISTORY, NEAR, Found, History
+from components.ranking.candidates import NEAR, Found, History
 from components.ranking.catalogue import Catalogue
 from feature_repo import columns
 from feature_repo.calendar import Calendar

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.ranking import encode, model, neighbours
+from components.ranking import encode, model
 from components.ranking.candidates import SOURCES, Found, History, candidates, given
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.model import RankingNet

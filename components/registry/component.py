@@ -38,9 +38,12 @@ def register(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
-def promote(name: str, version: str, mode: str, why: str) -> NamedTuple(
-    "Promoted", [("champion", str), ("moved", bool)]
-):  # type: ignore[valid-type]
+def promote(
+    name: str,
+    version: str,
+    mode: str,
+    why: str,
+) -> NamedTuple("Promoted", [("champion", str), ("moved", bool)]):  # type: ignore[valid-type]
     """Make a release the champion where the spec leaves that to the pipeline."""
     from components.registry import steps
 

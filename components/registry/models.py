@@ -96,18 +96,18 @@ def log(part: Part, folder: Path, *, result: Result, frame: pd.DataFrame, tags: 
     """Log a staged model folder in the active run, load it back, ask it, and return the logged model's id."""
     import mlflow
 
-    info = mlflow.pyfunc.log_model(
-        name=part,
-        python_model=str(Path(__file__).with_name(f"{part}_pyfunc.py")),
-        artifacts={MODEL: str(folder)},
-        signature=_signature(part, frame),
-        input_example=frame,
-        pip_requirements=requirements(part),
-        code_paths=code(scratch / "code"),
-        metadata={"targets": result.vocabulary.target_names, "digest": tags["digest"]},
-        tags=tags,
-    )
-    with _path_kept():
+    with _process_kept():
+        info = mlflow.pyfunc.log_model(
+            name=part,
+            python_model=str(Path(__file__).with_name(f"{part}_pyfunc.py")),
+            artifacts={MODEL: str(folder)},
+            signature=_signature(part, frame),
+            input_example=frame,
+            pip_requirements=requirements(part),
+            code_paths=code(scratch / "code"),
+            metadata={"targets": result.vocabulary.target_names, "digest": tags["digest"]},
+            tags=tags,
+        )
         target = scratch / "loaded"
         target.mkdir(parents=True)
         answer = mlflow.pyfunc.load_model(info.model_uri, dst_path=str(target)).predict(frame)
@@ -155,10 +155,11 @@ def _signature(part: Part, frame: pd.DataFrame) -> Any:
 
 
 @contextlib.contextmanager
-def _path_kept() -> Iterator[None]:
-    """Undo what loading a model does to this process's import path."""
-    kept = list(sys.path)
+def _process_kept() -> Iterator[None]:
+    """Load models without a trace: the import path stays, and no byte code lands in what is logged."""
+    path, bytecode = list(sys.path), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
     try:
         yield
     finally:
-        sys.path[:] = kept
+        sys.path[:], sys.dont_write_bytecode = path, bytecode

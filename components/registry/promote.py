@@ -214,12 +214,12 @@ def _notice(client: "MlflowClient", name: str, *, expected: str, who: str, why: 
 def _inform_parts(client: "MlflowClient", name: str) -> None:
     """Give the parts the aliases of the releases that hold them; information only, serving reads the release."""
     holders = _holders(client, name)
+    tags = {version: found.tags for version in {*holders.values()} if (found := _version(client, name, version))}
     for part in PARTS:
         model = mlflow_client.registered_model(client, f"{name}-{part}")
         have = _aliases(model) if model else {}
         for alias in ALIASES:
-            release = _version(client, name, holders[alias]) if alias in holders else None
-            wanted = release.tags.get(f"{part}_version", "") if release else ""
+            wanted = tags.get(holders.get(alias, ""), {}).get(f"{part}_version", "")
             if wanted and have.get(alias) != wanted:
                 client.set_registered_model_alias(f"{name}-{part}", alias, wanted)
             elif not wanted and alias in have:
@@ -228,8 +228,14 @@ def _inform_parts(client: "MlflowClient", name: str) -> None:
 
 def _version(client: "MlflowClient", name: str, version: str) -> Any | None:
     """Return a version of the release, or None where a person deleted it."""
-    found = client.search_model_versions(f"name='{model_name(name)}'")
-    return next((one for one in found if str(one.version) == version), None)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version(model_name(name), version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
 
 
 def _history(model: Any) -> tuple[Move, ...]:

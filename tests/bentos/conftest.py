@@ -1,6 +1,7 @@
 """A tiny world for the door: six items, three intents, models and a profile store that fit on one page."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from bentos.release import Release
 from feature_repo import artifacts
 from feature_repo.pseudonyms import pseudonym
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
+from feature_repo.update import Event
 from feature_repo.vocabulary import Target, Vocabulary
 
 KEY = "00ff"
@@ -83,9 +85,10 @@ class TinyProfiles:
     """Keeps, by pseudonym, when a user was last seen and what was bought."""
 
     bought: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
+    sessions: list[str] = field(default_factory=list)  # of all events, in order
     down: bool = False
 
-    def read(self, user_ids: list[str], *, now: int) -> UserRows:
+    def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
         state, items = zip(*(self.bought.get(user, (0, [])) for user in user_ids), strict=True)
         lengths = [len(i) for i in items]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -106,12 +109,13 @@ class TinyProfiles:
             lists={name: Ragged(values.astype(LIST_TYPES[name]), offsets) for name, values in history.items()},
         )
 
-    def push(self, user_id: str, events: list[dict[str, Any]], *, now: int) -> None:
+    def push(self, user_id: str, events: Sequence[Event]) -> None:
         if self.down:
             raise ConnectionError("the store is down")
         _, items = self.bought.get(user_id, (0, []))
-        new = [int(event["item_id"][1:]) for event in events]
-        self.bought[user_id] = (max(event["timestamp"] for event in events) + 1, items + new)
+        self.sessions += [event.session_id for event in events]
+        new = [int(event.item_id[1:]) for event in events]
+        self.bought[user_id] = (max(event.at for event in events) + 1, items + new)
 
 
 def release_document(vocabulary_digest: str, **serving: Any) -> dict[str, Any]:

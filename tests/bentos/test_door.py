@@ -149,6 +149,13 @@ def test_an_event_without_an_id_is_told_by_who_did_what_when(world: Any) -> None
     assert counts == [1, 0, 1, 1, 1]
 
 
+def test_an_event_without_a_session_is_in_its_users_local_days(world: Any) -> None:
+    door = world.door()
+    door.events(bought("ann", "i4", session_id="s1"))
+    door.events(bought("ann", "i4", timestamp=dt.datetime(2017, 12, 31, 4, tzinfo=dt.UTC)))  # 23:00 in New York
+    assert world.profiles.sessions == ["s1", f"{world.hidden('ann')} 2017-12-30"]
+
+
 def test_an_event_is_on_disk_before_it_is_folded(world: Any) -> None:
     door, world.profiles.down = world.door(), True
     with pytest.raises(ConnectionError):

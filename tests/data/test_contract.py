@@ -175,7 +175,7 @@ def test_too_few_rows_are_refused(ingested, spec):
 
 def test_clean_drops_and_counts_behaviour_not_to_learn_from(ingested, spec, rows):
     clean = {"require": ["brand"], "min_quantity": 0, "exclude": {}}
-    with pytest.raises(DataError, match="no event is left after quarantine and cleaning"):
+    with pytest.raises(DataError, match="no event is left of 6; the contract set 0 aside and clean dropped 6"):
         judged(ingested(), spec(clean=clean))
     clean = {"require": ["price"], "min_quantity": 2, "exclude": {"category": ["BAKERY"]}}
     verdict, folder = judged(ingested(), spec(clean=clean))
@@ -201,6 +201,14 @@ def test_clean_excludes_by_any_of_several_values(ingested, spec, rows):
             {"contract": {"items": [{"expect": "between", "column": "title", "min": 0}]}},
             "between\\(title\\): asks for numbers and the column holds string; use one_of or not_null",
         ),
+        (
+            {"contract": {"items": [{"expect": "unique", "columns": ["tags"]}]}},
+            "'tags' holds lists, of which only not_null can be asked",
+        ),
+        (
+            {"contract": {"items": [{"expect": "one_of", "column": "price", "values": ["cheap"]}]}},
+            "the column holds double; give numbers, not \\['cheap'\\]",
+        ),
         ({"clean": {"require": ["catgory"]}}, "data.clean.require: no column 'catgory' .*; did you mean 'category'?"),
         ({"clean": {"exclude": {"dept": ["x"]}}}, "data.clean.exclude: no column 'dept' in the items table; have"),
     ],
@@ -208,6 +216,13 @@ def test_clean_excludes_by_any_of_several_values(ingested, spec, rows):
 def test_a_rule_about_a_column_that_is_not_there_names_the_nearest(ingested, spec, changes, says):
     with pytest.raises(SpecError, match=says):
         judged(ingested(), spec(**changes))
+
+
+def test_lists_can_be_asked_for(ingested, spec, rows):
+    rule = {"expect": "not_null", "column": "tags", "severity": "warning"}
+    verdict, clean = judged(ingested(), spec(contract={"items": [rule]}))
+    assert verdict.quarantined == {"events": 2, "items": 1, "users": 0}
+    assert rows(clean / "quarantine" / "items.parquet")[0]["title"] == "Rye bread"
 
 
 def test_the_clean_digest_follows_the_rules_and_not_the_key(ingested, spec):

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from feature_repo.calendar import Calendar
@@ -77,3 +78,26 @@ def test_a_line_that_was_cut_short_is_skipped_and_said(tmp_path, caplog: pytest.
 def test_the_newest_answers_are_kept_where_the_log_is_longer_than_the_limit(tmp_path) -> None:
     log = write(tmp_path / "log", [line(f"u{n:03}", at="2024-03-05") for n in range(50)])
     assert window(log, limit=10).rows.user_id.tolist() == [f"u{n:03}" for n in range(40, 50)]
+
+
+def test_what_the_service_logs_is_what_is_read(tmp_path) -> None:
+    from bentos.recommender import requestlog
+
+    entry = line("ann", at="2024-03-05", sessions=7)
+    answer = requestlog.Served(
+        request_id="r1",
+        endpoint="recommend",
+        release="abc",
+        policy="greedy@1",
+        rung="fresh",
+        rows=requestlog.rows_of(entry),
+        probabilities=np.asarray([0.25, 0.75]),
+        latency_ms=1.0,
+    )
+    log = requestlog.RequestLog(tmp_path / "log")
+    log.append(answer)
+    log.close()
+    served = window(tmp_path / "log")
+    assert served.rows.numbers["sessions_7d"].tolist() == [7.0]
+    assert served.rows.lists["recent_targets"].row(0).tolist() == [0, 1]
+    assert served.probabilities.tolist() == [[0.25, 0.75]]

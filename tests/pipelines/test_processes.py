@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+import requests
 
 from feature_repo import artifacts
 from feature_repo.errors import SpecError
@@ -28,6 +30,10 @@ def server(tmp_path: Path, *, name: str = "web", version: str = "1") -> Process:
     url = f"http://{LOOPBACK}:{free_port()}/"
     port, child = url.rstrip("/").rsplit(":")[-1], str(tmp_path / f"{name}.child")
     return Process(name, (sys.executable, "-c", PARENT, port, child), url=url, ready_url=url, version=version)
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def child_of(tmp_path: Path, name: str = "web") -> psutil.Process:
@@ -51,6 +57,20 @@ def test_up_starts_once_and_then_says_it_is_running(home: Path, tmp_path: Path) 
     assert first.pid == second.pid
     assert second.url == web.url  # the address it runs at, not the one a new one would have had
     assert [s.state for s in status(home)] == ["running"]
+
+
+def test_up_waits_for_one_that_an_interrupted_up_left_starting(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web = server(tmp_path)
+    slow = replace(web, command=(sys.executable, "-c", f"import time; time.sleep(1)\n{PARENT}", *web.command[3:]))
+    monkeypatch.setattr("pipelines.processes._awaited", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        up(home, [slow])
+    monkeypatch.undo()
+    (state,) = up(home, [slow], wait_s=20)
+    assert state.state == "running"
+    assert requests.get(web.url, timeout=2).ok
 
 
 def test_down_ends_a_process_and_its_child_and_can_be_repeated(home: Path, tmp_path: Path) -> None:

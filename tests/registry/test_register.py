@@ -29,7 +29,6 @@ import components
 print(json.dumps({"chances": chances.tolist(), "items": best["item_ids"].tolist(), "code": components.__path__[0]}))
 """
 WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-WITH_SERVER = pytest.mark.parametrize("store", ["server"], indirect=True)
 
 
 class Killed(BaseException):
@@ -78,7 +77,7 @@ def test_the_registry_holds_no_pickle_no_cache_and_no_users(shared) -> None:
     assert set(shared.registered.versions["intent"].files) == model
 
 
-@WITH_SERVER
+@WITHOUT_SERVER
 def test_both_models_load_and_answer_from_the_registry_alone(shared, tmp_path) -> None:
     frame = models.example("ranking", shared.registered.result, windows_days=(7, 28, 91))
     frame = frame.drop(columns=["probabilities"])

@@ -1,0 +1,54 @@
+# The verbs of this repository; `make help` lists them.
+SPEC ?= pipelines/specs/grocery.yaml
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Byte code makes every step's imports twice as fast.
+unexport PYTHONDONTWRITEBYTECODE
+# uv does not read this variable by itself; a folder of wheels in it saves downloads.
+LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
+.DEFAULT_GOAL := help
+.PHONY: help install demo up down test lint lock golden clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/installed ## create .venv and install the lock into it
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "uv>=0.9,<1"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode $(LINKS) -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@
+
+demo: install ## the whole job on real data: contract, profiles, models, release, recommendations, drift
+	$(BIN)/intentflow demo $(SPEC)
+
+up: install ## leave the service and the UIs of MLflow, Feast and Evidently running
+	$(BIN)/intentflow up $(SPEC)
+
+down: install ## stop what `up` started
+	$(BIN)/intentflow down $(SPEC)
+
+test: install ## run the default tests
+	$(BIN)/python -m pytest
+
+lint: install ## formatting, lint, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: install ## pin everything anew (CPU and CUDA machines share the lock)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --no-header --no-emit-find-links \
+		$(LINKS) --quiet --output-file requirements.lock.part
+	sed -E 's/^(torch==[0-9.]+)\+cpu/\1/' requirements.lock.part > requirements.lock
+	rm requirements.lock.part
+
+golden: install ## rewrite the golden files after a wanted change
+	$(BIN)/python -m pytest tests --update-golden -k golden
+
+clean: ## remove the state of every recommender on this machine
+	rm -rf .intentflow

@@ -1,0 +1,75 @@
+"""The `rows` artifact as the intent steps use it: rows, labels, weeks and what belongs to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.intent.context import FILE, TargetContext
+from components.intent.spec import Intent
+from feature_repo import artifacts
+from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
+from feature_repo.rows import UserRows
+from feature_repo.vocabulary import Vocabulary
+
+WEEK = "week"
+LABELS = "label_ids"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What was known of B users at the start of a week, and which of C targets they then fulfilled."""
+
+    rows: UserRows
+    week: np.ndarray  # [B] int64
+    labels: np.ndarray  # [B, C] uint8
+    context: TargetContext
+    vocabulary: Vocabulary
+    calendar: Calendar
+    split: dict[str, list[int]]  # weeks by part: train, validate, test
+
+    def part(self, name: str) -> np.ndarray:
+        """Return the positions of the rows of a part, int64."""
+        found = np.flatnonzero(np.isin(self.week, self.split[name]))
+        if not len(found):
+            raise DataError(f"rows: no user in the {name} weeks {self.split[name]}; give the source more weeks of events")
+        return found
+
+    @property
+    def users(self) -> np.ndarray:
+        """Number users, int64 [B]."""
+        return np.unique(self.rows.user_id.astype(str), return_inverse=True)[1]
+
+
+def load(folder: Path, intents: Sequence[Intent]) -> Examples:
+    """Read the `rows` artifact; its vocabulary must be the one of the intents."""
+    vocabulary = Vocabulary.load(folder / "vocabulary")
+    have, want = {t.intent for t in vocabulary.targets}, {i.name for i in intents}
+    if have != want:
+        raise DataError(f"rows: built for the intents {sorted(have)}, the spec has {sorted(want)}; build the profiles again")
+    table = pq.read_table(folder / "intent.parquet")
+    n_targets = len(vocabulary.targets)
+    return Examples(
+        rows=UserRows.from_arrow(table.drop([WEEK, LABELS])),
+        week=np.asarray(table[WEEK].to_numpy(), dtype=np.int64),
+        labels=multi_hot(table[LABELS].combine_chunks(), n_targets=n_targets),
+        context=TargetContext.load(folder / FILE, n_targets=n_targets),
+        vocabulary=vocabulary,
+        calendar=Calendar(**artifacts.read_json(folder / "calendar.json")),
+        split={k: v for k, v in artifacts.read_json(folder / "split.json").items() if isinstance(v, list)},
+    )
+
+
+def multi_hot(lists: pa.ListArray, *, n_targets: int) -> np.ndarray:
+    """Return lists of target ids as uint8 [B, C].
+
+    >>> multi_hot(pa.array([[1], [], [0, 1]]), n_targets=2).tolist()
+    [[0, 1], [0, 0], [1, 1]]
+    """
+    labels = np.zeros((len(lists), n_targets), dtype=np.uint8)
+    labels[lists.value_parent_indices().to_numpy(), lists.flatten().to_numpy()] = 1
+    return labels

@@ -1,0 +1,134 @@
+"""Fit the network to encoded rows: batches, the learning rate's course, early stopping. Knows no files.
+
+Equal seeds and thread counts give equal weights: rows are drawn by numpy's generator, and the caller seeds torch's.
+
+Letters: R rows, B rows of a batch, C targets, W weeks.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import torch
+from torch import nn
+
+from components.intent.encode import Encoded
+from components.intent.model import Batch, IntentNet
+from components.intent.score import ROWS, forward
+from components.intent.spec import IntentModel
+
+UNKNOWN_SHARE = 0.01  # of training rows shown as if nothing were known of the user, so that new users get a fair guess
+WEIGHT_DECAY = 0.01
+WARM_UP = 0.1  # of the steps, until the learning rate peaks
+LARGEST_GRADIENT = 1.0  # norm
+REPORT_STEPS = 16
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded rows with their labels."""
+
+    encoded: Encoded
+    labels: np.ndarray  # [R, C] uint8
+    week: np.ndarray  # [R] int64, position of the row's week in `Fit.unknown`
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over training rows, and how well the network then did on the validation rows."""
+
+    stage: str
+    train_bce: float
+    validate_bce: float
+    seconds: float
+
+
+@dataclass
+class Fit:
+    """A network being fitted, stage after stage."""
+
+    net: IntentNet
+    rows: Rows
+    validate: Rows
+    unknown: Encoded  # an unknown user at the start of each week, [W] rows
+    spec: IntentModel
+    epochs: list[Epoch] = field(default_factory=list)
+
+    def run(
+        self,
+        stage: str,
+        index: np.ndarray,
+        *,
+        epochs: int,
+        learning_rate: float,
+        report: Callable[[float, str], None],
+    ) -> None:
+        """Fit the net to the rows in `index`; it ends with the weights of this stage's best epoch."""
+        rng = np.random.default_rng(self.spec.seed)
+        optimizer = torch.optim.AdamW(self.net.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY)
+        per_epoch = math.ceil(len(index) / self.spec.batch_size)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(step / (epochs * per_epoch)))
+        lowest, best = math.inf, self.net.state_dict()
+        for epoch in range(epochs):
+            start, losses = time.monotonic(), []
+            self.net.train()
+            for encoded, labels in self._batches(index, rng):
+                losses.append(_step(self.net, encoded, labels, optimizer))
+                schedule.step()
+                if len(losses) % REPORT_STEPS == 0:
+                    report((epoch + len(losses) / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
+            self.net.eval()
+            found = bce(self.net, self.validate)
+            seconds = round(time.monotonic() - start, 2)
+            self.epochs.append(Epoch(stage, round(float(np.mean(losses)), 6), round(found, 6), seconds))
+            if found >= lowest:
+                break
+            lowest, best = found, {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+        self.net.load_state_dict(best)
+
+    def _batches(self, index: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[Encoded, np.ndarray]]:
+        """Yield rows in random order, a few of them as if nothing were known of their users."""
+        order = rng.permutation(index)
+        for start in range(0, len(order), self.spec.batch_size):
+            chosen = np.sort(order[start : start + self.spec.batch_size])  # sorted: memory is read one way
+            encoded = self.rows.encoded.take(chosen)
+            blank = rng.random(len(chosen)) < UNKNOWN_SHARE  # [B]
+            for part in fields(Encoded):
+                getattr(encoded, part.name)[blank] = getattr(self.unknown, part.name)[self.rows.week[chosen[blank]]]
+            yield encoded, self.rows.labels[chosen]
+
+
+def course(share: float) -> float:
+    """Return the factor of the learning rate at a share of the steps: up a line, down a cosine.
+
+    >>> [round(course(s), 2) for s in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if share < WARM_UP:
+        return share / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
+
+
+def bce(net: IntentNet, rows: Rows) -> float:
+    """Return the mean binary cross-entropy over rows and targets."""
+    total = 0.0
+    for start in range(0, len(rows.week), ROWS):
+        index = np.arange(start, min(start + ROWS, len(rows.week)))
+        p = forward(net, rows.encoded.take(index)).astype(np.float64).clip(1e-7, 1 - 1e-7)  # [B, C]
+        total -= float(np.log(np.where(rows.labels[index] > 0, p, 1 - p)).sum())
+    return total / rows.labels.size
+
+
+def _step(net: IntentNet, encoded: Encoded, labels: np.ndarray, optimizer: torch.optim.Optimizer) -> float:
+    device = net.bias.device
+    optimizer.zero_grad()
+    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        logits = net(Batch.of(encoded, device))  # [B, C]
+    wanted = torch.from_numpy(labels).to(device, torch.float32)  # [B, C]
+    loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
+    optimizer.step()
+    return float(loss.detach())

@@ -1,0 +1,94 @@
+"""A trained intent model that answers: user rows in, probabilities out. Used by serving, evaluation and training.
+
+The model folder is enough by itself: network, vocabulary, the targets' shares by week, calendar. How many threads
+torch uses is the caller's matter.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from components.intent.context import FILE as CONTEXT
+from components.intent.context import TargetContext
+from components.intent.encode import FREQUENCY, Encoded, encode
+from components.intent.model import Batch, IntentNet
+from feature_repo import artifacts
+from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
+from feature_repo.rows import UserRows
+from feature_repo.vocabulary import Vocabulary
+
+ROWS = 1024  # rows encoded and scored at a time: bounds memory
+CALENDAR = "calendar.json"
+VOCABULARY = "vocabulary"
+
+
+class IntentScorer:
+    """Predicts what users are about to do."""
+
+    def __init__(self, net: IntentNet, vocabulary: Vocabulary, context: TargetContext, calendar: Calendar) -> None:
+        if net.shape.targets != len(vocabulary.targets) or net.shape.frequency != len(FREQUENCY):
+            raise DataError(
+                f"intent model: made for {net.shape.targets} targets of {net.shape.frequency} numbers, this vocabulary "
+                f"and encode.py have {len(vocabulary.targets)} of {len(FREQUENCY)}; train again"
+            )
+        self.net = net.eval()
+        self.vocabulary = vocabulary
+        self.context = context
+        self.calendar = calendar
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the C targets."""
+        return self.vocabulary.target_names
+
+    def encode(self, rows: UserRows) -> Encoded:
+        """Encode rows as the network was trained to see them."""
+        encoded = encode(rows, self.context, calendar=self.calendar, n_targets=self.net.shape.targets)
+        if encoded.profile.shape[1] != self.net.shape.profile:
+            raise DataError(
+                f"intent model: trained on {self.net.shape.profile} profile numbers, these rows give "
+                f"{encoded.profile.shape[1]}; profiles.windows_days has changed, train again"
+            )
+        return encoded
+
+    def predict(self, rows: UserRows) -> np.ndarray:
+        """Return the probability of each target for each row, float32 [B, C]."""
+        parts = [
+            forward(self.net, self.encode(rows.take(np.arange(start, min(start + ROWS, len(rows))))))
+            for start in range(0, len(rows), ROWS)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self.net.shape.targets), dtype=np.float32)
+
+    def save(self, folder: Path) -> None:
+        """Write the model folder's files, making the folder."""
+        self.vocabulary.save(folder / VOCABULARY)
+        self.net.save(folder)
+        self.context.save(folder / CONTEXT)
+        artifacts.write_json(folder / CALENDAR, vars_of(self.calendar))
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> "IntentScorer":
+        """Read a model folder."""
+        net = IntentNet.load(folder, device)
+        return cls(
+            net,
+            Vocabulary.load(folder / VOCABULARY),
+            TargetContext.load(folder / CONTEXT, n_targets=net.shape.targets),
+            Calendar(**artifacts.read_json(folder / CALENDAR)),
+        )
+
+
+def vars_of(calendar: Calendar) -> dict[str, str]:
+    """Return a calendar as `calendar.json` holds it."""
+    return {"first_day": calendar.first_day, "timezone": calendar.timezone}
+
+
+@torch.inference_mode()
+def forward(net: IntentNet, encoded: Encoded) -> np.ndarray:
+    """Score encoded rows, float32 [B, C] probabilities."""
+    device = net.bias.device
+    with torch.autocast("cuda", enabled=device.type == "cuda"):
+        logits = net(Batch.of(encoded, device))
+    return np.asarray(torch.sigmoid(logits.float()).cpu().numpy())

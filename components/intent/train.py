@@ -1,0 +1,149 @@
+"""Train the intent model in two stages, so that the ranker gets intents that were predicted before they came true.
+
+Stage `early` sees the training weeks before those that the ranker learns from, and scores the latter out of time.
+Stage `full` goes on from there with all training weeks. Both stop early on the validation weeks.
+
+Letters: R training rows, B rows, C targets, W weeks.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from components.intent.encode import WEEKS, Encoded, encode
+from components.intent.examples import Examples
+from components.intent.fit import Epoch, Fit, Rows
+from components.intent.model import IntentNet, Shape, pick_device
+from components.intent.score import ROWS, IntentScorer
+from components.intent.spec import IntentModel
+from feature_repo import columns
+from feature_repo.rows import Ragged, UserRows
+
+FULL_SHARE = 0.5  # of the epochs and of the learning rate that the second stage gets, since it starts warm
+STANDARD_ROWS = 4096  # training rows, at most, that mean and spread are taken from
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class OutOfTime:
+    """Probabilities from a network that had not seen the labels of the rows' weeks."""
+
+    user_id: np.ndarray  # [B] str
+    week: np.ndarray  # [B] int64
+    probabilities: np.ndarray  # [B, C] float32
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fitted model and how it came about."""
+
+    scorer: IntentScorer
+    out_of_time: OutOfTime
+    epochs: tuple[Epoch, ...]
+    rows: dict[str, int]
+    threads: int
+    seconds: float
+
+
+def train(
+    examples: Examples,
+    spec: IntentModel,
+    *,
+    ranking_weeks: int,
+    device: str = "auto",
+    report: Report = lambda share, note: None,
+) -> Trained:
+    """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time."""
+    start = time.monotonic()
+    parts = {name: examples.part(name) for name in ("train", "validate", "test")}
+    held_weeks = sorted(examples.split["train"])[-ranking_weeks:]
+    held = np.isin(examples.week[parts["train"]], held_weeks)  # [R]
+    later = np.concatenate([parts["validate"], parts["test"]])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        rows, validate = encoded(examples, parts["train"]), encoded(examples, parts["validate"])
+        report(0.05, "encoded")
+        scorer = _untrained(examples, spec, rows, device)
+        fit = Fit(scorer.net, rows, validate, _unknown(examples), spec)
+        if not held.all():  # else the ranker gets what an untrained network says: the personal decayed rates
+            early, at = np.flatnonzero(~held), _between(report, 0.05, 0.5)
+            fit.run("early", early, epochs=spec.epochs, learning_rate=spec.learning_rate, report=at)
+        held_scores = scorer.predict(examples.rows.take(parts["train"][held]))
+        full, epochs = np.arange(len(held)), max(1, round(spec.epochs * FULL_SHARE))
+        at = _between(report, 0.5, 0.9)
+        fit.run("full", full, epochs=epochs, learning_rate=spec.learning_rate * FULL_SHARE, report=at)
+    scored = np.concatenate([parts["train"][held], later])
+    probabilities = np.concatenate([held_scores, scorer.predict(examples.rows.take(later))])
+    return Trained(
+        scorer=scorer,
+        out_of_time=OutOfTime(examples.rows.user_id[scored], examples.week[scored], probabilities),
+        epochs=tuple(fit.epochs),
+        rows={"train": len(held), "validate": len(parts["validate"]), "out_of_time": len(scored)},
+        threads=torch.get_num_threads(),
+        seconds=round(time.monotonic() - start, 1),
+    )
+
+
+def encoded(examples: Examples, index: np.ndarray) -> Rows:
+    """Encode the rows in `index` once for all epochs; frequencies are kept as float16, which halves the memory."""
+    whole: dict[str, np.ndarray] = {}
+    for start in range(0, len(index), ROWS):
+        part = _encode(examples, examples.rows.take(index[start : start + ROWS]))
+        for name, values in vars(part).items():
+            if start == 0:
+                kept = np.float16 if name == "frequency" else values.dtype
+                whole[name] = np.empty((len(index), *values.shape[1:]), dtype=kept)
+            whole[name][start : start + len(values)] = values
+    week = np.searchsorted(_weeks(examples), examples.week[index])
+    return Rows(Encoded(**whole), examples.labels[index], week)
+
+
+def _encode(examples: Examples, rows: UserRows) -> Encoded:
+    n_targets = len(examples.vocabulary.targets)
+    return encode(rows, examples.context, calendar=examples.calendar, n_targets=n_targets)
+
+
+def _weeks(examples: Examples) -> np.ndarray:
+    return np.unique(examples.week)
+
+
+def _unknown(examples: Examples) -> Encoded:
+    """Encode a user of whom nothing is known, at the start of each week, [W] rows."""
+    weeks, rows = _weeks(examples), examples.rows
+    n = len(weeks)
+    nobody = UserRows(
+        user_id=np.full(n, "", dtype=object),
+        now=np.array([int(examples.calendar.start(int(w)).timestamp()) for w in weeks], dtype=np.int64),
+        state_at=np.zeros(n, dtype=np.int64),
+        known=np.zeros(n, dtype=bool),
+        numbers={name: np.zeros(n) for name in rows.numbers},
+        lists={name: Ragged(v.values[:0], np.zeros(n + 1, dtype=np.int64)) for name, v in rows.lists.items()},
+    )
+    return _encode(examples, nobody)
+
+
+def _untrained(examples: Examples, spec: IntentModel, rows: Rows, device: str) -> IntentScorer:
+    some = rows.encoded.take(np.linspace(0, len(rows.week) - 1, min(STANDARD_ROWS, len(rows.week))).astype(np.int64))
+    net = IntentNet(
+        Shape(
+            spec.architecture,
+            width=spec.width,
+            layers=spec.layers,
+            dropout=spec.dropout,
+            targets=some.frequency.shape[1],
+            weeks=WEEKS,
+            frequency=some.frequency.shape[2],
+            profile=some.profile.shape[1],
+            segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,
+        )
+    )
+    net.standardise(some.frequency, some.profile)
+    return IntentScorer(net.to(pick_device(device)), examples.vocabulary, examples.context, examples.calendar)
+
+
+def _between(report: Report, low: float, high: float) -> Report:
+    """Map a share of a part of the work to the share of all of it."""
+    return lambda share, note: report(low + (high - low) * min(share, 1.0), note)

@@ -1,0 +1,268 @@
+"""The `intentflow` command. Every verb takes a spec and `--env`; `--json` prints one document on stdout.
+
+Exit codes: 0 done, 2 the user's mistake, 3 a gate or contract said no, 1 a fault of ours or of a server.
+Imports stay inside the verbs, so that help and plan are fast.
+"""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from feature_repo.errors import Refused, ServerError, SpecError, UserError
+
+if TYPE_CHECKING:
+    from pipelines.environment import Place
+
+OVERLAYS = "overlay of k8s/overlays that the release goes on; default: the environment's"
+
+
+class Verbs(click.Group):
+    """Lists verbs in the order they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Keep the order of definition."""
+        return list(self.commands)
+
+
+@click.group(cls=Verbs)
+@click.version_option(package_name="intentflow", prog_name="intentflow")
+def cli() -> None:
+    """Build, promote, serve and watch the recommender that a spec declares."""
+
+
+def verb(function: Callable[..., Any]) -> click.Command:
+    """Make a command of SPEC, --env and --json; the function returns (document, text)."""
+
+    @click.argument("spec", type=click.Path(path_type=Path))
+    @click.option("--env", "environment", default="local", show_default=True, help="environment, by name or file")
+    @click.option("--json", "as_json", is_flag=True, help="print one JSON document on stdout")
+    @functools.wraps(function)
+    def run(spec: Path, environment: str, as_json: bool, **options: Any) -> None:
+        from pipelines.environment import place
+
+        if "quiet" in function.__code__.co_varnames[: function.__code__.co_kwonlyargcount + 1]:
+            options["quiet"] = as_json
+        document, text = function(place(spec, environment), **options)
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else text)
+
+    return cli.command(function.__name__.rstrip("_"))(run)
+
+
+@cli.command()
+@click.argument("events", type=click.Path(path_type=Path))
+@click.option("--items", type=click.Path(path_type=Path), help="table of items, if there is one")
+@click.option("--name", default="", help="name of the recommender; default: the events file's")
+@click.option("--map", "mapping", multiple=True, metavar="CANONICAL=COLUMN", help="say which column is which")
+@click.option("--output", type=click.Path(path_type=Path), help="file to write; default: NAME.yaml beside the events")
+@click.option("--force", is_flag=True, help="overwrite the file")
+def init(
+    events: Path, items: Path | None, name: str, mapping: tuple[str, ...], output: Path | None, force: bool
+) -> None:
+    """Write a commented spec for your own CSV or parquet, from its columns."""
+    from pipelines import init as drafts
+
+    pairs = dict(_pair(text) for text in mapping)
+    target, text = drafts.write(events, items, name=name, mapping=pairs, output=output, force=force)
+    click.echo(text, nl=False, err=True)
+    click.echo(f"{target}: written; next: intentflow demo {target}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, mark, column = text.partition("=")
+    if not mark or not key or not column:
+        raise SpecError(f"--map: '{text}' is no CANONICAL=COLUMN, such as user_id=customer")
+    return key, column
+
+
+@verb
+def plan(place: "Place") -> tuple[Any, str]:
+    """Show what apply and run would change, layer by layer."""
+    from pipelines import plan as plans
+
+    found = plans.plan(place)
+    return found.document(), found.text()
+
+
+@verb
+def apply(place: "Place") -> tuple[Any, str]:
+    """Declare the spec: compile its pipeline and remember it as the one that runs."""
+    from pipelines import plan as plans
+
+    found = plans.apply(place)
+    return found.document(), found.text()
+
+
+@verb
+def run(place: "Place", *, quiet: bool = False) -> tuple[Any, str]:
+    """Run the training pipeline: contract, profiles, models, gates, promotion, drift."""
+    from pipelines import local
+    from pipelines.bars import Bars
+
+    with Bars(quiet=quiet) as bars:
+        found = local.run(place, bars.show)
+    if not found.passed:
+        raise Refused(f"gates: version {found.release_version} did not pass; `intentflow status` shows each gate")
+    return found.document(), f"release version {found.release_version}: passed, in {found.seconds:.0f} s"
+
+
+@verb
+@click.option("--user", help="user to recommend for; default: one of the data's")
+@click.option("--k", default=5, show_default=True, help="items to recommend")
+def demo(place: "Place", *, user: str | None, k: int, quiet: bool = False) -> tuple[Any, str]:
+    """Do everything: apply, run, release, serve, recommend, watch; then say what came of it."""
+    from pipelines import demo as demos
+    from pipelines import report
+
+    found = demos.demo(place, user=user, k=k, quiet=quiet)
+    here = f"Report     {place.home / report.FILE}"
+    uis = "\n".join(f"  {name:<12} {url}" for name, url in found["uis"].items())
+    start = f"UIs        `intentflow up {place.spec_path}` (or `make up`) opens them, `down` stops them:"
+    return found, "\n".join([report.text(found), here, start, uis])
+
+
+@verb
+@click.option("--version", "which", default="challenger", show_default=True, help="version or alias to promote")
+@click.option("--why", default="by hand", show_default=True, help="reason, kept in the registry")
+def promote(place: "Place", *, which: str, why: str) -> tuple[Any, str]:
+    """Make a release the champion."""
+    from components.registry import client
+    from components.registry import promote as aliases
+    from pipelines import release as releases
+
+    with releases.variables(place):
+        done = aliases.promote(place.spec.name, which, who=client.user(), why=why)
+    return vars(done), f"champion: version {done.champion} ({done.note})"
+
+
+@verb
+@click.option("--why", default="by hand", show_default=True, help="reason, kept in the registry")
+def rollback(place: "Place", *, why: str) -> tuple[Any, str]:
+    """Make the previous release the champion again."""
+    from components.registry import client
+    from components.registry import promote as aliases
+    from pipelines import release as releases
+
+    with releases.variables(place):
+        done = aliases.rollback(place.spec.name, who=client.user(), why=why)
+    return vars(done), f"champion: version {done.champion} ({done.note})"
+
+
+@verb
+@click.option("--version", "which", default="champion", show_default=True, help="version or alias to release")
+@click.option("--overlay", help=OVERLAYS)
+def release(place: "Place", *, which: str, overlay: str | None) -> tuple[Any, str]:
+    """Fetch a release from the registry, build its Bento, write its Kubernetes manifests."""
+    from pipelines import release as releases
+
+    found = releases.release(place, which, overlay=overlay)
+    lines = [f"release    {found.id} (version {found.version})", f"bento      {found.bento}"]
+    return found.document(), "\n".join([*lines, f"manifests  kubectl apply -k {found.manifests}"])
+
+
+@verb
+@click.option("--port", default=3000, show_default=True)
+def serve(place: "Place", *, port: int) -> tuple[Any, str]:
+    """Serve the champion over HTTP until interrupted."""
+    from pipelines import release as releases
+    from pipelines import serving
+
+    code = serving.foreground(place, releases.release(place), port=port)
+    if code not in (0, -15):
+        raise ServerError(f"serve: the server ended with {code}; its log is under {place.home / 'serving'}")
+    return {"stopped": True}, "stopped"
+
+
+@verb
+@click.option("--user", required=True, help="user id, as in your data")
+@click.option("--k", type=int, help="items wanted; default: the spec's serving.k")
+def recommend(place: "Place", *, user: str, k: int | None) -> tuple[Any, str]:
+    """Ask the service for recommendations; starts one for the question if none runs."""
+    from bentos.client import Recommender, Unanswered
+    from pipelines import release as releases
+    from pipelines import report, serving
+
+    with serving.asked(place, releases.release(place)) as url, Recommender(url) as client:
+        try:
+            answer = client.recommend(user, k=k).model_dump(mode="json")
+        except Unanswered as refusal:
+            raise SpecError(str(refusal)) from None
+    return answer, report.answer_text(user, answer)
+
+
+@verb
+def monitor(place: "Place") -> tuple[Any, str]:
+    """Compare the last served window, or the test weeks, with the training weeks."""
+    from pipelines import watch
+
+    found = watch.watch(place)
+    return found, f"drift: {found['verdict']}" + (f" ({found['reason']})" if found.get("reason") else "")
+
+
+@verb
+def status(place: "Place") -> tuple[Any, str]:
+    """Show which versions hold which alias, their gates, and what runs on this machine."""
+    from pipelines import status as statuses
+
+    found = statuses.status(place)
+    return found, statuses.text(found)
+
+
+@verb
+@click.option("--port", default=3000, show_default=True, help="port of the service")
+def up(place: "Place", *, port: int) -> tuple[Any, str]:
+    """Start the service and the UIs of MLflow, Feast and Evidently in the background."""
+    from pipelines import release as releases
+    from pipelines import serving
+
+    states = serving.up(place, releases.release(place), port=port)
+    if failed := [s for s in states if s.state == "failed"]:
+        raise ServerError("; ".join(f"{s.name}: {s.reason}" for s in failed))
+    return [vars(s) for s in states], "\n".join(f"{s.name:<12} {s.state:<8} {s.url}" for s in states)
+
+
+@verb
+def down(place: "Place") -> tuple[Any, str]:
+    """Stop what up started."""
+    from pipelines import processes
+
+    states = processes.down(place.home)
+    text = "\n".join(f"{s.name:<12} {s.state}" for s in states) or "nothing was running"
+    return [vars(s) for s in states], text
+
+
+@verb
+def doctor(place: "Place") -> tuple[Any, str]:
+    """Check this machine, the environment's servers and the state folder."""
+    from pipelines import doctor as doctors
+
+    found = doctors.examine(place)
+    bad = [c for c in found if not c.fine]
+    text = "\n".join(f"{'ok ' if c.fine else 'BAD'} {c.name:<22} {c.note}" for c in found)
+    if bad:
+        click.echo(text)
+        raise ServerError(f"doctor: {len(bad)} of {len(found)} checks failed")
+    return [vars(c) for c in found], text
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    try:
+        cli.main(args=arguments, standalone_mode=False)
+    except (UserError, Refused, ServerError) as error:
+        click.echo(f"intentflow: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("intentflow: interrupted; a re-run goes on from the last finished step", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Run the training pipeline on this machine: kfp's local runner, its noise in a log file, a bar a step.
+
+The steps run in subprocesses of this environment. What they print goes to the run's log; where they are comes
+from the progress file; why one failed comes from the error file.
+"""
+
+import contextlib
+import fcntl
+import io
+import json
+import logging
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.step import ERROR_FILE, PROGRESS_FILE, QUIET
+from feature_repo import artifacts
+from feature_repo.errors import DataError, Refused, ServerError, SpecError
+from pipelines import code
+from pipelines.environment import Place
+from pipelines.parameters import run_parameters
+
+RUN_FILE = "run.json"
+Observer = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run left: artifacts by name, parameters by name, and its steps' closing lines."""
+
+    folders: dict[str, Path]
+    release_version: str
+    passed: bool
+    steps: list[dict[str, Any]]  # of the steps that ran; cached ones are not among them
+    seconds: float
+    parameters: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "folders": {k: str(v) for k, v in self.folders.items()},
+            "release_version": self.release_version,
+            "passed": self.passed,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 2),
+            "parameters": self.parameters,
+        }
+
+
+def run(place: Place, observe: Observer) -> Run:
+    """Run the pipeline; `observe` is called with every progress line. Raises what the failed step raised."""
+    home = place.home
+    with _alone(home), _environment(place) as (progress, error), _followed(progress, observe) as lines:
+        start = time.monotonic()
+        log = home / "logs" / f"run-{time.strftime('%Y%m%dT%H%M%S')}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        values = run_parameters(place)
+        with log.open("w", encoding="utf-8") as stream, _captured(stream):
+            try:
+                outputs = _execute(home, values)
+            except RuntimeError as failure:
+                raise _reason(error, log, failure) from None
+        found = _outputs(outputs, seconds=time.monotonic() - start, lines=lines, values=values)
+    artifacts.write_json(home / RUN_FILE, found.document())
+    return found
+
+
+def last_run(home: Path) -> Run | None:
+    """Return the last run that finished, if its artifacts are still there."""
+    path = home / RUN_FILE
+    if not path.is_file():
+        return None
+    document = artifacts.read_json(path)
+    folders = {k: Path(v) for k, v in document.pop("folders").items()}
+    return Run(folders=folders, **document) if all(f.exists() for f in folders.values()) else None
+
+
+def _execute(home: Path, values: dict[str, Any]) -> dict[str, Any]:
+    from kfp import local
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pipelines.train import train
+
+        runner = local.SubprocessRunner(use_venv=False)
+        local.init(runner=runner, pipeline_root=str(home / "runs"), enable_caching=True)
+        return dict(train(**values).outputs)
+
+
+def _outputs(outputs: dict[str, Any], *, seconds: float, lines: list[dict[str, Any]], values: dict[str, Any]) -> Run:
+    folders = {name: Path(value.path) for name, value in outputs.items() if hasattr(value, "path")}
+    return Run(
+        folders=folders,
+        release_version=str(outputs["release_version"]),
+        passed=bool(outputs["passed"]),
+        steps=[line for line in lines if "seconds" in line],
+        seconds=seconds,
+        parameters=values,
+    )
+
+
+def _reason(error: Path, log: Path, failure: RuntimeError) -> Exception:
+    """Turn a failed step's error file into the exception that carries its exit code."""
+    if not error.is_file():
+        return ServerError(f"the run failed before a step could say why ({failure}); see {log}")
+    found = artifacts.read_json(error)
+    kinds: dict[int, type[Exception]] = {2: DataError, 3: Refused}
+    kind = kinds.get(found["code"], ServerError)
+    tail = "" if found["code"] in kinds else f"; see {log}"
+    return kind(f"{found['step']}: {found['message']}{tail}")
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the run lock; a second run of the same recommender is told so at once."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SpecError(f"{home}: another run of this recommender is under way; wait for it to end") from None
+        yield
+
+
+@contextlib.contextmanager
+def _environment(place: Place) -> Iterator[tuple[Path, Path]]:
+    """Give the steps their variables, and fresh progress and error files."""
+    progress, error = place.home / "progress.jsonl", place.home / "error.json"
+    progress.write_text("")
+    error.unlink(missing_ok=True)
+    # Byte code makes a step's imports twice as fast; some environments switch it off.
+    added = QUIET | dict(place.variables) | {PROGRESS_FILE: str(progress), ERROR_FILE: str(error)}
+    added["PYTHONPATH"] = os.pathsep.join(filter(None, [str(code.ROOT), os.environ.get("PYTHONPATH")]))
+    before = dict(os.environ)
+    os.environ.update(added)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    try:
+        yield progress, error
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _captured(stream: io.TextIOBase) -> Iterator[None]:
+    """Send what kfp prints and logs to the log file; the terminal is for the bars."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers[:] = [logging.StreamHandler(stream)]
+    try:
+        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+            yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@contextlib.contextmanager
+def _followed(path: Path, observe: Observer) -> Iterator[list[dict[str, Any]]]:
+    """Follow the progress file in a thread; yields the list of lines, whole once the block has ended."""
+    lines: list[dict[str, Any]] = []
+    stop = threading.Event()
+
+    def follow() -> None:
+        with path.open(encoding="utf-8") as stream:
+            rest = ""
+            while True:
+                last = stop.is_set()
+                rest += stream.read()
+                *whole, rest = rest.split("\n")
+                for line in map(json.loads, filter(None, whole)):
+                    lines.append(line)
+                    observe(line)
+                if last:
+                    return
+                stop.wait(0.2)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield lines
+    finally:
+        stop.set()
+        thread.join()

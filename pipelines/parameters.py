@@ -1,0 +1,57 @@
+"""What a spec, its data and its code put into the training pipeline's parameters. No SDK is imported here."""
+
+import json
+from typing import Any
+
+from components.data.ingest import source_digest
+from feature_repo import services
+from pipelines import code
+from pipelines.environment import Place
+from pipelines.spec import Recommender
+
+
+def spec_parameters(spec: Recommender) -> dict[str, Any]:
+    """Return the parameters that the spec alone decides."""
+    dumped = spec.model_dump(mode="json")
+
+    def text(value: Any) -> str:
+        # Numbers inside dicts become floats on their way through Kubeflow; a JSON string stays what it is.
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+    models = dumped["models"]
+    serving = {key: dumped[key] for key in ("profiles", "intents", "serving")} | {"ranking": models["ranking"]}
+    return {
+        "name": spec.name,
+        "data": text(dumped["data"]),
+        "split": text(dumped["data"]["split"]),
+        "profiles": text(dumped["profiles"]),
+        "vocabulary": text(spec.vocabulary_rule()),
+        "intents": text(dumped["intents"]),
+        "intent": text(models["intent"]),
+        "ranking": text(models["ranking"]),
+        "ranking_weeks": spec.models.ranking.train_weeks,
+        "promotion": text(dumped["promotion"]),
+        "mode": spec.promotion.mode,
+        "serving": text(serving),
+        "monitoring": text(dumped["monitoring"]),
+    }
+
+
+def run_parameters(place: Place) -> dict[str, Any]:
+    """Return every parameter of a run: the spec's, and the digests of data, code and lock."""
+    spec = place.spec
+    windows = spec.profiles.windows_days
+    lineage = {
+        "spec": spec.digest,
+        "git": code.git_commit(),
+        "lock": code.lock_digest(),
+        "feature_services": {
+            name: services.digest(name, windows_days=windows) for name in (services.INTENT, services.RANKING)
+        },
+        "params": spec.models.model_dump(mode="json"),
+    }
+    return spec_parameters(spec) | {
+        "source": source_digest(spec.data, place.spec_path.absolute().parent),
+        "lineage": json.dumps(lineage),
+        **{f"{part}_code": code.step_digest(part) for part in ("data", "profiles", "intent", "ranking")},
+    }

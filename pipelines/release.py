@@ -1,0 +1,90 @@
+"""From the champion to what serves it: the release folder, its Bento, its Kubernetes overlay."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feature_repo import artifacts
+from pipelines.environment import Place
+
+
+@dataclass(frozen=True)
+class Released:
+    """A release on this machine."""
+
+    id: str
+    version: str
+    folder: Path  # release.json, intent/, ranking/
+    bento: str  # tag in the state folder's Bento store
+    manifests: Path
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "id": self.id,
+            "version": self.version,
+            "folder": str(self.folder),
+            "bento": self.bento,
+            "manifests": str(self.manifests),
+        }
+
+
+def release(place: Place, which: str = "champion", *, overlay: str | None = None) -> Released:
+    """Fetch a version (a number or an alias) from the registry, build its Bento and write its manifests."""
+    from bentos import build
+    from components.registry import client
+    from components.registry import release as registry
+    from pipelines import manifests
+
+    with variables(place):
+        with client.connected() as mlflow:
+            version = registry.resolve(mlflow, place.spec.name, which)
+        folder = _assembled(place, version)
+        document = artifacts.read_json(folder / "release.json")
+        tag = build.build(folder, home=place.home)
+    target = place.home / "releases" / document["id"] / "k8s"
+    manifests.write(document, target, version=version, overlay=overlay or place.environment.kubernetes.overlay)
+    return Released(document["id"], version, folder, tag, target)
+
+
+def _assembled(place: Place, version: str) -> Path:
+    """Return the release folder of a version, fetched from the registry once."""
+    from components.registry import release as registry
+
+    releases = place.home / "releases"
+    known = _known(releases)
+    folder = releases / known.get(version, "none") / "models"
+    if (folder / "release.json").is_file():
+        return folder
+    scratch = registry.assemble(place.spec.name, version, releases / f".version-{version}")
+    release_id = artifacts.read_json(scratch / "release.json")["id"]
+    folder = releases / release_id / "models"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch.rename(folder)
+    artifacts.write_json(releases / "versions.json", known | {version: release_id})
+    return folder
+
+
+def _known(releases: Path) -> dict[str, str]:
+    """Return the release id of each version that was fetched before."""
+    path = releases / "versions.json"
+    return dict(artifacts.read_json(path)) if path.is_file() else {}
+
+
+@contextmanager
+def variables(place: Place) -> Iterator[None]:
+    """Give this process the environment's variables while it talks to the registry or a store."""
+    from components.step import QUIET
+
+    before = dict(os.environ)
+    os.environ.update(QUIET | dict(place.variables))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

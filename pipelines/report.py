@@ -1,0 +1,122 @@
+"""What a run came to, as report.json (docs/report.md has its schema) and as a person reads it."""
+
+from pathlib import Path
+from typing import Any
+
+from feature_repo import artifacts
+from pipelines.environment import Place
+from pipelines.local import Run
+from pipelines.release import Released
+
+FILE = "report.json"
+INTENT_BASELINE = "decayed_rate"
+RANKING_BASELINE = "personal_frequency"
+
+
+def build(
+    place: Place,
+    run: Run,
+    released: Released,
+    answer: dict[str, Any],
+    *,
+    user: str,
+    urls: dict[str, str],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Collect the report from the run's artifacts and the service's answer."""
+    previous = read(place.home) or {}
+    contract = artifacts.read_json(run.folders["clean"] / "contract.json")
+    drift = artifacts.read_json(run.folders["drift"] / "drift.json")
+    peaks = [line["peak_memory_gib"] for line in run.steps]
+    timed = {line["step"]: line["seconds"] for line in run.steps} | seconds
+    return {
+        "name": place.spec.name,
+        "spec": place.spec.digest,
+        "contract": {
+            "passed": contract["passed"],
+            "rules": len(contract["rules"]),
+            "warnings": [f"{r['table']}: {r['asks']}" for r in contract["rules"] if not r["success"]],
+            "quarantined": contract["quarantined"],
+            "cleaned": contract["cleaned"],
+        },
+        "intent": _scores(run.folders["intent_evaluation"], INTENT_BASELINE),
+        "ranking": _scores(run.folders["ranking_evaluation"], RANKING_BASELINE),
+        "release": {"id": released.id, "version": released.version, "passed": run.passed, "bento": released.bento},
+        "user": user,
+        "profile": answer["profile"],
+        "intents": answer["intents"],
+        "recommendations": answer["items"],
+        "drift": {k: drift[k] for k in ("verdict", "share", "reason") if k in drift}
+        | {"columns": [c for c, found in drift["columns"].items() if found["drifted"]]},
+        "uis": urls,
+        # A step whose inputs are the same does not run; its seconds are those of the run that made its artifact.
+        "seconds": previous.get("seconds", {}) | timed,
+        "ran": [line["step"] for line in run.steps],
+        "peak_memory_gib": max([previous.get("peak_memory_gib", 0.0), *peaks]),
+    }
+
+
+def write(home: Path, report: dict[str, Any]) -> Path:
+    """Write report.json."""
+    path = home / FILE
+    artifacts.write_json(path, report)
+    return path
+
+
+def read(home: Path) -> dict[str, Any] | None:
+    """Return the last report."""
+    path = home / FILE
+    return dict(artifacts.read_json(path)) if path.is_file() else None
+
+
+def _scores(evaluation: Path, baseline: str) -> dict[str, Any]:
+    metrics = artifacts.read_json(evaluation / "metrics.json")
+    return {
+        "test": metrics["test"],
+        "baseline": {"name": baseline} | metrics["baselines"][baseline],
+        "baselines": metrics["baselines"],
+    }
+
+
+def text(report: dict[str, Any]) -> str:
+    """Return the report as a person reads it."""
+    contract, drift = report["contract"], report["drift"]
+    quarantined = sum(contract["quarantined"].values())
+    lines = [
+        f"Contract   {'passed' if contract['passed'] else 'FAILED'}: {contract['rules']} rules, "
+        f"{quarantined:,} rows quarantined, {sum(contract['cleaned'].values()):,} set aside by `clean`",
+        "",
+        *_table("Intent", report["intent"], ("map", "macro_auroc", "bce", "ece")),
+        "",
+        *_table("Ranking", report["ranking"], ("ndcg_at_10", "recall_at_10", "phr_at_10")),
+        "",
+        f"Release    {report['release']['id']} (version {report['release']['version']}, champion)",
+        "",
+        answer_text(report["user"], report | {"items": report["recommendations"]}),
+        "",
+        f"Drift      {drift['verdict']}" + (f": {drift['reason']}" if drift.get("reason") else ""),
+    ]
+    return "\n".join(lines)
+
+
+def _table(title: str, scores: dict[str, Any], metrics: tuple[str, ...]) -> list[str]:
+    """Return one line for the model and one for each baseline."""
+    rows = {"model": scores["test"]} | scores["baselines"]
+    head = f"{title:<10} {'':<22}" + "".join(f"{m:>14}" for m in metrics)
+    return [head] + [
+        f"{'':<10} {name:<22}" + "".join(f"{row[m]:>14.4f}" if m in row else f"{'':>14}" for m in metrics)
+        for name, row in rows.items()
+    ]
+
+
+def _recommended(number: int, item: dict[str, Any]) -> str:
+    reasons = ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in list(item.get("reasons", {}).items())[:4])
+    return f"  {number}. {item['title']}  [{item['source']}]  {reasons}"
+
+
+def answer_text(user: str, answer: dict[str, Any]) -> str:
+    """Return an answer of the service as a person reads it."""
+    about = ", ".join(f"{i['name']} {i['probability']:.0%}" for i in answer["intents"][:5])
+    profile = answer["profile"]
+    lines = [f"User {user} (profile {profile['rung']}) is about to: {about}", "Recommendations:"]
+    return "\n".join(lines + [_recommended(n, item) for n, item in enumerate(answer["items"], 1)])

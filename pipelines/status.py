@@ -1,0 +1,48 @@
+"""Where a recommender stands: what is applied, who holds which alias, what runs here."""
+
+from dataclasses import asdict
+from typing import Any
+
+from pipelines import local, plan, processes
+from pipelines.environment import Place
+from pipelines.release import variables
+
+
+def status(place: Place) -> dict[str, Any]:
+    """Collect the state from the registry and from this machine."""
+    from components.registry import promote
+
+    with variables(place):
+        registry = promote.status(place.spec.name)
+    applied, last = plan.applied(place.home), local.last_run(place.home)
+    return {
+        "name": place.spec.name,
+        "spec": place.spec.digest,
+        "applied": None if applied is None else applied["digest"],
+        "last_run": None
+        if last is None
+        else {"release_version": last.release_version, "passed": last.passed, "seconds": last.seconds},
+        "aliases": registry.holders,
+        "versions": registry.versions,
+        "history": [asdict(move) for move in registry.history],
+        "processes": [asdict(s) | {"log": str(s.log)} for s in processes.status(place.home)],
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """Return the status as a person reads it."""
+    lines = [f"{found['name']}  spec {found['spec']}"]
+    if found["applied"] != found["spec"]:
+        lines.append(f"  applied: {found['applied'] or 'nothing yet'} (`intentflow plan` shows the difference)")
+    if run := found["last_run"]:
+        verdict = "passed" if run["passed"] else "refused by a gate"
+        lines.append(f"  last run: release version {run['release_version']}, {verdict}, {run['seconds']:.0f} s")
+    for alias, version in found["aliases"].items():
+        tags = found["versions"][version]
+        lines.append(f"  {alias:<11} version {version}  release {tags.get('id', '?')}  gates {tags.get('gates', '?')}")
+    lines += [f"  {s['name']:<11} {s['state']:<8} {s['url']}" for s in found["processes"]]
+    lines += [
+        f"  {m['when']} {m['alias']} {m['origin'] or '-'} -> {m['to'] or '-'} by {m['who']}: {m['why']}"
+        for m in found["history"][-5:]
+    ]
+    return "\n".join(lines)

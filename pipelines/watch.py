@@ -1,0 +1,33 @@
+"""Watch for drift outside the training pipeline: the same step, on the rows of the last run."""
+
+from typing import Any
+
+from feature_repo import artifacts
+from feature_repo.errors import SpecError
+from pipelines import local
+from pipelines.environment import Place
+from pipelines.release import variables
+
+
+def watch(place: Place) -> dict[str, Any]:
+    """Compare the last window with the training weeks, add the report to the workspace, return the verdict."""
+    from components.registry import promote
+    from monitoring import steps
+
+    last = local.last_run(place.home)
+    if last is None:
+        raise SpecError(f"{place.home}: no finished run to compare with; `intentflow run {place.spec_path}` makes one")
+    folder = place.home / "monitoring"
+    with variables(place):
+        champion = promote.status(place.spec.name).holders.get("champion", "")
+        steps.watch(
+            place.spec.name,
+            place.spec.monitoring.model_dump_json(),
+            release=champion,
+            rows=str(last.folders["rows"]),
+            verdict=str(folder / "verdict"),
+            report=str(folder / "drift.html"),
+            log_metric=lambda _name, _value: None,
+        )
+    found: dict[str, Any] = artifacts.read_json(folder / "verdict" / "drift.json")
+    return found | {"page": str(folder / "drift.html")}

@@ -1,0 +1,31 @@
+"""A headless Chromium, for tests that look at pages as people do."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Without these it looks for its maker's hosts at every start.
+QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
+
+
+@pytest.fixture(scope="session")
+def look(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Return a function that opens a page and returns the text it shows, scripts and styles left out."""
+    browser = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip("no Chromium on PATH; on Debian: apt-get install chromium")
+
+    def shown(url: str) -> str:
+        profile: Path = tmp_path_factory.mktemp("profile")
+        flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-sync", *QUIET)
+        command = [browser, *flags, f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom", url]
+        page = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+        page = re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+        return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+
+    return shown

@@ -1,0 +1,64 @@
+"""The workspace in a folder: a run is kept once and whole, and the dashboard is laid out around what people added."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from monitoring.drift import compare
+from monitoring.spec import Monitoring
+from monitoring.workspace import Kept, keep
+
+
+@pytest.fixture(scope="module")
+def snapshot():
+    rng = np.random.default_rng(0)
+    now, then = (pd.DataFrame({"spend": rng.gamma(2, 1, 200), "mix": rng.choice(["a", "b"], 200)}) for _ in range(2))
+    return compare(now, then, spec=Monitoring(), metadata={"key": "k1"}).snapshot
+
+
+def kept(folder: Path, snapshot, *, key: str = "k1") -> Kept:
+    return keep(snapshot, address=str(folder), name="shop", title="shop: stable", key=key, columns=["spend", "mix"])
+
+
+def test_a_run_is_kept_once(tmp_path: Path, snapshot) -> None:
+    first, second = kept(tmp_path / "ws", snapshot), kept(tmp_path / "ws", snapshot)
+    assert (first.added, second.added) == (True, False)
+    assert (first.project, first.run) == (second.project, second.run)
+    assert [p.stem for p in tmp_path.glob("ws/*/snapshots/*.json")] == [first.run]
+    assert kept(tmp_path / "ws", snapshot, key="k2").added
+
+
+def test_a_full_disk_leaves_no_half_written_run(tmp_path: Path, snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            kept(tmp_path / "ws", snapshot)
+    assert list(tmp_path.glob("**/snapshots/*.json")) == []
+    assert kept(tmp_path / "ws", snapshot).added
+
+
+def test_the_dashboard_is_laid_out_once_and_keeps_what_people_added(tmp_path: Path, snapshot) -> None:
+    from evidently.sdk.panels import text_panel
+    from evidently.ui.workspace import Workspace
+
+    project = kept(tmp_path / "ws", snapshot).project
+    board = Workspace(str(tmp_path / "ws")).get_project(project).dashboard
+    board.add_panel(text_panel("Whom to call"), tab="Drift")
+    board.add_panel(text_panel("Notes"), tab="Ours")
+    kept(tmp_path / "ws", snapshot)
+    before = board.model()
+    kept(tmp_path / "ws", snapshot)
+    assert board.model() == before
+    assert [t.title for t in before.tabs] == ["Drift", "Ours"]
+    titles = {p.id: p.title for p in before.panels}
+    assert [[titles[p] for p in tab.panels] for tab in before.tabs] == [
+        ["Score by column", "Share of columns that drifted", "Whom to call"],
+        ["Notes"],
+    ]
+    assert [v.metric_labels["column"] for v in before.panels[0].values] == ["spend", "mix"]

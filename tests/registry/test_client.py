@@ -1,0 +1,86 @@
+"""MLflow that is not there, does not let us in, or dies in the middle: one line each, and a second run completes."""
+
+import threading
+import time
+
+import pytest
+
+from components.registry import client as mlflow_client
+from components.registry import steps
+from components.registry.promote import status
+from components.registry.register import register
+from feature_repo import artifacts
+from feature_repo.errors import ServerError, SpecError
+
+
+def test_an_address_that_is_not_set_is_one_line(monkeypatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(SpecError, match=r"^MLFLOW_TRACKING_URI: not set; give MLflow's address"):
+        status("toy")
+
+
+def test_a_server_that_does_not_answer_is_one_line_within_seconds(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ana:secret@127.0.0.1:9")
+    monkeypatch.setenv("INTENTFLOW_ERROR_FILE", str(tmp_path / "error.json"))
+    start = time.monotonic()
+    with pytest.raises(ServerError) as said:
+        steps.promote("toy", "1", mode="auto", why="test")
+    assert time.monotonic() - start < 30  # seconds; most of them imports, where this test comes first
+    assert str(said.value).startswith("MLFLOW_TRACKING_URI=http://ana:***@127.0.0.1:9: MLflow does not answer (")
+    assert str(said.value).endswith("start the server or correct the address, then run again")
+    assert "\n" not in str(said.value)
+    error = artifacts.read_json(tmp_path / "error.json")
+    assert (error["step"], error["code"], error["message"]) == ("promote", 1, str(said.value))
+
+
+def test_a_database_that_is_none_is_one_line(monkeypatch, tmp_path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is no database, and it is long enough to be taken for one" * 20)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with pytest.raises(ServerError, match=r"MLflow refused \(.*file is not a database") as said:
+        status("toy")
+    assert "\n" not in str(said.value)
+
+
+def test_a_deleted_experiment_is_one_line_with_the_way_back(sqlite, name) -> None:
+    with mlflow_client.connected() as client:
+        client.delete_experiment(mlflow_client.experiment_id(client, name))
+        with pytest.raises(SpecError, match=r"was deleted in MLflow; bring it back with `mlflow experiments restore"):
+            mlflow_client.experiment_id(client, name)
+
+
+def test_a_new_experiment_keeps_its_artifacts_where_the_environment_says(sqlite, name) -> None:
+    with mlflow_client.connected() as client:
+        experiment = client.get_experiment(mlflow_client.experiment_id(client, name))
+        assert mlflow_client.experiment_id(client, name) == experiment.experiment_id
+    assert experiment.artifact_location == str(sqlite)
+
+
+def test_a_server_that_dies_in_the_middle_is_one_line_and_the_next_run_completes(server, name, make, lineage) -> None:
+    folders, died_at = make(), []
+
+    def kill_when_a_model_arrives() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            if any("models" in path.parts for path in server.artifacts.rglob("MLmodel") if path not in before):
+                died_at.append(time.monotonic())
+                server.kill()
+                return
+            time.sleep(0.01)
+
+    before = set(server.artifacts.rglob("MLmodel"))
+    watch = threading.Thread(target=kill_when_a_model_arrives)
+    watch.start()
+    with pytest.raises(ServerError, match="MLflow does not answer") as said:
+        register(name, folders, lineage=lineage)
+    watch.join()
+    assert time.monotonic() - died_at[0] < 30
+    assert server.uri in str(said.value)
+    assert "\n" not in str(said.value)
+    server.start()
+    server.wait()
+    registered = register(name, folders, lineage=lineage)
+    assert {part: at.version for part, at in registered.versions.items()} == {"intent": "1", "ranking": "1"}
+    with mlflow_client.connected() as client:
+        experiment = mlflow_client.experiment_id(client, name)
+        assert [run.info.status for run in client.search_runs([experiment])] == ["FINISHED"]
+        assert len(client.search_logged_models([experiment])) == 2

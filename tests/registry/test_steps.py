@@ -1,0 +1,99 @@
+"""The two steps of the pipeline, called as Kubeflow's shells call them."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from components.registry import component
+from components.registry.promote import rollback, status
+from feature_repo.errors import Refused, SpecError
+
+WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+GATES = [
+    {"metric": "intent.map", "against": "baseline"},
+    {"metric": "ranking.ndcg_at_10", "against": "champion", "tolerance": 0.02},
+]
+
+
+@pytest.fixture
+def run(shared, lineage, tmp_path):
+    """Run the register step, and promote where it passed, as the pipeline does."""
+
+    def call(folders=shared.folders, *, mode="auto", gates=GATES, spec=lineage.spec):
+        at = {name: SimpleNamespace(path=str(path)) for name, path in vars(folders).items()}
+        report = SimpleNamespace(path=str(tmp_path / "report"))
+        outcome = component.register.python_func(
+            "shared",
+            lineage.model_copy(update={"spec": spec}).model_dump_json(),
+            json.dumps({"mode": mode, "gates": gates}),
+            json.dumps({"profiles": {"windows_days": [7, 28, 91]}}),
+            *(at["clean"], at["intent"], at["intent_evaluation"], at["ranking"], at["ranking_evaluation"]),
+            report,
+        )
+        if outcome.passed:
+            component.promote.python_func("shared", outcome.release_version, mode, "test")
+        return outcome
+
+    return call
+
+
+def test_a_result_that_passes_becomes_the_champion(shared, run, tmp_path) -> None:
+    assert run() == ("1", True)
+    assert status("shared").holders == {"champion": "1"}
+    assert (
+        "| ranking.ndcg_at_10 | 0.3 | champion - | - | passed | there is no champion yet |"
+        in (tmp_path / "report").read_text()
+    )
+
+
+def test_a_second_run_changes_nothing(shared, run) -> None:
+    run()
+    before = status("shared")
+    assert run() == ("1", True)
+    assert status("shared") == before
+
+
+@WITHOUT_SERVER
+def test_a_result_that_its_gates_refuse_is_kept_but_moves_nothing(shared, run, make, tmp_path) -> None:
+    run()
+    worse = make(quality=0.28)
+    outcome = run(worse, spec="another00000")
+    assert outcome == ("2", False)
+    assert status("shared").holders == {"champion": "1"}
+    words = "ranking.ndcg_at_10 0.28 is below the champion's 0.3 less the tolerance of 2% (0.294)"
+    assert words in (tmp_path / "report").read_text()
+    with pytest.raises(Refused, match="its gates refused it"):
+        component.promote.python_func("shared", "2", "auto", "test")
+
+
+@WITHOUT_SERVER
+def test_manual_leaves_a_challenger_and_dry_run_moves_nothing(shared, run) -> None:
+    run(mode="dry_run")
+    assert status("shared").holders == {}
+    run(mode="manual")
+    assert status("shared").holders == {"challenger": "1"}
+
+
+@WITHOUT_SERVER
+def test_the_pipeline_does_not_bring_back_what_was_rolled_back(shared, run) -> None:
+    run()
+    run(spec="another00000")
+    rollback("shared", who="ana", why="too slow")
+    assert run(spec="another00000") == ("2", True)
+    assert status("shared").holders == {"champion": "1", "challenger": "2"}
+
+
+def test_a_mode_that_is_none_is_one_line(shared) -> None:
+    with pytest.raises(SpecError, match=r"promotion\.mode: 'dryrun' is none of auto, manual, dry_run; did you mean"):
+        component.promote.python_func("shared", "1", "dryrun", "test")
+
+
+def test_the_shells_are_uncached_thin_and_named_as_the_pipeline_wires_them() -> None:
+    spec = component.register.component_spec
+    assert set(spec.inputs) == {
+        *("name", "lineage", "promotion", "serving", "clean", "intent", "intent_evaluation", "ranker"),
+        "ranking_evaluation",
+    }
+    assert set(spec.outputs) == {"report", "release_version", "passed"}
+    assert set(component.promote.component_spec.outputs) == {"champion", "moved"}
