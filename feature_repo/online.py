@@ -4,7 +4,7 @@ One process owns the writes of a user (the door), so a read-fold-write needs no 
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,34 +57,41 @@ class OnlineProfiles:
 
     def push(self, user_id: str, events: Sequence[Event]) -> UserRows:
         """Fold events into a user's row, oldest first, write it, and return it; the next read sees it."""
-        state = self.state(user_id)
-        for event in sorted(events, key=lambda e: e.at):
-            state = self.folding.update(state, event)
-        for name, frame in _frames(user_id, state, self.folding.windows_days).items():
-            self.feast.write_to_online_store(name, df=frame)
+        state = self.push_all({user_id: events})[user_id]
         return self.read([user_id], now=int(state["state_at"]))
 
-    def state(self, user_id: str) -> State:
-        """Read all that an event may move, or the empty state of a user without a row.
+    def push_all(self, events: Mapping[str, Sequence[Event]]) -> dict[str, State]:
+        """Fold the events of many users, oldest first, into their rows with one write a view; return their states."""
+        states = self.states(list(events))
+        for user, theirs in events.items():
+            for event in sorted(theirs, key=lambda e: e.at):
+                states[user] = self.folding.update(states[user], event)
+        for name, frame in _frames(states, self.folding.windows_days).items():
+            self.feast.write_to_online_store(name, df=frame)
+        return states
+
+    def states(self, user_ids: Sequence[str]) -> dict[str, State]:
+        """Read all that an event may move, by user; a user without a row has the empty state.
 
         A row that is aligned to another vocabulary counts as none: its positions mean other things.
         """
-        answer = self._answer([user_id], services.STATE)
-        state = self.folding.empty()
-        if answer["state_at"][0] is None or answer[columns.VOCABULARY][0] != self.folding.vocabulary.digest:
-            return state
-        for name in state:
-            value = answer[name][0]
-            if name in LIST_TYPES:
-                state[name] = np.asarray(value if value is not None else (), dtype=LIST_TYPES[name])
-            elif value is not None:
-                state[name] = value
-        return state
+        answer, states = self._answer(user_ids, services.STATE), {}
+        for place, user in enumerate(user_ids):
+            states[user] = self.folding.empty()
+            if answer["state_at"][place] is None or answer[columns.VOCABULARY][place] != self.folding.vocabulary.digest:
+                continue
+            for name in states[user]:
+                value = answer[name][place]
+                if name in LIST_TYPES:
+                    states[user][name] = np.asarray(value if value is not None else (), dtype=LIST_TYPES[name])
+                elif value is not None:
+                    states[user][name] = value
+        return states
 
 
-def _frames(user_id: str, state: State, windows_days: tuple[int, ...]) -> dict[str, pd.DataFrame]:
-    """Split a state into the frames of its feature views, one row each."""
-    at = pd.Timestamp(dt.datetime.fromtimestamp(int(state["state_at"]), dt.UTC))
+def _frames(states: Mapping[str, State], windows_days: tuple[int, ...]) -> dict[str, pd.DataFrame]:
+    """Split states into the frames of their feature views, one row a user."""
+    at = [pd.Timestamp(dt.datetime.fromtimestamp(int(state["state_at"]), dt.UTC)) for state in states.values()]
     families = {
         "user_profile": (*columns.profile_columns(windows_days), columns.SEGMENT, "state_at"),
         "user_targets": columns.TARGET_LISTS + columns.RECENT_LISTS,
@@ -94,7 +101,8 @@ def _frames(user_id: str, state: State, windows_days: tuple[int, ...]) -> dict[s
     assert set(families) == set(views.USER_VIEWS)
     return {
         view: pd.DataFrame(
-            {columns.USER_ID: [user_id], columns.STATE_AT: [at]} | {n: [_cell(n, state[n])] for n in names}
+            {columns.USER_ID: list(states), columns.STATE_AT: at}
+            | {name: [_cell(name, state[name]) for state in states.values()] for name in names}
         )
         for view, names in families.items()
     }

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from feature_repo import services, views
 from feature_repo.errors import SpecError
 
 VARIABLE = "INTENTFLOW_FEAST"
-# Lists in a batch of 20,000 rows are large; 2,000 keeps a materialisation's memory below 1 GiB.
-WRITE_BATCH = 2_000
+FILE = Path(__file__).with_name("feature_store.yaml")
 # Training rows ask at cutoffs a week apart, at which every known user has a row; a week with a clock change
 # is up to an hour longer.
 LOOKBACK = dt.timedelta(days=8)
@@ -22,14 +23,8 @@ LOOKBACK = dt.timedelta(days=8)
 
 def document(project: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return what a feature_store.yaml says: ours, with the environment's registry and stores."""
-    base = {
-        "project": project.replace("-", "_"),
-        "provider": "local",
-        "offline_store": {"type": "duckdb"},
-        "entity_key_serialization_version": 3,
-        "materialization": {"pull_latest_features": True, "online_write_batch_size": WRITE_BATCH},
-    }
-    return base | settings
+    base: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    return {"project": project.replace("-", "_")} | base | settings
 
 
 def config(project: str, settings: dict[str, Any]) -> Any:
@@ -43,7 +38,7 @@ def settings_from(environment: dict[str, str] | None = None) -> dict[str, Any]:
     """Read the environment's registry and stores."""
     text = (os.environ if environment is None else environment).get(VARIABLE)
     if not text:
-        raise SpecError(f"{VARIABLE} is not set; run through `intentflow`, or export what `intentflow env` prints")
+        raise SpecError(f"{VARIABLE} is not set; run through the `intentflow` command, which sets it from the environment")
     found: dict[str, Any] = json.loads(text)
     return found
 

@@ -22,6 +22,7 @@ def spec_parameters(spec: Recommender) -> dict[str, Any]:
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving")} | {"ranking": models["ranking"]}
     return {
         "name": spec.name,
+        "reading": text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean")}),
         "data": text(dumped["data"]),
         "split": text(dumped["data"]["split"]),
         "profiles": text(dumped["profiles"]),

@@ -5,7 +5,7 @@ from typing import Any
 
 # Parameters that a step reads, and the steps whose artifacts it reads.
 READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "ingest": (("data", "source", "data_code"), ()),
+    "ingest": (("reading", "source", "data_code"), ()),
     "validate": (("data", "data_code"), ("ingest",)),
     "profiles": (("profiles", "split", "vocabulary", "profiles_code"), ("validate",)),
     "training_set": (("split", "ranking", "profiles_code"), ("profiles",)),

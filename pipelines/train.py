@@ -38,6 +38,7 @@ class Outputs(NamedTuple):
 @dsl.pipeline(name="intentflow-train", description="Contract, profiles, models, gates, promotion, drift.")
 def train(
     name: str,
+    reading: str,
     data: str,
     source: str,
     split: str,
@@ -61,6 +62,7 @@ def train(
 
     Args:
         name: Name of the recommender; registered models begin with it.
+        reading: What of the spec's `data` slice reading the source needs, JSON.
         data: The spec's `data` slice, JSON.
         source: Digest of the source's state; another digest reads the source again.
         split: The spec's `data.split`, JSON.
@@ -80,7 +82,7 @@ def train(
         intent_code: Digest of the code behind the intent steps.
         ranking_code: Digest of the code behind the ranking steps.
     """
-    ingested = ingest(data=data, source=source, code=data_code)
+    ingested = ingest(data=reading, source=source, code=data_code)
     checked = validate(data=data, code=data_code, tables=ingested.outputs["tables"])
     clean = checked.outputs["clean"]
     built = build_profiles(profiles=profiles, split=split, vocabulary=vocabulary, code=profiles_code, clean=clean)

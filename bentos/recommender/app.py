@@ -33,6 +33,7 @@ class Endpoint(Operation):
     """An operation and the door's method behind it."""
 
     method: str
+    writes: bool = False  # on a lane of its own: it may take longer, and must not hold up the others
 
     def call(self, door: Door, ask: BaseModel) -> BaseModel:
         """Ask the door."""
@@ -44,7 +45,7 @@ ENDPOINTS = (
     Endpoint("/recommend", schemas.RecommendRequest, schemas.Recommendations, "Items for a user", "recommend"),
     Endpoint("/intents", schemas.IntentsRequest, schemas.Intents, "What a user is about to do", "intents"),
     Endpoint("/rank", schemas.RankRequest, schemas.Scores, "Scores of given items for a user", "rank"),
-    Endpoint("/events", schemas.EventsRequest, schemas.Accepted, "Take note of events", "events"),
+    Endpoint("/events", schemas.EventsRequest, schemas.Accepted, "Take note of events", "events", writes=True),
     Endpoint("/explain", schemas.ExplainRequest, schemas.Explanation, "Why an item for a user", "explain"),
 )
 
@@ -54,7 +55,8 @@ class Opened:
     """What the routes work with once the service has started."""
 
     door: Door
-    lane: Lane
+    reads: Lane
+    writes: Lane
     metrics: Metrics
     openapi: dict[str, Any]  # BentoML's own document
 
@@ -84,7 +86,8 @@ async def _answer(opened: Opened, endpoint: Endpoint, request: Request) -> tuple
     """Return an answer's status and JSON; every refusal and every fault is one line."""
     try:
         ask = endpoint.asks.model_validate_json(await _body(request))
-        answer = await opened.lane.run(lambda: endpoint.call(opened.door, ask))
+        lane = opened.writes if endpoint.writes else opened.reads
+        answer = await lane.run(lambda: endpoint.call(opened.door, ask))
     except ValidationError as error:
         return _refused(rejected(error, endpoint.asks))
     except Rejected as refusal:

@@ -40,8 +40,8 @@ class Intake:
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise refused("events", f"could not be stored: {reason}", "a retry", status=UNAVAILABLE) from error
-            for user in dict.fromkeys(event[columns.USER_ID] for event in fresh):
-                self._fold(user, [event for event in fresh if event[columns.USER_ID] == user])
+            if fresh:
+                self._fold(fresh)
         return len(fresh)
 
     def _checked(self, event: schemas.Event, place: int, now: int) -> dict[str, Any]:
@@ -56,17 +56,20 @@ class Intake:
         key = eventlog.key_of(fields, event.event_id, timed=event.timestamp is not None)
         return {eventlog.KEY: key, **fields}
 
-    def _fold(self, user: str, events: list[dict[str, Any]]) -> None:
-        """Fold a user's logged events into the profile, and note that it was done."""
-        self._profiles.push(user, [self._folding(user, event) for event in events])
+    def _fold(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Fold logged events into their users' profiles, and note that it was done."""
+        by_user: dict[str, list[Event]] = {}
+        for event in events:
+            by_user.setdefault(event[columns.USER_ID], []).append(self._folding(event))
+        self._profiles.push_all(by_user)
         self._clock.saw(max(event[columns.TIMESTAMP] for event in events))
         self._log.folded([event[eventlog.KEY] for event in events])
 
-    def _folding(self, user: str, event: Mapping[str, Any]) -> Event:
+    def _folding(self, event: Mapping[str, Any]) -> Event:
         """Return a logged event as profiles take it; like ingest, without a session it is in its user's day's."""
         at = int(event[columns.TIMESTAMP])
         given = {name: event[name] for name in AMOUNTS if event[name] is not None}
-        session = event[columns.SESSION_ID] or f"{user} {self._calendar.day(instant(at))}"
+        session = event[columns.SESSION_ID] or f"{event[columns.USER_ID]} {self._calendar.day(instant(at))}"
         return Event(event[columns.ITEM_ID], event[columns.EVENT], at=at, session_id=session, **given)
 
 

@@ -4,7 +4,7 @@ components.ranking.score.Ranker and feature_repo.online.OnlineProfiles, or their
 Letters: B rows, C targets of the intent model, M items asked about.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -67,5 +67,5 @@ class Profiles(Protocol):
     def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
         """Return the rows of users as asked about at `now`."""
 
-    def push(self, user_id: str, events: Sequence[Event]) -> object:
-        """Fold a user's events into the stored row; the next read sees them."""
+    def push_all(self, events: Mapping[str, Sequence[Event]]) -> object:
+        """Fold events by user into the stored rows; the next read sees them."""

@@ -28,6 +28,8 @@ MODEL_ALIAS = "release"  # the Bento's model that holds the release folder
 RELEASE_FOLDER = "INTENTFLOW_RELEASE"  # on a cluster: where the init container put the release
 ERROR_FILE = "INTENTFLOW_ERROR_FILE"  # where `serve` looks for the reason of a failed start
 
+WRITE_S = 30.0  # a full request of events of as many users
+
 app = create_app()
 
 
@@ -54,7 +56,8 @@ class Recommender:
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Let running requests end, then close the logs."""
-        self._opened.lane.close()
+        self._opened.reads.close()
+        self._opened.writes.close()
         self._opened.door.close()
 
 
@@ -81,10 +84,11 @@ def open_door(environment: Mapping[str, str]) -> Opened:
         key=key,
     )
     door.warm_up()
-    limits = release.serving
-    lane = Lane(timeout_s=limits.timeout_s, max_concurrency=limits.max_concurrency)
+    most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s
+    reads = Lane(timeout_s=timeout_s, max_concurrency=most)
+    writes = Lane(timeout_s=max(timeout_s, WRITE_S), max_concurrency=most, threads=1)  # the event log has one writer
     service = Recommender.openapi_spec.asdict()  # type: ignore[attr-defined]  # the decorator made it a Service
-    return Opened(door, lane, metrics, service)
+    return Opened(door, reads, writes, metrics, service)
 
 
 def folding(release: Release, vocabulary: Vocabulary) -> Folding:

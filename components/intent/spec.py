@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from feature_repo.errors import nearest
 from feature_repo.model import Slice
 
 
@@ -24,7 +25,10 @@ class Intent(Slice):
     @classmethod
     def _level_names_a_column(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"category|items\.[A-Za-z_][A-Za-z0-9_]*", value):
-            raise ValueError(f"'{value}' is no level; use category, or items.<column> of the items table")
+            raise ValueError(
+                f"'{value}' is no level; use category, or items.<column> of the items table"
+                + nearest(value, ["category", "items"])
+            )
         return value
 
     @property

@@ -1,7 +1,7 @@
 """A tiny world for the door: six items, three intents, models and a profile store that fit on one page."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,13 +109,14 @@ class TinyProfiles:
             lists={name: Ragged(values.astype(LIST_TYPES[name]), offsets) for name, values in history.items()},
         )
 
-    def push(self, user_id: str, events: Sequence[Event]) -> None:
+    def push_all(self, events: Mapping[str, Sequence[Event]]) -> None:
         if self.down:
             raise ConnectionError("the store is down")
-        _, items = self.bought.get(user_id, (0, []))
-        self.sessions += [event.session_id for event in events]
-        new = [int(event.item_id[1:]) for event in events]
-        self.bought[user_id] = (max(event.at for event in events) + 1, items + new)
+        for user, theirs in events.items():
+            _, items = self.bought.get(user, (0, []))
+            self.sessions += [event.session_id for event in theirs]
+            new = [int(event.item_id[1:]) for event in theirs]
+            self.bought[user] = (max(event.at for event in theirs) + 1, items + new)
 
 
 def release_document(vocabulary_digest: str, **serving: Any) -> dict[str, Any]:

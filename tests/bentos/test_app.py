@@ -20,9 +20,10 @@ BASE = {"openapi": "3.0.2", "paths": {"/livez": {"get": {}}}, "components": {"sc
 @pytest.fixture
 def opened(world: Any) -> Iterator[Opened]:
     door = world.door()
-    lane = Lane(timeout_s=0.3, max_concurrency=2)
-    yield Opened(door, lane, Metrics(door.release, registry=CollectorRegistry()), BASE)
-    lane.close()
+    reads, writes = Lane(timeout_s=0.3, max_concurrency=2), Lane(timeout_s=5, max_concurrency=2, threads=1)
+    yield Opened(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), BASE)
+    reads.close()
+    writes.close()
 
 
 @pytest.fixture

@@ -1,0 +1,177 @@
+"""What predicted probabilities are worth: ranking (AUROC, average precision), cross-entropy, calibration, F1.
+
+Pure numpy on labels and probabilities; knows no model. Ties are met as scikit-learn meets them.
+
+Letters: B rows, C targets, P positives, R resamples of users.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+BINS = 15  # of equal width, for the calibration error
+CURVE_POINTS = 200
+RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The ROC curve over all pairs, and the confusion matrix at one threshold: truth by row, answer by column."""
+
+    fpr: list[float]
+    tpr: list[float]
+    thresholds: list[float]
+    threshold: float
+    categories: list[str]
+    confusion: list[list[int]]
+
+
+def ranking(label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return AUROC and average precision of one target, [R] each, under row weights [B, R]; nan without both kinds.
+
+    >>> auroc, ap = ranking(np.array([0, 1, 1]), np.array([0.1, 0.9, 0.1]), np.ones((3, 1)))
+    >>> auroc.tolist(), ap.round(4).tolist()
+    ([0.75], [0.8333])
+    """
+    order = np.argsort(-score, kind="stable")
+    descending = score[order]
+    positive = np.flatnonzero(label[order])  # [P] places
+    lows = -descending  # ascending
+    first = np.searchsorted(lows, lows[positive], side="left")  # [P] where the ties of a positive begin
+    last = np.searchsorted(lows, lows[positive], side="right")  # [P] and end
+    ordered = weight[order]  # [B, R]
+    everyone = np.concatenate([np.zeros_like(ordered[:1]), np.cumsum(ordered, axis=0)])  # [B + 1, R]
+    mine = ordered[positive]  # [P, R]
+    hits = np.concatenate([np.zeros_like(mine[:1]), np.cumsum(mine, axis=0)])  # [P + 1, R]
+    tied_first, tied_last = np.searchsorted(positive, first), np.searchsorted(positive, last)
+    total, positives = everyone[-1], hits[-1]  # [R]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision = hits[tied_last] / everyone[last]  # [P, R]
+        ap = np.nansum(mine * precision, axis=0) / positives
+        above = everyone[first] - hits[tied_first]  # [P, R] negatives ranked before
+        beside = everyone[last] - hits[tied_last] - above
+        auroc = 1 - (mine * (above + beside / 2)).sum(axis=0) / (positives * (total - positives))
+    return auroc, np.where(positives > 0, ap, np.nan)
+
+
+def calibration_error(label: np.ndarray, probability: np.ndarray) -> float:
+    """Return the expected calibration error over all pairs, bins of equal width.
+
+    >>> calibration_error(np.array([0, 1, 0, 0]), np.full(4, 0.25))
+    0.0
+    """
+    flat, truth = probability.ravel(), label.ravel()
+    place = np.minimum((flat * BINS).astype(np.int64), BINS - 1)
+    said, was = np.bincount(place, flat, BINS), np.bincount(place, truth, BINS)
+    return float(np.abs(said - was).sum() / len(flat))
+
+
+def cross_entropy(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Return the binary cross-entropy of each row, mean over targets, float64 [B]."""
+    p = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
+    return -np.log(np.where(label > 0, p, 1 - p)).mean(axis=1)
+
+
+def best_threshold(label: np.ndarray, probability: np.ndarray) -> float:
+    """Return the threshold with the highest F1 over all pairs.
+
+    >>> round(best_threshold(np.array([[0, 1, 1]]), np.array([[0.1, 0.4, 0.8]])), 2)
+    0.4
+    """
+    order = np.argsort(-probability, axis=None)
+    hits = np.cumsum(label.ravel()[order], dtype=np.int64)
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + hits[-1])
+    return float(probability.ravel()[order[np.argmax(f1)]])
+
+
+def summary(label: np.ndarray, probability: np.ndarray, *, threshold: float) -> dict[str, float | None]:
+    """Sum up the predictions [B, C]: macro is the mean over targets that have both kinds, micro over all pairs."""
+    ones = np.ones((len(label), 1))
+    by_target = [ranking(label[:, c], probability[:, c], ones) for c in range(label.shape[1])]
+    auroc, ap = (np.array([float(pair[i][0]) for pair in by_target]) for i in (0, 1))
+    micro = ranking(label.ravel(), probability.ravel(), np.ones((label.size, 1)))[0][0]
+    said, hits = probability >= threshold, int(label[probability >= threshold].sum())
+    return {
+        "macro_auroc": _mean(auroc),
+        "micro_auroc": _rounded(micro),
+        "map": _mean(ap),
+        "bce": _rounded(cross_entropy(label, probability).mean()),
+        "ece": _rounded(calibration_error(label, probability)),
+        "micro_f1": _rounded(2 * hits / max(int(said.sum()) + int(label.sum()), 1)),
+        "rows": len(label),
+        "positive_share": _rounded(label.mean()),
+    }
+
+
+def single(label: np.ndarray, probability: np.ndarray) -> dict[str, float | None]:
+    """Sum up one target [B]: AUROC, average precision and Brier score."""
+    auroc, ap = ranking(label, probability, np.ones((len(label), 1)))
+    brier = ((probability.astype(np.float64) - label) ** 2).mean()
+    return {"auroc": _rounded(auroc[0]), "ap": _rounded(ap[0]), "brier": _rounded(brier)}
+
+
+def user_weights(user: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+    """Draw users with replacement; return how often each row of user numbers [B] counts, float32 [B, R]."""
+    n = int(user.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)  # [R, users]
+    return np.ascontiguousarray(drawn.T[user], dtype=np.float32)
+
+
+def resampled(label: np.ndarray, probability: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
+    """Return macro AUROC, mean average precision and cross-entropy under each resample, [R] each."""
+    C = label.shape[1]
+    both = [ranking(label[:, c], probability[:, c], weight) for c in range(C)]
+    usable = [pair for pair in both if np.isfinite(pair[0]).all()]
+    if not usable:
+        return {}
+    auroc, ap = (np.mean([pair[i] for pair in usable], axis=0) for i in (0, 1))
+    bce = cross_entropy(label, probability) @ weight / weight.sum(axis=0)
+    return {"macro_auroc": auroc, "map": ap, "bce": bce}
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the middle 95 % of resampled values."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return round(float(low), 6), round(float(high), 6)
+
+
+def curve(label: np.ndarray, probability: np.ndarray, *, threshold: float) -> Curve:
+    """Draw the ROC curve over all pairs through at most CURVE_POINTS thresholds."""
+    order = np.argsort(-probability, axis=None)
+    hits = np.concatenate([[0], np.cumsum(label.ravel()[order], dtype=np.int64)])
+    places = np.unique(np.geomspace(1, label.size + 1, CURVE_POINTS).astype(np.int64) - 1)  # dense where it bends
+    misses = places - hits[places]
+    ordered = np.concatenate([[1.0], probability.ravel()[order]])
+    said, truth = probability >= threshold, label > 0
+    confusion = [[int((~truth & ~said).sum()), int((~truth & said).sum())],
+                 [int((truth & ~said).sum()), int((truth & said).sum())]]  # fmt: skip
+    return Curve(
+        fpr=_shares(misses, label.size - hits[-1]),
+        tpr=_shares(hits[places], hits[-1]),
+        thresholds=[round(float(p), 6) for p in ordered[places]],
+        threshold=round(threshold, 6),
+        categories=["no", "yes"],
+        confusion=confusion,
+    )
+
+
+def _shares(counts: np.ndarray, total: int) -> list[float]:
+    return [round(float(c) / max(int(total), 1), 6) for c in counts]
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return _rounded(np.nanmean(values)) if np.isfinite(values).any() else None
+
+
+def named(prefix: str, values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Put a prefix before names.
+
+    >>> named("visit", {"auroc": 0.8})
+    {'visit_auroc': 0.8}
+    """
+    return {f"{prefix}_{name}": value for name, value in values.items()}

@@ -1,0 +1,100 @@
+"""The intent steps in their frame: spec slices and artifact folders in, artifact folders out.
+
+`component` calls these from Kubeflow; the pure parts are in train.py and evaluate.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import TypeAdapter
+
+from components.intent import card as cards
+from components.intent import examples, train
+from components.intent.evaluate import Evaluation, evaluate
+from components.intent.score import IntentScorer
+from components.intent.spec import Intent, IntentModel
+from components.step import step
+from feature_repo import artifacts, columns
+
+OUT_OF_TIME = "out_of_time.parquet"
+TRAINING = "training.json"
+PROBABILITIES = "probabilities"
+_INTENTS = TypeAdapter(list[Intent])
+
+
+def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str, intent: str) -> train.Trained:
+    """Fit the model that the slice `models.intent` (JSON) asks for and write its model folder."""
+    with step("train_intent") as progress:
+        spec = IntentModel.model_validate_json(model)
+        found = examples.load(Path(rows), _INTENTS.validate_json(intents))
+        trained = train.train(found, spec, ranking_weeks=ranking_weeks, report=progress.at)
+        save(trained, spec, Path(intent))
+        best = min(epoch.validate_bce for epoch in trained.epochs)
+        progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
+    return trained
+
+
+def save(trained: train.Trained, spec: IntentModel, destination: Path) -> None:
+    """Write the `intent` artifact: the model folder, the out-of-time scores and how training went."""
+    with artifacts.written_folder(destination) as folder:
+        trained.scorer.save(folder)
+        pq.write_table(_table(trained.out_of_time), folder / OUT_OF_TIME, compression="zstd")
+        training = {
+            "epochs": [asdict(epoch) for epoch in trained.epochs],
+            "rows": trained.rows,
+            "threads": trained.threads,
+            "seconds": trained.seconds,
+            "spec": spec.model_dump(),
+        }
+        artifacts.write_json(folder / TRAINING, training)
+
+
+def _table(scores: train.OutOfTime) -> pa.Table:
+    B, C = scores.probabilities.shape
+    flat = pa.array(scores.probabilities.ravel(), pa.float32())
+    return pa.table(
+        {
+            columns.USER_ID: pa.array(scores.user_id, pa.string()),
+            examples.WEEK: scores.week,
+            PROBABILITIES: pa.ListArray.from_arrays(pa.array(np.arange(B + 1) * C, pa.int32()), flat),
+        }
+    )
+
+
+def run_evaluate_intent(
+    intents: str,
+    *,
+    rows: str,
+    intent: str,
+    evaluation: str,
+    card: str,
+    log_metric: Callable[[str, float], None],
+    log_roc_curve: Callable[[list[float], list[float], list[float]], None],
+    log_confusion_matrix: Callable[[list[str], list[list[int]]], None],
+) -> Evaluation:
+    """Judge a model folder on the test weeks; write metrics.json, classification.json and the model card."""
+    with step("evaluate_intent") as progress:
+        found = examples.load(Path(rows), _INTENTS.validate_json(intents))
+        folder = Path(intent)
+        result = evaluate(IntentScorer.load(folder), found, report=progress.at)
+        text = cards.write(result, artifacts.read_json(folder / TRAINING), found.vocabulary)
+        with artifacts.written_folder(Path(evaluation)) as out:
+            artifacts.write_json(out / "metrics.json", result.metrics())
+            artifacts.write_json(out / "classification.json", asdict(result.curve))
+            (out / "card.md").write_text(text)
+        with artifacts.written(Path(card)) as page:
+            page.write_text(text)
+        for name, value in result.test.items():
+            if value is not None:
+                log_metric(name, value)
+        log_roc_curve(result.curve.fpr, result.curve.tpr, result.curve.thresholds)
+        log_confusion_matrix(result.curve.categories, result.curve.confusion)
+        progress.count(rows=result.test["rows"], map=result.test["map"], bce=result.test["bce"])
+    return result
+
+

@@ -1,0 +1,95 @@
+"""`plan` says what would change in which layer, and what the next run does anew."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from feature_repo import artifacts
+from pipelines import plan
+from pipelines.environment import Place, place
+from pipelines.parameters import run_parameters
+
+GROCERY = Path("pipelines/specs/grocery.yaml")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    path = tmp_path / "grocery.yaml"
+    path.write_text(GROCERY.read_text())
+    return path
+
+
+def _at(shop: Path, **replaced: str) -> Place:
+    text = GROCERY.read_text()
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    shop.write_text(text)
+    return place(shop, "local", variables={"INTENTFLOW_STATE": str(shop.parent / "state")})
+
+
+def _done(at: Place) -> None:
+    """Leave what apply and a run leave."""
+    at.home.mkdir(parents=True, exist_ok=True)
+    artifacts.write_json(at.home / plan.APPLIED, {"digest": at.spec.digest, "spec": at.spec.model_dump(mode="json")})
+    artifacts.write_json(at.home / "run.json", {"parameters": run_parameters(at)})
+
+
+def test_at_first_everything_is_new(shop: Path) -> None:
+    found = plan.plan(_at(shop))
+    assert {layer.state for layer in found.layers} == {"new"}
+    assert found.steps[0] == "ingest"
+    assert len(found.steps) == 12
+
+
+def test_after_apply_and_run_nothing_changes(shop: Path) -> None:
+    at = _at(shop)
+    _done(at)
+    assert plan.plan(at).nothing
+    assert plan.plan(at).text() == "No changes: every layer is as declared."
+
+
+def test_a_changed_gate_trains_nothing(shop: Path) -> None:
+    _done(_at(shop))
+    found = plan.plan(_at(shop, **{"limit: 0.02": "limit: 0.03"}))
+    changed = {layer.name: layer.changes for layer in found.layers if layer.state == "changed"}
+    assert changed == {"promotion": ["promotion.gates[1].limit: 0.02 -> 0.03"]}
+    assert found.steps == ["register", "promote", "materialise", "watch"]
+
+
+def test_a_changed_model_keeps_data_and_profiles(shop: Path) -> None:
+    _done(_at(shop))
+    found = plan.plan(_at(shop, **{"architecture: transformer": "architecture: lstm"}))
+    changed = {layer.name: layer.changes for layer in found.layers if layer.state == "changed"}
+    assert changed == {"intent model": ['models.intent.architecture: "transformer" -> "lstm"']}
+    assert found.steps[0] == "train_intent"
+    assert "training_set" not in found.steps
+
+
+def test_a_changed_contract_reads_no_source_again(shop: Path) -> None:
+    _done(_at(shop))
+    found = plan.plan(_at(shop, **{"max: 100, mostly: 0.98": "max: 90, mostly: 0.98"}))
+    assert [layer.name for layer in found.layers if layer.state == "changed"] == ["contract"]
+    assert found.steps[0] == "validate"
+
+
+def test_plan_writes_nothing(shop: Path) -> None:
+    at = _at(shop)
+    plan.plan(at)
+    assert not at.home.exists()
+
+
+def test_plan_is_fast_and_imports_no_sdk(shop: Path) -> None:
+    code = (
+        "import sys; from pipelines.cli import main\n"
+        f"main(['plan', {str(GROCERY)!r}])\n"
+        "heavy = {'torch', 'kfp', 'mlflow', 'feast', 'evidently', 'great_expectations', 'bentoml', 'transformers'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    start = time.process_time()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    assert time.process_time() - start < 2

@@ -1,0 +1,105 @@
+"""A wrong spec is one line: place, value, what is allowed, the nearest valid name."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from feature_repo.errors import SpecError
+from pipelines import spec
+
+SPECS = sorted(Path("pipelines/specs").glob("*.yaml"))
+GROCERY: dict[str, Any] = yaml.safe_load(Path("pipelines/specs/grocery.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_every_spec_of_the_repository_loads_and_is_short(path: Path) -> None:
+    found = spec.load(path)
+    assert found.name == path.stem
+    assert len(path.read_text().splitlines()) <= 60
+
+
+def _set(path: str, value: Any) -> Any:
+    document = copy.deepcopy(GROCERY)
+    *parents, last = path.split(".")
+    at: Any = document
+    for key in parents:
+        at = at[int(key)] if key.isdigit() else at[key]
+    if value is None:
+        del at[last]
+    else:
+        at[last] = value
+    return document
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("modles", {}, "modles: no such key; have apiVersion, data,"),
+        ("modles", {}, "; did you mean 'models'?"),
+        ("models.intent.architecture", "transfomer", "models.intent.architecture: 'transfomer' is not allowed; use"),
+        ("models.intent.architecture", "transfomer", "did you mean 'transformer'?"),
+        (
+            "data.source.type",
+            "completejourny",
+            "data.source.type: 'completejourny' is not allowed; use completejourney",
+        ),
+        ("data.contract.events.2.colum", "x", "data.contract.events[2].colum: no such key; have column, expect"),
+        ("data.contract.events.2.expect", "notnull", "data.contract.events[2].expect: 'notnull' is not allowed"),
+        ("data.contract.event", [], "data.contract.event: 'event' is not allowed; use 'events', 'items' or 'users'"),
+        ("intents.0.level", "categry", "intents[0].level: 'categry' is no level; use category, or items.<column>"),
+        ("intents.0.level", "categry", "did you mean 'category'?"),
+        ("intents.0.name", None, "intents[0].name: is missing; add it"),
+        ("intents.0.horizon_days", 8, "intents[0].horizon_days: 8 is wrong"),
+        ("intents.1.name", "buy", "intents: 'buy' is declared twice"),
+        ("data.timezone", "Mars", "data.timezone: 'Mars' is no IANA time zone"),
+        ("serving.k", 0, "serving.k: 0 is wrong: input should be greater than or equal to 1"),
+        ("serving.k", 100.5, "serving.k: 100.5 is wrong"),
+        ("promotion.gates.0.metric", "intent.mp", "did you mean 'intent.map'?"),
+        ("promotion.gates.0.limit", 0.5, "promotion.gates[0]: limit goes with `against: value`"),
+        ("apiVersion", "intentflow/v2", "apiVersion: 'intentflow/v2' is not allowed; use 'intentflow/v1'"),
+        ("name", "Grocery Shop", "name: 'Grocery Shop' is wrong"),
+        ("data", None, "data: is missing; add it"),
+    ],
+)
+def test_a_mistake_is_one_line_with_place_value_and_what_is_allowed(path: str, value: Any, said: str) -> None:
+    with pytest.raises(SpecError) as error:
+        spec.parse(_set(path, value), place="shop.yaml")
+    assert said in str(error.value)
+    assert str(error.value).startswith("shop.yaml: ")
+    assert "\n" not in str(error.value)
+
+
+def test_k_above_max_k_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"serving.k: 60 is above serving.max_k 50; raise max_k"):
+        spec.parse(_set("serving", {"k": 60, "max_k": 50}), place="shop.yaml")
+
+
+def test_a_file_that_is_absent_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text("a: 1")
+    with pytest.raises(SpecError, match=r"shp.yaml: no such file; did you mean '.*shop.yaml'"):
+        spec.load(tmp_path / "shp.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1", "line 1"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: the key 'a' is given twice; keep one"),
+        ("- a\n", "holds no mapping"),
+        ("", "holds no mapping"),
+    ],
+)
+def test_broken_yaml_names_the_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "shop.yaml").write_text(text)
+    with pytest.raises(SpecError) as error:
+        spec.load(tmp_path / "shop.yaml")
+    assert said in str(error.value)
+
+
+def test_equal_specs_have_equal_digests_whatever_the_order_of_keys() -> None:
+    turned = dict(reversed(list(GROCERY.items())))
+    assert spec.parse(turned, place="a").digest == spec.parse(GROCERY, place="b").digest
+    assert spec.parse(_set("serving.k", 11), place="c").digest != spec.parse(GROCERY, place="b").digest
