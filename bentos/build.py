@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bentos.release import Release
+from bentos.release import MODEL_ALIAS, Release
 from bentos.requirements import pinned
 from feature_repo import artifacts
 
@@ -81,7 +81,7 @@ def build_here(release: Release) -> str:
             labels={"recommender": release.name, "release": release.id},
             description=f"Release {release.id} of the recommender {release.name}.",
             build_ctx=folder,
-            models=[{"tag": model, "alias": "release"}],
+            models=[{"tag": model, "alias": MODEL_ALIAS}],
             python={"packages": pinned(), "lock_packages": False},
         )
     return str(bento.tag)

@@ -19,6 +19,7 @@ from feature_repo.errors import DataError
 FILE = "release.json"
 INTENT = "intent"  # folder of the intent model
 RANKING = "ranking"  # folder of the ranking model
+MODEL_ALIAS = "release"  # how a Bento calls the BentoML model that holds the folder
 
 
 @dataclass(frozen=True)

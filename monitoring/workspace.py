@@ -20,6 +20,7 @@ ADDRESS = "INTENTFLOW_EVIDENTLY"  # a folder or a URL
 SECRET = "INTENTFLOW_EVIDENTLY_SECRET"  # of a server that guards writes
 KEY = "key"  # the run's metadata entry that equal comparisons share
 TAB = "Drift"
+RUNS = "snapshots"  # a project's folder of runs, as Evidently calls it
 NAMESPACE = uuid.UUID("6d1f4a0e-6f3f-4d53-9a53-0d4c6a3b7c11")  # of the ids that our panels get
 
 
@@ -64,7 +65,12 @@ def address() -> str:
 
 
 class _Folder:
-    """A workspace in a folder; an `evidently ui` over it sees new runs by itself."""
+    """A workspace in a folder; an `evidently ui` over it sees new projects and runs by itself.
+
+    Evidently writes in place: half a run keeps its server from starting, and half a project kills the thread of a
+    running server that watches the folder. So both are made aside and moved in whole. Aside is beside the folder,
+    not in it: the server watches for what comes in from elsewhere, not for what moves within.
+    """
 
     def __init__(self, path: Path) -> None:
         from evidently.ui.workspace import Workspace
@@ -75,40 +81,43 @@ class _Folder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Let one process at a time look for a run and add it."""
+        """Let one process at a time look for something and add it."""
         import fcntl
 
         with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def project(self, name: str) -> Any:
-        with self.locked():
-            found = self.workspace.search_project(name)
-            return found[0] if found else self.workspace.create_project(name, description=_description(name))
-
-    def find(self, project: Any, key: str) -> str | None:
-        if not (self.path / str(project) / "snapshots").is_dir():
-            return None
-        runs = self.workspace.list_runs(project)
-        return next((str(r) for r in runs if self.workspace.get_run(project, r).metadata.get(KEY) == key), None)
-
-    def add(self, project: Any, snapshot: Any, *, title: str) -> str:
-        """Add a run whole: Evidently writes in place, and half a file keeps its server from starting.
-
-        The aside folder is beside the workspace, not in it: the server watches for new files, not for moved ones.
-        """
+    @contextlib.contextmanager
+    def _aside(self) -> Iterator[tuple[Any, Path]]:
         from evidently.ui.workspace import Workspace
 
         aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
-            ref = Workspace(str(aside)).add_run(project, snapshot, name=title)
-            target = self.path / Path(ref.url).relative_to(aside)  # <project>/snapshots/<run>.json
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(ref.url, target)
+            yield Workspace(str(aside)), aside
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        return str(ref.id)
+
+    def project(self, name: str) -> Any:
+        with self.locked():
+            if found := self.workspace.search_project(name):
+                (self.path / str(found[0].id) / RUNS).mkdir(exist_ok=True)  # a person's project has none at first
+                return found[0]
+            with self._aside() as (workspace, aside):
+                made = workspace.create_project(name, description=_description(name))
+                (aside / str(made.id) / RUNS).mkdir()
+                os.replace(aside / str(made.id), self.path / str(made.id))
+            return self.workspace.get_project(made.id)
+
+    def find(self, project: Any, key: str) -> str | None:
+        runs = self.workspace.list_runs(project)
+        return next((str(r) for r in runs if self.workspace.get_run(project, r).metadata.get(KEY) == key), None)
+
+    def add(self, project: Any, snapshot: Any, *, title: str) -> str:
+        with self._aside() as (workspace, aside):
+            ref = workspace.add_run(project, snapshot, name=title)
+            os.replace(ref.url, self.path / Path(ref.url).relative_to(aside))  # <project>/snapshots/<run>.json
+            return str(ref.id)
 
 
 class _Server:

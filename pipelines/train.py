@@ -35,6 +35,12 @@ class Outputs(NamedTuple):
     passed: bool
 
 
+def _has_effects(task: dsl.PipelineTask) -> None:
+    """Run the task every time, and again when a server was away for a moment."""
+    task.set_caching_options(False)
+    task.set_retry(RETRIES, backoff_duration="5s", backoff_factor=2.0)
+
+
 @dsl.pipeline(name="intentflow-train", description="Contract, profiles, models, gates, promotion, drift.")
 def train(
     name: str,
@@ -134,12 +140,6 @@ def train(
         release_version=registered.outputs["release_version"],
         passed=registered.outputs["passed"],
     )
-
-
-def _has_effects(task: dsl.PipelineTask) -> None:
-    """Run the task every time, and again when a server was away for a moment."""
-    task.set_caching_options(False)
-    task.set_retry(RETRIES, backoff_duration="5s", backoff_factor=2.0)
 
 
 def compile_ir(spec: Recommender, path: Path) -> None:

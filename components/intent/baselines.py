@@ -49,7 +49,7 @@ def choose(train_rate: np.ndarray, rows: UserRows, labels: np.ndarray, *, calend
     return {
         name: min(
             PRIOR_WEEKS,
-            key=lambda prior: cross_entropy(labels, _smoothed(evidence, most, train_rate, prior)).mean(),  # noqa: B023
+            key=lambda prior: cross_entropy(labels, _smoothed(evidence, most, train_rate, prior)).mean(),
         )
         for name, (evidence, most) in rates(rows, calendar, n_targets=len(train_rate)).items()
     }

@@ -60,4 +60,4 @@ class TargetContext:
 
     def at(self, weeks: np.ndarray) -> np.ndarray:
         """Return the shares that rows of weeks [B] may see, float32 [B, C, 3]."""
-        return self.shares[self.position(weeks)]
+        return np.asarray(self.shares[self.position(weeks)])

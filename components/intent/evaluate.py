@@ -2,6 +2,8 @@
 
 Headline figures are over the targets of intents with a level (such as buy:SOUP); an intent without one (visit) has
 figures of its own. The F1 threshold and the baselines' smoothing are chosen on the validation weeks.
+
+Letters: B rows, C targets.
 """
 
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from components.intent.examples import Examples
 from components.intent.metrics import Curve
 from components.intent.score import IntentScorer
 from feature_repo import columns
+from feature_repo.rows import UserRows
 
 COMPARED = "decayed_rate"  # the baseline that gains are over
 COHORT_METRICS = ("rows", "map", "macro_auroc", "bce", "ece")
@@ -31,8 +34,8 @@ class Evaluation:
     validate: Numbers
     baselines: dict[str, Numbers]
     prior_weeks: dict[str, float]  # of the baselines
-    intervals: dict[str, tuple[float, float]]  # 95 %, over users
-    gain: dict[str, tuple[float, float]]  # of the model over COMPARED, likewise
+    intervals: dict[str, tuple[float, float]]  # 95 %, users resampled; ece has none: resampling biases it upwards
+    gain: dict[str, tuple[float, float]]  # of the model over COMPARED, likewise; below 0 is better for bce
     cohorts: dict[str, Numbers]
     targets: dict[str, Numbers]  # test figures by target
     weeks: list[int]
@@ -44,19 +47,83 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Judged:
-    """Labels and predictions of the same rows, and which columns are leveled targets."""
+class Judge:
+    """How predictions [B, C] are summed up: which targets make the headline, and where yes begins."""
 
-    labels: np.ndarray  # [B, C]
-    leveled: np.ndarray  # [C] bool
     names: list[str]
+    headline: np.ndarray  # [C] bool
     threshold: float
 
-    def summary(self, probability: np.ndarray) -> Numbers:
-        """Sum up predictions [B, C]."""
-        found = metrics.summary(
-            self.labels[:, self.leveled], probability[:, self.leveled], threshold=self.threshold
-        )
-        for c in np.flatnonzero(~self.leveled) if not self.leveled.all() else ():
-            found |= metrics.named(self.names[c], metrics.single(self.labels[:, c], probability[:, c]))
+    def summary(self, labels: np.ndarray, probability: np.ndarray) -> Numbers:
+        """Return the headline figures and those of each other target."""
+        head, threshold = self.headline, self.threshold
+        found = metrics.summary(labels[:, head], probability[:, head], threshold=threshold)
+        for c in np.flatnonzero(~head):
+            found |= metrics.named(self.names[c], metrics.single(labels[:, c], probability[:, c]))
         return found
+
+
+def evaluate(
+    scorer: IntentScorer, examples: Examples, *, report: Callable[[float, str], None] = lambda share, note: None
+) -> Evaluation:
+    """Judge a model on the examples' test rows."""
+    validate, test = examples.part("validate"), examples.part("test")
+    validate_rows, rows = examples.rows.take(validate), examples.rows.take(test)
+    labels = examples.labels[test]
+    validate_said, said = scorer.predict(validate_rows), scorer.predict(rows)
+    report(0.4, "predicted")
+    rate = examples.labels[examples.part("train")].mean(axis=0)  # [C]
+    calendar = examples.calendar
+    prior = baselines.choose(rate, validate_rows, examples.labels[validate], calendar=calendar)
+    others = baselines.predictions(rate, rows, prior, calendar=calendar)
+    judge = _judge(examples, examples.labels[validate], validate_said)
+    report(0.5, "baselines")
+    head = judge.headline
+    weight = metrics.user_weights(np.unique(examples.users[test], return_inverse=True)[1])
+    mine = metrics.resampled(labels[:, head], said[:, head], weight)
+    theirs = metrics.resampled(labels[:, head], others[COMPARED][:, head], weight)
+    report(0.9, "resampled users")
+    return Evaluation(
+        test=judge.summary(labels, said),
+        validate=judge.summary(examples.labels[validate], validate_said),
+        baselines={name: judge.summary(labels, p) for name, p in others.items()},
+        prior_weeks=prior,
+        intervals={name: metrics.interval(values) for name, values in mine.items()},
+        gain={name: metrics.interval(values - theirs[name]) for name, values in mine.items()},
+        cohorts=_cohorts(judge, labels, said, others[COMPARED], masks=cohorts(rows, examples)),
+        targets={name: metrics.single(labels[:, c], said[:, c]) for c, name in enumerate(judge.names)},
+        weeks=[int(w) for w in np.unique(examples.week[test])],
+        curve=metrics.curve(labels[:, head], said[:, head], threshold=judge.threshold),
+    )
+
+
+def _judge(examples: Examples, labels: np.ndarray, probability: np.ndarray) -> Judge:
+    leveled = np.array([target.value is not None for target in examples.vocabulary.targets])
+    head = leveled if leveled.any() else ~leveled
+    threshold = metrics.best_threshold(labels[:, head], probability[:, head])
+    return Judge(examples.vocabulary.target_names, head, threshold)
+
+
+def cohorts(rows: UserRows, examples: Examples) -> dict[str, np.ndarray]:
+    """Name groups of rows: by segment, by weeks since the first event, by activity; masks [B]."""
+    calendar = examples.calendar
+    segment = rows.numbers[columns.SEGMENT].astype(np.int64)
+    found = {f"segment {s}": segment == s for s in np.unique(segment)}
+    tenure = calendar.upcoming(rows.now) - calendar.weeks(rows.numbers["first_at"].astype(np.int64))
+    place = np.searchsorted([start for start, _ in TENURES], tenure, side="right") - 1
+    found |= {f"tenure {name}": place == i for i, (_, name) in enumerate(TENURES)}
+    active = rows.numbers["sessions_slow"]
+    third = np.searchsorted(np.quantile(active, [1 / 3, 2 / 3]), active, side="left")
+    found |= {f"activity {name}": third == i for i, name in enumerate(ACTIVITIES)}
+    return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def _cohorts(
+    judge: Judge, labels: np.ndarray, said: np.ndarray, other: np.ndarray, *, masks: dict[str, np.ndarray]
+) -> dict[str, Numbers]:
+    found = {}
+    for name, mask in masks.items():
+        mine = judge.summary(labels[mask], said[mask])
+        theirs = judge.summary(labels[mask], other[mask])
+        found[name] = {key: mine[key] for key in COHORT_METRICS} | {f"{COMPARED}_map": theirs["map"]}
+    return found

@@ -36,7 +36,9 @@ class Examples:
         """Return the positions of the rows of a part, int64."""
         found = np.flatnonzero(np.isin(self.week, self.split[name]))
         if not len(found):
-            raise DataError(f"rows: no user in the {name} weeks {self.split[name]}; give the source more weeks of events")
+            raise DataError(
+                f"rows: no user in the {name} weeks {self.split[name]}; give the source more weeks of events"
+            )
         return found
 
     @property
@@ -50,7 +52,9 @@ def load(folder: Path, intents: Sequence[Intent]) -> Examples:
     vocabulary = Vocabulary.load(folder / "vocabulary")
     have, want = {t.intent for t in vocabulary.targets}, {i.name for i in intents}
     if have != want:
-        raise DataError(f"rows: built for the intents {sorted(have)}, the spec has {sorted(want)}; build the profiles again")
+        raise DataError(
+            f"rows: built for the intents {sorted(have)}, the spec has {sorted(want)}; build the profiles again"
+        )
     table = pq.read_table(folder / "intent.parquet")
     n_targets = len(vocabulary.targets)
     return Examples(

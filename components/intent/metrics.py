@@ -70,7 +70,7 @@ def calibration_error(label: np.ndarray, probability: np.ndarray) -> float:
 def cross_entropy(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
     """Return the binary cross-entropy of each row, mean over targets, float64 [B]."""
     p = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
-    return -np.log(np.where(label > 0, p, 1 - p)).mean(axis=1)
+    return np.asarray(-np.log(np.where(label > 0, p, 1 - p)).mean(axis=1))
 
 
 def best_threshold(label: np.ndarray, probability: np.ndarray) -> float:

@@ -6,7 +6,6 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -96,5 +95,3 @@ def run_evaluate_intent(
         log_confusion_matrix(result.curve.categories, result.curve.confusion)
         progress.count(rows=result.test["rows"], map=result.test["map"], bce=result.test["bce"])
     return result
-
-

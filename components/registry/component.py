@@ -1,12 +1,11 @@
 """The registry's steps as Kubeflow sees them: one import and one call each.
 
-Neither may be cached: the pipeline calls `set_caching_options(False)` on both.
+Neither may be cached: the pipeline calls `set_caching_options(False)` on both. The verdict is the one returned value
+(`outputs["Output"]`), since kfp's local runner takes a condition on any output of another name for false.
 """
 
-from typing import NamedTuple
-
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Markdown, Model, Output
+from kfp.dsl import Dataset, Input, Markdown, Model, Output, OutputPath
 
 from components.image import IMAGE
 
@@ -23,8 +22,9 @@ def register(
     ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
     report: Output[Markdown],
-) -> NamedTuple("Registered", [("release_version", str), ("passed", bool)]):  # type: ignore[valid-type]
-    """Register both models, judge them by the gates and make their release."""
+    release_version: OutputPath(str),  # type: ignore[valid-type]
+) -> bool:
+    """Register both models, judge them by the gates and make their release; tell whether every gate passed."""
     from components.registry import steps
 
     return steps.register(
@@ -34,17 +34,13 @@ def register(
         promotion=promotion,
         serving=serving,
         report=report.path,
+        release_version=release_version,
     )
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
-def promote(
-    name: str,
-    version: str,
-    mode: str,
-    why: str,
-) -> NamedTuple("Promoted", [("champion", str), ("moved", bool)]):  # type: ignore[valid-type]
-    """Make a release the champion where the spec leaves that to the pipeline."""
+def promote(name: str, version: str, mode: str, why: str) -> str:
+    """Make a release the champion where the spec leaves that to the pipeline; return the champion's version."""
     from components.registry import steps
 
     return steps.promote(name, version, mode=mode, why=why)

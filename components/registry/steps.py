@@ -8,7 +8,6 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from components.registry import client as mlflow_client
 from components.registry import gates, release
@@ -23,26 +22,20 @@ from feature_repo.errors import SpecError, nearest
 MODES = ("auto", "manual", "dry_run")
 
 
-class RegisterOutput(NamedTuple):
-    """What the register step tells the pipeline."""
-
-    release_version: str
-    passed: bool
-
-
-class PromoteOutput(NamedTuple):
-    """What the promote step tells the pipeline."""
-
-    champion: str  # version that holds the alias now, '' without one
-    moved: bool
-
-
 def register(
-    name: str, *, folders: Sequence[str], lineage: str, promotion: str, serving: str, report: str
-) -> RegisterOutput:
-    """Register both models, judge them by the gates, and make their release (the challenger where they pass).
+    name: str,
+    *,
+    folders: Sequence[str],
+    lineage: str,
+    promotion: str,
+    serving: str,
+    report: str,
+    release_version: str,
+) -> bool:
+    """Register both models, judge them by the gates, make their release, and tell whether every gate passed.
 
-    `folders` are those of `lineage.Folders`, in its order; `lineage`, `promotion` and `serving` are JSON.
+    `folders` are those of `lineage.Folders`, in its order; `lineage`, `promotion` and `serving` are JSON; `report` and
+    `release_version` are files to write.
     """
     rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
     windows = slices.get("profiles", {}).get("windows_days", columns.WINDOWS_DAYS)
@@ -64,18 +57,20 @@ def register(
         title = f"Release {made.id} of {name} (version {made.version})"
         with artifacts.written(Path(report)) as aside:
             aside.write_text(verdict.markdown(title=title))
+        with artifacts.written(Path(release_version)) as aside:
+            aside.write_text(made.version)
         progress.count(release=made.id, version=made.version, passed=verdict.passed, created=made.created)
-    return RegisterOutput(made.version, verdict.passed)
+    return verdict.passed
 
 
-def promote(name: str, version: str, *, mode: str, why: str) -> PromoteOutput:
-    """Make a release the champion where the spec leaves that to the pipeline."""
+def promote(name: str, version: str, *, mode: str, why: str) -> str:
+    """Make a release the champion where the spec leaves that to the pipeline; return the champion's version or ''."""
     with step("promote") as progress:
         if mode not in MODES:
             raise SpecError(f"promotion.mode: '{mode}' is none of {', '.join(MODES)}{nearest(mode, list(MODES))}")
         outcome = _promoted(name, version, mode=mode, why=why)
         progress.count(champion=outcome.champion, moved=outcome.moved, note=outcome.note)
-    return PromoteOutput(outcome.champion, outcome.moved)
+    return outcome.champion
 
 
 def _promoted(name: str, version: str, *, mode: str, why: str) -> aliases.Outcome:

@@ -4,10 +4,9 @@ from typing import Any
 
 import pytest
 
-from bentos.recommender.clock import make_clock
 from bentos.release import Release
 from feature_repo import artifacts
-from feature_repo.errors import DataError, SpecError
+from feature_repo.errors import DataError
 
 
 def test_a_release_brings_the_specs_slices(world: Any) -> None:
@@ -31,8 +30,3 @@ def test_a_release_that_was_edited_is_refused(world: Any) -> None:
 def test_a_folder_without_a_release_is_refused(tmp_path: Any) -> None:
     with pytest.raises(DataError, match=r"release\.json: no such file"):
         Release.load(tmp_path)
-
-
-def test_an_unknown_clock_is_refused() -> None:
-    with pytest.raises(SpecError, match="INTENTFLOW_CLOCK: 'data-end' is no clock; have wall, data_end; did you mean"):
-        make_clock("data-end", 0)

@@ -32,8 +32,12 @@ def test_a_run_is_kept_once(tmp_path: Path, snapshot) -> None:
 
 
 def test_a_full_disk_leaves_no_half_written_run(tmp_path: Path, snapshot, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+    replace = os.replace
+
+    def full(source: object, target: object) -> None:
+        if "snapshots" in str(target):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)

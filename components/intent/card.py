@@ -1,0 +1,111 @@
+"""The intent model's card: Markdown for people, made from what training and evaluation left. Computes nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.intent.evaluate import COMPARED, Evaluation
+from feature_repo.vocabulary import Vocabulary
+
+TITLES = {"macro_auroc": "macro AUROC", "micro_auroc": "micro AUROC", "map": "mAP", "bce": "BCE", "ece": "ECE",
+          "micro_f1": "micro F1"}  # fmt: skip
+EXTREMES = 5  # targets shown at either end
+
+
+def write(found: Evaluation, training: Mapping[str, Any], vocabulary: Vocabulary) -> str:
+    """Write the model card."""
+    spec, rows, weeks = training["spec"], training["rows"], ", ".join(map(str, found.weeks))
+    parts = [
+        "# Intent model",
+        f"Says for each of {len(vocabulary.targets)} targets how likely a user is to fulfil it in the coming week. "
+        f"A {spec['architecture']} of width {spec['width']} over the last weeks and a perceptron over each target's "
+        f"own frequency numbers, trained on {rows['train']} user-weeks in {len(training['epochs'])} passes.",
+        f"## Test weeks {weeks}: {_number(found.test['rows'])} user-weeks, "
+        f"{_share(found.test['positive_share'])} of pairs positive",
+        _table(found),
+        _gain(found),
+        *_single(found, vocabulary),
+        "## Cohorts",
+        _cohorts(found),
+        "## Targets",
+        _targets(found),
+        "## Data, features and limits",
+        _limits(found),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(found: Evaluation) -> str:
+    lines = [["", *TITLES.values()]]
+    lines.append(["**model**", *(_with_interval(found, name) for name in TITLES)])
+    for name, values in found.baselines.items():
+        lines.append([name.replace("_", " "), *(_number(values[m]) for m in TITLES)])
+    lines.append(["model, validation weeks", *(_number(found.validate[m]) for m in TITLES)])
+    return _markdown(lines)
+
+
+def _with_interval(found: Evaluation, name: str) -> str:
+    around = found.intervals.get(name)
+    return f"**{_number(found.test[name])}**" + (f" [{around[0]:.4f}, {around[1]:.4f}]" if around else "")
+
+
+def _gain(found: Evaluation) -> str:
+    gains = ", ".join(f"{TITLES[name]} {low:+.4f} to {high:+.4f}" for name, (low, high) in found.gain.items())
+    return f"Model less {COMPARED.replace('_', ' ')} (95 %, bootstrap over users): {gains or 'not measured'}."
+
+
+def _single(found: Evaluation, vocabulary: Vocabulary) -> list[str]:
+    names = [t.name for t in vocabulary.targets if f"{t.name}_auroc" in found.test]
+    if not names:
+        return []
+    lines = [["intent", "AUROC", "AP", "Brier", f"{COMPARED.replace('_', ' ')} AUROC"]]
+    for name in names:
+        mine = [_number(found.test[f"{name}_{metric}"]) for metric in ("auroc", "ap", "brier")]
+        lines.append([name, *mine, _number(found.baselines[COMPARED][f"{name}_auroc"])])
+    return [_markdown(lines)]
+
+
+def _cohorts(found: Evaluation) -> str:
+    lines = [["cohort", "rows", "mAP", f"{COMPARED.replace('_', ' ')} mAP", "macro AUROC", "BCE", "ECE"]]
+    for name, values in found.cohorts.items():
+        figures = ("rows", "map", f"{COMPARED}_map", "macro_auroc", "bce", "ece")
+        lines.append([name, *(_number(values[figure]) for figure in figures)])
+    return _markdown(lines)
+
+
+def _targets(found: Evaluation) -> str:
+    ranked = sorted(
+        ((name, v) for name, v in found.targets.items() if v["auroc"] is not None),
+        key=lambda pair: -(pair[1]["auroc"] or 0),
+    )
+    shown = ranked if len(ranked) <= 2 * EXTREMES else [*ranked[:EXTREMES], *ranked[-EXTREMES:]]
+    lines = [["easiest and hardest", "AUROC", "AP"]]
+    lines += [[name, _number(v["auroc"]), _number(v["ap"])] for name, v in shown]
+    return _markdown(lines)
+
+
+def _limits(found: Evaluation) -> str:
+    prior = ", ".join(f"{name.replace('_', ' ')} {weeks:g}" for name, weeks in found.prior_weeks.items())
+    return (
+        "Inputs are what was known at the start of the week: the user's decayed and lifetime rates, recency and gaps "
+        "by target, the last 16 weeks, totals by windows of days, the segment, and the targets' shares of all users. "
+        "No declared attribute of a user is read. Baselines draw personal rates towards the training rate by weeks "
+        f"chosen on the validation weeks ({prior}). Macro figures are means over targets, micro ones over all pairs; "
+        f"F1 counts a probability from {found.curve.threshold:.3f} as yes, chosen on the validation weeks. Rows are "
+        "users with an earlier event; for others the model falls back to what it learned of users without a history. "
+        "Probabilities hold for one week ahead and drift with the seasons: retrain when monitoring says so."
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return str(int(value)) if float(value).is_integer() and value > 1 else f"{value:.4f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    rule = ["---", *["---:"] * (len(lines[0]) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])

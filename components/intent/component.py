@@ -1,0 +1,46 @@
+"""The intent steps as Kubeflow sees them: one import and one call each.
+
+`code` is the digest of this package; it does nothing but change the cache's key, since Kubeflow does not see
+the code behind these few lines.
+"""
+
+from kfp import dsl
+from kfp.dsl import ClassificationMetrics, Dataset, Input, Markdown, Metrics, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def train_intent(
+    intents: str, model: str, ranking_weeks: int, code: str, rows: Input[Dataset], intent: Output[Model]
+) -> None:
+    """Fit the intent model, and score the ranker's weeks out of time."""
+    from components.intent.steps import run_train_intent
+
+    run_train_intent(intents, model, ranking_weeks=ranking_weeks, rows=rows.path, intent=intent.path)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+def evaluate_intent(
+    intents: str,
+    code: str,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    evaluation: Output[Dataset],
+    metrics: Output[Metrics],
+    classification: Output[ClassificationMetrics],
+    card: Output[Markdown],
+) -> None:
+    """Judge the intent model on the test weeks against the baselines."""
+    from components.intent.steps import run_evaluate_intent
+
+    run_evaluate_intent(
+        intents,
+        rows=rows.path,
+        intent=intent.path,
+        evaluation=evaluation.path,
+        card=card.path,
+        log_metric=metrics.log_metric,
+        log_roc_curve=classification.log_roc_curve,
+        log_confusion_matrix=classification.log_confusion_matrix,
+    )

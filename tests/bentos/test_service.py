@@ -1,0 +1,227 @@
+"""The real service: a toy release built into a Bento, served by BentoML, asked over HTTP."""
+
+import datetime as dt
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import requests
+
+from bentos.build import build
+from bentos.client import Recommender, Unanswered
+from bentos.recommender import eventlog, requestlog
+from bentos.recommender.app import ENDPOINTS
+from bentos.recommender.schemas import Event
+from bentos.release import INTENT, RANKING, Release
+from bentos.serve import Serving, serve
+from components.intent.score import IntentScorer
+from components.ranking.score import Ranker
+from feature_repo.errors import SpecError, UserError
+from feature_repo.pseudonyms import pseudonym
+from tests.bentos import toy
+
+
+@dataclass
+class Live:
+    """A served toy."""
+
+    toy: toy.Toy
+    tag: str
+    server: Serving
+
+    @property
+    def client(self) -> Recommender:
+        return Recommender(self.server.url)
+
+    def lines(self) -> list[dict[str, object]]:
+        return list(requestlog.read(self.toy.home / requestlog.FOLDER))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[toy.Toy]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTENTFLOW_HOME", "")  # `make` sets the variables; they go when the tests here are over
+        for name in ("INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_CLOCK", "INTENTFLOW_FEAST"):
+            patch.setenv(name, "")
+        yield toy.make(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def live(made: toy.Toy) -> Iterator[Live]:
+    tag = build(made.release, home=made.home)
+    served = Live(made, tag, serve(tag, port=free_port(), env=made.variables))
+    yield served
+    served.server.stop()
+
+
+def test_an_even_user_gets_even_items_and_an_odd_one_odd_items(live: Live) -> None:
+    for user, rest in (("u00", 0), ("u01", 1), ("u12", 0), ("u23", 1)):
+        answer = live.client.recommend(user, k=5)
+        assert {int(item.item_id[1:]) % 2 for item in answer.items} == {rest}, user
+        assert {item.source for item in answer.items} == {"history"}
+        assert answer.profile.rung == "fresh"
+
+
+def test_an_unknown_user_gets_popular_items(live: Live) -> None:
+    answer = live.client.recommend("nobody")
+    assert len(answer.items) == 4, "the spec's k"
+    assert {item.source for item in answer.items} == {"popular"}
+    assert answer.profile.rung == "unknown"
+
+
+def test_k_larger_than_the_catalogue_returns_all_there_is(live: Live) -> None:
+    items = live.client.recommend("u00", k=20).items
+    assert len({item.item_id for item in items}) == len(items) == 12
+
+
+def test_a_profile_is_stale_for_who_asks_late(live: Live) -> None:
+    late = dt.datetime(2024, 6, 30, tzinfo=dt.UTC)
+    assert live.client.recommend("u02", at=late).profile.rung == "stale"
+
+
+def test_intents_are_the_targets_of_the_release(live: Live) -> None:
+    answer = live.client.intents("u04")
+    assert {i.name for i in answer.intents} == {"buy:C0", "buy:C1", "buy:C2", "buy:C3", "visit"}
+    chance = {i.name: i.probability for i in answer.intents}
+    assert min(chance["buy:C0"], chance["buy:C2"]) > max(chance["buy:C1"], chance["buy:C3"]), "even items are C0, C2"
+
+
+def test_ranks_agree_with_recommendations(live: Live) -> None:
+    items = live.client.recommend("u06", k=3).items
+    scores = live.client.rank("u06", [item.item_id for item in items]).scores
+    assert [s.item_id for s in scores] == [i.item_id for i in items]
+    np.testing.assert_allclose([s.score for s in scores], [i.score for i in items], rtol=1e-5)
+
+
+def test_an_explanation_shows_the_users_record_with_the_item(live: Live) -> None:
+    item = live.client.recommend("u08", k=1).items[0]
+    answer = live.client.explain("u08", item.item_id)
+    assert (answer.source, answer.position, answer.score) == (item.source, 1, item.score)
+    features = {feature.name: feature for feature in answer.features}
+    assert features["item: history_weeks"].value > 1
+    last = features["item: history_last_at"]
+    assert last.at.timestamp() == last.value
+    assert {i.name for i in answer.intents} == {f"buy:C{int(item.item_id[1:]) % 4}", "visit"}
+
+
+def test_the_next_answer_shows_an_event(live: Live) -> None:
+    before = live.client.explain("u10", "i5")
+    live.client.events([Event(user_id="u10", item_id="i5", event="purchase", value=3.0)])
+    after = live.client.explain("u10", "i5")
+    assert "item: history_weeks" not in {f.name for f in before.features}, "u10 is even: never bought i5"
+    assert {f.name: f.value for f in after.features}["item: history_weeks"] == 1.0
+    assert after.source == "history"
+
+
+def test_a_newcomer_is_known_after_the_first_event(live: Live) -> None:
+    live.client.events([Event(user_id="newcomer", item_id="i3", event="purchase")])
+    answer = live.client.recommend("newcomer", k=20)
+    assert answer.profile.rung == "fresh"
+    assert [item.item_id for item in answer.items if item.source == "history"] == ["i3"]
+
+
+def test_many_users_events_are_taken_in_one_request(live: Live) -> None:
+    events = [Event(user_id=f"many{n}", item_id=f"i{n % 12}", event="purchase") for n in range(60)]
+    assert live.client.events(events).accepted == 60
+    assert live.client.recommend("many59").profile.rung == "fresh"
+
+
+def test_refusals_are_one_line_of_json(live: Live) -> None:
+    for ask, status, where in (
+        ({"user_id": "u00", "k": 0}, 422, "k"),
+        ({"user_id": "u00", "k": 21}, 422, "k"),
+        ({"user_id": 7}, 422, "user_id"),
+        ({"user_id": "u00", "who": "me"}, 422, "who"),
+    ):
+        reply = requests.post(f"{live.server.url}/recommend", json=ask, timeout=10)
+        assert (reply.status_code, reply.json()["where"]) == (status, where)
+        assert set(reply.json()) == {"error", "where", "allowed"}
+    with pytest.raises(Unanswered, match=r"item_ids\[0\]: 'x' is no item; allowed: the 12 items of release"):
+        live.client.rank("u00", ["x"])
+
+
+def test_logged_answers_replay_to_the_same_scores(live: Live) -> None:
+    shown = live.client.recommend("u14", k=6)
+    release = Release.load(live.toy.release)
+    scorer, ranker = IntentScorer.load(release.folder / INTENT), Ranker.load(release.folder / RANKING)
+    line = next(line for line in live.lines() if line["request_id"] == shown.request_id)
+    rows = requestlog.rows_of(line)
+    probabilities = scorer.predict(rows)[0]
+    replayed = ranker.recommend(rows, probabilities, k=6)
+    np.testing.assert_allclose(probabilities, np.asarray(line["probabilities"]), rtol=1e-6)
+    assert [ranker.vocabulary.item_ids[one.item_index] for one in replayed] == [item.item_id for item in shown.items]
+    np.testing.assert_allclose([one.score for one in replayed], [item.score for item in shown.items], rtol=1e-6)
+
+
+def test_every_answer_is_logged_without_a_raw_id(live: Live) -> None:
+    answer = live.client.intents("ann@example.com")
+    line = live.lines()[-1]
+    assert line["request_id"] == answer.request_id
+    assert line["user_id"] == pseudonym("ann@example.com", toy.KEY)
+    logs = [*(live.toy.home / requestlog.FOLDER).iterdir(), *(live.toy.home / eventlog.FOLDER).iterdir()]
+    assert "ann@example.com" not in "".join(path.read_text() for path in logs)
+
+
+def test_metrics_show_the_doors_beside_bentomls(live: Live) -> None:
+    live.client.recommend("u00")
+    text = requests.get(f"{live.server.url}/metrics", timeout=10).text
+    release = Release.load(live.toy.release).id
+    assert f'intentflow_requests_total{{code="200",endpoint="/recommend",release="{release}"}}' in text
+    assert f'intentflow_release_info{{recommender="toy",release="{release}"}} 1.0' in text
+    assert 'intentflow_profile_rung_total{rung="fresh"}' in text
+    assert 'intentflow_request_seconds_bucket{endpoint="/recommend",le="0.005"}' in text
+    assert "bentoml_service_request_total" in text
+
+
+def test_every_endpoint_is_in_the_openapi_document(live: Live) -> None:
+    document = requests.get(f"{live.server.url}/docs.json", timeout=10).json()
+    want = {endpoint.path for endpoint in ENDPOINTS} | {"/livez", "/readyz", "/metrics"}
+    assert want <= set(document["paths"])
+    assert document["info"]["title"] == "recommender"
+
+
+@pytest.mark.parametrize("page", ["/livez", "/readyz", "/"])
+def test_probes_and_the_page_answer(live: Live, page: str) -> None:
+    assert requests.get(live.server.url + page, timeout=10).status_code == 200
+
+
+def test_building_again_gives_the_same_bento_at_once(live: Live) -> None:
+    started = time.monotonic()
+    assert build(live.toy.release, home=live.toy.home) == live.tag
+    assert time.monotonic() - started < 2
+
+
+def test_a_taken_port_is_refused(live: Live) -> None:
+    port = int(live.server.url.rsplit(":", 1)[1])
+    with pytest.raises(SpecError, match=f"port: {port} is taken"):
+        serve(live.tag, port=port, env=live.toy.variables)
+
+
+def test_a_service_without_its_key_says_so_in_one_line(live: Live) -> None:
+    with pytest.raises(UserError, match="INTENTFLOW_PSEUDONYM_KEY: must be hexadecimal"):
+        serve(live.tag, port=free_port(), env=live.toy.variables | {"INTENTFLOW_PSEUDONYM_KEY": "secret"})
+
+
+def test_stopping_lets_a_running_request_end_and_a_new_process_goes_on(live: Live) -> None:
+    events = [Event(user_id=f"last{n}", item_id="i1", event="purchase", event_id=f"last{n}") for n in range(200)]
+    answers = []
+    asking = threading.Thread(target=lambda: answers.append(live.client.events(events)))
+    asking.start()
+    time.sleep(0.1)
+    live.server.stop()
+    asking.join()
+    assert (answers[0].accepted, live.server.process.returncode) == (200, 0)
+    live.server = serve(live.tag, port=free_port(), env=live.toy.variables)
+    again = live.client.events(events[:3])
+    assert (again.accepted, again.duplicates) == (0, 3)
+    assert live.client.recommend("last7").profile.rung == "fresh"

@@ -1,0 +1,92 @@
+"""The steps as Kubeflow runs them: strings and folders in, folders out."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from components.intent import component
+from components.intent.examples import Examples, load
+from components.intent.score import IntentScorer
+from components.intent.spec import Intent, IntentModel
+from feature_repo.errors import DataError
+
+from .conftest import INTENTS, SPLIT
+
+INTENTS_JSON = json.dumps([intent.model_dump() for intent in INTENTS])
+MODEL = IntentModel(architecture="cnn", width=16, layers=1, epochs=3, batch_size=64, learning_rate=1e-2)
+
+
+@dataclass
+class Artifact:
+    """What a step sees of an artifact: a path, and metrics that it may log."""
+
+    path: str
+    logged: dict[str, Any] = field(default_factory=dict)
+
+    def log_metric(self, name: str, value: float) -> None:
+        self.logged[name] = value
+
+    def log_roc_curve(self, fpr: list[float], tpr: list[float], threshold: list[float]) -> None:
+        self.logged["roc"] = len(fpr), len(tpr), len(threshold)
+
+    def log_confusion_matrix(self, categories: list[str], matrix: list[list[int]]) -> None:
+        self.logged["confusion"] = categories, matrix
+
+
+@pytest.fixture(scope="module")
+def folders(rows_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
+    """Run both steps through the bodies that Kubeflow ships."""
+    root = tmp_path_factory.mktemp("steps")
+    made = {name: Artifact(str(root / name)) for name in ("intent", "evaluation", "metrics", "classification", "card")}
+    rows = Artifact(str(rows_folder))
+    component.train_intent.python_func(
+        INTENTS_JSON, MODEL.model_dump_json(), 4, "code", rows=rows, intent=made["intent"]
+    )
+    component.evaluate_intent.python_func(
+        INTENTS_JSON, "code", rows=rows, intent=made["intent"], evaluation=made["evaluation"],
+        metrics=made["metrics"], classification=made["classification"], card=made["card"],
+    )  # fmt: skip
+    return made
+
+
+def test_the_model_folder_predicts_by_itself(folders: dict[str, Artifact], examples: Examples) -> None:
+    scorer = IntentScorer.load(Path(folders["intent"].path))
+    rows = examples.rows.take(examples.part("test"))
+    scores = pq.read_table(Path(folders["intent"].path) / "out_of_time.parquet")
+    test = np.isin(scores["week"].to_numpy(), SPLIT["test"])
+    stored = np.array(scores["probabilities"].to_pylist(), dtype=np.float32)[test]
+    np.testing.assert_allclose(scorer.predict(rows), stored, atol=1e-6)
+    assert scores["user_id"].to_pylist()[-1] == rows.user_id[-1]
+
+
+def test_training_tells_how_it_went(folders: dict[str, Artifact]) -> None:
+    training = json.loads((Path(folders["intent"].path) / "training.json").read_text())
+    assert {epoch["stage"] for epoch in training["epochs"]} == {"early", "full"}
+    assert training["rows"]["train"] == 40 * len(SPLIT["train"])
+
+
+def test_evaluation_leaves_metrics_curve_and_card(folders: dict[str, Artifact]) -> None:
+    out = Path(folders["evaluation"].path)
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["test"]["map"] > metrics["baselines"]["global_rate"]["map"]
+    assert folders["metrics"].logged["map"] == metrics["test"]["map"]
+    assert folders["classification"].logged["confusion"][0] == ["no", "yes"]
+    assert json.loads((out / "classification.json").read_text())["tpr"][-1] == 1
+    assert Path(folders["card"].path).read_text() == (out / "card.md").read_text()
+
+
+def test_rows_of_other_intents_are_refused(rows_folder: Path) -> None:
+    with pytest.raises(DataError, match=r"built for the intents \['buy', 'visit'\], the spec has \['watch'\]"):
+        load(rows_folder, [Intent(name="watch", level="items.genres")])
+
+
+def test_weeks_without_rows_are_named(examples: Examples) -> None:
+    examples.split["later"] = [99]
+    with pytest.raises(DataError, match=r"no user in the later weeks \[99\]"):
+        examples.part("later")
+    del examples.split["later"]
