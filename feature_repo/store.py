@@ -38,7 +38,7 @@ def settings_from(environment: dict[str, str] | None = None) -> dict[str, Any]:
     """Read the environment's registry and stores."""
     text = (os.environ if environment is None else environment).get(VARIABLE)
     if not text:
-        raise SpecError(f"{VARIABLE} is not set; run through the `intentflow` command, which sets it from the environment")
+        raise SpecError(f"{VARIABLE} is not set; the `intentflow` command sets it from the environment")
     found: dict[str, Any] = json.loads(text)
     return found
 

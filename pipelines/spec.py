@@ -65,7 +65,7 @@ class Recommender(Slice):
         return artifacts.digest(self.model_dump(mode="json"))
 
     def vocabulary_rule(self) -> dict[str, Any]:
-        """Return what the vocabulary needs of the intents and of ranking."""
+        """Return what vocabularies and profiles need of the intents and of ranking."""
         intents = [{"name": i.name, "event": i.event, "column": i.column, "top": i.top} for i in self.intents]
         ranking = self.models.ranking
         items = {
@@ -73,7 +73,7 @@ class Recommender(Slice):
             "min_sessions": ranking.min_item_sessions,
             "min_users": ranking.min_item_users,
         }
-        return {"intents": intents, "items": items}
+        return {"intents": intents, "items": items, "history_weeks": ranking.train_weeks}
 
 
 def load(path: Path) -> Recommender:

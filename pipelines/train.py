@@ -8,10 +8,10 @@ Steps with side effects never are; they are safe to repeat.
 from pathlib import Path
 from typing import NamedTuple
 
-from components.intent.component import evaluate_intent, train_intent
 from kfp import compiler, dsl
 
 from components.data.component import ingest, validate
+from components.intent.component import evaluate_intent, train_intent
 from components.profiles.component import build_profiles, materialise, training_set
 from components.ranking.component import evaluate_ranking, train_ranking
 from components.registry.component import promote, register
@@ -117,7 +117,7 @@ def train(
         ranking_evaluation=compared.outputs["evaluation"],
     )
     _has_effects(registered)
-    with dsl.If(registered.outputs["passed"] == True, name="gates-passed"):  # noqa: E712 - kfp compares, Python does not
+    with dsl.If(registered.outputs["Output"] == True, name="gates-passed"):  # noqa: E712 - kfp compares, Python does not
         promoted = promote(name=name, version=registered.outputs["release_version"], mode=mode, why="passed its gates")
         _has_effects(promoted)
         online = materialise(name=name, features=features)
@@ -138,7 +138,7 @@ def train(
         ranking_evaluation=compared.outputs["evaluation"],
         drift=watched.outputs["verdict"],
         release_version=registered.outputs["release_version"],
-        passed=registered.outputs["passed"],
+        passed=registered.outputs["Output"],
     )
 
 

@@ -22,6 +22,7 @@ VOCABULARY = {
         {"name": "visit", "event": None, "column": None, "top": 1},
     ],
     "items": {"event": None, "min_sessions": 2, "min_users": 1},
+    "history_weeks": 3,
 }
 
 

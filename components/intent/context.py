@@ -28,9 +28,9 @@ class TargetContext:
     def from_arrow(cls, table: pa.Table, *, n_targets: int) -> "TargetContext":
         """Read a table of week, target_id and shares; a target without a line had no users.
 
-        >>> line = {"week": [7], "target_id": [1], "share_1w": [0.5], "share_4w": [0.4], "share_slow": [0.3]}
-        >>> TargetContext.from_arrow(pa.table(line), n_targets=2).at(np.array([7])).round(1).tolist()
-        [[[0.0, 0.0, 0.0], [0.5, 0.4, 0.3]]]
+        >>> line = {"week": [7], "target_id": [1], "share_1w": [0.5], "share_4w": [0.5], "share_slow": [0.25]}
+        >>> TargetContext.from_arrow(pa.table(line), n_targets=2).at(np.array([7])).tolist()
+        [[[0.0, 0.0, 0.0], [0.5, 0.5, 0.25]]]
         """
         if not table.num_rows:
             raise DataError(f"{FILE}: no rows; build the profiles again")

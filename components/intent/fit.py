@@ -23,6 +23,7 @@ UNKNOWN_SHARE = 0.01  # of training rows shown as if nothing were known of the u
 WEIGHT_DECAY = 0.01
 WARM_UP = 0.1  # of the steps, until the learning rate peaks
 LARGEST_GRADIENT = 1.0  # norm
+PATIENCE = 2  # epochs in a row that may bring nothing
 REPORT_STEPS = 16
 
 
@@ -83,9 +84,10 @@ class Fit:
             found = bce(self.net, self.validate)
             seconds = round(time.monotonic() - start, 2)
             self.epochs.append(Epoch(stage, round(float(np.mean(losses)), 6), round(found, 6), seconds))
-            if found >= lowest:
+            if found < lowest:
+                lowest, best = found, {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+            elif min(e.validate_bce for e in self.epochs[-PATIENCE:]) > lowest:
                 break
-            lowest, best = found, {name: value.detach().clone() for name, value in self.net.state_dict().items()}
         self.net.load_state_dict(best)
 
     def _batches(self, index: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[Encoded, np.ndarray]]:

@@ -41,9 +41,10 @@ def ranking(label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> tuple[n
     first = np.searchsorted(lows, lows[positive], side="left")  # [P] where the ties of a positive begin
     last = np.searchsorted(lows, lows[positive], side="right")  # [P] and end
     ordered = weight[order]  # [B, R]
-    everyone = np.concatenate([np.zeros_like(ordered[:1]), np.cumsum(ordered, axis=0)])  # [B + 1, R]
+    none = np.zeros((1, weight.shape[1]), dtype=weight.dtype)
+    everyone = np.concatenate([none, np.cumsum(ordered, axis=0)])  # [B + 1, R]
     mine = ordered[positive]  # [P, R]
-    hits = np.concatenate([np.zeros_like(mine[:1]), np.cumsum(mine, axis=0)])  # [P + 1, R]
+    hits = np.concatenate([none, np.cumsum(mine, axis=0)])  # [P + 1, R]
     tied_first, tied_last = np.searchsorted(positive, first), np.searchsorted(positive, last)
     total, positives = everyone[-1], hits[-1]  # [R]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -139,10 +139,13 @@ def user_targets(tables: Keyed, block: int) -> Table:
     return transforms.joined_on_user([lists, transforms.recent(keyed, tables.cutoffs)])
 
 
-def user_history(tables: Keyed, block: int) -> Table:
-    """Per-item state of a block of users, the strongest items only."""
+def user_history(tables: Keyed, block: int, *, from_week: int) -> Table:
+    """Per-item state of a block of users, the strongest items only, at the cutoffs from a week on.
+
+    It is the largest table by far, and only ranking reads it.
+    """
     keyed = _of_block(tables.items, tables, block)
-    state = transforms.state(keyed, tables.cutoffs)
+    state = transforms.state(keyed, tables.cutoffs.filter(_.week >= from_week))
     return transforms.as_lists(state, columns.HISTORY_LISTS, limit=columns.HISTORY_LIMIT)
 
 

@@ -62,7 +62,8 @@ def run_profiles(profiles_json: str, split_json: str, vocabulary_json: str, *, c
         users = pq.read_table(clean / "users.parquet", columns=[columns.USER_ID])
         cuts = build.cutoffs(calendar, weeks, data_end=end)
         tables = build.key(connection, events, users, vocabulary, cuts, item_event=rule.event)
-        _write_tables(folder, tables, spec, vocabulary.digest, progress)
+        from_week = weeks.train[-wanted["history_weeks"] :][0]
+        _write_tables(folder, tables, spec, progress, digest=vocabulary.digest, from_week=from_week)
         found = _segment(folder, vocabulary, weeks, spec)
         artifacts.write_json(folder / "segments.json", found.as_dict())
         artifacts.write_json(folder / "calendar.json", snapshot["calendar"])
@@ -80,7 +81,9 @@ def run_profiles(profiles_json: str, split_json: str, vocabulary_json: str, *, c
         progress.count(**{k: summary[k] for k in ("targets", "items", "users")})
 
 
-def _write_tables(folder: Path, tables: build.Keyed, spec: Profiles, digest: str, progress: Progress) -> None:
+def _write_tables(
+    folder: Path, tables: build.Keyed, spec: Profiles, progress: Progress, *, digest: str, from_week: int
+) -> None:
     """Write one parquet file a feature view, and the keyed tables that labels come from."""
     done = iter(np.linspace(0.15, 0.9, 2 * tables.blocks))
 
@@ -88,7 +91,12 @@ def _write_tables(folder: Path, tables: build.Keyed, spec: Profiles, digest: str
         progress.at(float(next(done)), "user rows")
 
     build.write_blocks(folder / "user_targets.parquet", tables, build.user_targets, each=each)
-    build.write_blocks(folder / "user_history.parquet", tables, build.user_history, each=each)
+    build.write_blocks(
+        folder / "user_history.parquet",
+        tables,
+        lambda t, block: build.user_history(t, block, from_week=from_week),
+        each=each,
+    )
     build.write_blocks(
         folder / "user_profile.parquet",
         tables,

@@ -97,7 +97,8 @@ def recall(found: Found, bought: Ragged, n_items: int) -> float:
 def _own(history: History, limit: int) -> np.ndarray:
     """Return keys of the items with the largest decayed weight, ties by item."""
     order = np.lexsort((history.item, -history.slow, history.row))
-    return (history.row * history.n_items + history.item)[order[_rank(history.row) < limit]]
+    keys: np.ndarray = history.row * history.n_items + history.item
+    return keys[order[_rank(history.row) < limit]]
 
 
 def _near(history: History, limit: int) -> np.ndarray:
@@ -121,7 +122,8 @@ def _popular(taken: np.ndarray, by_popularity: np.ndarray, limit: int) -> np.nda
     head = by_popularity[: limit + most]
     free = ~taken[:, head]
     row, position = np.nonzero(free & (np.cumsum(free, axis=1) <= limit))
-    return row * n_items + head[position]
+    keys: np.ndarray = row * n_items + head[position]
+    return keys
 
 
 def _rank(row: np.ndarray) -> np.ndarray:

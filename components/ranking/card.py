@@ -13,22 +13,24 @@ TITLES = {METRICS[0]: f"NDCG@{K}", METRICS[1]: f"Recall@{K}", METRICS[2]: f"PHR@
 def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Write the model card."""
     low, high = found.gain[CHOSEN]
+    chosen = CHOSEN.replace("_", " ")
     parts = [
         "# Ranking model",
-        f"Orders candidates (from {', '.join(config['candidates'])}) for a user's next week from {len(config['features'])} "
-        f"user x item features and the intent model's probabilities. A perceptron of width {config['width']}, trained "
-        f"listwise on {training['rows']['train']} user-weeks; epoch {training['best_epoch'] + 1} of "
-        f"{len(training['epochs'])} was best on the validation weeks.",
+        f"Orders candidates ({', '.join(config['candidates'])}) for a user's next week by {len(config['features'])} "
+        "user x item features, the intent model's probabilities among them. A perceptron of width "
+        f"{config['width']}, trained listwise on {training['rows']['train']} user-weeks; epoch "
+        f"{training['best_epoch'] + 1} of {len(training['epochs'])} was best on the validation weeks.",
         f"## Test weeks {', '.join(map(str, found.weeks))}: {found.test['rows']} user-weeks",
         _table(found),
-        f"Over {CHOSEN.replace('_', ' ')} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over "
-        f"users). Candidates hold {found.test['candidate_recall']:.1%} of what was bought.",
+        f"Over {chosen} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over users). "
+        f"Candidates hold {found.test['candidate_recall']:.1%} of what was bought.",
         "## Cohorts",
         _cohorts(found),
         "## Definitions and limits",
-        f"Target: every item of the vocabulary bought in the week. NDCG's ideal is cut at min(bought, {K}); PHR: any hit in "
-        f"{K}; explore: only items that the kept history does not hold. Rows are user-weeks with a purchase, so figures "
-        "hold given a visit. Items that were rare in the training weeks are never recommended.",
+        f"Target: every item of the vocabulary bought in the week. NDCG's ideal is cut at min(bought, {K}); PHR is "
+        f"any hit in {K}; explore ranks and counts only items that the kept history does not hold. Rows are "
+        "user-weeks with a purchase, so figures hold given a visit. Items that were rare in the training weeks are "
+        "never recommended.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -40,7 +40,7 @@ class Lists:
 def tables(world: World, weeks: list[int]) -> dict[int, Neighbours]:
     """Fit a neighbour table for each training week, known before it; weeks of a block share one."""
     n_items = world.vocabulary.items.num_rows
-    found = {}
+    found: dict[int, Neighbours] = {}
     for start in range(0, len(weeks), BLOCK_WEEKS):
         block = weeks[start : start + BLOCK_WEEKS]
         found |= dict.fromkeys(block, fit_until(world.examples, n_items, until=block[0]))

@@ -51,7 +51,7 @@ def per_row(items: np.ndarray, wanted: Ragged, n_items: int) -> PerRow:
     return PerRow(
         ndcg=(hits * gain).sum(axis=1) / ideal,
         recall=hits.sum(axis=1) / np.maximum(number, 1),
-        hit=hits.any(axis=1).astype(np.float64),
+        hit=np.asarray(hits.any(axis=1), dtype=np.float64),
         counts=number > 0,
     )
 

@@ -42,7 +42,8 @@ class RankingNet(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Score candidates."""
         x = (features - self.mean) * self.scale  # [..., F]
-        return (self.body(x) + self.skip(x)).squeeze(-1)  # [...]
+        scores: torch.Tensor = (self.body(x) + self.skip(x)).squeeze(-1)  # [...]
+        return scores
 
     def standardise(self, features: np.ndarray) -> None:
         """Take mean and scale from training features [N, F]; a constant feature is switched off."""

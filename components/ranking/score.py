@@ -21,17 +21,18 @@ from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.model import RankingNet
 from components.ranking.neighbours import Neighbours
 from components.ranking.spec import Candidates
-from feature_repo import artifacts
+from feature_repo import artifacts, columns
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
 
-REASONS = {  # by source: the fact's name in an answer, and the fact
-    "history": {"weeks_bought": "weeks_bought", "weeks_since": "weeks_since", "intent": "intent", "popular_share": "share_4w"},
-    "neighbours": {"near_history": "near", "intent": "intent", "category_weeks": "target_weeks", "popular_share": "share_4w"},
-    "popular": {"popular_share": "share_4w", "intent": "intent", "category_weeks": "target_weeks"},
-}  # fmt: skip
+REASONS = {  # by source: names of an answer's reasons
+    "history": ("weeks_bought", "weeks_since", "intent", "popular_share"),
+    "neighbours": ("near_history", "intent", "category_weeks", "popular_share"),
+    "popular": ("popular_share", "intent", "category_weeks"),
+}
+FACT = {"near_history": "near", "popular_share": columns.SHARES[1], "category_weeks": "target_weeks"}  # named otherwise
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def _best(scored: Scored, k: int, exclude: Collection[int]) -> list[int]:
 
 def _recommended(scored: Scored, m: int) -> Recommended:
     source = SOURCES[scored.found.source[m]]
-    values = {name: float(scored.facts[fact][m]) for name, fact in REASONS[source].items()}
+    values = {name: float(scored.facts[FACT.get(name, name)][m]) for name in REASONS[source]}
     return Recommended(
         item_index=int(scored.found.item[m]),
         score=float(scored.scores[m]),

@@ -144,7 +144,7 @@ def _epoch(
     for features, labels, mask in batches:
         loss = listwise_loss(net(features), labels, mask)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         losses.append(loss.item())

@@ -8,9 +8,12 @@ import contextlib
 import getpass
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from feature_repo.errors import ServerError, SpecError
 
@@ -23,13 +26,16 @@ DEFAULTS = {
     # MLflow would retry for minutes; a step that fails early and is run again loses nothing.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+PORTS = {"http": 80, "https": 443}
 SILENT = re.compile(r"API request to \S+ failed with|Max retries exceeded|Connection (refused|aborted|reset)|timed out")
+MEND = "start the server or correct the address, then run again"
+CONNECT_S = 5.0
 LINE = 200  # characters of a cause that are shown
 BROKEN = ("TEMPORARILY_UNAVAILABLE", "PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED")
 
@@ -45,6 +51,7 @@ def connected() -> Iterator["MlflowClient"]:
     os.environ.update({name: value for name, value in DEFAULTS.items() if name not in os.environ})
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    _require_listener(uri)
     import mlflow
     import requests
     import sqlalchemy.exc
@@ -135,14 +142,26 @@ def first_line(error: BaseException) -> str:
     return line if len(line) <= LINE else line[: LINE - 1] + "…"
 
 
+def _require_listener(uri: str) -> None:
+    """Find out at once, and before MLflow is imported, that no one listens at a server's address."""
+    address = urlsplit(uri)
+    host, scheme = address.hostname or "", address.scheme
+    if scheme not in PORTS or (scheme in getproxies() and not proxy_bypass(host)):
+        return
+    try:
+        socket.create_connection((host, address.port or PORTS[scheme]), timeout=CONNECT_S).close()
+    except OSError as error:
+        place = f"{TRACKING_URI}={_without_password(uri)}"
+        raise ServerError(f"{place}: MLflow does not answer ({error.strerror or error}); {MEND}") from error
+
+
 def _failure(uri: str, error: BaseException) -> str | None:
     """Say in one line why the server cannot be used, or None where it answered and the request was at fault."""
     text = str(error)
     code = str(getattr(error, "error_code", ""))
     place = f"{TRACKING_URI}={_without_password(uri)}"
     if silent(error):
-        cause = first_line(error)
-        return f"{place}: MLflow does not answer ({cause}); start the server or correct the address, then run again"
+        return f"{place}: MLflow does not answer ({first_line(error)}); {MEND}"
     broken = code in BROKEN or (code == "INTERNAL_ERROR" and not text.startswith("The following failures occurred"))
     if broken or not code:
         return f"{place}: MLflow refused ({first_line(error)}); mend that, then run again"

@@ -25,6 +25,7 @@ PROMPT = "template@1"
 FILE = "release.json"
 BYTES = "files.json"  # by part: each file's sha256, to name the broken one
 MEND = "restore MLflow's artifacts from a backup, or delete the version and run the pipeline to register again"
+DESCRIPTION_CHARACTERS = 5000
 PASSED, REFUSED = "passed", "refused"
 
 
@@ -66,30 +67,37 @@ def make(
 ) -> Release:
     """Make the release's version with its verdict, or find it and see that the verdict still holds."""
     released = document(name, registered, serving)
-    verdict_tags = {"gates": PASSED if verdict.passed else REFUSED, "verdict": artifacts.canonical(verdict.document())}
+    judged = {
+        "gates": PASSED if verdict.passed else REFUSED,
+        "verdict": artifacts.canonical(verdict.document()),
+        "metrics": artifacts.canonical(metrics),
+    }
     with mlflow_client.connected() as client:
         found = mlflow_client.version_tagged(client, model_name(name), "id", released["id"])
         if found is None:
-            tags = _tags(released) | verdict_tags | {"metrics": artifacts.canonical(metrics)}
-            version = _version(client, registered, released, tags=tags, report=verdict, scratch=scratch)
+            tags = _tags(released) | judged
+            version = _version(client, registered, released, tags=tags, verdict=verdict, scratch=scratch)
         else:
             version = str(found.version)
-            if found.tags.get("gates") != verdict_tags["gates"]:
-                for key, value in verdict_tags.items():
+            if any(found.tags.get(key) != judged[key] for key in ("gates", "metrics")):
+                for key, value in judged.items():
                     client.set_model_version_tag(model_name(name), version, key, value)
+                client.update_model_version(model_name(name), version, _about(released["id"], verdict))
     return Release(released["id"], version, verdict.passed, created=found is None)
 
 
 def assemble(name: str, which: str, destination: Path) -> Path:
     """Make the folder of a release, by version or alias, from the registry alone: whole and verified, or not at all."""
+    if destination.exists() and not (destination / FILE).is_file() and any(destination.iterdir()):
+        raise SpecError(f"{destination}: holds something else than a release; name a new folder, or empty this one")
     with mlflow_client.connected() as client:
         version = resolve(client, name, which)
-        tags = client.get_model_version(model_name(name), version).tags
-        if _holds(destination, tags["id"]):
+        release_id = client.get_model_version(model_name(name), version).tags.get("id", "")
+        if _holds(destination, release_id):
             return destination
         with artifacts.written_folder(destination) as aside:
             released = _fetched(f"{model_name(name)}/{version}", FILE, aside)
-            _check_document(artifacts.read_json(released), tags["id"], f"{model_name(name)} {version}")
+            _check_document(artifacts.read_json(released), release_id, f"{model_name(name)} {version}")
             listed = artifacts.read_json(_fetched(f"{model_name(name)}/{version}", BYTES, aside / "download"))
             for part in PARTS:
                 _assemble_part(name, part, artifacts.read_json(released)[part], listed[part], aside)
@@ -123,7 +131,7 @@ def _version(
     released: dict[str, Any],
     *,
     tags: dict[str, str],
-    report: Verdict,
+    verdict: Verdict,
     scratch: Path,
 ) -> str:
     """Write the release's files into the result's run and make a version of them, tags and all, in one step."""
@@ -132,13 +140,18 @@ def _version(
     folder.mkdir(parents=True)
     artifacts.write_json(folder / FILE, released)
     artifacts.write_json(folder / BYTES, {part: at.files for part, at in registered.versions.items()})
-    (folder / "gates.md").write_text(report.markdown(title=f"Gates of release {released['id']}"))
     place = f"release/{released['id']}"
     client.log_artifacts(registered.run_id, str(folder), place)
     source = f"{client.get_run(registered.run_id).info.artifact_uri}/{place}"
     if mlflow_client.registered_model(client, name) is None:
         client.create_registered_model(name)
-    return str(client.create_model_version(name, source, registered.run_id, tags=tags).version)
+    about = _about(released["id"], verdict)
+    return str(client.create_model_version(name, source, registered.run_id, tags=tags, description=about).version)
+
+
+def _about(release_id: str, verdict: Verdict) -> str:
+    """Return the Markdown that MLflow's UI shows for a version, within what its database holds."""
+    return verdict.markdown(title=f"Gates of release {release_id}")[:DESCRIPTION_CHARACTERS]
 
 
 def _tags(released: dict[str, Any]) -> dict[str, str]:
@@ -193,7 +206,7 @@ def _fetched(version: str, path: str, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         return Path(mlflow.artifacts.download_artifacts(f"models:/{version}/{path}", dst_path=str(folder)))
-    except (mlflow.exceptions.MlflowException, OSError) as error:
+    except (mlflow.exceptions.MlflowException, FileNotFoundError) as error:
         if mlflow_client.silent(error):
             raise
         raise ServerError(

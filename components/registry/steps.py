@@ -37,9 +37,9 @@ def register(
     `folders` are those of `lineage.Folders`, in its order; `lineage`, `promotion` and `serving` are JSON; `report` and
     `release_version` are files to write.
     """
-    rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
-    windows = slices.get("profiles", {}).get("windows_days", columns.WINDOWS_DAYS)
     with step("register") as progress, tempfile.TemporaryDirectory() as scratch:
+        rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
+        windows = slices.get("profiles", {}).get("windows_days", columns.WINDOWS_DAYS)
         registered = register_result(
             name,
             Folders(*map(Path, folders)),

@@ -4,7 +4,7 @@ Rows are made here by plain loops over what happened, so that encode and train a
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from components.intent.context import TargetContext
 from components.intent.examples import Examples, load
@@ -141,6 +142,15 @@ def write_rows(folder: Path, world: dict[str, Happened]) -> Path:
     artifacts.write_json(folder / "calendar.json", {"first_day": CALENDAR.first_day, "timezone": CALENDAR.timezone})
     artifacts.write_json(folder / "split.json", SPLIT | {"incomplete": [], "next": WEEKS + 1})
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: tiny products gain nothing from two, and lose much on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

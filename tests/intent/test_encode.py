@@ -135,7 +135,7 @@ def test_daylight_saving_time_does_not_move_weeks() -> None:
 
 def test_shares_of_a_week_that_is_not_there_are_the_latest_before() -> None:
     known = TargetContext(np.array([5, 6]), np.array([[[0.1] * 3], [[0.2] * 3]], dtype=np.float32))
-    assert known.at(np.array([4, 5, 6, 9]))[:, 0, 0].round(1).tolist() == [0.1, 0.1, 0.2, 0.2]
+    assert known.at(np.array([4, 5, 6, 9]))[:, 0, 0].tolist() == pytest.approx([0.1, 0.1, 0.2, 0.2])
 
 
 def test_no_rows_encode_to_no_rows() -> None:

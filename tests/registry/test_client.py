@@ -25,7 +25,7 @@ def test_a_server_that_does_not_answer_is_one_line_within_seconds(monkeypatch, t
     start = time.monotonic()
     with pytest.raises(ServerError) as said:
         steps.promote("toy", "1", mode="auto", why="test")
-    assert time.monotonic() - start < 30  # seconds; most of them imports, where this test comes first
+    assert time.monotonic() - start < 10
     assert str(said.value).startswith("MLFLOW_TRACKING_URI=http://ana:***@127.0.0.1:9: MLflow does not answer (")
     assert str(said.value).endswith("start the server or correct the address, then run again")
     assert "\n" not in str(said.value)

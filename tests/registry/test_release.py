@@ -49,11 +49,13 @@ def test_the_same_release_is_made_once_and_another_spec_makes_another(shared) ->
     assert first.id == again.id != other.id
 
 
-def test_a_verdict_that_changed_is_told_on_the_version(shared) -> None:
+def test_a_verdict_or_a_metric_that_changed_is_told_on_the_version(shared) -> None:
     shared.release(passed=False)
-    made = shared.release(passed=True)
+    made = shared.release(passed=True, quality=0.4)
     with mlflow_client.connected() as client:
-        assert client.get_model_version("shared-release", made.version).tags["gates"] == "passed"
+        version = client.get_model_version("shared-release", made.version)
+    assert (version.tags["gates"], version.tags["metrics"]) == ("passed", '{"intent.map":0.4}')
+    assert version.description.startswith(f"# Gates of release {made.id}: passed")
 
 
 @pytest.mark.parametrize("which", ["1", "challenger"])
@@ -78,6 +80,15 @@ def test_a_release_that_is_there_is_left_alone_and_one_that_is_damaged_is_made_a
     (folder / "intent" / "config.json").write_text("{}")
     assemble("shared", "1", folder)
     assert (folder / "intent" / "config.json").read_text() != "{}"
+
+
+@WITHOUT_SERVER
+def test_a_folder_with_something_else_in_it_is_not_touched(shared, tmp_path) -> None:
+    shared.release()
+    (tmp_path / "thesis.txt").write_text("the only copy")
+    with pytest.raises(SpecError, match="holds something else than a release"):
+        assemble("shared", "1", tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "the only copy"
 
 
 @pytest.fixture

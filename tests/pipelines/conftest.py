@@ -1,0 +1,98 @@
+"""A small shop of CSV files, taken by the command line from its columns to a served release. Made once."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import worlds
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A folder with a shop's files, its spec and its state."""
+
+    folder: Path
+
+    @property
+    def spec(self) -> Path:
+        """The spec that `init` wrote."""
+        return self.folder / "shop.yaml"
+
+    @property
+    def home(self) -> Path:
+        """The state folder."""
+        return self.folder / "state" / "shop"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of the command line."""
+        added = {"INTENTFLOW_STATE": str(self.folder / "state"), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | added
+
+    def run(self, *arguments: str, timeout: float = 280) -> subprocess.CompletedProcess[str]:
+        """Run the command line and wait for it."""
+        command = [sys.executable, "-m", "pipelines.cli", *arguments]
+        return subprocess.run(
+            command, env=self.environment(), capture_output=True, text=True, timeout=timeout, check=False
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """Run the command line with --json and return its document; it must succeed."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def edit(self, **fields: Any) -> None:
+        """Replace top-level keys of the spec."""
+        document = yaml.safe_load(self.spec.read_text()) | fields
+        self.spec.write_text(yaml.safe_dump(document, sort_keys=False))
+
+
+def write_files(folder: Path, world: worlds.World) -> None:
+    """Write the world as a shop would have it: its own column names, local ISO times."""
+    events = [
+        {
+            "customer": e["user_id"],
+            "sku": e["item_id"],
+            "action": e["event"],
+            "bought_at": e["timestamp"].isoformat(),  # type: ignore[attr-defined]
+            "basket": e["session_id"],
+            "pieces": e["quantity"],
+            "paid": e["value"],
+        }
+        for e in world.events
+    ]
+    items = [{"sku": i["item_id"], "title": i["title"], "category": i["category"]} for i in world.items]
+    for name, rows in (("orders", events), ("products", items)):
+        with (folder / f"{name}.csv").open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def open_shop(folder: Path) -> Shop:
+    """Write a shop's files and let `init` write its spec."""
+    shop = Shop(folder)
+    write_files(folder, worlds.checkerboard(users=40, items=16))
+    files = (str(folder / "orders.csv"), "--items", str(folder / "products.csv"))
+    mapping = ("--map", "timestamp=bought_at", "--map", "user_id=customer")
+    done = shop.run("init", *files, "--name", "shop", *mapping, "--output", str(shop.spec))
+    assert done.returncode == 0, done.stderr
+    return shop
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Return a shop whose demo has run."""
+    shop = open_shop(tmp_path_factory.mktemp("shop"))
+    done = shop.run("demo", str(shop.spec), "--user", "u02")
+    assert done.returncode == 0, done.stderr
+    (shop.folder / "demo.out").write_text(done.stdout)
+    return shop

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from components.ranking.baselines import BASELINES
+from components.ranking.catalogue import Catalogue
+from feature_repo.rows import UserRows
+from tests.ranking.conftest import VISIT, cold_rows, known_row, start, user_rows
+
+# Item 4 in three old weeks, items 2 and 6 in two of the last: bought before week 21.
+HAPPENED = {2: [4], 3: [4], 4: [4], 18: [6], 19: [2, 6], 20: [2]}
+
+
+@pytest.fixture
+def shares() -> dict[int, float]:
+    return {7: 0.9, 6: 0.5, 2: 0.1, 8: 0.05}
+
+
+@pytest.fixture
+def shelf(catalogue: Catalogue, shares: dict[int, float]) -> Catalogue:
+    """Give the items with known popularity."""
+    share = np.zeros(len(catalogue))
+    share[list(shares)] = list(shares.values())
+    return Catalogue(
+        catalogue.targets, catalogue.visits, catalogue.n_targets, catalogue.kind, catalogue.brand,
+        catalogue.state | {"share_4w": share},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def rows() -> UserRows:
+    assert VISIT == 6
+    return user_rows(known_row("u00", HAPPENED, 21))
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("popular", [7, 6, 2, 8, 0]),
+        ("personal_frequency", [4, 2, 6, 7, 8]),  # 3 weeks, then 2 and 2: ties by item; then by popularity
+        ("personal_popular", [4, 6, 2, 7, 8]),  # ties by popularity
+        ("decayed_personal", [2, 6, 4, 7, 8]),  # the old weeks weigh less
+    ],
+)
+def test_a_baseline_ranks_the_known_user_as_expected(
+    rows: UserRows, shelf: Catalogue, name: str, first: list[int]
+) -> None:
+    assert BASELINES[name](rows, shelf, k=5)[0].tolist() == first
+
+
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_unseen_leaves_out_the_history(rows: UserRows, shelf: Catalogue, name: str) -> None:
+    assert BASELINES[name](rows, shelf, k=3, unseen=True)[0].tolist() == [7, 8, 0]
+
+
+@pytest.mark.parametrize("name", list(BASELINES))
+def test_a_cold_user_gets_popular_items_from_every_baseline(shelf: Catalogue, name: str) -> None:
+    assert BASELINES[name](cold_rows(start(21)), shelf, k=4)[0].tolist() == [7, 6, 2, 8]
+
+
+def test_k_past_the_catalogue_leaves_empty_places(rows: UserRows, shelf: Catalogue) -> None:
+    ranked = BASELINES["popular"](rows, shelf, k=40)[0]
+    assert sorted(ranked[:30]) == list(range(30))
+    assert (ranked[30:] == -1).all()

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from components.ranking.candidates import SOURCES, Found, History, candidates, given, recall
+from components.ranking.catalogue import Catalogue
+from components.ranking.score import Ranker
+from components.ranking.spec import Candidates
+from feature_repo.rows import Ragged
+from tests.ranking.conftest import ITEMS, Happened, cold_rows, known_row, start, user_rows
+
+FEW = Candidates(history=2, neighbours=3, popular=4)
+
+
+def by_source(found: Found) -> dict[str, list[int]]:
+    return {name: found.item[found.source == code].tolist() for code, name in enumerate(SOURCES)}
+
+
+@pytest.fixture
+def history(ranker: Ranker, happened: dict[str, Happened]) -> History:
+    return History.of(user_rows(known_row("u00", happened["u00"], 21)), ranker.neighbours)
+
+
+def test_history_brings_the_items_with_the_largest_decayed_weight(history: History, catalogue: Catalogue) -> None:
+    heaviest = history.item[np.argsort(-history.slow, kind="stable")[:2]]
+    assert by_source(candidates(history, catalogue, FEW))["history"] == sorted(heaviest)
+
+
+def test_neighbours_bring_the_nearest_items_that_the_user_never_had(history: History, catalogue: Catalogue) -> None:
+    unseen = np.where(np.isin(np.arange(ITEMS), history.item), -1.0, history.near[0])
+    near = by_source(candidates(history, catalogue, FEW))["neighbours"]
+    assert near == sorted(np.argsort(-unseen, kind="stable")[:3])
+    assert not set(near) & set(history.item)
+
+
+def test_popular_brings_the_most_popular_items_that_no_other_source_brought(
+    history: History, catalogue: Catalogue
+) -> None:
+    found = by_source(candidates(history, catalogue, FEW))
+    taken = {*found["history"], *found["neighbours"]}
+    assert found["popular"] == sorted([i for i in catalogue.by_popularity if i not in taken][:4])
+
+
+def test_no_item_is_a_candidate_twice(ranker: Ranker, catalogue: Catalogue, happened: dict[str, Happened]) -> None:
+    rows = user_rows(*(known_row(user, weeks, 21) for user, weeks in happened.items()))
+    found = candidates(History.of(rows, ranker.neighbours), catalogue, FEW)
+    assert all(len(set(found.item[a:b])) == b - a == 9 for a, b in zip(found.offsets, found.offsets[1:], strict=False))
+
+
+def test_a_cold_user_gets_popular_candidates_only(ranker: Ranker, catalogue: Catalogue) -> None:
+    found = candidates(History.of(cold_rows(start(21)), ranker.neighbours), catalogue, FEW)
+    assert by_source(found) == {
+        "history": [],
+        "neighbours": [],
+        "popular": sorted(catalogue.by_popularity[:4].tolist()),
+    }
+
+
+def test_a_source_of_size_0_is_off(history: History, catalogue: Catalogue) -> None:
+    found = by_source(candidates(history, catalogue, Candidates(history=0, neighbours=0, popular=4)))
+    assert [len(items) for items in found.values()] == [0, 0, 4]
+
+
+def test_sources_larger_than_the_catalogue_bring_all_of_it(history: History, catalogue: Catalogue) -> None:
+    found = candidates(history, catalogue, Candidates(history=500, neighbours=500, popular=500))
+    assert found.item.tolist() == list(range(ITEMS))
+
+
+def test_rows_together_get_what_each_gets_alone(
+    ranker: Ranker, catalogue: Catalogue, happened: dict[str, Happened]
+) -> None:
+    rows = user_rows(*(known_row(user, weeks, 21) for user, weeks in happened.items()))
+    together = candidates(History.of(rows, ranker.neighbours), catalogue, FEW)
+    for b in range(len(rows)):
+        alone = candidates(History.of(rows.take(np.array([b])), ranker.neighbours), catalogue, FEW)
+        mine = slice(together.offsets[b], together.offsets[b + 1])
+        assert alone.item.tolist() == together.item[mine].tolist()
+        assert alone.source.tolist() == together.source[mine].tolist()
+
+
+def test_given_items_keep_their_order_and_say_what_would_have_brought_them(history: History) -> None:
+    items = np.array([ITEMS - 1, int(history.item[0]), 1])  # odd ones are strangers to an even user
+    found = given(history, items)
+    assert found.item.tolist() == items.tolist()
+    assert [SOURCES[s] for s in found.source] == ["popular", "history", "popular"]
+
+
+def test_recall_is_the_mean_share_of_bought_items_among_the_candidates() -> None:
+    found = Found(np.array([1, 2, 3]), np.zeros(3, np.int8), np.array([0, 2, 3]))
+    bought = Ragged(np.array([1, 9, 3]), np.array([0, 2, 3]))  # row 0: 1 of 2, row 1: 1 of 1
+    assert recall(found, bought, 10) == pytest.approx(0.75)
