@@ -14,7 +14,9 @@ import requests
 from pydantic import BaseModel, ValidationError
 
 from bentos.recommender import schemas
-from bentos.recommender.problems import Problem, rejected
+from bentos.recommender.problems import TIMEOUT, UNAVAILABLE, Problem, rejected
+
+RETRIES = 2  # of reported events
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -57,8 +59,16 @@ class Recommender:
         return self._post("/rank", schemas.RankRequest, ask, schemas.Scores)
 
     def events(self, events: Sequence[schemas.Event]) -> schemas.Accepted:
-        """Report events; those without an id get one, so that a repeated call is harmless."""
+        """Report events. Each gets an id if it has none, so a request whose answer was lost is safe to repeat."""
         named = [e if e.event_id else e.model_copy(update={"event_id": uuid.uuid4().hex}) for e in events]
+        for _ in range(RETRIES):
+            try:
+                return self._post("/events", schemas.EventsRequest, {"events": named}, schemas.Accepted)
+            except requests.RequestException:
+                continue
+            except Unanswered as error:
+                if error.status not in (UNAVAILABLE, TIMEOUT):
+                    raise
         return self._post("/events", schemas.EventsRequest, {"events": named}, schemas.Accepted)
 
     def explain(self, user_id: str, item_id: str, *, at: dt.datetime | None = None) -> schemas.Explanation:

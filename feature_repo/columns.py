@@ -82,6 +82,7 @@ HISTORY_LISTS = (
 )
 RECENT_LISTS = ("recent_targets", "recent_weeks")  # (target, week number) pairs, oldest first
 DAILY_LISTS = ("daily_days", "daily_events", "daily_sessions", "daily_quantity", "daily_value", "daily_discount")
+EVENING_HOUR = 17  # a session that starts at or after it, local time, is an evening one
 SLOW_DECAY = 0.96  # per week
 FAST_DECAY = 0.80  # per week
 HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first

@@ -33,15 +33,16 @@ class OnlineProfiles:
 
     def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
         """Read the rows of users as known now (epoch seconds); a user without a row comes back unknown."""
-        return self._rows(user_ids, services.RANKING, now=now)
-
-    def _rows(self, user_ids: Sequence[str], service: str, *, now: int) -> UserRows:
-        answer = self._answer(user_ids, service)
-        return UserRows.from_online(answer, now=now)
+        return UserRows.from_online(self._answer(user_ids, services.RANKING), now=now)
 
     def _answer(self, user_ids: Sequence[str], service: str) -> dict[str, list[Any]]:
+        """Ask Feast; a row that is aligned to another vocabulary counts as none: its positions mean other things."""
         wanted = [{columns.USER_ID: user} for user in user_ids]
         found = self.feast.get_online_features(features=self._service(service), entity_rows=wanted).to_dict()
+        for place, digest in enumerate(found[columns.VOCABULARY]):
+            if digest != self.folding.vocabulary.digest:
+                for values in found.values():
+                    values[place] = None
         found[columns.USER_ID] = list(user_ids)
         return dict(found)
 
@@ -71,14 +72,11 @@ class OnlineProfiles:
         return states
 
     def states(self, user_ids: Sequence[str]) -> dict[str, State]:
-        """Read all that an event may move, by user; a user without a row has the empty state.
-
-        A row that is aligned to another vocabulary counts as none: its positions mean other things.
-        """
+        """Read all that an event may move, by user; a user without a row has the empty state."""
         answer, states = self._answer(user_ids, services.STATE), {}
         for place, user in enumerate(user_ids):
             states[user] = self.folding.empty()
-            if answer["state_at"][place] is None or answer[columns.VOCABULARY][place] != self.folding.vocabulary.digest:
+            if answer["state_at"][place] is None:
                 continue
             for name in states[user]:
                 value = answer[name][place]
@@ -93,10 +91,10 @@ def _frames(states: Mapping[str, State], windows_days: tuple[int, ...]) -> dict[
     """Split states into the frames of their feature views, one row a user."""
     at = [pd.Timestamp(dt.datetime.fromtimestamp(int(state["state_at"]), dt.UTC)) for state in states.values()]
     families = {
-        "user_profile": (*columns.profile_columns(windows_days), columns.SEGMENT, "state_at"),
+        "user_profile": (*columns.profile_columns(windows_days), columns.SEGMENT, "state_at", columns.VOCABULARY),
         "user_targets": columns.TARGET_LISTS + columns.RECENT_LISTS,
         "user_history": columns.HISTORY_LISTS,
-        "user_daily": (*columns.DAILY_LISTS, columns.LAST_SESSION, columns.VOCABULARY),
+        "user_daily": (*columns.DAILY_LISTS, columns.LAST_SESSION),
     }
     assert set(families) == set(views.USER_VIEWS)
     return {

@@ -18,12 +18,11 @@ import ibis
 from ibis import _
 
 from feature_repo import columns
-from feature_repo.columns import FAST_DECAY, SLOW_DECAY, windowed
+from feature_repo.columns import EVENING_HOUR, FAST_DECAY, SLOW_DECAY, windowed
 
 Table = Any  # ibis ships no types that a strict checker can follow
 
 FIXED_POINT = 1e9
-EVENING_HOUR = 17  # a session that starts at or after it, local time, is an evening one
 
 
 def dated(events: Table, days: Table) -> Table:

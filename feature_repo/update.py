@@ -13,9 +13,8 @@ import numpy as np
 
 from feature_repo import columns
 from feature_repo.calendar import Calendar
-from feature_repo.columns import FAST_DECAY, SLOW_DECAY
+from feature_repo.columns import EVENING_HOUR, FAST_DECAY, SLOW_DECAY
 from feature_repo.rows import LIST_TYPES
-from feature_repo.transforms import EVENING_HOUR
 from feature_repo.vocabulary import Vocabulary
 
 State = dict[str, Any]

@@ -65,6 +65,7 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
 
     profile = dict.fromkeys(columns.profile_columns(windows_days), Float64)
     times = dict.fromkeys(columns.PROFILE_TIMES, Int64)
+    more = {columns.SEGMENT: Int64, "state_at": Int64, columns.VOCABULARY: String}
     recent = dict.fromkeys(columns.RECENT_LISTS, Array(Int32))
 
     def view(name: str, entity: Any, features: dict[str, Any]) -> Any:
@@ -74,13 +75,13 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
         user=user,
         item=item,
         target=target,
-        user_profile=view("user_profile", user, profile | times | {columns.SEGMENT: Int64, "state_at": Int64}),
+        user_profile=view("user_profile", user, profile | times | more),
         user_targets=view("user_targets", user, lists(columns.TARGET_LISTS) | recent),
         user_history=view("user_history", user, lists(columns.HISTORY_LISTS)),
         user_daily=view(
             "user_daily",
             user,
-            lists(columns.DAILY_LISTS) | {columns.LAST_SESSION: String, columns.VOCABULARY: String},
+            lists(columns.DAILY_LISTS) | {columns.LAST_SESSION: String},
         ),
         item_state=view("item_state", item, dict.fromkeys(columns.ITEM_NUMBERS, Float32)),
         target_state=view("target_state", target, dict.fromkeys(columns.SHARES, Float32)),

@@ -28,13 +28,17 @@ def features_of(
     found += _record(rows, columns.HISTORY_LISTS, item_index, "item")
     for target, name in targets.items():
         found += _record(rows, columns.TARGET_LISTS, target, name)
-    for name, column in rows.numbers.items():
-        value = float(column[0])
-        if name in columns.PROFILE_TIMES:
-            found.append(Feature(name=name, value=value, at=instant(int(value))))
-        else:
-            found.append(Feature(name=name, value=value, at=state_at))
+    for name in sorted(rows.numbers, key=_order):
+        value = float(rows.numbers[name][0])
+        at = instant(int(value)) if name in columns.PROFILE_TIMES else state_at
+        found.append(Feature(name=name, value=value, at=at))
     return found
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Order the profile's numbers as models see them; a store's order varies."""
+    known = columns.profile_columns()
+    return known.index(name) if name in known else len(known), name
 
 
 def _record(rows: UserRows, family: tuple[str, ...], key: int, label: str) -> list[Feature]:

@@ -19,7 +19,7 @@ from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
 FOLDER = "requests"  # under the recommender's state folder
-# A line holds a whole user row, up to 50 kB; a log that only grows would fill the disk of a pod. Ship the files
+# A line holds a whole user row, of 20 to 50 kB; a log that only grows would fill the disk of a pod. Ship the files
 # elsewhere to keep more.
 KEEP_BYTES = 512 << 20
 log = logging.getLogger("intentflow.door")

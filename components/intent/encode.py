@@ -15,6 +15,7 @@ from components.intent.context import TargetContext
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.columns import FAST_DECAY, SLOW_DECAY
+from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 
 WEEKS = columns.RECENT_WEEKS
@@ -83,7 +84,13 @@ class _Ages:
 
 def encode(rows: UserRows, context: TargetContext, *, calendar: Calendar, n_targets: int) -> Encoded:
     """Encode rows as known at `state_at` for the week that is upcoming at `now`."""
-    owner = rows.lists["target_ids"].row_of_value()  # [N]
+    targets = rows.lists["target_ids"]
+    if targets.values.size and int(targets.values.max()) >= n_targets:
+        raise DataError(
+            f"rows: target {int(targets.values.max())} is beyond the model's {n_targets} targets; "
+            "rows and model are of different vocabularies, run the pipeline again"
+        )
+    owner = targets.row_of_value()  # [N]
     ages = _ages(rows, owner, calendar)
     sequence = _sequence(rows, ages.week, n_targets)
     within = np.arange(WEEKS, 0, -1) <= ages.tenure[:, None]  # [B, T]

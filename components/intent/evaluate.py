@@ -56,11 +56,16 @@ class Judge:
 
     def summary(self, labels: np.ndarray, probability: np.ndarray) -> Numbers:
         """Return the headline figures and those of each other target."""
-        head, threshold = self.headline, self.threshold
-        found = metrics.summary(labels[:, head], probability[:, head], threshold=threshold)
-        for c in np.flatnonzero(~head):
+        found = self.headline_of(labels, probability) | metrics.pooled(
+            labels[:, self.headline], probability[:, self.headline], threshold=self.threshold
+        )
+        for c in np.flatnonzero(~self.headline):
             found |= metrics.named(self.names[c], metrics.single(labels[:, c], probability[:, c]))
         return found
+
+    def headline_of(self, labels: np.ndarray, probability: np.ndarray) -> Numbers:
+        """Return the headline figures that need no threshold."""
+        return metrics.summary(labels[:, self.headline], probability[:, self.headline])
 
 
 def evaluate(
@@ -123,7 +128,6 @@ def _cohorts(
 ) -> dict[str, Numbers]:
     found = {}
     for name, mask in masks.items():
-        mine = judge.summary(labels[mask], said[mask])
-        theirs = judge.summary(labels[mask], other[mask])
+        mine, theirs = (judge.headline_of(labels[mask], p[mask]) for p in (said, other))
         found[name] = {key: mine[key] for key in COHORT_METRICS} | {f"{COMPARED}_map": theirs["map"]}
     return found

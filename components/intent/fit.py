@@ -54,6 +54,7 @@ class Fit:
     rows: Rows
     validate: Rows
     unknown: Encoded  # an unknown user at the start of each week, [W] rows
+    weight: np.ndarray  # [C] float32, of each target in the loss
     spec: IntentModel
     epochs: list[Epoch] = field(default_factory=list)
 
@@ -76,7 +77,7 @@ class Fit:
             start, losses = time.monotonic(), []
             self.net.train()
             for encoded, labels in self._batches(index, rng):
-                losses.append(_step(self.net, encoded, labels, optimizer))
+                losses.append(_step(self.net, encoded, labels, self.weight, optimizer))
                 schedule.step()
                 if len(losses) % REPORT_STEPS == 0:
                     report((epoch + len(losses) / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
@@ -123,13 +124,16 @@ def bce(net: IntentNet, rows: Rows) -> float:
     return total / rows.labels.size
 
 
-def _step(net: IntentNet, encoded: Encoded, labels: np.ndarray, optimizer: torch.optim.Optimizer) -> float:
+def _step(
+    net: IntentNet, encoded: Encoded, labels: np.ndarray, weight: np.ndarray, optimizer: torch.optim.Optimizer
+) -> float:
     device = net.bias.device
     optimizer.zero_grad()
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
         logits = net(Batch.of(encoded, device))  # [B, C]
     wanted = torch.from_numpy(labels).to(device, torch.float32)  # [B, C]
-    loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted)
+    by_target = torch.from_numpy(weight).to(device)  # [C]
+    loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted, weight=by_target)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
     optimizer.step()

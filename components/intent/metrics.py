@@ -86,23 +86,28 @@ def best_threshold(label: np.ndarray, probability: np.ndarray) -> float:
     return float(probability.ravel()[order[np.argmax(f1)]])
 
 
-def summary(label: np.ndarray, probability: np.ndarray, *, threshold: float) -> dict[str, float | None]:
-    """Sum up the predictions [B, C]: macro is the mean over targets that have both kinds, micro over all pairs."""
+def summary(label: np.ndarray, probability: np.ndarray) -> dict[str, float | None]:
+    """Sum up the predictions [B, C]; macro AUROC and mAP are means over the targets that have both kinds."""
     ones = np.ones((len(label), 1))
     by_target = [ranking(label[:, c], probability[:, c], ones) for c in range(label.shape[1])]
     auroc, ap = (np.array([float(pair[i][0]) for pair in by_target]) for i in (0, 1))
-    micro = ranking(label.ravel(), probability.ravel(), np.ones((label.size, 1)))[0][0]
-    said, hits = probability >= threshold, int(label[probability >= threshold].sum())
     return {
+        "rows": len(label),
+        "positive_share": _rounded(label.mean()),
         "macro_auroc": _mean(auroc),
-        "micro_auroc": _rounded(micro),
         "map": _mean(ap),
         "bce": _rounded(cross_entropy(label, probability).mean()),
         "ece": _rounded(calibration_error(label, probability)),
-        "micro_f1": _rounded(2 * hits / max(int(said.sum()) + int(label.sum()), 1)),
-        "rows": len(label),
-        "positive_share": _rounded(label.mean()),
     }
+
+
+def pooled(label: np.ndarray, probability: np.ndarray, *, threshold: float) -> dict[str, float | None]:
+    """Return AUROC and F1 over all pairs of predictions [B, C]."""
+    auroc, _ = ranking(label.ravel(), probability.ravel(), np.ones((label.size, 1)))
+    said = probability >= threshold
+    hits = int(label[said].sum())
+    f1 = 2 * hits / max(int(said.sum()) + int(label.sum()), 1)
+    return {"micro_auroc": _rounded(auroc[0]), "micro_f1": _rounded(f1)}
 
 
 def single(label: np.ndarray, probability: np.ndarray) -> dict[str, float | None]:

@@ -218,6 +218,7 @@ class IntentNet(nn.Module):
         from safetensors.torch import save_file
 
         save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, folder / WEIGHTS)
+        (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
         artifacts.write_json(folder / CONFIG, {"network": asdict(self.shape)})
 
     @classmethod

@@ -22,7 +22,9 @@ from components.intent.spec import IntentModel
 from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
 
-FULL_SHARE = 0.5  # of the epochs and of the learning rate that the second stage gets, since it starts warm
+FULL_EPOCHS = 0.5  # share of the epochs that the second stage gets, since it starts warm
+FULL_RATE = 0.5  # share of the learning rate that it gets
+SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
 STANDARD_ROWS = 4096  # training rows, at most, that mean and spread are taken from
 Report = Callable[[float, str], None]
 
@@ -67,14 +69,14 @@ def train(
         rows, validate = encoded(examples, parts["train"]), encoded(examples, parts["validate"])
         report(0.05, "encoded")
         scorer = _untrained(examples, spec, rows, device)
-        fit = Fit(scorer.net, rows, validate, _unknown(examples), spec)
+        fit = Fit(scorer.net, rows, validate, _unknown(examples), _weights(examples), spec)
         if not held.all():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(~held), _between(report, 0.05, 0.5)
             fit.run("early", early, epochs=spec.epochs, learning_rate=spec.learning_rate, report=at)
         held_scores = scorer.predict(examples.rows.take(parts["train"][held]))
-        full, epochs = np.arange(len(held)), max(1, round(spec.epochs * FULL_SHARE))
+        full, epochs = np.arange(len(held)), max(1, round(spec.epochs * FULL_EPOCHS))
         at = _between(report, 0.5, 0.9)
-        fit.run("full", full, epochs=epochs, learning_rate=spec.learning_rate * FULL_SHARE, report=at)
+        fit.run("full", full, epochs=epochs, learning_rate=spec.learning_rate * FULL_RATE, report=at)
     scored = np.concatenate([parts["train"][held], later])
     probabilities = np.concatenate([held_scores, scorer.predict(examples.rows.take(later))])
     return Trained(
@@ -142,6 +144,12 @@ def _untrained(examples: Examples, spec: IntentModel, rows: Rows, device: str) -
     )
     net.standardise(some.frequency, some.profile)
     return IntentScorer(net.to(pick_device(device)), examples.vocabulary, examples.context, examples.calendar)
+
+
+def _weights(examples: Examples) -> np.ndarray:
+    """Return the targets' weights in the loss, mean 1, float32 [C]."""
+    weight = np.array([SINGLE_WEIGHT if t.value is None else 1.0 for t in examples.vocabulary.targets], np.float32)
+    return np.asarray(weight / weight.mean())
 
 
 def _between(report: Report, low: float, high: float) -> Report:

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -63,7 +62,7 @@ def run_profiles(profiles_json: str, split_json: str, vocabulary_json: str, *, c
         cuts = build.cutoffs(calendar, weeks, data_end=end)
         tables = build.key(connection, events, users, vocabulary, cuts, item_event=rule.event)
         from_week = weeks.train[-wanted["history_weeks"] :][0]
-        _write_tables(folder, tables, spec, progress, digest=vocabulary.digest, from_week=from_week)
+        _write_tables(folder, tables, spec, progress, from_week=from_week)
         found = _segment(folder, vocabulary, weeks, spec)
         artifacts.write_json(folder / "segments.json", found.as_dict())
         artifacts.write_json(folder / "calendar.json", snapshot["calendar"])
@@ -81,9 +80,7 @@ def run_profiles(profiles_json: str, split_json: str, vocabulary_json: str, *, c
         progress.count(**{k: summary[k] for k in ("targets", "items", "users")})
 
 
-def _write_tables(
-    folder: Path, tables: build.Keyed, spec: Profiles, progress: Progress, *, digest: str, from_week: int
-) -> None:
+def _write_tables(folder: Path, tables: build.Keyed, spec: Profiles, progress: Progress, *, from_week: int) -> None:
     """Write one parquet file a feature view, and the keyed tables that labels come from."""
     done = iter(np.linspace(0.15, 0.9, 2 * tables.blocks))
 
@@ -106,9 +103,7 @@ def _write_tables(
     build.write_blocks(
         folder / "user_daily.parquet",
         tables,
-        lambda t, block: build.user_daily(t, block, windows_days=spec.windows_days).mutate(
-            vocabulary=ibis.literal(digest)
-        ),
+        lambda t, block: build.user_daily(t, block, windows_days=spec.windows_days),
         each=lambda: None,
     )
     build.write_whole(folder / "item_state.parquet", build.item_state(tables))
@@ -123,13 +118,12 @@ def _segment(folder: Path, vocabulary: Vocabulary, weeks: build.Weeks, spec: Pro
     ids, slow = (_ragged(table[name]) for name in ("target_ids", "target_slow"))
     week = table["week"].to_numpy()
     at_end = np.flatnonzero(week == weeks.validate[0])
-    users = np.asarray(table[columns.USER_ID].take(at_end).to_pylist(), dtype=object)
+    if not len(at_end):
+        raise DataError("profiles: no user has an event in the training weeks")
     first_ids, first_slow = ids.take(at_end), slow.take(at_end)
     # K-means starts from rows: order them by what they hold, not by a pseudonym that depends on a key.
     mix = segments.mixes(first_ids, first_slow, targets=len(vocabulary.targets))
     order = np.lexsort(mix.T)
-    if len(users) == 0:
-        raise DataError("profiles: no user has an event in the training weeks")
     found = segments.fit(mix[order], vocabulary.target_names, spec.segments)
     assigned = np.concatenate(
         [
@@ -138,6 +132,8 @@ def _segment(folder: Path, vocabulary: Vocabulary, weeks: build.Weeks, spec: Pro
         ]
     )
     labels = table.select([columns.USER_ID, "week"]).append_column(columns.SEGMENT, pa.array(assigned))
+    digests = pa.array([vocabulary.digest] * table.num_rows, pa.string())
+    labels = labels.append_column(columns.VOCABULARY, digests)
     profile = pq.read_table(folder / "user_profile.parquet")
     joined = profile.join(labels, [columns.USER_ID, "week"], join_type="left outer")
     pq.write_table(joined, folder / "user_profile.parquet", compression="zstd", row_group_size=1 << 16)

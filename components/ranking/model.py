@@ -25,7 +25,7 @@ class RankingNet(nn.Module):
 
     def __init__(self, n_features: int, *, width: int, dropout: float) -> None:
         super().__init__()
-        self.width, self.dropout = width, dropout
+        self.n_features, self.width, self.dropout = n_features, width, dropout
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
         self.skip = nn.Linear(n_features, 1)
@@ -59,14 +59,14 @@ class RankingNet(nn.Module):
 
 
 def listwise_loss(scores: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Return the mean over lists of the softmax cross entropy of their bought items, each [B, M].
+    """Return the mean softmax cross entropy of each bought item among its list's items that were not; each [B, M].
 
-    A list with several bought items spreads its probability over them evenly (ListNet's top-one form).
+    Bought items are no rivals of each other: with some 17 a list, a shared softmax would hold them down.
     """
-    log_share = torch.log_softmax(scores.masked_fill(~mask, -1e9), dim=1)  # [B, M]
-    positives = labels.sum(dim=1).clamp(min=1)  # [B]
-    per_list = -(log_share * labels).sum(dim=1) / positives
-    return per_list.mean()
+    scores = scores.masked_fill(~mask, -1e9)
+    rivals = torch.logsumexp(scores.masked_fill(labels > 0, -1e9), dim=1, keepdim=True)  # [B, 1]
+    per_item = nn.functional.softplus(rivals - scores) * labels  # [B, M]: -log(e^s / (e^s + sum of rivals' e^s))
+    return (per_item.sum(dim=1) / labels.sum(dim=1).clamp(min=1)).mean()
 
 
 def save(model: RankingNet, folder: Path) -> None:

@@ -23,6 +23,8 @@ NOW = "now"  # when the question is asked
 STATE_AT = "state_at"  # the row holds what was known before it; missing for a user without a row
 PROBABILITIES = "probabilities"  # by target, in the vocabulary's order
 TIMES = (NOW, STATE_AT)
+MODEL = "model"  # the artifact that holds the model folder: `artifacts/model` of a logged model
+DEFAULT_K = 10  # items, where the parameter `k` is not given
 INTENT_LISTS = columns.TARGET_LISTS + columns.RECENT_LISTS
 RANKING_LISTS = INTENT_LISTS + columns.HISTORY_LISTS
 DAY = dt.timedelta(days=1)
@@ -58,12 +60,12 @@ def example(
         "first_at": first_at,
         "last_at": last_at,
     }
-    known: dict[str, Any] = {name: float(value) for name, value in numbers.items()} | {columns.SEGMENT: 0.0}
+    known: dict[str, Any] = {name: float(value) for name, value in numbers.items()} | {columns.SEGMENT: 0}
     ids = {"target_ids": [0], "history_items": [0], "recent_targets": [0], "recent_weeks": [week]}
     for name in lists:
         by_end = first_at if name.endswith("first_at") else last_at if name.endswith("last_at") else 1.0
         known[name] = np.asarray(ids.get(name, [by_end]), dtype=LIST_TYPES[name])
-    unknown = {name: np.empty(0, LIST_TYPES[name]) if name in LIST_TYPES else 0.0 for name in known}
+    unknown = {name: np.empty(0, LIST_TYPES[name]) if name in LIST_TYPES else 0 for name in known}
     now = pd.Timestamp(last).tz_convert("UTC").tz_localize(None).floor("s")
     keys = {columns.USER_ID: ["known", "unknown"], NOW: [now, now], STATE_AT: [now, pd.NaT]}
     return pd.DataFrame(keys | {name: [known[name], unknown[name]] for name in known})
@@ -83,7 +85,7 @@ def schema(frame: pd.DataFrame) -> "Schema":
             return ColSpec(Array(DataType.double), name)
         if name in LIST_TYPES:
             return ColSpec(Array(DataType.long if _whole(name) else DataType.double), name)
-        return ColSpec(DataType.double, name)
+        return ColSpec(DataType.long if name == columns.SEGMENT else DataType.double, name)
 
     return Schema([spec(str(name)) for name in frame.columns])
 

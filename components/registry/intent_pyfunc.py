@@ -22,7 +22,7 @@ class IntentModel(PythonModel):  # type: ignore[misc]  # mlflow carries no types
         """Read the model folder."""
         from components.intent.score import IntentScorer
 
-        self.scorer = IntentScorer.load(Path(context.artifacts["model"]))
+        self.scorer = IntentScorer.load(Path(context.artifacts[frames.MODEL]))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -39,8 +39,6 @@ REQUIREMENTS: dict[Part, tuple[str, ...]] = {
     "intent": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "transformers"),
     "ranking": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch"),
 }
-MODEL = "model"  # the artifact's name: the folder is at `artifacts/model` of a logged model
-DEFAULT_K = 10
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,9 @@ def staged(folder: Path, scratch: Path) -> Path:
     for name in ("weights.safetensors", "config.json"):
         if not (folder / name).is_file():
             raise DataError(f"{folder}: no {name}; this is no trained model, run the pipeline again")
-    return Path(shutil.copytree(folder, scratch / MODEL, ignore=shutil.ignore_patterns("__pycache__", *LEFT_OUT)))
+    return Path(
+        shutil.copytree(folder, scratch / frames.MODEL, ignore=shutil.ignore_patterns("__pycache__", *LEFT_OUT))
+    )
 
 
 def code(scratch: Path) -> list[str]:
@@ -100,7 +100,7 @@ def log(part: Part, folder: Path, *, result: Result, frame: pd.DataFrame, tags: 
         info = mlflow.pyfunc.log_model(
             name=part,
             python_model=str(Path(__file__).with_name(f"{part}_pyfunc.py")),
-            artifacts={MODEL: str(folder)},
+            artifacts={frames.MODEL: str(folder)},
             signature=_signature(part, frame),
             input_example=frame,
             pip_requirements=requirements(part),
@@ -150,7 +150,7 @@ def _signature(part: Part, frame: pd.DataFrame) -> Any:
     return ModelSignature(
         inputs=frames.schema(frame),
         outputs=Schema([user, *(ColSpec(Array(kind), name) for name, kind in kinds.items())]),
-        params=ParamSchema([ParamSpec("k", DataType.long, DEFAULT_K)]),
+        params=ParamSchema([ParamSpec("k", DataType.long, frames.DEFAULT_K)]),
     )
 
 

@@ -21,7 +21,7 @@ Alias = Literal["challenger", "champion", "previous"]
 ALIASES: tuple[Alias, ...] = ("challenger", "champion", "previous")
 HISTORY = "history"  # the registered model's tag: every move as JSON, the newest last
 HISTORY_CHARACTERS = 5000  # what MLflow's databases hold in that tag; the oldest moves go first
-RECORDED = "champion"  # the registered model's tag: the champion that the history speaks of
+RECORDED = "recorded_champion"  # the registered model's tag: the champion that the history speaks of
 MOVES = "moves"  # a version's tag: its moves in words, one a line
 ROLLED_BACK = "rolled_back"  # a version's tag: why; the pipeline does not promote it again by itself
 MOVES_KEPT = 50  # lines
@@ -125,7 +125,8 @@ def rollback(name: str, *, who: str, why: str, dry_run: bool = False) -> Outcome
         if mlflow_client.registered_model(client, model_name(name)) is None:
             raise SpecError(f"{model_name(name)}: nothing is registered under this name yet; run the pipeline first")
         if not dry_run:
-            _notice(client, name, expected=_holders(client, name).get("previous", ""), who=who, why=why)
+            restored = _holders(client, name).get("previous", "")
+            _notice(client, name, expected=restored, who=who, why=why, restores=True)
         holders = _holders(client, name)
         champion, previous = holders.get("champion", ""), holders.get("previous", "")
         if not previous:
@@ -197,18 +198,17 @@ def _record(client: "MlflowClient", name: str, move: Move) -> None:
             client.set_model_version_tag(model_name(name), version, MOVES, "\n".join(lines))
 
 
-def _notice(client: "MlflowClient", name: str, *, expected: str, who: str, why: str) -> None:
+def _notice(client: "MlflowClient", name: str, *, expected: str, who: str, why: str, restores: bool = False) -> None:
     """Record a champion that was moved elsewhere: in MLflow's UI, or by a call like this one that was cut short."""
     model = mlflow_client.registered_model(client, model_name(name))
     now, recorded = (_aliases(model).get("champion", ""), model.tags.get(RECORDED, "")) if model else ("", "")
     if now == recorded:
         return
-    if now == expected:
-        _record(client, name, Move("champion", recorded, now, who, _now(), why[:WHY_CHARACTERS]))
-        return
-    _record(client, name, Move("champion", recorded, now, "unknown", _now(), "moved outside intentflow"))
-    if now and recorded and _version(client, name, recorded):
-        _move(client, name, "previous", recorded, who="unknown", why="moved outside intentflow")
+    if now != expected:
+        who, why, restores = "unknown", "moved outside intentflow", False
+    _record(client, name, Move("champion", recorded, now, who, _now(), why[:WHY_CHARACTERS]))
+    if now and not restores and _version(client, name, recorded):
+        _move(client, name, "previous", recorded, who=who, why=why)
 
 
 def _inform_parts(client: "MlflowClient", name: str) -> None:
@@ -230,6 +230,8 @@ def _version(client: "MlflowClient", name: str, version: str) -> Any | None:
     """Return a version of the release, or None where a person deleted it."""
     from mlflow.exceptions import MlflowException
 
+    if not version:
+        return None
     try:
         return client.get_model_version(model_name(name), version)
     except MlflowException as error:

@@ -15,8 +15,6 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from components.registry import frames
 from feature_repo import columns
 
-DEFAULT_K = 10
-
 
 class RankingModel(PythonModel):  # type: ignore[misc]  # mlflow carries no types
     """Recommends items."""
@@ -25,13 +23,13 @@ class RankingModel(PythonModel):  # type: ignore[misc]  # mlflow carries no type
         """Read the model folder."""
         from components.ranking.score import Ranker
 
-        self.ranker = Ranker.load(Path(context.artifacts["model"]))
+        self.ranker = Ranker.load(Path(context.artifacts[frames.MODEL]))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         """Return for each row its user and, best first, `item_ids`, `scores` and `sources`."""
-        k = int((params or {}).get("k", DEFAULT_K))
+        k = int((params or {}).get("k", frames.DEFAULT_K))
         rows, chances = frames.user_rows(model_input), frames.probabilities(model_input)
         item_ids = self.ranker.vocabulary.item_ids
         answers = []

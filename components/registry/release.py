@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.registry import client as mlflow_client
-from components.registry import models
+from components.registry import frames, models
 from components.registry.gates import Metrics, Verdict
 from components.registry.lineage import PARTS, Part
 from components.registry.register import Registered
@@ -187,7 +187,7 @@ def _check_document(released: dict[str, Any], release_id: str, place: str) -> No
 def _assemble_part(name: str, part: Part, at: dict[str, str], listed: dict[str, str], folder: Path) -> None:
     """Bring one model folder into `folder/part` and compare it with what was released."""
     version = f"{name}-{part}/{at['version']}"
-    fetched = _fetched(version, f"artifacts/{models.MODEL}", folder / "download" / part)
+    fetched = _fetched(version, f"artifacts/{frames.MODEL}", folder / "download" / part)
     fetched.rename(folder / part)
     if artifacts.file_digest(folder / part) == at["digest"]:
         return

@@ -1,16 +1,20 @@
 """The pins of a Bento come from the lock."""
 
+import ast
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from bentos.requirements import locked, pinned
+from bentos.build import PACKAGES, ROOT
+from bentos.requirements import locked, normal, pinned
 from feature_repo.errors import SpecError
 
 
 def test_every_pin_is_the_locks_and_the_direct_ones_are_there() -> None:
     pins = dict(pin.split("==") for pin in pinned())
-    versions = locked(Path("requirements.lock").resolve())
+    versions = locked(ROOT / "requirements.lock")
     assert {"bentoml", "feast", "torch", "numpy", "pyarrow", "starlette", "uvicorn", "duckdb"} <= set(pins)
     assert {name: versions[name] for name in pins} == pins
     assert not {"mlflow", "kfp", "evidently", "great-expectations"} & set(pins), "a service needs none of them"
@@ -20,3 +24,34 @@ def test_a_direct_requirement_without_a_pin_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("numpy==2.4.6\n")
     with pytest.raises(SpecError, match="no torch; write it again"):
         pinned(["numpy", "torch"], tmp_path / "lock")
+
+
+def imported(module: str) -> set[str]:
+    """Name what one of our modules imports, as dotted names."""
+    path = Path(*module.split("."))
+    file = path.with_suffix(".py") if path.with_suffix(".py").is_file() else path / "__init__.py"
+    if not file.is_file():
+        return set()  # a name inside a module
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_what_the_service_imports_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    ours, theirs, wanted = set[str](), set[str](), {"bentos.recommender.service"}
+    while wanted:
+        module = wanted.pop()
+        if module.split(".")[0] not in PACKAGES:
+            theirs.add(module.split(".")[0])
+        elif module not in ours:
+            ours.add(module)
+            wanted |= imported(module)
+    assert {"components.intent.score", "components.ranking.score", "feature_repo.online"} <= ours
+    ships = metadata.packages_distributions()
+    packages = {normal(ships[name][0]) for name in theirs if name not in sys.stdlib_module_names}
+    assert packages <= {pin.split("==")[0] for pin in pinned()}

@@ -8,6 +8,7 @@ import pytest
 
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, WEEKS, Encoded, encode, profile_names
+from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 
 from .conftest import CALENDAR, VISIT, context, known_row, start, unknown_row, user_rows
@@ -136,6 +137,12 @@ def test_daylight_saving_time_does_not_move_weeks() -> None:
 def test_shares_of_a_week_that_is_not_there_are_the_latest_before() -> None:
     known = TargetContext(np.array([5, 6]), np.array([[[0.1] * 3], [[0.2] * 3]], dtype=np.float32))
     assert known.at(np.array([4, 5, 6, 9]))[:, 0, 0].tolist() == pytest.approx([0.1, 0.1, 0.2, 0.2])
+
+
+def test_rows_of_a_larger_vocabulary_are_refused() -> None:
+    rows = user_rows([known_row("u2", HISTORY, 6)])
+    with pytest.raises(DataError, match="target 6 is beyond the model's 6 targets"):
+        encode(rows, context(WORLD), calendar=CALENDAR, n_targets=C - 1)
 
 
 def test_no_rows_encode_to_no_rows() -> None:

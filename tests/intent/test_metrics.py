@@ -30,7 +30,7 @@ def test_a_target_without_positives_has_no_figures_and_is_left_out_of_means() ->
     label = np.stack([LABEL, np.zeros(400, np.uint8)], axis=1)
     score = np.stack([SCORE, SCORE], axis=1) / 2
     assert metrics.single(label[:, 1], score[:, 1])["auroc"] is None
-    found = metrics.summary(label, score, threshold=0.4)
+    found = metrics.summary(label, score)
     assert found["macro_auroc"] == pytest.approx(roc_auc_score(LABEL, SCORE), abs=1e-6)
     assert found["positive_share"] == pytest.approx(LABEL.mean() / 2, abs=1e-6)
 
@@ -38,7 +38,7 @@ def test_a_target_without_positives_has_no_figures_and_is_left_out_of_means() ->
 def test_summary_figures_are_those_of_scikit_learn() -> None:
     label = (RNG.random((300, 3)) < 0.3).astype(np.uint8)
     score = np.clip(label * 0.3 + RNG.random((300, 3)) * 0.6, 0.01, 0.99).astype(np.float32)
-    found = metrics.summary(label, score, threshold=0.5)
+    found = metrics.summary(label, score) | metrics.pooled(label, score, threshold=0.5)
     assert found["micro_auroc"] == pytest.approx(roc_auc_score(label.ravel(), score.ravel()), abs=1e-6)
     assert found["map"] == pytest.approx(average_precision_score(label, score, average="macro"), abs=1e-6)
     assert found["micro_f1"] == pytest.approx(f1_score(label.ravel(), score.ravel() >= 0.5), abs=1e-6)

@@ -173,3 +173,11 @@ def test_segments_tell_even_users_from_odd(made: Made) -> None:
     even, odd = ({last[u] for u in made.world.users if int(u[1:]) % 2 == side} for side in (0, 1))
     assert len(even) == len(odd) == 1
     assert even != odd
+
+
+def test_a_row_of_another_vocabulary_counts_as_none(made: Made, online: OnlineProfiles) -> None:
+    vocabulary = Vocabulary.load(made.profiles / "vocabulary")
+    turned = dataclasses.replace(vocabulary, targets=vocabulary.targets[::-1])
+    other = OnlineProfiles(online.feast, Folding(Calendar(worlds.FIRST_DAY), turned, (7, 28, 91)))
+    assert online.read(["u02"], now=1).known[0]
+    assert not other.read(["u02"], now=1).known[0]

@@ -4,7 +4,7 @@ import pytest
 from components.ranking.baselines import BASELINES
 from components.ranking.catalogue import Catalogue
 from feature_repo.rows import UserRows
-from tests.ranking.conftest import VISIT, cold_rows, known_row, start, user_rows
+from tests.ranking.board import VISIT, cold_rows, known_row, start, user_rows
 
 # Item 4 in three old weeks, items 2 and 6 in two of the last: bought before week 21.
 HAPPENED = {2: [4], 3: [4], 4: [4], 18: [6], 19: [2, 6], 20: [2]}

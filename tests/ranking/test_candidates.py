@@ -6,7 +6,7 @@ from components.ranking.catalogue import Catalogue
 from components.ranking.score import Ranker
 from components.ranking.spec import Candidates
 from feature_repo.rows import Ragged
-from tests.ranking.conftest import ITEMS, Happened, cold_rows, known_row, start, user_rows
+from tests.ranking.board import ITEMS, Happened, cold_rows, known_row, start, user_rows
 
 FEW = Candidates(history=2, neighbours=3, popular=4)
 

@@ -5,7 +5,7 @@ import numpy as np
 from components.ranking import neighbours
 from components.ranking.examples import World
 from components.ranking.neighbours import Neighbours
-from tests.ranking.conftest import ITEMS, Happened, known_row, user_rows
+from tests.ranking.board import ITEMS, Happened, known_row, user_rows
 
 
 def test_even_items_have_even_neighbours(world: World) -> None:

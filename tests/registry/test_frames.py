@@ -50,6 +50,7 @@ def test_the_signature_names_every_column_with_its_kind() -> None:
     kinds = {column.name: str(column.type) for column in frames.schema(frame).inputs}
     assert list(kinds) == list(frame.columns)
     assert kinds["now"] == "DataType.datetime"
+    assert (kinds["segment"], kinds["value_7d"]) == ("DataType.long", "DataType.double")
     assert kinds["target_ids"] == "Array(long)"
     assert kinds["target_slow"] == kinds["probabilities"] == "Array(double)"
     assert not frames.schema(frame).input_dict()["state_at"].required

@@ -117,6 +117,16 @@ def test_a_champion_moved_in_the_ui_is_recorded_and_can_be_rolled_back(shared, r
     assert "champion 1 -> 3 by unknown: moved outside intentflow" in "\n".join(move.line() for move in now.history)
 
 
+@WITHOUT_SERVER
+def test_promoting_what_the_ui_made_champion_records_it_and_what_was_before(shared, releases) -> None:
+    promote("shared", "1", **BY)
+    with mlflow_client.connected() as client:
+        client.set_registered_model_alias("shared-release", "champion", "3")
+    assert promote("shared", "3", **BY).note == "version 3 is the champion already"
+    assert status("shared").holders == {"champion": "3", "previous": "1"}
+    assert not status("shared").unrecorded
+
+
 def test_a_version_that_was_rolled_back_is_marked_until_a_person_promotes_it(shared, releases) -> None:
     promote("shared", "1", **BY)
     promote("shared", "2", **BY)
@@ -179,7 +189,7 @@ def test_an_act_that_was_killed_at_any_write_is_completed_by_the_next(shared, re
         with mlflow_client.connected() as client:
             for alias in status("shared").holders:
                 client.delete_registered_model_alias("shared-release", alias)
-            client.delete_registered_model_tag("shared-release", "champion")
+            client.delete_registered_model_tag("shared-release", "recorded_champion")
         promote("shared", "1", **BY)
         if act == "rollback":
             promote("shared", "2", **BY)

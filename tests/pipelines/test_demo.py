@@ -1,0 +1,164 @@
+"""From a shop's CSV files to recommendations, by the command line alone; then again; then broken on purpose."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.steps import READS
+from tests.pipelines.conftest import Shop, open_shop
+
+REPORT = ("contract", "intent", "ranking", "release", "recommendations", "drift", "seconds", "peak_memory_gib", "uis")
+
+
+@pytest.fixture(scope="session")
+def report(shop: Shop) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((shop.home / "report.json").read_text())
+    return found
+
+
+def test_the_demo_leaves_a_report_with_everything(shop: Shop, report: dict[str, Any]) -> None:
+    assert set(REPORT) <= set(report)
+    assert report["contract"]["passed"] is True
+    assert {"map", "macro_auroc", "ece"} <= set(report["intent"]["test"])
+    assert {"ndcg_at_10", "recall_at_10"} <= set(report["ranking"]["test"])
+    assert len(report["release"]["id"]) == 12
+    assert set(report["ran"]) == set(READS)
+    assert report["drift"]["verdict"] in ("stable", "drifted", "no_data")
+    printed = (shop.folder / "demo.out").read_text()
+    for said in ("Contract", "Intent", "Ranking", report["release"]["id"], "Recommendations:", "Drift", "mlflow"):
+        assert said in printed
+
+
+def test_an_even_user_is_recommended_even_items(report: dict[str, Any]) -> None:
+    items = [int(i["item_id"][1:]) for i in report["recommendations"]]
+    assert len(items) == 5
+    assert all(i % 2 == 0 for i in items)
+
+
+def test_the_models_know_the_checkerboard(report: dict[str, Any]) -> None:
+    assert report["intent"]["test"]["map"] >= report["intent"]["baseline"]["map"]
+    assert report["ranking"]["test"]["ndcg_at_10"] >= 0.85
+
+
+def test_after_the_demo_plan_has_nothing_to_do(shop: Shop) -> None:
+    assert shop.json("plan", str(shop.spec))["nothing"] is True
+
+
+def test_a_second_demo_changes_nothing_that_is_true(shop: Shop, report: dict[str, Any]) -> None:
+    again = shop.json("demo", str(shop.spec), "--user", "u02")
+    pure = {"ingest", "validate", "profiles", "training_set", "train_intent", "train_ranking"}
+    assert pure & set(again["ran"]) == set()
+    assert again["release"] == report["release"]
+    assert again["recommendations"] == report["recommendations"]
+    status = shop.json("status", str(shop.spec))
+    assert [m["alias"] for m in status["history"]].count("champion") == 1
+    assert status["aliases"]["champion"] == "1"
+
+
+def test_json_is_one_document_and_notes_go_to_stderr(shop: Shop) -> None:
+    done = shop.run("status", str(shop.spec), "--json")
+    assert json.loads(done.stdout)["name"] == "shop"
+
+
+def test_recommend_answers_an_unknown_user_with_popular_items(shop: Shop) -> None:
+    answer = shop.json("recommend", str(shop.spec), "--user", "a stranger", "--k", "3")
+    assert answer["profile"]["rung"] == "unknown"
+    assert [i["source"] for i in answer["items"]] == ["popular"] * 3
+
+
+@pytest.mark.parametrize(("k", "said"), [("0", "k"), ("1000", "100")])
+def test_recommend_refuses_a_bad_k_in_one_line(shop: Shop, k: str, said: str) -> None:
+    done = shop.run("recommend", str(shop.spec), "--user", "u02", "--k", k)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_release_is_written_as_manifests_of_the_same_release(shop: Shop, report: dict[str, Any]) -> None:
+    found = shop.json("release", str(shop.spec))
+    assert found["id"] == report["release"]["id"]
+    text = (Path(found["manifests"]) / "kustomization.yaml").read_text()
+    assert found["id"] in text
+
+
+def test_a_broken_contract_stops_with_exit_3_and_promotes_nothing(shop: Shop) -> None:
+    before = shop.json("status", str(shop.spec))["aliases"]
+    text = shop.spec.read_text()
+    try:
+        document = yaml.safe_load(text)
+        document["data"]["contract"]["events"].append({"expect": "rows", "min": 1_000_000})
+        shop.spec.write_text(yaml.safe_dump(document, sort_keys=False))
+        done = shop.run("run", str(shop.spec))
+    finally:
+        shop.spec.write_text(text)
+    assert done.returncode == 3
+    assert "at least 1,000,000 rows" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert shop.json("status", str(shop.spec))["aliases"] == before
+
+
+def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop) -> None:
+    text = shop.spec.read_text()
+    try:
+        shop.edit(promotion={"gates": [{"metric": "intent.bce", "against": "value", "limit": 0.0}]})
+        done = shop.run("run", str(shop.spec))
+    finally:
+        shop.spec.write_text(text)
+    assert done.returncode == 3
+    assert "did not pass" in done.stderr
+    assert shop.json("status", str(shop.spec))["aliases"]["champion"] == "1"
+
+
+def test_killed_between_two_steps_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    shop = open_shop(tmp_path)
+    command = [sys.executable, "-m", "pipelines.cli", "run", str(shop.spec)]
+    running = subprocess.Popen(
+        command, env=shop.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    progress = shop.home / "progress.jsonl"
+    deadline = time.monotonic() + 200
+    while not (progress.is_file() and '"step": "profiles", "seconds"' in progress.read_text()):
+        assert running.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "the profiles step did not end in time"
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert not list(shop.home.rglob("*.part/report.json"))
+    text = shop.spec.read_text()
+    assert shop.json("run", str(shop.spec))["passed"] is True
+    assert shop.spec.read_text() == text
+    ran = {line["step"] for line in map(json.loads, progress.read_text().splitlines()) if "seconds" in line}
+    assert {"ingest", "validate"} & ran == set(), "finished steps ran again"
+    assert {"training_set", "register", "materialise"} <= ran
+
+
+def test_two_runs_at_once_are_refused(shop: Shop) -> None:
+    import fcntl
+
+    with (shop.home / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = shop.run("run", str(shop.spec))
+    assert done.returncode == 2
+    assert "another run of this recommender is under way" in done.stderr
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """A file size limit stands in for the full disk: the write fails in the middle of a table."""
+    shop = open_shop(tmp_path)
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+    code += f"from pipelines.cli import main; main(['run', {str(shop.spec)!r}])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=shop.environment(), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert not list(shop.home.rglob("*.part"))
+    assert not list((shop.home / "runs").rglob("events.parquet"))

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from components.ranking import steps
+from components.ranking.score import Ranker
+from components.step import ERROR_FILE
+from feature_repo import artifacts
+from feature_repo.errors import DataError
+from tests.ranking.board import SPEC
+
+JSON = SPEC.model_dump_json()
+
+
+@pytest.fixture(scope="module")
+def model(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the model folder that the training step writes."""
+    ranker = tmp_path_factory.mktemp("step") / "ranker"
+    steps.run_train_ranking(JSON, rows=str(folders[0]), intent=str(folders[1]), ranker=str(ranker))
+    return ranker
+
+
+def test_training_leaves_a_self_sufficient_folder(model: Path) -> None:
+    names = {p.name for p in model.iterdir()}
+    assert names == {
+        "weights.safetensors", "neighbours.safetensors", "config.json", "training.json", "item_state.parquet", "vocabulary",
+    }  # fmt: skip
+    training = artifacts.read_json(model / "training.json")
+    assert training["spec"]["width"] == 16
+    assert training["rows"]["train"] > training["rows"]["validate"]
+    assert len(Ranker.load(model).catalogue) == 30
+
+
+def test_the_model_knows_items_as_of_the_latest_week(model: Path) -> None:
+    ranker = Ranker.load(model)
+    assert set(ranker.item_state["week"].to_pylist()) == {21}
+
+
+def test_evaluation_leaves_metrics_and_card(model: Path, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    logged: dict[str, float] = {}
+    steps.run_evaluate_ranking(
+        JSON,
+        rows=str(folders[0]),
+        intent=str(folders[1]),
+        ranker=str(model),
+        evaluation=str(tmp_path / "evaluation"),
+        card=str(tmp_path / "card"),
+        log_metric=logged.__setitem__,
+    )
+    metrics = artifacts.read_json(tmp_path / "evaluation/metrics.json")
+    assert metrics["test"]["ndcg_at_10"] == logged["ndcg_at_10"] > 0.7
+    assert metrics["baselines"]["personal_frequency"]["ndcg_at_10"] > 0
+    assert (tmp_path / "card").read_text() == (tmp_path / "evaluation/card.md").read_text()
+
+
+def test_a_failed_step_says_why_and_leaves_no_folder(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ERROR_FILE, str(tmp_path / "error.json"))
+    intent = tmp_path / "intent"
+    intent.mkdir()
+    table = steps.examples.pq.read_table(folders[1] / "out_of_time.parquet").slice(5)
+    steps.examples.pq.write_table(table, intent / "out_of_time.parquet")
+    with pytest.raises(DataError):
+        steps.run_train_ranking(JSON, rows=str(folders[0]), intent=str(intent), ranker=str(tmp_path / "ranker"))
+    assert artifacts.read_json(tmp_path / "error.json")["code"] == 2
+    assert not (tmp_path / "ranker").exists()
