@@ -6,7 +6,7 @@ from kfp.dsl import HTML, Dataset, Input, Metrics, Output
 from components.image import IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def watch(
     name: str,
     monitoring: str,

@@ -61,7 +61,7 @@ def _assembled(place: Place, version: str) -> Path:
     if (folder / "release.json").is_file():
         return folder
     scratch = registry.assemble(place.spec.name, version, releases / f".version-{version}")
-    release_id = artifacts.read_json(scratch / "release.json")["id"]
+    release_id = str(artifacts.read_json(scratch / "release.json")["id"])
     folder = releases / release_id / "models"
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)

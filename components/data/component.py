@@ -10,7 +10,7 @@ from kfp.dsl import HTML, Dataset, Input, Metrics, Output
 from components.image import IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def ingest(data: str, source: str, code: str, tables: Output[Dataset]) -> None:
     """Read the source into canonical tables."""
     from components.data.steps import run_ingest
@@ -18,7 +18,7 @@ def ingest(data: str, source: str, code: str, tables: Output[Dataset]) -> None:
     run_ingest(data, tables.path)
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def validate(
     data: str,
     code: str,

@@ -10,7 +10,7 @@ from kfp.dsl import ClassificationMetrics, Dataset, Input, Markdown, Metrics, Mo
 from components.image import IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train_intent(
     intents: str, model: str, ranking_weeks: int, code: str, rows: Input[Dataset], intent: Output[Model]
 ) -> None:
@@ -20,7 +20,7 @@ def train_intent(
     run_train_intent(intents, model, ranking_weeks=ranking_weeks, rows=rows.path, intent=intent.path)
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate_intent(
     intents: str,
     code: str,

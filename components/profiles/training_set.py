@@ -78,8 +78,8 @@ def with_labels(rows: pa.Table, happened: pa.Table, name: str) -> pa.Table:
 
 def _codes(pairs: pa.Table, users: pa.Array) -> np.ndarray:
     """Number (user, week) pairs alike in every table; users that are not in `users` share a number below 0."""
-    position = pc.fill_null(pc.index_in(pairs[columns.USER_ID], users), -1).to_numpy().astype(np.int64)
-    return position * 100_000 + pairs["week"].to_numpy()
+    position = np.asarray(pc.fill_null(pc.index_in(pairs[columns.USER_ID], users), -1), dtype=np.int64)
+    return position * 100_000 + np.asarray(pairs["week"], dtype=np.int64)
 
 
 def write(

@@ -10,7 +10,7 @@ from kfp.dsl import Dataset, Input, Markdown, Metrics, Model, Output
 from components.image import IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train_ranking(ranking: str, code: str, rows: Input[Dataset], intent: Input[Model], ranker: Output[Model]) -> None:
     """Fit the ranker on the training weeks."""
     from components.ranking.steps import run_train_ranking
@@ -18,7 +18,7 @@ def train_ranking(ranking: str, code: str, rows: Input[Dataset], intent: Input[M
     run_train_ranking(ranking, rows=rows.path, intent=intent.path, ranker=ranker.path)
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def evaluate_ranking(
     ranking: str,
     code: str,

@@ -218,4 +218,4 @@ def _spread(where: np.ndarray, values: np.ndarray, otherwise: float) -> np.ndarr
 
 def _logit(p: np.ndarray) -> np.ndarray:
     p = np.clip(p, 1e-4, 1 - 1e-4)
-    return np.log(p / (1 - p))
+    return np.asarray(np.log(p / (1 - p)))

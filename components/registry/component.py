@@ -10,7 +10,7 @@ from kfp.dsl import Dataset, Input, Markdown, Model, Output, OutputPath
 from components.image import IMAGE
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def register(
     name: str,
     lineage: str,
@@ -38,7 +38,7 @@ def register(
     )
 
 
-@dsl.component(base_image=IMAGE, install_kfp_package=False)  # type: ignore[untyped-decorator]
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def promote(name: str, version: str, mode: str, why: str) -> str:
     """Make a release the champion where the spec leaves that to the pipeline; return the champion's version."""
     from components.registry import steps
