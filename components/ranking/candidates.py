@@ -27,8 +27,14 @@ class History:
     item: np.ndarray  # [N] int64
     slow: np.ndarray  # [N] float64, as stored: relative to the week of state_at
     near: np.ndarray  # [B, I] float64: nearness of every item to the row's history
+    tastes: np.ndarray  # [B, D] float32
+    neighbours: Neighbours
     n_rows: int
-    n_items: int
+
+    @property
+    def n_items(self) -> int:
+        """Count the items of the vocabulary."""
+        return len(self.neighbours)
 
     @cached_property
     def position(self) -> np.ndarray:
@@ -44,7 +50,7 @@ class History:
         row, item = items.row_of_value(), items.values
         slow = rows.lists["history_slow"].values.astype(np.float64)
         near = neighbours.near(row, item, slow, rows=len(rows))
-        return cls(row, item, slow, near, len(rows), len(neighbours))
+        return cls(row, item, slow, near, neighbours.tastes(items, slow), neighbours, len(rows))
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Found:
 def candidates(history: History, catalogue: Catalogue, spec: Candidates) -> Found:
     """Find each row's candidates; a user without a history gets popular items only."""
     own = _own(history, spec.history)
-    near = _near(history, spec.neighbours)
+    near = _near(history, catalogue.popularity, spec.neighbours)
     taken = np.zeros((history.n_rows, history.n_items), dtype=bool)
     taken.reshape(-1)[own] = True
     taken.reshape(-1)[near] = True
@@ -101,11 +107,14 @@ def _own(history: History, limit: int) -> np.ndarray:
     return keys[order[_rank(history.row) < limit]]
 
 
-def _near(history: History, limit: int) -> np.ndarray:
-    """Return keys of the unseen items nearest to the history, ties by item."""
+def _near(history: History, popularity: np.ndarray, limit: int) -> np.ndarray:
+    """Return keys of the unseen items nearest to the history, ties by item.
+
+    Nearness is weighed by what sells now, or items out of season and off the shelf would crowd the list.
+    """
     if limit == 0:
         return np.empty(0, dtype=np.int64)
-    unseen = history.near.copy()  # [B, I]
+    unseen = history.near * np.sqrt(popularity)  # [B, I]
     unseen.reshape(-1)[history.position >= 0] = 0.0
     limit = min(limit, history.n_items)
     least = np.partition(unseen, -limit, axis=1)[:, -limit]  # [B]: the limit-th largest

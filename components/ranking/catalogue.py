@@ -33,10 +33,14 @@ class Catalogue:
         return len(self.kind)
 
     @cached_property
+    def popularity(self) -> np.ndarray:
+        """Sum the shares of the active users, last week and last four weeks alike, above 0, float64 [I]."""
+        return np.asarray(self.state["share_1w"] + self.state["share_4w"] + 1e-4)
+
+    @cached_property
     def by_popularity(self) -> np.ndarray:
-        """Order items by their share of the active users, last week and last four weeks alike, int64 [I]."""
-        share = self.state["share_1w"] + self.state["share_4w"]
-        return np.lexsort((np.arange(len(self)), -share))
+        """Order items by popularity, ties by item, int64 [I]."""
+        return np.lexsort((np.arange(len(self)), -self.popularity))
 
     @cached_property
     def kinds(self) -> int:
@@ -47,12 +51,6 @@ class Catalogue:
     def brands(self) -> int:
         """Count the brands."""
         return int(self.brand.max(initial=-1)) + 1
-
-    @cached_property
-    def log_price(self) -> np.ndarray:
-        """Return log prices, NaN where a price is unknown or not positive, float64 [I]."""
-        price = self.state[columns.PRICE]
-        return np.log(np.where(price > 0, price, np.nan))
 
     def with_state(self, table: pa.Table, *, week: int | None = None) -> "Catalogue":
         """Return the same items as known at `week` of an item_state table (None: its last week)."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.ranking.candidates import NEAR, Found, History
+from components.ranking.candidates import Found, History
 from components.ranking.catalogue import Catalogue
 from feature_repo import columns
 from feature_repo.calendar import Calendar
@@ -20,11 +20,13 @@ from feature_repo.rows import UserRows
 
 NEVER = 60.0  # weeks since, where something never happened
 FEATURES = (
-    "had", "near_source", "weeks_bought", "week_rate", "slow", "fast", "slow_rate", "fast_slow", "weeks_since",
-    "last_week", "gap", "overdue", "first_since", "share_1w", "share_4w", "share_slow", "trend", "repeat_share",
-    "price", "price_relative", "price_known", "near", "intent", "intent_share", "target_weeks", "target_slow",
-    "target_since", "target_gap", "of_target", "kind_slow", "of_kind", "brand_share", "visit", "user_weeks",
-    "user_slow", "tenure", "idle", "basket", "variety",
+    "had", "weeks_bought", "week_rate", "slow", "fast", "slow_rate", "fast_slow", "weeks_since", "last_week", "gap",
+    "overdue", "first_since",  # the user's record with the item
+    "share_1w", "share_4w", "share_slow", "trend", "repeat_share", "price", "price_relative", "price_known",  # the item
+    "near", "affinity",  # the item beside the user's history
+    "intent", "intent_share", "target_weeks", "target_slow", "target_since", "target_gap", "of_target",  # its category
+    "kind_slow", "of_kind", "brand_share",  # its category path and brand
+    "visit", "user_weeks", "user_slow", "tenure", "idle", "basket", "variety",  # the user
 )  # fmt: skip
 
 
@@ -70,13 +72,13 @@ def facts(
     shared = user(rows, probabilities, catalogue, calendar)
     row = found.row
     result = {name: values[row] for name, values in shared.numbers.items()}
-    result["near_source"] = (found.source == NEAR).astype(np.float64)
     result |= _own(rows, found, row, history=history, shared=shared, calendar=calendar)
     result |= _targets(rows, found, row, shared=shared, catalogue=catalogue, calendar=calendar)
     result["intent"] = _widest(probabilities.astype(np.float64), row, catalogue.targets[found.item])
     result |= _affinity(found, row, history=history, shared=shared, catalogue=catalogue)
     result |= {name: catalogue.state[name][found.item] for name in columns.ITEM_NUMBERS}
     result["near"] = history.near[row, found.item]
+    result["affinity"] = history.neighbours.affinity(history.tastes[row], found.item)
     return result
 
 

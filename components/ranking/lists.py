@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.ranking import encode, neighbours
+from components.ranking import cooccurrence, encode
 from components.ranking.candidates import History, candidates, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
@@ -49,7 +49,7 @@ def tables(world: World, weeks: list[int]) -> dict[int, Neighbours]:
 
 def fit_until(examples: Examples, n_items: int, *, until: int) -> Neighbours:
     """Fit the neighbour table on what was known at the start of week `until`."""
-    return neighbours.fit(neighbours.latest_rows(examples.rows, examples.week, until=until), n_items)
+    return cooccurrence.fit(cooccurrence.latest_rows(examples.rows, examples.week, until=until), n_items)
 
 
 def of_weeks(

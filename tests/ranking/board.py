@@ -45,14 +45,17 @@ def start(week: int) -> int:
 
 
 def checkerboard(seed: int = 0) -> dict[str, Happened]:
-    """Let each user buy most of three favourites and one other item of its colour, in most weeks."""
+    """Let each user buy most of three favourites and one other item of its colour, in most weeks.
+
+    From week 11 the favourites are others, so that what is recent tells more than what is frequent.
+    """
     rng = np.random.default_rng(seed)
     world: dict[str, Happened] = {}
     for user in range(USERS):
         mine = np.arange(user % 2, ITEMS, 2)
-        favourites = rng.choice(mine, 3, replace=False)
+        old, new = rng.choice(mine, 3, replace=False), rng.choice(mine, 3, replace=False)
         world[f"u{user:02}"] = {
-            week: sorted({*favourites[rng.random(3) < 0.7].tolist(), int(rng.choice(mine[:8]))})
+            week: sorted({*(old if week < 11 else new)[rng.random(3) < 0.8].tolist(), int(rng.choice(mine[:8]))})
             for week in range(1, WEEKS + 1)
             if rng.random() < 0.9
         }

@@ -26,7 +26,8 @@ def test_history_brings_the_items_with_the_largest_decayed_weight(history: Histo
 
 
 def test_neighbours_bring_the_nearest_items_that_the_user_never_had(history: History, catalogue: Catalogue) -> None:
-    unseen = np.where(np.isin(np.arange(ITEMS), history.item), -1.0, history.near[0])
+    weighed = history.near[0] * np.sqrt(catalogue.popularity)
+    unseen = np.where(np.isin(np.arange(ITEMS), history.item), -1.0, weighed)
     near = by_source(candidates(history, catalogue, FEW))["neighbours"]
     assert near == sorted(np.argsort(-unseen, kind="stable")[:3])
     assert not set(near) & set(history.item)

@@ -111,7 +111,12 @@ def ranking_model(folder: Path, words: Vocabulary, *, seed: int) -> None:
         vocabulary=words,
         item_state=state,
         catalogue=Catalogue.of(words, state),
-        neighbours=Neighbours(np.zeros((n, 1), np.int32), np.zeros((n, 1), np.float32)),
+        neighbours=Neighbours(
+            np.zeros((n, 1), np.int32),
+            np.zeros((n, 1), np.float32),
+            np.zeros((n, 1), np.float32),
+            np.ones(n, np.float32),
+        ),
         calendar=CALENDAR,
         spec=Candidates(),
     ).save(folder)
