@@ -67,7 +67,8 @@ class World:
 
 def load(rows: Path, intent: Path) -> World:
     """Read the `rows` artifact and the intent model folder beside it."""
-    table = pq.read_table(rows / "ranking.parquet")
+    wanted = [name for name in pq.read_schema(rows / "ranking.parquet").names if name not in columns.RECENT_LISTS]
+    table = pq.read_table(rows / "ranking.parquet", columns=wanted)
     vocabulary = Vocabulary.load(rows / "vocabulary")
     bought = table[BOUGHT].combine_chunks()
     week = np.asarray(table[WEEK].to_numpy(), dtype=np.int64)
