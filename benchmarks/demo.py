@@ -1,12 +1,14 @@
 """Time and memory of the whole job: `intentflow demo` in a fresh state folder, then again.
 
 The second demo must do nothing anew and say the same. Memory is the sum of the process tree's proportional shares,
-sampled. `--fresh N` runs N fresh states with one key and compares their metrics: runs on one machine must agree.
+sampled. `--fresh N` runs N fresh states, each with a pseudonym key of its own, and compares them: runs on one machine
+must agree.
 """
 
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -35,17 +37,21 @@ def measure(asked: argparse.Namespace) -> script.Document:
             first, second = (_demo(spec, state) for _time in range(2))
             same = all(first["report"][key] == second["report"][key] for key in ("release", "recommendations"))
             runs.append(_summary(first, second) | {"second_is_the_same": same})
-        return {"spec": str(spec.name), "runs": runs, "largest_difference": _difference(runs)}
+        alike = {key: all(run[key] == runs[0][key] for run in runs) for key in ("release", "recommended")}
+        return {"spec": str(spec.name), "runs": runs, "largest_difference": _difference(runs), "alike": alike}
 
 
 def _summary(first: dict[str, Any], second: dict[str, Any]) -> script.Document:
     report = first["report"]
     return {
         "seconds": {"first": first["seconds"], "second": second["seconds"]},
+        "cpu_s": {"first": first["cpu_s"], "second": second["cpu_s"]},
         "steps": report["seconds"],
         "peak_memory_gib": max(first["peak_memory_gib"], second["peak_memory_gib"]),
         "metrics": {f"{part}.{m}": report[part]["test"][m] for part, names in KEYS.items() for m in names},
         "baselines": {part: report[part]["baseline"] for part in KEYS},
+        "release": report["release"]["id"],
+        "recommended": [item["item_id"] for item in report["recommendations"]],
         "ran_anew_the_second_time": second["report"]["ran"],
     }
 
@@ -60,7 +66,7 @@ def _demo(spec: Path, state: Path) -> dict[str, Any]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment["INTENTFLOW_STATE"] = str(state)
     command = [sys.executable, "-m", "pipelines.cli", "demo", str(spec), "--json"]
-    start, peak = time.monotonic(), 0
+    start, cpu, peak = time.monotonic(), _used(), 0
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=sys.stderr, text=True) as process:
         while True:
             peak = max(peak, _memory(process.pid))
@@ -72,7 +78,19 @@ def _demo(spec: Path, state: Path) -> dict[str, Any]:
     if process.returncode:
         raise ServerError(f"the demo ended with {process.returncode}")
     seconds = round(time.monotonic() - start, 1)
-    return {"seconds": seconds, "peak_memory_gib": round(peak / 2**30, 2), "report": json.loads(said)}
+    report = json.loads(said)
+    return {
+        "seconds": seconds,
+        "cpu_s": round(_used() - cpu, 1),
+        "peak_memory_gib": round(peak / 2**30, 2),
+        "report": report,
+    }
+
+
+def _used() -> float:
+    """Return the processor seconds of children that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _memory(pid: int) -> int:
@@ -103,7 +121,15 @@ def text(document: script.Document) -> str:
         for n, r in enumerate(document["runs"], 1)
     ]
     head = ["run", "first s", "second s", "peak GiB", *document["runs"][0]["metrics"]]
-    return f"{script.table(head, lines)}\n\nlargest difference of a metric: {document['largest_difference']:.2e}"
+    steps = [[step, *(run["steps"].get(step) for run in document["runs"])] for step in document["runs"][0]["steps"]]
+    alike = ", ".join(f"{key} {'the same' if same else 'DIFFERENT'}" for key, same in document["alike"].items())
+    return "\n\n".join(
+        [
+            script.table(head, lines),
+            script.table(["seconds of", *(f"run {n}" for n in range(1, len(steps[0])))], steps),
+            f"Between fresh states: largest difference of a metric {document['largest_difference']:.2e}; {alike}.",
+        ]
+    )
 
 
 if __name__ == "__main__":

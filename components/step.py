@@ -29,6 +29,9 @@ QUIET = {
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+# Threads that wait sleep instead of spinning: on a busy machine spinning makes torch up to six times slower. OpenMP
+# reads it when torch is first imported, so a step that trains imports torch inside its frame.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 log = logging.getLogger("intentflow")
 
@@ -52,7 +55,7 @@ class Progress:
 @contextlib.contextmanager
 def step(name: str) -> Iterator[Progress]:
     """Run the body as the step `name`; on failure leave the reason in the error file and raise it on."""
-    os.environ.update({k: v for k, v in QUIET.items() if k not in os.environ})
+    os.environ.update({k: v for k, v in (QUIET | PATIENT).items() if k not in os.environ})
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     progress, start = Progress(name), time.monotonic()
     progress.at(0.0)

@@ -8,7 +8,7 @@ READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ingest": (("reading", "source", "data_code"), ()),
     "validate": (("data", "data_code"), ("ingest",)),
     "profiles": (("profiles", "split", "vocabulary", "profiles_code"), ("validate",)),
-    "training_set": (("split", "ranking", "profiles_code"), ("profiles",)),
+    "training_set": (("split", "ranking_rows", "profiles_code"), ("profiles",)),
     "train_intent": (("intents", "intent", "ranking_weeks", "intent_code"), ("training_set",)),
     "evaluate_intent": (("intents", "intent_code"), ("train_intent",)),
     "train_ranking": (("ranking", "ranking_code"), ("train_intent",)),

@@ -53,6 +53,7 @@ def train(
     intents: str,
     intent: str,
     ranking: str,
+    ranking_rows: str,
     ranking_weeks: int,
     promotion: str,
     mode: str,
@@ -77,6 +78,7 @@ def train(
         intents: The spec's `intents`, JSON.
         intent: The spec's `models.intent`, JSON.
         ranking: The spec's `models.ranking`, JSON.
+        ranking_rows: Which weeks the ranker's rows come from, JSON.
         ranking_weeks: Last training weeks that the ranker learns from.
         promotion: The spec's `promotion`, JSON.
         mode: auto, manual or dry_run.
@@ -93,7 +95,7 @@ def train(
     clean = checked.outputs["clean"]
     built = build_profiles(profiles=profiles, split=split, vocabulary=vocabulary, code=profiles_code, clean=clean)
     features = built.outputs["features"]
-    retrieved = training_set(split=split, ranking=ranking, code=profiles_code, clean=clean, features=features)
+    retrieved = training_set(split=split, ranking=ranking_rows, code=profiles_code, clean=clean, features=features)
     rows = retrieved.outputs["rows"]
     fitted = train_intent(intents=intents, model=intent, ranking_weeks=ranking_weeks, code=intent_code, rows=rows)
     judged = evaluate_intent(intents=intents, code=intent_code, rows=rows, intent=fitted.outputs["intent"])

@@ -58,18 +58,10 @@ class Fit:
     spec: IntentModel
     epochs: list[Epoch] = field(default_factory=list)
 
-    def run(
-        self,
-        stage: str,
-        index: np.ndarray,
-        *,
-        epochs: int,
-        learning_rate: float,
-        report: Callable[[float, str], None],
-    ) -> None:
+    def run(self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]) -> None:
         """Fit the net to the rows in `index`; it ends with the weights of this stage's best epoch."""
-        rng = np.random.default_rng(self.spec.seed)
-        optimizer = torch.optim.AdamW(self.net.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY)
+        rng, epochs = np.random.default_rng(self.spec.seed), self.spec.epochs
+        optimizer = torch.optim.AdamW(self.net.parameters(), lr=self.spec.learning_rate, weight_decay=WEIGHT_DECAY)
         per_epoch = math.ceil(len(index) / self.spec.batch_size)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(step / (epochs * per_epoch)))
         lowest, best = math.inf, self.net.state_dict()

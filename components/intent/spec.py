@@ -50,7 +50,9 @@ class IntentModel(Slice):
     width: int = Field(default=64, ge=8, le=512, multiple_of=8)
     layers: int = Field(default=2, ge=1, le=8)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    epochs: int = Field(default=4, ge=1, le=100, description="At most; stops early on the validation weeks")
+    epochs: int = Field(
+        default=3, ge=1, le=100, description="At most, in each of two stages; stops early on the validation weeks"
+    )
     batch_size: int = Field(default=512, ge=8, le=65536)
     learning_rate: float = Field(default=2e-3, gt=0, le=1)
     seed: int = Field(default=0, ge=0)

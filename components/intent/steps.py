@@ -1,24 +1,27 @@
 """The intent steps in their frame: spec slices and artifact folders in, artifact folders out.
 
-`component` calls these from Kubeflow; the pure parts are in train.py and evaluate.py.
+`component` calls these from Kubeflow; the pure parts are in train.py and evaluate.py. They import torch, so they are
+imported within the frame, which first tells torch's threads how to wait.
 """
 
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from components.intent import card as cards
-from components.intent import examples, train
-from components.intent.evaluate import Evaluation, evaluate
-from components.intent.score import IntentScorer
+from components.intent import examples
 from components.intent.spec import Intent, IntentModel
 from components.step import step
 from feature_repo import artifacts, columns
+
+if TYPE_CHECKING:
+    from components.intent.evaluate import Evaluation
+    from components.intent.train import OutOfTime, Trained
 
 OUT_OF_TIME = "out_of_time.parquet"
 TRAINING = "training.json"
@@ -26,19 +29,21 @@ PROBABILITIES = "probabilities"
 _INTENTS = TypeAdapter(list[Intent])
 
 
-def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str, intent: str) -> train.Trained:
+def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str, intent: str) -> "Trained":
     """Fit the model that the slice `models.intent` (JSON) asks for and write its model folder."""
     with step("train_intent") as progress:
+        from components.intent.train import train
+
         spec = IntentModel.model_validate_json(model)
         found = examples.load(Path(rows), _INTENTS.validate_json(intents))
-        trained = train.train(found, spec, ranking_weeks=ranking_weeks, report=progress.at)
+        trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at)
         save(trained, spec, Path(intent))
         best = min(epoch.validate_bce for epoch in trained.epochs)
         progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
     return trained
 
 
-def save(trained: train.Trained, spec: IntentModel, destination: Path) -> None:
+def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
     """Write the `intent` artifact: the model folder, the out-of-time scores and how training went."""
     with artifacts.written_folder(destination) as folder:
         trained.scorer.save(folder)
@@ -53,7 +58,7 @@ def save(trained: train.Trained, spec: IntentModel, destination: Path) -> None:
         artifacts.write_json(folder / TRAINING, training)
 
 
-def _table(scores: train.OutOfTime) -> pa.Table:
+def _table(scores: "OutOfTime") -> pa.Table:
     B, C = scores.probabilities.shape
     flat = pa.array(scores.probabilities.ravel(), pa.float32())
     return pa.table(
@@ -75,9 +80,13 @@ def run_evaluate_intent(
     log_metric: Callable[[str, float], None],
     log_roc_curve: Callable[[list[float], list[float], list[float]], None],
     log_confusion_matrix: Callable[[list[str], list[list[int]]], None],
-) -> Evaluation:
+) -> "Evaluation":
     """Judge a model folder on the test weeks; write metrics.json, classification.json and the model card."""
     with step("evaluate_intent") as progress:
+        from components.intent import card as cards
+        from components.intent.evaluate import evaluate
+        from components.intent.score import IntentScorer
+
         found = examples.load(Path(rows), _INTENTS.validate_json(intents))
         folder = Path(intent)
         result = evaluate(IntentScorer.load(folder), found, report=progress.at)

@@ -1,7 +1,8 @@
 """Train the intent model in two stages, so that the ranker gets intents that were predicted before they came true.
 
 Stage `early` sees the training weeks before those that the ranker learns from, and scores the latter out of time.
-Stage `full` goes on from there with all training weeks. Both stop early on the validation weeks.
+Stage `full` goes on from there with all training weeks, at the full learning rate again: half of it left the network
+measurably behind. Both stop early on the validation weeks.
 
 Letters: R training rows, B rows, C targets, W weeks.
 """
@@ -22,8 +23,6 @@ from components.intent.spec import IntentModel
 from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
 
-FULL_EPOCHS = 0.5  # share of the epochs that the second stage gets, since it starts warm
-FULL_RATE = 0.5  # share of the learning rate that it gets
 SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
 STANDARD_ROWS = 4096  # training rows, at most, that mean and spread are taken from
 Report = Callable[[float, str], None]
@@ -72,11 +71,10 @@ def train(
         fit = Fit(scorer.net, rows, validate, _unknown(examples), _weights(examples), spec)
         if not held.all():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(~held), _between(report, 0.05, 0.5)
-            fit.run("early", early, epochs=spec.epochs, learning_rate=spec.learning_rate, report=at)
+            fit.run("early", early, report=at)
         held_scores = scorer.predict(examples.rows.take(parts["train"][held]))
-        full, epochs = np.arange(len(held)), max(1, round(spec.epochs * FULL_EPOCHS))
-        at = _between(report, 0.5, 0.9)
-        fit.run("full", full, epochs=epochs, learning_rate=spec.learning_rate * FULL_RATE, report=at)
+        full, at = np.arange(len(held)), _between(report, 0.5, 0.9)
+        fit.run("full", full, report=at)
     scored = np.concatenate([parts["train"][held], later])
     probabilities = np.concatenate([held_scores, scorer.predict(examples.rows.take(later))])
     return Trained(

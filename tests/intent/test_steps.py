@@ -1,6 +1,9 @@
 """The steps as Kubeflow runs them: strings and folders in, folders out."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,3 +93,15 @@ def test_weeks_without_rows_are_named(examples: Examples) -> None:
     with pytest.raises(DataError, match=r"no user in the later weeks \[99\]"):
         examples.part("later")
     del examples.split["later"]
+
+
+def test_torch_is_imported_within_the_frame_which_tells_its_threads_how_to_wait() -> None:
+    script = (
+        "import sys, os; import components.intent.steps; from components.step import step\n"
+        "assert 'torch' not in sys.modules\n"
+        "with step('train_intent'): print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    root = Path(component.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.stdout == "PASSIVE\n", done.stderr

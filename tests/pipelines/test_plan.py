@@ -76,6 +76,12 @@ def test_a_changed_contract_reads_no_source_again(shop: Path) -> None:
     assert found.steps[0] == "validate"
 
 
+def test_a_changed_ranker_keeps_the_intent_model(shop: Path) -> None:
+    _done(_at(shop))
+    found = plan.plan(_at(shop, **{"test_every_weeks: 2": "test_every_weeks: 2, width: 32"}))
+    assert found.steps[0] == "train_ranking"
+
+
 def test_plan_writes_nothing(shop: Path) -> None:
     at = _at(shop)
     plan.plan(at)

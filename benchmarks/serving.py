@@ -1,0 +1,272 @@
+"""What does a recommendation cost over HTTP, beside the same models called in process? Closed loop, one client.
+
+Serves the release of the last finished run through `bentos.serve`: `python -m benchmarks.serving`. Logs and a copy of
+the sqlite store go to a scratch folder, so nothing is left in the recommender's state. The peer reads the same
+profiles and calls the same scorer and ranker in this process, in turns with the service: what HTTP, BentoML, the
+request log and validation add is the ratio. Users are distinct while there are enough of them.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import http.client
+import itertools
+import json
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks import script, subject
+from benchmarks.script import Document
+from benchmarks.subject import Subject
+from bentos.release import INTENT, RANKING, Release
+from feature_repo.errors import ServerError
+from feature_repo.pseudonyms import pseudonym
+from feature_repo.vocabulary import Vocabulary
+
+REQUESTS, QUICK_REQUESTS = 1_000, 40
+TURNS = 5  # service and peer alternate, so that other work on the machine meets both
+BATCH_USERS = 200
+PARTS = ("read", "predict", "rank")
+Call = Callable[[], Any]
+
+
+@dataclasses.dataclass
+class Loop:
+    """Latencies and processor seconds of one kind of request, added up over turns."""
+
+    cpu: Callable[[], float]  # seconds used so far by whoever answers
+    seconds: list[float] = dataclasses.field(default_factory=list)
+    used: float = 0.0
+
+    def run(self, calls: Sequence[Call]) -> list[Any]:
+        """Make one call after the other; return the answers."""
+        before, answers = self.cpu(), []
+        for call in calls:
+            start = time.perf_counter()
+            answers.append(call())
+            self.seconds.append(time.perf_counter() - start)
+        self.used += self.cpu() - before
+        return answers
+
+    def document(self) -> Document:
+        """Return the figures."""
+        p50, p99 = np.quantile(self.seconds, (0.5, 0.99)) * 1000
+        return {
+            "requests": len(self.seconds),
+            "p50_ms": round(float(p50), 3),
+            "p99_ms": round(float(p99), 3),
+            "cpu_s_per_1000": round(1000 * self.used / len(self.seconds), 3),
+        }
+
+
+class Service:
+    """A served release: its process tree, and a connection that stays open."""
+
+    def __init__(self, url: str, pid: int) -> None:
+        self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+        self._root = psutil.Process(pid)
+
+    def post(self, path: str, body: Document) -> Any:
+        """Ask and return the answer."""
+        return self._ask("POST", path, json.dumps(body).encode())
+
+    def alive(self) -> Any:
+        """Ask for nothing but a sign of life."""
+        return self._ask("GET", "/livez", None)
+
+    def _ask(self, method: str, path: str, body: bytes | None) -> Any:
+        self._connection.request(method, path, body, {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        text = answer.read()
+        if answer.status != http.client.OK:
+            raise ServerError(f"{path}: the service answered {answer.status}: {text[:200]!r}")
+        return json.loads(text) if body else None
+
+    def cpu(self) -> float:
+        """Return the processor seconds that the process tree has used."""
+        times = [process.cpu_times() for process in self._tree()]
+        return float(sum(t.user + t.system for t in times))
+
+    def memory_gib(self) -> float:
+        """Return the process tree's memory, pages that it shares counted once."""
+        return float(sum(process.memory_full_info().pss for process in self._tree()) / 2**30)
+
+    def _tree(self) -> list[psutil.Process]:
+        return [self._root, *self._root.children(recursive=True)]
+
+
+class InProcess:
+    """The peer: profile read, scorer and ranker, called as the door calls them."""
+
+    def __init__(self, found: Subject, release: Release) -> None:
+        import torch
+
+        from bentos.recommender.clock import make_clock
+        from bentos.recommender.service import folding
+        from components.intent.score import IntentScorer
+        from components.ranking.score import Ranker
+        from feature_repo.online import OnlineProfiles
+
+        torch.set_num_threads(1)
+        self._scorer = IntentScorer.load(release.folder / INTENT)
+        self._ranker = Ranker.load(release.folder / RANKING)
+        self._profiles = OnlineProfiles.open(release.name, folding(release, self._ranker.vocabulary))
+        self._key, self._k = found.variables["INTENTFLOW_PSEUDONYM_KEY"], release.serving.k
+        self._now = make_clock(found.variables["INTENTFLOW_CLOCK"], release.data_end).now()
+        self.parts = dict.fromkeys(PARTS, 0.0)  # processor seconds
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The release's vocabulary."""
+        return self._ranker.vocabulary
+
+    def recommend(self, user: str) -> list[str]:
+        """Return the item ids for a user."""
+        start = time.process_time()
+        rows = self._profiles.read([pseudonym(user, self._key)], now=self._now)
+        read = time.process_time()
+        probabilities = self._scorer.predict(rows)[0]
+        predicted = time.process_time()
+        items = self._ranker.recommend(rows, probabilities, k=self._k)
+        ranked = time.process_time()
+        for part, seconds in zip(PARTS, (read - start, predicted - read, ranked - predicted), strict=True):
+            self.parts[part] += seconds
+        return [self.vocabulary.item_ids[item.item_index] for item in items]
+
+
+def measure(asked: argparse.Namespace) -> Document:
+    """Serve the release and ask it."""
+    from bentos import build, serve
+    from pipelines.processes import free_port
+
+    requests = min(asked.requests, QUICK_REQUESTS) if asked.quick else asked.requests
+    with subject.subject(asked) as found, tempfile.TemporaryDirectory(prefix="intentflow-benchmark-") as scratch:
+        variables = aside(dict(found.variables), Path(scratch))
+        os.environ |= variables | {"OMP_NUM_THREADS": "1"}
+        script.note("building and starting the service")
+        tag = build.build(found.release, home=Path(scratch))
+        serving = serve.serve(tag, port=free_port(0), env=variables)
+        try:
+            service = Service(serving.url, serving.process.pid)
+            return {"recommender": found.name, **_asked(service, found, requests)}
+        finally:
+            serving.stop()
+
+
+def aside(variables: dict[str, str], scratch: Path) -> dict[str, str]:
+    """Return the variables of a service that writes into `scratch` only; another store than sqlite stays shared."""
+    feast = json.loads(variables["INTENTFLOW_FEAST"])
+    store = feast["online_store"]
+    if store["type"] == "sqlite":
+        copy = scratch / "online.db"
+        with contextlib.ExitStack() as open_:
+            whole, target = (open_.enter_context(contextlib.closing(sqlite3.connect(p))) for p in (store["path"], copy))
+            whole.backup(target)
+        feast["online_store"] = store | {"path": str(copy)}
+    return variables | {"INTENTFLOW_HOME": str(scratch), "INTENTFLOW_FEAST": json.dumps(feast)}
+
+
+def _asked(service: Service, found: Subject, requests: int) -> Document:
+    start = {"cpu_s": round(service.cpu(), 2)}
+    peer, users = InProcess(found, Release.load(found.release)), _users(found)
+    known = list(itertools.islice(users, requests))
+    over_http, in_process = Loop(service.cpu), Loop(time.process_time)
+    service.post("/recommend", {"user_id": known[0]}), peer.recommend(known[0])  # the first one is for the caches
+    peer.parts = dict.fromkeys(PARTS, 0.0)
+    same = 0
+    for number, part in enumerate(np.array_split(np.asarray(known), TURNS)):
+        script.note(f"/recommend, turn {number + 1} of {TURNS}")
+        theirs = over_http.run([_recommend(service, user) for user in part.tolist()])
+        mine = in_process.run([_local(peer, user) for user in part.tolist()])
+        same += sum([i["item_id"] for i in answer["items"]] == ids for answer, ids in zip(theirs, mine, strict=True))
+    script.note("the other requests")
+    strangers = [_recommend(service, f"no user {n}") for n in range(max(requests // 4, 1))]
+    cases = {
+        "recommend_unknown": strangers,
+        "livez": [service.alive] * max(requests // 4, 1),
+    }
+    if json.loads(os.environ["INTENTFLOW_FEAST"])["online_store"]["type"] == "sqlite":  # else the store is not a copy
+        cases |= _events(service, found, peer.vocabulary, known, requests)
+    documents = {"recommend": over_http.document()}
+    for name, calls in cases.items():
+        loop = Loop(service.cpu)
+        loop.run(calls)
+        documents[name] = loop.document()
+    local = in_process.document()
+    return {
+        "users": len(set(known)),
+        "http": documents,
+        "in_process": local | {"cpu_ms": {p: round(1000 * s / requests, 3) for p, s in peer.parts.items()}},
+        "ratio": script.ratios(documents["recommend"], local, ("p50_ms", "p99_ms", "cpu_s_per_1000")),
+        "same_answers": same / len(known),
+        "start": start | {"memory_gib": round(service.memory_gib(), 3)},
+    }
+
+
+def _users(found: Subject) -> Iterator[str]:
+    """Yield users in a fixed random order, over and over."""
+    users = found.users()
+    return itertools.cycle([users[place] for place in np.random.default_rng(0).permutation(len(users))])
+
+
+def _recommend(service: Service, user: str) -> Call:
+    return lambda: service.post("/recommend", {"user_id": user})
+
+
+def _local(peer: InProcess, user: str) -> Call:
+    return lambda: peer.recommend(user)
+
+
+def _events(
+    service: Service, found: Subject, vocabulary: Vocabulary, users: Sequence[str], requests: int
+) -> dict[str, list[Call]]:
+    """Make requests of one event, and of an event of each of many users."""
+    kind = next((i.event for i in found.intents if i.event), None) or "purchase"
+    items = np.random.default_rng(0).permutation(vocabulary.item_ids)
+
+    def event(number: int, user: str) -> Document:
+        item = str(items[number % len(items)])
+        told = {"user_id": user, "item_id": item, "event": kind, "quantity": 1.0, "value": 2.5}
+        return told | {"event_id": f"benchmark-{number}"}
+
+    def posted(events: list[Document]) -> Call:
+        return lambda: service.post("/events", {"events": events})
+
+    numbers = itertools.count()
+    single = [posted([event(next(numbers), user)]) for user in users[: max(requests // 10, 1)]]
+    many = list(dict.fromkeys(users))[:BATCH_USERS]
+    batch = [event(next(numbers), user) for user in many]
+    return {"events_one": single, f"events_of_{len(many)}_users": [posted(batch)]}
+
+
+def text(document: Document) -> str:
+    """Write the table."""
+    names = ("requests", "p50_ms", "p99_ms", "cpu_s_per_1000")
+    lines = [[f"HTTP {name}", *(values[n] for n in names)] for name, values in document["http"].items()]
+    lines.append(["in process", *(document["in_process"][n] for n in names)])
+    ratio = document["ratio"]
+    lines.append(["HTTP / in process", None, *(ratio[n] for n in names[1:])])
+    parts = ", ".join(f"{part} {ms:.2f}" for part, ms in document["in_process"]["cpu_ms"].items())
+    start = document["start"]
+    return "\n\n".join(
+        [
+            script.table(["request", *names], lines),
+            f"Of a recommendation in process, processor ms: {parts}. {document['same_answers']:.0%} of the answers are "
+            f"the same both ways. A start takes {start['cpu_s']} processor seconds; after all this the process tree "
+            f"holds {start['memory_gib']} GiB.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    switches = script.parser(__doc__, trained=True)
+    switches.add_argument("--requests", type=int, default=REQUESTS, help="recommendations for known users")
+    script.main(switches, measure, text)
