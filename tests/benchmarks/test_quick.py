@@ -5,7 +5,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ import pytest
 
 SCRIPTS = {
     "models": {"intent", "ranking"},
-    "drift": {"noise_floor"},
-    "profiles": set(),
-    "demo": {"runs", "largest_difference"},
+    "drift": {"cases", "noise_floor", "thresholds"},
+    "profiles": {"world", "half", "growth"},
+    "serving": {"http", "in_process", "ratio", "same_answers", "start"},
+    "demo": {"runs", "largest_difference", "alike"},
 }
 OWN_WORLD = ("profiles", "demo")
+SLOW = ("demo", "serving")  # build and start a service
+Run = Callable[[str], dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -43,14 +46,76 @@ def test_there_is_a_case_and_a_line_for_every_benchmark() -> None:
     assert all(f"benchmarks.{name}`" in text for name in runnable)
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n == "demo" else []) for n in SCRIPTS])
-def test_the_quick_form_prints_one_document(name: str, world: Path) -> None:
-    more = [] if name in OWN_WORLD else ["--world", str(world)]
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json", *more]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
+@pytest.fixture(scope="session")
+def run(world: Path) -> Run:
+    """Run a script's quick form, once; return its document."""
+    done: dict[str, dict[str, Any]] = {}
+
+    def once(name: str) -> dict[str, Any]:
+        if name not in done:
+            more = [] if name in OWN_WORLD else ["--world", str(world)]
+            command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json", *more]
+            environment = os.environ | {"OMP_NUM_THREADS": "1"}
+            found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+            assert found.returncode == 0, found.stderr
+            done[name] = json.loads(found.stdout)
+        return done[name]
+
+    return once
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in SCRIPTS])
+def test_the_quick_form_prints_one_document(name: str, run: Run) -> None:
+    document = run(name)
+    assert document["benchmark"] == name
     assert document["quick"] is True
+    assert {"cpus", "load_before", "load_after", "commit"} <= set(document["machine"])
     assert SCRIPTS[name] <= set(document)
     assert all(math.isfinite(n) for n in _numbers(document))
+
+
+def test_ratios_are_our_figure_over_the_peers(run: Run) -> None:
+    ranking = run("models")["ranking"]
+    models = ranking["models"]
+    assert {"intentflow", "tifu_knn", "popular", "personal_frequency", "decayed_personal"} <= set(models)
+    expected = models["intentflow"]["ndcg_at_10"] / models["popular"]["ndcg_at_10"]
+    assert ranking["ratio"]["popular"]["ndcg_at_10"] == pytest.approx(expected, abs=1e-4)
+    assert ranking["ratio"]["popular"]["ndcg_at_10"] > 1.2, "a checkerboard is nothing to who knows only popularity"
+
+
+def test_trees_and_model_learn_the_checkerboard_alike(run: Run) -> None:
+    models = run("models")["intent"]["models"]
+    assert models["intentflow"]["map"] == models["gradient_boosting"]["map"] == 1.0
+    assert models["global_rate"]["macro_auroc"] == 0.5
+
+
+def test_dearer_prices_are_named_and_the_floor_silences_chance(run: Run) -> None:
+    document = run("drift")
+    cases = {case["case"]: case for case in document["cases"]}
+    assert cases["test weeks against train weeks"]["verdicts"] == ["stable"]
+    assert "log_value_per_unit" in cases["test weeks, prices x 2, against train weeks"]["drifted"]
+    assert max(document["noise_floor"]["with_floor"].values()) == 0.0
+
+
+@pytest.mark.slow
+def test_the_service_says_what_the_models_say(run: Run) -> None:
+    document = run("serving")
+    assert document["same_answers"] == 1.0
+    assert document["ratio"]["p50_ms"] > 0
+    assert {"recommend", "recommend_unknown", "livez", "events_one"} <= set(document["http"])
+
+
+def test_without_a_finished_run_a_script_says_what_makes_one(tmp_path: Path) -> None:
+    environment = os.environ | {"INTENTFLOW_STATE": str(tmp_path)}
+    command = [sys.executable, "-m", "benchmarks.drift", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "intentflow demo" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_the_second_demo_says_the_same(run: Run) -> None:
+    found = run("demo")["runs"][0]
+    assert found["second_is_the_same"] is True
+    assert found["seconds"]["second"] < found["seconds"]["first"]
