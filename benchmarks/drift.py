@@ -21,7 +21,7 @@ from monitoring.drift import NUMBER_METHOD, Drift, compare
 from monitoring.spec import Monitoring
 from monitoring.window import windows
 
-RESAMPLES, PARTS, SMALL_PAIRS = 20, 5, 20
+RESAMPLES, PARTS, SMALL_PAIRS = 20, 5, 100
 PART_WEEKS = 8
 SMALL_ROWS = 100
 SILENT = 0.3  # share of users that stop
@@ -143,15 +143,23 @@ def noise_floor(frame: pd.DataFrame, spec: Monitoring, *, pairs: int) -> Documen
     small = spec.model_copy(update={"min_rows": 10})
     with_floor: dict[str, int] = {}
     alone: dict[str, int] = {}
+    verdicts = 0
     rows = min(SMALL_ROWS, len(frame) // 2)
     for _ in range(pairs):
         drawn = rng.choice(len(frame), 2 * rows, replace=False)
         found = compare(frame.iloc[drawn[:rows]], frame.iloc[drawn[rows:]], spec=small)
+        verdicts += found.verdict == "drifted"
         for name, column in found.columns.items():
             with_floor[name] = with_floor.get(name, 0) + column.drifted
             alone[name] = alone.get(name, 0) + (column.score is not None and column.score >= column.threshold)
     shares = [{name: round(count / pairs, 3) for name, count in counts.items()} for counts in (with_floor, alone)]
-    return {"rows": rows, "pairs": pairs, "with_floor": shares[0], "thresholds_alone": shares[1]}
+    return {
+        "rows": rows,
+        "pairs": pairs,
+        "with_floor": shares[0],
+        "thresholds_alone": shares[1],
+        "verdicts_drifted": round(verdicts / pairs, 3),
+    }
 
 
 def _largest(every: list[tuple[str, Any]], *, number: bool) -> Document | None:
