@@ -57,18 +57,21 @@ class Run:
 def run(place: Place, observe: Observer) -> Run:
     """Run the pipeline; `observe` is called with every progress line. Raises what the failed step raised."""
     home = place.home
-    with _alone(home), _environment(place) as (progress, error), _followed(progress, observe) as lines:
-        start = time.monotonic()
-        log = home / "logs" / f"run-{time.strftime('%Y%m%dT%H%M%S')}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        values = run_parameters(place)
-        with log.open("w", encoding="utf-8") as stream, _captured(stream):
-            try:
-                outputs = _execute(home, values)
-            except RuntimeError as failure:
-                raise _reason(error, log, failure) from None
-        found = _outputs(outputs, seconds=time.monotonic() - start, lines=lines, values=values)
-    artifacts.write_json(home / RUN_FILE, found.document())
+    with _alone(home):
+        with _environment(place) as (progress, error), _followed(progress, observe) as lines:
+            start = time.monotonic()
+            log = home / "logs" / f"run-{time.strftime('%Y%m%dT%H%M%S')}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            values = run_parameters(place)
+            with log.open("w", encoding="utf-8") as stream, _captured(stream):
+                try:
+                    outputs = _execute(home, values)
+                except RuntimeError as failure:
+                    raise _reason(error, log, failure) from None
+            seconds = time.monotonic() - start
+        # Only now are `lines` whole: the last step's closing line is read when following ends.
+        found = _outputs(outputs, seconds=seconds, lines=lines, values=values)
+        artifacts.write_json(home / RUN_FILE, found.document())
     return found
 
 
