@@ -42,7 +42,7 @@ lint: install ## formatting, lint, types and layers
 	$(BIN)/lint-imports
 
 lock: install ## pin everything anew (CPU and CUDA machines share the lock)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --python-version 3.11 --no-header --no-emit-find-links \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --python-version 3.11 --no-header --no-emit-find-links \
 		$(LINKS) --quiet --output-file requirements.lock.part
 	sed -E 's/^(torch==[0-9.]+)\+cpu/\1/' requirements.lock.part > requirements.lock
 	rm requirements.lock.part
