@@ -3,6 +3,7 @@ SPEC ?= pipelines/specs/grocery.yaml
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+JOBS ?= 2
 # Byte code makes every step's imports twice as fast.
 unexport PYTHONDONTWRITEBYTECODE
 # uv does not read this variable by itself; a folder of wheels in it saves downloads.
@@ -32,8 +33,8 @@ up: install ## leave the service and the UIs of MLflow, Feast and Evidently runn
 down: install ## stop what `up` started
 	$(BIN)/intentflow down $(SPEC)
 
-test: install ## run the default tests
-	$(BIN)/python -m pytest
+test: install ## run the default tests, in as many processes as JOBS says
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 lint: install ## formatting, lint, types and layers
 	$(BIN)/ruff format --check .

@@ -1,9 +1,15 @@
-"""What every test may use: golden files, rewritten only on request."""
+"""What every test may use: golden files, rewritten only on request; and how tests are shared out to processes.
+
+Tests of one folder share costly fixtures, so a folder stays in one process; the tests on the finished shop, which
+take longest, begin first.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+SHOP = "shop"  # the fixture that runs a whole demo
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -12,12 +18,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what is opt-in unless `-m` asks for it."""
+    """Skip what is opt-in unless `-m` asks for it; group tests for `-n`."""
     asked = config.getoption("-m")
+    items.sort(key=lambda item: group(item) != SHOP)
     for item in items:
         for mark in ("slow", "cluster", "gpu"):
             if item.get_closest_marker(mark) and mark not in asked:
                 item.add_marker(pytest.mark.skip(reason=f"opt in with -m {mark}"))
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+def group(item: pytest.Item) -> str:
+    """Name the tests that one process runs: by folder, but those that need the shop's demo, and those that do not."""
+    folder = item.path.relative_to(item.config.rootpath).parent.name
+    if folder != "pipelines":
+        return folder
+    return SHOP if SHOP in getattr(item, "fixturenames", ()) else item.path.stem
 
 
 @pytest.fixture
