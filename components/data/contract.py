@@ -8,7 +8,7 @@ verdict is on file; then no tables are written. Nothing is repaired here.
 
 import datetime as dt
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,20 @@ from components.data import page
 from components.data.checks import ADDED, Check, compile_checks
 from components.data.database import database, name, write_parquet
 from components.data.expectations import Finding, evaluate
+from components.data.measures import Activity, measure
 from components.data.quarantine import Quarantine, create_checked, create_kept, set_aside
+from components.data.row_rules import Compare
+from components.data.rules import TableName
 from components.data.snapshot import Snapshot, period, require_weeks
-from components.data.spec import Data, TableName
+from components.data.spec import Data
 from feature_repo import artifacts
 from feature_repo.errors import DataError, Refused
 
-JUDGED: tuple[TableName, ...] = ("items", "users", "events")  # events by the items and users that are good
-SHOWN: tuple[TableName, ...] = ("events", "items", "users")
+JUDGED: tuple[TableName, ...] = ("items", "users", "offers", "events")  # the last two by the good items and users
+SHOWN: tuple[TableName, ...] = ("events", "items", "users", "offers")
+OPTIONAL = ("offers",)
+DATA_END = "data_end"  # the clock that stands at the end of the data
+TIMES = ("TIMESTAMP", "DATE")
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,11 @@ class RuleResult:
     severity: str
     mostly: float
     success: bool
-    unexpected: int  # rows that break it: of repeated rows all, the first included; for `rows`, the rows
+    derived: bool  # it holds for every recommender, the spec does not say it
+    unexpected: int  # rows that break it: of repeated rows all, the first included; 0 where no row is to blame
     checked: int
     quarantined: int
+    found: str  # in words, where rows do not say it
     note: str
     samples: list[dict[str, Any]]  # of the rows that were set aside; users are pseudonyms
 
@@ -62,6 +70,8 @@ class Verdict:
     quarantined: dict[str, int]  # by table
     cleaned: dict[str, int]  # events dropped, by reason
     kept: dict[str, int]  # by table; empty where the data is refused
+    weekly: list[int]  # events of weeks 1, 2 …, as ingested
+    last_week_complete: bool
 
     @property
     def failures(self) -> tuple[RuleResult, ...]:
@@ -80,17 +90,19 @@ def validate(
     destination: Path,
     *,
     now: dt.datetime | None = None,
+    clock: str = DATA_END,
     home: Path | None = None,
     report: Callable[[float, str], None] = lambda share, note: None,
 ) -> Verdict:
     """Write the `clean` folder and return the verdict; Refused where a critical rule fails.
 
-    The verdict is kept under `home`/contract as well, since Kubeflow may drop the outputs of a failed step.
+    Freshness is told by the environment's `clock`, `wall` or `data_end`; what lies in the future, always by wall time
+    `now`. The verdict is kept under `home`/contract as well: Kubeflow may drop the outputs of a failed step.
     """
     now = now or dt.datetime.now(dt.UTC)
     with artifacts.written_folder(destination) as folder:
         with database(folder) as db:
-            verdict = _judge(db, tables, data, folder, now=now, report=report)
+            verdict = _judge(db, tables, data, folder, now=now, clock=clock, report=report)
             if verdict.passed:
                 verdict, snapshot = _let_through(db, tables, data, folder, verdict=verdict, now=now)
                 snapshot.save(folder)
@@ -107,18 +119,25 @@ def _judge(
     folder: Path,
     *,
     now: dt.datetime,
+    clock: str,
     report: Callable[[float, str], None],
 ) -> Verdict:
     """Check each table, set its bad rows aside, and draw the verdict."""
     ingested = Snapshot.load(tables)
+    paths = {table: tables / f"{table}.parquet" for table in JUDGED}
+    present = [table for table in JUDGED if table not in OPTIONAL or paths[table].is_file()]
+    shown: list[str] = [table for table in SHOWN if table in present]
     results: list[RuleResult] = []
     aside: dict[str, Quarantine] = {}
-    for done, table in enumerate(JUDGED):
-        report(0.1 + 0.2 * done, f"checking {table}")
-        path = tables / f"{table}.parquet"
-        checks = compile_checks(data, table, pq.read_schema(path), now=now)
-        create_checked(db, table, path)
-        findings = evaluate(checks, _frame(db, table, checks), table=table)
+    for done, table in enumerate(present):
+        report(0.05 + 0.1 * done, f"checking {table}")
+        checks = compile_checks(data, table, pq.read_schema(paths[table]), now=now)
+        create_checked(db, table, paths[table])
+        measured = {}
+        if table == "events":
+            activity = Activity.read(db, ingested)
+            measured = measure(checks, activity, now=None if clock == DATA_END else now)
+        findings = evaluate(checks, checked_frame(db, table, checks), table=table, measured=measured)
         aside[table] = set_aside(db, table, findings, folder=folder / "quarantine")
         results += [_result(finding, aside[table]) for finding in findings]
     report(0.8, "cleaning")
@@ -128,11 +147,13 @@ def _judge(
         source=ingested.source,
         first=ingested.first,
         last=ingested.last,
-        rules=tuple(sorted(results, key=lambda r: SHOWN.index(r.table))),
-        rows=ingested.rows,
-        quarantined={table: aside[table].rows for table in SHOWN},
+        rules=tuple(sorted(results, key=lambda r: shown.index(r.table))),
+        rows={table: aside[table].checked for table in shown},
+        quarantined={table: aside[table].rows for table in shown},
         cleaned=create_kept(db, data.clean),
         kept={},
+        weekly=activity.weekly(),
+        last_week_complete=ingested.last_week_complete,
     )
 
 
@@ -140,7 +161,7 @@ def _let_through(
     db: duckdb.DuckDBPyConnection, tables: Path, data: Data, folder: Path, *, verdict: Verdict, now: dt.datetime
 ) -> tuple[Verdict, Snapshot]:
     """Write what is left, and describe it. Cleaning does not move the calendar: the valid events made it."""
-    kept = _write_kept(db, folder)
+    kept = _write_kept(db, folder, verdict.rows)
     if not kept["events"]:
         bad, dropped = verdict.quarantined["events"], sum(verdict.cleaned.values())
         raise DataError(
@@ -152,30 +173,37 @@ def _let_through(
     ingested = Snapshot.load(tables)
     rules = data.model_dump(mode="json", include={"contract", "clean"})
     digest = artifacts.digest({"tables": ingested.digest, "rules": rules, "rows": kept})
-    return replace(verdict, kept=kept), Snapshot.of(span, source=ingested.source, digest=digest, rows=kept)
+    return replace(verdict, kept=kept), Snapshot.of(
+        span, source=ingested.source, digest=digest, rows=kept, key=ingested.key
+    )
 
 
-def _frame(db: duckdb.DuckDBPyConnection, table: str, checks: list[Check]) -> pd.DataFrame:
+def checked_frame(db: duckdb.DuckDBPyConnection, table: str, checks: list[Check]) -> pd.DataFrame:
     """Read the columns that the checks ask about; times become epoch seconds, which pandas compares at once."""
     relation = db.sql(f"FROM checked_{table}")
     kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
-    asked = sorted(set().union(*(check.columns for check in checks)))
+    asked = sorted(set().union(*(check.columns for check in checks if not check.measured)))
     told = [
-        f"epoch({name(column)}) AS {name(column)}" if kinds[column].startswith("TIMESTAMP") else name(column)
+        f"epoch({name(column)}) AS {name(column)}" if kinds[column].startswith(TIMES) else name(column)
         for column in asked
     ]
-    frame: pd.DataFrame = relation.project(", ".join(told)).to_arrow_table().to_pandas()
+    # Great Expectations copies, hashes and sorts out its frame again and again; codes are a tenth of texts. Texts that
+    # are compared with each other stay texts: pandas does not compare codes of two columns.
+    paired = set().union(*(check.columns for check in checks if isinstance(check.rule, Compare)))
+    coded = [column for column in asked if kinds[column] == "VARCHAR" and column not in paired]
+    read = relation.project(", ".join(told)).to_arrow_table()
+    frame: pd.DataFrame = read.to_pandas(categories=coded, self_destruct=True)
     return frame
 
 
-def _write_kept(db: duckdb.DuckDBPyConnection, folder: Path) -> dict[str, int]:
-    added = ", ".join((*ADDED["events"], "source_row"))
-    queries = {
-        "events": f"SELECT * EXCLUDE ({added}) FROM kept_events ORDER BY source_row",
-        "items": "SELECT * EXCLUDE (source_row) FROM good_items ORDER BY source_row",
-        "users": "SELECT * EXCLUDE (source_row) FROM good_users ORDER BY source_row",
-    }
-    return {table: write_parquet(db, query, folder / f"{table}.parquet") for table, query in queries.items()}
+def _write_kept(db: duckdb.DuckDBPyConnection, folder: Path, tables: Iterable[str]) -> dict[str, int]:
+    kept = {}
+    for table in tables:
+        added = ", ".join((*ADDED.get(table, ()), "source_row"))
+        relation = "kept_events" if table == "events" else f"good_{table}"
+        query = f"SELECT * EXCLUDE ({added}) FROM {relation} ORDER BY source_row"
+        kept[table] = write_parquet(db, query, folder / f"{table}.parquet")
+    return kept
 
 
 def _result(finding: Finding, aside: Quarantine) -> RuleResult:
@@ -183,13 +211,15 @@ def _result(finding: Finding, aside: Quarantine) -> RuleResult:
     return RuleResult(
         table=check.table,
         rule=check.name,
-        asks=check.meaning.asks,
+        asks=check.asks,
         severity=check.severity,
         mostly=check.mostly,
         success=finding.success,
+        derived=check.derived,
         unexpected=finding.unexpected,
         checked=finding.checked,
         quarantined=aside.by_rule.get(check.name, 0),
+        found=finding.found,
         note=finding.note,
         samples=aside.samples.get(check.name, []),
     )
@@ -208,7 +238,7 @@ def _write_verdict(verdict: Verdict, folder: Path, home: Path | None) -> None:
 def _refusal(verdict: Verdict, html: Path) -> str:
     first, others = verdict.failures[0], len(verdict.failures) - 1
     rows = f"{first.unexpected:,} of {first.checked:,} rows"
-    found = f"there are {first.checked:,}" if first.rule == "rows" else f"{rows} are not so"
+    found = first.found or f"{rows} are not so"
     note = f" ({first.note})" if first.note else ""
     more = f"; {others} more critical rule{'s' * (others > 1)} failed" if others else ""
     return f"data.contract.{first.table}: {first.rule} asks that {first.asks}; {found}{note}{more}; see {html}"

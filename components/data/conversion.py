@@ -3,12 +3,12 @@
 Used by the `files` adapter: pure text in and out, but for `require_readable`, which asks the database.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
 from components.data.database import name, text
-from components.data.spec import CANONICAL_TYPES, EPOCHS
+from components.data.source_spec import CANONICAL_TYPES, EPOCHS
 from feature_repo.errors import DataError
 
 FRACTIONAL = ("FLOAT", "DOUBLE", "DECIMAL")
@@ -28,16 +28,19 @@ class Reading:
     unreadable: str | None = None  # SQL that holds where there is a value that is none of these; None: cannot be
 
 
-def reading(column: str, kind: str, canonical: str, *, zone: str, timestamps: str, place: str) -> Reading:
+def reading(
+    column: str, kind: str, canonical: str, *, zone: str, timestamps: str, place: str, unit: float | None = None
+) -> Reading:
     """Say how a column of DuckDB type `kind` is read as a canonical column; DataError where it cannot be."""
     wanted = CANONICAL_TYPES.get(canonical, "string")
     if wanted == "string":
         return _string(column, kind)
     if wanted == "double":
         if kind.startswith((*NUMBERS, "BOOLEAN")):
-            return Reading(column, _finite(f"CAST({name(column)} AS DOUBLE)"), "number")
+            return Reading(column, _scaled(_finite(f"CAST({name(column)} AS DOUBLE)"), unit), "number")
         if kind == "VARCHAR":
-            return _number_in_text(column)
+            read = _number_in_text(column)
+            return replace(read, value=_scaled(read.value, unit))
         raise DataError(f"{place}: column '{column}' has type {kind}, which is no number; map another to {canonical}")
     if kind == "TIMESTAMP WITH TIME ZONE":
         return Reading(column, name(column), "timestamp")
@@ -94,6 +97,18 @@ def _time_in_text(column: str, *, zone: str, timestamps: str) -> Reading:
     else:
         value = f"try_strptime({filled}, {text(timestamps)})" + ("" if "%z" in timestamps else f" {local}")
     return Reading(column, value, "timestamp", f"{filled} IS NOT NULL AND ({value}) IS NULL")
+
+
+def _scaled(number: str, unit: float | None) -> str:
+    """Count in our unit: a hundredth is divided by 100, which gives the nearest double, and not multiplied."""
+    if unit is None:
+        return number
+    inverse = 1 / unit
+    return (
+        f"({number}) / {round(inverse)}"
+        if unit < 1 and abs(inverse - round(inverse)) < 1e-9
+        else f"({number}) * {unit!r}"
+    )
 
 
 def _finite(number: str) -> str:

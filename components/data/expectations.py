@@ -7,15 +7,20 @@ Severity does not change its success, so the verdict is drawn by `contract` from
 """
 
 import logging
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from components.data.checks import Check
+from components.data.checks import BETWEEN, IN_SET, REGEX, Check
+from components.data.measures import Measured
 
-VALUES = ("expect_column_values_to_be_between", "expect_column_values_to_be_in_set")  # silent about nulls
-WITH_MOSTLY = ("expect_column_values_to_not_be_null", *VALUES)
+SILENT = (BETWEEN, IN_SET, REGEX)  # about nulls
+PAIRS = ("expect_column_pair_values_to_be_equal", "expect_column_pair_values_a_to_be_greater_than_b")
+WITH_MOSTLY = ("expect_column_values_to_not_be_null", *SILENT, *PAIRS)
+ALL_NULL = "the column holds only nulls"
 
 
 @dataclass(frozen=True)
@@ -24,13 +29,30 @@ class Finding:
 
     check: Check
     success: bool
-    unexpected: int  # rows that break it: of repeated rows all, the first included; for a row count, the rows
+    unexpected: int  # rows that break it: of repeated rows all, the first included; 0 where no row is to blame
     checked: int  # rows
+    found: str = ""  # in words, where rows do not say it
     note: str = ""
 
 
-def evaluate(checks: list[Check], frame: pd.DataFrame, *, table: str) -> list[Finding]:
-    """Check a frame, in the order of `checks`; times in it are epoch seconds."""
+def evaluate(
+    checks: list[Check], frame: pd.DataFrame, *, table: str, measured: Mapping[str, Measured] | None = None
+) -> list[Finding]:
+    """Check a frame, whose times are epoch seconds, and what was measured; findings in the order of `checks`."""
+    measured = measured or {}
+    of_rows = [check for check in checks if not check.measured]
+    found = {f.check.name: f for f in _evaluate(of_rows, frame, table=table)}
+    if asked := [check for check in checks if check.measured]:
+        numbers = pd.DataFrame({check.name: [measured[check.name].value] for check in asked}, dtype="float64")
+        for finding in _evaluate(asked, numbers, table=f"{table}_measured"):
+            told = measured[finding.check.name]
+            found[finding.check.name] = replace(
+                finding, unexpected=0, checked=len(frame), found=told.found, note=told.note
+            )
+    return [found[check.name] for check in checks]
+
+
+def _evaluate(checks: list[Check], frame: pd.DataFrame, *, table: str) -> list[Finding]:
     wanted = [_expectation(check, position) for position, check in enumerate(checks)]
     results = {int(r.expectation_config.meta["position"]): r for r in run(wanted, frame, table=table)}
     if sorted(results) != list(range(len(checks))):
@@ -38,11 +60,14 @@ def evaluate(checks: list[Check], frame: pd.DataFrame, *, table: str) -> list[Fi
     return [_finding(check, results[position], len(frame)) for position, check in enumerate(checks)]
 
 
-def run(expectations: list[dict[str, Any]], frame: pd.DataFrame, *, table: str) -> list[Any]:
+def run(
+    expectations: list[dict[str, Any]], frame: pd.DataFrame, *, table: str, result_format: str = "SUMMARY"
+) -> list[Any]:
     """Build a suite, make sure that it is whole, and validate a frame with it."""
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", "This pattern is interpreted as a regular expression", UserWarning)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     suite = gx.ExpectationSuite(name=table, expectations=expectations)
@@ -56,7 +81,7 @@ def run(expectations: list[dict[str, Any]], frame: pd.DataFrame, *, table: str) 
     )
     result = context.validation_definitions.add(definition).run(
         batch_parameters={"dataframe": frame},
-        result_format={"result_format": "SUMMARY", "partial_unexpected_count": 0},
+        result_format={"result_format": result_format, "partial_unexpected_count": 0},
     )
     return list(result.results)
 
@@ -74,13 +99,14 @@ def _finding(check: Check, result: Any, rows: int) -> Finding:
     if not found:
         raise RuntimeError(f"{check.table}.{check.name} could not be checked: {_cause(result.exception_info)}")
     if "unexpected_count" not in found:
-        return Finding(check, bool(result.success), int(found["observed_value"]), rows)
+        return Finding(check, bool(result.success), 0, rows, found=f"there are {int(found['observed_value']):,}")
     unexpected, success = int(found["unexpected_count"]), bool(result.success)
     if check.repeats:  # compound uniqueness knows no `mostly`
         success = unexpected <= (1 - check.mostly) * rows
     missing = int(found.get("missing_count") or 0)
-    if check.meaning.expectation in VALUES and rows and missing == rows:
-        return Finding(check, success=False, unexpected=rows, checked=rows, note="the column holds only nulls")
+    if check.meaning.expectation in SILENT and rows and missing == rows and not check.measured:
+        # A derived rule is about columns that a source may leave open.
+        return Finding(check, check.derived, 0 if check.derived else rows, rows, note=ALL_NULL)
     return Finding(check, success, unexpected, rows)
 
 

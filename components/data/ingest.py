@@ -1,25 +1,31 @@
 """First step: the source's rows as canonical tables, with users under pseudonyms.
 
-Adapters (`completejourney`, `files`) say how a source is read; here it becomes the `tables` folder:
-events, items and users as parquet, and snapshot.json. Nothing is judged or dropped here: that is the
-contract's work in the next step. A value that cannot be read as its type is a DataError.
+`sources` says how a source is read; here it becomes the `tables` folder: events, items and users as parquet,
+offers where a source has them, and snapshot.json. Nothing is judged here, that is the contract's work in the next
+step, and nothing dropped but what another file repeats (`arrivals`, which also says when late rows became known).
+A value that cannot be read as its type is a DataError.
 """
 
 import datetime as dt
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from components.data import completejourney, files
+from components.data import forgotten, sources
+from components.data.arrivals import Arrived, create_arrived, create_plain
 from components.data.database import database, text, write_parquet
 from components.data.snapshot import Snapshot, period, require_weeks
-from components.data.spec import CompleteJourney, Data
+from components.data.source_spec import Files, Sql
+from components.data.sources import Read
+from components.data.spec import Data
 from feature_repo import artifacts
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.pseudonyms import fingerprint, pseudonym
+from feature_repo.tombstones import Tombstones
 
 
 def ingest(
@@ -29,51 +35,97 @@ def ingest(
     key: str,
     base: Path,
     now: dt.datetime | None = None,
+    home: Path | None = None,
+    clock: str = "wall",
+    tombstones: Tombstones | None = None,
     report: Callable[[float, str], None] = lambda share, note: None,
 ) -> Snapshot:
-    """Write the `tables` folder of a source; relative paths of the spec start at `base`."""
+    """Write the `tables` folder of a source; relative paths of the spec start at `base`.
+
+    With a `home` (the recommender's state folder) a source that grows has its deliveries on record there. People
+    who were forgotten, as `tombstones` tell, are left out.
+    """
     _require_key(key)
     now = now or dt.datetime.now(dt.UTC)
-    with artifacts.written_folder(destination) as folder:
-        with database(folder) as db:
-            source = data.source
-            read = completejourney.read(db) if isinstance(source, CompleteJourney) else files.read(db, source, base)
-            report(0.3, "source read")
-            span = period(db, "source_events", data=data, now=now)
-            require_weeks(span.weeks, data.split)
-            report(0.4, "calendar")
-            rows = _write(db, data.timezone, folder, key=key)
-        digest = artifacts.digest(_identity(data, read))
-        snapshot = Snapshot.of(span, source=source.type, digest=digest, rows=rows)
+    with artifacts.written_folder(destination) as folder, _work(folder) as work, database(folder) as db:
+        read = sources.read(db, data.source, base, work=Path(work))
+        left_out = forgotten.leave_out(db, tombstones)
+        report(0.3, "source read")
+        arrived = _arrived(db, data, read, home=home, now=now, clock=clock)
+        span = period(db, "arrived_events", data=data, now=now)
+        require_weeks(span.weeks, data.split)
+        report(0.4, "calendar")
+        rows = _write(db, data.timezone, folder, key=key)
+        identity = _identity(data, read, arrived) | ({"left_out": left_out} if left_out else {})
+        digest = artifacts.digest(identity)
+        snapshot = Snapshot.of(span, source=data.source.type, digest=digest, rows=rows, key=fingerprint(key))
+        if arrived:
+            snapshot = replace(snapshot, repeats=arrived.repeats, late=sum(count for _, count, *_ in arrived.late))
         snapshot.save(folder)
+        if arrived and home:  # last: what failed until here has not been delivered
+            arrived.save(db, home)
     return snapshot
 
 
+def _work(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for what a source is unpacked into; it goes with the step."""
+    return tempfile.TemporaryDirectory(dir=folder, prefix=".source-")
+
+
+def _arrived(
+    db: duckdb.DuckDBPyConnection, data: Data, read: Read, *, home: Path | None, now: dt.datetime, clock: str
+) -> Arrived | None:
+    """Create `arrived_events`, with the record's times where the source is one that grows."""
+    source = data.source
+    if not (read.grows and isinstance(source, Files | Sql)):
+        create_plain(db)
+        return None
+    reading = artifacts.digest(
+        {
+            "type": source.type,
+            **source.events.model_dump(mode="json", include={"columns", "timezone", "timestamps", "units"}),
+        }
+    )
+    return create_arrived(db, home, reading=reading, tells=read.tells, now=now, clock=clock)
+
+
 def source_digest(data: Data, base: Path) -> str:
-    """Name the state of a source in milliseconds, for caching: package version, or names, sizes and times."""
-    if isinstance(data.source, CompleteJourney):
-        return artifacts.digest({"package": completejourney.DISTRIBUTION, "version": completejourney.version()})
-    stats = [(path, path.stat()) for path in files.paths(data.source, base)]
-    return artifacts.digest([[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats])
+    """Name the state of a source without reading it, for caching: `sources` says by what."""
+    return sources.state(data.source, base)
 
 
 def example_user(data: Data, base: Path) -> str:
     """Return a user id as the source has it: the first in the order of numbers, or of letters."""
-    with database(Path(tempfile.gettempdir())) as db:
-        source = data.source
-        if isinstance(source, CompleteJourney):
-            completejourney.read(db)
-        else:
-            files.read(db, source, base)
+    with _work(Path(tempfile.gettempdir())) as work, database(Path(work)) as db:
+        sources.read(db, data.source, base, work=Path(work))
         query = "SELECT DISTINCT user_id FROM source_events ORDER BY length(user_id), user_id LIMIT 1"
         return str((db.execute(query).fetchone() or ("",))[0])
+
+
+def everyone(data: Data, base: Path) -> list[str]:
+    """Return every user id as the source has it: for a change of keys, which needs raw ids once more."""
+    with _work(Path(tempfile.gettempdir())) as work, database(Path(work)) as db:
+        sources.read(db, data.source, base, work=Path(work))
+        return forgotten.raw_ids(db)
 
 
 def _write(db: duckdb.DuckDBPyConnection, timezone: str, folder: Path, *, key: str) -> dict[str, int]:
     """Write the three tables from the source relations; return their rows."""
     _create_people(db, key)
     queries = {"events": _events(timezone), "items": _items(), "users": _users()}
-    return {table: write_parquet(db, query, folder / f"{table}.parquet") for table, query in queries.items()}
+    if _has(db, "source_offers"):
+        queries["offers"] = "SELECT * EXCLUDE (source_row) FROM source_offers ORDER BY ALL"
+    rows = {table: write_parquet(db, query, folder / f"{table}.parquet") for table, query in queries.items()}
+    if _has(db, "source_truth"):
+        told = "p.pseudonym AS user_id, t.* EXCLUDE (user_id)"
+        truth = f"SELECT {told} FROM source_truth t JOIN people p ON p.raw = t.user_id ORDER BY p.position"
+        write_parquet(db, truth, folder / "truth.parquet")
+    return rows
+
+
+def _has(db: duckdb.DuckDBPyConnection, relation: str) -> bool:
+    query = "SELECT 1 FROM information_schema.tables WHERE table_name = ?"
+    return db.execute(query, [relation]).fetchone() is not None
 
 
 def _create_people(db: duckdb.DuckDBPyConnection, key: str) -> None:
@@ -93,7 +145,7 @@ def _events(timezone: str) -> str:
     return f"""
         SELECT p.pseudonym AS user_id, e.* EXCLUDE (user_id, source_row)
             REPLACE (coalesce(e.session_id, concat(p.pseudonym, ' ', {day})) AS session_id)
-        FROM source_events e LEFT JOIN people p ON p.raw = e.user_id
+        FROM arrived_events e LEFT JOIN people p ON p.raw = e.user_id
         ORDER BY timestamp NULLS LAST, source_row"""
 
 
@@ -113,10 +165,10 @@ def _users() -> str:
         ORDER BY p.position, u.source_row"""
 
 
-def _identity(data: Data, read: list[Path]) -> dict[str, object]:
-    """Say what makes the data what it is: the files' bytes and how they are read, but not the key."""
+def _identity(data: Data, read: Read, arrived: Arrived | None) -> dict[str, object]:
+    """Say what makes the data what it is: the rows, how they are read and when late ones came, but not the key."""
     slices = data.model_dump(mode="json", include={"source", "timezone", "week_start"})
-    return {"data": slices, "files": [artifacts.file_digest(path) for path in read]}
+    return {"data": slices, "files": read.identity, "late": arrived.late if arrived else []}
 
 
 def _require_key(key: str) -> None:

@@ -1,9 +1,10 @@
 """The contract's verdict as one self-contained page: no script, no address outside, light and dark."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+BAR, HEIGHT = 10, 64  # of the weeks' bars, in the drawing's units
 TEMPLATE = Path(__file__).with_name("contract.html.jinja")
 
 
@@ -21,7 +22,24 @@ def render(verdict: Mapping[str, Any]) -> str:
         stops=[rule for rule in failed if rule["severity"] == "critical"],
         warns=[rule for rule in failed if rule["severity"] != "critical"],
         cleaned=sum(verdict["cleaned"].values()),
+        bars=_bars(verdict["weekly"], complete=verdict["last_week_complete"]),
+        size=(BAR, HEIGHT),
     )
+
+
+def _bars(weekly: Sequence[int], *, complete: bool) -> list[dict[str, Any]]:
+    """Lay weeks out as bars under one height.
+
+    >>> _bars([5, 10], complete=False)[1]
+    {'week': 2, 'events': 10, 'x': 10, 'y': 0.0, 'height': 64.0, 'complete': False}
+    """
+    most, bars = max(weekly, default=0) or 1, []
+    for place, events in enumerate(weekly):
+        height = round(HEIGHT * events / most, 1)
+        whole = complete or place < len(weekly) - 1
+        bar = {"week": place + 1, "events": events, "x": place * BAR, "y": round(HEIGHT - height, 1), "height": height}
+        bars.append(bar | {"complete": whole})
+    return bars
 
 
 def _share(part: int, whole: int) -> str:

@@ -4,13 +4,15 @@ Works on relations in a database: `checked_<table>` (as ingested, numbered) give
 `good_<table>`; the clean section of the spec then gives `kept_events`. Judges nothing by itself.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
-from components.data.checks import ADDED, ITEM_KNOWN, ROW_HASH, USER_KNOWN
+from components.data.checks import ADDED, ITEM_KNOWN, ROW_HASH, USER_KNOWN, Check
 from components.data.database import name, text, write_parquet
 from components.data.expectations import Finding
 from components.data.spec import Clean
@@ -24,31 +26,33 @@ SAMPLES = 5
 class Quarantine:
     """What was set aside from one table."""
 
+    checked: int  # rows of the table
     rows: int
     by_rule: dict[str, int]  # a row counts for each rule that it breaks
     samples: dict[str, list[dict[str, Any]]]  # by rule
 
 
 def create_checked(db: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    """Create the numbered relation of a table, events with what is known of their item and user."""
-    known = ""
-    if table == "events":
-        known = f"""
-            coalesce(item_id IN (SELECT item_id FROM good_items WHERE item_id IS NOT NULL), true) AS {ITEM_KNOWN},
-            coalesce(user_id IN (SELECT user_id FROM good_users WHERE user_id IS NOT NULL), true) AS {USER_KNOWN},
-            CAST(hash({", ".join(columns.EVENTS)}) >> 1 AS BIGINT) AS {ROW_HASH},"""
+    """Create the numbered relation of a table, with what is known of the items and users that it names."""
+    flags = {
+        ITEM_KNOWN: "coalesce(item_id IN (SELECT item_id FROM good_items WHERE item_id IS NOT NULL), true)",
+        USER_KNOWN: "coalesce(user_id IN (SELECT user_id FROM good_users WHERE user_id IS NOT NULL), true)",
+        ROW_HASH: f"CAST(hash({', '.join(columns.EVENTS)}) >> 1 AS BIGINT)",
+    }
+    added = "".join(f", {flags[flag]} AS {flag}" for flag in ADDED.get(table, ()))
     db.execute(f"""
-        CREATE VIEW checked_{table} AS SELECT * EXCLUDE (file_row_number),{known} file_row_number + 1 AS source_row
+        CREATE VIEW checked_{table} AS SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS source_row{added}
         FROM read_parquet({text(path)}, file_row_number = true)""")
 
 
 def set_aside(db: duckdb.DuckDBPyConnection, table: str, findings: list[Finding], *, folder: Path) -> Quarantine:
     """Split a checked table into good and bad rows; write the bad ones to `folder`/<table>.parquet."""
-    blamed = [f for f in findings if f.check.meaning.bad and f.unexpected and f.check.severity != "info" and not f.note]
+    checked = findings[0].checked if findings else 0
+    blamed = [f for f in findings if f.check.blames and f.unexpected and f.check.severity != "info" and not f.note]
     if not blamed:
         db.execute(f"CREATE VIEW good_{table} AS FROM checked_{table}")
-        return Quarantine(0, {}, {})
-    broken = ", ".join(f"coalesce({f.check.meaning.bad}, false) AS b{i}" for i, f in enumerate(blamed))
+        return Quarantine(checked, 0, {}, {})
+    broken = ", ".join(f"coalesce({bad_rows_sql(db, f.check)}, false) AS b{i}" for i, f in enumerate(blamed))
     flags = [f"b{i}" for i in range(len(blamed))]
     db.execute(f"""
         CREATE TABLE bad_{table} AS SELECT * FROM (SELECT source_row, {broken} FROM checked_{table})
@@ -59,8 +63,20 @@ def set_aside(db: duckdb.DuckDBPyConnection, table: str, findings: list[Finding]
     assert counts is not None
     by_rule = {f.check.name: int(n) for f, n in zip(blamed, counts, strict=False)}
     _require_agreement(blamed, by_rule)
-    samples = {f.check.name: _samples(db, folder / f"{table}.parquet", f.check.name) for f in blamed}
-    return Quarantine(int(counts[-1]), by_rule, samples)
+    samples = {f.check.name: _samples(db, folder / f"{table}.parquet", f.check) for f in blamed}
+    return Quarantine(checked, int(counts[-1]), by_rule, samples)
+
+
+def bad_rows_sql(db: duckdb.DuckDBPyConnection, check: Check) -> str:
+    """Return SQL of a bad row; regular expressions are Python's, as in the verdict, asked once a distinct value."""
+    if check.meaning.pattern is None:
+        return str(check.meaning.bad)
+    (column,), matches = check.columns, re.compile(check.meaning.pattern).search
+    distinct = db.execute(f"SELECT DISTINCT {name(column)} FROM checked_{check.table} WHERE {name(column)} IS NOT NULL")
+    wrong = [value for (value,) in distinct.fetchall() if not matches(value)]
+    relation = f"mismatch {check.table} {check.name}"
+    db.register(relation, pa.table({"value": pa.array(wrong, pa.string())}))
+    return f"{name(column)} IN (SELECT value FROM {name(relation)})"
 
 
 def create_kept(db: duckdb.DuckDBPyConnection, clean: Clean) -> dict[str, int]:
@@ -106,16 +122,19 @@ def _write(db: duckdb.DuckDBPyConnection, table: str, blamed: list[Finding], fol
     folder.mkdir(parents=True, exist_ok=True)
     first = " ".join(f"WHEN b{i} THEN {i}" for i in range(len(blamed)))
     names = "[" + ", ".join(text(f.check.name) for f in blamed) + "]"
-    reasons = "[" + ", ".join(text(f"not so: {f.check.meaning.asks}") for f in blamed) + "]"
-    added = ", ".join((*ADDED[table], "source_row"))
+    reasons = "[" + ", ".join(text(f"not so: {f.check.asks}") for f in blamed) + "]"
+    added = ", ".join((*ADDED.get(table, ()), "source_row"))
     query = f"""
         SELECT c.* EXCLUDE ({added}), {names}[1 + CASE {first} END] AS rule, {reasons}[1 + CASE {first} END] AS reason
         FROM checked_{table} c JOIN bad_{table} USING (source_row) ORDER BY source_row"""
     write_parquet(db, query, folder / f"{table}.parquet")
 
 
-def _samples(db: duckdb.DuckDBPyConnection, path: Path, rule: str) -> list[dict[str, Any]]:
-    found = db.execute(f"SELECT * EXCLUDE (rule, reason) FROM {text(path)} WHERE rule = ? LIMIT {SAMPLES}", [rule])
+def _samples(db: duckdb.DuckDBPyConnection, path: Path, check: Check) -> list[dict[str, Any]]:
+    """Read a few of the rows that a rule set aside, the columns that it names first."""
+    own = ", ".join(name(column) for column in check.rule.named)
+    told = f"{own}, * EXCLUDE ({own}, rule, reason)"
+    found = db.execute(f"SELECT {told} FROM {text(path)} WHERE rule = ? LIMIT {SAMPLES}", [check.name])
     heads = [column[0] for column in found.description or ()]
     return [{h: _plain(v) for h, v in zip(heads, row, strict=True)} for row in found.fetchall()]
 

@@ -43,9 +43,12 @@ class Snapshot:
     calendar: Calendar
     weeks: int  # number of the last week
     last_week_complete: bool
+    key: str = ""  # fingerprint of the key that users' pseudonyms were made under
+    repeats: int = 0  # events left out at ingest, since another file had brought them
+    late: int = 0  # events that came after the first delivery
 
     @classmethod
-    def of(cls, period: Period, *, source: str, digest: str, rows: dict[str, int]) -> "Snapshot":
+    def of(cls, period: Period, *, source: str, digest: str, rows: dict[str, int], key: str) -> "Snapshot":
         """Join what is known of a period with what is known of the rows."""
         return cls(
             source=source,
@@ -56,6 +59,7 @@ class Snapshot:
             calendar=period.calendar,
             weeks=period.weeks,
             last_week_complete=period.last_week_complete,
+            key=key,
         )
 
     def save(self, folder: Path) -> None:

@@ -14,9 +14,12 @@ from components.data.snapshot import Snapshot
 from components.data.spec import Data
 from components.step import step
 from feature_repo.errors import SpecError
+from feature_repo.pseudonyms import ring
+from feature_repo.tombstones import Tombstones
 
 HOME = "INTENTFLOW_HOME"
 KEY = "INTENTFLOW_PSEUDONYM_KEY"
+CLOCK = "INTENTFLOW_CLOCK"
 SPEC_DIR = "INTENTFLOW_SPEC_DIR"
 
 
@@ -27,9 +30,24 @@ def run_ingest(data: str, tables: str) -> Snapshot:
         if not key:
             raise SpecError(f"{KEY} is not set: user ids need a key (at least 32 hex digits) to become pseudonyms")
         base = Path(os.environ.get(SPEC_DIR, "."))
-        snapshot = ingest(Data.model_validate_json(data), Path(tables), key=key, base=base, report=progress.at)
+        snapshot = ingest(
+            Data.model_validate_json(data),
+            Path(tables),
+            key=key,
+            base=base,
+            home=Path(os.environ[HOME]) if os.environ.get(HOME) else None,
+            clock=os.environ.get(CLOCK, "wall"),
+            tombstones=_tombstones(),
+            report=progress.at,
+        )
         progress.count(**snapshot.rows, weeks=snapshot.weeks, digest=snapshot.digest)
+        progress.count(**{name: n for name in ("repeats", "late") if (n := getattr(snapshot, name))})
     return snapshot
+
+
+def _tombstones() -> Tombstones | None:
+    """Open the tombstones of the state folder that the environment names."""
+    return Tombstones(Path(os.environ[HOME]), ring(os.environ)) if os.environ.get(HOME) else None
 
 
 def run_validate(
@@ -40,7 +58,14 @@ def run_validate(
         home = Path(os.environ[HOME]) if os.environ.get(HOME) else None
         destination = Path(clean)
         try:
-            verdict = validate(Path(tables), Data.model_validate_json(data), destination, home=home, report=progress.at)
+            verdict = validate(
+                Path(tables),
+                Data.model_validate_json(data),
+                destination,
+                clock=os.environ.get(CLOCK, "wall"),
+                home=home,
+                report=progress.at,
+            )
         finally:
             if (page := destination / "contract.html").is_file():
                 shutil.copyfile(page, report)

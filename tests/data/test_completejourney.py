@@ -5,6 +5,7 @@ import resource
 import time
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -48,6 +49,33 @@ def relations(part, tmp_path_factory):
             table: db.sql(f"FROM source_{table} ORDER BY source_row").to_arrow_table().to_pylist()
             for table in ("events", "items", "users")
         }
+
+
+def test_promotions_become_shares_of_the_stores_and_coupons_hold_to_their_last_day(package, tmp_path):
+    some = f"FROM '{package}/promotions.parquet' WHERE week = 10 AND store_id % 15 = 0 AND product_id < 900000"
+    promotions = duckdb.sql(some).to_arrow_table()
+    pq.write_table(promotions, tmp_path / "promotions.parquet")
+    files = [tmp_path / "promotions.parquet", *(package / name for name in completejourney.OFFER_FILES[1:])]
+    with database(tmp_path) as db:
+        completejourney._create_offers(db, *(f"read_parquet('{file}')" for file in files))
+        offers = db.sql("SELECT * EXCLUDE (source_row) FROM source_offers").to_arrow_table().to_pandas()
+    rows = promotions.to_pandas()
+    count = rows["store_id"].nunique()
+    for kind, column in (("flyer", "mailer_location"), ("display", "display_location")):
+        held = rows[rows[column] != "0"].groupby("product_id")["store_id"].nunique() / count
+        found = offers[offers["kind"] == kind].set_index("item_id")["share"]
+        assert found.to_dict() == pytest.approx({str(item): share for item, share in held.items()})
+    flyer = offers[offers["kind"] == "flyer"].iloc[0]
+    assert (flyer["valid_from"].isoformat(), flyer["valid_to"].isoformat()) == (
+        "2017-02-27T05:00:00+00:00",
+        "2017-03-06T05:00:00+00:00",
+    )
+    assert flyer["created_at"] == flyer["valid_from"]
+    coupons = offers[offers["kind"] == "coupon"]
+    first = coupons[coupons["campaign"] == "1"].iloc[0]  # 3 March to 9 April 2017, New York
+    assert first["valid_from"] == dt.datetime(2017, 3, 3, 5, tzinfo=dt.UTC)
+    assert first["valid_to"] == dt.datetime(2017, 4, 10, 4, tzinfo=dt.UTC)
+    assert not coupons.duplicated().any()
 
 
 def test_the_calendar_counts_the_weeks_that_the_package_counts(package):

@@ -12,7 +12,7 @@ SOURCE = {"type": "csv", "events": {"path": "events.csv"}}
         ({"timezone": "America/NewYork"}, "'America/NewYork' is no IANA time zone; did you mean 'America/New_York'?"),
         (
             {"contract": {"events": [{"expect": "not_null", "column": "user"}]}},
-            "events: no column 'user'; have user_id, item_id, .*; did you mean 'user_id'?",
+            r"events: not_null\(user\): no column 'user'; have user_id, item_id, .*; did you mean 'user_id'?",
         ),
         ({"contract": {"events": [{"expect": "between", "column": "value"}]}}, "give min, max or both"),
         (

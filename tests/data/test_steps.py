@@ -15,6 +15,7 @@ def environment(shop, monkeypatch) -> Path:
     monkeypatch.setenv("INTENTFLOW_PSEUDONYM_KEY", KEY)
     monkeypatch.setenv("INTENTFLOW_SPEC_DIR", str(shop))
     monkeypatch.setenv("INTENTFLOW_HOME", str(shop / "home"))
+    monkeypatch.setenv("INTENTFLOW_CLOCK", "data_end")
     monkeypatch.setenv("INTENTFLOW_ERROR_FILE", str(shop / "error.json"))
     monkeypatch.setenv("INTENTFLOW_PROGRESS_FILE", str(shop / "progress.jsonl"))
     return shop
@@ -40,7 +41,7 @@ def test_the_steps_go_from_a_spec_slice_to_clean_tables_a_page_and_metrics(envir
         "rows_users": 3,
         "quarantined_events": 0,
         "cleaned_events": 0,
-        "rules": 15,
+        "rules": 22,
         "warnings": 0,
     }
     page = (environment / "report").read_text()

@@ -1,0 +1,109 @@
+"""The rules that hold for every recommender: what a contract asks beyond what its spec says.
+
+They follow from the canonical columns. A rule of the spec about the same thing takes a derived one's place, so a
+spec can loosen each (`severity: info` makes it only count). Declarative and light, like `rules`; docs/contract.md
+lists them and a test compares.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from components.data.row_rules import ROW_RULES, Between, Compare, NotNull, RowRule
+from components.data.rules import Fresh, Known, NotInFuture, Present, Rows, Rule, TableName, Unique, Volume, names
+from feature_repo import columns
+
+FUTURE_MOSTLY = 0.999  # a few clocks are always wrong; more than that, and a time zone is
+FRESH_DAYS = 14  # models look a week ahead: twice that, and they look at the past
+# What an event has as it arrives at the door. It fills in a time and a session that are left out, knows users by raw
+# ids, and `created_at` is when it arrives: rules about those are not asked of a request.
+AT_THE_DOOR = {*columns.EVENTS} - {columns.USER_ID, columns.TIMESTAMP, columns.CREATED_AT}
+FILLED_IN = {columns.SESSION_ID}
+
+
+@dataclass(frozen=True)
+class Named:
+    """A rule of a table's contract under its name, and where it comes from."""
+
+    rule: Rule
+    name: str
+    derived: bool
+
+
+def contract_of(declared: Mapping[TableName, Sequence[Rule]], table: TableName) -> list[Named]:
+    """List a table's rules: the spec's, then the derived ones about other things."""
+    own = list(declared.get(table, ()))
+    taken = {subject(rule) for rule in own}
+    more = [rule for rule in derived(table) if subject(rule) not in taken]
+    rules = own + more
+    return [Named(r, n, place >= len(own)) for place, (r, n) in enumerate(zip(rules, names(rules), strict=True))]
+
+
+def subject(rule: Rule) -> tuple[str, ...]:
+    """Say what a rule is about: two of one subject do not stand side by side unless the spec says both.
+
+    >>> subject(Compare(expect="compare", column="timestamp", op="<", other="created_at"))
+    ('compare', 'created_at', 'timestamp')
+    """
+    if isinstance(rule, Present):
+        return (rule.expect,)
+    return (rule.expect, *(sorted(rule.named) or rule.shown))
+
+
+def derived(table: TableName) -> list[Rule]:
+    """List what holds for every recommender. Events that intents name must occur too: the spec adds them."""
+    if table == "events":
+        return [
+            Rows(expect="rows"),
+            *(NotNull(expect="not_null", column=column) for column in columns.EVENTS_REQUIRED),
+            NotNull(expect="not_null", column=columns.EVENT, severity="warning"),
+            Unique(expect="unique", columns=list(columns.EVENTS), severity="warning"),
+            *(_not_negative(column) for column in (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)),
+            Compare(expect="compare", column=columns.CREATED_AT, op=">=", other=columns.TIMESTAMP, severity="warning"),
+            NotInFuture(expect="not_in_future", mostly=FUTURE_MOSTLY),
+            Known(expect="known", column="item_id", severity="warning"),
+            Known(expect="known", column="user_id", severity="warning"),
+            Fresh(expect="fresh", days=FRESH_DAYS, severity="warning"),
+            Volume(expect="volume", severity="warning"),
+        ]
+    if table == "offers":
+        return [
+            *(NotNull(expect="not_null", column=column, severity="warning") for column in columns.OFFERS_REQUIRED),
+            Known(expect="known", column="item_id", severity="warning"),
+            Compare(expect="compare", column=columns.VALID_FROM, op="<", other=columns.VALID_TO, severity="warning"),
+            Between(expect="between", column=columns.SHARE, min=0, max=1, severity="warning"),
+        ]
+    key = columns.ITEM_ID if table == "items" else columns.USER_ID
+    return [
+        Rows(expect="rows"),
+        NotNull(expect="not_null", column=key),
+        Unique(expect="unique", columns=[key], severity="warning"),
+        *([_not_negative(columns.PRICE)] if table == "items" else []),
+    ]
+
+
+def with_kinds(declared: Mapping[TableName, list[Rule]], kinds: Sequence[str]) -> dict[TableName, list[Rule]]:
+    """Add that events of these kinds must occur, unless the contract says which must."""
+    events = list(declared.get("events", []))
+    if kinds and not any(isinstance(rule, Present) for rule in events):
+        events.append(Present(expect="present", values=list(kinds)))
+    return dict(declared) | {"events": events}
+
+
+def rules_at_the_door(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowRule]:
+    """List the rules of events that a single event can be judged by as it arrives.
+
+    >>> [f"{rule.expect} {rule.column}" for rule in rules_at_the_door({})]
+    ['not_null item_id', 'not_null event', 'between quantity', 'between value', 'between discount']
+    """
+    found = [asked.rule for asked in contract_of(declared, "events")]
+    return [
+        rule
+        for rule in found
+        if isinstance(rule, ROW_RULES)
+        and set(rule.named) <= AT_THE_DOOR
+        and not (isinstance(rule, NotNull) and rule.column in FILLED_IN)
+    ]
+
+
+def _not_negative(column: str) -> Between:
+    return Between(expect="between", column=column, min=0, severity="warning")

@@ -1,0 +1,126 @@
+"""What rules about a whole table ask about, as one number each: kinds that miss, days of age, rows beside the usual.
+
+Reads the relation `checked_events` by local day and kind, once; `expectations` judges the numbers. A number that
+cannot be had (too little history) is None, and the note says why.
+"""
+
+import datetime as dt
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from components.data.checks import Check
+from components.data.database import text
+from components.data.rules import Fresh, Present, Volume
+from components.data.snapshot import Snapshot
+from feature_repo.calendar import Calendar
+
+Counts = dict[dt.date, dict[str | None, int]]  # local day -> kind -> events
+LEAST = 3  # periods before, without which nothing is usual
+FEW = 20  # events: fewer double and halve by chance
+WEEK = dt.timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number, and what was found in words."""
+
+    value: float | None
+    found: str  # 'the last week has 912 events, the median of 8 weeks before is 2,011'
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Events over time, by local day and kind, in the period that ingest saw."""
+
+    counts: Counts
+    newest: dict[str | None, dt.datetime]  # by kind
+    calendar: Calendar
+    weeks: int  # number of the last week
+    last_week_complete: bool
+    last: dt.datetime  # of all events
+
+    @classmethod
+    def read(cls, db: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> "Activity":
+        """Count `checked_events`; those after the period say nothing about it."""
+        zone, last = text(snapshot.calendar.timezone), dt.datetime.fromisoformat(snapshot.last)
+        rows = db.execute(
+            f"""SELECT CAST(timestamp AT TIME ZONE {zone} AS DATE) AS day, event, count(*), max(timestamp)
+            FROM checked_events WHERE timestamp <= ? GROUP BY ALL ORDER BY ALL""",
+            [last],
+        ).fetchall()
+        counts: Counts = {}
+        newest: dict[str | None, dt.datetime] = {}
+        for day, event, events, latest in rows:
+            counts.setdefault(day, {})[event] = events
+            newest[event] = max(latest, newest.get(event, latest))
+        return cls(counts, newest, snapshot.calendar, snapshot.weeks, snapshot.last_week_complete, last)
+
+    def on(self, day: dt.date, event: str | None) -> int:
+        """Count the events of a day, of one kind or of all."""
+        found = self.counts.get(day, {})
+        return sum(found.values()) if event is None else found.get(event, 0)
+
+    def weekly(self, event: str | None = None) -> list[int]:
+        """Count the events of weeks 1, 2 …, the last one complete or not."""
+        first = dt.date.fromisoformat(self.calendar.first_day)
+        days = [first + dt.timedelta(days=n) for n in range(7 * self.weeks)]
+        return [sum(self.on(day, event) for day in days[n : n + 7]) for n in range(0, len(days), 7)]
+
+
+def measure(checks: Sequence[Check], activity: Activity, *, now: dt.datetime | None) -> dict[str, Measured]:
+    """Measure what checks ask about, by their names; `now` is None where the clock stands at the data's end."""
+    found = {}
+    for check in checks:
+        match check.rule:
+            case Present():
+                found[check.name] = _present(check.rule, activity)
+            case Fresh():
+                found[check.name] = _fresh(check.rule, activity, now)
+            case Volume():
+                found[check.name] = _volume(check.rule, activity)
+    return found
+
+
+def _present(rule: Present, activity: Activity) -> Measured:
+    missing = [kind for kind in rule.values if kind not in activity.newest]
+    have = ", ".join(sorted(str(kind) for kind in activity.newest if kind is not None)) or "none of any kind"
+    return Measured(len(missing), f"no {', '.join(missing)}; have {have}" if missing else f"have {have}")
+
+
+def _fresh(rule: Fresh, activity: Activity, now: dt.datetime | None) -> Measured:
+    """Tell the newest event's age in days."""
+    times = activity.newest.values() if rule.event is None else [activity.newest.get(rule.event)]
+    last = max((time for time in times if time is not None), default=None)
+    if last is None:
+        return Measured(math.inf, f"there is no {rule.event or 'event'}")
+    age_days = ((now or activity.last) - last) / dt.timedelta(days=1)
+    note = "the clock stands at the end of the data: trivially so" if now is None and rule.event is None else ""
+    return Measured(age_days, f"it is of {last.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {age_days:.1f} days old", note)
+
+
+def _volume(rule: Volume, activity: Activity) -> Measured:
+    """Tell the last complete period's events as a share of the median of those before."""
+    if rule.period == "week":
+        last = activity.weeks - (not activity.last_week_complete)
+        counts = activity.weekly(rule.event)[1:last]  # week 1 may be cut
+        what = f"week {last}"
+    else:
+        # The day of the newest event may still go on.
+        day = activity.calendar.day(activity.last) - dt.timedelta(days=1)
+        first = activity.calendar.day(activity.calendar.start(1))
+        days = [day - WEEK * n for n in range(rule.weeks, -1, -1)]
+        counts = [activity.on(one, rule.event) for one in days if one >= first]
+        what = f"{day:%A, %Y-%m-%d},"
+    before = counts[:-1][-rule.weeks :]
+    if len(before) < LEAST:
+        return Measured(None, "", f"only {len(before)} before to compare with, {LEAST} are needed")
+    usual = statistics.median(before)
+    found = f"{what} has {counts[-1]:,}, the median of the {len(before)} before is {usual:,.0f}"
+    if usual < FEW:
+        return Measured(None, found, f"so few are chance: a median of {FEW} or more is judged")
+    return Measured(counts[-1] / usual, found)

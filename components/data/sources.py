@@ -1,0 +1,87 @@
+"""The sources by kind: read one into the source relations, or name its state cheaply.
+
+The relations are `source_events`, `source_items`, `source_users` (user ids raw, rows numbered), and where a source
+has them `source_offers` and `source_truth`. Each adapter is a module; here they meet, and nowhere else.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from components.data import completejourney, files, movielens, sql, synthetic
+from components.data.database import text
+from components.data.source_spec import CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
+from feature_repo import artifacts
+
+
+@dataclass(frozen=True)
+class Read:
+    """What reading a source told of it."""
+
+    identity: list[str]  # digests of what was read
+    grows: bool = False  # rows may come later; then ingest keeps a record of when
+    tells: bool = False  # events say themselves when they became known
+
+
+def read(db: duckdb.DuckDBPyConnection, source: Source, base: Path, *, work: Path) -> Read:
+    """Create a source's relations; `work` is an empty folder that lives as long as the database."""
+    match source:
+        case CompleteJourney():
+            return Read(_digests(completejourney.read(db)))
+        case MovieLens():
+            return Read(_digests(movielens.read(db, source.path, base)))
+        case Synthetic():
+            return _synthetic(db, source, work)
+        case Files():
+            found, tells = files.read(db, source, base)
+            return Read(_digests(found), grows=True, tells=tells)
+        case Sql():
+            digests, tells = sql.read(db, source, work, os.environ)
+            return Read(digests, grows=True, tells=tells)
+
+
+def state(source: Source, base: Path) -> str:
+    """Digest a source's state without reading it: versions, files' names, sizes and times, counts and watermarks."""
+    return artifacts.digest(_state(source, base))
+
+
+def _state(source: Source, base: Path) -> Any:
+    match source:
+        case CompleteJourney():
+            return {"package": completejourney.DISTRIBUTION, "version": completejourney.version()}
+        case MovieLens():
+            return _stats(movielens.files(source.path, base))
+        case Synthetic():
+            return {"synthetic": synthetic.VERSION, **source.model_dump()}
+        case Files():
+            return _stats(files.paths(source, base))
+        case Sql():
+            return sql.state(source, os.environ)
+
+
+def _synthetic(db: duckdb.DuckDBPyConnection, source: Synthetic, work: Path) -> Read:
+    """Make the rows, and read them as files; the truth comes along."""
+    synthetic.write_events(work, **source.model_dump(exclude={"type"}))
+    made = Files(
+        type="parquet",
+        events=Table(path="events/*.parquet"),
+        items=Table(path="items.parquet"),
+        users=Table(path="users.parquet", columns={"taste": "taste"}),
+    )
+    files.read(db, made, work)
+    db.execute(f"""
+        CREATE TABLE source_truth AS SELECT CAST(user_id AS VARCHAR) AS user_id, * EXCLUDE (user_id)
+        FROM read_parquet({text(work / "truth.parquet")})""")
+    return Read([str(synthetic.VERSION)])
+
+
+def _digests(found: list[Path]) -> list[str]:
+    return [artifacts.file_digest(path) for path in found]
+
+
+def _stats(found: list[Path]) -> list[list[Any]]:
+    stats = [(path, path.stat()) for path in found]
+    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
