@@ -1,32 +1,32 @@
-"""How fast do profiles get built, and in what memory? `run_profiles` on a made world of scattered baskets.
+"""How fast do events become profiles, in what memory, and how does it grow? `run_profiles` on made baskets.
 
-One machine and one process (DuckDB, with this machine's cores): `python -m benchmarks.profiles --users N --weeks W`.
-The peer is the same world with half the users, in the same run: `growth` near 1 means that seconds grow as the users
-do. The world is made like a grocer's: about eleven lines a user and week, few items sold often, many seldom.
+One machine and one process a figure (DuckDB, all of this machine's cores): `python -m benchmarks.profiles --events N`.
+From events.parquet to the finished parquet files of a profiles folder; making the events is not counted. Two figures:
+
+  all     what a training run does: vocabulary and segments fitted, rows of every user at every cutoff
+          (or of `--train-users` of them at the training cutoffs, `profiles.train_users` in a spec)
+  newest  what serving needs every day: the newest row of every user, under a vocabulary and segments that are fitted
+
+The peer is the same world a quarter as large, in the same run: `slope` is that of log seconds over log events, 1 where
+seconds grow as the events do. `--materialise` also writes the newest rows into a SQLite online store, a third figure.
 """
 
 import argparse
-import datetime as dt
 import json
+import math
 import multiprocessing
+import os
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from benchmarks import script
+from benchmarks import scattered, script
 from benchmarks.script import Document
-from feature_repo import artifacts
-from feature_repo.calendar import Calendar
 
-CALENDAR = Calendar("2024-01-01", "America/New_York")
-SESSIONS_A_WEEK, LINES_A_SESSION = 1.4, 8  # means
-ITEMS, CATEGORIES = 20_000, 120
 SPLIT = {"warmup_weeks": 4, "validate_weeks": 1, "test_weeks": 2}
 VOCABULARY = {
     "intents": [
@@ -36,126 +36,155 @@ VOCABULARY = {
     "items": {"event": None, "min_sessions": 20, "min_users": 5},
     "history_weeks": 8,
 }
-WEEK_S = 7 * 86_400
+QUICK = {"events": 20_000, "users": 200, "weeks": 12}
+FIGURES = ("all", "newest")
+HEADLINE = ("events", "seconds", "peak_memory_gib", "events_per_second")
 
 
 def measure(asked: argparse.Namespace) -> Document:
-    """Build the profiles of two worlds, the second of twice the users."""
-    users, weeks = (60, 12) if asked.quick else (asked.users, asked.weeks)
-    half, whole = (_built(n, weeks) for n in (max(users // 2, 1), users))
-    per_user = [found["seconds"] / found["users"] for found in (half, whole)]
-    return {"world": whole, "half": half, "growth": round(per_user[1] / per_user[0], 3)}
-
-
-def _built(users: int, weeks: int) -> Document:
-    script.note(f"{users} users, {weeks} weeks")
-    with tempfile.TemporaryDirectory(prefix="intentflow-benchmark-") as folder:
-        events = scattered(Path(folder) / "clean", users=users, weeks=weeks)
-        # A process of its own: the peak is of the step alone, as it is in a pipeline.
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            cost = pool.submit(_profiles, Path(folder)).result()
-        stored = sum(file.stat().st_size for file in (Path(folder) / "profiles").rglob("*.parquet"))
-    seconds = cost["seconds"]
+    """Build the profiles of a world and of its peer."""
+    size = QUICK if asked.quick else {"events": asked.events, "users": asked.users or asked.events // 100,
+                                      "weeks": asked.weeks}  # fmt: skip
+    parts = FIGURES if asked.figure == "both" else (asked.figure,)
+    more = {"train_users": asked.train_users, "materialise": asked.materialise, "folder": asked.folder}
+    found: Document = {"weeks": size["weeks"], "train_users": asked.train_users}
+    alone = asked.alone or asked.quick
+    if not alone:
+        quarter = size | {"events": size["events"] // 4, "users": max(size["users"] // 4, 1)}
+        found["peer"] = _built(quarter, parts, **(more | {"materialise": False}))
+    world = _built(size, parts, **more)
+    found |= world
+    if not alone:
+        for part in parts:
+            found[part]["slope"] = _slope(found["peer"], world, part)
+    # The headline is of the last figure asked for: every user has a row to be served.
     return {
-        "users": users,
-        "weeks": weeks,
+        name: found[parts[0]][name] for name in ("events", "seconds", "peak_memory_gib", "events_per_second")
+    } | found
+
+
+def _slope(small: Document, large: Document, part: str) -> float:
+    grown = math.log(large[part]["seconds"] / small[part]["seconds"])
+    return round(grown / math.log(large["events"] / small["events"]), 3)
+
+
+def _built(
+    size: dict[str, int], parts: tuple[str, ...], *, train_users: int | None, materialise: bool, folder: Path | None
+) -> Document:
+    """Make a world and take its figures, each in a process of its own: the peak is of the step alone."""
+    script.note(f"{size['events']:,} events of {size['users']:,} users")
+    with tempfile.TemporaryDirectory(prefix="intentflow-benchmark-", dir=folder) as scratch:
+        home = Path(scratch)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            events = pool.submit(_made, home / "clean", size).result()
+        found: Document = {"events": events, "users": size["users"]}
+        for part in ("all", "newest"):  # the newest rows need a vocabulary
+            script.note(f"{part} …")
+            cost = _apart(_profiles, home, part, train_users if part in parts else 1_000)
+            if part in parts:
+                found[part] = _figure(events, cost, home / part)
+        if materialise:
+            script.note("online store …")
+            cost = _apart(_materialised, home)
+            found["materialise"] = _rounded(cost) | {"users_per_second": round(size["users"] / cost["seconds"])}
+    return found
+
+
+def _made(folder: Path, size: dict[str, int]) -> int:
+    return scattered.write(folder, **size)
+
+
+def _apart(work: Callable[..., dict[str, float]], *asked: Any) -> dict[str, float]:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *asked).result()
+
+
+def _figure(events: int, cost: dict[str, float], folder: Path) -> Document:
+    import pyarrow.parquet as pq
+
+    files = list(folder.rglob("*.parquet"))
+    rows = pq.read_metadata(folder / "user_profile.parquet").num_rows
+    return {
         "events": events,
-        **{name: round(value, 3) for name, value in cost.items()},
-        "events_per_s": round(events / seconds),
-        "written_mib": round(stored / 2**20, 1),
+        **_rounded(cost),
+        "events_per_second": round(events / cost["seconds"]),
+        "user_rows": rows,
+        "written_mib": round(sum(file.stat().st_size for file in files) / 2**20, 1),
     }
 
 
-def _profiles(folder: Path) -> dict[str, float]:
+def _rounded(cost: dict[str, float]) -> Document:
+    return {name: round(value, 3) for name, value in cost.items()}
+
+
+def _profiles(home: Path, part: str, train_users: int | None) -> dict[str, float]:
     """Run the step and return what it cost this process."""
     from components.profiles.steps import run_profiles
 
-    start, cpu = time.monotonic(), time.process_time()
-    run_profiles("{}", json.dumps(SPLIT), json.dumps(VOCABULARY), clean=folder / "clean",
-                 destination=folder / "profiles")  # fmt: skip
-    return {
-        "seconds": time.monotonic() - start,
-        "cpu_s": time.process_time() - cpu,
-        "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-    }
+    spec = json.dumps({} if train_users is None else {"train_users": train_users})
+    with _Cost() as cost:
+        run_profiles(
+            spec,
+            json.dumps(SPLIT),
+            json.dumps(VOCABULARY),
+            clean=home / "clean",
+            destination=home / part,
+            fitted=None if part == "all" else home / "all",
+            training=part == "all",
+        )
+    return cost.found
 
 
-def scattered(folder: Path, *, users: int, weeks: int, seed: int = 0) -> int:
-    """Write a `clean` folder of baskets at random times; return the number of its events."""
-    rng = np.random.default_rng(seed)
-    activity = rng.gamma(2.0, SESSIONS_A_WEEK / 2.0, users)  # sessions a week, by user
-    owner = np.repeat(np.arange(users), 1 + rng.poisson(activity * weeks))  # of a session
-    first = int(CALENDAR.start(1).timestamp())
-    start = first + rng.integers(0, WEEK_S * weeks, len(owner))
-    lines = 1 + rng.poisson(LINES_A_SESSION - 1, len(owner))
-    session = np.repeat(np.arange(len(owner)), lines)  # of an event
-    order = np.argsort(start[session], kind="stable")
-    session = session[order]
-    n = len(session)
-    popularity = 1.0 / np.arange(10, ITEMS + 10)
-    item = rng.choice(ITEMS, n, p=popularity / popularity.sum())
-    seconds = pa.array(start[session] * 1_000_000, pa.timestamp("us", tz="UTC"))
-    events = pa.table(
-        {
-            "user_id": _names("u", users).take(owner[session]),
-            "item_id": _names("i", ITEMS).take(item),
-            "event": pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), ["purchase"]).cast(pa.string()),
-            "timestamp": seconds,
-            "created_at": seconds,
-            "session_id": _names("s", len(owner)).take(session),
-            "quantity": rng.integers(1, 4, n).astype(float),
-            "value": rng.gamma(2.0, 2.0, n).round(2),
-            "discount": rng.gamma(1.0, 0.3, n).round(2),
+def _materialised(home: Path) -> dict[str, float]:
+    """Write the newest rows into a fresh online store."""
+    store = {"type": "sqlite", "path": str(home / "state" / "online.db")}
+    settings = {"registry": str(home / "state" / "registry.db"), "online_store": store}
+    (home / "state").mkdir()
+    os.environ |= {"INTENTFLOW_HOME": str(home / "state"), "INTENTFLOW_FEAST": json.dumps(settings)}
+    from components.profiles.steps import run_materialise
+
+    with _Cost() as cost:
+        run_materialise("benchmark", profiles=home / "newest")
+    return cost.found
+
+
+class _Cost:
+    """Measures its body: seconds, processor seconds, the process's peak memory."""
+
+    def __enter__(self) -> "_Cost":
+        self.start, self.cpu = time.monotonic(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.found = {
+            "seconds": time.monotonic() - self.start,
+            "cpu_s": time.process_time() - self.cpu,
+            "peak_memory_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         }
-    )
-    folder.mkdir(parents=True)
-    pq.write_table(events, folder / "events.parquet")
-    pq.write_table(_items(), folder / "items.parquet")
-    pq.write_table(pa.table({"user_id": _names("u", users)}), folder / "users.parquet")
-    ends = [dt.datetime.fromtimestamp(int(start[at]), dt.UTC).isoformat() for at in session[[0, -1]]]
-    snapshot = {
-        "source": "scattered",
-        "digest": artifacts.digest([users, weeks, seed]),
-        "rows": {"events": n, "items": ITEMS, "users": users},
-        "first": ends[0],
-        "last": ends[1],
-        "calendar": {"first_day": CALENDAR.first_day, "timezone": CALENDAR.timezone},
-        "weeks": weeks,
-        "last_week_complete": True,
-    }
-    artifacts.write_json(folder / "snapshot.json", snapshot)
-    return n
-
-
-def _items() -> pa.Table:
-    category = [f"C{n % CATEGORIES}" for n in range(ITEMS)]
-    none = pa.nulls(ITEMS, pa.string())
-    return pa.table(
-        {
-            "item_id": _names("i", ITEMS),
-            "title": _names("item ", ITEMS),
-            "category": category,
-            "category_path": category,
-            "brand": none,
-            "price": none.cast(pa.float64()),
-            "first_seen": none.cast(pa.timestamp("us", tz="UTC")),
-        }
-    )
-
-
-def _names(prefix: str, n: int) -> pa.Array:
-    return pa.array([f"{prefix}{number}" for number in range(n)])
 
 
 def text(document: Document) -> str:
     """Write the table."""
-    names = ("users", "weeks", "events", "seconds", "cpu_s", "events_per_s", "peak_memory_gib", "written_mib")
-    lines = [[part, *(document[part][name] for name in names)] for part in ("half", "world")]
-    return script.table(["", *names], lines) + f"\n\nSeconds a user, whole over half: {document['growth']}"
+    names = ("events", "seconds", "cpu_s", "events_per_second", "peak_memory_gib", "user_rows", "written_mib", "slope")
+    lines = []
+    for world, label in ((document.get("peer", {}), "a quarter: "), (document, "")):
+        for part in FIGURES:
+            if part in world:
+                lines.append([label + part, *(world[part].get(name) for name in names)])
+    shown = script.table(["", *names], lines)
+    if "materialise" in document:
+        shown += f"\n\nMaterialised: {json.dumps(document['materialise'])}"
+    return shown
 
 
 if __name__ == "__main__":
     switches = script.parser(__doc__, trained=False)
-    switches.add_argument("--users", type=int, default=2_000)
+    switches.add_argument("--events", type=int, default=1_000_000, help="about so many")
+    switches.add_argument("--users", type=int, help="a hundredth of the events where left out")
     switches.add_argument("--weeks", type=int, default=26)
+    switches.add_argument("--train-users", type=int, help="at most so many users have rows at the training cutoffs")
+    switches.add_argument("--figure", choices=("both", *FIGURES), default="both")
+    switches.add_argument("--alone", action="store_true", help="no peer, no slope: half the events' disk and time")
+    switches.add_argument("--materialise", action="store_true", help="also write the newest rows into an online store")
+    switches.add_argument("--folder", type=Path, help="where worlds are made; needs about 150 bytes an event")
     script.main(switches, measure, text)

@@ -25,6 +25,15 @@ ITEMS = (ITEM_ID, TITLE, CATEGORY, CATEGORY_PATH, BRAND, PRICE, FIRST_SEEN)  # a
 ITEMS_REQUIRED = (ITEM_ID,)
 USERS_REQUIRED = (USER_ID,)
 
+KIND = "kind"  # 'flyer', 'display', 'coupon' …
+VALID_FROM = "valid_from"  # UTC
+VALID_TO = "valid_to"  # UTC, exclusive
+SHARE = "share"  # 0..1, of the places where the offer holds
+CAMPAIGN = "campaign"
+
+OFFERS = (ITEM_ID, KIND, VALID_FROM, VALID_TO, SHARE, CAMPAIGN, CREATED_AT)  # created_at: when it became known
+OFFERS_REQUIRED = (ITEM_ID, VALID_FROM, VALID_TO)
+
 # Feature rows: the key and the time a row was known at -------------------------------------------------
 STATE_AT = "event_timestamp"  # Feast's name for it: the row holds what was known before this instant
 TARGET_ID = "target_id"  # position in the target vocabulary: one (intent, value) pair
@@ -54,6 +63,7 @@ PROFILE_TOTALS = (
     "quantity_total",
     "value_total",
     "discount_total",
+    "discounted_total",  # events with a discount
     "weekend_share",
     "evening_share",
     "sessions_slow",  # sum of .96 ** age in weeks
@@ -81,6 +91,8 @@ HISTORY_LISTS = (
     "history_last_at",
 )
 RECENT_LISTS = ("recent_targets", "recent_weeks")  # (target, week number) pairs, oldest first
+ATTRIBUTES = "attributes"  # codes of what the user declared, in the vocabulary's order; 0 is unknown
+MOST_ATTRIBUTES = 16
 DAILY_LISTS = ("daily_days", "daily_events", "daily_sessions", "daily_quantity", "daily_value", "daily_discount")
 EVENING_HOUR = 17  # a session that starts at or after it, local time, is an evening one
 SLOW_DECAY = 0.96  # per week
@@ -91,9 +103,23 @@ RECENT_WEEKS = 16  # weeks of (target, week) pairs kept
 # State of a target or an item at an instant: shares of the active users, not counts, so that growth of
 # the user base does not move them.
 SHARES = ("share_1w", "share_4w", "share_slow")
-ITEM_NUMBERS = SHARES + ("price", "repeat_share")
+GAPS = ("gap_weeks", "gap_spread")  # weeks between two weeks of one user with it: mean and standard deviation
+# Offers that were known at the instant, as shares of the places: of the week that begins (and the one before it),
+# and what is usual. Kinds of other names count as the first.
+OFFER_KINDS = ("flyer", "display", "coupon")
+TARGET_OFFERS = ("offer_flyer", "offer_display", "offer_coupon")  # share of the target's trade that is on offer
+OFFER_NUMBERS = TARGET_OFFERS + (
+    "offer_flyer_before",
+    "offer_display_before",
+    "offer_flyer_usual",
+    "offer_display_usual",
+)
+ITEM_NUMBERS = SHARES + ("price", "price_usual", "repeat_share") + GAPS + OFFER_NUMBERS
+TARGET_NUMBERS = SHARES + GAPS + TARGET_OFFERS
 
 # Request log ----------------------------------------------------------------------------------------------
+REQUESTS_FOLDER = "requests"  # of its files, under the recommender's state folder
+MODELLED = ("fresh", "stale")  # rungs of the ladder on which the models answer; the others: segment, popular
 REQUEST_ID = "request_id"
 RELEASE = "release"
 REQUEST_LOG = (
@@ -107,6 +133,7 @@ REQUEST_LOG = (
     "state_at",  # epoch seconds, as served; with `known`, `numbers` and `lists` it is the user row
     "known",
     "rung",
+    "degraded",  # what failed, where a lower rung answered than should; null: nothing
     "latency_ms",
     "asked",  # the request without its user: k, context, exclude, item_ids …
     "numbers",

@@ -27,6 +27,10 @@ class ServerError(Exception):
     exit_code = 1
 
 
+class StoreAway(ServerError):
+    """The online store did not answer in its time: nothing is known of the user, and nothing was written."""
+
+
 def nearest(value: str, allowed: list[str]) -> str:
     """Name the closest allowed value, as the tail of an error message.
 

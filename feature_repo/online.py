@@ -1,114 +1,158 @@
-"""The online store as serving uses it: read user rows by feature service, and fold new events into them.
+"""The online store as serving uses it: read user rows, and fold new events into them.
 
-One process owns the writes of a user (the door), so a read-fold-write needs no transaction.
+One process owns the pushes of a user (the door), so a read-fold-write needs no transaction. A materialisation may
+write the same rows meanwhile: both keep, beside a row, what it was made of, and the events are in a list that only
+pushes write, so whatever one of them overwrote the next materialisation sees and makes good (docs/online.md).
 """
 
-import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
-from feature_repo import columns, services, store, views
-from feature_repo.rows import LIST_TYPES, UserRows
-from feature_repo.update import Event, Folding, State
+from feature_repo import columns, protos, pushed
+from feature_repo.pushed import MadeOf
+from feature_repo.rows import Ragged, UserRows
+from feature_repo.store import Online
+from feature_repo.update import Event, Folding, State, moved_on
+from feature_repo.views import MADE_OF, PUSHED, ROW_VIEWS
 
-NUMBERS_AS_INTEGERS = (*columns.PROFILE_TIMES, columns.SEGMENT, "state_at")
+READ_VIEWS = ("user_profile", "user_targets", "user_history")
+REMEMBER_S = 10.0  # how long the end of the last batch is taken as known
+Rows = Mapping[str, Sequence[protos.Row | None]]  # view -> a row a user
 
 
 @dataclass(frozen=True)
 class OnlineProfiles:
     """User rows in Feast's online store, aligned to one vocabulary."""
 
-    feast: Any
+    online: Online
     folding: Folding
+    clock: Callable[[], float] = time.monotonic
+    _confirmed: dict[str, tuple[float, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, project: str, folding: Folding) -> "OnlineProfiles":
         """Open the store that the environment names."""
-        return cls(store.open_store(project), folding)
+        return cls(Online.open(project, windows_days=folding.windows_days), folding)
 
     def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
-        """Read the rows of users as known now (epoch seconds); a user without a row comes back unknown."""
-        return UserRows.from_online(self._answer(user_ids, services.RANKING), now=now)
+        """Read the rows of users as known now (epoch seconds); a user without a row comes back unknown.
 
-    def _answer(self, user_ids: Sequence[str], service: str) -> dict[str, list[Any]]:
-        """Ask Feast; a row that is aligned to another vocabulary counts as none: its positions mean other things."""
-        wanted = [{columns.USER_ID: user} for user in user_ids]
-        found = self.feast.get_online_features(features=self._service(service), entity_rows=wanted).to_dict()
-        for place, digest in enumerate(found[columns.VOCABULARY]):
-            if digest != self.folding.vocabulary.digest:
-                for values in found.values():
-                    values[place] = None
-        found[columns.USER_ID] = list(user_ids)
-        return dict(found)
-
-    @cached_property
-    def _found(self) -> dict[str, Any]:
-        """Remember feature services: Feast parses one anew at every question, four times a read's own cost."""
-        return {}
-
-    def _service(self, name: str) -> Any:
-        if name not in self._found:
-            self._found[name] = self.feast.get_feature_service(name, allow_cache=True)
-        return self._found[name]
+        Raises StoreAway when the store does not answer in its time.
+        """
+        rows = self._arrays(user_ids, {view: self.online.read(view, user_ids) for view in READ_VIEWS}, now=now)
+        return moved_on(rows, self._batch_end(), self.folding.calendar)
 
     def push(self, user_id: str, events: Sequence[Event]) -> UserRows:
         """Fold events into a user's row, oldest first, write it, and return it; the next read sees it."""
-        state = self.push_all({user_id: events})[user_id]
-        return self.read([user_id], now=int(state["state_at"]))
+        self.push_all({user_id: events})
+        return self.read([user_id], now=max((event.at for event in events), default=0) + 1)
 
     def push_all(self, events: Mapping[str, Sequence[Event]]) -> dict[str, State]:
-        """Fold the events of many users, oldest first, into their rows with one write a view; return their states."""
-        states = self.states(list(events))
-        for user, theirs in events.items():
-            for event in sorted(theirs, key=lambda e: e.at):
-                states[user] = self.folding.update(states[user], event)
-        for name, frame in _frames(states, self.folding.windows_days).items():
-            self.feast.write_to_online_store(name, df=frame)
-        return states
+        """Fold the events of many users, oldest first, into their rows with one write a view.
 
-    def states(self, user_ids: Sequence[str]) -> dict[str, State]:
-        """Read all that an event may move, by user; a user without a row has the empty state."""
-        answer, states = self._answer(user_ids, services.STATE), {}
-        for place, user in enumerate(user_ids):
-            states[user] = self.folding.empty()
-            if answer["state_at"][place] is None:
+        Returns the states that were written. A batch's row that is aligned to another vocabulary stays as it is: the
+        events wait in the user's list for who can read it.
+        """
+        users = list(events)
+        if not users:
+            return {}
+        found = {view: self.online.read(view, users) for view in (*ROW_VIEWS, MADE_OF, PUSHED)}
+        kept: dict[str, list[Event]] = {}
+        states: dict[str, State] = {}
+        made: dict[str, MadeOf] = {}
+        old = self._states(users, found)
+        for place, user in enumerate(users):
+            was = _made_of(found[MADE_OF][place])
+            had = pushed.since(_events(found[PUSHED][place]), was.data_end)
+            known = {event.key for event in had if event.key}
+            new = [event for event in sorted(events[user], key=lambda e: e.at) if event.key not in known]
+            kept[user] = had + new
+            mine = was.vocabulary == self.folding.vocabulary.digest
+            if was.from_batch and not mine:
                 continue
-            for name in states[user]:
-                value = answer[name][place]
-                if name in LIST_TYPES:
-                    states[user][name] = np.asarray(value if value is not None else (), dtype=LIST_TYPES[name])
-                elif value is not None:
-                    states[user][name] = value
+            waiting = was.missing(had) if mine else had  # of before, and not in the row
+            states[user] = self.folding.fold(old[user], [*waiting, *new])
+            doubt = "?" if mine and waiting else ""
+            row = was.row if mine else f"{self.folding.vocabulary.digest}:"
+            made[user] = MadeOf(row, was.data_end, pushed.stamp(kept[user]) + doubt)
+        at = {user: max((e.at for e in theirs), default=0) for user, theirs in kept.items()}
+        self.online.write(PUSHED, [(u, at[u], {"events": pushed.encode(theirs)}) for u, theirs in kept.items()])
+        self.write(states, made)
+        return states
+
+    def write(self, states: Mapping[str, State], made: Mapping[str, MadeOf]) -> None:
+        """Write rows view by view, and last what they are made of: a row that was cut short shows as such."""
+        if not states:
+            return
+        for view in ROW_VIEWS:
+            self.online.write(view, [(user, int(state["state_at"]), state) for user, state in states.items()])
+        self.online.write(MADE_OF, [(user, int(states[user]["state_at"]), pushed.cells(made[user])) for user in states])
+
+    def made_of(self, user_ids: Sequence[str]) -> list[tuple[MadeOf, list[Event]]]:
+        """Read what users' rows are made of, and the events pushed since."""
+        made, events = (self.online.read(view, user_ids) for view in (MADE_OF, PUSHED))
+        return [(_made_of(m), _events(e)) for m, e in zip(made, events, strict=True)]
+
+    def confirm(self, data_end: int) -> None:
+        """Note that a batch which ends at `data_end` was written whole: a row it left as it was holds until then."""
+        made = MadeOf(f"{self.folding.vocabulary.digest}:", data_end)
+        self.online.write(MADE_OF, [(pushed.BATCH, data_end, pushed.cells(made))])
+        self._confirmed.clear()
+
+    def _batch_end(self) -> int:
+        """Return where the last batch of our vocabulary ended, 0 where there was none; as of some seconds ago."""
+        asked, end = self._confirmed.get(pushed.BATCH, (-REMEMBER_S, 0))
+        if self.clock() - asked >= REMEMBER_S:
+            found = _made_of(self.online.read(MADE_OF, [pushed.BATCH])[0])
+            end = found.data_end if found.vocabulary == self.folding.vocabulary.digest else 0
+            self._confirmed[pushed.BATCH] = (self.clock(), end)
+        return end
+
+    def _arrays(self, users: Sequence[str], found: Rows, *, now: int) -> UserRows:
+        """Lay rows out as arrays; one that is aligned to another vocabulary counts as none: its positions lie."""
+        kinds = self.online.kinds
+        of = [protos.number(row, columns.VOCABULARY, "string_val", "") for row in found["user_profile"]]
+        known = np.asarray([digest == self.folding.vocabulary.digest for digest in of])
+        numbers: dict[str, np.ndarray] = {}
+        lists: dict[str, Ragged] = {}
+        for view, rows in found.items():
+            if view in ROW_VIEWS:
+                mine = [row if ours else None for row, ours in zip(rows, known, strict=True)]
+                more = protos.arrays(mine, kinds[view])
+                numbers |= more[0]
+                lists |= more[1]
+        state_at = numbers.pop("state_at").astype(np.int64)
+        return UserRows(
+            user_id=np.asarray(users, dtype=object),
+            now=np.full(len(users), now, dtype=np.int64),
+            state_at=state_at,
+            known=known,
+            numbers=numbers,
+            lists=lists,
+        )
+
+    def _states(self, users: Sequence[str], found: Rows) -> dict[str, State]:
+        """Return all that an event may move, by user; a user without a row has the empty state."""
+        rows = self._arrays(users, found, now=0)
+        states = {}
+        for place, user in enumerate(users):
+            states[user] = self.folding.empty()
+            if not rows.known[place]:
+                continue
+            numbers = {name: float(values[place]) for name, values in rows.numbers.items()}
+            lists = {name: values.row(place) for name, values in rows.lists.items()}
+            last = protos.number(found["user_daily"][place], columns.LAST_SESSION, "string_val", "")
+            states[user] |= numbers | lists | {"state_at": int(rows.state_at[place]), columns.LAST_SESSION: last}
         return states
 
 
-def _frames(states: Mapping[str, State], windows_days: tuple[int, ...]) -> dict[str, pd.DataFrame]:
-    """Split states into the frames of their feature views, one row a user."""
-    at = [pd.Timestamp(dt.datetime.fromtimestamp(int(state["state_at"]), dt.UTC)) for state in states.values()]
-    families = {
-        "user_profile": (*columns.profile_columns(windows_days), columns.SEGMENT, "state_at", columns.VOCABULARY),
-        "user_targets": columns.TARGET_LISTS + columns.RECENT_LISTS,
-        "user_history": columns.HISTORY_LISTS,
-        "user_daily": (*columns.DAILY_LISTS, columns.LAST_SESSION),
-    }
-    assert set(families) == set(views.USER_VIEWS)
-    return {
-        view: pd.DataFrame(
-            {columns.USER_ID: list(states), columns.STATE_AT: at}
-            | {name: [_cell(name, state[name]) for state in states.values()] for name in names}
-        )
-        for view, names in families.items()
-    }
+def _made_of(row: protos.Row | None) -> MadeOf:
+    text = {name: protos.number(row, name, "string_val", "") for name in ("row", "folded")}
+    return MadeOf(text["row"], int(protos.number(row, "data_end", "int64_val")), text["folded"])
 
 
-def _cell(name: str, value: Any) -> Any:
-    if name in LIST_TYPES:
-        return value.tolist()
-    if isinstance(value, str):
-        return value
-    return int(value) if name in NUMBERS_AS_INTEGERS else float(value)
+def _events(row: protos.Row | None) -> list[Event]:
+    return pushed.decode(protos.number(row, "events", "string_val", ""))

@@ -1,9 +1,19 @@
-"""Pseudonyms of users: a keyed hash, made at the door and at ingest. Nothing behind them sees a raw id."""
+"""Pseudonyms of users: a keyed hash, made at the door and at ingest. Nothing behind them sees a raw id.
+
+The key may be changed: then the environment names the new one and, until the change is complete, the one before.
+Whatever was made under a key says so by the key's fingerprint, so that two sides can tell that they agree.
+"""
 
 import hashlib
 import hmac
+from collections.abc import Mapping
+
+from feature_repo.errors import SpecError
 
 LENGTH = 16  # hex digits: 64 bits, collisions are improbable below a billion users
+KEY = "INTENTFLOW_PSEUDONYM_KEY"
+PREVIOUS = "INTENTFLOW_PREVIOUS_PSEUDONYM_KEYS"  # separated by commas, the newest first; usually none
+MEND = "must be hexadecimal, as `openssl rand -hex 32` prints; its value is not"
 
 
 def pseudonym(raw: str, key: str) -> str:
@@ -13,3 +23,46 @@ def pseudonym(raw: str, key: str) -> str:
     True
     """
     return hmac.new(bytes.fromhex(key), raw.encode(), hashlib.sha256).hexdigest()[:LENGTH]
+
+
+def fingerprint(key: str) -> str:
+    """Name a key without giving it away.
+
+    >>> fingerprint("00") == fingerprint("00") != fingerprint("01")
+    True
+    """
+    return hmac.new(bytes.fromhex(key), b"intentflow: fingerprint of this key", hashlib.sha256).hexdigest()[:12]
+
+
+def mark(hidden: str, key: str) -> str:
+    """Name a pseudonym, again under its key: it tells someone who has the key, and is found nowhere in the data.
+
+    >>> mark(pseudonym("1", "00"), "00") != pseudonym("1", "00")
+    True
+    """
+    return hmac.new(bytes.fromhex(key), b"forgotten " + hidden.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def ring(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys that the environment gives: the one in use, then those before it."""
+    keys = [environment.get(KEY, ""), *environment.get(PREVIOUS, "").split(",")]
+    if not keys[0]:
+        raise SpecError(f"{KEY} is not set; `intentflow` sets it, and a Deployment's Secret does")
+    for name, key in zip([KEY, *[PREVIOUS] * len(keys)], keys, strict=False):
+        try:
+            bytes.fromhex(key)
+        except ValueError:
+            raise SpecError(f"{name}: {MEND}") from None
+    return tuple(dict.fromkeys(key.strip().lower() for key in keys if key.strip()))
+
+
+def matching(keys: tuple[str, ...], made_under: str, *, what: str) -> str:
+    """Return the key whose fingerprint is `made_under` ('': from before fingerprints, so the one in use)."""
+    for key in keys:
+        if made_under in ("", fingerprint(key)):
+            return key
+    have = ", ".join(fingerprint(key) for key in keys)
+    raise SpecError(
+        f"{KEY}: {what} was made under the key {made_under}, the environment gives {have}; its users would all be "
+        "unknown: run the pipeline under the new key first, or name the old one as the previous key (docs/privacy.md)"
+    )

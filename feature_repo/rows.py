@@ -20,8 +20,9 @@ LIST_TYPES = (
     }
     | dict.fromkeys(columns.RECENT_LISTS, np.int32)
     | dict.fromkeys(columns.DAILY_LISTS, np.float32)
-    | {"daily_days": np.int32}
+    | {"daily_days": np.int32, columns.ATTRIBUTES: np.int32}
 )
+DAY_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,36 @@ class UserRows:
             known=self.known[index],
             numbers={k: v[index] for k, v in self.numbers.items()},
             lists={k: v.take(index) for k, v in self.lists.items()},
+        )
+
+    def windowed(self, name: str, days: int) -> np.ndarray:
+        """Return a count over the last `days` days, float64 [B]: 0 where the row is older than that.
+
+        A window ends where the state does. Of a row that is older than the window nothing lies within it any more.
+        """
+        lapsed = self.now - self.state_at >= days * DAY_S
+        return np.asarray(np.where(lapsed, 0.0, self.numbers[columns.windowed(name, days)]))
+
+    @classmethod
+    def unknown(
+        cls, user_ids: Sequence[str], *, now: int, windows_days: tuple[int, ...] = columns.WINDOWS_DAYS
+    ) -> "UserRows":
+        """Return the rows of users of whom nothing is known, as `from_online` reads them.
+
+        >>> rows = UserRows.unknown(["a", "b"], now=60)
+        >>> rows.known.tolist(), rows.numbers["events_7d"].tolist(), rows.lists["target_ids"].offsets.tolist()
+        ([False, False], [0.0, 0.0], [0, 0, 0])
+        """
+        n = len(user_ids)
+        named = (*columns.profile_columns(windows_days), columns.SEGMENT)
+        families = (*columns.TARGET_LISTS, *columns.RECENT_LISTS, columns.ATTRIBUTES, *columns.HISTORY_LISTS)
+        return cls(
+            user_id=np.asarray(user_ids, dtype=object),
+            now=np.full(n, now, dtype=np.int64),
+            state_at=np.zeros(n, dtype=np.int64),
+            known=np.zeros(n, dtype=bool),
+            numbers={name: np.zeros(n) for name in named},
+            lists={name: Ragged(np.empty(0, LIST_TYPES[name]), np.zeros(n + 1, dtype=np.int64)) for name in families},
         )
 
     @classmethod
@@ -143,5 +174,7 @@ def _seconds(column: pa.ChunkedArray) -> np.ndarray:
 
 def _ragged(column: pa.Array, name: str) -> Ragged:
     lengths = np.asarray(_filled(pa.chunked_array([pa.compute.list_value_length(column)])), dtype=np.int64)
-    values = np.asarray(_filled(pa.chunked_array([column.flatten()])), dtype=LIST_TYPES[name])
+    flat = column.flatten()
+    flat = flat.cast(pa.int32()) if pa.types.is_null(flat.type) else flat  # only empty lists
+    values = np.asarray(_filled(pa.chunked_array([flat])), dtype=LIST_TYPES[name])
     return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))

@@ -17,9 +17,7 @@ def build(views: Views) -> list[Any]:
     return [
         FeatureService(name=INTENT, features=[views.user_profile, views.user_targets]),
         FeatureService(name=RANKING, features=[views.user_profile, views.user_targets, views.user_history]),
-        FeatureService(
-            name=STATE, features=[views.user_profile, views.user_targets, views.user_history, views.user_daily]
-        ),
+        FeatureService(name=STATE, features=list(views.of_users().values())),
     ]
 
 
@@ -30,5 +28,6 @@ def digest(name: str, *, windows_days: tuple[int, ...]) -> str:
     True
     """
     names = [*columns.profile_columns(windows_days), columns.SEGMENT, *columns.TARGET_LISTS, *columns.RECENT_LISTS]
+    names.append(columns.ATTRIBUTES)
     history = list(columns.HISTORY_LISTS) if name == RANKING else []
     return artifacts.digest({"service": name, "features": sorted(names + history)})

@@ -3,28 +3,58 @@
 import datetime as dt
 import json
 import os
+import sqlite3
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from feature_repo import services, views
-from feature_repo.errors import SpecError
+from feature_repo import columns, protos, services, views
+from feature_repo.errors import SpecError, StoreAway
 
 VARIABLE = "INTENTFLOW_FEAST"
 FILE = Path(__file__).with_name("feature_store.yaml")
 # Training rows ask at cutoffs a week apart, at which every known user has a row; a week with a clock change
 # is up to an hour longer.
 LOOKBACK = dt.timedelta(days=8)
+TIMEOUT_S = 2.0  # of a store on a network, without an answer
+POSTGRES = "feature_repo.postgres.BoundedOnlineStore"  # what stands in for Feast's own, see there
 
 
 def document(project: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return what a feature_store.yaml says: ours, with the environment's registry and stores."""
     base: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    return {"project": project.replace("-", "_")} | base | settings
+    found = {"project": project.replace("-", "_")} | base | settings
+    return found | {"online_store": _bounded(found["online_store"])}
+
+
+def kind(settings: dict[str, Any] | Any) -> str:
+    """Return which store a configuration means, in the environment's word for it."""
+    found = settings["type"] if isinstance(settings, dict) else settings.type
+    return "postgres" if found == POSTGRES else str(found)
+
+
+def _bounded(online: dict[str, Any]) -> dict[str, Any]:
+    """Give a store on a network its time limit, unless the environment did.
+
+    >>> _bounded({"type": "redis", "connection_string": "redis:6379,socket_timeout=9"})["connection_string"]
+    'redis:6379,socket_timeout=9,socket_connect_timeout=2.0,retry=null'
+    """
+    if online["type"] == "postgres":
+        return {"timeout_s": TIMEOUT_S} | online | {"type": POSTGRES}
+    if online["type"] != "redis":
+        return online
+    given = str(online.get("connection_string", "localhost:6379"))
+    limits = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": "null"}
+    more = [f"{name}={value}" for name, value in limits.items() if f",{name}=" not in given]
+    # Feast leaves out a row whose time is not later than the stored one's. Ours are corrected at the same time:
+    # two events within a second, the same week under another vocabulary.
+    return {"skip_dedup": True} | online | {"connection_string": ",".join([given, *more])}
 
 
 def config(project: str, settings: dict[str, Any]) -> Any:
@@ -50,9 +80,68 @@ def open_store(project: str) -> Any:
     return FeatureStore(config=config(project, settings_from()))
 
 
+@dataclass(frozen=True)
+class Online:
+    """The online store's rows of users, view by view: Feast's provider without its registry, which reads need not."""
+
+    config: Any
+    provider: Any
+    views: Mapping[str, Any]
+    kinds: Mapping[str, Mapping[str, str]]  # view -> feature -> field of Feast's Value
+
+    @classmethod
+    def open(cls, project: str, *, windows_days: tuple[int, ...]) -> "Online":
+        """Open the store that the environment names; nothing is asked of it yet."""
+        from feast.infra.provider import get_provider
+
+        found = config(project, settings_from())
+        declared = views.build("", windows_days=windows_days).of_users()
+        return cls(found, get_provider(found), declared, {name: protos.kinds(view) for name, view in declared.items()})
+
+    def read(self, view: str, users: Sequence[str]) -> list[protos.Row | None]:
+        """Read rows of one view in the order of users; None where there is none."""
+        keys = [protos.entity_key(columns.USER_ID, user) for user in users]
+        with answering():
+            found = self.provider.online_read(self.config, self.views[view], keys, list(self.kinds[view]))
+        return [row for _, row in found]
+
+    def write(self, view: str, rows: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
+        """Write rows (user, epoch seconds, feature -> cell) of one view."""
+        kinds = self.kinds[view]
+        data = [
+            (
+                protos.entity_key(columns.USER_ID, user),
+                {name: protos.value(kind, cells[name]) for name, kind in kinds.items()},
+                dt.datetime.fromtimestamp(at, dt.UTC),
+                None,
+            )
+            for user, at, cells in rows
+        ]
+        with answering():
+            self.provider.online_write_batch(self.config, self.views[view], data, None)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn what a store's client raises when nobody answers into StoreAway."""
+    try:
+        yield
+    except _away() as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StoreAway(f"online store: no answer ({said})") from error
+
+
+def _away() -> tuple[type[BaseException], ...]:
+    """List what clients raise; one that was never imported raised nothing."""
+    clients = {"redis.exceptions": "RedisError", "psycopg": "Error"}
+    found = [getattr(sys.modules[m], name) for m, name in clients.items() if m in sys.modules]
+    return (sqlite3.Error, OSError, *found)
+
+
 @contextmanager
 def offline(project: str, folder: Path, *, windows_days: tuple[int, ...]) -> Iterator[Any]:
     """Open a throw-away store over feature files, for point-in-time retrieval: nothing outside is touched."""
+    import ibis
     from feast import FeatureStore
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -63,4 +152,7 @@ def offline(project: str, folder: Path, *, windows_days: tuple[int, ...]) -> Ite
         store = FeatureStore(config=config(project, settings))
         declared = views.build(folder, windows_days=windows_days, lookback=LOOKBACK)
         store.apply([*declared.all(), *services.build(declared)])
-        yield store
+        try:
+            yield store
+        finally:
+            ibis.options.default_backend = None  # Feast opens it; left open, DuckDB prints a page when Python ends

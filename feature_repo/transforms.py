@@ -1,17 +1,22 @@
 """The features, written once as ibis expressions: events and cutoffs in, feature rows out.
 
-DuckDB runs them on one machine; the same expressions run on any engine ibis speaks to. A cutoff is the start
-of a week; its row holds what happened before it. Ages are whole calendar weeks, `cutoff week - event week`,
-at least 1. Nothing here reads files or the clock.
+DuckDB runs them on one machine; the same expressions run on any engine ibis speaks to. A cutoff is the start of a
+week; its row holds what was known before it: an event counts from the first cutoff after both its timestamp and its
+`created_at`. Ages are whole calendar weeks, `cutoff week - event week`, at least 1, of late events too. Nothing here
+reads files or the clock, and nothing makes lists: lists are rows here, packed where they are written.
 
 Tables by their columns:
-  events   user_id, item_id, event, timestamp, session_id, quantity, value, discount
+  events   user_id, item_id, event, timestamp, created_at, session_id, quantity, value, discount
   days     day (number), starts, ends, week, weekend          one row a local day
   cutoffs  week, state_at, end_day (last day that a row of this cutoff may see)
-  keyed    user_id, key, week, first_at, last_at              one row a user, key and week
+  keyed    user_id, key, week, known, new, first_at, last_at  one row a user, key, week and week `known`
+
+Why windows and not a join with the cutoffs: a row changes its user's state once, and the state holds until the next
+change, so running sums over (known, week) cost as much as there are rows, and repeating a state over the cutoffs that
+it holds for (`_held`) costs as much as there is to write. `late=False` promises that every row was known in its own
+week: the same rows for less work.
 """
 
-from functools import reduce
 from typing import Any
 
 import ibis
@@ -23,229 +28,409 @@ from feature_repo.columns import EVENING_HOUR, FAST_DECAY, SLOW_DECAY, windowed
 Table = Any  # ibis ships no types that a strict checker can follow
 
 FIXED_POINT = 1e9
+SLOT_S = 900  # local days start at a quarter of an hour in every zone of today
 
 
-def dated(events: Table, days: Table) -> Table:
-    """Give every event its local day, week, weekend flag and evening flag."""
-    joined = events.join(days, [events.timestamp >= days.starts, events.timestamp < days.ends])
-    hour = (joined.timestamp.epoch_seconds() - joined.starts.epoch_seconds()) // 3600
-    return joined.mutate(evening=(hour >= EVENING_HOUR).cast("int64"), at=_.timestamp.epoch_seconds()).drop(
-        "starts", "ends"
-    )
+def dated(events: Table, days: Table, *, late: bool = True) -> Table:
+    """Give every event its local day, week, weekend flag and evening flag, and the week in which it was known.
+
+    `known` is the week of created_at, or of the timestamp if that is later: a cutoff sees the event if known < cutoff.
+    """
+    # Days as slots of a quarter of an hour: an equality, which engines join many times faster than a range.
+    slots = days.mutate(slot=ibis.range(_slot(days.starts), _slot(days.ends)).unnest())
+    slots = slots.mutate(evening=((_.slot - _slot(_.starts)) >= EVENING_HOUR * 3600 // SLOT_S).cast("int64"))
+    mine = slots.select("slot", "day", "week", "weekend", "evening")
+    marked = events.mutate(at=events.timestamp.epoch_seconds().cast("int64"), slot=_slot(events.timestamp))
+    if not late:
+        found = marked.drop("created_at").join(mine, "slot").drop("slot")
+        return found.mutate(known=found.week)
+    theirs = slots.select(known_slot="slot", known="week")
+    created = ibis.greatest(events.created_at.fill_null(events.timestamp), events.timestamp)
+    marked = marked.mutate(known_slot=_slot(created)).drop("created_at")
+    return marked.join(mine, "slot").join(theirs, "known_slot").drop("slot", "known_slot")
 
 
-def of_items(dated_events: Table, item_index: Table) -> Table:
+def _slot(instant: Any) -> Any:
+    return (instant.epoch_seconds() // SLOT_S).cast("int64")
+
+
+def of_items(dated_events: Table, item_index: Table, *, late: bool = True) -> Table:
     """Key events by item position: the item's first and last instant per user and week."""
-    return _keyed(dated_events.join(item_index, "item_id").mutate(key=_.item_index))
+    return _keyed(dated_events.join(item_index, "item_id").mutate(key=_.item_index), late=late)
 
 
-def of_targets(dated_events: Table, item_targets: Table, everywhere: Table) -> Table:
+def of_targets(dated_events: Table, item_targets: Table, everywhere: Table, *, late: bool = True) -> Table:
     """Key events by target: those of the item (`item_targets`) and those that any item fulfils (`everywhere`).
 
     Both tables carry `kind`, the event kind that counts, '' for any.
     """
     by_item = dated_events.join(item_targets, "item_id")
     anywhere = dated_events.cross_join(everywhere)
-    wanted = ("user_id", "week", "at", "event", "kind", "target_id")
+    wanted = ("user_id", "week", "known", "at", "event", "kind", "target_id")
     both = by_item.select(*wanted).union(anywhere.select(*wanted))
-    return _keyed(both.filter((_.kind == "") | (_.kind == _.event)).mutate(key=_.target_id))
+    return _keyed(both.filter((_.kind == "") | (_.kind == _.event)).mutate(key=_.target_id), late=late)
 
 
-def _keyed(events: Table) -> Table:
-    return events.group_by("user_id", "key", "week").agg(first_at=_.at.min(), last_at=_.at.max())
+def _keyed(events: Table, *, late: bool) -> Table:
+    """Sum up by user, key and week; `new` marks the row by which a week became known, so that it counts once."""
+    keys = ["user_id", "key", "week"]
+    if not late:
+        found = events.group_by(keys).agg(first_at=_.at.min(), last_at=_.at.max())
+        return found.mutate(known=found.week, new=ibis.literal(1, "int64"))
+    found = events.group_by([*keys, "known"]).agg(first_at=_.at.min(), last_at=_.at.max())
+    return _marked_new(found, keys)
+
+
+def _marked_new(table: Table, keys: list[str]) -> Table:
+    first = table.known.min().over(ibis.window(group_by=keys))
+    return table.mutate(new=(table.known == first).cast("int64"))
 
 
 def state(keyed: Table, cutoffs: Table) -> Table:
     """Sum up what is known of each user and key at each cutoff: weeks, decayed weeks, first and last time."""
-    seen = _before(keyed, cutoffs)
-    return seen.group_by("user_id", "cutoff", "state_at", "key").agg(
-        weeks=_.count().cast("float32"),
-        slow=_sum(_decay(SLOW_DECAY)).cast("float32"),
-        fast=_sum(_decay(FAST_DECAY)).cast("float32"),
-        first_at=_.first_at.min(),
-        last_at=_.last_at.max(),
+    running = _running(keyed, "user_id", "key")
+    changes = keyed.select(
+        "user_id",
+        "key",
+        "known",
+        until=_until(keyed, "user_id", "key"),
+        weeks=keyed.new.sum().over(running),
+        slow=(keyed.new * _grown(SLOW_DECAY, keyed.week)).sum().over(running),
+        fast=(keyed.new * _grown(FAST_DECAY, keyed.week)).sum().over(running),
+        first_at=keyed.first_at.min().over(running),
+        last_at=keyed.last_at.max().over(running),
     )
-
-
-def as_lists(state: Table, names: tuple[str, ...], *, limit: int | None = None) -> Table:
-    """Fold a user's keys at a cutoff into parallel lists named `names`, largest slow sum first.
-
-    `names` are those of key, weeks, slow, fast, first_at and last_at, in this order.
-    """
-    fields = ("key", "weeks", "slow", "fast", "first_at", "last_at")
-    kinds = ("int32", "float32", "float32", "float32", "int64", "int64")
-    packed = state.mutate(row=ibis.struct({f: state[f].cast(k) for f, k in zip(fields, kinds, strict=True)}))
-    order = [ibis.desc("slow"), ibis.asc("key")]
-    # One sorted list of structs, taken apart afterwards: sorting six lists alike costs twice as much.
-    rows = packed.group_by("user_id", "cutoff", "state_at").agg(rows=packed.row.collect(order_by=order))
-    kept = rows.rows if limit is None else rows.rows[:limit]
-    lists = {name: kept.map(lambda row, field=field: row[field]) for name, field in zip(names, fields, strict=True)}
-    return rows.select("user_id", "cutoff", "state_at", **lists)
+    held = _held(changes, cutoffs)
+    return held.select(
+        "user_id",
+        "cutoff",
+        "state_at",
+        "key",
+        weeks=held.weeks.cast("float32"),
+        slow=(held.slow * held.slow_shrunk).cast("float32"),
+        fast=(held.fast * held.fast_shrunk).cast("float32"),
+        first_at=held.first_at,
+        last_at=held.last_at,
+    )
 
 
 def recent(keyed: Table, cutoffs: Table, *, weeks: int = columns.RECENT_WEEKS) -> Table:
-    """List the (key, week) pairs of the last `weeks` weeks, oldest first."""
-    seen = _before(keyed, cutoffs).filter(_.age <= weeks)
-    order = [ibis.asc("week"), ibis.asc("key")]
-    packed = seen.mutate(row=ibis.struct({"key": seen.key.cast("int32"), "week": seen.week.cast("int32")}))
-    rows = packed.group_by("user_id", "cutoff").agg(rows=packed.row.collect(order_by=order))
-    keys, dates = columns.RECENT_LISTS
-    return rows.select(
-        "user_id",
-        "cutoff",
-        **{keys: rows.rows.map(lambda row: row["key"]), dates: rows.rows.map(lambda row: row["week"])},
+    """List the (key, week) pairs of the last `weeks` weeks before each cutoff, one row a pair."""
+    pairs = keyed.filter(_.new == 1).select("user_id", "key", "week", "known", until=_.week + weeks)
+    return _held(pairs, cutoffs).select("user_id", "cutoff", "state_at", "key", "week")
+
+
+def daily(dated_events: Table, *, late: bool = True) -> Table:
+    """Sum up each user's local day by the week in which it was known; a session counts on the day it starts.
+
+    Rows add up: a session that turns out to have begun earlier is taken from its old day and given to the new one.
+    """
+    keys = ["user_id", "day", "week", "weekend", "known"]
+    sums = {name: _sum(_[name]) for name in ("quantity", "value", "discount")}
+    days = dated_events.group_by(keys).agg(
+        events=_.count(),
+        discounted=(_.discount.fill_null(0.0) > 0).cast("int64").sum(),
+        **sums,
+        first_at=_.at.min(),
+        last_at=_.at.max(),
+    )
+    starts = _starts_as_known(dated_events) if late else _starts(dated_events)
+    starts = starts.group_by(keys).agg(sessions=_.count_.sum(), evening_sessions=(_.count_ * _.evening).sum())
+    joined = days.outer_join(starts, keys) if late else days.left_join(starts, keys)
+    counts = ("events", "discounted", "sessions", "evening_sessions", "quantity", "value", "discount")
+    return joined.select(
+        **{name: ibis.coalesce(joined[name], joined[f"{name}_right"]) if late else joined[name] for name in keys},
+        **{name: joined[name].fill_null(0) for name in counts},
+        first_at=joined.first_at,
+        last_at=joined.last_at,
     )
 
 
-def daily_lists(dated_events: Table, cutoffs: Table, *, windows_days: tuple[int, ...]) -> Table:
-    """List the sums of each day that some window holds, oldest first: what moves windows on without a batch."""
-    seen = _before(daily(dated_events), cutoffs)
-    seen = seen.filter(seen.day > seen.end_day - max(windows_days))
-    fields = ("day", "events", "sessions", "quantity", "value", "discount")
-    kinds = ("int32", "float32", "float32", "float32", "float32", "float32")
-    packed = seen.mutate(row=ibis.struct({f: seen[f].cast(k) for f, k in zip(fields, kinds, strict=True)}))
-    rows = packed.group_by("user_id", "cutoff", "state_at").agg(rows=packed.row.collect(order_by=[ibis.asc("day")]))
-    lists = {
-        name: rows.rows.map(lambda row, field=field: row[field])
-        for name, field in zip(columns.DAILY_LISTS, fields, strict=True)
-    }
-    return rows.select("user_id", "cutoff", "state_at", **lists)
+def _starts(dated_events: Table) -> Table:
+    """Give every session one row where it starts."""
+    found = dated_events.group_by("user_id", "session_id").agg(
+        day=_.day.min(), week=_.week.min(), weekend=_.weekend.argmin(_.at), evening=_.evening.argmin(_.at)
+    )
+    return found.mutate(known=found.week, count_=ibis.literal(1, "int64"))
+
+
+def _starts_as_known(dated_events: Table) -> Table:
+    """Give every session a row where it was first known to start; a start that moves, one more and one less."""
+    places = ("day", "week", "weekend", "evening")
+    found = dated_events.group_by("user_id", "session_id", "known").agg(
+        at=_.at.min(),
+        day=_.day.min(),
+        week=_.week.min(),
+        weekend=_.weekend.argmin(_.at),
+        evening=_.evening.argmin(_.at),
+    )
+    earlier = ibis.window(group_by=["user_id", "session_id"], order_by="known", rows=(None, -1))
+    moved = found.mutate(before=found["at"].min().over(earlier)).filter(_.before.isnull() | (_["at"] < _.before))
+    order = ibis.window(group_by=["user_id", "session_id"], order_by="known")
+    moved = moved.mutate(**{f"old_{name}": moved[name].lag().over(order) for name in places})
+    begun = moved.select("user_id", "known", *places, count_=ibis.literal(1, "int64"))
+    left = moved.filter(_.old_day.notnull())
+    left = left.select(
+        "user_id", "known", **{name: left[f"old_{name}"] for name in places}, count_=ibis.literal(-1, "int64")
+    )
+    return begun.union(left)
+
+
+def firsts(dated_events: Table) -> Table:
+    """Count by user and week the items that became known of the user in it."""
+    first = dated_events.group_by("user_id", "item_id").agg(known=_.known.min())
+    return first.group_by("user_id", "known").agg(items=_.count())
+
+
+def recent_days(daily: Table, cutoffs: Table, *, windows_days: tuple[int, ...]) -> Table:
+    """List the sums of each day that some window holds at a cutoff, one row a day.
+
+    They are what windows are sums of, and what moves windows on without a batch.
+    """
+    sums = {name: _unfixed(_[name].sum()) for name in columns.WINDOWED}
+    return _days(daily, cutoffs, windows_days).group_by("user_id", "cutoff", "day").agg(**sums)
+
+
+def _days(daily: Table, cutoffs: Table, windows_days: tuple[int, ...]) -> Table:
+    """Repeat each day over the cutoffs that have it in their widest window; its sums as integers of fixed point."""
+    widest = max(windows_days)
+    sums = {name: _fixed(daily[name]) for name in columns.WINDOWED}
+    days = daily.select("user_id", "day", "known", until=_.week + (widest + 6) // 7 + 1, **sums)
+    return _held(days, cutoffs, "end_day").filter(_.day > _.end_day - widest)
 
 
 def last_session(dated_events: Table, cutoffs: Table) -> Table:
-    """Name the session each user was in last before each cutoff."""
-    seen = _before(daily(dated_events), cutoffs)
-    return seen.group_by("user_id", "cutoff", "state_at").agg(last_session_id=_.last_session.argmax(_.last_at))
+    """Name the session each user was in last before each cutoff; of two at one instant, the last by name."""
+    marked = dated_events.mutate(mark=ibis.struct({"at": dated_events["at"], "session_id": dated_events.session_id}))
+    held = _before(marked.group_by("user_id", "known").agg(mark=_.mark.max()), cutoffs)
+    found = held.group_by("user_id", "cutoff", "state_at").agg(mark=_.mark.max())
+    return found.select("user_id", "cutoff", "state_at", last_session_id=found.mark["session_id"])
 
 
-def profile(dated_events: Table, cutoffs: Table, *, windows_days: tuple[int, ...]) -> Table:
-    """Sum up each user at each cutoff: lifetime totals, shares, decayed sums and windows of days."""
-    seen = _before(daily(dated_events), cutoffs)
+def profile(daily: Table, firsts: Table, cutoffs: Table, *, windows_days: tuple[int, ...]) -> Table:
+    """Sum up each user at each cutoff: lifetime totals, shares, decayed sums and windows of days.
+
+    `daily` and `firsts` are what the functions of these names return.
+    """
+    keys = ["user_id", "cutoff"]
     windows = {
-        windowed(name, days): _within(name, days).cast("float64") for days in windows_days for name in columns.WINDOWED
+        windowed(name, days): _unfixed((_.day > _.end_day - days).ifelse(_[name], 0).sum())
+        for days in windows_days
+        for name in columns.WINDOWED
     }
-    sessions = _.sessions.sum()
-    totals = seen.group_by("user_id", "cutoff", "state_at").agg(
+    recently = _days(daily, cutoffs, windows_days).group_by(keys).agg(**windows)
+    totals = _totals(daily, cutoffs).join(_items_total(firsts, cutoffs), keys)
+    joined = totals.left_join(recently, keys).drop("user_id_right", "cutoff_right")
+    return joined.mutate(**{name: joined[name].fill_null(0.0) for name in windows})
+
+
+def _totals(daily: Table, cutoffs: Table) -> Table:
+    """Sum up each user's whole past at each cutoff."""
+    money, counts = ("quantity", "value", "discount"), ("events", "discounted", "sessions")
+    weekly = daily.group_by("user_id", "week", "known").agg(
         first_at=_.first_at.min(),
         last_at=_.last_at.max(),
-        events_total=_.events.sum().cast("float64"),
-        sessions_total=sessions.cast("float64"),
-        weeks_total=_.week.nunique().cast("float64"),
-        quantity_total=_sum(_.quantity),
-        value_total=_sum(_.value),
-        discount_total=_sum(_.discount),
-        weekend_share=(_.sessions * _.weekend).sum() / sessions,
-        evening_share=_.evening_sessions.sum() / sessions,
-        sessions_slow=_sum(_decay(SLOW_DECAY) * _.sessions),
-        value_slow=_sum(_decay(SLOW_DECAY) * _.value),
-        **windows,
+        weekend=(_.sessions * _.weekend).sum(),
+        evening=_.evening_sessions.sum(),
+        **{name: _[name].sum() for name in counts},
+        **{name: _sum(_[name]) for name in money},
     )
-    items = _distinct_items(dated_events, cutoffs)
-    return totals.join(items, ["user_id", "cutoff"])
-
-
-def daily(dated_events: Table) -> Table:
-    """Sum up each user's local day; a session counts on the day it starts."""
-    keys = ["user_id", "day", "week", "weekend"]
-    sums = dated_events.group_by(keys).agg(
-        events=_.count(),
-        quantity=_sum(_.quantity),
-        value=_sum(_.value),
-        discount=_sum(_.discount),
-        first_at=_.at.min(),
-        last_at=_.at.max(),
-        last_session=_.session_id.argmax(_.at),
+    weekly = _marked_new(weekly, ["user_id", "week"])
+    running, grown = _running(weekly, "user_id"), _grown(SLOW_DECAY, weekly.week)
+    changes = weekly.select(
+        "user_id",
+        "known",
+        until=_until(weekly, "user_id"),
+        first_at=weekly.first_at.min().over(running),
+        last_at=weekly.last_at.max().over(running),
+        weeks=weekly.new.sum().over(running),
+        sessions_slow=(weekly.sessions * grown).sum().over(running),
+        value_slow=(weekly.value * grown).sum().over(running),
+        **{name: weekly[name].sum().over(running) for name in (*counts, "weekend", "evening")},
+        **{name: _sum(weekly[name], over=running) for name in money},
     )
-    starts = dated_events.group_by("user_id", "session_id").agg(day=_.day.min(), evening=_.evening.argmin(_.at))
-    sessions = starts.group_by("user_id", "day").agg(sessions=_.count(), evening_sessions=_.evening.sum())
-    joined = sums.left_join(sessions, ["user_id", "day"])
-    return joined.mutate(sessions=_.sessions.fill_null(0), evening_sessions=_.evening_sessions.fill_null(0)).drop(
-        "user_id_right", "day_right"
+    held = _held(changes, cutoffs)
+    return held.select(
+        "user_id",
+        "cutoff",
+        "state_at",
+        "first_at",
+        "last_at",
+        weekend_share=held.weekend / held.sessions,
+        evening_share=held.evening / held.sessions,
+        sessions_slow=held.sessions_slow * held.slow_shrunk,
+        value_slow=held.value_slow * held.slow_shrunk,
+        **{f"{name}_total": held[name].cast("float64") for name in (*counts, "weeks", *money)},
     )
 
 
-def _distinct_items(dated_events: Table, cutoffs: Table) -> Table:
-    """Count the distinct items each user had before each cutoff."""
-    first = dated_events.group_by("user_id", "item_id").agg(week=_.week.min())
-    new = first.group_by("user_id", "week").agg(items=_.count())
-    return _before(new, cutoffs).group_by("user_id", "cutoff").agg(items_total=_.items.sum().cast("float64"))
+def _items_total(firsts: Table, cutoffs: Table) -> Table:
+    """Count the distinct items that were known of each user before each cutoff."""
+    running = ibis.cumulative_window(group_by="user_id", order_by="known")
+    changes = firsts.select(
+        "user_id",
+        "known",
+        until=firsts.known.lead().over(ibis.window(group_by="user_id", order_by="known")),
+        items=firsts["items"].sum().over(running),
+    )
+    held = _held(changes, cutoffs)
+    return held.select("user_id", "cutoff", items_total=held["items"].cast("float64"))
 
 
-def shares(keyed: Table, active: Table, cutoffs: Table) -> Table:
+def per_week(keyed: Table) -> Table:
+    """Count by key and week the users, and by the week known those who were new to the key; counts add up."""
+    order = ibis.window(group_by=["user_id", "key"], order_by=["known", "week"])
+    marked = keyed.mutate(first=(ibis.row_number().over(order) == 0).cast("int64"))
+    return marked.group_by("key", "week", "known").agg(users=_.new.sum(), firsts=_["first"].sum())
+
+
+def active(daily: Table) -> Table:
+    """Count by week the users with any event in it; counts add up."""
+    weeks = daily.group_by("user_id", "week").agg(known=_.known.min())
+    return weeks.group_by("week", "known").agg(users=_.count())
+
+
+def sold(dated_events: Table, item_index: Table) -> Table:
+    """Sum up by item and week what was paid for how many; sums add up."""
+    mine = dated_events.join(item_index, "item_id").filter(_.quantity > 0)
+    return mine.group_by("week", "known", key=_.item_index).agg(value=_sum(_.value), quantity=_sum(_.quantity))
+
+
+def shares(per_week: Table, active: Table, cutoffs: Table) -> Table:
     """Give each key at each cutoff its share of the active users: last week, last four, and slowly decayed.
 
-    `active` is one row a week with `users`, the users with any event in it.
+    `per_week` and `active` are what the functions of these names return, added up over all users.
     """
-    per_week = keyed.group_by("key", "week").agg(users=_.count())
-    mine = _before(per_week, cutoffs).group_by("cutoff", "state_at", "key").agg(**_share_sums("users"))
-    all_users = _before(active, cutoffs).group_by("cutoff").agg(**_share_sums("users", prefix="all_"))
-    joined = mine.join(all_users, "cutoff")
+    last, four, slow = columns.SHARES
+    running = _running(per_week, "key")
+    changes = per_week.select(
+        "key",
+        "known",
+        until=_until(per_week, "key"),
+        slow=(per_week.users * _grown(SLOW_DECAY, per_week.week)).sum().over(running),
+    )
+    held = _held(changes, cutoffs)
+    mine = held.select("key", "cutoff", "state_at", **{slow: held.slow * held.slow_shrunk})
+    newest = _held(per_week.mutate(until=_.week + 4), cutoffs).mutate(age=_.cutoff - _.week)
+    newest = newest.group_by("key", "cutoff").agg(**_share_sums("users", (last, four)))
+    everyone = _before(active, cutoffs).group_by("cutoff").agg(**_share_sums("users", columns.SHARES, prefix="all_"))
+    joined = mine.left_join(newest, ["key", "cutoff"]).drop("key_right", "cutoff_right").join(everyone, "cutoff")
     return joined.select(
         "cutoff",
         "state_at",
         "key",
-        **{name: (joined[name] / _at_least_one(joined[f"all_{name}"])).cast("float32") for name in columns.SHARES},
+        **{n: (joined[n].fill_null(0.0) / _at_least_one(joined[f"all_{n}"])).cast("float32") for n in columns.SHARES},
     )
 
 
-def _share_sums(column: str, *, prefix: str = "") -> dict[str, Any]:
+def _share_sums(column: str, names: tuple[str, ...], *, prefix: str = "") -> dict[str, Any]:
     users = _[column].cast("float64")
-    last, four, slow = (prefix + name for name in columns.SHARES)
-    return {
+    last, four, slow = columns.SHARES
+    sums = {
         last: (_.age <= 1).ifelse(users, 0.0).sum(),
         four: (_.age <= 4).ifelse(users, 0.0).sum(),
         slow: _sum(_decay(SLOW_DECAY) * users),
     }
+    return {prefix + name: sums[name] for name in names}
 
 
 def _at_least_one(value: Any) -> Any:
     return ibis.greatest(value, ibis.literal(1.0))
 
 
-def item_numbers(dated_events: Table, item_index: Table, keyed: Table, cutoffs: Table) -> Table:
-    """Give each item at each cutoff its recent unit price and the share of its user-weeks that were repeats."""
-    sold = dated_events.join(item_index, "item_id").filter(_.quantity > 0)
-    weekly = sold.group_by("item_index", "week").agg(value=_sum(_.value), quantity=_sum(_.quantity))
-    price = (
-        _before(weekly, cutoffs)
-        .group_by("cutoff", key=_.item_index)
-        .agg(price=(_sum(_decay(FAST_DECAY) * _.value) / _sum(_decay(FAST_DECAY) * _.quantity)).cast("float32"))
+def item_numbers(per_week: Table, sold: Table, cutoffs: Table) -> Table:
+    """Give each item at each cutoff its recent and usual unit price, and the share of its user-weeks that were repeats.
+
+    A user's first week with an item is the one that is no repeat, so the users tell how many there are.
+    """
+    running = _running(per_week, "key")
+    repeats = per_week.select(
+        "key",
+        "known",
+        until=_until(per_week, "key"),
+        weeks=per_week.users.sum().over(running),
+        users=per_week.firsts.sum().over(running),
     )
-    first = keyed.group_by("user_id", "key").agg(first_week=_.week.min())
-    marked = keyed.join(first, ["user_id", "key"]).mutate(repeat=(_.week > _.first_week).cast("int64"))
-    per_week = marked.group_by("key", "week").agg(repeats=_.repeat.sum(), user_weeks=_.count())
-    repeat = (
-        _before(per_week, cutoffs)
-        .group_by("cutoff", "key")
-        .agg(repeat_share=(_.repeats.sum() / _.user_weeks.sum()).cast("float32"))
+    repeats = _held(repeats, cutoffs)
+    repeats = repeats.select("cutoff", "key", repeat_share=((_.weeks - _.users) / _.weeks).cast("float32"))
+    running = _running(sold, "key")
+    grown = {"price": _grown(FAST_DECAY, sold.week), "price_usual": _grown(SLOW_DECAY, sold.week)}
+    prices = sold.select(
+        "key",
+        "known",
+        until=_until(sold, "key"),
+        # The decay to the cutoff divides out.
+        **{n: (sold.value * w).sum().over(running) / (sold.quantity * w).sum().over(running) for n, w in grown.items()},
     )
-    return repeat.left_join(price, ["cutoff", "key"]).drop("cutoff_right", "key_right")
+    prices = _held(prices, cutoffs).select("cutoff", "key", **{name: _[name].cast("float32") for name in grown})
+    return repeats.left_join(prices, ["cutoff", "key"]).drop("cutoff_right", "key_right")
+
+
+def _running(table: Table, *keys: str) -> Any:
+    """Return the window of all that was known of the keys with a row or before it."""
+    return ibis.cumulative_window(group_by=[table[k] for k in keys], order_by=[table.known, table.week])
+
+
+def _until(table: Table, *keys: str) -> Any:
+    """Return the last cutoff for which a row's running sums hold: that at the next row's own week; null for ever."""
+    order = ibis.window(group_by=[table[k] for k in keys], order_by=[table.known, table.week])
+    return table.known.lead().over(order)
+
+
+def _held(changes: Table, cutoffs: Table, *more: str) -> Table:
+    """Repeat each row at every cutoff in (known, until], null for no end; `more` names columns of the cutoffs.
+
+    Adds what makes sums over `_grown` weeks decay to the cutoff: slow_shrunk and fast_shrunk.
+    """
+    bounds = cutoffs.agg(first_cutoff=_.week.min(), last_cutoff=_.week.max())
+    bounded = changes.cross_join(bounds)
+    bounded = bounded.mutate(
+        since=ibis.greatest(bounded.known + 1, bounded.first_cutoff),
+        until=ibis.least(bounded.until.fill_null(bounded.last_cutoff), bounded.last_cutoff),
+    ).filter(_.since <= _.until)
+    repeated = bounded.mutate(cutoff=ibis.range(bounded.since, bounded.until + 1).unnest())
+    marks = cutoffs.select(
+        "state_at",
+        *more,
+        cutoff="week",
+        slow_shrunk=_shrunk(SLOW_DECAY, cutoffs.week),
+        fast_shrunk=_shrunk(FAST_DECAY, cutoffs.week),
+    )
+    return repeated.drop("known", "until", "since", "first_cutoff", "last_cutoff").join(marks, "cutoff")
 
 
 def _before(table: Table, cutoffs: Table) -> Table:
-    """Pair each weekly row with every cutoff after it; `age` is in weeks, >= 1."""
+    """Pair each row with every cutoff after its week known; `age` is in weeks, >= 1. For few rows."""
     marks = cutoffs.rename(cutoff="week")
-    joined = table.join(marks, table.week < marks.cutoff)
-    return joined.mutate(age=joined.cutoff - joined.week)
+    joined = table.join(marks, table.known < marks.cutoff)
+    return joined.mutate(age=joined.cutoff - joined.week) if "week" in table.columns else joined
 
 
-def _within(column: str, days: int) -> Any:
-    return _sum((_.day > _.end_day - days).ifelse(_[column], 0))
-
-
-def _sum(value: Any) -> Any:
+def _sum(value: Any, *, over: Any = None) -> Any:
     """Add up in fixed point, nine decimals: floats added in another order differ, and engines add as threads come.
 
     Holds sums up to nine billion.
     """
-    return (value * FIXED_POINT).round().cast("int64").sum().cast("float64") / FIXED_POINT
+    total = _fixed(value).sum()
+    return _unfixed(total if over is None else total.over(over))
+
+
+def _fixed(value: Any) -> Any:
+    return (value * FIXED_POINT).round().cast("int64")
+
+
+def _unfixed(total: Any) -> Any:
+    return total.cast("float64") / FIXED_POINT
 
 
 def _decay(per_week: float) -> Any:
     return per_week**_.age
 
 
-def joined_on_user(tables: list[Table]) -> Table:
-    """Join tables on user and cutoff, keeping every row of the first."""
-    keys = ["user_id", "cutoff"]
-    return reduce(lambda left, right: left.left_join(right, keys).drop("user_id_right", "cutoff_right"), tables)
+def _grown(per_week: float, week: Any) -> Any:
+    """Weigh a week so that `_shrunk` at a cutoff makes it decay by its age; doubles hold sixty years of weeks."""
+    return ibis.literal(1.0 / per_week) ** week.cast("float64")
+
+
+def _shrunk(per_week: float, cutoff: Any) -> Any:
+    return ibis.literal(per_week) ** cutoff.cast("float64")

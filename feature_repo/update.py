@@ -1,11 +1,14 @@
 """Fold one event into a user's state: what the batch transforms would give had they seen it.
 
 The state is the row of the feature service `state_v1`: numbers by name, lists by name as numpy arrays. A test
-folds whole histories and compares with the batch. Within one user, sessions are taken to follow each other.
+folds whole histories and compares with the batch. Events may arrive in any order of sessions; the events of one
+session are taken to arrive together, in order. What a row does not hold cannot be told apart: whether a late event's
+week was counted already is known for the last 16 weeks and 91 days, and of an item for its first and last week.
 """
 
+import dataclasses
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +17,7 @@ import numpy as np
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.columns import EVENING_HOUR, FAST_DECAY, SLOW_DECAY
-from feature_repo.rows import LIST_TYPES
+from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
 
 State = dict[str, Any]
@@ -31,6 +34,8 @@ class Event:
     quantity: float = 1.0
     value: float = 0.0
     discount: float = 0.0
+    known_at: int = 0  # epoch seconds: when it arrived; 0: when it happened
+    key: str = ""  # two deliveries of one event have the same; "": each is a new event
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,16 @@ class Folding:
 
     def empty(self) -> State:
         """Return the state of a user without events."""
-        numbers = dict.fromkeys((*columns.profile_columns(self.windows_days), columns.SEGMENT), 0.0)
+        numbers = dict.fromkeys(columns.profile_columns(self.windows_days), 0.0) | {columns.SEGMENT: -1.0}  # none yet
         lists = {name: np.empty(0, dtype) for name, dtype in LIST_TYPES.items()}
         texts = {columns.LAST_SESSION: "", columns.VOCABULARY: self.vocabulary.digest}
         return numbers | lists | texts | {"state_at": 0}
+
+    def fold(self, state: State, events: Sequence[Event]) -> State:
+        """Return the state after events, one after another."""
+        for event in events:
+            state = self.update(state, event)
+        return state
 
     def update(self, state: Mapping[str, Any], event: Event) -> State:
         """Return the state after one more event; the given state is left as it is."""
@@ -64,14 +75,14 @@ class Folding:
             _remember(new, target, week)
         if index is not None and self.item_event in (None, event.event):
             known = _position(new, columns.HISTORY_LISTS, index)
-            last = None if known is None else int(new["history_last_at"][known])
-            fresh = last is None or self._week(last) != week
+            ends = () if known is None else (new["history_first_at"][known], new["history_last_at"][known])
+            fresh = week not in {self._week(int(end)) for end in ends}
             _count(new, columns.HISTORY_LISTS, index, event.at, age, new_week=fresh)
             if known is None:
                 new["items_total"] = new["items_total"] + 1
         _by_strength(new, columns.TARGET_LISTS, limit=None)
         _by_strength(new, columns.HISTORY_LISTS, limit=columns.HISTORY_LIMIT)
-        self._total(new, event, when, age, opened=opened)
+        self._total(new, event, when, age, opened=opened, new_week=week not in self._weeks(state))
         self._daily(new, event, when, state_at, opened=opened)
         return new | {"state_at": state_at, columns.LAST_SESSION: event.session_id}
 
@@ -100,16 +111,17 @@ class Folding:
         seen = (state["recent_targets"] == target) & (state["recent_weeks"] == week)
         return not seen.any()
 
-    def _total(self, state: State, event: Event, when: dt.datetime, age: int, *, opened: bool) -> None:
+    def _total(self, state: State, event: Event, when: dt.datetime, age: int, *, opened: bool, new_week: bool) -> None:
         """Add the event to the lifetime totals."""
         first = not state["events_total"]
-        if first or self._week(int(state["last_at"])) != self.calendar.week(when):
+        if new_week:
             state["weeks_total"] = state["weeks_total"] + 1
         state["first_at"] = event.at if first else min(state["first_at"], event.at)
         state["last_at"] = max(state["last_at"], event.at)
         state["events_total"] = state["events_total"] + 1
         for name in ("quantity", "value", "discount"):
             state[f"{name}_total"] = state[f"{name}_total"] + getattr(event, name)
+        state["discounted_total"] = state["discounted_total"] + (event.discount > 0)
         state["value_slow"] = state["value_slow"] + SLOW_DECAY**age * event.value
         if opened:
             n = state["sessions_total"]
@@ -118,6 +130,14 @@ class Folding:
             state["evening_share"] = (state["evening_share"] * n + evening) / (n + 1)
             state["sessions_total"] = n + 1
             state["sessions_slow"] = state["sessions_slow"] + SLOW_DECAY**age
+
+    def _weeks(self, state: Mapping[str, Any]) -> set[int]:
+        """Return the weeks that the state shows some event in: its ends, its recent days and its recent targets."""
+        if not state["events_total"]:
+            return set()
+        ends = {self._week(int(state[name])) for name in columns.PROFILE_TIMES}
+        days = {int(day) // 7 + 1 for day in state["daily_days"]}
+        return ends | days | {int(week) for week in state["recent_weeks"]}
 
     def _habits(self, when: dt.datetime) -> tuple[int, int]:
         """Tell whether an instant is on a weekend and in an evening, local time, as the transforms do."""
@@ -188,3 +208,35 @@ def _by_strength(state: State, names: tuple[str, ...], *, limit: int | None) -> 
     order = np.lexsort((state[names[0]], -state[names[2]]))[:limit]
     for name in names:
         state[name] = state[name][order]
+
+
+def moved_on(rows: UserRows, until: int, calendar: Calendar) -> UserRows:
+    """Return rows as of `until`, for users of whom nothing new was known by then: sums decay, old weeks drop out."""
+    behind = rows.known & (rows.state_at < until)
+    if not behind.any():
+        return rows
+
+    def upcoming(seconds: int) -> int:
+        return calendar.week(dt.datetime.fromtimestamp(seconds - 1, dt.UTC)) + 1
+
+    instants, place = np.unique(np.where(behind, rows.state_at, until), return_inverse=True)
+    weeks = (upcoming(until) - np.asarray([upcoming(int(s)) for s in instants]))[place]  # [B], 0 where nothing moves
+    state_at = np.where(behind, until, rows.state_at)
+    if not weeks.any():
+        return dataclasses.replace(rows, state_at=state_at)
+    numbers, lists = dict(rows.numbers), dict(rows.lists)
+    for name in ("sessions_slow", "value_slow"):
+        numbers[name] = numbers[name] * SLOW_DECAY**weeks
+    for name, decay in (("slow", SLOW_DECAY), ("fast", FAST_DECAY)):
+        for family in ("target", "history"):
+            had = lists[f"{family}_{name}"]
+            lists[f"{family}_{name}"] = Ragged(
+                had.values * (decay ** weeks[had.row_of_value()]).astype(np.float32), had.offsets
+            )
+    recent = lists["recent_weeks"]
+    owner = recent.row_of_value()
+    kept = ~(weeks > 0)[owner] | (recent.values >= upcoming(until) - columns.RECENT_WEEKS)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[kept], minlength=len(rows)))]).astype(np.int64)
+    for name in columns.RECENT_LISTS:
+        lists[name] = Ragged(lists[name].values[kept], offsets)
+    return dataclasses.replace(rows, state_at=state_at, numbers=numbers, lists=lists)

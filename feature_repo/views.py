@@ -1,17 +1,22 @@
 """Feast's view of the feature tables: entities, sources, feature views. Column names come from `columns`.
 
 Lists sit in files of their own: they slow every view over the file that holds them. Feast's own ttl stays 0,
-since it is enforced offline only; `encode` applies the spec's ttl from `state_at` on both sides alike.
+since it is enforced offline only, and would hide rows: a row's age is judged from its own `state_at`, by whoever
+answers from it (docs/decisions/time.md).
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_repo import columns
+from feature_repo import artifacts, columns, fallback
 
-USER_VIEWS = ("user_profile", "user_targets", "user_history", "user_daily")
+ROW_VIEWS = ("user_profile", "user_targets", "user_history", "user_daily")  # a user's row, from files
+# What the online store keeps beside a row: the events that were pushed, and what the row was made of.
+PUSHED, MADE_OF = "user_pushed", "user_made_of"
+USER_VIEWS = (*ROW_VIEWS, PUSHED, MADE_OF)
 STATE_VIEWS = ("item_state", "target_state")
 
 
@@ -26,8 +31,14 @@ class Views:
     user_targets: Any
     user_history: Any
     user_daily: Any
+    user_pushed: Any
+    user_made_of: Any
     item_state: Any
     target_state: Any
+
+    def of_users(self) -> dict[str, Any]:
+        """Return the views of users by name."""
+        return {name: getattr(self, name) for name in USER_VIEWS}
 
     def all(self) -> list[Any]:
         """Return everything to apply, entities first."""
@@ -39,6 +50,8 @@ class Views:
             self.user_targets,
             self.user_history,
             self.user_daily,
+            self.user_pushed,
+            self.user_made_of,
             self.item_state,
             self.target_state,
         ]
@@ -67,34 +80,58 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
     times = dict.fromkeys(columns.PROFILE_TIMES, Int64)
     more = {columns.SEGMENT: Int64, "state_at": Int64, columns.VOCABULARY: String}
     recent = dict.fromkeys(columns.RECENT_LISTS, Array(Int32))
+    declared = {columns.ATTRIBUTES: Array(Int32)}
 
-    def view(name: str, entity: Any, features: dict[str, Any]) -> Any:
-        return _view(name, entity, folder, features, lookback=lookback)
+    about = {columns.SEGMENT: _segments(folder)}
+
+    def view(name: str, entity: Any, features: dict[str, Any], *, file: str | None = None) -> Any:
+        return _view(name, entity, f"{folder}/{file or name}.parquet", features, lookback=lookback, about=about)
 
     return Views(
         user=user,
         item=item,
         target=target,
         user_profile=view("user_profile", user, profile | times | more),
-        user_targets=view("user_targets", user, lists(columns.TARGET_LISTS) | recent),
+        user_targets=view("user_targets", user, lists(columns.TARGET_LISTS) | recent | declared),
         user_history=view("user_history", user, lists(columns.HISTORY_LISTS)),
         user_daily=view(
             "user_daily",
             user,
             lists(columns.DAILY_LISTS) | {columns.LAST_SESSION: String},
         ),
+        # These are written online only; a view must name a file, which tells Feast the type of its key.
+        user_pushed=view(PUSHED, user, {"events": String}, file="user_daily"),
+        user_made_of=view(MADE_OF, user, {"row": String, "data_end": Int64, "folded": String}, file="user_daily"),
         item_state=view("item_state", item, dict.fromkeys(columns.ITEM_NUMBERS, Float32)),
-        target_state=view("target_state", target, dict.fromkeys(columns.SHARES, Float32)),
+        target_state=view("target_state", target, dict.fromkeys(columns.TARGET_NUMBERS, Float32)),
     )
 
 
-def _view(name: str, entity: Any, folder: Path | str, features: dict[str, Any], *, lookback: dt.timedelta) -> Any:
+def _segments(folder: Path | str) -> str:
+    """Say what the segments' numbers mean, for Feast's UI; a bucket's files are not looked into."""
+    path = Path(folder) / fallback.FILE
+    if not path.is_file():
+        return "Position among the segments of the release"
+    found = artifacts.read_json(path)
+    names = "; ".join(f"{number} {name}" for number, name in enumerate(found["names"]))
+    return f"Position among the segments {found['digest']}: {names}"
+
+
+def _view(
+    name: str,
+    entity: Any,
+    path: str,
+    features: dict[str, Any],
+    *,
+    lookback: dt.timedelta,
+    about: Mapping[str, str],
+) -> Any:
     from feast import FeatureView, Field, FileSource
     from feast.data_format import ParquetFormat
 
     source = FileSource(
         name=f"{name}_file",
-        path=f"{folder}/{name}.parquet",
+        path=path,
         timestamp_field=columns.STATE_AT,
         file_format=ParquetFormat(),
     )
@@ -102,7 +139,7 @@ def _view(name: str, entity: Any, folder: Path | str, features: dict[str, Any], 
         name=name,
         entities=[entity],
         ttl=lookback,
-        schema=[Field(name=n, dtype=kind) for n, kind in features.items()],
+        schema=[Field(name=n, dtype=kind, description=about.get(n, "")) for n, kind in features.items()],
         source=source,
         online=True,
     )

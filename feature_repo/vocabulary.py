@@ -3,7 +3,8 @@
 Both are fitted on training weeks only, travel with the release, and are named by their digest.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo import artifacts, columns
+
+MEANING = "meaning.json"  # what the digest covers beside targets and items; absent in folders of before
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,15 @@ class Vocabulary:
     targets: tuple[Target, ...]
     items: pa.Table
     item_targets: pa.Table
+    segments: str = ""  # digest of the segments that a row's `segment` counts; '' where none were fitted
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that a row's codes count
 
     @cached_property
     def digest(self) -> str:
-        """Digest of what positions mean: two vocabularies with the same digest align arrays alike."""
-        return artifacts.digest({"targets": [t.name for t in self.targets], "items": self.item_ids})
+        """Digest of what positions mean: rows of two vocabularies with the same digest say the same by the same."""
+        meant = {"targets": [t.name for t in self.targets], "items": self.item_ids}
+        more = {"segments": self.segments, "attributes": {name: list(v) for name, v in self.attributes.items()}}
+        return artifacts.digest(meant | {name: value for name, value in more.items() if value})
 
     @cached_property
     def item_ids(self) -> list[str]:
@@ -82,9 +89,11 @@ class Vocabulary:
         return tuple(i for i in sorted({*leveled, *anywhere}) if self.targets[i].event in (None, event))
 
     def save(self, folder: Path) -> None:
-        """Write targets.json, items.parquet and item_targets.parquet, making the folder."""
+        """Write targets.json, meaning.json, items.parquet and item_targets.parquet, making the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "targets.json").write_text(artifacts.canonical([asdict(t) for t in self.targets]) + "\n")
+        declared = {name: list(values) for name, values in self.attributes.items()}
+        artifacts.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared})
         pq.write_table(self.items, folder / "items.parquet")
         pq.write_table(self.item_targets, folder / "item_targets.parquet")
 
@@ -92,4 +101,7 @@ class Vocabulary:
     def load(cls, folder: Path) -> "Vocabulary":
         """Read what `save` wrote."""
         targets = tuple(Target(**t) for t in artifacts.read_json(folder / "targets.json"))
-        return cls(targets, pq.read_table(folder / "items.parquet"), pq.read_table(folder / "item_targets.parquet"))
+        items, pairs = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "item_targets"))
+        meaning = artifacts.read_json(folder / MEANING) if (folder / MEANING).is_file() else {}
+        declared = {name: tuple(values) for name, values in meaning.get("attributes", {}).items()}
+        return cls(targets, items, pairs, meaning.get("segments", ""), declared)

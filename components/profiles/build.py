@@ -1,26 +1,41 @@
-"""Build the feature tables from clean events: user rows at every weekly cutoff, item and target state.
+"""What the feature tables are made of: the weeks, the small tables beside the events, and the plan of expressions.
 
-The expressions are in `feature_repo/transforms.py`; this module feeds them to DuckDB block by block of users,
-so that memory is bounded by a block, and writes one parquet file a feature view.
+The expressions are in `feature_repo/transforms.py`; a plan names the tables that they run over, `blocks.py` runs it on
+an engine, block of users by block of users, and `tables.py` writes what comes out.
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ibis
 import pyarrow as pa
-import pyarrow.parquet as pq
 from ibis import _
 
-from feature_repo import columns, transforms
+from feature_repo import intervals, transforms
 from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
 from feature_repo.vocabulary import Vocabulary
 
-BLOCK_USERS = 500
 Table = Any
+# Events as a plan sees them: users and items by their position, an instant by its day and week.
+EVENTS = {
+    "user_id": "int32",
+    "item_id": "int32",
+    "event": "string",
+    "session_id": "string",
+    "quantity": "float64",
+    "value": "float64",
+    "discount": "float64",
+    "at": "int64",
+    "day": "int64",
+    "week": "int64",
+    "weekend": "int64",
+    "evening": "int64",
+    "known": "int64",
+}
+CUTOFFS = {"week": "int64", "state_at": "timestamp('UTC', 6)", "end_day": "int64"}
 
 
 @dataclass(frozen=True)
@@ -38,22 +53,16 @@ class Weeks:
         return (*self.train, *self.validate, *self.test, self.last)
 
 
-def connect(memory: str = "3GB") -> Any:
-    """Open an in-memory DuckDB that spills to disk past `memory` and speaks UTC."""
-    connection = ibis.duckdb.connect()
-    connection.raw_sql(f"SET memory_limit = '{memory}'; SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
-    return connection
-
-
-def stored(connection: Any, name: str, table: Any) -> Table:
-    """Materialise an expression or an Arrow table under a name (ibis 12 cannot drop the view of a bare one)."""
-    return connection.create_table(name, ibis.memtable(table) if isinstance(table, pa.Table) else table)
-
-
 def days(calendar: Calendar, weeks: int) -> pa.Table:
     """List the local days of weeks 1..weeks with the instants at which they start and end."""
     first = dt.date.fromisoformat(calendar.first_day)
     starts = [calendar.midnight(first + dt.timedelta(days=n)) for n in range(7 * weeks + 1)]
+    for start in starts:
+        if start.timestamp() % transforms.SLOT_S:
+            raise DataError(
+                f"data.timezone: a day of {calendar.timezone} starts at {start:%Y-%m-%d %H:%M:%S} UTC, not at a "
+                "quarter of an hour; name a zone with today's rules, such as UTC"
+            )
     numbers = range(7 * weeks)
     return pa.table(
         {
@@ -66,148 +75,114 @@ def days(calendar: Calendar, weeks: int) -> pa.Table:
     )
 
 
-def cutoffs(calendar: Calendar, weeks: Weeks, *, data_end: dt.datetime) -> pa.Table:
+def cutoffs(calendar: Calendar, weeks: tuple[int, ...], *, data_end: dt.datetime) -> pa.Table:
     """List the cutoffs: the start of each week, and for the last one the end of the data."""
-    at = [min(calendar.start(w), data_end) for w in weeks.cutoffs]
+    at = [min(calendar.start(w), data_end) for w in weeks]
     first = dt.date.fromisoformat(calendar.first_day)
     end_days = [(calendar.day(instant - dt.timedelta(seconds=1)) - first).days for instant in at]
     return pa.table(
         {
-            "week": pa.array(weeks.cutoffs, pa.int64()),
+            "week": pa.array(weeks, pa.int64()),
             "state_at": pa.array(at, pa.timestamp("us", tz="UTC")),
             "end_day": pa.array(end_days, pa.int64()),
         }
     )
 
 
-@dataclass(frozen=True)
-class Keyed:
-    """The tables that feature expressions start from, materialised once in DuckDB."""
-
-    events: Table
-    items: Table  # keyed by item position
-    targets: Table
-    active: Table
-    item_index: Table
-    users: Table  # user_id, block
-    cutoffs: Table
-    blocks: int
-
-
-def key(
-    connection: Any, events: Table, users: pa.Table, vocabulary: Vocabulary, cuts: pa.Table, *, item_event: str | None
-) -> Keyed:
-    """Key the dated events by item and by target, and number blocks of users."""
-
-    def make(name: str, table: Any) -> Table:
-        return stored(connection, name, table)
-
-    n = users.num_rows
-    ids = users[columns.USER_ID].combine_chunks()
-    blocks = make(
-        "users", pa.table({"user_id": ids, "block": pa.array([i // BLOCK_USERS for i in range(n)], pa.int64())})
-    )
-    index = make("item_index", vocabulary.items.select([columns.ITEM_ID, columns.ITEM_INDEX]))
-    pairs = make("item_targets", vocabulary.item_targets)
+def keys(vocabulary: Vocabulary, item_ids: pa.Array) -> dict[str, pa.Table]:
+    """Name the tables that key events by item and target; items by their place in `item_ids`."""
     anywhere = [(i, t.event or "") for i, t in enumerate(vocabulary.targets) if t.column is None]
-    everywhere = make(
-        "everywhere",
-        pa.table(
+
+    def placed(table: pa.Table, column: str) -> pa.Table:
+        place = pa.compute.index_in(table["item_id"], item_ids).cast(pa.int32())
+        return table.select([column]).add_column(0, "item_id", place)
+
+    return {
+        "item_index": placed(vocabulary.items, "item_index"),
+        "item_targets": placed(vocabulary.item_targets, "target_id").append_column(
+            "kind", vocabulary.item_targets["kind"]
+        ),
+        "everywhere": pa.table(
             {
                 "target_id": pa.array([i for i, _k in anywhere], pa.int32()),
                 "kind": pa.array([k for _i, k in anywhere], pa.string()),
             }
         ),
-    )
-    counted = events if item_event is None else events.filter(_.event == item_event)
-    return Keyed(
-        events=events,
-        items=make("keyed_items", transforms.of_items(counted, index)),
-        targets=make("keyed_targets", transforms.of_targets(events, pairs, everywhere)),
-        active=make("active", events.group_by("week").agg(users=_.user_id.nunique())),
-        item_index=index,
-        users=blocks,
-        cutoffs=make("cutoffs", cuts),
-        blocks=(n - 1) // BLOCK_USERS + 1,
-    )
+    }
 
 
-def user_targets(tables: Keyed, block: int) -> Table:
-    """Per-target state and the recent weeks of a block of users."""
-    keyed = _of_block(tables.targets, tables, block)
-    lists = transforms.as_lists(transforms.state(keyed, tables.cutoffs), columns.TARGET_LISTS)
-    return transforms.joined_on_user([lists, transforms.recent(keyed, tables.cutoffs)])
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Expressions over named tables: `stages` are kept under their names, in order; `rows` come out.
 
-
-def user_history(tables: Keyed, block: int, *, from_week: int) -> Table:
-    """Per-item state of a block of users, the strongest items only, at the cutoffs from a week on.
-
-    It is the largest table by far, and only ranking reads it.
+    Plans are made once a process, and compiled once (`blocks.compiled`): both take longer than a small block.
     """
-    keyed = _of_block(tables.items, tables, block)
-    state = transforms.state(keyed, tables.cutoffs.filter(_.week >= from_week))
-    return transforms.as_lists(state, columns.HISTORY_LISTS, limit=columns.HISTORY_LIMIT)
+
+    stages: dict[str, Table]
+    rows: dict[str, Table]
 
 
-def user_profile(tables: Keyed, block: int, *, windows_days: tuple[int, ...]) -> Table:
-    """Totals and windows of a block of users."""
-    return transforms.profile(_of_block(tables.events, tables, block), tables.cutoffs, windows_days=windows_days)
+@functools.cache
+def plan(
+    *,
+    late: bool,
+    windows_days: tuple[int, ...],
+    item_event: str | None,
+    users: int | None,
+    training: bool,
+    sampled: bool,
+    from_week: int,
+) -> Plan:
+    """Plan a block of users' rows: at the newest cutoff, at the training cutoffs, and its share of all sums.
+
+    `late`: some event was known after its week. `users`: those placed below it have rows, None: all. `sampled`: only
+    users of the table `sampled` have training rows. `from_week`: the first week whose labels are wanted.
+    """
+    events = ibis.table(EVENTS, name="events")
+    index = ibis.table({"item_id": "int32", "item_index": "int32"}, name="item_index")
+    pairs = ibis.table({"item_id": "int32", "target_id": "int32", "kind": "string"}, name="item_targets")
+    anywhere = ibis.table({"target_id": "int32", "kind": "string"}, name="everywhere")
+    counted = events if item_event is None else events.filter(_.event == item_event)
+    stages = {
+        "keyed_items": transforms.of_items(counted, index, late=late),
+        "keyed_targets": transforms.of_targets(events, pairs, anywhere, late=late),
+        "daily": transforms.daily(events, late=late),
+        "firsts": transforms.firsts(events),
+    }
+    everyone = {name: ibis.table(stage.schema(), name=name) for name, stage in stages.items()}
+    kept = everyone if users is None else {name: t.filter(_.user_id < users) for name, t in everyone.items()}
+    mine = events if users is None else events.filter(_.user_id < users)
+    newest = ibis.table(CUTOFFS, name="newest")
+    rows = _user_rows("newest", kept, newest, newest, windows_days=windows_days)
+    days = transforms.recent_days(kept["daily"], newest, windows_days=windows_days)
+    rows["newest_days"] = days.order_by("cutoff", "user_id", "day")
+    rows["newest_session"] = transforms.last_session(mine, newest).order_by("cutoff", "user_id")
+    rows["active"] = transforms.active(everyone["daily"])
+    rows["sold"] = transforms.sold(events, index)
+    for name in ("targets", "items"):
+        keyed = everyone[f"keyed_{name}"]
+        rows[f"{name}_weeks"] = transforms.per_week(keyed)
+        rows[f"{name}_steps"] = intervals.steps(keyed, late=late)
+        labels = kept[f"keyed_{name}"].filter((_.new == 1) & (_.week >= from_week))
+        rows[f"label_{name}"] = labels.select("user_id", "key", "week").order_by("user_id", "week", "key")
+    if training:
+        if sampled:
+            only = ibis.table({"user_id": "int32"}, name="sampled")
+            kept = {name: table.semi_join(only, "user_id") for name, table in kept.items()}
+        cuts, ranking = (ibis.table(CUTOFFS, name=name) for name in ("training", "ranking"))
+        rows |= _user_rows("training", kept, cuts, ranking, windows_days=windows_days)
+    return Plan(stages, rows)
 
 
-def user_daily(tables: Keyed, block: int, *, windows_days: tuple[int, ...]) -> Table:
-    """Daily sums of a block of users, as far back as the widest window, and the session they are in."""
-    events = _of_block(tables.events, tables, block)
-    lists = transforms.daily_lists(events, tables.cutoffs, windows_days=windows_days)
-    last = transforms.last_session(events, tables.cutoffs)
-    return transforms.joined_on_user([last, lists.drop("state_at")])
-
-
-def item_state(tables: Keyed) -> Table:
-    """Shares, recent price and repeat share of every item at every cutoff."""
-    shares = transforms.shares(tables.items, tables.active, tables.cutoffs)
-    numbers = transforms.item_numbers(tables.events, tables.item_index, tables.items, tables.cutoffs)
-    return shares.left_join(numbers, ["cutoff", "key"]).drop("cutoff_right", "key_right").rename(item_index="key")
-
-
-def target_state(tables: Keyed) -> Table:
-    """Shares of every target at every cutoff."""
-    return transforms.shares(tables.targets, tables.active, tables.cutoffs).rename(target_id="key")
-
-
-def _of_block(table: Table, tables: Keyed, block: int) -> Table:
-    return table.semi_join(tables.users.filter(_.block == block), "user_id")
-
-
-def write_blocks(
-    path: Path, tables: Keyed, expression: Callable[[Keyed, int], Table], *, each: Callable[[], None]
-) -> None:
-    """Write one expression for every block of users into one parquet file."""
-    _write(path, (expression(tables, block) for block in range(tables.blocks)), each=each)
-
-
-def write_whole(path: Path, table: Table) -> None:
-    """Write one expression into a parquet file."""
-    _write(path, iter([table]), each=lambda: None)
-
-
-def _write(path: Path, tables: Iterator[Table], *, each: Callable[[], None]) -> None:
-    writer: pq.ParquetWriter | None = None
-    for table in tables:
-        arrow = as_feature_rows(table.to_pyarrow())
-        writer = writer or pq.ParquetWriter(path, arrow.schema, compression="zstd")
-        writer.write_table(arrow, row_group_size=1 << 16)
-        each()
-    if writer is not None:
-        writer.close()
-
-
-def as_feature_rows(table: pa.Table) -> pa.Table:
-    """Name the key columns as Feast wants them: `state_at` becomes event_timestamp and stays as epoch seconds."""
-    at = table["state_at"].cast(pa.timestamp("us", tz="UTC"))
-    seconds = at.cast(pa.timestamp("s", tz="UTC")).cast(pa.int64())
-    rest = table.drop(["state_at", "cutoff"])
-    return (
-        rest.append_column("week", table["cutoff"].cast(pa.int64()))
-        .append_column(columns.STATE_AT, at)
-        .append_column("state_at", seconds)
-    )
+def _user_rows(
+    prefix: str, kept: dict[str, Table], cuts: Table, history_cuts: Table, *, windows_days: tuple[int, ...]
+) -> dict[str, Table]:
+    """Order the user rows of some cutoffs as lists want them. History is the largest: only ranking reads it."""
+    order = ["cutoff", "user_id", ibis.desc("slow"), "key"]
+    profile = transforms.profile(kept["daily"], kept["firsts"], cuts, windows_days=windows_days)
+    return {
+        f"{prefix}_profile": profile.order_by("cutoff", "user_id"),
+        f"{prefix}_targets": transforms.state(kept["keyed_targets"], cuts).drop("state_at").order_by(order),
+        f"{prefix}_recent": transforms.recent(kept["keyed_targets"], cuts).drop("state_at"),  # in no order
+        f"{prefix}_history": transforms.state(kept["keyed_items"], history_cuts).drop("state_at").order_by(order),
+    }

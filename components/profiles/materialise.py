@@ -1,5 +1,9 @@
 """Bring the newest user rows into the online store, and declare the views in Feast's registry.
 
+Only rows that changed are written: the store keeps beside each row what it was made of, and that is compared with
+the files. So nothing is done twice, a run that was killed goes on where it was, and a store that lost its rows gets
+them all. Events that were pushed since the files' data ended are folded into the new rows (docs/online.md).
+
 Feast keeps the files' place in its registry, so the feature files move to a folder of their own first.
 """
 
@@ -8,25 +12,59 @@ import datetime as dt
 import os
 import shutil
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from feature_repo import artifacts, services, store, views
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-MARK = "materialised.json"
-FILES = tuple(f"{name}.parquet" for name in (*views.USER_VIEWS, *views.STATE_VIEWS))
+from components.profiles import newest
+from feature_repo import artifacts, columns, erase, pushed, services, store, views
+from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
+from feature_repo.online import OnlineProfiles
+from feature_repo.pushed import MadeOf
+from feature_repo.update import Folding, State
+from feature_repo.vocabulary import Vocabulary
+
+FILES = tuple(f"{name}.parquet" for name in (*views.ROW_VIEWS, *views.STATE_VIEWS))
+MAY = (newest.DIGESTS, "segments.json")  # files that profiles of before do not have
+GONE = "gone.parquet"  # users of the files before, who are not in these, until their rows are taken out
+COMPARED, WRITTEN = 2_000, 500  # users at a time
+ROUNDS = 3  # of writing what a push wrote over meanwhile
+SETTLED_S = 0.2  # a push that read a row before it was written anew has written by then
+Each = Callable[[float], None]
 
 
-def publish(profiles: Path, features: Path) -> str:
-    """Copy the feature files to the folder that the registry names; returns their digest."""
-    summary = artifacts.read_json(profiles / "profiles.json")
-    found = artifacts.digest(summary)
-    if (features / "profiles.json").is_file() and artifacts.read_json(features / "profiles.json") == summary:
-        return found
+def publish(profiles: Path, features: Path) -> None:
+    """Link the feature files into the folder that the registry names, and note who is no longer in them."""
+    names = [*FILES, "profiles.json", *(name for name in MAY if (profiles / name).is_file())]
+    if all((features / n).is_file() and os.path.samefile(profiles / n, features / n) for n in names):
+        return
+    gone = _gone(features, profiles)
     with artifacts.written_folder(features) as folder:
-        for name in (*FILES, "profiles.json"):
+        for name in names:
             _link(profiles / name, folder / name)
-    return found
+        if len(gone):
+            pq.write_table(pa.table({columns.USER_ID: gone}), folder / GONE)
+
+
+def _gone(before: Path, after: Path) -> pa.Array:
+    """Return who was in the published files, or still waits to be taken out, and is not in the new ones.
+
+    Under another key of pseudonyms nobody goes by the old name: then `intentflow rotate` takes out the old rows.
+    """
+    keys = [artifacts.read_json(p / "profiles.json").get("key", "") for p in (before, after) if p.is_dir()]
+    if len(set(keys)) > 1:
+        return pa.array([], pa.string())
+    found = [pq.read_table(p)[columns.USER_ID] for p in (before / newest.DIGESTS, before / GONE) if p.is_file()]
+    if not found or not (after / newest.DIGESTS).is_file():
+        return pa.array([], pa.string())
+    had = pa.concat_arrays([chunk for column in found for chunk in column.chunks]).unique()
+    have = pq.read_table(after / newest.DIGESTS, columns=[columns.USER_ID])[columns.USER_ID]
+    return had.filter(pc.invert(pc.is_in(had, have.combine_chunks())))
 
 
 def _link(source: Path, target: Path) -> None:
@@ -37,24 +75,91 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _read_while_written(online_store: Any) -> None:
-    """Let a service read a SQLite store while it is written: the mode stays with the file."""
-    if online_store.type == "sqlite":
-        with contextlib.closing(sqlite3.connect(online_store.path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+def folding(profiles: Path) -> Folding:
+    """Return how events move the rows of a profiles folder."""
+    summary = artifacts.read_json(profiles / "profiles.json")
+    return Folding(
+        calendar=Calendar(**artifacts.read_json(profiles / "calendar.json")),
+        vocabulary=Vocabulary.load(profiles / "vocabulary"),
+        windows_days=tuple(summary["windows_days"]),
+        item_event=summary.get("item_event"),
+    )
 
 
-def run(project: str, features: Path, *, windows_days: tuple[int, ...], data_end: dt.datetime) -> dict[str, Any]:
-    """Apply views and services and write the newest rows online; nothing is done twice for the same files."""
-    digest = artifacts.digest(artifacts.read_json(features / "profiles.json"))
-    mark = features / MARK
-    if mark.is_file() and artifacts.read_json(mark)["digest"] == digest:
-        return {"materialised": False, "digest": digest}
+def run(project: str, features: Path, folds: Folding, *, each: Each = lambda _: None) -> dict[str, int]:
+    """Declare views and services, write the rows that changed, take out who is gone; return how many of each."""
+    summary = artifacts.read_json(features / "profiles.json")
+    end = dt.datetime.fromisoformat(summary["data_end"])
+    _declare(project, features, folds.windows_days)
+    profiles = OnlineProfiles.open(project, folds)
+    users = newest.digests(features, fallback=artifacts.digest(summary))
+    todo = changed(profiles, users, end)
+    written = todo.num_rows
+    for attempt in range(ROUNDS):
+        if not todo.num_rows:
+            break
+        _write(profiles, features, todo, end, each if attempt == 0 else lambda _: None)
+        time.sleep(SETTLED_S)
+        todo = changed(profiles, todo, end)
+    profiles.confirm(_seconds(end))
+    removed = _take_out(project, features)
+    return {"written": written, "unchanged": users.num_rows - written, "removed": removed}
+
+
+def _declare(project: str, features: Path, windows_days: tuple[int, ...]) -> None:
     feast = store.open_store(project)
     declared = views.build(features, windows_days=windows_days)
     feast.apply([*declared.all(), *services.build(declared)])
-    _read_while_written(feast.config.online_store)
-    # Only the rows of the last cutoff, which every known user has: older rows have nothing newer to say.
-    feast.materialize(start_date=data_end - dt.timedelta(seconds=2), end_date=data_end + dt.timedelta(seconds=1))
-    artifacts.write_json(mark, {"digest": digest})
-    return {"materialised": True, "digest": digest}
+    if store.kind(feast.config.online_store) == "sqlite":  # let a service read while this writes; it stays so
+        with contextlib.closing(sqlite3.connect(feast.config.online_store.path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+
+
+def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime) -> pa.Table:
+    """Return which users' stored rows are not made of the files' row and the events that came after it."""
+    vocabulary, keep = profiles.folding.vocabulary.digest, []
+    for start in range(0, users.num_rows, COMPARED):
+        part = users.slice(start, COMPARED)
+        ids, digests = (part[name].to_pylist() for name in (columns.USER_ID, newest.DIGEST))
+        for digest, (made, events) in zip(digests, profiles.made_of(ids), strict=True):
+            want = MadeOf.of(vocabulary, digest, _seconds(end), pushed.since(events, _seconds(end)))
+            keep.append((made.row, made.folded) != (want.row, want.folded))
+    return users.filter(pa.array(keep, pa.bool_()))
+
+
+def _write(profiles: OnlineProfiles, features: Path, todo: pa.Table, end: dt.datetime, each: Each) -> None:
+    """Write the rows of users, each with the events that no batch holds yet."""
+    digests = dict(zip(todo[columns.USER_ID].to_pylist(), todo[newest.DIGEST].to_pylist(), strict=True))
+    done = 0
+    for batch in newest.rows(features, todo[columns.USER_ID].combine_chunks(), data_end=end, batch=WRITTEN):
+        _write_batch(profiles, batch, digests, _seconds(end))
+        done += len(batch)
+        each(done / len(digests))
+    if done < len(digests):
+        raise DataError(f"{features}: {len(digests) - done} users have a digest and no newest row; build profiles anew")
+
+
+def _write_batch(profiles: OnlineProfiles, batch: dict[str, State], digests: dict[str, str], end: int) -> None:
+    fold = profiles.folding
+    states: dict[str, State] = {}
+    made: dict[str, MadeOf] = {}
+    for (user, cells), (_, events) in zip(batch.items(), profiles.made_of(list(batch)), strict=True):
+        kept = pushed.since(events, end)
+        states[user] = fold.fold(fold.empty() | cells | {columns.VOCABULARY: fold.vocabulary.digest}, kept)
+        made[user] = MadeOf.of(fold.vocabulary.digest, digests[user], end, kept)
+    profiles.write(states, made)
+
+
+def _take_out(project: str, features: Path) -> int:
+    """Delete the rows of users that these files no longer have."""
+    path = features / GONE
+    if not path.is_file():
+        return 0
+    users = pq.read_table(path)[columns.USER_ID].to_pylist()
+    erase.erase(project, users)
+    path.unlink()
+    return len(users)
+
+
+def _seconds(instant: dt.datetime) -> int:
+    return int(instant.timestamp())

@@ -2,17 +2,42 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from feature_repo import columns
 from feature_repo.model import Slice
+
+MOST_SEGMENTS = 64
 
 
 class Segments(Slice):
     """Groups of users with alike behaviour, fitted on training weeks only."""
 
-    method: Literal["kmeans"] = "kmeans"
-    k: int = Field(default=8, ge=2, le=64)
+    method: Literal["kmeans", "lda"] = Field(
+        default="kmeans", description="By the nearest typical mix of targets, or by the topic that explains most of it"
+    )
+    k: int | Literal["auto"] = Field(
+        default=8, description="How many; auto: 2 to 16, those that the silhouette tells apart best"
+    )
+
+    @field_validator("k", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: object) -> object:
+        if value == "auto" or (isinstance(value, int) and 2 <= value <= MOST_SEGMENTS):
+            return value
+        raise ValueError(f"{value!r} is wrong; use a number from 2 to {MOST_SEGMENTS}, or auto")
+
+
+class Selection(Slice):
+    """What becomes of stored numbers that tell a model nothing, or not for long; features.json reports all of them."""
+
+    constant: Literal["drop", "keep"] = Field(default="drop", description="The same in every training row")
+    duplicate: Literal["drop", "keep"] = Field(
+        default="drop", description="Equal to an earlier one, or |r| = 1 with it"
+    )
+    unstable_psi: float | None = Field(
+        default=None, gt=0, description="Drop above this PSI of first to last training weeks; left out: only report"
+    )
 
 
 class Profiles(Slice):
@@ -20,4 +45,27 @@ class Profiles(Slice):
 
     windows_days: tuple[int, ...] = Field(default=columns.WINDOWS_DAYS, min_length=1, max_length=5)
     ttl_days: int = Field(default=120, ge=1, le=3650, description="A row older than this is stale")
+    stale_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="A row older than this is not used; left out: three times ttl_days"
+    )
     segments: Segments = Segments()
+    selection: Selection = Selection()
+    attributes: tuple[str, ...] | None = Field(
+        default=None,
+        max_length=columns.MOST_ATTRIBUTES,
+        description="Columns of users that models may see; left out: every text column with few values",
+    )
+    train_users: int | None = Field(
+        default=None, ge=100, description="At most so many users, by chance, have training rows; left out: all"
+    )
+
+    @model_validator(mode="after")
+    def _stale_after_fresh(self) -> "Profiles":
+        if self.used_days < self.ttl_days:
+            raise ValueError(f"stale_days: {self.stale_days} is below ttl_days {self.ttl_days}; give it or more")
+        return self
+
+    @property
+    def used_days(self) -> int:
+        """Return up to which age, in days, a row is used."""
+        return self.stale_days or 3 * self.ttl_days

@@ -1,13 +1,18 @@
 """Fit the vocabularies on training weeks: the targets of each intent and the items that can be recommended."""
 
-from collections.abc import Sequence
+import datetime as dt
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ibis
 import pyarrow as pa
+import pyarrow.compute as pc
 from ibis import _
 
+from components.profiles.build import EVENTS, Plan
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError, nearest
 from feature_repo.vocabulary import Target, Vocabulary
@@ -34,32 +39,89 @@ class ItemRule:
     min_users: int
 
 
+def levels(items: Table, intents: Sequence[IntentTargets], item_ids: pa.Array) -> tuple[pa.Table, list[str]]:
+    """Pair items with the labels of each intent's level: intent, item_id (its place), kind, label (its place).
+
+    Also returns the labels by place.
+    """
+    parts, labels = [], set()
+    for number, intent in enumerate(intents):
+        if intent.column is None:
+            continue
+        if intent.column not in items.columns:
+            have = [c for c in items.columns if c != columns.ITEM_ID]
+            raise SpecError(
+                f"intents.{intent.name}.level: items have no column '{intent.column}'; have {', '.join(have)}"
+                + nearest(intent.column, have)
+            )
+        pairs = leveled(items, intent.column).to_pyarrow()
+        labels |= set(pc.unique(pairs["label"]).to_pylist())
+        parts.append((number, intent.event or "", pairs))
+    ordered = sorted(labels)
+    places = pa.array(ordered, pa.string())
+    tables = [
+        pa.table(
+            {
+                "intent": pa.array([number] * pairs.num_rows, pa.int32()),
+                "item_id": pc.index_in(pairs["item_id"], item_ids).cast(pa.int32()),
+                "kind": pa.array([kind] * pairs.num_rows, pa.string()),
+                "label": pc.index_in(pairs["label"], places).cast(pa.int32()),
+            }
+        )
+        for number, kind, pairs in parts
+    ]
+    empty = pa.schema([("intent", pa.int32()), ("item_id", pa.int32()), ("kind", pa.string()), ("label", pa.int32())])
+    return pa.concat_tables([empty.empty_table(), *tables]), ordered
+
+
+@functools.cache
+def counting(rule: ItemRule, *, until_week: int) -> Plan:
+    """Plan what to count of a block of users, in weeks <= `until_week` as known then; counts add up over blocks."""
+    events = ibis.table(EVENTS, name="events").filter(_.known <= until_week)
+    pairs = ibis.table({"intent": "int32", "item_id": "int32", "kind": "string", "label": "int32"}, name="levels")
+    fulfilled = events.join(pairs, "item_id").filter((_.kind == "") | (_.kind == _.event))
+    weeks = fulfilled.select("user_id", "week", "intent", "label").distinct()
+    counted = events if rule.event is None else events.filter(_.event == rule.event)
+    sessions = counted.select("user_id", "item_id", "session_id").distinct()
+    mine = sessions.group_by("user_id", "item_id").agg(sessions=_.count())
+    return Plan(
+        {},
+        {
+            "labels": weeks.group_by("intent", "label").agg(n=_.count()),
+            "items": mine.group_by("item_id").agg(users=_.count(), sessions=_.sessions.sum()),
+        },
+    )
+
+
 def fit(
-    events: Table, items: Table, intents: Sequence[IntentTargets], rule: ItemRule, *, until_week: int
+    counts: Mapping[str, pa.Table],
+    items: Table,
+    intents: Sequence[IntentTargets],
+    rule: ItemRule,
+    *,
+    labels: Sequence[str],
+    item_ids: pa.Array,
 ) -> Vocabulary:
-    """Fit targets and items on the dated `events` of weeks <= `until_week`."""
-    past = events.filter(_.week <= until_week)
-    targets = tuple(target for intent in intents for target in _targets(past, items, intent))
+    """Fit targets and items on what `counting` counted, added up over blocks."""
+    found = counts["labels"].to_pylist()
+    targets: list[Target] = []
+    for number, intent in enumerate(intents):
+        if intent.column is None:
+            targets.append(Target(intent.name, None, intent.event, None))
+            continue
+        mine = sorted((-row["n"], labels[row["label"]]) for row in found if row["intent"] == number)
+        targets += [Target(intent.name, label, intent.event, intent.column) for _n, label in mine[: intent.top]]
     if not targets:
         raise DataError("intents: no event of the training weeks fulfils any of them; check intents.event and .level")
-    return Vocabulary(targets, _items(past, items, rule), item_targets(items, targets))
+    return Vocabulary(tuple(targets), _items(counts["items"], items, rule, item_ids), item_targets(items, targets))
 
 
-def _targets(past: Table, items: Table, intent: IntentTargets) -> list[Target]:
-    """Name the values of an intent's level that most user-weeks fulfil, most first."""
-    past = past if intent.event is None else past.filter(_.event == intent.event)
-    if intent.column is None:
-        return [Target(intent.name, None, intent.event, None)]
-    if intent.column not in items.columns:
-        have = [c for c in items.columns if c != columns.ITEM_ID]
-        raise SpecError(
-            f"intents.{intent.name}.level: items have no column '{intent.column}'; have {', '.join(have)}"
-            + nearest(intent.column, have)
-        )
-    values = leveled(items, intent.column)
-    weeks = past.join(values, "item_id").select("user_id", "week", "label").distinct()
-    counts = weeks.group_by("label").agg(n=_.count()).order_by([ibis.desc("n"), "label"]).limit(intent.top)
-    return [Target(intent.name, str(v), intent.event, intent.column) for v in counts.to_pyarrow()["label"].to_pylist()]
+def seen_until(connection: Any, events: Path, instant: dt.datetime) -> pa.Array:
+    """Name the users of whom an event was known before an instant."""
+    raw = connection.read_parquet(str(events))
+    known = ibis.greatest(raw.timestamp, raw.created_at.fill_null(raw.timestamp))
+    found = raw.filter(known < ibis.literal(instant)).select("user_id").distinct()
+    return found.to_pyarrow()["user_id"].combine_chunks()
 
 
 def leveled(items: Table, column: str) -> Table:
@@ -70,12 +132,14 @@ def leveled(items: Table, column: str) -> Table:
     return pairs.mutate(label=_.label.cast("string")).filter(_.label.notnull())
 
 
-def _items(past: Table, items: Table, rule: ItemRule) -> pa.Table:
+def _items(counts: pa.Table, items: Table, rule: ItemRule, item_ids: pa.Array) -> pa.Table:
     """Select the items that are common enough, most users first, with their attributes."""
-    past = past if rule.event is None else past.filter(_.event == rule.event)
-    counts = past.group_by("item_id").agg(sessions=_.session_id.nunique(), users=_.user_id.nunique())
-    common = counts.filter((_.sessions >= rule.min_sessions) & (_.users >= rule.min_users))
-    table = items.join(common, "item_id").order_by([ibis.desc("users"), "item_id"]).drop("sessions", "users")
+    enough = pc.and_(
+        pc.greater_equal(counts["sessions"], rule.min_sessions), pc.greater_equal(counts["users"], rule.min_users)
+    )
+    common = counts.filter(enough)
+    named = pa.table({"item_id": item_ids.take(common["item_id"].combine_chunks()), "users": common["users"]})
+    table = items.join(ibis.memtable(named), "item_id").order_by([ibis.desc("users"), "item_id"]).drop("users")
     found: pa.Table = table.to_pyarrow()
     if found.num_rows == 0:
         raise DataError(

@@ -1,7 +1,6 @@
 """Training rows know what was known, no more; and serving reads the very same rows."""
 
 import dataclasses
-import datetime as dt
 import json
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from components.intent.context import TargetContext
+from components.intent.encode import encode, profile_names
 from components.profiles import steps
 from feature_repo import artifacts
 from feature_repo.calendar import Calendar
@@ -130,6 +131,22 @@ def test_online_rows_equal_offline_rows(made: Made, online: OnlineProfiles) -> N
         np.testing.assert_array_equal(stored.lists[name].values, lists.values, err_msg=name)
 
 
+def test_a_stale_row_gives_the_same_tensors_offline_and_online(made: Made, online: OnlineProfiles) -> None:
+    """No encoder hides a row past its TTL; its windows are empty by now, its ages are as they are."""
+    now = int(Calendar(worlds.FIRST_DAY).start(17).timestamp()) + 100 * 86_400
+    stored, expected = online.read(made.world.users, now=now), _offline(made, week=17, now=now)
+    n_targets = len(Vocabulary.load(made.rows / "vocabulary").targets)
+    context = TargetContext.load(made.rows / "target_state.parquet", n_targets=n_targets)
+    served, trained = (
+        encode(rows, context, calendar=Calendar(worlds.FIRST_DAY), n_targets=n_targets) for rows in (stored, expected)
+    )
+    for name, values in vars(trained).items():
+        np.testing.assert_array_equal(vars(served)[name], values, err_msg=name)
+    windows = [profile_names((7, 28, 91)).index(f"sessions_{days}d") for days in (7, 28, 91)]
+    assert (served.profile[:, windows] == 0).all(), "nothing that the row knows is within 91 days"
+    assert (stored.numbers["sessions_91d"] > 0).all(), "the row itself is as it was"
+
+
 def test_a_user_the_store_has_never_seen_is_unknown(online: OnlineProfiles) -> None:
     rows = online.read(["nobody"], now=1)
     assert not rows.known[0]
@@ -155,18 +172,6 @@ def test_a_new_user_gets_a_row_by_their_first_event(online: OnlineProfiles) -> N
     assert rows.numbers["sessions_total"][0] == 1
 
 
-def test_materialising_the_same_files_again_does_nothing(made: Made, online: OnlineProfiles, tmp_path: Path) -> None:
-    from components.profiles import materialise
-
-    features = tmp_path / "features"
-    materialise.publish(made.profiles, features)
-    artifacts.write_json(
-        features / materialise.MARK, {"digest": artifacts.digest(artifacts.read_json(features / "profiles.json"))}
-    )
-    end = dt.datetime.now(dt.UTC)
-    assert materialise.run("world", features, windows_days=(7,), data_end=end)["materialised"] is False
-
-
 def test_segments_tell_even_users_from_odd(made: Made) -> None:
     table = pq.read_table(made.profiles / "user_profile.parquet", columns=["user_id", "week", "segment"])
     last = {r["user_id"]: r["segment"] for r in table.to_pylist() if r["week"] == 17}
@@ -178,6 +183,6 @@ def test_segments_tell_even_users_from_odd(made: Made) -> None:
 def test_a_row_of_another_vocabulary_counts_as_none(made: Made, online: OnlineProfiles) -> None:
     vocabulary = Vocabulary.load(made.profiles / "vocabulary")
     turned = dataclasses.replace(vocabulary, targets=vocabulary.targets[::-1])
-    other = OnlineProfiles(online.feast, Folding(Calendar(worlds.FIRST_DAY), turned, (7, 28, 91)))
+    other = OnlineProfiles(online.online, Folding(Calendar(worlds.FIRST_DAY), turned, (7, 28, 91)))
     assert online.read(["u02"], now=1).known[0]
     assert not other.read(["u02"], now=1).known[0]

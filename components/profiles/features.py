@@ -1,0 +1,262 @@
+"""Build the `profiles` folder: split the events, fit the vocabulary, write user rows block by block, then the states.
+
+`build.py` says what is computed, `blocks.py` runs it, `tables.py` writes it; this is the order.
+"""
+
+import dataclasses
+import datetime as dt
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from components.profiles import blocks, build, engine, fallback, segment_card, segments, states, vocabularies
+from components.profiles.lists import CODE
+from components.profiles.spec import Profiles
+from components.profiles.tables import NEWEST, TRAINING, FeatureFiles, Sums, as_feature_rows
+from feature_repo import artifacts, attributes, columns
+from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
+from feature_repo.vocabulary import Vocabulary
+
+SAMPLE_SEED = 0
+RECENT_LABELS = 6  # weeks of what happened that a build without training rows keeps, for the fallback
+SECOND = dt.timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What vocabularies and rows are made for."""
+
+    intents: tuple[vocabularies.IntentTargets, ...]
+    rule: vocabularies.ItemRule
+    history_weeks: int
+
+    @classmethod
+    def of(cls, wanted: dict[str, Any]) -> "Wanted":
+        """Read what `Recommender.vocabulary_rule` says."""
+        intents = tuple(vocabularies.IntentTargets(**intent) for intent in wanted["intents"])
+        return cls(intents, vocabularies.ItemRule(**wanted["items"]), wanted["history_weeks"])
+
+
+def build_folder(
+    folder: Path,
+    clean: Path,
+    spec: Profiles,
+    wanted: Wanted,
+    snapshot: dict[str, Any],
+    weeks: build.Weeks,
+    *,
+    fitted: Path | None,
+    training: bool,
+    at: Callable[[float, str], None],
+) -> dict[str, Any]:
+    """Write every file of the folder; return what profiles.json says."""
+    calendar = Calendar(**snapshot["calendar"])
+    connection = build_connection()
+    users = pq.read_table(clean / "users.parquet")
+    user_ids = users[columns.USER_ID].combine_chunks()
+    known = blocks.look(connection, clean / "events.parquet")
+    weeks = as_known(weeks, calendar, known)
+    with tempfile.TemporaryDirectory(prefix="profiles-", dir=folder.parent) as scratch:
+        split = blocks.split(
+            connection,
+            clean / "events.parquet",
+            users=user_ids,
+            items=pq.read_table(clean / "items.parquet", columns=["item_id"])["item_id"].combine_chunks(),
+            days=build.days(calendar, weeks.last - 1),
+            known=known,
+            scratch=Path(scratch) / "events",
+        )
+        at(0.1, "events")
+        vocabulary = _vocabulary(split, clean, wanted, weeks, fitted=fitted)
+        if fitted is None:
+            seen = vocabularies.seen_until(connection, clean / "events.parquet", calendar.start(weeks.train[-1] + 1))
+            declared = attributes.fit(users, seen, spec.attributes)
+            vocabulary = dataclasses.replace(vocabulary, attributes=declared)
+        at(0.2, "vocabularies")
+        cuts = build.cutoffs(calendar, weeks.cutoffs, data_end=known.end + SECOND)
+        everyone = users.take(pc.index_in(split.user_ids, user_ids))  # nulls for whom only events name
+        codes = attributes.codes(everyone, vocabulary.attributes)
+        files = FeatureFiles(folder, Path(scratch), split.user_ids, cuts, spec.windows_days, codes)
+        _user_rows(split, files, vocabulary, spec, wanted, weeks, users=len(user_ids), training=training, at=at)
+        found = _segmented(files, vocabulary, weeks, spec, fitted=fitted)
+        vocabulary = dataclasses.replace(vocabulary, segments=found.segmentation.digest)
+        vocabulary.save(folder / "vocabulary")
+        files.finish_profile(*found.assigned, vocabulary=vocabulary.digest)
+        at(0.9, "states")
+        _states(
+            folder, clean, files, vocabulary, calendar, weeks, cuts=cuts if training else cuts.slice(cuts.num_rows - 1)
+        )
+    connection.disconnect()
+    fallback.write(folder, found.segmentation, vocabulary, weeks=weeks, whole=snapshot["last_week_complete"])
+    segment_card.write(folder, vocabulary, trained=weeks.validate[0])
+    artifacts.write_json(folder / "calendar.json", snapshot["calendar"])
+    summary = _summary(snapshot, vocabulary, known, weeks, wanted, spec) | {"users": len(user_ids)}
+    artifacts.write_json(folder / "profiles.json", summary)
+    return summary
+
+
+def _summary(
+    snapshot: dict[str, Any],
+    vocabulary: Vocabulary,
+    known: blocks.Known,
+    weeks: build.Weeks,
+    wanted: Wanted,
+    spec: Profiles,
+) -> dict[str, Any]:
+    """Say what the folder holds, for the steps and services that read it."""
+    return {
+        "data": snapshot["digest"],
+        "key": snapshot.get("key", ""),
+        "vocabulary": vocabulary.digest,
+        "data_end": (known.end + SECOND).isoformat(),
+        "next": weeks.last,
+        "item_event": wanted.rule.event,
+        "targets": len(vocabulary.targets),
+        "items": vocabulary.items.num_rows,
+        "windows_days": list(spec.windows_days),
+        "selection": spec.selection.model_dump(mode="json"),
+    }
+
+
+def build_connection() -> Any:
+    """Open the engine that the environment names: DuckDB on all cores, or Spark."""
+    return engine.spark() if engine.chosen() == "spark" else engine.duckdb(f"{blocks.MEMORY_MIB}MiB")
+
+
+def as_known(weeks: build.Weeks, calendar: Calendar, known: blocks.Known) -> build.Weeks:
+    """Move the newest cutoff to where knowledge ends: rows that arrived after the last event belong to it too."""
+    return dataclasses.replace(weeks, last=max(weeks.last, calendar.week(known.end) + 1))
+
+
+def _vocabulary(
+    split: blocks.Blocks, clean: Path, wanted: Wanted, weeks: build.Weeks, *, fitted: Path | None
+) -> Vocabulary:
+    """Fit the vocabulary on the training weeks, or take the fitted one."""
+    if fitted is not None:
+        return Vocabulary.load(fitted / "vocabulary")
+    connection = engine.duckdb(f"{blocks.MEMORY_MIB}MiB")
+    items = connection.read_parquet(str(clean / "items.parquet"))
+    levels, labels = vocabularies.levels(items, wanted.intents, split.item_ids)
+    plan = vocabularies.counting(wanted.rule, until_week=weeks.train[-1])
+    counts = Sums({"labels": ("intent", "label"), "items": ("item_id",)})
+    for block in split.run({False: plan, True: plan}, {"levels": levels}):
+        counts.add(block)
+    found = vocabularies.fit(counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids)
+    connection.disconnect()
+    return found
+
+
+def _user_rows(
+    split: blocks.Blocks,
+    files: FeatureFiles,
+    vocabulary: Vocabulary,
+    spec: Profiles,
+    wanted: Wanted,
+    weeks: build.Weeks,
+    *,
+    users: int,
+    training: bool,
+    at: Callable[[float, str], None],
+) -> None:
+    """Write the rows of every block of users."""
+    sampled = spec.train_users is not None and spec.train_users < users
+    plans = {
+        late: build.plan(
+            late=late,
+            windows_days=spec.windows_days,
+            item_event=wanted.rule.event,
+            users=users if users < len(split.user_ids) else None,
+            training=training,
+            sampled=sampled,
+            from_week=weeks.train[0] if training else weeks.last - RECENT_LABELS,
+        )
+        for late in {False, split.known.late}
+    }
+    cuts, week = files.cutoffs, files.cutoffs["week"].to_numpy()
+    tables = build.keys(vocabulary, split.item_ids) | {
+        NEWEST: cuts.filter(week == weeks.last),
+        TRAINING: cuts.filter(week != weeks.last),
+        "ranking": cuts.filter((week != weeks.last) & (week >= weeks.train[-wanted.history_weeks :][0])),
+        "sampled": pa.table({"user_id": _sampled(users, spec.train_users)}),
+    }
+    for done, block in enumerate(split.run(plans, tables), start=1):
+        files.add(block)
+        at(0.2 + 0.65 * done / max(len(split.folders), 1), "user rows")
+    files.close_users()
+
+
+def _sampled(users: int, most: int | None) -> pa.Array:
+    """Choose which users have training rows, by their place: places do not depend on a pseudonym's key."""
+    if most is None or most >= users:
+        return pa.array(np.arange(users, dtype=np.int32))
+    return pa.array(np.sort(np.random.default_rng(SAMPLE_SEED).choice(users, most, replace=False)).astype(np.int32))
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """The segments, and each user row's."""
+
+    segmentation: segments.Segmentation
+    assigned: tuple[np.ndarray, np.ndarray]  # codes of user_targets' rows [R], segments [R]
+
+
+def _segmented(
+    files: FeatureFiles, vocabulary: Vocabulary, weeks: build.Weeks, spec: Profiles, *, fitted: Path | None
+) -> Segmented:
+    """Fit segments on what was known when training ended, and give every row its own."""
+    targets = len(vocabulary.targets)
+    if fitted is None:
+        mix = np.concatenate(list(_mixes_at(files, weeks.validate[0], targets)) or [np.empty((0, targets))])
+        if not len(mix):
+            raise DataError("profiles: no user has an event in the training weeks")
+        # Fits start from rows: order them by what they hold, not by a pseudonym that depends on a key.
+        found = segments.fit(mix[np.lexsort(mix.T)], vocabulary.target_names, spec.segments)
+    else:
+        found = segments.Segmentation.from_dict(artifacts.read_json(fitted / "segments.json"))
+    parts = [
+        (codes, found.assign(segments.mixes(ids, slow, targets=targets))) for codes, ids, slow in files.target_mixes()
+    ]
+    codes, assigned = (np.concatenate([part[side] for part in parts] or [np.empty(0, np.int64)]) for side in (0, 1))
+    return Segmented(found, (codes, assigned))
+
+
+def _mixes_at(files: FeatureFiles, week: int, targets: int) -> Iterator[np.ndarray]:
+    """Yield the target weights [B, C] of the rows of one cutoff."""
+    for codes, ids, slow in files.target_mixes():
+        mine = np.flatnonzero(codes // CODE == week)
+        if len(mine):
+            yield segments.mixes(ids.take(mine), slow.take(mine), targets=targets)
+
+
+def _states(
+    folder: Path,
+    clean: Path,
+    files: FeatureFiles,
+    vocabulary: Vocabulary,
+    calendar: Calendar,
+    weeks: build.Weeks,
+    *,
+    cuts: pa.Table,
+) -> None:
+    """Write the states of items and targets at cutoffs from the sums over all users, and from offers."""
+    connection = engine.duckdb(f"{blocks.MEMORY_MIB}MiB")
+    connection.raw_sql("SET threads = 1")  # floats add up in one order
+    for name, table in files.sums.all().items():
+        engine.stored(connection, name, table)
+    engine.stored(connection, "cutoffs", cuts)
+    engine.stored(connection, "item_targets", vocabulary.item_targets)
+    index = engine.stored(connection, "item_index", vocabulary.items.select(["item_id", "item_index"]))
+    end = files.cutoffs["state_at"][-1].as_py()
+    weekly = states.weekly_offers(connection, clean, index, calendar, weeks, data_end=end)
+    for name, sql in states.compiled(offers=weekly is not None).items():
+        rows = as_feature_rows(connection.con.sql(sql).to_arrow_table())
+        pq.write_table(rows, folder / f"{name}.parquet", compression="zstd", row_group_size=1 << 16)
+    connection.disconnect()

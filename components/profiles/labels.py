@@ -1,0 +1,44 @@
+"""What happened in a week, from its events alone, by a second hand: for checking the labels of training rows.
+
+Training takes labels from the keyed tables that features come from; this derives them from clean events and the
+vocabulary, with no code in common.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.profiles.leaks import LABELS, WEEK
+from feature_repo import columns
+from feature_repo.calendar import Calendar
+from feature_repo.vocabulary import Vocabulary
+
+FULFILLED, BOUGHT = LABELS
+
+
+def of_week(
+    events: pa.Table, users: pa.Array, *, week: int, calendar: Calendar, vocabulary: Vocabulary, item_event: str | None
+) -> pa.Table:
+    """Return user_id, week, label_ids and bought of `users` in one week, sorted lists, empty where nothing happened."""
+    seconds = events[columns.TIMESTAMP].cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64()).to_numpy()
+    start, end = (int(calendar.start(w).timestamp()) for w in (week, week + 1))
+    within = pa.array((seconds >= start) & (seconds < end))
+    mine = events.filter(pc.and_(within, pc.is_in(events[columns.USER_ID], users)))
+    fulfilled: dict[str, set[int]] = {user: set() for user in users.to_pylist()}
+    bought: dict[str, set[int]] = {user: set() for user in fulfilled}
+    kinds = mine[columns.EVENT].to_pylist() if columns.EVENT in mine.column_names else [None] * mine.num_rows
+    for user, item, kind in zip(
+        mine[columns.USER_ID].to_pylist(), mine[columns.ITEM_ID].to_pylist(), kinds, strict=True
+    ):
+        fulfilled[user] |= set(vocabulary.fulfilled(item, kind))
+        index = vocabulary.index_of_item.get(item)
+        if index is not None and item_event in (None, kind):
+            bought[user].add(index)
+    return pa.table(
+        {
+            columns.USER_ID: pa.array(list(fulfilled), pa.string()),
+            WEEK: np.full(len(fulfilled), week, dtype=np.int64),
+            FULFILLED: pa.array([sorted(found) for found in fulfilled.values()], pa.list_(pa.int64())),
+            BOUGHT: pa.array([sorted(found) for found in bought.values()], pa.list_(pa.int64())),
+        }
+    )

@@ -1,0 +1,202 @@
+"""Write the feature files from blocks' rows: one parquet file a feature view, the newest rows apart from the rest.
+
+A block's rows of the training cutoffs and of the newest one are row groups of their own, so that who serves reads
+only the newest. `user_profile` is written twice: a row's segment is known when all users have been seen.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.profiles import digests, lists
+from components.profiles.lists import CODE, Rows
+from feature_repo import columns
+from feature_repo.rows import LIST_TYPES, Ragged
+
+STATE = ("key", "weeks", "slow", "fast", "first_at", "last_at")
+KINDS = {name: pa.from_numpy_dtype(kind) for name, kind in LIST_TYPES.items()}
+TARGETS = dict(zip(columns.TARGET_LISTS, STATE, strict=True))
+HISTORY = dict(zip(columns.HISTORY_LISTS, STATE, strict=True))
+RECENT = dict(zip(columns.RECENT_LISTS, ("key", "week"), strict=True))
+DAILY = dict(zip(columns.DAILY_LISTS, ("day", *columns.WINDOWED), strict=True))
+NEWEST, TRAINING = "newest", "training"
+SUMS = {
+    "items_weeks": ("key", "week", "known"),
+    "targets_weeks": ("key", "week", "known"),
+    "items_steps": ("key", "known"),
+    "targets_steps": ("key", "known"),
+    "active": ("week", "known"),
+    "sold": ("key", "week", "known"),
+}
+PROFILE = "user_profile.parquet"
+
+
+class Sums:
+    """Tables of numbers that add up over blocks, added up as they come."""
+
+    ROWS = 2_000_000  # that may wait to be added up
+
+    def __init__(self, keys: dict[str, tuple[str, ...]]) -> None:
+        self.keys = keys
+        self.parts: dict[str, list[pa.Table]] = {name: [] for name in keys}
+
+    def add(self, block: dict[str, pa.Table]) -> None:
+        """Add a block's numbers."""
+        for name, parts in self.parts.items():
+            parts.append(block[name])
+            if len(parts) > 1 and sum(part.num_rows for part in parts[1:]) > self.ROWS:
+                self.parts[name] = [self._added(name)]
+
+    def all(self) -> dict[str, pa.Table]:
+        """Return the sums."""
+        return {name: self._added(name) for name in self.keys}
+
+    def _added(self, name: str) -> pa.Table:
+        table, keys = pa.concat_tables(self.parts[name]), list(self.keys[name])
+        numbers = [column for column in table.column_names if column not in keys]
+        # One thread: floats add up in the blocks' order.
+        found = table.group_by(keys, use_threads=False).aggregate([(column, "sum") for column in numbers])
+        return found.rename_columns([*keys, *numbers]).select(table.column_names)
+
+
+@dataclass
+class FeatureFiles:
+    """The files of one build, open while blocks come in."""
+
+    folder: Path
+    scratch: Path
+    user_ids: pa.Array  # by position
+    cutoffs: pa.Table  # week, state_at
+    windows_days: tuple[int, ...]
+    declared: pa.ListArray  # codes of each user's attributes, by position
+    writers: dict[str, pq.ParquetWriter] = field(default_factory=dict)
+    sums: Sums = field(default_factory=lambda: Sums(SUMS))
+    profile_codes: list[np.ndarray] = field(default_factory=list)  # of user_profile's rows, in the file's order
+    target_codes: list[np.ndarray] = field(default_factory=list)  # of user_targets' rows
+    digests: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)  # users, digests of their newest row
+
+    def add(self, block: dict[str, pa.Table]) -> None:
+        """Write a block's rows and keep its sums."""
+        for part in (TRAINING, NEWEST):
+            if f"{part}_profile" in block:
+                self._user_rows(block, part)
+        self.sums.add(block)
+        for name in ("targets", "items"):
+            if f"label_{name}" in block:
+                labels = block[f"label_{name}"]
+                ids = self.user_ids.take(labels["user_id"].combine_chunks())
+                self._write(f"keyed_{name}.parquet", labels.set_column(0, columns.USER_ID, ids))
+
+    def _user_rows(self, block: dict[str, pa.Table], part: str) -> None:
+        profile = lists.whole(block[f"{part}_profile"])
+        names = [*columns.profile_columns(self.windows_days)]
+        profile = Rows(profile.codes, profile.cells.select(names))
+        targets = lists.packed(block[f"{part}_targets"], TARGETS, KINDS)
+        pairs = lists.in_order(block[f"{part}_recent"], ("cutoff", "user_id", "week", "key"))
+        recent = lists.packed(pairs, RECENT, KINDS).aligned(targets.codes)
+        declared = self.declared.take(pa.array(targets.codes % CODE))
+        cells = _beside(targets.cells, recent).append_column(columns.ATTRIBUTES, declared)
+        targets = Rows(targets.codes, cells)
+        history = lists.packed(block[f"{part}_history"], HISTORY, KINDS, limit=columns.HISTORY_LIMIT)
+        self._write_rows("user_targets.parquet", targets)
+        self._write_rows("user_history.parquet", history)
+        self._write_rows(PROFILE, profile, folder=self.scratch)
+        self.profile_codes.append(profile.codes)
+        self.target_codes.append(targets.codes)
+        if part == NEWEST:
+            daily = lists.whole(block["newest_session"])
+            days = lists.packed(block["newest_days"], DAILY, KINDS).aligned(daily.codes)
+            daily = Rows(daily.codes, _beside(daily.cells, days))
+            self._write_rows("user_daily.parquet", daily)
+            found = np.zeros(len(profile.codes), np.uint64)
+            for rows in (profile, targets, history, daily):
+                found = digests.of_cells(rows.aligned(profile.codes), start=found)
+            self.digests.append((profile.codes % CODE, found))
+
+    def _write_rows(self, name: str, rows: Rows, *, folder: Path | None = None) -> None:
+        """Write rows with their keys as Feast wants them: the instant twice, as a time and as epoch seconds."""
+        week = rows.codes // CODE
+        place = np.searchsorted(self.cutoffs["week"].to_numpy(), week)
+        at = self.cutoffs["state_at"].combine_chunks().take(pa.array(place))
+        keyed = rows.cells.add_column(0, columns.USER_ID, self.user_ids.take(pa.array(rows.codes % CODE)))
+        keyed = keyed.append_column("week", pa.array(week)).append_column(columns.STATE_AT, at)
+        seconds = at.cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64())
+        self._write(name, keyed.append_column("state_at", seconds), folder=folder)
+
+    def _write(self, name: str, table: pa.Table, *, folder: Path | None = None) -> None:
+        if name not in self.writers:
+            path = (folder or self.folder) / name
+            self.writers[name] = pq.ParquetWriter(path, table.schema, compression="zstd")
+        if table.num_rows:
+            self.writers[name].write_table(table, row_group_size=1 << 16)
+
+    def close_users(self) -> None:
+        """Close the files of user rows."""
+        for writer in self.writers.values():
+            writer.close()
+
+    def target_mixes(self) -> Iterator[tuple[np.ndarray, Ragged, Ragged]]:
+        """Yield the (cutoff, user) codes, target ids and slow sums of user_targets, part by part."""
+        codes, start = _joined(self.target_codes), 0
+        file = pq.ParquetFile(self.folder / "user_targets.parquet")
+        for batch in file.iter_batches(20_000, columns=["target_ids", "target_slow"]):
+            yield codes[start : start + batch.num_rows], _ragged(batch["target_ids"]), _ragged(batch["target_slow"])
+            start += batch.num_rows
+
+    def finish_profile(self, codes: np.ndarray, segments: np.ndarray, vocabulary: str) -> None:
+        """Write user_profile with each row's segment (`codes` and `segments` go together), and the rows' digests."""
+        order = np.argsort(codes, kind="stable")
+        rows = Rows(codes[order], pa.table({columns.SEGMENT: pa.array(segments[order], pa.int64())}))
+        mine, start = _joined(self.profile_codes), 0
+        file = pq.ParquetFile(self.scratch / PROFILE)
+        schema = file.schema_arrow.append(pa.field(columns.SEGMENT, pa.int64()))
+        schema = schema.append(pa.field(columns.VOCABULARY, pa.string()))
+        with pq.ParquetWriter(self.folder / PROFILE, schema, compression="zstd") as writer:
+            for group in range(file.num_row_groups):
+                part = file.read_row_group(group)
+                segment = rows.aligned(mine[start : start + part.num_rows])[columns.SEGMENT]
+                part = part.append_column(columns.SEGMENT, segment)
+                writer.write_table(part.append_column(columns.VOCABULARY, pa.array([vocabulary] * part.num_rows)))
+                start += part.num_rows
+        self._write_digests(rows, vocabulary)
+
+    def _write_digests(self, segments: Rows, vocabulary: str) -> None:
+        users, found = (_joined([pair[side] for pair in self.digests]) for side in (0, 1))
+        newest = int(self.cutoffs["week"][-1].as_py())
+        mine = segments.aligned(newest * CODE + users)
+        found = digests.of_cells(mine, start=found + digests.of_texts({columns.VOCABULARY: vocabulary}))
+        table = {columns.USER_ID: self.user_ids.take(pa.array(users)), "row_digest": pa.array(found.view(np.int64))}
+        pq.write_table(pa.table(table), self.folder / "row_digests.parquet", compression="zstd")
+
+
+def as_feature_rows(table: pa.Table) -> pa.Table:
+    """Name the key columns as Feast wants them: `state_at` becomes event_timestamp and stays as epoch seconds."""
+    at = table["state_at"].cast(pa.timestamp("us", tz="UTC"))
+    seconds = at.cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64())
+    rest = table.drop(["state_at", "cutoff"])
+    return (
+        rest.append_column("week", table["cutoff"].cast(pa.int64()))
+        .append_column(columns.STATE_AT, at)
+        .append_column("state_at", seconds)
+    )
+
+
+def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
+    for name in right.column_names:
+        left = left.append_column(name, right[name])
+    return left
+
+
+def _joined(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
+
+
+def _ragged(column: pa.ListArray) -> Ragged:
+    lengths = pa.compute.list_value_length(column).to_numpy(zero_copy_only=False)
+    return Ragged(
+        column.flatten().to_numpy(zero_copy_only=False), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    )

@@ -1,0 +1,128 @@
+"""What to say of a user whose own row cannot be used: what their segment does, or what everyone does.
+
+The profiles step counts it (components/profiles/fallback.py), it travels with the release as segments.json, and the
+door answers from it where models or store cannot. Everything is in memory; nothing here can fail while answering.
+
+Letters: C targets, K segments, I items; group K is everyone.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from feature_repo import artifacts
+from feature_repo.errors import DataError
+
+FILE = "segments.json"
+CARDS = ("segments.html", "segments.md")  # the same for people
+SEGMENT, POPULAR = "segment", "popular"  # where an item comes from
+EVERYONE = "everyone"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Items of a group by share, largest first."""
+
+    items: np.ndarray  # [N] int64, positions in the vocabulary
+    shares: np.ndarray  # [N] float64, of the group's active users
+
+    @cached_property
+    def by_item(self) -> dict[int, float]:
+        """Share by item."""
+        return dict(zip(self.items.tolist(), self.shares.tolist(), strict=True))
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> "Listed":
+        """Read what `as_dict` wrote."""
+        return cls(np.asarray(found["items"], dtype=np.int64), np.asarray(found["shares"], dtype=np.float64))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {"items": self.items.tolist(), "shares": self.shares.round(5).tolist()}
+
+
+@dataclass(frozen=True)
+class Standby:
+    """One item of an answer that no model made."""
+
+    item_index: int
+    score: float
+    source: str
+    reasons: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Popular items and intent rates of each segment and of everyone."""
+
+    digest: str  # of the segmentation
+    names: tuple[str, ...]  # [K]
+    rates: np.ndarray  # [K + 1, C] float32: share of user-weeks in which a target was fulfilled
+    listed: tuple[Listed, ...]  # [K + 1]
+
+    @property
+    def everyone(self) -> int:
+        """Return the group of all users."""
+        return len(self.names)
+
+    def group(self, segment: float) -> int:
+        """Return the group of a row's segment; a number that is none of ours is everyone's."""
+        return int(segment) if 0 <= segment < len(self.names) else self.everyone
+
+    def recommend(self, group: int, *, n_items: int, k: int, exclude: Collection[int] = frozenset()) -> list[Standby]:
+        """Return a group's k most popular items, then everyone's, then the rest by number; scores never rise."""
+        chosen: list[Standby] = []
+        for item in self._order(group, n_items):
+            if len(chosen) == k:
+                break
+            if item not in exclude:
+                score = min(self.score(group, item), chosen[-1].score if chosen else 1.0)
+                own = group != self.everyone and item in self.listed[group].by_item
+                chosen.append(Standby(item, score, SEGMENT if own else POPULAR, self._reasons(group, item)))
+        return chosen
+
+    def score(self, group: int, item: int) -> float:
+        """Return the share of a group's active users who had an item lately, everyone's where it is not listed."""
+        return self.listed[group].by_item.get(item, self.listed[self.everyone].by_item.get(item, 0.0))
+
+    def _order(self, group: int, n_items: int) -> Iterator[int]:
+        seen: set[int] = set()
+        for items in (self.listed[group].by_item, self.listed[self.everyone].by_item, range(n_items)):
+            yield from (item for item in items if item not in seen)
+            seen.update(items)
+
+    def _reasons(self, group: int, item: int) -> dict[str, float]:
+        shares = {"segment_share": group, "popular_share": self.everyone}
+        if group == self.everyone:
+            del shares["segment_share"]
+        return {name: share for name, g in shares.items() if (share := self.listed[g].by_item.get(item, 0.0)) > 0}
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> "Fallback":
+        """Read the document that the profiles step wrote."""
+        rates, items = found["rates"], found["items"]
+        return cls(
+            digest=found["digest"],
+            names=tuple(found["names"]),
+            rates=np.asarray([*rates[SEGMENT], rates[EVERYONE]], dtype=np.float32),
+            listed=tuple(Listed.from_dict(one) for one in (*items[SEGMENT], items[EVERYONE])),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` reads beside the segmentation's own digest and names."""
+        rates, listed = self.rates.astype(np.float64).round(6).tolist(), [one.as_dict() for one in self.listed]
+        return {
+            "rates": {SEGMENT: rates[:-1], EVERYONE: rates[-1]},
+            "items": {SEGMENT: listed[:-1], EVERYONE: listed[-1]},
+        }
+
+    @classmethod
+    def load(cls, folder: Path) -> "Fallback":
+        """Read segments.json of a folder."""
+        if not (folder / FILE).is_file():
+            raise DataError(f"{folder / FILE}: no such file; the model was made before segments had one, train again")
+        return cls.from_dict(artifacts.read_json(folder / FILE))

@@ -1,0 +1,77 @@
+"""What the online store keeps beside a user's row: the events pushed since the last batch, and what the row is made of.
+
+A row is a batch's row with pushed events folded in. A batch holds what was known before its `data_end`; an event that
+happened or arrived later is in no batch yet, so whoever writes a batch's row folds it in again. Items are named by
+id: the list outlives a vocabulary.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from feature_repo import artifacts
+from feature_repo.update import Event
+
+BATCH = "batch"  # the entity that stands for the last batch as a whole; users are named by 16 hex digits
+LIMIT = 2_000  # latest events kept of a user: who is in no batch for longer loses the oldest at the next vocabulary
+
+
+@dataclass(frozen=True)
+class MadeOf:
+    """Which batch row a row began as, and which pushed events were folded into it."""
+
+    row: str = ""  # '<vocabulary>:<digest of the batch's row>'; without a digest where no batch has the user
+    data_end: int = 0  # epoch seconds, of that batch
+    folded: str = ""  # digest of the events; with '?' behind where one may be in twice: the next batch writes it anew
+
+    @classmethod
+    def of(cls, vocabulary: str, digest: object, data_end: int, events: Sequence[Event]) -> "MadeOf":
+        """Describe a row that holds all of `events`."""
+        return cls(f"{vocabulary}:{digest}", data_end, stamp(events))
+
+    @property
+    def vocabulary(self) -> str:
+        """The vocabulary that the row is aligned to."""
+        return self.row.partition(":")[0]
+
+    @property
+    def from_batch(self) -> bool:
+        """Tell whether a batch's row is beneath it."""
+        return bool(self.row.partition(":")[2])
+
+    def missing(self, events: Sequence[Event]) -> list[Event]:
+        """Return which of the kept events the row does not hold yet: a row holds the first ones of the list."""
+        for n in range(len(events), -1, -1):
+            if stamp(events[:n]) == self.folded.rstrip("?"):
+                return list(events[n:])
+        return []
+
+
+def encode(events: Sequence[Event]) -> str:
+    """Write events as the store keeps them."""
+    return artifacts.canonical([astuple(event) for event in events[-LIMIT:]])
+
+
+def decode(text: str) -> list[Event]:
+    """Read them back.
+
+    >>> decode(encode([Event("i1", "view", 7, "s")]))[0].item_id
+    'i1'
+    """
+    return [Event(*fields) for fields in json.loads(text or "[]")]
+
+
+def since(events: Sequence[Event], data_end: int) -> list[Event]:
+    """Return the events that a batch which ends at `data_end` cannot hold: later ones, and those that came later."""
+    return [event for event in events if max(event.at, event.known_at) >= data_end]
+
+
+def stamp(events: Sequence[Event]) -> str:
+    """Return a digest of events in their order, '' for none."""
+    return f"{len(events)}-{artifacts.digest([astuple(e) for e in events[-LIMIT:]])}" if events else ""
+
+
+def cells(made: MadeOf) -> Mapping[str, Any]:
+    """Return the cells of a row of `user_made_of`."""
+    return {"row": made.row, "data_end": made.data_end, "folded": made.folded}

@@ -1,0 +1,36 @@
+"""docs/features.md names every feature, and no other."""
+
+import re
+from pathlib import Path
+
+from components.intent import encode as intent
+from components.ranking import encode as ranking
+from feature_repo import columns
+
+PAGE = Path("docs/features.md").read_text(encoding="utf-8")
+
+
+def named(start: str, end: str) -> set[str]:
+    """Return the names in the first cells of the tables between two headings."""
+    part = PAGE.split(start, 1)[1].split(end, 1)[0]
+    cells = re.findall(r"^\| (`[^|]*) \|", part, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_every_number_and_list_of_the_user_row_is_explained() -> None:
+    numbers = {*columns.PROFILE_TIMES, *columns.PROFILE_TOTALS, *columns.WINDOWED, columns.SEGMENT}
+    families = (columns.TARGET_LISTS, columns.HISTORY_LISTS, columns.RECENT_LISTS, columns.DAILY_LISTS)
+    lists = {name for family in families for name in family} | {columns.ATTRIBUTES}
+    assert named("## The user row", "## Items and targets") == numbers | lists
+
+
+def test_every_number_of_items_and_targets_is_explained() -> None:
+    found = named("## Items and targets", "## What the models see")
+    assert found == {*columns.ITEM_NUMBERS, *columns.TARGET_NUMBERS}
+
+
+def test_every_feature_of_the_models_is_explained() -> None:
+    stored = set(intent.profile_names([])) & {*columns.PROFILE_TOTALS}  # explained as the user row's
+    found = named("The intent model", "The ranker")
+    assert found == {*intent.FREQUENCY} | (set(intent.profile_names([])) - stored)
+    assert named("The ranker", "## Selection") == set(ranking.KNOWN)
