@@ -7,6 +7,7 @@ counts appear as rates per week of tenure, and ages are whole weeks before the u
 Letters: B rows, C targets, T weeks of the sequence, F numbers a target, P numbers a user, N list elements.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,8 +83,18 @@ class _Ages:
     days_since: np.ndarray  # [N] days since it, to the upcoming week's start
 
 
-def encode(rows: UserRows, context: TargetContext, *, calendar: Calendar, n_targets: int) -> Encoded:
-    """Encode rows as known at `state_at` for the week that is upcoming at `now`."""
+def encode(
+    rows: UserRows,
+    context: TargetContext,
+    *,
+    calendar: Calendar,
+    n_targets: int,
+    profile: Sequence[str] | None = None,
+) -> Encoded:
+    """Encode rows as known at `state_at` for the week that is upcoming at `now`.
+
+    `profile` names the columns of `Encoded.profile`; left out: all of `profile_names`.
+    """
     targets = rows.lists["target_ids"]
     if targets.values.size and int(targets.values.max()) >= n_targets:
         raise DataError(
@@ -99,7 +110,7 @@ def encode(rows: UserRows, context: TargetContext, *, calendar: Calendar, n_targ
         frequency=_frequency(rows, owner, ages, sequence, active[:, :, 0], context.at(ages.week)),
         sequence=sequence,
         active=active,
-        profile=_profile(rows, ages, active[:, :, 0]),
+        profile=_named(_profile(rows, ages, active[:, :, 0]), windows_of(rows), profile),
         segment=np.where(rows.known, rows.numbers[columns.SEGMENT].astype(np.int64) + 1, 0),
     )
 
@@ -112,6 +123,18 @@ def profile_names(windows_days: tuple[int, ...] | list[int]) -> list[str]:
     """
     windows = [columns.windowed(name, days) for days in windows_days for name in columns.WINDOWED]
     return [*windows, *_RATES, "value_a_session", *_SHARES, *_AGES]
+
+
+def _named(profile: np.ndarray, windows_days: list[int], wanted: Sequence[str] | None) -> np.ndarray:
+    """Take the wanted columns [B, P] of all of them."""
+    if wanted is None:
+        return profile
+    have = {name: place for place, name in enumerate(profile_names(windows_days))}
+    if unknown := [name for name in wanted if name not in have]:
+        raise DataError(
+            f"intent model: these rows give no {', '.join(unknown)}; profiles.windows_days has changed, train again"
+        )
+    return profile[:, [have[name] for name in wanted]]
 
 
 def windows_of(rows: UserRows) -> list[int]:
@@ -248,9 +271,7 @@ def _profile(rows: UserRows, ages: _Ages, active: np.ndarray) -> np.ndarray:
     numbers = rows.numbers
     span = np.maximum(ages.tenure, 1).astype(np.float32)  # [B]
     slow = _possible(SLOW_DECAY, span)
-    rates = [
-        numbers[columns.windowed(name, days)] / (days / 7) for days in windows_of(rows) for name in columns.WINDOWED
-    ]
+    rates = [rows.windowed(name, days) / (days / 7) for days in windows_of(rows) for name in columns.WINDOWED]
     rates += [numbers[name] / (slow if name.endswith("_slow") else span) for name in _RATES]
     rates.append(numbers["value_total"] / np.maximum(numbers["sessions_total"], 1))
     ages_of_user = [

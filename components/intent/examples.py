@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from components.intent.context import FILE, TargetContext
 from components.intent.spec import Intent
-from feature_repo import artifacts
+from feature_repo import artifacts, selection
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -31,6 +31,7 @@ class Examples:
     vocabulary: Vocabulary
     calendar: Calendar
     split: dict[str, list[int]]  # weeks by part: train, validate, test
+    dropped: frozenset[str] = frozenset()  # stored numbers that models do without
 
     def part(self, name: str) -> np.ndarray:
         """Return the positions of the rows of a part, int64."""
@@ -43,8 +44,9 @@ class Examples:
 
     @property
     def users(self) -> np.ndarray:
-        """Number users, int64 [B]."""
-        return np.unique(self.rows.user_id.astype(str), return_inverse=True)[1]
+        """Number users by first appearance, which no key of pseudonyms moves, int64 [B]."""
+        _, first, user = np.unique(self.rows.user_id.astype(str), return_index=True, return_inverse=True)
+        return np.asarray(np.argsort(np.argsort(first))[user], dtype=np.int64)
 
 
 def load(folder: Path, intents: Sequence[Intent]) -> Examples:
@@ -65,6 +67,7 @@ def load(folder: Path, intents: Sequence[Intent]) -> Examples:
         vocabulary=vocabulary,
         calendar=Calendar(**artifacts.read_json(folder / "calendar.json")),
         split={k: v for k, v in artifacts.read_json(folder / "split.json").items() if isinstance(v, list)},
+        dropped=selection.dropped(folder),
     )
 
 

@@ -4,6 +4,7 @@ The model folder is enough by itself: network, vocabulary, the targets' shares b
 torch uses is the caller's matter.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from components.intent.context import FILE as CONTEXT
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
-from components.intent.model import Batch, IntentNet
+from components.intent.model import CONFIG, Batch, IntentNet
 from feature_repo import artifacts
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -27,7 +28,14 @@ VOCABULARY = "vocabulary"
 class IntentScorer:
     """Predicts what users are about to do."""
 
-    def __init__(self, net: IntentNet, vocabulary: Vocabulary, context: TargetContext, calendar: Calendar) -> None:
+    def __init__(
+        self,
+        net: IntentNet,
+        vocabulary: Vocabulary,
+        context: TargetContext,
+        calendar: Calendar,
+        profile: Sequence[str] | None = None,
+    ) -> None:
         if net.shape.targets != len(vocabulary.targets) or net.shape.frequency != len(FREQUENCY):
             raise DataError(
                 f"intent model: made for {net.shape.targets} targets of {net.shape.frequency} numbers, this vocabulary "
@@ -37,6 +45,7 @@ class IntentScorer:
         self.vocabulary = vocabulary
         self.context = context
         self.calendar = calendar
+        self.profile = profile  # names of the profile numbers that it was trained to see; None: all
 
     @property
     def names(self) -> list[str]:
@@ -45,7 +54,8 @@ class IntentScorer:
 
     def encode(self, rows: UserRows) -> Encoded:
         """Encode rows as the network was trained to see them."""
-        encoded = encode(rows, self.context, calendar=self.calendar, n_targets=self.net.shape.targets)
+        n_targets = self.net.shape.targets
+        encoded = encode(rows, self.context, calendar=self.calendar, n_targets=n_targets, profile=self.profile)
         if encoded.profile.shape[1] != self.net.shape.profile:
             raise DataError(
                 f"intent model: trained on {self.net.shape.profile} profile numbers, these rows give "
@@ -65,6 +75,9 @@ class IntentScorer:
         """Write the model folder's files, making the folder."""
         self.vocabulary.save(folder / VOCABULARY)
         self.net.save(folder)
+        if self.profile is not None:
+            config = artifacts.read_json(folder / CONFIG)
+            artifacts.write_json(folder / CONFIG, config | {"profile": list(self.profile)})
         self.context.save(folder / CONTEXT)
         artifacts.write_json(folder / CALENDAR, vars_of(self.calendar))
 
@@ -77,6 +90,7 @@ class IntentScorer:
             Vocabulary.load(folder / VOCABULARY),
             TargetContext.load(folder / CONTEXT, n_targets=net.shape.targets),
             Calendar(**artifacts.read_json(folder / CALENDAR)),
+            artifacts.read_json(folder / CONFIG).get("profile"),
         )
 
 

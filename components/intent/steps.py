@@ -51,6 +51,7 @@ def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
         training = {
             "epochs": [asdict(epoch) for epoch in trained.epochs],
             "rows": trained.rows,
+            "weeks": trained.weeks,
             "threads": trained.threads,
             "seconds": trained.seconds,
             "spec": spec.model_dump(),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from components.intent.encode import WEEKS, Encoded, encode
+from components.intent.encode import WEEKS, Encoded, encode, profile_names, windows_of
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows
 from components.intent.model import IntentNet, Shape, pick_device
@@ -22,6 +22,7 @@ from components.intent.score import ROWS, IntentScorer
 from components.intent.spec import IntentModel
 from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
+from feature_repo.selection import kept
 
 SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
 STANDARD_ROWS = 4096  # training rows, at most, that mean and spread are taken from
@@ -45,6 +46,7 @@ class Trained:
     out_of_time: OutOfTime
     epochs: tuple[Epoch, ...]
     rows: dict[str, int]
+    weeks: dict[str, list[int]]  # whose labels each stage saw, and those scored out of time by each
     threads: int
     seconds: float
 
@@ -82,6 +84,12 @@ def train(
         out_of_time=OutOfTime(examples.rows.user_id[scored], examples.week[scored], probabilities),
         epochs=tuple(fit.epochs),
         rows={"train": len(held), "validate": len(parts["validate"]), "out_of_time": len(scored)},
+        weeks={
+            "early": _present(examples, parts["train"][~held]),
+            "full": _present(examples, parts["train"]),
+            "scored_by_early": _present(examples, parts["train"][held]),
+            "scored_by_full": _present(examples, later),
+        },
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - start, 1),
     )
@@ -101,9 +109,19 @@ def encoded(examples: Examples, index: np.ndarray) -> Rows:
     return Rows(Encoded(**whole), examples.labels[index], week)
 
 
+def _present(examples: Examples, index: np.ndarray) -> list[int]:
+    """List the weeks of the rows in `index`."""
+    return [int(week) for week in np.unique(examples.week[index])]
+
+
 def _encode(examples: Examples, rows: UserRows) -> Encoded:
     n_targets = len(examples.vocabulary.targets)
-    return encode(rows, examples.context, calendar=examples.calendar, n_targets=n_targets)
+    return encode(rows, examples.context, calendar=examples.calendar, n_targets=n_targets, profile=_profile(examples))
+
+
+def _profile(examples: Examples) -> tuple[str, ...]:
+    """Name the profile numbers to learn from."""
+    return kept(profile_names(windows_of(examples.rows)), examples.dropped)
 
 
 def _weeks(examples: Examples) -> np.ndarray:
@@ -141,7 +159,9 @@ def _untrained(examples: Examples, spec: IntentModel, rows: Rows, device: str) -
         )
     )
     net.standardise(some.frequency, some.profile)
-    return IntentScorer(net.to(pick_device(device)), examples.vocabulary, examples.context, examples.calendar)
+    return IntentScorer(
+        net.to(pick_device(device)), examples.vocabulary, examples.context, examples.calendar, _profile(examples)
+    )
 
 
 def _weights(examples: Examples) -> np.ndarray:

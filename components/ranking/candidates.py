@@ -1,4 +1,4 @@
-"""Which items are ranked for a user: their own, those near them, those popular now. Dedupes, never scores.
+"""Which items are ranked for a user: their own, those near them, those on offer or popular now. Never scores.
 
 The first stage of training, evaluation and serving alike; `encode` turns what is found here into features.
 
@@ -13,10 +13,13 @@ import numpy as np
 from components.ranking.catalogue import Catalogue
 from components.ranking.neighbours import Neighbours
 from components.ranking.spec import Candidates
+from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
 
-SOURCES = ("history", "neighbours", "popular")
-HISTORY, NEAR, POPULAR = range(3)
+SOURCES = ("history", "neighbours", "popular", "offers")
+HISTORY, NEAR, POPULAR, OFFERS = range(4)
+
+FLYER = columns.OFFER_NUMBERS[0]
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,18 @@ class Found:
 def candidates(history: History, catalogue: Catalogue, spec: Candidates) -> Found:
     """Find each row's candidates; a user without a history gets popular items only."""
     own = _own(history, spec.history)
-    near = _near(history, catalogue.popularity, spec.neighbours)
-    taken = np.zeros((history.n_rows, history.n_items), dtype=bool)
-    taken.reshape(-1)[own] = True
+    taken = np.zeros((history.n_rows, history.n_items), dtype=bool)  # [B, I]
+    taken.reshape(-1)[history.row * history.n_items + history.item] = True
+    near = _near(history, taken, np.sqrt(catalogue.popularity), spec.neighbours)
     taken.reshape(-1)[near] = True
+    offered = _near(history, taken, np.sqrt(catalogue.popularity) * catalogue.state[FLYER], spec.offers)
+    taken[:] = False
+    for keys in (own, near, offered):
+        taken.reshape(-1)[keys] = True
     popular = _popular(taken, catalogue.by_popularity, spec.popular)
-    keys = np.concatenate([own, near, popular])  # [M] row * I + item
-    source = np.repeat(np.asarray([HISTORY, NEAR, POPULAR], dtype=np.int8), [len(own), len(near), len(popular)])
+    parts = {HISTORY: own, NEAR: near, OFFERS: offered, POPULAR: popular}
+    keys = np.concatenate(list(parts.values()))  # [M] row * I + item
+    source = np.repeat(np.asarray(list(parts), dtype=np.int8), [len(part) for part in parts.values()])
     order = np.argsort(keys)
     row, item = np.divmod(keys[order], history.n_items)
     return Found(item, source[order], np.searchsorted(row, np.arange(history.n_rows + 1)))
@@ -107,20 +115,20 @@ def _own(history: History, limit: int) -> np.ndarray:
     return keys[order[_rank(history.row) < limit]]
 
 
-def _near(history: History, popularity: np.ndarray, limit: int) -> np.ndarray:
-    """Return keys of the unseen items nearest to the history, ties by item.
+def _near(history: History, taken: np.ndarray, weight: np.ndarray, limit: int) -> np.ndarray:
+    """Return keys of the items nearest to the history that are not taken yet, ties by item.
 
-    Nearness is weighed by what sells now, or items out of season and off the shelf would crowd the list.
+    Nearness is weighed by item [I]: by what sells now, or items out of season and off the shelf would crowd the list.
     """
-    if limit == 0:
+    if limit == 0 or not weight.any():
         return np.empty(0, dtype=np.int64)
-    unseen = history.near * np.sqrt(popularity)  # [B, I]
-    unseen.reshape(-1)[history.position >= 0] = 0.0
+    free = history.near * weight  # [B, I]
+    free[taken] = 0.0
     limit = min(limit, history.n_items)
-    least = np.partition(unseen, -limit, axis=1)[:, -limit]  # [B]: the limit-th largest
-    keys = np.flatnonzero((unseen >= least[:, None]) & (unseen > 0))
+    least = np.partition(free, -limit, axis=1)[:, -limit]  # [B]: the limit-th largest
+    keys = np.flatnonzero((free >= least[:, None]) & (free > 0))
     row, item = np.divmod(keys, history.n_items)
-    order = np.lexsort((item, -unseen.reshape(-1)[keys], row))
+    order = np.lexsort((item, -free.reshape(-1)[keys], row))
     return keys[order[_rank(row) < limit]]
 
 

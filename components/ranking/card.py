@@ -1,8 +1,9 @@
 """The ranker's model card: Markdown for people, made from what training and evaluation left. Computes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.ranking.encode import FEATURES
 from components.ranking.evaluate import CHOSEN, EXPLORE, MODEL, Evaluation
 from components.ranking.metrics import K
 
@@ -19,7 +20,8 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
         f"Orders candidates ({', '.join(config['candidates'])}) for a user's next week by {len(config['features'])} "
         "user x item features, the intent model's probabilities among them. A perceptron of width "
         f"{config['width']}, trained listwise on {training['rows']['train']} user-weeks; epoch "
-        f"{training['best_epoch'] + 1} of {len(training['epochs'])} was best on the validation weeks.",
+        f"{training['best_epoch'] + 1} of {len(training['epochs'])} was best on the validation weeks."
+        + _left_out(config["features"]),
         f"## Test weeks {', '.join(map(str, found.weeks))}: {found.test['rows']} user-weeks",
         _table(found),
         f"Over {chosen} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over users). "
@@ -33,6 +35,12 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
         "never recommended.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _left_out(features: Sequence[str]) -> str:
+    """Say which features the model does without, since they told nothing in the training rows."""
+    missing = [name for name in FEATURES if name not in features]
+    return f" Left out, as constant or repeating another in the training rows: {', '.join(missing)}." if missing else ""
 
 
 def _table(found: Evaluation) -> str:

@@ -16,6 +16,7 @@ from feature_repo import columns
 from feature_repo.vocabulary import Vocabulary
 
 WEEK = "week"
+PRICES = (columns.PRICE, "price_usual")  # NaN where unknown
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Catalogue:
     n_targets: int  # C
     kind: np.ndarray  # [I] int64: code of the full category path, -1 unknown
     brand: np.ndarray  # [I] int64: code of the brand, -1 unknown
-    state: dict[str, np.ndarray]  # each [I] float64: columns.ITEM_NUMBERS as known at the week; NaN price unknown
+    state: dict[str, np.ndarray]  # each [I] float64: columns.ITEM_NUMBERS as known at the week; NaN: price unknown
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -78,16 +79,20 @@ class Catalogue:
 
 
 def _state(table: pa.Table, n_items: int, *, week: int | None) -> dict[str, np.ndarray]:
-    """Spread one week's rows over all items; an item without a row was not bought: shares 0, price unknown."""
+    """Spread one week's rows over all items; an item without a row was not bought: shares 0, price unknown.
+
+    So is a number that the table lacks: a release may be older than the number.
+    """
     if WEEK in table.column_names and table.num_rows:
         week = pc.max(table[WEEK]).as_py() if week is None else week
         table = table.filter(pc.equal(table[WEEK], week))
     index = table[columns.ITEM_INDEX].to_numpy()
     state = {}
     for name in columns.ITEM_NUMBERS:
-        values = np.full(n_items, np.nan if name == columns.PRICE else 0.0)
-        values[index] = table[name].cast(pa.float64()).to_numpy()
-        state[name] = values if name == columns.PRICE else np.nan_to_num(values)
+        values = np.full(n_items, np.nan if name in PRICES else 0.0)
+        if name in table.column_names:
+            values[index] = table[name].cast(pa.float64()).to_numpy()
+        state[name] = values if name in PRICES else np.nan_to_num(values)
     return state
 
 

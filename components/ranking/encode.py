@@ -7,7 +7,7 @@ that the model sees. Ages are whole weeks up to the upcoming week, decayed sums 
 Letters: B rows, I items, C targets, L levels of an item, N history entries, M candidates over all rows, F features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,15 @@ FEATURES = (
     "intent", "intent_share", "target_weeks", "target_slow", "target_since", "target_gap", "of_target",  # its category
     "kind_slow", "of_kind", "brand_share",  # its category path and brand
     "visit", "user_rate", "user_slow", "tenure", "idle", "basket", "variety",  # the user
+    "offer_flyer", "offer_display", "offer_coupon", "offer_flyer_before", "offer_display_before",
+    "offer_flyer_usual", "offer_display_usual",  # the item's offers of the week, of the one before, and usually
 )  # fmt: skip
+# Known, but in no model by default: on the validation weeks they moved NDCG@10 by less than its noise, .001.
+UNUSED = (
+    "price_change", "item_gap", "item_gap_spread", "item_overdue",  # the item against what is usual for it
+    "discount_share", "discounted_share",  # the user's sensitivity to price: of money, of lines
+)  # fmt: skip
+KNOWN = FEATURES + UNUSED
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ def user(rows: UserRows, probabilities: np.ndarray, catalogue: Catalogue, calend
     numbers = rows.numbers
     sessions = np.maximum(numbers["sessions_total"], 1.0)
     first, last = (calendar.weeks(np.where(rows.known, numbers[c], rows.now)) for c in columns.PROFILE_TIMES)
+    undiscounted = numbers["value_total"] + numbers["discount_total"]
     facts = {
         "user_weeks": numbers["weeks_total"],
         "user_slow": numbers["sessions_slow"] * columns.SLOW_DECAY**rebase,
@@ -53,6 +62,8 @@ def user(rows: UserRows, probabilities: np.ndarray, catalogue: Catalogue, calend
         "idle": np.where(rows.known, np.maximum(week - last, 1), NEVER).astype(np.float64),
         "basket": numbers["events_total"] / sessions,
         "variety": numbers["items_total"] / np.maximum(numbers["events_total"], 1.0),
+        "discount_share": numbers["discount_total"] / np.maximum(undiscounted, 0.01),
+        "discounted_share": numbers["discounted_total"] / np.maximum(numbers["events_total"], 1.0),
         "mean_price": numbers["value_total"] / np.maximum(numbers["quantity_total"], 1.0),
         "visit": probabilities[:, catalogue.visits].max(axis=1, initial=0.0).astype(np.float64),
     }
@@ -82,11 +93,11 @@ def facts(
     return result
 
 
-def matrix(facts: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Turn facts into what the model sees: logs of rates and ages, ratios, flags; float32 [M, F] in FEATURES' order."""
+def matrix(facts: Mapping[str, np.ndarray], names: Sequence[str] = FEATURES) -> np.ndarray:
+    """Turn facts into what the model sees: logs of rates and ages, ratios, flags; float32 [M, F] in names' order."""
     values = {**facts, **_derived(facts)}
-    out = np.empty((len(facts["slow"]), len(FEATURES)), dtype=np.float32)
-    for f, name in enumerate(FEATURES):
+    out = np.empty((len(facts["slow"]), len(names)), dtype=np.float32)
+    for f, name in enumerate(names):
         out[:, f] = values[name]
     return out
 
@@ -98,6 +109,8 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     target_gap = f["tenure"] / np.maximum(f["target_weeks"], 0.5)
     price = np.log(np.where(f["price"] > 0, f["price"], np.nan))
     relative = np.nan_to_num(price - np.log(np.maximum(f["mean_price"], 0.01)))
+    usual = np.log(np.where(f["price_usual"] > 0, f["price_usual"], np.nan))
+    item_gap = np.where(f["gap_weeks"] > 0, f["gap_weeks"], NEVER)
     return {
         "had": had,
         "weeks_bought": np.log1p(f["weeks_bought"]),
@@ -132,6 +145,10 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "tenure": _log_age(f["tenure"] + 1),
         "idle": _log_age(f["idle"]),
         "basket": np.log1p(f["basket"]),
+        "price_change": np.clip(np.nan_to_num(price - usual), -3.0, 3.0),
+        "item_gap": _log_age(item_gap),
+        "item_gap_spread": f["gap_spread"] / item_gap,
+        "item_overdue": np.log(np.clip(f["weeks_since"] / item_gap, 0.02, 50.0)) * had,
     }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts, columns
+from feature_repo import artifacts, columns, selection
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import Ragged, UserRows
@@ -52,6 +52,7 @@ class World:
     vocabulary: Vocabulary
     calendar: Calendar
     split: dict[str, list[int]]  # train, validate, test: label weeks
+    dropped: frozenset[str] = frozenset()  # stored numbers that models do without
 
     def weeks(self, part: str) -> list[int]:
         """List the label weeks of a part of the split that have rows."""
@@ -81,6 +82,7 @@ def load(rows: Path, intent: Path) -> World:
         vocabulary=vocabulary,
         calendar=Calendar(**artifacts.read_json(rows / "calendar.json")),
         split=artifacts.read_json(rows / "split.json"),
+        dropped=selection.dropped(rows),
     )
 
 

@@ -16,6 +16,7 @@ from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
 from components.ranking.neighbours import Neighbours
 from components.ranking.spec import Candidates
+from feature_repo.selection import kept
 
 CHUNK = 64  # rows encoded at a time: bounds the dense row x item views
 BLOCK_WEEKS = 4  # training weeks that share a neighbour table
@@ -86,7 +87,7 @@ def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neig
     n_items = len(catalogue)
     bought = np.isin(found.row * n_items + found.item, chunk.bought.row_of_value() * n_items + chunk.bought.values)
     return Lists(
-        features=encode.matrix(facts),
+        features=encode.matrix(facts, kept(encode.FEATURES, world.dropped)),
         bought=bought,
         wanted=np.diff(chunk.bought.offsets),
         offsets=found.offsets,

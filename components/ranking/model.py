@@ -72,6 +72,7 @@ def listwise_loss(scores: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor
 def save(model: RankingNet, folder: Path) -> None:
     """Write the weights into an existing folder."""
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / FILE)
+    (folder / FILE).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
 
 
 def load(folder: Path, config: Mapping[str, int | float]) -> RankingNet:

@@ -55,6 +55,7 @@ class Neighbours:
     def save(self, folder: Path) -> None:
         """Write the tables into an existing folder."""
         save_file({name: np.ascontiguousarray(value) for name, value in vars(self).items()}, folder / FILE)
+        (folder / FILE).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
 
     @classmethod
     def load(cls, folder: Path) -> "Neighbours":

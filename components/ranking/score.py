@@ -31,8 +31,14 @@ REASONS = {  # by source: names of an answer's reasons
     "history": ("weeks_bought", "weeks_since", "intent", "popular_share"),
     "neighbours": ("near_history", "intent", "category_weeks", "popular_share"),
     "popular": ("popular_share", "intent", "category_weeks"),
+    "offers": ("in_flyer", "near_history", "intent", "category_weeks"),
 }
-FACT = {"near_history": "near", "popular_share": columns.SHARES[1], "category_weeks": "target_weeks"}  # named otherwise
+FACT = {  # named otherwise
+    "near_history": "near",
+    "popular_share": columns.SHARES[1],
+    "category_weeks": "target_weeks",
+    "in_flyer": "offer_flyer",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Ranker:
     neighbours: Neighbours
     calendar: Calendar
     spec: Candidates
+    features: tuple[str, ...] = encode.FEATURES  # what the network was trained to see, in its order
 
     def at(self, item_state: pa.Table, *, week: int | None = None) -> "Ranker":
         """Return the same ranker with items as known at another week (None: the table's last)."""
@@ -124,7 +131,7 @@ class Ranker:
             catalogue=self.catalogue,
             calendar=self.calendar,
         )
-        return Scored(found, facts, self.net.score(encode.matrix(facts)))
+        return Scored(found, facts, self.net.score(encode.matrix(facts, self.features)))
 
     def save(self, folder: Path, *, notes: dict[str, object] | None = None) -> None:
         """Write the self-sufficient model folder's files into an existing folder."""
@@ -133,8 +140,8 @@ class Ranker:
         self.vocabulary.save(folder / "vocabulary")
         pq.write_table(self.item_state, folder / "item_state.parquet")
         config = {
-            "features": list(encode.FEATURES),
-            "n_features": len(encode.FEATURES),
+            "features": list(self.features),
+            "n_features": len(self.features),
             "width": self.net.width,
             "dropout": self.net.dropout,
             "candidates": self.spec.model_dump(),
@@ -148,11 +155,8 @@ class Ranker:
         """Read what `save` wrote."""
         folder = Path(folder)
         config = artifacts.read_json(folder / "config.json")
-        if config["features"] != list(encode.FEATURES):
-            differ = sorted({*config["features"]} ^ {*encode.FEATURES}) or ["their order"]
-            raise DataError(
-                f"{folder}: the model's features differ from this code's ({', '.join(differ)}); train again"
-            )
+        if unknown := sorted({*config["features"]} - {*encode.KNOWN}):
+            raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
         vocabulary = Vocabulary.load(folder / "vocabulary")
         item_state = pq.read_table(folder / "item_state.parquet")
         return cls(
@@ -162,7 +166,8 @@ class Ranker:
             catalogue=Catalogue.of(vocabulary, item_state),
             neighbours=Neighbours.load(folder),
             calendar=Calendar(**config["calendar"]),
-            spec=Candidates(**config["candidates"]),
+            spec=Candidates(**{"offers": 0} | config["candidates"]),  # a release may be older than the source
+            features=tuple(config["features"]),
         )
 
 

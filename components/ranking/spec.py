@@ -10,6 +10,7 @@ class Candidates(Slice):
 
     history: int = Field(default=150, ge=0, le=512, description="Items the user had before")
     neighbours: int = Field(default=100, ge=0, le=512, description="Items near the user's history")
+    offers: int = Field(default=50, ge=0, le=512, description="Items in the week's flyer near the user's history")
     popular: int = Field(default=50, ge=1, le=512, description="Items popular now; also for cold users")
 
 

@@ -13,7 +13,7 @@ from components.ranking.evaluate import Evaluation, evaluate
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
 from components.step import step
-from feature_repo import artifacts
+from feature_repo import artifacts, fallback
 
 TRAINING = "training.json"
 
@@ -25,6 +25,7 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str) -> t
         trained = train.train(examples.load(Path(rows), Path(intent)), spec, report=progress.at)
         with artifacts.written_folder(Path(ranker)) as folder:
             trained.ranker.save(folder)
+            artifacts.copied(Path(rows), folder, [fallback.FILE])  # the release serves it where no model can answer
             artifacts.write_json(folder / TRAINING, _training(trained, spec))
         best = trained.epochs[trained.best_epoch]
         progress.count(**trained.rows, validate_ndcg_at_10=best.validate_ndcg_at_10, epochs=len(trained.epochs))
@@ -50,6 +51,7 @@ def run_evaluate_ranking(
         with artifacts.written_folder(Path(evaluation)) as out:
             artifacts.write_json(out / "metrics.json", asdict(found))
             (out / "card.md").write_text(text)
+            artifacts.copied(Path(rows), out, fallback.CARDS)
         with artifacts.written(Path(card)) as page:
             page.write_text(text)
         for name, value in found.test.items():

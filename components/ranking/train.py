@@ -24,6 +24,7 @@ from components.ranking.metrics import K
 from components.ranking.model import RankingNet, listwise_loss
 from components.ranking.score import Ranker, latest
 from components.ranking.spec import Ranking
+from feature_repo.selection import kept
 
 PATIENCE = 2  # epochs without a better validation NDCG before training stops
 WEIGHT_DECAY = 1e-4
@@ -81,6 +82,7 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
         neighbours=final,
         calendar=world.calendar,
         spec=spec.candidates,
+        features=kept(FEATURES, world.dropped),
     )
     return Trained(
         ranker=ranker,
@@ -101,7 +103,7 @@ def fit_net(
 ) -> tuple[RankingNet, list[Epoch], int]:
     """Train the network; return it at its best epoch, all epochs, and which was best."""
     torch.manual_seed(spec.seed)
-    net = RankingNet(len(FEATURES), width=spec.width, dropout=spec.dropout)
+    net = RankingNet(fit.features.shape[1], width=spec.width, dropout=spec.dropout)
     net.standardise(fit.features)
     optimizer = torch.optim.AdamW(net.parameters(), lr=spec.learning_rate, weight_decay=WEIGHT_DECAY)
     order = np.random.default_rng(spec.seed)

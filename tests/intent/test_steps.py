@@ -1,5 +1,6 @@
 """The steps as Kubeflow runs them: strings and folders in, folders out."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -71,6 +72,7 @@ def test_training_tells_how_it_went(folders: dict[str, Artifact]) -> None:
     training = json.loads((Path(folders["intent"].path) / "training.json").read_text())
     assert {epoch["stage"] for epoch in training["epochs"]} == {"early", "full"}
     assert training["rows"]["train"] == 40 * len(SPLIT["train"])
+    assert training["weeks"]["scored_by_early"] == SPLIT["train"][-4:]
 
 
 def test_evaluation_leaves_metrics_curve_and_card(folders: dict[str, Artifact]) -> None:
@@ -86,6 +88,15 @@ def test_evaluation_leaves_metrics_curve_and_card(folders: dict[str, Artifact]) 
 def test_rows_of_other_intents_are_refused(rows_folder: Path) -> None:
     with pytest.raises(DataError, match=r"built for the intents \['buy', 'visit'\], the spec has \['watch'\]"):
         load(rows_folder, [Intent(name="watch", level="items.genres")])
+
+
+def test_users_are_numbered_alike_under_another_key_of_pseudonyms(examples: Examples) -> None:
+    """Bootstrap draws users by number, so intervals must not depend on how pseudonyms happen to sort."""
+    renamed = np.array([f"z{99 - int(user[1:]):02}" for user in examples.rows.user_id], dtype=object)
+    other = dataclasses.replace(examples, rows=dataclasses.replace(examples.rows, user_id=renamed))
+    np.testing.assert_array_equal(other.users, examples.users)
+    assert examples.users.max() == 39
+    assert examples.users[:3].tolist() == [0, 1, 2]
 
 
 def test_weeks_without_rows_are_named(examples: Examples) -> None:

@@ -145,7 +145,8 @@ def item_state(world: dict[str, Happened], weeks: Sequence[int]) -> pa.Table:
     for week in weeks:
         for item in range(ITEMS):
             shares = [_share(world, item, week - span, week) for span in (1, 4, 12)]
-            state = dict(zip(columns.SHARES, shares, strict=True)) | {"price": 2.0 + item % 3, "repeat_share": 0.5}
+            state = dict.fromkeys(columns.ITEM_NUMBERS, 0.0) | dict(zip(columns.SHARES, shares, strict=True))
+            state |= {"price": 2.0 + item % 3, "price_usual": 2.0, "repeat_share": 0.5}
             rows.append({"week": week, "item_index": item} | state)
     return pa.Table.from_pylist(rows)
 

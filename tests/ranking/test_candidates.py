@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -53,12 +55,24 @@ def test_a_cold_user_gets_popular_candidates_only(ranker: Ranker, catalogue: Cat
         "history": [],
         "neighbours": [],
         "popular": sorted(catalogue.by_popularity[:4].tolist()),
+        "offers": [],
     }
 
 
 def test_a_source_of_size_0_is_off(history: History, catalogue: Catalogue) -> None:
     found = by_source(candidates(history, catalogue, Candidates(history=0, neighbours=0, popular=4)))
-    assert [len(items) for items in found.values()] == [0, 0, 4]
+    assert [len(items) for items in found.values()] == [0, 0, 4, 0]
+
+
+def test_offers_brings_the_items_in_the_flyer_that_are_near_the_history(history: History, catalogue: Catalogue) -> None:
+    near = [i for i in range(ITEMS) if history.near[0, i] > 0 and i not in history.item]
+    far = [i for i in range(ITEMS) if history.near[0, i] == 0]
+    flyer = np.zeros(ITEMS)
+    flyer[[*near[:2], *far, history.item[0]]] = 1.0
+    promoted = dataclasses.replace(catalogue, state=catalogue.state | {"offer_flyer": flyer})
+    found = by_source(candidates(history, promoted, Candidates(history=3, neighbours=0, popular=1, offers=5)))
+    assert found["offers"] == near[:2]
+    assert by_source(candidates(history, catalogue, FEW))["offers"] == []
 
 
 def test_sources_larger_than_the_catalogue_bring_all_of_it(history: History, catalogue: Catalogue) -> None:

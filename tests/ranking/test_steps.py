@@ -29,6 +29,12 @@ def test_training_leaves_a_self_sufficient_folder(model: Path) -> None:
     assert len(Ranker.load(model).catalogue) == 30
 
 
+def test_weights_can_be_read_by_another_user(model: Path) -> None:
+    """A server runs as another user than the one that trained."""
+    modes = {path.name: path.stat().st_mode & 0o777 for path in model.glob("*.safetensors")}
+    assert modes == {"weights.safetensors": 0o644, "neighbours.safetensors": 0o644}
+
+
 def test_the_model_knows_items_as_of_the_latest_week(model: Path) -> None:
     ranker = Ranker.load(model)
     assert set(ranker.item_state["week"].to_pylist()) == {21}
