@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from bentos.spec import Serving
+from components.data.derived import rules_at_the_door
+from components.data.row_rules import RowRule
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
 from feature_repo import artifacts
@@ -36,6 +40,7 @@ class Release:
     profiles: Profiles
     ranking: Ranking
     serving: Serving
+    event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
     document: dict[str, Any]  # release.json, whole
 
     @classmethod
@@ -60,8 +65,14 @@ class Release:
             profiles=Profiles.model_validate(slices["profiles"]),
             ranking=Ranking.model_validate(slices["ranking"]),
             serving=Serving.model_validate(slices["serving"]),
+            event_rules=_event_rules(slices.get("event_rules")),
             document=document,
         )
+
+    @property
+    def key(self) -> str:
+        """Fingerprint of the key that the users it knows are hashed with; '' where none was noted."""
+        return str(self.document["serving"].get("key", ""))
 
     @property
     def ttl_s(self) -> int:
@@ -69,9 +80,21 @@ class Release:
         return self.profiles.ttl_days * 86_400
 
     @property
+    def used_s(self) -> int:
+        """Seconds after which a profile is no longer used."""
+        return self.profiles.used_days * 86_400
+
+    @property
     def candidates(self) -> int:
         """Items that the ranker looks at for a user, at most."""
         return sum(self.ranking.candidates.model_dump().values())
+
+
+def _event_rules(stored: list[dict[str, Any]] | None) -> tuple[RowRule, ...]:
+    """Read the rules of events; a release made before there were any keeps to those of every recommender."""
+    if stored is None:
+        return tuple(rules_at_the_door({}))
+    return TypeAdapter(tuple[RowRule, ...]).validate_python(stored)
 
 
 def _epoch(iso: str) -> int:

@@ -5,6 +5,7 @@ one line of refusal. BentoML's own endpoint would cost about a millisecond more 
 """
 
 import dataclasses
+import functools
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from bentos.recommender.lane import Lane
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.openapi import Operation, merged
 from bentos.recommender.problems import TOO_LARGE, Problem, Rejected, refused, rejected
+from bentos.recommender.turn import Turn
 
 MAX_BODY_BYTES = 2 << 20
 FAULT, NOT_FOUND, WRONG_METHOD = 500, 404, 405
@@ -35,10 +37,15 @@ class Endpoint(Operation):
     method: str
     writes: bool = False  # on a lane of its own: it may take longer, and must not hold up the others
 
-    def call(self, door: Door, ask: BaseModel) -> BaseModel:
+    def call(self, door: Door, ask: BaseModel, turn: Turn) -> BaseModel:
         """Ask the door."""
-        answer: BaseModel = getattr(door, self.method)(ask)
+        answer: BaseModel = getattr(door, self.method)(ask, **({} if self.writes else {"turn": turn}))
         return answer
+
+    def late(self, door: Door, ask: BaseModel, turn: Turn) -> BaseModel:
+        """Ask the door for what it can say at once."""
+        turn.overdue = True
+        return self.call(door, ask, turn)
 
 
 ENDPOINTS = (
@@ -59,6 +66,10 @@ class Opened:
     writes: Lane
     metrics: Metrics
     openapi: dict[str, Any]  # BentoML's own document
+
+    def asks(self, endpoint: Endpoint) -> type[BaseModel]:
+        """Return the model of an endpoint's request: of events, one that keeps to the release's rules."""
+        return self.door.rules.request if endpoint.asks is schemas.EventsRequest else endpoint.asks
 
 
 def create_app() -> Starlette:
@@ -84,12 +95,14 @@ def _handler(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
 
 async def _answer(opened: Opened, endpoint: Endpoint, request: Request) -> tuple[int, bytes]:
     """Return an answer's status and JSON; every refusal and every fault is one line."""
+    asks = opened.asks(endpoint)
     try:
-        ask = endpoint.asks.model_validate_json(await _body(request))
-        lane = opened.writes if endpoint.writes else opened.reads
-        answer = await lane.run(lambda: endpoint.call(opened.door, ask))
+        ask = asks.model_validate_json(await _body(request))
+        turn = Turn()
+        call, late = (functools.partial(ask_it, opened.door, ask, turn) for ask_it in (endpoint.call, endpoint.late))
+        answer = await (opened.writes.run(call) if endpoint.writes else opened.reads.run(call, late=late))
     except ValidationError as error:
-        return _refused(rejected(error, endpoint.asks))
+        return _refused(rejected(error, asks))
     except Rejected as refusal:
         return _refused(refusal)
     except Exception:  # the traceback belongs in our log, not in the answer
@@ -116,7 +129,8 @@ def _refused(refusal: Rejected) -> tuple[int, bytes]:
 
 
 async def _docs(request: Request) -> Response:
-    return JSONResponse(merged(request.app.state.opened.openapi, ENDPOINTS))
+    opened: Opened = request.app.state.opened
+    return JSONResponse(merged(opened.openapi, [dataclasses.replace(e, asks=opened.asks(e)) for e in ENDPOINTS]))
 
 
 async def _nowhere(request: Request) -> Response:

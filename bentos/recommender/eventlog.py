@@ -21,6 +21,7 @@ from feature_repo import artifacts, columns
 FOLDER = "events"  # under the recommender's state folder
 KEY = "key"
 FOLDED = "folded"
+UNDER = "hashed_under"  # fingerprint of the key that the user's pseudonym was made under
 REMEMBERED = 200_000  # latest keys against which duplicates are told
 
 Event = dict[str, Any]

@@ -5,7 +5,8 @@ confirmed, and its sender repeats it. Users are pseudonyms by now.
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bentos.recommender import eventlog, schemas
@@ -15,24 +16,54 @@ from bentos.recommender.ports import Profiles
 from bentos.recommender.problems import UNAVAILABLE, refused
 from feature_repo import columns
 from feature_repo.calendar import Calendar
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.errors import StoreAway
+from feature_repo.pseudonyms import fingerprint, pseudonym
+from feature_repo.tombstones import Tombstones
 from feature_repo.update import Event
 
 AMOUNTS = (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What became of a request's events."""
+
+    accepted: int
+    duplicates: int
+    ignored: int  # of forgotten people
+
+
 class Intake:
     """The way of events into the log and the profiles."""
 
-    def __init__(self, log: EventLog, profiles: Profiles, *, clock: Clock, calendar: Calendar, key: str) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        profiles: Profiles,
+        *,
+        clock: Clock,
+        calendar: Calendar,
+        key: str,
+        tombstones: Tombstones | None = None,
+    ) -> None:
         self._log, self._profiles, self._clock, self._key = log, profiles, clock, key
+        self._tombstones, self._under = tombstones, fingerprint(key)
         self._calendar = calendar
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
 
-    def take(self, events: Sequence[schemas.Event]) -> int:
-        """Store and fold events, all or none; return how many were new."""
+    def take(self, events: Sequence[schemas.Event]) -> Taken:
+        """Store and fold events, all or none, but never those of forgotten people: these are as if not sent."""
         now = self._clock.now()
-        taken = [self._checked(event, place, now) for place, event in enumerate(events)]
+        if self._tombstones is None:
+            return self._take(events, (), now)
+        with self._tombstones.read_locked():  # whoever is forgotten meanwhile waits, and then finds what is stored
+            users = {event.user_id for event in events}
+            forgotten = {user for user in users if self._tombstones.holds(user)}
+            return self._take(events, forgotten, now)
+
+    def _take(self, events: Sequence[schemas.Event], forgotten: Container[str], now: int) -> Taken:
+        checked = [self._checked(event, place, now) for place, event in enumerate(events)]
+        taken = [line for line, event in zip(checked, events, strict=True) if event.user_id not in forgotten]
         with self._log.lock:
             fresh = self._log.unseen(taken)
             try:
@@ -41,8 +72,11 @@ class Intake:
                 reason = error.strerror or str(error)
                 raise refused("events", f"could not be stored: {reason}", "a retry", status=UNAVAILABLE) from error
             if fresh:
-                self._fold(fresh)
-        return len(fresh)
+                try:
+                    self._fold(fresh)
+                except StoreAway as away:
+                    raise refused("events", f"are not in profiles yet: {away}", "a retry", status=UNAVAILABLE) from away
+        return Taken(len(fresh), duplicates=len(taken) - len(fresh), ignored=len(events) - len(taken))
 
     def _checked(self, event: schemas.Event, place: int, now: int) -> dict[str, Any]:
         """Return an event as the log holds it, its user hashed and its time checked."""
@@ -53,8 +87,10 @@ class Intake:
             raise refused(f"events[{place}].timestamp", f"{instant(timestamp).isoformat()} is out of time", allowed)
         fields = event.model_dump(exclude={"event_id"})
         fields |= {columns.USER_ID: pseudonym(event.user_id, self._key), columns.TIMESTAMP: timestamp}
-        key = eventlog.key_of(fields, event.event_id, timed=event.timestamp is not None)
-        return {eventlog.KEY: key, **fields}
+        # A sender's own id of an event may be made of the user's.
+        event_id = None if event.event_id is None else pseudonym(f"event {event.event_id}", self._key)
+        key = eventlog.key_of(fields, event_id, timed=event.timestamp is not None)
+        return {eventlog.KEY: key, **fields, columns.CREATED_AT: now, eventlog.UNDER: self._under}
 
     def _fold(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Fold logged events into their users' profiles, and note that it was done."""
@@ -70,7 +106,8 @@ class Intake:
         at = int(event[columns.TIMESTAMP])
         given = {name: event[name] for name in AMOUNTS if event[name] is not None}
         session = event[columns.SESSION_ID] or f"{event[columns.USER_ID]} {self._calendar.day(instant(at))}"
-        return Event(event[columns.ITEM_ID], event[columns.EVENT], at=at, session_id=session, **given)
+        arrived = {"known_at": int(event[columns.CREATED_AT]), "key": event[eventlog.KEY]}
+        return Event(event[columns.ITEM_ID], event[columns.EVENT], at=at, session_id=session, **given, **arrived)
 
 
 def instant(seconds: int) -> dt.datetime:

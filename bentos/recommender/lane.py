@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from bentos.recommender.problems import OVERLOADED, TIMEOUT, refused
+from bentos.recommender.turn import GivenUp
 
 Answer = TypeVar("Answer")
 THREADS = 4  # scoring holds a core; more threads only hide waits for the profile store
@@ -21,8 +22,11 @@ class Lane:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="door")
         self._timeout_s, self._most, self._running = timeout_s, max_concurrency, 0
 
-    async def run(self, call: Callable[[], Answer]) -> Answer:
-        """Return what `call` returns, or refuse when the lane is full or the call too slow."""
+    async def run(self, call: Callable[[], Answer], *, late: Callable[[], Answer] | None = None) -> Answer:
+        """Return what `call` returns, or when it is too slow what `late` says at once; refuse when the lane is full.
+
+        Without a `late` a call that is too slow is refused as well.
+        """
         if self._running >= self._most:
             raise refused("service", f"{self._running} requests are running", f"{self._most}", status=OVERLOADED)
         loop = asyncio.get_running_loop()
@@ -32,9 +36,15 @@ class Lane:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(running), self._timeout_s)
         except TimeoutError:
-            if running.done() and not running.cancelled():  # the call's own error, not our patience
-                raise
-            raise refused("service", "no answer in time", f"{self._timeout_s} s an answer", status=TIMEOUT) from None
+            if running.done() and not running.cancelled():  # with the bell
+                return running.result()
+            if late is None:
+                allowed = f"{self._timeout_s} s an answer"
+                raise refused("service", "no answer in time", allowed, status=TIMEOUT) from None
+        try:
+            return late()
+        except GivenUp:  # the call was just about to answer
+            return await asyncio.wrap_future(running)
 
     def close(self) -> None:
         """Wait for what runs, drop what waits."""

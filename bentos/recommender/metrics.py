@@ -6,10 +6,11 @@ from bentos.recommender import schemas
 from bentos.release import Release
 
 BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+BUCKETS_DAYS = (0.01, 0.04, 0.25, 1, 2, 4, 7, 14, 28, 60, 120, 365)
 
 
 class Metrics:
-    """Counts answers by endpoint and code, their seconds, the rungs of the ladder, and what was lost."""
+    """Counts answers by endpoint and code, their seconds, the ladder's rungs, profiles' ages, and what was lost."""
 
     def __init__(self, release: Release, *, registry: CollectorRegistry = REGISTRY) -> None:
         self._release = release.id
@@ -19,8 +20,19 @@ class Metrics:
         self.seconds = Histogram(
             "intentflow_request_seconds", "Seconds to an answer", ["endpoint"], buckets=BUCKETS_S, registry=registry
         )
-        self.rungs = Counter("intentflow_profile_rung", "Answers by the profile's rung", ["rung"], registry=registry)
+        self.rungs = Counter(
+            "intentflow_profile_rung", "Answers by the rung of the ladder", ["rung", "release"], registry=registry
+        )
+        self.ages = Histogram(
+            "intentflow_profile_age_days", "Age of the profiles asked about", buckets=BUCKETS_DAYS, registry=registry
+        )
+        self.degraded = Counter(
+            "intentflow_degraded", "Answers from a lower rung since something failed", ["reason"], registry=registry
+        )
         self.events = Counter("intentflow_events", "Events by outcome", ["outcome"], registry=registry)
+        self.noted = Counter(
+            "intentflow_events_noted", "Events that break a rule of severity info", ["rule"], registry=registry
+        )
         self.unlogged = Counter("intentflow_unlogged", "Answers that the request log could not take", registry=registry)
         info = Gauge(
             "intentflow_release_info",
@@ -41,5 +53,11 @@ class Metrics:
         if isinstance(answer, schemas.Accepted):
             self.events.labels("accepted").inc(answer.accepted)
             self.events.labels("duplicate").inc(answer.duplicates)
+            for rule, events in answer.noted.items():
+                self.noted.labels(rule).inc(events)
         elif isinstance(profile := getattr(answer, "profile", None), schemas.Profile):
-            self.rungs.labels(profile.rung).inc()
+            self.rungs.labels(profile.rung, self._release).inc()
+            if profile.age_days is not None:
+                self.ages.observe(profile.age_days)
+            if profile.reason is not None:
+                self.degraded.labels(profile.reason).inc()

@@ -19,8 +19,8 @@ REFUSALS = {
     "413": "The body is too large",
     "422": "A field is wrong",
     "429": "Too many requests at once",
-    "503": "Events could not be stored",
-    "504": "No answer in time",
+    "503": "Events could not be stored, or not folded into profiles",
+    "504": "Events were not taken in time",
 }
 
 

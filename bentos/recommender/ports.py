@@ -38,7 +38,7 @@ class Recommended(Protocol):
 
     @property
     def source(self) -> str:
-        """Where the candidate came from: history, neighbours or popular."""
+        """Where the candidate came from: history, neighbours, offers or popular."""
 
     @property
     def reasons(self) -> dict[str, float]:

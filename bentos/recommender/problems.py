@@ -14,6 +14,8 @@ OVERLOADED = 429
 UNAVAILABLE = 503
 TIMEOUT = 504
 
+BROKEN = "rule_broken"  # a rule of the data contract; the error's context says which
+
 # What pydantic's kinds of error allow, in the words of this interface; `{…}` comes from the error's context.
 ALLOWED = {
     "missing": "a value",
@@ -63,6 +65,10 @@ def rejected(error: ValidationError, asks: type[BaseModel]) -> Rejected:
     if kind == "json_invalid":
         detail = first.get("ctx", {}).get("error", first["msg"])
         return refused("body", f"no JSON: {detail}", "a JSON object", status=MALFORMED)
+    if kind == BROKEN:
+        told = first["ctx"]
+        where = place((*first["loc"], told["column"]))
+        return refused(where, f"{told['given']} breaks the rule {told['rule']}", told["allowed"])
     if kind == "extra_forbidden":
         fields = fields_beside(first["loc"], asks)
         return refused(where, f"no such field{nearest(str(first['loc'][-1]), fields)}", ", ".join(fields))

@@ -18,7 +18,7 @@ from bentos.recommender import lines
 from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
-FOLDER = "requests"  # under the recommender's state folder
+FOLDER = columns.REQUESTS_FOLDER
 # A line holds a whole user row, of 20 to 50 kB; a log that only grows would fill the disk of a pod. Ship the files
 # elsewhere to keep more.
 KEEP_BYTES = 512 << 20
@@ -37,6 +37,7 @@ class Served:
     rows: UserRows  # of one user
     probabilities: np.ndarray  # [C]
     latency_ms: float
+    degraded: str | None = None  # what failed, where a lower rung answered than should
     asked: Mapping[str, Any] = field(default_factory=dict)  # the request without its user
     items: Sequence[Mapping[str, Any]] = ()  # item_id, position, score, source, propensity
 
@@ -75,6 +76,7 @@ def line_of(served: Served) -> dict[str, Any]:
         int(rows.state_at[0]),
         bool(rows.known[0]),
         served.rung,
+        served.degraded,
         round(served.latency_ms, 3),
         served.asked,
         {name: float(column[0]) for name, column in rows.numbers.items()},

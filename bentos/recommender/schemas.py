@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints
 
+MAX_EVENTS = 1000  # in a request
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Rung = Literal["fresh", "stale", "unknown"]
+Rung = Literal["fresh", "stale", "segment", "popular"]
+Reason = Literal["store_away", "models_failed", "timeout"]
 At = Annotated[
     AwareDatetime | None,
     Field(description="Ask as of this time, ISO 8601 with offset; left out: the service's clock"),
@@ -60,9 +62,9 @@ class Event(_Asked):
     event: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(description="view, purchase, …")
     timestamp: AwareDatetime | None = Field(default=None, description="Left out: now, by the service's clock")
     session_id: Id | None = None
-    quantity: FiniteFloat | None = Field(default=None, ge=0)
+    quantity: FiniteFloat | None = None
     value: FiniteFloat | None = Field(default=None, description="Money paid")
-    discount: FiniteFloat | None = Field(default=None, ge=0, description="Money taken off")
+    discount: FiniteFloat | None = Field(default=None, description="Money taken off")
     request_id: Id | None = Field(default=None, description="The answer that this event follows from")
     event_id: Id | None = Field(default=None, description="Makes a repeated delivery harmless")
 
@@ -70,7 +72,7 @@ class Event(_Asked):
 class EventsRequest(_Asked):
     """Events to take note of: all of them, or none if one is wrong."""
 
-    events: list[Event] = Field(min_length=1, max_length=1000)
+    events: list[Event] = Field(min_length=1, max_length=MAX_EVENTS)
 
 
 class ExplainRequest(_Asked):
@@ -85,10 +87,14 @@ class Profile(_Given):
     """How good the user's profile was that an answer rests on."""
 
     rung: Rung = Field(
-        description="fresh: within serving's TTL; stale: used all the same; unknown: none, popular items"
+        description="What answered. fresh, stale: the models, from a profile within or past its TTL; segment: what "
+        "the user's segment does, since the profile is too old or the models failed; popular: what everyone does"
     )
     state_at: dt.datetime | None = Field(description="The profile holds what was known before this time")
     age_days: float | None
+    segment: str | None = Field(description="The name of the user's segment")
+    degraded: bool = Field(description="Whether something failed, so that a lower rung answered than should")
+    reason: Reason | None = Field(description="What failed: the profile store, a model, or neither in time")
 
 
 class Intent(_Given):
@@ -104,7 +110,7 @@ class Item(_Given):
     item_id: str
     title: str
     score: float
-    source: str = Field(description="Where the candidate came from: history, neighbours or popular")
+    source: str = Field(description="Where it came from: history, neighbours, offers, popular or segment")
     propensity: float = Field(description="Probability that the policy shows this item here, 0..1")
     reasons: dict[str, float] = Field(description="The strongest feature values")
 
@@ -148,6 +154,8 @@ class Accepted(_Answer):
 
     accepted: int
     duplicates: int = Field(description="Events that had been accepted before")
+    ignored: int = Field(default=0, description="Events of people who were forgotten (docs/privacy.md)")
+    noted: dict[str, int] = Field(default={}, description="Events that break a rule of severity info, by rule")
 
 
 class Feature(_Given):

@@ -20,6 +20,7 @@ from bentos.recommender.settings import Settings
 from bentos.release import INTENT, RANKING, Release
 from feature_repo import artifacts
 from feature_repo.errors import UserError
+from feature_repo.fallback import Fallback
 from feature_repo.update import Folding
 from feature_repo.vocabulary import Vocabulary
 
@@ -76,7 +77,9 @@ def open_door(settings: Settings) -> Opened:
         RequestLog(settings.home / requestlog.FOLDER, on_failure=metrics.unlogged.inc),
         settings.clock,
         events=EventLog(settings.home / eventlog.FOLDER),
+        fallback=Fallback.load(release.folder / RANKING),
         key=settings.key,
+        tombstones=settings.tombstones,
     )
     door.warm_up()
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s

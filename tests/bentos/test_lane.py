@@ -1,0 +1,69 @@
+"""A lane answers a request once: by its thread, or when that is late by what can be said at once."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from bentos.recommender.lane import Lane
+from bentos.recommender.problems import Rejected
+from bentos.recommender.turn import GivenUp, Turn
+
+
+def late_answer(call_s: float, *, late: bool = True, claims: bool = False) -> str:
+    """Run one call of so many seconds on a lane that waits for a tenth; `claims`: it answers just before the loop."""
+    turn, lane = Turn(), Lane(timeout_s=0.1, max_concurrency=1)
+
+    def call() -> str:
+        if claims:
+            turn.answer()
+        time.sleep(call_s)
+        if not claims:
+            turn.answer()
+        return "the call's"
+
+    def at_once() -> str:
+        turn.answer()
+        return "the late one's"
+
+    try:
+        return asyncio.run(lane.run(call, late=at_once if late else None))
+    finally:
+        lane.close()
+
+
+def test_a_call_in_time_answers() -> None:
+    assert late_answer(0.0) == "the call's"
+
+
+def test_a_call_that_is_late_is_answered_at_once() -> None:
+    started = time.monotonic()
+    lane, go = Lane(timeout_s=0.1, max_concurrency=1), threading.Event()
+
+    async def ask() -> tuple[str, float]:
+        answer = await lane.run(lambda: str(go.wait(5)), late=lambda: "the late one's")
+        answered = time.monotonic() - started
+        go.set()
+        return answer, answered
+
+    answer, answered = asyncio.run(ask())
+    lane.close()
+    assert answer == "the late one's"
+    assert answered < 3
+
+
+def test_a_call_that_was_about_to_answer_is_waited_for() -> None:
+    assert late_answer(0.3, claims=True) == "the call's"
+
+
+def test_without_a_late_answer_a_late_call_is_refused() -> None:
+    with pytest.raises(Rejected, match=r"service: no answer in time; allowed: 0\.1 s an answer"):
+        late_answer(0.3, late=False)
+
+
+def test_a_turn_is_answered_once() -> None:
+    turn = Turn()
+    turn.answer()
+    with pytest.raises(GivenUp):
+        turn.answer()
