@@ -14,13 +14,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from monitoring.noise import floor
 from monitoring.spec import Monitoring
 
 Verdict = Literal["stable", "drifted", "no_data"]
 NUMBER_METHOD = "psi"
 CATEGORY_METHOD = "jensenshannon"
-PER_VALUE = 20  # Evidently bins number columns with more distinct reference values than this, else compares values
-CHANCE = 0.999  # quantile of the scores that two samples of one population reach
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,8 @@ def compare(
     scores, failed = _read(snapshot)
     columns = {}
     for column, (method, threshold) in plan.items():
-        noise = _noise(current[column].dropna(), reference[column].dropna(), method=method)
+        sides = (frame[column].dropna() for frame in (current, reference))
+        noise = floor(*sides, number=method == NUMBER_METHOD)
         drifted = column in failed and scores[column] > noise
         columns[column] = Column(scores[column], method, threshold, noise, drifted)
     for column in gone:  # values that were there and are not any more: Evidently would only drop the column
@@ -134,25 +134,6 @@ def _sampled(frame: pd.DataFrame, rows: int, *, seed: int) -> pd.DataFrame:
 
 def _method(column: pd.Series) -> str:
     return NUMBER_METHOD if pd.api.types.is_float_dtype(column) else CATEGORY_METHOD
-
-
-def _noise(current: pd.Series, reference: pd.Series, *, method: str) -> float:
-    """Return the score that two samples of one population hardly ever exceed.
-
-    With K cells and n, m rows, PSI is near (1/n + 1/m) * chi2(K - 1) when nothing drifted, and the Jensen-Shannon
-    divergence, whose root the distance is, an eighth of that (both to second order in the differences of shares).
-    Measured with 400 pairs of samples: at 100 rows a PSI of .2 alone alarms for 20-55 % of the columns and a
-    distance of .1 over 40 values for all (still 43 % at 1,000 rows); with this floor, for 0-3 % and none.
-    Rows of one user are not independent: it is a floor for small windows, not a test.
-    """
-    from scipy.stats import chi2
-
-    both = len(current) + len(reference)
-    cells = int(pd.concat([current, reference]).nunique())
-    if method == NUMBER_METHOD and reference.nunique() > PER_VALUE:
-        cells = min(cells, math.ceil(math.log2(both) + 1))  # Sturges' rule, as Evidently bins
-    spread = float(chi2.ppf(CHANCE, max(cells - 1, 1))) * (1 / len(current) + 1 / len(reference))
-    return spread if method == NUMBER_METHOD else math.sqrt(spread / 8)
 
 
 def _report(

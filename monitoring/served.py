@@ -34,7 +34,8 @@ class Served:
 def last_window(folder: Path, *, calendar: Calendar, targets: int, limit: int) -> Served | None:
     """Read the last `DAYS` days of a log, by the data's clock, at most `limit` user-weeks; None where there are none.
 
-    Answers scored by a release with another number of targets are left out: their scores mean something else.
+    Answers scored by a release with another number of targets are left out, and those that no model scored (the
+    ladder's lower rungs): their scores mean something else.
     The log is read backwards and no further than twice the limit, so that its length costs nothing.
     """
     found: dict[tuple[str, int], _Answer] = {}
@@ -44,7 +45,7 @@ def last_window(folder: Path, *, calendar: Calendar, targets: int, limit: int) -
             break
         now = int(line["now"])
         since = max(since, now - DAYS * DAY_S)
-        if line["known"] and len(line["probabilities"]) == targets:
+        if line["rung"] in columns.MODELLED and len(line["probabilities"]) == targets:
             week = int(calendar.upcoming(np.asarray([now]))[0])
             found.setdefault((line[columns.USER_ID], week), _Answer.of(line))
     kept = [answer for _, answer in sorted(found.items()) if answer.now > since]

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from components.step import step
-from feature_repo import artifacts
+from feature_repo import artifacts, columns
 from monitoring import workspace
 from monitoring.drift import Drift, compare
 from monitoring.served import Served, last_window
 from monitoring.spec import Monitoring
 from monitoring.window import Window, calendar_of, windows
-
-REQUESTS = "requests"  # the service's log, under the recommender's state folder
 
 
 def watch(
@@ -68,7 +66,8 @@ def _served(rows: Path, spec: Monitoring) -> Served | None:
     if not home:
         return None
     targets = len(artifacts.read_json(rows / "vocabulary" / "targets.json"))
-    found = last_window(Path(home) / REQUESTS, calendar=calendar_of(rows), targets=targets, limit=spec.sample)
+    log = Path(home) / columns.REQUESTS_FOLDER
+    found = last_window(log, calendar=calendar_of(rows), targets=targets, limit=spec.sample)
     return found if found is not None and len(found.rows) >= spec.min_rows else None
 
 

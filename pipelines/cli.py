@@ -48,7 +48,7 @@ def verb(function: Callable[..., Any]) -> click.Command:
         if "quiet" in function.__code__.co_varnames[: function.__code__.co_kwonlyargcount + 1]:
             options["quiet"] = as_json
         document, text = function(place(spec, environment), **options)
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else text)
+        _say(document, text, as_json=as_json)
 
     return cli.command(function.__name__.rstrip("_"))(run)
 
@@ -159,7 +159,7 @@ def release(place: "Place", *, which: str, overlay: str | None) -> tuple[Any, st
     """Fetch a release from the registry, build its Bento, write its Kubernetes manifests."""
     from pipelines import release as releases
 
-    found = releases.release(place, which, overlay=overlay)
+    found = releases.release(place, which, overlay=overlay, check=True)
     lines = [f"release    {found.id} (version {found.version})", f"bento      {found.bento}"]
     return found.document(), "\n".join([*lines, f"manifests  kubectl apply -k {found.manifests}"])
 
@@ -236,17 +236,74 @@ def down(place: "Place") -> tuple[Any, str]:
 
 
 @verb
-def doctor(place: "Place") -> tuple[Any, str]:
-    """Check this machine, the environment's servers and the state folder."""
+@click.option("--user", "users", multiple=True, help="user id, as in your data; may be given again")
+@click.option("--users-file", type=click.Path(path_type=Path), help="file with one user id a line")
+@click.option("--undo", is_flag=True, help="let them come back, with their consent: the tombstones go")
+def forget(
+    place: "Place", *, users: tuple[str, ...], users_file: Path | None, undo: bool, quiet: bool = False
+) -> tuple[Any, str]:
+    """Remove people from everything that is kept here, keep them out, and prove both."""
+    from pipelines import forget as forgetting
+    from pipelines.bars import Bars
+
+    asked = [*users, *(forgetting.users_of(users_file) if users_file else [])]
+    if undo:
+        count = forgetting.undo(place, asked)
+        return {"withdrawn": count}, f"{count} tombstones withdrawn: what the source holds comes back with the next run"
+    with Bars(quiet=quiet) as bars:
+        step = {"step": "forget", "share": 0.0}
+        found = forgetting.forget(place, asked, observe=lambda at: bars.show(step | {"note": at}))
+    return found.document(), found.text()
+
+
+@verb
+def rotate(place: "Place") -> tuple[Any, str]:
+    """Complete a change of the pseudonyms' key, after a run under the new one: nothing keeps the old names."""
+    from pipelines import rotate as rotation
+
+    found = rotation.rotate(place)
+    return found.document(), found.text()
+
+
+@verb
+@click.option("--leaks", is_flag=True, help="look in the last run for features that knew their future, instead")
+@click.option("--users", default=200, show_default=True, type=click.IntRange(1), help="users whose rows --leaks checks")
+@click.option("--cutoffs", default=2, show_default=True, type=click.IntRange(1), help="weeks that --leaks checks")
+@click.option("--seed", default=0, show_default=True, help="which users and weeks --leaks draws")
+def doctor(place: "Place", *, leaks: bool, users: int, cutoffs: int, seed: int, quiet: bool = False) -> tuple[Any, str]:
+    """Check this machine, the environment's servers and the state folder; with --leaks, the last run's data."""
     from pipelines import doctor as doctors
 
+    if leaks:
+        return _leaks(place, users=users, cutoffs=cutoffs, seed=seed, quiet=quiet)
     found = doctors.examine(place)
     bad = [c for c in found if not c.fine]
+    document = [vars(c) for c in found]
     text = "\n".join(f"{'ok ' if c.fine else 'BAD'} {c.name:<22} {c.note}" for c in found)
     if bad:
-        click.echo(text)
+        _say(document, text, as_json=quiet)
         raise ServerError(f"doctor: {len(bad)} of {len(found)} checks failed")
-    return [vars(c) for c in found], text
+    return document, text
+
+
+def _leaks(place: "Place", *, users: int, cutoffs: int, seed: int, quiet: bool) -> tuple[Any, str]:
+    from pipelines import doctor as doctors
+    from pipelines.bars import Bars
+    from pipelines.remake import Sample
+
+    with Bars(quiet=quiet) as bars:
+        found = doctors.watertight(place, Sample(users=users, cutoffs=cutoffs, seed=seed), observe=bars.show)
+    if not found.missed and not found.findings.real:
+        return found.document(), found.text()
+    _say(found.document(), found.text(), as_json=quiet)
+    if found.missed:
+        raise ServerError(f"doctor --leaks: missed its own planted leaks ({'; '.join(found.missed)}): trust no verdict")
+    count = len(found.findings.real)
+    raise Refused(f"doctor --leaks: {count} leak{'s' * (count > 1)}; mend the features, then run again")
+
+
+def _say(document: Any, text: str, *, as_json: bool) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else text)
 
 
 def main(arguments: list[str] | None = None) -> None:

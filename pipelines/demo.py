@@ -7,6 +7,7 @@ from typing import Any
 
 from components.data.ingest import example_user
 from feature_repo.errors import Refused
+from feature_repo.pseudonyms import KEY, pseudonym
 from pipelines import local, plan, processes, release, report, serving, uis
 from pipelines.bars import Bars
 from pipelines.environment import Place
@@ -30,7 +31,7 @@ def demo(place: Place, *, user: str | None, k: int, quiet: bool) -> dict[str, An
             answer = _ask(place, released, user=asked, k=k)
     urls = _places(place)
     found = report.build(place, run, released, answer, user=asked, urls=urls, seconds=seconds)
-    report.write(place.home, found)
+    report.write(place.home, found | {"user": pseudonym(asked, place.variables[KEY])})  # raw ids stay on the screen
     return found
 
 

@@ -1,14 +1,25 @@
-"""Check a machine before it is blamed: Python, packages, disk, memory, the state folder, the servers."""
+"""Check a machine before it is blamed: Python, packages, disk, memory, the state folder, the servers. Or a run's
+data, for leaks of the future (`leaks.py`, `plants.py`).
+"""
 
 import importlib.metadata
 import os
 import shutil
 import sys
+import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipelines.code import ROOT
 from pipelines.environment import Place
+
+if TYPE_CHECKING:
+    from pipelines.leaks import Findings
+    from pipelines.plants import Plant
+    from pipelines.remake import Sample
 
 DISK_GIB = 3.0
 MEMORY_GIB = 6.0
@@ -82,3 +93,61 @@ def _server(name: str, url: str) -> Check:
     except requests.RequestException as error:
         return Check(name, False, f"{url} does not answer ({type(error).__name__}); start it or mend the environment")
     return Check(name, True, f"{url} answers")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found of leaks, and whether planted ones were."""
+
+    findings: "Findings"
+    plants: "list[Plant]"
+    seconds: float
+
+    @property
+    def missed(self) -> list[str]:
+        """Name the planted leaks that no check caught: with one of them the findings are worth nothing."""
+        return [plant.name for plant in self.plants if not plant.caught]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "leaks": [leak.document() | {"line": leak.line()} for leak in self.findings.leaks],
+            "planted": [vars(plant) for plant in self.plants],
+            "checked": self.findings.checked,
+            "seconds": self.seconds,
+        }
+
+    def text(self) -> str:
+        """Return it for people: a line a leak, a line a plant."""
+        marks = {"leak": "LEAK", "warning": "warn"}
+        lines = [f"{marks[leak.severity]}    {leak.line()}" for leak in self.findings.leaks]
+        for plant in self.plants:
+            by = ", ".join(plant.by[:4]) + (f" and {len(plant.by) - 4} more" if len(plant.by) > 4 else "")
+            lines.append(f"{'caught' if plant.caught else 'MISSED'}  planted: {plant.name}: {by or 'by no check'}")
+        checked = self.findings.checked
+        cutoffs = ", ".join(map(str, checked["cutoffs"]))
+        lines.append(
+            f"{len(self.findings.real)} leaks in {len(checked['tables'])} tables: {checked['columns']} columns of "
+            f"{checked['users']} users at the cutoffs of weeks {cutoffs}; labels of {len(checked['labels'])} weeks; "
+            f"{self.seconds:.0f} s"
+        )
+        return "\n".join(lines)
+
+
+def watertight(place: Place, sample: "Sample", *, observe: Callable[[dict[str, Any]], None]) -> Verdict:
+    """Look for leaks in the last finished run, and prove on planted ones that the looking works."""
+    from pipelines import leaks, plants, remake
+
+    def show(share: float, note: str, **more: Any) -> None:
+        observe({"step": "leaks", "share": share, "note": note} | more)
+
+    start = time.monotonic()
+    made = remake.Made.of(place)
+    chosen = remake.choose(made, sample)
+    with tempfile.TemporaryDirectory(dir=place.home, prefix="doctor-") as name:
+        scratch = Path(name)
+        found = leaks.examine(made, chosen, scratch, observe=lambda share, note: show(0.85 * share, note))
+        planted = plants.prove(made, chosen, scratch, observe=lambda share, note: show(0.85 + 0.15 * share, note))
+    seconds = round(time.monotonic() - start, 1)
+    show(1.0, "", seconds=seconds, found=len(found.real), planted=len(planted))
+    return Verdict(found, planted, seconds)

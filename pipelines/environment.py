@@ -16,6 +16,8 @@ from pydantic import Field, model_validator
 
 from feature_repo.errors import SpecError, nearest
 from feature_repo.model import Slice
+from feature_repo.pseudonyms import KEY, PREVIOUS, fingerprint, ring
+from feature_repo.tombstones import Tombstones
 from pipelines import spec as specs
 
 FOLDER = Path(__file__).parent / "environments"
@@ -41,12 +43,25 @@ class Pseudonyms(Slice):
 
     key_file: str | None = None
     key_env: str | None = None
+    previous_key_file: str | None = Field(default=None, description="While the key is changed: the one before")
+    previous_key_env: str | None = Field(default=None, description="The same as a variable")
 
     @model_validator(mode="after")
     def _one(self) -> "Pseudonyms":
         if (self.key_file is None) == (self.key_env is None):
             raise ValueError("give key_file or key_env, one of them")
+        if self.previous_key_file is not None and self.previous_key_env is not None:
+            raise ValueError("give previous_key_file or previous_key_env, not both")
+        if self.previous_key_file is not None and self.previous_key_file == self.key_file:
+            raise ValueError("previous_key_file is the key_file; write the new key to a file of its own")
         return self
+
+
+class Engine(Slice):
+    """What computes the features: DuckDB in the step's own process, or Spark past one machine."""
+
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    spark: dict[str, str] = Field(default={}, description="Spark's own settings, such as spark.master")
 
 
 class Kubeflow(Slice):
@@ -70,6 +85,7 @@ class Environment(Slice):
     feast: Feast
     evidently: str
     pseudonyms: Pseudonyms
+    profiles: Engine = Engine()
     kubeflow: Kubeflow | None = None
     kubernetes: Kubernetes = Kubernetes()
 
@@ -88,6 +104,17 @@ class Place:
     def variables(self) -> dict[str, str]:
         """Return the variables that steps and services read; the first use makes the key file, if there is none."""
         return _variables(self.environment, self.home, self.spec_path, self.outside)
+
+    @property
+    def people(self) -> dict[str, str]:
+        """Name what decides under which names people are in the data, and who must not be; makes no key file."""
+        settings = self.environment.pseudonyms
+        there = Path(settings.key_file).exists() if settings.key_file else str(settings.key_env) in self.outside
+        if not there:
+            return {}
+        keys = ring(self.variables)
+        found = {"key": fingerprint(keys[0]), "forgotten": Tombstones(self.home, keys).digest}
+        return {name: value for name, value in found.items() if value}
 
 
 def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | None = None) -> Place:
@@ -134,7 +161,10 @@ def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapp
         "INTENTFLOW_CLOCK": settings.clock,
         "INTENTFLOW_FEAST": json.dumps(feast),
         "INTENTFLOW_EVIDENTLY": settings.evidently,
-        "INTENTFLOW_PSEUDONYM_KEY": _key(settings.pseudonyms, outside),
+        KEY: _key(settings.pseudonyms, outside),
+        PREVIOUS: _previous(settings.pseudonyms, outside),
+        "INTENTFLOW_PROFILES_ENGINE": settings.profiles.engine,
+        "INTENTFLOW_SPARK": json.dumps(settings.profiles.spark),
         "MLFLOW_TRACKING_URI": settings.mlflow.tracking_uri,
         "INTENTFLOW_MLFLOW_ARTIFACTS": settings.mlflow.artifacts,
     }
@@ -154,3 +184,17 @@ def _key(pseudonyms: Pseudonyms, outside: Mapping[str, str]) -> str:
             stream.write(secrets.token_hex(32))
         os.replace(aside, path)
     return path.read_text(encoding="ascii").strip()
+
+
+def _previous(pseudonyms: Pseudonyms, outside: Mapping[str, str]) -> str:
+    """Read the key before; unlike the key in use it is never made."""
+    if (name := pseudonyms.previous_key_env) is not None:
+        if name not in outside:
+            raise SpecError(f"pseudonyms.previous_key_env: {name} is not set; export it, or leave the field out")
+        return outside[name]
+    if pseudonyms.previous_key_file is None:
+        return ""
+    path = Path(pseudonyms.previous_key_file)
+    if not path.is_file():
+        raise SpecError(f"pseudonyms.previous_key_file: no file {path}; once a rotation is complete, leave it out")
+    return ",".join(path.read_text(encoding="ascii").split())

@@ -20,7 +20,8 @@ from components.data import files
 from components.data.database import database
 from components.data.guess import Columns, guess_events, guess_items
 from components.data.snapshot import Period, period
-from components.data.spec import Data, Files
+from components.data.source_spec import Files
+from components.data.spec import Data
 from components.intent.spec import Intent
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking

@@ -57,7 +57,7 @@ class Run:
 def run(place: Place, observe: Observer) -> Run:
     """Run the pipeline; `observe` is called with every progress line. Raises what the failed step raised."""
     home = place.home
-    with _alone(home):
+    with alone(home):
         with _environment(place) as (progress, error), _followed(progress, observe) as lines:
             start = time.monotonic()
             log = home / "logs" / f"run-{time.strftime('%Y%m%dT%H%M%S')}.log"
@@ -136,7 +136,7 @@ def _reason(error: Path, log: Path, failure: RuntimeError) -> Exception:
 
 
 @contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
+def alone(home: Path) -> Iterator[None]:
     """Hold the run lock; a second run of the same recommender is told so at once."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "run.lock").open("w") as lock:

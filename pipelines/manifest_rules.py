@@ -164,7 +164,7 @@ def references_resolve(objects: list[Object]) -> Iterator[str]:
         for volume in made.pod.get("volumes", []):
             if claim := volume.get("persistentVolumeClaim"):
                 wanted.add(f"PersistentVolumeClaim/{claim['claimName']}")
-            if source := volume.get("configMap"):
+            if (source := volume.get("configMap")) and not source.get("optional"):  # which may be made by hand, or not
                 wanted.add(f"ConfigMap/{source['name']}")
         yield from (f"{made.name}: {name} is not in this render" for name in sorted(wanted - have))
 

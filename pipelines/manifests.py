@@ -90,6 +90,18 @@ def check(objects: list[Object]) -> list[str]:
     return list(_schema_problems(objects)) or manifest_rules.broken(objects)
 
 
+def require(folder: Path) -> bool:
+    """Raise SpecError where a folder's manifests break a rule; return whether there was a kustomize to render them."""
+    try:
+        _kubectl()
+    except SpecError:
+        return False  # a laptop without kubectl may still release; whoever applies has one
+    if problems := manifest_rules.broken(render(folder)):
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise SpecError(f"{folder}: {problems[0]}{more}; mend the overlay that it stands on")
+    return True
+
+
 def _literals(release: dict[str, Any], version: int | str) -> list[str]:
     values = {
         "INTENTFLOW_RELEASE_ID": release["id"],

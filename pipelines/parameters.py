@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
+from components.data.derived import rules_at_the_door
 from components.data.ingest import source_digest
-from feature_repo import services
+from feature_repo import artifacts, services
 from pipelines import code
 from pipelines.environment import Place
 from pipelines.spec import Recommender
@@ -20,10 +21,11 @@ def spec_parameters(spec: Recommender) -> dict[str, Any]:
 
     models = dumped["models"]
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving")} | {"ranking": models["ranking"]}
+    serving["event_rules"] = [rule.model_dump(mode="json") for rule in rules_at_the_door(spec.data.contract)]
     return {
         "name": spec.name,
         "reading": text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean")}),
-        "data": text(dumped["data"]),
+        "data": text(spec.judged_data().model_dump(mode="json")),
         "split": text(dumped["data"]["split"]),
         "profiles": text(dumped["profiles"]),
         "vocabulary": text(spec.vocabulary_rule()),
@@ -53,7 +55,8 @@ def run_parameters(place: Place) -> dict[str, Any]:
         "params": spec.models.model_dump(mode="json"),
     }
     return spec_parameters(spec) | {
-        "source": source_digest(spec.data, place.spec_path.absolute().parent),
+        # Another key, or another person to be left out, and the data is read anew.
+        "source": artifacts.digest([source_digest(spec.data, place.spec_path.absolute().parent), place.people]),
         "lineage": json.dumps(lineage),
         **{f"{part}_code": code.step_digest(part) for part in ("data", "profiles", "intent", "ranking")},
     }

@@ -21,6 +21,7 @@ class Released:
     folder: Path  # release.json, intent/, ranking/
     bento: str  # tag in the state folder's Bento store
     manifests: Path
+    checked: bool  # whether the manifests were held to the rules: not without kubectl, nor twice
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -30,11 +31,15 @@ class Released:
             "folder": str(self.folder),
             "bento": self.bento,
             "manifests": str(self.manifests),
+            "checked": self.checked,
         }
 
 
-def release(place: Place, which: str = "champion", *, overlay: str | None = None) -> Released:
-    """Fetch a version (a number or an alias) from the registry, build its Bento and write its manifests."""
+def release(place: Place, which: str = "champion", *, overlay: str | None = None, check: bool = False) -> Released:
+    """Fetch a version (a number or an alias) from the registry, build its Bento and write its manifests.
+
+    Manifests that are new are held to the rules, and with `check` those that were there too.
+    """
     from bentos import build
     from components.registry import client
     from components.registry import release as registry
@@ -47,8 +52,11 @@ def release(place: Place, which: str = "champion", *, overlay: str | None = None
         document = artifacts.read_json(folder / "release.json")
         tag = build.build(folder, home=place.home)
     target = place.home / "releases" / document["id"] / "k8s"
-    manifests.write(document, target, version=version, overlay=overlay or place.environment.kubernetes.overlay)
-    return Released(document["id"], version, folder, tag, target)
+    before = {path: path.read_bytes() for path in target.glob("*")}
+    files = manifests.write(document, target, version=version, overlay=overlay or place.environment.kubernetes.overlay)
+    changed = any(before.get(path) != path.read_bytes() for path in files)
+    checked = (check or changed) and manifests.require(target)
+    return Released(document["id"], version, folder, tag, target, checked)
 
 
 def _assembled(place: Place, version: str) -> Path:

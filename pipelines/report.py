@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import artifacts, fallback, selection
 from pipelines.environment import Place
 from pipelines.local import Run
 from pipelines.release import Released
@@ -41,6 +41,8 @@ def build(
         },
         "intent": _scores(run.folders["intent_evaluation"], INTENT_BASELINE),
         "ranking": _scores(run.folders["ranking_evaluation"], RANKING_BASELINE),
+        "segments": _segments(run.folders["rows"]),
+        "features": _features(run.folders["rows"]),
         "release": {"id": released.id, "version": released.version, "passed": run.passed, "bento": released.bento},
         "user": user,
         "profile": answer["profile"],
@@ -53,6 +55,22 @@ def build(
         "seconds": previous.get("seconds", {}) | timed,
         "ran": [line["step"] for line in run.steps],
         "peak_memory_gib": max([previous.get("peak_memory_gib", 0.0), *peaks]),
+    }
+
+
+def _segments(rows: Path) -> dict[str, Any]:
+    """Say what the segments are: their names and how many users each has now, the largest when fitted first."""
+    found = artifacts.read_json(rows / fallback.FILE)
+    named = [{"name": name, "users": users} for name, users in zip(found["names"], found["users"], strict=True)]
+    return {"digest": found["digest"], "method": found["method"], "segments": named}
+
+
+def _features(rows: Path) -> dict[str, Any]:
+    """Say which stored numbers the models do without, and which moved most; the rows' features.json has the rest."""
+    tables = artifacts.read_json(rows / selection.FILE)["tables"]
+    return {
+        name: {"kept": len(table["kept"])} | {k: table[k] for k in ("dropped", "constant", "duplicate", "unstable")}
+        for name, table in tables.items()
     }
 
 
@@ -90,6 +108,8 @@ def text(report: dict[str, Any]) -> str:
         "",
         *_table("Ranking", report["ranking"], ("ndcg_at_10", "recall_at_10", "phr_at_10")),
         "",
+        *_segment_lines(report["segments"]),
+        "",
         f"Release    {report['release']['id']} (version {report['release']['version']}, champion)",
         "",
         answer_text(report["user"], report | {"items": report["recommendations"]}),
@@ -97,6 +117,14 @@ def text(report: dict[str, Any]) -> str:
         f"Drift      {drift['verdict']}" + (f": {drift['reason']}" if drift.get("reason") else ""),
     ]
     return "\n".join(lines)
+
+
+def _segment_lines(found: dict[str, Any]) -> list[str]:
+    """Return one line a segment, the largest first."""
+    named = sorted(found["segments"], key=lambda one: -one["users"])
+    total = max(sum(one["users"] for one in named), 1)
+    head = f"Segments   {len(named)} by {found['method']}, fitted on training weeks"
+    return [head, *(f"{'':<10} {one['users']:>8,} {one['users'] / total:>5.0%}  {one['name']}" for one in named)]
 
 
 def _table(title: str, scores: dict[str, Any], metrics: tuple[str, ...]) -> list[str]:
@@ -118,5 +146,7 @@ def answer_text(user: str, answer: dict[str, Any]) -> str:
     """Return an answer of the service as a person reads it."""
     about = ", ".join(f"{i['name']} {i['probability']:.0%}" for i in answer["intents"][:5])
     profile = answer["profile"]
-    lines = [f"User {user} (profile {profile['rung']}) is about to: {about}", "Recommendations:"]
+    rung = profile["rung"] + (f", {profile['reason']}" if profile.get("reason") else "")
+    segment = f"; segment: {profile['segment']}" if profile.get("segment") else ""
+    lines = [f"User {user} (profile {rung}{segment}) is about to: {about}", "Recommendations:"]
     return "\n".join(lines + [_recommended(n, item) for n, item in enumerate(answer["items"], 1)])

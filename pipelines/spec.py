@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from bentos.spec import Serving
+from components.data.derived import with_kinds
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
 from components.profiles.spec import Profiles
@@ -63,6 +64,11 @@ class Recommender(Slice):
     def digest(self) -> str:
         """Digest of what is declared."""
         return artifacts.digest(self.model_dump(mode="json"))
+
+    def judged_data(self) -> Data:
+        """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""
+        kinds = dict.fromkeys(kind for kind in (*(i.event for i in self.intents), self.models.ranking.event) if kind)
+        return self.data.model_copy(update={"contract": with_kinds(self.data.contract, list(kinds))})
 
     def vocabulary_rule(self) -> dict[str, Any]:
         """Return what vocabularies and profiles need of the intents and of ranking."""

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from feature_repo import tombstones
 from pipelines import local, plan, processes
 from pipelines.environment import Place
 from pipelines.release import variables
@@ -14,6 +15,7 @@ def status(place: Place) -> dict[str, Any]:
 
     with variables(place):
         registry = promote.status(place.spec.name)
+    states = [str(document.get("state")) for document in tombstones.read_all(place.home)]
     applied, last = plan.applied(place.home), local.last_run(place.home)
     return {
         "name": place.spec.name,
@@ -23,10 +25,20 @@ def status(place: Place) -> dict[str, Any]:
         if last is None
         else {"release_version": last.release_version, "passed": last.passed, "seconds": last.seconds},
         "aliases": registry.holders,
+        "retraining_due": _due(registry.holders, registry.versions),
+        "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
         "history": [asdict(move) for move in registry.history],
         "processes": [asdict(s) | {"log": str(s.log)} for s in processes.status(place.home)],
     }
+
+
+def _due(holders: dict[str, str], versions: dict[str, dict[str, str]]) -> str:
+    """Say why the champion must be trained anew, '' where it need not."""
+    tags = versions.get(holders.get("champion", ""), {})
+    if tags.get("retraining") != "due":
+        return ""
+    return f"version {holders['champion']} {tags['retraining_reason']}, {tags['retraining_since']}"
 
 
 def text(found: dict[str, Any]) -> str:
@@ -40,6 +52,10 @@ def text(found: dict[str, Any]) -> str:
     for alias, version in found["aliases"].items():
         tags = found["versions"][version]
         lines.append(f"  {alias:<11} version {version}  release {tags.get('id', '?')}  gates {tags.get('gates', '?')}")
+    if due := found["retraining_due"]:
+        lines.append(f"  retraining due: {due} (`intentflow run` trains without them)")
+    if unfinished := sum(count for state, count in found["forgotten"].items() if state != "forgotten"):
+        lines.append(f"  forgetting {unfinished} people was not finished: repeat `intentflow forget` for them")
     lines += [f"  {s['name']:<11} {s['state']:<8} {s['url']}" for s in found["processes"]]
     lines += [
         f"  {m['when']} {m['alias']} {m['origin'] or '-'} -> {m['to'] or '-'} by {m['who']}: {m['why']}"

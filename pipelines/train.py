@@ -28,6 +28,7 @@ class Outputs(NamedTuple):
     clean: dsl.Dataset
     features: dsl.Dataset
     rows: dsl.Dataset
+    intent: dsl.Model
     intent_evaluation: dsl.Dataset
     ranking_evaluation: dsl.Dataset
     drift: dsl.Dataset
@@ -136,6 +137,7 @@ def train(
         clean=clean,
         features=features,
         rows=rows,
+        intent=fitted.outputs["intent"],
         intent_evaluation=judged.outputs["evaluation"],
         ranking_evaluation=compared.outputs["evaluation"],
         drift=watched.outputs["verdict"],

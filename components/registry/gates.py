@@ -11,7 +11,6 @@ from typing import Any
 from components.registry.spec import LOWER_IS_BETTER, Gate
 
 Metrics = Mapping[str, float]
-BASELINES = {"intent": "decayed_rate", "ranking": "personal_frequency"}
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,9 @@ def evaluate(gates: Sequence[Gate], candidate: Metrics, *, baseline: Metrics, ch
 
 
 def measured(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """Name the test metrics of both parts and of their baselines as gates do.
+    """Name the test metrics of both parts as gates do; of the baselines the best one speaks, metric by metric.
 
-    >>> intent = {"test": {"map": 0.3}, "baselines": {"decayed_rate": {"map": 0.2}}}
+    >>> intent = {"test": {"map": 0.3}, "baselines": {"global_rate": {"map": 0.1}, "decayed_rate": {"map": 0.2}}}
     >>> measured({"intent": intent})
     ({'intent.map': 0.3}, {'intent.map': 0.2})
     """
@@ -75,7 +74,10 @@ def measured(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, fl
     baseline: dict[str, float] = {}
     for part, document in metrics.items():
         candidate |= _numbers(part, document.get("test", {}))
-        baseline |= _numbers(part, document.get("baselines", {}).get(BASELINES[part], {}))
+        for other in document.get("baselines", {}).values():
+            for name, value in _numbers(part, other).items():
+                best = min if name in LOWER_IS_BETTER else max
+                baseline[name] = best(baseline.get(name, value), value)
     return candidate, baseline
 
 

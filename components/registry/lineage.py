@@ -112,7 +112,7 @@ class Result:
             "vocabulary": self.vocabulary.digest,
             "git": lineage.git,
             "lock": lineage.lock,
-        }
+        } | ({"segments": self.vocabulary.segments} if self.vocabulary.segments else {})
 
 
 def _document(path: Path) -> Any:

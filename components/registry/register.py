@@ -17,7 +17,7 @@ from components.registry import client as mlflow_client
 from components.registry import models
 from components.registry.lineage import PARTS, Folders, Lineage, Part, Result, flat
 from components.registry.models import Version
-from feature_repo import artifacts, columns
+from feature_repo import artifacts, columns, fallback
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -170,6 +170,7 @@ def _reports(result: Result, target: Path) -> Path:
     for part in PARTS:
         wanted |= {Path(part) / file: folders.evaluation(part) / file for file in EVALUATION}
         wanted[Path(part) / "training.json"] = folders.model(part) / "training.json"
+    wanted |= {Path("segments") / file: folders.evaluation("ranking") / file for file in fallback.CARDS}
     target.mkdir(parents=True)
     for place, file in wanted.items():
         if file.is_file():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 POLICY = "greedy@1"  # until exploration exists: propensity 1.0
 PROMPT = "template@1"
 FILE = "release.json"
+KEY = "key"  # fingerprint of the key that users' pseudonyms were made under
 BYTES = "files.json"  # by part: each file's sha256, to name the broken one
 MEND = "restore MLflow's artifacts from a backup, or delete the version and run the pipeline to register again"
 DESCRIPTION_CHARACTERS = 5000
@@ -57,6 +58,7 @@ def document(name: str, registered: Registered, serving: dict[str, Any]) -> dict
         **result.tags(),
         # What the pipeline could not know before the data was read.
         "serving": {"name": name, "calendar": result.snapshot["calendar"], "data_end": result.snapshot["last"]}
+        | ({KEY: key} if (key := result.snapshot.get(KEY)) else {})
         | serving,
     }
     return {"id": artifacts.digest(rest), **rest}
@@ -159,7 +161,9 @@ def _tags(released: dict[str, Any]) -> dict[str, str]:
     parts = {key: text for part in PARTS for key, text in _part_tags(part, released[part]).items()}
     plain = ("id", "policy", "prompt", "vocabulary", "data", "spec", "lock", "git")
     services = {"feature_services": artifacts.canonical(released["feature_services"])}
-    return {key: released[key] for key in plain} | parts | services
+    under = {KEY: key} if (key := released["serving"].get(KEY)) else {}
+    segments = {key: released[key] for key in ("segments",) if key in released}
+    return {key: released[key] for key in plain} | parts | services | segments | under
 
 
 def _part_tags(part: Part, at: dict[str, str]) -> dict[str, str]:

@@ -89,6 +89,24 @@ def test_the_release_reaches_labels_annotations_and_the_environment(written):
     assert manifests.check(manifests.render(written.parent)) == []
 
 
+def test_what_is_released_is_held_to_the_rules(written, tmp_path):
+    assert manifests.require(written.parent)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/imagePullPolicy", "value": "Always"}]
+    target = {"kind": "Deployment", "name": "recommender"}
+    kustomization = {"resources": ["../k8s"], "patches": [{"target": target, "patch": yaml.safe_dump(patch)}]}
+    (broken / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    with pytest.raises(SpecError, match=r"broken: Deployment/recommender: .*must be IfNotPresent.*; mend the overlay"):
+        manifests.require(broken)
+
+
+def test_without_kubectl_nothing_is_checked(written, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert not manifests.require(written.parent)
+
+
 def test_writing_twice_gives_the_same_bytes_and_leaves_nothing_beside(written):
     before = written.read_bytes()
     manifests.write(RELEASE, written.parent, version=3, overlay="local")

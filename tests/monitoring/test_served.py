@@ -22,6 +22,7 @@ def line(user: str, *, at: str, sessions: float = 1.0, scores: int = 2, known: b
         "now": now,
         "state_at": now - 60,
         "known": known,
+        "rung": "fresh" if known else "popular",
         "numbers": {"sessions_7d": sessions, "segment": 1.0},
         "lists": {"recent_targets": [0, 1], "recent_weeks": [9, 10], "history_items": [5]},
         "probabilities": [0.5] * scores,

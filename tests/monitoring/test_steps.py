@@ -99,13 +99,14 @@ def test_the_request_log_is_the_current_window_once_it_is_large_enough(world, wa
             "now": int(rows.now[b]),
             "state_at": int(rows.state_at[b]),
             "known": True,
+            "rung": "fresh",
             "numbers": {name: float(values[b]) for name, values in rows.numbers.items()},
             "lists": {name: values.row(b).tolist() for name, values in rows.lists.items()},
             "probabilities": [0.5] * len(world.targets),
         }
         for b in np.flatnonzero(rows.numbers["sessions_7d"] > 0)
     ]
-    log = tmp_path / "home" / "requests"
+    log = tmp_path / "home" / columns.REQUESTS_FOLDER  # where the service writes it
     log.mkdir(parents=True)
     (log / "2024-06-01.00000.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines[:90]))
     assert watched(folder)[0]["current"]["kind"] == "test"

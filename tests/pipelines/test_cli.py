@@ -52,7 +52,7 @@ def test_a_spec_that_is_absent_is_one_line_and_exit_2(capsys: pytest.CaptureFixt
 def test_an_unknown_environment_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
     code, _out, err = _main(capsys, "plan", GROCERY, "--env", "clustr")
     assert code == 2
-    assert "have cluster, local; did you mean 'cluster'?" in err
+    assert "have cluster, cluster-postgres, local; did you mean 'cluster'?" in err
 
 
 def test_an_unknown_verb_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

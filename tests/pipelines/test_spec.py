@@ -1,14 +1,19 @@
 """A wrong spec is one line: place, value, what is allowed, the nearest valid name."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
+from components.data.row_rules import RowRule
+from components.data.rules import label
 from feature_repo.errors import SpecError
 from pipelines import spec
+from pipelines.parameters import spec_parameters
 
 SPECS = sorted(Path("pipelines/specs").glob("*.yaml"))
 GROCERY: dict[str, Any] = yaml.safe_load(Path("pipelines/specs/grocery.yaml").read_text())
@@ -48,7 +53,11 @@ def _set(path: str, value: Any) -> Any:
         ),
         ("data.contract.events.2.colum", "x", "data.contract.events[2].colum: no such key; have column, expect"),
         ("data.contract.events.2.expect", "notnull", "data.contract.events[2].expect: 'notnull' is not allowed"),
-        ("data.contract.event", [], "data.contract.event: 'event' is not allowed; use 'events', 'items' or 'users'"),
+        (
+            "data.contract.event",
+            [],
+            "data.contract.event: 'event' is not allowed; use 'events', 'items', 'users' or 'offers'",
+        ),
         ("intents.0.level", "categry", "intents[0].level: 'categry' is no level; use category, or items.<column>"),
         ("intents.0.level", "categry", "did you mean 'category'?"),
         ("intents.0.name", None, "intents[0].name: is missing; add it"),
@@ -103,3 +112,24 @@ def test_equal_specs_have_equal_digests_whatever_the_order_of_keys() -> None:
     turned = dict(reversed(list(GROCERY.items())))
     assert spec.parse(turned, place="a").digest == spec.parse(GROCERY, place="b").digest
     assert spec.parse(_set("serving.k", 11), place="c").digest != spec.parse(GROCERY, place="b").digest
+
+
+def test_the_run_is_told_which_kinds_of_events_models_need_and_the_release_which_rules_events_keep_to() -> None:
+    document = copy.deepcopy(GROCERY)
+    document["models"]["ranking"]["event"] = "rate"
+    told = spec_parameters(spec.parse(document, place="shop.yaml"))
+    asked = json.loads(told["data"])["contract"]["events"]
+    assert [rule["values"] for rule in asked if rule["expect"] == "present"] == [["purchase", "rate"]]
+    assert [label(rule) for rule in TypeAdapter(list[RowRule]).validate_json(json.dumps(_event_rules(told)))] == [
+        "not_null(item_id)",
+        "one_of(event)",
+        "between(quantity)",
+        "between(value)",
+        "between(discount)",
+        "not_null(event)",
+    ]
+
+
+def _event_rules(told: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(told["serving"])["event_rules"]
+    return found

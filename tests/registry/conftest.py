@@ -45,6 +45,7 @@ START_S = 120
 CALENDAR = Calendar("2016-12-26", "America/New_York")
 LAST = dt.datetime(2017, 12, 31, 4, 30, tzinfo=dt.UTC)
 TITLES = ("apple", "pear", "leek soup", "pea soup", "bread", "tea")
+SEGMENTS = "5e95e95e95e9"  # digest of the segments that rows count
 LINEAGE = Lineage(
     spec="5bec5bec5bec",
     git="c0ffee",
@@ -130,7 +131,7 @@ def result(folder: Path, *, seed: int, quality: float) -> Folders:
     )
     for place in vars(made).values():
         place.mkdir(parents=True, exist_ok=True)
-    words = vocabulary(*TITLES)
+    words = replace(vocabulary(*TITLES), segments=SEGMENTS)
     intent_model(made.intent, words, seed=seed)
     ranking_model(made.ranking, words, seed=seed)
     snapshot = {
@@ -149,6 +150,7 @@ def result(folder: Path, *, seed: int, quality: float) -> Folders:
             place / "metrics.json", numbers | {"cohorts": {"new": {metric: None}, "old": {metric: quality}}}
         )
         (place / "card.md").write_text("# Card\n")
+    (made.ranking_evaluation / "segments.html").write_text("<p>soup, bread</p>")
     return made
 
 

@@ -31,6 +31,9 @@ print(json.dumps({"chances": chances.tolist(), "items": best["item_ids"].tolist(
 WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 
+FOLDERS = ("intent", "ranking", "contract", "segments")  # of a run's artifacts
+
+
 class Killed(BaseException):
     """The end of the process, as far as the code can see."""
 
@@ -38,7 +41,7 @@ class Killed(BaseException):
 def test_a_result_becomes_one_run_and_a_version_of_each_model(shared) -> None:
     with mlflow_client.connected() as client:
         run = client.get_run(shared.registered.run_id)
-        listed = (client.list_artifacts(run.info.run_id, folder) for folder in ("intent", "ranking", "contract"))
+        listed = (client.list_artifacts(run.info.run_id, folder) for folder in FOLDERS)
         files = {file.path for folder in listed for file in folder}
         intent, ranking = (client.get_model_version(f"shared-{part}", "1") for part in ("intent", "ranking"))
     assert run.info.status == "FINISHED"
@@ -49,11 +52,13 @@ def test_a_result_becomes_one_run_and_a_version_of_each_model(shared) -> None:
     assert run.data.tags["spec"] == "5bec5bec5bec"
     assert [data.dataset.digest for data in run.inputs.dataset_inputs] == ["da7ada7ada7a"]
     assert {"intent/card.md", "intent/training.json", "ranking/metrics.json", "contract/contract.html"} <= files
+    assert "segments/segments.html" in files
     assert intent.tags | {"data": "da7ada7ada7a", "git": "c0ffee", "lock": "10c10c10c10c"} == intent.tags
     assert (intent.tags["feature_service"], intent.tags["feature_service_digest"]) == ("intent_v1", "aaaa")
     assert ranking.tags["intent_version"] == "1"
     assert ranking.tags["intent_digest"] == intent.tags["digest"] == shared.registered.versions["intent"].digest
     assert json.loads(ranking.tags["metrics"])["ndcg_at_10"] == 0.30
+    assert intent.tags["segments"] == ranking.tags["segments"] == shared.registered.result.vocabulary.segments != ""
     assert intent.tags["vocabulary"] == shared.registered.result.vocabulary.digest
 
 

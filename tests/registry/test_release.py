@@ -32,7 +32,7 @@ def test_the_id_is_the_digest_of_the_rest_and_says_nothing_about_metrics(shared)
     assert released["id"] == artifacts.digest(rest)
     assert set(rest) == {
         *("name", "intent", "ranking", "policy", "prompt", "feature_services"),
-        *("spec", "data", "vocabulary", "git", "lock", "serving"),
+        *("spec", "data", "vocabulary", "segments", "git", "lock", "serving"),
     }
     assert released["serving"] == {
         "name": "shared",

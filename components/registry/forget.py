@@ -1,0 +1,104 @@
+"""What forgetting a person means for the registry: versions that were trained with them are marked, artifacts that
+a server keeps are looked through.
+
+A model holds no row of a person, but it cannot be made again from the data that is left, and it learnt from them:
+so its versions say that they are not reproducible and that retraining is due. Nothing is deleted here.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.registry import client as mlflow_client
+from components.registry.lineage import PARTS
+from components.registry.release import model_name
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+REPRODUCIBLE = "reproducible"  # a version's tag: 'false' where its data is not whole any more
+RETRAINING = "retraining"  # a version's tag: 'due'
+REASON = "retraining_reason"
+SINCE = "retraining_since"
+DUE = "due"
+MOST = 10_000  # runs that are looked at
+
+
+def mark(name: str, data: Mapping[str, bool], *, when: str) -> list[str]:
+    """Mark every version that was trained with the forgotten person; return all that are due, as 'shop-release/3'.
+
+    `data` says of each digest of data at hand whether the person is in it. A version of data that is not at hand any
+    more is marked too: nobody can tell.
+    """
+    marked = []
+    with mlflow_client.connected() as client:
+        for model in _models(name):
+            for version in client.search_model_versions(f"name='{model}'"):
+                named = f"{model}/{version.version}"
+                if version.tags.get(RETRAINING) == DUE:
+                    marked.append(named)
+                    continue
+                with_them = data.get(version.tags.get("data", ""))
+                if with_them is False:
+                    continue
+                known = "was trained with" if with_them else "may have been trained with"
+                tags = {
+                    REASON: f"{known} data of a person who was forgotten",
+                    SINCE: when,
+                    REPRODUCIBLE: "false",
+                    RETRAINING: DUE,  # last: a call that is cut short is done again
+                }
+                for key, value in tags.items():
+                    client.set_model_version_tag(model, str(version.version), key, value)
+                marked.append(named)
+    return marked
+
+
+def look_through(
+    name: str, *, here: Callable[[str], bool], names_them: Callable[[str], bool], clean: Callable[[Path], int]
+) -> tuple[int, list[str]]:
+    """Look through what MLflow keeps of a recommender: texts of runs and versions, and artifacts that are elsewhere.
+
+    `here` tells of an artifact address that it is a folder whose files are looked through anyway; `clean` takes
+    traces out of a downloaded file. Returns how many artifacts were looked at, and what is left.
+    """
+    with mlflow_client.connected() as client:
+        if (experiment := client.get_experiment_by_name(name)) is None:
+            return 0, []
+        runs = client.search_runs([experiment.experiment_id], max_results=MOST)
+        versions = [v for model in _models(name) for v in client.search_model_versions(f"name='{model}'")]
+        left = [f"run {run.info.run_id}" for run in runs if names_them(json.dumps(run.to_dictionary(), default=str))]
+        left += [f"{v.name}/{v.version}" for v in versions if names_them(json.dumps([dict(v.tags), v.description]))]
+        if here(experiment.artifact_location):
+            return 0, left
+        looked = sum(_artifacts(client, run.info.run_id, clean=clean) for run in runs)
+        return looked + sum(_model(version, clean=clean, left=left) for version in versions), left
+
+
+def _models(name: str) -> tuple[str, ...]:
+    return (*(f"{name}-{part}" for part in PARTS), model_name(name))
+
+
+def _artifacts(client: "MlflowClient", run_id: str, *, clean: Callable[[Path], int]) -> int:
+    """Download a run's artifacts and put back what had to be cleaned."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(client.download_artifacts(run_id, "", scratch))
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        for path in files:
+            if clean(path):
+                client.log_artifact(run_id, str(path), str(path.parent.relative_to(folder)))
+    return len(files)
+
+
+def _model(version: Any, *, clean: Callable[[Path], int], left: list[str]) -> int:
+    """Look through a version's files; they are verified by digest, so a trace there is told and not mended."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as scratch:
+        uri = f"models:/{version.name}/{version.version}"
+        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        left += [f"{uri}/{path.relative_to(folder)}" for path in files if clean(path)]
+    return len(files)

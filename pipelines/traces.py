@@ -1,0 +1,309 @@
+"""Traces of people in the files of a state folder: find them, take them out, and find none.
+
+Parquet is decoded, column by column, and a file with traces is written anew without the rows; lines of the logs are
+blanked and other texts masked in place, byte for byte, since a service may be appending to them. SQLite files are
+only looked at: their rows are `feature_repo.erase`'s. Everything may be killed at any point and done again.
+"""
+
+import contextlib
+import functools
+import json
+import mmap
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from feature_repo import artifacts, columns
+
+LOGS = (columns.REQUESTS_FOLDER, "events")  # folders of the services' logs: a line is about one person
+DATABASE = re.compile(r"\.db(-wal|-shm|-journal)?$")
+ASIDE = re.compile(r"\.(\d+)\.(part|old)$")  # what feature_repo.artifacts writes aside, with the writer's number
+FOLDED = b'{"folded"'  # how a line of the event log begins that names events, not people
+WHOLE = 64 << 20  # bytes of a file that is read at once
+SHORTEST = 8  # characters of a raw id that can be told from other text
+
+
+@dataclass(frozen=True)
+class People:
+    """Who is looked for: by pseudonym everywhere, by raw id as far as it can be told from other text."""
+
+    raws: tuple[str, ...]
+    pseudonyms: tuple[str, ...]
+
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """Raw ids that mean a person wherever they stand; '17' and 'chocolate' do so as a user_id only."""
+        return tuple(r for r in self.raws if len(r) >= SHORTEST and not r.isdigit() and re.search(r"[0-9@]", r))
+
+    @functools.cached_property
+    def ids(self) -> pa.Array:
+        """What a user_id may be."""
+        return pa.array([*self.pseudonyms, *self.raws], pa.string())
+
+    def within(self, *, raws: bool) -> str:
+        """Return what is looked for within a text, as a pattern of RE2."""
+        bounded = [rf"(?:^|[^0-9A-Za-z]){re.escape(raw)}(?:$|[^0-9A-Za-z])" for raw in self.telling if raws]
+        return "|".join([*self.pseudonyms, *bounded])
+
+    @functools.cached_property
+    def needles(self) -> tuple["Needle", ...]:
+        """What is looked for in bytes."""
+        found = [Needle.of(name, rf"(?P<who>{name})") for name in self.pseudonyms]
+        for raw in self.raws:
+            for form in dict.fromkeys((raw, json.dumps(raw)[1:-1], json.dumps(raw, ensure_ascii=False)[1:-1])):
+                who = rf"(?P<who>{re.escape(form)})"
+                bounded = rf"(?<![0-9A-Za-z]){who}(?![0-9A-Za-z])"
+                found.append(Needle.of(form, bounded if raw in self.telling else rf'"user(?:_id)?"\s*:\s*"{who}"'))
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Needle:
+    """A name in bytes, and a pattern whose group `who` it is; the name alone is found a hundred times faster."""
+
+    name: bytes
+    pattern: re.Pattern[bytes]
+
+    @classmethod
+    def of(cls, name: str, pattern: str) -> "Needle":
+        """Make one of text."""
+        return cls(name.encode(), re.compile(pattern.encode()))
+
+    def spans(self, data: "bytes | mmap.mmap") -> list[tuple[int, int]]:
+        """Return where the name stands in some bytes."""
+        if data.find(self.name) < 0:
+            return []
+        return [match.span("who") for match in self.pattern.finditer(data)]
+
+
+@dataclass
+class Found:
+    """What a look at files came to: hits by file, and how much was looked at."""
+
+    hits: dict[Path, int] = field(default_factory=dict)
+    unreadable: list[Path] = field(default_factory=list)
+    files: int = 0
+    size: int = 0  # bytes
+    rows: int = 0  # of parquet files, decoded
+
+
+def find(roots: Sequence[Path], people: People) -> Found:
+    """Look at every file below some folders."""
+    found = Found()
+    for path in walk(roots):
+        with contextlib.suppress(FileNotFoundError):  # logs rotate while we look
+            found.size += path.stat().st_size
+            parquet = path.suffix == ".parquet"
+            hits = _in_bytes(path, People((), people.pseudonyms) if parquet else people)
+            if parquet:
+                try:
+                    rows, total = _rows(path, people)
+                except pa.ArrowInvalid:
+                    found.unreadable.append(path)
+                    rows, total = 0, 0
+                hits, found.rows = rows or hits, found.rows + total
+            found.files += 1
+            if hits or any(n.spans(path.name.encode()) for n in people.needles):
+                found.hits[path] = hits
+    return found
+
+
+def walk(roots: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files below some folders, once each; links are not followed."""
+    for root in roots:
+        if root.is_file():
+            yield root
+        for folder, _, names in os.walk(root):
+            yield from (path for name in sorted(names) if not (path := Path(folder) / name).is_symlink())
+
+
+def clean(path: Path, people: People) -> int:
+    """Take the traces out of one file, unless it is a database; return the rows or places that went."""
+    if path.suffix == ".parquet":
+        return _rewrite(path, people)
+    if DATABASE.search(path.name):
+        return 0
+    if path.suffix == ".jsonl" and path.parent.name in LOGS:
+        return _blank(path, people)
+    return mask(path, people.needles)
+
+
+def clean_aside(roots: Sequence[Path]) -> int:
+    """Delete what killed writers left aside; return how many."""
+    gone = 0
+    for root in roots:
+        for folder, folders, names in os.walk(root):
+            for name in [*folders, *names]:
+                if (match := ASIDE.search(name)) and not _alive(int(match.group(1))):
+                    path = Path(folder) / name
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                    gone += 1
+            folders[:] = [name for name in folders if not ASIDE.search(name)]
+    return gone
+
+
+def mask_keys(folder: Path, people: People) -> None:
+    """Mask, in the event log's notes of what was folded, the keys of people's events: before their lines go."""
+    keys = set()
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in _hit_lines(path.read_bytes(), people):
+            with contextlib.suppress(ValueError):  # half a line of an earlier, killed attempt
+                keys.add(json.dumps(json.loads(line).get("key", ""), ensure_ascii=False)[1:-1])
+    needles = [Needle.of(key, f'"(?P<who>{re.escape(key)})"') for key in keys if key]
+    for path in sorted(folder.glob("*.jsonl")):
+        mask(path, [*needles, *people.needles], only=lambda line: line.startswith(FOLDED))
+
+
+def mask(path: Path, needles: Sequence[Needle], *, only: Callable[[bytes], bool] = lambda line: True) -> int:
+    """Overwrite what names people with as many x, in place."""
+    places = []
+    start = 0
+    data = path.read_bytes()
+    for line in data.splitlines(keepends=True):
+        if only(line):
+            places += [(start + b, start + e) for needle in needles for b, e in needle.spans(line)]
+        start += len(line)
+    if places:
+        with path.open("r+b") as stream:
+            for begin, end in places:
+                os.pwrite(stream.fileno(), b"x" * (end - begin), begin)
+            os.fsync(stream.fileno())
+    return len(places)
+
+
+def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
+    """Give the people of a log's lines other names of the same length; None: the line goes. Returns (renamed, gone)."""
+    renamed, gone, start = 0, 0, 0
+    with path.open("r+b") as stream:
+        for line in path.read_bytes().splitlines(keepends=True):
+            user = _user_of(line)
+            name = names(user) if user is not None else None
+            if user is not None and name is None:
+                os.pwrite(stream.fileno(), b" " * len(line.rstrip(b"\n")), start)
+                gone += 1
+            elif user is not None and name is not None and name != user:
+                os.pwrite(stream.fileno(), line.replace(user, name), start)
+                renamed += 1
+            start += len(line)
+        os.fsync(stream.fileno())
+    return renamed, gone
+
+
+def _user_of(line: bytes) -> bytes | None:
+    match = re.search(rb'"user_id":"([0-9a-f]{16})"', line)
+    return match.group(1) if match else None
+
+
+def _alive(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _in_bytes(path: Path, people: People) -> int:
+    """Count what names people in a file's bytes."""
+    if path.stat().st_size <= WHOLE:
+        data = path.read_bytes()
+        return sum(len(needle.spans(data)) for needle in people.needles)
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return sum(len(needle.spans(mapped)) for needle in people.needles)
+
+
+def _texts(schema: pa.Schema) -> list[str]:
+    """Name the columns that hold text, at any depth."""
+    return [each.name for each in schema if _holds_text(each.type)]
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _holds_text(kind.value_type)
+    if pa.types.is_nested(kind):
+        return any(_holds_text(kind.field(n).type) for n in range(kind.num_fields))
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind) or str(kind) == "json"
+    )
+
+
+def _rows(path: Path, people: People) -> tuple[int, int]:
+    """Count a parquet file's rows about people, and all its rows."""
+    with pq.ParquetFile(path) as file:
+        names = _texts(file.schema_arrow)
+        if not names:
+            return 0, file.metadata.num_rows
+        found = 0
+        for group in range(file.num_row_groups):
+            found += pc.sum(_about(file.read_row_group(group, columns=names), people)).as_py() or 0
+        return int(found), file.metadata.num_rows
+
+
+def _about(table: pa.Table, people: People) -> pa.ChunkedArray:
+    """Tell of each row whether any of its texts names one of the people."""
+    about = pa.chunked_array([pa.array([False] * table.num_rows, pa.bool_())])
+    has_users = columns.USER_ID in table.column_names  # an item may be called like a user: those stay
+    for name in _texts(table.schema):
+        column = table[name]
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_nested(column.type):
+            column = pa.chunked_array([pa.array([_flat(value) for value in column.to_pylist()], pa.string())])
+        pattern = people.within(raws=has_users and name not in columns.ITEMS)
+        hit = pc.match_substring_regex(column.cast(pa.string()), pattern)
+        if name == columns.USER_ID:
+            hit = pc.or_(hit, pc.is_in(column.cast(pa.string()), people.ids))
+        about = pc.or_(about, pc.fill_null(hit, False))
+    return about
+
+
+def _flat(value: object) -> str | None:
+    return None if value is None else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _rewrite(path: Path, people: People) -> int:
+    """Write a parquet file anew without people's rows, its row groups as they were."""
+    gone = 0
+    with pq.ParquetFile(path) as file, artifacts.written(path) as aside:
+        with pq.ParquetWriter(aside, file.schema_arrow, compression="zstd") as writer:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                about = _about(table, people)
+                kept = table.filter(pc.invert(about))
+                gone += table.num_rows - kept.num_rows
+                if kept.num_rows:
+                    writer.write_table(kept, row_group_size=kept.num_rows)
+        shutil.copymode(path, aside)
+    return gone
+
+
+def _hit_lines(data: bytes, people: People) -> list[bytes]:
+    return [line for line in data.splitlines() if any(needle.spans(line) for needle in people.needles)]
+
+
+def _blank(path: Path, people: People) -> int:
+    """Overwrite people's lines with spaces, in place; what names the person goes last, so that a killed call is
+    taken up where it was.
+    """
+    gone, start = 0, 0
+    with path.open("r+b") as stream:
+        for line in path.read_bytes().splitlines(keepends=True):
+            text = line.rstrip(b"\n")
+            hits = [span for needle in people.needles for span in needle.spans(text)]
+            if hits:
+                begin, end = hits[0]
+                for first, last in ((end, len(text)), (0, begin), (begin, end)):
+                    os.pwrite(stream.fileno(), b" " * (last - first), start + first)
+                gone += 1
+            start += len(line)
+        if gone:
+            os.fsync(stream.fileno())
+    return gone
