@@ -73,16 +73,12 @@ def _of_last_run(place: Place, scratch: Path) -> Subject:
 
 def _users(place: Place) -> list[str]:
     """List the raw user ids of the source, in an order that does not depend on it."""
-    from components.data import completejourney, files
+    from components.data import sources
     from components.data.database import database
-    from components.data.spec import CompleteJourney
 
-    source = place.spec.data.source
+    base = place.spec_path.absolute().parent
     with tempfile.TemporaryDirectory() as folder, database(Path(folder)) as db:
-        if isinstance(source, CompleteJourney):
-            completejourney.read(db)
-        else:
-            files.read(db, source, place.spec_path.absolute().parent)
+        sources.read(db, place.spec.data.source, base, work=Path(folder))
         query = "SELECT DISTINCT user_id FROM source_events WHERE user_id IS NOT NULL ORDER BY length(user_id), user_id"
         return [str(row[0]) for row in db.execute(query).fetchall()]
 

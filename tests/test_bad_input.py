@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from components.data.contract import validate
 from components.data.ingest import ingest
 from components.data.spec import Data
-from feature_repo.errors import Refused, UserError
-from pipelines import init, spec
+from feature_repo.errors import Refused, ServerError, UserError
+from feature_repo.pseudonyms import matching, ring
+from feature_repo.tombstones import Tombstones
+from pipelines import environment, forget, init, rotate, spec
 
 DOCS = Path("docs/bad-input.md")
 KEY = "5eed" * 8
@@ -19,8 +22,8 @@ NOW = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
 HEAD = """# Bad input
 
 What each mistake gets. Every line below is what the product says: this page is written from the tests
-(`make golden`) and a difference fails them. Exit code 2 means that you can mend it, 3 that the contract said no; in
-both cases nothing is half-written, and a re-run goes on from the last finished step.
+(`make golden`) and a difference fails them. Exit code 2 means that you can mend it, 3 that the contract said no, 1
+that a server did not answer; nothing is ever half-written, and a re-run goes on from the last finished step.
 
 | mistake | exit | message |
 | --- | --- | --- |
@@ -60,8 +63,30 @@ ROWS: dict[str, Edit] = {
 }
 
 
-def _ingest(folder: Path, edit: Edit) -> str:
-    """Return what ingest and the contract say of edited rows."""
+# Mistakes that a rule of the spec names.
+RULES: dict[str, tuple[Edit, dict[str, object]]] = {
+    "a kind of event that models need and that never comes": (
+        lambda rows: rows,
+        {"expect": "present", "values": ["purchase"]},
+    ),
+    "a feed that has stopped": (lambda rows: rows, {"expect": "fresh", "days": 7}),
+    "a last week with a fifth of its events": (
+        lambda rows: [
+            r | {"bought_at": r["bought_at"][:14] + f"{n:02}:00+00:00"}
+            for r in rows
+            for n in range(5 if r["bought_at"] < "2024-03-15" else 1)
+        ],
+        {"expect": "volume", "tolerance": 0.5},
+    ),
+    "item ids of another form": (
+        lambda rows: [r | {"sku": "i1/b" if n == 7 else r["sku"]} for n, r in enumerate(rows)],
+        {"expect": "matches", "column": "item_id", "pattern": "i\\d", "severity": "warning"},
+    ),
+}
+
+
+def _ingest(folder: Path, edit: Edit, *rules: dict[str, object], clock: str = "data_end") -> str:
+    """Return what ingest and the contract, with rules of the spec's own, say of edited rows."""
     rows = edit(_rows())
     with (folder / "orders.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, fieldnames=list((rows or _rows())[0]))
@@ -72,11 +97,12 @@ def _ingest(folder: Path, edit: Edit) -> str:
         {
             "source": {"type": "csv", "events": {"path": "orders.csv", "columns": columns}},
             "split": {"warmup_weeks": 3, "validate_weeks": 1, "test_weeks": 2},
+            "contract": {"events": list(rules)},
         }
     )
     try:
         ingest(data, folder / "tables", key=KEY, base=folder, now=NOW)
-        verdict = validate(folder / "tables", data, folder / "clean", now=NOW)
+        verdict = validate(folder / "tables", data, folder / "clean", now=NOW, clock=clock)
     except (UserError, Refused) as error:
         assert not list(folder.rglob("*.part"))
         return f"{error.exit_code} | {_shown(str(error), folder)}"
@@ -104,12 +130,30 @@ def _spec(change: dict[str, object]) -> str:
     raise AssertionError("the spec was taken")
 
 
+def _rule(**rule: object) -> dict[str, object]:
+    source = {"type": "csv", "events": {"path": "orders.csv"}}
+    return {"data": {"source": source, "contract": {"events": [rule]}}}
+
+
+CSV: dict[str, object] = {"type": "csv"}
 SPECS: dict[str, dict[str, object]] = {
     "an unknown key": {"modles": {}},
     "an architecture that is none": {"models": {"intent": {"architecture": "transfomer"}}},
     "a wrong level of an intent": {"intents": [{"name": "buy", "level": "categry"}]},
     "k = 0": {"serving": {"k": 0}},
     "a time zone that is none": {"data": {"source": {"type": "completejourney"}, "timezone": "Europe/Berln"}},
+    "a unit of what is no number": {"data": {"source": CSV | {"events": {"path": "o.csv", "units": {"valeu": 0.01}}}}},
+    "a password in the spec": {"data": {"source": {"type": "sql", "url": "postgresql://ann:x@db/shop", "events": {}}}},
+    "a table and a query": {
+        "data": {"source": {"type": "sql", "url_env": "SHOP", "events": {"table": "a", "query": "SELECT 1"}}}
+    },
+    "a drift after the last week": {"data": {"source": {"type": "synthetic", "weeks": 20, "drift_week": 30}}},
+    "a rule about a column that is not there": _rule(expect="not_null", column="user"),
+    "a rule that its column cannot be asked": _rule(expect="between", column="event", min=0),
+    "a rule about ids that are pseudonyms": _rule(expect="matches", column="user_id", pattern="u.*"),
+    "a pattern that is none": _rule(expect="matches", column="item_id", pattern="[a-"),
+    "money compared with a time": _rule(expect="compare", column="value", op="<", other="timestamp"),
+    "freshness without its limit": _rule(expect="fresh"),
     "a gate without its limit": {"promotion": {"gates": [{"metric": "intent.ece", "against": "value"}]}},
 }
 
@@ -136,15 +180,80 @@ def _unguessable(folder: Path) -> str:
     return f"{error.value.exit_code} | {_shown(str(error.value), folder)}"
 
 
-def test_the_page_of_bad_input_is_what_the_product_says(tmp_path: Path, golden: Callable[[Path, str], None]) -> None:
+SERVER = "postgresql://ann:secret@127.0.0.1:9/shop"
+DATABASES: dict[str, tuple[str | None, dict[str, object]]] = {  # the URL, and how the events are declared
+    "a database whose variable is not set": (None, {"table": "orders"}),
+    "a database URL that is none": ("shop", {"table": "orders"}),
+    "a database that is away": (SERVER, {"table": "orders"}),
+    "a table that is not there": ("sqlite:///{}/shop.db", {"table": "ordres"}),
+    "a column that the table has not": ("sqlite:///{}/shop.db", {"table": "orders", "columns": {"user_id": "client"}}),
+}
+
+
+def _database(folder: Path, url: str | None, events: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> str:
+    with sqlite3.connect(folder / "shop.db") as connection:
+        connection.execute("CREATE TABLE orders (customer TEXT, item_id TEXT, timestamp TEXT)")
+    monkeypatch.delenv("SHOP_DATABASE_URL", raising=False)
+    if url:
+        monkeypatch.setenv("SHOP_DATABASE_URL", url.format(folder))
+    data = Data.model_validate({"source": {"type": "sql", "url_env": "SHOP_DATABASE_URL", "events": events}})
+    with pytest.raises((UserError, ServerError)) as error:
+        ingest(data, folder / "tables", key=KEY, base=folder)
+    assert "secret" not in str(error.value)
+    return f"{error.value.exit_code} | {_shown(str(error.value), folder)}"
+
+
+def _no_wheel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError) as error:
+        ingest(Data.model_validate({"source": {"type": "movielens"}}), folder / "tables", key=KEY, base=folder)
+    return f"{error.value.exit_code} | {_shown(str(error.value), folder)}"
+
+
+PRIVACY: dict[str, Callable[[Path], object]] = {
+    "a key that is no key": lambda _: ring({"INTENTFLOW_PSEUDONYM_KEY": "secret"}),
+    "a service with another key than its release": lambda _: matching((KEY,), "0123456789ab", what="release 1f2e3d4c"),
+    "a key that forgotten people are not marked under": lambda folder: (
+        Tombstones(folder, ("0a" * 16,)).write("ann", {}),
+        Tombstones(folder, (KEY,)),
+    ),
+    "nobody to forget": lambda _: forget.forget(_place(), []),
+    "a rotation without a previous key": lambda folder: rotate.rotate(_place(folder)),
+}
+
+
+def _place(folder: Path = Path("nowhere")) -> environment.Place:
+    return environment.place(Path("pipelines/specs/grocery.yaml"), "local", variables={"INTENTFLOW_STATE": str(folder)})
+
+
+def _refusal(case: Callable[[Path], object], folder: Path) -> str:
+    with pytest.raises(UserError) as error:
+        case(folder)
+    return f"{error.value.exit_code} | {_shown(str(error.value), folder)}"
+
+
+def test_the_page_of_bad_input_is_what_the_product_says(
+    tmp_path: Path, golden: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [f"| {name} | {_spec(change)} |" for name, change in SPECS.items()]
     special = {"no such file": _missing_file, "an empty file": _empty_file, "`init` on unknown columns": _unguessable}
     for number, (name, case) in enumerate(special.items()):
         folder = tmp_path / f"special-{number}"
         folder.mkdir()
         rows.append(f"| {name} | {case(folder)} |")
+    rows += [f"| {name} | {_refusal(case, tmp_path)} |" for name, case in PRIVACY.items()]
     for number, (name, edit) in enumerate(ROWS.items()):
         folder = tmp_path / str(number)
         folder.mkdir()
         rows.append(f"| {name} | {_ingest(folder, edit)} |")
+    for number, (name, (edit, rule)) in enumerate(RULES.items()):
+        folder, clock = tmp_path / f"rule-{number}", "wall" if rule["expect"] == "fresh" else "data_end"
+        folder.mkdir()
+        rows.append(f"| {name} | {_ingest(folder, edit, rule, clock=clock)} |")
+    for number, (name, (url, events)) in enumerate(DATABASES.items()):
+        folder = tmp_path / f"database-{number}"
+        folder.mkdir()
+        rows.append(f"| {name} | {_database(folder, url, events, monkeypatch)} |")
+    with monkeypatch.context() as without:
+        rows.append(f"| MovieLens without its package | {_no_wheel(tmp_path, without)} |")
     golden(DOCS, HEAD + "\n".join(rows) + "\n")

@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 
+from benchmarks import profiles
+
 SCRIPTS = {
     "models": {"intent", "ranking"},
     "drift": {"cases", "noise_floor", "thresholds"},
-    "profiles": {"world", "half", "growth"},
+    "contract": {"intentflow", "great_expectations", "ratio"},
+    "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
+    "online": {"world", "stores"},
     "serving": {"http", "in_process", "ratio", "same_answers", "start"},
     "demo": {"runs", "largest_difference", "alike"},
 }
-OWN_WORLD = ("profiles", "demo")
-SLOW = ("demo", "serving")  # build and start a service
+OWN_WORLD = ("contract", "profiles", "demo", "online")
+SLOW = ("demo", "serving", "online")  # build and start a service
 Run = Callable[[str], dict[str, Any]]
 
 
@@ -95,6 +99,11 @@ def test_dearer_prices_are_named_and_the_floor_silences_chance(run: Run) -> None
     assert cases["test weeks against train weeks"]["verdicts"] == ["stable"]
     assert "log_value_per_unit" in cases["test weeks, prices x 2, against train weeks"]["drifted"]
     assert max(document["noise_floor"]["with_floor"].values()) == 0.0
+
+
+def test_seconds_that_grow_as_the_events_do_have_slope_one() -> None:
+    small, large = ({"events": n, "all": {"seconds": n / 50}} for n in (100, 400))
+    assert profiles._slope(small, large, "all") == 1.0
 
 
 @pytest.mark.slow
