@@ -57,10 +57,8 @@ def measure(asked: argparse.Namespace) -> Document:
     if not alone:
         for part in parts:
             found[part]["slope"] = _slope(found["peer"], world, part)
-    # The headline is of the last figure asked for: every user has a row to be served.
-    return {
-        name: found[parts[0]][name] for name in ("events", "seconds", "peak_memory_gib", "events_per_second")
-    } | found
+    # The headline is the last figure asked for: from events to the profile of every user.
+    return {name: found[parts[-1]][name] for name in HEADLINE} | {"figure": parts[-1]} | found
 
 
 def _slope(small: Document, large: Document, part: str) -> float:

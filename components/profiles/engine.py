@@ -6,6 +6,7 @@ the files that come out are the same. What differs between engines is here: how 
 
 import json
 import os
+import tempfile
 from typing import Any
 
 import ibis
@@ -46,6 +47,8 @@ def duckdb(memory: str) -> Any:
     """Open an in-memory DuckDB that spills to disk past `memory` and speaks UTC."""
     connection = ibis.duckdb.connect()
     connection.raw_sql(f"SET memory_limit = '{memory}'; SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
+    # Its own choice is a folder where the process stands, which on a cluster is read-only.
+    connection.raw_sql(f"SET temp_directory = '{tempfile.gettempdir()}/intentflow-duckdb-{os.getpid()}'")
     return connection
 
 
