@@ -79,9 +79,7 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_environment_names_those_there_are() -> None:
-    with pytest.raises(
-        SpecError, match=r"--env: no environment 'locl'; have cluster.* did you mean 'local'\?"
-    ):
+    with pytest.raises(SpecError, match=r"--env: no environment 'locl'; have cluster.* did you mean 'local'\?"):
         place(GROCERY, "locl", variables={})
 
 
