@@ -26,7 +26,9 @@ import pyarrow.parquet as pq
 from benchmarks import scattered, script, servers
 from benchmarks.profiles import SPLIT, VOCABULARY
 from benchmarks.script import Document
-from components.profiles import materialise, newest
+from components.profiles import materialise
+from components.profiles.digests import COLUMN as DIGEST
+from components.profiles.digests import FILE as DIGESTS
 from feature_repo import artifacts, columns, services, store, views
 from feature_repo.online import OnlineProfiles
 from feature_repo.rows import UserRows
@@ -86,7 +88,7 @@ def _world(folder: Path, size: dict[str, int]) -> World:
     profiles, one = folder / "profiles", json.dumps({"train_users": 1_000})
     run_profiles(one, json.dumps(SPLIT), json.dumps(VOCABULARY), clean=folder / "clean", destination=profiles)
     end = dt.datetime.fromisoformat(artifacts.read_json(profiles / "profiles.json")["data_end"])
-    users = pq.read_table(profiles / newest.DIGESTS)[columns.USER_ID].to_pylist()
+    users = pq.read_table(profiles / DIGESTS)[columns.USER_ID].to_pylist()
     return World(profiles, users, int(end.timestamp()))
 
 
@@ -164,12 +166,12 @@ def _materialise(world: World, home: Path, windows_days: tuple[int, ...]) -> Doc
     changed = home / "changed"
     changed.mkdir()
     for path in world.profiles.iterdir():
-        if path.name != newest.DIGESTS:
+        if path.name != DIGESTS:
             (changed / path.name).symlink_to(path)
-    table = pq.read_table(world.profiles / newest.DIGESTS)
+    table = pq.read_table(world.profiles / DIGESTS)
     moved = np.arange(table.num_rows) < CHANGED * table.num_rows
-    digests = table[newest.DIGEST].to_numpy() + moved
-    pq.write_table(table.set_column(1, newest.DIGEST, pa.array(digests)), changed / newest.DIGESTS)
+    digests = table[DIGEST].to_numpy() + moved
+    pq.write_table(table.set_column(1, DIGEST, pa.array(digests)), changed / DIGESTS)
     found: Document = {}
     for name, source in (("all", world.profiles), ("unchanged", world.profiles), ("changed", changed)):
         features = home / "features"

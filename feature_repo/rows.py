@@ -40,6 +40,18 @@ class Ragged:
         """Return for each value the row that owns it, int64 [N]."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
+    @classmethod
+    def from_arrow(cls, column: pa.Array, kind: Any) -> "Ragged":
+        """Read a list column as values of a numpy type; a null list is empty, a null value 0.
+
+        >>> Ragged.from_arrow(pa.array([[1, 2], None, [3]]), np.int32).offsets.tolist()
+        [0, 2, 2, 3]
+        """
+        lengths = np.asarray(_filled(pa.compute.list_value_length(column)), dtype=np.int64)
+        flat = column.flatten()
+        flat = flat.cast(pa.int32()) if pa.types.is_null(flat.type) else flat  # only empty lists
+        return cls(np.asarray(_filled(flat), dtype=kind), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
     def take(self, index: np.ndarray) -> "Ragged":
         """Return the lists of the rows in `index`, in its order."""
         lengths = np.diff(self.offsets)[index]
@@ -118,7 +130,7 @@ class UserRows:
             if name in skip:
                 continue
             if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-                lists[name] = _ragged(table[name].combine_chunks(), name)
+                lists[name] = Ragged.from_arrow(table[name].combine_chunks(), LIST_TYPES[name])
             elif pa.types.is_floating(kind) or pa.types.is_integer(kind):
                 numbers[name] = _filled(table[name]).astype(np.float64)
         return cls(
@@ -159,10 +171,11 @@ class UserRows:
         )
 
 
-def _filled(column: pa.ChunkedArray) -> np.ndarray:
-    import pyarrow.compute as pc
-
-    return np.asarray(pc.fill_null(column, 0).to_numpy())
+def _filled(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    filled = pa.compute.fill_null(column, 0)
+    return np.asarray(
+        filled.to_numpy() if isinstance(filled, pa.ChunkedArray) else filled.to_numpy(zero_copy_only=False)
+    )
 
 
 def _seconds(column: pa.ChunkedArray) -> np.ndarray:
@@ -170,11 +183,3 @@ def _seconds(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("s", tz=column.type.tz), safe=False).cast(pa.int64())
     return _filled(column).astype(np.int64)
-
-
-def _ragged(column: pa.Array, name: str) -> Ragged:
-    lengths = np.asarray(_filled(pa.chunked_array([pa.compute.list_value_length(column)])), dtype=np.int64)
-    flat = column.flatten()
-    flat = flat.cast(pa.int32()) if pa.types.is_null(flat.type) else flat  # only empty lists
-    values = np.asarray(_filled(pa.chunked_array([flat])), dtype=LIST_TYPES[name])
-    return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))

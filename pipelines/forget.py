@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bentos.recommender import eventlog
 from feature_repo import artifacts
 from feature_repo.errors import ServerError, SpecError
 from feature_repo.pseudonyms import pseudonym, ring
@@ -134,7 +135,7 @@ class _Work:
         for entry in (self.place.home / CACHE).glob("*.json"):
             entry.unlink()  # another run must make everything anew: a cached artifact would be taken for whole
         traces.clean_aside(self.roots)
-        traces.mask_keys(self.place.home / "events", self.people)
+        traces.mask_keys(self.place.home / eventlog.FOLDER, self.people)
         removed: dict[str, int] = {}
         for path in [*found.hits, *self._logs(found)]:
             self.observe(f"file {path.name}")

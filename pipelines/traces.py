@@ -20,9 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bentos.recommender import eventlog
 from feature_repo import artifacts, columns
 
-LOGS = (columns.REQUESTS_FOLDER, "events")  # folders of the services' logs: a line is about one person
+LOGS = (columns.REQUESTS_FOLDER, eventlog.FOLDER)  # folders of the services' logs: a line is about one person
 DATABASE = re.compile(r"\.db(-wal|-shm|-journal)?$")
 ASIDE = re.compile(r"\.(\d+)\.(part|old)$")  # what feature_repo.artifacts writes aside, with the writer's number
 FOLDED = b'{"folded"'  # how a line of the event log begins that names events, not people

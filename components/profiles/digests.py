@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+FILE, COLUMN = "row_digests.parquet", "row_digest"  # of users' newest rows
 # Sums that a reader moves on by decay, and the instants that every row gets anew.
 MOVED_BY_TIME = ("_slow", "_fast")
 INSTANTS = ("state_at", "event_timestamp", "week")

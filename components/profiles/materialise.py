@@ -21,6 +21,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.profiles import newest
+from components.profiles.digests import COLUMN as DIGEST
+from components.profiles.digests import FILE as DIGESTS
 from feature_repo import artifacts, columns, erase, pushed, services, store, views
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -30,7 +32,7 @@ from feature_repo.update import Folding, State
 from feature_repo.vocabulary import Vocabulary
 
 FILES = tuple(f"{name}.parquet" for name in (*views.ROW_VIEWS, *views.STATE_VIEWS))
-MAY = (newest.DIGESTS, "segments.json")  # files that profiles of before do not have
+MAY = (DIGESTS, "segments.json")  # files that profiles of before do not have
 GONE = "gone.parquet"  # users of the files before, who are not in these, until their rows are taken out
 COMPARED, WRITTEN = 2_000, 500  # users at a time
 ROUNDS = 3  # of writing what a push wrote over meanwhile
@@ -59,11 +61,11 @@ def _gone(before: Path, after: Path) -> pa.Array:
     keys = [artifacts.read_json(p / "profiles.json").get("key", "") for p in (before, after) if p.is_dir()]
     if len(set(keys)) > 1:
         return pa.array([], pa.string())
-    found = [pq.read_table(p)[columns.USER_ID] for p in (before / newest.DIGESTS, before / GONE) if p.is_file()]
-    if not found or not (after / newest.DIGESTS).is_file():
+    found = [pq.read_table(p)[columns.USER_ID] for p in (before / DIGESTS, before / GONE) if p.is_file()]
+    if not found or not (after / DIGESTS).is_file():
         return pa.array([], pa.string())
     had = pa.concat_arrays([chunk for column in found for chunk in column.chunks]).unique()
-    have = pq.read_table(after / newest.DIGESTS, columns=[columns.USER_ID])[columns.USER_ID]
+    have = pq.read_table(after / DIGESTS, columns=[columns.USER_ID])[columns.USER_ID]
     return had.filter(pc.invert(pc.is_in(had, have.combine_chunks())))
 
 
@@ -120,7 +122,7 @@ def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime) -> pa.T
     vocabulary, keep = profiles.folding.vocabulary.digest, []
     for start in range(0, users.num_rows, COMPARED):
         part = users.slice(start, COMPARED)
-        ids, digests = (part[name].to_pylist() for name in (columns.USER_ID, newest.DIGEST))
+        ids, digests = (part[name].to_pylist() for name in (columns.USER_ID, DIGEST))
         for digest, (made, events) in zip(digests, profiles.made_of(ids), strict=True):
             want = MadeOf.of(vocabulary, digest, _seconds(end), pushed.since(events, _seconds(end)))
             keep.append((made.row, made.folded) != (want.row, want.folded))
@@ -129,7 +131,7 @@ def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime) -> pa.T
 
 def _write(profiles: OnlineProfiles, features: Path, todo: pa.Table, end: dt.datetime, each: Each) -> None:
     """Write the rows of users, each with the events that no batch holds yet."""
-    digests = dict(zip(todo[columns.USER_ID].to_pylist(), todo[newest.DIGEST].to_pylist(), strict=True))
+    digests = dict(zip(todo[columns.USER_ID].to_pylist(), todo[DIGEST].to_pylist(), strict=True))
     done = 0
     for batch in newest.rows(features, todo[columns.USER_ID].combine_chunks(), data_end=end, batch=WRITTEN):
         _write_batch(profiles, batch, digests, _seconds(end))

@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from components.profiles.digests import COLUMN as DIGEST
+from components.profiles.digests import FILE as DIGESTS
 from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged
 from feature_repo.update import State
 from feature_repo.views import ROW_VIEWS
 
 READ_ROWS = 1_000
-DIGESTS = "row_digests.parquet"  # user_id, row_digest: changes when more than time passed
-DIGEST = "row_digest"
 SKIPPED = (columns.USER_ID, "week", columns.STATE_AT)
 
 
@@ -98,8 +98,6 @@ def _cells(batch: pa.RecordBatch) -> list[tuple[str, State]]:
 
 
 def _lists(column: pa.Array, kind: Any) -> list[np.ndarray]:
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False), dtype=np.int64)
-    flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=kind)
-    ragged = Ragged(flat, np.concatenate([[0], np.cumsum(lengths)]))
+    ragged = Ragged.from_arrow(column, kind)
     # Copies: a user who waits for a view that does not come must not keep a whole batch in memory.
     return [ragged.row(place).copy() for place in range(len(column))]

@@ -144,7 +144,8 @@ class FeatureFiles:
         codes, start = _joined(self.target_codes), 0
         file = pq.ParquetFile(self.folder / "user_targets.parquet")
         for batch in file.iter_batches(20_000, columns=["target_ids", "target_slow"]):
-            yield codes[start : start + batch.num_rows], _ragged(batch["target_ids"]), _ragged(batch["target_slow"])
+            ids, slow = (Ragged.from_arrow(batch[name], LIST_TYPES[name]) for name in batch.schema.names)
+            yield codes[start : start + batch.num_rows], ids, slow
             start += batch.num_rows
 
     def finish_profile(self, codes: np.ndarray, segments: np.ndarray, vocabulary: str) -> None:
@@ -169,8 +170,8 @@ class FeatureFiles:
         newest = int(self.cutoffs["week"][-1].as_py())
         mine = segments.aligned(newest * CODE + users)
         found = digests.of_cells(mine, start=found + digests.of_texts({columns.VOCABULARY: vocabulary}))
-        table = {columns.USER_ID: self.user_ids.take(pa.array(users)), "row_digest": pa.array(found.view(np.int64))}
-        pq.write_table(pa.table(table), self.folder / "row_digests.parquet", compression="zstd")
+        table = {columns.USER_ID: self.user_ids.take(pa.array(users)), digests.COLUMN: pa.array(found.view(np.int64))}
+        pq.write_table(pa.table(table), self.folder / digests.FILE, compression="zstd")
 
 
 def as_feature_rows(table: pa.Table) -> pa.Table:
@@ -193,10 +194,3 @@ def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
 
 def _joined(arrays: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(arrays) if arrays else np.empty(0, np.int64)
-
-
-def _ragged(column: pa.ListArray) -> Ragged:
-    lengths = pa.compute.list_value_length(column).to_numpy(zero_copy_only=False)
-    return Ragged(
-        column.flatten().to_numpy(zero_copy_only=False), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    )

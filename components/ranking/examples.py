@@ -77,20 +77,13 @@ def load(rows: Path, intent: Path) -> World:
     out_of_time = pq.read_table(intent / "out_of_time.parquet")
     probabilities = join(user_rows.user_id, week, out_of_time, n_targets=len(vocabulary.targets))
     return World(
-        examples=Examples(user_rows, week, ragged(bought), probabilities),
+        examples=Examples(user_rows, week, Ragged.from_arrow(bought, np.int64), probabilities),
         item_state=pq.read_table(rows / "item_state.parquet"),
         vocabulary=vocabulary,
         calendar=Calendar(**artifacts.read_json(rows / "calendar.json")),
         split=artifacts.read_json(rows / "split.json"),
         dropped=selection.dropped(rows),
     )
-
-
-def ragged(lists: pa.ListArray) -> Ragged:
-    """Read a list column of item indexes; a null list is empty."""
-    lengths = np.asarray(pa.compute.fill_null(pa.compute.list_value_length(lists), 0).to_numpy(zero_copy_only=False))
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Ragged(np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=np.int64), offsets)
 
 
 def join(user_id: np.ndarray, week: np.ndarray, out_of_time: pa.Table, *, n_targets: int) -> np.ndarray:

@@ -99,5 +99,7 @@ def test_probabilities_are_joined_by_user_and_week(world: World) -> None:
 
 
 def test_lists_of_items_may_be_null() -> None:
-    found: Ragged = examples.ragged(examples.pa.array([[1, 2], None, [3]], examples.pa.list_(examples.pa.int64())))
+    found: Ragged = Ragged.from_arrow(
+        examples.pa.array([[1, 2], None, [3]], examples.pa.list_(examples.pa.int64())), np.int64
+    )
     assert [found.row(b).tolist() for b in range(3)] == [[1, 2], [], [3]]
