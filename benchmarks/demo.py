@@ -58,7 +58,7 @@ def _summary(first: dict[str, Any], second: dict[str, Any]) -> script.Document:
 
 def _difference(runs: list[script.Document]) -> float:
     """Return the largest difference of a metric between two fresh states."""
-    return max(abs(run["metrics"][m] - runs[0]["metrics"][m]) for run in runs for m in runs[0]["metrics"])
+    return max(abs(float(run["metrics"][m]) - float(runs[0]["metrics"][m])) for run in runs for m in runs[0]["metrics"])
 
 
 def _demo(spec: Path, state: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from components.ranking.score import Ranker, top
 from components.ranking.steps import run_train_ranking
 from feature_repo import artifacts
 from feature_repo.calendar import Calendar
-from feature_repo.rows import UserRows
+from feature_repo.rows import Ragged, UserRows
 
 OURS = "intentflow"
 TREES, TIFU = "gradient_boosting", "tifu_knn"
@@ -111,7 +111,7 @@ def ranking(found: Subject) -> Document:
     examples = ranking_examples.Examples(
         user_rows,
         table[ranking_examples.WEEK].to_numpy().astype(np.int64),
-        ranking_examples.ragged(table[ranking_examples.BOUGHT].combine_chunks()),
+        Ragged.from_arrow(table[ranking_examples.BOUGHT].combine_chunks(), np.int64),
         IntentScorer.load(found.release / "intent").predict(user_rows),
     )
     examples = examples.take(np.argsort(examples.week, kind="stable"))

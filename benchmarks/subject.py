@@ -85,6 +85,7 @@ def _users(place: Place) -> list[str]:
 
 def _made(folder: Path) -> Subject:
     """Make the checkerboard world by the real steps, unless the folder has it."""
+    from tests import worlds
     from tests.bentos import toy
 
     if not (folder / VARIABLES).is_file():
@@ -100,5 +101,5 @@ def _made(folder: Path) -> Subject:
         rows=folder / "rows",
         release=folder / "release",
         variables=artifacts.read_json(folder / VARIABLES),
-        users=lambda: toy.worlds.checkerboard().users,
+        users=lambda: worlds.checkerboard().users,
     )
