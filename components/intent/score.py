@@ -14,6 +14,7 @@ from components.intent.context import FILE as CONTEXT
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
 from components.intent.model import CONFIG, Batch, IntentNet
+from components.intent.traced import Single
 from feature_repo import artifacts
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -42,6 +43,7 @@ class IntentScorer:
                 f"and encode.py have {len(vocabulary.targets)} of {len(FREQUENCY)}; train again"
             )
         self.net = net.eval()
+        self._single = Single(self.net) if net.bias.device.type == "cpu" else None
         self.vocabulary = vocabulary
         self.context = context
         self.calendar = calendar
@@ -65,11 +67,18 @@ class IntentScorer:
 
     def predict(self, rows: UserRows) -> np.ndarray:
         """Return the probability of each target for each row, float32 [B, C]."""
+        if len(rows) == 1 and self._single is not None:
+            return self._one(rows)
         parts = [
             forward(self.net, self.encode(rows.take(np.arange(start, min(start + ROWS, len(rows))))))
             for start in range(0, len(rows), ROWS)
         ]
         return np.concatenate(parts) if parts else np.empty((0, self.net.shape.targets), dtype=np.float32)
+
+    @torch.inference_mode()
+    def _one(self, rows: UserRows) -> np.ndarray:
+        assert self._single is not None
+        return np.asarray(torch.sigmoid(self._single(Batch.of(self.encode(rows)))).numpy())
 
     def save(self, folder: Path) -> None:
         """Write the model folder's files, making the folder."""
