@@ -1,9 +1,10 @@
-"""What does a recommendation cost over HTTP, beside the same models called in process? Closed loop, one client.
+"""A recommendation over HTTP, beside the same models called in process and the same models behind other servers.
 
 Serves the release of the last finished run through `bentos.serve`: `python -m benchmarks.serving`. Logs and a copy of
 the sqlite store go to a scratch folder, so nothing is left in the recommender's state. The peer reads the same
 profiles and calls the same scorer and ranker in this process, in turns with the service: what HTTP, BentoML, the
-request log and validation add is the ratio. Users are distinct while there are enough of them.
+request log and validation add is the ratio. Users are distinct while there are enough of them. The other servers
+(benchmarks/peers) have the same models and features behind them, and nothing of what else the door does.
 """
 
 import argparse
@@ -24,12 +25,14 @@ import numpy as np
 import psutil
 
 from benchmarks import script, subject
+from benchmarks.peers import compare, servers
 from benchmarks.script import Document
 from benchmarks.subject import Subject
 from bentos.release import INTENT, RANKING, Release
-from feature_repo.errors import ServerError
+from feature_repo.errors import ServerError, SpecError
 from feature_repo.pseudonyms import pseudonym
 from feature_repo.vocabulary import Vocabulary
+from pipelines.code import ROOT
 
 REQUESTS, QUICK_REQUESTS = 1_000, 40
 TURNS = 5  # service and peer alternate, so that other work on the machine meets both
@@ -156,9 +159,30 @@ def measure(asked: argparse.Namespace) -> Document:
         serving = serve.serve(tag, port=free_port(0), env=variables)
         try:
             service = Service(serving.url, serving.process.pid)
-            return {"recommender": found.name, **_asked(service, found, requests)}
+            document = {"recommender": found.name, **_asked(service, found, requests)}
         finally:
             serving.stop()
+        return document | _beside(asked, found, tag, variables)
+
+
+def _beside(asked: argparse.Namespace, found: Subject, tag: str, variables: dict[str, str]) -> Document:
+    """Measure the servers side by side."""
+    peers = compare.REFERENCE if asked.quick and asked.peers is None else asked.peers or ",".join(servers.PLAIN)
+    names = [compare.OURS, compare.ROUTED, *(n for n in peers.split(",") if n)]
+    if unknown := set(names[2:]) - set(servers.PLAIN):
+        raise SpecError(f"--peers: no peer {', '.join(sorted(unknown))}; have {', '.join(servers.PLAIN)}")
+    side_by_side = compare.compare(
+        names,
+        list(itertools.islice(_users(found), len(found.users()))),
+        tag=tag,
+        release=found.release,
+        variables=variables,
+        kept=ROOT / ".intentflow" / "benchmarks",
+        seconds=2.0 if asked.quick else asked.seconds,
+        rate=asked.rate,
+        rounds=1 if asked.quick else asked.rounds,
+    )
+    return {"servers": side_by_side, "ours_by_theirs": compare.ratios(side_by_side), "rate": asked.rate}
 
 
 def aside(variables: dict[str, str], scratch: Path) -> dict[str, str]:
@@ -256,12 +280,14 @@ def text(document: Document) -> str:
     lines.append(["HTTP / in process", None, *(ratio[n] for n in names[1:])])
     parts = ", ".join(f"{part} {ms:.2f}" for part, ms in document["in_process"]["cpu_ms"].items())
     start = document["start"]
+    beside = [[name, *(values[f] for f in compare.FIGURES)] for name, values in document["servers"].items()]
     return "\n\n".join(
         [
             script.table(["request", *names], lines),
             f"Of a recommendation in process, processor ms: {parts}. {document['same_answers']:.0%} of the answers are "
             f"the same both ways. A start takes {start['cpu_s']} processor seconds; after all this the process tree "
             f"holds {start['memory_gib']} GiB.",
+            script.table([f"server; open loop of {document['rate']:g}/s, closed loop", *compare.FIGURES], beside),
         ]
     )
 
@@ -269,4 +295,8 @@ def text(document: Document) -> str:
 if __name__ == "__main__":
     switches = script.parser(__doc__, trained=True)
     switches.add_argument("--requests", type=int, default=REQUESTS, help="recommendations for known users")
+    switches.add_argument("--peers", help=f"other servers, with commas; default: {','.join(servers.PLAIN)}")
+    switches.add_argument("--seconds", type=float, default=15.0, help="of each loop against each server")
+    switches.add_argument("--rate", type=float, default=30.0, help="requests a second in the open loop")
+    switches.add_argument("--rounds", type=int, default=3, help="in which each server is started and loaded once")
     script.main(switches, measure, text)

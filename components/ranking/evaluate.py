@@ -22,7 +22,11 @@ from feature_repo import columns
 from feature_repo.rows import Ragged
 
 MODEL, EXPLORE = "model", f"explore_ndcg_at_{K}"
-ACTIVITY = {"new (up to 8 weeks)": (0, 8), "regular (9 to 24 weeks)": (9, 24), "frequent (over 24 weeks)": (25, 10**9)}
+ACTIVITY = {
+    "activity new (up to 8 weeks)": (0, 8),
+    "activity regular (9 to 24 weeks)": (9, 24),
+    "activity frequent (over 24 weeks)": (25, 10**9),
+}
 CHOSEN = "personal_frequency"  # the baseline that cohorts are compared with
 
 Report = Callable[[float, str], None]

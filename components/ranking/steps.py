@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from components import measure
 from components.ranking import examples, train
 from components.ranking.card import write
 from components.ranking.evaluate import Evaluation, evaluate
 from components.ranking.score import Ranker
+from components.ranking.served import served
 from components.ranking.spec import Ranking
 from components.step import step
 from feature_repo import artifacts, fallback
@@ -46,10 +48,13 @@ def run_evaluate_ranking(
     with step("evaluate_ranking") as progress:
         Ranking.model_validate_json(ranking)
         folder = Path(ranker)
-        found = evaluate(Ranker.load(folder), examples.load(Path(rows), Path(intent)), report=progress.at)
+        loaded, memory = measure.growth(lambda: Ranker.load(folder))
+        world = examples.load(Path(rows), Path(intent))
+        found = evaluate(loaded, world, report=progress.at)
         text = write(found, artifacts.read_json(folder / TRAINING), artifacts.read_json(folder / "config.json"))
         with artifacts.written_folder(Path(evaluation)) as out:
             artifacts.write_json(out / "metrics.json", asdict(found))
+            artifacts.write_json(out / "served.json", served(loaded, world, memory=memory))
             (out / "card.md").write_text(text)
             artifacts.copied(Path(rows), out, fallback.CARDS)
         with artifacts.written(Path(card)) as page:

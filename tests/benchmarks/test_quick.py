@@ -19,7 +19,7 @@ SCRIPTS = {
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "online": {"world", "stores"},
-    "serving": {"http", "in_process", "ratio", "same_answers", "start"},
+    "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
     "demo": {"runs", "largest_difference", "alike"},
 }
 OWN_WORLD = ("contract", "profiles", "demo", "online")

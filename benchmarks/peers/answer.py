@@ -1,0 +1,65 @@
+"""The work that every peer does for a request: read the profile, predict the intents, rank, name the items.
+
+It is what the door calls, without what only the door has: checks, fallbacks, request log, metrics. A peer's process
+reads the same environment variables as the door and `RELEASE`, the folder of the release.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bentos.release import INTENT, RANKING, Release
+
+RELEASE, READS = "INTENTFLOW_RELEASE", "INTENTFLOW_BENCHMARK_READS"
+TOP_INTENTS = 5
+
+
+class Answerer:
+    """The models and the profile store of one release."""
+
+    def __init__(self) -> None:
+        import torch
+
+        from bentos.recommender.clock import make_clock
+        from bentos.recommender.service import folding
+        from components.intent.score import IntentScorer
+        from components.ranking.score import Ranker
+        from feature_repo.online import OnlineProfiles
+
+        torch.set_num_threads(1)
+        release = Release.load(Path(os.environ[RELEASE]))
+        self._scorer = IntentScorer.load(release.folder / INTENT)
+        self._ranker = Ranker.load(release.folder / RANKING)
+        self._profiles = OnlineProfiles.open(release.name, folding(release, self._ranker.vocabulary))
+        self._key, self._k = os.environ["INTENTFLOW_PSEUDONYM_KEY"], release.serving.k
+        self._now = make_clock(os.environ["INTENTFLOW_CLOCK"], release.data_end).now()
+        self._titles = self._ranker.vocabulary.items["title"].to_pylist()
+        # Profiles that were read, as eight bytes in a file: some servers answer in a process of their own.
+        self._reads, self._file = 0, os.open(os.environ[READS], os.O_CREAT | os.O_WRONLY)
+
+    def recommend(self, user: str) -> dict[str, Any]:
+        """Return the items for a user as JSON values."""
+        from feature_repo.pseudonyms import pseudonym
+
+        rows = self._profiles.read([pseudonym(user, self._key)], now=self._now)
+        self._reads += int(rows.known[0])
+        os.pwrite(self._file, self._reads.to_bytes(8, "little"), 0)
+        probabilities = self._scorer.predict(rows)[0]
+        found = self._ranker.recommend(rows, probabilities, k=self._k)
+        ids, names = self._ranker.vocabulary.item_ids, self._scorer.names
+        best = np.argsort(-probabilities, kind="stable")[:TOP_INTENTS].tolist()
+        return {
+            "items": [
+                {
+                    "item_id": ids[one.item_index],
+                    "title": self._titles[one.item_index],
+                    "score": float(one.score),
+                    "source": one.source,
+                    "reasons": one.reasons,
+                }
+                for one in found
+            ],
+            "intents": [{"name": names[t], "probability": float(probabilities[t])} for t in best],
+        }

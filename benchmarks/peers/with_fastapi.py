@@ -1,0 +1,31 @@
+"""FastAPI on uvicorn, as its documentation has it. `python -m benchmarks.peers.with_fastapi PORT`."""
+
+import sys
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from benchmarks.peers.answer import Answerer
+
+
+class Asked(BaseModel):
+    """A request."""
+
+    user_id: str
+
+
+def app() -> FastAPI:
+    """Make the application."""
+    answerer, made = Answerer(), FastAPI()
+
+    @made.post("/recommend")
+    def recommend(asked: Asked) -> dict[str, Any]:
+        return answerer.recommend(asked.user_id)
+
+    return made
+
+
+if __name__ == "__main__":
+    uvicorn.run(app(), port=int(sys.argv[1]), access_log=False, log_level="warning")

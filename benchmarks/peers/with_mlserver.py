@@ -1,0 +1,40 @@
+"""MLServer, its V2 protocol, models in the server's process. `python -m benchmarks.peers.with_mlserver PORT`."""
+
+import asyncio
+import json
+import sys
+
+from mlserver import MLModel, MLServer, ModelSettings, Settings
+from mlserver.codecs import StringCodec
+from mlserver.types import InferenceRequest, InferenceResponse
+
+from benchmarks.peers.answer import Answerer
+
+
+class Recommender(MLModel):  # type: ignore[misc]
+    """One string in, one JSON string out."""
+
+    async def load(self) -> bool:
+        """Load the models."""
+        self.answerer = Answerer()
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """Answer."""
+        (user,) = StringCodec.decode_input(payload.inputs[0])
+        text = json.dumps(self.answerer.recommend(user))
+        return InferenceResponse(model_name=self.name, outputs=[StringCodec.encode_output("answer", [text])])
+
+
+async def serve(port: int) -> None:
+    """Run until the process is told to end."""
+    settings = Settings(
+        host="127.0.0.1", http_port=port, grpc_port=port + 1, metrics_port=port + 2, parallel_workers=0,
+        logging_settings=None, debug=False, metrics_endpoint=None,
+    )  # fmt: skip
+    server = MLServer(settings)
+    await server.start(models_settings=[ModelSettings(name="recommender", implementation=Recommender)])
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1])))
