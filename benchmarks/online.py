@@ -95,7 +95,8 @@ def _world(folder: Path, size: dict[str, int]) -> World:
 def _store(world: World, home: Path, *, quick: bool) -> Document:
     folding = materialise.folding(world.profiles)
     found: Document = {"materialise": _materialise(world, home, folding.windows_days)}
-    profiles, feast = OnlineProfiles.open("ours", folding), store.open_store("ours")
+    profiles = OnlineProfiles.open("ours", folding)
+    feast = store.open_store(store.space("ours", folding.vocabulary.digest))
     service = feast.get_feature_service(services.RANKING)
     found["same_cells"] = _same_cells(world, profiles, feast, service)
     found["read"] = {}

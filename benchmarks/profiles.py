@@ -142,7 +142,7 @@ def _materialised(home: Path) -> dict[str, float]:
     from components.profiles.steps import run_materialise
 
     with _Cost() as cost:
-        run_materialise("benchmark", profiles=home / "newest")
+        run_materialise("benchmark", profiles=home / "newest", release_version="1")
     return cost.found
 
 

@@ -1,8 +1,9 @@
 """Builds the Bento of a release: the release folder as a BentoML model, our code, pinned requirements.
 
-The work runs in a process of its own, since BentoML reads its home from the environment once and changes the
-import path and the working directory while it builds. `python -m bentos.build RELEASE_FOLDER` does the same by
-hand, into $BENTOML_HOME.
+Each of the services can be built of the same release: the door alone, or the models apart from it. The work runs in
+a process of its own, since BentoML reads its home from the environment once and changes the
+import path and the working directory while it builds. `python -m bentos.build RELEASE_FOLDER [SERVICE]` does the
+same by hand, into $BENTOML_HOME.
 """
 
 import os
@@ -17,8 +18,12 @@ from bentos.release import MODEL_ALIAS, Release
 from bentos.requirements import pinned
 from feature_repo import artifacts
 
-SERVICE = "bentos.recommender.service:Recommender"
-NAME = "recommender"
+NAME = "recommender"  # the door, with both models in it unless its environment says otherwise
+SERVICES = {
+    NAME: "bentos.recommender.service:Recommender",
+    "intent": "bentos.intent.service:Intent",
+    "ranking": "bentos.ranking.service:Ranking",
+}
 MODEL = "intentflow-release"
 PACKAGES = ("bentos", "components", "feature_repo")  # all that a service imports of ours
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,16 +35,16 @@ def bento_home(home: Path) -> Path:
     return home / "bentoml"
 
 
-def build(release_folder: Path, *, home: Path) -> str:
-    """Build a release's Bento under `home`, unless it is there; return its tag."""
+def build(release_folder: Path, *, home: Path, service: str = NAME) -> str:
+    """Build the Bento of one of a release's services under `home`, unless it is there; return its tag."""
     release = Release.load(release_folder)
-    tag = f"{NAME}:{version_of(release)}"
-    if (bento_home(home) / "bentos" / NAME / version_of(release) / "bento.yaml").is_file():
+    tag = f"{service}:{version_of(release)}"
+    if (bento_home(home) / "bentos" / service / version_of(release) / "bento.yaml").is_file():
         return tag
     bento_home(home).mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"BENTOML_HOME": str(bento_home(home)), "BENTOML_DO_NOT_TRACK": "True"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
-    command = [sys.executable, "-m", "bentos.build", str(release_folder.resolve())]
+    command = [sys.executable, "-m", "bentos.build", str(release_folder.resolve()), service]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     if done.returncode:
         raise RuntimeError(f"{release_folder}: no Bento could be built of it:\n{done.stderr.strip()}")
@@ -67,7 +72,7 @@ def store_model(release: Release) -> str:
     return tag
 
 
-def build_here(release: Release) -> str:
+def build_here(release: Release, service: str) -> str:
     """Build the Bento in this process's BENTOML_HOME; return its tag."""
     import bentoml
 
@@ -75,11 +80,11 @@ def build_here(release: Release) -> str:
     with tempfile.TemporaryDirectory(prefix="intentflow-bento-") as folder:
         stage(Path(folder))
         bento = bentoml.bentos.build(
-            SERVICE,
-            name=NAME,
+            SERVICES[service],
+            name=service,
             version=version_of(release),
             labels={"recommender": release.name, "release": release.id},
-            description=f"Release {release.id} of the recommender {release.name}.",
+            description=f"Release {release.id} of the recommender {release.name}: {service}.",
             build_ctx=folder,
             models=[{"tag": model, "alias": MODEL_ALIAS}],
             python={"packages": pinned(), "lock_packages": False},
@@ -99,4 +104,4 @@ def _flat(document: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print(build_here(Release.load(Path(sys.argv[1]))))
+    print(build_here(Release.load(Path(sys.argv[1])), sys.argv[2] if len(sys.argv) > 2 else NAME))

@@ -1,12 +1,16 @@
 """A small typed client of the door.
 
+Every question of it may be asked twice: a lost connection, 429, 503 and 504 are tried again, when `Retry-After` says
+or a little later each time. Events get ids, which make their repetition harmless.
+
 >>> Recommender("http://127.0.0.1:3000").url
 'http://127.0.0.1:3000'
 """
 
 import datetime as dt
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -14,9 +18,11 @@ import requests
 from pydantic import BaseModel, ValidationError
 
 from bentos.recommender import schemas
-from bentos.recommender.problems import TIMEOUT, UNAVAILABLE, Problem, rejected
+from bentos.recommender.problems import OVERLOADED, TIMEOUT, UNAVAILABLE, Problem, rejected
 
-RETRIES = 2  # of reported events
+RETRIES = 2  # after the first try
+AGAIN = (OVERLOADED, UNAVAILABLE, TIMEOUT)  # statuses that a later try may not meet
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0  # a service that asks for more patience is answered by an error
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -32,9 +38,24 @@ class Unanswered(Exception):
 class Recommender:
     """Asks one service. Keeps a connection; use it from one thread."""
 
-    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
-        self.url, self._timeout_s = url.rstrip("/"), timeout_s
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        api_key: str | None = None,
+        token: str | None = None,
+        retries: int = RETRIES,
+        traceparent: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Give `api_key` or a bearer `token` where the service asks for one, `traceparent` to carry a trace on."""
+        self.url, self._timeout_s, self._retries = url.rstrip("/"), timeout_s, retries
+        self._traceparent = traceparent
         self._session = requests.Session()
+        if api_key is not None:
+            self._session.headers["X-API-Key"] = api_key
+        if token is not None:
+            self._session.headers["Authorization"] = f"Bearer {token}"
 
     def recommend(
         self,
@@ -61,20 +82,17 @@ class Recommender:
     def events(self, events: Sequence[schemas.Event]) -> schemas.Accepted:
         """Report events. Each gets an id if it has none, so a request whose answer was lost is safe to repeat."""
         named = [e if e.event_id else e.model_copy(update={"event_id": uuid.uuid4().hex}) for e in events]
-        for _ in range(RETRIES):
-            try:
-                return self._post("/events", schemas.EventsRequest, {"events": named}, schemas.Accepted)
-            except requests.RequestException:
-                continue
-            except Unanswered as error:
-                if error.status not in (UNAVAILABLE, TIMEOUT):
-                    raise
         return self._post("/events", schemas.EventsRequest, {"events": named}, schemas.Accepted)
 
     def explain(self, user_id: str, item_id: str, *, at: dt.datetime | None = None) -> schemas.Explanation:
         """Say what speaks for an item."""
         ask = {"user_id": user_id, "item_id": item_id, "at": at}
         return self._post("/explain", schemas.ExplainRequest, ask, schemas.Explanation)
+
+    def describe(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> schemas.Descriptions:
+        """Say in words what is known of items, and what speaks for them."""
+        ask = {"user_id": user_id, "item_ids": list(item_ids), "at": at}
+        return self._post("/describe", schemas.DescribeRequest, ask, schemas.Descriptions)
 
     def ready(self) -> bool:
         """Tell whether the service takes requests."""
@@ -101,15 +119,34 @@ class Recommender:
         except ValidationError as error:  # the same line that the service would have said
             refusal = rejected(error, asks)
             raise Unanswered(refusal.status, refusal.problem) from None
-        reply = self._session.post(
-            self.url + path,
-            data=ask.model_dump_json(exclude_none=True).encode(),
-            headers={"Content-Type": "application/json"},
-            timeout=self._timeout_s,
-        )
+        reply = self._sent(path, ask.model_dump_json(exclude_none=True).encode())
         if reply.ok:
             return answers.model_validate_json(reply.content)
         raise Unanswered(reply.status_code, _problem(reply))
+
+    def _sent(self, path: str, body: bytes) -> requests.Response:
+        """Send a body, again where that may help; return the last reply or raise what the last try raised."""
+        trace = self._traceparent()
+        headers = {"Content-Type": "application/json"} | ({"traceparent": trace} if trace else {})
+        for tried in range(self._retries + 1):
+            last, pause_s = tried == self._retries, FIRST_PAUSE_S * 2**tried
+            try:
+                reply = self._session.post(self.url + path, data=body, headers=headers, timeout=self._timeout_s)
+            except requests.RequestException:
+                if last:
+                    raise
+            else:
+                pause_s = _pause_s(reply, pause_s)
+                if last or reply.status_code not in AGAIN or pause_s > LONGEST_PAUSE_S:
+                    return reply
+            time.sleep(pause_s)
+        raise AssertionError("the last try returns or raises")
+
+
+def _pause_s(reply: requests.Response, otherwise: float) -> float:
+    """Return how long a reply asks to wait."""
+    said = reply.headers.get("Retry-After", "")
+    return float(said) if said.isdecimal() else otherwise
 
 
 def _problem(reply: requests.Response) -> Problem:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bentos.spec import Serving
+from components.content.spec import Content
 from components.data.derived import rules_at_the_door
 from components.data.row_rules import RowRule
 from components.profiles.spec import Profiles
@@ -40,6 +41,7 @@ class Release:
     profiles: Profiles
     ranking: Ranking
     serving: Serving
+    content: Content  # a release made before there was one has the defaults
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
     document: dict[str, Any]  # release.json, whole
 
@@ -65,6 +67,7 @@ class Release:
             profiles=Profiles.model_validate(slices["profiles"]),
             ranking=Ranking.model_validate(slices["ranking"]),
             serving=Serving.model_validate(slices["serving"]),
+            content=Content.model_validate(slices.get("content", {})),
             event_rules=_event_rules(slices.get("event_rules")),
             document=document,
         )

@@ -17,18 +17,25 @@ LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
 # What the service imports, and what that needs of Feast; a test follows the imports.
 DIRECT = (
     "bentoml",
+    "click",
     "feast[duckdb]",
+    "limits",
     "numpy",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-sdk",
     "pandas",
     "prometheus-client",
+    "psutil",
     "pyarrow",
     "pydantic",
+    "pyjwt[crypto]",
     "requests",
     "safetensors",
     "scipy",
     "starlette",
     "torch",
     "transformers",
+    "urllib3",
 )
 
 

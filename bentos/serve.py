@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,18 +56,27 @@ def serve(tag: str, *, port: int, env: Mapping[str, str], ready_s: float = READY
     check_free(port)
     home = Path(env["INTENTFLOW_HOME"])
     folder = folder_of(home, port)
-    variables = {"OMP_NUM_THREADS": "1"} | os.environ | dict(env) | prepare(home, port=port)
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    variables = threads | dict(env) | prepare(home, port=port)
+    return started(command(tag, port=port), folder, env=variables, url=f"http://{LOOPBACK}:{port}", ready_s=ready_s)
+
+
+def started(
+    words: Sequence[str], folder: Path, *, env: Mapping[str, str], url: str, ready_s: float = READY_S
+) -> Serving:
+    """Start a server with its log in a folder; return when it is ready."""
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG).open("wb") as output:
         process = subprocess.Popen(
-            command(tag, port=port),
-            env=variables,
+            words,
+            env=os.environ | dict(env),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a Ctrl+C at our terminal is ours to handle
         )
-    serving = Serving(process, f"http://{LOOPBACK}:{port}", folder)
+    serving = Serving(process, url, folder)
     try:
         wait_ready(serving, ready_s)
     except BaseException:

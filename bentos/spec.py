@@ -5,6 +5,12 @@ from pydantic import Field
 from feature_repo.model import Slice
 
 
+class Log(Slice):
+    """What the request log keeps."""
+
+    sample: float = Field(default=1.0, gt=0, le=1, description="Share of answers; degraded ones are always kept")
+
+
 class Serving(Slice):
     """What the door promises."""
 
@@ -12,3 +18,4 @@ class Serving(Slice):
     max_k: int = Field(default=100, ge=1, le=500, description="Most items that a request may ask for")
     timeout_s: float = Field(default=2.0, gt=0, le=60)
     max_concurrency: int = Field(default=64, ge=1, le=4096)
+    log: Log = Log()

@@ -140,4 +140,7 @@ REQUEST_LOG = (
     "lists",
     "probabilities",  # by target, in the order of the release's vocabulary
     "items",  # item_id, position, score, source, propensity: the impressions
+    "mirrored",  # a router's copy of a request: nobody saw the answer
+    "trace_id",  # W3C trace context, 32 hex digits; null: none came
+    "sample",  # probability with which such an answer is logged: its line counts for 1 / sample answers
 )

@@ -14,7 +14,7 @@ import numpy as np
 from feature_repo import columns, protos, pushed
 from feature_repo.pushed import MadeOf
 from feature_repo.rows import Ragged, UserRows
-from feature_repo.store import Online
+from feature_repo.store import Online, space
 from feature_repo.update import Event, Folding, State, moved_on
 from feature_repo.views import MADE_OF, PUSHED, ROW_VIEWS
 
@@ -34,8 +34,8 @@ class OnlineProfiles:
 
     @classmethod
     def open(cls, project: str, folding: Folding) -> "OnlineProfiles":
-        """Open the store that the environment names."""
-        return cls(Online.open(project, windows_days=folding.windows_days), folding)
+        """Open the store that the environment names: of all rows there those of our vocabulary."""
+        return cls(Online.open(space(project, folding.vocabulary.digest), windows_days=folding.windows_days), folding)
 
     def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
         """Read the rows of users as known now (epoch seconds); a user without a row comes back unknown.
@@ -66,10 +66,12 @@ class OnlineProfiles:
         old = self._states(users, found)
         for place, user in enumerate(users):
             was = _made_of(found[MADE_OF][place])
-            had = pushed.since(_events(found[PUSHED][place]), was.data_end)
+            others = pushed.since(pushed.decode(was.others), was.data_end)
+            own = pushed.since(decoded(found[PUSHED][place]), was.data_end)
+            had = [*pushed.lacking(own, [others]), *own]
             known = {event.key for event in had if event.key}
             new = [event for event in sorted(events[user], key=lambda e: e.at) if event.key not in known]
-            kept[user] = had + new
+            kept[user] = own + new
             mine = was.vocabulary == self.folding.vocabulary.digest
             if was.from_batch and not mine:
                 continue
@@ -77,7 +79,7 @@ class OnlineProfiles:
             states[user] = self.folding.fold(old[user], [*waiting, *new])
             doubt = "?" if mine and waiting else ""
             row = was.row if mine else f"{self.folding.vocabulary.digest}:"
-            made[user] = MadeOf(row, was.data_end, pushed.stamp(kept[user]) + doubt)
+            made[user] = MadeOf(row, was.data_end, pushed.stamp(had + new) + doubt, was.others if mine else "")
         at = {user: max((e.at for e in theirs), default=0) for user, theirs in kept.items()}
         self.online.write(PUSHED, [(u, at[u], {"events": pushed.encode(theirs)}) for u, theirs in kept.items()])
         self.write(states, made)
@@ -94,7 +96,7 @@ class OnlineProfiles:
     def made_of(self, user_ids: Sequence[str]) -> list[tuple[MadeOf, list[Event]]]:
         """Read what users' rows are made of, and the events pushed since."""
         made, events = (self.online.read(view, user_ids) for view in (MADE_OF, PUSHED))
-        return [(_made_of(m), _events(e)) for m, e in zip(made, events, strict=True)]
+        return [(_made_of(m), decoded(e)) for m, e in zip(made, events, strict=True)]
 
     def confirm(self, data_end: int) -> None:
         """Note that a batch which ends at `data_end` was written whole: a row it left as it was holds until then."""
@@ -150,9 +152,10 @@ class OnlineProfiles:
 
 
 def _made_of(row: protos.Row | None) -> MadeOf:
-    text = {name: protos.number(row, name, "string_val", "") for name in ("row", "folded")}
-    return MadeOf(text["row"], int(protos.number(row, "data_end", "int64_val")), text["folded"])
+    text = {name: protos.number(row, name, "string_val", "") for name in ("row", "folded", "others")}
+    return MadeOf(data_end=int(protos.number(row, "data_end", "int64_val")), **text)
 
 
-def _events(row: protos.Row | None) -> list[Event]:
+def decoded(row: protos.Row | None) -> list[Event]:
+    """Return the events of a row of `user_pushed`."""
     return pushed.decode(protos.number(row, "events", "string_val", ""))

@@ -6,8 +6,9 @@ id: the list outlives a vocabulary.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from feature_repo import artifacts
@@ -24,11 +25,14 @@ class MadeOf:
     row: str = ""  # '<vocabulary>:<digest of the batch's row>'; without a digest where no batch has the user
     data_end: int = 0  # epoch seconds, of that batch
     folded: str = ""  # digest of the events; with '?' behind where one may be in twice: the next batch writes it anew
+    others: str = ""  # encoded events that only lists of other vocabularies have; they come before this one's own
 
     @classmethod
-    def of(cls, vocabulary: str, digest: object, data_end: int, events: Sequence[Event]) -> "MadeOf":
-        """Describe a row that holds all of `events`."""
-        return cls(f"{vocabulary}:{digest}", data_end, stamp(events))
+    def of(
+        cls, vocabulary: str, digest: object, data_end: int, events: Sequence[Event], *, others: Sequence[Event] = ()
+    ) -> "MadeOf":
+        """Describe a row that holds all of `events`, the first of which are `others`."""
+        return cls(f"{vocabulary}:{digest}", data_end, stamp(events), encode(others) if others else "")
 
     @property
     def vocabulary(self) -> str:
@@ -67,6 +71,31 @@ def since(events: Sequence[Event], data_end: int) -> list[Event]:
     return [event for event in events if max(event.at, event.known_at) >= data_end]
 
 
+def lacking(own: Sequence[Event], lists: Sequence[Sequence[Event]]) -> list[Event]:
+    """Return the events of other lists that a list lacks, each once, in the order in which they are found.
+
+    An event without a key is told by what it says, and is there as often as in the list that has it most often.
+
+    >>> twice = [Event("i1", "view", 7, "s")] * 2
+    >>> len(lacking(twice[:1], [twice, twice])), lacking([], [[Event("i", "view", 1, "s", key="k")]] * 2)[0].key
+    (1, 'k')
+    """
+    have, found = Counter(_told_by(event) for event in own), []
+    for events in lists:
+        mine: Counter[object] = Counter()
+        for event in events:
+            told = _told_by(event)
+            mine[told] += 1
+            if have[told] < (1 if event.key else mine[told]):
+                have[told] += 1
+                found.append(event)
+    return found
+
+
+def _told_by(event: Event) -> object:
+    return event.key or replace(event, known_at=0)
+
+
 def stamp(events: Sequence[Event]) -> str:
     """Return a digest of events in their order, '' for none."""
     return f"{len(events)}-{artifacts.digest([astuple(e) for e in events[-LIMIT:]])}" if events else ""
@@ -74,4 +103,4 @@ def stamp(events: Sequence[Event]) -> str:
 
 def cells(made: MadeOf) -> Mapping[str, Any]:
     """Return the cells of a row of `user_made_of`."""
-    return {"row": made.row, "data_end": made.data_end, "folded": made.folded}
+    return {"row": made.row, "data_end": made.data_end, "folded": made.folded, "others": made.others}

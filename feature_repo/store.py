@@ -22,6 +22,7 @@ FILE = Path(__file__).with_name("feature_store.yaml")
 # Training rows ask at cutoffs a week apart, at which every known user has a row; a week with a clock change
 # is up to an hour longer.
 LOOKBACK = dt.timedelta(days=8)
+DIGITS = 6
 TIMEOUT_S = 2.0  # of a store on a network, without an answer
 POSTGRES = "feature_repo.postgres.BoundedOnlineStore"  # what stands in for Feast's own, see there
 
@@ -31,6 +32,17 @@ def document(project: str, settings: dict[str, Any]) -> dict[str, Any]:
     base: dict[str, Any] = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     found = {"project": project.replace("-", "_")} | base | settings
     return found | {"online_store": _bounded(found["online_store"])}
+
+
+def space(project: str, vocabulary: str) -> str:
+    """Return the Feast project that holds the rows of one vocabulary: a few digits, since PostgreSQL cuts long names.
+
+    Rows name their vocabulary in full, so two that share the digits take turns, and are never taken for each other.
+
+    >>> space("tea-shop", "0123456789ab")
+    'tea_shop_v012345'
+    """
+    return f"{project.replace('-', '_')}_v{vocabulary[:DIGITS]}"
 
 
 def kind(settings: dict[str, Any] | Any) -> str:

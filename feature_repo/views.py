@@ -101,7 +101,9 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
         ),
         # These are written online only; a view must name a file, which tells Feast the type of its key.
         user_pushed=view(PUSHED, user, {"events": String}, file="user_daily"),
-        user_made_of=view(MADE_OF, user, {"row": String, "data_end": Int64, "folded": String}, file="user_daily"),
+        user_made_of=view(
+            MADE_OF, user, {"row": String, "data_end": Int64, "folded": String, "others": String}, file="user_daily"
+        ),
         item_state=view("item_state", item, dict.fromkeys(columns.ITEM_NUMBERS, Float32)),
         target_state=view("target_state", target, dict.fromkeys(columns.TARGET_NUMBERS, Float32)),
     )

@@ -1,26 +1,23 @@
 """The last served window: what the service was asked about, read from its request log.
 
-A log holds one JSON line an answer (columns.REQUEST_LOG), with the user row as served and the scores. The unit
+A log holds one row an answer (columns.REQUEST_LOG), with the user row as served and the scores. The unit
 of monitoring is a user-week, so a user who asked ten times in a week counts once, as served last.
 """
 
 import itertools
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic_core import from_json
 
-from feature_repo import columns
+from feature_repo import answers, columns
 from feature_repo.calendar import Calendar
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
 DAY_S = 86_400
 DAYS = 28  # of the log, back from its latest `now`
-log = logging.getLogger("intentflow")
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,9 @@ def last_window(folder: Path, *, calendar: Calendar, targets: int, limit: int) -
     """
     found: dict[tuple[str, int], _Answer] = {}
     since = 0
-    for line in itertools.islice(_newest_first(folder), 2 * limit):
+    # What a router mirrored nobody asked for.
+    seen = (line for line in answers.read(folder, newest_first=True) if not line.get("mirrored"))
+    for line in itertools.islice(seen, 2 * limit):
         if len(found) == limit:
             break
         now = int(line["now"])
@@ -71,32 +70,20 @@ class _Answer:
         return cls(line[columns.USER_ID], now, state_at, line["numbers"], lists, probabilities)
 
 
-def _newest_first(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield a log's lines; one that a crash cut short is skipped and said so."""
-    for path in sorted(folder.glob("*.jsonl"), reverse=True):
-        for text in reversed(path.read_bytes().splitlines()):
-            if not text.strip():
-                continue
-            try:
-                yield from_json(text)
-            except ValueError:
-                log.warning("%s: a line was cut short, skipped", path)
-
-
-def _stacked(answers: Sequence[_Answer]) -> Served:
+def _stacked(kept: Sequence[_Answer]) -> Served:
     """Stack answers; numbers that an older release did not have are zeros."""
     rows = UserRows(
-        user_id=np.asarray([a.user_id for a in answers], dtype=object),
-        now=np.asarray([a.now for a in answers], dtype=np.int64),
-        state_at=np.asarray([a.state_at for a in answers], dtype=np.int64),
-        known=np.ones(len(answers), dtype=bool),
+        user_id=np.asarray([a.user_id for a in kept], dtype=object),
+        now=np.asarray([a.now for a in kept], dtype=np.int64),
+        state_at=np.asarray([a.state_at for a in kept], dtype=np.int64),
+        known=np.ones(len(kept), dtype=bool),
         numbers={
-            name: np.asarray([a.numbers.get(name, 0.0) for a in answers], dtype=np.float64)
-            for name in dict.fromkeys(name for a in answers for name in a.numbers)
+            name: np.asarray([a.numbers.get(name, 0.0) for a in kept], dtype=np.float64)
+            for name in dict.fromkeys(name for a in kept for name in a.numbers)
         },
-        lists={name: _ragged([a.lists[name] for a in answers]) for name in columns.RECENT_LISTS},
+        lists={name: _ragged([a.lists[name] for a in kept]) for name in columns.RECENT_LISTS},
     )
-    return Served(rows, np.stack([a.probabilities for a in answers]).astype(np.float64))
+    return Served(rows, np.stack([a.probabilities for a in kept]).astype(np.float64))
 
 
 def _ragged(lists: Sequence[np.ndarray]) -> Ragged:

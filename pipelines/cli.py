@@ -107,7 +107,8 @@ def run(place: "Place", *, quiet: bool = False) -> tuple[Any, str]:
         found = local.run(place, bars.show)
     if not found.passed:
         raise Refused(f"gates: version {found.release_version} did not pass; `intentflow status` shows each gate")
-    return found.document(), f"release version {found.release_version}: passed, in {found.seconds:.0f} s"
+    release = f"release version {found.release_version}" if found.release_version else "dry run, nothing registered"
+    return found.document(), f"{release}: passed, in {found.seconds:.0f} s"
 
 
 @verb
@@ -142,14 +143,12 @@ def promote(place: "Place", *, which: str, why: str) -> tuple[Any, str]:
 @verb
 @click.option("--why", default="by hand", show_default=True, help="reason, kept in the registry")
 def rollback(place: "Place", *, why: str) -> tuple[Any, str]:
-    """Make the previous release the champion again."""
-    from components.registry import client
-    from components.registry import promote as aliases
-    from pipelines import release as releases
+    """Restore the previous release: the champion alias goes back, and serving follows at once where it runs."""
+    from pipelines.rollout import loop
 
-    with releases.variables(place):
-        done = aliases.rollback(place.spec.name, who=client.user(), why=why)
-    return vars(done), f"champion: version {done.champion} ({done.note})"
+    done = loop.restore(place, why)
+    served = f"; release {done['serving']} serves" if done["serving"] else ""
+    return done, f"champion: version {done['champion']} ({done['note']}){served}, in {done['seconds']:.1f} s"
 
 
 @verb
@@ -160,8 +159,7 @@ def release(place: "Place", *, which: str, overlay: str | None) -> tuple[Any, st
     from pipelines import release as releases
 
     found = releases.release(place, which, overlay=overlay, check=True)
-    lines = [f"release    {found.id} (version {found.version})", f"bento      {found.bento}"]
-    return found.document(), "\n".join([*lines, f"manifests  kubectl apply -k {found.manifests}"])
+    return found.document(), found.text()
 
 
 @verb
@@ -300,6 +298,42 @@ def _leaks(place: "Place", *, users: int, cutoffs: int, seed: int, quiet: bool) 
         raise ServerError(f"doctor --leaks: missed its own planted leaks ({'; '.join(found.missed)}): trust no verdict")
     count = len(found.findings.real)
     raise Refused(f"doctor --leaks: {count} leak{'s' * (count > 1)}; mend the features, then run again")
+
+
+@verb
+@click.option("--watch", is_flag=True, help="go on until interrupted, instead of one turn")
+@click.option("--every", "every_s", default=2.0, show_default=True, type=click.FloatRange(0.1, 3600), help="seconds")
+def reconcile(place: "Place", *, watch: bool, every_s: float) -> tuple[Any, str]:
+    """Have serving follow the champion alias: shadow, canary, promote or roll back."""
+    from pipelines.rollout import loop
+
+    found = loop.reconcile(place, watch=watch, every_s=every_s, say=lambda line: click.echo(line, err=True))
+    return found.document(), found.text()
+
+
+@verb
+@click.option("--release", "release_id", help="release id; default: the champion's")
+@click.option("--sample", default=200, show_default=True, type=click.IntRange(1), help="logged answers, the newest")
+def parity(place: "Place", *, release_id: str | None, sample: int) -> tuple[Any, str]:
+    """Replay logged answers through the offline path, score by score and feature by feature."""
+    from pipelines import parity as replay
+
+    found = replay.parity(place, release_id, sample=sample)
+    if not found["passed"]:
+        raise Refused(f"parity: {found['reason']}")
+    return found, replay.text(found)
+
+
+@verb
+@click.option("--user", help="user id, as in your data; it is hashed before anything")
+@click.option("--at", help="when the answer was given, ISO 8601; default: the latest")
+@click.option("--request", "request_id", help="the answer's request_id, instead")
+def why(place: "Place", *, user: str | None, at: str | None, request_id: str | None) -> tuple[Any, str]:
+    """Say which release, features, events and scores produced an answer."""
+    from pipelines import why as reasons
+
+    found = reasons.why(place, user=user, at=at, request_id=request_id)
+    return found, reasons.text(found)
 
 
 def _say(document: Any, text: str, *, as_json: bool) -> None:

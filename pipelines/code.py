@@ -17,7 +17,7 @@ def package_digest(*folders: str) -> str:
 
 def step_digest(component: str) -> str:
     """Digest the code behind a component's steps: its own, the feature layer's and the frame around steps."""
-    return package_digest("feature_repo", f"components/{component}", "components/step.py")
+    return package_digest("feature_repo", f"components/{component}", "components/step.py", "components/measure.py")
 
 
 def lock_digest() -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from bentos.access import Access
 from feature_repo.errors import SpecError, nearest
 from feature_repo.model import Slice
 from feature_repo.pseudonyms import KEY, PREVIOUS, fingerprint, ring
@@ -21,6 +22,7 @@ from feature_repo.tombstones import Tombstones
 from pipelines import spec as specs
 
 FOLDER = Path(__file__).parent / "environments"
+SHADOW_TOKEN = "INTENTFLOW_SHADOW_TOKEN"  # marks the router's copies of requests; the router and the doors share it
 STATE = "INTENTFLOW_STATE"  # folder that holds every recommender's state; .intentflow by default
 
 
@@ -71,9 +73,40 @@ class Kubeflow(Slice):
 
 
 class Kubernetes(Slice):
-    """Which overlay of k8s/overlays a release is written on."""
+    """Which overlay of k8s/overlays a release is written on, and where it is rolled out."""
 
     overlay: str = "local"
+    namespace: str = Field(default="", description="Where releases roll out; empty: on this machine, as processes")
+    context: str = Field(default="", description="The kubeconfig's; empty: its current one. Inside a pod: its account")
+
+
+class Services(Slice):
+    """Models as services of their own, for scaling apart; '' has them in the door's process."""
+
+    intent_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    ranking_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+
+
+class Webhooks(Slice):
+    """Where MLflow may call when a champion moves, so that the loop need not wait for its next look."""
+
+    url: str = Field(default="", description="As MLflow reaches the loop, with /mlflow; empty: the loop polls")
+    host: str = "0.0.0.0"
+    port: int = Field(default=8085, ge=0, le=65535, description="Where the loop listens")
+    secret_env: str = Field(default="INTENTFLOW_WEBHOOK_SECRET", description="Variable that holds the shared secret")
+
+
+class Telemetry(Slice):
+    """Where services send traces."""
+
+    otlp: str = Field(default="", pattern=r"^(https?://\S+)?$", description="OTLP/HTTP collector's URL for traces")
+    share: float = Field(default=1.0, ge=0, le=1, description="Of requests that come without a trace of their own")
+
+
+class Requests(Slice):
+    """Where services copy closed files of the request log."""
+
+    url: str = Field(default="", description="A folder, or s3://bucket/path, gs://…; empty: they stay where they are")
 
 
 class Environment(Slice):
@@ -88,6 +121,12 @@ class Environment(Slice):
     profiles: Engine = Engine()
     kubeflow: Kubeflow | None = None
     kubernetes: Kubernetes = Kubernetes()
+    webhooks: Webhooks = Webhooks()
+    services: Services = Services()
+    requests: Requests = Requests()
+    telemetry: Telemetry = Telemetry()
+    serving: Access = Access()
+    limits_store: str = Field(default="", description="redis://…, where replicas share the counts of serving.limits")
 
 
 @dataclass(frozen=True)
@@ -163,6 +202,14 @@ def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapp
         "INTENTFLOW_EVIDENTLY": settings.evidently,
         KEY: _key(settings.pseudonyms, outside),
         PREVIOUS: _previous(settings.pseudonyms, outside),
+        SHADOW_TOKEN: outside.get(SHADOW_TOKEN) or _shared(settings, home),
+        "INTENTFLOW_REQUESTS_URL": settings.requests.url,
+        "INTENTFLOW_OTLP": settings.telemetry.otlp,
+        "INTENTFLOW_OTLP_SHARE": f"{settings.telemetry.share:g}",
+        "INTENTFLOW_SERVING": settings.serving.model_dump_json(exclude_defaults=True),
+        "INTENTFLOW_LIMITS_STORE": settings.limits_store,
+        "INTENTFLOW_INTENT_URL": settings.services.intent_url,
+        "INTENTFLOW_RANKING_URL": settings.services.ranking_url,
         "INTENTFLOW_PROFILES_ENGINE": settings.profiles.engine,
         "INTENTFLOW_SPARK": json.dumps(settings.profiles.spark),
         "MLFLOW_TRACKING_URI": settings.mlflow.tracking_uri,
@@ -176,7 +223,17 @@ def _key(pseudonyms: Pseudonyms, outside: Mapping[str, str]) -> str:
         if pseudonyms.key_env not in outside:
             raise SpecError(f"pseudonyms.key_env: {pseudonyms.key_env} is not set; export the key as hex digits")
         return outside[pseudonyms.key_env]
-    path = Path(str(pseudonyms.key_file))
+    return _secret(Path(str(pseudonyms.key_file)))
+
+
+def _shared(settings: Environment, home: Path) -> str:
+    """Return this machine's own shadow token; an environment of servers elsewhere has it in their Secret."""
+    here = settings.pseudonyms.key_file is not None or home.is_dir()
+    return _secret(home / "secrets" / "shadow.token") if here else ""
+
+
+def _secret(path: Path) -> str:
+    """Read a secret; a file that is absent is made, readable by its owner only."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")

@@ -24,7 +24,7 @@ MOST = 1000  # people at once: the names are looked for together
 CACHE = Path(local.RUNS) / ".kfp_cache"
 NOT_COVERED = (
     "the source itself: its rows are left out whenever it is read again",
-    "backups and snapshots of disks, databases and buckets",
+    "backups and snapshots of disks, databases and buckets, and copies of the request log in an object store",
     "the weights of models: versions that learnt from the person are marked, the next run makes one that did not",
 )
 Observer = Callable[[str], None]

@@ -20,7 +20,9 @@ def spec_parameters(spec: Recommender) -> dict[str, Any]:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
     models = dumped["models"]
-    serving = {key: dumped[key] for key in ("profiles", "intents", "serving")} | {"ranking": models["ranking"]}
+    serving = {key: dumped[key] for key in ("profiles", "intents", "serving", "content")} | {
+        "ranking": models["ranking"]
+    }
     serving["event_rules"] = [rule.model_dump(mode="json") for rule in rules_at_the_door(spec.data.contract)]
     return {
         "name": spec.name,

@@ -23,7 +23,7 @@ LAYERS = {
     "intent model": ("models.intent",),
     "ranking model": ("models.ranking",),
     "promotion": ("promotion",),
-    "serving": ("serving",),
+    "serving": ("serving", "content"),
     "monitoring": ("monitoring",),
 }
 

@@ -28,6 +28,7 @@ MARKER = "INTENTFLOW_PROCESS"  # in the environment of all that `up` starts; chi
 SAME_START_S = 0.1  # read off a clock that may be corrected meanwhile; then the marker tells
 POLL_S = 0.2
 LOG_LINES = 5
+ERROR_FILE = "INTENTFLOW_ERROR_FILE"  # in a process's environment: where it writes why it cannot start
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,12 @@ class State:
 def up(home: Path, processes: Sequence[Process], *, wait_s: float = 120) -> list[State]:
     """Start what does not run yet and wait until all answer; one that fails is stopped and said to have failed."""
     with _locked(home):
+        orphans = [orphan for process in processes for orphan in _orphans(home, process)]
         waiting = [_start(home, process) for process in processes]
         deadline = time.monotonic() + wait_s
-        return [_awaited(home, child, record, deadline=deadline, wait_s=wait_s) for child, record in waiting]
+        states = [_awaited(home, child, record, deadline=deadline, wait_s=wait_s) for child, record in waiting]
+        _end(orphans, grace_s=3)
+        return states
 
 
 def down(home: Path, names: Sequence[str] | None = None, *, grace_s: float = 10) -> list[State]:
@@ -103,10 +107,12 @@ def _bound(port: int) -> int | None:
 
 def _start(home: Path, process: Process) -> tuple[subprocess.Popen[bytes] | None, dict[str, Any]]:
     """Start a process in a session of its own, so that a terminal's Ctrl-C does not reach it; None if it runs."""
-    if (found := _record(home, process.name)) and _alive(found):
-        if found["version"] == process.version:
+    if found := _record(home, process.name):
+        alive = _alive(found)
+        if alive and found["version"] == process.version:
             return None, found
-        _stop(found)
+        if alive or found["url"] == process.url:  # else orphans may answer until another is ready
+            _stop(found)
     marker = f"{home.resolve()}:{process.name}"
     env = {**os.environ, **QUIET, **process.env, MARKER: marker}
     with _log(home, process.name).open("wb") as log:
@@ -128,6 +134,7 @@ def _start(home: Path, process: Process) -> tuple[subprocess.Popen[bytes] | None
         "command": list(process.command),
         "url": process.url,
         "ready_url": process.ready_url,
+        "error_file": process.env.get(ERROR_FILE, ""),
     }
     artifacts.write_json(_path(home, process.name), record)
     return child, record
@@ -143,6 +150,8 @@ def _awaited(
             if not _alive(record):
                 reason = "ended" if child is None else f"ended with code {child.wait()}"
                 break
+            if reason := _told(record):
+                break
             if _answers(session, record["ready_url"]):
                 return _state(home, record, "running" if child is None else "started")
             if time.monotonic() > deadline:
@@ -153,6 +162,12 @@ def _awaited(
     _path(home, record["name"]).unlink(missing_ok=True)
     tail = _log(home, record["name"]).read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
     return _state(home, record, "failed", reason="; ".join([reason, *(line.strip() for line in tail)]))
+
+
+def _told(record: Mapping[str, Any]) -> str:
+    """Return why a process cannot start, where it wrote that down; its server may try again for ever."""
+    path = Path(record.get("error_file") or os.devnull)
+    return str(artifacts.read_json(path)["message"]) if path.is_file() else ""
 
 
 def _answers(session: requests.Session, url: str) -> bool:
@@ -169,12 +184,22 @@ def _stop(record: Mapping[str, Any], *, grace_s: float = 10) -> bool:
     if main is not None:  # a server stops its own children best
         _signal([main], "terminate")
         _left([main], timeout_s=grace_s)
-    left = _left(family, timeout_s=0)
+    _end(family, grace_s=min(grace_s, 3))
+    return bool(family)
+
+
+def _end(processes: Sequence[psutil.Process], *, grace_s: float) -> None:
+    left = _left(processes, timeout_s=0)
     _signal(left, "terminate")
-    left = _left(left, timeout_s=min(grace_s, 3))
+    left = _left(left, timeout_s=grace_s)
     _signal(left, "kill")
     _left(left, timeout_s=5)
-    return bool(family)
+
+
+def _orphans(home: Path, process: Process) -> list[psutil.Process]:
+    """Return what a main that was killed left behind: a server's workers may go on answering without it."""
+    record = _record(home, process.name)
+    return [] if record is None or _alive(record) else _family(record, None)
 
 
 def _left(processes: Sequence[psutil.Process], *, timeout_s: float) -> list[psutil.Process]:

@@ -11,6 +11,11 @@ from typing import Any
 from feature_repo import artifacts
 from pipelines.environment import Place
 
+MATCHED = (  # what a release fixes: two releases with the same values are one
+    *("intent", "ranking", "feature_services", "policy", "prompt", "vocabulary", "segments"),
+    *("data", "spec", "lock", "git"),
+)
+
 
 @dataclass(frozen=True)
 class Released:
@@ -32,7 +37,20 @@ class Released:
             "bento": self.bento,
             "manifests": str(self.manifests),
             "checked": self.checked,
+            "set": self.matched,
         }
+
+    @property
+    def matched(self) -> dict[str, Any]:
+        """Return the matched set by digest or version, as release.json has it."""
+        document = artifacts.read_json(self.folder / "release.json")
+        return {key: document[key] for key in MATCHED if key in document}
+
+    def text(self) -> str:
+        """Return it as a person reads it."""
+        lines = [f"release    {self.id} (version {self.version})"]
+        lines += [f"  {key:<16} {_shown(value)}" for key, value in self.matched.items()]
+        return "\n".join([*lines, f"bento      {self.bento}", f"manifests  kubectl apply -k {self.manifests}"])
 
 
 def release(place: Place, which: str = "champion", *, overlay: str | None = None, check: bool = False) -> Released:
@@ -40,17 +58,14 @@ def release(place: Place, which: str = "champion", *, overlay: str | None = None
 
     Manifests that are new are held to the rules, and with `check` those that were there too.
     """
-    from bentos import build
     from components.registry import client
     from components.registry import release as registry
     from pipelines import manifests
 
-    with variables(place):
-        with client.connected() as mlflow:
-            version = registry.resolve(mlflow, place.spec.name, which)
-        folder = _assembled(place, version)
-        document = artifacts.read_json(folder / "release.json")
-        tag = build.build(folder, home=place.home)
+    with variables(place), client.connected() as mlflow:
+        version = registry.resolve(mlflow, place.spec.name, which)
+    folder, tag = built(place, version)
+    document = artifacts.read_json(folder / "release.json")
     target = place.home / "releases" / document["id"] / "k8s"
     before = {path: path.read_bytes() for path in target.glob("*")}
     files = manifests.write(document, target, version=version, overlay=overlay or place.environment.kubernetes.overlay)
@@ -59,7 +74,16 @@ def release(place: Place, which: str = "champion", *, overlay: str | None = None
     return Released(document["id"], version, folder, tag, target, checked)
 
 
-def _assembled(place: Place, version: str) -> Path:
+def built(place: Place, version: str) -> tuple[Path, str]:
+    """Fetch a version and build its Bento, unless both are there; return the release folder and the Bento's tag."""
+    from bentos import build
+
+    with variables(place):
+        folder = assembled(place, version)
+        return folder, build.build(folder, home=place.home)
+
+
+def assembled(place: Place, version: str) -> Path:
     """Return the release folder of a version, fetched from the registry once."""
     from components.registry import release as registry
 
@@ -82,6 +106,15 @@ def _known(releases: Path) -> dict[str, str]:
     """Return the release id of each version that was fetched before."""
     path = releases / "versions.json"
     return dict(artifacts.read_json(path)) if path.is_file() else {}
+
+
+def _shown(value: Any) -> str:
+    """Say one part of the set in a line.
+
+    >>> _shown({"version": "3", "digest": "aa"}), _shown("greedy@1")
+    ('version 3, digest aa', 'greedy@1')
+    """
+    return ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
 
 
 @contextmanager

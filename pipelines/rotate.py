@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import answers, artifacts
 from feature_repo.errors import SpecError
 from feature_repo.pseudonyms import LENGTH, fingerprint, pseudonym, ring
 from feature_repo.tombstones import Tombstones
@@ -128,7 +128,7 @@ def _rename(home: Path, names: dict[str, str], *, current: str) -> tuple[int, in
         traces.replace_users(path, renamed)
         for folder in traces.LOGS
         for path in traces.walk([home / folder] if (home / folder).is_dir() else [])
-        if path.suffix == ".jsonl"
+        if path.suffix in (answers.SEGMENT, answers.PARQUET)
     ]
     return sum(c[0] for c in counts), sum(c[1] for c in counts)
 
@@ -140,7 +140,7 @@ def _fresh(home: Path, current: str) -> set[str]:
     files = (home / "releases").glob("*/models/release.json")
     releases = [artifacts.read_json(path) for path in files]
     under = {released["id"] for released in releases if released["serving"].get("key") == current}
-    requests = (line for path in lines.files(home / requestlog.FOLDER) for line in lines.read(path))
+    requests = requestlog.read(home / requestlog.FOLDER)
     events = (line for path in lines.files(home / eventlog.FOLDER) for line in lines.read(path))
     asked = {str(line["user_id"]) for line in requests if line["release"] in under}
     return asked | {str(line["user_id"]) for line in events if line.get(eventlog.UNDER) == current}

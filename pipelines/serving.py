@@ -1,43 +1,93 @@
-"""The service of a release on this machine: in the foreground, in the background, or for one question."""
+"""The service of a release on this machine: a router with its door behind it, in the foreground, in the background,
+or a door alone for one question.
 
+Which release the router follows during a rollout is the loop's to say (`rollout/`); here it is the champion, at once.
+"""
+
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bentos.router import start
+from bentos.router.routes import Backend, Routes
+from bentos.router.settings import TOKEN
 from pipelines import processes, uis
 from pipelines.environment import Place
 from pipelines.release import Released, variables
 
-NAME = "recommender"
+ROUTER = "router"
+DOOR = "recommender"  # of every door's name, before its release's id
 PORT = 3000
+LOOP = "rollout"  # folder of the loop's own state, below the state folder
+SEEN_S = 0.5  # a router that runs has seen new routes by then
 
 
-def process(place: Place, released: Released, *, port: int) -> processes.Process:
-    """Describe the service as a background process."""
+def door(place: Place, release_id: str, bento: str, *, port: int) -> processes.Process:
+    """Describe the door of a release as a background process."""
     from bentos import serve
 
     url = f"http://{processes.LOOPBACK}:{port}"
     return processes.Process(
-        name=NAME,
-        command=tuple(serve.command(released.bento, port=port)),
+        name=f"{DOOR}-{release_id}",
+        command=tuple(serve.command(bento, port=port)),
         env={"OMP_NUM_THREADS": "1", **place.variables, **serve.prepare(place.home, port=port)},
         url=url,
         ready_url=f"{url}/readyz",
-        version=released.bento,
+        version=bento,
     )
 
 
+def router(place: Place, *, port: int) -> processes.Process:
+    """Describe the router as a background process."""
+    url = start.url(port)
+    return processes.Process(
+        name=ROUTER,
+        command=tuple(start.command()),
+        env=start.environment(start.routes_file(place.home), token=place.variables[TOKEN], port=port),
+        url=url,
+        ready_url=f"{url}/readyz",
+        version=str(port),
+    )
+
+
+def doors(place: Place) -> dict[str, str]:
+    """Return the URL of every door in the background, by release."""
+    prefix = f"{DOOR}-"
+    states = [s for s in processes.status(place.home) if s.name.startswith(prefix) and s.state == "running"]
+    return {s.name.removeprefix(prefix): s.url for s in states}
+
+
 def running(place: Place) -> str | None:
-    """Return the URL of the service in the background, if it runs."""
-    states = [s for s in processes.status(place.home) if s.name == NAME and s.state == "running"]
+    """Return the URL that callers use, the router's, if it runs in the background."""
+    states = [s for s in processes.status(place.home) if s.name == ROUTER and s.state == "running"]
     return states[0].url if states else None
 
 
 def up(place: Place, released: Released, *, port: int) -> list[processes.State]:
-    """Start the service and the UIs in the background; what runs already stays."""
+    """Start the service and the UIs in the background; what runs already stays, and so does a rollout under way."""
     with variables(place):
+        opened = doors(place).get(released.id)
+        kept = int(opened.rpartition(":")[2]) if opened else processes.free_port(0)
         wanted = uis.uis(place.home, name=place.spec.name, environ=place.variables)
-        return processes.up(place.home, [process(place, released, port=port), *wanted])
+        states = processes.up(place.home, [door(place, released.id, released.bento, port=kept), *wanted])
+        if states[0].state != "failed":
+            _follow(place, released.id, states[0].url)
+        return [*processes.up(place.home, [router(place, port=port)]), *states]
+
+
+def _follow(place: Place, release_id: str, url: str) -> None:
+    """Route everything to a release and end the other doors; where a loop serves already, that is its to decide."""
+    path, live = start.routes_file(place.home), doors(place)
+    now = start.read(path)
+    looped = (place.home / LOOP).is_dir() or (now is not None and now.candidate is not None)
+    if now is not None and looped and live.get(now.stable.release) == now.stable.url:
+        return
+    start.write(path, Routes(stable=Backend(release=release_id, url=url)))
+    time.sleep(SEEN_S)
+    if idle := [f"{DOOR}-{one}" for one in live if one != release_id]:
+        processes.down(place.home, idle)
 
 
 @contextmanager
@@ -56,14 +106,36 @@ def asked(place: Place, released: Released) -> Iterator[str]:
 
 
 def foreground(place: Place, released: Released, *, port: int) -> int:
-    """Serve until interrupted; returns the server's exit code."""
+    """Serve until interrupted; returns the exit code of whichever of the two processes ends."""
     from bentos import serve
 
-    serving = serve.serve(released.bento, port=port, env=place.variables)
-    print(f"release {released.id} at {serving.url} (Ctrl-C stops it; log {serving.log})", file=sys.stderr)
+    serve.check_free(port)
+    opened = serve.serve(released.bento, port=processes.free_port(0), env=place.variables)
+    folder = serve.folder_of(place.home, port)
+    routes = Routes(stable=Backend(release=released.id, url=opened.url))
+    routed: serve.Serving | None = None
     try:
-        return serving.process.wait()
+        start.write(folder / "routes.json", routes)
+        routed = serve.started(
+            start.command(),
+            folder,
+            env=start.environment(folder / "routes.json", token=place.variables[TOKEN], port=port),
+            url=start.url(port),
+        )
+        print(f"release {released.id} at {routed.url} (Ctrl-C stops it; log {opened.log})", file=sys.stderr)
+        return _first([opened.process, routed.process])
     except KeyboardInterrupt:
         return 0
     finally:
-        serving.stop()
+        for one in (routed, opened):
+            if one is not None:
+                one.stop()
+
+
+def _first(children: list[subprocess.Popen[bytes]]) -> int:
+    """Wait until one process ends and return its code."""
+    while True:
+        for child in children:
+            if (code := child.poll()) is not None:
+                return code
+        time.sleep(processes.POLL_S)

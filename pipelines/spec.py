@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from bentos.spec import Serving
+from components.content.spec import Content
 from components.data.derived import with_kinds
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
@@ -43,6 +44,7 @@ class Recommender(Slice):
     models: Models = Models()
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
+    content: Content = Content()
     monitoring: Monitoring = Monitoring()
 
     @field_validator("intents")

@@ -1,5 +1,6 @@
-"""Where a recommender stands: what is applied, who holds which alias, what runs here."""
+"""Where a recommender stands: what is applied, who holds which alias and why, which release serves where."""
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -11,23 +12,32 @@ from pipelines.release import variables
 
 def status(place: Place) -> dict[str, Any]:
     """Collect the state from the registry and from this machine."""
-    from components.registry import promote
+    from components.registry import promote, verdicts
+    from pipelines.rollout import standing
 
+    last = local.last_run(place.home)
     with variables(place):
         registry = promote.status(place.spec.name)
+        judged = verdicts.verdict(place.spec.name, last.release_version) if last and last.release_version else {}
     states = [str(document.get("state")) for document in tombstones.read_all(place.home)]
-    applied, last = plan.applied(place.home), local.last_run(place.home)
+    applied = plan.applied(place.home)
     return {
         "name": place.spec.name,
         "spec": place.spec.digest,
         "applied": None if applied is None else applied["digest"],
         "last_run": None
         if last is None
-        else {"release_version": last.release_version, "passed": last.passed, "seconds": last.seconds},
+        else {
+            "release_version": last.release_version,
+            "passed": last.passed,
+            "seconds": last.seconds,
+            "verdict": judged,
+        },
         "aliases": registry.holders,
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
+        "rollout": standing.standing(place, registry.holders.get("champion", "")),
         "history": [asdict(move) for move in registry.history],
         "processes": [asdict(s) | {"log": str(s.log)} for s in processes.status(place.home)],
     }
@@ -43,19 +53,26 @@ def _due(holders: dict[str, str], versions: dict[str, dict[str, str]]) -> str:
 
 def text(found: dict[str, Any]) -> str:
     """Return the status as a person reads it."""
+    from pipelines.rollout import standing
+
     lines = [f"{found['name']}  spec {found['spec']}"]
     if found["applied"] != found["spec"]:
         lines.append(f"  applied: {found['applied'] or 'nothing yet'} (`intentflow plan` shows the difference)")
     if run := found["last_run"]:
         verdict = "passed" if run["passed"] else "refused by a gate"
-        lines.append(f"  last run: release version {run['release_version']}, {verdict}, {run['seconds']:.0f} s")
+        release = f"release version {run['release_version']}" if run["release_version"] else "dry run"
+        lines.append(f"  last run: {release}, {verdict}, {run['seconds']:.0f} s")
+        if run["release_version"] not in found["versions"]:  # else it stands with its alias
+            lines += standing.gates({"verdict": json.dumps(run.get("verdict", {}))})
     for alias, version in found["aliases"].items():
         tags = found["versions"][version]
         lines.append(f"  {alias:<11} version {version}  release {tags.get('id', '?')}  gates {tags.get('gates', '?')}")
+        lines += standing.gates(tags)
     if due := found["retraining_due"]:
         lines.append(f"  retraining due: {due} (`intentflow run` trains without them)")
     if unfinished := sum(count for state, count in found["forgotten"].items() if state != "forgotten"):
         lines.append(f"  forgetting {unfinished} people was not finished: repeat `intentflow forget` for them")
+    lines += standing.lines(found["rollout"], found["versions"])
     lines += [f"  {s['name']:<11} {s['state']:<8} {s['url']}" for s in found["processes"]]
     lines += [
         f"  {m['when']} {m['alias']} {m['origin'] or '-'} -> {m['to'] or '-'} by {m['who']}: {m['why']}"

@@ -14,8 +14,8 @@ READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "train_ranking": (("ranking", "ranking_code"), ("train_intent",)),
     "evaluate_ranking": (("ranking", "ranking_code"), ("train_ranking",)),
     "register": (("lineage", "promotion", "serving"), ("evaluate_intent", "evaluate_ranking")),
-    "promote": (("mode",), ("register",)),
-    "materialise": ((), ("promote",)),
+    "materialise": ((), ("register",)),
+    "promote": (("mode",), ("materialise",)),
     "watch": (("monitoring",), ("training_set", "register")),
 }
 

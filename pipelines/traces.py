@@ -6,6 +6,7 @@ only looked at: their rows are `feature_repo.erase`'s. Everything may be killed 
 """
 
 import contextlib
+import fcntl
 import functools
 import json
 import mmap
@@ -21,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bentos.recommender import eventlog
-from feature_repo import artifacts, columns
+from feature_repo import answers, artifacts, columns
 
 LOGS = (columns.REQUESTS_FOLDER, eventlog.FOLDER)  # folders of the services' logs: a line is about one person
 DATABASE = re.compile(r"\.db(-wal|-shm|-journal)?$")
@@ -181,8 +182,14 @@ def mask(path: Path, needles: Sequence[Needle], *, only: Callable[[bytes], bool]
 
 def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
     """Give the people of a log's lines other names of the same length; None: the line goes. Returns (renamed, gone)."""
+    if path.suffix == answers.PARQUET:
+        return _replace_rows(path, names)
     renamed, gone, start = 0, 0, 0
     with path.open("r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        if not answers.same_file(stream.fileno(), path):  # it became parquet while we waited
+            parquet = path.with_suffix(answers.PARQUET)
+            return _replace_rows(parquet, names) if parquet.exists() else (0, 0)
         for line in path.read_bytes().splitlines(keepends=True):
             user = _user_of(line)
             name = names(user) if user is not None else None
@@ -194,6 +201,27 @@ def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
                 renamed += 1
             start += len(line)
         os.fsync(stream.fileno())
+    return renamed, gone
+
+
+def _replace_rows(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
+    """Do the same to a parquet file, which is written anew."""
+    renamed, gone = 0, 0
+    with pq.ParquetFile(path) as file, artifacts.written(path) as aside:
+        with pq.ParquetWriter(aside, file.schema_arrow, compression="zstd") as writer:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                users = table[columns.USER_ID].to_pylist()
+                new = [None if user is None else names(user.encode()) for user in users]
+                kept = [user is None or name is not None for user, name in zip(users, new, strict=True)]
+                renamed += sum(n is not None and n.decode() != u for u, n in zip(users, new, strict=True))
+                gone += len(kept) - sum(kept)
+                column = pa.array([None if name is None else name.decode() for name in new], pa.string())
+                place = table.schema.get_field_index(columns.USER_ID)
+                table = table.set_column(place, table.schema.field(place), column).filter(pa.array(kept))
+                if table.num_rows:
+                    writer.write_table(table, row_group_size=table.num_rows)
+        shutil.copymode(path, aside)
     return renamed, gone
 
 
@@ -296,6 +324,10 @@ def _blank(path: Path, people: People) -> int:
     """
     gone, start = 0, 0
     with path.open("r+b") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)  # nobody makes parquet of it meanwhile
+        if not answers.same_file(stream.fileno(), path):  # somebody did while we waited
+            parquet = path.with_suffix(answers.PARQUET)
+            return _rewrite(parquet, people) if parquet.exists() else 0
         for line in path.read_bytes().splitlines(keepends=True):
             text = line.rstrip(b"\n")
             hits = [span for needle in people.needles for span in needle.spans(text)]

@@ -121,11 +121,12 @@ def train(
     )
     _has_effects(registered)
     with dsl.If(registered.outputs["Output"] == True, name="gates-passed"):  # noqa: E712 - kfp compares, Python does not
-        promoted = promote(name=name, version=registered.outputs["release_version"], mode=mode, why="passed its gates")
-        _has_effects(promoted)
-        online = materialise(name=name, features=features)
-        online.after(promoted)
+        release_version = registered.outputs["release_version"]
+        online = materialise(name=name, release_version=release_version, features=features)  # before serving follows
         _has_effects(online)
+        promoted = promote(name=name, version=release_version, mode=mode, why="passed its gates")
+        promoted.after(online)
+        _has_effects(promoted)
     watched = watch(
         name=name,
         monitoring=monitoring,

@@ -17,16 +17,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bentos.recommender import schemas
+from bentos.recommender import schemas, sse
+from bentos.recommender.auth import Check
 from bentos.recommender.door import Door
+from bentos.recommender.guard import TURN
 from bentos.recommender.lane import Lane
+from bentos.recommender.limits import Limits
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.openapi import Operation, merged
-from bentos.recommender.problems import TOO_LARGE, Problem, Rejected, refused, rejected
+from bentos.recommender.problems import OVERLOADED, TOO_LARGE, Problem, Rejected, refused, rejected
+from bentos.recommender.tracing import Tracing
 from bentos.recommender.turn import Turn
 
 MAX_BODY_BYTES = 2 << 20
-FAULT, NOT_FOUND, WRONG_METHOD = 500, 404, 405
+OK, FAULT, NOT_FOUND, WRONG_METHOD = 200, 500, 404, 405
 log = logging.getLogger("intentflow.door")
 
 
@@ -39,7 +43,7 @@ class Endpoint(Operation):
 
     def call(self, door: Door, ask: BaseModel, turn: Turn) -> BaseModel:
         """Ask the door."""
-        answer: BaseModel = getattr(door, self.method)(ask, **({} if self.writes else {"turn": turn}))
+        answer: BaseModel = getattr(door, self.method)(ask, turn=turn)
         return answer
 
     def late(self, door: Door, ask: BaseModel, turn: Turn) -> BaseModel:
@@ -54,7 +58,18 @@ ENDPOINTS = (
     Endpoint("/rank", schemas.RankRequest, schemas.Scores, "Scores of given items for a user", "rank"),
     Endpoint("/events", schemas.EventsRequest, schemas.Accepted, "Take note of events", "events", writes=True),
     Endpoint("/explain", schemas.ExplainRequest, schemas.Explanation, "Why an item for a user", "explain"),
+    Endpoint(
+        "/describe",
+        schemas.DescribeRequest,
+        schemas.Descriptions,
+        "Text about items for a user",
+        "describe",
+        streams=True,
+    ),
 )
+
+
+SCOPES: dict[str, str] = {endpoint.path: "events" if endpoint.writes else "recommend" for endpoint in ENDPOINTS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +81,16 @@ class Opened:
     writes: Lane
     metrics: Metrics
     openapi: dict[str, Any]  # BentoML's own document
+    check: Check | None = None  # how callers are known; None: everyone is let in
+    limits: Limits = dataclasses.field(default_factory=lambda: Limits({}))
+    open_pages: frozenset[str] = frozenset()
+    shadow_token: str = ""
+    tracing: Tracing | None = None
+
+    @property
+    def release(self) -> str:
+        """Return the id of what is served."""
+        return self.door.release.id
 
     def asks(self, endpoint: Endpoint) -> type[BaseModel]:
         """Return the model of an endpoint's request: of events, one that keeps to the release's rules."""
@@ -86,21 +111,34 @@ def _handler(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         started = time.perf_counter()
         opened: Opened = request.app.state.opened
-        code, body = await _answer(opened, endpoint, request)
+        lane = "writes" if endpoint.writes else "reads"
+        opened.metrics.in_flight.labels(lane).inc()
+        try:
+            code, body, headers = await _answer(opened, endpoint, request)
+        finally:
+            opened.metrics.in_flight.labels(lane).dec()
+        if code == OVERLOADED:
+            opened.metrics.shed.labels(lane).inc()
         opened.metrics.answered(endpoint.path, code, seconds=time.perf_counter() - started)
-        return Response(body, code, media_type="application/json")
+        if code == OK and endpoint.streams and sse.wanted(request.headers.get("accept", "")):
+            return Response(sse.events(body), code, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+        return Response(body, code, headers, media_type="application/json")
 
     return handle
 
 
-async def _answer(opened: Opened, endpoint: Endpoint, request: Request) -> tuple[int, bytes]:
-    """Return an answer's status and JSON; every refusal and every fault is one line."""
+async def _answer(opened: Opened, endpoint: Endpoint, request: Request) -> tuple[int, bytes, dict[str, str]]:
+    """Return an answer's status, JSON and headers; every refusal and every fault is one line."""
     asks = opened.asks(endpoint)
     try:
         ask = asks.model_validate_json(await _body(request))
-        turn = Turn()
+        turn: Turn = request.scope.get(TURN) or Turn()
         call, late = (functools.partial(ask_it, opened.door, ask, turn) for ask_it in (endpoint.call, endpoint.late))
-        answer = await (opened.writes.run(call) if endpoint.writes else opened.reads.run(call, late=late))
+        left_s = turn.left_s
+        if endpoint.writes:
+            answer = await opened.writes.run(call, timeout_s=left_s)
+        else:
+            answer = await opened.reads.run(call, late=late, timeout_s=left_s)
     except ValidationError as error:
         return _refused(rejected(error, asks))
     except Rejected as refusal:
@@ -108,9 +146,9 @@ async def _answer(opened: Opened, endpoint: Endpoint, request: Request) -> tuple
     except Exception:  # the traceback belongs in our log, not in the answer
         log.exception("%s failed", endpoint.path)
         problem = Problem(error="a fault of the service; its log says more", where="service", allowed="a retry")
-        return FAULT, problem.model_dump_json().encode()
+        return FAULT, problem.model_dump_json().encode(), {}
     opened.metrics.counted(answer)
-    return 200, answer.model_dump_json().encode()
+    return OK, answer.model_dump_json().encode(), {}
 
 
 async def _body(request: Request) -> bytes:
@@ -124,8 +162,8 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _refused(refusal: Rejected) -> tuple[int, bytes]:
-    return refusal.status, refusal.problem.model_dump_json().encode()
+def _refused(refusal: Rejected) -> tuple[int, bytes, dict[str, str]]:
+    return refusal.status, refusal.problem.model_dump_json().encode(), refusal.headers
 
 
 async def _docs(request: Request) -> Response:
@@ -144,4 +182,5 @@ async def _wrong_method(request: Request, _: Exception) -> Response:
 def _no_such(request: Request, status: int) -> Response:
     allowed = ", ".join(f"POST {endpoint.path}" for endpoint in ENDPOINTS)
     error = f"no endpoint {request.method} {request.url.path}; have {allowed}"
-    return JSONResponse(Problem(error=error, where="path", allowed=allowed).model_dump(), status)
+    headers = {"Allow": "POST"} if status == WRONG_METHOD else {}
+    return JSONResponse(Problem(error=error, where="path", allowed=allowed).model_dump(), status, headers=headers)

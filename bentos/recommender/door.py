@@ -6,13 +6,12 @@ ones. It keeps no cache of answers: what an event changes, the next answer shows
 
 import dataclasses
 import datetime as dt
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bentos.recommender import schemas
+from bentos.recommender import schemas, warmup
 from bentos.recommender.breaker import Breaker
 from bentos.recommender.clock import Clock
 from bentos.recommender.eventlog import EventLog
@@ -23,6 +22,7 @@ from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
 from bentos.recommender.problems import refused, short
 from bentos.recommender.requestlog import RequestLog, Served
 from bentos.recommender.rules import EventRules
+from bentos.recommender.texts import Texts
 from bentos.recommender.turn import Turn
 from bentos.release import Release
 from feature_repo import columns
@@ -30,6 +30,7 @@ from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
 from feature_repo.pseudonyms import pseudonym
 from feature_repo.tombstones import Tombstones
+from feature_repo.update import Folding
 
 TOP_INTENTS = 5
 NOBODY = ""  # no user has this id
@@ -68,6 +69,7 @@ class Door:
         self.rules = EventRules(release.event_rules)
         titles = self._vocabulary.items[columns.TITLE].to_pylist()
         self._titles = [t or i for t, i in zip(titles, self._vocabulary.item_ids, strict=True)]
+        self._texts = Texts(self._vocabulary, self._titles, release.content)
         self._intake = Intake(events, profiles, clock=clock, calendar=release.calendar, key=key, tombstones=tombstones)
         if events.latest is not None:
             clock.saw(events.latest)
@@ -77,7 +79,9 @@ class Door:
         k, turn = self._k(ask.k), turn or Turn()
         index = self._vocabulary.index_of_item
         exclude = frozenset(index[item] for item in ask.exclude if item in index)
-        standing, found = self._ladder.recommend(self._stand(ask.user_id, ask.at, turn), k=k, exclude=exclude)
+        standing = self._stand(ask.user_id, ask.at, turn)
+        with turn.stage("rank"):
+            standing, found = self._ladder.recommend(standing, k=k, exclude=exclude)
         items = [self._shown(one) for one in found]
         best = np.argsort(-standing.probabilities, kind="stable")[:TOP_INTENTS].tolist()
         self._write(
@@ -106,7 +110,9 @@ class Door:
         """Score given items for a user, in the order given."""
         turn = turn or Turn()
         indexes = [self._index(item, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
-        standing, values = self._ladder.score(self._stand(ask.user_id, ask.at, turn), indexes)
+        standing = self._stand(ask.user_id, ask.at, turn)
+        with turn.stage("rank"):
+            standing, values = self._ladder.score(standing, indexes)
         self._write("rank", turn, standing, asked={"item_ids": ask.item_ids, "scores": values, "at": ask.at})
         scores = [schemas.Score(item_id=i, score=s) for i, s in zip(ask.item_ids, values, strict=True)]
         return schemas.Scores(scores=scores, profile=standing.profile, **self._signed(turn))
@@ -115,7 +121,9 @@ class Door:
         """Say what speaks for an item: its source and place, the features and the intents it rests on."""
         turn = turn or Turn()
         index = self._index(ask.item_id, where="item_id")
-        standing, every = self._ladder.recommend(self._stand(ask.user_id, ask.at, turn), k=self.release.candidates)
+        standing = self._stand(ask.user_id, ask.at, turn)
+        with turn.stage("rank"):
+            standing, every = self._ladder.recommend(standing, k=self.release.candidates)
         position, found = next(((n, one) for n, one in enumerate(every, 1) if one.item_index == index), (None, None))
         if found is None:
             standing, (score,) = self._ladder.score(standing, [index])
@@ -140,20 +148,38 @@ class Door:
             **self._signed(turn),
         )
 
-    def events(self, ask: schemas.EventsRequest) -> schemas.Accepted:
+    def describe(self, ask: schemas.DescribeRequest, turn: Turn | None = None) -> schemas.Descriptions:
+        """Say in words what is known of items, and what speaks for them."""
+        turn, most = turn or Turn(), self.release.content.max_items
+        if len(ask.item_ids) > most:
+            raise refused("item_ids", f"{len(ask.item_ids)} are too many", f"1 to {most}")
+        indexes = [self._index(item, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
+        standing = self._stand(ask.user_id, ask.at, turn)
+        with turn.stage("rank"):
+            standing, every = self._ladder.recommend(standing, k=self.release.candidates)
+        found = {one.item_index: one for one in every}
+        texts = [self._texts.describe(index, found.get(index), standing) for index in indexes]
+        asked = {"item_ids": ask.item_ids, "at": ask.at, "prompt": self.release.content.prompt}
+        self._write("describe", turn, standing, asked=asked)
+        return schemas.Descriptions(items=texts, profile=standing.profile, **self._signed(turn))
+
+    def events(self, ask: schemas.EventsRequest, turn: Turn | None = None) -> schemas.Accepted:
         """Store events durably and fold them into their users' profiles."""
-        taken = self._intake.take(ask.events)
+        turn = turn or Turn()
+        with turn.stage("store and fold events"):
+            taken = self._intake.take(ask.events, mirrored=turn.mirrored)
         noted = self.rules.noted(ask.events)
         return schemas.Accepted(
             **dataclasses.asdict(taken),
             noted=noted,
             release=self.release.id,
-            request_id=uuid.uuid4().hex,
+            request_id=turn.request_id,
         )
 
-    def warm_up(self) -> None:
-        """Answer once for nobody, so that the first user does not wait for lazy work; nothing is logged."""
-        self._ladder.warm_up(pseudonym(NOBODY, self._key), self._clock.now())
+    def warm_up(self, folding: Folding | None = None) -> None:
+        """Answer for nobody, so that the first user does not wait for lazy work; nothing is stored or logged."""
+        user, now = pseudonym(NOBODY, self._key), self._clock.now()
+        self._ladder.warm_up(user, now, None if folding is None else warmup.row(folding, user, now=now))
         _ = self._vocabulary.index_of_item, self._vocabulary.targets_of_item
 
     def close(self) -> None:
@@ -214,18 +240,21 @@ class Door:
     ) -> None:
         """Log an answer: the one that is given, for the call that is late is told to stop here."""
         turn.answer()
-        self._log.append(
-            Served(
-                request_id=turn.request_id,
-                endpoint=endpoint,
-                release=self.release.id,
-                policy=self.release.policy,
-                rung=standing.profile.rung,
-                degraded=standing.profile.reason,
-                rows=standing.rows,
-                probabilities=standing.probabilities,
-                latency_ms=turn.latency_ms,
-                asked=asked,
-                items=items,
+        with turn.stage("log"):
+            self._log.append(
+                Served(
+                    request_id=turn.request_id,
+                    endpoint=endpoint,
+                    release=self.release.id,
+                    policy=self.release.policy,
+                    rung=standing.profile.rung,
+                    degraded=standing.profile.reason,
+                    rows=standing.rows,
+                    probabilities=standing.probabilities,
+                    latency_ms=turn.latency_ms,
+                    asked=asked,
+                    items=items,
+                    mirrored=turn.mirrored,
+                    trace_id=turn.trace_id,
+                )
             )
-        )

@@ -2,8 +2,8 @@
 
 Two kinds of lines: an event with its key, and `{"folded": [keys]}` once those events are in their users'
 profiles. An event counts as accepted when it is folded; one that was logged but not folded (the store was
-down, the process was killed) was never confirmed, and is folded when its sender repeats it. Readers drop
-repeated keys.
+down, the process was killed) was never confirmed, and is folded as it was logged when its sender repeats it. Readers
+drop repeated keys: another door may have logged it too.
 """
 
 import hashlib
@@ -34,27 +34,38 @@ class EventLog:
         self._lines = lines.Lines(folder)
         self._remember = remember
         self._folded: dict[str, None] = {}  # in order of arrival
+        self._waiting: dict[str, Event] = {}  # logged and not folded
         self.latest: int | None = None  # timestamp, epoch seconds, of the latest folded event that is remembered
         self.lock = threading.Lock()  # held from `unseen` to `folded`
         self._recover(folder)
 
     def unseen(self, events: Sequence[Event]) -> list[Event]:
-        """Return the events that were not accepted before, each key once."""
+        """Return the events that were not accepted before, each key once; one that was logged as it was then."""
         first: dict[str, Event] = {}
         for event in events:
             if event[KEY] not in self._folded:
-                first.setdefault(event[KEY], event)
+                logged = self._waiting.get(event[KEY], event)
+                arrived = {
+                    name: event[name] for name in (columns.CREATED_AT,) if name in event
+                }  # in profiles, only now
+                first.setdefault(event[KEY], logged | arrived)
         return list(first.values())
 
     def append(self, events: Sequence[Event]) -> None:
-        """Write events; they are on disk when this returns."""
-        if events:
-            self._lines.append(*(to_json(event) for event in events))
+        """Write events that are not in the log; they are on disk when this returns."""
+        new = [event for event in events if event[KEY] not in self._waiting]
+        if new:
+            self._lines.append(*(to_json(event) for event in new))
+            self._waiting.update((event[KEY], event) for event in new)
+        while len(self._waiting) > self._remember:
+            del self._waiting[next(iter(self._waiting))]
 
     def folded(self, keys: Sequence[str]) -> None:
         """Note that events are in their users' profiles."""
         self._lines.append(to_json({FOLDED: keys}))
         self._folded.update(dict.fromkeys(keys))
+        for key in keys:
+            self._waiting.pop(key, None)
         while len(self._folded) > self._remember:
             del self._folded[next(iter(self._folded))]
 
@@ -71,6 +82,8 @@ class EventLog:
             times = [line[columns.TIMESTAMP] for line in found if line.get(KEY) in known]
             self.latest = max(times + ([self.latest] if self.latest is not None else []), default=None)
             self._folded = known | self._folded
+            logged = {line[KEY]: line for line in reversed(found) if KEY in line}  # the first line of each
+            self._waiting |= {key: line for key, line in logged.items() if key not in self._folded}
             if len(self._folded) >= self._remember:
                 return
 

@@ -49,31 +49,37 @@ class Intake:
         self._log, self._profiles, self._clock, self._key = log, profiles, clock, key
         self._tombstones, self._under = tombstones, fingerprint(key)
         self._calendar = calendar
+        self._copied: dict[str, None] = {}  # keys of the router's copies, in order of arrival
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
 
-    def take(self, events: Sequence[schemas.Event]) -> Taken:
-        """Store and fold events, all or none, but never those of forgotten people: these are as if not sent."""
+    def take(self, events: Sequence[schemas.Event], *, mirrored: bool = False) -> Taken:
+        """Store and fold events, all or none, but never those of forgotten people: these are as if not sent.
+
+        Copies by the router are folded and not stored: the events of record are the first door's.
+        """
         now = self._clock.now()
         if self._tombstones is None:
-            return self._take(events, (), now)
+            return self._take(events, (), now, mirrored=mirrored)
         with self._tombstones.read_locked():  # whoever is forgotten meanwhile waits, and then finds what is stored
             users = {event.user_id for event in events}
             forgotten = {user for user in users if self._tombstones.holds(user)}
-            return self._take(events, forgotten, now)
+            return self._take(events, forgotten, now, mirrored=mirrored)
 
-    def _take(self, events: Sequence[schemas.Event], forgotten: Container[str], now: int) -> Taken:
+    def _take(self, events: Sequence[schemas.Event], forgotten: Container[str], now: int, *, mirrored: bool) -> Taken:
         checked = [self._checked(event, place, now) for place, event in enumerate(events)]
         taken = [line for line, event in zip(checked, events, strict=True) if event.user_id not in forgotten]
         with self._log.lock:
             fresh = self._log.unseen(taken)
             try:
-                self._log.append(fresh)
+                self._log.append(() if mirrored else fresh)
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise refused("events", f"could not be stored: {reason}", "a retry", status=UNAVAILABLE) from error
             if fresh:
                 try:
-                    self._fold(fresh)
+                    self._fold(fresh, mirrored=mirrored)
+                except OSError as error:  # the note that they are folded; their keys make a repetition harmless
+                    raise refused("events", "could not be confirmed", "a retry", status=UNAVAILABLE) from error
                 except StoreAway as away:
                     raise refused("events", f"are not in profiles yet: {away}", "a retry", status=UNAVAILABLE) from away
         return Taken(len(fresh), duplicates=len(taken) - len(fresh), ignored=len(events) - len(taken))
@@ -92,14 +98,21 @@ class Intake:
         key = eventlog.key_of(fields, event_id, timed=event.timestamp is not None)
         return {eventlog.KEY: key, **fields, columns.CREATED_AT: now, eventlog.UNDER: self._under}
 
-    def _fold(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Fold logged events into their users' profiles, and note that it was done."""
+    def _fold(self, events: Sequence[Mapping[str, Any]], *, mirrored: bool) -> None:
+        """Fold events into their users' profiles, and note that it was done; what came as a copy is folded once."""
         by_user: dict[str, list[Event]] = {}
-        for event in events:
+        for event in (one for one in events if one[eventlog.KEY] not in self._copied):
             by_user.setdefault(event[columns.USER_ID], []).append(self._folding(event))
-        self._profiles.push_all(by_user)
-        self._clock.saw(max(event[columns.TIMESTAMP] for event in events))
-        self._log.folded([event[eventlog.KEY] for event in events])
+        if by_user:
+            self._profiles.push_all(by_user)
+            self._clock.saw(max(event[columns.TIMESTAMP] for event in events))
+        keys = [event[eventlog.KEY] for event in events]
+        if mirrored:  # never on disk: if this door becomes the first, it still stores what it then takes
+            self._copied.update(dict.fromkeys(keys))
+            while len(self._copied) > eventlog.REMEMBERED:
+                del self._copied[next(iter(self._copied))]
+        else:
+            self._log.folded(keys)
 
     def _folding(self, event: Mapping[str, Any]) -> Event:
         """Return a logged event as profiles take it; like ingest, without a session it is in its user's day's."""

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from bentos.recommender import schemas
+from bentos.recommender import schemas, warmup
 from bentos.recommender.breaker import Breaker
 from bentos.recommender.clock import DAY
 from bentos.recommender.intake import instant
@@ -79,7 +79,8 @@ class Ladder:
         age_s = int(rows.now[0] - rows.state_at[0])
         if age_s > self._release.used_s:
             return self._down(rows)
-        probabilities = _tried(lambda: self._scorer.predict(rows)[0])
+        with turn.stage("predict intents"):
+            probabilities = _tried(lambda: self._scorer.predict(rows)[0])
         if probabilities is None:
             return self._down(rows, reason="models_failed")
         profile = self._profile(rows, "fresh" if age_s <= self._release.ttl_s else "stale")
@@ -110,19 +111,24 @@ class Ladder:
         group = self._group(rows)
         return standing, [self._fallback.score(group, index) for index in indexes]
 
-    def warm_up(self, user: str, now: int) -> None:
-        """Ask the models once about nobody; that the store is away keeps nobody from being served."""
+    def warm_up(self, user: str, now: int, like: UserRows | None = None) -> None:
+        """Ask the store about nobody, the models about a row `like` users' own; that one is away keeps nobody out."""
         try:
             rows = self._profiles.read([user], now=now)
         except StoreAway as away:
             log.warning("%s; serving starts without it", away)
             rows = self._nobody(user, now)
-        self._ranker.recommend(rows, self._scorer.predict(rows)[0], k=1, exclude=frozenset())
+        try:
+            for asked in [rows, *([] if like is None else [like] * warmup.TIMES)]:
+                self._ranker.recommend(asked, self._scorer.predict(asked)[0], k=1, exclude=frozenset())
+        except StoreAway as away:  # a model service
+            log.warning("%s; serving starts without it", away)
 
     def _read(self, user: str, now: int, turn: Turn) -> UserRows:
         turn.reading = True
         try:
-            return self._breaker.call(lambda: self._profiles.read([user], now=now))
+            with turn.stage("read profile"):
+                return self._breaker.call(lambda: self._profiles.read([user], now=now))
         finally:
             turn.reading = False
 
@@ -171,6 +177,9 @@ def _tried(ask: Callable[[], Answer]) -> Answer | None:
     """Return what a model says, or None where it fails: whatever it raises, there is an answer without it."""
     try:
         return ask()
+    except StoreAway as away:  # a model service: that it is away is no fault of the code's
+        log.warning("%s; answered without it", away)
+        return None
     except Exception:
         log.exception("a model failed; answered without it")
         return None

@@ -22,24 +22,31 @@ class Lane:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="door")
         self._timeout_s, self._most, self._running = timeout_s, max_concurrency, 0
 
-    async def run(self, call: Callable[[], Answer], *, late: Callable[[], Answer] | None = None) -> Answer:
+    async def run(
+        self,
+        call: Callable[[], Answer],
+        *,
+        late: Callable[[], Answer] | None = None,
+        timeout_s: float | None = None,  # what is left of the caller's own patience
+    ) -> Answer:
         """Return what `call` returns, or when it is too slow what `late` says at once; refuse when the lane is full.
 
         Without a `late` a call that is too slow is refused as well.
         """
         if self._running >= self._most:
             raise refused("service", f"{self._running} requests are running", f"{self._most}", status=OVERLOADED)
+        patience_s = self._timeout_s if timeout_s is None else min(self._timeout_s, timeout_s)
         loop = asyncio.get_running_loop()
         self._running += 1
         running = self._pool.submit(call)
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(running), self._timeout_s)
+            return await asyncio.wait_for(asyncio.wrap_future(running), patience_s)
         except TimeoutError:
             if running.done() and not running.cancelled():  # with the bell
                 return running.result()
             if late is None:
-                allowed = f"{self._timeout_s} s an answer"
+                allowed = f"{patience_s} s an answer"
                 raise refused("service", "no answer in time", allowed, status=TIMEOUT) from None
         try:
             return late()

@@ -2,19 +2,25 @@
 
 A line is written with one call to the system, so that it survives a killed process and several processes can
 share a folder. It survives a power cut once it is synced: at once, or within a second by a thread.
+A file is locked (shared) while it is open, so that nobody compacts what still grows.
 """
 
+import contextlib
 import datetime as dt
+import fcntl
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import from_json
 
-SUFFIX = ".jsonl"
+from feature_repo import answers
+
+SUFFIX = answers.SEGMENT
 log = logging.getLogger("intentflow.door")
 
 
@@ -31,12 +37,14 @@ class Lines:
         folder: Path,
         *,
         max_bytes: int = 64 << 20,  # of a file
+        max_age_s: float | None = None,  # of a file, since this process opened it
         keep_bytes: int | None = None,  # of all files: the oldest go first; None: nothing goes
         sync_every_s: float = 0.0,  # 0: before `append` returns
         today: Callable[[], str] = utc_day,
     ) -> None:
         self.folder = folder
         self._max_bytes, self._keep_bytes = max_bytes, keep_bytes
+        self._max_age_s, self._opened_at = max_age_s, 0.0
         self._sync_every_s, self._today = sync_every_s, today
         self._lock = threading.Lock()
         self._day, self._file = "", -1
@@ -71,17 +79,22 @@ class Lines:
 
     def _open(self, more: int) -> None:
         """Make the open file today's last one with room for `more` bytes."""
-        day = self._today()
-        if self._file >= 0 and day == self._day and os.fstat(self._file).st_size + more <= self._max_bytes:
-            return
+        day, aged = self._today(), False
+        if self._file >= 0 and day == self._day:
+            aged = self._max_age_s is not None and time.monotonic() - self._opened_at > self._max_age_s
+            if not aged and os.fstat(self._file).st_size + more <= self._max_bytes:
+                return
         if self._file >= 0:
-            os.fdatasync(self._file)
-            os.close(self._file)
-        number = max((int(p.name.split(".")[1]) for p in self.folder.glob(f"{day}.*{SUFFIX}")), default=0)
-        path = self.folder / f"{day}.{number:05d}{SUFFIX}"
+            file, self._file = self._file, -1
+            os.fdatasync(file)
+            os.close(file)
+        found = [path.name.split(".") for path in answers.files(self.folder) if path.name.startswith(f"{day}.")]
+        number = max((int(parts[1]) for parts in found), default=0)
+        closed = aged or any(int(parts[1]) == number and parts[2] != SUFFIX[1:] for parts in found)
+        path = self.folder / f"{day}.{number + closed:05d}{SUFFIX}"
         if path.exists() and path.stat().st_size + more > self._max_bytes:
-            path = self.folder / f"{day}.{number + 1:05d}{SUFFIX}"
-        self._file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o640)
+            path = self.folder / f"{day}.{number + closed + 1:05d}{SUFFIX}"
+        self._file, self._opened_at = _locked(path), time.monotonic()
         self._day, self._torn = day, _ends_torn(self._file)
         self._prune(path)
         _sync_folder(self.folder)
@@ -91,8 +104,9 @@ class Lines:
         if self._keep_bytes is None:
             return
         left = self._keep_bytes - self._max_bytes  # the current file may grow to its full size
-        for path in sorted(set(files(self.folder)) - {current}, reverse=True):
-            left -= path.stat().st_size
+        for path in sorted(set(answers.files(self.folder)) - {current}, reverse=True):
+            with contextlib.suppress(FileNotFoundError):  # compacted meanwhile
+                left -= path.stat().st_size
             if left < 0:
                 path.unlink(missing_ok=True)
 
@@ -124,6 +138,16 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 yield from_json(line)
             except ValueError:
                 log.warning("%s line %d: cut short, skipped", path, number)
+
+
+def _locked(path: Path) -> int:
+    """Open a file to append to, and keep compaction away while it is open."""
+    while True:
+        file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o640)
+        fcntl.flock(file, fcntl.LOCK_SH)
+        if answers.same_file(file, path):
+            return file
+        os.close(file)  # it was compacted between the two calls
 
 
 def _ends_torn(file: int) -> bool:

@@ -8,6 +8,8 @@ from bentos.release import Release
 BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 BUCKETS_DAYS = (0.01, 0.04, 0.25, 1, 2, 4, 7, 14, 28, 60, 120, 365)
 
+REASONS = {401: "unauthenticated", 403: "forbidden", 429: "rate_limited", 503: "provider_away"}
+
 
 class Metrics:
     """Counts answers by endpoint and code, their seconds, the ladder's rungs, profiles' ages, and what was lost."""
@@ -34,6 +36,15 @@ class Metrics:
             "intentflow_events_noted", "Events that break a rule of severity info", ["rule"], registry=registry
         )
         self.unlogged = Counter("intentflow_unlogged", "Answers that the request log could not take", registry=registry)
+        self.in_flight = Gauge(
+            "intentflow_in_flight",
+            "Requests that run or wait",
+            ["lane"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.shed = Counter("intentflow_shed", "Requests refused since a lane was full", ["lane"], registry=registry)
+        self.refused = Counter("intentflow_refused", "Requests refused at the door", ["reason"], registry=registry)
         info = Gauge(
             "intentflow_release_info",
             "The release that is served",
@@ -47,6 +58,11 @@ class Metrics:
         """Count one answer."""
         self.requests.labels(endpoint, str(code), self._release).inc()
         self.seconds.labels(endpoint).observe(seconds)
+
+    def refused_at_door(self, endpoint: str, code: int) -> None:
+        """Count a request that no endpoint saw."""
+        self.requests.labels(endpoint, str(code), self._release).inc()
+        self.refused.labels(REASONS.get(code, "malformed")).inc()
 
     def counted(self, answer: object) -> None:
         """Count what an answer says of itself: the profile's rung, or the events' outcomes."""

@@ -8,9 +8,12 @@ from pydantic import BaseModel, ValidationError
 from feature_repo.errors import nearest
 
 MALFORMED = 400
+UNAUTHENTICATED = 401
+FORBIDDEN = 403
 UNACCEPTABLE = 422
 TOO_LARGE = 413
 OVERLOADED = 429
+HEADERS_TOO_LARGE = 431
 UNAVAILABLE = 503
 TIMEOUT = 504
 
@@ -56,6 +59,12 @@ class Rejected(Exception):
         super().__init__(error)
         self.status = status
         self.problem = Problem(error=error, where=where, allowed=allowed)
+        self.headers = {"Retry-After": "1"} if status in (OVERLOADED, UNAVAILABLE) else {}
+
+    def told(self, header: str, value: str) -> "Rejected":
+        """Return it with a header of its answer."""
+        self.headers[header] = value
+        return self
 
 
 def rejected(error: ValidationError, asks: type[BaseModel]) -> Rejected:

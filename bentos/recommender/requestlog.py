@@ -1,10 +1,14 @@
 """The request log: one line an answer, with what the models saw, what they said and what was shown.
 
+An answer is appended to a segment of JSON lines, which a kill cannot take back; a thread turns segments that are full
+or old into parquet and copies these to a store (shipping.py). Readers take both (feature_repo/answers.py).
+
 Monitoring reads it for drift, the parity check replays it (`rows_of`), off-policy evaluation takes items with
 their propensities as impressions. Users are pseudonyms. Names of columns live in feature_repo/columns.py.
 """
 
 import datetime as dt
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +19,15 @@ import numpy as np
 from pydantic_core import to_json
 
 from bentos.recommender import lines
-from feature_repo import columns
+from bentos.recommender.shipping import Shipping
+from feature_repo import answers, columns
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
 FOLDER = columns.REQUESTS_FOLDER
 # A line holds a whole user row, of 20 to 50 kB; a log that only grows would fill the disk of a pod. Ship the files
 # elsewhere to keep more.
 KEEP_BYTES = 512 << 20
+MAX_AGE_S = 900.0  # of a segment: what is in a store is at most about that old
 log = logging.getLogger("intentflow.door")
 
 
@@ -40,29 +46,53 @@ class Served:
     degraded: str | None = None  # what failed, where a lower rung answered than should
     asked: Mapping[str, Any] = field(default_factory=dict)  # the request without its user
     items: Sequence[Mapping[str, Any]] = ()  # item_id, position, score, source, propensity
+    mirrored: bool = False  # a copy of a request: nobody sees the answer
+    trace_id: str | None = None
 
 
 class RequestLog:
     """Appends answers. A disk that is full costs log lines, which are counted, not answers."""
 
-    def __init__(self, folder: Path, *, on_failure: Callable[[], None] = lambda: None) -> None:
-        self._lines = lines.Lines(folder, sync_every_s=1.0, keep_bytes=KEEP_BYTES)
-        self._on_failure = on_failure
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        sample: float = 1.0,  # share of answers; those that were degraded are always kept
+        store: str = "",  # folder or URL that closed files are copied to
+        max_age_s: float = MAX_AGE_S,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._lines = lines.Lines(folder, sync_every_s=1.0, keep_bytes=KEEP_BYTES, max_age_s=max_age_s)
+        self._sample, self._on_failure = sample, on_failure
+        self._shipping = Shipping(folder, store)
 
     def append(self, served: Served) -> None:
-        """Write one answer."""
+        """Write one answer, if it is of the sample."""
+        sample = 1.0 if served.degraded else self._sample
+        if sample < 1.0 and not drawn(served.request_id, sample):
+            return
         try:
-            self._lines.append(to_json(line_of(served)))
+            self._lines.append(to_json(line_of(served, sample=sample)))
         except OSError:
             log.exception("request %s was answered but not logged", served.request_id)
             self._on_failure()
 
     def close(self) -> None:
-        """Sync and close."""
+        """Sync and close; what is left open is compacted at the next start."""
         self._lines.close()
+        self._shipping.close()
 
 
-def line_of(served: Served) -> dict[str, Any]:
+def drawn(request_id: str, sample: float) -> bool:
+    """Tell whether a request is of the sample; every process says the same.
+
+    >>> drawn("a", 1.0), sum(drawn(str(n), 0.25) for n in range(1000))
+    (True, 227)
+    """
+    return int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=8).digest()) < sample * 2**64
+
+
+def line_of(served: Served, *, sample: float = 1.0) -> dict[str, Any]:
     """Return the answer as the log holds it; keys are columns.REQUEST_LOG."""
     rows = served.rows
     values = (
@@ -83,6 +113,9 @@ def line_of(served: Served) -> dict[str, Any]:
         {name: ragged.row(0).tolist() for name, ragged in rows.lists.items()},
         served.probabilities.tolist(),
         served.items,
+        served.mirrored,
+        served.trace_id,
+        sample,
     )
     return dict(zip(columns.REQUEST_LOG, values, strict=True))
 
@@ -104,6 +137,5 @@ def rows_of(line: Mapping[str, Any]) -> UserRows:
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield every logged answer, oldest first."""
-    for path in lines.files(folder):
-        yield from lines.read(path)
+    """Yield every logged answer, oldest first, of open segments and of parquet files."""
+    return answers.read(folder)

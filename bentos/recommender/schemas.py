@@ -5,16 +5,53 @@ checked by the door. User ids are raw here; they are hashed before anything else
 """
 
 import datetime as dt
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
 
 MAX_EVENTS = 1000  # in a request
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Rung = Literal["fresh", "stale", "segment", "popular"]
 Reason = Literal["store_away", "models_failed", "timeout"]
+FIRST, LAST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(9998, 12, 31, tzinfo=dt.UTC)
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _written_out(value: Any) -> Any:
+    """Read a time that is written out with its offset; pydantic would read '0' as seconds since 1970."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return dt.datetime.fromisoformat(value.upper()) if RFC_3339.fullmatch(value) else _no_time()
+    except ValueError:  # the 30th of February
+        return _no_time()
+
+
+def _no_time() -> NoReturn:
+    raise PydanticCustomError("datetime_parsing", "no time with its offset")
+
+
+def _of_our_time(value: dt.datetime) -> dt.datetime:
+    """Refuse a time that is none in epoch seconds, or in no calendar once its offset is taken off."""
+    if not FIRST <= value <= LAST:
+        raise PydanticCustomError("time_range", f"{FIRST.isoformat()} to {LAST.isoformat()}")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_of_our_time)]
 At = Annotated[
-    AwareDatetime | None,
+    Instant | None,
     Field(description="Ask as of this time, ISO 8601 with offset; left out: the service's clock"),
 ]
 
@@ -60,7 +97,7 @@ class Event(_Asked):
     user_id: Id
     item_id: Id
     event: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(description="view, purchase, …")
-    timestamp: AwareDatetime | None = Field(default=None, description="Left out: now, by the service's clock")
+    timestamp: Instant | None = Field(default=None, description="Left out: now, by the service's clock")
     session_id: Id | None = None
     quantity: FiniteFloat | None = None
     value: FiniteFloat | None = Field(default=None, description="Money paid")
@@ -80,6 +117,14 @@ class ExplainRequest(_Asked):
 
     user_id: Id
     item_id: Id
+    at: At = None
+
+
+class DescribeRequest(_Asked):
+    """What to say about items to a user."""
+
+    user_id: Id
+    item_ids: list[Id] = Field(min_length=1, max_length=100, description="At most the spec's content.max_items")
     at: At = None
 
 
@@ -176,4 +221,23 @@ class Explanation(_Answer):
     score: float
     intents: list[Intent] = Field(description="The intents that an event with the item would fulfil")
     features: list[Feature]
+    profile: Profile
+
+
+class Description(_Given):
+    """A text about an item, in English, and all that it rests on."""
+
+    item_id: str
+    title: str
+    text: str = Field(description="Plain text on one line; what is unknown is left out")
+    source: str = Field(description="Who wrote it: template@1, fixed sentences")
+    attributes: list[str] = Field(
+        description="What the text uses: attributes of the catalogue, `reason:<name>` of the ranking, `intent:<name>`"
+    )
+
+
+class Descriptions(_Answer):
+    """Texts in the order asked."""
+
+    items: list[Description]
     profile: Profile

@@ -4,22 +4,32 @@ BentoML gives the process, the probes, /metrics and the pages; the routes are ap
 concurrency are the release's and are kept by lanes, since a decorator is read before a release is known.
 """
 
+import asyncio
+import ipaddress
 import os
+import signal
+import threading
 from pathlib import Path
 
 import bentoml
 
-from bentos.recommender import eventlog, requestlog
-from bentos.recommender.app import Opened, create_app
+from bentos.access import Access
+from bentos.recommender import eventlog, ports, requestlog
+from bentos.recommender.app import SCOPES, Opened, create_app
+from bentos.recommender.auth import check
 from bentos.recommender.door import Door
 from bentos.recommender.eventlog import EventLog
+from bentos.recommender.guard import Guard
 from bentos.recommender.lane import Lane
+from bentos.recommender.limits import Limits
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.requestlog import RequestLog
 from bentos.recommender.settings import Settings
+from bentos.recommender.tracing import Tracing
 from bentos.release import INTENT, RANKING, Release
+from bentos.remote import RemoteRanker, RemoteScorer
 from feature_repo import artifacts
-from feature_repo.errors import UserError
+from feature_repo.errors import SpecError, UserError
 from feature_repo.fallback import Fallback
 from feature_repo.update import Folding
 from feature_repo.vocabulary import Vocabulary
@@ -42,13 +52,21 @@ class Recommender:
 
     def __init__(self) -> None:
         try:
-            opened = open_door(Settings.read(os.environ))
+            settings = Settings.read(os.environ)
+            check_reach(settings.access, listening())
+            opened = open_door(settings)
         except Exception as error:  # whatever it is, `serve` must hear of it: BentoML would try again for ever
             if path := os.environ.get(ERROR_FILE):
                 code = error.exit_code if isinstance(error, UserError) else 1
                 artifacts.write_json(Path(path), {"code": code, "message": str(error)})
             raise
         app.state.opened = self._opened = opened
+        app.state.draining = False
+        drain_first(settings.access.drain_s)
+
+    async def __is_ready__(self) -> bool:
+        """Tell whether to send requests here; BentoML asks only once the models are warm."""
+        return not app.state.draining
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
@@ -56,6 +74,43 @@ class Recommender:
         self._opened.reads.close()
         self._opened.writes.close()
         self._opened.door.close()
+        if self._opened.tracing is not None:
+            self._opened.tracing.close()
+
+
+Recommender.add_asgi_middleware(Guard, state=app.state, scopes=SCOPES)  # type: ignore[attr-defined]
+
+
+def listening() -> list[str]:
+    """Return the addresses that this process listens on."""
+    import psutil
+
+    found = psutil.Process().net_connections(kind="inet")
+    return [one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN]
+
+
+def check_reach(access: Access, addresses: list[str]) -> None:
+    """Refuse to serve whoever comes along on more than this machine, unless that was said."""
+    wide = [ip for ip in addresses if not ipaddress.ip_address(ip).is_loopback]
+    if wide and access.auth == "none" and not access.anyone:
+        raise SpecError(
+            f"serving.auth: none, but the service listens on {wide[0]}; set auth: keys or jwt, or anyone: true "
+            "where something else keeps strangers out (docs/security.md)"
+        )
+
+
+def drain_first(drain_s: float) -> None:
+    """At SIGTERM be not ready for a while, still answering, and only then let the server end."""
+    ends = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(ends):
+        return
+    loop = asyncio.get_running_loop()
+
+    def drain(number: int, _: object) -> None:
+        app.state.draining = True
+        loop.call_soon_threadsafe(loop.call_later, drain_s, ends, number, None)
+
+    signal.signal(signal.SIGTERM, drain)
 
 
 def open_door(settings: Settings) -> Opened:
@@ -68,25 +123,53 @@ def open_door(settings: Settings) -> Opened:
 
     torch.set_num_threads(settings.threads)
     release = settings.release
-    metrics, ranker = Metrics(release), Ranker.load(release.folder / RANKING)
+    metrics = Metrics(release)
+    ranker: ports.Ranker = (
+        RemoteRanker.open(settings.ranking_url, release)
+        if settings.ranking_url
+        else Ranker.load(release.folder / RANKING)
+    )
+    scorer: ports.Scorer = (
+        RemoteScorer.open(settings.intent_url, release)
+        if settings.intent_url
+        else IntentScorer.load(release.folder / INTENT)
+    )
+    folds = folding(release, ranker.vocabulary)
     door = Door(
         release,
-        IntentScorer.load(release.folder / INTENT),
+        scorer,
         ranker,
-        OnlineProfiles.open(release.name, folding(release, ranker.vocabulary)),
-        RequestLog(settings.home / requestlog.FOLDER, on_failure=metrics.unlogged.inc),
+        OnlineProfiles.open(release.name, folds),
+        RequestLog(
+            settings.home / requestlog.FOLDER,
+            sample=release.serving.log.sample,
+            store=settings.requests_url,
+            on_failure=metrics.unlogged.inc,
+        ),
         settings.clock,
         events=EventLog(settings.home / eventlog.FOLDER),
         fallback=Fallback.load(release.folder / RANKING),
         key=settings.key,
         tombstones=settings.tombstones,
     )
-    door.warm_up()
+    door.warm_up(folds)
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s
     reads = Lane(timeout_s=timeout_s, max_concurrency=most)
     writes = Lane(timeout_s=max(timeout_s, WRITE_S), max_concurrency=most, threads=1)  # the event log has one writer
     service = Recommender.openapi_spec.asdict()  # type: ignore[attr-defined]  # the decorator made it a Service
-    return Opened(door, reads, writes, metrics, service)
+    access = settings.access
+    return Opened(
+        door,
+        reads,
+        writes,
+        metrics,
+        service,
+        check=check(access),
+        limits=Limits({str(scope): text for scope, text in access.limits.items()}, store=settings.limits_store),
+        open_pages=frozenset(("metrics", "docs") if access.auth == "none" else access.open),
+        shadow_token=settings.shadow_token,
+        tracing=Tracing(settings.otlp, share=settings.otlp_share, release=release.id) if settings.otlp else None,
+    )
 
 
 def folding(release: Release, vocabulary: Vocabulary) -> Folding:

@@ -1,11 +1,14 @@
 """What the environment tells the service, read and checked once, before anything heavy is imported."""
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import bentoml
+from pydantic import ValidationError
 
+from bentos.access import Access
 from bentos.recommender.clock import Clock, make_clock
 from bentos.release import MODEL_ALIAS, Release
 from feature_repo.errors import SpecError
@@ -13,8 +16,13 @@ from feature_repo.pseudonyms import KEY, matching, ring
 from feature_repo.tombstones import Tombstones
 
 HOME, CLOCK = "INTENTFLOW_HOME", "INTENTFLOW_CLOCK"
+REQUESTS_URL = "INTENTFLOW_REQUESTS_URL"
 RELEASE = "INTENTFLOW_RELEASE"  # on a cluster: the folder that the init container fetched
+INTENT_URL, RANKING_URL = "INTENTFLOW_INTENT_URL", "INTENTFLOW_RANKING_URL"
 THREADS = "OMP_NUM_THREADS"
+ACCESS = "INTENTFLOW_SERVING"  # the environment's `serving` block
+LIMITS_STORE, SHADOW_TOKEN = "INTENTFLOW_LIMITS_STORE", "INTENTFLOW_SHADOW_TOKEN"
+OTLP, OTLP_SHARE = "INTENTFLOW_OTLP", "INTENTFLOW_OTLP_SHARE"
 
 
 @dataclass(frozen=True)
@@ -27,13 +35,21 @@ class Settings:
     release: Release
     clock: Clock
     threads: int
+    intent_url: str = ""  # of the model as a service of its own; '' is in this process
+    ranking_url: str = ""
+    access: Access = field(default_factory=Access)
+    limits_store: str = ""  # Redis, where replicas share their counts; may hold a password
+    shadow_token: str = ""  # the router's
+    otlp: str = ""  # the collector's URL for traces; '' sends none
+    otlp_share: float = 1.0  # of the traces that begin here
+    requests_url: str = ""  # where closed files of the request log are copied to
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
         """Read the environment; a mistake there is one line."""
         home, _ = Path(_required(environment, HOME)), _required(environment, KEY)
         keys = ring(environment)
-        release = Release.load(_release_folder(environment))
+        release = Release.load(release_folder(environment))
         return cls(
             home=home,
             key=matching(keys, release.key, what=f"release {release.id}"),
@@ -41,13 +57,38 @@ class Settings:
             release=release,
             clock=make_clock(environment.get(CLOCK, "wall"), release.data_end),
             threads=_positive(environment.get(THREADS, "1")),
+            intent_url=environment.get(INTENT_URL, ""),
+            ranking_url=environment.get(RANKING_URL, ""),
+            requests_url=environment.get(REQUESTS_URL, ""),
+            access=_access(environment.get(ACCESS) or "{}"),
+            limits_store=environment.get(LIMITS_STORE, ""),
+            shadow_token=environment.get(SHADOW_TOKEN, ""),
+            otlp=environment.get(OTLP, ""),
+            otlp_share=_share(environment.get(OTLP_SHARE) or "1"),
         )
 
 
-def _release_folder(environment: Mapping[str, str]) -> Path:
+def release_folder(environment: Mapping[str, str]) -> Path:
+    """Return the folder of the release to serve: the one that is named, or the Bento's own."""
     if folder := environment.get(RELEASE):
         return Path(folder)
     return Path(bentoml.models.get(MODEL_ALIAS).path)
+
+
+def _access(text: str) -> Access:
+    try:
+        return Access.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, ("serving", *first["loc"])))
+        raise SpecError(f"{ACCESS}: {place}: {first['msg']}; see docs/security.md") from None
+
+
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= (share := float(text)) <= 1:
+            return share
+    raise SpecError(f"{OTLP_SHARE}: '{text}' is no share; allowed: 0 to 1")
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

@@ -6,6 +6,8 @@ The loop then makes the same call again, overdue: the ladder asks neither store 
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from feature_repo.rows import UserRows
 
@@ -22,13 +24,34 @@ class Turn:
         self.started = time.perf_counter()
         self.reading = False  # a thread waits for the store
         self.rows: UserRows | None = None  # once read
+        self.mirrored = False  # a copy by the router: nobody sees the answer
+        self.trace_id: str | None = None
+        self.stages: list[tuple[str, int, int]] | None = None  # name, start and end in epoch ns; None: nobody asks
+        self.patience_ms: int | None = None  # the caller's own
         self.overdue = False  # set by the loop; a thread that sees it asks for nothing more
         self._answering = threading.Lock()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Note how long something takes, where the request is traced."""
+        if self.stages is None:
+            yield
+            return
+        start = time.time_ns()
+        try:
+            yield
+        finally:
+            self.stages.append((name, start, time.time_ns()))
 
     def answer(self) -> None:
         """Claim the right to answer; raises GivenUp where it is taken."""
         if not self._answering.acquire(blocking=False):
             raise GivenUp
+
+    @property
+    def left_s(self) -> float | None:
+        """Return what is left of the caller's own patience; None: it named none."""
+        return None if self.patience_ms is None else max(0.001, (self.patience_ms - self.latency_ms) / 1000)
 
     @property
     def latency_ms(self) -> float:

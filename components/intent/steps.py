@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
+from components import measure
 from components.intent import examples
 from components.intent.spec import Intent, IntentModel
 from components.step import step
@@ -87,13 +88,16 @@ def run_evaluate_intent(
         from components.intent import card as cards
         from components.intent.evaluate import evaluate
         from components.intent.score import IntentScorer
+        from components.intent.served import served
 
-        found = examples.load(Path(rows), _INTENTS.validate_json(intents))
         folder = Path(intent)
-        result = evaluate(IntentScorer.load(folder), found, report=progress.at)
+        scorer, memory = measure.growth(lambda: IntentScorer.load(folder))
+        found = examples.load(Path(rows), _INTENTS.validate_json(intents))
+        result = evaluate(scorer, found, report=progress.at)
         text = cards.write(result, artifacts.read_json(folder / TRAINING), found.vocabulary)
         with artifacts.written_folder(Path(evaluation)) as out:
             artifacts.write_json(out / "metrics.json", result.metrics())
+            artifacts.write_json(out / "served.json", served(scorer, found, memory=memory))
             artifacts.write_json(out / "classification.json", asdict(result.curve))
             (out / "card.md").write_text(text)
         with artifacts.written(Path(card)) as page:

@@ -31,10 +31,10 @@ def training_set(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def materialise(name: str, features: Input[Dataset]) -> None:
-    """Write the newest user rows into the online store."""
+def materialise(name: str, release_version: str, features: Input[Dataset]) -> None:
+    """Write the newest user rows into the online store, where there is a release to serve with them."""
     from pathlib import Path
 
     from components.profiles.steps import run_materialise
 
-    run_materialise(name, profiles=Path(features.path))
+    run_materialise(name, profiles=Path(features.path), release_version=release_version)

@@ -4,7 +4,9 @@ Only rows that changed are written: the store keeps beside each row what it was 
 the files. So nothing is done twice, a run that was killed goes on where it was, and a store that lost its rows gets
 them all. Events that were pushed since the files' data ended are folded into the new rows (docs/online.md).
 
-Feast keeps the files' place in its registry, so the feature files move to a folder of their own first.
+Feast keeps the files' place in its registry, so the feature files move to a folder of their own first: one for each
+vocabulary, with all that writing its rows again takes. Rows of several vocabularies lie side by side, each in a Feast
+project of its own; events that were pushed only to another vocabulary's rows are folded in here.
 """
 
 import contextlib
@@ -13,7 +15,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,9 +23,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.profiles import newest
+from components.profiles import pushed_lists as lists
 from components.profiles.digests import COLUMN as DIGEST
 from components.profiles.digests import FILE as DIGESTS
-from feature_repo import artifacts, columns, erase, pushed, services, store, views
+from feature_repo import artifacts, columns, erase, services, store, views
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.online import OnlineProfiles
@@ -32,7 +35,9 @@ from feature_repo.update import Folding, State
 from feature_repo.vocabulary import Vocabulary
 
 FILES = tuple(f"{name}.parquet" for name in (*views.ROW_VIEWS, *views.STATE_VIEWS))
+WORDS = ("vocabulary", "calendar.json")  # how events move rows
 MAY = (DIGESTS, "segments.json")  # files that profiles of before do not have
+PUBLISHED = "features"  # below the state folder
 GONE = "gone.parquet"  # users of the files before, who are not in these, until their rows are taken out
 COMPARED, WRITTEN = 2_000, 500  # users at a time
 ROUNDS = 3  # of writing what a push wrote over meanwhile
@@ -40,14 +45,22 @@ SETTLED_S = 0.2  # a push that read a row before it was written anew has written
 Each = Callable[[float], None]
 
 
+def published(home: Path, vocabulary: str) -> Path:
+    """Return the folder of the feature files of a vocabulary."""
+    return home / PUBLISHED / vocabulary
+
+
 def publish(profiles: Path, features: Path) -> None:
     """Link the feature files into the folder that the registry names, and note who is no longer in them."""
-    names = [*FILES, "profiles.json", *(name for name in MAY if (profiles / name).is_file())]
+    words = [p.relative_to(profiles) for name in WORDS for p in [profiles / name, *(profiles / name).rglob("*")]]
+    files = [str(path) for path in words if (profiles / path).is_file()]
+    names = [*FILES, "profiles.json", *files, *(name for name in MAY if (profiles / name).is_file())]
     if all((features / n).is_file() and os.path.samefile(profiles / n, features / n) for n in names):
         return
     gone = _gone(features, profiles)
     with artifacts.written_folder(features) as folder:
         for name in names:
+            (folder / name).parent.mkdir(exist_ok=True)
             _link(profiles / name, folder / name)
         if len(gone):
             pq.write_table(pa.table({columns.USER_ID: gone}), folder / GONE)
@@ -92,24 +105,44 @@ def run(project: str, features: Path, folds: Folding, *, each: Each = lambda _: 
     """Declare views and services, write the rows that changed, take out who is gone; return how many of each."""
     summary = artifacts.read_json(features / "profiles.json")
     end = dt.datetime.fromisoformat(summary["data_end"])
-    _declare(project, features, folds.windows_days)
+    _declare(store.space(project, folds.vocabulary.digest), features, folds.windows_days)
     profiles = OnlineProfiles.open(project, folds)
+    others = lists.Others.open(project, profiles)
     users = newest.digests(features, fallback=artifacts.digest(summary))
-    todo = changed(profiles, users, end)
+    todo = changed(profiles, users, end, others)
     written = todo.num_rows
     for attempt in range(ROUNDS):
         if not todo.num_rows:
             break
-        _write(profiles, features, todo, end, each if attempt == 0 else lambda _: None)
+        _write(profiles, features, todo, end, others, each if attempt == 0 else lambda _: None)
         time.sleep(SETTLED_S)
-        todo = changed(profiles, todo, end)
+        todo = changed(profiles, todo, end, others)
     profiles.confirm(_seconds(end))
-    removed = _take_out(project, features)
+    removed = _take_out(project, features, folds.vocabulary.digest)
+    lists.newcomers(profiles, others, set(users[columns.USER_ID].to_pylist()) | _before(features, end))
     return {"written": written, "unchanged": users.num_rows - written, "removed": removed}
 
 
-def _declare(project: str, features: Path, windows_days: tuple[int, ...]) -> None:
-    feast = store.open_store(project)
+def prune(project: str, home: Path, keep: Collection[str]) -> list[str]:
+    """Drop the rows and feature files of all vocabularies but those in `keep`; return the Feast projects that went."""
+    wanted = {store.space(project, vocabulary) for vocabulary in keep}
+    dropped = [space for space in erase.spaces(project) if space not in wanted]
+    registry = store.open_store(project).registry
+    declared = {found.name for found in registry.list_projects()}
+    for space in dropped:
+        erase.drop(project, space)
+        if space in declared:
+            registry.delete_project(space, commit=True)
+    for path in (home / PUBLISHED).glob("*"):
+        if path.is_file():  # of before there was a folder a vocabulary
+            path.unlink()
+        elif path.name not in keep:
+            shutil.rmtree(path)
+    return dropped
+
+
+def _declare(space: str, features: Path, windows_days: tuple[int, ...]) -> None:
+    feast = store.open_store(space)
     declared = views.build(features, windows_days=windows_days)
     feast.apply([*declared.all(), *services.build(declared)])
     if store.kind(feast.config.online_store) == "sqlite":  # let a service read while this writes; it stays so
@@ -117,50 +150,63 @@ def _declare(project: str, features: Path, windows_days: tuple[int, ...]) -> Non
             connection.execute("PRAGMA journal_mode = WAL")
 
 
-def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime) -> pa.Table:
+def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime, others: lists.Others) -> pa.Table:
     """Return which users' stored rows are not made of the files' row and the events that came after it."""
     vocabulary, keep = profiles.folding.vocabulary.digest, []
     for start in range(0, users.num_rows, COMPARED):
         part = users.slice(start, COMPARED)
         ids, digests = (part[name].to_pylist() for name in (columns.USER_ID, DIGEST))
-        for digest, (made, events) in zip(digests, profiles.made_of(ids), strict=True):
-            want = MadeOf.of(vocabulary, digest, _seconds(end), pushed.since(events, _seconds(end)))
+        for digest, (made, first, own) in zip(digests, others.read(ids, since=_seconds(end)), strict=True):
+            want = MadeOf.of(vocabulary, digest, _seconds(end), [*first, *own])
             keep.append((made.row, made.folded) != (want.row, want.folded))
     return users.filter(pa.array(keep, pa.bool_()))
 
 
-def _write(profiles: OnlineProfiles, features: Path, todo: pa.Table, end: dt.datetime, each: Each) -> None:
+def _write(
+    profiles: OnlineProfiles, features: Path, todo: pa.Table, end: dt.datetime, others: lists.Others, each: Each
+) -> None:
     """Write the rows of users, each with the events that no batch holds yet."""
     digests = dict(zip(todo[columns.USER_ID].to_pylist(), todo[DIGEST].to_pylist(), strict=True))
     done = 0
     for batch in newest.rows(features, todo[columns.USER_ID].combine_chunks(), data_end=end, batch=WRITTEN):
-        _write_batch(profiles, batch, digests, _seconds(end))
+        _write_batch(profiles, batch, digests, _seconds(end), others)
         done += len(batch)
         each(done / len(digests))
     if done < len(digests):
         raise DataError(f"{features}: {len(digests) - done} users have a digest and no newest row; build profiles anew")
 
 
-def _write_batch(profiles: OnlineProfiles, batch: dict[str, State], digests: dict[str, str], end: int) -> None:
+def _write_batch(
+    profiles: OnlineProfiles, batch: dict[str, State], digests: dict[str, str], end: int, others: lists.Others
+) -> None:
     fold = profiles.folding
     states: dict[str, State] = {}
     made: dict[str, MadeOf] = {}
-    for (user, cells), (_, events) in zip(batch.items(), profiles.made_of(list(batch)), strict=True):
-        kept = pushed.since(events, end)
-        states[user] = fold.fold(fold.empty() | cells | {columns.VOCABULARY: fold.vocabulary.digest}, kept)
-        made[user] = MadeOf.of(fold.vocabulary.digest, digests[user], end, kept)
+    for (user, cells), (_, first, own) in zip(batch.items(), others.read(list(batch), since=end), strict=True):
+        states[user] = fold.fold(fold.empty() | cells | {columns.VOCABULARY: fold.vocabulary.digest}, [*first, *own])
+        made[user] = MadeOf.of(fold.vocabulary.digest, digests[user], end, [*first, *own], others=first)
     profiles.write(states, made)
 
 
-def _take_out(project: str, features: Path) -> int:
+def _take_out(project: str, features: Path, vocabulary: str) -> int:
     """Delete the rows of users that these files no longer have."""
     path = features / GONE
     if not path.is_file():
         return 0
     users = pq.read_table(path)[columns.USER_ID].to_pylist()
-    erase.erase(project, users)
+    erase.erase(project, users, space=store.space(project, vocabulary))
     path.unlink()
     return len(users)
+
+
+def _before(features: Path, end: dt.datetime) -> set[str]:
+    """Return users of other vocabularies' batches that end no later: who is not in this one has left."""
+    found: set[str] = set()
+    for path in features.parent.glob(f"*/{DIGESTS}"):
+        other = artifacts.read_json(path.with_name("profiles.json"))
+        if dt.datetime.fromisoformat(other["data_end"]) <= end:
+            found |= set(pq.read_table(path, columns=[columns.USER_ID])[columns.USER_ID].to_pylist())
+    return found
 
 
 def _seconds(instant: dt.datetime) -> int:

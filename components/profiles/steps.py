@@ -129,12 +129,17 @@ def home() -> Path:
     return Path(os.environ["INTENTFLOW_HOME"])
 
 
-def run_materialise(name: str, *, profiles: Path) -> None:
-    """Publish the feature files and write the rows that changed into the online store."""
+def run_materialise(name: str, *, profiles: Path, release_version: str) -> None:
+    """Publish the feature files and write the rows that changed into the online store.
+
+    Nothing is written without a version of the release: a dry run registers none.
+    """
     with step("materialise") as progress:
-        published = home() / "features"
+        if not release_version:
+            progress.count(note="dry run: no release to serve with these rows")
+            return
+        folds = materialise.folding(profiles)
+        published = materialise.published(home(), folds.vocabulary.digest)
         materialise.publish(profiles, published)
-        done = materialise.run(
-            name, published, materialise.folding(profiles), each=lambda share: progress.at(share, "rows written")
-        )
+        done = materialise.run(name, published, folds, each=lambda share: progress.at(share, "rows written"))
         progress.count(**done)

@@ -34,12 +34,14 @@ def served(ranker: Ranker, world: World, *, memory: dict[str, float]) -> dict[st
         scored = there.rank(examples.rows.take(member), examples.probabilities[member])
         best = top(scored, K)  # [member, K]
         batch[member] = np.append(scored.found.item, -1)[best]
-        for row, i in zip(best, member, strict=True):
+        for row, i in zip(best, member.tolist(), strict=True):
             there_are = int((row >= 0).sum())  # past the candidates an answer goes on with popular items
             mine = np.array([one.score for one in answers[i][:there_are]])
             gap = max(gap, float(np.abs(mine - scored.scores[row[:there_are]]).max(initial=0.0)))
     n_items = len(ranker.catalogue)
-    together, apart = (metrics.per_row(found, examples.bought, n_items).mean()["ndcg_at_10"] for found in (batch, items))
+    together, apart = (
+        metrics.per_row(found, examples.bought, n_items).mean()["ndcg_at_10"] for found in (batch, items)
+    )
     return {
         "rows": len(examples),
         "latency": {f"recommend_ms_{name}": value for name, value in ms.items()},

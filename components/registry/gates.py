@@ -1,21 +1,23 @@
 """The spec's gates applied to measured numbers: what holds, what does not, and why, in words.
 
-Pure: numbers in, a verdict out. Reads no file and no registry, moves no alias.
+Pure: numbers in, a verdict out. Reads no file and no registry, moves no alias; report.py writes it for people.
 """
 
+import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from components.registry.spec import LOWER_IS_BETTER, Gate
+from components.registry.measured import Champion, Group, Measured, Used
+from components.registry.spec import LOWER_IS_BETTER, Gate, Parity
 
-Metrics = Mapping[str, float]
+PARITY = "parity"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one gate said."""
+    """What one gate said, of all rows or of one cohort."""
 
     metric: str
     value: float | None
@@ -24,6 +26,15 @@ class Outcome:
     limit: float | None  # the worst value that passes
     passed: bool
     reason: str
+    cohort: str = ""
+    rows: int | None = None  # of the cohort
+    skipped: bool = False  # nothing was judged, and it does not refuse
+    used: Used | None = None  # the tolerance: what the next release finds
+
+    @property
+    def name(self) -> str:
+        """Name what was judged, as 'ranking.ndcg_at_10 of segment 3'."""
+        return f"{self.metric} of {self.cohort}" if self.cohort else self.metric
 
 
 @dataclass(frozen=True)
@@ -46,60 +57,144 @@ class Verdict:
         """Return the verdict as JSON values."""
         return {"passed": self.passed, "gates": [asdict(outcome) for outcome in self.outcomes]}
 
-    def markdown(self, *, title: str) -> str:
-        """Return the verdict as a Markdown report."""
-        head = f"# {title}: {'passed' if self.passed else 'refused'}\n\n"
-        table = "| gate | value | against | limit | verdict | why |\n| --- | --- | --- | --- | --- | --- |\n"
-        rows = (
-            f"| {o.metric} | {_shown(o.value)} | {o.against} {_shown(o.compared)} | {_shown(o.limit)} "
-            f"| {'passed' if o.passed else '**refused**'} | {o.reason} |\n"
-            for o in self.outcomes
-        )
-        return head + table + "".join(rows)
+    def tolerance(self) -> dict[str, Any]:
+        """Return as JSON values how often tolerances were used up to this release."""
+        return {o.name: asdict(o.used) for o in self.outcomes if o.used is not None and o.used.times}
 
 
-def evaluate(gates: Sequence[Gate], candidate: Metrics, *, baseline: Metrics, champion: Metrics | None) -> Verdict:
-    """Judge a candidate's test metrics; without a champion, gates against it pass."""
-    return Verdict(tuple(_judged(gate, candidate, baseline, champion) for gate in gates))
+@dataclass(frozen=True)
+class _Case:
+    """One gate on one group of rows."""
+
+    gate: Gate
+    group: Group
+    champion: Champion | None
+    cohort: str = ""
+
+    @property
+    def lower(self) -> bool:
+        return self.gate.metric in LOWER_IS_BETTER
+
+    @property
+    def name(self) -> str:
+        return f"{self.gate.metric} of {self.cohort}" if self.cohort else self.gate.metric
+
+    @property
+    def rows(self) -> int | None:
+        return self.group.rows(self.gate.metric) if self.cohort else None
+
+    def at_least(self, value: float, other: float) -> bool:
+        """Tell whether a value is as good as another."""
+        return value <= other if self.lower else value >= other
 
 
-def measured(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """Name the test metrics of both parts as gates do; of the baselines the best one speaks, metric by metric.
+def evaluate(gates: Sequence[Gate], candidate: Measured, *, champion: Champion | None) -> Verdict:
+    """Judge what a candidate was measured to be; without a champion, gates against it pass."""
+    return Verdict(tuple(outcome for gate in gates for outcome in _judged(gate, candidate, champion)))
 
-    >>> intent = {"test": {"map": 0.3}, "baselines": {"global_rate": {"map": 0.1}, "decayed_rate": {"map": 0.2}}}
-    >>> measured({"intent": intent})
-    ({'intent.map': 0.3}, {'intent.map': 0.2})
+
+def parity(document: Mapping[str, Any], rules: Parity) -> Outcome:
+    """Judge a replay of logged answers, {checked, mismatches, first: {field, online, offline}}.
+
+    >>> first = {"field": "sessions_28d", "online": 3.0, "offline": 4.0}
+    >>> parity({"checked": 9, "mismatches": 1, "first": first}, Parity()).reason
+    '1 of 9 logged answers differ when they are replayed: first sessions_28d, online 3.0, offline 4.0'
     """
-    candidate: dict[str, float] = {}
-    baseline: dict[str, float] = {}
-    for part, document in metrics.items():
-        candidate |= _numbers(part, document.get("test", {}))
-        for other in document.get("baselines", {}).values():
-            for name, value in _numbers(part, other).items():
-                best = min if name in LOWER_IS_BETTER else max
-                baseline[name] = best(baseline.get(name, value), value)
-    return candidate, baseline
-
-
-def _judged(gate: Gate, candidate: Metrics, baseline: Metrics, champion: Metrics | None) -> Outcome:
-    value = _finite(candidate.get(gate.metric))
-    if value is None:
-        return _outcome(gate, None, None, passed=False, reason=f"{gate.metric} was not measured")
-    if gate.against == "champion":
-        compared = _finite((champion or {}).get(gate.metric))
-        if compared is None:
-            absent = "there is no champion yet" if champion is None else f"the champion has no {gate.metric}"
-            return _outcome(gate, value, None, passed=True, reason=absent)
+    checked, mismatches = int(document["checked"]), int(document["mismatches"])
+    passed = False
+    if mismatches:
+        first = document.get("first") or {"field": "an unnamed field", "online": "?", "offline": "?"}
+        reason = (
+            f"{mismatches} of {checked} logged answers differ when they are replayed: "
+            f"first {first['field']}, online {first['online']}, offline {first['offline']}"
+        )
+    elif checked < rules.min_checked:
+        reason = f"{checked} logged answers were replayed, fewer than promotion.parity.min_checked, {rules.min_checked}"
     else:
-        compared = _finite(gate.limit if gate.against == "value" else baseline.get(gate.metric))
-        if compared is None:
-            return _outcome(gate, value, None, passed=False, reason=f"the baseline has no {gate.metric}")
-    lower = gate.metric in LOWER_IS_BETTER
+        reason, passed = f"{checked} logged answers were replayed and none differs", True
+        reason = reason if checked else "no answer is logged yet, so none was replayed"
+    return Outcome(PARITY, float(mismatches), "replay", None, 0.0, passed, reason, skipped=passed and not checked)
+
+
+def _judged(gate: Gate, candidate: Measured, champion: Champion | None) -> Iterator[Outcome]:
+    """Judge a gate on all rows, or on each group of its cohort."""
+    if gate.cohort is None:
+        yield _one(_Case(gate, candidate.overall, champion))
+        return
+    groups = candidate.of_kind(gate.cohort, gate.metric)
+    if not groups:
+        yield _refused(_Case(gate, Group(), champion, gate.cohort), f"no {gate.cohort} was measured")
+    for name, group in groups.items():
+        case = _Case(gate, group, champion and champion.cohort(name), name)
+        if (rows := group.rows(gate.metric)) < gate.min_rows:
+            yield _skipped(case, f"{name} has {rows} rows, fewer than {gate.min_rows}: skipped")
+        elif _others(gate, candidate, champion):
+            yield _skipped(case, "the champion's segments are other groups of users: skipped")
+        else:
+            yield _one(case)
+
+
+def _others(gate: Gate, candidate: Measured, champion: Champion | None) -> bool:
+    """Tell whether segments are numbered anew, so that the champion's 'segment 3' is not the candidate's."""
+    against = gate.cohort == "segment" and gate.against == "champion"
+    return against and champion is not None and champion.segments != candidate.segments
+
+
+def _one(case: _Case) -> Outcome:
+    gate = case.gate
+    value = finite(case.group.values.get(gate.metric))
+    if value is None:
+        return _refused(case, f"{case.name} was not measured")
+    compared = _compared(case)
+    if compared is None:
+        if gate.against == "baseline":
+            return _refused(case, f"the baseline has no {case.name}", value=value)
+        absent = "there is no champion yet" if case.champion is None else f"the champion has no {case.name}"
+        return _outcome(case, passed=True, reason=absent, value=value)
     limit = _limit(gate, compared)
-    passed = value <= limit if lower else value >= limit
-    return _outcome(
-        gate, value, compared, passed=passed, limit=limit, reason=_words(gate, value, compared, limit, passed)
+    passed = case.at_least(value, limit)
+    found = _outcome(
+        case,
+        passed=passed,
+        reason=_words(case, value, compared, limit, passed),
+        value=value,
+        compared=compared,
+        limit=limit,
     )
+    return found if gate.repeats is None else _counted(case, found, value, compared)
+
+
+def _compared(case: _Case) -> float | None:
+    gate = case.gate
+    if gate.against == "value":
+        return gate.limit
+    if gate.against == "baseline":
+        return finite(case.group.baseline.get(gate.metric))
+    return None if case.champion is None else finite(case.champion.values.get(gate.metric))
+
+
+def _counted(case: _Case, found: Outcome, value: float, compared: float) -> Outcome:
+    """Count the uses of a tolerance up to the champion, so that many small steps down do not add up.
+
+    The count begins anew only once a release is as good as the champion was before the first of them.
+    """
+    before = (case.champion.used.get(case.name) if case.champion else None) or Used()
+    since = compared if before.since is None else before.since
+    if case.at_least(value, since):
+        return dataclasses.replace(found, used=Used())
+    if case.at_least(value, compared):
+        return dataclasses.replace(found, used=dataclasses.replace(before, since=since))
+    most = case.gate.repeats or 0
+    if found.passed and before.times >= most:
+        reason = (
+            f"{case.name} {shown(value)} is worse than the champion's {shown(compared)}, and the tolerance was used "
+            f"{before.times} of {most} times since {shown(since)}"
+        )
+        return dataclasses.replace(found, passed=False, limit=compared, reason=reason, used=before)
+    if not found.passed:
+        return dataclasses.replace(found, used=before)
+    used = Used(before.times + 1, since)
+    return dataclasses.replace(found, used=used, reason=f"{found.reason}; use {used.times} of {most}")
 
 
 def _limit(gate: Gate, compared: float) -> float:
@@ -108,31 +203,54 @@ def _limit(gate: Gate, compared: float) -> float:
     return compared + slack if gate.metric in LOWER_IS_BETTER else compared - slack
 
 
-def _words(gate: Gate, value: float, compared: float, limit: float, passed: bool) -> str:
-    ceiling = gate.metric in LOWER_IS_BETTER
+def _words(case: _Case, value: float, compared: float, limit: float, passed: bool) -> str:
+    gate, ceiling = case.gate, case.lower
     relation = ("at most" if ceiling else "at least") if passed else ("above" if ceiling else "below")
     if gate.against == "value":
-        whose = f"the {'ceiling' if ceiling else 'floor'} {_shown(compared)}"
+        whose = f"the {'ceiling' if ceiling else 'floor'} {shown(compared)}"
     else:
-        whose = f"the {gate.against}'s {_shown(compared)}"
-    slack = f" less the tolerance of {gate.tolerance:.0%} ({_shown(limit)})" if gate.tolerance else ""
+        whose = f"the {gate.against}'s {shown(compared)}"
+    slack = f" less the tolerance of {gate.tolerance:.0%} ({shown(limit)})" if gate.tolerance else ""
     slack = slack.replace("less", "plus") if ceiling else slack
-    return f"{gate.metric} {_shown(value)} is {relation} {whose}{slack}"
+    return f"{case.name} {shown(value)} is {relation} {whose}{slack}"
+
+
+def _refused(case: _Case, reason: str, *, value: float | None = None) -> Outcome:
+    return _outcome(case, passed=False, reason=reason, value=value)
+
+
+def _skipped(case: _Case, reason: str) -> Outcome:
+    value = finite(case.group.values.get(case.gate.metric))
+    return dataclasses.replace(_outcome(case, passed=True, reason=reason, value=value), skipped=True)
 
 
 def _outcome(
-    gate: Gate, value: float | None, compared: float | None, *, passed: bool, reason: str, limit: float | None = None
+    case: _Case,
+    *,
+    passed: bool,
+    reason: str,
+    value: float | None,
+    compared: float | None = None,
+    limit: float | None = None,
 ) -> Outcome:
-    return Outcome(gate.metric, value, gate.against, compared, limit, passed, reason)
+    return Outcome(
+        case.gate.metric,
+        value,
+        case.gate.against,
+        compared,
+        limit,
+        passed,
+        reason,
+        cohort=case.cohort,
+        rows=case.rows,
+    )
 
 
-def _numbers(part: str, metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {f"{part}.{name}": float(value) for name, value in metrics.items() if isinstance(value, int | float)}
-
-
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """Return a number that compares, else None."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def _shown(value: float | None) -> str:
+def shown(value: float | None) -> str:
+    """Return a number as reasons and reports show it."""
     return "-" if value is None else f"{value:.6g}"

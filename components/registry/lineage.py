@@ -4,7 +4,7 @@ Read once at the start of registering; every tag in the registry is made from he
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ from feature_repo.vocabulary import Vocabulary
 
 Part = Literal["intent", "ranking"]
 PARTS: tuple[Part, ...] = ("intent", "ranking")
+# Needed by training only. The first names users; the second holds timings, so equal models would differ.
+LEFT_OUT = ("out_of_time.parquet", "training.json")
 
 
 class Lineage(Slice):
@@ -69,6 +71,7 @@ class Result:
     vocabulary: Vocabulary
     snapshot: dict[str, Any]  # of the data
     metrics: dict[str, Any]  # by part, as in metrics.json
+    served: dict[str, Any] = field(default_factory=dict)  # by part, as in served.json
 
     @classmethod
     def read(cls, folders: Folders, lineage: Lineage) -> "Result":
@@ -86,6 +89,7 @@ class Result:
             vocabulary=vocabularies["intent"],
             snapshot=snapshot,
             metrics={part: _document(folders.evaluation(part) / "metrics.json") for part in PARTS},
+            served={part: _served(folders, part) for part in PARTS},
         )
 
     @property
@@ -113,6 +117,15 @@ class Result:
             "git": lineage.git,
             "lock": lineage.lock,
         } | ({"segments": self.vocabulary.segments} if self.vocabulary.segments else {})
+
+
+def _served(folders: Folders, part: Part) -> dict[str, Any]:
+    """Return what an evaluation says of serving a part, with the size of the model's files."""
+    path = folders.evaluation(part) / "served.json"
+    found = artifacts.read_json(path) if path.is_file() else {}
+    kept = [file for file in folders.model(part).rglob("*") if file.is_file() and file.name not in LEFT_OUT]
+    mib = round(sum(file.stat().st_size for file in kept) / 2**20, 3)
+    return found | {"memory": {"model_mib": mib} | found.get("memory", {})}
 
 
 def _document(path: Path) -> Any:

@@ -17,15 +17,13 @@ import pandas as pd
 
 from components.registry import client as mlflow_client
 from components.registry import frames
-from components.registry.lineage import Part, Result
+from components.registry.lineage import LEFT_OUT, Part, Result
 from feature_repo import columns
 from feature_repo.errors import DataError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Needed by training only. The first names users; the second holds timings, so equal models would differ.
-LEFT_OUT = ("out_of_time.parquet", "training.json")
 # Both parts in every model: one process can then load both, whichever it meets first.
 CODE = (
     "components/__init__.py",

@@ -76,15 +76,6 @@ def status(name: str) -> Status:
         return Status(name, holders, tags, _history(model), unrecorded)
 
 
-def champion_metrics(name: str) -> dict[str, float] | None:
-    """Return the champion's test metrics by the gates' names, or None without a champion."""
-    held = status(name)
-    if "champion" not in held.holders:
-        return None
-    tags = held.versions[held.holders["champion"]]
-    return {str(key): float(value) for key, value in json.loads(tags.get("metrics", "{}")).items()}
-
-
 def challenge(name: str, version: str, *, passed: bool, who: str, why: str) -> None:
     """Give the challenger alias to a release that passed its gates, and take it from one that does not any more."""
     with mlflow_client.connected() as client:
@@ -145,6 +136,32 @@ def rollback(name: str, *, who: str, why: str, dry_run: bool = False) -> Outcome
         _inform_parts(client, name)
     note = f"champion {champion or 'nobody'} -> {previous}" if moved else f"version {previous} is the champion already"
     return Outcome(previous, moved, note)
+
+
+def notice(name: str) -> None:
+    """Record a champion that was moved elsewhere, such as in MLflow's UI; nothing where the record is up to date."""
+    with mlflow_client.connected() as client:
+        _notice(client, name, expected="", who="unknown", why="moved outside intentflow")
+        _inform_parts(client, name)
+
+
+def keep_previous(name: str, version: str, *, who: str, why: str) -> None:
+    """Have a rollback restore this version; '' or one that was deleted: there is nothing to restore."""
+    with mlflow_client.connected() as client:
+        _move(client, name, "previous", version if _version(client, name, version) else "", who=who, why=why)
+        _inform_parts(client, name)
+
+
+def take_back(name: str, version: str, *, to: str, who: str, why: str) -> bool:
+    """Give the champion alias back to what serves, and mark the version that failed; not if it was moved meanwhile."""
+    with mlflow_client.connected() as client:
+        if _version(client, name, version):
+            client.set_model_version_tag(model_name(name), version, ROLLED_BACK, f"{_now()} by {who}: {why}")
+        if _holders(client, name).get("champion") != version:
+            return False
+        _move(client, name, "champion", to, who=who, why=why)
+        _inform_parts(client, name)
+    return True
 
 
 def rolled_back(name: str, version: str) -> str:

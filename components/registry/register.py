@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 RESULT = "intentflow.result"  # the run's tag by which it is found again
 GROUPS = ("test", "validate", "baselines", "cohorts")  # of metrics.json
-EVALUATION = ("card.md", "metrics.json", "classification.json")  # files of an evaluation folder that people read
+EVALUATION = (
+    "card.md",
+    "metrics.json",
+    "served.json",
+    "classification.json",
+)  # files of an evaluation folder that people read
 PARAMS_AT_ONCE = 100  # MLflow's limits of one request
 METRICS_AT_ONCE = 900
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from components.registry import client as mlflow_client
 from components.registry import frames, models
-from components.registry.gates import Metrics, Verdict
+from components.registry.gates import Verdict
 from components.registry.lineage import PARTS, Part
+from components.registry.measured import Metrics
 from components.registry.register import Registered
+from components.registry.report import markdown
 from feature_repo import artifacts
 from feature_repo.errors import ServerError, SpecError
 
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 POLICY = "greedy@1"  # until exploration exists: propensity 1.0
-PROMPT = "template@1"
+PROMPT = "template@1"  # of a spec that names none
 FILE = "release.json"
 KEY = "key"  # fingerprint of the key that users' pseudonyms were made under
 BYTES = "files.json"  # by part: each file's sha256, to name the broken one
 MEND = "restore MLflow's artifacts from a backup, or delete the version and run the pipeline to register again"
 DESCRIPTION_CHARACTERS = 5000
 PASSED, REFUSED = "passed", "refused"
+VERDICT = "verdict"  # a version's tag: what each gate said
+TOLERANCE = "tolerance"  # a version's tag: how often tolerances were used up to it
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def document(name: str, registered: Registered, serving: dict[str, Any]) -> dict
         "name": name,
         **parts,
         "policy": POLICY,
-        "prompt": PROMPT,
+        "prompt": serving.get("content", {}).get("prompt", PROMPT),
         "feature_services": lineage.feature_services,
         **result.tags(),
         # What the pipeline could not know before the data was read.
@@ -71,7 +75,8 @@ def make(
     released = document(name, registered, serving)
     judged = {
         "gates": PASSED if verdict.passed else REFUSED,
-        "verdict": artifacts.canonical(verdict.document()),
+        VERDICT: artifacts.canonical(verdict.document()),
+        TOLERANCE: artifacts.canonical(verdict.tolerance()),
         "metrics": artifacts.canonical(metrics),
     }
     with mlflow_client.connected() as client:
@@ -153,7 +158,7 @@ def _version(
 
 def _about(release_id: str, verdict: Verdict) -> str:
     """Return the Markdown that MLflow's UI shows for a version, within what its database holds."""
-    return verdict.markdown(title=f"Gates of release {release_id}")[:DESCRIPTION_CHARACTERS]
+    return markdown(verdict, title=f"Gates of release {release_id}", most=DESCRIPTION_CHARACTERS)
 
 
 def _tags(released: dict[str, Any]) -> dict[str, str]:

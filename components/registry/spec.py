@@ -1,12 +1,12 @@
 """The spec's `promotion` slice."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from feature_repo.model import Slice
 
-Metric = Literal[
+Quality = Literal[
     "intent.macro_auroc",
     "intent.micro_auroc",
     "intent.map",
@@ -16,21 +16,132 @@ Metric = Literal[
     "ranking.recall_at_10",
     "ranking.phr_at_10",
 ]
-LOWER_IS_BETTER = ("intent.bce", "intent.ece")
+Budget = Literal[  # of one row at a time; milliseconds are a thread's own, so other work on the machine does not count
+    "latency.predict_ms_p50",
+    "latency.predict_ms_p95",
+    "latency.recommend_ms_p50",
+    "latency.recommend_ms_p95",
+    "memory.model_mib",
+    "memory.rss_mib",
+]
+Variant = Literal[  # what one row at a time is answered, against what was evaluated in batch
+    "variant.probability_gap",
+    "variant.score_gap",
+    "variant.map_loss",
+    "variant.ndcg_loss",
+]
+Metric = Literal[Quality, Budget, Variant]
+Cohort = Literal["segment", "activity", "tenure"]
+QUALITIES, BUDGETS, VARIANTS = get_args(Quality), get_args(Budget), get_args(Variant)
+LOWER_IS_BETTER = ("intent.bce", "intent.ece", *BUDGETS, *VARIANTS)
+BY_COHORT = {  # measured by cohort, and whether a baseline is
+    "intent.map": True,
+    "intent.macro_auroc": False,
+    "intent.bce": False,
+    "intent.ece": False,
+    "ranking.ndcg_at_10": True,
+    "ranking.recall_at_10": False,
+    "ranking.phr_at_10": False,
+}
 
 
 class Gate(Slice):
     """One condition on a test metric. Against `value` it needs `limit`; else it is compared with another's metric."""
 
     metric: Metric
-    against: Literal["baseline", "champion", "value"] = "baseline"
+    against: Literal["baseline", "champion", "value"] = Field(
+        default="baseline", description="Without it, a `limit` means `value`"
+    )
     tolerance: float = Field(default=0.0, ge=0, le=1, description="Share by which it may be worse")
     limit: float | None = Field(default=None, description="Floor, or ceiling where lower is better")
+    repeats: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="Releases in a row that may use the tolerance before one must be as good as the champion",
+    )
+    cohort: Cohort | None = Field(default=None, description="Hold for each group of these, not for all rows at once")
+    min_rows: int = Field(default=100, ge=1, description="A smaller group is skipped, and said to be")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_limit_is_a_value(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("limit") is not None and "against" not in given:
+            return given | {"against": "value"}
+        return given
 
     @model_validator(mode="after")
-    def _limit_goes_with_value(self) -> "Gate":
+    def _fields_go_together(self) -> "Gate":
         if (self.against == "value") != (self.limit is not None):
             raise ValueError("limit goes with `against: value`, and only with it")
+        if self.repeats is not None and not (self.against == "champion" and self.tolerance):
+            raise ValueError(
+                "repeats counts uses of a tolerance, so it goes with `against: champion` and a `tolerance`"
+            )
+        if self.metric in BUDGETS and self.against == "baseline":
+            raise ValueError(f"{self.metric} has no baseline; give a `limit`, or `against: champion`")
+        if self.metric in VARIANTS and self.against != "value":
+            raise ValueError(f"{self.metric} is a loss against the batch already; give a `limit`")
+        self._cohort_is_measured()
+        return self
+
+    def _cohort_is_measured(self) -> None:
+        if self.cohort is None:
+            return
+        if self.metric not in BY_COHORT:
+            raise ValueError(f"{self.metric} is not measured by cohort; have {', '.join(BY_COHORT)}")
+        if self.cohort == "tenure" and not self.metric.startswith("intent."):
+            raise ValueError("tenure is measured of the intents only; have segment, activity")
+        if self.against == "baseline" and not BY_COHORT[self.metric]:
+            with_baseline = ", ".join(name for name, has in BY_COHORT.items() if has)
+            raise ValueError(f"{self.metric} has no baseline by cohort; have {with_baseline}, or another `against`")
+
+
+class Parity(Slice):
+    """Logged answers, replayed through the offline path before a rollout: any that differs refuses it."""
+
+    min_checked: int = Field(default=0, ge=0, description="Answers that must have been replayed; fewer refuse")
+
+
+class Tolerance(Slice):
+    """By how much a candidate may be worse than what serves, as a share of its answers."""
+
+    errors: float = Field(default=0.002, ge=0, le=1)
+    slow: float = Field(default=0.05, ge=0, le=1, description="Answers that took longer than `slow_ms`")
+    degraded: float = Field(default=0.02, ge=0, le=1, description="Answers from a lower rung, since something failed")
+    reward: float = Field(default=0.05, ge=0, le=1, description="Answers that no user acted on")
+
+
+class Shadow(Slice):
+    """Before any user meets a candidate: answers of stable's are asked of it as well, and compared."""
+
+    requests: int = Field(default=50, ge=0, description="Mirrored answers that are needed; 0: no shadow phase")
+    min_overlap: float = Field(default=0.0, ge=0, le=1, description="Items that both recommend, on average")
+
+
+class Rollout(Slice):
+    """How serving follows the champion alias, and what takes a release back."""
+
+    shadow: Shadow = Shadow()
+    steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(0.05, 0.25, 1.0), min_length=1, description="Shares of users that the candidate answers, one by one"
+    )
+    step_requests: int = Field(default=40, ge=1, description="Answers of the candidate that each step needs")
+    hold_s: float = Field(default=5.0, ge=0, description="Shortest time of each step")
+    wait_s: float = Field(default=900.0, gt=0, description="Longest time that a step waits for its answers")
+    on_missing: Literal["rollback", "promote", "hold"] = Field(
+        default="rollback", description="What follows when they do not come in that time"
+    )
+    alpha: float = Field(default=0.05, gt=0, le=0.5, description="Chance that a good release is taken back")
+    tolerance: Tolerance = Tolerance()
+    slow_ms: Literal[5, 10, 25, 50, 100, 250, 500, 1000, 2500] = 500
+    reward_s: float = Field(default=60.0, gt=0, description="Time in which a user may act on what was recommended")
+    keep_previous_s: float = Field(default=600.0, ge=0, description="The one before runs on so long, for a rollback")
+
+    @model_validator(mode="after")
+    def _shares_grow(self) -> "Rollout":
+        if list(self.steps) != sorted(set(self.steps)):
+            raise ValueError(f"steps: {list(self.steps)} must grow: nobody moves back; such as [0.05, 0.25, 1.0]")
         return self
 
 
@@ -42,7 +153,11 @@ class Promotion(Slice):
         default=[
             Gate(metric="intent.map"),
             Gate(metric="ranking.ndcg_at_10"),
-            Gate(metric="intent.map", against="champion", tolerance=0.02),
-            Gate(metric="ranking.ndcg_at_10", against="champion", tolerance=0.02),
+            Gate(metric="intent.map", against="champion", tolerance=0.02, repeats=3),
+            Gate(metric="ranking.ndcg_at_10", against="champion", tolerance=0.02, repeats=3),
+            Gate(metric="variant.probability_gap", against="value", limit=0.001),
+            Gate(metric="variant.ndcg_loss", against="value", limit=0.001),
         ]
     )
+    parity: Parity = Parity()
+    rollout: Rollout = Rollout()

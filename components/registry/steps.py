@@ -8,18 +8,22 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from components.registry import client as mlflow_client
-from components.registry import gates, release
+from components.registry import gates, release, verdicts
 from components.registry import promote as aliases
-from components.registry.lineage import Folders, Lineage
+from components.registry.lineage import Folders, Lineage, Result
+from components.registry.measured import Metrics, measured
 from components.registry.register import register as register_result
+from components.registry.report import markdown
 from components.registry.spec import Promotion
 from components.step import step
 from feature_repo import artifacts, columns
 from feature_repo.errors import SpecError, nearest
 
 MODES = ("auto", "manual", "dry_run")
+UNREGISTERED = ""  # the release version of a dry run, which writes nothing but its report
 
 
 def register(
@@ -37,30 +41,43 @@ def register(
     `folders` are those of `lineage.Folders`, in its order; `lineage`, `promotion` and `serving` are JSON; `report` and
     `release_version` are files to write.
     """
-    with step("register") as progress, tempfile.TemporaryDirectory() as scratch:
+    with step("register") as progress:
         rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
-        windows = slices.get("profiles", {}).get("windows_days", columns.WINDOWS_DAYS)
-        registered = register_result(
-            name,
-            Folders(*map(Path, folders)),
-            lineage=Lineage.model_validate_json(lineage),
-            windows_days=[int(days) for days in windows],
-        )
-        progress.at(0.8, "gates")
-        candidate, baseline = gates.measured(registered.result.metrics)
-        champion = aliases.champion_metrics(name)
-        verdict = gates.evaluate(rules.gates, candidate, baseline=baseline, champion=champion)
-        made = release.make(name, registered, serving=slices, verdict=verdict, metrics=candidate, scratch=Path(scratch))
+        at, known = Folders(*map(Path, folders)), Lineage.model_validate_json(lineage)
+        result = Result.read(at, known)
+        candidate = measured(result.metrics, result.served, segments=result.vocabulary.segments)
+        verdict = gates.evaluate(rules.gates, candidate, champion=verdicts.champion(name))
+        progress.at(0.1, "gates")
+        made = None
         if rules.mode != "dry_run":
+            made = _made(name, at, lineage=known, slices=slices, verdict=verdict, metrics=candidate.overall.values)
             why = "passed its gates" if verdict.passed else verdict.refusals
             aliases.challenge(name, made.version, passed=verdict.passed, who=_pipeline(), why=why)
-        title = f"Release {made.id} of {name} (version {made.version})"
+        title = f"Release {made.id} of {name} (version {made.version})" if made else f"Dry run of {name}"
         with artifacts.written(Path(report)) as aside:
-            aside.write_text(verdict.markdown(title=title))
+            aside.write_text(markdown(verdict, title=title))
         with artifacts.written(Path(release_version)) as aside:
-            aside.write_text(made.version)
-        progress.count(release=made.id, version=made.version, passed=verdict.passed, created=made.created)
+            aside.write_text(made.version if made else UNREGISTERED)
+        progress.count(passed=verdict.passed, mode=rules.mode)
+        if made:
+            progress.count(release=made.id, version=made.version, created=made.created)
     return verdict.passed
+
+
+def _made(
+    name: str,
+    folders: Folders,
+    *,
+    lineage: Lineage,
+    slices: dict[str, Any],
+    verdict: gates.Verdict,
+    metrics: Metrics,
+) -> release.Release:
+    """Register both models and their release with its verdict."""
+    windows = slices.get("profiles", {}).get("windows_days", columns.WINDOWS_DAYS)
+    registered = register_result(name, folders, lineage=lineage, windows_days=[int(days) for days in windows])
+    with tempfile.TemporaryDirectory() as scratch:
+        return release.make(name, registered, serving=slices, verdict=verdict, metrics=metrics, scratch=Path(scratch))
 
 
 def promote(name: str, version: str, *, mode: str, why: str) -> str:
@@ -75,6 +92,8 @@ def promote(name: str, version: str, *, mode: str, why: str) -> str:
 
 def _promoted(name: str, version: str, *, mode: str, why: str) -> aliases.Outcome:
     champion = aliases.status(name).holders.get("champion", "")
+    if version == UNREGISTERED:
+        return aliases.Outcome(champion, moved=False, note="a dry run: nothing was registered, nothing moves")
     if mode == "manual" and champion != version:
         note = f"version {version} waits as challenger; promote it by hand"
         return aliases.Outcome(champion, moved=False, note=note)

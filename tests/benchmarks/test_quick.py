@@ -20,10 +20,11 @@ SCRIPTS = {
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "online": {"world", "stores"},
     "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
+    "router": {"requests", "router"},
     "demo": {"runs", "largest_difference", "alike"},
 }
-OWN_WORLD = ("contract", "profiles", "demo", "online")
-SLOW = ("demo", "serving", "online")  # build and start a service
+OWN_WORLD = ("contract", "profiles", "demo", "online", "router")
+SLOW = ("demo", "serving", "online", "router")  # build and start a service
 Run = Callable[[str], dict[str, Any]]
 
 

@@ -28,13 +28,14 @@ from feature_repo.vocabulary import Target, Vocabulary
 KEY = "00ff"
 DATA_END = int(dt.datetime(2017, 12, 31, tzinfo=dt.UTC).timestamp())
 ITEMS = ["apple", "pear", "leek soup", "pea soup", "bread", "tea"]
+IDS = ["i0", "i1", "i2", "i3", "i4", "i5"]
 
 
 def vocabulary() -> Vocabulary:
     items = pa.table(
         {
             "item_index": range(6),
-            "item_id": ["i0", "i1", "i2", "i3", "i4", "i5"],
+            "item_id": IDS,
             "title": [*ITEMS[:5], None],  # i5 has no title
         }
     )
@@ -126,7 +127,7 @@ class TinyProfiles:
         for user, theirs in events.items():
             _, items = self.bought.get(user, (0, []))
             self.sessions += [event.session_id for event in theirs]
-            new = [int(event.item_id[1:]) for event in theirs]
+            new = [int(event.item_id[1:]) for event in theirs if event.item_id in IDS]
             self.bought[user] = (max(event.at for event in theirs) + 1, items + new)
 
 
@@ -203,3 +204,14 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     return World(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trained_toy(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The toy of toy.py, trained once for all tests. Who changes its store spoils it for who comes after."""
+    from tests.bentos import toy
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("INTENTFLOW_HOME", "INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_CLOCK", "INTENTFLOW_FEAST"):
+            patch.setenv(name, "")  # `make` sets them; they go when it is done
+        return toy.make(tmp_path_factory.mktemp("toy"))

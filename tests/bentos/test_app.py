@@ -72,12 +72,14 @@ def test_every_endpoint_answers(client: TestClient) -> None:
         "/rank": {"user_id": "ann", "item_ids": ["i1"]},
         "/events": {"events": [{"user_id": "ann", "item_id": "i1", "event": "purchase", "value": 2}]},
         "/explain": {"user_id": "ann", "item_id": "i1"},
+        "/describe": {"user_id": "ann", "item_ids": ["i1"]},
     }
     assert set(asks) == {endpoint.path for endpoint in ENDPOINTS}
     assert {path: client.post(path, json=ask).status_code for path, ask in asks.items()} == dict.fromkeys(asks, 200)
 
 
 TIME = "an ISO 8601 time with its offset, such as 2017-12-25T10:00:00Z"
+OLD, TIMES = "0001-01-01T00:00:00+12:00", "1970-01-01T00:00:00+00:00 to 9998-12-31T00:00:00+00:00"
 FIELDS = "user_id, k, context, exclude, at"
 EVENT = {"user_id": "a", "item_id": "i1", "event": "buy"}
 EVENT_FIELDS = "user_id, item_id, event, timestamp, session_id, quantity, value, discount, request_id, event_id"
@@ -96,6 +98,9 @@ REFUSED: list[tuple[str, Any, str, str, str]] = [
     ("/recommend", {"user_id": "a", "exclude": "i1"}, "exclude", "'i1' is not allowed", "a list"),
     ("/recommend", {"user_id": "a", "at": "yesterday"}, "at", "'yesterday' is not allowed", TIME),
     ("/recommend", {"user_id": "a", "at": "2017-12-25T10:00"}, "at", "'2017-12-25T10:00' is not allowed", TIME),
+    ("/recommend", {"user_id": "a", "at": "0"}, "at", "'0' is not allowed", TIME),
+    ("/recommend", {"user_id": "a", "at": "2017-02-30T10:00:00Z"}, "at", "'2017-02-30T10:00:00Z' is not allowed", TIME),
+    ("/recommend", {"user_id": "a", "at": OLD}, "at", f"'{OLD}' is not allowed", TIMES),
     ("/rank", {"user_id": "a", "item_ids": []}, "item_ids", "[] is not allowed", "at least 1"),
     ("/rank", {"user_id": "a", "item_ids": ["i1", 2]}, "item_ids[1]", "2 is not allowed", "a string"),
     ("/events", {"events": [EVENT | {"price": 1}]}, "events[0].price", "no such field", EVENT_FIELDS),

@@ -20,6 +20,8 @@ class Scripted(HTTPServer):
 
     script: list[tuple[int, str] | None]
     asked: list[dict[str, object]]
+    headers: list[dict[str, str]]  # of the requests that were answered
+    more: dict[str, str]  # headers of the answers
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -32,7 +34,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, body = answer
+        self.server.headers.append(dict(self.headers))
         self.send_response(status)
+        for name, value in self.server.more.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body.encode())
@@ -44,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Scripted]:
     made = Scripted(("127.0.0.1", 0), Handler)
-    made.asked = []
+    made.asked, made.headers, made.more = [], [], {}
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield made
     made.shutdown()
@@ -87,3 +92,46 @@ def test_a_service_that_is_away_is_not_ready() -> None:
     assert not away.ready()
     with pytest.raises(requests.ConnectionError):
         away.recommend("ann")
+
+
+INTENTS = {
+    "intents": [],
+    "profile": {
+        "rung": "popular", "state_at": None, "age_days": None, "segment": None, "degraded": False, "reason": None,
+    },
+    "release": "r",
+    "request_id": "q",
+}  # fmt: skip
+
+
+def test_a_busy_service_is_asked_again_when_it_says(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("bentos.client.time.sleep", pauses.append)
+    server.more = {"Retry-After": "1"}
+    server.script = [(429, json.dumps(PROBLEM)), (503, json.dumps(PROBLEM)), (200, json.dumps(INTENTS))]
+    assert client(server).intents("ann").release == "r"
+    assert pauses == [1.0, 1.0]
+
+
+def test_a_service_that_asks_for_much_patience_is_an_error_at_once(server: Scripted) -> None:
+    server.more = {"Retry-After": "3600"}
+    server.script = [(429, json.dumps(PROBLEM))]
+    with pytest.raises(Unanswered) as refusal:
+        client(server).intents("ann")
+    assert (refusal.value.status, len(server.asked)) == (429, 1)
+
+
+def test_a_service_that_stays_busy_is_an_error_in_the_end(server: Scripted) -> None:
+    server.script = [(429, json.dumps(PROBLEM))] * 3
+    with pytest.raises(Unanswered, match="no answer in time"):
+        client(server).intents("ann")
+    assert len(server.asked) == 3
+
+
+def test_keys_tokens_and_the_trace_travel_along(server: Scripted) -> None:
+    server.script = [(200, json.dumps(INTENTS))]
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    url = f"http://127.0.0.1:{server.server_port}"
+    Recommender(url, api_key="k", token="t", traceparent=lambda: trace).intents("ann")
+    (headers,) = server.headers
+    assert (headers["X-API-Key"], headers["Authorization"], headers["traceparent"]) == ("k", "Bearer t", trace)

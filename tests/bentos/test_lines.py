@@ -100,3 +100,20 @@ def test_the_event_log_forgets_the_oldest_keys_first(tmp_path: Path) -> None:
     again = EventLog(tmp_path, remember=2)
     assert again.latest == 2
     assert "c" not in [event["key"] for event in again.unseen(events)]
+
+
+def test_an_event_that_waits_for_its_profile_is_logged_once_and_keeps_its_time(tmp_path: Path) -> None:
+    log = EventLog(tmp_path)
+    first, again = ({"key": "a", "timestamp": n, "created_at": n} for n in (1, 2))
+    log.append(log.unseen([first]))
+    kept = {"key": "a", "timestamp": 1, "created_at": 2}
+    assert log.unseen([again]) == [kept]
+    log.append(log.unseen([again]))
+    log.close()
+    reopened = EventLog(tmp_path)
+    assert reopened.unseen([again]) == [kept]
+    reopened.append(reopened.unseen([again]))
+    reopened.folded(["a"])
+    assert reopened.unseen([again]) == []
+    (path,) = lines.files(tmp_path)
+    assert list(lines.read(path)) == [first, {"folded": ["a"]}]

@@ -61,12 +61,11 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[toy.Toy]:
+def made(trained_toy: toy.Toy) -> Iterator[toy.Toy]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INTENTFLOW_HOME", "")  # `make` sets the variables; they go when the tests here are over
-        for name in ("INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_CLOCK", "INTENTFLOW_FEAST"):
-            patch.setenv(name, "")
-        yield toy.make(tmp_path_factory.mktemp("toy"))
+        for name, value in trained_toy.variables.items():
+            patch.setenv(name, value)
+        yield trained_toy
 
 
 @pytest.fixture(scope="module")

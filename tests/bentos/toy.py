@@ -56,7 +56,7 @@ def make(folder: Path) -> Toy:
     run_train_ranking(
         json.dumps(RANKING), rows=str(rows), intent=str(release / "intent"), ranker=str(release / "ranking")
     )
-    run_materialise(NAME, profiles=profiles)
+    run_materialise(NAME, profiles=profiles, release_version="1")
     artifacts.write_json(release / "release.json", document(release, clean, profiles))
     return Toy(home, release, variables)
 

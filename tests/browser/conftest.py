@@ -4,13 +4,25 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from tests.browser.page import Page, browsed
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Without these it looks for its maker's hosts at every start.
 QUIET = ("--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update")
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> AbstractContextManager[Page]:
+    """Return a page that a test can click in."""
+    browser = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip("no Chromium on PATH; on Debian: apt-get install chromium")
+    return browsed(browser, tmp_path / "profile", QUIET)
 
 
 @pytest.fixture(scope="session")

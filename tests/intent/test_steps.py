@@ -116,3 +116,10 @@ def test_torch_is_imported_within_the_frame_which_tells_its_threads_how_to_wait(
     root = Path(component.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, env=environment, capture_output=True, text=True)
     assert done.stdout == "PASSIVE\n", done.stderr
+
+
+def test_evaluation_tells_what_one_row_at_a_time_costs_and_that_it_is_the_batch(folders: dict[str, Artifact]) -> None:
+    served = json.loads((Path(folders["evaluation"].path) / "served.json").read_text())
+    assert 0 < served["latency"]["predict_ms_p50"] <= served["latency"]["predict_ms_p95"]
+    assert served["variant"]["probability_gap"] < 1e-5
+    assert served["memory"].get("rss_mib", 0) >= 0

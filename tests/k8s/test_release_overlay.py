@@ -35,7 +35,8 @@ def differences(before, after, path=""):
 def by_title(objects):
     """Key objects by kind and name, the hash of a ConfigMap's name left out."""
     names = {o["metadata"]["name"]: o["metadata"]["name"] for o in objects}
-    names |= {n: n.rpartition("-")[0] for o in objects if o["kind"] == "ConfigMap" for n in [o["metadata"]["name"]]}
+    hashed = [n for n in names if len(n.rpartition("-")[2]) == 10]
+    names |= {n: n.rpartition("-")[0] for n in hashed}
     return {f"{o['kind']}/{names[o['metadata']['name']]}": o for o in objects}
 
 

@@ -111,7 +111,7 @@ def test_a_pod_that_no_policy_closes_is_named(rendered):
     open_world = [found for found in rendered if found["kind"] != "NetworkPolicy"]
     assert list(manifest_rules.pods_are_isolated(open_world)) == [
         f"Deployment/{name}: no NetworkPolicy with Ingress and Egress selects its pods"
-        for name in ("mlflow", "postgres", "recommender", "redis")
+        for name in ("mlflow", "postgres", "recommender", "redis", "router")
     ]
 
 

@@ -293,5 +293,5 @@ def test_the_next_run_trains_without_the_person_and_nothing_is_due_any_more(leav
     assert holding(shop, hidden(shop, USER)) == holding(shop, USER) == set()
     status = shop.json("status", str(shop.spec))
     assert status["retraining_due"] == ""
-    users = pq.read_table(next((shop.home / "features").glob("user_profile.parquet")))["user_id"].unique()
+    users = pq.read_table(next((shop.home / "features").glob("*/user_profile.parquet")))["user_id"].unique()
     assert len(users) == 39

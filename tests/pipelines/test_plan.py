@@ -57,7 +57,7 @@ def test_a_changed_gate_trains_nothing(shop: Path) -> None:
     found = plan.plan(_at(shop, **{"limit: 0.02": "limit: 0.03"}))
     changed = {layer.name: layer.changes for layer in found.layers if layer.state == "changed"}
     assert changed == {"promotion": ["promotion.gates[1].limit: 0.02 -> 0.03"]}
-    assert found.steps == ["register", "promote", "materialise", "watch"]
+    assert found.steps == ["register", "materialise", "promote", "watch"]
 
 
 def test_a_changed_model_keeps_data_and_profiles(shop: Path) -> None:

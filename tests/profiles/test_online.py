@@ -44,9 +44,10 @@ class Place:
     home: Path
 
     def materialise(self, profiles: Path, *, each: materialise.Each = lambda _: None) -> dict[str, int]:
-        features = self.home / "features"
+        folds = materialise.folding(profiles)
+        features = materialise.published(self.home, folds.vocabulary.digest)
         materialise.publish(profiles, features)
-        return materialise.run(self.project, features, materialise.folding(profiles), each=each)
+        return materialise.run(self.project, features, folds, each=each)
 
     def open(self, profiles: Path) -> OnlineProfiles:
         return OnlineProfiles.open(self.project, materialise.folding(profiles))
@@ -102,6 +103,10 @@ def end_of(profiles: Path) -> int:
     return int(dt.datetime.fromisoformat(artifacts.read_json(profiles / "profiles.json")["data_end"]).timestamp())
 
 
+def vocabulary(profiles: Path) -> str:
+    return materialise.folding(profiles).vocabulary.digest
+
+
 def offline(profiles: Path, users: list[str], *, now: int) -> UserRows:
     """The files' newest rows, as point-in-time retrieval returns them."""
     merged: dict[str, dict[str, object]] = {}
@@ -143,7 +148,7 @@ def test_feasts_own_reading_finds_the_same_cells_by_a_registry_beside_the_store(
 ) -> None:
     monkeypatch.setenv("INTENTFLOW_FEAST", servers.settings(server.registry, place.server.online_store))
     place.materialise(made.profiles)
-    feast = store.open_store(place.project)
+    feast = store.open_store(store.space(place.project, vocabulary(made.profiles)))
     asked = [{"user_id": user} for user in [*made.world.users, "nobody"]]
     answer = feast.get_online_features(features=feast.get_feature_service(services.RANKING), entity_rows=asked)
     rows = place.open(made.profiles).read([*made.world.users, "nobody"], now=LAST)
@@ -175,7 +180,7 @@ def test_an_erased_user_is_not_in_the_free_pages_or_the_log_either(place: Place,
     if place.server.kind == "sqlite":
         path = Path(str(place.server.online_store["path"]))
         left = b"".join(p.read_bytes() for p in path.parent.glob(f"{path.name}*"))
-        table = f"{place.project}_user_profile".encode()
+        table = f"{store.space(place.project, vocabulary(made.profiles))}_user_profile".encode()
         assert table in left
         assert erase._key(store.config(place.project, store.settings_from()), "u03") not in left
 
@@ -239,36 +244,85 @@ def test_a_batch_takes_over_the_events_it_holds_and_keeps_those_it_cannot_hold(
     assert place.materialise(later)["written"] == 0
 
 
-def test_another_vocabulary_writes_every_row_and_folds_the_pushed_events_in_again(
-    place: Place, made: Made, other: Path
-) -> None:
+def test_rows_of_two_vocabularies_lie_side_by_side(place: Place, made: Made, other: Path) -> None:
     users = made.world.users
     place.materialise(made.profiles)
     old, new = place.open(made.profiles), place.open(other)
     old.push("u01", [purchase("i2", LAST)])
-    assert not new.read(users, now=LAST).known.any()
     assert place.materialise(other) == {"written": 24, "unchanged": 0, "removed": 0}
-    assert not old.read(users, now=LAST).known.any()
+    assert place.materialise(made.profiles)["written"] == 0, "the champion's rows are as they were"
     rest = [user for user in users if user != "u01"]
+    assert_same(old.read(rest, now=LAST), offline(made.profiles, rest, now=LAST))
     assert_same(new.read(rest, now=LAST), offline(other, rest, now=LAST))
     pushed = new.read(["u01"], now=LAST)
     assert pushed.numbers["events_total"][0] == offline(other, ["u01"], now=LAST).numbers["events_total"][0] + 1
     assert new.folding.vocabulary.index_of_item["i2"] in pushed.lists["history_items"].row(0)
 
 
-def test_a_service_of_the_old_release_spoils_no_row_of_the_new_and_its_events_come_in(
+def test_what_one_vocabularys_door_missed_its_next_batch_brings_in_exactly_once(
     place: Place, made: Made, other: Path
 ) -> None:
+    place.materialise(made.profiles)
     place.materialise(other)
-    old, new = place.open(made.profiles), place.open(other)
-    before = total(new, "u00"), total(new, "u01")
-    for user in ("u00", "u01"):
-        assert old.push_all({user: [purchase("i2", LAST)]}) == {}
-    assert (total(new, "u00"), total(new, "u01")) == before
-    new.push("u00", [purchase("i4", LAST + 1)])
-    assert total(new, "u00") == before[0] + 2, "the waiting event and the new one"
-    assert place.materialise(other)["written"] == 2
-    assert (total(new, "u00"), total(new, "u01")) == (before[0] + 2, before[1] + 1)
+    a, b = place.open(made.profiles), place.open(other)
+    before = {user: total(b, user) for user in ("u00", "u01", "u02", "new")}
+    missed, both = purchase("i2", LAST, key="missed"), purchase("i4", LAST + 1, key="both")
+    a.push_all({"u00": [missed, both], "u01": [purchase("i1", LAST)] * 2, "new": [missed]})  # two without a key
+    b.push_all({"u00": [dataclasses.replace(both, known_at=LAST + 9)], "u02": [purchase("i3", LAST)]})
+    assert total(b, "u00") == before["u00"] + 1
+    for written in (2, 0):
+        assert place.materialise(other)["written"] == written
+        added = {user: total(b, user) - count for user, count in before.items()}
+        assert added == {"u00": 2, "u01": 2, "u02": 1, "new": 1}
+    b.push_all({"u00": [missed, purchase("i1", LAST + 2, key="next")], "new": [missed]})  # the copy comes late
+    assert {user: total(b, user) - count for user, count in before.items()} == {"u00": 3, "u01": 2, "u02": 1, "new": 1}
+    assert place.materialise(other)["written"] == 0
+    assert place.materialise(made.profiles)["written"] == 2, "u00 and u02, from the other side"
+    materialise.prune(place.project, place.home, [vocabulary(other)])
+    assert place.materialise(other)["written"] == 0, "what came in from the rows that were dropped stays"
+    assert total(b, "u00") == before["u00"] + 3
+
+
+def test_pruning_takes_rows_files_and_declarations_of_no_release_and_leaves_the_rest(
+    place: Place, made: Made, other: Path
+) -> None:
+    place.materialise(made.profiles)
+    place.materialise(other)
+    keep, gone = (store.space(place.project, vocabulary(p)) for p in (other, made.profiles))
+    assert erase.spaces(place.project) == sorted([keep, gone])
+    assert materialise.prune(place.project, place.home, [vocabulary(other)]) == [gone]
+    assert materialise.prune(place.project, place.home, [vocabulary(other)]) == []
+    assert erase.spaces(place.project) == [keep]
+    assert [path.name for path in (place.home / "features").iterdir()] == [vocabulary(other)]
+    assert [found.name for found in store.open_store(keep).list_projects()] == [keep]
+    assert place.open(other).read(made.world.users, now=LAST).known.all()
+
+
+def test_a_forgotten_user_is_in_no_vocabularys_rows(place: Place, made: Made, other: Path) -> None:
+    place.materialise(made.profiles)
+    place.materialise(other)
+    place.open(made.profiles).push("u03", [purchase("i2", LAST)])
+    assert erase.erase(place.project, ["u03"]) > 0
+    assert erase.count(place.project, ["u03"]) == 0
+    assert "u03" not in erase.users(place.project)
+    for profiles in (made.profiles, other):
+        assert place.open(profiles).read(["u03", "u04"], now=LAST).known.tolist() == [False, True]
+
+
+def test_the_rows_of_before_are_read_by_nobody_and_erased_with_the_rest(
+    place: Place, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:  # all vocabularies in one Feast project
+        before.setattr(store, "space", lambda project, _: project)
+        before.setattr("feature_repo.online.space", lambda project, _: project)
+        place.materialise(made.profiles)
+        place.open(made.profiles).push("u00", [purchase("i1", LAST)])
+    counted = offline(made.profiles, ["u00"], now=LAST).numbers["events_total"][0]
+    assert place.materialise(made.profiles)["written"] == 24
+    assert total(place.open(made.profiles), "u00") == counted + 1, "its pushed event comes along"
+    erase.erase(place.project, ["u00"])
+    assert erase.count(place.project, ["u00"]) == 0
+    assert materialise.prune(place.project, place.home, [vocabulary(made.profiles)]) == [place.project]
 
 
 def test_a_push_that_a_batch_wrote_over_is_made_good(

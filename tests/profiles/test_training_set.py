@@ -104,7 +104,7 @@ def online(made: Made, tmp_path_factory: pytest.TempPathFactory) -> OnlineProfil
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INTENTFLOW_HOME", str(home))
         patch.setenv("INTENTFLOW_FEAST", json.dumps(feast))
-        steps.run_materialise("world", profiles=made.profiles)
+        steps.run_materialise("world", profiles=made.profiles, release_version="1")
         vocabulary = Vocabulary.load(made.profiles / "vocabulary")
         return OnlineProfiles.open("world", Folding(Calendar(worlds.FIRST_DAY), vocabulary, (7, 28, 91)))
 

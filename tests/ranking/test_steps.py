@@ -69,3 +69,16 @@ def test_a_failed_step_says_why_and_leaves_no_folder(
         steps.run_train_ranking(JSON, rows=str(folders[0]), intent=str(intent), ranker=str(tmp_path / "ranker"))
     assert artifacts.read_json(tmp_path / "error.json")["code"] == 2
     assert not (tmp_path / "ranker").exists()
+
+
+def test_evaluation_tells_what_one_row_at_a_time_costs_and_that_it_is_the_batch(
+    model: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    steps.run_evaluate_ranking(
+        JSON, rows=str(folders[0]), intent=str(folders[1]), ranker=str(model),
+        evaluation=str(tmp_path / "evaluation"), card=str(tmp_path / "card"), log_metric=lambda name, value: None,
+    )  # fmt: skip
+    served = artifacts.read_json(tmp_path / "evaluation/served.json")
+    assert 0 < served["latency"]["recommend_ms_p50"] <= served["latency"]["recommend_ms_p95"]
+    assert served["variant"]["score_gap"] < 1e-4
+    assert abs(served["variant"]["ndcg_loss"]) < 1e-3

@@ -33,6 +33,7 @@ from components.registry import client as mlflow_client
 from components.registry import frames
 from components.registry.gates import evaluate
 from components.registry.lineage import Folders, Lineage
+from components.registry.measured import Group, Measured
 from components.registry.register import Registered, register
 from components.registry.release import Release
 from components.registry.release import make as make_release
@@ -292,7 +293,7 @@ class Shared:
         registered = replace(self.registered, result=replace(self.registered.result, lineage=lineage))
         gate = Gate(metric="intent.map", against="value", limit=0.0 if passed else 1.0)
         metrics = {"intent.map": quality}
-        verdict = evaluate([gate], metrics, baseline={}, champion=None)
+        verdict = evaluate([gate], Measured(Group(metrics)), champion=None)
         with tempfile.TemporaryDirectory() as scratch:
             return make_release(
                 self.name, registered, serving=SERVING, verdict=verdict, metrics=metrics, scratch=Path(scratch)

@@ -5,12 +5,21 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from components.registry.gates import evaluate, measured
-from components.registry.spec import Gate
+from components.registry.gates import Verdict, evaluate, parity
+from components.registry.measured import Champion, Group, Measured, Used, measured
+from components.registry.report import markdown
+from components.registry.spec import Gate, Parity, Promotion
 
 BETTER = Gate(metric="intent.map", against="baseline")
-CALIBRATED = Gate(metric="intent.ece", against="value", limit=0.02)
+CALIBRATED = Gate(metric="intent.ece", limit=0.02)
 NOT_WORSE = Gate(metric="ranking.ndcg_at_10", against="champion", tolerance=0.02)
+COUNTED = NOT_WORSE.model_copy(update={"repeats": 2})
+NDCG = "ranking.ndcg_at_10"
+
+
+def overall(baseline: dict[str, float] | None = None, **values: float) -> Measured:
+    """A candidate without cohorts; `intent__map` stands for intent.map."""
+    return Measured(Group({k.replace("__", "."): v for k, v in values.items()}, baseline or {}))
 
 
 @pytest.mark.parametrize(
@@ -30,40 +39,154 @@ NOT_WORSE = Gate(metric="ranking.ndcg_at_10", against="champion", tolerance=0.02
     ],
 )
 def test_a_gate_says_whether_and_why(gate, value, baseline, champion, passed, words) -> None:
-    candidate = {} if value is None else {gate.metric: value}
-    known = {} if baseline is None else {gate.metric: baseline}
-    verdict = evaluate(
-        [gate], candidate, baseline=known, champion=None if champion is None else {gate.metric: champion}
+    candidate = Group(
+        {} if value is None else {gate.metric: value}, {} if baseline is None else {gate.metric: baseline}
     )
+    before = None if champion is None else Champion({gate.metric: champion})
+    verdict = evaluate([gate], Measured(candidate), champion=before)
     assert verdict.passed is passed
     assert words in verdict.outcomes[0].reason
 
 
 def test_one_gate_that_refuses_refuses_all_and_is_named() -> None:
-    candidate = {"intent.map": 0.3, "intent.ece": 0.5}
-    verdict = evaluate([BETTER, CALIBRATED], candidate, baseline={"intent.map": 0.2}, champion=None)
+    verdict = evaluate(
+        [BETTER, CALIBRATED], overall({"intent.map": 0.2}, intent__map=0.3, intent__ece=0.5), champion=None
+    )
     assert not verdict.passed
     assert verdict.refusals == "intent.ece 0.5 is above the ceiling 0.02"
 
 
 def test_a_champion_that_never_measured_a_metric_does_not_block_it() -> None:
-    verdict = evaluate([NOT_WORSE], {"ranking.ndcg_at_10": 0.1}, baseline={}, champion={"intent.map": 0.2})
+    verdict = evaluate([NOT_WORSE], overall(ranking__ndcg_at_10=0.1), champion=Champion({"intent.map": 0.2}))
     assert verdict.outcomes[0].reason == "the champion has no ranking.ndcg_at_10"
     assert verdict.passed
 
 
 def test_where_lower_is_better_the_tolerance_goes_up() -> None:
-    gate = Gate(metric="intent.bce", against="champion", tolerance=0.1)
-    assert evaluate([gate], {"intent.bce": 0.219}, baseline={}, champion={"intent.bce": 0.2}).passed
-    assert not evaluate([gate], {"intent.bce": 0.221}, baseline={}, champion={"intent.bce": 0.2}).passed
+    gate, champion = Gate(metric="intent.bce", against="champion", tolerance=0.1), Champion({"intent.bce": 0.2})
+    assert evaluate([gate], overall(intent__bce=0.219), champion=champion).passed
+    assert not evaluate([gate], overall(intent__bce=0.221), champion=champion).passed
 
 
-def test_a_report_shows_every_gate() -> None:
-    verdict = evaluate([BETTER, NOT_WORSE], {"intent.map": 0.24}, baseline={"intent.map": 0.25}, champion=None)
-    text = verdict.markdown(title="Release 1")
-    assert text.startswith("# Release 1: refused\n")
+def steps_down(*values: float, gate: Gate = COUNTED) -> list[tuple[bool, int]]:
+    """Let releases follow each other, each champion if it passes: whether it did, and the tolerance's uses then."""
+    champion, found = None, []
+    for value in values:
+        verdict = evaluate([gate], Measured(Group({gate.metric: value})), champion=champion)
+        used = {name: Used(**one) for name, one in verdict.tolerance().items()}
+        found.append((verdict.passed, used[gate.metric].times if used else 0))
+        if verdict.passed:
+            champion = Champion({gate.metric: value}, used=used)
+    return found
+
+
+def test_many_small_steps_down_do_not_add_up() -> None:
+    assert steps_down(0.300, 0.296, 0.292, 0.288) == [(True, 0), (True, 1), (True, 2), (False, 2)]
+
+
+def test_the_same_release_again_neither_uses_the_tolerance_nor_forgets_its_uses() -> None:
+    assert steps_down(0.300, 0.296, 0.296, 0.292, 0.292, 0.288)[1:] == [
+        (True, 1), (True, 1), (True, 2), (True, 2), (False, 2),
+    ]  # fmt: skip
+
+
+def test_who_is_as_good_as_before_the_first_step_starts_the_count_anew() -> None:
+    assert steps_down(0.300, 0.296, 0.292, 0.300, 0.296) == [(True, 0), (True, 1), (True, 2), (True, 0), (True, 1)]
+
+
+def test_a_tolerance_that_is_used_up_says_since_when() -> None:
+    champion = Champion({NDCG: 0.292}, used={NDCG: Used(2, 0.3)})
+    (outcome,) = evaluate([COUNTED], overall(ranking__ndcg_at_10=0.29), champion=champion).outcomes
+    assert outcome.reason == (
+        "ranking.ndcg_at_10 0.29 is worse than the champion's 0.292, and the tolerance was used 2 of 2 times since 0.3"
+    )
+
+
+def document(**rows: tuple[int, float, float]) -> dict[str, object]:
+    """metrics.json of a ranker by segment: rows, ndcg, and the baseline's ndcg."""
+    cohorts = {
+        name.replace("_", " "): {"rows": n, "ndcg_at_10": mine, "popular_ndcg_at_10": theirs}
+        for name, (n, mine, theirs) in rows.items()
+    }
+    return {"test": {"ndcg_at_10": 0.3}, "baselines": {"popular": {"ndcg_at_10": 0.2}}, "cohorts": cohorts}
+
+
+def test_a_gate_by_cohort_holds_for_each_and_names_the_one_that_fails_and_the_one_too_small() -> None:
+    found = measured({"ranking": document(segment_0=(500, 0.3, 0.2), segment_1=(200, 0.1, 0.2), segment_2=(7, 0, 1))})
+    verdict = evaluate([Gate(metric=NDCG, cohort="segment")], found, champion=None)
+    assert [(o.cohort, o.passed, o.skipped) for o in verdict.outcomes] == [
+        ("segment 0", True, False), ("segment 1", False, False), ("segment 2", True, True),
+    ]  # fmt: skip
+    assert verdict.refusals == "ranking.ndcg_at_10 of segment 1 0.1 is below the baseline's 0.2"
+    text = markdown(verdict, title="Release 1")
+    assert "- ranking.ndcg_at_10: segment 2 has 7 rows, fewer than 100: skipped" in text
+    assert "| ranking.ndcg_at_10 | segment 1 | 200 | 0.1 | baseline 0.2 | 0.2 | **refused** |" in text
+
+
+def test_a_champion_is_compared_by_segment_only_where_both_mean_the_same_segments() -> None:
+    gate = Gate(metric=NDCG, against="champion", cohort="segment")
+    candidate = measured({"ranking": document(segment_0=(500, 0.1, 0.2))}, segments="aaaa")
+    champion = {"values": {}, "cohorts": {"segment 0": {NDCG: 0.3}}}
+    same = evaluate([gate], candidate, champion=Champion(**champion, segments="aaaa"))
+    other = evaluate([gate], candidate, champion=Champion(**champion, segments="bbbb"))
+    assert not same.passed
+    assert other.outcomes[0].skipped
+    assert "other groups of users" in other.outcomes[0].reason
+
+
+def test_a_cohort_that_nobody_measured_refuses() -> None:
+    verdict = evaluate(
+        [Gate(metric=NDCG, cohort="activity")],
+        measured({"ranking": document(segment_0=(9, 0, 0))}),
+        champion=None,
+    )
+    assert verdict.refusals == "no activity was measured"
+
+
+def test_budgets_are_gates_over_both_parts() -> None:
+    served = {
+        "intent": {"latency": {"predict_ms_p95": 4.0}, "memory": {"model_mib": 3.0}},
+        "ranking": {"memory": {"model_mib": 2.5}},
+    }
+    gates = [Gate(metric="latency.predict_ms_p95", limit=5.0), Gate(metric="memory.model_mib", limit=5.0)]
+    verdict = evaluate(gates, measured({}, served), champion=None)
+    assert verdict.refusals == "memory.model_mib 5.5 is above the ceiling 5"
+    assert "## What serving costs" in markdown(verdict, title="Release 1")
+
+
+@pytest.mark.parametrize(
+    ("found", "rules", "passed", "words"),
+    [
+        ({"checked": 200, "mismatches": 0}, Parity(), True, "200 logged answers were replayed and none differs"),
+        ({"checked": 0, "mismatches": 0}, Parity(), True, "no answer is logged yet"),
+        ({"checked": 5, "mismatches": 0}, Parity(min_checked=50), False, "fewer than promotion.parity.min_checked, 50"),
+        (
+            {"checked": 9, "mismatches": 1, "first": {"field": "sessions_28d", "online": 3, "offline": 4}},
+            Parity(),
+            False,
+            "1 of 9 logged answers differ when they are replayed: first sessions_28d, online 3, offline 4",
+        ),
+    ],
+)
+def test_parity_names_the_first_feature_that_differs(found, rules, passed, words) -> None:
+    outcome = parity(found, rules)
+    assert outcome.passed is passed
+    assert words in outcome.reason
+
+
+def test_a_report_tells_the_verdict_first_and_shows_every_gate() -> None:
+    verdict = evaluate([BETTER, NOT_WORSE], overall({"intent.map": 0.25}, intent__map=0.24), champion=None)
+    text = markdown(verdict, title="Release 1")
+    assert text.startswith("# Release 1: refused\n\n2 of 2 gates refused:\n\n- intent.map 0.24 is below")
     assert "| intent.map | 0.24 | baseline 0.25 | 0.25 | **refused** |" in text
     assert verdict.document()["gates"][1]["reason"] == "ranking.ndcg_at_10 was not measured"
+
+
+def test_a_report_that_is_too_long_ends_with_a_whole_line_and_says_so() -> None:
+    one = evaluate([BETTER], overall({"intent.map": 0.25}, intent__map=0.24), champion=None)
+    text = markdown(Verdict(one.outcomes * 100), title="Release 1", most=5000)
+    assert len(text) <= 5000
+    assert text.endswith("\n\nMore is in the tag `verdict`.\n")
 
 
 def test_metrics_files_give_the_gates_their_names() -> None:
@@ -71,11 +194,29 @@ def test_metrics_files_give_the_gates_their_names() -> None:
         "test": {"ndcg_at_10": 0.3, "rows": 5, "note": "text"},
         "baselines": {"popular": {"ndcg_at_10": 0.1}, "personal_frequency": {"ndcg_at_10": 0.26}},
     }
-    candidate, baseline = measured({"ranking": ranking})
-    assert candidate == {"ranking.ndcg_at_10": 0.3, "ranking.rows": 5.0}
-    assert baseline == {"ranking.ndcg_at_10": 0.26}
+    found = measured({"ranking": ranking}).overall
+    assert found.values == {"ranking.ndcg_at_10": 0.3, "ranking.rows": 5.0}
+    assert found.baseline == {"ranking.ndcg_at_10": 0.26}
 
 
-def test_a_limit_goes_with_value_only() -> None:
-    with pytest.raises(ValidationError, match="limit goes with"):
-        Gate(metric="intent.map", against="baseline", limit=0.1)
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"metric": "intent.map", "against": "baseline", "limit": 0.1}, "limit goes with"),
+        ({"metric": "intent.map", "against": "value"}, "limit goes with"),
+        ({"metric": "intent.map", "repeats": 2}, "repeats counts uses of a tolerance"),
+        ({"metric": "latency.predict_ms_p95"}, "has no baseline; give a `limit`, or `against: champion`"),
+        ({"metric": "variant.map_loss", "against": "champion"}, "give a `limit`"),
+        ({"metric": "memory.rss_mib", "limit": 1, "cohort": "segment"}, "is not measured by cohort; have intent.map"),
+        ({"metric": NDCG, "cohort": "tenure"}, "tenure is measured of the intents only"),
+        ({"metric": "intent.ece", "cohort": "segment"}, "no baseline by cohort; have intent.map, ranking.ndcg_at_10"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_told_with_what_does(fields, words) -> None:
+    with pytest.raises(ValidationError, match="Value error") as said:
+        Gate(**fields)
+    assert words in str(said.value)
+
+
+def test_a_spec_survives_its_own_json() -> None:
+    assert Promotion.model_validate_json(Promotion().model_dump_json()) == Promotion()

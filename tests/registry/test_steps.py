@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.registry import component
+from components.registry import client as mlflow_client
+from components.registry import component, verdicts
+from components.registry.measured import Used
 from components.registry.promote import rollback, status
 from feature_repo.errors import Refused, SpecError
 
@@ -69,9 +71,11 @@ def test_a_result_that_its_gates_refuse_is_kept_but_moves_nothing(shared, run, m
 
 
 @WITHOUT_SERVER
-def test_manual_leaves_a_challenger_and_dry_run_moves_nothing(shared, run) -> None:
-    run(mode="dry_run")
-    assert status("shared").holders == {}
+def test_manual_leaves_a_challenger_and_dry_run_writes_nothing_but_the_report(shared, run, tmp_path) -> None:
+    assert run(mode="dry_run") == ("", True)
+    assert (tmp_path / "report").read_text().startswith("# Dry run of shared: passed")
+    with mlflow_client.connected() as client:
+        assert mlflow_client.registered_model(client, "shared-release") is None
     run(mode="manual")
     assert status("shared").holders == {"challenger": "1"}
 
@@ -97,3 +101,18 @@ def test_the_shells_are_uncached_thin_and_named_as_the_pipeline_wires_them() -> 
         "ranking_evaluation",
     }
     assert set(spec.outputs) == {"report", "release_version", "Output"}
+
+
+@WITHOUT_SERVER
+def test_a_tolerance_that_was_used_is_kept_on_the_version_and_found_by_the_next(shared, run, make) -> None:
+    counted = [{"metric": "ranking.ndcg_at_10", "against": "champion", "tolerance": 0.02, "repeats": 1}]
+    run(gates=counted)
+    assert run(make(seed=1, quality=0.297), gates=counted, spec="second000000") == ("2", True)
+    found = verdicts.champion("shared")
+    assert found is not None
+    assert found.used == {"ranking.ndcg_at_10": Used(1, 0.3)}
+    assert found.cohorts["old"]["ranking.ndcg_at_10"] == 0.297
+    third, passed = run(make(seed=2, quality=0.296), gates=counted, spec="third0000000")
+    assert not passed
+    (gate,) = verdicts.verdict("shared", third)["gates"]
+    assert "the tolerance was used 1 of 1 times since 0.3" in gate["reason"]

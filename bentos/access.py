@@ -1,0 +1,48 @@
+"""Who may ask a service and how much: the environment's `serving` block, which a service reads as INTENTFLOW_SERVING.
+
+Nothing here is secret: keys are in a file, as salted hashes; a store's address with its password has a variable.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from feature_repo.model import Slice
+
+Scope = Literal["recommend", "events", "admin"]
+SCOPES: tuple[Scope, ...] = ("recommend", "events", "admin")
+
+
+class Jwt(Slice):
+    """Tokens of an OIDC provider."""
+
+    jwks: str = Field(min_length=1, description="Its public keys: a file or an https:// address")
+    issuer: str = Field(min_length=1)
+    audience: str = Field(min_length=1)
+    leeway_s: int = Field(default=30, ge=0, le=300, description="Seconds that clocks may differ")
+    scopes_claim: str = Field(default="scope", description="A list, or words in one string")
+
+
+class Access(Slice):
+    """How callers are known, and what they may do."""
+
+    auth: Literal["none", "keys", "jwt"] = Field(default="none", description="none: on this machine only")
+    anyone: bool = Field(default=False, description="auth: none on other addresses too; a network policy must guard it")
+    keys_file: str = Field(default="", description="Made by python -m bentos.keys")
+    jwt: Jwt | None = None
+    open: tuple[Literal["metrics", "docs"], ...] = Field(default=(), description="Pages that need no admin scope")
+    limits: dict[Scope, str] = Field(default={}, description="By scope, of each caller: 50/second")
+    drain_s: float = Field(default=0.0, ge=0, le=60, description="Seconds not ready, still answering, before it ends")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Access":
+        if self.auth == "keys" and not self.keys_file:
+            raise ValueError("auth: keys needs keys_file")
+        if self.auth == "jwt" and self.jwt is None:
+            raise ValueError("auth: jwt needs jwt: {jwks, issuer, audience}")
+        if self.limits:
+            import limits
+
+            for text in self.limits.values():
+                limits.parse(text)
+        return self

@@ -1,0 +1,41 @@
+"""The BentoML service `intent`: the intent model behind the door, as a process of its own.
+
+By default the door has the model in its own process; an environment that scales the two apart starts this and sets
+INTENTFLOW_INTENT_URL at the door. Routes and their rules are bentos/models.py's, the form bentos/wire.py's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import bentoml
+
+from bentos import models, wire
+from bentos.release import INTENT, Release
+
+app = models.create_app("/predict")
+
+
+@bentoml.service(name="intent", workers=1, traffic={"timeout": 65}, logging={"access": {"enabled": False}})
+@bentoml.asgi_app(app, path="/")
+class Intent:
+    """Predicts what users are about to do."""
+
+    def __init__(self) -> None:
+        app.state.served = self._served = models.opened(load)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """Let running requests end."""
+        self._served.lane.close()
+
+
+def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
+    """Load the release's intent model; return its vocabulary's digest and its calls."""
+    from components.intent.score import IntentScorer
+
+    scorer = IntentScorer.load(release.folder / INTENT)
+
+    def predict(arrays: models.Arrays, said: Mapping[str, Any]) -> bytes:
+        return wire.packed({"probabilities": scorer.predict(wire.rows_unpacked(arrays, said))})  # [B, C]
+
+    return scorer.vocabulary.digest, {"/predict": predict}

@@ -1,0 +1,136 @@
+"""Stands before every page of the service: names the request, asks who it is from, and refuses in one line.
+
+It opens the request's turn, which the endpoints work with. BentoML's own pages (/metrics, /docs.json …) pass through
+it as well; the probes always pass. A copy by the router is known by the shadow token, which also stands for a key.
+"""
+
+import asyncio
+import hmac
+import logging
+import re
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bentos.recommender.auth import Caller, Check, unknown
+from bentos.recommender.problems import HEADERS_TOO_LARGE, MALFORMED, Problem, Rejected, refused
+from bentos.recommender.turn import Turn
+
+PROBES = frozenset(("/livez", "/readyz", "/healthz"))
+PAGES = ("/", "/docs.json", "/schema.json")
+ASSETS = ("/assets/", "/static_content/")
+HEADER_BYTES = 16 << 10
+LONGEST_MS = 600_000
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+TURN = "intentflow.turn"  # in the ASGI scope
+log = logging.getLogger("intentflow.door")
+
+
+class Guard:
+    """ASGI middleware; `state.opened` is there once the service has started."""
+
+    def __init__(self, app: ASGIApp, *, state: Any, scopes: dict[str, str]) -> None:
+        self._app, self._state, self._scopes = app, state, scopes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        opened, turn, begun, span = self._state.opened, Turn(), False, None
+        scope[TURN] = turn
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                if span is not None:
+                    opened.tracing.end(span, turn, message["status"])
+                ours = [(b"x-request-id", turn.request_id.encode()), (b"x-intentflow-release", opened.release.encode())]
+                if getattr(self._state, "draining", False):
+                    ours.append((b"connection", b"close"))
+                message = {**message, "headers": [*message.get("headers", ()), *ours]}
+            await send(message)
+
+        try:
+            headers = dict(scope["headers"])
+            await self._admit(scope, turn, headers)
+            if opened.tracing is not None and scope["path"] in self._scopes:
+                span = opened.tracing.begin(turn, scope["path"], headers)
+            await self._app(scope, receive, sending)
+        except Rejected as refusal:
+            path = scope["path"] if scope["path"] in self._scopes else "other"
+            opened.metrics.refused_at_door(path, refusal.status)
+            await _answer(sending, refusal.status, refusal.problem, refusal.headers)
+        except Exception:
+            log.exception("%s failed", scope["path"])
+            if begun:
+                raise
+            problem = Problem(error="a fault of the service; its log says more", where="service", allowed="a retry")
+            await _answer(sending, 500, problem, {})
+
+    async def _admit(self, scope: Scope, turn: Turn, given: dict[bytes, bytes]) -> None:
+        """Read what the headers say into the turn; refuse who may not ask, or asks too often."""
+        size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
+        if size > HEADER_BYTES:
+            raise refused("headers", "too large", f"at most {HEADER_BYTES} bytes", status=HEADERS_TOO_LARGE)
+        if (name := given.get(b"x-request-id")) and REQUEST_ID.fullmatch(name):
+            turn.request_id = name.decode()
+        if (trace := given.get(b"traceparent")) and (found := TRACE.fullmatch(trace)):
+            turn.trace_id = found[1].decode()
+        if patience := given.get(b"x-request-timeout-ms"):
+            turn.patience_ms = _patience(patience)
+        path, opened = scope["path"], self._state.opened
+        token = given.get(b"x-intentflow-shadow")
+        if token and opened.shadow_token and hmac.compare_digest(token, opened.shadow_token.encode()):
+            turn.mirrored = True  # by our router, which has asked the first door for leave
+            return
+        if path in PROBES:
+            return
+        needed = self._needed(path, opened.open_pages)
+        who = await _caller(opened.check, given, needed, scope)
+        await opened.limits.hit(needed, who)
+
+    def _needed(self, path: str, open_pages: frozenset[str]) -> str | None:
+        """Return the scope that a page asks for; '' asks for any known caller, None for nobody."""
+        if (scope := self._scopes.get(path)) is not None:
+            return scope
+        if path == "/metrics":
+            return None if "metrics" in open_pages else "admin"
+        if path in PAGES or path.startswith(ASSETS):
+            return None if "docs" in open_pages else "admin"
+        return ""
+
+
+async def _caller(check: Check | None, given: dict[bytes, bytes], needed: str | None, scope: Scope) -> str:
+    """Return the name of who asks, for the limits: a key, a subject, or an address."""
+    if check is None or needed is None:
+        return str((scope.get("client") or ("",))[0])
+    credential = _credential(given)
+    who: Caller = await asyncio.to_thread(check.caller, credential) if check.blocks else check.caller(credential)
+    who.need(needed)
+    return who.name
+
+
+def _credential(given: dict[bytes, bytes]) -> str:
+    kind, _, token = given.get(b"authorization", b"").decode("latin-1").partition(" ")
+    found = token.strip() if kind.lower() == "bearer" else given.get(b"x-api-key", b"").decode("latin-1")
+    if not found:
+        raise unknown("is missing")
+    return found
+
+
+def _patience(text: bytes) -> int:
+    if not text.isdigit() or not 1 <= int(text[:10]) <= LONGEST_MS:
+        raise refused("X-Request-Timeout-Ms", "is not allowed", f"1 to {LONGEST_MS}", status=MALFORMED)
+    return int(text[:10])
+
+
+async def _answer(send: Send, status: int, problem: Problem, headers: dict[str, str]) -> None:
+    body = problem.model_dump_json().encode()
+    sent = {"content-type": "application/json", "content-length": str(len(body))} | headers
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,110 @@
+"""How often each caller may ask, by scope. Counts are in memory, or in Redis where several replicas share them.
+
+The library's own store in memory walks all callers at every hit's expiry, 0.1 ms and more; this one is a dictionary.
+A Redis that is away lets everyone in: limits guard the service, and must not be what stops it.
+"""
+
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+import limits
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+
+from bentos.recommender.problems import OVERLOADED, refused
+
+CALLERS = 100_000  # that are counted; the longest silent ones are forgotten
+PATIENCE_S, REST_S = 0.1, 5.0  # for Redis; and how long one that failed is not asked
+log = logging.getLogger("intentflow.door")
+
+
+class Counted(Storage):
+    """Counts of windows in this process."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._clock = clock
+        self._windows: OrderedDict[str, tuple[int, float]] = OrderedDict()  # count, end
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """Name what it may raise."""
+        return ValueError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count a hit; return how many there are in the window."""
+        count, end = self._windows.pop(key, (0, 0.0))
+        if end <= (now := self._clock()):
+            count, end = 0, now + expiry
+        self._windows[key] = (count + amount, end)
+        if len(self._windows) > CALLERS:
+            self._windows.popitem(last=False)
+        return count + amount
+
+    def get(self, key: str) -> int:
+        """Return how many hits there are."""
+        count, end = self._windows.get(key, (0, 0.0))
+        return count if end > self._clock() else 0
+
+    def get_expiry(self, key: str) -> float:
+        """Return when the window ends."""
+        return self._windows.get(key, (0, self._clock()))[1]
+
+    def check(self) -> bool:
+        """Tell that it works."""
+        return True
+
+    def reset(self) -> int | None:
+        """Forget all."""
+        count = len(self._windows)
+        self._windows.clear()
+        return count
+
+    def clear(self, key: str) -> None:
+        """Forget one."""
+        self._windows.pop(key, None)
+
+
+class Limits:
+    """Refuses callers who ask too often."""
+
+    def __init__(self, texts: Mapping[str, str], *, store: str = "", clock: Callable[[], float] = time.time) -> None:
+        self._items = {scope: limits.parse(text) for scope, text in texts.items()}
+        self._here = FixedWindowRateLimiter(Counted(clock))
+        self._clock, self._resting = clock, 0.0
+        self._there = None
+        if store and self._items:
+            from limits.aio.storage import RedisStorage
+            from limits.aio.strategies import FixedWindowRateLimiter as Shared
+
+            uri = f"async+{store}"
+            redis = RedisStorage(
+                uri, implementation="redispy", socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S
+            )
+            self._there = Shared(redis)
+
+    async def hit(self, scope: str, caller: str) -> None:
+        """Count a request; refuse it beyond the limit, saying when to come again."""
+        item = self._items.get(scope)
+        if item is None:
+            return
+        if self._there is not None and self._clock() > self._resting:
+            try:
+                if await self._there.hit(item, scope, caller):
+                    return
+                end = (await self._there.get_window_stats(item, scope, caller)).reset_time
+            except Exception as error:  # whatever its client raises
+                log.warning("limits: their store is away (%s); callers are counted here", type(error).__name__)
+                self._resting = self._clock() + REST_S
+                return
+        else:
+            if self._here.hit(item, scope, caller):
+                return
+            end = self._here.get_window_stats(item, scope, caller).reset_time
+        wait_s = max(1, math.ceil(end - self._clock()))
+        raise refused("service", "asked too often", str(item), status=OVERLOADED).told("Retry-After", str(wait_s))

@@ -1,0 +1,180 @@
+"""Remote clients of the model services: the door's ports (bentos/recommender/ports.py) over HTTP.
+
+The door calls them as it calls the models in its own process, and the ladder answers without them when they raise.
+Connections are kept and shared by threads; every answer must come from the same release with the same vocabulary,
+else it is not used. A service that fails rests for a while (Breaker), so that it costs a few requests their patience.
+
+Letters: B rows, C targets of the intent model, M items asked about.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import urllib3
+
+from bentos import wire
+from bentos.recommender.breaker import Breaker
+from bentos.release import INTENT, RANKING, Release
+from feature_repo.errors import DataError, StoreAway
+from feature_repo.rows import UserRows
+from feature_repo.vocabulary import Vocabulary
+
+CONNECTIONS = 8  # kept to a service; more are made when needed
+CONNECT_S = 0.5
+VOCABULARY = "vocabulary"  # folder of a model folder
+
+
+class ModelAway(StoreAway):
+    """A model service gave no answer that can be used: away, late, overloaded, or of another release."""
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """One recommended item, as ports.Recommended."""
+
+    item_index: int
+    score: float
+    source: str
+    reasons: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One model service, and what it must serve."""
+
+    url: str
+    release: str
+    vocabulary: str  # digest
+    timeout_s: float
+    breaker: Breaker = field(default_factory=Breaker)
+    pool: urllib3.PoolManager = field(
+        default_factory=lambda: urllib3.PoolManager(maxsize=CONNECTIONS, retries=False, num_pools=2)
+    )
+
+    @classmethod
+    def of(cls, url: str, release: Release) -> "Remote":
+        """Return the client of a service of a release. Intents and ranking share the time of an answer."""
+        return cls(url.rstrip("/"), release.id, release.vocabulary, timeout_s=release.serving.timeout_s / 2)
+
+    def ask(
+        self, path: str, arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Send arrays and return the answer's; raises ModelAway where there is none."""
+        body = wire.packed(arrays, said)
+        try:
+            return wire.unpacked(self.breaker.call(lambda: self._post(path, body)))
+        except ModelAway:
+            raise
+        except StoreAway:  # the breaker's own
+            raise ModelAway(f"{self.url}: failed just now; it is asked again in a moment") from None
+
+    def checked(self) -> "Remote":
+        """Refuse a service that has another release, with DataError; one that is away is left to the ladder."""
+        try:
+            reply = self._request("GET", "/model", None)
+        except ModelAway:
+            return self
+        if reply.status == 200 and (difference := self._difference(reply)):
+            raise DataError(f"{self.url}: {difference}; roll the model services out with the same release")
+        return self
+
+    def _post(self, path: str, body: bytes) -> bytes:
+        reply = self._request("POST", path, body)
+        if reply.status != 200:
+            raise ModelAway(f"{self.url}{path}: {reply.status} {reply.data[:200].decode(errors='replace')}")
+        if difference := self._difference(reply):
+            raise ModelAway(f"{self.url}{path}: {difference}")
+        return bytes(reply.data)
+
+    def _request(self, method: str, path: str, body: bytes | None) -> urllib3.BaseHTTPResponse:
+        """Ask once; a kept connection that the service has closed meanwhile is worth a second try."""
+        for last in (False, True):
+            try:
+                return self.pool.request(
+                    method,
+                    self.url + path,
+                    body=body,
+                    headers={"Content-Type": wire.MEDIA_TYPE, wire.RELEASE_HEADER: self.release},
+                    timeout=urllib3.Timeout(connect=min(CONNECT_S, self.timeout_s), read=self.timeout_s),
+                    redirect=False,
+                )
+            except urllib3.exceptions.HTTPError as error:
+                if last or not isinstance(error, urllib3.exceptions.ProtocolError):
+                    raise ModelAway(f"{self.url}{path}: {type(error).__name__}: {error}") from None
+        raise AssertionError("the second try returns or raises")
+
+    def _difference(self, reply: urllib3.BaseHTTPResponse) -> str:
+        """Say in which way a reply comes from another model; '' where it does not."""
+        for name, header, wanted in (
+            ("release", wire.RELEASE_HEADER, self.release),
+            ("vocabulary", wire.VOCABULARY_HEADER, self.vocabulary),
+        ):
+            if (found := reply.headers.get(header)) != wanted:
+                return f"serves {name} {found or '(none named)'}, not {wanted}"
+        return ""
+
+
+@dataclass(frozen=True)
+class RemoteScorer:
+    """Predicts intents in another process: ports.Scorer."""
+
+    remote: Remote
+    vocabulary: Vocabulary
+
+    @classmethod
+    def open(cls, url: str, release: Release) -> "RemoteScorer":
+        """Return the client of the service `intent` of a release."""
+        return cls(Remote.of(url, release).checked(), _vocabulary(release.folder / INTENT))
+
+    def predict(self, rows: UserRows) -> np.ndarray:
+        """Return probabilities [B, C]."""
+        arrays, _ = self.remote.ask("/predict", *wire.rows_packed(rows))
+        return _shaped(arrays, "probabilities", (len(rows), len(self.vocabulary.targets)))
+
+
+@dataclass(frozen=True)
+class RemoteRanker:
+    """Finds and orders items in another process: ports.Ranker."""
+
+    remote: Remote
+    vocabulary: Vocabulary
+
+    @classmethod
+    def open(cls, url: str, release: Release) -> "RemoteRanker":
+        """Return the client of the service `ranking` of a release."""
+        return cls(Remote.of(url, release).checked(), _vocabulary(release.folder / RANKING))
+
+    def recommend(
+        self, rows: UserRows, probabilities: np.ndarray, *, k: int, exclude: frozenset[int]
+    ) -> Sequence[Recommended]:
+        """Return at most k items of one user (B = 1), best first."""
+        arrays, said = wire.rows_packed(rows)
+        arrays |= {"probabilities": probabilities, "exclude": np.asarray(sorted(exclude), dtype=np.int64)}
+        arrays, said = self.remote.ask("/recommend", arrays, said | {"k": k})
+        pairs = zip(arrays["items"].tolist(), arrays["scores"].tolist(), strict=True)
+        return [
+            Recommended(item, score, source, reasons)
+            for (item, score), source, reasons in zip(pairs, said["sources"], said["reasons"], strict=True)
+        ]
+
+    def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
+        """Return the scores [M] of items for one user (B = 1)."""
+        arrays, said = wire.rows_packed(rows)
+        arrays |= {"probabilities": probabilities, "items": np.asarray(item_indexes, dtype=np.int64)}
+        arrays, _ = self.remote.ask("/score", arrays, said)
+        return _shaped(arrays, "scores", (len(item_indexes),))
+
+
+def _vocabulary(folder: Path) -> Vocabulary:
+    return Vocabulary.load(folder / VOCABULARY)
+
+
+def _shaped(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of an answer; raises ModelAway where it has another shape."""
+    found = arrays.get(name)
+    if found is None or found.shape != shape:
+        raise ModelAway(f"a model service answered no {name} {list(shape)}")
+    return found

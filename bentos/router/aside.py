@@ -1,0 +1,177 @@
+"""Work beside the answers: mirrored reads for a candidate in shadow, and copies of /events for the other arm.
+
+Both wait in bounded queues, so that a slow door never holds up an answer; what does not fit is dropped and counted.
+A mirrored read is sent once. A copy is sent until it is taken or its time is up, in the order of the originals.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bentos.router.asked import EVENTS, RECOMMEND, items_of, overlap
+from bentos.router.counts import FAULT, LOST, SHED, Metrics
+from bentos.router.doors import Doors, Lost
+from bentos.router.headers import SHADOW
+from bentos.router.proxy import Turn
+from bentos.router.routes import CANDIDATE, STABLE, Arm, Backend, Routes
+from bentos.router.settings import Settings
+
+MOST_BYTES = 64 << 20  # of bodies that wait, in each queue
+PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between attempts at a copy
+log = logging.getLogger("intentflow.router")
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    turn: Turn
+    arm: Arm  # that it goes to
+    backend: Backend
+    status: int  # of the answer to the original
+    body: bytes
+    since: float
+
+    @property
+    def size(self) -> int:
+        return len(self.turn.sent.body) + len(self.body)
+
+
+class _Queue:
+    """First in, first out; bounded in number and in bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(most)
+        self._bytes = 0
+
+    def put(self, one: _Waiting) -> bool:
+        """Take one in, if there is room."""
+        if self._queue.full() or self._bytes + one.size > MOST_BYTES:
+            return False
+        self._queue.put_nowait(one)
+        self._bytes += one.size
+        return True
+
+    async def get(self) -> _Waiting:
+        """Wait for one."""
+        one = await self._queue.get()
+        self._bytes -= one.size
+        return one
+
+    def done(self) -> None:
+        """Say that one is dealt with."""
+        self._queue.task_done()
+
+    async def empty(self) -> None:
+        """Wait until all are dealt with."""
+        await self._queue.join()
+
+
+class Aside:
+    """Sends mirrored reads and copies of events."""
+
+    def __init__(self, doors: Doors, metrics: Metrics, settings: Settings, *, current: Callable[[], Routes | None]):
+        self._doors, self._metrics, self._settings, self._current = doors, metrics, settings, current
+        self._mirror = _Queue(settings.mirror_queue)
+        self._copies: dict[Arm, _Queue] = {arm: _Queue(settings.copy_queue) for arm in (STABLE, CANDIDATE)}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to work through the queues."""
+        workers = [self._work(self._mirror, self._mirrored) for _ in range(self._settings.mirror_at_once)]
+        workers += [self._work(queue, self._copied) for queue in self._copies.values()]
+        self._tasks = [asyncio.create_task(worker) for worker in workers]
+
+    async def stop(self, timeout_s: float) -> None:
+        """Let copies of events go out, for at most so long; mirrored reads are given up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                for queue in self._copies.values():
+                    await queue.empty()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def mirror(self, turn: Turn, status: int, body: bytes) -> None:
+        """Have the candidate answer, too, what stable has answered."""
+        assert turn.routes.candidate is not None
+        if not self._mirror.put(_Waiting(turn, CANDIDATE, turn.routes.candidate, status, body, time.monotonic())):
+            turn.counts.mirror_dropped += 1
+            self._metrics.side("mirror", "dropped")
+
+    def copy(self, turn: Turn, taken_by: Arm) -> None:
+        """Send events that one arm took to the other one, if there is one."""
+        other = turn.routes.other(taken_by)
+        backend = turn.routes.backend(other) if other is not None else None
+        if other is None or backend is None:
+            return
+        if not self._copies[other].put(_Waiting(turn, other, backend, 0, b"", time.monotonic())):
+            self._note(turn, "dropped")
+
+    async def _work(self, queue: _Queue, deal: Callable[[_Waiting], Awaitable[None]]) -> None:
+        while True:
+            one = await queue.get()
+            try:
+                await deal(one)
+            except Exception:  # one that cannot be sent must not end the worker
+                log.exception("a copy of %s failed", one.turn.endpoint)
+            finally:
+                queue.done()
+
+    async def _mirrored(self, one: _Waiting) -> None:
+        """Ask the candidate and compare."""
+        counts, endpoint = one.turn.counts, one.turn.endpoint
+        started, status, body = time.perf_counter(), LOST, b""
+        with contextlib.suppress(Lost):
+            answer = await self._send(one, self._settings.patience_s)
+            status, body = answer
+        seconds = time.perf_counter() - started
+        counts.mirrored += 1
+        failed = status == LOST or status >= FAULT
+        self._metrics.side("mirror", "failed" if failed else "answered")
+        counts.differing += status != one.status
+        if failed:
+            counts.mirror_errors += 1
+            return
+        counts.mirror_times.add(seconds)
+        if endpoint == RECOMMEND and one.status == status == 200:
+            ours, theirs = items_of(one.body), items_of(body)
+            if ours is not None and theirs is not None:
+                counts.overlap_sum += overlap(ours, theirs)
+                counts.compared += 1
+
+    async def _copied(self, one: _Waiting) -> None:
+        """Send a copy until the door takes it, refuses it for good, leaves the routes, or time is up."""
+        pause_s = PAUSE_S
+        while self._holds(one.backend):
+            started, status = time.perf_counter(), LOST
+            with contextlib.suppress(Lost):
+                status, _ = await self._send(one, self._settings.timeout_s)
+            seconds = time.perf_counter() - started
+            one.turn.counts.arms[one.arm].event(status)
+            self._metrics.attempt(one.arm, one.backend.release, status, endpoint=EVENTS, seconds=seconds)
+            if 0 < status < FAULT and status != SHED:
+                return self._note(one.turn, "sent" if status < 400 else "failed")
+            if time.monotonic() - one.since > self._settings.copy_s:
+                return self._note(one.turn, "failed")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        return self._note(one.turn, "dropped")
+
+    def _holds(self, backend: Backend) -> bool:
+        """Say whether a door is still in the routes, in whichever arm."""
+        routes = self._current()
+        return routes is not None and backend in (routes.stable, routes.candidate)
+
+    async def _send(self, one: _Waiting, patience_s: float) -> tuple[int, bytes]:
+        sent = one.turn.sent.marked({SHADOW: self._settings.token})
+        answer = await self._doors.send(one.backend, sent, patience_s=patience_s)
+        answer.discard()
+        return answer.status, answer.body
+
+    def _note(self, turn: Turn, outcome: str) -> None:
+        turn.counts.copies[outcome] += 1
+        self._metrics.side("events", outcome)
+        if outcome != "sent":
+            log.warning("a copy of /events %s: profiles of the other release lack it", outcome)

@@ -1,0 +1,173 @@
+"""What the router counts: for the rollout's loop (observations.py) and for Prometheus, in one place.
+
+Counts are one object a rollout, so that a request that began before the routes changed is not counted after.
+"""
+
+import bisect
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from bentos.router.asked import EVENTS, READS
+from bentos.router.observations import BUCKETS_MS, LABELS, ArmSeen, CopiesSeen, Observations, ShadowSeen
+from bentos.router.routes import CANDIDATE, STABLE, Arm
+
+FAULT, SHED = 500, 429
+LOST = 0  # the code of an attempt that no answer came to
+
+
+@dataclass
+class Times:
+    """Durations in buckets."""
+
+    slots: list[int] = field(default_factory=lambda: [0] * len(LABELS))
+    seconds: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Take one in; a bound belongs to its bucket."""
+        self.slots[bisect.bisect_left(BUCKETS_MS, seconds * 1000)] += 1
+        self.seconds += seconds
+
+    def cumulative(self) -> dict[str, int]:
+        """Return counts by upper bound."""
+        total, found = 0, {}
+        for label, count in zip(LABELS, self.slots, strict=True):
+            total += count
+            found[label] = total
+        return found
+
+
+@dataclass
+class ArmCount:
+    """Counts of one arm."""
+
+    requests: int = 0
+    errors: int = 0
+    degraded: int = 0
+    shed: int = 0
+    events: int = 0
+    event_errors: int = 0
+    times: Times = field(default_factory=Times)
+
+    def read(self, code: int, seconds: float, *, degraded: bool) -> None:
+        """Count a read: times are those of answers, errors have none."""
+        self.requests += 1
+        if code == LOST or code >= FAULT:
+            self.errors += 1
+            return
+        self.degraded += degraded
+        self.shed += code == SHED
+        self.times.add(seconds)
+
+    def event(self, code: int) -> None:
+        """Count a request of /events, original or copy."""
+        self.events += 1
+        self.event_errors += code == LOST or code >= FAULT
+
+    def seen(self) -> ArmSeen:
+        """Return them for the loop."""
+        return ArmSeen(
+            requests=self.requests,
+            errors=self.errors,
+            degraded=self.degraded,
+            shed=self.shed,
+            buckets_ms=self.times.cumulative(),
+            seconds_sum=self.times.seconds,
+            events=self.events,
+            event_errors=self.event_errors,
+        )
+
+
+@dataclass
+class Counts:
+    """All counts of one rollout."""
+
+    rollout: str = ""
+    arms: dict[Arm, ArmCount] = field(default_factory=lambda: {STABLE: ArmCount(), CANDIDATE: ArmCount()})
+    mirrored: int = 0
+    mirror_errors: int = 0
+    mirror_dropped: int = 0
+    differing: int = 0
+    mirror_times: Times = field(default_factory=Times)
+    overlap_sum: float = 0.0
+    compared: int = 0
+    copies: dict[str, int] = field(default_factory=lambda: {"sent": 0, "failed": 0, "dropped": 0})
+
+    def observations(self, boot: str) -> Observations:
+        """Return the document for the loop."""
+        shadow = ShadowSeen(
+            mirrored=self.mirrored,
+            errors=self.mirror_errors,
+            dropped=self.mirror_dropped,
+            differing=self.differing,
+            buckets_ms=self.mirror_times.cumulative(),
+            seconds_sum=self.mirror_times.seconds,
+            overlap_sum=self.overlap_sum,
+            compared=self.compared,
+        )
+        arms = {str(arm): count.seen() for arm, count in self.arms.items()}
+        return Observations(boot=boot, rollout=self.rollout, arms=arms, shadow=shadow, copies=CopiesSeen(**self.copies))
+
+
+class Metrics:
+    """The same for Prometheus, by release, over the router's whole life."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "intentflow_router_requests",
+            "Attempts at the doors; code 0: no answer came",
+            ["arm", "release", "code", "endpoint"],
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "intentflow_router_door_seconds",
+            "Seconds until a door had answered",
+            ["arm", "endpoint"],
+            buckets=[ms / 1000 for ms in BUCKETS_MS],
+            registry=self.registry,
+        )
+        self._outcomes = Counter(
+            "intentflow_router_side",
+            "Copies of requests by kind and outcome",
+            ["kind", "outcome"],
+            registry=self.registry,
+        )
+        self._retries = Counter(
+            "intentflow_router_retries", "Second attempts, by what failed first", ["reason"], registry=self.registry
+        )
+        self.own = Counter(
+            "intentflow_router_own", "Answers of the router's own, by code", ["code"], registry=self.registry
+        )
+        self.broken = Gauge("intentflow_router_routes_broken", "1 while routes.json is no good", registry=self.registry)
+        self.in_flight = Gauge(
+            "intentflow_router_in_flight", "Requests that are being answered", registry=self.registry
+        )
+        self._known: dict[tuple[str, str, int, str], Counter] = {}  # labels() costs more than inc()
+        self._timed: dict[tuple[str, str], Histogram] = {}
+
+    def attempt(self, arm: Arm, release: str, code: int, *, endpoint: str, seconds: float) -> None:
+        """Count one attempt at a door."""
+        key = (arm, release, code, endpoint)
+        if (counter := self._known.get(key)) is None:
+            counter = self._known[key] = self._requests.labels(arm, release, str(code), endpoint)
+        counter.inc()
+        if (timed := self._timed.get((arm, endpoint))) is None:
+            timed = self._timed[arm, endpoint] = self._seconds.labels(arm, endpoint)
+        timed.observe(seconds)
+
+    def retried(self, reason: str) -> None:
+        """Count a second attempt."""
+        self._retries.labels(reason).inc()
+
+    def side(self, kind: str, outcome: str) -> None:
+        """Count a mirrored request or a copy of events."""
+        self._outcomes.labels(kind, outcome).inc()
+
+
+def count(counts: Counts, arm: Arm, endpoint: str, *, code: int, seconds: float, degraded: bool) -> None:
+    """Count an attempt for the loop."""
+    if endpoint in READS:
+        counts.arms[arm].read(code, seconds, degraded=degraded)
+    elif endpoint == EVENTS:
+        counts.arms[arm].event(code)

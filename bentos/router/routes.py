@@ -1,0 +1,78 @@
+"""Where requests go: `routes.json`, written by the rollout's loop and read by the router, and who is in which arm.
+
+The file is the router's only input. Reading it again and again is watch.py's work, sending requests server.py's.
+"""
+
+import hashlib
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from feature_repo.model import Slice
+
+FOLDER, FILE = "router", "routes.json"  # below the state folder of a recommender
+
+Arm = Literal["stable", "candidate"]
+STABLE: Arm = "stable"
+CANDIDATE: Arm = "candidate"
+
+
+class Backend(Slice):
+    """The door of one release."""
+
+    release: str = Field(min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Its release id")
+    url: str = Field(pattern=r"^https?://[^/\s?#@]+/?$", description="http://host:port; no path")
+
+    @field_validator("url")
+    @classmethod
+    def _bare(cls, url: str) -> str:
+        return url.rstrip("/")
+
+
+class Routes(Slice):
+    """Which releases answer, and how much of the traffic the candidate sees."""
+
+    rollout: str = Field(default="", max_length=128, description="Which one; who is in its canary hangs on it")
+    mode: Literal["stable", "shadow", "canary"] = "stable"
+    share: float = Field(default=0.0, ge=0, le=1, description="Of users whom the candidate answers; in mode canary")
+    mirror: float = Field(default=1.0, ge=0, le=1, description="Of stable's answers that are mirrored; in mode shadow")
+    shared: bool = Field(default=False, description="Both releases keep the same profiles: events are not copied")
+    stable: Backend
+    candidate: Backend | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Routes":
+        if self.mode != "stable" and self.candidate is None:
+            raise ValueError(f"mode {self.mode} needs a candidate; give one, or mode stable")
+        return self
+
+    def backend(self, arm: Arm) -> Backend | None:
+        """Return the door of an arm."""
+        return self.stable if arm == STABLE else self.candidate
+
+    def other(self, arm: Arm) -> Arm | None:
+        """Return the arm beside this one, if its door runs."""
+        if arm == CANDIDATE:
+            return STABLE
+        return CANDIDATE if self.candidate is not None else None
+
+
+def place_of(user_id: str, rollout: str) -> float:
+    """Return a user's place in a rollout, in [0, 1): evenly spread, and another one in each rollout.
+
+    >>> place_of("1", "r1") == place_of("1", "r1") != place_of("1", "r2")
+    True
+    """
+    mark = hashlib.blake2b(f"{rollout}:{user_id}".encode("utf-8", "surrogatepass")).digest()[:8]
+    return (int.from_bytes(mark, "big") >> 11) / 2**53  # 53 bits: what a float holds, so that 1.0 is never reached
+
+
+def arm_of(user_id: str, routes: Routes) -> Arm:
+    """Say which arm answers a user. A share that grows moves nobody back.
+
+    >>> door = {"release": "a", "url": "http://127.0.0.1:1"}
+    >>> arm_of("1", Routes.model_validate({"mode": "canary", "share": 1.0, "stable": door, "candidate": door}))
+    'candidate'
+    """
+    taken = routes.mode == "canary" and place_of(user_id, routes.rollout) < routes.share
+    return CANDIDATE if taken else STABLE

@@ -1,0 +1,82 @@
+"""The router's settings, read from the environment and checked once, at the start. Where requests go is routes.py's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from feature_repo.errors import SpecError
+
+ROUTES = "INTENTFLOW_ROUTES"
+TOKEN = "INTENTFLOW_SHADOW_TOKEN"
+HOST = "INTENTFLOW_ROUTER_HOST"
+PORT = "INTENTFLOW_ROUTER_PORT"
+ADMIN_PORT = "INTENTFLOW_ROUTER_ADMIN_PORT"
+PATIENCE_S = "INTENTFLOW_ROUTER_PATIENCE_S"
+TIMEOUT_S = "INTENTFLOW_ROUTER_TIMEOUT_S"
+DRAIN_S = "INTENTFLOW_ROUTER_DRAIN_S"
+SHORTEST_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How one router runs."""
+
+    routes: Path  # routes.json
+    token: str  # shared with the doors: marks copies as copies
+    host: str = "127.0.0.1"
+    port: int = 3000
+    admin_port: int | None = None  # of /metrics and /router/observations; None: the same port, to loopback alone
+    patience_s: float = 3.0  # for a read, while another release could answer it; above the doors' own deadline
+    timeout_s: float = 65.0  # for anything else; above the longest `serving.timeout_s`
+    drain_s: float = 20.0  # for what is in flight when it is told to stop
+    linger_s: float = 0.5  # for what clients send on open connections before they learn that it stops
+    check_s: float = 0.2  # between looks at routes.json
+    mirror_queue: int = 256  # mirrored requests that wait; more are dropped, and counted
+    mirror_at_once: int = 8
+    copy_queue: int = 2000  # copies of /events that wait for one arm
+    copy_s: float = 60.0  # a copy is tried again for so long: a door may restart meanwhile
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> "Settings":
+        """Read and check the settings."""
+        routes, token = variables.get(ROUTES, ""), variables.get(TOKEN, "")
+        if not routes:
+            raise SpecError(f"{ROUTES}: is not set; the path of routes.json is needed")
+        if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
+            raise SpecError(
+                f"{TOKEN}: {len(token)} characters are no secret; give {SHORTEST_TOKEN} or more printable ones, "
+                "the same to the doors (such as: openssl rand -hex 32)"
+            )
+        made = cls(Path(routes), token)
+        return cls(
+            routes=made.routes,
+            token=token,
+            host=variables.get(HOST) or made.host,
+            port=_port(variables, PORT) or made.port,
+            admin_port=_port(variables, ADMIN_PORT),
+            patience_s=_seconds(variables, PATIENCE_S, made.patience_s),
+            timeout_s=_seconds(variables, TIMEOUT_S, made.timeout_s),
+            drain_s=_seconds(variables, DRAIN_S, made.drain_s),
+        )
+
+
+def _port(variables: Mapping[str, str], name: str) -> int | None:
+    text = variables.get(name, "")
+    if not text:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise SpecError(f"{name}: '{text}' is no port; give 1 to 65535")
+    return int(text)
+
+
+def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
+    text = variables.get(name, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 3600:
+        raise SpecError(f"{name}: '{text}' is no time; give seconds above 0, up to 3600")
+    return value

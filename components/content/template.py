@@ -1,0 +1,122 @@
+"""Text about one recommended item, `template@1`: fixed English sentences around facts that are known.
+
+Called by the door's /describe. It knows an item's own attributes in the catalogue, the ranker's reasons and the
+user's intents, and says nothing else: what is unknown is left out, and the same facts give the same text. It names
+every fact that it used, so that a text can be checked against the catalogue. No language model, no HTML.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.content.plain import plain
+from feature_repo import columns
+
+PROMPT = "template@1"
+# Of the catalogue's columns: keys, and what a better-named one says already.
+UNSAID = {columns.ITEM_ID, "item_index", "category_path", "first_seen", columns.TITLE}
+FIRST = ("category", "brand", "price")  # in this order, then the catalogue's other attributes by name
+LEAST = 0.01  # a probability or share below this is no reason to name
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that a text may rest on."""
+
+    item_id: str
+    attributes: Mapping[str, Any]  # the item's row of the catalogue
+    source: str | None = None  # where the candidate came from; None: it was none
+    reasons: Mapping[str, float] = field(default_factory=dict)  # the ranker's
+    intents: Mapping[str, float] = field(default_factory=dict)  # that the item fulfils: probability by name
+
+
+@dataclass(frozen=True)
+class Described:
+    """A text, who wrote it, and what it rests on."""
+
+    text: str
+    source: str
+    used: tuple[str, ...]  # attributes, `reason:<name>`, `intent:<name>`
+
+
+def describe(facts: Facts, *, max_attributes: int = 5) -> Described:
+    """Write the text about an item.
+
+    >>> facts = Facts("i1", {"title": "Leek soup", "brand": None, "price": 2.5}, "history", {"weeks_bought": 3.0})
+    >>> describe(facts).text, describe(facts).used
+    ('Leek soup. Price: 2.50. You chose it in 3 weeks.', ('title', 'price', 'reason:weeks_bought'))
+    """
+    told = [_name(facts), *_attributes(facts, max_attributes), *_reasons(facts), *_intent(facts)]
+    text = " ".join(sentence for sentence, _ in told if sentence)
+    return Described(text, PROMPT, tuple(name for _, names in told for name in names))
+
+
+Told = tuple[str, tuple[str, ...]]  # a sentence, and the facts in it
+
+
+def _name(facts: Facts) -> Told:
+    title = plain(facts.attributes.get(columns.TITLE))
+    if title:
+        return f"{title}.", (columns.TITLE,)
+    item = plain(facts.item_id)
+    return (f"Item {item}.", (columns.ITEM_ID,)) if item else ("This item.", ())
+
+
+def _attributes(facts: Facts, most: int) -> list[Told]:
+    others = sorted(name for name in facts.attributes if name not in (*UNSAID, *FIRST) and not name.endswith("_id"))
+    named = [(name, _value(name, facts.attributes.get(name))) for name in (*FIRST, *others)]
+    said = [(name, value) for name, value in named if value][:most]
+    return [(f"{plain(name.replace('_', ' ')).capitalize()}: {value}.", (name,)) for name, value in said]
+
+
+def _value(name: str, value: Any) -> str:
+    """Return an attribute in words; a price as money is written, in whatever currency the catalogue has."""
+    if name != "price":
+        return plain(value)
+    return f"{value:.2f}" if isinstance(value, int | float) and 0 < value < 1e9 else ""
+
+
+def _reasons(facts: Facts) -> list[Told]:
+    """Say what the ranker gave as its reasons, the user's own first."""
+    given = {name: value for name, value in facts.reasons.items() if value > 0}
+    told: list[Told] = []
+    if weeks := given.get("weeks_bought"):
+        since = given.get("weeks_since")
+        last = f", most recently {_count(since, 'week')} ago" if since else ""
+        names = ("weeks_bought", "weeks_since") if since else ("weeks_bought",)
+        told.append((f"You chose it in {_count(weeks, 'week')}{last}.", _named(*names)))
+    for name, least, say in SAYINGS:
+        if (value := given.get(name, 0.0)) >= least:
+            told.append((say(value), _named(name)))
+    if facts.source == "segment" and "segment_share" not in given:
+        told.append(("It is popular with users like you.", ("source",)))
+    return told
+
+
+def _intent(facts: Facts) -> list[Told]:
+    """Name the likeliest of the intents that the item would fulfil."""
+    if not facts.intents:
+        return []
+    name, probability = min(facts.intents.items(), key=lambda pair: (-pair[1], pair[0]))
+    words = plain(name.replace(":", " ", 1))
+    if probability < LEAST or not words:
+        return []
+    return [(f"It fits what you may do next: {words} ({probability:.0%}).", (f"intent:{name}",))]
+
+
+def _count(value: float, noun: str) -> str:
+    number = round(value)
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _named(*names: str) -> tuple[str, ...]:
+    return tuple(f"reason:{name}" for name in names)
+
+
+SAYINGS: tuple[tuple[str, float, Callable[[float], str]], ...] = (
+    ("category_weeks", 1, lambda v: f"You chose from its category in {_count(v, 'week')}."),
+    ("near_history", LEAST, lambda _: "Users who chose what you chose often chose it too."),
+    ("in_flyer", LEAST, lambda _: "It is in this week's flyer."),
+    ("segment_share", LEAST, lambda v: f"Chosen lately by {v:.0%} of users like you."),
+    ("popular_share", LEAST, lambda v: f"Chosen lately by {v:.0%} of all active users."),
+)

@@ -1,0 +1,113 @@
+"""The rollout as the registry holds it: its state on <name>-release, and each version's story in words.
+
+The loop (pipelines) reads everything at once, decides, acts, and writes back. MLflow's UI shows all of it: tag
+`rollout` of a version says where it stands, `rollout_log` how it came there. Nothing is decided here.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.registry import client as mlflow_client
+from components.registry.release import PASSED, VERDICT, model_name
+
+STATE = "rollout"  # the registered model's tag: the loop's state, as JSON
+PHASE = "rollout"  # a version's tag: where it stands, in words
+LOG = "rollout_log"  # a version's tag: what was decided and why, one a line, the newest last
+CHARACTERS = 5000  # what MLflow's databases hold in a tag
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a rollout must know of a version of the release."""
+
+    version: str
+    release: str  # id
+    passed: bool  # its gates
+    refusals: str = ""  # why not
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What the registry says at one moment."""
+
+    champion: str  # version, '' without one
+    recorded: bool  # the history knows of it
+    versions: Mapping[str, Version] = field(default_factory=dict)  # the champion, and those asked for
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read(name: str) -> Registry:
+    """Read the champion, its verdict, and the loop's state."""
+    from components.registry.promote import RECORDED
+
+    with mlflow_client.connected() as client:
+        model = mlflow_client.registered_model(client, model_name(name))
+        if model is None:
+            return Registry("", recorded=True)
+        champion = str(model.aliases.get("champion", ""))
+        versions = {champion: _version(client, name, champion)} if champion else {}
+        state = json.loads(model.tags.get(STATE, "{}"))
+        return Registry(champion, champion == model.tags.get(RECORDED, ""), versions, state)
+
+
+def same_vocabulary(name: str, *versions: str) -> bool:
+    """Tell whether versions of the release are aligned to one vocabulary, so that they keep the same profiles."""
+    with mlflow_client.connected() as client:
+        found = {client.get_model_version(model_name(name), version).tags.get("vocabulary") for version in versions}
+    return len(found) == 1 and None not in found
+
+
+def aliased(name: str) -> dict[str, str]:
+    """Return the release id of every version that holds an alias."""
+    with mlflow_client.connected() as client:
+        model = mlflow_client.registered_model(client, model_name(name))
+        holders = sorted({str(version) for version in model.aliases.values()}) if model else []
+        return {version: _version(client, name, version).release for version in holders}
+
+
+def write(name: str, state: Mapping[str, Any]) -> None:
+    """Keep the loop's state."""
+    text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > CHARACTERS:
+        raise ValueError(f"the rollout's state has {len(text)} characters; a tag holds {CHARACTERS}")
+    with mlflow_client.connected() as client:
+        client.set_registered_model_tag(model_name(name), STATE, text)
+
+
+def say(name: str, version: str, *, phase: str, line: str) -> None:
+    """Write on a version where it stands and why; nothing where a person deleted it."""
+    from mlflow.exceptions import MlflowException
+
+    with mlflow_client.connected() as client:
+        try:
+            before = client.get_model_version(model_name(name), version).tags.get(LOG, "").splitlines()
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return
+        if not before or not before[-1].endswith(line):  # a step that is taken again after a kill says it once
+            lines = [*before, f"{dt.datetime.now(dt.UTC).isoformat(timespec='seconds')} {line}"]
+            while len("\n".join(lines)) > CHARACTERS:
+                lines = lines[1:]
+            client.set_model_version_tag(model_name(name), version, LOG, "\n".join(lines))
+        client.set_model_version_tag(model_name(name), version, PHASE, phase)
+
+
+def settle(name: str, version: str) -> None:
+    """Take the mark of an earlier rollback off a version that serves."""
+    from components.registry.promote import ROLLED_BACK
+
+    with mlflow_client.connected() as client:
+        if ROLLED_BACK in client.get_model_version(model_name(name), version).tags:
+            client.delete_model_version_tag(model_name(name), version, ROLLED_BACK)
+
+
+def _version(client: Any, name: str, version: str) -> Version:
+    tags = client.get_model_version(model_name(name), version).tags
+    gates = json.loads(tags.get(VERDICT, "{}")).get("gates", [])
+    refusals = "; ".join(gate["reason"] for gate in gates if not gate["passed"]) or "no gate was evaluated"
+    passed = tags.get("gates") == PASSED
+    return Version(version, str(tags.get("id", "")), passed, "" if passed else refusals)

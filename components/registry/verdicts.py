@@ -1,0 +1,53 @@
+"""What the registry holds about judged releases: the champion's numbers for the gates, a version's verdict for people.
+
+Only reads. Gates judge elsewhere, aliases move elsewhere.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from components.registry import client as mlflow_client
+from components.registry.lineage import PARTS
+from components.registry.measured import Champion, Used, cohorts
+from components.registry.release import TOLERANCE, VERDICT, model_name
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def champion(name: str) -> Champion | None:
+    """Return what the champion was measured to be, or None without a champion."""
+    with mlflow_client.connected() as client:
+        model = mlflow_client.registered_model(client, model_name(name))
+        version = None if model is None else model.aliases.get("champion")
+        if version is None:
+            return None
+        tags = client.get_model_version(model_name(name), str(version)).tags
+        found: dict[str, Any] = {part: {"cohorts": _cohorts(client, name, part, tags)} for part in PARTS}
+    return Champion(
+        values={str(key): float(value) for key, value in json.loads(tags.get("metrics", "{}")).items()},
+        cohorts={cohort: group.values for cohort, group in cohorts(found).items()},
+        segments=tags.get("segments", ""),
+        used={gate: Used(**used) for gate, used in json.loads(tags.get(TOLERANCE, "{}")).items()},
+    )
+
+
+def verdict(name: str, version: str) -> dict[str, Any]:
+    """Return the verdict that a version of the release carries, {passed, gates}; empty where it is gone."""
+    with mlflow_client.connected() as client:
+        found = client.search_model_versions(f"name='{model_name(name)}' and version_number={int(version)}")
+        return json.loads(found[0].tags.get(VERDICT, "{}")) if found else {}
+
+
+def _cohorts(client: "MlflowClient", name: str, part: str, tags: Mapping[str, str]) -> Any:
+    """Return the cohorts of a part's version, none where a person deleted it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = client.get_model_version(f"{name}-{part}", tags.get(f"{part}_version", ""))
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return {}
+    return json.loads(version.tags.get("cohorts", "{}"))

@@ -1,0 +1,166 @@
+"""Logged answers on disk: open segments of JSON lines, and parquet files that closed segments become.
+
+The door writes segments (bentos/recommender/requestlog.py) and compacts them; monitoring, parity, `why`, rewards and
+rotation read both through `read`, or `table` where Arrow is faster. A segment and a parquet file of one name hold the
+same answers (a process was killed between writing the one and deleting the other): the parquet file counts.
+"""
+
+import datetime as dt
+import fcntl
+import itertools
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic_core import from_json
+
+from feature_repo import artifacts, columns
+
+SEGMENT, PARQUET = ".jsonl", ".parquet"
+PART_ROWS = 8
+GROUP_ROWS = 256  # of a row group: an answer holds a whole user row, of 20 to 50 kB
+ITEM = pa.struct(
+    {
+        columns.ITEM_ID: pa.string(),
+        "position": pa.int32(),
+        "score": pa.float64(),
+        "source": pa.string(),
+        "propensity": pa.float64(),
+    }
+)
+TYPES = {
+    "logged_at": pa.timestamp("us", tz="UTC"),
+    "now": pa.int64(),
+    "state_at": pa.int64(),
+    "known": pa.bool_(),
+    "latency_ms": pa.float64(),
+    "numbers": pa.map_(pa.string(), pa.float64()),
+    "lists": pa.map_(pa.string(), pa.list_(pa.float64())),
+    "probabilities": pa.list_(pa.float64()),
+    "items": pa.list_(ITEM),
+    "mirrored": pa.bool_(),
+    "sample": pa.float64(),
+}  # every other column is text; `asked` is JSON
+SCHEMA = pa.schema([(name, TYPES.get(name, pa.string())) for name in columns.REQUEST_LOG])
+log = logging.getLogger("intentflow")
+Answer = dict[str, Any]
+
+
+def files(folder: Path) -> list[Path]:
+    """List a log's files, oldest first, each answer in one of them."""
+    found = {path.stem: path for path in folder.glob(f"*{SEGMENT}")}
+    return [path for _, path in sorted((found | {path.stem: path for path in folder.glob(f"*{PARQUET}")}).items())]
+
+
+def read(folder: Path, *, newest_first: bool = False) -> Iterator[Answer]:
+    """Yield every logged answer; what compaction or retention takes away meanwhile is not missed twice."""
+    paths = files(folder)
+    for path in reversed(paths) if newest_first else paths:
+        try:
+            yield from read_file(path, newest_first=newest_first)
+        except FileNotFoundError:
+            again = path.with_suffix(PARQUET)
+            if path.suffix == SEGMENT and again.exists():
+                yield from read_file(again, newest_first=newest_first)
+
+
+def read_file(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
+    """Yield a file's answers; a line that a crash cut short is skipped and said so."""
+    if path.suffix == PARQUET:
+        with pq.ParquetFile(path) as file:
+            groups = range(file.num_row_groups)
+            for group in reversed(groups) if newest_first else groups:
+                rows = file.read_row_group(group).to_pylist(maps_as_pydicts="strict")
+                yield from map(_answer, reversed(rows) if newest_first else rows)
+        return
+    if newest_first:
+        texts: Iterable[bytes] = reversed(path.read_bytes().splitlines())
+    else:
+        texts = path.open("rb")
+    for text in texts:
+        if text.strip():
+            try:
+                yield from_json(text)
+            except ValueError:
+                log.warning("%s: a line was cut short, skipped", path)
+
+
+def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG) -> pa.Table:
+    """Return some columns of every answer as one Arrow table; parquet files are not taken apart."""
+    schema = pa.schema([SCHEMA.field(name) for name in names])
+    parts = [
+        pq.read_table(path, columns=list(names), schema=schema)
+        if path.suffix == PARQUET
+        else table_of(list(read_file(path))).select(list(names))
+        for path in files(folder)
+    ]
+    return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def table_of(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return answers as Arrow; what an older line does not have is null."""
+    return pa.Table.from_pylist([_row(answer) for answer in answers], schema=SCHEMA)
+
+
+def compact(path: Path) -> Path | None:
+    """Turn a segment that nobody writes to into a parquet file; None where somebody does, or it is gone."""
+    try:
+        segment = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(segment, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        target = path.with_suffix(PARQUET)
+        if not same_file(segment, path):
+            return None
+        if not target.exists() and next(read_file(path), None) is not None:
+            with artifacts.written(target) as aside, pq.ParquetWriter(aside, SCHEMA, compression="zstd") as writer:
+                parts = _parts(read_file(path))
+                while some := list(itertools.islice(parts, GROUP_ROWS // PART_ROWS)):
+                    writer.write_table(pa.concat_tables(some), row_group_size=GROUP_ROWS)
+        path.unlink()
+        return target if target.exists() else None
+    except BlockingIOError:
+        return None
+    finally:
+        os.close(segment)
+
+
+def _parts(lines: Iterator[Answer]) -> Iterator[pa.Table]:
+    """Yield few rows at a time: a service answers on other threads meanwhile."""
+    while some := list(itertools.islice(lines, PART_ROWS)):
+        yield table_of(some)
+
+
+def same_file(opened: int, path: Path) -> bool:
+    """Tell whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(opened), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _row(answer: Mapping[str, Any]) -> Answer:
+    """Return a line as the schema has it."""
+    row = {name: answer.get(name) for name in columns.REQUEST_LOG}
+    if isinstance(row["logged_at"], str):
+        row["logged_at"] = dt.datetime.fromisoformat(row["logged_at"])
+    row["asked"] = json.dumps(row["asked"], ensure_ascii=False, default=str)
+    for name in ("numbers", "lists"):
+        row[name] = list((row[name] or {}).items())
+    return row
+
+
+def _answer(row: Mapping[str, Any]) -> Answer:
+    """Return a row of parquet as its line was."""
+    answer = dict(row)
+    if answer["logged_at"] is not None:
+        answer["logged_at"] = answer["logged_at"].isoformat()
+    answer["asked"] = json.loads(answer["asked"] or "null")
+    answer["mirrored"] = bool(answer["mirrored"])
+    return answer

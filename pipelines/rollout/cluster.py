@@ -1,0 +1,257 @@
+"""The hands on a cluster: each release's door is a Deployment, the routers follow a ConfigMap.
+
+The same verbs as `local.py`, by the Kubernetes API: server-side apply of the release's objects (`doors.py`), a
+compare-and-swap of the routes, the pods' own words where one does not become ready. What the routers counted is added
+up in `counting.py`. Request logs live in the pods here, so rewards and parity are not known on this side.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from bentos.router.observations import PATH, Observations
+from bentos.router.routes import FILE, Routes
+from feature_repo import artifacts
+from feature_repo.errors import ServerError
+from pipelines import manifests
+from pipelines import release as releases
+from pipelines.environment import Place
+from pipelines.rollout import doors
+from pipelines.rollout.counting import Counting
+from pipelines.rollout.hands import Rewarded
+from pipelines.rollout.kubernetes_api import Api, Conflict, Object, connected
+
+ROUTES = "recommender-routes"
+ROUTER = {"app.kubernetes.io/name": "router"}
+SYNCED = "intentflow/routes"  # annotation of router pods: a pod that changed has its volumes synced at once
+TEMPLATE = "recommender-materialise"  # ConfigMap with job.json, where an overlay has one
+ROUTER_PORT = 3001
+READY_S, JOB_S = 300.0, 3600.0
+POLL_S = 1.0
+ROUTED_S = 5.0  # the kubelet has synced the routes and the routers follow them
+TRIES = 5
+CRASHES = 3
+HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError")
+
+
+class ClusterHands:
+    """Hands over one namespace."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._routed_at = time.monotonic()
+        self._counting = Counting()
+
+    @cached_property
+    def api(self) -> Api:
+        """Return the namespace's API."""
+        return connected(self.place.environment.kubernetes)
+
+    def prepare(self, version: str) -> str:
+        """Fetch the version and verify every byte; the pods' init containers do the same again."""
+        with releases.variables(self.place):
+            folder = releases.assembled(self.place, version)
+        document = artifacts.read_json(folder / "release.json")
+        overlay = self.place.environment.kubernetes.overlay
+        manifests.write(document, folder.parent / "k8s", version=version, overlay=overlay)
+        return str(document["id"])
+
+    def check(self, release_id: str) -> str:
+        """Say that parity is checked elsewhere."""
+        return f"parity of {release_id} was not checked here: request logs stay with their pods"
+
+    def start(self, release_id: str) -> str:
+        """Apply the door's objects and wait for its pods."""
+        if url := self.running().get(release_id):
+            return url
+        folder = self.place.home / "releases" / release_id / "k8s"
+        if not folder.is_dir():  # a loop on a new machine: the registry has everything
+            self.prepare(self._version(release_id))
+        for wanted in doors.objects(doors.render(folder), release_id):
+            self.api.apply(wanted)
+        self._wait_ready(doors.name_of(release_id))
+        return f"http://{doors.name_of(release_id)}"
+
+    def materialise(self, release_id: str) -> str:
+        """Run the overlay's Job for the release's profiles, where it has one."""
+        template = self.api.get("ConfigMap", TEMPLATE)
+        if template is None:
+            return "profiles stay as the training pipeline left them"
+        job: Object = json.loads(template["data"]["job.json"])
+        job["metadata"] = {**job.get("metadata", {}), "name": f"materialise-{release_id}"}
+        variables = {"INTENTFLOW_RELEASE_ID": release_id, "INTENTFLOW_RELEASE_VERSION": self._version(release_id)}
+        for container in job["spec"]["template"]["spec"]["containers"]:
+            container.setdefault("env", []).extend({"name": k, "value": v} for k, v in variables.items())
+        if self.api.get("Job", job["metadata"]["name"]) is None:
+            self.api.create("Job", job)
+        return self._wait_job(str(job["metadata"]["name"]))
+
+    def route(self, routes: Routes) -> None:
+        """Write the routes over those that were read, and have the kubelet bring them to every router at once."""
+        text = json.dumps(routes.model_dump(mode="json"))
+        for _ in range(TRIES):
+            found = self.api.get("ConfigMap", ROUTES)
+            if found is None:
+                raise ServerError(f"ConfigMap/{ROUTES}: not in {self.api.namespace}; add k8s/components/router")
+            version = found["metadata"]["resourceVersion"]
+            if found.get("data", {}).get(FILE) == text:
+                break
+            try:
+                self.api.patch("ConfigMap", ROUTES, {"metadata": {"resourceVersion": version}, "data": {FILE: text}})
+                break
+            except Conflict:
+                continue
+        else:
+            raise ServerError(f"ConfigMap/{ROUTES}: another one writes it at the same time; see who does")
+        mark = {"metadata": {"annotations": {SYNCED: artifacts.digest(text)}}}
+        for pod in self.api.listed("Pod", ROUTER):
+            if pod["metadata"].get("annotations", {}).get(SYNCED) != artifacts.digest(text):
+                self.api.patch("Pod", pod["metadata"]["name"], mark)
+                self._routed_at = time.monotonic()
+
+    def routed(self) -> Routes | None:
+        """Read the routes."""
+        found = self.api.get("ConfigMap", ROUTES)
+        return None if found is None else Routes.model_validate_json(found["data"][FILE])
+
+    def observe(self) -> Observations | None:
+        """Ask every router and add up; None while one that is ready does not answer: its counts would be missing."""
+        import requests
+
+        seen = []
+        with requests.Session() as session:
+            session.trust_env = False
+            for pod in self.api.listed("Pod", ROUTER):
+                if not _ready(pod):
+                    continue
+                try:
+                    answer = session.get(f"http://{pod['status']['podIP']}:{ROUTER_PORT}{PATH}", timeout=3)
+                    answer.raise_for_status()
+                except requests.RequestException:
+                    return None
+                seen.append(Observations.model_validate_json(answer.content))
+        return self._counting.add(seen)
+
+    def rewards(self, releases: Sequence[str], *, since_s: float) -> Mapping[str, Rewarded]:
+        """Know nothing: the logs stay with their pods."""
+        return {}
+
+    def stop(self, release_id: str) -> None:
+        """Delete a door's objects once no router leads to it; the overlay's own Deployment goes to 0 pods."""
+        time.sleep(max(0.0, self._routed_at + ROUTED_S - time.monotonic()))
+        base = self.api.get("Deployment", doors.BASE)
+        if base is not None and _release_of(base) == release_id and _wanted(base):
+            self.api.patch("Deployment", doors.BASE, {"spec": {"replicas": 0}})
+        for kind in reversed(doors.KINDS):
+            for found in self.api.listed(kind, {doors.DOOR: release_id}):
+                self.api.delete(kind, found["metadata"]["name"])
+
+    def prune(self) -> str:
+        """Leave the profiles: the pipeline's runs share the store, and whoever owns it drops vocabularies."""
+        return "profiles stay: on a cluster they are dropped by hand (docs/online.md)"
+
+    def running(self) -> Mapping[str, str]:
+        """Return the doors with a pod that is ready."""
+        found = {}
+        base = self.api.get("Deployment", doors.BASE)
+        if base is not None and _available(base) and _wanted(base):
+            found[_release_of(base)] = f"http://{doors.STABLE}"
+        for deployment in self.api.listed("Deployment", {"app.kubernetes.io/part-of": "intentflow"}):
+            labels = deployment["metadata"]["labels"]
+            if doors.DOOR in labels and _available(deployment):
+                found[labels[doors.DOOR]] = f"http://{deployment['metadata']['name']}"
+        return found
+
+    def tend(self) -> None:
+        """Leave the routers to their Deployment."""
+
+    def _version(self, release_id: str) -> str:
+        from components.registry import client
+        from components.registry.release import model_name
+
+        with releases.variables(self.place), client.connected() as mlflow:
+            found = client.version_tagged(mlflow, model_name(self.place.spec.name), "id", release_id)
+        if found is None:
+            raise ServerError(f"release {release_id}: no version of {self.place.spec.name}-release carries this id")
+        return str(found.version)
+
+    def _wait_ready(self, name: str) -> None:
+        deadline = time.monotonic() + READY_S
+        while True:
+            deployment = self.api.get("Deployment", name)
+            if deployment is not None and _rolled_out(deployment):
+                return
+            pods = self.api.listed("Pod", {doors.NAME: name})
+            reason = next((why for pod in pods if (why := _reason(pod))), "")
+            late = time.monotonic() >= deadline
+            if late or any(_hopeless(pod) for pod in pods):
+                when = f" in {READY_S:.0f} s" if late else ""
+                raise ServerError(f"Deployment/{name}: not ready{when}: {reason or 'its pods give no reason'}")
+            time.sleep(POLL_S)
+
+    def _wait_job(self, name: str) -> str:
+        deadline = time.monotonic() + JOB_S
+        while time.monotonic() < deadline:
+            status = (self.api.get("Job", name) or {}).get("status", {})
+            ended = {c["type"]: c.get("message", "") for c in status.get("conditions", []) if c["status"] == "True"}
+            if "Complete" in ended:
+                return f"Job/{name} brought the profiles into the store"
+            if "Failed" in ended:
+                raise ServerError(f"Job/{name}: {ended['Failed'] or 'failed'}; kubectl logs job/{name} says why")
+            time.sleep(POLL_S)
+        raise ServerError(f"Job/{name}: not done in {JOB_S:.0f} s")
+
+
+def _release_of(deployment: Object) -> str:
+    return str(deployment["metadata"].get("labels", {}).get("app.kubernetes.io/version", "seed"))
+
+
+def _wanted(deployment: Object) -> int:
+    return int(deployment["spec"].get("replicas", 1))
+
+
+def _available(deployment: Object) -> int:
+    return int(deployment.get("status", {}).get("availableReplicas") or 0)
+
+
+def _rolled_out(deployment: Object) -> bool:
+    """Tell whether the pods of the newest template, all that are wanted, are ready."""
+    status, wanted = deployment.get("status", {}), max(_wanted(deployment), 1)
+    fresh = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    return bool(fresh and status.get("updatedReplicas", 0) >= wanted and _available(deployment) >= wanted)
+
+
+def _ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or []
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _statuses(pod: Object) -> list[Object]:
+    status = pod.get("status", {})
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _reason(pod: Object) -> str:
+    """Say what a pod waits for, in Kubernetes's words: the container, the reason, the last end of it."""
+    name = pod["metadata"]["name"]
+    for container in _statuses(pod):
+        waiting = container.get("state", {}).get("waiting") or {}
+        ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated") or {}
+        if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing") or ended.get("exitCode"):
+            words = [waiting.get("reason"), waiting.get("message"), ended.get("message")]
+            words.append(f"exit code {ended['exitCode']}" if ended.get("exitCode") else None)
+            return " ".join(f"Pod/{name} {container['name']}: {', '.join(filter(None, words))}".split())
+    for condition in pod.get("status", {}).get("conditions") or []:
+        if condition["status"] != "True" and condition.get("message"):
+            return f"Pod/{name}: {condition.get('reason', condition['type'])}, {condition['message']}"
+    return ""
+
+
+def _hopeless(pod: Object) -> bool:
+    """Tell whether waiting longer would be in vain."""
+    waiting = [(c, (c.get("state", {}).get("waiting") or {}).get("reason")) for c in _statuses(pod)]
+    return any(
+        reason in HOPELESS or (reason == "CrashLoopBackOff" and container.get("restartCount", 0) >= CRASHES)
+        for container, reason in waiting
+    )

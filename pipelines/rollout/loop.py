@@ -1,0 +1,252 @@
+"""The loop: look, decide (`machine.py`), act (`hands.py`), write down (`components/registry/rollout.py`); again.
+
+It follows whoever moved the champion alias of <name>-release, in MLflow's UI or by API. It may be killed at any point:
+the next one goes on from what the registry says. Of all loops of a recommender the holder of the lease acts.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from components.registry import client as mlflow_client
+from components.registry import promote
+from components.registry import rollout as registry
+from components.registry.rollout import Registry
+from feature_repo.errors import Refused, ServerError, UserError
+from pipelines.environment import Place
+from pipelines.release import variables
+from pipelines.rollout import lease as leases
+from pipelines.rollout import webhooks
+from pipelines.rollout.hands import Hands, Rewarded
+from pipelines.rollout.lease import Lease
+from pipelines.rollout.machine import Act, Decision, Facts, backends, decide, failed
+from pipelines.rollout.state import State
+
+EVERY_S = 2.0
+LOOKS = 50  # at most in one turn: more means that two decisions undo each other
+RESTORED_S = 20.0
+WHO = "rollout"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn: everything that could be done at once was done."""
+
+    state: State
+    lines: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {"lines": list(self.lines), **_public(self.state)}
+
+    def text(self) -> str:
+        """Return it as a person reads it."""
+        return "\n".join([*self.lines, _standing(self.state)])
+
+
+def hands_of(place: Place) -> Hands:
+    """Return what the loop acts with in this environment."""
+    if place.environment.kubernetes.namespace:
+        from pipelines.rollout.cluster import ClusterHands
+
+        cluster: Hands = ClusterHands(place)
+        return cluster
+    from pipelines.rollout.local import LocalHands
+
+    return LocalHands(place)
+
+
+def reconcile(place: Place, *, watch: bool, every_s: float = EVERY_S, say: Say = print) -> Turn:
+    """Take one turn, or turns until SIGTERM or Ctrl-C; what is begun is left as it is, for the next loop."""
+    hands = hands_of(place)
+    if not watch:
+        with leases.held(place) as lease:
+            return once(place, hands, lease, say=say)
+    stop = webhooks.Alarm()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with webhooks.waking(place, stop, say=say):
+        follow(place, hands, every_s=every_s, say=say, stop=stop)
+    with variables(place):
+        return Turn(look(place, hands)[0], ())
+
+
+def once(place: Place, hands: Hands, lease: Lease, *, say: Say = lambda _: None) -> Turn:
+    """Do all that can be done now without waiting for traffic or time."""
+    lines: list[str] = []
+    with variables(place):
+        hands.tend()
+        for _ in range(LOOKS):
+            state, facts = look(place, hands)
+            decision = decide(state, facts, place.spec.promotion.rollout)
+            decision = _acted(place, hands, lease, decision, state)
+            lease.require()
+            if decision.state != state:
+                registry.write(place.spec.name, decision.state.document())
+            if decision.line:
+                phase = _phase(decision, place)
+                registry.say(place.spec.name, decision.about, phase=phase, line=decision.line)
+                lines.append(f"version {decision.about}: {decision.line}")
+                say(lines[-1])
+            if not decision.again:
+                return Turn(decision.state, tuple(lines))
+    raise RuntimeError(f"the rollout does not settle: {lines[-4:]}")
+
+
+def look(place: Place, hands: Hands) -> tuple[State, Facts]:
+    """Read the registry first: without it nothing is decided."""
+    found: Registry = registry.read(place.spec.name)
+    state = State.of(found.state)
+    watching = state.phase in ("shadow", "canary")
+    rewards: dict[str, Rewarded] = {}
+    if state.phase == "canary" and state.candidate and state.stable:
+        both = (state.stable.release, state.candidate.release)
+        rewards = dict(hands.rewards(both, since_s=state.began))
+    seen = hands.observe() if watching else None
+    return state, Facts(found, hands.running(), hands.routed(), seen, time.time(), rewards)
+
+
+def _acted(place: Place, hands: Hands, lease: Lease, decision: Decision, state: State) -> Decision:
+    """Do the acts in order; what the release is to blame for becomes another decision, with its reason."""
+    for act in decision.acts:
+        lease.require()
+        try:
+            _act(place.spec.name, hands, act, state)
+        except (UserError, Refused, ServerError) as error:
+            why = " ".join(str(error).split())
+            if state.candidate is None or state.phase == "rolling_back":
+                raise ServerError(f"what serves cannot be kept up: {why}") from error
+            registry.read(place.spec.name)  # raises where the registry is away: then nobody is to blame
+            return failed(state, why, now=time.time(), passing=not isinstance(error, UserError | Refused))
+        _record(place, act)
+    return decision
+
+
+def _act(name: str, hands: Hands, act: Act, state: State) -> None:
+    if act.verb == "route":
+        routes = backends(state, act, hands.running())
+        if routes is None:
+            raise ServerError("no door runs that could answer")
+        if routes.candidate is not None and state.stable is not None and state.candidate is not None:
+            shared = registry.same_vocabulary(name, state.stable.version, state.candidate.version)
+            routes = routes.model_copy(update={"shared": shared})
+        hands.route(routes)
+    elif act.verb in ("prepare", "check", "start", "materialise", "stop"):
+        getattr(hands, act.verb)(act.what)
+    elif act.verb == "prune":
+        hands.prune()
+
+
+def _record(place: Place, act: Act) -> None:
+    """Do what is the registry's."""
+    name = place.spec.name
+    if act.verb == "notice":
+        promote.notice(name)
+    elif act.verb == "previous":
+        promote.keep_previous(name, act.what, who=WHO, why=act.why)
+    elif act.verb == "take_back":
+        promote.take_back(name, act.what, to=act.to, who=WHO, why=act.why)
+    elif act.verb == "settle":
+        registry.settle(name, act.what)
+
+
+def follow(place: Place, hands: Hands, *, every_s: float = EVERY_S, say: Say = print, stop: threading.Event) -> None:
+    """Follow the registry until told to stop; while another loop acts, wait for its end."""
+    said = ""
+    while not stop.is_set():
+        try:
+            with leases.held(place) as lease:
+                while not stop.is_set():
+                    problem = _turned(place, hands, lease, say)
+                    if problem and problem != said:
+                        say(problem)
+                    said = problem
+                    stop.wait(every_s)
+        except Refused as refusal:
+            if str(refusal) != said:
+                say(said := str(refusal))
+            stop.wait(every_s)
+
+
+def _turned(place: Place, hands: Hands, lease: Lease, say: Say) -> str:
+    """Take a turn; return why it could not be taken, '' where it was."""
+    try:
+        once(place, hands, lease, say=say)
+    except ServerError as error:
+        return f"waiting: {error}"
+    return ""
+
+
+def restore(place: Place, why: str) -> dict[str, Any]:
+    """Give the champion alias back to the release before, and have serving follow at once where it runs."""
+    hands, started = hands_of(place), time.monotonic()
+    with variables(place):
+        outcome = promote.rollback(place.spec.name, who=mlflow_client.user(), why=why)
+    if hands.routed() is None:
+        return vars(outcome) | {"serving": "", "seconds": round(time.monotonic() - started, 3)}
+    try:
+        with leases.held(place) as lease:
+            once(place, hands, lease)
+    except Refused:
+        pass  # a loop acts already: it follows by itself
+    return vars(outcome) | {"serving": _follows(place, hands, outcome.champion), "seconds": _since(started)}
+
+
+def _follows(place: Place, hands: Hands, version: str) -> str:
+    """Wait until the routes lead to a version; return its release."""
+    deadline = time.monotonic() + RESTORED_S
+    while time.monotonic() < deadline:
+        with variables(place):
+            state, facts = look(place, hands)
+        stable, routes = state.stable, facts.routes
+        arrived = stable and stable.version == version and state.candidate is None
+        if arrived and stable and routes and routes.stable.release == stable.release:
+            return stable.release
+        time.sleep(0.2)
+    raise ServerError(
+        f"version {version} is the champion again, but serving did not follow in {RESTORED_S:.0f} s; "
+        "`intentflow status` shows what the rollout waits for"
+    )
+
+
+def summary(place: Place) -> dict[str, Any]:
+    """Return where the rollout stands and what serves, for `intentflow status`."""
+    hands = hands_of(place)
+    with variables(place):
+        state, facts = look(place, hands)
+    routes = None if facts.routes is None else facts.routes.model_dump(mode="json")
+    return {**_public(state), "routes": routes, "running": dict(facts.running), "text": _standing(state)}
+
+
+def _public(state: State) -> dict[str, Any]:
+    document = state.document()
+    return {
+        key: document[key] for key in ("phase", "rollout", "stable", "candidate", "previous", "step", "why", "last")
+    }
+
+
+def _standing(state: State) -> str:
+    """Say where a rollout stands."""
+    stable = f"stable: {state.stable}" if state.stable else "nothing serves yet"
+    if state.candidate is None:
+        return f"{stable}; no rollout under way"
+    step = f" step {state.step + 1}" if state.phase == "canary" else ""
+    return f"{stable}; rollout {state.rollout} of {state.candidate}: {state.phase.replace('_', ' ')}{step}"
+
+
+def _phase(decision: Decision, place: Place) -> str:
+    """Say in a few words where the version of a decision stands."""
+    state = decision.state
+    if state.candidate is None:
+        return str(state.last.get("result", "stable")).replace("_", " ")
+    if state.phase == "canary":
+        return f"canary {place.spec.promotion.rollout.steps[state.step]:.0%}"
+    return state.phase.replace("_", " ")
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)

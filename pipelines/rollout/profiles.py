@@ -1,0 +1,64 @@
+"""The profiles of a release: bring them into the online store before it serves, and take out those nobody needs.
+
+Rows of several vocabularies lie side by side (docs/online.md). Each vocabulary has its newest feature files in
+`<home>/features/<digest>`, whole enough to write the rows again after the run that made them is gone.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from feature_repo import artifacts
+from feature_repo.errors import DataError
+from pipelines.environment import Place
+from pipelines.local import RUNS
+from pipelines.release import variables
+
+
+def materialise_release(place: Place, release_id: str) -> str:
+    """Bring the rows of the release's vocabulary up to date; return in words what was done. May be repeated."""
+    from components.profiles import materialise
+
+    vocabulary = _vocabulary(place, release_id)
+    features = materialise.published(place.home, vocabulary)
+    if not (features / "profiles.json").is_file():
+        made = _of_runs(place, vocabulary)
+        if made is not None:
+            materialise.publish(made, features)
+    if not (features / "profiles.json").is_file():
+        raise DataError(
+            f"{features}: release {release_id} has vocabulary {vocabulary}, whose feature files are not there; "
+            "a run whose profiles have this vocabulary writes them: `intentflow train`"
+        )
+    with variables(place):
+        done = materialise.run(place.spec.name, features, materialise.folding(features))
+    return ", ".join(f"{count} rows {word}" for word, count in done.items())
+
+
+def prune(place: Place, keep: Collection[str]) -> list[str]:
+    """Drop the rows and feature files of vocabularies that no release in `keep` (ids) uses; return which.
+
+    A release that cannot be found raises before anything is dropped.
+    """
+    from components.profiles import materialise
+
+    wanted = {_vocabulary(place, release) for release in keep}
+    with variables(place):
+        return materialise.prune(place.spec.name, place.home, wanted)
+
+
+def _of_runs(place: Place, vocabulary: str) -> Path | None:
+    """Return the newest profiles with this vocabulary among the artifacts of runs on this machine."""
+    found: dict[str, Path] = {}
+    for path in (place.home / RUNS).glob("*/build-profiles/features/profiles.json"):
+        about = artifacts.read_json(path)
+        if about["vocabulary"] == vocabulary:
+            found[about["data_end"]] = path.parent
+    return found[max(found)] if found else None
+
+
+def _vocabulary(place: Place, release_id: str) -> str:
+    """Return the vocabulary of a release that was fetched from the registry before."""
+    path = place.home / "releases" / release_id / "models" / "release.json"
+    if not path.is_file():
+        raise DataError(f"{path}: release {release_id} was not fetched; prepare it first: `intentflow release`")
+    return str(artifacts.read_json(path)["vocabulary"])

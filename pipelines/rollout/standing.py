@@ -1,0 +1,77 @@
+"""Where a rollout stands and what serves, in words for `intentflow status`.
+
+Asks the loop's own `summary`; a cluster that does not answer is said and hides nothing else of the status.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from feature_repo.errors import ServerError, SpecError
+from pipelines.environment import Place
+
+SHOWN = 5  # gates that refused, and lines of a version's story
+
+
+def standing(place: Place, champion: str) -> dict[str, Any]:
+    """Return the loop's summary; {} before anything was promoted, {"problem": …} where nobody can tell."""
+    if not champion:
+        return {}
+    from pipelines.rollout import loop
+
+    try:
+        return loop.summary(place)
+    except (ServerError, SpecError) as error:
+        return {"problem": str(error)}
+
+
+def lines(found: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """Yield the lines about what serves and the rollout under way."""
+    if problem := found.get("problem"):
+        yield f"  serving     unknown: {problem}"
+        return
+    if routes := found.get("routes"):
+        yield from _arms(routes, found.get("running") or {})
+    elif running := found.get("running"):
+        yield from (f"  serving     release {release}  {url}" for release, url in sorted(running.items()))
+    if candidate := found.get("candidate"):
+        yield f"  rollout     {found['rollout']}: {found['phase'].replace('_', ' ')}, {_version(candidate)}"
+    elif last := found.get("last"):
+        why = f": {last['why']}" if last.get("why") else ""
+        yield f"  rollout     version {last.get('version', '?')} {str(last.get('result', '?')).replace('_', ' ')}{why}"
+    about = (candidate or {}).get("version") or (found.get("last") or {}).get("version")
+    story = versions.get(str(about), {}).get("rollout_log", "")
+    yield from (f"    {line}" for line in story.splitlines()[-SHOWN:])
+
+
+def gates(tags: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each gate of a version: those that refused first."""
+    judged = [gate for gate in json.loads(tags.get("verdict") or "{}").get("gates", []) if not gate.get("skipped")]
+    refused = [gate for gate in judged if not gate["passed"]]
+    for gate in refused[:SHOWN]:
+        yield f"    refused: {gate['reason']}"
+    if len(refused) > SHOWN:
+        yield f"    and {len(refused) - SHOWN} more (tag `verdict`)"
+    passed = [str(gate.get("metric", "?")) + (f" of {gate['cohort']}" if gate.get("cohort") else "")
+              for gate in judged if gate["passed"]]  # fmt: skip
+    if passed:
+        more = f" and {len(passed) - SHOWN} more" if len(passed) > SHOWN else ""
+        yield f"    passed: {', '.join(passed[:SHOWN])}{more}"
+
+
+def _arms(routes: Mapping[str, Any], running: Mapping[str, str]) -> Iterator[str]:
+    share = float(routes["share"]) if routes["mode"] == "canary" else 0.0
+    parts = {"stable": f"{1 - share:.0%} of users", "candidate": f"{share:.0%} of users"}
+    if routes["mode"] == "shadow":
+        parts["candidate"] = f"copies of {float(routes['mirror']):.0%} of requests"
+    for arm, part in parts.items():
+        if backend := routes.get(arm):
+            gone = "" if backend["release"] in running else "  NOT RUNNING"
+            yield f"  {arm:<11} release {backend['release']}  {backend['url']}  {part}{gone}"
+
+
+def _version(served: Any) -> str:
+    """Name a version as the loop's document has it."""
+    if isinstance(served, Mapping):
+        return f"version {served.get('version')} (release {served.get('release')})"
+    return str(served)

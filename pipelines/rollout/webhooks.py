@@ -1,0 +1,178 @@
+"""Receives MLflow's webhooks, so that the loop looks at once when a champion was moved.
+
+A call is taken only with the right signature, young, and once; what it says is not believed: it wakes the loop, which
+reads the registry. Without webhooks the loop polls, as it does beside them. Registration: `components/registry`.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from feature_repo.errors import SpecError
+from pipelines.environment import Place
+
+PATH = "/mlflow"
+SIGNATURE, DELIVERY, TIMESTAMP = "X-MLflow-Signature", "X-MLflow-Delivery-Id", "X-MLflow-Timestamp"
+OLDEST_S = 300.0  # MLflow's retries end long before
+BYTES = 64 * 1024
+READ_S = 5.0
+
+
+class Alarm(threading.Event):
+    """A stop signal whose `wait` also ends early, without being set, when somebody rings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rung = threading.Event()
+
+    def ring(self) -> None:
+        """Wake who waits, or who waits next."""
+        self._rung.set()
+
+    def set(self) -> None:
+        """Stop."""
+        super().set()
+        self._rung.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the stop, a ring or the time; say whether to stop."""
+        self._rung.wait(timeout)
+        if not self.is_set():
+            self._rung.clear()
+        return self.is_set()
+
+
+class Verifier:
+    """Tells calls of MLflow from others, and each one once."""
+
+    def __init__(self, secret: str, *, clock: Callable[[], float] = time.time) -> None:
+        self.secret = secret
+        self.clock = clock
+        self._taken: dict[str, float] = {}  # deliveries by id: when
+        self._lock = threading.Lock()
+
+    def refusal(self, headers: Mapping[str, str], body: bytes) -> str:
+        """Say why a call is not taken, or ''."""
+        delivery, stamp = headers.get(DELIVERY, ""), headers.get(TIMESTAMP, "")
+        if not hmac.compare_digest(_digest(headers.get(SIGNATURE, "")), sign(self.secret, delivery, stamp, body)):
+            return "wrong signature"
+        now = self.clock()
+        if abs(now - float(int(stamp) if stamp.isdecimal() else 0)) > OLDEST_S:
+            return f"older than {OLDEST_S:.0f} s, or from the future"
+        with self._lock:
+            self._taken = {key: at for key, at in self._taken.items() if now - at <= 2 * OLDEST_S}
+            if delivery in self._taken:
+                return "delivered before"
+            self._taken[delivery] = now
+        return ""
+
+
+def sign(secret: str, delivery: str, timestamp: str, body: bytes) -> bytes:
+    """Return the HMAC that MLflow puts, in base64, behind `v1,`."""
+    return hmac.new(secret.encode(), f"{delivery}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+
+
+@contextmanager
+def waking(place: Place, alarm: Alarm, *, say: Callable[[str], None]) -> Iterator[None]:
+    """Ring the alarm at each move of this recommender's champion, where the environment wants webhooks."""
+    settings = place.environment.webhooks
+    if not settings.url:
+        yield
+        return
+    secret = place.outside.get(settings.secret_env, "")
+    if not secret:
+        raise SpecError(
+            f"webhooks.secret_env: {settings.secret_env} is not set; export a secret, or leave webhooks out"
+        )
+    with receiving(secret, f"{place.spec.name}-release", alarm.ring, host=settings.host, port=settings.port):
+        say(_registered(place, secret))
+        yield
+
+
+@contextmanager
+def receiving(secret: str, model: str, wake: Callable[[], None], *, host: str, port: int) -> Iterator[int]:
+    """Listen for calls about a registered model's champion; yield the port."""
+    handler = type("Handler", (_Handler,), {"verifier": Verifier(secret), "model": model, "wake": staticmethod(wake)})
+    server = ThreadingHTTPServer((host, port), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="webhooks", daemon=True)
+    thread.start()
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one call; `receiving` fills in the rest."""
+
+    verifier: Verifier
+    model: str
+    wake: Callable[[], None]
+    timeout = READ_S
+
+    def do_POST(self) -> None:
+        """Take a call."""
+        length = self.headers.get("Content-Length", "")
+        if self.path != PATH or not length.isdecimal():
+            return self._answer(404, "POST /mlflow with a body")
+        if int(length) > BYTES:
+            return self._answer(413, f"at most {BYTES} bytes")
+        body = self.rfile.read(int(length))
+        if refusal := self.verifier.refusal(dict(self.headers.items()), body):
+            return self._answer(200 if refusal == "delivered before" else 401, refusal)
+        if _is_champion(body, self.model):
+            self.wake()
+        return self._answer(200, "taken")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep quiet: what matters is written by the loop."""
+
+    def _answer(self, code: int, text: str) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+
+def _registered(place: Place, secret: str) -> str:
+    """Register the webhook and say how it is."""
+    from components.registry.webhooks import ensure_webhook
+    from feature_repo.errors import ServerError
+    from pipelines.release import variables
+
+    try:
+        with variables(place):
+            problem = ensure_webhook(place.spec.name, place.environment.webhooks.url, secret=secret)
+    except ServerError as error:
+        problem = str(error)
+    return f"webhooks: {problem}; polling goes on" if problem else "webhooks: MLflow calls when the champion moves"
+
+
+def _is_champion(body: bytes, model: str) -> bool:
+    try:
+        document = json.loads(body)
+        data = document["data"]
+        return bool(
+            document["entity"] == "model_version_alias" and data["name"] == model and data["alias"] == "champion"
+        )
+    except (ValueError, KeyError, TypeError):  # signed, and yet nothing that this version knows
+        return False
+
+
+def _digest(header: str) -> bytes:
+    version, _, encoded = header.partition(",")
+    try:
+        return base64.b64decode(encoded, validate=True) if version == "v1" else b""
+    except (binascii.Error, ValueError):
+        return b""

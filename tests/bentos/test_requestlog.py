@@ -1,0 +1,100 @@
+"""The request log on disk: segments become parquet, nothing is lost on the way, a sample is a sample."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from bentos.recommender import requestlog, shipping
+from bentos.recommender.requestlog import RequestLog, Served
+from feature_repo import answers, columns
+from feature_repo.rows import UserRows
+
+ITEM = {"item_id": "i1", "position": 1, "score": 0.5, "source": "history", "propensity": 1.0}
+ROWS = UserRows.unknown(["ann"], now=1_514_764_800)
+ANSWER = Served("r0", "recommend", "rel", "greedy@1", "fresh", ROWS, np.asarray([0.25, 1 / 3]), 1.5)
+ANSWER = dataclasses.replace(ANSWER, asked={"k": 1, "context": {"page": "home"}}, items=[ITEM], trace_id="ab")
+
+
+def fill(folder: Path, count: int, **options: float) -> None:
+    log = RequestLog(folder, **options)
+    for n in range(count):
+        log.append(dataclasses.replace(ANSWER, request_id=f"r{n}", mirrored=n % 2 == 1))
+    log.close()
+
+
+def test_a_closed_segment_becomes_parquet_and_reads_as_before(tmp_path: Path) -> None:
+    fill(tmp_path, 20)
+    before = list(requestlog.read(tmp_path))
+    (segment,) = answers.files(tmp_path)
+    compacted = answers.compact(segment)
+    assert compacted is not None
+    assert [path.suffix for path in tmp_path.iterdir()] == [".parquet"]
+    again = list(requestlog.read(tmp_path))
+    for line in (*before, *again):
+        line["logged_at"] = line["logged_at"].replace("Z", "+00:00")[:19]
+    assert again == before
+    assert requestlog.rows_of(again[0]).numbers.keys() == ROWS.numbers.keys()
+    assert [line["request_id"] for line in answers.read(tmp_path, newest_first=True)][:2] == ["r19", "r18"]
+    assert answers.table(tmp_path, names=["request_id", "mirrored"])["mirrored"].to_pylist() == [False, True] * 10
+    assert tuple(pq.read_schema(compacted).names) == columns.REQUEST_LOG
+
+
+def test_a_segment_that_is_written_to_is_left_alone(tmp_path: Path) -> None:
+    log = RequestLog(tmp_path)
+    log.append(ANSWER)
+    (segment,) = answers.files(tmp_path)
+    assert answers.compact(segment) is None
+    assert segment.exists()
+    log.close()
+
+
+def test_what_a_killed_process_left_is_compacted_by_the_next_and_new_answers_go_to_a_new_file(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    (segment,) = answers.files(tmp_path)
+    with segment.open("ab") as stream:
+        stream.write(b'{"request_id":"torn')
+    kept = segment.read_bytes()
+    answers.compact(segment)
+    segment.write_bytes(kept)  # as if it was killed before the segment went
+    log = RequestLog(tmp_path)
+    log._shipping.turn()
+    log.append(dataclasses.replace(ANSWER, request_id="new"))
+    log.close()
+    assert [path.name[11:] for path in answers.files(tmp_path)] == ["00000.parquet", "00001.jsonl"]
+    assert [line["request_id"] for line in requestlog.read(tmp_path)] == ["r0", "r1", "new"]
+
+
+def test_a_segment_that_is_old_is_left_for_a_new_one(tmp_path: Path) -> None:
+    fill(tmp_path, 3, max_age_s=0.0)
+    assert len(answers.files(tmp_path)) == 3
+
+
+def test_a_sample_says_how_much_its_lines_count_and_keeps_every_degraded_answer(tmp_path: Path) -> None:
+    log = RequestLog(tmp_path, sample=0.25)
+    for n in range(200):
+        log.append(dataclasses.replace(ANSWER, request_id=f"r{n}", degraded="timeout" if n < 20 else None))
+    log.close()
+    lines = list(requestlog.read(tmp_path))
+    assert [line["sample"] for line in lines][:20] == [1.0] * 20
+    assert sum(1 / line["sample"] for line in lines) == pytest.approx(200, rel=0.25)
+    assert [line["request_id"] for line in lines[20:]] == [
+        f"r{n}" for n in range(20, 200) if requestlog.drawn(f"r{n}", 0.25)
+    ]
+
+
+def test_closed_files_are_copied_to_a_store_that_was_away(tmp_path: Path) -> None:
+    folder, store = tmp_path / "log", tmp_path / "store"
+    fill(folder, 3)
+    store.write_text("a file where the folder should be")
+    ship = shipping.Shipping(folder, f"file://{store}", every_s=60)
+    with pytest.raises(OSError):
+        ship.turn()
+    store.unlink()
+    ship.turn()
+    ship.turn()
+    ship.close()
+    (copied,) = [path for path in store.rglob("*") if path.is_file()]
+    assert [line["request_id"] for line in answers.read_file(copied)] == ["r0", "r1", "r2"]

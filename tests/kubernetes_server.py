@@ -1,0 +1,323 @@
+"""A stand-in of the Kubernetes API on a real socket: it keeps objects and refuses what a real server refuses.
+
+Bodies are held to the schemas of Kubernetes 1.36 (unknown fields too), writes to resourceVersion, pods to Pod Security
+`restricted`, and each request to the rules of a Role where one is given. Of the controllers it has just enough to
+make a Deployment's pods ready or not. It is no test of scheduling, networks or the kubelet.
+"""
+
+import copy
+import itertools
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import kubernetes_validate
+import uvicorn
+import yaml
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from pipelines import pod_security
+
+Object = dict[str, Any]
+VERSION = "1.36"
+KINDS = {
+    "configmaps": ("", "v1", "ConfigMap"),
+    "services": ("", "v1", "Service"),
+    "pods": ("", "v1", "Pod"),
+    "deployments": ("apps", "v1", "Deployment"),
+    "jobs": ("batch", "v1", "Job"),
+    "networkpolicies": ("networking.k8s.io", "v1", "NetworkPolicy"),
+    "leases": ("coordination.k8s.io", "v1", "Lease"),
+    "horizontalpodautoscalers": ("autoscaling", "v2", "HorizontalPodAutoscaler"),
+    "poddisruptionbudgets": ("policy", "v1", "PodDisruptionBudget"),
+}
+READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+class Refusal(Exception):
+    """What the server answers instead of an object."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.reason = code, reason
+
+
+@dataclass
+class Cluster:
+    """The state of the server, and what tests change about it."""
+
+    namespace: str = "intentflow"
+    role: list[Object] | None = None  # rules; None lets everything pass
+    pod_status: Callable[[Object], Object] = lambda pod: READY  # what becomes of a Deployment's pod
+    away: bool = False
+    objects: dict[tuple[str, str], Object] = field(default_factory=dict)
+    requests: list[tuple[str, str, str]] = field(default_factory=list)  # verb, resource, name
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    _version: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
+    _applied: dict[tuple[str, str, str], Object] = field(default_factory=dict)  # by manager, too
+
+    def get(self, resource: str, name: str) -> Object:
+        """Return a copy of an object that is there."""
+        with self.lock:
+            return copy.deepcopy(self.objects[resource, name])
+
+    def names(self, resource: str) -> list[str]:
+        """Return the names of what is there."""
+        with self.lock:
+            return sorted(name for kind, name in self.objects if kind == resource)
+
+    def put(self, resource: str, body: Object) -> Object:
+        """Store an object as another client would."""
+        with self.lock:
+            return self._store(resource, body, self.objects.get((resource, body["metadata"]["name"])))
+
+    def answer(self, verb: str, resource: str, name: str, request: Request, body: Any) -> Any:
+        """Do what one request asks for."""
+        with self.lock:
+            self.requests.append((verb, resource, name))
+            self._authorize(verb, resource, name)
+            there = self.objects.get((resource, name))
+            if verb == "list":
+                return self._list(resource, request.query_params.get("labelSelector", ""))
+            if verb == "create":
+                name = body["metadata"]["name"]
+                if (resource, name) in self.objects:
+                    raise Refusal(409, "AlreadyExists", f'{resource} "{name}" already exists')
+                if body["metadata"].get("resourceVersion"):
+                    raise Refusal(400, "BadRequest", "resourceVersion should not be set on objects to be created")
+                return self._store(resource, body, None)
+            if verb == "patch" and request.headers["content-type"] == "application/apply-patch+yaml":
+                return self._apply(resource, name, body, there, dict(request.query_params))
+            if there is None:
+                raise Refusal(404, "NotFound", f'{resource} "{name}" not found')
+            if verb == "get":
+                return there
+            if verb == "delete":
+                return self._delete(resource, name)
+            if verb == "update":
+                return self._store(resource, body, there)
+            if request.headers["content-type"] != "application/merge-patch+json":
+                raise Refusal(415, "UnsupportedMediaType", f"no patch by {request.headers['content-type']} here")
+            return self._store(resource, _merged(there, body), there, expected=_version_of(body))
+
+    def _authorize(self, verb: str, resource: str, name: str) -> None:
+        if self.role is None:
+            return
+        group = KINDS[resource][0]
+        for rule in self.role:
+            names = rule.get("resourceNames")
+            fits = group in rule["apiGroups"] and resource in rule["resources"] and verb in rule["verbs"]
+            if fits and (not names or (name in names and verb not in ("list", "create"))):
+                return
+        raise Refusal(403, "Forbidden", f'{resource} "{name}" is forbidden: cannot {verb} resource "{resource}"')
+
+    def _list(self, resource: str, selector: str) -> Object:
+        wanted = dict(part.split("=", 1) for part in selector.split(",") if part)
+        found = [o for (kind, _), o in sorted(self.objects.items()) if kind == resource]
+        items = [o for o in found if wanted.items() <= (o["metadata"].get("labels") or {}).items()]
+        return {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": "1"}, "items": items or None}
+
+    def _apply(self, resource: str, name: str, body: Object, there: Object | None, query: dict[str, str]) -> Object:
+        """Server-side apply: what this manager wrote before and leaves out now goes; lists are replaced whole."""
+        manager = query.get("fieldManager")
+        if not manager:
+            raise Refusal(400, "BadRequest", "PatchOptions: fieldManager: is required for apply patch")
+        before = self._applied.get((resource, name, manager), {})
+        base = _without(there or {}, before, body)
+        wanted = copy.deepcopy(_overlaid(base, body))
+        stored = self._store(resource, wanted, there)
+        self._applied[resource, name, manager] = copy.deepcopy(body)
+        return stored
+
+    def _store(self, resource: str, body: Object, there: Object | None, *, expected: str | None = None) -> Object:
+        body = copy.deepcopy(body)
+        metadata = body["metadata"]
+        name = metadata["name"]
+        asked = expected if expected is not None else metadata.get("resourceVersion")
+        if there is not None and asked and asked != there["metadata"]["resourceVersion"]:
+            raise Refusal(409, "Conflict", f'Operation cannot be fulfilled on {resource} "{name}": modified; try again')
+        _validate(body)
+        _admit(resource, body, there)
+        old = there["metadata"] if there else {"uid": f"uid-{next(self._version)}", "generation": 0}
+        if there is not None and _same(body, there):
+            return there  # a write that changes nothing gets no new version
+        changed = there is None or body.get("spec") != there.get("spec")
+        metadata |= {
+            "namespace": self.namespace,
+            "uid": old["uid"],
+            "generation": old["generation"] + int(changed),
+            "resourceVersion": str(next(self._version)),
+        }
+        self.objects[resource, name] = body
+        if resource == "deployments":
+            self._roll(body)
+        if resource == "pods" and "status" not in body:
+            body["status"] = {"phase": "Pending"}
+        return body
+
+    def _roll(self, deployment: Object) -> None:
+        """Be the Deployment's controller and the kubelet: pods from the template, at once ready or not."""
+        name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
+        count = deployment["spec"].get("replicas", 1)
+        for old in [key for key in self.objects if key[0] == "pods" and key[1].startswith(f"{name}-pod-")]:
+            del self.objects[old]
+        ready = 0
+        for number in range(count):
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-pod-{number}"}}
+            pod["metadata"] |= copy.deepcopy(template["metadata"])
+            version = str(next(self._version))
+            pod["metadata"] |= {"namespace": self.namespace, "resourceVersion": version}
+            pod["metadata"] |= {"uid": f"uid-{version}", "generation": 1}
+            pod |= {"spec": copy.deepcopy(template["spec"])}
+            pod["status"] = copy.deepcopy(self.pod_status(pod))
+            ready += any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+            self.objects["pods", pod["metadata"]["name"]] = pod
+        deployment["status"] = {
+            "observedGeneration": deployment["metadata"]["generation"],
+            **{"replicas": count, "updatedReplicas": count, "readyReplicas": ready, "availableReplicas": ready},
+        }
+
+    def _delete(self, resource: str, name: str) -> Object:
+        gone = self.objects.pop((resource, name))
+        self._applied = {key: value for key, value in self._applied.items() if key[:2] != (resource, name)}
+        if resource in ("deployments", "jobs"):
+            for key in [key for key in self.objects if key[0] == "pods" and key[1].startswith(f"{name}-pod-")]:
+                del self.objects[key]
+        return {"apiVersion": "v1", "kind": "Status", "status": "Success", "details": {"uid": gone["metadata"]["uid"]}}
+
+
+def _version_of(body: Object) -> str | None:
+    return (body.get("metadata") or {}).get("resourceVersion")
+
+
+def _merged(base: Any, patch: Any) -> Any:
+    """Merge as RFC 7386 says."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    found = dict(base) if isinstance(base, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _merged(found.get(key), value)
+    return found
+
+
+def _overlaid(base: Any, wanted: Any) -> Any:
+    if isinstance(base, dict) and isinstance(wanted, dict):
+        return base | {key: _overlaid(base.get(key), value) for key, value in wanted.items()}
+    return wanted
+
+
+def _without(there: Any, before: Any, now: Any) -> Any:
+    """Take from an object what a manager applied before and does not apply now."""
+    if not (isinstance(there, dict) and isinstance(before, dict)):
+        return there
+    now = now if isinstance(now, dict) else {}
+    gone = {key for key, value in before.items() if key not in now and not isinstance(value, dict)}
+    return {k: _without(v, before.get(k), now.get(k)) for k, v in there.items() if k not in gone}
+
+
+def _same(body: Object, there: Object) -> bool:
+    def plain(found: Object) -> Object:
+        own = ("namespace", "uid", "generation", "resourceVersion")
+        metadata = {key: value for key, value in found["metadata"].items() if key not in own}
+        return {key: value for key, value in found.items() if key != "status"} | {"metadata": metadata}
+
+    return plain(body) == plain(there)
+
+
+def _validate(body: Object) -> None:
+    try:
+        kubernetes_validate.validate(body, VERSION, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        place = ".".join(str(part) for part in error.path)
+        raise Refusal(422, "Invalid", f"{body['kind']}: {place}: {error.message[:200]}") from error
+
+
+def _admit(resource: str, body: Object, there: Object | None) -> None:
+    """Refuse what schemas cannot: what may not change, pods outside `restricted`, selectors that select nothing."""
+    if there is not None and there.get("immutable") and body.get("data") != there.get("data"):
+        raise Refusal(422, "Invalid", "data: Forbidden: field is immutable when `immutable` is set")
+    if resource not in ("deployments", "jobs"):
+        return
+    if there is not None and body["spec"].get("selector") != there["spec"].get("selector"):
+        raise Refusal(422, "Invalid", "spec.selector: Invalid value: field is immutable")
+    template = body["spec"]["template"]
+    wanted = body["spec"].get("selector", {}).get("matchLabels", {})
+    if not wanted.items() <= (template.get("metadata", {}).get("labels") or {}).items():
+        raise Refusal(422, "Invalid", "spec.template.metadata.labels: `selector` does not match template `labels`")
+    if resource == "jobs" and template["spec"].get("restartPolicy") not in ("Never", "OnFailure"):
+        raise Refusal(422, "Invalid", "spec.template.spec.restartPolicy: Required value: OnFailure or Never")
+    if problems := list(pod_security.problems(template["spec"])):
+        raise Refusal(403, "Forbidden", f'violates PodSecurity "restricted:latest": {problems[0]}')
+
+
+def _application(cluster: Cluster) -> Starlette:
+    async def handle(request: Request) -> JSONResponse:
+        if cluster.away:
+            return JSONResponse({"message": "etcd is away", "code": 503}, status_code=503)
+        resource, name = request.path_params["resource"], request.path_params.get("name", "")
+        verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+        verb = verbs.get(request.method, "get" if name else "list")
+        group, version, kind = KINDS.get(resource, ("?", "?", "?"))
+        prefix = f"/apis/{group}/{version}/" if group else f"/api/{version}/"
+        try:
+            text = await request.body()
+            body = yaml.safe_load(text) if text else None
+            if not request.url.path.startswith(f"{prefix}namespaces/{cluster.namespace}/"):
+                raise Refusal(404, "NotFound", "the server could not find the requested resource")
+            if verb in ("create", "update") and body.get("kind") != kind:
+                raise Refusal(400, "BadRequest", f"{body.get('kind')} is no {kind}")
+            return JSONResponse(cluster.answer(verb, resource, name, request, body))
+        except Refusal as refusal:
+            status = {"kind": "Status", "status": "Failure", "message": str(refusal), "reason": refusal.reason}
+            return JSONResponse(status | {"code": refusal.code}, status_code=refusal.code)
+
+    methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    paths = ("/api/v1", "/apis/{group}/{version}")
+    tails = ("/namespaces/{namespace}/{resource}", "/namespaces/{namespace}/{resource}/{name}")
+    return Starlette(routes=[Route(path + tail, handle, methods=methods) for path in paths for tail in tails])
+
+
+@contextmanager
+def listening(application: Any, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve an ASGI application from a thread on a real socket; yield its URL."""
+    bound = socket.create_server((host, port))
+    config = uvicorn.Config(application, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{bound.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        bound.close()
+
+
+@contextmanager
+def serving(cluster: Cluster) -> Iterator[str]:
+    """Serve a cluster's API; yield its URL."""
+    with listening(_application(cluster)) as url:
+        yield url
+
+
+def kubeconfig(url: str) -> str:
+    """Return a kubeconfig that names the server."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "stand-in",
+        "clusters": [{"name": "stand-in", "cluster": {"server": url}}],
+        "contexts": [{"name": "stand-in", "context": {"cluster": "stand-in", "user": "someone"}}],
+        "users": [{"name": "someone", "user": {"token": "a-token"}}],
+    }
+    return json.dumps(document)

@@ -1,0 +1,251 @@
+"""The loop over a real registry, with hands that keep what they were asked to do on paper."""
+
+import os
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from bentos.router.observations import ArmSeen, Observations, ShadowSeen
+from bentos.router.routes import Routes
+from components.registry import promote
+from components.registry.release import model_name
+from feature_repo.errors import DataError, Refused, ServerError
+from pipelines.environment import Place
+from pipelines.environment import place as find_place
+from pipelines.release import variables
+from pipelines.rollout import lease as leases
+from pipelines.rollout import loop
+from pipelines.rollout.hands import Rewarded
+from pipelines.rollout.lease import Lease
+from pipelines.rollout.state import Served
+
+SPECS = Path(__file__).parents[3] / "pipelines" / "specs"
+
+
+class Killed(BaseException):
+    """What kill -9 does, as far as a thread can: nothing after it runs."""
+
+
+@dataclass
+class PaperHands:
+    """Doors and a router on paper; traffic is plenty, and good unless said otherwise."""
+
+    up: dict[str, str] = field(default_factory=dict)
+    routes: Routes | None = None
+    done: list[str] = field(default_factory=list)
+    looks: int = 0
+    wrong: bool = False  # the candidate fails every request
+    broken: dict[str, Exception] = field(default_factory=dict)  # by verb
+
+    def prepare(self, version: str) -> str:
+        return self._did("prepare", version)
+
+    def check(self, release_id: str) -> str:
+        return self._did("check", release_id)
+
+    def start(self, release_id: str) -> str:
+        self._did("start", release_id)
+        return self.up.setdefault(release_id, f"http://127.0.0.1:{7000 + len(self.done)}")
+
+    def materialise(self, release_id: str) -> str:
+        return self._did("materialise", release_id)
+
+    def route(self, routes: Routes) -> None:
+        self.routes = routes
+
+    def routed(self) -> Routes | None:
+        return self.routes
+
+    def observe(self) -> Observations | None:
+        self.looks += 1
+        n = 400 * self.looks
+        quick = {"500": n, "+Inf": n}
+        bad = ArmSeen(requests=n, errors=n if self.wrong else 0, buckets_ms={} if self.wrong else quick)
+        arms = {"stable": ArmSeen(requests=n, buckets_ms=quick), "candidate": bad}
+        shadow = ShadowSeen(mirrored=n, buckets_ms=quick, compared=n, overlap_sum=n / 2)
+        return Observations(boot="b", rollout=self.routes.rollout if self.routes else "", arms=arms, shadow=shadow)
+
+    def rewards(self, releases: Sequence[str], *, since_s: float) -> Mapping[str, Rewarded]:
+        return {}
+
+    def stop(self, release_id: str) -> None:
+        self._did("stop", release_id)
+        self.up.pop(release_id, None)
+
+    def prune(self) -> str:
+        return self._did("prune", "")
+
+    def running(self) -> Mapping[str, str]:
+        return self.up
+
+    def tend(self) -> None:
+        pass  # paper does not die
+
+    def _did(self, verb: str, what: str) -> str:
+        if verb in self.broken:
+            raise self.broken[verb]
+        self.done.append(f"{verb} {what}")
+        return what
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry that holds three releases that passed, the first of them the champion. Made once, copied."""
+    file = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    client = mlflow.MlflowClient(f"sqlite:///{file}", f"sqlite:///{file}")
+    client.create_registered_model(model_name("grocery"))
+    for number in (1, 2, 3):
+        client.create_model_version(
+            model_name("grocery"), str(file.parent), tags={"id": f"r{number}", "gates": "passed"}
+        )
+    client.set_registered_model_alias(model_name("grocery"), "champion", "1")
+    return file
+
+
+@pytest.fixture
+def place(tmp_path: Path, registry: Path) -> Place:
+    """A recommender with that registry."""
+    quick = "promotion: {mode: manual, rollout: {hold_s: 0, steps: [0.5, 1.0]}}\n"
+    text = (SPECS / "grocery.yaml").read_text()
+    start, end = text.index("promotion:"), text.index("serving:")
+    (tmp_path / "grocery.yaml").write_text(text[:start] + quick + text[end:])
+    found = find_place(tmp_path / "grocery.yaml", "local", variables={"INTENTFLOW_STATE": str(tmp_path / "state")})
+    found.home.joinpath("mlflow").mkdir(parents=True)
+    shutil.copy(registry, found.home / "mlflow" / "mlflow.db")
+    return found
+
+
+def move(place: Place, version: str) -> None:
+    """Move the champion as MLflow's UI does."""
+    with variables(place):
+        client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_TRACKING_URI"])
+        client.set_registered_model_alias(model_name("grocery"), "champion", version)
+
+
+def turns(place: Place, hands: PaperHands, count: int = 1) -> loop.Turn:
+    """Take turns, as the loop does when it is started anew each time."""
+    for _ in range(count):
+        with leases.held(place) as lease:
+            found = loop.once(place, hands, lease)
+    return found
+
+
+def status(place: Place) -> promote.Status:
+    with variables(place):
+        return promote.status("grocery")
+
+
+def test_a_move_in_the_ui_is_rolled_out_and_told(place: Place) -> None:
+    hands = PaperHands()
+    assert turns(place, hands).state.stable == Served("1", "r1")
+    move(place, "2")
+    found = turns(place, hands, 3)
+    assert (found.state.stable, found.state.candidate) == (Served("2", "r2"), None)
+    assert hands.routes is not None
+    assert hands.routes.stable.release == "r2"
+    registry = status(place)
+    assert (registry.holders["champion"], registry.holders["previous"], registry.unrecorded) == ("2", "1", False)
+    told = registry.versions["2"]["rollout_log"]
+    assert "champion moved here from version 1: rollout 2-r2 begins" in told
+    assert told.splitlines()[-1].endswith("promoted: it is stable")
+    assert turns(place, hands).lines == ()  # nothing is left to do
+
+
+def test_a_bad_release_takes_itself_back_and_the_reason_is_in_the_registry(place: Place) -> None:
+    hands = PaperHands()
+    turns(place, hands)
+    move(place, "2")
+    hands.wrong = True
+    turns(place, hands, 3)
+    assert hands.routes is not None
+    assert (hands.routes.mode, hands.routes.stable.release, set(hands.up)) == ("stable", "r1", {"r1"})
+    registry = status(place)
+    assert registry.holders == {"champion": "1"}
+    with variables(place):
+        assert "canary: errors" in promote.rolled_back("grocery", "2")
+
+
+def test_a_release_that_cannot_be_built_is_given_back_with_the_reason(place: Place) -> None:
+    hands = PaperHands(broken={})
+    turns(place, hands)
+    hands.broken["prepare"] = DataError("intent/weights.safetensors differs from what was released")
+    move(place, "2")
+    turns(place, hands, 2)
+    assert status(place).holders["champion"] == "1"
+    with variables(place):
+        assert "weights.safetensors differs" in promote.rolled_back("grocery", "2")
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_loop_that_is_killed_before_every_act_comes_to_the_same_end(place: Place, wrong: bool) -> None:
+    """The n-th loop is killed at its n-th step, before or between acts, or before it has kept its state."""
+    hands = PaperHands()
+    turns(place, hands)
+    move(place, "2")
+    hands.wrong = wrong
+    for attempt in range(1, 30):
+        steps = iter(range(attempt))
+
+        def still(left: object = steps) -> bool:
+            if next(left, None) is None:  # type: ignore[call-overload]
+                raise Killed
+            return True
+
+        try:
+            found = loop.once(place, hands, Lease(attempt, f"loop {attempt}", still))
+        except Killed:
+            continue
+        if found.state.candidate is None and found.state.last["version"] == "2":
+            break
+    else:
+        raise AssertionError("no end")
+    served = "r1" if wrong else "r2"
+    assert hands.routes is not None
+    assert (hands.routes.mode, hands.routes.stable.release) == ("stable", served)
+    assert status(place).holders["champion"] == served[1]
+    assert attempt > 5
+
+
+def test_a_registry_that_is_away_blames_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = PaperHands()
+    turns(place, hands)
+    before = hands.routes
+    away = place.variables | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    monkeypatch.setitem(place.__dict__, "variables", away)
+    with pytest.raises(ServerError, match="MLflow does not answer"):
+        turns(place, hands)
+    assert hands.routes == before
+
+
+def test_of_two_loops_one_acts(place: Place) -> None:
+    said, stop = [], threading.Event()
+    with leases.held(place):
+        with pytest.raises(Refused, match="holds the lease"):
+            turns(place, PaperHands())
+        waiting = threading.Thread(
+            target=loop.follow, args=(place, PaperHands()), kwargs={"every_s": 0.1, "say": said.append, "stop": stop}
+        )
+        waiting.start()
+        stop.wait(0.4)
+        stop.set()
+        waiting.join(10)
+    assert len(said) == 1
+    assert "holds the lease" in said[0]
+
+
+def test_a_rollback_brings_the_release_before_back_at_once(place: Place) -> None:
+    hands = PaperHands()
+    turns(place, hands)
+    move(place, "2")
+    turns(place, hands, 3)
+    with variables(place):
+        promote.rollback("grocery", who="ana", why="too slow")
+    found = turns(place, hands)
+    assert hands.routes is not None
+    assert (found.state.stable, hands.routes.stable.release) == (Served("1", "r1"), "r1")
+    assert status(place).holders == {"champion": "1"}

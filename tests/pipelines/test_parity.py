@@ -1,0 +1,103 @@
+"""Logged answers replayed offline: a planted difference is found, and named by its feature; and why one was given."""
+
+import copy
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bentos.recommender import requestlog
+from feature_repo.errors import SpecError
+from feature_repo.pseudonyms import pseudonym
+from pipelines import parity, why
+from pipelines.environment import Place, place
+from tests.pipelines.conftest import RAW, USER, Shop
+
+Line = dict[str, Any]
+
+
+@pytest.fixture
+def logged(shop: Shop, tmp_path: Path) -> tuple[Place, str, Line]:
+    """The shop with a request log of its own, its release, and an answer of the demo."""
+    at = place(shop.spec, "local", variables=shop.environment())
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("releases", "secrets", "events"):
+        (home / name).symlink_to(shop.home / name)
+    shutil.copyfile(shop.home / "run.json", home / "run.json")
+    line = next(line for line in requestlog.read(shop.home / "requests") if line["endpoint"] == "recommend")
+    return dataclasses.replace(at, home=home), str(line["release"]), line
+
+
+def log(at: Place, *lines: Line) -> None:
+    folder = at.home / "requests"
+    folder.mkdir(exist_ok=True)
+    (folder / "2024-01-01.00000.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_answers_replay_to_the_same_scores_and_features(logged: tuple[Place, str, Line]) -> None:
+    at, release, line = logged
+    log(at, line)
+    found = parity.parity(at, release)
+    assert (found["checked"], found["mismatches"], found["passed"]) == (1, 0, True), found["reason"]
+    assert "not recomputed" not in found["reason"]
+
+
+def test_without_answers_nothing_is_checked_and_it_says_so(logged: tuple[Place, str, Line]) -> None:
+    at, release, _ = logged
+    found = parity.parity(at, release)
+    assert (found["checked"], found["passed"], found["first"]) == (0, True, None)
+    assert "no answer" in found["reason"]
+
+
+def test_a_changed_feature_is_named_with_both_values(logged: tuple[Place, str, Line]) -> None:
+    at, release, line = logged
+    bad = copy.deepcopy(line)
+    bad["request_id"] = "planted"
+    bad["numbers"]["value_28d"] += 7.0
+    log(at, line, bad)
+    found = parity.parity(at, release)
+    assert (found["checked"], found["mismatches"], found["passed"]) == (2, 1, False)
+    assert found["by_field"]["value_28d"] == 1
+    assert (found["first"]["field"], found["first"]["request_id"]) == ("value_28d", "planted")
+    assert found["first"]["online"] == pytest.approx(found["first"]["offline"] + 7.0, abs=1e-3)
+
+
+def test_a_door_with_a_skewed_encoder_is_found_by_its_scores(logged: tuple[Place, str, Line]) -> None:
+    at, release, line = logged
+    bad = line | {"probabilities": [value * 0.9 for value in line["probabilities"]]}
+    log(at, bad)
+    found = parity.parity(at, release)
+    assert not found["passed"]
+    assert found["first"]["field"].startswith("probability of ")
+    assert line["user_id"] in found["reason"]
+
+
+def test_why_says_what_an_answer_rests_on(logged: tuple[Place, str, Line]) -> None:
+    at, release, line = logged
+    log(at, line)
+    found = why.why(at, user=USER)
+    assert (found["request_id"], found["release"]) == (line["request_id"], release)
+    assert found["items"][0]["reasons"]
+    assert found["events"][0]["at"] <= found["now"]
+    assert {"name": "events_total", "value": line["numbers"]["events_total"], "at": found["now"]} in found["features"]
+    said = why.text(found)
+    assert release in said
+    assert RAW not in said
+    assert why.why(at, request_id=line["request_id"]) == found
+    assert why.why(at, user=USER, at="2999-01-01T00:00:00+00:00") == found
+
+
+def test_an_unknown_user_or_time_is_one_line(logged: tuple[Place, str, Line]) -> None:
+    at, _, line = logged
+    log(at, line)
+    with pytest.raises(SpecError, match=r"no logged answer for this user.*the log's latest answer is of"):
+        why.why(at, user="nobody-here")
+    with pytest.raises(SpecError, match=r"had no answer by 2001.*nearest are of 2"):
+        why.why(at, user=USER, at="2001-01-01T00:00:00+00:00")
+    with pytest.raises(SpecError, match="no time"):
+        why.why(at, user=USER, at="yesterday")
+    assert pseudonym(USER, "00") != line["user_id"]
