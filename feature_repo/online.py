@@ -19,6 +19,7 @@ from feature_repo.update import Event, Folding, State, moved_on
 from feature_repo.views import MADE_OF, PUSHED, ROW_VIEWS
 
 READ_VIEWS = ("user_profile", "user_targets", "user_history")
+READS = 4  # at most, of a row that is being written
 REMEMBER_S = 10.0  # how long the end of the last batch is taken as known
 Rows = Mapping[str, Sequence[protos.Row | None]]  # view -> a row a user
 
@@ -42,7 +43,7 @@ class OnlineProfiles:
 
         Raises StoreAway when the store does not answer in its time.
         """
-        rows = self._arrays(user_ids, {view: self.online.read(view, user_ids) for view in READ_VIEWS}, now=now)
+        rows = self._arrays(user_ids, self._whole(user_ids), now=now)
         return moved_on(rows, self._batch_end(), self.folding.calendar)
 
     def push(self, user_id: str, events: Sequence[Event]) -> UserRows:
@@ -103,6 +104,16 @@ class OnlineProfiles:
         made = MadeOf(f"{self.folding.vocabulary.digest}:", data_end)
         self.online.write(MADE_OF, [(pushed.BATCH, data_end, pushed.cells(made))])
         self._confirmed.clear()
+
+    def _whole(self, users: Sequence[str]) -> Rows:
+        """Read every view, and again where a writer came in between: then the times of a row differ."""
+        times: list[tuple[object, ...]] = []
+        for _ in range(READS):
+            found = {view: self.online.read_timed(view, users) for view in READ_VIEWS}
+            before, times = times, list(zip(*([at for at, _ in rows] for rows in found.values()), strict=True))
+            if times == before or all(len(set(of)) == 1 for of in times):
+                break
+        return {view: [row for _, row in rows] for view, rows in found.items()}
 
     def _batch_end(self) -> int:
         """Return where the last batch of our vocabulary ended, 0 where there was none; as of some seconds ago."""

@@ -112,10 +112,14 @@ class Online:
 
     def read(self, view: str, users: Sequence[str]) -> list[protos.Row | None]:
         """Read rows of one view in the order of users; None where there is none."""
+        return [row for _, row in self.read_timed(view, users)]
+
+    def read_timed(self, view: str, users: Sequence[str]) -> list[tuple[dt.datetime | None, protos.Row | None]]:
+        """Read rows of one view with the times that they were written under."""
         keys = [protos.entity_key(columns.USER_ID, user) for user in users]
         with answering():
             found = self.provider.online_read(self.config, self.views[view], keys, list(self.kinds[view]))
-        return [row for _, row in found]
+        return list(found)
 
     def write(self, view: str, rows: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
         """Write rows (user, epoch seconds, feature -> cell) of one view."""

@@ -269,7 +269,11 @@ def _record(home: Path, name: str) -> dict[str, Any] | None:
 
 
 def _records(home: Path) -> list[dict[str, Any]]:
-    return [artifacts.read_json(path) for path in sorted((home / "up").glob("*.json"))]
+    found = []
+    for path in sorted((home / "up").glob("*.json")):
+        with contextlib.suppress(FileNotFoundError):  # stopped by another process meanwhile
+            found.append(artifacts.read_json(path))
+    return found
 
 
 def _path(home: Path, name: str) -> Path:

@@ -44,11 +44,9 @@ class EventLog:
         first: dict[str, Event] = {}
         for event in events:
             if event[KEY] not in self._folded:
-                logged = self._waiting.get(event[KEY], event)
-                arrived = {
-                    name: event[name] for name in (columns.CREATED_AT,) if name in event
-                }  # in profiles, only now
-                first.setdefault(event[KEY], logged | arrived)
+                logged = self._waiting.get(event[KEY])
+                again = event if logged is None else logged | {columns.CREATED_AT: event[columns.CREATED_AT]}
+                first.setdefault(event[KEY], again)
         return list(first.values())
 
     def append(self, events: Sequence[Event]) -> None:
