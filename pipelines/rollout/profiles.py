@@ -27,7 +27,7 @@ def materialise_release(place: Place, release_id: str) -> str:
     if not (features / "profiles.json").is_file():
         raise DataError(
             f"{features}: release {release_id} has vocabulary {vocabulary}, whose feature files are not there; "
-            "a run whose profiles have this vocabulary writes them: `intentflow train`"
+            "a run whose profiles have this vocabulary writes them: `intentflow run`"
         )
     with variables(place):
         done = materialise.run(place.spec.name, features, materialise.folding(features))
