@@ -8,13 +8,13 @@ or a little later each time. Events get ids, which make their repetition harmles
 """
 
 import datetime as dt
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
 import requests
+import tenacity
 from pydantic import BaseModel, ValidationError
 
 from bentos.recommender import schemas
@@ -128,25 +128,41 @@ class Recommender:
         """Send a body, again where that may help; return the last reply or raise what the last try raised."""
         trace = self._traceparent()
         headers = {"Content-Type": "application/json"} | ({"traceparent": trace} if trace else {})
-        for tried in range(self._retries + 1):
-            last, pause_s = tried == self._retries, FIRST_PAUSE_S * 2**tried
-            try:
-                reply = self._session.post(self.url + path, data=body, headers=headers, timeout=self._timeout_s)
-            except requests.RequestException:
-                if last:
-                    raise
-            else:
-                pause_s = _pause_s(reply, pause_s)
-                if last or reply.status_code not in AGAIN or pause_s > LONGEST_PAUSE_S:
-                    return reply
-            time.sleep(pause_s)
-        raise AssertionError("the last try returns or raises")
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(requests.RequestException) | tenacity.retry_if_result(_busy),
+            wait=_pause_s,
+            stop=lambda state: state.attempt_number > self._retries or _asks_for_too_much(state),
+            retry_error_callback=_last,
+        )
+        reply: requests.Response = again(
+            self._session.post, self.url + path, data=body, headers=headers, timeout=self._timeout_s
+        )
+        return reply
 
 
-def _pause_s(reply: requests.Response, otherwise: float) -> float:
-    """Return how long a reply asks to wait."""
-    said = reply.headers.get("Retry-After", "")
-    return float(said) if said.isdecimal() else otherwise
+def _busy(reply: requests.Response) -> bool:
+    return reply.status_code in AGAIN
+
+
+def _pause_s(state: tenacity.RetryCallState) -> float:
+    """Return how long the last reply asks to wait, or a little longer each time."""
+    said = "" if _raised(state) else _last(state).headers.get("Retry-After", "")
+    return float(said) if said.isdecimal() else FIRST_PAUSE_S * 2.0 ** (state.attempt_number - 1)
+
+
+def _asks_for_too_much(state: tenacity.RetryCallState) -> bool:
+    return not _raised(state) and _pause_s(state) > LONGEST_PAUSE_S
+
+
+def _raised(state: tenacity.RetryCallState) -> bool:
+    return state.outcome is not None and state.outcome.failed
+
+
+def _last(state: tenacity.RetryCallState) -> requests.Response:
+    """Return the last try's reply, or raise what it raised."""
+    assert state.outcome is not None
+    reply: requests.Response = state.outcome.result()
+    return reply
 
 
 def _problem(reply: requests.Response) -> Problem:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import urllib3
 
-from bentos import wire
+from bentos import headers, wire
 from bentos.recommender.breaker import Breaker
 from bentos.release import INTENT, RANKING, Release
 from feature_repo.errors import DataError, StoreAway
@@ -97,7 +97,7 @@ class Remote:
                     method,
                     self.url + path,
                     body=body,
-                    headers={"Content-Type": wire.MEDIA_TYPE, wire.RELEASE_HEADER: self.release},
+                    headers={"Content-Type": wire.MEDIA_TYPE, headers.RELEASE: self.release},
                     timeout=urllib3.Timeout(connect=min(CONNECT_S, self.timeout_s), read=self.timeout_s),
                     redirect=False,
                 )
@@ -109,8 +109,8 @@ class Remote:
     def _difference(self, reply: urllib3.BaseHTTPResponse) -> str:
         """Say in which way a reply comes from another model; '' where it does not."""
         for name, header, wanted in (
-            ("release", wire.RELEASE_HEADER, self.release),
-            ("vocabulary", wire.VOCABULARY_HEADER, self.vocabulary),
+            ("release", headers.RELEASE, self.release),
+            ("vocabulary", headers.VOCABULARY, self.vocabulary),
         ):
             if (found := reply.headers.get(header)) != wanted:
                 return f"serves {name} {found or '(none named)'}, not {wanted}"

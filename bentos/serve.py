@@ -17,6 +17,7 @@ from pathlib import Path
 import requests
 
 from bentos.build import bento_home
+from components.step import ERROR_FILE
 from feature_repo import artifacts
 from feature_repo.errors import ServerError, SpecError, UserError
 
@@ -120,7 +121,7 @@ def prepare(home: Path, *, port: int) -> dict[str, str]:
         "BENTOML_HOME": str(folder),
         "BENTOML_DO_NOT_TRACK": "True",
         "DO_NOT_TRACK": "1",
-        "INTENTFLOW_ERROR_FILE": str(folder / ERROR),
+        ERROR_FILE: str(folder / ERROR),
     }
 
 

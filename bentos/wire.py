@@ -19,7 +19,6 @@ from feature_repo.errors import DataError
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
 MEDIA_TYPE = "application/vnd.intentflow.arrays"
-RELEASE_HEADER, VOCABULARY_HEADER = "X-IntentFlow-Release", "X-IntentFlow-Vocabulary"
 SAID = "said"  # the array that holds JSON
 
 

@@ -59,18 +59,25 @@ def step(name: str) -> Iterator[Progress]:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     progress, start = Progress(name), time.monotonic()
     progress.at(0.0)
-    try:
+    with reason_left(step=name):
         yield progress
-    except Exception as error:
-        code = error.exit_code if isinstance(error, UserError | Refused) else 1
-        if path := os.environ.get(ERROR_FILE):
-            artifacts.write_json(Path(path), {"step": name, "code": code, "message": str(error)})
-        raise
     seconds = round(time.monotonic() - start, 2)
     peak_gib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
     closing = {"step": name, "seconds": seconds, "peak_memory_gib": peak_gib} | progress.counts
     _append(PROGRESS_FILE, closing | {"share": 1.0})
     log.info(json.dumps(closing, default=str))
+
+
+@contextlib.contextmanager
+def reason_left(**about: str) -> Iterator[None]:
+    """Leave the reason of a failure in the error file, for whoever started this process, and raise it on."""
+    try:
+        yield
+    except Exception as error:
+        code = error.exit_code if isinstance(error, UserError | Refused) else 1
+        if path := os.environ.get(ERROR_FILE):
+            artifacts.write_json(Path(path), about | {"code": code, "message": str(error)})
+        raise
 
 
 def _append(variable: str, line: dict[str, Any]) -> None:

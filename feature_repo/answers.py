@@ -57,9 +57,12 @@ def files(folder: Path) -> list[Path]:
     return [path for _, path in sorted((found | {path.stem: path for path in folder.glob(f"*{PARQUET}")}).items())]
 
 
-def read(folder: Path, *, newest_first: bool = False) -> Iterator[Answer]:
-    """Yield every logged answer; what compaction or retention takes away meanwhile is not missed twice."""
-    paths = files(folder)
+def read(folder: Path, *, newest_first: bool = False, since_s: float = 0.0) -> Iterator[Answer]:
+    """Yield every logged answer; what compaction or retention takes away meanwhile is not missed twice.
+
+    With `since_s` (epoch seconds) files that nobody wrote to since then are left out.
+    """
+    paths = [path for path in files(folder) if not since_s or _written_at(path) >= since_s]
     for path in reversed(paths) if newest_first else paths:
         try:
             yield from read_file(path, newest_first=newest_first)
@@ -78,16 +81,20 @@ def read_file(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
                 rows = file.read_row_group(group).to_pylist(maps_as_pydicts="strict")
                 yield from map(_answer, reversed(rows) if newest_first else rows)
         return
-    if newest_first:
-        texts: Iterable[bytes] = reversed(path.read_bytes().splitlines())
-    else:
-        texts = path.open("rb")
-    for text in texts:
-        if text.strip():
+    yield from read_lines(path, newest_first=newest_first)
+
+
+def read_lines(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
+    """Yield the lines of a file of JSON lines; one that a crash cut short is skipped and said so."""
+    with path.open("rb") as stream:
+        numbered: Iterable[tuple[int, bytes]] = enumerate(stream, 1)
+        for number, text in reversed(list(numbered)) if newest_first else numbered:
+            if not text.strip():
+                continue
             try:
                 yield from_json(text)
             except ValueError:
-                log.warning("%s: a line was cut short, skipped", path)
+                log.warning("%s line %d: cut short, skipped", path, number)
 
 
 def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG) -> pa.Table:
@@ -129,6 +136,14 @@ def compact(path: Path) -> Path | None:
         return None
     finally:
         os.close(segment)
+
+
+def _written_at(path: Path) -> float:
+    """Return when a file was last written to; one that was just compacted is as new as its parquet file."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
 
 
 def _parts(lines: Iterator[Answer]) -> Iterator[pa.Table]:

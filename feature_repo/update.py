@@ -21,6 +21,7 @@ from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
 
 State = dict[str, Any]
+AMOUNTS = (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,19 @@ class Event:
     discount: float = 0.0
     known_at: int = 0  # epoch seconds: when it arrived; 0: when it happened
     key: str = ""  # two deliveries of one event have the same; "": each is a new event
+
+
+def event_of(fields: Mapping[str, Any], calendar: Calendar) -> Event:
+    """Read an event from its canonical columns, times in epoch seconds.
+
+    As in ingest, an event without a session is in its user's day's.
+    """
+    at = int(fields[columns.TIMESTAMP])
+    day = calendar.day(dt.datetime.fromtimestamp(at, dt.UTC))
+    session = fields.get(columns.SESSION_ID) or f"{fields[columns.USER_ID]} {day}"
+    given: dict[str, Any] = {name: float(fields[name]) for name in AMOUNTS if fields.get(name) is not None}
+    item, kind = str(fields[columns.ITEM_ID]), str(fields.get(columns.EVENT) or "")
+    return Event(item, kind, at=at, session_id=str(session), **given)
 
 
 @dataclass(frozen=True)

@@ -19,14 +19,13 @@ from bentos.recommender import eventlog, lines
 from bentos.release import RANKING, Release
 from feature_repo import artifacts, columns
 from feature_repo.calendar import Calendar
-from feature_repo.update import Event, Folding
+from feature_repo.update import Folding, event_of
 from feature_repo.vocabulary import Vocabulary
 from pipelines import local
 from pipelines.environment import Place
 
 RELATIVE, LEAST = 1e-3, 1e-3  # by how much a sum of 32-bit floats may differ
 FAMILIES = (columns.TARGET_LISTS, columns.HISTORY_LISTS, columns.RECENT_LISTS, columns.DAILY_LISTS)
-AMOUNTS = (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
 GIVEN = (columns.SEGMENT, columns.ATTRIBUTES)  # not made of events
 Row = dict[str, Any]
 
@@ -73,7 +72,8 @@ class Offline:
         seen = int(answer["numbers"].get("events_total", -1)) - len(batch)
         if 0 <= seen < len(arrived):
             arrived = arrived[:seen]
-        state = self.folding.fold(self.folding.empty(), [self._event(e) for e in [*batch, *arrived]])
+        events = [event_of(event, self.folding.calendar) for event in [*batch, *arrived]]
+        state = self.folding.fold(self.folding.empty(), events)
         if not batch and not arrived:
             return None
         self.folding._move_on(state, max(state_at, int(state["state_at"])))
@@ -85,14 +85,6 @@ class Offline:
 
     def _counts(self, event: Row) -> bool:
         return self.folding.item_event in (None, event.get(columns.EVENT))
-
-    def _event(self, event: Row) -> Event:
-        given: dict[str, Any] = {name: float(event[name]) for name in AMOUNTS if event.get(name) is not None}
-        at = int(event[columns.TIMESTAMP])
-        day = self.folding.calendar.day(dt.datetime.fromtimestamp(at, dt.UTC))
-        session = event.get(columns.SESSION_ID) or f"{event[columns.USER_ID]} {day}"
-        kind = str(event.get(columns.EVENT) or "")
-        return Event(str(event[columns.ITEM_ID]), kind, at=at, session_id=str(session), **given)
 
     def _windows(self, state: Row, state_at: int) -> Row:
         """Sum the windows that end at `state_at`."""

@@ -46,7 +46,9 @@ def parity(place: Place, release_id: str | None = None, *, sample: int = SAMPLE)
     from pipelines import release as releases
 
     if release_id is None:
-        release_id = releases.release(place).id
+        with releases.variables(place):
+            folder = releases.assembled(place, releases.resolved(place))
+        release_id = folder.parent.name
     folder = place.home / "releases" / release_id / "models"
     if not (folder / "release.json").is_file():
         raise SpecError(

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import psutil
 import requests
 
-from components.step import QUIET
+from components.step import ERROR_FILE, QUIET
 from feature_repo import artifacts
 from feature_repo.errors import SpecError
 
@@ -28,7 +28,6 @@ MARKER = "INTENTFLOW_PROCESS"  # in the environment of all that `up` starts; chi
 SAME_START_S = 0.1  # read off a clock that may be corrected meanwhile; then the marker tells
 POLL_S = 0.2
 LOG_LINES = 5
-ERROR_FILE = "INTENTFLOW_ERROR_FILE"  # in a process's environment: where it writes why it cannot start
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,9 @@ def release(place: Place, which: str = "champion", *, overlay: str | None = None
 
     Manifests that are new are held to the rules, and with `check` those that were there too.
     """
-    from components.registry import client
-    from components.registry import release as registry
     from pipelines import manifests
 
-    with variables(place), client.connected() as mlflow:
-        version = registry.resolve(mlflow, place.spec.name, which)
+    version = resolved(place, which)
     folder, tag = built(place, version)
     document = artifacts.read_json(folder / "release.json")
     target = place.home / "releases" / document["id"] / "k8s"
@@ -72,6 +69,15 @@ def release(place: Place, which: str = "champion", *, overlay: str | None = None
     changed = any(before.get(path) != path.read_bytes() for path in files)
     checked = (check or changed) and manifests.require(target)
     return Released(document["id"], version, folder, tag, target, checked)
+
+
+def resolved(place: Place, which: str = "champion") -> str:
+    """Return the version that a number or an alias names."""
+    from components.registry import client
+    from components.registry import release as registry
+
+    with variables(place), client.connected() as mlflow:
+        return registry.resolve(mlflow, place.spec.name, which)
 
 
 def built(place: Place, version: str) -> tuple[Path, str]:

@@ -16,12 +16,12 @@ from bentos.router.settings import TOKEN
 from pipelines import processes, uis
 from pipelines.environment import Place
 from pipelines.release import Released, variables
+from pipelines.rollout.lease import FOLDER
 
 ROUTER = "router"
 DOOR = "recommender"  # of every door's name, before its release's id
 PORT = 3000
-LOOP = "rollout"  # folder of the loop's own state, below the state folder
-SEEN_S = 0.5  # a router that runs has seen new routes by then
+SEEN_S = 0.6  # a router that runs has seen new routes by then
 
 
 def door(place: Place, release_id: str, bento: str, *, port: int) -> processes.Process:
@@ -81,7 +81,7 @@ def _follow(place: Place, release_id: str, url: str) -> None:
     """Route everything to a release and end the other doors; where a loop serves already, that is its to decide."""
     path, live = start.routes_file(place.home), doors(place)
     now = start.read(path)
-    looped = (place.home / LOOP).is_dir() or (now is not None and now.candidate is not None)
+    looped = (place.home / FOLDER).is_dir() or (now is not None and now.candidate is not None)
     if now is not None and looped and live.get(now.stable.release) == now.stable.url:
         return
     start.write(path, Routes(stable=Backend(release=release_id, url=url)))

@@ -19,18 +19,18 @@ from starlette.routing import Route
 
 from bentos.recommender import schemas, sse
 from bentos.recommender.auth import Check
+from bentos.recommender.bodies import whole_body
 from bentos.recommender.door import Door
 from bentos.recommender.guard import TURN
 from bentos.recommender.lane import Lane
 from bentos.recommender.limits import Limits
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.openapi import Operation, merged
-from bentos.recommender.problems import OVERLOADED, TOO_LARGE, Problem, Rejected, refused, rejected
+from bentos.recommender.problems import FAULT, OUR_FAULT, OVERLOADED, Problem, Rejected, rejected
 from bentos.recommender.tracing import Tracing
 from bentos.recommender.turn import Turn
 
-MAX_BODY_BYTES = 2 << 20
-OK, FAULT, NOT_FOUND, WRONG_METHOD = 200, 500, 404, 405
+OK, NOT_FOUND, WRONG_METHOD = 200, 404, 405
 log = logging.getLogger("intentflow.door")
 
 
@@ -131,7 +131,7 @@ async def _answer(opened: Opened, endpoint: Endpoint, request: Request) -> tuple
     """Return an answer's status, JSON and headers; every refusal and every fault is one line."""
     asks = opened.asks(endpoint)
     try:
-        ask = asks.model_validate_json(await _body(request))
+        ask = asks.model_validate_json(await whole_body(request))
         turn: Turn = request.scope.get(TURN) or Turn()
         call, late = (functools.partial(ask_it, opened.door, ask, turn) for ask_it in (endpoint.call, endpoint.late))
         left_s = turn.left_s
@@ -145,21 +145,9 @@ async def _answer(opened: Opened, endpoint: Endpoint, request: Request) -> tuple
         return _refused(refusal)
     except Exception:  # the traceback belongs in our log, not in the answer
         log.exception("%s failed", endpoint.path)
-        problem = Problem(error="a fault of the service; its log says more", where="service", allowed="a retry")
-        return FAULT, problem.model_dump_json().encode(), {}
+        return FAULT, OUR_FAULT.model_dump_json().encode(), {}
     opened.metrics.counted(answer)
     return OK, answer.model_dump_json().encode(), {}
-
-
-async def _body(request: Request) -> bytes:
-    """Read a body, but not a huge one."""
-    parts, size = [], 0
-    async for part in request.stream():
-        parts.append(part)
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            raise refused("body", "too large", f"at most {MAX_BODY_BYTES} bytes", status=TOO_LARGE)
-    return b"".join(parts)
 
 
 def _refused(refusal: Rejected) -> tuple[int, bytes, dict[str, str]]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bentos import headers
 from bentos.recommender.auth import Caller, Check, unknown
-from bentos.recommender.problems import HEADERS_TOO_LARGE, MALFORMED, Problem, Rejected, refused
+from bentos.recommender.problems import FAULT, HEADERS_TOO_LARGE, MALFORMED, OUR_FAULT, Problem, Rejected, refused
 from bentos.recommender.turn import Turn
 
 PROBES = frozenset(("/livez", "/readyz", "/healthz"))
@@ -21,8 +22,8 @@ PAGES = ("/", "/docs.json", "/schema.json")
 ASSETS = ("/assets/", "/static_content/")
 HEADER_BYTES = 16 << 10
 LONGEST_MS = 600_000
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+REQUEST_ID, SHADOW, RELEASE = (n.lower().encode() for n in (headers.REQUEST_ID, headers.SHADOW, headers.RELEASE))
 TURN = "intentflow.turn"  # in the ASGI scope
 log = logging.getLogger("intentflow.door")
 
@@ -47,17 +48,17 @@ class Guard:
                 begun = True
                 if span is not None:
                     opened.tracing.end(span, turn, message["status"])
-                ours = [(b"x-request-id", turn.request_id.encode()), (b"x-intentflow-release", opened.release.encode())]
+                ours = [(REQUEST_ID, turn.request_id.encode()), (RELEASE, opened.release.encode())]
                 if getattr(self._state, "draining", False):
                     ours.append((b"connection", b"close"))
                 message = {**message, "headers": [*message.get("headers", ()), *ours]}
             await send(message)
 
         try:
-            headers = dict(scope["headers"])
-            await self._admit(scope, turn, headers)
+            given = dict(scope["headers"])
+            await self._admit(scope, turn, given)
             if opened.tracing is not None and scope["path"] in self._scopes:
-                span = opened.tracing.begin(turn, scope["path"], headers)
+                span = opened.tracing.begin(turn, scope["path"], given)
             await self._app(scope, receive, sending)
         except Rejected as refusal:
             path = scope["path"] if scope["path"] in self._scopes else "other"
@@ -67,8 +68,7 @@ class Guard:
             log.exception("%s failed", scope["path"])
             if begun:
                 raise
-            problem = Problem(error="a fault of the service; its log says more", where="service", allowed="a retry")
-            await _answer(sending, 500, problem, {})
+            await _answer(sending, FAULT, OUR_FAULT, {})
 
     async def _admit(self, scope: Scope, turn: Turn, given: dict[bytes, bytes]) -> None:
         """Read what the headers say into the turn; refuse who may not ask, or asks too often."""
@@ -76,14 +76,14 @@ class Guard:
         size += sum(len(name) + len(value) for name, value in scope["headers"])
         if size > HEADER_BYTES:
             raise refused("headers", "too large", f"at most {HEADER_BYTES} bytes", status=HEADERS_TOO_LARGE)
-        if (name := given.get(b"x-request-id")) and REQUEST_ID.fullmatch(name):
-            turn.request_id = name.decode()
+        if (name := given.get(REQUEST_ID)) and headers.is_request_id(text := name.decode("latin-1")):
+            turn.request_id = text
         if (trace := given.get(b"traceparent")) and (found := TRACE.fullmatch(trace)):
             turn.trace_id = found[1].decode()
         if patience := given.get(b"x-request-timeout-ms"):
             turn.patience_ms = _patience(patience)
         path, opened = scope["path"], self._state.opened
-        token = given.get(b"x-intentflow-shadow")
+        token = given.get(SHADOW)
         if token and opened.shadow_token and hmac.compare_digest(token, opened.shadow_token.encode()):
             turn.mirrored = True  # by our router, which has asked the first door for leave
             return

@@ -4,6 +4,7 @@ The order is the promise: on disk, then in the profile, then confirmed. What fai
 confirmed, and its sender repeats it. Users are pseudonyms by now.
 """
 
+import dataclasses
 import datetime as dt
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import StoreAway
 from feature_repo.pseudonyms import fingerprint, pseudonym
 from feature_repo.tombstones import Tombstones
-from feature_repo.update import Event
-
-AMOUNTS = (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
+from feature_repo.update import Event, event_of
 
 
 @dataclass(frozen=True)
@@ -115,12 +114,9 @@ class Intake:
             self._log.folded(keys)
 
     def _folding(self, event: Mapping[str, Any]) -> Event:
-        """Return a logged event as profiles take it; like ingest, without a session it is in its user's day's."""
-        at = int(event[columns.TIMESTAMP])
-        given = {name: event[name] for name in AMOUNTS if event[name] is not None}
-        session = event[columns.SESSION_ID] or f"{event[columns.USER_ID]} {self._calendar.day(instant(at))}"
-        arrived = {"known_at": int(event[columns.CREATED_AT]), "key": event[eventlog.KEY]}
-        return Event(event[columns.ITEM_ID], event[columns.EVENT], at=at, session_id=session, **given, **arrived)
+        """Return a logged event as profiles take it."""
+        read = event_of(event, self._calendar)
+        return dataclasses.replace(read, known_at=int(event[columns.CREATED_AT]), key=event[eventlog.KEY])
 
 
 def instant(seconds: int) -> dt.datetime:

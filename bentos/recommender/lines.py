@@ -8,20 +8,16 @@ A file is locked (shared) while it is open, so that nobody compacts what still g
 import contextlib
 import datetime as dt
 import fcntl
-import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from pydantic_core import from_json
 
 from feature_repo import answers
 
 SUFFIX = answers.SEGMENT
-log = logging.getLogger("intentflow.door")
+read = answers.read_lines
 
 
 def utc_day() -> str:
@@ -126,18 +122,6 @@ class Lines:
 def files(folder: Path) -> list[Path]:
     """List a folder's files, oldest first."""
     return sorted(folder.glob(f"*{SUFFIX}"))
-
-
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield a file's lines; one that was cut short by a crash is skipped and said so."""
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if not line.strip():
-                continue
-            try:
-                yield from_json(line)
-            except ValueError:
-                log.warning("%s line %d: cut short, skipped", path, number)
 
 
 def _locked(path: Path) -> int:

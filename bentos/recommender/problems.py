@@ -14,6 +14,7 @@ UNACCEPTABLE = 422
 TOO_LARGE = 413
 OVERLOADED = 429
 HEADERS_TOO_LARGE = 431
+FAULT = 500
 UNAVAILABLE = 503
 TIMEOUT = 504
 
@@ -50,6 +51,9 @@ class Problem(BaseModel):
     error: str
     where: str
     allowed: str
+
+
+OUR_FAULT = Problem(error="a fault of the service; its log says more", where="service", allowed="a retry")
 
 
 class Rejected(Exception):

@@ -136,6 +136,6 @@ def rows_of(line: Mapping[str, Any]) -> UserRows:
     )
 
 
-def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield every logged answer, oldest first, of open segments and of parquet files."""
-    return answers.read(folder)
+def read(folder: Path, *, since_s: float = 0.0) -> Iterator[dict[str, Any]]:
+    """Yield every logged answer, oldest first, of open segments and of parquet files; `since_s` as in answers.read."""
+    return answers.read(folder, since_s=since_s)

@@ -9,7 +9,6 @@ import ipaddress
 import os
 import signal
 import threading
-from pathlib import Path
 
 import bentoml
 
@@ -28,13 +27,12 @@ from bentos.recommender.settings import Settings
 from bentos.recommender.tracing import Tracing
 from bentos.release import INTENT, RANKING, Release
 from bentos.remote import RemoteRanker, RemoteScorer
-from feature_repo import artifacts
-from feature_repo.errors import SpecError, UserError
+from components.step import reason_left
+from feature_repo.errors import SpecError
 from feature_repo.fallback import Fallback
 from feature_repo.update import Folding
 from feature_repo.vocabulary import Vocabulary
 
-ERROR_FILE = "INTENTFLOW_ERROR_FILE"  # where bentos/serve.py looks for the reason of a failed start
 WRITE_S = 30.0  # at most for a full request of events, each of another user
 
 app = create_app()
@@ -51,15 +49,10 @@ class Recommender:
     """Recommends items to users whose next intents it predicts."""
 
     def __init__(self) -> None:
-        try:
+        with reason_left():  # `serve` must hear of it: BentoML would try again for ever
             settings = Settings.read(os.environ)
             check_reach(settings.access, listening())
             opened = open_door(settings)
-        except Exception as error:  # whatever it is, `serve` must hear of it: BentoML would try again for ever
-            if path := os.environ.get(ERROR_FILE):
-                code = error.exit_code if isinstance(error, UserError) else 1
-                artifacts.write_json(Path(path), {"code": code, "message": str(error)})
-            raise
         app.state.opened = self._opened = opened
         app.state.draining = False
         drain_first(settings.access.drain_s)
@@ -115,25 +108,10 @@ def drain_first(drain_s: float) -> None:
 
 def open_door(settings: Settings) -> Opened:
     """Load the release's models, open store and logs, and answer once to warm up."""
-    import torch
-
-    from components.intent.score import IntentScorer
-    from components.ranking.score import Ranker
     from feature_repo.online import OnlineProfiles
 
-    torch.set_num_threads(settings.threads)
     release = settings.release
-    metrics = Metrics(release)
-    ranker: ports.Ranker = (
-        RemoteRanker.open(settings.ranking_url, release)
-        if settings.ranking_url
-        else Ranker.load(release.folder / RANKING)
-    )
-    scorer: ports.Scorer = (
-        RemoteScorer.open(settings.intent_url, release)
-        if settings.intent_url
-        else IntentScorer.load(release.folder / INTENT)
-    )
+    metrics, ranker, scorer = Metrics(release), _ranker(settings), _scorer(settings)
     folds = folding(release, ranker.vocabulary)
     door = Door(
         release,
@@ -170,6 +148,30 @@ def open_door(settings: Settings) -> Opened:
         shadow_token=settings.shadow_token,
         tracing=Tracing(settings.otlp, share=settings.otlp_share, release=release.id) if settings.otlp else None,
     )
+
+
+def _scorer(settings: Settings) -> ports.Scorer:
+    """Return the intent model, in this process or behind its service; the door of a service needs no torch."""
+    if settings.intent_url:
+        return RemoteScorer.open(settings.intent_url, settings.release)
+    import torch
+
+    from components.intent.score import IntentScorer
+
+    torch.set_num_threads(settings.threads)
+    return IntentScorer.load(settings.release.folder / INTENT)
+
+
+def _ranker(settings: Settings) -> ports.Ranker:
+    """Return the ranker, in this process or behind its service."""
+    if settings.ranking_url:
+        return RemoteRanker.open(settings.ranking_url, settings.release)
+    import torch
+
+    from components.ranking.score import Ranker
+
+    torch.set_num_threads(settings.threads)
+    return Ranker.load(settings.release.folder / RANKING)
 
 
 def folding(release: Release, vocabulary: Vocabulary) -> Folding:

@@ -56,7 +56,7 @@ class Settings:
             tombstones=Tombstones(home, keys),
             release=release,
             clock=make_clock(environment.get(CLOCK, "wall"), release.data_end),
-            threads=_positive(environment.get(THREADS, "1")),
+            threads=threads(environment),
             intent_url=environment.get(INTENT_URL, ""),
             ranking_url=environment.get(RANKING_URL, ""),
             requests_url=environment.get(REQUESTS_URL, ""),
@@ -97,7 +97,9 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     return environment[name]
 
 
-def _positive(text: str) -> int:
+def threads(environment: Mapping[str, str]) -> int:
+    """Return how many threads torch may use."""
+    text = environment.get(THREADS, "1")
     if not text.isdecimal() or int(text) < 1:
         raise SpecError(f"{THREADS}: '{text}' is no number of threads; allowed: 1 or more")
     return int(text)

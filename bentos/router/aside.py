@@ -11,10 +11,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from bentos.headers import SHADOW
+from bentos.recommender.problems import FAULT, OVERLOADED
 from bentos.router.asked import EVENTS, RECOMMEND, items_of, overlap
-from bentos.router.counts import FAULT, LOST, SHED, Metrics
+from bentos.router.counts import LOST, Metrics
 from bentos.router.doors import Doors, Lost
-from bentos.router.headers import SHADOW
 from bentos.router.proxy import Turn
 from bentos.router.routes import CANDIDATE, STABLE, Arm, Backend, Routes
 from bentos.router.settings import Settings
@@ -151,7 +152,7 @@ class Aside:
             seconds = time.perf_counter() - started
             one.turn.counts.arms[one.arm].event(status)
             self._metrics.attempt(one.arm, one.backend.release, status, endpoint=EVENTS, seconds=seconds)
-            if 0 < status < FAULT and status != SHED:
+            if 0 < status < FAULT and status != OVERLOADED:
                 return self._note(one.turn, "sent" if status < 400 else "failed")
             if time.monotonic() - one.since > self._settings.copy_s:
                 return self._note(one.turn, "failed")

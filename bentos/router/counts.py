@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from bentos.recommender.problems import FAULT, OVERLOADED
 from bentos.router.asked import EVENTS, READS
 from bentos.router.observations import BUCKETS_MS, LABELS, ArmSeen, CopiesSeen, Observations, ShadowSeen
 from bentos.router.routes import CANDIDATE, STABLE, Arm
 
-FAULT, SHED = 500, 429
 LOST = 0  # the code of an attempt that no answer came to
 
 
@@ -56,7 +56,7 @@ class ArmCount:
             self.errors += 1
             return
         self.degraded += degraded
-        self.shed += code == SHED
+        self.shed += code == OVERLOADED
         self.times.add(seconds)
 
     def event(self, code: int) -> None:

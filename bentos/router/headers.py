@@ -1,14 +1,12 @@
 """Headers at the router: what is passed on, what is taken off, what is added. Pure."""
 
 import os
-import re
 from collections.abc import Iterable
 
 from multidict import CIMultiDict
 
-RELEASE = "X-IntentFlow-Release"  # on every answer of a door
-SHADOW = "X-IntentFlow-Shadow"  # on copies, with the token; never from a client
-REQUEST_ID = "X-Request-Id"
+from bentos.headers import RELEASE, REQUEST_ID, SHADOW, is_request_id
+
 FORWARDED = "X-Forwarded-For"
 SERVER = "intentflow"
 
@@ -16,7 +14,6 @@ _HOP = {"connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
         "transfer-encoding", "upgrade"}  # fmt: skip
 _NOT_ASKED = _HOP | {"host", "content-length", "expect", SHADOW.lower(), REQUEST_ID.lower(), FORWARDED.lower()}
 _NOT_ANSWERED = _HOP | {"content-length", "server"}  # versions are nobody's business
-_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 
 
 def request_id(given: str | None) -> str:
@@ -25,7 +22,7 @@ def request_id(given: str | None) -> str:
     >>> request_id("order-7"), len(request_id("two words"))
     ('order-7', 32)
     """
-    return given if given is not None and _ID.fullmatch(given) else os.urandom(16).hex()
+    return given if given is not None and is_request_id(given) else os.urandom(16).hex()
 
 
 def passed_on(headers: Iterable[tuple[str, str]], *, request_id: str, peer: str) -> CIMultiDict[str]:

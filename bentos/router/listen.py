@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-MAX_BODY_BYTES = 2 << 20  # the doors' own bound
+from bentos.recommender.bodies import MAX_BODY_BYTES
+
 BODY_S = 30.0  # for a client to send its body
 KEEP_S = 75.0  # an idle connection of a client
 CLOSE_S = 1.0  # for connections to close

@@ -7,13 +7,12 @@ costs no user an answer; what it did is counted all the same. Nothing here speak
 import time
 from dataclasses import dataclass
 
+from bentos.recommender.problems import FAULT, UNAVAILABLE
 from bentos.router.asked import EVENTS, PERSONAL, READS, degraded, repeatable
-from bentos.router.counts import FAULT, LOST, Counts, Metrics, count
+from bentos.router.counts import LOST, Counts, Metrics, count
 from bentos.router.doors import Answer, Doors, Lost, Sent
 from bentos.router.routes import CANDIDATE, Arm, Routes
 from bentos.router.settings import Settings
-
-UNAVAILABLE = 503
 
 
 @dataclass(frozen=True)

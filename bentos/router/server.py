@@ -14,20 +14,22 @@ import uuid
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from bentos.recommender.problems import MALFORMED, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
+from bentos.headers import REQUEST_ID
+from bentos.recommender.bodies import MAX_BODY_BYTES
+from bentos.recommender.problems import FAULT, MALFORMED, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
 from bentos.router import headers
 from bentos.router.aside import Aside
 from bentos.router.asked import EVENTS, READS, arm_for, endpoint_of
 from bentos.router.counts import Counts, Metrics
 from bentos.router.doors import Answer, Doors, Lost, Sent
-from bentos.router.listen import BODY_S, MAX_BODY_BYTES, body_of, from_here, listen
+from bentos.router.listen import BODY_S, body_of, from_here, listen
 from bentos.router.observations import PATH as OBSERVATIONS
 from bentos.router.proxy import Answered, Proxy, Turn
 from bentos.router.routes import STABLE, Routes
 from bentos.router.settings import Settings
 from bentos.router.watch import RoutesFile
 
-NOT_FOUND, WRONG_METHOD, LATE_CLIENT, BAD_GATEWAY, FAULT = 404, 405, 408, 502, 500
+NOT_FOUND, WRONG_METHOD, LATE_CLIENT, BAD_GATEWAY = 404, 405, 408, 502
 LOST = {
     "refused": (UNAVAILABLE, "no door takes requests"),
     "reset": (BAD_GATEWAY, "the door broke off"),
@@ -113,7 +115,7 @@ class Router:
         if routes is None:
             return self._own(UNAVAILABLE, "no release is routed yet", where="service", allowed="a retry")
         body = await body_of(request)
-        name = headers.request_id(request.headers.get(headers.REQUEST_ID))
+        name = headers.request_id(request.headers.get(REQUEST_ID))
         passed = headers.passed_on(request.headers.items(), request_id=name, peer=request.remote or "unknown")
         endpoint = endpoint_of(request.method, request.path)
         sent = Sent(request.method, path, passed, body)
@@ -194,7 +196,7 @@ class Router:
         self.metrics.own.labels(str(code)).inc()
         problem = Problem(error=error, where=where, allowed=allowed).model_dump_json()
         more = {"Retry-After": "1"} if code in (UNAVAILABLE, BAD_GATEWAY, TIMEOUT) else {}
-        more |= {"Server": headers.SERVER} | ({headers.REQUEST_ID: request_id} if request_id else {})
+        more |= {"Server": headers.SERVER} | ({REQUEST_ID: request_id} if request_id else {})
         return web.Response(text=problem, status=code, content_type="application/json", headers=more)
 
     def _changed(self, routes: Routes) -> None:

@@ -3,7 +3,6 @@
 On a cluster the file is a ConfigMap mounted as a folder: its links change, so the file behind the path is compared.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -47,12 +46,6 @@ class RoutesFile:
         log.info("routes: %s", routes.model_dump_json())
         self._on_change(routes)
         return True
-
-    async def watch(self, every_s: float) -> None:
-        """Check for ever."""
-        while True:
-            await asyncio.sleep(every_s)
-            self.check()
 
     def _broken(self, problem: str) -> bool:
         if problem != self.problem:

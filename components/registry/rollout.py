@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.registry import client as mlflow_client
+from components.registry.promote import RECORDED, ROLLED_BACK
 from components.registry.release import PASSED, VERDICT, model_name
 
 STATE = "rollout"  # the registered model's tag: the loop's state, as JSON
@@ -41,8 +42,6 @@ class Registry:
 
 def read(name: str) -> Registry:
     """Read the champion, its verdict, and the loop's state."""
-    from components.registry.promote import RECORDED
-
     with mlflow_client.connected() as client:
         model = mlflow_client.registered_model(client, model_name(name))
         if model is None:
@@ -98,8 +97,6 @@ def say(name: str, version: str, *, phase: str, line: str) -> None:
 
 def settle(name: str, version: str) -> None:
     """Take the mark of an earlier rollback off a version that serves."""
-    from components.registry.promote import ROLLED_BACK
-
     with mlflow_client.connected() as client:
         if ROLLED_BACK in client.get_model_version(model_name(name), version).tags:
             client.delete_model_version_tag(model_name(name), version, ROLLED_BACK)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bentos.router.routes import CANDIDATE, STABLE
 from components.registry.spec import Rollout
 from pipelines.rollout.hands import Rewarded
-from pipelines.rollout.sequential import Counts, log_e
+from pipelines.rollout.sequential import Counts, log_e, worse
 from pipelines.rollout.state import State
 
 TESTS = 6
@@ -72,11 +72,9 @@ def _unrewarded(state: State, rewards: Mapping[str, Rewarded]) -> tuple[Counts, 
 
 def _worse(name: str, stable: Counts, candidate: Counts, rules: Rollout, tolerance: float) -> str:
     """Say why the candidate is worse, '' where it is not shown to be."""
-    if not (stable.n and candidate.n):
+    if not worse(stable, candidate, alpha=rules.alpha / TESTS, tolerance=tolerance):
         return ""
     evidence, needed = log_e(stable, candidate, tolerance=tolerance), math.log(TESTS / rules.alpha)
-    if evidence < needed:
-        return ""
     return (
         f"{name} {candidate.bad} of {candidate.n} ({candidate.rate:.1%}), stable's {stable.bad} of {stable.n} "
         f"({stable.rate:.1%}), {tolerance:.1%} more is tolerated; evidence e^{evidence:.1f}, e^{needed:.1f} is enough"

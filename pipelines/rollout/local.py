@@ -18,8 +18,8 @@ from pipelines import processes, serving
 from pipelines import release as releases
 from pipelines.environment import Place
 from pipelines.rollout.hands import Rewarded
+from pipelines.rollout.lease import FOLDER
 
-SEEN_S = 0.6  # a router that runs has followed new routes by then
 REWARDS_EVERY_S = 10.0  # reading the logs costs
 
 
@@ -96,7 +96,7 @@ class LocalHands:
 
     def stop(self, release_id: str) -> None:
         """End a door that nothing is routed to any more."""
-        time.sleep(max(0.0, self._routed_at + SEEN_S - time.monotonic()))
+        time.sleep(max(0.0, self._routed_at + serving.SEEN_S - time.monotonic()))
         processes.down(self.place.home, [f"{serving.DOOR}-{release_id}"])
 
     def prune(self) -> str:
@@ -124,4 +124,4 @@ class LocalHands:
                 raise ServerError(f"the router was killed and does not start again: {state.reason}")
 
     def _bento(self, release_id: str) -> Path:
-        return self.place.home / "rollout" / f"{release_id}.json"
+        return self.place.home / FOLDER / f"{release_id}.json"

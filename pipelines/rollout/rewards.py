@@ -22,7 +22,7 @@ def rewarded(home: Path, releases: Sequence[str], *, since_s: float, within_s: f
     from bentos.recommender.lines import files, read
 
     now = time.time()
-    answers = requestlog.read(home / requestlog.FOLDER)
+    answers = requestlog.read(home / requestlog.FOLDER, since_s=since_s)
     recent = [path for path in files(home / eventlog.FOLDER) if path.stat().st_mtime >= since_s]
     events = (line for path in recent for line in read(path) if columns.ITEM_ID in line)
     return joined(answers, events, releases, since_s=since_s, until_s=now - within_s, within_s=within_s)
@@ -43,7 +43,7 @@ def joined(
         acted[str(event[columns.USER_ID]), str(event[columns.ITEM_ID])].append(float(event[columns.TIMESTAMP]))
     counts = {release: [0, 0] for release in releases}
     for answer in answers:
-        if answer[columns.RELEASE] not in counts or answer["endpoint"] not in ("recommend", "/recommend"):
+        if answer[columns.RELEASE] not in counts or answer["endpoint"] != "recommend":
             continue
         if answer.get("mirrored") or not since_s <= _seconds(answer["logged_at"]) <= until_s:
             continue

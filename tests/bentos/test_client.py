@@ -106,7 +106,7 @@ INTENTS = {
 
 def test_a_busy_service_is_asked_again_when_it_says(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("bentos.client.time.sleep", pauses.append)
+    monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
     server.more = {"Retry-After": "1"}
     server.script = [(429, json.dumps(PROBLEM)), (503, json.dumps(PROBLEM)), (200, json.dumps(INTENTS))]
     assert client(server).intents("ann").release == "r"

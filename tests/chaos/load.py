@@ -16,6 +16,7 @@ from typing import Any
 
 import requests
 
+from tests.background import working
 from tests.pipelines.conftest import RAW
 
 RECOMMEND, EVENTS = "/recommend", "/events"
@@ -126,14 +127,7 @@ class Load:
 @contextmanager
 def customers(url: str) -> Iterator[Load]:
     """Let customers come; at the end every event that was sent has been taken, or this fails."""
-    stop, found = threading.Event(), Load(url)
-    workers = [threading.Thread(target=work, args=(stop,), daemon=True) for work in (found.ask, found.act)]
-    for worker in workers:
-        worker.start()
-    try:
+    found = Load(url)
+    with working(found.ask, found.act, patience_s=60) as workers:
         yield found
-    finally:
-        stop.set()
-        for worker in workers:
-            worker.join(60)
     assert not any(worker.is_alive() for worker in workers), "an event was not taken for a minute"

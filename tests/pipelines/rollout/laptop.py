@@ -1,5 +1,6 @@
 """A shop's releases on this machine: what runs them, what asks them, and what waits for their rollout's end."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from pipelines.environment import Place
 from pipelines.environment import place as find_place
 from pipelines.release import variables
 from pipelines.rollout import loop
+from tests.background import working
 from tests.pipelines.conftest import RAW, Shop, open_shop
 
 GATES = [{"metric": "intent.map"}]
@@ -74,16 +76,9 @@ class Load:
 @contextmanager
 def load(url: str, threads: int = 2) -> Iterator[Load]:
     """Keep asking in the background."""
-    stop, found = threading.Event(), Load(url)
-    workers = [threading.Thread(target=found.run, args=(stop, n), daemon=True) for n in range(threads)]
-    for worker in workers:
-        worker.start()
-    try:
+    found = Load(url)
+    with working(*(functools.partial(found.run, number=n) for n in range(threads)), patience_s=15):
         yield found
-    finally:
-        stop.set()
-        for worker in workers:
-            worker.join(15)
 
 
 def quiet(seen: Load) -> None:

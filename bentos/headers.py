@@ -1,0 +1,19 @@
+"""The headers that callers, the router, the doors and the model services share, by name."""
+
+import re
+
+RELEASE = "X-IntentFlow-Release"  # on every answer of a door
+VOCABULARY = "X-IntentFlow-Vocabulary"  # on every answer of a model service
+SHADOW = "X-IntentFlow-Shadow"  # on the router's copies, with the token; never from a client
+REQUEST_ID = "X-Request-Id"
+
+_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def is_request_id(text: str) -> bool:
+    """Tell whether a caller's id of a request may stand in logs and answers.
+
+    >>> is_request_id("order-7"), is_request_id("two words")
+    (True, False)
+    """
+    return _ID.fullmatch(text) is not None
