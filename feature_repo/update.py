@@ -100,6 +100,12 @@ class Folding:
         self._daily(new, event, when, state_at, opened=opened)
         return new | {"state_at": state_at, columns.LAST_SESSION: event.session_id}
 
+    def moved(self, state: State, state_at: int) -> State:
+        """Return the state as of a later time, of which no event is known: sums decay, old weeks drop out."""
+        new, state_at = dict(state), max(state_at, int(state["state_at"]))
+        self._move_on(new, state_at)
+        return new | {"state_at": state_at}
+
     def _upcoming(self, seconds: int) -> int:
         return self._week(seconds - 1) + 1
 

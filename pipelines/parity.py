@@ -1,7 +1,7 @@
 """Replay logged answers through the offline path: models and features must say now what they said then.
 
-Score by score: a logged user row through the release's models again. Field by field: the row itself, folded anew from
-the last run's clean events and the event log. The first difference is named, with both values. It reads only; whether a
+Score by score: a logged user row through the release's models again. Field by field: the row itself, from the feature
+files and the event log (history.py). The first difference is named, with both values. It reads only; whether a
 difference stops a promotion is for the gate (components/registry/gates.py) and the rollout to say.
 """
 
@@ -137,8 +137,8 @@ def text(document: Mapping[str, Any]) -> str:
 
 def _features_unchecked(place: Place) -> str:
     return (
-        f"features were not recomputed: the last run of {place.spec.name} has another vocabulary or calendar than the "
-        "release, or its artifacts are gone"
+        f"features were not recomputed: {place.home} has no feature files of the release's vocabulary, or they have "
+        "another calendar or other windows"
     )
 
 

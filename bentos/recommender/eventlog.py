@@ -6,17 +6,19 @@ down, the process was killed) was never confirmed, and is folded as it was logge
 drop repeated keys: another door may have logged it too.
 """
 
+import dataclasses
 import hashlib
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
 
 from bentos.recommender import lines
-from feature_repo import artifacts, columns
+from feature_repo import artifacts, columns, update
+from feature_repo.calendar import Calendar
 
 FOLDER = "events"  # under the recommender's state folder
 KEY = "key"
@@ -84,6 +86,12 @@ class EventLog:
             self._waiting |= {key: line for key, line in logged.items() if key not in self._folded}
             if len(self._folded) >= self._remember:
                 return
+
+
+def pushed(event: Mapping[str, Any], calendar: Calendar) -> update.Event:
+    """Return a logged event as it is pushed to profiles."""
+    read = update.event_of(event, calendar)
+    return dataclasses.replace(read, known_at=int(event[columns.CREATED_AT]), key=event[KEY])
 
 
 def key_of(event: Event, event_id: str | None, *, timed: bool) -> str:

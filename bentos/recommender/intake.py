@@ -4,7 +4,6 @@ The order is the promise: on disk, then in the profile, then confirmed. What fai
 confirmed, and its sender repeats it. Users are pseudonyms by now.
 """
 
-import dataclasses
 import datetime as dt
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import StoreAway
 from feature_repo.pseudonyms import fingerprint, pseudonym
 from feature_repo.tombstones import Tombstones
-from feature_repo.update import Event, event_of
+from feature_repo.update import Event
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Intake:
         """Fold events into their users' profiles, and note that it was done; what came as a copy is folded once."""
         by_user: dict[str, list[Event]] = {}
         for event in (one for one in events if one[eventlog.KEY] not in self._copied):
-            by_user.setdefault(event[columns.USER_ID], []).append(self._folding(event))
+            by_user.setdefault(event[columns.USER_ID], []).append(eventlog.pushed(event, self._calendar))
         if by_user:
             self._profiles.push_all(by_user)
             self._clock.saw(max(event[columns.TIMESTAMP] for event in events))
@@ -112,11 +111,6 @@ class Intake:
                 del self._copied[next(iter(self._copied))]
         else:
             self._log.folded(keys)
-
-    def _folding(self, event: Mapping[str, Any]) -> Event:
-        """Return a logged event as profiles take it."""
-        read = event_of(event, self._calendar)
-        return dataclasses.replace(read, known_at=int(event[columns.CREATED_AT]), key=event[eventlog.KEY])
 
 
 def instant(seconds: int) -> dt.datetime:

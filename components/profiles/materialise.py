@@ -101,10 +101,15 @@ def folding(profiles: Path) -> Folding:
     )
 
 
+def data_end(features: Path) -> dt.datetime:
+    """Return the instant before which everything came that feature files know of."""
+    return dt.datetime.fromisoformat(artifacts.read_json(features / "profiles.json")["data_end"])
+
+
 def run(project: str, features: Path, folds: Folding, *, each: Each = lambda _: None) -> dict[str, int]:
     """Declare views and services, write the rows that changed, take out who is gone; return how many of each."""
     summary = artifacts.read_json(features / "profiles.json")
-    end = dt.datetime.fromisoformat(summary["data_end"])
+    end = data_end(features)
     _declare(store.space(project, folds.vocabulary.digest), features, folds.windows_days)
     profiles = OnlineProfiles.open(project, folds)
     others = lists.Others.open(project, profiles)

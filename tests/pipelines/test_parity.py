@@ -7,13 +7,17 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bentos.recommender import requestlog
+from bentos.recommender import eventlog, requestlog
+from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from feature_repo.pseudonyms import pseudonym
-from pipelines import parity, why
+from feature_repo.update import Event, Folding
+from pipelines import history, parity, why
 from pipelines.environment import Place, place
+from tests.bentos.conftest import vocabulary
 from tests.pipelines.conftest import RAW, USER, Shop
 
 Line = dict[str, Any]
@@ -25,7 +29,7 @@ def logged(shop: Shop, tmp_path: Path) -> tuple[Place, str, Line]:
     at = place(shop.spec, "local", variables=shop.environment())
     home = tmp_path / "home"
     home.mkdir()
-    for name in ("releases", "secrets", "events"):
+    for name in ("releases", "secrets", "events", "features"):
         (home / name).symlink_to(shop.home / name)
     shutil.copyfile(shop.home / "run.json", home / "run.json")
     line = next(line for line in requestlog.read(shop.home / "requests") if line["endpoint"] == "recommend")
@@ -101,3 +105,28 @@ def test_an_unknown_user_or_time_is_one_line(logged: tuple[Place, str, Line]) ->
     with pytest.raises(SpecError, match="no time"):
         why.why(at, user=USER, at="yesterday")
     assert pseudonym(USER, "00") != line["user_id"]
+
+
+def test_a_row_is_what_the_batch_made_with_the_events_since_and_not_a_history_folded_anew() -> None:
+    folding = Folding(Calendar("2016-12-26"), vocabulary(), (7, 28, 91), "purchase")
+    end = 1_500_000_000
+    bought = [Event("i0", "purchase", end - 86_400 * 10, "s1"), Event("i1", "purchase", end - 86_400, "s2")]
+    batch = folding.fold(folding.empty(), bought) | {"state_at": end}
+    # As where an item fell out of a full history and came back: the batch counts its earlier weeks, folding cannot.
+    batch["history_weeks"] = batch["history_weeks"] + np.float32(1)
+    line = {"user_id": "u", "item_id": "i0", "event": "purchase", "timestamp": end + 5, "created_at": end + 5,
+            "session_id": "s3", "key": "k"}  # fmt: skip
+    offline = history.Offline(folding, {"u": batch}, end, {"u": [line]})
+    served = folding.fold(batch, [eventlog.pushed(line, folding.calendar)])
+    assert list(history.contrasts(answer_of(served), offline.row(answer_of(served)) or {})) == []
+    served["history_weeks"] = served["history_weeks"] - np.float32(1)
+    (item, *_) = {name for name, _, _ in history.contrasts(answer_of(served), offline.row(answer_of(served)) or {})}
+    assert item.startswith("history_weeks of ")
+    assert offline.row(answer_of(served) | {"state_at": end - 1}) is None  # older than the files
+
+
+def answer_of(state: dict[str, Any]) -> Line:
+    """Return a logged answer from a row."""
+    lists = {name: value.tolist() for name, value in state.items() if isinstance(value, np.ndarray)}
+    numbers = {name: value for name, value in state.items() if isinstance(value, int | float) and name != "state_at"}
+    return {"user_id": "u", "state_at": state["state_at"], "numbers": numbers, "lists": lists}
