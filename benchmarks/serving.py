@@ -131,6 +131,11 @@ class InProcess:
         """The release's vocabulary."""
         return self._ranker.vocabulary
 
+    def known(self, users: Sequence[str]) -> list[str]:
+        """Return the users who have a profile."""
+        rows = self._profiles.read([pseudonym(user, self._key) for user in users], now=self._now)
+        return [user for user, known in zip(users, rows.known.tolist(), strict=True) if known]
+
     def recommend(self, user: str) -> list[str]:
         """Return the item ids for a user."""
         start = time.process_time()
@@ -173,7 +178,7 @@ def _beside(asked: argparse.Namespace, found: Subject, tag: str, variables: dict
         raise SpecError(f"--peers: no peer {', '.join(sorted(unknown))}; have {', '.join(servers.PLAIN)}")
     side_by_side = compare.compare(
         names,
-        list(itertools.islice(_users(found), len(found.users()))),
+        InProcess(found, Release.load(found.release)).known(list(itertools.islice(_users(found), len(found.users())))),
         tag=tag,
         release=found.release,
         variables=variables,
