@@ -29,6 +29,12 @@ REFUSALS = {
     "504": "Events were not taken in time",
 }
 
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the OIDC provider"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key"},
+}
+EITHER: list[dict[str, list[str]]] = [{}, *({name: []} for name in SECURITY)]  # {}: the environment may ask for none
+
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
@@ -49,6 +55,7 @@ def merged(base: dict[str, Any], operations: Sequence[Operation]) -> dict[str, A
     document = copy.deepcopy(base)
     document["openapi"] = "3.1.0"  # pydantic's schemas are JSON Schema 2020-12
     document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
+    document["components"].setdefault("securitySchemes", {}).update(SECURITY)
     document.setdefault("paths", {}).update({o.path: {"post": _post(o)} for o in operations})
     return document
 
@@ -63,6 +70,7 @@ def _post(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "operationId": operation.path.strip("/"),
         "tags": ["Service APIs"],
+        "security": EITHER,
         "requestBody": {"required": True, "content": _content(operation.asks, example.ask)},
         "responses": {"200": {"description": "The answer", "content": answered}} | refusals,
     }

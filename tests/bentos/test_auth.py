@@ -10,6 +10,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from bentos import keys
@@ -21,6 +25,7 @@ from bentos.recommender.lane import Lane
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.service import check_reach
 from feature_repo.errors import SpecError
+from tests.bentos.sockets import listening
 
 ASK, EVENTS = {"user_id": "ann"}, {"events": [{"user_id": "a", "item_id": "i1", "event": "buy", "event_id": "e"}]}
 
@@ -105,6 +110,51 @@ def test_a_token_is_checked_whole(world: Any, tmp_path: Path, claims: dict[str, 
     assert asked(token(strange)) == 401, "another's signature"
     unsigned = jwt.encode({"sub": "app", "scope": "recommend"}, "", algorithm="none", headers={"kid": "k1"})
     assert asked(unsigned) == 401
+
+
+def test_a_providers_keys_come_by_url_and_hold_while_it_is_away(world: Any) -> None:
+    first, second = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    served, asked = {"k1": first}, []
+
+    async def published(_: Request) -> JSONResponse:
+        asked.append(1)
+        to_jwk = jwt.algorithms.ECAlgorithm.to_jwk
+        found = [json.loads(to_jwk(one.public_key())) | {"kid": k, "alg": "ES256"} for k, one in served.items()]
+        return JSONResponse({"keys": found})
+
+    with listening(Starlette(routes=[Route("/keys", published)])) as provider:
+        settings = {"jwks": f"{provider.url}/keys", "issuer": "https://id", "audience": "shop"}
+        client, opened = opened_by(world, Access.model_validate({"auth": "jwt", "jwt": settings}))
+
+        def status(given: str) -> int:
+            return client.post("/recommend", json=ASK, headers={"Authorization": f"Bearer {given}"}).status_code
+
+        assert [status(token(first)), status(token(second, sub="b"))] == [200, 401]
+        assert len(asked) == 1, "an unknown signature is no reason to ask again at once"
+        served["k2"] = second
+        opened.check._set._asked -= 11  # type: ignore[union-attr]  # a pause has passed
+        assert (
+            status(
+                jwt.encode(
+                    jwt.decode(token(second, sub="c"), options={"verify_signature": False}),
+                    second,
+                    algorithm="ES256",
+                    headers={"kid": "k2"},
+                )
+            )
+            == 200
+        )
+        assert len(asked) == 2
+    opened.check._set._asked -= 400  # type: ignore[union-attr]
+    assert status(token(first, sub="d")) == 200, "the last keys hold while the provider is away"
+
+
+def test_a_provider_that_was_never_there_is_503(world: Any) -> None:
+    settings = {"jwks": "http://127.0.0.1:9/keys", "issuer": "https://id", "audience": "shop"}
+    client, _ = opened_by(world, Access.model_validate({"auth": "jwt", "jwt": settings}))
+    given = token(ec.generate_private_key(ec.SECP256R1()))
+    reply = client.post("/recommend", json=ASK, headers={"Authorization": f"Bearer {given}"})
+    assert (reply.status_code, reply.json()["where"]) == (503, "authorization")
 
 
 def test_a_door_for_everyone_stays_on_this_machine_unless_that_was_said() -> None:
