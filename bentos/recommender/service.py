@@ -43,6 +43,8 @@ app = create_app()
     workers=1,
     traffic={"timeout": 65},  # above the longest `serving.timeout_s`: the lanes answer first
     logging={"access": {"enabled": False}},
+    # tracing.py makes the spans; BentoML's own, which nobody reads, cost a tenth of an answer.
+    tracing={"excluded_urls": [".*"]},
 )
 @bentoml.asgi_app(app, path="/")
 class Recommender:
