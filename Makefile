@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # uv does not read this variable by itself; a folder of wheels in it saves downloads.
 LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint lock golden clean
+.PHONY: help install demo up down test lint lock golden image clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,13 +44,16 @@ lint: install ## formatting, lint, types and layers
 	$(BIN)/lint-imports
 
 lock: install ## pin everything anew (CPU and CUDA machines share the lock)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --python-version 3.11 --no-header --no-emit-find-links \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --extra cluster --python-version 3.11 --no-header --no-emit-find-links \
 		$(LINKS) --quiet --output-file requirements.lock.part
 	sed -E 's/^(torch==[0-9.]+)\+cpu/\1/' requirements.lock.part > requirements.lock
 	rm requirements.lock.part
 
 golden: install ## rewrite the golden files after a wanted change
 	$(BIN)/python -m pytest tests --update-golden -k golden
+
+image: ## build the container image of pipeline steps and services, with podman or docker
+	k8s/images/build steps
 
 clean: ## remove the state of every recommender on this machine
 	rm -rf .intentflow

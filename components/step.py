@@ -20,6 +20,7 @@ from feature_repo.errors import Refused, UserError
 
 ERROR_FILE = "INTENTFLOW_ERROR_FILE"
 PROGRESS_FILE = "INTENTFLOW_PROGRESS_FILE"
+RUN, HOME = "INTENTFLOW_RUN", "INTENTFLOW_HOME"  # on a cluster: the run's id, and the state folder that steps may share
 QUIET = {
     "BENTOML_DO_NOT_TRACK": "True",
     "DO_NOT_TRACK": "1",
@@ -75,9 +76,17 @@ def reason_left(**about: str) -> Iterator[None]:
         yield
     except Exception as error:
         code = error.exit_code if isinstance(error, UserError | Refused) else 1
-        if path := os.environ.get(ERROR_FILE):
-            artifacts.write_json(Path(path), about | {"code": code, "message": str(error)})
+        if (path := error_file()) is not None:
+            artifacts.write_json(path, about | {"code": code, "message": str(error)})
         raise
+
+
+def error_file() -> Path | None:
+    """Return where this run's reason of failure goes: where the environment says, or by run in the state folder."""
+    if path := os.environ.get(ERROR_FILE):
+        return Path(path)
+    run, home = os.environ.get(RUN), os.environ.get(HOME)
+    return Path(home) / "errors" / f"{run}.json" if run and home else None
 
 
 def _append(variable: str, line: dict[str, Any]) -> None:

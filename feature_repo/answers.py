@@ -3,10 +3,14 @@
 The door writes segments (bentos/recommender/requestlog.py) and compacts them; monitoring, parity, `why`, rewards and
 rotation read both through `read`, or `table` where Arrow is faster. A segment and a parquet file of one name hold the
 same answers (a process was killed between writing the one and deleting the other): the parquet file counts.
+
+The files of a day that is over may be merged into one (pipelines/jobs/compact.py), `<day>.day.parquet`. What it holds
+may also lie in a file that was not deleted yet: an answer is told by its key, and yielded once.
 """
 
 import datetime as dt
 import fcntl
+import gzip
 import itertools
 import json
 import logging
@@ -22,6 +26,8 @@ from pydantic_core import from_json
 from feature_repo import artifacts, columns
 
 SEGMENT, PARQUET = ".jsonl", ".parquet"
+MERGED = ".day.parquet"  # of a day that is over, whole
+PACKED = ".gz"  # behind the name of a file of lines that was compressed
 PART_ROWS = 8
 GROUP_ROWS = 256  # of a row group: an answer holds a whole user row, of 20 to 50 kB
 ITEM = pa.struct(
@@ -47,8 +53,10 @@ TYPES = {
     "sample": pa.float64(),
 }  # every other column is text; `asked` is JSON
 SCHEMA = pa.schema([(name, TYPES.get(name, pa.string())) for name in columns.REQUEST_LOG])
+KEY = (columns.REQUEST_ID, "endpoint", "logged_at")  # what tells an answer from every other one
 log = logging.getLogger("intentflow")
 Answer = dict[str, Any]
+Key = tuple[str, str, int]
 
 
 def files(folder: Path) -> list[Path]:
@@ -63,30 +71,80 @@ def read(folder: Path, *, newest_first: bool = False, since_s: float = 0.0) -> I
     With `since_s` (epoch seconds) files that nobody wrote to since then are left out.
     """
     paths = [path for path in files(folder) if not since_s or _written_at(path) >= since_s]
-    for path in reversed(paths) if newest_first else paths:
+    for day, some in itertools.groupby(reversed(paths) if newest_first else paths, key=day_of):
+        yield from _read_day(folder / f"{day}{MERGED}", list(some), newest_first=newest_first)
+
+
+def day_of(path: Path) -> str:
+    """Return the day that names a file.
+
+    >>> day_of(Path("requests/2026-11-23.00004.parquet"))
+    '2026-11-23'
+    """
+    return path.name.partition(".")[0]
+
+
+def key_of(answer: Mapping[str, Any]) -> Key | None:
+    """Return what tells an answer from every other one; None for a line of before that has no such thing."""
+    request, endpoint, at = (answer.get(name) for name in KEY)
+    if not request or at is None:
+        return None
+    instant = dt.datetime.fromisoformat(at) if isinstance(at, str) else at
+    return str(request), str(endpoint), round(instant.timestamp() * 1e6)
+
+
+def once(answers: Iterable[Answer], seen: set[Key]) -> Iterator[Answer]:
+    """Yield the answers whose keys were not seen, and note these."""
+    for answer in answers:
+        key = key_of(answer)
+        if key is None or key not in seen:
+            yield answer
+            if key is not None:
+                seen.add(key)
+
+
+def _read_day(merged: Path, paths: Sequence[Path], *, newest_first: bool) -> Iterator[Answer]:
+    """Yield a day's answers once each: its files, and last the merged one, into which a file may go meanwhile."""
+    seen: set[Key] = set()
+    vanished = False
+    for path in [path for path in paths if path != merged]:
         try:
-            yield from read_file(path, newest_first=newest_first)
+            for answer in read_file(path, newest_first=newest_first):
+                if (key := key_of(answer)) is not None:
+                    seen.add(key)
+                yield answer
         except FileNotFoundError:
             again = path.with_suffix(PARQUET)
             if path.suffix == SEGMENT and again.exists():
-                yield from read_file(again, newest_first=newest_first)
+                yield from once(read_file(again, newest_first=newest_first), seen)
+            else:
+                vanished = True
+    if merged in paths or (vanished and merged.exists()):
+        yield from once(read_file(merged, newest_first=newest_first), seen)
 
 
 def read_file(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
     """Yield a file's answers; a line that a crash cut short is skipped and said so."""
     if path.suffix == PARQUET:
         with pq.ParquetFile(path) as file:
-            groups = range(file.num_row_groups)
-            for group in reversed(groups) if newest_first else groups:
-                rows = file.read_row_group(group).to_pylist(maps_as_pydicts="strict")
-                yield from map(_answer, reversed(rows) if newest_first else rows)
+            yield from read_groups(file, newest_first=newest_first)
         return
     yield from read_lines(path, newest_first=newest_first)
 
 
+def read_groups(
+    file: pq.ParquetFile, *, names: Sequence[str] | None = None, newest_first: bool = False
+) -> Iterator[Answer]:
+    """Yield the answers of an open parquet file, all columns or some."""
+    groups = range(file.num_row_groups)
+    for group in reversed(groups) if newest_first else groups:
+        rows = file.read_row_group(group, columns=names).to_pylist(maps_as_pydicts="strict")
+        yield from map(_answer, reversed(rows) if newest_first else rows)
+
+
 def read_lines(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
     """Yield the lines of a file of JSON lines; one that a crash cut short is skipped and said so."""
-    with path.open("rb") as stream:
+    with gzip.open(path) if path.suffix == PACKED else path.open("rb") as stream:
         numbered: Iterable[tuple[int, bytes]] = enumerate(stream, 1)
         for number, text in reversed(list(numbered)) if newest_first else numbered:
             if not text.strip():
@@ -100,13 +158,24 @@ def read_lines(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
 def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG) -> pa.Table:
     """Return some columns of every answer as one Arrow table; parquet files are not taken apart."""
     schema = pa.schema([SCHEMA.field(name) for name in names])
-    parts = [
-        pq.read_table(path, columns=list(names), schema=schema)
-        if path.suffix == PARQUET
-        else table_of(list(read_file(path))).select(list(names))
-        for path in files(folder)
-    ]
+    days = itertools.groupby(files(folder), key=day_of)
+    parts = [part for day, some in days for part in _tables(folder / f"{day}{MERGED}", list(some), schema)]
     return pa.concat_tables(parts) if parts else schema.empty_table()
+
+
+def _tables(merged: Path, paths: Sequence[Path], schema: pa.Schema) -> list[pa.Table]:
+    """Return a day's files as tables, or answer by answer where some may lie in two of them."""
+    if merged not in paths or len(paths) == 1:
+        try:
+            return [
+                pq.read_table(path, columns=schema.names, schema=schema)
+                if path.suffix == PARQUET
+                else table_of(list(read_file(path))).select(schema.names)
+                for path in paths
+            ]
+        except FileNotFoundError:  # merged meanwhile
+            pass
+    return [table_of(list(_read_day(merged, paths, newest_first=False))).select(schema.names)]
 
 
 def table_of(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -174,8 +243,10 @@ def _row(answer: Mapping[str, Any]) -> Answer:
 def _answer(row: Mapping[str, Any]) -> Answer:
     """Return a row of parquet as its line was."""
     answer = dict(row)
-    if answer["logged_at"] is not None:
+    if isinstance(answer.get("logged_at"), dt.datetime):
         answer["logged_at"] = answer["logged_at"].isoformat()
-    answer["asked"] = json.loads(answer["asked"] or "null")
-    answer["mirrored"] = bool(answer["mirrored"])
+    if "asked" in answer:
+        answer["asked"] = json.loads(answer["asked"] or "null")
+    if "mirrored" in answer:
+        answer["mirrored"] = bool(answer["mirrored"])
     return answer

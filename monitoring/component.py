@@ -1,7 +1,10 @@
-"""The `watch` step as Kubeflow sees it."""
+"""The steps that watch, as Kubeflow sees them: drift, the decision on it, what a run left, and what made it fail.
+
+None but `decide` is cached: each tells of this run.
+"""
 
 from kfp import dsl
-from kfp.dsl import HTML, Dataset, Input, Metrics, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Markdown, Metrics, Output
 
 from components.image import IMAGE
 
@@ -27,4 +30,66 @@ def watch(
         verdict=verdict.path,
         report=report.path,
         log_metric=metrics.log_metric,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def decide(verdict: Input[Dataset]) -> bool:
+    """Tell whether a verdict asks for training."""
+    from monitoring import decision
+
+    return decision.decide(verdict.path)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def conclude(
+    name: str,
+    page: Output[Markdown],
+    release_version: str = "",
+    passed: bool = False,
+    drifted: bool = False,
+    clean: Input[Artifact] = None,
+    features: Input[Artifact] = None,
+    rows: Input[Artifact] = None,
+    intent: Input[Artifact] = None,
+    intent_evaluation: Input[Artifact] = None,
+    ranking_evaluation: Input[Artifact] = None,
+    drift: Input[Artifact] = None,
+    intents: Input[Artifact] = None,
+    recommendations: Input[Artifact] = None,
+) -> None:
+    """Say in one place what the run left."""
+    from monitoring import outcome
+
+    made = {
+        "clean": clean,
+        "features": features,
+        "rows": rows,
+        "intent": intent,
+        "intent_evaluation": intent_evaluation,
+        "ranking_evaluation": ranking_evaluation,
+        "drift": drift,
+        "intents": intents,
+        "recommendations": recommendations,
+    }
+    outcome.conclude(
+        name,
+        folders={key: None if one is None else one.path for key, one in made.items()},
+        facts={"release_version": release_version, "passed": passed, "drifted": drifted},
+        page=page.path,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def report_failure(name: str, pipeline: str, status: dsl.PipelineTaskFinalStatus) -> None:
+    """Tell the registry and the alert webhook of a run that failed, and why."""
+    from monitoring import failure
+
+    failure.report(
+        name,
+        pipeline,
+        state=status.state,
+        job=status.pipeline_job_resource_name,
+        task=status.pipeline_task_name,
+        message=status.error_message or "",
     )

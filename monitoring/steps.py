@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from components.registry import marks
 from components.step import step
 from feature_repo import artifacts, columns
 from monitoring import workspace
@@ -57,6 +58,14 @@ def watch(
         for column, found in drift.columns.items():
             if found.score is not None:
                 log_metric(column, found.score)
+        marks.drift(
+            name,
+            verdict=drift.verdict,
+            share=drift.share,
+            drifted=len(drift.drifted),
+            compared=len(drift.columns),
+            release=release,
+        )
         progress.count(verdict=drift.verdict, share=drift.share, drifted=drift.drifted, rows=drift.rows)
 
 

@@ -80,35 +80,83 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 @verb
-def plan(place: "Place") -> tuple[Any, str]:
+@click.option("--refresh", is_flag=True, help="ask Kubeflow, too, what apply would change there")
+def plan(place: "Place", *, refresh: bool) -> tuple[Any, str]:
     """Show what apply and run would change, layer by layer."""
     from pipelines import plan as plans
 
     found = plans.plan(place)
-    return found.document(), found.text()
+    if not refresh:
+        return found.document(), found.text()
+    from pipelines.kubeflow import declare
+
+    there = declare.look(place)
+    return found.document() | {"kubeflow": there.document()}, f"{found.text()}\n{there.text()}"
 
 
 @verb
 def apply(place: "Place") -> tuple[Any, str]:
-    """Declare the spec: compile its pipeline and remember it as the one that runs."""
+    """Declare the spec: compile its pipelines, here or on Kubeflow, and remember it as the one that runs."""
     from pipelines import plan as plans
 
+    if place.environment.kubeflow is None:
+        found = plans.apply(place)
+        return found.document(), found.text()
+    from pipelines import conformance
+    from pipelines.kubeflow import declare
+
+    conformance.require()
+    there = declare.apply(place)  # first: what could not be declared there is not remembered here
     found = plans.apply(place)
-    return found.document(), found.text()
+    return found.document() | {"kubeflow": there.document()}, f"{found.text()}\n{there.text()}"
 
 
 @verb
-def run(place: "Place", *, quiet: bool = False) -> tuple[Any, str]:
-    """Run the training pipeline: contract, profiles, models, gates, promotion, drift."""
+@click.option("--pipeline", default="train", show_default=True, help="train, batch (score all users) or retrain")
+@click.option("--no-wait", "--detach", "detach", is_flag=True, help="on Kubeflow: submit, print the page, and leave")
+def run(place: "Place", *, pipeline: str, detach: bool, quiet: bool = False) -> tuple[Any, str]:
+    """Run a pipeline; by default training: contract, profiles, models, gates, promotion, drift."""
     from pipelines import local
     from pipelines.bars import Bars
 
+    if place.environment.kubeflow is not None:
+        return _run_there(place, pipeline=pipeline, detach=detach, quiet=quiet)
+    if detach:
+        raise SpecError(f"--no-wait: environment '{place.environment.name}' runs pipelines in this process")
     with Bars(quiet=quiet) as bars:
-        found = local.run(place, bars.show)
-    if not found.passed:
+        found = local.run(place, bars.show, pipeline=pipeline)
+    if found.trained and not found.passed:
         raise Refused(f"gates: version {found.release_version} did not pass; `intentflow status` shows each gate")
-    release = f"release version {found.release_version}" if found.release_version else "dry run, nothing registered"
-    return found.document(), f"{release}: passed, in {found.seconds:.0f} s"
+    return found.document(), found.text()
+
+
+def _run_there(place: "Place", *, pipeline: str, detach: bool, quiet: bool) -> tuple[Any, str]:
+    """Submit and follow on Kubeflow; whoever interrupts stops watching only."""
+    from pipelines.bars import Bars
+    from pipelines.kubeflow import submit
+
+    pages: list[str] = []
+
+    def say(page: str) -> None:
+        pages.append(page)
+        click.echo(page, err=True)
+
+    try:
+        with Bars(quiet=quiet) as bars:
+            found = submit.run(place, bars.show, pipeline=pipeline, wait=not detach, say=say)
+    except KeyboardInterrupt:
+        if not pages:
+            raise
+        click.echo(f"intentflow: stopped watching; the run goes on: {pages[0]}", err=True)
+        sys.exit(130)
+    return found.document(), found.text()
+
+
+def _here(place: "Place", verb: str, instead: str) -> None:
+    """Refuse a verb that works on what runs left on this machine, where runs are on Kubeflow."""
+    if place.environment.kubeflow is not None:
+        name = place.environment.name
+        raise SpecError(f"{verb}: works on runs of this machine, and environment '{name}' runs on Kubeflow; {instead}")
 
 
 @verb
@@ -116,6 +164,7 @@ def run(place: "Place", *, quiet: bool = False) -> tuple[Any, str]:
 @click.option("--k", default=5, show_default=True, help="items to recommend")
 def demo(place: "Place", *, user: str | None, k: int, quiet: bool = False) -> tuple[Any, str]:
     """Do everything: apply, run, release, serve, recommend, watch; then say what came of it."""
+    _here(place, "demo", f"`intentflow apply {place.spec_path} --env …`, then `run`; or `--env local`")
     from pipelines import demo as demos
     from pipelines import report
 
@@ -195,10 +244,26 @@ def recommend(place: "Place", *, user: str, k: int | None) -> tuple[Any, str]:
 @verb
 def monitor(place: "Place") -> tuple[Any, str]:
     """Compare the last served window, or the test weeks, with the training weeks."""
+    _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")
     from pipelines import watch
 
     found = watch.watch(place)
     return found, f"drift: {found['verdict']}" + (f" ({found['reason']})" if found.get("reason") else "")
+
+
+@cli.command()
+@click.argument("name")
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--env", "environment", default="local", show_default=True, help="environment, by name or file")
+@click.option("--version", default="", help="of materialise: this version's vocabulary only")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON document on stdout")
+def job(name: str, spec: Path, environment: str, version: str, as_json: bool) -> None:
+    """Do one job that schedules ask for: monitor, materialise, score or compact; once at a time."""
+    from pipelines.environment import place
+    from pipelines.jobs import run
+
+    found = run.run(place(spec, environment), name, version=version)
+    _say(found.document(), found.text(), as_json=as_json)
 
 
 @verb
@@ -273,6 +338,7 @@ def doctor(place: "Place", *, leaks: bool, users: int, cutoffs: int, seed: int, 
     from pipelines import doctor as doctors
 
     if leaks:
+        _here(place, "doctor --leaks", "run with `--env local` on a copy of the data to look for leaks")
         return _leaks(place, users=users, cutoffs=cutoffs, seed=seed, quiet=quiet)
     found = doctors.examine(place)
     bad = [c for c in found if not c.fine]

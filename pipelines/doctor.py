@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feature_repo.errors import ServerError, UserError
 from pipelines.code import ROOT
 from pipelines.environment import Place
 
@@ -41,7 +42,7 @@ def examine(place: Place) -> list[Check]:
     checks = [_python(), *(_package(name) for name in PACKAGES), _disk(place.home), _memory(), _byte_code()]
     servers = {"mlflow": place.environment.mlflow.tracking_uri, "evidently": place.environment.evidently}
     checks += [_server(name, url) for name, url in servers.items() if url.startswith("http")]
-    return checks
+    return checks if place.environment.kubeflow is None else [*checks, _kubeflow(place)]
 
 
 def _python() -> Check:
@@ -93,6 +94,19 @@ def _server(name: str, url: str) -> Check:
     except requests.RequestException as error:
         return Check(name, False, f"{url} does not answer ({type(error).__name__}); start it or mend the environment")
     return Check(name, True, f"{url} answers")
+
+
+def _kubeflow(place: Place) -> Check:
+    """Ask the pipelines API for what only someone it knows may see."""
+    from pipelines.kubeflow import client, declare
+
+    try:
+        with client.connected(place, patience_s=TIMEOUT_S) as api:
+            declare.pipeline_named(api, declare.server_name(place, "train"))
+            users = f"namespace {api.namespace}" if api.namespace else "single-user"
+            return Check("kubeflow", True, f"{api.at.host} answers and knows who asks ({users})")
+    except (ServerError, UserError) as error:
+        return Check("kubeflow", False, str(error))
 
 
 @dataclass(frozen=True)

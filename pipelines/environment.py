@@ -15,6 +15,8 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from bentos.access import Access
+from components.distributed.settings import VARIABLE as TRAINER
+from components.distributed.settings import Trainer
 from feature_repo.errors import SpecError, nearest
 from feature_repo.model import Slice
 from feature_repo.pseudonyms import KEY, PREVIOUS, fingerprint, ring
@@ -66,10 +68,79 @@ class Engine(Slice):
     spark: dict[str, str] = Field(default={}, description="Spark's own settings, such as spark.master")
 
 
-class Kubeflow(Slice):
-    """The pipelines API."""
+class Toleration(Slice):
+    """A taint that steps tolerate, in Kubernetes' words."""
 
-    host: str
+    key: str = ""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+
+
+class Gpu(Slice):
+    """Where steps run that ask for GPUs (the spec's `compute` slice says which do)."""
+
+    resource: str = "nvidia.com/gpu"
+    node_selector: dict[str, str] = Field(default={}, description="Beside the others'")
+    tolerations: list[Toleration] = Field(default=[], description="Beside the others'")
+
+
+class Recurring(Slice):
+    """A run that comes again. Which there are is the place's matter; what they do is the spec's."""
+
+    pipeline: Literal["train", "batch", "retrain"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60, description="Unique in the environment")
+    cron: str = Field(description="Five fields, or six with seconds first; UTC unless the installation says otherwise")
+    max_concurrency: int = Field(default=1, ge=1, le=10, description="Runs of it at a time")
+    enabled: bool = Field(default=True, description="False keeps it declared, and quiet")
+
+    @model_validator(mode="after")
+    def _known(self) -> "Recurring":
+        fields = self.cron.split()
+        if len(fields) not in (5, 6) or not all(re.fullmatch(r"[\dA-Za-z*/,?#-]+", field) for field in fields):
+            raise ValueError(f"cron '{self.cron}' has not five or six fields, such as '30 2 * * *' for 2:30 every day")
+        return self
+
+    @property
+    def six(self) -> str:
+        """Return the schedule as Kubeflow wants it: six fields, seconds first."""
+        fields = self.cron.split()
+        return " ".join(fields if len(fields) == 6 else ["0", *fields])
+
+
+class Kubeflow(Slice):
+    """The pipelines API, and what its steps get on the cluster; credentials and config by reference."""
+
+    host: str = Field(pattern=r"^(https?://\S+)?$", description="URL of the pipelines API (or of the UI before it)")
+    ui: str = Field(default="", pattern=r"^(https?://\S+)?$", description="What people open; empty: host")
+    namespace: str = Field(default="", description="Of a multi-user installation; empty: single-user")
+    experiment: str = Field(default="", description="Kubeflow's experiment; empty: the recommender's name")
+    image: str = Field(default="", description="Of the steps; empty: the one of this version")
+    token_env: str = Field(default="", description="Variable that holds a bearer token")
+    token_file: str = Field(default="", description="File that holds a bearer token; read again as it is renewed")
+    ca_file: str = Field(default="", description="Certificates to trust for host; empty: the system's usual ones")
+    config_map: str = Field(default="intentflow", description="ConfigMap whose keys become the steps' variables")
+    secret: str = Field(default="intentflow", description="Secret whose keys become the steps' variables")
+    claim: str = Field(default="", description="PersistentVolumeClaim of the state; empty: it lives as long as a pod")
+    data_claim: str = Field(default="", description="PersistentVolumeClaim that a spec's relative paths point into")
+    image_pull_secrets: list[str] = Field(default=[], description="Secrets of the image's registry")
+    node_selector: dict[str, str] = Field(default={}, description="Labels of nodes that steps run on")
+    tolerations: list[Toleration] = Field(default=[], description="Taints of nodes that steps may run on")
+    gpu: Gpu = Gpu()
+    service_account: str = Field(default="", description="Of the runs; empty: the installation's")
+    recurring: list[Recurring] = Field(default=[], description="Runs that come again")
+    trainer: Trainer | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Kubeflow":
+        if self.token_env and self.token_file:
+            raise ValueError("give token_env or token_file, not both")
+        if self.trainer and not self.claim:
+            raise ValueError("trainer needs claim: a volume (ReadWriteMany) that steps share with the job's pods")
+        names = [one.name for one in self.recurring]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"recurring: {', '.join(twice)} is there twice; names tell recurring runs apart")
+        return self
 
 
 class Kubernetes(Slice):
@@ -212,6 +283,7 @@ def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapp
         "INTENTFLOW_RANKING_URL": settings.services.ranking_url,
         "INTENTFLOW_PROFILES_ENGINE": settings.profiles.engine,
         "INTENTFLOW_SPARK": json.dumps(settings.profiles.spark),
+        TRAINER: settings.kubeflow.trainer.model_dump_json() if settings.kubeflow and settings.kubeflow.trainer else "",
         "MLFLOW_TRACKING_URI": settings.mlflow.tracking_uri,
         "INTENTFLOW_MLFLOW_ARTIFACTS": settings.mlflow.artifacts,
     }

@@ -19,6 +19,7 @@ from feature_repo.pseudonyms import pseudonym, ring
 from feature_repo.tombstones import Tombstones
 from pipelines import local, release, traces
 from pipelines.environment import Place
+from pipelines.jobs import compact
 
 MOST = 1000  # people at once: the names are looked for together
 CACHE = Path(local.RUNS) / ".kfp_cache"
@@ -74,7 +75,7 @@ class Forgotten:
 def forget(place: Place, users: Sequence[str], *, observe: Observer = lambda stage: None) -> Forgotten:
     """Remove people, given by raw ids, and write the proof; raises ServerError where something is left."""
     raws = _checked(users)
-    with local.alone(place.home), release.variables(place):
+    with local.alone(place.home), compact.logs_still(place.home), release.variables(place):
         keys = ring(place.variables)
         names = tuple(dict.fromkeys(pseudonym(raw, key) for key in keys for raw in raws))
         people, when = traces.People(raws, names), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Run the training pipeline on this machine: kfp's local runner, its noise in a log file, a bar a step.
+"""Run a pipeline on this machine: kfp's local runner, its noise in a log file, a bar a step.
 
 The steps run in subprocesses of this environment. What they print goes to the run's log; where they are comes
 from the progress file; why one failed comes from the error file.
@@ -21,14 +21,21 @@ from typing import Any
 from components.step import ERROR_FILE, PROGRESS_FILE, QUIET
 from feature_repo import artifacts
 from feature_repo.errors import DataError, Refused, ServerError, SpecError
-from pipelines import code
+from monitoring import outcome
+from pipelines import catalogue, code
 from pipelines.environment import Place
-from pipelines.parameters import run_parameters
 
-RUN_FILE = "run.json"
+RUN_FILE = "run.json"  # of the last run that trained
+OTHER_RUN_FILE = "run-{pipeline}.json"
 RUNS = "runs"
+OUTCOME = "outcome.json"
+SCORED = ("recommendations", "intents")  # folders of a batch run
 MEASURES = ("system.Metrics", "system.ClassificationMetrics")
 Observer = Callable[[dict[str, Any]], None]
+
+
+class Busy(SpecError):
+    """Another run holds the recommender's state folder."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,30 @@ class Run:
     """What a finished run left: artifacts by name, parameters by name, and its steps' closing lines."""
 
     folders: dict[str, Path]
-    release_version: str
-    passed: bool
+    release_version: str  # that was made, or that scored
+    passed: bool  # its gates
     steps: list[dict[str, Any]]  # of the steps that ran; cached ones are not among them
     seconds: float
     parameters: dict[str, Any]
+    drifted: bool = False  # where that was the question
+
+    @property
+    def trained(self) -> bool:
+        """Tell whether the run trained models."""
+        return "ranking_evaluation" in self.folders
+
+    def text(self) -> str:
+        """Return it as a person reads it."""
+        took = f"in {self.seconds:.0f} s"
+        if self.trained:
+            release = (
+                f"release version {self.release_version}" if self.release_version else "dry run, nothing registered"
+            )
+            return f"{release}: passed, {took}"
+        if SCORED[0] not in self.folders:
+            return f"no drift that asks for training, {took}: {self.folders['drift'] / 'drift.json'}"
+        files = [f"{name:<16} {self.folders[name] / f'{name}.parquet'}" for name in SCORED]
+        return "\n".join([f"release version {self.release_version}: scored all users, {took}", *files])
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -51,32 +77,34 @@ class Run:
             "steps": self.steps,
             "seconds": round(self.seconds, 2),
             "parameters": self.parameters,
+            "drifted": self.drifted,
         }
 
 
-def run(place: Place, observe: Observer) -> Run:
-    """Run the pipeline; `observe` is called with every progress line. Raises what the failed step raised."""
-    home = place.home
+def run(place: Place, observe: Observer, *, pipeline: str = "train") -> Run:
+    """Run a pipeline; `observe` is called with every progress line. Raises what the failed step raised."""
+    home, chosen = place.home, catalogue.pipeline(pipeline)
     with alone(home):
         with _environment(place) as (progress, error), _followed(progress, observe) as lines:
             start = time.monotonic()
             log = home / "logs" / f"run-{time.strftime('%Y%m%dT%H%M%S')}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
-            values = run_parameters(place)
+            values = chosen.parameters(place)
             with log.open("w", encoding="utf-8") as stream, _captured(stream):
                 try:
-                    outputs = _execute(home, values)
+                    _execute(home, chosen, values)
                 except RuntimeError as failure:
                     raise _reason(error, log, failure) from None
             seconds = time.monotonic() - start
         # Only now are `lines` whole: the last step's closing line is read when following ends.
-        found = _outputs(outputs, seconds=seconds, lines=lines, values=values)
-        artifacts.write_json(home / RUN_FILE, found.document())
+        found = _outcome(home / OUTCOME, seconds=seconds, lines=lines, values=values)
+        name = RUN_FILE if found.trained else OTHER_RUN_FILE.format(pipeline=pipeline)
+        artifacts.write_json(home / name, found.document())
     return found
 
 
 def last_run(home: Path) -> Run | None:
-    """Return the last run that finished, if its artifacts are still there."""
+    """Return the last run that trained and finished, if its artifacts are still there."""
     path = home / RUN_FILE
     if not path.is_file():
         return None
@@ -85,17 +113,16 @@ def last_run(home: Path) -> Run | None:
     return Run(folders=folders, **document) if all(f.exists() for f in folders.values()) else None
 
 
-def _execute(home: Path, values: dict[str, Any]) -> dict[str, Any]:
+def _execute(home: Path, pipeline: catalogue.Pipeline, values: dict[str, Any]) -> None:
     from kfp import local
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pipelines.train import train
-
+        built = pipeline.build()
         _keep_measures(home / RUNS)
         runner = local.SubprocessRunner(use_venv=False)
         local.init(runner=runner, pipeline_root=str(home / RUNS), enable_caching=True)
-        return dict(train(**values).outputs)
+        built(**values)
 
 
 def _keep_measures(runs: Path) -> None:
@@ -112,15 +139,18 @@ def _keep_measures(runs: Path) -> None:
                     path.touch()
 
 
-def _outputs(outputs: dict[str, Any], *, seconds: float, lines: list[dict[str, Any]], values: dict[str, Any]) -> Run:
-    folders = {name: Path(value.path) for name, value in outputs.items() if hasattr(value, "path")}
+def _outcome(path: Path, *, seconds: float, lines: list[dict[str, Any]], values: dict[str, Any]) -> Run:
+    """Read what the run's last step concluded."""
+    found = outcome.read(path)
+    facts = found["facts"]
     return Run(
-        folders=folders,
-        release_version=str(outputs["release_version"]),
-        passed=bool(outputs["passed"]),
+        folders={name: Path(folder) for name, folder in found["folders"].items()},
+        release_version=str(facts["release_version"]),
+        passed=bool(facts["passed"]),
         steps=[line for line in lines if "seconds" in line],
         seconds=seconds,
         parameters=values,
+        drifted=bool(facts["drifted"]),
     )
 
 
@@ -143,18 +173,20 @@ def alone(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SpecError(f"{home}: another run of this recommender is under way; wait for it to end") from None
+            raise Busy(f"{home}: another run of this recommender is under way; wait for it to end") from None
         yield
 
 
 @contextlib.contextmanager
 def _environment(place: Place) -> Iterator[tuple[Path, Path]]:
-    """Give the steps their variables, and fresh progress and error files."""
-    progress, error = place.home / "progress.jsonl", place.home / "error.json"
+    """Give the steps their variables, and fresh progress, error and outcome files."""
+    progress, error, concluded = (place.home / name for name in ("progress.jsonl", "error.json", OUTCOME))
     progress.write_text("")
-    error.unlink(missing_ok=True)
+    for path in (error, concluded):
+        path.unlink(missing_ok=True)
     # Byte code makes a step's imports twice as fast; some environments switch it off.
     added = QUIET | dict(place.variables) | {PROGRESS_FILE: str(progress), ERROR_FILE: str(error)}
+    added[outcome.FILE] = str(concluded)
     added["PYTHONPATH"] = os.pathsep.join(filter(None, [str(code.ROOT), os.environ.get("PYTHONPATH")]))
     before = dict(os.environ)
     os.environ.update(added)

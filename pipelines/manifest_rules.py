@@ -5,72 +5,19 @@ what it would accept and regret at the next rollout. Schemas come before, in `ma
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any
 
 from pipelines import pod_security
+from pipelines.manifest_objects import Object, Workload, quantity, title, workloads
+from pipelines.manifest_policies import POLICIES
 
-Object = dict[str, Any]
+__all__ = ["RULES", "Object", "Workload", "broken", "quantity", "title", "workloads"]
+
 Rule = Callable[[list[Object]], Iterator[str]]
-
-TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job")
-SUFFIXES: dict[str, int | Decimal] = {
-    **{"": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12},
-    **{"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40},
-}
-
-
-@dataclass(frozen=True)
-class Workload:
-    """An object that makes pods, with what its pods look like."""
-
-    name: str
-    kind: str
-    spec: Object
-    pod: Object
-    labels: dict[str, str]
-
-
-def title(found: Object) -> str:
-    """Name an object in a message.
-
-    >>> title({"kind": "Service", "metadata": {"name": "redis"}})
-    'Service/redis'
-    """
-    return f"{found.get('kind', '?')}/{found.get('metadata', {}).get('name', '?')}"
-
-
-def quantity(text: str | int) -> Decimal:
-    """Return the number that a Kubernetes quantity means.
-
-    >>> quantity("250m"), quantity("1Gi")
-    (Decimal('0.250'), Decimal('1073741824'))
-    """
-    digits = str(text).rstrip("mkMGTKi")
-    return Decimal(digits) * SUFFIXES[str(text)[len(digits) :]]
 
 
 def broken(objects: list[Object]) -> list[str]:
     """Return every breach of every rule."""
     return [problem for rule in RULES for problem in rule(objects)]
-
-
-def workloads(objects: list[Object]) -> Iterator[Workload]:
-    """Yield the objects that make pods."""
-    for found in objects:
-        spec = found.get("spec", {})
-        if found["kind"] == "Pod":
-            template = found
-        elif found["kind"] == "CronJob":
-            spec = spec["jobTemplate"]["spec"]
-            template = spec["template"]
-        elif found["kind"] in TEMPLATED:
-            template = spec["template"]
-        else:
-            continue
-        labels = template.get("metadata", {}).get("labels", {})
-        yield Workload(title(found), found["kind"], spec, template["spec"], labels)
 
 
 def pods_are_restricted(objects: list[Object]) -> Iterator[str]:
@@ -205,6 +152,7 @@ RULES: tuple[Rule, ...] = (
     references_resolve,
     scaling_is_possible,
     pods_are_isolated,
+    *POLICIES,
 )
 
 

@@ -5,6 +5,7 @@ kustomization on top of one of its overlays and changes nothing there but the re
 person or a GitOps loop runs `kubectl apply -k` on what was written.
 """
 
+import functools
 import json
 import os
 import re
@@ -20,9 +21,8 @@ import yaml
 from components.image import IMAGE
 from feature_repo import artifacts
 from feature_repo.errors import SpecError, nearest
-from pipelines import manifest_rules
+from pipelines import manifest_rules, manifest_schemas
 
-KUBERNETES = "1.36"  # the API version that manifests are written for and checked against
 OLDEST_KUSTOMIZE = (5, 0)  # inside kubectl 1.27; older ones misread components or lack `labels`
 TIMEOUT_S = 60
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -57,6 +57,7 @@ def write(
         "kind": "Kustomization",
         "resources": [relative(overlays / overlay)],
         "components": [relative(checkout / "k8s" / "components" / "release")],
+        "generatorOptions": {"immutable": True},  # a merge says it again, or it is lost
         "configMapGenerator": [
             {"name": "recommender-release", "behavior": "merge", "literals": _literals(release, version)}
         ],
@@ -143,6 +144,7 @@ def _kubectl() -> str:
     )
 
 
+@functools.cache
 def _kustomize(kubectl: str) -> tuple[int, ...]:
     """Return the version of the kustomize inside a kubectl, () where it does not say."""
     done = subprocess.run(
@@ -158,19 +160,8 @@ def _kustomize(kubectl: str) -> tuple[int, ...]:
 
 
 def _schema_problems(objects: list[Object]) -> Iterator[str]:
-    try:
-        import kubernetes_validate
-    except ImportError as error:
-        raise SpecError("manifests: no kubernetes-validate to check with; pip install 'intentflow[dev]'") from error
     for found in objects:
-        name = manifest_rules.title(found)
-        try:
-            kubernetes_validate.validate(found, KUBERNETES, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            place = ".".join(str(part) for part in error.path) or "the object"
-            yield f"{name}: {place}: {error.message[:300]}"
-        except kubernetes_validate.SchemaNotFoundError:
-            yield f"{name}: Kubernetes {KUBERNETES} has no {found['kind']} in {found['apiVersion']}"
+        yield from (f"{manifest_rules.title(found)}: {problem}" for problem in manifest_schemas.problems(found))
 
 
 class _Quoting(yaml.SafeDumper):

@@ -1,4 +1,4 @@
-"""What a spec, its data and its code put into the training pipeline's parameters. No SDK is imported here."""
+"""What a spec, its data and its code put into the pipelines' parameters. No SDK is imported here."""
 
 import json
 from typing import Any
@@ -57,8 +57,32 @@ def run_parameters(place: Place) -> dict[str, Any]:
         "params": spec.models.model_dump(mode="json"),
     }
     return spec_parameters(spec) | {
-        # Another key, or another person to be left out, and the data is read anew.
-        "source": artifacts.digest([source_digest(spec.data, place.spec_path.absolute().parent), place.people]),
+        "source": _source(place),
         "lineage": json.dumps(lineage),
         **{f"{part}_code": code.step_digest(part) for part in ("data", "profiles", "intent", "ranking")},
     }
+
+
+def _source(place: Place) -> str:
+    """Digest the source's state; another key, or another person to be left out, and the data is read anew."""
+    return artifacts.digest([source_digest(place.spec.data, place.spec_path.absolute().parent), place.people])
+
+
+# Of the training pipeline's parameters, those of the steps that batch scoring begins with.
+SHARED = ("name", "reading", "data", "split")
+CODES = ("data", "profiles", "intent", "ranking", "registry")
+
+
+def batch_parameters(spec: Recommender) -> dict[str, Any]:
+    """Return the parameters of batch scoring that the spec alone decides."""
+    trained = spec_parameters(spec)
+    return {name: trained[name] for name in SHARED} | {"which": "champion", "k": 0}
+
+
+def batch_run_parameters(place: Place) -> dict[str, Any]:
+    """Return every parameter of a batch scoring run."""
+    return (
+        batch_parameters(place.spec)
+        | {"source": _source(place)}
+        | {f"{part}_code": code.step_digest(part) for part in CODES}
+    )

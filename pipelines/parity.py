@@ -54,13 +54,21 @@ def parity(place: Place, release_id: str | None = None, *, sample: int = SAMPLE)
         raise SpecError(
             f"parity: no release {release_id} in {place.home / 'releases'}; `intentflow release` fetches one"
         )
-    answers = logged(place.home, release_id, sample=sample)
+    shipped = bool(place.environment.kubernetes.namespace and place.environment.requests.url)
+    answers = (
+        logged_in_store(place.environment.requests.url, release_id, sample=sample)
+        if shipped
+        else logged(place.home, release_id, sample=sample)
+    )
     if not answers:
         return _document(
             release_id, [], [], reason=f"no answer of release {release_id} is logged yet: nothing to replay"
         )
     release = Release.load(folder)
     found = list(scores_of(release, answers))
+    if shipped:
+        why = "features were not recomputed: event logs stay with the pods"
+        return _document(release_id, answers, found, reason=why)
     offline = history.Offline.of(place, release, [str(answer[columns.USER_ID]) for answer in answers])
     if offline is None:
         return _document(release_id, answers, found, reason=_features_unchecked(place))
@@ -74,9 +82,21 @@ def logged(home: Path, release_id: str, *, sample: int) -> list[Answer]:
     from bentos.recommender import requestlog
     from feature_repo import answers
 
+    return _newest(answers.read(home / requestlog.FOLDER, newest_first=True), release_id, sample)
+
+
+def logged_in_store(url: str, release_id: str, *, sample: int) -> list[Answer]:
+    """Return the same of what doors have shipped."""
+    from feature_repo import shipped, stores
+
+    with stores.reached(url) as store:
+        return _newest(shipped.read(store, newest_first=True), release_id, sample)
+
+
+def _newest(answers: Iterator[dict[str, Any]], release_id: str, sample: int) -> list[Answer]:
     ours = (
         answer
-        for answer in answers.read(home / requestlog.FOLDER, newest_first=True)
+        for answer in answers
         if answer[columns.RELEASE] == release_id
         and answer["endpoint"] in REPLAYED
         and answer["rung"] in columns.MODELLED

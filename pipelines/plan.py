@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import artifacts
-from pipelines import steps
+from pipelines import conformance, steps
 from pipelines.environment import Place
 from pipelines.parameters import run_parameters
 from pipelines.spec import Recommender
@@ -25,6 +25,7 @@ LAYERS = {
     "promotion": ("promotion",),
     "serving": ("serving", "content"),
     "monitoring": ("monitoring",),
+    "compute": ("compute",),
 }
 
 
@@ -69,7 +70,8 @@ class Plan:
 
 
 def plan(place: Place) -> Plan:
-    """Compare what is declared with what was applied and run last."""
+    """Compare what is declared with what was applied and run last; pipelines that cannot run are refused."""
+    conformance.require()
     before = applied(place.home)
     now = _dump(place.spec)
     layers = [_layer(name, paths, None if before is None else before["spec"], now) for name, paths in LAYERS.items()]
@@ -87,7 +89,7 @@ def apply(place: Place) -> Plan:
     place.home.mkdir(parents=True, exist_ok=True)
     with artifacts.written(place.home / "pipeline.yaml") as aside:
         named = aside.with_suffix(".yaml")  # kfp judges the format by the suffix
-        compile_ir(place.spec, named)
+        compile_ir(place.spec, named, kubeflow=place.environment.kubeflow)
         named.replace(aside)
     artifacts.write_json(place.home / APPLIED, {"digest": place.spec.digest, "spec": _dump(place.spec)})
     return found

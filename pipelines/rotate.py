@@ -17,6 +17,8 @@ from feature_repo.pseudonyms import LENGTH, fingerprint, pseudonym, ring
 from feature_repo.tombstones import Tombstones
 from pipelines import local, release, report, traces
 from pipelines.environment import Place
+from pipelines.jobs import compact, score, sources
+from pipelines.rollout.lease import JOBS
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def rotate(place: Place) -> Rotated:
     """Complete a change of keys. Safe to repeat."""
     from components.data.ingest import everyone
 
-    with local.alone(place.home), release.variables(place):
+    with local.alone(place.home), compact.logs_still(place.home), release.variables(place):
         keys = ring(place.variables)
         current = fingerprint(keys[0])
         _require_previous(place, keys)
@@ -76,7 +78,7 @@ def rotate(place: Place) -> Rotated:
             renamed_lines=renamed,
             dropped_lines=dropped,
             dropped_users=_drop_users(place, {*names.values()}, current=current),
-            dropped_runs=_drop_runs(place.home, kept),
+            dropped_runs=_drop_runs(place.home, kept) + _drop_made(place.home),
             tombstones=renewed,
             tombstones_left=tombstones.under_other_keys(),
         )
@@ -128,7 +130,7 @@ def _rename(home: Path, names: dict[str, str], *, current: str) -> tuple[int, in
         traces.replace_users(path, renamed)
         for folder in traces.LOGS
         for path in traces.walk([home / folder] if (home / folder).is_dir() else [])
-        if path.suffix in (answers.SEGMENT, answers.PARQUET)
+        if path.suffix in (answers.SEGMENT, answers.PARQUET, answers.PACKED)
     ]
     return sum(c[0] for c in counts), sum(c[1] for c in counts)
 
@@ -154,6 +156,14 @@ def _drop_users(place: Place, known: set[str], *, current: str) -> int:
     if old:
         erase.erase(place.spec.name, old)
     return len(old)
+
+
+def _drop_made(home: Path) -> int:
+    """Delete what jobs made under the old names: scores, and tables of the source; the next job makes them anew."""
+    made = [path for path in (home / score.FOLDER, home / JOBS / sources.SOURCES) if path.is_dir()]
+    for folder in made:
+        shutil.rmtree(folder)
+    return len(made)
 
 
 def _drop_runs(home: Path, kept: set[Path]) -> int:

@@ -23,6 +23,8 @@ from feature_repo import artifacts
 from feature_repo.errors import SpecError, nearest
 from feature_repo.model import Slice
 from monitoring.spec import Monitoring
+from pipelines.compute import Compute
+from pipelines.jobs.spec import Jobs
 
 
 class Models(Slice):
@@ -46,6 +48,8 @@ class Recommender(Slice):
     serving: Serving = Serving()
     content: Content = Content()
     monitoring: Monitoring = Monitoring()
+    compute: Compute = Compute()
+    jobs: Jobs = Jobs()
 
     @field_validator("intents")
     @classmethod
@@ -64,8 +68,8 @@ class Recommender(Slice):
 
     @cached_property
     def digest(self) -> str:
-        """Digest of what is declared."""
-        return artifacts.digest(self.model_dump(mode="json"))
+        """Digest of what is declared; compute and jobs change nothing that training makes."""
+        return artifacts.digest(self.model_dump(mode="json", exclude={"compute", "jobs"}))
 
     def judged_data(self) -> Data:
         """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""

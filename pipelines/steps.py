@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+STEP_OF = {"build_profiles": "profiles"}  # by component, where a step goes by another name in logs and `plan`
 # Parameters that a step reads, and the steps whose artifacts it reads.
 READS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ingest": (("reading", "source", "data_code"), ()),

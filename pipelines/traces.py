@@ -8,6 +8,7 @@ only looked at: their rows are `feature_repo.erase`'s. Everything may be killed 
 import contextlib
 import fcntl
 import functools
+import gzip
 import json
 import mmap
 import os
@@ -21,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bentos.recommender import eventlog
+from bentos.recommender import eventlog, lines
 from feature_repo import answers, artifacts, columns
 
 LOGS = (columns.REQUESTS_FOLDER, eventlog.FOLDER)  # folders of the services' logs: a line is about one person
@@ -134,6 +135,8 @@ def clean(path: Path, people: People) -> int:
         return 0
     if path.suffix == ".jsonl" and path.parent.name in LOGS:
         return _blank(path, people)
+    if path.suffix == answers.PACKED:
+        return _without(path, people)
     return mask(path, people.needles)
 
 
@@ -154,25 +157,30 @@ def clean_aside(roots: Sequence[Path]) -> int:
 def mask_keys(folder: Path, people: People) -> None:
     """Mask, in the event log's notes of what was folded, the keys of people's events: before their lines go."""
     keys = set()
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in _hit_lines(path.read_bytes(), people):
+    for path in lines.files(folder):
+        for line in _hit_lines(_bytes_of(path), people):
             with contextlib.suppress(ValueError):  # half a line of an earlier, killed attempt
                 keys.add(json.dumps(json.loads(line).get("key", ""), ensure_ascii=False)[1:-1])
     needles = [Needle.of(key, f'"(?P<who>{re.escape(key)})"') for key in keys if key]
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in lines.files(folder):
         mask(path, [*needles, *people.needles], only=lambda line: line.startswith(FOLDED))
 
 
 def mask(path: Path, needles: Sequence[Needle], *, only: Callable[[bytes], bool] = lambda line: True) -> int:
-    """Overwrite what names people with as many x, in place."""
+    """Overwrite what names people with as many x, in place; a compressed file is written anew."""
     places = []
     start = 0
-    data = path.read_bytes()
+    data = _bytes_of(path)
     for line in data.splitlines(keepends=True):
         if only(line):
             places += [(start + b, start + e) for needle in needles for b, e in needle.spans(line)]
         start += len(line)
-    if places:
+    if places and path.suffix == answers.PACKED:
+        masked = bytearray(data)
+        for begin, end in places:
+            masked[begin:end] = b"x" * (end - begin)
+        _packed(path, bytes(masked))
+    elif places:
         with path.open("r+b") as stream:
             for begin, end in places:
                 os.pwrite(stream.fileno(), b"x" * (end - begin), begin)
@@ -184,6 +192,8 @@ def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
     """Give the people of a log's lines other names of the same length; None: the line goes. Returns (renamed, gone)."""
     if path.suffix == answers.PARQUET:
         return _replace_rows(path, names)
+    if path.suffix == answers.PACKED:
+        return _replace_packed(path, names)
     renamed, gone, start = 0, 0, 0
     with path.open("r+b") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)
@@ -225,6 +235,41 @@ def _replace_rows(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
     return renamed, gone
 
 
+def _replace_packed(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
+    """Do the same to a compressed file of lines, which is written anew."""
+    renamed, kept = 0, []
+    found = _bytes_of(path).splitlines(keepends=True)
+    for line in found:
+        user = _user_of(line)
+        name = user if user is None else names(user)
+        if user is None or name is not None:
+            kept.append(line if user is None or name is None else line.replace(user, name))
+            renamed += user != name
+    if renamed or len(kept) < len(found):
+        _packed(path, b"".join(kept))
+    return renamed, len(found) - len(kept)
+
+
+def _without(path: Path, people: People) -> int:
+    """Write a compressed file anew without people's lines."""
+    found = _bytes_of(path).splitlines(keepends=True)
+    kept = [line for line in found if not any(needle.spans(line) for needle in people.needles)]
+    if len(kept) < len(found):
+        _packed(path, b"".join(kept))
+    return len(found) - len(kept)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Return what a file holds."""
+    return gzip.decompress(path.read_bytes()) if path.suffix == answers.PACKED else path.read_bytes()
+
+
+def _packed(path: Path, data: bytes) -> None:
+    with artifacts.written(path) as aside:
+        aside.write_bytes(gzip.compress(data))
+        shutil.copymode(path, aside)
+
+
 def _user_of(line: bytes) -> bytes | None:
     match = re.search(rb'"user_id":"([0-9a-f]{16})"', line)
     return match.group(1) if match else None
@@ -242,8 +287,8 @@ def _alive(number: int) -> bool:
 
 def _in_bytes(path: Path, people: People) -> int:
     """Count what names people in a file's bytes."""
-    if path.stat().st_size <= WHOLE:
-        data = path.read_bytes()
+    if path.suffix == answers.PACKED or path.stat().st_size <= WHOLE:
+        data = _bytes_of(path)
         return sum(len(needle.spans(data)) for needle in people.needles)
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return sum(len(needle.spans(mapped)) for needle in people.needles)

@@ -1,12 +1,12 @@
-"""The training pipeline: the order of the steps, and what a spec puts into its parameters.
+"""The training pipeline: the order of the steps, and the compiler that writes any pipeline's IR.
 
 The same object runs in this process's own environment (pipelines/local.py) and compiles to Kubeflow's IR. Pure
 steps are cached by their inputs: the spec's slices, the data's digest and the digest of the code behind each.
-Steps with side effects never are; they are safe to repeat.
+Steps with side effects never are; they are safe to repeat. What a task gets on a cluster is platform.py's business.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kfp import compiler, dsl
 
@@ -15,35 +15,95 @@ from components.intent.component import evaluate_intent, train_intent
 from components.profiles.component import build_profiles, materialise, training_set
 from components.ranking.component import evaluate_ranking, train_ranking
 from components.registry.component import promote, register
-from monitoring.component import watch
-from pipelines.parameters import spec_parameters
+from monitoring.component import conclude, report_failure, watch
+from pipelines import catalogue, platform
+from pipelines.environment import Kubeflow
+from pipelines.forms import described
+from pipelines.platform import aside, effects, pure
 from pipelines.spec import Recommender
 
-RETRIES = 2  # of steps that talk to servers
+
+class Prepared(NamedTuple):
+    """Artifacts that training and monitoring begin with."""
+
+    clean: Any
+    features: Any
+    rows: Any
 
 
-class Outputs(NamedTuple):
-    """What a run leaves behind for whoever asked for it."""
+class Models(NamedTuple):
+    """Both models and what was measured of them."""
 
-    clean: dsl.Dataset
-    features: dsl.Dataset
-    rows: dsl.Dataset
-    intent: dsl.Model
-    intent_evaluation: dsl.Dataset
-    ranking_evaluation: dsl.Dataset
-    drift: dsl.Dataset
-    release_version: str
-    passed: bool
+    intent: Any
+    intent_evaluation: Any
+    ranker: Any
+    ranking_evaluation: Any
 
 
-def _has_effects(task: dsl.PipelineTask) -> None:
-    """Run the task every time, and again when a server was away for a moment."""
-    task.set_caching_options(False)
-    task.set_retry(RETRIES, backoff_duration="5s", backoff_factor=2.0)
+class Registered(NamedTuple):
+    """The release of a run and whether it passed its gates."""
+
+    version: Any
+    passed: Any
 
 
-@dsl.pipeline(name="intentflow-train", description="Contract, profiles, models, gates, promotion, drift.")
-def train(
+def cleaned(*, reading: str, data: str, source: str, data_code: str) -> Any:
+    """Read the source and judge it by the contract; return the clean tables."""
+    ingested = ingest(data=reading, source=source, code=data_code)
+    checked = validate(data=data, code=data_code, tables=ingested.outputs["tables"])
+    pure(ingested, checked)
+    return checked.outputs["clean"]
+
+
+def prepared(clean: Any, *, profiles: str, split: str, vocabulary: str, ranking_rows: str, code: str) -> Prepared:
+    """Build the profiles and the rows that models learn from and are judged by."""
+    built = build_profiles(profiles=profiles, split=split, vocabulary=vocabulary, code=code, clean=clean)
+    features = built.outputs["features"]
+    retrieved = training_set(split=split, ranking=ranking_rows, code=code, clean=clean, features=features)
+    pure(built, retrieved)
+    return Prepared(clean, features, retrieved.outputs["rows"])
+
+
+def modelled(
+    rows: Any, *, intents: str, intent: str, ranking: str, ranking_weeks: int, intent_code: str, ranking_code: str
+) -> Models:
+    """Train both models and judge each on the test weeks."""
+    fitted = train_intent(intents=intents, model=intent, ranking_weeks=ranking_weeks, code=intent_code, rows=rows)
+    scorer = fitted.outputs["intent"]
+    judged = evaluate_intent(intents=intents, code=intent_code, rows=rows, intent=scorer)
+    ranked = train_ranking(ranking=ranking, code=ranking_code, rows=rows, intent=scorer)
+    ranker = ranked.outputs["ranker"]
+    compared = evaluate_ranking(ranking=ranking, code=ranking_code, rows=rows, intent=scorer, ranker=ranker)
+    pure(fitted, judged, ranked, compared)
+    return Models(scorer, judged.outputs["evaluation"], ranker, compared.outputs["evaluation"])
+
+
+def released(
+    name: str, at: Prepared, models: Models, *, lineage: str, promotion: str, serving: str, mode: str
+) -> Registered:
+    """Register the models, and where their gates are passed bring the profiles online and promote the release."""
+    registered = register(
+        name=name, lineage=lineage, promotion=promotion, serving=serving, clean=at.clean, **models._asdict()
+    )
+    effects(registered)
+    release_version = registered.outputs["release_version"]
+    with dsl.If(registered.outputs["Output"] == True, name="gates-passed"):  # noqa: E712 - kfp compares, Python does not
+        online = materialise(name=name, release_version=release_version, features=at.features)  # before serving follows
+        promoted = promote(name=name, version=release_version, mode=mode, why="passed its gates")
+        promoted.after(online)
+        effects(online, promoted)
+    return Registered(release_version, registered.outputs["Output"])
+
+
+def failure_reported(name: str, pipeline: str) -> dsl.ExitHandler:
+    """Return the frame of a pipeline's steps: however they end, a failure is told of."""
+    reported = report_failure(name=name, pipeline=pipeline)
+    aside(reported)
+    return dsl.ExitHandler(reported, name="reported")
+
+
+@described
+def _train(
     name: str,
     reading: str,
     data: str,
@@ -65,88 +125,57 @@ def train(
     profiles_code: str,
     intent_code: str,
     ranking_code: str,
-) -> Outputs:
-    """Train, judge and promote one recommender.
+) -> None:
+    """Train, judge and promote one recommender."""
+    with failure_reported(name, "train"):
+        clean = cleaned(reading=reading, data=data, source=source, data_code=data_code)
+        at = prepared(
+            clean,
+            profiles=profiles,
+            split=split,
+            vocabulary=vocabulary,
+            ranking_rows=ranking_rows,
+            code=profiles_code,
+        )
+        models = modelled(
+            at.rows,
+            intents=intents,
+            intent=intent,
+            ranking=ranking,
+            ranking_weeks=ranking_weeks,
+            intent_code=intent_code,
+            ranking_code=ranking_code,
+        )
+        release = released(name, at, models, lineage=lineage, promotion=promotion, serving=serving, mode=mode)
+        watched = watch(name=name, monitoring=monitoring, release_version=release.version, rows=at.rows)
+        effects(watched)
+        concluded = conclude(
+            name=name,
+            release_version=release.version,
+            passed=release.passed,
+            **at._asdict(),
+            intent=models.intent,
+            intent_evaluation=models.intent_evaluation,
+            ranking_evaluation=models.ranking_evaluation,
+            drift=watched.outputs["verdict"],
+        )
+        effects(concluded)
 
-    Args:
-        name: Name of the recommender; registered models begin with it.
-        reading: What of the spec's `data` slice reading the source needs, JSON.
-        data: The spec's `data` slice, JSON.
-        source: Digest of the source's state; another digest reads the source again.
-        split: The spec's `data.split`, JSON.
-        profiles: The spec's `profiles` slice, JSON.
-        vocabulary: What the vocabularies are fitted on: intents' levels, item thresholds; JSON.
-        intents: The spec's `intents`, JSON.
-        intent: The spec's `models.intent`, JSON.
-        ranking: The spec's `models.ranking`, JSON.
-        ranking_rows: Which weeks the ranker's rows come from, JSON.
-        ranking_weeks: Last training weeks that the ranker learns from.
-        promotion: The spec's `promotion`, JSON.
-        mode: auto, manual or dry_run.
-        serving: What the release tells the services, JSON.
-        monitoring: The spec's `monitoring`, JSON.
-        lineage: Digests of spec, code, lock and feature services, JSON.
-        data_code: Digest of the code behind the data steps.
-        profiles_code: Digest of the code behind the profile steps.
-        intent_code: Digest of the code behind the intent steps.
-        ranking_code: Digest of the code behind the ranking steps.
+
+train = dsl.pipeline(
+    name=catalogue.PIPELINES["train"].name,
+    description="Contract, profiles, models, gates, promotion, drift.",
+)(_train)
+
+
+def compile_ir(spec: Recommender, path: Path, *, pipeline: str = "train", kubeflow: Kubeflow | None = None) -> None:
+    """Write a pipeline's IR for a cluster, the spec's values as the defaults of the run form.
+
+    The same spec and environment give the same bytes. Without `kubeflow` the platform is one of defaults.
     """
-    ingested = ingest(data=reading, source=source, code=data_code)
-    checked = validate(data=data, code=data_code, tables=ingested.outputs["tables"])
-    clean = checked.outputs["clean"]
-    built = build_profiles(profiles=profiles, split=split, vocabulary=vocabulary, code=profiles_code, clean=clean)
-    features = built.outputs["features"]
-    retrieved = training_set(split=split, ranking=ranking_rows, code=profiles_code, clean=clean, features=features)
-    rows = retrieved.outputs["rows"]
-    fitted = train_intent(intents=intents, model=intent, ranking_weeks=ranking_weeks, code=intent_code, rows=rows)
-    judged = evaluate_intent(intents=intents, code=intent_code, rows=rows, intent=fitted.outputs["intent"])
-    ranked = train_ranking(ranking=ranking, code=ranking_code, rows=rows, intent=fitted.outputs["intent"])
-    compared = evaluate_ranking(
-        ranking=ranking,
-        code=ranking_code,
-        rows=rows,
-        intent=fitted.outputs["intent"],
-        ranker=ranked.outputs["ranker"],
-    )
-    registered = register(
-        name=name,
-        lineage=lineage,
-        promotion=promotion,
-        serving=serving,
-        clean=clean,
-        intent=fitted.outputs["intent"],
-        intent_evaluation=judged.outputs["evaluation"],
-        ranker=ranked.outputs["ranker"],
-        ranking_evaluation=compared.outputs["evaluation"],
-    )
-    _has_effects(registered)
-    with dsl.If(registered.outputs["Output"] == True, name="gates-passed"):  # noqa: E712 - kfp compares, Python does not
-        release_version = registered.outputs["release_version"]
-        online = materialise(name=name, release_version=release_version, features=features)  # before serving follows
-        _has_effects(online)
-        promoted = promote(name=name, version=release_version, mode=mode, why="passed its gates")
-        promoted.after(online)
-        _has_effects(promoted)
-    watched = watch(
-        name=name,
-        monitoring=monitoring,
-        release_version=registered.outputs["release_version"],
-        rows=rows,
-    )
-    _has_effects(watched)
-    return Outputs(
-        clean=clean,
-        features=features,
-        rows=rows,
-        intent=fitted.outputs["intent"],
-        intent_evaluation=judged.outputs["evaluation"],
-        ranking_evaluation=compared.outputs["evaluation"],
-        drift=watched.outputs["verdict"],
-        release_version=registered.outputs["release_version"],
-        passed=registered.outputs["Output"],
-    )
-
-
-def compile_ir(spec: Recommender, path: Path) -> None:
-    """Write Kubeflow's IR, the spec's values as the defaults of the run form."""
-    compiler.Compiler().compile(train, str(path), pipeline_parameters=spec_parameters(spec))
+    chosen = catalogue.pipeline(pipeline)
+    place = platform.Platform(spec.name, spec.compute, kubeflow or Kubeflow(host=""))
+    built = chosen.build()
+    with platform.given(place):
+        built = platform.rebuilt(built)
+    compiler.Compiler().compile(built, str(path), pipeline_parameters=chosen.spec_parameters(spec))

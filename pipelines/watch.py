@@ -1,5 +1,6 @@
 """Watch for drift outside the training pipeline: the same step, on the rows of the last run."""
 
+from pathlib import Path
 from typing import Any
 
 from feature_repo import artifacts
@@ -9,13 +10,18 @@ from pipelines.environment import Place
 from pipelines.release import variables
 
 
-def watch(place: Place) -> dict[str, Any]:
-    """Compare the last window with the training weeks, add the report to the workspace, return the verdict."""
+def watch(place: Place, *, rows: Path | None = None) -> dict[str, Any]:
+    """Compare the last window with the training weeks, add the report to the workspace, return the verdict.
+
+    The rows are the last run's, unless others are given.
+    """
     from components.registry import promote
     from monitoring import steps
 
     last = local.last_run(place.home)
-    if last is None:
+    if rows is None and last is not None:
+        rows = last.folders["rows"]
+    if rows is None:
         raise SpecError(f"{place.home}: no finished run to compare with; `intentflow run {place.spec_path}` makes one")
     folder = place.home / "monitoring"
     with variables(place):
@@ -24,7 +30,7 @@ def watch(place: Place) -> dict[str, Any]:
             place.spec.name,
             place.spec.monitoring.model_dump_json(),
             release=champion,
-            rows=str(last.folders["rows"]),
+            rows=str(rows),
             verdict=str(folder / "verdict"),
             report=str(folder / "drift.html"),
             log_metric=lambda _name, _value: None,

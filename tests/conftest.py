@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     asked = config.getoption("-m")
     items.sort(key=lambda item: group(item) != SHOP)
     for item in items:
-        for mark in ("slow", "cluster", "gpu"):
+        for mark in ("slow", "cluster", "gpu", "images"):
             if item.get_closest_marker(mark) and mark not in asked:
                 item.add_marker(pytest.mark.skip(reason=f"opt in with -m {mark}"))
         item.add_marker(pytest.mark.xdist_group(group(item)))
@@ -32,9 +32,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def group(item: pytest.Item) -> str:
     """Name the tests that one process runs: by folder, but those that need the shop's demo, and those that do not."""
     folder = item.path.relative_to(item.config.rootpath).parent.name
-    if folder != "pipelines":
-        return folder
-    return SHOP if SHOP in getattr(item, "fixturenames", ()) else item.path.stem
+    if folder in ("pipelines", "jobs") and SHOP in getattr(item, "fixturenames", ()):
+        return SHOP
+    return item.path.stem if folder == "pipelines" else folder
 
 
 @pytest.fixture

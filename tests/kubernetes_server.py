@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from pipelines import pod_security
+from pipelines import manifest_schemas, pod_security
 
 Object = dict[str, Any]
 VERSION = "1.36"
@@ -35,6 +35,7 @@ KINDS = {
     "jobs": ("batch", "v1", "Job"),
     "networkpolicies": ("networking.k8s.io", "v1", "NetworkPolicy"),
     "leases": ("coordination.k8s.io", "v1", "Lease"),
+    "trainjobs": ("trainer.kubeflow.org", "v1alpha1", "TrainJob"),
     "horizontalpodautoscalers": ("autoscaling", "v2", "HorizontalPodAutoscaler"),
     "poddisruptionbudgets": ("policy", "v1", "PodDisruptionBudget"),
 }
@@ -100,6 +101,9 @@ class Cluster:
             if verb == "get":
                 return there
             if verb == "delete":
+                wanted = ((body or {}).get("preconditions") or {}).get("resourceVersion")
+                if wanted and wanted != there["metadata"]["resourceVersion"]:
+                    raise Refusal(409, "Conflict", f'Precondition failed: {resource} "{name}" has another version')
                 return self._delete(resource, name)
             if verb == "update":
                 return self._store(resource, body, there)
@@ -235,6 +239,10 @@ def _same(body: Object, there: Object) -> bool:
 
 
 def _validate(body: Object) -> None:
+    if (body["apiVersion"], body["kind"]) in manifest_schemas.vendored():
+        if problem := next(manifest_schemas.problems(body), None):
+            raise Refusal(422, "Invalid", f"{body['kind']}: {problem}")
+        return
     try:
         kubernetes_validate.validate(body, VERSION, strict=True)
     except kubernetes_validate.ValidationError as error:

@@ -34,7 +34,6 @@ from feature_repo.update import Folding
 
 TOP_INTENTS = 5
 NOBODY = ""  # no user has this id
-GREEDY = 1.0  # propensity: this policy shows its best items, always
 
 
 class Door:
@@ -218,7 +217,7 @@ class Door:
             title=self._titles[one.item_index],
             score=float(one.score),
             source=one.source,
-            propensity=GREEDY,
+            propensity=columns.GREEDY,
             reasons={name: float(value) for name, value in one.reasons.items()},
         )
 

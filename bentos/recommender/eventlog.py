@@ -41,6 +41,16 @@ class EventLog:
         self.lock = threading.Lock()  # held from `unseen` to `folded`
         self._recover(folder)
 
+    @property
+    def size_bytes(self) -> int:
+        """Return the size of its files."""
+        return sum(path.stat().st_size for path in lines.files(self._lines.folder))
+
+    @property
+    def unfolded(self) -> int:
+        """Return how many events were logged and are in no profile, as far as is remembered."""
+        return len(self._waiting)
+
     def unseen(self, events: Sequence[Event]) -> list[Event]:
         """Return the events that were not accepted before, each key once; one that was logged as it was then."""
         first: dict[str, Event] = {}

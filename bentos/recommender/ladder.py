@@ -32,6 +32,7 @@ from feature_repo import columns
 from feature_repo.errors import StoreAway
 from feature_repo.fallback import Fallback
 from feature_repo.rows import UserRows
+from feature_repo.rungs import of_age
 
 Answer = TypeVar("Answer")
 log = logging.getLogger("intentflow.door")
@@ -77,13 +78,14 @@ class Ladder:
         if not rows.known[0]:
             return self._down(rows)
         age_s = int(rows.now[0] - rows.state_at[0])
-        if age_s > self._release.used_s:
+        rung = of_age(age_s, ttl_s=self._release.ttl_s, used_s=self._release.used_s)
+        if rung is None:
             return self._down(rows)
         with turn.stage("predict intents"):
             probabilities = _tried(lambda: self._scorer.predict(rows)[0])
         if probabilities is None:
             return self._down(rows, reason="models_failed")
-        profile = self._profile(rows, "fresh" if age_s <= self._release.ttl_s else "stale")
+        profile = self._profile(rows, rung)
         return Standing(rows, profile, probabilities, modelled=True)
 
     def recommend(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from feature_repo import answers
 
-SUFFIX = answers.SEGMENT
+SUFFIX, PACKED = answers.SEGMENT, answers.PACKED
 read = answers.read_lines
 
 
@@ -85,6 +85,7 @@ class Lines:
             os.fdatasync(file)
             os.close(file)
         found = [path.name.split(".") for path in answers.files(self.folder) if path.name.startswith(f"{day}.")]
+        found = [parts for parts in found if parts[1].isdigit()]  # a day that was merged has another name
         number = max((int(parts[1]) for parts in found), default=0)
         closed = aged or any(int(parts[1]) == number and parts[2] != SUFFIX[1:] for parts in found)
         path = self.folder / f"{day}.{number + closed:05d}{SUFFIX}"
@@ -120,8 +121,8 @@ class Lines:
 
 
 def files(folder: Path) -> list[Path]:
-    """List a folder's files, oldest first."""
-    return sorted(folder.glob(f"*{SUFFIX}"))
+    """List a folder's files, oldest first; old ones may be compressed (pipelines/jobs/archive.py)."""
+    return sorted([*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*{SUFFIX}{PACKED}")])
 
 
 def _locked(path: Path) -> int:

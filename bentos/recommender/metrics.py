@@ -3,6 +3,8 @@
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from bentos.recommender import schemas
+from bentos.recommender.eventlog import EventLog
+from bentos.recommender.shipping import Standing
 from bentos.release import Release
 
 BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -45,6 +47,7 @@ class Metrics:
         )
         self.shed = Counter("intentflow_shed", "Requests refused since a lane was full", ["lane"], registry=registry)
         self.refused = Counter("intentflow_refused", "Requests refused at the door", ["reason"], registry=registry)
+        self._logs = _Logs(registry)
         info = Gauge(
             "intentflow_release_info",
             "The release that is served",
@@ -64,11 +67,16 @@ class Metrics:
         self.requests.labels(endpoint, str(code), self._release).inc()
         self.refused.labels(REASONS.get(code, "malformed")).inc()
 
+    def logs_seen(self, requests: Standing, events: EventLog) -> None:
+        """Note how the logs on disk stand."""
+        self._logs.seen(requests, events)
+
     def counted(self, answer: object) -> None:
         """Count what an answer says of itself: the profile's rung, or the events' outcomes."""
         if isinstance(answer, schemas.Accepted):
             self.events.labels("accepted").inc(answer.accepted)
             self.events.labels("duplicate").inc(answer.duplicates)
+            self.events.labels("ignored").inc(answer.ignored)
             for rule, events in answer.noted.items():
                 self.noted.labels(rule).inc(events)
         elif isinstance(profile := getattr(answer, "profile", None), schemas.Profile):
@@ -77,3 +85,27 @@ class Metrics:
                 self.ages.observe(profile.age_days)
             if profile.reason is not None:
                 self.degraded.labels(profile.reason).inc()
+
+
+class _Logs:
+    """The logs on disk: what they hold, and what of the request log a store does not have yet."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, about: str, *labels: str) -> Gauge:
+            return Gauge(f"intentflow_{name}", about, labels, registry=registry, multiprocess_mode="livemax")
+
+        self._bytes = gauge("log_bytes", "Bytes of a log on this disk", "log")
+        self._unfolded = gauge("events_unfolded", "Events that were logged and are in no profile yet")
+        self._waiting = gauge("requestlog_waiting_files", "Closed files that the store does not have")
+        self._since = gauge("requestlog_waiting_since_timestamp_seconds", "When the oldest was closed; 0: none waits")
+        self._turns = Counter("intentflow_requestlog_turns", "Looks at the request log", ["outcome"], registry=registry)
+        self._sent = Counter("intentflow_requestlog_sent", "Files copied to the store", registry=registry)
+
+    def seen(self, requests: Standing, events: EventLog) -> None:
+        self._bytes.labels("requests").set(requests.size_bytes)
+        self._bytes.labels("events").set(events.size_bytes)
+        self._unfolded.set(events.unfolded)
+        self._waiting.set(requests.waiting)
+        self._since.set(requests.waiting_since)
+        self._turns.labels("failed" if requests.failed else "done").inc()
+        self._sent.inc(requests.sent)

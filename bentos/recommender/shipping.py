@@ -4,24 +4,44 @@ A thread of its own, so that no answer waits for it. A store that is away is tri
 meanwhile, so a store that stays away for days costs the oldest files.
 """
 
+import contextlib
 import logging
 import socket
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from feature_repo import answers
+from feature_repo import answers, stores
 
 EVERY_S = 5.0
 PAUSE_S = 30.0  # after a store failed
 log = logging.getLogger("intentflow.door")
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What became of a turn, for those who count."""
+
+    size_bytes: int  # of all files of the folder
+    sent: int  # files that this turn copied
+    waiting: int  # closed files that the store does not have; 0 without a store
+    waiting_since: float  # epoch seconds; when the oldest of them was closed, 0 where none waits
+    failed: bool
+
+
 class Shipping:
     """The thread of one folder."""
 
-    def __init__(self, folder: Path, store: str = "", *, every_s: float = EVERY_S) -> None:
-        self._folder, self._store, self._every_s = folder, store, every_s
+    def __init__(
+        self,
+        folder: Path,
+        store: str = "",
+        *,
+        every_s: float = EVERY_S,
+        on_turn: Callable[[Standing], None] = lambda _: None,
+    ) -> None:
+        self._folder, self._store, self._every_s, self._on_turn = folder, store, every_s, on_turn
         self._sent: set[str] = set()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"compact {folder.name}", daemon=True)
@@ -47,40 +67,35 @@ class Shipping:
     def _run(self) -> None:
         pause = self._every_s
         while not self._closed.wait(pause):
+            before, failed = len(self._sent), False
             try:
                 self.turn()
-                pause = self._every_s
             except (OSError, ValueError) as error:  # arrow's errors are of these two kinds
                 log.warning("request log: %s: %s; tried again in %.0f s", self._store or self._folder, error, PAUSE_S)
-                pause = PAUSE_S
+                failed = True
+            pause = PAUSE_S if failed else self._every_s
+            self._on_turn(self._standing(len(self._sent) - before, failed=failed))
+
+    def _standing(self, sent: int, *, failed: bool) -> Standing:
+        """Look at the folder; a file that goes meanwhile is not counted."""
+        size, waiting = 0, []
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found = path.stat()
+                size += found.st_size
+                if self._store and path.suffix == answers.PARQUET and path.name not in self._sent:
+                    waiting.append(found.st_mtime)
+        return Standing(size, sent, len(waiting), min(waiting, default=0.0), failed)
 
 
 def send(path: Path, store: str) -> str:
     """Copy a file to a folder or a URL, under this machine's name, whole or not at all; return where it lies."""
-    from pyarrow import fs
-
-    system, base = _opened(store)
-    target = f"{base}/{socket.gethostname()}/{path.name}"
-    info = system.get_file_info(target)
-    if info.type == fs.FileType.File and info.size == path.stat().st_size:
+    found = stores.opened(store)
+    target = f"{found.base}/{socket.gethostname()}/{path.name}"
+    there = found.entry(target)
+    if there is not None and there.size == path.stat().st_size:
         return target
-    local = isinstance(system, fs.LocalFileSystem)  # an object store shows an object only once it is whole
-    if local:
-        system.create_dir(target.rpartition("/")[0], recursive=True)
-    aside = f"{target}.part" if local else target
-    with path.open("rb") as source, system.open_output_stream(aside) as sink:
+    with path.open("rb") as source, found.written(target) as sink:
         while block := source.read(4 << 20):
             sink.write(block)
-    if local:
-        system.move(aside, target)
     return target
-
-
-def _opened(store: str) -> tuple[Any, str]:
-    """Return a store's file system and the path in it."""
-    from pyarrow import fs
-
-    if "://" not in store:
-        return fs.LocalFileSystem(), str(Path(store).absolute())
-    system, base = fs.FileSystem.from_uri(store)
-    return system, base.rstrip("/")

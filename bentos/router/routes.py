@@ -6,9 +6,7 @@ The file is the router's only input. Reading it again and again is watch.py's wo
 import hashlib
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
-
-from feature_repo.model import Slice
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 FOLDER, FILE = "router", "routes.json"  # below the state folder of a recommender
 
@@ -17,7 +15,13 @@ STABLE: Arm = "stable"
 CANDIDATE: Arm = "candidate"
 
 
-class Backend(Slice):
+class Known(BaseModel):
+    """A part of the file. What a newer loop writes beside it is left out: an old router must go on following."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Backend(Known):
     """The door of one release."""
 
     release: str = Field(min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Its release id")
@@ -29,7 +33,7 @@ class Backend(Slice):
         return url.rstrip("/")
 
 
-class Routes(Slice):
+class Routes(Known):
     """Which releases answer, and how much of the traffic the candidate sees."""
 
     rollout: str = Field(default="", max_length=128, description="Which one; who is in its canary hangs on it")

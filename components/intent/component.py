@@ -44,3 +44,11 @@ def evaluate_intent(
         log_roc_curve=classification.log_roc_curve,
         log_confusion_matrix=classification.log_confusion_matrix,
     )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def predict_intents(code: str, rows: Input[Dataset], release: Input[Model], intents: Output[Dataset]) -> None:
+    """Predict the intents of all users with a release's model."""
+    from components.intent.steps import run_predict_intents
+
+    run_predict_intents(rows=rows.path, release=release.path, intents=intents.path)

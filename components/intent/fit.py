@@ -1,6 +1,7 @@
 """Fit the network to encoded rows: batches, the learning rate's course, early stopping. Knows no files.
 
 Equal seeds and thread counts give equal weights: rows are drawn by numpy's generator, and the caller seeds torch's.
+Several ranks share every batch (components/distributed/ranks.py); the validation loss, which decides, is one number.
 
 Letters: R rows, B rows of a batch, C targets, W weeks.
 """
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from components.distributed.ranks import ALONE, Ranks
 from components.intent.encode import Encoded
 from components.intent.model import Batch, IntentNet
 from components.intent.score import ROWS, forward
@@ -56,11 +58,13 @@ class Fit:
     unknown: Encoded  # an unknown user at the start of each week, [W] rows
     weight: np.ndarray  # [C] float32, of each target in the loss
     spec: IntentModel
+    ranks: Ranks = ALONE
     epochs: list[Epoch] = field(default_factory=list)
 
     def run(self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]) -> None:
         """Fit the net to the rows in `index`; it ends with the weights of this stage's best epoch."""
         rng, epochs = np.random.default_rng(self.spec.seed), self.spec.epochs
+        net = self.ranks.parallel(self.net, unused=True)  # a transformer's table of words: weeks come as vectors
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=self.spec.learning_rate, weight_decay=WEIGHT_DECAY)
         per_epoch = math.ceil(len(index) / self.spec.batch_size)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(step / (epochs * per_epoch)))
@@ -68,31 +72,33 @@ class Fit:
         for epoch in range(epochs):
             start, losses = time.monotonic(), []
             self.net.train()
-            for encoded, labels in self._batches(index, rng):
-                losses.append(_step(self.net, encoded, labels, self.weight, optimizer))
+            for encoded, labels, share in self._batches(index, rng):
+                losses.append(_step(net, encoded, labels, self.weight * np.float32(share), optimizer))
                 schedule.step()
                 if len(losses) % REPORT_STEPS == 0:
                     report((epoch + len(losses) / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
             self.net.eval()
-            found = bce(self.net, self.validate)
-            seconds = round(time.monotonic() - start, 2)
-            self.epochs.append(Epoch(stage, round(float(np.mean(losses)), 6), round(found, 6), seconds))
+            found = self.ranks.decided(bce(self.net, self.validate, ranks=self.ranks))
+            seconds, loss = round(time.monotonic() - start, 2), self.ranks.mean(float(np.mean(losses)))
+            self.epochs.append(Epoch(stage, round(loss, 6), round(found, 6), seconds))
             if found < lowest:
                 lowest, best = found, {name: value.detach().clone() for name, value in self.net.state_dict().items()}
             elif min(e.validate_bce for e in self.epochs[-PATIENCE:]) > lowest:
                 break
         self.net.load_state_dict(best)
 
-    def _batches(self, index: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[Encoded, np.ndarray]]:
-        """Yield rows in random order, a few of them as if nothing were known of their users."""
+    def _batches(self, index: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[Encoded, np.ndarray, float]]:
+        """Yield rows in random order, a few of them as if nothing were known of their users, and the loss's weight."""
         order = rng.permutation(index)
         for start in range(0, len(order), self.spec.batch_size):
             chosen = np.sort(order[start : start + self.spec.batch_size])  # sorted: memory is read one way
-            encoded = self.rows.encoded.take(chosen)
             blank = rng.random(len(chosen)) < UNKNOWN_SHARE  # [B]
+            mine, share = self.ranks.shard(len(chosen))
+            chosen, blank = chosen[mine], blank[mine]
+            encoded = self.rows.encoded.take(chosen)
             for part in fields(Encoded):
                 getattr(encoded, part.name)[blank] = getattr(self.unknown, part.name)[self.rows.week[chosen[blank]]]
-            yield encoded, self.rows.labels[chosen]
+            yield encoded, self.rows.labels[chosen], share
 
 
 def course(share: float) -> float:
@@ -106,20 +112,20 @@ def course(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
 
-def bce(net: IntentNet, rows: Rows) -> float:
-    """Return the mean binary cross-entropy over rows and targets."""
+def bce(net: IntentNet, rows: Rows, *, ranks: Ranks = ALONE) -> float:
+    """Return the mean binary cross-entropy over rows and targets; ranks share the work."""
     total = 0.0
-    for start in range(0, len(rows.week), ROWS):
+    for start in range(ranks.rank * ROWS, len(rows.week), ROWS * ranks.world):
         index = np.arange(start, min(start + ROWS, len(rows.week)))
         p = forward(net, rows.encoded.take(index)).astype(np.float64).clip(1e-7, 1 - 1e-7)  # [B, C]
         total -= float(np.log(np.where(rows.labels[index] > 0, p, 1 - p)).sum())
-    return total / rows.labels.size
+    return ranks.total(total) / rows.labels.size
 
 
 def _step(
-    net: IntentNet, encoded: Encoded, labels: np.ndarray, weight: np.ndarray, optimizer: torch.optim.Optimizer
+    net: nn.Module, encoded: Encoded, labels: np.ndarray, weight: np.ndarray, optimizer: torch.optim.Optimizer
 ) -> float:
-    device = net.bias.device
+    device = next(net.parameters()).device
     optimizer.zero_grad()
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
         logits = net(Batch.of(encoded, device))  # [B, C]

@@ -1,7 +1,8 @@
 """The intent steps in their frame: spec slices and artifact folders in, artifact folders out.
 
 `component` calls these from Kubeflow; the pure parts are in train.py and evaluate.py. They import torch, so they are
-imported within the frame, which first tells torch's threads how to wait.
+imported within the frame, which first tells torch's threads how to wait. Where the environment names a trainer, the
+training step hands the work to a TrainJob, whose processes come back here by `torchrun -m components.intent`.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from components import measure
+from components.distributed import ranks, trainjob
 from components.intent import examples
 from components.intent.spec import Intent, IntentModel
 from components.step import step
@@ -30,18 +32,25 @@ PROBABILITIES = "probabilities"
 _INTENTS = TypeAdapter(list[Intent])
 
 
-def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str, intent: str) -> "Trained":
+def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str, intent: str) -> None:
     """Fit the model that the slice `models.intent` (JSON) asks for and write its model folder."""
     with step("train_intent") as progress:
-        from components.intent.train import train
-
         spec = IntentModel.model_validate_json(model)
-        found = examples.load(Path(rows), _INTENTS.validate_json(intents))
-        trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at)
-        save(trained, spec, Path(intent))
+        if (settings := trainjob.asked("train_intent")) is not None:
+            words = {"intents": intents, "model": model, "ranking-weeks": str(ranking_weeks)}
+            task = trainjob.Task("components.intent", words, {"rows": Path(rows)}, output="intent")
+            progress.count(**trainjob.run(task, settings, Path(intent), at=progress.at))
+            return
+        with ranks.joined() as group:
+            from components.intent.train import train
+
+            found = examples.load(Path(rows), _INTENTS.validate_json(intents))
+            trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group)
+            progress.count(**group.agreed(trained.scorer.net.state_dict()))
+            if group.first:
+                save(trained, spec, Path(intent))
         best = min(epoch.validate_bce for epoch in trained.epochs)
         progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
-    return trained
 
 
 def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
@@ -109,3 +118,14 @@ def run_evaluate_intent(
         log_confusion_matrix(result.curve.categories, result.curve.confusion)
         progress.count(rows=result.test["rows"], map=result.test["map"], bce=result.test["bce"])
     return result
+
+
+def run_predict_intents(*, rows: str, release: str, intents: str) -> int:
+    """Predict the intents of all users of a `rows` folder with a release's model."""
+    with step("predict_intents") as progress:
+        from components.intent import batch
+
+        with artifacts.written_folder(Path(intents)) as folder:
+            users = batch.write(Path(rows), Path(release), folder, at=progress.at)
+        progress.count(users=users)
+    return users

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from components.distributed.ranks import ALONE, Ranks
 from components.intent.encode import WEEKS, Encoded, encode, profile_names, windows_of
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows
@@ -58,8 +59,12 @@ def train(
     ranking_weeks: int,
     device: str = "auto",
     report: Report = lambda share, note: None,
+    ranks: Ranks = ALONE,
 ) -> Trained:
-    """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time."""
+    """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time.
+
+    Several ranks fit one model together and return the same, each with its own `seconds`.
+    """
     start = time.monotonic()
     parts = {name: examples.part(name) for name in ("train", "validate", "test")}
     held_weeks = sorted(examples.split["train"])[-ranking_weeks:]
@@ -70,7 +75,8 @@ def train(
         rows, validate = encoded(examples, parts["train"]), encoded(examples, parts["validate"])
         report(0.05, "encoded")
         scorer = _untrained(examples, spec, rows, device)
-        fit = Fit(scorer.net, rows, validate, _unknown(examples), _weights(examples), spec)
+        fit = Fit(scorer.net, rows, validate, _unknown(examples), _weights(examples), spec, ranks)
+        ranks.scatter_seed(spec.seed)
         if not held.all():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(~held), _between(report, 0.05, 0.5)
             fit.run("early", early, report=at)

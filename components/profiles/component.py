@@ -1,7 +1,7 @@
 """Kubeflow shells of the profile steps. Bodies ship alone, so each is one import and one call."""
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Output
+from kfp.dsl import Dataset, Input, Model, Output
 
 from components.image import IMAGE
 
@@ -38,3 +38,15 @@ def materialise(name: str, release_version: str, features: Input[Dataset]) -> No
     from components.profiles.steps import run_materialise
 
     run_materialise(name, profiles=Path(features.path), release_version=release_version)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def newest_rows(
+    split: str, now: str, code: str, clean: Input[Dataset], release: Input[Model], rows: Output[Dataset]
+) -> None:
+    """Compute the newest row of every user, in a release's own vocabulary."""
+    from pathlib import Path
+
+    from components.profiles.steps import run_newest_rows
+
+    run_newest_rows(split, clean=Path(clean.path), release=Path(release.path), now=now, destination=Path(rows.path))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.profiles import build, features, materialise, selection, training_set
+from components.profiles import build, features, materialise, newest_rows, selection, training_set
 from components.profiles.spec import Profiles, Selection
 from components.step import step
 from feature_repo import artifacts, columns
@@ -143,3 +143,12 @@ def run_materialise(name: str, *, profiles: Path, release_version: str) -> None:
         materialise.publish(profiles, published)
         done = materialise.run(name, published, folds, each=lambda share: progress.at(share, "rows written"))
         progress.count(**done)
+
+
+def run_newest_rows(split_json: str, *, clean: Path, release: Path, now: str, destination: Path) -> None:
+    """Write the newest row of every user for batch scoring; `now` is '' where the release's data ends."""
+    with step("newest_rows") as progress, artifacts.written_folder(destination) as folder:
+        weeks = weeks_of(artifacts.read_json(clean / "snapshot.json"), json.loads(split_json))
+        asked = int(now) if now else None
+        counts = newest_rows.write(folder, clean=clean, release=release, weeks=weeks, now=asked, at=progress.at)
+        progress.count(users=sum(counts.values()), **counts)

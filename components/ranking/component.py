@@ -41,3 +41,18 @@ def evaluate_ranking(
         card=card.path,
         log_metric=metrics.log_metric,
     )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def recommend(
+    k: int,
+    code: str,
+    rows: Input[Dataset],
+    intents: Input[Dataset],
+    release: Input[Model],
+    recommendations: Output[Dataset],
+) -> None:
+    """Recommend items to all users with a release's ranker."""
+    from components.ranking.steps import run_recommend
+
+    run_recommend(rows=rows.path, intents=intents.path, release=release.path, k=k, recommendations=recommendations.path)

@@ -1,6 +1,8 @@
 """The ranking steps in their frame: spec slice and artifact folders in, artifact folders out.
 
-`component` calls these from Kubeflow; the pure parts are in train.py and evaluate.py.
+`component` calls these from Kubeflow; the pure parts are in train.py and evaluate.py. Where the environment names a
+trainer, the training step hands the work to a TrainJob, whose processes come back here by `torchrun -m
+components.ranking`.
 """
 
 from collections.abc import Callable
@@ -8,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from components import measure
-from components.ranking import examples, train
+from components.distributed import ranks, trainjob
+from components.ranking import batch, examples, train
 from components.ranking.card import write
 from components.ranking.evaluate import Evaluation, evaluate
 from components.ranking.score import Ranker
@@ -20,18 +23,31 @@ from feature_repo import artifacts, fallback
 TRAINING = "training.json"
 
 
-def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str) -> train.Trained:
+def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str) -> None:
     """Fit the ranker that the slice `models.ranking` (JSON) asks for and write its model folder."""
     with step("train_ranking") as progress:
         spec = Ranking.model_validate_json(ranking)
-        trained = train.train(examples.load(Path(rows), Path(intent)), spec, report=progress.at)
-        with artifacts.written_folder(Path(ranker)) as folder:
-            trained.ranker.save(folder)
-            artifacts.copied(Path(rows), folder, [fallback.FILE])  # the release serves it where no model can answer
-            artifacts.write_json(folder / TRAINING, _training(trained, spec))
+        if (settings := trainjob.asked("train_ranking")) is not None:
+            folders = {"rows": Path(rows), "intent": Path(intent)}
+            task = trainjob.Task("components.ranking", {"ranking": ranking}, folders, output="ranker")
+            progress.count(**trainjob.run(task, settings, Path(ranker), at=progress.at))
+            return
+        with ranks.joined() as group:
+            world = examples.load(Path(rows), Path(intent))
+            trained = train.train(world, spec, report=progress.at, ranks=group)
+            progress.count(**group.agreed(trained.ranker.net.state_dict()))
+            if group.first:
+                _save(trained, spec, rows=Path(rows), destination=Path(ranker))
         best = trained.epochs[trained.best_epoch]
         progress.count(**trained.rows, validate_ndcg_at_10=best.validate_ndcg_at_10, epochs=len(trained.epochs))
-    return trained
+
+
+def _save(trained: train.Trained, spec: Ranking, *, rows: Path, destination: Path) -> None:
+    """Write the `ranker` artifact."""
+    with artifacts.written_folder(destination) as folder:
+        trained.ranker.save(folder)
+        artifacts.copied(rows, folder, [fallback.FILE])  # the release serves it where no model can answer
+        artifacts.write_json(folder / TRAINING, _training(trained, spec))
 
 
 def run_evaluate_ranking(
@@ -74,3 +90,12 @@ def _training(trained: train.Trained, spec: Ranking) -> dict[str, object]:
         "seconds": trained.seconds,
         "spec": spec.model_dump(),
     }
+
+
+def run_recommend(*, rows: str, intents: str, release: str, k: int, recommendations: str) -> dict[str, int]:
+    """Recommend items to all users of a `rows` folder with a release's ranker."""
+    with step("recommend") as progress:
+        with artifacts.written_folder(Path(recommendations)) as folder:
+            counts = batch.write(Path(rows), Path(intents), Path(release), folder, k=k, at=progress.at)
+        progress.count(**counts)
+    return counts

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from components.distributed.ranks import ALONE, Ranks
 from components.ranking import lists
 from components.ranking.catalogue import Catalogue
 from components.ranking.encode import FEATURES
@@ -53,8 +54,13 @@ class Trained:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def train(world: World, spec: Ranking, *, report: Report = lambda share, note: None) -> Trained:
-    """Fit on the last `train_weeks` training weeks, stop by NDCG@10 on the validation weeks."""
+def train(
+    world: World, spec: Ranking, *, report: Report = lambda share, note: None, ranks: Ranks = ALONE
+) -> Trained:
+    """Fit on the last `train_weeks` training weeks, stop by NDCG@10 on the validation weeks.
+
+    Several ranks share the batches; each makes all lists for itself.
+    """
     start = time.monotonic()
     weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
     tables = lists.tables(world, weeks)
@@ -72,7 +78,9 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
     )
     encoded = time.monotonic()
     with _one_thread():
-        net, epochs, best = fit_net(fit, check, spec, report=lambda done: report(0.6 + 0.4 * done, "epochs"))
+        net, epochs, best = fit_net(
+            fit, check, spec, report=lambda done: report(0.6 + 0.4 * done, "epochs"), ranks=ranks
+        )
     state = latest(world.item_state)
     ranker = Ranker(
         net=net,
@@ -99,12 +107,19 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
 
 
 def fit_net(
-    fit: Lists, check: Lists, spec: Ranking, *, report: Callable[[float], None] = lambda done: None
+    fit: Lists,
+    check: Lists,
+    spec: Ranking,
+    *,
+    report: Callable[[float], None] = lambda done: None,
+    ranks: Ranks = ALONE,
 ) -> tuple[RankingNet, list[Epoch], int]:
     """Train the network; return it at its best epoch, all epochs, and which was best."""
     torch.manual_seed(spec.seed)
     net = RankingNet(fit.features.shape[1], width=spec.width, dropout=spec.dropout)
     net.standardise(fit.features)
+    ranks.scatter_seed(spec.seed)
+    parallel = ranks.parallel(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=spec.learning_rate, weight_decay=WEIGHT_DECAY)
     order = np.random.default_rng(spec.seed)
     steps = spec.epochs * -(-len(fit) // spec.batch_size)
@@ -113,8 +128,9 @@ def fit_net(
     best, weights = -1, net.state_dict()
     for number in range(spec.epochs):
         start = time.monotonic()
-        loss = _epoch(net, optimizer, schedule, _batches(fit, order.permutation(len(fit)), spec.batch_size))
-        ndcg = ndcg_at_k(net.score(check.features), check)
+        batches = _batches(fit, order.permutation(len(fit)), spec.batch_size, ranks=ranks)
+        loss = ranks.mean(_epoch(parallel, optimizer, schedule, batches))
+        ndcg = ranks.decided(ndcg_at_k(net.score(check.features), check) if ranks.first else 0.0)
         epochs.append(Epoch(round(loss, 5), round(ndcg, 5), round(time.monotonic() - start, 2)))
         if best < 0 or ndcg > epochs[best].validate_ndcg_at_10:
             best, weights = number, {k: v.clone() for k, v in net.state_dict().items()}
@@ -149,15 +165,15 @@ def ndcg_at_k(scores: np.ndarray, of: Lists) -> float:
 
 
 def _epoch(
-    net: RankingNet,
+    net: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
-    batches: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]],
+    batches: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]],
 ) -> float:
     net.train()
     losses = []
-    for features, labels, mask in batches:
-        loss = listwise_loss(net(features), labels, mask)
+    for features, labels, mask, share in batches:
+        loss = listwise_loss(net(features), labels, mask) * share
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -166,14 +182,21 @@ def _epoch(
     return float(np.mean(losses)) if losses else 0.0
 
 
-def _batches(of: Lists, order: np.ndarray, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Yield padded batches: features [B, M, F], labels [B, M] and mask [B, M]; lists without a hit teach nothing."""
+def _batches(
+    of: Lists, order: np.ndarray, size: int, *, ranks: Ranks
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]]:
+    """Yield padded batches: features [B, M, F], labels [B, M], mask [B, M] and the loss's weight.
+
+    Lists without a hit teach nothing.
+    """
     hits = np.add.reduceat(of.bought, of.offsets[:-1]) > 0
     order = order[hits[order]]
     for start in range(0, len(order), size):
         rows = order[start : start + size]
+        mine, share = ranks.shard(len(rows))
+        rows = rows[mine]
         lengths = of.offsets[rows + 1] - of.offsets[rows]
         mask = np.arange(lengths.max()) < lengths[:, None]  # [B, M]
         where = np.where(mask, of.offsets[rows][:, None] + np.arange(lengths.max()), 0)
         labels = (of.bought[where] & mask).astype(np.float32)
-        yield torch.from_numpy(of.features[where]), torch.from_numpy(labels), torch.from_numpy(mask)
+        yield torch.from_numpy(of.features[where]), torch.from_numpy(labels), torch.from_numpy(mask), share

@@ -1,8 +1,11 @@
 """The registry's steps as Kubeflow sees them: one import and one call each.
 
-Neither may be cached: the pipeline calls `set_caching_options(False)` on both. The verdict is the one returned value
-(`outputs["Output"]`), since kfp's local runner takes a condition on any output of another name for false.
+None but `fetch_release` may be cached, whose `release` is a digest of what it fetches. The verdict of `register` is its
+one returned value (`outputs["Output"]`), since kfp's local runner takes a condition on any output of another name for
+false.
 """
+
+from typing import NamedTuple
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Markdown, Model, Output, OutputPath
@@ -44,3 +47,19 @@ def promote(name: str, version: str, mode: str, why: str) -> str:
     from components.registry import steps
 
     return steps.promote(name, version, mode=mode, why=why)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def champion(name: str, which: str) -> NamedTuple("Chosen", [("version", str), ("release", str), ("now", str)]):  # type: ignore[valid-type]
+    """Name the release that an alias or version means now, and the time that users are asked about."""
+    from components.registry import steps
+
+    return steps.chosen(name, which)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def fetch_release(name: str, version: str, release: str, code: str, folder: Output[Model]) -> None:
+    """Assemble a release's folder from the registry, whole and verified."""
+    from components.registry import steps
+
+    steps.fetch_release(name, version, release=release, folder=folder.path)

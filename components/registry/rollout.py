@@ -4,19 +4,22 @@ The loop (pipelines) reads everything at once, decides, acts, and writes back. M
 `rollout` of a version says where it stands, `rollout_log` how it came there. Nothing is decided here.
 """
 
+import contextlib
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from components.registry import client as mlflow_client
 from components.registry.promote import RECORDED, ROLLED_BACK
 from components.registry.release import PASSED, VERDICT, model_name
+from feature_repo.errors import ServerError
 
 STATE = "rollout"  # the registered model's tag: the loop's state, as JSON
 PHASE = "rollout"  # a version's tag: where it stands, in words
 LOG = "rollout_log"  # a version's tag: what was decided and why, one a line, the newest last
+READS = 3  # of a registry whose champion is deleted meanwhile
 CHARACTERS = 5000  # what MLflow's databases hold in a tag
 
 
@@ -43,19 +46,36 @@ class Registry:
 def read(name: str) -> Registry:
     """Read the champion, its verdict, and the loop's state."""
     with mlflow_client.connected() as client:
-        model = mlflow_client.registered_model(client, model_name(name))
-        if model is None:
-            return Registry("", recorded=True)
-        champion = str(model.aliases.get("champion", ""))
-        versions = {champion: _version(client, name, champion)} if champion else {}
-        state = json.loads(model.tags.get(STATE, "{}"))
-        return Registry(champion, champion == model.tags.get(RECORDED, ""), versions, state)
+        for _ in range(READS):
+            model = mlflow_client.registered_model(client, model_name(name))
+            if model is None:
+                return Registry("", recorded=True)
+            champion = str(model.aliases.get("champion", ""))
+            with absent(f"version {champion} of {model_name(name)}") as gone:
+                versions = {champion: _version(client, name, champion)} if champion else {}
+                state = json.loads(model.tags.get(STATE, "{}"))
+                return Registry(champion, champion == model.tags.get(RECORDED, ""), versions, state)
+        raise ServerError(f"{gone}: the champion alias leads to a version that is not there; give it to another one")
+
+
+@contextlib.contextmanager
+def absent(what: str) -> Iterator[str]:
+    """Go on after the block where a person deleted what it reads; everything else is raised."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield what
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
 
 
 def same_vocabulary(name: str, *versions: str) -> bool:
     """Tell whether versions of the release are aligned to one vocabulary, so that they keep the same profiles."""
     with mlflow_client.connected() as client:
-        found = {client.get_model_version(model_name(name), version).tags.get("vocabulary") for version in versions}
+        found: set[str | None] = {None}
+        with absent("a version"):
+            found = {client.get_model_version(model_name(name), v).tags.get("vocabulary") for v in versions}
     return len(found) == 1 and None not in found
 
 
@@ -64,7 +84,11 @@ def aliased(name: str) -> dict[str, str]:
     with mlflow_client.connected() as client:
         model = mlflow_client.registered_model(client, model_name(name))
         holders = sorted({str(version) for version in model.aliases.values()}) if model else []
-        return {version: _version(client, name, version).release for version in holders}
+        found: dict[str, str] = {}
+        for version in holders:
+            with absent(f"version {version}"):
+                found[version] = _version(client, name, version).release
+        return found
 
 
 def write(name: str, state: Mapping[str, Any]) -> None:
@@ -78,15 +102,8 @@ def write(name: str, state: Mapping[str, Any]) -> None:
 
 def say(name: str, version: str, *, phase: str, line: str) -> None:
     """Write on a version where it stands and why; nothing where a person deleted it."""
-    from mlflow.exceptions import MlflowException
-
-    with mlflow_client.connected() as client:
-        try:
-            before = client.get_model_version(model_name(name), version).tags.get(LOG, "").splitlines()
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return
+    with mlflow_client.connected() as client, absent(f"version {version}"):
+        before = client.get_model_version(model_name(name), version).tags.get(LOG, "").splitlines()
         if not before or not before[-1].endswith(line):  # a step that is taken again after a kill says it once
             lines = [*before, f"{dt.datetime.now(dt.UTC).isoformat(timespec='seconds')} {line}"]
             while len("\n".join(lines)) > CHARACTERS:
@@ -97,7 +114,7 @@ def say(name: str, version: str, *, phase: str, line: str) -> None:
 
 def settle(name: str, version: str) -> None:
     """Take the mark of an earlier rollback off a version that serves."""
-    with mlflow_client.connected() as client:
+    with mlflow_client.connected() as client, absent(f"version {version}"):
         if ROLLED_BACK in client.get_model_version(model_name(name), version).tags:
             client.delete_model_version_tag(model_name(name), version, ROLLED_BACK)
 

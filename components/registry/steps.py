@@ -1,14 +1,17 @@
-"""The two steps of the pipeline that touch the registry: register (with the gates), and promote.
+"""The steps of the pipelines that touch the registry: register (with the gates) and promote; for scoring, the release
+that an alias means and its folder.
 
-Both have side effects outside, so they are never cached, and both may run again at any time: what is there already
-stays as it is. The shells for Kubeflow are in component.py.
+Register and promote have side effects outside, so they are never cached, and both may run again at any time: what is
+there already stays as it is. The shells for Kubeflow are in component.py.
 """
 
 import json
+import os
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.registry import client as mlflow_client
 from components.registry import gates, release, verdicts
@@ -20,7 +23,7 @@ from components.registry.report import markdown
 from components.registry.spec import Promotion
 from components.step import step
 from feature_repo import artifacts, columns
-from feature_repo.errors import SpecError, nearest
+from feature_repo.errors import DataError, SpecError, nearest
 
 MODES = ("auto", "manual", "dry_run")
 UNREGISTERED = ""  # the release version of a dry run, which writes nothing but its report
@@ -105,3 +108,33 @@ def _promoted(name: str, version: str, *, mode: str, why: str) -> aliases.Outcom
 
 def _pipeline() -> str:
     return f"pipeline ({mlflow_client.user()})"
+
+
+class Chosen(NamedTuple):
+    """A release to score with: its version, its id, and the time that users are asked about ('': its data's end)."""
+
+    version: str
+    release: str
+    now: str
+
+
+def chosen(name: str, which: str) -> Chosen:
+    """Resolve an alias or version once; aliases move while a run goes on."""
+    with step("champion") as progress:
+        with mlflow_client.connected() as client:
+            version = release.resolve(client, name, which)
+            release_id = str(client.get_model_version(release.model_name(name), version).tags.get("id", ""))
+        now = "" if os.environ.get("INTENTFLOW_CLOCK", "wall") == "data_end" else str(int(time.time()))
+        progress.count(which=which, version=version, release=release_id)
+    return Chosen(version, release_id, now)
+
+
+def fetch_release(name: str, version: str, *, release: str, folder: str) -> None:
+    """Assemble a version's folder, which must be the release that was asked for."""
+    from components.registry.release import FILE, assemble
+
+    with step("fetch_release") as progress:
+        found = artifacts.read_json(assemble(name, version, Path(folder)) / FILE)["id"]
+        if found != release:
+            raise DataError(f"{name}-release {version}: is release {found}, not {release}; run again")
+        progress.count(version=version, release=found)

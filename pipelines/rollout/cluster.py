@@ -6,19 +6,22 @@ up in `counting.py`. Request logs live in the pods here, so rewards and parity a
 """
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, Routes
+from components.registry import gates
 from feature_repo import artifacts
-from feature_repo.errors import ServerError
+from feature_repo.errors import Refused, ServerError, StoreAway
 from pipelines import manifests
 from pipelines import release as releases
 from pipelines.environment import Place
 from pipelines.rollout import doors
 from pipelines.rollout.counting import Counting
+from pipelines.rollout.fence import FencedApi
 from pipelines.rollout.hands import Rewarded
 from pipelines.rollout.kubernetes_api import Api, Conflict, Object, connected
 
@@ -28,10 +31,12 @@ SYNCED = "intentflow/routes"  # annotation of router pods: a pod that changed ha
 TEMPLATE = "recommender-materialise"  # ConfigMap with job.json, where an overlay has one
 ROUTER_PORT = 3001
 READY_S, JOB_S = 300.0, 3600.0
+REWARDS_EVERY_S = 60.0  # files are shipped every 15 minutes
 POLL_S = 1.0
 ROUTED_S = 5.0  # the kubelet has synced the routes and the routers follow them
 TRIES = 5
 CRASHES = 3
+log = logging.getLogger("intentflow.rollout")
 HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError")
 
 
@@ -42,11 +47,26 @@ class ClusterHands:
         self.place = place
         self._routed_at = time.monotonic()
         self._counting = Counting()
+        self._token = 0
+        self._rewards: tuple[float, Mapping[str, Rewarded]] = (-REWARDS_EVERY_S, {})
+
+    @cached_property
+    def plain(self) -> Api:
+        """Return the namespace's API."""
+        return connected(self.place.environment.kubernetes)
 
     @cached_property
     def api(self) -> Api:
-        """Return the namespace's API."""
-        return connected(self.place.environment.kubernetes)
+        """Return what this writes with; under a lease it carries its token."""
+        return self.plain
+
+    def under(self, token: int) -> None:
+        """Carry a token, and put it on the routes at once: whoever held the lease before cannot write them now."""
+        if token == self._token:
+            return
+        self.api, self._token = FencedApi(self.plain, token), token
+        if self.api.get("ConfigMap", ROUTES) is not None:
+            self.api.patch("ConfigMap", ROUTES, {})
 
     def prepare(self, version: str) -> str:
         """Fetch the version and verify every byte; the pods' init containers do the same again."""
@@ -58,8 +78,17 @@ class ClusterHands:
         return str(document["id"])
 
     def check(self, release_id: str) -> str:
-        """Say that parity is checked elsewhere."""
-        return f"parity of {release_id} was not checked here: request logs stay with their pods"
+        """Replay the answers that the release's door has shipped."""
+        from pipelines import parity
+
+        if not self.place.environment.requests.url:
+            return f"parity of {release_id} was not checked here: request logs stay with their pods"
+        with releases.variables(self.place):
+            releases.assembled(self.place, self._version(release_id))
+            found = gates.parity(parity.parity(self.place, release_id), self.place.spec.promotion.parity)
+        if not found.passed:
+            raise Refused(f"parity: {found.reason}")
+        return found.reason
 
     def start(self, release_id: str) -> str:
         """Apply the door's objects and wait for its pods."""
@@ -83,6 +112,7 @@ class ClusterHands:
         variables = {"INTENTFLOW_RELEASE_ID": release_id, "INTENTFLOW_RELEASE_VERSION": self._version(release_id)}
         for container in job["spec"]["template"]["spec"]["containers"]:
             container.setdefault("env", []).extend({"name": k, "value": v} for k, v in variables.items())
+            container.setdefault("image", self._image(release_id))  # kustomize names none within a ConfigMap's text
         if self.api.get("Job", job["metadata"]["name"]) is None:
             self.api.create("Job", job)
         return self._wait_job(str(job["metadata"]["name"]))
@@ -107,7 +137,7 @@ class ClusterHands:
         mark = {"metadata": {"annotations": {SYNCED: artifacts.digest(text)}}}
         for pod in self.api.listed("Pod", ROUTER):
             if pod["metadata"].get("annotations", {}).get(SYNCED) != artifacts.digest(text):
-                self.api.patch("Pod", pod["metadata"]["name"], mark)
+                self.plain.patch("Pod", pod["metadata"]["name"], mark)
                 self._routed_at = time.monotonic()
 
     def routed(self) -> Routes | None:
@@ -133,9 +163,21 @@ class ClusterHands:
                 seen.append(Observations.model_validate_json(answer.content))
         return self._counting.add(seen)
 
-    def rewards(self, releases: Sequence[str], *, since_s: float) -> Mapping[str, Rewarded]:
-        """Know nothing: the logs stay with their pods."""
-        return {}
+    def rewards(self, asked: Sequence[str], *, since_s: float) -> Mapping[str, Rewarded]:
+        """Join shipped answers with the events that the store keeps, now and then; nothing where logs stay in pods."""
+        from pipelines.rollout import rewards
+
+        at, found = self._rewards
+        if self.place.environment.requests.url and time.monotonic() - at > REWARDS_EVERY_S:
+            try:
+                with releases.variables(self.place):
+                    folders = {one: releases.assembled(self.place, self._version(one)) for one in asked}
+                    found = rewards.rewarded_of_store(self.place, folders, since_s=since_s)
+            except (ServerError, StoreAway) as error:  # the canary is judged by the rest meanwhile
+                log.warning("rewards: %s", error)
+                found = {}
+            self._rewards = (time.monotonic(), found)
+        return found
 
     def stop(self, release_id: str) -> None:
         """Delete a door's objects once no router leads to it; the overlay's own Deployment goes to 0 pods."""
@@ -165,6 +207,13 @@ class ClusterHands:
 
     def tend(self) -> None:
         """Leave the routers to their Deployment."""
+
+    def _image(self, release_id: str) -> str:
+        """Return the image that the release's door runs, or the overlay's own."""
+        for name in (doors.name_of(release_id), doors.BASE):
+            if (found := self.api.get("Deployment", name)) is not None:
+                return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+        raise ServerError(f"Deployment/{doors.BASE}: not in {self.api.namespace}; a Job would have no image")
 
     def _version(self, release_id: str) -> str:
         from components.registry import client

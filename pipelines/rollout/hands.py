@@ -22,6 +22,9 @@ class Rewarded(NamedTuple):
 class Hands(Protocol):
     """The verbs."""
 
+    def under(self, token: int) -> None:
+        """Write under a lease's token from now on, so that what wrote under a larger one stays."""
+
     def prepare(self, version: str) -> str:
         """Fetch a version of <name>-release, verify every byte, build what runs it; return the release's id."""
 

@@ -73,6 +73,12 @@ class Api:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         return self._call("DELETE", kind, name, body=body, missing_is_none=True) is not None
 
+    def delete_at(self, kind: str, name: str, version: str) -> bool:
+        """Delete an object unless it changed since; raises Conflict where it did."""
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        body |= {"preconditions": {"resourceVersion": version}}
+        return self._call("DELETE", kind, name, body=body, missing_is_none=True) is not None
+
     def _call(
         self,
         method: str,

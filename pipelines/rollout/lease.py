@@ -1,4 +1,4 @@
-"""The lease: of all loops that may roll one recommender out, one acts at a time.
+"""The lease: of all loops that may roll one recommender out, one acts at a time; of each job as well.
 
 On this machine a lock of the kernel's on a file of the state folder, which is free again the moment its holder ends,
 however it ends. On a cluster a `coordination.k8s.io/v1` Lease, written by compare-and-swap and renewed by a thread
@@ -21,7 +21,12 @@ from feature_repo.errors import Refused
 from pipelines.environment import Place
 
 FOLDER = "rollout"  # of the state folder
+JOBS = "jobs"  # of the state folder: a folder for each job's lease
 POLL_S = 0.2
+
+
+class LeaseLost(Refused):
+    """Another holder acts now. Whoever meets this stops, and blames nobody."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +40,26 @@ class Lease:
     def require(self) -> None:
         """Raise Refused where the lease was lost: whoever holds it now goes on from the registry's state."""
         if not self.still():
-            raise Refused(f"lease: {self.holder} lost it (token {self.token}); another loop acts now, this one stops")
+            raise LeaseLost(f"lease: {self.holder} lost it (token {self.token}); another loop acts now, this one stops")
 
 
 @contextmanager
-def held(place: Place, *, wait_s: float = 0) -> Iterator[Lease]:
-    """Hold the recommender's lease; raises Refused where a living holder does not let go within `wait_s`."""
+def held(place: Place, *, job: str = "", wait_s: float = 0) -> Iterator[Lease]:
+    """Hold the lease of the rollout, or of a job; raises Refused where a living holder keeps it past `wait_s`."""
     if place.environment.kubernetes.namespace:
         from pipelines.rollout import renewal
 
-        with renewal.held(place, wait_s=wait_s) as lease:
+        with renewal.held(place, job=job, wait_s=wait_s) as lease:
             yield lease
     else:
-        with held_here(place.home, wait_s=wait_s) as lease:
+        with held_here(place.home, job=job, wait_s=wait_s) as lease:
             yield lease
 
 
 @contextmanager
-def held_here(home: Path, *, wait_s: float = 0) -> Iterator[Lease]:
+def held_here(home: Path, *, job: str = "", wait_s: float = 0) -> Iterator[Lease]:
     """Hold the lease of a state folder of this machine."""
-    folder = home / FOLDER
+    folder = home / JOBS / job if job else home / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     handle = _locked(folder / "lease.lock", folder / "lease.json", deadline=time.monotonic() + wait_s)
     try:

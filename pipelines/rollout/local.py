@@ -31,6 +31,9 @@ class LocalHands:
         self._rewards: tuple[float, Mapping[str, Rewarded]] = (0.0, {})
         self._routed_at = 0.0
 
+    def under(self, token: int) -> None:
+        """Carry nothing: the kernel's lock is held for as long as its process lives, paused or not."""
+
     def prepare(self, version: str) -> str:
         """Fetch, verify and build."""
         try:

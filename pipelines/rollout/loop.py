@@ -21,14 +21,16 @@ from pipelines.release import variables
 from pipelines.rollout import lease as leases
 from pipelines.rollout import webhooks
 from pipelines.rollout.hands import Hands, Rewarded
-from pipelines.rollout.lease import Lease
+from pipelines.rollout.lease import Lease, LeaseLost
 from pipelines.rollout.machine import Act, Decision, Facts, backends, decide, failed
+from pipelines.rollout.metrics import LoopMetrics, exported
 from pipelines.rollout.state import State
 
 EVERY_S = 2.0
 LOOKS = 50  # at most in one turn: more means that two decisions undo each other
 RESTORED_S = 20.0
 WHO = "rollout"
+TOKEN = "token"  # of the state in the registry: the lease under which it was written
 Say = Callable[[str], None]
 
 
@@ -69,8 +71,8 @@ def reconcile(place: Place, *, watch: bool, every_s: float = EVERY_S, say: Say =
     stop = webhooks.Alarm()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with webhooks.waking(place, stop, say=say):
-        follow(place, hands, every_s=every_s, say=say, stop=stop)
+    with exported(place) as metrics, webhooks.waking(place, stop, say=say):
+        follow(place, hands, every_s=every_s, say=say, stop=stop, metrics=metrics)
     with variables(place):
         return Turn(look(place, hands)[0], ())
 
@@ -79,6 +81,7 @@ def once(place: Place, hands: Hands, lease: Lease, *, say: Say = lambda _: None)
     """Do all that can be done now without waiting for traffic or time."""
     lines: list[str] = []
     with variables(place):
+        hands.under(lease.token)
         hands.tend()
         for _ in range(LOOKS):
             state, facts = look(place, hands)
@@ -86,7 +89,7 @@ def once(place: Place, hands: Hands, lease: Lease, *, say: Say = lambda _: None)
             decision = _acted(place, hands, lease, decision, state)
             lease.require()
             if decision.state != state:
-                registry.write(place.spec.name, decision.state.document())
+                _written(place, decision.state, lease)
             if decision.line:
                 phase = _phase(decision, place)
                 registry.say(place.spec.name, decision.about, phase=phase, line=decision.line)
@@ -116,6 +119,8 @@ def _acted(place: Place, hands: Hands, lease: Lease, decision: Decision, state: 
         lease.require()
         try:
             _act(place.spec.name, hands, act, state)
+        except LeaseLost:
+            raise
         except (UserError, Refused, ServerError) as error:
             why = " ".join(str(error).split())
             if state.candidate is None or state.phase == "rolling_back":
@@ -124,6 +129,14 @@ def _acted(place: Place, hands: Hands, lease: Lease, decision: Decision, state: 
             return failed(state, why, now=time.time(), passing=not isinstance(error, UserError | Refused))
         _record(place, act)
     return decision
+
+
+def _written(place: Place, state: State, lease: Lease) -> None:
+    """Keep the state unless a later holder's is there; MLflow has no compare-and-swap: this looks, then writes."""
+    last = int(registry.read(place.spec.name).state.get(TOKEN, 0))
+    if last > lease.token:
+        raise LeaseLost(f"the registry's state was written under token {last}, this loop's is {lease.token}")
+    registry.write(place.spec.name, state.document() | {TOKEN: lease.token})
 
 
 def _act(name: str, hands: Hands, act: Act, state: State) -> None:
@@ -142,26 +155,35 @@ def _act(name: str, hands: Hands, act: Act, state: State) -> None:
 
 
 def _record(place: Place, act: Act) -> None:
-    """Do what is the registry's."""
+    """Do what is the registry's; a version that a person deleted meanwhile is seen at the next look."""
     name = place.spec.name
-    if act.verb == "notice":
-        promote.notice(name)
-    elif act.verb == "previous":
-        promote.keep_previous(name, act.what, who=WHO, why=act.why)
-    elif act.verb == "take_back":
-        promote.take_back(name, act.what, to=act.to, who=WHO, why=act.why)
-    elif act.verb == "settle":
-        registry.settle(name, act.what)
+    with registry.absent(f"version {act.what}"):
+        if act.verb == "notice":
+            promote.notice(name)
+        elif act.verb == "previous":
+            promote.keep_previous(name, act.what, who=WHO, why=act.why)
+        elif act.verb == "take_back":
+            promote.take_back(name, act.what, to=act.to, who=WHO, why=act.why)
+        elif act.verb == "settle":
+            registry.settle(name, act.what)
 
 
-def follow(place: Place, hands: Hands, *, every_s: float = EVERY_S, say: Say = print, stop: threading.Event) -> None:
+def follow(
+    place: Place,
+    hands: Hands,
+    *,
+    every_s: float = EVERY_S,
+    say: Say = print,
+    stop: threading.Event,
+    metrics: LoopMetrics | None = None,
+) -> None:
     """Follow the registry until told to stop; while another loop acts, wait for its end."""
-    said = ""
+    said, metrics = "", metrics or LoopMetrics(place.spec.name)
     while not stop.is_set():
         try:
             with leases.held(place) as lease:
                 while not stop.is_set():
-                    problem = _turned(place, hands, lease, say)
+                    problem = _turned(place, hands, lease, say=say, metrics=metrics)
                     if problem and problem != said:
                         say(problem)
                     said = problem
@@ -172,12 +194,15 @@ def follow(place: Place, hands: Hands, *, every_s: float = EVERY_S, say: Say = p
             stop.wait(every_s)
 
 
-def _turned(place: Place, hands: Hands, lease: Lease, say: Say) -> str:
+def _turned(place: Place, hands: Hands, lease: Lease, *, say: Say, metrics: LoopMetrics) -> str:
     """Take a turn; return why it could not be taken, '' where it was."""
     try:
-        once(place, hands, lease, say=say)
+        metrics.turned(once(place, hands, lease, say=say).state)
     except ServerError as error:
+        metrics.waited()
         return f"waiting: {error}"
+    with variables(place):
+        metrics.marked()
     return ""
 
 

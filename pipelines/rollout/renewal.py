@@ -22,7 +22,7 @@ from pipelines.rollout.kubernetes_api import Api, Conflict, Object, connected
 from pipelines.rollout.lease import Lease, next_token
 
 TOKEN = "intentflow/fencing-token"  # annotation; leaseTransitions counts holders, but begins at 0 in a new object
-NAME = "intentflow-{recommender}"
+NAME = "intentflow-{recommender}"  # of the rollout's; a job's has its name behind
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,11 @@ class Pace:
 
 
 @contextmanager
-def held(place: Place, *, wait_s: float, pace: Pace = Pace()) -> Iterator[Lease]:
-    """Hold the Lease `intentflow-<name>` of the environment's namespace."""
+def held(place: Place, *, job: str = "", wait_s: float, pace: Pace = Pace()) -> Iterator[Lease]:
+    """Hold the Lease `intentflow-<name>`, for a job `intentflow-<name>-<job>`, of the environment's namespace."""
     api = connected(place.environment.kubernetes)
-    with held_in(api, NAME.format(recommender=place.spec.name), wait_s=wait_s, pace=pace) as lease:
+    name = NAME.format(recommender=place.spec.name) + (f"-{job}" if job else "")
+    with held_in(api, name, wait_s=wait_s, pace=pace) as lease:
         yield lease
 
 

@@ -8,12 +8,16 @@ Answers to mirrored requests reached nobody and are left out.
 import datetime as dt
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from feature_repo import columns
+from feature_repo import artifacts, columns
+from pipelines.environment import Place
 from pipelines.rollout.hands import Rewarded
+
+READ = [columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, columns.USER_ID, "now", "items", "mirrored"]
+USERS = 500  # at a time
 
 
 def rewarded(home: Path, releases: Sequence[str], *, since_s: float, within_s: float) -> dict[str, Rewarded]:
@@ -26,6 +30,38 @@ def rewarded(home: Path, releases: Sequence[str], *, since_s: float, within_s: f
     recent = [path for path in files(home / eventlog.FOLDER) if path.stat().st_mtime >= since_s]
     events = (line for path in recent for line in read(path) if columns.ITEM_ID in line)
     return joined(answers, events, releases, since_s=since_s, until_s=now - within_s, within_s=within_s)
+
+
+def rewarded_of_store(place: Place, releases: Mapping[str, Path], *, since_s: float) -> dict[str, Rewarded]:
+    """Join the answers that doors shipped with the pushed events that the online store keeps; by release folder.
+
+    An event that a batch has taken in meanwhile is in the store's list no more: both releases miss it alike.
+    """
+    from feature_repo import shipped, stores
+
+    within_s = place.spec.promotion.rollout.reward_s
+    with stores.reached(place.environment.requests.url) as store:
+        found = shipped.read(store, names=READ, since_s=since_s)
+        answers = [answer for answer in found if answer[columns.RELEASE] in releases]
+    events = _pushed(place.spec.name, releases.values(), sorted({str(a[columns.USER_ID]) for a in answers}))
+    until_s = time.time() - within_s
+    return joined(answers, events, list(releases), since_s=since_s, until_s=until_s, within_s=within_s)
+
+
+def _pushed(project: str, folders: Iterable[Path], users: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield what users did since the last batch, from the rows of the releases' vocabularies."""
+    from feature_repo.online import decoded
+    from feature_repo.store import Online, space
+    from feature_repo.views import PUSHED
+
+    about = [artifacts.read_json(folder / "release.json") for folder in folders]
+    for vocabulary, windows in {r["vocabulary"]: r["serving"]["profiles"]["windows_days"] for r in about}.items():
+        online = Online.open(space(project, vocabulary), windows_days=tuple(windows))
+        for first in range(0, len(users), USERS):
+            some = users[first : first + USERS]
+            for user, row in zip(some, online.read(PUSHED, some), strict=True):
+                for event in decoded(row):
+                    yield {columns.USER_ID: user, columns.ITEM_ID: event.item_id, columns.TIMESTAMP: event.at}
 
 
 def joined(

@@ -22,8 +22,9 @@ SCRIPTS = {
     "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
     "router": {"requests", "router"},
     "demo": {"runs", "largest_difference", "alike"},
+    "sizing": {"inputs", "load", "prices", "redis", "scales"},
 }
-OWN_WORLD = ("contract", "profiles", "demo", "online", "router")
+OWN_WORLD = ("contract", "profiles", "demo", "online", "router", "sizing")
 SLOW = ("demo", "serving", "online", "router")  # build and start a service
 Run = Callable[[str], dict[str, Any]]
 

@@ -1,6 +1,8 @@
 """The request log on disk: segments become parquet, nothing is lost on the way, a sample is a sample."""
 
 import dataclasses
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +100,38 @@ def test_closed_files_are_copied_to_a_store_that_was_away(tmp_path: Path) -> Non
     ship.close()
     (copied,) = [path for path in store.rglob("*") if path.is_file()]
     assert [line["request_id"] for line in answers.read_file(copied)] == ["r0", "r1", "r2"]
+
+
+def _until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def test_what_waits_for_the_store_is_told_after_each_turn(tmp_path: Path) -> None:
+    folder, store, told = tmp_path / "log", tmp_path / "store", []
+    fill(folder, 3)
+    store.write_text("a file where the folder should be")
+    ship = shipping.Shipping(folder, f"file://{store}", every_s=0.02, on_turn=told.append)
+    _until(lambda: bool(told))
+    ship.close()
+    (away,) = told
+    (path,) = folder.glob("*.parquet")
+    assert (away.failed, away.sent, away.waiting) == (True, 0, 1)
+    assert away.waiting_since == pytest.approx(path.stat().st_mtime)
+    assert away.size_bytes == path.stat().st_size
+    store.unlink()
+    told.clear()
+    ship = shipping.Shipping(folder, f"file://{store}", every_s=0.02, on_turn=told.append)
+    _until(lambda: bool(told))
+    ship.close()
+    assert (told[0].failed, told[0].sent, told[0].waiting, told[0].waiting_since) == (False, 1, 0, 0.0)
+
+
+def test_without_a_store_nothing_waits_for_one(tmp_path: Path) -> None:
+    folder, told = tmp_path / "log", []
+    fill(folder, 3)
+    ship = shipping.Shipping(folder, every_s=0.02, on_turn=told.append)
+    _until(lambda: bool(told))
+    ship.close()
+    assert (told[0].failed, told[0].waiting, told[0].waiting_since) == (False, 0, 0.0)

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+import requests
 
 from bentos.build import build
 from bentos.client import Recommender
 from bentos.serve import Serving, serve
+from monitoring import catalogue
 from tests.bentos import toy
+from tests.monitoring.exposition import exported
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +49,10 @@ def test_apart_they_say_the_same_and_without_the_ranker_an_answer_still_comes(se
         assert [i.score for i in mine.items] == pytest.approx([i.score for i in theirs.items], abs=1e-6)
         assert [i.probability for i in mine.intents] == pytest.approx([i.probability for i in theirs.intents], abs=1e-6)
         assert mine.profile == theirs.profile
+    for name in ("intent", "ranking"):
+        seen = exported(requests.get(f"{services[name].url}/metrics", timeout=10).text)
+        for metric in catalogue.of("models"):
+            assert seen[metric.name] == (metric.kind, set(metric.labels)), (name, metric.name)
     parent = psutil.Process(services["ranking"].process.pid)
     for one in [parent, *parent.children(recursive=True)]:  # BentoML's worker leads a group of its own
         one.kill()

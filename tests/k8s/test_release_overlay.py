@@ -163,7 +163,9 @@ def test_an_image_without_a_fixed_tag_is_refused(tmp_path, image):
 
 
 def test_an_unknown_overlay_is_one_line_with_the_nearest_name(tmp_path):
-    with pytest.raises(SpecError, match=r"^overlay: 'locl' is not in .*; have local; did you mean 'local'\?$"):
+    with pytest.raises(
+        SpecError, match=r"^overlay: 'locl' is not in .*; have gpu, local, production; did you mean 'local'\?$"
+    ):
         manifests.write(RELEASE, tmp_path, version=3, overlay="locl")
 
 

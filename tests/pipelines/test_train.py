@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines import spec, steps
+from feature_repo.errors import SpecError
+from pipelines import platform, spec, steps
+from pipelines.environment import Gpu, Kubeflow, Toleration, place
 from pipelines.parameters import spec_parameters
 from pipelines.train import compile_ir
 
@@ -15,6 +17,7 @@ GROCERY = spec.load(Path("pipelines/specs/grocery.yaml"))
 GOLDEN = Path("tests/golden/pipelines/train.yaml")
 # Kubeflow names a task after its component; the step is what logs and `plan` say.
 TASKS = {"profiles": "build-profiles"}
+TELLING = ("report-failure", "conclude")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def ir(text: str) -> dict[str, Any]:
-    document: dict[str, Any] = next(yaml.safe_load_all(text))
+    document: dict[str, Any] = next(yaml.load_all(text, yaml.CSafeLoader))
     return document
 
 
@@ -35,11 +38,11 @@ def test_the_compiled_pipeline_is_the_golden_one(text: str, golden: Callable[[Pa
 
 
 def _tasks(ir: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return every task by name, those inside conditions too."""
+    """Return every step's task by name, those inside groups too; not the groups, nor what only tells of the run."""
     found: dict[str, dict[str, Any]] = {}
     for dag in [ir["root"], *ir["components"].values()]:
         found |= dag.get("dag", {}).get("tasks", {})
-    return {name: task for name, task in found.items() if not name.startswith("condition")}
+    return {n: t for n, t in found.items() if not n.startswith(("condition", "exit-handler")) and n not in TELLING}
 
 
 def test_the_graph_is_the_one_that_plan_reasons_about(ir: dict[str, Any]) -> None:
@@ -67,9 +70,21 @@ def test_only_steps_without_effects_are_cached(ir: dict[str, Any]) -> None:
 
 
 def test_promotion_stands_behind_the_gates(ir: dict[str, Any]) -> None:
-    conditions = [t for t in ir["root"]["dag"]["tasks"].values() if "triggerPolicy" in t]
-    assert len(conditions) == 1
-    assert "Output'] == true" in conditions[0]["triggerPolicy"]["condition"].lower().replace("output", "Output")
+    dags = [component["dag"]["tasks"] for component in ir["components"].values() if "dag" in component]
+    behind = {name: task["triggerPolicy"] for dag in dags for name, task in dag.items() if "triggerPolicy" in task}
+    assert [policy["condition"] for policy in behind.values()] == [
+        "inputs.parameter_values['pipelinechannel--register-Output'] == true"
+    ]
+    (group,) = behind
+    assert set(ir["components"][f"comp-{group}"]["dag"]["tasks"]) == {"materialise", "promote"}
+
+
+def test_a_failure_is_reported_however_the_steps_end(ir: dict[str, Any]) -> None:
+    tasks = ir["root"]["dag"]["tasks"]
+    assert set(tasks) == {"exit-handler-1", "report-failure"}
+    last = tasks["report-failure"]
+    assert last["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+    assert last["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
 
 
 def test_the_run_form_is_filled_with_the_spec(ir: dict[str, Any]) -> None:
@@ -80,5 +95,124 @@ def test_the_run_form_is_filled_with_the_spec(ir: dict[str, Any]) -> None:
 
 
 def test_no_address_path_or_secret_is_in_the_ir(text: str) -> None:
-    for word in ("sqlite:", "http://", "https://", str(Path.cwd()), "/tmp/", "INTENTFLOW_PSEUDONYM_KEY"):
+    for word in ("sqlite:", "http://", "https://", "redis:", str(Path.cwd()), "/tmp/", "password="):
         assert word not in text
+
+
+def test_a_key_of_the_environment_is_named_and_never_written(tmp_path: Path) -> None:
+    secrets = {
+        "INTENTFLOW_PSEUDONYM_KEY": "5ec2e7" * 12,
+        "INTENTFLOW_FEAST_REGISTRY": "postgresql://feast:hidden@db/feast",
+        "INTENTFLOW_REDIS": "redis:6379,password=hidden",
+        "KF_PIPELINES_ENDPOINT": "https://kubeflow.invalid",
+    }
+    at = place(
+        Path("pipelines/specs/grocery.yaml"), "cluster", variables={**secrets, "INTENTFLOW_STATE": str(tmp_path)}
+    )
+    compile_ir(at.spec, tmp_path / "ir.yaml", kubeflow=at.environment.kubeflow)
+    written = (tmp_path / "ir.yaml").read_text()
+    assert "secretKey: INTENTFLOW_PSEUDONYM_KEY" in written
+    for value in [*secrets.values(), "mlflow:5000", "evidently:8000"]:
+        assert value not in written
+
+
+@pytest.fixture(scope="module")
+def pods(text: str) -> dict[str, dict[str, Any]]:
+    """What Kubernetes is asked for, by executor."""
+    platforms = list(yaml.load_all(text, yaml.CSafeLoader))[1]
+    found: dict[str, dict[str, Any]] = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    return found
+
+
+def test_every_step_has_resources_a_deadline_retries_and_labels(
+    ir: dict[str, Any], pods: dict[str, dict[str, Any]]
+) -> None:
+    executors = ir["deploymentSpec"]["executors"]
+    assert set(pods) == set(executors)
+    for name, executor in executors.items():
+        resources = executor["container"]["resources"]
+        assert {"resourceCpuRequest", "resourceCpuLimit"} <= set(resources), name
+        assert resources["resourceMemoryRequest"] == resources["resourceMemoryLimit"], name
+        assert int(pods[name]["activeDeadlineSeconds"]) >= 900, name
+        assert pods[name]["podMetadata"]["labels"]["app.kubernetes.io/part-of"] == "intentflow"
+        assert pods[name]["securityContext"]["runAsNonRoot"] is True
+    assert executors["exec-train-ranking"]["container"]["resources"]["resourceMemoryLimit"] == "6Gi"  # 2.6 GiB measured
+    for name, task in _tasks(ir).items():
+        assert task["retryPolicy"]["maxRetryCount"] >= 1, name
+
+
+def test_variables_come_by_reference_and_may_be_absent(pods: dict[str, dict[str, Any]]) -> None:
+    for pod in pods.values():
+        (config,), (secret,) = pod["configMapAsEnv"], pod["secretAsEnv"]
+        assert (config["configMapName"], secret["secretName"]) == ("intentflow", "intentflow")
+        assert config["optional"]
+        assert secret["optional"]
+        assert {pair["envVar"] for pair in config["keyToEnv"]} == set(platform.CONFIG_KEYS)
+        assert {pair["secretKey"] for pair in secret["keyToEnv"]} == set(platform.SECRET_KEYS)
+
+
+def test_every_variable_that_an_environment_gives_reaches_the_steps_that_read_it(tmp_path: Path) -> None:
+    at = place(Path("pipelines/specs/grocery.yaml"), "local", variables={"INTENTFLOW_STATE": str(tmp_path)})
+    code = "\n".join(
+        p.read_text() for root in ("components", "monitoring", "feature_repo") for p in Path(root).rglob("*.py")
+    )
+    read = {name for name in at.variables if f'"{name}"' in code}
+    fixed = {"INTENTFLOW_HOME", "INTENTFLOW_SPEC_DIR"}  # places of volumes
+    assert read - fixed <= {*platform.CONFIG_KEYS, *platform.SECRET_KEYS}
+
+
+def test_a_spec_and_an_environment_say_what_steps_get(tmp_path: Path) -> None:
+    document = yaml.safe_load(Path("pipelines/specs/grocery.yaml").read_text())
+    sizes = {"train_intent": {"gpu": 1, "memory": "16Gi"}, "validate": {"cpu": 4, "minutes": 5}}
+    declared = spec.parse(document | {"compute": {"steps": sizes}}, place="test")
+    taint = Toleration(key="gpu", operator="Exists", effect="NoSchedule")
+    kubeflow = Kubeflow(
+        host="",
+        image="registry.example/steps-python:7",
+        claim="state",
+        data_claim="sources",
+        image_pull_secrets=["pull"],
+        node_selector={"pool": "batch"},
+        gpu=Gpu(node_selector={"pool": "gpu"}, tolerations=[taint]),
+    )
+    compile_ir(declared, tmp_path / "ir.yaml", kubeflow=kubeflow)
+    ir, platforms = yaml.load_all((tmp_path / "ir.yaml").read_text(), yaml.CSafeLoader)
+    executors = {name: one["container"] for name, one in ir["deploymentSpec"]["executors"].items()}
+    pods = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert {one["image"] for one in executors.values()} == {"registry.example/steps-python:7"}
+    gpu = executors["exec-train-intent"]["resources"]
+    assert (gpu["accelerator"]["resourceType"], gpu["accelerator"]["resourceCount"]) == ("nvidia.com/gpu", "1")
+    assert gpu["resourceMemoryLimit"] == "16Gi"
+    assert "accelerator" not in executors["exec-train-ranking"]["resources"]
+    assert executors["exec-validate"]["resources"]["resourceCpuRequest"] == "4"
+    assert pods["exec-validate"]["activeDeadlineSeconds"] == "300"
+    assert pods["exec-validate"]["nodeSelector"]["labels"] == {"pool": "batch"}
+    assert pods["exec-train-intent"]["nodeSelector"]["labels"] == {"pool": "gpu"}
+    (tolerated,) = pods["exec-train-intent"]["tolerations"]
+    assert (tolerated["key"], tolerated["operator"], tolerated["effect"]) == ("gpu", "Exists", "NoSchedule")
+    assert "tolerations" not in pods["exec-validate"]
+    mounts = {mount["mountPath"]: mount["constant"] for mount in pods["exec-ingest"]["pvcMount"]}
+    assert mounts == {"/state": "state", "/data": "sources"}
+    assert pods["exec-ingest"]["imagePullSecret"][0]["secretName"] == "pull"
+
+
+def test_what_steps_get_changes_no_digest_of_the_spec() -> None:
+    document = yaml.safe_load(Path("pipelines/specs/grocery.yaml").read_text())
+    larger = document | {"compute": {"steps": {"ingest": {"memory": "8Gi"}}}}
+    assert spec.parse(larger, place="test").digest == GROCERY.digest
+
+
+@pytest.mark.parametrize(
+    ("steps_", "said"),
+    [
+        ({"train_intnet": {"cpu": 1}}, "no step 'train_intnet'"),
+        ({"validate": {"gpu": 1}}, "validate.gpu: this step uses no GPU; give them to train_intent or train_ranking"),
+        ({"validate": {"memory": "6GB"}}, "compute.steps.validate.memory"),
+    ],
+)
+def test_a_mistake_in_compute_is_one_line(steps_: dict[str, Any], said: str) -> None:
+    document = yaml.safe_load(Path("pipelines/specs/grocery.yaml").read_text()) | {"compute": {"steps": steps_}}
+    with pytest.raises(SpecError) as caught:
+        spec.parse(document, place="test")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -21,7 +21,7 @@ from pipelines.release import variables
 from pipelines.rollout import lease as leases
 from pipelines.rollout import loop
 from pipelines.rollout.hands import Rewarded
-from pipelines.rollout.lease import Lease
+from pipelines.rollout.lease import Lease, next_token
 from pipelines.rollout.state import Served
 
 SPECS = Path(__file__).parents[3] / "pipelines" / "specs"
@@ -51,6 +51,9 @@ class PaperHands:
     def start(self, release_id: str) -> str:
         self._did("start", release_id)
         return self.up.setdefault(release_id, f"http://127.0.0.1:{7000 + len(self.done)}")
+
+    def under(self, token: int) -> None:
+        self.token = token
 
     def materialise(self, release_id: str) -> str:
         return self._did("materialise", release_id)
@@ -197,7 +200,7 @@ def test_a_loop_that_is_killed_before_every_act_comes_to_the_same_end(place: Pla
             return True
 
         try:
-            found = loop.once(place, hands, Lease(attempt, f"loop {attempt}", still))
+            found = loop.once(place, hands, Lease(next_token(attempt), f"loop {attempt}", still))
         except Killed:
             continue
         if found.state.candidate is None and found.state.last["version"] == "2":

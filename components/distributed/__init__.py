@@ -1,0 +1,1 @@
+"""Training past one process: what a rank needs within torchrun, and TrainJobs on a cluster."""

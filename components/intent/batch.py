@@ -1,0 +1,78 @@
+"""Intents of all users at once, by the very scorer that serves: rows in groups in, probabilities in groups out.
+
+Runs between `newest_rows` and the ranking's `recommend`. A user on a lower rung of the ladder gets the segment's rates,
+as at the door. Nothing here reads a store or the clock: `now` is in the rows.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo import artifacts, columns
+from feature_repo.fallback import Fallback
+from feature_repo.rows import UserRows
+from feature_repo.rungs import RUNG
+
+if TYPE_CHECKING:
+    from components.intent.score import IntentScorer
+
+ROWS = "rows.parquet"
+FILE = "intents.parquet"
+NAMES = "intents.json"  # of the probabilities, in their order
+PROBABILITIES = "probabilities"
+GROUP = "group"
+
+
+def write(rows: Path, release: Path, destination: Path, *, at: Callable[[float], None]) -> int:
+    """Write intents.parquet: user, time of the row, rung, release and probabilities; return how many users."""
+    from components.intent.score import IntentScorer
+
+    scorer, fallback = IntentScorer.load(release / "intent"), Fallback.load(release / "ranking")
+    release_id = artifacts.read_json(release / "release.json")["id"]
+    source = pq.ParquetFile(rows / ROWS)
+    artifacts.write_json(destination / NAMES, scorer.names)
+    users, writer = 0, None
+    for table in groups(source):
+        found = _table(table, probabilities(table, scorer, fallback), release_id)
+        writer = writer or pq.ParquetWriter(destination / FILE, found.schema, compression="zstd")
+        writer.write_table(found, row_group_size=found.num_rows)
+        users += found.num_rows
+        at(users / source.metadata.num_rows)
+    if writer is not None:
+        writer.close()
+    return users
+
+
+def groups(source: pq.ParquetFile) -> Iterator[pa.Table]:
+    """Yield a file's row groups, one at a time."""
+    for group in range(source.num_row_groups):
+        yield source.read_row_group(group)
+
+
+def probabilities(table: pa.Table, scorer: "IntentScorer", fallback: Fallback) -> np.ndarray:
+    """Return the probability of each target for each row of a group, float32 [B, C]."""
+    found = np.array(fallback.rates[table[GROUP].to_numpy()], dtype=np.float32)  # [B, C]
+    modelled = np.flatnonzero(np.isin(table[RUNG].to_pylist(), columns.MODELLED))
+    if len(modelled):
+        rows = UserRows.from_arrow(table.drop([GROUP, RUNG]))
+        found[modelled] = scorer.predict(rows.take(modelled))
+    return found
+
+
+def _table(table: pa.Table, found: np.ndarray, release_id: str) -> pa.Table:
+    B, C = found.shape
+    flat = pa.array(found.ravel(), pa.float32())
+    lists = pa.ListArray.from_arrays(pa.array(np.arange(B + 1) * C, pa.int32()), flat)
+    return pa.table(
+        {
+            columns.USER_ID: table[columns.USER_ID],
+            "state_at": table["state_at"].cast(pa.timestamp("s", tz="UTC")),
+            RUNG: table[RUNG],
+            columns.RELEASE: pa.array([release_id] * B, pa.string()),
+            PROBABILITIES: lists,
+        }
+    )

@@ -1,0 +1,148 @@
+"""The newest row of every user, aligned to a release's vocabulary, for batch scoring: what the door would read.
+
+The rows come from the clean tables through the same features as training and the online store, with the release's own
+vocabulary and segments, so that a release may score data that came after it. Events that the door took since the data
+ended are not in them. Written in groups of users, so that the steps after it never hold everyone.
+"""
+
+import datetime as dt
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.profiles import build, features, materialise, newest, vocabularies
+from components.profiles.spec import Profiles
+from feature_repo import artifacts, columns
+from feature_repo.errors import DataError
+from feature_repo.fallback import Fallback
+from feature_repo.rows import LIST_TYPES
+from feature_repo.rungs import POPULAR, RUNG, SEGMENT, of_age
+from feature_repo.update import Folding
+
+FILE = "rows.parquet"
+GROUP = "group"  # of the fallback: the segment's number, or everyone's
+USERS = 512  # in a row group: bounds the memory of the steps that score them
+DAY_S = 86_400
+LISTS = (*columns.TARGET_LISTS, *columns.HISTORY_LISTS, *columns.RECENT_LISTS, columns.ATTRIBUTES)
+Row = Mapping[str, Any]
+
+
+def write(
+    destination: Path,
+    *,
+    clean: Path,
+    release: Path,
+    weeks: build.Weeks,
+    now: int | None,
+    at: Callable[[float, str], None],
+) -> dict[str, int]:
+    """Write the rows of all users as asked about at `now`, None for the release's own time; return counts by rung."""
+    released = artifacts.read_json(release / "release.json")
+    slices = released["serving"]
+    snapshot = artifacts.read_json(clean / "snapshot.json")
+    _same_key(snapshot, slices)
+    profiles = Profiles.model_validate(slices["profiles"])
+    standing = Standing(profiles, Fallback.load(release / "ranking"), data_end(slices) if now is None else now)
+    with tempfile.TemporaryDirectory(prefix="newest-", dir=destination.parent) as scratch:
+        made = Path(scratch) / "profiles"
+        made.mkdir()
+        features.build_folder(
+            made,
+            clean,
+            profiles,
+            _wanted(slices),
+            snapshot,
+            weeks,
+            fitted=release / "ranking",  # its vocabulary and its segments
+            training=False,
+            at=lambda share, note: at(0.9 * share, note),
+        )
+        folds = materialise.folding(made)
+        if folds.vocabulary.digest != released["vocabulary"]:
+            raise DataError(
+                f"release {released['id']}: its rows come out with the vocabulary {folds.vocabulary.digest}, it has "
+                f"{released['vocabulary']}; fetch the release again"
+            )
+        return _rows(destination / FILE, made, folds, standing)
+
+
+class Standing:
+    """Where users stand: asked about when, and on which rung of the ladder."""
+
+    def __init__(self, profiles: Profiles, fallback: Fallback, now: int) -> None:
+        self._ttl_s, self._used_s = profiles.ttl_days * DAY_S, profiles.used_days * DAY_S
+        self._fallback, self._now = fallback, now
+
+    def of(self, state: Row) -> dict[str, Any]:
+        """Return a row's `now`, rung and fallback group; a row is asked about no earlier than it knows."""
+        state_at = int(state["state_at"])
+        now = max(self._now, state_at)
+        group = self._fallback.group(state[columns.SEGMENT])
+        rung = of_age(now - state_at, ttl_s=self._ttl_s, used_s=self._used_s)
+        low = POPULAR if group == self._fallback.everyone else SEGMENT
+        return {"now": now, "state_at": state_at, GROUP: group, RUNG: rung or low}
+
+
+def data_end(slices: Row) -> int:
+    """Return when a release's data ended, epoch seconds, as the door's clock has it."""
+    instant = dt.datetime.fromisoformat(slices["data_end"])
+    return int((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp()) + 1
+
+
+def _same_key(snapshot: Row, slices: Row) -> None:
+    """Refuse to score users under names that the release's own users do not have."""
+    ours, theirs = snapshot.get("key", ""), slices.get("key", "")
+    if ours and theirs and ours != theirs:
+        raise DataError(
+            f"the data's users are hashed with the key {ours}, the release's with {theirs}; train under the new key"
+        )
+
+
+def _wanted(slices: Row) -> features.Wanted:
+    """Say what rows are made for, as the release's training had it; the vocabulary itself is taken as it is."""
+    ranking = slices["ranking"]
+    rule = vocabularies.ItemRule(
+        event=ranking["event"], min_sessions=ranking["min_item_sessions"], min_users=ranking["min_item_users"]
+    )
+    return features.Wanted((), rule, ranking["train_weeks"])
+
+
+def _rows(path: Path, made: Path, folds: Folding, standing: Standing) -> dict[str, int]:
+    """Write the rows group by group, and return how many users stand on each rung."""
+    end, counts = materialise.data_end(made), dict[str, int]()
+    users = newest.digests(made, fallback="")[columns.USER_ID].combine_chunks()
+    writer: pq.ParquetWriter | None = None
+    for batch in newest.rows(made, users, data_end=end, batch=USERS):
+        table = _table(batch, folds, standing)
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+        writer.write_table(table, row_group_size=USERS)
+        for rung in table[RUNG].to_pylist():
+            counts[rung] = counts.get(rung, 0) + 1
+    if writer is None:
+        raise DataError(f"{made}: no user has a row; the clean tables hold no events")
+    writer.close()
+    return counts
+
+
+def _table(batch: Mapping[str, Row], folds: Folding, standing: Standing) -> pa.Table:
+    """Lay out states as UserRows reads them, in the users' order."""
+    states = [folds.empty() | dict(cells) for cells in batch.values()]
+    stands = [standing.of(state) for state in states]
+    numbers = [*columns.profile_columns(folds.windows_days), columns.SEGMENT]
+    found: dict[str, Any] = {columns.USER_ID: pa.array(list(batch), pa.string())}
+    found |= {name: pa.array([one[name] for one in stands], pa.int64()) for name in ("now", "state_at", GROUP)}
+    found[RUNG] = pa.array([one[RUNG] for one in stands], pa.string())
+    found |= {name: pa.array([float(state[name]) for state in states], pa.float64()) for name in numbers}
+    found |= {name: _lists([state[name] for state in states], LIST_TYPES[name]) for name in LISTS}
+    return pa.table(found)
+
+
+def _lists(values: list[Any], kind: Any) -> pa.Array:
+    offsets = np.concatenate([[0], np.cumsum([len(value) for value in values])]).astype(np.int32)
+    flat = np.concatenate([np.asarray(value, dtype=kind) for value in values])
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))

@@ -1,0 +1,123 @@
+"""Recommendations for all users at once, by the very ranker that serves: groups of rows and intents in, lists out.
+
+The last step of batch scoring. Candidates of a group of users are scored together; a user with fewer candidates than
+`k` is asked about alone, so that popular items follow as at the door. A user on a lower rung of the ladder gets what
+the segment had. Nothing here reads a store or the clock.
+
+Letters: B rows, C targets.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo import artifacts, columns
+from feature_repo.errors import DataError
+from feature_repo.fallback import Fallback
+from feature_repo.rows import UserRows
+from feature_repo.rungs import RUNG
+
+if TYPE_CHECKING:
+    from components.ranking.score import Ranker
+
+ROWS, INTENTS = "rows.parquet", "intents.parquet"
+FILE = "recommendations.parquet"
+PROBABILITIES, GROUP = "probabilities", "group"
+SCHEMA = pa.schema(
+    {
+        columns.USER_ID: pa.string(),
+        "rank": pa.int32(),  # 1 is the best
+        columns.ITEM_ID: pa.string(),
+        "score": pa.float32(),  # compares within one user's list only
+        "source": pa.string(),
+        "propensity": pa.float64(),
+        RUNG: pa.string(),
+        columns.RELEASE: pa.string(),
+    }
+)
+Listed = tuple[int, float, str]  # item, score, source
+
+
+def write(
+    rows: Path, intents: Path, release: Path, destination: Path, *, k: int, at: Callable[[float], None]
+) -> dict[str, int]:
+    """Write recommendations.parquet, `k` items for each user or the release's own number; return counts."""
+    from components.ranking.score import Ranker
+
+    document = artifacts.read_json(release / "release.json")
+    ranker, fallback = Ranker.load(release / "ranking"), Fallback.load(release / "ranking")
+    wanted = k or int(document["serving"]["serving"]["k"])
+    source = pq.ParquetFile(rows / ROWS)
+    users = listed = 0
+    with pq.ParquetWriter(destination / FILE, SCHEMA, compression="zstd") as writer:
+        for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
+            answers = recommended(table, probabilities, ranker, fallback, k=wanted)
+            found = _table(table, answers, ranker.vocabulary.item_ids, document["id"])
+            writer.write_table(found, row_group_size=max(found.num_rows, 1))
+            users, listed = users + table.num_rows, listed + found.num_rows
+            at(users / source.metadata.num_rows)
+    return {"users": users, "items": listed, "k": wanted}
+
+
+def recommended(
+    table: pa.Table, probabilities: np.ndarray, ranker: "Ranker", fallback: Fallback, *, k: int
+) -> list[list[Listed]]:
+    """Return the best k items of each row of a group, given intents [B, C]."""
+    rungs, group = table[RUNG].to_pylist(), table[GROUP].to_pylist()
+    answers: list[list[Listed]] = [[] for _ in rungs]
+    modelled = [row for row, rung in enumerate(rungs) if rung in columns.MODELLED]
+    if modelled:
+        rows = UserRows.from_arrow(table.drop([GROUP, RUNG])).take(np.asarray(modelled))
+        for row, answer in zip(modelled, _modelled(rows, probabilities[modelled], ranker, k=k), strict=True):
+            answers[row] = answer
+    for row in set(range(len(rungs))) - set(modelled):
+        found = fallback.recommend(group[row], n_items=len(ranker.catalogue), k=k)
+        answers[row] = [(one.item_index, one.score, one.source) for one in found]
+    return answers
+
+
+def _modelled(rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int) -> Iterator[list[Listed]]:
+    from components.ranking.candidates import SOURCES
+    from components.ranking.score import top
+
+    scored = ranker.rank(rows, probabilities)
+    for row, best in enumerate(top(scored, k)):  # [B, k] positions, -1 where there are fewer
+        if best[-1] < 0:
+            alone = ranker.recommend(rows.take(np.asarray([row])), probabilities[row], k=k)
+            yield [(one.item_index, one.score, one.source) for one in alone]
+        else:
+            found = scored.found
+            yield [(int(found.item[m]), float(scored.scores[m]), SOURCES[found.source[m]]) for m in best]
+
+
+def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
+    """Yield groups of rows with their intents [B, C]; both files list the same users in the same groups."""
+    for group in range(rows.num_row_groups):
+        table, found = rows.read_row_group(group), intents.read_row_group(group)
+        if table[columns.USER_ID] != found[columns.USER_ID]:
+            raise DataError(f"{INTENTS}: group {group} has other users than {ROWS}; predict the intents again")
+        flat = found[PROBABILITIES].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        yield table, np.asarray(flat, dtype=np.float32).reshape(table.num_rows, -1)
+
+
+def _table(table: pa.Table, answers: Sequence[Sequence[Listed]], item_ids: Sequence[str], release_id: str) -> pa.Table:
+    users, rungs = table[columns.USER_ID].to_pylist(), table[RUNG].to_pylist()
+    lines: list[dict[str, Any]] = [
+        {
+            columns.USER_ID: users[row],
+            "rank": place,
+            columns.ITEM_ID: item_ids[item],
+            "score": score,
+            "source": source,
+            "propensity": columns.GREEDY,
+            RUNG: rungs[row],
+            columns.RELEASE: release_id,
+        }
+        for row, answer in enumerate(answers)
+        for place, (item, score, source) in enumerate(answer, start=1)
+    ]
+    return pa.Table.from_pylist(lines, schema=SCHEMA)

@@ -1,0 +1,76 @@
+"""Logged answers in the store that doors ship closed files to: read there, columns by name, each answer once.
+
+Doors write `<host>/<day>.<number>.parquet` (bentos/recommender/shipping.py), pipelines/jobs/merge.py makes
+`_days/<service>/<day>.day.parquet` of a day that is over. What a door still has open is not there: the newest answers
+are missing for as long as a segment is open, 15 minutes at most.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import pyarrow.parquet as pq
+
+from feature_repo import answers
+from feature_repo.answers import MERGED, Answer
+from feature_repo.stores import Entry, Store
+
+FOLDER = "_days"  # no host is called like this
+POD = re.compile(r"-[a-z0-9]{6,10}-[a-z0-9]{5}$")  # what Kubernetes adds to a Deployment's name
+
+
+def service_of(host: str) -> str:
+    """Return the service that a host belongs to: a Deployment's pods are one.
+
+    >>> service_of("recommender-0a1b2c3d4e5f-7d9f8b6c5-x2x9z"), service_of("laptop")
+    ('recommender-0a1b2c3d4e5f', 'laptop')
+    """
+    return POD.sub("", host)
+
+
+def merged_path(store: Store, entry: Entry) -> str:
+    """Return where a file's answers lie once its day is merged."""
+    day = entry.name.partition(".")[0]
+    here = entry.path.removeprefix(f"{store.base}/")
+    if "/" not in here:  # a folder of this machine
+        return f"{store.base}/{day}{MERGED}"
+    if here.startswith(f"{FOLDER}/"):
+        return entry.path
+    return f"{store.base}/{FOLDER}/{service_of(entry.folder)}/{day}{MERGED}"
+
+
+def read(
+    store: Store,
+    *,
+    names: Sequence[str] | None = None,
+    since_s: float = 0.0,
+    newest_first: bool = False,
+) -> Iterator[Answer]:
+    """Yield the answers of files that were written since then, each once; `names` must hold those of answers.KEY."""
+    by_day: dict[tuple[str, str], list[Entry]] = {}
+    for entry in store.files(answers.PARQUET):
+        if entry.written_s >= since_s:
+            by_day.setdefault((entry.name.partition(".")[0], merged_path(store, entry)), []).append(entry)
+    for (_, target), entries in sorted(by_day.items(), reverse=newest_first):
+        yield from _read_day(store, target, entries, names=names, newest_first=newest_first)
+
+
+def _read_day(
+    store: Store, target: str, entries: list[Entry], *, names: Sequence[str] | None, newest_first: bool
+) -> Iterator[Answer]:
+    """Yield a day's answers: its files, and last the merged one, into which a file may go meanwhile."""
+    seen: set[answers.Key] = set()
+    vanished = any(entry.path == target for entry in entries)
+    sources = [entry for entry in entries if entry.path != target]
+    for entry in sorted(sources, key=lambda e: (e.name, e.path), reverse=newest_first):
+        try:
+            yield from answers.once(_read_file(store, entry.path, names=names, newest_first=newest_first), seen)
+        except FileNotFoundError:
+            vanished = True
+    if vanished and store.entry(target) is not None:
+        yield from answers.once(_read_file(store, target, names=names, newest_first=newest_first), seen)
+
+
+def _read_file(store: Store, path: str, *, names: Sequence[str] | None, newest_first: bool) -> Iterator[Answer]:
+    with store.system.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
+        have = None if names is None else [name for name in names if name in file.schema_arrow.names]
+        yield from answers.read_groups(file, names=have, newest_first=newest_first)

@@ -1,0 +1,19 @@
+"""Whether a verdict asks for training: the `decide` step between `watch` and whatever acts on drift.
+
+For now the verdict alone decides. Its reasons stay in the verdict's own drift.json.
+"""
+
+from pathlib import Path
+
+from components.step import step
+from feature_repo import artifacts
+
+DRIFTED = "drifted"
+
+
+def decide(verdict: str) -> bool:
+    """Tell whether the verdict in a folder is drift; one without enough data is none."""
+    with step("decide") as progress:
+        found = artifacts.read_json(Path(verdict) / "drift.json")
+        progress.count(verdict=found["verdict"], reason=found["reason"], train=found["verdict"] == DRIFTED)
+    return bool(found["verdict"] == DRIFTED)

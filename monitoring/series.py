@@ -1,0 +1,129 @@
+"""Recording rules: what alerts and dashboards ask again and again, computed once, by namespace.
+
+A namespace holds one recommender. What a user got is counted by the router where one stands before the doors, since the
+doors also answer its copies and what it asks again elsewhere; without a router the door's own counts are that.
+"""
+
+from dataclasses import dataclass
+
+from monitoring.objectives import AVAILABILITY, LATENCY, READS, SLOW_S, WINDOWS, Objective
+
+QUICK = ("5m", "30m", "1h")  # evaluated often; the longer windows move slowly and cost more
+MORE = "5m"  # the window of what has one window only
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recording rule."""
+
+    record: str
+    expr: str
+    labels: tuple[tuple[str, str], ...] = ()
+    every: str = "30s"
+
+
+def bad(objective: Objective, window: str) -> str:
+    """Name the share of an objective's answers that were bad in a window."""
+    return f'intentflow:slo_bad:ratio_rate{window}{{slo="{objective.name}"}}'
+
+
+def answers(objective: Objective, window: str) -> str:
+    """Name the answers a second that an objective counted in a window."""
+    return f'intentflow:slo_answers:rate{window}{{slo="{objective.name}"}}'
+
+
+def recorded() -> list[Recorded]:
+    """Return every recording rule."""
+    return [*(rule for window in WINDOWS for rule in _objectives(window)), *_shares()]
+
+
+def _objectives(window: str) -> list[Recorded]:
+    every = "30s" if window in QUICK else "5m"
+    asked = {AVAILABILITY: (_answered(window), _failed(window)), LATENCY: (_timed(window), _slow(window))}
+    found = []
+    for objective, (all_of_them, bad_ones) in asked.items():
+        labels = (("slo", objective.name),)
+        found.append(Recorded(f"intentflow:slo_answers:rate{window}", all_of_them, labels, every))
+        ratio = f"({bad_ones}) / ({all_of_them})"
+        found.append(Recorded(f"intentflow:slo_bad:ratio_rate{window}", ratio, labels, every))
+    return found
+
+
+def _either(router: str, door: str) -> str:
+    """Take the router's figure of a namespace, the doors' where there is no router."""
+    return f"{router} or on (namespace) {door}"
+
+
+def _answered(window: str) -> str:
+    """Count answers to users: attempts that brought one, less those that were given up for another, and its own."""
+    router = (
+        "sum by (namespace) ("
+        f'rate(intentflow_router_requests_total{{endpoint!="/events",code!="0"}}[{window}]) '
+        f"or rate(intentflow_router_own_total[{window}]) "
+        f'or 0 - rate(intentflow_router_retries_total{{reason=~"5.."}}[{window}]))'
+    )
+    return _either(router, f'sum by (namespace) (rate(intentflow_requests_total{{endpoint=~"{READS}"}}[{window}]))')
+
+
+def _failed(window: str) -> str:
+    """Count those of them that were a fault of ours; 0 where none was."""
+    router = (
+        "sum by (namespace) ("
+        f'rate(intentflow_router_requests_total{{endpoint!="/events",code=~"5.."}}[{window}]) '
+        f'or rate(intentflow_router_own_total{{code=~"5.."}}[{window}]) '
+        f'or 0 - rate(intentflow_router_retries_total{{reason=~"5.."}}[{window}]) '
+        "or 0 * intentflow_router_routes_broken)"
+    )
+    door = (
+        "sum by (namespace) ("
+        f'rate(intentflow_requests_total{{endpoint=~"{READS}",code=~"5.."}}[{window}]) '
+        "or 0 * intentflow_release_info)"
+    )
+    return _either(router, door)
+
+
+def _timed(window: str) -> str:
+    return _either(
+        f'sum by (namespace) (rate(intentflow_router_door_seconds_count{{endpoint=~"{READS}"}}[{window}]))',
+        f'sum by (namespace) (rate(intentflow_request_seconds_count{{endpoint=~"{READS}"}}[{window}]))',
+    )
+
+
+def _slow(window: str) -> str:
+    def beyond(metric: str) -> str:
+        asked = f'endpoint=~"{READS}"'
+        return (
+            f"sum by (namespace) (rate({metric}_count{{{asked}}}[{window}])) "
+            f'- sum by (namespace) (rate({metric}_bucket{{{asked},le="{SLOW_S:g}"}}[{window}]))'
+        )
+
+    return _either(beyond("intentflow_router_door_seconds"), f"({beyond('intentflow_request_seconds')})")
+
+
+def _shares() -> list[Recorded]:
+    """Return shares of the doors' answers and events."""
+    answered = f"sum by (namespace) (rate(intentflow_profile_rung_total[{MORE}]))"
+    none = "or 0 * intentflow_release_info"
+
+    def share(name: str, part: str, whole: str) -> Recorded:
+        return Recorded(f"intentflow:{name}:ratio_rate{MORE}", f"sum by (namespace) ({part} {none}) / {whole}")
+
+    events = 'intentflow_requests_total{endpoint="/events"'
+    return [
+        share("degraded", f"rate(intentflow_degraded_total[{MORE}])", answered),
+        share(
+            "stale_profiles",
+            f'rate(intentflow_profile_rung_total{{rung="stale"}}[{MORE}])',
+            f'sum by (namespace) (rate(intentflow_profile_rung_total{{rung=~"fresh|stale"}}[{MORE}]))',
+        ),
+        share(
+            "events_refused",
+            f'rate({events},code=~"5.."}}[{MORE}])',
+            f"sum by (namespace) (rate({events}}}[{MORE}]))",
+        ),
+        share(
+            "shed",
+            f"rate(intentflow_shed_total[{MORE}])",
+            f"sum by (namespace) (rate(intentflow_requests_total[{MORE}]))",
+        ),
+    ]

@@ -1,0 +1,155 @@
+"""Save a recommender's state folder into one archive, and restore it elsewhere: `python -m pipelines.backup`.
+
+    python -m pipelines.backup save SPEC grocery.tar.gz
+    python -m pipelines.backup restore SPEC grocery.tar.gz
+
+For a laptop's state folder, where MLflow and Feast are files; servers have backups of their own, and what must be in
+them is in docs/disaster-recovery.md. What can be made again from the rest stays out. MLflow and the last run's record
+hold absolute paths: a restore puts the new folder in their place, so that a state folder may move.
+"""
+
+import argparse
+import contextlib
+import datetime as dt
+import json
+import shutil
+import sqlite3
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from feature_repo import artifacts
+from feature_repo.errors import DataError, Refused, ServerError, SpecError, UserError
+from pipelines import local
+from pipelines.environment import place
+
+ABOUT = "backup.json"
+# Made again: releases and Bentos from the registry, the rest by use.
+REBUILT = frozenset({"bentoml", "logs", "progress.jsonl", "releases", "rollout", "run.lock", "serving", "up"})
+TEXTS = frozenset({".json", ".yaml", ".yml", ""})  # MLmodel has no suffix
+LARGEST_TEXT = 4 << 20
+
+
+def save(home: Path, archive: Path) -> dict[str, Any]:
+    """Write an archive of a state folder; databases are copied whole, also while they are in use."""
+    if not home.is_dir():
+        raise SpecError(f"{home}: no state folder; nothing to save")
+    about = {"home": str(home), "name": home.name, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
+    with local.alone(home), tempfile.TemporaryDirectory(dir=archive.absolute().parent) as scratch:
+        artifacts.write_json(Path(scratch) / ABOUT, about)
+        with artifacts.written(archive) as aside, tarfile.open(aside, "w:gz") as tar:
+            tar.add(Path(scratch) / ABOUT, ABOUT)
+            for path in _kept(home):
+                tar.add(_whole(path, Path(scratch)), f"state/{path.relative_to(home)}", recursive=False)
+    return about | {"archive": str(archive), "bytes": archive.stat().st_size}
+
+
+def restore(archive: Path, home: Path) -> dict[str, Any]:
+    """Put an archive's state into a folder that is not there yet, with its own paths in the place of the old ones."""
+    if home.exists() and any(home.iterdir()):
+        raise SpecError(f"{home}: is there already; move it away first, a restore never writes over a state folder")
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix=".restore-") as scratch:
+        about = _unpacked(archive, Path(scratch))
+        state = Path(scratch) / "state"
+        moved = _moved(state, about["home"], str(home))
+        if home.exists():
+            home.rmdir()
+        state.rename(home)
+    return about | {"restored": str(home), "paths_changed": moved}
+
+
+def _kept(home: Path) -> Iterator[Path]:
+    """Yield what an archive holds, folders before their files."""
+    for path in sorted(home.rglob("*")):
+        parts = path.relative_to(home).parts
+        if parts[0] not in REBUILT and ".kfp_cache" not in parts and not path.name.endswith(("-wal", "-shm")):
+            yield path
+
+
+def _whole(path: Path, scratch: Path) -> Path:
+    """Return a file as it may be copied: a database as of one moment."""
+    if path.suffix != ".db" or not path.is_file() or not _is_database(path):
+        return path
+    copy = scratch / "copy.db"
+    copy.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    shutil.copymode(path, copy)
+    return copy
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(15) == b"SQLite format 3"
+
+
+def _unpacked(archive: Path, folder: Path) -> dict[str, Any]:
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+        about: dict[str, Any] = artifacts.read_json(folder / ABOUT)
+    except (OSError, tarfile.TarError, EOFError, ValueError) as error:
+        raise DataError(f"{archive}: is no whole archive of `pipelines.backup save`: {error}") from error
+    return about
+
+
+def _moved(state: Path, old: str, new: str) -> int:
+    """Put the new folder in the place of the old one, in MLflow's database and in small texts; count the places."""
+    if old == new:
+        return 0
+    count = 0
+    for path in sorted(state.rglob("*")):
+        if path.suffix == ".db" and path.is_file():
+            count += _moved_rows(path, old, new)
+        elif path.is_file() and path.suffix in TEXTS and path.stat().st_size <= LARGEST_TEXT:
+            count += _moved_text(path, old, new)
+    return count
+
+
+def _moved_text(path: Path, old: str, new: str) -> int:
+    found = path.read_bytes()
+    if old.encode() not in found or b"\0" in found:
+        return 0
+    path.write_bytes(found.replace(old.encode(), new.encode()))
+    return found.count(old.encode())
+
+
+def _moved_rows(path: Path, old: str, new: str) -> int:
+    """Change text columns of a database; other files with that suffix are left alone."""
+    if not _is_database(path):
+        return 0
+    count = 0
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        for table in [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]:
+            for _, column, kind, *_ in database.execute(f'PRAGMA table_info("{table}")').fetchall():
+                if not kind.upper().startswith(("VARCHAR", "TEXT", "CHAR")):
+                    continue
+                change = f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE instr("{column}", ?) > 0'
+                count += database.execute(change, (old, new, old)).rowcount
+    return count
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line and exit code 2."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("save", "restore"))
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("archive", type=Path)
+    parser.add_argument("--env", default="local")
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    asked = parser.parse_args()
+    try:
+        home = place(asked.spec, asked.env).home
+        found = save(home, asked.archive) if asked.verb == "save" else restore(asked.archive, home)
+    except (UserError, Refused, ServerError) as error:
+        print(f"intentflow: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    print(json.dumps(found, indent=2) if asked.json else "\n".join(f"{key}: {value}" for key, value in found.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Compress closed files of the event log: `<day>.<number>.jsonl` becomes `<day>.<number>.jsonl.gz`.
+
+Every reader takes both (bentos/recommender/lines.py), and drops repeated keys, so that a file that is there twice after
+a kill counts once. Nothing is removed: what profiles are replayed from must stay.
+"""
+
+import contextlib
+import datetime as dt
+import fcntl
+import gzip
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from bentos.recommender import lines
+from feature_repo import answers, artifacts
+
+
+def compress(folder: Path, *, now: dt.datetime, after_days: int, still: Callable[[], None] = lambda: None) -> int:
+    """Compress the files of days that are further back and that nobody writes to; return how many."""
+    if not after_days or not folder.is_dir():
+        return 0
+    before = (now - dt.timedelta(days=after_days)).date().isoformat()
+    done = 0
+    for path in sorted(folder.glob(f"*{lines.SUFFIX}")):
+        if answers.day_of(path) < before:
+            still()
+            done += _compressed(path)
+    return done
+
+
+def _compressed(path: Path) -> bool:
+    """Compress one file unless a process has it open."""
+    with path.open("rb") as source, contextlib.suppress(BlockingIOError):
+        fcntl.flock(source, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        target = path.with_name(f"{path.name}{lines.PACKED}")
+        before = gzip.decompress(target.read_bytes()) if target.exists() else b""
+        with artifacts.written(target) as aside:
+            with gzip.open(aside, "wb") as sink:
+                if before != source.read():  # a name that was used again: both stay
+                    sink.write(before)
+                source.seek(0)
+                shutil.copyfileobj(source, sink)
+            os.chmod(aside, path.stat().st_mode)
+            with aside.open("rb") as written:
+                os.fsync(written.fileno())
+        path.unlink()
+        return True
+    return False

@@ -1,0 +1,89 @@
+"""The job `materialise`: the newest profiles from the source into the online store, for each vocabulary in use.
+
+In use are the vocabularies of releases with an alias, and of one that is named. Clean tables are made once, the rows
+of each vocabulary from them with the release's own vocabulary and segments; the store is only written where a row
+changed (components/profiles/materialise.py). Rows of vocabularies that nobody uses are left: `prune` is the rollout's.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from feature_repo import artifacts
+from pipelines import local
+from pipelines import release as releases
+from pipelines.environment import Place
+from pipelines.jobs import sources
+from pipelines.rollout.lease import JOBS, Lease
+
+SOURCE = "source.json"  # beside the feature files of a vocabulary: what they were made from
+
+
+def materialise(place: Place, lease: Lease) -> dict[str, Any]:
+    """Bring every vocabulary in use up to date."""
+    from components.registry import rollout as registry
+
+    in_use = registry.aliased(place.spec.name)
+    with local.alone(place.home):
+        folders = [releases.assembled(place, version) for version in in_use]
+        return brought(place, folders, lease)
+
+
+def of_version(place: Place, version: str, lease: Lease) -> dict[str, Any]:
+    """Bring the rows of one version's vocabulary up to date, before it serves."""
+    with local.alone(place.home):
+        return brought(place, [releases.assembled(place, version)], lease)
+
+
+def brought(place: Place, folders: list[Path], lease: Lease) -> dict[str, Any]:
+    """Bring in the rows of some releases' vocabularies, each vocabulary once; return counts."""
+    from components.profiles import materialise as store
+
+    by_vocabulary = {artifacts.read_json(folder / "release.json")["vocabulary"]: folder for folder in folders}
+    counts: dict[str, Any] = {"vocabularies": len(by_vocabulary), "built": 0}
+    for vocabulary, folder in sorted(by_vocabulary.items()):
+        features = store.published(place.home, vocabulary)
+        if _made_from(features) != (made_from := _wanted(place, folder)):
+            lease.require()
+            _build(place, folder, features)
+            artifacts.write_json(features / SOURCE, {"made_from": made_from})
+            counts["built"] += 1
+        lease.require()
+        for word, count in store.run(place.spec.name, features, store.folding(features)).items():
+            counts[word] = counts.get(word, 0) + count
+    return counts
+
+
+def _wanted(place: Place, release: Path) -> str:
+    """Digest what a vocabulary's rows come from."""
+    from pipelines import parameters
+
+    about = artifacts.read_json(release / "release.json")
+    code = parameters.run_parameters(place)["profiles_code"]
+    return artifacts.digest([sources.state(place), about["vocabulary"], about["segments"], code])
+
+
+def _made_from(features: Path) -> str:
+    path = features / SOURCE
+    return str(artifacts.read_json(path)["made_from"]) if path.is_file() else ""
+
+
+def _build(place: Place, release: Path, features: Path) -> None:
+    """Write a vocabulary's feature files from the source as it is now."""
+    from components.profiles import materialise as store
+    from components.profiles.steps import run_profiles
+
+    slices = artifacts.read_json(release / "release.json")["serving"]
+    asked = place.spec.model_dump(mode="json")["data"]["split"]
+    made = place.home / JOBS / "materialise" / "profiles"
+    run_profiles(
+        artifacts.canonical(slices["profiles"]),
+        artifacts.canonical(asked),
+        artifacts.canonical(place.spec.vocabulary_rule()),
+        clean=sources.clean(place),
+        destination=made,
+        fitted=release / "ranking",
+        training=False,
+    )
+    store.publish(made, features)
+    shutil.rmtree(made)

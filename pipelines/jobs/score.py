@@ -1,0 +1,55 @@
+"""The job `score`: the batch scoring pipeline, its results published whole into a dated folder.
+
+`<home>/scores/<day>` (UTC) holds the newest result of a day, `latest.json` says which is the newest of all. A reader
+sees a folder as it was or as it is, never half of it; the oldest go beyond `jobs.score.keep`. Scoring itself is
+pipelines/batch.py's.
+"""
+
+import datetime as dt
+import shutil
+from pathlib import Path
+from typing import Any
+
+from feature_repo import artifacts
+from pipelines import local
+from pipelines.environment import Place
+from pipelines.rollout.lease import Lease
+
+FOLDER = "scores"
+LATEST = "latest.json"
+ABOUT = "scores.json"
+
+
+def score(place: Place, lease: Lease) -> dict[str, Any]:
+    """Score every user with the champion, and publish."""
+    found = local.run(place, lambda _line: None, pipeline="batch")
+    lease.require()
+    folder = publish(place, {name: found.folders[name] for name in local.SCORED}, version=found.release_version)
+    removed = remove_old(place.home / FOLDER, keep=place.spec.jobs.score.keep)
+    return {"release_version": found.release_version, "folder": str(folder), "removed": removed}
+
+
+def publish(place: Place, folders: dict[str, Path], *, version: str, now: dt.datetime | None = None) -> Path:
+    """Copy results into the day's folder; it takes the place of an earlier one of that day when it is whole."""
+    at = now or dt.datetime.now(dt.UTC)
+    target = place.home / FOLDER / at.date().isoformat()
+    with artifacts.written_folder(target) as aside:
+        for source in folders.values():
+            for path in sorted(source.iterdir()):
+                shutil.copyfile(path, aside / path.name)
+        about = {"recommender": place.spec.name, "release_version": version, "at": at.isoformat(timespec="seconds")}
+        artifacts.write_json(aside / ABOUT, about)
+    artifacts.write_json(place.home / FOLDER / LATEST, about | {"folder": target.name})
+    return target
+
+
+def remove_old(folder: Path, *, keep: int) -> int:
+    """Remove the oldest days beyond `keep`, and what killed writers left aside; return how many days."""
+    for aside in folder.glob(".*.part"):
+        shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
+    days = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    for old in days[:-keep]:
+        gone = old.with_name(f".{old.name}.part")  # a reader finds it whole or not at all
+        old.rename(gone)
+        shutil.rmtree(gone)
+    return len(days[:-keep])

@@ -1,0 +1,29 @@
+"""The spec's `jobs` slice: what scheduled work keeps. When it runs is the place's matter (cron, CronJobs)."""
+
+from pydantic import Field
+
+from feature_repo.model import Slice
+
+
+class Score(Slice):
+    """What batch scoring keeps."""
+
+    keep: int = Field(default=7, ge=1, le=400, description="Results of the last so many days")
+
+
+class Compact(Slice):
+    """What compaction touches."""
+
+    settle_hours: int = Field(
+        default=2, ge=0, le=48, description="After a day's end (UTC), before its files are merged"
+    )
+    events_after_days: int = Field(
+        default=30, ge=0, le=3650, description="Closed files of the event log that are older get compressed; 0: none"
+    )
+
+
+class Jobs(Slice):
+    """Scheduled work."""
+
+    score: Score = Score()
+    compact: Compact = Compact()

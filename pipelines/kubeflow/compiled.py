@@ -1,0 +1,74 @@
+"""The pipelines' IR as a place wants it: compiled, named by its digest, and what it says of a run's tasks."""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feature_repo.errors import ServerError
+from pipelines import catalogue
+from pipelines.environment import Place
+from pipelines.platform import step_of
+
+GATES = "gates-passed"  # the condition's name in pipelines/train.py
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One pipeline's IR on disk."""
+
+    pipeline: str  # of the catalogue
+    path: Path
+    version: str  # named by the digest: the same IR, the same version
+
+    def tasks(self) -> "Tasks":
+        """Read the tasks."""
+        import yaml
+
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        document = next(yaml.load_all(self.path.read_bytes(), Loader=loader))
+        steps: dict[str, str] = {}
+        conditions: dict[str, str] = {}
+        _read(document, document["root"]["dag"]["tasks"], steps, conditions)
+        return Tasks(steps, conditions)
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """What a run of the pipeline consists of, by the names that Kubeflow gives tasks."""
+
+    steps: dict[str, str]  # task -> step, in the order of the IR
+    conditions: dict[str, str]  # task -> the condition's own name
+
+
+@contextmanager
+def compiled(place: Place, *names: str) -> Iterator[dict[str, Compiled]]:
+    """Compile pipelines, all by default, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory(prefix="intentflow-ir-") as folder:
+        yield {name: _compile(place, name, Path(folder)) for name in names or catalogue.PIPELINES}
+
+
+def _compile(place: Place, name: str, folder: Path) -> Compiled:
+    from pipelines.train import compile_ir
+
+    path = folder / f"{name}.yaml"
+    compile_ir(place.spec, path, pipeline=name, kubeflow=place.environment.kubeflow)
+    return Compiled(name, path, f"ir-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}")
+
+
+def _read(ir: dict[str, Any], tasks: dict[str, Any], steps: dict[str, str], conditions: dict[str, str]) -> None:
+    for name, task in tasks.items():
+        component = ir["components"].get(task["componentRef"]["name"])
+        if component is None:
+            raise ServerError(
+                f"the IR names no component for task {name}: kfp writes it in another way than this reads"
+            )
+        if "condition" in task.get("triggerPolicy", {}):
+            conditions[name] = task["taskInfo"]["name"]
+        if "dag" in component:
+            _read(ir, component["dag"]["tasks"], steps, conditions)
+        else:
+            steps[name] = step_of(name)

@@ -1,0 +1,118 @@
+"""A run on Kubeflow: submit the applied version, follow it, and say what came of it as a run on this machine would.
+
+The run belongs to the server: whoever stops watching stops nothing. What a step said as it failed is in the registry,
+where the exit handler of the pipeline put it (monitoring/failure.py); where that cannot be read, Kubeflow's words are.
+"""
+
+import datetime as dt
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from feature_repo.errors import DataError, Refused, ServerError
+from pipelines import catalogue
+from pipelines.environment import Place
+from pipelines.kubeflow import client, declare, recurring, told
+from pipelines.kubeflow.client import Api
+from pipelines.kubeflow.compiled import compiled
+from pipelines.kubeflow.follow import Ended, follow
+
+FOLLOW_PATIENCE_S = 600.0  # a run goes on while its server is upgraded
+EVERY_S = 2.0
+KINDS: dict[int, type[Exception]] = {2: DataError, 3: Refused}
+Observer = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on the server, as far as it was followed."""
+
+    run_id: str
+    page: str
+    pipeline: str
+    version: str
+    state: str
+    passed: bool | None  # its gates; None where they were not asked, or it is not known
+    steps: list[dict[str, Any]]
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return dict(vars(self))
+
+    def text(self) -> str:
+        """Return it as a person reads it."""
+        if self.state == "SUBMITTED":
+            return f"submitted, not followed: {self.page}"
+        gates = {True: ", gates passed", False: ", gates refused", None: ""}[self.passed]
+        return f"{self.pipeline}: {self.state.lower()}{gates}, in {self.seconds:.0f} s: {self.page}"
+
+
+def run(
+    place: Place,
+    observe: Observer,
+    *,
+    pipeline: str,
+    wait: bool,
+    say: Callable[[str], None],
+    every_s: float = EVERY_S,
+) -> Run:
+    """Submit a run of what was applied; follow it where asked to. Raises what a run on this machine would."""
+    chosen = catalogue.pipeline(pipeline)
+    start = time.monotonic()
+    with client.connected(place) as api, compiled(place, pipeline) as irs:
+        ir = irs[pipeline]
+        tasks = ir.tasks()
+        version = declare.applied(api, place, ir)
+        run_id = _submit(api, place, version, pipeline=pipeline, values=chosen.parameters(place))
+        page = api.page_of(run_id)
+        say(page)
+        if not wait:
+            return Run(run_id, page, pipeline, version.name, "SUBMITTED", None, [], 0.0)
+        patient = Api(api.kfp, api.at, api.namespace, api.bearer, FOLLOW_PATIENCE_S)
+        ended = follow(patient, run_id, tasks, observe, every_s=every_s)
+    found = Run(
+        run_id, page, pipeline, version.name, ended.state, ended.passed, ended.steps, round(time.monotonic() - start, 2)
+    )
+    _judge(place, found, ended)
+    return found
+
+
+def _submit(api: Api, place: Place, version: recurring.Version, *, pipeline: str, values: dict[str, Any]) -> str:
+    """Submit once: where an answer was lost, the run is looked for by its name before it is asked for again."""
+    experiment = recurring.experiment(api, place)
+    stamp = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S}"
+    name = f"{place.spec.name} {pipeline} {stamp} {secrets.token_hex(3)}"
+
+    def once() -> str:
+        listing = api.kfp.list_runs(experiment_id=experiment, filter=client.named(name), page_size=1)
+        for found in listing.runs or []:
+            return str(found.run_id)
+        made = api.kfp.run_pipeline(
+            experiment_id=experiment,
+            job_name=name,
+            pipeline_id=version.pipeline_id,
+            version_id=version.version_id,
+            params=values,
+            service_account=api.at.service_account or None,
+        )
+        return str(made.run_id)
+
+    return api.ask(f"run of {version.name}", once)
+
+
+def _judge(place: Place, found: Run, ended: Ended) -> None:
+    """Raise what the run's end means: 3 for gates that said no, 2 and 1 as the failed step had it."""
+    if ended.state == "SUCCEEDED":
+        if found.passed is False:
+            raise Refused(f"gates: the run's release did not pass; `intentflow status` shows each gate; {found.page}")
+        return
+    if ended.state == "CANCELED":
+        raise ServerError(f"run: it was stopped on the server; {found.page}")
+    why = told.last_failure(place, found.run_id)
+    if why is not None:
+        raise KINDS.get(int(why.get("code", 1)), ServerError)(f"{why['step']}: {why['why']}; {found.page}")
+    step, words = ended.failed
+    raise ServerError(f"{step}: {words}; {found.page}")

@@ -1,0 +1,47 @@
+"""What a run told the registry as it failed: the tag that the pipelines' exit handler leaves.
+
+The registry may be out of reach from where one watches (a laptop before a cluster): then nothing is known, and that is
+no error of its own.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from feature_repo.errors import ServerError, UserError
+from pipelines.environment import Place
+
+
+def last_failure(place: Place, run_id: str) -> dict[str, Any] | None:
+    """Return what the run said of its failure, None where the registry does not know or does not answer."""
+    from components.registry import client, release
+    from monitoring import failure
+
+    model = release.model_name(place.spec.name)
+    try:
+        with _registry(place), client.connected() as registry:
+            found = client.registered_model(registry, model)
+    except (ServerError, UserError):
+        return None
+    text = "" if found is None else found.tags.get(failure.MARK, "")
+    try:
+        said = json.loads(text) if text else {}
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) and said.get("run") == run_id else None
+
+
+@contextmanager
+def _registry(place: Place) -> Iterator[None]:
+    """Name the place's registry to MLflow's client; its credentials are those of whoever asks."""
+    name = "MLFLOW_TRACKING_URI"
+    before = os.environ.get(name)
+    os.environ[name] = place.environment.mlflow.tracking_uri
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before

@@ -1,0 +1,79 @@
+"""What rendered Kubernetes objects are to the rules: their titles, the pods that they make, quantities.
+
+Reads objects as `kubectl kustomize` prints them; judges nothing.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+Object = dict[str, Any]
+
+TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+JOB, DOOR = "job.json", "recommender"  # key of a ConfigMap that holds a Job (pipelines/rollout/cluster.py)
+SUFFIXES: dict[str, int | Decimal] = {
+    **{"": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12},
+    **{"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40},
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """An object that makes pods, with what its pods look like."""
+
+    name: str
+    kind: str
+    spec: Object
+    pod: Object
+    labels: dict[str, str]
+
+
+def title(found: Object) -> str:
+    """Name an object in a message.
+
+    >>> title({"kind": "Service", "metadata": {"name": "redis"}})
+    'Service/redis'
+    """
+    return f"{found.get('kind', '?')}/{found.get('metadata', {}).get('name', '?')}"
+
+
+def quantity(text: str | int) -> Decimal:
+    """Return the number that a Kubernetes quantity means.
+
+    >>> quantity("250m"), quantity("1Gi")
+    (Decimal('0.250'), Decimal('1073741824'))
+    """
+    digits = str(text).rstrip("mkMGTKi")
+    return Decimal(digits) * SUFFIXES[str(text)[len(digits) :]]
+
+
+def workloads(objects: list[Object]) -> Iterator[Workload]:
+    """Yield the objects that make pods."""
+    for found in objects:
+        spec = found.get("spec", {})
+        if found["kind"] == "Pod":
+            template = found
+        elif found["kind"] == "CronJob":
+            spec = spec["jobTemplate"]["spec"]
+            template = spec["template"]
+        elif found["kind"] in TEMPLATED:
+            template = spec["template"]
+        elif found["kind"] == "ConfigMap" and JOB in (found.get("data") or {}):
+            spec = _job(found["data"][JOB], objects)
+            template = spec["template"]
+        else:
+            continue
+        labels = template.get("metadata", {}).get("labels", {})
+        yield Workload(title(found), found["kind"], spec, template["spec"], labels)
+
+
+def _job(text: str, objects: list[Object]) -> Object:
+    """Return what the rollout's loop would make of a ConfigMap's Job: it runs the image of the recommender's door."""
+    spec: Object = json.loads(text)["spec"]
+    doors = [o for o in objects if (o["kind"], o["metadata"]["name"]) == ("Deployment", DOOR)]
+    for container in spec["template"]["spec"]["containers"]:
+        for door in doors:
+            container.setdefault("image", door["spec"]["template"]["spec"]["containers"][0]["image"])
+    return spec

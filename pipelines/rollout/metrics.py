@@ -1,0 +1,140 @@
+"""What the rollout's loop exports for Prometheus: the rollout, and what jobs and drift checks left in the registry.
+
+The loop is the one process of a recommender that always runs and reads the registry, so it also speaks for what ended
+long ago: jobs leave marks there (components/registry/marks.py). `INTENTFLOW_METRICS=host:port` has it listen; without
+that variable nothing listens. Alerts and dashboards are monitoring/'s.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from components.registry import marks
+from feature_repo.errors import ServerError, SpecError
+from monitoring.drift import Verdict
+from pipelines.environment import Place
+from pipelines.rollout.state import Phase, State
+
+ADDRESS = "INTENTFLOW_METRICS"
+MARKS_EVERY_S = 15.0
+SEEN = ("requests", "errors", "slow", "degraded")
+ARMS = ("stable", "candidate", "shadow")
+
+
+class LoopMetrics:
+    """The loop's metrics, of one recommender."""
+
+    def __init__(self, name: str) -> None:
+        self.registry, self._name, self._read_at = CollectorRegistry(), name, float("-inf")
+        self._last: dict[str, Any] | None = None
+        self._phase = self._gauge("rollout_phase", "1 for the phase that the rollout is in", "phase")
+        self._since = self._gauge(
+            "rollout_phase_since_timestamp_seconds", "When the phase, or its step, began; 0: idle"
+        )
+        self._step = self._gauge("rollout_step", "The canary's step, from 1; 0: no canary")
+        self._releases: list[tuple[str, str, str]] = []  # role, release, version
+        self.registry.register(self)
+        self._seen = self._gauge("rollout_seen", "What an arm was seen to do in this phase", "arm", "what")
+        self._turned_at = self._gauge("rollout_turn_timestamp_seconds", "When the loop last looked and could act")
+        self._turns = self._counter("rollout_turns", "Turns of the loop", "outcome")
+        self._ended = self._counter("rollout_ended", "Rollouts that ended while this loop ran", "result")
+        self._drift = self._gauge("drift_verdict", "1 for the verdict of the last drift check", "verdict")
+        self._share = self._gauge("drift_share", "Share of columns that had drifted, 0..1")
+        self._columns = self._gauge("drift_columns", "Columns of the last drift check", "state")
+        self._checked_at = self._gauge("drift_checked_timestamp_seconds", "When drift was last checked")
+        self._good_at = self._gauge("job_succeeded_timestamp_seconds", "When a job last succeeded", "task")
+        self._bad_at = self._gauge("job_failed_timestamp_seconds", "When a job last failed", "task")
+        self._took = self._gauge("job_seconds", "How long the job's last success took", "task")
+
+    def turned(self, state: State) -> None:
+        """Export the state after a turn."""
+        now = time.time()
+        self._turns.labels(self._name, "done").inc()
+        self._turned_at.labels(self._name).set(now)
+        for phase in get_args(Phase):
+            self._phase.labels(self._name, phase).set(phase == state.phase)
+        self._since.labels(self._name).set(state.since if state.candidate is not None else 0)
+        self._step.labels(self._name).set(state.step + 1 if state.phase == "canary" else 0)
+        both = (("stable", state.stable), ("candidate", state.candidate))
+        self._releases = [(role, served.release, served.version) for role, served in both if served is not None]
+        for arm in ARMS:
+            for what in SEEN:
+                self._seen.labels(self._name, arm, what).set(state.seen.total(f"{arm}.{what}"))
+        if self._last is not None and state.last and dict(state.last) != self._last:
+            self._ended.labels(self._name, str(state.last.get("result", "unknown"))).inc()
+        self._last = dict(state.last)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield which releases the rollout is about now; a gauge would keep those of before."""
+        found = GaugeMetricFamily(
+            "intentflow_rollout_release_info",
+            "Releases of the rollout",
+            labels=["recommender", "role", "release", "version"],
+        )
+        for labels in self._releases:
+            found.add_metric([self._name, *labels], 1)
+        yield found
+
+    def waited(self) -> None:
+        """Count a turn that could not be taken."""
+        self._turns.labels(self._name, "waiting").inc()
+
+    def marked(self) -> None:
+        """Export what jobs left in the registry, if it was not looked at just now."""
+        if time.monotonic() - self._read_at < MARKS_EVERY_S:
+            return
+        self._read_at = time.monotonic()
+        self.show(marks.read(self._name))
+
+    def show(self, found: Mapping[str, Mapping[str, Any]]) -> None:
+        """Export marks."""
+        for tag, said in found.items():
+            if tag == marks.DRIFT:
+                self._drifted(said)
+            if not tag.startswith(marks.JOB):
+                continue
+            job = tag.removeprefix(marks.JOB)
+            for key, gauge in (("succeeded", self._good_at), ("failed", self._bad_at), ("seconds", self._took)):
+                if key in said:
+                    gauge.labels(self._name, job).set(said[key])
+
+    def _drifted(self, said: Mapping[str, Any]) -> None:
+        for verdict in get_args(Verdict):
+            self._drift.labels(self._name, verdict).set(verdict == said["verdict"])
+        self._share.labels(self._name).set(said["share"])
+        for state in ("drifted", "compared"):
+            self._columns.labels(self._name, state).set(said[state])
+        self._checked_at.labels(self._name).set(said["at"])
+
+    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(f"intentflow_{name}", about, ["recommender", *labels], registry=self.registry)
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(f"intentflow_{name}", about, ["recommender", *labels], registry=self.registry)
+
+
+@contextlib.contextmanager
+def exported(place: Place) -> Iterator[LoopMetrics]:
+    """Yield the metrics, listening where the environment says so."""
+    metrics, address = LoopMetrics(place.spec.name), place.outside.get(ADDRESS, "")
+    if not address:
+        yield metrics
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise SpecError(f"{ADDRESS}: '{address}' is no host:port; give one, such as 127.0.0.1:8086")
+    try:
+        server, thread = start_http_server(int(port), host, registry=metrics.registry)
+    except OSError as error:
+        raise ServerError(f"{ADDRESS}: cannot listen on {address}: {error.strerror}; give another port") from error
+    try:
+        yield metrics
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,97 @@
+"""The catalogue says what the processes' own metric objects say; tests of the services hold it to running ones too."""
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from bentos.recommender import schemas
+from bentos.recommender.eventlog import EventLog
+from bentos.recommender.metrics import Metrics as DoorMetrics
+from bentos.recommender.shipping import Standing
+from bentos.router.counts import Metrics as RouterMetrics
+from bentos.router.routes import STABLE
+from components.registry import marks
+from monitoring import catalogue
+from monitoring.catalogue import Metric
+from pipelines.rollout.metrics import LoopMetrics
+from pipelines.rollout.state import Served, State
+from tests.bentos.conftest import World
+from tests.monitoring.exposition import differences, exported
+
+
+def whole(registry: CollectorRegistry) -> str:
+    return generate_latest(registry).decode()
+
+
+def door_text(folder, release) -> str:
+    registry = CollectorRegistry()
+    metrics = DoorMetrics(release, registry=registry)
+    metrics.answered("/recommend", 200, seconds=0.01)
+    metrics.refused_at_door("/recommend", 401)
+    metrics.counted(schemas.Accepted(release="r", request_id="q", accepted=2, duplicates=1, noted={"a rule": 1}))
+    profile = schemas.Profile(
+        rung="popular", state_at=None, age_days=3.0, segment=None, degraded=True, reason="store_away"
+    )
+    metrics.counted(schemas.Intents(release="r", request_id="q", intents=[], profile=profile))
+    metrics.in_flight.labels("reads").inc()
+    metrics.shed.labels("reads").inc()
+    metrics.unlogged.inc()
+    metrics.logs_seen(Standing(size_bytes=9, sent=2, waiting=1, waiting_since=5.0, failed=True), EventLog(folder))
+    return whole(registry)
+
+
+def router_text() -> str:
+    metrics = RouterMetrics()
+    metrics.attempt(STABLE, "aaa", 200, endpoint="/recommend", seconds=0.01)
+    metrics.side("mirror", "answered")
+    metrics.retried("refused")
+    metrics.own.labels("503").inc()
+    return whole(metrics.registry)
+
+
+def loop_text() -> str:
+    metrics = LoopMetrics("shop")
+    began = State(phase="canary", stable=Served("1", "aaa"), candidate=Served("2", "bbb"), since=1000.0)
+    metrics.turned(began)
+    metrics.turned(State(stable=Served("1", "aaa"), last={"version": "2", "result": "rolled_back"}))
+    metrics.waited()
+    drift = {"at": 50, "verdict": "drifted", "share": 0.5, "drifted": 2, "compared": 4, "release": "1"}
+    metrics.show({marks.DRIFT: drift, "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5}})
+    return whole(metrics.registry)
+
+
+@pytest.fixture
+def texts(tmp_path) -> dict[str, str]:
+    return {
+        "door": door_text(tmp_path / "events", World(tmp_path).release()),
+        "router": router_text(),
+        "loop": loop_text(),
+    }
+
+
+def test_what_a_process_can_export_is_in_the_catalogue_and_nothing_else_is(texts):
+    for source, text in texts.items():
+        assert list(differences(text, catalogue.of(source))) == []
+        assert {metric.name for metric in catalogue.of(source)} == set(exported(text)), source
+
+
+def test_a_metric_that_is_missing_and_a_label_that_is_wrong_are_named(texts):
+    known = [Metric("intentflow_router_own", "counter", "router", "", ("status",))]
+    found = list(differences(texts["router"], known))
+    assert "intentflow_router_side is not in the catalogue" in found
+    assert "intentflow_router_own is a counter by ['code'], in the catalogue counter by ('status',)" in found
+
+
+def test_labels_of_ours_do_not_collide_with_those_of_a_target_except_the_one_that_monitors_keep():
+    targets = {*catalogue.TARGET, "endpoint"}  # Prometheus Operator adds the port's name as `endpoint`
+    ours = {label for source in ("door", "router", "loop") for m in catalogue.of(source) for label in m.labels}
+    assert ours & targets == {"endpoint"}, "k8s/components/monitoring/monitors.yaml keeps it: honorLabels"
+
+
+def test_a_release_is_a_value_of_a_loops_metric(texts):
+    lines = texts["loop"].splitlines()
+    assert 'intentflow_rollout_release_info{recommender="shop",release="aaa",role="stable",version="1"} 1.0' in lines
+    assert 'intentflow_rollout_ended_total{recommender="shop",result="rolled_back"} 1.0' in lines
+    assert 'intentflow_rollout_phase{phase="idle",recommender="shop"} 1.0' in lines
+    assert 'intentflow_rollout_phase_since_timestamp_seconds{recommender="shop"} 0.0' in lines
+    assert 'intentflow_drift_verdict{recommender="shop",verdict="drifted"} 1.0' in lines
+    assert 'intentflow_job_failed_timestamp_seconds{recommender="shop",task="train"} 20.0' in lines

@@ -1,0 +1,263 @@
+"""The rules: generated as committed, about series that exist, with a runbook each; and their known answers."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bentos.recommender.metrics import BUCKETS_S
+from bentos.router.observations import BUCKETS_MS
+from monitoring import rules
+from monitoring.alerts import alerts, seconds
+from monitoring.objectives import BURNS, DAYS, SLOW_S
+from monitoring.series import recorded
+from tests.monitoring import promql
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus")
+
+
+def anchors(text: str) -> set[str]:
+    """Return a page's anchors, as Markdown renderers make them of its headings."""
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_committed_rules_are_what_the_code_says():
+    assert rules.FILE.read_text() == rules.text(), "python -m monitoring.rules"
+
+
+@pytest.mark.parametrize("rule", [*recorded(), *alerts()], ids=lambda rule: getattr(rule, "record", "") or rule.name)
+def test_a_rule_asks_about_series_and_labels_that_exist(rule):
+    left = promql.labels(rule.expr)
+    if hasattr(rule, "record"):
+        assert left == {"namespace"}, "recorded by namespace, and by nothing else"
+    else:
+        shown = promql.mentioned(rule.summary + rule.description)
+        assert shown <= left, f"{shown - left} would be empty"
+
+
+def test_a_query_about_what_is_not_there_is_refused():
+    for wrong, said in (
+        ("rate(intentflow_request_total[5m])", "no series intentflow_request_total"),
+        ('intentflow_in_flight{arm="stable"}', "no label arm"),
+        ("sum by (release) (intentflow_in_flight)", "groups by"),
+        ("histogram_quantile(0.9, sum by (endpoint) (rate(intentflow_request_seconds_bucket[5m])))", "without le"),
+    ):
+        with pytest.raises(AssertionError, match=said):
+            promql.labels(wrong)
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert():
+    text = DOCS.read_text()
+    there = anchors(text)
+    assert {alert.runbook for alert in alerts()} <= there
+    named = set(re.findall(r"^#+ (IntentFlow\w+)$", text, flags=re.MULTILINE))
+    assert named == {alert.name for alert in alerts()}
+
+
+def test_every_alert_says_who_is_to_act_and_for_what():
+    for alert in alerts():
+        assert alert.severity in ("critical", "warning", "info")
+        assert alert.summary
+        assert alert.description.endswith((".", "?")), alert.name
+
+
+def test_a_burn_spends_what_it_says_it_does():
+    for burn in BURNS:
+        spent = burn.rate * seconds(burn.long) / (DAYS * 86400)
+        percent = round(100 * spent)
+        assert burn.spent.startswith(f"{percent} %"), burn
+        assert seconds(burn.short) * 12 == seconds(burn.long), "the workbook's short window is a twelfth"
+
+
+def test_the_bound_of_a_quick_answer_is_a_bucket_of_both_histograms():
+    assert SLOW_S in BUCKETS_S
+    assert SLOW_S * 1000 in BUCKETS_MS
+
+
+@pytest.fixture
+def checked(tmp_path) -> Path:
+    """A folder with the rules as Prometheus reads them."""
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": rules.groups()}))
+    return tmp_path
+
+
+@needs_promtool
+def test_prometheus_takes_the_rules(checked):
+    done = subprocess.run([PROMTOOL, "check", "rules", checked / "rules.yml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"SUCCESS: {len(recorded()) + len(alerts())} rules found" in done.stdout
+
+
+@pytest.mark.slow  # hours of series, minute by minute
+@needs_promtool
+def test_rules_give_known_answers(checked):
+    (checked / "test.yml").write_text(yaml.safe_dump(CASES))
+    done = subprocess.run([PROMTOOL, "test", "rules", checked / "test.yml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def series(name: str, values: str, **labels: str) -> dict[str, str]:
+    """One input series, a value a minute: "0+60x120" grows by 60 for two hours."""
+    inside = ",".join(f'{key}="{value}"' for key, value in {"namespace": "shop", **labels}.items())
+    return {"series": f"{name}{{{inside}}}", "values": values}
+
+
+def world(about: str, *inputs: dict[str, str], **asked: dict[str, object]) -> dict[str, object]:
+    """One test: what is seen, and at which time ("at_90m") which alerts fire, with their value of `by`."""
+    expected = []
+    for at, firing in asked.items():
+        names = "|".join(firing["of"])
+        by = firing.get("by", "alertname")
+        expected.append(
+            {
+                "expr": f'sum by ({by}) (ALERTS{{alertname=~"{names}",alertstate="firing"}})',
+                "eval_time": at.removeprefix("at_"),
+                "exp_samples": [{"labels": f'{{{by}="{value}"}}', "value": 1} for value in firing["fire"]],
+            }
+        )
+    return {"name": about, "interval": "1m", "input_series": list(inputs), "promql_expr_test": expected}
+
+
+def burns(*fire: str) -> dict[str, object]:
+    return {"of": ["IntentFlowAvailabilityBurn"], "by": "long", "fire": list(fire)}
+
+
+def fires(*names: str, of: tuple[str, ...] = ()) -> dict[str, object]:
+    return {"of": list(of or names), "fire": list(names)}
+
+
+def answered(per_minute: float, minutes: int, code: str = "200", **more: str) -> dict[str, str]:
+    labels = {"arm": "stable", "release": "aaa", "code": code, "endpoint": "/recommend"} | more
+    return series("intentflow_router_requests_total", f"0+{per_minute}x{minutes}", **labels)
+
+
+FINE = series("intentflow_router_routes_broken", "0x600", pod="r")
+SINCE = "intentflow_rollout_phase_since_timestamp_seconds"
+GOOD_AT, BAD_AT = "intentflow_job_succeeded_timestamp_seconds", "intentflow_job_failed_timestamp_seconds"
+CASES = {
+    "rule_files": ["rules.yml"],
+    "evaluation_interval": "1m",
+    "tests": [
+        world(
+            "2 % of the answers fail: every speed of burning",
+            FINE, answered(980, 300), answered(20, 300, "500"),
+            at_2h=burns("1h", "6h", "1d", "3d"),
+        ),
+        world(
+            "0.4 % fail: too fast for a month, not for a pager",
+            FINE, answered(996, 300), answered(4, 300, "503"),
+            at_4h=burns("1d", "3d"),
+        ),
+        world(
+            "0.05 % fail: half of the budget",
+            FINE, answered(9995, 300), answered(5, 300, "500"),
+            at_4h=burns(),
+        ),
+        world(
+            "an outage of ten minutes that is over: the short windows let go one after the other",
+            FINE, answered(900, 300),
+            series("intentflow_router_own_total", "0x60 100+100x10 1100x240", code="503"),
+            at_68m=burns("1h", "6h", "1d", "3d"),
+            at_77m=burns("6h", "1d", "3d"),
+            at_102m=burns("1d", "3d"),
+        ),
+        world(
+            "three requests an hour, and all fail: too few to say",
+            FINE, answered(0.05, 300, "500"),
+            at_4h=burns(),
+        ),
+        world(
+            "a candidate fails and stable answers instead: no user sees it",
+            FINE, answered(1000, 300), answered(100, 300, "500", arm="candidate"),
+            series("intentflow_router_retries_total", "0+100x300", reason="500"),
+            at_2h=burns(),
+        ),
+        world(
+            "doors without a router count themselves",
+            series("intentflow_release_info", "1x300", release="aaa"),
+            series("intentflow_requests_total", "0+980x300", endpoint="/rank", code="200", release="aaa"),
+            series("intentflow_requests_total", "0+20x300", endpoint="/rank", code="500", release="aaa"),
+            at_2h=burns("1h", "6h", "1d", "3d"),
+        ),
+        world(
+            "a mirrored request that fails is no user's, where a router stands",
+            FINE, answered(1000, 300),
+            series("intentflow_release_info", "1x300", release="bbb"),
+            series("intentflow_requests_total", "0+500x300", endpoint="/rank", code="500", release="bbb"),
+            at_2h=burns(),
+        ),
+        world(
+            "one answer in twenty takes longer than half a second",
+            series("intentflow_router_door_seconds_count", "0+1000x300", arm="stable", endpoint="/recommend"),
+            series("intentflow_router_door_seconds_bucket", "0+950x300", arm="stable", endpoint="/recommend", le="0.5"),
+            at_3h={"of": ["IntentFlowLatencyBurn"], "by": "long", "fire": ["1d", "3d"]},
+        ),
+        world(
+            "the profile store is away: answers are degraded, events refused",
+            series("intentflow_release_info", "1x60", release="aaa"),
+            series("intentflow_profile_rung_total", "0+60x60", rung="popular"),
+            series("intentflow_degraded_total", "0+60x60", reason="store_away"),
+            series("intentflow_requests_total", "0+9x60", endpoint="/events", code="200", release="aaa"),
+            series("intentflow_requests_total", "0+1x60", endpoint="/events", code="503", release="aaa"),
+            at_9m=fires("IntentFlowEventsRefused", of=("IntentFlowDegraded", "IntentFlowEventsRefused")),
+            at_20m=fires("IntentFlowDegraded", "IntentFlowEventsRefused"),
+        ),
+        world(
+            "half of the profiles are stale for more than an hour",
+            series("intentflow_release_info", "1x120", release="aaa"),
+            series("intentflow_profile_rung_total", "0+60x120", rung="stale"),
+            series("intentflow_profile_rung_total", "0+60x120", rung="fresh"),
+            at_50m=fires(of=("IntentFlowStaleProfiles",)),
+            at_90m=fires("IntentFlowStaleProfiles"),
+        ),
+        world(
+            "a rollout in one phase for 30 minutes and more; one that is idle",
+            series(SINCE, "600x120", recommender="a"),
+            series(SINCE, "0x120", recommender="b", namespace="other"),
+            series("intentflow_rollout_turn_timestamp_seconds", "0+60x60 3600x60", recommender="a"),
+            at_30m=fires(of=("IntentFlowRolloutStuck", "IntentFlowLoopStopped")),
+            at_50m=fires("IntentFlowRolloutStuck", of=("IntentFlowRolloutStuck", "IntentFlowLoopStopped")),
+            at_80m=fires("IntentFlowRolloutStuck", "IntentFlowLoopStopped"),
+        ),
+        world(
+            "drift, and a check that did not come for nine days",
+            series("intentflow_drift_verdict", "0x10 1x20", recommender="a", verdict="drifted"),
+            series("intentflow_drift_checked_timestamp_seconds", f"{-9 * 86400}x40", recommender="a"),
+            at_5m=fires(of=("IntentFlowDrift",)),
+            at_15m=fires("IntentFlowDrift", "IntentFlowDriftUnchecked"),
+        ),
+        world(
+            "a job that failed after it had succeeded, one that never succeeded, one that failed and was mended",
+            *(series(BAD_AT, "100x20", recommender="a", task=task) for task in ("train", "score", "batch")),
+            series(GOOD_AT, "50x20", recommender="a", task="train"),
+            series(GOOD_AT, "150x20", recommender="a", task="batch"),
+            at_10m={"of": ["IntentFlowJobFailed"], "by": "task", "fire": ["score", "train"]},
+        ),
+        world(
+            "the request log waits for its store for an hour; another door's does not wait",
+            series("intentflow_requestlog_waiting_since_timestamp_seconds", "60x120", pod="a"),
+            series("intentflow_requestlog_waiting_since_timestamp_seconds", "0x120", pod="b"),
+            series("intentflow_release_info", "1x120", pod="a"),
+            at_55m=fires(of=("IntentFlowRequestLogBehind",)),
+            at_80m=fires("IntentFlowRequestLogBehind"),
+        ),
+        world(
+            "nothing is there",
+            at_10m=fires("IntentFlowDown"),
+        ),
+        world(
+            "a pod is missing, another starts again and again",
+            series("kube_deployment_spec_replicas", "3x60", deployment="recommender-aaa"),
+            series("kube_deployment_status_replicas_available", "2x60", deployment="recommender-aaa"),
+            series("kube_pod_container_status_restarts_total", "0+1x60", pod="r", container="router"),
+            series("up", "0x60", job="router", instance="r"),
+            at_30m=fires("IntentFlowPodsNotReady", "IntentFlowPodsRestart", "IntentFlowTargetDown"),
+        ),
+    ],
+}  # fmt: skip

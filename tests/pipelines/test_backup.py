@@ -1,0 +1,112 @@
+"""A state folder is saved, taken away and restored elsewhere: it is whole, and serves the same answers."""
+
+import contextlib
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feature_repo.errors import DataError, SpecError
+from pipelines import backup, local
+from tests.pipelines.conftest import USER, Shop
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """As much of a state folder as a backup tells apart."""
+    home = tmp_path / "here" / "shop"
+    for name, text in {
+        "secrets/pseudonym.key": "5eed", "run.json": json.dumps({"folders": {"rows": f"{home}/runs/r1/rows"}}),
+        "mlflow/artifacts/m-1/MLmodel": f"artifact_path: {home}/mlflow/artifacts/m-1\n",
+        "events/2024-01-01.00001.jsonl": "{}\n", "runs/r1/rows/a.parquet": f"PAR1\0{home}",
+        "logs/run.log": "much\n", "releases/aaa/models/release.json": "{}",
+    }.items():  # fmt: skip
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (home / "secrets" / "pseudonym.key").chmod(0o600)
+    with contextlib.closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as database, database:
+        database.execute("CREATE TABLE runs (id INTEGER, artifact_uri VARCHAR(200), note TEXT)")
+        database.execute("INSERT INTO runs VALUES (1, ?, 'kept')", (f"{home}/mlflow/artifacts/m-1",))
+    return home
+
+
+def test_a_state_folder_moves_with_its_paths(home: Path, tmp_path: Path) -> None:
+    archive, there = tmp_path / "shop.tar.gz", tmp_path / "there" / "shop"
+    backup.save(home, archive)
+    found = backup.restore(archive, there)
+    assert found["paths_changed"] == 3
+    assert json.loads((there / "run.json").read_text())["folders"]["rows"] == f"{there}/runs/r1/rows"
+    assert str(there) in (there / "mlflow/artifacts/m-1/MLmodel").read_text()
+    with contextlib.closing(sqlite3.connect(there / "mlflow" / "mlflow.db")) as database:
+        assert database.execute("SELECT * FROM runs").fetchall() == [(1, f"{there}/mlflow/artifacts/m-1", "kept")]
+    assert (there / "runs/r1/rows/a.parquet").read_bytes() == (home / "runs/r1/rows/a.parquet").read_bytes()
+    assert (there / "secrets/pseudonym.key").stat().st_mode & 0o777 == 0o600
+    assert not (there / "logs").exists()
+    assert not (there / "releases").exists(), "fetched again from the registry"
+
+
+def test_a_database_in_use_is_copied_as_of_one_moment(home: Path, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as writer:
+        writer.execute("PRAGMA journal_mode=WAL")
+        writer.execute("INSERT INTO runs VALUES (2, 'b', '')")
+        writer.commit()
+        writer.execute("INSERT INTO runs VALUES (3, 'c', '')")  # not committed
+        backup.save(home, tmp_path / "shop.tar.gz")
+    backup.restore(tmp_path / "shop.tar.gz", tmp_path / "there")
+    with contextlib.closing(sqlite3.connect(tmp_path / "there" / "mlflow" / "mlflow.db")) as database:
+        assert [id for (id,) in database.execute("SELECT id FROM runs")] == [1, 2]
+
+
+def test_nothing_is_written_over_and_half_an_archive_leaves_nothing(home: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "shop.tar.gz"
+    backup.save(home, archive)
+    with pytest.raises(SpecError, match="is there already"):
+        backup.restore(archive, home)
+    archive.write_bytes(archive.read_bytes()[:-200])
+    with pytest.raises(DataError, match="no whole archive"):
+        backup.restore(archive, tmp_path / "there" / "shop")
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_a_run_under_way_is_not_torn(home: Path, tmp_path: Path) -> None:
+    with local.alone(home), pytest.raises(local.Busy, match="run of this recommender is under way"):
+        backup.save(home, tmp_path / "shop.tar.gz")
+    assert not (tmp_path / "shop.tar.gz").exists()
+
+
+def answers(shop: Shop) -> dict[str, Any]:
+    """Return what a user is recommended by a service of the shop, without what is each answer's own."""
+    found: dict[str, Any] = shop.json("recommend", str(shop.spec), "--user", USER, "--k", "5")
+    return {key: value for key, value in found.items() if key in ("release", "items", "intents", "profile")}
+
+
+@pytest.mark.slow
+def test_restored_elsewhere_it_serves_the_same_answers(shop: Shop, tmp_path: Path) -> None:
+    """The folder of before is away meanwhile: what still pointed there would fail."""
+    there = Shop(tmp_path)
+    for name in ("shop.yaml", "orders.csv", "products.csv"):
+        (tmp_path / name).write_bytes((shop.folder / name).read_bytes())
+    before = answers(shop)
+    saved = json.loads(_command(shop, "save", tmp_path / "shop.tar.gz"))
+    away = shop.folder.with_name(f"{shop.folder.name}-away")
+    shop.folder.rename(away)
+    try:
+        restored = json.loads(_command(there, "restore", tmp_path / "shop.tar.gz"))
+        assert restored["home"] == saved["home"]
+        assert answers(there) == before
+        done = there.run("run", str(there.spec))  # the last run's record, MLflow and Feast are usable as well
+        assert done.returncode == 0, done.stderr
+    finally:
+        away.rename(shop.folder)
+
+
+def _command(shop: Shop, verb: str, archive: Path) -> str:
+    command = [sys.executable, "-m", "pipelines.backup", verb, str(shop.spec), str(archive), "--json"]
+    done = subprocess.run(command, env=shop.environment(), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
