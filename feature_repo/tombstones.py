@@ -2,7 +2,8 @@
 
 A tombstone is a file `<key's fingerprint>-<mark>.json` under the recommender's state folder; its name is all that
 the door and ingest need, its text is the proof that `intentflow forget` wrote. Neither holds a raw id or a
-pseudonym. Removing the data is done elsewhere (pipelines/forget.py).
+pseudonym. Removing the data is done elsewhere (pipelines/forget.py). A pod gets the names of those that were written
+elsewhere in a folder beside, which is only read.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from feature_repo.errors import SpecError
 from feature_repo.pseudonyms import fingerprint, mark, pseudonym
 
 FOLDER = "forgotten"  # under the recommender's state folder
+ELSEWHERE = "INTENTFLOW_FORGOTTEN"  # a second folder with names of tombstones, that others fill: a mounted ConfigMap
 LOCK = ".lock"
 SETTLED_S = 2.0  # a folder that changed less than so long ago may change again within one tick of its time
 
@@ -25,10 +27,11 @@ SETTLED_S = 2.0  # a folder that changed less than so long ago may change again 
 class Tombstones:
     """The tombstones of a state folder, for a process that knows the keys. Sees changes as they happen."""
 
-    def __init__(self, home: Path, keys: tuple[str, ...]) -> None:
+    def __init__(self, home: Path, keys: tuple[str, ...], *, elsewhere: str = "") -> None:
         self.folder = home / FOLDER
+        self._folders = (self.folder, *([Path(elsewhere)] if elsewhere else []))
         self._keys = {fingerprint(key): key for key in keys}
-        self._seen = -1  # the folder's time when it was read
+        self._seen: tuple[int, ...] = ()  # the folders' times when they were read
         self._marks: dict[str, frozenset[str]] = {}  # by fingerprint of the key
         self._read()
         self._require_keys()
@@ -76,7 +79,7 @@ class Tombstones:
         return path
 
     def withdraw(self, raw: str) -> bool:
-        """Take a person's tombstone away; tells whether there was one."""
+        """Take a person's tombstone away; tells whether there was one in the state folder."""
         path = self.path(raw)
         if path is not None:
             path.unlink(missing_ok=True)
@@ -84,7 +87,7 @@ class Tombstones:
         return path is not None
 
     def path(self, raw: str) -> Path | None:
-        """Return a person's tombstone, if there is one."""
+        """Return a person's tombstone, if there is one in the state folder."""
         found = self.mark_of(raw)
         return next((self.folder / name for name in _names(self.folder) if name.endswith(f"-{found}.json")), None)
 
@@ -105,19 +108,16 @@ class Tombstones:
         return sum(len(marks) for name, marks in self._marks.items() if name != current)
 
     def _changed(self) -> bool:
-        try:
-            now = self.folder.stat().st_mtime_ns
-        except FileNotFoundError:
-            now = 0
-        return now != self._seen or time.time_ns() - now < SETTLED_S * 1e9
+        now = self._times()
+        return now != self._seen or time.time_ns() - max(now) < SETTLED_S * 1e9
+
+    def _times(self) -> tuple[int, ...]:
+        return tuple(folder.stat().st_mtime_ns if folder.is_dir() else 0 for folder in self._folders)
 
     def _read(self) -> None:
-        try:
-            self._seen = self.folder.stat().st_mtime_ns
-        except FileNotFoundError:
-            self._seen = 0
+        self._seen = self._times()
         marks: dict[str, set[str]] = {}
-        for name in _names(self.folder):
+        for name in (name for folder in self._folders for name in _names(folder)):
             key, _, found = name.removesuffix(".json").partition("-")
             marks.setdefault(key, set()).add(found)
         if set(marks) - set(self._keys):
@@ -130,8 +130,9 @@ class Tombstones:
         strange = sorted(set(self._marks) - set(self._keys))
         if strange:
             count = sum(len(self._marks[name]) for name in strange)
+            where = next(f for f in self._folders if any(name.partition("-")[0] in strange for name in _names(f)))
             raise SpecError(
-                f"{self.folder}: {count} tombstones are under the key {', '.join(strange)}, which the environment does "
+                f"{where}: {count} tombstones are under the key {', '.join(strange)}, which the environment does "
                 "not give; name it as the previous key (pseudonyms.previous_key_file, docs/privacy.md)"
             )
 

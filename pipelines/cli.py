@@ -161,7 +161,7 @@ def _here(place: "Place", verb: str, instead: str) -> None:
 
 @verb
 @click.option("--user", help="user to recommend for; default: one of the data's")
-@click.option("--k", default=5, show_default=True, help="items to recommend")
+@click.option("--k", default=5, show_default=True, type=click.IntRange(min=1), help="items to recommend")
 def demo(place: "Place", *, user: str | None, k: int, quiet: bool = False) -> tuple[Any, str]:
     """Do everything: apply, run, release, serve, recommend, watch; then say what came of it."""
     _here(place, "demo", f"`intentflow apply {place.spec_path} --env …`, then `run`; or `--env local`")
@@ -226,7 +226,7 @@ def serve(place: "Place", *, port: int) -> tuple[Any, str]:
 
 @verb
 @click.option("--user", required=True, help="user id, as in your data")
-@click.option("--k", type=int, help="items wanted; default: the spec's serving.k")
+@click.option("--k", type=click.IntRange(min=1), help="items wanted; default: the spec's serving.k")
 def recommend(place: "Place", *, user: str, k: int | None) -> tuple[Any, str]:
     """Ask the service for recommendations; starts one for the question if none runs."""
     from bentos.client import Recommender, Unanswered
@@ -413,8 +413,11 @@ def main(arguments: list[str] | None = None) -> None:
     except (UserError, Refused, ServerError) as error:
         click.echo(f"intentflow: {error}", err=True)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        click.echo(f"intentflow: {error.format_message()}", err=True)
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("intentflow: interrupted; a re-run goes on from the last finished step", err=True)

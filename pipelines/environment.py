@@ -20,7 +20,7 @@ from components.distributed.settings import Trainer
 from feature_repo.errors import SpecError, nearest
 from feature_repo.model import Slice
 from feature_repo.pseudonyms import KEY, PREVIOUS, fingerprint, ring
-from feature_repo.tombstones import Tombstones
+from feature_repo.tombstones import ELSEWHERE, Tombstones
 from pipelines import spec as specs
 
 FOLDER = Path(__file__).parent / "environments"
@@ -223,7 +223,8 @@ class Place:
         if not there:
             return {}
         keys = ring(self.variables)
-        found = {"key": fingerprint(keys[0]), "forgotten": Tombstones(self.home, keys).digest}
+        forgotten = Tombstones(self.home, keys, elsewhere=self.outside.get(ELSEWHERE, ""))
+        found = {"key": fingerprint(keys[0]), "forgotten": forgotten.digest}
         return {name: value for name, value in found.items() if value}
 
 
@@ -274,6 +275,7 @@ def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapp
         KEY: _key(settings.pseudonyms, outside),
         PREVIOUS: _previous(settings.pseudonyms, outside),
         SHADOW_TOKEN: outside.get(SHADOW_TOKEN) or _shared(settings, home),
+        ELSEWHERE: outside.get(ELSEWHERE, ""),
         "INTENTFLOW_REQUESTS_URL": settings.requests.url,
         "INTENTFLOW_OTLP": settings.telemetry.otlp,
         "INTENTFLOW_OTLP_SHARE": f"{settings.telemetry.share:g}",

@@ -12,6 +12,8 @@ from typing import Any
 Object = dict[str, Any]
 
 TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job")
+SPARK = "SparkApplication"
+OPERATED = ("TrainingRuntime", "ClusterTrainingRuntime", SPARK)  # an operator makes their pods, in a job's namespace
 JOB, DOOR = "job.json", "recommender"  # key of a ConfigMap that holds a Job (pipelines/rollout/cluster.py)
 SUFFIXES: dict[str, int | Decimal] = {
     **{"": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12},
@@ -53,6 +55,9 @@ def workloads(objects: list[Object]) -> Iterator[Workload]:
     """Yield the objects that make pods."""
     for found in objects:
         spec = found.get("spec", {})
+        if found["kind"] in OPERATED:
+            yield from _replicated(found) if found["kind"] != SPARK else _spark(found, objects)
+            continue
         if found["kind"] == "Pod":
             template = found
         elif found["kind"] == "CronJob":
@@ -67,6 +72,54 @@ def workloads(objects: list[Object]) -> Iterator[Workload]:
             continue
         labels = template.get("metadata", {}).get("labels", {})
         yield Workload(title(found), found["kind"], spec, template["spec"], labels)
+
+
+def _replicated(runtime: Object) -> Iterator[Workload]:
+    """Yield what a TrainJob's pods are by a runtime, one for each kind of node."""
+    for job in runtime["spec"]["template"]["spec"]["replicatedJobs"]:
+        template = job["template"]["spec"]["template"]
+        labels = template.get("metadata", {}).get("labels", {})
+        yield Workload(title(runtime), runtime["kind"], job["template"]["spec"], template["spec"], labels)
+
+
+def _spark(application: Object, objects: list[Object]) -> Iterator[Workload]:
+    """Yield driver and executor as the operator makes them: one container each, with what the application says."""
+    spec = application["spec"]
+    for part in ("driver", "executor"):
+        own = spec[part]
+        account = own.get("serviceAccount", "default")
+        closed = [o for o in objects if title(o) == f"ServiceAccount/{account}"]
+        container = {"name": part, "image": own.get("image", spec.get("image", ""))}
+        container |= {key: own[key] for key in ("env", "securityContext", "volumeMounts") if key in own}
+        container |= {"imagePullPolicy": spec.get("imagePullPolicy"), "resources": _spark_resources(own)}
+        pod = {
+            "containers": [container],
+            "securityContext": own.get("podSecurityContext", {}),
+            "serviceAccountName": account,
+            "automountServiceAccountToken": not any(o.get("automountServiceAccountToken") is False for o in closed),
+            "volumes": spec.get("volumes", []),
+        }
+        yield Workload(f"{title(application)} {part}", application["kind"], own, pod, own.get("labels", {}))
+
+
+def _spark_resources(part: Object) -> Object:
+    """Return a container's resources from Spark's: memory is heap and overhead, and bounds itself."""
+    memory = sum(quantity(_binary(part[key])) for key in ("memory", "memoryOverhead") if key in part)
+    found: Object = {"requests": {"cpu": str(part.get("cores", 1))}, "limits": {}}
+    if "coreLimit" in part:
+        found["limits"]["cpu"] = part["coreLimit"]
+    if "memory" in part:
+        found["requests"]["memory"] = found["limits"]["memory"] = str(memory)
+    return found
+
+
+def _binary(text: str) -> str:
+    """Return a size of the JVM's as a quantity.
+
+    >>> _binary("512m"), _binary("2g")
+    ('512Mi', '2Gi')
+    """
+    return f"{text[:-1]}{text[-1].upper()}i"
 
 
 def _job(text: str, objects: list[Object]) -> Object:

@@ -7,7 +7,7 @@ what it would accept and regret at the next rollout. Schemas come before, in `ma
 from collections.abc import Callable, Iterator
 
 from pipelines import pod_security
-from pipelines.manifest_objects import Object, Workload, quantity, title, workloads
+from pipelines.manifest_objects import OPERATED, Object, Workload, quantity, title, workloads
 from pipelines.manifest_policies import POLICIES
 
 __all__ = ["RULES", "Object", "Workload", "broken", "quantity", "title", "workloads"]
@@ -103,6 +103,8 @@ def references_resolve(objects: list[Object]) -> Iterator[str]:
     have = {title(found) for found in objects}
     yield from (f"{name}: a secret is made by hand, not by a manifest" for name in have if name.startswith("Secret/"))
     for made in workloads(objects):
+        if made.kind in OPERATED:
+            continue  # they stand where pipelines run, whose claim and account are made there
         wanted = {f"ServiceAccount/{made.pod.get('serviceAccountName', 'default')}"}
         for _, container in pod_security.containers(made.pod):
             sources = [source.get("configMapRef") for source in container.get("envFrom", [])]

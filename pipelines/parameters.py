@@ -1,11 +1,13 @@
 """What a spec, its data and its code put into the pipelines' parameters. No SDK is imported here."""
 
+import datetime as dt
 import json
 from typing import Any
 
 from components.data.derived import rules_at_the_door
 from components.data.ingest import source_digest
 from feature_repo import artifacts, services
+from feature_repo.errors import DataError
 from pipelines import code
 from pipelines.environment import Place
 from pipelines.spec import Recommender
@@ -64,8 +66,17 @@ def run_parameters(place: Place) -> dict[str, Any]:
 
 
 def _source(place: Place) -> str:
-    """Digest the source's state; another key, or another person to be left out, and the data is read anew."""
-    return artifacts.digest([source_digest(place.spec.data, place.spec_path.absolute().parent), place.people])
+    """Digest the source's state; another key, or another person to be left out, and the data is read anew.
+
+    Where the pipeline runs elsewhere, its files may be there only: then the time stands for them, and every run reads.
+    """
+    try:
+        state = source_digest(place.spec.data, place.spec_path.absolute().parent)
+    except DataError:  # no file, or one without rows
+        if place.environment.kubeflow is None:
+            raise
+        state = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
+    return artifacts.digest([state, place.people])
 
 
 # Of the training pipeline's parameters, those of the steps that batch scoring begins with.

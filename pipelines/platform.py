@@ -29,7 +29,8 @@ SECRET_KEYS = (
     *("INTENTFLOW_FEAST", "INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_PREVIOUS_PSEUDONYM_KEYS"),
     *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"),
 )
-STATE, DATA = "/state", "/data"  # where volumes are mounted
+STATE, DATA, FORGOTTEN = "/state", "/data", "/forgotten"  # where volumes are mounted
+TOMBSTONES = "recommender-forgotten"  # ConfigMap with the names of tombstones; it may be absent (docs/privacy.md)
 RUN_LABEL = "pipeline/runid"  # Kubeflow's own label of a run's pods
 USER = 10001  # the image's
 LOCAL_RETRIES = 2  # of steps that talk to servers
@@ -115,6 +116,8 @@ def _settle(task: Any, platform: Platform) -> None:
     _pod(task, step, size, platform)
     _variables(task, platform)
     _volumes(task, platform)
+    if step == "ingest":  # what it leaves out is in no table, profile or model
+        _leave_out(task)
 
 
 def _resources(task: Any, size: Size, platform: Platform) -> None:
@@ -176,3 +179,11 @@ def _volumes(task: Any, platform: Platform) -> None:
         kubernetes.empty_dir_mount(task, "state", STATE)
     if at.data_claim:
         kubernetes.mount_pvc(task, at.data_claim, DATA)
+
+
+def _leave_out(task: Any) -> None:
+    """Let the step that reads the source know who was forgotten, also where the state is a pod's own."""
+    from kfp import kubernetes
+
+    kubernetes.use_config_map_as_volume(task, TOMBSTONES, mount_path=FORGOTTEN, optional=True)
+    task.set_env_variable("INTENTFLOW_FORGOTTEN", FORGOTTEN)

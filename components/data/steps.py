@@ -15,7 +15,7 @@ from components.data.spec import Data
 from components.step import step
 from feature_repo.errors import SpecError
 from feature_repo.pseudonyms import ring
-from feature_repo.tombstones import Tombstones
+from feature_repo.tombstones import ELSEWHERE, Tombstones
 
 HOME = "INTENTFLOW_HOME"
 KEY = "INTENTFLOW_PSEUDONYM_KEY"
@@ -46,8 +46,10 @@ def run_ingest(data: str, tables: str) -> Snapshot:
 
 
 def _tombstones() -> Tombstones | None:
-    """Open the tombstones of the state folder that the environment names."""
-    return Tombstones(Path(os.environ[HOME]), ring(os.environ)) if os.environ.get(HOME) else None
+    """Open the tombstones of the state folder that the environment names, and those of elsewhere."""
+    if not os.environ.get(HOME):
+        return None
+    return Tombstones(Path(os.environ[HOME]), ring(os.environ), elsewhere=os.environ.get(ELSEWHERE, ""))
 
 
 def run_validate(

@@ -3,6 +3,7 @@
 Inside a pod it speaks with the pod's account, elsewhere with a kubeconfig.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,7 +96,8 @@ def connected(namespace: str) -> TrainJobs:
             config.load_incluster_config(client_configuration=configuration)
             namespace = namespace or (ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
         else:
-            config.load_kube_config(client_configuration=configuration)
+            # Named here: the client's own default is what the variable was when it was imported.
+            config.load_kube_config(config_file=os.environ.get("KUBECONFIG"), client_configuration=configuration)
     except config.ConfigException as error:
         raise SpecError(
             f"kubeflow.trainer: a TrainJob needs a cluster, and neither a pod's account nor a kubeconfig is here "

@@ -98,13 +98,13 @@ def run(task: Task, settings: Trainer, destination: Path, *, at: Report, poll_s:
     name = task.name(settings, os.environ.get(RUN, ""))
     shared = Path(home) / FOLDER / name
     found = Following(api.connected(settings.namespace), name, shared, at)
-    if not (shared / task.output).is_dir():
-        _share(task, shared)
-        _start(found, body(task, settings, name=name, shared=shared), poll_s=poll_s)
-        try:
+    try:
+        if not (shared / task.output).is_dir():  # else an attempt before this one waited for it, and was evicted
+            _share(task, shared)
+            _start(found, body(task, settings, name=name, shared=shared), poll_s=poll_s)
             _wait(found, limit_s=settings.minutes * 60 + GRACE_S, poll_s=poll_s)
-        finally:
-            reasons.close(found.jobs, name)
+    finally:
+        reasons.close(found.jobs, name)
     if not (shared / task.output).is_dir():
         raise ServerError(
             f"TrainJob {name} is complete, but {shared / task.output} is not there; the runtime must mount "

@@ -27,6 +27,7 @@ SPARK_DEFAULTS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "4",
 }
+SUBMITTED = "PYSPARK_GATEWAY_PORT"  # spark-submit sets it: where the session runs is decided, and by whom
 # Whatever the environment says: instants are UTC, and wrong types are errors, not nulls.
 SPARK_FIXED = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
 Table = Any
@@ -60,8 +61,9 @@ def spark(settings: dict[str, str] | None = None) -> Any:
     except ImportError as error:
         raise SpecError("profiles.engine: spark needs the package pyspark; install it, or use duckdb") from error
     given = json.loads(os.environ.get(SPARK) or "{}") if settings is None else settings
+    defaults = {} if SUBMITTED in os.environ else SPARK_DEFAULTS
     builder = SparkSession.builder
-    for name, value in (SPARK_DEFAULTS | given | SPARK_FIXED).items():
+    for name, value in (defaults | given | SPARK_FIXED).items():
         builder = builder.config(name, value)
     try:
         return ibis.pyspark.connect(builder.getOrCreate())

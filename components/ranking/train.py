@@ -54,9 +54,7 @@ class Trained:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def train(
-    world: World, spec: Ranking, *, report: Report = lambda share, note: None, ranks: Ranks = ALONE
-) -> Trained:
+def train(world: World, spec: Ranking, *, report: Report = lambda share, note: None, ranks: Ranks = ALONE) -> Trained:
     """Fit on the last `train_weeks` training weeks, stop by NDCG@10 on the validation weeks.
 
     Several ranks share the batches; each makes all lists for itself.

@@ -4,6 +4,7 @@
 the registry at hand, and refuses one whose bytes are not what was released. Aliases are moved elsewhere.
 """
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from components.registry.lineage import PARTS, Part
 from components.registry.measured import Metrics
 from components.registry.register import Registered
 from components.registry.report import markdown
+from components.step import RUN
 from feature_repo import artifacts
 from feature_repo.errors import ServerError, SpecError
 
@@ -32,6 +34,7 @@ DESCRIPTION_CHARACTERS = 5000
 PASSED, REFUSED = "passed", "refused"
 VERDICT = "verdict"  # a version's tag: what each gate said
 TOLERANCE = "tolerance"  # a version's tag: how often tolerances were used up to it
+ASKED = "run"  # a version's tag: the cluster's run that registered it, or last found it registered
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ def make(
                 for key, value in judged.items():
                     client.set_model_version_tag(model_name(name), version, key, value)
                 client.update_model_version(model_name(name), version, _about(released["id"], verdict))
+        if run := os.environ.get(RUN):
+            client.set_model_version_tag(model_name(name), version, ASKED, run)
     return Release(released["id"], version, verdict.passed, created=found is None)
 
 

@@ -23,7 +23,8 @@ class Ended:
     """How a run ended."""
 
     state: str
-    passed: bool | None
+    passed: bool | None  # its gates; None where they were not asked, or where the details do not say
+    silent: bool  # a run with gates that succeeded, and nothing says what they said
     failed: tuple[str, str]  # step and Kubeflow's words, where it failed
     steps: list[dict[str, Any]]  # closing lines
 
@@ -73,7 +74,9 @@ def follow(api: Api, run_id: str, tasks: Tasks, observe: Observer, *, every_s: f
         now = watch.show(details)
         state = str(run.state or "")
         if state in ENDED:
-            return Ended(state, _passed(now, tasks), _failed(run, now, tasks), watch.closed)
+            passed = _passed(now, tasks)
+            silent = state == "SUCCEEDED" and passed is None and _due(now, tasks)
+            return Ended(state, passed, silent, _failed(run, now, tasks), watch.closed)
         time.sleep(pause)
         pause = min(pause * 1.2, max(every_s, SLOWEST_S))
 
@@ -95,6 +98,13 @@ def _passed(now: dict[str, Any], tasks: Tasks) -> bool | None:
             state = str(now[task].state)
             return True if state == "SUCCEEDED" else False if state == "SKIPPED" else None
     return None
+
+
+def _due(now: dict[str, Any], tasks: Tasks) -> bool:
+    """Tell whether a run that succeeded has asked its gates: it has some, and no condition before them was skipped."""
+    before = [task for task, name in tasks.conditions.items() if name != GATES]
+    skipped = any(task in now and str(now[task].state) == "SKIPPED" for task in before)
+    return GATES in tasks.conditions.values() and not skipped
 
 
 def _failed(run: Any, now: dict[str, Any], tasks: Tasks) -> tuple[str, str]:

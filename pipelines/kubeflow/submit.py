@@ -16,11 +16,12 @@ from pipelines import catalogue
 from pipelines.environment import Place
 from pipelines.kubeflow import client, declare, recurring, told
 from pipelines.kubeflow.client import Api
-from pipelines.kubeflow.compiled import compiled
+from pipelines.kubeflow.compiled import GATES, Tasks, compiled
 from pipelines.kubeflow.follow import Ended, follow
 
 FOLLOW_PATIENCE_S = 600.0  # a run goes on while its server is upgraded
 EVERY_S = 2.0
+PASSED, REFUSED = "passed", "refused"  # as the registry has it
 KINDS: dict[int, type[Exception]] = {2: DataError, 3: Refused}
 Observer = Callable[[dict[str, Any]], None]
 
@@ -34,7 +35,7 @@ class Run:
     pipeline: str
     version: str
     state: str
-    passed: bool | None  # its gates; None where they were not asked, or it is not known
+    passed: bool | None  # its gates; None where they were not asked
     steps: list[dict[str, Any]]
     seconds: float
 
@@ -73,9 +74,9 @@ def run(
             return Run(run_id, page, pipeline, version.name, "SUBMITTED", None, [], 0.0)
         patient = Api(api.kfp, api.at, api.namespace, api.bearer, FOLLOW_PATIENCE_S)
         ended = follow(patient, run_id, tasks, observe, every_s=every_s)
-    found = Run(
-        run_id, page, pipeline, version.name, ended.state, ended.passed, ended.steps, round(time.monotonic() - start, 2)
-    )
+    seconds = round(time.monotonic() - start, 2)
+    passed = _asked(place, run_id, page, tasks) if ended.silent else ended.passed
+    found = Run(run_id, page, pipeline, version.name, ended.state, passed, ended.steps, seconds)
     _judge(place, found, ended)
     return found
 
@@ -101,6 +102,20 @@ def _submit(api: Api, place: Place, version: recurring.Version, *, pipeline: str
         return str(made.run_id)
 
     return api.ask(f"run of {version.name}", once)
+
+
+def _asked(place: Place, run_id: str, page: str, tasks: Tasks) -> bool | None:
+    """Return what the gates said where Kubeflow does not tell: the registry knows the release of the run."""
+    said = told.gates(place, run_id)
+    if not said and any(name != GATES for name in tasks.conditions.values()):
+        return None  # nothing called for a release, and none was made
+    if said not in (PASSED, REFUSED):
+        away = "does not answer" if said == told.UNKNOWN else "has no release of it"
+        raise ServerError(
+            f"gates: the run succeeded, but what its gates said is not known: Kubeflow sent no details and the registry "
+            f"at {place.environment.mlflow.tracking_uri} {away}; see {page}"
+        )
+    return said == PASSED
 
 
 def _judge(place: Place, found: Run, ended: Ended) -> None:

@@ -1,4 +1,4 @@
-"""What a run told the registry as it failed: the tag that the pipelines' exit handler leaves.
+"""What a run told the registry: why it failed, by the pipelines' exit handler, and how its release was judged.
 
 The registry may be out of reach from where one watches (a laptop before a cluster): then nothing is known, and that is
 no error of its own.
@@ -12,6 +12,8 @@ from typing import Any
 
 from feature_repo.errors import ServerError, UserError
 from pipelines.environment import Place
+
+UNKNOWN = "unknown"
 
 
 def last_failure(place: Place, run_id: str) -> dict[str, Any] | None:
@@ -31,6 +33,18 @@ def last_failure(place: Place, run_id: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return said if isinstance(said, dict) and said.get("run") == run_id else None
+
+
+def gates(place: Place, run_id: str) -> str:
+    """Return how the release of a run was judged, '' where it has none, UNKNOWN where the registry does not answer."""
+    from components.registry import client, release
+
+    try:
+        with _registry(place), client.connected() as registry:
+            found = client.version_tagged(registry, release.model_name(place.spec.name), release.ASKED, run_id)
+    except (ServerError, UserError):
+        return UNKNOWN
+    return "" if found is None else str(found.tags.get("gates", ""))
 
 
 @contextmanager

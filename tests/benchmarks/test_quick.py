@@ -25,7 +25,7 @@ SCRIPTS = {
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
 }
 OWN_WORLD = ("contract", "profiles", "demo", "online", "router", "sizing")
-SLOW = ("demo", "serving", "online", "router")  # build and start a service
+SLOW = ("demo", "serving", "online", "router", "models", "drift")  # build and start a service, or train
 Run = Callable[[str], dict[str, Any]]
 
 
@@ -80,6 +80,7 @@ def test_the_quick_form_prints_one_document(name: str, run: Run) -> None:
     assert all(math.isfinite(n) for n in _numbers(document))
 
 
+@pytest.mark.slow
 def test_ratios_are_our_figure_over_the_peers(run: Run) -> None:
     ranking = run("models")["ranking"]
     models = ranking["models"]
@@ -89,12 +90,14 @@ def test_ratios_are_our_figure_over_the_peers(run: Run) -> None:
     assert ranking["ratio"]["popular"]["ndcg_at_10"] > 1.2, "a checkerboard is nothing to who knows only popularity"
 
 
+@pytest.mark.slow
 def test_trees_and_model_learn_the_checkerboard_alike(run: Run) -> None:
     models = run("models")["intent"]["models"]
     assert models["intentflow"]["map"] == models["gradient_boosting"]["map"] == 1.0
     assert models["global_rate"]["macro_auroc"] == 0.5
 
 
+@pytest.mark.slow
 def test_dearer_prices_are_named_and_the_floor_silences_chance(run: Run) -> None:
     document = run("drift")
     cases = {case["case"]: case for case in document["cases"]}

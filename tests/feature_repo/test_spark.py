@@ -229,6 +229,7 @@ def test_every_public_expression_is_compared() -> None:
     assert public == set(EXPRESSIONS)
 
 
+@pytest.mark.slow  # two minutes of Spark; CI runs them
 @pytest.mark.parametrize("name", list(EXPRESSIONS))
 def test_an_expression_gives_the_same_cells_on_both_engines(slices: tuple[Slice, Slice], name: str) -> None:
     duckdb, spark = (rows(EXPRESSIONS[name](s)) for s in slices)

@@ -36,6 +36,38 @@ def test_withdrawing_lets_a_person_come_back(tmp_path: Path) -> None:
     assert tombstones.digest == ""
 
 
+def test_a_second_folder_is_read_and_never_written(tmp_path: Path) -> None:
+    names, home = tmp_path / "names", tmp_path / "home"
+    written = Tombstones(tmp_path / "elsewhere", (OLD,)).write(ANN, {})
+    names.mkdir()
+    (names / written.name).write_text("{}")
+    names.chmod(0o555)
+    try:
+        both = Tombstones(home, (OLD,), elsewhere=str(names))
+        assert both.holds(ANN)
+        assert both.digest == Tombstones(tmp_path / "elsewhere", (OLD,)).digest
+        both.write("bob", {})
+        assert both.holds("bob")
+        assert not both.withdraw(ANN)
+        assert both.holds(ANN)
+        assert [path.name for path in names.iterdir()] == [written.name]
+        with pytest.raises(SpecError, match=rf"^{names}: 1 tombstones are under the key {fingerprint(OLD)}"):
+            Tombstones(tmp_path, (NEW,), elsewhere=str(names))
+    finally:
+        names.chmod(0o755)
+
+
+def test_a_second_folder_that_changes_or_is_absent_is_no_mistake(tmp_path: Path) -> None:
+    names = tmp_path / "names"
+    tombstones = Tombstones(tmp_path / "home", (OLD,), elsewhere=str(names))
+    assert not tombstones.any
+    names.mkdir()
+    os.utime(names, (0, 0))
+    assert not tombstones.holds(ANN)
+    (names / Tombstones(tmp_path / "elsewhere", (OLD,)).write(ANN, {}).name).write_text("{}")
+    assert tombstones.holds(ANN)
+
+
 def test_an_old_folder_is_read_again_when_it_changes(tmp_path: Path) -> None:
     tombstones = Tombstones(tmp_path, (OLD,))
     tombstones.write("bob", {})

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from feature_repo.tombstones import ELSEWHERE
 from pipelines import environment, manifests, pod_security, spec
 from pipelines.jobs.run import DOES
 
@@ -74,6 +75,27 @@ def test_spec_and_environment_load_with_what_the_pod_has(name):
     assert (folder / "recommender.yaml").read_text() == (ROOT / "pipelines" / "specs" / "grocery.yaml").read_text()
 
 
+def told_of_the_forgotten(pod, variables):
+    """Look at a pod: does it have the names of tombstones where its variable says, read-only?"""
+    (container,) = pod["containers"]
+    (volume,) = [v for v in pod["volumes"] if v.get("configMap", {}).get("name") == "recommender-forgotten"]
+    (mount,) = [m for m in container["volumeMounts"] if m["name"] == volume["name"]]
+    inside = [m["mountPath"] for m in container["volumeMounts"] if mount["mountPath"].startswith(f"{m['mountPath']}/")]
+    # Inside a volume the runtime would make the folders above as root's, and the job could not write there.
+    return volume["configMap"]["optional"] and mount["readOnly"] and variables[ELSEWHERE] == mount["mountPath"], inside
+
+
+def test_every_pod_that_writes_profiles_knows_who_was_forgotten(objects):
+    maps = {o["metadata"]["name"]: o["data"] for o in objects if o["kind"] == "ConfigMap"}
+    (variables,) = [data for name, data in maps.items() if ELSEWHERE in data]
+    for cron in crons(objects).values():
+        pod = cron["jobTemplate"]["spec"]["template"]["spec"]
+        assert told_of_the_forgotten(pod, variables) == (True, [])
+    pod = json.loads(maps["recommender-materialise"]["job.json"])["spec"]["template"]["spec"]
+    own = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+    assert told_of_the_forgotten(pod, own) == (True, [])
+
+
 def test_the_loop_finds_its_job_under_the_name_that_it_asks_for(objects):
     from pipelines.rollout.cluster import TEMPLATE
 
@@ -81,5 +103,6 @@ def test_the_loop_finds_its_job_under_the_name_that_it_asks_for(objects):
     pod = json.loads(found["data"]["job.json"])["spec"]["template"]["spec"]
     assert list(pod_security.problems(pod)) == []
     maps = {o["metadata"]["name"] for o in objects if o["kind"] == "ConfigMap"}
-    assert {v["configMap"]["name"] for v in pod["volumes"] if "configMap" in v} <= maps
+    needed = [v["configMap"] for v in pod["volumes"] if "configMap" in v]
+    assert {one["name"] for one in needed if not one.get("optional")} <= maps
     assert pod["serviceAccountName"] in {o["metadata"]["name"] for o in objects if o["kind"] == "ServiceAccount"}

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from tests.pipelines.conftest import open_shop
 
 
+@pytest.mark.slow  # two runs of a shop; CI runs it
 def test_killed_between_two_steps_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     shop = open_shop(tmp_path)
     command = [sys.executable, "-m", "pipelines.cli", "run", str(shop.spec)]

@@ -151,13 +151,24 @@ def test_variables_come_by_reference_and_may_be_absent(pods: dict[str, dict[str,
         assert {pair["secretKey"] for pair in secret["keyToEnv"]} == set(platform.SECRET_KEYS)
 
 
+def test_the_step_that_reads_the_source_knows_who_was_forgotten(
+    ir: dict[str, Any], pods: dict[str, dict[str, Any]]
+) -> None:
+    mounts = {name: pod.get("configMapAsVolume", []) for name, pod in pods.items()}
+    (mount,) = mounts.pop("exec-ingest")
+    assert (mount["configMapName"], mount["optional"]) == ("recommender-forgotten", True)
+    given = {one["name"]: one["value"] for one in ir["deploymentSpec"]["executors"]["exec-ingest"]["container"]["env"]}
+    assert given["INTENTFLOW_FORGOTTEN"] == mount["mountPath"]
+    assert not any(mounts.values())
+
+
 def test_every_variable_that_an_environment_gives_reaches_the_steps_that_read_it(tmp_path: Path) -> None:
     at = place(Path("pipelines/specs/grocery.yaml"), "local", variables={"INTENTFLOW_STATE": str(tmp_path)})
     code = "\n".join(
         p.read_text() for root in ("components", "monitoring", "feature_repo") for p in Path(root).rglob("*.py")
     )
     read = {name for name in at.variables if f'"{name}"' in code}
-    fixed = {"INTENTFLOW_HOME", "INTENTFLOW_SPEC_DIR"}  # places of volumes
+    fixed = {"INTENTFLOW_HOME", "INTENTFLOW_SPEC_DIR", "INTENTFLOW_FORGOTTEN"}  # places of volumes
     assert read - fixed <= {*platform.CONFIG_KEYS, *platform.SECRET_KEYS}
 
 

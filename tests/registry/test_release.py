@@ -8,7 +8,7 @@ import pytest
 
 from components.registry import client as mlflow_client
 from components.registry.promote import challenge
-from components.registry.release import assemble, document
+from components.registry.release import ASKED, assemble, document
 from feature_repo import artifacts
 from feature_repo.errors import ServerError, SpecError
 
@@ -24,6 +24,15 @@ def test_a_release_is_a_version_with_its_fields_as_tags(shared) -> None:
     assert (version.tags["policy"], version.tags["prompt"]) == ("greedy@1", "template@1")
     assert version.tags["feature_services"] == '{"intent_v1":"aaaa","ranking_v1":"bbbb"}'
     assert (version.tags["gates"], version.tags["metrics"]) == ("passed", '{"intent.map":0.31}')
+
+
+def test_a_version_says_which_cluster_run_came_to_it_last(shared, monkeypatch) -> None:
+    for run in ("run-1", "run-2"):
+        monkeypatch.setenv("INTENTFLOW_RUN", run)
+        made = shared.release()
+        with mlflow_client.connected() as client:
+            found = mlflow_client.version_tagged(client, "shared-release", ASKED, run)
+        assert (found.version, found.tags["gates"]) == (made.version, "passed")
 
 
 def test_the_id_is_the_digest_of_the_rest_and_says_nothing_about_metrics(shared) -> None:

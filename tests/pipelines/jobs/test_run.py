@@ -14,7 +14,7 @@ from feature_repo.errors import Refused, SpecError
 from pipelines.environment import place
 from pipelines.jobs import run, score
 from pipelines.rollout import lease as leases
-from tests.pipelines.conftest import Shop
+from tests.pipelines.conftest import RAW, Shop
 
 RECORD = {"job", "outcome", "reason", "started", "ended", "seconds", "counts", "token"}
 
@@ -65,6 +65,39 @@ def test_materialise_brings_what_the_store_lost_and_nothing_twice(at):
         users = sorted(u for u in erase.users(at.spec.name) if len(u) == 16)[:3]
         erase.erase(at.spec.name, users)
     assert run.run(at, "materialise").counts["written"] == 3
+
+
+@pytest.mark.slow
+def test_who_was_forgotten_elsewhere_has_no_row_after_a_job_materialised(shop, at, tmp_path):
+    from feature_repo import erase
+    from feature_repo.pseudonyms import pseudonym, ring
+    from feature_repo.tombstones import ELSEWHERE, Tombstones
+    from pipelines.release import variables
+
+    raw = f"{RAW}u03"
+    name = pseudonym(raw, ring(at.variables)[0])
+    written = Tombstones(tmp_path / "elsewhere", ring(at.variables)).write(raw, {"state": "forgotten"})
+    names = tmp_path / "names"  # as a ConfigMap is mounted: files by name, nothing that can be written
+    names.mkdir()
+    (names / written.name).write_text("{}")
+    names.chmod(0o555)
+    run.run(at, "materialise")
+    with variables(at):
+        before = len(erase.users(at.spec.name))
+        assert erase.count(at.spec.name, [name]) > 0
+    there = place(shop.spec, "local", variables=shop.environment() | {ELSEWHERE: str(names)})
+    try:
+        found = run.run(there, "materialise").counts
+        with variables(at):
+            assert erase.count(at.spec.name, [name]) == 0
+            assert len(erase.users(at.spec.name)) == before - 1
+        assert (found["built"], found["removed"]) == (1, 1)
+        assert run.run(there, "materialise").counts["built"] == 0
+    finally:
+        names.chmod(0o755)
+        run.run(at, "materialise")  # the shop is others' as well
+    with variables(at):
+        assert erase.count(at.spec.name, [name]) > 0
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """`apply`, `plan --refresh` and `run` against the stand-in of Kubeflow's API, over real HTTP with kfp's own client."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 import yaml
 
 from feature_repo.errors import DataError, Refused, ServerError, SpecError
-from pipelines import train
+from pipelines import catalogue, train
 from pipelines.cli import main
 from pipelines.environment import FOLDER, Place, place
 from pipelines.kubeflow import client, declare, submit, told
+from pipelines.parameters import run_parameters
 from tests import kubeflow_server as fake
 from tests.pipelines.test_environment import CLUSTER
 
@@ -158,6 +160,93 @@ def test_gates_that_refuse_are_exit_3(server: fake.Server, at: At) -> None:
         _run(here)
 
 
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A real registry, named in the environment, in which a release is left as `register` leaves it."""
+    from components.registry import client as mlflow_client
+    from components.registry import release
+
+    url = f"sqlite:///{tmp_path}/mlflow.db"
+
+    def leave(run_id: str, gates: str) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        model = release.model_name("synthetic")
+        with mlflow_client.connected() as client:
+            if mlflow_client.registered_model(client, model) is None:
+                client.create_registered_model(model)
+            client.create_model_version(model, "file:///x", tags={release.ASKED: run_id, "gates": gates})
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+
+    return leave
+
+
+def _of(place_: Place, tmp_path: Path) -> Place:
+    """Return a place whose registry is the one of the fixture."""
+    settings = place_.environment
+    mlflow = settings.mlflow.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"})
+    return dataclasses.replace(place_, environment=settings.model_copy(update={"mlflow": mlflow}))
+
+
+def test_where_the_server_tells_no_details_the_registry_says_what_the_gates_said(
+    server: fake.Server, at: At, tmp_path: Path, registry: Callable[..., None]
+) -> None:
+    here = _of(at(), tmp_path)
+    declare.apply(here)
+    said = iter([("passed", "refused"), ("refused", "passed")])
+
+    def ended(run: dict[str, Any]) -> list[fake.Frame]:
+        own, other = next(said)
+        registry(f"after-{run['run_id']}", other)
+        registry(run["run_id"], own)
+        return [fake.Frame("SUCCEEDED")]
+
+    server.script = ended
+    assert submit.run(here, _ignore, pipeline="train", wait=True, say=_ignore, every_s=0.01).passed is True
+    with pytest.raises(Refused, match="gates: the run's release did not pass"):
+        submit.run(here, _ignore, pipeline="train", wait=True, say=_ignore, every_s=0.01)
+
+
+def test_what_neither_server_nor_registry_tells_is_exit_1_in_one_line(
+    server: fake.Server, at: At, tmp_path: Path, registry: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"wait": True, "say": _ignore, "every_s": 0.01}
+    here = _of(at(), tmp_path)
+    declare.apply(here)
+    server.script = lambda run: [fake.Frame("SUCCEEDED")]
+    with pytest.raises(ServerError, match=r"gates: .* is not known: .* has no release of it; see http") as no:
+        submit.run(here, _ignore, pipeline="train", **asked)
+    assert "\n" not in str(no.value)
+    for pipeline in ("batch", "retrain"):  # has no gates; had no reason to make a release
+        assert submit.run(here, _ignore, pipeline=pipeline, **asked).passed is None
+    monkeypatch.setattr(told, "gates", lambda at, run_id: told.UNKNOWN)
+    with pytest.raises(ServerError, match=r"gates: .* does not answer; see http"):
+        submit.run(here, _ignore, pipeline="retrain", **asked)
+    server.script = lambda run: [fake.Frame("SUCCEEDED", {"condition-2": "SKIPPED"})]
+    assert submit.run(here, _ignore, pipeline="retrain", **asked).passed is None  # the data had not drifted
+
+
+def test_files_that_only_the_cluster_has_are_read_by_every_run(at: At, tmp_path: Path) -> None:
+    document = yaml.safe_load(SPEC.read_text())
+    tables = {name: {"path": f"{name}.parquet"} for name in ("events", "items")}
+    document["data"] = document["data"] | {"source": {"type": "parquet"} | tables}
+    path = tmp_path / "there-spec.yaml"
+    path.write_text(yaml.safe_dump(document))
+    here = at(path, data_claim="files")
+    for pipeline in catalogue.PIPELINES.values():
+        first, second = (pipeline.parameters(here) for _ in range(2))
+        assert {key for key in first if first[key] != second[key]} == {"source"}
+    alone = dataclasses.replace(here, environment=here.environment.model_copy(update={"kubeflow": None}))
+    with pytest.raises(DataError, match=r"data.source.events.path: no file 'events.parquet'"):
+        run_parameters(alone)
+    for table in tables.values():
+        (tmp_path / table["path"]).write_bytes(b"rows")
+    assert run_parameters(here)["source"] == run_parameters(alone)["source"] == run_parameters(here)["source"]
+
+
+def _ignore(_line: Any) -> None:
+    """Watch nothing."""
+
+
 def test_a_failed_step_says_why_in_the_registrys_words_or_in_kubeflows(
     server: fake.Server, at: At, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +279,7 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for_and_a_lost_answer_make
     server.faults = [503, 502]
     declare.apply(here)
     server.lost = 1
-    server.script = lambda run: [fake.Frame("RUNNING"), fake.Frame("SUCCEEDED")]
+    server.script = lambda run: [fake.Frame("RUNNING"), fake.Frame("SUCCEEDED", _done(condition_2="SUCCEEDED"))]
     # The experiment's answer is the one that is lost first: it is looked up, not made again.
     found, _lines, _pages = _run(here)
     server.lost = 1
