@@ -27,6 +27,7 @@ SPARK_DEFAULTS = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "4",
 }
+LOOPBACK = ("spark.driver.host", "spark.driver.bindAddress")
 SUBMITTED = "PYSPARK_GATEWAY_PORT"  # spark-submit sets it: where the session runs is decided, and by whom
 # Whatever the environment says: instants are UTC, and wrong types are errors, not nulls.
 SPARK_FIXED = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
@@ -61,9 +62,8 @@ def spark(settings: dict[str, str] | None = None) -> Any:
     except ImportError as error:
         raise SpecError("profiles.engine: spark needs the package pyspark; install it, or use duckdb") from error
     given = json.loads(os.environ.get(SPARK) or "{}") if settings is None else settings
-    defaults = {} if SUBMITTED in os.environ else SPARK_DEFAULTS
     builder = SparkSession.builder
-    for name, value in (defaults | given | SPARK_FIXED).items():
+    for name, value in session_settings(given).items():
         builder = builder.config(name, value)
     try:
         return ibis.pyspark.connect(builder.getOrCreate())
@@ -72,6 +72,21 @@ def spark(settings: dict[str, str] | None = None) -> Any:
             f"profiles.engine: spark did not start ({str(error).splitlines()[0]}); it needs Java 17, "
             "or a spark.master that is reached from here"
         ) from error
+
+
+def session_settings(given: dict[str, str]) -> dict[str, str]:
+    """Return what a session is opened with: what is given, above what fits where it runs.
+
+    >>> session_settings({"spark.master": "k8s://https://api:6443"}).get("spark.driver.host", "the machine's own")
+    "the machine's own"
+    """
+    if SUBMITTED in os.environ:
+        defaults = {}
+    elif given.get("spark.master", SPARK_DEFAULTS["spark.master"]).startswith("local"):
+        defaults = SPARK_DEFAULTS
+    else:  # executors elsewhere call the driver: it must not listen on the loopback alone
+        defaults = {name: value for name, value in SPARK_DEFAULTS.items() if name not in LOOPBACK}
+    return defaults | given | SPARK_FIXED
 
 
 def stored(connection: Any, name: str, table: Any) -> Table:

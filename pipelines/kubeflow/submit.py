@@ -112,8 +112,8 @@ def _asked(place: Place, run_id: str, page: str, tasks: Tasks) -> bool | None:
     if said not in (PASSED, REFUSED):
         away = "does not answer" if said == told.UNKNOWN else "has no release of it"
         raise ServerError(
-            f"gates: the run succeeded, but what its gates said is not known: Kubeflow sent no details and the registry "
-            f"at {place.environment.mlflow.tracking_uri} {away}; see {page}"
+            "gates: the run succeeded, but what its gates said is not known: Kubeflow sent no details of its tasks, "
+            f"and the registry (mlflow.tracking_uri) {away}; see {page}"
         )
     return said == PASSED
 

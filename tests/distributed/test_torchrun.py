@@ -29,6 +29,7 @@ from tests.ranking import board
 BCE, NDCG = 0.01, 0.03
 
 
+@pytest.mark.slow
 def test_two_ranks_write_one_intent_model_as_good_as_one_process_s(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
