@@ -4,6 +4,7 @@ Tests of one folder share costly fixtures, so a folder stays in one process; the
 take longest, begin first.
 """
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.get_closest_marker(mark) and mark not in asked:
                 item.add_marker(pytest.mark.skip(reason=f"opt in with -m {mark}"))
         item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+def pytest_collection_finish() -> None:
+    """Collect rarely: with torch and the rest loaded a full collection takes half a second, and compiling calls many."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def group(item: pytest.Item) -> str:

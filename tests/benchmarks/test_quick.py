@@ -25,7 +25,7 @@ SCRIPTS = {
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
 }
 OWN_WORLD = ("contract", "profiles", "demo", "online", "router", "sizing")
-SLOW = ("demo", "serving", "online", "router", "models", "drift")  # build and start a service, or train
+SLOW = ("demo", "serving", "online", "router", "models", "drift", "contract", "profiles")  # half a minute each
 Run = Callable[[str], dict[str, Any]]
 
 

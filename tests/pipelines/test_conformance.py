@@ -40,6 +40,7 @@ def test_the_compiled_pipeline_is_the_golden_one(
     golden(GOLDEN / f"{name}.yaml", (tmp_path / "ir.yaml").read_text())
 
 
+@pytest.mark.slow  # compiles and runs every pipeline's graph; CI runs it
 def test_the_golden_record_says_that_the_pipelines_run_on_both_sides(golden: Callable[[Path, str], None]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
