@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Collect rarely: with torch and the rest loaded a full collection takes half a second, and compiling calls many."""
+    """Collect rarely: with torch and the rest loaded a full collection takes half a second, and compiling many."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
