@@ -163,7 +163,7 @@ CASES = {
             "an outage of ten minutes that is over: the short windows let go one after the other",
             FINE, answered(900, 300),
             series("intentflow_router_own_total", "0x60 100+100x10 1100x240", code="503"),
-            at_68m=burns("1h", "6h", "1d", "3d"),
+            at_71m=burns("1h", "6h", "1d", "3d"),
             at_77m=burns("6h", "1d", "3d"),
             at_102m=burns("1d", "3d"),
         ),
