@@ -4,7 +4,6 @@ The registry writes it (pipelines), services only read it: names, digests and th
 needs, so that a Bento never imports `pipelines`. Nothing here loads a model.
 """
 
-import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from components.data.row_rules import RowRule
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
 from feature_repo import artifacts
-from feature_repo.calendar import Calendar
+from feature_repo.calendar import Calendar, epoch
 from feature_repo.errors import DataError
 
 FILE = "release.json"
@@ -63,7 +62,7 @@ class Release:
             vocabulary=document["vocabulary"],
             policy=document["policy"],
             calendar=Calendar(**slices["calendar"]),
-            data_end=_epoch(slices["data_end"]) + 1,
+            data_end=epoch(slices["data_end"]) + 1,
             profiles=Profiles.model_validate(slices["profiles"]),
             ranking=Ranking.model_validate(slices["ranking"]),
             serving=Serving.model_validate(slices["serving"]),
@@ -98,9 +97,3 @@ def _event_rules(stored: list[dict[str, Any]] | None) -> tuple[RowRule, ...]:
     if stored is None:
         return tuple(rules_at_the_door({}))
     return TypeAdapter(tuple[RowRule, ...]).validate_python(stored)
-
-
-def _epoch(iso: str) -> int:
-    """Return an ISO instant as epoch seconds, UTC where it names no zone."""
-    instant = dt.datetime.fromisoformat(iso)
-    return int((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp())

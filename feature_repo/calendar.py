@@ -13,6 +13,16 @@ import numpy as np
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
+def epoch(iso: str) -> int:
+    """Return an ISO instant as epoch seconds, UTC where it names no zone.
+
+    >>> epoch("1970-01-01T00:01:00"), epoch("1970-01-01T01:00:00+01:00")
+    (60, 0)
+    """
+    instant = dt.datetime.fromisoformat(iso)
+    return int((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp())
+
+
 @dataclass(frozen=True)
 class Calendar:
     """Week arithmetic in one time zone, anchored at the start of week 1."""

@@ -31,6 +31,25 @@ class StoreAway(ServerError):
     """The online store did not answer in its time: nothing is known of the user, and nothing was written."""
 
 
+def of_code(code: int) -> type[Exception]:
+    """Return the kind of error that a step's exit code stands for.
+
+    >>> of_code(3), of_code(1)
+    (<class 'feature_repo.errors.Refused'>, <class 'feature_repo.errors.ServerError'>)
+    """
+    kinds: dict[int, type[Exception]] = {DataError.exit_code: DataError, Refused.exit_code: Refused}
+    return kinds.get(code, ServerError)
+
+
+def shortened(text: str, limit: int) -> str:
+    """Cut a text that is longer than a line of an error has room for.
+
+    >>> shortened("transformer", 6), shortened("lstm", 6)
+    ('trans…', 'lstm')
+    """
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def nearest(value: str, allowed: list[str]) -> str:
     """Name the closest allowed value, as the tail of an error message.
 

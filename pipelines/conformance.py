@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import artifacts
-from feature_repo.errors import SpecError
+from feature_repo.errors import SpecError, shortened
 from pipelines import code
 
 RECORD = Path(__file__).with_name("checked.json")
@@ -169,8 +169,7 @@ def _called(name: str, task: Document) -> str:
 
 
 def _short(value: Any, limit: int = 100) -> str:
-    text = "nothing" if value is None else json.dumps(value, sort_keys=True)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened("nothing" if value is None else json.dumps(value, sort_keys=True), limit)
 
 
 def examined() -> list[str]:

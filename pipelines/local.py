@@ -20,7 +20,7 @@ from typing import Any
 
 from components.step import ERROR_FILE, PROGRESS_FILE, QUIET
 from feature_repo import artifacts
-from feature_repo.errors import DataError, Refused, ServerError, SpecError
+from feature_repo.errors import ServerError, SpecError, of_code
 from monitoring import outcome
 from pipelines import catalogue, code
 from pipelines.environment import Place
@@ -159,9 +159,8 @@ def _reason(error: Path, log: Path, failure: RuntimeError) -> Exception:
     if not error.is_file():
         return ServerError(f"the run failed before a step could say why ({failure}); see {log}")
     found = artifacts.read_json(error)
-    kinds: dict[int, type[Exception]] = {2: DataError, 3: Refused}
-    kind = kinds.get(found["code"], ServerError)
-    tail = "" if found["code"] in kinds else f"; see {log}"
+    kind = of_code(found["code"])
+    tail = f"; see {log}" if kind is ServerError else ""
     return kind(f"{found['step']}: {found['message']}{tail}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import artifacts
+from feature_repo.errors import shortened
 from pipelines import conformance, steps
 from pipelines.environment import Place
 from pipelines.parameters import run_parameters
@@ -135,8 +136,7 @@ def _changes(path: str, before: Any, now: Any) -> list[str]:
 
 
 def _short(value: Any, limit: int = 60) -> str:
-    text = artifacts.canonical(value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(artifacts.canonical(value), limit)
 
 
 def _last_parameters(home: Path) -> dict[str, Any] | None:

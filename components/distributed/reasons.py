@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.distributed.api import TrainJobs
-from feature_repo.errors import DataError, Refused, ServerError
+from feature_repo.errors import ServerError, of_code
 
 Object = dict[str, Any]
 log = logging.getLogger("intentflow")
@@ -25,8 +25,7 @@ def failure(pods: list[str], name: str, failed: Object, *, shared: Path) -> Exce
     # A rank that was killed leaves no file, and the others only say that they lost it.
     own = [reason for reason in said if "another rank of the job ended early" not in reason["message"]]
     if own:
-        kinds: dict[int, type[Exception]] = {DataError.exit_code: DataError, Refused.exit_code: Refused}
-        return kinds.get(own[0]["code"], ServerError)(f"TrainJob {name}: {own[0]['message']}")
+        return of_code(own[0]["code"])(f"TrainJob {name}: {own[0]['message']}")
     why = pods or [reason["message"] for reason in said] or [f"{failed.get('reason')}: {failed.get('message')}"]
     return ServerError(f"TrainJob {name} failed: {'; '.join(why)}")
 

@@ -5,7 +5,6 @@ vocabulary and segments, so that a release may score data that came after it. Ev
 ended are not in them. Written in groups of users, so that the steps after it never hold everyone.
 """
 
-import datetime as dt
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import pyarrow.parquet as pq
 from components.profiles import build, features, materialise, newest, vocabularies
 from components.profiles.spec import Profiles
 from feature_repo import artifacts, columns
+from feature_repo.calendar import epoch
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
 from feature_repo.rows import LIST_TYPES
@@ -90,8 +90,7 @@ class Standing:
 
 def data_end(slices: Row) -> int:
     """Return when a release's data ended, epoch seconds, as the door's clock has it."""
-    instant = dt.datetime.fromisoformat(slices["data_end"])
-    return int((instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)).timestamp()) + 1
+    return epoch(slices["data_end"]) + 1
 
 
 def _same_key(snapshot: Row, slices: Row) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from feature_repo.errors import ServerError, SpecError
+from feature_repo.errors import ServerError, SpecError, shortened
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -139,7 +139,7 @@ def first_line(error: BaseException) -> str:
     text = str(error).strip()
     cause = re.search(r"Caused by \w+\([\"']?(.*?)[\"']?\)\)?$", text, flags=re.DOTALL)
     line = (cause.group(1) if cause else text).strip().splitlines()[0]
-    return line if len(line) <= LINE else line[: LINE - 1] + "…"
+    return shortened(line, LINE)
 
 
 def _require_listener(uri: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import artifacts
-from pipelines import local
+from pipelines import code, local
 from pipelines import release as releases
 from pipelines.environment import Place
 from pipelines.jobs import sources
@@ -41,9 +41,10 @@ def brought(place: Place, folders: list[Path], lease: Lease) -> dict[str, Any]:
 
     by_vocabulary = {artifacts.read_json(folder / "release.json")["vocabulary"]: folder for folder in folders}
     counts: dict[str, Any] = {"vocabularies": len(by_vocabulary), "built": 0}
+    source = sources.state(place)  # once: it looks at every file of the source
     for vocabulary, folder in sorted(by_vocabulary.items()):
         features = store.published(place.home, vocabulary)
-        if _made_from(features) != (made_from := _wanted(place, folder)):
+        if _made_from(features) != (made_from := _wanted(source, folder)):
             lease.require()
             _build(place, folder, features)
             artifacts.write_json(features / SOURCE, {"made_from": made_from})
@@ -54,13 +55,10 @@ def brought(place: Place, folders: list[Path], lease: Lease) -> dict[str, Any]:
     return counts
 
 
-def _wanted(place: Place, release: Path) -> str:
+def _wanted(source: str, release: Path) -> str:
     """Digest what a vocabulary's rows come from."""
-    from pipelines import parameters
-
     about = artifacts.read_json(release / "release.json")
-    code = parameters.run_parameters(place)["profiles_code"]
-    return artifacts.digest([sources.state(place), about["vocabulary"], about["segments"], code])
+    return artifacts.digest([source, about["vocabulary"], about["segments"], code.step_digest("profiles")])
 
 
 def _made_from(features: Path) -> str:

@@ -25,9 +25,12 @@ def state(place: Place) -> str:
 
 def clean(place: Place) -> Path:
     """Return the clean tables of the source as it is now; raises what ingest and the contract raise."""
+    return _clean(place, parameters.run_parameters(place))
+
+
+def _clean(place: Place, asked: dict[str, Any]) -> Path:
     from components.data import steps
 
-    asked = parameters.run_parameters(place)
     folder = _folder(place) / f"clean-{_digest(asked, CLEAN)}"
     if not folder.is_dir():
         scratch = _folder(place) / "scratch"
@@ -54,7 +57,7 @@ def rows(place: Place) -> Path:
     asked = parameters.run_parameters(place)
     folder = _folder(place) / f"rows-{_digest(asked, ROWS)}"
     if not folder.is_dir():
-        tables, profiles = clean(place), _folder(place) / "profiles"
+        tables, profiles = _clean(place, asked), _folder(place) / "profiles"
         steps.run_profiles(asked["profiles"], asked["split"], asked["vocabulary"], clean=tables, destination=profiles)
         steps.run_training_set(
             asked["split"], asked["ranking_rows"], clean=tables, profiles=profiles, destination=folder

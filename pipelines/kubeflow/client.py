@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from feature_repo.errors import ServerError, SpecError
+from feature_repo.errors import ServerError, SpecError, shortened
 from pipelines.environment import Kubeflow, Place
 
 PATIENCE_S = 30.0  # for a server that is away
@@ -265,8 +265,12 @@ def _words(error: Any) -> str:
         text = str(found.get("message") or found.get("error") or body) if isinstance(found, dict) else body
     except ValueError:
         text = body
-    line = " ".join((text or str(error.reason)).split())
-    return line if len(line) <= LINE else line[: LINE - 1] + "…"
+    return line(text or str(error.reason))
+
+
+def line(text: str) -> str:
+    """Return the server's words in one line."""
+    return shortened(" ".join(text.split()), LINE)
 
 
 def _cause(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.kubeflow.client import Api
+from pipelines.kubeflow.client import Api, line
 from pipelines.kubeflow.compiled import GATES, Tasks
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
@@ -113,15 +113,10 @@ def _failed(run: Any, now: dict[str, Any], tasks: Tasks) -> tuple[str, str]:
     own = [pair for pair in broken if pair[0].removesuffix("-driver") in tasks.steps]
     for task, detail in [*own, *broken]:
         if detail.error is not None and detail.error.message:
-            return tasks.steps.get(task.removesuffix("-driver"), task), _line(detail.error.message)
+            return tasks.steps.get(task.removesuffix("-driver"), task), line(detail.error.message)
     step = tasks.steps.get(own[0][0].removesuffix("-driver"), own[0][0]) if own else "run"
     words = run.error.message if run.error is not None and run.error.message else "failed; the step's log says why"
-    return step, _line(words)
-
-
-def _line(text: str, limit: int = 300) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return step, line(words)
 
 
 def _seconds(detail: Any) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from feature_repo.errors import DataError, Refused, ServerError
+from feature_repo.errors import Refused, ServerError, of_code
 from pipelines import catalogue
 from pipelines.environment import Place
 from pipelines.kubeflow import client, declare, recurring, told
@@ -22,7 +22,6 @@ from pipelines.kubeflow.follow import Ended, follow
 FOLLOW_PATIENCE_S = 600.0  # a run goes on while its server is upgraded
 EVERY_S = 2.0
 PASSED, REFUSED = "passed", "refused"  # as the registry has it
-KINDS: dict[int, type[Exception]] = {2: DataError, 3: Refused}
 Observer = Callable[[dict[str, Any]], None]
 
 
@@ -128,6 +127,6 @@ def _judge(place: Place, found: Run, ended: Ended) -> None:
         raise ServerError(f"run: it was stopped on the server; {found.page}")
     why = told.last_failure(place, found.run_id)
     if why is not None:
-        raise KINDS.get(int(why.get("code", 1)), ServerError)(f"{why['step']}: {why['why']}; {found.page}")
+        raise of_code(int(why.get("code", 1)))(f"{why['step']}: {why['why']}; {found.page}")
     step, words = ended.failed
     raise ServerError(f"{step}: {words}; {found.page}")

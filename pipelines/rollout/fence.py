@@ -6,13 +6,16 @@ reads it, refuses to write over a larger one, and has the API server refuse wher
 be made once more by an old one that woke between its last renewal and now; the next look of the newer loop ends it.
 """
 
-from typing import Any
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from feature_repo.errors import ServerError
 from pipelines.rollout.kubernetes_api import Api, Conflict, Object
 from pipelines.rollout.lease import LeaseLost
 from pipelines.rollout.renewal import TOKEN
 
+T = TypeVar("T")
 TRIES = 5  # of a write that met another one
 
 
@@ -25,27 +28,16 @@ class FencedApi(Api):
 
     def apply(self, body: Object) -> Object:
         """Apply an object over the version that was looked at."""
-        for _ in range(TRIES):
-            there = self._looked(body["kind"], body["metadata"]["name"])
-            at = {} if there is None else {"resourceVersion": there["metadata"]["resourceVersion"]}
-            try:
-                return super().apply(self._marked(body, **at))
-            except Conflict:
-                continue
-        raise _contested(body["kind"], body["metadata"]["name"])
+        write = super().apply
+        return self._over(body["kind"], body["metadata"]["name"], lambda there: write(self._marked(body, **_at(there))))
 
     def patch(self, kind: str, name: str, body: Object) -> Object:
         """Merge fields into an object, over the version that was looked at or the one that the body names."""
-        named = "resourceVersion" in body.get("metadata", {})
-        for _ in range(1 if named else TRIES):
-            there = self._looked(kind, name)
-            at = {} if named or there is None else {"resourceVersion": there["metadata"]["resourceVersion"]}
-            try:
-                return super().patch(kind, name, self._marked(body, **at))
-            except Conflict:
-                if named:
-                    raise
-        raise _contested(kind, name)
+        write = super().patch
+        if "resourceVersion" in body.get("metadata", {}):
+            self._looked(kind, name)
+            return write(kind, name, self._marked(body))
+        return self._over(kind, name, lambda there: write(kind, name, self._marked(body, **_at(there))))
 
     def create(self, kind: str, body: Object) -> Object:
         """Make an object; one that is there is a Conflict."""
@@ -53,15 +45,16 @@ class FencedApi(Api):
 
     def delete(self, kind: str, name: str) -> bool:
         """Delete an object as it was looked at."""
+        return self._over(
+            kind, name, lambda there: there is not None and self.delete_at(kind, name, _at(there)["resourceVersion"])
+        )
+
+    def _over(self, kind: str, name: str, write: Callable[[Object | None], T]) -> T:
+        """Write over the version that was looked at, and look again where another one was faster."""
         for _ in range(TRIES):
-            there = self._looked(kind, name)
-            if there is None:
-                return False
-            try:
-                return self.delete_at(kind, name, there["metadata"]["resourceVersion"])
-            except Conflict:
-                continue
-        raise _contested(kind, name)
+            with contextlib.suppress(Conflict):
+                return write(self._looked(kind, name))
+        raise ServerError(f"{kind}/{name}: another one writes it at the same time; see who does")
 
     def _looked(self, kind: str, name: str) -> Object | None:
         """Read an object that is about to be written."""
@@ -82,5 +75,6 @@ def token_of(found: Object) -> int:
     return int(text) if text.isdigit() else 0
 
 
-def _contested(kind: str, name: str) -> ServerError:
-    return ServerError(f"{kind}/{name}: another one writes it at the same time; see who does")
+def _at(there: Object | None) -> dict[str, str]:
+    """Name the version that was looked at, where there is one."""
+    return {} if there is None else {"resourceVersion": there["metadata"]["resourceVersion"]}

@@ -1,15 +1,5 @@
 """Torch on one thread, as torchrun's processes have it: more threads sum in another order."""
 
-from collections.abc import Iterator
+from tests.intent import conftest as intent
 
-import pytest
-import torch
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+one_thread = intent.one_thread  # the fixture
