@@ -59,7 +59,7 @@ Answer = dict[str, Any]
 Key = tuple[str, str, int]
 
 
-def files(folder: Path) -> list[Path]:
+def log_files(folder: Path) -> list[Path]:
     """List a log's files, oldest first, each answer in one of them."""
     found = {path.stem: path for path in folder.glob(f"*{SEGMENT}")}
     return [path for _, path in sorted((found | {path.stem: path for path in folder.glob(f"*{PARQUET}")}).items())]
@@ -70,7 +70,7 @@ def read(folder: Path, *, newest_first: bool = False, since_s: float = 0.0) -> I
 
     With `since_s` (epoch seconds) files that nobody wrote to since then are left out.
     """
-    paths = [path for path in files(folder) if not since_s or _written_at(path) >= since_s]
+    paths = [path for path in log_files(folder) if not since_s or _written_at(path) >= since_s]
     for day, some in itertools.groupby(reversed(paths) if newest_first else paths, key=day_of):
         yield from _read_day(folder / f"{day}{MERGED}", list(some), newest_first=newest_first)
 
@@ -158,7 +158,7 @@ def read_lines(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
 def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG) -> pa.Table:
     """Return some columns of every answer as one Arrow table; parquet files are not taken apart."""
     schema = pa.schema([SCHEMA.field(name) for name in names])
-    days = itertools.groupby(files(folder), key=day_of)
+    days = itertools.groupby(log_files(folder), key=day_of)
     parts = [part for day, some in days for part in _tables(folder / f"{day}{MERGED}", list(some), schema)]
     return pa.concat_tables(parts) if parts else schema.empty_table()
 

@@ -65,8 +65,10 @@ def release(place: Place, which: str = "champion", *, overlay: str | None = None
     document = artifacts.read_json(folder / "release.json")
     target = place.home / "releases" / document["id"] / "k8s"
     before = {path: path.read_bytes() for path in target.glob("*")}
-    files = manifests.write(document, target, version=version, overlay=overlay or place.environment.kubernetes.overlay)
-    changed = any(before.get(path) != path.read_bytes() for path in files)
+    written = manifests.write(
+        document, target, version=version, overlay=overlay or place.environment.kubernetes.overlay
+    )
+    changed = any(before.get(path) != path.read_bytes() for path in written)
     checked = (check or changed) and manifests.require(target)
     return Released(document["id"], version, folder, tag, target, checked)
 

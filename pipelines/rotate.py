@@ -139,8 +139,8 @@ def _fresh(home: Path, current: str) -> set[str]:
     """Return the users of lines that were made under the key in use, of whom the source need not know."""
     from bentos.recommender import eventlog, lines, requestlog
 
-    files = (home / "releases").glob("*/models/release.json")
-    releases = [artifacts.read_json(path) for path in files]
+    documents = (home / "releases").glob("*/models/release.json")
+    releases = [artifacts.read_json(path) for path in documents]
     under = {released["id"] for released in releases if released["serving"].get("key") == current}
     requests = requestlog.read(home / requestlog.FOLDER)
     events = (line for path in lines.files(home / eventlog.FOLDER) for line in lines.read(path))

@@ -84,7 +84,7 @@ class Lines:
             file, self._file = self._file, -1
             os.fdatasync(file)
             os.close(file)
-        found = [path.name.split(".") for path in answers.files(self.folder) if path.name.startswith(f"{day}.")]
+        found = [path.name.split(".") for path in answers.log_files(self.folder) if path.name.startswith(f"{day}.")]
         found = [parts for parts in found if parts[1].isdigit()]  # a day that was merged has another name
         number = max((int(parts[1]) for parts in found), default=0)
         closed = aged or any(int(parts[1]) == number and parts[2] != SUFFIX[1:] for parts in found)
@@ -101,7 +101,7 @@ class Lines:
         if self._keep_bytes is None:
             return
         left = self._keep_bytes - self._max_bytes  # the current file may grow to its full size
-        for path in sorted(set(answers.files(self.folder)) - {current}, reverse=True):
+        for path in sorted(set(answers.log_files(self.folder)) - {current}, reverse=True):
             with contextlib.suppress(FileNotFoundError):  # compacted meanwhile
                 left -= path.stat().st_size
             if left < 0:

@@ -84,15 +84,15 @@ def build_folder(
         cuts = build.cutoffs(calendar, weeks.cutoffs, data_end=known.end + SECOND)
         everyone = users.take(pc.index_in(split.user_ids, user_ids))  # nulls for whom only events name
         codes = attributes.codes(everyone, vocabulary.attributes)
-        files = FeatureFiles(folder, Path(scratch), split.user_ids, cuts, spec.windows_days, codes)
-        _user_rows(split, files, vocabulary, spec, wanted, weeks, users=len(user_ids), training=training, at=at)
-        found = _segmented(files, vocabulary, weeks, spec, fitted=fitted)
+        output = FeatureFiles(folder, Path(scratch), split.user_ids, cuts, spec.windows_days, codes)
+        _user_rows(split, output, vocabulary, spec, wanted, weeks, users=len(user_ids), training=training, at=at)
+        found = _segmented(output, vocabulary, weeks, spec, fitted=fitted)
         vocabulary = dataclasses.replace(vocabulary, segments=found.segmentation.digest)
         vocabulary.save(folder / "vocabulary")
-        files.finish_profile(*found.assigned, vocabulary=vocabulary.digest)
+        output.finish_profile(*found.assigned, vocabulary=vocabulary.digest)
         at(0.9, "states")
         _states(
-            folder, clean, files, vocabulary, calendar, weeks, cuts=cuts if training else cuts.slice(cuts.num_rows - 1)
+            folder, clean, output, vocabulary, calendar, weeks, cuts=cuts if training else cuts.slice(cuts.num_rows - 1)
         )
     connection.disconnect()
     fallback.write(folder, found.segmentation, vocabulary, weeks=weeks, whole=snapshot["last_week_complete"])
@@ -156,7 +156,7 @@ def _vocabulary(
 
 def _user_rows(
     split: blocks.Blocks,
-    files: FeatureFiles,
+    output: FeatureFiles,
     vocabulary: Vocabulary,
     spec: Profiles,
     wanted: Wanted,
@@ -180,7 +180,7 @@ def _user_rows(
         )
         for late in {False, split.known.late}
     }
-    cuts, week = files.cutoffs, files.cutoffs["week"].to_numpy()
+    cuts, week = output.cutoffs, output.cutoffs["week"].to_numpy()
     tables = build.keys(vocabulary, split.item_ids) | {
         NEWEST: cuts.filter(week == weeks.last),
         TRAINING: cuts.filter(week != weeks.last),
@@ -188,9 +188,9 @@ def _user_rows(
         "sampled": pa.table({"user_id": _sampled(users, spec.train_users)}),
     }
     for done, block in enumerate(split.run(plans, tables), start=1):
-        files.add(block)
+        output.add(block)
         at(0.2 + 0.65 * done / max(len(split.folders), 1), "user rows")
-    files.close_users()
+    output.close_users()
 
 
 def _sampled(users: int, most: int | None) -> pa.Array:
@@ -209,12 +209,12 @@ class Segmented:
 
 
 def _segmented(
-    files: FeatureFiles, vocabulary: Vocabulary, weeks: build.Weeks, spec: Profiles, *, fitted: Path | None
+    output: FeatureFiles, vocabulary: Vocabulary, weeks: build.Weeks, spec: Profiles, *, fitted: Path | None
 ) -> Segmented:
     """Fit segments on what was known when training ended, and give every row its own."""
     targets = len(vocabulary.targets)
     if fitted is None:
-        mix = np.concatenate(list(_mixes_at(files, weeks.validate[0], targets)) or [np.empty((0, targets))])
+        mix = np.concatenate(list(_mixes_at(output, weeks.validate[0], targets)) or [np.empty((0, targets))])
         if not len(mix):
             raise DataError("profiles: no user has an event in the training weeks")
         # Fits start from rows: order them by what they hold, not by a pseudonym that depends on a key.
@@ -222,15 +222,15 @@ def _segmented(
     else:
         found = segments.Segmentation.from_dict(artifacts.read_json(fitted / "segments.json"))
     parts = [
-        (codes, found.assign(segments.mixes(ids, slow, targets=targets))) for codes, ids, slow in files.target_mixes()
+        (codes, found.assign(segments.mixes(ids, slow, targets=targets))) for codes, ids, slow in output.target_mixes()
     ]
     codes, assigned = (np.concatenate([part[side] for part in parts] or [np.empty(0, np.int64)]) for side in (0, 1))
     return Segmented(found, (codes, assigned))
 
 
-def _mixes_at(files: FeatureFiles, week: int, targets: int) -> Iterator[np.ndarray]:
+def _mixes_at(output: FeatureFiles, week: int, targets: int) -> Iterator[np.ndarray]:
     """Yield the target weights [B, C] of the rows of one cutoff."""
-    for codes, ids, slow in files.target_mixes():
+    for codes, ids, slow in output.target_mixes():
         mine = np.flatnonzero(codes // CODE == week)
         if len(mine):
             yield segments.mixes(ids.take(mine), slow.take(mine), targets=targets)
@@ -239,7 +239,7 @@ def _mixes_at(files: FeatureFiles, week: int, targets: int) -> Iterator[np.ndarr
 def _states(
     folder: Path,
     clean: Path,
-    files: FeatureFiles,
+    output: FeatureFiles,
     vocabulary: Vocabulary,
     calendar: Calendar,
     weeks: build.Weeks,
@@ -249,12 +249,12 @@ def _states(
     """Write the states of items and targets at cutoffs from the sums over all users, and from offers."""
     connection = engine.duckdb(f"{blocks.MEMORY_MIB}MiB")
     connection.raw_sql("SET threads = 1")  # floats add up in one order
-    for name, table in files.sums.all().items():
+    for name, table in output.sums.all().items():
         engine.stored(connection, name, table)
     engine.stored(connection, "cutoffs", cuts)
     engine.stored(connection, "item_targets", vocabulary.item_targets)
     index = engine.stored(connection, "item_index", vocabulary.items.select(["item_id", "item_index"]))
-    end = files.cutoffs["state_at"][-1].as_py()
+    end = output.cutoffs["state_at"][-1].as_py()
     weekly = states.weekly_offers(connection, clean, index, calendar, weeks, data_end=end)
     for name, sql in states.compiled(offers=weekly is not None).items():
         rows = as_feature_rows(connection.con.sql(sql).to_arrow_table())

@@ -53,8 +53,8 @@ def published(home: Path, vocabulary: str) -> Path:
 def publish(profiles: Path, features: Path) -> None:
     """Link the feature files into the folder that the registry names, and note who is no longer in them."""
     words = [p.relative_to(profiles) for name in WORDS for p in [profiles / name, *(profiles / name).rglob("*")]]
-    files = [str(path) for path in words if (profiles / path).is_file()]
-    names = [*FILES, "profiles.json", *files, *(name for name in MAY if (profiles / name).is_file())]
+    present = [str(path) for path in words if (profiles / path).is_file()]
+    names = [*FILES, "profiles.json", *present, *(name for name in MAY if (profiles / name).is_file())]
     if all((features / n).is_file() and os.path.samefile(profiles / n, features / n) for n in names):
         return
     gone = _gone(features, profiles)

@@ -59,8 +59,8 @@ def read(name: str) -> dict[str, Mark]:
         if _server():
             return _tags(name)
         home = os.environ.get("INTENTFLOW_HOME")
-        files = sorted((Path(home) / FOLDER).glob("*.json")) if home else []
-        return {path.stem: artifacts.read_json(path) for path in files}
+        paths = sorted((Path(home) / FOLDER).glob("*.json")) if home else []
+        return {path.stem: artifacts.read_json(path) for path in paths}
     except (ServerError, UserError, OSError) as error:
         log.warning("marks were not read: %s", error)
         return {}

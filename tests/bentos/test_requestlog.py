@@ -30,7 +30,7 @@ def fill(folder: Path, count: int, **options: float) -> None:
 def test_a_closed_segment_becomes_parquet_and_reads_as_before(tmp_path: Path) -> None:
     fill(tmp_path, 20)
     before = list(requestlog.read(tmp_path))
-    (segment,) = answers.files(tmp_path)
+    (segment,) = answers.log_files(tmp_path)
     compacted = answers.compact(segment)
     assert compacted is not None
     assert [path.suffix for path in tmp_path.iterdir()] == [".parquet"]
@@ -47,7 +47,7 @@ def test_a_closed_segment_becomes_parquet_and_reads_as_before(tmp_path: Path) ->
 def test_a_segment_that_is_written_to_is_left_alone(tmp_path: Path) -> None:
     log = RequestLog(tmp_path)
     log.append(ANSWER)
-    (segment,) = answers.files(tmp_path)
+    (segment,) = answers.log_files(tmp_path)
     assert answers.compact(segment) is None
     assert segment.exists()
     log.close()
@@ -55,7 +55,7 @@ def test_a_segment_that_is_written_to_is_left_alone(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_compacted_by_the_next_and_new_answers_go_to_a_new_file(tmp_path: Path) -> None:
     fill(tmp_path, 2)
-    (segment,) = answers.files(tmp_path)
+    (segment,) = answers.log_files(tmp_path)
     with segment.open("ab") as stream:
         stream.write(b'{"request_id":"torn')
     kept = segment.read_bytes()
@@ -65,13 +65,13 @@ def test_what_a_killed_process_left_is_compacted_by_the_next_and_new_answers_go_
     log._shipping.turn()
     log.append(dataclasses.replace(ANSWER, request_id="new"))
     log.close()
-    assert [path.name[11:] for path in answers.files(tmp_path)] == ["00000.parquet", "00001.jsonl"]
+    assert [path.name[11:] for path in answers.log_files(tmp_path)] == ["00000.parquet", "00001.jsonl"]
     assert [line["request_id"] for line in requestlog.read(tmp_path)] == ["r0", "r1", "new"]
 
 
 def test_a_segment_that_is_old_is_left_for_a_new_one(tmp_path: Path) -> None:
     fill(tmp_path, 3, max_age_s=0.0)
-    assert len(answers.files(tmp_path)) == 3
+    assert len(answers.log_files(tmp_path)) == 3
 
 
 def test_a_sample_says_how_much_its_lines_count_and_keeps_every_degraded_answer(tmp_path: Path) -> None:

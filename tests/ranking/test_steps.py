@@ -21,8 +21,8 @@ def model(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_training_leaves_a_self_sufficient_folder(model: Path) -> None:
-    files = {"weights.safetensors", "neighbours.safetensors", "config.json", "training.json", "item_state.parquet"}
-    assert {p.name for p in model.iterdir()} == files | {"vocabulary"}
+    expected = {"weights.safetensors", "neighbours.safetensors", "config.json", "training.json", "item_state.parquet"}
+    assert {p.name for p in model.iterdir()} == expected | {"vocabulary"}
     training = artifacts.read_json(model / "training.json")
     assert training["spec"]["width"] == 16
     assert training["rows"]["train"] > training["rows"]["validate"]
