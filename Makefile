@@ -50,8 +50,8 @@ lock: install ## pin everything anew (CPU and CUDA machines share the lock)
 	rm requirements.lock.part
 
 golden: install ## rewrite the golden files after a wanted change
-	$(BIN)/python -m monitoring.rules
-	$(BIN)/python -m monitoring.dashboards
+	$(BIN)/python -m monitoring.observability.prometheus_rules
+	$(BIN)/python -m monitoring.observability.dashboards
 	$(BIN)/python -m pytest tests --update-golden -m "slow or not slow" -k golden
 
 image: ## build the container image of pipeline steps and services, with podman or docker

@@ -1,7 +1,7 @@
 """How far do drift scores move when nothing happened, and when something did? The table of docs/monitoring.md.
 
 Reads the `rows` artifact of the last finished run: `python -m benchmarks.drift`. Each case compares two windows by
-monitoring.drift, as the step `watch` does, with the recommender's own thresholds. The peer of the noise floor is the
+monitoring.drift.compare, as the step `watch` does, with the recommender's own thresholds. The peer of the noise floor is the
 threshold alone, on the same pairs of small samples.
 """
 
@@ -17,9 +17,9 @@ import pandas as pd
 from benchmarks import script, subject
 from benchmarks.script import Document
 from feature_repo import columns
-from monitoring.drift import NUMBER_METHOD, Drift, compare
+from monitoring.drift.compare import NUMBER_METHOD, Drift, compare
+from monitoring.drift.window import windows
 from monitoring.spec import Monitoring
-from monitoring.window import windows
 
 RESAMPLES, PARTS, SMALL_PAIRS = 20, 5, 100
 PART_WEEKS = 8

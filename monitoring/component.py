@@ -36,7 +36,7 @@ def watch(
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def decide(verdict: Input[Dataset]) -> bool:
     """Tell whether a verdict asks for training."""
-    from monitoring import decision
+    from monitoring.drift import decision
 
     return decision.decide(verdict.path)
 
@@ -59,7 +59,7 @@ def conclude(
     recommendations: Input[Artifact] = None,
 ) -> None:
     """Say in one place what the run left."""
-    from monitoring import outcome
+    from monitoring.runs import outcome
 
     made = {
         "clean": clean,
@@ -83,7 +83,7 @@ def conclude(
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def report_failure(name: str, pipeline: str, status: dsl.PipelineTaskFinalStatus) -> None:
     """Tell the registry and the alert webhook of a run that failed, and why."""
-    from monitoring import failure
+    from monitoring.runs import failure
 
     failure.report(
         name,

@@ -13,11 +13,11 @@ from typing import Any
 from components.registry import marks
 from components.step import step
 from feature_repo import artifacts, columns
-from monitoring import workspace
-from monitoring.drift import Drift, compare
-from monitoring.served import Served, last_window
+from monitoring.drift import workspace
+from monitoring.drift.compare import Drift, compare
+from monitoring.drift.served_window import Served, last_window
+from monitoring.drift.window import Window, calendar_of, windows
 from monitoring.spec import Monitoring
-from monitoring.window import Window, calendar_of, windows
 
 
 def watch(

@@ -21,7 +21,7 @@ from typing import Any
 from components.step import ERROR_FILE, PROGRESS_FILE, QUIET
 from feature_repo import artifacts
 from feature_repo.errors import ServerError, SpecError, of_code
-from monitoring import outcome
+from monitoring.runs import outcome
 from pipelines import catalogue, code
 from pipelines.environment import Place
 

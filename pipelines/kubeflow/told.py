@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 def last_failure(place: Place, run_id: str) -> dict[str, Any] | None:
     """Return what the run said of its failure, None where the registry does not know or does not answer."""
     from components.registry import client, release
-    from monitoring import failure
+    from monitoring.runs import failure
 
     model = release.model_name(place.spec.name)
     try:

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 
 from components.registry import marks
 from feature_repo.errors import ServerError, SpecError
-from monitoring.drift import Verdict
+from monitoring.drift.compare import Verdict
 from pipelines.environment import Place
 from pipelines.rollout.state import Phase, State
 

@@ -35,7 +35,7 @@ from feature_repo.errors import SpecError, UserError
 from feature_repo.fallback import Fallback
 from feature_repo.online import OnlineProfiles
 from feature_repo.pseudonyms import pseudonym
-from monitoring import catalogue
+from monitoring.observability import metrics_catalogue
 from tests.bentos import toy
 from tests.monitoring.exposition import differences, exported
 
@@ -269,9 +269,9 @@ def test_metrics_show_the_doors_beside_bentomls(live: Live) -> None:
     assert f'intentflow_profile_rung_total{{release="{release}",rung="fresh"}}' in text
     assert 'intentflow_profile_age_days_bucket{le="7.0"}' in text
     assert 'intentflow_request_seconds_bucket{endpoint="/recommend",le="0.005"}' in text
-    assert list(differences(text, catalogue.of("door"))) == []
+    assert list(differences(text, metrics_catalogue.of("door"))) == []
     seen = exported(text)
-    for metric in catalogue.of("models"):
+    for metric in metrics_catalogue.of("models"):
         kind, labels = seen[metric.name]
         assert (kind, labels) == (metric.kind, set(metric.labels)), metric.name
 

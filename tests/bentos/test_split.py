@@ -10,7 +10,7 @@ import requests
 from bentos.build import build
 from bentos.client import Recommender
 from bentos.serve import Serving, serve
-from monitoring import catalogue
+from monitoring.observability import metrics_catalogue
 from tests.bentos import toy
 from tests.monitoring.exposition import exported
 
@@ -51,7 +51,7 @@ def test_apart_they_say_the_same_and_without_the_ranker_an_answer_still_comes(se
         assert mine.profile == theirs.profile
     for name in ("intent", "ranking"):
         seen = exported(requests.get(f"{services[name].url}/metrics", timeout=10).text)
-        for metric in catalogue.of("models"):
+        for metric in metrics_catalogue.of("models"):
             assert seen[metric.name] == (metric.kind, set(metric.labels)), (name, metric.name)
     parent = psutil.Process(services["ranking"].process.pid)
     for one in [parent, *parent.children(recursive=True)]:  # BentoML's worker leads a group of its own

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift import Drift, compare
+from monitoring.drift.compare import Drift, compare
+from monitoring.drift.workspace import keep
 from monitoring.spec import Monitoring
 from monitoring.steps import page
-from monitoring.workspace import keep
 from pipelines.processes import State, down, up
 from pipelines.uis import evidently
 

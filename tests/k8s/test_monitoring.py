@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitoring.catalogue import JOBS
+from monitoring.observability.metrics_catalogue import JOBS
 from pipelines import manifest_rules, manifests
 from pipelines.rollout import metrics
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitoring.catalogue import Metric
+from monitoring.observability.metrics_catalogue import Metric
 
 AWAY = {"le", "quantile"}
 

@@ -7,8 +7,8 @@ import re
 
 import promql_parser as promql
 
-from monitoring import catalogue
-from monitoring.series import recorded
+from monitoring.observability import metrics_catalogue
+from monitoring.observability.recording_rules import recorded
 
 RECORDED = {rule.record: frozenset({"namespace", *dict(rule.labels)}) for rule in recorded()}
 GRAFANA = {"$__rate_interval": "5m", "$__range": "6h", "$__interval": "1m"}
@@ -71,8 +71,8 @@ def _selected(node: promql.VectorSelector) -> frozenset[str]:
     if name in RECORDED:
         known = RECORDED[name]
     else:
-        assert catalogue.find(name) is not None, f"no series {name} in the catalogue"
-        known = catalogue.labels(name)
+        assert metrics_catalogue.find(name) is not None, f"no series {name} in the catalogue"
+        known = metrics_catalogue.labels(name)
     for matcher in node.matchers.matchers:
         assert matcher.name in known, f"{name} has no label {matcher.name}; have {sorted(known)}"
     return known

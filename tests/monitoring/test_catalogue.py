@@ -10,8 +10,8 @@ from bentos.recommender.shipping import Standing
 from bentos.router.counts import Metrics as RouterMetrics
 from bentos.router.routes import STABLE
 from components.registry import marks
-from monitoring import catalogue
-from monitoring.catalogue import Metric
+from monitoring.observability import metrics_catalogue
+from monitoring.observability.metrics_catalogue import Metric
 from pipelines.rollout.metrics import LoopMetrics
 from pipelines.rollout.state import Served, State
 from tests.bentos.conftest import World
@@ -70,8 +70,8 @@ def texts(tmp_path) -> dict[str, str]:
 
 def test_what_a_process_can_export_is_in_the_catalogue_and_nothing_else_is(texts):
     for source, text in texts.items():
-        assert list(differences(text, catalogue.of(source))) == []
-        assert {metric.name for metric in catalogue.of(source)} == set(exported(text)), source
+        assert list(differences(text, metrics_catalogue.of(source))) == []
+        assert {metric.name for metric in metrics_catalogue.of(source)} == set(exported(text)), source
 
 
 def test_a_metric_that_is_missing_and_a_label_that_is_wrong_are_named(texts):
@@ -82,8 +82,8 @@ def test_a_metric_that_is_missing_and_a_label_that_is_wrong_are_named(texts):
 
 
 def test_labels_of_ours_do_not_collide_with_those_of_a_target_except_the_one_that_monitors_keep():
-    targets = {*catalogue.TARGET, "endpoint"}  # Prometheus Operator adds the port's name as `endpoint`
-    ours = {label for source in ("door", "router", "loop") for m in catalogue.of(source) for label in m.labels}
+    targets = {*metrics_catalogue.TARGET, "endpoint"}  # Prometheus Operator adds the port's name as `endpoint`
+    ours = {label for source in ("door", "router", "loop") for m in metrics_catalogue.of(source) for label in m.labels}
     assert ours & targets == {"endpoint"}, "k8s/components/monitoring/monitors.yaml keeps it: honorLabels"
 
 

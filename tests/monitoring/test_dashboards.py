@@ -5,9 +5,9 @@ import json
 import pytest
 import yaml
 
-from monitoring import dashboards
-from monitoring.panels import BOARDS
-from monitoring.rules import FOLDER
+from monitoring.observability import dashboards
+from monitoring.observability.panels import BOARDS
+from monitoring.observability.prometheus_rules import FOLDER
 from tests.monitoring import promql
 
 QUERIES = [(board, panel, query) for board in BOARDS for row in board.rows for panel in row.panels
@@ -16,7 +16,9 @@ QUERIES = [(board, panel, query) for board in BOARDS for row in board.rows for p
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
 def test_the_committed_dashboard_is_what_the_code_says(board):
-    assert dashboards.file_of(board).read_text() == dashboards.text(board), "python -m monitoring.dashboards"
+    assert dashboards.file_of(board).read_text() == dashboards.text(board), (
+        "python -m monitoring.observability.dashboards"
+    )
 
 
 def test_there_is_no_other_dashboard_and_kustomize_carries_them_all():

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift import compare
+from monitoring.drift.compare import compare
 from monitoring.spec import Monitoring
 
 SPEC = Monitoring()

@@ -13,7 +13,7 @@ import pytest
 from components.step import reason_left, step
 from feature_repo import artifacts
 from feature_repo.errors import Refused
-from monitoring import failure
+from monitoring.runs import failure
 
 FAILED = {"state": "FAILED", "job": "job-7", "task": "exit-handler-1", "message": "Task exit-handler-1 failed."}
 

@@ -22,9 +22,9 @@ from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.serve import serve
 from components.registry import marks
-from monitoring import rules
-from monitoring.panels import BOARDS
-from monitoring.series import recorded
+from monitoring.observability import prometheus_rules
+from monitoring.observability.panels import BOARDS
+from monitoring.observability.recording_rules import recorded
 from pipelines.processes import free_port
 from pipelines.rollout import metrics
 from pipelines.rollout.state import Seen, Served, State
@@ -70,7 +70,7 @@ def router(folder: Path, door: str) -> Iterator[str]:
 
 @contextmanager
 def prometheus(folder: Path, targets: dict[str, str]) -> Iterator[str]:
-    groups = [group | {"interval": "1s"} for group in rules.groups()]
+    groups = [group | {"interval": "1s"} for group in prometheus_rules.groups()]
     (folder / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
     jobs = [
         {
@@ -147,7 +147,7 @@ def _talk(url: str, loop: metrics.LoopMetrics) -> None:
 def test_every_rule_is_healthy(api: str) -> None:
     groups = requests.get(f"{api}/rules", timeout=10).json()["data"]["groups"]
     found = [rule for group in groups for rule in group["rules"]]
-    assert len(found) == sum(len(group["rules"]) for group in rules.groups())
+    assert len(found) == sum(len(group["rules"]) for group in prometheus_rules.groups())
     assert [(rule["name"], rule.get("lastError")) for rule in found if rule["health"] != "ok"] == []
 
 

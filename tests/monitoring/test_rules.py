@@ -10,10 +10,10 @@ import yaml
 
 from bentos.recommender.metrics import BUCKETS_S
 from bentos.router.observations import BUCKETS_MS
-from monitoring import rules
-from monitoring.alerts import alerts, seconds
-from monitoring.objectives import BURNS, DAYS, SLOW_S
-from monitoring.series import recorded
+from monitoring.observability import prometheus_rules
+from monitoring.observability.alerts import alerts, seconds
+from monitoring.observability.objectives import BURNS, DAYS, SLOW_S
+from monitoring.observability.recording_rules import recorded
 from tests.monitoring import promql
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
@@ -28,7 +28,9 @@ def anchors(text: str) -> set[str]:
 
 
 def test_the_committed_rules_are_what_the_code_says():
-    assert rules.FILE.read_text() == rules.text(), "python -m monitoring.rules"
+    assert prometheus_rules.FILE.read_text() == prometheus_rules.text(), (
+        "python -m monitoring.observability.prometheus_rules"
+    )
 
 
 @pytest.mark.parametrize("rule", [*recorded(), *alerts()], ids=lambda rule: getattr(rule, "record", "") or rule.name)
@@ -83,7 +85,7 @@ def test_the_bound_of_a_quick_answer_is_a_bucket_of_both_histograms():
 @pytest.fixture
 def checked(tmp_path) -> Path:
     """A folder with the rules as Prometheus reads them."""
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": rules.groups()}))
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": prometheus_rules.groups()}))
     return tmp_path
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from feature_repo.calendar import Calendar
-from monitoring.served import last_window
+from monitoring.drift.served_window import last_window
 
 CALENDAR = Calendar("2024-01-01", "UTC")
 

@@ -10,8 +10,8 @@ import pytest
 from feature_repo import artifacts
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
-from monitoring.served import Served
-from monitoring.window import score_columns, windows
+from monitoring.drift.served_window import Served
+from monitoring.drift.window import score_columns, windows
 
 
 def test_the_windows_are_the_train_weeks_and_the_test_weeks(world) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift import compare
+from monitoring.drift.compare import compare
+from monitoring.drift.workspace import Kept, keep
 from monitoring.spec import Monitoring
-from monitoring.workspace import Kept, keep
 
 
 @pytest.fixture(scope="module")

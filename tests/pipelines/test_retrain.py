@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from feature_repo import artifacts
-from monitoring.decision import decide
+from monitoring.drift.decision import decide
 from tests.pipelines.conftest import Shop, open_shop
 
 BUSIER = 4  # visits for each one of before

@@ -7,7 +7,7 @@ import pytest
 
 from components.registry import client as mlflow_client
 from components.registry.release import model_name
-from monitoring import failure
+from monitoring.runs import failure
 
 FAILED = {"state": "FAILED", "job": "job-7", "task": "exit-handler-1", "message": "a pod was evicted"}
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from bentos.router.observations import Observations
 from bentos.router.routes import arm_of
-from monitoring import catalogue
+from monitoring.observability import metrics_catalogue
 from tests.bentos.router.conftest import TOKEN, World, until
 from tests.monitoring.exposition import differences
 
@@ -366,7 +366,7 @@ def test_what_it_counts_is_told_to_this_machine_or_on_a_port_of_its_own(play):
     async def scene(world: World):
         await world.post("/recommend", {"user_id": "1"})
         text = (await world.get("/metrics"))[1].decode()
-        assert list(differences(text, catalogue.of("router"))) == []
+        assert list(differences(text, metrics_catalogue.of("router"))) == []
         line = 'intentflow_router_requests_total{arm="stable",code="200",endpoint="/recommend",release="aaa"} 1.0'
         assert line in text
         for path in ("/metrics", "/router/observations"):

@@ -5,7 +5,7 @@ import urllib.request
 import pytest
 
 from feature_repo.errors import ServerError, SpecError
-from monitoring import catalogue
+from monitoring.observability import metrics_catalogue
 from pipelines.processes import free_port
 from pipelines.rollout import metrics
 from pipelines.rollout.state import Seen, Served, State
@@ -35,7 +35,7 @@ def test_a_rollout_is_seen_from_outside_and_the_port_is_free_again_afterwards():
             found.turned(state)
             text = scraped(port)
     lines = text.splitlines()
-    assert list(differences(text, catalogue.of("loop"))) == []
+    assert list(differences(text, metrics_catalogue.of("loop"))) == []
     assert 'intentflow_rollout_phase{phase="canary",recommender="shop"} 1.0' in lines
     assert 'intentflow_rollout_phase{phase="shadow",recommender="shop"} 0.0' in lines
     assert 'intentflow_rollout_phase_since_timestamp_seconds{recommender="shop"} 5.0' in lines

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from monitoring.noise import floor
+from monitoring.drift.permutation import floor
 from monitoring.spec import Monitoring
 
 Verdict = Literal["stable", "drifted", "no_data"]

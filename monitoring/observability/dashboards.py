@@ -1,6 +1,6 @@
 """Grafana's JSON of the dashboards in panels.py, and the ConfigMap that carries them to a cluster.
 
-`python -m monitoring.dashboards` writes the JSON files into k8s/components/monitoring/dashboards; kustomize makes the
+`python -m monitoring.observability.dashboards` writes the JSON files into k8s/components/monitoring/dashboards; kustomize makes the
 ConfigMap of them, whose label `grafana_dashboard: "1"` is what Grafana's sidecar looks for.
 """
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import artifacts
-from monitoring.panels import BOARDS, Board, Panel
-from monitoring.rules import FOLDER
+from monitoring.observability.panels import BOARDS, Board, Panel
+from monitoring.observability.prometheus_rules import FOLDER
 
 HEIGHT = 7
 SOURCE = "${datasource}"

@@ -1,6 +1,6 @@
 """The PrometheusRule of k8s/components/monitoring, written from series.py and alerts.py.
 
-`python -m monitoring.rules` writes it; a test compares the file with what the code says. Nothing is queried here.
+`python -m monitoring.observability.prometheus_rules` writes it; a test compares the file with what the code says. Nothing is queried here.
 """
 
 from pathlib import Path
@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 
 from feature_repo import artifacts
-from monitoring.alerts import DOCS, Alert, alerts
-from monitoring.series import Recorded, recorded
+from monitoring.observability.alerts import DOCS, Alert, alerts
+from monitoring.observability.recording_rules import Recorded, recorded
 
 FOLDER = Path(__file__).resolve().parent.parent / "k8s" / "components" / "monitoring"
 FILE = FOLDER / "rules.yaml"
-HEADER = "# Written by `python -m monitoring.rules` from monitoring/{series,alerts}.py. Do not edit.\n"
+HEADER = "# Written by `python -m monitoring.observability.prometheus_rules` from monitoring/{series,alerts}.py. Do not edit.\n"
 LABELS = {
     "app.kubernetes.io/name": "monitoring",
     "app.kubernetes.io/component": "monitoring",

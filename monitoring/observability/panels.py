@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from monitoring.objectives import BURNS, DEGRADED, OBJECTIVES, READS, SLOW_S
+from monitoring.observability.objectives import BURNS, DEGRADED, OBJECTIVES, READS, SLOW_S
 
 NS = 'namespace="$namespace"'
 RATE = "$__rate_interval"

@@ -6,7 +6,7 @@ doors also answer its copies and what it asks again elsewhere; without a router 
 
 from dataclasses import dataclass
 
-from monitoring.objectives import AVAILABILITY, LATENCY, READS, SLOW_S, WINDOWS, Objective
+from monitoring.observability.objectives import AVAILABILITY, LATENCY, READS, SLOW_S, WINDOWS, Objective
 
 QUICK = ("5m", "30m", "1h")  # evaluated often; the longer windows move slowly and cost more
 MORE = "5m"  # the window of what has one window only

@@ -6,8 +6,8 @@ Each has a section of its own in docs/observability.md that says what it means, 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from monitoring.objectives import BURNS, DAYS, DEGRADED, FEWEST, OBJECTIVES, STUCK_S, Burn, Objective
-from monitoring.series import answers, bad
+from monitoring.observability.objectives import BURNS, DAYS, DEGRADED, FEWEST, OBJECTIVES, STUCK_S, Burn, Objective
+from monitoring.observability.recording_rules import answers, bad
 
 DOCS = "docs/observability.md"
 SECONDS = {"m": 60, "h": 3600, "d": 86400}

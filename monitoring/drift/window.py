@@ -28,7 +28,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Target, Vocabulary
-from monitoring.served import Served
+from monitoring.drift.served_window import Served
 
 Kind = Literal["train", "test", "served"]
 DAY_S = 86_400
