@@ -36,7 +36,7 @@ class Measured:
     profile_events: float = 100e6  # the largest run measured on one machine
     materialise_rows_s: float = 10_000 / 28.6  # rows a second into SQLite: benchmarks.profiles --materialise
     train_cpu_s: float = 2 * 120.1 / 70_936  # a training row of the intent model, 6 epochs on 2 cores: README
-    log_bytes: float = 35_000.0  # a line of the request log, 20 to 50 kB: bentos/recommender/requestlog.py
+    log_bytes: float = 35_000.0  # a line of the request log, 20 to 50 kB: bentos/recommender/logs/requestlog.py
     event_bytes: float = 400.0  # a line of the event log, with its mark
 
 

@@ -17,8 +17,8 @@ import requests
 import tenacity
 from pydantic import BaseModel, ValidationError
 
+from bentos.http.problems import OVERLOADED, TIMEOUT, UNAVAILABLE, Problem, rejected
 from bentos.recommender import schemas
-from bentos.recommender.problems import OVERLOADED, TIMEOUT, UNAVAILABLE, Problem, rejected
 
 RETRIES = 2  # after the first try
 AGAIN = (OVERLOADED, UNAVAILABLE, TIMEOUT)  # statuses that a later try may not meet

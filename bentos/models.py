@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bentos import headers, wire
-from bentos.recommender.bodies import whole_body
-from bentos.recommender.lane import Lane
-from bentos.recommender.problems import FAULT, OUR_FAULT, UNACCEPTABLE, Problem, Rejected, refused
+from bentos import wire
+from bentos.http import headers
+from bentos.http.bodies import whole_body
+from bentos.http.bounded_pool import Lane
+from bentos.http.problems import FAULT, OUR_FAULT, UNACCEPTABLE, Problem, Rejected, refused
 from bentos.recommender.settings import release_folder, threads
 from bentos.release import Release
 from components.step import reason_left

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import urllib3
 
-from bentos import headers, wire
-from bentos.recommender.breaker import Breaker
+from bentos import wire
+from bentos.http import headers
+from bentos.http.breaker import Breaker
 from bentos.release import INTENT, RANKING, Release
 from feature_repo.errors import DataError, StoreAway
 from feature_repo.rows import UserRows

@@ -1,6 +1,6 @@
 """Logged answers in the store that doors ship closed files to: read there, columns by name, each answer once.
 
-Doors write `<host>/<day>.<number>.parquet` (bentos/recommender/shipping.py), pipelines/jobs/merge.py makes
+Doors write `<host>/<day>.<number>.parquet` (bentos/recommender/logs/shipping.py), pipelines/jobs/merge.py makes
 `_days/<service>/<day>.day.parquet` of a day that is over. What a door still has open is not there: the newest answers
 are missing for as long as a segment is open, 15 minutes at most.
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bentos.recommender import eventlog
+from bentos.recommender.logs import eventlog
 from feature_repo import artifacts
 from feature_repo.errors import ServerError, SpecError
 from feature_repo.pseudonyms import pseudonym, ring

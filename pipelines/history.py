@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bentos.recommender import eventlog, lines
+from bentos.recommender.logs import eventlog, json_lines
 from bentos.release import Release
 from feature_repo import columns
 from feature_repo.pushed import since
@@ -87,8 +87,8 @@ def accepted(folder: Path) -> dict[str, list[Row]]:
     """Read the events of a log that were confirmed, each key once, by user in order of arrival."""
     found: dict[str, Row] = {}
     folded: set[str] = set()
-    for path in lines.files(folder):
-        for line in lines.read(path):
+    for path in json_lines.files(folder):
+        for line in json_lines.read(path):
             folded.update(line.get(eventlog.FOLDED, ()))
             if eventlog.KEY in line:
                 found.setdefault(line[eventlog.KEY], line)

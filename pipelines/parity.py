@@ -79,7 +79,7 @@ def parity(place: Place, release_id: str | None = None, *, sample: int = SAMPLE)
 
 def logged(home: Path, release_id: str, *, sample: int) -> list[Answer]:
     """Return the newest answers of a release that its models made."""
-    from bentos.recommender import requestlog
+    from bentos.recommender.logs import requestlog
     from feature_repo import answers
 
     return _newest(answers.read(home / requestlog.FOLDER, newest_first=True), release_id, sample)
@@ -117,7 +117,7 @@ def scores_of(release: Release, answers: Sequence[Answer]) -> Iterator[Differenc
 
 def rescored(scorer: "IntentScorer", ranker: "Ranker", answer: Answer) -> Iterator[Difference]:
     """Compare an answer's probabilities, then the scores of its items, with what its row gives now."""
-    from bentos.recommender import requestlog
+    from bentos.recommender.logs import requestlog
 
     rows, names = requestlog.rows_of(answer), scorer.vocabulary.target_names
     served, again = np.asarray(answer["probabilities"]), np.asarray(scorer.predict(rows)[0], dtype=np.float64)

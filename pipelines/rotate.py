@@ -137,13 +137,13 @@ def _rename(home: Path, names: dict[str, str], *, current: str) -> tuple[int, in
 
 def _fresh(home: Path, current: str) -> set[str]:
     """Return the users of lines that were made under the key in use, of whom the source need not know."""
-    from bentos.recommender import eventlog, lines, requestlog
+    from bentos.recommender.logs import eventlog, json_lines, requestlog
 
     documents = (home / "releases").glob("*/models/release.json")
     releases = [artifacts.read_json(path) for path in documents]
     under = {released["id"] for released in releases if released["serving"].get("key") == current}
     requests = requestlog.read(home / requestlog.FOLDER)
-    events = (line for path in lines.files(home / eventlog.FOLDER) for line in lines.read(path))
+    events = (line for path in json_lines.files(home / eventlog.FOLDER) for line in json_lines.read(path))
     asked = {str(line["user_id"]) for line in requests if line["release"] in under}
     return asked | {str(line["user_id"]) for line in events if line.get(eventlog.UNDER) == current}
 

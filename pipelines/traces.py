@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bentos.recommender import eventlog, lines
+from bentos.recommender.logs import eventlog, json_lines
 from feature_repo import answers, artifacts, columns
 
 LOGS = (columns.REQUESTS_FOLDER, eventlog.FOLDER)  # folders of the services' logs: a line is about one person
@@ -157,12 +157,12 @@ def clean_aside(roots: Sequence[Path]) -> int:
 def mask_keys(folder: Path, people: People) -> None:
     """Mask, in the event log's notes of what was folded, the keys of people's events: before their lines go."""
     keys = set()
-    for path in lines.files(folder):
+    for path in json_lines.files(folder):
         for line in _hit_lines(_bytes_of(path), people):
             with contextlib.suppress(ValueError):  # half a line of an earlier, killed attempt
                 keys.add(json.dumps(json.loads(line).get("key", ""), ensure_ascii=False)[1:-1])
     needles = [Needle.of(key, f'"(?P<who>{re.escape(key)})"') for key in keys if key]
-    for path in lines.files(folder):
+    for path in json_lines.files(folder):
         mask(path, [*needles, *people.needles], only=lambda line: line.startswith(FOLDED))
 
 

@@ -90,7 +90,7 @@ def _features(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _events(place: Place, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the user's latest events that the row may have known, newest first."""
-    from bentos.recommender import eventlog
+    from bentos.recommender.logs import eventlog
 
     user, state_at = str(answer[columns.USER_ID]), int(answer["state_at"])
     run = local.last_run(place.home)
@@ -110,7 +110,7 @@ def _events(place: Place, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _told(folder: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
     """Name intents and items, and give the ranker's reasons for the items, from the row as served."""
-    from bentos.recommender import requestlog
+    from bentos.recommender.logs import requestlog
     from bentos.release import RANKING
     from components.ranking.score import Ranker
 

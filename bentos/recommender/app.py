@@ -17,18 +17,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bentos.recommender import schemas, sse
-from bentos.recommender.auth import Check
-from bentos.recommender.bodies import whole_body
+from bentos.http import sse
+from bentos.http.auth import Check
+from bentos.http.bodies import whole_body
+from bentos.http.bounded_pool import Lane
+from bentos.http.guard import TURN
+from bentos.http.limits import Limits
+from bentos.http.problems import FAULT, OUR_FAULT, OVERLOADED, Problem, Rejected, rejected
+from bentos.http.request_context import Turn
+from bentos.http.tracing import Tracing
+from bentos.recommender import schemas
 from bentos.recommender.door import Door
-from bentos.recommender.guard import TURN
-from bentos.recommender.lane import Lane
-from bentos.recommender.limits import Limits
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.openapi import Operation, merged
-from bentos.recommender.problems import FAULT, OUR_FAULT, OVERLOADED, Problem, Rejected, rejected
-from bentos.recommender.tracing import Tracing
-from bentos.recommender.turn import Turn
 
 OK, NOT_FOUND, WRONG_METHOD = 200, 404, 405
 log = logging.getLogger("intentflow.door")

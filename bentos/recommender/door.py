@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from bentos.http.breaker import Breaker
+from bentos.http.problems import refused, short
+from bentos.http.request_context import Turn
 from bentos.recommender import schemas, warmup
-from bentos.recommender.breaker import Breaker
 from bentos.recommender.clock import Clock
-from bentos.recommender.eventlog import EventLog
 from bentos.recommender.explanation import features_of
-from bentos.recommender.intake import Intake
 from bentos.recommender.ladder import Ladder, Standing
+from bentos.recommender.logs.event_rules import EventRules
+from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.intake import Intake
+from bentos.recommender.logs.requestlog import RequestLog, Served
 from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
-from bentos.recommender.problems import refused, short
-from bentos.recommender.requestlog import RequestLog, Served
-from bentos.recommender.rules import EventRules
 from bentos.recommender.texts import Texts
-from bentos.recommender.turn import Turn
 from bentos.release import Release
 from feature_repo import columns
 from feature_repo.errors import DataError

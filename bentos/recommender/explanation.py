@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bentos.recommender.intake import instant
+from bentos.recommender.logs.intake import instant
 from bentos.recommender.schemas import Feature
 from feature_repo import columns
 from feature_repo.rows import UserRows

@@ -20,13 +20,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from bentos.http.breaker import Breaker
+from bentos.http.problems import refused
+from bentos.http.request_context import Turn
 from bentos.recommender import schemas, warmup
-from bentos.recommender.breaker import Breaker
 from bentos.recommender.clock import DAY
-from bentos.recommender.intake import instant
+from bentos.recommender.logs.intake import instant
 from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
-from bentos.recommender.problems import refused
-from bentos.recommender.turn import Turn
 from bentos.release import Release
 from feature_repo import columns
 from feature_repo.errors import StoreAway

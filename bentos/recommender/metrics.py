@@ -3,8 +3,8 @@
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from bentos.recommender import schemas
-from bentos.recommender.eventlog import EventLog
-from bentos.recommender.shipping import Standing
+from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.shipping import Standing
 from bentos.release import Release
 
 BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

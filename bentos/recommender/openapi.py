@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from bentos.recommender import sse
+from bentos.http import sse
+from bentos.http.problems import Problem
 from bentos.recommender.examples import EXAMPLES
-from bentos.recommender.problems import Problem
 
 REFERENCE = "#/components/schemas/{model}"
 REFUSALS = {

@@ -14,18 +14,19 @@ import threading
 import bentoml
 
 from bentos.access import Access
-from bentos.recommender import eventlog, ports, requestlog
+from bentos.http.auth import check
+from bentos.http.bounded_pool import Lane
+from bentos.http.guard import Guard
+from bentos.http.limits import Limits
+from bentos.http.tracing import Tracing
+from bentos.recommender import ports
 from bentos.recommender.app import SCOPES, Opened, create_app
-from bentos.recommender.auth import check
 from bentos.recommender.door import Door
-from bentos.recommender.eventlog import EventLog
-from bentos.recommender.guard import Guard
-from bentos.recommender.lane import Lane
-from bentos.recommender.limits import Limits
+from bentos.recommender.logs import eventlog, requestlog
+from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.requestlog import RequestLog
 from bentos.recommender.metrics import Metrics
-from bentos.recommender.requestlog import RequestLog
 from bentos.recommender.settings import Settings
-from bentos.recommender.tracing import Tracing
 from bentos.release import INTENT, RANKING, Release
 from bentos.remote import RemoteRanker, RemoteScorer
 from components.step import reason_left

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from bentos.recommender.problems import FAULT, OVERLOADED
-from bentos.router.asked import EVENTS, READS
+from bentos.http.problems import FAULT, OVERLOADED
 from bentos.router.observations import BUCKETS_MS, LABELS, ArmSeen, CopiesSeen, Observations, ShadowSeen
+from bentos.router.requests import EVENTS, READS
 from bentos.router.routes import CANDIDATE, STABLE, Arm
 
 LOST = 0  # the code of an attempt that no answer came to

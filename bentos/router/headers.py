@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from multidict import CIMultiDict
 
-from bentos.headers import RELEASE, REQUEST_ID, SHADOW, is_request_id
+from bentos.http.headers import RELEASE, REQUEST_ID, SHADOW, is_request_id
 
 FORWARDED = "X-Forwarded-For"
 SERVER = "intentflow"

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bentos.recommender.bodies import MAX_BODY_BYTES
+from bentos.http.bodies import MAX_BODY_BYTES
 
 BODY_S = 30.0  # for a client to send its body
 KEEP_S = 75.0  # an idle connection of a client

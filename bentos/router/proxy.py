@@ -7,12 +7,12 @@ costs no user an answer; what it did is counted all the same. Nothing here speak
 import time
 from dataclasses import dataclass
 
-from bentos.recommender.problems import FAULT, UNAVAILABLE
-from bentos.router.asked import EVENTS, PERSONAL, READS, degraded, repeatable
+from bentos.http.problems import FAULT, UNAVAILABLE
 from bentos.router.counts import LOST, Counts, Metrics, count
-from bentos.router.doors import Answer, Doors, Lost, Sent
+from bentos.router.requests import EVENTS, PERSONAL, READS, degraded, repeatable
 from bentos.router.routes import CANDIDATE, Arm, Routes
 from bentos.router.settings import Settings
+from bentos.router.upstreams import Answer, Doors, Lost, Sent
 
 
 @dataclass(frozen=True)

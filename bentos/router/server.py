@@ -14,20 +14,20 @@ import uuid
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from bentos.headers import REQUEST_ID
-from bentos.recommender.bodies import MAX_BODY_BYTES
-from bentos.recommender.problems import FAULT, MALFORMED, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
+from bentos.http.bodies import MAX_BODY_BYTES
+from bentos.http.headers import REQUEST_ID
+from bentos.http.problems import FAULT, MALFORMED, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
 from bentos.router import headers
-from bentos.router.aside import Aside
-from bentos.router.asked import EVENTS, READS, arm_for, endpoint_of
 from bentos.router.counts import Counts, Metrics
-from bentos.router.doors import Answer, Doors, Lost, Sent
 from bentos.router.listen import BODY_S, body_of, from_here, listen
+from bentos.router.mirror import Aside
 from bentos.router.observations import PATH as OBSERVATIONS
 from bentos.router.proxy import Answered, Proxy, Turn
+from bentos.router.requests import EVENTS, READS, arm_for, endpoint_of
 from bentos.router.routes import STABLE, Routes
+from bentos.router.routes_file import RoutesFile
 from bentos.router.settings import Settings
-from bentos.router.watch import RoutesFile
+from bentos.router.upstreams import Answer, Doors, Lost, Sent
 
 NOT_FOUND, WRONG_METHOD, LATE_CLIENT, BAD_GATEWAY = 404, 405, 408, 502
 LOST = {

@@ -1,6 +1,6 @@
 """Compress closed files of the event log: `<day>.<number>.jsonl` becomes `<day>.<number>.jsonl.gz`.
 
-Every reader takes both (bentos/recommender/lines.py), and drops repeated keys, so that a file that is there twice after
+Every reader takes both (bentos/recommender/logs/json_lines.py), and drops repeated keys, so that a file that is there twice after
 a kill counts once. Nothing is removed: what profiles are replayed from must stay.
 """
 
@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from bentos.recommender import lines
+from bentos.recommender.logs import json_lines
 from feature_repo import answers, artifacts
 
 
@@ -23,7 +23,7 @@ def compress(folder: Path, *, now: dt.datetime, after_days: int, still: Callable
         return 0
     before = (now - dt.timedelta(days=after_days)).date().isoformat()
     done = 0
-    for path in sorted(folder.glob(f"*{lines.SUFFIX}")):
+    for path in sorted(folder.glob(f"*{json_lines.SUFFIX}")):
         if answers.day_of(path) < before:
             still()
             done += _compressed(path)
@@ -34,7 +34,7 @@ def _compressed(path: Path) -> bool:
     """Compress one file unless a process has it open."""
     with path.open("rb") as source, contextlib.suppress(BlockingIOError):
         fcntl.flock(source, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        target = path.with_name(f"{path.name}{lines.PACKED}")
+        target = path.with_name(f"{path.name}{json_lines.PACKED}")
         before = gzip.decompress(target.read_bytes()) if target.exists() else b""
         with artifacts.written(target) as aside:
             with gzip.open(aside, "wb") as sink:

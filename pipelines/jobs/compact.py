@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bentos.recommender import eventlog, requestlog
+from bentos.recommender.logs import eventlog, requestlog
 from feature_repo import stores
 from pipelines.environment import Place
 from pipelines.jobs import archive, merge

@@ -22,8 +22,8 @@ USERS = 500  # at a time
 
 def rewarded(home: Path, releases: Sequence[str], *, since_s: float, within_s: float) -> dict[str, Rewarded]:
     """Join the logs of a state folder."""
-    from bentos.recommender import eventlog, requestlog
-    from bentos.recommender.lines import files, read
+    from bentos.recommender.logs import eventlog, requestlog
+    from bentos.recommender.logs.json_lines import files, read
 
     now = time.time()
     answers = requestlog.read(home / requestlog.FOLDER, since_s=since_s)

@@ -13,8 +13,8 @@ import pytest
 
 from bentos.recommender.clock import DataEndClock
 from bentos.recommender.door import Door
-from bentos.recommender.eventlog import EventLog
-from bentos.recommender.requestlog import RequestLog
+from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.requestlog import RequestLog
 from bentos.release import Release
 from feature_repo import artifacts
 from feature_repo.errors import StoreAway

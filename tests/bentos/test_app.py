@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from bentos.recommender import requestlog
+from bentos.http.bounded_pool import Lane
 from bentos.recommender.app import ENDPOINTS, Opened, create_app
-from bentos.recommender.lane import Lane
+from bentos.recommender.logs import requestlog
 from bentos.recommender.metrics import Metrics
 
 BASE = {"openapi": "3.0.2", "paths": {"/livez": {"get": {}}}, "components": {"schemas": {"Theirs": {}}}}

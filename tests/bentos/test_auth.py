@@ -18,10 +18,10 @@ from starlette.testclient import TestClient
 
 from bentos import keys
 from bentos.access import Access
+from bentos.http.auth import check
+from bentos.http.bounded_pool import Lane
+from bentos.http.guard import Guard
 from bentos.recommender.app import SCOPES, Opened, create_app
-from bentos.recommender.auth import check
-from bentos.recommender.guard import Guard
-from bentos.recommender.lane import Lane
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.service import check_reach
 from feature_repo.errors import SpecError

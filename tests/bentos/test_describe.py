@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from bentos.recommender import requestlog
+from bentos.http.bounded_pool import Lane
 from bentos.recommender.app import Opened, create_app
-from bentos.recommender.lane import Lane
+from bentos.recommender.logs import requestlog
 from bentos.recommender.metrics import Metrics
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bentos.http.bounded_pool import Lane
 from bentos.recommender.app import ENDPOINTS, Opened, create_app
-from bentos.recommender.lane import Lane
 from bentos.recommender.metrics import Metrics
 from tests.bentos.conftest import World
 from tests.bentos.sockets import listening

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.recommender import requestlog
+from bentos.http.problems import Rejected
 from bentos.recommender.door import Door
-from bentos.recommender.problems import Rejected
+from bentos.recommender.logs import requestlog
 from bentos.recommender.schemas import (
     Event,
     EventsRequest,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bentos.recommender import eventlog, schemas
+from bentos.recommender import schemas
+from bentos.recommender.logs import eventlog
 from bentos.recommender.settings import Settings
 from feature_repo import artifacts
 from feature_repo.errors import SpecError

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.recommender import requestlog
-from bentos.recommender.breaker import Breaker
+from bentos.http.breaker import Breaker
+from bentos.recommender.logs import requestlog
 from bentos.recommender.schemas import ExplainRequest, IntentsRequest, RankRequest, RecommendRequest
 from feature_repo.errors import StoreAway
 

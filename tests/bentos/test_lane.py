@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from bentos.recommender.lane import Lane
-from bentos.recommender.problems import Rejected
-from bentos.recommender.turn import GivenUp, Turn
+from bentos.http.bounded_pool import Lane
+from bentos.http.problems import Rejected
+from bentos.http.request_context import GivenUp, Turn
 
 
 def late_answer(call_s: float, *, late: bool = True, claims: bool = False) -> str:

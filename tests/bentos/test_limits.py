@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from bentos.access import Access
-from bentos.recommender.limits import CALLERS, Counted, Limits
-from bentos.recommender.problems import Rejected
+from bentos.http.limits import CALLERS, Counted, Limits
+from bentos.http.problems import Rejected
 from tests.bentos.test_auth import ASK, opened_by
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bentos.recommender import lines
-from bentos.recommender.eventlog import EventLog
-from bentos.recommender.lines import Lines
+from bentos.recommender.logs import json_lines
+from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.json_lines import Lines
 
 
 def test_lines_come_back_in_order(tmp_path: Path) -> None:
@@ -16,8 +16,8 @@ def test_lines_come_back_in_order(tmp_path: Path) -> None:
     log.append(b'{"n":1}', b'{"n":2}')
     log.append(b'{"n":3}')
     log.close()
-    (path,) = lines.files(tmp_path)
-    assert [line["n"] for line in lines.read(path)] == [1, 2, 3]
+    (path,) = json_lines.files(tmp_path)
+    assert [line["n"] for line in json_lines.read(path)] == [1, 2, 3]
 
 
 def test_a_file_is_left_when_it_is_full_or_its_day_is_over(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_file_is_left_when_it_is_full_or_its_day_is_over(tmp_path: Path) -> No
     day[0] = "2017-12-31"
     log.append(b'{"n":4}')
     log.close()
-    found = {path.name: [line["n"] for line in lines.read(path)] for path in lines.files(tmp_path)}
+    found = {path.name: [line["n"] for line in json_lines.read(path)] for path in json_lines.files(tmp_path)}
     assert found == {
         "2017-12-30.00000.jsonl": [1, 2],
         "2017-12-30.00001.jsonl": [3],
@@ -41,7 +41,7 @@ def test_the_oldest_files_go_first_when_too_much_is_kept(tmp_path: Path) -> None
     for n in range(1, 8):
         log.append(b'{"n":%d}' % n)  # two to a file
     log.close()
-    assert [line["n"] for path in lines.files(tmp_path) for line in lines.read(path)] == [5, 6, 7]
+    assert [line["n"] for path in json_lines.files(tmp_path) for line in json_lines.read(path)] == [5, 6, 7]
 
 
 def test_a_new_process_goes_on_in_the_last_file(tmp_path: Path) -> None:
@@ -49,20 +49,20 @@ def test_a_new_process_goes_on_in_the_last_file(tmp_path: Path) -> None:
         log = Lines(tmp_path)
         log.append(b'{"n":%d}' % n)
         log.close()
-    assert len(lines.files(tmp_path)) == 1
+    assert len(json_lines.files(tmp_path)) == 1
 
 
 def test_a_line_cut_short_by_a_crash_costs_itself_only(tmp_path: Path) -> None:
     log = Lines(tmp_path)
     log.append(b'{"n":1}')
     log.close()
-    (path,) = lines.files(tmp_path)
+    (path,) = json_lines.files(tmp_path)
     with path.open("ab") as stream:
         stream.write(b'{"n":')
     log = Lines(tmp_path)
     log.append(b'{"n":3}')
     log.close()
-    assert [line["n"] for line in lines.read(path)] == [1, 3]
+    assert [line["n"] for line in json_lines.read(path)] == [1, 3]
 
 
 def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
     for writer in writers:
         writer.join()
     log.close()
-    (path,) = lines.files(tmp_path)
-    assert sorted(line["n"] for line in lines.read(path)) == list(range(40))
+    (path,) = json_lines.files(tmp_path)
+    assert sorted(line["n"] for line in json_lines.read(path)) == list(range(40))
 
 
 def test_a_full_disk_raises_and_the_next_line_stands_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,8 +86,8 @@ def test_a_full_disk_raises_and_the_next_line_stands_alone(tmp_path: Path, monke
     monkeypatch.undo()
     log.append(b'{"n":3}')
     log.close()
-    (path,) = lines.files(tmp_path)
-    assert [line["n"] for line in lines.read(path)] == [1, 3]
+    (path,) = json_lines.files(tmp_path)
+    assert [line["n"] for line in json_lines.read(path)] == [1, 3]
 
 
 def test_the_event_log_forgets_the_oldest_keys_first(tmp_path: Path) -> None:
@@ -115,5 +115,5 @@ def test_an_event_that_waits_for_its_profile_is_logged_once_and_keeps_its_time(t
     reopened.append(reopened.unseen([again]))
     reopened.folded(["a"])
     assert reopened.unseen([again]) == []
-    (path,) = lines.files(tmp_path)
-    assert list(lines.read(path)) == [first, {"folded": ["a"]}]
+    (path,) = json_lines.files(tmp_path)
+    assert list(json_lines.read(path)) == [first, {"folded": ["a"]}]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import servers
+from bentos.http.problems import Rejected
 from bentos.recommender import schemas
-from bentos.recommender.problems import Rejected
 from feature_repo.calendar import Calendar
 from feature_repo.online import OnlineProfiles
 from feature_repo.update import Folding

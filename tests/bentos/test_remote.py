@@ -11,9 +11,9 @@ import pytest
 import urllib3
 
 from bentos import models, wire
+from bentos.http.bounded_pool import Lane
 from bentos.intent import service as intent
 from bentos.ranking import service as ranking
-from bentos.recommender.lane import Lane
 from bentos.recommender.schemas import RecommendRequest
 from bentos.recommender.service import folding
 from bentos.release import Release

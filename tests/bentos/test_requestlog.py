@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bentos.recommender import requestlog, shipping
-from bentos.recommender.requestlog import RequestLog, Served
+from bentos.recommender.logs import requestlog, shipping
+from bentos.recommender.logs.requestlog import RequestLog, Served
 from feature_repo import answers, columns
 from feature_repo.rows import UserRows
 

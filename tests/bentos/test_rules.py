@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
+from bentos.http.bounded_pool import Lane
 from bentos.recommender.app import Opened, create_app
-from bentos.recommender.lane import Lane
+from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.metrics import Metrics
-from bentos.recommender.rules import EventRules
 from bentos.release import Release
 from components.data.row_rules import RowRule
 from feature_repo import artifacts
@@ -120,6 +120,6 @@ def test_rules_of_one_kind_on_one_column_have_names_of_their_own() -> None:
 
 def test_the_rules_bring_no_engine_into_the_service() -> None:
     heavy = "{'duckdb', 'great_expectations', 'pandas'}"
-    code = f"import sys, bentos.recommender.rules, bentos.release; print(sorted({heavy} & {{*sys.modules}}))"
+    code = f"import sys, bentos.recommender.logs.event_rules, bentos.release; print(sorted({heavy} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

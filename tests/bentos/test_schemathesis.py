@@ -15,8 +15,8 @@ import hypothesis
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bentos.http.bounded_pool import Lane
 from bentos.recommender.app import ENDPOINTS, Opened, create_app
-from bentos.recommender.lane import Lane
 from bentos.recommender.metrics import Metrics
 from tests.bentos.conftest import IDS, World
 from tests.bentos.sockets import listening

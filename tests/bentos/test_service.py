@@ -19,12 +19,12 @@ import requests
 
 from bentos.build import bento_home, build
 from bentos.client import Recommender, Unanswered
-from bentos.recommender import eventlog, requestlog
+from bentos.http.breaker import Breaker
+from bentos.http.problems import Rejected
 from bentos.recommender.app import ENDPOINTS
-from bentos.recommender.breaker import Breaker
 from bentos.recommender.clock import make_clock
 from bentos.recommender.door import Door
-from bentos.recommender.problems import Rejected
+from bentos.recommender.logs import eventlog, requestlog
 from bentos.recommender.schemas import Event, EventsRequest, RecommendRequest
 from bentos.recommender.service import folding
 from bentos.release import INTENT, RANKING, Release

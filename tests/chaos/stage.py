@@ -149,8 +149,8 @@ def _keys(load: Load, key: str) -> dict[str, tuple[str, str]]:
 
 def _logged(home: Path) -> set[str]:
     """Return the keys of all events that the log holds, whole."""
-    from bentos.recommender import eventlog
-    from bentos.recommender.lines import files, read
+    from bentos.recommender.logs import eventlog
+    from bentos.recommender.logs.json_lines import files, read
 
     return {str(line.get(eventlog.KEY)) for path in files(home / eventlog.FOLDER) for line in read(path)}
 

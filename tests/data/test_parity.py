@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from bentos.recommender.rules import EventRules
+from bentos.recommender.logs.event_rules import EventRules
 from components.data import expectations
 from components.data.checks import Check, compile_checks
 from components.data.contract import checked_frame

@@ -4,9 +4,9 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from bentos.recommender import schemas
-from bentos.recommender.eventlog import EventLog
+from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.shipping import Standing
 from bentos.recommender.metrics import Metrics as DoorMetrics
-from bentos.recommender.shipping import Standing
 from bentos.router.counts import Metrics as RouterMetrics
 from bentos.router.routes import STABLE
 from components.registry import marks

@@ -82,7 +82,7 @@ def test_the_newest_answers_are_kept_where_the_log_is_longer_than_the_limit(tmp_
 
 
 def test_what_the_service_logs_is_what_is_read(tmp_path) -> None:
-    from bentos.recommender import requestlog
+    from bentos.recommender.logs import requestlog
 
     entry = line("ann", at="2024-03-05", sessions=7)
     answer = requestlog.Served(

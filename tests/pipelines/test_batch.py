@@ -79,8 +79,8 @@ def _asked(release: Path, key: str, folder: Path) -> dict[str, Any]:
     from bentos.recommender import schemas
     from bentos.recommender.clock import make_clock
     from bentos.recommender.door import Door
-    from bentos.recommender.eventlog import EventLog
-    from bentos.recommender.requestlog import RequestLog
+    from bentos.recommender.logs.eventlog import EventLog
+    from bentos.recommender.logs.requestlog import RequestLog
     from bentos.recommender.service import folding
     from bentos.release import Release
     from components.intent.score import IntentScorer

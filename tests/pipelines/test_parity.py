@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bentos.recommender import eventlog, requestlog
+from bentos.recommender.logs import eventlog, requestlog
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from feature_repo.pseudonyms import pseudonym

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bentos.router.asked import arm_for
+from bentos.router.requests import arm_for
 from bentos.router.routes import Backend, Routes, arm_of, place_of
 
 A, B = Backend(release="aaa", url="http://127.0.0.1:1/"), Backend(release="bbb", url="http://127.0.0.1:2")

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from bentos.recommender import lines
-from bentos.recommender.eventlog import EventLog
+from bentos.recommender.logs import json_lines
+from bentos.recommender.logs.eventlog import EventLog
 from feature_repo import answers, artifacts
 from feature_repo.stores import opened
 from pipelines import history, traces
@@ -44,7 +44,7 @@ def test_old_closed_files_are_compressed_and_every_reader_sees_the_same(tmp_path
 
 
 def test_a_file_that_is_written_to_is_left_alone(tmp_path):
-    log = lines.Lines(tmp_path, today=lambda: "2026-01-05")
+    log = json_lines.Lines(tmp_path, today=lambda: "2026-01-05")
     log.append(b'{"key":"k"}')
     assert archive.compress(tmp_path, now=NOW, after_days=30) == 0
     log.close()
@@ -92,7 +92,7 @@ def test_forgetting_takes_a_person_out_of_merged_and_compressed_files(tmp_path):
         traces.clean(path, PEOPLE)
     assert not traces.find([tmp_path], PEOPLE).hits
     assert [line["user_id"] for line in answers.read(requests)] == [BO] * 3
-    left = [line for path in lines.files(folder) for line in lines.read(path)]
+    left = [line for path in json_lines.files(folder) for line in json_lines.read(path)]
     assert [line["key"] for line in left if "key" in line] == ["k1"]
     assert [line["folded"] for line in left if "folded" in line] == [["xx", "k1"]]
 

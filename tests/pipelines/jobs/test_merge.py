@@ -165,7 +165,7 @@ def test_a_store_that_cannot_be_read_is_one_line(tmp_path):
 
 
 def test_the_log_goes_on_in_a_folder_whose_day_was_merged(tmp_path):
-    from bentos.recommender.lines import Lines
+    from bentos.recommender.logs.json_lines import Lines
 
     closed(tmp_path, "2026-03-08.day.parquet", [answer(0)])
     lines = Lines(tmp_path, today=lambda: "2026-03-08")  # a clock that was set back

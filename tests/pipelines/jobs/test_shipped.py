@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from bentos.recommender import shipping
+from bentos.recommender.logs import shipping
 from feature_repo import shipped, stores
 from feature_repo.update import Event
 from pipelines import parity

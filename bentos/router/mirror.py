@@ -11,14 +11,14 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bentos.headers import SHADOW
-from bentos.recommender.problems import FAULT, OVERLOADED
-from bentos.router.asked import EVENTS, RECOMMEND, items_of, overlap
+from bentos.http.headers import SHADOW
+from bentos.http.problems import FAULT, OVERLOADED
 from bentos.router.counts import LOST, Metrics
-from bentos.router.doors import Doors, Lost
 from bentos.router.proxy import Turn
+from bentos.router.requests import EVENTS, RECOMMEND, items_of, overlap
 from bentos.router.routes import CANDIDATE, STABLE, Arm, Backend, Routes
 from bentos.router.settings import Settings
+from bentos.router.upstreams import Doors, Lost
 
 MOST_BYTES = 64 << 20  # of bodies that wait, in each queue
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between attempts at a copy

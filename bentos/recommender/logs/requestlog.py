@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
-from bentos.recommender import lines
-from bentos.recommender.shipping import Shipping, Standing
+from bentos.recommender.logs import json_lines
+from bentos.recommender.logs.shipping import Shipping, Standing
 from feature_repo import answers, columns
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
@@ -63,7 +63,7 @@ class RequestLog:
         on_failure: Callable[[], None] = lambda: None,
         on_turn: Callable[[Standing], None] = lambda _: None,  # of the thread that compacts and copies
     ) -> None:
-        self._lines = lines.Lines(folder, sync_every_s=1.0, keep_bytes=KEEP_BYTES, max_age_s=max_age_s)
+        self._lines = json_lines.Lines(folder, sync_every_s=1.0, keep_bytes=KEEP_BYTES, max_age_s=max_age_s)
         self._sample, self._on_failure = sample, on_failure
         self._shipping = Shipping(folder, store, on_turn=on_turn)
 

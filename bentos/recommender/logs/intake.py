@@ -9,11 +9,12 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bentos.recommender import eventlog, schemas
+from bentos.http.problems import UNAVAILABLE, refused
+from bentos.recommender import schemas
 from bentos.recommender.clock import Clock
-from bentos.recommender.eventlog import EventLog
+from bentos.recommender.logs import eventlog
+from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.ports import Profiles
-from bentos.recommender.problems import UNAVAILABLE, refused
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.errors import StoreAway

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from bentos.recommender import lines
+from bentos.recommender.logs import json_lines
 from feature_repo import artifacts, columns, update
 from feature_repo.calendar import Calendar
 
@@ -33,7 +33,7 @@ class EventLog:
     """Appends events durably and tells duplicates, across restarts too."""
 
     def __init__(self, folder: Path, *, remember: int = REMEMBERED) -> None:
-        self._lines = lines.Lines(folder)
+        self._lines = json_lines.Lines(folder)
         self._remember = remember
         self._folded: dict[str, None] = {}  # in order of arrival
         self._waiting: dict[str, Event] = {}  # logged and not folded
@@ -44,7 +44,7 @@ class EventLog:
     @property
     def size_bytes(self) -> int:
         """Return the size of its files."""
-        return sum(path.stat().st_size for path in lines.files(self._lines.folder))
+        return sum(path.stat().st_size for path in json_lines.files(self._lines.folder))
 
     @property
     def unfolded(self) -> int:
@@ -85,8 +85,8 @@ class EventLog:
 
     def _recover(self, folder: Path) -> None:
         """Read back the latest keys, newest file first, and the time that events had moved the clock to."""
-        for path in reversed(lines.files(folder)):
-            found = list(lines.read(path))
+        for path in reversed(json_lines.files(folder)):
+            found = list(json_lines.read(path))
             keys = [key for line in found for key in line.get(FOLDED, ())]
             known = dict.fromkeys(keys)
             times = [line[columns.TIMESTAMP] for line in found if line.get(KEY) in known]

@@ -8,7 +8,7 @@ nothing is noted. BentoML's own tracing stays off: its spans know nothing of sta
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bentos.recommender.turn import Turn
+from bentos.http.request_context import Turn
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bentos.recommender.problems import TOO_LARGE, refused
+from bentos.http.problems import TOO_LARGE, refused
 
 if TYPE_CHECKING:
     from starlette.requests import Request

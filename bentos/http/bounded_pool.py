@@ -8,8 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from bentos.recommender.problems import OVERLOADED, TIMEOUT, refused
-from bentos.recommender.turn import GivenUp
+from bentos.http.problems import OVERLOADED, TIMEOUT, refused
+from bentos.http.request_context import GivenUp
 
 Answer = TypeVar("Answer")
 THREADS = 4  # scoring holds a core; more threads only hide waits for the profile store

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from bentos import keys
 from bentos.access import SCOPES, Access, Jwt
-from bentos.recommender.problems import FORBIDDEN, UNAUTHENTICATED, UNAVAILABLE, Rejected, refused
+from bentos.http.problems import FORBIDDEN, UNAUTHENTICATED, UNAVAILABLE, Rejected, refused
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")  # none that shares a secret
 LOOK_S = 1.0  # between looks at the file of keys

@@ -14,7 +14,7 @@ import limits
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
-from bentos.recommender.problems import OVERLOADED, refused
+from bentos.http.problems import OVERLOADED, refused
 
 CALLERS = 100_000  # that are counted; the longest silent ones are forgotten
 PATIENCE_S, REST_S = 0.1, 5.0  # for Redis; and how long one that failed is not asked

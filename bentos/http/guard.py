@@ -12,10 +12,10 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bentos import headers
-from bentos.recommender.auth import Caller, Check, unknown
-from bentos.recommender.problems import FAULT, HEADERS_TOO_LARGE, MALFORMED, OUR_FAULT, Problem, Rejected, refused
-from bentos.recommender.turn import Turn
+from bentos.http import headers
+from bentos.http.auth import Caller, Check, unknown
+from bentos.http.problems import FAULT, HEADERS_TOO_LARGE, MALFORMED, OUR_FAULT, Problem, Rejected, refused
+from bentos.http.request_context import Turn
 
 PROBES = frozenset(("/livez", "/readyz", "/healthz"))
 PAGES = ("/", "/docs.json", "/schema.json")

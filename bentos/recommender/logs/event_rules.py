@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
+from bentos.http.problems import BROKEN, short
 from bentos.recommender import schemas
-from bentos.recommender.problems import BROKEN, short
 from components.data.row_rules import RowRule
 from components.data.rules import names
 
