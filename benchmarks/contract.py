@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from benchmarks import script
 from benchmarks.script import Document
 from components.data.spec import Data
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.errors import DataError
 from pipelines import spec
 
@@ -175,7 +175,7 @@ def _made(tables: Path) -> Data:
     ends = [at[place].as_py().isoformat() for place in (0, -1)]
     snapshot = {
         "source": "made",
-        "digest": artifacts.digest(QUICK),
+        "digest": files.digest(QUICK),
         "rows": {"events": n, "items": len(items), "users": len(users)},
         "first": ends[0],
         "last": ends[1],
@@ -183,7 +183,7 @@ def _made(tables: Path) -> Data:
         "weeks": weeks,
         "last_week_complete": True,
     }
-    artifacts.write_json(tables / "snapshot.json", snapshot)
+    files.write_json(tables / "snapshot.json", snapshot)
     rules = [{"expect": "between", "column": "quantity", "min": 1, "mostly": 0.5, "severity": "warning"}]
     source = {"type": "parquet", "events": {"path": "events.parquet"}}
     return Data.model_validate({"source": source, "contract": {"events": rules}})

@@ -29,8 +29,9 @@ from benchmarks.script import Document
 from components.profiles import materialise
 from components.profiles.digests import COLUMN as DIGEST
 from components.profiles.digests import FILE as DIGESTS
-from feature_repo import artifacts, columns, services, store, views
-from feature_repo.online import OnlineProfiles
+from feature_repo import columns, files, services, views
+from feature_repo.online import feast_store
+from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.rows import UserRows
 from feature_repo.update import Event
 
@@ -87,7 +88,7 @@ def _world(folder: Path, size: dict[str, int]) -> World:
     scattered.write(folder / "clean", **size)
     profiles, one = folder / "profiles", json.dumps({"train_users": 1_000})
     run_profiles(one, json.dumps(SPLIT), json.dumps(VOCABULARY), clean=folder / "clean", destination=profiles)
-    end = dt.datetime.fromisoformat(artifacts.read_json(profiles / "profiles.json")["data_end"])
+    end = dt.datetime.fromisoformat(files.read_json(profiles / "profiles.json")["data_end"])
     users = pq.read_table(profiles / DIGESTS)[columns.USER_ID].to_pylist()
     return World(profiles, users, int(end.timestamp()))
 
@@ -96,7 +97,7 @@ def _store(world: World, home: Path, *, quick: bool) -> Document:
     folding = materialise.folding(world.profiles)
     found: Document = {"materialise": _materialise(world, home, folding.windows_days)}
     profiles = OnlineProfiles.open("ours", folding)
-    feast = store.open_store(store.space("ours", folding.vocabulary.digest))
+    feast = feast_store.open_store(feast_store.space("ours", folding.vocabulary.digest))
     service = feast.get_feature_service(services.RANKING)
     found["same_cells"] = _same_cells(world, profiles, feast, service)
     found["read"] = {}
@@ -185,7 +186,7 @@ def _materialise(world: World, home: Path, windows_days: tuple[int, ...]) -> Doc
 
 
 def _feasts(world: World, features: Path, windows_days: tuple[int, ...]) -> dict[str, int]:
-    feast = store.open_store("feasts")
+    feast = feast_store.open_store("feasts")
     declared = views.build(features, windows_days=windows_days)
     feast.apply([*declared.all(), *services.build(declared)])
     end = dt.datetime.fromtimestamp(world.end, dt.UTC)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.calendar import Calendar
 
 CALENDAR = Calendar("2024-01-01", "America/New_York")
@@ -66,7 +66,7 @@ def write(folder: Path, *, events: int, users: int, weeks: int, seed: int = 0) -
     first, last = (dt.datetime.fromtimestamp(at, dt.UTC).isoformat() for at in (ends[0], ends[-1]))
     snapshot = {
         "source": "scattered",
-        "digest": artifacts.digest([events, users, weeks, seed]),
+        "digest": files.digest([events, users, weeks, seed]),
         "rows": {"events": total, "items": ITEMS, "users": users},
         "first": first,
         "last": last,
@@ -74,7 +74,7 @@ def write(folder: Path, *, events: int, users: int, weeks: int, seed: int = 0) -
         "weeks": weeks,
         "last_week_complete": True,
     }
-    artifacts.write_json(folder / "snapshot.json", snapshot)
+    files.write_json(folder / "snapshot.json", snapshot)
     return total
 
 

@@ -30,7 +30,7 @@ from benchmarks.script import Document
 from benchmarks.subject import Subject
 from bentos.release import INTENT, RANKING, Release
 from feature_repo.errors import ServerError, SpecError
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.vocabulary import Vocabulary
 from pipelines.code import ROOT
 
@@ -116,7 +116,7 @@ class InProcess:
         from bentos.recommender.service import folding
         from components.intent.score import IntentScorer
         from components.ranking.score import Ranker
-        from feature_repo.online import OnlineProfiles
+        from feature_repo.online.profiles import OnlineProfiles
 
         torch.set_num_threads(1)
         self._scorer = IntentScorer.load(release.folder / INTENT)

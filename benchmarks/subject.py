@@ -12,7 +12,7 @@ from pathlib import Path
 
 from components.intent.spec import Intent, IntentModel
 from components.ranking.spec import Ranking
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
 from monitoring.spec import Monitoring
 from pipelines import local
@@ -90,7 +90,7 @@ def _made(folder: Path) -> Subject:
 
     if not (folder / VARIABLES).is_file():
         made = toy.make(folder)
-        artifacts.write_json(folder / VARIABLES, made.variables)
+        files.write_json(folder / VARIABLES, made.variables)
     return Subject(
         name=toy.NAME,
         intents=tuple(Intent.model_validate(intent) for intent in toy.INTENTS),
@@ -100,6 +100,6 @@ def _made(folder: Path) -> Subject:
         clean=folder / "clean",
         rows=folder / "rows",
         release=folder / "release",
-        variables=artifacts.read_json(folder / VARIABLES),
+        variables=files.read_json(folder / VARIABLES),
         users=lambda: worlds.checkerboard().users,
     )

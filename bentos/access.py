@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 Scope = Literal["recommend", "events", "admin"]
 SCOPES: tuple[Scope, ...] = ("recommend", "events", "admin")

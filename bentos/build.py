@@ -16,7 +16,7 @@ from typing import Any
 
 from bentos.release import MODEL_ALIAS, Release
 from bentos.requirements import pinned
-from feature_repo import artifacts
+from feature_repo import files
 
 NAME = "recommender"  # the door, with both models in it unless its environment says otherwise
 SERVICES = {
@@ -53,7 +53,7 @@ def build(release_folder: Path, *, home: Path, service: str = NAME) -> str:
 
 def version_of(release: Release) -> str:
     """Return the Bento's version: the release, and the code around it, which may change under a release."""
-    return f"{release.id}-{artifacts.file_digest(*(ROOT / package for package in PACKAGES))[:8]}"
+    return f"{release.id}-{files.file_digest(*(ROOT / package for package in PACKAGES))[:8]}"
 
 
 def store_model(release: Release) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 
 from bentos.access import SCOPES, Scope
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 PREFIX = "if"
 
@@ -71,7 +71,7 @@ def revoke(path: Path, name: str) -> None:
 
 def _save(path: Path, keys: Keys) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    artifacts.write_json(path, keys.model_dump(mode="json"))
+    files.write_json(path, keys.model_dump(mode="json"))
     os.chmod(path, 0o600)
 
 

@@ -16,7 +16,7 @@ from components.data.derived import rules_at_the_door
 from components.data.row_rules import RowRule
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.calendar import Calendar, epoch
 from feature_repo.errors import DataError
 
@@ -50,8 +50,8 @@ class Release:
         path = folder / FILE
         if not path.is_file():
             raise DataError(f"{path}: no such file; a release folder holds {FILE}, {INTENT}/ and {RANKING}/")
-        document = artifacts.read_json(path)
-        expected = artifacts.digest({k: v for k, v in document.items() if k != "id"})
+        document = files.read_json(path)
+        expected = files.digest({k: v for k, v in document.items() if k != "id"})
         if document.get("id") != expected:
             raise DataError(f"{path}: id '{document.get('id')}' is not the digest of the rest, '{expected}'")
         slices = document["serving"]

@@ -18,7 +18,7 @@ import requests
 
 from bentos.build import bento_home
 from components.step import ERROR_FILE
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import ServerError, SpecError, UserError
 
 LOOPBACK = "127.0.0.1"
@@ -130,7 +130,7 @@ def wait_ready(serving: Serving, ready_s: float) -> None:
     deadline = time.monotonic() + ready_s
     while time.monotonic() < deadline:
         if (serving.folder / ERROR).is_file():
-            reason = artifacts.read_json(serving.folder / ERROR)
+            reason = files.read_json(serving.folder / ERROR)
             if reason["code"] == UserError.exit_code:
                 raise UserError(reason["message"])
             raise ServerError(f"{serving.url}: the service did not start: {reason['message']}; see {serving.log}")

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 
 class Log(Slice):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import Refused, UserError
 
 ERROR_FILE = "INTENTFLOW_ERROR_FILE"
@@ -77,7 +77,7 @@ def reason_left(**about: str) -> Iterator[None]:
     except Exception as error:
         code = error.exit_code if isinstance(error, UserError | Refused) else 1
         if (path := error_file()) is not None:
-            artifacts.write_json(path, about | {"code": code, "message": str(error)})
+            files.write_json(path, about | {"code": code, "message": str(error)})
         raise
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError
 
 FILE = "segments.json"
@@ -125,4 +125,4 @@ class Fallback:
         """Read segments.json of a folder."""
         if not (folder / FILE).is_file():
             raise DataError(f"{folder / FILE}: no such file; the model was made before segments had one, train again")
-        return cls.from_dict(artifacts.read_json(folder / FILE))
+        return cls.from_dict(files.read_json(folder / FILE))

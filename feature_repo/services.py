@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.views import Views
 
 INTENT = "intent_v1"
@@ -30,4 +30,4 @@ def digest(name: str, *, windows_days: tuple[int, ...]) -> str:
     names = [*columns.profile_columns(windows_days), columns.SEGMENT, *columns.TARGET_LISTS, *columns.RECENT_LISTS]
     names.append(columns.ATTRIBUTES)
     history = list(columns.HISTORY_LISTS) if name == RANKING else []
-    return artifacts.digest({"service": name, "features": sorted(names + history)})
+    return files.digest({"service": name, "features": sorted(names + history)})

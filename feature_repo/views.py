@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts, columns, fallback
+from feature_repo import columns, fallback, files
 
 ROW_VIEWS = ("user_profile", "user_targets", "user_history", "user_daily")  # a user's row, from files
 # What the online store keeps beside a row: the events that were pushed, and what the row was made of.
@@ -114,7 +114,7 @@ def _segments(folder: Path | str) -> str:
     path = Path(folder) / fallback.FILE
     if not path.is_file():
         return "Position among the segments of the release"
-    found = artifacts.read_json(path)
+    found = files.read_json(path)
     names = "; ".join(f"{number} {name}" for number, name in enumerate(found["names"]))
     return f"Position among the segments {found['digest']}: {names}"
 

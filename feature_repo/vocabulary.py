@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 
 MEANING = "meaning.json"  # what the digest covers beside targets and items; absent in folders of before
 
@@ -55,7 +55,7 @@ class Vocabulary:
         """Digest of what positions mean: rows of two vocabularies with the same digest say the same by the same."""
         meant = {"targets": [t.name for t in self.targets], "items": self.item_ids}
         more = {"segments": self.segments, "attributes": {name: list(v) for name, v in self.attributes.items()}}
-        return artifacts.digest(meant | {name: value for name, value in more.items() if value})
+        return files.digest(meant | {name: value for name, value in more.items() if value})
 
     @cached_property
     def item_ids(self) -> list[str]:
@@ -91,17 +91,17 @@ class Vocabulary:
     def save(self, folder: Path) -> None:
         """Write targets.json, meaning.json, items.parquet and item_targets.parquet, making the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "targets.json").write_text(artifacts.canonical([asdict(t) for t in self.targets]) + "\n")
+        (folder / "targets.json").write_text(files.canonical([asdict(t) for t in self.targets]) + "\n")
         declared = {name: list(values) for name, values in self.attributes.items()}
-        artifacts.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared})
+        files.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared})
         pq.write_table(self.items, folder / "items.parquet")
         pq.write_table(self.item_targets, folder / "item_targets.parquet")
 
     @classmethod
     def load(cls, folder: Path) -> "Vocabulary":
         """Read what `save` wrote."""
-        targets = tuple(Target(**t) for t in artifacts.read_json(folder / "targets.json"))
+        targets = tuple(Target(**t) for t in files.read_json(folder / "targets.json"))
         items, pairs = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "item_targets"))
-        meaning = artifacts.read_json(folder / MEANING) if (folder / MEANING).is_file() else {}
+        meaning = files.read_json(folder / MEANING) if (folder / MEANING).is_file() else {}
         declared = {name: tuple(values) for name, values in meaning.get("attributes", {}).items()}
         return cls(targets, items, pairs, meaning.get("segments", ""), declared)

@@ -12,7 +12,7 @@ from typing import Any
 
 from components.registry import marks
 from components.step import step
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from monitoring.drift import workspace
 from monitoring.drift.compare import Drift, compare
 from monitoring.drift.served_window import Served, last_window
@@ -37,7 +37,7 @@ def watch(
         reference, current = windows(Path(rows), served=_served(Path(rows), spec))
         progress.at(0.4, f"{len(reference.frame)} and {len(current.frame)} user-weeks")
         facts = _facts(release, spec, reference=reference, current=current)
-        key = artifacts.digest(facts)
+        key = files.digest(facts)
         about = {
             "release": release,
             "reference": str(reference),
@@ -49,10 +49,10 @@ def watch(
         title = f"{name}: {current.kind} weeks {current.weeks[0]}-{current.weeks[1]}: {drift.verdict}"
         progress.at(0.8, drift.verdict)
         kept = _kept(drift, address=address, name=name, title=title, key=key)
-        with artifacts.written_folder(Path(verdict)) as folder:
+        with files.written_folder(Path(verdict)) as folder:
             document = drift.document() | facts | {"at": current.last.isoformat(), "workspace": kept}
-            artifacts.write_json(folder / "drift.json", document)
-        with artifacts.written(Path(report)) as aside:
+            files.write_json(folder / "drift.json", document)
+        with files.written(Path(report)) as aside:
             aside.write_text(page(drift, title=title))
         log_metric("share", drift.share)
         for column, found in drift.columns.items():
@@ -74,7 +74,7 @@ def _served(rows: Path, spec: Monitoring) -> Served | None:
     home = os.environ.get("INTENTFLOW_HOME")
     if not home:
         return None
-    targets = len(artifacts.read_json(rows / "vocabulary" / "targets.json"))
+    targets = len(files.read_json(rows / "vocabulary" / "targets.json"))
     log = Path(home) / columns.REQUESTS_FOLDER
     found = last_window(log, calendar=calendar_of(rows), targets=targets, limit=spec.sample)
     return found if found is not None and len(found.rows) >= spec.min_rows else None
@@ -96,7 +96,7 @@ def _facts(release: str, spec: Monitoring, *, reference: Window, current: Window
     """Return what names a comparison: the same facts give the same result and are kept once."""
     return {
         "release": release,
-        "spec": artifacts.digest(spec.model_dump(mode="json")),
+        "spec": files.digest(spec.model_dump(mode="json")),
         "reference": reference.document(),
         "current": current.document(),
     }

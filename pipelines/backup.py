@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError, Refused, ServerError, SpecError, UserError
 from pipelines import local
 from pipelines.environment import place
@@ -39,8 +39,8 @@ def save(home: Path, archive: Path) -> dict[str, Any]:
         raise SpecError(f"{home}: no state folder; nothing to save")
     about = {"home": str(home), "name": home.name, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
     with local.alone(home), tempfile.TemporaryDirectory(dir=archive.absolute().parent) as scratch:
-        artifacts.write_json(Path(scratch) / ABOUT, about)
-        with artifacts.written(archive) as aside, tarfile.open(aside, "w:gz") as tar:
+        files.write_json(Path(scratch) / ABOUT, about)
+        with files.written(archive) as aside, tarfile.open(aside, "w:gz") as tar:
             tar.add(Path(scratch) / ABOUT, ABOUT)
             for path in _kept(home):
                 tar.add(_whole(path, Path(scratch)), f"state/{path.relative_to(home)}", recursive=False)
@@ -91,7 +91,7 @@ def _unpacked(archive: Path, folder: Path) -> dict[str, Any]:
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
-        about: dict[str, Any] = artifacts.read_json(folder / ABOUT)
+        about: dict[str, Any] = files.read_json(folder / ABOUT)
     except (OSError, tarfile.TarError, EOFError, ValueError) as error:
         raise DataError(f"{archive}: is no whole archive of `pipelines.backup save`: {error}") from error
     return about

@@ -4,7 +4,7 @@ import functools
 import subprocess
 from pathlib import Path
 
-from feature_repo import artifacts
+from feature_repo import files
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @functools.cache
 def package_digest(*folders: str) -> str:
     """Digest the source files of folders below the checkout."""
-    return artifacts.file_digest(*(ROOT / folder for folder in folders))
+    return files.file_digest(*(ROOT / folder for folder in folders))
 
 
 def step_digest(component: str) -> str:
@@ -22,7 +22,7 @@ def step_digest(component: str) -> str:
 
 def lock_digest() -> str:
     """Digest the lock file."""
-    return artifacts.file_digest(ROOT / "requirements.lock")
+    return files.file_digest(ROOT / "requirements.lock")
 
 
 def git_commit() -> str:

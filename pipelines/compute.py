@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pydantic import Field, field_validator
 
 from feature_repo.errors import nearest
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 
 @dataclass(frozen=True)

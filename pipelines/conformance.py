@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError, shortened
 from pipelines import code
 
@@ -34,7 +34,7 @@ Document = dict[str, Any]
 
 def require() -> None:
     """Refuse pipelines that do not run alike on both sides: the first problem, one line."""
-    record = artifacts.read_json(RECORD) if RECORD.is_file() else {}
+    record = files.read_json(RECORD) if RECORD.is_file() else {}
     now = made_by()
     found = record["problems"] if record.get("code") == now else _looked_again(now)
     if found:

@@ -7,7 +7,7 @@ from typing import Any
 
 from components.data.ingest import example_user
 from feature_repo.errors import Refused
-from feature_repo.pseudonyms import KEY, pseudonym
+from feature_repo.privacy.pseudonyms import KEY, pseudonym
 from pipelines import local, plan, processes, release, report, serving, uis
 from pipelines.bars import Bars
 from pipelines.environment import Place

@@ -18,9 +18,9 @@ from bentos.access import Access
 from components.distributed.settings import VARIABLE as TRAINER
 from components.distributed.settings import Trainer
 from feature_repo.errors import SpecError, nearest
-from feature_repo.model import Slice
-from feature_repo.pseudonyms import KEY, PREVIOUS, fingerprint, ring
-from feature_repo.tombstones import ELSEWHERE, Tombstones
+from feature_repo.privacy.pseudonyms import KEY, PREVIOUS, fingerprint, ring
+from feature_repo.privacy.tombstones import ELSEWHERE, Tombstones
+from feature_repo.slice import Slice
 from pipelines import spec as specs
 
 FOLDER = Path(__file__).parent / "environments"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from bentos.recommender.logs import eventlog
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
-from feature_repo.pseudonyms import pseudonym, ring
-from feature_repo.tombstones import Tombstones
+from feature_repo.privacy.pseudonyms import pseudonym, ring
+from feature_repo.privacy.tombstones import Tombstones
 from pipelines import local, release, traces
 from pipelines.environment import Place
 from pipelines.jobs import compact
@@ -131,7 +131,7 @@ class _Work:
 
     def remove(self, found: traces.Found) -> dict[str, int]:
         """Take people out of files, logs, the online store and a server's artifacts; return what went where."""
-        from feature_repo import erase
+        from feature_repo.online import erase
 
         for entry in (self.place.home / CACHE).glob("*.json"):
             entry.unlink()  # another run must make everything anew: a cached artifact would be taken for whole
@@ -156,7 +156,7 @@ class _Work:
     def prove(self) -> tuple[dict[str, Any], list[str]]:
         """Look at everything again; return what was looked at and what is left."""
         from components.registry import forget as registry
-        from feature_repo import erase
+        from feature_repo.online import erase
 
         looked, left = 0, list[str]()
         if _has_registry(self.place):
@@ -217,7 +217,7 @@ def _mark(place: Place, found: traces.Found, *, when: str) -> list[str]:
     data: dict[str, bool] = {}
     for path in traces.walk(_roots(place)):
         if path.name == "snapshot.json":
-            digest = str(artifacts.read_json(path).get("digest", ""))
+            digest = str(files.read_json(path).get("digest", ""))
             data[digest] = data.get(digest, False) or path.parent in with_them
     return registry.mark(place.spec.name, data, when=when)
 
@@ -229,7 +229,7 @@ def _has_registry(place: Place) -> bool:
 
 
 def _document(path: Path | None) -> dict[str, Any]:
-    return dict(artifacts.read_json(path)) if path is not None else {"state": "", "proofs": []}
+    return dict(files.read_json(path)) if path is not None else {"state": "", "proofs": []}
 
 
 def _proof(document: dict[str, Any], result: Forgotten, *, when: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from bentos.recommender.logs import eventlog, json_lines
 from bentos.release import Release
 from feature_repo import columns
-from feature_repo.pushed import since
+from feature_repo.online.provenance import since
 from feature_repo.update import Folding, State
 from pipelines.environment import Place
 

@@ -25,7 +25,7 @@ from components.data.spec import Data
 from components.intent.spec import Intent
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.errors import DataError, SpecError
 
 LEAST_WEEKS = 4  # one each to warm up, train, validate and test
@@ -92,7 +92,7 @@ def write(
     if target.exists() and not force:
         raise SpecError(f"{target}: is there already; give another --output, or --force to overwrite it")
     text = draft(events, items, name=name, mapping=mapping, folder=target.parent)
-    with artifacts.written(target) as aside:
+    with files.written(target) as aside:
         aside.write_text(text, encoding="utf-8")
     return target, text
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from components.profiles import futures, labels, leaks, skill
 from components.profiles.futures import Cutoff
 from components.profiles.segments import Segmentation
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.leak import Leak
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
@@ -172,8 +172,7 @@ def fitted_apart(made: Made, again: Path, first: int) -> list[Leak]:
         return found  # segments are of the vocabulary: no use in comparing them
     # segments.json also says what members did of late, for answers without models: that is as fresh as it can be.
     stored, alone = (
-        Segmentation.from_dict(artifacts.read_json(folder / "segments.json")).as_dict()
-        for folder in (made.profiles, again)
+        Segmentation.from_dict(files.read_json(folder / "segments.json")).as_dict() for folder in (made.profiles, again)
     )
     return [*leaks.fitted(stored, alone, table="segments", week=first)]
 
@@ -189,7 +188,7 @@ def intents_of(made: Made, chosen: Chosen) -> list[Leak]:
     from components.intent import leaks as of_intents
     from components.intent.steps import TRAINING
 
-    weeks = artifacts.read_json(made.intent / TRAINING).get("weeks")
+    weeks = files.read_json(made.intent / TRAINING).get("weeks")
     found = of_intents.recorded(weeks, made.split)
     scorer, rows, week, stored = scored(made, chosen)
     return found + of_intents.scores(scorer, rows, week, stored=stored, weeks=weeks or of_intents.assumed(made.split))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from components.step import ERROR_FILE, PROGRESS_FILE, QUIET
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import ServerError, SpecError, of_code
 from monitoring.runs import outcome
 from pipelines import catalogue, code
@@ -99,7 +99,7 @@ def run(place: Place, observe: Observer, *, pipeline: str = "train") -> Run:
         # Only now are `lines` whole: the last step's closing line is read when following ends.
         found = _outcome(home / OUTCOME, seconds=seconds, lines=lines, values=values)
         name = RUN_FILE if found.trained else OTHER_RUN_FILE.format(pipeline=pipeline)
-        artifacts.write_json(home / name, found.document())
+        files.write_json(home / name, found.document())
     return found
 
 
@@ -108,7 +108,7 @@ def last_run(home: Path) -> Run | None:
     path = home / RUN_FILE
     if not path.is_file():
         return None
-    document = artifacts.read_json(path)
+    document = files.read_json(path)
     folders = {k: Path(v) for k, v in document.pop("folders").items()}
     return Run(folders=folders, **document) if all(f.exists() for f in folders.values()) else None
 
@@ -132,7 +132,7 @@ def _keep_measures(runs: Path) -> None:
     every step with metrics, and all after it, would run every time.
     """
     for entry in (runs / ".kfp_cache").glob("*.json"):
-        for output in artifacts.read_json(entry).values():
+        for output in files.read_json(entry).values():
             if isinstance(output, dict) and output.get("schema_title") in MEASURES:
                 path = Path(output["uri"])
                 if path.parent.is_dir():
@@ -158,7 +158,7 @@ def _reason(error: Path, log: Path, failure: RuntimeError) -> Exception:
     """Turn a failed step's error file into the exception that carries its exit code."""
     if not error.is_file():
         return ServerError(f"the run failed before a step could say why ({failure}); see {log}")
-    found = artifacts.read_json(error)
+    found = files.read_json(error)
     kind = of_code(found["code"])
     tail = f"; see {log}" if kind is ServerError else ""
     return kind(f"{found['step']}: {found['message']}{tail}")

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from components.image import IMAGE
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError, nearest
 from pipelines import manifest_rules, manifest_schemas
 
@@ -64,7 +64,7 @@ def write(
         "images": [_image(image)],
     }
     file = destination / "kustomization.yaml"
-    with artifacts.written(file) as aside:
+    with files.written(file) as aside:
         aside.write_text(HEADER + yaml.dump(kustomization, Dumper=_Quoting, sort_keys=False, width=120))
     return [file]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from components.data.derived import rules_at_the_door
 from components.data.ingest import source_digest
-from feature_repo import artifacts, services
+from feature_repo import files, services
 from feature_repo.errors import DataError
 from pipelines import code
 from pipelines.environment import Place
@@ -76,7 +76,7 @@ def _source(place: Place) -> str:
         if place.environment.kubeflow is None:
             raise
         state = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
-    return artifacts.digest([state, place.people])
+    return files.digest([state, place.people])
 
 
 # Of the training pipeline's parameters, those of the steps that batch scoring begins with.

@@ -80,17 +80,17 @@ def parity(place: Place, release_id: str | None = None, *, sample: int = SAMPLE)
 def logged(home: Path, release_id: str, *, sample: int) -> list[Answer]:
     """Return the newest answers of a release that its models made."""
     from bentos.recommender.logs import requestlog
-    from feature_repo import answers
+    from feature_repo.logs import request_log
 
-    return _newest(answers.read(home / requestlog.FOLDER, newest_first=True), release_id, sample)
+    return _newest(request_log.read(home / requestlog.FOLDER, newest_first=True), release_id, sample)
 
 
 def logged_in_store(url: str, release_id: str, *, sample: int) -> list[Answer]:
     """Return the same of what doors have shipped."""
-    from feature_repo import shipped, stores
+    from feature_repo.logs import object_store, shipped_log
 
-    with stores.reached(url) as store:
-        return _newest(shipped.read(store, newest_first=True), release_id, sample)
+    with object_store.reached(url) as store:
+        return _newest(shipped_log.read(store, newest_first=True), release_id, sample)
 
 
 def _newest(answers: Iterator[dict[str, Any]], release_id: str, sample: int) -> list[Answer]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import shortened
 from pipelines import conformance, steps
 from pipelines.environment import Place
@@ -88,18 +88,18 @@ def apply(place: Place) -> Plan:
 
     found = plan(place)
     place.home.mkdir(parents=True, exist_ok=True)
-    with artifacts.written(place.home / "pipeline.yaml") as aside:
+    with files.written(place.home / "pipeline.yaml") as aside:
         named = aside.with_suffix(".yaml")  # kfp judges the format by the suffix
         compile_ir(place.spec, named, kubeflow=place.environment.kubeflow)
         named.replace(aside)
-    artifacts.write_json(place.home / APPLIED, {"digest": place.spec.digest, "spec": _dump(place.spec)})
+    files.write_json(place.home / APPLIED, {"digest": place.spec.digest, "spec": _dump(place.spec)})
     return found
 
 
 def applied(home: Path) -> dict[str, Any] | None:
     """Return what was applied last."""
     path = home / APPLIED
-    return dict(artifacts.read_json(path)) if path.is_file() else None
+    return dict(files.read_json(path)) if path.is_file() else None
 
 
 def _dump(spec: Recommender) -> dict[str, Any]:
@@ -136,12 +136,12 @@ def _changes(path: str, before: Any, now: Any) -> list[str]:
 
 
 def _short(value: Any, limit: int = 60) -> str:
-    return shortened(artifacts.canonical(value), limit)
+    return shortened(files.canonical(value), limit)
 
 
 def _last_parameters(home: Path) -> dict[str, Any] | None:
     path = home / "run.json"
-    return dict(artifacts.read_json(path)["parameters"]) if path.is_file() else None
+    return dict(files.read_json(path)["parameters"]) if path.is_file() else None
 
 
 def _inputs(last: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ import psutil
 import requests
 
 from components.step import ERROR_FILE, QUIET
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
 
 LOOPBACK = "127.0.0.1"
@@ -135,7 +135,7 @@ def _start(home: Path, process: Process) -> tuple[subprocess.Popen[bytes] | None
         "ready_url": process.ready_url,
         "error_file": process.env.get(ERROR_FILE, ""),
     }
-    artifacts.write_json(_path(home, process.name), record)
+    files.write_json(_path(home, process.name), record)
     return child, record
 
 
@@ -166,7 +166,7 @@ def _awaited(
 def _told(record: Mapping[str, Any]) -> str:
     """Return why a process cannot start, where it wrote that down; its server may try again for ever."""
     path = Path(record.get("error_file") or os.devnull)
-    return str(artifacts.read_json(path)["message"]) if path.is_file() else ""
+    return str(files.read_json(path)["message"]) if path.is_file() else ""
 
 
 def _answers(session: requests.Session, url: str) -> bool:
@@ -263,7 +263,7 @@ def _state(home: Path, record: Mapping[str, Any], state: Any, *, reason: str = "
 
 def _record(home: Path, name: str) -> dict[str, Any] | None:
     path = _path(home, name)
-    record: dict[str, Any] | None = artifacts.read_json(path) if path.exists() else None
+    record: dict[str, Any] | None = files.read_json(path) if path.exists() else None
     return record
 
 
@@ -271,7 +271,7 @@ def _records(home: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted((home / "up").glob("*.json")):
         with contextlib.suppress(FileNotFoundError):  # stopped by another process meanwhile
-            found.append(artifacts.read_json(path))
+            found.append(files.read_json(path))
     return found
 
 

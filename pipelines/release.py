@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from pipelines.environment import Place
 
 MATCHED = (  # what a release fixes: two releases with the same values are one
@@ -43,7 +43,7 @@ class Released:
     @property
     def matched(self) -> dict[str, Any]:
         """Return the matched set by digest or version, as release.json has it."""
-        document = artifacts.read_json(self.folder / "release.json")
+        document = files.read_json(self.folder / "release.json")
         return {key: document[key] for key in MATCHED if key in document}
 
     def text(self) -> str:
@@ -62,7 +62,7 @@ def release(place: Place, which: str = "champion", *, overlay: str | None = None
 
     version = resolved(place, which)
     folder, tag = built(place, version)
-    document = artifacts.read_json(folder / "release.json")
+    document = files.read_json(folder / "release.json")
     target = place.home / "releases" / document["id"] / "k8s"
     before = {path: path.read_bytes() for path in target.glob("*")}
     written = manifests.write(
@@ -101,19 +101,19 @@ def assembled(place: Place, version: str) -> Path:
     if (folder / "release.json").is_file():
         return folder
     scratch = registry.assemble(place.spec.name, version, releases / f".version-{version}")
-    release_id = str(artifacts.read_json(scratch / "release.json")["id"])
+    release_id = str(files.read_json(scratch / "release.json")["id"])
     folder = releases / release_id / "models"
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch.rename(folder)
-    artifacts.write_json(releases / "versions.json", known | {version: release_id})
+    files.write_json(releases / "versions.json", known | {version: release_id})
     return folder
 
 
 def _known(releases: Path) -> dict[str, str]:
     """Return the release id of each version that was fetched before."""
     path = releases / "versions.json"
-    return dict(artifacts.read_json(path)) if path.is_file() else {}
+    return dict(files.read_json(path)) if path.is_file() else {}
 
 
 def _shown(value: Any) -> str:

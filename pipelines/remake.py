@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from components.profiles import futures, leaks, steps
 from components.profiles.futures import Cutoff
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from feature_repo.vocabulary import Vocabulary
@@ -66,12 +66,12 @@ class Made:
     @property
     def calendar(self) -> Calendar:
         """Return the data's calendar."""
-        return Calendar(**artifacts.read_json(self.clean / futures.SNAPSHOT)["calendar"])
+        return Calendar(**files.read_json(self.clean / futures.SNAPSHOT)["calendar"])
 
     @property
     def split(self) -> dict[str, Any]:
         """Return the weeks by part."""
-        found: dict[str, Any] = artifacts.read_json(self.rows / "split.json")
+        found: dict[str, Any] = files.read_json(self.rows / "split.json")
         return found
 
     @property

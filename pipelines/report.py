@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts, fallback, selection
+from feature_repo import dropped_features, fallback, files
 from pipelines.environment import Place
 from pipelines.local import Run
 from pipelines.release import Released
@@ -25,8 +25,8 @@ def build(
 ) -> dict[str, Any]:
     """Collect the report from the run's artifacts and the service's answer."""
     previous = read(place.home) or {}
-    contract = artifacts.read_json(run.folders["clean"] / "contract.json")
-    drift = artifacts.read_json(run.folders["drift"] / "drift.json")
+    contract = files.read_json(run.folders["clean"] / "contract.json")
+    drift = files.read_json(run.folders["drift"] / "drift.json")
     peaks = [line["peak_memory_gib"] for line in run.steps]
     timed = {line["step"]: line["seconds"] for line in run.steps} | seconds
     return {
@@ -60,14 +60,14 @@ def build(
 
 def _segments(rows: Path) -> dict[str, Any]:
     """Say what the segments are: their names and how many users each has now, the largest when fitted first."""
-    found = artifacts.read_json(rows / fallback.FILE)
+    found = files.read_json(rows / fallback.FILE)
     named = [{"name": name, "users": users} for name, users in zip(found["names"], found["users"], strict=True)]
     return {"digest": found["digest"], "method": found["method"], "segments": named}
 
 
 def _features(rows: Path) -> dict[str, Any]:
     """Say which stored numbers the models do without, and which moved most; the rows' features.json has the rest."""
-    tables = artifacts.read_json(rows / selection.FILE)["tables"]
+    tables = files.read_json(rows / dropped_features.FILE)["tables"]
     return {
         name: {"kept": len(table["kept"])} | {k: table[k] for k in ("dropped", "constant", "duplicate", "unstable")}
         for name, table in tables.items()
@@ -77,18 +77,18 @@ def _features(rows: Path) -> dict[str, Any]:
 def write(home: Path, report: dict[str, Any]) -> Path:
     """Write report.json."""
     path = home / FILE
-    artifacts.write_json(path, report)
+    files.write_json(path, report)
     return path
 
 
 def read(home: Path) -> dict[str, Any] | None:
     """Return the last report."""
     path = home / FILE
-    return dict(artifacts.read_json(path)) if path.is_file() else None
+    return dict(files.read_json(path)) if path.is_file() else None
 
 
 def _scores(evaluation: Path, baseline: str) -> dict[str, Any]:
-    metrics = artifacts.read_json(evaluation / "metrics.json")
+    metrics = files.read_json(evaluation / "metrics.json")
     return {
         "test": metrics["test"],
         "baseline": {"name": baseline} | metrics["baselines"][baseline],

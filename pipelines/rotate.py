@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_repo import answers, artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import LENGTH, fingerprint, pseudonym, ring
-from feature_repo.tombstones import Tombstones
+from feature_repo.logs import request_log
+from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, pseudonym, ring
+from feature_repo.privacy.tombstones import Tombstones
 from pipelines import local, release, report, traces
 from pipelines.environment import Place
 from pipelines.jobs import compact, score, sources
@@ -95,7 +96,7 @@ def _require_previous(place: Place, keys: tuple[str, ...]) -> None:
 def _require_run(place: Place, current: str) -> set[Path]:
     """Return the folders of the last run, which must have been made under the key in use."""
     last = local.last_run(place.home)
-    under = "" if last is None else artifacts.read_json(last.folders["clean"] / "snapshot.json").get("key", "")
+    under = "" if last is None else files.read_json(last.folders["clean"] / "snapshot.json").get("key", "")
     if last is None or under != current:
         raise SpecError(
             f"{place.home}: the last run was made under the key {under or 'unknown'}, the environment gives {current}; "
@@ -130,7 +131,7 @@ def _rename(home: Path, names: dict[str, str], *, current: str) -> tuple[int, in
         traces.replace_users(path, renamed)
         for folder in traces.LOGS
         for path in traces.walk([home / folder] if (home / folder).is_dir() else [])
-        if path.suffix in (answers.SEGMENT, answers.PARQUET, answers.PACKED)
+        if path.suffix in (request_log.SEGMENT, request_log.PARQUET, request_log.PACKED)
     ]
     return sum(c[0] for c in counts), sum(c[1] for c in counts)
 
@@ -140,7 +141,7 @@ def _fresh(home: Path, current: str) -> set[str]:
     from bentos.recommender.logs import eventlog, json_lines, requestlog
 
     documents = (home / "releases").glob("*/models/release.json")
-    releases = [artifacts.read_json(path) for path in documents]
+    releases = [files.read_json(path) for path in documents]
     under = {released["id"] for released in releases if released["serving"].get("key") == current}
     requests = requestlog.read(home / requestlog.FOLDER)
     events = (line for path in json_lines.files(home / eventlog.FOLDER) for line in json_lines.read(path))
@@ -149,7 +150,7 @@ def _fresh(home: Path, current: str) -> set[str]:
 
 
 def _drop_users(place: Place, known: set[str], *, current: str) -> int:
-    from feature_repo import erase
+    from feature_repo.online import erase
 
     people = {user for user in erase.users(place.spec.name) if len(user) == LENGTH}  # the store has rows of its own too
     old = sorted(people - known - _fresh(place.home, current))

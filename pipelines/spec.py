@@ -19,9 +19,9 @@ from components.intent.spec import Intent, IntentModel
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
 from components.registry.spec import Promotion
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError, nearest
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 from monitoring.spec import Monitoring
 from pipelines.compute import Compute
 from pipelines.jobs.spec import Jobs
@@ -69,7 +69,7 @@ class Recommender(Slice):
     @cached_property
     def digest(self) -> str:
         """Digest of what is declared; compute and jobs change nothing that training makes."""
-        return artifacts.digest(self.model_dump(mode="json", exclude={"compute", "jobs"}))
+        return files.digest(self.model_dump(mode="json", exclude={"compute", "jobs"}))
 
     def judged_data(self) -> Data:
         """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from feature_repo import tombstones
+from feature_repo.privacy import tombstones
 from pipelines import local, plan, processes
 from pipelines.environment import Place
 from pipelines.release import variables

@@ -2,7 +2,7 @@
 
 Parquet is decoded, column by column, and a file with traces is written anew without the rows; lines of the logs are
 blanked and other texts masked in place, byte for byte, since a service may be appending to them. SQLite files are
-only looked at: their rows are `feature_repo.erase`'s. Everything may be killed at any point and done again.
+only looked at: their rows are `feature_repo.online.erase`'s. Everything may be killed at any point and done again.
 """
 
 import contextlib
@@ -23,11 +23,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bentos.recommender.logs import eventlog, json_lines
-from feature_repo import answers, artifacts, columns
+from feature_repo import columns, files
+from feature_repo.logs import request_log
 
 LOGS = (columns.REQUESTS_FOLDER, eventlog.FOLDER)  # folders of the services' logs: a line is about one person
 DATABASE = re.compile(r"\.db(-wal|-shm|-journal)?$")
-ASIDE = re.compile(r"\.(\d+)\.(part|old)$")  # what feature_repo.artifacts writes aside, with the writer's number
+ASIDE = re.compile(r"\.(\d+)\.(part|old)$")  # what feature_repo.files writes aside, with the writer's number
 FOLDED = b'{"folded"'  # how a line of the event log begins that names events, not people
 WHOLE = 64 << 20  # bytes of a file that is read at once
 SHORTEST = 8  # characters of a raw id that can be told from other text
@@ -135,7 +136,7 @@ def clean(path: Path, people: People) -> int:
         return 0
     if path.suffix == ".jsonl" and path.parent.name in LOGS:
         return _blank(path, people)
-    if path.suffix == answers.PACKED:
+    if path.suffix == request_log.PACKED:
         return _without(path, people)
     return mask(path, people.needles)
 
@@ -175,7 +176,7 @@ def mask(path: Path, needles: Sequence[Needle], *, only: Callable[[bytes], bool]
         if only(line):
             places += [(start + b, start + e) for needle in needles for b, e in needle.spans(line)]
         start += len(line)
-    if places and path.suffix == answers.PACKED:
+    if places and path.suffix == request_log.PACKED:
         masked = bytearray(data)
         for begin, end in places:
             masked[begin:end] = b"x" * (end - begin)
@@ -190,15 +191,15 @@ def mask(path: Path, needles: Sequence[Needle], *, only: Callable[[bytes], bool]
 
 def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
     """Give the people of a log's lines other names of the same length; None: the line goes. Returns (renamed, gone)."""
-    if path.suffix == answers.PARQUET:
+    if path.suffix == request_log.PARQUET:
         return _replace_rows(path, names)
-    if path.suffix == answers.PACKED:
+    if path.suffix == request_log.PACKED:
         return _replace_packed(path, names)
     renamed, gone, start = 0, 0, 0
     with path.open("r+b") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)
-        if not answers.same_file(stream.fileno(), path):  # it became parquet while we waited
-            parquet = path.with_suffix(answers.PARQUET)
+        if not request_log.same_file(stream.fileno(), path):  # it became parquet while we waited
+            parquet = path.with_suffix(request_log.PARQUET)
             return _replace_rows(parquet, names) if parquet.exists() else (0, 0)
         for line in path.read_bytes().splitlines(keepends=True):
             user = _user_of(line)
@@ -217,7 +218,7 @@ def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
 def _replace_rows(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
     """Do the same to a parquet file, which is written anew."""
     renamed, gone = 0, 0
-    with pq.ParquetFile(path) as file, artifacts.written(path) as aside:
+    with pq.ParquetFile(path) as file, files.written(path) as aside:
         with pq.ParquetWriter(aside, file.schema_arrow, compression="zstd") as writer:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
@@ -261,11 +262,11 @@ def _without(path: Path, people: People) -> int:
 
 def _bytes_of(path: Path) -> bytes:
     """Return what a file holds."""
-    return gzip.decompress(path.read_bytes()) if path.suffix == answers.PACKED else path.read_bytes()
+    return gzip.decompress(path.read_bytes()) if path.suffix == request_log.PACKED else path.read_bytes()
 
 
 def _packed(path: Path, data: bytes) -> None:
-    with artifacts.written(path) as aside:
+    with files.written(path) as aside:
         aside.write_bytes(gzip.compress(data))
         shutil.copymode(path, aside)
 
@@ -287,7 +288,7 @@ def _alive(number: int) -> bool:
 
 def _in_bytes(path: Path, people: People) -> int:
     """Count what names people in a file's bytes."""
-    if path.suffix == answers.PACKED or path.stat().st_size <= WHOLE:
+    if path.suffix == request_log.PACKED or path.stat().st_size <= WHOLE:
         data = _bytes_of(path)
         return sum(len(needle.spans(data)) for needle in people.needles)
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
@@ -346,7 +347,7 @@ def _flat(value: object) -> str | None:
 def _rewrite(path: Path, people: People) -> int:
     """Write a parquet file anew without people's rows, its row groups as they were."""
     gone = 0
-    with pq.ParquetFile(path) as file, artifacts.written(path) as aside:
+    with pq.ParquetFile(path) as file, files.written(path) as aside:
         with pq.ParquetWriter(aside, file.schema_arrow, compression="zstd") as writer:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
@@ -370,8 +371,8 @@ def _blank(path: Path, people: People) -> int:
     gone, start = 0, 0
     with path.open("r+b") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)  # nobody makes parquet of it meanwhile
-        if not answers.same_file(stream.fileno(), path):  # somebody did while we waited
-            parquet = path.with_suffix(answers.PARQUET)
+        if not request_log.same_file(stream.fileno(), path):  # somebody did while we waited
+            parquet = path.with_suffix(request_log.PARQUET)
             return _rewrite(parquet, people) if parquet.exists() else 0
         for line in path.read_bytes().splitlines(keepends=True):
             text = line.rstrip(b"\n")

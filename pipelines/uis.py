@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from feature_repo import artifacts, store
+from feature_repo import files
+from feature_repo.online import feast_store
 from pipelines.processes import LOOPBACK, Process, free_port, status
 
 PORTS = {"mlflow": 5000, "feast": 8888, "evidently": 8000}  # each tool's own default
@@ -26,7 +27,7 @@ def uis(home: Path, *, name: str, environ: Mapping[str, str], ports: Mapping[str
     given = ports or {}
     found = [
         mlflow(home, uri=environ["MLFLOW_TRACKING_URI"], port=given.get("mlflow")),
-        feast(home, project=name, settings=store.settings_from(dict(environ)), port=given.get("feast")),
+        feast(home, project=name, settings=feast_store.settings_from(dict(environ)), port=given.get("feast")),
         evidently(home, workspace=environ["INTENTFLOW_EVIDENTLY"], port=given.get("evidently")),
     ]
     return [process for process in found if process is not None]
@@ -54,9 +55,9 @@ def mlflow(home: Path, *, uri: str, port: int | None = None) -> Process | None:
 def feast(home: Path, *, project: str, settings: dict[str, Any], port: int | None = None) -> Process:
     """Serve the feature registry. The tool reads a feature_store.yaml, so one is written beside the logs."""
     port = _port(home, "feast", port)
-    document = store.document(project, settings)
+    document = feast_store.document(project, settings)
     folder = home / "up" / "feast"
-    with artifacts.written(folder / "feature_store.yaml") as aside:
+    with files.written(folder / "feature_store.yaml") as aside:
         aside.write_text(yaml.safe_dump(document, sort_keys=False))
     return Process(
         name="feast",
@@ -66,7 +67,7 @@ def feast(home: Path, *, project: str, settings: dict[str, Any], port: int | Non
         ),
         url=f"http://{LOOPBACK}:{port}",
         ready_url=f"http://{LOOPBACK}:{port}/projects-list.json",
-        version=artifacts.digest(document),
+        version=files.digest(document),
     )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines import local
 from pipelines.environment import Place
@@ -35,5 +35,5 @@ def watch(place: Place, *, rows: Path | None = None) -> dict[str, Any]:
             report=str(folder / "drift.html"),
             log_metric=lambda _name, _value: None,
         )
-    found: dict[str, Any] = artifacts.read_json(folder / "verdict" / "drift.json")
+    found: dict[str, Any] = files.read_json(folder / "verdict" / "drift.json")
     return found | {"page": str(folder / "drift.html")}

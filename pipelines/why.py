@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from feature_repo import answers, columns
+from feature_repo import columns
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import pseudonym, ring
+from feature_repo.logs import request_log
+from feature_repo.privacy.pseudonyms import pseudonym, ring
 from pipelines import history, local
 from pipelines.environment import Place
 
@@ -56,14 +57,14 @@ def why(
 def _asked_for(place: Place, *, user: str | None, at: str | None, request_id: str | None) -> dict[str, Any]:
     folder = place.home / columns.REQUESTS_FOLDER
     if request_id is not None:
-        for answer in answers.read(folder, newest_first=True):
+        for answer in request_log.read(folder, newest_first=True):
             if answer[columns.REQUEST_ID] == request_id:
                 return answer
         raise SpecError(f"--request: no answer '{request_id}' in {folder}; `why --user U` finds a user's answers")
     names = {pseudonym(str(user), key) for key in ring(place.variables)}
-    theirs = [a for a in answers.read(folder) if a[columns.USER_ID] in names and not a.get("mirrored")]
+    theirs = [a for a in request_log.read(folder) if a[columns.USER_ID] in names and not a.get("mirrored")]
     if not theirs:
-        have = [str(a["logged_at"]) for a in answers.read(folder, newest_first=True)][:1]
+        have = [str(a["logged_at"]) for a in request_log.read(folder, newest_first=True)][:1]
         raise SpecError(
             f"--user: no logged answer for this user in {folder}; the log's latest answer is of {have[0]}"
             if have

@@ -12,8 +12,8 @@ from components.data.contract import validate
 from components.data.ingest import ingest
 from components.data.spec import Data
 from feature_repo.errors import Refused, ServerError, UserError
-from feature_repo.pseudonyms import matching, ring
-from feature_repo.tombstones import Tombstones
+from feature_repo.privacy.pseudonyms import matching, ring
+from feature_repo.privacy.tombstones import Tombstones
 from pipelines import environment, forget, init, rotate, spec
 
 DOCS = Path("docs/bad-input.md")

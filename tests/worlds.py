@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.calendar import Calendar
 
 FIRST_DAY = "2024-01-01"  # a Monday
@@ -49,7 +49,7 @@ class World:
         stamps = [e["timestamp"] for e in self.events]
         snapshot = {
             "source": "world",
-            "digest": artifacts.digest([str(e) for e in self.events]),
+            "digest": files.digest([str(e) for e in self.events]),
             "rows": {"events": len(self.events), "items": len(self.items), "users": len(self.users)},
             "first": min(stamps).isoformat(),  # type: ignore[type-var, union-attr]
             "last": max(stamps).isoformat(),  # type: ignore[type-var, union-attr]
@@ -57,7 +57,7 @@ class World:
             "weeks": self.weeks,
             "last_week_complete": True,
         }
-        artifacts.write_json(folder / "snapshot.json", snapshot)
+        files.write_json(folder / "snapshot.json", snapshot)
         return folder
 
 

@@ -26,7 +26,7 @@ class Answerer:
         from bentos.recommender.service import folding
         from components.intent.score import IntentScorer
         from components.ranking.score import Ranker
-        from feature_repo.online import OnlineProfiles
+        from feature_repo.online.profiles import OnlineProfiles
 
         torch.set_num_threads(1)
         release = Release.load(Path(os.environ[RELEASE]))
@@ -41,7 +41,7 @@ class Answerer:
 
     def recommend(self, user: str) -> dict[str, Any]:
         """Return the items for a user as JSON values."""
-        from feature_repo.pseudonyms import pseudonym
+        from feature_repo.privacy.pseudonyms import pseudonym
 
         rows = self._profiles.read([pseudonym(user, self._key)], now=self._now)
         self._reads += int(rows.known[0])

@@ -1,7 +1,7 @@
 """A circuit breaker: a store that is away costs a few requests their patience, not every one.
 
 After a few failures in a row nothing is asked for a while; then one request tries again, and the others still wait
-for nothing. Its drivers' own limits of time (feature_repo/online.py) say how long a failure takes.
+for nothing. Its drivers' own limits of time (feature_repo/online/profiles.py) say how long a failure takes.
 """
 
 import threading

@@ -28,8 +28,8 @@ from bentos.release import Release
 from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
-from feature_repo.pseudonyms import pseudonym
-from feature_repo.tombstones import Tombstones
+from feature_repo.privacy.pseudonyms import pseudonym
+from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import Folding
 
 TOP_INTENTS = 5

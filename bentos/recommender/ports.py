@@ -1,5 +1,5 @@
 """What the door needs of the parts behind it. The real ones are components.intent.score.IntentScorer,
-components.ranking.score.Ranker and feature_repo.online.OnlineProfiles, or their remote clients.
+components.ranking.score.Ranker and feature_repo.online.profiles.OnlineProfiles, or their remote clients.
 
 Letters: B rows, C targets of the intent model, M items asked about.
 """

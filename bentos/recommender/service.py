@@ -114,7 +114,7 @@ def drain_first(drain_s: float) -> None:
 
 def open_door(settings: Settings) -> Opened:
     """Load the release's models, open store and logs, and answer once to warm up."""
-    from feature_repo.online import OnlineProfiles
+    from feature_repo.online.profiles import OnlineProfiles
 
     release = settings.release
     metrics, ranker, scorer = Metrics(release), _ranker(settings), _scorer(settings)

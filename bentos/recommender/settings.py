@@ -12,8 +12,8 @@ from bentos.access import Access
 from bentos.recommender.clock import Clock, make_clock
 from bentos.release import MODEL_ALIAS, Release
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import KEY, matching, ring
-from feature_repo.tombstones import Tombstones
+from feature_repo.privacy.pseudonyms import KEY, matching, ring
+from feature_repo.privacy.tombstones import Tombstones
 
 HOME, CLOCK = "INTENTFLOW_HOME", "INTENTFLOW_CLOCK"
 REQUESTS_URL = "INTENTFLOW_REQUESTS_URL"

@@ -7,7 +7,7 @@ from pathlib import Path
 from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, FOLDER, Routes
 from bentos.router.settings import HOST, PORT, ROUTES, TOKEN
-from feature_repo import artifacts
+from feature_repo import files
 
 LOOPBACK = "127.0.0.1"
 
@@ -34,7 +34,7 @@ def routes_file(home: Path) -> Path:
 
 def write(path: Path, routes: Routes) -> None:
     """Have the router follow these routes; it looks five times a second."""
-    artifacts.write_json(path, routes.model_dump(mode="json"))
+    files.write_json(path, routes.model_dump(mode="json"))
 
 
 def read(path: Path) -> Routes | None:

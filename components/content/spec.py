@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 
 class Content(Slice):

@@ -20,7 +20,7 @@ from pathlib import Path
 import duckdb
 
 from components.data.database import name, text, write_parquet
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 
 FOLDER, FILE = "arrivals", "arrivals.json"
 KEY = tuple(column for column in columns.EVENTS if column != columns.CREATED_AT)  # what makes a row the same row
@@ -48,7 +48,7 @@ class Record:
     def load(cls, home: Path, reading: str) -> "Record":
         """Read the record; an empty one where there is none, or where events were read in another way."""
         path = home / FOLDER / FILE
-        stored = artifacts.read_json(path) if path.is_file() else {}
+        stored = files.read_json(path) if path.is_file() else {}
         if stored.get("reading") != reading:
             return cls(reading, secrets.token_hex(16), ())
         record = cls(reading, stored["salt"], tuple(Delivery(**delivery) for delivery in stored["deliveries"]))
@@ -57,7 +57,7 @@ class Record:
     def _open(self, home: Path) -> bool:
         """Tell whether the first delivery has not got past the contract yet."""
         verdict = home / "contract" / "contract.json"
-        return len(self.deliveries) == 1 and not (verdict.is_file() and artifacts.read_json(verdict)["passed"])
+        return len(self.deliveries) == 1 and not (verdict.is_file() and files.read_json(verdict)["passed"])
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,10 @@ class Arrived:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with artifacts.written(_rows(home, self.record, self.new.number)) as aside:
+            with files.written(_rows(home, self.record, self.new.number)) as aside:
                 write_parquet(db, "SELECT hash FROM new_rows ORDER BY hash", aside)
             deliveries = (*self.record.deliveries, self.new)
-            artifacts.write_json(folder / FILE, asdict(replace(self.record, deliveries=deliveries)))
+            files.write_json(folder / FILE, asdict(replace(self.record, deliveries=deliveries)))
             kept = {_rows(home, self.record, delivery.number) for delivery in deliveries}
             for path in (*folder.glob("*.parquet"), *folder.glob(".*.part")):
                 if path not in kept:

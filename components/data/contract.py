@@ -27,7 +27,7 @@ from components.data.row_rules import Compare
 from components.data.rules import TableName
 from components.data.snapshot import Snapshot, period, require_weeks
 from components.data.spec import Data
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError, Refused
 
 JUDGED: tuple[TableName, ...] = ("items", "users", "offers", "events")  # the last two by the good items and users
@@ -100,7 +100,7 @@ def validate(
     `now`. The verdict is kept under `home`/contract as well: Kubeflow may drop the outputs of a failed step.
     """
     now = now or dt.datetime.now(dt.UTC)
-    with artifacts.written_folder(destination) as folder:
+    with files.written_folder(destination) as folder:
         with database(folder) as db:
             verdict = _judge(db, tables, data, folder, now=now, clock=clock, report=report)
             if verdict.passed:
@@ -172,7 +172,7 @@ def _let_through(
     require_weeks(span.weeks, data.split)
     ingested = Snapshot.load(tables)
     rules = data.model_dump(mode="json", include={"contract", "clean"})
-    digest = artifacts.digest({"tables": ingested.digest, "rules": rules, "rows": kept})
+    digest = files.digest({"tables": ingested.digest, "rules": rules, "rows": kept})
     return replace(verdict, kept=kept), Snapshot.of(
         span, source=ingested.source, digest=digest, rows=kept, key=ingested.key
     )
@@ -227,11 +227,11 @@ def _result(finding: Finding, aside: Quarantine) -> RuleResult:
 
 def _write_verdict(verdict: Verdict, folder: Path, home: Path | None) -> None:
     told = asdict(verdict)
-    artifacts.write_json(folder / "contract.json", told)
+    files.write_json(folder / "contract.json", told)
     (folder / "contract.html").write_text(page.render(told), encoding="utf-8")
     if home:
         for file in ("contract.json", "contract.html"):
-            with artifacts.written(home / "contract" / file) as aside:
+            with files.written(home / "contract" / file) as aside:
                 shutil.copyfile(folder / file, aside)
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from components.data.database import name
 from feature_repo import columns
-from feature_repo.tombstones import Tombstones
+from feature_repo.privacy.tombstones import Tombstones
 
 RELATIONS = ("source_events", "source_users")
 

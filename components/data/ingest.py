@@ -22,10 +22,10 @@ from components.data.snapshot import Snapshot, period, require_weeks
 from components.data.source_spec import Files, Sql
 from components.data.sources import Read
 from components.data.spec import Data
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import fingerprint, pseudonym
-from feature_repo.tombstones import Tombstones
+from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
+from feature_repo.privacy.tombstones import Tombstones
 
 
 def ingest(
@@ -47,7 +47,7 @@ def ingest(
     """
     _require_key(key)
     now = now or dt.datetime.now(dt.UTC)
-    with artifacts.written_folder(destination) as folder, _work(folder) as work, database(folder) as db:
+    with files.written_folder(destination) as folder, _work(folder) as work, database(folder) as db:
         read = sources.read(db, data.source, base, work=Path(work))
         left_out = forgotten.leave_out(db, tombstones)
         report(0.3, "source read")
@@ -57,7 +57,7 @@ def ingest(
         report(0.4, "calendar")
         rows = _write(db, data.timezone, folder, key=key)
         identity = _identity(data, read, arrived) | ({"left_out": left_out} if left_out else {})
-        digest = artifacts.digest(identity)
+        digest = files.digest(identity)
         snapshot = Snapshot.of(span, source=data.source.type, digest=digest, rows=rows, key=fingerprint(key))
         if arrived:
             snapshot = replace(snapshot, repeats=arrived.repeats, late=sum(count for _, count, *_ in arrived.late))
@@ -80,7 +80,7 @@ def _arrived(
     if not (read.grows and isinstance(source, Files | Sql)):
         create_plain(db)
         return None
-    reading = artifacts.digest(
+    reading = files.digest(
         {
             "type": source.type,
             **source.events.model_dump(mode="json", include={"columns", "timezone", "timestamps", "units"}),

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 from typing_extensions import override
 
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 Severity = Literal["critical", "warning", "info"]
 Row = Mapping[str, Any]

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from components.data.spec import Data, Split
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 
@@ -64,12 +64,12 @@ class Snapshot:
 
     def save(self, folder: Path) -> None:
         """Write snapshot.json into a folder."""
-        artifacts.write_json(folder / FILE, asdict(self))
+        files.write_json(folder / FILE, asdict(self))
 
     @classmethod
     def load(cls, folder: Path) -> "Snapshot":
         """Read what `save` wrote."""
-        stored = artifacts.read_json(folder / FILE)
+        stored = files.read_json(folder / FILE)
         return cls(**{**stored, "calendar": Calendar(**stored["calendar"])})
 
 

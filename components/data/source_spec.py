@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from feature_repo import columns
 from feature_repo.errors import nearest
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 SourceTable = Literal["events", "items", "users", "offers"]
 

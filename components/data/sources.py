@@ -14,7 +14,7 @@ import duckdb
 from components.data import completejourney, files, movielens, sql, synthetic
 from components.data.database import text
 from components.data.source_spec import CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
-from feature_repo import artifacts
+from feature_repo import files
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def read(db: duckdb.DuckDBPyConnection, source: Source, base: Path, *, work: Pat
 
 def state(source: Source, base: Path) -> str:
     """Digest a source's state without reading it: versions, files' names, sizes and times, counts and watermarks."""
-    return artifacts.digest(_state(source, base))
+    return files.digest(_state(source, base))
 
 
 def _state(source: Source, base: Path) -> Any:
@@ -79,7 +79,7 @@ def _synthetic(db: duckdb.DuckDBPyConnection, source: Synthetic, work: Path) -> 
 
 
 def _digests(found: list[Path]) -> list[str]:
-    return [artifacts.file_digest(path) for path in found]
+    return [files.file_digest(path) for path in found]
 
 
 def _stats(found: list[Path]) -> list[list[Any]]:

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from components.data.rules import Rule, TableName, label, misplaced
 from components.data.source_spec import CANONICAL_TYPES, Source, known_zone
 from feature_repo import columns
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 # What the columns of these tables hold is known before the data is read; items and users have attributes of their own.

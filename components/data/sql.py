@@ -21,7 +21,7 @@ from components.data import mapping
 from components.data.database import name, text
 from components.data.mapping import Loaded, place
 from components.data.source_spec import SourceTable, Sql, SqlTable
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.errors import DataError, ServerError, SpecError, nearest
 
 CHUNK_ROWS = 50_000
@@ -93,7 +93,7 @@ def _digest(db: duckdb.DuckDBPyConnection, label: SourceTable, present: Loaded) 
     values = ", ".join(f"coalesce(CAST({name(column)} AS VARCHAR), chr(30))" for column in present)
     row = f"CAST('0x' || left(sha1(concat_ws(chr(31), {values})), 16) AS UBIGINT)"
     found = db.execute(f"SELECT count(*), bit_xor({row}), sum(CAST({row} AS HUGEINT)) FROM raw_{label}").fetchone()
-    return artifacts.digest([label, list(present), [str(value) for value in found or ()]])
+    return files.digest([label, list(present), [str(value) for value in found or ()]])
 
 
 def _array(values: list[Any]) -> pa.Array:

@@ -14,8 +14,8 @@ from components.data.snapshot import Snapshot
 from components.data.spec import Data
 from components.step import step
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import ring
-from feature_repo.tombstones import ELSEWHERE, Tombstones
+from feature_repo.privacy.pseudonyms import ring
+from feature_repo.privacy.tombstones import ELSEWHERE, Tombstones
 
 HOME = "INTENTFLOW_HOME"
 KEY = "INTENTFLOW_PSEUDONYM_KEY"

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 VARIABLE = "INTENTFLOW_TRAINER"  # this slice as JSON; empty: in the step's own process
 

@@ -20,7 +20,7 @@ from components.distributed import api, ranks, reasons
 from components.distributed.settings import VARIABLE, Trainer
 from components.image import IMAGE
 from components.step import ERROR_FILE, HOME, PROGRESS_FILE, RUN
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
 
 Object = dict[str, Any]
@@ -48,9 +48,9 @@ class Task:
 
     def name(self, settings: Trainer, run: str) -> str:
         """Name the job after the run and all that it is given."""
-        content = {name: artifacts.file_digest(folder) for name, folder in self.inputs.items()}
+        content = {name: files.file_digest(folder) for name, folder in self.inputs.items()}
         about = {"words": dict(self.words), "inputs": content, "settings": settings.model_dump(), "image": IMAGE}
-        return f"intentflow-{self.output}-{artifacts.digest(about | {'run': run})}"
+        return f"intentflow-{self.output}-{files.digest(about | {'run': run})}"
 
 
 @dataclass
@@ -110,7 +110,7 @@ def run(task: Task, settings: Trainer, destination: Path, *, at: Report, poll_s:
             f"TrainJob {name} is complete, but {shared / task.output} is not there; the runtime must mount "
             "the volume of kubeflow.claim where the steps have it (k8s/components/trainer)"
         )
-    with artifacts.written_folder(destination) as folder:
+    with files.written_folder(destination) as folder:
         shutil.copytree(shared / task.output, folder, dirs_exist_ok=True)
     shutil.rmtree(shared, ignore_errors=True)
     return {"trainjob": name, "nodes": settings.nodes, "processes": settings.processes}
@@ -147,7 +147,7 @@ def _share(task: Task, shared: Path) -> None:
     """Copy the inputs to where the job's pods see them; what an attempt before this one copied is kept."""
     for name, folder in task.inputs.items():
         if not (shared / name).is_dir():
-            with artifacts.written_folder(shared / name) as aside:
+            with files.written_folder(shared / name) as aside:
                 shutil.copytree(folder, aside, dirs_exist_ok=True)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.fallback import Fallback
 from feature_repo.rows import UserRows
 from feature_repo.rungs import RUNG
@@ -32,9 +32,9 @@ def write(rows: Path, release: Path, destination: Path, *, at: Callable[[float],
     from components.intent.score import IntentScorer
 
     scorer, fallback = IntentScorer.load(release / "intent"), Fallback.load(release / "ranking")
-    release_id = artifacts.read_json(release / "release.json")["id"]
+    release_id = files.read_json(release / "release.json")["id"]
     source = pq.ParquetFile(rows / ROWS)
-    artifacts.write_json(destination / NAMES, scorer.names)
+    files.write_json(destination / NAMES, scorer.names)
     users, writer = 0, None
     for table in groups(source):
         found = _table(table, probabilities(table, scorer, fallback), release_id)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.errors import DataError
 
 FILE = "target_state.parquet"
@@ -51,7 +51,7 @@ class TargetContext:
         W, C, _ = self.shares.shape
         keys = {"week": np.repeat(self.weeks, C), columns.TARGET_ID: np.tile(np.arange(C, dtype=np.int32), W)}
         numbers = {name: self.shares[:, :, i].ravel() for i, name in enumerate(columns.SHARES)}
-        with artifacts.written(path) as aside:
+        with files.written(path) as aside:
             pq.write_table(pa.table(keys | numbers), aside)
 
     def position(self, weeks: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from components.intent.context import FILE, TargetContext
 from components.intent.spec import Intent
-from feature_repo import artifacts, selection
+from feature_repo import dropped_features, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -65,9 +65,9 @@ def load(folder: Path, intents: Sequence[Intent]) -> Examples:
         labels=multi_hot(table[LABELS].combine_chunks(), n_targets=n_targets),
         context=TargetContext.load(folder / FILE, n_targets=n_targets),
         vocabulary=vocabulary,
-        calendar=Calendar(**artifacts.read_json(folder / "calendar.json")),
-        split={k: v for k, v in artifacts.read_json(folder / "split.json").items() if isinstance(v, list)},
-        dropped=selection.dropped(folder),
+        calendar=Calendar(**files.read_json(folder / "calendar.json")),
+        split={k: v for k, v in files.read_json(folder / "split.json").items() if isinstance(v, list)},
+        dropped=dropped_features.dropped(folder),
     )
 
 

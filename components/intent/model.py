@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from components.intent.encode import Encoded
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError, SpecError
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
@@ -219,7 +219,7 @@ class IntentNet(nn.Module):
 
         save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, folder / WEIGHTS)
         (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
-        artifacts.write_json(folder / CONFIG, {"network": asdict(self.shape)})
+        files.write_json(folder / CONFIG, {"network": asdict(self.shape)})
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "IntentNet":
@@ -228,6 +228,6 @@ class IntentNet(nn.Module):
 
         if not (folder / CONFIG).is_file():
             raise DataError(f"{folder}: no {CONFIG}; this is no trained intent model, run the pipeline again")
-        net = cls(Shape(**artifacts.read_json(folder / CONFIG)["network"]))
+        net = cls(Shape(**files.read_json(folder / CONFIG)["network"]))
         net.load_state_dict(load_file(folder / WEIGHTS))
         return net.to(pick_device(device)).eval()

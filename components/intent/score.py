@@ -15,7 +15,7 @@ from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
 from components.intent.model import CONFIG, Batch, IntentNet
 from components.intent.traced import Single
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -85,10 +85,10 @@ class IntentScorer:
         self.vocabulary.save(folder / VOCABULARY)
         self.net.save(folder)
         if self.profile is not None:
-            config = artifacts.read_json(folder / CONFIG)
-            artifacts.write_json(folder / CONFIG, config | {"profile": list(self.profile)})
+            config = files.read_json(folder / CONFIG)
+            files.write_json(folder / CONFIG, config | {"profile": list(self.profile)})
         self.context.save(folder / CONTEXT)
-        artifacts.write_json(folder / CALENDAR, vars_of(self.calendar))
+        files.write_json(folder / CALENDAR, vars_of(self.calendar))
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "IntentScorer":
@@ -98,8 +98,8 @@ class IntentScorer:
             net,
             Vocabulary.load(folder / VOCABULARY),
             TargetContext.load(folder / CONTEXT, n_targets=net.shape.targets),
-            Calendar(**artifacts.read_json(folder / CALENDAR)),
-            artifacts.read_json(folder / CONFIG).get("profile"),
+            Calendar(**files.read_json(folder / CALENDAR)),
+            files.read_json(folder / CONFIG).get("profile"),
         )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from feature_repo.errors import nearest
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 
 class Intent(Slice):

@@ -20,7 +20,7 @@ from components.distributed import ranks, trainjob
 from components.intent import examples
 from components.intent.spec import Intent, IntentModel
 from components.step import step
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 
 if TYPE_CHECKING:
     from components.intent.evaluate import Evaluation
@@ -55,7 +55,7 @@ def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str,
 
 def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
     """Write the `intent` artifact: the model folder, the out-of-time scores and how training went."""
-    with artifacts.written_folder(destination) as folder:
+    with files.written_folder(destination) as folder:
         trained.scorer.save(folder)
         pq.write_table(_table(trained.out_of_time), folder / OUT_OF_TIME, compression="zstd")
         training = {
@@ -66,7 +66,7 @@ def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
             "seconds": trained.seconds,
             "spec": spec.model_dump(),
         }
-        artifacts.write_json(folder / TRAINING, training)
+        files.write_json(folder / TRAINING, training)
 
 
 def _table(scores: "OutOfTime") -> pa.Table:
@@ -103,13 +103,13 @@ def run_evaluate_intent(
         scorer, memory = measure.growth(lambda: IntentScorer.load(folder))
         found = examples.load(Path(rows), _INTENTS.validate_json(intents))
         result = evaluate(scorer, found, report=progress.at)
-        text = cards.write(result, artifacts.read_json(folder / TRAINING), found.vocabulary)
-        with artifacts.written_folder(Path(evaluation)) as out:
-            artifacts.write_json(out / "metrics.json", result.metrics())
-            artifacts.write_json(out / "served.json", served(scorer, found, memory=memory))
-            artifacts.write_json(out / "classification.json", asdict(result.curve))
+        text = cards.write(result, files.read_json(folder / TRAINING), found.vocabulary)
+        with files.written_folder(Path(evaluation)) as out:
+            files.write_json(out / "metrics.json", result.metrics())
+            files.write_json(out / "served.json", served(scorer, found, memory=memory))
+            files.write_json(out / "classification.json", asdict(result.curve))
             (out / "card.md").write_text(text)
-        with artifacts.written(Path(card)) as page:
+        with files.written(Path(card)) as page:
             page.write_text(text)
         for name, value in result.test.items():
             if value is not None:
@@ -125,7 +125,7 @@ def run_predict_intents(*, rows: str, release: str, intents: str) -> int:
     with step("predict_intents") as progress:
         from components.intent import batch
 
-        with artifacts.written_folder(Path(intents)) as folder:
+        with files.written_folder(Path(intents)) as folder:
             users = batch.write(Path(rows), Path(release), folder, at=progress.at)
         progress.count(users=users)
     return users

@@ -22,8 +22,8 @@ from components.intent.model import IntentNet, Shape, pick_device
 from components.intent.score import ROWS, IntentScorer
 from components.intent.spec import IntentModel
 from feature_repo import columns
+from feature_repo.dropped_features import kept
 from feature_repo.rows import Ragged, UserRows
-from feature_repo.selection import kept
 
 SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
 STANDARD_ROWS = 4096  # training rows, at most, that mean and spread are taken from

@@ -16,7 +16,7 @@ from ibis import _
 from components.profiles import engine
 from components.profiles.build import Weeks
 from components.profiles.segments import Segmentation
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.fallback import FILE, Fallback, Listed
 from feature_repo.vocabulary import Vocabulary
 
@@ -49,7 +49,7 @@ def write(folder: Path, found: Segmentation, vocabulary: Vocabulary, *, weeks: W
     )
     about = {"vocabulary": vocabulary.digest, "weeks": list(span), "users": members.tolist(), "by_week": sizes}
     document = found.as_dict() | about | standby.as_dict()
-    artifacts.write_json(folder / FILE, document)
+    files.write_json(folder / FILE, document)
     return document
 
 

@@ -20,7 +20,7 @@ from components.profiles import blocks, build, engine, fallback, segment_card, s
 from components.profiles.lists import CODE
 from components.profiles.spec import Profiles
 from components.profiles.tables import NEWEST, TRAINING, FeatureFiles, Sums, as_feature_rows
-from feature_repo import artifacts, attributes, columns
+from feature_repo import attributes, columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.vocabulary import Vocabulary
@@ -97,9 +97,9 @@ def build_folder(
     connection.disconnect()
     fallback.write(folder, found.segmentation, vocabulary, weeks=weeks, whole=snapshot["last_week_complete"])
     segment_card.write(folder, vocabulary, trained=weeks.validate[0])
-    artifacts.write_json(folder / "calendar.json", snapshot["calendar"])
+    files.write_json(folder / "calendar.json", snapshot["calendar"])
     summary = _summary(snapshot, vocabulary, known, weeks, wanted, spec) | {"users": len(user_ids)}
-    artifacts.write_json(folder / "profiles.json", summary)
+    files.write_json(folder / "profiles.json", summary)
     return summary
 
 
@@ -220,7 +220,7 @@ def _segmented(
         # Fits start from rows: order them by what they hold, not by a pseudonym that depends on a key.
         found = segments.fit(mix[np.lexsort(mix.T)], vocabulary.target_names, spec.segments)
     else:
-        found = segments.Segmentation.from_dict(artifacts.read_json(fitted / "segments.json"))
+        found = segments.Segmentation.from_dict(files.read_json(fitted / "segments.json"))
     parts = [
         (codes, found.assign(segments.mixes(ids, slow, targets=targets))) for codes, ids, slow in output.target_mixes()
     ]

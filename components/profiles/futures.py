@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 
 WEEKS = 3  # that a world goes on for, from its cutoff
@@ -131,10 +131,10 @@ def write(clean: Path, destination: Path, change: Change, *, cutoff: Cutoff, use
             _rewrite(path, destination / path.name, change)
         elif path.suffix == ".json":
             shutil.copyfile(path, destination / path.name)
-    snapshot: dict[str, Any] = artifacts.read_json(clean / SNAPSHOT)
+    snapshot: dict[str, Any] = files.read_json(clean / SNAPSHOT)
     last = (cutoff.until - dt.timedelta(seconds=1)).isoformat()
     snapshot |= {"weeks": cutoff.week + WEEKS - 1, "last": last, "last_week_complete": True}
-    artifacts.write_json(destination / SNAPSHOT, snapshot)
+    files.write_json(destination / SNAPSHOT, snapshot)
     return destination
 
 

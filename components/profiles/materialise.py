@@ -26,11 +26,12 @@ from components.profiles import newest
 from components.profiles import pushed_lists as lists
 from components.profiles.digests import COLUMN as DIGEST
 from components.profiles.digests import FILE as DIGESTS
-from feature_repo import artifacts, columns, erase, services, store, views
+from feature_repo import columns, files, services, views
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
-from feature_repo.online import OnlineProfiles
-from feature_repo.pushed import MadeOf
+from feature_repo.online import erase, feast_store
+from feature_repo.online.profiles import OnlineProfiles
+from feature_repo.online.provenance import MadeOf
 from feature_repo.update import Folding, State
 from feature_repo.vocabulary import Vocabulary
 
@@ -58,7 +59,7 @@ def publish(profiles: Path, features: Path) -> None:
     if all((features / n).is_file() and os.path.samefile(profiles / n, features / n) for n in names):
         return
     gone = _gone(features, profiles)
-    with artifacts.written_folder(features) as folder:
+    with files.written_folder(features) as folder:
         for name in names:
             (folder / name).parent.mkdir(exist_ok=True)
             _link(profiles / name, folder / name)
@@ -71,7 +72,7 @@ def _gone(before: Path, after: Path) -> pa.Array:
 
     Under another key of pseudonyms nobody goes by the old name: then `intentflow rotate` takes out the old rows.
     """
-    keys = [artifacts.read_json(p / "profiles.json").get("key", "") for p in (before, after) if p.is_dir()]
+    keys = [files.read_json(p / "profiles.json").get("key", "") for p in (before, after) if p.is_dir()]
     if len(set(keys)) > 1:
         return pa.array([], pa.string())
     found = [pq.read_table(p)[columns.USER_ID] for p in (before / DIGESTS, before / GONE) if p.is_file()]
@@ -92,9 +93,9 @@ def _link(source: Path, target: Path) -> None:
 
 def folding(profiles: Path) -> Folding:
     """Return how events move the rows of a profiles folder."""
-    summary = artifacts.read_json(profiles / "profiles.json")
+    summary = files.read_json(profiles / "profiles.json")
     return Folding(
-        calendar=Calendar(**artifacts.read_json(profiles / "calendar.json")),
+        calendar=Calendar(**files.read_json(profiles / "calendar.json")),
         vocabulary=Vocabulary.load(profiles / "vocabulary"),
         windows_days=tuple(summary["windows_days"]),
         item_event=summary.get("item_event"),
@@ -103,17 +104,17 @@ def folding(profiles: Path) -> Folding:
 
 def data_end(features: Path) -> dt.datetime:
     """Return the instant before which everything came that feature files know of."""
-    return dt.datetime.fromisoformat(artifacts.read_json(features / "profiles.json")["data_end"])
+    return dt.datetime.fromisoformat(files.read_json(features / "profiles.json")["data_end"])
 
 
 def run(project: str, features: Path, folds: Folding, *, each: Each = lambda _: None) -> dict[str, int]:
     """Declare views and services, write the rows that changed, take out who is gone; return how many of each."""
-    summary = artifacts.read_json(features / "profiles.json")
+    summary = files.read_json(features / "profiles.json")
     end = data_end(features)
-    _declare(store.space(project, folds.vocabulary.digest), features, folds.windows_days)
+    _declare(feast_store.space(project, folds.vocabulary.digest), features, folds.windows_days)
     profiles = OnlineProfiles.open(project, folds)
     others = lists.Others.open(project, profiles)
-    users = newest.digests(features, fallback=artifacts.digest(summary))
+    users = newest.digests(features, fallback=files.digest(summary))
     todo = changed(profiles, users, end, others)
     written = todo.num_rows
     for attempt in range(ROUNDS):
@@ -130,9 +131,9 @@ def run(project: str, features: Path, folds: Folding, *, each: Each = lambda _: 
 
 def prune(project: str, home: Path, keep: Collection[str]) -> list[str]:
     """Drop the rows and feature files of all vocabularies but those in `keep`; return the Feast projects that went."""
-    wanted = {store.space(project, vocabulary) for vocabulary in keep}
+    wanted = {feast_store.space(project, vocabulary) for vocabulary in keep}
     dropped = [space for space in erase.spaces(project) if space not in wanted]
-    registry = store.open_store(project).registry
+    registry = feast_store.open_store(project).registry
     declared = {found.name for found in registry.list_projects()}
     for space in dropped:
         erase.drop(project, space)
@@ -147,10 +148,10 @@ def prune(project: str, home: Path, keep: Collection[str]) -> list[str]:
 
 
 def _declare(space: str, features: Path, windows_days: tuple[int, ...]) -> None:
-    feast = store.open_store(space)
+    feast = feast_store.open_store(space)
     declared = views.build(features, windows_days=windows_days)
     feast.apply([*declared.all(), *services.build(declared)])
-    if store.kind(feast.config.online_store) == "sqlite":  # let a service read while this writes; it stays so
+    if feast_store.kind(feast.config.online_store) == "sqlite":  # let a service read while this writes; it stays so
         with contextlib.closing(sqlite3.connect(feast.config.online_store.path)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
 
@@ -199,7 +200,7 @@ def _take_out(project: str, features: Path, vocabulary: str) -> int:
     if not path.is_file():
         return 0
     users = pq.read_table(path)[columns.USER_ID].to_pylist()
-    erase.erase(project, users, space=store.space(project, vocabulary))
+    erase.erase(project, users, space=feast_store.space(project, vocabulary))
     path.unlink()
     return len(users)
 
@@ -208,7 +209,7 @@ def _before(features: Path, end: dt.datetime) -> set[str]:
     """Return users of other vocabularies' batches that end no later: who is not in this one has left."""
     found: set[str] = set()
     for path in features.parent.glob(f"*/{DIGESTS}"):
-        other = artifacts.read_json(path.with_name("profiles.json"))
+        other = files.read_json(path.with_name("profiles.json"))
         if dt.datetime.fromisoformat(other["data_end"]) <= end:
             found |= set(pq.read_table(path, columns=[columns.USER_ID])[columns.USER_ID].to_pylist())
     return found

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from components.profiles import build, features, materialise, newest, vocabularies
 from components.profiles.spec import Profiles
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.calendar import epoch
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
@@ -42,9 +42,9 @@ def write(
     at: Callable[[float, str], None],
 ) -> dict[str, int]:
     """Write the rows of all users as asked about at `now`, None for the release's own time; return counts by rung."""
-    released = artifacts.read_json(release / "release.json")
+    released = files.read_json(release / "release.json")
     slices = released["serving"]
-    snapshot = artifacts.read_json(clean / "snapshot.json")
+    snapshot = files.read_json(clean / "snapshot.json")
     _same_key(snapshot, slices)
     profiles = Profiles.model_validate(slices["profiles"])
     standing = Standing(profiles, Fallback.load(release / "ranking"), data_end(slices) if now is None else now)

@@ -6,10 +6,10 @@ Each door writes the lists of its own vocabulary and no other, so two that run a
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from feature_repo import erase, pushed, store
-from feature_repo.online import OnlineProfiles, decoded
-from feature_repo.pushed import MadeOf
-from feature_repo.store import Online
+from feature_repo.online import erase, feast_store, provenance
+from feature_repo.online.feast_store import Online
+from feature_repo.online.profiles import OnlineProfiles, decoded
+from feature_repo.online.provenance import MadeOf
 from feature_repo.update import Event
 from feature_repo.views import PUSHED
 
@@ -28,7 +28,7 @@ class Others:
     def open(cls, project: str, mine: OnlineProfiles) -> "Others":
         """Find the other vocabularies whose rows the store holds."""
         windows = mine.folding.windows_days
-        own = store.space(project, mine.folding.vocabulary.digest)
+        own = feast_store.space(project, mine.folding.vocabulary.digest)
         found = [space for space in erase.spaces(project, view=PUSHED) if space != own]
         return cls(project, mine, tuple(Online.open(space, windows_days=windows) for space in found))
 
@@ -37,9 +37,9 @@ class Others:
         lists = [[decoded(row) for row in online.read(PUSHED, users)] for online in self.others]
         found = []
         for place, (made, own) in enumerate(self.mine.made_of(users)):
-            own = pushed.since(own, since)
-            more = [pushed.decode(made.others), *(events[place] for events in lists)]
-            found.append((made, pushed.lacking(own, [pushed.since(events, since) for events in more]), own))
+            own = provenance.since(own, since)
+            more = [provenance.decode(made.others), *(events[place] for events in lists)]
+            found.append((made, provenance.lacking(own, [provenance.since(events, since) for events in more]), own))
         return found
 
 
@@ -50,7 +50,7 @@ def newcomers(profiles: OnlineProfiles, others: Others, known: Collection[str]) 
     """
     project, fold = others.project, profiles.folding
     found = {u for online in others.others for u in erase.users(project, space=online.config.project, view=PUSHED)}
-    users = sorted(found - set(known) - {pushed.BATCH})
+    users = sorted(found - set(known) - {provenance.BATCH})
     for start in range(0, len(users), AT_ONCE):
         states, made = {}, {}
         part = users[start : start + AT_ONCE]

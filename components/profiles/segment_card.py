@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.fallback import CARDS, FILE, Fallback
 from feature_repo.vocabulary import Vocabulary
 
@@ -37,7 +37,7 @@ class Portrait:
 
 def write(folder: Path, vocabulary: Vocabulary, *, trained: int) -> None:
     """Write both cards into a folder that holds segments.json; `trained` is the first week after training."""
-    document = artifacts.read_json(folder / FILE)
+    document = files.read_json(folder / FILE)
     found = portraits(document, vocabulary, trained=trained)
     moved = drift([one.then for one in found], [one.share for one in found])
     (folder / MARKDOWN).write_text(markdown(document, found, moved=moved), encoding="utf-8")

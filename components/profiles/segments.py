@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from components.profiles.spec import Segments
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.rows import Ragged
 
 FIT_ROWS = 20_000  # more users move the centroids less than a week of shopping does
@@ -41,7 +41,7 @@ class Segmentation:
     @cached_property
     def digest(self) -> str:
         """Digest of what a segment's number means."""
-        return artifacts.digest([self.method, self.table.round(6).tolist()])
+        return files.digest([self.method, self.table.round(6).tolist()])
 
     def __len__(self) -> int:
         return len(self.names)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from feature_repo import columns
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 MOST_SEGMENTS = 64
 

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from components.profiles import build, features, materialise, newest_rows, selection, training_set
 from components.profiles.spec import Profiles, Selection
 from components.step import step
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
+from feature_repo.dropped_features import FILE as FEATURES
 from feature_repo.errors import DataError
 from feature_repo.fallback import CARDS, FILE
-from feature_repo.selection import FILE as FEATURES
 from feature_repo.vocabulary import Vocabulary
 
 
@@ -54,9 +54,9 @@ def run_profiles(
     rows of the newest cutoff are enough to serve: `training` False leaves those of the training cutoffs out.
     """
     spec, wanted = Profiles.model_validate_json(profiles_json), json.loads(vocabulary_json)
-    snapshot = artifacts.read_json(clean / "snapshot.json")
+    snapshot = files.read_json(clean / "snapshot.json")
     assert training or fitted is not None, "vocabulary and segments are fitted on training rows"
-    with step("profiles") as progress, artifacts.written_folder(destination) as folder:
+    with step("profiles") as progress, files.written_folder(destination) as folder:
         summary = features.build_folder(
             folder,
             clean,
@@ -74,15 +74,15 @@ def run_profiles(
 def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profiles: Path, destination: Path) -> None:
     """Write the `rows` folder: point-in-time rows with labels for intent and ranking."""
     ranking = json.loads(ranking_json)
-    snapshot = artifacts.read_json(clean / "snapshot.json")
-    summary = artifacts.read_json(profiles / "profiles.json")
+    snapshot = files.read_json(clean / "snapshot.json")
+    summary = files.read_json(profiles / "profiles.json")
     weeks = dataclasses.replace(weeks_of(snapshot, json.loads(split_json)), last=summary["next"])
     ranking_weeks = (
         *weeks.train[-ranking["train_weeks"] :],
         *weeks.validate,
         *weeks.test[:: ranking["test_every_weeks"]],
     )
-    with step("training_set") as progress, artifacts.written_folder(destination) as folder:
+    with step("training_set") as progress, files.written_folder(destination) as folder:
         users = pq.read_table(clean / "users.parquet", columns=[columns.USER_ID])
         counts = training_set.write(
             profiles,
@@ -106,11 +106,11 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
             train=weeks.train,
             windows_days=tuple(summary["windows_days"]),
         )
-        artifacts.write_json(folder / FEATURES, found)
+        files.write_json(folder / FEATURES, found)
         Vocabulary.load(profiles / "vocabulary").save(folder / "vocabulary")
-        artifacts.write_json(folder / "calendar.json", snapshot["calendar"])
-        artifacts.write_json(folder / "profiles.json", summary)
-        artifacts.copied(profiles, folder, (FILE, *CARDS))
+        files.write_json(folder / "calendar.json", snapshot["calendar"])
+        files.write_json(folder / "profiles.json", summary)
+        files.copied(profiles, folder, (FILE, *CARDS))
         incomplete = [] if snapshot["last_week_complete"] else [snapshot["weeks"]]
         split = {
             "train": list(weeks.train),
@@ -120,7 +120,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
             "incomplete": incomplete,
             "next": weeks.last,
         }
-        artifacts.write_json(folder / "split.json", split)
+        files.write_json(folder / "split.json", split)
         progress.count(**counts, features_dropped=sum(len(table["dropped"]) for table in found["tables"].values()))
 
 
@@ -147,8 +147,8 @@ def run_materialise(name: str, *, profiles: Path, release_version: str) -> None:
 
 def run_newest_rows(split_json: str, *, clean: Path, release: Path, now: str, destination: Path) -> None:
     """Write the newest row of every user for batch scoring; `now` is '' where the release's data ends."""
-    with step("newest_rows") as progress, artifacts.written_folder(destination) as folder:
-        weeks = weeks_of(artifacts.read_json(clean / "snapshot.json"), json.loads(split_json))
+    with step("newest_rows") as progress, files.written_folder(destination) as folder:
+        weeks = weeks_of(files.read_json(clean / "snapshot.json"), json.loads(split_json))
         asked = int(now) if now else None
         counts = newest_rows.write(folder, clean=clean, release=release, weeks=weeks, now=asked, at=progress.at)
         progress.count(users=sum(counts.values()), **counts)

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.profiles.build import Weeks
-from feature_repo import columns, services, store
+from feature_repo import columns, services
 from feature_repo.calendar import Calendar
+from feature_repo.online import feast_store
 
 ROW = "row"
 
@@ -97,7 +98,7 @@ def write(
     bought = pq.read_table(profiles / "keyed_items.parquet", columns=[columns.USER_ID, "key", "week"])
     seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, "week"])
     for_ranking = bought.select([columns.USER_ID, "week"]).group_by([columns.USER_ID, "week"]).aggregate([])
-    with store.offline("training", profiles, windows_days=windows_days) as feast:
+    with feast_store.offline("training", profiles, windows_days=windows_days) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
         intent = with_labels(intent, targets, "label_ids")
@@ -119,7 +120,7 @@ def state_table(path: Path, weeks: tuple[int, ...]) -> pa.Table:
 
 
 def _json(path: Path) -> dict[str, str]:
-    from feature_repo import artifacts
+    from feature_repo import files
 
-    found: dict[str, str] = artifacts.read_json(path)
+    found: dict[str, str] = files.read_json(path)
     return found

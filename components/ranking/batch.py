@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
 from feature_repo.rows import UserRows
@@ -48,7 +48,7 @@ def write(
     """Write recommendations.parquet, `k` items for each user or the release's own number; return counts."""
     from components.ranking.score import Ranker
 
-    document = artifacts.read_json(release / "release.json")
+    document = files.read_json(release / "release.json")
     ranker, fallback = Ranker.load(release / "ranking"), Fallback.load(release / "ranking")
     wanted = k or int(document["serving"]["serving"]["k"])
     source = pq.ParquetFile(rows / ROWS)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts, columns, selection
+from feature_repo import columns, dropped_features, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import Ragged, UserRows
@@ -80,9 +80,9 @@ def load(rows: Path, intent: Path) -> World:
         examples=Examples(user_rows, week, Ragged.from_arrow(bought, np.int64), probabilities),
         item_state=pq.read_table(rows / "item_state.parquet"),
         vocabulary=vocabulary,
-        calendar=Calendar(**artifacts.read_json(rows / "calendar.json")),
-        split=artifacts.read_json(rows / "split.json"),
-        dropped=selection.dropped(rows),
+        calendar=Calendar(**files.read_json(rows / "calendar.json")),
+        split=files.read_json(rows / "split.json"),
+        dropped=dropped_features.dropped(rows),
     )
 
 

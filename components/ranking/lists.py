@@ -16,7 +16,7 @@ from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
 from components.ranking.neighbours import Neighbours
 from components.ranking.spec import Candidates
-from feature_repo.selection import kept
+from feature_repo.dropped_features import kept
 
 CHUNK = 64  # rows encoded at a time: bounds the dense row x item views
 BLOCK_WEEKS = 4  # training weeks that share a neighbour table

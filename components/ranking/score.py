@@ -21,7 +21,7 @@ from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.model import RankingNet
 from components.ranking.neighbours import Neighbours
 from components.ranking.spec import Candidates
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -148,13 +148,13 @@ class Ranker:
             "calendar": asdict(self.calendar),
             "vocabulary": self.vocabulary.digest,
         }
-        artifacts.write_json(folder / "config.json", config | (notes or {}))
+        files.write_json(folder / "config.json", config | (notes or {}))
 
     @classmethod
     def load(cls, folder: Path | str) -> "Ranker":
         """Read what `save` wrote."""
         folder = Path(folder)
-        config = artifacts.read_json(folder / "config.json")
+        config = files.read_json(folder / "config.json")
         if unknown := sorted({*config["features"]} - {*encode.KNOWN}):
             raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
         vocabulary = Vocabulary.load(folder / "vocabulary")

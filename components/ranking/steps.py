@@ -18,7 +18,7 @@ from components.ranking.score import Ranker
 from components.ranking.served import served
 from components.ranking.spec import Ranking
 from components.step import step
-from feature_repo import artifacts, fallback
+from feature_repo import fallback, files
 
 TRAINING = "training.json"
 
@@ -44,10 +44,10 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str) -> N
 
 def _save(trained: train.Trained, spec: Ranking, *, rows: Path, destination: Path) -> None:
     """Write the `ranker` artifact."""
-    with artifacts.written_folder(destination) as folder:
+    with files.written_folder(destination) as folder:
         trained.ranker.save(folder)
-        artifacts.copied(rows, folder, [fallback.FILE])  # the release serves it where no model can answer
-        artifacts.write_json(folder / TRAINING, _training(trained, spec))
+        files.copied(rows, folder, [fallback.FILE])  # the release serves it where no model can answer
+        files.write_json(folder / TRAINING, _training(trained, spec))
 
 
 def run_evaluate_ranking(
@@ -67,13 +67,13 @@ def run_evaluate_ranking(
         loaded, memory = measure.growth(lambda: Ranker.load(folder))
         world = examples.load(Path(rows), Path(intent))
         found = evaluate(loaded, world, report=progress.at)
-        text = write(found, artifacts.read_json(folder / TRAINING), artifacts.read_json(folder / "config.json"))
-        with artifacts.written_folder(Path(evaluation)) as out:
-            artifacts.write_json(out / "metrics.json", asdict(found))
-            artifacts.write_json(out / "served.json", served(loaded, world, memory=memory))
+        text = write(found, files.read_json(folder / TRAINING), files.read_json(folder / "config.json"))
+        with files.written_folder(Path(evaluation)) as out:
+            files.write_json(out / "metrics.json", asdict(found))
+            files.write_json(out / "served.json", served(loaded, world, memory=memory))
             (out / "card.md").write_text(text)
-            artifacts.copied(Path(rows), out, fallback.CARDS)
-        with artifacts.written(Path(card)) as page:
+            files.copied(Path(rows), out, fallback.CARDS)
+        with files.written(Path(card)) as page:
             page.write_text(text)
         for name, value in found.test.items():
             log_metric(name, value)
@@ -95,7 +95,7 @@ def _training(trained: train.Trained, spec: Ranking) -> dict[str, object]:
 def run_recommend(*, rows: str, intents: str, release: str, k: int, recommendations: str) -> dict[str, int]:
     """Recommend items to all users of a `rows` folder with a release's ranker."""
     with step("recommend") as progress:
-        with artifacts.written_folder(Path(recommendations)) as folder:
+        with files.written_folder(Path(recommendations)) as folder:
             counts = batch.write(Path(rows), Path(intents), Path(release), folder, k=k, at=progress.at)
         progress.count(**counts)
     return counts

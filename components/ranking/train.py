@@ -25,7 +25,7 @@ from components.ranking.metrics import K
 from components.ranking.model import RankingNet, listwise_loss
 from components.ranking.score import Ranker, latest
 from components.ranking.spec import Ranking
-from feature_repo.selection import kept
+from feature_repo.dropped_features import kept
 
 PATIENCE = 2  # epochs without a better validation NDCG before training stops
 WEIGHT_DECAY = 1e-4

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from components.registry.release import FILE, assemble
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import ServerError, UserError
 
 log = logging.getLogger("intentflow")
@@ -25,11 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        released = artifacts.read_json(assemble(asked.name, asked.which, asked.folder) / FILE)
+        released = files.read_json(assemble(asked.name, asked.which, asked.folder) / FILE)
     except (UserError, ServerError) as error:
         log.error("%s", error)
         return error.exit_code
-    log.info(artifacts.canonical({"fetched": released["id"], "name": asked.name, "which": asked.which}))
+    log.info(files.canonical({"fetched": released["id"], "name": asked.name, "which": asked.which}))
     return 0
 
 

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 from feature_repo.vocabulary import Vocabulary
 
 Part = Literal["intent", "ranking"]
@@ -122,7 +122,7 @@ class Result:
 def _served(folders: Folders, part: Part) -> dict[str, Any]:
     """Return what an evaluation says of serving a part, with the size of the model's files."""
     path = folders.evaluation(part) / "served.json"
-    found = artifacts.read_json(path) if path.is_file() else {}
+    found = files.read_json(path) if path.is_file() else {}
     kept = [file for file in folders.model(part).rglob("*") if file.is_file() and file.name not in LEFT_OUT]
     mib = round(sum(file.stat().st_size for file in kept) / 2**20, 3)
     return found | {"memory": {"model_mib": mib} | found.get("memory", {})}
@@ -133,7 +133,7 @@ def _document(path: Path) -> Any:
         raise DataError(
             f"{path}: no such file; the step that makes this folder has not finished, run the pipeline again"
         )
-    return artifacts.read_json(path)
+    return files.read_json(path)
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -17,7 +17,7 @@ from components.registry import client as mlflow_client
 from components.registry import models
 from components.registry.lineage import PARTS, Folders, Lineage, Part, Result, flat
 from components.registry.models import Version
-from feature_repo import artifacts, columns, fallback
+from feature_repo import columns, fallback, files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,8 +56,8 @@ def register(
     with tempfile.TemporaryDirectory() as aside, mlflow_client.connected() as client:
         scratch = Path(aside)
         staged = {part: models.staged(folders.model(part), scratch / part) for part in PARTS}
-        digests = {part: artifacts.file_digest(folder) for part, folder in staged.items()}
-        run = _run(client, name, mark=artifacts.digest({"models": digests, "metrics": result.metrics}))
+        digests = {part: files.file_digest(folder) for part, folder in staged.items()}
+        run = _run(client, name, mark=files.digest({"models": digests, "metrics": result.metrics}))
         versions = {part: _found(client, f"{name}-{part}", digests[part], staged[part]) for part in PARTS}
         if run.info.status != "FINISHED" or None in versions.values():
             _describe(client, name, run, result, scratch)
@@ -137,8 +137,8 @@ def _tags(part: Part, result: Result, *, digest: str, intent: Version | None) ->
         "digest": digest,
         "feature_service": service,
         "feature_service_digest": mark,
-        "metrics": artifacts.canonical(document.get("test", {})),
-        "cohorts": artifacts.canonical(document.get("cohorts", {})),
+        "metrics": files.canonical(document.get("test", {})),
+        "cohorts": files.canonical(document.get("cohorts", {})),
     }
     if intent is not None:  # the intents that a ranker saw in training
         tags |= {"intent_version": intent.version, "intent_digest": intent.digest}
@@ -162,9 +162,7 @@ def _dataset(name: str, result: Result) -> Any:
 
     about = {key: result.snapshot[key] for key in ("rows", "first", "last", "weeks") if key in result.snapshot}
     source = str(result.snapshot.get("source", "unknown"))
-    data = Dataset(
-        name, result.data, source, artifacts.canonical({"source": source}), profile=artifacts.canonical(about)
-    )
+    data = Dataset(name, result.data, source, files.canonical({"source": source}), profile=files.canonical(about))
     return DatasetInput(data, [InputTag("mlflow.data.context", "training")])
 
 
@@ -185,4 +183,4 @@ def _reports(result: Result, target: Path) -> Path:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else artifacts.canonical(value)
+    return value if isinstance(value, str) else files.canonical(value)

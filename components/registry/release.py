@@ -18,7 +18,7 @@ from components.registry.measured import Metrics
 from components.registry.register import Registered
 from components.registry.report import markdown
 from components.step import RUN
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def document(name: str, registered: Registered, serving: dict[str, Any]) -> dict
         | ({KEY: key} if (key := result.snapshot.get(KEY)) else {})
         | serving,
     }
-    return {"id": artifacts.digest(rest), **rest}
+    return {"id": files.digest(rest), **rest}
 
 
 def make(
@@ -78,9 +78,9 @@ def make(
     released = document(name, registered, serving)
     judged = {
         "gates": PASSED if verdict.passed else REFUSED,
-        VERDICT: artifacts.canonical(verdict.document()),
-        TOLERANCE: artifacts.canonical(verdict.tolerance()),
-        "metrics": artifacts.canonical(metrics),
+        VERDICT: files.canonical(verdict.document()),
+        TOLERANCE: files.canonical(verdict.tolerance()),
+        "metrics": files.canonical(metrics),
     }
     with mlflow_client.connected() as client:
         found = mlflow_client.version_tagged(client, model_name(name), "id", released["id"])
@@ -107,12 +107,12 @@ def assemble(name: str, which: str, destination: Path) -> Path:
         release_id = client.get_model_version(model_name(name), version).tags.get("id", "")
         if _holds(destination, release_id):
             return destination
-        with artifacts.written_folder(destination) as aside:
+        with files.written_folder(destination) as aside:
             released = _fetched(f"{model_name(name)}/{version}", FILE, aside)
-            _check_document(artifacts.read_json(released), release_id, f"{model_name(name)} {version}")
-            listed = artifacts.read_json(_fetched(f"{model_name(name)}/{version}", BYTES, aside / "download"))
+            _check_document(files.read_json(released), release_id, f"{model_name(name)} {version}")
+            listed = files.read_json(_fetched(f"{model_name(name)}/{version}", BYTES, aside / "download"))
             for part in PARTS:
-                _assemble_part(name, part, artifacts.read_json(released)[part], listed[part], aside)
+                _assemble_part(name, part, files.read_json(released)[part], listed[part], aside)
             shutil.rmtree(aside / "download")
     return destination
 
@@ -150,8 +150,8 @@ def _version(
     name = model_name(released["name"])
     folder = scratch / "release"
     folder.mkdir(parents=True)
-    artifacts.write_json(folder / FILE, released)
-    artifacts.write_json(folder / BYTES, {part: at.files for part, at in registered.versions.items()})
+    files.write_json(folder / FILE, released)
+    files.write_json(folder / BYTES, {part: at.files for part, at in registered.versions.items()})
     place = f"release/{released['id']}"
     client.log_artifacts(registered.run_id, str(folder), place)
     source = f"{client.get_run(registered.run_id).info.artifact_uri}/{place}"
@@ -170,7 +170,7 @@ def _tags(released: dict[str, Any]) -> dict[str, str]:
     """Spread release.json over tags, so that MLflow's UI can show and search it."""
     parts = {key: text for part in PARTS for key, text in _part_tags(part, released[part]).items()}
     plain = ("id", "policy", "prompt", "vocabulary", "data", "spec", "lock", "git")
-    services = {"feature_services": artifacts.canonical(released["feature_services"])}
+    services = {"feature_services": files.canonical(released["feature_services"])}
     under = {KEY: key} if (key := released["serving"].get(KEY)) else {}
     segments = {key: released[key] for key in ("segments",) if key in released}
     return {key: released[key] for key in plain} | parts | services | segments | under
@@ -185,13 +185,13 @@ def _holds(folder: Path, release_id: str) -> bool:
     file = folder / FILE
     if not file.is_file():
         return False
-    released = artifacts.read_json(file)
-    parts = all(artifacts.file_digest(folder / part) == released.get(part, {}).get("digest") for part in PARTS)
+    released = files.read_json(file)
+    parts = all(files.file_digest(folder / part) == released.get(part, {}).get("digest") for part in PARTS)
     return bool(released.get("id") == release_id and parts)
 
 
 def _check_document(released: dict[str, Any], release_id: str, place: str) -> None:
-    computed = artifacts.digest({key: value for key, value in released.items() if key != "id"})
+    computed = files.digest({key: value for key, value in released.items() if key != "id"})
     if not computed == released.get("id") == release_id:
         raise ServerError(
             f"{place}: {FILE} in the registry is broken (its digest is {computed}, not {release_id}); {MEND}"
@@ -203,7 +203,7 @@ def _assemble_part(name: str, part: Part, at: dict[str, str], listed: dict[str, 
     version = f"{name}-{part}/{at['version']}"
     fetched = _fetched(version, f"artifacts/{frames.MODEL}", folder / "download" / part)
     fetched.rename(folder / part)
-    if artifacts.file_digest(folder / part) == at["digest"]:
+    if files.file_digest(folder / part) == at["digest"]:
         return
     have = models.files(folder / part)
     differing = sorted(f"{part}/{file}" for file in {*have, *listed} if have.get(file) != listed.get(file))

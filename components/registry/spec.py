@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from feature_repo.model import Slice
+from feature_repo.slice import Slice
 
 Quality = Literal[
     "intent.macro_auroc",

@@ -22,7 +22,7 @@ from components.registry.register import register as register_result
 from components.registry.report import markdown
 from components.registry.spec import Promotion
 from components.step import step
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.errors import DataError, SpecError, nearest
 
 MODES = ("auto", "manual", "dry_run")
@@ -57,9 +57,9 @@ def register(
             why = "passed its gates" if verdict.passed else verdict.refusals
             aliases.challenge(name, made.version, passed=verdict.passed, who=_pipeline(), why=why)
         title = f"Release {made.id} of {name} (version {made.version})" if made else f"Dry run of {name}"
-        with artifacts.written(Path(report)) as aside:
+        with files.written(Path(report)) as aside:
             aside.write_text(markdown(verdict, title=title))
-        with artifacts.written(Path(release_version)) as aside:
+        with files.written(Path(release_version)) as aside:
             aside.write_text(made.version if made else UNREGISTERED)
         progress.count(passed=verdict.passed, mode=rules.mode)
         if made:
@@ -134,7 +134,7 @@ def fetch_release(name: str, version: str, *, release: str, folder: str) -> None
     from components.registry.release import FILE, assemble
 
     with step("fetch_release") as progress:
-        found = artifacts.read_json(assemble(name, version, Path(folder)) / FILE)["id"]
+        found = files.read_json(assemble(name, version, Path(folder)) / FILE)["id"]
         if found != release:
             raise DataError(f"{name}-release {version}: is release {found}, not {release}; run again")
         progress.count(version=version, release=found)

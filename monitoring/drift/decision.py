@@ -6,7 +6,7 @@ For now the verdict alone decides. Its reasons stay in the verdict's own drift.j
 from pathlib import Path
 
 from components.step import step
-from feature_repo import artifacts
+from feature_repo import files
 
 DRIFTED = "drifted"
 
@@ -14,6 +14,6 @@ DRIFTED = "drifted"
 def decide(verdict: str) -> bool:
     """Tell whether the verdict in a folder is drift; one without enough data is none."""
     with step("decide") as progress:
-        found = artifacts.read_json(Path(verdict) / "drift.json")
+        found = files.read_json(Path(verdict) / "drift.json")
         progress.count(verdict=found["verdict"], reason=found["reason"], train=found["verdict"] == DRIFTED)
     return bool(found["verdict"] == DRIFTED)

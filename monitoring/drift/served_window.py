@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from feature_repo import answers, columns
+from feature_repo import columns
 from feature_repo.calendar import Calendar
+from feature_repo.logs import request_log
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
 DAY_S = 86_400
@@ -38,7 +39,7 @@ def last_window(folder: Path, *, calendar: Calendar, targets: int, limit: int) -
     found: dict[tuple[str, int], _Answer] = {}
     since = 0
     # What a router mirrored nobody asked for.
-    seen = (line for line in answers.read(folder, newest_first=True) if not line.get("mirrored"))
+    seen = (line for line in request_log.read(folder, newest_first=True) if not line.get("mirrored"))
     for line in itertools.islice(seen, 2 * limit):
         if len(found) == limit:
             break

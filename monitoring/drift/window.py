@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -79,7 +79,7 @@ def windows(
     People who come to be served are more active than all users, so served rows are compared with the ranking
     rows, which are of user-weeks with a visit. `scores` is the out-of-time table of the intent model.
     """
-    split = artifacts.read_json(folder / "split.json")
+    split = files.read_json(folder / "split.json")
     vocabulary = Vocabulary.load(folder / "vocabulary")
     source = folder / ("intent.parquet" if served is None else "ranking.parquet")
     days = _full_windows(source, history_days=7 * (min(split["train"]) - 1))
@@ -212,7 +212,7 @@ def _full_windows(path: Path, *, history_days: int) -> tuple[int, ...]:
 
 def calendar_of(folder: Path) -> Calendar:
     """Return the calendar of a rows artifact."""
-    return Calendar(**artifacts.read_json(folder / "calendar.json"))
+    return Calendar(**files.read_json(folder / "calendar.json"))
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

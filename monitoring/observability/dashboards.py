@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from monitoring.observability.panels import BOARDS, Board, Panel
 from monitoring.observability.prometheus_rules import FOLDER
 
@@ -109,7 +109,7 @@ def file_of(board: Board) -> Path:
 def write() -> list[Path]:
     """Write every dashboard."""
     for board in BOARDS:
-        with artifacts.written(file_of(board)) as aside:
+        with files.written(file_of(board)) as aside:
             aside.write_text(text(board))
     return [file_of(board) for board in BOARDS]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from feature_repo import artifacts
+from feature_repo import files
 from monitoring.observability.alerts import DOCS, Alert, alerts
 from monitoring.observability.recording_rules import Recorded, recorded
 
@@ -64,7 +64,7 @@ def _alert(alert: Alert) -> dict[str, Any]:
 
 def write() -> Path:
     """Write the manifest."""
-    with artifacts.written(FILE) as aside:
+    with files.written(FILE) as aside:
         aside.write_text(text())
     return FILE
 

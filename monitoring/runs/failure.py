@@ -14,7 +14,7 @@ from typing import Any
 
 from components.registry import marks
 from components.step import error_file
-from feature_repo import artifacts
+from feature_repo import files
 
 MARK = "last_failure"  # a tag of the model of releases, where the registry is a server
 ALERT_URL = "INTENTFLOW_ALERT_URL"
@@ -54,7 +54,7 @@ def _told(name: str, pipeline: str, *, state: str, job: str, task: str, message:
 def _reason() -> dict[str, Any]:
     path = error_file()
     try:
-        return dict(artifacts.read_json(path)) if path is not None and path.is_file() else {}
+        return dict(files.read_json(path)) if path is not None and path.is_file() else {}
     except (OSError, ValueError) as error:
         log.warning("%s: cannot be read (%s)", path, error)
         return {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.step import reason_left
-from feature_repo import artifacts
+from feature_repo import files
 
 FILE = "INTENTFLOW_OUTCOME_FILE"
 
@@ -23,14 +23,14 @@ def conclude(name: str, *, folders: Mapping[str, str | None], facts: Mapping[str
 
 def _write(name: str, there: dict[str, str], facts: Mapping[str, Any], page: str) -> None:
     rows = [f"| {key} | {value} |" for key, value in {**facts, **there}.items()]
-    with artifacts.written(Path(page)) as aside:
+    with files.written(Path(page)) as aside:
         aside.write_text("\n".join([f"# {name}", "", "| what | value |", "| --- | --- |", *rows, ""]))
     if path := os.environ.get(FILE):
         before = read(Path(path))
         found = {"folders": before["folders"] | there, "facts": before["facts"] | dict(facts)}
-        artifacts.write_json(Path(path), found)
+        files.write_json(Path(path), found)
 
 
 def read(path: Path) -> dict[str, Any]:
     """Return what steps concluded so far."""
-    return dict(artifacts.read_json(path)) if path.is_file() else {"folders": {}, "facts": {}}
+    return dict(files.read_json(path)) if path.is_file() else {"folders": {}, "facts": {}}

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bentos.recommender.logs import json_lines
-from feature_repo import answers, artifacts
+from feature_repo import files
+from feature_repo.logs import request_log
 
 
 def compress(folder: Path, *, now: dt.datetime, after_days: int, still: Callable[[], None] = lambda: None) -> int:
@@ -24,7 +25,7 @@ def compress(folder: Path, *, now: dt.datetime, after_days: int, still: Callable
     before = (now - dt.timedelta(days=after_days)).date().isoformat()
     done = 0
     for path in sorted(folder.glob(f"*{json_lines.SUFFIX}")):
-        if answers.day_of(path) < before:
+        if request_log.day_of(path) < before:
             still()
             done += _compressed(path)
     return done
@@ -36,7 +37,7 @@ def _compressed(path: Path) -> bool:
         fcntl.flock(source, fcntl.LOCK_EX | fcntl.LOCK_NB)
         target = path.with_name(f"{path.name}{json_lines.PACKED}")
         before = gzip.decompress(target.read_bytes()) if target.exists() else b""
-        with artifacts.written(target) as aside:
+        with files.written(target) as aside:
             with gzip.open(aside, "wb") as sink:
                 if before != source.read():  # a name that was used again: both stay
                     sink.write(before)

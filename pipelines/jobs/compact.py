@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bentos.recommender.logs import eventlog, requestlog
-from feature_repo import stores
+from feature_repo.logs import object_store
 from pipelines.environment import Place
 from pipelines.jobs import archive, merge
 from pipelines.rollout import lease as leases
@@ -33,7 +33,7 @@ def compact(place: Place, lease: Lease) -> dict[str, Any]:
     """Merge and compress what is old enough; return counts."""
     said, now = place.spec.jobs.compact, dt.datetime.now(dt.UTC)
     address = place.environment.requests.url or str(place.home / requestlog.FOLDER)
-    with logs_still(place.home), stores.reached(address) as store:
+    with logs_still(place.home), object_store.reached(address) as store:
         done = merge.merge(store, now=now, settle_hours=said.settle_hours, still=lease.require)
         events = archive.compress(
             place.home / eventlog.FOLDER, now=now, after_days=said.events_after_days, still=lease.require

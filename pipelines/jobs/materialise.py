@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from pipelines import code, local
 from pipelines import release as releases
 from pipelines.environment import Place
@@ -39,7 +39,7 @@ def brought(place: Place, folders: list[Path], lease: Lease) -> dict[str, Any]:
     """Bring in the rows of some releases' vocabularies, each vocabulary once; return counts."""
     from components.profiles import materialise as store
 
-    by_vocabulary = {artifacts.read_json(folder / "release.json")["vocabulary"]: folder for folder in folders}
+    by_vocabulary = {files.read_json(folder / "release.json")["vocabulary"]: folder for folder in folders}
     counts: dict[str, Any] = {"vocabularies": len(by_vocabulary), "built": 0}
     source = sources.state(place)  # once: it looks at every file of the source
     for vocabulary, folder in sorted(by_vocabulary.items()):
@@ -47,7 +47,7 @@ def brought(place: Place, folders: list[Path], lease: Lease) -> dict[str, Any]:
         if _made_from(features) != (made_from := _wanted(source, folder)):
             lease.require()
             _build(place, folder, features)
-            artifacts.write_json(features / SOURCE, {"made_from": made_from})
+            files.write_json(features / SOURCE, {"made_from": made_from})
             counts["built"] += 1
         lease.require()
         for word, count in store.run(place.spec.name, features, store.folding(features)).items():
@@ -57,13 +57,13 @@ def brought(place: Place, folders: list[Path], lease: Lease) -> dict[str, Any]:
 
 def _wanted(source: str, release: Path) -> str:
     """Digest what a vocabulary's rows come from."""
-    about = artifacts.read_json(release / "release.json")
-    return artifacts.digest([source, about["vocabulary"], about["segments"], code.step_digest("profiles")])
+    about = files.read_json(release / "release.json")
+    return files.digest([source, about["vocabulary"], about["segments"], code.step_digest("profiles")])
 
 
 def _made_from(features: Path) -> str:
     path = features / SOURCE
-    return str(artifacts.read_json(path)["made_from"]) if path.is_file() else ""
+    return str(files.read_json(path)["made_from"]) if path.is_file() else ""
 
 
 def _build(place: Place, release: Path, features: Path) -> None:
@@ -71,13 +71,13 @@ def _build(place: Place, release: Path, features: Path) -> None:
     from components.profiles import materialise as store
     from components.profiles.steps import run_profiles
 
-    slices = artifacts.read_json(release / "release.json")["serving"]
+    slices = files.read_json(release / "release.json")["serving"]
     asked = place.spec.model_dump(mode="json")["data"]["split"]
     made = place.home / JOBS / "materialise" / "profiles"
     run_profiles(
-        artifacts.canonical(slices["profiles"]),
-        artifacts.canonical(asked),
-        artifacts.canonical(place.spec.vocabulary_rule()),
+        files.canonical(slices["profiles"]),
+        files.canonical(asked),
+        files.canonical(place.spec.vocabulary_rule()),
         clean=sources.clean(place),
         destination=made,
         fitted=release / "ranking",

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import answers, shipped
 from feature_repo.errors import ServerError
-from feature_repo.stores import ASIDE, Entry, Store
+from feature_repo.logs import request_log, shipped_log
+from feature_repo.logs.object_store import ASIDE, Entry, Store
 
 NAME = re.compile(r"^(\d{4}-\d\d-\d\d)\.(\d+|day)\.parquet$")
 
@@ -35,7 +35,7 @@ def merge(store: Store, *, now: dt.datetime, settle_hours: int, still: Callable[
     """Merge every day that has been over for some hours; `still` raises where another one acts now."""
     last = (now - dt.timedelta(hours=settle_hours)).date().isoformat()
     days = answered = gone = 0
-    for entry in store.files(f"{answers.MERGED}{ASIDE}"):
+    for entry in store.files(f"{request_log.MERGED}{ASIDE}"):
         store.delete(entry.path)  # of a merge that was killed
     for target, sources in sorted(_groups(store, before=last).items()):
         still()
@@ -53,9 +53,9 @@ def merge(store: Store, *, now: dt.datetime, settle_hours: int, still: Callable[
 def _groups(store: Store, *, before: str) -> dict[str, list[Entry]]:
     """Return the files that are to be merged, by the file that they go into."""
     found: dict[str, list[Entry]] = {}
-    for entry in store.files(answers.PARQUET):
+    for entry in store.files(request_log.PARQUET):
         match = NAME.match(entry.name)
-        target = shipped.merged_path(store, entry)
+        target = shipped_log.merged_path(store, entry)
         if match and match.group(1) < before and entry.path != target:
             found.setdefault(target, []).append(entry)
     return found
@@ -69,9 +69,9 @@ def _merged(store: Store, target: str, sources: Iterable[Entry]) -> int:
     if not lacking:
         return 0
     had, before = 0, len(seen)
-    with store.written(target) as sink, pq.ParquetWriter(sink, answers.SCHEMA, compression="zstd") as writer:
+    with store.written(target) as sink, pq.ParquetWriter(sink, request_log.SCHEMA, compression="zstd") as writer:
         for table in _groups_of(_chained(store, target if there else "", lacking, seen)):
-            writer.write_table(table, row_group_size=answers.GROUP_ROWS)
+            writer.write_table(table, row_group_size=request_log.GROUP_ROWS)
             had += table.num_rows
     with store.system.open_input_file(target) as stream, pq.ParquetFile(stream) as file:
         if file.metadata.num_rows != had:
@@ -79,7 +79,7 @@ def _merged(store: Store, target: str, sources: Iterable[Entry]) -> int:
     return len(seen) - before
 
 
-def _chained(store: Store, target: str, lacking: list[str], seen: set[answers.Key]) -> Iterator[pa.Table]:
+def _chained(store: Store, target: str, lacking: list[str], seen: set[request_log.Key]) -> Iterator[pa.Table]:
     """Yield what the file holds, then what it lacks; a day may be larger than memory."""
     if target:
         yield from _tables(store, target)
@@ -87,19 +87,19 @@ def _chained(store: Store, target: str, lacking: list[str], seen: set[answers.Ke
         yield from _unseen(store, path, seen)
 
 
-def _unseen(store: Store, path: str, seen: set[answers.Key]) -> Iterator[pa.Table]:
+def _unseen(store: Store, path: str, seen: set[request_log.Key]) -> Iterator[pa.Table]:
     """Yield a file's answers that were not seen, and note these."""
     for table in _tables(store, path):
-        keys = [answers.key_of(row) for row in table.select(list(answers.KEY)).to_pylist()]
+        keys = [request_log.key_of(row) for row in table.select(list(request_log.KEY)).to_pylist()]
         keep = [key is None or key not in seen for key in keys]
         seen.update(key for key in keys if key is not None)
         if any(keep):
             yield table.filter(pa.array(keep, pa.bool_()))
 
 
-def _keys(store: Store, path: str) -> list[answers.Key | None]:
+def _keys(store: Store, path: str) -> list[request_log.Key | None]:
     with store.system.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
-        return [answers.key_of(row) for row in file.read(columns=list(answers.KEY)).to_pylist()]
+        return [request_log.key_of(row) for row in file.read(columns=list(request_log.KEY)).to_pylist()]
 
 
 def _tables(store: Store, path: str) -> Iterator[pa.Table]:
@@ -111,9 +111,9 @@ def _tables(store: Store, path: str) -> Iterator[pa.Table]:
                 table[field.name].cast(field.type)
                 if field.name in table.column_names
                 else pa.nulls(table.num_rows, field.type)
-                for field in answers.SCHEMA
+                for field in request_log.SCHEMA
             ]
-            yield pa.Table.from_arrays(arrays, schema=answers.SCHEMA)
+            yield pa.Table.from_arrays(arrays, schema=request_log.SCHEMA)
 
 
 def _groups_of(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -121,7 +121,7 @@ def _groups_of(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     some: list[pa.Table] = []
     for table in tables:
         some.append(table)
-        if sum(part.num_rows for part in some) >= answers.GROUP_ROWS:
+        if sum(part.num_rows for part in some) >= request_log.GROUP_ROWS:
             yield pa.concat_tables(some)
             some = []
     if some:

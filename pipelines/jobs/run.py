@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from components.registry import marks
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
 from pipelines import local
 from pipelines.environment import Place
@@ -84,7 +84,7 @@ def _noted(place: Place, name: str, lease: Lease, *, does: Does | None = None) -
         seconds = round(time.monotonic() - clock, 3)
         ended = "" if outcome == "running" else _now()
         found = Outcome(name, outcome, reason, started, ended, seconds, counts or {})
-        artifacts.write_json(place.home / JOBS / f"{name}.json", found.document() | {"token": lease.token})
+        files.write_json(place.home / JOBS / f"{name}.json", found.document() | {"token": lease.token})
         return found
 
     note("running")

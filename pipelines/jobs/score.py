@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from pipelines import local
 from pipelines.environment import Place
 from pipelines.rollout.lease import Lease
@@ -33,13 +33,13 @@ def publish(place: Place, folders: dict[str, Path], *, version: str, now: dt.dat
     """Copy results into the day's folder; it takes the place of an earlier one of that day when it is whole."""
     at = now or dt.datetime.now(dt.UTC)
     target = place.home / FOLDER / at.date().isoformat()
-    with artifacts.written_folder(target) as aside:
+    with files.written_folder(target) as aside:
         for source in folders.values():
             for path in sorted(source.iterdir()):
                 shutil.copyfile(path, aside / path.name)
         about = {"recommender": place.spec.name, "release_version": version, "at": at.isoformat(timespec="seconds")}
-        artifacts.write_json(aside / ABOUT, about)
-    artifacts.write_json(place.home / FOLDER / LATEST, about | {"folder": target.name})
+        files.write_json(aside / ABOUT, about)
+    files.write_json(place.home / FOLDER / LATEST, about | {"folder": target.name})
     return target
 
 

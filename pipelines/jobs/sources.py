@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from pipelines import parameters
 from pipelines.environment import Place
 from pipelines.rollout.lease import JOBS
@@ -72,7 +72,7 @@ def _folder(place: Place) -> Path:
 
 
 def _digest(asked: dict[str, Any], names: tuple[str, ...]) -> str:
-    return artifacts.digest({name: asked[name] for name in names})
+    return files.digest({name: asked[name] for name in names})
 
 
 def _only(folder: Path) -> None:

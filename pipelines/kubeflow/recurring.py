@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines import catalogue
 from pipelines.environment import Place, Recurring
@@ -90,7 +90,7 @@ def _wanted(place: Place, declared: Recurring, version: Version) -> Wanted:
         "experiment": experiment_name(place),
         "service_account": at.service_account if at else "",
     }
-    return Wanted(declared, f"{place.spec.name}-{declared.name}", parameters, artifacts.digest(what)[:16])
+    return Wanted(declared, f"{place.spec.name}-{declared.name}", parameters, files.digest(what)[:16])
 
 
 def _owned(api: Api, place: Place) -> dict[str, list[tuple[str, Any]]]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, Routes
 from components.registry import gates
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import Refused, ServerError, StoreAway
 from pipelines import manifests
 from pipelines import release as releases
@@ -72,7 +72,7 @@ class ClusterHands:
         """Fetch the version and verify every byte; the pods' init containers do the same again."""
         with releases.variables(self.place):
             folder = releases.assembled(self.place, version)
-        document = artifacts.read_json(folder / "release.json")
+        document = files.read_json(folder / "release.json")
         overlay = self.place.environment.kubernetes.overlay
         manifests.write(document, folder.parent / "k8s", version=version, overlay=overlay)
         return str(document["id"])
@@ -134,9 +134,9 @@ class ClusterHands:
                 continue
         else:
             raise ServerError(f"ConfigMap/{ROUTES}: another one writes it at the same time; see who does")
-        mark = {"metadata": {"annotations": {SYNCED: artifacts.digest(text)}}}
+        mark = {"metadata": {"annotations": {SYNCED: files.digest(text)}}}
         for pod in self.api.listed("Pod", ROUTER):
-            if pod["metadata"].get("annotations", {}).get(SYNCED) != artifacts.digest(text):
+            if pod["metadata"].get("annotations", {}).get(SYNCED) != files.digest(text):
                 self.plain.patch("Pod", pod["metadata"]["name"], mark)
                 self._routed_at = time.monotonic()
 

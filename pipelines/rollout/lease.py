@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import Refused
 from pipelines.environment import Place
 
@@ -63,9 +63,9 @@ def held_here(home: Path, *, job: str = "", wait_s: float = 0) -> Iterator[Lease
     folder.mkdir(parents=True, exist_ok=True)
     handle = _locked(folder / "lease.lock", folder / "lease.json", deadline=time.monotonic() + wait_s)
     try:
-        last = artifacts.read_json(folder / "lease.json")["token"] if (folder / "lease.json").is_file() else 0
+        last = files.read_json(folder / "lease.json")["token"] if (folder / "lease.json").is_file() else 0
         token, holder = next_token(last), f"process {os.getpid()}"
-        artifacts.write_json(folder / "lease.json", {"token": token, "holder": holder})
+        files.write_json(folder / "lease.json", {"token": token, "holder": holder})
         yield Lease(token, holder, lambda: _same(handle, folder / "lease.lock"))
     finally:
         os.close(handle)  # which unlocks
@@ -91,7 +91,7 @@ def _locked(path: Path, record: Path, *, deadline: float) -> int:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 os.close(handle)
-                holder = artifacts.read_json(record)["holder"] if record.is_file() else "another process"
+                holder = files.read_json(record)["holder"] if record.is_file() else "another process"
                 raise Refused(f"{path}: {holder} holds the lease and acts already; wait for it, or end it") from None
         except BaseException:
             os.close(handle)

@@ -12,7 +12,7 @@ from bentos.router.observations import Observations
 from bentos.router.routes import Routes
 from components.registry import gates
 from components.registry import rollout as registry
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import Refused, ServerError
 from pipelines import processes, serving
 from pipelines import release as releases
@@ -40,8 +40,8 @@ class LocalHands:
             folder, bento = releases.built(self.place, version)
         except RuntimeError as error:  # BentoML's own words are in it
             raise ServerError(str(error)) from error
-        release = str(artifacts.read_json(folder / "release.json")["id"])
-        artifacts.write_json(self._bento(release), {"bento": bento})
+        release = str(files.read_json(folder / "release.json")["id"])
+        files.write_json(self._bento(release), {"bento": bento})
         return release
 
     def check(self, release_id: str) -> str:
@@ -57,7 +57,7 @@ class LocalHands:
         """Start the door on any free port."""
         if url := self.running().get(release_id):
             return url
-        bento = str(artifacts.read_json(self._bento(release_id))["bento"])
+        bento = str(files.read_json(self._bento(release_id))["bento"])
         door = serving.door(self.place, release_id, bento, port=processes.free_port(0))
         with releases.variables(self.place):
             (state,) = processes.up(self.place.home, [door])

@@ -7,7 +7,7 @@ Rows of several vocabularies lie side by side (docs/online.md). Each vocabulary 
 from collections.abc import Collection
 from pathlib import Path
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError
 from pipelines.environment import Place
 from pipelines.local import RUNS
@@ -50,7 +50,7 @@ def _of_runs(place: Place, vocabulary: str) -> Path | None:
     """Return the newest profiles with this vocabulary among the artifacts of runs on this machine."""
     found: dict[str, Path] = {}
     for path in (place.home / RUNS).glob("*/build-profiles/features/profiles.json"):
-        about = artifacts.read_json(path)
+        about = files.read_json(path)
         if about["vocabulary"] == vocabulary:
             found[about["data_end"]] = path.parent
     return found[max(found)] if found else None
@@ -61,4 +61,4 @@ def _vocabulary(place: Place, release_id: str) -> str:
     path = place.home / "releases" / release_id / "models" / "release.json"
     if not path.is_file():
         raise DataError(f"{path}: release {release_id} was not fetched; prepare it first: `intentflow release`")
-    return str(artifacts.read_json(path)["vocabulary"])
+    return str(files.read_json(path)["vocabulary"])

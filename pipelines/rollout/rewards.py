@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from pipelines.environment import Place
 from pipelines.rollout.hands import Rewarded
 
@@ -37,11 +37,11 @@ def rewarded_of_store(place: Place, releases: Mapping[str, Path], *, since_s: fl
 
     An event that a batch has taken in meanwhile is in the store's list no more: both releases miss it alike.
     """
-    from feature_repo import shipped, stores
+    from feature_repo.logs import object_store, shipped_log
 
     within_s = place.spec.promotion.rollout.reward_s
-    with stores.reached(place.environment.requests.url) as store:
-        found = shipped.read(store, names=READ, since_s=since_s)
+    with object_store.reached(place.environment.requests.url) as store:
+        found = shipped_log.read(store, names=READ, since_s=since_s)
         answers = [answer for answer in found if answer[columns.RELEASE] in releases]
     events = _pushed(place.spec.name, releases.values(), sorted({str(a[columns.USER_ID]) for a in answers}))
     until_s = time.time() - within_s
@@ -50,11 +50,11 @@ def rewarded_of_store(place: Place, releases: Mapping[str, Path], *, since_s: fl
 
 def _pushed(project: str, folders: Iterable[Path], users: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield what users did since the last batch, from the rows of the releases' vocabularies."""
-    from feature_repo.online import decoded
-    from feature_repo.store import Online, space
+    from feature_repo.online.feast_store import Online, space
+    from feature_repo.online.profiles import decoded
     from feature_repo.views import PUSHED
 
-    about = [artifacts.read_json(folder / "release.json") for folder in folders]
+    about = [files.read_json(folder / "release.json") for folder in folders]
     for vocabulary, windows in {r["vocabulary"]: r["serving"]["profiles"]["windows_days"] for r in about}.items():
         online = Online.open(space(project, vocabulary), windows_days=tuple(windows))
         for first in range(0, len(users), USERS):

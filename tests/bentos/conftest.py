@@ -16,12 +16,12 @@ from bentos.recommender.door import Door
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.requestlog import RequestLog
 from bentos.release import Release
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import StoreAway
 from feature_repo.fallback import Fallback, Listed
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.privacy.pseudonyms import pseudonym
+from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
-from feature_repo.tombstones import Tombstones
 from feature_repo.update import Event
 from feature_repo.vocabulary import Target, Vocabulary
 
@@ -157,7 +157,7 @@ def release_document(vocabulary_digest: str, **serving: Any) -> dict[str, Any]:
             "serving": {"k": 3, "max_k": 50} | serving,
         },
     }
-    return {"id": artifacts.digest(rest), **rest}
+    return {"id": files.digest(rest), **rest}
 
 
 @dataclass
@@ -174,7 +174,7 @@ class World:
     def release(self, **serving: Any) -> Release:
         words = vocabulary()
         self.folder.mkdir(parents=True, exist_ok=True)
-        artifacts.write_json(self.folder / "release.json", release_document(words.digest, **serving))
+        files.write_json(self.folder / "release.json", release_document(words.digest, **serving))
         return Release.load(self.folder)
 
     def door(self, **serving: Any) -> Door:

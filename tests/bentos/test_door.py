@@ -17,7 +17,7 @@ from bentos.recommender.schemas import (
     RankRequest,
     RecommendRequest,
 )
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError
 from tests.bentos.conftest import fallback
 
@@ -269,9 +269,9 @@ def test_the_same_question_gets_the_same_scores(world: Any) -> None:
 
 def test_models_of_another_vocabulary_are_refused(world: Any) -> None:
     door = world.door()
-    document = artifacts.read_json(world.folder / "release.json") | {"vocabulary": "another"}
-    document["id"] = artifacts.digest({k: v for k, v in document.items() if k != "id"})
-    artifacts.write_json(world.folder / "release.json", document)
+    document = files.read_json(world.folder / "release.json") | {"vocabulary": "another"}
+    document["id"] = files.digest({k: v for k, v in document.items() if k != "id"})
+    files.write_json(world.folder / "release.json", document)
     release = type(door.release).load(world.folder)
     with pytest.raises(DataError, match="its intent model has the vocabulary"):
         Door(

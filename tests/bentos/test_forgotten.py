@@ -8,10 +8,10 @@ import pytest
 from bentos.recommender import schemas
 from bentos.recommender.logs import eventlog
 from bentos.recommender.settings import Settings
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import fingerprint, pseudonym
-from feature_repo.tombstones import Tombstones
+from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
+from feature_repo.privacy.tombstones import Tombstones
 from tests.bentos.conftest import KEY, World, release_document
 
 ANN = "raw-user-7f3a-ann"
@@ -84,8 +84,8 @@ OLD, NEW = "0a" * 16, "0b" * 16
 def environment(folder: Path, *, key: str, **more: str) -> dict[str, str]:
     document = release_document("v")
     document["serving"]["key"] = fingerprint(OLD)
-    document["id"] = artifacts.digest({k: v for k, v in document.items() if k != "id"})
-    artifacts.write_json(folder / "release.json", document)
+    document["id"] = files.digest({k: v for k, v in document.items() if k != "id"})
+    files.write_json(folder / "release.json", document)
     given = {"INTENTFLOW_HOME": str(folder), "INTENTFLOW_RELEASE": str(folder), "INTENTFLOW_CLOCK": "data_end"}
     return given | {"INTENTFLOW_PSEUDONYM_KEY": key} | more
 

@@ -10,7 +10,7 @@ from benchmarks import servers
 from bentos.http.problems import Rejected
 from bentos.recommender import schemas
 from feature_repo.calendar import Calendar
-from feature_repo.online import OnlineProfiles
+from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.update import Folding
 from tests.bentos.conftest import World, vocabulary
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bentos.release import Release
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError
 
 
@@ -22,7 +22,7 @@ def test_a_release_brings_the_specs_slices(world: Any) -> None:
 
 def test_a_release_that_was_edited_is_refused(world: Any) -> None:
     path = world.release().folder / "release.json"
-    artifacts.write_json(path, artifacts.read_json(path) | {"policy": "another@1"})
+    files.write_json(path, files.read_json(path) | {"policy": "another@1"})
     with pytest.raises(DataError, match="is not the digest of the rest"):
         Release.load(path.parent)
 

@@ -21,8 +21,8 @@ from bentos.remote import ModelAway, Remote, RemoteRanker, RemoteScorer
 from components.intent.score import IntentScorer
 from components.ranking.score import Ranker
 from feature_repo.errors import DataError
-from feature_repo.online import OnlineProfiles
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.online.profiles import OnlineProfiles
+from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.rows import UserRows
 from tests.bentos import toy
 from tests.bentos.conftest import World, vocabulary

@@ -11,7 +11,8 @@ import pytest
 
 from bentos.recommender.logs import requestlog, shipping
 from bentos.recommender.logs.requestlog import RequestLog, Served
-from feature_repo import answers, columns
+from feature_repo import columns
+from feature_repo.logs import request_log
 from feature_repo.rows import UserRows
 
 ITEM = {"item_id": "i1", "position": 1, "score": 0.5, "source": "history", "propensity": 1.0}
@@ -30,8 +31,8 @@ def fill(folder: Path, count: int, **options: float) -> None:
 def test_a_closed_segment_becomes_parquet_and_reads_as_before(tmp_path: Path) -> None:
     fill(tmp_path, 20)
     before = list(requestlog.read(tmp_path))
-    (segment,) = answers.log_files(tmp_path)
-    compacted = answers.compact(segment)
+    (segment,) = request_log.log_files(tmp_path)
+    compacted = request_log.compact(segment)
     assert compacted is not None
     assert [path.suffix for path in tmp_path.iterdir()] == [".parquet"]
     again = list(requestlog.read(tmp_path))
@@ -39,39 +40,39 @@ def test_a_closed_segment_becomes_parquet_and_reads_as_before(tmp_path: Path) ->
         line["logged_at"] = line["logged_at"].replace("Z", "+00:00")[:19]
     assert again == before
     assert requestlog.rows_of(again[0]).numbers.keys() == ROWS.numbers.keys()
-    assert [line["request_id"] for line in answers.read(tmp_path, newest_first=True)][:2] == ["r19", "r18"]
-    assert answers.table(tmp_path, names=["request_id", "mirrored"])["mirrored"].to_pylist() == [False, True] * 10
+    assert [line["request_id"] for line in request_log.read(tmp_path, newest_first=True)][:2] == ["r19", "r18"]
+    assert request_log.table(tmp_path, names=["request_id", "mirrored"])["mirrored"].to_pylist() == [False, True] * 10
     assert tuple(pq.read_schema(compacted).names) == columns.REQUEST_LOG
 
 
 def test_a_segment_that_is_written_to_is_left_alone(tmp_path: Path) -> None:
     log = RequestLog(tmp_path)
     log.append(ANSWER)
-    (segment,) = answers.log_files(tmp_path)
-    assert answers.compact(segment) is None
+    (segment,) = request_log.log_files(tmp_path)
+    assert request_log.compact(segment) is None
     assert segment.exists()
     log.close()
 
 
 def test_what_a_killed_process_left_is_compacted_by_the_next_and_new_answers_go_to_a_new_file(tmp_path: Path) -> None:
     fill(tmp_path, 2)
-    (segment,) = answers.log_files(tmp_path)
+    (segment,) = request_log.log_files(tmp_path)
     with segment.open("ab") as stream:
         stream.write(b'{"request_id":"torn')
     kept = segment.read_bytes()
-    answers.compact(segment)
+    request_log.compact(segment)
     segment.write_bytes(kept)  # as if it was killed before the segment went
     log = RequestLog(tmp_path)
     log._shipping.turn()
     log.append(dataclasses.replace(ANSWER, request_id="new"))
     log.close()
-    assert [path.name[11:] for path in answers.log_files(tmp_path)] == ["00000.parquet", "00001.jsonl"]
+    assert [path.name[11:] for path in request_log.log_files(tmp_path)] == ["00000.parquet", "00001.jsonl"]
     assert [line["request_id"] for line in requestlog.read(tmp_path)] == ["r0", "r1", "new"]
 
 
 def test_a_segment_that_is_old_is_left_for_a_new_one(tmp_path: Path) -> None:
     fill(tmp_path, 3, max_age_s=0.0)
-    assert len(answers.log_files(tmp_path)) == 3
+    assert len(request_log.log_files(tmp_path)) == 3
 
 
 def test_a_sample_says_how_much_its_lines_count_and_keeps_every_degraded_answer(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_closed_files_are_copied_to_a_store_that_was_away(tmp_path: Path) -> Non
     ship.turn()
     ship.close()
     (copied,) = [path for path in store.rglob("*") if path.is_file()]
-    assert [line["request_id"] for line in answers.read_file(copied)] == ["r0", "r1", "r2"]
+    assert [line["request_id"] for line in request_log.read_file(copied)] == ["r0", "r1", "r2"]
 
 
 def _until(true: Callable[[], bool], within_s: float = 20.0) -> None:

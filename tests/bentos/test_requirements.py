@@ -51,7 +51,7 @@ def test_what_the_service_imports_is_pinned(monkeypatch: pytest.MonkeyPatch) -> 
         elif module not in ours:
             ours.add(module)
             wanted |= imported(module)
-    assert {"components.intent.score", "components.ranking.score", "feature_repo.online"} <= ours
+    assert {"components.intent.score", "components.ranking.score", "feature_repo.online.profiles"} <= ours
     ships = metadata.packages_distributions()
     packages = {normal(ships[name][0]) for name in theirs if name not in sys.stdlib_module_names}
     assert packages <= {pin.split("==")[0] for pin in pinned()}

@@ -15,7 +15,7 @@ from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.metrics import Metrics
 from bentos.release import Release
 from components.data.row_rules import RowRule
-from feature_repo import artifacts
+from feature_repo import files
 
 EVENT = {"user_id": "ann", "item_id": "i1", "event": "purchase", "quantity": 1, "value": 3, "discount": 0}
 RULES: list[dict[str, Any]] = [
@@ -32,11 +32,11 @@ def opened(world: Any, rules: list[dict[str, Any]] | None) -> Opened:
     """Open the tiny door with these rules in its release."""
     door = world.door()
     path = world.folder / "release.json"
-    document = artifacts.read_json(path)
+    document = files.read_json(path)
     if rules is not None:
         document["serving"]["event_rules"] = rules
     rest = {k: v for k, v in document.items() if k != "id"}
-    artifacts.write_json(path, {"id": artifacts.digest(rest), **rest})
+    files.write_json(path, {"id": files.digest(rest), **rest})
     door.release = Release.load(world.folder)
     door.rules = EventRules(door.release.event_rules)
     lanes = [Lane(timeout_s=5, max_concurrency=2, threads=1) for _ in range(2)]

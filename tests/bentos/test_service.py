@@ -33,8 +33,8 @@ from components.intent.score import IntentScorer
 from components.ranking.score import Ranker
 from feature_repo.errors import SpecError, UserError
 from feature_repo.fallback import Fallback
-from feature_repo.online import OnlineProfiles
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.online.profiles import OnlineProfiles
+from feature_repo.privacy.pseudonyms import pseudonym
 from monitoring.observability import metrics_catalogue
 from tests.bentos import toy
 from tests.monitoring.exposition import differences, exported

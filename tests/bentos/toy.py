@@ -8,8 +8,8 @@ from pathlib import Path
 from components.intent.steps import run_train_intent
 from components.profiles.steps import run_materialise, run_profiles, run_training_set
 from components.ranking.steps import run_train_ranking
-from feature_repo import artifacts
-from feature_repo.pseudonyms import pseudonym
+from feature_repo import files
+from feature_repo.privacy.pseudonyms import pseudonym
 from tests import worlds
 
 NAME, KEY = "toy", "5eed"
@@ -57,7 +57,7 @@ def make(folder: Path) -> Toy:
         json.dumps(RANKING), rows=str(rows), intent=str(release / "intent"), ranker=str(release / "ranking")
     )
     run_materialise(NAME, profiles=profiles, release_version="1")
-    artifacts.write_json(release / "release.json", document(release, clean, profiles))
+    files.write_json(release / "release.json", document(release, clean, profiles))
     return Toy(home, release, variables)
 
 
@@ -71,14 +71,14 @@ def world() -> worlds.World:
 
 def document(release: Path, clean: Path, profiles: Path) -> dict[str, object]:
     """Return release.json as the registry writes it."""
-    snapshot = artifacts.read_json(clean / "snapshot.json")
+    snapshot = files.read_json(clean / "snapshot.json")
     rest = {
         "name": NAME,
-        "intent": {"version": "1", "digest": artifacts.file_digest(release / "intent")},
-        "ranking": {"version": "1", "digest": artifacts.file_digest(release / "ranking")},
+        "intent": {"version": "1", "digest": files.file_digest(release / "intent")},
+        "ranking": {"version": "1", "digest": files.file_digest(release / "ranking")},
         "policy": "greedy@1",
         "prompt": "template@1",
-        "vocabulary": artifacts.read_json(profiles / "profiles.json")["vocabulary"],
+        "vocabulary": files.read_json(profiles / "profiles.json")["vocabulary"],
         "serving": {
             "name": NAME,
             "calendar": snapshot["calendar"],
@@ -89,4 +89,4 @@ def document(release: Path, clean: Path, profiles: Path) -> dict[str, object]:
             "serving": {"k": 4, "max_k": 20, "timeout_s": 10.0},
         },
     }
-    return {"id": artifacts.digest(rest), **rest}
+    return {"id": files.digest(rest), **rest}

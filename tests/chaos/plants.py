@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.registry import client as mlflow_client
-from feature_repo import artifacts
+from feature_repo import files
 from pipelines import release as releases
 from pipelines.release import variables
 from tests.chaos.stage import Stage
@@ -27,17 +27,17 @@ def registered(stage: Stage, *, k: int, ranking: Change | None = None) -> str:
 
     place = stage.place
     folder = releases.assembled(place, "1")
-    document = copy.deepcopy(artifacts.read_json(folder / "release.json"))
+    document = copy.deepcopy(files.read_json(folder / "release.json"))
     document["serving"]["serving"]["k"] = k
     with variables(place), mlflow_client.connected() as client, tempfile.TemporaryDirectory() as scratch:
         first = client.get_model_version("shop-release", "1")
         listed = json.loads(Path(mlflow.artifacts.download_artifacts("models:/shop-release/1/files.json")).read_text())
         if ranking is not None:
             document["ranking"], listed["ranking"] = _model(client, Path(scratch), ranking)
-        document["id"] = artifacts.digest({key: value for key, value in document.items() if key != "id"})
+        document["id"] = files.digest({key: value for key, value in document.items() if key != "id"})
         made = Path(scratch) / "release"
-        artifacts.write_json(made / "release.json", document)
-        artifacts.write_json(made / "files.json", listed)
+        files.write_json(made / "release.json", document)
+        files.write_json(made / "files.json", listed)
         at = f"release/{document['id']}"
         client.log_artifacts(first.run_id, str(made), at)
         source = f"{client.get_run(first.run_id).info.artifact_uri}/{at}"
@@ -55,7 +55,7 @@ def _model(client: "MlflowClient", scratch: Path, change: Change) -> tuple[dict[
     whole = Path(mlflow.artifacts.download_artifacts("models:/shop-ranking/1", dst_path=str(scratch / "whole")))
     folder = whole / "artifacts" / "model"
     change(folder)
-    digest = artifacts.file_digest(folder)
+    digest = files.file_digest(folder)
     at = f"planted/{digest}"
     client.log_artifacts(first.run_id, str(whole), at)
     source = f"{client.get_run(first.run_id).info.artifact_uri}/{at}"

@@ -142,7 +142,7 @@ class Stage(Laptop):
 
 def _keys(load: Load, key: str) -> dict[str, tuple[str, str]]:
     """Return by event id the user's pseudonym and the event's key, as the door makes them."""
-    from feature_repo.pseudonyms import pseudonym
+    from feature_repo.privacy.pseudonyms import pseudonym
 
     return {n: (pseudonym(raw, key), f"id:{pseudonym(f'event {n}', key)}") for n, raw in load.taken.items()}
 
@@ -159,7 +159,7 @@ def _unfolded(place: Place, release: str, keys: dict[str, tuple[str, str]]) -> I
     """Yield the events that are not in their users' rows of a release."""
     from bentos.recommender.service import folding
     from bentos.release import Release
-    from feature_repo.online import OnlineProfiles
+    from feature_repo.online.profiles import OnlineProfiles
     from feature_repo.vocabulary import Vocabulary
 
     folder = place.home / "releases" / release / "models"

@@ -13,7 +13,7 @@ from components.data.arrivals import FILE, FOLDER, Record
 from components.data.ingest import ingest
 from components.data.snapshot import Snapshot
 from components.data.spec import Data
-from feature_repo import artifacts
+from feature_repo import files
 
 KEY = "00" * 16
 UTC = dt.UTC
@@ -45,7 +45,7 @@ class Shop:
         """Ingest, and let the contract have its say."""
         data = self.data(**columns)
         found = ingest(data, self.tables, key=KEY, base=self.folder, now=now, home=self.home, clock=clock)
-        artifacts.write_json(self.home / "contract" / "contract.json", {"passed": accepted})
+        files.write_json(self.home / "contract" / "contract.json", {"passed": accepted})
         return found
 
     @property
@@ -211,7 +211,7 @@ def test_killed_before_the_record_is_written_nothing_was_delivered(exports, know
     process.wait()
     process.stdout.close()
     assert exports.bytes == before
-    reading = artifacts.read_json(exports.home / FOLDER / FILE)["reading"]
+    reading = files.read_json(exports.home / FOLDER / FILE)["reading"]
     assert len(Record.load(exports.home, reading).deliveries) == 1
     exports.ingest(THIRD)
     assert dict(known())[_at(LATE)] == THIRD

@@ -12,7 +12,7 @@ from components.data import expectations
 from components.data.contract import validate
 from components.data.ingest import ingest
 from feature_repo.errors import DataError, Refused, SpecError
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.privacy.pseudonyms import pseudonym
 
 KEY = "00" * 16
 NOW = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)

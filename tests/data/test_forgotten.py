@@ -10,8 +10,8 @@ from components.data.database import database
 from components.data.forgotten import leave_out
 from components.data.ingest import everyone, ingest
 from components.data.spec import Data
-from feature_repo.pseudonyms import pseudonym
-from feature_repo.tombstones import Tombstones
+from feature_repo.privacy.pseudonyms import pseudonym
+from feature_repo.privacy.tombstones import Tombstones
 
 KEY, OTHER_KEY = "0a" * 16, "0b" * 16
 NOW = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)

@@ -17,7 +17,7 @@ from components.data.spec import Data
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError, SpecError
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.privacy.pseudonyms import pseudonym
 
 KEY, OTHER_KEY = "00" * 16, "a1" * 16
 NOW = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)

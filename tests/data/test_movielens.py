@@ -12,7 +12,7 @@ from components.data import movielens
 from components.data.ingest import ingest, source_digest
 from components.data.spec import Data
 from feature_repo.errors import DataError
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.privacy.pseudonyms import pseudonym
 
 KEY = "00" * 16
 NOW = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)

@@ -13,7 +13,7 @@ import pytest
 from components.data import synthetic
 from components.data.ingest import ingest
 from components.data.spec import Data
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.privacy.pseudonyms import pseudonym
 
 KEY = "00" * 16
 NOW = dt.datetime(2025, 3, 1, tzinfo=dt.UTC)

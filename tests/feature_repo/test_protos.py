@@ -5,7 +5,7 @@ import pytest
 from feast.type_map import python_values_to_proto_values
 from feast.value_type import ValueType
 
-from feature_repo import protos
+from feature_repo.online import feast_values
 
 LISTS = {
     "target_ids": ("int32_list_val", ValueType.INT32_LIST, np.int32),
@@ -22,20 +22,20 @@ def test_lists_of_many_users_come_back_as_they_went(name: str) -> None:
     wide = [rng.integers(low, high, n).astype(dtype) for n in (0, 1, 30, 0, 200, 3_000, 0)]
     small = [rng.integers(0, 300, 50).astype(dtype), np.asarray([0, 127, 128, 16_383, 16_384], dtype)]
     lists = wide + small
-    rows = [{name: protos.value(kind, values)} for values in lists]
+    rows = [{name: feast_values.value(kind, values)} for values in lists]
     for row, values in zip(rows, lists, strict=True):
         theirs = python_values_to_proto_values([values.tolist()], feasts)[0]
         assert row[name].SerializeToString() == theirs.SerializeToString() or not len(values)
-    found = protos.arrays([None, *rows, {}], {name: kind, "segment": "int64_val"})[1][name]
+    found = feast_values.arrays([None, *rows, {}], {name: kind, "segment": "int64_val"})[1][name]
     assert (found.values.dtype, len(found.offsets)) == (dtype, len(lists) + 3)
     for place, values in enumerate([[], *lists, []]):
         np.testing.assert_array_equal(found.row(place), np.asarray(values, dtype=dtype))
 
 
 def test_numbers_and_texts_have_a_default_where_a_row_has_none() -> None:
-    row = {"segment": protos.value("int64_val", 3.0), "vocabulary": protos.value("string_val", "abc")}
-    numbers, lists = protos.arrays([row, None, {}], {"segment": "int64_val", "vocabulary": "string_val"})
+    row = {"segment": feast_values.value("int64_val", 3.0), "vocabulary": feast_values.value("string_val", "abc")}
+    numbers, lists = feast_values.arrays([row, None, {}], {"segment": "int64_val", "vocabulary": "string_val"})
     assert (numbers["segment"].tolist(), list(numbers), lists) == ([3.0, 0.0, 0.0], ["segment"], {})
-    assert len(protos.arrays([], {"segment": "int64_val"})[0]["segment"]) == 0
-    assert protos.number(row, "vocabulary", "string_val", "") == "abc"
-    assert protos.number({}, "vocabulary", "string_val", "") == ""
+    assert len(feast_values.arrays([], {"segment": "int64_val"})[0]["segment"]) == 0
+    assert feast_values.number(row, "vocabulary", "string_val", "") == "abc"
+    assert feast_values.number({}, "vocabulary", "string_val", "") == ""

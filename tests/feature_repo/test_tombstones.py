@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import KEY, PREVIOUS, fingerprint, matching, pseudonym, ring
-from feature_repo.tombstones import Tombstones, read_all
+from feature_repo.privacy.pseudonyms import KEY, PREVIOUS, fingerprint, matching, pseudonym, ring
+from feature_repo.privacy.tombstones import Tombstones, read_all
 
 OLD, NEW = "0a" * 16, "0b" * 16
 ANN = "raw-user-7f3a-ann"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from feature_repo.online import READ_VIEWS, READS, OnlineProfiles
+from feature_repo.online.profiles import READ_VIEWS, READS, OnlineProfiles
 
 OLD, NEW = (dt.datetime(2026, 1, day, tzinfo=dt.UTC) for day in (1, 2))
 

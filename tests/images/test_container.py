@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from feature_repo import artifacts
+from feature_repo import files
 from tests.bentos import toy
 from tests.images.conftest import ROOT, Container, podman
 
@@ -79,8 +79,8 @@ def test_a_container_that_is_told_to_end_answers_what_it_has(
 
 def test_another_release_is_one_layer_more(serving: str, image: str, trained_toy: toy.Toy, tmp_path: Path) -> None:
     shutil.copytree(trained_toy.release, tmp_path / "models")
-    document = artifacts.read_json(tmp_path / "models" / "release.json")
-    artifacts.write_json(tmp_path / "models" / "release.json", document | {"policy": "greedy@2"})
+    document = files.read_json(tmp_path / "models" / "release.json")
+    files.write_json(tmp_path / "models" / "release.json", document | {"policy": "greedy@2"})
     other = released(tmp_path / "models", serving, "localhost/intentflow-test-release:two")
     mine, theirs, below = layers(image), layers(other), layers(serving)
     assert mine[: len(below)] == theirs[: len(below)] == below

@@ -18,7 +18,7 @@ from components.intent.context import TargetContext
 from components.intent.examples import Examples, load
 from components.intent.spec import Intent, IntentModel
 from components.intent.train import Trained, train
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Target, Vocabulary
@@ -139,8 +139,8 @@ def write_rows(folder: Path, world: dict[str, Happened]) -> Path:
     pq.write_table(table(rows), folder / "intent.parquet")
     vocabulary().save(folder / "vocabulary")
     context(world).save(folder / "target_state.parquet")
-    artifacts.write_json(folder / "calendar.json", {"first_day": CALENDAR.first_day, "timezone": CALENDAR.timezone})
-    artifacts.write_json(folder / "split.json", SPLIT | {"incomplete": [], "next": WEEKS + 1})
+    files.write_json(folder / "calendar.json", {"first_day": CALENDAR.first_day, "timezone": CALENDAR.timezone})
+    files.write_json(folder / "split.json", SPLIT | {"incomplete": [], "next": WEEKS + 1})
     return folder
 
 

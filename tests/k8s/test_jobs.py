@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from feature_repo.tombstones import ELSEWHERE
+from feature_repo.privacy.tombstones import ELSEWHERE
 from pipelines import environment, manifests, pod_security, spec
 from pipelines.jobs.run import DOES
 

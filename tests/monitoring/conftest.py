@@ -9,7 +9,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.vocabulary import Target, Vocabulary
 
@@ -66,9 +66,9 @@ class World:
         visits = [w.filter(pa.compute.greater(w["sessions_7d"], 0)) for w in weeks]
         pq.write_table(pa.concat_tables(visits), folder / "ranking.parquet")
         split = {"train": list(TRAIN), "validate": [16, 17], "test": list(TEST), "incomplete": []}
-        artifacts.write_json(folder / "split.json", split)
+        files.write_json(folder / "split.json", split)
         calendar = {"first_day": CALENDAR.first_day, "timezone": CALENDAR.timezone}
-        artifacts.write_json(folder / "calendar.json", calendar)
+        files.write_json(folder / "calendar.json", calendar)
         items = pa.table({"item_index": pa.array([], pa.int64()), columns.ITEM_ID: pa.array([], pa.string())})
         links = pa.table({"item_id": pa.array([], pa.string()), "target_id": pa.array([], pa.int64())})
         Vocabulary(TARGETS, items, links).save(folder / "vocabulary")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from components.step import reason_left, step
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import Refused
 from monitoring.runs import failure
 
@@ -59,7 +59,7 @@ def test_a_run_that_succeeded_is_not_told_of(home: Path, received: list[Any]) ->
     assert failure.report("shop", "train", **FAILED | {"state": "SUCCEEDED"}) is None
     assert received == []
     assert not (home / "marks" / "last_failure.json").exists()
-    assert "failed" not in artifacts.read_json(home / "marks" / "job.train.json")
+    assert "failed" not in files.read_json(home / "marks" / "job.train.json")
 
 
 def test_a_failure_names_the_step_and_its_own_words(home: Path, received: list[Any]) -> None:
@@ -77,7 +77,7 @@ def test_a_failure_names_the_step_and_its_own_words(home: Path, received: list[A
         "code": 3,
         "why": "contract: events need at least 1,000 rows, have 7",
     }
-    assert artifacts.read_json(home / "marks" / "last_failure.json")["step"] == "validate"
+    assert files.read_json(home / "marks" / "last_failure.json")["step"] == "validate"
 
 
 def test_another_runs_reason_is_not_taken_for_this_ones(
@@ -128,4 +128,4 @@ def test_a_broken_error_file_fails_nothing(home: Path) -> None:
 def test_steps_of_a_run_leave_their_reason_where_the_report_reads_it(home: Path) -> None:
     with pytest.raises(ValueError, match="boom"), reason_left(step="conclude"):
         raise ValueError("boom")
-    assert artifacts.read_json(home / "errors" / "run-7.json") == {"code": 1, "message": "boom", "step": "conclude"}
+    assert files.read_json(home / "errors" / "run-7.json") == {"code": 1, "message": "boom", "step": "conclude"}

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.errors import SpecError
 from feature_repo.rows import UserRows
 from monitoring import steps
@@ -32,7 +32,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             log_metric=metrics.__setitem__,
         )
         page = (tmp_path / "out" / "report").read_text()
-        return artifacts.read_json(tmp_path / "out" / "verdict" / "drift.json"), page, metrics
+        return files.read_json(tmp_path / "out" / "verdict" / "drift.json"), page, metrics
 
     return run
 

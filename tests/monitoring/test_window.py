@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from monitoring.drift.served_window import Served
@@ -92,7 +92,7 @@ def test_served_rows_are_compared_with_the_weeks_of_users_who_came(world, tmp_pa
 
 def test_a_window_without_rows_is_said(world) -> None:
     folder = world.rows(users=5)
-    artifacts.write_json(
+    files.write_json(
         folder / "split.json", {"train": list(world.train), "validate": [], "test": [90], "incomplete": []}
     )
     with pytest.raises(DataError, match="no rows in the test window"):

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo import artifacts
-from feature_repo.pseudonyms import KEY, pseudonym
+from feature_repo import files
+from feature_repo.privacy.pseudonyms import KEY, pseudonym
 from tests.pipelines.conftest import RAW, Shop
 
 K = 12  # of 16 items: more than some users have candidates
@@ -67,8 +67,8 @@ def scored(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Scored:
     return Scored(
         recommendations=pq.read_table(folder / "recommendations" / "recommendations.parquet").to_pylist(),
         intents=pq.read_table(folder / "intents" / "intents.parquet").to_pylist(),
-        names=artifacts.read_json(folder / "intents" / "intents.json"),
-        release=str(artifacts.read_json(release / "release.json")["id"]),
+        names=files.read_json(folder / "intents" / "intents.json"),
+        release=str(files.read_json(release / "release.json")["id"]),
         key=key,
         answers=answers,
     )
@@ -86,7 +86,7 @@ def _asked(release: Path, key: str, folder: Path) -> dict[str, Any]:
     from components.intent.score import IntentScorer
     from components.ranking.score import Ranker
     from feature_repo.fallback import Fallback
-    from feature_repo.online import OnlineProfiles
+    from feature_repo.online.profiles import OnlineProfiles
 
     found = Release.load(release)
     scorer, ranker = IntentScorer.load(release / "intent"), Ranker.load(release / "ranking")
@@ -145,7 +145,7 @@ def test_years_later_a_users_segment_answers(shop: Shop, scored: Scored, tmp_pat
     lines = pq.read_table(tmp_path / "recommendations" / "recommendations.parquet").to_pylist()
     assert {line["rung"] for line in lines} == {"segment"}
     assert {line["source"] for line in lines} <= {"segment", "popular"}
-    first = artifacts.read_json(_released(shop) / "ranking" / "segments.json")["rates"]["segment"]
+    first = files.read_json(_released(shop) / "ranking" / "segments.json")["rates"]["segment"]
     intents = pq.read_table(tmp_path / "intents" / "intents.parquet").to_pylist()
     for line in intents:
         assert any(line["probabilities"] == pytest.approx(rates, abs=1e-6) for rates in first)

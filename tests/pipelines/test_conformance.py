@@ -13,7 +13,7 @@ import yaml
 from kfp import compiler, dsl
 from kfp.dsl import Artifact, Dataset, Input, Output
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines import catalogue, conformance, spec, steps
 from pipelines.compute import SIZES
@@ -266,9 +266,7 @@ def test_a_graph_that_differs_is_named_by_its_place() -> None:
 def test_plan_believes_the_record_of_this_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = tmp_path / "checked.json"
     monkeypatch.setattr(conformance, "RECORD", record)
-    artifacts.write_json(
-        record, {"code": conformance.made_by(), "problems": ["batch: step 'x': a container component"]}
-    )
+    files.write_json(record, {"code": conformance.made_by(), "problems": ["batch: step 'x': a container component"]})
     with pytest.raises(SpecError, match="pipelines: batch: step 'x'"):
         conformance.require()
 
@@ -277,5 +275,5 @@ def test_plan_believes_the_record_of_this_code(tmp_path: Path, monkeypatch: pyte
 def test_pipelines_that_were_edited_are_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = tmp_path / "checked.json"
     monkeypatch.setattr(conformance, "RECORD", record)
-    artifacts.write_json(record, {"code": "before", "problems": ["batch: was mended since"]})
+    files.write_json(record, {"code": "before", "problems": ["batch: was mended since"]})
     conformance.require()

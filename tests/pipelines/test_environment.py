@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from feature_repo import store
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import fingerprint, pseudonym
+from feature_repo.online import feast_store
+from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from pipelines.environment import FOLDER, place
 
 GROCERY = Path("pipelines/specs/grocery.yaml")
@@ -103,8 +103,8 @@ def test_the_environment_chooses_what_computes_the_features(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["local", "cluster", "cluster-postgres"])
 def test_feast_understands_the_store_that_an_environment_names(name: str, tmp_path: Path) -> None:
     found = place(GROCERY, name, variables=CLUSTER | {"INTENTFLOW_STATE": str(tmp_path)})
-    config = store.config("grocery", json.loads(found.variables["INTENTFLOW_FEAST"]))
-    kind = store.kind(config.online_store)
+    config = feast_store.config("grocery", json.loads(found.variables["INTENTFLOW_FEAST"]))
+    kind = feast_store.kind(config.online_store)
     assert kind == {"local": "sqlite", "cluster": "redis", "cluster-postgres": "postgres"}[name]
     if kind == "redis":
         assert (config.online_store.skip_dedup, config.online_store.key_ttl_seconds) == (True, 400 * 86_400)

@@ -19,8 +19,8 @@ import pytest
 
 from bentos.client import Recommender
 from bentos.recommender.schemas import Event
-from feature_repo import erase
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.online import erase
+from feature_repo.privacy.pseudonyms import pseudonym
 from pipelines import forget as forgetting
 from pipelines import release, serving, traces
 from pipelines.cli import main

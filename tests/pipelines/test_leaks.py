@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import artifacts
+from feature_repo import files
 from tests.pipelines.conftest import Shop
 
 
 def test_the_one_leak_of_a_run_is_named_with_exit_3_and_the_planted_ones_are_caught(shop: Shop) -> None:
-    before = artifacts.read_json(shop.home / "run.json")
+    before = files.read_json(shop.home / "run.json")
     # A column that is not from the past, in the artifact that the models read.
     path = Path(before["folders"]["rows"]) / "intent.parquet"
     honest = pq.read_table(path)
@@ -29,7 +29,7 @@ def test_the_one_leak_of_a_run_is_named_with_exit_3_and_the_planted_ones_are_cau
     assert [plant["name"] for plant in document["planted"] if not plant["caught"]] == []
     assert len(document["planted"]) == 6
     assert document["checked"]["intents"]
-    assert artifacts.read_json(shop.home / "run.json") == before
+    assert files.read_json(shop.home / "run.json") == before
     assert not list(shop.home.glob("doctor-*"))
 
 

@@ -13,7 +13,7 @@ import pytest
 from bentos.recommender.logs import eventlog, requestlog
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import pseudonym
+from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.update import Event, Folding
 from pipelines import history, parity, why
 from pipelines.environment import Place, place

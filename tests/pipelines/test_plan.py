@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from feature_repo import artifacts
+from feature_repo import files
 from pipelines import plan
 from pipelines.environment import Place, place
 from pipelines.parameters import run_parameters
@@ -34,8 +34,8 @@ def _at(shop: Path, **replaced: str) -> Place:
 def _done(at: Place) -> None:
     """Leave what apply and a run leave."""
     at.home.mkdir(parents=True, exist_ok=True)
-    artifacts.write_json(at.home / plan.APPLIED, {"digest": at.spec.digest, "spec": at.spec.model_dump(mode="json")})
-    artifacts.write_json(at.home / "run.json", {"parameters": run_parameters(at)})
+    files.write_json(at.home / plan.APPLIED, {"digest": at.spec.digest, "spec": at.spec.model_dump(mode="json")})
+    files.write_json(at.home / "run.json", {"parameters": run_parameters(at)})
 
 
 def test_at_first_everything_is_new(shop: Path) -> None:

@@ -12,7 +12,7 @@ import psutil
 import pytest
 import requests
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines.processes import LOOPBACK, MARKER, Process, down, free_port, status, up
 
@@ -106,11 +106,11 @@ def test_a_recycled_process_id_is_never_signalled(home: Path, tmp_path: Path) ->
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         up(home, [server(tmp_path)], wait_s=20)
-        record = artifacts.read_json(home / "up" / "web.json")
+        record = files.read_json(home / "up" / "web.json")
         down(home)
         # A record left by a crash a minute ago, whose process id someone else has by now.
         stale = record | {"pid": stranger.pid, "created": record["created"] - 60}
-        artifacts.write_json(home / "up" / "web.json", stale)
+        files.write_json(home / "up" / "web.json", stale)
         assert [s.state for s in status(home)] == ["gone"]
         assert [s.state for s in down(home)] == ["gone"]
         assert stranger.poll() is None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from feature_repo import artifacts
+from feature_repo import files
 from monitoring.drift.decision import decide
 from tests.pipelines.conftest import Shop, open_shop
 
@@ -18,7 +18,7 @@ TRAINED = {"train_intent", "train_ranking", "register"}
 
 @pytest.mark.parametrize(("verdict", "trains"), [("drifted", True), ("stable", False), ("no_data", False)])
 def test_only_drift_asks_for_training(verdict: str, trains: bool, tmp_path: Path) -> None:
-    artifacts.write_json(tmp_path / "drift.json", {"verdict": verdict, "reason": "as it is"})
+    files.write_json(tmp_path / "drift.json", {"verdict": verdict, "reason": "as it is"})
     assert decide(str(tmp_path)) is trains
 
 
@@ -81,4 +81,4 @@ def test_customers_who_have_changed_are_learnt_anew(tmp_path: Path) -> None:
     assert {step["step"] for step in done["steps"]} >= TRAINED | {"materialise", "promote"}
     assert done["passed"] is True
     assert shop.json("status", str(shop.spec))["aliases"]["champion"] == done["release_version"] == "1"
-    assert artifacts.read_json(shop.home / "run.json")["release_version"] == "1"
+    assert files.read_json(shop.home / "run.json")["release_version"] == "1"

@@ -11,9 +11,10 @@ import yaml
 
 from components.registry import client as mlflow_client
 from components.registry import promote
-from feature_repo import artifacts, erase
-from feature_repo.pseudonyms import fingerprint, pseudonym
-from feature_repo.tombstones import Tombstones
+from feature_repo import files
+from feature_repo.online import erase
+from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
+from feature_repo.privacy.tombstones import Tombstones
 from pipelines.environment import FOLDER, Place, place
 from pipelines.parameters import run_parameters
 from pipelines.release import variables
@@ -76,9 +77,9 @@ def write_line(path: Path, **line: object) -> None:
 
 def as_if_run(shop: Shop, new: str) -> None:
     """Let the last run and the champion say that they were made under the new key, as a run would."""
-    last = artifacts.read_json(shop.home / "run.json")["folders"]
+    last = files.read_json(shop.home / "run.json")["folders"]
     snapshot = Path(last["clean"]) / "snapshot.json"
-    artifacts.write_json(snapshot, artifacts.read_json(snapshot) | {"key": fingerprint(new)})
+    files.write_json(snapshot, files.read_json(snapshot) | {"key": fingerprint(new)})
     with variables(at(shop, "local")), mlflow_client.connected() as client:
         champion = promote.status("shop").holders["champion"]
         client.set_model_version_tag("shop-release", champion, "key", fingerprint(new))

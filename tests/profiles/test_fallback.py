@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from components.profiles import fallback, segment_card
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.fallback import Fallback, Listed
 from feature_repo.vocabulary import Vocabulary
 from tests.profiles.conftest import Made
@@ -60,7 +60,7 @@ def test_a_group_lists_its_own_then_everyones_then_the_rest() -> None:
 
 
 def test_the_document_of_a_world_says_what_its_segments_do(made: Made) -> None:
-    document = artifacts.read_json(made.profiles / "segments.json")
+    document = files.read_json(made.profiles / "segments.json")
     vocabulary = Vocabulary.load(made.profiles / "vocabulary")
     standby = Fallback.load(made.profiles)
     assert document["weeks"] == [13, 14, 15, 16], "the last four whole weeks"
@@ -82,7 +82,7 @@ def test_rows_say_the_vocabulary_that_their_segment_belongs_to(made: Made) -> No
 
     marks = pq.read_table(made.profiles / "user_profile.parquet", columns=["vocabulary"])["vocabulary"].unique()
     assert marks.to_pylist() == [Vocabulary.load(made.profiles / "vocabulary").digest]
-    assert artifacts.read_json(made.profiles / "profiles.json")["vocabulary"] == marks[0].as_py()
+    assert files.read_json(made.profiles / "profiles.json")["vocabulary"] == marks[0].as_py()
 
 
 def test_the_document_travels_to_the_rows(made: Made) -> None:
@@ -92,7 +92,7 @@ def test_the_document_travels_to_the_rows(made: Made) -> None:
 
 def test_the_card_shows_names_sizes_and_what_weighs_more(made: Made) -> None:
     text, page = ((made.profiles / name).read_text() for name in ("segments.md", "segments.html"))
-    document = artifacts.read_json(made.profiles / "segments.json")
+    document = files.read_json(made.profiles / "segments.json")
     for name in document["names"]:
         assert name in text
         assert name in page
@@ -111,13 +111,13 @@ def test_a_title_cannot_break_the_page(made: Made, tmp_path: Path) -> None:
     vandal = Vocabulary(
         vocabulary.targets, vocabulary.items.set_column(column, "title", titles), vocabulary.item_targets
     )
-    artifacts.copied(made.profiles, tmp_path, ["segments.json"])
+    files.copied(made.profiles, tmp_path, ["segments.json"])
     segment_card.write(tmp_path, vandal, trained=13)
     assert "<script" not in (tmp_path / "segments.html").read_text()
 
 
 def test_sizes_that_move_are_drift(made: Made) -> None:
-    document = artifacts.read_json(made.profiles / "segments.json")
+    document = files.read_json(made.profiles / "segments.json")
     document["by_week"]["17"] = {"0": 18, "1": 6}
     shares = segment_card.shares_by_week(document)
     assert shares[17] == [0.75, 0.25]

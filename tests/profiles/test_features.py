@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.profiles import blocks, build, features, steps, tables
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from tests import worlds
@@ -56,7 +56,7 @@ def test_rows_for_serving_alone_are_the_newest_of_a_whole_build(made: Made, tmp_
     for view in (*VIEWS, *STATES):
         assert rows_of(served, view).equals(rows_of(made.profiles, view, week=17)), view
     assert digests_of(served) == digests_of(made.profiles)
-    assert artifacts.read_json(served / "profiles.json") == artifacts.read_json(made.profiles / "profiles.json")
+    assert files.read_json(served / "profiles.json") == files.read_json(made.profiles / "profiles.json")
 
 
 def test_one_more_event_changes_the_digest_of_its_user_alone(made: Made, tmp_path: Path) -> None:

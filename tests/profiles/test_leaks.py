@@ -17,7 +17,7 @@ from ibis import _
 
 from components.profiles import futures, leaks, skill, steps, vocabularies
 from components.profiles.futures import Cutoff
-from feature_repo import artifacts, transforms
+from feature_repo import files, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.leak import Leak
 from feature_repo.vocabulary import Vocabulary
@@ -169,8 +169,8 @@ def test_segments_of_other_weeks_are_named(
 ) -> None:
     profiles = tmp_path / "profiles"
     shutil.copytree(honest.profiles, profiles)
-    segments = artifacts.read_json(profiles / "segments.json")
-    artifacts.write_json(profiles / "segments.json", segments | {"sizes": [n + 1 for n in segments["sizes"]]})
+    segments = files.read_json(profiles / "segments.json")
+    files.write_json(profiles / "segments.json", segments | {"sizes": [n + 1 for n in segments["sizes"]]})
     run = dataclasses.replace(as_run(honest), profiles=profiles)
     assert named(checks.fitted_apart(run, examined[1] / "fitted/profiles", 13)) == {"segments.sizes"}
 

@@ -20,10 +20,11 @@ import pytest
 
 from benchmarks import servers
 from components.profiles import materialise, steps
-from feature_repo import artifacts, columns, erase, services, store, views
+from feature_repo import columns, files, services, views
 from feature_repo.calendar import Calendar
 from feature_repo.errors import StoreAway
-from feature_repo.online import OnlineProfiles
+from feature_repo.online import erase, feast_store
+from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.rows import LIST_TYPES, UserRows
 from feature_repo.update import Event
 from tests import worlds
@@ -100,7 +101,7 @@ def other(made: Made, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def end_of(profiles: Path) -> int:
-    return int(dt.datetime.fromisoformat(artifacts.read_json(profiles / "profiles.json")["data_end"]).timestamp())
+    return int(dt.datetime.fromisoformat(files.read_json(profiles / "profiles.json")["data_end"]).timestamp())
 
 
 def vocabulary(profiles: Path) -> str:
@@ -148,7 +149,7 @@ def test_feasts_own_reading_finds_the_same_cells_by_a_registry_beside_the_store(
 ) -> None:
     monkeypatch.setenv("INTENTFLOW_FEAST", servers.settings(server.registry, place.server.online_store))
     place.materialise(made.profiles)
-    feast = store.open_store(store.space(place.project, vocabulary(made.profiles)))
+    feast = feast_store.open_store(feast_store.space(place.project, vocabulary(made.profiles)))
     asked = [{"user_id": user} for user in [*made.world.users, "nobody"]]
     answer = feast.get_online_features(features=feast.get_feature_service(services.RANKING), entity_rows=asked)
     rows = place.open(made.profiles).read([*made.world.users, "nobody"], now=LAST)
@@ -180,9 +181,9 @@ def test_an_erased_user_is_not_in_the_free_pages_or_the_log_either(place: Place,
     if place.server.kind == "sqlite":
         path = Path(str(place.server.online_store["path"]))
         left = b"".join(p.read_bytes() for p in path.parent.glob(f"{path.name}*"))
-        table = f"{store.space(place.project, vocabulary(made.profiles))}_user_profile".encode()
+        table = f"{feast_store.space(place.project, vocabulary(made.profiles))}_user_profile".encode()
         assert table in left
-        assert erase._key(store.config(place.project, store.settings_from()), "u03") not in left
+        assert erase._key(feast_store.config(place.project, feast_store.settings_from()), "u03") not in left
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was(place: Place, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,13 +289,13 @@ def test_pruning_takes_rows_files_and_declarations_of_no_release_and_leaves_the_
 ) -> None:
     place.materialise(made.profiles)
     place.materialise(other)
-    keep, gone = (store.space(place.project, vocabulary(p)) for p in (other, made.profiles))
+    keep, gone = (feast_store.space(place.project, vocabulary(p)) for p in (other, made.profiles))
     assert erase.spaces(place.project) == sorted([keep, gone])
     assert materialise.prune(place.project, place.home, [vocabulary(other)]) == [gone]
     assert materialise.prune(place.project, place.home, [vocabulary(other)]) == []
     assert erase.spaces(place.project) == [keep]
     assert [path.name for path in (place.home / "features").iterdir()] == [vocabulary(other)]
-    assert [found.name for found in store.open_store(keep).list_projects()] == [keep]
+    assert [found.name for found in feast_store.open_store(keep).list_projects()] == [keep]
     assert place.open(other).read(made.world.users, now=LAST).known.all()
 
 
@@ -313,8 +314,8 @@ def test_the_rows_of_before_are_read_by_nobody_and_erased_with_the_rest(
     place: Place, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:  # all vocabularies in one Feast project
-        before.setattr(store, "space", lambda project, _: project)
-        before.setattr("feature_repo.online.space", lambda project, _: project)
+        before.setattr(feast_store, "space", lambda project, _: project)
+        before.setattr("feature_repo.online.profiles.space", lambda project, _: project)
         place.materialise(made.profiles)
         place.open(made.profiles).push("u00", [purchase("i1", LAST)])
     counted = offline(made.profiles, ["u00"], now=LAST).numbers["events_total"][0]

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from components.profiles import materialise
-from feature_repo import artifacts, erase
+from feature_repo import files
 from feature_repo.errors import DataError
-from feature_repo.online import OnlineProfiles
+from feature_repo.online import erase
+from feature_repo.online.profiles import OnlineProfiles
 from pipelines import environment
 from pipelines.environment import Place
 from pipelines.release import variables
@@ -28,7 +29,7 @@ def place(tmp_path: Path) -> Place:
 def fetched(place: Place, release: str, vocabulary: str) -> None:
     folder = place.home / "releases" / release / "models"
     folder.mkdir(parents=True)
-    artifacts.write_json(folder / "release.json", {"id": release, "vocabulary": vocabulary})
+    files.write_json(folder / "release.json", {"id": release, "vocabulary": vocabulary})
 
 
 def test_a_release_finds_its_profiles_in_a_runs_artifacts_and_keeps_them(place: Place, made: Made) -> None:

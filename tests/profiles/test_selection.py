@@ -8,8 +8,8 @@ import pytest
 
 from components.profiles import selection
 from components.profiles.spec import Selection
-from feature_repo import artifacts
-from feature_repo.selection import dropped, kept
+from feature_repo import files
+from feature_repo.dropped_features import dropped, kept
 from tests.profiles.conftest import Made
 
 RNG = np.random.default_rng(0)
@@ -51,7 +51,7 @@ def test_psi_is_that_of_its_definition() -> None:
 
 
 def test_training_rows_come_with_their_report(made: Made) -> None:
-    found = artifacts.read_json(made.rows / "features.json")
+    found = files.read_json(made.rows / "features.json")
     assert found["train_weeks"] == [5, 12]
     users, items = found["tables"]["user_profile"], found["tables"]["item_state"]
     assert {"discount_total", "discounted_total"} <= set(users["constant"])  # nobody ever got one
@@ -63,7 +63,7 @@ def test_only_training_rows_are_looked_at(made: Made, tmp_path: Path) -> None:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    found = artifacts.read_json(made.rows / "features.json")
+    found = files.read_json(made.rows / "features.json")
     for name in ("intent", "item_state"):
         table = pq.read_table(made.rows / f"{name}.parquet")
         pq.write_table(table.filter(pc.less_equal(table["week"], 12)), tmp_path / f"{name}.parquet")

@@ -13,9 +13,9 @@ import pytest
 from components.intent.context import TargetContext
 from components.intent.encode import encode, profile_names
 from components.profiles import steps
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.calendar import Calendar
-from feature_repo.online import OnlineProfiles
+from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.rows import UserRows
 from feature_repo.update import Event, Folding
 from feature_repo.vocabulary import Vocabulary
@@ -24,7 +24,7 @@ from tests.profiles.conftest import Made, make
 
 
 def test_weeks_are_train_then_validate_then_test(made: Made) -> None:
-    split = artifacts.read_json(made.rows / "split.json")
+    split = files.read_json(made.rows / "split.json")
     assert split["train"] == list(range(5, 13))
     assert split["validate"] == [13, 14]
     assert split["test"] == [15, 16]

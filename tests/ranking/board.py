@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.ranking.spec import Candidates, Ranking
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Target, Vocabulary
@@ -171,8 +171,8 @@ def write(folder: Path, world: dict[str, Happened]) -> tuple[Path, Path]:
     pq.write_table(item_state(world, [*weeks, SPLIT["next"]]), folder / "rows/item_state.parquet")
     vocabulary().save(folder / "rows/vocabulary")
     calendar = {"first_day": CALENDAR.first_day, "timezone": CALENDAR.timezone}
-    artifacts.write_json(folder / "rows/calendar.json", calendar)
-    artifacts.write_json(folder / "rows/split.json", SPLIT)
+    files.write_json(folder / "rows/calendar.json", calendar)
+    files.write_json(folder / "rows/split.json", SPLIT)
     scores = {"user_id": [r["user_id"] for r in rows], "week": [r["week"] for r in rows]}
     probabilities = pa.array([intents(r["user_id"]) for r in rows], pa.list_(pa.float32()))
     pq.write_table(pa.table(scores | {"probabilities": probabilities}), folder / "intent/out_of_time.parquet")

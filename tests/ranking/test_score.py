@@ -6,7 +6,7 @@ import pytest
 
 from components.ranking.score import Ranker, Recommended
 from components.ranking.spec import Candidates
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from tests.ranking.board import ITEMS, Happened, cold_rows, intents, known_row, start, user_rows
@@ -144,7 +144,7 @@ def test_an_item_outside_the_vocabulary_is_refused(ranker: Ranker, rows: UserRow
 
 def test_a_model_of_other_features_is_refused(ranker: Ranker, tmp_path: Path) -> None:
     ranker.save(tmp_path)
-    config = artifacts.read_json(tmp_path / "config.json")
-    artifacts.write_json(tmp_path / "config.json", config | {"features": [*config["features"], "moon_phase"]})
+    config = files.read_json(tmp_path / "config.json")
+    files.write_json(tmp_path / "config.json", config | {"features": [*config["features"], "moon_phase"]})
     with pytest.raises(DataError, match="moon_phase"):
         Ranker.load(tmp_path)

@@ -5,7 +5,7 @@ import pytest
 from components.ranking import steps
 from components.ranking.score import Ranker
 from components.step import ERROR_FILE
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError
 from tests.ranking.board import SPEC
 
@@ -23,7 +23,7 @@ def model(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) 
 def test_training_leaves_a_self_sufficient_folder(model: Path) -> None:
     expected = {"weights.safetensors", "neighbours.safetensors", "config.json", "training.json", "item_state.parquet"}
     assert {p.name for p in model.iterdir()} == expected | {"vocabulary"}
-    training = artifacts.read_json(model / "training.json")
+    training = files.read_json(model / "training.json")
     assert training["spec"]["width"] == 16
     assert training["rows"]["train"] > training["rows"]["validate"]
     assert len(Ranker.load(model).catalogue) == 30
@@ -51,7 +51,7 @@ def test_evaluation_leaves_metrics_and_card(model: Path, folders: tuple[Path, Pa
         card=str(tmp_path / "card"),
         log_metric=logged.__setitem__,
     )
-    metrics = artifacts.read_json(tmp_path / "evaluation/metrics.json")
+    metrics = files.read_json(tmp_path / "evaluation/metrics.json")
     assert metrics["test"]["ndcg_at_10"] == logged["ndcg_at_10"] > 0.7
     assert metrics["baselines"]["personal_frequency"]["ndcg_at_10"] > 0
     assert (tmp_path / "card").read_text() == (tmp_path / "evaluation/card.md").read_text()
@@ -67,7 +67,7 @@ def test_a_failed_step_says_why_and_leaves_no_folder(
     steps.examples.pq.write_table(table, intent / "out_of_time.parquet")
     with pytest.raises(DataError):
         steps.run_train_ranking(JSON, rows=str(folders[0]), intent=str(intent), ranker=str(tmp_path / "ranker"))
-    assert artifacts.read_json(tmp_path / "error.json")["code"] == 2
+    assert files.read_json(tmp_path / "error.json")["code"] == 2
     assert not (tmp_path / "ranker").exists()
 
 
@@ -78,7 +78,7 @@ def test_evaluation_tells_what_one_row_at_a_time_costs_and_that_it_is_the_batch(
         JSON, rows=str(folders[0]), intent=str(folders[1]), ranker=str(model),
         evaluation=str(tmp_path / "evaluation"), card=str(tmp_path / "card"), log_metric=lambda name, value: None,
     )  # fmt: skip
-    served = artifacts.read_json(tmp_path / "evaluation/served.json")
+    served = files.read_json(tmp_path / "evaluation/served.json")
     assert 0 < served["latency"]["recommend_ms_p50"] <= served["latency"]["recommend_ms_p95"]
     assert served["variant"]["score_gap"] < 1e-4
     assert abs(served["variant"]["ndcg_loss"]) < 1e-3

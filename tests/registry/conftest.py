@@ -38,7 +38,7 @@ from components.registry.register import Registered, register
 from components.registry.release import Release
 from components.registry.release import make as make_release
 from components.registry.spec import Gate
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.vocabulary import Target, Vocabulary
 
@@ -96,7 +96,7 @@ def intent_model(folder: Path, words: Vocabulary, *, seed: int) -> None:
     )  # fmt: skip
     IntentScorer(IntentNet(shape), words, context, CALENDAR).save(folder)
     (folder / "out_of_time.parquet").write_bytes(b"users and weeks")
-    artifacts.write_json(folder / "training.json", {"seconds": time.time()})
+    files.write_json(folder / "training.json", {"seconds": time.time()})
 
 
 def ranking_model(folder: Path, words: Vocabulary, *, seed: int) -> None:
@@ -122,7 +122,7 @@ def ranking_model(folder: Path, words: Vocabulary, *, seed: int) -> None:
         calendar=CALENDAR,
         spec=Candidates(),
     ).save(folder)
-    artifacts.write_json(folder / "training.json", {"seconds": time.time()})
+    files.write_json(folder / "training.json", {"seconds": time.time()})
 
 
 def result(folder: Path, *, seed: int, quality: float) -> Folders:
@@ -140,14 +140,14 @@ def result(folder: Path, *, seed: int, quality: float) -> Folders:
         "last": LAST.isoformat(), "calendar": {"first_day": CALENDAR.first_day, "timezone": CALENDAR.timezone},
         "weeks": 53, "last_week_complete": False,
     }  # fmt: skip
-    artifacts.write_json(made.clean / "snapshot.json", snapshot)
+    files.write_json(made.clean / "snapshot.json", snapshot)
     (made.clean / "contract.html").write_text("<p>passed</p>")
     for place, metric, baseline in (
         (made.intent_evaluation, "map", "decayed_rate"),
         (made.ranking_evaluation, "ndcg_at_10", "personal_frequency"),
     ):
         numbers = {"test": {metric: quality, "rows": 100}, "baselines": {baseline: {metric: 0.25}}}
-        artifacts.write_json(
+        files.write_json(
             place / "metrics.json", numbers | {"cohorts": {"new": {metric: None}, "old": {metric: quality}}}
         )
         (place / "card.md").write_text("# Card\n")

@@ -7,7 +7,7 @@ import pytest
 from components.registry import client as mlflow_client
 from components.registry import steps
 from components.registry.promote import status
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
 
 
@@ -27,7 +27,7 @@ def test_a_server_that_does_not_answer_is_one_line_within_seconds(monkeypatch, t
     assert str(said.value).startswith("MLFLOW_TRACKING_URI=http://ana:***@127.0.0.1:9: MLflow does not answer (")
     assert str(said.value).endswith("start the server or correct the address, then run again")
     assert "\n" not in str(said.value)
-    error = artifacts.read_json(tmp_path / "error.json")
+    error = files.read_json(tmp_path / "error.json")
     assert (error["step"], error["code"], error["message"]) == ("promote", 1, str(said.value))
 
 

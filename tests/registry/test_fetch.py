@@ -3,7 +3,7 @@
 import pytest
 
 from components.registry.fetch import main
-from feature_repo import artifacts
+from feature_repo import files
 
 WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
@@ -12,7 +12,7 @@ def test_a_pod_fetches_exactly_its_version(shared, tmp_path) -> None:
     shared.release()
     made = shared.release(spec="another00000")
     assert main(["shared", made.version, str(tmp_path / "release" / "current")]) == 0
-    assert artifacts.read_json(tmp_path / "release" / "current" / "release.json")["id"] == made.id
+    assert files.read_json(tmp_path / "release" / "current" / "release.json")["id"] == made.id
 
 
 @WITHOUT_SERVER

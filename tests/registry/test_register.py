@@ -14,7 +14,7 @@ from components.ranking.score import Ranker
 from components.registry import client as mlflow_client
 from components.registry import frames, models
 from components.registry.register import register
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import DataError
 
 ASK = """
@@ -65,7 +65,7 @@ def test_a_result_becomes_one_run_and_a_version_of_each_model(shared) -> None:
 def test_registering_twice_makes_nothing_new(shared, lineage) -> None:
     before = _everything("shared")
     # A second training gives equal models at another time of day.
-    artifacts.write_json(shared.folders.intent / "training.json", {"seconds": 123})
+    files.write_json(shared.folders.intent / "training.json", {"seconds": 123})
     again = register("shared", shared.folders, lineage=lineage)
     assert not again.created
     assert again.run_id == shared.registered.run_id
@@ -163,7 +163,7 @@ def _everything(name: str) -> dict[str, list]:
         found = [client.search_model_versions(f"name='{name}-{part}'") for part in ("intent", "ranking", "release")]
         return {
             "runs": [(run.info.run_id, run.info.status) for run in runs],
-            "metrics": [artifacts.canonical(run.data.metrics) for run in runs],
+            "metrics": [files.canonical(run.data.metrics) for run in runs],
             "history": [len(client.get_metric_history(run.info.run_id, "intent.test.map")) for run in runs],
             "logged models": sorted(model.model_id for model in logged),
             "versions": sorted((v.name, str(v.version), v.last_updated_timestamp) for part in found for v in part),

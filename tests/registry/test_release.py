@@ -9,7 +9,7 @@ import pytest
 from components.registry import client as mlflow_client
 from components.registry.promote import challenge
 from components.registry.release import ASKED, assemble, document
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
 
 WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
@@ -38,7 +38,7 @@ def test_a_version_says_which_cluster_run_came_to_it_last(shared, monkeypatch) -
 def test_the_id_is_the_digest_of_the_rest_and_says_nothing_about_metrics(shared) -> None:
     released = document("shared", shared.registered, {"serving": {"k": 3}})
     rest = {key: value for key, value in released.items() if key != "id"}
-    assert released["id"] == artifacts.digest(rest)
+    assert released["id"] == files.digest(rest)
     assert set(rest) == {
         *("name", "intent", "ranking", "policy", "prompt", "feature_services"),
         *("spec", "data", "vocabulary", "segments", "git", "lock", "serving"),
@@ -72,11 +72,11 @@ def test_a_release_folder_holds_what_serving_needs(shared, tmp_path, which) -> N
     made = shared.release()
     challenge("shared", made.version, passed=True, who="test", why="passed")
     folder = assemble("shared", which, tmp_path / "release")
-    released = artifacts.read_json(folder / "release.json")
+    released = files.read_json(folder / "release.json")
     assert released["id"] == made.id
     assert {path.name for path in folder.iterdir()} == {"release.json", "intent", "ranking"}
     for part in ("intent", "ranking"):
-        assert artifacts.file_digest(folder / part) == released[part]["digest"]
+        assert files.file_digest(folder / part) == released[part]["digest"]
         assert (folder / part / "weights.safetensors").is_file()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from bentos.recommender.logs import json_lines
-from feature_repo import artifacts, columns, update
+from feature_repo import columns, files, update
 from feature_repo.calendar import Calendar
 
 FOLDER = "events"  # under the recommender's state folder
@@ -116,4 +116,4 @@ def key_of(event: Event, event_id: str | None, *, timed: bool) -> str:
     what = [
         event[name] for name in (columns.USER_ID, columns.ITEM_ID, columns.EVENT, columns.TIMESTAMP, columns.SESSION_ID)
     ]
-    return hashlib.sha256(artifacts.canonical(what).encode()).hexdigest()[:32]
+    return hashlib.sha256(files.canonical(what).encode()).hexdigest()[:32]

@@ -18,8 +18,8 @@ from bentos.recommender.ports import Profiles
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.errors import StoreAway
-from feature_repo.pseudonyms import fingerprint, pseudonym
-from feature_repo.tombstones import Tombstones
+from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
+from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import Event
 
 

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from feature_repo import answers
+from feature_repo.logs import request_log
 
-SUFFIX, PACKED = answers.SEGMENT, answers.PACKED
-read = answers.read_lines
+SUFFIX, PACKED = request_log.SEGMENT, request_log.PACKED
+read = request_log.read_lines
 
 
 def utc_day() -> str:
@@ -84,7 +84,7 @@ class Lines:
             file, self._file = self._file, -1
             os.fdatasync(file)
             os.close(file)
-        found = [path.name.split(".") for path in answers.log_files(self.folder) if path.name.startswith(f"{day}.")]
+        found = [path.name.split(".") for path in request_log.log_files(self.folder) if path.name.startswith(f"{day}.")]
         found = [parts for parts in found if parts[1].isdigit()]  # a day that was merged has another name
         number = max((int(parts[1]) for parts in found), default=0)
         closed = aged or any(int(parts[1]) == number and parts[2] != SUFFIX[1:] for parts in found)
@@ -101,7 +101,7 @@ class Lines:
         if self._keep_bytes is None:
             return
         left = self._keep_bytes - self._max_bytes  # the current file may grow to its full size
-        for path in sorted(set(answers.log_files(self.folder)) - {current}, reverse=True):
+        for path in sorted(set(request_log.log_files(self.folder)) - {current}, reverse=True):
             with contextlib.suppress(FileNotFoundError):  # compacted meanwhile
                 left -= path.stat().st_size
             if left < 0:
@@ -130,7 +130,7 @@ def _locked(path: Path) -> int:
     while True:
         file = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o640)
         fcntl.flock(file, fcntl.LOCK_SH)
-        if answers.same_file(file, path):
+        if request_log.same_file(file, path):
             return file
         os.close(file)  # it was compacted between the two calls
 

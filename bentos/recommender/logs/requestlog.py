@@ -1,7 +1,7 @@
 """The request log: one line an answer, with what the models saw, what they said and what was shown.
 
 An answer is appended to a segment of JSON lines, which a kill cannot take back; a thread turns segments that are full
-or old into parquet and copies these to a store (shipping.py). Readers take both (feature_repo/answers.py).
+or old into parquet and copies these to a store (shipping.py). Readers take both (feature_repo/logs/request_log.py).
 
 Monitoring reads it for drift, the parity check replays it (`rows_of`), off-policy evaluation takes items with
 their propensities as impressions. Users are pseudonyms. Names of columns live in feature_repo/columns.py.
@@ -20,7 +20,8 @@ from pydantic_core import to_json
 
 from bentos.recommender.logs import json_lines
 from bentos.recommender.logs.shipping import Shipping, Standing
-from feature_repo import answers, columns
+from feature_repo import columns
+from feature_repo.logs import request_log
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
 FOLDER = columns.REQUESTS_FOLDER
@@ -139,4 +140,4 @@ def rows_of(line: Mapping[str, Any]) -> UserRows:
 
 def read(folder: Path, *, since_s: float = 0.0) -> Iterator[dict[str, Any]]:
     """Yield every logged answer, oldest first, of open segments and of parquet files; `since_s` as in answers.read."""
-    return answers.read(folder, since_s=since_s)
+    return request_log.read(folder, since_s=since_s)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from feature_repo import answers, stores
+from feature_repo.logs import object_store, request_log
 
 EVERY_S = 5.0
 PAUSE_S = 30.0  # after a store failed
@@ -54,12 +54,12 @@ class Shipping:
 
     def turn(self) -> None:
         """Compact every segment that nobody writes to, and send what was not sent."""
-        for path in sorted(self._folder.glob(f"*{answers.SEGMENT}")):
+        for path in sorted(self._folder.glob(f"*{request_log.SEGMENT}")):
             if self._closed.is_set():
                 return
-            answers.compact(path)
+            request_log.compact(path)
         if self._store:
-            for path in sorted(self._folder.glob(f"*{answers.PARQUET}")):
+            for path in sorted(self._folder.glob(f"*{request_log.PARQUET}")):
                 if path.name not in self._sent and not self._closed.is_set():
                     send(path, self._store)
                     self._sent.add(path.name)
@@ -83,14 +83,14 @@ class Shipping:
             with contextlib.suppress(FileNotFoundError):
                 found = path.stat()
                 size += found.st_size
-                if self._store and path.suffix == answers.PARQUET and path.name not in self._sent:
+                if self._store and path.suffix == request_log.PARQUET and path.name not in self._sent:
                     waiting.append(found.st_mtime)
         return Standing(size, sent, len(waiting), min(waiting, default=0.0), failed)
 
 
 def send(path: Path, store: str) -> str:
     """Copy a file to a folder or a URL, under this machine's name, whole or not at all; return where it lies."""
-    found = stores.opened(store)
+    found = object_store.opened(store)
     target = f"{found.base}/{socket.gethostname()}/{path.name}"
     there = found.entry(target)
     if there is not None and there.size == path.stat().st_size:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from feature_repo import answers
-from feature_repo.stores import Store, opened
+from feature_repo.logs import request_log
+from feature_repo.logs.object_store import Store, opened
 
 NOW = dt.datetime(2026, 3, 10, 12, tzinfo=dt.UTC)
 USERS = ("ana", "bo")
@@ -28,7 +28,7 @@ def answer(number: int, *, day: str = "2026-03-08", user: str = "ana", **more: A
 def closed(folder: Path, name: str, lines: list[dict[str, Any]]) -> Path:
     """Write a closed file of the request log."""
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(answers.table_of(lines), folder / name, compression="zstd", row_group_size=3)
+    pq.write_table(request_log.table_of(lines), folder / name, compression="zstd", row_group_size=3)
     return folder / name
 
 

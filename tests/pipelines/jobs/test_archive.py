@@ -7,8 +7,9 @@ import pytest
 
 from bentos.recommender.logs import json_lines
 from bentos.recommender.logs.eventlog import EventLog
-from feature_repo import answers, artifacts
-from feature_repo.stores import opened
+from feature_repo import files
+from feature_repo.logs import request_log
+from feature_repo.logs.object_store import opened
 from pipelines import history, traces
 from pipelines.jobs import archive
 from pipelines.jobs.merge import merge
@@ -63,7 +64,7 @@ def test_a_kill_loses_no_event(tmp_path, monkeypatch, dies):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(artifacts.os, "replace", die) if dies == "replace" else patch.setattr(
+        patch.setattr(files.os, "replace", die) if dies == "replace" else patch.setattr(
             archive.Path, "unlink", lambda self, missing_ok=False: die() if self.suffix == ".jsonl" else None
         )
         with pytest.raises(Killed):
@@ -91,7 +92,7 @@ def test_forgetting_takes_a_person_out_of_merged_and_compressed_files(tmp_path):
     for path in list(traces.walk([tmp_path])):
         traces.clean(path, PEOPLE)
     assert not traces.find([tmp_path], PEOPLE).hits
-    assert [line["user_id"] for line in answers.read(requests)] == [BO] * 3
+    assert [line["user_id"] for line in request_log.read(requests)] == [BO] * 3
     left = [line for path in json_lines.files(folder) for line in json_lines.read(path)]
     assert [line["key"] for line in left if "key" in line] == ["k1"]
     assert [line["folded"] for line in left if "folded" in line] == [["xx", "k1"]]
@@ -102,7 +103,7 @@ def test_renaming_reaches_merged_and_compressed_files_and_drops_who_is_unknown(t
     new = {ANA.encode(): b"c" * 16, BO.encode(): None}
     counts = [traces.replace_users(path, new.get) for path in [*requests.iterdir(), *folder.iterdir()]]
     assert (sum(c[0] for c in counts), sum(c[1] for c in counts)) == (3 + 1 + 2, 3 + 1)
-    assert {line["user_id"] for line in answers.read(requests)} == {"c" * 16}
+    assert {line["user_id"] for line in request_log.read(requests)} == {"c" * 16}
     assert list(history.accepted(folder)) == ["c" * 16]
 
 
@@ -113,7 +114,7 @@ def test_a_closed_parquet_file_of_the_request_log_is_forgotten_and_renamed_row_b
         [answer(n, user=ANA) for n in range(2)] + [answer(5, user=BO)],
     )
     assert traces.replace_users(path, {ANA.encode(): b"d" * 16, BO.encode(): BO.encode()}.get) == (2, 0)
-    assert sorted(line["user_id"] for line in answers.read_file(path)) == [BO, "d" * 16, "d" * 16]
+    assert sorted(line["user_id"] for line in request_log.read_file(path)) == [BO, "d" * 16, "d" * 16]
     assert traces.clean(path, traces.People((), ("d" * 16,))) == 2
-    assert [line["request_id"] for line in answers.read_file(path)] == ["2026-03-08-5"]
-    assert dt.datetime.fromisoformat(next(iter(answers.read_file(path)))["logged_at"]).tzinfo is not None
+    assert [line["request_id"] for line in request_log.read_file(path)] == ["2026-03-08-5"]
+    assert dt.datetime.fromisoformat(next(iter(request_log.read_file(path)))["logged_at"]).tzinfo is not None

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo import answers, shipped
 from feature_repo.errors import ServerError
-from feature_repo.stores import opened, reached
+from feature_repo.logs import request_log, shipped_log
+from feature_repo.logs.object_store import opened, reached
 from pipelines.jobs.merge import Merged, merge
 from tests.pipelines.jobs.conftest import NOW, Killed, answer, closed, mortal
 
@@ -51,13 +51,13 @@ def names(folder):
 
 def test_a_day_that_is_over_becomes_one_file_with_the_answers_as_they_were(tmp_path):
     expected = here(tmp_path)
-    before = {line["request_id"]: line for line in answers.read(tmp_path)}
+    before = {line["request_id"]: line for line in request_log.read(tmp_path)}
     assert merge(opened(str(tmp_path)), now=NOW, settle_hours=2) == Merged(days=1, files=3, answers=11)
     assert names(tmp_path) == ["2026-03-08.day.parquet", "2026-03-10.00000.parquet"]
-    after = list(answers.read(tmp_path))
+    after = list(request_log.read(tmp_path))
     assert ids(after) == expected
     assert {line["request_id"]: line for line in after} == before
-    assert answers.table(tmp_path, names=["request_id"]).num_rows == 12
+    assert request_log.table(tmp_path, names=["request_id"]).num_rows == 12
     assert pq.read_metadata(tmp_path / "2026-03-08.day.parquet").num_row_groups == 1
     assert merge(opened(str(tmp_path)), now=NOW, settle_hours=2) == Merged()
 
@@ -77,7 +77,7 @@ def test_pods_of_a_service_share_a_file_a_day_in_a_store(tmp_path):
         "_days/recommender-0a1b2c3d4e5f/2026-03-09.day.parquet",
         "_days/recommender-other/2026-03-08.day.parquet",
     ]
-    assert ids(shipped.read(opened(f"file://{tmp_path}"))) == expected
+    assert ids(shipped_log.read(opened(f"file://{tmp_path}"))) == expected
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -88,7 +88,7 @@ def test_no_answer_is_lost_or_doubled_wherever_it_is_killed(tmp_path, world, aft
         folder = tmp_path / str(left)
         expected = world(folder)
         everything = (
-            (lambda f: ids(answers.read(f))) if world is here else (lambda f: ids(shipped.read(opened(str(f)))))
+            (lambda f: ids(request_log.read(f))) if world is here else (lambda f: ids(shipped_log.read(opened(str(f)))))
         )
         try:
             merge(mortal(folder, left=left, after=after), now=NOW, settle_hours=2)
@@ -96,7 +96,7 @@ def test_no_answer_is_lost_or_doubled_wherever_it_is_killed(tmp_path, world, aft
             killed += 1
             assert everything(folder) == expected
             if world is here:
-                assert sorted(answers.table(folder, names=["request_id"])["request_id"].to_pylist()) == expected
+                assert sorted(request_log.table(folder, names=["request_id"])["request_id"].to_pylist()) == expected
             merge(opened(str(folder)), now=NOW, settle_hours=2)
         assert everything(folder) == expected
         assert not [name for name in names(folder) if name.endswith(".part")]
@@ -110,21 +110,21 @@ def test_a_file_that_is_shipped_again_after_its_day_was_merged_doubles_nothing(t
     merge(store, now=NOW, settle_hours=2)
     again = [answer(n) for n in range(3)]
     closed(tmp_path / POD.format("aaaaa"), "2026-03-08.00000.parquet", again)  # the door restarted
-    assert ids(shipped.read(store)) == expected
+    assert ids(shipped_log.read(store)) == expected
     assert merge(store, now=NOW, settle_hours=2) == Merged(days=0, files=1, answers=0)
     closed(tmp_path / POD.format("aaaaa"), "2026-03-08.00000.parquet", [answer(77)])  # the name was used again
     assert merge(store, now=NOW, settle_hours=2) == Merged(days=1, files=1, answers=1)
-    assert ids(shipped.read(store)) == sorted([*expected, "2026-03-08-77"])
+    assert ids(shipped_log.read(store)) == sorted([*expected, "2026-03-08-77"])
 
 
 def test_a_reader_whose_files_are_merged_under_it_reads_every_answer_once(tmp_path):
     expected = here(tmp_path)
-    reading = answers.read(tmp_path)
+    reading = request_log.read(tmp_path)
     first = [next(reading) for _ in range(5)]
     merge(opened(str(tmp_path)), now=NOW, settle_hours=2)
     assert ids([*first, *reading]) == expected
     fleet(tmp_path / "store")
-    reading = shipped.read(opened(str(tmp_path / "store")))
+    reading = shipped_log.read(opened(str(tmp_path / "store")))
     first = [next(reading)]
     merge(opened(str(tmp_path / "store")), now=NOW, settle_hours=2)
     assert len(ids([*first, *reading])) == 7
@@ -141,15 +141,15 @@ def test_a_file_that_changes_while_it_is_merged_stays(tmp_path, monkeypatch):
         looked.append(1)
 
     assert merge(store, now=NOW, settle_hours=2, still=still).files == 0
-    assert ids(answers.read(tmp_path)) == ["2026-03-08-0", "2026-03-08-1"]
+    assert ids(request_log.read(tmp_path)) == ["2026-03-08-0", "2026-03-08-1"]
     assert merge(store, now=NOW, settle_hours=2).files == 1
-    assert ids(answers.read(tmp_path)) == ["2026-03-08-0", "2026-03-08-1"]
+    assert ids(request_log.read(tmp_path)) == ["2026-03-08-0", "2026-03-08-1"]
 
 
 def test_only_the_columns_that_are_asked_for_are_read_and_newest_days_come_first(tmp_path):
     fleet(tmp_path)
-    found = list(shipped.read(opened(str(tmp_path)), names=[*answers.KEY, "user_id"], newest_first=True))
-    assert set(found[0]) == {*answers.KEY, "user_id"}
+    found = list(shipped_log.read(opened(str(tmp_path)), names=[*request_log.KEY, "user_id"], newest_first=True))
+    assert set(found[0]) == {*request_log.KEY, "user_id"}
     assert found[0]["request_id"] == "2026-03-09-0"
 
 
@@ -159,7 +159,7 @@ def test_a_store_that_cannot_be_read_is_one_line(tmp_path):
         pytest.raises(ServerError, match=r"^requests\.url: file:.*store"),
         reached(f"file://{tmp_path}/store") as store,
     ):
-        list(shipped.read(store))
+        list(shipped_log.read(store))
     with pytest.raises(ServerError, match=r"^requests\.url: what://x"), reached("what://x"):
         pass
 

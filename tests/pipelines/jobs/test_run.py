@@ -9,7 +9,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import Refused, SpecError
 from pipelines.environment import place
 from pipelines.jobs import run, score
@@ -25,7 +25,7 @@ def at(shop: Shop):
 
 
 def record(at, name):
-    return artifacts.read_json(at.home / "jobs" / f"{name}.json")
+    return files.read_json(at.home / "jobs" / f"{name}.json")
 
 
 def test_monitor_tells_the_verdict_and_leaves_a_record(at):
@@ -54,7 +54,7 @@ def test_monitor_without_a_run_makes_its_rows_from_the_source(at, monkeypatch):
 
 
 def test_materialise_brings_what_the_store_lost_and_nothing_twice(at):
-    from feature_repo import erase
+    from feature_repo.online import erase
     from pipelines.release import variables
 
     first = run.run(at, "materialise").counts
@@ -69,9 +69,9 @@ def test_materialise_brings_what_the_store_lost_and_nothing_twice(at):
 
 @pytest.mark.slow
 def test_who_was_forgotten_elsewhere_has_no_row_after_a_job_materialised(shop, at, tmp_path):
-    from feature_repo import erase
-    from feature_repo.pseudonyms import pseudonym, ring
-    from feature_repo.tombstones import ELSEWHERE, Tombstones
+    from feature_repo.online import erase
+    from feature_repo.privacy.pseudonyms import pseudonym, ring
+    from feature_repo.privacy.tombstones import ELSEWHERE, Tombstones
     from pipelines.release import variables
 
     raw = f"{RAW}u03"
@@ -102,7 +102,7 @@ def test_who_was_forgotten_elsewhere_has_no_row_after_a_job_materialised(shop, a
 
 @pytest.mark.slow
 def test_a_release_s_profiles_are_brought_by_the_command_that_the_cluster_s_job_runs(shop, at):
-    from feature_repo import erase
+    from feature_repo.online import erase
     from pipelines.release import resolved, variables
 
     with variables(at):
@@ -120,9 +120,9 @@ def test_scores_are_published_whole_by_day_and_the_oldest_go(at, tmp_path):
     for number in range(1, 9):
         (old.with_name(f"2001-01-0{number}")).mkdir(parents=True)
     found = run.run(at, "score")
-    folder = at.home / score.FOLDER / artifacts.read_json(at.home / score.FOLDER / score.LATEST)["folder"]
+    folder = at.home / score.FOLDER / files.read_json(at.home / score.FOLDER / score.LATEST)["folder"]
     assert str(folder) == found.counts["folder"]
-    about = artifacts.read_json(folder / score.ABOUT)
+    about = files.read_json(folder / score.ABOUT)
     assert about["release_version"] == found.counts["release_version"] != ""
     assert pq.read_metadata(folder / "recommendations.parquet").num_rows > 0
     assert len([p for p in folder.parent.iterdir() if p.is_dir()]) == at.spec.jobs.score.keep

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 
 from bentos.recommender.logs import shipping
-from feature_repo import shipped, stores
+from feature_repo.logs import object_store, shipped_log
 from feature_repo.update import Event
 from pipelines import parity
 from pipelines.environment import Kubernetes, Requests, place
@@ -37,13 +37,14 @@ def shipping_shop(shop, tmp_path):
 def test_rewards_join_shipped_answers_with_the_events_that_the_store_keeps(shipping_shop, shop):
     from bentos.release import Release
     from components.profiles import materialise
-    from feature_repo import artifacts, erase
-    from feature_repo.online import OnlineProfiles
+    from feature_repo import files
+    from feature_repo.online import erase
+    from feature_repo.online.profiles import OnlineProfiles
     from pipelines.release import variables
 
     at, release, folder = shipping_shop
     models = at.home / "releases" / release / "models"
-    vocabulary = artifacts.read_json(models / "release.json")["vocabulary"]
+    vocabulary = files.read_json(models / "release.json")["vocabulary"]
     with variables(at):
         user, other = sorted(u for u in erase.users(at.spec.name) if len(u) == 16)[:2]
         profiles = OnlineProfiles.open(at.spec.name, materialise.folding(materialise.published(at.home, vocabulary)))
@@ -63,9 +64,9 @@ def test_rewards_join_shipped_answers_with_the_events_that_the_store_keeps(shipp
 def test_parity_replays_what_was_shipped_and_says_what_it_did_not_check(shipping_shop):
     at, release, folder = shipping_shop
     assert "nothing to replay" in parity.parity(at, release)["reason"]
-    from feature_repo import answers
+    from feature_repo.logs import request_log
 
-    logged = [line for line in answers.read(at.home / "requests") if line["release"] == release]
+    logged = [line for line in request_log.read(at.home / "requests") if line["release"] == release]
     closed(folder / "host", "2026-03-08.00000.parquet", logged)
     found = parity.parity(at, release)
     assert found["passed"]
@@ -90,12 +91,12 @@ def test_s3_takes_files_whole_and_merges_them(tmp_path, monkeypatch):
             for path in paths:
                 shipping.send(path, url)
                 shipping.send(path, url)
-            store = stores.opened(url)
+            store = object_store.opened(url)
             assert len(store.files(".parquet")) == 3
             assert merge(store, now=NOW, settle_hours=2).answers == 3
             assert [entry.name for entry in store.files("")] == ["2026-03-08.day.parquet"]
             shipping.send(paths[0], url)
-            assert len(list(shipped.read(store))) == 3
+            assert len(list(shipped_log.read(store))) == 3
             assert merge(store, now=NOW, settle_hours=2).files == 1
         finally:
             server.terminate()

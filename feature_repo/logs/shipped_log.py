@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow.parquet as pq
 
-from feature_repo import answers
-from feature_repo.answers import MERGED, Answer
-from feature_repo.stores import Entry, Store
+from feature_repo.logs import request_log
+from feature_repo.logs.object_store import Entry, Store
+from feature_repo.logs.request_log import MERGED, Answer
 
 FOLDER = "_days"  # no host is called like this
 POD = re.compile(r"-[a-z0-9]{6,10}-[a-z0-9]{5}$")  # what Kubernetes adds to a Deployment's name
@@ -47,7 +47,7 @@ def read(
 ) -> Iterator[Answer]:
     """Yield the answers of files that were written since then, each once; `names` must hold those of answers.KEY."""
     by_day: dict[tuple[str, str], list[Entry]] = {}
-    for entry in store.files(answers.PARQUET):
+    for entry in store.files(request_log.PARQUET):
         if entry.written_s >= since_s:
             by_day.setdefault((entry.name.partition(".")[0], merged_path(store, entry)), []).append(entry)
     for (_, target), entries in sorted(by_day.items(), reverse=newest_first):
@@ -58,19 +58,19 @@ def _read_day(
     store: Store, target: str, entries: list[Entry], *, names: Sequence[str] | None, newest_first: bool
 ) -> Iterator[Answer]:
     """Yield a day's answers: its files, and last the merged one, into which a file may go meanwhile."""
-    seen: set[answers.Key] = set()
+    seen: set[request_log.Key] = set()
     vanished = any(entry.path == target for entry in entries)
     sources = [entry for entry in entries if entry.path != target]
     for entry in sorted(sources, key=lambda e: (e.name, e.path), reverse=newest_first):
         try:
-            yield from answers.once(_read_file(store, entry.path, names=names, newest_first=newest_first), seen)
+            yield from request_log.once(_read_file(store, entry.path, names=names, newest_first=newest_first), seen)
         except FileNotFoundError:
             vanished = True
     if vanished and store.entry(target) is not None:
-        yield from answers.once(_read_file(store, target, names=names, newest_first=newest_first), seen)
+        yield from request_log.once(_read_file(store, target, names=names, newest_first=newest_first), seen)
 
 
 def _read_file(store: Store, path: str, *, names: Sequence[str] | None, newest_first: bool) -> Iterator[Answer]:
     with store.system.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
         have = None if names is None else [name for name in names if name in file.schema_arrow.names]
-        yield from answers.read_groups(file, names=have, newest_first=newest_first)
+        yield from request_log.read_groups(file, names=have, newest_first=newest_first)

@@ -14,8 +14,9 @@ from typing import Any
 
 import yaml
 
-from feature_repo import columns, protos, services, views
+from feature_repo import columns, services, views
 from feature_repo.errors import SpecError, StoreAway
+from feature_repo.online import feast_values
 
 VARIABLE = "INTENTFLOW_FEAST"
 FILE = Path(__file__).with_name("feature_store.yaml")
@@ -24,7 +25,7 @@ FILE = Path(__file__).with_name("feature_store.yaml")
 LOOKBACK = dt.timedelta(days=8)
 DIGITS = 6
 TIMEOUT_S = 2.0  # of a store on a network, without an answer
-POSTGRES = "feature_repo.postgres.BoundedOnlineStore"  # what stands in for Feast's own, see there
+POSTGRES = "feature_repo.online.bounded_postgres.BoundedOnlineStore"  # what stands in for Feast's own, see there
 
 
 def document(project: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -108,15 +109,17 @@ class Online:
 
         found = config(project, settings_from())
         declared = views.build("", windows_days=windows_days).of_users()
-        return cls(found, get_provider(found), declared, {name: protos.kinds(view) for name, view in declared.items()})
+        return cls(
+            found, get_provider(found), declared, {name: feast_values.kinds(view) for name, view in declared.items()}
+        )
 
-    def read(self, view: str, users: Sequence[str]) -> list[protos.Row | None]:
+    def read(self, view: str, users: Sequence[str]) -> list[feast_values.Row | None]:
         """Read rows of one view in the order of users; None where there is none."""
         return [row for _, row in self.read_timed(view, users)]
 
-    def read_timed(self, view: str, users: Sequence[str]) -> list[tuple[dt.datetime | None, protos.Row | None]]:
+    def read_timed(self, view: str, users: Sequence[str]) -> list[tuple[dt.datetime | None, feast_values.Row | None]]:
         """Read rows of one view with the times that they were written under."""
-        keys = [protos.entity_key(columns.USER_ID, user) for user in users]
+        keys = [feast_values.entity_key(columns.USER_ID, user) for user in users]
         with answering():
             found = self.provider.online_read(self.config, self.views[view], keys, list(self.kinds[view]))
         return list(found)
@@ -126,8 +129,8 @@ class Online:
         kinds = self.kinds[view]
         data = [
             (
-                protos.entity_key(columns.USER_ID, user),
-                {name: protos.value(kind, cells[name]) for name, kind in kinds.items()},
+                feast_values.entity_key(columns.USER_ID, user),
+                {name: feast_values.value(kind, cells[name]) for name, kind in kinds.items()},
                 dt.datetime.fromtimestamp(at, dt.UTC),
                 None,
             )

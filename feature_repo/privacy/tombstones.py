@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.errors import SpecError
-from feature_repo.pseudonyms import fingerprint, mark, pseudonym
+from feature_repo.privacy.pseudonyms import fingerprint, mark, pseudonym
 
 FOLDER = "forgotten"  # under the recommender's state folder
 ELSEWHERE = "INTENTFLOW_FORGOTTEN"  # a second folder with names of tombstones, that others fill: a mounted ConfigMap
@@ -61,7 +61,7 @@ class Tombstones:
     @property
     def digest(self) -> str:
         """Name the set of all tombstones: another set asks for the data anew."""
-        return artifacts.digest(sorted(m for marks in self._marks.values() for m in marks)) if self.any else ""
+        return files.digest(sorted(m for marks in self._marks.values() for m in marks)) if self.any else ""
 
     @contextlib.contextmanager
     def read_locked(self) -> Iterator[None]:
@@ -74,7 +74,7 @@ class Tombstones:
         key = next(iter(self._keys.values()))
         path = self.path(raw) or self.folder / f"{fingerprint(key)}-{mark(pseudonym(raw, key), key)}.json"
         with _locked(self.folder, fcntl.LOCK_EX):
-            artifacts.write_json(path, dict(document))
+            files.write_json(path, dict(document))
         self._read()
         return path
 
@@ -140,7 +140,7 @@ class Tombstones:
 def read_all(home: Path) -> list[dict[str, Any]]:
     """Return the texts of all tombstones, for people to read; no key is needed."""
     folder = home / FOLDER
-    return [dict(artifacts.read_json(folder / name)) for name in _names(folder)]
+    return [dict(files.read_json(folder / name)) for name in _names(folder)]
 
 
 def _names(folder: Path) -> list[str]:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from feature_repo import columns, store, views
+from feature_repo import columns, views
 from feature_repo.errors import ServerError
+from feature_repo.online import feast_store
 
 AT_ONCE = 500  # users in one question
 BUSY_S = 30.0  # a service that writes meanwhile is waited for
@@ -66,9 +67,9 @@ def _parts(user_ids: Sequence[str]) -> list[Sequence[str]]:
 @contextlib.contextmanager
 def _opened(project: str, *, space: str | None = None) -> "Iterator[_Rows]":
     """Yield the rows of the store that the environment names, of one vocabulary or of all."""
-    config = store.config(project, store.settings_from())
+    config = feast_store.config(project, feast_store.settings_from())
     kinds: dict[str, Any] = {"sqlite": _Sqlite, "redis": _Redis, "postgres": _Postgres}
-    kind = store.kind(config.online_store)
+    kind = feast_store.kind(config.online_store)
     if kind not in kinds:
         raise ServerError(
             f"feast.online_store: rows cannot be taken out of a store of type '{kind}'; have {', '.join(kinds)}"
@@ -79,7 +80,7 @@ def _opened(project: str, *, space: str | None = None) -> "Iterator[_Rows]":
 
 def _of(project: str) -> str:
     """Return a pattern of a recommender's Feast projects: `store.space`'s, and the name alone as in older stores."""
-    return f"{re.escape(project)}(?:_v[0-9a-f]{{{store.DIGITS}}})?"
+    return f"{re.escape(project)}(?:_v[0-9a-f]{{{feast_store.DIGITS}}})?"
 
 
 def _named(config: Any, space: str | None, have: Iterable[str]) -> dict[str, list[str]]:

@@ -23,7 +23,9 @@ from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs
 class BoundedOnlineStoreConfig(PostgreSQLOnlineStoreConfig):  # type: ignore[misc]  # feast has no types
     """Feast's settings and the limit."""
 
-    type: Literal["feature_repo.postgres.BoundedOnlineStore"] = "feature_repo.postgres.BoundedOnlineStore"
+    type: Literal["feature_repo.online.bounded_postgres.BoundedOnlineStore"] = (
+        "feature_repo.online.bounded_postgres.BoundedOnlineStore"
+    )
     timeout_s: float = 2.0  # of silence
 
 

@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from feature_repo import columns, protos, pushed
-from feature_repo.pushed import MadeOf
+from feature_repo import columns
+from feature_repo.online import feast_values, provenance
+from feature_repo.online.feast_store import Online, space
+from feature_repo.online.provenance import MadeOf
 from feature_repo.rows import Ragged, UserRows
-from feature_repo.store import Online, space
 from feature_repo.update import Event, Folding, State, moved_on
 from feature_repo.views import MADE_OF, PUSHED, ROW_VIEWS
 
 READ_VIEWS = ("user_profile", "user_targets", "user_history")
 READS = 4  # at most, of a row that is being written
 REMEMBER_S = 10.0  # how long the end of the last batch is taken as known
-Rows = Mapping[str, Sequence[protos.Row | None]]  # view -> a row a user
+Rows = Mapping[str, Sequence[feast_values.Row | None]]  # view -> a row a user
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class OnlineProfiles:
         old = self._states(users, found)
         for place, user in enumerate(users):
             was = _made_of(found[MADE_OF][place])
-            others = pushed.since(pushed.decode(was.others), was.data_end)
-            own = pushed.since(decoded(found[PUSHED][place]), was.data_end)
-            had = [*pushed.lacking(own, [others]), *own]
+            others = provenance.since(provenance.decode(was.others), was.data_end)
+            own = provenance.since(decoded(found[PUSHED][place]), was.data_end)
+            had = [*provenance.lacking(own, [others]), *own]
             known = {event.key for event in had if event.key}
             new = [event for event in sorted(events[user], key=lambda e: e.at) if event.key not in known]
             kept[user] = own + new
@@ -80,9 +81,9 @@ class OnlineProfiles:
             states[user] = self.folding.fold(old[user], [*waiting, *new])
             doubt = "?" if mine and waiting else ""
             row = was.row if mine else f"{self.folding.vocabulary.digest}:"
-            made[user] = MadeOf(row, was.data_end, pushed.stamp(had + new) + doubt, was.others if mine else "")
+            made[user] = MadeOf(row, was.data_end, provenance.stamp(had + new) + doubt, was.others if mine else "")
         at = {user: max((e.at for e in theirs), default=0) for user, theirs in kept.items()}
-        self.online.write(PUSHED, [(u, at[u], {"events": pushed.encode(theirs)}) for u, theirs in kept.items()])
+        self.online.write(PUSHED, [(u, at[u], {"events": provenance.encode(theirs)}) for u, theirs in kept.items()])
         self.write(states, made)
         return states
 
@@ -92,7 +93,9 @@ class OnlineProfiles:
             return
         for view in ROW_VIEWS:
             self.online.write(view, [(user, int(state["state_at"]), state) for user, state in states.items()])
-        self.online.write(MADE_OF, [(user, int(states[user]["state_at"]), pushed.cells(made[user])) for user in states])
+        self.online.write(
+            MADE_OF, [(user, int(states[user]["state_at"]), provenance.cells(made[user])) for user in states]
+        )
 
     def made_of(self, user_ids: Sequence[str]) -> list[tuple[MadeOf, list[Event]]]:
         """Read what users' rows are made of, and the events pushed since."""
@@ -102,7 +105,7 @@ class OnlineProfiles:
     def confirm(self, data_end: int) -> None:
         """Note that a batch which ends at `data_end` was written whole: a row it left as it was holds until then."""
         made = MadeOf(f"{self.folding.vocabulary.digest}:", data_end)
-        self.online.write(MADE_OF, [(pushed.BATCH, data_end, pushed.cells(made))])
+        self.online.write(MADE_OF, [(provenance.BATCH, data_end, provenance.cells(made))])
         self._confirmed.clear()
 
     def _whole(self, users: Sequence[str]) -> Rows:
@@ -117,24 +120,24 @@ class OnlineProfiles:
 
     def _batch_end(self) -> int:
         """Return where the last batch of our vocabulary ended, 0 where there was none; as of some seconds ago."""
-        asked, end = self._confirmed.get(pushed.BATCH, (-REMEMBER_S, 0))
+        asked, end = self._confirmed.get(provenance.BATCH, (-REMEMBER_S, 0))
         if self.clock() - asked >= REMEMBER_S:
-            found = _made_of(self.online.read(MADE_OF, [pushed.BATCH])[0])
+            found = _made_of(self.online.read(MADE_OF, [provenance.BATCH])[0])
             end = found.data_end if found.vocabulary == self.folding.vocabulary.digest else 0
-            self._confirmed[pushed.BATCH] = (self.clock(), end)
+            self._confirmed[provenance.BATCH] = (self.clock(), end)
         return end
 
     def _arrays(self, users: Sequence[str], found: Rows, *, now: int) -> UserRows:
         """Lay rows out as arrays; one that is aligned to another vocabulary counts as none: its positions lie."""
         kinds = self.online.kinds
-        of = [protos.number(row, columns.VOCABULARY, "string_val", "") for row in found["user_profile"]]
+        of = [feast_values.number(row, columns.VOCABULARY, "string_val", "") for row in found["user_profile"]]
         known = np.asarray([digest == self.folding.vocabulary.digest for digest in of])
         numbers: dict[str, np.ndarray] = {}
         lists: dict[str, Ragged] = {}
         for view, rows in found.items():
             if view in ROW_VIEWS:
                 mine = [row if ours else None for row, ours in zip(rows, known, strict=True)]
-                more = protos.arrays(mine, kinds[view])
+                more = feast_values.arrays(mine, kinds[view])
                 numbers |= more[0]
                 lists |= more[1]
         state_at = numbers.pop("state_at").astype(np.int64)
@@ -157,16 +160,16 @@ class OnlineProfiles:
                 continue
             numbers = {name: float(values[place]) for name, values in rows.numbers.items()}
             lists = {name: values.row(place) for name, values in rows.lists.items()}
-            last = protos.number(found["user_daily"][place], columns.LAST_SESSION, "string_val", "")
+            last = feast_values.number(found["user_daily"][place], columns.LAST_SESSION, "string_val", "")
             states[user] |= numbers | lists | {"state_at": int(rows.state_at[place]), columns.LAST_SESSION: last}
         return states
 
 
-def _made_of(row: protos.Row | None) -> MadeOf:
-    text = {name: protos.number(row, name, "string_val", "") for name in ("row", "folded", "others")}
-    return MadeOf(data_end=int(protos.number(row, "data_end", "int64_val")), **text)
+def _made_of(row: feast_values.Row | None) -> MadeOf:
+    text = {name: feast_values.number(row, name, "string_val", "") for name in ("row", "folded", "others")}
+    return MadeOf(data_end=int(feast_values.number(row, "data_end", "int64_val")), **text)
 
 
-def decoded(row: protos.Row | None) -> list[Event]:
+def decoded(row: feast_values.Row | None) -> list[Event]:
     """Return the events of a row of `user_pushed`."""
-    return pushed.decode(protos.number(row, "events", "string_val", ""))
+    return provenance.decode(feast_values.number(row, "events", "string_val", ""))

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic_core import from_json
 
-from feature_repo import artifacts, columns
+from feature_repo import columns, files
 
 SEGMENT, PARQUET = ".jsonl", ".parquet"
 MERGED = ".day.parquet"  # of a day that is over, whole
@@ -195,7 +195,7 @@ def compact(path: Path) -> Path | None:
         if not same_file(segment, path):
             return None
         if not target.exists() and next(read_file(path), None) is not None:
-            with artifacts.written(target) as aside, pq.ParquetWriter(aside, SCHEMA, compression="zstd") as writer:
+            with files.written(target) as aside, pq.ParquetWriter(aside, SCHEMA, compression="zstd") as writer:
                 parts = _parts(read_file(path))
                 while some := list(itertools.islice(parts, GROUP_ROWS // PART_ROWS)):
                     writer.write_table(pa.concat_tables(some), row_group_size=GROUP_ROWS)

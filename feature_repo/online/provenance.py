@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from feature_repo import artifacts
+from feature_repo import files
 from feature_repo.update import Event
 
 BATCH = "batch"  # the entity that stands for the last batch as a whole; users are named by 16 hex digits
@@ -54,7 +54,7 @@ class MadeOf:
 
 def encode(events: Sequence[Event]) -> str:
     """Write events as the store keeps them."""
-    return artifacts.canonical([astuple(event) for event in events[-LIMIT:]])
+    return files.canonical([astuple(event) for event in events[-LIMIT:]])
 
 
 def decode(text: str) -> list[Event]:
@@ -98,7 +98,7 @@ def _told_by(event: Event) -> object:
 
 def stamp(events: Sequence[Event]) -> str:
     """Return a digest of events in their order, '' for none."""
-    return f"{len(events)}-{artifacts.digest([astuple(e) for e in events[-LIMIT:]])}" if events else ""
+    return f"{len(events)}-{files.digest([astuple(e) for e in events[-LIMIT:]])}" if events else ""
 
 
 def cells(made: MadeOf) -> Mapping[str, Any]:

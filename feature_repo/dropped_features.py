@@ -6,7 +6,7 @@ A model keeps the names that it was trained on in its own config: this is read i
 from collections.abc import Sequence
 from pathlib import Path
 
-from feature_repo import artifacts
+from feature_repo import files
 
 FILE = "features.json"
 
@@ -16,7 +16,7 @@ def dropped(rows: Path) -> frozenset[str]:
     path = rows / FILE
     if not path.is_file():
         return frozenset()
-    tables = artifacts.read_json(path)["tables"]
+    tables = files.read_json(path)["tables"]
     return frozenset(name for table in tables.values() for name in table["dropped"])
 
 
