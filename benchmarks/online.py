@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from benchmarks import scattered, script, servers
 from benchmarks.profiles import SPLIT, VOCABULARY
 from benchmarks.script import Document
-from components.profiles import materialise
-from components.profiles.digests import COLUMN as DIGEST
-from components.profiles.digests import FILE as DIGESTS
+from components.profiles.build.row_digests import COLUMN as DIGEST
+from components.profiles.build.row_digests import FILE as DIGESTS
+from components.profiles.online import materialise
 from feature_repo import columns, files, services, views
 from feature_repo.online import feast_store
 from feature_repo.online.profiles import OnlineProfiles

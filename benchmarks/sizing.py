@@ -135,7 +135,7 @@ def redis_rows(users: int) -> Document:
     import redis
 
     from benchmarks import online, servers
-    from components.profiles import materialise
+    from components.profiles.online import materialise
 
     with tempfile.TemporaryDirectory(prefix="intentflow-benchmark-") as folder:
         scratch, features = Path(folder), Path(folder) / "features"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components.registry import marks
+from components.registry import heartbeats
 from components.step import step
 from feature_repo import columns, files
 from monitoring.drift import workspace
@@ -58,7 +58,7 @@ def watch(
         for column, found in drift.columns.items():
             if found.score is not None:
                 log_metric(column, found.score)
-        marks.drift(
+        heartbeats.drift(
             name,
             verdict=drift.verdict,
             share=drift.share,

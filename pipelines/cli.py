@@ -180,8 +180,7 @@ def demo(place: "Place", *, user: str | None, k: int, quiet: bool = False) -> tu
 @click.option("--why", default="by hand", show_default=True, help="reason, kept in the registry")
 def promote(place: "Place", *, which: str, why: str) -> tuple[Any, str]:
     """Make a release the champion."""
-    from components.registry import client
-    from components.registry import promote as aliases
+    from components.registry import aliases, client
     from pipelines import release as releases
 
     with releases.variables(place):

@@ -40,7 +40,7 @@ class Offline:
     @classmethod
     def of(cls, place: Place, release: Release, users: Iterable[str]) -> "Offline | None":
         """Read the rows of some users, if the files are there and mean what the release's do."""
-        from components.profiles import materialise, newest
+        from components.profiles.online import materialise, row_stream
 
         features = materialise.published(place.home, release.vocabulary)
         if not (features / "profiles.json").is_file():
@@ -49,7 +49,7 @@ class Offline:
         if folding.calendar != release.calendar or folding.windows_days != release.profiles.windows_days:
             return None
         wanted = pa.array(sorted(set(users)), pa.string())
-        batch = {user: cells for part in newest.rows(features, wanted, data_end=end, batch=AT_ONCE)
+        batch = {user: cells for part in row_stream.rows(features, wanted, data_end=end, batch=AT_ONCE)
                  for user, cells in part.items()}  # fmt: skip
         return cls(folding, batch, int(end.timestamp()), accepted(place.home / eventlog.FOLDER))
 

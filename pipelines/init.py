@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 import yaml
 
-from components.data import files
+from components.data import file_source
 from components.data.database import database
 from components.data.guess import Columns, guess_events, guess_items
 from components.data.snapshot import Period, period
@@ -116,7 +116,7 @@ def _source(events: Path, items: Path | None, of_events: Columns, of_items: Colu
 
 
 def _facts(db: duckdb.DuckDBPyConnection, source: dict[str, Any], folder: Path, level: str | None) -> Facts:
-    files.read(db, Files.model_validate(source), folder)
+    file_source.read(db, Files.model_validate(source), folder)
     data = Data.model_validate({"source": source})
     span = period(db, "source_events", data=data, now=dt.datetime.now(dt.UTC))
     if span.weeks < LEAST_WEEKS:

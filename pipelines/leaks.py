@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.profiles import futures, labels, leaks, skill
-from components.profiles.futures import Cutoff
-from components.profiles.segments import Segmentation
+from components.leakage import alternative_futures, compare, labels, skill
+from components.leakage.alternative_futures import Cutoff
+from components.profiles.segments.fit import Segmentation
 from feature_repo import columns, files
 from feature_repo.leak import Leak
 from feature_repo.rows import UserRows
@@ -67,25 +67,29 @@ def examine(made: Made, chosen: Chosen, scratch: Path, *, observe: Observe = lam
         "labels": made.split["train"] + made.split["validate"] + made.split["test"],
         "intents": made.intent is not None,
     }
-    return Findings(leaks.merged(found), checked)
+    return Findings(compare.merged(found), checked)
 
 
 def recomputed(made: Made, chosen: Chosen, cutoff: Cutoff, scratch: Path) -> list[Leak]:
     """Compare what is stored of a cutoff with what two worlds give: one without a future, one with another."""
     rng = np.random.default_rng(cutoff.week)
-    past = rebuilt(made, futures.without_future(cutoff), cutoff, scratch / f"past-{cutoff.week}", users=chosen.users)
-    found = compared(made, past, chosen, cutoff, how=leaks.WITHOUT_FUTURE)
-    other = rebuilt(made, futures.permuted(cutoff, rng), cutoff, scratch / f"other-{cutoff.week}", users=chosen.users)
+    past = rebuilt(
+        made, alternative_futures.without_future(cutoff), cutoff, scratch / f"past-{cutoff.week}", users=chosen.users
+    )
+    found = compared(made, past, chosen, cutoff, how=compare.WITHOUT_FUTURE)
+    other = rebuilt(
+        made, alternative_futures.permuted(cutoff, rng), cutoff, scratch / f"other-{cutoff.week}", users=chosen.users
+    )
     with_rows(other, cutoff)
-    moved = compared(made, other, chosen, cutoff, how=leaks.PERMUTED)
+    moved = compared(made, other, chosen, cutoff, how=compare.PERMUTED)
     if not moved:
         return found
     # Something moved: was it the future itself, or only what came late?
-    change = futures.permuted(cutoff, rng, late=False)
+    change = alternative_futures.permuted(cutoff, rng, late=False)
     punctual = rebuilt(made, change, cutoff, scratch / f"punctual-{cutoff.week}", users=chosen.users)
     with_rows(punctual, cutoff)
-    still = {(leak.table, leak.column) for leak in compared(made, punctual, chosen, cutoff, how=leaks.PERMUTED)}
-    late = [leak if (leak.table, leak.column) in still else replace(leak, how=leaks.LATE) for leak in moved]
+    still = {(leak.table, leak.column) for leak in compared(made, punctual, chosen, cutoff, how=compare.PERMUTED)}
+    late = [leak if (leak.table, leak.column) in still else replace(leak, how=compare.LATE) for leak in moved]
     return found + late
 
 
@@ -100,10 +104,10 @@ def compared(made: Made, folder: Path, chosen: Chosen, cutoff: Cutoff, *, how: s
             if not stored.num_rows:
                 continue  # a week that this table is not kept for
             if not again.is_file():
-                found.append(Leak(name, "(table)", cutoff.week, "", how, leaks.MISSING))
+                found.append(Leak(name, "(table)", cutoff.week, "", how, compare.MISSING))
                 continue
             rows = at_week(again, cutoff.week, chosen.users)
-            found += leaks.differences(stored, rows, table=name, how=how, whole=table != RANKING)
+            found += compare.differences(stored, rows, table=name, how=how, whole=table != RANKING)
     return found
 
 
@@ -114,11 +118,11 @@ def labels_of(made: Made, chosen: Chosen) -> list[Leak]:
     for table, label in (("intent", labels.FULFILLED), (RANKING, labels.BOUGHT)):
         where = pc.field(columns.USER_ID).isin(chosen.users)
         stored = pq.read_table(
-            made.rows / f"{table}.parquet", columns=[columns.USER_ID, leaks.WEEK, label], filters=where
+            made.rows / f"{table}.parquet", columns=[columns.USER_ID, compare.WEEK, label], filters=where
         )
-        for week in pc.unique(stored[leaks.WEEK]).to_pylist():
-            rows, truth = (t.filter(pc.equal(t[leaks.WEEK], week)) for t in (stored, happened))
-            found += leaks.differences(rows, truth, table=f"rows/{table}", how=leaks.LABEL_WEEK, chosen=(label,))
+        for week in pc.unique(stored[compare.WEEK]).to_pylist():
+            rows, truth = (t.filter(pc.equal(t[compare.WEEK], week)) for t in (stored, happened))
+            found += compare.differences(rows, truth, table=f"rows/{table}", how=compare.LABEL_WEEK, chosen=(label,))
     return found
 
 
@@ -149,7 +153,7 @@ def refitted(made: Made, scratch: Path) -> list[Leak]:
     first = made.split["validate"][0]
     # The week before is the world's only training week, so that fitting ends where the run's own did.
     cutoff = replace(Cutoff.of(made.calendar, first - 1), at=made.calendar.start(first))
-    change = futures.without_future(cutoff)
+    change = alternative_futures.without_future(cutoff)
     again = rebuilt(made, change, cutoff, scratch / "fitted", fit=True)
     return fitted_apart(made, again / "profiles", first)
 
@@ -167,14 +171,14 @@ def fitted_apart(made: Made, again: Path, first: int) -> list[Leak]:
             extra = [value for value in have if value not in fair]
             what = f"has {extra[0]!r}, which" if extra else "has another order or lacks some: this"
             what = f"{what} the training weeks alone do not give"
-            found.append(Leak("vocabulary", column, first, "", leaks.REFITTED, what, max(len(extra), 1)))
+            found.append(Leak("vocabulary", column, first, "", compare.REFITTED, what, max(len(extra), 1)))
     if found:
         return found  # segments are of the vocabulary: no use in comparing them
     # segments.json also says what members did of late, for answers without models: that is as fresh as it can be.
     stored, alone = (
         Segmentation.from_dict(files.read_json(folder / "segments.json")).as_dict() for folder in (made.profiles, again)
     )
-    return [*leaks.fitted(stored, alone, table="segments", week=first)]
+    return [*compare.fitted(stored, alone, table="segments", week=first)]
 
 
 def _declared(vocabulary: Vocabulary) -> list[str]:
@@ -202,14 +206,14 @@ def scored(made: Made, chosen: Chosen) -> tuple["IntentScorer", UserRows, np.nda
     assert made.intent is not None
     where = pc.field(columns.USER_ID).isin(chosen.users)
     table = pq.read_table(
-        made.rows / "intent.parquet", filters=where & pc.field(leaks.WEEK).isin(made.split["ranking"])
+        made.rows / "intent.parquet", filters=where & pc.field(compare.WEEK).isin(made.split["ranking"])
     )
-    rows = UserRows.from_arrow(table.drop([leaks.WEEK, labels.FULFILLED]))
+    rows = UserRows.from_arrow(table.drop([compare.WEEK, labels.FULFILLED]))
     stored = pq.read_table(made.intent / OUT_OF_TIME, filters=where)
-    return IntentScorer.load(made.intent), rows, table[leaks.WEEK].to_numpy(), stored
+    return IntentScorer.load(made.intent), rows, table[compare.WEEK].to_numpy(), stored
 
 
 def training_rows(made: Made, chosen: Chosen) -> pa.Table:
     """Read the sampled users' intent rows of the training weeks."""
-    where = pc.field(columns.USER_ID).isin(chosen.users) & pc.field(leaks.WEEK).isin(made.split["train"])
+    where = pc.field(columns.USER_ID).isin(chosen.users) & pc.field(compare.WEEK).isin(made.split["train"])
     return pq.read_table(made.rows / "intent.parquet", filters=where)

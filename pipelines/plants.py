@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.profiles import futures, labels, leaks, skill
+from components.leakage import alternative_futures, compare, labels, skill
 from feature_repo import columns
 from pipelines import leaks as checks
 from pipelines.leaks import Observe
@@ -57,7 +57,7 @@ def prove(made: Made, chosen: Chosen, scratch: Path, *, observe: Observe = lambd
     return found
 
 
-def forward(made: Made, chosen: Chosen, cutoff: futures.Cutoff, *, past: Path) -> Plant:
+def forward(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, past: Path) -> Plant:
     """Give each row of a cutoff what was known a week later."""
     by: list[str] = []
     silent: list[str] = []
@@ -66,8 +66,8 @@ def forward(made: Made, chosen: Chosen, cutoff: futures.Cutoff, *, past: Path) -
         later = at_week(path, cutoff.week + 1, chosen.users)
         if not again.is_file() or not later.num_rows:
             continue
-        week = pa.array(np.full(later.num_rows, cutoff.week), later.schema.field(leaks.WEEK).type)
-        planted = later.set_column(later.schema.get_field_index(leaks.WEEK), leaks.WEEK, week)
+        week = pa.array(np.full(later.num_rows, cutoff.week), later.schema.field(compare.WEEK).type)
+        planted = later.set_column(later.schema.get_field_index(compare.WEEK), compare.WEEK, week)
         if moved(planted, at_week(path, cutoff.week, chosen.users)):
             caught = moved(planted, at_week(again, cutoff.week, chosen.users))
             (by if caught else silent).append(name)
@@ -76,25 +76,27 @@ def forward(made: Made, chosen: Chosen, cutoff: futures.Cutoff, *, past: Path) -
 
 def moved(planted: pa.Table, rows: pa.Table) -> bool:
     """Tell whether a comparison names a column other than the time of the state."""
-    found = leaks.differences(planted, rows, table="", how="", whole=False)
+    found = compare.differences(planted, rows, table="", how="", whole=False)
     return any(leak.column not in (columns.STATE_AT, "state_at") for leak in found)
 
 
-def crossed(made: Made, chosen: Chosen, cutoff: futures.Cutoff, *, past: Path, scratch: Path) -> Plant:
+def crossed(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, past: Path, scratch: Path) -> Plant:
     """Build from events whose times were exchanged across the cutoff."""
-    change = futures.crossed(cutoff, np.random.default_rng(cutoff.week))
+    change = alternative_futures.crossed(cutoff, np.random.default_rng(cutoff.week))
     planted = rebuilt(made, change, cutoff, scratch / "crossed", users=chosen.users)
     mine = replace(made, profiles=planted / "profiles")
-    found = checks.compared(mine, past, chosen, cutoff, how=leaks.WITHOUT_FUTURE)
+    found = checks.compared(mine, past, chosen, cutoff, how=compare.WITHOUT_FUTURE)
     return Plant(CROSSED, bool(found), sorted({leak.table for leak in found}))
 
 
-def future_column(made: Made, chosen: Chosen, cutoff: futures.Cutoff, *, other: Path, happened: pa.Table) -> Plant:
+def future_column(
+    made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, other: Path, happened: pa.Table
+) -> Plant:
     """Add a column that counts what the user fulfils in the label week."""
     rows = _with_counts(at_week(made.rows / "intent.parquet", cutoff.week, chosen.users), happened, PLANTED)
     again = at_week(other / "rows" / "intent.parquet", cutoff.week, chosen.users)
-    found = leaks.differences(rows, again, table="intent", how=leaks.PERMUTED)
-    by = [leaks.MISSING] if any(leak.column == PLANTED for leak in found) else []
+    found = compare.differences(rows, again, table="intent", how=compare.PERMUTED)
+    by = [compare.MISSING] if any(leak.column == PLANTED for leak in found) else []
     trained, names = checks.training_rows(made, chosen), made.vocabulary().target_names
     label = skill.noticeable(trained, names)
     if label is not None:
@@ -103,7 +105,7 @@ def future_column(made: Made, chosen: Chosen, cutoff: futures.Cutoff, *, other: 
     return Plant(COLUMN, len(by) == 1 + (label is not None), by)
 
 
-def added(made: Made, chosen: Chosen, cutoff: futures.Cutoff, *, other: Path, happened: pa.Table) -> Plant:
+def added(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, other: Path, happened: pa.Table) -> Plant:
     """Add the label week's count to every number column of honest rows."""
     rows = at_week(made.rows / "intent.parquet", cutoff.week, chosen.users)
     names = [f.name for f in rows.schema if pa.types.is_floating(f.type)]
@@ -112,20 +114,20 @@ def added(made: Made, chosen: Chosen, cutoff: futures.Cutoff, *, other: Path, ha
         values = pc.add(rows[name].cast(pa.float64()), count).cast(rows.schema.field(name).type)
         rows = rows.set_column(rows.schema.get_field_index(name), name, values)
     again = at_week(other / "rows" / "intent.parquet", cutoff.week, chosen.users)
-    found = {leak.column for leak in leaks.differences(rows, again, table="intent", how=leaks.PERMUTED)}
+    found = {leak.column for leak in compare.differences(rows, again, table="intent", how=compare.PERMUTED)}
     moved = bool(pc.any(pc.greater(count, 0)).as_py())  # else nobody did anything in that week
     return Plant(ADDED, found >= {*names} or not moved, sorted(found & {*names}))
 
 
 def later_labels(made: Made, chosen: Chosen, *, happened: pa.Table) -> Plant:
     """Give rows the labels of the week after theirs."""
-    weeks = sorted(pc.unique(happened[leaks.WEEK]).to_pylist())
+    weeks = sorted(pc.unique(happened[compare.WEEK]).to_pylist())
     found: list[str] = []
     for week, later in itertools.pairwise(weeks):
-        truth, planted = (happened.filter(pc.equal(happened[leaks.WEEK], w)) for w in (week, later))
-        planted = planted.set_column(1, leaks.WEEK, truth[leaks.WEEK])
-        for leak in leaks.differences(
-            planted, truth, table="intent", how=leaks.LABEL_WEEK, chosen=(labels.FULFILLED, labels.BOUGHT)
+        truth, planted = (happened.filter(pc.equal(happened[compare.WEEK], w)) for w in (week, later))
+        planted = planted.set_column(1, compare.WEEK, truth[compare.WEEK])
+        for leak in compare.differences(
+            planted, truth, table="intent", how=compare.LABEL_WEEK, chosen=(labels.FULFILLED, labels.BOUGHT)
         ):
             found.append(leak.column)
     return Plant(LABELS, bool(found), sorted({*found}))
@@ -142,7 +144,7 @@ def final_intents(made: Made, chosen: Chosen) -> Plant:
     planted = pa.table(
         {
             columns.USER_ID: pa.array(rows.user_id.astype(str)),
-            leaks.WEEK: week,
+            compare.WEEK: week,
             of_intents.COLUMN: pa.array(list(said), kind),
         }
     )
@@ -152,7 +154,7 @@ def final_intents(made: Made, chosen: Chosen) -> Plant:
 
 def _with_counts(rows: pa.Table, happened: pa.Table, name: str) -> pa.Table:
     """Add how many targets each row's user fulfilled in the row's week."""
-    keys = zip(happened[columns.USER_ID].to_pylist(), happened[leaks.WEEK].to_pylist(), strict=True)
+    keys = zip(happened[columns.USER_ID].to_pylist(), happened[compare.WEEK].to_pylist(), strict=True)
     counts = dict(zip(keys, pc.list_value_length(happened[labels.FULFILLED]).to_pylist(), strict=True))
-    wanted = zip(rows[columns.USER_ID].to_pylist(), rows[leaks.WEEK].to_pylist(), strict=True)
+    wanted = zip(rows[columns.USER_ID].to_pylist(), rows[compare.WEEK].to_pylist(), strict=True)
     return rows.append_column(name, pa.array([float(counts.get(key, 0)) for key in wanted]))

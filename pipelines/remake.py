@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.profiles import futures, leaks, steps
-from components.profiles.futures import Cutoff
+from components.leakage import alternative_futures, compare
+from components.leakage.alternative_futures import Cutoff
+from components.profiles import steps
 from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
@@ -66,7 +67,7 @@ class Made:
     @property
     def calendar(self) -> Calendar:
         """Return the data's calendar."""
-        return Calendar(**files.read_json(self.clean / futures.SNAPSHOT)["calendar"])
+        return Calendar(**files.read_json(self.clean / alternative_futures.SNAPSHOT)["calendar"])
 
     @property
     def split(self) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class Made:
         found = {}
         for part, folder in (("profiles", self.profiles), ("rows", self.rows)):
             for path in sorted(folder.glob("*.parquet")):
-                if not path.stem.startswith(KEYED) and leaks.key_of(pq.read_schema(path).names):
+                if not path.stem.startswith(KEYED) and compare.key_of(pq.read_schema(path).names):
                     found[f"{part}/{path.stem}"] = path
         return found
 
@@ -105,7 +106,9 @@ class Chosen:
 def choose(made: Made, sample: Sample) -> Chosen:
     """Draw users, and cutoffs: half of them among the weeks that ranking reads, which have the most tables."""
     rng, split = np.random.default_rng(sample.seed), made.split
-    users = pq.read_table(made.clean / futures.USERS, columns=[columns.USER_ID])[columns.USER_ID].combine_chunks()
+    users = pq.read_table(made.clean / alternative_futures.USERS, columns=[columns.USER_ID])[
+        columns.USER_ID
+    ].combine_chunks()
     taken = np.sort(rng.choice(len(users), min(sample.users, len(users)), replace=False))
     weeks = [*split["train"], *split["validate"], *split["test"]]
     ranked = [week for week in weeks if week in split["ranking"]]
@@ -119,7 +122,7 @@ def choose(made: Made, sample: Sample) -> Chosen:
 
 def rebuilt(
     made: Made,
-    change: futures.Change,
+    change: alternative_futures.Change,
     cutoff: Cutoff,
     folder: Path,
     *,
@@ -127,7 +130,7 @@ def rebuilt(
     fit: bool = False,
 ) -> Path:
     """Build the profiles of a changed world into `folder`/profiles, with the run's vocabulary or one fitted anew."""
-    clean = futures.write(made.clean, folder / "clean", change, cutoff=cutoff, users=users)
+    clean = alternative_futures.write(made.clean, folder / "clean", change, cutoff=cutoff, users=users)
     vocabulary = json.loads(made.slices["vocabulary"]) | {"history_weeks": 1}
     profiles = json.loads(made.slices["profiles"]) | {"train_users": None}  # our sample, not the run's
     with _hushed():
@@ -157,7 +160,7 @@ def with_rows(folder: Path, cutoff: Cutoff) -> None:
 
 def at_week(path: Path, week: int, users: pa.Array) -> pa.Table:
     """Read one week of a table, the sampled users' rows where it is about users."""
-    where = pc.field(leaks.WEEK) == week
+    where = pc.field(compare.WEEK) == week
     if columns.USER_ID in pq.read_schema(path).names:
         where = where & pc.field(columns.USER_ID).isin(users)
     return pq.read_table(path, filters=where)

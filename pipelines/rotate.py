@@ -106,9 +106,9 @@ def _require_run(place: Place, current: str) -> set[Path]:
 
 
 def _require_champion(place: Place, current: str) -> None:
-    from components.registry import promote
+    from components.registry import aliases
 
-    found = promote.status(place.spec.name)
+    found = aliases.status(place.spec.name)
     version = found.holders.get("champion", "")
     if found.versions.get(version, {}).get("key") != current:
         raise SpecError(

@@ -12,13 +12,13 @@ from pipelines.release import variables
 
 def status(place: Place) -> dict[str, Any]:
     """Collect the state from the registry and from this machine."""
-    from components.registry import promote, verdicts
+    from components.registry import aliases, champion
     from pipelines.rollout import standing
 
     last = local.last_run(place.home)
     with variables(place):
-        registry = promote.status(place.spec.name)
-        judged = verdicts.verdict(place.spec.name, last.release_version) if last and last.release_version else {}
+        registry = aliases.status(place.spec.name)
+        judged = champion.verdict(place.spec.name, last.release_version) if last and last.release_version else {}
     states = [str(document.get("state")) for document in tombstones.read_all(place.home)]
     applied = plan.applied(place.home)
     return {

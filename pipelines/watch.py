@@ -15,7 +15,7 @@ def watch(place: Place, *, rows: Path | None = None) -> dict[str, Any]:
 
     The rows are the last run's, unless others are given.
     """
-    from components.registry import promote
+    from components.registry import aliases
     from monitoring import steps
 
     last = local.last_run(place.home)
@@ -25,7 +25,7 @@ def watch(place: Place, *, rows: Path | None = None) -> dict[str, Any]:
         raise SpecError(f"{place.home}: no finished run to compare with; `intentflow run {place.spec_path}` makes one")
     folder = place.home / "monitoring"
     with variables(place):
-        champion = promote.status(place.spec.name).holders.get("champion", "")
+        champion = aliases.status(place.spec.name).holders.get("champion", "")
         steps.watch(
             place.spec.name,
             place.spec.monitoring.model_dump_json(),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.profiles import engine
+from components.profiles.build import engine
 
 SETTINGS = {  # tiny tables, tiny plans: what optimises large ones costs more than the queries
     "spark.sql.shuffle.partitions": "1",

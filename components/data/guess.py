@@ -13,7 +13,7 @@ import duckdb
 
 from components.data.conversion import reading
 from components.data.database import name
-from components.data.files import load
+from components.data.file_source import load
 from components.data.source_spec import EPOCHS
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError, nearest

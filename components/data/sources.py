@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from components.data import completejourney, files, movielens, sql, synthetic
+from components.data import completejourney, file_source, movielens, sql, synthetic
 from components.data.database import text
 from components.data.source_spec import CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
 from feature_repo import files
@@ -36,7 +36,7 @@ def read(db: duckdb.DuckDBPyConnection, source: Source, base: Path, *, work: Pat
         case Synthetic():
             return _synthetic(db, source, work)
         case Files():
-            found, tells = files.read(db, source, base)
+            found, tells = file_source.read(db, source, base)
             return Read(_digests(found), grows=True, tells=tells)
         case Sql():
             digests, tells = sql.read(db, source, work, os.environ)
@@ -57,7 +57,7 @@ def _state(source: Source, base: Path) -> Any:
         case Synthetic():
             return {"synthetic": synthetic.VERSION, **source.model_dump()}
         case Files():
-            return _stats(files.paths(source, base))
+            return _stats(file_source.paths(source, base))
         case Sql():
             return sql.state(source, os.environ)
 
@@ -71,7 +71,7 @@ def _synthetic(db: duckdb.DuckDBPyConnection, source: Synthetic, work: Path) -> 
         items=Table(path="items.parquet"),
         users=Table(path="users.parquet", columns={"taste": "taste"}),
     )
-    files.read(db, made, work)
+    file_source.read(db, made, work)
     db.execute(f"""
         CREATE TABLE source_truth AS SELECT CAST(user_id AS VARCHAR) AS user_id, * EXCLUDE (user_id)
         FROM read_parquet({text(work / "truth.parquet")})""")

@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.profiles import build, features, materialise, newest_rows, selection, training_set
+from components.profiles.build import plan, profile_folder
+from components.profiles.online import materialise, scoring_rows
 from components.profiles.spec import Profiles, Selection
+from components.profiles.training import feature_selection, training_set
 from components.step import step
 from feature_repo import columns, files
 from feature_repo.dropped_features import FILE as FEATURES
@@ -18,7 +20,7 @@ from feature_repo.fallback import CARDS, FILE
 from feature_repo.vocabulary import Vocabulary
 
 
-def weeks_of(snapshot: dict[str, Any], split: dict[str, int]) -> build.Weeks:
+def weeks_of(snapshot: dict[str, Any], split: dict[str, int]) -> plan.Weeks:
     """Lay out warm-up | train | validate | test over the snapshot's weeks.
 
     >>> weeks_of({"weeks": 10}, {"warmup_weeks": 4, "validate_weeks": 1, "test_weeks": 2})
@@ -30,7 +32,7 @@ def weeks_of(snapshot: dict[str, Any], split: dict[str, int]) -> build.Weeks:
     if not train:
         need = split["warmup_weeks"] + validate + test + 1
         raise DataError(f"data.split: the data has {last} weeks, the split needs at least {need}; lower warmup_weeks")
-    return build.Weeks(
+    return plan.Weeks(
         train=train,
         validate=tuple(range(first_validate, first_validate + validate)),
         test=tuple(range(first_validate + validate, last + 1)),
@@ -57,11 +59,11 @@ def run_profiles(
     snapshot = files.read_json(clean / "snapshot.json")
     assert training or fitted is not None, "vocabulary and segments are fitted on training rows"
     with step("profiles") as progress, files.written_folder(destination) as folder:
-        summary = features.build_folder(
+        summary = profile_folder.build_folder(
             folder,
             clean,
             spec,
-            features.Wanted.of(wanted),
+            profile_folder.Wanted.of(wanted),
             snapshot,
             weeks_of(snapshot, json.loads(split_json)),
             fitted=fitted,
@@ -100,7 +102,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
         pq.write_table(
             training_set.state_table(profiles / "item_state.parquet", state_weeks), folder / "item_state.parquet"
         )
-        found = selection.examine(
+        found = feature_selection.examine(
             folder,
             Selection.model_validate(summary["selection"]),
             train=weeks.train,
@@ -150,5 +152,5 @@ def run_newest_rows(split_json: str, *, clean: Path, release: Path, now: str, de
     with step("newest_rows") as progress, files.written_folder(destination) as folder:
         weeks = weeks_of(files.read_json(clean / "snapshot.json"), json.loads(split_json))
         asked = int(now) if now else None
-        counts = newest_rows.write(folder, clean=clean, release=release, weeks=weeks, now=asked, at=progress.at)
+        counts = scoring_rows.write(folder, clean=clean, release=release, weeks=weeks, now=asked, at=progress.at)
         progress.count(users=sum(counts.values()), **counts)

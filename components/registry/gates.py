@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from components.registry.measured import Champion, Group, Measured, Used
+from components.registry.gate_inputs import Champion, Group, Measured, Used
 from components.registry.spec import LOWER_IS_BETTER, Gate, Parity
 
 PARITY = "parity"

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.registry import client as mlflow_client
-from components.registry import models
+from components.registry import model_versions
 from components.registry.lineage import PARTS, Folders, Lineage, Part, Result, flat
-from components.registry.models import Version
+from components.registry.model_versions import Version
 from feature_repo import columns, fallback, files
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def register(
     result = Result.read(folders, lineage)
     with tempfile.TemporaryDirectory() as aside, mlflow_client.connected() as client:
         scratch = Path(aside)
-        staged = {part: models.staged(folders.model(part), scratch / part) for part in PARTS}
+        staged = {part: model_versions.staged(folders.model(part), scratch / part) for part in PARTS}
         digests = {part: files.file_digest(folder) for part, folder in staged.items()}
         run = _run(client, name, mark=files.digest({"models": digests, "metrics": result.metrics}))
         versions = {part: _found(client, f"{name}-{part}", digests[part], staged[part]) for part in PARTS}
@@ -73,7 +73,7 @@ def register(
 def _found(client: "MlflowClient", model: str, digest: str, folder: Path) -> Version | None:
     """Return the version that holds an equal model folder, or None."""
     found = mlflow_client.version_tagged(client, model, "digest", digest)
-    return Version(model, str(found.version), digest, models.files(folder), created=False) if found else None
+    return Version(model, str(found.version), digest, model_versions.files(folder), created=False) if found else None
 
 
 def _run(client: "MlflowClient", name: str, *, mark: str) -> Any:
@@ -121,12 +121,12 @@ def _made(
     import mlflow
 
     run_id = run.info.run_id
-    models.clear(client, run_id, part)
-    frame = models.example(part, result, windows_days=windows_days)
+    model_versions.clear(client, run_id, part)
+    frame = model_versions.example(part, result, windows_days=windows_days)
     with mlflow.start_run(run_id=run_id):
-        model_id = models.log(part, folder, result=result, frame=frame, tags=tags, scratch=folder.parent)
-    number = models.version(client, f"{name}-{part}", model_id=model_id, run_id=run_id, tags=tags)
-    return Version(f"{name}-{part}", number, tags["digest"], models.files(folder), created=True)
+        model_id = model_versions.log(part, folder, result=result, frame=frame, tags=tags, scratch=folder.parent)
+    number = model_versions.version(client, f"{name}-{part}", model_id=model_id, run_id=run_id, tags=tags)
+    return Version(f"{name}-{part}", number, tags["digest"], model_versions.files(folder), created=True)
 
 
 def _tags(part: Part, result: Result, *, digest: str, intent: Version | None) -> dict[str, str]:

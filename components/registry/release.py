@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.registry import client as mlflow_client
-from components.registry import frames, models
+from components.registry import frames, model_versions
+from components.registry.gate_inputs import Metrics
 from components.registry.gates import Verdict
 from components.registry.lineage import PARTS, Part
-from components.registry.measured import Metrics
 from components.registry.register import Registered
 from components.registry.report import markdown
 from components.step import RUN
@@ -205,7 +205,7 @@ def _assemble_part(name: str, part: Part, at: dict[str, str], listed: dict[str, 
     fetched.rename(folder / part)
     if files.file_digest(folder / part) == at["digest"]:
         return
-    have = models.files(folder / part)
+    have = model_versions.files(folder / part)
     differing = sorted(f"{part}/{file}" for file in {*have, *listed} if have.get(file) != listed.get(file))
     raise ServerError(
         f"models:/{version}: {', '.join(differing) or part} in the registry differs from what was released "

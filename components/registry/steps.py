@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from components.registry import aliases, champion, gates, release
 from components.registry import client as mlflow_client
-from components.registry import gates, release, verdicts
-from components.registry import promote as aliases
+from components.registry.gate_inputs import Metrics, measured
 from components.registry.lineage import Folders, Lineage, Result
-from components.registry.measured import Metrics, measured
 from components.registry.register import register as register_result
 from components.registry.report import markdown
 from components.registry.spec import Promotion
@@ -49,7 +48,7 @@ def register(
         at, known = Folders(*map(Path, folders)), Lineage.model_validate_json(lineage)
         result = Result.read(at, known)
         candidate = measured(result.metrics, result.served, segments=result.vocabulary.segments)
-        verdict = gates.evaluate(rules.gates, candidate, champion=verdicts.champion(name))
+        verdict = gates.evaluate(rules.gates, candidate, champion=champion.champion(name))
         progress.at(0.1, "gates")
         made = None
         if rules.mode != "dry_run":

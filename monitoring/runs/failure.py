@@ -12,7 +12,7 @@ import os
 import urllib.request
 from typing import Any
 
-from components.registry import marks
+from components.registry import heartbeats
 from components.step import error_file
 from feature_repo import files
 
@@ -25,12 +25,12 @@ log = logging.getLogger("intentflow.failure")
 
 def report(name: str, pipeline: str, *, state: str, job: str, task: str, message: str) -> dict[str, Any] | None:
     """Mark how a run ended and tell of one that failed; returns what was told, None where there was nothing to."""
-    marks.ended(name, pipeline, succeeded=state == "SUCCEEDED")
+    heartbeats.ended(name, pipeline, succeeded=state == "SUCCEEDED")
     if state == "SUCCEEDED":
         return None
     found = _told(name, pipeline, state=state, job=job, task=task, message=message)
     log.error("%s", json.dumps(found))
-    marks.leave(name, MARK, found)
+    heartbeats.leave(name, MARK, found)
     if url := os.environ.get(ALERT_URL):
         _post(url, found)
     return found

@@ -2,7 +2,7 @@
 
 In use are the vocabularies of releases with an alias, and of one that is named. Clean tables are made once, the rows
 of each vocabulary from them with the release's own vocabulary and segments; the store is only written where a row
-changed (components/profiles/materialise.py). Rows of vocabularies that nobody uses are left: `prune` is the rollout's.
+changed (components/profiles/online/materialise.py). Rows of vocabularies that nobody uses are left: `prune` is the rollout's.
 """
 
 import shutil
@@ -21,7 +21,7 @@ SOURCE = "source.json"  # beside the feature files of a vocabulary: what they we
 
 def materialise(place: Place, lease: Lease) -> dict[str, Any]:
     """Bring every vocabulary in use up to date."""
-    from components.registry import rollout as registry
+    from components.registry import rollout_tags as registry
 
     in_use = registry.aliased(place.spec.name)
     with local.alone(place.home):
@@ -37,7 +37,7 @@ def of_version(place: Place, version: str, lease: Lease) -> dict[str, Any]:
 
 def brought(place: Place, folders: list[Path], lease: Lease) -> dict[str, Any]:
     """Bring in the rows of some releases' vocabularies, each vocabulary once; return counts."""
-    from components.profiles import materialise as store
+    from components.profiles.online import materialise as store
 
     by_vocabulary = {files.read_json(folder / "release.json")["vocabulary"]: folder for folder in folders}
     counts: dict[str, Any] = {"vocabularies": len(by_vocabulary), "built": 0}
@@ -68,7 +68,7 @@ def _made_from(features: Path) -> str:
 
 def _build(place: Place, release: Path, features: Path) -> None:
     """Write a vocabulary's feature files from the source as it is now."""
-    from components.profiles import materialise as store
+    from components.profiles.online import materialise as store
     from components.profiles.steps import run_profiles
 
     slices = files.read_json(release / "release.json")["serving"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from components.registry import marks
+from components.registry import heartbeats
 from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
 from pipelines import local
@@ -97,9 +97,9 @@ def _noted(place: Place, name: str, lease: Lease, *, does: Does | None = None) -
                     raise
                 return note("skipped", str(busy))
             except Exception:
-                marks.ended(place.spec.name, name, succeeded=False)
+                heartbeats.ended(place.spec.name, name, succeeded=False)
                 raise
-            marks.ended(place.spec.name, name, succeeded=True, seconds=time.monotonic() - clock)
+            heartbeats.ended(place.spec.name, name, succeeded=True, seconds=time.monotonic() - clock)
     except BaseException as error:
         note("failed", f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
         raise

@@ -11,7 +11,7 @@ from bentos.router import start as router
 from bentos.router.observations import Observations
 from bentos.router.routes import Routes
 from components.registry import gates
-from components.registry import rollout as registry
+from components.registry import rollout_tags as registry
 from feature_repo import files
 from feature_repo.errors import Refused, ServerError
 from pipelines import processes, serving

@@ -1,4 +1,4 @@
-"""The loop: look, decide (`machine.py`), act (`hands.py`), write down (`components/registry/rollout.py`); again.
+"""The loop: look, decide (`machine.py`), act (`hands.py`), write down (`components/registry/rollout_tags.py`); again.
 
 It follows whoever moved the champion alias of <name>-release, in MLflow's UI or by API. It may be killed at any point:
 the next one goes on from what the registry says. Of all loops of a recommender the holder of the lease acts.
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from components.registry import aliases
 from components.registry import client as mlflow_client
-from components.registry import promote
-from components.registry import rollout as registry
-from components.registry.rollout import Registry
+from components.registry import rollout_tags as registry
+from components.registry.rollout_tags import Registry
 from feature_repo.errors import Refused, ServerError, UserError
 from pipelines.environment import Place
 from pipelines.release import variables
@@ -159,11 +159,11 @@ def _record(place: Place, act: Act) -> None:
     name = place.spec.name
     with registry.absent(f"version {act.what}"):
         if act.verb == "notice":
-            promote.notice(name)
+            aliases.notice(name)
         elif act.verb == "previous":
-            promote.keep_previous(name, act.what, who=WHO, why=act.why)
+            aliases.keep_previous(name, act.what, who=WHO, why=act.why)
         elif act.verb == "take_back":
-            promote.take_back(name, act.what, to=act.to, who=WHO, why=act.why)
+            aliases.take_back(name, act.what, to=act.to, who=WHO, why=act.why)
         elif act.verb == "settle":
             registry.settle(name, act.what)
 
@@ -210,7 +210,7 @@ def restore(place: Place, why: str) -> dict[str, Any]:
     """Give the champion alias back to the release before, and have serving follow at once where it runs."""
     hands, started = hands_of(place), time.monotonic()
     with variables(place):
-        outcome = promote.rollback(place.spec.name, who=mlflow_client.user(), why=why)
+        outcome = aliases.rollback(place.spec.name, who=mlflow_client.user(), why=why)
     if hands.routed() is None:
         return vars(outcome) | {"serving": "", "seconds": round(time.monotonic() - started, 3)}
     try:

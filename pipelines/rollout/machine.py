@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from bentos.router.observations import Observations
 from bentos.router.routes import Backend, Routes
-from components.registry.rollout import Registry
+from components.registry.rollout_tags import Registry
 from components.registry.spec import Rollout
 from pipelines.rollout.hands import Rewarded
 from pipelines.rollout.judge import judge_canary, judge_shadow

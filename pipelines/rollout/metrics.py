@@ -1,7 +1,7 @@
 """What the rollout's loop exports for Prometheus: the rollout, and what jobs and drift checks left in the registry.
 
 The loop is the one process of a recommender that always runs and reads the registry, so it also speaks for what ended
-long ago: jobs leave marks there (components/registry/marks.py). `INTENTFLOW_METRICS=host:port` has it listen; without
+long ago: jobs leave marks there (components/registry/heartbeats.py). `INTENTFLOW_METRICS=host:port` has it listen; without
 that variable nothing listens. Alerts and dashboards are monitoring/'s.
 """
 
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from components.registry import marks
+from components.registry import heartbeats
 from feature_repo.errors import ServerError, SpecError
 from monitoring.drift.compare import Verdict
 from pipelines.environment import Place
@@ -89,16 +89,16 @@ class LoopMetrics:
         if time.monotonic() - self._read_at < MARKS_EVERY_S:
             return
         self._read_at = time.monotonic()
-        self.show(marks.read(self._name))
+        self.show(heartbeats.read(self._name))
 
     def show(self, found: Mapping[str, Mapping[str, Any]]) -> None:
         """Export marks."""
         for tag, said in found.items():
-            if tag == marks.DRIFT:
+            if tag == heartbeats.DRIFT:
                 self._drifted(said)
-            if not tag.startswith(marks.JOB):
+            if not tag.startswith(heartbeats.JOB):
                 continue
-            job = tag.removeprefix(marks.JOB)
+            job = tag.removeprefix(heartbeats.JOB)
             for key, gauge in (("succeeded", self._good_at), ("failed", self._bad_at), ("seconds", self._took)):
                 if key in said:
                     gauge.labels(self._name, job).set(said[key])

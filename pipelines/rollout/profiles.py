@@ -16,7 +16,7 @@ from pipelines.release import variables
 
 def materialise_release(place: Place, release_id: str) -> str:
     """Bring the rows of the release's vocabulary up to date; return in words what was done. May be repeated."""
-    from components.profiles import materialise
+    from components.profiles.online import materialise
 
     vocabulary = _vocabulary(place, release_id)
     features = materialise.published(place.home, vocabulary)
@@ -39,7 +39,7 @@ def prune(place: Place, keep: Collection[str]) -> list[str]:
 
     A release that cannot be found raises before anything is dropped.
     """
-    from components.profiles import materialise
+    from components.profiles.online import materialise
 
     wanted = {_vocabulary(place, release) for release in keep}
     with variables(place):

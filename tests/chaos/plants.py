@@ -49,7 +49,7 @@ def _model(client: "MlflowClient", scratch: Path, change: Change) -> tuple[dict[
     """Register a changed ranking model; return what release.json and files.json say of it."""
     import mlflow
 
-    from components.registry import models
+    from components.registry import model_versions
 
     first = client.get_model_version("shop-ranking", "1")
     whole = Path(mlflow.artifacts.download_artifacts("models:/shop-ranking/1", dst_path=str(scratch / "whole")))
@@ -60,7 +60,7 @@ def _model(client: "MlflowClient", scratch: Path, change: Change) -> tuple[dict[
     client.log_artifacts(first.run_id, str(whole), at)
     source = f"{client.get_run(first.run_id).info.artifact_uri}/{at}"
     made = client.create_model_version("shop-ranking", source, first.run_id, tags=first.tags | {"digest": digest})
-    return {"version": str(made.version), "digest": digest}, models.files(folder)
+    return {"version": str(made.version), "digest": digest}, model_versions.files(folder)
 
 
 def upside_down(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.data import files
+from components.data import file_source
 from components.data.database import database
 from components.data.ingest import ingest, source_digest
 from components.data.snapshot import Snapshot
@@ -111,7 +111,7 @@ def test_a_time_is_read_in_its_format_and_zone(shop, spec, timestamps, timezone,
     (shop / "events.csv").write_text(f"user_id,item_id,timestamp\n1,tea,{text}\n")
     data = spec(events={"timestamps": timestamps, "timezone": timezone})
     with database(shop) as db:
-        files.read(db, data.source, shop)
+        file_source.read(db, data.source, shop)
         (found,) = db.execute("SELECT epoch(timestamp) FROM source_events").fetchone()
     assert found == dt.datetime(2024, 1, 8, 9, tzinfo=UTC).timestamp()
 

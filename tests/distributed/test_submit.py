@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.profiles import engine
+from components.profiles.build import engine
 from tests import worlds
 from tests.spark import SETTINGS
 

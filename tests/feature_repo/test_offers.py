@@ -6,12 +6,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from components.profiles import build, engine, states
+from components.profiles.build import engine, plan, states
 from feature_repo import offers
 from feature_repo.calendar import Calendar
 
 CALENDAR = Calendar("2024-01-01", "America/New_York")
-WEEKS = build.Weeks(train=(10, 11), validate=(12,), test=(13,), last=14)
+WEEKS = plan.Weeks(train=(10, 11), validate=(12,), test=(13,), last=14)
 INSTANT = pa.timestamp("us", tz="UTC")
 DAY = dt.timedelta(days=1)
 Offer = tuple[str, str | None, dt.datetime, dt.datetime, float | None, dt.datetime]
@@ -35,7 +35,7 @@ def state(*given: Offer, end: dt.datetime | None = None) -> dict[tuple[int, int]
     index = pa.table({"item_id": ["a", "b"], "item_index": pa.array([0, 1], pa.int32())})
     spans = states.offer_weeks(CALENDAR, WEEKS, data_end=end)
     weekly = offers.weekly(*(engine.stored(connection, n, t) for n, t in (("o", table), ("i", index), ("w", spans))))
-    cuts = engine.stored(connection, "c", build.cutoffs(CALENDAR, WEEKS.cutoffs, data_end=end))
+    cuts = engine.stored(connection, "c", plan.cutoffs(CALENDAR, WEEKS.cutoffs, data_end=end))
     found = offers.of_items(weekly, cuts).to_pyarrow().to_pylist()
     connection.disconnect()
     return {(row["cutoff"], row["key"]): row for row in found}

@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.profiles import build, engine, states, steps
+from components.profiles import steps
+from components.profiles.build import engine, plan, states
 from feature_repo import columns, intervals, offers, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
@@ -70,14 +71,14 @@ def world() -> worlds.World:
 def sliced(connection: Any, clean: Path) -> Slice:
     """Store the slice on an engine."""
     calendar = Calendar(worlds.FIRST_DAY, ZONE)
-    weeks = build.Weeks(train=(2, 3, 4, 5, 6), validate=(7,), test=(8, 9), last=10)
+    weeks = plan.Weeks(train=(2, 3, 4, 5, 6), validate=(7,), test=(8, 9), last=10)
     pairs = [(f"i{n}", n % 4, "purchase" if n % 2 else "") for n in range(8)]
 
     def keep(name: str, table: Any) -> Any:
         return engine.stored(connection, name, table)
 
     events = connection.read_parquet(str(clean / "events.parquet"))
-    dated = keep("dated", transforms.dated(events, keep("local_days", build.days(calendar, WEEKS))))
+    dated = keep("dated", transforms.dated(events, keep("local_days", plan.days(calendar, WEEKS))))
     index = keep(
         "item_index",
         pa.table({"item_id": [f"i{n}" for n in range(6)], "item_index": pa.array(range(6), pa.int32())}),
@@ -103,7 +104,7 @@ def sliced(connection: Any, clean: Path) -> Slice:
         dated=dated,
         item_index=index,
         item_targets=by_item,
-        cutoffs=keep("cutoffs", build.cutoffs(calendar, weeks.cutoffs, data_end=end)),
+        cutoffs=keep("cutoffs", plan.cutoffs(calendar, weeks.cutoffs, data_end=end)),
         items=items,
         targets=keep("keyed_targets", transforms.of_targets(dated, by_item, everywhere)),
         daily=daily,

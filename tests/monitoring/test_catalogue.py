@@ -9,7 +9,7 @@ from bentos.recommender.logs.shipping import Standing
 from bentos.recommender.metrics import Metrics as DoorMetrics
 from bentos.router.counts import Metrics as RouterMetrics
 from bentos.router.routes import STABLE
-from components.registry import marks
+from components.registry import heartbeats
 from monitoring.observability import metrics_catalogue
 from monitoring.observability.metrics_catalogue import Metric
 from pipelines.rollout.metrics import LoopMetrics
@@ -55,7 +55,7 @@ def loop_text() -> str:
     metrics.turned(State(stable=Served("1", "aaa"), last={"version": "2", "result": "rolled_back"}))
     metrics.waited()
     drift = {"at": 50, "verdict": "drifted", "share": 0.5, "drifted": 2, "compared": 4, "release": "1"}
-    metrics.show({marks.DRIFT: drift, "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5}})
+    metrics.show({heartbeats.DRIFT: drift, "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5}})
     return whole(metrics.registry)
 
 

@@ -21,7 +21,7 @@ from bentos.build import build
 from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.serve import serve
-from components.registry import marks
+from components.registry import heartbeats
 from monitoring.observability import prometheus_rules
 from monitoring.observability.panels import BOARDS
 from monitoring.observability.recording_rules import recorded
@@ -123,7 +123,14 @@ def _talk(url: str, loop: metrics.LoopMetrics) -> None:
     now = time.time()
     loop.show(
         {
-            marks.DRIFT: {"at": now, "verdict": "drifted", "share": 0.5, "drifted": 2, "compared": 4, "release": "1"},
+            heartbeats.DRIFT: {
+                "at": now,
+                "verdict": "drifted",
+                "share": 0.5,
+                "drifted": 2,
+                "compared": 4,
+                "release": "1",
+            },
             "job.train": {"succeeded": now - 60, "failed": now, "seconds": 9.0},
             "job.materialise": {"succeeded": now - 60},
         }

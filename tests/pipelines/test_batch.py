@@ -154,9 +154,9 @@ def test_years_later_a_users_segment_answers(shop: Shop, scored: Scored, tmp_pat
 def test_users_come_in_groups_that_bound_memory(
     shop: Shop, scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from components.profiles import newest_rows
+    from components.profiles.online import scoring_rows
 
-    monkeypatch.setattr(newest_rows, "USERS", 7)
+    monkeypatch.setattr(scoring_rows, "USERS", 7)
     _batch(shop, _released(shop), tmp_path)
     path = tmp_path / "recommendations" / "recommendations.parquet"
     assert pq.ParquetFile(tmp_path / "rows" / "rows.parquet").num_row_groups == 6  # of 40 users

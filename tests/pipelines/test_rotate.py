@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.registry import aliases
 from components.registry import client as mlflow_client
-from components.registry import promote
 from feature_repo import files
 from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
@@ -81,7 +81,7 @@ def as_if_run(shop: Shop, new: str) -> None:
     snapshot = Path(last["clean"]) / "snapshot.json"
     files.write_json(snapshot, files.read_json(snapshot) | {"key": fingerprint(new)})
     with variables(at(shop, "local")), mlflow_client.connected() as client:
-        champion = promote.status("shop").holders["champion"]
+        champion = aliases.status("shop").holders["champion"]
         client.set_model_version_tag("shop-release", champion, "key", fingerprint(new))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.profiles import fallback, segment_card
+from components.profiles.segments import card, fallback
 from feature_repo import files
 from feature_repo.fallback import Fallback, Listed
 from feature_repo.vocabulary import Vocabulary
@@ -112,13 +112,13 @@ def test_a_title_cannot_break_the_page(made: Made, tmp_path: Path) -> None:
         vocabulary.targets, vocabulary.items.set_column(column, "title", titles), vocabulary.item_targets
     )
     files.copied(made.profiles, tmp_path, ["segments.json"])
-    segment_card.write(tmp_path, vandal, trained=13)
+    card.write(tmp_path, vandal, trained=13)
     assert "<script" not in (tmp_path / "segments.html").read_text()
 
 
 def test_sizes_that_move_are_drift(made: Made) -> None:
     document = files.read_json(made.profiles / "segments.json")
     document["by_week"]["17"] = {"0": 18, "1": 6}
-    shares = segment_card.shares_by_week(document)
+    shares = card.shares_by_week(document)
     assert shares[17] == [0.75, 0.25]
-    assert segment_card.drift(shares[13], shares[17]) == pytest.approx(0.2747, abs=1e-4)
+    assert card.drift(shares[13], shares[17]) == pytest.approx(0.2747, abs=1e-4)

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.profiles import blocks, build, features, steps, tables
+from components.profiles import steps
+from components.profiles.build import blocks, feature_files, plan, profile_folder
 from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -118,17 +119,17 @@ def test_an_item_of_no_catalogue_is_one_more_item_that_the_user_had(made: Made, 
 def test_a_zone_whose_days_start_at_odd_seconds_is_refused() -> None:
     calendar = Calendar("1970-01-05", "Africa/Monrovia")  # 44 minutes and 30 seconds behind UTC until 1972
     with pytest.raises(DataError, match=r"data\.timezone: .*Africa/Monrovia"):
-        build.days(calendar, 1)
+        plan.days(calendar, 1)
 
 
 def test_the_sample_of_users_is_the_same_every_time() -> None:
-    assert features._sampled(1_000, 10).equals(features._sampled(1_000, 10))
-    assert features._sampled(5, None).to_pylist() == [0, 1, 2, 3, 4]
+    assert profile_folder._sampled(1_000, 10).equals(profile_folder._sampled(1_000, 10))
+    assert profile_folder._sampled(5, None).to_pylist() == [0, 1, 2, 3, 4]
 
 
 def test_sums_add_up_however_many_blocks_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables.Sums, "ROWS", 1)
-    sums = tables.Sums({"sold": ("week",)})
+    monkeypatch.setattr(feature_files.Sums, "ROWS", 1)
+    sums = feature_files.Sums({"sold": ("week",)})
     for value in (1.0, 2.0, 4.0, 8.0):
         sums.add({"sold": pa.table({"value": [value, 0.5], "week": [1, 2]})})
     assert sorted(sums.all()["sold"].to_pylist(), key=lambda row: row["week"]) == [

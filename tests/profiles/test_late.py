@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from components.profiles import blocks, steps
+from components.profiles import steps
+from components.profiles.build import blocks
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.vocabulary import Vocabulary

@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from ibis import _
 
-from components.profiles import futures, leaks, skill, steps, vocabularies
-from components.profiles.futures import Cutoff
+from components.leakage import alternative_futures, compare, skill
+from components.leakage.alternative_futures import Cutoff
+from components.profiles import steps
+from components.profiles.build import fit_vocabulary
 from feature_repo import files, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.leak import Leak
@@ -48,9 +50,9 @@ def built(world: worlds.World, folder: Path, honest: Made) -> Made:
 def past(run: remake.Made, folder: Path) -> list[Leak]:
     """Compare a run's profiles with those of the world without a future."""
     cutoff = Cutoff.of(CALENDAR, WEEK)
-    again = remake.rebuilt(run, futures.without_future(cutoff), cutoff, folder)
+    again = remake.rebuilt(run, alternative_futures.without_future(cutoff), cutoff, folder)
     users = pq.read_table(run.clean / "users.parquet")["user_id"].combine_chunks()
-    return checks.compared(run, again, Chosen(users, (cutoff,)), cutoff, how=leaks.WITHOUT_FUTURE)
+    return checks.compared(run, again, Chosen(users, (cutoff,)), cutoff, how=compare.WITHOUT_FUTURE)
 
 
 def some(made: Made, *weeks: int) -> Chosen:
@@ -125,7 +127,7 @@ def test_a_peeking_transform_is_named_by_both_worlds_and_in_the_rows(
     made = make(world, tmp_path / "world")
     found = checks.recomputed(as_run(made), some(made, WEEK), Cutoff.of(CALENDAR, WEEK), tmp_path / "again")
     assert named(found) >= {"profiles/user_profile.value_total", "profiles/item_state.price", "rows/intent.target_slow"}
-    assert {leak.how for leak in found} >= {leaks.WITHOUT_FUTURE, leaks.PERMUTED}
+    assert {leak.how for leak in found} >= {compare.WITHOUT_FUTURE, compare.PERMUTED}
 
 
 def test_an_item_price_over_all_weeks_is_named_and_nothing_else(
@@ -142,7 +144,7 @@ def test_an_item_price_over_all_weeks_is_named_and_nothing_else(
     pq.write_table(leaking, profiles / "item_state.parquet")
     run, cutoff = dataclasses.replace(as_run(honest), profiles=profiles), Cutoff.of(CALENDAR, WEEK)
     again = examined[1] / f"past-{WEEK}"
-    found = checks.compared(run, again, some(honest, WEEK), cutoff, how=leaks.WITHOUT_FUTURE)
+    found = checks.compared(run, again, some(honest, WEEK), cutoff, how=compare.WITHOUT_FUTURE)
     assert named(found) == {"profiles/item_state.price"}
     assert found[0].row.startswith("item ")
 
@@ -183,9 +185,9 @@ def test_a_vocabulary_fitted_on_all_weeks_is_named(
     hours = dt.timedelta(hours=9)
     late = [worlds.event("u00", "i99", CALENDAR.start(w) + hours, session=f"l{w}") for w in (13, 14, 15)]
     later = dataclasses.replace(world, events=[*world.events, *late], items=[*world.items, worlds.item("i99", "C9")])
-    counting = vocabularies.counting
+    counting = fit_vocabulary.counting
     with monkeypatch.context() as patch:
-        patch.setattr(vocabularies, "counting", lambda rule, *, until_week: counting(rule, until_week=99))
+        patch.setattr(fit_vocabulary, "counting", lambda rule, *, until_week: counting(rule, until_week=99))
         made = built(later, tmp_path, honest)
     found = checks.refitted(as_run(made), tmp_path / "again")
     assert "vocabulary.items" in named(found)
@@ -221,7 +223,7 @@ def test_labels_of_another_week_are_named(honest: Made, tmp_path: Path) -> None:
     assert checks.labels_of(as_run(honest), some(honest)) == []
     found = checks.labels_of(made, some(honest))
     assert named(found) == {"rows/intent.label_ids"}
-    assert found[0].how == leaks.LABEL_WEEK
+    assert found[0].how == compare.LABEL_WEEK
 
 
 def test_a_column_that_holds_its_own_weeks_label_is_suspicious() -> None:
@@ -247,16 +249,16 @@ def test_a_column_that_holds_its_own_weeks_label_is_suspicious() -> None:
 def test_other_futures_keep_the_past_and_change_the_rest() -> None:
     events = pa.Table.from_pylist(worlds.scattered(3).events)
     cutoff, rng = Cutoff.of(CALENDAR, 5), np.random.default_rng(0)
-    known = events.filter(pa.array(futures.known(events, cutoff.at)))
-    changed = futures.permuted(cutoff, rng)("events", events)
-    mask = pa.array(futures.known(changed, cutoff.at))
+    known = events.filter(pa.array(alternative_futures.known(events, cutoff.at)))
+    changed = alternative_futures.permuted(cutoff, rng)("events", events)
+    mask = pa.array(alternative_futures.known(changed, cutoff.at))
     assert changed.filter(mask).equals(known)
     unknown = changed.filter(pc.invert(mask))
     late = unknown.filter(pc.less(unknown["timestamp"], cutoff.at))
     assert late.num_rows > 0
     assert pc.all(pc.greater_equal(late["created_at"], cutoff.at)).as_py()
     assert pc.max(unknown["created_at"]).as_py() < cutoff.until
-    alone = futures.without_future(cutoff)("events", changed)
+    alone = alternative_futures.without_future(cutoff)("events", changed)
     assert alone.slice(0, known.num_rows).equals(known)
     assert [at >= CALENDAR.start(7) for at in alone["timestamp"].to_pylist()[known.num_rows :]] == [True]
 
@@ -265,13 +267,13 @@ def test_an_offer_is_known_from_the_instant_it_was_made_known() -> None:
     at = CALENDAR.start(5)
     moments = [at - dt.timedelta(days=1), at, at + dt.timedelta(seconds=1)]
     offers = pa.table({"item_id": ["a", "b", "c"], "created_at": pa.array(moments, pa.timestamp("us", tz="UTC"))})
-    assert futures.known(offers, at).tolist() == [True, True, False]
+    assert alternative_futures.known(offers, at).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize(
     ("change", "column", "what"),
     [
-        (lambda t: t.append_column("extra", pa.array([1.0, 2.0])), "extra", leaks.MISSING),
+        (lambda t: t.append_column("extra", pa.array([1.0, 2.0])), "extra", compare.MISSING),
         (
             lambda t: t.set_column(2, "x", pa.array([[1.0], [2.0, 4.0]])),
             "x",
@@ -281,6 +283,6 @@ def test_an_offer_is_known_from_the_instant_it_was_made_known() -> None:
 )
 def test_what_differs_is_said(change: Callable[[pa.Table], pa.Table], column: str, what: str) -> None:
     fair = pa.table({"user_id": ["a", "b"], "week": [7, 7], "x": pa.array([[1.0], [2.0, 3.0]])})
-    (leak,) = leaks.differences(change(fair), fair, table="t", how="h")
+    (leak,) = compare.differences(change(fair), fair, table="t", how="h")
     assert (leak.column, leak.what, leak.week) == (column, what, 7)
-    assert leaks.differences(fair, fair, table="t", how="h") == []
+    assert compare.differences(fair, fair, table="t", how="h") == []

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import servers
-from components.profiles import materialise, steps
+from components.profiles import steps
+from components.profiles.online import materialise
 from feature_repo import columns, files, services, views
 from feature_repo.calendar import Calendar
 from feature_repo.errors import StoreAway

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.profiles import materialise
+from components.profiles.online import materialise
 from feature_repo import files
 from feature_repo.errors import DataError
 from feature_repo.online import erase

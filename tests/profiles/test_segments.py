@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from scipy.special import psi
 from sklearn.decomposition import LatentDirichletAllocation
 
-from components.profiles import segments
+from components.profiles.segments import fit
 from components.profiles.spec import Profiles, Segments
 
 NAMES = ["buy:BREAD", "buy:MILK", "buy:BEER", "buy:CHIPS", "buy:SOAP", "buy:PAPER", "visit"]
@@ -34,7 +34,7 @@ def agree(found: np.ndarray, truth: np.ndarray) -> bool:
 @pytest.mark.parametrize("method", ["kmeans", "lda"])
 def test_planted_groups_are_found_and_named_by_what_they_do_more(method: str) -> None:
     mix, truth = planted()
-    found = segments.fit(mix, NAMES, Segments(method=method, k=3))
+    found = fit.fit(mix, NAMES, Segments(method=method, k=3))
     assert agree(found.assign(mix), truth)
     assert found.sizes == (50, 50, 50)
     assert {frozenset(name.split(", ")[:2]) for name in found.names} == {
@@ -47,7 +47,7 @@ def test_planted_groups_are_found_and_named_by_what_they_do_more(method: str) ->
 @pytest.mark.parametrize("method", ["kmeans", "lda"])
 def test_the_silhouette_finds_how_many_groups_were_planted(method: str) -> None:
     mix, truth = planted()
-    found = segments.fit(mix, NAMES, Segments(method=method, k="auto"))
+    found = fit.fit(mix, NAMES, Segments(method=method, k="auto"))
     assert len(found) == 3
     assert max(found.silhouette, key=lambda k: found.silhouette[k]) == 3
     assert agree(found.assign(mix), truth)
@@ -55,10 +55,10 @@ def test_the_silhouette_finds_how_many_groups_were_planted(method: str) -> None:
 
 def test_users_of_two_topics_are_half_of_each() -> None:
     mix, _ = planted()
-    found = segments.fit(mix, NAMES, Segments(method="lda", k=3))
+    found = fit.fit(mix, NAMES, Segments(method="lda", k=3))
     both = np.zeros((1, len(NAMES)))
     both[0, [0, 1, 2, 3]] = 10.0
-    parts = np.sort(segments.topics(both, found.table)[0])
+    parts = np.sort(fit.topics(both, found.table)[0])
     np.testing.assert_allclose(parts, [0.0, 0.5, 0.5], atol=0.03)
 
 
@@ -67,14 +67,14 @@ def test_mixtures_are_those_of_scikit_learn() -> None:
     model = LatentDirichletAllocation(3, max_iter=10, random_state=0).fit(mix)
     counts = model.components_
     table = np.exp(psi(counts) - psi(counts.sum(1, keepdims=True)))
-    np.testing.assert_allclose(segments.topics(mix, table), model.transform(mix), atol=0.01)
+    np.testing.assert_allclose(fit.topics(mix, table), model.transform(mix), atol=0.01)
 
 
 @pytest.mark.parametrize("method", ["kmeans", "lda"])
 def test_the_same_data_gives_the_same_segments_and_json_keeps_them(method: str) -> None:
     mix, _ = planted()
-    first, second = (segments.fit(mix, NAMES, Segments(method=method, k=3)) for _ in range(2))
-    again = segments.Segmentation.from_dict(first.as_dict())
+    first, second = (fit.fit(mix, NAMES, Segments(method=method, k=3)) for _ in range(2))
+    again = fit.Segmentation.from_dict(first.as_dict())
     assert first.digest == second.digest == again.digest
     np.testing.assert_array_equal(first.assign(mix), again.assign(mix))
     assert (again.names, again.sizes) == (first.names, first.sizes)
@@ -82,13 +82,13 @@ def test_the_same_data_gives_the_same_segments_and_json_keeps_them(method: str) 
 
 def test_other_segments_have_another_digest() -> None:
     mix, _ = planted()
-    digests = {segments.fit(mix, NAMES, Segments(method=m, k=k)).digest for m in ("kmeans", "lda") for k in (2, 3)}
+    digests = {fit.fit(mix, NAMES, Segments(method=m, k=k)).digest for m in ("kmeans", "lda") for k in (2, 3)}
     assert len(digests) == 4
 
 
 def test_how_much_someone_does_is_no_matter_to_kmeans_and_neither_are_visits() -> None:
     mix, _ = planted()
-    found = segments.fit(mix, NAMES, Segments(k=3))
+    found = fit.fit(mix, NAMES, Segments(k=3))
     more = mix * np.linspace(1, 30, len(mix))[:, None]
     more[:, -1] = 1000.0
     np.testing.assert_array_equal(found.assign(more), found.assign(mix))
@@ -96,28 +96,28 @@ def test_how_much_someone_does_is_no_matter_to_kmeans_and_neither_are_visits() -
 
 def test_fewer_kinds_of_users_than_segments_gives_a_segment_a_kind() -> None:
     mix = np.repeat(np.eye(2, len(NAMES)), 10, axis=0)
-    assert segments.fit(mix, NAMES, Segments(k=8)).sizes == (10, 10)
-    assert segments.fit(mix, NAMES, Segments(k="auto")).sizes == (10, 10)
+    assert fit.fit(mix, NAMES, Segments(k=8)).sizes == (10, 10)
+    assert fit.fit(mix, NAMES, Segments(k="auto")).sizes == (10, 10)
 
 
 def test_one_user_and_users_who_did_nothing_have_a_segment_too() -> None:
-    alone = segments.fit(np.eye(1, len(NAMES)), NAMES, Segments(k=8))
+    alone = fit.fit(np.eye(1, len(NAMES)), NAMES, Segments(k=8))
     assert alone.sizes == (1,)
     assert alone.assign(np.zeros((2, len(NAMES)))).tolist() == [0, 0]
-    found = segments.fit(planted()[0], NAMES, Segments(method="lda", k=3))
+    found = fit.fit(planted()[0], NAMES, Segments(method="lda", k=3))
     assert found.assign(np.zeros((1, len(NAMES)))).tolist() == [0]
 
 
 def test_many_users_are_fitted_on_a_sample_spread_over_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     mix, truth = planted(600)
-    monkeypatch.setattr(segments, "FIT_ROWS", 60)
-    found = segments.fit(mix, NAMES, Segments(k=3))
+    monkeypatch.setattr(fit, "FIT_ROWS", 60)
+    found = fit.fit(mix, NAMES, Segments(k=3))
     assert sum(found.sizes) == 60
     assert agree(found.assign(mix), truth)
 
 
 def test_targets_without_a_level_are_all_there_is_where_nothing_has_one() -> None:
-    assert segments.fit(np.array([[1.0], [2.0]]), ["visit"], Segments(k=2)).sizes == (2,)
+    assert fit.fit(np.array([[1.0], [2.0]]), ["visit"], Segments(k=2)).sizes == (2,)
 
 
 @pytest.mark.parametrize("k", [1, 65, "many", 2.5])

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.profiles import selection
 from components.profiles.spec import Selection
+from components.profiles.training import feature_selection
 from feature_repo import files
 from feature_repo.dropped_features import dropped, kept
 from tests.profiles.conftest import Made
@@ -23,7 +23,7 @@ VALUES = np.stack(
 
 
 def test_constant_and_duplicate_columns_are_dropped_by_default() -> None:
-    found = selection.judged(NAMES, VALUES, WEEK, Selection())
+    found = feature_selection.judged(NAMES, VALUES, WEEK, Selection())
     assert found["constant"] == ["flat"]
     assert found["duplicate"] == {"opposite": "steady"}
     assert found["dropped"] == ["flat", "opposite"]
@@ -31,15 +31,15 @@ def test_constant_and_duplicate_columns_are_dropped_by_default() -> None:
 
 
 def test_an_unstable_column_is_reported_and_dropped_only_above_the_specs_limit() -> None:
-    found = selection.judged(NAMES, VALUES, WEEK, Selection())
+    found = feature_selection.judged(NAMES, VALUES, WEEK, Selection())
     assert found["unstable"] == ["growing"]
     assert found["psi"]["steady"] < 0.05
-    strict = selection.judged(NAMES, VALUES, WEEK, Selection(unstable_psi=0.5))
+    strict = feature_selection.judged(NAMES, VALUES, WEEK, Selection(unstable_psi=0.5))
     assert "growing" in strict["dropped"]
 
 
 def test_the_spec_may_keep_all() -> None:
-    found = selection.judged(NAMES, VALUES, WEEK, Selection(constant="keep", duplicate="keep"))
+    found = feature_selection.judged(NAMES, VALUES, WEEK, Selection(constant="keep", duplicate="keep"))
     assert found["dropped"] == []
     assert found["constant"] == ["flat"]
 
@@ -47,7 +47,7 @@ def test_the_spec_may_keep_all() -> None:
 def test_psi_is_that_of_its_definition() -> None:
     column, week = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0]), np.repeat([1, 2], 4)
     expected = (0.25 - 0.5) * np.log(0.25 / 0.5) + (0.75 - 0.5) * np.log(0.75 / 0.5)
-    assert selection.instability(column, week) == pytest.approx(expected)
+    assert feature_selection.instability(column, week) == pytest.approx(expected)
 
 
 def test_training_rows_come_with_their_report(made: Made) -> None:
@@ -67,7 +67,7 @@ def test_only_training_rows_are_looked_at(made: Made, tmp_path: Path) -> None:
     for name in ("intent", "item_state"):
         table = pq.read_table(made.rows / f"{name}.parquet")
         pq.write_table(table.filter(pc.less_equal(table["week"], 12)), tmp_path / f"{name}.parquet")
-    again = selection.examine(tmp_path, Selection(), train=range(5, 13), windows_days=(7, 28, 91))
+    again = feature_selection.examine(tmp_path, Selection(), train=range(5, 13), windows_days=(7, 28, 91))
     assert json.dumps(again) == json.dumps(found)
 
 

@@ -31,9 +31,9 @@ from components.ranking.score import Ranker
 from components.ranking.spec import Candidates
 from components.registry import client as mlflow_client
 from components.registry import frames
+from components.registry.gate_inputs import Group, Measured
 from components.registry.gates import evaluate
 from components.registry.lineage import Folders, Lineage
-from components.registry.measured import Group, Measured
 from components.registry.register import Registered, register
 from components.registry.release import Release
 from components.registry.release import make as make_release

@@ -6,7 +6,7 @@ import pytest
 
 from components.registry import client as mlflow_client
 from components.registry import steps
-from components.registry.promote import status
+from components.registry.aliases import status
 from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
 

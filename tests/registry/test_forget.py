@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from components.registry import aliases, forget
 from components.registry import client as mlflow_client
-from components.registry import forget, promote
 from pipelines import traces
 
 ANN, HIDDEN = "raw-user-7f3a-ann", "0123456789abcdef"
@@ -24,13 +24,13 @@ def unmark(shared) -> None:
 
 def test_versions_of_the_persons_data_are_due_and_others_are_not(shared) -> None:
     release = shared.release()
-    promote.promote("shared", release.version, who="t", why="t")
+    aliases.promote("shared", release.version, who="t", why="t")
     assert forget.mark("shared", {DATA: False}, when=WHEN) == []
     expected = ["shared-intent/1", "shared-ranking/1", f"shared-release/{release.version}"]
     try:
         assert forget.mark("shared", {DATA: True, "other": False}, when=WHEN) == expected
         assert forget.mark("shared", {DATA: False}, when="later") == expected, "what is due stays due"
-        status = promote.status("shared")
+        status = aliases.status("shared")
         tags = status.versions[status.holders["champion"]]
         assert {tag: tags[tag] for tag in MARKS} == {
             "retraining": "due",

@@ -5,8 +5,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from components.registry.gate_inputs import Champion, Group, Measured, Used, measured
 from components.registry.gates import Verdict, evaluate, parity
-from components.registry.measured import Champion, Group, Measured, Used, measured
 from components.registry.report import markdown
 from components.registry.spec import Gate, Parity, Promotion
 

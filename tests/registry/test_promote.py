@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from components.registry import client as mlflow_client
-from components.registry.promote import HISTORY_CHARACTERS, Move, challenge, promote, rollback, status
+from components.registry.aliases import HISTORY_CHARACTERS, Move, challenge, promote, rollback, status
 from feature_repo.errors import Refused, SpecError
 
 WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)

@@ -12,7 +12,7 @@ import pytest
 from components.intent.score import IntentScorer
 from components.ranking.score import Ranker
 from components.registry import client as mlflow_client
-from components.registry import frames, models
+from components.registry import frames, model_versions
 from components.registry.register import register
 from feature_repo import files
 from feature_repo.errors import DataError
@@ -77,14 +77,14 @@ def test_the_registry_holds_no_pickle_no_cache_and_no_users(shared) -> None:
     held = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"MLmodel", "artifacts/model/weights.safetensors", "code/components/intent/score.py"} <= held
     assert not [path for path in held if path.endswith((".pkl", ".pickle", ".pyc")) or "__pycache__" in path]
-    assert not [path for path in held if Path(path).name in models.LEFT_OUT]
+    assert not [path for path in held if Path(path).name in model_versions.LEFT_OUT]
     model = {path.removeprefix("artifacts/model/") for path in held if path.startswith("artifacts/model/")}
     assert set(shared.registered.versions["intent"].files) == model
 
 
 @WITHOUT_SERVER
 def test_both_models_load_and_answer_from_the_registry_alone(shared, tmp_path) -> None:
-    frame = models.example("ranking", shared.registered.result, windows_days=(7, 28, 91))
+    frame = model_versions.example("ranking", shared.registered.result, windows_days=(7, 28, 91))
     frame = frame.drop(columns=["probabilities"])
     frame.to_pickle(tmp_path / "rows")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
@@ -112,7 +112,7 @@ def test_equal_models_with_new_metrics_get_a_run_but_no_versions(shared, make, l
 
 @pytest.mark.parametrize(("part", "at"), [("intent", "version"), ("ranking", "log")])
 def test_a_step_that_was_killed_is_completed_by_the_next(sqlite, name, make, lineage, monkeypatch, part, at) -> None:
-    whole = getattr(models, at)
+    whole = getattr(model_versions, at)
 
     def dies(*arguments, **named):
         if part in str(arguments[:2]):
@@ -120,7 +120,7 @@ def test_a_step_that_was_killed_is_completed_by_the_next(sqlite, name, make, lin
         return whole(*arguments, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(models, at, dies)
+        patch.setattr(model_versions, at, dies)
         with pytest.raises(Killed):
             register(name, make(), lineage=lineage)
     registered = register(name, make(), lineage=lineage)

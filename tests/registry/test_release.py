@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.registry import client as mlflow_client
-from components.registry.promote import challenge
+from components.registry.aliases import challenge
 from components.registry.release import ASKED, assemble, document
 from feature_repo import files
 from feature_repo.errors import ServerError, SpecError

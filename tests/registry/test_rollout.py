@@ -7,7 +7,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.registry import promote, rollout
+from components.registry import aliases, rollout_tags
 from components.registry.release import model_name
 
 NAME = "toy"
@@ -31,7 +31,7 @@ def client(registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> m
     """Return a client of such a registry, in which the first version was promoted."""
     uri = f"sqlite:///{shutil.copy(registry, tmp_path / 'mlflow.db')}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    promote.promote(NAME, "1", who="ana", why="the first")
+    aliases.promote(NAME, "1", who="ana", why="the first")
     return mlflow.MlflowClient(uri, uri)
 
 
@@ -41,54 +41,54 @@ def moved(client: mlflow.MlflowClient, version: str) -> None:
 
 
 def test_everything_about_a_rollout_is_read_at_once_and_kept(client: mlflow.MlflowClient) -> None:
-    assert rollout.read("nobody") == rollout.Registry("", recorded=True)
-    rollout.write(NAME, {"phase": "canary", "step": 1})
+    assert rollout_tags.read("nobody") == rollout_tags.Registry("", recorded=True)
+    rollout_tags.write(NAME, {"phase": "canary", "step": 1})
     moved(client, "3")
-    found = rollout.read(NAME)
+    found = rollout_tags.read(NAME)
     assert (found.champion, found.recorded, found.state) == ("3", False, {"phase": "canary", "step": 1})
-    assert found.versions["3"] == rollout.Version("3", "r3", passed=False, refusals="map is low")
+    assert found.versions["3"] == rollout_tags.Version("3", "r3", passed=False, refusals="map is low")
 
 
 def test_the_story_is_told_once_in_words_and_within_what_a_tag_holds(client: mlflow.MlflowClient) -> None:
     for line in ("begins", "begins", "shadow: ready"):
-        rollout.say(NAME, "2", phase="shadow", line=line)
+        rollout_tags.say(NAME, "2", phase="shadow", line=line)
     tags = client.get_model_version(model_name(NAME), "2").tags
     assert [line.split(" ", 1)[1] for line in tags["rollout_log"].splitlines()] == ["begins", "shadow: ready"]
     assert tags["rollout"] == "shadow"
     for count in range(3):
-        rollout.say(NAME, "2", phase="canary", line=f"{count} " + 2000 * "x")
+        rollout_tags.say(NAME, "2", phase="canary", line=f"{count} " + 2000 * "x")
     told = client.get_model_version(model_name(NAME), "2").tags["rollout_log"]
-    assert len(told) <= rollout.CHARACTERS
+    assert len(told) <= rollout_tags.CHARACTERS
     assert told.splitlines()[-1].split()[1] == "2"
-    rollout.say(NAME, "7", phase="canary", line="of a version that is gone")
+    rollout_tags.say(NAME, "7", phase="canary", line="of a version that is gone")
 
 
 def test_a_state_too_long_for_a_tag_is_refused_before_it_is_cut(client: mlflow.MlflowClient) -> None:
     with pytest.raises(ValueError, match="a tag holds 5000"):
-        rollout.write(NAME, {"why": 5000 * "x"})
+        rollout_tags.write(NAME, {"why": 5000 * "x"})
 
 
 def test_a_release_that_failed_gives_the_alias_back_and_says_why(client: mlflow.MlflowClient) -> None:
-    promote.promote(NAME, "2", who="ana", why="better")
+    aliases.promote(NAME, "2", who="ana", why="better")
     moved(client, "3")
-    promote.notice(NAME)
-    assert promote.status(NAME).holders["previous"] == "2"
-    assert promote.take_back(NAME, "3", to="2", who="rollout", why="slow")
-    promote.keep_previous(NAME, "1", who="rollout", why="as before")
-    found = promote.status(NAME)
+    aliases.notice(NAME)
+    assert aliases.status(NAME).holders["previous"] == "2"
+    assert aliases.take_back(NAME, "3", to="2", who="rollout", why="slow")
+    aliases.keep_previous(NAME, "1", who="rollout", why="as before")
+    found = aliases.status(NAME)
     assert found.holders == {"champion": "2", "previous": "1"}
-    assert promote.rolled_back(NAME, "3").endswith("by rollout: slow")
+    assert aliases.rolled_back(NAME, "3").endswith("by rollout: slow")
     assert not found.unrecorded
-    rollout.settle(NAME, "3")
-    assert promote.rolled_back(NAME, "3") == ""
+    rollout_tags.settle(NAME, "3")
+    assert aliases.rolled_back(NAME, "3") == ""
 
 
 def test_an_alias_that_was_moved_meanwhile_is_not_taken_back(client: mlflow.MlflowClient) -> None:
     moved(client, "2")
-    assert not promote.take_back(NAME, "3", to="1", who="rollout", why="slow")
-    assert promote.status(NAME).holders["champion"] == "2"
+    assert not aliases.take_back(NAME, "3", to="1", who="rollout", why="slow")
+    assert aliases.status(NAME).holders["champion"] == "2"
 
 
 def test_a_first_release_that_failed_leaves_no_champion(client: mlflow.MlflowClient) -> None:
-    assert promote.take_back(NAME, "1", to="", who="rollout", why="does not start")
-    assert "champion" not in promote.status(NAME).holders
+    assert aliases.take_back(NAME, "1", to="", who="rollout", why="does not start")
+    assert "champion" not in aliases.status(NAME).holders

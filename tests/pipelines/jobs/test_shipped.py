@@ -36,7 +36,7 @@ def shipping_shop(shop, tmp_path):
 
 def test_rewards_join_shipped_answers_with_the_events_that_the_store_keeps(shipping_shop, shop):
     from bentos.release import Release
-    from components.profiles import materialise
+    from components.profiles.online import materialise
     from feature_repo import files
     from feature_repo.online import erase
     from feature_repo.online.profiles import OnlineProfiles

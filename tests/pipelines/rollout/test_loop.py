@@ -12,7 +12,7 @@ import pytest
 
 from bentos.router.observations import ArmSeen, Observations, ShadowSeen
 from bentos.router.routes import Routes
-from components.registry import promote
+from components.registry import aliases
 from components.registry.release import model_name
 from feature_repo.errors import DataError, Refused, ServerError
 from pipelines.environment import Place
@@ -138,9 +138,9 @@ def turns(place: Place, hands: PaperHands, count: int = 1) -> loop.Turn:
     return found
 
 
-def status(place: Place) -> promote.Status:
+def status(place: Place) -> aliases.Status:
     with variables(place):
-        return promote.status("grocery")
+        return aliases.status("grocery")
 
 
 def test_a_move_in_the_ui_is_rolled_out_and_told(place: Place) -> None:
@@ -170,7 +170,7 @@ def test_a_bad_release_takes_itself_back_and_the_reason_is_in_the_registry(place
     registry = status(place)
     assert registry.holders == {"champion": "1"}
     with variables(place):
-        assert "canary: errors" in promote.rolled_back("grocery", "2")
+        assert "canary: errors" in aliases.rolled_back("grocery", "2")
 
 
 def test_a_release_that_cannot_be_built_is_given_back_with_the_reason(place: Place) -> None:
@@ -181,7 +181,7 @@ def test_a_release_that_cannot_be_built_is_given_back_with_the_reason(place: Pla
     turns(place, hands, 2)
     assert status(place).holders["champion"] == "1"
     with variables(place):
-        assert "weights.safetensors differs" in promote.rolled_back("grocery", "2")
+        assert "weights.safetensors differs" in aliases.rolled_back("grocery", "2")
 
 
 @pytest.mark.parametrize("wrong", [False, True])
@@ -247,7 +247,7 @@ def test_a_rollback_brings_the_release_before_back_at_once(place: Place) -> None
     move(place, "2")
     turns(place, hands, 3)
     with variables(place):
-        promote.rollback("grocery", who="ana", why="too slow")
+        aliases.rollback("grocery", who="ana", why="too slow")
     found = turns(place, hands)
     assert hands.routes is not None
     assert (found.state.stable, hands.routes.stable.release) == (Served("1", "r1"), "r1")

@@ -6,7 +6,7 @@ import pytest
 
 from bentos.router.observations import ArmSeen, Observations, ShadowSeen
 from bentos.router.routes import Routes
-from components.registry.rollout import Registry, Version
+from components.registry.rollout_tags import Registry, Version
 from components.registry.spec import Rollout, Shadow
 from pipelines.rollout.hands import Rewarded
 from pipelines.rollout.machine import Decision, Facts, backends, decide, failed

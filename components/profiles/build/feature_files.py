@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.profiles import digests, lists
-from components.profiles.lists import CODE, Rows
+from components.profiles.build import row_digests, lists
+from components.profiles.build.lists import CODE, Rows
 from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged
 
@@ -114,7 +114,7 @@ class FeatureFiles:
             self._write_rows("user_daily.parquet", daily)
             found = np.zeros(len(profile.codes), np.uint64)
             for rows in (profile, targets, history, daily):
-                found = digests.of_cells(rows.aligned(profile.codes), start=found)
+                found = row_digests.of_cells(rows.aligned(profile.codes), start=found)
             self.digests.append((profile.codes % CODE, found))
 
     def _write_rows(self, name: str, rows: Rows, *, folder: Path | None = None) -> None:
@@ -169,9 +169,9 @@ class FeatureFiles:
         users, found = (_joined([pair[side] for pair in self.digests]) for side in (0, 1))
         newest = int(self.cutoffs["week"][-1].as_py())
         mine = segments.aligned(newest * CODE + users)
-        found = digests.of_cells(mine, start=found + digests.of_texts({columns.VOCABULARY: vocabulary}))
-        table = {columns.USER_ID: self.user_ids.take(pa.array(users)), digests.COLUMN: pa.array(found.view(np.int64))}
-        pq.write_table(pa.table(table), self.folder / digests.FILE, compression="zstd")
+        found = row_digests.of_cells(mine, start=found + row_digests.of_texts({columns.VOCABULARY: vocabulary}))
+        table = {columns.USER_ID: self.user_ids.take(pa.array(users)), row_digests.COLUMN: pa.array(found.view(np.int64))}
+        pq.write_table(pa.table(table), self.folder / row_digests.FILE, compression="zstd")
 
 
 def as_feature_rows(table: pa.Table) -> pa.Table:

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from components.profiles import engine
-from components.profiles.build import Weeks
-from components.profiles.segments import Segmentation
+from components.profiles.build import engine
+from components.profiles.build.plan import Weeks
+from components.profiles.segments.fit import Segmentation
 from feature_repo import columns, files
 from feature_repo.fallback import FILE, Fallback, Listed
 from feature_repo.vocabulary import Vocabulary

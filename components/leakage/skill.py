@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.profiles.leaks import LABELS, WEEK
+from components.leakage.compare import LABELS, WEEK
 from feature_repo import columns
 from feature_repo.leak import Leak
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.profiles.build import Weeks
+from components.profiles.build.plan import Weeks
 from feature_repo import columns, services
 from feature_repo.calendar import Calendar
 from feature_repo.online import feast_store

@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from components.profiles import engine
-from components.profiles.build import EVENTS, Plan
+from components.profiles.build import engine
+from components.profiles.build.plan import EVENTS, Plan
 from feature_repo import transforms
 
 BLOCK_EVENTS = 250_000

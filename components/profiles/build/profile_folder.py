@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.profiles import blocks, build, engine, fallback, segment_card, segments, states, vocabularies
-from components.profiles.lists import CODE
+from components.profiles.build import blocks, plan, engine, states, fit_vocabulary
+from components.profiles.segments import fallback, card, fit
+from components.profiles.build.lists import CODE
 from components.profiles.spec import Profiles
-from components.profiles.tables import NEWEST, TRAINING, FeatureFiles, Sums, as_feature_rows
+from components.profiles.build.feature_files import NEWEST, TRAINING, FeatureFiles, Sums, as_feature_rows
 from feature_repo import attributes, columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -34,15 +35,15 @@ SECOND = dt.timedelta(seconds=1)
 class Wanted:
     """What vocabularies and rows are made for."""
 
-    intents: tuple[vocabularies.IntentTargets, ...]
-    rule: vocabularies.ItemRule
+    intents: tuple[fit_vocabulary.IntentTargets, ...]
+    rule: fit_vocabulary.ItemRule
     history_weeks: int
 
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Wanted":
         """Read what `Recommender.vocabulary_rule` says."""
-        intents = tuple(vocabularies.IntentTargets(**intent) for intent in wanted["intents"])
-        return cls(intents, vocabularies.ItemRule(**wanted["items"]), wanted["history_weeks"])
+        intents = tuple(fit_vocabulary.IntentTargets(**intent) for intent in wanted["intents"])
+        return cls(intents, fit_vocabulary.ItemRule(**wanted["items"]), wanted["history_weeks"])
 
 
 def build_folder(
@@ -51,7 +52,7 @@ def build_folder(
     spec: Profiles,
     wanted: Wanted,
     snapshot: dict[str, Any],
-    weeks: build.Weeks,
+    weeks: plan.Weeks,
     *,
     fitted: Path | None,
     training: bool,
@@ -70,18 +71,18 @@ def build_folder(
             clean / "events.parquet",
             users=user_ids,
             items=pq.read_table(clean / "items.parquet", columns=["item_id"])["item_id"].combine_chunks(),
-            days=build.days(calendar, weeks.last - 1),
+            days=plan.days(calendar, weeks.last - 1),
             known=known,
             scratch=Path(scratch) / "events",
         )
         at(0.1, "events")
         vocabulary = _vocabulary(split, clean, wanted, weeks, fitted=fitted)
         if fitted is None:
-            seen = vocabularies.seen_until(connection, clean / "events.parquet", calendar.start(weeks.train[-1] + 1))
+            seen = fit_vocabulary.seen_until(connection, clean / "events.parquet", calendar.start(weeks.train[-1] + 1))
             declared = attributes.fit(users, seen, spec.attributes)
             vocabulary = dataclasses.replace(vocabulary, attributes=declared)
         at(0.2, "vocabularies")
-        cuts = build.cutoffs(calendar, weeks.cutoffs, data_end=known.end + SECOND)
+        cuts = plan.cutoffs(calendar, weeks.cutoffs, data_end=known.end + SECOND)
         everyone = users.take(pc.index_in(split.user_ids, user_ids))  # nulls for whom only events name
         codes = attributes.codes(everyone, vocabulary.attributes)
         output = FeatureFiles(folder, Path(scratch), split.user_ids, cuts, spec.windows_days, codes)
@@ -96,7 +97,7 @@ def build_folder(
         )
     connection.disconnect()
     fallback.write(folder, found.segmentation, vocabulary, weeks=weeks, whole=snapshot["last_week_complete"])
-    segment_card.write(folder, vocabulary, trained=weeks.validate[0])
+    card.write(folder, vocabulary, trained=weeks.validate[0])
     files.write_json(folder / "calendar.json", snapshot["calendar"])
     summary = _summary(snapshot, vocabulary, known, weeks, wanted, spec) | {"users": len(user_ids)}
     files.write_json(folder / "profiles.json", summary)
@@ -107,7 +108,7 @@ def _summary(
     snapshot: dict[str, Any],
     vocabulary: Vocabulary,
     known: blocks.Known,
-    weeks: build.Weeks,
+    weeks: plan.Weeks,
     wanted: Wanted,
     spec: Profiles,
 ) -> dict[str, Any]:
@@ -131,25 +132,25 @@ def build_connection() -> Any:
     return engine.spark() if engine.chosen() == "spark" else engine.duckdb(f"{blocks.MEMORY_MIB}MiB")
 
 
-def as_known(weeks: build.Weeks, calendar: Calendar, known: blocks.Known) -> build.Weeks:
+def as_known(weeks: plan.Weeks, calendar: Calendar, known: blocks.Known) -> plan.Weeks:
     """Move the newest cutoff to where knowledge ends: rows that arrived after the last event belong to it too."""
     return dataclasses.replace(weeks, last=max(weeks.last, calendar.week(known.end) + 1))
 
 
 def _vocabulary(
-    split: blocks.Blocks, clean: Path, wanted: Wanted, weeks: build.Weeks, *, fitted: Path | None
+    split: blocks.Blocks, clean: Path, wanted: Wanted, weeks: plan.Weeks, *, fitted: Path | None
 ) -> Vocabulary:
     """Fit the vocabulary on the training weeks, or take the fitted one."""
     if fitted is not None:
         return Vocabulary.load(fitted / "vocabulary")
     connection = engine.duckdb(f"{blocks.MEMORY_MIB}MiB")
     items = connection.read_parquet(str(clean / "items.parquet"))
-    levels, labels = vocabularies.levels(items, wanted.intents, split.item_ids)
-    plan = vocabularies.counting(wanted.rule, until_week=weeks.train[-1])
+    levels, labels = fit_vocabulary.levels(items, wanted.intents, split.item_ids)
+    plan = fit_vocabulary.counting(wanted.rule, until_week=weeks.train[-1])
     counts = Sums({"labels": ("intent", "label"), "items": ("item_id",)})
     for block in split.run({False: plan, True: plan}, {"levels": levels}):
         counts.add(block)
-    found = vocabularies.fit(counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids)
+    found = fit_vocabulary.fit(counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids)
     connection.disconnect()
     return found
 
@@ -160,7 +161,7 @@ def _user_rows(
     vocabulary: Vocabulary,
     spec: Profiles,
     wanted: Wanted,
-    weeks: build.Weeks,
+    weeks: plan.Weeks,
     *,
     users: int,
     training: bool,
@@ -169,7 +170,7 @@ def _user_rows(
     """Write the rows of every block of users."""
     sampled = spec.train_users is not None and spec.train_users < users
     plans = {
-        late: build.plan(
+        late: plan.plan(
             late=late,
             windows_days=spec.windows_days,
             item_event=wanted.rule.event,
@@ -181,7 +182,7 @@ def _user_rows(
         for late in {False, split.known.late}
     }
     cuts, week = output.cutoffs, output.cutoffs["week"].to_numpy()
-    tables = build.keys(vocabulary, split.item_ids) | {
+    tables = plan.keys(vocabulary, split.item_ids) | {
         NEWEST: cuts.filter(week == weeks.last),
         TRAINING: cuts.filter(week != weeks.last),
         "ranking": cuts.filter((week != weeks.last) & (week >= weeks.train[-wanted.history_weeks :][0])),
@@ -204,12 +205,12 @@ def _sampled(users: int, most: int | None) -> pa.Array:
 class Segmented:
     """The segments, and each user row's."""
 
-    segmentation: segments.Segmentation
+    segmentation: fit.Segmentation
     assigned: tuple[np.ndarray, np.ndarray]  # codes of user_targets' rows [R], segments [R]
 
 
 def _segmented(
-    output: FeatureFiles, vocabulary: Vocabulary, weeks: build.Weeks, spec: Profiles, *, fitted: Path | None
+    output: FeatureFiles, vocabulary: Vocabulary, weeks: plan.Weeks, spec: Profiles, *, fitted: Path | None
 ) -> Segmented:
     """Fit segments on what was known when training ended, and give every row its own."""
     targets = len(vocabulary.targets)
@@ -218,11 +219,11 @@ def _segmented(
         if not len(mix):
             raise DataError("profiles: no user has an event in the training weeks")
         # Fits start from rows: order them by what they hold, not by a pseudonym that depends on a key.
-        found = segments.fit(mix[np.lexsort(mix.T)], vocabulary.target_names, spec.segments)
+        found = fit.fit(mix[np.lexsort(mix.T)], vocabulary.target_names, spec.segments)
     else:
-        found = segments.Segmentation.from_dict(files.read_json(fitted / "segments.json"))
+        found = fit.Segmentation.from_dict(files.read_json(fitted / "segments.json"))
     parts = [
-        (codes, found.assign(segments.mixes(ids, slow, targets=targets))) for codes, ids, slow in output.target_mixes()
+        (codes, found.assign(fit.mixes(ids, slow, targets=targets))) for codes, ids, slow in output.target_mixes()
     ]
     codes, assigned = (np.concatenate([part[side] for part in parts] or [np.empty(0, np.int64)]) for side in (0, 1))
     return Segmented(found, (codes, assigned))
@@ -233,7 +234,7 @@ def _mixes_at(output: FeatureFiles, week: int, targets: int) -> Iterator[np.ndar
     for codes, ids, slow in output.target_mixes():
         mine = np.flatnonzero(codes // CODE == week)
         if len(mine):
-            yield segments.mixes(ids.take(mine), slow.take(mine), targets=targets)
+            yield fit.mixes(ids.take(mine), slow.take(mine), targets=targets)
 
 
 def _states(
@@ -242,7 +243,7 @@ def _states(
     output: FeatureFiles,
     vocabulary: Vocabulary,
     calendar: Calendar,
-    weeks: build.Weeks,
+    weeks: plan.Weeks,
     *,
     cuts: pa.Table,
 ) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.registry import client as mlflow_client
-from components.registry.promote import RECORDED, ROLLED_BACK
+from components.registry.aliases import RECORDED, ROLLED_BACK
 from components.registry.release import PASSED, VERDICT, model_name
 from feature_repo.errors import ServerError
 

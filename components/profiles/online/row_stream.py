@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from components.profiles.digests import COLUMN as DIGEST
-from components.profiles.digests import FILE as DIGESTS
+from components.profiles.build.row_digests import COLUMN as DIGEST
+from components.profiles.build.row_digests import FILE as DIGESTS
 from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged
 from feature_repo.update import State

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from components.registry import client as mlflow_client
+from components.registry.gate_inputs import Champion, Used, cohorts
 from components.registry.lineage import PARTS
-from components.registry.measured import Champion, Used, cohorts
 from components.registry.release import TOLERANCE, VERDICT, model_name
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.profiles import build, features, materialise, newest, vocabularies
+from components.profiles.build import fit_vocabulary, plan, profile_folder
+from components.profiles.online import materialise, row_stream
 from components.profiles.spec import Profiles
 from feature_repo import columns, files
 from feature_repo.calendar import epoch
@@ -37,7 +38,7 @@ def write(
     *,
     clean: Path,
     release: Path,
-    weeks: build.Weeks,
+    weeks: plan.Weeks,
     now: int | None,
     at: Callable[[float, str], None],
 ) -> dict[str, int]:
@@ -51,7 +52,7 @@ def write(
     with tempfile.TemporaryDirectory(prefix="newest-", dir=destination.parent) as scratch:
         made = Path(scratch) / "profiles"
         made.mkdir()
-        features.build_folder(
+        profile_folder.build_folder(
             made,
             clean,
             profiles,
@@ -102,21 +103,21 @@ def _same_key(snapshot: Row, slices: Row) -> None:
         )
 
 
-def _wanted(slices: Row) -> features.Wanted:
+def _wanted(slices: Row) -> profile_folder.Wanted:
     """Say what rows are made for, as the release's training had it; the vocabulary itself is taken as it is."""
     ranking = slices["ranking"]
-    rule = vocabularies.ItemRule(
+    rule = fit_vocabulary.ItemRule(
         event=ranking["event"], min_sessions=ranking["min_item_sessions"], min_users=ranking["min_item_users"]
     )
-    return features.Wanted((), rule, ranking["train_weeks"])
+    return profile_folder.Wanted((), rule, ranking["train_weeks"])
 
 
 def _rows(path: Path, made: Path, folds: Folding, standing: Standing) -> dict[str, int]:
     """Write the rows group by group, and return how many users stand on each rung."""
     end, counts = materialise.data_end(made), dict[str, int]()
-    users = newest.digests(made, fallback="")[columns.USER_ID].combine_chunks()
+    users = row_stream.digests(made, fallback="")[columns.USER_ID].combine_chunks()
     writer: pq.ParquetWriter | None = None
-    for batch in newest.rows(made, users, data_end=end, batch=USERS):
+    for batch in row_stream.rows(made, users, data_end=end, batch=USERS):
         table = _table(batch, folds, standing)
         writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
         writer.write_table(table, row_group_size=USERS)

@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.profiles import newest
-from components.profiles import pushed_lists as lists
-from components.profiles.digests import COLUMN as DIGEST
-from components.profiles.digests import FILE as DIGESTS
+from components.profiles.build.row_digests import COLUMN as DIGEST
+from components.profiles.build.row_digests import FILE as DIGESTS
+from components.profiles.online import other_vocabularies as lists
+from components.profiles.online import row_stream
 from feature_repo import columns, files, services, views
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -114,7 +114,7 @@ def run(project: str, features: Path, folds: Folding, *, each: Each = lambda _: 
     _declare(feast_store.space(project, folds.vocabulary.digest), features, folds.windows_days)
     profiles = OnlineProfiles.open(project, folds)
     others = lists.Others.open(project, profiles)
-    users = newest.digests(features, fallback=files.digest(summary))
+    users = row_stream.digests(features, fallback=files.digest(summary))
     todo = changed(profiles, users, end, others)
     written = todo.num_rows
     for attempt in range(ROUNDS):
@@ -174,7 +174,7 @@ def _write(
     """Write the rows of users, each with the events that no batch holds yet."""
     digests = dict(zip(todo[columns.USER_ID].to_pylist(), todo[DIGEST].to_pylist(), strict=True))
     done = 0
-    for batch in newest.rows(features, todo[columns.USER_ID].combine_chunks(), data_end=end, batch=WRITTEN):
+    for batch in row_stream.rows(features, todo[columns.USER_ID].combine_chunks(), data_end=end, batch=WRITTEN):
         _write_batch(profiles, batch, digests, _seconds(end), others)
         done += len(batch)
         each(done / len(digests))

@@ -13,8 +13,8 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from components.profiles import engine
-from components.profiles.build import CUTOFFS, Weeks
+from components.profiles.build import engine
+from components.profiles.build.plan import CUTOFFS, Weeks
 from feature_repo import columns, intervals, offers, transforms
 from feature_repo.calendar import Calendar
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ibis import _
 
-from components.profiles.build import EVENTS, Plan
+from components.profiles.build.plan import EVENTS, Plan
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError, nearest
 from feature_repo.vocabulary import Target, Vocabulary
