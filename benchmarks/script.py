@@ -16,7 +16,7 @@ from typing import Any
 
 from components.step import QUIET
 from feature_repo.errors import Refused, ServerError, UserError
-from pipelines.code import ROOT, git_commit
+from pipelines.graphs.code_digests import ROOT, git_commit
 
 GROCERY = ROOT / "pipelines" / "specs" / "grocery.yaml"
 Document = dict[str, Any]

@@ -32,7 +32,7 @@ from bentos.release import INTENT, RANKING, Release
 from feature_repo.errors import ServerError, SpecError
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.vocabulary import Vocabulary
-from pipelines.code import ROOT
+from pipelines.graphs.code_digests import ROOT
 
 REQUESTS, QUICK_REQUESTS = 1_000, 40
 TURNS = 5  # service and peer alternate, so that other work on the machine meets both
@@ -153,7 +153,7 @@ class InProcess:
 def measure(asked: argparse.Namespace) -> Document:
     """Serve the release and ask it."""
     from bentos import build, serve
-    from pipelines.processes import free_port
+    from pipelines.releases.processes import free_port
 
     requests = min(asked.requests, QUICK_REQUESTS) if asked.quick else asked.requests
     with subject.subject(asked) as found, tempfile.TemporaryDirectory(prefix="intentflow-benchmark-") as scratch:

@@ -15,8 +15,8 @@ from components.ranking.spec import Ranking
 from feature_repo import files
 from feature_repo.errors import SpecError
 from monitoring.spec import Monitoring
-from pipelines import local
 from pipelines.environment import Place, place
+from pipelines.runs import local
 
 VARIABLES = "variables.json"  # of a made world; written last
 
@@ -49,7 +49,7 @@ def subject(asked: argparse.Namespace) -> Iterator[Subject]:
 
 def _of_last_run(place: Place, scratch: Path) -> Subject:
     from components.registry.release import assemble
-    from pipelines.release import variables
+    from pipelines.releases.release import variables
 
     last = local.last_run(place.home)
     if last is None:

@@ -23,8 +23,8 @@ from typing import Any
 
 from feature_repo import files
 from feature_repo.errors import DataError, Refused, ServerError, SpecError, UserError
-from pipelines import local
 from pipelines.environment import place
+from pipelines.runs import local
 
 ABOUT = "backup.json"
 # Made again: releases and Bentos from the registry, the rest by use.

@@ -102,7 +102,7 @@ def apply(place: "Place") -> tuple[Any, str]:
     if place.environment.kubeflow is None:
         found = plans.apply(place)
         return found.document(), found.text()
-    from pipelines import conformance
+    from pipelines.graphs import conformance
     from pipelines.kubeflow import declare
 
     conformance.require()
@@ -116,8 +116,8 @@ def apply(place: "Place") -> tuple[Any, str]:
 @click.option("--no-wait", "--detach", "detach", is_flag=True, help="on Kubeflow: submit, print the page, and leave")
 def run(place: "Place", *, pipeline: str, detach: bool, quiet: bool = False) -> tuple[Any, str]:
     """Run a pipeline; by default training: contract, profiles, models, gates, promotion, drift."""
-    from pipelines import local
-    from pipelines.bars import Bars
+    from pipelines.runs import local
+    from pipelines.runs.progress import Bars
 
     if place.environment.kubeflow is not None:
         return _run_there(place, pipeline=pipeline, detach=detach, quiet=quiet)
@@ -132,8 +132,8 @@ def run(place: "Place", *, pipeline: str, detach: bool, quiet: bool = False) -> 
 
 def _run_there(place: "Place", *, pipeline: str, detach: bool, quiet: bool) -> tuple[Any, str]:
     """Submit and follow on Kubeflow; whoever interrupts stops watching only."""
-    from pipelines.bars import Bars
     from pipelines.kubeflow import submit
+    from pipelines.runs.progress import Bars
 
     pages: list[str] = []
 
@@ -165,8 +165,8 @@ def _here(place: "Place", verb: str, instead: str) -> None:
 def demo(place: "Place", *, user: str | None, k: int, quiet: bool = False) -> tuple[Any, str]:
     """Do everything: apply, run, release, serve, recommend, watch; then say what came of it."""
     _here(place, "demo", f"`intentflow apply {place.spec_path} --env …`, then `run`; or `--env local`")
-    from pipelines import demo as demos
-    from pipelines import report
+    from pipelines.runs import demo as demos
+    from pipelines.runs import report
 
     found = demos.demo(place, user=user, k=k, quiet=quiet)
     here = f"Report     {place.home / report.FILE}"
@@ -181,7 +181,7 @@ def demo(place: "Place", *, user: str | None, k: int, quiet: bool = False) -> tu
 def promote(place: "Place", *, which: str, why: str) -> tuple[Any, str]:
     """Make a release the champion."""
     from components.registry import aliases, client
-    from pipelines import release as releases
+    from pipelines.releases import release as releases
 
     with releases.variables(place):
         done = aliases.promote(place.spec.name, which, who=client.user(), why=why)
@@ -204,7 +204,7 @@ def rollback(place: "Place", *, why: str) -> tuple[Any, str]:
 @click.option("--overlay", help=OVERLAYS)
 def release(place: "Place", *, which: str, overlay: str | None) -> tuple[Any, str]:
     """Fetch a release from the registry, build its Bento, write its Kubernetes manifests."""
-    from pipelines import release as releases
+    from pipelines.releases import release as releases
 
     found = releases.release(place, which, overlay=overlay, check=True)
     return found.document(), found.text()
@@ -214,8 +214,8 @@ def release(place: "Place", *, which: str, overlay: str | None) -> tuple[Any, st
 @click.option("--port", default=3000, show_default=True)
 def serve(place: "Place", *, port: int) -> tuple[Any, str]:
     """Serve the champion over HTTP until interrupted."""
-    from pipelines import release as releases
-    from pipelines import serving
+    from pipelines.releases import release as releases
+    from pipelines.releases import serving
 
     code = serving.foreground(place, releases.release(place), port=port)
     if code not in (0, -15):
@@ -229,8 +229,9 @@ def serve(place: "Place", *, port: int) -> tuple[Any, str]:
 def recommend(place: "Place", *, user: str, k: int | None) -> tuple[Any, str]:
     """Ask the service for recommendations; starts one for the question if none runs."""
     from bentos.client import Recommender, Unanswered
-    from pipelines import release as releases
-    from pipelines import report, serving
+    from pipelines.releases import release as releases
+    from pipelines.releases import serving
+    from pipelines.runs import report
 
     with serving.asked(place, releases.release(place)) as url, Recommender(url) as client:
         try:
@@ -244,9 +245,9 @@ def recommend(place: "Place", *, user: str, k: int | None) -> tuple[Any, str]:
 def monitor(place: "Place") -> tuple[Any, str]:
     """Compare the last served window, or the test weeks, with the training weeks."""
     _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")
-    from pipelines import watch
+    from pipelines.runs import drift_check
 
-    found = watch.watch(place)
+    found = drift_check.watch(place)
     return found, f"drift: {found['verdict']}" + (f" ({found['reason']})" if found.get("reason") else "")
 
 
@@ -278,8 +279,8 @@ def status(place: "Place") -> tuple[Any, str]:
 @click.option("--port", default=3000, show_default=True, help="port of the service")
 def up(place: "Place", *, port: int) -> tuple[Any, str]:
     """Start the service and the UIs of MLflow, Feast and Evidently in the background."""
-    from pipelines import release as releases
-    from pipelines import serving
+    from pipelines.releases import release as releases
+    from pipelines.releases import serving
 
     states = serving.up(place, releases.release(place), port=port)
     if failed := [s for s in states if s.state == "failed"]:
@@ -290,7 +291,7 @@ def up(place: "Place", *, port: int) -> tuple[Any, str]:
 @verb
 def down(place: "Place") -> tuple[Any, str]:
     """Stop what up started."""
-    from pipelines import processes
+    from pipelines.releases import processes
 
     states = processes.down(place.home)
     text = "\n".join(f"{s.name:<12} {s.state}" for s in states) or "nothing was running"
@@ -305,8 +306,8 @@ def forget(
     place: "Place", *, users: tuple[str, ...], users_file: Path | None, undo: bool, quiet: bool = False
 ) -> tuple[Any, str]:
     """Remove people from everything that is kept here, keep them out, and prove both."""
-    from pipelines import forget as forgetting
-    from pipelines.bars import Bars
+    from pipelines.privacy import forget as forgetting
+    from pipelines.runs.progress import Bars
 
     asked = [*users, *(forgetting.users_of(users_file) if users_file else [])]
     if undo:
@@ -321,7 +322,7 @@ def forget(
 @verb
 def rotate(place: "Place") -> tuple[Any, str]:
     """Complete a change of the pseudonyms' key, after a run under the new one: nothing keeps the old names."""
-    from pipelines import rotate as rotation
+    from pipelines.privacy import rotate_key as rotation
 
     found = rotation.rotate(place)
     return found.document(), found.text()
@@ -351,8 +352,8 @@ def doctor(place: "Place", *, leaks: bool, users: int, cutoffs: int, seed: int, 
 
 def _leaks(place: "Place", *, users: int, cutoffs: int, seed: int, quiet: bool) -> tuple[Any, str]:
     from pipelines import doctor as doctors
-    from pipelines.bars import Bars
-    from pipelines.remake import Sample
+    from pipelines.leakage.rebuild import Sample
+    from pipelines.runs.progress import Bars
 
     with Bars(quiet=quiet) as bars:
         found = doctors.watertight(place, Sample(users=users, cutoffs=cutoffs, seed=seed), observe=bars.show)
@@ -381,7 +382,7 @@ def reconcile(place: "Place", *, watch: bool, every_s: float) -> tuple[Any, str]
 @click.option("--sample", default=200, show_default=True, type=click.IntRange(1), help="logged answers, the newest")
 def parity(place: "Place", *, release_id: str | None, sample: int) -> tuple[Any, str]:
     """Replay logged answers through the offline path, score by score and feature by feature."""
-    from pipelines import parity as replay
+    from pipelines.answers import parity as replay
 
     found = replay.parity(place, release_id, sample=sample)
     if not found["passed"]:
@@ -395,7 +396,7 @@ def parity(place: "Place", *, release_id: str | None, sample: int) -> tuple[Any,
 @click.option("--request", "request_id", help="the answer's request_id, instead")
 def why(place: "Place", *, user: str | None, at: str | None, request_id: str | None) -> tuple[Any, str]:
     """Say which release, features, events and scores produced an answer."""
-    from pipelines import why as reasons
+    from pipelines.answers import explain as reasons
 
     found = reasons.why(place, user=user, at=at, request_id=request_id)
     return found, reasons.text(found)

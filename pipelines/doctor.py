@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_repo.errors import ServerError, UserError
-from pipelines.code import ROOT
 from pipelines.environment import Place
+from pipelines.graphs.code_digests import ROOT
 
 if TYPE_CHECKING:
-    from pipelines.leaks import Findings
-    from pipelines.plants import Plant
-    from pipelines.remake import Sample
+    from pipelines.leakage.checks import Findings
+    from pipelines.leakage.planted_leaks import Plant
+    from pipelines.leakage.rebuild import Sample
 
 DISK_GIB = 3.0
 MEMORY_GIB = 6.0
@@ -150,18 +150,20 @@ class Verdict:
 
 def watertight(place: Place, sample: "Sample", *, observe: Callable[[dict[str, Any]], None]) -> Verdict:
     """Look for leaks in the last finished run, and prove on planted ones that the looking works."""
-    from pipelines import leaks, plants, remake
+    from pipelines.leakage import checks, planted_leaks, rebuild
 
     def show(share: float, note: str, **more: Any) -> None:
         observe({"step": "leaks", "share": share, "note": note} | more)
 
     start = time.monotonic()
-    made = remake.Made.of(place)
-    chosen = remake.choose(made, sample)
+    made = rebuild.Made.of(place)
+    chosen = rebuild.choose(made, sample)
     with tempfile.TemporaryDirectory(dir=place.home, prefix="doctor-") as name:
         scratch = Path(name)
-        found = leaks.examine(made, chosen, scratch, observe=lambda share, note: show(0.85 * share, note))
-        planted = plants.prove(made, chosen, scratch, observe=lambda share, note: show(0.85 + 0.15 * share, note))
+        found = checks.examine(made, chosen, scratch, observe=lambda share, note: show(0.85 * share, note))
+        planted = planted_leaks.prove(
+            made, chosen, scratch, observe=lambda share, note: show(0.85 + 0.15 * share, note)
+        )
     seconds = round(time.monotonic() - start, 1)
     show(1.0, "", seconds=seconds, found=len(found.real), planted=len(planted))
     return Verdict(found, planted, seconds)

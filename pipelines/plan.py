@@ -9,9 +9,9 @@ from typing import Any
 
 from feature_repo import files
 from feature_repo.errors import shortened
-from pipelines import conformance, steps
 from pipelines.environment import Place
-from pipelines.parameters import run_parameters
+from pipelines.graphs import conformance, steps
+from pipelines.graphs.parameters import run_parameters
 from pipelines.spec import Recommender
 
 APPLIED = "applied.json"
@@ -84,7 +84,7 @@ def plan(place: Place) -> Plan:
 
 def apply(place: Place) -> Plan:
     """Declare: remember the spec as the applied one and write the pipeline's IR; returns what it changed."""
-    from pipelines.train import compile_ir
+    from pipelines.graphs.train import compile_ir
 
     found = plan(place)
     place.home.mkdir(parents=True, exist_ok=True)

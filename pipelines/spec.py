@@ -23,7 +23,7 @@ from feature_repo import files
 from feature_repo.errors import SpecError, nearest
 from feature_repo.slice import Slice
 from monitoring.spec import Monitoring
-from pipelines.compute import Compute
+from pipelines.graphs.compute import Compute
 from pipelines.jobs.spec import Jobs
 
 

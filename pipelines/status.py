@@ -5,15 +5,17 @@ from dataclasses import asdict
 from typing import Any
 
 from feature_repo.privacy import tombstones
-from pipelines import local, plan, processes
+from pipelines import plan
 from pipelines.environment import Place
-from pipelines.release import variables
+from pipelines.releases import processes
+from pipelines.releases.release import variables
+from pipelines.runs import local
 
 
 def status(place: Place) -> dict[str, Any]:
     """Collect the state from the registry and from this machine."""
     from components.registry import aliases, champion
-    from pipelines.rollout import standing
+    from pipelines.rollout import status_text
 
     last = local.last_run(place.home)
     with variables(place):
@@ -37,7 +39,7 @@ def status(place: Place) -> dict[str, Any]:
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
-        "rollout": standing.standing(place, registry.holders.get("champion", "")),
+        "rollout": status_text.standing(place, registry.holders.get("champion", "")),
         "history": [asdict(move) for move in registry.history],
         "processes": [asdict(s) | {"log": str(s.log)} for s in processes.status(place.home)],
     }
@@ -53,7 +55,7 @@ def _due(holders: dict[str, str], versions: dict[str, dict[str, str]]) -> str:
 
 def text(found: dict[str, Any]) -> str:
     """Return the status as a person reads it."""
-    from pipelines.rollout import standing
+    from pipelines.rollout import status_text
 
     lines = [f"{found['name']}  spec {found['spec']}"]
     if found["applied"] != found["spec"]:
@@ -63,16 +65,16 @@ def text(found: dict[str, Any]) -> str:
         release = f"release version {run['release_version']}" if run["release_version"] else "dry run"
         lines.append(f"  last run: {release}, {verdict}, {run['seconds']:.0f} s")
         if run["release_version"] not in found["versions"]:  # else it stands with its alias
-            lines += standing.gates({"verdict": json.dumps(run.get("verdict", {}))})
+            lines += status_text.gates({"verdict": json.dumps(run.get("verdict", {}))})
     for alias, version in found["aliases"].items():
         tags = found["versions"][version]
         lines.append(f"  {alias:<11} version {version}  release {tags.get('id', '?')}  gates {tags.get('gates', '?')}")
-        lines += standing.gates(tags)
+        lines += status_text.gates(tags)
     if due := found["retraining_due"]:
         lines.append(f"  retraining due: {due} (`intentflow run` trains without them)")
     if unfinished := sum(count for state, count in found["forgotten"].items() if state != "forgotten"):
         lines.append(f"  forgetting {unfinished} people was not finished: repeat `intentflow forget` for them")
-    lines += standing.lines(found["rollout"], found["versions"])
+    lines += status_text.lines(found["rollout"], found["versions"])
     lines += [f"  {s['name']:<11} {s['state']:<8} {s['url']}" for s in found["processes"]]
     lines += [
         f"  {m['when']} {m['alias']} {m['origin'] or '-'} -> {m['to'] or '-'} by {m['who']}: {m['why']}"

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from pipelines import manifest_schemas, pod_security
+from pipelines.manifests import pod_security, schemas
 
 Object = dict[str, Any]
 VERSION = "1.36"
@@ -239,8 +239,8 @@ def _same(body: Object, there: Object) -> bool:
 
 
 def _validate(body: Object) -> None:
-    if (body["apiVersion"], body["kind"]) in manifest_schemas.vendored():
-        if problem := next(manifest_schemas.problems(body), None):
+    if (body["apiVersion"], body["kind"]) in schemas.vendored():
+        if problem := next(schemas.problems(body), None):
             raise Refusal(422, "Invalid", f"{body['kind']}: {problem}")
         return
     try:

@@ -14,7 +14,8 @@ from components.data.spec import Data
 from feature_repo.errors import Refused, ServerError, UserError
 from feature_repo.privacy.pseudonyms import matching, ring
 from feature_repo.privacy.tombstones import Tombstones
-from pipelines import environment, forget, init, rotate, spec
+from pipelines import environment, init, spec
+from pipelines.privacy import forget, rotate_key
 
 DOCS = Path("docs/bad-input.md")
 KEY = "5eed" * 8
@@ -218,7 +219,7 @@ PRIVACY: dict[str, Callable[[Path], object]] = {
         Tombstones(folder, (KEY,)),
     ),
     "nobody to forget": lambda _: forget.forget(_place(), []),
-    "a rotation without a previous key": lambda folder: rotate.rotate(_place(folder)),
+    "a rotation without a previous key": lambda folder: rotate_key.rotate(_place(folder)),
 }
 
 

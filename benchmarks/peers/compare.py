@@ -43,7 +43,7 @@ def compare(
     rounds: int,
 ) -> dict[str, Document]:
     """Return the figures by server; `tag` is our Bento, in the state folder that the variables name."""
-    from pipelines.processes import free_port
+    from pipelines.releases.processes import free_port
 
     found: dict[str, list[Document]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory(prefix="intentflow-peers-") as folder:
@@ -93,7 +93,7 @@ def _behind_router(door: Server, url: str, scratch: Path, variables: Mapping[str
     from bentos import serve
     from bentos.router import start
     from bentos.router.routes import Backend, Routes
-    from pipelines.processes import free_port
+    from pipelines.releases.processes import free_port
 
     port, routes = free_port(0), scratch / "routes.json"
     start.write(routes, Routes(stable=Backend(release="measured", url=url)))

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pipelines import manifest_schemas  # noqa: E402  (the checkout need not be installed)
+from pipelines.manifests import schemas  # noqa: E402  (the checkout need not be installed)
 
 Schema = dict[str, Any]
 FUNCTION = re.compile(r"function validate(\d+)\(data,")
@@ -146,8 +146,8 @@ def reference(name: str, *_: Any) -> Schema:
     >>> reference("IoK8sApiCoreV1Toleration")
     {'$ref': '/api/_definitions.json#/$defs/io.k8s.api.core.v1.Toleration'}
     """
-    if own := manifest_schemas.kubernetes_types().get(name):
-        return {"$ref": f"{manifest_schemas.DEFINITIONS}#/$defs/{own}"}
+    if own := schemas.kubernetes_types().get(name):
+        return {"$ref": f"{schemas.DEFINITIONS}#/$defs/{own}"}
     return {"$ref": f"#/$defs/{name}"}
 
 

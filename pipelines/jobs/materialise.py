@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files
-from pipelines import code, local
-from pipelines import release as releases
 from pipelines.environment import Place
+from pipelines.graphs import code_digests
 from pipelines.jobs import sources
+from pipelines.releases import release as releases
 from pipelines.rollout.lease import JOBS, Lease
+from pipelines.runs import local
 
 SOURCE = "source.json"  # beside the feature files of a vocabulary: what they were made from
 
@@ -58,7 +59,7 @@ def brought(place: Place, folders: list[Path], lease: Lease) -> dict[str, Any]:
 def _wanted(source: str, release: Path) -> str:
     """Digest what a vocabulary's rows come from."""
     about = files.read_json(release / "release.json")
-    return files.digest([source, about["vocabulary"], about["segments"], code.step_digest("profiles")])
+    return files.digest([source, about["vocabulary"], about["segments"], code_digests.step_digest("profiles")])
 
 
 def _made_from(features: Path) -> str:

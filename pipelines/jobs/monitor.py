@@ -5,10 +5,10 @@ The verdict goes where that verb's goes. A release is not touched: what follows 
 
 from typing import Any
 
-from pipelines import local, watch
 from pipelines.environment import Place
 from pipelines.jobs import sources
 from pipelines.rollout.lease import Lease
+from pipelines.runs import drift_check, local
 
 
 def monitor(place: Place, lease: Lease) -> dict[str, Any]:
@@ -17,5 +17,5 @@ def monitor(place: Place, lease: Lease) -> dict[str, Any]:
         last = local.last_run(place.home)
         rows = sources.rows(place) if last is None else last.folders["rows"]
     lease.require()
-    found = watch.watch(place, rows=rows)
+    found = drift_check.watch(place, rows=rows)
     return {key: found[key] for key in ("verdict", "share", "rows", "page") if key in found} | {"rows_of": rows.name}

@@ -14,12 +14,12 @@ from typing import Any
 from components.registry import heartbeats
 from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
-from pipelines import local
 from pipelines.environment import Place
 from pipelines.jobs import compact, materialise, monitor, score
-from pipelines.release import variables
+from pipelines.releases.release import variables
 from pipelines.rollout import lease as leases
 from pipelines.rollout.lease import JOBS, Lease
+from pipelines.runs import local
 
 Counts = Mapping[str, Any]
 Does = Callable[[Place, Lease], Counts]

@@ -2,7 +2,7 @@
 
 `<home>/scores/<day>` (UTC) holds the newest result of a day, `latest.json` says which is the newest of all. A reader
 sees a folder as it was or as it is, never half of it; the oldest go beyond `jobs.score.keep`. Scoring itself is
-pipelines/batch.py's.
+pipelines/graphs/batch.py's.
 """
 
 import datetime as dt
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files
-from pipelines import local
 from pipelines.environment import Place
 from pipelines.rollout.lease import Lease
+from pipelines.runs import local
 
 FOLDER = "scores"
 LATEST = "latest.json"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files
-from pipelines import parameters
 from pipelines.environment import Place
+from pipelines.graphs import parameters
 from pipelines.rollout.lease import JOBS
 
 SOURCES = "sources"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo.errors import ServerError
-from pipelines import catalogue
 from pipelines.environment import Place
-from pipelines.platform import step_of
+from pipelines.graphs import index
+from pipelines.graphs.task_settings import step_of
 
-GATES = "gates-passed"  # the condition's name in pipelines/train.py
+GATES = "gates-passed"  # the condition's name in pipelines/graphs/train.py
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Tasks:
 def compiled(place: Place, *names: str) -> Iterator[dict[str, Compiled]]:
     """Compile pipelines, all by default, for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="intentflow-ir-") as folder:
-        yield {name: _compile(place, name, Path(folder)) for name in names or catalogue.PIPELINES}
+        yield {name: _compile(place, name, Path(folder)) for name in names or index.PIPELINES}
 
 
 def _compile(place: Place, name: str, folder: Path) -> Compiled:
-    from pipelines.train import compile_ir
+    from pipelines.graphs.train import compile_ir
 
     path = folder / f"{name}.yaml"
     compile_ir(place.spec, path, pipeline=name, kubeflow=place.environment.kubeflow)

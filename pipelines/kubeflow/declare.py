@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from feature_repo.errors import ServerError, SpecError
-from pipelines import catalogue
 from pipelines.environment import Place
+from pipelines.graphs import index
 from pipelines.kubeflow import client, recurring
 from pipelines.kubeflow.client import Api
 from pipelines.kubeflow.compiled import Compiled, compiled
@@ -117,7 +117,7 @@ def _create(api: Api, place: Place, pipeline: str) -> str:
     from kfp_server_api import V2beta1Pipeline
 
     name = server_name(place, pipeline)
-    told = f"{catalogue.PIPELINES[pipeline].name} of {place.spec.name}, declared by intentflow apply"
+    told = f"{index.PIPELINES[pipeline].name} of {place.spec.name}, declared by intentflow apply"
     body = V2beta1Pipeline(display_name=name, name=name, description=told, namespace=api.namespace or None)
     try:
         made = api.ask(f"pipeline {name}", api.kfp.pipelines.pipeline_service_create_pipeline, pipeline=body)
@@ -129,7 +129,7 @@ def _create(api: Api, place: Place, pipeline: str) -> str:
 
 
 def _upload(api: Api, place: Place, ir: Compiled, pipeline_id: str) -> str:
-    from pipelines.code import git_commit
+    from pipelines.graphs.code_digests import git_commit
 
     told = f"spec {place.spec.digest[:12]}, environment {place.environment.name}, commit {git_commit()[:12]}"
     try:

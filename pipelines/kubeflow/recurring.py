@@ -13,8 +13,8 @@ from typing import Any
 
 from feature_repo import files
 from feature_repo.errors import SpecError
-from pipelines import catalogue
 from pipelines.environment import Place, Recurring
+from pipelines.graphs import index
 from pipelines.kubeflow.client import Absent, Api
 
 # Kubeflow puts the time in as it starts the run: each run reads its source anew.
@@ -80,7 +80,7 @@ def experiment_name(place: Place) -> str:
 
 
 def _wanted(place: Place, declared: Recurring, version: Version) -> Wanted:
-    parameters = catalogue.pipeline(declared.pipeline).parameters(place) | {"source": SCHEDULED}
+    parameters = index.pipeline(declared.pipeline).parameters(place) | {"source": SCHEDULED}
     at = place.environment.kubeflow
     what = {
         "version": version.name,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from feature_repo.errors import Refused, ServerError, of_code
-from pipelines import catalogue
 from pipelines.environment import Place
-from pipelines.kubeflow import client, declare, recurring, told
+from pipelines.graphs import index
+from pipelines.kubeflow import client, declare, recurring, run_verdict
 from pipelines.kubeflow.client import Api
 from pipelines.kubeflow.compiled import GATES, Tasks, compiled
 from pipelines.kubeflow.follow import Ended, follow
@@ -60,7 +60,7 @@ def run(
     every_s: float = EVERY_S,
 ) -> Run:
     """Submit a run of what was applied; follow it where asked to. Raises what a run on this machine would."""
-    chosen = catalogue.pipeline(pipeline)
+    chosen = index.pipeline(pipeline)
     start = time.monotonic()
     with client.connected(place) as api, compiled(place, pipeline) as irs:
         ir = irs[pipeline]
@@ -105,11 +105,11 @@ def _submit(api: Api, place: Place, version: recurring.Version, *, pipeline: str
 
 def _asked(place: Place, run_id: str, page: str, tasks: Tasks) -> bool | None:
     """Return what the gates said where Kubeflow does not tell: the registry knows the release of the run."""
-    said = told.gates(place, run_id)
+    said = run_verdict.gates(place, run_id)
     if not said and any(name != GATES for name in tasks.conditions.values()):
         return None  # nothing called for a release, and none was made
     if said not in (PASSED, REFUSED):
-        away = "does not answer" if said == told.UNKNOWN else "has no release of it"
+        away = "does not answer" if said == run_verdict.UNKNOWN else "has no release of it"
         raise ServerError(
             "gates: the run succeeded, but what its gates said is not known: Kubeflow sent no details of its tasks, "
             f"and the registry (mlflow.tracking_uri) {away}; see {page}"
@@ -125,7 +125,7 @@ def _judge(place: Place, found: Run, ended: Ended) -> None:
         return
     if ended.state == "CANCELED":
         raise ServerError(f"run: it was stopped on the server; {found.page}")
-    why = told.last_failure(place, found.run_id)
+    why = run_verdict.last_failure(place, found.run_id)
     if why is not None:
         raise of_code(int(why.get("code", 1)))(f"{why['step']}: {why['why']}; {found.page}")
     step, words = ended.failed

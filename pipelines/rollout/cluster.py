@@ -16,14 +16,14 @@ from bentos.router.routes import FILE, Routes
 from components.registry import gates
 from feature_repo import files
 from feature_repo.errors import Refused, ServerError, StoreAway
-from pipelines import manifests
-from pipelines import release as releases
 from pipelines.environment import Place
-from pipelines.rollout import doors
-from pipelines.rollout.counting import Counting
-from pipelines.rollout.fence import FencedApi
-from pipelines.rollout.hands import Rewarded
+from pipelines.manifests import release_overlay
+from pipelines.releases import release as releases
+from pipelines.rollout import release_objects
+from pipelines.rollout.actuator import Rewarded
+from pipelines.rollout.fencing import FencedApi
 from pipelines.rollout.kubernetes_api import Api, Conflict, Object, connected
+from pipelines.rollout.router_totals import Counting
 
 ROUTES = "recommender-routes"
 ROUTER = {"app.kubernetes.io/name": "router"}
@@ -74,12 +74,12 @@ class ClusterHands:
             folder = releases.assembled(self.place, version)
         document = files.read_json(folder / "release.json")
         overlay = self.place.environment.kubernetes.overlay
-        manifests.write(document, folder.parent / "k8s", version=version, overlay=overlay)
+        release_overlay.write(document, folder.parent / "k8s", version=version, overlay=overlay)
         return str(document["id"])
 
     def check(self, release_id: str) -> str:
         """Replay the answers that the release's door has shipped."""
-        from pipelines import parity
+        from pipelines.answers import parity
 
         if not self.place.environment.requests.url:
             return f"parity of {release_id} was not checked here: request logs stay with their pods"
@@ -97,10 +97,10 @@ class ClusterHands:
         folder = self.place.home / "releases" / release_id / "k8s"
         if not folder.is_dir():  # a loop on a new machine: the registry has everything
             self.prepare(self._version(release_id))
-        for wanted in doors.objects(doors.render(folder), release_id):
+        for wanted in release_objects.objects(release_objects.render(folder), release_id):
             self.api.apply(wanted)
-        self._wait_ready(doors.name_of(release_id))
-        return f"http://{doors.name_of(release_id)}"
+        self._wait_ready(release_objects.name_of(release_id))
+        return f"http://{release_objects.name_of(release_id)}"
 
     def materialise(self, release_id: str) -> str:
         """Run the overlay's Job for the release's profiles, where it has one."""
@@ -182,11 +182,11 @@ class ClusterHands:
     def stop(self, release_id: str) -> None:
         """Delete a door's objects once no router leads to it; the overlay's own Deployment goes to 0 pods."""
         time.sleep(max(0.0, self._routed_at + ROUTED_S - time.monotonic()))
-        base = self.api.get("Deployment", doors.BASE)
+        base = self.api.get("Deployment", release_objects.BASE)
         if base is not None and _release_of(base) == release_id and _wanted(base):
-            self.api.patch("Deployment", doors.BASE, {"spec": {"replicas": 0}})
-        for kind in reversed(doors.KINDS):
-            for found in self.api.listed(kind, {doors.DOOR: release_id}):
+            self.api.patch("Deployment", release_objects.BASE, {"spec": {"replicas": 0}})
+        for kind in reversed(release_objects.KINDS):
+            for found in self.api.listed(kind, {release_objects.DOOR: release_id}):
                 self.api.delete(kind, found["metadata"]["name"])
 
     def prune(self) -> str:
@@ -196,13 +196,13 @@ class ClusterHands:
     def running(self) -> Mapping[str, str]:
         """Return the doors with a pod that is ready."""
         found = {}
-        base = self.api.get("Deployment", doors.BASE)
+        base = self.api.get("Deployment", release_objects.BASE)
         if base is not None and _available(base) and _wanted(base):
-            found[_release_of(base)] = f"http://{doors.STABLE}"
+            found[_release_of(base)] = f"http://{release_objects.STABLE}"
         for deployment in self.api.listed("Deployment", {"app.kubernetes.io/part-of": "intentflow"}):
             labels = deployment["metadata"]["labels"]
-            if doors.DOOR in labels and _available(deployment):
-                found[labels[doors.DOOR]] = f"http://{deployment['metadata']['name']}"
+            if release_objects.DOOR in labels and _available(deployment):
+                found[labels[release_objects.DOOR]] = f"http://{deployment['metadata']['name']}"
         return found
 
     def tend(self) -> None:
@@ -210,10 +210,10 @@ class ClusterHands:
 
     def _image(self, release_id: str) -> str:
         """Return the image that the release's door runs, or the overlay's own."""
-        for name in (doors.name_of(release_id), doors.BASE):
+        for name in (release_objects.name_of(release_id), release_objects.BASE):
             if (found := self.api.get("Deployment", name)) is not None:
                 return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
-        raise ServerError(f"Deployment/{doors.BASE}: not in {self.api.namespace}; a Job would have no image")
+        raise ServerError(f"Deployment/{release_objects.BASE}: not in {self.api.namespace}; a Job would have no image")
 
     def _version(self, release_id: str) -> str:
         from components.registry import client
@@ -231,7 +231,7 @@ class ClusterHands:
             deployment = self.api.get("Deployment", name)
             if deployment is not None and _rolled_out(deployment):
                 return
-            pods = self.api.listed("Pod", {doors.NAME: name})
+            pods = self.api.listed("Pod", {release_objects.NAME: name})
             reason = next((why for pod in pods if (why := _reason(pod))), "")
             late = time.monotonic() >= deadline
             if late or any(_hopeless(pod) for pod in pods):

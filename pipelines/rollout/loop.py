@@ -17,14 +17,14 @@ from components.registry import rollout_tags as registry
 from components.registry.rollout_tags import Registry
 from feature_repo.errors import Refused, ServerError, UserError
 from pipelines.environment import Place
-from pipelines.release import variables
+from pipelines.releases.release import variables
 from pipelines.rollout import lease as leases
 from pipelines.rollout import webhooks
-from pipelines.rollout.hands import Hands, Rewarded
+from pipelines.rollout.actuator import Hands, Rewarded
 from pipelines.rollout.lease import Lease, LeaseLost
-from pipelines.rollout.machine import Act, Decision, Facts, backends, decide, failed
 from pipelines.rollout.metrics import LoopMetrics, exported
 from pipelines.rollout.state import State
+from pipelines.rollout.state_machine import Act, Decision, Facts, backends, decide, failed
 
 EVERY_S = 2.0
 LOOKS = 50  # at most in one turn: more means that two decisions undo each other
@@ -57,7 +57,7 @@ def hands_of(place: Place) -> Hands:
 
         cluster: Hands = ClusterHands(place)
         return cluster
-    from pipelines.rollout.local import LocalHands
+    from pipelines.rollout.laptop import LocalHands
 
     return LocalHands(place)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from feature_repo import files
 from feature_repo.errors import DataError
 from pipelines.environment import Place
-from pipelines.local import RUNS
-from pipelines.release import variables
+from pipelines.releases.release import variables
+from pipelines.runs.local import RUNS
 
 
 def materialise_release(place: Place, release_id: str) -> str:

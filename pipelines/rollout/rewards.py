@@ -14,7 +14,7 @@ from typing import Any
 
 from feature_repo import columns, files
 from pipelines.environment import Place
-from pipelines.rollout.hands import Rewarded
+from pipelines.rollout.actuator import Rewarded
 
 READ = [columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, columns.USER_ID, "now", "items", "mirrored"]
 USERS = 500  # at a time

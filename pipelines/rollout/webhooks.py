@@ -149,7 +149,7 @@ def _registered(place: Place, secret: str) -> str:
     """Register the webhook and say how it is."""
     from components.registry.webhooks import ensure_webhook
     from feature_repo.errors import ServerError
-    from pipelines.release import variables
+    from pipelines.releases.release import variables
 
     try:
         with variables(place):

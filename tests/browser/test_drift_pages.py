@@ -12,8 +12,8 @@ from monitoring.drift.compare import Drift, compare
 from monitoring.drift.workspace import keep
 from monitoring.spec import Monitoring
 from monitoring.steps import page
-from pipelines.processes import State, down, up
-from pipelines.uis import evidently
+from pipelines.releases.processes import State, down, up
+from pipelines.releases.uis import evidently
 
 Look = Callable[[str], str]
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from pipelines import processes, uis
+from pipelines.releases import processes, uis
 from tests.browser.page import Page
 from tests.pipelines.rollout.laptop import GOOD, Laptop, load, opened, quiet, released
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines import processes
+from pipelines.releases import processes
 from tests.chaos import servers
 from tests.chaos.stage import Stage, environment, trained
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from components.registry import client as mlflow_client
 from feature_repo import files
-from pipelines import release as releases
-from pipelines.release import variables
+from pipelines.releases import release as releases
+from pipelines.releases.release import variables
 from tests.chaos.stage import Stage
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from pathlib import Path
 import psutil
 import yaml
 
-from pipelines import processes, serving
 from pipelines.environment import Place
 from pipelines.environment import place as find_place
-from pipelines.release import variables
+from pipelines.releases import processes, serving
+from pipelines.releases.release import variables
 from tests.chaos.load import Load
 from tests.chaos.servers import Server
 from tests.pipelines.conftest import Shop, open_shop

@@ -19,7 +19,7 @@ from components.distributed.settings import VARIABLE, Trainer
 from components.intent import steps as intent_steps
 from components.intent.score import IntentScorer
 from feature_repo.errors import DataError, ServerError, SpecError
-from pipelines import manifest_schemas
+from pipelines.manifests import schemas
 from tests.distributed.worlds import INTENTS_JSON, MODEL, ROOT, started
 from tests.intent.conftest import checkerboard, write_rows
 from tests.kubernetes_server import Cluster, kubeconfig, serving
@@ -123,7 +123,7 @@ def test_the_job_is_one_that_the_published_models_and_schemas_take(task: trainjo
 
     settings = SETTINGS.model_copy(update={"nodes": 2, "gpus": 4})
     body = trainjob.body(task, settings, name="intentflow-intent-1", shared=tmp_path)
-    assert list(manifest_schemas.problems(body)) == []
+    assert list(schemas.problems(body)) == []
     job = TrainerV1alpha1TrainJob.from_dict(body)
     assert job is not None
     assert job.spec.runtime_ref.kind == "TrainingRuntime"

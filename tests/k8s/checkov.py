@@ -6,7 +6,7 @@ import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pipelines import manifests
+from pipelines.manifests import release_overlay
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICIES = ROOT / "k8s" / "policies.json"
@@ -16,7 +16,7 @@ INSTALL_S, CHECK_S = 600, 300
 def findings(folders, into):
     """Return what checkov finds in the renders of folders of k8s/, as (check, resource)."""
     for folder in folders:
-        (into / f"{folder.replace('/', '-')}.yaml").write_text(manifests.render_text(ROOT / "k8s" / folder))
+        (into / f"{folder.replace('/', '-')}.yaml").write_text(release_overlay.render_text(ROOT / "k8s" / folder))
     command = [str(_installed()), "-d", str(into), "--framework", "kubernetes", "--quiet", "--compact", "-o", "json"]
     done = subprocess.run([*command, "--skip-download"], capture_output=True, text=True, timeout=CHECK_S, check=False)
     report = json.loads(done.stdout)

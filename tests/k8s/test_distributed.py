@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from components.distributed.settings import Trainer
-from pipelines import manifest_rules, manifests, parameters, spec
+from pipelines import spec
+from pipelines.graphs import parameters
+from pipelines.manifests import release_overlay, rules
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = ROOT / "k8s" / "components"
@@ -24,7 +26,7 @@ def render(folder, options, **more):
     document = {"namespace": "intentflow", "resources": [relative(ROOT / "k8s/overlays/local")], **more}
     document |= {"components": [relative(COMPONENTS / option) for option in options]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
-    return manifests.render(folder)
+    return release_overlay.render(folder)
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +35,16 @@ def objects(tmp_path_factory):
 
 
 def one(objects, title):
-    (found,) = [found for found in objects if manifest_rules.title(found) == title]
+    (found,) = [found for found in objects if rules.title(found) == title]
     return found
 
 
 def made(objects, name):
-    return {found.name: found for found in manifest_rules.workloads(objects)}[name]
+    return {found.name: found for found in rules.workloads(objects)}[name]
 
 
 def test_a_cluster_with_the_operators_would_take_them(objects):
-    assert manifests.check(objects) == []
+    assert release_overlay.check(objects) == []
 
 
 def test_the_runtime_is_the_one_that_environments_name_by_default(objects):
@@ -56,7 +58,7 @@ def test_a_training_node_runs_the_tagged_image(objects):
 
 def test_the_gpu_option_gives_every_node_one_gpu(tmp_path):
     objects = render(tmp_path, ["trainer", "trainer/gpu"])
-    assert manifests.check(objects) == []
+    assert release_overlay.check(objects) == []
     pod = made(objects, "TrainingRuntime/intentflow-torch").pod
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert pod["tolerations"]
@@ -117,4 +119,4 @@ def test_what_an_operator_s_pods_may_not_be_is_said(objects, title, place, value
     for part in path:
         at = at[part]
     at[last] = value
-    assert any(said in problem for problem in manifest_rules.broken(planted))
+    assert any(said in problem for problem in rules.broken(planted))

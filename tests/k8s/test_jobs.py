@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from feature_repo.privacy.tombstones import ELSEWHERE
-from pipelines import environment, manifests, pod_security, spec
+from pipelines import environment, spec
 from pipelines.jobs.run import DOES
+from pipelines.manifests import pod_security, release_overlay
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = ROOT / "k8s" / "components"
@@ -27,7 +28,7 @@ def objects(tmp_path_factory):
     document = {"namespace": "intentflow", "resources": [relative(ROOT / "k8s/overlays/local")]}
     document |= {"components": [relative(COMPONENTS / name) for name in NAMES]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
-    return manifests.render(folder)
+    return release_overlay.render(folder)
 
 
 def crons(objects):
@@ -35,7 +36,7 @@ def crons(objects):
 
 
 def test_a_cluster_would_take_them(objects):
-    assert manifests.check(objects) == []
+    assert release_overlay.check(objects) == []
 
 
 def test_every_job_has_its_schedule_and_its_bounds(objects):

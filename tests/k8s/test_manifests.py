@@ -12,7 +12,8 @@ import yaml
 from bentos.spec import Serving
 from components.image import IMAGE
 from components.step import QUIET
-from pipelines import environment, manifests
+from pipelines import environment
+from pipelines.manifests import release_overlay
 
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
@@ -38,21 +39,21 @@ def test_every_yaml_loads_and_says_what_it_is(path):
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_cluster_would_take_every_object(folder):
-    assert manifests.check(manifests.render(K8S / folder)) == []
+    assert release_overlay.check(release_overlay.render(K8S / folder)) == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_render_is_the_golden_one(folder, golden):
     name = folder.replace("/", "-")
-    golden(ROOT / "tests" / "golden" / "k8s" / f"{name}.yaml", manifests.render_text(K8S / folder))
+    golden(ROOT / "tests" / "golden" / "k8s" / f"{name}.yaml", release_overlay.render_text(K8S / folder))
 
 
 def test_the_base_names_no_namespace():
-    assert all("namespace" not in found["metadata"] for found in manifests.render(K8S / "base"))
+    assert all("namespace" not in found["metadata"] for found in release_overlay.render(K8S / "base"))
 
 
 def test_the_local_overlay_lives_in_a_restricted_namespace():
-    objects = manifests.render(K8S / "overlays" / "local")
+    objects = release_overlay.render(K8S / "overlays" / "local")
     labels = find(objects, "Namespace", "intentflow")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     outside = [o for o in objects if o["kind"] != "Namespace" and o["metadata"].get("namespace") != "intentflow"]
@@ -60,13 +61,15 @@ def test_the_local_overlay_lives_in_a_restricted_namespace():
 
 
 def test_the_image_is_the_one_that_pipeline_steps_run_in():
-    pods = [one.pod for one in manifests.manifest_rules.workloads(manifests.render(K8S / "overlays" / "local"))]
+    pods = [
+        one.pod for one in release_overlay.manifest_rules.workloads(release_overlay.render(K8S / "overlays" / "local"))
+    ]
     images = {c["image"] for pod in pods for c in [*pod["containers"], *pod.get("initContainers", [])]}
     assert {image for image in images if "intentflow" in image} == {IMAGE}
 
 
 def test_the_service_and_the_init_container_agree_on_the_release_folder():
-    objects = manifests.render(K8S / "base")
+    objects = release_overlay.render(K8S / "base")
     config = find(objects, "ConfigMap", "recommender")["data"]
     pod = find(objects, "Deployment", "recommender")["spec"]["template"]["spec"]
     (fetch,) = pod["initContainers"]
@@ -81,12 +84,12 @@ def test_the_service_and_the_init_container_agree_on_the_release_folder():
 
 
 def test_nothing_in_the_pod_calls_home():
-    config = find(manifests.render(K8S / "base"), "ConfigMap", "recommender")["data"]
+    config = find(release_overlay.render(K8S / "base"), "ConfigMap", "recommender")["data"]
     assert QUIET.items() <= config.items()
 
 
 def test_a_pod_gets_at_least_a_minute_to_load_its_models_and_3_s_to_leave_the_endpoints():
-    pod = find(manifests.render(K8S / "base"), "Deployment", "recommender")["spec"]["template"]["spec"]
+    pod = find(release_overlay.render(K8S / "base"), "Deployment", "recommender")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     startup = container["startupProbe"]
     assert startup["periodSeconds"] * startup["failureThreshold"] >= 60
@@ -94,7 +97,7 @@ def test_a_pod_gets_at_least_a_minute_to_load_its_models_and_3_s_to_leave_the_en
 
 
 def test_a_pod_may_end_its_longest_request_before_it_is_killed():
-    pod = find(manifests.render(K8S / "base"), "Deployment", "recommender")["spec"]["template"]["spec"]
+    pod = find(release_overlay.render(K8S / "base"), "Deployment", "recommender")["spec"]["template"]["spec"]
     (longest_s,) = [bound.le for bound in Serving.model_fields["timeout_s"].metadata if hasattr(bound, "le")]
     wait_s = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > wait_s + longest_s
@@ -133,8 +136,8 @@ def test_the_secrets_of_the_small_cluster_are_its_environment_s_seen_from_inside
 
 def test_another_kubectl_renders_the_same():
     other = shutil.which("kubectl", path="/usr/local/bin:/usr/bin")
-    if other is None or manifests._kustomize(other) < manifests.OLDEST_KUSTOMIZE:
+    if other is None or release_overlay._kustomize(other) < release_overlay.OLDEST_KUSTOMIZE:
         pytest.skip("no second kubectl on this machine")
     folder = K8S / "overlays" / "local"
     printed = subprocess.run([other, "kustomize", str(folder)], capture_output=True, text=True, check=True).stdout
-    assert printed == manifests.render_text(folder)
+    assert printed == release_overlay.render_text(folder)

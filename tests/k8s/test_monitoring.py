@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from monitoring.observability.metrics_catalogue import JOBS
-from pipelines import manifest_rules, manifests
+from pipelines.manifests import release_overlay, rules
 from pipelines.rollout import metrics
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
@@ -30,7 +30,7 @@ def objects(tmp_path_factory):
             }
         )
     )
-    return manifests.render(folder)
+    return release_overlay.render(folder)
 
 
 def of(objects, kind):
@@ -54,8 +54,8 @@ def ports(template):
 
 
 def test_a_cluster_would_take_it(objects):
-    assert manifests.check([found for found in objects if found["kind"] not in OWN]) == []
-    assert manifest_rules.broken(objects) == []
+    assert release_overlay.check([found for found in objects if found["kind"] not in OWN]) == []
+    assert rules.broken(objects) == []
 
 
 def test_every_process_that_exports_is_scraped_at_a_port_that_it_has(objects):

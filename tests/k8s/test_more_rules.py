@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 
-from pipelines import manifest_policies, manifests
+from pipelines.manifests import policies, release_overlay
 from tests.k8s.test_rules import GONE, plant
 
-K8S = manifests.CHECKOUT / "k8s"
+K8S = release_overlay.CHECKOUT / "k8s"
 SCHEDULED = {
     "kind": "CronJob",
     "metadata": {"name": "nightly"},
@@ -32,9 +32,9 @@ RIGHTS = [
      "subjects": [{"kind": "ServiceAccount", "name": "loop"}]},
 ]  # fmt: skip
 WORLDS = {
-    manifest_policies.schedules_end: [SCHEDULED],
-    manifest_policies.scaled_objects_scale: [DOOR, SCALED],
-    manifest_policies.rights_are_narrow: RIGHTS,
+    policies.schedules_end: [SCHEDULED],
+    policies.scaled_objects_scale: [DOOR, SCALED],
+    policies.rights_are_narrow: RIGHTS,
 }
 CRON, SCALE, RIGHT = WORLDS
 BREACHES = [
@@ -70,18 +70,18 @@ def test_a_planted_breach_is_named(rule, title, place, value, said):
 
 def test_two_autoscalers_of_one_deployment_are_named():
     other = copy.deepcopy(SCALED) | {"kind": "HorizontalPodAutoscaler"}
-    found = list(manifest_policies.scaled_objects_scale([DOOR, SCALED, other]))
+    found = list(policies.scaled_objects_scale([DOOR, SCALED, other]))
     assert found == ["ScaledObject/door: a HorizontalPodAutoscaler scales Deployment/door too"]
 
 
 def test_keda_beside_the_loop_is_named():
     loop = copy.deepcopy(DOOR) | {"metadata": {"name": "reconciler"}}
-    (said,) = manifest_policies.scaled_objects_scale([DOOR, SCALED, loop])
+    (said,) = policies.scaled_objects_scale([DOOR, SCALED, loop])
     assert "use components/in-flight" in said
 
 
 def test_the_files_leave_tags_and_versions_to_the_kustomizations_and_the_release():
-    assert manifest_policies.broken_sources(K8S) == []
+    assert policies.broken_sources(K8S) == []
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,6 @@ def test_a_tag_or_a_version_elsewhere_is_named(tmp_path, file, old, new, said):
     path = copied / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
-    problems = manifest_policies.broken_sources(copied)
+    problems = policies.broken_sources(copied)
     assert problems
     assert all(problem.startswith(file) and said in problem for problem in problems), problems

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import environment, manifest_rules, manifests, pod_security, spec
+from pipelines import environment, spec
+from pipelines.manifests import pod_security, release_overlay, rules
 
-K8S = manifests.CHECKOUT / "k8s"
+K8S = release_overlay.CHECKOUT / "k8s"
 OPTIONS = [
     # the overlay, and what is put on it
     ("local", ["gateway"]),
@@ -36,17 +37,17 @@ def render(folder, overlay, options):
         "components": [os.path.relpath(K8S / "components" / option, home) for option in options],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
-    return manifests.render(folder)
+    return release_overlay.render(folder)
 
 
 @pytest.fixture(scope="module")
 def production():
-    return {manifest_rules.title(o): o for o in manifests.render(K8S / "overlays" / "production")}
+    return {rules.title(o): o for o in release_overlay.render(K8S / "overlays" / "production")}
 
 
 @pytest.fixture(scope="module")
 def gpu():
-    return {manifest_rules.title(o): o for o in manifests.render(K8S / "overlays" / "gpu")}
+    return {rules.title(o): o for o in release_overlay.render(K8S / "overlays" / "gpu")}
 
 
 def pod(objects, name):
@@ -57,7 +58,7 @@ def pod(objects, name):
     ("overlay", "options"), OPTIONS, ids=lambda value: value if isinstance(value, str) else "+".join(value)
 )
 def test_an_option_fits_on_an_overlay(tmp_path, overlay, options):
-    assert manifests.check(render(tmp_path, overlay, options)) == []
+    assert release_overlay.check(render(tmp_path, overlay, options)) == []
 
 
 def test_an_option_is_never_left_untried():
@@ -70,7 +71,7 @@ def test_an_option_is_never_left_untried():
 def test_only_the_intent_model_asks_for_a_gpu_and_runs_the_cuda_image(gpu):
     asking = {
         made.name
-        for made in manifest_rules.workloads(list(gpu.values()))
+        for made in rules.workloads(list(gpu.values()))
         for _, container in pod_security.containers(made.pod)
         if "nvidia.com/gpu" in container["resources"]["limits"]
     }
@@ -85,14 +86,14 @@ def test_only_the_intent_model_asks_for_a_gpu_and_runs_the_cuda_image(gpu):
 @pytest.mark.parametrize("overlay", ["local", "gpu", "production"])
 def test_a_release_on_an_overlay_is_taken_too(tmp_path, overlay):
     release = {"id": "0a1b2c3d4e5f", "name": "shop", "intent": {"version": 7}, "ranking": {"version": 12}}
-    manifests.write(release, tmp_path, version=3, overlay=overlay)
-    assert manifests.check(manifests.render(tmp_path)) == []
+    release_overlay.write(release, tmp_path, version=3, overlay=overlay)
+    assert release_overlay.check(release_overlay.render(tmp_path)) == []
 
 
 def test_a_release_leaves_the_cuda_image_alone(tmp_path):
     release = {"id": "0a1b2c3d4e5f", "name": "shop", "intent": {"version": 7}, "ranking": {"version": 12}}
-    manifests.write(release, tmp_path, version=3, overlay="gpu", image="registry.example/intentflow-python:0.2.0")
-    objects = {manifest_rules.title(o): o for o in manifests.render(tmp_path)}
+    release_overlay.write(release, tmp_path, version=3, overlay="gpu", image="registry.example/intentflow-python:0.2.0")
+    objects = {rules.title(o): o for o in release_overlay.render(tmp_path)}
     assert pod(objects, "intent")["containers"][0]["image"] == "intentflow-python-cuda:0.1.0"
     assert pod(objects, "recommender")["containers"][0]["image"] == "registry.example/intentflow-python:0.2.0"
 
@@ -116,7 +117,7 @@ def test_production_runs_no_store_and_keeps_no_data_but_reports(production):
 
 def test_every_secret_that_production_names_is_filled_from_outside(production):
     named = set()
-    for made in manifest_rules.workloads(list(production.values())):
+    for made in rules.workloads(list(production.values())):
         for _, container in pod_security.containers(made.pod):
             named |= {source["secretRef"]["name"] for source in container.get("envFrom", []) if "secretRef" in source}
             entries = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in container.get("env", [])]
@@ -143,13 +144,13 @@ def test_production_s_loop_rolls_releases_out_on_production(production, tmp_path
 
 @pytest.mark.parametrize("overlay", ["local", "gpu", "production"])
 def test_every_namespace_is_restricted(overlay):
-    for found in manifests.render(K8S / "overlays" / overlay):
+    for found in release_overlay.render(K8S / "overlays" / overlay):
         if found["kind"] == "Namespace":
             assert found["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 def test_a_pod_s_logs_go_to_a_folder_of_its_own_on_the_shared_volume(tmp_path):
-    objects = {manifest_rules.title(o): o for o in render(tmp_path, "local", ["event-volume"])}
+    objects = {rules.title(o): o for o in render(tmp_path, "local", ["event-volume"])}
     assert objects["PersistentVolumeClaim/recommender-state"]["spec"]["accessModes"] == ["ReadWriteMany"]
     (server,) = pod(objects, "recommender")["containers"]
     mounted = {mount["mountPath"]: mount.get("subPathExpr") for mount in server["volumeMounts"]}

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import environment, manifests, spec
+from pipelines import environment, spec
+from pipelines.manifests import release_overlay
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENT = ROOT / "k8s" / "components" / "reconciler"
@@ -19,7 +20,7 @@ def objects(tmp_path_factory):
     relative = {path: os.path.relpath(path, folder.resolve()) for path in (ROOT / "k8s/overlays/local", COMPONENT)}
     document = {"namespace": "intentflow", "resources": [relative[ROOT / "k8s/overlays/local"]]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(document | {"components": [relative[COMPONENT]]}))
-    return manifests.render(folder)
+    return release_overlay.render(folder)
 
 
 def find(objects, kind):
@@ -28,7 +29,7 @@ def find(objects, kind):
 
 
 def test_a_cluster_would_take_the_loop_s_objects(objects):
-    assert manifests.check(objects) == []
+    assert release_overlay.check(objects) == []
 
 
 def test_one_loop_runs_and_another_version_waits_for_its_end(objects):

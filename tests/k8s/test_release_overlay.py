@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from feature_repo.errors import SpecError
-from pipelines import manifests
+from pipelines.manifests import release_overlay
 
-LOCAL = manifests.CHECKOUT / "k8s" / "overlays" / "local"
+LOCAL = release_overlay.CHECKOUT / "k8s" / "overlays" / "local"
 RELEASE = {
     "id": "0a1b2c3d4e5f",
     "name": "corner-shop",
@@ -42,12 +42,12 @@ def by_title(objects):
 
 @pytest.fixture
 def written(tmp_path):
-    (file,) = manifests.write(RELEASE, tmp_path / "k8s", version=3, overlay="local")
+    (file,) = release_overlay.write(RELEASE, tmp_path / "k8s", version=3, overlay="local")
     return file
 
 
 def test_a_released_overlay_changes_only_the_release(written):
-    before, after = by_title(manifests.render(LOCAL)), by_title(manifests.render(written.parent))
+    before, after = by_title(release_overlay.render(LOCAL)), by_title(release_overlay.render(written.parent))
     changed = [place for title in sorted(before) for place in differences(before[title], after[title], title)]
     pod = "Deployment/recommender/spec/template"
     assert before.keys() == after.keys()
@@ -74,7 +74,7 @@ def test_a_released_overlay_changes_only_the_release(written):
 
 
 def test_the_release_reaches_labels_annotations_and_the_environment(written):
-    objects = by_title(manifests.render(written.parent))
+    objects = by_title(release_overlay.render(written.parent))
     template = objects["Deployment/recommender"]["spec"]["template"]["metadata"]
     assert objects["ConfigMap/recommender-release"]["data"] == {
         "INTENTFLOW_RELEASE_ID": "0a1b2c3d4e5f",
@@ -87,11 +87,11 @@ def test_the_release_reaches_labels_annotations_and_the_environment(written):
     assert template["labels"]["app.kubernetes.io/instance"] == "corner-shop"
     assert template["annotations"]["intentflow/release-version"] == "3"
     assert template["annotations"]["intentflow/ranking-version"] == "12"
-    assert manifests.check(manifests.render(written.parent)) == []
+    assert release_overlay.check(release_overlay.render(written.parent)) == []
 
 
 def test_what_is_released_is_held_to_the_rules(written, tmp_path):
-    assert manifests.require(written.parent)
+    assert release_overlay.require(written.parent)
     broken = tmp_path / "broken"
     broken.mkdir()
     patch = [{"op": "replace", "path": "/spec/template/spec/containers/0/imagePullPolicy", "value": "Always"}]
@@ -99,24 +99,24 @@ def test_what_is_released_is_held_to_the_rules(written, tmp_path):
     kustomization = {"resources": ["../k8s"], "patches": [{"target": target, "patch": yaml.safe_dump(patch)}]}
     (broken / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     with pytest.raises(SpecError, match=r"broken: Deployment/recommender: .*must be IfNotPresent.*; mend the overlay"):
-        manifests.require(broken)
+        release_overlay.require(broken)
 
 
 def test_without_kubectl_nothing_is_checked(written, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert not manifests.require(written.parent)
+    assert not release_overlay.require(written.parent)
 
 
 def test_writing_twice_gives_the_same_bytes_and_leaves_nothing_beside(written):
     before = written.read_bytes()
-    manifests.write(RELEASE, written.parent, version=3, overlay="local")
+    release_overlay.write(RELEASE, written.parent, version=3, overlay="local")
     assert written.read_bytes() == before
     assert [path.name for path in written.parent.iterdir()] == ["kustomization.yaml"]
 
 
 def test_the_checkout_is_named_by_a_relative_path(tmp_path):
-    (file,) = manifests.write(RELEASE, tmp_path / "k8s", version=3, overlay="local")
+    (file,) = release_overlay.write(RELEASE, tmp_path / "k8s", version=3, overlay="local")
     (overlay,) = yaml.safe_load(file.read_text())["resources"]
     assert not os.path.isabs(overlay)
     assert (file.parent / overlay).resolve() == LOCAL
@@ -125,15 +125,15 @@ def test_the_checkout_is_named_by_a_relative_path(tmp_path):
 def test_a_state_folder_behind_a_link_still_finds_the_checkout(tmp_path):
     (tmp_path / "far" / "away" / "disk").mkdir(parents=True)
     (tmp_path / "state").symlink_to(tmp_path / "far" / "away" / "disk")
-    manifests.write(RELEASE, tmp_path / "state" / "k8s", version=3, overlay="local")
-    assert manifests.render(tmp_path / "state" / "k8s")
+    release_overlay.write(RELEASE, tmp_path / "state" / "k8s", version=3, overlay="local")
+    assert release_overlay.render(tmp_path / "state" / "k8s")
 
 
 @pytest.mark.parametrize("release_id", ["123456789012", "1234567890e1", "012345670123", "00000e000001"])
 def test_an_id_that_looks_like_a_number_stays_text(tmp_path, release_id):
     # YAML reads 1234567890e1 as a float, and the API server refuses a float for a label.
-    manifests.write(RELEASE | {"id": release_id}, tmp_path, version=10, overlay="local")
-    text = manifests.render_text(tmp_path)
+    release_overlay.write(RELEASE | {"id": release_id}, tmp_path, version=10, overlay="local")
+    text = release_overlay.render_text(tmp_path)
     seen = [line.split(": ")[1] for line in text.splitlines() if release_id in line]
     assert seen == [f'"{release_id}"'] * 3  # the ConfigMap, the Deployment, its pods
     assert text.count('intentflow/release-version: "10"') == 2
@@ -148,17 +148,17 @@ def test_an_id_that_looks_like_a_number_stays_text(tmp_path, release_id):
     ],
 )
 def test_the_image_is_the_one_asked_for(tmp_path, image, served):
-    manifests.write(RELEASE, tmp_path, version=3, overlay="local", image=image)
-    objects = by_title(manifests.render(tmp_path))
+    release_overlay.write(RELEASE, tmp_path, version=3, overlay="local", image=image)
+    objects = by_title(release_overlay.render(tmp_path))
     pod = objects["Deployment/recommender"]["spec"]["template"]["spec"]
     assert {pod["containers"][0]["image"], pod["initContainers"][0]["image"]} == {served or image}
-    assert manifests.check(manifests.render(tmp_path)) == []
+    assert release_overlay.check(release_overlay.render(tmp_path)) == []
 
 
 @pytest.mark.parametrize("image", ["intentflow-python", "intentflow-python:latest", "host:5000/intentflow-python", ""])
 def test_an_image_without_a_fixed_tag_is_refused(tmp_path, image):
     with pytest.raises(SpecError, match="must carry a tag other than latest"):
-        manifests.write(RELEASE, tmp_path, version=3, overlay="local", image=image)
+        release_overlay.write(RELEASE, tmp_path, version=3, overlay="local", image=image)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -166,12 +166,12 @@ def test_an_unknown_overlay_is_one_line_with_the_nearest_name(tmp_path):
     with pytest.raises(
         SpecError, match=r"^overlay: 'locl' is not in .*; have gpu, local, production; did you mean 'local'\?$"
     ):
-        manifests.write(RELEASE, tmp_path, version=3, overlay="locl")
+        release_overlay.write(RELEASE, tmp_path, version=3, overlay="locl")
 
 
 def test_a_folder_that_kustomize_cannot_render_is_one_line(tmp_path):
     with pytest.raises(SpecError, match=r"kustomize cannot render it: .*kustomization") as caught:
-        manifests.render(tmp_path)
+        release_overlay.render(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -187,14 +187,14 @@ def test_an_old_kubectl_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path / "old"))
     with pytest.raises(SpecError, match=r"need one with kustomize 5.0 or newer, .*old/kubectl has none"):
-        manifests.render(LOCAL)
+        release_overlay.render(LOCAL)
 
 
 def test_no_kubectl_at_all_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SpecError, match=r"found none on PATH; install kubectl 1.27 or newer"):
-        manifests.render(LOCAL)
+        release_overlay.render(LOCAL)
 
 
 def test_a_new_kubectl_on_the_path_is_taken_when_the_one_beside_python_is_old(tmp_path, monkeypatch):
@@ -202,4 +202,4 @@ def test_a_new_kubectl_on_the_path_is_taken_when_the_one_beside_python_is_old(tm
     kubectl_that_says(tmp_path / "path", '{"kustomizeVersion": "v5.4.2"}')
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    assert manifests._kubectl() == str(tmp_path / "path" / "kubectl")
+    assert release_overlay._kubectl() == str(tmp_path / "path" / "kubectl")

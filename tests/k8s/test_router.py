@@ -6,14 +6,14 @@ import pytest
 
 from bentos.router import settings
 from bentos.router.routes import Routes
-from pipelines import manifests
+from pipelines.manifests import release_overlay
 
 LOCAL = Path(__file__).resolve().parents[2] / "k8s" / "overlays" / "local"
 
 
 @pytest.fixture(scope="module")
 def objects():
-    return {f"{o['kind']}/{o['metadata']['name']}": o for o in manifests.render(LOCAL)}
+    return {f"{o['kind']}/{o['metadata']['name']}": o for o in release_overlay.render(LOCAL)}
 
 
 def test_callers_reach_the_router_and_the_router_reaches_the_doors(objects):

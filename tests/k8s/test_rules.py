@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import manifest_rules, manifests
+from pipelines.manifests import release_overlay, rules
 
 LOCAL = Path(__file__).resolve().parents[2] / "k8s" / "overlays" / "local"
 POD = "spec.template.spec"
@@ -16,14 +16,14 @@ GONE = object()
 
 @pytest.fixture(scope="module")
 def rendered():
-    return manifests.render(LOCAL)
+    return release_overlay.render(LOCAL)
 
 
 def plant(objects, title, place, value):
     """Return a copy of the objects in which one field of one object has another value, or is gone."""
     objects = copy.deepcopy(objects)
     hashed = re.compile(rf"{re.escape(title)}(-[2456789bcdfghkmt]{{10}})?")
-    (at,) = [found for found in objects if hashed.fullmatch(manifest_rules.title(found))]
+    (at,) = [found for found in objects if hashed.fullmatch(rules.title(found))]
     *path, last = [int(part) if part.isdigit() else part for part in place.split(".")]
     for part in path:
         at = at[part] if isinstance(part, int) else at.setdefault(part, {})
@@ -96,19 +96,19 @@ BREACHES = [
 
 
 def test_the_good_render_breaks_no_rule(rendered):
-    assert manifest_rules.broken(rendered) == []
+    assert rules.broken(rendered) == []
 
 
 @pytest.mark.parametrize(
     ("title", "place", "value", "said"), BREACHES, ids=[f"{b[0]}:{b[1]}-{n}" for n, b in enumerate(BREACHES)]
 )
 def test_a_planted_breach_is_named(rendered, title, place, value, said):
-    found = manifest_rules.broken(plant(rendered, title, place, value))
+    found = rules.broken(plant(rendered, title, place, value))
     assert any(said in line for line in found), found
 
 
 def test_every_rule_has_a_planted_breach(rendered):
-    silent = {rule for rule in manifest_rules.RULES if not any(list(rule(plant(rendered, *b[:3]))) for b in BREACHES)}
+    silent = {rule for rule in rules.RULES if not any(list(rule(plant(rendered, *b[:3]))) for b in BREACHES)}
     # Its breach is a missing object: the next test. The others watch kinds that this overlay lacks: test_more_rules.
     elsewhere = {"schedules_end", "scaled_objects_scale", "rights_are_narrow"}
     assert {rule.__name__ for rule in silent} == {"pods_are_isolated", *elsewhere}
@@ -116,7 +116,7 @@ def test_every_rule_has_a_planted_breach(rendered):
 
 def test_a_pod_that_no_policy_closes_is_named(rendered):
     open_world = [found for found in rendered if found["kind"] != "NetworkPolicy"]
-    assert list(manifest_rules.pods_are_isolated(open_world)) == [
+    assert list(rules.pods_are_isolated(open_world)) == [
         f"Deployment/{name}: no NetworkPolicy with Ingress and Egress selects its pods"
         for name in ("evidently", "mlflow", "postgres", "recommender", "redis", "router")
     ]
@@ -126,7 +126,7 @@ def test_jobs_cron_jobs_and_bare_pods_are_held_to_the_rules_too():
     pod = {"containers": [{"name": "c", "image": "x"}]}
     template = {"template": {"spec": pod}}
     for kind, spec in [("Pod", pod), ("Job", template), ("CronJob", {"jobTemplate": {"spec": template}})]:
-        found = manifest_rules.broken([{"kind": kind, "metadata": {"name": "n"}, "spec": spec}])
+        found = rules.broken([{"kind": kind, "metadata": {"name": "n"}, "spec": spec}])
         assert f"{kind}/n: containers.c: runAsNonRoot must be true, here or for the pod" in found
 
 
@@ -143,7 +143,7 @@ SCHEMA_BREACHES = [
 
 @pytest.mark.parametrize(("title", "place", "value", "said"), SCHEMA_BREACHES, ids=[b[1] for b in SCHEMA_BREACHES])
 def test_what_the_schemas_of_1_36_refuse_is_named(rendered, title, place, value, said):
-    found = manifests.check(plant(rendered, title, place, value))
+    found = release_overlay.check(plant(rendered, title, place, value))
     assert len(found) == 1
     assert found[0].startswith(title)
     assert said in found[0]

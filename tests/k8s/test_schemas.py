@@ -7,28 +7,28 @@ import re
 
 import pytest
 
-from pipelines import manifest_schemas, manifests
+from pipelines.manifests import release_overlay, schemas
 
-SOURCES = (manifest_schemas.FOLDER / "SOURCES.md").read_text()
+SOURCES = (schemas.FOLDER / "SOURCES.md").read_text()
 ROWS = re.findall(r"^\| (\S+\.json) \| (\S+) (\S+) \| (npm|pypi) (\S+) (\S+) \| ([0-9a-f]{64}) \|$", SOURCES, re.M)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_a_vendored_schema_is_the_one_that_was_recorded(row):
     path, api_version, kind, _, _, _, digest = row
-    assert hashlib.sha256((manifest_schemas.FOLDER / path).read_bytes()).hexdigest() == digest
-    assert manifest_schemas.vendored()[api_version, kind] == manifest_schemas.FOLDER / path
+    assert hashlib.sha256((schemas.FOLDER / path).read_bytes()).hexdigest() == digest
+    assert schemas.vendored()[api_version, kind] == schemas.FOLDER / path
 
 
 def test_every_vendored_schema_has_a_row_and_an_origin():
-    assert {(row[1], row[2]) for row in ROWS} == set(manifest_schemas.vendored())
-    origins = json.loads((manifest_schemas.FOLDER / "origins.json").read_text())
+    assert {(row[1], row[2]) for row in ROWS} == set(schemas.vendored())
+    origins = json.loads((schemas.FOLDER / "origins.json").read_text())
     assert {row[3:6] for row in ROWS} == {(o["registry"], o["package"], o["version"]) for o in origins}
     assert all(re.fullmatch("[0-9a-f]{64}", origin["sha256"]) for origin in origins)
 
 
 def test_no_kind_goes_unvalidated():
-    assert frozenset() == manifest_schemas.UNVALIDATED
+    assert frozenset() == schemas.UNVALIDATED
 
 
 GOOD = {
@@ -71,18 +71,18 @@ BAD = [
 
 
 def made(kind):
-    (api_version,) = [version for version, name in manifest_schemas.vendored() if name == kind]
+    (api_version,) = [version for version, name in schemas.vendored() if name == kind]
     return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "n"}, "spec": copy.deepcopy(GOOD[kind])}
 
 
 def test_every_vendored_kind_is_tried():
-    kinds = {kind for _, kind in manifest_schemas.vendored()}
+    kinds = {kind for _, kind in schemas.vendored()}
     assert kinds == set(GOOD) == {bad[0] for bad in BAD}
 
 
 @pytest.mark.parametrize("kind", GOOD)
 def test_a_good_object_passes(kind):
-    assert list(manifest_schemas.problems(made(kind))) == []
+    assert list(schemas.problems(made(kind))) == []
 
 
 @pytest.mark.parametrize(("kind", "where", "value", "said"), BAD, ids=[f"{bad[0]}:{bad[1][-1]}" for bad in BAD])
@@ -92,12 +92,12 @@ def test_what_a_schema_does_not_know_is_refused(kind, where, value, said):
     for part in where[:-1]:
         at = at[part]
     at[where[-1]] = value
-    problems = list(manifest_schemas.problems(found))
+    problems = list(schemas.problems(found))
     assert any(said in problem for problem in problems), problems
 
 
 def test_another_version_of_a_vendored_kind_is_refused():
-    (said,) = manifests.check([made("HTTPRoute") | {"apiVersion": "gateway.networking.k8s.io/v1beta1"}])
+    (said,) = release_overlay.check([made("HTTPRoute") | {"apiVersion": "gateway.networking.k8s.io/v1beta1"}])
     assert said == (
         "HTTPRoute/n: Kubernetes 1.36 has no HTTPRoute in gateway.networking.k8s.io/v1beta1, "
         "and k8s/schemas/ has none either"
@@ -109,14 +109,14 @@ def test_the_packages_still_give_the_same_schemas(tmp_path, monkeypatch):
     import importlib.util
     import shutil
 
-    copied = shutil.copytree(manifest_schemas.FOLDER, tmp_path / "k8s" / "schemas")
-    loader = importlib.util.spec_from_file_location("rebuild", manifest_schemas.FOLDER / "rebuild.py")
+    copied = shutil.copytree(schemas.FOLDER, tmp_path / "k8s" / "schemas")
+    loader = importlib.util.spec_from_file_location("rebuild", schemas.FOLDER / "rebuild.py")
     rebuild = importlib.util.module_from_spec(loader)
     loader.loader.exec_module(rebuild)
     monkeypatch.setattr(rebuild, "HERE", copied)
     for path in copied.glob("*/*.json"):
         path.unlink()
     rebuild.main()
-    for path in manifest_schemas.FOLDER.rglob("*.json"):
-        assert (copied / path.relative_to(manifest_schemas.FOLDER)).read_bytes() == path.read_bytes()
+    for path in schemas.FOLDER.rglob("*.json"):
+        assert (copied / path.relative_to(schemas.FOLDER)).read_bytes() == path.read_bytes()
     assert (copied / "SOURCES.md").read_text() == SOURCES

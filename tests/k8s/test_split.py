@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from bentos.recommender.settings import INTENT_URL, RANKING_URL
-from pipelines import manifests
+from pipelines.manifests import release_overlay
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 
@@ -26,7 +26,7 @@ def rendered(tmp_path_factory):
         "components": [relative(split, at)],
     }
     (at / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    return manifests.render(at)
+    return release_overlay.render(at)
 
 
 def relative(path, start):
@@ -39,7 +39,7 @@ def objects(rendered):
 
 
 def test_a_cluster_would_take_every_object(rendered):
-    assert manifests.check(rendered) == []
+    assert release_overlay.check(rendered) == []
 
 
 def test_the_door_asks_the_models_that_are_there(objects):

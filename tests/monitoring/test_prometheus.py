@@ -25,7 +25,7 @@ from components.registry import heartbeats
 from monitoring.observability import prometheus_rules
 from monitoring.observability.panels import BOARDS
 from monitoring.observability.recording_rules import recorded
-from pipelines.processes import free_port
+from pipelines.releases.processes import free_port
 from pipelines.rollout import metrics
 from pipelines.rollout.state import Seen, Served, State
 from tests.bentos import toy

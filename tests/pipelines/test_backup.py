@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from feature_repo.errors import DataError, SpecError
-from pipelines import backup, local
+from pipelines import backup
+from pipelines.runs import local
 from tests.pipelines.conftest import USER, Shop
 
 

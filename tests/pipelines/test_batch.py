@@ -42,7 +42,7 @@ def _batch(shop: Shop, release: Path, folder: Path, *, now: str = "") -> None:
     from components.intent.steps import run_predict_intents
     from components.profiles.steps import run_newest_rows
     from components.ranking.steps import run_recommend
-    from pipelines import local
+    from pipelines.runs import local
 
     last = local.last_run(shop.home)
     assert last is not None
@@ -56,7 +56,7 @@ def _batch(shop: Shop, release: Path, folder: Path, *, now: str = "") -> None:
 @pytest.fixture(scope="module")
 def scored(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Scored:
     from pipelines.environment import place
-    from pipelines.release import variables
+    from pipelines.releases.release import variables
 
     folder, release = tmp_path_factory.mktemp("batch"), _released(shop)
     at = place(shop.spec, "local", variables=shop.environment())

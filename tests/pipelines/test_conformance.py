@@ -15,11 +15,12 @@ from kfp.dsl import Artifact, Dataset, Input, Output
 
 from feature_repo import files
 from feature_repo.errors import SpecError
-from pipelines import catalogue, conformance, spec, steps
-from pipelines.compute import SIZES
-from pipelines.forms import WORDS
-from pipelines.platform import step_of
-from pipelines.train import compile_ir
+from pipelines import spec
+from pipelines.graphs import conformance, index, steps
+from pipelines.graphs.compute import SIZES
+from pipelines.graphs.forms import WORDS
+from pipelines.graphs.task_settings import step_of
+from pipelines.graphs.train import compile_ir
 
 GROCERY = Path("pipelines/specs/grocery.yaml")
 GOLDEN = Path("tests/golden/pipelines")
@@ -53,20 +54,20 @@ def test_the_golden_record_says_that_the_pipelines_run_on_both_sides(golden: Cal
 def test_another_hash_seed_in_another_folder_gives_the_same_bytes(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from pipelines import catalogue, spec\n"
-        "from pipelines.train import compile_ir\n"
+        "from pipelines.graphs.train import compile_ir\n"
         "declared = spec.load(Path(sys.argv[1]))\n"
         "for name in catalogue.PIPELINES: compile_ir(declared, Path(f'{name}.yaml'), pipeline=name)"
     )
     variables = os.environ | {"PYTHONHASHSEED": "4711", "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-W", "ignore", "-c", code, str(GROCERY.absolute())]
     subprocess.run(command, cwd=tmp_path, env=variables, check=True)
-    for name in catalogue.PIPELINES:
+    for name in index.PIPELINES:
         assert (tmp_path / f"{name}.yaml").read_bytes() == (GOLDEN / f"{name}.yaml").read_bytes()
 
 
-@pytest.mark.parametrize("name", list(catalogue.PIPELINES))
+@pytest.mark.parametrize("name", list(index.PIPELINES))
 def test_every_field_of_the_run_form_has_words_and_a_value_of_the_spec(name: str) -> None:
-    ir, pipeline = _golden(name), catalogue.PIPELINES[name]
+    ir, pipeline = _golden(name), index.PIPELINES[name]
     assert ir["pipelineInfo"]["name"] == pipeline.name
     assert ir["pipelineInfo"]["description"]
     asked = ir["root"]["inputDefinitions"]["parameters"]
@@ -78,7 +79,7 @@ def test_every_field_of_the_run_form_has_words_and_a_value_of_the_spec(name: str
     assert set(values) <= set(asked)
 
 
-@pytest.mark.parametrize("name", list(catalogue.PIPELINES))
+@pytest.mark.parametrize("name", list(index.PIPELINES))
 def test_every_pure_step_is_cached_and_no_other(name: str) -> None:
     tells = {"champion", "conclude", "report_failure", "register", "materialise", "promote", "watch"}
     for dag in [
@@ -92,7 +93,7 @@ def test_every_pure_step_is_cached_and_no_other(name: str) -> None:
 
 def test_every_step_of_every_pipeline_has_a_size_and_a_name_that_plan_uses() -> None:
     found = set()
-    for name in catalogue.PIPELINES:
+    for name in index.PIPELINES:
         for part in _golden(name)["components"].values():
             found |= {step_of(task) for task in part.get("dag", {}).get("tasks", {})}
     found = {step for step in found if not step.startswith(("condition", "exit_handler"))} | {"report_failure"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.steps import READS
+from pipelines.graphs.steps import READS
 from tests.pipelines.conftest import USER, Shop
 
 REPORT = ("contract", "intent", "ranking", "release", "recommendations", "drift", "seconds", "peak_memory_gib", "uis")

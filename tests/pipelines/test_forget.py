@@ -21,12 +21,13 @@ from bentos.client import Recommender
 from bentos.recommender.schemas import Event
 from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import pseudonym
-from pipelines import forget as forgetting
-from pipelines import release, serving, traces
 from pipelines.cli import main
 from pipelines.environment import Place, place
-from pipelines.parameters import run_parameters
-from pipelines.release import variables
+from pipelines.graphs.parameters import run_parameters
+from pipelines.privacy import forget as forgetting
+from pipelines.privacy import traces
+from pipelines.releases import release, serving
+from pipelines.releases.release import variables
 from tests.pipelines.conftest import RAW, USER, Shop
 
 DUE = re.compile(r"retraining due: version \d+ was trained with data of a person who was forgotten")
@@ -252,7 +253,7 @@ def _die_at(folder: Path, stage: str) -> None:
 def test_forget_killed_at_any_point_is_done_by_the_next_call(leave: Callable[[str], Shop]) -> None:
     shop = leave("kill")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipelines.forget", "mlflow", "feast"])
+    context.set_forkserver_preload(["pipelines.privacy.forget", "mlflow", "feast"])
     for stage in ("tombstones", "registry", "file intent.parquet", "online", "proof"):
         child = context.Process(target=_die_at, args=(shop.folder, stage))
         child.start()

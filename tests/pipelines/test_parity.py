@@ -15,7 +15,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.update import Event, Folding
-from pipelines import history, parity, why
+from pipelines.answers import explain, offline_rows, parity
 from pipelines.environment import Place, place
 from tests.bentos.conftest import vocabulary
 from tests.pipelines.conftest import RAW, USER, Shop
@@ -83,27 +83,27 @@ def test_a_door_with_a_skewed_encoder_is_found_by_its_scores(logged: tuple[Place
 def test_why_says_what_an_answer_rests_on(logged: tuple[Place, str, Line]) -> None:
     at, release, line = logged
     log(at, line)
-    found = why.why(at, user=USER)
+    found = explain.why(at, user=USER)
     assert (found["request_id"], found["release"]) == (line["request_id"], release)
     assert found["items"][0]["reasons"]
     assert found["events"][0]["at"] <= found["now"]
     assert {"name": "events_total", "value": line["numbers"]["events_total"], "at": found["now"]} in found["features"]
-    said = why.text(found)
+    said = explain.text(found)
     assert release in said
     assert RAW not in said
-    assert why.why(at, request_id=line["request_id"]) == found
-    assert why.why(at, user=USER, at="2999-01-01T00:00:00+00:00") == found
+    assert explain.why(at, request_id=line["request_id"]) == found
+    assert explain.why(at, user=USER, at="2999-01-01T00:00:00+00:00") == found
 
 
 def test_an_unknown_user_or_time_is_one_line(logged: tuple[Place, str, Line]) -> None:
     at, _, line = logged
     log(at, line)
     with pytest.raises(SpecError, match=r"no logged answer for this user.*the log's latest answer is of"):
-        why.why(at, user="nobody-here")
+        explain.why(at, user="nobody-here")
     with pytest.raises(SpecError, match=r"had no answer by 2001.*nearest are of 2"):
-        why.why(at, user=USER, at="2001-01-01T00:00:00+00:00")
+        explain.why(at, user=USER, at="2001-01-01T00:00:00+00:00")
     with pytest.raises(SpecError, match="no time"):
-        why.why(at, user=USER, at="yesterday")
+        explain.why(at, user=USER, at="yesterday")
     assert pseudonym(USER, "00") != line["user_id"]
 
 
@@ -116,11 +116,13 @@ def test_a_row_is_what_the_batch_made_with_the_events_since_and_not_a_history_fo
     batch["history_weeks"] = batch["history_weeks"] + np.float32(1)
     line = {"user_id": "u", "item_id": "i0", "event": "purchase", "timestamp": end + 5, "created_at": end + 5,
             "session_id": "s3", "key": "k"}  # fmt: skip
-    offline = history.Offline(folding, {"u": batch}, end, {"u": [line]})
+    offline = offline_rows.Offline(folding, {"u": batch}, end, {"u": [line]})
     served = folding.fold(batch, [eventlog.pushed(line, folding.calendar)])
-    assert list(history.contrasts(answer_of(served), offline.row(answer_of(served)) or {})) == []
+    assert list(offline_rows.contrasts(answer_of(served), offline.row(answer_of(served)) or {})) == []
     served["history_weeks"] = served["history_weeks"] - np.float32(1)
-    (item, *_) = {name for name, _, _ in history.contrasts(answer_of(served), offline.row(answer_of(served)) or {})}
+    (item, *_) = {
+        name for name, _, _ in offline_rows.contrasts(answer_of(served), offline.row(answer_of(served)) or {})
+    }
     assert item.startswith("history_weeks of ")
     assert offline.row(answer_of(served) | {"state_at": end - 1}) is None  # older than the files
 

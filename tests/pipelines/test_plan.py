@@ -10,7 +10,7 @@ import pytest
 from feature_repo import files
 from pipelines import plan
 from pipelines.environment import Place, place
-from pipelines.parameters import run_parameters
+from pipelines.graphs.parameters import run_parameters
 
 GROCERY = Path("pipelines/specs/grocery.yaml")
 

@@ -14,7 +14,7 @@ import requests
 
 from feature_repo import files
 from feature_repo.errors import SpecError
-from pipelines.processes import LOOPBACK, MARKER, Process, down, free_port, status, up
+from pipelines.releases.processes import LOOPBACK, MARKER, Process, down, free_port, status, up
 
 # A web server with a child of its own, as application servers have.
 PARENT = """
@@ -64,7 +64,7 @@ def test_up_waits_for_one_that_an_interrupted_up_left_starting(
 ) -> None:
     web = server(tmp_path)
     slow = replace(web, command=(sys.executable, "-c", f"import time; time.sleep(1)\n{PARENT}", *web.command[3:]))
-    monkeypatch.setattr("pipelines.processes._awaited", interrupted)
+    monkeypatch.setattr("pipelines.releases.processes._awaited", interrupted)
     with pytest.raises(KeyboardInterrupt):
         up(home, [slow])
     monkeypatch.undo()

@@ -16,8 +16,8 @@ from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from pipelines.environment import FOLDER, Place, place
-from pipelines.parameters import run_parameters
-from pipelines.release import variables
+from pipelines.graphs.parameters import run_parameters
+from pipelines.releases.release import variables
 from tests.pipelines.conftest import RAW, USER, Shop
 from tests.pipelines.test_forget import copy, intentflow
 

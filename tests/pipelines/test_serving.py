@@ -9,7 +9,7 @@ import requests
 from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import TOKEN
-from pipelines import processes, serving
+from pipelines.releases import processes, serving
 
 DOOR = """
 import sys

@@ -13,7 +13,7 @@ from components.data.row_rules import RowRule
 from components.data.rules import label
 from feature_repo.errors import SpecError
 from pipelines import spec
-from pipelines.parameters import spec_parameters
+from pipelines.graphs.parameters import spec_parameters
 
 SPECS = sorted(Path("pipelines/specs").glob("*.yaml"))
 GROCERY: dict[str, Any] = yaml.safe_load(Path("pipelines/specs/grocery.yaml").read_text())

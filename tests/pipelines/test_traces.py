@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_repo.privacy.pseudonyms import pseudonym
-from pipelines import traces
+from pipelines.privacy import traces
 
 KEY = "0a" * 16
 ANN, BOB = "raw-user-7f3a-ann", "bob"

@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from feature_repo.errors import SpecError
-from pipelines import platform, spec, steps
+from pipelines import spec
 from pipelines.environment import Gpu, Kubeflow, Toleration, place
-from pipelines.parameters import spec_parameters
-from pipelines.train import compile_ir
+from pipelines.graphs import steps, task_settings
+from pipelines.graphs.parameters import spec_parameters
+from pipelines.graphs.train import compile_ir
 
 GROCERY = spec.load(Path("pipelines/specs/grocery.yaml"))
 GOLDEN = Path("tests/golden/pipelines/train.yaml")
@@ -147,8 +148,8 @@ def test_variables_come_by_reference_and_may_be_absent(pods: dict[str, dict[str,
         assert (config["configMapName"], secret["secretName"]) == ("intentflow", "intentflow")
         assert config["optional"]
         assert secret["optional"]
-        assert {pair["envVar"] for pair in config["keyToEnv"]} == set(platform.CONFIG_KEYS)
-        assert {pair["secretKey"] for pair in secret["keyToEnv"]} == set(platform.SECRET_KEYS)
+        assert {pair["envVar"] for pair in config["keyToEnv"]} == set(task_settings.CONFIG_KEYS)
+        assert {pair["secretKey"] for pair in secret["keyToEnv"]} == set(task_settings.SECRET_KEYS)
 
 
 def test_the_step_that_reads_the_source_knows_who_was_forgotten(
@@ -169,7 +170,7 @@ def test_every_variable_that_an_environment_gives_reaches_the_steps_that_read_it
     )
     read = {name for name in at.variables if f'"{name}"' in code}
     fixed = {"INTENTFLOW_HOME", "INTENTFLOW_SPEC_DIR", "INTENTFLOW_FORGOTTEN"}  # places of volumes
-    assert read - fixed <= {*platform.CONFIG_KEYS, *platform.SECRET_KEYS}
+    assert read - fixed <= {*task_settings.CONFIG_KEYS, *task_settings.SECRET_KEYS}
 
 
 def test_a_spec_and_an_environment_say_what_steps_get(tmp_path: Path) -> None:

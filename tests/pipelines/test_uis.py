@@ -9,8 +9,8 @@ import pytest
 import requests
 import yaml
 
-from pipelines import uis
-from pipelines.processes import State, down, status, up
+from pipelines.releases import uis
+from pipelines.releases.processes import State, down, status, up
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -23,9 +23,8 @@ from feature_repo import files, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.leak import Leak
 from feature_repo.vocabulary import Vocabulary
-from pipelines import leaks as checks
-from pipelines import plants, remake
-from pipelines.remake import Chosen
+from pipelines.leakage import checks, planted_leaks, rebuild
+from pipelines.leakage.rebuild import Chosen
 from tests import worlds
 from tests.profiles.conftest import PROFILES, SPLIT, Made, make
 
@@ -33,10 +32,10 @@ CALENDAR = Calendar(worlds.FIRST_DAY)
 WEEK = 11  # a week that ranking rows exist for
 
 
-def as_run(made: Made) -> remake.Made:
+def as_run(made: Made) -> rebuild.Made:
     """Return a world's folders as a run left them."""
     slices = {"profiles": PROFILES, "vocabulary": json.dumps(worlds.VOCABULARY)}
-    return remake.Made(made.clean, made.profiles, made.rows, None, slices)
+    return rebuild.Made(made.clean, made.profiles, made.rows, None, slices)
 
 
 def built(world: worlds.World, folder: Path, honest: Made) -> Made:
@@ -47,10 +46,10 @@ def built(world: worlds.World, folder: Path, honest: Made) -> Made:
     return Made(world, clean, folder / "profiles", honest.rows)
 
 
-def past(run: remake.Made, folder: Path) -> list[Leak]:
+def past(run: rebuild.Made, folder: Path) -> list[Leak]:
     """Compare a run's profiles with those of the world without a future."""
     cutoff = Cutoff.of(CALENDAR, WEEK)
-    again = remake.rebuilt(run, alternative_futures.without_future(cutoff), cutoff, folder)
+    again = rebuild.rebuilt(run, alternative_futures.without_future(cutoff), cutoff, folder)
     users = pq.read_table(run.clean / "users.parquet")["user_id"].combine_chunks()
     return checks.compared(run, again, Chosen(users, (cutoff,)), cutoff, how=compare.WITHOUT_FUTURE)
 
@@ -93,7 +92,7 @@ def test_a_clean_world_has_no_leak(examined: tuple[checks.Findings, Path]) -> No
 
 
 def test_every_planted_leak_is_caught(honest: Made, examined: tuple[checks.Findings, Path]) -> None:
-    proved = plants.prove(as_run(honest), some(honest, WEEK), examined[1])
+    proved = planted_leaks.prove(as_run(honest), some(honest, WEEK), examined[1])
     assert [plant.name for plant in proved if not plant.caught] == []
     assert len(proved) == 5
 

@@ -13,7 +13,7 @@ from feature_repo.online import erase
 from feature_repo.online.profiles import OnlineProfiles
 from pipelines import environment
 from pipelines.environment import Place
-from pipelines.release import variables
+from pipelines.releases.release import variables
 from pipelines.rollout import profiles
 from tests.profiles.conftest import Made
 

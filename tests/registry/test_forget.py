@@ -6,7 +6,7 @@ import pytest
 
 from components.registry import aliases, forget
 from components.registry import client as mlflow_client
-from pipelines import traces
+from pipelines.privacy import traces
 
 ANN, HIDDEN = "raw-user-7f3a-ann", "0123456789abcdef"
 DATA = "da7ada7ada7a"

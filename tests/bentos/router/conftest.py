@@ -17,7 +17,7 @@ from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.server import Router
 from bentos.router.settings import Settings
-from pipelines.processes import free_port
+from pipelines.releases.processes import free_port
 
 TOKEN = "t" * 32
 

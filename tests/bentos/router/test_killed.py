@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import router as measured
 from bentos.router.routes import Backend, Routes
-from pipelines.processes import free_port
+from pipelines.releases.processes import free_port
 from tests.bentos.router.conftest import until
 
 

@@ -13,7 +13,7 @@ import requests
 from bentos.router import settings, start
 from bentos.router.routes import Backend, Routes
 from feature_repo.errors import SpecError
-from pipelines.processes import free_port
+from pipelines.releases.processes import free_port
 
 
 class SlowDoor(http.server.BaseHTTPRequestHandler):

@@ -377,7 +377,7 @@ def test_what_it_counts_is_told_to_this_machine_or_on_a_port_of_its_own(play):
 
 
 def test_with_an_admin_port_the_public_one_tells_nothing(play):
-    from pipelines.processes import free_port
+    from pipelines.releases.processes import free_port
 
     admin = free_port(0)
 

@@ -10,9 +10,10 @@ from bentos.recommender.logs.eventlog import EventLog
 from feature_repo import files
 from feature_repo.logs import request_log
 from feature_repo.logs.object_store import opened
-from pipelines import history, traces
+from pipelines.answers import offline_rows
 from pipelines.jobs import archive
 from pipelines.jobs.merge import merge
+from pipelines.privacy import traces
 from tests.pipelines.jobs.conftest import NOW, answer, closed
 
 ANA, BO = "a" * 16, "b" * 16
@@ -33,10 +34,10 @@ def events(folder, day="2026-01-05"):
 def test_old_closed_files_are_compressed_and_every_reader_sees_the_same(tmp_path):
     folder = events(tmp_path / "events")
     events(folder, day="2026-03-09")
-    before = history.accepted(folder)
+    before = offline_rows.accepted(folder)
     assert archive.compress(folder, now=NOW, after_days=30) == 1
     assert sorted(p.name for p in folder.iterdir()) == ["2026-01-05.00000.jsonl.gz", "2026-03-09.00000.jsonl"]
-    assert history.accepted(folder) == before
+    assert offline_rows.accepted(folder) == before
     log = EventLog(folder)
     assert (log.unfolded, [e["key"] for e in log.unseen([{"key": "k0"}, {"key": "k9"}])]) == (1, ["k9"])
     log.close()
@@ -55,7 +56,7 @@ def test_a_file_that_is_written_to_is_left_alone(tmp_path):
 @pytest.mark.parametrize("dies", ["replace", "unlink"])
 def test_a_kill_loses_no_event(tmp_path, monkeypatch, dies):
     folder = events(tmp_path / "events")
-    before = history.accepted(folder)
+    before = offline_rows.accepted(folder)
 
     class Killed(BaseException):
         pass
@@ -69,9 +70,9 @@ def test_a_kill_loses_no_event(tmp_path, monkeypatch, dies):
         )
         with pytest.raises(Killed):
             archive.compress(folder, now=NOW, after_days=30)
-    assert history.accepted(folder) == before
+    assert offline_rows.accepted(folder) == before
     archive.compress(folder, now=NOW, after_days=30)
-    assert history.accepted(folder) == before
+    assert offline_rows.accepted(folder) == before
     assert [p.name for p in folder.glob("2026*")] == ["2026-01-05.00000.jsonl.gz"]
 
 
@@ -104,7 +105,7 @@ def test_renaming_reaches_merged_and_compressed_files_and_drops_who_is_unknown(t
     counts = [traces.replace_users(path, new.get) for path in [*requests.iterdir(), *folder.iterdir()]]
     assert (sum(c[0] for c in counts), sum(c[1] for c in counts)) == (3 + 1 + 2, 3 + 1)
     assert {line["user_id"] for line in request_log.read(requests)} == {"c" * 16}
-    assert list(history.accepted(folder)) == ["c" * 16]
+    assert list(offline_rows.accepted(folder)) == ["c" * 16]
 
 
 def test_a_closed_parquet_file_of_the_request_log_is_forgotten_and_renamed_row_by_row(tmp_path):

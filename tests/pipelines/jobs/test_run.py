@@ -55,7 +55,7 @@ def test_monitor_without_a_run_makes_its_rows_from_the_source(at, monkeypatch):
 
 def test_materialise_brings_what_the_store_lost_and_nothing_twice(at):
     from feature_repo.online import erase
-    from pipelines.release import variables
+    from pipelines.releases.release import variables
 
     first = run.run(at, "materialise").counts
     again = run.run(at, "materialise").counts
@@ -72,7 +72,7 @@ def test_who_was_forgotten_elsewhere_has_no_row_after_a_job_materialised(shop, a
     from feature_repo.online import erase
     from feature_repo.privacy.pseudonyms import pseudonym, ring
     from feature_repo.privacy.tombstones import ELSEWHERE, Tombstones
-    from pipelines.release import variables
+    from pipelines.releases.release import variables
 
     raw = f"{RAW}u03"
     name = pseudonym(raw, ring(at.variables)[0])
@@ -103,7 +103,7 @@ def test_who_was_forgotten_elsewhere_has_no_row_after_a_job_materialised(shop, a
 @pytest.mark.slow
 def test_a_release_s_profiles_are_brought_by_the_command_that_the_cluster_s_job_runs(shop, at):
     from feature_repo.online import erase
-    from pipelines.release import resolved, variables
+    from pipelines.releases.release import resolved, variables
 
     with variables(at):
         user = sorted(u for u in erase.users(at.spec.name) if len(u) == 16)[0]
@@ -138,7 +138,7 @@ def test_a_duplicate_does_nothing_and_says_who_runs(shop, at):
 
 
 def test_a_job_beside_a_run_is_skipped_but_not_where_somebody_waits_for_it(at):
-    from pipelines import local
+    from pipelines.runs import local
 
     with local.alone(at.home):
         assert run.run(at, "materialise").outcome == "skipped"
@@ -170,7 +170,7 @@ def test_a_job_that_is_killed_says_so_in_its_record_and_the_next_one_goes_on(at,
 
 
 def test_a_lease_that_is_lost_stops_a_job_before_it_publishes(at):
-    from pipelines.release import variables
+    from pipelines.releases.release import variables
 
     lost = leases.Lease(1, "me", lambda: False)
     with variables(at), pytest.raises(Refused, match="another loop acts now"):

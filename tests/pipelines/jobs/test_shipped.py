@@ -13,12 +13,12 @@ import pytest
 from bentos.recommender.logs import shipping
 from feature_repo.logs import object_store, shipped_log
 from feature_repo.update import Event
-from pipelines import parity
+from pipelines.answers import parity
 from pipelines.environment import Kubernetes, Requests, place
 from pipelines.jobs import run
 from pipelines.jobs.merge import merge
 from pipelines.rollout import rewards
-from pipelines.rollout.hands import Rewarded
+from pipelines.rollout.actuator import Rewarded
 from tests.pipelines.jobs.conftest import NOW, answer, closed
 
 MOTO = os.environ.get("INTENTFLOW_MOTO", "")  # a moto_server, an S3 of this machine
@@ -40,7 +40,7 @@ def test_rewards_join_shipped_answers_with_the_events_that_the_store_keeps(shipp
     from feature_repo import files
     from feature_repo.online import erase
     from feature_repo.online.profiles import OnlineProfiles
-    from pipelines.release import variables
+    from pipelines.releases.release import variables
 
     at, release, folder = shipping_shop
     models = at.home / "releases" / release / "models"

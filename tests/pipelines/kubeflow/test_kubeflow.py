@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from feature_repo.errors import DataError, Refused, ServerError, SpecError
-from pipelines import catalogue, train
 from pipelines.cli import main
 from pipelines.environment import FOLDER, Place, place
-from pipelines.kubeflow import client, declare, submit, told
-from pipelines.parameters import run_parameters
+from pipelines.graphs import index, train
+from pipelines.graphs.parameters import run_parameters
+from pipelines.kubeflow import client, declare, run_verdict, submit
 from tests import kubeflow_server as fake
 from tests.pipelines.test_environment import CLUSTER
 
@@ -218,7 +218,7 @@ def test_what_neither_server_nor_registry_tells_is_exit_1_in_one_line(
     assert "\n" not in str(no.value)
     for pipeline in ("batch", "retrain"):  # has no gates; had no reason to make a release
         assert submit.run(here, _ignore, pipeline=pipeline, **asked).passed is None
-    monkeypatch.setattr(told, "gates", lambda at, run_id: told.UNKNOWN)
+    monkeypatch.setattr(run_verdict, "gates", lambda at, run_id: run_verdict.UNKNOWN)
     with pytest.raises(ServerError, match=r"gates: .* does not answer; see http"):
         submit.run(here, _ignore, pipeline="retrain", **asked)
     server.script = lambda run: [fake.Frame("SUCCEEDED", {"condition-2": "SKIPPED"})]
@@ -232,7 +232,7 @@ def test_files_that_only_the_cluster_has_are_read_by_every_run(at: At, tmp_path:
     path = tmp_path / "there-spec.yaml"
     path.write_text(yaml.safe_dump(document))
     here = at(path, data_claim="files")
-    for pipeline in catalogue.PIPELINES.values():
+    for pipeline in index.PIPELINES.values():
         first, second = (pipeline.parameters(here) for _ in range(2))
         assert {key for key in first if first[key] != second[key]} == {"source"}
     alone = dataclasses.replace(here, environment=here.environment.model_copy(update={"kubeflow": None}))
@@ -257,7 +257,7 @@ def test_a_failed_step_says_why_in_the_registrys_words_or_in_kubeflows(
     with pytest.raises(ServerError, match="validate: exit code 2; http"):  # the registry does not answer from here
         _run(here)
     said = {"code": 2, "step": "validate", "why": "events: 3 rows, 100 are needed"}
-    monkeypatch.setattr(told, "last_failure", lambda at, run_id: said)
+    monkeypatch.setattr(run_verdict, "last_failure", lambda at, run_id: said)
     with pytest.raises(DataError, match="validate: events: 3 rows, 100 are needed; http"):
         _run(here)
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import requests
 
-from pipelines import processes, serving
 from pipelines.environment import Place
 from pipelines.environment import place as find_place
-from pipelines.release import variables
+from pipelines.releases import processes, serving
+from pipelines.releases.release import variables
 from pipelines.rollout import loop
 from tests.background import working
 from tests.pipelines.conftest import RAW, Shop, open_shop

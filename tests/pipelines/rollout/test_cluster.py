@@ -15,13 +15,13 @@ from starlette.routing import Route
 from bentos.router.observations import Observations
 from bentos.router.routes import Backend, Routes
 from feature_repo.errors import ServerError
-from pipelines import manifests
+from pipelines.manifests import release_overlay
 from pipelines.rollout import cluster as clusters
-from pipelines.rollout import doors
+from pipelines.rollout import release_objects
 from pipelines.rollout.cluster import ClusterHands
 from tests import kubernetes_server
 
-ROOT = manifests.CHECKOUT
+ROOT = release_overlay.CHECKOUT
 ID = "0a1b2c3d4e5f"
 RELEASE = {"id": ID, "name": "grocery", "intent": {"version": 7}, "ranking": {"version": 12}}
 PLURAL = {
@@ -51,12 +51,12 @@ def rendered(tmp_path_factory):
     for name, overlay in (("seed", None), ("released", RELEASE)):
         folder = tmp_path_factory.mktemp(name)
         if overlay:
-            manifests.write(RELEASE, folder / "k8s", version=3, overlay="local")
+            release_overlay.write(RELEASE, folder / "k8s", version=3, overlay="local")
         base = "k8s" if overlay else _relative(folder, ROOT / "k8s" / "overlays" / "local")
         options = [_relative(folder, ROOT / "k8s" / "components" / "reconciler")]
         document = {"namespace": "intentflow", "resources": [base], "components": options}
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
-        made[name] = manifests.render(folder)
+        made[name] = release_overlay.render(folder)
     return SimpleNamespace(**made)
 
 
@@ -84,7 +84,7 @@ def hands(cluster, place, rendered, applied, monkeypatch):
     monkeypatch.setattr(clusters, "ROUTED_S", 0.0)
     monkeypatch.setattr(clusters, "POLL_S", 0.05)
     made = ClusterHands(place(namespace="intentflow"))
-    monkeypatch.setattr(doors, "render", lambda folder: rendered.released)
+    monkeypatch.setattr(release_objects, "render", lambda folder: rendered.released)
     (made.place.home / "releases" / ID / "k8s").mkdir(parents=True)
     return made
 
@@ -117,7 +117,7 @@ def test_no_deployment_takes_the_other_release_s_pods(hands, cluster):
 def test_starting_again_changes_nothing(hands, cluster):
     hands.start(ID)
     before = cluster.cluster.get("deployments", f"recommender-{ID}")["metadata"]["resourceVersion"]
-    for wanted in doors.objects(doors.render(None), ID):
+    for wanted in release_objects.objects(release_objects.render(None), ID):
         hands.api.apply(wanted)
     assert hands.start(ID) == f"http://recommender-{ID}"
     assert cluster.cluster.get("deployments", f"recommender-{ID}")["metadata"]["resourceVersion"] == before

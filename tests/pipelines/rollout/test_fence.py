@@ -5,7 +5,7 @@ import pytest
 from bentos.router.routes import Backend, Routes
 from feature_repo.errors import ServerError
 from pipelines.rollout.cluster import ClusterHands
-from pipelines.rollout.fence import FencedApi, token_of
+from pipelines.rollout.fencing import FencedApi, token_of
 from pipelines.rollout.kubernetes_api import Conflict
 from pipelines.rollout.lease import LeaseLost
 

@@ -11,11 +11,11 @@ import time
 import pytest
 
 from feature_repo.errors import Refused, ServerError
-from pipelines.rollout import renewal
+from pipelines.rollout import cluster_lease
 from pipelines.rollout.lease import held, held_here, next_token
 
-QUICK = renewal.Pace(duration_s=1, renew_within_s=0.6, every_s=0.1)
-CALM = renewal.Pace(duration_s=3, renew_within_s=2.8, every_s=0.1)  # a machine that is busy may renew late
+QUICK = cluster_lease.Pace(duration_s=1, renew_within_s=0.6, every_s=0.1)
+CALM = cluster_lease.Pace(duration_s=3, renew_within_s=2.8, every_s=0.1)  # a machine that is busy may renew late
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -27,7 +27,7 @@ with held_here(Path(sys.argv[1])) as lease:
 
 
 def take(api, *, wait_s=0.0, pace=QUICK):
-    return renewal.held_in(api, "intentflow-grocery", wait_s=wait_s, pace=pace)
+    return cluster_lease.held_in(api, "intentflow-grocery", wait_s=wait_s, pace=pace)
 
 
 def test_a_second_loop_of_a_state_folder_is_refused_and_told_who_acts(place):
@@ -97,11 +97,11 @@ def test_a_living_holder_is_not_disturbed_however_long_another_watches(cluster):
 
 def abandoned(cluster, *, renewed):
     """Leave the Lease of a process that was killed."""
-    metadata = {"name": "intentflow-grocery", "annotations": {renewal.TOKEN: str(next_token(0))}}
+    metadata = {"name": "intentflow-grocery", "annotations": {cluster_lease.TOKEN: str(next_token(0))}}
     spec = {"holderIdentity": "ghost", "leaseDurationSeconds": 1, "leaseTransitions": 4, "renewTime": renewed}
     document = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
     cluster.cluster.put("leases", document)
-    return int(metadata["annotations"][renewal.TOKEN])
+    return int(metadata["annotations"][cluster_lease.TOKEN])
 
 
 def test_the_lease_of_a_dead_holder_is_taken_over_after_its_time_with_a_larger_token(cluster):
@@ -127,7 +127,7 @@ def test_a_holder_that_lost_its_lease_stops_acting_and_does_not_take_it_back(clu
 
 
 def test_a_holder_that_cannot_renew_stops_before_another_may_take_over(cluster):
-    with take(cluster.api, pace=renewal.Pace(duration_s=3, renew_within_s=0.6, every_s=0.1)) as lease:
+    with take(cluster.api, pace=cluster_lease.Pace(duration_s=3, renew_within_s=0.6, every_s=0.1)) as lease:
         cluster.cluster.away = True
         lost = time.monotonic()
         while lease.still():
@@ -159,4 +159,6 @@ def test_a_cluster_that_does_not_answer_is_one_line(cluster, place):
 def test_the_environment_s_namespace_decides_where_the_lease_is(cluster, place):
     with held(place(namespace="intentflow")) as lease:
         assert cluster.cluster.get("leases", "intentflow-grocery")["spec"]["holderIdentity"] == lease.holder
-        assert json.loads(cluster.cluster.get("leases", "intentflow-grocery")["metadata"]["annotations"][renewal.TOKEN])
+        assert json.loads(
+            cluster.cluster.get("leases", "intentflow-grocery")["metadata"]["annotations"][cluster_lease.TOKEN]
+        )

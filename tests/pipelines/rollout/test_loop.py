@@ -17,10 +17,10 @@ from components.registry.release import model_name
 from feature_repo.errors import DataError, Refused, ServerError
 from pipelines.environment import Place
 from pipelines.environment import place as find_place
-from pipelines.release import variables
+from pipelines.releases.release import variables
 from pipelines.rollout import lease as leases
 from pipelines.rollout import loop
-from pipelines.rollout.hands import Rewarded
+from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.lease import Lease, next_token
 from pipelines.rollout.state import Served
 

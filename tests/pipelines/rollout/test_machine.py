@@ -8,9 +8,9 @@ from bentos.router.observations import ArmSeen, Observations, ShadowSeen
 from bentos.router.routes import Routes
 from components.registry.rollout_tags import Registry, Version
 from components.registry.spec import Rollout, Shadow
-from pipelines.rollout.hands import Rewarded
-from pipelines.rollout.machine import Decision, Facts, backends, decide, failed
+from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.state import Seen, Served, State
+from pipelines.rollout.state_machine import Decision, Facts, backends, decide, failed
 
 RULES = Rollout(steps=(0.1, 1.0), step_requests=20, hold_s=5, wait_s=100, shadow=Shadow(requests=30))
 V1, V2, V3 = Served("1", "aaaa"), Served("2", "bbbb"), Served("3", "cccc")

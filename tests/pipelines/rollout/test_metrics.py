@@ -6,7 +6,7 @@ import pytest
 
 from feature_repo.errors import ServerError, SpecError
 from monitoring.observability import metrics_catalogue
-from pipelines.processes import free_port
+from pipelines.releases.processes import free_port
 from pipelines.rollout import metrics
 from pipelines.rollout.state import Seen, Served, State
 from tests.monitoring.exposition import differences

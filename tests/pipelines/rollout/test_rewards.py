@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from pipelines.rollout.hands import Rewarded
+from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.rewards import joined
 
 WALL = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -2,7 +2,7 @@
 
 import json
 
-from pipelines.rollout import standing
+from pipelines.rollout import status_text
 
 STABLE = {"release": "aaaaaaaaaaaa", "url": "http://127.0.0.1:1001"}
 CANDIDATE = {"release": "bbbbbbbbbbbb", "url": "http://127.0.0.1:1002"}
@@ -15,7 +15,7 @@ def test_a_canary_is_told_with_both_releases_their_shares_and_the_last_reasons()
         "running": {"aaaaaaaaaaaa": STABLE["url"]},
     }
     assert list(
-        standing.lines(found, {"2": {"rollout_log": "10:00 shadow passed\n10:01 canary 25%: no harm seen"}})
+        status_text.lines(found, {"2": {"rollout_log": "10:00 shadow passed\n10:01 canary 25%: no harm seen"}})
     ) == [
         "  stable      release aaaaaaaaaaaa  http://127.0.0.1:1001  75% of users",
         "  candidate   release bbbbbbbbbbbb  http://127.0.0.1:1002  25% of users  NOT RUNNING",
@@ -27,11 +27,11 @@ def test_a_canary_is_told_with_both_releases_their_shares_and_the_last_reasons()
 
 def test_a_rollout_that_is_over_is_told_with_its_reason():
     found = {"candidate": None, "last": {"version": "2", "result": "rolled_back", "why": "errors: 9 of 80"}}
-    assert list(standing.lines(found, {})) == ["  rollout     version 2 rolled back: errors: 9 of 80"]
+    assert list(status_text.lines(found, {})) == ["  rollout     version 2 rolled back: errors: 9 of 80"]
 
 
 def test_a_cluster_that_does_not_answer_is_one_line():
-    assert list(standing.lines({"problem": "no route to host"}, {})) == ["  serving     unknown: no route to host"]
+    assert list(status_text.lines({"problem": "no route to host"}, {})) == ["  serving     unknown: no route to host"]
 
 
 def test_gates_that_refused_come_first_with_their_reasons():
@@ -45,8 +45,8 @@ def test_gates_that_refused_come_first_with_their_reasons():
         },
         {"metric": "memory", "passed": True, "skipped": True, "reason": "not measured"},
     ]
-    assert list(standing.gates({"verdict": json.dumps({"gates": gates})})) == [
+    assert list(status_text.gates({"verdict": json.dumps({"gates": gates})})) == [
         "    refused: ranking.ndcg_at_10 of new: 0.1 < 0.2",
         "    passed: intent.map",
     ]
-    assert list(standing.gates({})) == []
+    assert list(status_text.gates({})) == []

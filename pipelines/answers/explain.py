@@ -1,0 +1,181 @@
+"""Why an answer was what it was: release, rung, features, events, intents and items, from the request log.
+
+The raw user id is hashed first; nothing here prints it. Items' reasons come from the release's ranker, asked again with
+the row as served, where the release is on this machine.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from feature_repo import columns
+from feature_repo.errors import SpecError
+from feature_repo.logs import request_log
+from feature_repo.privacy.pseudonyms import pseudonym, ring
+from pipelines.answers import offline_rows
+from pipelines.environment import Place
+from pipelines.runs import local
+
+NEAR = 3  # answers that are named where none fits
+APART_S = 1.0  # an answer of that second is the one that was asked for
+LATEST = 10  # events shown
+MOST_INTENTS, MOST_FEATURES = 5, 12
+TELLING = ("events_total", "sessions_total", "items_total", "weeks_total", "last_at", "value_total")
+
+
+def why(
+    place: Place, *, user: str | None = None, at: str | None = None, request_id: str | None = None
+) -> dict[str, Any]:
+    """Explain one logged answer: by its id, or the one that a user got at a time (the last before it)."""
+    if (user is None) == (request_id is None):
+        raise SpecError("why: give --user (with --at, or the latest answer counts) or --request, one of them")
+    answer = _asked_for(place, user=user, at=at, request_id=request_id)
+    folder = place.home / "releases" / str(answer[columns.RELEASE]) / "models"
+    here = (folder / "release.json").is_file()
+    return {
+        "request_id": answer[columns.REQUEST_ID],
+        "logged_at": answer["logged_at"],
+        "endpoint": answer["endpoint"],
+        "release": answer[columns.RELEASE],
+        "policy": answer["policy"],
+        "user_id": answer[columns.USER_ID],
+        "now": _iso(answer["now"]),
+        "rung": answer["rung"],
+        "degraded": answer["degraded"],
+        "latency_ms": answer["latency_ms"],
+        "mirrored": bool(answer.get("mirrored")),
+        "trace_id": answer.get("trace_id"),
+        "asked": answer["asked"],
+        "features": _features(answer),
+        "events": _events(place, answer),
+        **(_told(folder, answer) if here else {"intents": [], "items": answer["items"] or []}),
+        "note": "" if here else f"release {answer[columns.RELEASE]} is not on this machine: no names, no reasons",
+    }
+
+
+def _asked_for(place: Place, *, user: str | None, at: str | None, request_id: str | None) -> dict[str, Any]:
+    folder = place.home / columns.REQUESTS_FOLDER
+    if request_id is not None:
+        for answer in request_log.read(folder, newest_first=True):
+            if answer[columns.REQUEST_ID] == request_id:
+                return answer
+        raise SpecError(f"--request: no answer '{request_id}' in {folder}; `why --user U` finds a user's answers")
+    names = {pseudonym(str(user), key) for key in ring(place.variables)}
+    theirs = [a for a in request_log.read(folder) if a[columns.USER_ID] in names and not a.get("mirrored")]
+    if not theirs:
+        have = [str(a["logged_at"]) for a in request_log.read(folder, newest_first=True)][:1]
+        raise SpecError(
+            f"--user: no logged answer for this user in {folder}; the log's latest answer is of {have[0]}"
+            if have
+            else f"--user: {folder} has no answer yet; `intentflow serve` and ask for one"
+        )
+    theirs.sort(key=lambda a: str(a["logged_at"]))
+    if at is None:
+        return theirs[-1]
+    instant = _instant(at)
+    before = [a for a in theirs if _logged(a) <= instant + APART_S]
+    if not before:
+        nearest = ", ".join(str(a["logged_at"]) for a in theirs[:NEAR])
+        raise SpecError(f"--at: this user had no answer by {at}; the nearest are of {nearest}")
+    return before[-1]
+
+
+def _features(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the row as served: numbers with the time they were known at, and what lists hold most."""
+    known_at = _iso(answer["state_at"])
+    numbers = [{"name": n, "value": v, "at": known_at} for n, v in (answer["numbers"] or {}).items()]
+    lists = [{"name": n, "value": v, "at": known_at} for n, v in (answer["lists"] or {}).items()]
+    return numbers + lists
+
+
+def _events(place: Place, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the user's latest events that the row may have known, newest first."""
+    from bentos.recommender.logs import eventlog
+
+    user, state_at = str(answer[columns.USER_ID]), int(answer["state_at"])
+    run = local.last_run(place.home)
+    found = [
+        ("data", e) for e in (offline_rows.clean_events(run.folders["clean"], [user]).get(user, ()) if run else ())
+    ]
+    found += [("service", e) for e in offline_rows.accepted(place.home / eventlog.FOLDER).get(user, ())]
+    known = sorted((e for e in found if e[1][columns.TIMESTAMP] < state_at), key=lambda e: int(e[1][columns.TIMESTAMP]))
+    return [
+        {
+            "at": _iso(event[columns.TIMESTAMP]),
+            columns.EVENT: event.get(columns.EVENT),
+            columns.ITEM_ID: event[columns.ITEM_ID],
+            "from": source,
+        }
+        for source, event in reversed(known[-LATEST:])
+    ]
+
+
+def _told(folder: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Name intents and items, and give the ranker's reasons for the items, from the row as served."""
+    from bentos.recommender.logs import requestlog
+    from bentos.release import RANKING
+    from components.ranking.score import Ranker
+
+    ranker, rows = Ranker.load(folder / RANKING), requestlog.rows_of(answer)
+    vocabulary, probabilities = ranker.vocabulary, np.asarray(answer["probabilities"])
+    best = np.argsort(-probabilities, kind="stable")[:MOST_INTENTS]
+    intents = [{"name": vocabulary.target_names[t], "probability": float(probabilities[t])} for t in best]
+    shown = answer["items"] or []
+    reasons: dict[str, dict[str, float]] = {}
+    if shown and answer["rung"] in columns.MODELLED:
+        index = vocabulary.index_of_item
+        gone = frozenset(index[i] for i in (answer["asked"] or {}).get("exclude", ()) if i in index)
+        again = ranker.recommend(rows, probabilities.astype(np.float32), k=len(shown), exclude=gone)
+        reasons = {vocabulary.item_ids[one.item_index]: dict(one.reasons) for one in again}
+    titles = dict(zip(vocabulary.item_ids, vocabulary.items[columns.TITLE].to_pylist(), strict=True))
+    items = [
+        {"title": titles.get(item[columns.ITEM_ID]), **item, "reasons": reasons.get(item[columns.ITEM_ID], {})}
+        for item in shown
+    ]
+    return {"intents": intents, "items": items}
+
+
+def text(found: Mapping[str, Any]) -> str:
+    """Return the explanation as a person reads it."""
+    numbers = {f["name"]: f["value"] for f in found["features"] if not isinstance(f["value"], list)}
+    telling = [n for n in TELLING if n in numbers] + [n for n in numbers if n.endswith(("_7d", "_28d"))]
+    known_at = found["features"][0]["at"] if found["features"] else "never"
+    lines = [
+        f"Answer     {found['request_id']} of {found['logged_at']}: /{found['endpoint']}, {found['latency_ms']:g} ms",
+        f"Release    {found['release']}, policy {found['policy']}",
+        f"Rung       {found['rung']}" + (f", degraded: {found['degraded']}" if found["degraded"] else ""),
+        f"User       {found['user_id']}, asked about {found['now']}",
+        f"Features   as known at {known_at}",
+        *(f"  {name:<24} {_shown(name, numbers[name])}" for name in telling[:MOST_FEATURES]),
+        "Events     the latest that it knew",
+        *(f"  {e['at']}  {e['event'] or 'event'} {e['item_id']} ({e['from']})" for e in found["events"]),
+        "Intents    " + ", ".join(f"{i['name']} {i['probability']:.0%}" for i in found["intents"]),
+        "Items",
+    ]
+    for item in found["items"]:
+        reasons = ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in list(item.get("reasons", {}).items())[:4])
+        name = item.get("title") or item["item_id"]
+        lines.append(f"  {item['position']}. {name}  [{item['source']}]  score {item['score']:.4g}  {reasons}")
+    return "\n".join([*lines, *([found["note"]] if found["note"] else [])])
+
+
+def _shown(name: str, value: float) -> str:
+    return _iso(value) if name.endswith("_at") else f"{value:g}"
+
+
+def _iso(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(int(seconds), dt.UTC).isoformat() if seconds else "never"
+
+
+def _logged(answer: Mapping[str, Any]) -> float:
+    return _instant(str(answer["logged_at"]))
+
+
+def _instant(text: str) -> float:
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise SpecError(f"--at: '{text}' is no time; give ISO 8601, such as 2026-01-31T12:00:00+00:00") from None
+    return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).timestamp()

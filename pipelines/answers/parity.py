@@ -1,0 +1,190 @@
+"""Replay logged answers through the offline path: models and features must say now what they said then.
+
+Score by score: a logged user row through the release's models again. Field by field: the row itself, from the feature
+files and the event log (history.py). The first difference is named, with both values. It reads only; whether a
+difference stops a promotion is for the gate (components/registry/gates.py) and the rollout to say.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bentos.release import INTENT, RANKING, Release
+from feature_repo import columns
+from feature_repo.errors import SpecError
+from pipelines.answers import offline_rows
+from pipelines.environment import Place
+
+if TYPE_CHECKING:
+    from components.intent.score import IntentScorer
+    from components.ranking.score import Ranker
+
+SAMPLE = 200  # logged answers, the newest
+SCORES = 1e-5  # by how much a score may differ
+REPLAYED = ("recommend", "intents", "rank")
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that was served and what the offline path gives."""
+
+    request_id: str
+    user_id: str  # a pseudonym
+    field: str
+    online: Any
+    offline: Any
+
+
+def parity(place: Place, release_id: str | None = None, *, sample: int = SAMPLE) -> dict[str, Any]:
+    """Check the newest logged answers of a release, the champion's where none is named."""
+    from pipelines.releases import release as releases
+
+    if release_id is None:
+        with releases.variables(place):
+            folder = releases.assembled(place, releases.resolved(place))
+        release_id = folder.parent.name
+    folder = place.home / "releases" / release_id / "models"
+    if not (folder / "release.json").is_file():
+        raise SpecError(
+            f"parity: no release {release_id} in {place.home / 'releases'}; `intentflow release` fetches one"
+        )
+    shipped = bool(place.environment.kubernetes.namespace and place.environment.requests.url)
+    answers = (
+        logged_in_store(place.environment.requests.url, release_id, sample=sample)
+        if shipped
+        else logged(place.home, release_id, sample=sample)
+    )
+    if not answers:
+        return _document(
+            release_id, [], [], reason=f"no answer of release {release_id} is logged yet: nothing to replay"
+        )
+    release = Release.load(folder)
+    found = list(scores_of(release, answers))
+    if shipped:
+        why = "features were not recomputed: event logs stay with the pods"
+        return _document(release_id, answers, found, reason=why)
+    offline = offline_rows.Offline.of(place, release, [str(answer[columns.USER_ID]) for answer in answers])
+    if offline is None:
+        return _document(release_id, answers, found, reason=_features_unchecked(place))
+    # Features first: a wrong one moves scores too, and it is the one to name.
+    found = [d for answer in answers for d in features_of(offline, answer)] + found
+    return _document(release_id, answers, found, reason="")
+
+
+def logged(home: Path, release_id: str, *, sample: int) -> list[Answer]:
+    """Return the newest answers of a release that its models made."""
+    from bentos.recommender.logs import requestlog
+    from feature_repo.logs import request_log
+
+    return _newest(request_log.read(home / requestlog.FOLDER, newest_first=True), release_id, sample)
+
+
+def logged_in_store(url: str, release_id: str, *, sample: int) -> list[Answer]:
+    """Return the same of what doors have shipped."""
+    from feature_repo.logs import object_store, shipped_log
+
+    with object_store.reached(url) as store:
+        return _newest(shipped_log.read(store, newest_first=True), release_id, sample)
+
+
+def _newest(answers: Iterator[dict[str, Any]], release_id: str, sample: int) -> list[Answer]:
+    ours = (
+        answer
+        for answer in answers
+        if answer[columns.RELEASE] == release_id
+        and answer["endpoint"] in REPLAYED
+        and answer["rung"] in columns.MODELLED
+        and not answer["degraded"]
+    )
+    return list(itertools.islice(ours, sample))
+
+
+def scores_of(release: Release, answers: Sequence[Answer]) -> Iterator[Difference]:
+    """Score logged rows with the release's models again."""
+    from components.intent.score import IntentScorer
+    from components.ranking.score import Ranker
+
+    scorer, ranker = IntentScorer.load(release.folder / INTENT), Ranker.load(release.folder / RANKING)
+    for answer in answers:
+        yield from rescored(scorer, ranker, answer)
+
+
+def rescored(scorer: "IntentScorer", ranker: "Ranker", answer: Answer) -> Iterator[Difference]:
+    """Compare an answer's probabilities, then the scores of its items, with what its row gives now."""
+    from bentos.recommender.logs import requestlog
+
+    rows, names = requestlog.rows_of(answer), scorer.vocabulary.target_names
+    served, again = np.asarray(answer["probabilities"]), np.asarray(scorer.predict(rows)[0], dtype=np.float64)
+    if len(served) != len(again):
+        yield _difference(answer, "probabilities", f"{len(served)} of them", f"{len(again)} of them")
+        return
+    for target in np.flatnonzero(~np.isclose(served, again, rtol=0.0, atol=SCORES)):
+        yield _difference(answer, f"probability of {names[target]}", float(served[target]), float(again[target]))
+    shown = {str(i[columns.ITEM_ID]): float(i["score"]) for i in answer["items"] or ()}
+    if answer["endpoint"] == "rank":
+        shown = dict(zip(answer["asked"]["item_ids"], answer["asked"]["scores"], strict=True))
+    index = ranker.vocabulary.index_of_item
+    if shown and all(item in index for item in shown):
+        places = np.asarray([index[item] for item in shown])
+        offline = ranker.score(rows, again, places)
+        for (item, score), value in zip(shown.items(), offline, strict=True):
+            if not np.isclose(score, value, rtol=SCORES, atol=SCORES):
+                yield _difference(answer, f"score of item {item}", score, float(value))
+
+
+def features_of(offline: offline_rows.Offline, answer: Answer) -> Iterator[Difference]:
+    """Compare a logged row with the one that the user's events give."""
+    expected = offline.row(answer)
+    if expected is None:
+        return
+    for field, online, again in offline_rows.contrasts(answer, expected):
+        yield _difference(answer, field, online, again)
+
+
+def text(document: Mapping[str, Any]) -> str:
+    """Return the document as a person reads it."""
+    head = "parity holds" if document["passed"] else "PARITY BROKEN"
+    lines = [f"{head}: {document['reason']}"]
+    lines += [f"  {field}: {count} answers" for field, count in list(document["by_field"].items())[:10]]
+    return "\n".join(lines)
+
+
+def _features_unchecked(place: Place) -> str:
+    return (
+        f"features were not recomputed: {place.home} has no feature files of the release's vocabulary, or they have "
+        "another calendar or other windows"
+    )
+
+
+def _difference(answer: Answer, field: str, online: Any, offline: Any) -> Difference:
+    return Difference(str(answer[columns.REQUEST_ID]), str(answer[columns.USER_ID]), field, online, offline)
+
+
+def _document(
+    release_id: str, answers: Sequence[Answer], found: Sequence[Difference], *, reason: str
+) -> dict[str, Any]:
+    wrong = {d.request_id for d in found}
+    first = found[0] if found else None
+    if first is not None:
+        reason = (
+            f"{len(wrong)} of {len(answers)} logged answers differ when replayed; first {first.field} of user "
+            f"{first.user_id} (request {first.request_id}): served {first.online}, offline {first.offline}"
+        )
+    elif answers:
+        reason = f"{len(answers)} logged answers were replayed and none differs" + (reason and f"; {reason}")
+    fields = Counter(field for _, field in {(d.request_id, d.field) for d in found})
+    return {
+        "release": release_id,
+        "checked": len(answers),
+        "mismatches": len(wrong),
+        "by_field": dict(fields.most_common()),
+        "first": vars(first) if first else None,
+        "passed": not found,
+        "reason": reason,
+    }

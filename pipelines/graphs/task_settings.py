@@ -1,0 +1,189 @@
+"""What a task gets on Kubernetes: resources, retries, time, labels, its image, variables by reference, and volumes.
+
+The pipelines call `pure` or `effects` on every task. By themselves these set only what the local runner acts upon;
+while a platform is `given`, as when IR is compiled, they set everything a cluster needs. Secrets and config are named
+by object and key: no value, address or credential enters the IR.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipelines.graphs.compute import Compute, Size
+from pipelines.graphs.steps import STEP_OF
+
+if TYPE_CHECKING:
+    from pipelines.environment import Kubeflow, Toleration
+
+# Variables of a step by where they come from, each under its own name as key. All may be absent: a step that needs one
+# says so.
+CONFIG_KEYS = (
+    *("INTENTFLOW_CLOCK", "INTENTFLOW_EVIDENTLY", "INTENTFLOW_MLFLOW_ARTIFACTS", "INTENTFLOW_OTLP"),
+    *("INTENTFLOW_OTLP_SHARE", "INTENTFLOW_PROFILES_ENGINE", "INTENTFLOW_REQUESTS_URL", "INTENTFLOW_SPARK"),
+    *("INTENTFLOW_TRAINER", "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_TRACKING_URI"),
+)
+SECRET_KEYS = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "INTENTFLOW_ALERT_URL", "INTENTFLOW_EVIDENTLY_SECRET"),
+    *("INTENTFLOW_FEAST", "INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_PREVIOUS_PSEUDONYM_KEYS"),
+    *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"),
+)
+STATE, DATA, FORGOTTEN = "/state", "/data", "/forgotten"  # where volumes are mounted
+TOMBSTONES = "recommender-forgotten"  # ConfigMap with the names of tombstones; it may be absent (docs/privacy.md)
+RUN_LABEL = "pipeline/runid"  # Kubeflow's own label of a run's pods
+USER = 10001  # the image's
+LOCAL_RETRIES = 2  # of steps that talk to servers
+RETRIES = 3  # of any step on a cluster: pods are evicted, nodes go away
+LONGEST_BACKOFF = "600s"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A recommender's place on a cluster."""
+
+    name: str
+    compute: Compute
+    kubeflow: "Kubeflow"
+
+
+_GIVEN: ContextVar[Platform | None] = ContextVar("platform", default=None)
+
+
+@contextlib.contextmanager
+def given(platform: Platform) -> Iterator[None]:
+    """Have pipelines that are built meanwhile get all that the platform says."""
+    token = _GIVEN.set(platform)
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
+
+
+def rebuilt(pipeline: Any) -> Any:
+    """Build a pipeline again, under the platform that is given now: kfp compiles where a pipeline is declared."""
+    from kfp import dsl
+
+    spec = pipeline.component_spec
+    return dsl.pipeline(name=spec.name, description=spec.description)(pipeline.pipeline_func)
+
+
+def pure(*tasks: Any) -> None:
+    """Let tasks without side effects be cached by their inputs; on a cluster they are tried again."""
+    for task in tasks:
+        if (platform := _GIVEN.get()) is not None:
+            task.set_retry(1, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=LONGEST_BACKOFF)
+            _settle(task, platform)
+
+
+def effects(*tasks: Any) -> None:
+    """Run tasks every time, and again when a server was away for a moment."""
+    for task in tasks:
+        task.set_caching_options(False)
+        platform = _GIVEN.get()
+        task.set_retry(
+            LOCAL_RETRIES if platform is None else RETRIES,
+            backoff_duration="5s" if platform is None else "15s",
+            backoff_factor=2.0,
+            backoff_max_duration=LONGEST_BACKOFF,
+        )
+        if platform is not None:
+            _settle(task, platform)
+
+
+def aside(task: Any) -> None:
+    """Run a task that only tells, every time and once."""
+    task.set_caching_options(False)
+    if (platform := _GIVEN.get()) is not None:
+        _settle(task, platform)
+
+
+def step_of(task_name: str) -> str:
+    """Return the step behind a task's name: Kubeflow writes names with hyphens, and numbers those that repeat.
+
+    >>> step_of("train-intent"), step_of("watch-2"), step_of("build-profiles")
+    ('train_intent', 'watch', 'profiles')
+    """
+    name = task_name.rstrip("0123456789").rstrip("-").replace("-", "_")
+    return STEP_OF.get(name, name)
+
+
+def _settle(task: Any, platform: Platform) -> None:
+    """Give a task all that it needs on the cluster."""
+    step = step_of(task.name)
+    size = platform.compute.size(step)
+    _resources(task, size, platform)
+    _pod(task, step, size, platform)
+    _variables(task, platform)
+    _volumes(task, platform)
+    if step == "ingest":  # what it leaves out is in no table, profile or model
+        _leave_out(task)
+
+
+def _resources(task: Any, size: Size, platform: Platform) -> None:
+    task.set_cpu_request(f"{size.cpu:g}").set_cpu_limit(f"{size.cpu_limit:g}")
+    task.set_memory_request(size.memory).set_memory_limit(size.memory)
+    if size.gpu:
+        task.set_accelerator_type(platform.kubeflow.gpu.resource).set_accelerator_limit(size.gpu)
+
+
+def _pod(task: Any, step: str, size: Size, platform: Platform) -> None:
+    """Say how the pod is named, where it may run, as whom and for how long."""
+    from kfp import kubernetes
+
+    at = platform.kubeflow
+    labels = {"name": "pipeline", "component": step.replace("_", "-"), "part-of": "intentflow"}
+    for key, value in labels.items():
+        kubernetes.add_pod_label(task, f"app.kubernetes.io/{key}", value)
+    kubernetes.add_pod_label(task, "intentflow/recommender", platform.name)
+    kubernetes.set_timeout(task, size.minutes * 60)
+    kubernetes.set_image_pull_policy(task, "IfNotPresent")
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
+    if at.image:
+        task.set_container_image(at.image)
+    if at.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, list(at.image_pull_secrets))
+    gpu = at.gpu if size.gpu else None
+    for key, value in (dict(at.node_selector) | (dict(gpu.node_selector) if gpu else {})).items():
+        kubernetes.add_node_selector(task, key, value)
+    for toleration in [*at.tolerations, *(gpu.tolerations if gpu else [])]:
+        _tolerate(task, toleration)
+
+
+def _tolerate(task: Any, toleration: "Toleration") -> None:
+    from kfp import kubernetes
+
+    kubernetes.add_toleration(task, **toleration.model_dump(exclude_defaults=True))
+
+
+def _variables(task: Any, platform: Platform) -> None:
+    """Name the objects and keys that variables come from; the places of volumes are values."""
+    from kfp import kubernetes
+
+    at = platform.kubeflow
+    kubernetes.use_config_map_as_env(task, at.config_map, {key: key for key in CONFIG_KEYS}, optional=True)
+    kubernetes.use_secret_as_env(task, at.secret, {key: key for key in SECRET_KEYS}, optional=True)
+    kubernetes.use_field_path_as_env(task, "INTENTFLOW_RUN", f"metadata.labels['{RUN_LABEL}']")
+    task.set_env_variable("INTENTFLOW_HOME", f"{STATE}/{platform.name}")
+    task.set_env_variable("INTENTFLOW_SPEC_DIR", DATA)
+
+
+def _volumes(task: Any, platform: Platform) -> None:
+    """Mount the state, kept or for the pod's life, and the source's files where there are any."""
+    from kfp import kubernetes
+
+    at = platform.kubeflow
+    if at.claim:
+        kubernetes.mount_pvc(task, at.claim, STATE)
+    else:
+        kubernetes.empty_dir_mount(task, "state", STATE)
+    if at.data_claim:
+        kubernetes.mount_pvc(task, at.data_claim, DATA)
+
+
+def _leave_out(task: Any) -> None:
+    """Let the step that reads the source know who was forgotten, also where the state is a pod's own."""
+    from kfp import kubernetes
+
+    kubernetes.use_config_map_as_volume(task, TOMBSTONES, mount_path=FORGOTTEN, optional=True)
+    task.set_env_variable("INTENTFLOW_FORGOTTEN", FORGOTTEN)

@@ -1,0 +1,183 @@
+"""Complete a change of the pseudonyms' key: rename people in the logs, drop what only the old names lead to.
+
+A run under the new key has rebuilt everything that comes from the source, and made a release that says so; a service
+that was started since serves it. What is left under the old key is what this takes away: rows of the online store,
+lines of the logs, artifacts of earlier runs, tombstones. Old names become new ones where the source still has the
+raw id; otherwise nobody can tell who they are, and what is kept under them goes.
+"""
+
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from feature_repo import files
+from feature_repo.errors import SpecError
+from feature_repo.logs import request_log
+from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, pseudonym, ring
+from feature_repo.privacy.tombstones import Tombstones
+from pipelines.environment import Place
+from pipelines.jobs import compact, score, sources
+from pipelines.privacy import traces
+from pipelines.releases import release
+from pipelines.rollout.lease import JOBS
+from pipelines.runs import local, report
+
+
+@dataclass(frozen=True)
+class Rotated:
+    """What completing the change came to."""
+
+    key: str  # fingerprint of the key in use
+    renamed_lines: int
+    dropped_lines: int  # of people whom the source does not have
+    dropped_users: int  # of the online store, under old names
+    dropped_runs: int  # earlier runs' artifacts
+    tombstones: int  # that are under the key in use now
+    tombstones_left: int  # of people whom the source does not have: they need the old key
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Return it as a person reads it."""
+        end = (
+            f"keep the previous key for {self.tombstones_left} tombstones of people whom the source does not have"
+            if self.tombstones_left
+            else "take the previous key out of the environment and destroy it"
+        )
+        return "\n".join(
+            [
+                f"key            {self.key}",
+                f"logs           {self.renamed_lines} lines renamed, {self.dropped_lines} dropped",
+                f"online store   {self.dropped_users} users under old names dropped",
+                f"runs           {self.dropped_runs} dropped",
+                f"tombstones     {self.tombstones} renewed",
+                f"next           {end}",
+            ]
+        )
+
+
+def rotate(place: Place) -> Rotated:
+    """Complete a change of keys. Safe to repeat."""
+    from components.data.ingest import everyone
+
+    with local.alone(place.home), compact.logs_still(place.home), release.variables(place):
+        keys = ring(place.variables)
+        current = fingerprint(keys[0])
+        _require_previous(place, keys)
+        kept = _require_run(place, current)
+        _require_champion(place, current)
+        raws = everyone(place.spec.data, place.spec_path.absolute().parent)
+        names = {pseudonym(raw, old): pseudonym(raw, keys[0]) for old in keys[1:] for raw in raws}
+        tombstones = Tombstones(place.home, keys)
+        renewed = tombstones.renew(raws)
+        renamed, dropped = _rename(place.home, names, current=current)
+        if (last := report.read(place.home)) is not None:  # of a demo: who was asked for
+            report.write(place.home, last | {"user": names.get(last["user"], last["user"])})
+        return Rotated(
+            key=current,
+            renamed_lines=renamed,
+            dropped_lines=dropped,
+            dropped_users=_drop_users(place, {*names.values()}, current=current),
+            dropped_runs=_drop_runs(place.home, kept) + _drop_made(place.home),
+            tombstones=renewed,
+            tombstones_left=tombstones.under_other_keys(),
+        )
+
+
+def _require_previous(place: Place, keys: tuple[str, ...]) -> None:
+    if len(keys) < 2:
+        raise SpecError(
+            f"{place.environment.name}: pseudonyms names no previous key, so there is no change to complete; write a "
+            "new key, name the old one as previous_key_file or previous_key_env, and run (docs/privacy.md)"
+        )
+
+
+def _require_run(place: Place, current: str) -> set[Path]:
+    """Return the folders of the last run, which must have been made under the key in use."""
+    last = local.last_run(place.home)
+    under = "" if last is None else files.read_json(last.folders["clean"] / "snapshot.json").get("key", "")
+    if last is None or under != current:
+        raise SpecError(
+            f"{place.home}: the last run was made under the key {under or 'unknown'}, the environment gives {current}; "
+            f"`intentflow run {place.spec_path}` first"
+        )
+    return {folder.relative_to(place.home / local.RUNS).parents[-2] for folder in last.folders.values()}
+
+
+def _require_champion(place: Place, current: str) -> None:
+    from components.registry import aliases
+
+    found = aliases.status(place.spec.name)
+    version = found.holders.get("champion", "")
+    if found.versions.get(version, {}).get("key") != current:
+        raise SpecError(
+            f"{place.spec.name}-release: the champion, version {version or 'none'}, was made under another key than "
+            f"{current}; promote the new release and restart the service first"
+        )
+
+
+def _rename(home: Path, names: dict[str, str], *, current: str) -> tuple[int, int]:
+    """Rename people in the logs; lines of those who cannot be told go, but not those made under the new key."""
+    known = set(names.values())
+    fresh = _fresh(home, current)
+
+    def renamed(user: bytes) -> bytes | None:
+        name = user.decode()
+        new = name if name in known or name in fresh else names.get(name)
+        return None if new is None else new.encode()
+
+    counts = [
+        traces.replace_users(path, renamed)
+        for folder in traces.LOGS
+        for path in traces.walk([home / folder] if (home / folder).is_dir() else [])
+        if path.suffix in (request_log.SEGMENT, request_log.PARQUET, request_log.PACKED)
+    ]
+    return sum(c[0] for c in counts), sum(c[1] for c in counts)
+
+
+def _fresh(home: Path, current: str) -> set[str]:
+    """Return the users of lines that were made under the key in use, of whom the source need not know."""
+    from bentos.recommender.logs import eventlog, json_lines, requestlog
+
+    documents = (home / "releases").glob("*/models/release.json")
+    releases = [files.read_json(path) for path in documents]
+    under = {released["id"] for released in releases if released["serving"].get("key") == current}
+    requests = requestlog.read(home / requestlog.FOLDER)
+    events = (line for path in json_lines.files(home / eventlog.FOLDER) for line in json_lines.read(path))
+    asked = {str(line["user_id"]) for line in requests if line["release"] in under}
+    return asked | {str(line["user_id"]) for line in events if line.get(eventlog.UNDER) == current}
+
+
+def _drop_users(place: Place, known: set[str], *, current: str) -> int:
+    from feature_repo.online import erase
+
+    people = {user for user in erase.users(place.spec.name) if len(user) == LENGTH}  # the store has rows of its own too
+    old = sorted(people - known - _fresh(place.home, current))
+    if old:
+        erase.erase(place.spec.name, old)
+    return len(old)
+
+
+def _drop_made(home: Path) -> int:
+    """Delete what jobs made under the old names: scores, and tables of the source; the next job makes them anew."""
+    made = [path for path in (home / score.FOLDER, home / JOBS / sources.SOURCES) if path.is_dir()]
+    for folder in made:
+        shutil.rmtree(folder)
+    return len(made)
+
+
+def _drop_runs(home: Path, kept: set[Path]) -> int:
+    """Delete the artifacts of runs that the last run does not rest on, and the cache's entries that name them."""
+    runs = home / local.RUNS
+    old = [
+        path for path in runs.iterdir() if path.is_dir() and path.name != ".kfp_cache" and Path(path.name) not in kept
+    ]
+    for path in old:
+        shutil.rmtree(path)
+    for entry in (runs / ".kfp_cache").glob("*.json"):
+        if any(f"/{path.name}/" in entry.read_text() for path in old):
+            entry.unlink()
+    return len(old)

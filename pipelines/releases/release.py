@@ -1,0 +1,139 @@
+"""From the champion to what serves it: the release folder, its Bento, its Kubernetes overlay."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feature_repo import files
+from pipelines.environment import Place
+
+MATCHED = (  # what a release fixes: two releases with the same values are one
+    *("intent", "ranking", "feature_services", "policy", "prompt", "vocabulary", "segments"),
+    *("data", "spec", "lock", "git"),
+)
+
+
+@dataclass(frozen=True)
+class Released:
+    """A release on this machine."""
+
+    id: str
+    version: str
+    folder: Path  # release.json, intent/, ranking/
+    bento: str  # tag in the state folder's Bento store
+    manifests: Path
+    checked: bool  # whether the manifests were held to the rules: not without kubectl, nor twice
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "id": self.id,
+            "version": self.version,
+            "folder": str(self.folder),
+            "bento": self.bento,
+            "manifests": str(self.manifests),
+            "checked": self.checked,
+            "set": self.matched,
+        }
+
+    @property
+    def matched(self) -> dict[str, Any]:
+        """Return the matched set by digest or version, as release.json has it."""
+        document = files.read_json(self.folder / "release.json")
+        return {key: document[key] for key in MATCHED if key in document}
+
+    def text(self) -> str:
+        """Return it as a person reads it."""
+        lines = [f"release    {self.id} (version {self.version})"]
+        lines += [f"  {key:<16} {_shown(value)}" for key, value in self.matched.items()]
+        return "\n".join([*lines, f"bento      {self.bento}", f"manifests  kubectl apply -k {self.manifests}"])
+
+
+def release(place: Place, which: str = "champion", *, overlay: str | None = None, check: bool = False) -> Released:
+    """Fetch a version (a number or an alias) from the registry, build its Bento and write its manifests.
+
+    Manifests that are new are held to the rules, and with `check` those that were there too.
+    """
+    from pipelines.manifests import release_overlay
+
+    version = resolved(place, which)
+    folder, tag = built(place, version)
+    document = files.read_json(folder / "release.json")
+    target = place.home / "releases" / document["id"] / "k8s"
+    before = {path: path.read_bytes() for path in target.glob("*")}
+    written = release_overlay.write(
+        document, target, version=version, overlay=overlay or place.environment.kubernetes.overlay
+    )
+    changed = any(before.get(path) != path.read_bytes() for path in written)
+    checked = (check or changed) and release_overlay.require(target)
+    return Released(document["id"], version, folder, tag, target, checked)
+
+
+def resolved(place: Place, which: str = "champion") -> str:
+    """Return the version that a number or an alias names."""
+    from components.registry import client
+    from components.registry import release as registry
+
+    with variables(place), client.connected() as mlflow:
+        return registry.resolve(mlflow, place.spec.name, which)
+
+
+def built(place: Place, version: str) -> tuple[Path, str]:
+    """Fetch a version and build its Bento, unless both are there; return the release folder and the Bento's tag."""
+    from bentos import build
+
+    with variables(place):
+        folder = assembled(place, version)
+        return folder, build.build(folder, home=place.home)
+
+
+def assembled(place: Place, version: str) -> Path:
+    """Return the release folder of a version, fetched from the registry once."""
+    from components.registry import release as registry
+
+    releases = place.home / "releases"
+    known = _known(releases)
+    folder = releases / known.get(version, "none") / "models"
+    if (folder / "release.json").is_file():
+        return folder
+    scratch = registry.assemble(place.spec.name, version, releases / f".version-{version}")
+    release_id = str(files.read_json(scratch / "release.json")["id"])
+    folder = releases / release_id / "models"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch.rename(folder)
+    files.write_json(releases / "versions.json", known | {version: release_id})
+    return folder
+
+
+def _known(releases: Path) -> dict[str, str]:
+    """Return the release id of each version that was fetched before."""
+    path = releases / "versions.json"
+    return dict(files.read_json(path)) if path.is_file() else {}
+
+
+def _shown(value: Any) -> str:
+    """Say one part of the set in a line.
+
+    >>> _shown({"version": "3", "digest": "aa"}), _shown("greedy@1")
+    ('version 3, digest aa', 'greedy@1')
+    """
+    return ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
+
+
+@contextmanager
+def variables(place: Place) -> Iterator[None]:
+    """Give this process the environment's variables while it talks to the registry or a store."""
+    from components.step import QUIET
+
+    before = dict(os.environ)
+    os.environ.update(QUIET | dict(place.variables))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

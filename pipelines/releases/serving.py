@@ -1,0 +1,141 @@
+"""The service of a release on this machine: a router with its door behind it, in the foreground, in the background,
+or a door alone for one question.
+
+Which release the router follows during a rollout is the loop's to say (`rollout/`); here it is the champion, at once.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bentos.router import start
+from bentos.router.routes import Backend, Routes
+from bentos.router.settings import TOKEN
+from pipelines.environment import Place
+from pipelines.releases import processes, uis
+from pipelines.releases.release import Released, variables
+from pipelines.rollout.lease import FOLDER
+
+ROUTER = "router"
+DOOR = "recommender"  # of every door's name, before its release's id
+PORT = 3000
+SEEN_S = 0.6  # a router that runs has seen new routes by then
+
+
+def door(place: Place, release_id: str, bento: str, *, port: int) -> processes.Process:
+    """Describe the door of a release as a background process."""
+    from bentos import serve
+
+    url = f"http://{processes.LOOPBACK}:{port}"
+    return processes.Process(
+        name=f"{DOOR}-{release_id}",
+        command=tuple(serve.command(bento, port=port)),
+        env={"OMP_NUM_THREADS": "1", **place.variables, **serve.prepare(place.home, port=port)},
+        url=url,
+        ready_url=f"{url}/readyz",
+        version=bento,
+    )
+
+
+def router(place: Place, *, port: int) -> processes.Process:
+    """Describe the router as a background process."""
+    url = start.url(port)
+    return processes.Process(
+        name=ROUTER,
+        command=tuple(start.command()),
+        env=start.environment(start.routes_file(place.home), token=place.variables[TOKEN], port=port),
+        url=url,
+        ready_url=f"{url}/readyz",
+        version=str(port),
+    )
+
+
+def doors(place: Place) -> dict[str, str]:
+    """Return the URL of every door in the background, by release."""
+    prefix = f"{DOOR}-"
+    states = [s for s in processes.status(place.home) if s.name.startswith(prefix) and s.state == "running"]
+    return {s.name.removeprefix(prefix): s.url for s in states}
+
+
+def running(place: Place) -> str | None:
+    """Return the URL that callers use, the router's, if it runs in the background."""
+    states = [s for s in processes.status(place.home) if s.name == ROUTER and s.state == "running"]
+    return states[0].url if states else None
+
+
+def up(place: Place, released: Released, *, port: int) -> list[processes.State]:
+    """Start the service and the UIs in the background; what runs already stays, and so does a rollout under way."""
+    with variables(place):
+        opened = doors(place).get(released.id)
+        kept = int(opened.rpartition(":")[2]) if opened else processes.free_port(0)
+        wanted = uis.uis(place.home, name=place.spec.name, environ=place.variables)
+        states = processes.up(place.home, [door(place, released.id, released.bento, port=kept), *wanted])
+        if states[0].state != "failed":
+            _follow(place, released.id, states[0].url)
+        return [*processes.up(place.home, [router(place, port=port)]), *states]
+
+
+def _follow(place: Place, release_id: str, url: str) -> None:
+    """Route everything to a release and end the other doors; where a loop serves already, that is its to decide."""
+    path, live = start.routes_file(place.home), doors(place)
+    now = start.read(path)
+    looped = (place.home / FOLDER).is_dir() or (now is not None and now.candidate is not None)
+    if now is not None and looped and live.get(now.stable.release) == now.stable.url:
+        return
+    start.write(path, Routes(stable=Backend(release=release_id, url=url)))
+    time.sleep(SEEN_S)
+    if idle := [f"{DOOR}-{one}" for one in live if one != release_id]:
+        processes.down(place.home, idle)
+
+
+@contextmanager
+def asked(place: Place, released: Released) -> Iterator[str]:
+    """Yield the URL of a running service; one that is started for the occasion stops afterwards."""
+    from bentos import serve
+
+    if url := running(place):
+        yield url
+        return
+    serving = serve.serve(released.bento, port=processes.free_port(0), env=place.variables)
+    try:
+        yield serving.url
+    finally:
+        serving.stop()
+
+
+def foreground(place: Place, released: Released, *, port: int) -> int:
+    """Serve until interrupted; returns the exit code of whichever of the two processes ends."""
+    from bentos import serve
+
+    serve.check_free(port)
+    opened = serve.serve(released.bento, port=processes.free_port(0), env=place.variables)
+    folder = serve.folder_of(place.home, port)
+    routes = Routes(stable=Backend(release=released.id, url=opened.url))
+    routed: serve.Serving | None = None
+    try:
+        start.write(folder / "routes.json", routes)
+        routed = serve.started(
+            start.command(),
+            folder,
+            env=start.environment(folder / "routes.json", token=place.variables[TOKEN], port=port),
+            url=start.url(port),
+        )
+        print(f"release {released.id} at {routed.url} (Ctrl-C stops it; log {opened.log})", file=sys.stderr)
+        return _first([opened.process, routed.process])
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for one in (routed, opened):
+            if one is not None:
+                one.stop()
+
+
+def _first(children: list[subprocess.Popen[bytes]]) -> int:
+    """Wait until one process ends and return its code."""
+    while True:
+        for child in children:
+            if (code := child.poll()) is not None:
+                return code
+        time.sleep(processes.POLL_S)

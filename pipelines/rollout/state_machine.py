@@ -1,0 +1,328 @@
+"""The rollout's state machine: from what is known now to what is to be done, and the state once it is done.
+
+Pure: the loop reads the facts, does the actions in order, and keeps the new state only then. An action may thus be
+done twice after a kill, never skipped; each does nothing where its work is done. What cannot be derived again from the
+facts (that a candidate failed, and why) is kept before it is acted upon: the phases `promoting` and `rolling_back`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from bentos.router.observations import Observations
+from bentos.router.routes import Backend, Routes
+from components.registry.rollout_tags import Registry
+from components.registry.spec import Rollout
+from pipelines.rollout.actuator import Rewarded
+from pipelines.rollout.analysis import judge_canary, judge_shadow
+from pipelines.rollout.state import Served, State
+
+ATTEMPTS = 3  # of work that failed for a reason that may pass, such as a registry that does not answer
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known at one moment."""
+
+    registry: Registry
+    running: Mapping[str, str]  # URL by release id
+    routes: Routes | None
+    seen: Observations | None
+    now: float  # epoch seconds
+    rewards: Mapping[str, Rewarded] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Act:
+    """One verb of the hands, or of the registry: notice, previous, take_back, settle."""
+
+    verb: str
+    what: str = ""  # version or release id
+    to: str = ""
+    why: str = ""
+    mode: str = ""  # of `route`: stable, warm, shadow, canary, promoted
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, the state once it is done, and what to write on a version."""
+
+    state: State
+    acts: tuple[Act, ...] = ()
+    about: str = ""  # version
+    line: str = ""
+    again: bool = False  # look once more at once
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether there is nothing to do and nothing to say."""
+        return not (self.acts or self.line)
+
+
+def decide(state: State, facts: Facts, rules: Rollout) -> Decision:
+    """Decide on the next step."""
+    if state.candidate is None:
+        return _idle(state, facts, rules)
+    if state.phase == "rolling_back":
+        return _rolled_back(state, facts)
+    if facts.registry.champion != state.candidate.version:
+        return _abandoned(state, facts)
+    if state.phase == "build":
+        return _built(state, facts)
+    if state.phase == "warm":
+        return _warmed(state, facts, rules)
+    if state.phase == "promoting":
+        return _promoted(state, facts, rules)
+    return _watched(state, facts, rules)
+
+
+def failed(state: State, why: str, *, now: float, passing: bool) -> Decision:
+    """Decide on what follows when an action failed. What may pass is tried again, a few times."""
+    if passing and state.attempts + 1 < ATTEMPTS:
+        return Decision(replace(state, attempts=state.attempts + 1))
+    return _fail(state, why, now)
+
+
+def backends(state: State, act: Act, running: Mapping[str, str]) -> Routes | None:
+    """Return the routes that an act asks for; None while the door that must answer does not run."""
+    stable, candidate = state.stable, state.candidate
+    if act.mode == "promoted" or stable is None:
+        stable, candidate = state.candidate, None
+    if act.mode == "stable":
+        candidate = None
+    first = _backend(stable, running)
+    if first is None:
+        return None
+    second = _backend(candidate, running)
+    mode = act.mode if act.mode in ("shadow", "canary") and second is not None else "stable"
+    rollout = state.rollout if second is not None else ""
+    return Routes.model_validate(
+        {"rollout": rollout, "mode": mode, "share": act.share, "stable": first, "candidate": second}
+    )
+
+
+def _backend(served: Served | None, running: Mapping[str, str]) -> Backend | None:
+    if served is None or served.release not in running:
+        return None
+    return Backend(release=served.release, url=running[served.release])
+
+
+def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
+    """Follow the champion, keep what serves alive, end what was kept long enough."""
+    champion = facts.registry.champion
+    if champion and (state.stable is None or champion != state.stable.version):
+        version = facts.registry.versions[champion]
+        if state.stable is not None and version.release == state.stable.release:
+            served = Served(champion, version.release)
+            return Decision(replace(state, stable=served), (Act("notice"),), champion, "serves: the same release did")
+        return _begun(state, facts)
+    stable, previous = state.stable, state.previous
+    if stable is None:
+        return Decision(state)
+    if mending := _mended(state, facts, Act("route", mode="stable")):
+        return Decision(state, mending)
+    if previous is not None and facts.now >= state.keep_until:
+        return Decision(replace(state, previous=None), (Act("stop", previous.release), Act("prune")))
+    return Decision(state, () if facts.registry.recorded else (Act("notice"),))
+
+
+def _begun(state: State, facts: Facts) -> Decision:
+    """Begin a rollout of the champion."""
+    version = facts.registry.versions[facts.registry.champion]
+    candidate, before = Served(version.version, version.release), state.previous
+    restores = candidate.version == state.earlier or (before is not None and before.release == candidate.release)
+    number = state.number + 1
+    fresh = State(
+        phase="build",
+        rollout=f"{number}-{candidate.release}",
+        number=number,
+        stable=state.stable,
+        candidate=candidate,
+        previous=before,
+        keep_until=state.keep_until,
+        earlier=state.earlier,
+        direct=state.stable is None or restores,
+        since=facts.now,
+        last=state.last,
+    )
+    acts = [Act("notice")]
+    if state.stable is not None and not restores:  # a rollback has put `previous` where it belongs
+        acts.append(Act("previous", state.stable.version, why="serves until the rollout's end"))
+    origin = f"from version {state.stable.version}" if state.stable else "from nobody"
+    line = f"champion moved here {origin}: rollout {fresh.rollout} begins"
+    if not version.passed:
+        why = f"its gates refused it ({version.refusals})"
+        return Decision(replace(fresh, phase="rolling_back", why=why), (*acts,), candidate.version, line, again=True)
+    if restores and candidate.release in facts.running:
+        fresh = replace(fresh, phase="promoting")
+    return Decision(fresh, (*acts,), candidate.version, line, again=True)
+
+
+def _built(state: State, facts: Facts) -> Decision:
+    assert state.candidate is not None
+    version = state.candidate.version
+    acts = (Act("prepare", version),)
+    return Decision(_entered(state, "warm", facts.now), acts, version, "built and verified", again=True)
+
+
+def _warmed(state: State, facts: Facts, rules: Rollout) -> Decision:
+    """Start the candidate; it sees every event from before its profiles are brought in, so that none is missed."""
+    assert state.candidate is not None
+    release, version = state.candidate.release, state.candidate.version
+    stable = () if state.stable is None else (*_alive(state, facts), Act("route", mode="warm"))
+    acts = (Act("start", release), *stable, Act("materialise", release))
+    if state.direct:
+        why = "nothing to compare with" if state.stable is None else "it served before"
+        return Decision(_entered(state, "promoting", facts.now), acts, version, f"ready; {why}", again=True)
+    if rules.shadow.requests:
+        line = f"shadow: ready; {rules.shadow.requests} of stable's answers are asked of it as well"
+        return Decision(_entered(state, "shadow", facts.now), acts, version, line, again=True)
+    return Decision(_canary(state, 0, facts.now), acts, version, _step_line(rules, 0), again=True)
+
+
+def _watched(state: State, facts: Facts, rules: Rollout) -> Decision:
+    """Shadow and canary: count, judge, wait, go on."""
+    assert state.candidate is not None
+    if state.candidate.release not in facts.running:
+        return _fail(state, f"{state.phase}: its door died", facts.now)
+    shadow = state.phase == "shadow"
+    share = 0.0 if shadow else rules.steps[min(state.step, len(rules.steps) - 1)]
+    if mending := _mended(state, facts, Act("route", mode=state.phase, share=share)):
+        return Decision(state, mending, again=True)
+    if facts.seen is not None and facts.seen.rollout == state.rollout:
+        state = replace(state, seen=state.seen.grown(facts.seen, slow_ms=rules.slow_ms))
+    verdict = judge_shadow(state, rules) if shadow else judge_canary(state, rules, facts.rewards)
+    if verdict.bad:
+        return _fail(state, f"{state.phase}: {verdict.why}", facts.now)
+    held = facts.now - state.since
+    if verdict.enough and held >= (0 if shadow else rules.hold_s):
+        return _advanced(state, facts, rules, why=verdict.why)
+    if held >= rules.wait_s and not verdict.enough:
+        return _missing(state, facts, rules, why=f"{state.phase}: {verdict.why} in {held:.0f} s")
+    return Decision(state)
+
+
+def _advanced(state: State, facts: Facts, rules: Rollout, *, why: str) -> Decision:
+    assert state.candidate is not None
+    step = 0 if state.phase == "shadow" else state.step + 1
+    if step >= len(rules.steps):
+        line = f"canary: {why}; becomes stable"
+        return Decision(_entered(state, "promoting", facts.now), (), state.candidate.version, line, again=True)
+    line = f"{state.phase}: {why}; {_step_line(rules, step)}"
+    # What it answered in the shadow is in its log by now, and can be replayed before any user meets it.
+    acts = (Act("check", state.candidate.release),) if state.phase == "shadow" else ()
+    return Decision(_canary(state, step, facts.now), acts, state.candidate.version, line, again=True)
+
+
+def _missing(state: State, facts: Facts, rules: Rollout, *, why: str) -> Decision:
+    """Do what the spec declares for too little traffic."""
+    assert state.candidate is not None
+    if rules.on_missing == "hold":
+        return Decision(state)
+    if rules.on_missing == "rollback":
+        return _fail(state, f"{why}, and on_missing is rollback", facts.now)
+    line = f"{why}, and on_missing is promote; becomes stable"
+    return Decision(_entered(state, "promoting", facts.now), (), state.candidate.version, line, again=True)
+
+
+def _promoted(state: State, facts: Facts, rules: Rollout) -> Decision:
+    """Make the candidate stable; the one before runs on for a while."""
+    candidate, before = state.candidate, state.stable
+    assert candidate is not None
+    if candidate.release not in facts.running:
+        return _fail(state, "its door died before it became stable", facts.now)
+    acts = [Act("route", mode="promoted"), Act("settle", candidate.version)]
+    if state.previous is not None and state.previous not in (before, candidate):
+        acts.append(Act("stop", state.previous.release))
+    if before is None:  # what was started before there was a loop
+        acts += [Act("stop", release) for release in sorted(facts.running) if release != candidate.release]
+    done = State(
+        number=state.number,
+        stable=candidate,
+        previous=before,
+        keep_until=facts.now + rules.keep_previous_s,
+        earlier=before.version if before is not None and not state.direct else "",
+        last=_outcome(candidate, "promoted", "", facts.now),
+    )
+    return Decision(done, (*acts,), candidate.version, "promoted: it is stable", again=True)
+
+
+def _abandoned(state: State, facts: Facts) -> Decision:
+    """Leave a rollout whose version is not the champion any more."""
+    candidate, stable, champion = state.candidate, state.stable, facts.registry.champion
+    assert candidate is not None
+    if stable is not None and champion == stable.version:
+        why = f"champion moved back to version {champion}"
+    else:
+        why = f"champion moved on to version {champion}" if champion else "champion was taken away"
+    acts = (*_alive(state, facts), Act("route", mode="stable")) if stable else ()
+    if stable is not None and champion == stable.version:
+        acts = (*acts, Act("notice"), Act("previous", state.earlier, why=f"the rollout of {candidate.version} ended"))
+    done = _over(state, _outcome(candidate, "abandoned", why, facts.now))
+    return Decision(done, (*acts, *_ended(state)), candidate.version, f"abandoned: {why}", again=True)
+
+
+def _rolled_back(state: State, facts: Facts) -> Decision:
+    """Give everybody back to stable, then the alias, then end the door."""
+    candidate, stable = state.candidate, state.stable
+    assert candidate is not None
+    to = stable.version if stable else ""
+    routes = (*_alive(state, facts), Act("route", mode="stable")) if stable else ()
+    registry = [Act("take_back", candidate.version, to=to, why=state.why)]
+    registry += [Act("previous", state.earlier, why=f"the rollout of {candidate.version} failed")]
+    acts = (*routes, *registry, *_ended(state))
+    done = _over(state, _outcome(candidate, "rolled_back", state.why, facts.now))
+    return Decision(done, acts, candidate.version, f"rolled back: {state.why}", again=True)
+
+
+def _fail(state: State, why: str, now: float) -> Decision:
+    """Keep the reason first; the next look acts on it."""
+    assert state.candidate is not None
+    failing = replace(state, phase="rolling_back", why=why[:500], since=now, attempts=0)
+    return Decision(failing, (), state.candidate.version, f"failed: {why}", again=True)
+
+
+def _mended(state: State, facts: Facts, route: Act) -> tuple[Act, ...]:
+    """Return what brings stable's door and the routes back, nothing where both are as they must be."""
+    if alive := _alive(state, facts):
+        return (*alive, route)
+    wanted = backends(state, route, facts.running)
+    if wanted is not None and facts.routes is not None:
+        wanted = wanted.model_copy(update={"shared": facts.routes.shared})  # whoever routes finds that out
+    return () if wanted is None or wanted == facts.routes else (route,)
+
+
+def _alive(state: State, facts: Facts) -> tuple[Act, ...]:
+    if state.stable is None or state.stable.release in facts.running:
+        return ()
+    return (Act("prepare", state.stable.version), Act("start", state.stable.release))
+
+
+def _ended(state: State) -> tuple[Act, ...]:
+    """End the candidate's door, unless it is kept as the one before."""
+    assert state.candidate is not None
+    kept = {served.release for served in (state.stable, state.previous) if served is not None}
+    return () if state.candidate.release in kept else (Act("stop", state.candidate.release),)
+
+
+def _over(state: State, last: Mapping[str, object]) -> State:
+    kept = ("number", "stable", "previous", "keep_until", "earlier")
+    return State(**{name: getattr(state, name) for name in kept}, last=last)
+
+
+def _entered(state: State, phase: str, now: float) -> State:
+    return replace(state, phase=phase, since=now, attempts=0, seen=state.seen.anew())  # type: ignore[arg-type]
+
+
+def _canary(state: State, step: int, now: float) -> State:
+    if step == 0:
+        return replace(_entered(state, "canary", now), step=0, base=0.0, began=now)
+    return replace(state, step=step, since=now, base=state.seen.total("candidate.requests"))
+
+
+def _step_line(rules: Rollout, step: int) -> str:
+    return f"canary: answers {rules.steps[step]:.0%} of users"
+
+
+def _outcome(served: Served, result: str, why: str, now: float) -> dict[str, object]:
+    return {"version": served.version, "release": served.release, "result": result, "why": why, "at": round(now, 3)}

@@ -1,0 +1,60 @@
+"""The whole job on one machine: apply, run, release, ask, report. What `make demo` calls."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from components.data.ingest import example_user
+from feature_repo.errors import Refused
+from feature_repo.privacy.pseudonyms import KEY, pseudonym
+from pipelines import plan
+from pipelines.environment import Place
+from pipelines.releases import processes, release, serving, uis
+from pipelines.runs import local, report
+from pipelines.runs.progress import Bars
+
+
+def demo(place: Place, *, user: str | None, k: int, quiet: bool) -> dict[str, Any]:
+    """Do everything that is not done yet and return the report, which is also on file."""
+    seconds: dict[str, float] = {}
+    with Bars(quiet=quiet) as bars:
+        plan.apply(place)
+        run = local.run(place, bars.show)
+        if not run.passed:
+            raise Refused(
+                f"gates: version {run.release_version} of {place.spec.name}-release did not pass; "
+                "`intentflow status` shows each gate; the champion stays as it is"
+            )
+        with _timed(seconds, "release", bars):
+            released = release.release(place)
+        asked = user or example_user(place.spec.data, place.spec_path.absolute().parent)
+        with _timed(seconds, "serve", bars):
+            answer = _ask(place, released, user=asked, k=k)
+    urls = _places(place)
+    found = report.build(place, run, released, answer, user=asked, urls=urls, seconds=seconds)
+    report.write(place.home, found | {"user": pseudonym(asked, place.variables[KEY])})  # raw ids stay on the screen
+    return found
+
+
+def _ask(place: Place, released: release.Released, *, user: str, k: int) -> dict[str, Any]:
+    from bentos.client import Recommender
+
+    with serving.asked(place, released) as url, Recommender(url) as client:
+        return client.recommend(user, k=k).model_dump(mode="json")
+
+
+def _places(place: Place) -> dict[str, str]:
+    """Say where each UI is: the address it runs at, or the one that `up` will give it."""
+    with release.variables(place):
+        known = {p.name: p.url for p in uis.uis(place.home, name=place.spec.name, environ=place.variables)}
+    return known | {s.name: s.url for s in processes.status(place.home) if s.state == "running"}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], step: str, bars: Bars) -> Iterator[None]:
+    bars.show({"step": step, "share": 0.0})
+    start = time.monotonic()
+    yield
+    seconds[step] = round(time.monotonic() - start, 2)
+    bars.show({"step": step, "share": 1.0, "seconds": seconds[step]})

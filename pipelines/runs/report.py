@@ -1,0 +1,152 @@
+"""What a run came to, as report.json (docs/report.md has its schema) and as a person reads it."""
+
+from pathlib import Path
+from typing import Any
+
+from feature_repo import dropped_features, fallback, files
+from pipelines.environment import Place
+from pipelines.releases.release import Released
+from pipelines.runs.local import Run
+
+FILE = "report.json"
+INTENT_BASELINE = "decayed_rate"
+RANKING_BASELINE = "personal_frequency"
+
+
+def build(
+    place: Place,
+    run: Run,
+    released: Released,
+    answer: dict[str, Any],
+    *,
+    user: str,
+    urls: dict[str, str],
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Collect the report from the run's artifacts and the service's answer."""
+    previous = read(place.home) or {}
+    contract = files.read_json(run.folders["clean"] / "contract.json")
+    drift = files.read_json(run.folders["drift"] / "drift.json")
+    peaks = [line["peak_memory_gib"] for line in run.steps]
+    timed = {line["step"]: line["seconds"] for line in run.steps} | seconds
+    return {
+        "name": place.spec.name,
+        "spec": place.spec.digest,
+        "contract": {
+            "passed": contract["passed"],
+            "rules": len(contract["rules"]),
+            "warnings": [f"{r['table']}: {r['asks']}" for r in contract["rules"] if not r["success"]],
+            "quarantined": contract["quarantined"],
+            "cleaned": contract["cleaned"],
+        },
+        "intent": _scores(run.folders["intent_evaluation"], INTENT_BASELINE),
+        "ranking": _scores(run.folders["ranking_evaluation"], RANKING_BASELINE),
+        "segments": _segments(run.folders["rows"]),
+        "features": _features(run.folders["rows"]),
+        "release": {"id": released.id, "version": released.version, "passed": run.passed, "bento": released.bento},
+        "user": user,
+        "profile": answer["profile"],
+        "intents": answer["intents"],
+        "recommendations": answer["items"],
+        "drift": {k: drift[k] for k in ("verdict", "share", "reason") if k in drift}
+        | {"columns": [c for c, found in drift["columns"].items() if found["drifted"]]},
+        "uis": urls,
+        # A step whose inputs are the same does not run; its seconds are those of the run that made its artifact.
+        "seconds": previous.get("seconds", {}) | timed,
+        "ran": [line["step"] for line in run.steps],
+        "peak_memory_gib": max([previous.get("peak_memory_gib", 0.0), *peaks]),
+    }
+
+
+def _segments(rows: Path) -> dict[str, Any]:
+    """Say what the segments are: their names and how many users each has now, the largest when fitted first."""
+    found = files.read_json(rows / fallback.FILE)
+    named = [{"name": name, "users": users} for name, users in zip(found["names"], found["users"], strict=True)]
+    return {"digest": found["digest"], "method": found["method"], "segments": named}
+
+
+def _features(rows: Path) -> dict[str, Any]:
+    """Say which stored numbers the models do without, and which moved most; the rows' features.json has the rest."""
+    tables = files.read_json(rows / dropped_features.FILE)["tables"]
+    return {
+        name: {"kept": len(table["kept"])} | {k: table[k] for k in ("dropped", "constant", "duplicate", "unstable")}
+        for name, table in tables.items()
+    }
+
+
+def write(home: Path, report: dict[str, Any]) -> Path:
+    """Write report.json."""
+    path = home / FILE
+    files.write_json(path, report)
+    return path
+
+
+def read(home: Path) -> dict[str, Any] | None:
+    """Return the last report."""
+    path = home / FILE
+    return dict(files.read_json(path)) if path.is_file() else None
+
+
+def _scores(evaluation: Path, baseline: str) -> dict[str, Any]:
+    metrics = files.read_json(evaluation / "metrics.json")
+    return {
+        "test": metrics["test"],
+        "baseline": {"name": baseline} | metrics["baselines"][baseline],
+        "baselines": metrics["baselines"],
+    }
+
+
+def text(report: dict[str, Any]) -> str:
+    """Return the report as a person reads it."""
+    contract, drift = report["contract"], report["drift"]
+    quarantined = sum(contract["quarantined"].values())
+    lines = [
+        f"Contract   {'passed' if contract['passed'] else 'FAILED'}: {contract['rules']} rules, "
+        f"{quarantined:,} rows quarantined, {sum(contract['cleaned'].values()):,} set aside by `clean`",
+        "",
+        *_table("Intent", report["intent"], ("map", "macro_auroc", "bce", "ece")),
+        "",
+        *_table("Ranking", report["ranking"], ("ndcg_at_10", "recall_at_10", "phr_at_10")),
+        "",
+        *_segment_lines(report["segments"]),
+        "",
+        f"Release    {report['release']['id']} (version {report['release']['version']}, champion)",
+        "",
+        answer_text(report["user"], report | {"items": report["recommendations"]}),
+        "",
+        f"Drift      {drift['verdict']}" + (f": {drift['reason']}" if drift.get("reason") else ""),
+    ]
+    return "\n".join(lines)
+
+
+def _segment_lines(found: dict[str, Any]) -> list[str]:
+    """Return one line a segment, the largest first."""
+    named = sorted(found["segments"], key=lambda one: -one["users"])
+    total = max(sum(one["users"] for one in named), 1)
+    head = f"Segments   {len(named)} by {found['method']}, fitted on training weeks"
+    return [head, *(f"{'':<10} {one['users']:>8,} {one['users'] / total:>5.0%}  {one['name']}" for one in named)]
+
+
+def _table(title: str, scores: dict[str, Any], metrics: tuple[str, ...]) -> list[str]:
+    """Return one line for the model and one for each baseline."""
+    rows = {"model": scores["test"]} | scores["baselines"]
+    head = f"{title:<10} {'':<22}" + "".join(f"{m:>14}" for m in metrics)
+    return [head] + [
+        f"{'':<10} {name:<22}" + "".join(f"{row[m]:>14.4f}" if m in row else f"{'':>14}" for m in metrics)
+        for name, row in rows.items()
+    ]
+
+
+def _recommended(number: int, item: dict[str, Any]) -> str:
+    reasons = ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in list(item.get("reasons", {}).items())[:4])
+    return f"  {number}. {item['title']}  [{item['source']}]  {reasons}"
+
+
+def answer_text(user: str, answer: dict[str, Any]) -> str:
+    """Return an answer of the service as a person reads it."""
+    about = ", ".join(f"{i['name']} {i['probability']:.0%}" for i in answer["intents"][:5])
+    profile = answer["profile"]
+    rung = profile["rung"] + (f", {profile['reason']}" if profile.get("reason") else "")
+    segment = f"; segment: {profile['segment']}" if profile.get("segment") else ""
+    lines = [f"User {user} (profile {rung}{segment}) is about to: {about}", "Recommendations:"]
+    return "\n".join(lines + [_recommended(n, item) for n, item in enumerate(answer["items"], 1)])
