@@ -1,8 +1,8 @@
 """How far do drift scores move when nothing happened, and when something did? The table of docs/monitoring.md.
 
 Reads the `rows` artifact of the last finished run: `python -m benchmarks.drift`. Each case compares two windows by
-monitoring.drift.compare, as the step `watch` does, with the recommender's own thresholds. The peer of the noise floor is the
-threshold alone, on the same pairs of small samples.
+monitoring.drift.compare, as the step `watch` does, with the recommender's own thresholds. The peer of the noise floor
+is the threshold alone, on the same pairs of small samples.
 """
 
 import argparse

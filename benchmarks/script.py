@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from components.step import QUIET
+from feature_repo.checkout import ROOT
 from feature_repo.errors import Refused, ServerError, UserError
-from pipelines.graphs.code_digests import ROOT, git_commit
+from pipelines.graphs.code_digests import git_commit
 
 GROCERY = ROOT / "pipelines" / "specs" / "grocery.yaml"
 Document = dict[str, Any]

@@ -29,10 +29,10 @@ from benchmarks.peers import compare, servers
 from benchmarks.script import Document
 from benchmarks.subject import Subject
 from bentos.release import INTENT, RANKING, Release
+from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.vocabulary import Vocabulary
-from pipelines.graphs.code_digests import ROOT
 
 REQUESTS, QUICK_REQUESTS = 1_000, 40
 TURNS = 5  # service and peer alternate, so that other work on the machine meets both

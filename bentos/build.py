@@ -17,6 +17,7 @@ from typing import Any
 from bentos.release import MODEL_ALIAS, Release
 from bentos.requirements import pinned
 from feature_repo import files
+from feature_repo.checkout import ROOT
 
 NAME = "recommender"  # the door, with both models in it unless its environment says otherwise
 SERVICES = {
@@ -26,7 +27,6 @@ SERVICES = {
 }
 MODEL = "intentflow-release"
 PACKAGES = ("bentos", "components", "feature_repo")  # all that a service imports of ours
-ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 300.0
 
 

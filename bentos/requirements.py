@@ -11,9 +11,9 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from feature_repo.checkout import LOCK
 from feature_repo.errors import SpecError
 
-LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
 # What the service imports, and what that needs of Feast; a test follows the imports.
 DIRECT = (
     "bentoml",

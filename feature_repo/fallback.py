@@ -1,7 +1,8 @@
 """What to say of a user whose own row cannot be used: what their segment does, or what everyone does.
 
-The profiles step counts it (components/profiles/segments/fallback.py), it travels with the release as segments.json, and the
-door answers from it where models or store cannot. Everything is in memory; nothing here can fail while answering.
+The profiles step counts it (components/profiles/segments/fallback.py), it travels with the release as segments.json,
+and the door answers from it where models or store cannot. Everything is in memory; nothing here can fail while
+answering.
 
 Letters: C targets, K segments, I items; group K is everyone.
 """

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, UserError
 from pipelines.environment import Place
-from pipelines.graphs.code_digests import ROOT
 
 if TYPE_CHECKING:
     from pipelines.leakage.checks import Findings

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 SHOP = "shop"  # the fixture that runs a whole demo
+ALONE = ("jobs", "kubeflow", "rollout")  # folders of pipelines/ whose own fixtures are costly
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,10 +40,11 @@ def pytest_collection_finish() -> None:
 
 def group(item: pytest.Item) -> str:
     """Name the tests that one process runs: by folder, but those that need the shop's demo, and those that do not."""
-    folder = item.path.relative_to(item.config.rootpath).parent.name
-    if folder in ("pipelines", "jobs") and SHOP in getattr(item, "fixturenames", ()):
+    place = item.path.relative_to(item.config.rootpath)
+    of_pipelines = place.parts[:2] == ("tests", "pipelines")
+    if of_pipelines and SHOP in getattr(item, "fixturenames", ()):
         return SHOP
-    return item.path.stem if folder == "pipelines" else folder
+    return place.stem if of_pipelines and place.parent.name not in ALONE else place.parent.name
 
 
 @pytest.fixture

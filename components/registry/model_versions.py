@@ -19,6 +19,7 @@ from components.registry import client as mlflow_client
 from components.registry import frames
 from components.registry.lineage import LEFT_OUT, Part, Result
 from feature_repo import columns
+from feature_repo.checkout import ROOT
 from feature_repo.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,15 +63,14 @@ def staged(folder: Path, scratch: Path) -> Path:
 
 def code(scratch: Path) -> list[str]:
     """Copy the code that a model needs, without caches, and return its top folders."""
-    home = Path(__file__).parents[2]  # the folder that holds the packages
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
     for place in CODE:
         target = scratch / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        if (home / place).is_dir():
-            shutil.copytree(home / place, target, ignore=ignore)
+        if (ROOT / place).is_dir():
+            shutil.copytree(ROOT / place, target, ignore=ignore)
         else:
-            shutil.copyfile(home / place, target)
+            shutil.copyfile(ROOT / place, target)
     return sorted(str(folder) for folder in scratch.iterdir())
 
 

@@ -1,8 +1,8 @@
 """Logged answers on disk: open segments of JSON lines, and parquet files that closed segments become.
 
-The door writes segments (bentos/recommender/logs/requestlog.py) and compacts them; monitoring, parity, `why`, rewards and
-rotation read both through `read`, or `table` where Arrow is faster. A segment and a parquet file of one name hold the
-same answers (a process was killed between writing the one and deleting the other): the parquet file counts.
+The door writes segments (bentos/recommender/logs/requestlog.py) and compacts them; monitoring, parity, `why`, rewards
+and rotation read both through `read`, or `table` where Arrow is faster. A segment and a parquet file of one name hold
+the same answers (a process was killed between writing the one and deleting the other): the parquet file counts.
 
 The files of a day that is over may be merged into one (pipelines/jobs/compact.py), `<day>.day.parquet`. What it holds
 may also lie in a file that was not deleted yet: an answer is told by its key, and yielded once.

@@ -15,11 +15,12 @@ from typing import Any
 import yaml
 
 from feature_repo import columns, services, views
+from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError, StoreAway
 from feature_repo.online import feast_values
 
 VARIABLE = "INTENTFLOW_FEAST"
-FILE = Path(__file__).with_name("feature_store.yaml")
+FILE = ROOT / "feature_repo" / "feature_store.yaml"
 # Training rows ask at cutoffs a week apart, at which every known user has a row; a week with a clock change
 # is up to an hour longer.
 LOOKBACK = dt.timedelta(days=8)

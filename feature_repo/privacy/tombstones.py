@@ -2,8 +2,8 @@
 
 A tombstone is a file `<key's fingerprint>-<mark>.json` under the recommender's state folder; its name is all that
 the door and ingest need, its text is the proof that `intentflow forget` wrote. Neither holds a raw id or a
-pseudonym. Removing the data is done elsewhere (pipelines/privacy/forget.py). A pod gets the names of those that were written
-elsewhere in a folder beside, which is only read.
+pseudonym. Removing the data is done elsewhere (pipelines/privacy/forget.py). A pod gets the names of those that were
+written elsewhere in a folder beside, which is only read.
 """
 
 import contextlib

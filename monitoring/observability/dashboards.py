@@ -1,7 +1,7 @@
 """Grafana's JSON of the dashboards in panels.py, and the ConfigMap that carries them to a cluster.
 
-`python -m monitoring.observability.dashboards` writes the JSON files into k8s/components/monitoring/dashboards; kustomize makes the
-ConfigMap of them, whose label `grafana_dashboard: "1"` is what Grafana's sidecar looks for.
+`python -m monitoring.observability.dashboards` writes the JSON files into k8s/components/monitoring/dashboards;
+kustomize makes the ConfigMap of them, whose label `grafana_dashboard: "1"` is what Grafana's sidecar looks for.
 """
 
 import json

@@ -1,6 +1,7 @@
 """The PrometheusRule of k8s/components/monitoring, written from series.py and alerts.py.
 
-`python -m monitoring.observability.prometheus_rules` writes it; a test compares the file with what the code says. Nothing is queried here.
+`python -m monitoring.observability.prometheus_rules` writes it; a test compares the file with what the code says.
+Nothing is queried here.
 """
 
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 import yaml
 
 from feature_repo import files
+from feature_repo.checkout import K8S
 from monitoring.observability.alerts import DOCS, Alert, alerts
 from monitoring.observability.recording_rules import Recorded, recorded
 
-FOLDER = Path(__file__).resolve().parent.parent / "k8s" / "components" / "monitoring"
+FOLDER = K8S / "components" / "monitoring"
 FILE = FOLDER / "rules.yaml"
-HEADER = "# Written by `python -m monitoring.observability.prometheus_rules` from monitoring/{series,alerts}.py. Do not edit.\n"
+HEADER = "# Written by `python -m monitoring.observability.prometheus_rules` from our code. Do not edit.\n"
 LABELS = {
     "app.kubernetes.io/name": "monitoring",
     "app.kubernetes.io/component": "monitoring",

@@ -2,11 +2,9 @@
 
 import functools
 import subprocess
-from pathlib import Path
 
 from feature_repo import files
-
-ROOT = Path(__file__).resolve().parents[1]
+from feature_repo.checkout import LOCK, ROOT
 
 
 @functools.cache
@@ -22,7 +20,7 @@ def step_digest(component: str) -> str:
 
 def lock_digest() -> str:
     """Digest the lock file."""
-    return files.file_digest(ROOT / "requirements.lock")
+    return files.file_digest(LOCK)
 
 
 def git_commit() -> str:

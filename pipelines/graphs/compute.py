@@ -1,7 +1,8 @@
 """What each step asks of a cluster: processor, memory, GPUs and time, with defaults from measured sizes.
 
-The spec's `compute` slice replaces any of them, for data that is larger than the demonstration's. pipelines/graphs/task_settings.py
-puts them into the pipelines' IR. On this machine nothing reads them: steps take what they need.
+The spec's `compute` slice replaces any of them, for data that is larger than the demonstration's.
+pipelines/graphs/task_settings.py puts them into the pipelines' IR. On this machine nothing reads them: steps take what
+they need.
 """
 
 from dataclasses import dataclass, replace

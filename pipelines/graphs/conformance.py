@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files
+from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError, shortened
 from pipelines.graphs import code_digests
 
 RECORD = Path(__file__).with_name("checked.json")
 MADE_BY = (  # what decides on the pipelines' graphs
-    *(f"pipelines/{name}.py" for name in ("batch", "catalogue", "conformance", "platform", "retrain", "train")),
+    *(f"pipelines/graphs/{name}.py" for name in ("batch", "index", "conformance", "task_settings", "retrain", "train")),
     *(f"components/{name}/component.py" for name in ("data", "intent", "profiles", "ranking", "registry")),
     "monitoring/component.py",
 )
@@ -194,7 +195,7 @@ def examined() -> list[str]:
 def _looked_again(_made_by: str) -> list[str]:
     """Examine the pipelines in a process of its own, since this one must not import kfp; once for the same code."""
     command = [sys.executable, "-m", "pipelines.graphs.conformance"]
-    done = subprocess.run(command, cwd=code_digests.ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 2):
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         return [f"they cannot be built: {last}"]

@@ -2,7 +2,8 @@
 
 In use are the vocabularies of releases with an alias, and of one that is named. Clean tables are made once, the rows
 of each vocabulary from them with the release's own vocabulary and segments; the store is only written where a row
-changed (components/profiles/online/materialise.py). Rows of vocabularies that nobody uses are left: `prune` is the rollout's.
+changed (components/profiles/online/materialise.py). Rows of vocabularies that nobody uses are left: `prune` is the
+rollout's.
 """
 
 import shutil

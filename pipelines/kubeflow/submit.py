@@ -1,7 +1,8 @@
 """A run on Kubeflow: submit the applied version, follow it, and say what came of it as a run on this machine would.
 
 The run belongs to the server: whoever stops watching stops nothing. What a step said as it failed is in the registry,
-where the exit handler of the pipeline put it (monitoring/runs/failure.py); where that cannot be read, Kubeflow's words are.
+where the exit handler of the pipeline put it (monitoring/runs/failure.py); where that cannot be read, Kubeflow's words
+are.
 """
 
 import datetime as dt

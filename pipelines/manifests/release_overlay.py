@@ -20,12 +20,12 @@ import yaml
 
 from components.image import IMAGE
 from feature_repo import files
+from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError, nearest
 from pipelines.manifests import rules, schemas
 
 OLDEST_KUSTOMIZE = (5, 0)  # inside kubectl 1.27; older ones misread components or lack `labels`
 TIMEOUT_S = 60
-CHECKOUT = Path(__file__).resolve().parent.parent
 HEADER = "# Written by `intentflow release`: this release on top of a committed overlay. Do not edit; release again.\n"
 
 Object = dict[str, Any]
@@ -38,7 +38,7 @@ def write(
     version: int | str,
     overlay: str,
     image: str = IMAGE,
-    checkout: Path = CHECKOUT,
+    checkout: Path = ROOT,
 ) -> list[Path]:
     """Write the overlay of a release, `version` of its registered model, to a folder; same input, same bytes."""
     overlays = checkout / "k8s" / "overlays"

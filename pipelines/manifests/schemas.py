@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from feature_repo.checkout import K8S
 from feature_repo.errors import SpecError
 
 Object = dict[str, Any]
 
 KUBERNETES = "1.36"  # the API version that manifests are written for and checked against
-FOLDER = Path(__file__).resolve().parent.parent / "k8s" / "schemas"
+FOLDER = K8S / "schemas"
 DEFINITIONS = "https://kubernetes.io/api/_definitions.json"  # the name that kubernetes-validate's file gives itself
 # Kinds in use that publish no schema which could be had: (apiVersion, kind). An object of one passes unseen and is
 # counted as such; an object of any other unknown kind is refused.

@@ -1,6 +1,7 @@
 """The hands on a laptop: each release's door is a background process, the router follows a file.
 
-Doors and router are those that `intentflow up` starts (`pipelines/releases/serving.py`). On a cluster `cluster.py` does this.
+Doors and router are those that `intentflow up` starts (`pipelines/releases/serving.py`). On a cluster `cluster.py` does
+this.
 """
 
 import time

@@ -1,8 +1,8 @@
 """What the rollout's loop exports for Prometheus: the rollout, and what jobs and drift checks left in the registry.
 
 The loop is the one process of a recommender that always runs and reads the registry, so it also speaks for what ended
-long ago: jobs leave marks there (components/registry/heartbeats.py). `INTENTFLOW_METRICS=host:port` has it listen; without
-that variable nothing listens. Alerts and dashboards are monitoring/'s.
+long ago: jobs leave marks there (components/registry/heartbeats.py). `INTENTFLOW_METRICS=host:port` has it listen;
+without that variable nothing listens. Alerts and dashboards are monitoring/'s.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """The Kubernetes objects of one release's door: the overlay's own, under names of the release.
 
-Rendered as `kubectl apply -k` would (pipelines/manifests/release_overlay.py), then renamed `recommender` -> `recommender-<release>`,
-labels and selectors too, so that two releases stand side by side and no Deployment takes the other's pods. Nothing is
-sent from here.
+Rendered as `kubectl apply -k` would (pipelines/manifests/release_overlay.py), then renamed `recommender` ->
+`recommender-<release>`, labels and selectors too, so that two releases stand side by side and no Deployment takes the
+other's pods. Nothing is sent from here.
 """
 
 from typing import Any

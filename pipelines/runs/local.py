@@ -20,10 +20,11 @@ from typing import Any
 
 from components.step import ERROR_FILE, PROGRESS_FILE, QUIET
 from feature_repo import files
+from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError, of_code
 from monitoring.runs import outcome
 from pipelines.environment import Place
-from pipelines.graphs import code_digests, index
+from pipelines.graphs import index
 
 RUN_FILE = "run.json"  # of the last run that trained
 OTHER_RUN_FILE = "run-{pipeline}.json"
@@ -186,7 +187,7 @@ def _environment(place: Place) -> Iterator[tuple[Path, Path]]:
     # Byte code makes a step's imports twice as fast; some environments switch it off.
     added = QUIET | dict(place.variables) | {PROGRESS_FILE: str(progress), ERROR_FILE: str(error)}
     added[outcome.FILE] = str(concluded)
-    added["PYTHONPATH"] = os.pathsep.join(filter(None, [str(code_digests.ROOT), os.environ.get("PYTHONPATH")]))
+    added["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     before = dict(os.environ)
     os.environ.update(added)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -37,7 +37,7 @@ from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.privacy.pseudonyms import pseudonym
 from monitoring.observability import metrics_catalogue
 from tests.bentos import toy
-from tests.monitoring.exposition import differences, exported
+from tests.monitoring.observability.exposition import differences, exported
 
 
 @dataclass

@@ -12,7 +12,7 @@ from bentos.client import Recommender
 from bentos.serve import Serving, serve
 from monitoring.observability import metrics_catalogue
 from tests.bentos import toy
-from tests.monitoring.exposition import exported
+from tests.monitoring.observability.exposition import exported
 
 pytestmark = pytest.mark.slow
 

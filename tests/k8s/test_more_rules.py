@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 
-from pipelines.manifests import policies, release_overlay
+from feature_repo import checkout
+from pipelines.manifests import policies
 from tests.k8s.test_rules import GONE, plant
 
-K8S = release_overlay.CHECKOUT / "k8s"
+K8S = checkout.ROOT / "k8s"
 SCHEDULED = {
     "kind": "CronJob",
     "metadata": {"name": "nightly"},

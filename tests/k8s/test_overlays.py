@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from feature_repo import checkout
 from pipelines import environment, spec
 from pipelines.manifests import pod_security, release_overlay, rules
 
-K8S = release_overlay.CHECKOUT / "k8s"
+K8S = checkout.ROOT / "k8s"
 OPTIONS = [
     # the overlay, and what is put on it
     ("local", ["gateway"]),

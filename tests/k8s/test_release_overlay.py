@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from feature_repo import checkout
 from feature_repo.errors import SpecError
 from pipelines.manifests import release_overlay
 
-LOCAL = release_overlay.CHECKOUT / "k8s" / "overlays" / "local"
+LOCAL = checkout.ROOT / "k8s" / "overlays" / "local"
 RELEASE = {
     "id": "0a1b2c3d4e5f",
     "name": "corner-shop",

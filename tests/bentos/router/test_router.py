@@ -12,7 +12,7 @@ from bentos.router.observations import Observations
 from bentos.router.routes import arm_of
 from monitoring.observability import metrics_catalogue
 from tests.bentos.router.conftest import TOKEN, World, until
-from tests.monitoring.exposition import differences
+from tests.monitoring.observability.exposition import differences
 
 
 def event(user="1", event_id=None):

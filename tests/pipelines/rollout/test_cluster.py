@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from bentos.router.observations import Observations
 from bentos.router.routes import Backend, Routes
+from feature_repo import checkout
 from feature_repo.errors import ServerError
 from pipelines.manifests import release_overlay
 from pipelines.rollout import cluster as clusters
@@ -21,7 +22,7 @@ from pipelines.rollout import release_objects
 from pipelines.rollout.cluster import ClusterHands
 from tests import kubernetes_server
 
-ROOT = release_overlay.CHECKOUT
+ROOT = checkout.ROOT
 ID = "0a1b2c3d4e5f"
 RELEASE = {"id": ID, "name": "grocery", "intent": {"version": 7}, "ranking": {"version": 12}}
 PLURAL = {

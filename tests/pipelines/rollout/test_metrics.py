@@ -9,7 +9,7 @@ from monitoring.observability import metrics_catalogue
 from pipelines.releases.processes import free_port
 from pipelines.rollout import metrics
 from pipelines.rollout.state import Seen, Served, State
-from tests.monitoring.exposition import differences
+from tests.monitoring.observability.exposition import differences
 
 
 class Where:

@@ -15,7 +15,7 @@ from monitoring.observability.metrics_catalogue import Metric
 from pipelines.rollout.metrics import LoopMetrics
 from pipelines.rollout.state import Served, State
 from tests.bentos.conftest import World
-from tests.monitoring.exposition import differences, exported
+from tests.monitoring.observability.exposition import differences, exported
 
 
 def whole(registry: CollectorRegistry) -> str:

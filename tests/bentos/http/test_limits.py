@@ -8,7 +8,7 @@ import pytest
 from bentos.access import Access
 from bentos.http.limits import CALLERS, Counted, Limits
 from bentos.http.problems import Rejected
-from tests.bentos.test_auth import ASK, opened_by
+from tests.bentos.http.test_auth import ASK, opened_by
 
 
 def test_a_caller_over_the_limit_is_told_when_to_come_again() -> None:

@@ -8,7 +8,7 @@ import yaml
 from monitoring.observability import dashboards
 from monitoring.observability.panels import BOARDS
 from monitoring.observability.prometheus_rules import FOLDER
-from tests.monitoring import promql
+from tests.monitoring.observability import promql
 
 QUERIES = [(board, panel, query) for board in BOARDS for row in board.rows for panel in row.panels
            for query in panel.queries]  # fmt: skip

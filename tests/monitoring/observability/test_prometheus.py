@@ -29,7 +29,7 @@ from pipelines.releases.processes import free_port
 from pipelines.rollout import metrics
 from pipelines.rollout.state import Seen, Served, State
 from tests.bentos import toy
-from tests.monitoring import promql
+from tests.monitoring.observability import promql
 
 PROMETHEUS = shutil.which("prometheus")
 pytestmark = [

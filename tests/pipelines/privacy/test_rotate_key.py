@@ -19,7 +19,7 @@ from pipelines.environment import FOLDER, Place, place
 from pipelines.graphs.parameters import run_parameters
 from pipelines.releases.release import variables
 from tests.pipelines.conftest import RAW, USER, Shop
-from tests.pipelines.test_forget import copy, intentflow
+from tests.pipelines.privacy.test_forget import copy, intentflow
 
 GONE = "somebody whom the source does not have"
 

@@ -14,9 +14,9 @@ from monitoring.observability import prometheus_rules
 from monitoring.observability.alerts import alerts, seconds
 from monitoring.observability.objectives import BURNS, DAYS, SLOW_S
 from monitoring.observability.recording_rules import recorded
-from tests.monitoring import promql
+from tests.monitoring.observability import promql
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "observability.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "observability.md"
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus")
 

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from bentos.access import Access
 from bentos.http.tracing import Tracing
 from bentos.recommender.logs import requestlog
-from tests.bentos.test_auth import ASK, EVENTS, opened_by
+from tests.bentos.http.test_auth import ASK, EVENTS, opened_by
 
 CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UNSAMPLED = CALLER[:-2] + "00"

@@ -1,0 +1,1 @@
+"""What the door writes down: events before the answer, answers after it."""

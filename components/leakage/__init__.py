@@ -1,0 +1,1 @@
+"""Leak checks on feature rows: recompute them without a future, and with another one."""

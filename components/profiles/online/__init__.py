@@ -1,0 +1,1 @@
+"""Bring the newest rows into the online store, or to batch scoring."""

@@ -1,0 +1,1 @@
+"""Segments of users: fit them, describe them, and say what each does."""

@@ -1,0 +1,1 @@
+"""Point-in-time training rows with labels, and which features models do without."""

@@ -1,0 +1,7 @@
+"""Where our code lies: the one folder that files of the checkout are named from."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+K8S = ROOT / "k8s"
+LOCK = ROOT / "requirements.lock"

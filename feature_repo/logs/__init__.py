@@ -1,0 +1,1 @@
+"""The request log on disk and in an object store: its schema, its readers."""

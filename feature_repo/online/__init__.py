@@ -1,0 +1,1 @@
+"""The online store: read rows, fold events into them, erase people."""

@@ -1,0 +1,1 @@
+"""Pseudonyms, and tombstones of people who were forgotten."""

@@ -1,0 +1,1 @@
+"""Drift: two windows of user-weeks, compared."""

@@ -1,0 +1,1 @@
+"""Metrics, objectives, alerts and dashboards for Prometheus and Grafana."""

@@ -1,0 +1,1 @@
+"""What a run left, and why one failed, for whoever looks."""

@@ -1,0 +1,1 @@
+"""A logged answer, looked at again: replay it offline, explain it."""

@@ -1,0 +1,1 @@
+"""Find what a finished run stored that knows of its own future."""

@@ -1,0 +1,1 @@
+"""Kubernetes manifests of a release: write the overlay, render it, check it."""

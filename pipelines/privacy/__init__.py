@@ -1,0 +1,1 @@
+"""Forget people, and rotate the key of their pseudonyms."""

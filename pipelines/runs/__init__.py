@@ -1,0 +1,1 @@
+"""A run on this machine: start it, follow it, report it."""
