@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from benchmarks import script
+from feature_repo import env_names
 from feature_repo.errors import ServerError
 
 SAMPLE_S = 0.5
@@ -64,7 +65,7 @@ def _difference(runs: list[script.Document]) -> float:
 def _demo(spec: Path, state: Path) -> dict[str, Any]:
     """Run one demo and sample its process tree."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment["INTENTFLOW_STATE"] = str(state)
+    environment[env_names.STATE] = str(state)
     command = [sys.executable, "-m", "pipelines.cli", "demo", str(spec), "--json"]
     start, cpu, peak = time.monotonic(), _used(), 0
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=sys.stderr, text=True) as process:

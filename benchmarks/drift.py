@@ -99,7 +99,7 @@ def resampled(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 def parts(frame: pd.DataFrame, n: int) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
     """Return n parts of consecutive weeks, each with the weeks outside it."""
-    week = frame.index.get_level_values("week")
+    week = frame.index.get_level_values(columns.WEEK)
     first, last = int(week.min()), int(week.max())
     length = max(1, min(PART_WEEKS, (last - first + 1) // 3))
     starts = np.linspace(first, last - length + 1, n).round().astype(int)

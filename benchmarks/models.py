@@ -32,7 +32,7 @@ from components.ranking.evaluate import evaluate as evaluate_ranking
 from components.ranking.metrics import K
 from components.ranking.score import Ranker, top
 from components.ranking.steps import run_train_ranking
-from feature_repo import files
+from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.rows import Ragged, UserRows
 
@@ -105,7 +105,7 @@ def ranking(found: Subject) -> Document:
     """Compare the ranker on the user-weeks with a purchase that its evaluation uses."""
     script.note("ranking: reading rows, predicting intents")
     split = files.read_json(found.rows / "split.json")
-    table = pq.read_table(found.rows / "ranking.parquet", filters=[("week", "in", split["test"])])
+    table = pq.read_table(found.rows / "ranking.parquet", filters=[(columns.WEEK, "in", split["test"])])
     user_rows = UserRows.from_arrow(table.drop([ranking_examples.WEEK, ranking_examples.BOUGHT]))
     # Test weeks come after all that the intent model was trained on: its own scores are out of time.
     examples = ranking_examples.Examples(

@@ -29,7 +29,7 @@ from benchmarks.script import Document
 from components.profiles.build.row_digests import COLUMN as DIGEST
 from components.profiles.build.row_digests import FILE as DIGESTS
 from components.profiles.online import materialise
-from feature_repo import columns, files, services, views
+from feature_repo import columns, env_names, files, services, views
 from feature_repo.online import feast_store
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.rows import UserRows
@@ -68,7 +68,7 @@ def measure(asked: argparse.Namespace) -> Document:
             home = Path(scratch) / kind
             home.mkdir()
             with servers.running(kind, home) as server:
-                os.environ["INTENTFLOW_FEAST"] = servers.settings(str(home / "registry.db"), server.online_store)
+                os.environ[env_names.FEAST] = servers.settings(str(home / "registry.db"), server.online_store)
                 found["stores"][kind] = _store(world, home, quick=asked.quick)
     return found
 
@@ -77,7 +77,7 @@ def _warm_up(world: World, home: Path) -> None:
     """Write and read once, so that imports are in no figure."""
     home.mkdir()
     with servers.running("sqlite", home) as server:
-        os.environ["INTENTFLOW_FEAST"] = servers.settings(server.registry, server.online_store)
+        os.environ[env_names.FEAST] = servers.settings(server.registry, server.online_store)
         materialise.publish(world.profiles, home / "features")
         materialise.run("warm", home / "features", materialise.folding(world.profiles))
 

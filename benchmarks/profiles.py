@@ -26,6 +26,7 @@ from typing import Any
 
 from benchmarks import scattered, script
 from benchmarks.script import Document
+from feature_repo import env_names
 
 SPLIT = {"warmup_weeks": 4, "validate_weeks": 1, "test_weeks": 2}
 VOCABULARY = {
@@ -138,7 +139,7 @@ def _materialised(home: Path) -> dict[str, float]:
     store = {"type": "sqlite", "path": str(home / "state" / "online.db")}
     settings = {"registry": str(home / "state" / "registry.db"), "online_store": store}
     (home / "state").mkdir()
-    os.environ |= {"INTENTFLOW_HOME": str(home / "state"), "INTENTFLOW_FEAST": json.dumps(settings)}
+    os.environ |= {env_names.HOME: str(home / "state"), env_names.FEAST: json.dumps(settings)}
     from components.profiles.steps import run_materialise
 
     with _Cost() as cost:

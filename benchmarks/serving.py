@@ -29,6 +29,7 @@ from benchmarks.peers import compare, servers
 from benchmarks.script import Document
 from benchmarks.subject import Subject
 from bentos.release import INTENT, RANKING, Release
+from feature_repo import env_names
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError
 from feature_repo.privacy.pseudonyms import pseudonym
@@ -122,8 +123,8 @@ class InProcess:
         self._scorer = IntentScorer.load(release.folder / INTENT)
         self._ranker = Ranker.load(release.folder / RANKING)
         self._profiles = OnlineProfiles.open(release.name, folding(release, self._ranker.vocabulary))
-        self._key, self._k = found.variables["INTENTFLOW_PSEUDONYM_KEY"], release.serving.k
-        self._now = make_clock(found.variables["INTENTFLOW_CLOCK"], release.data_end).now()
+        self._key, self._k = found.variables[env_names.PSEUDONYM_KEY], release.serving.k
+        self._now = make_clock(found.variables[env_names.CLOCK], release.data_end).now()
         self.parts = dict.fromkeys(PARTS, 0.0)  # processor seconds
 
     @property
@@ -192,7 +193,7 @@ def _beside(asked: argparse.Namespace, found: Subject, tag: str, variables: dict
 
 def aside(variables: dict[str, str], scratch: Path) -> dict[str, str]:
     """Return the variables of a service that writes into `scratch` only; another store than sqlite stays shared."""
-    feast = json.loads(variables["INTENTFLOW_FEAST"])
+    feast = json.loads(variables[env_names.FEAST])
     store = feast["online_store"]
     if store["type"] == "sqlite":
         copy = scratch / "online.db"
@@ -200,7 +201,7 @@ def aside(variables: dict[str, str], scratch: Path) -> dict[str, str]:
             whole, target = (open_.enter_context(contextlib.closing(sqlite3.connect(p))) for p in (store["path"], copy))
             whole.backup(target)
         feast["online_store"] = store | {"path": str(copy)}
-    return variables | {"INTENTFLOW_HOME": str(scratch), "INTENTFLOW_FEAST": json.dumps(feast)}
+    return variables | {env_names.HOME: str(scratch), env_names.FEAST: json.dumps(feast)}
 
 
 def _asked(service: Service, found: Subject, requests: int) -> Document:
@@ -222,7 +223,7 @@ def _asked(service: Service, found: Subject, requests: int) -> Document:
         "recommend_unknown": strangers,
         "livez": [service.alive] * max(requests // 4, 1),
     }
-    if json.loads(os.environ["INTENTFLOW_FEAST"])["online_store"]["type"] == "sqlite":  # else the store is not a copy
+    if json.loads(os.environ[env_names.FEAST])["online_store"]["type"] == "sqlite":  # else the store is not a copy
         cases |= _events(service, found, peer.vocabulary, known, requests)
     documents = {"recommend": over_http.document()}
     for name, calls in cases.items():

@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import script
 from benchmarks.script import Document
+from feature_repo import env_names
 
 SCALES = (10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 DAY_S, GIB = 86_400, 2**30
@@ -142,7 +143,7 @@ def redis_rows(users: int) -> Document:
         world = online._world(scratch, {"events": EVENTS_A_USER * users, "users": users, "weeks": 52})
         materialise.publish(world.profiles, features)
         with servers.running("redis", scratch) as server:
-            os.environ["INTENTFLOW_FEAST"] = servers.settings(server.registry, server.online_store)
+            os.environ[env_names.FEAST] = servers.settings(server.registry, server.online_store)
             host, _, port = server.online_store["connection_string"].partition(":")
             with redis.Redis(host, int(port)) as client:
                 before = client.info("memory")["used_memory"]

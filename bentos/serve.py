@@ -18,7 +18,7 @@ import requests
 
 from bentos.build import bento_home
 from components.step import ERROR_FILE
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.errors import ServerError, SpecError, UserError
 
 LOOPBACK = "127.0.0.1"
@@ -55,7 +55,7 @@ class Serving:
 def serve(tag: str, *, port: int, env: Mapping[str, str], ready_s: float = READY_S) -> Serving:
     """Serve a Bento of the state folder env["INTENTFLOW_HOME"] on loopback; return when it is ready."""
     check_free(port)
-    home = Path(env["INTENTFLOW_HOME"])
+    home = Path(env[env_names.HOME])
     folder = folder_of(home, port)
     threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     variables = threads | dict(env) | prepare(home, port=port)

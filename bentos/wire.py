@@ -48,7 +48,7 @@ def rows_packed(rows: UserRows) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Return user rows as arrays and JSON."""
     arrays = {
         "now": rows.now,
-        "state_at": rows.state_at,
+        columns.STATE_AT: rows.state_at,
         "known": rows.known,
         "numbers": np.asarray([rows.numbers[name] for name in rows.numbers], dtype=np.float64),  # [names, B]
     }
@@ -65,7 +65,7 @@ def rows_unpacked(arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]) -> 
         rows = UserRows(
             user_id=np.asarray(users, dtype=object),
             now=arrays["now"],
-            state_at=arrays["state_at"],
+            state_at=arrays[columns.STATE_AT],
             known=arrays["known"],
             numbers=dict(zip(names, arrays["numbers"].reshape(len(names), len(users)), strict=True)),
             lists={name: Ragged(arrays[f"values:{name}"], arrays[f"offsets:{name}"]) for name in said["lists"]},
@@ -79,7 +79,7 @@ def rows_unpacked(arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]) -> 
 def _check(rows: UserRows) -> None:
     """Refuse rows whose arrays differ in length or type: they would be read past their end, or wrongly."""
     b = len(rows)
-    for name in ("now", "state_at", "known"):
+    for name in ("now", columns.STATE_AT, "known"):
         column, kind = getattr(rows, name), bool if name == "known" else np.int64
         if column.shape != (b,) or column.dtype != kind:
             raise DataError(f"body: {name} is {column.dtype}{list(column.shape)}; allowed: [{b}] {kind.__name__}")

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.errors import Refused, UserError
 
-ERROR_FILE = "INTENTFLOW_ERROR_FILE"
-PROGRESS_FILE = "INTENTFLOW_PROGRESS_FILE"
-RUN, HOME = "INTENTFLOW_RUN", "INTENTFLOW_HOME"  # on a cluster: the run's id, and the state folder that steps may share
+ERROR_FILE = env_names.ERROR_FILE
+PROGRESS_FILE = env_names.PROGRESS_FILE
+RUN, HOME = env_names.RUN, env_names.HOME  # on a cluster: the run's id, and the state folder that steps may share
 QUIET = {
     "BENTOML_DO_NOT_TRACK": "True",
     "DO_NOT_TRACK": "1",

@@ -35,7 +35,9 @@ OFFERS = (ITEM_ID, KIND, VALID_FROM, VALID_TO, SHARE, CAMPAIGN, CREATED_AT)  # c
 OFFERS_REQUIRED = (ITEM_ID, VALID_FROM, VALID_TO)
 
 # Feature rows: the key and the time a row was known at -------------------------------------------------
-STATE_AT = "event_timestamp"  # Feast's name for it: the row holds what was known before this instant
+WEEK = "week"  # number of the cutoff's week in the recommender's calendar
+STATE_AT = "state_at"  # the row holds what was known before this instant
+EVENT_TIMESTAMP = "event_timestamp"  # the same instant under the name that Feast asks for
 TARGET_ID = "target_id"  # position in the target vocabulary: one (intent, value) pair
 ITEM_INDEX = "item_index"  # position in the item vocabulary
 
@@ -131,7 +133,7 @@ REQUEST_LOG = (
     "policy",
     USER_ID,  # a pseudonym
     "now",  # epoch seconds, the time that the question was about
-    "state_at",  # epoch seconds, as served; with `known`, `numbers` and `lists` it is the user row
+    STATE_AT,  # epoch seconds, as served; with `known`, `numbers` and `lists` it is the user row
     "known",
     "rung",
     "degraded",  # what failed, where a lower rung answered than should; null: nothing

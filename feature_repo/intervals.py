@@ -9,6 +9,7 @@ from typing import Any
 import ibis
 from ibis import _
 
+from feature_repo import columns
 from feature_repo.transforms import _held
 
 Table = Any
@@ -19,8 +20,8 @@ def steps(keyed: Table, *, late: bool = True) -> Table:
 
     A week that became known late parts an interval in two: what it takes away and adds is counted when it is known.
     """
-    weeks = keyed.filter(_.new == 1).select("user_id", "key", "week", "known")
-    own = ibis.window(group_by=["user_id", "key"], order_by="week")
+    weeks = keyed.filter(_.new == 1).select("user_id", "key", columns.WEEK, "known")
+    own = ibis.window(group_by=["user_id", "key"], order_by=columns.WEEK)
     found = weeks.mutate(before=weeks.week.lag().over(own), after=ibis.null("int64")) if not late else _between(weeks)
     before, after = found.week - found.before, found.after - found.week  # weeks, null where there is none
     whole = before + after
@@ -32,14 +33,14 @@ def steps(keyed: Table, *, late: bool = True) -> Table:
 
 def _between(weeks: Table) -> Table:
     """Give each week its neighbours among those of the same user and key that were known before it."""
-    others = weeks.select("user_id", "key", other="week", other_known="known")
+    others = weeks.select("user_id", "key", other=columns.WEEK, other_known="known")
     pairs = weeks.join(others, ["user_id", "key"])
     sooner = (_.other_known < _.known) | ((_.other_known == _.known) & (_.other < _.week))
     near = pairs.mutate(
         before=(sooner & (_.other < _.week)).ifelse(_.other, ibis.null("int64")),
         after=(sooner & (_.other > _.week)).ifelse(_.other, ibis.null("int64")),
     )
-    return near.group_by("user_id", "key", "week", "known").agg(before=_.before.max(), after=_.after.min())
+    return near.group_by("user_id", "key", columns.WEEK, "known").agg(before=_.before.max(), after=_.after.min())
 
 
 def gaps(steps: Table, cutoffs: Table) -> Table:

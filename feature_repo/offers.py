@@ -34,12 +34,12 @@ def weekly(offers: Table, item_index: Table, weeks: Table) -> Table:
     named = {kind: held.kind == kind for kind in others}
     named = {flyer: held.kind.fill_null(flyer).notin(others)} | named
     best = {kind: ibis.ifelse(is_kind.fill_null(False), held.share, 0.0).max() for kind, is_kind in named.items()}
-    return held.group_by("item_index", "week").agg(**best)
+    return held.group_by("item_index", columns.WEEK).agg(**best)
 
 
 def of_items(weekly: Table, cutoffs: Table) -> Table:
     """Give each item at each cutoff its offers of the week that begins, of the week before, and the usual share."""
-    marks = cutoffs.select("state_at", cutoff="week")
+    marks = cutoffs.select(columns.STATE_AT, cutoff=columns.WEEK)
     seen = weekly.join(marks, [weekly.week <= marks.cutoff, weekly.week >= marks.cutoff - USUAL_WEEKS])
     seen = seen.mutate(age=seen.cutoff - seen.week)
     flyer, display, coupon = (seen[kind] for kind in columns.OFFER_KINDS)
@@ -54,7 +54,7 @@ def of_items(weekly: Table, cutoffs: Table) -> Table:
         at(0, flyer), at(0, display), at(0, coupon), at(1, flyer), at(1, display), usual(flyer), usual(display)
     )  # fmt: skip
     named = {name: value.cast("float32") for name, value in zip(columns.OFFER_NUMBERS, values, strict=True)}
-    return seen.group_by("cutoff", "state_at", key=seen.item_index).agg(**named)
+    return seen.group_by("cutoff", columns.STATE_AT, key=seen.item_index).agg(**named)
 
 
 def of_targets(item_offers: Table, item_shares: Table, item_index: Table, item_targets: Table) -> Table:

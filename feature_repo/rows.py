@@ -122,8 +122,8 @@ class UserRows:
     def from_arrow(cls, table: pa.Table) -> "UserRows":
         """Read rows from a table with user_id, now, state_at (timestamps or epoch seconds) and features."""
         n = table.num_rows
-        state = table["state_at"].combine_chunks()
-        skip = {columns.USER_ID, "now", "state_at"}
+        state = table[columns.STATE_AT].combine_chunks()
+        skip = {columns.USER_ID, "now", columns.STATE_AT}
         numbers, lists = {}, {}
         for name in table.column_names:
             kind = table.schema.field(name).type
@@ -136,7 +136,7 @@ class UserRows:
         return cls(
             user_id=np.asarray(table[columns.USER_ID].to_pylist(), dtype=object) if n else np.empty(0, object),
             now=_seconds(table["now"]),
-            state_at=_seconds(table["state_at"]),
+            state_at=_seconds(table[columns.STATE_AT]),
             known=np.asarray(state.is_valid().to_numpy(zero_copy_only=False), dtype=bool),
             numbers=numbers,
             lists=lists,
@@ -150,10 +150,10 @@ class UserRows:
         >>> bool(rows.known[0]), len(rows.lists["target_ids"].row(0))
         (False, 0)
         """
-        state = answer["state_at"]
+        state = answer[columns.STATE_AT]
         numbers, lists = {}, {}
         for name, values in answer.items():
-            if name in (columns.USER_ID, "state_at", "now", columns.LAST_SESSION, columns.VOCABULARY):
+            if name in (columns.USER_ID, columns.STATE_AT, "now", columns.LAST_SESSION, columns.VOCABULARY):
                 continue
             if name in LIST_TYPES:
                 rows = [np.asarray(v if v is not None else (), dtype=LIST_TYPES[name]) for v in values]

@@ -39,12 +39,12 @@ def dated(events: Table, days: Table, *, late: bool = True) -> Table:
     # Days as slots of a quarter of an hour: an equality, which engines join many times faster than a range.
     slots = days.mutate(slot=ibis.range(_slot(days.starts), _slot(days.ends)).unnest())
     slots = slots.mutate(evening=((_.slot - _slot(_.starts)) >= EVENING_HOUR * 3600 // SLOT_S).cast("int64"))
-    mine = slots.select("slot", "day", "week", "weekend", "evening")
+    mine = slots.select("slot", "day", columns.WEEK, "weekend", "evening")
     marked = events.mutate(at=events.timestamp.epoch_seconds().cast("int64"), slot=_slot(events.timestamp))
     if not late:
         found = marked.drop("created_at").join(mine, "slot").drop("slot")
         return found.mutate(known=found.week)
-    theirs = slots.select(known_slot="slot", known="week")
+    theirs = slots.select(known_slot="slot", known=columns.WEEK)
     created = ibis.greatest(events.created_at.fill_null(events.timestamp), events.timestamp)
     marked = marked.mutate(known_slot=_slot(created)).drop("created_at")
     return marked.join(mine, "slot").join(theirs, "known_slot").drop("slot", "known_slot")
@@ -66,14 +66,14 @@ def of_targets(dated_events: Table, item_targets: Table, everywhere: Table, *, l
     """
     by_item = dated_events.join(item_targets, "item_id")
     anywhere = dated_events.cross_join(everywhere)
-    wanted = ("user_id", "week", "known", "at", "event", "kind", "target_id")
+    wanted = ("user_id", columns.WEEK, "known", "at", "event", "kind", "target_id")
     both = by_item.select(*wanted).union(anywhere.select(*wanted))
     return _keyed(both.filter((_.kind == "") | (_.kind == _.event)).mutate(key=_.target_id), late=late)
 
 
 def _keyed(events: Table, *, late: bool) -> Table:
     """Sum up by user, key and week; `new` marks the row by which a week became known, so that it counts once."""
-    keys = ["user_id", "key", "week"]
+    keys = ["user_id", "key", columns.WEEK]
     if not late:
         found = events.group_by(keys).agg(first_at=_.at.min(), last_at=_.at.max())
         return found.mutate(known=found.week, new=ibis.literal(1, "int64"))
@@ -104,7 +104,7 @@ def state(keyed: Table, cutoffs: Table) -> Table:
     return held.select(
         "user_id",
         "cutoff",
-        "state_at",
+        columns.STATE_AT,
         "key",
         weeks=held.weeks.cast("float32"),
         slow=(held.slow * held.slow_shrunk).cast("float32"),
@@ -116,8 +116,8 @@ def state(keyed: Table, cutoffs: Table) -> Table:
 
 def recent(keyed: Table, cutoffs: Table, *, weeks: int = columns.RECENT_WEEKS) -> Table:
     """List the (key, week) pairs of the last `weeks` weeks before each cutoff, one row a pair."""
-    pairs = keyed.filter(_.new == 1).select("user_id", "key", "week", "known", until=_.week + weeks)
-    return _held(pairs, cutoffs).select("user_id", "cutoff", "state_at", "key", "week")
+    pairs = keyed.filter(_.new == 1).select("user_id", "key", columns.WEEK, "known", until=_.week + weeks)
+    return _held(pairs, cutoffs).select("user_id", "cutoff", columns.STATE_AT, "key", columns.WEEK)
 
 
 def daily(dated_events: Table, *, late: bool = True) -> Table:
@@ -125,7 +125,7 @@ def daily(dated_events: Table, *, late: bool = True) -> Table:
 
     Rows add up: a session that turns out to have begun earlier is taken from its old day and given to the new one.
     """
-    keys = ["user_id", "day", "week", "weekend", "known"]
+    keys = ["user_id", "day", columns.WEEK, "weekend", "known"]
     sums = {name: _sum(_[name]) for name in ("quantity", "value", "discount")}
     days = dated_events.group_by(keys).agg(
         events=_.count(),
@@ -156,7 +156,7 @@ def _starts(dated_events: Table) -> Table:
 
 def _starts_as_known(dated_events: Table) -> Table:
     """Give every session a row where it was first known to start; a start that moves, one more and one less."""
-    places = ("day", "week", "weekend", "evening")
+    places = ("day", columns.WEEK, "weekend", "evening")
     found = dated_events.group_by("user_id", "session_id", "known").agg(
         at=_.at.min(),
         day=_.day.min(),
@@ -203,8 +203,8 @@ def last_session(dated_events: Table, cutoffs: Table) -> Table:
     """Name the session each user was in last before each cutoff; of two at one instant, the last by name."""
     marked = dated_events.mutate(mark=ibis.struct({"at": dated_events["at"], "session_id": dated_events.session_id}))
     held = _before(marked.group_by("user_id", "known").agg(mark=_.mark.max()), cutoffs)
-    found = held.group_by("user_id", "cutoff", "state_at").agg(mark=_.mark.max())
-    return found.select("user_id", "cutoff", "state_at", last_session_id=found.mark["session_id"])
+    found = held.group_by("user_id", "cutoff", columns.STATE_AT).agg(mark=_.mark.max())
+    return found.select("user_id", "cutoff", columns.STATE_AT, last_session_id=found.mark["session_id"])
 
 
 def profile(daily: Table, firsts: Table, cutoffs: Table, *, windows_days: tuple[int, ...]) -> Table:
@@ -227,7 +227,7 @@ def profile(daily: Table, firsts: Table, cutoffs: Table, *, windows_days: tuple[
 def _totals(daily: Table, cutoffs: Table) -> Table:
     """Sum up each user's whole past at each cutoff."""
     money, counts = ("quantity", "value", "discount"), ("events", "discounted", "sessions")
-    weekly = daily.group_by("user_id", "week", "known").agg(
+    weekly = daily.group_by("user_id", columns.WEEK, "known").agg(
         first_at=_.first_at.min(),
         last_at=_.last_at.max(),
         weekend=(_.sessions * _.weekend).sum(),
@@ -235,7 +235,7 @@ def _totals(daily: Table, cutoffs: Table) -> Table:
         **{name: _[name].sum() for name in counts},
         **{name: _sum(_[name]) for name in money},
     )
-    weekly = _marked_new(weekly, ["user_id", "week"])
+    weekly = _marked_new(weekly, ["user_id", columns.WEEK])
     running, grown = _running(weekly, "user_id"), _grown(SLOW_DECAY, weekly.week)
     changes = weekly.select(
         "user_id",
@@ -253,7 +253,7 @@ def _totals(daily: Table, cutoffs: Table) -> Table:
     return held.select(
         "user_id",
         "cutoff",
-        "state_at",
+        columns.STATE_AT,
         "first_at",
         "last_at",
         weekend_share=held.weekend / held.sessions,
@@ -279,21 +279,21 @@ def _items_total(firsts: Table, cutoffs: Table) -> Table:
 
 def per_week(keyed: Table) -> Table:
     """Count by key and week the users, and by the week known those who were new to the key; counts add up."""
-    order = ibis.window(group_by=["user_id", "key"], order_by=["known", "week"])
+    order = ibis.window(group_by=["user_id", "key"], order_by=["known", columns.WEEK])
     marked = keyed.mutate(first=(ibis.row_number().over(order) == 0).cast("int64"))
-    return marked.group_by("key", "week", "known").agg(users=_.new.sum(), firsts=_["first"].sum())
+    return marked.group_by("key", columns.WEEK, "known").agg(users=_.new.sum(), firsts=_["first"].sum())
 
 
 def active(daily: Table) -> Table:
     """Count by week the users with any event in it; counts add up."""
-    weeks = daily.group_by("user_id", "week").agg(known=_.known.min())
-    return weeks.group_by("week", "known").agg(users=_.count())
+    weeks = daily.group_by("user_id", columns.WEEK).agg(known=_.known.min())
+    return weeks.group_by(columns.WEEK, "known").agg(users=_.count())
 
 
 def sold(dated_events: Table, item_index: Table) -> Table:
     """Sum up by item and week what was paid for how many; sums add up."""
     mine = dated_events.join(item_index, "item_id").filter(_.quantity > 0)
-    return mine.group_by("week", "known", key=_.item_index).agg(value=_sum(_.value), quantity=_sum(_.quantity))
+    return mine.group_by(columns.WEEK, "known", key=_.item_index).agg(value=_sum(_.value), quantity=_sum(_.quantity))
 
 
 def shares(per_week: Table, active: Table, cutoffs: Table) -> Table:
@@ -310,14 +310,14 @@ def shares(per_week: Table, active: Table, cutoffs: Table) -> Table:
         slow=(per_week.users * _grown(SLOW_DECAY, per_week.week)).sum().over(running),
     )
     held = _held(changes, cutoffs)
-    mine = held.select("key", "cutoff", "state_at", **{slow: held.slow * held.slow_shrunk})
+    mine = held.select("key", "cutoff", columns.STATE_AT, **{slow: held.slow * held.slow_shrunk})
     newest = _held(per_week.mutate(until=_.week + 4), cutoffs).mutate(age=_.cutoff - _.week)
     newest = newest.group_by("key", "cutoff").agg(**_share_sums("users", (last, four)))
     everyone = _before(active, cutoffs).group_by("cutoff").agg(**_share_sums("users", columns.SHARES, prefix="all_"))
     joined = mine.left_join(newest, ["key", "cutoff"]).drop("key_right", "cutoff_right").join(everyone, "cutoff")
     return joined.select(
         "cutoff",
-        "state_at",
+        columns.STATE_AT,
         "key",
         **{n: (joined[n].fill_null(0.0) / _at_least_one(joined[f"all_{n}"])).cast("float32") for n in columns.SHARES},
     )
@@ -390,9 +390,9 @@ def _held(changes: Table, cutoffs: Table, *more: str) -> Table:
     ).filter(_.since <= _.until)
     repeated = bounded.mutate(cutoff=ibis.range(bounded.since, bounded.until + 1).unnest())
     marks = cutoffs.select(
-        "state_at",
+        columns.STATE_AT,
         *more,
-        cutoff="week",
+        cutoff=columns.WEEK,
         slow_shrunk=_shrunk(SLOW_DECAY, cutoffs.week),
         fast_shrunk=_shrunk(FAST_DECAY, cutoffs.week),
     )
@@ -401,9 +401,9 @@ def _held(changes: Table, cutoffs: Table, *more: str) -> Table:
 
 def _before(table: Table, cutoffs: Table) -> Table:
     """Pair each row with every cutoff after its week known; `age` is in weeks, >= 1. For few rows."""
-    marks = cutoffs.rename(cutoff="week")
+    marks = cutoffs.rename(cutoff=columns.WEEK)
     joined = table.join(marks, table.known < marks.cutoff)
-    return joined.mutate(age=joined.cutoff - joined.week) if "week" in table.columns else joined
+    return joined.mutate(age=joined.cutoff - joined.week) if columns.WEEK in table.columns else joined
 
 
 def _sum(value: Any, *, over: Any = None) -> Any:

@@ -66,7 +66,7 @@ class Folding:
         numbers = dict.fromkeys(columns.profile_columns(self.windows_days), 0.0) | {columns.SEGMENT: -1.0}  # none yet
         lists = {name: np.empty(0, dtype) for name, dtype in LIST_TYPES.items()}
         texts = {columns.LAST_SESSION: "", columns.VOCABULARY: self.vocabulary.digest}
-        return numbers | lists | texts | {"state_at": 0}
+        return numbers | lists | texts | {columns.STATE_AT: 0}
 
     def fold(self, state: State, events: Sequence[Event]) -> State:
         """Return the state after events, one after another."""
@@ -79,7 +79,7 @@ class Folding:
         new = dict(state)
         when = dt.datetime.fromtimestamp(event.at, dt.UTC)
         week, opened = self.calendar.week(when), event.session_id != state[columns.LAST_SESSION]
-        state_at = max(int(state["state_at"]), event.at + 1)
+        state_at = max(int(state[columns.STATE_AT]), event.at + 1)
         self._move_on(new, state_at)
         age = self._upcoming(state_at) - week
         targets = self.vocabulary.fulfilled(event.item_id, event.event)
@@ -98,13 +98,13 @@ class Folding:
         _by_strength(new, columns.HISTORY_LISTS, limit=columns.HISTORY_LIMIT)
         self._total(new, event, when, age, opened=opened, new_week=week not in self._weeks(state))
         self._daily(new, event, when, state_at, opened=opened)
-        return new | {"state_at": state_at, columns.LAST_SESSION: event.session_id}
+        return new | {columns.STATE_AT: state_at, columns.LAST_SESSION: event.session_id}
 
     def moved(self, state: State, state_at: int) -> State:
         """Return the state as of a later time, of which no event is known: sums decay, old weeks drop out."""
-        new, state_at = dict(state), max(state_at, int(state["state_at"]))
+        new, state_at = dict(state), max(state_at, int(state[columns.STATE_AT]))
         self._move_on(new, state_at)
-        return new | {"state_at": state_at}
+        return new | {columns.STATE_AT: state_at}
 
     def _upcoming(self, seconds: int) -> int:
         return self._week(seconds - 1) + 1
@@ -114,10 +114,10 @@ class Folding:
 
     def _move_on(self, state: State, state_at: int) -> None:
         """Decay sums to the week that is upcoming now, and drop weeks that are no longer recent."""
-        if not state["state_at"]:
+        if not state[columns.STATE_AT]:
             return
         upcoming = self._upcoming(state_at)
-        weeks = upcoming - self._upcoming(int(state["state_at"]))
+        weeks = upcoming - self._upcoming(int(state[columns.STATE_AT]))
         for name, decay in (("slow", SLOW_DECAY), ("fast", FAST_DECAY)):
             for family in ("target", "history"):
                 state[f"{family}_{name}"] = state[f"{family}_{name}"] * np.float32(decay**weeks)

@@ -78,7 +78,7 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
 
     profile = dict.fromkeys(columns.profile_columns(windows_days), Float64)
     times = dict.fromkeys(columns.PROFILE_TIMES, Int64)
-    more = {columns.SEGMENT: Int64, "state_at": Int64, columns.VOCABULARY: String}
+    more = {columns.SEGMENT: Int64, columns.STATE_AT: Int64, columns.VOCABULARY: String}
     recent = dict.fromkeys(columns.RECENT_LISTS, Array(Int32))
     declared = {columns.ATTRIBUTES: Array(Int32)}
 
@@ -134,7 +134,7 @@ def _view(
     source = FileSource(
         name=f"{name}_file",
         path=path,
-        timestamp_field=columns.STATE_AT,
+        timestamp_field=columns.EVENT_TIMESTAMP,
         file_format=ParquetFormat(),
     )
     return FeatureView(

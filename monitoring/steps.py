@@ -12,7 +12,7 @@ from typing import Any
 
 from components.registry import heartbeats
 from components.step import step
-from feature_repo import columns, files
+from feature_repo import columns, env_names, files
 from monitoring.drift import workspace
 from monitoring.drift.compare import Drift, compare
 from monitoring.drift.served_window import Served, last_window
@@ -71,7 +71,7 @@ def watch(
 
 def _served(rows: Path, spec: Monitoring) -> Served | None:
     """Return the last served window if it is large enough for a verdict; else the test weeks stand for now."""
-    home = os.environ.get("INTENTFLOW_HOME")
+    home = os.environ.get(env_names.HOME)
     if not home:
         return None
     targets = len(files.read_json(rows / "vocabulary" / "targets.json"))

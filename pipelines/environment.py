@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from bentos.access import Access
 from components.distributed.settings import VARIABLE as TRAINER
 from components.distributed.settings import Trainer
+from feature_repo import env_names
 from feature_repo.errors import SpecError, nearest
 from feature_repo.privacy.pseudonyms import KEY, PREVIOUS, fingerprint, ring
 from feature_repo.privacy.tombstones import ELSEWHERE, Tombstones
@@ -24,8 +25,8 @@ from feature_repo.slice import Slice
 from pipelines import spec as specs
 
 FOLDER = Path(__file__).parent / "environments"
-SHADOW_TOKEN = "INTENTFLOW_SHADOW_TOKEN"  # marks the router's copies of requests; the router and the doors share it
-STATE = "INTENTFLOW_STATE"  # folder that holds every recommender's state; .intentflow by default
+SHADOW_TOKEN = env_names.SHADOW_TOKEN  # marks the router's copies of requests; the router and the doors share it
+STATE = env_names.STATE  # folder that holds every recommender's state; .intentflow by default
 
 
 class MLflow(Slice):
@@ -164,7 +165,7 @@ class Webhooks(Slice):
     url: str = Field(default="", description="As MLflow reaches the loop, with /mlflow; empty: the loop polls")
     host: str = "0.0.0.0"
     port: int = Field(default=8085, ge=0, le=65535, description="Where the loop listens")
-    secret_env: str = Field(default="INTENTFLOW_WEBHOOK_SECRET", description="Variable that holds the shared secret")
+    secret_env: str = Field(default=env_names.WEBHOOK_SECRET, description="Variable that holds the shared secret")
 
 
 class Telemetry(Slice):
@@ -267,27 +268,27 @@ def _filled(value: Any, *, home: Path, variables: Mapping[str, str], file: Path)
 def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapping[str, str]) -> dict[str, str]:
     feast = {"registry": settings.feast.registry, "online_store": settings.feast.online_store}
     return {
-        "INTENTFLOW_HOME": str(home),
-        "INTENTFLOW_SPEC_DIR": str(spec_path.absolute().parent),
-        "INTENTFLOW_CLOCK": settings.clock,
-        "INTENTFLOW_FEAST": json.dumps(feast),
-        "INTENTFLOW_EVIDENTLY": settings.evidently,
+        env_names.HOME: str(home),
+        env_names.SPEC_DIR: str(spec_path.absolute().parent),
+        env_names.CLOCK: settings.clock,
+        env_names.FEAST: json.dumps(feast),
+        env_names.EVIDENTLY: settings.evidently,
         KEY: _key(settings.pseudonyms, outside),
         PREVIOUS: _previous(settings.pseudonyms, outside),
         SHADOW_TOKEN: outside.get(SHADOW_TOKEN) or _shared(settings, home),
         ELSEWHERE: outside.get(ELSEWHERE, ""),
-        "INTENTFLOW_REQUESTS_URL": settings.requests.url,
-        "INTENTFLOW_OTLP": settings.telemetry.otlp,
-        "INTENTFLOW_OTLP_SHARE": f"{settings.telemetry.share:g}",
-        "INTENTFLOW_SERVING": settings.serving.model_dump_json(exclude_defaults=True),
-        "INTENTFLOW_LIMITS_STORE": settings.limits_store,
-        "INTENTFLOW_INTENT_URL": settings.services.intent_url,
-        "INTENTFLOW_RANKING_URL": settings.services.ranking_url,
-        "INTENTFLOW_PROFILES_ENGINE": settings.profiles.engine,
-        "INTENTFLOW_SPARK": json.dumps(settings.profiles.spark),
+        env_names.REQUESTS_URL: settings.requests.url,
+        env_names.OTLP: settings.telemetry.otlp,
+        env_names.OTLP_SHARE: f"{settings.telemetry.share:g}",
+        env_names.SERVING: settings.serving.model_dump_json(exclude_defaults=True),
+        env_names.LIMITS_STORE: settings.limits_store,
+        env_names.INTENT_URL: settings.services.intent_url,
+        env_names.RANKING_URL: settings.services.ranking_url,
+        env_names.PROFILES_ENGINE: settings.profiles.engine,
+        env_names.SPARK: json.dumps(settings.profiles.spark),
         TRAINER: settings.kubeflow.trainer.model_dump_json() if settings.kubeflow and settings.kubeflow.trainer else "",
         "MLFLOW_TRACKING_URI": settings.mlflow.tracking_uri,
-        "INTENTFLOW_MLFLOW_ARTIFACTS": settings.mlflow.artifacts,
+        env_names.MLFLOW_ARTIFACTS: settings.mlflow.artifacts,
     }
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from bentos.release import INTENT, RANKING, Release
+from feature_repo import env_names
 
-RELEASE, READS = "INTENTFLOW_RELEASE", "INTENTFLOW_BENCHMARK_READS"
+RELEASE, READS = env_names.RELEASE, "INTENTFLOW_BENCHMARK_READS"
 TOP_INTENTS = 5
 
 
@@ -33,8 +34,8 @@ class Answerer:
         self._scorer = IntentScorer.load(release.folder / INTENT)
         self._ranker = Ranker.load(release.folder / RANKING)
         self._profiles = OnlineProfiles.open(release.name, folding(release, self._ranker.vocabulary))
-        self._key, self._k = os.environ["INTENTFLOW_PSEUDONYM_KEY"], release.serving.k
-        self._now = make_clock(os.environ["INTENTFLOW_CLOCK"], release.data_end).now()
+        self._key, self._k = os.environ[env_names.PSEUDONYM_KEY], release.serving.k
+        self._now = make_clock(os.environ[env_names.CLOCK], release.data_end).now()
         self._titles = self._ranker.vocabulary.items["title"].to_pylist()
         # Profiles that were read, as eight bytes in a file: some servers answer in a process of their own.
         self._reads, self._file = 0, os.open(os.environ[READS], os.O_CREAT | os.O_WRONLY)

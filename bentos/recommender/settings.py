@@ -11,18 +11,19 @@ from pydantic import ValidationError
 from bentos.access import Access
 from bentos.recommender.clock import Clock, make_clock
 from bentos.release import MODEL_ALIAS, Release
+from feature_repo import env_names
 from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import KEY, matching, ring
 from feature_repo.privacy.tombstones import Tombstones
 
-HOME, CLOCK = "INTENTFLOW_HOME", "INTENTFLOW_CLOCK"
-REQUESTS_URL = "INTENTFLOW_REQUESTS_URL"
-RELEASE = "INTENTFLOW_RELEASE"  # on a cluster: the folder that the init container fetched
-INTENT_URL, RANKING_URL = "INTENTFLOW_INTENT_URL", "INTENTFLOW_RANKING_URL"
+HOME, CLOCK = env_names.HOME, env_names.CLOCK
+REQUESTS_URL = env_names.REQUESTS_URL
+RELEASE = env_names.RELEASE  # on a cluster: the folder that the init container fetched
+INTENT_URL, RANKING_URL = env_names.INTENT_URL, env_names.RANKING_URL
 THREADS = "OMP_NUM_THREADS"
-ACCESS = "INTENTFLOW_SERVING"  # the environment's `serving` block
-LIMITS_STORE, SHADOW_TOKEN = "INTENTFLOW_LIMITS_STORE", "INTENTFLOW_SHADOW_TOKEN"
-OTLP, OTLP_SHARE = "INTENTFLOW_OTLP", "INTENTFLOW_OTLP_SHARE"
+ACCESS = env_names.SERVING  # the environment's `serving` block
+LIMITS_STORE, SHADOW_TOKEN = env_names.LIMITS_STORE, env_names.SHADOW_TOKEN
+OTLP, OTLP_SHARE = env_names.OTLP, env_names.OTLP_SHARE
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ def row(folding: Folding, user: str, *, now: int) -> UserRows:
     ]
     state = folding.fold(folding.empty(), events)
     lists = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-    texts = (columns.LAST_SESSION, columns.VOCABULARY, "state_at")
+    texts = (columns.LAST_SESSION, columns.VOCABULARY, columns.STATE_AT)
     numbers = {name: float(v) for name, v in state.items() if name not in lists and name not in texts}
     return UserRows(
         user_id=np.asarray([user], dtype=object),
         now=np.asarray([now], dtype=np.int64),
-        state_at=np.asarray([int(state["state_at"])], dtype=np.int64),
+        state_at=np.asarray([int(state[columns.STATE_AT])], dtype=np.int64),
         known=np.asarray([True]),
         numbers={name: np.asarray([value]) for name, value in numbers.items()},
         lists={name: Ragged(value, np.asarray([0, len(value)])) for name, value in lists.items()},

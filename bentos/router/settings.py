@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from feature_repo import env_names
 from feature_repo.errors import SpecError
 
-ROUTES = "INTENTFLOW_ROUTES"
-TOKEN = "INTENTFLOW_SHADOW_TOKEN"
-HOST = "INTENTFLOW_ROUTER_HOST"
-PORT = "INTENTFLOW_ROUTER_PORT"
-ADMIN_PORT = "INTENTFLOW_ROUTER_ADMIN_PORT"
-PATIENCE_S = "INTENTFLOW_ROUTER_PATIENCE_S"
-TIMEOUT_S = "INTENTFLOW_ROUTER_TIMEOUT_S"
-DRAIN_S = "INTENTFLOW_ROUTER_DRAIN_S"
+ROUTES = env_names.ROUTES
+TOKEN = env_names.SHADOW_TOKEN
+HOST = env_names.ROUTER_HOST
+PORT = env_names.ROUTER_PORT
+ADMIN_PORT = env_names.ROUTER_ADMIN_PORT
+PATIENCE_S = env_names.ROUTER_PATIENCE_S
+TIMEOUT_S = env_names.ROUTER_TIMEOUT_S
+DRAIN_S = env_names.ROUTER_DRAIN_S
 SHORTEST_TOKEN = 16
 
 

@@ -13,14 +13,15 @@ from components.data.ingest import ingest
 from components.data.snapshot import Snapshot
 from components.data.spec import Data
 from components.step import step
+from feature_repo import env_names
 from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import ring
 from feature_repo.privacy.tombstones import ELSEWHERE, Tombstones
 
-HOME = "INTENTFLOW_HOME"
-KEY = "INTENTFLOW_PSEUDONYM_KEY"
-CLOCK = "INTENTFLOW_CLOCK"
-SPEC_DIR = "INTENTFLOW_SPEC_DIR"
+HOME = env_names.HOME
+KEY = env_names.PSEUDONYM_KEY
+CLOCK = env_names.CLOCK
+SPEC_DIR = env_names.SPEC_DIR
 
 
 def run_ingest(data: str, tables: str) -> Snapshot:

@@ -4,9 +4,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from feature_repo import env_names
 from feature_repo.slice import Slice
 
-VARIABLE = "INTENTFLOW_TRAINER"  # this slice as JSON; empty: in the step's own process
+VARIABLE = env_names.TRAINER  # this slice as JSON; empty: in the step's own process
 
 
 class Trainer(Slice):

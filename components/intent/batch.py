@@ -70,7 +70,7 @@ def _table(table: pa.Table, found: np.ndarray, release_id: str) -> pa.Table:
     return pa.table(
         {
             columns.USER_ID: table[columns.USER_ID],
-            "state_at": table["state_at"].cast(pa.timestamp("s", tz="UTC")),
+            columns.STATE_AT: table[columns.STATE_AT].cast(pa.timestamp("s", tz="UTC")),
             RUNG: table[RUNG],
             columns.RELEASE: pa.array([release_id] * B, pa.string()),
             PROBABILITIES: lists,

@@ -34,7 +34,7 @@ class TargetContext:
         """
         if not table.num_rows:
             raise DataError(f"{FILE}: no rows; build the profiles again")
-        weeks, position = np.unique(table["week"].to_numpy(), return_inverse=True)
+        weeks, position = np.unique(table[columns.WEEK].to_numpy(), return_inverse=True)
         shares = np.zeros((len(weeks), n_targets, len(columns.SHARES)), dtype=np.float32)
         targets = table[columns.TARGET_ID].to_numpy()
         for i, name in enumerate(columns.SHARES):
@@ -49,7 +49,7 @@ class TargetContext:
     def save(self, path: Path) -> None:
         """Write the table that `from_arrow` reads."""
         W, C, _ = self.shares.shape
-        keys = {"week": np.repeat(self.weeks, C), columns.TARGET_ID: np.tile(np.arange(C, dtype=np.int32), W)}
+        keys = {columns.WEEK: np.repeat(self.weeks, C), columns.TARGET_ID: np.tile(np.arange(C, dtype=np.int32), W)}
         numbers = {name: self.shares[:, :, i].ravel() for i, name in enumerate(columns.SHARES)}
         with files.written(path) as aside:
             pq.write_table(pa.table(keys | numbers), aside)

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 
 from components.intent.context import FILE, TargetContext
 from components.intent.spec import Intent
-from feature_repo import dropped_features, files
+from feature_repo import columns, dropped_features, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
 
-WEEK = "week"
+WEEK = columns.WEEK
 LABELS = "label_ids"
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from feature_repo import columns
 from feature_repo.leak import Leak
 
-WEEK = "week"
+WEEK = columns.WEEK
 KEYS = {columns.USER_ID: "user", columns.ITEM_INDEX: "item", columns.TARGET_ID: "target"}
 LABELS = ("label_ids", "bought")
 DIGEST = "digest"  # of what is compared value by value, within a tolerance

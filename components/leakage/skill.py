@@ -22,7 +22,7 @@ HOW = "tells its own week better than the past can"
 TARGETS = 5  # most frequent labels that columns are scored against, beside "any"
 FEWEST = 30  # rows of either answer that a label needs
 MARGIN = 0.1  # of AUROC above the same column a week ahead, and above the label's own past
-SKIP = {columns.USER_ID, WEEK, "now", "state_at", *LABELS}
+SKIP = {columns.USER_ID, WEEK, "now", columns.STATE_AT, *LABELS}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from components.profiles.online import materialise, scoring_rows
 from components.profiles.spec import Profiles, Selection
 from components.profiles.training import feature_selection, training_set
 from components.step import step
-from feature_repo import columns, files
+from feature_repo import columns, env_names, files
 from feature_repo.dropped_features import FILE as FEATURES
 from feature_repo.errors import DataError
 from feature_repo.fallback import CARDS, FILE
@@ -128,7 +128,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
 
 def home() -> Path:
     """Return the state folder that the environment names."""
-    return Path(os.environ["INTENTFLOW_HOME"])
+    return Path(os.environ[env_names.HOME])
 
 
 def run_materialise(name: str, *, profiles: Path, release_version: str) -> None:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from feature_repo import columns
 from feature_repo.vocabulary import Vocabulary
 
-WEEK = "week"
+WEEK = columns.WEEK
 PRICES = (columns.PRICE, "price_usual")  # NaN where unknown
 
 

@@ -19,7 +19,7 @@ from feature_repo.errors import DataError
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
 
-WEEK, BOUGHT = "week", "bought"
+WEEK, BOUGHT = columns.WEEK, "bought"
 
 
 @dataclass(frozen=True)

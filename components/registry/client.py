@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from feature_repo import env_names
 from feature_repo.errors import ServerError, SpecError, shortened
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
-ARTIFACTS = "INTENTFLOW_MLFLOW_ARTIFACTS"
+ARTIFACTS = env_names.MLFLOW_ARTIFACTS
 DEFAULTS = {
     # MLflow would retry for minutes; a step that fails early and is run again loses nothing.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.types import Schema
 
 NOW = "now"  # when the question is asked
-STATE_AT = "state_at"  # the row holds what was known before it; missing for a user without a row
+STATE_AT = columns.STATE_AT  # the row holds what was known before it; missing for a user without a row
 PROBABILITIES = "probabilities"  # by target, in the vocabulary's order
 TIMES = (NOW, STATE_AT)
 MODEL = "model"  # the artifact that holds the model folder: `artifacts/model` of a logged model

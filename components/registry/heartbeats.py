@@ -17,7 +17,7 @@ from typing import Any
 
 from components.registry import client as mlflow_client
 from components.registry.release import model_name
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.errors import ServerError, UserError
 
 JOB = "job."  # job.<name>: {"succeeded": epoch seconds, "failed": epoch seconds, "seconds": of the last success}
@@ -47,7 +47,7 @@ def leave(name: str, key: str, value: Mark) -> None:
     try:
         if _server():
             _tag(name, key, value)
-        elif home := os.environ.get("INTENTFLOW_HOME"):
+        elif home := os.environ.get(env_names.HOME):
             files.write_json(Path(home) / FOLDER / f"{key}.json", dict(value))
     except (ServerError, UserError, OSError) as error:
         log.warning("the mark %s was not left: %s", key, error)
@@ -58,7 +58,7 @@ def read(name: str) -> dict[str, Mark]:
     try:
         if _server():
             return _tags(name)
-        home = os.environ.get("INTENTFLOW_HOME")
+        home = os.environ.get(env_names.HOME)
         paths = sorted((Path(home) / FOLDER).glob("*.json")) if home else []
         return {path.stem: files.read_json(path) for path in paths}
     except (ServerError, UserError, OSError) as error:

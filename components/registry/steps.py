@@ -21,7 +21,7 @@ from components.registry.register import register as register_result
 from components.registry.report import markdown
 from components.registry.spec import Promotion
 from components.step import step
-from feature_repo import columns, files
+from feature_repo import columns, env_names, files
 from feature_repo.errors import DataError, SpecError, nearest
 
 MODES = ("auto", "manual", "dry_run")
@@ -123,7 +123,7 @@ def chosen(name: str, which: str) -> Chosen:
         with mlflow_client.connected() as client:
             version = release.resolve(client, name, which)
             release_id = str(client.get_model_version(release.model_name(name), version).tags.get("id", ""))
-        now = "" if os.environ.get("INTENTFLOW_CLOCK", "wall") == "data_end" else str(int(time.time()))
+        now = "" if os.environ.get(env_names.CLOCK, "wall") == "data_end" else str(int(time.time()))
         progress.count(which=which, version=version, release=release_id)
     return Chosen(version, release_id, now)
 

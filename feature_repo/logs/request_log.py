@@ -42,7 +42,7 @@ ITEM = pa.struct(
 TYPES = {
     "logged_at": pa.timestamp("us", tz="UTC"),
     "now": pa.int64(),
-    "state_at": pa.int64(),
+    columns.STATE_AT: pa.int64(),
     "known": pa.bool_(),
     "latency_ms": pa.float64(),
     "numbers": pa.map_(pa.string(), pa.float64()),

@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
-from feature_repo import columns, services, views
+from feature_repo import columns, env_names, services, views
 from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError, StoreAway
 from feature_repo.online import feast_values
 
-VARIABLE = "INTENTFLOW_FEAST"
+VARIABLE = env_names.FEAST
 FILE = ROOT / "feature_repo" / "feature_store.yaml"
 # Training rows ask at cutoffs a week apart, at which every known user has a row; a week with a clock change
 # is up to an hour longer.

@@ -92,9 +92,9 @@ class OnlineProfiles:
         if not states:
             return
         for view in ROW_VIEWS:
-            self.online.write(view, [(user, int(state["state_at"]), state) for user, state in states.items()])
+            self.online.write(view, [(user, int(state[columns.STATE_AT]), state) for user, state in states.items()])
         self.online.write(
-            MADE_OF, [(user, int(states[user]["state_at"]), provenance.cells(made[user])) for user in states]
+            MADE_OF, [(user, int(states[user][columns.STATE_AT]), provenance.cells(made[user])) for user in states]
         )
 
     def made_of(self, user_ids: Sequence[str]) -> list[tuple[MadeOf, list[Event]]]:
@@ -140,7 +140,7 @@ class OnlineProfiles:
                 more = feast_values.arrays(mine, kinds[view])
                 numbers |= more[0]
                 lists |= more[1]
-        state_at = numbers.pop("state_at").astype(np.int64)
+        state_at = numbers.pop(columns.STATE_AT).astype(np.int64)
         return UserRows(
             user_id=np.asarray(users, dtype=object),
             now=np.full(len(users), now, dtype=np.int64),
@@ -161,7 +161,7 @@ class OnlineProfiles:
             numbers = {name: float(values[place]) for name, values in rows.numbers.items()}
             lists = {name: values.row(place) for name, values in rows.lists.items()}
             last = feast_values.number(found["user_daily"][place], columns.LAST_SESSION, "string_val", "")
-            states[user] |= numbers | lists | {"state_at": int(rows.state_at[place]), columns.LAST_SESSION: last}
+            states[user] |= numbers | lists | {columns.STATE_AT: int(rows.state_at[place]), columns.LAST_SESSION: last}
         return states
 
 

@@ -8,11 +8,12 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from feature_repo import env_names
 from feature_repo.errors import SpecError
 
 LENGTH = 16  # hex digits: 64 bits, collisions are improbable below a billion users
-KEY = "INTENTFLOW_PSEUDONYM_KEY"
-PREVIOUS = "INTENTFLOW_PREVIOUS_PSEUDONYM_KEYS"  # separated by commas, the newest first; usually none
+KEY = env_names.PSEUDONYM_KEY
+PREVIOUS = env_names.PREVIOUS_PSEUDONYM_KEYS  # separated by commas, the newest first; usually none
 MEND = "must be hexadecimal, as `openssl rand -hex 32` prints; its value is not"
 
 

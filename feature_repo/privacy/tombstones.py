@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import fingerprint, mark, pseudonym
 
 FOLDER = "forgotten"  # under the recommender's state folder
-ELSEWHERE = "INTENTFLOW_FORGOTTEN"  # a second folder with names of tombstones, that others fill: a mounted ConfigMap
+ELSEWHERE = env_names.FORGOTTEN  # a second folder with names of tombstones, that others fill: a mounted ConfigMap
 LOCK = ".lock"
 SETTLED_S = 2.0  # a folder that changed less than so long ago may change again within one tick of its time
 

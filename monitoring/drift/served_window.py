@@ -67,7 +67,7 @@ class _Answer:
     def of(cls, line: Mapping[str, Any]) -> "_Answer":
         lists = {name: np.asarray(line["lists"][name], dtype=LIST_TYPES[name]) for name in columns.RECENT_LISTS}
         probabilities = np.asarray(line["probabilities"], dtype=np.float32)
-        now, state_at = int(line["now"]), int(line["state_at"])
+        now, state_at = int(line["now"]), int(line[columns.STATE_AT])
         return cls(line[columns.USER_ID], now, state_at, line["numbers"], lists, probabilities)
 
 

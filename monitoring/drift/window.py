@@ -32,7 +32,7 @@ from monitoring.drift.served_window import Served
 
 Kind = Literal["train", "test", "served"]
 DAY_S = 86_400
-KEY = [columns.USER_ID, "week"]  # of a frame's rows
+KEY = [columns.USER_ID, columns.WEEK]  # of a frame's rows
 MIX_VALUES = 40  # values of a level that the mix tells apart, the reference's most frequent; the rest is OTHER
 OTHER = "(other)"
 BATCH_ROWS = 8_192  # a row's lists hold hundreds of elements: whole tables of them would need gigabytes
@@ -53,7 +53,7 @@ class Window:
     @property
     def weeks(self) -> tuple[int, int]:
         """The first and the last week."""
-        weeks = self.frame.index.get_level_values("week")
+        weeks = self.frame.index.get_level_values(columns.WEEK)
         return int(weeks.min()), int(weeks.max())
 
     def joined(self, scores: pd.DataFrame) -> "Window":
@@ -159,10 +159,10 @@ def score_columns(probabilities: np.ndarray, targets: Sequence[Target]) -> dict[
 
 def _score_table(path: Path, *, targets: Sequence[Target]) -> pd.DataFrame:
     """Read the intent model's out-of-time scores, by user and week."""
-    table = ds.dataset(path).to_table(columns=[columns.USER_ID, "week", "probabilities"])
+    table = ds.dataset(path).to_table(columns=[columns.USER_ID, columns.WEEK, "probabilities"])
     flat = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     probabilities = flat.reshape(table.num_rows, len(targets)).astype(np.float64)
-    index = pd.MultiIndex.from_arrays([table[columns.USER_ID].to_pylist(), table["week"].to_numpy()], names=KEY)
+    index = pd.MultiIndex.from_arrays([table[columns.USER_ID].to_pylist(), table[columns.WEEK].to_numpy()], names=KEY)
     return pd.DataFrame(score_columns(probabilities, targets), index=index)
 
 
@@ -193,9 +193,9 @@ def _mixed(reference: Window, current: Window) -> tuple[Window, Window]:
 def _batches(path: Path, weeks: Sequence[int], *, days: Sequence[int]) -> Iterator[UserRows]:
     """Read the rows of some weeks, a batch at a time, with the columns that `Maker` needs."""
     numbers = [columns.windowed(name, d) for d in days for name in columns.WINDOWED]
-    wanted = [columns.USER_ID, "now", "state_at", "last_at", columns.SEGMENT, *numbers, *columns.RECENT_LISTS]
+    wanted = [columns.USER_ID, "now", columns.STATE_AT, "last_at", columns.SEGMENT, *numbers, *columns.RECENT_LISTS]
     scanner = ds.dataset(path).scanner(
-        columns=wanted, filter=ds.field("week").isin(list(weeks)), batch_size=BATCH_ROWS, use_threads=False
+        columns=wanted, filter=ds.field(columns.WEEK).isin(list(weeks)), batch_size=BATCH_ROWS, use_threads=False
     )
     for batch in scanner.to_batches():
         yield UserRows.from_arrow(pa.Table.from_batches([batch]))

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+from feature_repo import env_names
 from feature_repo.errors import SpecError
 
-ADDRESS = "INTENTFLOW_EVIDENTLY"  # a folder or a URL
-SECRET = "INTENTFLOW_EVIDENTLY_SECRET"  # of a server that guards writes
+ADDRESS = env_names.EVIDENTLY  # a folder or a URL
+SECRET = env_names.EVIDENTLY_SECRET  # of a server that guards writes
 KEY = "key"  # the run's metadata entry that equal comparisons share
 TAB = "Drift"
 RUNS = "snapshots"  # a project's folder of runs, as Evidently calls it

@@ -14,10 +14,10 @@ from typing import Any
 
 from components.registry import heartbeats
 from components.step import error_file
-from feature_repo import files
+from feature_repo import env_names, files
 
 MARK = "last_failure"  # a tag of the model of releases, where the registry is a server
-ALERT_URL = "INTENTFLOW_ALERT_URL"
+ALERT_URL = env_names.ALERT_URL
 PATIENCE_S = 10.0
 LONGEST = 4_000  # characters of a reason, so that a tag holds it
 log = logging.getLogger("intentflow.failure")
@@ -42,7 +42,7 @@ def _told(name: str, pipeline: str, *, state: str, job: str, task: str, message:
     return {
         "recommender": name,
         "pipeline": pipeline,
-        "run": os.environ.get("INTENTFLOW_RUN") or job,
+        "run": os.environ.get(env_names.RUN) or job,
         "state": state,
         "step": left.get("step", task),
         "code": left.get("code", 1),

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from components.step import reason_left
-from feature_repo import files
+from feature_repo import env_names, files
 
-FILE = "INTENTFLOW_OUTCOME_FILE"
+FILE = env_names.OUTCOME_FILE
 
 
 def conclude(name: str, *, folders: Mapping[str, str | None], facts: Mapping[str, Any], page: str) -> None:

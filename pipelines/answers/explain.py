@@ -84,7 +84,7 @@ def _asked_for(place: Place, *, user: str | None, at: str | None, request_id: st
 
 def _features(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the row as served: numbers with the time they were known at, and what lists hold most."""
-    known_at = _iso(answer["state_at"])
+    known_at = _iso(answer[columns.STATE_AT])
     numbers = [{"name": n, "value": v, "at": known_at} for n, v in (answer["numbers"] or {}).items()]
     lists = [{"name": n, "value": v, "at": known_at} for n, v in (answer["lists"] or {}).items()]
     return numbers + lists
@@ -94,7 +94,7 @@ def _events(place: Place, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the user's latest events that the row may have known, newest first."""
     from bentos.recommender.logs import eventlog
 
-    user, state_at = str(answer[columns.USER_ID]), int(answer["state_at"])
+    user, state_at = str(answer[columns.USER_ID]), int(answer[columns.STATE_AT])
     run = local.last_run(place.home)
     found = [
         ("data", e) for e in (offline_rows.clean_events(run.folders["clean"], [user]).get(user, ()) if run else ())

@@ -58,7 +58,7 @@ class Offline:
 
         They cannot where the row is older than they are, and where they have no such user and no event came since.
         """
-        user, state_at = str(answer[columns.USER_ID]), int(answer["state_at"])
+        user, state_at = str(answer[columns.USER_ID]), int(answer[columns.STATE_AT])
         if state_at < self.data_end:
             return None
         cells = self.batch.get(user)

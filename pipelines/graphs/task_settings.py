@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from feature_repo import env_names
 from pipelines.graphs.compute import Compute, Size
 from pipelines.graphs.steps import STEP_OF
 
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 # Variables of a step by where they come from, each under its own name as key. All may be absent: a step that needs one
 # says so.
 CONFIG_KEYS = (
-    *("INTENTFLOW_CLOCK", "INTENTFLOW_EVIDENTLY", "INTENTFLOW_MLFLOW_ARTIFACTS", "INTENTFLOW_OTLP"),
-    *("INTENTFLOW_OTLP_SHARE", "INTENTFLOW_PROFILES_ENGINE", "INTENTFLOW_REQUESTS_URL", "INTENTFLOW_SPARK"),
-    *("INTENTFLOW_TRAINER", "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_TRACKING_URI"),
+    *(env_names.CLOCK, env_names.EVIDENTLY, env_names.MLFLOW_ARTIFACTS, env_names.OTLP),
+    *(env_names.OTLP_SHARE, env_names.PROFILES_ENGINE, env_names.REQUESTS_URL, env_names.SPARK),
+    *(env_names.TRAINER, "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_TRACKING_URI"),
 )
 SECRET_KEYS = (
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "INTENTFLOW_ALERT_URL", "INTENTFLOW_EVIDENTLY_SECRET"),
-    *("INTENTFLOW_FEAST", "INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_PREVIOUS_PSEUDONYM_KEYS"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", env_names.ALERT_URL, env_names.EVIDENTLY_SECRET),
+    *(env_names.FEAST, env_names.PSEUDONYM_KEY, env_names.PREVIOUS_PSEUDONYM_KEYS),
     *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"),
 )
 STATE, DATA, FORGOTTEN = "/state", "/data", "/forgotten"  # where volumes are mounted
@@ -163,9 +164,9 @@ def _variables(task: Any, platform: Platform) -> None:
     at = platform.kubeflow
     kubernetes.use_config_map_as_env(task, at.config_map, {key: key for key in CONFIG_KEYS}, optional=True)
     kubernetes.use_secret_as_env(task, at.secret, {key: key for key in SECRET_KEYS}, optional=True)
-    kubernetes.use_field_path_as_env(task, "INTENTFLOW_RUN", f"metadata.labels['{RUN_LABEL}']")
-    task.set_env_variable("INTENTFLOW_HOME", f"{STATE}/{platform.name}")
-    task.set_env_variable("INTENTFLOW_SPEC_DIR", DATA)
+    kubernetes.use_field_path_as_env(task, env_names.RUN, f"metadata.labels['{RUN_LABEL}']")
+    task.set_env_variable(env_names.HOME, f"{STATE}/{platform.name}")
+    task.set_env_variable(env_names.SPEC_DIR, DATA)
 
 
 def _volumes(task: Any, platform: Platform) -> None:
@@ -186,4 +187,4 @@ def _leave_out(task: Any) -> None:
     from kfp import kubernetes
 
     kubernetes.use_config_map_as_volume(task, TOMBSTONES, mount_path=FORGOTTEN, optional=True)
-    task.set_env_variable("INTENTFLOW_FORGOTTEN", FORGOTTEN)
+    task.set_env_variable(env_names.FORGOTTEN, FORGOTTEN)

@@ -77,7 +77,7 @@ def forward(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, p
 def moved(planted: pa.Table, rows: pa.Table) -> bool:
     """Tell whether a comparison names a column other than the time of the state."""
     found = compare.differences(planted, rows, table="", how="", whole=False)
-    return any(leak.column not in (columns.STATE_AT, "state_at") for leak in found)
+    return any(leak.column not in (columns.EVENT_TIMESTAMP, columns.STATE_AT) for leak in found)
 
 
 def crossed(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, past: Path, scratch: Path) -> Plant:

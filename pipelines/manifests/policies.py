@@ -11,14 +11,15 @@ from typing import Any
 
 import yaml
 
+from feature_repo import env_names
 from pipelines.manifests.objects import Object, title, workloads
 
 HASHED = re.compile(r".*-[2456789bcdfghkmt]{10}")  # kustomize's hash of a ConfigMap's text, in its alphabet
 RELEASE = "recommender-release"  # the ConfigMap that says which release runs
 VERSIONS = {  # annotations of the door, and the keys of that ConfigMap that they repeat
-    "intentflow/release-version": "INTENTFLOW_RELEASE_VERSION",
-    "intentflow/intent-version": "INTENTFLOW_INTENT_VERSION",
-    "intentflow/ranking-version": "INTENTFLOW_RANKING_VERSION",
+    "intentflow/release-version": env_names.RELEASE_VERSION,
+    "intentflow/intent-version": env_names.INTENT_VERSION,
+    "intentflow/ranking-version": env_names.RANKING_VERSION,
 }
 FOREIGN_ACCOUNTS = ("pipeline-runner", "default-editor")  # Kubeflow Pipelines makes them
 SYSTEM_CLASSES = ("system-cluster-critical", "system-node-critical")

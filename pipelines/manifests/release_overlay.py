@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from components.image import IMAGE
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError, nearest
 from pipelines.manifests import rules, schemas
@@ -105,11 +105,11 @@ def require(folder: Path) -> bool:
 
 def _literals(release: dict[str, Any], version: int | str) -> list[str]:
     values = {
-        "INTENTFLOW_RELEASE_ID": release["id"],
-        "INTENTFLOW_RELEASE_NAME": release["name"],
-        "INTENTFLOW_RELEASE_VERSION": version,
-        "INTENTFLOW_INTENT_VERSION": release["intent"]["version"],
-        "INTENTFLOW_RANKING_VERSION": release["ranking"]["version"],
+        env_names.RELEASE_ID: release["id"],
+        env_names.RELEASE_NAME: release["name"],
+        env_names.RELEASE_VERSION: version,
+        env_names.INTENT_VERSION: release["intent"]["version"],
+        env_names.RANKING_VERSION: release["ranking"]["version"],
     }
     return [f"{key}={value}" for key, value in values.items()]
 

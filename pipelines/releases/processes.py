@@ -20,11 +20,11 @@ import psutil
 import requests
 
 from components.step import ERROR_FILE, QUIET
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.errors import SpecError
 
 LOOPBACK = "127.0.0.1"
-MARKER = "INTENTFLOW_PROCESS"  # in the environment of all that `up` starts; children inherit it
+MARKER = env_names.PROCESS  # in the environment of all that `up` starts; children inherit it
 SAME_START_S = 0.1  # read off a clock that may be corrected meanwhile; then the marker tells
 POLL_S = 0.2
 LOG_LINES = 5

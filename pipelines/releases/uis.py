@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.online import feast_store
 from pipelines.releases.processes import LOOPBACK, Process, free_port, status
 
@@ -28,7 +28,7 @@ def uis(home: Path, *, name: str, environ: Mapping[str, str], ports: Mapping[str
     found = [
         mlflow(home, uri=environ["MLFLOW_TRACKING_URI"], port=given.get("mlflow")),
         feast(home, project=name, settings=feast_store.settings_from(dict(environ)), port=given.get("feast")),
-        evidently(home, workspace=environ["INTENTFLOW_EVIDENTLY"], port=given.get("evidently")),
+        evidently(home, workspace=environ[env_names.EVIDENTLY], port=given.get("evidently")),
     ]
     return [process for process in found if process is not None]
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, Routes
 from components.registry import gates
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.errors import Refused, ServerError, StoreAway
 from pipelines.environment import Place
 from pipelines.manifests import release_overlay
@@ -109,7 +109,7 @@ class ClusterHands:
             return "profiles stay as the training pipeline left them"
         job: Object = json.loads(template["data"]["job.json"])
         job["metadata"] = {**job.get("metadata", {}), "name": f"materialise-{release_id}"}
-        variables = {"INTENTFLOW_RELEASE_ID": release_id, "INTENTFLOW_RELEASE_VERSION": self._version(release_id)}
+        variables = {env_names.RELEASE_ID: release_id, env_names.RELEASE_VERSION: self._version(release_id)}
         for container in job["spec"]["template"]["spec"]["containers"]:
             container.setdefault("env", []).extend({"name": k, "value": v} for k, v in variables.items())
             container.setdefault("image", self._image(release_id))  # kustomize names none within a ConfigMap's text

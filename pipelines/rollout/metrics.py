@@ -15,12 +15,13 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from components.registry import heartbeats
+from feature_repo import env_names
 from feature_repo.errors import ServerError, SpecError
 from monitoring.drift.compare import Verdict
 from pipelines.environment import Place
 from pipelines.rollout.state import Phase, State
 
-ADDRESS = "INTENTFLOW_METRICS"
+ADDRESS = env_names.METRICS
 MARKS_EVERY_S = 15.0
 SEEN = ("requests", "errors", "slow", "degraded")
 ARMS = ("stable", "candidate", "shadow")

@@ -131,7 +131,7 @@ def rows_of(line: Mapping[str, Any]) -> UserRows:
     return UserRows(
         user_id=np.asarray([line[columns.USER_ID]], dtype=object),
         now=np.asarray([line["now"]], dtype=np.int64),
-        state_at=np.asarray([line["state_at"]], dtype=np.int64),
+        state_at=np.asarray([line[columns.STATE_AT]], dtype=np.int64),
         known=np.asarray([line["known"]]),
         numbers={name: np.asarray([value]) for name, value in line["numbers"].items()},
         lists=lists,

@@ -4,6 +4,7 @@ The expressions of feature_repo are the same on both; the environment chooses (`
 the files that come out are the same. What differs between engines is here: how to open one and how to keep a table.
 """
 
+from feature_repo import env_names
 import json
 import os
 import tempfile
@@ -14,8 +15,8 @@ import pyarrow as pa
 
 from feature_repo.errors import SpecError, nearest
 
-ENGINE = "INTENTFLOW_PROFILES_ENGINE"  # duckdb | spark
-SPARK = "INTENTFLOW_SPARK"  # JSON: Spark's own settings, above ours
+ENGINE = env_names.PROFILES_ENGINE  # duckdb | spark
+SPARK = env_names.SPARK  # JSON: Spark's own settings, above ours
 ENGINES = ("duckdb", "spark")
 # One machine's settings; a cluster's environment names its own spark.master and what it wants otherwise.
 SPARK_DEFAULTS = {

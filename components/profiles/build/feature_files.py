@@ -21,16 +21,16 @@ STATE = ("key", "weeks", "slow", "fast", "first_at", "last_at")
 KINDS = {name: pa.from_numpy_dtype(kind) for name, kind in LIST_TYPES.items()}
 TARGETS = dict(zip(columns.TARGET_LISTS, STATE, strict=True))
 HISTORY = dict(zip(columns.HISTORY_LISTS, STATE, strict=True))
-RECENT = dict(zip(columns.RECENT_LISTS, ("key", "week"), strict=True))
+RECENT = dict(zip(columns.RECENT_LISTS, ("key", columns.WEEK), strict=True))
 DAILY = dict(zip(columns.DAILY_LISTS, ("day", *columns.WINDOWED), strict=True))
 NEWEST, TRAINING = "newest", "training"
 SUMS = {
-    "items_weeks": ("key", "week", "known"),
-    "targets_weeks": ("key", "week", "known"),
+    "items_weeks": ("key", columns.WEEK, "known"),
+    "targets_weeks": ("key", columns.WEEK, "known"),
     "items_steps": ("key", "known"),
     "targets_steps": ("key", "known"),
-    "active": ("week", "known"),
-    "sold": ("key", "week", "known"),
+    "active": (columns.WEEK, "known"),
+    "sold": ("key", columns.WEEK, "known"),
 }
 PROFILE = "user_profile.parquet"
 
@@ -96,7 +96,7 @@ class FeatureFiles:
         names = [*columns.profile_columns(self.windows_days)]
         profile = Rows(profile.codes, profile.cells.select(names))
         targets = lists.packed(block[f"{part}_targets"], TARGETS, KINDS)
-        pairs = lists.in_order(block[f"{part}_recent"], ("cutoff", "user_id", "week", "key"))
+        pairs = lists.in_order(block[f"{part}_recent"], ("cutoff", "user_id", columns.WEEK, "key"))
         recent = lists.packed(pairs, RECENT, KINDS).aligned(targets.codes)
         declared = self.declared.take(pa.array(targets.codes % CODE))
         cells = _beside(targets.cells, recent).append_column(columns.ATTRIBUTES, declared)
@@ -120,12 +120,12 @@ class FeatureFiles:
     def _write_rows(self, name: str, rows: Rows, *, folder: Path | None = None) -> None:
         """Write rows with their keys as Feast wants them: the instant twice, as a time and as epoch seconds."""
         week = rows.codes // CODE
-        place = np.searchsorted(self.cutoffs["week"].to_numpy(), week)
-        at = self.cutoffs["state_at"].combine_chunks().take(pa.array(place))
+        place = np.searchsorted(self.cutoffs[columns.WEEK].to_numpy(), week)
+        at = self.cutoffs[columns.STATE_AT].combine_chunks().take(pa.array(place))
         keyed = rows.cells.add_column(0, columns.USER_ID, self.user_ids.take(pa.array(rows.codes % CODE)))
-        keyed = keyed.append_column("week", pa.array(week)).append_column(columns.STATE_AT, at)
+        keyed = keyed.append_column(columns.WEEK, pa.array(week)).append_column(columns.EVENT_TIMESTAMP, at)
         seconds = at.cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64())
-        self._write(name, keyed.append_column("state_at", seconds), folder=folder)
+        self._write(name, keyed.append_column(columns.STATE_AT, seconds), folder=folder)
 
     def _write(self, name: str, table: pa.Table, *, folder: Path | None = None) -> None:
         if name not in self.writers:
@@ -167,7 +167,7 @@ class FeatureFiles:
 
     def _write_digests(self, segments: Rows, vocabulary: str) -> None:
         users, found = (_joined([pair[side] for pair in self.digests]) for side in (0, 1))
-        newest = int(self.cutoffs["week"][-1].as_py())
+        newest = int(self.cutoffs[columns.WEEK][-1].as_py())
         mine = segments.aligned(newest * CODE + users)
         found = row_digests.of_cells(mine, start=found + row_digests.of_texts({columns.VOCABULARY: vocabulary}))
         table = {columns.USER_ID: self.user_ids.take(pa.array(users)), row_digests.COLUMN: pa.array(found.view(np.int64))}
@@ -176,13 +176,13 @@ class FeatureFiles:
 
 def as_feature_rows(table: pa.Table) -> pa.Table:
     """Name the key columns as Feast wants them: `state_at` becomes event_timestamp and stays as epoch seconds."""
-    at = table["state_at"].cast(pa.timestamp("us", tz="UTC"))
+    at = table[columns.STATE_AT].cast(pa.timestamp("us", tz="UTC"))
     seconds = at.cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64())
-    rest = table.drop(["state_at", "cutoff"])
+    rest = table.drop([columns.STATE_AT, "cutoff"])
     return (
-        rest.append_column("week", table["cutoff"].cast(pa.int64()))
-        .append_column(columns.STATE_AT, at)
-        .append_column("state_at", seconds)
+        rest.append_column(columns.WEEK, table["cutoff"].cast(pa.int64()))
+        .append_column(columns.EVENT_TIMESTAMP, at)
+        .append_column(columns.STATE_AT, seconds)
     )
 
 

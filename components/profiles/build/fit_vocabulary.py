@@ -80,7 +80,7 @@ def counting(rule: ItemRule, *, until_week: int) -> Plan:
     events = ibis.table(EVENTS, name="events").filter(_.known <= until_week)
     pairs = ibis.table({"intent": "int32", "item_id": "int32", "kind": "string", "label": "int32"}, name="levels")
     fulfilled = events.join(pairs, "item_id").filter((_.kind == "") | (_.kind == _.event))
-    weeks = fulfilled.select("user_id", "week", "intent", "label").distinct()
+    weeks = fulfilled.select("user_id", columns.WEEK, "intent", "label").distinct()
     counted = events if rule.event is None else events.filter(_.event == rule.event)
     sessions = counted.select("user_id", "item_id", "session_id").distinct()
     mine = sessions.group_by("user_id", "item_id").agg(sessions=_.count())

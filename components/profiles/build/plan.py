@@ -4,6 +4,7 @@ The expressions are in `feature_repo/transforms.py`; a plan names the tables tha
 an engine, block of users by block of users, and `tables.py` writes what comes out.
 """
 
+from feature_repo import columns
 import datetime as dt
 import functools
 from dataclasses import dataclass
@@ -30,12 +31,12 @@ EVENTS = {
     "discount": "float64",
     "at": "int64",
     "day": "int64",
-    "week": "int64",
+    columns.WEEK: "int64",
     "weekend": "int64",
     "evening": "int64",
     "known": "int64",
 }
-CUTOFFS = {"week": "int64", "state_at": "timestamp('UTC', 6)", "end_day": "int64"}
+CUTOFFS = {columns.WEEK: "int64", columns.STATE_AT: "timestamp('UTC', 6)", "end_day": "int64"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def days(calendar: Calendar, weeks: int) -> pa.Table:
             "day": pa.array(numbers, pa.int64()),
             "starts": pa.array(starts[:-1], pa.timestamp("us", tz="UTC")),
             "ends": pa.array(starts[1:], pa.timestamp("us", tz="UTC")),
-            "week": pa.array([n // 7 + 1 for n in numbers], pa.int64()),
+            columns.WEEK: pa.array([n // 7 + 1 for n in numbers], pa.int64()),
             "weekend": pa.array([int((first + dt.timedelta(days=n)).weekday() >= 5) for n in numbers], pa.int64()),
         }
     )
@@ -82,8 +83,8 @@ def cutoffs(calendar: Calendar, weeks: tuple[int, ...], *, data_end: dt.datetime
     end_days = [(calendar.day(instant - dt.timedelta(seconds=1)) - first).days for instant in at]
     return pa.table(
         {
-            "week": pa.array(weeks, pa.int64()),
-            "state_at": pa.array(at, pa.timestamp("us", tz="UTC")),
+            columns.WEEK: pa.array(weeks, pa.int64()),
+            columns.STATE_AT: pa.array(at, pa.timestamp("us", tz="UTC")),
             "end_day": pa.array(end_days, pa.int64()),
         }
     )
@@ -164,7 +165,7 @@ def plan(
         rows[f"{name}_weeks"] = transforms.per_week(keyed)
         rows[f"{name}_steps"] = intervals.steps(keyed, late=late)
         labels = kept[f"keyed_{name}"].filter((_.new == 1) & (_.week >= from_week))
-        rows[f"label_{name}"] = labels.select("user_id", "key", "week").order_by("user_id", "week", "key")
+        rows[f"label_{name}"] = labels.select("user_id", "key", columns.WEEK).order_by("user_id", columns.WEEK, "key")
     if training:
         if sampled:
             only = ibis.table({"user_id": "int32"}, name="sampled")
@@ -182,7 +183,7 @@ def _user_rows(
     profile = transforms.profile(kept["daily"], kept["firsts"], cuts, windows_days=windows_days)
     return {
         f"{prefix}_profile": profile.order_by("cutoff", "user_id"),
-        f"{prefix}_targets": transforms.state(kept["keyed_targets"], cuts).drop("state_at").order_by(order),
-        f"{prefix}_recent": transforms.recent(kept["keyed_targets"], cuts).drop("state_at"),  # in no order
-        f"{prefix}_history": transforms.state(kept["keyed_items"], history_cuts).drop("state_at").order_by(order),
+        f"{prefix}_targets": transforms.state(kept["keyed_targets"], cuts).drop(columns.STATE_AT).order_by(order),
+        f"{prefix}_recent": transforms.recent(kept["keyed_targets"], cuts).drop(columns.STATE_AT),  # in no order
+        f"{prefix}_history": transforms.state(kept["keyed_items"], history_cuts).drop(columns.STATE_AT).order_by(order),
     }

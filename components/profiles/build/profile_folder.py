@@ -181,7 +181,7 @@ def _user_rows(
         )
         for late in {False, split.known.late}
     }
-    cuts, week = output.cutoffs, output.cutoffs["week"].to_numpy()
+    cuts, week = output.cutoffs, output.cutoffs[columns.WEEK].to_numpy()
     tables = plan.keys(vocabulary, split.item_ids) | {
         NEWEST: cuts.filter(week == weeks.last),
         TRAINING: cuts.filter(week != weeks.last),
@@ -255,7 +255,7 @@ def _states(
     engine.stored(connection, "cutoffs", cuts)
     engine.stored(connection, "item_targets", vocabulary.item_targets)
     index = engine.stored(connection, "item_index", vocabulary.items.select(["item_id", "item_index"]))
-    end = output.cutoffs["state_at"][-1].as_py()
+    end = output.cutoffs[columns.STATE_AT][-1].as_py()
     weekly = states.weekly_offers(connection, clean, index, calendar, weeks, data_end=end)
     for name, sql in states.compiled(offers=weekly is not None).items():
         rows = as_feature_rows(connection.con.sql(sql).to_arrow_table())

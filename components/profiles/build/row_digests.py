@@ -4,6 +4,7 @@ State moves on by decay and by the clock, at every reader alike; what remains is
 columns: a number a cell, mixed with its column and place, added up a row.
 """
 
+from feature_repo import columns
 import zlib
 from collections.abc import Mapping
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 FILE, COLUMN = "row_digests.parquet", "row_digest"  # of users' newest rows
 # Sums that a reader moves on by decay, and the instants that every row gets anew.
 MOVED_BY_TIME = ("_slow", "_fast")
-INSTANTS = ("state_at", "event_timestamp", "week")
+INSTANTS = (columns.STATE_AT, columns.EVENT_TIMESTAMP, columns.WEEK)
 
 
 def of_cells(cells: pa.Table, *, start: np.ndarray | None = None) -> np.ndarray:

@@ -40,7 +40,7 @@ def offer_weeks(calendar: Calendar, weeks: Weeks, *, data_end: dt.datetime) -> p
     instant = pa.timestamp("us", tz="UTC")
     return pa.table(
         {
-            "week": pa.array(numbers, pa.int64()),
+            columns.WEEK: pa.array(numbers, pa.int64()),
             "starts": pa.array([calendar.start(w) for w in numbers], instant),
             "ends": pa.array([calendar.start(w + 1) for w in numbers], instant),
             "known_by": pa.array([min(calendar.start(w), data_end) for w in numbers], instant),
@@ -49,13 +49,13 @@ def offer_weeks(calendar: Calendar, weeks: Weeks, *, data_end: dt.datetime) -> p
 
 
 SUMS = {
-    "items_weeks": {"key": "int32", "week": "int64", "known": "int64", "users": "int64", "firsts": "int64"},
+    "items_weeks": {"key": "int32", columns.WEEK: "int64", "known": "int64", "users": "int64", "firsts": "int64"},
     "items_steps": {"key": "int32", "known": "int64", "times": "int64", "gap": "int64", "square": "int64"},
-    "active": {"week": "int64", "known": "int64", "users": "int64"},
-    "sold": {"week": "int64", "known": "int64", "key": "int32", "value": "float64", "quantity": "float64"},
+    "active": {columns.WEEK: "int64", "known": "int64", "users": "int64"},
+    "sold": {columns.WEEK: "int64", "known": "int64", "key": "int32", "value": "float64", "quantity": "float64"},
 }
 SUMS |= {f"targets_{name}": SUMS[f"items_{name}"] for name in ("weeks", "steps")}
-WEEKLY = {"item_index": "int32", "week": "int64"} | dict.fromkeys(columns.OFFER_KINDS, "float64")
+WEEKLY = {"item_index": "int32", columns.WEEK: "int64"} | dict.fromkeys(columns.OFFER_KINDS, "float64")
 
 
 @functools.cache
@@ -103,9 +103,9 @@ def target_state(
 
 def _joined(parts: list[Table], cutoffs: Table) -> Table:
     """Join tables on cutoff and key, keeping every pair that any of them has."""
-    bare = [part.drop("state_at") if "state_at" in part.columns else part for part in parts]
+    bare = [part.drop(columns.STATE_AT) if columns.STATE_AT in part.columns else part for part in parts]
     pairs = ibis.union(*(part.select(**{k: part[k].cast("int64") for k in KEYS}) for part in bare), distinct=True)
-    joined = pairs.join(cutoffs.select("state_at", cutoff="week"), "cutoff")
+    joined = pairs.join(cutoffs.select(columns.STATE_AT, cutoff=columns.WEEK), "cutoff")
     for part in bare:
         joined = joined.left_join(part, KEYS).drop("cutoff_right", "key_right")
     return joined.mutate(key=joined.key.cast("int32"))
@@ -119,4 +119,4 @@ def _complete(table: Table, names: Iterable[str]) -> Table:
         name: zero if name not in table.columns else table[name] if name in unknown else table[name].fill_null(zero)
         for name in names
     }
-    return table.select("cutoff", "state_at", "key", **values)
+    return table.select("cutoff", columns.STATE_AT, "key", **values)

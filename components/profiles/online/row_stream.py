@@ -24,7 +24,7 @@ from feature_repo.update import State
 from feature_repo.views import ROW_VIEWS
 
 READ_ROWS = 1_000
-SKIPPED = (columns.USER_ID, "week", columns.STATE_AT)
+SKIPPED = (columns.USER_ID, columns.WEEK, columns.EVENT_TIMESTAMP)
 
 
 def digests(features: Path, *, fallback: str) -> pa.Table:
@@ -37,8 +37,8 @@ def digests(features: Path, *, fallback: str) -> pa.Table:
         found = pq.read_table(path, columns=[columns.USER_ID, DIGEST])
         return found.set_column(1, DIGEST, found[DIGEST].cast(pa.string()))
     profile = ds.dataset(features / "user_profile.parquet")
-    newest = profile.scanner(columns=[columns.STATE_AT], use_threads=False).to_table()[columns.STATE_AT]
-    users = profile.to_table(columns=[columns.USER_ID], filter=ds.field(columns.STATE_AT) == pc.max(newest))
+    newest = profile.scanner(columns=[columns.EVENT_TIMESTAMP], use_threads=False).to_table()[columns.EVENT_TIMESTAMP]
+    users = profile.to_table(columns=[columns.USER_ID], filter=ds.field(columns.EVENT_TIMESTAMP) == pc.max(newest))
     return users.append_column(DIGEST, pa.array([fallback] * users.num_rows, pa.string()))
 
 
@@ -75,7 +75,7 @@ def _stream(path: Path, wanted: pa.Array, data_end: dt.datetime) -> Iterator[lis
     """Yield (user, cells) of a file's newest rows, a batch at a time."""
     since = pa.scalar(data_end - dt.timedelta(seconds=1), pa.timestamp("us", tz="UTC"))
     scanner = ds.dataset(path).scanner(
-        filter=(ds.field(columns.STATE_AT) > since) & ds.field(columns.USER_ID).isin(wanted),
+        filter=(ds.field(columns.EVENT_TIMESTAMP) > since) & ds.field(columns.USER_ID).isin(wanted),
         batch_size=READ_ROWS,
         batch_readahead=1,
         fragment_readahead=1,

@@ -81,12 +81,12 @@ class Standing:
 
     def of(self, state: Row) -> dict[str, Any]:
         """Return a row's `now`, rung and fallback group; a row is asked about no earlier than it knows."""
-        state_at = int(state["state_at"])
+        state_at = int(state[columns.STATE_AT])
         now = max(self._now, state_at)
         group = self._fallback.group(state[columns.SEGMENT])
         rung = of_age(now - state_at, ttl_s=self._ttl_s, used_s=self._used_s)
         low = POPULAR if group == self._fallback.everyone else SEGMENT
-        return {"now": now, "state_at": state_at, GROUP: group, RUNG: rung or low}
+        return {"now": now, columns.STATE_AT: state_at, GROUP: group, RUNG: rung or low}
 
 
 def data_end(slices: Row) -> int:
@@ -135,7 +135,7 @@ def _table(batch: Mapping[str, Row], folds: Folding, standing: Standing) -> pa.T
     stands = [standing.of(state) for state in states]
     numbers = [*columns.profile_columns(folds.windows_days), columns.SEGMENT]
     found: dict[str, Any] = {columns.USER_ID: pa.array(list(batch), pa.string())}
-    found |= {name: pa.array([one[name] for one in stands], pa.int64()) for name in ("now", "state_at", GROUP)}
+    found |= {name: pa.array([one[name] for one in stands], pa.int64()) for name in ("now", columns.STATE_AT, GROUP)}
     found[RUNG] = pa.array([one[RUNG] for one in stands], pa.string())
     found |= {name: pa.array([float(state[name]) for state in states], pa.float64()) for name in numbers}
     found |= {name: _lists([state[name] for state in states], LIST_TYPES[name]) for name in LISTS}

@@ -98,14 +98,16 @@ def _newest(profiles: Any, week: int) -> pa.Table:
 def _happened(keyed: Any, users: Any, span: range) -> pa.Table:
     """Return segment, key, user and week of what happened in a span of weeks, each once."""
     joined = keyed.filter(_.week.between(span[0], span[-1])).inner_join(users, columns.USER_ID)
-    table: pa.Table = joined.select("segment", "key", "user", "week").distinct().to_pyarrow()
+    table: pa.Table = joined.select("segment", "key", "user", columns.WEEK).distinct().to_pyarrow()
     return table.set_column(1, "key", table["key"].cast(pa.int64()))
 
 
 def _sizes(profiles: Any) -> dict[str, dict[str, int]]:
     """Count each segment's users at every cutoff, by week and segment."""
-    counted = profiles.group_by("week", columns.SEGMENT).agg(users=_.count()).order_by("week", columns.SEGMENT)
+    counted = (
+        profiles.group_by(columns.WEEK, columns.SEGMENT).agg(users=_.count()).order_by(columns.WEEK, columns.SEGMENT)
+    )
     sizes: dict[str, dict[str, int]] = {}
     for row in counted.to_pyarrow().to_pylist():
-        sizes.setdefault(str(row["week"]), {})[str(row[columns.SEGMENT])] = row["users"]
+        sizes.setdefault(str(row[columns.WEEK]), {})[str(row[columns.SEGMENT])] = row["users"]
     return sizes

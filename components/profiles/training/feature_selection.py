@@ -36,12 +36,12 @@ def examine(rows: Path, spec: Selection, *, train: Sequence[int], windows_days: 
 
 
 def _table(path: Path, names: list[str], spec: Selection, train: Sequence[int]) -> dict[str, Any]:
-    table = pq.read_table(path, columns=["week", *names])
-    table = table.filter(pc.is_in(table["week"], pa.array(train, pa.int64())))
+    table = pq.read_table(path, columns=[columns.WEEK, *names])
+    table = table.filter(pc.is_in(table[columns.WEEK], pa.array(train, pa.int64())))
     if table.num_rows > MOST_ROWS:
         table = table.take(pa.array(np.linspace(0, table.num_rows - 1, MOST_ROWS).astype(np.int64)))
     values = np.stack([table[n].cast(pa.float64()).to_numpy() for n in names], axis=1)  # [R, F], NaN: unknown
-    week = table["week"].to_numpy()
+    week = table[columns.WEEK].to_numpy()
     return judged(names, values, week, spec) | {"rows": table.num_rows}
 
 

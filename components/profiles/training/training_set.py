@@ -34,17 +34,22 @@ class Entities:
         starts = {int(w): calendar.start(int(w)) for w in np.unique(self.week)}
         at = pd.to_datetime([starts[int(w)] for w in self.week], utc=True)
         return pd.DataFrame(
-            {columns.USER_ID: self.user_id.to_pandas(), columns.STATE_AT: at, "week": self.week, ROW: range(len(at))}
+            {
+                columns.USER_ID: self.user_id.to_pandas(),
+                columns.EVENT_TIMESTAMP: at,
+                columns.WEEK: self.week,
+                ROW: range(len(at)),
+            }
         )
 
 
 def entities(pairs: pa.Table, users: pa.Table, weeks: tuple[int, ...]) -> Entities:
     """Order the (user_id, week) `pairs` of the given weeks by week and by the users' own order."""
-    wanted = pairs.filter(pc.is_in(pairs["week"], pa.array(weeks, pa.int64())))
+    wanted = pairs.filter(pc.is_in(pairs[columns.WEEK], pa.array(weeks, pa.int64())))
     position = pc.index_in(wanted[columns.USER_ID], users[columns.USER_ID].combine_chunks()).to_numpy()
-    order = np.lexsort((position, wanted["week"].to_numpy()))
+    order = np.lexsort((position, wanted[columns.WEEK].to_numpy()))
     ordered = wanted.take(order)
-    return Entities(ordered[columns.USER_ID].combine_chunks(), ordered["week"].to_numpy())
+    return Entities(ordered[columns.USER_ID].combine_chunks(), ordered[columns.WEEK].to_numpy())
 
 
 def retrieve(feast: Any, service: str, wanted: Entities, calendar: Calendar) -> pa.Table:
@@ -57,9 +62,9 @@ def retrieve(feast: Any, service: str, wanted: Entities, calendar: Calendar) -> 
     table = job.to_arrow()
     table = table.take(pc.sort_indices(table[ROW]))
     seconds = pa.array([int(calendar.start(int(w)).timestamp()) for w in wanted.week], pa.int64())
-    first = [columns.USER_ID, "week"]
-    rest = sorted(set(table.column_names) - {*first, ROW, columns.STATE_AT, "state_at"})
-    return table.select([*first, "state_at", *rest]).add_column(2, "now", seconds)
+    first = [columns.USER_ID, columns.WEEK]
+    rest = sorted(set(table.column_names) - {*first, ROW, columns.EVENT_TIMESTAMP, columns.STATE_AT})
+    return table.select([*first, columns.STATE_AT, *rest]).add_column(2, "now", seconds)
 
 
 def with_labels(rows: pa.Table, happened: pa.Table, name: str) -> pa.Table:
@@ -80,7 +85,7 @@ def with_labels(rows: pa.Table, happened: pa.Table, name: str) -> pa.Table:
 def _codes(pairs: pa.Table, users: pa.Array) -> np.ndarray:
     """Number (user, week) pairs alike in every table; users that are not in `users` share a number below 0."""
     position = np.asarray(pc.fill_null(pc.index_in(pairs[columns.USER_ID], users), -1), dtype=np.int64)
-    return position * 100_000 + np.asarray(pairs["week"], dtype=np.int64)
+    return position * 100_000 + np.asarray(pairs[columns.WEEK], dtype=np.int64)
 
 
 def write(
@@ -94,10 +99,10 @@ def write(
 ) -> dict[str, int]:
     """Retrieve and write intent.parquet and ranking.parquet into a folder; returns row counts."""
     calendar = Calendar(**_json(profiles / "calendar.json"))
-    targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", "week"])
-    bought = pq.read_table(profiles / "keyed_items.parquet", columns=[columns.USER_ID, "key", "week"])
-    seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, "week"])
-    for_ranking = bought.select([columns.USER_ID, "week"]).group_by([columns.USER_ID, "week"]).aggregate([])
+    targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
+    bought = pq.read_table(profiles / "keyed_items.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
+    seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, columns.WEEK])
+    for_ranking = bought.select([columns.USER_ID, columns.WEEK]).group_by([columns.USER_ID, columns.WEEK]).aggregate([])
     with feast_store.offline("training", profiles, windows_days=windows_days) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
@@ -105,7 +110,7 @@ def write(
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)
         counts = {"intent_rows": intent.num_rows}
         del intent
-        known = for_ranking.join(seen, [columns.USER_ID, "week"], join_type="inner")
+        known = for_ranking.join(seen, [columns.USER_ID, columns.WEEK], join_type="inner")
         ranking = retrieve(feast, services.RANKING, entities(known, users, ranking_weeks), calendar)
         ranking = with_labels(ranking, bought, "bought")
         pq.write_table(ranking, destination / "ranking.parquet", compression="zstd", row_group_size=1 << 13)
@@ -115,8 +120,8 @@ def write(
 def state_table(path: Path, weeks: tuple[int, ...]) -> pa.Table:
     """Read item or target state of the given weeks, without Feast's own columns."""
     table = pq.read_table(path)
-    kept = table.filter(pc.is_in(table["week"], pa.array(weeks, pa.int64())))
-    return kept.drop([columns.STATE_AT, "state_at"])
+    kept = table.filter(pc.is_in(table[columns.WEEK], pa.array(weeks, pa.int64())))
+    return kept.drop([columns.EVENT_TIMESTAMP, columns.STATE_AT])
 
 
 def _json(path: Path) -> dict[str, str]:
