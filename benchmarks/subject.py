@@ -15,7 +15,7 @@ from components.ranking.spec import Ranking
 from feature_repo import files
 from feature_repo.errors import SpecError
 from monitoring.spec import Monitoring
-from pipelines.environment import Place, place
+from pipelines.environment import Installation, place
 from pipelines.runs import local
 
 VARIABLES = "variables.json"  # of a made world; written last
@@ -47,7 +47,7 @@ def subject(asked: argparse.Namespace) -> Iterator[Subject]:
             yield _of_last_run(place(asked.spec, asked.env), Path(scratch))
 
 
-def _of_last_run(place: Place, scratch: Path) -> Subject:
+def _of_last_run(place: Installation, scratch: Path) -> Subject:
     from components.registry.release import assemble
     from pipelines.releases.release import variables
 
@@ -71,7 +71,7 @@ def _of_last_run(place: Place, scratch: Path) -> Subject:
     )
 
 
-def _users(place: Place) -> list[str]:
+def _users(place: Installation) -> list[str]:
     """List the raw user ids of the source, in an order that does not depend on it."""
     from components.data import sources
     from components.data.database import database

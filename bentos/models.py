@@ -19,7 +19,7 @@ from starlette.routing import Route
 from bentos import wire
 from bentos.http import headers
 from bentos.http.bodies import whole_body
-from bentos.http.bounded_pool import Lane
+from bentos.http.bounded_pool import BoundedPool
 from bentos.http.problems import FAULT, OUR_FAULT, UNACCEPTABLE, Problem, Rejected, refused
 from bentos.recommender.settings import release_folder, threads
 from bentos.release import Release
@@ -34,13 +34,13 @@ log = logging.getLogger("intentflow.model")
 
 
 @dataclasses.dataclass(frozen=True)
-class Served:
+class ModelApp:
     """A model that is ready to be asked."""
 
     release: Release
     vocabulary: str  # digest of the model's own
     calls: Mapping[str, Call]  # by path
-    lane: Lane
+    lane: BoundedPool
 
     @property
     def headers(self) -> dict[str, str]:
@@ -54,7 +54,7 @@ def create_app(*paths: str) -> Starlette:
     return Starlette(routes=[*routes, Route("/model", _model, methods=["GET"])])
 
 
-def opened(load: Callable[[Release], tuple[str, Mapping[str, Call]]]) -> Served:
+def opened(load: Callable[[Release], tuple[str, Mapping[str, Call]]]) -> ModelApp:
     """Load the release's model; the reason of a failure is left where `serve` hears of it."""
     import torch
 
@@ -65,18 +65,18 @@ def opened(load: Callable[[Release], tuple[str, Mapping[str, Call]]]) -> Served:
         if vocabulary != release.vocabulary:
             raise DataError(f"release {release.id}: its model has the vocabulary {vocabulary}, not its own")
     serving = release.serving
-    lane = Lane(timeout_s=serving.timeout_s, max_concurrency=serving.max_concurrency, threads=2)
-    return Served(release, vocabulary, calls, lane)
+    lane = BoundedPool(timeout_s=serving.timeout_s, max_concurrency=serving.max_concurrency, threads=2)
+    return ModelApp(release, vocabulary, calls, lane)
 
 
 async def _model(request: Request) -> Response:
-    served: Served = request.app.state.served
+    served: ModelApp = request.app.state.served
     return JSONResponse({"release": served.release.id, "vocabulary": served.vocabulary}, headers=served.headers)
 
 
 async def _asked(request: Request) -> Response:
     """Answer one question in arrays; every refusal and every fault is one line."""
-    served: Served = request.app.state.served
+    served: ModelApp = request.app.state.served
     try:
         wanted = request.headers.get(headers.RELEASE, served.release.id)
         if wanted != served.release.id:
@@ -94,5 +94,5 @@ async def _asked(request: Request) -> Response:
     return Response(body, media_type=wire.MEDIA_TYPE, headers=served.headers)
 
 
-def _problem(served: Served, status: int, problem: Problem) -> Response:
+def _problem(served: ModelApp, status: int, problem: Problem) -> Response:
     return JSONResponse(problem.model_dump(), status, headers=served.headers)

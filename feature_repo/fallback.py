@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,12 +20,27 @@ from feature_repo.errors import DataError
 
 FILE = "segments.json"
 CARDS = ("segments.html", "segments.md")  # the same for people
-SEGMENT, POPULAR = "segment", "popular"  # where an item comes from
+RUNG = "rung"
+SEGMENT, POPULAR = "segment", "popular"  # rungs on which no model answers, and where their items come from
 EVERYONE = "everyone"
 
 
+def of_age(age_s: int, *, ttl_s: int, used_s: int) -> Literal["fresh", "stale"] | None:
+    """Return the rung on which models answer from a row of this age, None where it is too old for them.
+
+    One rule for the door and for batch scoring; the door's ladder (bentos/recommender/ladder.py) says what each rung
+    means and what happens when something fails.
+
+    >>> of_age(5, ttl_s=10, used_s=20), of_age(15, ttl_s=10, used_s=20), of_age(25, ttl_s=10, used_s=20)
+    ('fresh', 'stale', None)
+    """
+    if age_s > used_s:
+        return None
+    return "fresh" if age_s <= ttl_s else "stale"
+
+
 @dataclass(frozen=True)
-class Listed:
+class ListedItem:
     """Items of a group by share, largest first."""
 
     items: np.ndarray  # [N] int64, positions in the vocabulary
@@ -37,7 +52,7 @@ class Listed:
         return dict(zip(self.items.tolist(), self.shares.tolist(), strict=True))
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> "Listed":
+    def from_dict(cls, found: dict[str, Any]) -> "ListedItem":
         """Read what `as_dict` wrote."""
         return cls(np.asarray(found["items"], dtype=np.int64), np.asarray(found["shares"], dtype=np.float64))
 
@@ -63,7 +78,7 @@ class Fallback:
     digest: str  # of the segmentation
     names: tuple[str, ...]  # [K]
     rates: np.ndarray  # [K + 1, C] float32: share of user-weeks in which a target was fulfilled
-    listed: tuple[Listed, ...]  # [K + 1]
+    listed: tuple[ListedItem, ...]  # [K + 1]
 
     @property
     def everyone(self) -> int:
@@ -110,7 +125,7 @@ class Fallback:
             digest=found["digest"],
             names=tuple(found["names"]),
             rates=np.asarray([*rates[SEGMENT], rates[EVERYONE]], dtype=np.float32),
-            listed=tuple(Listed.from_dict(one) for one in (*items[SEGMENT], items[EVERYONE])),
+            listed=tuple(ListedItem.from_dict(one) for one in (*items[SEGMENT], items[EVERYONE])),
         )
 
     def as_dict(self) -> dict[str, Any]:

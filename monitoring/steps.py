@@ -15,7 +15,7 @@ from components.step import step
 from feature_repo import columns, env_names, files
 from monitoring.drift import workspace
 from monitoring.drift.compare import Drift, compare
-from monitoring.drift.served_window import Served, last_window
+from monitoring.drift.served_window import ServedWindow, last_window
 from monitoring.drift.window import Window, calendar_of, windows
 from monitoring.spec import Monitoring
 
@@ -69,7 +69,7 @@ def watch(
         progress.count(verdict=drift.verdict, share=drift.share, drifted=drift.drifted, rows=drift.rows)
 
 
-def _served(rows: Path, spec: Monitoring) -> Served | None:
+def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:
     """Return the last served window if it is large enough for a verdict; else the test weeks stand for now."""
     home = os.environ.get(env_names.HOME)
     if not home:

@@ -16,7 +16,7 @@ import click
 from feature_repo.errors import Refused, ServerError, SpecError, UserError
 
 if TYPE_CHECKING:
-    from pipelines.environment import Place
+    from pipelines.environment import Installation
 
 OVERLAYS = "overlay of k8s/overlays that the release goes on; default: the environment's"
 
@@ -81,7 +81,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 @verb
 @click.option("--refresh", is_flag=True, help="ask Kubeflow, too, what apply would change there")
-def plan(place: "Place", *, refresh: bool) -> tuple[Any, str]:
+def plan(place: "Installation", *, refresh: bool) -> tuple[Any, str]:
     """Show what apply and run would change, layer by layer."""
     from pipelines import plan as plans
 
@@ -95,7 +95,7 @@ def plan(place: "Place", *, refresh: bool) -> tuple[Any, str]:
 
 
 @verb
-def apply(place: "Place") -> tuple[Any, str]:
+def apply(place: "Installation") -> tuple[Any, str]:
     """Declare the spec: compile its pipelines, here or on Kubeflow, and remember it as the one that runs."""
     from pipelines import plan as plans
 
@@ -114,7 +114,7 @@ def apply(place: "Place") -> tuple[Any, str]:
 @verb
 @click.option("--pipeline", default="train", show_default=True, help="train, batch (score all users) or retrain")
 @click.option("--no-wait", "--detach", "detach", is_flag=True, help="on Kubeflow: submit, print the page, and leave")
-def run(place: "Place", *, pipeline: str, detach: bool, quiet: bool = False) -> tuple[Any, str]:
+def run(place: "Installation", *, pipeline: str, detach: bool, quiet: bool = False) -> tuple[Any, str]:
     """Run a pipeline; by default training: contract, profiles, models, gates, promotion, drift."""
     from pipelines.runs import local
     from pipelines.runs.progress import Bars
@@ -130,7 +130,7 @@ def run(place: "Place", *, pipeline: str, detach: bool, quiet: bool = False) -> 
     return found.document(), found.text()
 
 
-def _run_there(place: "Place", *, pipeline: str, detach: bool, quiet: bool) -> tuple[Any, str]:
+def _run_there(place: "Installation", *, pipeline: str, detach: bool, quiet: bool) -> tuple[Any, str]:
     """Submit and follow on Kubeflow; whoever interrupts stops watching only."""
     from pipelines.kubeflow import submit
     from pipelines.runs.progress import Bars
@@ -152,7 +152,7 @@ def _run_there(place: "Place", *, pipeline: str, detach: bool, quiet: bool) -> t
     return found.document(), found.text()
 
 
-def _here(place: "Place", verb: str, instead: str) -> None:
+def _here(place: "Installation", verb: str, instead: str) -> None:
     """Refuse a verb that works on what runs left on this machine, where runs are on Kubeflow."""
     if place.environment.kubeflow is not None:
         name = place.environment.name
@@ -162,7 +162,7 @@ def _here(place: "Place", verb: str, instead: str) -> None:
 @verb
 @click.option("--user", help="user to recommend for; default: one of the data's")
 @click.option("--k", default=5, show_default=True, type=click.IntRange(min=1), help="items to recommend")
-def demo(place: "Place", *, user: str | None, k: int, quiet: bool = False) -> tuple[Any, str]:
+def demo(place: "Installation", *, user: str | None, k: int, quiet: bool = False) -> tuple[Any, str]:
     """Do everything: apply, run, release, serve, recommend, watch; then say what came of it."""
     _here(place, "demo", f"`intentflow apply {place.spec_path} --env …`, then `run`; or `--env local`")
     from pipelines.runs import demo as demos
@@ -178,7 +178,7 @@ def demo(place: "Place", *, user: str | None, k: int, quiet: bool = False) -> tu
 @verb
 @click.option("--version", "which", default="challenger", show_default=True, help="version or alias to promote")
 @click.option("--why", default="by hand", show_default=True, help="reason, kept in the registry")
-def promote(place: "Place", *, which: str, why: str) -> tuple[Any, str]:
+def promote(place: "Installation", *, which: str, why: str) -> tuple[Any, str]:
     """Make a release the champion."""
     from components.registry import aliases, client
     from pipelines.releases import release as releases
@@ -190,7 +190,7 @@ def promote(place: "Place", *, which: str, why: str) -> tuple[Any, str]:
 
 @verb
 @click.option("--why", default="by hand", show_default=True, help="reason, kept in the registry")
-def rollback(place: "Place", *, why: str) -> tuple[Any, str]:
+def rollback(place: "Installation", *, why: str) -> tuple[Any, str]:
     """Restore the previous release: the champion alias goes back, and serving follows at once where it runs."""
     from pipelines.rollout import loop
 
@@ -202,7 +202,7 @@ def rollback(place: "Place", *, why: str) -> tuple[Any, str]:
 @verb
 @click.option("--version", "which", default="champion", show_default=True, help="version or alias to release")
 @click.option("--overlay", help=OVERLAYS)
-def release(place: "Place", *, which: str, overlay: str | None) -> tuple[Any, str]:
+def release(place: "Installation", *, which: str, overlay: str | None) -> tuple[Any, str]:
     """Fetch a release from the registry, build its Bento, write its Kubernetes manifests."""
     from pipelines.releases import release as releases
 
@@ -212,7 +212,7 @@ def release(place: "Place", *, which: str, overlay: str | None) -> tuple[Any, st
 
 @verb
 @click.option("--port", default=3000, show_default=True)
-def serve(place: "Place", *, port: int) -> tuple[Any, str]:
+def serve(place: "Installation", *, port: int) -> tuple[Any, str]:
     """Serve the champion over HTTP until interrupted."""
     from pipelines.releases import release as releases
     from pipelines.releases import serving
@@ -226,7 +226,7 @@ def serve(place: "Place", *, port: int) -> tuple[Any, str]:
 @verb
 @click.option("--user", required=True, help="user id, as in your data")
 @click.option("--k", type=click.IntRange(min=1), help="items wanted; default: the spec's serving.k")
-def recommend(place: "Place", *, user: str, k: int | None) -> tuple[Any, str]:
+def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, str]:
     """Ask the service for recommendations; starts one for the question if none runs."""
     from bentos.client import Recommender, Unanswered
     from pipelines.releases import release as releases
@@ -242,7 +242,7 @@ def recommend(place: "Place", *, user: str, k: int | None) -> tuple[Any, str]:
 
 
 @verb
-def monitor(place: "Place") -> tuple[Any, str]:
+def monitor(place: "Installation") -> tuple[Any, str]:
     """Compare the last served window, or the test weeks, with the training weeks."""
     _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")
     from pipelines.runs import drift_check
@@ -267,7 +267,7 @@ def job(name: str, spec: Path, environment: str, version: str, as_json: bool) ->
 
 
 @verb
-def status(place: "Place") -> tuple[Any, str]:
+def status(place: "Installation") -> tuple[Any, str]:
     """Show which versions hold which alias, their gates, and what runs on this machine."""
     from pipelines import status as statuses
 
@@ -277,7 +277,7 @@ def status(place: "Place") -> tuple[Any, str]:
 
 @verb
 @click.option("--port", default=3000, show_default=True, help="port of the service")
-def up(place: "Place", *, port: int) -> tuple[Any, str]:
+def up(place: "Installation", *, port: int) -> tuple[Any, str]:
     """Start the service and the UIs of MLflow, Feast and Evidently in the background."""
     from pipelines.releases import release as releases
     from pipelines.releases import serving
@@ -289,7 +289,7 @@ def up(place: "Place", *, port: int) -> tuple[Any, str]:
 
 
 @verb
-def down(place: "Place") -> tuple[Any, str]:
+def down(place: "Installation") -> tuple[Any, str]:
     """Stop what up started."""
     from pipelines.releases import processes
 
@@ -303,7 +303,7 @@ def down(place: "Place") -> tuple[Any, str]:
 @click.option("--users-file", type=click.Path(path_type=Path), help="file with one user id a line")
 @click.option("--undo", is_flag=True, help="let them come back, with their consent: the tombstones go")
 def forget(
-    place: "Place", *, users: tuple[str, ...], users_file: Path | None, undo: bool, quiet: bool = False
+    place: "Installation", *, users: tuple[str, ...], users_file: Path | None, undo: bool, quiet: bool = False
 ) -> tuple[Any, str]:
     """Remove people from everything that is kept here, keep them out, and prove both."""
     from pipelines.privacy import forget as forgetting
@@ -320,7 +320,7 @@ def forget(
 
 
 @verb
-def rotate(place: "Place") -> tuple[Any, str]:
+def rotate(place: "Installation") -> tuple[Any, str]:
     """Complete a change of the pseudonyms' key, after a run under the new one: nothing keeps the old names."""
     from pipelines.privacy import rotate_key as rotation
 
@@ -333,7 +333,9 @@ def rotate(place: "Place") -> tuple[Any, str]:
 @click.option("--users", default=200, show_default=True, type=click.IntRange(1), help="users whose rows --leaks checks")
 @click.option("--cutoffs", default=2, show_default=True, type=click.IntRange(1), help="weeks that --leaks checks")
 @click.option("--seed", default=0, show_default=True, help="which users and weeks --leaks draws")
-def doctor(place: "Place", *, leaks: bool, users: int, cutoffs: int, seed: int, quiet: bool = False) -> tuple[Any, str]:
+def doctor(
+    place: "Installation", *, leaks: bool, users: int, cutoffs: int, seed: int, quiet: bool = False
+) -> tuple[Any, str]:
     """Check this machine, the environment's servers and the state folder; with --leaks, the last run's data."""
     from pipelines import doctor as doctors
 
@@ -350,7 +352,7 @@ def doctor(place: "Place", *, leaks: bool, users: int, cutoffs: int, seed: int, 
     return document, text
 
 
-def _leaks(place: "Place", *, users: int, cutoffs: int, seed: int, quiet: bool) -> tuple[Any, str]:
+def _leaks(place: "Installation", *, users: int, cutoffs: int, seed: int, quiet: bool) -> tuple[Any, str]:
     from pipelines import doctor as doctors
     from pipelines.leakage.rebuild import Sample
     from pipelines.runs.progress import Bars
@@ -369,7 +371,7 @@ def _leaks(place: "Place", *, users: int, cutoffs: int, seed: int, quiet: bool) 
 @verb
 @click.option("--watch", is_flag=True, help="go on until interrupted, instead of one turn")
 @click.option("--every", "every_s", default=2.0, show_default=True, type=click.FloatRange(0.1, 3600), help="seconds")
-def reconcile(place: "Place", *, watch: bool, every_s: float) -> tuple[Any, str]:
+def reconcile(place: "Installation", *, watch: bool, every_s: float) -> tuple[Any, str]:
     """Have serving follow the champion alias: shadow, canary, promote or roll back."""
     from pipelines.rollout import loop
 
@@ -380,7 +382,7 @@ def reconcile(place: "Place", *, watch: bool, every_s: float) -> tuple[Any, str]
 @verb
 @click.option("--release", "release_id", help="release id; default: the champion's")
 @click.option("--sample", default=200, show_default=True, type=click.IntRange(1), help="logged answers, the newest")
-def parity(place: "Place", *, release_id: str | None, sample: int) -> tuple[Any, str]:
+def parity(place: "Installation", *, release_id: str | None, sample: int) -> tuple[Any, str]:
     """Replay logged answers through the offline path, score by score and feature by feature."""
     from pipelines.answers import parity as replay
 
@@ -394,7 +396,7 @@ def parity(place: "Place", *, release_id: str | None, sample: int) -> tuple[Any,
 @click.option("--user", help="user id, as in your data; it is hashed before anything")
 @click.option("--at", help="when the answer was given, ISO 8601; default: the latest")
 @click.option("--request", "request_id", help="the answer's request_id, instead")
-def why(place: "Place", *, user: str | None, at: str | None, request_id: str | None) -> tuple[Any, str]:
+def why(place: "Installation", *, user: str | None, at: str | None, request_id: str | None) -> tuple[Any, str]:
     """Say which release, features, events and scores produced an answer."""
     from pipelines.answers import explain as reasons
 

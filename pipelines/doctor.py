@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, UserError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 
 if TYPE_CHECKING:
     from pipelines.leakage.checks import Findings
@@ -37,7 +37,7 @@ class Check:
     note: str
 
 
-def examine(place: Place) -> list[Check]:
+def examine(place: Installation) -> list[Check]:
     """Run every check; none changes anything."""
     checks = [_python(), *(_package(name) for name in PACKAGES), _disk(place.home), _memory(), _byte_code()]
     servers = {"mlflow": place.environment.mlflow.tracking_uri, "evidently": place.environment.evidently}
@@ -96,7 +96,7 @@ def _server(name: str, url: str) -> Check:
     return Check(name, True, f"{url} answers")
 
 
-def _kubeflow(place: Place) -> Check:
+def _kubeflow(place: Installation) -> Check:
     """Ask the pipelines API for what only someone it knows may see."""
     from pipelines.kubeflow import client, declare
 
@@ -148,7 +148,7 @@ class Verdict:
         return "\n".join(lines)
 
 
-def watertight(place: Place, sample: "Sample", *, observe: Callable[[dict[str, Any]], None]) -> Verdict:
+def watertight(place: Installation, sample: "Sample", *, observe: Callable[[dict[str, Any]], None]) -> Verdict:
     """Look for leaks in the last finished run, and prove on planted ones that the looking works."""
     from pipelines.leakage import checks, planted_leaks, rebuild
 
@@ -156,7 +156,7 @@ def watertight(place: Place, sample: "Sample", *, observe: Callable[[dict[str, A
         observe({"step": "leaks", "share": share, "note": note} | more)
 
     start = time.monotonic()
-    made = rebuild.Made.of(place)
+    made = rebuild.FinishedRun.of(place)
     chosen = rebuild.choose(made, sample)
     with tempfile.TemporaryDirectory(dir=place.home, prefix="doctor-") as name:
         scratch = Path(name)

@@ -202,7 +202,7 @@ class Environment(Slice):
 
 
 @dataclass(frozen=True)
-class Place:
+class Installation:
     """A recommender in an environment: its spec, its state folder, and the variables that parts read."""
 
     spec: specs.Recommender
@@ -229,13 +229,13 @@ class Place:
         return {name: value for name, value in found.items() if value}
 
 
-def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | None = None) -> Place:
+def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | None = None) -> Installation:
     """Load a spec and an environment by name or path, and resolve what they say for this machine."""
     found = specs.load(spec_path)
     outside = os.environ if variables is None else variables
     home = Path(outside.get(STATE, ".intentflow")).absolute() / found.name
     settings = _settings(environment, home, outside)
-    return Place(found, spec_path, settings, home, outside)
+    return Installation(found, spec_path, settings, home, outside)
 
 
 def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Environment:

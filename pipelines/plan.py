@@ -9,7 +9,7 @@ from typing import Any
 
 from feature_repo import files
 from feature_repo.errors import shortened
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import conformance, steps
 from pipelines.graphs.parameters import run_parameters
 from pipelines.spec import Recommender
@@ -70,7 +70,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan(place: Place) -> Plan:
+def plan(place: Installation) -> Plan:
     """Compare what is declared with what was applied and run last; pipelines that cannot run are refused."""
     conformance.require()
     before = applied(place.home)
@@ -82,7 +82,7 @@ def plan(place: Place) -> Plan:
     return Plan(layers, inputs, steps.outdated(last, parameters))
 
 
-def apply(place: Place) -> Plan:
+def apply(place: Installation) -> Plan:
     """Declare: remember the spec as the applied one and write the pipeline's IR; returns what it changed."""
     from pipelines.graphs.train import compile_ir
 

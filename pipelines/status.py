@@ -6,13 +6,13 @@ from typing import Any
 
 from feature_repo.privacy import tombstones
 from pipelines import plan
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.releases import processes
 from pipelines.releases.release import variables
 from pipelines.runs import local
 
 
-def status(place: Place) -> dict[str, Any]:
+def status(place: Installation) -> dict[str, Any]:
     """Collect the state from the registry and from this machine."""
     from components.registry import aliases, champion
     from pipelines.rollout import status_text

@@ -223,7 +223,7 @@ PRIVACY: dict[str, Callable[[Path], object]] = {
 }
 
 
-def _place(folder: Path = Path("nowhere")) -> environment.Place:
+def _place(folder: Path = Path("nowhere")) -> environment.Installation:
     return environment.place(Path("pipelines/specs/grocery.yaml"), "local", variables={"INTENTFLOW_STATE": str(folder)})
 
 

@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 THREADS = 4  # scoring holds a core; more threads only hide waits for the profile store
 
 
-class Lane:
+class BoundedPool:
     """Runs blocking calls for the event loop. Use it from the loop's thread only."""
 
     def __init__(self, *, timeout_s: float, max_concurrency: int, threads: int = THREADS) -> None:

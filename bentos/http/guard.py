@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bentos.http import headers
 from bentos.http.auth import Caller, Check, unknown
 from bentos.http.problems import FAULT, HEADERS_TOO_LARGE, MALFORMED, OUR_FAULT, Problem, Rejected, refused
-from bentos.http.request_context import Turn
+from bentos.http.request_context import RequestContext
 
 PROBES = frozenset(("/livez", "/readyz", "/healthz"))
 PAGES = ("/", "/docs.json", "/schema.json")
@@ -39,7 +39,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        opened, turn, begun, span = self._state.opened, Turn(), False, None
+        opened, turn, begun, span = self._state.opened, RequestContext(), False, None
         scope[TURN] = turn
 
         async def sending(message: Message) -> None:
@@ -70,7 +70,7 @@ class Guard:
                 raise
             await _answer(sending, FAULT, OUR_FAULT, {})
 
-    async def _admit(self, scope: Scope, turn: Turn, given: dict[bytes, bytes]) -> None:
+    async def _admit(self, scope: Scope, turn: RequestContext, given: dict[bytes, bytes]) -> None:
         """Read what the headers say into the turn; refuse who may not ask, or asks too often."""
         size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
         size += sum(len(name) + len(value) for name, value in scope["headers"])

@@ -16,7 +16,7 @@ class GivenUp(Exception):
     """This call's answer is no longer wanted: the request was answered, and logged, by the other one."""
 
 
-class Turn:
+class RequestContext:
     """What is known of a request while it is worked on."""
 
     def __init__(self) -> None:

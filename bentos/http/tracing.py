@@ -8,7 +8,7 @@ nothing is noted. BentoML's own tracing stays off: its spans know nothing of sta
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bentos.http.request_context import Turn
+from bentos.http.request_context import RequestContext
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -34,7 +34,7 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
         self._tracer = self._provider.get_tracer("intentflow")
 
-    def begin(self, turn: Turn, path: str, headers: Mapping[bytes, bytes]) -> "Span":
+    def begin(self, turn: RequestContext, path: str, headers: Mapping[bytes, bytes]) -> "Span":
         """Open the span of a request; its trace id is the turn's, so that the request log names it."""
         from opentelemetry.trace import SpanKind
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -48,7 +48,7 @@ class Tracing:
         turn.stages = [] if span.is_recording() else None
         return span
 
-    def end(self, span: "Span", turn: Turn, status: int) -> None:
+    def end(self, span: "Span", turn: RequestContext, status: int) -> None:
         """Close the span of a request, with those of its stages."""
         from opentelemetry.trace import Status, StatusCode, set_span_in_context
 

@@ -20,11 +20,11 @@ from starlette.routing import Route
 from bentos.http import sse
 from bentos.http.auth import Check
 from bentos.http.bodies import whole_body
-from bentos.http.bounded_pool import Lane
+from bentos.http.bounded_pool import BoundedPool
 from bentos.http.guard import TURN
 from bentos.http.limits import Limits
 from bentos.http.problems import FAULT, OUR_FAULT, OVERLOADED, Problem, Rejected, rejected
-from bentos.http.request_context import Turn
+from bentos.http.request_context import RequestContext
 from bentos.http.tracing import Tracing
 from bentos.recommender import schemas
 from bentos.recommender.door import Door
@@ -42,12 +42,12 @@ class Endpoint(Operation):
     method: str
     writes: bool = False  # on a lane of its own: it may take longer, and must not hold up the others
 
-    def call(self, door: Door, ask: BaseModel, turn: Turn) -> BaseModel:
+    def call(self, door: Door, ask: BaseModel, turn: RequestContext) -> BaseModel:
         """Ask the door."""
         answer: BaseModel = getattr(door, self.method)(ask, turn=turn)
         return answer
 
-    def late(self, door: Door, ask: BaseModel, turn: Turn) -> BaseModel:
+    def late(self, door: Door, ask: BaseModel, turn: RequestContext) -> BaseModel:
         """Ask the door for what it can say at once."""
         turn.overdue = True
         return self.call(door, ask, turn)
@@ -74,12 +74,12 @@ SCOPES: dict[str, str] = {endpoint.path: "events" if endpoint.writes else "recom
 
 
 @dataclasses.dataclass(frozen=True)
-class Opened:
+class DoorContext:
     """What the routes work with once the service has started."""
 
     door: Door
-    reads: Lane
-    writes: Lane
+    reads: BoundedPool
+    writes: BoundedPool
     metrics: Metrics
     openapi: dict[str, Any]  # BentoML's own document
     check: Check | None = None  # how callers are known; None: everyone is let in
@@ -111,7 +111,7 @@ def create_app() -> Starlette:
 def _handler(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         started = time.perf_counter()
-        opened: Opened = request.app.state.opened
+        opened: DoorContext = request.app.state.opened
         lane = "writes" if endpoint.writes else "reads"
         opened.metrics.in_flight.labels(lane).inc()
         try:
@@ -128,12 +128,12 @@ def _handler(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
     return handle
 
 
-async def _answer(opened: Opened, endpoint: Endpoint, request: Request) -> tuple[int, bytes, dict[str, str]]:
+async def _answer(opened: DoorContext, endpoint: Endpoint, request: Request) -> tuple[int, bytes, dict[str, str]]:
     """Return an answer's status, JSON and headers; every refusal and every fault is one line."""
     asks = opened.asks(endpoint)
     try:
         ask = asks.model_validate_json(await whole_body(request))
-        turn: Turn = request.scope.get(TURN) or Turn()
+        turn: RequestContext = request.scope.get(TURN) or RequestContext()
         call, late = (functools.partial(ask_it, opened.door, ask, turn) for ask_it in (endpoint.call, endpoint.late))
         left_s = turn.left_s
         if endpoint.writes:
@@ -156,7 +156,7 @@ def _refused(refusal: Rejected) -> tuple[int, bytes, dict[str, str]]:
 
 
 async def _docs(request: Request) -> Response:
-    opened: Opened = request.app.state.opened
+    opened: DoorContext = request.app.state.opened
     return JSONResponse(merged(opened.openapi, [dataclasses.replace(e, asks=opened.asks(e)) for e in ENDPOINTS]))
 
 

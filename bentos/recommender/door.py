@@ -13,15 +13,15 @@ import numpy as np
 
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused, short
-from bentos.http.request_context import Turn
+from bentos.http.request_context import RequestContext
 from bentos.recommender import schemas, warmup
 from bentos.recommender.clock import Clock
 from bentos.recommender.explanation import features_of
-from bentos.recommender.ladder import Ladder, Standing
+from bentos.recommender.ladder import Ladder, ProfileState
 from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
-from bentos.recommender.logs.requestlog import RequestLog, Served
+from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
 from bentos.recommender.texts import Texts
 from bentos.release import Release
@@ -73,9 +73,9 @@ class Door:
         if events.latest is not None:
             clock.saw(events.latest)
 
-    def recommend(self, ask: schemas.RecommendRequest, turn: Turn | None = None) -> schemas.Recommendations:
+    def recommend(self, ask: schemas.RecommendRequest, turn: RequestContext | None = None) -> schemas.Recommendations:
         """Recommend items to a user."""
-        k, turn = self._k(ask.k), turn or Turn()
+        k, turn = self._k(ask.k), turn or RequestContext()
         index = self._vocabulary.index_of_item
         exclude = frozenset(index[item] for item in ask.exclude if item in index)
         standing = self._stand(ask.user_id, ask.at, turn)
@@ -97,17 +97,17 @@ class Door:
             items=items, intents=self._intents(best, standing), profile=standing.profile, **self._signed(turn)
         )
 
-    def intents(self, ask: schemas.IntentsRequest, turn: Turn | None = None) -> schemas.Intents:
+    def intents(self, ask: schemas.IntentsRequest, turn: RequestContext | None = None) -> schemas.Intents:
         """Return every intent of a user."""
-        turn = turn or Turn()
+        turn = turn or RequestContext()
         standing = self._stand(ask.user_id, ask.at, turn)
         self._write("intents", turn, standing, asked={"at": ask.at})
         every = self._intents(range(len(standing.probabilities)), standing)
         return schemas.Intents(intents=every, profile=standing.profile, **self._signed(turn))
 
-    def rank(self, ask: schemas.RankRequest, turn: Turn | None = None) -> schemas.Scores:
+    def rank(self, ask: schemas.RankRequest, turn: RequestContext | None = None) -> schemas.Scores:
         """Score given items for a user, in the order given."""
-        turn = turn or Turn()
+        turn = turn or RequestContext()
         indexes = [self._index(item, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
         standing = self._stand(ask.user_id, ask.at, turn)
         with turn.stage("rank"):
@@ -116,9 +116,9 @@ class Door:
         scores = [schemas.Score(item_id=i, score=s) for i, s in zip(ask.item_ids, values, strict=True)]
         return schemas.Scores(scores=scores, profile=standing.profile, **self._signed(turn))
 
-    def explain(self, ask: schemas.ExplainRequest, turn: Turn | None = None) -> schemas.Explanation:
+    def explain(self, ask: schemas.ExplainRequest, turn: RequestContext | None = None) -> schemas.Explanation:
         """Say what speaks for an item: its source and place, the features and the intents it rests on."""
-        turn = turn or Turn()
+        turn = turn or RequestContext()
         index = self._index(ask.item_id, where="item_id")
         standing = self._stand(ask.user_id, ask.at, turn)
         with turn.stage("rank"):
@@ -147,9 +147,9 @@ class Door:
             **self._signed(turn),
         )
 
-    def describe(self, ask: schemas.DescribeRequest, turn: Turn | None = None) -> schemas.Descriptions:
+    def describe(self, ask: schemas.DescribeRequest, turn: RequestContext | None = None) -> schemas.Descriptions:
         """Say in words what is known of items, and what speaks for them."""
-        turn, most = turn or Turn(), self.release.content.max_items
+        turn, most = turn or RequestContext(), self.release.content.max_items
         if len(ask.item_ids) > most:
             raise refused("item_ids", f"{len(ask.item_ids)} are too many", f"1 to {most}")
         indexes = [self._index(item, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
@@ -162,9 +162,9 @@ class Door:
         self._write("describe", turn, standing, asked=asked)
         return schemas.Descriptions(items=texts, profile=standing.profile, **self._signed(turn))
 
-    def events(self, ask: schemas.EventsRequest, turn: Turn | None = None) -> schemas.Accepted:
+    def events(self, ask: schemas.EventsRequest, turn: RequestContext | None = None) -> schemas.Accepted:
         """Store events durably and fold them into their users' profiles."""
-        turn = turn or Turn()
+        turn = turn or RequestContext()
         with turn.stage("store and fold events"):
             taken = self._intake.take(ask.events, mirrored=turn.mirrored)
         noted = self.rules.noted(ask.events)
@@ -201,7 +201,7 @@ class Door:
             raise refused(where, f"{short(item_id)} is no item", allowed)
         return index
 
-    def _stand(self, user_id: str, at: dt.datetime | None, turn: Turn) -> Standing:
+    def _stand(self, user_id: str, at: dt.datetime | None, turn: RequestContext) -> ProfileState:
         """Find the rung of a user, asked about at `at` or when the clock stands."""
         now = self._clock.now() if at is None else int(at.timestamp())
         return self._ladder.stand(self._hidden(user_id), now, at, turn)
@@ -221,18 +221,18 @@ class Door:
             reasons={name: float(value) for name, value in one.reasons.items()},
         )
 
-    def _intents(self, targets: Iterable[int], standing: Standing) -> list[schemas.Intent]:
+    def _intents(self, targets: Iterable[int], standing: ProfileState) -> list[schemas.Intent]:
         names = self._vocabulary.target_names
         return [schemas.Intent(name=names[t], probability=float(standing.probabilities[t])) for t in targets]
 
-    def _signed(self, turn: Turn) -> dict[str, str]:
+    def _signed(self, turn: RequestContext) -> dict[str, str]:
         return {"release": self.release.id, "request_id": turn.request_id}
 
     def _write(
         self,
         endpoint: str,
-        turn: Turn,
-        standing: Standing,
+        turn: RequestContext,
+        standing: ProfileState,
         *,
         asked: Mapping[str, Any],
         items: Sequence[Mapping[str, Any]] = (),
@@ -241,7 +241,7 @@ class Door:
         turn.answer()
         with turn.stage("log"):
             self._log.append(
-                Served(
+                LoggedAnswer(
                     request_id=turn.request_id,
                     endpoint=endpoint,
                     release=self.release.id,

@@ -22,7 +22,7 @@ import numpy as np
 
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused
-from bentos.http.request_context import Turn
+from bentos.http.request_context import RequestContext
 from bentos.recommender import schemas, warmup
 from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
@@ -30,16 +30,15 @@ from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
 from bentos.release import Release
 from feature_repo import columns
 from feature_repo.errors import StoreAway
-from feature_repo.fallback import Fallback
+from feature_repo.fallback import Fallback, of_age
 from feature_repo.rows import UserRows
-from feature_repo.rungs import of_age
 
 Answer = TypeVar("Answer")
 log = logging.getLogger("intentflow.door")
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
+class ProfileState:
     """Where one request stands: its row, its rung, and the intents."""
 
     rows: UserRows  # of one user; unknown where none was read
@@ -66,7 +65,7 @@ class Ladder:
         self._breaker = breaker
         self._n_items = len(ranker.vocabulary.item_ids)
 
-    def stand(self, user: str, now: int, at: dt.datetime | None, turn: Turn) -> Standing:
+    def stand(self, user: str, now: int, at: dt.datetime | None, turn: RequestContext) -> ProfileState:
         """Read a user's row as of `now` and find the rung; `at` says that the request named the time."""
         if turn.overdue:
             return self._overdue(user, now, turn)
@@ -86,11 +85,11 @@ class Ladder:
         if probabilities is None:
             return self._down(rows, reason="models_failed")
         profile = self._profile(rows, rung)
-        return Standing(rows, profile, probabilities, modelled=True)
+        return ProfileState(rows, profile, probabilities, modelled=True)
 
     def recommend(
-        self, standing: Standing, *, k: int, exclude: frozenset[int] = frozenset()
-    ) -> tuple[Standing, Sequence[Recommended]]:
+        self, standing: ProfileState, *, k: int, exclude: frozenset[int] = frozenset()
+    ) -> tuple[ProfileState, Sequence[Recommended]]:
         """Return k items, or all there are, and where the request stands now: a ranker may fail too."""
         rows = standing.rows
         if standing.modelled:
@@ -101,7 +100,7 @@ class Ladder:
         group = self._group(rows)
         return standing, self._fallback.recommend(group, n_items=self._n_items, k=k, exclude=exclude)
 
-    def score(self, standing: Standing, indexes: Sequence[int]) -> tuple[Standing, list[float]]:
+    def score(self, standing: ProfileState, indexes: Sequence[int]) -> tuple[ProfileState, list[float]]:
         """Score items [M], by the share of a group's users who had them where no model does."""
         rows = standing.rows
         if standing.modelled:
@@ -126,7 +125,7 @@ class Ladder:
         except StoreAway as away:  # a model service
             log.warning("%s; serving starts without it", away)
 
-    def _read(self, user: str, now: int, turn: Turn) -> UserRows:
+    def _read(self, user: str, now: int, turn: RequestContext) -> UserRows:
         turn.reading = True
         try:
             with turn.stage("read profile"):
@@ -134,17 +133,17 @@ class Ladder:
         finally:
             turn.reading = False
 
-    def _overdue(self, user: str, now: int, turn: Turn) -> Standing:
+    def _overdue(self, user: str, now: int, turn: RequestContext) -> ProfileState:
         """Stand on what was read in time; a store that is still being waited for has failed."""
         if turn.reading:
             self._breaker.failed()
         return self._down(self._nobody(user, now) if turn.rows is None else turn.rows, reason="timeout")
 
-    def _down(self, rows: UserRows, *, reason: schemas.Reason | None = None) -> Standing:
+    def _down(self, rows: UserRows, *, reason: schemas.Reason | None = None) -> ProfileState:
         """Step down to the row's segment, or to everyone where there is no row or no segment."""
         group = self._group(rows)
         rung: schemas.Rung = "popular" if group == self._fallback.everyone else "segment"
-        return Standing(rows, self._profile(rows, rung, reason=reason), self._fallback.rates[group], modelled=False)
+        return ProfileState(rows, self._profile(rows, rung, reason=reason), self._fallback.rates[group], modelled=False)
 
     def _group(self, rows: UserRows) -> int:
         segment = rows.numbers.get(columns.SEGMENT)

@@ -4,7 +4,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histo
 
 from bentos.recommender import schemas
 from bentos.recommender.logs.eventlog import EventLog
-from bentos.recommender.logs.shipping import Standing
+from bentos.recommender.logs.shipping import ShippingStatus
 from bentos.release import Release
 
 BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -67,7 +67,7 @@ class Metrics:
         self.requests.labels(endpoint, str(code), self._release).inc()
         self.refused.labels(REASONS.get(code, "malformed")).inc()
 
-    def logs_seen(self, requests: Standing, events: EventLog) -> None:
+    def logs_seen(self, requests: ShippingStatus, events: EventLog) -> None:
         """Note how the logs on disk stand."""
         self._logs.seen(requests, events)
 
@@ -101,7 +101,7 @@ class _Logs:
         self._turns = Counter("intentflow_requestlog_turns", "Looks at the request log", ["outcome"], registry=registry)
         self._sent = Counter("intentflow_requestlog_sent", "Files copied to the store", registry=registry)
 
-    def seen(self, requests: Standing, events: EventLog) -> None:
+    def seen(self, requests: ShippingStatus, events: EventLog) -> None:
         self._bytes.labels("requests").set(requests.size_bytes)
         self._bytes.labels("events").set(events.size_bytes)
         self._unfolded.set(events.unfolded)

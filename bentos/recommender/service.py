@@ -15,12 +15,12 @@ import bentoml
 
 from bentos.access import Access
 from bentos.http.auth import check
-from bentos.http.bounded_pool import Lane
+from bentos.http.bounded_pool import BoundedPool
 from bentos.http.guard import Guard
 from bentos.http.limits import Limits
 from bentos.http.tracing import Tracing
 from bentos.recommender import ports
-from bentos.recommender.app import SCOPES, Opened, create_app
+from bentos.recommender.app import SCOPES, DoorContext, create_app
 from bentos.recommender.door import Door
 from bentos.recommender.logs import eventlog, requestlog
 from bentos.recommender.logs.eventlog import EventLog
@@ -112,7 +112,7 @@ def drain_first(drain_s: float) -> None:
     signal.signal(signal.SIGTERM, drain)
 
 
-def open_door(settings: Settings) -> Opened:
+def open_door(settings: Settings) -> DoorContext:
     """Load the release's models, open store and logs, and answer once to warm up."""
     from feature_repo.online.profiles import OnlineProfiles
 
@@ -140,11 +140,13 @@ def open_door(settings: Settings) -> Opened:
     )
     door.warm_up(folds)
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s
-    reads = Lane(timeout_s=timeout_s, max_concurrency=most)
-    writes = Lane(timeout_s=max(timeout_s, WRITE_S), max_concurrency=most, threads=1)  # the event log has one writer
+    reads = BoundedPool(timeout_s=timeout_s, max_concurrency=most)
+    writes = BoundedPool(
+        timeout_s=max(timeout_s, WRITE_S), max_concurrency=most, threads=1
+    )  # the event log has one writer
     service = Recommender.openapi_spec.asdict()  # type: ignore[attr-defined]  # the decorator made it a Service
     access = settings.access
-    return Opened(
+    return DoorContext(
         door,
         reads,
         writes,

@@ -7,7 +7,7 @@ from where the request stands. On a rung without models nothing is said of a use
 from collections.abc import Sequence
 
 from bentos.recommender import schemas
-from bentos.recommender.ladder import Standing
+from bentos.recommender.ladder import ProfileState
 from bentos.recommender.ports import Recommended
 from components.content.plain import plain
 from components.content.spec import Content
@@ -21,7 +21,7 @@ class Texts:
     def __init__(self, vocabulary: Vocabulary, titles: Sequence[str], spec: Content) -> None:
         self._vocabulary, self._titles, self._spec = vocabulary, titles, spec
 
-    def describe(self, index: int, found: Recommended | None, standing: Standing) -> schemas.Description:
+    def describe(self, index: int, found: Recommended | None, standing: ProfileState) -> schemas.Description:
         """Write about one item, which the ranker may have found."""
         item_id = self._vocabulary.item_ids[index]
         targets = self._vocabulary.targets_of_item.get(item_id, ()) if standing.modelled else ()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bentos.http.headers import SHADOW
 from bentos.http.problems import FAULT, OVERLOADED
 from bentos.router.counts import LOST, Metrics
-from bentos.router.proxy import Turn
+from bentos.router.proxy import RoutedRequest
 from bentos.router.requests import EVENTS, RECOMMEND, items_of, overlap
 from bentos.router.routes import CANDIDATE, STABLE, Arm, Backend, Routes
 from bentos.router.settings import Settings
@@ -27,7 +27,7 @@ log = logging.getLogger("intentflow.router")
 
 @dataclass(frozen=True)
 class _Waiting:
-    turn: Turn
+    turn: RoutedRequest
     arm: Arm  # that it goes to
     backend: Backend
     status: int  # of the answer to the original
@@ -69,7 +69,7 @@ class _Queue:
         await self._queue.join()
 
 
-class Aside:
+class Mirror:
     """Sends mirrored reads and copies of events."""
 
     def __init__(self, doors: Doors, metrics: Metrics, settings: Settings, *, current: Callable[[], Routes | None]):
@@ -94,14 +94,14 @@ class Aside:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def mirror(self, turn: Turn, status: int, body: bytes) -> None:
+    def mirror(self, turn: RoutedRequest, status: int, body: bytes) -> None:
         """Have the candidate answer, too, what stable has answered."""
         assert turn.routes.candidate is not None
         if not self._mirror.put(_Waiting(turn, CANDIDATE, turn.routes.candidate, status, body, time.monotonic())):
             turn.counts.mirror_dropped += 1
             self._metrics.side("mirror", "dropped")
 
-    def copy(self, turn: Turn, taken_by: Arm) -> None:
+    def copy(self, turn: RoutedRequest, taken_by: Arm) -> None:
         """Send events that one arm took to the other one, if there is one."""
         other = turn.routes.other(taken_by)
         backend = turn.routes.backend(other) if other is not None else None
@@ -171,7 +171,7 @@ class Aside:
         answer.discard()
         return answer.status, answer.body
 
-    def _note(self, turn: Turn, outcome: str) -> None:
+    def _note(self, turn: RoutedRequest, outcome: str) -> None:
         turn.counts.copies[outcome] += 1
         self._metrics.side("events", outcome)
         if outcome != "sent":

@@ -16,7 +16,7 @@ from bentos.router.upstreams import Answer, Doors, Lost, Sent
 
 
 @dataclass(frozen=True)
-class Turn:
+class RoutedRequest:
     """A request, and the routes and counts that held when it came."""
 
     endpoint: str
@@ -41,7 +41,7 @@ class Proxy:
     def __init__(self, doors: Doors, metrics: Metrics, settings: Settings) -> None:
         self._doors, self._metrics, self._settings = doors, metrics, settings
 
-    async def answer(self, turn: Turn) -> Answered:
+    async def answer(self, turn: RoutedRequest) -> Answered:
         """Return the first answer that is fit to be given; raise Lost where none comes."""
         order = attempts(turn)
         for place, arm in enumerate(order):
@@ -60,7 +60,7 @@ class Proxy:
             return found
         raise Lost("refused")  # not reached: there is always an arm
 
-    async def _attempt(self, turn: Turn, arm: Arm, after: Arm | None) -> Answered:
+    async def _attempt(self, turn: RoutedRequest, arm: Arm, after: Arm | None) -> Answered:
         backend = turn.routes.backend(arm)
         assert backend is not None
         elsewhere = turn.endpoint in READS and after is not None and after != arm
@@ -76,7 +76,7 @@ class Proxy:
         return Answered(arm, backend.release, answer)
 
 
-def attempts(turn: Turn) -> list[Arm]:
+def attempts(turn: RoutedRequest) -> list[Arm]:
     """Return the arms to try, in order: events stay with their arm as long as its door takes them."""
     other = turn.routes.other(turn.arm)
     if turn.endpoint in PERSONAL:
@@ -84,14 +84,14 @@ def attempts(turn: Turn) -> list[Arm]:
     return [turn.arm, turn.arm, *([other] if other and turn.endpoint == EVENTS else [])]
 
 
-def _again(turn: Turn, lost: Lost, arm: Arm, after: Arm) -> bool:
+def _again(turn: RoutedRequest, lost: Lost, arm: Arm, after: Arm) -> bool:
     """Say whether a request that got no answer is sent again: not if that could do its work twice."""
     if lost.reason == "late":
         return turn.endpoint in READS and after != arm
     return lost.reason == "refused" or repeatable(turn.sent.method, turn.endpoint, turn.sent.body)
 
 
-def _unfit(turn: Turn, found: Answered, after: Arm) -> bool:
+def _unfit(turn: RoutedRequest, found: Answered, after: Arm) -> bool:
     """Say whether the other door should answer a read: whatever a candidate fails at, and what stable cannot take."""
     if turn.endpoint not in PERSONAL or after == found.arm:
         return False

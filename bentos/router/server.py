@@ -20,9 +20,9 @@ from bentos.http.problems import FAULT, MALFORMED, TIMEOUT, TOO_LARGE, UNAVAILAB
 from bentos.router import headers
 from bentos.router.counts import Counts, Metrics
 from bentos.router.listen import BODY_S, body_of, from_here, listen
-from bentos.router.mirror import Aside
+from bentos.router.mirror import Mirror
 from bentos.router.observations import PATH as OBSERVATIONS
-from bentos.router.proxy import Answered, Proxy, Turn
+from bentos.router.proxy import Answered, Proxy, RoutedRequest
 from bentos.router.requests import EVENTS, READS, arm_for, endpoint_of
 from bentos.router.routes import STABLE, Routes
 from bentos.router.routes_file import RoutesFile
@@ -52,7 +52,7 @@ class Router:
         """Read the routes and listen."""
         self._doors = Doors(silence_s=self.settings.timeout_s)
         self._proxy = Proxy(self._doors, self.metrics, self.settings)
-        self._aside = Aside(self._doors, self.metrics, self.settings, current=lambda: self.file.routes)
+        self._aside = Mirror(self._doors, self.metrics, self.settings, current=lambda: self.file.routes)
         self.file.check()
         self._aside.start()
         self._watching = asyncio.create_task(self._watch())
@@ -119,7 +119,7 @@ class Router:
         passed = headers.passed_on(request.headers.items(), request_id=name, peer=request.remote or "unknown")
         endpoint = endpoint_of(request.method, request.path)
         sent = Sent(request.method, path, passed, body)
-        turn = Turn(endpoint, sent, arm_for(endpoint, body, routes), routes, counts)
+        turn = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts)
         try:
             found = await self._proxy.answer(turn)
         except Lost as lost:
@@ -127,7 +127,9 @@ class Router:
             return self._own(code, error, where="service", allowed="a retry", request_id=name)
         return await self._give(request, turn, found, name)
 
-    async def _give(self, request: web.BaseRequest, turn: Turn, found: Answered, name: str) -> web.StreamResponse:
+    async def _give(
+        self, request: web.BaseRequest, turn: RoutedRequest, found: Answered, name: str
+    ) -> web.StreamResponse:
         """Pass an answer on, and hand its request to those who send copies."""
         answer = found.answer
         given = headers.answered(answer.headers.items(), request_id=name, release=found.release)
@@ -154,7 +156,7 @@ class Router:
         await given.write_eof()
         return given
 
-    def _aside_of(self, turn: Turn, found: Answered) -> None:
+    def _aside_of(self, turn: RoutedRequest, found: Answered) -> None:
         routes, status = turn.routes, found.answer.status
         if routes.candidate is None:
             return

@@ -61,7 +61,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Arrived:
+class Arrivals:
     """What the record says of the rows that were read; `save` makes it the record's."""
 
     record: Record
@@ -94,7 +94,7 @@ def create_plain(db: duckdb.DuckDBPyConnection) -> None:
 
 def create_arrived(
     db: duckdb.DuckDBPyConnection, home: Path | None, *, reading: str, tells: bool, now: dt.datetime, clock: str
-) -> Arrived:
+) -> Arrivals:
     """Create `arrived_events`: the source's events less what another file repeats, `created_at` by the record.
 
     `tells` says that the source has times of its own, which stand. Without a home there is no record, and every
@@ -105,14 +105,14 @@ def create_arrived(
     record = Record.load(home, reading) if home is not None else Record(reading, "", ())
     if not (several or recorded):
         create_plain(db)
-        return Arrived(record)
+        return Arrivals(record)
     _create_keys(db, record.salt, several=several)
     repeats = _drop_repeats(db) if several else 0
     told = "FROM source_events" + (" ANTI JOIN repeats USING (source_row)" if repeats else "")
     told = f"SELECT * {f'EXCLUDE ({SOURCE_FILE})' if several else ''} {told}"
     if home is None or tells:
         db.execute(f"CREATE VIEW arrived_events AS {told}")
-        return Arrived(record, repeats=repeats)
+        return Arrivals(record, repeats=repeats)
     new = _new_delivery(db, home, record, now=now, clock=clock)
     late = _create_late(db, home, record, new)
     if late:
@@ -122,7 +122,7 @@ def create_arrived(
             SELECT e.* REPLACE ({created} AS {columns.CREATED_AT}) FROM ({told}) e
             LEFT JOIN late l USING (source_row)"""
     db.execute(f"CREATE VIEW arrived_events AS {told}")
-    return Arrived(record, late, repeats, new)
+    return Arrivals(record, late, repeats, new)
 
 
 def _create_keys(db: duckdb.DuckDBPyConnection, salt: str, *, several: bool) -> None:

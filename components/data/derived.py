@@ -21,7 +21,7 @@ FILLED_IN = {columns.SESSION_ID}
 
 
 @dataclass(frozen=True)
-class Named:
+class DerivedRule:
     """A rule of a table's contract under its name, and where it comes from."""
 
     rule: Rule
@@ -29,13 +29,13 @@ class Named:
     derived: bool
 
 
-def contract_of(declared: Mapping[TableName, Sequence[Rule]], table: TableName) -> list[Named]:
+def contract_of(declared: Mapping[TableName, Sequence[Rule]], table: TableName) -> list[DerivedRule]:
     """List a table's rules: the spec's, then the derived ones about other things."""
     own = list(declared.get(table, ()))
     taken = {subject(rule) for rule in own}
     more = [rule for rule in derived(table) if subject(rule) not in taken]
     rules = own + more
-    return [Named(r, n, place >= len(own)) for place, (r, n) in enumerate(zip(rules, names(rules), strict=True))]
+    return [DerivedRule(r, n, place >= len(own)) for place, (r, n) in enumerate(zip(rules, names(rules), strict=True))]
 
 
 def subject(rule: Rule) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from components.data.checks import BETWEEN, IN_SET, REGEX, Check
-from components.data.measures import Measured
+from components.data.measures import Measurement
 
 SILENT = (BETWEEN, IN_SET, REGEX)  # about nulls
 PAIRS = ("expect_column_pair_values_to_be_equal", "expect_column_pair_values_a_to_be_greater_than_b")
@@ -36,7 +36,7 @@ class Finding:
 
 
 def evaluate(
-    checks: list[Check], frame: pd.DataFrame, *, table: str, measured: Mapping[str, Measured] | None = None
+    checks: list[Check], frame: pd.DataFrame, *, table: str, measured: Mapping[str, Measurement] | None = None
 ) -> list[Finding]:
     """Check a frame, whose times are epoch seconds, and what was measured; findings in the order of `checks`."""
     measured = measured or {}

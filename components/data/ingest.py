@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from components.data import forgotten, sources
-from components.data.arrivals import Arrived, create_arrived, create_plain
+from components.data.arrivals import Arrivals, create_arrived, create_plain
 from components.data.database import database, text, write_parquet
 from components.data.snapshot import Snapshot, period, require_weeks
 from components.data.source_spec import Files, Sql
@@ -74,7 +74,7 @@ def _work(folder: Path) -> tempfile.TemporaryDirectory[str]:
 
 def _arrived(
     db: duckdb.DuckDBPyConnection, data: Data, read: Read, *, home: Path | None, now: dt.datetime, clock: str
-) -> Arrived | None:
+) -> Arrivals | None:
     """Create `arrived_events`, with the record's times where the source is one that grows."""
     source = data.source
     if not (read.grows and isinstance(source, Files | Sql)):
@@ -165,7 +165,7 @@ def _users() -> str:
         ORDER BY p.position, u.source_row"""
 
 
-def _identity(data: Data, read: Read, arrived: Arrived | None) -> dict[str, object]:
+def _identity(data: Data, read: Read, arrived: Arrivals | None) -> dict[str, object]:
     """Say what makes the data what it is: the rows, how they are read and when late ones came, but not the key."""
     slices = data.model_dump(mode="json", include={"source", "timezone", "week_start"})
     return {"data": slices, "files": read.identity, "late": arrived.late if arrived else []}

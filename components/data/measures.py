@@ -25,7 +25,7 @@ WEEK = dt.timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A number, and what was found in words."""
 
     value: float | None
@@ -72,7 +72,7 @@ class Activity:
         return [sum(self.on(day, event) for day in days[n : n + 7]) for n in range(0, len(days), 7)]
 
 
-def measure(checks: Sequence[Check], activity: Activity, *, now: dt.datetime | None) -> dict[str, Measured]:
+def measure(checks: Sequence[Check], activity: Activity, *, now: dt.datetime | None) -> dict[str, Measurement]:
     """Measure what checks ask about, by their names; `now` is None where the clock stands at the data's end."""
     found = {}
     for check in checks:
@@ -86,24 +86,26 @@ def measure(checks: Sequence[Check], activity: Activity, *, now: dt.datetime | N
     return found
 
 
-def _present(rule: Present, activity: Activity) -> Measured:
+def _present(rule: Present, activity: Activity) -> Measurement:
     missing = [kind for kind in rule.values if kind not in activity.newest]
     have = ", ".join(sorted(str(kind) for kind in activity.newest if kind is not None)) or "none of any kind"
-    return Measured(len(missing), f"no {', '.join(missing)}; have {have}" if missing else f"have {have}")
+    return Measurement(len(missing), f"no {', '.join(missing)}; have {have}" if missing else f"have {have}")
 
 
-def _fresh(rule: Fresh, activity: Activity, now: dt.datetime | None) -> Measured:
+def _fresh(rule: Fresh, activity: Activity, now: dt.datetime | None) -> Measurement:
     """Tell the newest event's age in days."""
     times = activity.newest.values() if rule.event is None else [activity.newest.get(rule.event)]
     last = max((time for time in times if time is not None), default=None)
     if last is None:
-        return Measured(math.inf, f"there is no {rule.event or 'event'}")
+        return Measurement(math.inf, f"there is no {rule.event or 'event'}")
     age_days = ((now or activity.last) - last) / dt.timedelta(days=1)
     note = "the clock stands at the end of the data: trivially so" if now is None and rule.event is None else ""
-    return Measured(age_days, f"it is of {last.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {age_days:.1f} days old", note)
+    return Measurement(
+        age_days, f"it is of {last.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {age_days:.1f} days old", note
+    )
 
 
-def _volume(rule: Volume, activity: Activity) -> Measured:
+def _volume(rule: Volume, activity: Activity) -> Measurement:
     """Tell the last complete period's events as a share of the median of those before."""
     if rule.period == "week":
         last = activity.weeks - (not activity.last_week_complete)
@@ -118,9 +120,9 @@ def _volume(rule: Volume, activity: Activity) -> Measured:
         what = f"{day:%A, %Y-%m-%d},"
     before = counts[:-1][-rule.weeks :]
     if len(before) < LEAST:
-        return Measured(None, "", f"only {len(before)} before to compare with, {LEAST} are needed")
+        return Measurement(None, "", f"only {len(before)} before to compare with, {LEAST} are needed")
     usual = statistics.median(before)
     found = f"{what} has {counts[-1]:,}, the median of the {len(before)} before is {usual:,.0f}"
     if usual < FEW:
-        return Measured(None, found, f"so few are chance: a median of {FEW} or more is judged")
-    return Measured(counts[-1] / usual, found)
+        return Measurement(None, found, f"so few are chance: a median of {FEW} or more is judged")
+    return Measurement(counts[-1] / usual, found)

@@ -13,9 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo import columns, files
-from feature_repo.fallback import Fallback
+from feature_repo.fallback import RUNG, Fallback
 from feature_repo.rows import UserRows
-from feature_repo.rungs import RUNG
 
 if TYPE_CHECKING:
     from components.intent.score import IntentScorer

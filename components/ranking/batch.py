@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 
 from feature_repo import columns, files
 from feature_repo.errors import DataError
-from feature_repo.fallback import Fallback
+from feature_repo.fallback import RUNG, Fallback
 from feature_repo.rows import UserRows
-from feature_repo.rungs import RUNG
 
 if TYPE_CHECKING:
     from components.ranking.score import Ranker

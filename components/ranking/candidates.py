@@ -57,7 +57,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Found:
+class CandidateSet:
     """Candidates of B rows, by row then item; row b owns offsets[b]:offsets[b + 1]."""
 
     item: np.ndarray  # [M] int64
@@ -70,7 +70,7 @@ class Found:
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
-def candidates(history: History, catalogue: Catalogue, spec: Candidates) -> Found:
+def candidates(history: History, catalogue: Catalogue, spec: Candidates) -> CandidateSet:
     """Find each row's candidates; a user without a history gets popular items only."""
     own = _own(history, spec.history)
     taken = np.zeros((history.n_rows, history.n_items), dtype=bool)  # [B, I]
@@ -87,18 +87,18 @@ def candidates(history: History, catalogue: Catalogue, spec: Candidates) -> Foun
     source = np.repeat(np.asarray(list(parts), dtype=np.int8), [len(part) for part in parts.values()])
     order = np.argsort(keys)
     row, item = np.divmod(keys[order], history.n_items)
-    return Found(item, source[order], np.searchsorted(row, np.arange(history.n_rows + 1)))
+    return CandidateSet(item, source[order], np.searchsorted(row, np.arange(history.n_rows + 1)))
 
 
-def given(history: History, items: np.ndarray) -> Found:
+def given(history: History, items: np.ndarray) -> CandidateSet:
     """Take items [M] of one row as its candidates, in their order; the source is what would have brought each."""
     source = np.full(len(items), POPULAR, dtype=np.int8)
     source[history.near[0, items] > 0] = NEAR
     source[history.position[items] >= 0] = HISTORY
-    return Found(items, source, np.asarray([0, len(items)]))
+    return CandidateSet(items, source, np.asarray([0, len(items)]))
 
 
-def recall(found: Found, bought: Ragged, n_items: int) -> float:
+def recall(found: CandidateSet, bought: Ragged, n_items: int) -> float:
     """Return the mean share of a row's bought items that are among its candidates."""
     keys = found.row * n_items + found.item
     wanted = bought.row_of_value()

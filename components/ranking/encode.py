@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.ranking.candidates import Found, History
+from components.ranking.candidates import CandidateSet, History
 from components.ranking.catalogue import Catalogue
 from feature_repo import columns
 from feature_repo.calendar import Calendar
@@ -72,7 +72,7 @@ def user(rows: UserRows, probabilities: np.ndarray, catalogue: Catalogue, calend
 
 def facts(
     rows: UserRows,
-    found: Found,
+    found: CandidateSet,
     *,
     history: History,
     probabilities: np.ndarray,
@@ -153,7 +153,7 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _own(
-    rows: UserRows, found: Found, row: np.ndarray, *, history: History, shared: User, calendar: Calendar
+    rows: UserRows, found: CandidateSet, row: np.ndarray, *, history: History, shared: User, calendar: Calendar
 ) -> dict[str, np.ndarray]:
     """Look up the user's own record of each candidate; an item never had is NEVER weeks ago."""
     entry = history.position[row * history.n_items + found.item]  # [M], -1 never had
@@ -171,7 +171,7 @@ def _own(
 
 
 def _targets(
-    rows: UserRows, found: Found, row: np.ndarray, *, shared: User, catalogue: Catalogue, calendar: Calendar
+    rows: UserRows, found: CandidateSet, row: np.ndarray, *, shared: User, catalogue: Catalogue, calendar: Calendar
 ) -> dict[str, np.ndarray]:
     """Look up the user's record of each candidate's target (category); the liveliest one where it has several."""
     lists, shape = rows.lists, (len(rows), catalogue.n_targets)
@@ -193,7 +193,7 @@ def _targets(
 
 
 def _affinity(
-    found: Found, row: np.ndarray, *, history: History, shared: User, catalogue: Catalogue
+    found: CandidateSet, row: np.ndarray, *, history: History, shared: User, catalogue: Catalogue
 ) -> dict[str, np.ndarray]:
     """Sum the user's decayed weight by category path and by brand, and the item's share of it."""
     slow = history.slow * columns.SLOW_DECAY ** shared.rebase[history.row]

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ranking import encode, model
-from components.ranking.candidates import SOURCES, Found, History, candidates, given
+from components.ranking.candidates import SOURCES, CandidateSet, History, candidates, given
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.model import RankingNet
 from components.ranking.neighbours import Neighbours
@@ -55,7 +55,7 @@ class Recommended:
 class Scored:
     """Candidates of B rows with their facts and scores."""
 
-    found: Found
+    found: CandidateSet
     facts: dict[str, np.ndarray]  # each [M]
     scores: np.ndarray  # [M] float32
 
@@ -122,7 +122,7 @@ class Ranker:
         falling = np.minimum.accumulate(np.minimum(scored.scores, ceiling))
         return [_recommended(replace(scored, scores=falling), m) for m in range(len(items))]
 
-    def _scored(self, rows: UserRows, probabilities: np.ndarray, history: History, found: Found) -> Scored:
+    def _scored(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
         facts = encode.facts(
             rows,
             found,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from components.registry import client as mlflow_client
-from components.registry.gate_inputs import Champion, Used, cohorts
+from components.registry.gate_inputs import Champion, ResourceUse, cohorts
 from components.registry.lineage import PARTS
 from components.registry.release import TOLERANCE, VERDICT, model_name
 
@@ -29,7 +29,7 @@ def champion(name: str) -> Champion | None:
         values={str(key): float(value) for key, value in json.loads(tags.get("metrics", "{}")).items()},
         cohorts={cohort: group.values for cohort, group in cohorts(found).items()},
         segments=tags.get("segments", ""),
-        used={gate: Used(**used) for gate, used in json.loads(tags.get(TOLERANCE, "{}")).items()},
+        used={gate: ResourceUse(**used) for gate, used in json.loads(tags.get(TOLERANCE, "{}")).items()},
     )
 
 

@@ -15,7 +15,7 @@ BUDGETED = ("latency", "memory", "variant")  # groups of served.json
 
 
 @dataclass(frozen=True)
-class Used:
+class ResourceUse:
     """Uses of a tolerance by releases that followed each other."""
 
     times: int = 0
@@ -35,7 +35,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """A candidate's numbers: over all rows, and by cohort as in 'segment 3'."""
 
     overall: Group
@@ -58,14 +58,16 @@ class Champion:
     values: Metrics
     cohorts: Mapping[str, Metrics] = field(default_factory=dict)
     segments: str = ""
-    used: Mapping[str, Used] = field(default_factory=dict)
+    used: Mapping[str, ResourceUse] = field(default_factory=dict)
 
     def cohort(self, name: str) -> "Champion":
         """Return the same champion with the numbers of one cohort."""
         return Champion(self.cohorts.get(name, {}), segments=self.segments, used=self.used)
 
 
-def measured(metrics: Mapping[str, Any], served: Mapping[str, Any] | None = None, *, segments: str = "") -> Measured:
+def measured(
+    metrics: Mapping[str, Any], served: Mapping[str, Any] | None = None, *, segments: str = ""
+) -> Measurements:
     """Name the numbers of both parts as gates do; of the baselines the best one speaks, metric by metric.
 
     >>> intent = {"test": {"map": 0.3}, "baselines": {"global_rate": {"map": 0.1}, "decayed_rate": {"map": 0.2}}}
@@ -78,7 +80,7 @@ def measured(metrics: Mapping[str, Any], served: Mapping[str, Any] | None = None
         values |= numbers(part, document.get("test", {}))
         for other in document.get("baselines", {}).values():
             _keep_best(baseline, numbers(part, other))
-    return Measured(Group(values | budgets(served or {}), baseline), cohorts(metrics), segments)
+    return Measurements(Group(values | budgets(served or {}), baseline), cohorts(metrics), segments)
 
 
 def cohorts(metrics: Mapping[str, Any]) -> dict[str, Group]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from components.registry.gate_inputs import Champion, Group, Measured, Used
+from components.registry.gate_inputs import Champion, Group, Measurements, ResourceUse
 from components.registry.spec import LOWER_IS_BETTER, Gate, Parity
 
 PARITY = "parity"
@@ -29,7 +29,7 @@ class Outcome:
     cohort: str = ""
     rows: int | None = None  # of the cohort
     skipped: bool = False  # nothing was judged, and it does not refuse
-    used: Used | None = None  # the tolerance: what the next release finds
+    used: ResourceUse | None = None  # the tolerance: what the next release finds
 
     @property
     def name(self) -> str:
@@ -88,7 +88,7 @@ class _Case:
         return value <= other if self.lower else value >= other
 
 
-def evaluate(gates: Sequence[Gate], candidate: Measured, *, champion: Champion | None) -> Verdict:
+def evaluate(gates: Sequence[Gate], candidate: Measurements, *, champion: Champion | None) -> Verdict:
     """Judge what a candidate was measured to be; without a champion, gates against it pass."""
     return Verdict(tuple(outcome for gate in gates for outcome in _judged(gate, candidate, champion)))
 
@@ -116,7 +116,7 @@ def parity(document: Mapping[str, Any], rules: Parity) -> Outcome:
     return Outcome(PARITY, float(mismatches), "replay", None, 0.0, passed, reason, skipped=passed and not checked)
 
 
-def _judged(gate: Gate, candidate: Measured, champion: Champion | None) -> Iterator[Outcome]:
+def _judged(gate: Gate, candidate: Measurements, champion: Champion | None) -> Iterator[Outcome]:
     """Judge a gate on all rows, or on each group of its cohort."""
     if gate.cohort is None:
         yield _one(_Case(gate, candidate.overall, champion))
@@ -134,7 +134,7 @@ def _judged(gate: Gate, candidate: Measured, champion: Champion | None) -> Itera
             yield _one(case)
 
 
-def _others(gate: Gate, candidate: Measured, champion: Champion | None) -> bool:
+def _others(gate: Gate, candidate: Measurements, champion: Champion | None) -> bool:
     """Tell whether segments are numbered anew, so that the champion's 'segment 3' is not the candidate's."""
     against = gate.cohort == "segment" and gate.against == "champion"
     return against and champion is not None and champion.segments != candidate.segments
@@ -178,10 +178,10 @@ def _counted(case: _Case, found: Outcome, value: float, compared: float) -> Outc
 
     The count begins anew only once a release is as good as the champion was before the first of them.
     """
-    before = (case.champion.used.get(case.name) if case.champion else None) or Used()
+    before = (case.champion.used.get(case.name) if case.champion else None) or ResourceUse()
     since = compared if before.since is None else before.since
     if case.at_least(value, since):
-        return dataclasses.replace(found, used=Used())
+        return dataclasses.replace(found, used=ResourceUse())
     if case.at_least(value, compared):
         return dataclasses.replace(found, used=dataclasses.replace(before, since=since))
     most = case.gate.repeats or 0
@@ -193,7 +193,7 @@ def _counted(case: _Case, found: Outcome, value: float, compared: float) -> Outc
         return dataclasses.replace(found, passed=False, limit=compared, reason=reason, used=before)
     if not found.passed:
         return dataclasses.replace(found, used=before)
-    used = Used(before.times + 1, since)
+    used = ResourceUse(before.times + 1, since)
     return dataclasses.replace(found, used=used, reason=f"{found.reason}; use {used.times} of {most}")
 
 

@@ -35,7 +35,7 @@ METRICS_AT_ONCE = 900
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredParts:
     """Where a result stands in the registry."""
 
     run_id: str
@@ -50,7 +50,7 @@ class Registered:
 
 def register(
     name: str, folders: Folders, *, lineage: Lineage, windows_days: Sequence[int] = columns.WINDOWS_DAYS
-) -> Registered:
+) -> RegisteredParts:
     """Log a result's run once and make a version of each model that the registry does not hold."""
     result = Result.read(folders, lineage)
     with tempfile.TemporaryDirectory() as aside, mlflow_client.connected() as client:
@@ -67,7 +67,7 @@ def register(
                     client, name, part, staged[part], run=run, result=result, tags=tags, windows_days=windows_days
                 )
             client.set_terminated(run.info.run_id)
-    return Registered(run.info.run_id, result, {part: at for part, at in versions.items() if at})
+    return RegisteredParts(run.info.run_id, result, {part: at for part, at in versions.items() if at})
 
 
 def _found(client: "MlflowClient", model: str, digest: str, folder: Path) -> Version | None:

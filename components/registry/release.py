@@ -15,7 +15,7 @@ from components.registry import frames, model_versions
 from components.registry.gate_inputs import Metrics
 from components.registry.gates import Verdict
 from components.registry.lineage import PARTS, Part
-from components.registry.register import Registered
+from components.registry.register import RegisteredParts
 from components.registry.report import markdown
 from components.step import RUN
 from feature_repo import files
@@ -52,7 +52,7 @@ def model_name(name: str) -> str:
     return f"{name}-release"
 
 
-def document(name: str, registered: Registered, serving: dict[str, Any]) -> dict[str, Any]:
+def document(name: str, registered: RegisteredParts, serving: dict[str, Any]) -> dict[str, Any]:
     """Return release.json: its id is the digest of the rest."""
     result, lineage = registered.result, registered.result.lineage
     parts = {part: {"version": at.version, "digest": at.digest} for part, at in registered.versions.items()}
@@ -72,7 +72,13 @@ def document(name: str, registered: Registered, serving: dict[str, Any]) -> dict
 
 
 def make(
-    name: str, registered: Registered, *, serving: dict[str, Any], verdict: Verdict, metrics: Metrics, scratch: Path
+    name: str,
+    registered: RegisteredParts,
+    *,
+    serving: dict[str, Any],
+    verdict: Verdict,
+    metrics: Metrics,
+    scratch: Path,
 ) -> Release:
     """Make the release's version with its verdict, or find it and see that the verdict still holds."""
     released = document(name, registered, serving)
@@ -139,7 +145,7 @@ def resolve(client: "MlflowClient", name: str, which: str) -> str:
 
 def _version(
     client: "MlflowClient",
-    registered: Registered,
+    registered: RegisteredParts,
     released: dict[str, Any],
     *,
     tags: dict[str, str],

@@ -109,7 +109,7 @@ def _pipeline() -> str:
     return f"pipeline ({mlflow_client.user()})"
 
 
-class Chosen(NamedTuple):
+class ChosenRelease(NamedTuple):
     """A release to score with: its version, its id, and the time that users are asked about ('': its data's end)."""
 
     version: str
@@ -117,7 +117,7 @@ class Chosen(NamedTuple):
     now: str
 
 
-def chosen(name: str, which: str) -> Chosen:
+def chosen(name: str, which: str) -> ChosenRelease:
     """Resolve an alias or version once; aliases move while a run goes on."""
     with step("champion") as progress:
         with mlflow_client.connected() as client:
@@ -125,7 +125,7 @@ def chosen(name: str, which: str) -> Chosen:
             release_id = str(client.get_model_version(release.model_name(name), version).tags.get("id", ""))
         now = "" if os.environ.get(env_names.CLOCK, "wall") == "data_end" else str(int(time.time()))
         progress.count(which=which, version=version, release=release_id)
-    return Chosen(version, release_id, now)
+    return ChosenRelease(version, release_id, now)
 
 
 def fetch_release(name: str, version: str, *, release: str, folder: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from feature_repo import columns
 from feature_repo.online import feast_values, provenance
 from feature_repo.online.feast_store import Online, space
-from feature_repo.online.provenance import MadeOf
+from feature_repo.online.provenance import Provenance
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.update import Event, Folding, State, moved_on
 from feature_repo.views import MADE_OF, PUSHED, ROW_VIEWS
@@ -64,7 +64,7 @@ class OnlineProfiles:
         found = {view: self.online.read(view, users) for view in (*ROW_VIEWS, MADE_OF, PUSHED)}
         kept: dict[str, list[Event]] = {}
         states: dict[str, State] = {}
-        made: dict[str, MadeOf] = {}
+        made: dict[str, Provenance] = {}
         old = self._states(users, found)
         for place, user in enumerate(users):
             was = _made_of(found[MADE_OF][place])
@@ -81,13 +81,13 @@ class OnlineProfiles:
             states[user] = self.folding.fold(old[user], [*waiting, *new])
             doubt = "?" if mine and waiting else ""
             row = was.row if mine else f"{self.folding.vocabulary.digest}:"
-            made[user] = MadeOf(row, was.data_end, provenance.stamp(had + new) + doubt, was.others if mine else "")
+            made[user] = Provenance(row, was.data_end, provenance.stamp(had + new) + doubt, was.others if mine else "")
         at = {user: max((e.at for e in theirs), default=0) for user, theirs in kept.items()}
         self.online.write(PUSHED, [(u, at[u], {"events": provenance.encode(theirs)}) for u, theirs in kept.items()])
         self.write(states, made)
         return states
 
-    def write(self, states: Mapping[str, State], made: Mapping[str, MadeOf]) -> None:
+    def write(self, states: Mapping[str, State], made: Mapping[str, Provenance]) -> None:
         """Write rows view by view, and last what they are made of: a row that was cut short shows as such."""
         if not states:
             return
@@ -97,14 +97,14 @@ class OnlineProfiles:
             MADE_OF, [(user, int(states[user][columns.STATE_AT]), provenance.cells(made[user])) for user in states]
         )
 
-    def made_of(self, user_ids: Sequence[str]) -> list[tuple[MadeOf, list[Event]]]:
+    def made_of(self, user_ids: Sequence[str]) -> list[tuple[Provenance, list[Event]]]:
         """Read what users' rows are made of, and the events pushed since."""
         made, events = (self.online.read(view, user_ids) for view in (MADE_OF, PUSHED))
         return [(_made_of(m), decoded(e)) for m, e in zip(made, events, strict=True)]
 
     def confirm(self, data_end: int) -> None:
         """Note that a batch which ends at `data_end` was written whole: a row it left as it was holds until then."""
-        made = MadeOf(f"{self.folding.vocabulary.digest}:", data_end)
+        made = Provenance(f"{self.folding.vocabulary.digest}:", data_end)
         self.online.write(MADE_OF, [(provenance.BATCH, data_end, provenance.cells(made))])
         self._confirmed.clear()
 
@@ -165,9 +165,9 @@ class OnlineProfiles:
         return states
 
 
-def _made_of(row: feast_values.Row | None) -> MadeOf:
+def _made_of(row: feast_values.Row | None) -> Provenance:
     text = {name: feast_values.number(row, name, "string_val", "") for name in ("row", "folded", "others")}
-    return MadeOf(data_end=int(feast_values.number(row, "data_end", "int64_val")), **text)
+    return Provenance(data_end=int(feast_values.number(row, "data_end", "int64_val")), **text)
 
 
 def decoded(row: feast_values.Row | None) -> list[Event]:

@@ -19,7 +19,7 @@ LIMIT = 2_000  # latest events kept of a user: who is in no batch for longer los
 
 
 @dataclass(frozen=True)
-class MadeOf:
+class Provenance:
     """Which batch row a row began as, and which pushed events were folded into it."""
 
     row: str = ""  # '<vocabulary>:<digest of the batch's row>'; without a digest where no batch has the user
@@ -30,7 +30,7 @@ class MadeOf:
     @classmethod
     def of(
         cls, vocabulary: str, digest: object, data_end: int, events: Sequence[Event], *, others: Sequence[Event] = ()
-    ) -> "MadeOf":
+    ) -> "Provenance":
         """Describe a row that holds all of `events`, the first of which are `others`."""
         return cls(f"{vocabulary}:{digest}", data_end, stamp(events), encode(others) if others else "")
 
@@ -101,6 +101,6 @@ def stamp(events: Sequence[Event]) -> str:
     return f"{len(events)}-{files.digest([astuple(e) for e in events[-LIMIT:]])}" if events else ""
 
 
-def cells(made: MadeOf) -> Mapping[str, Any]:
+def cells(made: Provenance) -> Mapping[str, Any]:
     """Return the cells of a row of `user_made_of`."""
     return {"row": made.row, "data_end": made.data_end, "folded": made.folded, "others": made.others}

@@ -22,14 +22,14 @@ DAYS = 28  # of the log, back from its latest `now`
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedWindow:
     """User rows as served, all known, one a user and week, with the scores that were made from them."""
 
     rows: UserRows
     probabilities: np.ndarray  # [B, C], targets in the order of the release's vocabulary
 
 
-def last_window(folder: Path, *, calendar: Calendar, targets: int, limit: int) -> Served | None:
+def last_window(folder: Path, *, calendar: Calendar, targets: int, limit: int) -> ServedWindow | None:
     """Read the last `DAYS` days of a log, by the data's clock, at most `limit` user-weeks; None where there are none.
 
     Answers scored by a release with another number of targets are left out, and those that no model scored (the
@@ -71,7 +71,7 @@ class _Answer:
         return cls(line[columns.USER_ID], now, state_at, line["numbers"], lists, probabilities)
 
 
-def _stacked(kept: Sequence[_Answer]) -> Served:
+def _stacked(kept: Sequence[_Answer]) -> ServedWindow:
     """Stack answers; numbers that an older release did not have are zeros."""
     rows = UserRows(
         user_id=np.asarray([a.user_id for a in kept], dtype=object),
@@ -84,7 +84,7 @@ def _stacked(kept: Sequence[_Answer]) -> Served:
         },
         lists={name: _ragged([a.lists[name] for a in kept]) for name in columns.RECENT_LISTS},
     )
-    return Served(rows, np.stack([a.probabilities for a in kept]).astype(np.float64))
+    return ServedWindow(rows, np.stack([a.probabilities for a in kept]).astype(np.float64))
 
 
 def _ragged(lists: Sequence[np.ndarray]) -> Ragged:

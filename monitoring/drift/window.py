@@ -28,7 +28,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Target, Vocabulary
-from monitoring.drift.served_window import Served
+from monitoring.drift.served_window import ServedWindow
 
 Kind = Literal["train", "test", "served"]
 DAY_S = 86_400
@@ -72,7 +72,7 @@ class Window:
 
 
 def windows(
-    folder: Path, *, served: Served | None = None, scores: Path | None = None, seed: int = 0
+    folder: Path, *, served: ServedWindow | None = None, scores: Path | None = None, seed: int = 0
 ) -> tuple[Window, Window]:
     """Return (reference, current): train weeks and test weeks, or train weeks and what was `served`.
 
@@ -166,7 +166,7 @@ def _score_table(path: Path, *, targets: Sequence[Target]) -> pd.DataFrame:
     return pd.DataFrame(score_columns(probabilities, targets), index=index)
 
 
-def _served_scores(window: Window, served: Served, targets: Sequence[Target]) -> pd.DataFrame:
+def _served_scores(window: Window, served: ServedWindow, targets: Sequence[Target]) -> pd.DataFrame:
     return pd.DataFrame(score_columns(served.probabilities, targets), index=window.frame.index)
 
 

@@ -26,7 +26,7 @@ NAMESPACE = uuid.UUID("6d1f4a0e-6f3f-4d53-9a53-0d4c6a3b7c11")  # of the ids that
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredReport:
     """Where a run is kept. `added` is False when it was there already."""
 
     address: str
@@ -44,7 +44,7 @@ def keep(
     key: str,
     columns: Sequence[str],
     secret: str | None = None,
-) -> Kept:
+) -> StoredReport:
     """Add a run to the recommender's project unless a run with this key is there, and lay out its dashboard."""
     if address.startswith(("http://", "https://")):
         place: _Folder | _Server = _Server(address, secret)
@@ -55,7 +55,7 @@ def keep(
     with place.locked():
         found = place.find(project.id, key)
         run = found or place.add(project.id, snapshot, title=title)
-    return Kept(address, str(project.id), run, added=found is None)
+    return StoredReport(address, str(project.id), run, added=found is None)
 
 
 def address() -> str:

@@ -12,7 +12,7 @@ import yaml
 from feature_repo import files
 from feature_repo.checkout import K8S
 from monitoring.observability.alerts import DOCS, Alert, alerts
-from monitoring.observability.recording_rules import Recorded, recorded
+from monitoring.observability.recording_rules import RecordingRule, recorded
 
 FOLDER = K8S / "components" / "monitoring"
 FILE = FOLDER / "rules.yaml"
@@ -45,7 +45,7 @@ def text() -> str:
     return HEADER + yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
 
 
-def _record(rule: Recorded) -> dict[str, Any]:
+def _record(rule: RecordingRule) -> dict[str, Any]:
     found: dict[str, Any] = {"record": rule.record, "expr": rule.expr}
     return found | ({"labels": dict(rule.labels)} if rule.labels else {})
 

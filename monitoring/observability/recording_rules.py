@@ -13,7 +13,7 @@ MORE = "5m"  # the window of what has one window only
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordingRule:
     """A recording rule."""
 
     record: str
@@ -32,20 +32,20 @@ def answers(objective: Objective, window: str) -> str:
     return f'intentflow:slo_answers:rate{window}{{slo="{objective.name}"}}'
 
 
-def recorded() -> list[Recorded]:
+def recorded() -> list[RecordingRule]:
     """Return every recording rule."""
     return [*(rule for window in WINDOWS for rule in _objectives(window)), *_shares()]
 
 
-def _objectives(window: str) -> list[Recorded]:
+def _objectives(window: str) -> list[RecordingRule]:
     every = "30s" if window in QUICK else "5m"
     asked = {AVAILABILITY: (_answered(window), _failed(window)), LATENCY: (_timed(window), _slow(window))}
     found = []
     for objective, (all_of_them, bad_ones) in asked.items():
         labels = (("slo", objective.name),)
-        found.append(Recorded(f"intentflow:slo_answers:rate{window}", all_of_them, labels, every))
+        found.append(RecordingRule(f"intentflow:slo_answers:rate{window}", all_of_them, labels, every))
         ratio = f"({bad_ones}) / ({all_of_them})"
-        found.append(Recorded(f"intentflow:slo_bad:ratio_rate{window}", ratio, labels, every))
+        found.append(RecordingRule(f"intentflow:slo_bad:ratio_rate{window}", ratio, labels, every))
     return found
 
 
@@ -100,13 +100,13 @@ def _slow(window: str) -> str:
     return _either(beyond("intentflow_router_door_seconds"), f"({beyond('intentflow_request_seconds')})")
 
 
-def _shares() -> list[Recorded]:
+def _shares() -> list[RecordingRule]:
     """Return shares of the doors' answers and events."""
     answered = f"sum by (namespace) (rate(intentflow_profile_rung_total[{MORE}]))"
     none = "or 0 * intentflow_release_info"
 
-    def share(name: str, part: str, whole: str) -> Recorded:
-        return Recorded(f"intentflow:{name}:ratio_rate{MORE}", f"sum by (namespace) ({part} {none}) / {whole}")
+    def share(name: str, part: str, whole: str) -> RecordingRule:
+        return RecordingRule(f"intentflow:{name}:ratio_rate{MORE}", f"sum by (namespace) ({part} {none}) / {whole}")
 
     events = 'intentflow_requests_total{endpoint="/events"'
     return [

@@ -15,7 +15,7 @@ from feature_repo.errors import SpecError
 from feature_repo.logs import request_log
 from feature_repo.privacy.pseudonyms import pseudonym, ring
 from pipelines.answers import offline_rows
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.runs import local
 
 NEAR = 3  # answers that are named where none fits
@@ -26,7 +26,7 @@ TELLING = ("events_total", "sessions_total", "items_total", "weeks_total", "last
 
 
 def why(
-    place: Place, *, user: str | None = None, at: str | None = None, request_id: str | None = None
+    place: Installation, *, user: str | None = None, at: str | None = None, request_id: str | None = None
 ) -> dict[str, Any]:
     """Explain one logged answer: by its id, or the one that a user got at a time (the last before it)."""
     if (user is None) == (request_id is None):
@@ -55,7 +55,7 @@ def why(
     }
 
 
-def _asked_for(place: Place, *, user: str | None, at: str | None, request_id: str | None) -> dict[str, Any]:
+def _asked_for(place: Installation, *, user: str | None, at: str | None, request_id: str | None) -> dict[str, Any]:
     folder = place.home / columns.REQUESTS_FOLDER
     if request_id is not None:
         for answer in request_log.read(folder, newest_first=True):
@@ -90,7 +90,7 @@ def _features(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     return numbers + lists
 
 
-def _events(place: Place, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _events(place: Installation, answer: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the user's latest events that the row may have known, newest first."""
     from bentos.recommender.logs import eventlog
 

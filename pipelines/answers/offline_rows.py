@@ -20,7 +20,7 @@ from bentos.release import Release
 from feature_repo import columns
 from feature_repo.online.provenance import since
 from feature_repo.update import Folding, State
-from pipelines.environment import Place
+from pipelines.environment import Installation
 
 RELATIVE, LEAST = 1e-3, 1e-3  # by how much a sum of 32-bit floats may differ
 FAMILIES = (columns.TARGET_LISTS, columns.HISTORY_LISTS, columns.RECENT_LISTS, columns.DAILY_LISTS)
@@ -38,7 +38,7 @@ class Offline:
     later: Mapping[str, list[Row]]  # events that the door took, by user
 
     @classmethod
-    def of(cls, place: Place, release: Release, users: Iterable[str]) -> "Offline | None":
+    def of(cls, place: Installation, release: Release, users: Iterable[str]) -> "Offline | None":
         """Read the rows of some users, if the files are there and mean what the release's do."""
         from components.profiles.online import materialise, row_stream
 

@@ -18,7 +18,7 @@ from bentos.release import INTENT, RANKING, Release
 from feature_repo import columns
 from feature_repo.errors import SpecError
 from pipelines.answers import offline_rows
-from pipelines.environment import Place
+from pipelines.environment import Installation
 
 if TYPE_CHECKING:
     from components.intent.score import IntentScorer
@@ -41,7 +41,7 @@ class Difference:
     offline: Any
 
 
-def parity(place: Place, release_id: str | None = None, *, sample: int = SAMPLE) -> dict[str, Any]:
+def parity(place: Installation, release_id: str | None = None, *, sample: int = SAMPLE) -> dict[str, Any]:
     """Check the newest logged answers of a release, the champion's where none is named."""
     from pipelines.releases import release as releases
 
@@ -155,7 +155,7 @@ def text(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _features_unchecked(place: Place) -> str:
+def _features_unchecked(place: Installation) -> str:
     return (
         f"features were not recomputed: {place.home} has no feature files of the release's vocabulary, or they have "
         "another calendar or other windows"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from feature_repo.errors import SpecError, nearest
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import parameters
 from pipelines.spec import Recommender
 
@@ -20,7 +20,7 @@ class Pipeline:
 
     name: str  # as Kubeflow shows it
     build: Callable[[], Any]  # imports kfp and returns the pipeline's object
-    parameters: Callable[[Place], dict[str, Any]]  # of a run: the spec's, and the digests of data, code and lock
+    parameters: Callable[[Installation], dict[str, Any]]  # of a run: the spec's, and the digests of data, code and lock
     spec_parameters: Callable[[Recommender], dict[str, Any]]  # what the spec alone decides: the run form's defaults
 
 

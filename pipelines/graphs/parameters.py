@@ -8,7 +8,7 @@ from components.data.derived import rules_at_the_door
 from components.data.ingest import source_digest
 from feature_repo import files, services
 from feature_repo.errors import DataError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.spec import Recommender
 
@@ -45,7 +45,7 @@ def spec_parameters(spec: Recommender) -> dict[str, Any]:
     }
 
 
-def run_parameters(place: Place) -> dict[str, Any]:
+def run_parameters(place: Installation) -> dict[str, Any]:
     """Return every parameter of a run: the spec's, and the digests of data, code and lock."""
     spec = place.spec
     windows = spec.profiles.windows_days
@@ -65,7 +65,7 @@ def run_parameters(place: Place) -> dict[str, Any]:
     }
 
 
-def _source(place: Place) -> str:
+def _source(place: Installation) -> str:
     """Digest the source's state; another key, or another person to be left out, and the data is read anew.
 
     Where the pipeline runs elsewhere, its files may be there only: then the time stands for them, and every run reads.
@@ -90,7 +90,7 @@ def batch_parameters(spec: Recommender) -> dict[str, Any]:
     return {name: trained[name] for name in SHARED} | {"which": "champion", "k": 0}
 
 
-def batch_run_parameters(place: Place) -> dict[str, Any]:
+def batch_run_parameters(place: Installation) -> dict[str, Any]:
     """Return every parameter of a batch scoring run."""
     return (
         batch_parameters(place.spec)

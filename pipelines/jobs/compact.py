@@ -13,7 +13,7 @@ from typing import Any
 
 from bentos.recommender.logs import eventlog, requestlog
 from feature_repo.logs import object_store
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.jobs import archive, merge
 from pipelines.rollout import lease as leases
 from pipelines.rollout.lease import Lease
@@ -29,7 +29,7 @@ def logs_still(home: Path) -> Iterator[None]:
         yield
 
 
-def compact(place: Place, lease: Lease) -> dict[str, Any]:
+def compact(place: Installation, lease: Lease) -> dict[str, Any]:
     """Merge and compress what is old enough; return counts."""
     said, now = place.spec.jobs.compact, dt.datetime.now(dt.UTC)
     address = place.environment.requests.url or str(place.home / requestlog.FOLDER)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.jobs import sources
 from pipelines.releases import release as releases
@@ -21,7 +21,7 @@ from pipelines.runs import local
 SOURCE = "source.json"  # beside the feature files of a vocabulary: what they were made from
 
 
-def materialise(place: Place, lease: Lease) -> dict[str, Any]:
+def materialise(place: Installation, lease: Lease) -> dict[str, Any]:
     """Bring every vocabulary in use up to date."""
     from components.registry import rollout_tags as registry
 
@@ -31,13 +31,13 @@ def materialise(place: Place, lease: Lease) -> dict[str, Any]:
         return brought(place, folders, lease)
 
 
-def of_version(place: Place, version: str, lease: Lease) -> dict[str, Any]:
+def of_version(place: Installation, version: str, lease: Lease) -> dict[str, Any]:
     """Bring the rows of one version's vocabulary up to date, before it serves."""
     with local.alone(place.home):
         return brought(place, [releases.assembled(place, version)], lease)
 
 
-def brought(place: Place, folders: list[Path], lease: Lease) -> dict[str, Any]:
+def brought(place: Installation, folders: list[Path], lease: Lease) -> dict[str, Any]:
     """Bring in the rows of some releases' vocabularies, each vocabulary once; return counts."""
     from components.profiles.online import materialise as store
 
@@ -68,7 +68,7 @@ def _made_from(features: Path) -> str:
     return str(files.read_json(path)["made_from"]) if path.is_file() else ""
 
 
-def _build(place: Place, release: Path, features: Path) -> None:
+def _build(place: Installation, release: Path, features: Path) -> None:
     """Write a vocabulary's feature files from the source as it is now."""
     from components.profiles.online import materialise as store
     from components.profiles.steps import run_profiles

@@ -23,7 +23,7 @@ NAME = re.compile(r"^(\d{4}-\d\d-\d\d)\.(\d+|day)\.parquet$")
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergeReport:
     """What a look at a log came to."""
 
     days: int = 0  # merged files that were written
@@ -31,7 +31,9 @@ class Merged:
     answers: int = 0  # that were added
 
 
-def merge(store: Store, *, now: dt.datetime, settle_hours: int, still: Callable[[], None] = lambda: None) -> Merged:
+def merge(
+    store: Store, *, now: dt.datetime, settle_hours: int, still: Callable[[], None] = lambda: None
+) -> MergeReport:
     """Merge every day that has been over for some hours; `still` raises where another one acts now."""
     last = (now - dt.timedelta(hours=settle_hours)).date().isoformat()
     days = answered = gone = 0
@@ -47,7 +49,7 @@ def merge(store: Store, *, now: dt.datetime, settle_hours: int, still: Callable[
                 still()
                 store.delete(source.path)
                 gone += 1
-    return Merged(days, gone, answered)
+    return MergeReport(days, gone, answered)
 
 
 def _groups(store: Store, *, before: str) -> dict[str, list[Entry]]:

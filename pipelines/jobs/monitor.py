@@ -5,13 +5,13 @@ The verdict goes where that verb's goes. A release is not touched: what follows 
 
 from typing import Any
 
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.jobs import sources
 from pipelines.rollout.lease import Lease
 from pipelines.runs import drift_check, local
 
 
-def monitor(place: Place, lease: Lease) -> dict[str, Any]:
+def monitor(place: Installation, lease: Lease) -> dict[str, Any]:
     """Compare, keep the report, return the verdict."""
     with local.alone(place.home):
         last = local.last_run(place.home)

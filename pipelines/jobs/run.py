@@ -14,7 +14,7 @@ from typing import Any
 from components.registry import heartbeats
 from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.jobs import compact, materialise, monitor, score
 from pipelines.releases.release import variables
 from pipelines.rollout import lease as leases
@@ -22,7 +22,7 @@ from pipelines.rollout.lease import JOBS, Lease
 from pipelines.runs import local
 
 Counts = Mapping[str, Any]
-Does = Callable[[Place, Lease], Counts]
+Does = Callable[[Installation, Lease], Counts]
 WAIT_S = 1800.0  # for the same job, where a version is asked for
 DOES: dict[str, Does] = {
     "monitor": monitor.monitor,
@@ -56,7 +56,7 @@ class Outcome:
         return f"{self.job}: {self.outcome} in {self.seconds:.1f} s" + (f": {counts}" if counts else "")
 
 
-def run(place: Place, name: str, *, version: str = "") -> Outcome:
+def run(place: Installation, name: str, *, version: str = "") -> Outcome:
     """Do a job once; raises what went wrong, after noting it.
 
     With a version `materialise` is about that release alone, and whoever asks needs it done: then it waits its turn.
@@ -76,7 +76,7 @@ def run(place: Place, name: str, *, version: str = "") -> Outcome:
         return _noted(place, name, lease)
 
 
-def _noted(place: Place, name: str, lease: Lease, *, does: Does | None = None) -> Outcome:
+def _noted(place: Installation, name: str, lease: Lease, *, does: Does | None = None) -> Outcome:
     """Do it and keep the record, which says `running` until then; a job that somebody waits for skips nothing."""
     started, clock = _now(), time.monotonic()
 

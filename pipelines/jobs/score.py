@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.rollout.lease import Lease
 from pipelines.runs import local
 
@@ -20,7 +20,7 @@ LATEST = "latest.json"
 ABOUT = "scores.json"
 
 
-def score(place: Place, lease: Lease) -> dict[str, Any]:
+def score(place: Installation, lease: Lease) -> dict[str, Any]:
     """Score every user with the champion, and publish."""
     found = local.run(place, lambda _line: None, pipeline="batch")
     lease.require()
@@ -29,7 +29,7 @@ def score(place: Place, lease: Lease) -> dict[str, Any]:
     return {"release_version": found.release_version, "folder": str(folder), "removed": removed}
 
 
-def publish(place: Place, folders: dict[str, Path], *, version: str, now: dt.datetime | None = None) -> Path:
+def publish(place: Installation, folders: dict[str, Path], *, version: str, now: dt.datetime | None = None) -> Path:
     """Copy results into the day's folder; it takes the place of an earlier one of that day when it is whole."""
     at = now or dt.datetime.now(dt.UTC)
     target = place.home / FOLDER / at.date().isoformat()

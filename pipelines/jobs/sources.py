@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import parameters
 from pipelines.rollout.lease import JOBS
 
@@ -18,17 +18,17 @@ CLEAN = ("reading", "data", "source", "data_code")
 ROWS = (*CLEAN, "profiles", "split", "vocabulary", "ranking_rows", "profiles_code")
 
 
-def state(place: Place) -> str:
+def state(place: Installation) -> str:
     """Digest what clean tables come from: the source, who is left out, and the code that reads it."""
     return _digest(parameters.run_parameters(place), CLEAN)
 
 
-def clean(place: Place) -> Path:
+def clean(place: Installation) -> Path:
     """Return the clean tables of the source as it is now; raises what ingest and the contract raise."""
     return _clean(place, parameters.run_parameters(place))
 
 
-def _clean(place: Place, asked: dict[str, Any]) -> Path:
+def _clean(place: Installation, asked: dict[str, Any]) -> Path:
     from components.data import steps
 
     folder = _folder(place) / f"clean-{_digest(asked, CLEAN)}"
@@ -50,7 +50,7 @@ def _clean(place: Place, asked: dict[str, Any]) -> Path:
     return folder
 
 
-def rows(place: Place) -> Path:
+def rows(place: Installation) -> Path:
     """Return training's rows of the source as it is now: what drift compares."""
     from components.profiles import steps
 
@@ -67,7 +67,7 @@ def rows(place: Place) -> Path:
     return folder
 
 
-def _folder(place: Place) -> Path:
+def _folder(place: Installation) -> Path:
     return place.home / JOBS / SOURCES
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from feature_repo.errors import ServerError, SpecError, shortened
-from pipelines.environment import Kubeflow, Place
+from pipelines.environment import Installation, Kubeflow
 
 PATIENCE_S = 30.0  # for a server that is away
 ANSWER_S = (5, 60)  # to connect, and for an answer
@@ -146,7 +146,7 @@ class Bearer:
 
 
 @contextlib.contextmanager
-def connected(place: Place, *, patience_s: float = PATIENCE_S) -> Iterator[Api]:
+def connected(place: Installation, *, patience_s: float = PATIENCE_S) -> Iterator[Api]:
     """Yield the API of a place that names one, after a first answer of it."""
     at = settings(place)
     bearer = Bearer.of(at, place.outside)
@@ -159,7 +159,7 @@ def connected(place: Place, *, patience_s: float = PATIENCE_S) -> Iterator[Api]:
         yield Api(kfp, at, kfp.get_user_namespace(), bearer, patience_s)
 
 
-def settings(place: Place) -> Kubeflow:
+def settings(place: Installation) -> Kubeflow:
     """Return the place's Kubeflow; a place without one runs here."""
     if (found := place.environment.kubeflow) is None or not found.host:
         raise SpecError(f"--env: '{place.environment.name}' names no kubeflow.host; its pipelines run on this machine")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo.errors import ServerError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import index
 from pipelines.graphs.task_settings import step_of
 
@@ -17,7 +17,7 @@ GATES = "gates-passed"  # the condition's name in pipelines/graphs/train.py
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledPipeline:
     """One pipeline's IR on disk."""
 
     pipeline: str  # of the catalogue
@@ -45,18 +45,18 @@ class Tasks:
 
 
 @contextmanager
-def compiled(place: Place, *names: str) -> Iterator[dict[str, Compiled]]:
+def compiled(place: Installation, *names: str) -> Iterator[dict[str, CompiledPipeline]]:
     """Compile pipelines, all by default, for as long as the block lasts."""
     with tempfile.TemporaryDirectory(prefix="intentflow-ir-") as folder:
         yield {name: _compile(place, name, Path(folder)) for name in names or index.PIPELINES}
 
 
-def _compile(place: Place, name: str, folder: Path) -> Compiled:
+def _compile(place: Installation, name: str, folder: Path) -> CompiledPipeline:
     from pipelines.graphs.train import compile_ir
 
     path = folder / f"{name}.yaml"
     compile_ir(place.spec, path, pipeline=name, kubeflow=place.environment.kubeflow)
-    return Compiled(name, path, f"ir-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}")
+    return CompiledPipeline(name, path, f"ir-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}")
 
 
 def _read(ir: dict[str, Any], tasks: dict[str, Any], steps: dict[str, str], conditions: dict[str, str]) -> None:

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from feature_repo.errors import ServerError, SpecError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import index
 from pipelines.kubeflow import client, recurring
 from pipelines.kubeflow.client import Api
-from pipelines.kubeflow.compiled import Compiled, compiled
+from pipelines.kubeflow.compiled import CompiledPipeline, compiled
 
 MARKS = {"same": " ", "upload": "+", "create": "+", "replace": "~", "enable": "~", "disable": "~", "delete": "-"}
 
@@ -29,7 +29,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Declared:
+class Declaration:
     """What the server has, or would have, of a spec."""
 
     host: str
@@ -58,17 +58,17 @@ class Declared:
         return "\n".join([f"{where}:", *lines])
 
 
-def apply(place: Place) -> Declared:
+def apply(place: Installation) -> Declaration:
     """Bring the server in step with the spec and the environment."""
     return _declare(place, write=True, patience_s=client.PATIENCE_S)
 
 
-def look(place: Place) -> Declared:
+def look(place: Installation) -> Declaration:
     """Say what `apply` would change on the server."""
     return _declare(place, write=False, patience_s=5.0)
 
 
-def _declare(place: Place, *, write: bool, patience_s: float) -> Declared:
+def _declare(place: Installation, *, write: bool, patience_s: float) -> Declaration:
     with client.connected(place, patience_s=patience_s) as api, compiled(place) as irs:
         changes: list[Change] = []
         versions: dict[str, recurring.Version] = {}
@@ -77,15 +77,15 @@ def _declare(place: Place, *, write: bool, patience_s: float) -> Declared:
             changes.append(change)
         for name, action, note in recurring.kept(api, place, versions, write=write):
             changes.append(Change("recurring run", name, action, note))
-        return Declared(api.at.host, api.namespace, changes, write)
+        return Declaration(api.at.host, api.namespace, changes, write)
 
 
-def server_name(place: Place, pipeline: str) -> str:
+def server_name(place: Installation, pipeline: str) -> str:
     """Name a recommender's pipeline on the server: the run form's defaults are the spec's, so each has its own."""
     return f"{place.spec.name}-{pipeline}"
 
 
-def _version(api: Api, place: Place, ir: Compiled, *, write: bool) -> tuple[recurring.Version, Change]:
+def _version(api: Api, place: Installation, ir: CompiledPipeline, *, write: bool) -> tuple[recurring.Version, Change]:
     """Find the version of an IR, and upload it where there is none."""
     name = server_name(place, ir.pipeline)
     pipeline_id = pipeline_named(api, name)
@@ -112,7 +112,7 @@ def version_named(api: Api, pipeline_id: str, name: str) -> str | None:
     return next((str(one.pipeline_version_id) for one in found if one.display_name == name), None)
 
 
-def _create(api: Api, place: Place, pipeline: str) -> str:
+def _create(api: Api, place: Installation, pipeline: str) -> str:
     """Make the pipeline without a version: kfp's upload would name its first version as the pipeline."""
     from kfp_server_api import V2beta1Pipeline
 
@@ -128,7 +128,7 @@ def _create(api: Api, place: Place, pipeline: str) -> str:
     return str(made.pipeline_id)
 
 
-def _upload(api: Api, place: Place, ir: Compiled, pipeline_id: str) -> str:
+def _upload(api: Api, place: Installation, ir: CompiledPipeline, pipeline_id: str) -> str:
     from pipelines.graphs.code_digests import git_commit
 
     told = f"spec {place.spec.digest[:12]}, environment {place.environment.name}, commit {git_commit()[:12]}"
@@ -148,7 +148,7 @@ def _upload(api: Api, place: Place, ir: Compiled, pipeline_id: str) -> str:
     return str(made.pipeline_version_id)
 
 
-def applied(api: Api, place: Place, ir: Compiled) -> recurring.Version:
+def applied(api: Api, place: Installation, ir: CompiledPipeline) -> recurring.Version:
     """Return the version on the server of what is declared here; refused where that was not applied."""
     pipeline_id = pipeline_named(api, server_name(place, ir.pipeline))
     found = version_named(api, pipeline_id, ir.version) if pipeline_id else None

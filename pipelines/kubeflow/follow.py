@@ -19,7 +19,7 @@ Observer = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Ended:
+class RunEnd:
     """How a run ended."""
 
     state: str
@@ -65,7 +65,7 @@ class Watch:
         self.observe(line)
 
 
-def follow(api: Api, run_id: str, tasks: Tasks, observe: Observer, *, every_s: float) -> Ended:
+def follow(api: Api, run_id: str, tasks: Tasks, observe: Observer, *, every_s: float) -> RunEnd:
     """Show the run's steps until it ends."""
     watch, pause = Watch(tasks, observe), every_s
     while True:
@@ -76,7 +76,7 @@ def follow(api: Api, run_id: str, tasks: Tasks, observe: Observer, *, every_s: f
         if state in ENDED:
             passed = _passed(now, tasks)
             silent = state == "SUCCEEDED" and passed is None and _due(now, tasks)
-            return Ended(state, passed, silent, _failed(run, now, tasks), watch.closed)
+            return RunEnd(state, passed, silent, _failed(run, now, tasks), watch.closed)
         time.sleep(pause)
         pause = min(pause * 1.2, max(every_s, SLOWEST_S))
 

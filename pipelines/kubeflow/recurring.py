@@ -13,7 +13,7 @@ from typing import Any
 
 from feature_repo import files
 from feature_repo.errors import SpecError
-from pipelines.environment import Place, Recurring
+from pipelines.environment import Installation, Recurring
 from pipelines.graphs import index
 from pipelines.kubeflow.client import Absent, Api
 
@@ -36,7 +36,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedRun:
     """A recurring run as it should be."""
 
     declared: Recurring
@@ -51,7 +51,7 @@ class Wanted:
         return f"{self.declared.pipeline} at {self.declared.six}{off}"
 
 
-def kept(api: Api, place: Place, versions: dict[str, Version], *, write: bool) -> Iterator[Told]:
+def kept(api: Api, place: Installation, versions: dict[str, Version], *, write: bool) -> Iterator[Told]:
     """Bring the server's recurring runs in step, or say what that would do; yields one line each."""
     there = _owned(api, place)
     for declared in api.at.recurring:
@@ -63,7 +63,7 @@ def kept(api: Api, place: Place, versions: dict[str, Version], *, write: bool) -
         yield f"{place.spec.name}-{name}", "delete", "no longer declared"
 
 
-def experiment(api: Api, place: Place) -> str:
+def experiment(api: Api, place: Installation) -> str:
     """Return the id of the experiment that runs belong to, made on first use."""
     name = experiment_name(place)
     try:
@@ -73,13 +73,13 @@ def experiment(api: Api, place: Place) -> str:
     return str(found.experiment_id)
 
 
-def experiment_name(place: Place) -> str:
+def experiment_name(place: Installation) -> str:
     """Name the experiment."""
     at = place.environment.kubeflow
     return (at.experiment if at else "") or place.spec.name
 
 
-def _wanted(place: Place, declared: Recurring, version: Version) -> Wanted:
+def _wanted(place: Installation, declared: Recurring, version: Version) -> WantedRun:
     parameters = index.pipeline(declared.pipeline).parameters(place) | {"source": SCHEDULED}
     at = place.environment.kubeflow
     what = {
@@ -90,10 +90,10 @@ def _wanted(place: Place, declared: Recurring, version: Version) -> Wanted:
         "experiment": experiment_name(place),
         "service_account": at.service_account if at else "",
     }
-    return Wanted(declared, f"{place.spec.name}-{declared.name}", parameters, files.digest(what)[:16])
+    return WantedRun(declared, f"{place.spec.name}-{declared.name}", parameters, files.digest(what)[:16])
 
 
-def _owned(api: Api, place: Place) -> dict[str, list[tuple[str, Any]]]:
+def _owned(api: Api, place: Installation) -> dict[str, list[tuple[str, Any]]]:
     """Return this environment's own recurring runs by name, each with its digest, the oldest first."""
     listing = api.kfp.list_recurring_runs
     found: dict[str, list[tuple[str, Any]]] = {}
@@ -108,8 +108,8 @@ def _owned(api: Api, place: Place) -> dict[str, list[tuple[str, Any]]]:
 
 def _one(
     api: Api,
-    place: Place,
-    wanted: Wanted,
+    place: Installation,
+    wanted: WantedRun,
     there: list[tuple[str, Any]],
     versions: dict[str, Version],
     *,
@@ -129,7 +129,7 @@ def _one(
     return wanted.name, action, wanted.note
 
 
-def _switched(run: Any, wanted: Wanted) -> str:
+def _switched(run: Any, wanted: WantedRun) -> str:
     """Name what its switch needs, '' for nothing."""
     on = run.status == "ENABLED" or (run.status is None and run.mode == "ENABLE")
     if on == wanted.declared.enabled:
@@ -137,7 +137,7 @@ def _switched(run: Any, wanted: Wanted) -> str:
     return "enable" if wanted.declared.enabled else "disable"
 
 
-def _make(api: Api, place: Place, wanted: Wanted, version: Version) -> str:
+def _make(api: Api, place: Installation, wanted: WantedRun, version: Version) -> str:
     """Make it, switched off."""
     mark = (
         f"declared by intentflow apply: recommender {place.spec.name}, environment {place.environment.name}, "

@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from feature_repo.errors import ServerError, UserError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 
 UNKNOWN = "unknown"
 
 
-def last_failure(place: Place, run_id: str) -> dict[str, Any] | None:
+def last_failure(place: Installation, run_id: str) -> dict[str, Any] | None:
     """Return what the run said of its failure, None where the registry does not know or does not answer."""
     from components.registry import client, release
     from monitoring.runs import failure
@@ -35,7 +35,7 @@ def last_failure(place: Place, run_id: str) -> dict[str, Any] | None:
     return said if isinstance(said, dict) and said.get("run") == run_id else None
 
 
-def gates(place: Place, run_id: str) -> str:
+def gates(place: Installation, run_id: str) -> str:
     """Return how the release of a run was judged, '' where it has none, UNKNOWN where the registry does not answer."""
     from components.registry import client, release
 
@@ -48,7 +48,7 @@ def gates(place: Place, run_id: str) -> str:
 
 
 @contextmanager
-def _registry(place: Place) -> Iterator[None]:
+def _registry(place: Installation) -> Iterator[None]:
     """Name the place's registry to MLflow's client; its credentials are those of whoever asks."""
     name = "MLFLOW_TRACKING_URI"
     before = os.environ.get(name)

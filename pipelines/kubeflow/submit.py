@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from feature_repo.errors import Refused, ServerError, of_code
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import index
 from pipelines.kubeflow import client, declare, recurring, run_verdict
 from pipelines.kubeflow.client import Api
 from pipelines.kubeflow.compiled import GATES, Tasks, compiled
-from pipelines.kubeflow.follow import Ended, follow
+from pipelines.kubeflow.follow import RunEnd, follow
 
 FOLLOW_PATIENCE_S = 600.0  # a run goes on while its server is upgraded
 EVERY_S = 2.0
@@ -52,7 +52,7 @@ class Run:
 
 
 def run(
-    place: Place,
+    place: Installation,
     observe: Observer,
     *,
     pipeline: str,
@@ -81,7 +81,7 @@ def run(
     return found
 
 
-def _submit(api: Api, place: Place, version: recurring.Version, *, pipeline: str, values: dict[str, Any]) -> str:
+def _submit(api: Api, place: Installation, version: recurring.Version, *, pipeline: str, values: dict[str, Any]) -> str:
     """Submit once: where an answer was lost, the run is looked for by its name before it is asked for again."""
     experiment = recurring.experiment(api, place)
     stamp = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S}"
@@ -104,7 +104,7 @@ def _submit(api: Api, place: Place, version: recurring.Version, *, pipeline: str
     return api.ask(f"run of {version.name}", once)
 
 
-def _asked(place: Place, run_id: str, page: str, tasks: Tasks) -> bool | None:
+def _asked(place: Installation, run_id: str, page: str, tasks: Tasks) -> bool | None:
     """Return what the gates said where Kubeflow does not tell: the registry knows the release of the run."""
     said = run_verdict.gates(place, run_id)
     if not said and any(name != GATES for name in tasks.conditions.values()):
@@ -118,7 +118,7 @@ def _asked(place: Place, run_id: str, page: str, tasks: Tasks) -> bool | None:
     return said == PASSED
 
 
-def _judge(place: Place, found: Run, ended: Ended) -> None:
+def _judge(place: Installation, found: Run, ended: RunEnd) -> None:
     """Raise what the run's end means: 3 for gates that said no, 2 and 1 as the failed step had it."""
     if ended.state == "SUCCEEDED":
         if found.passed is False:

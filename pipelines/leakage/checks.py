@@ -22,7 +22,7 @@ from feature_repo import columns, files
 from feature_repo.leak import Leak
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
-from pipelines.leakage.rebuild import Chosen, Made, at_week, rebuilt, with_rows
+from pipelines.leakage.rebuild import FinishedRun, SampledRows, at_week, rebuilt, with_rows
 
 if TYPE_CHECKING:
     from components.intent.score import IntentScorer
@@ -44,7 +44,9 @@ class Findings:
         return [leak for leak in self.leaks if leak.severity == "leak"]
 
 
-def examine(made: Made, chosen: Chosen, scratch: Path, *, observe: Observe = lambda share, note: None) -> Findings:
+def examine(
+    made: FinishedRun, chosen: SampledRows, scratch: Path, *, observe: Observe = lambda share, note: None
+) -> Findings:
     """Run every check on a run's artifacts; `scratch` is an empty folder that is filled."""
     found: list[Leak] = []
     tables = made.tables()
@@ -70,7 +72,7 @@ def examine(made: Made, chosen: Chosen, scratch: Path, *, observe: Observe = lam
     return Findings(compare.merged(found), checked)
 
 
-def recomputed(made: Made, chosen: Chosen, cutoff: Cutoff, scratch: Path) -> list[Leak]:
+def recomputed(made: FinishedRun, chosen: SampledRows, cutoff: Cutoff, scratch: Path) -> list[Leak]:
     """Compare what is stored of a cutoff with what two worlds give: one without a future, one with another."""
     rng = np.random.default_rng(cutoff.week)
     past = rebuilt(
@@ -93,7 +95,7 @@ def recomputed(made: Made, chosen: Chosen, cutoff: Cutoff, scratch: Path) -> lis
     return found + late
 
 
-def compared(made: Made, folder: Path, chosen: Chosen, cutoff: Cutoff, *, how: str) -> list[Leak]:
+def compared(made: FinishedRun, folder: Path, chosen: SampledRows, cutoff: Cutoff, *, how: str) -> list[Leak]:
     """Compare every stored table that the rebuilt world has too, at one cutoff."""
     found = []
     for name, path in made.tables().items():
@@ -111,7 +113,7 @@ def compared(made: Made, folder: Path, chosen: Chosen, cutoff: Cutoff, *, how: s
     return found
 
 
-def labels_of(made: Made, chosen: Chosen) -> list[Leak]:
+def labels_of(made: FinishedRun, chosen: SampledRows) -> list[Leak]:
     """Compare the stored labels of the sampled users with what their events of each week say."""
     happened = happenings(made, chosen)
     found = []
@@ -126,7 +128,7 @@ def labels_of(made: Made, chosen: Chosen) -> list[Leak]:
     return found
 
 
-def happenings(made: Made, chosen: Chosen) -> pa.Table:
+def happenings(made: FinishedRun, chosen: SampledRows) -> pa.Table:
     """Derive the sampled users' labels of every label week from clean events."""
     wanted = [columns.USER_ID, columns.ITEM_ID, columns.EVENT, columns.TIMESTAMP]
     have = pq.read_schema(made.clean / "events.parquet").names
@@ -148,7 +150,7 @@ def happenings(made: Made, chosen: Chosen) -> pa.Table:
     )
 
 
-def refitted(made: Made, scratch: Path) -> list[Leak]:
+def refitted(made: FinishedRun, scratch: Path) -> list[Leak]:
     """Fit vocabularies and segments again, on what was known when the training weeks ended."""
     first = made.split["validate"][0]
     # The week before is the world's only training week, so that fitting ends where the run's own did.
@@ -158,7 +160,7 @@ def refitted(made: Made, scratch: Path) -> list[Leak]:
     return fitted_apart(made, again / "profiles", first)
 
 
-def fitted_apart(made: Made, again: Path, first: int) -> list[Leak]:
+def fitted_apart(made: FinishedRun, again: Path, first: int) -> list[Leak]:
     """Compare what a run fitted with what was fitted again, in a folder of profiles, without weeks from `first` on."""
     mine, theirs = made.vocabulary(), Vocabulary.load(again / "vocabulary")
     found = []
@@ -185,7 +187,7 @@ def _declared(vocabulary: Vocabulary) -> list[str]:
     return [f"{name} {value}" for name, values in vocabulary.attributes.items() for value in values]
 
 
-def intents_of(made: Made, chosen: Chosen) -> list[Leak]:
+def intents_of(made: FinishedRun, chosen: SampledRows) -> list[Leak]:
     """Check that the ranker's intents came from a model that had not seen the weeks."""
     if made.intent is None:
         return []
@@ -198,7 +200,7 @@ def intents_of(made: Made, chosen: Chosen) -> list[Leak]:
     return found + of_intents.scores(scorer, rows, week, stored=stored, weeks=weeks or of_intents.assumed(made.split))
 
 
-def scored(made: Made, chosen: Chosen) -> tuple["IntentScorer", UserRows, np.ndarray, pa.Table]:
+def scored(made: FinishedRun, chosen: SampledRows) -> tuple["IntentScorer", UserRows, np.ndarray, pa.Table]:
     """Read the final model, the sampled users' rows of the ranking weeks with their weeks, and the stored scores."""
     from components.intent.score import IntentScorer
     from components.intent.steps import OUT_OF_TIME
@@ -213,7 +215,7 @@ def scored(made: Made, chosen: Chosen) -> tuple["IntentScorer", UserRows, np.nda
     return IntentScorer.load(made.intent), rows, table[compare.WEEK].to_numpy(), stored
 
 
-def training_rows(made: Made, chosen: Chosen) -> pa.Table:
+def training_rows(made: FinishedRun, chosen: SampledRows) -> pa.Table:
     """Read the sampled users' intent rows of the training weeks."""
     where = pc.field(columns.USER_ID).isin(chosen.users) & pc.field(compare.WEEK).isin(made.split["train"])
     return pq.read_table(made.rows / "intent.parquet", filters=where)

@@ -16,7 +16,7 @@ from components.leakage import alternative_futures, compare, labels, skill
 from feature_repo import columns
 from pipelines.leakage import checks
 from pipelines.leakage.checks import Observe
-from pipelines.leakage.rebuild import Chosen, Made, at_week, rebuilt
+from pipelines.leakage.rebuild import FinishedRun, SampledRows, at_week, rebuilt
 
 PLANTED = "planted_future"
 FORWARD = "rows that carry the state of a week later"
@@ -36,7 +36,9 @@ class Plant:
     by: list[str]  # table.column, or the check
 
 
-def prove(made: Made, chosen: Chosen, scratch: Path, *, observe: Observe = lambda share, note: None) -> list[Plant]:
+def prove(
+    made: FinishedRun, chosen: SampledRows, scratch: Path, *, observe: Observe = lambda share, note: None
+) -> list[Plant]:
     """Plant every kind of leak; `scratch` is where `examine` left its rebuilt worlds."""
     cutoff = chosen.cutoffs[-1]
     past, other = scratch / f"past-{cutoff.week}", scratch / f"other-{cutoff.week}"
@@ -57,7 +59,7 @@ def prove(made: Made, chosen: Chosen, scratch: Path, *, observe: Observe = lambd
     return found
 
 
-def forward(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, past: Path) -> Plant:
+def forward(made: FinishedRun, chosen: SampledRows, cutoff: alternative_futures.Cutoff, *, past: Path) -> Plant:
     """Give each row of a cutoff what was known a week later."""
     by: list[str] = []
     silent: list[str] = []
@@ -80,7 +82,9 @@ def moved(planted: pa.Table, rows: pa.Table) -> bool:
     return any(leak.column not in (columns.EVENT_TIMESTAMP, columns.STATE_AT) for leak in found)
 
 
-def crossed(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, past: Path, scratch: Path) -> Plant:
+def crossed(
+    made: FinishedRun, chosen: SampledRows, cutoff: alternative_futures.Cutoff, *, past: Path, scratch: Path
+) -> Plant:
     """Build from events whose times were exchanged across the cutoff."""
     change = alternative_futures.crossed(cutoff, np.random.default_rng(cutoff.week))
     planted = rebuilt(made, change, cutoff, scratch / "crossed", users=chosen.users)
@@ -90,7 +94,7 @@ def crossed(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, p
 
 
 def future_column(
-    made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, other: Path, happened: pa.Table
+    made: FinishedRun, chosen: SampledRows, cutoff: alternative_futures.Cutoff, *, other: Path, happened: pa.Table
 ) -> Plant:
     """Add a column that counts what the user fulfils in the label week."""
     rows = _with_counts(at_week(made.rows / "intent.parquet", cutoff.week, chosen.users), happened, PLANTED)
@@ -105,7 +109,9 @@ def future_column(
     return Plant(COLUMN, len(by) == 1 + (label is not None), by)
 
 
-def added(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, other: Path, happened: pa.Table) -> Plant:
+def added(
+    made: FinishedRun, chosen: SampledRows, cutoff: alternative_futures.Cutoff, *, other: Path, happened: pa.Table
+) -> Plant:
     """Add the label week's count to every number column of honest rows."""
     rows = at_week(made.rows / "intent.parquet", cutoff.week, chosen.users)
     names = [f.name for f in rows.schema if pa.types.is_floating(f.type)]
@@ -119,7 +125,7 @@ def added(made: Made, chosen: Chosen, cutoff: alternative_futures.Cutoff, *, oth
     return Plant(ADDED, found >= {*names} or not moved, sorted(found & {*names}))
 
 
-def later_labels(made: Made, chosen: Chosen, *, happened: pa.Table) -> Plant:
+def later_labels(made: FinishedRun, chosen: SampledRows, *, happened: pa.Table) -> Plant:
     """Give rows the labels of the week after theirs."""
     weeks = sorted(pc.unique(happened[compare.WEEK]).to_pylist())
     found: list[str] = []
@@ -133,7 +139,7 @@ def later_labels(made: Made, chosen: Chosen, *, happened: pa.Table) -> Plant:
     return Plant(LABELS, bool(found), sorted({*found}))
 
 
-def final_intents(made: Made, chosen: Chosen) -> Plant:
+def final_intents(made: FinishedRun, chosen: SampledRows) -> Plant:
     """Give the ranker what the final model says of weeks that it was trained on."""
     from components.intent import leaks as of_intents
 

@@ -24,7 +24,7 @@ from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from feature_repo.vocabulary import Vocabulary
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.runs import local
 
@@ -41,7 +41,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Made:
+class FinishedRun:
     """What a finished run left that the checks read: folders, and slices that its steps were given (JSON)."""
 
     clean: Path
@@ -51,7 +51,7 @@ class Made:
     slices: Mapping[str, str]  # profiles, vocabulary
 
     @classmethod
-    def of(cls, place: Place) -> "Made":
+    def of(cls, place: Installation) -> "FinishedRun":
         """Take the last finished run of a recommender; it must come from the code that would build it anew."""
         run = local.last_run(place.home)
         again = f"run `intentflow run {place.spec_path}` first"
@@ -97,14 +97,14 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SampledRows:
     """The sample: users as an Arrow array of pseudonyms, and the cutoffs."""
 
     users: pa.Array
     cutoffs: tuple[Cutoff, ...]
 
 
-def choose(made: Made, sample: Sample) -> Chosen:
+def choose(made: FinishedRun, sample: Sample) -> SampledRows:
     """Draw users, and cutoffs: half of them among the weeks that ranking reads, which have the most tables."""
     rng, split = np.random.default_rng(sample.seed), made.split
     users = pq.read_table(made.clean / alternative_futures.USERS, columns=[columns.USER_ID])[
@@ -118,11 +118,11 @@ def choose(made: Made, sample: Sample) -> Chosen:
     second = rng.choice(others, min(len(others), sample.cutoffs // 2), replace=False)
     weeks = sorted(int(week) for week in (*first, *second))
     cutoffs = tuple(Cutoff.of(made.calendar, week) for week in weeks)
-    return Chosen(users.take(taken), cutoffs)
+    return SampledRows(users.take(taken), cutoffs)
 
 
 def rebuilt(
-    made: Made,
+    made: FinishedRun,
     change: alternative_futures.Change,
     cutoff: Cutoff,
     folder: Path,

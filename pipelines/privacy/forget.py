@@ -17,7 +17,7 @@ from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
 from feature_repo.privacy.pseudonyms import pseudonym, ring
 from feature_repo.privacy.tombstones import Tombstones
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.jobs import compact
 from pipelines.privacy import traces
 from pipelines.releases import release
@@ -34,7 +34,7 @@ Observer = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Forgotten:
+class ForgetReport:
     """What forgetting came to."""
 
     people: int
@@ -74,7 +74,7 @@ class Forgotten:
         return "\n".join([*lines, f"Next       {self.next}"])
 
 
-def forget(place: Place, users: Sequence[str], *, observe: Observer = lambda stage: None) -> Forgotten:
+def forget(place: Installation, users: Sequence[str], *, observe: Observer = lambda stage: None) -> ForgetReport:
     """Remove people, given by raw ids, and write the proof; raises ServerError where something is left."""
     raws = _checked(users)
     with local.alone(place.home), compact.logs_still(place.home), release.variables(place):
@@ -93,7 +93,7 @@ def forget(place: Place, users: Sequence[str], *, observe: Observer = lambda sta
         removed = work.remove(found)
         scanned, left = work.prove()
         observe("proof")
-        result = Forgotten(
+        result = ForgetReport(
             people=len(raws),
             tombstones=[str(path) for raw in raws if (path := tombstones.path(raw))],
             removed=removed,
@@ -112,7 +112,7 @@ def forget(place: Place, users: Sequence[str], *, observe: Observer = lambda sta
     return result
 
 
-def undo(place: Place, users: Sequence[str]) -> int:
+def undo(place: Installation, users: Sequence[str]) -> int:
     """Let forgotten people come back, with their consent: what is removed stays so, what comes is taken again."""
     with local.alone(place.home):
         tombstones = Tombstones(place.home, ring(place.variables))
@@ -123,7 +123,7 @@ def undo(place: Place, users: Sequence[str]) -> int:
 class _Work:
     """The removal and the proof, over one environment's places."""
 
-    place: Place
+    place: Installation
     people: traces.People
     observe: Observer
     roots: list[Path] = field(init=False)
@@ -131,7 +131,7 @@ class _Work:
     def __post_init__(self) -> None:
         self.roots = _roots(self.place)
 
-    def remove(self, found: traces.Found) -> dict[str, int]:
+    def remove(self, found: traces.TraceReport) -> dict[str, int]:
         """Take people out of files, logs, the online store and a server's artifacts; return what went where."""
         from feature_repo.online import erase
 
@@ -150,7 +150,7 @@ class _Work:
         self.observe("online")
         return removed
 
-    def _logs(self, found: traces.Found) -> list[Path]:
+    def _logs(self, found: traces.TraceReport) -> list[Path]:
         """Return log files that came after the first look: a service may have been answering."""
         folders = [self.place.home / name for name in traces.LOGS]
         return [path for path in traces.walk([f for f in folders if f.is_dir()]) if path not in found.hits]
@@ -200,7 +200,7 @@ def _checked(users: Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def _roots(place: Place) -> list[Path]:
+def _roots(place: Installation) -> list[Path]:
     """Return the state folder, and the environment's other places that are on this machine."""
     environment = place.environment
     said = [environment.mlflow.artifacts, environment.evidently, str(environment.feast.online_store.get("path", ""))]
@@ -209,7 +209,7 @@ def _roots(place: Place) -> list[Path]:
     return [place.home, *(path for path in others if path.exists() and not path.is_relative_to(place.home))]
 
 
-def _mark(place: Place, found: traces.Found, *, when: str) -> list[str]:
+def _mark(place: Installation, found: traces.TraceReport, *, when: str) -> list[str]:
     """Mark the versions that were trained with people in the data, and those of data that is not at hand."""
     from components.registry import forget as registry
 
@@ -224,7 +224,7 @@ def _mark(place: Place, found: traces.Found, *, when: str) -> list[str]:
     return registry.mark(place.spec.name, data, when=when)
 
 
-def _has_registry(place: Place) -> bool:
+def _has_registry(place: Installation) -> bool:
     """Tell whether there is a registry; asking a database that is not there would make it."""
     uri = place.environment.mlflow.tracking_uri
     return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).is_file()
@@ -234,7 +234,7 @@ def _document(path: Path | None) -> dict[str, Any]:
     return dict(files.read_json(path)) if path is not None else {"state": "", "proofs": []}
 
 
-def _proof(document: dict[str, Any], result: Forgotten, *, when: str) -> dict[str, Any]:
+def _proof(document: dict[str, Any], result: ForgetReport, *, when: str) -> dict[str, Any]:
     """Add what this call did to a tombstone's text; an earlier call's stays."""
     proof = {"at": when} | {k: v for k, v in result.document().items() if k not in ("tombstones", "next")}
     return document | {"state": "left" if result.left else "forgotten", "proofs": [*document["proofs"], proof]}

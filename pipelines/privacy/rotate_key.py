@@ -16,7 +16,7 @@ from feature_repo.errors import SpecError
 from feature_repo.logs import request_log
 from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, pseudonym, ring
 from feature_repo.privacy.tombstones import Tombstones
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.jobs import compact, score, sources
 from pipelines.privacy import traces
 from pipelines.releases import release
@@ -25,7 +25,7 @@ from pipelines.runs import local, report
 
 
 @dataclass(frozen=True)
-class Rotated:
+class RotationReport:
     """What completing the change came to."""
 
     key: str  # fingerprint of the key in use
@@ -59,7 +59,7 @@ class Rotated:
         )
 
 
-def rotate(place: Place) -> Rotated:
+def rotate(place: Installation) -> RotationReport:
     """Complete a change of keys. Safe to repeat."""
     from components.data.ingest import everyone
 
@@ -76,7 +76,7 @@ def rotate(place: Place) -> Rotated:
         renamed, dropped = _rename(place.home, names, current=current)
         if (last := report.read(place.home)) is not None:  # of a demo: who was asked for
             report.write(place.home, last | {"user": names.get(last["user"], last["user"])})
-        return Rotated(
+        return RotationReport(
             key=current,
             renamed_lines=renamed,
             dropped_lines=dropped,
@@ -87,7 +87,7 @@ def rotate(place: Place) -> Rotated:
         )
 
 
-def _require_previous(place: Place, keys: tuple[str, ...]) -> None:
+def _require_previous(place: Installation, keys: tuple[str, ...]) -> None:
     if len(keys) < 2:
         raise SpecError(
             f"{place.environment.name}: pseudonyms names no previous key, so there is no change to complete; write a "
@@ -95,7 +95,7 @@ def _require_previous(place: Place, keys: tuple[str, ...]) -> None:
         )
 
 
-def _require_run(place: Place, current: str) -> set[Path]:
+def _require_run(place: Installation, current: str) -> set[Path]:
     """Return the folders of the last run, which must have been made under the key in use."""
     last = local.last_run(place.home)
     under = "" if last is None else files.read_json(last.folders["clean"] / "snapshot.json").get("key", "")
@@ -107,7 +107,7 @@ def _require_run(place: Place, current: str) -> set[Path]:
     return {folder.relative_to(place.home / local.RUNS).parents[-2] for folder in last.folders.values()}
 
 
-def _require_champion(place: Place, current: str) -> None:
+def _require_champion(place: Installation, current: str) -> None:
     from components.registry import aliases
 
     found = aliases.status(place.spec.name)
@@ -151,7 +151,7 @@ def _fresh(home: Path, current: str) -> set[str]:
     return asked | {str(line["user_id"]) for line in events if line.get(eventlog.UNDER) == current}
 
 
-def _drop_users(place: Place, known: set[str], *, current: str) -> int:
+def _drop_users(place: Installation, known: set[str], *, current: str) -> int:
     from feature_repo.online import erase
 
     people = {user for user in erase.users(place.spec.name) if len(user) == LENGTH}  # the store has rows of its own too

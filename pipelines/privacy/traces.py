@@ -88,7 +88,7 @@ class Needle:
 
 
 @dataclass
-class Found:
+class TraceReport:
     """What a look at files came to: hits by file, and how much was looked at."""
 
     hits: dict[Path, int] = field(default_factory=dict)
@@ -98,9 +98,9 @@ class Found:
     rows: int = 0  # of parquet files, decoded
 
 
-def find(roots: Sequence[Path], people: People) -> Found:
+def find(roots: Sequence[Path], people: People) -> TraceReport:
     """Look at every file below some folders."""
-    found = Found()
+    found = TraceReport()
     for path in walk(roots):
         with contextlib.suppress(FileNotFoundError):  # logs rotate while we look
             found.size += path.stat().st_size

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files
-from pipelines.environment import Place
+from pipelines.environment import Installation
 
 MATCHED = (  # what a release fixes: two releases with the same values are one
     *("intent", "ranking", "feature_services", "policy", "prompt", "vocabulary", "segments"),
@@ -18,7 +18,7 @@ MATCHED = (  # what a release fixes: two releases with the same values are one
 
 
 @dataclass(frozen=True)
-class Released:
+class ReleasedFiles:
     """A release on this machine."""
 
     id: str
@@ -53,7 +53,9 @@ class Released:
         return "\n".join([*lines, f"bento      {self.bento}", f"manifests  kubectl apply -k {self.manifests}"])
 
 
-def release(place: Place, which: str = "champion", *, overlay: str | None = None, check: bool = False) -> Released:
+def release(
+    place: Installation, which: str = "champion", *, overlay: str | None = None, check: bool = False
+) -> ReleasedFiles:
     """Fetch a version (a number or an alias) from the registry, build its Bento and write its manifests.
 
     Manifests that are new are held to the rules, and with `check` those that were there too.
@@ -70,10 +72,10 @@ def release(place: Place, which: str = "champion", *, overlay: str | None = None
     )
     changed = any(before.get(path) != path.read_bytes() for path in written)
     checked = (check or changed) and release_overlay.require(target)
-    return Released(document["id"], version, folder, tag, target, checked)
+    return ReleasedFiles(document["id"], version, folder, tag, target, checked)
 
 
-def resolved(place: Place, which: str = "champion") -> str:
+def resolved(place: Installation, which: str = "champion") -> str:
     """Return the version that a number or an alias names."""
     from components.registry import client
     from components.registry import release as registry
@@ -82,7 +84,7 @@ def resolved(place: Place, which: str = "champion") -> str:
         return registry.resolve(mlflow, place.spec.name, which)
 
 
-def built(place: Place, version: str) -> tuple[Path, str]:
+def built(place: Installation, version: str) -> tuple[Path, str]:
     """Fetch a version and build its Bento, unless both are there; return the release folder and the Bento's tag."""
     from bentos import build
 
@@ -91,7 +93,7 @@ def built(place: Place, version: str) -> tuple[Path, str]:
         return folder, build.build(folder, home=place.home)
 
 
-def assembled(place: Place, version: str) -> Path:
+def assembled(place: Installation, version: str) -> Path:
     """Return the release folder of a version, fetched from the registry once."""
     from components.registry import release as registry
 
@@ -126,7 +128,7 @@ def _shown(value: Any) -> str:
 
 
 @contextmanager
-def variables(place: Place) -> Iterator[None]:
+def variables(place: Installation) -> Iterator[None]:
     """Give this process the environment's variables while it talks to the registry or a store."""
     from components.step import QUIET
 

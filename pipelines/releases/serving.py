@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import TOKEN
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.releases import processes, uis
-from pipelines.releases.release import Released, variables
+from pipelines.releases.release import ReleasedFiles, variables
 from pipelines.rollout.lease import FOLDER
 
 ROUTER = "router"
@@ -24,7 +24,7 @@ PORT = 3000
 SEEN_S = 0.6  # a router that runs has seen new routes by then
 
 
-def door(place: Place, release_id: str, bento: str, *, port: int) -> processes.Process:
+def door(place: Installation, release_id: str, bento: str, *, port: int) -> processes.Process:
     """Describe the door of a release as a background process."""
     from bentos import serve
 
@@ -39,7 +39,7 @@ def door(place: Place, release_id: str, bento: str, *, port: int) -> processes.P
     )
 
 
-def router(place: Place, *, port: int) -> processes.Process:
+def router(place: Installation, *, port: int) -> processes.Process:
     """Describe the router as a background process."""
     url = start.url(port)
     return processes.Process(
@@ -52,20 +52,20 @@ def router(place: Place, *, port: int) -> processes.Process:
     )
 
 
-def doors(place: Place) -> dict[str, str]:
+def doors(place: Installation) -> dict[str, str]:
     """Return the URL of every door in the background, by release."""
     prefix = f"{DOOR}-"
     states = [s for s in processes.status(place.home) if s.name.startswith(prefix) and s.state == "running"]
     return {s.name.removeprefix(prefix): s.url for s in states}
 
 
-def running(place: Place) -> str | None:
+def running(place: Installation) -> str | None:
     """Return the URL that callers use, the router's, if it runs in the background."""
     states = [s for s in processes.status(place.home) if s.name == ROUTER and s.state == "running"]
     return states[0].url if states else None
 
 
-def up(place: Place, released: Released, *, port: int) -> list[processes.State]:
+def up(place: Installation, released: ReleasedFiles, *, port: int) -> list[processes.State]:
     """Start the service and the UIs in the background; what runs already stays, and so does a rollout under way."""
     with variables(place):
         opened = doors(place).get(released.id)
@@ -77,7 +77,7 @@ def up(place: Place, released: Released, *, port: int) -> list[processes.State]:
         return [*processes.up(place.home, [router(place, port=port)]), *states]
 
 
-def _follow(place: Place, release_id: str, url: str) -> None:
+def _follow(place: Installation, release_id: str, url: str) -> None:
     """Route everything to a release and end the other doors; where a loop serves already, that is its to decide."""
     path, live = start.routes_file(place.home), doors(place)
     now = start.read(path)
@@ -91,7 +91,7 @@ def _follow(place: Place, release_id: str, url: str) -> None:
 
 
 @contextmanager
-def asked(place: Place, released: Released) -> Iterator[str]:
+def asked(place: Installation, released: ReleasedFiles) -> Iterator[str]:
     """Yield the URL of a running service; one that is started for the occasion stops afterwards."""
     from bentos import serve
 
@@ -105,7 +105,7 @@ def asked(place: Place, released: Released) -> Iterator[str]:
         serving.stop()
 
 
-def foreground(place: Place, released: Released, *, port: int) -> int:
+def foreground(place: Installation, released: ReleasedFiles, *, port: int) -> int:
     """Serve until interrupted; returns the exit code of whichever of the two processes ends."""
     from bentos import serve
 

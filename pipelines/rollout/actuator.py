@@ -19,7 +19,7 @@ class Rewarded(NamedTuple):
     acted: int  # of these: the user acted on one of the items
 
 
-class Hands(Protocol):
+class Actuator(Protocol):
     """The verbs."""
 
     def under(self, token: int) -> None:

@@ -16,7 +16,7 @@ from bentos.router.routes import FILE, Routes
 from components.registry import gates
 from feature_repo import env_names, files
 from feature_repo.errors import Refused, ServerError, StoreAway
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.manifests import release_overlay
 from pipelines.releases import release as releases
 from pipelines.rollout import release_objects
@@ -40,10 +40,10 @@ log = logging.getLogger("intentflow.rollout")
 HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError")
 
 
-class ClusterHands:
+class ClusterActuator:
     """Hands over one namespace."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Installation) -> None:
         self.place = place
         self._routed_at = time.monotonic()
         self._counting = Counting()

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from feature_repo.errors import Refused, ServerError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.rollout.kubernetes_api import Api, Conflict, Object, connected
 from pipelines.rollout.lease import Lease, next_token
 
@@ -35,7 +35,7 @@ class Pace:
 
 
 @contextmanager
-def held(place: Place, *, job: str = "", wait_s: float, pace: Pace = Pace()) -> Iterator[Lease]:
+def held(place: Installation, *, job: str = "", wait_s: float, pace: Pace = Pace()) -> Iterator[Lease]:
     """Hold the Lease `intentflow-<name>`, for a job `intentflow-<name>-<job>`, of the environment's namespace."""
     api = connected(place.environment.kubernetes)
     name = NAME.format(recommender=place.spec.name) + (f"-{job}" if job else "")

@@ -15,7 +15,7 @@ from components.registry import gates
 from components.registry import rollout_tags as registry
 from feature_repo import files
 from feature_repo.errors import Refused, ServerError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.releases import processes, serving
 from pipelines.releases import release as releases
 from pipelines.rollout.actuator import Rewarded
@@ -24,10 +24,10 @@ from pipelines.rollout.lease import FOLDER
 REWARDS_EVERY_S = 10.0  # reading the logs costs
 
 
-class LocalHands:
+class LaptopActuator:
     """Hands over the processes of one state folder."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Installation) -> None:
         self.place = place
         self._rewards: tuple[float, Mapping[str, Rewarded]] = (0.0, {})
         self._routed_at = 0.0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from feature_repo import files
 from feature_repo.errors import Refused
-from pipelines.environment import Place
+from pipelines.environment import Installation
 
 FOLDER = "rollout"  # of the state folder
 JOBS = "jobs"  # of the state folder: a folder for each job's lease
@@ -44,7 +44,7 @@ class Lease:
 
 
 @contextmanager
-def held(place: Place, *, job: str = "", wait_s: float = 0) -> Iterator[Lease]:
+def held(place: Installation, *, job: str = "", wait_s: float = 0) -> Iterator[Lease]:
     """Hold the lease of the rollout, or of a job; raises Refused where a living holder keeps it past `wait_s`."""
     if place.environment.kubernetes.namespace:
         from pipelines.rollout import cluster_lease

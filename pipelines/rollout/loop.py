@@ -16,11 +16,11 @@ from components.registry import client as mlflow_client
 from components.registry import rollout_tags as registry
 from components.registry.rollout_tags import Registry
 from feature_repo.errors import Refused, ServerError, UserError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.releases.release import variables
 from pipelines.rollout import lease as leases
 from pipelines.rollout import webhooks
-from pipelines.rollout.actuator import Hands, Rewarded
+from pipelines.rollout.actuator import Actuator, Rewarded
 from pipelines.rollout.lease import Lease, LeaseLost
 from pipelines.rollout.metrics import LoopMetrics, exported
 from pipelines.rollout.state import State
@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Turn:
+class Reconciliation:
     """One turn: everything that could be done at once was done."""
 
     state: State
@@ -50,19 +50,19 @@ class Turn:
         return "\n".join([*self.lines, _standing(self.state)])
 
 
-def hands_of(place: Place) -> Hands:
+def hands_of(place: Installation) -> Actuator:
     """Return what the loop acts with in this environment."""
     if place.environment.kubernetes.namespace:
-        from pipelines.rollout.cluster import ClusterHands
+        from pipelines.rollout.cluster import ClusterActuator
 
-        cluster: Hands = ClusterHands(place)
+        cluster: Actuator = ClusterActuator(place)
         return cluster
-    from pipelines.rollout.laptop import LocalHands
+    from pipelines.rollout.laptop import LaptopActuator
 
-    return LocalHands(place)
+    return LaptopActuator(place)
 
 
-def reconcile(place: Place, *, watch: bool, every_s: float = EVERY_S, say: Say = print) -> Turn:
+def reconcile(place: Installation, *, watch: bool, every_s: float = EVERY_S, say: Say = print) -> Reconciliation:
     """Take one turn, or turns until SIGTERM or Ctrl-C; what is begun is left as it is, for the next loop."""
     hands = hands_of(place)
     if not watch:
@@ -74,10 +74,10 @@ def reconcile(place: Place, *, watch: bool, every_s: float = EVERY_S, say: Say =
     with exported(place) as metrics, webhooks.waking(place, stop, say=say):
         follow(place, hands, every_s=every_s, say=say, stop=stop, metrics=metrics)
     with variables(place):
-        return Turn(look(place, hands)[0], ())
+        return Reconciliation(look(place, hands)[0], ())
 
 
-def once(place: Place, hands: Hands, lease: Lease, *, say: Say = lambda _: None) -> Turn:
+def once(place: Installation, hands: Actuator, lease: Lease, *, say: Say = lambda _: None) -> Reconciliation:
     """Do all that can be done now without waiting for traffic or time."""
     lines: list[str] = []
     with variables(place):
@@ -96,11 +96,11 @@ def once(place: Place, hands: Hands, lease: Lease, *, say: Say = lambda _: None)
                 lines.append(f"version {decision.about}: {decision.line}")
                 say(lines[-1])
             if not decision.again:
-                return Turn(decision.state, tuple(lines))
+                return Reconciliation(decision.state, tuple(lines))
     raise RuntimeError(f"the rollout does not settle: {lines[-4:]}")
 
 
-def look(place: Place, hands: Hands) -> tuple[State, Facts]:
+def look(place: Installation, hands: Actuator) -> tuple[State, Facts]:
     """Read the registry first: without it nothing is decided."""
     found: Registry = registry.read(place.spec.name)
     state = State.of(found.state)
@@ -113,7 +113,7 @@ def look(place: Place, hands: Hands) -> tuple[State, Facts]:
     return state, Facts(found, hands.running(), hands.routed(), seen, time.time(), rewards)
 
 
-def _acted(place: Place, hands: Hands, lease: Lease, decision: Decision, state: State) -> Decision:
+def _acted(place: Installation, hands: Actuator, lease: Lease, decision: Decision, state: State) -> Decision:
     """Do the acts in order; what the release is to blame for becomes another decision, with its reason."""
     for act in decision.acts:
         lease.require()
@@ -131,7 +131,7 @@ def _acted(place: Place, hands: Hands, lease: Lease, decision: Decision, state: 
     return decision
 
 
-def _written(place: Place, state: State, lease: Lease) -> None:
+def _written(place: Installation, state: State, lease: Lease) -> None:
     """Keep the state unless a later holder's is there; MLflow has no compare-and-swap: this looks, then writes."""
     last = int(registry.read(place.spec.name).state.get(TOKEN, 0))
     if last > lease.token:
@@ -139,7 +139,7 @@ def _written(place: Place, state: State, lease: Lease) -> None:
     registry.write(place.spec.name, state.document() | {TOKEN: lease.token})
 
 
-def _act(name: str, hands: Hands, act: Act, state: State) -> None:
+def _act(name: str, hands: Actuator, act: Act, state: State) -> None:
     if act.verb == "route":
         routes = backends(state, act, hands.running())
         if routes is None:
@@ -154,7 +154,7 @@ def _act(name: str, hands: Hands, act: Act, state: State) -> None:
         hands.prune()
 
 
-def _record(place: Place, act: Act) -> None:
+def _record(place: Installation, act: Act) -> None:
     """Do what is the registry's; a version that a person deleted meanwhile is seen at the next look."""
     name = place.spec.name
     with registry.absent(f"version {act.what}"):
@@ -169,8 +169,8 @@ def _record(place: Place, act: Act) -> None:
 
 
 def follow(
-    place: Place,
-    hands: Hands,
+    place: Installation,
+    hands: Actuator,
     *,
     every_s: float = EVERY_S,
     say: Say = print,
@@ -194,7 +194,7 @@ def follow(
             stop.wait(every_s)
 
 
-def _turned(place: Place, hands: Hands, lease: Lease, *, say: Say, metrics: LoopMetrics) -> str:
+def _turned(place: Installation, hands: Actuator, lease: Lease, *, say: Say, metrics: LoopMetrics) -> str:
     """Take a turn; return why it could not be taken, '' where it was."""
     try:
         metrics.turned(once(place, hands, lease, say=say).state)
@@ -206,7 +206,7 @@ def _turned(place: Place, hands: Hands, lease: Lease, *, say: Say, metrics: Loop
     return ""
 
 
-def restore(place: Place, why: str) -> dict[str, Any]:
+def restore(place: Installation, why: str) -> dict[str, Any]:
     """Give the champion alias back to the release before, and have serving follow at once where it runs."""
     hands, started = hands_of(place), time.monotonic()
     with variables(place):
@@ -221,7 +221,7 @@ def restore(place: Place, why: str) -> dict[str, Any]:
     return vars(outcome) | {"serving": _follows(place, hands, outcome.champion), "seconds": _since(started)}
 
 
-def _follows(place: Place, hands: Hands, version: str) -> str:
+def _follows(place: Installation, hands: Actuator, version: str) -> str:
     """Wait until the routes lead to a version; return its release."""
     deadline = time.monotonic() + RESTORED_S
     while time.monotonic() < deadline:
@@ -238,7 +238,7 @@ def _follows(place: Place, hands: Hands, version: str) -> str:
     )
 
 
-def summary(place: Place) -> dict[str, Any]:
+def summary(place: Installation) -> dict[str, Any]:
     """Return where the rollout stands and what serves, for `intentflow status`."""
     hands = hands_of(place)
     with variables(place):
@@ -263,7 +263,7 @@ def _standing(state: State) -> str:
     return f"{stable}; rollout {state.rollout} of {state.candidate}: {state.phase.replace('_', ' ')}{step}"
 
 
-def _phase(decision: Decision, place: Place) -> str:
+def _phase(decision: Decision, place: Installation) -> str:
     """Say in a few words where the version of a decision stands."""
     state = decision.state
     if state.candidate is None:

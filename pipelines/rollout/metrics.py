@@ -18,7 +18,7 @@ from components.registry import heartbeats
 from feature_repo import env_names
 from feature_repo.errors import ServerError, SpecError
 from monitoring.drift.compare import Verdict
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.rollout.state import Phase, State
 
 ADDRESS = env_names.METRICS
@@ -120,7 +120,7 @@ class LoopMetrics:
 
 
 @contextlib.contextmanager
-def exported(place: Place) -> Iterator[LoopMetrics]:
+def exported(place: Installation) -> Iterator[LoopMetrics]:
     """Yield the metrics, listening where the environment says so."""
     metrics, address = LoopMetrics(place.spec.name), place.outside.get(ADDRESS, "")
     if not address:

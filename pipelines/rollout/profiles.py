@@ -9,12 +9,12 @@ from pathlib import Path
 
 from feature_repo import files
 from feature_repo.errors import DataError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.releases.release import variables
 from pipelines.runs.local import RUNS
 
 
-def materialise_release(place: Place, release_id: str) -> str:
+def materialise_release(place: Installation, release_id: str) -> str:
     """Bring the rows of the release's vocabulary up to date; return in words what was done. May be repeated."""
     from components.profiles.online import materialise
 
@@ -34,7 +34,7 @@ def materialise_release(place: Place, release_id: str) -> str:
     return ", ".join(f"{count} rows {word}" for word, count in done.items())
 
 
-def prune(place: Place, keep: Collection[str]) -> list[str]:
+def prune(place: Installation, keep: Collection[str]) -> list[str]:
     """Drop the rows and feature files of vocabularies that no release in `keep` (ids) uses; return which.
 
     A release that cannot be found raises before anything is dropped.
@@ -46,7 +46,7 @@ def prune(place: Place, keep: Collection[str]) -> list[str]:
         return materialise.prune(place.spec.name, place.home, wanted)
 
 
-def _of_runs(place: Place, vocabulary: str) -> Path | None:
+def _of_runs(place: Installation, vocabulary: str) -> Path | None:
     """Return the newest profiles with this vocabulary among the artifacts of runs on this machine."""
     found: dict[str, Path] = {}
     for path in (place.home / RUNS).glob("*/build-profiles/features/profiles.json"):
@@ -56,7 +56,7 @@ def _of_runs(place: Place, vocabulary: str) -> Path | None:
     return found[max(found)] if found else None
 
 
-def _vocabulary(place: Place, release_id: str) -> str:
+def _vocabulary(place: Installation, release_id: str) -> str:
     """Return the vocabulary of a release that was fetched from the registry before."""
     path = place.home / "releases" / release_id / "models" / "release.json"
     if not path.is_file():

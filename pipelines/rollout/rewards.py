@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import columns, files
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.rollout.actuator import Rewarded
 
 READ = [columns.REQUEST_ID, "endpoint", "logged_at", columns.RELEASE, columns.USER_ID, "now", "items", "mirrored"]
@@ -32,7 +32,7 @@ def rewarded(home: Path, releases: Sequence[str], *, since_s: float, within_s: f
     return joined(answers, events, releases, since_s=since_s, until_s=now - within_s, within_s=within_s)
 
 
-def rewarded_of_store(place: Place, releases: Mapping[str, Path], *, since_s: float) -> dict[str, Rewarded]:
+def rewarded_of_store(place: Installation, releases: Mapping[str, Path], *, since_s: float) -> dict[str, Rewarded]:
     """Join the answers that doors shipped with the pushed events that the online store keeps; by release folder.
 
     An event that a batch has taken in meanwhile is in the store's list no more: both releases miss it alike.

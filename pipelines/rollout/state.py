@@ -15,7 +15,7 @@ Phase = Literal["idle", "build", "warm", "shadow", "canary", "promoting", "rolli
 
 
 @dataclass(frozen=True)
-class Served:
+class ReleaseRef:
     """A version of <name>-release and the release that it is."""
 
     version: str
@@ -88,9 +88,9 @@ class State:
     phase: Phase = "idle"
     rollout: str = ""  # names it; who is in its canary hangs on it
     number: int = 0  # of rollouts so far
-    stable: Served | None = None
-    candidate: Served | None = None
-    previous: Served | None = None  # its door is kept for a rollback
+    stable: ReleaseRef | None = None
+    candidate: ReleaseRef | None = None
+    previous: ReleaseRef | None = None  # its door is kept for a rollback
     keep_until: float = 0.0  # epoch seconds
     earlier: str = ""  # version that served before stable: what the alias `previous` is for
     direct: bool = False  # nothing to compare with, or it served before: no shadow, no canary
@@ -112,5 +112,5 @@ class State:
         """Read it back; fields that are unknown here are a newer loop's."""
         known = {key: value for key, value in document.items() if key in cls.__dataclass_fields__}
         for key in ("stable", "candidate", "previous"):
-            known[key] = Served(**known[key]) if known.get(key) else None
+            known[key] = ReleaseRef(**known[key]) if known.get(key) else None
         return cls(**known | {"seen": Seen(**known.get("seen", {}))})

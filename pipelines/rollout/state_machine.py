@@ -14,7 +14,7 @@ from components.registry.rollout_tags import Registry
 from components.registry.spec import Rollout
 from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.analysis import judge_canary, judge_shadow
-from pipelines.rollout.state import Served, State
+from pipelines.rollout.state import ReleaseRef, State
 
 ATTEMPTS = 3  # of work that failed for a reason that may pass, such as a registry that does not answer
 
@@ -101,7 +101,7 @@ def backends(state: State, act: Act, running: Mapping[str, str]) -> Routes | Non
     )
 
 
-def _backend(served: Served | None, running: Mapping[str, str]) -> Backend | None:
+def _backend(served: ReleaseRef | None, running: Mapping[str, str]) -> Backend | None:
     if served is None or served.release not in running:
         return None
     return Backend(release=served.release, url=running[served.release])
@@ -113,7 +113,7 @@ def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
     if champion and (state.stable is None or champion != state.stable.version):
         version = facts.registry.versions[champion]
         if state.stable is not None and version.release == state.stable.release:
-            served = Served(champion, version.release)
+            served = ReleaseRef(champion, version.release)
             return Decision(replace(state, stable=served), (Act("notice"),), champion, "serves: the same release did")
         return _begun(state, facts)
     stable, previous = state.stable, state.previous
@@ -129,7 +129,7 @@ def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
 def _begun(state: State, facts: Facts) -> Decision:
     """Begin a rollout of the champion."""
     version = facts.registry.versions[facts.registry.champion]
-    candidate, before = Served(version.version, version.release), state.previous
+    candidate, before = ReleaseRef(version.version, version.release), state.previous
     restores = candidate.version == state.earlier or (before is not None and before.release == candidate.release)
     number = state.number + 1
     fresh = State(
@@ -324,5 +324,5 @@ def _step_line(rules: Rollout, step: int) -> str:
     return f"canary: answers {rules.steps[step]:.0%} of users"
 
 
-def _outcome(served: Served, result: str, why: str, now: float) -> dict[str, object]:
+def _outcome(served: ReleaseRef, result: str, why: str, now: float) -> dict[str, object]:
     return {"version": served.version, "release": served.release, "result": result, "why": why, "at": round(now, 3)}

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from feature_repo.errors import ServerError, SpecError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 
 SHOWN = 5  # gates that refused, and lines of a version's story
 
 
-def standing(place: Place, champion: str) -> dict[str, Any]:
+def standing(place: Installation, champion: str) -> dict[str, Any]:
     """Return the loop's summary; {} before anything was promoted, {"problem": …} where nobody can tell."""
     if not champion:
         return {}

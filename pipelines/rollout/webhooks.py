@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from feature_repo.errors import SpecError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 
 PATH = "/mlflow"
 SIGNATURE, DELIVERY, TIMESTAMP = "X-MLflow-Signature", "X-MLflow-Delivery-Id", "X-MLflow-Timestamp"
@@ -81,7 +81,7 @@ def sign(secret: str, delivery: str, timestamp: str, body: bytes) -> bytes:
 
 
 @contextmanager
-def waking(place: Place, alarm: Alarm, *, say: Callable[[str], None]) -> Iterator[None]:
+def waking(place: Installation, alarm: Alarm, *, say: Callable[[str], None]) -> Iterator[None]:
     """Ring the alarm at each move of this recommender's champion, where the environment wants webhooks."""
     settings = place.environment.webhooks
     if not settings.url:
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
 
-def _registered(place: Place, secret: str) -> str:
+def _registered(place: Installation, secret: str) -> str:
     """Register the webhook and say how it is."""
     from components.registry.webhooks import ensure_webhook
     from feature_repo.errors import ServerError

@@ -9,13 +9,13 @@ from components.data.ingest import example_user
 from feature_repo.errors import Refused
 from feature_repo.privacy.pseudonyms import KEY, pseudonym
 from pipelines import plan
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.releases import processes, release, serving, uis
 from pipelines.runs import local, report
 from pipelines.runs.progress import Bars
 
 
-def demo(place: Place, *, user: str | None, k: int, quiet: bool) -> dict[str, Any]:
+def demo(place: Installation, *, user: str | None, k: int, quiet: bool) -> dict[str, Any]:
     """Do everything that is not done yet and return the report, which is also on file."""
     seconds: dict[str, float] = {}
     with Bars(quiet=quiet) as bars:
@@ -37,14 +37,14 @@ def demo(place: Place, *, user: str | None, k: int, quiet: bool) -> dict[str, An
     return found
 
 
-def _ask(place: Place, released: release.Released, *, user: str, k: int) -> dict[str, Any]:
+def _ask(place: Installation, released: release.ReleasedFiles, *, user: str, k: int) -> dict[str, Any]:
     from bentos.client import Recommender
 
     with serving.asked(place, released) as url, Recommender(url) as client:
         return client.recommend(user, k=k).model_dump(mode="json")
 
 
-def _places(place: Place) -> dict[str, str]:
+def _places(place: Installation) -> dict[str, str]:
     """Say where each UI is: the address it runs at, or the one that `up` will give it."""
     with release.variables(place):
         known = {p.name: p.url for p in uis.uis(place.home, name=place.spec.name, environ=place.variables)}

@@ -5,12 +5,12 @@ from typing import Any
 
 from feature_repo import files
 from feature_repo.errors import SpecError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.releases.release import variables
 from pipelines.runs import local
 
 
-def watch(place: Place, *, rows: Path | None = None) -> dict[str, Any]:
+def watch(place: Installation, *, rows: Path | None = None) -> dict[str, Any]:
     """Compare the last window with the training weeks, add the report to the workspace, return the verdict.
 
     The rows are the last run's, unless others are given.

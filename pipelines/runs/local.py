@@ -23,7 +23,7 @@ from feature_repo import files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError, of_code
 from monitoring.runs import outcome
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.graphs import index
 
 RUN_FILE = "run.json"  # of the last run that trained
@@ -82,7 +82,7 @@ class Run:
         }
 
 
-def run(place: Place, observe: Observer, *, pipeline: str = "train") -> Run:
+def run(place: Installation, observe: Observer, *, pipeline: str = "train") -> Run:
     """Run a pipeline; `observe` is called with every progress line. Raises what the failed step raised."""
     home, chosen = place.home, index.pipeline(pipeline)
     with alone(home):
@@ -178,7 +178,7 @@ def alone(home: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _environment(place: Place) -> Iterator[tuple[Path, Path]]:
+def _environment(place: Installation) -> Iterator[tuple[Path, Path]]:
     """Give the steps their variables, and fresh progress, error and outcome files."""
     progress, error, concluded = (place.home / name for name in ("progress.jsonl", "error.json", OUTCOME))
     progress.write_text("")

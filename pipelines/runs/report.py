@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import dropped_features, fallback, files
-from pipelines.environment import Place
-from pipelines.releases.release import Released
+from pipelines.environment import Installation
+from pipelines.releases.release import ReleasedFiles
 from pipelines.runs.local import Run
 
 FILE = "report.json"
@@ -14,9 +14,9 @@ RANKING_BASELINE = "personal_frequency"
 
 
 def build(
-    place: Place,
+    place: Installation,
     run: Run,
-    released: Released,
+    released: ReleasedFiles,
     answer: dict[str, Any],
     *,
     user: str,

@@ -18,7 +18,7 @@ from bentos.recommender.logs.requestlog import RequestLog
 from bentos.release import Release
 from feature_repo import files
 from feature_repo.errors import StoreAway
-from feature_repo.fallback import Fallback, Listed
+from feature_repo.fallback import Fallback, ListedItem
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
@@ -134,8 +134,8 @@ class TinyProfiles:
 def fallback() -> Fallback:
     """Soup lovers have soups, everyone has fruit; nobody bought i5 lately."""
     rates = np.asarray([[0.1, 0.6, 0.5], [0.3, 0.2, 0.4]], dtype=np.float32)
-    soups = Listed(np.asarray([3, 2, 0]), np.asarray([0.5, 0.4, 0.1]))
-    everyone = Listed(np.asarray([0, 1, 2, 3, 4]), np.asarray([0.4, 0.3, 0.2, 0.2, 0.1]))
+    soups = ListedItem(np.asarray([3, 2, 0]), np.asarray([0.5, 0.4, 0.1]))
+    everyone = ListedItem(np.asarray([0, 1, 2, 3, 4]), np.asarray([0.4, 0.3, 0.2, 0.2, 0.1]))
     return Fallback("segs", ("soup, bread",), rates, (soups, everyone))
 
 

@@ -7,8 +7,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from bentos.http.bounded_pool import Lane
-from bentos.recommender.app import Opened, create_app
+from bentos.http.bounded_pool import BoundedPool
+from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs import requestlog
 from bentos.recommender.metrics import Metrics
 
@@ -16,9 +16,9 @@ from bentos.recommender.metrics import Metrics
 @pytest.fixture
 def client(world: Any) -> Any:
     door = world.door()
-    reads, writes = Lane(timeout_s=5, max_concurrency=4), Lane(timeout_s=5, max_concurrency=2, threads=1)
+    reads, writes = BoundedPool(timeout_s=5, max_concurrency=4), BoundedPool(timeout_s=5, max_concurrency=2, threads=1)
     app = create_app()
-    app.state.opened = Opened(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), {})
+    app.state.opened = DoorContext(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), {})
     yield TestClient(app)
     reads.close()
     writes.close()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bentos.http.bounded_pool import Lane
-from bentos.recommender.app import ENDPOINTS, Opened, create_app
+from bentos.http.bounded_pool import BoundedPool
+from bentos.recommender.app import ENDPOINTS, DoorContext, create_app
 from bentos.recommender.metrics import Metrics
 from tests.bentos.conftest import World
 from tests.bentos.sockets import listening
@@ -28,9 +28,9 @@ def blocks(language: str) -> list[str]:
 def url(world: World) -> Iterator[str]:
     world.knows("1", 1)
     door = world.door()
-    reads, writes = Lane(timeout_s=5, max_concurrency=4), Lane(timeout_s=5, max_concurrency=2, threads=1)
+    reads, writes = BoundedPool(timeout_s=5, max_concurrency=4), BoundedPool(timeout_s=5, max_concurrency=2, threads=1)
     app = create_app()
-    app.state.opened = Opened(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), {})
+    app.state.opened = DoorContext(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), {})
     with listening(app) as at:
         yield at.url
     reads.close()

@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from bentos import models, wire
-from bentos.http.bounded_pool import Lane
+from bentos.http.bounded_pool import BoundedPool
 from bentos.intent import service as intent
 from bentos.ranking import service as ranking
 from bentos.recommender.schemas import RecommendRequest
@@ -32,8 +32,8 @@ from tests.bentos.test_wire import some_rows
 
 def app_of(release: Release, calls: dict[str, models.Call], *, digest: str | None = None, timeout_s: float = 5) -> Any:
     app = models.create_app("/predict", "/recommend", "/score")
-    lane = Lane(timeout_s=timeout_s, max_concurrency=8, threads=2)
-    app.state.served = models.Served(release, digest or release.vocabulary, calls, lane)
+    lane = BoundedPool(timeout_s=timeout_s, max_concurrency=8, threads=2)
+    app.state.served = models.ModelApp(release, digest or release.vocabulary, calls, lane)
     return app
 
 

@@ -15,8 +15,8 @@ import hypothesis
 import pytest
 from prometheus_client import CollectorRegistry
 
-from bentos.http.bounded_pool import Lane
-from bentos.recommender.app import ENDPOINTS, Opened, create_app
+from bentos.http.bounded_pool import BoundedPool
+from bentos.recommender.app import ENDPOINTS, DoorContext, create_app
 from bentos.recommender.metrics import Metrics
 from tests.bentos.conftest import IDS, World
 from tests.bentos.sockets import listening
@@ -37,9 +37,9 @@ def served(folder: Path, *, known: bool = False) -> Iterator[Any]:
     world = World(folder)
     world.knows("1", 1, 3)
     door = world.door()
-    reads, writes = Lane(timeout_s=5, max_concurrency=8), Lane(timeout_s=5, max_concurrency=8, threads=1)
+    reads, writes = BoundedPool(timeout_s=5, max_concurrency=8), BoundedPool(timeout_s=5, max_concurrency=8, threads=1)
     app = create_app()
-    app.state.opened = Opened(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), BASE)
+    app.state.opened = DoorContext(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), BASE)
     # With ids of the release the document here is narrower than the door's: what breaks it may be right.
     checks = {"positive_data_acceptance": {"enabled": False}, "negative_data_rejection": {"enabled": not known}}
     config = schemathesis.Config.from_dict({"checks": checks})

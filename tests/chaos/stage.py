@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.environment import place as find_place
 from pipelines.releases import processes, serving
 from pipelines.releases.release import variables
@@ -69,7 +69,7 @@ class Stage(Laptop):
         return self.shop.folder / "chaos.yaml"
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Installation:
         return find_place(self.shop.spec, str(self.settings), variables=self.shop.environment())
 
     def watch(self) -> None:
@@ -155,7 +155,7 @@ def _logged(home: Path) -> set[str]:
     return {str(line.get(eventlog.KEY)) for path in files(home / eventlog.FOLDER) for line in read(path)}
 
 
-def _unfolded(place: Place, release: str, keys: dict[str, tuple[str, str]]) -> Iterator[str]:
+def _unfolded(place: Installation, release: str, keys: dict[str, tuple[str, str]]) -> Iterator[str]:
     """Yield the events that are not in their users' rows of a release."""
     from bentos.recommender.service import folding
     from bentos.release import Release

@@ -24,7 +24,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.leak import Leak
 from feature_repo.vocabulary import Vocabulary
 from pipelines.leakage import checks, planted_leaks, rebuild
-from pipelines.leakage.rebuild import Chosen
+from pipelines.leakage.rebuild import SampledRows
 from tests import worlds
 from tests.profiles.conftest import PROFILES, SPLIT, Made, make
 
@@ -32,10 +32,10 @@ CALENDAR = Calendar(worlds.FIRST_DAY)
 WEEK = 11  # a week that ranking rows exist for
 
 
-def as_run(made: Made) -> rebuild.Made:
+def as_run(made: Made) -> rebuild.FinishedRun:
     """Return a world's folders as a run left them."""
     slices = {"profiles": PROFILES, "vocabulary": json.dumps(worlds.VOCABULARY)}
-    return rebuild.Made(made.clean, made.profiles, made.rows, None, slices)
+    return rebuild.FinishedRun(made.clean, made.profiles, made.rows, None, slices)
 
 
 def built(world: worlds.World, folder: Path, honest: Made) -> Made:
@@ -46,17 +46,17 @@ def built(world: worlds.World, folder: Path, honest: Made) -> Made:
     return Made(world, clean, folder / "profiles", honest.rows)
 
 
-def past(run: rebuild.Made, folder: Path) -> list[Leak]:
+def past(run: rebuild.FinishedRun, folder: Path) -> list[Leak]:
     """Compare a run's profiles with those of the world without a future."""
     cutoff = Cutoff.of(CALENDAR, WEEK)
     again = rebuild.rebuilt(run, alternative_futures.without_future(cutoff), cutoff, folder)
     users = pq.read_table(run.clean / "users.parquet")["user_id"].combine_chunks()
-    return checks.compared(run, again, Chosen(users, (cutoff,)), cutoff, how=compare.WITHOUT_FUTURE)
+    return checks.compared(run, again, SampledRows(users, (cutoff,)), cutoff, how=compare.WITHOUT_FUTURE)
 
 
-def some(made: Made, *weeks: int) -> Chosen:
+def some(made: Made, *weeks: int) -> SampledRows:
     """Choose half of the users, and cutoffs."""
-    return Chosen(pa.array(made.world.users[::2]), tuple(Cutoff.of(CALENDAR, week) for week in weeks))
+    return SampledRows(pa.array(made.world.users[::2]), tuple(Cutoff.of(CALENDAR, week) for week in weeks))
 
 
 def named(found: list[Leak]) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from feature_repo import files
 from pipelines import plan
-from pipelines.environment import Place, place
+from pipelines.environment import Installation, place
 from pipelines.graphs.parameters import run_parameters
 
 GROCERY = Path("pipelines/specs/grocery.yaml")
@@ -22,7 +22,7 @@ def shop(tmp_path: Path) -> Path:
     return path
 
 
-def _at(shop: Path, **replaced: str) -> Place:
+def _at(shop: Path, **replaced: str) -> Installation:
     text = GROCERY.read_text()
     for old, new in replaced.items():
         assert old in text
@@ -31,7 +31,7 @@ def _at(shop: Path, **replaced: str) -> Place:
     return place(shop, "local", variables={"INTENTFLOW_STATE": str(shop.parent / "state")})
 
 
-def _done(at: Place) -> None:
+def _done(at: Installation) -> None:
     """Leave what apply and a run leave."""
     at.home.mkdir(parents=True, exist_ok=True)
     files.write_json(at.home / plan.APPLIED, {"digest": at.spec.digest, "spec": at.spec.model_dump(mode="json")})

@@ -8,7 +8,7 @@ import pytest
 
 from components.profiles.segments import card, fallback
 from feature_repo import files
-from feature_repo.fallback import Fallback, Listed
+from feature_repo.fallback import Fallback, ListedItem
 from feature_repo.vocabulary import Vocabulary
 from tests.profiles.conftest import Made
 
@@ -46,8 +46,8 @@ def test_a_segment_nobody_of_is_active_has_everyones_items() -> None:
 
 
 def test_a_group_lists_its_own_then_everyones_then_the_rest() -> None:
-    standby = Fallback("d", ("a",), np.zeros((2, 1)), (Listed(np.array([2]), np.array([0.3])),
-                       Listed(np.array([0, 2]), np.array([0.5, 0.1]))))  # fmt: skip
+    standby = Fallback("d", ("a",), np.zeros((2, 1)), (ListedItem(np.array([2]), np.array([0.3])),
+                       ListedItem(np.array([0, 2]), np.array([0.5, 0.1]))))  # fmt: skip
     found = standby.recommend(0, n_items=4, k=4)
     assert [(one.item_index, one.source, one.score) for one in found] == [
         (2, "segment", 0.3),

@@ -12,7 +12,7 @@ from feature_repo.errors import DataError
 from feature_repo.online import erase
 from feature_repo.online.profiles import OnlineProfiles
 from pipelines import environment
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.releases.release import variables
 from pipelines.rollout import profiles
 from tests.profiles.conftest import Made
@@ -21,18 +21,18 @@ DEMO = Path(__file__).resolve().parents[2] / "pipelines" / "specs" / "grocery.ya
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> Installation:
     """A state folder with one fetched release, r1, and nothing published."""
     return environment.place(DEMO, "local", variables={"INTENTFLOW_STATE": str(tmp_path / "state"), **os.environ})
 
 
-def fetched(place: Place, release: str, vocabulary: str) -> None:
+def fetched(place: Installation, release: str, vocabulary: str) -> None:
     folder = place.home / "releases" / release / "models"
     folder.mkdir(parents=True)
     files.write_json(folder / "release.json", {"id": release, "vocabulary": vocabulary})
 
 
-def test_a_release_finds_its_profiles_in_a_runs_artifacts_and_keeps_them(place: Place, made: Made) -> None:
+def test_a_release_finds_its_profiles_in_a_runs_artifacts_and_keeps_them(place: Installation, made: Made) -> None:
     folds = materialise.folding(made.profiles)
     fetched(place, "r1", folds.vocabulary.digest)
     run = place.home / "runs" / "run-1" / "build-profiles" / "features"
@@ -51,6 +51,6 @@ def test_a_release_finds_its_profiles_in_a_runs_artifacts_and_keeps_them(place: 
         profiles.materialise_release(place, "r1")
 
 
-def test_nothing_is_pruned_for_a_release_that_nobody_knows(place: Place) -> None:
+def test_nothing_is_pruned_for_a_release_that_nobody_knows(place: Installation) -> None:
     with pytest.raises(DataError, match="release r9 was not fetched"):
         profiles.prune(place, ["r9"])

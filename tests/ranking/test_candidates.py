@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.ranking.candidates import SOURCES, Found, History, candidates, given, recall
+from components.ranking.candidates import SOURCES, CandidateSet, History, candidates, given, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.score import Ranker
 from components.ranking.spec import Candidates
@@ -13,7 +13,7 @@ from tests.ranking.board import ITEMS, Happened, cold_rows, known_row, start, us
 FEW = Candidates(history=2, neighbours=3, popular=4)
 
 
-def by_source(found: Found) -> dict[str, list[int]]:
+def by_source(found: CandidateSet) -> dict[str, list[int]]:
     return {name: found.item[found.source == code].tolist() for code, name in enumerate(SOURCES)}
 
 
@@ -100,6 +100,6 @@ def test_given_items_keep_their_order_and_say_what_would_have_brought_them(histo
 
 
 def test_recall_is_the_mean_share_of_bought_items_among_the_candidates() -> None:
-    found = Found(np.array([1, 2, 3]), np.zeros(3, np.int8), np.array([0, 2, 3]))
+    found = CandidateSet(np.array([1, 2, 3]), np.zeros(3, np.int8), np.array([0, 2, 3]))
     bought = Ragged(np.array([1, 9, 3]), np.array([0, 2, 3]))  # row 0: 1 of 2, row 1: 1 of 1
     assert recall(found, bought, 10) == pytest.approx(0.75)

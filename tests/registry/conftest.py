@@ -31,10 +31,10 @@ from components.ranking.score import Ranker
 from components.ranking.spec import Candidates
 from components.registry import client as mlflow_client
 from components.registry import frames
-from components.registry.gate_inputs import Group, Measured
+from components.registry.gate_inputs import Group, Measurements
 from components.registry.gates import evaluate
 from components.registry.lineage import Folders, Lineage
-from components.registry.register import Registered, register
+from components.registry.register import RegisteredParts, register
 from components.registry.release import Release
 from components.registry.release import make as make_release
 from components.registry.spec import Gate
@@ -277,7 +277,7 @@ class Shared:
 
     name: str
     folders: Folders
-    registered: Registered
+    registered: RegisteredParts
     artifacts: Path
 
     def folder_of(self, part: str) -> Path:
@@ -293,7 +293,7 @@ class Shared:
         registered = replace(self.registered, result=replace(self.registered.result, lineage=lineage))
         gate = Gate(metric="intent.map", against="value", limit=0.0 if passed else 1.0)
         metrics = {"intent.map": quality}
-        verdict = evaluate([gate], Measured(Group(metrics)), champion=None)
+        verdict = evaluate([gate], Measurements(Group(metrics)), champion=None)
         with tempfile.TemporaryDirectory() as scratch:
             return make_release(
                 self.name, registered, serving=SERVING, verdict=verdict, metrics=metrics, scratch=Path(scratch)

@@ -5,7 +5,7 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from components.registry.gate_inputs import Champion, Group, Measured, Used, measured
+from components.registry.gate_inputs import Champion, Group, Measurements, ResourceUse, measured
 from components.registry.gates import Verdict, evaluate, parity
 from components.registry.report import markdown
 from components.registry.spec import Gate, Parity, Promotion
@@ -17,9 +17,9 @@ COUNTED = NOT_WORSE.model_copy(update={"repeats": 2})
 NDCG = "ranking.ndcg_at_10"
 
 
-def overall(baseline: dict[str, float] | None = None, **values: float) -> Measured:
+def overall(baseline: dict[str, float] | None = None, **values: float) -> Measurements:
     """A candidate without cohorts; `intent__map` stands for intent.map."""
-    return Measured(Group({k.replace("__", "."): v for k, v in values.items()}, baseline or {}))
+    return Measurements(Group({k.replace("__", "."): v for k, v in values.items()}, baseline or {}))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_gate_says_whether_and_why(gate, value, baseline, champion, passed, wo
         {} if value is None else {gate.metric: value}, {} if baseline is None else {gate.metric: baseline}
     )
     before = None if champion is None else Champion({gate.metric: champion})
-    verdict = evaluate([gate], Measured(candidate), champion=before)
+    verdict = evaluate([gate], Measurements(candidate), champion=before)
     assert verdict.passed is passed
     assert words in verdict.outcomes[0].reason
 
@@ -72,8 +72,8 @@ def steps_down(*values: float, gate: Gate = COUNTED) -> list[tuple[bool, int]]:
     """Let releases follow each other, each champion if it passes: whether it did, and the tolerance's uses then."""
     champion, found = None, []
     for value in values:
-        verdict = evaluate([gate], Measured(Group({gate.metric: value})), champion=champion)
-        used = {name: Used(**one) for name, one in verdict.tolerance().items()}
+        verdict = evaluate([gate], Measurements(Group({gate.metric: value})), champion=champion)
+        used = {name: ResourceUse(**one) for name, one in verdict.tolerance().items()}
         found.append((verdict.passed, used[gate.metric].times if used else 0))
         if verdict.passed:
             champion = Champion({gate.metric: value}, used=used)
@@ -95,7 +95,7 @@ def test_who_is_as_good_as_before_the_first_step_starts_the_count_anew() -> None
 
 
 def test_a_tolerance_that_is_used_up_says_since_when() -> None:
-    champion = Champion({NDCG: 0.292}, used={NDCG: Used(2, 0.3)})
+    champion = Champion({NDCG: 0.292}, used={NDCG: ResourceUse(2, 0.3)})
     (outcome,) = evaluate([COUNTED], overall(ranking__ndcg_at_10=0.29), champion=champion).outcomes
     assert outcome.reason == (
         "ranking.ndcg_at_10 0.29 is worse than the champion's 0.292, and the tolerance was used 2 of 2 times since 0.3"

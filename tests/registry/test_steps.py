@@ -8,7 +8,7 @@ import pytest
 from components.registry import champion, component
 from components.registry import client as mlflow_client
 from components.registry.aliases import rollback, status
-from components.registry.gate_inputs import Used
+from components.registry.gate_inputs import ResourceUse
 from feature_repo.errors import Refused, SpecError
 
 WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
@@ -110,7 +110,7 @@ def test_a_tolerance_that_was_used_is_kept_on_the_version_and_found_by_the_next(
     assert run(make(seed=1, quality=0.297), gates=counted, spec="second000000") == ("2", True)
     found = champion.champion("shared")
     assert found is not None
-    assert found.used == {"ranking.ndcg_at_10": Used(1, 0.3)}
+    assert found.used == {"ranking.ndcg_at_10": ResourceUse(1, 0.3)}
     assert found.cohorts["old"]["ranking.ndcg_at_10"] == 0.297
     third, passed = run(make(seed=2, quality=0.296), gates=counted, spec="third0000000")
     assert not passed

@@ -24,7 +24,7 @@ from feature_repo.update import Event
 
 
 @dataclass(frozen=True)
-class Taken:
+class IntakeReport:
     """What became of a request's events."""
 
     accepted: int
@@ -51,7 +51,7 @@ class Intake:
         self._copied: dict[str, None] = {}  # keys of the router's copies, in order of arrival
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
 
-    def take(self, events: Sequence[schemas.Event], *, mirrored: bool = False) -> Taken:
+    def take(self, events: Sequence[schemas.Event], *, mirrored: bool = False) -> IntakeReport:
         """Store and fold events, all or none, but never those of forgotten people: these are as if not sent.
 
         Copies by the router are folded and not stored: the events of record are the first door's.
@@ -64,7 +64,9 @@ class Intake:
             forgotten = {user for user in users if self._tombstones.holds(user)}
             return self._take(events, forgotten, now, mirrored=mirrored)
 
-    def _take(self, events: Sequence[schemas.Event], forgotten: Container[str], now: int, *, mirrored: bool) -> Taken:
+    def _take(
+        self, events: Sequence[schemas.Event], forgotten: Container[str], now: int, *, mirrored: bool
+    ) -> IntakeReport:
         checked = [self._checked(event, place, now) for place, event in enumerate(events)]
         taken = [line for line, event in zip(checked, events, strict=True) if event.user_id not in forgotten]
         with self._log.lock:
@@ -81,7 +83,7 @@ class Intake:
                     raise refused("events", "could not be confirmed", "a retry", status=UNAVAILABLE) from error
                 except StoreAway as away:
                     raise refused("events", f"are not in profiles yet: {away}", "a retry", status=UNAVAILABLE) from away
-        return Taken(len(fresh), duplicates=len(taken) - len(fresh), ignored=len(events) - len(taken))
+        return IntakeReport(len(fresh), duplicates=len(taken) - len(fresh), ignored=len(events) - len(taken))
 
     def _checked(self, event: schemas.Event, place: int, now: int) -> dict[str, Any]:
         """Return an event as the log holds it, its user hashed and its time checked."""

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic_core import to_json
 
 from bentos.recommender.logs import json_lines
-from bentos.recommender.logs.shipping import Shipping, Standing
+from bentos.recommender.logs.shipping import Shipping, ShippingStatus
 from feature_repo import columns
 from feature_repo.logs import request_log
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
@@ -33,7 +33,7 @@ log = logging.getLogger("intentflow.door")
 
 
 @dataclass(frozen=True)
-class Served:
+class LoggedAnswer:
     """One answer, as the door hands it to the log."""
 
     request_id: str
@@ -62,13 +62,13 @@ class RequestLog:
         store: str = "",  # folder or URL that closed files are copied to
         max_age_s: float = MAX_AGE_S,
         on_failure: Callable[[], None] = lambda: None,
-        on_turn: Callable[[Standing], None] = lambda _: None,  # of the thread that compacts and copies
+        on_turn: Callable[[ShippingStatus], None] = lambda _: None,  # of the thread that compacts and copies
     ) -> None:
         self._lines = json_lines.Lines(folder, sync_every_s=1.0, keep_bytes=KEEP_BYTES, max_age_s=max_age_s)
         self._sample, self._on_failure = sample, on_failure
         self._shipping = Shipping(folder, store, on_turn=on_turn)
 
-    def append(self, served: Served) -> None:
+    def append(self, served: LoggedAnswer) -> None:
         """Write one answer, if it is of the sample."""
         sample = 1.0 if served.degraded else self._sample
         if sample < 1.0 and not drawn(served.request_id, sample):
@@ -94,7 +94,7 @@ def drawn(request_id: str, sample: float) -> bool:
     return int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=8).digest()) < sample * 2**64
 
 
-def line_of(served: Served, *, sample: float = 1.0) -> dict[str, Any]:
+def line_of(served: LoggedAnswer, *, sample: float = 1.0) -> dict[str, Any]:
     """Return the answer as the log holds it; keys are columns.REQUEST_LOG."""
     rows = served.rows
     values = (

@@ -20,7 +20,7 @@ log = logging.getLogger("intentflow.door")
 
 
 @dataclass(frozen=True)
-class Standing:
+class ShippingStatus:
     """What became of a turn, for those who count."""
 
     size_bytes: int  # of all files of the folder
@@ -39,7 +39,7 @@ class Shipping:
         store: str = "",
         *,
         every_s: float = EVERY_S,
-        on_turn: Callable[[Standing], None] = lambda _: None,
+        on_turn: Callable[[ShippingStatus], None] = lambda _: None,
     ) -> None:
         self._folder, self._store, self._every_s, self._on_turn = folder, store, every_s, on_turn
         self._sent: set[str] = set()
@@ -76,7 +76,7 @@ class Shipping:
             pause = PAUSE_S if failed else self._every_s
             self._on_turn(self._standing(len(self._sent) - before, failed=failed))
 
-    def _standing(self, sent: int, *, failed: bool) -> Standing:
+    def _standing(self, sent: int, *, failed: bool) -> ShippingStatus:
         """Look at the folder; a file that goes meanwhile is not counted."""
         size, waiting = 0, []
         for path in self._folder.iterdir():
@@ -85,7 +85,7 @@ class Shipping:
                 size += found.st_size
                 if self._store and path.suffix == request_log.PARQUET and path.name not in self._sent:
                     waiting.append(found.st_mtime)
-        return Standing(size, sent, len(waiting), min(waiting, default=0.0), failed)
+        return ShippingStatus(size, sent, len(waiting), min(waiting, default=0.0), failed)
 
 
 def send(path: Path, store: str) -> str:

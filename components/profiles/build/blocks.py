@@ -31,7 +31,7 @@ Table = Any
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownEvents:
     """What one look at the events says."""
 
     end: dt.datetime  # the last timestamp or created_at
@@ -45,7 +45,7 @@ class Blocks:
     folders: tuple[Path, ...]  # a block each; none on Spark, where the table `events` is the only block
     user_ids: pa.Array  # by position: the declared, then those that only events name
     item_ids: pa.Array  # the same
-    known: Known
+    known: KnownEvents
     spark: Any = None
 
     def run(self, plans: Mapping[bool, Plan], tables: Mapping[str, pa.Table]) -> Iterator[dict[str, pa.Table]]:
@@ -66,18 +66,18 @@ class Blocks:
         work.close()
 
 
-def look(connection: Any, events: Path) -> Known:
+def look(connection: Any, events: Path) -> KnownEvents:
     """Find until when the events tell, and whether any became known late."""
     raw = connection.read_parquet(str(events))
     created = raw.created_at.fill_null(raw.timestamp)
     found = raw.agg(
         end=ibis.greatest(raw.timestamp.max(), created.max()), late=(created > raw.timestamp).any()
     ).to_pyarrow()
-    return Known(found["end"][0].as_py().replace(tzinfo=dt.UTC), bool(found["late"][0].as_py()))
+    return KnownEvents(found["end"][0].as_py().replace(tzinfo=dt.UTC), bool(found["late"][0].as_py()))
 
 
 def split(
-    connection: Any, events: Path, *, users: pa.Array, items: pa.Array, days: pa.Table, known: Known, scratch: Path
+    connection: Any, events: Path, *, users: pa.Array, items: pa.Array, days: pa.Table, known: KnownEvents, scratch: Path
 ) -> Blocks:
     """Split the events by blocks of users of about alike many events, into `scratch`."""
     raw = connection.read_parquet(str(events))
@@ -126,7 +126,7 @@ def _block_of(raw: Table, users: pa.Array) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class CompiledPlan:
     """A plan as DuckDB's SQL."""
 
     stages: dict[str, str]
@@ -134,9 +134,9 @@ class Compiled:
 
 
 @functools.cache
-def compiled(plan: Plan) -> Compiled:
+def compiled(plan: Plan) -> CompiledPlan:
     """Compile the expressions of a plan."""
-    return Compiled(
+    return CompiledPlan(
         *({n: ibis.to_sql(e, dialect="duckdb") for n, e in part.items()} for part in (plan.stages, plan.rows))
     )
 
@@ -144,7 +144,7 @@ def compiled(plan: Plan) -> Compiled:
 class _Work:
     """Runs blocks on this thread's own DuckDB."""
 
-    def __init__(self, plans: dict[bool, Compiled], tables: Mapping[str, pa.Table], cores: int) -> None:
+    def __init__(self, plans: dict[bool, CompiledPlan], tables: Mapping[str, pa.Table], cores: int) -> None:
         self.plans, self.tables, self.cores = plans, tables, cores
         self.own = threading.local()
         self.opened: list[Any] = []

@@ -107,7 +107,7 @@ def build_folder(
 def _summary(
     snapshot: dict[str, Any],
     vocabulary: Vocabulary,
-    known: blocks.Known,
+    known: blocks.KnownEvents,
     weeks: plan.Weeks,
     wanted: Wanted,
     spec: Profiles,
@@ -132,7 +132,7 @@ def build_connection() -> Any:
     return engine.spark() if engine.chosen() == "spark" else engine.duckdb(f"{blocks.MEMORY_MIB}MiB")
 
 
-def as_known(weeks: plan.Weeks, calendar: Calendar, known: blocks.Known) -> plan.Weeks:
+def as_known(weeks: plan.Weeks, calendar: Calendar, known: blocks.KnownEvents) -> plan.Weeks:
     """Move the newest cutoff to where knowledge ends: rows that arrived after the last event belong to it too."""
     return dataclasses.replace(weeks, last=max(weeks.last, calendar.week(known.end) + 1))
 
@@ -202,7 +202,7 @@ def _sampled(users: int, most: int | None) -> pa.Array:
 
 
 @dataclass(frozen=True)
-class Segmented:
+class SegmentedUsers:
     """The segments, and each user row's."""
 
     segmentation: fit.Segmentation
@@ -211,7 +211,7 @@ class Segmented:
 
 def _segmented(
     output: FeatureFiles, vocabulary: Vocabulary, weeks: plan.Weeks, spec: Profiles, *, fitted: Path | None
-) -> Segmented:
+) -> SegmentedUsers:
     """Fit segments on what was known when training ended, and give every row its own."""
     targets = len(vocabulary.targets)
     if fitted is None:
@@ -226,7 +226,7 @@ def _segmented(
         (codes, found.assign(fit.mixes(ids, slow, targets=targets))) for codes, ids, slow in output.target_mixes()
     ]
     codes, assigned = (np.concatenate([part[side] for part in parts] or [np.empty(0, np.int64)]) for side in (0, 1))
-    return Segmented(found, (codes, assigned))
+    return SegmentedUsers(found, (codes, assigned))
 
 
 def _mixes_at(output: FeatureFiles, week: int, targets: int) -> Iterator[np.ndarray]:

@@ -31,7 +31,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.online import erase, feast_store
 from feature_repo.online.profiles import OnlineProfiles
-from feature_repo.online.provenance import MadeOf
+from feature_repo.online.provenance import Provenance
 from feature_repo.update import Folding, State
 from feature_repo.vocabulary import Vocabulary
 
@@ -163,7 +163,7 @@ def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime, others:
         part = users.slice(start, COMPARED)
         ids, digests = (part[name].to_pylist() for name in (columns.USER_ID, DIGEST))
         for digest, (made, first, own) in zip(digests, others.read(ids, since=_seconds(end)), strict=True):
-            want = MadeOf.of(vocabulary, digest, _seconds(end), [*first, *own])
+            want = Provenance.of(vocabulary, digest, _seconds(end), [*first, *own])
             keep.append((made.row, made.folded) != (want.row, want.folded))
     return users.filter(pa.array(keep, pa.bool_()))
 
@@ -187,10 +187,10 @@ def _write_batch(
 ) -> None:
     fold = profiles.folding
     states: dict[str, State] = {}
-    made: dict[str, MadeOf] = {}
+    made: dict[str, Provenance] = {}
     for (user, cells), (_, first, own) in zip(batch.items(), others.read(list(batch), since=end), strict=True):
         states[user] = fold.fold(fold.empty() | cells | {columns.VOCABULARY: fold.vocabulary.digest}, [*first, *own])
-        made[user] = MadeOf.of(fold.vocabulary.digest, digests[user], end, [*first, *own], others=first)
+        made[user] = Provenance.of(fold.vocabulary.digest, digests[user], end, [*first, *own], others=first)
     profiles.write(states, made)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from feature_repo.online import erase, feast_store, provenance
 from feature_repo.online.feast_store import Online
 from feature_repo.online.profiles import OnlineProfiles, decoded
-from feature_repo.online.provenance import MadeOf
+from feature_repo.online.provenance import Provenance
 from feature_repo.update import Event
 from feature_repo.views import PUSHED
 
@@ -32,7 +32,7 @@ class Others:
         found = [space for space in erase.spaces(project, view=PUSHED) if space != own]
         return cls(project, mine, tuple(Online.open(space, windows_days=windows) for space in found))
 
-    def read(self, users: Sequence[str], *, since: int) -> list[tuple[MadeOf, list[Event], list[Event]]]:
+    def read(self, users: Sequence[str], *, since: int) -> list[tuple[Provenance, list[Event], list[Event]]]:
         """Return what each row is made of, the events that only other lists have, and its own, since a batch's end."""
         lists = [[decoded(row) for row in online.read(PUSHED, users)] for online in self.others]
         found = []
@@ -55,7 +55,7 @@ def newcomers(profiles: OnlineProfiles, others: Others, known: Collection[str]) 
         states, made = {}, {}
         part = users[start : start + AT_ONCE]
         for user, (was, first, own) in zip(part, others.read(part, since=0), strict=True):
-            want = MadeOf.of(fold.vocabulary.digest, "", 0, [*first, *own], others=first)
+            want = Provenance.of(fold.vocabulary.digest, "", 0, [*first, *own], others=first)
             if (first or own) and (was.row, was.folded) != (want.row, want.folded):
                 states[user], made[user] = fold.fold(fold.empty(), [*first, *own]), want
         profiles.write(states, made)

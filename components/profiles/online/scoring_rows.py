@@ -20,9 +20,8 @@ from components.profiles.spec import Profiles
 from feature_repo import columns, files
 from feature_repo.calendar import epoch
 from feature_repo.errors import DataError
-from feature_repo.fallback import Fallback
+from feature_repo.fallback import POPULAR, RUNG, SEGMENT, Fallback, of_age
 from feature_repo.rows import LIST_TYPES
-from feature_repo.rungs import POPULAR, RUNG, SEGMENT, of_age
 from feature_repo.update import Folding
 
 FILE = "rows.parquet"
@@ -48,7 +47,7 @@ def write(
     snapshot = files.read_json(clean / "snapshot.json")
     _same_key(snapshot, slices)
     profiles = Profiles.model_validate(slices["profiles"])
-    standing = Standing(profiles, Fallback.load(release / "ranking"), data_end(slices) if now is None else now)
+    standing = FreshnessRule(profiles, Fallback.load(release / "ranking"), data_end(slices) if now is None else now)
     with tempfile.TemporaryDirectory(prefix="newest-", dir=destination.parent) as scratch:
         made = Path(scratch) / "profiles"
         made.mkdir()
@@ -72,7 +71,7 @@ def write(
         return _rows(destination / FILE, made, folds, standing)
 
 
-class Standing:
+class FreshnessRule:
     """Where users stand: asked about when, and on which rung of the ladder."""
 
     def __init__(self, profiles: Profiles, fallback: Fallback, now: int) -> None:
@@ -112,7 +111,7 @@ def _wanted(slices: Row) -> profile_folder.Wanted:
     return profile_folder.Wanted((), rule, ranking["train_weeks"])
 
 
-def _rows(path: Path, made: Path, folds: Folding, standing: Standing) -> dict[str, int]:
+def _rows(path: Path, made: Path, folds: Folding, standing: FreshnessRule) -> dict[str, int]:
     """Write the rows group by group, and return how many users stand on each rung."""
     end, counts = materialise.data_end(made), dict[str, int]()
     users = row_stream.digests(made, fallback="")[columns.USER_ID].combine_chunks()
@@ -129,7 +128,7 @@ def _rows(path: Path, made: Path, folds: Folding, standing: Standing) -> dict[st
     return counts
 
 
-def _table(batch: Mapping[str, Row], folds: Folding, standing: Standing) -> pa.Table:
+def _table(batch: Mapping[str, Row], folds: Folding, standing: FreshnessRule) -> pa.Table:
     """Lay out states as UserRows reads them, in the users' order."""
     states = [folds.empty() | dict(cells) for cells in batch.values()]
     stands = [standing.of(state) for state in states]

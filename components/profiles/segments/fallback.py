@@ -17,7 +17,7 @@ from components.profiles.build import engine
 from components.profiles.build.plan import Weeks
 from components.profiles.segments.fit import Segmentation
 from feature_repo import columns, files
-from feature_repo.fallback import FILE, Fallback, Listed
+from feature_repo.fallback import FILE, Fallback, ListedItem
 from feature_repo.vocabulary import Vocabulary
 
 SPAN_WEEKS = 4
@@ -66,7 +66,7 @@ def rates(happened: pa.Table, members: np.ndarray, *, span: int, n_targets: int)
     return np.concatenate([own, everyone[None]]).astype(np.float32)
 
 
-def popular(happened: pa.Table, *, k: int, n_items: int) -> tuple[Listed, ...]:
+def popular(happened: pa.Table, *, k: int, n_items: int) -> tuple[ListedItem, ...]:
     """List each group's items by the share of its active users who had them, smoothed towards everyone's, [K + 1].
 
     `happened` has segment, key, user and week; a user who had an item in several weeks counts once.
@@ -83,10 +83,10 @@ def popular(happened: pa.Table, *, k: int, n_items: int) -> tuple[Listed, ...]:
     return (*listed, _listed(everyone, LISTED_EVERYONE))
 
 
-def _listed(shares: np.ndarray, most: int) -> Listed:
+def _listed(shares: np.ndarray, most: int) -> ListedItem:
     order = np.lexsort((np.arange(len(shares)), -shares.round(6)))[:most]
     order = order[shares[order] > 0]
-    return Listed(order, shares[order])
+    return ListedItem(order, shares[order])
 
 
 def _newest(profiles: Any, week: int) -> pa.Table:

@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from bentos.http.bounded_pool import Lane
+from bentos.http.bounded_pool import BoundedPool
 from bentos.http.problems import Rejected
-from bentos.http.request_context import GivenUp, Turn
+from bentos.http.request_context import GivenUp, RequestContext
 
 
 def late_answer(call_s: float, *, late: bool = True, claims: bool = False) -> str:
     """Run one call of so many seconds on a lane that waits for a tenth; `claims`: it answers just before the loop."""
-    turn, lane = Turn(), Lane(timeout_s=0.1, max_concurrency=1)
+    turn, lane = RequestContext(), BoundedPool(timeout_s=0.1, max_concurrency=1)
 
     def call() -> str:
         if claims:
@@ -39,7 +39,7 @@ def test_a_call_in_time_answers() -> None:
 
 def test_a_call_that_is_late_is_answered_at_once() -> None:
     started = time.monotonic()
-    lane, go = Lane(timeout_s=0.1, max_concurrency=1), threading.Event()
+    lane, go = BoundedPool(timeout_s=0.1, max_concurrency=1), threading.Event()
 
     async def ask() -> tuple[str, float]:
         answer = await lane.run(lambda: str(go.wait(5)), late=lambda: "the late one's")
@@ -63,7 +63,7 @@ def test_without_a_late_answer_a_late_call_is_refused() -> None:
 
 
 def test_a_turn_is_answered_once() -> None:
-    turn = Turn()
+    turn = RequestContext()
     turn.answer()
     with pytest.raises(GivenUp):
         turn.answer()

@@ -10,8 +10,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from bentos.http.bounded_pool import Lane
-from bentos.recommender.app import ENDPOINTS, Opened, create_app
+from bentos.http.bounded_pool import BoundedPool
+from bentos.recommender.app import ENDPOINTS, DoorContext, create_app
 from bentos.recommender.logs import requestlog
 from bentos.recommender.metrics import Metrics
 
@@ -19,22 +19,25 @@ BASE = {"openapi": "3.0.2", "paths": {"/livez": {"get": {}}}, "components": {"sc
 
 
 @pytest.fixture
-def opened(world: Any) -> Iterator[Opened]:
+def opened(world: Any) -> Iterator[DoorContext]:
     door = world.door()
-    reads, writes = Lane(timeout_s=0.3, max_concurrency=2), Lane(timeout_s=5, max_concurrency=2, threads=1)
-    yield Opened(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), BASE)
+    reads, writes = (
+        BoundedPool(timeout_s=0.3, max_concurrency=2),
+        BoundedPool(timeout_s=5, max_concurrency=2, threads=1),
+    )
+    yield DoorContext(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), BASE)
     reads.close()
     writes.close()
 
 
 @pytest.fixture
-def client(opened: Opened) -> TestClient:
+def client(opened: DoorContext) -> TestClient:
     app = create_app()
     app.state.opened = opened
     return TestClient(app)
 
 
-def counted(opened: Opened, name: str, **labels: str) -> float:
+def counted(opened: DoorContext, name: str, **labels: str) -> float:
     return opened.metrics.requests.labels(**labels)._value.get() if name == "requests" else 0.0
 
 
@@ -204,7 +207,7 @@ def test_a_slow_store_is_given_up_and_its_place_stays_taken_until_it_ends(
 
 
 def test_a_slow_model_leaves_the_answer_to_the_users_segment_and_one_line_in_the_log(
-    client: TestClient, opened: Opened, world: Any, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, opened: DoorContext, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.knows("ann", 1, segment=0)
     go, predict, ended = threading.Event(), world.scorer.predict, threading.Event()
@@ -231,7 +234,7 @@ def test_a_slow_model_leaves_the_answer_to_the_users_segment_and_one_line_in_the
     assert opened.metrics.degraded.labels("timeout")._value.get() == 1
 
 
-def test_metrics_count_answers_rungs_and_events(client: TestClient, opened: Opened, world: Any) -> None:
+def test_metrics_count_answers_rungs_and_events(client: TestClient, opened: DoorContext, world: Any) -> None:
     world.knows("ann", 1)
     for user in ("ann", "ann", "nobody"):
         client.post("/recommend", json={"user_id": user})

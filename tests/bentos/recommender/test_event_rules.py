@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
-from bentos.http.bounded_pool import Lane
-from bentos.recommender.app import Opened, create_app
+from bentos.http.bounded_pool import BoundedPool
+from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.metrics import Metrics
 from bentos.release import Release
@@ -28,7 +28,7 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-def opened(world: Any, rules: list[dict[str, Any]] | None) -> Opened:
+def opened(world: Any, rules: list[dict[str, Any]] | None) -> DoorContext:
     """Open the tiny door with these rules in its release."""
     door = world.door()
     path = world.folder / "release.json"
@@ -39,11 +39,13 @@ def opened(world: Any, rules: list[dict[str, Any]] | None) -> Opened:
     files.write_json(path, {"id": files.digest(rest), **rest})
     door.release = Release.load(world.folder)
     door.rules = EventRules(door.release.event_rules)
-    lanes = [Lane(timeout_s=5, max_concurrency=2, threads=1) for _ in range(2)]
-    return Opened(door, *lanes, Metrics(door.release, registry=CollectorRegistry()), {"openapi": "3.0.2", "paths": {}})
+    lanes = [BoundedPool(timeout_s=5, max_concurrency=2, threads=1) for _ in range(2)]
+    return DoorContext(
+        door, *lanes, Metrics(door.release, registry=CollectorRegistry()), {"openapi": "3.0.2", "paths": {}}
+    )
 
 
-def client(found: Opened) -> TestClient:
+def client(found: DoorContext) -> TestClient:
     app = create_app()
     app.state.opened = found
     return TestClient(app)

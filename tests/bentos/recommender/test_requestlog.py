@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from bentos.recommender.logs import requestlog, shipping
-from bentos.recommender.logs.requestlog import RequestLog, Served
+from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from feature_repo import columns
 from feature_repo.logs import request_log
 from feature_repo.rows import UserRows
 
 ITEM = {"item_id": "i1", "position": 1, "score": 0.5, "source": "history", "propensity": 1.0}
 ROWS = UserRows.unknown(["ann"], now=1_514_764_800)
-ANSWER = Served("r0", "recommend", "rel", "greedy@1", "fresh", ROWS, np.asarray([0.25, 1 / 3]), 1.5)
+ANSWER = LoggedAnswer("r0", "recommend", "rel", "greedy@1", "fresh", ROWS, np.asarray([0.25, 1 / 3]), 1.5)
 ANSWER = dataclasses.replace(ANSWER, asked={"k": 1, "context": {"page": "home"}}, items=[ITEM], trace_id="ab")
 
 

@@ -85,7 +85,7 @@ def test_what_the_service_logs_is_what_is_read(tmp_path) -> None:
     from bentos.recommender.logs import requestlog
 
     entry = line("ann", at="2024-03-05", sessions=7)
-    answer = requestlog.Served(
+    answer = requestlog.LoggedAnswer(
         request_id="r1",
         endpoint="recommend",
         release="abc",

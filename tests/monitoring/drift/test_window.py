@@ -10,7 +10,7 @@ import pytest
 from feature_repo import files
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
-from monitoring.drift.served_window import Served
+from monitoring.drift.served_window import ServedWindow
 from monitoring.drift.window import score_columns, windows
 
 
@@ -84,7 +84,7 @@ def test_scores_of_an_intent_with_values_are_the_number_expected(world) -> None:
 def test_served_rows_are_compared_with_the_weeks_of_users_who_came(world, tmp_path) -> None:
     folder = world.rows(users=50)
     rows = UserRows.from_arrow(pq.read_table(folder / "intent.parquet").drop(["week"]).slice(0, 120))
-    reference, current = windows(folder, served=Served(rows, np.full((120, 5), 0.5)))
+    reference, current = windows(folder, served=ServedWindow(rows, np.full((120, 5), 0.5)))
     assert (current.kind, len(current.frame)) == ("served", 120)
     assert (reference.frame["log_sessions_7d"] > 0).all()
     assert current.first == dt.datetime.fromtimestamp(int(rows.now.min()), dt.UTC)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from monitoring.drift.compare import compare
-from monitoring.drift.workspace import Kept, keep
+from monitoring.drift.workspace import StoredReport, keep
 from monitoring.spec import Monitoring
 
 
@@ -19,7 +19,7 @@ def snapshot():
     return compare(now, then, spec=Monitoring(), metadata={"key": "k1"}).snapshot
 
 
-def kept(folder: Path, snapshot, *, key: str = "k1") -> Kept:
+def kept(folder: Path, snapshot, *, key: str = "k1") -> StoredReport:
     return keep(snapshot, address=str(folder), name="shop", title="shop: stable", key=key, columns=["spend", "mix"])
 
 

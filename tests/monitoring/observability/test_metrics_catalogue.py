@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from bentos.recommender import schemas
 from bentos.recommender.logs.eventlog import EventLog
-from bentos.recommender.logs.shipping import Standing
+from bentos.recommender.logs.shipping import ShippingStatus
 from bentos.recommender.metrics import Metrics as DoorMetrics
 from bentos.router.counts import Metrics as RouterMetrics
 from bentos.router.routes import STABLE
@@ -13,7 +13,7 @@ from components.registry import heartbeats
 from monitoring.observability import metrics_catalogue
 from monitoring.observability.metrics_catalogue import Metric
 from pipelines.rollout.metrics import LoopMetrics
-from pipelines.rollout.state import Served, State
+from pipelines.rollout.state import ReleaseRef, State
 from tests.bentos.conftest import World
 from tests.monitoring.observability.exposition import differences, exported
 
@@ -35,7 +35,7 @@ def door_text(folder, release) -> str:
     metrics.in_flight.labels("reads").inc()
     metrics.shed.labels("reads").inc()
     metrics.unlogged.inc()
-    metrics.logs_seen(Standing(size_bytes=9, sent=2, waiting=1, waiting_since=5.0, failed=True), EventLog(folder))
+    metrics.logs_seen(ShippingStatus(size_bytes=9, sent=2, waiting=1, waiting_since=5.0, failed=True), EventLog(folder))
     return whole(registry)
 
 
@@ -50,9 +50,9 @@ def router_text() -> str:
 
 def loop_text() -> str:
     metrics = LoopMetrics("shop")
-    began = State(phase="canary", stable=Served("1", "aaa"), candidate=Served("2", "bbb"), since=1000.0)
+    began = State(phase="canary", stable=ReleaseRef("1", "aaa"), candidate=ReleaseRef("2", "bbb"), since=1000.0)
     metrics.turned(began)
-    metrics.turned(State(stable=Served("1", "aaa"), last={"version": "2", "result": "rolled_back"}))
+    metrics.turned(State(stable=ReleaseRef("1", "aaa"), last={"version": "2", "result": "rolled_back"}))
     metrics.waited()
     drift = {"at": 50, "verdict": "drifted", "share": 0.5, "drifted": 2, "compared": 4, "release": "1"}
     metrics.show({heartbeats.DRIFT: drift, "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5}})

@@ -27,7 +27,7 @@ from monitoring.observability.panels import BOARDS
 from monitoring.observability.recording_rules import recorded
 from pipelines.releases.processes import free_port
 from pipelines.rollout import metrics
-from pipelines.rollout.state import Seen, Served, State
+from pipelines.rollout.state import ReleaseRef, Seen, State
 from tests.bentos import toy
 from tests.monitoring.observability import promql
 
@@ -135,7 +135,7 @@ def _talk(url: str, loop: metrics.LoopMetrics) -> None:
             "job.materialise": {"succeeded": now - 60},
         }
     )
-    stable, candidate = Served("1", "aaa"), Served("2", "bbb")
+    stable, candidate = ReleaseRef("1", "aaa"), ReleaseRef("2", "bbb")
     for turn in range(24):
         seen = Seen(sums={"candidate.requests": float(turn)})
         canary = State(phase="canary", stable=stable, candidate=candidate, since=now, seen=seen)

@@ -16,7 +16,7 @@ from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.update import Event, Folding
 from pipelines.answers import explain, offline_rows, parity
-from pipelines.environment import Place, place
+from pipelines.environment import Installation, place
 from tests.bentos.conftest import vocabulary
 from tests.pipelines.conftest import RAW, USER, Shop
 
@@ -24,7 +24,7 @@ Line = dict[str, Any]
 
 
 @pytest.fixture
-def logged(shop: Shop, tmp_path: Path) -> tuple[Place, str, Line]:
+def logged(shop: Shop, tmp_path: Path) -> tuple[Installation, str, Line]:
     """The shop with a request log of its own, its release, and an answer of the demo."""
     at = place(shop.spec, "local", variables=shop.environment())
     home = tmp_path / "home"
@@ -36,13 +36,13 @@ def logged(shop: Shop, tmp_path: Path) -> tuple[Place, str, Line]:
     return dataclasses.replace(at, home=home), str(line["release"]), line
 
 
-def log(at: Place, *lines: Line) -> None:
+def log(at: Installation, *lines: Line) -> None:
     folder = at.home / "requests"
     folder.mkdir(exist_ok=True)
     (folder / "2024-01-01.00000.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_answers_replay_to_the_same_scores_and_features(logged: tuple[Place, str, Line]) -> None:
+def test_answers_replay_to_the_same_scores_and_features(logged: tuple[Installation, str, Line]) -> None:
     at, release, line = logged
     log(at, line)
     found = parity.parity(at, release)
@@ -50,14 +50,14 @@ def test_answers_replay_to_the_same_scores_and_features(logged: tuple[Place, str
     assert "not recomputed" not in found["reason"]
 
 
-def test_without_answers_nothing_is_checked_and_it_says_so(logged: tuple[Place, str, Line]) -> None:
+def test_without_answers_nothing_is_checked_and_it_says_so(logged: tuple[Installation, str, Line]) -> None:
     at, release, _ = logged
     found = parity.parity(at, release)
     assert (found["checked"], found["passed"], found["first"]) == (0, True, None)
     assert "no answer" in found["reason"]
 
 
-def test_a_changed_feature_is_named_with_both_values(logged: tuple[Place, str, Line]) -> None:
+def test_a_changed_feature_is_named_with_both_values(logged: tuple[Installation, str, Line]) -> None:
     at, release, line = logged
     bad = copy.deepcopy(line)
     bad["request_id"] = "planted"
@@ -70,7 +70,7 @@ def test_a_changed_feature_is_named_with_both_values(logged: tuple[Place, str, L
     assert found["first"]["online"] == pytest.approx(found["first"]["offline"] + 7.0, abs=1e-3)
 
 
-def test_a_door_with_a_skewed_encoder_is_found_by_its_scores(logged: tuple[Place, str, Line]) -> None:
+def test_a_door_with_a_skewed_encoder_is_found_by_its_scores(logged: tuple[Installation, str, Line]) -> None:
     at, release, line = logged
     bad = line | {"probabilities": [value * 0.9 for value in line["probabilities"]]}
     log(at, bad)
@@ -80,7 +80,7 @@ def test_a_door_with_a_skewed_encoder_is_found_by_its_scores(logged: tuple[Place
     assert line["user_id"] in found["reason"]
 
 
-def test_why_says_what_an_answer_rests_on(logged: tuple[Place, str, Line]) -> None:
+def test_why_says_what_an_answer_rests_on(logged: tuple[Installation, str, Line]) -> None:
     at, release, line = logged
     log(at, line)
     found = explain.why(at, user=USER)
@@ -95,7 +95,7 @@ def test_why_says_what_an_answer_rests_on(logged: tuple[Place, str, Line]) -> No
     assert explain.why(at, user=USER, at="2999-01-01T00:00:00+00:00") == found
 
 
-def test_an_unknown_user_or_time_is_one_line(logged: tuple[Place, str, Line]) -> None:
+def test_an_unknown_user_or_time_is_one_line(logged: tuple[Installation, str, Line]) -> None:
     at, _, line = logged
     log(at, line)
     with pytest.raises(SpecError, match=r"no logged answer for this user.*the log's latest answer is of"):

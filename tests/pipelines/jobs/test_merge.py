@@ -9,7 +9,7 @@ import pytest
 from feature_repo.errors import ServerError
 from feature_repo.logs import request_log, shipped_log
 from feature_repo.logs.object_store import opened, reached
-from pipelines.jobs.merge import Merged, merge
+from pipelines.jobs.merge import MergeReport, merge
 from tests.pipelines.jobs.conftest import NOW, Killed, answer, closed, mortal
 
 POD = "recommender-0a1b2c3d4e5f-7d9f8b6c5-{}"
@@ -52,14 +52,14 @@ def names(folder):
 def test_a_day_that_is_over_becomes_one_file_with_the_answers_as_they_were(tmp_path):
     expected = here(tmp_path)
     before = {line["request_id"]: line for line in request_log.read(tmp_path)}
-    assert merge(opened(str(tmp_path)), now=NOW, settle_hours=2) == Merged(days=1, files=3, answers=11)
+    assert merge(opened(str(tmp_path)), now=NOW, settle_hours=2) == MergeReport(days=1, files=3, answers=11)
     assert names(tmp_path) == ["2026-03-08.day.parquet", "2026-03-10.00000.parquet"]
     after = list(request_log.read(tmp_path))
     assert ids(after) == expected
     assert {line["request_id"]: line for line in after} == before
     assert request_log.table(tmp_path, names=["request_id"]).num_rows == 12
     assert pq.read_metadata(tmp_path / "2026-03-08.day.parquet").num_row_groups == 1
-    assert merge(opened(str(tmp_path)), now=NOW, settle_hours=2) == Merged()
+    assert merge(opened(str(tmp_path)), now=NOW, settle_hours=2) == MergeReport()
 
 
 def test_a_day_waits_until_it_has_settled(tmp_path):
@@ -71,7 +71,7 @@ def test_a_day_waits_until_it_has_settled(tmp_path):
 
 def test_pods_of_a_service_share_a_file_a_day_in_a_store(tmp_path):
     expected = fleet(tmp_path)
-    assert merge(opened(f"file://{tmp_path}"), now=NOW, settle_hours=2) == Merged(days=3, files=4, answers=7)
+    assert merge(opened(f"file://{tmp_path}"), now=NOW, settle_hours=2) == MergeReport(days=3, files=4, answers=7)
     assert names(tmp_path) == [
         "_days/recommender-0a1b2c3d4e5f/2026-03-08.day.parquet",
         "_days/recommender-0a1b2c3d4e5f/2026-03-09.day.parquet",
@@ -111,9 +111,9 @@ def test_a_file_that_is_shipped_again_after_its_day_was_merged_doubles_nothing(t
     again = [answer(n) for n in range(3)]
     closed(tmp_path / POD.format("aaaaa"), "2026-03-08.00000.parquet", again)  # the door restarted
     assert ids(shipped_log.read(store)) == expected
-    assert merge(store, now=NOW, settle_hours=2) == Merged(days=0, files=1, answers=0)
+    assert merge(store, now=NOW, settle_hours=2) == MergeReport(days=0, files=1, answers=0)
     closed(tmp_path / POD.format("aaaaa"), "2026-03-08.00000.parquet", [answer(77)])  # the name was used again
-    assert merge(store, now=NOW, settle_hours=2) == Merged(days=1, files=1, answers=1)
+    assert merge(store, now=NOW, settle_hours=2) == MergeReport(days=1, files=1, answers=1)
     assert ids(shipped_log.read(store)) == sorted([*expected, "2026-03-08-77"])
 
 

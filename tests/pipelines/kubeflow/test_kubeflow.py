@@ -12,7 +12,7 @@ import yaml
 
 from feature_repo.errors import DataError, Refused, ServerError, SpecError
 from pipelines.cli import main
-from pipelines.environment import FOLDER, Place, place
+from pipelines.environment import FOLDER, Installation, place
 from pipelines.graphs import index, train
 from pipelines.graphs.parameters import run_parameters
 from pipelines.kubeflow import client, declare, run_verdict, submit
@@ -22,7 +22,7 @@ from tests.pipelines.test_environment import CLUSTER
 SPEC = Path("pipelines/specs/synthetic.yaml")
 NIGHTLY = {"pipeline": "retrain", "name": "nightly", "cron": "30 2 * * *"}
 STEPS = ("ingest", "validate", "build-profiles", "training-set", "train-intent", "train-ranking", "register", "watch")
-At = Callable[..., Place]
+At = Callable[..., Installation]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,7 +53,7 @@ def at(server: fake.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(client, "PATIENCE_S", 3.0)
     with fake.serving(server) as url:
 
-        def made(spec: Path = SPEC, **kubeflow: Any) -> Place:
+        def made(spec: Path = SPEC, **kubeflow: Any) -> Installation:
             document = yaml.safe_load((FOLDER / "cluster.yaml").read_text())
             document["kubeflow"] = {"host": url} | kubeflow
             path = tmp_path / "there.yaml"
@@ -64,11 +64,11 @@ def at(server: fake.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         yield made
 
 
-def _actions(found: declare.Declared) -> dict[str, str]:
+def _actions(found: declare.Declaration) -> dict[str, str]:
     return {change.name: change.action for change in found.changes}
 
 
-def _run(at: Place, **options: Any) -> tuple[submit.Run, list[dict[str, Any]], list[str]]:
+def _run(at: Installation, **options: Any) -> tuple[submit.Run, list[dict[str, Any]], list[str]]:
     lines: list[dict[str, Any]] = []
     pages: list[str] = []
     asked = {"pipeline": "train", "wait": True} | options
@@ -180,7 +180,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., N
     return leave
 
 
-def _of(place_: Place, tmp_path: Path) -> Place:
+def _of(place_: Installation, tmp_path: Path) -> Installation:
     """Return a place whose registry is the one of the fixture."""
     settings = place_.environment
     mlflow = settings.mlflow.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"})

@@ -22,7 +22,7 @@ from bentos.recommender.schemas import Event
 from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import pseudonym
 from pipelines.cli import main
-from pipelines.environment import Place, place
+from pipelines.environment import Installation, place
 from pipelines.graphs.parameters import run_parameters
 from pipelines.privacy import forget as forgetting
 from pipelines.privacy import traces
@@ -59,7 +59,7 @@ def leave(shop: Shop) -> Iterator[Callable[[str], Shop]]:
         shutil.rmtree(each.folder, ignore_errors=True)
 
 
-def opened(shop: Shop) -> Place:
+def opened(shop: Shop) -> Installation:
     return place(shop.spec, "local", variables=shop.environment())
 
 

@@ -15,7 +15,7 @@ from feature_repo import files
 from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.tombstones import Tombstones
-from pipelines.environment import FOLDER, Place, place
+from pipelines.environment import FOLDER, Installation, place
 from pipelines.graphs.parameters import run_parameters
 from pipelines.releases.release import variables
 from tests.pipelines.conftest import RAW, USER, Shop
@@ -49,7 +49,7 @@ def keys(shop: Shop) -> tuple[str, str]:
     return old, new
 
 
-def at(shop: Shop, environment: Path | str) -> Place:
+def at(shop: Shop, environment: Path | str) -> Installation:
     return place(shop.spec, str(environment), variables=shop.environment())
 
 

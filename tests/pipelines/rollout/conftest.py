@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import environment
-from pipelines.environment import Kubernetes, Place
+from pipelines.environment import Installation, Kubernetes
 from pipelines.rollout import kubernetes_api
 from tests import kubernetes_server
 
@@ -35,10 +35,10 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Callable[..., Place]:
+def place(tmp_path: Path) -> Callable[..., Installation]:
     """Make the place of the demo's recommender, here or in a namespace."""
 
-    def make(*, namespace: str = "") -> Place:
+    def make(*, namespace: str = "") -> Installation:
         spec = ROOT / "pipelines" / "specs" / "grocery.yaml"
         here = environment.place(spec, "local", variables={"INTENTFLOW_STATE": str(tmp_path / "state")})
         settings = here.environment.kubernetes.model_copy(update={"namespace": namespace})

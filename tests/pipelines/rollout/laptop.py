@@ -16,7 +16,7 @@ from typing import Any
 
 import requests
 
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.environment import place as find_place
 from pipelines.releases import processes, serving
 from pipelines.releases.release import variables
@@ -111,7 +111,7 @@ class Laptop:
     watching: subprocess.Popen[bytes] | None = None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Installation:
         return find_place(self.shop.spec, "local", variables=self.shop.environment())
 
     def watch(self) -> None:

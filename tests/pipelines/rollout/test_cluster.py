@@ -19,7 +19,7 @@ from feature_repo.errors import ServerError
 from pipelines.manifests import release_overlay
 from pipelines.rollout import cluster as clusters
 from pipelines.rollout import release_objects
-from pipelines.rollout.cluster import ClusterHands
+from pipelines.rollout.cluster import ClusterActuator
 from tests import kubernetes_server
 
 ROOT = checkout.ROOT
@@ -84,7 +84,7 @@ def hands(cluster, place, rendered, applied, monkeypatch):
     cluster.cluster.role = role["rules"]
     monkeypatch.setattr(clusters, "ROUTED_S", 0.0)
     monkeypatch.setattr(clusters, "POLL_S", 0.05)
-    made = ClusterHands(place(namespace="intentflow"))
+    made = ClusterActuator(place(namespace="intentflow"))
     monkeypatch.setattr(release_objects, "render", lambda folder: rendered.released)
     (made.place.home / "releases" / ID / "k8s").mkdir(parents=True)
     return made

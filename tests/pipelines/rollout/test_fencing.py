@@ -4,7 +4,7 @@ import pytest
 
 from bentos.router.routes import Backend, Routes
 from feature_repo.errors import ServerError
-from pipelines.rollout.cluster import ClusterHands
+from pipelines.rollout.cluster import ClusterActuator
 from pipelines.rollout.fencing import FencedApi, token_of
 from pipelines.rollout.kubernetes_api import Conflict
 from pipelines.rollout.lease import LeaseLost
@@ -72,7 +72,7 @@ def test_a_version_that_the_caller_names_is_a_conflict_and_others_are_tried_a_fe
 
 def test_whoever_takes_over_marks_the_routes_at_once(cluster, place):
     cluster.cluster.put("configmaps", config(**{"routes.json": "{}"}))
-    first, second = (ClusterHands(place(namespace="intentflow")) for _ in range(2))
+    first, second = (ClusterActuator(place(namespace="intentflow")) for _ in range(2))
     first.under(5)
     second.under(9)
     stable = Backend(release="r", url="http://r")

@@ -15,14 +15,14 @@ from bentos.router.routes import Routes
 from components.registry import aliases
 from components.registry.release import model_name
 from feature_repo.errors import DataError, Refused, ServerError
-from pipelines.environment import Place
+from pipelines.environment import Installation
 from pipelines.environment import place as find_place
 from pipelines.releases.release import variables
 from pipelines.rollout import lease as leases
 from pipelines.rollout import loop
 from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.lease import Lease, next_token
-from pipelines.rollout.state import Served
+from pipelines.rollout.state import ReleaseRef
 
 SPECS = Path(__file__).parents[3] / "pipelines" / "specs"
 
@@ -111,7 +111,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path, registry: Path) -> Place:
+def place(tmp_path: Path, registry: Path) -> Installation:
     """A recommender with that registry."""
     quick = "promotion: {mode: manual, rollout: {hold_s: 0, steps: [0.5, 1.0]}}\n"
     text = (SPECS / "grocery.yaml").read_text()
@@ -123,14 +123,14 @@ def place(tmp_path: Path, registry: Path) -> Place:
     return found
 
 
-def move(place: Place, version: str) -> None:
+def move(place: Installation, version: str) -> None:
     """Move the champion as MLflow's UI does."""
     with variables(place):
         client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_TRACKING_URI"])
         client.set_registered_model_alias(model_name("grocery"), "champion", version)
 
 
-def turns(place: Place, hands: PaperHands, count: int = 1) -> loop.Turn:
+def turns(place: Installation, hands: PaperHands, count: int = 1) -> loop.Reconciliation:
     """Take turns, as the loop does when it is started anew each time."""
     for _ in range(count):
         with leases.held(place) as lease:
@@ -138,17 +138,17 @@ def turns(place: Place, hands: PaperHands, count: int = 1) -> loop.Turn:
     return found
 
 
-def status(place: Place) -> aliases.Status:
+def status(place: Installation) -> aliases.Status:
     with variables(place):
         return aliases.status("grocery")
 
 
-def test_a_move_in_the_ui_is_rolled_out_and_told(place: Place) -> None:
+def test_a_move_in_the_ui_is_rolled_out_and_told(place: Installation) -> None:
     hands = PaperHands()
-    assert turns(place, hands).state.stable == Served("1", "r1")
+    assert turns(place, hands).state.stable == ReleaseRef("1", "r1")
     move(place, "2")
     found = turns(place, hands, 3)
-    assert (found.state.stable, found.state.candidate) == (Served("2", "r2"), None)
+    assert (found.state.stable, found.state.candidate) == (ReleaseRef("2", "r2"), None)
     assert hands.routes is not None
     assert hands.routes.stable.release == "r2"
     registry = status(place)
@@ -159,7 +159,7 @@ def test_a_move_in_the_ui_is_rolled_out_and_told(place: Place) -> None:
     assert turns(place, hands).lines == ()  # nothing is left to do
 
 
-def test_a_bad_release_takes_itself_back_and_the_reason_is_in_the_registry(place: Place) -> None:
+def test_a_bad_release_takes_itself_back_and_the_reason_is_in_the_registry(place: Installation) -> None:
     hands = PaperHands()
     turns(place, hands)
     move(place, "2")
@@ -173,7 +173,7 @@ def test_a_bad_release_takes_itself_back_and_the_reason_is_in_the_registry(place
         assert "canary: errors" in aliases.rolled_back("grocery", "2")
 
 
-def test_a_release_that_cannot_be_built_is_given_back_with_the_reason(place: Place) -> None:
+def test_a_release_that_cannot_be_built_is_given_back_with_the_reason(place: Installation) -> None:
     hands = PaperHands(broken={})
     turns(place, hands)
     hands.broken["prepare"] = DataError("intent/weights.safetensors differs from what was released")
@@ -185,7 +185,7 @@ def test_a_release_that_cannot_be_built_is_given_back_with_the_reason(place: Pla
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_a_loop_that_is_killed_before_every_act_comes_to_the_same_end(place: Place, wrong: bool) -> None:
+def test_a_loop_that_is_killed_before_every_act_comes_to_the_same_end(place: Installation, wrong: bool) -> None:
     """The n-th loop is killed at its n-th step, before or between acts, or before it has kept its state."""
     hands = PaperHands()
     turns(place, hands)
@@ -214,7 +214,7 @@ def test_a_loop_that_is_killed_before_every_act_comes_to_the_same_end(place: Pla
     assert attempt > 5
 
 
-def test_a_registry_that_is_away_blames_nobody(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registry_that_is_away_blames_nobody(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
     hands = PaperHands()
     turns(place, hands)
     before = hands.routes
@@ -225,7 +225,7 @@ def test_a_registry_that_is_away_blames_nobody(place: Place, monkeypatch: pytest
     assert hands.routes == before
 
 
-def test_of_two_loops_one_acts(place: Place) -> None:
+def test_of_two_loops_one_acts(place: Installation) -> None:
     said, stop = [], threading.Event()
     with leases.held(place):
         with pytest.raises(Refused, match="holds the lease"):
@@ -241,7 +241,7 @@ def test_of_two_loops_one_acts(place: Place) -> None:
     assert "holds the lease" in said[0]
 
 
-def test_a_rollback_brings_the_release_before_back_at_once(place: Place) -> None:
+def test_a_rollback_brings_the_release_before_back_at_once(place: Installation) -> None:
     hands = PaperHands()
     turns(place, hands)
     move(place, "2")
@@ -250,5 +250,5 @@ def test_a_rollback_brings_the_release_before_back_at_once(place: Place) -> None
         aliases.rollback("grocery", who="ana", why="too slow")
     found = turns(place, hands)
     assert hands.routes is not None
-    assert (found.state.stable, hands.routes.stable.release) == (Served("1", "r1"), "r1")
+    assert (found.state.stable, hands.routes.stable.release) == (ReleaseRef("1", "r1"), "r1")
     assert status(place).holders == {"champion": "1"}

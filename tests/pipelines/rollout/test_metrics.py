@@ -8,7 +8,7 @@ from feature_repo.errors import ServerError, SpecError
 from monitoring.observability import metrics_catalogue
 from pipelines.releases.processes import free_port
 from pipelines.rollout import metrics
-from pipelines.rollout.state import Seen, Served, State
+from pipelines.rollout.state import ReleaseRef, Seen, State
 from tests.monitoring.observability.exposition import differences
 
 
@@ -29,7 +29,9 @@ def scraped(port: int) -> str:
 def test_a_rollout_is_seen_from_outside_and_the_port_is_free_again_afterwards():
     port = free_port(0)
     seen = Seen(sums={"candidate.requests": 40.0, "candidate.errors": 2.0})
-    state = State(phase="canary", stable=Served("3", "aaa"), candidate=Served("4", "bbb"), step=1, since=5.0, seen=seen)
+    state = State(
+        phase="canary", stable=ReleaseRef("3", "aaa"), candidate=ReleaseRef("4", "bbb"), step=1, since=5.0, seen=seen
+    )
     for _ in range(2):
         with metrics.exported(Where(f"127.0.0.1:{port}")) as found:
             found.turned(state)
@@ -46,8 +48,8 @@ def test_a_rollout_is_seen_from_outside_and_the_port_is_free_again_afterwards():
 
 def test_a_candidate_that_is_gone_is_gone_from_the_metrics():
     found = metrics.LoopMetrics("shop")
-    found.turned(State(phase="shadow", stable=Served("3", "aaa"), candidate=Served("4", "bbb")))
-    found.turned(State(stable=Served("3", "aaa")))
+    found.turned(State(phase="shadow", stable=ReleaseRef("3", "aaa"), candidate=ReleaseRef("4", "bbb")))
+    found.turned(State(stable=ReleaseRef("3", "aaa")))
     value = found.registry.get_sample_value
     gone = {"recommender": "shop", "role": "candidate", "release": "bbb", "version": "4"}
     assert value("intentflow_rollout_release_info", gone) is None

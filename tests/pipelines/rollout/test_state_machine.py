@@ -9,11 +9,11 @@ from bentos.router.routes import Routes
 from components.registry.rollout_tags import Registry, Version
 from components.registry.spec import Rollout, Shadow
 from pipelines.rollout.actuator import Rewarded
-from pipelines.rollout.state import Seen, Served, State
+from pipelines.rollout.state import ReleaseRef, Seen, State
 from pipelines.rollout.state_machine import Decision, Facts, backends, decide, failed
 
 RULES = Rollout(steps=(0.1, 1.0), step_requests=20, hold_s=5, wait_s=100, shadow=Shadow(requests=30))
-V1, V2, V3 = Served("1", "aaaa"), Served("2", "bbbb"), Served("3", "cccc")
+V1, V2, V3 = ReleaseRef("1", "aaaa"), ReleaseRef("2", "bbbb"), ReleaseRef("3", "cccc")
 RELEASES = {one.version: one.release for one in (V1, V2, V3)}
 
 
@@ -100,7 +100,7 @@ class World:
         return self.settle()
 
 
-def serving(version: Served = V1) -> World:
+def serving(version: ReleaseRef = V1) -> World:
     """A world in which a release serves."""
     return World().move(version.version)
 
@@ -189,7 +189,7 @@ def replace_rules(**fields: object) -> Rollout:
 @pytest.mark.parametrize(
     ("declared", "stable", "champion"), [("rollback", V1, "1"), ("promote", V2, "2"), ("hold", V1, "2")]
 )
-def test_without_traffic_the_declared_outcome_follows(declared: str, stable: Served, champion: str) -> None:
+def test_without_traffic_the_declared_outcome_follows(declared: str, stable: ReleaseRef, champion: str) -> None:
     world = serving()
     world.rules = replace_rules(on_missing=declared)
     world.move("2")
@@ -316,7 +316,7 @@ def test_the_same_release_under_another_version_changes_nothing() -> None:
     finally:
         del RELEASES["9"]
     assert world.done[count:] == ["notice"]
-    assert world.state.stable == Served("9", "aaaa")
+    assert world.state.stable == ReleaseRef("9", "aaaa")
 
 
 def test_routes_that_somebody_changed_are_put_right() -> None:
