@@ -1,7 +1,7 @@
 """Compare stored feature rows with rows built anew from what was known: every column, cell by cell.
 
 Knows tables by their keys and nothing of what the columns mean, so a new column is covered the day it appears.
-Which worlds the other rows are built from is `futures.py`'s matter; the order of the checks is
+Which worlds the other rows are built from is `alternative_futures.py`'s matter; the order of the checks is
 pipelines/leakage/checks.py's.
 """
 

@@ -1,7 +1,7 @@
 """What the feature tables are made of: the weeks, the small tables beside the events, and the plan of expressions.
 
 The expressions are in `feature_repo/transforms.py`; a plan names the tables that they run over, `blocks.py` runs it on
-an engine, block of users by block of users, and `tables.py` writes what comes out.
+an engine, block of users by block of users, and `feature_files.py` writes what comes out.
 """
 
 from feature_repo import columns

@@ -1,6 +1,6 @@
 """Build the `profiles` folder: split the events, fit the vocabulary, write user rows block by block, then the states.
 
-`build.py` says what is computed, `blocks.py` runs it, `tables.py` writes it; this is the order.
+`plan.py` says what is computed, `blocks.py` runs it, `feature_files.py` writes it; this is the order.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """What each segment's members do: sizes by week, popular items, intent rates. It travels with the release.
 
 Counted over the last whole weeks, with every user in the segment of their newest row: an answer that rests on it is
-as fresh as the profiles are. Only the segments themselves are bound to the training weeks (segments.py).
+as fresh as the profiles are. Only the segments themselves are bound to the training weeks (fit.py).
 
 Letters: C targets, I items, K segments; group K is everyone.
 """
