@@ -29,14 +29,14 @@ UNITS = ("cpu", "memory_gib", "disk_gib")  # a core, a GiB of memory, a GiB of d
 class Measured:
     """What was measured, and where. Seconds are of one core."""
 
-    door_cpu_s: float = 0.0147  # an answer, 8 clients: README, "How fast it serves"
+    door_cpu_s: float = 0.0147  # an answer, 8 clients: docs/figures.md, "How fast it serves"
     router_cpu_s: float = 0.0050  # what the router adds: the same table
     door_memory_gib: float = 0.62  # of the process tree: docs/serving.md
     row_bytes: float = 14_934.0  # a user's row in Redis, 595 events each: this script without --quick
-    profile_cpu_s: float = 1057 / 100e6  # an event, newest rows, 100 M events out of core: README
+    profile_cpu_s: float = 1057 / 100e6  # an event, newest rows, 100 M events out of core: docs/figures.md
     profile_events: float = 100e6  # the largest run measured on one machine
     materialise_rows_s: float = 10_000 / 28.6  # rows a second into SQLite: benchmarks.profiles --materialise
-    train_cpu_s: float = 2 * 120.1 / 70_936  # a training row of the intent model, 6 epochs on 2 cores: README
+    train_cpu_s: float = 2 * 120.1 / 70_936  # a training row of the intent model, 6 epochs on 2 cores: docs/figures.md
     log_bytes: float = 35_000.0  # a line of the request log, 20 to 50 kB: bentos/recommender/logs/requestlog.py
     event_bytes: float = 400.0  # a line of the event log, with its mark
 
