@@ -9,7 +9,9 @@ import pytest
 from feature_repo.checkout import ROOT
 
 PACKAGES = ("pipelines", "components", "feature_repo", "bentos", "monitoring", "benchmarks")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "k8s/README.md", ROOT / "benchmarks/README.md"])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "k8s/README.md", ROOT / "benchmarks/README.md"]
+)
 CODE = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 FILE = re.compile(r"(?<![\w/.*<>{}$-])((?:[\w-]+/)*[\w-]+\.py)\b")
@@ -20,7 +22,9 @@ NAMES = {path.name for path in ROOT.glob("**/*.py") if ".venv" not in path.parts
 def unknown(text: str) -> Iterator[str]:
     """Yield the Python files that a text names and the tree does not have."""
     for name in FILE.findall(text):
-        there = (ROOT / name).is_file() if name.split("/")[0] in (*PACKAGES, "tests", "k8s") else Path(name).name in NAMES
+        there = (
+            (ROOT / name).is_file() if name.split("/")[0] in (*PACKAGES, "tests", "k8s") else Path(name).name in NAMES
+        )
         if not there and name not in EXAMPLES:
             yield name
 

@@ -188,14 +188,14 @@ import datetime as dt, sys, time
 from pathlib import Path
 from components.data import arrivals
 from tests.data.test_arrivals import Shop, SECOND
-from feature_repo import artifacts
-written = artifacts.write_json
+from feature_repo import files
+written = files.write_json
 def waits(path, value):
     if path.name == arrivals.FILE:
         print("now", flush=True)
         time.sleep(60)
     written(path, value)
-artifacts.write_json = waits
+files.write_json = waits
 Shop(Path(sys.argv[1])).ingest(SECOND)
 """
 

@@ -13,7 +13,7 @@ from bentos.spec import Serving
 from components.image import IMAGE
 from components.step import QUIET
 from pipelines import environment
-from pipelines.manifests import release_overlay
+from pipelines.manifests import release_overlay, rules
 
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
@@ -61,9 +61,7 @@ def test_the_local_overlay_lives_in_a_restricted_namespace():
 
 
 def test_the_image_is_the_one_that_pipeline_steps_run_in():
-    pods = [
-        one.pod for one in release_overlay.manifest_rules.workloads(release_overlay.render(K8S / "overlays" / "local"))
-    ]
+    pods = [one.pod for one in rules.workloads(release_overlay.render(K8S / "overlays" / "local"))]
     images = {c["image"] for pod in pods for c in [*pod["containers"], *pod.get("initContainers", [])]}
     assert {image for image in images if "intentflow" in image} == {IMAGE}
 

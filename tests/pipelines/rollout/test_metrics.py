@@ -68,7 +68,7 @@ def test_only_what_ends_while_the_loop_runs_is_counted():
 
 def test_marks_are_looked_at_now_and_then(monkeypatch):
     asked = []
-    monkeypatch.setattr(metrics.marks, "read", lambda name: asked.append(name) or {"job.train": {"succeeded": 7}})
+    monkeypatch.setattr(metrics.heartbeats, "read", lambda name: asked.append(name) or {"job.train": {"succeeded": 7}})
     found = metrics.LoopMetrics("shop")
     found.marked()
     found.marked()
