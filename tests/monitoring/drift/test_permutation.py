@@ -62,3 +62,12 @@ def test_the_floor_falls_with_the_rows_and_is_always_the_same() -> None:
     assert floors[0] > floors[1] > floors[2]
     one, other = (drawn("categories", 100, np.random.default_rng(n)) for n in (1, 2))
     assert permutation.floor(one, other, number=False) == permutation.floor(one, other, number=False)
+
+
+def test_shares_that_differ_in_their_last_bits_have_a_distance() -> None:
+    """Rounding can make the divergence of equal shares a little negative, whose root is no number."""
+    shares = np.random.default_rng(0).dirichlet(np.ones(10), 1_000)
+    nudged = shares * (1 + np.random.default_rng(1).normal(size=shares.shape) * 1e-16)
+    distances = permutation._distance(shares, nudged / nudged.sum(axis=1, keepdims=True))
+    assert np.isfinite(distances).all()
+    assert distances.max() < 1e-7
