@@ -13,6 +13,7 @@ from functools import cached_property
 
 from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, Routes
+from components.kube_api import Api, Conflict, Object
 from components.registry import gates
 from feature_repo import env_names, files
 from feature_repo.errors import Refused, ServerError, StoreAway
@@ -22,7 +23,7 @@ from pipelines.releases import release as releases
 from pipelines.rollout import release_objects
 from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.fencing import FencedApi
-from pipelines.rollout.kubernetes_api import Api, Conflict, Object, connected
+from pipelines.rollout.namespace import connected
 from pipelines.rollout.router_totals import Counting
 
 ROUTES = "recommender-routes"

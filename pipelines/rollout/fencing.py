@@ -10,9 +10,9 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from components.kube_api import Api, Conflict, Object, Propagation
 from feature_repo.errors import ServerError
 from pipelines.rollout.cluster_lease import TOKEN
-from pipelines.rollout.kubernetes_api import Api, Conflict, Object
 from pipelines.rollout.lease import LeaseLost
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class FencedApi(Api):
     """The API of a namespace for whoever holds a lease."""
 
     def __init__(self, api: Api, token: int) -> None:
-        super().__init__(api.client, api.namespace)
+        super().__init__(api.client, api.namespace, forbidden=api.forbidden)
         self.token = token
 
     def apply(self, body: Object) -> Object:
@@ -43,11 +43,15 @@ class FencedApi(Api):
         """Make an object; one that is there is a Conflict."""
         return super().create(kind, self._marked(body))
 
-    def delete(self, kind: str, name: str) -> bool:
+    def delete(self, kind: str, name: str, *, propagation: Propagation = "Background") -> bool:
         """Delete an object as it was looked at."""
-        return self._over(
-            kind, name, lambda there: there is not None and self.delete_at(kind, name, _at(there)["resourceVersion"])
-        )
+
+        def at(there: Object | None) -> bool:
+            if there is None:
+                return False
+            return self.delete_at(kind, name, _at(there)["resourceVersion"], propagation=propagation)
+
+        return self._over(kind, name, at)
 
     def _over(self, kind: str, name: str, write: Callable[[Object | None], T]) -> T:
         """Write over the version that was looked at, and look again where another one was faster."""

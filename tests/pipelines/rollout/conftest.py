@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from components import kube_api
 from pipelines import environment
 from pipelines.environment import Installation, Kubernetes
-from pipelines.rollout import kubernetes_api
+from pipelines.rollout.namespace import connected
 from tests import kubernetes_server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,7 +21,7 @@ class Reached:
 
     cluster: kubernetes_server.Cluster
     url: str
-    api: kubernetes_api.Api
+    api: kube_api.Api
 
 
 @pytest.fixture
@@ -29,9 +30,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached
     found = kubernetes_server.Cluster()
     with kubernetes_server.serving(found) as url:
         (tmp_path / "kubeconfig").write_text(kubernetes_server.kubeconfig(url))
-        # The client reads KUBECONFIG as it is imported, so that a variable set later is not seen.
-        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
-        yield Reached(found, url, kubernetes_api.connected(Kubernetes(namespace="intentflow")))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        yield Reached(found, url, connected(Kubernetes(namespace="intentflow")))
 
 
 @pytest.fixture

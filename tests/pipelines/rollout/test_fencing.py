@@ -3,10 +3,10 @@
 import pytest
 
 from bentos.router.routes import Backend, Routes
+from components.kube_api import Conflict
 from feature_repo.errors import ServerError
 from pipelines.rollout.cluster import ClusterActuator
 from pipelines.rollout.fencing import FencedApi, token_of
-from pipelines.rollout.kubernetes_api import Conflict
 from pipelines.rollout.lease import LeaseLost
 
 
