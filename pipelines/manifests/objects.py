@@ -41,6 +41,17 @@ def title(found: Object) -> str:
     return f"{found.get('kind', '?')}/{found.get('metadata', {}).get('name', '?')}"
 
 
+def containers(pod: Object) -> Iterator[tuple[str, Object]]:
+    """Yield every container of a pod spec with its place.
+
+    >>> list(containers({"initContainers": [{"name": "fetch"}], "containers": []}))
+    [('initContainers.fetch', {'name': 'fetch'})]
+    """
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
+        for container in pod.get(kind, []):
+            yield f"{kind}.{container['name']}", container
+
+
 def quantity(text: str | int) -> Decimal:
     """Return the number that a Kubernetes quantity means.
 

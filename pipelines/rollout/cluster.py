@@ -233,7 +233,7 @@ class ClusterActuator:
             if deployment is not None and _rolled_out(deployment):
                 return
             pods = self.api.listed("Pod", {release_objects.NAME: name})
-            reason = next((why for pod in pods if (why := _reason(pod))), "")
+            reason = next((why for pod in pods if (why := _reason(pod))), "") or _refused_pods(deployment)
             late = time.monotonic() >= deadline
             if late or any(_hopeless(pod) for pod in pods):
                 when = f" in {READY_S:.0f} s" if late else ""
@@ -296,6 +296,13 @@ def _reason(pod: Object) -> str:
         if condition["status"] != "True" and condition.get("message"):
             return f"Pod/{name}: {condition.get('reason', condition['type'])}, {condition['message']}"
     return ""
+
+
+def _refused_pods(deployment: Object | None) -> str:
+    """Return why the API server admits no pods of a Deployment (Pod Security, a quota), '' where it does."""
+    conditions = (deployment or {}).get("status", {}).get("conditions") or []
+    refused = (c for c in conditions if c["type"] == "ReplicaFailure" and c["status"] == "True")
+    return " ".join(str(next(refused, {}).get("message", "")).split())
 
 
 def _hopeless(pod: Object) -> bool:

@@ -19,9 +19,9 @@ from components.distributed.settings import VARIABLE, Trainer
 from components.intent import steps as intent_steps
 from components.intent.score import IntentScorer
 from feature_repo.errors import DataError, ServerError, SpecError
-from pipelines.manifests import schemas
 from tests.distributed.worlds import INTENTS_JSON, MODEL, ROOT, started
 from tests.intent.conftest import checkerboard, write_rows
+from tests.k8s import schemas
 from tests.kubernetes_server import Cluster, kubeconfig, serving
 
 Object = dict[str, Any]

@@ -134,6 +134,13 @@ def test_a_door_that_does_not_come_up_is_told_in_the_pod_s_words(hands, cluster)
     )
 
 
+def test_a_door_whose_pods_are_not_admitted_is_told_in_the_api_server_s_words(hands, cluster, monkeypatch):
+    monkeypatch.setattr(clusters, "READY_S", 0.2)
+    cluster.cluster.refused_pods = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": hostPath volumes'
+    with pytest.raises(ServerError, match=r'not ready in 0 s: pods "x" is forbidden: violates PodSecurity .*hostPath'):
+        hands.start(ID)
+
+
 def test_stop_leaves_nothing_of_a_release_and_everything_of_the_others(hands, cluster):
     before = {kind: cluster.cluster.names(kind) for kind in PLURAL.values()}
     hands.start(ID)
