@@ -15,7 +15,7 @@ from components.registry import heartbeats
 from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
 from pipelines.environment import Installation
-from pipelines.jobs import compact, materialise, monitor, score
+from pipelines.jobs import compact, drift_check, materialise, score
 from pipelines.releases.release import variables
 from pipelines.rollout import lease as leases
 from pipelines.rollout.lease import JOBS, Lease
@@ -25,7 +25,7 @@ Counts = Mapping[str, Any]
 Does = Callable[[Installation, Lease], Counts]
 WAIT_S = 1800.0  # for the same job, where a version is asked for
 DOES: dict[str, Does] = {
-    "monitor": monitor.monitor,
+    "monitor": drift_check.monitor,
     "materialise": materialise.materialise,
     "score": score.score,
     "compact": compact.compact,
