@@ -8,8 +8,8 @@ import pytest
 from components import kube_api
 from components.kube_api import Conflict, NoCluster
 from feature_repo.errors import ServerError, SpecError
+from pipelines import namespace
 from pipelines.environment import Kubernetes
-from pipelines.rollout import namespace
 from tests import kubernetes_server
 
 MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": "1"}}

@@ -15,8 +15,8 @@ from bentos.recommender.logs import eventlog, requestlog
 from feature_repo.logs import object_store
 from pipelines.environment import Installation
 from pipelines.jobs import archive, merge
-from pipelines.rollout import lease as leases
-from pipelines.rollout.lease import Lease
+from pipelines.leases import lease as leases
+from pipelines.leases.lease import Lease
 
 LOGS = "logs"  # the lease of this machine that keeps lines where they are
 WAIT_S = 120.0

@@ -12,8 +12,8 @@ from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines.environment import Installation
 from pipelines.jobs import sources
+from pipelines.leases.lease import Lease
 from pipelines.releases.release import variables
-from pipelines.rollout.lease import Lease
 from pipelines.runs import local
 
 

@@ -14,8 +14,8 @@ from feature_repo import files
 from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.jobs import sources
+from pipelines.leases.lease import JOBS, Lease
 from pipelines.releases import release as releases
-from pipelines.rollout.lease import JOBS, Lease
 from pipelines.runs import local
 
 SOURCE = "source.json"  # beside the feature files of a vocabulary: what they were made from

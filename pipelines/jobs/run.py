@@ -16,9 +16,9 @@ from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
 from pipelines.environment import Installation
 from pipelines.jobs import compact, drift_check, materialise, score
+from pipelines.leases import lease as leases
+from pipelines.leases.lease import JOBS, Lease
 from pipelines.releases.release import variables
-from pipelines.rollout import lease as leases
-from pipelines.rollout.lease import JOBS, Lease
 from pipelines.runs import local
 
 Counts = Mapping[str, Any]

@@ -12,7 +12,7 @@ from typing import Any
 
 from feature_repo import files
 from pipelines.environment import Installation
-from pipelines.rollout.lease import Lease
+from pipelines.leases.lease import Lease
 from pipelines.runs import local
 
 FOLDER = "scores"

@@ -11,7 +11,7 @@ from typing import Any
 from feature_repo import files
 from pipelines.environment import Installation
 from pipelines.graphs import parameters
-from pipelines.rollout.lease import JOBS
+from pipelines.leases.lease import JOBS
 
 SOURCES = "sources"
 CLEAN = ("reading", "data", "source", "data_code")

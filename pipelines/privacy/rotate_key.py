@@ -18,9 +18,9 @@ from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, pseudonym, ring
 from feature_repo.privacy.tombstones import Tombstones
 from pipelines.environment import Installation
 from pipelines.jobs import compact, score, sources
+from pipelines.leases.lease import JOBS
 from pipelines.privacy import traces
 from pipelines.releases import release
-from pipelines.rollout.lease import JOBS
 from pipelines.runs import local, report
 
 

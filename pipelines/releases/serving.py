@@ -14,9 +14,9 @@ from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import TOKEN
 from pipelines.environment import Installation
+from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, uis
 from pipelines.releases.release import ReleasedFiles, variables
-from pipelines.rollout.lease import FOLDER
 
 ROUTER = "router"
 DOOR = "recommender"  # of every door's name, before its release's id

@@ -19,11 +19,11 @@ from feature_repo import env_names, files
 from feature_repo.errors import Refused, ServerError, StoreAway
 from pipelines.environment import Installation
 from pipelines.manifests import release_overlay
+from pipelines.namespace import connected
 from pipelines.releases import release as releases
 from pipelines.rollout import release_objects
 from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.fencing import FencedApi
-from pipelines.rollout.namespace import connected
 from pipelines.rollout.router_totals import Counting
 
 ROUTES = "recommender-routes"

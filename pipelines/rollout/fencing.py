@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from components.kube_api import Api, Conflict, Object, Propagation
 from feature_repo.errors import ServerError
-from pipelines.rollout.cluster_lease import TOKEN
-from pipelines.rollout.lease import LeaseLost
+from pipelines.leases.cluster_lease import TOKEN
+from pipelines.leases.lease import LeaseLost
 
 T = TypeVar("T")
 TRIES = 5  # of a write that met another one

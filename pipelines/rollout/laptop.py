@@ -16,10 +16,10 @@ from components.registry import rollout_tags as registry
 from feature_repo import files
 from feature_repo.errors import Refused, ServerError
 from pipelines.environment import Installation
+from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, serving
 from pipelines.releases import release as releases
 from pipelines.rollout.actuator import Rewarded
-from pipelines.rollout.lease import FOLDER
 
 REWARDS_EVERY_S = 10.0  # reading the logs costs
 

@@ -17,11 +17,11 @@ from components.registry import rollout_tags as registry
 from components.registry.rollout_tags import Registry
 from feature_repo.errors import Refused, ServerError, UserError
 from pipelines.environment import Installation
+from pipelines.leases import lease as leases
+from pipelines.leases.lease import Lease, LeaseLost
 from pipelines.releases.release import variables
-from pipelines.rollout import lease as leases
 from pipelines.rollout import webhooks
 from pipelines.rollout.actuator import Actuator, Rewarded
-from pipelines.rollout.lease import Lease, LeaseLost
 from pipelines.rollout.metrics import LoopMetrics, exported
 from pipelines.rollout.state import State
 from pipelines.rollout.state_machine import Act, Decision, Facts, backends, decide, failed

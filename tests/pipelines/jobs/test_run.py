@@ -13,7 +13,7 @@ from feature_repo import files
 from feature_repo.errors import Refused, SpecError
 from pipelines.environment import place
 from pipelines.jobs import run, score
-from pipelines.rollout import lease as leases
+from pipelines.leases import lease as leases
 from tests.pipelines.conftest import RAW, Shop
 
 RECORD = {"job", "outcome", "reason", "started", "ended", "seconds", "counts", "token"}

@@ -17,11 +17,11 @@ from components.registry.release import model_name
 from feature_repo.errors import DataError, Refused, ServerError
 from pipelines.environment import Installation
 from pipelines.environment import place as find_place
+from pipelines.leases import lease as leases
+from pipelines.leases.lease import Lease, next_token
 from pipelines.releases.release import variables
-from pipelines.rollout import lease as leases
 from pipelines.rollout import loop
 from pipelines.rollout.actuator import Rewarded
-from pipelines.rollout.lease import Lease, next_token
 from pipelines.rollout.state import ReleaseRef
 
 SPECS = Path(__file__).parents[3] / "pipelines" / "specs"

@@ -2,7 +2,7 @@
 
 On this machine a lock of the kernel's on a file of the state folder, which is free again the moment its holder ends,
 however it ends. On a cluster a `coordination.k8s.io/v1` Lease, written by compare-and-swap and renewed by a thread
-(`pipelines/rollout/cluster_lease.py`). Not kept in MLflow: it has no compare-and-swap.
+(`pipelines/leases/cluster_lease.py`). Not kept in MLflow: it has no compare-and-swap.
 
 A holder that was paused may wake after another took over. Two things stop it: it asks `still()` before each act, and
 what it writes carries its token, which is larger than every token before, so that a writer can refuse an older one.
@@ -47,7 +47,7 @@ class Lease:
 def held(place: Installation, *, job: str = "", wait_s: float = 0) -> Iterator[Lease]:
     """Hold the lease of the rollout, or of a job; raises Refused where a living holder keeps it past `wait_s`."""
     if place.environment.kubernetes.namespace:
-        from pipelines.rollout import cluster_lease
+        from pipelines.leases import cluster_lease
 
         with cluster_lease.held(place, job=job, wait_s=wait_s) as lease:
             yield lease

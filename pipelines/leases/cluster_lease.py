@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from components.kube_api import Api, Conflict, Object
 from feature_repo.errors import Refused, ServerError
 from pipelines.environment import Installation
-from pipelines.rollout.lease import Lease, next_token
-from pipelines.rollout.namespace import connected
+from pipelines.leases.lease import Lease, next_token
+from pipelines.namespace import connected
 
 TOKEN = "intentflow/fencing-token"  # annotation; leaseTransitions counts holders, but begins at 0 in a new object
 NAME = "intentflow-{recommender}"  # of the rollout's; a job's has its name behind
