@@ -15,7 +15,7 @@ from bentos.recommender.logs import eventlog, requestlog
 from feature_repo.logs import object_store
 from pipelines.environment import Installation
 from pipelines.jobs import archive, merge
-from pipelines.leases import lease as leases
+from pipelines.leases.file_lease import held_here
 from pipelines.leases.lease import Lease
 
 LOGS = "logs"  # the lease of this machine that keeps lines where they are
@@ -25,7 +25,7 @@ WAIT_S = 120.0
 @contextlib.contextmanager
 def logs_still(home: Path) -> Iterator[None]:
     """Keep a state folder's log files as they are, but for what services append and close."""
-    with leases.held_here(home, job=LOGS, wait_s=WAIT_S):
+    with held_here(home, job=LOGS, wait_s=WAIT_S):
         yield
 
 

@@ -16,8 +16,8 @@ from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
 from pipelines.environment import Installation
 from pipelines.jobs import compact, drift_check, materialise, score
-from pipelines.leases import lease as leases
 from pipelines.leases.lease import JOBS, Lease
+from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
 from pipelines.runs import local
 
@@ -66,11 +66,11 @@ def run(place: Installation, name: str, *, version: str = "") -> Outcome:
     if version:
         if name != "materialise":
             raise SpecError(f"--version: the job '{name}' is about no single version; leave it out")
-        with leases.held(place, job=name, wait_s=WAIT_S) as lease:
-            return _noted(place, name, lease, does=lambda at, held: materialise.of_version(at, version, held))
+        with held(place, job=name, wait_s=WAIT_S) as lease:
+            return _noted(place, name, lease, does=lambda at, lease: materialise.of_version(at, version, lease))
     with contextlib.ExitStack() as stack:
         try:
-            lease = stack.enter_context(leases.held(place, job=name))
+            lease = stack.enter_context(held(place, job=name))
         except Refused as refusal:
             return Outcome(name, "skipped", str(refusal))
         return _noted(place, name, lease)

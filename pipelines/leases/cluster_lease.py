@@ -2,7 +2,7 @@
 
 As client-go does it: a holder is given up when its record has not changed for the lease's duration *as this process
 saw it*, so clocks of other machines do not matter. A holder stops before that (RENEW_WITHIN_S < DURATION_S), so that
-two never act at once even when the API server is away. Who asks for a lease is `lease.py`'s business.
+two never act at once even when the API server is away. Which recommender or job it is for: `place_lease.py`.
 """
 
 import contextlib

@@ -17,8 +17,8 @@ from components.registry import rollout_tags as registry
 from components.registry.rollout_tags import Registry
 from feature_repo.errors import Refused, ServerError, UserError
 from pipelines.environment import Installation
-from pipelines.leases import lease as leases
 from pipelines.leases.lease import Lease, LeaseLost
+from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
 from pipelines.rollout import webhooks
 from pipelines.rollout.actuator import Actuator, Rewarded
@@ -66,7 +66,7 @@ def reconcile(place: Installation, *, watch: bool, every_s: float = EVERY_S, say
     """Take one turn, or turns until SIGTERM or Ctrl-C; what is begun is left as it is, for the next loop."""
     hands = hands_of(place)
     if not watch:
-        with leases.held(place) as lease:
+        with held(place) as lease:
             return once(place, hands, lease, say=say)
     stop = webhooks.Alarm()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -181,7 +181,7 @@ def follow(
     said, metrics = "", metrics or LoopMetrics(place.spec.name)
     while not stop.is_set():
         try:
-            with leases.held(place) as lease:
+            with held(place) as lease:
                 while not stop.is_set():
                     problem = _turned(place, hands, lease, say=say, metrics=metrics)
                     if problem and problem != said:
@@ -214,7 +214,7 @@ def restore(place: Installation, why: str) -> dict[str, Any]:
     if hands.routed() is None:
         return vars(outcome) | {"serving": "", "seconds": round(time.monotonic() - started, 3)}
     try:
-        with leases.held(place) as lease:
+        with held(place) as lease:
             once(place, hands, lease)
     except Refused:
         pass  # a loop acts already: it follows by itself

@@ -17,8 +17,8 @@ from components.registry.release import model_name
 from feature_repo.errors import DataError, Refused, ServerError
 from pipelines.environment import Installation
 from pipelines.environment import place as find_place
-from pipelines.leases import lease as leases
 from pipelines.leases.lease import Lease, next_token
+from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
 from pipelines.rollout import loop
 from pipelines.rollout.actuator import Rewarded
@@ -133,7 +133,7 @@ def move(place: Installation, version: str) -> None:
 def turns(place: Installation, hands: PaperHands, count: int = 1) -> loop.Reconciliation:
     """Take turns, as the loop does when it is started anew each time."""
     for _ in range(count):
-        with leases.held(place) as lease:
+        with held(place) as lease:
             found = loop.once(place, hands, lease)
     return found
 
@@ -227,7 +227,7 @@ def test_a_registry_that_is_away_blames_nobody(place: Installation, monkeypatch:
 
 def test_of_two_loops_one_acts(place: Installation) -> None:
     said, stop = [], threading.Event()
-    with leases.held(place):
+    with held(place):
         with pytest.raises(Refused, match="holds the lease"):
             turns(place, PaperHands())
         waiting = threading.Thread(
