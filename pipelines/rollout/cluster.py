@@ -300,9 +300,10 @@ def _reason(pod: Object) -> str:
 
 def _refused_pods(deployment: Object | None) -> str:
     """Return why the API server admits no pods of a Deployment (Pod Security, a quota), '' where it does."""
-    conditions = (deployment or {}).get("status", {}).get("conditions") or []
-    refused = (c for c in conditions if c["type"] == "ReplicaFailure" and c["status"] == "True")
-    return " ".join(str(next(refused, {}).get("message", "")).split())
+    for condition in (deployment or {}).get("status", {}).get("conditions") or []:
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return " ".join(str(condition.get("message", "")).split())
+    return ""
 
 
 def _hopeless(pod: Object) -> bool:
