@@ -1,8 +1,8 @@
-"""The job `compact`: the request log's small files become one a day, old files of the event log are compressed.
+"""The job `compact`: merge the request log's small files into one a day, compress old files of the event log.
 
 The request log is merged where it is kept: in the environment's store where doors ship to one (`requests.url`), else
 in the state folder. `forget` and `rotate` hold the same lock of the state folder, so that no line moves while they
-look. Events are what profiles are replayed from: they are compressed, never removed.
+read. Profiles are replayed from events: their files are compressed, never deleted.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""One job, under its lease, with a record of how it went: `intentflow job NAME SPEC`.
+"""One job under its lease, with a record of its outcome: `intentflow job NAME SPEC`.
 
-A duplicate does nothing and says so, and so does a job that meets a run under way: the schedule comes again. A job
-may be killed at any point and begun anew; what that takes is each job's own matter. Schedules are the place's.
+A duplicate does nothing and says so, and so does a job that meets a run under way: the schedule starts it again. Every
+job may be killed at any point and repeated. Schedules belong to the environment (cron, CronJobs).
 """
 
 import contextlib

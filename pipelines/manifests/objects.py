@@ -1,6 +1,6 @@
-"""What rendered Kubernetes objects are to the rules: their titles, the pods that they make, quantities.
+"""What the rules read of rendered Kubernetes objects: titles, the pods that they make, containers, quantities.
 
-Reads objects as `kubectl kustomize` prints them; judges nothing.
+Objects are read as `kubectl kustomize` prints them; nothing is judged here.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Rules on what is no pod: schedules, KEDA's autoscalers, priorities, rights, and what names the release.
+"""Rules on schedules, KEDA's autoscalers, priorities, rights, and the objects that name the release.
 
 As in `rules.py`, each reads a whole render and yields a line for each breach.
 """

@@ -1,8 +1,8 @@
 """A release as Kubernetes manifests: write its overlay, render it, hold it to the rules.
 
-The last step before a cluster. The committed `k8s/` renders by itself with a seed release; `write` puts one small
-kustomization on top of one of its overlays and changes nothing there but the release. Applying is not done here: a
-person or a GitOps loop runs `kubectl apply -k` on what was written.
+The committed `k8s/` renders by itself with a seed release. `write` puts one small kustomization on top of one of its
+overlays, and changes only the release. It applies nothing: a person or a GitOps loop runs `kubectl apply -k` on the
+folder.
 """
 
 import functools

@@ -1,9 +1,9 @@
-"""Writes that carry the holder's token: who was paused and woke after another took over cannot write over it.
+"""Writes that carry a fencing token: a loop that was paused cannot overwrite what a later holder of the lease wrote.
 
-Each object that the loop writes holds the token of the last writer (annotation `intentflow/fencing-token`). A writer
-reads it, refuses to write over a larger one, and has the API server refuse where the object changed since it was read
-(resourceVersion). What Kubernetes cannot do: refuse a name that is free again. An object that a newer loop deleted may
-be made once more by an old one that woke between its last renewal and now; the next look of the newer loop ends it.
+Each object that the loop writes holds the last writer's token (annotation `intentflow/fencing-token`). A writer reads
+it, refuses to write over a larger one, and has the API server refuse where the object changed since it was read
+(resourceVersion). One case is open, since Kubernetes refuses no name that is free: an object that a newer loop deleted
+may be created once more by an old one that wakes; the newer loop's next look deletes it.
 """
 
 import contextlib
