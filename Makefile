@@ -37,11 +37,13 @@ down: install ## stop what `up` started
 test: install ## run the default tests, in as many processes as JOBS says
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-lint: install ## formatting, lint, types and layers
+lint: install ## formatting, lint, types, layers and declared dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry pipelines bentos monitoring components feature_repo
+	$(BIN)/deptry tests benchmarks k8s --ignore DEP002,DEP004
 
 lock: install ## pin everything anew (CPU and CUDA machines share the lock)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --extra cluster --python-version 3.11 --no-header --no-emit-find-links \

@@ -28,6 +28,7 @@ DIRECT = (
     "psutil",
     "pyarrow",
     "pydantic",
+    "pydantic-core",
     "pyjwt[crypto]",
     "requests",
     "safetensors",
@@ -35,6 +36,7 @@ DIRECT = (
     "starlette",
     "torch",
     "transformers",
+    "typing-extensions",
     "urllib3",
 )
 

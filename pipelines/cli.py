@@ -245,9 +245,9 @@ def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, 
 def monitor(place: "Installation") -> tuple[Any, str]:
     """Compare the last served window, or the test weeks, with the training weeks."""
     _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")
-    from pipelines.runs import drift_check
+    from pipelines.jobs import drift_check
 
-    found = drift_check.watch(place)
+    found = drift_check.check(place)
     return found, f"drift: {found['verdict']}" + (f" ({found['reason']})" if found.get("reason") else "")
 
 

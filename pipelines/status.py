@@ -39,7 +39,7 @@ def status(place: Installation) -> dict[str, Any]:
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
-        "rollout": status_text.standing(place, registry.holders.get("champion", "")),
+        "rollout": status_text.summary(place, registry.holders.get("champion", "")),
         "history": [asdict(move) for move in registry.history],
         "processes": [asdict(s) | {"log": str(s.log)} for s in processes.status(place.home)],
     }

@@ -23,10 +23,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from pipelines.manifests import pod_security, schemas
+from tests.k8s import pod_security, schemas
 
 Object = dict[str, Any]
-VERSION = "1.36"
 KINDS = {
     "configmaps": ("", "v1", "ConfigMap"),
     "services": ("", "v1", "Service"),
@@ -57,6 +56,7 @@ class Cluster:
     namespace: str = "intentflow"
     role: list[Object] | None = None  # rules; None lets everything pass
     pod_status: Callable[[Object], Object] = lambda pod: READY  # what becomes of a Deployment's pod
+    refused_pods: str = ""  # why the API server admits no pod of a Deployment
     away: bool = False
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # verb, resource, name
@@ -173,7 +173,7 @@ class Cluster:
         for old in [key for key in self.objects if key[0] == "pods" and key[1].startswith(f"{name}-pod-")]:
             del self.objects[old]
         ready = 0
-        for number in range(count):
+        for number in range(0 if self.refused_pods else count):
             pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-pod-{number}"}}
             pod["metadata"] |= copy.deepcopy(template["metadata"])
             version = str(next(self._version))
@@ -187,6 +187,9 @@ class Cluster:
             "observedGeneration": deployment["metadata"]["generation"],
             **{"replicas": count, "updatedReplicas": count, "readyReplicas": ready, "availableReplicas": ready},
         }
+        if self.refused_pods:
+            failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}
+            deployment["status"] |= {"conditions": [failure | {"message": self.refused_pods}]}
 
     def _delete(self, resource: str, name: str) -> Object:
         gone = self.objects.pop((resource, name))
@@ -244,7 +247,7 @@ def _validate(body: Object) -> None:
             raise Refusal(422, "Invalid", f"{body['kind']}: {problem}")
         return
     try:
-        kubernetes_validate.validate(body, VERSION, strict=True)
+        kubernetes_validate.validate(body, schemas.KUBERNETES, strict=True)
     except kubernetes_validate.ValidationError as error:
         place = ".".join(str(part) for part in error.path)
         raise Refusal(422, "Invalid", f"{body['kind']}: {place}: {error.message[:200]}") from error

@@ -4,12 +4,10 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from components.distributed.api import TrainJobs
+from components.kube_api import Api, Object
 from feature_repo.errors import ServerError, of_code
 
-Object = dict[str, Any]
 log = logging.getLogger("intentflow")
 
 
@@ -48,10 +46,10 @@ def of_pods(pods: Sequence[Object]) -> list[str]:
     return found
 
 
-def close(jobs: TrainJobs, name: str) -> None:
+def close(api: Api, name: str) -> None:
     """Delete a job; where the API is away, its time to live does."""
     try:
-        jobs.delete(name)
+        api.delete("TrainJob", name, propagation="Foreground")
     except ServerError as error:
         log.warning(json.dumps({"trainjob": name, "note": f"not deleted: {error}"}))
 

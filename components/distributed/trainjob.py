@@ -14,18 +14,20 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from components.distributed import api, ranks, reasons
+from components import kube_api
+from components.distributed import ranks, reasons
 from components.distributed.settings import VARIABLE, Trainer
 from components.image import IMAGE
+from components.kube_api import Api, Conflict, NoCluster, Object
 from components.step import ERROR_FILE, HOME, PROGRESS_FILE, RUN
 from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
 
-Object = dict[str, Any]
 Report = Callable[[float, str], None]
 
+KIND, GROUP, VERSION = "TrainJob", "trainer.kubeflow.org", "v1alpha1"
+OF_JOB = "jobset.sigs.k8s.io/jobset-name"  # label of a job's pods: the JobSet has the TrainJob's name
 FOLDER = "trainjobs"  # in the state folder: what step and job share while a job lives
 POLL_S = 5.0
 AWAY_S = 300.0  # that the Kubernetes API may be away before the step gives up
@@ -57,7 +59,7 @@ class Task:
 class Following:
     """A job that is being waited for."""
 
-    jobs: api.TrainJobs
+    api: Api
     name: str
     shared: Path
     at: Report
@@ -66,7 +68,7 @@ class Following:
     def look(self) -> Object | None:
         """Return the job; raise once the API has been away for too long."""
         try:
-            found = self.jobs.get(self.name)
+            found = self.api.get(KIND, self.name)
         except ServerError:
             if time.monotonic() - self.answered > AWAY_S:
                 raise
@@ -77,9 +79,20 @@ class Following:
     def waits(self) -> list[str]:
         """Say what the pods wait for, as far as the API tells."""
         try:
-            return reasons.of_pods(self.jobs.pods(self.name))
+            return reasons.of_pods(self.api.listed("Pod", {OF_JOB: self.name}))
         except ServerError:
             return []
+
+
+def connected(namespace: str) -> Api:
+    """Return the API of the namespace where jobs run; '' is the pod's own."""
+    try:
+        return kube_api.connected(namespace, forbidden="its account needs the Role of k8s/components/trainer")
+    except NoCluster as error:
+        raise SpecError(
+            f"kubeflow.trainer: a TrainJob needs a cluster, and neither a pod's account nor a kubeconfig is here "
+            f"({error}); leave kubeflow.trainer out to train in the step's own process"
+        ) from error
 
 
 def asked(step: str) -> Trainer | None:
@@ -97,14 +110,14 @@ def run(task: Task, settings: Trainer, destination: Path, *, at: Report, poll_s:
         raise SpecError(f"kubeflow.trainer: {HOME} names no folder that the job's pods share; set kubeflow.claim")
     name = task.name(settings, os.environ.get(RUN, ""))
     shared = Path(home) / FOLDER / name
-    found = Following(api.connected(settings.namespace), name, shared, at)
+    found = Following(connected(settings.namespace), name, shared, at)
     try:
         if not (shared / task.output).is_dir():  # else an attempt before this one waited for it, and was evicted
             _share(task, shared)
             _start(found, body(task, settings, name=name, shared=shared), poll_s=poll_s)
             _wait(found, limit_s=settings.minutes * 60 + GRACE_S, poll_s=poll_s)
     finally:
-        reasons.close(found.jobs, name)
+        reasons.close(found.api, name)
     if not (shared / task.output).is_dir():
         raise ServerError(
             f"TrainJob {name} is complete, but {shared / task.output} is not there; the runtime must mount "
@@ -132,11 +145,11 @@ def body(task: Task, settings: Trainer, *, name: str, shared: Path) -> Object:
         trainer["resourcesPerNode"] = {"limits": {settings.gpu_resource: settings.gpus}}
     labels = {"name": "trainer", "component": "training", "part-of": "intentflow"}
     return {
-        "apiVersion": f"{api.GROUP}/{api.VERSION}",
-        "kind": "TrainJob",
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
         "metadata": {"name": name, "labels": {f"app.kubernetes.io/{key}": value for key, value in labels.items()}},
         "spec": {
-            "runtimeRef": {"apiGroup": api.GROUP, "kind": "TrainingRuntime", "name": settings.runtime},
+            "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": settings.runtime},
             "trainer": trainer,
             "activeDeadlineSeconds": settings.minutes * 60,
         },
@@ -153,11 +166,11 @@ def _share(task: Task, shared: Path) -> None:
 
 def _start(found: Following, wanted: Object, *, poll_s: float) -> None:
     """Make the job, unless it is there; one that failed is made anew."""
-    there = found.jobs.get(found.name)
+    there = found.api.get(KIND, found.name)
     if there is not None and (reasons.condition(there, "Failed") or there["metadata"].get("deletionTimestamp")):
-        found.jobs.delete(found.name)
+        found.api.delete(KIND, found.name, propagation="Foreground")
         gone_by = time.monotonic() + AWAY_S
-        while (there := found.jobs.get(found.name)) is not None:
+        while (there := found.api.get(KIND, found.name)) is not None:
             if time.monotonic() > gone_by:
                 raise ServerError(f"TrainJob {found.name}: the failed one before is still being deleted; try again")
             time.sleep(poll_s)
@@ -165,8 +178,8 @@ def _start(found: Following, wanted: Object, *, poll_s: float) -> None:
         for left in found.shared.glob("error*.json"):
             left.unlink()
         try:
-            found.jobs.create(wanted)
-        except api.Conflict:
+            found.api.create(KIND, wanted)
+        except Conflict:
             return  # another attempt of this step made it meanwhile
 
 

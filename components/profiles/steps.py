@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from components.profiles.build import plan, profile_folder
+from components.profiles import profile_folder
+from components.profiles.build import plan
 from components.profiles.online import materialise, scoring_rows
 from components.profiles.spec import Profiles, Selection
 from components.profiles.training import feature_selection, training_set

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pipelines.manifests import schemas  # noqa: E402  (the checkout need not be installed)
+from tests.k8s import schemas  # noqa: E402  (the checkout need not be installed)
 
 Schema = dict[str, Any]
 FUNCTION = re.compile(r"function validate(\d+)\(data,")

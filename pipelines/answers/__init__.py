@@ -1,1 +1,1 @@
-"""A logged answer, looked at again: replay it offline, explain it."""
+"""Look at a logged answer again: replay it offline, explain it."""

@@ -1,7 +1,7 @@
-"""Why an answer was what it was: release, rung, features, events, intents and items, from the request log.
+"""Explain a logged answer: release, rung, features, events, intents and items, from the request log.
 
-The raw user id is hashed first; nothing here prints it. Items' reasons come from the release's ranker, asked again with
-the row as served, where the release is on this machine.
+The raw user id is hashed first and never printed. The reasons for items come from the release's ranker, which is asked
+again with the logged row, where the release is on this machine.
 """
 
 import datetime as dt

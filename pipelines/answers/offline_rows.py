@@ -1,7 +1,7 @@
-"""The offline side of a logged answer: the row that it should have been made from, and a user's events.
+"""The offline side of a logged answer: the row that it should have been made from, and the user's events.
 
-The row is the batch's own, from the feature files that the online store is filled from, with the events folded in that
-the door took since. Folding a whole history anew would not give it: a row holds so many items, and what fell out of it
+The row is the batch's own, from the feature files that fill the online store, with the door's later events folded in.
+Folding the whole history anew would give another row: a row holds a bounded number of items, and an item that fell out
 on the way is not counted again, while the batch counts before it cuts.
 """
 

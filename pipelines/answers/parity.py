@@ -1,8 +1,8 @@
-"""Replay logged answers through the offline path: models and features must say now what they said then.
+"""Replay logged answers through the offline path: models and features must give what they gave then.
 
-Score by score: a logged user row through the release's models again. Field by field: the row itself, from the feature
-files and the event log (history.py). The first difference is named, with both values. It reads only; whether a
-difference stops a promotion is for the gate (components/registry/gates.py) and the rollout to say.
+Scores: a logged user row goes through the release's models again. Features: the row itself is compared with the feature
+files and the event log (`offline_rows.py`). The first difference is named, with both values. This only reads; the gate
+(components/registry/gates.py) and the rollout decide whether a difference stops a promotion.
 """
 
 import itertools

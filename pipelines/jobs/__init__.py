@@ -1,1 +1,1 @@
-"""Work that schedules ask for: `intentflow job NAME SPEC`; CronJobs of a cluster call the same verb."""
+"""Scheduled work: `intentflow job NAME SPEC`, which a cluster's CronJobs call as well."""

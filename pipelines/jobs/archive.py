@@ -1,7 +1,7 @@
 """Compress closed files of the event log: `<day>.<number>.jsonl` becomes `<day>.<number>.jsonl.gz`.
 
-Every reader takes both (bentos/recommender/logs/json_lines.py), and drops repeated keys, so that a file that is there
-twice after a kill counts once. Nothing is removed: what profiles are replayed from must stay.
+Every reader takes both (bentos/recommender/logs/json_lines.py) and drops repeated keys, so a file that a kill left in
+both forms counts once. Nothing is deleted: profiles are replayed from these files.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
-"""The job `compact`: the request log's small files become one a day, old files of the event log are compressed.
+"""The job `compact`: merge the request log's small files into one a day, compress old files of the event log.
 
 The request log is merged where it is kept: in the environment's store where doors ship to one (`requests.url`), else
 in the state folder. `forget` and `rotate` hold the same lock of the state folder, so that no line moves while they
-look. Events are what profiles are replayed from: they are compressed, never removed.
+read. Profiles are replayed from events: their files are compressed, never deleted.
 """
 
 import contextlib
@@ -15,8 +15,8 @@ from bentos.recommender.logs import eventlog, requestlog
 from feature_repo.logs import object_store
 from pipelines.environment import Installation
 from pipelines.jobs import archive, merge
-from pipelines.rollout import lease as leases
-from pipelines.rollout.lease import Lease
+from pipelines.leases.file_lease import held_here
+from pipelines.leases.lease import Lease
 
 LOGS = "logs"  # the lease of this machine that keeps lines where they are
 WAIT_S = 120.0
@@ -25,7 +25,7 @@ WAIT_S = 120.0
 @contextlib.contextmanager
 def logs_still(home: Path) -> Iterator[None]:
     """Keep a state folder's log files as they are, but for what services append and close."""
-    with leases.held_here(home, job=LOGS, wait_s=WAIT_S):
+    with held_here(home, job=LOGS, wait_s=WAIT_S):
         yield
 
 

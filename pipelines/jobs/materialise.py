@@ -1,9 +1,8 @@
-"""The job `materialise`: the newest profiles from the source into the online store, for each vocabulary in use.
+"""The job `materialise`: write the newest profiles from the source to the online store, for each vocabulary in use.
 
-In use are the vocabularies of releases with an alias, and of one that is named. Clean tables are made once, the rows
-of each vocabulary from them with the release's own vocabulary and segments; the store is only written where a row
-changed (components/profiles/online/materialise.py). Rows of vocabularies that nobody uses are left: `prune` is the
-rollout's.
+A vocabulary is in use by a release with an alias, or by one that is named. Clean tables are made once, then each
+vocabulary's rows from them, with the release's own vocabulary and segments. The store is written only where a row
+changed (components/profiles/online/materialise.py). Rows of unused vocabularies stay: the rollout's `prune` drops them.
 """
 
 import shutil
@@ -14,8 +13,8 @@ from feature_repo import files
 from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.jobs import sources
+from pipelines.leases.lease import JOBS, Lease
 from pipelines.releases import release as releases
-from pipelines.rollout.lease import JOBS, Lease
 from pipelines.runs import local
 
 SOURCE = "source.json"  # beside the feature files of a vocabulary: what they were made from

@@ -1,9 +1,10 @@
-"""Merge the request log's files of days that are over: one a day and service, no answer lost or doubled.
+"""Merge the request log's files of past days: one for each day and service, no answer lost or doubled.
 
 In a folder of this machine `<day>.<number>.parquet` become `<day>.day.parquet` beside them; in a store that doors ship
 to, `<host>/…` become `_days/<service>/<day>.day.parquet`. The order makes it safe to kill: the merged file is written
-aside, renamed, read back, and only then its sources go. What was in it already when a source turns up again (a door
-that restarted ships its files anew) is told by an answer's key. Readers do the same meanwhile (answers.py, shipped.py).
+aside, renamed, read back, and only then its sources are deleted. A source may turn up again (a door that restarted
+ships its files anew): answers that were merged before are recognised by their key. Readers do the same meanwhile
+(request_log.py, shipped_log.py).
 """
 
 import datetime as dt

@@ -1,7 +1,7 @@
-"""One job, under its lease, with a record of how it went: `intentflow job NAME SPEC`.
+"""One job under its lease, with a record of its outcome: `intentflow job NAME SPEC`.
 
-A duplicate does nothing and says so, and so does a job that meets a run under way: the schedule comes again. A job
-may be killed at any point and begun anew; what that takes is each job's own matter. Schedules are the place's.
+A duplicate does nothing and says so, and so does a job that meets a run under way: the schedule starts it again. Every
+job may be killed at any point and repeated. Schedules belong to the environment (cron, CronJobs).
 """
 
 import contextlib
@@ -15,17 +15,17 @@ from components.registry import heartbeats
 from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
 from pipelines.environment import Installation
-from pipelines.jobs import compact, materialise, monitor, score
+from pipelines.jobs import compact, drift_check, materialise, score
+from pipelines.leases.lease import JOBS, Lease
+from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
-from pipelines.rollout import lease as leases
-from pipelines.rollout.lease import JOBS, Lease
 from pipelines.runs import local
 
 Counts = Mapping[str, Any]
 Does = Callable[[Installation, Lease], Counts]
 WAIT_S = 1800.0  # for the same job, where a version is asked for
 DOES: dict[str, Does] = {
-    "monitor": monitor.monitor,
+    "monitor": drift_check.monitor,
     "materialise": materialise.materialise,
     "score": score.score,
     "compact": compact.compact,
@@ -66,11 +66,11 @@ def run(place: Installation, name: str, *, version: str = "") -> Outcome:
     if version:
         if name != "materialise":
             raise SpecError(f"--version: the job '{name}' is about no single version; leave it out")
-        with leases.held(place, job=name, wait_s=WAIT_S) as lease:
-            return _noted(place, name, lease, does=lambda at, held: materialise.of_version(at, version, held))
+        with held(place, job=name, wait_s=WAIT_S) as lease:
+            return _noted(place, name, lease, does=lambda at, lease: materialise.of_version(at, version, lease))
     with contextlib.ExitStack() as stack:
         try:
-            lease = stack.enter_context(leases.held(place, job=name))
+            lease = stack.enter_context(held(place, job=name))
         except Refused as refusal:
             return Outcome(name, "skipped", str(refusal))
         return _noted(place, name, lease)

@@ -1,8 +1,8 @@
-"""The job `score`: the batch scoring pipeline, its results published whole into a dated folder.
+"""The job `score`: run the batch scoring pipeline, publish its results whole into a dated folder.
 
-`<home>/scores/<day>` (UTC) holds the newest result of a day, `latest.json` says which is the newest of all. A reader
-sees a folder as it was or as it is, never half of it; the oldest go beyond `jobs.score.keep`. Scoring itself is
-pipelines/graphs/batch.py's.
+`<home>/scores/<day>` (UTC) holds the newest result of a day, `latest.json` names the newest of all. A reader sees a
+folder as it was or as it is, never half of it; `jobs.score.keep` bounds how many days stay. The scoring itself is
+pipelines/graphs/batch.py.
 """
 
 import datetime as dt
@@ -12,7 +12,7 @@ from typing import Any
 
 from feature_repo import files
 from pipelines.environment import Installation
-from pipelines.rollout.lease import Lease
+from pipelines.leases.lease import Lease
 from pipelines.runs import local
 
 FOLDER = "scores"

@@ -1,7 +1,7 @@
-"""What the source holds now, as the pipeline's own first steps leave it: clean tables, and rows to compare with.
+"""The source as it is now, through the pipeline's own first steps: clean tables, and the rows that drift compares.
 
-A job in a fresh pod has no run of the training pipeline at hand. It makes what it needs from the source, in a folder
-that is named after everything that decides on it, so that the same is made once; older ones go. Nothing is trained.
+A job in a fresh pod has no run of the training pipeline. It makes what it needs from the source, in a folder named
+after everything that determines the result, so that it is made once; older folders are deleted. Nothing is trained.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from typing import Any
 from feature_repo import files
 from pipelines.environment import Installation
 from pipelines.graphs import parameters
-from pipelines.rollout.lease import JOBS
+from pipelines.leases.lease import JOBS
 
 SOURCES = "sources"
 CLEAN = ("reading", "data", "source", "data_code")

@@ -1,4 +1,4 @@
-"""The spec's `jobs` slice: what scheduled work keeps. When it runs is the place's matter (cron, CronJobs)."""
+"""The spec's `jobs` slice: what scheduled work keeps. Schedules belong to the environment (cron, CronJobs)."""
 
 from pydantic import Field
 

@@ -1,1 +1,1 @@
-"""Kubeflow as a place to run: what is declared there, and the runs that are asked for."""
+"""Run pipelines on Kubeflow: declare versions and recurring runs, submit a run and follow it."""

@@ -1,8 +1,8 @@
-"""The way to Kubeflow's pipelines API: who asks, how long it waits, and what is said when it does not answer.
+"""The connection to Kubeflow's pipelines API: credentials, timeouts, and one line where it does not answer.
 
-Everything here goes through kfp's own `Client` and the generated API inside it, from `connected()`. Two of kfp's habits
-are changed: it writes the namespace it is in to the user's home, and asks for health five times with five seconds
-between. The token is read by reference, and no line that is said holds it.
+All calls go through kfp's own `Client` and the generated API inside it, from `connected()`. Two habits of kfp are
+changed: it writes its namespace to the user's home, and it asks for health five times, five seconds apart. The token
+is read by reference and appears in no message.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The pipelines' IR as a place wants it: compiled, named by its digest, and what it says of a run's tasks."""
+"""The compiled pipelines (IR) for an environment: compiled, named by their digest, and the tasks of a run in them."""
 
 import hashlib
 import tempfile

@@ -1,7 +1,7 @@
 """`apply` on Kubeflow: a version of each pipeline whose IR is new, and the recurring runs of the environment.
 
-The server is what is compared with, never this machine's memory: a version is named by the digest of its IR, so the
-same spec applied from anywhere, twice or at once, is one version. `plan --refresh` looks in the same way and changes
+It compares with the server, never with this machine's memory: a version is named by the digest of its IR, so the same
+spec applied from anywhere, twice or at once, is one version. `plan --refresh` compares in the same way and changes
 nothing.
 """
 

@@ -1,7 +1,7 @@
 """Follow a run on the server step by step, from the details of its tasks, until it ends.
 
-Kubeflow names tasks as the IR does; beside each stands its driver (`<task>-driver`), and a step that was cached is one
-that was skipped after its driver succeeded. A condition that was not met is a task that was skipped.
+Kubeflow names tasks as the IR does and runs a driver beside each (`<task>-driver`). A skipped task whose driver
+succeeded came from the cache; any other skipped task had a condition that was not met.
 """
 
 import datetime as dt

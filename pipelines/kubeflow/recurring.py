@@ -1,8 +1,8 @@
-"""Recurring runs, kept in step with the environment: made, replaced, switched on or off, and deleted; its own only.
+"""Keep recurring runs equal to the environment: create, replace, enable, disable and delete those that we made.
 
-A recurring run cannot be changed on the server, so one that differs is replaced: the new one is made switched off, the
-old one goes, and the new one is switched on. Stopped between any two of these, the next `apply` goes on. Whose it is,
-and what it does, is in its description; what was made by hand is never touched.
+A recurring run cannot be changed on the server, so one that differs is replaced: the new one is created disabled, the
+old one deleted, the new one enabled. After a stop between any two of these the next `apply` continues. The description
+says which recommender a run belongs to and what it does; runs that a person made are never touched.
 """
 
 import contextlib

@@ -1,7 +1,6 @@
-"""What a run told the registry: why it failed, by the pipelines' exit handler, and how its release was judged.
+"""What a run left in the registry: why it failed, by the pipelines' exit handler, and its release's gates.
 
-The registry may be out of reach from where one watches (a laptop before a cluster): then nothing is known, and that is
-no error of its own.
+A laptop before a cluster may not reach the registry. Then nothing is known, and that is no error.
 """
 
 import json

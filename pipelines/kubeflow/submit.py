@@ -1,8 +1,7 @@
-"""A run on Kubeflow: submit the applied version, follow it, and say what came of it as a run on this machine would.
+"""Run a pipeline on Kubeflow: submit the applied version, follow it, return its outcome as a local run would.
 
-The run belongs to the server: whoever stops watching stops nothing. What a step said as it failed is in the registry,
-where the exit handler of the pipeline put it (monitoring/runs/failure.py); where that cannot be read, Kubeflow's words
-are.
+The run belongs to the server: to stop watching stops nothing. Why a step failed is in the registry, where the
+pipeline's exit handler writes it (monitoring/runs/failure.py); where that cannot be read, Kubeflow's message is shown.
 """
 
 import datetime as dt

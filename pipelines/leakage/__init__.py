@@ -1,1 +1,1 @@
-"""Find what a finished run stored that knows of its own future."""
+"""Find what a finished run stored that depends on its own future."""

@@ -1,8 +1,9 @@
-"""Find what a finished run stored that knows of its own future: `doctor --leaks`.
+"""Find what a finished run stored that depends on its own future: `doctor --leaks`.
 
-Builds features anew, with the steps' own code, from clean events without a future and with another one, and compares
-every cell of sampled users at sampled cutoffs with what is stored; then labels, vocabularies, segments, intents and,
-as a smoke test, each column's skill. Nothing of the run is changed. `plants.py` proves that the checks would find.
+Builds features again, with the steps' own code, from clean events without a future and with another future, and
+compares every cell of sampled users at sampled cutoffs with what is stored. Then labels, vocabularies, segments,
+intents and, as a smoke test, each column's skill. It changes nothing of the run. `planted_leaks.py` proves that it
+finds leaks.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""Plant leaks in copies of a run's tables and see that the checks of `leaks.py` name them: a detector's own test.
+"""Plant leaks in copies of a run's tables and verify that `checks.py` names them: the detector's own test.
 
-A detector that finds nothing is only worth its word if it would have found something. Nothing of the run is changed.
+Without it a detector that finds nothing proves nothing. It changes nothing of the run.
 """
 
 import itertools

@@ -1,6 +1,6 @@
-"""What a finished run left, a sample of it, and the same built anew from a changed world, for `leaks.py`.
+"""A finished run's artifacts, a sample of its users, and the same rebuilt from a changed world, for `checks.py`.
 
-Building uses the steps' own code; everything is written to a scratch folder, and nothing of the run is changed.
+It uses the steps' own code, writes to a scratch folder, and changes nothing of the run.
 """
 
 import contextlib

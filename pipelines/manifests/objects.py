@@ -1,6 +1,6 @@
-"""What rendered Kubernetes objects are to the rules: their titles, the pods that they make, quantities.
+"""What the rules read of rendered Kubernetes objects: titles, the pods that they make, containers, quantities.
 
-Reads objects as `kubectl kustomize` prints them; judges nothing.
+Objects are read as `kubectl kustomize` prints them; nothing is judged here.
 """
 
 import json
@@ -39,6 +39,17 @@ def title(found: Object) -> str:
     'Service/redis'
     """
     return f"{found.get('kind', '?')}/{found.get('metadata', {}).get('name', '?')}"
+
+
+def containers(pod: Object) -> Iterator[tuple[str, Object]]:
+    """Yield every container of a pod spec with its place.
+
+    >>> list(containers({"initContainers": [{"name": "fetch"}], "containers": []}))
+    [('initContainers.fetch', {'name': 'fetch'})]
+    """
+    for kind in ("initContainers", "containers", "ephemeralContainers"):
+        for container in pod.get(kind, []):
+            yield f"{kind}.{container['name']}", container
 
 
 def quantity(text: str | int) -> Decimal:

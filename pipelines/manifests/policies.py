@@ -1,15 +1,10 @@
-"""Rules beside those of pods: schedules, autoscalers, priorities, rights, and where versions come from.
+"""Rules on schedules, KEDA's autoscalers, priorities, rights, and the objects that name the release.
 
-Like every rule of `manifest_rules`, each reads a whole render and yields a line for each breach; `broken_sources` reads
-the files of k8s/ themselves, for what a render no longer shows.
+As in `rules.py`, each reads a whole render and yields a line for each breach.
 """
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from feature_repo import env_names
 from pipelines.manifests.objects import Object, title, workloads
@@ -71,7 +66,7 @@ def priorities_exist(objects: list[Object]) -> Iterator[str]:
 
 
 def rights_are_narrow(objects: list[Object]) -> Iterator[str]:
-    """Roles name what they allow, reach no secrets and no other rights, and are bound to accounts of the render."""
+    """Roles reach no secrets and no other rights, and are bound to accounts of the render."""
     have = {title(found) for found in objects} | {f"ServiceAccount/{name}" for name in FOREIGN_ACCOUNTS}
     for found in objects:
         if found["kind"] in ("ClusterRole", "ClusterRoleBinding"):
@@ -113,42 +108,6 @@ POLICIES: tuple[Callable[[list[Object]], Iterator[str]], ...] = (
 )
 
 
-def broken_sources(folder: Path) -> list[str]:
-    """Return where a file of k8s/ says an image's tag or a model's version that is not its to say."""
-    problems = []
-    for path in sorted(folder.rglob("*.yaml")):
-        for document in yaml.safe_load_all(path.read_text()):
-            problems += [f"{path.relative_to(folder)}: {problem}" for problem in _misplaced(path, document)]
-    return problems
-
-
-def _misplaced(path: Path, document: Any) -> Iterator[str]:
-    """Yield the image references and versions of one document that belong elsewhere."""
-    for where, value in _leaves(document, ""):
-        name = where.rpartition(" ")[2] if " " in where else where.rpartition("/")[2]
-        if name == "image" and isinstance(value, str) and re.search(r"[:@/]", value):
-            yield f"{where}: image '{value}' must be a bare name; kustomization `images:` says its tag"
-        if name in ("newTag", "newName", "digest") and path.name != "kustomization.yaml":
-            yield f"{where}: belongs into a kustomization"
-        said = isinstance(value, str) and re.match(r"INTENTFLOW_(RELEASE|INTENT|RANKING)_(ID|VERSION)=", value)
-        if said and path.parts[-2:] != ("base", "kustomization.yaml"):
-            yield f"{where}: '{value}' is the release's to say, in ConfigMap {RELEASE}"
-        if name in VERSIONS and value != "0":
-            yield f"{where}: {value} is the release's to say; it is 0 here"
-
-
-def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, one in value.items():
-            # An annotation's own slash must not look like a step down.
-            yield from [(f"{where} {key}", one)] if key in VERSIONS else _leaves(one, f"{where}/{key}")
-    elif isinstance(value, list):
-        for number, one in enumerate(value):
-            yield from _leaves(one, f"{where}/{number}")
-    else:
-        yield where.lstrip("/"), value
-
-
 def _is_release(found: Object) -> bool:
     return bool(re.fullmatch(rf"{RELEASE}(-[a-z0-9]{{10}})?", found["metadata"]["name"]))
 
@@ -159,8 +118,5 @@ def _target(found: Object) -> str:
 
 
 def _wide(rule: Object) -> Iterator[str]:
-    for field in ("apiGroups", "resources", "verbs"):
-        if "*" in rule.get(field, []):
-            yield f"{field} must name what it means, not *"
     if wide := sorted(set(rule.get("resources", [])) & set(WIDE_RESOURCES)):
         yield f"no pod of this project needs {wide[0]}"

@@ -1,8 +1,8 @@
-"""A release as Kubernetes manifests: write its overlay, render it, check it.
+"""A release as Kubernetes manifests: write its overlay, render it, hold it to the rules.
 
-The last step before a cluster. The committed `k8s/` renders by itself with a seed release; `write` puts one small
-kustomization on top of one of its overlays and changes nothing there but the release. Applying is not done here: a
-person or a GitOps loop runs `kubectl apply -k` on what was written.
+The committed `k8s/` renders by itself with a seed release. `write` puts one small kustomization on top of one of its
+overlays, and changes only the release. It applies nothing: a person or a GitOps loop runs `kubectl apply -k` on the
+folder.
 """
 
 import functools
@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from components.image import IMAGE
 from feature_repo import env_names, files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError, nearest
-from pipelines.manifests import rules, schemas
+from pipelines.manifests import rules
 
 OLDEST_KUSTOMIZE = (5, 0)  # inside kubectl 1.27; older ones misread components or lack `labels`
 TIMEOUT_S = 60
@@ -83,12 +82,6 @@ def render_text(folder: Path) -> str:
     if done.returncode:
         raise SpecError(f"{folder}: kustomize cannot render it: {' '.join(done.stderr.split())}")
     return done.stdout
-
-
-def check(objects: list[Object]) -> list[str]:
-    """Return what is wrong with rendered objects, one line each; an empty list when a cluster would take them."""
-    # Rules read fields by name and would trip over a malformed object: they come after the schemas.
-    return list(_schema_problems(objects)) or rules.broken(objects)
 
 
 def require(folder: Path) -> bool:
@@ -157,11 +150,6 @@ def _kustomize(kubectl: str) -> tuple[int, ...]:
     # Before 1.24 kubectl does not name it, and then it is too old anyway.
     said = json.loads(done.stdout).get("kustomizeVersion", "") if done.returncode == 0 else ""
     return tuple(int(part) for part in re.findall(r"\d+", said)[:3])
-
-
-def _schema_problems(objects: list[Object]) -> Iterator[str]:
-    for found in objects:
-        yield from (f"{rules.title(found)}: {problem}" for problem in schemas.problems(found))
 
 
 class _Quoting(yaml.SafeDumper):

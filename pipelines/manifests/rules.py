@@ -1,16 +1,14 @@
-"""What schemas cannot say about rendered manifests: the rules that this project's objects keep together.
+"""What this project's rendered objects promise each other: a line for each breach.
 
-Each rule reads the whole render and yields one line for each breach. Some are what the API server would refuse, some
-what it would accept and regret at the next rollout. Schemas come before, in `manifests.check`.
+Each rule reads a whole render: references, selectors, autoscalers, rollouts, images. `intentflow release` and the
+rollout's loop apply them (`release_overlay.require`, `rollout/release_objects.py`). Pods on their own are not judged
+here: checkov does that in CI, the API server on a cluster (docs/decisions/manifest-rules.md).
 """
 
 from collections.abc import Callable, Iterator
 
-from pipelines.manifests import pod_security
-from pipelines.manifests.objects import OPERATED, Object, Workload, quantity, title, workloads
+from pipelines.manifests.objects import OPERATED, Object, Workload, containers, quantity, title, workloads
 from pipelines.manifests.policies import POLICIES
-
-__all__ = ["RULES", "Object", "Workload", "broken", "quantity", "title", "workloads"]
 
 Rule = Callable[[list[Object]], Iterator[str]]
 
@@ -20,18 +18,10 @@ def broken(objects: list[Object]) -> list[str]:
     return [problem for rule in RULES for problem in rule(objects)]
 
 
-def pods_are_restricted(objects: list[Object]) -> Iterator[str]:
-    """Pods fit a namespace that enforces `restricted` and carry no token of the API server."""
-    for made in workloads(objects):
-        yield from (f"{made.name}: {problem}" for problem in pod_security.problems(made.pod))
-        if made.pod.get("automountServiceAccountToken") is not False:
-            yield f"{made.name}: automountServiceAccountToken must be false"
-
-
 def images_are_pinned(objects: list[Object]) -> Iterator[str]:
-    """Images carry a tag other than latest, or a digest, and a loaded one is used."""
+    """Images carry a tag other than latest, or a digest: a rollback runs the same bytes. A loaded one is used."""
     for made in workloads(objects):
-        for place, container in pod_security.containers(made.pod):
+        for place, container in containers(made.pod):
             image = container.get("image", "")
             tag = image.rpartition("/")[2].partition(":")[2]
             if "@sha256:" not in image and tag in ("", "latest"):
@@ -40,27 +30,23 @@ def images_are_pinned(objects: list[Object]) -> Iterator[str]:
                 yield f"{made.name}: {place}: imagePullPolicy must be IfNotPresent, so that a loaded image is used"
 
 
-def resources_are_bounded(objects: list[Object]) -> Iterator[str]:
-    """Containers ask for CPU and memory, within limits."""
+def requests_fit_limits(objects: list[Object]) -> Iterator[str]:
+    """No container requests more than its limit: the API server refuses that, schemas do not."""
     for made in workloads(objects):
-        for place, container in pod_security.containers(made.pod):
+        for place, container in containers(made.pod):
             resources = container.get("resources", {})
             requests, limits = resources.get("requests", {}), resources.get("limits", {})
-            for name in ("cpu", "memory"):
-                if name not in requests or name not in limits:
-                    yield f"{made.name}: {place}: resources need a request and a limit of {name}"
             for name in sorted(requests.keys() & limits.keys()):
                 if quantity(requests[name]) > quantity(limits[name]):
                     yield f"{made.name}: {place}: {name}: request {requests[name]} is above limit {limits[name]}"
 
 
-def served_pods_are_probed(objects: list[Object]) -> Iterator[str]:
-    """Containers behind a Service have the three probes."""
+def models_have_time_to_load(objects: list[Object]) -> Iterator[str]:
+    """Containers behind a Service have a startupProbe, so that liveness does not end a pod that loads its models."""
     for made in _served(objects):
         for container in made.pod["containers"]:
-            for probe in pod_security.HOOKS:
-                if container.get("ports") and probe not in container:
-                    yield f"{made.name}: containers.{container['name']}: no {probe}"
+            if container.get("ports") and "startupProbe" not in container:
+                yield f"{made.name}: containers.{container['name']}: no startupProbe"
 
 
 def rollouts_lose_nothing(objects: list[Object]) -> Iterator[str]:
@@ -106,7 +92,7 @@ def references_resolve(objects: list[Object]) -> Iterator[str]:
         if made.kind in OPERATED:
             continue  # they stand where pipelines run, whose claim and account are made there
         wanted = {f"ServiceAccount/{made.pod.get('serviceAccountName', 'default')}"}
-        for _, container in pod_security.containers(made.pod):
+        for _, container in containers(made.pod):
             sources = [source.get("configMapRef") for source in container.get("envFrom", [])]
             sources += [entry.get("valueFrom", {}).get("configMapKeyRef") for entry in container.get("env", [])]
             wanted |= {f"ConfigMap/{source['name']}" for source in sources if source}
@@ -145,10 +131,9 @@ def pods_are_isolated(objects: list[Object]) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    pods_are_restricted,
     images_are_pinned,
-    resources_are_bounded,
-    served_pods_are_probed,
+    requests_fit_limits,
+    models_have_time_to_load,
     rollouts_lose_nothing,
     selectors_find_pods,
     references_resolve,

@@ -1,9 +1,9 @@
-"""Forget people: take them out of everything that a recommender keeps, keep them out, and prove both.
+"""Forget people: remove them from everything that a recommender keeps, keep them out, and prove both.
 
-The order makes it safe to kill and to repeat: first the tombstones, which keep the person out of the door and of
-ingest from then on; then the marks in the registry, while it can still be told which data the person was in; then the
-data; last a look at everything that is left, written into the tombstone. It holds the run's lock. The source and
-backups are not ours to change.
+The order makes it safe to kill and to repeat. First the tombstones, which keep the person out of the door and of ingest
+from then on. Then the marks in the registry, while the data still shows which versions learnt from the person. Then the
+data. Last a search of everything that is left, whose result goes into the tombstone. It holds the run's lock. The
+source and backups are not ours to change.
 """
 
 import datetime as dt

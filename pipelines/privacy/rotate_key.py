@@ -1,9 +1,9 @@
-"""Complete a change of the pseudonyms' key: rename people in the logs, drop what only the old names lead to.
+"""Complete a change of the pseudonyms' key: rename people in the logs, delete what only their old names lead to.
 
-A run under the new key has rebuilt everything that comes from the source, and made a release that says so; a service
-that was started since serves it. What is left under the old key is what this takes away: rows of the online store,
-lines of the logs, artifacts of earlier runs, tombstones. Old names become new ones where the source still has the
-raw id; otherwise nobody can tell who they are, and what is kept under them goes.
+By then a run under the new key has rebuilt everything that comes from the source and made a release that names the key,
+and a service started since serves it. What remains under the old key are rows of the online store, lines of the logs,
+artifacts of earlier runs and tombstones. Old names become new ones where the source still has the raw id; the rest
+cannot be attributed to anybody and is deleted.
 """
 
 import shutil
@@ -18,9 +18,9 @@ from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, pseudonym, ring
 from feature_repo.privacy.tombstones import Tombstones
 from pipelines.environment import Installation
 from pipelines.jobs import compact, score, sources
+from pipelines.leases.lease import JOBS
 from pipelines.privacy import traces
 from pipelines.releases import release
-from pipelines.rollout.lease import JOBS
 from pipelines.runs import local, report
 
 

@@ -1,8 +1,8 @@
-"""Traces of people in the files of a state folder: find them, take them out, and find none.
+"""Traces of people in the files of a state folder: find them, remove them, prove that none is left.
 
-Parquet is decoded, column by column, and a file with traces is written anew without the rows; lines of the logs are
-blanked and other texts masked in place, byte for byte, since a service may be appending to them. SQLite files are
-only looked at: their rows are `feature_repo.online.erase`'s. Everything may be killed at any point and done again.
+A Parquet file is decoded column by column and rewritten without their rows. Lines of logs are blanked and other texts
+masked in place, byte for byte, since a service may be appending to them. SQLite files are only searched:
+`feature_repo/online/erase.py` deletes their rows. Every operation may be killed at any point and repeated.
 """
 
 import contextlib

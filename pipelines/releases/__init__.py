@@ -1,1 +1,1 @@
-"""From the champion to what serves it, and the processes of a release on this machine."""
+"""From the champion to what serves it, and a release's processes on this machine."""

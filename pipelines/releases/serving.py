@@ -1,7 +1,7 @@
-"""The service of a release on this machine: a router with its door behind it, in the foreground, in the background,
-or a door alone for one question.
+"""Serve a release on this machine: a router with a door behind it, in the foreground or the background.
 
-Which release the router follows during a rollout is the loop's to say (`rollout/`); here it is the champion, at once.
+`asked` starts a door alone for one question. During a rollout the loop decides which release the router follows
+(`rollout/`); here it is the champion, at once.
 """
 
 import subprocess
@@ -14,9 +14,9 @@ from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import TOKEN
 from pipelines.environment import Installation
+from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, uis
 from pipelines.releases.release import ReleasedFiles, variables
-from pipelines.rollout.lease import FOLDER
 
 ROUTER = "router"
 DOOR = "recommender"  # of every door's name, before its release's id

@@ -1,7 +1,7 @@
-"""The UIs that `intentflow` leaves running on a laptop: MLflow, Feast and Evidently over the recommender's own state.
+"""The UIs that `intentflow up` leaves running on a laptop: MLflow, Feast and Evidently over the recommender's state.
 
-Says which commands they are; `processes.py` starts and stops them. Telemetry is off and they listen on loopback only:
-none of the three asks who is there.
+This says which commands they are; `processes.py` starts and stops them. They send no telemetry and listen on loopback
+only, since none of the three authenticates anybody.
 """
 
 import sys

@@ -1,1 +1,1 @@
-"""The rollout of a release: the loop that follows the registry, and the hands that it acts with."""
+"""The rollout of a release: the loop that follows the registry, its decisions, and the actuators that execute them."""

@@ -1,8 +1,8 @@
-"""What the rollout's loop acts with: the same verbs on a laptop (`local.py`) and on a cluster (`cluster.py`).
+"""Start, stop and route release processes: the same verbs on a laptop (`laptop.py`) and on a cluster (`cluster.py`).
 
-Every verb may be called again at any time, also after a kill in the middle of it: what is there already stays. A verb
-that cannot do its work because of the release raises UserError, Refused or ServerError with one line that says why.
-The loop decides what to do (`machine.py`); hands decide nothing.
+The state machine decides (`state_machine.py`); the actuator only acts. Every verb is idempotent: it may be called again
+at any time, also after a kill in the middle of it. Where a release is at fault it raises UserError, Refused or
+ServerError with one line that says why.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,16 @@ class Rewarded(NamedTuple):
 
 
 class Actuator(Protocol):
-    """The verbs."""
+    """What the loop can do to the outside."""
 
     def under(self, token: int) -> None:
-        """Write under a lease's token from now on, so that what wrote under a larger one stays."""
+        """Write under a lease's fencing token from now on: what was written under a larger one stays."""
 
     def prepare(self, version: str) -> str:
-        """Fetch a version of <name>-release, verify every byte, build what runs it; return the release's id."""
+        """Fetch a version of <name>-release, verify every byte, build its process; return the release's id."""
 
     def check(self, release_id: str) -> str:
-        """Refuse a release whose logged answers the offline path does not reproduce; return what was checked."""
+        """Refuse a release whose logged answers the offline path does not reproduce; return what was compared."""
 
     def start(self, release_id: str) -> str:
         """Start the release's door unless it runs; return its URL once it is ready."""
@@ -38,19 +38,19 @@ class Actuator(Protocol):
         """Bring the release's profiles into the online store, beside the others'; return what was done."""
 
     def route(self, routes: Routes) -> None:
-        """Have the router follow these routes."""
+        """Write the routes that routers follow."""
 
     def routed(self) -> Routes | None:
-        """Return the routes that the router follows; None before the first."""
+        """Return the routes that routers follow; None before the first."""
 
     def observe(self) -> Observations | None:
-        """Return what the router has seen; None while it does not answer."""
+        """Return the routers' counts; None while one does not answer."""
 
     def rewards(self, releases: Sequence[str], *, since_s: float) -> Mapping[str, Rewarded]:
-        """Return by release how users acted on answers since then (epoch seconds); empty where nobody can tell."""
+        """Return by release how users acted on answers since then (epoch seconds); empty without their logs."""
 
     def stop(self, release_id: str) -> None:
-        """Let the release's door finish what it answers, and end it."""
+        """Let the release's door finish the requests that it has, and end it."""
 
     def prune(self) -> str:
         """Drop the profiles of vocabularies that no release with an alias uses; return what was dropped."""
@@ -59,4 +59,4 @@ class Actuator(Protocol):
         """Return the URL of every door that runs, by release id."""
 
     def tend(self) -> None:
-        """Start the router again where it was killed and nothing else does that."""
+        """Restart the router where it was killed and nothing else restarts it."""

@@ -1,8 +1,8 @@
-"""What was seen of a candidate, judged: bad, good for now, or not seen enough yet. Pure.
+"""Judge a candidate by its counts: bad, good so far, or too few answers yet. Pure.
 
-Six comparisons share alpha (Bonferroni), so that a release as good as stable is taken back with a chance of at most
-alpha, however often anyone looks: errors and slow answers in the shadow; errors, slow answers, lower rungs and
-rewards in the canary. Evidence grows over all of a canary's steps.
+Six comparisons share alpha (Bonferroni), so that a release as good as stable is rolled back with probability alpha at
+most, however often anyone looks: errors and slow answers in the shadow; errors, slow answers, lower rungs and rewards
+in the canary. Evidence accumulates over all of a canary's steps.
 """
 
 import math
@@ -20,7 +20,7 @@ TESTS = 6
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found."""
+    """A judgement, and its reason."""
 
     bad: bool
     enough: bool

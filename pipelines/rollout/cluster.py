@@ -1,8 +1,8 @@
-"""The hands on a cluster: each release's door is a Deployment, the routers follow a ConfigMap.
+"""The actuator on a cluster: each release's door is a Deployment, the routers follow a ConfigMap.
 
-The same verbs as `local.py`, by the Kubernetes API: server-side apply of the release's objects (`doors.py`), a
-compare-and-swap of the routes, the pods' own words where one does not become ready. What the routers counted is added
-up in `counting.py`. Request logs live in the pods here, so rewards and parity are not known on this side.
+It applies a release's objects (`release_objects.py`) on the server side, writes the routes by compare-and-swap, reports
+the pods' own reason where one does not become ready, and adds up the routers' counts (`router_totals.py`). Rewards and
+parity need the request log: they are known where doors ship it (`requests.url`), not where it stays in the pods.
 """
 
 import json
@@ -13,17 +13,18 @@ from functools import cached_property
 
 from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, Routes
+from components.kube_api import Api, Conflict, Object
 from components.registry import gates
 from feature_repo import env_names, files
 from feature_repo.errors import Refused, ServerError, StoreAway
 from pipelines.environment import Installation
 from pipelines.manifests import release_overlay
+from pipelines.namespace import connected
 from pipelines.releases import release as releases
 from pipelines.rollout import release_objects
 from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.fencing import FencedApi
-from pipelines.rollout.kubernetes_api import Api, Conflict, Object, connected
-from pipelines.rollout.router_totals import Counting
+from pipelines.rollout.router_totals import RouterTotals
 
 ROUTES = "recommender-routes"
 ROUTER = {"app.kubernetes.io/name": "router"}
@@ -41,12 +42,12 @@ HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError
 
 
 class ClusterActuator:
-    """Hands over one namespace."""
+    """Acts on one namespace."""
 
     def __init__(self, place: Installation) -> None:
         self.place = place
         self._routed_at = time.monotonic()
-        self._counting = Counting()
+        self._totals = RouterTotals()
         self._token = 0
         self._rewards: tuple[float, Mapping[str, Rewarded]] = (-REWARDS_EVERY_S, {})
 
@@ -57,11 +58,11 @@ class ClusterActuator:
 
     @cached_property
     def api(self) -> Api:
-        """Return what this writes with; under a lease it carries its token."""
+        """Return the API to write with; under a lease its writes carry the token."""
         return self.plain
 
     def under(self, token: int) -> None:
-        """Carry a token, and put it on the routes at once: whoever held the lease before cannot write them now."""
+        """Write under a token, and mark the routes with it at once: an earlier holder cannot write them any more."""
         if token == self._token:
             return
         self.api, self._token = FencedApi(self.plain, token), token
@@ -161,7 +162,7 @@ class ClusterActuator:
                 except requests.RequestException:
                     return None
                 seen.append(Observations.model_validate_json(answer.content))
-        return self._counting.add(seen)
+        return self._totals.add(seen)
 
     def rewards(self, asked: Sequence[str], *, since_s: float) -> Mapping[str, Rewarded]:
         """Join shipped answers with the events that the store keeps, now and then; nothing where logs stay in pods."""
@@ -180,7 +181,7 @@ class ClusterActuator:
         return found
 
     def stop(self, release_id: str) -> None:
-        """Delete a door's objects once no router leads to it; the overlay's own Deployment goes to 0 pods."""
+        """Delete a door's objects once no router leads to it; scale the overlay's own Deployment to 0."""
         time.sleep(max(0.0, self._routed_at + ROUTED_S - time.monotonic()))
         base = self.api.get("Deployment", release_objects.BASE)
         if base is not None and _release_of(base) == release_id and _wanted(base):
@@ -190,11 +191,11 @@ class ClusterActuator:
                 self.api.delete(kind, found["metadata"]["name"])
 
     def prune(self) -> str:
-        """Leave the profiles: the pipeline's runs share the store, and whoever owns it drops vocabularies."""
+        """Leave the profiles: runs of pipelines share the store, and its owner drops vocabularies."""
         return "profiles stay: on a cluster they are dropped by hand (docs/online.md)"
 
     def running(self) -> Mapping[str, str]:
-        """Return the doors with a pod that is ready."""
+        """Return the doors that have a ready pod."""
         found = {}
         base = self.api.get("Deployment", release_objects.BASE)
         if base is not None and _available(base) and _wanted(base):
@@ -232,7 +233,7 @@ class ClusterActuator:
             if deployment is not None and _rolled_out(deployment):
                 return
             pods = self.api.listed("Pod", {release_objects.NAME: name})
-            reason = next((why for pod in pods if (why := _reason(pod))), "")
+            reason = next((why for pod in pods if (why := _reason(pod))), "") or _refused_pods(deployment)
             late = time.monotonic() >= deadline
             if late or any(_hopeless(pod) for pod in pods):
                 when = f" in {READY_S:.0f} s" if late else ""
@@ -282,7 +283,7 @@ def _statuses(pod: Object) -> list[Object]:
 
 
 def _reason(pod: Object) -> str:
-    """Say what a pod waits for, in Kubernetes's words: the container, the reason, the last end of it."""
+    """Say what a pod waits for, in Kubernetes's words: the container, the reason, how it last ended."""
     name = pod["metadata"]["name"]
     for container in _statuses(pod):
         waiting = container.get("state", {}).get("waiting") or {}
@@ -297,8 +298,16 @@ def _reason(pod: Object) -> str:
     return ""
 
 
+def _refused_pods(deployment: Object | None) -> str:
+    """Return why the API server admits no pods of a Deployment (Pod Security, a quota), '' where it does."""
+    for condition in (deployment or {}).get("status", {}).get("conditions") or []:
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return " ".join(str(condition.get("message", "")).split())
+    return ""
+
+
 def _hopeless(pod: Object) -> bool:
-    """Tell whether waiting longer would be in vain."""
+    """Tell whether the pod cannot become ready by waiting."""
     waiting = [(c, (c.get("state", {}).get("waiting") or {}).get("reason")) for c in _statuses(pod)]
     return any(
         reason in HOPELESS or (reason == "CrashLoopBackOff" and container.get("restartCount", 0) >= CRASHES)

@@ -1,19 +1,19 @@
-"""Writes that carry the holder's token: who was paused and woke after another took over cannot write over it.
+"""Writes that carry a fencing token: a loop that was paused cannot overwrite what a later holder of the lease wrote.
 
-Each object that the loop writes holds the token of the last writer (annotation `intentflow/fencing-token`). A writer
-reads it, refuses to write over a larger one, and has the API server refuse where the object changed since it was read
-(resourceVersion). What Kubernetes cannot do: refuse a name that is free again. An object that a newer loop deleted may
-be made once more by an old one that woke between its last renewal and now; the next look of the newer loop ends it.
+Each object that the loop writes holds the last writer's token (annotation `intentflow/fencing-token`). A writer reads
+it, refuses to write over a larger one, and has the API server refuse where the object changed since it was read
+(resourceVersion). One case is open, since Kubernetes refuses no name that is free: an object that a newer loop deleted
+may be created once more by an old one that wakes; the newer loop's next look deletes it.
 """
 
 import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from components.kube_api import Api, Conflict, Object, Propagation
 from feature_repo.errors import ServerError
-from pipelines.rollout.cluster_lease import TOKEN
-from pipelines.rollout.kubernetes_api import Api, Conflict, Object
-from pipelines.rollout.lease import LeaseLost
+from pipelines.leases.cluster_lease import TOKEN
+from pipelines.leases.lease import LeaseLost
 
 T = TypeVar("T")
 TRIES = 5  # of a write that met another one
@@ -23,7 +23,7 @@ class FencedApi(Api):
     """The API of a namespace for whoever holds a lease."""
 
     def __init__(self, api: Api, token: int) -> None:
-        super().__init__(api.client, api.namespace)
+        super().__init__(api.client, api.namespace, forbidden=api.forbidden)
         self.token = token
 
     def apply(self, body: Object) -> Object:
@@ -43,11 +43,15 @@ class FencedApi(Api):
         """Make an object; one that is there is a Conflict."""
         return super().create(kind, self._marked(body))
 
-    def delete(self, kind: str, name: str) -> bool:
+    def delete(self, kind: str, name: str, *, propagation: Propagation = "Background") -> bool:
         """Delete an object as it was looked at."""
-        return self._over(
-            kind, name, lambda there: there is not None and self.delete_at(kind, name, _at(there)["resourceVersion"])
-        )
+
+        def at(there: Object | None) -> bool:
+            if there is None:
+                return False
+            return self.delete_at(kind, name, _at(there)["resourceVersion"], propagation=propagation)
+
+        return self._over(kind, name, at)
 
     def _over(self, kind: str, name: str, write: Callable[[Object | None], T]) -> T:
         """Write over the version that was looked at, and look again where another one was faster."""

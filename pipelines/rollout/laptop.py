@@ -1,7 +1,7 @@
-"""The hands on a laptop: each release's door is a background process, the router follows a file.
+"""The actuator on a laptop: each release's door is a background process, the router follows a file.
 
-Doors and router are those that `intentflow up` starts (`pipelines/releases/serving.py`). On a cluster `cluster.py` does
-this.
+Doors and router are those that `intentflow up` starts (`pipelines/releases/serving.py`); `cluster.py` is its
+counterpart.
 """
 
 import time
@@ -16,16 +16,16 @@ from components.registry import rollout_tags as registry
 from feature_repo import files
 from feature_repo.errors import Refused, ServerError
 from pipelines.environment import Installation
+from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, serving
 from pipelines.releases import release as releases
 from pipelines.rollout.actuator import Rewarded
-from pipelines.rollout.lease import FOLDER
 
 REWARDS_EVERY_S = 10.0  # reading the logs costs
 
 
 class LaptopActuator:
-    """Hands over the processes of one state folder."""
+    """Acts on the processes of one state folder."""
 
     def __init__(self, place: Installation) -> None:
         self.place = place
@@ -33,7 +33,7 @@ class LaptopActuator:
         self._routed_at = 0.0
 
     def under(self, token: int) -> None:
-        """Carry nothing: the kernel's lock is held for as long as its process lives, paused or not."""
+        """Do nothing: the kernel holds the lock for as long as the process lives, paused or not."""
 
     def prepare(self, version: str) -> str:
         """Fetch, verify and build."""

@@ -1,7 +1,8 @@
-"""The loop: look, decide (`machine.py`), act (`hands.py`), write down (`components/registry/rollout_tags.py`); again.
+"""The reconciliation loop: observe, decide (`state_machine.py`), act (`actuator.py`), record; again.
 
-It follows whoever moved the champion alias of <name>-release, in MLflow's UI or by API. It may be killed at any point:
-the next one goes on from what the registry says. Of all loops of a recommender the holder of the lease acts.
+It brings serving to the champion alias of <name>-release, whoever moved it, in MLflow's UI or by API. The registry
+holds all of its state (`components/registry/rollout_tags.py`), so it may be killed at any point and the next loop
+continues. Of all loops of a recommender only the holder of the lease acts.
 """
 
 import signal
@@ -17,17 +18,17 @@ from components.registry import rollout_tags as registry
 from components.registry.rollout_tags import Registry
 from feature_repo.errors import Refused, ServerError, UserError
 from pipelines.environment import Installation
+from pipelines.leases.lease import Lease, LeaseLost
+from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
-from pipelines.rollout import lease as leases
 from pipelines.rollout import webhooks
 from pipelines.rollout.actuator import Actuator, Rewarded
-from pipelines.rollout.lease import Lease, LeaseLost
 from pipelines.rollout.metrics import LoopMetrics, exported
 from pipelines.rollout.state import State
 from pipelines.rollout.state_machine import Act, Decision, Facts, backends, decide, failed
 
 EVERY_S = 2.0
-LOOKS = 50  # at most in one turn: more means that two decisions undo each other
+LOOKS = 50  # at most in one reconciliation: more means that two decisions undo each other
 RESTORED_S = 20.0
 WHO = "rollout"
 TOKEN = "token"  # of the state in the registry: the lease under which it was written
@@ -36,7 +37,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """One turn: everything that could be done at once was done."""
+    """What one pass of the loop did: all that needs no traffic and no waiting."""
 
     state: State
     lines: tuple[str, ...]
@@ -47,11 +48,11 @@ class Reconciliation:
 
     def text(self) -> str:
         """Return it as a person reads it."""
-        return "\n".join([*self.lines, _standing(self.state)])
+        return "\n".join([*self.lines, _state_text(self.state)])
 
 
-def hands_of(place: Installation) -> Actuator:
-    """Return what the loop acts with in this environment."""
+def actuator_of(place: Installation) -> Actuator:
+    """Return the actuator for this environment: the laptop's, or that of a Kubernetes namespace."""
     if place.environment.kubernetes.namespace:
         from pipelines.rollout.cluster import ClusterActuator
 
@@ -63,30 +64,30 @@ def hands_of(place: Installation) -> Actuator:
 
 
 def reconcile(place: Installation, *, watch: bool, every_s: float = EVERY_S, say: Say = print) -> Reconciliation:
-    """Take one turn, or turns until SIGTERM or Ctrl-C; what is begun is left as it is, for the next loop."""
-    hands = hands_of(place)
+    """Reconcile once, or until SIGTERM or Ctrl-C; a rollout under way stays for the next loop."""
+    actuator = actuator_of(place)
     if not watch:
-        with leases.held(place) as lease:
-            return once(place, hands, lease, say=say)
+        with held(place) as lease:
+            return once(place, actuator, lease, say=say)
     stop = webhooks.Alarm()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with exported(place) as metrics, webhooks.waking(place, stop, say=say):
-        follow(place, hands, every_s=every_s, say=say, stop=stop, metrics=metrics)
+        follow(place, actuator, every_s=every_s, say=say, stop=stop, metrics=metrics)
     with variables(place):
-        return Reconciliation(look(place, hands)[0], ())
+        return Reconciliation(look(place, actuator)[0], ())
 
 
-def once(place: Installation, hands: Actuator, lease: Lease, *, say: Say = lambda _: None) -> Reconciliation:
-    """Do all that can be done now without waiting for traffic or time."""
+def once(place: Installation, actuator: Actuator, lease: Lease, *, say: Say = lambda _: None) -> Reconciliation:
+    """Reconcile once: look, decide and act until only traffic or time can bring the rollout further."""
     lines: list[str] = []
     with variables(place):
-        hands.under(lease.token)
-        hands.tend()
+        actuator.under(lease.token)
+        actuator.tend()
         for _ in range(LOOKS):
-            state, facts = look(place, hands)
+            state, facts = look(place, actuator)
             decision = decide(state, facts, place.spec.promotion.rollout)
-            decision = _acted(place, hands, lease, decision, state)
+            decision = _acted(place, actuator, lease, decision, state)
             lease.require()
             if decision.state != state:
                 _written(place, decision.state, lease)
@@ -100,62 +101,62 @@ def once(place: Installation, hands: Actuator, lease: Lease, *, say: Say = lambd
     raise RuntimeError(f"the rollout does not settle: {lines[-4:]}")
 
 
-def look(place: Installation, hands: Actuator) -> tuple[State, Facts]:
-    """Read the registry first: without it nothing is decided."""
+def look(place: Installation, actuator: Actuator) -> tuple[State, Facts]:
+    """Return the recorded state and the facts; the registry is read first, since nothing is decided without it."""
     found: Registry = registry.read(place.spec.name)
     state = State.of(found.state)
     watching = state.phase in ("shadow", "canary")
     rewards: dict[str, Rewarded] = {}
     if state.phase == "canary" and state.candidate and state.stable:
         both = (state.stable.release, state.candidate.release)
-        rewards = dict(hands.rewards(both, since_s=state.began))
-    seen = hands.observe() if watching else None
-    return state, Facts(found, hands.running(), hands.routed(), seen, time.time(), rewards)
+        rewards = dict(actuator.rewards(both, since_s=state.began))
+    seen = actuator.observe() if watching else None
+    return state, Facts(found, actuator.running(), actuator.routed(), seen, time.time(), rewards)
 
 
-def _acted(place: Installation, hands: Actuator, lease: Lease, decision: Decision, state: State) -> Decision:
-    """Do the acts in order; what the release is to blame for becomes another decision, with its reason."""
+def _acted(place: Installation, actuator: Actuator, lease: Lease, decision: Decision, state: State) -> Decision:
+    """Execute the acts in order; a failure that is the release's becomes another decision, with its reason."""
     for act in decision.acts:
         lease.require()
         try:
-            _act(place.spec.name, hands, act, state)
+            _act(place.spec.name, actuator, act, state)
         except LeaseLost:
             raise
         except (UserError, Refused, ServerError) as error:
             why = " ".join(str(error).split())
             if state.candidate is None or state.phase == "rolling_back":
                 raise ServerError(f"what serves cannot be kept up: {why}") from error
-            registry.read(place.spec.name)  # raises where the registry is away: then nobody is to blame
+            registry.read(place.spec.name)  # raises where the registry is away: the release is not to blame
             return failed(state, why, now=time.time(), passing=not isinstance(error, UserError | Refused))
         _record(place, act)
     return decision
 
 
 def _written(place: Installation, state: State, lease: Lease) -> None:
-    """Keep the state unless a later holder's is there; MLflow has no compare-and-swap: this looks, then writes."""
+    """Write the state unless a later holder wrote one; MLflow has no compare-and-swap, so this reads, then writes."""
     last = int(registry.read(place.spec.name).state.get(TOKEN, 0))
     if last > lease.token:
         raise LeaseLost(f"the registry's state was written under token {last}, this loop's is {lease.token}")
     registry.write(place.spec.name, state.document() | {TOKEN: lease.token})
 
 
-def _act(name: str, hands: Actuator, act: Act, state: State) -> None:
+def _act(name: str, actuator: Actuator, act: Act, state: State) -> None:
     if act.verb == "route":
-        routes = backends(state, act, hands.running())
+        routes = backends(state, act, actuator.running())
         if routes is None:
             raise ServerError("no door runs that could answer")
         if routes.candidate is not None and state.stable is not None and state.candidate is not None:
             shared = registry.same_vocabulary(name, state.stable.version, state.candidate.version)
             routes = routes.model_copy(update={"shared": shared})
-        hands.route(routes)
+        actuator.route(routes)
     elif act.verb in ("prepare", "check", "start", "materialise", "stop"):
-        getattr(hands, act.verb)(act.what)
+        getattr(actuator, act.verb)(act.what)
     elif act.verb == "prune":
-        hands.prune()
+        actuator.prune()
 
 
 def _record(place: Installation, act: Act) -> None:
-    """Do what is the registry's; a version that a person deleted meanwhile is seen at the next look."""
+    """Execute a registry act; a version that a person deleted meanwhile shows up at the next look."""
     name = place.spec.name
     with registry.absent(f"version {act.what}"):
         if act.verb == "notice":
@@ -170,20 +171,20 @@ def _record(place: Installation, act: Act) -> None:
 
 def follow(
     place: Installation,
-    hands: Actuator,
+    actuator: Actuator,
     *,
     every_s: float = EVERY_S,
     say: Say = print,
     stop: threading.Event,
     metrics: LoopMetrics | None = None,
 ) -> None:
-    """Follow the registry until told to stop; while another loop acts, wait for its end."""
+    """Reconcile every few seconds until `stop` is set; while another loop holds the lease, wait for it."""
     said, metrics = "", metrics or LoopMetrics(place.spec.name)
     while not stop.is_set():
         try:
-            with leases.held(place) as lease:
+            with held(place) as lease:
                 while not stop.is_set():
-                    problem = _turned(place, hands, lease, say=say, metrics=metrics)
+                    problem = _reconciled(place, actuator, lease, say=say, metrics=metrics)
                     if problem and problem != said:
                         say(problem)
                     said = problem
@@ -194,10 +195,10 @@ def follow(
             stop.wait(every_s)
 
 
-def _turned(place: Installation, hands: Actuator, lease: Lease, *, say: Say, metrics: LoopMetrics) -> str:
-    """Take a turn; return why it could not be taken, '' where it was."""
+def _reconciled(place: Installation, actuator: Actuator, lease: Lease, *, say: Say, metrics: LoopMetrics) -> str:
+    """Reconcile once; return why it could not be done, '' where it was."""
     try:
-        metrics.turned(once(place, hands, lease, say=say).state)
+        metrics.reconciled(once(place, actuator, lease, say=say).state)
     except ServerError as error:
         metrics.waited()
         return f"waiting: {error}"
@@ -207,26 +208,26 @@ def _turned(place: Installation, hands: Actuator, lease: Lease, *, say: Say, met
 
 
 def restore(place: Installation, why: str) -> dict[str, Any]:
-    """Give the champion alias back to the release before, and have serving follow at once where it runs."""
-    hands, started = hands_of(place), time.monotonic()
+    """Move the champion alias back to the previous release, and have serving follow at once where it runs."""
+    actuator, started = actuator_of(place), time.monotonic()
     with variables(place):
         outcome = aliases.rollback(place.spec.name, who=mlflow_client.user(), why=why)
-    if hands.routed() is None:
+    if actuator.routed() is None:
         return vars(outcome) | {"serving": "", "seconds": round(time.monotonic() - started, 3)}
     try:
-        with leases.held(place) as lease:
-            once(place, hands, lease)
+        with held(place) as lease:
+            once(place, actuator, lease)
     except Refused:
-        pass  # a loop acts already: it follows by itself
-    return vars(outcome) | {"serving": _follows(place, hands, outcome.champion), "seconds": _since(started)}
+        pass  # another loop holds the lease and follows by itself
+    return vars(outcome) | {"serving": _follows(place, actuator, outcome.champion), "seconds": _since(started)}
 
 
-def _follows(place: Installation, hands: Actuator, version: str) -> str:
+def _follows(place: Installation, actuator: Actuator, version: str) -> str:
     """Wait until the routes lead to a version; return its release."""
     deadline = time.monotonic() + RESTORED_S
     while time.monotonic() < deadline:
         with variables(place):
-            state, facts = look(place, hands)
+            state, facts = look(place, actuator)
         stable, routes = state.stable, facts.routes
         arrived = stable and stable.version == version and state.candidate is None
         if arrived and stable and routes and routes.stable.release == stable.release:
@@ -239,12 +240,12 @@ def _follows(place: Installation, hands: Actuator, version: str) -> str:
 
 
 def summary(place: Installation) -> dict[str, Any]:
-    """Return where the rollout stands and what serves, for `intentflow status`."""
-    hands = hands_of(place)
+    """Return the rollout's state and what serves, for `intentflow status`."""
+    actuator = actuator_of(place)
     with variables(place):
-        state, facts = look(place, hands)
+        state, facts = look(place, actuator)
     routes = None if facts.routes is None else facts.routes.model_dump(mode="json")
-    return {**_public(state), "routes": routes, "running": dict(facts.running), "text": _standing(state)}
+    return {**_public(state), "routes": routes, "running": dict(facts.running), "text": _state_text(state)}
 
 
 def _public(state: State) -> dict[str, Any]:
@@ -254,8 +255,8 @@ def _public(state: State) -> dict[str, Any]:
     }
 
 
-def _standing(state: State) -> str:
-    """Say where a rollout stands."""
+def _state_text(state: State) -> str:
+    """Describe what serves and which rollout is under way."""
     stable = f"stable: {state.stable}" if state.stable else "nothing serves yet"
     if state.candidate is None:
         return f"{stable}; no rollout under way"
@@ -264,7 +265,7 @@ def _standing(state: State) -> str:
 
 
 def _phase(decision: Decision, place: Installation) -> str:
-    """Say in a few words where the version of a decision stands."""
+    """Name the phase of the version that a decision is about."""
     state = decision.state
     if state.candidate is None:
         return str(state.last.get("result", "stable")).replace("_", " ")

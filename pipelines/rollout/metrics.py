@@ -1,8 +1,8 @@
-"""What the rollout's loop exports for Prometheus: the rollout, and what jobs and drift checks left in the registry.
+"""What the reconciliation loop exports for Prometheus: the rollout, and the registry's records of jobs and drift.
 
-The loop is the one process of a recommender that always runs and reads the registry, so it also speaks for what ended
-long ago: jobs leave marks there (components/registry/heartbeats.py). `INTENTFLOW_METRICS=host:port` has it listen;
-without that variable nothing listens. Alerts and dashboards are monitoring/'s.
+The loop is the one process of a recommender that always runs and reads the registry, so it also exports what ended
+long ago: jobs leave heartbeats there (components/registry/heartbeats.py). It listens at `INTENTFLOW_METRICS=host:port`;
+without that variable nothing listens. Alerts and dashboards live in monitoring/observability.
 """
 
 import contextlib
@@ -41,8 +41,8 @@ class LoopMetrics:
         self._releases: list[tuple[str, str, str]] = []  # role, release, version
         self.registry.register(self)
         self._seen = self._gauge("rollout_seen", "What an arm was seen to do in this phase", "arm", "what")
-        self._turned_at = self._gauge("rollout_turn_timestamp_seconds", "When the loop last looked and could act")
-        self._turns = self._counter("rollout_turns", "Turns of the loop", "outcome")
+        self._reconciled_at = self._gauge("rollout_turn_timestamp_seconds", "When the loop last looked and could act")
+        self._reconciliations = self._counter("rollout_turns", "Turns of the loop", "outcome")
         self._ended = self._counter("rollout_ended", "Rollouts that ended while this loop ran", "result")
         self._drift = self._gauge("drift_verdict", "1 for the verdict of the last drift check", "verdict")
         self._share = self._gauge("drift_share", "Share of columns that had drifted, 0..1")
@@ -52,11 +52,11 @@ class LoopMetrics:
         self._bad_at = self._gauge("job_failed_timestamp_seconds", "When a job last failed", "task")
         self._took = self._gauge("job_seconds", "How long the job's last success took", "task")
 
-    def turned(self, state: State) -> None:
-        """Export the state after a turn."""
+    def reconciled(self, state: State) -> None:
+        """Export the state after a reconciliation."""
         now = time.time()
-        self._turns.labels(self._name, "done").inc()
-        self._turned_at.labels(self._name).set(now)
+        self._reconciliations.labels(self._name, "done").inc()
+        self._reconciled_at.labels(self._name).set(now)
         for phase in get_args(Phase):
             self._phase.labels(self._name, phase).set(phase == state.phase)
         self._since.labels(self._name).set(state.since if state.candidate is not None else 0)
@@ -71,7 +71,7 @@ class LoopMetrics:
         self._last = dict(state.last)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield which releases the rollout is about now; a gauge would keep those of before."""
+        """Yield the releases of the present rollout; a gauge would keep those of earlier ones."""
         found = GaugeMetricFamily(
             "intentflow_rollout_release_info",
             "Releases of the rollout",
@@ -82,8 +82,8 @@ class LoopMetrics:
         yield found
 
     def waited(self) -> None:
-        """Count a turn that could not be taken."""
-        self._turns.labels(self._name, "waiting").inc()
+        """Count a reconciliation that could not be done."""
+        self._reconciliations.labels(self._name, "waiting").inc()
 
     def marked(self) -> None:
         """Export what jobs left in the registry, if it was not looked at just now."""

@@ -1,7 +1,7 @@
-"""The profiles of a release: bring them into the online store before it serves, and take out those nobody needs.
+"""The profiles of a release: write them to the online store before it serves, drop those that no release needs.
 
-Rows of several vocabularies lie side by side (docs/online.md). Each vocabulary has its newest feature files in
-`<home>/features/<digest>`, whole enough to write the rows again after the run that made them is gone.
+Rows of several vocabularies lie side by side (docs/online.md). Each vocabulary keeps its newest feature files in
+`<home>/features/<digest>`, so that the rows can be written again after the run that made them is gone.
 """
 
 from collections.abc import Collection

@@ -8,7 +8,8 @@ other's pods. Nothing is sent from here.
 from typing import Any
 
 from feature_repo.errors import SpecError
-from pipelines.manifests import pod_security, release_overlay, rules
+from pipelines.manifests import release_overlay, rules
+from pipelines.manifests.objects import containers
 
 Object = dict[str, Any]
 
@@ -45,7 +46,7 @@ def objects(rendered: list[Object], release_id: str) -> list[Object]:
                for o in _found(rendered, kind, (BASE,))]  # fmt: skip
     configs = {
         source["configMapRef"]["name"]
-        for _, container in pod_security.containers(deployment["spec"]["template"]["spec"])
+        for _, container in containers(deployment["spec"]["template"]["spec"])
         for source in container.get("envFrom", [])
         if "configMapRef" in source
     }

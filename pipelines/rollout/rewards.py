@@ -1,8 +1,8 @@
-"""What a release earned: how often users acted on what it recommended, from the request log and the event log.
+"""A release's rewards: how often users acted on what it recommended, from the request log and the event log.
 
 An answer counts once its user's time to act has passed, so that a release that began later is not at a disadvantage.
-That is a matter of the wall's clock; whether an event followed an answer is one of the data's, which both logs keep.
-Answers to mirrored requests reached nobody and are left out.
+The wall clock decides on that; whether an event followed an answer is decided on the data's clock, which both logs
+keep. Answers to mirrored requests reached nobody and are left out.
 """
 
 import datetime as dt

@@ -1,7 +1,7 @@
-"""Adds up what several routers have seen, so that the loop reads one that only grows.
+"""Add up the counts of several routers, so that the loop reads one counter that only grows.
 
-Routers come and go. What was counted once stays counted, nothing twice: a router that is seen anew counts whole, but
-at this process's first look routers are taken as already counted, since a loop before this one may have done so.
+Routers come and go; nothing is counted twice. A router that appears later counts in full. Those that run at this
+process's first look count from there, since an earlier loop may have counted what was before.
 """
 
 import uuid
@@ -13,8 +13,8 @@ from bentos.router.observations import Observations
 Tree = dict[str, Any]
 
 
-class Counting:
-    """The sum over the routers of one rollout, since this process looks."""
+class RouterTotals:
+    """The sum over the routers of one rollout, since this process began to look."""
 
     def __init__(self) -> None:
         self.boot = uuid.uuid4().hex

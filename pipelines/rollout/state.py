@@ -1,6 +1,6 @@
-"""What a rollout remembers between two looks: where it stands, and what was seen so far. Kept in the registry as JSON.
+"""The state of a rollout between two looks: its phase, and the counts so far. Kept in the registry as JSON.
 
-Counters of the router are kept as the differences that were seen, so a router that restarts costs nothing.
+Router counters are kept as sums of differences, so a router's restart loses nothing.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""The rollout's state machine: from what is known now to what is to be done, and the state once it is done.
+"""The rollout's state machine: from the facts to the acts, and the state once they are done. Pure.
 
-Pure: the loop reads the facts, does the actions in order, and keeps the new state only then. An action may thus be
-done twice after a kill, never skipped; each does nothing where its work is done. What cannot be derived again from the
-facts (that a candidate failed, and why) is kept before it is acted upon: the phases `promoting` and `rolling_back`.
+The loop reads the facts, executes the acts in order, and records the new state only then. After a kill an act may run
+twice, never be skipped; each is idempotent. What the facts do not show again (that a candidate failed, and why) is
+recorded before it is acted upon: the phases `promoting` and `rolling_back`.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Act:
-    """One verb of the hands, or of the registry: notice, previous, take_back, settle."""
+    """One verb of the actuator, or of the registry: notice, previous, take_back, settle."""
 
     verb: str
     what: str = ""  # version or release id

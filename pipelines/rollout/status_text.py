@@ -1,6 +1,6 @@
-"""Where a rollout stands and what serves, in words for `intentflow status`.
+"""The rollout and what serves, as lines for `intentflow status`.
 
-Asks the loop's own `summary`; a cluster that does not answer is said and hides nothing else of the status.
+Reads the loop's `summary`. A cluster that does not answer becomes one line, and the rest of the status is shown.
 """
 
 import json
@@ -13,8 +13,8 @@ from pipelines.environment import Installation
 SHOWN = 5  # gates that refused, and lines of a version's story
 
 
-def standing(place: Installation, champion: str) -> dict[str, Any]:
-    """Return the loop's summary; {} before anything was promoted, {"problem": …} where nobody can tell."""
+def summary(place: Installation, champion: str) -> dict[str, Any]:
+    """Return the loop's summary; {} before anything was promoted, {"problem": …} where it cannot be read."""
     if not champion:
         return {}
     from pipelines.rollout import loop

@@ -1,7 +1,7 @@
-"""Receives MLflow's webhooks, so that the loop looks at once when a champion was moved.
+"""Receive MLflow's webhooks, so that the loop looks at once when a champion was moved.
 
-A call is taken only with the right signature, young, and once; what it says is not believed: it wakes the loop, which
-reads the registry. Without webhooks the loop polls, as it does beside them. Registration: `components/registry`.
+A call is accepted only with the right signature, young, and once. Its content is not trusted: it wakes the loop, which
+reads the registry. The loop polls as well, with or without webhooks. `components/registry` registers them.
 """
 
 import base64

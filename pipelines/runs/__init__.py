@@ -1,1 +1,1 @@
-"""A run on this machine: start it, follow it, report it."""
+"""Run a pipeline on this machine: start it, follow it, report it."""

@@ -1,7 +1,7 @@
-"""Run a pipeline on this machine: kfp's local runner, its noise in a log file, a bar a step.
+"""Run a pipeline on this machine: kfp's local runner, its output in a log file, a progress bar for each step.
 
-The steps run in subprocesses of this environment. What they print goes to the run's log; where they are comes
-from the progress file; why one failed comes from the error file.
+The steps run in subprocesses of this environment. Their output goes to the run's log, their progress to the progress
+file, and the reason of a failure to the error file.
 """
 
 import contextlib

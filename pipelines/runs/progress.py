@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a bar a step on a terminal, a line a step elsewhere."""
+"""Show a run's progress on stderr: a bar for each step on a terminal, a line for each step elsewhere."""
 
 import sys
 from types import TracebackType

@@ -1,4 +1,4 @@
-"""What a run came to, as report.json (docs/report.md has its schema) and as a person reads it."""
+"""The outcome of a run, as report.json (docs/report.md has its schema) and as text."""
 
 from pathlib import Path
 from typing import Any

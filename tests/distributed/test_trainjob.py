@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
-from components.distributed import api, reasons, trainjob
+from components.distributed import reasons, trainjob
 from components.distributed.settings import VARIABLE, Trainer
 from components.intent import steps as intent_steps
 from components.intent.score import IntentScorer
 from feature_repo.errors import DataError, ServerError, SpecError
-from pipelines.manifests import schemas
 from tests.distributed.worlds import INTENTS_JSON, MODEL, ROOT, started
 from tests.intent.conftest import checkerboard, write_rows
+from tests.k8s import schemas
 from tests.kubernetes_server import Cluster, kubeconfig, serving
 
 Object = dict[str, Any]
@@ -176,7 +176,7 @@ def pod(name: str, job: str, state: Object) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "labels": {api.OF_JOB: job}},
+        "metadata": {"name": name, "labels": {trainjob.OF_JOB: job}},
         "spec": {"containers": [{"name": "node", "image": "intentflow-python:0.1.0"}]},
         "status": {"containerStatuses": [status]},
     }

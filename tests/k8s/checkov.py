@@ -1,4 +1,8 @@
-"""checkov over the rendered overlays, in an environment of its own: its pins are not the project's."""
+"""checkov over rendered objects, in an environment of its own: its pins are not the project's.
+
+checkov knows Kubernetes's own kinds. Pods that an operator or the rollout's loop makes from an object of another kind
+(TrainingRuntime, SparkApplication, the Job in a ConfigMap) are shown to it as Jobs.
+"""
 
 import json
 import subprocess
@@ -6,23 +10,43 @@ import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pipelines.manifests import release_overlay
+import yaml
+
+from pipelines.manifests.objects import OPERATED, workloads
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICIES = ROOT / "k8s" / "policies.json"
 INSTALL_S, CHECK_S = 600, 300
 
 
-def findings(folders, into):
-    """Return what checkov finds in the renders of folders of k8s/, as (check, resource)."""
-    for folder in folders:
-        (into / f"{folder.replace('/', '-')}.yaml").write_text(release_overlay.render_text(ROOT / "k8s" / folder))
+def findings(renders, into):
+    """Return what checkov finds in renders, lists of objects by name, as (check, resource)."""
+    for name, objects in renders.items():
+        (into / f"{name}.yaml").write_text(yaml.safe_dump_all([*objects, *operated_pods(objects)]))
     command = [str(_installed()), "-d", str(into), "--framework", "kubernetes", "--quiet", "--compact", "-o", "json"]
     done = subprocess.run([*command, "--skip-download"], capture_output=True, text=True, timeout=CHECK_S, check=False)
     report = json.loads(done.stdout)
     assert report["summary"]["parsing_errors"] == 0
     assert report["summary"]["passed"] > 0
     return {(found["check_id"], found["resource"]) for found in report["results"]["failed_checks"]}
+
+
+def operated_pods(objects):
+    """Return Jobs with the pods that operators and the loop make of these objects."""
+    spaces = {found["metadata"]["namespace"] for found in objects if "namespace" in found["metadata"]}
+    return [
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": made.name.partition("/")[2].replace(" ", "-"),
+                "namespace": min(spaces, default="default"),
+            },
+            "spec": {"template": {"metadata": {"labels": made.labels}, "spec": made.pod}},
+        }
+        for made in workloads(objects)
+        if made.kind in (*OPERATED, "ConfigMap")
+    ]
 
 
 def unexplained(found, skipped):

@@ -11,7 +11,9 @@ import yaml
 from components.distributed.settings import Trainer
 from pipelines import spec
 from pipelines.graphs import parameters
+from pipelines.manifests import objects as manifest_objects
 from pipelines.manifests import release_overlay, rules
+from tests.k8s import admission
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = ROOT / "k8s" / "components"
@@ -35,16 +37,16 @@ def objects(tmp_path_factory):
 
 
 def one(objects, title):
-    (found,) = [found for found in objects if rules.title(found) == title]
+    (found,) = [found for found in objects if manifest_objects.title(found) == title]
     return found
 
 
 def made(objects, name):
-    return {found.name: found for found in rules.workloads(objects)}[name]
+    return {found.name: found for found in manifest_objects.workloads(objects)}[name]
 
 
 def test_a_cluster_with_the_operators_would_take_them(objects):
-    assert release_overlay.check(objects) == []
+    assert admission.check(objects) == []
 
 
 def test_the_runtime_is_the_one_that_environments_name_by_default(objects):
@@ -58,7 +60,7 @@ def test_a_training_node_runs_the_tagged_image(objects):
 
 def test_the_gpu_option_gives_every_node_one_gpu(tmp_path):
     objects = render(tmp_path, ["trainer", "trainer/gpu"])
-    assert release_overlay.check(objects) == []
+    assert admission.check(objects) == []
     pod = made(objects, "TrainingRuntime/intentflow-torch").pod
     assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert pod["tolerations"]
@@ -107,7 +109,6 @@ BREACHES = [
     (SPARK, "spec.executor.securityContext", {}, "allowPrivilegeEscalation must be false"),
     (SPARK, "spec.executor.podSecurityContext", {}, "runAsNonRoot must be true"),
     (SPARK, "spec.executor.coreLimit", "1", "cpu: request 2 is above limit 1"),
-    (SPARK, "spec.driver.serviceAccount", "default", "automountServiceAccountToken must be false"),
 ]
 
 
@@ -119,4 +120,4 @@ def test_what_an_operator_s_pods_may_not_be_is_said(objects, title, place, value
     for part in path:
         at = at[part]
     at[last] = value
-    assert any(said in problem for problem in rules.broken(planted))
+    assert any(said in problem for problem in [*admission.refused_pods(planted), *rules.broken(planted)])

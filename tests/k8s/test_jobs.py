@@ -10,7 +10,8 @@ import yaml
 from feature_repo.privacy.tombstones import ELSEWHERE
 from pipelines import environment, spec
 from pipelines.jobs.run import DOES
-from pipelines.manifests import pod_security, release_overlay
+from pipelines.manifests import release_overlay
+from tests.k8s import admission, pod_security
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENTS = ROOT / "k8s" / "components"
@@ -36,7 +37,7 @@ def crons(objects):
 
 
 def test_a_cluster_would_take_them(objects):
-    assert release_overlay.check(objects) == []
+    assert admission.check(objects) == []
 
 
 def test_every_job_has_its_schedule_and_its_bounds(objects):

@@ -13,7 +13,9 @@ from bentos.spec import Serving
 from components.image import IMAGE
 from components.step import QUIET
 from pipelines import environment
-from pipelines.manifests import release_overlay, rules
+from pipelines.manifests import objects as manifest_objects
+from pipelines.manifests import release_overlay
+from tests.k8s import admission
 
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
@@ -39,7 +41,7 @@ def test_every_yaml_loads_and_says_what_it_is(path):
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_cluster_would_take_every_object(folder):
-    assert release_overlay.check(release_overlay.render(K8S / folder)) == []
+    assert admission.check(release_overlay.render(K8S / folder)) == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -61,7 +63,7 @@ def test_the_local_overlay_lives_in_a_restricted_namespace():
 
 
 def test_the_image_is_the_one_that_pipeline_steps_run_in():
-    pods = [one.pod for one in rules.workloads(release_overlay.render(K8S / "overlays" / "local"))]
+    pods = [one.pod for one in manifest_objects.workloads(release_overlay.render(K8S / "overlays" / "local"))]
     images = {c["image"] for pod in pods for c in [*pod["containers"], *pod.get("initContainers", [])]}
     assert {image for image in images if "intentflow" in image} == {IMAGE}
 

@@ -9,6 +9,7 @@ import yaml
 from monitoring.observability.metrics_catalogue import JOBS
 from pipelines.manifests import release_overlay, rules
 from pipelines.rollout import metrics
+from tests.k8s import admission
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 OWN = ("PodMonitor", "PrometheusRule")
@@ -54,7 +55,7 @@ def ports(template):
 
 
 def test_a_cluster_would_take_it(objects):
-    assert release_overlay.check([found for found in objects if found["kind"] not in OWN]) == []
+    assert admission.check([found for found in objects if found["kind"] not in OWN]) == []
     assert rules.broken(objects) == []
 
 

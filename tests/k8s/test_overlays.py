@@ -9,7 +9,9 @@ import yaml
 
 from feature_repo import checkout
 from pipelines import environment, spec
-from pipelines.manifests import pod_security, release_overlay, rules
+from pipelines.manifests import objects as manifest_objects
+from pipelines.manifests import release_overlay
+from tests.k8s import admission
 
 K8S = checkout.ROOT / "k8s"
 OPTIONS = [
@@ -43,12 +45,12 @@ def render(folder, overlay, options):
 
 @pytest.fixture(scope="module")
 def production():
-    return {rules.title(o): o for o in release_overlay.render(K8S / "overlays" / "production")}
+    return {manifest_objects.title(o): o for o in release_overlay.render(K8S / "overlays" / "production")}
 
 
 @pytest.fixture(scope="module")
 def gpu():
-    return {rules.title(o): o for o in release_overlay.render(K8S / "overlays" / "gpu")}
+    return {manifest_objects.title(o): o for o in release_overlay.render(K8S / "overlays" / "gpu")}
 
 
 def pod(objects, name):
@@ -59,7 +61,7 @@ def pod(objects, name):
     ("overlay", "options"), OPTIONS, ids=lambda value: value if isinstance(value, str) else "+".join(value)
 )
 def test_an_option_fits_on_an_overlay(tmp_path, overlay, options):
-    assert release_overlay.check(render(tmp_path, overlay, options)) == []
+    assert admission.check(render(tmp_path, overlay, options)) == []
 
 
 def test_an_option_is_never_left_untried():
@@ -72,8 +74,8 @@ def test_an_option_is_never_left_untried():
 def test_only_the_intent_model_asks_for_a_gpu_and_runs_the_cuda_image(gpu):
     asking = {
         made.name
-        for made in rules.workloads(list(gpu.values()))
-        for _, container in pod_security.containers(made.pod)
+        for made in manifest_objects.workloads(list(gpu.values()))
+        for _, container in manifest_objects.containers(made.pod)
         if "nvidia.com/gpu" in container["resources"]["limits"]
     }
     assert asking == {"Deployment/intent"}
@@ -88,13 +90,13 @@ def test_only_the_intent_model_asks_for_a_gpu_and_runs_the_cuda_image(gpu):
 def test_a_release_on_an_overlay_is_taken_too(tmp_path, overlay):
     release = {"id": "0a1b2c3d4e5f", "name": "shop", "intent": {"version": 7}, "ranking": {"version": 12}}
     release_overlay.write(release, tmp_path, version=3, overlay=overlay)
-    assert release_overlay.check(release_overlay.render(tmp_path)) == []
+    assert admission.check(release_overlay.render(tmp_path)) == []
 
 
 def test_a_release_leaves_the_cuda_image_alone(tmp_path):
     release = {"id": "0a1b2c3d4e5f", "name": "shop", "intent": {"version": 7}, "ranking": {"version": 12}}
     release_overlay.write(release, tmp_path, version=3, overlay="gpu", image="registry.example/intentflow-python:0.2.0")
-    objects = {rules.title(o): o for o in release_overlay.render(tmp_path)}
+    objects = {manifest_objects.title(o): o for o in release_overlay.render(tmp_path)}
     assert pod(objects, "intent")["containers"][0]["image"] == "intentflow-python-cuda:0.1.0"
     assert pod(objects, "recommender")["containers"][0]["image"] == "registry.example/intentflow-python:0.2.0"
 
@@ -118,8 +120,8 @@ def test_production_runs_no_store_and_keeps_no_data_but_reports(production):
 
 def test_every_secret_that_production_names_is_filled_from_outside(production):
     named = set()
-    for made in rules.workloads(list(production.values())):
-        for _, container in pod_security.containers(made.pod):
+    for made in manifest_objects.workloads(list(production.values())):
+        for _, container in manifest_objects.containers(made.pod):
             named |= {source["secretRef"]["name"] for source in container.get("envFrom", []) if "secretRef" in source}
             entries = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in container.get("env", [])]
             named |= {entry["name"] for entry in entries if entry}
@@ -151,7 +153,7 @@ def test_every_namespace_is_restricted(overlay):
 
 
 def test_a_pod_s_logs_go_to_a_folder_of_its_own_on_the_shared_volume(tmp_path):
-    objects = {rules.title(o): o for o in render(tmp_path, "local", ["event-volume"])}
+    objects = {manifest_objects.title(o): o for o in render(tmp_path, "local", ["event-volume"])}
     assert objects["PersistentVolumeClaim/recommender-state"]["spec"]["accessModes"] == ["ReadWriteMany"]
     (server,) = pod(objects, "recommender")["containers"]
     mounted = {mount["mountPath"]: mount.get("subPathExpr") for mount in server["volumeMounts"]}

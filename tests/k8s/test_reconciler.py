@@ -8,6 +8,7 @@ import yaml
 
 from pipelines import environment, spec
 from pipelines.manifests import release_overlay
+from tests.k8s import admission
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPONENT = ROOT / "k8s" / "components" / "reconciler"
@@ -29,7 +30,7 @@ def find(objects, kind):
 
 
 def test_a_cluster_would_take_the_loop_s_objects(objects):
-    assert release_overlay.check(objects) == []
+    assert admission.check(objects) == []
 
 
 def test_one_loop_runs_and_another_version_waits_for_its_end(objects):

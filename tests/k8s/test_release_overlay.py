@@ -11,6 +11,7 @@ import yaml
 from feature_repo import checkout
 from feature_repo.errors import SpecError
 from pipelines.manifests import release_overlay
+from tests.k8s import admission
 
 LOCAL = checkout.ROOT / "k8s" / "overlays" / "local"
 RELEASE = {
@@ -88,7 +89,7 @@ def test_the_release_reaches_labels_annotations_and_the_environment(written):
     assert template["labels"]["app.kubernetes.io/instance"] == "corner-shop"
     assert template["annotations"]["intentflow/release-version"] == "3"
     assert template["annotations"]["intentflow/ranking-version"] == "12"
-    assert release_overlay.check(release_overlay.render(written.parent)) == []
+    assert admission.check(release_overlay.render(written.parent)) == []
 
 
 def test_what_is_released_is_held_to_the_rules(written, tmp_path):
@@ -153,7 +154,7 @@ def test_the_image_is_the_one_asked_for(tmp_path, image, served):
     objects = by_title(release_overlay.render(tmp_path))
     pod = objects["Deployment/recommender"]["spec"]["template"]["spec"]
     assert {pod["containers"][0]["image"], pod["initContainers"][0]["image"]} == {served or image}
-    assert release_overlay.check(release_overlay.render(tmp_path)) == []
+    assert admission.check(release_overlay.render(tmp_path)) == []
 
 
 @pytest.mark.parametrize("image", ["intentflow-python", "intentflow-python:latest", "host:5000/intentflow-python", ""])

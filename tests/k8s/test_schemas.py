@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from pipelines.manifests import release_overlay, schemas
+from tests.k8s import admission, schemas
 
 SOURCES = (schemas.FOLDER / "SOURCES.md").read_text()
 ROWS = re.findall(r"^\| (\S+\.json) \| (\S+) (\S+) \| (npm|pypi) (\S+) (\S+) \| ([0-9a-f]{64}) \|$", SOURCES, re.M)
@@ -97,7 +97,7 @@ def test_what_a_schema_does_not_know_is_refused(kind, where, value, said):
 
 
 def test_another_version_of_a_vendored_kind_is_refused():
-    (said,) = release_overlay.check([made("HTTPRoute") | {"apiVersion": "gateway.networking.k8s.io/v1beta1"}])
+    (said,) = admission.check([made("HTTPRoute") | {"apiVersion": "gateway.networking.k8s.io/v1beta1"}])
     assert said == (
         "HTTPRoute/n: Kubernetes 1.36 has no HTTPRoute in gateway.networking.k8s.io/v1beta1, "
         "and k8s/schemas/ has none either"

@@ -9,6 +9,7 @@ import yaml
 
 from bentos.recommender.settings import INTENT_URL, RANKING_URL
 from pipelines.manifests import release_overlay
+from tests.k8s import admission
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
 
@@ -39,7 +40,7 @@ def objects(rendered):
 
 
 def test_a_cluster_would_take_every_object(rendered):
-    assert release_overlay.check(rendered) == []
+    assert admission.check(rendered) == []
 
 
 def test_the_door_asks_the_models_that_are_there(objects):

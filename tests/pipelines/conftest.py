@@ -1,19 +1,28 @@
-"""A small shop of CSV files, taken by the command line from its columns to a served release. Made once."""
+"""A small shop of CSV files, taken by the command line from its columns to a served release, made once.
+
+And a stand-in cluster, with places that roll out there or here.
+"""
 
 import csv
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests import worlds
+from components import kube_api
+from pipelines import environment
+from pipelines.environment import Installation, Kubernetes
+from pipelines.namespace import connected
+from tests import kubernetes_server, worlds
 
+ROOT = Path(__file__).resolve().parents[2]
 RAW = "raw-user-7f3a-"  # how every user id of the shop begins: nothing that is kept may hold it
 USER = f"{RAW}u02"
 
@@ -99,3 +108,35 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     assert done.returncode == 0, done.stderr
     (shop.folder / "demo.out").write_text(done.stdout)
     return shop
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A stand-in cluster with its address."""
+
+    cluster: kubernetes_server.Cluster
+    url: str
+    api: kube_api.Api
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached]:
+    """An empty namespace of a stand-in cluster, the one that this process's kubeconfig names."""
+    found = kubernetes_server.Cluster()
+    with kubernetes_server.serving(found) as url:
+        (tmp_path / "kubeconfig").write_text(kubernetes_server.kubeconfig(url))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        yield Reached(found, url, connected(Kubernetes(namespace="intentflow")))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Callable[..., Installation]:
+    """Make the place of the demo's recommender, here or in a namespace."""
+
+    def make(*, namespace: str = "") -> Installation:
+        spec = ROOT / "pipelines" / "specs" / "grocery.yaml"
+        here = environment.place(spec, "local", variables={"INTENTFLOW_STATE": str(tmp_path / "state")})
+        settings = here.environment.kubernetes.model_copy(update={"namespace": namespace})
+        return replace(here, environment=here.environment.model_copy(update={"kubernetes": settings}))
+
+    return make

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.profiles import steps
-from components.profiles.build import blocks, feature_files, plan, profile_folder
+from components.profiles import profile_folder, steps
+from components.profiles.build import blocks, feature_files, plan
 from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError

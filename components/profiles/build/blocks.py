@@ -77,7 +77,14 @@ def look(connection: Any, events: Path) -> KnownEvents:
 
 
 def split(
-    connection: Any, events: Path, *, users: pa.Array, items: pa.Array, days: pa.Table, known: KnownEvents, scratch: Path
+    connection: Any,
+    events: Path,
+    *,
+    users: pa.Array,
+    items: pa.Array,
+    days: pa.Table,
+    known: KnownEvents,
+    scratch: Path,
 ) -> Blocks:
     """Split the events by blocks of users of about alike many events, into `scratch`."""
     raw = connection.read_parquet(str(events))

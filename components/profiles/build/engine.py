@@ -4,7 +4,6 @@ The expressions of feature_repo are the same on both; the environment chooses (`
 the files that come out are the same. What differs between engines is here: how to open one and how to keep a table.
 """
 
-from feature_repo import env_names
 import json
 import os
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
+from feature_repo import env_names
 from feature_repo.errors import SpecError, nearest
 
 ENGINE = env_names.PROFILES_ENGINE  # duckdb | spark

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.profiles.build import row_digests, lists
+from components.profiles.build import lists, row_digests
 from components.profiles.build.lists import CODE, Rows
 from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged
@@ -170,7 +170,10 @@ class FeatureFiles:
         newest = int(self.cutoffs[columns.WEEK][-1].as_py())
         mine = segments.aligned(newest * CODE + users)
         found = row_digests.of_cells(mine, start=found + row_digests.of_texts({columns.VOCABULARY: vocabulary}))
-        table = {columns.USER_ID: self.user_ids.take(pa.array(users)), row_digests.COLUMN: pa.array(found.view(np.int64))}
+        table = {
+            columns.USER_ID: self.user_ids.take(pa.array(users)),
+            row_digests.COLUMN: pa.array(found.view(np.int64)),
+        }
         pq.write_table(pa.table(table), self.folder / row_digests.FILE, compression="zstd")
 
 

@@ -3,11 +3,12 @@
 Engines make lists slowly and each in its own way; once rows are in order, a list is where it begins and ends.
 """
 
-from feature_repo import columns
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+
+from feature_repo import columns
 
 CODE = 1 << 32  # users below it; a row's code is cutoff * CODE + user
 
@@ -39,7 +40,9 @@ def codes_of(table: pa.Table) -> np.ndarray:
 
 def whole(table: pa.Table) -> Rows:
     """Take a table of one row a user and cutoff, sorted by cutoff and user, as it is."""
-    return Rows(codes_of(table), table.drop([n for n in ("user_id", "cutoff", columns.STATE_AT) if n in table.column_names]))
+    return Rows(
+        codes_of(table), table.drop([n for n in ("user_id", "cutoff", columns.STATE_AT) if n in table.column_names])
+    )
 
 
 def in_order(table: pa.Table, names: tuple[str, ...]) -> pa.Table:

@@ -4,7 +4,6 @@ The expressions are in `feature_repo/transforms.py`; a plan names the tables tha
 an engine, block of users by block of users, and `feature_files.py` writes what comes out.
 """
 
-from feature_repo import columns
 import datetime as dt
 import functools
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import ibis
 import pyarrow as pa
 from ibis import _
 
-from feature_repo import intervals, transforms
+from feature_repo import columns, intervals, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.vocabulary import Vocabulary

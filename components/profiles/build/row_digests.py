@@ -4,12 +4,13 @@ State moves on by decay and by the clock, at every reader alike; what remains is
 columns: a number a cell, mixed with its column and place, added up a row.
 """
 
-from feature_repo import columns
 import zlib
 from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+
+from feature_repo import columns
 
 FILE, COLUMN = "row_digests.parquet", "row_digest"  # of users' newest rows
 # Sums that a reader moves on by decay, and the instants that every row gets anew.

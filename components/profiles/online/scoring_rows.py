@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.profiles.build import fit_vocabulary, plan, profile_folder
+from components.profiles import profile_folder
+from components.profiles.build import fit_vocabulary, plan
 from components.profiles.online import materialise, row_stream
 from components.profiles.spec import Profiles
 from feature_repo import columns, files

@@ -51,8 +51,8 @@ def router_text() -> str:
 def loop_text() -> str:
     metrics = LoopMetrics("shop")
     began = State(phase="canary", stable=ReleaseRef("1", "aaa"), candidate=ReleaseRef("2", "bbb"), since=1000.0)
-    metrics.turned(began)
-    metrics.turned(State(stable=ReleaseRef("1", "aaa"), last={"version": "2", "result": "rolled_back"}))
+    metrics.reconciled(began)
+    metrics.reconciled(State(stable=ReleaseRef("1", "aaa"), last={"version": "2", "result": "rolled_back"}))
     metrics.waited()
     drift = {"at": 50, "verdict": "drifted", "share": 0.5, "drifted": 2, "compared": 4, "release": "1"}
     metrics.show({heartbeats.DRIFT: drift, "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5}})

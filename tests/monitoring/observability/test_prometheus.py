@@ -139,7 +139,7 @@ def _talk(url: str, loop: metrics.LoopMetrics) -> None:
     for turn in range(24):
         seen = Seen(sums={"candidate.requests": float(turn)})
         canary = State(phase="canary", stable=stable, candidate=candidate, since=now, seen=seen)
-        loop.turned(canary if turn < 12 else State(stable=candidate, last={"version": "2", "result": "promoted"}))
+        loop.reconciled(canary if turn < 12 else State(stable=candidate, last={"version": "2", "result": "promoted"}))
         loop.waited()
         for user in ("u00", "u01", "nobody"):
             requests.post(f"{url}/recommend", json={"user_id": user}, timeout=20).raise_for_status()
@@ -147,7 +147,7 @@ def _talk(url: str, loop: metrics.LoopMetrics) -> None:
         requests.post(f"{url}/events", json={"events": [event]}, timeout=20)
         requests.post(f"{url}/livez", timeout=20)  # the router's own 405
         time.sleep(0.5)
-    loop.turned(State(phase="canary", stable=stable, candidate=candidate, since=now))
+    loop.reconciled(State(phase="canary", stable=stable, candidate=candidate, since=now))
     time.sleep(6)  # the thread beside the request log looks every 5 s
 
 

@@ -13,7 +13,8 @@ from feature_repo import files
 from feature_repo.errors import Refused, SpecError
 from pipelines.environment import place
 from pipelines.jobs import run, score
-from pipelines.rollout import lease as leases
+from pipelines.leases.lease import Lease
+from pipelines.leases.place_lease import held
 from tests.pipelines.conftest import RAW, Shop
 
 RECORD = {"job", "outcome", "reason", "started", "ended", "seconds", "counts", "token"}
@@ -130,7 +131,7 @@ def test_scores_are_published_whole_by_day_and_the_oldest_go(at, tmp_path):
 
 
 def test_a_duplicate_does_nothing_and_says_who_runs(shop, at):
-    with leases.held(at, job="compact"):
+    with held(at, job="compact"):
         ended = shop.run("job", "compact", str(shop.spec))
     assert ended.returncode == 0, ended.stderr
     assert "compact: nothing done: " in ended.stdout
@@ -172,6 +173,6 @@ def test_a_job_that_is_killed_says_so_in_its_record_and_the_next_one_goes_on(at,
 def test_a_lease_that_is_lost_stops_a_job_before_it_publishes(at):
     from pipelines.releases.release import variables
 
-    lost = leases.Lease(1, "me", lambda: False)
+    lost = Lease(1, "me", lambda: False)
     with variables(at), pytest.raises(Refused, match="another loop acts now"):
         run.DOES["materialise"](at, lost)

@@ -1,4 +1,4 @@
-"""The hands on a cluster, against a server that keeps objects and refuses what Kubernetes would refuse."""
+"""The actuator of a cluster, against a server that keeps objects and refuses what Kubernetes would refuse."""
 
 import copy
 import itertools
@@ -76,8 +76,8 @@ def applied(rendered):
 
 
 @pytest.fixture
-def hands(cluster, place, rendered, applied, monkeypatch):
-    """Hands with the rights of the reconciler's Role over that namespace."""
+def actuator(cluster, place, rendered, applied, monkeypatch):
+    """An actuator with the rights of the reconciler's Role over that namespace."""
     cluster.cluster.objects = copy.deepcopy(applied)
     cluster.cluster._version = itertools.count(100_000)
     (role,) = [found for found in rendered.seed if found["kind"] == "Role"]
@@ -90,8 +90,8 @@ def hands(cluster, place, rendered, applied, monkeypatch):
     return made
 
 
-def test_a_door_is_the_overlay_s_own_under_the_release_s_name(hands, cluster, rendered):
-    assert hands.start(ID) == f"http://recommender-{ID}"
+def test_a_door_is_the_overlay_s_own_under_the_release_s_name(actuator, cluster, rendered):
+    assert actuator.start(ID) == f"http://recommender-{ID}"
     made = cluster.cluster.get("deployments", f"recommender-{ID}")
     (released,) = [o for o in rendered.released if (o["kind"], o["metadata"]["name"]) == ("Deployment", "recommender")]
     ours, theirs = made["spec"]["template"]["spec"], released["spec"]["template"]["spec"]
@@ -106,8 +106,8 @@ def test_a_door_is_the_overlay_s_own_under_the_release_s_name(hands, cluster, re
     }
 
 
-def test_no_deployment_takes_the_other_release_s_pods(hands, cluster):
-    hands.start(ID)
+def test_no_deployment_takes_the_other_release_s_pods(actuator, cluster):
+    actuator.start(ID)
     pods = [cluster.cluster.get("pods", name) for name in cluster.cluster.names("pods")]
     for name in ("recommender", f"recommender-{ID}"):
         wanted = cluster.cluster.get("deployments", name)["spec"]["selector"]["matchLabels"].items()
@@ -115,39 +115,46 @@ def test_no_deployment_takes_the_other_release_s_pods(hands, cluster):
         assert chosen == [f"{name}-pod-0"]
 
 
-def test_starting_again_changes_nothing(hands, cluster):
-    hands.start(ID)
+def test_starting_again_changes_nothing(actuator, cluster):
+    actuator.start(ID)
     before = cluster.cluster.get("deployments", f"recommender-{ID}")["metadata"]["resourceVersion"]
     for wanted in release_objects.objects(release_objects.render(None), ID):
-        hands.api.apply(wanted)
-    assert hands.start(ID) == f"http://recommender-{ID}"
+        actuator.api.apply(wanted)
+    assert actuator.start(ID) == f"http://recommender-{ID}"
     assert cluster.cluster.get("deployments", f"recommender-{ID}")["metadata"]["resourceVersion"] == before
 
 
-def test_a_door_that_does_not_come_up_is_told_in_the_pod_s_words(hands, cluster):
+def test_a_door_that_does_not_come_up_is_told_in_the_pod_s_words(actuator, cluster):
     cluster.cluster.pod_status = lambda pod: CRASHED
     with pytest.raises(ServerError) as said:
-        hands.start(ID)
+        actuator.start(ID)
     assert str(said.value) == (
         f"Deployment/recommender-{ID}: not ready: Pod/recommender-{ID}-pod-0 fetch-release: CrashLoopBackOff, "
         "back-off 1m20s, release.json in the registry is broken, exit code 1"
     )
 
 
-def test_stop_leaves_nothing_of_a_release_and_everything_of_the_others(hands, cluster):
+def test_a_door_whose_pods_are_not_admitted_is_told_in_the_api_server_s_words(actuator, cluster, monkeypatch):
+    monkeypatch.setattr(clusters, "READY_S", 0.2)
+    cluster.cluster.refused_pods = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": hostPath volumes'
+    with pytest.raises(ServerError, match=r'not ready in 0 s: pods "x" is forbidden: violates PodSecurity .*hostPath'):
+        actuator.start(ID)
+
+
+def test_stop_leaves_nothing_of_a_release_and_everything_of_the_others(actuator, cluster):
     before = {kind: cluster.cluster.names(kind) for kind in PLURAL.values()}
-    hands.start(ID)
-    assert ID in hands.running()
-    hands.stop(ID)
-    hands.stop(ID)
+    actuator.start(ID)
+    assert ID in actuator.running()
+    actuator.stop(ID)
+    actuator.stop(ID)
     assert {kind: cluster.cluster.names(kind) for kind in PLURAL.values()} == before
-    assert dict(hands.running()) == {"seed": "http://recommender-stable"}
+    assert dict(actuator.running()) == {"seed": "http://recommender-stable"}
 
 
-def test_the_overlay_s_own_door_goes_to_no_pods_and_runs_no_more(hands, cluster):
-    hands.stop("seed")
+def test_the_overlay_s_own_door_goes_to_no_pods_and_runs_no_more(actuator, cluster):
+    actuator.stop("seed")
     assert cluster.cluster.get("deployments", "recommender")["spec"]["replicas"] == 0
-    assert dict(hands.running()) == {}
+    assert dict(actuator.running()) == {}
 
 
 def routes(share):
@@ -156,19 +163,19 @@ def routes(share):
     return Routes(rollout="r1", mode="canary", share=share, stable=stable, candidate=candidate)
 
 
-def test_routes_are_written_and_every_router_is_synced_at_once(hands, cluster):
-    hands.route(routes(0.25))
-    assert hands.routed() == routes(0.25)
+def test_routes_are_written_and_every_router_is_synced_at_once(actuator, cluster):
+    actuator.route(routes(0.25))
+    assert actuator.routed() == routes(0.25)
     pods = [cluster.cluster.get("pods", name) for name in cluster.cluster.names("pods") if name.startswith("router")]
     marks = {pod["metadata"]["annotations"][clusters.SYNCED] for pod in pods}
     assert (len(pods), len(marks)) == (2, 1)
     version = cluster.cluster.get("configmaps", "recommender-routes")["metadata"]["resourceVersion"]
-    hands.route(routes(0.25))
+    actuator.route(routes(0.25))
     assert cluster.cluster.get("configmaps", "recommender-routes")["metadata"]["resourceVersion"] == version
 
 
-def test_routes_that_another_writes_meanwhile_are_read_again(hands, cluster):
-    original, raced = hands.api.get, []
+def test_routes_that_another_writes_meanwhile_are_read_again(actuator, cluster):
+    original, raced = actuator.api.get, []
 
     def get(kind, name):
         found = original(kind, name)
@@ -178,9 +185,9 @@ def test_routes_that_another_writes_meanwhile_are_read_again(hands, cluster):
             cluster.cluster.put("configmaps", other)
         return found
 
-    hands.api.get = get
-    hands.route(routes(0.5))
-    assert hands.routed() == routes(0.5)
+    actuator.api.get = get
+    actuator.route(routes(0.5))
+    assert actuator.routed() == routes(0.5)
     patches = [r for r in cluster.cluster.requests if r == ("patch", "configmaps", "recommender-routes")]
     assert len(patches) == 2
 
@@ -190,7 +197,7 @@ def seen(boot, requests, *, rollout="r1"):
     return Observations.model_validate({"boot": boot, "rollout": rollout, "arms": {"stable": arm, "candidate": arm}})
 
 
-def test_what_every_router_saw_is_added_up(hands, cluster, monkeypatch):
+def test_what_every_router_saw_is_added_up(actuator, cluster, monkeypatch):
     asked = {"127.0.0.2": seen("a", 10), "127.0.0.3": seen("b", 5)}
 
     def router(host):
@@ -208,18 +215,18 @@ def test_what_every_router_saw_is_added_up(hands, cluster, monkeypatch):
         kubernetes_server.listening(router("127.0.0.3"), host="127.0.0.3", port=int(url.rpartition(":")[2])),
     ):
         monkeypatch.setattr(clusters, "ROUTER_PORT", int(url.rpartition(":")[2]))
-        first = hands.observe()
+        first = actuator.observe()
         asked |= {"127.0.0.2": seen("a", 13), "127.0.0.3": seen("restarted", 4)}
-        second = hands.observe()
+        second = actuator.observe()
     assert first.arms["candidate"].requests == 0  # another loop may have counted these
     assert second.boot == first.boot
     assert second.arms["candidate"].requests == 3 + 4
     assert second.arms["stable"].buckets_ms == {"5": 7}
-    assert hands.observe() is None  # the routers are away
+    assert actuator.observe() is None  # the routers are away
 
 
-def test_a_job_of_the_overlay_brings_the_profiles_where_there_is_one(hands, cluster, monkeypatch):
-    assert hands.materialise(ID) == "profiles stay as the training pipeline left them"
+def test_a_job_of_the_overlay_brings_the_profiles_where_there_is_one(actuator, cluster, monkeypatch):
+    assert actuator.materialise(ID) == "profiles stay as the training pipeline left them"
     container = cluster.cluster.get("deployments", "recommender")["spec"]["template"]["spec"]["initContainers"][0]
     pod = cluster.cluster.get("deployments", "recommender")["spec"]["template"]["spec"]
     spec = {key: pod[key] for key in ("securityContext", "volumes")} | {"restartPolicy": "Never"}
@@ -230,19 +237,19 @@ def test_a_job_of_the_overlay_brings_the_profiles_where_there_is_one(hands, clus
         "configmaps",
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"job.json": json.dumps(job)}},
     )
-    monkeypatch.setattr(hands, "_version", lambda release_id: "3")
+    monkeypatch.setattr(actuator, "_version", lambda release_id: "3")
     monkeypatch.setattr(clusters, "JOB_S", 0.2)
     with pytest.raises(ServerError, match="not done in"):
-        hands.materialise(ID)
+        actuator.materialise(ID)
     made = cluster.cluster.get("jobs", f"materialise-{ID}")
     variables = {e["name"]: e["value"] for e in made["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert variables == {"INTENTFLOW_RELEASE_ID": ID, "INTENTFLOW_RELEASE_VERSION": "3"}
     done = {"conditions": [{"type": "Complete", "status": "True"}]}
     cluster.cluster.objects["jobs", f"materialise-{ID}"] = made | {"status": done}
-    assert hands.materialise(ID) == f"Job/materialise-{ID} brought the profiles into the store"
+    assert actuator.materialise(ID) == f"Job/materialise-{ID} brought the profiles into the store"
 
 
-def test_a_right_that_is_missing_is_one_line_with_the_file_that_gives_it(hands, cluster):
+def test_a_right_that_is_missing_is_one_line_with_the_file_that_gives_it(actuator, cluster):
     cluster.cluster.role = []
     with pytest.raises(ServerError, match=r"^GET ConfigMap/recommender-routes: .* is forbidden: .*role.yaml\)$"):
-        hands.routed()
+        actuator.routed()

@@ -3,11 +3,11 @@
 import pytest
 
 from bentos.router.routes import Backend, Routes
+from components.kube_api import Conflict
 from feature_repo.errors import ServerError
+from pipelines.leases.lease import LeaseLost
 from pipelines.rollout.cluster import ClusterActuator
 from pipelines.rollout.fencing import FencedApi, token_of
-from pipelines.rollout.kubernetes_api import Conflict
-from pipelines.rollout.lease import LeaseLost
 
 
 def config(name="recommender-routes", **data):

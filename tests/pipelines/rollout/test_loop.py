@@ -1,4 +1,4 @@
-"""The loop over a real registry, with hands that keep what they were asked to do on paper."""
+"""The loop over a real registry, with an actuator that keeps on paper what it was asked to do."""
 
 import os
 import shutil
@@ -17,11 +17,11 @@ from components.registry.release import model_name
 from feature_repo.errors import DataError, Refused, ServerError
 from pipelines.environment import Installation
 from pipelines.environment import place as find_place
+from pipelines.leases.lease import Lease, next_token
+from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
-from pipelines.rollout import lease as leases
 from pipelines.rollout import loop
 from pipelines.rollout.actuator import Rewarded
-from pipelines.rollout.lease import Lease, next_token
 from pipelines.rollout.state import ReleaseRef
 
 SPECS = Path(__file__).parents[3] / "pipelines" / "specs"
@@ -32,7 +32,7 @@ class Killed(BaseException):
 
 
 @dataclass
-class PaperHands:
+class PaperActuator:
     """Doors and a router on paper; traffic is plenty, and good unless said otherwise."""
 
     up: dict[str, str] = field(default_factory=dict)
@@ -130,11 +130,11 @@ def move(place: Installation, version: str) -> None:
         client.set_registered_model_alias(model_name("grocery"), "champion", version)
 
 
-def turns(place: Installation, hands: PaperHands, count: int = 1) -> loop.Reconciliation:
+def turns(place: Installation, actuator: PaperActuator, count: int = 1) -> loop.Reconciliation:
     """Take turns, as the loop does when it is started anew each time."""
     for _ in range(count):
-        with leases.held(place) as lease:
-            found = loop.once(place, hands, lease)
+        with held(place) as lease:
+            found = loop.once(place, actuator, lease)
     return found
 
 
@@ -144,29 +144,29 @@ def status(place: Installation) -> aliases.Status:
 
 
 def test_a_move_in_the_ui_is_rolled_out_and_told(place: Installation) -> None:
-    hands = PaperHands()
-    assert turns(place, hands).state.stable == ReleaseRef("1", "r1")
+    actuator = PaperActuator()
+    assert turns(place, actuator).state.stable == ReleaseRef("1", "r1")
     move(place, "2")
-    found = turns(place, hands, 3)
+    found = turns(place, actuator, 3)
     assert (found.state.stable, found.state.candidate) == (ReleaseRef("2", "r2"), None)
-    assert hands.routes is not None
-    assert hands.routes.stable.release == "r2"
+    assert actuator.routes is not None
+    assert actuator.routes.stable.release == "r2"
     registry = status(place)
     assert (registry.holders["champion"], registry.holders["previous"], registry.unrecorded) == ("2", "1", False)
     told = registry.versions["2"]["rollout_log"]
     assert "champion moved here from version 1: rollout 2-r2 begins" in told
     assert told.splitlines()[-1].endswith("promoted: it is stable")
-    assert turns(place, hands).lines == ()  # nothing is left to do
+    assert turns(place, actuator).lines == ()  # nothing is left to do
 
 
 def test_a_bad_release_takes_itself_back_and_the_reason_is_in_the_registry(place: Installation) -> None:
-    hands = PaperHands()
-    turns(place, hands)
+    actuator = PaperActuator()
+    turns(place, actuator)
     move(place, "2")
-    hands.wrong = True
-    turns(place, hands, 3)
-    assert hands.routes is not None
-    assert (hands.routes.mode, hands.routes.stable.release, set(hands.up)) == ("stable", "r1", {"r1"})
+    actuator.wrong = True
+    turns(place, actuator, 3)
+    assert actuator.routes is not None
+    assert (actuator.routes.mode, actuator.routes.stable.release, set(actuator.up)) == ("stable", "r1", {"r1"})
     registry = status(place)
     assert registry.holders == {"champion": "1"}
     with variables(place):
@@ -174,11 +174,11 @@ def test_a_bad_release_takes_itself_back_and_the_reason_is_in_the_registry(place
 
 
 def test_a_release_that_cannot_be_built_is_given_back_with_the_reason(place: Installation) -> None:
-    hands = PaperHands(broken={})
-    turns(place, hands)
-    hands.broken["prepare"] = DataError("intent/weights.safetensors differs from what was released")
+    actuator = PaperActuator(broken={})
+    turns(place, actuator)
+    actuator.broken["prepare"] = DataError("intent/weights.safetensors differs from what was released")
     move(place, "2")
-    turns(place, hands, 2)
+    turns(place, actuator, 2)
     assert status(place).holders["champion"] == "1"
     with variables(place):
         assert "weights.safetensors differs" in aliases.rolled_back("grocery", "2")
@@ -187,10 +187,10 @@ def test_a_release_that_cannot_be_built_is_given_back_with_the_reason(place: Ins
 @pytest.mark.parametrize("wrong", [False, True])
 def test_a_loop_that_is_killed_before_every_act_comes_to_the_same_end(place: Installation, wrong: bool) -> None:
     """The n-th loop is killed at its n-th step, before or between acts, or before it has kept its state."""
-    hands = PaperHands()
-    turns(place, hands)
+    actuator = PaperActuator()
+    turns(place, actuator)
     move(place, "2")
-    hands.wrong = wrong
+    actuator.wrong = wrong
     for attempt in range(1, 30):
         steps = iter(range(attempt))
 
@@ -200,7 +200,7 @@ def test_a_loop_that_is_killed_before_every_act_comes_to_the_same_end(place: Ins
             return True
 
         try:
-            found = loop.once(place, hands, Lease(next_token(attempt), f"loop {attempt}", still))
+            found = loop.once(place, actuator, Lease(next_token(attempt), f"loop {attempt}", still))
         except Killed:
             continue
         if found.state.candidate is None and found.state.last["version"] == "2":
@@ -208,30 +208,30 @@ def test_a_loop_that_is_killed_before_every_act_comes_to_the_same_end(place: Ins
     else:
         raise AssertionError("no end")
     served = "r1" if wrong else "r2"
-    assert hands.routes is not None
-    assert (hands.routes.mode, hands.routes.stable.release) == ("stable", served)
+    assert actuator.routes is not None
+    assert (actuator.routes.mode, actuator.routes.stable.release) == ("stable", served)
     assert status(place).holders["champion"] == served[1]
     assert attempt > 5
 
 
 def test_a_registry_that_is_away_blames_nobody(place: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    hands = PaperHands()
-    turns(place, hands)
-    before = hands.routes
+    actuator = PaperActuator()
+    turns(place, actuator)
+    before = actuator.routes
     away = place.variables | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     monkeypatch.setitem(place.__dict__, "variables", away)
     with pytest.raises(ServerError, match="MLflow does not answer"):
-        turns(place, hands)
-    assert hands.routes == before
+        turns(place, actuator)
+    assert actuator.routes == before
 
 
 def test_of_two_loops_one_acts(place: Installation) -> None:
     said, stop = [], threading.Event()
-    with leases.held(place):
+    with held(place):
         with pytest.raises(Refused, match="holds the lease"):
-            turns(place, PaperHands())
+            turns(place, PaperActuator())
         waiting = threading.Thread(
-            target=loop.follow, args=(place, PaperHands()), kwargs={"every_s": 0.1, "say": said.append, "stop": stop}
+            target=loop.follow, args=(place, PaperActuator()), kwargs={"every_s": 0.1, "say": said.append, "stop": stop}
         )
         waiting.start()
         stop.wait(0.4)
@@ -242,13 +242,13 @@ def test_of_two_loops_one_acts(place: Installation) -> None:
 
 
 def test_a_rollback_brings_the_release_before_back_at_once(place: Installation) -> None:
-    hands = PaperHands()
-    turns(place, hands)
+    actuator = PaperActuator()
+    turns(place, actuator)
     move(place, "2")
-    turns(place, hands, 3)
+    turns(place, actuator, 3)
     with variables(place):
         aliases.rollback("grocery", who="ana", why="too slow")
-    found = turns(place, hands)
-    assert hands.routes is not None
-    assert (found.state.stable, hands.routes.stable.release) == (ReleaseRef("1", "r1"), "r1")
+    found = turns(place, actuator)
+    assert actuator.routes is not None
+    assert (found.state.stable, actuator.routes.stable.release) == (ReleaseRef("1", "r1"), "r1")
     assert status(place).holders == {"champion": "1"}

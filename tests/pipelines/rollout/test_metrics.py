@@ -34,7 +34,7 @@ def test_a_rollout_is_seen_from_outside_and_the_port_is_free_again_afterwards():
     )
     for _ in range(2):
         with metrics.exported(Where(f"127.0.0.1:{port}")) as found:
-            found.turned(state)
+            found.reconciled(state)
             text = scraped(port)
     lines = text.splitlines()
     assert list(differences(text, metrics_catalogue.of("loop"))) == []
@@ -48,8 +48,8 @@ def test_a_rollout_is_seen_from_outside_and_the_port_is_free_again_afterwards():
 
 def test_a_candidate_that_is_gone_is_gone_from_the_metrics():
     found = metrics.LoopMetrics("shop")
-    found.turned(State(phase="shadow", stable=ReleaseRef("3", "aaa"), candidate=ReleaseRef("4", "bbb")))
-    found.turned(State(stable=ReleaseRef("3", "aaa")))
+    found.reconciled(State(phase="shadow", stable=ReleaseRef("3", "aaa"), candidate=ReleaseRef("4", "bbb")))
+    found.reconciled(State(stable=ReleaseRef("3", "aaa")))
     value = found.registry.get_sample_value
     gone = {"recommender": "shop", "role": "candidate", "release": "bbb", "version": "4"}
     assert value("intentflow_rollout_release_info", gone) is None
@@ -59,7 +59,7 @@ def test_only_what_ends_while_the_loop_runs_is_counted():
     found = metrics.LoopMetrics("shop")
     ended = State(last={"version": "3", "result": "promoted"})
     for state in (ended, ended, State(last={"version": "4", "result": "rolled_back"})):
-        found.turned(state)
+        found.reconciled(state)
     value = found.registry.get_sample_value
     labels = {"recommender": "shop", "result": "rolled_back"}
     assert value("intentflow_rollout_ended_total", labels) == 1.0

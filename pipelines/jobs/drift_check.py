@@ -1,4 +1,9 @@
-"""Watch for drift outside the training pipeline: the same step, on the rows of the last run."""
+"""Compare the last window with the training weeks outside the training pipeline: `intentflow monitor`, job `monitor`.
+
+Both run the pipeline's own step and add the report to the workspace. The verb needs a finished run on this machine;
+the job makes the rows anew from the source where there is none. Neither touches a release: the retraining pipeline
+decides what follows from drift.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +11,24 @@ from typing import Any
 from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines.environment import Installation
+from pipelines.jobs import sources
+from pipelines.leases.lease import Lease
 from pipelines.releases.release import variables
 from pipelines.runs import local
 
 
-def watch(place: Installation, *, rows: Path | None = None) -> dict[str, Any]:
-    """Compare the last window with the training weeks, add the report to the workspace, return the verdict.
+def monitor(place: Installation, lease: Lease) -> dict[str, Any]:
+    """Do the job `monitor`: compare, keep the report, return the verdict."""
+    with local.alone(place.home):
+        last = local.last_run(place.home)
+        rows = sources.rows(place) if last is None else last.folders["rows"]
+    lease.require()
+    found = check(place, rows=rows)
+    return {key: found[key] for key in ("verdict", "share", "rows", "page") if key in found} | {"rows_of": rows.name}
+
+
+def check(place: Installation, *, rows: Path | None = None) -> dict[str, Any]:
+    """Compare the window with the training weeks, add the report to the workspace, return the verdict.
 
     The rows are the last run's, unless others are given.
     """

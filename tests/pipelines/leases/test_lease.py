@@ -11,15 +11,17 @@ import time
 import pytest
 
 from feature_repo.errors import Refused, ServerError
-from pipelines.rollout import cluster_lease
-from pipelines.rollout.lease import held, held_here, next_token
+from pipelines.leases import cluster_lease
+from pipelines.leases.file_lease import held_here
+from pipelines.leases.lease import next_token
+from pipelines.leases.place_lease import held
 
 QUICK = cluster_lease.Pace(duration_s=1, renew_within_s=0.6, every_s=0.1)
 CALM = cluster_lease.Pace(duration_s=3, renew_within_s=2.8, every_s=0.1)  # a machine that is busy may renew late
 HOLDER = """
 import sys, time
 from pathlib import Path
-from pipelines.rollout.lease import held_here
+from pipelines.leases.file_lease import held_here
 with held_here(Path(sys.argv[1])) as lease:
     print(lease.token, flush=True)
     time.sleep(60)

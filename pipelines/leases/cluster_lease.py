@@ -2,7 +2,7 @@
 
 As client-go does it: a holder is given up when its record has not changed for the lease's duration *as this process
 saw it*, so clocks of other machines do not matter. A holder stops before that (RENEW_WITHIN_S < DURATION_S), so that
-two never act at once even when the API server is away. Who asks for a lease is `lease.py`'s business.
+two never act at once even when the API server is away. Which recommender or job it is for: `place_lease.py`.
 """
 
 import contextlib
@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from components.kube_api import Api, Conflict, Object
 from feature_repo.errors import Refused, ServerError
 from pipelines.environment import Installation
-from pipelines.rollout.kubernetes_api import Api, Conflict, Object, connected
-from pipelines.rollout.lease import Lease, next_token
+from pipelines.leases.lease import Lease, next_token
+from pipelines.namespace import connected
 
 TOKEN = "intentflow/fencing-token"  # annotation; leaseTransitions counts holders, but begins at 0 in a new object
 NAME = "intentflow-{recommender}"  # of the rollout's; a job's has its name behind

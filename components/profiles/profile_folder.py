@@ -1,6 +1,7 @@
 """Build the `profiles` folder: split the events, fit the vocabulary, write user rows block by block, then the states.
 
-`plan.py` says what is computed, `blocks.py` runs it, `feature_files.py` writes it; this is the order.
+`build/plan.py` says what is computed, `build/blocks.py` runs it, `build/feature_files.py` writes it; this is the order.
+The fallback of `segments/` is fitted on the rows when they are there.
 """
 
 import dataclasses
@@ -16,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.profiles.build import blocks, plan, engine, states, fit_vocabulary
-from components.profiles.segments import fallback, card, fit
-from components.profiles.build.lists import CODE
-from components.profiles.spec import Profiles
+from components.profiles.build import blocks, engine, fit_vocabulary, plan, states
 from components.profiles.build.feature_files import NEWEST, TRAINING, FeatureFiles, Sums, as_feature_rows
+from components.profiles.build.lists import CODE
+from components.profiles.segments import card, fallback, fit
+from components.profiles.spec import Profiles
 from feature_repo import attributes, columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -222,9 +223,7 @@ def _segmented(
         found = fit.fit(mix[np.lexsort(mix.T)], vocabulary.target_names, spec.segments)
     else:
         found = fit.Segmentation.from_dict(files.read_json(fitted / "segments.json"))
-    parts = [
-        (codes, found.assign(fit.mixes(ids, slow, targets=targets))) for codes, ids, slow in output.target_mixes()
-    ]
+    parts = [(codes, found.assign(fit.mixes(ids, slow, targets=targets))) for codes, ids, slow in output.target_mixes()]
     codes, assigned = (np.concatenate([part[side] for part in parts] or [np.empty(0, np.int64)]) for side in (0, 1))
     return SegmentedUsers(found, (codes, assigned))
 

@@ -1,19 +1,21 @@
-"""The Kubernetes API as the rollout uses it: a few kinds of one namespace, as plain objects.
+"""The Kubernetes API of one namespace, as plain objects: read, create, apply, patch and delete a few kinds.
 
-Only here is the `kubernetes` client imported. Inside a pod it speaks with the pod's account, elsewhere with a
-kubeconfig. What an object means is `cluster.py`'s and `renewal.py`'s.
+Training jobs (`components/distributed`) and the rollout (`pipelines/rollout`) use it; nothing else imports the
+`kubernetes` client. Inside a pod it uses the pod's service account, elsewhere a kubeconfig. It tries every request
+once: its callers poll. What an object means is theirs to know.
 """
 
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from feature_repo.errors import ServerError, SpecError
-from pipelines.environment import Kubernetes
+from feature_repo.errors import ServerError
 
 Object = dict[str, Any]
 
-MANAGER = "intentflow"  # field manager: what this name wrote, it may change without asking
+MANAGER = "intentflow"  # field manager: it may change the fields that it wrote without force
 PATHS = {
     "ConfigMap": "api/v1/namespaces/{namespace}/configmaps",
     "Service": "api/v1/namespaces/{namespace}/services",
@@ -24,22 +26,29 @@ PATHS = {
     "PodDisruptionBudget": "apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
     "NetworkPolicy": "apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
     "Lease": "apis/coordination.k8s.io/v1/namespaces/{namespace}/leases",
+    "TrainJob": "apis/trainer.kubeflow.org/v1alpha1/namespaces/{namespace}/trainjobs",
 }
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 CONNECT_S, READ_S = 3.0, 10.0
 MERGE, APPLY = "application/merge-patch+json", "application/apply-patch+yaml"
+Propagation = Literal["Background", "Foreground"]
 
 
 class Conflict(Exception):
-    """Another one wrote the object meanwhile, or made it."""
+    """Another client changed the object since it was read, or created one of that name."""
+
+
+class NoCluster(Exception):
+    """Neither a pod's service account nor a kubeconfig names a cluster."""
 
 
 class Api:
-    """One namespace of a cluster. Kinds outside PATHS are not the rollout's to touch."""
+    """One namespace of a cluster, and the kinds of PATHS in it."""
 
-    def __init__(self, client: Any, namespace: str) -> None:
+    def __init__(self, client: Any, namespace: str, *, forbidden: str) -> None:
         self.client = client
         self.namespace = namespace
+        self.forbidden = forbidden  # what to do where this account lacks a right, for the message
 
     def get(self, kind: str, name: str) -> Object | None:
         """Return an object, or None where there is none."""
@@ -52,15 +61,15 @@ class Api:
         return list(found.get("items") or [])  # Go writes an empty list as null
 
     def create(self, kind: str, body: Object) -> Object:
-        """Make an object; raises Conflict where one of that name is there."""
+        """Create an object; raises Conflict where one of that name exists."""
         return self._call("POST", kind, body=body) or {}
 
     def replace(self, kind: str, body: Object) -> Object:
-        """Write an object over the version that it was read at; raises Conflict where that is not the newest."""
+        """Write an object over the version that was read; raises Conflict where a newer one exists."""
         return self._call("PUT", kind, body["metadata"]["name"], body=body) or {}
 
     def apply(self, body: Object) -> Object:
-        """Apply an object as `kubectl apply --server-side --force-conflicts` does; again and again is the same."""
+        """Apply an object as `kubectl apply --server-side --force-conflicts` does; repeating it changes nothing."""
         query = [("fieldManager", MANAGER), ("force", "true")]
         return self._call("PATCH", body["kind"], body["metadata"]["name"], body=body, query=query, media=APPLY) or {}
 
@@ -68,14 +77,14 @@ class Api:
         """Merge fields into an object; with a resourceVersion among them it raises Conflict as `replace` does."""
         return self._call("PATCH", kind, name, body=body, query=[("fieldManager", MANAGER)], media=MERGE) or {}
 
-    def delete(self, kind: str, name: str) -> bool:
-        """Delete an object and what belongs to it; say whether it was there."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    def delete(self, kind: str, name: str, *, propagation: Propagation = "Background") -> bool:
+        """Delete an object and its dependents; return whether it existed. `Foreground`: dependents go first."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         return self._call("DELETE", kind, name, body=body, missing_is_none=True) is not None
 
-    def delete_at(self, kind: str, name: str, version: str) -> bool:
-        """Delete an object unless it changed since; raises Conflict where it did."""
-        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    def delete_at(self, kind: str, name: str, version: str, *, propagation: Propagation = "Background") -> bool:
+        """Delete an object at a resourceVersion; raises Conflict where it has another by now."""
+        body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         body |= {"preconditions": {"resourceVersion": version}}
         return self._call("DELETE", kind, name, body=body, missing_is_none=True) is not None
 
@@ -101,7 +110,7 @@ class Api:
                 query_params=query or [],
                 header_params={"Accept": "application/json", "Content-Type": media},
                 body=body,
-                response_type="object",
+                response_type="object",  # the client's own classes refuse an empty list that Go wrote as null
                 auth_settings=["BearerToken"],
                 _return_http_data_only=True,
                 _request_timeout=(CONNECT_S, READ_S),
@@ -111,55 +120,53 @@ class Api:
                 return None
             if error.status == 409:
                 raise Conflict(_message(error)) from error
-            raise ServerError(f"{method} {kind}/{name or '*'}: {_message(error)}{_hint(error.status)}") from error
+            raise ServerError(f"{method} {kind}/{name or '*'}: {_message(error)}{self._hint(error.status)}") from error
         except urllib3.exceptions.HTTPError as error:
             host = self.client.configuration.host
             raise ServerError(f"{host}: the Kubernetes API does not answer ({_short(error)})") from error
         return answer
 
+    def _hint(self, status: int) -> str:
+        if status == 403:
+            return f"; {self.forbidden}"
+        return "; log in to the cluster again" if status == 401 else ""
 
-def connected(settings: Kubernetes) -> Api:
-    """Return the API of the namespace that the environment names."""
+
+def own_namespace() -> str | None:
+    """Return the namespace of the pod that this process runs in, None outside a cluster."""
+    if not (ACCOUNT / "token").is_file():
+        return None
+    return (ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
+
+
+def connected(namespace: str = "", *, context: str = "", forbidden: str) -> Api:
+    """Return the API of a namespace, '' is the pod's own or `default`; raises NoCluster where there is no cluster.
+
+    `context` names one of the kubeconfig's; '' is its current one.
+    """
     import urllib3
     from kubernetes import client, config
 
-    configuration = client.Configuration()
+    configuration, own = client.Configuration(), own_namespace()
     try:
-        if (ACCOUNT / "token").is_file():
-            _require_here(settings)
+        if own is not None:
             config.load_incluster_config(client_configuration=configuration)
         else:
-            config.load_kube_config(context=settings.context or None, client_configuration=configuration)
+            # Given here: the client's own default is the variable's value when the client was imported.
+            file = os.environ.get("KUBECONFIG") or None
+            config.load_kube_config(file, context=context or None, client_configuration=configuration)
     except config.ConfigException as error:
-        raise SpecError(
-            f"kubernetes.namespace: '{settings.namespace}' needs a cluster, and the kubeconfig names none ({error}); "
-            "set KUBECONFIG, or leave kubernetes.namespace out to roll out on this machine"
-        ) from error
-    configuration.retries = urllib3.Retry(0)  # the loop comes again; a write that is repeated blindly is a conflict
-    return Api(client.ApiClient(configuration), settings.namespace)
-
-
-def _require_here(settings: Kubernetes) -> None:
-    """Refuse to act on another namespace than the pod's own: its rights end there."""
-    own = (ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
-    if own != settings.namespace:
-        raise SpecError(f"kubernetes.namespace: '{settings.namespace}' is not this pod's namespace '{own}'; name that")
+        raise NoCluster(str(error)) from error
+    configuration.retries = urllib3.Retry(0)  # callers poll; a write that is repeated blindly ends in a conflict
+    return Api(client.ApiClient(configuration), namespace or own or "default", forbidden=forbidden)
 
 
 def _message(error: Any) -> str:
-    """Return what the API server said, from the Status in its body."""
-    import json
-
+    """Return the message of the Status in the API server's answer."""
     try:
         return " ".join(str(json.loads(error.body)["message"]).split())
     except (TypeError, ValueError, KeyError):
         return f"{error.status} {error.reason}"
-
-
-def _hint(status: int) -> str:
-    if status == 403:
-        return "; give its account that right (k8s/components/reconciler/role.yaml)"
-    return "; log in to the cluster again" if status == 401 else ""
 
 
 def _short(error: BaseException) -> str:

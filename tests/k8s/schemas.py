@@ -13,13 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
 from feature_repo.checkout import K8S
-from feature_repo.errors import SpecError
 
 Object = dict[str, Any]
 
 KUBERNETES = "1.36"  # the API version that manifests are written for and checked against
 FOLDER = K8S / "schemas"
+# Its own `validate` reads half a megabyte of definitions for every object: its schemas are read once here.
+OWN = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema" / f"v{KUBERNETES}.0-local-strict"
 DEFINITIONS = "https://kubernetes.io/api/_definitions.json"  # the name that kubernetes-validate's file gives itself
 # Kinds in use that publish no schema which could be had: (apiVersion, kind). An object of one passes unseen and is
 # counted as such; an object of any other unknown kind is refused.
@@ -36,11 +41,6 @@ def problems(found: Object) -> Iterator[str]:
             yield f"{place}: {error.message[:300]}"
     elif kind not in UNVALIDATED:
         yield f"Kubernetes {KUBERNETES} has no {kind[1]} in {kind[0]}, and k8s/schemas/ has none either"
-
-
-def unvalidated(objects: list[Object]) -> list[Object]:
-    """Return the objects that no schema sees."""
-    return [found for found in objects if (found["apiVersion"], found["kind"]) in UNVALIDATED]
 
 
 @functools.cache
@@ -67,30 +67,17 @@ def kubernetes_types() -> dict[str, str]:
 def _own(api_version: str, kind: str) -> Path | None:
     """Return the file of one of Kubernetes's own kinds, None where this version has no such kind."""
     group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", api_version)
-    path = _folder() / f"{kind.lower()}-{group}.json"
+    path = OWN / f"{kind.lower()}-{group}.json"
     return path if path.is_file() else None
 
 
 @functools.cache
-def _folder() -> Path:
-    try:
-        import kubernetes_validate
-    except ImportError as error:
-        raise SpecError("manifests: no kubernetes-validate to check with; pip install 'intentflow[dev]'") from error
-    # Its own `validate` reads half a megabyte of definitions for every object: its schemas are read once here.
-    return Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema" / f"v{KUBERNETES}.0-local-strict"
-
-
-@functools.cache
 def _definitions() -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((_folder() / "_definitions.json").read_text())
+    read: dict[str, Any] = json.loads((OWN / "_definitions.json").read_text())
     return read
 
 
 @functools.cache
 def _validator(path: Path) -> Any:
-    from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-    from referencing import Registry, Resource
-
     registry: Any = Registry().with_resource(DEFINITIONS, Resource.from_contents(_definitions()))
     return Draft202012Validator(json.loads(path.read_text()), registry=registry)
