@@ -52,6 +52,7 @@ lock: install ## pin everything anew (CPU and CUDA machines share the lock)
 	rm requirements.lock.part
 
 golden: install ## rewrite the golden files after a wanted change
+	$(BIN)/python -m bentos.endpoints.derived_files
 	$(BIN)/python -m monitoring.observability.prometheus_rules
 	$(BIN)/python -m monitoring.observability.dashboards
 	$(BIN)/python -m pytest tests --update-golden -m "slow or not slow" -k golden

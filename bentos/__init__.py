@@ -1,1 +1,1 @@
-"""The services: one Bento a served model, and the door in front of them."""
+"""The services: one Bento for each served model, the door in front of them, and the router before the doors."""

@@ -1,6 +1,7 @@
 """Who may ask a service and how much: the environment's `serving` block, which a service reads as INTENTFLOW_SERVING.
 
-Nothing here is secret: keys are in a file, as salted hashes; a store's address with its password has a variable.
+Nothing here is secret. Keys are in a file, as salted hashes; the address of a store, which may hold a password, is in
+an environment variable of its own.
 """
 
 from typing import Literal
@@ -24,7 +25,7 @@ class Jwt(Slice):
 
 
 class Access(Slice):
-    """How callers are known, and what they may do."""
+    """How a service recognises its callers, and what they may do."""
 
     auth: Literal["none", "keys", "jwt"] = Field(default="none", description="none: on this machine only")
     anyone: bool = Field(default=False, description="auth: none on other addresses too; a network policy must guard it")

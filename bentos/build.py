@@ -1,9 +1,8 @@
 """Builds the Bento of a release: the release folder as a BentoML model, our code, pinned requirements.
 
-Each of the services can be built of the same release: the door alone, or the models apart from it. The work runs in
-a process of its own, since BentoML reads its home from the environment once and changes the
-import path and the working directory while it builds. `python -m bentos.build RELEASE_FOLDER [SERVICE]` does the
-same by hand, into $BENTOML_HOME.
+One release gives three Bentos: the door (with both models in it), the intent model and the ranker. A build runs in a
+process of its own, since BentoML reads its home from the environment once, and changes the import path and the working
+directory while it builds. `python -m bentos.build RELEASE_FOLDER [SERVICE]` does the same by hand, into $BENTOML_HOME.
 """
 
 import os

@@ -1,30 +1,30 @@
-"""A small typed client of the door.
+"""A small typed client of the door; its methods, one an endpoint, are in bentos/client_methods.py.
 
-Every question of it may be asked twice: a lost connection, 429, 503 and 504 are tried again, when `Retry-After` says
-or a little later each time. Events get ids, which make their repetition harmless.
+Each request may be sent twice: after a lost connection, 429, 503 or 504 the client tries again, when `Retry-After` says
+or a little later each time. Entries of a write get ids, which make their repetition harmless.
 
 >>> Recommender("http://127.0.0.1:3000").url
 'http://127.0.0.1:3000'
 """
 
-import datetime as dt
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 import tenacity
 from pydantic import BaseModel, ValidationError
 
+from bentos.client_methods import AnswerModel, Methods
 from bentos.http.problems import OVERLOADED, TIMEOUT, UNAVAILABLE, Problem, rejected
-from bentos.recommender import schemas
+from feature_repo.endpoints import paths
 
 RETRIES = 2  # after the first try
 AGAIN = (OVERLOADED, UNAVAILABLE, TIMEOUT)  # statuses that a later try may not meet
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0  # a service that asks for more patience is answered by an error
 
-Answer = TypeVar("Answer", bound=BaseModel)
+WRITES = frozenset(paths("write"))
 
 
 class Unanswered(Exception):
@@ -35,7 +35,7 @@ class Unanswered(Exception):
         self.status, self.problem = status, problem
 
 
-class Recommender:
+class Recommender(Methods):
     """Asks one service. Keeps a connection; use it from one thread."""
 
     def __init__(
@@ -57,43 +57,6 @@ class Recommender:
         if token is not None:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
-    def recommend(
-        self,
-        user_id: str,
-        *,
-        k: int | None = None,
-        context: Mapping[str, str | bool | int | float] | None = None,
-        exclude: Sequence[str] = (),
-        at: dt.datetime | None = None,
-    ) -> schemas.Recommendations:
-        """Recommend items to a user."""
-        ask = {"user_id": user_id, "k": k, "context": dict(context or {}), "exclude": list(exclude), "at": at}
-        return self._post("/recommend", schemas.RecommendRequest, ask, schemas.Recommendations)
-
-    def intents(self, user_id: str, *, at: dt.datetime | None = None) -> schemas.Intents:
-        """Return every intent of a user."""
-        return self._post("/intents", schemas.IntentsRequest, {"user_id": user_id, "at": at}, schemas.Intents)
-
-    def rank(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> schemas.Scores:
-        """Score items for a user."""
-        ask = {"user_id": user_id, "item_ids": list(item_ids), "at": at}
-        return self._post("/rank", schemas.RankRequest, ask, schemas.Scores)
-
-    def events(self, events: Sequence[schemas.Event]) -> schemas.Accepted:
-        """Report events. Each gets an id if it has none, so a request whose answer was lost is safe to repeat."""
-        named = [e if e.event_id else e.model_copy(update={"event_id": uuid.uuid4().hex}) for e in events]
-        return self._post("/events", schemas.EventsRequest, {"events": named}, schemas.Accepted)
-
-    def explain(self, user_id: str, item_id: str, *, at: dt.datetime | None = None) -> schemas.Explanation:
-        """Say what speaks for an item."""
-        ask = {"user_id": user_id, "item_id": item_id, "at": at}
-        return self._post("/explain", schemas.ExplainRequest, ask, schemas.Explanation)
-
-    def describe(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> schemas.Descriptions:
-        """Say in words what is known of items, and what speaks for them."""
-        ask = {"user_id": user_id, "item_ids": list(item_ids), "at": at}
-        return self._post("/describe", schemas.DescribeRequest, ask, schemas.Descriptions)
-
     def ready(self) -> bool:
         """Tell whether the service takes requests."""
         try:
@@ -113,10 +76,12 @@ class Recommender:
     ) -> None:
         self.close()
 
-    def _post(self, path: str, asks: type[BaseModel], fields: dict[str, Any], answers: type[Answer]) -> Answer:
+    def _ask(self, path: str, asks: type[BaseModel], fields: dict[str, Any], answers: type[AnswerModel]) -> AnswerModel:
+        if path in WRITES:
+            fields = {name: _identified(entries) for name, entries in fields.items()}
         try:
-            ask = asks(**fields)
-        except ValidationError as error:  # the same line that the service would have said
+            ask = asks(**{name: _plain(value) for name, value in fields.items() if value is not None})
+        except ValidationError as error:  # the line that the service would answer with
             refusal = rejected(error, asks)
             raise Unanswered(refusal.status, refusal.problem) from None
         reply = self._sent(path, ask.model_dump_json(exclude_none=True).encode())
@@ -138,6 +103,18 @@ class Recommender:
             self._session.post, self.url + path, data=body, headers=headers, timeout=self._timeout_s
         )
         return reply
+
+
+def _identified(entries: Sequence[BaseModel]) -> list[BaseModel]:
+    """Give each entry of a write an id if it has none, so that a request whose answer was lost is safe to repeat."""
+    return [e if getattr(e, "event_id", None) else e.model_copy(update={"event_id": uuid.uuid4().hex}) for e in entries]
+
+
+def _plain(value: Any) -> Any:
+    """Return a list or a dict of what a caller gave as another kind of sequence or mapping: requests are strict."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
 def _busy(reply: requests.Response) -> bool:

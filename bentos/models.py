@@ -1,7 +1,7 @@
 """What the services `intent` and `ranking` share: a Starlette application around one model, behind the door.
 
-It speaks arrays (bentos/wire.py) and names its release and vocabulary in every answer. It knows no user store, no
-raw ids and no rungs: those are the door's. It is for the door alone; a cluster's network policy keeps others out.
+It sends and takes arrays (bentos/wire.py) and names its release and vocabulary in every answer. The profile store, raw
+ids and rungs are the door's. Only the door asks it: a cluster's network policy keeps others out.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ class ModelApp:
     release: Release
     vocabulary: str  # digest of the model's own
     calls: Mapping[str, Call]  # by path
-    lane: BoundedPool
+    pool: BoundedPool
 
     @property
     def headers(self) -> dict[str, str]:
@@ -49,13 +49,13 @@ class ModelApp:
 
 
 def create_app(*paths: str) -> Starlette:
-    """Make the application; `app.state.served` is set when the service starts."""
+    """Make the application; `app.state.model_app` is set when the service starts."""
     routes = [Route(path, _asked, methods=["POST"]) for path in paths]
     return Starlette(routes=[*routes, Route("/model", _model, methods=["GET"])])
 
 
 def opened(load: Callable[[Release], tuple[str, Mapping[str, Call]]]) -> ModelApp:
-    """Load the release's model; the reason of a failure is left where `serve` hears of it."""
+    """Load the release's model; write the reason of a failure where `serve` reads it."""
     import torch
 
     with reason_left():  # BentoML would try again for ever
@@ -65,34 +65,36 @@ def opened(load: Callable[[Release], tuple[str, Mapping[str, Call]]]) -> ModelAp
         if vocabulary != release.vocabulary:
             raise DataError(f"release {release.id}: its model has the vocabulary {vocabulary}, not its own")
     serving = release.serving
-    lane = BoundedPool(timeout_s=serving.timeout_s, max_concurrency=serving.max_concurrency, threads=2)
-    return ModelApp(release, vocabulary, calls, lane)
+    pool = BoundedPool(timeout_s=serving.timeout_s, max_concurrency=serving.max_concurrency, threads=2)
+    return ModelApp(release, vocabulary, calls, pool)
 
 
 async def _model(request: Request) -> Response:
-    served: ModelApp = request.app.state.served
-    return JSONResponse({"release": served.release.id, "vocabulary": served.vocabulary}, headers=served.headers)
+    model_app: ModelApp = request.app.state.model_app
+    return JSONResponse(
+        {"release": model_app.release.id, "vocabulary": model_app.vocabulary}, headers=model_app.headers
+    )
 
 
 async def _asked(request: Request) -> Response:
     """Answer one question in arrays; every refusal and every fault is one line."""
-    served: ModelApp = request.app.state.served
+    model_app: ModelApp = request.app.state.model_app
     try:
-        wanted = request.headers.get(headers.RELEASE, served.release.id)
-        if wanted != served.release.id:
-            raise refused("release", f"{wanted} is not served here", served.release.id, status=ANOTHER_RELEASE)
-        arrays, said = wire.unpacked(await whole_body(request, most_bytes=MAX_BODY_BYTES))
-        call = served.calls[request.url.path]
-        body = await served.lane.run(lambda: call(arrays, said))
+        wanted = request.headers.get(headers.RELEASE, model_app.release.id)
+        if wanted != model_app.release.id:
+            raise refused("release", f"{wanted} is not served here", model_app.release.id, status=ANOTHER_RELEASE)
+        arrays, fields = wire.unpacked(await whole_body(request, most_bytes=MAX_BODY_BYTES))
+        call = model_app.calls[request.url.path]
+        body = await model_app.pool.run(lambda: call(arrays, fields))
     except DataError as error:
-        return _problem(served, UNACCEPTABLE, Problem(error=str(error), where="body", allowed="arrays of rows"))
+        return _problem(model_app, UNACCEPTABLE, Problem(error=str(error), where="body", allowed="arrays of rows"))
     except Rejected as refusal:
-        return _problem(served, refusal.status, refusal.problem)
+        return _problem(model_app, refusal.status, refusal.problem)
     except Exception:  # the traceback belongs in our log, not in the answer
         log.exception("%s failed", request.url.path)
-        return _problem(served, FAULT, OUR_FAULT)
-    return Response(body, media_type=wire.MEDIA_TYPE, headers=served.headers)
+        return _problem(model_app, FAULT, OUR_FAULT)
+    return Response(body, media_type=wire.MEDIA_TYPE, headers=model_app.headers)
 
 
-def _problem(served: ModelApp, status: int, problem: Problem) -> Response:
-    return JSONResponse(problem.model_dump(), status, headers=served.headers)
+def _problem(model_app: ModelApp, status: int, problem: Problem) -> Response:
+    return JSONResponse(problem.model_dump(), status, headers=model_app.headers)

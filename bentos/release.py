@@ -1,7 +1,7 @@
-"""A release as a service reads it: release.json of the folder that was assembled from the registry.
+"""A release as a service reads it: release.json of a release folder.
 
-The registry writes it (pipelines), services only read it: names, digests and the spec's slices that serving
-needs, so that a Bento never imports `pipelines`. Nothing here loads a model.
+The registry writes the file (components/registry), services only read it: names, digests and the spec's slices that
+serving needs, so that a Bento never imports `pipelines`. Nothing here loads a model.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Remote clients of the model services: the door's ports (bentos/recommender/ports.py) over HTTP.
 
 The door calls them as it calls the models in its own process, and the ladder answers without them when they raise.
-Connections are kept and shared by threads; every answer must come from the same release with the same vocabulary,
-else it is not used. A service that fails rests for a while (Breaker), so that it costs a few requests their patience.
+Threads share the open connections. An answer of another release or vocabulary is not used. A service that fails is not
+asked for a while (Breaker), so that only a few requests wait for it.
 
 Letters: B rows, C targets of the intent model, M items asked about.
 """
@@ -61,10 +61,10 @@ class Remote:
         return cls(url.rstrip("/"), release.id, release.vocabulary, timeout_s=release.serving.timeout_s / 2)
 
     def ask(
-        self, path: str, arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]
+        self, path: str, arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Send arrays and return the answer's; raises ModelAway where there is none."""
-        body = wire.packed(arrays, said)
+        body = wire.packed(arrays, fields)
         try:
             return wire.unpacked(self.breaker.call(lambda: self._post(path, body)))
         except ModelAway:
@@ -91,7 +91,7 @@ class Remote:
         return bytes(reply.data)
 
     def _request(self, method: str, path: str, body: bytes | None) -> urllib3.BaseHTTPResponse:
-        """Ask once; a kept connection that the service has closed meanwhile is worth a second try."""
+        """Ask once; where a kept connection turns out to be closed, ask once more."""
         for last in (False, True):
             try:
                 return self.pool.request(
@@ -152,20 +152,20 @@ class RemoteRanker:
         self, rows: UserRows, probabilities: np.ndarray, *, k: int, exclude: frozenset[int]
     ) -> Sequence[Recommended]:
         """Return at most k items of one user (B = 1), best first."""
-        arrays, said = wire.rows_packed(rows)
+        arrays, fields = wire.rows_packed(rows)
         arrays |= {"probabilities": probabilities, "exclude": np.asarray(sorted(exclude), dtype=np.int64)}
-        arrays, said = self.remote.ask("/recommend", arrays, said | {"k": k})
+        arrays, fields = self.remote.ask("/recommend", arrays, fields | {"k": k})
         pairs = zip(arrays["items"].tolist(), arrays["scores"].tolist(), strict=True)
         return [
             Recommended(item, score, source, reasons)
-            for (item, score), source, reasons in zip(pairs, said["sources"], said["reasons"], strict=True)
+            for (item, score), source, reasons in zip(pairs, fields["sources"], fields["reasons"], strict=True)
         ]
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Return the scores [M] of items for one user (B = 1)."""
-        arrays, said = wire.rows_packed(rows)
+        arrays, fields = wire.rows_packed(rows)
         arrays |= {"probabilities": probabilities, "items": np.asarray(item_indexes, dtype=np.int64)}
-        arrays, _ = self.remote.ask("/score", arrays, said)
+        arrays, _ = self.remote.ask("/score", arrays, fields)
         return _shaped(arrays, "scores", (len(item_indexes),))
 
 

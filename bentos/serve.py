@@ -1,7 +1,7 @@
 """Starts a built Bento as a process of its own and stops it again. One worker, access log off.
 
-Each server gets a BENTOML_HOME of its own beside links to the shared stores: BentoML wipes its home's metrics
-folder at every start, also under a server that runs.
+Each server gets a BENTOML_HOME of its own with links to the shared stores: BentoML wipes the metrics folder of its home
+at every start, also while another server uses it.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""How the door and the model services speak: arrays and a little JSON in one safetensors body. No pickle.
+"""The bodies between the door and the model services: arrays and a little JSON in one safetensors body. No pickle.
 
-A body is a flat set of arrays, of which one holds JSON as bytes. User rows keep the types and the order that they
-have in process, so that a model behind a network says the very same. Raw ids never come here: rows hold pseudonyms.
+A body is a flat set of arrays, of which one holds JSON as bytes. User rows keep the types and the order that they have
+in process, so that a model behind a network gives the same scores. Rows hold pseudonyms, never raw ids.
 
 Letters: B rows, N list elements over all rows.
 """
@@ -19,29 +19,29 @@ from feature_repo.errors import DataError
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
 MEDIA_TYPE = "application/vnd.intentflow.arrays"
-SAID = "said"  # the array that holds JSON
+FIELDS = "said"  # the array that holds JSON
 
 
-def packed(arrays: Mapping[str, np.ndarray], said: Mapping[str, Any] | None = None) -> bytes:
+def packed(arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any] | None = None) -> bytes:
     """Write arrays and JSON as a body.
 
     >>> unpacked(packed({"a": np.asarray([1, 2])}, {"k": 3}))
     ({'a': array([1, 2])}, {'k': 3})
     """
-    text = np.frombuffer(json.dumps(said or {}).encode(), dtype=np.uint8)
-    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()} | {SAID: text}))
+    text = np.frombuffer(json.dumps(fields or {}).encode(), dtype=np.uint8)
+    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()} | {FIELDS: text}))
 
 
 def unpacked(body: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read a body; raises DataError where it is none."""
     try:
         arrays = load(body)
-        said = json.loads(arrays.pop(SAID).tobytes())
+        fields = json.loads(arrays.pop(FIELDS).tobytes())
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise DataError(f"body: no arrays ({error}); send what bentos/wire.py writes") from None
-    if not isinstance(said, dict):
+    if not isinstance(fields, dict):
         raise DataError("body: its JSON is no object; send what bentos/wire.py writes")
-    return arrays, said
+    return arrays, fields
 
 
 def rows_packed(rows: UserRows) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -54,21 +54,21 @@ def rows_packed(rows: UserRows) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     }
     for name, ragged in rows.lists.items():
         arrays |= {f"values:{name}": ragged.values, f"offsets:{name}": ragged.offsets}
-    said = {"users": [str(user) for user in rows.user_id], "numbers": list(rows.numbers), "lists": list(rows.lists)}
-    return arrays, said
+    fields = {"users": [str(user) for user in rows.user_id], "numbers": list(rows.numbers), "lists": list(rows.lists)}
+    return arrays, fields
 
 
-def rows_unpacked(arrays: Mapping[str, np.ndarray], said: Mapping[str, Any]) -> UserRows:
+def rows_unpacked(arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]) -> UserRows:
     """Read user rows, and see that they hang together; raises DataError where they do not."""
     try:
-        users, names = said["users"], said["numbers"]
+        users, names = fields["users"], fields["numbers"]
         rows = UserRows(
             user_id=np.asarray(users, dtype=object),
             now=arrays["now"],
             state_at=arrays[columns.STATE_AT],
             known=arrays["known"],
             numbers=dict(zip(names, arrays["numbers"].reshape(len(names), len(users)), strict=True)),
-            lists={name: Ragged(arrays[f"values:{name}"], arrays[f"offsets:{name}"]) for name in said["lists"]},
+            lists={name: Ragged(arrays[f"values:{name}"], arrays[f"offsets:{name}"]) for name in fields["lists"]},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"body: no user rows ({type(error).__name__}: {error})") from None

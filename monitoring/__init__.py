@@ -1,1 +1,1 @@
-"""The watch: drift, performance, alerts, dashboards."""
+"""Monitoring: drift, alerts, dashboards, and reports of runs."""

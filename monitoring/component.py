@@ -1,6 +1,6 @@
 """The steps that watch, as Kubeflow sees them: drift, the decision on it, what a run left, and what made it fail.
 
-None but `decide` is cached: each tells of this run.
+Only `decide` is cached: the others report on the run that they are part of.
 """
 
 from kfp import dsl

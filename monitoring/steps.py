@@ -1,7 +1,7 @@
 """The `watch` step: windows out of the rows artifact, the comparison, its files and its place in the workspace.
 
-Runs last in the training pipeline and by itself when drift is watched. It tells; it never stops a run or moves an
-alias: deciding on a verdict is a pipeline's business.
+It runs last in the training pipeline, and alone when drift is watched. It reports a verdict; it never stops a run or
+moves an alias: a pipeline decides what follows from a verdict.
 """
 
 import html
@@ -52,8 +52,8 @@ def watch(
         with files.written_folder(Path(verdict)) as folder:
             document = drift.document() | facts | {"at": current.last.isoformat(), "workspace": kept}
             files.write_json(folder / "drift.json", document)
-        with files.written(Path(report)) as aside:
-            aside.write_text(page(drift, title=title))
+        with files.written(Path(report)) as part:
+            part.write_text(page(drift, title=title))
         log_metric("share", drift.share)
         for column, found in drift.columns.items():
             if found.score is not None:
@@ -70,7 +70,7 @@ def watch(
 
 
 def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:
-    """Return the last served window if it is large enough for a verdict; else the test weeks stand for now."""
+    """Return the last served window if it is large enough for a verdict; None: compare the test weeks."""
     home = os.environ.get(env_names.HOME)
     if not home:
         return None

@@ -1,1 +1,1 @@
-"""HTTP at the door: who asks, how much, what is refused and how."""
+"""HTTP at the door: authentication, rate limits, refusals, tracing, and bounded pools for blocking work."""

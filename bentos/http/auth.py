@@ -1,6 +1,7 @@
-"""Who asks: an API key of a file, or a token of an OIDC provider. Secrets are compared in constant time, never logged.
+"""Authentication: an API key from a file, or a token of an OIDC provider. Secrets are never logged.
 
-A file of keys is read again within a second of its change. Verified tokens are remembered for at most a minute.
+Secrets are compared in constant time. A changed file of keys is read again within a second; verified tokens are
+remembered for at most a minute.
 """
 
 import hashlib
@@ -34,11 +35,11 @@ class Caller:
         if scope and scope not in self.scopes:
             raise refused(
                 "authorization", f"{scope} is not among its scopes", f"a key or token for {scope}", status=FORBIDDEN
-            ).told("WWW-Authenticate", f'Bearer realm="intentflow", error="insufficient_scope", scope="{scope}"')
+            ).with_header("WWW-Authenticate", f'Bearer realm="intentflow", error="insufficient_scope", scope="{scope}"')
 
 
 class Check(Protocol):
-    """Tells who holds a credential."""
+    """Finds the caller that a credential belongs to."""
 
     blocks: bool  # may wait for a server
 
@@ -47,16 +48,16 @@ class Check(Protocol):
 
 
 def check(access: Access) -> Check | None:
-    """Return how callers are known; None: everyone may do everything."""
+    """Return how callers are recognised; None: everyone may do everything."""
     if access.auth == "keys":
         return KeyFile(Path(access.keys_file))
     return None if access.jwt is None or access.auth == "none" else Tokens(access.jwt)
 
 
 def unknown(what: str) -> Rejected:
-    """Write the refusal of a caller who is not known."""
+    """Write the refusal of an unknown caller."""
     allowed = "Authorization: Bearer KEY or X-API-Key: KEY"
-    return refused("authorization", what, allowed, status=UNAUTHENTICATED).told(
+    return refused("authorization", what, allowed, status=UNAUTHENTICATED).with_header(
         "WWW-Authenticate", 'Bearer realm="intentflow"' + ("" if what == "is missing" else ', error="invalid_token"')
     )
 
@@ -140,7 +141,7 @@ class Tokens:
 
 
 class KeySet:
-    """A provider's public keys, fetched when old or when one is missing, but not at every stranger's wish."""
+    """A provider's public keys, fetched when they are old or one is missing, with a pause between fetches."""
 
     def __init__(self, source: str) -> None:
         self._source, self.remote = source, source.startswith(("https://", "http://"))
@@ -174,5 +175,5 @@ class KeySet:
         except (OSError, ValueError, jwt.PyJWTError) as error:  # those of requests are OSErrors
             if not self._keys:
                 raise refused("authorization", "the provider's keys are away", "a retry", status=UNAVAILABLE) from error
-            return  # the old ones still tell
+            return  # the old ones still hold
         self._keys = dict(found)

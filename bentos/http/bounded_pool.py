@@ -1,6 +1,7 @@
-"""A lane of blocking calls: a few threads, at most so many calls at once, each waited for at most so long.
+"""A bounded pool for blocking calls: a few threads, a bound on calls at once, and a bound on the wait for each.
 
-A call that is given up on keeps its place until it ends: a bound that forgot it would not bound the work.
+A call that nobody waits for any more keeps its place until it ends: a bound that forgot it would not bound the work.
+The metrics call a pool a lane (label `lane`: reads, writes).
 """
 
 import asyncio
@@ -29,7 +30,7 @@ class BoundedPool:
         late: Callable[[], Answer] | None = None,
         timeout_s: float | None = None,  # what is left of the caller's own patience
     ) -> Answer:
-        """Return what `call` returns, or when it is too slow what `late` says at once; refuse when the lane is full.
+        """Return what `call` returns, or what `late` returns where it is too slow; refuse when the pool is full.
 
         Without a `late` a call that is too slow is refused as well.
         """
@@ -43,7 +44,7 @@ class BoundedPool:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(running), patience_s)
         except TimeoutError:
-            if running.done() and not running.cancelled():  # with the bell
+            if running.done() and not running.cancelled():  # just in time
                 return running.result()
             if late is None:
                 allowed = f"{patience_s} s an answer"

@@ -1,7 +1,7 @@
-"""A circuit breaker: a store that is away costs a few requests their patience, not every one.
+"""A circuit breaker: only a few requests wait for a store that is away.
 
-After a few failures in a row nothing is asked for a while; then one request tries again, and the others still wait
-for nothing. Its drivers' own limits of time (feature_repo/online/profiles.py) say how long a failure takes.
+After a few failures in a row no request asks the store for a while; then one request tries again, while the others are
+still refused at once. The timeouts of the store's client (feature_repo/online/profiles.py) bound a failure.
 """
 
 import threading

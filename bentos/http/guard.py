@@ -1,7 +1,7 @@
-"""Stands before every page of the service: names the request, asks who it is from, and refuses in one line.
+"""Middleware before every page of the service: names the request, authenticates its caller, and refuses in one line.
 
-It opens the request's turn, which the endpoints work with. BentoML's own pages (/metrics, /docs.json …) pass through
-it as well; the probes always pass. A copy by the router is known by the shadow token, which also stands for a key.
+It makes the RequestContext that the endpoints work with. BentoML's own pages (/metrics, /docs.json …) pass through it
+as well; the probes always pass. The router's copies carry the shadow token, which also takes the place of a key.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ HEADER_BYTES = 16 << 10
 LONGEST_MS = 600_000
 TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 REQUEST_ID, SHADOW, RELEASE = (n.lower().encode() for n in (headers.REQUEST_ID, headers.SHADOW, headers.RELEASE))
-TURN = "intentflow.turn"  # in the ASGI scope
+CONTEXT = "intentflow.context"  # in the ASGI scope
 log = logging.getLogger("intentflow.door")
 
 
@@ -39,16 +39,16 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        opened, turn, begun, span = self._state.opened, RequestContext(), False, None
-        scope[TURN] = turn
+        opened, context, begun, span = self._state.opened, RequestContext(), False, None
+        scope[CONTEXT] = context
 
         async def sending(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 if span is not None:
-                    opened.tracing.end(span, turn, message["status"])
-                ours = [(REQUEST_ID, turn.request_id.encode()), (RELEASE, opened.release.encode())]
+                    opened.tracing.end(span, context, message["status"])
+                ours = [(REQUEST_ID, context.request_id.encode()), (RELEASE, opened.release.encode())]
                 if getattr(self._state, "draining", False):
                     ours.append((b"connection", b"close"))
                 message = {**message, "headers": [*message.get("headers", ()), *ours]}
@@ -56,9 +56,9 @@ class Guard:
 
         try:
             given = dict(scope["headers"])
-            await self._admit(scope, turn, given)
+            await self._admit(scope, context, given)
             if opened.tracing is not None and scope["path"] in self._scopes:
-                span = opened.tracing.begin(turn, scope["path"], given)
+                span = opened.tracing.begin(context, scope["path"], given)
             await self._app(scope, receive, sending)
         except Rejected as refusal:
             path = scope["path"] if scope["path"] in self._scopes else "other"
@@ -70,22 +70,22 @@ class Guard:
                 raise
             await _answer(sending, FAULT, OUR_FAULT, {})
 
-    async def _admit(self, scope: Scope, turn: RequestContext, given: dict[bytes, bytes]) -> None:
-        """Read what the headers say into the turn; refuse who may not ask, or asks too often."""
+    async def _admit(self, scope: Scope, context: RequestContext, given: dict[bytes, bytes]) -> None:
+        """Read what the headers say into the context; refuse who may not ask, or asks too often."""
         size = len(scope.get("raw_path") or b"") + len(scope.get("query_string", b""))
         size += sum(len(name) + len(value) for name, value in scope["headers"])
         if size > HEADER_BYTES:
             raise refused("headers", "too large", f"at most {HEADER_BYTES} bytes", status=HEADERS_TOO_LARGE)
         if (name := given.get(REQUEST_ID)) and headers.is_request_id(text := name.decode("latin-1")):
-            turn.request_id = text
+            context.request_id = text
         if (trace := given.get(b"traceparent")) and (found := TRACE.fullmatch(trace)):
-            turn.trace_id = found[1].decode()
+            context.trace_id = found[1].decode()
         if patience := given.get(b"x-request-timeout-ms"):
-            turn.patience_ms = _patience(patience)
+            context.patience_ms = _patience(patience)
         path, opened = scope["path"], self._state.opened
         token = given.get(SHADOW)
         if token and opened.shadow_token and hmac.compare_digest(token, opened.shadow_token.encode()):
-            turn.mirrored = True  # by our router, which has asked the first door for leave
+            context.mirrored = True  # by our router; the door that took the original has authenticated it
             return
         if path in PROBES:
             return
@@ -94,7 +94,7 @@ class Guard:
         await opened.limits.hit(needed, who)
 
     def _needed(self, path: str, open_pages: frozenset[str]) -> str | None:
-        """Return the scope that a page asks for; '' asks for any known caller, None for nobody."""
+        """Return the scope that a page needs; '': any authenticated caller, None: everyone."""
         if (scope := self._scopes.get(path)) is not None:
             return scope
         if path == "/metrics":

@@ -1,7 +1,7 @@
-"""How often each caller may ask, by scope. Counts are in memory, or in Redis where several replicas share them.
+"""Rate limits by caller and scope. Counts are in memory, or in Redis where several replicas share them.
 
 The library's own store in memory walks all callers at every hit's expiry, 0.1 ms and more; this one is a dictionary.
-A Redis that is away lets everyone in: limits guard the service, and must not be what stops it.
+While Redis is away every caller is let in: limits protect the service and must not be what stops it.
 """
 
 import logging
@@ -107,4 +107,6 @@ class Limits:
                 return
             end = self._here.get_window_stats(item, scope, caller).reset_time
         wait_s = max(1, math.ceil(end - self._clock()))
-        raise refused("service", "asked too often", str(item), status=OVERLOADED).told("Retry-After", str(wait_s))
+        raise refused("service", "asked too often", str(item), status=OVERLOADED).with_header(
+            "Retry-After", str(wait_s)
+        )

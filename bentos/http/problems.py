@@ -65,8 +65,8 @@ class Rejected(Exception):
         self.problem = Problem(error=error, where=where, allowed=allowed)
         self.headers = {"Retry-After": "1"} if status in (OVERLOADED, UNAVAILABLE) else {}
 
-    def told(self, header: str, value: str) -> "Rejected":
-        """Return it with a header of its answer."""
+    def with_header(self, header: str, value: str) -> "Rejected":
+        """Return it with one header more on its answer."""
         self.headers[header] = value
         return self
 
@@ -79,9 +79,9 @@ def rejected(error: ValidationError, asks: type[BaseModel]) -> Rejected:
         detail = first.get("ctx", {}).get("error", first["msg"])
         return refused("body", f"no JSON: {detail}", "a JSON object", status=MALFORMED)
     if kind == BROKEN:
-        told = first["ctx"]
-        where = place((*first["loc"], told["column"]))
-        return refused(where, f"{told['given']} breaks the rule {told['rule']}", told["allowed"])
+        broken = first["ctx"]
+        where = place((*first["loc"], broken["column"]))
+        return refused(where, f"{broken['given']} breaks the rule {broken['rule']}", broken["allowed"])
     if kind == "extra_forbidden":
         fields = fields_beside(first["loc"], asks)
         return refused(where, f"no such field{nearest(str(first['loc'][-1]), fields)}", ", ".join(fields))

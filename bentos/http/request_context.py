@@ -1,5 +1,6 @@
-"""One request's turn: answered once, by the thread that works on it or, when that is late, by the loop that waits.
+"""What is known of one request while it is worked on: its id, its patience, its stages, and who answers it.
 
+A request is answered once: by the thread that works on it or, when that thread is late, by the event loop that waits.
 The loop then makes the same call again, overdue: the ladder asks neither store nor models and answers from memory.
 """
 
@@ -8,8 +9,10 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from feature_repo.rows import UserRows
+if TYPE_CHECKING:
+    from feature_repo.rows import UserRows
 
 
 class GivenUp(Exception):
@@ -23,12 +26,13 @@ class RequestContext:
         self.request_id = uuid.uuid4().hex
         self.started = time.perf_counter()
         self.reading = False  # a thread waits for the store
+        self.endpoint = ""  # its name in the request log
         self.rows: UserRows | None = None  # once read
         self.mirrored = False  # a copy by the router: nobody sees the answer
         self.trace_id: str | None = None
-        self.stages: list[tuple[str, int, int]] | None = None  # name, start and end in epoch ns; None: nobody asks
+        self.stages: list[tuple[str, int, int]] | None = None  # name, start and end in epoch ns; None: not traced
         self.patience_ms: int | None = None  # the caller's own
-        self.overdue = False  # set by the loop; a thread that sees it asks for nothing more
+        self.overdue = False  # set by the event loop; a thread that sees it asks for nothing more
         self._answering = threading.Lock()
 
     @contextmanager

@@ -1,6 +1,6 @@
 r"""An answer with items as server-sent events: `item` for each, then `done` with the rest. Errors stay plain JSON.
 
-The texts of today are there at once; a client that reads events need not change when they come one by one.
+All texts are ready at once today; a client that reads events need not change when they come one by one.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
-"""Traces of requests for OpenTelemetry: a span a request, and one a stage of it, sent to a collector by OTLP.
+"""Traces for OpenTelemetry: one span for each request and one for each of its stages, sent to a collector by OTLP.
 
-A caller's W3C `traceparent` is continued, and its sampling decision kept; else the environment's share decides. Stages
-are noted as times while the request is worked on, and become spans after the answer. Where no collector is named
-nothing is noted. BentoML's own tracing stays off: its spans know nothing of stages.
+A caller's W3C `traceparent` is continued and its sampling decision kept; else the environment's share decides. The
+RequestContext keeps the times of stages, which become spans after the answer. Without a collector nothing is kept.
+BentoML's own tracing stays off: its spans have no stages.
 """
 
 from collections.abc import Mapping
@@ -34,29 +34,29 @@ class Tracing:
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
         self._tracer = self._provider.get_tracer("intentflow")
 
-    def begin(self, turn: RequestContext, path: str, headers: Mapping[bytes, bytes]) -> "Span":
-        """Open the span of a request; its trace id is the turn's, so that the request log names it."""
+    def begin(self, context: RequestContext, path: str, headers: Mapping[bytes, bytes]) -> "Span":
+        """Open the span of a request; the context takes its trace id, which the request log then names."""
         from opentelemetry.trace import SpanKind
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         given = {name: headers[name.encode()].decode("latin-1") for name in ("traceparent", "tracestate")
                  if name.encode() in headers}  # fmt: skip
         parent = TraceContextTextMapPropagator().extract(given)
-        about = {"http.request.method": "POST", "url.path": path, "intentflow.request_id": turn.request_id}
+        about = {"http.request.method": "POST", "url.path": path, "intentflow.request_id": context.request_id}
         span = self._tracer.start_span(f"POST {path}", context=parent, kind=SpanKind.SERVER, attributes=about)
-        turn.trace_id = format(span.get_span_context().trace_id, "032x")
-        turn.stages = [] if span.is_recording() else None
+        context.trace_id = format(span.get_span_context().trace_id, "032x")
+        context.stages = [] if span.is_recording() else None
         return span
 
-    def end(self, span: "Span", turn: RequestContext, status: int) -> None:
+    def end(self, span: "Span", context: RequestContext, status: int) -> None:
         """Close the span of a request, with those of its stages."""
         from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
         within = set_span_in_context(span)
-        for name, start, end in turn.stages or ():
+        for name, start, end in context.stages or ():
             self._tracer.start_span(name, context=within, start_time=start).end(end)
         span.set_attribute("http.response.status_code", status)
-        if turn.mirrored:
+        if context.mirrored:
             span.set_attribute("intentflow.mirrored", True)
         if status >= SERVER_FAULT:
             span.set_status(Status(StatusCode.ERROR))

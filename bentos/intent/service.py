@@ -1,7 +1,7 @@
 """The BentoML service `intent`: the intent model behind the door, as a process of its own.
 
-By default the door has the model in its own process; an environment that scales the two apart starts this and sets
-INTENTFLOW_INTENT_URL at the door. Routes and their rules are bentos/models.py's, the form bentos/wire.py's.
+By default the door has the model in its own process. An environment that scales the two apart starts this service and
+sets INTENTFLOW_INTENT_URL at the door. The routes are in bentos/models.py, the format of bodies in bentos/wire.py.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ class Intent:
     """Predicts what users are about to do."""
 
     def __init__(self) -> None:
-        app.state.served = self._served = models.opened(load)
+        app.state.model_app = self._model_app = models.opened(load)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Let running requests end."""
-        self._served.lane.close()
+        self._model_app.pool.close()
 
 
 def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
@@ -35,7 +35,7 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
 
     scorer = IntentScorer.load(release.folder / INTENT)
 
-    def predict(arrays: models.Arrays, said: Mapping[str, Any]) -> bytes:
-        return wire.packed({"probabilities": scorer.predict(wire.rows_unpacked(arrays, said))})  # [B, C]
+    def predict(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
+        return wire.packed({"probabilities": scorer.predict(wire.rows_unpacked(arrays, fields))})  # [B, C]
 
     return scorer.vocabulary.digest, {"/predict": predict}

@@ -1,7 +1,7 @@
 """The BentoML service `ranking`: the ranker behind the door, as a process of its own.
 
-By default the door has the ranker in its own process; an environment that scales the two apart starts this and sets
-INTENTFLOW_RANKING_URL at the door. Routes and their rules are bentos/models.py's, the form bentos/wire.py's.
+By default the door has the ranker in its own process. An environment that scales the two apart starts this service and
+sets INTENTFLOW_RANKING_URL at the door. The routes are in bentos/models.py, the format of bodies in bentos/wire.py.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ class Ranking:
     """Finds and orders items for users."""
 
     def __init__(self) -> None:
-        app.state.served = self._served = models.opened(load)
+        app.state.model_app = self._model_app = models.opened(load)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     def close(self) -> None:
         """Let running requests end."""
-        self._served.lane.close()
+        self._model_app.pool.close()
 
 
 def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
@@ -39,26 +39,26 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
     ranker = Ranker.load(release.folder / RANKING)
     targets = len(ranker.vocabulary.targets)
 
-    def recommend(arrays: models.Arrays, said: Mapping[str, Any]) -> bytes:
-        rows, probabilities = _one(arrays, said, targets)
+    def recommend(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
+        rows, probabilities = _one(arrays, fields, targets)
         exclude = frozenset(_integers(arrays, "exclude").tolist())
-        found = ranker.recommend(rows, probabilities, k=_k(said), exclude=exclude)
+        found = ranker.recommend(rows, probabilities, k=_k(fields), exclude=exclude)
         items = {
             "items": np.asarray([one.item_index for one in found], dtype=np.int64),
             "scores": np.asarray([one.score for one in found], dtype=np.float64),
         }
         return wire.packed(items, {"sources": [o.source for o in found], "reasons": [o.reasons for o in found]})
 
-    def score(arrays: models.Arrays, said: Mapping[str, Any]) -> bytes:
-        rows, probabilities = _one(arrays, said, targets)
+    def score(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
+        rows, probabilities = _one(arrays, fields, targets)
         return wire.packed({"scores": ranker.score(rows, probabilities, _integers(arrays, "items"))})  # [M]
 
     return ranker.vocabulary.digest, {"/recommend": recommend, "/score": score}
 
 
-def _one(arrays: models.Arrays, said: Mapping[str, Any], targets: int) -> tuple[UserRows, np.ndarray]:
+def _one(arrays: models.Arrays, fields: Mapping[str, Any], targets: int) -> tuple[UserRows, np.ndarray]:
     """Read one user's row and intents [C]."""
-    rows, probabilities = wire.rows_unpacked(arrays, said), arrays.get("probabilities")
+    rows, probabilities = wire.rows_unpacked(arrays, fields), arrays.get("probabilities")
     if len(rows) != 1 or probabilities is None or probabilities.shape != (targets,):
         raise DataError(f"body: allowed is one row and its {targets} probabilities")
     return rows, probabilities
@@ -71,8 +71,8 @@ def _integers(arrays: models.Arrays, name: str) -> np.ndarray:
     return found
 
 
-def _k(said: Mapping[str, Any]) -> int:
-    k = said.get("k")
+def _k(fields: Mapping[str, Any]) -> int:
+    k = fields.get("k")
     if not isinstance(k, int) or k < 1:
         raise DataError(f"body: k is {k!r}; allowed: 1 or more")
     return k

@@ -1,1 +1,1 @@
-"""The door: one process that reads profiles, scores intents, ranks items and logs what it served."""
+"""The door: one process that reads profiles, scores intents, ranks items and logs its answers."""

@@ -1,7 +1,7 @@
-"""The service's one clock: wall time, or the end of the release's data moved on by the events that came since.
+"""The service's one clock: wall time, or the end of the release's data, moved on by each later event.
 
-Demonstrations serve data that ended years ago; with `data_end` such a service lives at the end of its data.
-Rungs, ages, defaults of timestamps and checks of them use this clock and no other.
+A demonstration serves data that ended years ago; with `data_end` its time is the end of that data. Rungs, ages and the
+defaults and checks of timestamps use this clock and no other.
 """
 
 import threading

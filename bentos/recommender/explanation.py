@@ -1,7 +1,7 @@
-"""What a user row says about one item, as named values with the time each speaks of.
+"""The values of a user row that concern one item, each with its name and the time that it describes.
 
-Times in a row ("last bought at") become the value's own time; sums and totals speak of the row's state;
-the ranker's reasons are computed when asked, so they speak of now.
+A value that is itself a time ("last bought at") has that time; sums and totals have the time of the row's state; the
+ranker's reasons are computed for the request and have its time.
 """
 
 from collections.abc import Mapping

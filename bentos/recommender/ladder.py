@@ -5,9 +5,9 @@
     segment  it is older still, or the models failed: the segment's popular items and intent rates
     popular  there is no row, or the store is away: everyone's
 
-Whatever fails, an answer comes; one that stands lower than it should is marked degraded, with the reason. Both lower
-rungs are in memory (feature_repo/fallback.py). TTLs are judged here and nowhere else: an encoder never hides a row,
-so that a stale row gives the same numbers wherever it is read.
+An answer comes whatever fails; one from a lower rung than it should be is marked degraded, with the reason. Both lower
+rungs are in memory (feature_repo/fallback.py). Only this module judges TTLs: an encoder never hides a row, so that a
+stale row gives the same numbers wherever it is read.
 
 Letters: C targets of the intent model, M items asked about.
 """
@@ -39,12 +39,17 @@ log = logging.getLogger("intentflow.door")
 
 @dataclasses.dataclass(frozen=True)
 class ProfileState:
-    """Where one request stands: its row, its rung, and the intents."""
+    """What one request is answered from: the user's row, its rung, and the intents."""
 
     rows: UserRows  # of one user; unknown where none was read
     profile: schemas.Profile
     probabilities: np.ndarray  # [C]
     modelled: bool  # the models answer; else the fallback
+
+    def likeliest(self, most: int) -> list[int]:
+        """Return the positions of the likeliest intents, the likeliest first."""
+        best: list[int] = np.argsort(-self.probabilities, kind="stable")[:most].tolist()
+        return best
 
 
 class Ladder:
@@ -65,12 +70,12 @@ class Ladder:
         self._breaker = breaker
         self._n_items = len(ranker.vocabulary.item_ids)
 
-    def stand(self, user: str, now: int, at: dt.datetime | None, turn: RequestContext) -> ProfileState:
-        """Read a user's row as of `now` and find the rung; `at` says that the request named the time."""
-        if turn.overdue:
-            return self._overdue(user, now, turn)
+    def state_of(self, user: str, now: int, at: dt.datetime | None, context: RequestContext) -> ProfileState:
+        """Read a user's row as of `now` and find its rung; `at` is the time that the request named, if it did."""
+        if context.overdue:
+            return self._overdue(user, now, context)
         try:
-            rows = turn.rows = _in_time(self._read(user, now, turn), at)
+            rows = context.rows = _in_time(self._read(user, now, context), at)
         except StoreAway as away:
             log.warning("%s; answered with what is popular", away)
             return self._down(self._nobody(user, now), reason="store_away")
@@ -80,7 +85,7 @@ class Ladder:
         rung = of_age(age_s, ttl_s=self._release.ttl_s, used_s=self._release.used_s)
         if rung is None:
             return self._down(rows)
-        with turn.stage("predict intents"):
+        with context.stage("predict intents"):
             probabilities = _tried(lambda: self._scorer.predict(rows)[0])
         if probabilities is None:
             return self._down(rows, reason="models_failed")
@@ -88,32 +93,32 @@ class Ladder:
         return ProfileState(rows, profile, probabilities, modelled=True)
 
     def recommend(
-        self, standing: ProfileState, *, k: int, exclude: frozenset[int] = frozenset()
+        self, state: ProfileState, *, k: int, exclude: frozenset[int] = frozenset()
     ) -> tuple[ProfileState, Sequence[Recommended]]:
-        """Return k items, or all there are, and where the request stands now: a ranker may fail too."""
-        rows = standing.rows
-        if standing.modelled:
-            items = _tried(lambda: self._ranker.recommend(rows, standing.probabilities, k=k, exclude=exclude))
+        """Return k items, or all there are, and the state after it, which is lower where the ranker fails."""
+        rows = state.rows
+        if state.modelled:
+            items = _tried(lambda: self._ranker.recommend(rows, state.probabilities, k=k, exclude=exclude))
             if items is not None:
-                return standing, items
-            standing = self._down(rows, reason="models_failed")
+                return state, items
+            state = self._down(rows, reason="models_failed")
         group = self._group(rows)
-        return standing, self._fallback.recommend(group, n_items=self._n_items, k=k, exclude=exclude)
+        return state, self._fallback.recommend(group, n_items=self._n_items, k=k, exclude=exclude)
 
-    def score(self, standing: ProfileState, indexes: Sequence[int]) -> tuple[ProfileState, list[float]]:
+    def score(self, state: ProfileState, indexes: Sequence[int]) -> tuple[ProfileState, list[float]]:
         """Score items [M], by the share of a group's users who had them where no model does."""
-        rows = standing.rows
-        if standing.modelled:
+        rows = state.rows
+        if state.modelled:
             wanted = np.asarray(indexes, dtype=np.int64)
-            values = _tried(lambda: self._ranker.score(rows, standing.probabilities, wanted))
+            values = _tried(lambda: self._ranker.score(rows, state.probabilities, wanted))
             if values is not None:
-                return standing, [float(value) for value in values]
-            standing = self._down(rows, reason="models_failed")
+                return state, [float(value) for value in values]
+            state = self._down(rows, reason="models_failed")
         group = self._group(rows)
-        return standing, [self._fallback.score(group, index) for index in indexes]
+        return state, [self._fallback.score(group, index) for index in indexes]
 
     def warm_up(self, user: str, now: int, like: UserRows | None = None) -> None:
-        """Ask the store about nobody, the models about a row `like` users' own; that one is away keeps nobody out."""
+        """Read nobody's row and run the models on it and on a row `like` users' own; start even where one is away."""
         try:
             rows = self._profiles.read([user], now=now)
         except StoreAway as away:
@@ -125,19 +130,19 @@ class Ladder:
         except StoreAway as away:  # a model service
             log.warning("%s; serving starts without it", away)
 
-    def _read(self, user: str, now: int, turn: RequestContext) -> UserRows:
-        turn.reading = True
+    def _read(self, user: str, now: int, context: RequestContext) -> UserRows:
+        context.reading = True
         try:
-            with turn.stage("read profile"):
+            with context.stage("read profile"):
                 return self._breaker.call(lambda: self._profiles.read([user], now=now))
         finally:
-            turn.reading = False
+            context.reading = False
 
-    def _overdue(self, user: str, now: int, turn: RequestContext) -> ProfileState:
-        """Stand on what was read in time; a store that is still being waited for has failed."""
-        if turn.reading:
+    def _overdue(self, user: str, now: int, context: RequestContext) -> ProfileState:
+        """Answer from the row that was read in time; where the store has not answered yet, count a failure of it."""
+        if context.reading:
             self._breaker.failed()
-        return self._down(self._nobody(user, now) if turn.rows is None else turn.rows, reason="timeout")
+        return self._down(self._nobody(user, now) if context.rows is None else context.rows, reason="timeout")
 
     def _down(self, rows: UserRows, *, reason: schemas.Reason | None = None) -> ProfileState:
         """Step down to the row's segment, or to everyone where there is no row or no segment."""

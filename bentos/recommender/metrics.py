@@ -2,9 +2,10 @@
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
-from bentos.recommender import schemas
+from bentos.endpoints.events import Accepted
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.shipping import ShippingStatus
+from bentos.recommender.schemas import Profile
 from bentos.release import Release
 
 BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -68,18 +69,18 @@ class Metrics:
         self.refused.labels(REASONS.get(code, "malformed")).inc()
 
     def logs_seen(self, requests: ShippingStatus, events: EventLog) -> None:
-        """Note how the logs on disk stand."""
+        """Show the size of the logs and what of them waits."""
         self._logs.seen(requests, events)
 
     def counted(self, answer: object) -> None:
-        """Count what an answer says of itself: the profile's rung, or the events' outcomes."""
-        if isinstance(answer, schemas.Accepted):
+        """Count an answer by its profile's rung, or by the outcomes of its events."""
+        if isinstance(answer, Accepted):
             self.events.labels("accepted").inc(answer.accepted)
             self.events.labels("duplicate").inc(answer.duplicates)
             self.events.labels("ignored").inc(answer.ignored)
             for rule, events in answer.noted.items():
                 self.noted.labels(rule).inc(events)
-        elif isinstance(profile := getattr(answer, "profile", None), schemas.Profile):
+        elif isinstance(profile := getattr(answer, "profile", None), Profile):
             self.rungs.labels(profile.rung, self._release).inc()
             if profile.age_days is not None:
                 self.ages.observe(profile.age_days)

@@ -1,20 +1,19 @@
-"""The OpenAPI document: what BentoML knows of its own routes, merged with the mounted endpoints' schemas.
+"""The OpenAPI document: BentoML's document of its own routes, with the operations of bentos/endpoints added.
 
 BentoML documents mounted FastAPI applications only, so a Starlette application brings its own operations. Each names
 every status that it can answer with, and carries an example of a request and of its answer.
 """
 
 import copy
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from bentos.endpoints.operations import Operation
 from bentos.http import sse
 from bentos.http.problems import Problem
-from bentos.recommender.examples import EXAMPLES
 
 REFERENCE = "#/components/schemas/{model}"
 REFUSALS = {
@@ -36,42 +35,32 @@ SECURITY = {
 EITHER: tuple[dict[str, list[str]], ...] = ({}, {"bearer": []}, {"key": []})  # {}: the environment may ask for none
 
 
-@dataclasses.dataclass(frozen=True)
-class Operation:
-    """One POST endpoint."""
-
-    path: str
-    asks: type[BaseModel]
-    answers: type[BaseModel]
-    summary: str
-    streams: bool = dataclasses.field(default=False, kw_only=True)  # as server-sent events, to who asks for them
-
-
-def merged(base: dict[str, Any], operations: Sequence[Operation]) -> dict[str, Any]:
-    """Return BentoML's document with the operations added to it."""
-    models = [(o.asks, "validation") for o in operations]
-    models += [(o.answers, "serialization") for o in operations] + [(Problem, "serialization")]
-    _, definitions = models_json_schema(models, ref_template=REFERENCE)  # type: ignore[arg-type]
+def merged(base: dict[str, Any], operations: Sequence[tuple[Operation, type[BaseModel]]]) -> dict[str, Any]:
+    """Return BentoML's document with the operations added to it, each with the model of its request."""
+    models: list[tuple[type[BaseModel], JsonSchemaMode]] = [(asks, "validation") for _, asks in operations]
+    models += [(operation.contract.answers, "serialization") for operation, _ in operations]
+    models.append((Problem, "serialization"))
+    _, definitions = models_json_schema(models, ref_template=REFERENCE)
     document = copy.deepcopy(base)
     document["openapi"] = "3.1.0"  # pydantic's schemas are JSON Schema 2020-12
     document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
     document["components"].setdefault("securitySchemes", {}).update(SECURITY)
-    document.setdefault("paths", {}).update({o.path: {"post": _post(o)} for o in operations})
+    document.setdefault("paths", {}).update({o.path: {"post": _post(o, asks)} for o, asks in operations})
     return document
 
 
-def _post(operation: Operation) -> dict[str, Any]:
-    example = EXAMPLES[operation.path]
-    answered = _content(operation.answers, example.answer)
+def _post(operation: Operation, asks: type[BaseModel]) -> dict[str, Any]:
+    example = operation.contract.example
+    answered = _content(operation.contract.answers, example.answer)
     if operation.streams:
         answered[sse.MEDIA_TYPE] = {"schema": {"type": "string", "description": "Events `item`, then one `done`"}}
     refusals = {code: {"description": text, "content": _content(Problem)} for code, text in REFUSALS.items()}
     return {
-        "summary": operation.summary,
-        "operationId": operation.path.strip("/"),
+        "summary": operation.endpoint.about,
+        "operationId": operation.endpoint.name,
         "tags": ["Service APIs"],
         "security": list(EITHER),
-        "requestBody": {"required": True, "content": _content(operation.asks, example.ask)},
+        "requestBody": {"required": True, "content": _content(asks, example.ask)},
         "responses": {"200": {"description": "The answer", "content": answered}} | refusals,
     }
 

@@ -1,4 +1,4 @@
-"""What the door needs of the parts behind it. The real ones are components.intent.score.IntentScorer,
+"""The interfaces of the parts behind the door. The real ones are components.intent.score.IntentScorer,
 components.ranking.score.Ranker and feature_repo.online.profiles.OnlineProfiles, or their remote clients.
 
 Letters: B rows, C targets of the intent model, M items asked about.

@@ -1,7 +1,7 @@
-"""What the door's endpoints take and give: the contract of the HTTP interface, of the client and of /docs.json.
+"""The parts that requests and answers of several endpoints share; each endpoint's own are in bentos/endpoints.
 
 Requests are strict: no unknown fields, no guesses of types. Bounds that a release sets (`serving.max_k`) are
-checked by the door. User ids are raw here; they are hashed before anything else sees them.
+checked by the endpoint's function. User ids are raw here; the door hashes them before anything else sees them.
 """
 
 import datetime as dt
@@ -20,7 +20,6 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-MAX_EVENTS = 1000  # in a request
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Rung = Literal["fresh", "stale", "segment", "popular"]
 Reason = Literal["store_away", "models_failed", "timeout"]
@@ -56,42 +55,19 @@ At = Annotated[
 ]
 
 
-class _Asked(BaseModel):
+class Request(BaseModel):
+    """A part of a request."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _Given(BaseModel):
+class AnswerPart(BaseModel):
+    """A part of an answer."""
+
     model_config = ConfigDict(frozen=True)
 
 
-class RecommendRequest(_Asked):
-    """Which items to show to a user."""
-
-    user_id: Id
-    k: int | None = Field(default=None, ge=1, description="Items wanted; left out: the spec's serving.k")
-    context: dict[str, str | bool | int | FiniteFloat] = Field(
-        default={}, max_length=32, description="Where the items will be shown; logged, not used by the models yet"
-    )
-    exclude: list[Id] = Field(default=[], max_length=1000, description="Items not to show; unknown ones are ignored")
-    at: At = None
-
-
-class IntentsRequest(_Asked):
-    """What a user is about to do."""
-
-    user_id: Id
-    at: At = None
-
-
-class RankRequest(_Asked):
-    """How a user would like these items."""
-
-    user_id: Id
-    item_ids: list[Id] = Field(min_length=1, max_length=1000)
-    at: At = None
-
-
-class Event(_Asked):
+class Event(Request):
     """Something a user did."""
 
     user_id: Id
@@ -106,29 +82,7 @@ class Event(_Asked):
     event_id: Id | None = Field(default=None, description="Makes a repeated delivery harmless")
 
 
-class EventsRequest(_Asked):
-    """Events to take note of: all of them, or none if one is wrong."""
-
-    events: list[Event] = Field(min_length=1, max_length=MAX_EVENTS)
-
-
-class ExplainRequest(_Asked):
-    """Why an item would or would not be shown to a user."""
-
-    user_id: Id
-    item_id: Id
-    at: At = None
-
-
-class DescribeRequest(_Asked):
-    """What to say about items to a user."""
-
-    user_id: Id
-    item_ids: list[Id] = Field(min_length=1, max_length=100, description="At most the spec's content.max_items")
-    at: At = None
-
-
-class Profile(_Given):
+class Profile(AnswerPart):
     """How good the user's profile was that an answer rests on."""
 
     rung: Rung = Field(
@@ -142,68 +96,21 @@ class Profile(_Given):
     reason: Reason | None = Field(description="What failed: the profile store, a model, or neither in time")
 
 
-class Intent(_Given):
+class Intent(AnswerPart):
     """Something a user may be about to do."""
 
     name: str
     probability: float = Field(description="Within the intent's horizon, 0..1")
 
 
-class Item(_Given):
-    """A recommended item."""
+class Answer(AnswerPart):
+    """An answer: which release gave it, and to which request."""
 
-    item_id: str
-    title: str
-    score: float
-    source: str = Field(description="Where it came from: history, neighbours, offers, popular or segment")
-    propensity: float = Field(description="Probability that the policy shows this item here, 0..1")
-    reasons: dict[str, float] = Field(description="The strongest feature values")
-
-
-class _Answer(_Given):
     release: str
     request_id: str
 
 
-class Recommendations(_Answer):
-    """Items for a user, best first."""
-
-    items: list[Item]
-    intents: list[Intent] = Field(description="The five likeliest")
-    profile: Profile
-
-
-class Intents(_Answer):
-    """Every intent of a user, in the vocabulary's order."""
-
-    intents: list[Intent]
-    profile: Profile
-
-
-class Score(_Given):
-    """An item's score for a user."""
-
-    item_id: str
-    score: float
-
-
-class Scores(_Answer):
-    """Scores in the order asked."""
-
-    scores: list[Score]
-    profile: Profile
-
-
-class Accepted(_Answer):
-    """Events that were stored durably and folded into profiles."""
-
-    accepted: int
-    duplicates: int = Field(description="Events that had been accepted before")
-    ignored: int = Field(default=0, description="Events of people who were forgotten (docs/privacy.md)")
-    noted: dict[str, int] = Field(default={}, description="Events that break a rule of severity info, by rule")
-
-
-class Feature(_Given):
+class Feature(AnswerPart):
     """A feature value and the time it speaks of."""
 
     name: str
@@ -211,20 +118,7 @@ class Feature(_Given):
     at: dt.datetime
 
 
-class Explanation(_Answer):
-    """What the models know about a user and an item."""
-
-    item_id: str
-    title: str
-    source: str | None = Field(description="Where the candidate came from; null: it was no candidate")
-    position: int | None = Field(description="Its place among the candidates, from 1")
-    score: float
-    intents: list[Intent] = Field(description="The intents that an event with the item would fulfil")
-    features: list[Feature]
-    profile: Profile
-
-
-class Description(_Given):
+class Description(AnswerPart):
     """A text about an item, in English, and all that it rests on."""
 
     item_id: str
@@ -234,10 +128,3 @@ class Description(_Given):
     attributes: list[str] = Field(
         description="What the text uses: attributes of the catalogue, `reason:<name>` of the ranking, `intent:<name>`"
     )
-
-
-class Descriptions(_Answer):
-    """Texts in the order asked."""
-
-    items: list[Description]
-    profile: Profile

@@ -1,7 +1,7 @@
 """The BentoML service `recommender`: brings the door's real parts together and mounts its routes.
 
 BentoML gives the process, the probes, /metrics and the pages; the routes are app.py's. Limits of time and
-concurrency are the release's and are kept by lanes, since a decorator is read before a release is known.
+concurrency are the release's; bounded pools keep them, since BentoML reads its decorator before a release is known.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from bentos.http.guard import Guard
 from bentos.http.limits import Limits
 from bentos.http.tracing import Tracing
 from bentos.recommender import ports
-from bentos.recommender.app import SCOPES, DoorContext, create_app
+from bentos.recommender.app import DoorContext, create_app, scopes
 from bentos.recommender.door import Door
 from bentos.recommender.logs import eventlog, requestlog
 from bentos.recommender.logs.eventlog import EventLog
@@ -43,7 +43,7 @@ app = create_app()
 @bentoml.service(
     name="recommender",
     workers=1,
-    traffic={"timeout": 65},  # above the longest `serving.timeout_s`: the lanes answer first
+    traffic={"timeout": 65},  # above the longest `serving.timeout_s`: the pools answer first
     logging={"access": {"enabled": False}},
     # tracing.py makes the spans; BentoML's own, which nobody reads, cost a tenth of an answer.
     tracing={"excluded_urls": [".*"]},
@@ -53,7 +53,7 @@ class Recommender:
     """Recommends items to users whose next intents it predicts."""
 
     def __init__(self) -> None:
-        with reason_left():  # `serve` must hear of it: BentoML would try again for ever
+        with reason_left():  # where `serve` reads it: BentoML would try again for ever
             settings = Settings.read(os.environ)
             check_reach(settings.access, listening())
             opened = open_door(settings)
@@ -77,7 +77,7 @@ class Recommender:
             self._opened.tracing.close()
 
 
-Recommender.add_asgi_middleware(Guard, state=app.state, scopes=SCOPES)  # type: ignore[attr-defined]
+Recommender.add_asgi_middleware(Guard, state=app.state, scopes=scopes())  # type: ignore[attr-defined]
 
 
 def listening() -> list[str]:
@@ -89,7 +89,7 @@ def listening() -> list[str]:
 
 
 def check_reach(access: Access, addresses: list[str]) -> None:
-    """Refuse to serve whoever comes along on more than this machine, unless that was said."""
+    """Refuse to serve unauthenticated callers on other addresses than loopback, unless the environment allows it."""
     wide = [ip for ip in addresses if not ipaddress.ip_address(ip).is_loopback]
     if wide and access.auth == "none" and not access.anyone:
         raise SpecError(
@@ -130,7 +130,7 @@ def open_door(settings: Settings) -> DoorContext:
             sample=release.serving.log.sample,
             store=settings.requests_url,
             on_failure=metrics.unlogged.inc,
-            on_turn=lambda standing: metrics.logs_seen(standing, events),
+            on_turn=lambda status: metrics.logs_seen(status, events),
         ),
         settings.clock,
         events=events,

@@ -1,4 +1,4 @@
-"""What the environment tells the service, read and checked once, before anything heavy is imported."""
+"""The service's settings: environment variables, read and checked once, before anything heavy is imported."""
 
 import contextlib
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The facts that a text about an item may rest on, brought together for components/content.
 
 The catalogue's row comes from the vocabulary that the release carries, reasons and source from the ranker, intents
-from where the request stands. On a rung without models nothing is said of a user's intents: there are none.
+from the request's ProfileState. On a rung without models a text names no intents of the user: there are none.
 """
 
 from collections.abc import Sequence
@@ -21,23 +21,23 @@ class Texts:
     def __init__(self, vocabulary: Vocabulary, titles: Sequence[str], spec: Content) -> None:
         self._vocabulary, self._titles, self._spec = vocabulary, titles, spec
 
-    def describe(self, index: int, found: Recommended | None, standing: ProfileState) -> schemas.Description:
+    def describe(self, index: int, found: Recommended | None, state: ProfileState) -> schemas.Description:
         """Write about one item, which the ranker may have found."""
         item_id = self._vocabulary.item_ids[index]
-        targets = self._vocabulary.targets_of_item.get(item_id, ()) if standing.modelled else ()
+        targets = self._vocabulary.targets_of_item.get(item_id, ()) if state.modelled else ()
         names = self._vocabulary.target_names
         facts = Facts(
             item_id=item_id,
             attributes=self._vocabulary.items.slice(index, 1).to_pylist()[0],
             source=found.source if found else None,
             reasons=found.reasons if found else {},
-            intents={names[t]: float(standing.probabilities[t]) for t in targets},
+            intents={names[t]: float(state.probabilities[t]) for t in targets},
         )
-        told = describe(facts, max_attributes=self._spec.max_attributes)
+        text = describe(facts, max_attributes=self._spec.max_attributes)
         return schemas.Description(
             item_id=item_id,
             title=plain(self._titles[index]),
-            text=told.text,
-            source=told.source,
-            attributes=list(told.used),
+            text=text.text,
+            source=text.source,
+            attributes=list(text.used),
         )

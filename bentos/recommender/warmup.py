@@ -1,6 +1,6 @@
-"""A made-up user to warm up with: a row of the shape that users' rows have, so that the first of them waits for less.
+"""A made-up user row for warming up, of the same shape as real rows, so that the first user waits less.
 
-A row of nobody would leave out most of the work: there is no history to find neighbours of, no week to encode.
+The row of an unknown user would leave out most of the work: it has no history to find neighbours of, no week to encode.
 """
 
 import numpy as np

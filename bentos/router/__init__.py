@@ -1,1 +1,1 @@
-"""The router before the releases' doors: sticky canary, mirror, drain. Knows no model and imports none."""
+"""The router before the doors of the releases: sticky canary, mirroring, draining. It imports no model."""

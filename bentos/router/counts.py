@@ -1,6 +1,7 @@
-"""What the router counts: for the rollout's loop (observations.py) and for Prometheus, in one place.
+"""The router's counts: for the rollout's loop (observations.py) and for Prometheus, in one place.
 
-Counts are one object a rollout, so that a request that began before the routes changed is not counted after.
+Each rollout has a Counts of its own, and a request keeps the one that held when it came: one that began before the
+routes changed is not counted with the next rollout.
 """
 
 import bisect
@@ -10,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from bentos.http.problems import FAULT, OVERLOADED
 from bentos.router.observations import BUCKETS_MS, LABELS, ArmSeen, CopiesSeen, Observations, ShadowSeen
-from bentos.router.requests import EVENTS, READS
+from bentos.router.requests import READS, WRITES
 from bentos.router.routes import CANDIDATE, STABLE, Arm
 
 LOST = 0  # the code of an attempt that no answer came to
@@ -60,7 +61,7 @@ class ArmCount:
         self.times.add(seconds)
 
     def event(self, code: int) -> None:
-        """Count a request of /events, original or copy."""
+        """Count a write, original or copy."""
         self.events += 1
         self.event_errors += code == LOST or code >= FAULT
 
@@ -169,5 +170,5 @@ def count(counts: Counts, arm: Arm, endpoint: str, *, code: int, seconds: float,
     """Count an attempt for the loop."""
     if endpoint in READS:
         counts.arms[arm].read(code, seconds, degraded=degraded)
-    elif endpoint == EVENTS:
+    elif endpoint in WRITES:
         counts.arms[arm].event(code)

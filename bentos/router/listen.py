@@ -1,4 +1,4 @@
-"""Listening for clients: aiohttp's plain server, the bounds of what a client may send, and where one is."""
+"""Listening for clients: aiohttp's plain server, the bounds on a client's body, and whether a client is local."""
 
 import asyncio
 import ipaddress

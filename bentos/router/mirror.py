@@ -1,7 +1,8 @@
-"""Work beside the answers: mirrored reads for a candidate in shadow, and copies of /events for the other arm.
+"""Copies of requests: mirrored reads for a candidate in shadow, and copies of writes for the other arm.
 
-Both wait in bounded queues, so that a slow door never holds up an answer; what does not fit is dropped and counted.
-A mirrored read is sent once. A copy is sent until it is taken or its time is up, in the order of the originals.
+Both wait in bounded queues, so that a slow door never delays an answer; what does not fit is dropped and counted. A
+mirrored read is sent once. A copy of a write is sent until the door takes it or its time is up, in the order of the
+originals.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from bentos.http.headers import SHADOW
 from bentos.http.problems import FAULT, OVERLOADED
 from bentos.router.counts import LOST, Metrics
 from bentos.router.proxy import RoutedRequest
-from bentos.router.requests import EVENTS, RECOMMEND, items_of, overlap
+from bentos.router.requests import RECOMMEND, items_of, overlap
 from bentos.router.routes import CANDIDATE, STABLE, Arm, Backend, Routes
 from bentos.router.settings import Settings
 from bentos.router.upstreams import Doors, Lost
@@ -27,7 +28,7 @@ log = logging.getLogger("intentflow.router")
 
 @dataclass(frozen=True)
 class _Waiting:
-    turn: RoutedRequest
+    routed: RoutedRequest
     arm: Arm  # that it goes to
     backend: Backend
     status: int  # of the answer to the original
@@ -36,7 +37,7 @@ class _Waiting:
 
     @property
     def size(self) -> int:
-        return len(self.turn.sent.body) + len(self.body)
+        return len(self.routed.sent.body) + len(self.body)
 
 
 class _Queue:
@@ -61,31 +62,31 @@ class _Queue:
         return one
 
     def done(self) -> None:
-        """Say that one is dealt with."""
+        """Mark one as done."""
         self._queue.task_done()
 
     async def empty(self) -> None:
-        """Wait until all are dealt with."""
+        """Wait until all are done."""
         await self._queue.join()
 
 
 class Mirror:
-    """Sends mirrored reads and copies of events."""
+    """Sends mirrored reads and copies of writes."""
 
     def __init__(self, doors: Doors, metrics: Metrics, settings: Settings, *, current: Callable[[], Routes | None]):
         self._doors, self._metrics, self._settings, self._current = doors, metrics, settings, current
-        self._mirror = _Queue(settings.mirror_queue)
+        self._reads = _Queue(settings.mirror_queue)
         self._copies: dict[Arm, _Queue] = {arm: _Queue(settings.copy_queue) for arm in (STABLE, CANDIDATE)}
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to work through the queues."""
-        workers = [self._work(self._mirror, self._mirrored) for _ in range(self._settings.mirror_at_once)]
+        workers = [self._work(self._reads, self._mirrored) for _ in range(self._settings.mirror_at_once)]
         workers += [self._work(queue, self._copied) for queue in self._copies.values()]
         self._tasks = [asyncio.create_task(worker) for worker in workers]
 
     async def stop(self, timeout_s: float) -> None:
-        """Let copies of events go out, for at most so long; mirrored reads are given up."""
+        """Send the copies of writes that wait, within `timeout_s`; give up mirrored reads."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 for queue in self._copies.values():
@@ -94,21 +95,21 @@ class Mirror:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def mirror(self, turn: RoutedRequest, status: int, body: bytes) -> None:
-        """Have the candidate answer, too, what stable has answered."""
-        assert turn.routes.candidate is not None
-        if not self._mirror.put(_Waiting(turn, CANDIDATE, turn.routes.candidate, status, body, time.monotonic())):
-            turn.counts.mirror_dropped += 1
+    def mirror(self, routed: RoutedRequest, status: int, body: bytes) -> None:
+        """Have the candidate answer a read that stable has answered, too."""
+        assert routed.routes.candidate is not None
+        if not self._reads.put(_Waiting(routed, CANDIDATE, routed.routes.candidate, status, body, time.monotonic())):
+            routed.counts.mirror_dropped += 1
             self._metrics.side("mirror", "dropped")
 
-    def copy(self, turn: RoutedRequest, taken_by: Arm) -> None:
-        """Send events that one arm took to the other one, if there is one."""
-        other = turn.routes.other(taken_by)
-        backend = turn.routes.backend(other) if other is not None else None
+    def copy(self, routed: RoutedRequest, taken_by: Arm) -> None:
+        """Send a write that one arm took to the other one, if there is one."""
+        other = routed.routes.other(taken_by)
+        backend = routed.routes.backend(other) if other is not None else None
         if other is None or backend is None:
             return
-        if not self._copies[other].put(_Waiting(turn, other, backend, 0, b"", time.monotonic())):
-            self._note(turn, "dropped")
+        if not self._copies[other].put(_Waiting(routed, other, backend, 0, b"", time.monotonic())):
+            self._note(routed, "dropped")
 
     async def _work(self, queue: _Queue, deal: Callable[[_Waiting], Awaitable[None]]) -> None:
         while True:
@@ -116,13 +117,13 @@ class Mirror:
             try:
                 await deal(one)
             except Exception:  # one that cannot be sent must not end the worker
-                log.exception("a copy of %s failed", one.turn.endpoint)
+                log.exception("a copy of %s failed", one.routed.endpoint)
             finally:
                 queue.done()
 
     async def _mirrored(self, one: _Waiting) -> None:
         """Ask the candidate and compare."""
-        counts, endpoint = one.turn.counts, one.turn.endpoint
+        counts, endpoint = one.routed.counts, one.routed.endpoint
         started, status, body = time.perf_counter(), LOST, b""
         with contextlib.suppress(Lost):
             answer = await self._send(one, self._settings.patience_s)
@@ -150,15 +151,15 @@ class Mirror:
             with contextlib.suppress(Lost):
                 status, _ = await self._send(one, self._settings.timeout_s)
             seconds = time.perf_counter() - started
-            one.turn.counts.arms[one.arm].event(status)
-            self._metrics.attempt(one.arm, one.backend.release, status, endpoint=EVENTS, seconds=seconds)
+            one.routed.counts.arms[one.arm].event(status)
+            self._metrics.attempt(one.arm, one.backend.release, status, endpoint=one.routed.endpoint, seconds=seconds)
             if 0 < status < FAULT and status != OVERLOADED:
-                return self._note(one.turn, "sent" if status < 400 else "failed")
+                return self._note(one.routed, "sent" if status < 400 else "failed")
             if time.monotonic() - one.since > self._settings.copy_s:
-                return self._note(one.turn, "failed")
+                return self._note(one.routed, "failed")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        return self._note(one.turn, "dropped")
+        return self._note(one.routed, "dropped")
 
     def _holds(self, backend: Backend) -> bool:
         """Say whether a door is still in the routes, in whichever arm."""
@@ -166,13 +167,13 @@ class Mirror:
         return routes is not None and backend in (routes.stable, routes.candidate)
 
     async def _send(self, one: _Waiting, patience_s: float) -> tuple[int, bytes]:
-        sent = one.turn.sent.marked({SHADOW: self._settings.token})
+        sent = one.routed.sent.marked({SHADOW: self._settings.token})
         answer = await self._doors.send(one.backend, sent, patience_s=patience_s)
         answer.discard()
         return answer.status, answer.body
 
-    def _note(self, turn: RoutedRequest, outcome: str) -> None:
-        turn.counts.copies[outcome] += 1
+    def _note(self, routed: RoutedRequest, outcome: str) -> None:
+        routed.counts.copies[outcome] += 1
         self._metrics.side("events", outcome)
         if outcome != "sent":
-            log.warning("a copy of /events %s: profiles of the other release lack it", outcome)
+            log.warning("a copy of %s %s: profiles of the other release lack it", routed.endpoint, outcome)

@@ -1,8 +1,8 @@
 """What a router has seen of the two arms: the document of GET /router/observations.
 
 Counts grow from the router's start (`boot`) and begin anew when `rollout` changes; a reader adds differences. Arms
-count reads that users asked for (/recommend, /intents, /rank, /explain), so that both count the same kind of work;
-events are counted beside them, and mirrored requests in `shadow` alone.
+count the reads of users (feature_repo/endpoints.py: kind read), so that both arms count the same kind of work; writes
+are counted beside them as `events`, and mirrored requests in `shadow` alone.
 """
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,7 +26,7 @@ class ArmSeen(_Seen):
     shed: int = Field(default=0, description="429: the door had enough to do, or the caller asked too often")
     buckets_ms: dict[str, int] = Field(default={}, description="Cumulative count by upper bound; +Inf holds all")
     seconds_sum: float = 0.0
-    events: int = Field(default=0, description="Requests of /events, copies too")
+    events: int = Field(default=0, description="Writes: requests of /events, copies too")
     event_errors: int = 0
 
 

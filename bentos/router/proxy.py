@@ -1,7 +1,7 @@
-"""One request, answered by the arm that it belongs to, or by the other one where that arm fails.
+"""Sends one request to the arm that it belongs to, and to the other arm where that one fails.
 
-A read may be asked twice. A read that fails at the candidate in any way is stable's to answer, so a bad candidate
-costs no user an answer; what it did is counted all the same. Nothing here speaks to clients.
+A read may be asked twice. Stable answers every read that fails at the candidate, so a bad candidate costs no user an
+answer; its failure is counted all the same. Nothing here talks to clients.
 """
 
 import time
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from bentos.http.problems import FAULT, UNAVAILABLE
 from bentos.router.counts import LOST, Counts, Metrics, count
-from bentos.router.requests import EVENTS, PERSONAL, READS, degraded, repeatable
+from bentos.router.requests import PERSONAL, READS, WRITES, degraded, repeatable
 from bentos.router.routes import CANDIDATE, Arm, Routes
 from bentos.router.settings import Settings
 from bentos.router.upstreams import Answer, Doors, Lost, Sent
@@ -41,59 +41,59 @@ class Proxy:
     def __init__(self, doors: Doors, metrics: Metrics, settings: Settings) -> None:
         self._doors, self._metrics, self._settings = doors, metrics, settings
 
-    async def answer(self, turn: RoutedRequest) -> Answered:
+    async def answer(self, routed: RoutedRequest) -> Answered:
         """Return the first answer that is fit to be given; raise Lost where none comes."""
-        order = attempts(turn)
+        order = attempts(routed)
         for place, arm in enumerate(order):
             after = order[place + 1] if place + 1 < len(order) else None
             try:
-                found = await self._attempt(turn, arm, after)
+                found = await self._attempt(routed, arm, after)
             except Lost as lost:
-                if after is None or not _again(turn, lost, arm, after):
+                if after is None or not _again(routed, lost, arm, after):
                     raise
                 self._metrics.retried(lost.reason)
                 continue
-            if after is not None and _unfit(turn, found, after):
+            if after is not None and _unfit(routed, found, after):
                 self._metrics.retried(str(found.answer.status))
                 found.answer.discard()
                 continue
             return found
         raise Lost("refused")  # not reached: there is always an arm
 
-    async def _attempt(self, turn: RoutedRequest, arm: Arm, after: Arm | None) -> Answered:
-        backend = turn.routes.backend(arm)
+    async def _attempt(self, routed: RoutedRequest, arm: Arm, after: Arm | None) -> Answered:
+        backend = routed.routes.backend(arm)
         assert backend is not None
-        elsewhere = turn.endpoint in READS and after is not None and after != arm
+        elsewhere = routed.endpoint in READS and after is not None and after != arm
         patience_s = self._settings.patience_s if elsewhere else self._settings.timeout_s
         started, code, low = time.perf_counter(), LOST, False
         try:
-            answer = await self._doors.send(backend, turn.sent, patience_s=patience_s)
-            code, low = answer.status, turn.endpoint in READS and degraded(answer.body)
+            answer = await self._doors.send(backend, routed.sent, patience_s=patience_s)
+            code, low = answer.status, routed.endpoint in READS and degraded(answer.body)
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.attempt(arm, backend.release, code, endpoint=turn.endpoint, seconds=seconds)
-            count(turn.counts, arm, turn.endpoint, code=code, seconds=seconds, degraded=low)
+            self._metrics.attempt(arm, backend.release, code, endpoint=routed.endpoint, seconds=seconds)
+            count(routed.counts, arm, routed.endpoint, code=code, seconds=seconds, degraded=low)
         return Answered(arm, backend.release, answer)
 
 
-def attempts(turn: RoutedRequest) -> list[Arm]:
-    """Return the arms to try, in order: events stay with their arm as long as its door takes them."""
-    other = turn.routes.other(turn.arm)
-    if turn.endpoint in PERSONAL:
-        return [turn.arm, other or turn.arm]
-    return [turn.arm, turn.arm, *([other] if other and turn.endpoint == EVENTS else [])]
+def attempts(routed: RoutedRequest) -> list[Arm]:
+    """Return the arms to try, in order: writes stay with their arm as long as its door takes them."""
+    other = routed.routes.other(routed.arm)
+    if routed.endpoint in PERSONAL:
+        return [routed.arm, other or routed.arm]
+    return [routed.arm, routed.arm, *([other] if other and routed.endpoint in WRITES else [])]
 
 
-def _again(turn: RoutedRequest, lost: Lost, arm: Arm, after: Arm) -> bool:
+def _again(routed: RoutedRequest, lost: Lost, arm: Arm, after: Arm) -> bool:
     """Say whether a request that got no answer is sent again: not if that could do its work twice."""
     if lost.reason == "late":
-        return turn.endpoint in READS and after != arm
-    return lost.reason == "refused" or repeatable(turn.sent.method, turn.endpoint, turn.sent.body)
+        return routed.endpoint in READS and after != arm
+    return lost.reason == "refused" or repeatable(routed.sent.method, routed.endpoint, routed.sent.body)
 
 
-def _unfit(turn: RoutedRequest, found: Answered, after: Arm) -> bool:
+def _unfit(routed: RoutedRequest, found: Answered, after: Arm) -> bool:
     """Say whether the other door should answer a read: whatever a candidate fails at, and what stable cannot take."""
-    if turn.endpoint not in PERSONAL or after == found.arm:
+    if routed.endpoint not in PERSONAL or after == found.arm:
         return False
     status = found.answer.status
     return status >= FAULT if found.arm == CANDIDATE else status == UNAVAILABLE

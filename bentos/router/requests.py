@@ -1,14 +1,19 @@
-"""What a request asks for, as far as the router must know: whose it is, and whether it may be sent twice. Pure."""
+"""What the router must know of a request: its endpoint's kind, whose it is, whether it may be sent twice. Pure.
+
+The kinds are those of feature_repo/endpoints.py: nothing here names an endpoint but the one whose answers are compared.
+"""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from bentos.router.routes import CANDIDATE, STABLE, Arm, Routes, arm_of
+from feature_repo import endpoints
 
-EVENTS, DESCRIBE, RECOMMEND = "/events", "/describe", "/recommend"
-READS = frozenset({RECOMMEND, "/intents", "/rank", "/explain"})  # answered at once, whole, and safe to repeat
-PERSONAL = READS | {DESCRIBE}  # of one user
+RECOMMEND = f"/{endpoints.RECOMMEND}"  # the items of its answers are compared
+READS = frozenset(endpoints.paths("read"))
+PERSONAL = frozenset(endpoints.paths("read", "stream"))  # of one user, and safe to repeat
+WRITES = frozenset(endpoints.paths("write"))  # of many users; each entry is safe to repeat if it has an id
 OTHER = "other"  # how counts call every other path
 
 
@@ -18,13 +23,13 @@ def endpoint_of(method: str, path: str) -> str:
     >>> endpoint_of("POST", "/rank"), endpoint_of("GET", "/docs.json")
     ('/rank', 'other')
     """
-    return path if method == "POST" and (path in PERSONAL or path == EVENTS) else OTHER
+    return path if method == "POST" and (path in PERSONAL or path in WRITES) else OTHER
 
 
 def arm_for(endpoint: str, body: bytes, routes: Routes) -> Arm:
     """Say which arm a request belongs to; what cannot be read is stable's to refuse.
 
-    Events go to the candidate where all of their users are in its arm.
+    A write goes to the candidate where the users of all its entries are in its arm.
     """
     if routes.mode != "canary" or endpoint == OTHER:
         return STABLE
@@ -38,9 +43,9 @@ def repeatable(method: str, endpoint: str, body: bytes) -> bool:
     >>> repeatable("POST", "/events", b'{"events": [{"event_id": "e1"}, {"user_id": "1"}]}')
     False
     """
-    if endpoint == EVENTS:
-        events = _events(body)
-        return bool(events) and all(isinstance(e, dict) and e.get("event_id") for e in events)
+    if endpoint in WRITES:
+        entries = _entries(endpoint, body)
+        return bool(entries) and all(isinstance(entry, dict) and entry.get("event_id") for entry in entries)
     return endpoint in PERSONAL or method in ("GET", "HEAD", "OPTIONS")
 
 
@@ -67,23 +72,25 @@ def overlap(ours: Sequence[str], theirs: Sequence[str]) -> float:
 
 
 def degraded(answer: bytes) -> bool:
-    """Say whether an answer owns up to a failure behind the door. In a text the quotes would be escaped."""
+    """Say whether an answer names a failure behind the door. In a text the quotes would be escaped."""
     return b'"degraded":true' in answer or b'"degraded": true' in answer
 
 
 def _users(endpoint: str, body: bytes) -> list[str]:
-    if endpoint == EVENTS:
-        found = [event.get("user_id") if isinstance(event, dict) else None for event in _events(body)]
+    if endpoint in WRITES:
+        entries = _entries(endpoint, body)
+        found = [entry.get("user_id") if isinstance(entry, dict) else None for entry in entries]
     else:
         ask = _parsed(body)
         found = [ask.get("user_id") if isinstance(ask, dict) else None]
     return [user for user in found if isinstance(user, str)] if all(isinstance(u, str) for u in found) else []
 
 
-def _events(body: bytes) -> list[Any]:
+def _entries(endpoint: str, body: bytes) -> list[Any]:
+    """Return the entries of a write: the list under the endpoint's own name."""
     ask = _parsed(body)
-    events = ask.get("events") if isinstance(ask, dict) else None
-    return events if isinstance(events, list) else []
+    entries = ask.get(endpoint.removeprefix("/")) if isinstance(ask, dict) else None
+    return entries if isinstance(entries, list) else []
 
 
 def _parsed(text: bytes) -> Any:

@@ -1,6 +1,6 @@
 """Where requests go: `routes.json`, written by the rollout's loop and read by the router, and who is in which arm.
 
-The file is the router's only input. Reading it again and again is watch.py's work, sending requests server.py's.
+The file is the router's only input. routes_file.py reads it again and again, upstreams.py sends requests.
 """
 
 import hashlib

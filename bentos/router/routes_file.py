@@ -1,4 +1,4 @@
-"""Keeps the routes as the file says, and the last good ones while the file is broken or away.
+"""Follows routes.json: reads it again when it changes, and keeps the last good routes while it is broken or away.
 
 On a cluster the file is a ConfigMap mounted as a folder: its links change, so the file behind the path is compared.
 """

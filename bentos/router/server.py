@@ -1,7 +1,7 @@
 """The router's HTTP side: probes, metrics and observations are its own, every other path goes to a door.
 
-It keeps nothing: what it knows is in routes.json, and a second router beside it decides the same. It is aiohttp's
-plain server and client, since it stands before every request: routing tables and middleware would cost as much again.
+It keeps no state: a second router with the same routes.json decides the same. It uses aiohttp's plain server and
+client, since every request passes it: routing tables and middleware would cost as much again.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from bentos.router.listen import BODY_S, body_of, from_here, listen
 from bentos.router.mirror import Mirror
 from bentos.router.observations import PATH as OBSERVATIONS
 from bentos.router.proxy import Answered, Proxy, RoutedRequest
-from bentos.router.requests import EVENTS, READS, arm_for, endpoint_of
+from bentos.router.requests import READS, WRITES, arm_for, endpoint_of
 from bentos.router.routes import STABLE, Routes
 from bentos.router.routes_file import RoutesFile
 from bentos.router.settings import Settings
@@ -52,9 +52,9 @@ class Router:
         """Read the routes and listen."""
         self._doors = Doors(silence_s=self.settings.timeout_s)
         self._proxy = Proxy(self._doors, self.metrics, self.settings)
-        self._aside = Mirror(self._doors, self.metrics, self.settings, current=lambda: self.file.routes)
+        self._mirror = Mirror(self._doors, self.metrics, self.settings, current=lambda: self.file.routes)
         self.file.check()
-        self._aside.start()
+        self._mirror.start()
         self._watching = asyncio.create_task(self._watch())
         self._runners = [await listen(self.handle, self.settings.host, self.settings.port)]
         if self.settings.admin_port is not None:
@@ -69,7 +69,7 @@ class Router:
         await asyncio.sleep(min(self.settings.linger_s, self.settings.drain_s))
         while self.in_flight and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
-        await self._aside.stop(max(deadline - time.monotonic(), 0.1))
+        await self._mirror.stop(max(deadline - time.monotonic(), 0.1))
         self._watching.cancel()
         for runner in self._runners:
             await runner.cleanup()
@@ -119,25 +119,25 @@ class Router:
         passed = headers.passed_on(request.headers.items(), request_id=name, peer=request.remote or "unknown")
         endpoint = endpoint_of(request.method, request.path)
         sent = Sent(request.method, path, passed, body)
-        turn = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts)
+        routed = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts)
         try:
-            found = await self._proxy.answer(turn)
+            found = await self._proxy.answer(routed)
         except Lost as lost:
             code, error = LOST[lost.reason]
             return self._own(code, error, where="service", allowed="a retry", request_id=name)
-        return await self._give(request, turn, found, name)
+        return await self._give(request, routed, found, name)
 
     async def _give(
-        self, request: web.BaseRequest, turn: RoutedRequest, found: Answered, name: str
+        self, request: web.BaseRequest, routed: RoutedRequest, found: Answered, name: str
     ) -> web.StreamResponse:
-        """Pass an answer on, and hand its request to those who send copies."""
+        """Pass an answer on, and hand its request to the mirror."""
         answer = found.answer
         given = headers.answered(answer.headers.items(), request_id=name, release=found.release)
         if answer.response is not None:
             return await self._stream(request, answer, web.StreamResponse(status=answer.status, headers=given))
         if request.method == "HEAD" and "Content-Length" in answer.headers:
             given["Content-Length"] = answer.headers["Content-Length"]
-        self._aside_of(turn, found)
+        self._hand_to_mirror(routed, found)
         return web.Response(body=answer.body or None, status=answer.status, headers=given)
 
     async def _stream(self, request: web.BaseRequest, answer: Answer, given: web.StreamResponse) -> web.StreamResponse:
@@ -156,17 +156,17 @@ class Router:
         await given.write_eof()
         return given
 
-    def _aside_of(self, turn: RoutedRequest, found: Answered) -> None:
-        routes, status = turn.routes, found.answer.status
+    def _hand_to_mirror(self, routed: RoutedRequest, found: Answered) -> None:
+        routes, status = routed.routes, found.answer.status
         if routes.candidate is None:
             return
-        if turn.endpoint == EVENTS:
+        if routed.endpoint in WRITES:
             if status < 300 and not routes.shared:
-                self._aside.copy(turn, found.arm)
+                self._mirror.copy(routed, found.arm)
             return
-        shown = routes.mode == "shadow" and turn.endpoint in READS and found.arm == STABLE
+        shown = routes.mode == "shadow" and routed.endpoint in READS and found.arm == STABLE
         if shown and self._draw() < routes.mirror:
-            self._aside.mirror(turn, status, found.answer.body)
+            self._mirror.mirror(routed, status, found.answer.body)
 
     def _local(self, request: web.BaseRequest, *, inside: bool) -> web.Response:
         """Answer what is the router's own; `inside`: the asker may see what it counts."""

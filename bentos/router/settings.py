@@ -1,4 +1,4 @@
-"""The router's settings, read from the environment and checked once, at the start. Where requests go is routes.py's."""
+"""The router's settings, read from the environment and checked once, at the start. routes.py says where requests go."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

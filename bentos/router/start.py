@@ -1,4 +1,4 @@
-"""How a router is started on this machine: its command, its variables, where it answers. Imports no server."""
+"""Starting a router on this machine: its command, its variables, its URL. Imports no server."""
 
 import sys
 from collections.abc import Mapping

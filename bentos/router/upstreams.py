@@ -1,4 +1,4 @@
-"""The router's side of the doors: send a request to one, and say what came of it in three words."""
+"""Requests to the doors: send one and return its answer, or say why there is none: refused, reset or late."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping

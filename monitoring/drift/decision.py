@@ -1,6 +1,6 @@
-"""Whether a verdict asks for training: the `decide` step between `watch` and whatever acts on drift.
+"""Whether a verdict of drift asks for training: the `decide` step, between `watch` and the training that may follow.
 
-For now the verdict alone decides. Its reasons stay in the verdict's own drift.json.
+The verdict alone decides. Its reasons are in its drift.json.
 """
 
 from pathlib import Path

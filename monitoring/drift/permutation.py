@@ -1,9 +1,9 @@
 """The score that chance alone reaches: a permutation test of one column, for windows too small for a threshold.
 
-If nothing drifted, the rows of both windows are one population and which window a row is in is a coin's matter. So
-the pooled rows are dealt anew to windows of the same sizes, thousands of times, and each deal is scored as Evidently
-scores: the same cells, the same stand-in for empty ones. That is exact at every size and every mix of rare cells,
-where the chi-squared approximation of PSI is not: at 100 rows each empty cell adds up to .05 by its stand-in alone.
+If nothing drifted, the rows of both windows come from one population, and chance alone decides in which window a row
+is. So the pooled rows are dealt anew to windows of the same sizes, thousands of times, and each deal is scored as
+Evidently scores: the same cells, the same stand-in for empty ones. That is exact at every size and every mix of rare
+cells, where the chi-squared approximation of PSI is not: at 100 rows each empty cell adds up to .05 by its stand-in.
 
 Rows of one user are not independent, so it is a floor for small windows, not a test of users.
 

@@ -1,7 +1,7 @@
-"""The last served window: what the service was asked about, read from its request log.
+"""The last served window: the user rows that the service answered from lately, read from its request log.
 
-A log holds one row an answer (columns.REQUEST_LOG), with the user row as served and the scores. The unit
-of monitoring is a user-week, so a user who asked ten times in a week counts once, as served last.
+A log holds one row for each answer (columns.REQUEST_LOG), with the user row and the scores. The unit of monitoring is a
+user-week, so a user who asked ten times in a week counts once, with the row of the last answer.
 """
 
 import itertools

@@ -1,12 +1,12 @@
-"""Turn user rows into the two frames that drift is looked for in: a reference window and a current one.
+"""Turn user rows into the two frames that the drift check compares: a reference window and a current one.
 
-Reads the `rows` artifact (user-weeks as known at their cutoff) and, where there is one, the rows that the service
-was asked about. A frame has one row a user-week: floats are numbers, strings are categories. Scores and verdicts
-are `drift.py`'s business.
+Reads the `rows` artifact (user-weeks as known at their cutoff) and, where there is one, the window of served rows. A
+frame has one row for each user-week: floats are numbers, strings are categories. Scores and verdicts are made in
+compare.py.
 
 Counts and tenure grow by construction (on the grocery data the share of repeat purchases goes from .23 to .47 in a
 year only because histories get longer), so lifetime totals, lifetime shares, first-seen times and windows longer
-than the history at the first reference row are left out: they would drift in a world that stands still.
+than the history at the first reference row are left out: they would drift in a world that does not change.
 
 Letters: B rows, N list elements over all rows.
 """

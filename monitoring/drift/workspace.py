@@ -1,7 +1,7 @@
 """Where drift reports are kept: an Evidently workspace, a folder here or a server elsewhere.
 
 A recommender is a project; a comparison of two windows is a run, added once; the dashboard follows the runs over
-the data's own time. Nothing here decides anything: `drift.py` does.
+the data's own time. The verdict is made in compare.py.
 """
 
 import contextlib
@@ -69,8 +69,8 @@ class _Folder:
     """A workspace in a folder; an `evidently ui` over it sees new projects and runs by itself.
 
     Evidently writes in place: half a run keeps its server from starting, and half a project kills the thread of a
-    running server that watches the folder. So both are made aside and moved in whole. Aside is beside the folder,
-    not in it: the server watches for what comes in from elsewhere, not for what moves within.
+    running server that watches the folder. So both are made in a scratch folder and moved in whole. It lies
+    beside the workspace, not in it: the server notices what is moved in from elsewhere, not what moves within.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,24 +90,24 @@ class _Folder:
             yield
 
     @contextlib.contextmanager
-    def _aside(self) -> Iterator[tuple[Any, Path]]:
+    def _scratch(self) -> Iterator[tuple[Any, Path]]:
         from evidently.ui.workspace import Workspace
 
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
-            yield Workspace(str(aside)), aside
+            yield Workspace(str(scratch)), scratch
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def project(self, name: str) -> Any:
         with self.locked():
             if found := self.workspace.search_project(name):
                 (self.path / str(found[0].id) / RUNS).mkdir(exist_ok=True)  # a person's project has none at first
                 return found[0]
-            with self._aside() as (workspace, aside):
+            with self._scratch() as (workspace, scratch):
                 made = workspace.create_project(name, description=_description(name))
-                (aside / str(made.id) / RUNS).mkdir()
-                os.replace(aside / str(made.id), self.path / str(made.id))
+                (scratch / str(made.id) / RUNS).mkdir()
+                os.replace(scratch / str(made.id), self.path / str(made.id))
             return self.workspace.get_project(made.id)
 
     def find(self, project: Any, key: str) -> str | None:
@@ -115,9 +115,9 @@ class _Folder:
         return next((str(r) for r in runs if self.workspace.get_run(project, r).metadata.get(KEY) == key), None)
 
     def add(self, project: Any, snapshot: Any, *, title: str) -> str:
-        with self._aside() as (workspace, aside):
+        with self._scratch() as (workspace, scratch):
             ref = workspace.add_run(project, snapshot, name=title)
-            os.replace(ref.url, self.path / Path(ref.url).relative_to(aside))  # <project>/snapshots/<run>.json
+            os.replace(ref.url, self.path / Path(ref.url).relative_to(scratch))  # <project>/snapshots/<run>.json
             return str(ref.id)
 
 

@@ -1,4 +1,4 @@
-"""Alerts: who is to be woken (`critical`), who is to look in working hours (`warning`), what is good to know (`info`).
+"""Alerts: `critical` wakes a person, `warning` is for working hours, `info` is good to know.
 
 Each has a section of its own in docs/observability.md that says what it means, where to look first and what mends it.
 """
@@ -6,7 +6,7 @@ Each has a section of its own in docs/observability.md that says what it means, 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from monitoring.observability.objectives import BURNS, DAYS, DEGRADED, FEWEST, OBJECTIVES, STUCK_S, Burn, Objective
+from monitoring.observability.objectives import BURNS, DAYS, DEFAULT, FEWEST, Burn, Objective, Promises
 from monitoring.observability.recording_rules import answers, bad
 
 DOCS = "docs/observability.md"
@@ -39,10 +39,10 @@ class Alert:
         return self.anchor or self.name.lower()
 
 
-def alerts() -> list[Alert]:
+def alerts(promises: Promises = DEFAULT) -> list[Alert]:
     """Return every alert."""
-    burns = [_burn(objective, burn) for objective in OBJECTIVES for burn in BURNS]
-    return [*burns, *_serving(), *_logs(), *_rollout(), *_learning(), *_pods()]
+    burns = [_burn(objective, burn) for objective in promises.objectives for burn in BURNS]
+    return [*burns, *_serving(promises.degraded), *_logs(), *_rollout(promises.stuck_s), *_learning(), *_pods()]
 
 
 def seconds(window: str) -> int:
@@ -71,13 +71,13 @@ def _burn(objective: Objective, burn: Burn) -> Alert:
     )
 
 
-def _serving() -> Iterator[Alert]:
+def _serving(degraded: float) -> Iterator[Alert]:
     yield Alert(
         "IntentFlowDown", "absent(intentflow_release_info)", "critical", "2m",
         "No door serves a release", "Prometheus sees no door at all: nobody answers, or nobody is scraped.",
     )  # fmt: skip
     yield Alert(
-        "IntentFlowDegraded", f"intentflow:degraded:ratio_rate5m > {DEGRADED:g}", "warning", "10m",
+        "IntentFlowDegraded", f"intentflow:degraded:ratio_rate5m > {degraded:g}", "warning", "10m",
         "Answers come from a lower rung since something failed",
         "{{ $value | humanizePercentage }} of the answers are degraded: the profile store, a model or time failed.",
     )  # fmt: skip
@@ -128,10 +128,10 @@ def _logs() -> Iterator[Alert]:
     )  # fmt: skip
 
 
-def _rollout() -> Iterator[Alert]:
+def _rollout(stuck_s: float) -> Iterator[Alert]:
     since = "intentflow_rollout_phase_since_timestamp_seconds"
     yield Alert(
-        "IntentFlowRolloutStuck", f"(time() - {since}) * ({since} > bool 0) > {STUCK_S:g}", "warning", "5m",
+        "IntentFlowRolloutStuck", f"(time() - {since}) * ({since} > bool 0) > {stuck_s:g}", "warning", "5m",
         "A rollout does not move",
         "It has been in its phase for {{ $value | humanizeDuration }}; a step waits half of that bound for answers.",
     )  # fmt: skip

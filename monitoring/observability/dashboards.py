@@ -109,8 +109,8 @@ def file_of(board: Board) -> Path:
 def write() -> list[Path]:
     """Write every dashboard."""
     for board in BOARDS:
-        with files.written(file_of(board)) as aside:
-            aside.write_text(text(board))
+        with files.written(file_of(board)) as part:
+            part.write_text(text(board))
     return [file_of(board) for board in BOARDS]
 
 

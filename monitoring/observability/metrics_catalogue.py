@@ -1,7 +1,8 @@
 """Every metric that alerts and dashboards may use: its name, type and labels, and which process exports it.
 
-Tests compare it with what running processes export, and hold every query of rules.py and dashboards.py to it: a metric
-that does not exist, or a label that is not there, fails them. Adding a metric to a process means adding its line here.
+Tests compare it with the exports of running processes, and hold every query of alerts.py, recording_rules.py and
+panels.py to it: a query of a metric or a label that does not exist fails them. A new metric of a process needs its line
+here.
 """
 
 from collections.abc import Iterator

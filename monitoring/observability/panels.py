@@ -1,12 +1,13 @@
 """What the dashboards show: rows of panels, each with its queries. Data; dashboards.py makes Grafana's JSON of it.
 
-`$namespace` is the recommender's namespace, chosen at the top of a dashboard.
+`$namespace` is the recommender's namespace, chosen at the top of a dashboard. One set of dashboards serves every
+recommender, so the lines that they draw are those of the spec's defaults; the alerts are those of each spec.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
-from monitoring.observability.objectives import BURNS, DEGRADED, OBJECTIVES, READS, SLOW_S
+from monitoring.observability.objectives import BURNS, DEFAULT, READS
 
 NS = 'namespace="$namespace"'
 RATE = "$__rate_interval"
@@ -86,11 +87,11 @@ _PROMISES = Row(
                 limit=BURNS[0].rate,
                 width=12,
             )
-            for objective in OBJECTIVES
+            for objective in DEFAULT.objectives
         ),
         Panel(
             "Degraded answers", "From a lower rung, since something failed.",
-            (Query(f"intentflow:degraded:ratio_rate5m{{{NS}}}", "degraded"),), "percentunit", limit=DEGRADED,
+            (Query(f"intentflow:degraded:ratio_rate5m{{{NS}}}", "degraded"),), "percentunit", limit=DEFAULT.degraded,
         ),
         Panel(
             "Events refused", "Calls of /events that failed.",
@@ -119,7 +120,7 @@ SERVICE = Board(
                 Panel("Refusals", "Keys, limits and malformed requests.",
                       (Query(_by("reason", "intentflow_refused_total"), "{{reason}}"),), "reqps"),
                 Panel("Seconds to an answer", "Of reads, at the doors.",
-                      _quantiles("intentflow_request_seconds", "", f'endpoint=~"{READS}"'), "s", limit=SLOW_S),
+                      _quantiles("intentflow_request_seconds", "", f'endpoint=~"{READS}"'), "s", limit=DEFAULT.slow_s),
                 Panel("p99 by endpoint", "At the doors.",
                       (Query("histogram_quantile(0.99, "
                              f"{_by('le, endpoint', 'intentflow_request_seconds_bucket')})", "{{endpoint}}"),), "s"),
@@ -198,7 +199,8 @@ ROLLOUT = Board(
                       (Query(_by("arm, code", "intentflow_router_requests_total", 'code=~"0|5.."'),
                              "{{arm}} {{code}}"),), "reqps"),
                 Panel("Seconds", "Until a door had answered a read.",
-                      _quantiles("intentflow_router_door_seconds", "arm", f'endpoint=~"{READS}"'), "s", limit=SLOW_S),
+                      _quantiles("intentflow_router_door_seconds", "arm", f'endpoint=~"{READS}"'), "s",
+                      limit=DEFAULT.slow_s),
                 Panel("Seen in this phase", "What the loop judges by.",
                       (Query(f"max by (arm, what) (intentflow_rollout_seen{{{NS}}})", "{{arm}} {{what}}"),)),
                 Panel("Copies", "Mirrored reads and copies of events.",

@@ -1,15 +1,18 @@
-"""Recording rules: what alerts and dashboards ask again and again, computed once, by namespace.
+"""Recording rules: the queries that alerts and dashboards share, computed once, by namespace.
 
-A namespace holds one recommender. What a user got is counted by the router where one stands before the doors, since the
-doors also answer its copies and what it asks again elsewhere; without a router the door's own counts are that.
+A namespace holds one recommender. Where a router runs, its counts are what users got: the doors also answer its copies,
+and requests that it sends a second time. Without a router the doors' own counts are what users got.
 """
 
 from dataclasses import dataclass
 
-from monitoring.observability.objectives import AVAILABILITY, LATENCY, READS, SLOW_S, WINDOWS, Objective
+from feature_repo.endpoints import EVENTS, paths
+from monitoring.observability.objectives import DEFAULT, READS, WINDOWS, Objective, Promises
 
 QUICK = ("5m", "30m", "1h")  # evaluated often; the longer windows move slowly and cost more
 MORE = "5m"  # the window of what has one window only
+_WRITES = paths("write")
+NO_WRITE = f'endpoint!="{_WRITES[0]}"' if len(_WRITES) == 1 else f'endpoint!~"{"|".join(_WRITES)}"'
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,17 @@ def answers(objective: Objective, window: str) -> str:
     return f'intentflow:slo_answers:rate{window}{{slo="{objective.name}"}}'
 
 
-def recorded() -> list[RecordingRule]:
+def recorded(promises: Promises = DEFAULT) -> list[RecordingRule]:
     """Return every recording rule."""
-    return [*(rule for window in WINDOWS for rule in _objectives(window)), *_shares()]
+    return [*(rule for window in WINDOWS for rule in _objectives(promises, window)), *_shares()]
 
 
-def _objectives(window: str) -> list[RecordingRule]:
+def _objectives(promises: Promises, window: str) -> list[RecordingRule]:
     every = "30s" if window in QUICK else "5m"
-    asked = {AVAILABILITY: (_answered(window), _failed(window)), LATENCY: (_timed(window), _slow(window))}
+    asked = {
+        promises.availability: (_answered(window), _failed(window)),
+        promises.latency: (_timed(window), _slow(window, promises.slow_s)),
+    }
     found = []
     for objective, (all_of_them, bad_ones) in asked.items():
         labels = (("slo", objective.name),)
@@ -58,7 +64,7 @@ def _answered(window: str) -> str:
     """Count answers to users: attempts that brought one, less those that were given up for another, and its own."""
     router = (
         "sum by (namespace) ("
-        f'rate(intentflow_router_requests_total{{endpoint!="/events",code!="0"}}[{window}]) '
+        f'rate(intentflow_router_requests_total{{{NO_WRITE},code!="0"}}[{window}]) '
         f"or rate(intentflow_router_own_total[{window}]) "
         f'or 0 - rate(intentflow_router_retries_total{{reason=~"5.."}}[{window}]))'
     )
@@ -69,7 +75,7 @@ def _failed(window: str) -> str:
     """Count those of them that were a fault of ours; 0 where none was."""
     router = (
         "sum by (namespace) ("
-        f'rate(intentflow_router_requests_total{{endpoint!="/events",code=~"5.."}}[{window}]) '
+        f'rate(intentflow_router_requests_total{{{NO_WRITE},code=~"5.."}}[{window}]) '
         f'or rate(intentflow_router_own_total{{code=~"5.."}}[{window}]) '
         f'or 0 - rate(intentflow_router_retries_total{{reason=~"5.."}}[{window}]) '
         "or 0 * intentflow_router_routes_broken)"
@@ -89,12 +95,12 @@ def _timed(window: str) -> str:
     )
 
 
-def _slow(window: str) -> str:
+def _slow(window: str, slow_s: float) -> str:
     def beyond(metric: str) -> str:
         asked = f'endpoint=~"{READS}"'
         return (
             f"sum by (namespace) (rate({metric}_count{{{asked}}}[{window}])) "
-            f'- sum by (namespace) (rate({metric}_bucket{{{asked},le="{SLOW_S:g}"}}[{window}]))'
+            f'- sum by (namespace) (rate({metric}_bucket{{{asked},le="{slow_s:g}"}}[{window}]))'
         )
 
     return _either(beyond("intentflow_router_door_seconds"), f"({beyond('intentflow_request_seconds')})")
@@ -108,7 +114,7 @@ def _shares() -> list[RecordingRule]:
     def share(name: str, part: str, whole: str) -> RecordingRule:
         return RecordingRule(f"intentflow:{name}:ratio_rate{MORE}", f"sum by (namespace) ({part} {none}) / {whole}")
 
-    events = 'intentflow_requests_total{endpoint="/events"'
+    events = f'intentflow_requests_total{{endpoint="/{EVENTS}"'
     return [
         share("degraded", f"rate(intentflow_degraded_total[{MORE}])", answered),
         share(

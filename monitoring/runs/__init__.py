@@ -1,1 +1,1 @@
-"""What a run left, and why one failed, for whoever looks."""
+"""What a run produced, and why one failed."""

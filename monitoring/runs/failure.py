@@ -1,8 +1,8 @@
-"""Tell of a run that failed: beside the releases, where whoever looks at them sees it, and to a webhook.
+"""Report a run that failed: as a tag of the registered model, beside the releases, and to a webhook.
 
-Called by the exit handler of every pipeline, whatever came of the run. Kubeflow says that a step failed and not why;
-the why is in the error file that the step left (components/step.py), where the steps share a state folder. It never
-fails itself: what cannot be told is logged.
+The exit handler of every pipeline calls it, however the run ended. Kubeflow says that a step failed and not why; the
+reason is in the error file that the step wrote (components/step.py), where the steps share a state folder. It never
+fails itself: a report that cannot be sent is logged.
 """
 
 import datetime as dt
@@ -24,11 +24,11 @@ log = logging.getLogger("intentflow.failure")
 
 
 def report(name: str, pipeline: str, *, state: str, job: str, task: str, message: str) -> dict[str, Any] | None:
-    """Mark how a run ended and tell of one that failed; returns what was told, None where there was nothing to."""
+    """Record how a run ended and report one that failed; return the report, None where there is none."""
     heartbeats.ended(name, pipeline, succeeded=state == "SUCCEEDED")
     if state == "SUCCEEDED":
         return None
-    found = _told(name, pipeline, state=state, job=job, task=task, message=message)
+    found = _report_of(name, pipeline, state=state, job=job, task=task, message=message)
     log.error("%s", json.dumps(found))
     heartbeats.leave(name, MARK, found)
     if url := os.environ.get(ALERT_URL):
@@ -36,8 +36,8 @@ def report(name: str, pipeline: str, *, state: str, job: str, task: str, message
     return found
 
 
-def _told(name: str, pipeline: str, *, state: str, job: str, task: str, message: str) -> dict[str, Any]:
-    """Say what failed and why, as the step itself said it where that can be read."""
+def _report_of(name: str, pipeline: str, *, state: str, job: str, task: str, message: str) -> dict[str, Any]:
+    """Say what failed and why, in the step's own words where they can be read."""
     left = _reason()
     return {
         "recommender": name,

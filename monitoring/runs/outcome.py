@@ -1,4 +1,4 @@
-"""What a run left, in one place: a page for Kubeflow's UI, and a file for whoever started the run on this machine.
+"""What a run produced, on one page: for Kubeflow's UI, and as a file for the process that started the run here.
 
 The last step of a pipeline calls it: artifacts made within an exit handler cannot be the pipeline's outputs. It reads
 no artifact and judges nothing.
@@ -23,8 +23,8 @@ def conclude(name: str, *, folders: Mapping[str, str | None], facts: Mapping[str
 
 def _write(name: str, there: dict[str, str], facts: Mapping[str, Any], page: str) -> None:
     rows = [f"| {key} | {value} |" for key, value in {**facts, **there}.items()]
-    with files.written(Path(page)) as aside:
-        aside.write_text("\n".join([f"# {name}", "", "| what | value |", "| --- | --- |", *rows, ""]))
+    with files.written(Path(page)) as part:
+        part.write_text("\n".join([f"# {name}", "", "| what | value |", "| --- | --- |", *rows, ""]))
     if path := os.environ.get(FILE):
         before = read(Path(path))
         found = {"folders": before["folders"] | there, "facts": before["facts"] | dict(facts)}

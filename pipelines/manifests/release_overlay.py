@@ -18,13 +18,15 @@ from typing import Any
 import yaml
 
 from components.image import IMAGE
+from components.registry.spec import Rollout
 from feature_repo import env_names, files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError, nearest
-from pipelines.manifests import rules
+from pipelines.manifests import alert_rules, rules
 
 OLDEST_KUSTOMIZE = (5, 0)  # inside kubectl 1.27; older ones misread components or lack `labels`
 TIMEOUT_S = 60
+DEFAULTS = Rollout()
 HEADER = "# Written by `intentflow release`: this release on top of a committed overlay. Do not edit; release again.\n"
 
 Object = dict[str, Any]
@@ -37,9 +39,13 @@ def write(
     version: int | str,
     overlay: str,
     image: str = IMAGE,
+    rollout: Rollout = DEFAULTS,
     checkout: Path = ROOT,
 ) -> list[Path]:
-    """Write the overlay of a release, `version` of its registered model, to a folder; same input, same bytes."""
+    """Write the overlay of a release, `version` of its registered model, to a folder; same input, same bytes.
+
+    Where the overlay has alerts, they become those of the spec's `promotion.rollout`.
+    """
     overlays = checkout / "k8s" / "overlays"
     have = sorted(path.parent.name for path in overlays.glob("*/kustomization.yaml"))
     if overlay not in have:
@@ -62,10 +68,13 @@ def write(
         ],
         "images": [_image(image)],
     }
+    alerts = alert_rules.write(destination, overlays / overlay, rollout)
+    if alerts:
+        kustomization["patches"] = [{"target": alert_rules.TARGET, "path": path.name} for path in alerts]
     file = destination / "kustomization.yaml"
     with files.written(file) as aside:
         aside.write_text(HEADER + yaml.dump(kustomization, Dumper=_Quoting, sort_keys=False, width=120))
-    return [file]
+    return [file, *alerts]
 
 
 def render(folder: Path) -> list[Object]:

@@ -68,7 +68,11 @@ def release(
     target = place.home / "releases" / document["id"] / "k8s"
     before = {path: path.read_bytes() for path in target.glob("*")}
     written = release_overlay.write(
-        document, target, version=version, overlay=overlay or place.environment.kubernetes.overlay
+        document,
+        target,
+        version=version,
+        overlay=overlay or place.environment.kubernetes.overlay,
+        rollout=place.spec.promotion.rollout,
     )
     changed = any(before.get(path) != path.read_bytes() for path in written)
     checked = (check or changed) and release_overlay.require(target)

@@ -75,7 +75,8 @@ class ClusterActuator:
             folder = releases.assembled(self.place, version)
         document = files.read_json(folder / "release.json")
         overlay = self.place.environment.kubernetes.overlay
-        release_overlay.write(document, folder.parent / "k8s", version=version, overlay=overlay)
+        rollout = self.place.spec.promotion.rollout
+        release_overlay.write(document, folder.parent / "k8s", version=version, overlay=overlay, rollout=rollout)
         return str(document["id"])
 
     def check(self, release_id: str) -> str:

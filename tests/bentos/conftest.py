@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from bentos.endpoints.operations import OPERATIONS
+from bentos.http.request_context import RequestContext
 from bentos.recommender.clock import DataEndClock
 from bentos.recommender.door import Door
 from bentos.recommender.logs.eventlog import EventLog
@@ -26,6 +28,7 @@ from feature_repo.update import Event
 from feature_repo.vocabulary import Target, Vocabulary
 
 KEY = "00ff"
+OPERATION_OF = {operation.contract.asks: operation for operation in OPERATIONS}
 DATA_END = int(dt.datetime(2017, 12, 31, tzinfo=dt.UTC).timestamp())
 ITEMS = ["apple", "pear", "leek soup", "pea soup", "bread", "tea"]
 IDS = ["i0", "i1", "i2", "i3", "i4", "i5"]
@@ -158,6 +161,11 @@ def release_document(vocabulary_digest: str, **serving: Any) -> dict[str, Any]:
         },
     }
     return {"id": files.digest(rest), **rest}
+
+
+def asked(door: Door, ask: Any) -> Any:
+    """Ask a door without HTTP; the model of the request says which endpoint."""
+    return OPERATION_OF[type(ask)].answer(door, ask, RequestContext())
 
 
 @dataclass

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bentos.endpoints.operations import OPERATIONS
 from bentos.http.bounded_pool import BoundedPool
-from bentos.recommender.app import ENDPOINTS, DoorContext, create_app
+from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.metrics import Metrics
 from tests.bentos.conftest import World
 from tests.bentos.sockets import listening
@@ -56,9 +57,9 @@ def test_every_endpoint_has_a_curl_example_that_answers(url: str) -> None:
             assert done.stdout.count("event: item") == 2
             assert done.stdout.count("event: done") == 1
         else:
-            endpoint = next(e for e in ENDPOINTS if e.path == path)
-            endpoint.answers.model_validate(json.loads(done.stdout))
-    assert asked == {endpoint.path for endpoint in ENDPOINTS}
+            endpoint = next(e for e in OPERATIONS if e.path == path)
+            endpoint.contract.answers.model_validate(json.loads(done.stdout))
+    assert asked == {endpoint.path for endpoint in OPERATIONS}
 
 
 def test_the_python_example_runs(url: str, capsys: pytest.CaptureFixture[str]) -> None:

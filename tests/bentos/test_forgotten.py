@@ -5,21 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from bentos.recommender import schemas
+from bentos.endpoints.events import EventsRequest
+from bentos.endpoints.intents import IntentsRequest
+from bentos.endpoints.recommend import RecommendRequest
 from bentos.recommender.logs import eventlog
 from bentos.recommender.settings import Settings
 from feature_repo import files
 from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.tombstones import Tombstones
-from tests.bentos.conftest import KEY, World, release_document
+from tests.bentos.conftest import KEY, World, asked, release_document
 
 ANN = "raw-user-7f3a-ann"
 
 
-def events(*users: str) -> schemas.EventsRequest:
+def events(*users: str) -> EventsRequest:
     given = [{"user_id": user, "item_id": "i1", "event": "purchase", "event_id": f"e-{user}"} for user in users]
-    return schemas.EventsRequest.model_validate({"events": given})
+    return EventsRequest.model_validate({"events": given})
 
 
 def logged(folder: Path) -> list[dict[str, object]]:
@@ -35,24 +37,24 @@ def forgetful(world: World) -> World:
 def test_events_of_forgotten_people_are_ignored_and_the_others_are_taken(forgetful: World) -> None:
     assert forgetful.tombstones is not None
     door = forgetful.door()
-    assert door.events(events(ANN)).accepted == 1
+    assert asked(door, events(ANN)).accepted == 1
     forgetful.tombstones.write(ANN, {})
-    answer = door.events(events(ANN, "bob"))
+    answer = asked(door, events(ANN, "bob"))
     assert (answer.accepted, answer.duplicates, answer.ignored) == (1, 0, 1)
     users = [line["user_id"] for line in logged(forgetful.folder / "events") if "user_id" in line]
     assert users == [pseudonym(ANN, KEY), pseudonym("bob", KEY)]
     assert forgetful.tombstones.withdraw(ANN)
-    assert door.events(events(ANN)).duplicates == 1
+    assert asked(door, events(ANN)).duplicates == 1
 
 
 def test_a_forgotten_person_is_answered_and_logged_as_nobody(forgetful: World) -> None:
     assert forgetful.tombstones is not None
     forgetful.knows(ANN, 3)
     door = forgetful.door()
-    known = door.recommend(schemas.RecommendRequest(user_id=ANN))
+    known = asked(door, RecommendRequest(user_id=ANN))
     forgetful.tombstones.write(ANN, {})
-    unknown = door.recommend(schemas.RecommendRequest(user_id=ANN))
-    nobody = door.recommend(schemas.RecommendRequest(user_id="someone new"))
+    unknown = asked(door, RecommendRequest(user_id=ANN))
+    nobody = asked(door, RecommendRequest(user_id="someone new"))
     assert known.profile.state_at is not None
     assert unknown.profile == nobody.profile
     assert unknown.items == nobody.items
@@ -62,9 +64,9 @@ def test_a_forgotten_person_is_answered_and_logged_as_nobody(forgetful: World) -
 
 def test_no_log_of_the_door_holds_a_raw_id(forgetful: World) -> None:
     door = forgetful.door()
-    door.events(events(ANN))
-    for ask in (schemas.RecommendRequest(user_id=ANN), schemas.IntentsRequest(user_id=ANN)):
-        getattr(door, "recommend" if isinstance(ask, schemas.RecommendRequest) else "intents")(ask)
+    asked(door, events(ANN))
+    for ask in (RecommendRequest(user_id=ANN), IntentsRequest(user_id=ANN)):
+        asked(door, ask)
     door.close()
     files = [path for path in forgetful.folder.rglob("*") if path.is_file()]
     assert {path.parent.name for path in files} >= {"events", "requests"}
@@ -74,7 +76,7 @@ def test_no_log_of_the_door_holds_a_raw_id(forgetful: World) -> None:
 
 
 def test_an_event_says_under_which_key_its_user_is_named(forgetful: World) -> None:
-    forgetful.door().events(events("bob"))
+    asked(forgetful.door(), events("bob"))
     assert logged(forgetful.folder / "events")[0][eventlog.UNDER] == fingerprint(KEY)
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import servers
+from bentos.endpoints.events import EventsRequest
+from bentos.endpoints.recommend import RecommendRequest
 from bentos.http.problems import Rejected
 from bentos.recommender import schemas
 from feature_repo.calendar import Calendar
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.update import Folding
-from tests.bentos.conftest import World, vocabulary
+from tests.bentos.conftest import World, asked, vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +35,16 @@ def live(world: World, server: servers.Server, tmp_path: Path, monkeypatch: pyte
     return world
 
 
-def bought(item: str, user: str = "ann") -> schemas.EventsRequest:
-    return schemas.EventsRequest(events=[schemas.Event(user_id=user, item_id=item, event="purchase")])
+def bought(item: str, user: str = "ann") -> EventsRequest:
+    return EventsRequest(events=[schemas.Event(user_id=user, item_id=item, event="purchase")])
 
 
 def test_the_next_answer_shows_an_event_within_a_second(live: World) -> None:
-    door, ask = live.door(), schemas.RecommendRequest(user_id="ann")
-    assert {item.source for item in door.recommend(ask).items} == {"popular"}
+    door, ask = live.door(), RecommendRequest(user_id="ann")
+    assert {item.source for item in asked(door, ask).items} == {"popular"}
     start = time.perf_counter()
-    door.events(bought("i4"))
-    first = door.recommend(ask).items[0]
+    asked(door, bought("i4"))
+    first = asked(door, ask).items[0]
     assert time.perf_counter() - start < 1.0
     assert (first.item_id, first.source) == ("i4", "history")
 
@@ -50,14 +52,14 @@ def test_the_next_answer_shows_an_event_within_a_second(live: World) -> None:
 def test_events_are_refused_while_the_server_says_nothing_and_taken_afterwards(
     live: World, server: servers.Server
 ) -> None:
-    door, ask = live.door(), schemas.RecommendRequest(user_id="ben")
-    door.events(bought("i3", "ben"))
+    door, ask = live.door(), RecommendRequest(user_id="ben")
+    asked(door, bought("i3", "ben"))
     with server.silent(), pytest.raises(Rejected) as refusal:
-        door.events(bought("i5", "ben"))
+        asked(door, bought("i5", "ben"))
     assert refusal.value.status == 503
-    assert door.events(bought("i5", "ben")).accepted == 1
+    assert asked(door, bought("i5", "ben")).accepted == 1
     deadline = time.monotonic() + 10  # a door that found its store away may leave it alone for a moment
-    while door.recommend(ask).profile.rung not in ("fresh", "stale") and time.monotonic() < deadline:
+    while asked(door, ask).profile.rung not in ("fresh", "stale") and time.monotonic() < deadline:
         time.sleep(0.1)
-    had = [item.item_id for item in door.recommend(ask).items if item.source == "history"]
+    had = [item.item_id for item in asked(door, ask).items if item.source == "history"]
     assert sorted(had) == ["i3", "i5"]

@@ -11,10 +11,10 @@ import pytest
 import urllib3
 
 from bentos import models, wire
+from bentos.endpoints.recommend import RecommendRequest
 from bentos.http.bounded_pool import BoundedPool
 from bentos.intent import service as intent
 from bentos.ranking import service as ranking
-from bentos.recommender.schemas import RecommendRequest
 from bentos.recommender.service import folding
 from bentos.release import Release
 from bentos.remote import ModelAway, Remote, RemoteRanker, RemoteScorer
@@ -25,15 +25,15 @@ from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.rows import UserRows
 from tests.bentos import toy
-from tests.bentos.conftest import World, vocabulary
+from tests.bentos.conftest import World, asked, vocabulary
 from tests.bentos.sockets import listening
 from tests.bentos.test_wire import some_rows
 
 
 def app_of(release: Release, calls: dict[str, models.Call], *, digest: str | None = None, timeout_s: float = 5) -> Any:
     app = models.create_app("/predict", "/recommend", "/score")
-    lane = BoundedPool(timeout_s=timeout_s, max_concurrency=8, threads=2)
-    app.state.served = models.ModelApp(release, digest or release.vocabulary, calls, lane)
+    pool = BoundedPool(timeout_s=timeout_s, max_concurrency=8, threads=2)
+    app.state.model_app = models.ModelApp(release, digest or release.vocabulary, calls, pool)
     return app
 
 
@@ -71,10 +71,10 @@ def ports(world: World, url: str, release: Release, *, timeout_s: float = 5.0) -
 def test_the_door_says_the_same_with_its_models_behind_sockets(world: World) -> None:
     world.knows("ann", 3, 1)
     release = world.release()
-    here = world.door().recommend(RecommendRequest(user_id="ann", k=5, exclude=["i0"]))
+    here = asked(world.door(), RecommendRequest(user_id="ann", k=5, exclude=["i0"]))
     with listening(app_of(release, calls_of(replace(world)))) as at:
         ports(world, at.url, release)
-        there = world.door().recommend(RecommendRequest(user_id="ann", k=5, exclude=["i0"]))
+        there = asked(world.door(), RecommendRequest(user_id="ann", k=5, exclude=["i0"]))
     unlike = {"request_id"}
     assert there.model_dump(exclude=unlike) == here.model_dump(exclude=unlike)
 
@@ -85,9 +85,9 @@ def test_a_ranking_service_that_dies_costs_the_answer_its_rung_and_nothing_more(
     with listening(app_of(release, calls_of(replace(world)))) as at:
         ports(world, at.url, release)
         door, ask = world.door(), RecommendRequest(user_id="ann", k=2)
-        assert door.recommend(ask).profile.rung == "fresh"
+        assert asked(door, ask).profile.rung == "fresh"
         at.stop()
-        answers = [door.recommend(ask) for _ in range(5)]
+        answers = [asked(door, ask) for _ in range(5)]
     assert {(a.profile.rung, a.profile.degraded, a.profile.reason) for a in answers} == {
         ("segment", True, "models_failed")
     }
@@ -107,7 +107,7 @@ def test_a_slow_ranking_service_is_given_up_in_time_and_then_left_alone_for_a_wh
         door, seconds = world.door(), []
         for _ in range(6):
             started = time.perf_counter()
-            assert door.recommend(RecommendRequest(user_id="ann", k=2)).profile.reason == "models_failed"
+            assert asked(door, RecommendRequest(user_id="ann", k=2)).profile.reason == "models_failed"
             seconds.append(time.perf_counter() - started)
         go.set()
     assert max(seconds) < 2
@@ -137,7 +137,7 @@ def test_a_service_that_is_away_at_the_start_is_left_to_the_ladder(world: World)
     ports(world, url, release)
     door = world.door()
     door.warm_up()
-    assert door.recommend(RecommendRequest(user_id="ann")).profile.rung == "popular"
+    assert asked(door, RecommendRequest(user_id="ann")).profile.rung == "popular"
 
 
 def test_a_body_that_is_no_rows_is_refused_in_one_line_without_a_trace(world: World) -> None:

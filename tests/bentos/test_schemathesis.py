@@ -15,8 +15,9 @@ import hypothesis
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bentos.endpoints.operations import OPERATIONS
 from bentos.http.bounded_pool import BoundedPool
-from bentos.recommender.app import ENDPOINTS, DoorContext, create_app
+from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.metrics import Metrics
 from tests.bentos.conftest import IDS, World
 from tests.bentos.sockets import listening
@@ -102,10 +103,12 @@ def test_schemathesis_own_command_finds_nothing_on_a_socket(tmp_path: Path) -> N
 def test_the_document_names_every_refusal_and_shows_an_example(tmp_path: Path) -> None:
     with served(tmp_path) as schema:
         document = json.loads(json.dumps(schema.raw_schema))
-    assert set(document["paths"]) == {endpoint.path for endpoint in ENDPOINTS}
-    for endpoint in ENDPOINTS:
+    assert set(document["paths"]) == {endpoint.path for endpoint in OPERATIONS}
+    for endpoint in OPERATIONS:
         post = document["paths"][endpoint.path]["post"]
         assert set(post["responses"]) == {"200", "400", "401", "403", "413", "422", "429", "500", "503", "504"}
-        endpoint.asks.model_validate_json(json.dumps(post["requestBody"]["content"]["application/json"]["example"]))
+        endpoint.contract.asks.model_validate_json(
+            json.dumps(post["requestBody"]["content"]["application/json"]["example"])
+        )
         answer = post["responses"]["200"]["content"]["application/json"]["example"]
-        assert endpoint.answers.model_validate(answer, strict=False).model_dump(mode="json") == answer
+        assert endpoint.contract.answers.model_validate(answer, strict=False).model_dump(mode="json") == answer

@@ -19,13 +19,15 @@ import requests
 
 from bentos.build import bento_home, build
 from bentos.client import Recommender, Unanswered
+from bentos.endpoints.events import EventsRequest
+from bentos.endpoints.operations import OPERATIONS
+from bentos.endpoints.recommend import RecommendRequest
 from bentos.http.breaker import Breaker
 from bentos.http.problems import Rejected
-from bentos.recommender.app import ENDPOINTS
 from bentos.recommender.clock import make_clock
 from bentos.recommender.door import Door
 from bentos.recommender.logs import eventlog, requestlog
-from bentos.recommender.schemas import Event, EventsRequest, RecommendRequest
+from bentos.recommender.schemas import Event
 from bentos.recommender.service import folding
 from bentos.release import INTENT, RANKING, Release
 from bentos.serve import Serving, serve
@@ -37,6 +39,7 @@ from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.privacy.pseudonyms import pseudonym
 from monitoring.observability import metrics_catalogue
 from tests.bentos import toy
+from tests.bentos.conftest import asked
 from tests.monitoring.observability.exposition import differences, exported
 
 
@@ -169,18 +172,18 @@ def test_a_redis_that_goes_away_costs_the_profile_and_not_the_answer(
     door = in_process(made, tmp_path, Breaker(rest_s=0.2))
     bought = EventsRequest(events=[Event(user_id="ann", item_id="i3", event="purchase", event_id="e1")])
     with redis_server(port):
-        assert door.events(bought).accepted == 1
-        assert door.recommend(RecommendRequest(user_id="ann")).profile.rung == "fresh"
+        assert asked(door, bought).accepted == 1
+        assert asked(door, RecommendRequest(user_id="ann")).profile.rung == "fresh"
     for _ in range(5):
-        answer = door.recommend(RecommendRequest(user_id="ann"))
+        answer = asked(door, RecommendRequest(user_id="ann"))
         assert (answer.profile.rung, answer.profile.reason, len(answer.items)) == ("popular", "store_away", 4)
     with pytest.raises(Rejected, match="events: are not in profiles yet"):
-        door.events(EventsRequest(events=[bought.events[0].model_copy(update={"event_id": "e2"})]))
+        asked(door, EventsRequest(events=[bought.events[0].model_copy(update={"event_id": "e2"})]))
     with redis_server(port):  # it comes back, empty
         time.sleep(0.3)
-        assert door.recommend(RecommendRequest(user_id="ann")).profile.degraded is False
-        assert door.events(EventsRequest(events=[bought.events[0].model_copy(update={"event_id": "e2"})])).accepted == 1
-        assert door.recommend(RecommendRequest(user_id="ann")).profile.rung == "fresh"
+        assert asked(door, RecommendRequest(user_id="ann")).profile.degraded is False
+        assert asked(door, EventsRequest(events=[bought.events[0].model_copy(update={"event_id": "e2"})])).accepted == 1
+        assert asked(door, RecommendRequest(user_id="ann")).profile.rung == "fresh"
     door.close()
 
 
@@ -278,7 +281,7 @@ def test_metrics_show_the_doors_beside_bentomls(live: Live) -> None:
 
 def test_every_endpoint_is_in_the_openapi_document(live: Live) -> None:
     document = requests.get(f"{live.server.url}/docs.json", timeout=10).json()
-    want = {endpoint.path for endpoint in ENDPOINTS} | {"/livez", "/readyz", "/metrics"}
+    want = {endpoint.path for endpoint in OPERATIONS} | {"/livez", "/readyz", "/metrics"}
     assert want <= set(document["paths"])
     assert document["info"]["title"] == "recommender"
 

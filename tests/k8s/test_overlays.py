@@ -163,11 +163,11 @@ def test_a_pod_s_logs_go_to_a_folder_of_its_own_on_the_shared_volume(tmp_path):
 
 
 def test_callers_reach_every_endpoint_of_the_door_by_the_gateway_and_no_other(tmp_path):
-    from bentos.recommender import app
+    from bentos.endpoints.operations import OPERATIONS
 
     (route,) = [o for o in render(tmp_path, "local", ["gateway"]) if o["kind"] == "HTTPRoute"]
     paths = {match["path"]["value"] for rule in route["spec"]["rules"] for match in rule["matches"]}
-    assert paths == {endpoint.path for endpoint in app.ENDPOINTS}
+    assert paths == {endpoint.path for endpoint in OPERATIONS}
 
 
 def test_the_collector_s_configuration_is_whole():

@@ -1,1 +1,1 @@
-"""What the door writes down: events before the answer, answers after it."""
+"""The door's logs: events, which are on disk before their answer, and answers."""

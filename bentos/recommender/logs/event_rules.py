@@ -1,8 +1,8 @@
-"""The contract's row rules as the request model of /events: what the batch sets aside, the door refuses.
+"""The data contract's row rules in the request model of /events: a row that the batch quarantines, the door refuses.
 
-The release brings the rules (components/data/row_rules.py: declarative, no engine). A rule of severity critical or
-warning refuses an event; one of severity info is only counted. `mostly` is a matter of many rows: a single event
-either keeps to a rule or breaks it, and the batch sets a row that breaks it aside whatever the share of such rows.
+The release carries the rules (components/data/row_rules.py: declarative, no engine). An event that breaks a rule of
+severity critical or warning is refused; a rule of severity info only counts. `mostly` judges a whole table and does not
+apply here: the batch, too, quarantines each row that breaks the rule, whatever their share.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
+from bentos.endpoints.events import MAX_EVENTS, EventsRequest
 from bentos.http.problems import BROKEN, short
-from bentos.recommender import schemas
+from bentos.recommender.schemas import Event
 from components.data.row_rules import RowRule
 from components.data.rules import names
 
@@ -24,33 +25,31 @@ class EventRules:
         named = list(zip(names(list(rules)), rules, strict=True))
         self._refusing = {name: rule for name, rule in named if rule.severity != "info"}
         self._counting = {name: rule for name, rule in named if rule.severity == "info"}
-        self.request = self._request()
+        self.request: type[EventsRequest] = self._request()
 
-    def noted(self, events: Sequence[schemas.Event]) -> dict[str, int]:
+    def noted(self, events: Sequence[Event]) -> dict[str, int]:
         """Count the events that break a rule of severity info, by rule."""
         rows = [event.model_dump() for event in events] if self._counting else []
         counts = {name: sum(rule.broken_by(row) for row in rows) for name, rule in self._counting.items()}
         return {name: count for name, count in counts.items() if count}
 
-    def _request(self) -> type[schemas.EventsRequest]:
+    def _request(self) -> type[EventsRequest]:
         """Make the request model: the same names and fields, and the rules in its documentation."""
         asked = "; ".join(rule.asks for rule in self._refusing.values())
 
-        def keep(event: schemas.Event) -> schemas.Event:
+        def keep(event: Event) -> Event:
             self._require(event.model_dump())
             return event
 
         validators: dict[str, Any] = {"keeps_to_the_rules": model_validator(mode="after")(keep)}
         event = create_model(
             "Event",
-            __base__=schemas.Event,
+            __base__=Event,
             __doc__=f"Something a user did. The data contract asks: {asked or 'nothing more'}.",
             __validators__=validators,
         )
-        events = (list[event], Field(min_length=1, max_length=schemas.MAX_EVENTS))  # type: ignore[valid-type]
-        return create_model(
-            "EventsRequest", __base__=schemas.EventsRequest, __doc__=schemas.EventsRequest.__doc__, events=events
-        )
+        events = (list[event], Field(min_length=1, max_length=MAX_EVENTS))  # type: ignore[valid-type]
+        return create_model("EventsRequest", __base__=EventsRequest, __doc__=EventsRequest.__doc__, events=events)
 
     def _require(self, row: Mapping[str, Any]) -> None:
         """Raise where a row breaks a rule."""

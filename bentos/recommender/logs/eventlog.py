@@ -1,9 +1,9 @@
-"""The event log: every event the door took, on disk before the answer, and which of them reached a profile.
+"""The event log: every event that the door took, on disk before the answer, and which of them are in a profile.
 
-Two kinds of lines: an event with its key, and `{"folded": [keys]}` once those events are in their users'
-profiles. An event counts as accepted when it is folded; one that was logged but not folded (the store was
-down, the process was killed) was never confirmed, and is folded as it was logged when its sender repeats it. Readers
-drop repeated keys: another door may have logged it too.
+There are two kinds of lines: an event with its key, and `{"folded": [keys]}` once those events are in their users'
+profiles. An event is accepted when it is folded. One that was logged but not folded (the store was down, the process
+was killed) was never confirmed; it is folded as it was logged when its sender repeats it. Readers drop repeated keys:
+another door may have logged the event too.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ FOLDER = "events"  # under the recommender's state folder
 KEY = "key"
 FOLDED = "folded"
 UNDER = "hashed_under"  # fingerprint of the key that the user's pseudonym was made under
-REMEMBERED = 200_000  # latest keys against which duplicates are told
+REMEMBERED = 200_000  # latest keys, by which duplicates are found
 
 Event = dict[str, Any]
 
 
 class EventLog:
-    """Appends events durably and tells duplicates, across restarts too."""
+    """Appends events durably and recognises duplicates, across restarts too."""
 
     def __init__(self, folder: Path, *, remember: int = REMEMBERED) -> None:
         self._lines = json_lines.Lines(folder)

@@ -1,7 +1,7 @@
 """Takes events in: checks their times, drops duplicates, stores them durably, folds them into profiles.
 
-The order is the promise: on disk, then in the profile, then confirmed. What fails before the end was not
-confirmed, and its sender repeats it. Users are pseudonyms by now.
+The order is what /events promises: first on disk, then in the profile, then confirmed. A request that fails before the
+end was not confirmed, and its sender repeats it. Logged events hold pseudonyms, not raw ids.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ from feature_repo.update import Event
 
 @dataclass(frozen=True)
 class IntakeReport:
-    """What became of a request's events."""
+    """How many of a request's events were accepted, known already, or ignored."""
 
     accepted: int
     duplicates: int
@@ -52,14 +52,14 @@ class Intake:
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
 
     def take(self, events: Sequence[schemas.Event], *, mirrored: bool = False) -> IntakeReport:
-        """Store and fold events, all or none, but never those of forgotten people: these are as if not sent.
+        """Store and fold events, all or none, but ignore those of people who were forgotten.
 
         Copies by the router are folded and not stored: the events of record are the first door's.
         """
         now = self._clock.now()
         if self._tombstones is None:
             return self._take(events, (), now, mirrored=mirrored)
-        with self._tombstones.read_locked():  # whoever is forgotten meanwhile waits, and then finds what is stored
+        with self._tombstones.read_locked():  # a concurrent `forget` waits for this lock, and then finds these events
             users = {event.user_id for event in events}
             forgotten = {user for user in users if self._tombstones.holds(user)}
             return self._take(events, forgotten, now, mirrored=mirrored)

@@ -2,7 +2,7 @@
 
 A line is written with one call to the system, so that it survives a killed process and several processes can
 share a folder. It survives a power cut once it is synced: at once, or within a second by a thread.
-A file is locked (shared) while it is open, so that nobody compacts what still grows.
+An open file is locked (shared), so that no process compacts a file that still grows.
 """
 
 import contextlib

@@ -1,10 +1,10 @@
-"""The request log: one line an answer, with what the models saw, what they said and what was shown.
+"""The request log: one line for each answer, with the models' inputs, their scores and the items shown.
 
-An answer is appended to a segment of JSON lines, which a kill cannot take back; a thread turns segments that are full
+An answer is appended to a segment of JSON lines, which survives a killed process; a thread turns segments that are full
 or old into parquet and copies these to a store (shipping.py). Readers take both (feature_repo/logs/request_log.py).
 
-Monitoring reads it for drift, the parity check replays it (`rows_of`), off-policy evaluation takes items with
-their propensities as impressions. Users are pseudonyms. Names of columns live in feature_repo/columns.py.
+Monitoring reads the log for drift, the parity check replays it (`rows_of`), off-policy evaluation takes its items with
+their propensities as impressions. Users are pseudonyms. The names of the columns are in feature_repo/columns.py.
 """
 
 import datetime as dt
@@ -68,15 +68,15 @@ class RequestLog:
         self._sample, self._on_failure = sample, on_failure
         self._shipping = Shipping(folder, store, on_turn=on_turn)
 
-    def append(self, served: LoggedAnswer) -> None:
+    def append(self, answer: LoggedAnswer) -> None:
         """Write one answer, if it is of the sample."""
-        sample = 1.0 if served.degraded else self._sample
-        if sample < 1.0 and not drawn(served.request_id, sample):
+        sample = 1.0 if answer.degraded else self._sample
+        if sample < 1.0 and not drawn(answer.request_id, sample):
             return
         try:
-            self._lines.append(to_json(line_of(served, sample=sample)))
+            self._lines.append(to_json(line_of(answer, sample=sample)))
         except OSError:
-            log.exception("request %s was answered but not logged", served.request_id)
+            log.exception("request %s was answered but not logged", answer.request_id)
             self._on_failure()
 
     def close(self) -> None:
@@ -94,29 +94,29 @@ def drawn(request_id: str, sample: float) -> bool:
     return int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=8).digest()) < sample * 2**64
 
 
-def line_of(served: LoggedAnswer, *, sample: float = 1.0) -> dict[str, Any]:
+def line_of(answer: LoggedAnswer, *, sample: float = 1.0) -> dict[str, Any]:
     """Return the answer as the log holds it; keys are columns.REQUEST_LOG."""
-    rows = served.rows
+    rows = answer.rows
     values = (
-        served.request_id,
+        answer.request_id,
         dt.datetime.now(dt.UTC),
-        served.endpoint,
-        served.release,
-        served.policy,
+        answer.endpoint,
+        answer.release,
+        answer.policy,
         str(rows.user_id[0]),
         int(rows.now[0]),
         int(rows.state_at[0]),
         bool(rows.known[0]),
-        served.rung,
-        served.degraded,
-        round(served.latency_ms, 3),
-        served.asked,
+        answer.rung,
+        answer.degraded,
+        round(answer.latency_ms, 3),
+        answer.asked,
         {name: float(column[0]) for name, column in rows.numbers.items()},
         {name: ragged.row(0).tolist() for name, ragged in rows.lists.items()},
-        served.probabilities.tolist(),
-        served.items,
-        served.mirrored,
-        served.trace_id,
+        answer.probabilities.tolist(),
+        answer.items,
+        answer.mirrored,
+        answer.trace_id,
         sample,
     )
     return dict(zip(columns.REQUEST_LOG, values, strict=True))

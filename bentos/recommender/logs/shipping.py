@@ -1,7 +1,7 @@
-"""Beside the answers: turns closed segments of the request log into parquet, and copies these to a store.
+"""Turns closed segments of the request log into parquet and copies these to a store, in a thread of its own.
 
-A thread of its own, so that no answer waits for it. A store that is away is tried again; retention by bytes goes on
-meanwhile, so a store that stays away for days costs the oldest files.
+No answer waits for it. A store that is away is tried again; the bound on the log's bytes holds all the while, so a
+store that stays away for days costs the oldest files.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ log = logging.getLogger("intentflow.door")
 
 @dataclass(frozen=True)
 class ShippingStatus:
-    """What became of a turn, for those who count."""
+    """The folder after one look at it, for the metrics."""
 
     size_bytes: int  # of all files of the folder
     sent: int  # files that this turn copied
@@ -74,10 +74,10 @@ class Shipping:
                 log.warning("request log: %s: %s; tried again in %.0f s", self._store or self._folder, error, PAUSE_S)
                 failed = True
             pause = PAUSE_S if failed else self._every_s
-            self._on_turn(self._standing(len(self._sent) - before, failed=failed))
+            self._on_turn(self._status(len(self._sent) - before, failed=failed))
 
-    def _standing(self, sent: int, *, failed: bool) -> ShippingStatus:
-        """Look at the folder; a file that goes meanwhile is not counted."""
+    def _status(self, sent: int, *, failed: bool) -> ShippingStatus:
+        """Measure the folder; a file that disappears while it is read is not counted."""
         size, waiting = 0, []
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):

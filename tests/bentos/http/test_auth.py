@@ -21,7 +21,7 @@ from bentos.access import Access
 from bentos.http.auth import check
 from bentos.http.bounded_pool import BoundedPool
 from bentos.http.guard import Guard
-from bentos.recommender.app import SCOPES, DoorContext, create_app
+from bentos.recommender.app import DoorContext, create_app, scopes
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.service import check_reach
 from feature_repo.errors import SpecError
@@ -32,11 +32,11 @@ ASK, EVENTS = {"user_id": "ann"}, {"events": [{"user_id": "a", "item_id": "i1", 
 
 def opened_by(world: Any, access: Access, **more: Any) -> tuple[TestClient, DoorContext]:
     door = world.door()
-    lanes = (BoundedPool(timeout_s=1, max_concurrency=2), BoundedPool(timeout_s=5, max_concurrency=2, threads=1))
-    opened = DoorContext(door, *lanes, Metrics(door.release, registry=CollectorRegistry()), {}, check=check(access))
+    pools = (BoundedPool(timeout_s=1, max_concurrency=2), BoundedPool(timeout_s=5, max_concurrency=2, threads=1))
+    opened = DoorContext(door, *pools, Metrics(door.release, registry=CollectorRegistry()), {}, check=check(access))
     app = create_app()
     app.state.opened = opened = dataclasses.replace(opened, **more)
-    return TestClient(Guard(app, state=app.state, scopes=SCOPES)), opened
+    return TestClient(Guard(app, state=app.state, scopes=scopes())), opened
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A lane answers a request once: by its thread, or when that is late by what can be said at once."""
+"""A bounded pool answers a request once: by its thread, or where that is late by the call that needs no wait."""
 
 import asyncio
 import threading
@@ -12,25 +12,25 @@ from bentos.http.request_context import GivenUp, RequestContext
 
 
 def late_answer(call_s: float, *, late: bool = True, claims: bool = False) -> str:
-    """Run one call of so many seconds on a lane that waits for a tenth; `claims`: it answers just before the loop."""
-    turn, lane = RequestContext(), BoundedPool(timeout_s=0.1, max_concurrency=1)
+    """Run one call of so many seconds on a pool that waits for a tenth; `claims`: it answers just before the loop."""
+    context, pool = RequestContext(), BoundedPool(timeout_s=0.1, max_concurrency=1)
 
     def call() -> str:
         if claims:
-            turn.answer()
+            context.answer()
         time.sleep(call_s)
         if not claims:
-            turn.answer()
+            context.answer()
         return "the call's"
 
     def at_once() -> str:
-        turn.answer()
+        context.answer()
         return "the late one's"
 
     try:
-        return asyncio.run(lane.run(call, late=at_once if late else None))
+        return asyncio.run(pool.run(call, late=at_once if late else None))
     finally:
-        lane.close()
+        pool.close()
 
 
 def test_a_call_in_time_answers() -> None:
@@ -39,16 +39,16 @@ def test_a_call_in_time_answers() -> None:
 
 def test_a_call_that_is_late_is_answered_at_once() -> None:
     started = time.monotonic()
-    lane, go = BoundedPool(timeout_s=0.1, max_concurrency=1), threading.Event()
+    pool, go = BoundedPool(timeout_s=0.1, max_concurrency=1), threading.Event()
 
     async def ask() -> tuple[str, float]:
-        answer = await lane.run(lambda: str(go.wait(5)), late=lambda: "the late one's")
+        answer = await pool.run(lambda: str(go.wait(5)), late=lambda: "the late one's")
         answered = time.monotonic() - started
         go.set()
         return answer, answered
 
     answer, answered = asyncio.run(ask())
-    lane.close()
+    pool.close()
     assert answer == "the late one's"
     assert answered < 3
 
@@ -63,7 +63,7 @@ def test_without_a_late_answer_a_late_call_is_refused() -> None:
 
 
 def test_a_turn_is_answered_once() -> None:
-    turn = RequestContext()
-    turn.answer()
+    context = RequestContext()
+    context.answer()
     with pytest.raises(GivenUp):
-        turn.answer()
+        context.answer()

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
+from bentos.endpoints.operations import OPERATIONS
 from bentos.http.bounded_pool import BoundedPool
-from bentos.recommender.app import ENDPOINTS, DoorContext, create_app
+from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs import requestlog
 from bentos.recommender.metrics import Metrics
 
@@ -77,7 +78,7 @@ def test_every_endpoint_answers(client: TestClient) -> None:
         "/explain": {"user_id": "ann", "item_id": "i1"},
         "/describe": {"user_id": "ann", "item_ids": ["i1"]},
     }
-    assert set(asks) == {endpoint.path for endpoint in ENDPOINTS}
+    assert set(asks) == {endpoint.path for endpoint in OPERATIONS}
     assert {path: client.post(path, json=ask).status_code for path, ask in asks.items()} == dict.fromkeys(asks, 200)
 
 
@@ -254,8 +255,8 @@ def test_metrics_count_answers_rungs_and_events(client: TestClient, opened: Door
 
 def test_every_endpoint_is_in_the_openapi_document_beside_bentomls_own(client: TestClient) -> None:
     document = client.get("/docs.json").json()
-    assert set(document["paths"]) == {"/livez", *(endpoint.path for endpoint in ENDPOINTS)}
-    names = {"Theirs", "Problem"} | {m.__name__ for e in ENDPOINTS for m in (e.asks, e.answers)}
+    assert set(document["paths"]) == {"/livez", *(endpoint.path for endpoint in OPERATIONS)}
+    names = {"Theirs", "Problem"} | {m.__name__ for e in OPERATIONS for m in (e.contract.asks, e.contract.answers)}
     assert names <= set(document["components"]["schemas"])
     text = json.dumps(document)
     references = {part.split('"')[0] for part in text.split('"$ref": "#/components/schemas/')[1:]}

@@ -6,20 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bentos.endpoints.events import EventsRequest
+from bentos.endpoints.explain import ExplainRequest
+from bentos.endpoints.intents import IntentsRequest
+from bentos.endpoints.rank import RankRequest
+from bentos.endpoints.recommend import RecommendRequest
 from bentos.http.problems import Rejected
 from bentos.recommender.door import Door
 from bentos.recommender.logs import requestlog
-from bentos.recommender.schemas import (
-    Event,
-    EventsRequest,
-    ExplainRequest,
-    IntentsRequest,
-    RankRequest,
-    RecommendRequest,
-)
+from bentos.recommender.schemas import Event
 from feature_repo import files
 from feature_repo.errors import DataError
-from tests.bentos.conftest import fallback
+from tests.bentos.conftest import asked, fallback
 
 
 def bought(user: str, item: str, **fields: Any) -> EventsRequest:
@@ -28,7 +26,7 @@ def bought(user: str, item: str, **fields: Any) -> EventsRequest:
 
 def test_a_known_user_gets_the_history_first(world: Any) -> None:
     world.knows("ann", 1, 3)
-    answer = world.door().recommend(RecommendRequest(user_id="ann"))
+    answer = asked(world.door(), RecommendRequest(user_id="ann"))
     assert [(i.item_id, i.title, i.source) for i in answer.items] == [
         ("i3", "pea soup", "history"),
         ("i1", "pear", "history"),
@@ -41,17 +39,17 @@ def test_a_known_user_gets_the_history_first(world: Any) -> None:
 
 def test_intents_come_likeliest_first(world: Any) -> None:
     world.knows("ann", 0)
-    answer = world.door().recommend(RecommendRequest(user_id="ann"))
+    answer = asked(world.door(), RecommendRequest(user_id="ann"))
     assert [(i.name, i.probability) for i in answer.intents] == [("buy:FRUIT", 0.5), ("visit", 0.4), ("buy:SOUP", 0.2)]
 
 
 def test_all_intents_come_in_the_vocabularys_order(world: Any) -> None:
-    answer = world.door().intents(IntentsRequest(user_id="ann"))
+    answer = asked(world.door(), IntentsRequest(user_id="ann"))
     assert [i.name for i in answer.intents] == ["buy:FRUIT", "buy:SOUP", "visit"]
 
 
 def test_an_unknown_user_gets_popular_items(world: Any) -> None:
-    answer = world.door().recommend(RecommendRequest(user_id="nobody"))
+    answer = asked(world.door(), RecommendRequest(user_id="nobody"))
     assert [i.item_id for i in answer.items] == ["i0", "i1", "i2"]
     assert {i.source for i in answer.items} == {"popular"}
     assert answer.profile.model_dump(exclude_none=True) == {"rung": "popular", "degraded": False}
@@ -60,28 +58,28 @@ def test_an_unknown_user_gets_popular_items(world: Any) -> None:
 @pytest.mark.parametrize(("days_ago", "rung"), [(0, "fresh"), (120, "fresh"), (120.1, "stale"), (300, "stale")])
 def test_a_profile_past_its_ttl_is_stale_and_used_all_the_same(world: Any, days_ago: float, rung: str) -> None:
     world.knows("ann", 4, days_ago=days_ago)
-    answer = world.door().recommend(RecommendRequest(user_id="ann"))
+    answer = asked(world.door(), RecommendRequest(user_id="ann"))
     assert answer.profile.rung == rung
     assert answer.items[0].item_id == "i4"
 
 
 def test_an_item_without_a_title_shows_its_id(world: Any) -> None:
     world.knows("ann", 5)
-    assert world.door().recommend(RecommendRequest(user_id="ann", k=1)).items[0].title == "i5"
+    assert asked(world.door(), RecommendRequest(user_id="ann", k=1)).items[0].title == "i5"
 
 
 def test_excluded_items_are_not_shown_and_unknown_ones_are_ignored(world: Any) -> None:
     ask = RecommendRequest(user_id="nobody", exclude=["i0", "i2", "no such item"])
-    assert [i.item_id for i in world.door().recommend(ask).items] == ["i1", "i3", "i4"]
+    assert [i.item_id for i in asked(world.door(), ask).items] == ["i1", "i3", "i4"]
 
 
 def test_k_larger_than_the_catalogue_returns_all_there_is(world: Any) -> None:
-    assert len(world.door().recommend(RecommendRequest(user_id="ann", k=50)).items) == 6
+    assert len(asked(world.door(), RecommendRequest(user_id="ann", k=50)).items) == 6
 
 
 def test_k_above_the_spec_is_refused(world: Any) -> None:
     with pytest.raises(Rejected) as refusal:
-        world.door().recommend(RecommendRequest(user_id="ann", k=51))
+        asked(world.door(), RecommendRequest(user_id="ann", k=51))
     assert refusal.value.problem.model_dump() == {
         "error": "k: 51 is too many; allowed: 1 to 50",
         "where": "k",
@@ -91,18 +89,18 @@ def test_k_above_the_spec_is_refused(world: Any) -> None:
 
 def test_rank_scores_in_the_order_asked(world: Any) -> None:
     world.knows("ann", 1)
-    answer = world.door().rank(RankRequest(user_id="ann", item_ids=["i5", "i1"]))
+    answer = asked(world.door(), RankRequest(user_id="ann", item_ids=["i5", "i1"]))
     assert [(s.item_id, round(s.score, 6)) for s in answer.scores] == [("i5", 0.5), ("i1", 0.1)]
 
 
 def test_rank_refuses_an_unknown_item(world: Any) -> None:
     with pytest.raises(Rejected, match=r"item_ids\[1\]: 'x' is no item; allowed: the 6 items of release"):
-        world.door().rank(RankRequest(user_id="ann", item_ids=["i5", "x"]))
+        asked(world.door(), RankRequest(user_id="ann", item_ids=["i5", "x"]))
 
 
 def test_explain_says_source_place_intents_and_the_users_record(world: Any) -> None:
     world.knows("ann", 3, 1)
-    answer = world.door().explain(ExplainRequest(user_id="ann", item_id="i3"))
+    answer = asked(world.door(), ExplainRequest(user_id="ann", item_id="i3"))
     assert (answer.source, answer.position, answer.title) == ("history", 2, "pea soup")
     assert [i.name for i in answer.intents] == ["buy:SOUP", "visit"]
     values = {f.name: (round(f.value, 6), f.at) for f in answer.features}
@@ -114,15 +112,15 @@ def test_explain_says_source_place_intents_and_the_users_record(world: Any) -> N
 
 
 def test_explain_an_item_to_an_unknown_user_says_it_is_popular(world: Any) -> None:
-    answer = world.door().explain(ExplainRequest(user_id="nobody", item_id="i0"))
+    answer = asked(world.door(), ExplainRequest(user_id="nobody", item_id="i0"))
     assert (answer.source, [(f.name, f.value) for f in answer.features]) == ("popular", [("popular_share", 0.4)])
 
 
 def test_an_event_shows_in_the_next_answer(world: Any) -> None:
     door = world.door()
-    before = door.recommend(RecommendRequest(user_id="ann"))
-    accepted = door.events(bought("ann", "i4"))
-    after = door.recommend(RecommendRequest(user_id="ann"))
+    before = asked(door, RecommendRequest(user_id="ann"))
+    accepted = asked(door, bought("ann", "i4"))
+    after = asked(door, RecommendRequest(user_id="ann"))
     assert (accepted.accepted, accepted.duplicates) == (1, 0)
     assert before.items[0].item_id == "i0"
     assert after.items[0].item_id == "i4"
@@ -132,9 +130,9 @@ def test_an_event_shows_in_the_next_answer(world: Any) -> None:
 def test_an_event_with_an_id_counts_once_also_within_a_batch_and_after_a_restart(world: Any) -> None:
     door = world.door()
     twice = EventsRequest(events=[Event(user_id="ann", item_id="i4", event="purchase", event_id="e1")] * 2)
-    first, second = door.events(twice), door.events(bought("ann", "i4", event_id="e1"))
+    first, second = asked(door, twice), asked(door, bought("ann", "i4", event_id="e1"))
     door.close()
-    third = world.door().events(bought("ann", "i4", event_id="e1"))
+    third = asked(world.door(), bought("ann", "i4", event_id="e1"))
     assert [(a.accepted, a.duplicates) for a in (first, second, third)] == [(1, 1), (0, 1), (0, 1)]
     assert world.profiles.bought[world.hidden("ann")][1] == [4]
 
@@ -142,43 +140,43 @@ def test_an_event_with_an_id_counts_once_also_within_a_batch_and_after_a_restart
 def test_an_event_without_an_id_is_told_by_who_did_what_when(world: Any) -> None:
     door, at = world.door(), dt.datetime(2017, 12, 31, 1, tzinfo=dt.UTC)
     counts = [
-        door.events(bought("ann", "i4", timestamp=at)).accepted,
-        door.events(bought("ann", "i4", timestamp=at)).accepted,
-        door.events(bought("bob", "i4", timestamp=at)).accepted,
-        door.events(bought("ann", "i4")).accepted,  # no time of its own: nothing tells it from another
-        door.events(bought("ann", "i4")).accepted,
+        asked(door, bought("ann", "i4", timestamp=at)).accepted,
+        asked(door, bought("ann", "i4", timestamp=at)).accepted,
+        asked(door, bought("bob", "i4", timestamp=at)).accepted,
+        asked(door, bought("ann", "i4")).accepted,  # no time of its own: nothing tells it from another
+        asked(door, bought("ann", "i4")).accepted,
     ]
     assert counts == [1, 0, 1, 1, 1]
 
 
 def test_an_event_without_a_session_is_in_its_users_local_days(world: Any) -> None:
     door = world.door()
-    door.events(bought("ann", "i4", session_id="s1"))
-    door.events(bought("ann", "i4", timestamp=dt.datetime(2017, 12, 31, 4, tzinfo=dt.UTC)))  # 23:00 in New York
+    asked(door, bought("ann", "i4", session_id="s1"))
+    asked(door, bought("ann", "i4", timestamp=dt.datetime(2017, 12, 31, 4, tzinfo=dt.UTC)))  # 23:00 in New York
     assert world.profiles.sessions == ["s1", f"{world.hidden('ann')} 2017-12-30"]
 
 
 def test_an_event_is_on_disk_before_it_is_folded(world: Any) -> None:
     door, world.profiles.down = world.door(), True
     with pytest.raises(Rejected, match="events: are not in profiles yet: the store is down; allowed: a retry"):
-        door.events(bought("ann", "i4", event_id="e1"))
+        asked(door, bought("ann", "i4", event_id="e1"))
     (path,) = (world.folder / "events").iterdir()
     assert f'"key":"id:{world.hidden("event e1")}"' in path.read_text()
     world.profiles.down = False
-    assert door.events(bought("ann", "i4", event_id="e1")).accepted == 1, "it was never confirmed: the retry counts"
+    assert asked(door, bought("ann", "i4", event_id="e1")).accepted == 1, "it was never confirmed: the retry counts"
     assert world.profiles.bought[world.hidden("ann")][1] == [4]
 
 
 def test_the_clock_moves_with_events_and_not_back(world: Any) -> None:
     door = world.door()
-    door.events(bought("ann", "i1", timestamp=dt.datetime(2018, 1, 20, tzinfo=dt.UTC)))
-    door.events(bought("ann", "i1", timestamp=dt.datetime(2018, 1, 3, tzinfo=dt.UTC)))
+    asked(door, bought("ann", "i1", timestamp=dt.datetime(2018, 1, 20, tzinfo=dt.UTC)))
+    asked(door, bought("ann", "i1", timestamp=dt.datetime(2018, 1, 3, tzinfo=dt.UTC)))
     assert dt.datetime.fromtimestamp(world.clock.now(), dt.UTC) == dt.datetime(2018, 1, 20, 0, 0, 1, tzinfo=dt.UTC)
 
 
 def test_the_clock_remembers_events_over_a_restart(world: Any) -> None:
     first = world.door()
-    first.events(bought("ann", "i1", timestamp=dt.datetime(2018, 1, 20, tzinfo=dt.UTC)))
+    asked(first, bought("ann", "i1", timestamp=dt.datetime(2018, 1, 20, tzinfo=dt.UTC)))
     first.close()
     again = type(world)(world.folder)  # a new process: a clock at the end of the data
     again.door()
@@ -189,7 +187,7 @@ def test_the_clock_remembers_events_over_a_restart(world: Any) -> None:
 def test_an_event_out_of_time_is_refused_and_nothing_of_its_batch_is_taken(world: Any, stray: dt.datetime) -> None:
     good = Event(user_id="ann", item_id="i1", event="purchase")
     with pytest.raises(Rejected, match=r"events\[1\]\.timestamp: .* is out of time; allowed: 2016-12-26T05:00:00"):
-        world.door().events(EventsRequest(events=[good, good.model_copy(update={"timestamp": stray})]))
+        asked(world.door(), EventsRequest(events=[good, good.model_copy(update={"timestamp": stray})]))
     assert world.profiles.bought == {}
 
 
@@ -197,31 +195,31 @@ def test_at_moves_the_question_and_not_the_clock(world: Any) -> None:
     world.knows("ann", 1, days_ago=100)
     door = world.door()
     later = dt.datetime(2018, 3, 1, tzinfo=dt.UTC)
-    assert door.recommend(RecommendRequest(user_id="ann", at=later)).profile.rung == "stale"
-    assert door.recommend(RecommendRequest(user_id="ann")).profile.rung == "fresh"
+    assert asked(door, RecommendRequest(user_id="ann", at=later)).profile.rung == "stale"
+    assert asked(door, RecommendRequest(user_id="ann")).profile.rung == "fresh"
 
 
 def test_at_before_the_profile_is_refused_since_it_would_know_the_future(world: Any) -> None:
     world.knows("ann", 1, days_ago=1)
     with pytest.raises(Rejected) as refusal:
-        world.door().recommend(RecommendRequest(user_id="ann", at=dt.datetime(2017, 6, 1, tzinfo=dt.UTC)))
+        asked(world.door(), RecommendRequest(user_id="ann", at=dt.datetime(2017, 6, 1, tzinfo=dt.UTC)))
     assert refusal.value.problem.where == "at"
     assert refusal.value.problem.allowed == "2017-12-30T00:00:00+00:00 or later"
 
 
 def test_a_profile_from_after_the_clock_is_asked_about_at_its_own_time(world: Any) -> None:
     world.knows("ann", 1, days_ago=-2)
-    assert world.door().recommend(RecommendRequest(user_id="ann")).profile.age_days == 0.0
+    assert asked(world.door(), RecommendRequest(user_id="ann")).profile.age_days == 0.0
 
 
 def test_every_answer_is_logged_with_what_the_models_saw(world: Any) -> None:
     world.knows("ann", 1, 3)
     door = world.door()
     ask = RecommendRequest(user_id="ann", k=2, context={"page": "home"}, exclude=["i0"])
-    answer = door.recommend(ask)
-    door.intents(IntentsRequest(user_id="ann"))
-    door.rank(RankRequest(user_id="ann", item_ids=["i0"]))
-    door.explain(ExplainRequest(user_id="ann", item_id="i0"))
+    answer = asked(door, ask)
+    asked(door, IntentsRequest(user_id="ann"))
+    asked(door, RankRequest(user_id="ann", item_ids=["i0"]))
+    asked(door, ExplainRequest(user_id="ann", item_id="i0"))
     door.close()
     lines = list(requestlog.read(world.folder / "requests"))
     assert [line["endpoint"] for line in lines] == ["recommend", "intents", "rank", "explain"]
@@ -239,7 +237,7 @@ def test_every_answer_is_logged_with_what_the_models_saw(world: Any) -> None:
 def test_a_logged_row_is_the_row_that_was_served(world: Any) -> None:
     world.knows("ann", 1, 3)
     door = world.door()
-    door.recommend(RecommendRequest(user_id="ann"))
+    asked(door, RecommendRequest(user_id="ann"))
     door.close()
     (line,) = requestlog.read(world.folder / "requests")
     served, again = world.profiles.read([world.hidden("ann")], now=world.clock.now()), requestlog.rows_of(line)
@@ -252,8 +250,8 @@ def test_a_logged_row_is_the_row_that_was_served(world: Any) -> None:
 
 def test_no_raw_user_id_reaches_a_log_or_the_store(world: Any) -> None:
     door = world.door()
-    door.events(bought("ann@example.com", "i1"))
-    door.recommend(RecommendRequest(user_id="ann@example.com"))
+    asked(door, bought("ann@example.com", "i1"))
+    asked(door, RecommendRequest(user_id="ann@example.com"))
     door.close()
     written = "".join(path.read_text() for path in world.folder.rglob("*.jsonl"))
     assert written.count(world.hidden("ann@example.com")) == 2
@@ -263,7 +261,7 @@ def test_no_raw_user_id_reaches_a_log_or_the_store(world: Any) -> None:
 def test_the_same_question_gets_the_same_scores(world: Any) -> None:
     world.knows("ann", 1, 3)
     door = world.door()
-    answers = [door.recommend(RecommendRequest(user_id="ann")).model_dump(exclude={"request_id"}) for _ in range(3)]
+    answers = [asked(door, RecommendRequest(user_id="ann")).model_dump(exclude={"request_id"}) for _ in range(3)]
     assert answers[0] == answers[1] == answers[2]
 
 

@@ -39,9 +39,9 @@ def opened(world: Any, rules: list[dict[str, Any]] | None) -> DoorContext:
     files.write_json(path, {"id": files.digest(rest), **rest})
     door.release = Release.load(world.folder)
     door.rules = EventRules(door.release.event_rules)
-    lanes = [BoundedPool(timeout_s=5, max_concurrency=2, threads=1) for _ in range(2)]
+    pools = [BoundedPool(timeout_s=5, max_concurrency=2, threads=1) for _ in range(2)]
     return DoorContext(
-        door, *lanes, Metrics(door.release, registry=CollectorRegistry()), {"openapi": "3.0.2", "paths": {}}
+        door, *pools, Metrics(door.release, registry=CollectorRegistry()), {"openapi": "3.0.2", "paths": {}}
     )
 
 

@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bentos.endpoints.explain import ExplainRequest
+from bentos.endpoints.intents import IntentsRequest
+from bentos.endpoints.rank import RankRequest
+from bentos.endpoints.recommend import RecommendRequest
 from bentos.http.breaker import Breaker
 from bentos.recommender.logs import requestlog
-from bentos.recommender.schemas import ExplainRequest, IntentsRequest, RankRequest, RecommendRequest
 from feature_repo.errors import StoreAway
+from tests.bentos.conftest import asked
 
 TTL, USED = 120, 360  # days: the spec's ttl_days, and three times it
 
@@ -32,7 +36,7 @@ def broken(*_: object, **__: object) -> Any:
 )
 def test_the_rung_follows_the_age_of_the_profile(world: Any, days_ago: float, segment: int, rung: str) -> None:
     world.knows("ann", 4, days_ago=days_ago, segment=segment)
-    answer = world.door().recommend(RecommendRequest(user_id="ann", k=2))
+    answer = asked(world.door(), RecommendRequest(user_id="ann", k=2))
     assert (answer.profile.rung, answer.profile.degraded, answer.profile.reason) == (rung, False, None)
     first = {"fresh": "i4", "stale": "i4", "segment": "i3", "popular": "i0"}
     assert answer.items[0].item_id == first[rung]
@@ -42,7 +46,7 @@ def test_the_rung_follows_the_age_of_the_profile(world: Any, days_ago: float, se
 
 def test_a_segments_items_come_first_then_everyones_then_the_rest(world: Any) -> None:
     world.knows("ann", 4, days_ago=400, segment=0)
-    items = world.door().recommend(RecommendRequest(user_id="ann", k=50)).items
+    items = asked(world.door(), RecommendRequest(user_id="ann", k=50)).items
     assert [(i.item_id, i.source, i.score) for i in items] == [
         ("i3", "segment", 0.5),
         ("i2", "segment", 0.4),
@@ -56,14 +60,14 @@ def test_a_segments_items_come_first_then_everyones_then_the_rest(world: Any) ->
 
 def test_a_segments_intents_are_its_rates(world: Any) -> None:
     world.knows("ann", 4, days_ago=400, segment=0)
-    answer = world.door().intents(IntentsRequest(user_id="ann"))
+    answer = asked(world.door(), IntentsRequest(user_id="ann"))
     assert [round(i.probability, 6) for i in answer.intents] == [0.1, 0.6, 0.5]
 
 
 def test_without_the_store_everyone_gets_what_is_popular(world: Any) -> None:
     world.knows("ann", 4, segment=0)
     door, world.profiles.down = world.door(), True
-    answer = door.recommend(RecommendRequest(user_id="ann"))
+    answer = asked(door, RecommendRequest(user_id="ann"))
     assert [i.item_id for i in answer.items] == ["i0", "i1", "i2"]
     assert [(i.name, round(i.probability, 6)) for i in answer.intents] == [
         ("visit", 0.4),
@@ -88,18 +92,18 @@ def test_a_model_that_fails_leaves_the_answer_to_the_segment(
     for method in ("predict",) if part == "scorer" else ("recommend", "score"):
         setattr(getattr(world, part), method, broken)
     door = world.door()
-    answer = door.recommend(RecommendRequest(user_id="ann"))
+    answer = asked(door, RecommendRequest(user_id="ann"))
     assert (answer.profile.rung, answer.profile.reason) == ("segment", "models_failed")
     assert [i.item_id for i in answer.items] == ["i3", "i2", "i0"]
     assert [i.name for i in answer.intents] == ["buy:SOUP", "visit", "buy:FRUIT"], "of the segment, like the items"
-    scores = door.rank(RankRequest(user_id="ann", item_ids=["i2", "i1", "i5"])).scores
+    scores = asked(door, RankRequest(user_id="ann", item_ids=["i2", "i1", "i5"])).scores
     assert [s.score for s in scores] == [0.4, 0.3, 0.0], "the segment's share, or everyone's where it is not listed"
     assert "weights of another shape" in caplog.text, "the log has the traceback"
 
 
 def test_an_explanation_of_a_segments_item_says_so(world: Any) -> None:
     world.knows("ann", 2, days_ago=400, segment=0)
-    answer = world.door().explain(ExplainRequest(user_id="ann", item_id="i2"))
+    answer = asked(world.door(), ExplainRequest(user_id="ann", item_id="i2"))
     assert (answer.source, answer.position, answer.score) == ("segment", 2, 0.4)
     values = {f.name: f.value for f in answer.features}
     assert values["segment_share"] == 0.4
@@ -122,7 +126,7 @@ def test_an_answer_always_has_k_items_or_the_whole_catalogue(
     for k, exclude in itertools.product(
         (1, 3, 6, 50), ([], ["i0"], ["i3", "i2", "nothing"], [f"i{n}" for n in range(6)])
     ):
-        answer = door.recommend(RecommendRequest(user_id="ann", k=k, exclude=exclude))
+        answer = asked(door, RecommendRequest(user_id="ann", k=k, exclude=exclude))
         items = [i.item_id for i in answer.items]
         left = 6 - len({*exclude} - {"nothing"})
         assert len(items) == len({*items}) == min(k, left)
@@ -131,17 +135,17 @@ def test_an_answer_always_has_k_items_or_the_whole_catalogue(
         scores = [i.score for i in answer.items]
         assert scores == sorted(scores, reverse=True)
         assert all(0 <= i.probability <= 1 for i in answer.intents)
-    assert len(door.intents(IntentsRequest(user_id="ann")).intents) == 3
-    assert len(door.rank(RankRequest(user_id="ann", item_ids=["i5", "i0"])).scores) == 2
-    assert door.explain(ExplainRequest(user_id="ann", item_id="i5")).title == "i5"
+    assert len(asked(door, IntentsRequest(user_id="ann")).intents) == 3
+    assert len(asked(door, RankRequest(user_id="ann", item_ids=["i5", "i0"])).scores) == 2
+    assert asked(door, ExplainRequest(user_id="ann", item_id="i5")).title == "i5"
 
 
 def test_the_log_says_the_rung_and_what_failed(world: Any) -> None:
     world.knows("ann", 4, segment=0)
     door, world.profiles.down = world.door(), True
-    door.recommend(RecommendRequest(user_id="ann"))
+    asked(door, RecommendRequest(user_id="ann"))
     world.profiles.down = False
-    door.recommend(RecommendRequest(user_id="ann"))
+    asked(door, RecommendRequest(user_id="ann"))
     door.close()
     lines = list(requestlog.read(world.folder / "requests"))
     assert [(line["rung"], line["degraded"], line["known"]) for line in lines] == [
@@ -156,14 +160,14 @@ def test_a_store_that_is_away_is_soon_not_waited_for(world: Any) -> None:
     world.knows("ann", 4)
     door, world.profiles.down = world.door(), True
     for _ in range(10):
-        assert door.recommend(RecommendRequest(user_id="ann")).profile.reason == "store_away"
+        assert asked(door, RecommendRequest(user_id="ann")).profile.reason == "store_away"
     assert world.profiles.reads == 3
 
 
 def test_a_service_starts_while_the_store_is_away(world: Any) -> None:
     door, world.profiles.down = world.door(), True
     door.warm_up()
-    assert door.recommend(RecommendRequest(user_id="ann")).profile.rung == "popular"
+    assert asked(door, RecommendRequest(user_id="ann")).profile.rung == "popular"
 
 
 class Store:

@@ -36,6 +36,20 @@ def series(expr: str) -> set[str]:
     return found
 
 
+def selected(expr: str, label: str) -> set[str | None]:
+    """Return the values that a query's selectors ask a label for; None for a selector that does not ask."""
+    found: set[str | None] = set()
+
+    def visit(node: promql.Expr) -> bool:
+        selector = node.vector_selector if isinstance(node, promql.MatrixSelector) else node
+        if isinstance(selector, promql.VectorSelector):
+            found.add(next((one.value for one in selector.matchers.matchers if one.name == label), None))
+        return True
+
+    promql.walk(promql.parse(expr), visit)
+    return found
+
+
 def labels(expr: str) -> frozenset[str]:
     """Return the labels that a query's result may carry; raises where one that cannot be there is asked about."""
     return _labels(promql.parse(expr))

@@ -3,6 +3,8 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from bentos.endpoints.events import Accepted
+from bentos.endpoints.intents import Intents
 from bentos.recommender import schemas
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.shipping import ShippingStatus
@@ -27,11 +29,11 @@ def door_text(folder, release) -> str:
     metrics = DoorMetrics(release, registry=registry)
     metrics.answered("/recommend", 200, seconds=0.01)
     metrics.refused_at_door("/recommend", 401)
-    metrics.counted(schemas.Accepted(release="r", request_id="q", accepted=2, duplicates=1, noted={"a rule": 1}))
+    metrics.counted(Accepted(release="r", request_id="q", accepted=2, duplicates=1, noted={"a rule": 1}))
     profile = schemas.Profile(
         rung="popular", state_at=None, age_days=3.0, segment=None, degraded=True, reason="store_away"
     )
-    metrics.counted(schemas.Intents(release="r", request_id="q", intents=[], profile=profile))
+    metrics.counted(Intents(release="r", request_id="q", intents=[], profile=profile))
     metrics.in_flight.labels("reads").inc()
     metrics.shed.labels("reads").inc()
     metrics.unlogged.inc()

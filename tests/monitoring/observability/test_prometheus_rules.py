@@ -4,15 +4,17 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from bentos.recommender.metrics import BUCKETS_S
 from bentos.router.observations import BUCKETS_MS
+from components.registry.spec import Rollout, Tolerance
 from monitoring.observability import prometheus_rules
 from monitoring.observability.alerts import alerts, seconds
-from monitoring.observability.objectives import BURNS, DAYS, SLOW_S
+from monitoring.observability.objectives import BURNS, DAYS, DEFAULT, WINDOWS, promises
 from monitoring.observability.recording_rules import recorded
 from tests.monitoring.observability import promql
 
@@ -77,14 +79,53 @@ def test_a_burn_spends_what_it_says_it_does():
         assert seconds(burn.short) * 12 == seconds(burn.long), "the workbook's short window is a twelfth"
 
 
-def test_the_bound_of_a_quick_answer_is_a_bucket_of_both_histograms():
-    assert SLOW_S in BUCKETS_S
-    assert SLOW_S * 1000 in BUCKETS_MS
+@pytest.mark.parametrize("slow_ms", get_args(Rollout.model_fields["slow_ms"].annotation))
+def test_every_bound_of_a_quick_answer_is_a_bucket_of_both_histograms(slow_ms):
+    assert promises(Rollout(slow_ms=slow_ms)).slow_s in BUCKETS_S
+    assert slow_ms in BUCKETS_MS
+
+
+STRICT = Rollout(slow_ms=250, wait_s=120, tolerance=Tolerance(degraded=0.005))
+
+
+def test_the_promises_of_a_spec_reach_its_rules():
+    ours = promises(STRICT)
+    slow = [rule.expr for rule in recorded(ours) if "_bucket" in rule.expr]
+    assert len(slow) == len(WINDOWS)
+    assert all('le="0.25"' in expr and 'le="0.5"' not in expr for expr in slow)
+    found = {alert.name: alert for alert in alerts(ours)}
+    assert "within 0.25 s" in found["IntentFlowLatencyBurn"].description
+    assert found["IntentFlowDegraded"].expr == "intentflow:degraded:ratio_rate5m > 0.005"
+    assert found["IntentFlowRolloutStuck"].expr.endswith(" > 240")
+
+
+def test_the_same_rules_are_made_of_the_default_spec():
+    assert prometheus_rules.groups(promises(Rollout())) == prometheus_rules.groups()
+
+
+def test_rules_of_a_namespace_read_its_series_and_no_others():
+    for group in prometheus_rules.groups(promises(STRICT, namespace="shop")):
+        for rule in group["rules"]:
+            assert promql.selected(rule["expr"], "namespace") == {"shop"}, rule["expr"]
+            promql.labels(rule["expr"])
+
+
+def test_a_query_is_kept_but_for_its_namespace():
+    plain = [rule["expr"] for group in prometheus_rules.groups() for rule in group["rules"]]
+    ours = [rule["expr"] for g in prometheus_rules.groups(promises(Rollout(), namespace="a")) for rule in g["rules"]]
+    assert [re.sub(r'{namespace="a"}|namespace="a",', "", expr) for expr in ours] == plain
+
+
+@pytest.fixture(params=[DEFAULT, promises(STRICT, namespace="shop")], ids=["the default spec", "a strict spec's"])
+def checked(tmp_path, request) -> Path:
+    """A folder with rules as Prometheus reads them."""
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": prometheus_rules.groups(request.param)}))
+    return tmp_path
 
 
 @pytest.fixture
-def checked(tmp_path) -> Path:
-    """A folder with the rules as Prometheus reads them."""
+def defaults(tmp_path) -> Path:
+    """A folder with the rules of the default spec, which the known answers are those of."""
     (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": prometheus_rules.groups()}))
     return tmp_path
 
@@ -98,9 +139,18 @@ def test_prometheus_takes_the_rules(checked):
 
 @pytest.mark.slow  # hours of series, minute by minute
 @needs_promtool
-def test_rules_give_known_answers(checked):
-    (checked / "test.yml").write_text(yaml.safe_dump(CASES))
-    done = subprocess.run([PROMTOOL, "test", "rules", checked / "test.yml"], capture_output=True, text=True)
+def test_rules_give_known_answers(defaults):
+    (defaults / "test.yml").write_text(yaml.safe_dump(CASES))
+    done = subprocess.run([PROMTOOL, "test", "rules", defaults / "test.yml"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_a_strict_specs_rules_judge_its_namespace_by_its_own_bound(tmp_path):
+    ours = promises(STRICT, namespace="shop")
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": prometheus_rules.groups(ours)}))
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(OWN_BOUND))
+    done = subprocess.run([PROMTOOL, "test", "rules", tmp_path / "test.yml"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -142,6 +192,30 @@ def answered(per_minute: float, minutes: int, code: str = "200", **more: str) ->
 FINE = series("intentflow_router_routes_broken", "0x600", pod="r")
 SINCE = "intentflow_rollout_phase_since_timestamp_seconds"
 GOOD_AT, BAD_AT = "intentflow_job_succeeded_timestamp_seconds", "intentflow_job_failed_timestamp_seconds"
+
+
+def timed(namespace: str) -> list[dict[str, str]]:
+    """An hour and a half of answers, of which a third takes .25 to .5 s."""
+    counts = {"count": ("0+60x90", {}), "bucket": ("0+40x90", {"le": "0.25"}), "bucket ": ("0+60x90", {"le": "0.5"})}
+    return [
+        series(f"intentflow_request_seconds_{name.strip()}", values, endpoint="/rank", namespace=namespace, **bound)
+        for name, (values, bound) in counts.items()
+    ]
+
+
+OWN_BOUND = {
+    "rule_files": ["rules.yml"],
+    "evaluation_interval": "1m",
+    "tests": [
+        world(
+            "two shops answer alike and only one has rules; the door of the other is no door of that one",
+            *timed("shop"), *timed("other"),
+            series("intentflow_release_info", "1x90", release="aaa", namespace="other"),
+            at_59m=fires("IntentFlowDown"),
+            at_1h={"of": ["IntentFlowLatencyBurn"], "by": "long", "fire": ["1h", "6h", "1d", "3d"]},
+        ),
+    ],
+}  # fmt: skip
 CASES = {
     "rule_files": ["rules.yml"],
     "evaluation_interval": "1m",

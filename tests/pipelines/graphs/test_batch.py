@@ -9,8 +9,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from bentos.endpoints.intents import IntentsRequest
+from bentos.endpoints.recommend import RecommendRequest
 from feature_repo import files
 from feature_repo.privacy.pseudonyms import KEY, pseudonym
+from tests.bentos.conftest import asked
 from tests.pipelines.conftest import RAW, Shop
 
 K = 12  # of 16 items: more than some users have candidates
@@ -76,7 +79,6 @@ def scored(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Scored:
 
 def _asked(release: Path, key: str, folder: Path) -> dict[str, Any]:
     """Ask a real door, on the shop's own online store, about every user; return answers by pseudonym."""
-    from bentos.recommender import schemas
     from bentos.recommender.clock import make_clock
     from bentos.recommender.door import Door
     from bentos.recommender.logs.eventlog import EventLog
@@ -104,8 +106,8 @@ def _asked(release: Path, key: str, folder: Path) -> dict[str, Any]:
     users = [f"{RAW}u{n:02d}" for n in range(40)]
     answers = {
         pseudonym(user, key): (
-            door.recommend(schemas.RecommendRequest(user_id=user, k=K)),
-            door.intents(schemas.IntentsRequest(user_id=user)),
+            asked(door, RecommendRequest(user_id=user, k=K)),
+            asked(door, IntentsRequest(user_id=user)),
         )
         for user in users
     }

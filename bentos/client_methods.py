@@ -1,0 +1,65 @@
+"""The client's methods, one an endpoint. Written by `python -m bentos.endpoints.derived_files`; do not edit."""
+
+import datetime as dt
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from bentos.endpoints.describe import DescribeRequest, Descriptions
+from bentos.endpoints.events import Accepted, EventsRequest
+from bentos.endpoints.explain import ExplainRequest, Explanation
+from bentos.endpoints.intents import Intents, IntentsRequest
+from bentos.endpoints.rank import RankRequest, Scores
+from bentos.endpoints.recommend import Recommendations, RecommendRequest
+from bentos.recommender.schemas import Event
+
+AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
+
+
+class Methods(ABC):
+    """A method for each endpoint; what is None is left out of the request."""
+
+    @abstractmethod
+    def _ask(self, path: str, asks: type[BaseModel], fields: dict[str, Any], answers: type[AnswerModel]) -> AnswerModel:
+        """Send a request of the fields that are not None; return its answer."""
+
+    def recommend(
+        self,
+        user_id: str,
+        *,
+        k: int | None = None,
+        context: Mapping[str, str | bool | int | float] | None = None,
+        exclude: Sequence[str] | None = None,
+        at: dt.datetime | None = None,
+    ) -> Recommendations:
+        """Recommend items to a user."""
+        return self._ask(
+            "/recommend",
+            RecommendRequest,
+            {"user_id": user_id, "k": k, "context": context, "exclude": exclude, "at": at},
+            Recommendations,
+        )
+
+    def intents(self, user_id: str, *, at: dt.datetime | None = None) -> Intents:
+        """Return every intent of a user."""
+        return self._ask("/intents", IntentsRequest, {"user_id": user_id, "at": at}, Intents)
+
+    def rank(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> Scores:
+        """Score given items for a user, in the order given."""
+        return self._ask("/rank", RankRequest, {"user_id": user_id, "item_ids": item_ids, "at": at}, Scores)
+
+    def events(self, events: Sequence[Event]) -> Accepted:
+        """Store events durably and fold them into their users' profiles."""
+        return self._ask("/events", EventsRequest, {"events": events}, Accepted)
+
+    def explain(self, user_id: str, item_id: str, *, at: dt.datetime | None = None) -> Explanation:
+        """Say what speaks for an item: its source and place, the features and the intents that it rests on."""
+        return self._ask("/explain", ExplainRequest, {"user_id": user_id, "item_id": item_id, "at": at}, Explanation)
+
+    def describe(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> Descriptions:
+        """Say in words what is known of items, and what speaks for them."""
+        return self._ask(
+            "/describe", DescribeRequest, {"user_id": user_id, "item_ids": item_ids, "at": at}, Descriptions
+        )

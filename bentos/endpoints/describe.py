@@ -1,0 +1,66 @@
+"""POST /describe: a text about each of some items, for a user; as JSON or as server-sent events."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from bentos.endpoints import examples
+from bentos.endpoints.contract import Contract, Example
+from bentos.http.problems import refused
+from bentos.http.request_context import RequestContext
+from bentos.recommender.schemas import Answer, At, Description, Id, Profile, Request
+
+if TYPE_CHECKING:
+    from bentos.recommender.door import Door
+
+
+class DescribeRequest(Request):
+    """What to say about items to a user."""
+
+    user_id: Id
+    item_ids: list[Id] = Field(min_length=1, max_length=100, description="At most the spec's content.max_items")
+    at: At = None
+
+
+class Descriptions(Answer):
+    """Texts in the order asked."""
+
+    items: list[Description]
+    profile: Profile
+
+
+def answer(door: "Door", ask: DescribeRequest, context: RequestContext) -> Descriptions:
+    """Say in words what is known of items, and what speaks for them."""
+    content = door.release.content
+    if len(ask.item_ids) > content.max_items:
+        raise refused("item_ids", f"{len(ask.item_ids)} are too many", f"1 to {content.max_items}")
+    indexes = [door.index_of(item, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
+    state = door.state_of(ask.user_id, ask.at, context)
+    with context.stage("rank"):
+        state, candidates = door.ladder.recommend(state, k=door.release.candidates)
+    found = {one.item_index: one for one in candidates}
+    texts = [door.texts.describe(index, found.get(index), state) for index in indexes]
+    door.write(context, state, asked={"item_ids": ask.item_ids, "at": ask.at, "prompt": content.prompt})
+    return Descriptions(items=texts, profile=state.profile, **door.signed(context))
+
+
+CONTRACT = Contract(
+    DescribeRequest,
+    Descriptions,
+    answer,
+    Example(
+        {"user_id": "1", "item_ids": ["1082185"]},
+        {
+            "items": [
+                examples.BANANAS
+                | {
+                    "text": "Tropical fruit: bananas · 40 lb. Category: TROPICAL FRUIT. You chose it in 24 weeks.",
+                    "source": "template@1",
+                    "attributes": ["title", "category", "reason:weeks_bought"],
+                }
+            ],
+            "profile": examples.PROFILE,
+        }
+        | examples.SIGNED,
+    ),
+)

@@ -1,0 +1,79 @@
+"""POST /explain: what the models know about a user and an item, whether or not it would be shown."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from bentos.endpoints import examples
+from bentos.endpoints.contract import Contract, Example
+from bentos.http.request_context import RequestContext
+from bentos.recommender.schemas import Answer, At, Feature, Id, Intent, Profile, Request
+
+if TYPE_CHECKING:
+    from bentos.recommender.door import Door
+
+
+class ExplainRequest(Request):
+    """Why an item would or would not be shown to a user."""
+
+    user_id: Id
+    item_id: Id
+    at: At = None
+
+
+class Explanation(Answer):
+    """What the models know about a user and an item."""
+
+    item_id: str
+    title: str
+    source: str | None = Field(description="Where the candidate came from; null: it was no candidate")
+    position: int | None = Field(description="Its place among the candidates, from 1")
+    score: float
+    intents: list[Intent] = Field(description="The intents that an event with the item would fulfil")
+    features: list[Feature]
+    profile: Profile
+
+
+def answer(door: "Door", ask: ExplainRequest, context: RequestContext) -> Explanation:
+    """Say what speaks for an item: its source and place, the features and the intents that it rests on."""
+    index = door.index_of(ask.item_id, where="item_id")
+    state = door.state_of(ask.user_id, ask.at, context)
+    with context.stage("rank"):
+        state, candidates = door.ladder.recommend(state, k=door.release.candidates)
+    position, found = next(((n, one) for n, one in enumerate(candidates, 1) if one.item_index == index), (None, None))
+    if found is None:
+        state, (score,) = door.ladder.score(state, [index])
+    targets = door.targets_of(ask.item_id)
+    features = door.features_of(state, index, targets, reasons=found.reasons if found else {})
+    door.write(context, state, asked={"item_id": ask.item_id, "at": ask.at})
+    return Explanation(
+        item_id=ask.item_id,
+        title=door.titles[index],
+        source=found.source if found else None,
+        position=position,
+        score=float(found.score) if found else score,
+        intents=door.intents_of(state, targets),
+        features=features,
+        profile=state.profile,
+        **door.signed(context),
+    )
+
+
+CONTRACT = Contract(
+    ExplainRequest,
+    Explanation,
+    answer,
+    Example(
+        {"user_id": "1", "item_id": "1082185"},
+        examples.BANANAS
+        | {
+            "source": "history",
+            "position": 1,
+            "score": 3.5152,
+            "intents": [examples.INTENT, examples.VISIT],
+            "features": [{"name": "weeks_since", "value": 2.0, "at": "2018-01-01T04:01:21Z"}],
+            "profile": examples.PROFILE,
+        }
+        | examples.SIGNED,
+    ),
+)

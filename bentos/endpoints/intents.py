@@ -1,0 +1,44 @@
+"""POST /intents: everything that a user may be about to do, with its probability."""
+
+from typing import TYPE_CHECKING
+
+from bentos.endpoints import examples
+from bentos.endpoints.contract import Contract, Example
+from bentos.http.request_context import RequestContext
+from bentos.recommender.schemas import Answer, At, Id, Intent, Profile, Request
+
+if TYPE_CHECKING:
+    from bentos.recommender.door import Door
+
+
+class IntentsRequest(Request):
+    """What a user is about to do."""
+
+    user_id: Id
+    at: At = None
+
+
+class Intents(Answer):
+    """Every intent of a user, in the vocabulary's order."""
+
+    intents: list[Intent]
+    profile: Profile
+
+
+def answer(door: "Door", ask: IntentsRequest, context: RequestContext) -> Intents:
+    """Return every intent of a user."""
+    state = door.state_of(ask.user_id, ask.at, context)
+    door.write(context, state, asked={"at": ask.at})
+    every = door.intents_of(state, range(len(state.probabilities)))
+    return Intents(intents=every, profile=state.profile, **door.signed(context))
+
+
+CONTRACT = Contract(
+    IntentsRequest,
+    Intents,
+    answer,
+    Example(
+        {"user_id": "1"},
+        {"intents": [examples.INTENT, examples.VISIT], "profile": examples.PROFILE} | examples.SIGNED,
+    ),
+)

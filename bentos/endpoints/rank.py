@@ -1,0 +1,61 @@
+"""POST /rank: the scores of given items for a user, in the order given."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from bentos.endpoints import examples
+from bentos.endpoints.contract import Contract, Example
+from bentos.http.request_context import RequestContext
+from bentos.recommender.schemas import Answer, AnswerPart, At, Id, Profile, Request
+
+if TYPE_CHECKING:
+    from bentos.recommender.door import Door
+
+
+class RankRequest(Request):
+    """How a user would like these items."""
+
+    user_id: Id
+    item_ids: list[Id] = Field(min_length=1, max_length=1000)
+    at: At = None
+
+
+class Score(AnswerPart):
+    """An item's score for a user."""
+
+    item_id: str
+    score: float
+
+
+class Scores(Answer):
+    """Scores in the order asked."""
+
+    scores: list[Score]
+    profile: Profile
+
+
+def answer(door: "Door", ask: RankRequest, context: RequestContext) -> Scores:
+    """Score given items for a user, in the order given."""
+    indexes = [door.index_of(item, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
+    state = door.state_of(ask.user_id, ask.at, context)
+    with context.stage("rank"):
+        state, values = door.ladder.score(state, indexes)
+    door.write(context, state, asked={"item_ids": ask.item_ids, "scores": values, "at": ask.at})
+    scores = [Score(item_id=item, score=value) for item, value in zip(ask.item_ids, values, strict=True)]
+    return Scores(scores=scores, profile=state.profile, **door.signed(context))
+
+
+CONTRACT = Contract(
+    RankRequest,
+    Scores,
+    answer,
+    Example(
+        {"user_id": "1", "item_ids": ["1082185", "995242"]},
+        {
+            "scores": [{"item_id": "1082185", "score": 3.5152}, {"item_id": "995242", "score": 3.38}],
+            "profile": examples.PROFILE,
+        }
+        | examples.SIGNED,
+    ),
+)

@@ -1,0 +1,112 @@
+"""POST /recommend: items for a user, best first."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field, FiniteFloat
+
+from bentos.endpoints import examples
+from bentos.endpoints.contract import Contract, Example
+from bentos.http.problems import refused
+from bentos.http.request_context import RequestContext
+from bentos.recommender.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request
+from feature_repo import columns
+
+if TYPE_CHECKING:
+    from bentos.recommender.door import Door
+    from bentos.recommender.ports import Recommended
+
+TOP_INTENTS = 5
+
+
+class RecommendRequest(Request):
+    """Which items to show to a user."""
+
+    user_id: Id
+    k: int | None = Field(default=None, ge=1, description="Items wanted; left out: the spec's serving.k")
+    context: dict[str, str | bool | int | FiniteFloat] = Field(
+        default={}, max_length=32, description="Where the items will be shown; logged, not used by the models yet"
+    )
+    exclude: list[Id] = Field(default=[], max_length=1000, description="Items not to show; unknown ones are ignored")
+    at: At = None
+
+
+class Item(AnswerPart):
+    """A recommended item."""
+
+    item_id: str
+    title: str
+    score: float
+    source: str = Field(description="Where it came from: history, neighbours, offers, popular or segment")
+    propensity: float = Field(description="Probability that the policy shows this item here, 0..1")
+    reasons: dict[str, float] = Field(description="The strongest feature values")
+
+
+class Recommendations(Answer):
+    """Items for a user, best first."""
+
+    items: list[Item]
+    intents: list[Intent] = Field(description="The five likeliest")
+    profile: Profile
+
+
+def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Recommendations:
+    """Recommend items to a user."""
+    k, index = _k(door, ask.k), door.vocabulary.index_of_item
+    exclude = frozenset(index[item] for item in ask.exclude if item in index)
+    state = door.state_of(ask.user_id, ask.at, context)
+    with context.stage("rank"):
+        state, ranked = door.ladder.recommend(state, k=k, exclude=exclude)
+    items = [_shown(door, one) for one in ranked]
+    door.write(
+        context,
+        state,
+        asked={"k": k, "context": ask.context, "exclude": ask.exclude, "at": ask.at},
+        items=[
+            {"position": place, **item.model_dump(exclude={"title", "reasons"})} for place, item in enumerate(items, 1)
+        ],
+    )
+    likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
+    return Recommendations(items=items, intents=likeliest, profile=state.profile, **door.signed(context))
+
+
+def _k(door: "Door", asked: int | None) -> int:
+    """Return how many items to show; the spec says how many at most."""
+    serving = door.release.serving
+    if asked is not None and asked > serving.max_k:
+        raise refused("k", f"{asked} is too many", f"1 to {serving.max_k}")
+    return asked or serving.k
+
+
+def _shown(door: "Door", one: "Recommended") -> Item:
+    return Item(
+        item_id=door.vocabulary.item_ids[one.item_index],
+        title=door.titles[one.item_index],
+        score=float(one.score),
+        source=one.source,
+        propensity=columns.GREEDY,
+        reasons={name: float(value) for name, value in one.reasons.items()},
+    )
+
+
+CONTRACT = Contract(
+    RecommendRequest,
+    Recommendations,
+    answer,
+    Example(
+        {"user_id": "1", "k": 1, "context": {"page": "home"}, "exclude": ["995242"]},
+        {
+            "items": [
+                examples.BANANAS
+                | {
+                    "score": 3.5152,
+                    "source": "history",
+                    "propensity": 1.0,
+                    "reasons": {"weeks_bought": 24.0, "weeks_since": 2.0, "intent": 0.482},
+                }
+            ],
+            "intents": [examples.VISIT, examples.INTENT],
+            "profile": examples.PROFILE,
+        }
+        | examples.SIGNED,
+    ),
+)
