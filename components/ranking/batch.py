@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import columns, files
+from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
+from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
 
 if TYPE_CHECKING:
@@ -47,15 +48,15 @@ def write(
     """Write recommendations.parquet, `k` items for each user or the release's own number; return counts."""
     from components.ranking.score import Ranker
 
-    document = files.read_json(release / "release.json")
-    ranker, fallback = Ranker.load(release / "ranking"), Fallback.load(release / "ranking")
-    wanted = k or int(document["serving"]["serving"]["k"])
+    released = ReleaseFolder.read(release)
+    ranker, fallback = Ranker.load(released.ranking), Fallback.load(released.ranking)
+    wanted = k or int(released.slices["serving"]["k"])
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
     with pq.ParquetWriter(destination / FILE, SCHEMA, compression="zstd") as writer:
         for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
             answers = recommended(table, probabilities, ranker, fallback, k=wanted)
-            found = _table(table, answers, ranker.vocabulary.item_ids, document["id"])
+            found = _table(table, answers, ranker.vocabulary.item_ids, released.id)
             writer.write_table(found, row_group_size=max(found.num_rows, 1))
             users, listed = users + table.num_rows, listed + found.num_rows
             at(users / source.metadata.num_rows)

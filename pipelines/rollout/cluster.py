@@ -16,6 +16,7 @@ from bentos.router.routes import FILE, Routes
 from components.registry import gates
 from feature_repo import env_names, files
 from feature_repo.errors import Refused, ServerError, StoreAway
+from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
 from pipelines.manifests import release_overlay
 from pipelines.releases import release as releases
@@ -72,10 +73,10 @@ class ClusterActuator:
         """Fetch the version and verify every byte; the pods' init containers do the same again."""
         with releases.variables(self.place):
             folder = releases.assembled(self.place, version)
-        document = files.read_json(folder / "release.json")
+        released = ReleaseFolder.read(folder)
         overlay = self.place.environment.kubernetes.overlay
-        release_overlay.write(document, folder.parent / "k8s", version=version, overlay=overlay)
-        return str(document["id"])
+        release_overlay.write(released.document, folder.parent / "k8s", version=version, overlay=overlay)
+        return released.id
 
     def check(self, release_id: str) -> str:
         """Replay the answers that the release's door has shipped."""
