@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.ranking.sources import NAMES
 from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
@@ -81,7 +82,6 @@ def recommended(
 
 
 def _modelled(rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int) -> Iterator[list[Listed]]:
-    from components.ranking.candidates import SOURCES
     from components.ranking.score import top
 
     scored = ranker.rank(rows, probabilities)
@@ -91,7 +91,7 @@ def _modelled(rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k:
             yield [(one.item_index, one.score, one.source) for one in alone]
         else:
             found = scored.found
-            yield [(int(found.item[m]), float(scored.scores[m]), SOURCES[found.source[m]]) for m in best]
+            yield [(int(found.item[m]), float(scored.scores[m]), NAMES[found.source[m]]) for m in best]
 
 
 def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
