@@ -25,6 +25,8 @@ from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
 from bentos.recommender.texts import Texts
 from bentos.release import Release
+from components.policy import policies
+from components.policy.choice import draws
 from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
@@ -67,6 +69,7 @@ class Door:
         self._ladder = Ladder(release, scorer, ranker, profiles, fallback, breaker=breaker or Breaker())
         self.rules = EventRules(release.event_rules)
         titles = self._vocabulary.items[columns.TITLE].to_pylist()
+        self._policy = policies.named(release.policy)
         self._titles = [t or i for t, i in zip(titles, self._vocabulary.item_ids, strict=True)]
         self._texts = Texts(self._vocabulary, self._titles, release.content)
         self._intake = Intake(events, profiles, clock=clock, calendar=release.calendar, key=key, tombstones=tombstones)
@@ -80,8 +83,10 @@ class Door:
         exclude = frozenset(index[item] for item in ask.exclude if item in index)
         standing = self._stand(ask.user_id, ask.at, turn)
         with turn.stage("rank"):
-            standing, found = self._ladder.recommend(standing, k=k, exclude=exclude)
-        items = [self._shown(one) for one in found]
+            standing, found = self._ladder.recommend(standing, k=self._policy.considered(k), exclude=exclude)
+            choice = self._policy.choose(np.asarray([one.score for one in found]), k, draws(turn.request_id))
+        shown = zip(choice.order, choice.propensities, strict=True)
+        items = [self._shown(found[place], float(propensity)) for place, propensity in shown]
         best = np.argsort(-standing.probabilities, kind="stable")[:TOP_INTENTS].tolist()
         self._write(
             "recommend",
@@ -211,13 +216,13 @@ class Door:
         forgotten = self._tombstones is not None and self._tombstones.holds(user_id)
         return pseudonym(NOBODY if forgotten else user_id, self._key)
 
-    def _shown(self, one: Recommended) -> schemas.Item:
+    def _shown(self, one: Recommended, propensity: float) -> schemas.Item:
         return schemas.Item(
             item_id=self._vocabulary.item_ids[one.item_index],
             title=self._titles[one.item_index],
             score=float(one.score),
             source=one.source,
-            propensity=columns.GREEDY,
+            propensity=propensity,
             reasons={name: float(value) for name, value in one.reasons.items()},
         )
 

@@ -20,6 +20,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from components.content.writers import WRITERS
+from components.ranking.sources import SOURCES
+
 MAX_EVENTS = 1000  # in a request
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Rung = Literal["fresh", "stale", "segment", "popular"]
@@ -155,7 +158,7 @@ class Item(_Given):
     item_id: str
     title: str
     score: float
-    source: str = Field(description="Where it came from: history, neighbours, offers, popular or segment")
+    source: str = Field(description=f"Where it came from: {', '.join(s.name for s in SOURCES)} or segment")
     propensity: float = Field(description="Probability that the policy shows this item here, 0..1")
     reasons: dict[str, float] = Field(description="The strongest feature values")
 
@@ -230,7 +233,7 @@ class Description(_Given):
     item_id: str
     title: str
     text: str = Field(description="Plain text on one line; what is unknown is left out")
-    source: str = Field(description="Who wrote it: template@1, fixed sentences")
+    source: str = Field(description="Who wrote it: " + "; ".join(f"{w.name}, {w.about}" for w in WRITERS))
     attributes: list[str] = Field(
         description="What the text uses: attributes of the catalogue, `reason:<name>` of the ranking, `intent:<name>`"
     )

@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.policy import policies
+from components.policy.choice import Policy, draws
 from components.ranking.sources import NAMES
 from feature_repo import columns
 from feature_repo.errors import DataError
@@ -41,6 +43,7 @@ SCHEMA = pa.schema(
     }
 )
 Listed = tuple[int, float, str]  # item, score, source
+Shown = tuple[int, float, str, float]  # and the propensity
 
 
 def write(
@@ -51,12 +54,17 @@ def write(
 
     released = ReleaseFolder.read(release)
     ranker, fallback = Ranker.load(released.ranking), Fallback.load(released.ranking)
-    wanted = k or int(released.slices["serving"]["k"])
+    wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
     with pq.ParquetWriter(destination / FILE, SCHEMA, compression="zstd") as writer:
         for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
-            answers = recommended(table, probabilities, ranker, fallback, k=wanted)
+            best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted))
+            users_of = table[columns.USER_ID].to_pylist()
+            answers = [
+                _shown(answer, policy, k=wanted, key=f"{released.id} {user}")
+                for user, answer in zip(users_of, best, strict=True)
+            ]
             found = _table(table, answers, ranker.vocabulary.item_ids, released.id)
             writer.write_table(found, row_group_size=max(found.num_rows, 1))
             users, listed = users + table.num_rows, listed + found.num_rows
@@ -94,6 +102,12 @@ def _modelled(rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k:
             yield [(int(found.item[m]), float(scored.scores[m]), NAMES[found.source[m]]) for m in best]
 
 
+def _shown(answer: Sequence[Listed], policy: Policy, *, k: int, key: str) -> list[Shown]:
+    """Let the release's policy choose what of a user's list is shown."""
+    choice = policy.choose(np.asarray([score for _, score, _ in answer]), k, draws(key))
+    return [(*answer[n], float(p)) for n, p in zip(choice.order, choice.propensities, strict=True)]
+
+
 def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
     """Yield groups of rows with their intents [B, C]; both files list the same users in the same groups."""
     for group in range(rows.num_row_groups):
@@ -104,7 +118,7 @@ def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.
         yield table, np.asarray(flat, dtype=np.float32).reshape(table.num_rows, -1)
 
 
-def _table(table: pa.Table, answers: Sequence[Sequence[Listed]], item_ids: Sequence[str], release_id: str) -> pa.Table:
+def _table(table: pa.Table, answers: Sequence[Sequence[Shown]], item_ids: Sequence[str], release_id: str) -> pa.Table:
     users, rungs = table[columns.USER_ID].to_pylist(), table[RUNG].to_pylist()
     lines: list[dict[str, Any]] = [
         {
@@ -113,11 +127,11 @@ def _table(table: pa.Table, answers: Sequence[Sequence[Listed]], item_ids: Seque
             columns.ITEM_ID: item_ids[item],
             "score": score,
             "source": source,
-            "propensity": columns.GREEDY,
+            "propensity": propensity,
             RUNG: rungs[row],
             columns.RELEASE: release_id,
         }
         for row, answer in enumerate(answers)
-        for place, (item, score, source) in enumerate(answer, start=1)
+        for place, (item, score, source, propensity) in enumerate(answer, start=1)
     ]
     return pa.Table.from_pylist(lines, schema=SCHEMA)

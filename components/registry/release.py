@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.content import writers
+from components.policy import policies
 from components.registry import client as mlflow_client
 from components.registry import frames, model_versions
 from components.registry.gate_inputs import Metrics
@@ -25,8 +27,6 @@ from feature_repo.release_folder import FILE, KEY, ReleaseFolder
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-POLICY = "greedy@1"  # until exploration exists: propensity 1.0
-PROMPT = "template@1"  # of a spec that names none
 BYTES = "files.json"  # by part: each file's sha256, to name the broken one
 MEND = "restore MLflow's artifacts from a backup, or delete the version and run the pipeline to register again"
 DESCRIPTION_CHARACTERS = 5000
@@ -58,8 +58,8 @@ def document(name: str, registered: RegisteredParts, serving: dict[str, Any]) ->
     rest = {
         "name": name,
         **parts,
-        "policy": POLICY,
-        "prompt": serving.get("content", {}).get("prompt", PROMPT),
+        "policy": policies.DEFAULT,  # no spec declares another yet
+        "prompt": serving.get("content", {}).get("prompt", writers.DEFAULT),
         "feature_services": lineage.feature_services,
         **result.tags(),
         # What the pipeline could not know before the data was read.
