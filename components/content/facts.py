@@ -13,8 +13,8 @@ class Facts:
     attributes: Mapping[str, Any]  # the item's row of the catalogue
     source: str | None = None  # where the candidate came from; None: it was none
     reasons: Mapping[str, float] = field(default_factory=dict)  # the ranker's
-    phrases: Mapping[str, str] = field(default_factory=dict)  # what the candidate sources say of their reasons
     intents: Mapping[str, float] = field(default_factory=dict)  # that the item fulfils: probability by name
+    phrases: Mapping[str, str] = field(default_factory=dict)  # what the candidate sources say of their reasons
 
 
 @dataclass(frozen=True)

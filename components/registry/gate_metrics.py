@@ -29,9 +29,9 @@ def _lower(name: str, kind: Kind) -> GateMetric:
 
 
 METRICS = (
+    GateMetric("intent.map", cohorts="with_baseline"),
     GateMetric("intent.macro_auroc", cohorts="measured"),
     GateMetric("intent.micro_auroc"),
-    GateMetric("intent.map", cohorts="with_baseline"),
     GateMetric("intent.bce", lower_is_better=True, cohorts="measured"),
     GateMetric("intent.ece", lower_is_better=True, cohorts="measured"),
     GateMetric("ranking.ndcg_at_10", cohorts="with_baseline"),

@@ -14,7 +14,8 @@ BUSY_S = 30.0  # a service that writes meanwhile is waited for
 class SqliteStore:
     """The store on a laptop."""
 
-    name = feast = "sqlite"
+    name: str = "sqlite"
+    feast: str = "sqlite"
 
     def settings(self, given: dict[str, Any]) -> dict[str, Any]:
         """Add nothing: a file answers."""
