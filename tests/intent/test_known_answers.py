@@ -113,6 +113,35 @@ def test_a_user_of_the_running_week_has_a_tenure_of_one() -> None:
     assert found.profile[0, names().index("tenure")] == pytest.approx(1 / 26)
 
 
+def test_what_grows_in_a_first_week_is_a_rate_of_one_week() -> None:
+    cells = {"first_at": noon(5), "last_at": noon(5), "events_total": 8.0, "target_weeks": [1.0, 1.0, 1.0]}
+    found = encoded(**cells)
+    assert found.profile[0, names().index("events_total")] == pytest.approx(log(9))
+    assert found.profile[0, names().index("weeks_idle")] == 0
+    activity = (2 + 1) / (1 + 2)
+    lifetime = found.frequency[0, 2, FREQUENCY.index("lifetime_logit")]
+    assert lifetime == pytest.approx(log_odds((1 + 2 * activity * 0.2) / (1 + 2)), rel=1e-4)
+
+
+def test_a_target_of_three_weeks_has_two_gaps() -> None:
+    cells = {"target_weeks": [3.0, 1.0, 2.0], "target_first_at": [noon(1), noon(2), noon(2)], "first_at": noon(1)}
+    found = encoded(**cells)  # from week 1 to week 4
+    assert found.frequency[0, 0, FREQUENCY.index("gap")] == pytest.approx(log(3 / 2), rel=1e-5)
+
+
+def test_a_second_into_a_week_the_next_one_is_asked_about_and_the_state_is_of_it() -> None:
+    asked = encoded(now=start(6) + 1)
+    assert asked.frequency[0, 0, FREQUENCY.index("recency")] == pytest.approx(log(7 - 4), rel=1e-5)
+    rate = ((0.96**2 + 0.96**4) + 2 * (2 + 1) / (5 + 2) * 0.2) / (SLOW + 0.96**5 + 2)
+    fresh = encoded(now=start(7), state_at=start(6) + 1)  # sums as of week 7: nothing decays
+    assert fresh.frequency[0, 0, FREQUENCY.index("slow_logit")] == pytest.approx(log_odds(rate), rel=1e-4)
+    rate = (0.8**2 + 0.8**4) * 0.8**2
+    older = encoded(now=start(8))  # two weeks on
+    assert older.frequency[0, 0, FREQUENCY.index("fast_logit")] == pytest.approx(
+        log_odds((rate + 2 * (2 + 1) / (6 + 2) * 0.2) / (FAST + 0.8**5 + 0.8**6 + 2)), rel=1e-4
+    )
+
+
 def test_the_sequence_reaches_back_sixteen_weeks_and_no_further() -> None:
     row = known_row("u2", {2: [0], 3: [1], 18: [2]}, 19) | {"recent_targets": [0, 1, 2], "recent_weeks": [2, 3, 18]}
     context = TargetContext(np.array([6]), SHARES[None])

@@ -164,6 +164,11 @@ def facts_of(ranker: Ranker, items: list[int], **cells: Any) -> dict[str, np.nda
 @pytest.mark.parametrize(
     ("fact", "expected"),  # of items 10, 5, 8
     [
+        ("weeks_bought", [1, 1, 0]),
+        ("weeks_since", [11, 1, encode.NEVER]),
+        ("first_since", [11, 1, encode.NEVER]),
+        ("slow", [0.96**11, 0.96, 0]),
+        ("fast", [0.8**11, 0.8, 0]),
         ("kind_slow", [0.96**11 + 0.96**9, 0.96, 0]),
         ("of_kind", [0.96**11 / (0.96**11 + 0.96**9), 1, 0]),
         ("of_target", [0.96**11 / (2 * 0.96**11 + 0.96**9), 1, 0]),
@@ -200,6 +205,8 @@ def test_a_fact_is_the_number_by_hand(ranker: Ranker, fact: str, expected: list[
         ("user_slow", {"sessions_slow": 2.0, "now": start(24)}, 2 * 0.96**3),
         ("slow", {"now": start(24)}, 0.96**14),
         ("fast", {"now": start(24)}, 0.8**14),
+        ("kind_slow", {"now": start(24)}, 0.96**14 + 0.96**12),
+        ("target_slow", {"now": start(24)}, 0.96**14 + 0.96**12),
         ("tenure", {}, 11),
         ("idle", {}, 1),
         ("idle", {"now": start(24)}, 4),
@@ -241,7 +248,9 @@ def small_history(near: list[list[float]]) -> History:
     return History(row, item, slow, np.array(near), np.zeros((2, 1), np.float32), table, 2)
 
 
-NEAR = [[9.0, 0.5, 0.65, 9.0, 1.1, 9.0], [0.0] * 6]  # x sqrt(.16, .1001, .06): .2, .2057, .27; linear: .08, .065, .066
+# Of items 1, 2 and 4 times the root of .16, .1001 and .06: .28, .2848 and .2695. Without the root 1 would lead, without
+# popularity 4 would.
+NEAR = [[9.0, 0.7, 0.9, 9.0, 1.1, 9.0], [0.0] * 6]
 
 
 def brought(history: History, catalogue: Catalogue, /, **limits: int) -> list[dict[str, list[int]]]:
@@ -264,7 +273,7 @@ def test_history_brings_the_heaviest_and_of_equals_the_first(limit: int, expecte
     assert [row["history"] for row in both] == [expected, []]
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(0, []), (1, [4]), (2, [2, 4]), (3, [1, 2, 4]), (9, [1, 2, 4])])
+@pytest.mark.parametrize(("limit", "expected"), [(0, []), (1, [2]), (2, [1, 2]), (3, [1, 2, 4]), (9, [1, 2, 4])])
 def test_neighbours_bring_the_nearest_by_the_root_of_popularity(limit: int, expected: list[int]) -> None:
     both = brought(small_history(NEAR), small_catalogue(), history=0, neighbours=limit, popular=1)
     assert [row["neighbours"] for row in both] == [expected, []]
@@ -274,12 +283,22 @@ def test_of_equally_near_items_the_first_is_brought() -> None:
     catalogue, equal = small_catalogue(), [[9.0, 0.0, 1.0, 9.0, 0.0, 9.0], [1.0, 0.0, 1.0, 0.0, 0.0, 0.0]]
     both = brought(small_history(equal), catalogue, history=0, neighbours=1, popular=1)
     assert [row["neighbours"] for row in both] == [[2], [0]]
+    nearer = [[9.0, 0.0, 1.0, 9.0, 0.0, 9.0], [1.0, 0.0, 1.0, 0.0, 0.0, 9.0]]  # 5 leads, 0 and 2 share the second place
+    both = brought(small_history(nearer), catalogue, history=0, neighbours=2, popular=1)
+    assert both[1]["neighbours"] == [0, 5]
 
 
 def test_offers_bring_what_is_near_and_in_the_flyer_unless_a_neighbour_is_it_already() -> None:
-    catalogue = small_catalogue(flyer=[1.0, 0.2, 0.0, 1.0, 1.0, 1.0])
-    both = brought(small_history(NEAR), catalogue, history=0, neighbours=1, offers=2, popular=1)
-    assert (both[0]["neighbours"], both[0]["offers"], both[1]["offers"]) == ([4], [1], [])
+    catalogue = small_catalogue(flyer=[1.0, 0.9, 1.0, 1.0, 1.0, 1.0])  # .28 x .9 is less than .2695
+    for limit, expected in ((1, [4]), (2, [1, 4]), (9, [1, 4])):
+        both = brought(small_history(NEAR), catalogue, history=0, neighbours=1, offers=limit, popular=1)
+        assert (both[0]["neighbours"], both[0]["offers"], both[1]["offers"]) == ([2], expected, [])
+
+
+def test_an_item_asked_about_by_itself_is_named_by_the_history_then_by_nearness() -> None:
+    near = [[9.0, 0.7, 0.0, 0.0, 1.1, 9.0], [0.0] * 6]
+    found = given(small_history(near), np.array([5, 3, 1, 2]))  # 5 is the history's first entry
+    assert [NAMES[code] for code in found.source] == ["history", "history", "neighbours", "popular"]
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, ([1], [5])), (2, ([1, 2], [1, 5])), (3, ([1, 2, 4], [0, 1, 5]))])
