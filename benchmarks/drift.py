@@ -17,7 +17,7 @@ import pandas as pd
 from benchmarks import script, subject
 from benchmarks.script import Document
 from feature_repo import columns
-from monitoring.drift.compare import NUMBER_METHOD, Drift, compare
+from monitoring.drift.compare import Drift, compare
 from monitoring.drift.window import windows
 from monitoring.spec import Monitoring
 
@@ -163,7 +163,7 @@ def noise_floor(frame: pd.DataFrame, spec: Monitoring, *, pairs: int) -> Documen
 
 
 def _largest(every: list[tuple[str, Any]], *, number: bool) -> Document | None:
-    scored = [(c.score, name) for name, c in every if c.score is not None and (c.method == NUMBER_METHOD) is number]
+    scored = [(c.score, name) for name, c in every if c.score is not None and (c.method == "psi") is number]
     return {"column": max(scored)[1], "score": _rounded(max(scored)[0])} if scored else None
 
 

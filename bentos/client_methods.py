@@ -13,7 +13,7 @@ from bentos.endpoints.explain import ExplainRequest, Explanation
 from bentos.endpoints.intents import Intents, IntentsRequest
 from bentos.endpoints.rank import RankRequest, Scores
 from bentos.endpoints.recommend import Recommendations, RecommendRequest
-from bentos.recommender.schemas import Event
+from bentos.endpoints.schemas import Event
 
 AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
 

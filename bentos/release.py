@@ -1,4 +1,4 @@
-"""A release as a service reads it: release.json of a release folder.
+"""A release as a service reads it: the release folder's own reading, with the spec's slices validated.
 
 The registry writes the file (components/registry), services only read it: names, digests and the spec's slices that
 serving needs, so that a Bento never imports `pipelines`. Nothing here loads a model.
@@ -16,13 +16,11 @@ from components.data.derived import rules_at_the_door
 from components.data.row_rules import RowRule
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
-from feature_repo import files
-from feature_repo.calendar import Calendar, epoch
-from feature_repo.errors import DataError
+from feature_repo.calendar import Calendar
+from feature_repo.release_folder import INTENT as INTENT
+from feature_repo.release_folder import RANKING as RANKING
+from feature_repo.release_folder import ReleaseFolder
 
-FILE = "release.json"
-INTENT = "intent"  # folder of the intent model
-RANKING = "ranking"  # folder of the ranking model
 MODEL_ALIAS = "release"  # how a Bento calls the BentoML model that holds the folder
 
 
@@ -43,38 +41,29 @@ class Release:
     content: Content  # a release made before there was one has the defaults
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
     document: dict[str, Any]  # release.json, whole
+    key: str  # fingerprint of the key that the users it knows are hashed with; '' where none was noted
 
     @classmethod
     def load(cls, folder: Path) -> "Release":
         """Read and check the release in a folder."""
-        path = folder / FILE
-        if not path.is_file():
-            raise DataError(f"{path}: no such file; a release folder holds {FILE}, {INTENT}/ and {RANKING}/")
-        document = files.read_json(path)
-        expected = files.digest({k: v for k, v in document.items() if k != "id"})
-        if document.get("id") != expected:
-            raise DataError(f"{path}: id '{document.get('id')}' is not the digest of the rest, '{expected}'")
-        slices = document["serving"]
+        released = ReleaseFolder.read(folder)
+        slices = released.slices
         return cls(
-            id=expected,
-            name=document["name"],
+            id=released.id,
+            name=released.name,
             folder=folder,
-            vocabulary=document["vocabulary"],
-            policy=document["policy"],
-            calendar=Calendar(**slices["calendar"]),
-            data_end=epoch(slices["data_end"]) + 1,
+            vocabulary=released.vocabulary,
+            policy=released.policy,
+            calendar=released.calendar,
+            data_end=released.data_end,
             profiles=Profiles.model_validate(slices["profiles"]),
             ranking=Ranking.model_validate(slices["ranking"]),
             serving=Serving.model_validate(slices["serving"]),
             content=Content.model_validate(slices.get("content", {})),
             event_rules=_event_rules(slices.get("event_rules")),
-            document=document,
+            document=released.document,
+            key=released.key,
         )
-
-    @property
-    def key(self) -> str:
-        """Fingerprint of the key that the users it knows are hashed with; '' where none was noted."""
-        return str(self.document["serving"].get("key", ""))
 
     @property
     def ttl_s(self) -> int:

@@ -124,7 +124,6 @@ REQUESTS_FOLDER = "requests"  # of its files, under the recommender's state fold
 MODELLED = ("fresh", "stale")  # rungs of the ladder on which the models answer; the others: segment, popular
 REQUEST_ID = "request_id"
 RELEASE = "release"
-GREEDY = 1.0  # propensity of a policy that shows its best items, always
 REQUEST_LOG = (
     REQUEST_ID,
     "logged_at",  # UTC, wall time

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
+from bentos.endpoints.schemas import Answer, At, Description, Id, Profile, Request
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
-from bentos.recommender.schemas import Answer, At, Description, Id, Profile, Request
 
 if TYPE_CHECKING:
     from bentos.recommender.door import Door

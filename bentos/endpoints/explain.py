@@ -6,8 +6,8 @@ from pydantic import Field
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
+from bentos.endpoints.schemas import Answer, At, Feature, Id, Intent, Profile, Request
 from bentos.http.request_context import RequestContext
-from bentos.recommender.schemas import Answer, At, Feature, Id, Intent, Profile, Request
 
 if TYPE_CHECKING:
     from bentos.recommender.door import Door

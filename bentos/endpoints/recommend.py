@@ -2,14 +2,16 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import Field, FiniteFloat
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
+from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
-from bentos.recommender.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request
-from feature_repo import columns
+from components.policy.choice import draws
+from components.ranking.sources import SOURCES
 
 if TYPE_CHECKING:
     from bentos.recommender.door import Door
@@ -36,7 +38,7 @@ class Item(AnswerPart):
     item_id: str
     title: str
     score: float
-    source: str = Field(description="Where it came from: history, neighbours, offers, popular or segment")
+    source: str = Field(description=f"Where it came from: {', '.join(s.name for s in SOURCES)} or segment")
     propensity: float = Field(description="Probability that the policy shows this item here, 0..1")
     reasons: dict[str, float] = Field(description="The strongest feature values")
 
@@ -55,8 +57,10 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     exclude = frozenset(index[item] for item in ask.exclude if item in index)
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
-        state, ranked = door.ladder.recommend(state, k=k, exclude=exclude)
-    items = [_shown(door, one) for one in ranked]
+        state, ranked = door.ladder.recommend(state, k=door.policy.considered(k), exclude=exclude)
+        choice = door.policy.choose(np.asarray([one.score for one in ranked]), k, draws(context.request_id))
+    shown = zip(choice.order, choice.propensities, strict=True)
+    items = [_shown(door, ranked[place], float(propensity)) for place, propensity in shown]
     door.write(
         context,
         state,
@@ -77,13 +81,13 @@ def _k(door: "Door", asked: int | None) -> int:
     return asked or serving.k
 
 
-def _shown(door: "Door", one: "Recommended") -> Item:
+def _shown(door: "Door", one: "Recommended", propensity: float) -> Item:
     return Item(
         item_id=door.vocabulary.item_ids[one.item_index],
         title=door.titles[one.item_index],
         score=float(one.score),
         source=one.source,
-        propensity=columns.GREEDY,
+        propensity=propensity,
         reasons={name: float(value) for name, value in one.reasons.items()},
     )
 

@@ -10,10 +10,11 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bentos.endpoints import schemas
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused, short
 from bentos.http.request_context import RequestContext
-from bentos.recommender import schemas, warmup
+from bentos.recommender import warmup
 from bentos.recommender.clock import Clock
 from bentos.recommender.explanation import features_of
 from bentos.recommender.ladder import Ladder, ProfileState
@@ -24,6 +25,8 @@ from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from bentos.recommender.ports import Profiles, Ranker, Scorer
 from bentos.recommender.texts import Texts
 from bentos.release import Release
+from components.policy import policies
+from components.policy.choice import Policy
 from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
@@ -64,6 +67,7 @@ class Door:
         self.vocabulary = ranker.vocabulary
         self.ladder = Ladder(release, scorer, ranker, profiles, fallback, breaker=breaker or Breaker())
         self.rules: EventRules = EventRules(release.event_rules)
+        self.policy: Policy = policies.named(release.policy)
         titles = self.vocabulary.items[columns.TITLE].to_pylist()
         self.titles = [t or i for t, i in zip(titles, self.vocabulary.item_ids, strict=True)]
         self.texts = Texts(self.vocabulary, self.titles, release.content)

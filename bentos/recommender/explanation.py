@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from bentos.endpoints.schemas import Feature
 from bentos.recommender.logs.intake import instant
-from bentos.recommender.schemas import Feature
 from feature_repo import columns
 from feature_repo.rows import UserRows
 

@@ -20,10 +20,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from bentos.endpoints import schemas
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
-from bentos.recommender import schemas, warmup
+from bentos.recommender import warmup
 from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
 from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer

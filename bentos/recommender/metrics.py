@@ -3,9 +3,9 @@
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from bentos.endpoints.events import Accepted
+from bentos.endpoints.schemas import Profile
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.shipping import ShippingStatus
-from bentos.recommender.schemas import Profile
 from bentos.release import Release
 
 BUCKETS_S = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)

@@ -6,12 +6,14 @@ from the request's ProfileState. On a rung without models a text names no intent
 
 from collections.abc import Sequence
 
-from bentos.recommender import schemas
+from bentos.endpoints import schemas
 from bentos.recommender.ladder import ProfileState
 from bentos.recommender.ports import Recommended
+from components.content import writers
+from components.content.facts import Facts
 from components.content.plain import plain
 from components.content.spec import Content
-from components.content.template import Facts, describe
+from components.ranking.sources import PHRASES
 from feature_repo.vocabulary import Vocabulary
 
 
@@ -20,6 +22,7 @@ class Texts:
 
     def __init__(self, vocabulary: Vocabulary, titles: Sequence[str], spec: Content) -> None:
         self._vocabulary, self._titles, self._spec = vocabulary, titles, spec
+        self._writer = writers.named(spec.prompt)
 
     def describe(self, index: int, found: Recommended | None, state: ProfileState) -> schemas.Description:
         """Write about one item, which the ranker may have found."""
@@ -31,9 +34,10 @@ class Texts:
             attributes=self._vocabulary.items.slice(index, 1).to_pylist()[0],
             source=found.source if found else None,
             reasons=found.reasons if found else {},
+            phrases=PHRASES,
             intents={names[t]: float(state.probabilities[t]) for t in targets},
         )
-        text = describe(facts, max_attributes=self._spec.max_attributes)
+        text = self._writer.write(facts, max_attributes=self._spec.max_attributes)
         return schemas.Description(
             item_id=item_id,
             title=plain(self._titles[index]),

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from feature_repo import columns, files
 from feature_repo.fallback import RUNG, Fallback
+from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ def write(rows: Path, release: Path, destination: Path, *, at: Callable[[float],
     """Write intents.parquet: user, time of the row, rung, release and probabilities; return how many users."""
     from components.intent.score import IntentScorer
 
-    scorer, fallback = IntentScorer.load(release / "intent"), Fallback.load(release / "ranking")
-    release_id = files.read_json(release / "release.json")["id"]
+    released = ReleaseFolder.read(release)
+    scorer, fallback = IntentScorer.load(released.intent), Fallback.load(released.ranking)
     source = pq.ParquetFile(rows / ROWS)
     files.write_json(destination / NAMES, scorer.names)
     users, writer = 0, None
     for table in groups(source):
-        found = _table(table, probabilities(table, scorer, fallback), release_id)
+        found = _table(table, probabilities(table, scorer, fallback), released.id)
         writer = writer or pq.ParquetWriter(destination / FILE, found.schema, compression="zstd")
         writer.write_table(found, row_group_size=found.num_rows)
         users += found.num_rows

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from components.intent import networks
 from components.intent.encode import Encoded
+from components.intent.shape import Shape
 from feature_repo import files
 from feature_repo.errors import DataError, SpecError
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 SEGMENT_WIDTH = 8
-HEAD_WIDTH = 16  # of the attention's heads
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,6 @@ class Batch:
         return cls(**{name: t.float() if t.is_floating_point() else t for name, t in moved.items()})
 
 
-@dataclass(frozen=True)
-class Shape:
-    """What the network is built from; `config.json` holds it."""
-
-    architecture: str
-    width: int
-    layers: int
-    dropout: float
-    targets: int
-    weeks: int
-    frequency: int
-    profile: int
-    segments: int
-
-
 def pick_device(device: str) -> torch.device:
     """Return the device that `auto`, `cpu` or `cuda` means here."""
     if device not in ("auto", "cpu", "cuda"):
@@ -71,7 +57,7 @@ class WeekEncoder(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.token = nn.Linear(shape.targets + 2, shape.width)
-        self.body = _BODIES[shape.architecture](shape)
+        self.body = networks.build(shape)
         self.norm = nn.LayerNorm(shape.width)
 
     def forward(self, sequence: Tensor, active: Tensor) -> Tensor:
@@ -80,71 +66,6 @@ class WeekEncoder(nn.Module):
         h = self.body(self.token(weeks))  # [B, T, D]
         summed: Tensor = self.norm(h[:, -1] + h.mean(dim=1))  # [B, D]
         return summed
-
-
-class Transformer(nn.Module):
-    """A small BERT over weekly tokens; weeks before the user's first carry a flag instead of a mask."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        from transformers import BertConfig, BertModel  # seconds to import, so only where it is used
-
-        config = BertConfig(
-            vocab_size=1,  # tokens come as vectors
-            hidden_size=shape.width,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=max(1, shape.width // HEAD_WIDTH) if shape.width % HEAD_WIDTH == 0 else 1,
-            intermediate_size=2 * shape.width,
-            max_position_embeddings=shape.weeks,
-            hidden_dropout_prob=shape.dropout,
-            attention_probs_dropout_prob=0.0,
-        )
-        self.bert = BertModel(config, add_pooling_layer=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens [B, T, D] to [B, T, D]."""
-        out: Tensor = self.bert(inputs_embeds=x).last_hidden_state
-        return out
-
-
-class Lstm(nn.Module):
-    """An LSTM from the oldest week to the latest."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        between = shape.dropout if shape.layers > 1 else 0.0
-        self.lstm = nn.LSTM(shape.width, shape.width, num_layers=shape.layers, dropout=between, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens [B, T, D] to [B, T, D]."""
-        out: Tensor = self.lstm(x)[0]
-        return out
-
-
-class Cnn(nn.Module):
-    """Convolutions of three weeks, each seeing twice as far as the one before, around a residual path."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Conv1d(shape.width, shape.width, kernel_size=3, padding=2**i, dilation=2**i)
-            for i in range(min(shape.layers, 4))
-        )
-        self.dropout = nn.Dropout(shape.dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens [B, T, D] to [B, T, D]."""
-        h = x.transpose(1, 2)  # [B, D, T]
-        for layer in self.layers:
-            h = h + self.dropout(torch.relu(layer(h)))
-        return h.transpose(1, 2)
-
-
-_BODIES: dict[str, type[Transformer] | type[Lstm] | type[Cnn]] = {
-    "transformer": Transformer,
-    "lstm": Lstm,
-    "cnn": Cnn,
-}
 
 
 class IntentNet(nn.Module):

@@ -1,12 +1,18 @@
 """The spec's `intents` and `models.intent` slices."""
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
+from components.intent.networks import NETWORKS
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
+
+if TYPE_CHECKING:
+    Architecture = str  # a type checker cannot read a tuple as a Literal
+else:
+    Architecture = Literal[NETWORKS]
 
 
 class Intent(Slice):
@@ -44,9 +50,7 @@ class Intent(Slice):
 class IntentModel(Slice):
     """How the intent model is built and trained; the frequency features and skip path are always there."""
 
-    architecture: Literal["transformer", "lstm", "cnn"] = Field(
-        default="transformer", description="Encoder of the weekly sequence"
-    )
+    architecture: Architecture = Field(default="transformer", description="Encoder of the weekly sequence")
     width: int = Field(default=64, ge=8, le=512, multiple_of=8)
     layers: int = Field(default=2, ge=1, le=8)
     dropout: float = Field(default=0.1, ge=0, lt=1)

@@ -18,8 +18,9 @@ from components.distributed.ranks import ALONE, Ranks
 from components.intent.encode import WEEKS, Encoded, encode, profile_names, windows_of
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows
-from components.intent.model import IntentNet, Shape, pick_device
+from components.intent.model import IntentNet, pick_device
 from components.intent.score import ROWS, IntentScorer
+from components.intent.shape import Shape
 from components.intent.spec import IntentModel
 from feature_repo import columns
 from feature_repo.dropped_features import kept

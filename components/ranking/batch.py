@@ -15,9 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import columns, files
+from components.policy import policies
+from components.policy.choice import Policy, draws
+from components.ranking.sources import NAMES
+from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
+from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ SCHEMA = pa.schema(
     }
 )
 Listed = tuple[int, float, str]  # item, score, source
+Shown = tuple[int, float, str, float]  # and the propensity
 
 
 def write(
@@ -47,15 +52,20 @@ def write(
     """Write recommendations.parquet, `k` items for each user or the release's own number; return counts."""
     from components.ranking.score import Ranker
 
-    document = files.read_json(release / "release.json")
-    ranker, fallback = Ranker.load(release / "ranking"), Fallback.load(release / "ranking")
-    wanted = k or int(document["serving"]["serving"]["k"])
+    released = ReleaseFolder.read(release)
+    ranker, fallback = Ranker.load(released.ranking), Fallback.load(released.ranking)
+    wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
     with pq.ParquetWriter(destination / FILE, SCHEMA, compression="zstd") as writer:
         for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
-            answers = recommended(table, probabilities, ranker, fallback, k=wanted)
-            found = _table(table, answers, ranker.vocabulary.item_ids, document["id"])
+            best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted))
+            users_of = table[columns.USER_ID].to_pylist()
+            answers = [
+                _shown(answer, policy, k=wanted, key=f"{released.id} {user}")
+                for user, answer in zip(users_of, best, strict=True)
+            ]
+            found = _table(table, answers, ranker.vocabulary.item_ids, released.id)
             writer.write_table(found, row_group_size=max(found.num_rows, 1))
             users, listed = users + table.num_rows, listed + found.num_rows
             at(users / source.metadata.num_rows)
@@ -80,7 +90,6 @@ def recommended(
 
 
 def _modelled(rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int) -> Iterator[list[Listed]]:
-    from components.ranking.candidates import SOURCES
     from components.ranking.score import top
 
     scored = ranker.rank(rows, probabilities)
@@ -90,7 +99,13 @@ def _modelled(rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k:
             yield [(one.item_index, one.score, one.source) for one in alone]
         else:
             found = scored.found
-            yield [(int(found.item[m]), float(scored.scores[m]), SOURCES[found.source[m]]) for m in best]
+            yield [(int(found.item[m]), float(scored.scores[m]), NAMES[found.source[m]]) for m in best]
+
+
+def _shown(answer: Sequence[Listed], policy: Policy, *, k: int, key: str) -> list[Shown]:
+    """Let the release's policy choose what of a user's list is shown."""
+    choice = policy.choose(np.asarray([score for _, score, _ in answer]), k, draws(key))
+    return [(*answer[n], float(p)) for n, p in zip(choice.order, choice.propensities, strict=True)]
 
 
 def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
@@ -103,7 +118,7 @@ def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.
         yield table, np.asarray(flat, dtype=np.float32).reshape(table.num_rows, -1)
 
 
-def _table(table: pa.Table, answers: Sequence[Sequence[Listed]], item_ids: Sequence[str], release_id: str) -> pa.Table:
+def _table(table: pa.Table, answers: Sequence[Sequence[Shown]], item_ids: Sequence[str], release_id: str) -> pa.Table:
     users, rungs = table[columns.USER_ID].to_pylist(), table[RUNG].to_pylist()
     lines: list[dict[str, Any]] = [
         {
@@ -112,11 +127,11 @@ def _table(table: pa.Table, answers: Sequence[Sequence[Listed]], item_ids: Seque
             columns.ITEM_ID: item_ids[item],
             "score": score,
             "source": source,
-            "propensity": columns.GREEDY,
+            "propensity": propensity,
             RUNG: rungs[row],
             columns.RELEASE: release_id,
         }
         for row, answer in enumerate(answers)
-        for place, (item, score, source) in enumerate(answer, start=1)
+        for place, (item, score, source, propensity) in enumerate(answer, start=1)
     ]
     return pa.Table.from_pylist(lines, schema=SCHEMA)

@@ -6,6 +6,7 @@ from typing import Any
 from components.ranking.encode import FEATURES
 from components.ranking.evaluate import CHOSEN, EXPLORE, MODEL, Evaluation
 from components.ranking.metrics import K
+from components.ranking.net import ScoringNet
 
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
 TITLES = {METRICS[0]: f"NDCG@{K}", METRICS[1]: f"Recall@{K}", METRICS[2]: f"PHR@{K}", EXPLORE: f"explore NDCG@{K}"}
@@ -18,10 +19,10 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
     parts = [
         "# Ranking model",
         f"Orders candidates ({', '.join(config['candidates'])}) for a user's next week by {len(config['features'])} "
-        "user x item features, the intent model's probabilities among them. A perceptron of width "
-        f"{config['width']}, trained listwise on {training['rows']['train']} user-weeks; epoch "
-        f"{training['best_epoch'] + 1} of {len(training['epochs'])} was best on the validation weeks."
-        + _left_out(config["features"]),
+        "user x item features, the intent model's probabilities among them. A network "
+        f"(`{config.get('architecture', ScoringNet.architecture)}`) of width {config['width']}, trained listwise on "
+        f"{training['rows']['train']} user-weeks; epoch {training['best_epoch'] + 1} of {len(training['epochs'])} was "
+        "best on the validation weeks." + _left_out(config["features"]),
         f"## Test weeks {', '.join(map(str, found.weeks))}: {found.test['rows']} user-weeks",
         _table(found),
         f"Over {chosen} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over users). "

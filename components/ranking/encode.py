@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.ranking.candidates import CandidateSet, History
+from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
+from components.ranking.history import History
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.rows import UserRows

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.ranking import cooccurrence, encode
-from components.ranking.candidates import History, candidates, recall
+from components.ranking.candidates import candidates, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
+from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.spec import Candidates
 from feature_repo.dropped_features import kept

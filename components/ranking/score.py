@@ -16,10 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ranking import encode, model
-from components.ranking.candidates import SOURCES, CandidateSet, History, candidates, given
+from components.ranking.candidates import CandidateSet, candidates, given
 from components.ranking.catalogue import WEEK, Catalogue
-from components.ranking.model import RankingNet
+from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
+from components.ranking.net import ScoringNet
+from components.ranking.sources import NAMES, SOURCES, finder
 from components.ranking.spec import Candidates
 from feature_repo import columns, files
 from feature_repo.calendar import Calendar
@@ -27,18 +29,13 @@ from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
 
-REASONS = {  # by source: names of an answer's reasons
-    "history": ("weeks_bought", "weeks_since", "intent", "popular_share"),
-    "neighbours": ("near_history", "intent", "category_weeks", "popular_share"),
-    "popular": ("popular_share", "intent", "category_weeks"),
-    "offers": ("in_flyer", "near_history", "intent", "category_weeks"),
-}
-FACT = {  # named otherwise
+FACT = {  # reasons that are named otherwise than their fact
     "near_history": "near",
     "popular_share": columns.SHARES[1],
     "category_weeks": "target_weeks",
     "in_flyer": "offer_flyer",
 }
+NONE = {source.name: source.least for source in SOURCES}  # limits of a model that is older than a source
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class Scored:
 class Ranker:
     """Finds, encodes and orders candidates."""
 
-    net: RankingNet
+    net: ScoringNet
     vocabulary: Vocabulary
     item_state: pa.Table
     catalogue: Catalogue
@@ -142,6 +139,7 @@ class Ranker:
         config = {
             "features": list(self.features),
             "n_features": len(self.features),
+            "architecture": self.net.architecture,
             "width": self.net.width,
             "dropout": self.net.dropout,
             "candidates": self.spec.model_dump(),
@@ -166,7 +164,7 @@ class Ranker:
             catalogue=Catalogue.of(vocabulary, item_state),
             neighbours=Neighbours.load(folder),
             calendar=Calendar(**config["calendar"]),
-            spec=Candidates(**{"offers": 0} | config["candidates"]),  # a release may be older than the source
+            spec=Candidates(**NONE | config["candidates"]),
             features=tuple(config["features"]),
         )
 
@@ -196,8 +194,8 @@ def _best(scored: Scored, k: int, exclude: Collection[int]) -> list[int]:
 
 
 def _recommended(scored: Scored, m: int) -> Recommended:
-    source = SOURCES[scored.found.source[m]]
-    values = {name: float(scored.facts[FACT.get(name, name)][m]) for name in REASONS[source]}
+    source = NAMES[scored.found.source[m]]
+    values = {name: float(scored.facts[FACT.get(name, name)][m]) for name in finder(source).REASONS}
     return Recommended(
         item_index=int(scored.found.item[m]),
         score=float(scored.scores[m]),

@@ -1,17 +1,31 @@
 """The spec's `models.ranking` slice."""
 
-from pydantic import Field
+from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field, create_model
+
+from components.ranking.models import MODELS
+from components.ranking.sources import SOURCES
 from feature_repo.slice import Slice
 
+if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
+    Architecture = str
+    Limits = Slice
+else:
+    Architecture = Literal[MODELS]
+    Limits = create_model(
+        "Limits",
+        __base__=Slice,
+        **{s.name: (int, Field(default=s.limit, ge=s.least, le=512, description=s.about)) for s in SOURCES},
+    )
 
-class Candidates(Slice):
+
+class Candidates(Limits):
     """How many items each source may bring before ranking; 0 switches a source off."""
 
-    history: int = Field(default=150, ge=0, le=512, description="Items the user had before")
-    neighbours: int = Field(default=100, ge=0, le=512, description="Items near the user's history")
-    offers: int = Field(default=50, ge=0, le=512, description="Items in the week's flyer near the user's history")
-    popular: int = Field(default=50, ge=1, le=512, description="Items popular now; also for cold users")
+    def limit(self, source: str) -> int:
+        """Return the limit of a source."""
+        return int(getattr(self, source))
 
 
 class Ranking(Slice):
@@ -21,6 +35,7 @@ class Ranking(Slice):
     min_item_sessions: int = Field(default=20, ge=1, description="Items with fewer sessions are not recommended")
     min_item_users: int = Field(default=5, ge=1, description="Items with fewer users are not recommended")
     candidates: Candidates = Candidates()
+    architecture: Architecture = Field(default="listwise_mlp", description="Network that scores the candidates")
     train_weeks: int = Field(default=8, ge=2, le=260, description="Last training weeks that rows come from")
     test_every_weeks: int = Field(default=1, ge=1, le=8, description="Every n-th test week is evaluated")
     width: int = Field(default=64, ge=8, le=512)

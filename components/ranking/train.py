@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.ranking import lists
+from components.ranking import lists, model
 from components.ranking.catalogue import Catalogue
 from components.ranking.encode import FEATURES
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.metrics import K
-from components.ranking.model import RankingNet, listwise_loss
+from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker, latest
 from components.ranking.spec import Ranking
 from feature_repo.dropped_features import kept
@@ -31,6 +31,7 @@ PATIENCE = 2  # epochs without a better validation NDCG before training stops
 WEIGHT_DECAY = 1e-4
 
 Report = Callable[[float, str], None]
+Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ def fit_net(
     *,
     report: Callable[[float], None] = lambda done: None,
     ranks: Ranks = ALONE,
-) -> tuple[RankingNet, list[Epoch], int]:
+) -> tuple[ScoringNet, list[Epoch], int]:
     """Train the network; return it at its best epoch, all epochs, and which was best."""
     torch.manual_seed(spec.seed)
-    net = RankingNet(fit.features.shape[1], width=spec.width, dropout=spec.dropout)
+    net = model.build(spec.architecture, fit.features.shape[1], width=spec.width, dropout=spec.dropout)
     net.standardise(fit.features)
     ranks.scatter_seed(spec.seed)
     parallel = ranks.parallel(net)
@@ -127,7 +128,7 @@ def fit_net(
     for number in range(spec.epochs):
         start = time.monotonic()
         batches = _batches(fit, order.permutation(len(fit)), spec.batch_size, ranks=ranks)
-        loss = ranks.mean(_epoch(parallel, optimizer, schedule, batches))
+        loss = ranks.mean(_epoch(parallel, net.loss, optimizer, schedule, batches))
         ndcg = ranks.decided(ndcg_at_k(net.score(check.features), check) if ranks.first else 0.0)
         epochs.append(Epoch(round(loss, 5), round(ndcg, 5), round(time.monotonic() - start, 2)))
         if best < 0 or ndcg > epochs[best].validate_ndcg_at_10:
@@ -164,6 +165,7 @@ def ndcg_at_k(scores: np.ndarray, of: Lists) -> float:
 
 def _epoch(
     net: torch.nn.Module,
+    loss_of: Loss,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     batches: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]],
@@ -171,7 +173,7 @@ def _epoch(
     net.train()
     losses = []
     for features, labels, mask, share in batches:
-        loss = listwise_loss(net(features), labels, mask) * share
+        loss = loss_of(net(features), labels, mask) * share
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

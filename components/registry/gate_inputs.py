@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.registry.spec import LOWER_IS_BETTER
+from components.registry.gate_metrics import lower_is_better, with_derived
 
 Metrics = Mapping[str, float]
 ROWS = "rows"
@@ -79,8 +79,8 @@ def measured(
     for part, document in metrics.items():
         values |= numbers(part, document.get("test", {}))
         for other in document.get("baselines", {}).values():
-            _keep_best(baseline, numbers(part, other))
-    return Measurements(Group(values | budgets(served or {}), baseline), cohorts(metrics), segments)
+            _keep_best(baseline, with_derived(numbers(part, other)))
+    return Measurements(Group(with_derived(values | budgets(served or {})), baseline), cohorts(metrics), segments)
 
 
 def cohorts(metrics: Mapping[str, Any]) -> dict[str, Group]:
@@ -99,7 +99,7 @@ def cohorts(metrics: Mapping[str, Any]) -> dict[str, Group]:
                     mine[key] = value
                 else:
                     _keep_best(theirs, {f"{part}.{metric.removeprefix(f'{other}_')}": value})
-    return {name: Group(values[name], baseline[name]) for name in values}
+    return {name: Group(with_derived(values[name]), baseline[name]) for name in values}
 
 
 def budgets(served: Mapping[str, Any]) -> dict[str, float]:
@@ -124,5 +124,5 @@ def numbers(part: str, metrics: Mapping[str, Any]) -> dict[str, float]:
 
 def _keep_best(best: dict[str, float], found: Mapping[str, float]) -> None:
     for name, value in found.items():
-        better = min if name in LOWER_IS_BETTER else max
+        better = min if lower_is_better(name) else max
         best[name] = better(best.get(name, value), value)

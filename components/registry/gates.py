@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from components.registry.gate_inputs import Champion, Group, Measurements, ResourceUse
-from components.registry.spec import LOWER_IS_BETTER, Gate, Parity
+from components.registry.gate_metrics import lower_is_better
+from components.registry.spec import Gate, Parity
 
 PARITY = "parity"
 
@@ -73,7 +74,7 @@ class _Case:
 
     @property
     def lower(self) -> bool:
-        return self.gate.metric in LOWER_IS_BETTER
+        return lower_is_better(self.gate.metric)
 
     @property
     def name(self) -> str:
@@ -200,7 +201,7 @@ def _counted(case: _Case, found: Outcome, value: float, compared: float) -> Outc
 def _limit(gate: Gate, compared: float) -> float:
     """Return the worst value that passes: the tolerance is a share of the size of what is compared with."""
     slack = gate.tolerance * abs(compared)
-    return compared + slack if gate.metric in LOWER_IS_BETTER else compared - slack
+    return compared + slack if lower_is_better(gate.metric) else compared - slack
 
 
 def _words(case: _Case, value: float, compared: float, limit: float, passed: bool) -> str:

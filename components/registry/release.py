@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.content import writers
+from components.policy import policies
 from components.registry import client as mlflow_client
 from components.registry import frames, model_versions
 from components.registry.gate_inputs import Metrics
@@ -18,16 +20,13 @@ from components.registry.lineage import PARTS, Part
 from components.registry.register import RegisteredParts
 from components.registry.report import markdown
 from components.step import RUN
-from feature_repo import files
-from feature_repo.errors import ServerError, SpecError
+from feature_repo import files, release_folder
+from feature_repo.errors import DataError, ServerError, SpecError
+from feature_repo.release_folder import FILE, KEY, ReleaseFolder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-POLICY = "greedy@1"  # until exploration exists: propensity 1.0
-PROMPT = "template@1"  # of a spec that names none
-FILE = "release.json"
-KEY = "key"  # fingerprint of the key that users' pseudonyms were made under
 BYTES = "files.json"  # by part: each file's sha256, to name the broken one
 MEND = "restore MLflow's artifacts from a backup, or delete the version and run the pipeline to register again"
 DESCRIPTION_CHARACTERS = 5000
@@ -59,8 +58,8 @@ def document(name: str, registered: RegisteredParts, serving: dict[str, Any]) ->
     rest = {
         "name": name,
         **parts,
-        "policy": POLICY,
-        "prompt": serving.get("content", {}).get("prompt", PROMPT),
+        "policy": policies.DEFAULT,  # no spec declares another yet
+        "prompt": serving.get("content", {}).get("prompt", writers.DEFAULT),
         "feature_services": lineage.feature_services,
         **result.tags(),
         # What the pipeline could not know before the data was read.
@@ -68,7 +67,7 @@ def document(name: str, registered: RegisteredParts, serving: dict[str, Any]) ->
         | ({KEY: key} if (key := result.snapshot.get(KEY)) else {})
         | serving,
     }
-    return {"id": files.digest(rest), **rest}
+    return release_folder.identified(rest)
 
 
 def make(
@@ -106,7 +105,7 @@ def make(
 
 def assemble(name: str, which: str, destination: Path) -> Path:
     """Make the folder of a release, by version or alias, from the registry alone: whole and verified, or not at all."""
-    if destination.exists() and not (destination / FILE).is_file() and any(destination.iterdir()):
+    if destination.exists() and not release_folder.holds(destination) and any(destination.iterdir()):
         raise SpecError(f"{destination}: holds something else than a release; name a new folder, or empty this one")
     with mlflow_client.connected() as client:
         version = resolve(client, name, which)
@@ -114,11 +113,11 @@ def assemble(name: str, which: str, destination: Path) -> Path:
         if _holds(destination, release_id):
             return destination
         with files.written_folder(destination) as aside:
-            released = _fetched(f"{model_name(name)}/{version}", FILE, aside)
-            _check_document(files.read_json(released), release_id, f"{model_name(name)} {version}")
+            _fetched(f"{model_name(name)}/{version}", FILE, aside)
+            document = _whole(aside, release_id, f"{model_name(name)} {version}")
             listed = files.read_json(_fetched(f"{model_name(name)}/{version}", BYTES, aside / "download"))
             for part in PARTS:
-                _assemble_part(name, part, files.read_json(released)[part], listed[part], aside)
+                _assemble_part(name, part, document[part], listed[part], aside)
             shutil.rmtree(aside / "download")
     return destination
 
@@ -188,20 +187,24 @@ def _part_tags(part: Part, at: dict[str, str]) -> dict[str, str]:
 
 def _holds(folder: Path, release_id: str) -> bool:
     """Tell whether a folder already is this release, whole."""
-    file = folder / FILE
-    if not file.is_file():
+    try:
+        released = ReleaseFolder.read(folder)
+    except DataError:  # broken, or of a format that is not read: fetched again, which says what is wrong
         return False
-    released = files.read_json(file)
-    parts = all(files.file_digest(folder / part) == released.get(part, {}).get("digest") for part in PARTS)
-    return bool(released.get("id") == release_id and parts)
+    parts = all(files.file_digest(folder / part) == released.document[part]["digest"] for part in PARTS)
+    return released.id == release_id and parts
 
 
-def _check_document(released: dict[str, Any], release_id: str, place: str) -> None:
-    computed = files.digest({key: value for key, value in released.items() if key != "id"})
-    if not computed == released.get("id") == release_id:
+def _whole(folder: Path, release_id: str, place: str) -> dict[str, Any]:
+    """Return the document that was fetched into a folder, if it is the one that was released."""
+    document: dict[str, Any] = files.read_json(folder / FILE)
+    computed = release_folder.digest_of(document)
+    if not computed == document.get("id") == release_id:
         raise ServerError(
             f"{place}: {FILE} in the registry is broken (its digest is {computed}, not {release_id}); {MEND}"
         )
+    release_folder.require_readable(document, place)
+    return document
 
 
 def _assemble_part(name: str, part: Part, at: dict[str, str], listed: dict[str, str], folder: Path) -> None:

@@ -5,8 +5,8 @@ Shown by Kubeflow as the step's Markdown and by MLflow as the version's descript
 
 from collections.abc import Callable, Sequence
 
+from components.registry.gate_metrics import BY_NAME
 from components.registry.gates import Outcome, Verdict, shown
-from components.registry.spec import BUDGETS, VARIANTS
 
 HEAD = "| gate | value | against | limit | verdict | why |\n| --- | --- | --- | --- | --- | --- |\n"
 COHORTS = "| gate | cohort | rows | value | against | limit | verdict |\n| --- | --- | --- | --- | --- | --- | --- |\n"
@@ -16,19 +16,24 @@ CUT = "\nMore is in the tag `verdict`.\n"
 def markdown(verdict: Verdict, *, title: str, most: int | None = None) -> str:
     """Return the report; with `most`, cut after the last whole line within so many characters."""
     judged = [outcome for outcome in verdict.outcomes if not outcome.skipped]
-    plain = [o for o in judged if not o.cohort and o.metric not in (*BUDGETS, *VARIANTS)]
+    plain = [o for o in judged if not o.cohort and _kind(o) == "quality"]
     parts = [
         f"# {title}: {'passed' if verdict.passed else 'refused'}\n\n{_summary(verdict, judged)}\n",
         _section("Gates", HEAD, plain, _row),
         _section("By cohort", COHORTS, [o for o in judged if o.cohort], _cohort_row),
-        _section("What serving costs", HEAD, [o for o in judged if o.metric in BUDGETS], _row),
-        _section("One row at a time against the batch", HEAD, [o for o in judged if o.metric in VARIANTS], _row),
+        _section("What serving costs", HEAD, [o for o in judged if _kind(o) == "budget"], _row),
+        _section("One row at a time against the batch", HEAD, [o for o in judged if _kind(o) == "variant"], _row),
         _skipped([outcome for outcome in verdict.outcomes if outcome.skipped]),
     ]
     text = "\n".join(part for part in parts if part)
     if most is None or len(text) <= most:
         return text
     return text[: text.rindex("\n", 0, most - len(CUT)) + 1] + CUT
+
+
+def _kind(outcome: Outcome) -> str:
+    """Return the kind of metric that was judged; parity, which is none, stands among the qualities."""
+    return BY_NAME[outcome.metric].kind if outcome.metric in BY_NAME else "quality"
 
 
 def _summary(verdict: Verdict, judged: Sequence[Outcome]) -> str:

@@ -1,48 +1,17 @@
 """The spec's `promotion` slice."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from components.registry import gate_metrics
 from feature_repo.slice import Slice
 
-Quality = Literal[
-    "intent.macro_auroc",
-    "intent.micro_auroc",
-    "intent.map",
-    "intent.bce",
-    "intent.ece",
-    "ranking.ndcg_at_10",
-    "ranking.recall_at_10",
-    "ranking.phr_at_10",
-]
-Budget = Literal[  # of one row at a time; milliseconds are a thread's own, so other work on the machine does not count
-    "latency.predict_ms_p50",
-    "latency.predict_ms_p95",
-    "latency.recommend_ms_p50",
-    "latency.recommend_ms_p95",
-    "memory.model_mib",
-    "memory.rss_mib",
-]
-Variant = Literal[  # what one row at a time is answered, against what was evaluated in batch
-    "variant.probability_gap",
-    "variant.score_gap",
-    "variant.map_loss",
-    "variant.ndcg_loss",
-]
-Metric = Literal[Quality, Budget, Variant]
+if TYPE_CHECKING:
+    Metric = str  # a type checker cannot read a tuple as a Literal
+else:
+    Metric = Literal[gate_metrics.NAMES]
 Cohort = Literal["segment", "activity", "tenure"]
-QUALITIES, BUDGETS, VARIANTS = get_args(Quality), get_args(Budget), get_args(Variant)
-LOWER_IS_BETTER = ("intent.bce", "intent.ece", *BUDGETS, *VARIANTS)
-BY_COHORT = {  # measured by cohort, and whether a baseline is
-    "intent.map": True,
-    "intent.macro_auroc": False,
-    "intent.bce": False,
-    "intent.ece": False,
-    "ranking.ndcg_at_10": True,
-    "ranking.recall_at_10": False,
-    "ranking.phr_at_10": False,
-}
 
 
 class Gate(Slice):
@@ -78,9 +47,10 @@ class Gate(Slice):
             raise ValueError(
                 "repeats counts uses of a tolerance, so it goes with `against: champion` and a `tolerance`"
             )
-        if self.metric in BUDGETS and self.against == "baseline":
+        kind = gate_metrics.BY_NAME[self.metric].kind
+        if kind == "budget" and self.against == "baseline":
             raise ValueError(f"{self.metric} has no baseline; give a `limit`, or `against: champion`")
-        if self.metric in VARIANTS and self.against != "value":
+        if kind == "variant" and self.against != "value":
             raise ValueError(f"{self.metric} is a loss against the batch already; give a `limit`")
         self._cohort_is_measured()
         return self
@@ -88,12 +58,14 @@ class Gate(Slice):
     def _cohort_is_measured(self) -> None:
         if self.cohort is None:
             return
-        if self.metric not in BY_COHORT:
-            raise ValueError(f"{self.metric} is not measured by cohort; have {', '.join(BY_COHORT)}")
+        measured = gate_metrics.BY_NAME[self.metric].cohorts
+        if not measured:
+            have = ", ".join(metric.name for metric in gate_metrics.METRICS if metric.cohorts)
+            raise ValueError(f"{self.metric} is not measured by cohort; have {have}")
         if self.cohort == "tenure" and not self.metric.startswith("intent."):
             raise ValueError("tenure is measured of the intents only; have segment, activity")
-        if self.against == "baseline" and not BY_COHORT[self.metric]:
-            with_baseline = ", ".join(name for name, has in BY_COHORT.items() if has)
+        if self.against == "baseline" and measured != "with_baseline":
+            with_baseline = ", ".join(m.name for m in gate_metrics.METRICS if m.cohorts == "with_baseline")
             raise ValueError(f"{self.metric} has no baseline by cohort; have {with_baseline}, or another `against`")
 
 

@@ -23,6 +23,7 @@ from components.registry.spec import Promotion
 from components.step import step
 from feature_repo import columns, env_names, files
 from feature_repo.errors import DataError, SpecError, nearest
+from feature_repo.release_folder import ReleaseFolder
 
 MODES = ("auto", "manual", "dry_run")
 UNREGISTERED = ""  # the release version of a dry run, which writes nothing but its report
@@ -130,10 +131,10 @@ def chosen(name: str, which: str) -> ChosenRelease:
 
 def fetch_release(name: str, version: str, *, release: str, folder: str) -> None:
     """Assemble a version's folder, which must be the release that was asked for."""
-    from components.registry.release import FILE, assemble
+    from components.registry.release import assemble
 
     with step("fetch_release") as progress:
-        found = files.read_json(assemble(name, version, Path(folder)) / FILE)["id"]
+        found = ReleaseFolder.read(assemble(name, version, Path(folder))).id
         if found != release:
             raise DataError(f"{name}-release {version}: is release {found}, not {release}; run again")
         progress.count(version=version, release=found)

@@ -2,7 +2,7 @@
 
 Feast's own keeps one connection for all threads, waits without end, and never connects again after the server went
 away. This one has a connection for each thread, gives up after `timeout_s` of silence, and connects anew.
-Tables and statements are Feast's. `feast_store.py` puts it in place of `type: postgres`.
+Tables and statements are Feast's. `stores/postgres.py` puts it in place of `type: postgres`.
 """
 
 import contextlib

@@ -3,8 +3,6 @@
 import datetime as dt
 import json
 import os
-import sqlite3
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,16 +15,14 @@ import yaml
 from feature_repo import columns, env_names, services, views
 from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError, StoreAway
-from feature_repo.online import feast_values
+from feature_repo.online import feast_values, stores
+from feature_repo.online.stores.rows import DIGITS
 
 VARIABLE = env_names.FEAST
 FILE = ROOT / "feature_repo" / "feature_store.yaml"
 # Training rows ask at cutoffs a week apart, at which every known user has a row; a week with a clock change
 # is up to an hour longer.
 LOOKBACK = dt.timedelta(days=8)
-DIGITS = 6
-TIMEOUT_S = 2.0  # of a store on a network, without an answer
-POSTGRES = "feature_repo.online.bounded_postgres.BoundedOnlineStore"  # what stands in for Feast's own, see there
 
 
 def document(project: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -49,26 +45,15 @@ def space(project: str, vocabulary: str) -> str:
 
 def kind(settings: dict[str, Any] | Any) -> str:
     """Return which store a configuration means, in the environment's word for it."""
-    found = settings["type"] if isinstance(settings, dict) else settings.type
-    return "postgres" if found == POSTGRES else str(found)
+    found = str(settings["type"] if isinstance(settings, dict) else settings.type)
+    store = stores.named(found)
+    return found if store is None else store.name
 
 
 def _bounded(online: dict[str, Any]) -> dict[str, Any]:
-    """Give a store on a network its time limit, unless the environment did.
-
-    >>> _bounded({"type": "redis", "connection_string": "redis:6379,socket_timeout=9"})["connection_string"]
-    'redis:6379,socket_timeout=9,socket_connect_timeout=2.0,retry=null'
-    """
-    if online["type"] == "postgres":
-        return {"timeout_s": TIMEOUT_S} | online | {"type": POSTGRES}
-    if online["type"] != "redis":
-        return online
-    given = str(online.get("connection_string", "localhost:6379"))
-    limits = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S, "retry": "null"}
-    more = [f"{name}={value}" for name, value in limits.items() if f",{name}=" not in given]
-    # Feast leaves out a row whose time is not later than the stored one's. Ours are corrected at the same time:
-    # two events within a second, the same week under another vocabulary.
-    return {"skip_dedup": True} | online | {"connection_string": ",".join([given, *more])}
+    """Return Feast's settings for the environment's: a store on a network gets its time limit."""
+    store = stores.named(online["type"])
+    return online if store is None else store.settings(online)
 
 
 def config(project: str, settings: dict[str, Any]) -> Any:
@@ -152,10 +137,8 @@ def answering() -> Iterator[None]:
 
 
 def _away() -> tuple[type[BaseException], ...]:
-    """List what clients raise; one that was never imported raised nothing."""
-    clients = {"redis.exceptions": "RedisError", "psycopg": "Error"}
-    found = [getattr(sys.modules[m], name) for m, name in clients.items() if m in sys.modules]
-    return (sqlite3.Error, OSError, *found)
+    """List what clients raise."""
+    return (OSError, *(failure for store in stores.STORES for failure in store.failures()))
 
 
 @contextmanager

@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.permutation import floor
+from monitoring.drift.statistics import Statistic, is_number, statistic_of
 from monitoring.spec import Monitoring
 
 Verdict = Literal["stable", "drifted", "no_data"]
-NUMBER_METHOD = "psi"
-CATEGORY_METHOD = "jensenshannon"
 
 
 @dataclass(frozen=True)
@@ -76,23 +75,24 @@ def compare(
     if short := [side for side, count in rows.items() if count < spec.min_rows]:
         reason = f"{rows[short[0]]} rows in the {short[0]} window, fewer than {spec.min_rows} (monitoring.min_rows)"
         return Drift("no_data", reason, 0.0, {}, rows)
-    methods = {str(c): _method(reference[c]) for c in reference.columns if c in current and reference[c].notna().any()}
-    gone = [c for c in methods if current[c].isna().all()]
-    full = [c for c in methods if c not in gone and pd.concat([reference[c], current[c]]).nunique() > 1]
+    plan = {
+        str(c): statistic_of(reference[c]) for c in reference.columns if c in current and reference[c].notna().any()
+    }
+    gone = [c for c in plan if current[c].isna().all()]
+    full = [c for c in plan if c not in gone and pd.concat([reference[c], current[c]]).nunique() > 1]
     if not full:
         return Drift("no_data", "no column has values in both windows", 0.0, {}, rows)
-    plan = {c: (methods[c], spec.psi if methods[c] == NUMBER_METHOD else spec.distance) for c in full}
-    snapshot = _report(current, reference, plan=plan, share=spec.share, at=at, metadata=metadata)
+    snapshot = _report(current, reference, plan={c: plan[c] for c in full}, spec=spec, at=at, metadata=metadata)
     scores, failed = _read(snapshot)
     columns = {}
-    for column, (method, threshold) in plan.items():
-        sides = (frame[column].dropna() for frame in (current, reference))
-        noise = floor(*sides, number=method == NUMBER_METHOD)
+    for column in full:
+        used = plan[column]
+        now, then = (frame[column].dropna() for frame in (current, reference))
+        noise = floor(now, then, number=used.number, score=used.score)
         drifted = column in failed and scores[column] > noise
-        columns[column] = Column(scores[column], method, threshold, noise, drifted)
+        columns[column] = Column(scores[column], used.name, used.threshold(spec), noise, drifted)
     for column in gone:  # values that were there and are not any more: Evidently would only drop the column
-        threshold = spec.psi if methods[column] == NUMBER_METHOD else spec.distance
-        columns[column] = Column(None, methods[column], threshold, None, True)
+        columns[column] = Column(None, plan[column].name, plan[column].threshold(spec), None, True)
     return _judged(columns, rows, spec=spec, snapshot=snapshot)
 
 
@@ -124,7 +124,7 @@ def _sampled(frame: pd.DataFrame, rows: int, *, seed: int) -> pd.DataFrame:
     """Take at most `rows` rows, the same ones each time, in their order, with types that Evidently tells apart."""
     if len(frame) > rows:
         frame = frame.iloc[np.sort(np.random.default_rng(seed).choice(len(frame), rows, replace=False))]
-    numbers = {c: frame[c] for c in frame.columns if _method(frame[c]) == NUMBER_METHOD}
+    numbers = {c: frame[c] for c in frame.columns if is_number(frame[c])}
     # Evidently leaves infinite values out of scores without a word, but its histograms fail on them. They also fail
     # on values that differ in the last bits, as equal ratios of differing amounts do; single precision ends that.
     exact = {c: values.astype(np.float32).astype(np.float64) for c, values in numbers.items()}
@@ -132,16 +132,12 @@ def _sampled(frame: pd.DataFrame, rows: int, *, seed: int) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def _method(column: pd.Series) -> str:
-    return NUMBER_METHOD if pd.api.types.is_float_dtype(column) else CATEGORY_METHOD
-
-
 def _report(
     current: pd.DataFrame,
     reference: pd.DataFrame,
     *,
-    plan: Mapping[str, tuple[str, float]],
-    share: float,
+    plan: Mapping[str, Statistic],
+    spec: Monitoring,
     at: dt.datetime | None,
     metadata: Mapping[str, str] | None,
 ) -> Any:
@@ -150,14 +146,14 @@ def _report(
     from evidently.presets import DataDriftPreset
 
     definition = DataDefinition(
-        numerical_columns=[c for c, (method, _) in plan.items() if method == NUMBER_METHOD],
-        categorical_columns=[c for c, (method, _) in plan.items() if method == CATEGORY_METHOD],
+        numerical_columns=[c for c, used in plan.items() if used.number],
+        categorical_columns=[c for c, used in plan.items() if not used.number],
     )
     preset = DataDriftPreset(
         columns=list(plan),
-        drift_share=share,
-        per_column_method={c: method for c, (method, _) in plan.items()},
-        per_column_threshold={c: threshold for c, (_, threshold) in plan.items()},
+        drift_share=spec.share,
+        per_column_method={c: used.name for c, used in plan.items()},
+        per_column_threshold={c: used.threshold(spec) for c, used in plan.items()},
     )
     report = Report([preset], include_tests=True, metadata=dict(metadata or {}))
     now, then = (Dataset.from_pandas(frame[list(plan)], data_definition=definition) for frame in (current, reference))

@@ -10,29 +10,30 @@ Rows of one user are not independent, so it is a floor for small windows, not a 
 Letters: D deals, K cells.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
-from scipy.special import rel_entr
 
 PER_VALUE = 20  # Evidently bins number columns with more distinct reference values than this, else compares values
 CHANCE = 0.999  # quantile of the scores that two samples of one population reach
 DEALS = 4000
-EMPTY = 1e-4  # Evidently's share of an empty cell in PSI
+
+Score = Callable[[np.ndarray, np.ndarray], np.ndarray]  # shares of cells now and then, each [D, K], to scores [D]
 
 
-def floor(current: pd.Series, reference: pd.Series, *, number: bool) -> float:
-    """Return the score that hardly any deal of the pooled values exceeds: PSI of a number column, else the distance.
+def floor(current: pd.Series, reference: pd.Series, *, number: bool, score: Score) -> float:
+    """Return the score that hardly any deal of the pooled values exceeds.
 
-    >>> rng = np.random.default_rng(0)
+    >>> rng, apart = np.random.default_rng(0), lambda now, then: abs(now - then).sum(axis=1)
     >>> one, other = (pd.Series(rng.normal(size=n)) for n in (100, 10_000))
-    >>> floor(one, one, number=True) > 0.3 > 0.02 > floor(other, other, number=True)
+    >>> floor(one, one, number=True, score=apart) > 3 * floor(other, other, number=True, score=apart)
     True
     """
     pooled = _cells(current, reference, number=number)  # [K] rows of each cell
     deals = np.random.default_rng(0).multivariate_hypergeometric(pooled, len(current), size=DEALS, method="marginals")
     now, then = deals / len(current), (pooled - deals) / len(reference)  # [D, K] shares
-    scores = _psi(now, then) if number else _distance(now, then)
-    return float(np.quantile(scores, CHANCE, method="higher"))
+    return float(np.quantile(score(now, then), CHANCE, method="higher"))
 
 
 def _cells(current: pd.Series, reference: pd.Series, *, number: bool) -> np.ndarray:
@@ -42,24 +43,3 @@ def _cells(current: pd.Series, reference: pd.Series, *, number: bool) -> np.ndar
         counts = np.histogram(both, np.histogram_bin_edges(both, bins="sturges"))[0]
         return np.asarray(counts, dtype=np.int64)
     return np.asarray(both.value_counts(sort=False), dtype=np.int64)
-
-
-def _psi(now: np.ndarray, then: np.ndarray) -> np.ndarray:
-    now, then = _filled(now), _filled(then)
-    return np.asarray(((then - now) * np.log(then / now)).sum(axis=1))
-
-
-def _filled(shares: np.ndarray) -> np.ndarray:
-    """Give empty cells Evidently's share: EMPTY, or a millionth of the smallest one where that is no larger."""
-    smallest = np.where(shares > 0, shares, np.inf).min(axis=1, keepdims=True)  # [D, 1]
-    return np.where(shares > 0, shares, np.where(smallest <= EMPTY, smallest / 1e6, EMPTY))
-
-
-def _distance(now: np.ndarray, then: np.ndarray) -> np.ndarray:
-    """Return the Jensen-Shannon distance (natural log) of each pair of shares, [D].
-
-    Not scipy's `jensenshannon`: where shares differ in their last bits it takes the root of a negative number.
-    """
-    middle = (now + then) / 2
-    divergence = (rel_entr(now, middle) + rel_entr(then, middle)).sum(axis=1) / 2
-    return np.asarray(np.sqrt(np.maximum(divergence, 0.0)))

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from feature_repo import columns
+from feature_repo import columns, release_folder
 from feature_repo.errors import SpecError
 from feature_repo.logs import request_log
 from feature_repo.privacy.pseudonyms import pseudonym, ring
+from feature_repo.release_folder import ReleaseFolder
 from pipelines.answers import offline_rows
 from pipelines.environment import Installation
+from pipelines.releases.release import models_of
 from pipelines.runs import local
 
 NEAR = 3  # answers that are named where none fits
@@ -32,8 +34,8 @@ def why(
     if (user is None) == (request_id is None):
         raise SpecError("why: give --user (with --at, or the latest answer counts) or --request, one of them")
     answer = _asked_for(place, user=user, at=at, request_id=request_id)
-    folder = place.home / "releases" / str(answer[columns.RELEASE]) / "models"
-    here = (folder / "release.json").is_file()
+    folder = models_of(place.home, str(answer[columns.RELEASE]))
+    here = release_folder.holds(folder)
     return {
         "request_id": answer[columns.REQUEST_ID],
         "logged_at": answer["logged_at"],
@@ -115,10 +117,9 @@ def _events(place: Installation, answer: Mapping[str, Any]) -> list[dict[str, An
 def _told(folder: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
     """Name intents and items, and give the ranker's reasons for the items, from the row as served."""
     from bentos.recommender.logs import requestlog
-    from bentos.release import RANKING
     from components.ranking.score import Ranker
 
-    ranker, rows = Ranker.load(folder / RANKING), requestlog.rows_of(answer)
+    ranker, rows = Ranker.load(ReleaseFolder.read(folder).ranking), requestlog.rows_of(answer)
     vocabulary, probabilities = ranker.vocabulary, np.asarray(answer["probabilities"])
     best = np.argsort(-probabilities, kind="stable")[:MOST_INTENTS]
     intents = [{"name": vocabulary.target_names[t], "probability": float(probabilities[t])} for t in best]

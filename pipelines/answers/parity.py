@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bentos.release import INTENT, RANKING, Release
-from feature_repo import columns
+from feature_repo import columns, release_folder
 from feature_repo.errors import SpecError
 from pipelines.answers import offline_rows
 from pipelines.environment import Installation
@@ -49,10 +49,10 @@ def parity(place: Installation, release_id: str | None = None, *, sample: int = 
         with releases.variables(place):
             folder = releases.assembled(place, releases.resolved(place))
         release_id = folder.parent.name
-    folder = place.home / "releases" / release_id / "models"
-    if not (folder / "release.json").is_file():
+    folder = releases.models_of(place.home, release_id)
+    if not release_folder.holds(folder):
         raise SpecError(
-            f"parity: no release {release_id} in {place.home / 'releases'}; `intentflow release` fetches one"
+            f"parity: no release {release_id} in {place.home / releases.RELEASES}; `intentflow release` fetches one"
         )
     shipped = bool(place.environment.kubernetes.namespace and place.environment.requests.url)
     answers = (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files
+from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.jobs import sources
@@ -40,14 +41,14 @@ def brought(place: Installation, folders: list[Path], lease: Lease) -> dict[str,
     """Bring in the rows of some releases' vocabularies, each vocabulary once; return counts."""
     from components.profiles.online import materialise as store
 
-    by_vocabulary = {files.read_json(folder / "release.json")["vocabulary"]: folder for folder in folders}
+    by_vocabulary = {released.vocabulary: released for released in map(ReleaseFolder.read, folders)}
     counts: dict[str, Any] = {"vocabularies": len(by_vocabulary), "built": 0}
     source = sources.state(place)  # once: it looks at every file of the source
-    for vocabulary, folder in sorted(by_vocabulary.items()):
+    for vocabulary, released in sorted(by_vocabulary.items()):
         features = store.published(place.home, vocabulary)
-        if _made_from(features) != (made_from := _wanted(source, folder)):
+        if _made_from(features) != (made_from := _wanted(source, released)):
             lease.require()
-            _build(place, folder, features)
+            _build(place, released, features)
             files.write_json(features / SOURCE, {"made_from": made_from})
             counts["built"] += 1
         lease.require()
@@ -56,10 +57,9 @@ def brought(place: Installation, folders: list[Path], lease: Lease) -> dict[str,
     return counts
 
 
-def _wanted(source: str, release: Path) -> str:
+def _wanted(source: str, released: ReleaseFolder) -> str:
     """Digest what a vocabulary's rows come from."""
-    about = files.read_json(release / "release.json")
-    return files.digest([source, about["vocabulary"], about["segments"], code_digests.step_digest("profiles")])
+    return files.digest([source, released.vocabulary, released.segments, code_digests.step_digest("profiles")])
 
 
 def _made_from(features: Path) -> str:
@@ -67,21 +67,20 @@ def _made_from(features: Path) -> str:
     return str(files.read_json(path)["made_from"]) if path.is_file() else ""
 
 
-def _build(place: Installation, release: Path, features: Path) -> None:
+def _build(place: Installation, released: ReleaseFolder, features: Path) -> None:
     """Write a vocabulary's feature files from the source as it is now."""
     from components.profiles.online import materialise as store
     from components.profiles.steps import run_profiles
 
-    slices = files.read_json(release / "release.json")["serving"]
     asked = place.spec.model_dump(mode="json")["data"]["split"]
     made = place.home / JOBS / "materialise" / "profiles"
     run_profiles(
-        files.canonical(slices["profiles"]),
+        files.canonical(released.slices["profiles"]),
         files.canonical(asked),
         files.canonical(place.spec.vocabulary_rule()),
         clean=sources.clean(place),
         destination=made,
-        fitted=release / "ranking",
+        fitted=released.ranking,
         training=False,
     )
     store.publish(made, features)

@@ -142,9 +142,7 @@ def _fresh(home: Path, current: str) -> set[str]:
     """Return the users of lines that were made under the key in use, of whom the source need not know."""
     from bentos.recommender.logs import eventlog, json_lines, requestlog
 
-    documents = (home / "releases").glob("*/models/release.json")
-    releases = [files.read_json(path) for path in documents]
-    under = {released["id"] for released in releases if released["serving"].get("key") == current}
+    under = {released.id for released in release.fetched(home) if released.key == current}
     requests = requestlog.read(home / requestlog.FOLDER)
     events = (line for path in json_lines.files(home / eventlog.FOLDER) for line in json_lines.read(path))
     asked = {str(line["user_id"]) for line in requests if line["release"] in under}

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_repo import files
+from feature_repo import files, release_folder
+from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
 
+RELEASES = "releases"  # below the state folder, one folder an id
 MATCHED = (  # what a release fixes: two releases with the same values are one
     *("intent", "ranking", "feature_services", "policy", "prompt", "vocabulary", "segments"),
     *("data", "spec", "lock", "git"),
@@ -43,7 +45,7 @@ class ReleasedFiles:
     @property
     def matched(self) -> dict[str, Any]:
         """Return the matched set by digest or version, as release.json has it."""
-        document = files.read_json(self.folder / "release.json")
+        document = ReleaseFolder.read(self.folder).document
         return {key: document[key] for key in MATCHED if key in document}
 
     def text(self) -> str:
@@ -64,11 +66,11 @@ def release(
 
     version = resolved(place, which)
     folder, tag = built(place, version)
-    document = files.read_json(folder / "release.json")
-    target = place.home / "releases" / document["id"] / "k8s"
+    released = ReleaseFolder.read(folder)
+    target = place.home / RELEASES / released.id / "k8s"
     before = {path: path.read_bytes() for path in target.glob("*")}
     written = release_overlay.write(
-        document,
+        released.document,
         target,
         version=version,
         overlay=overlay or place.environment.kubernetes.overlay,
@@ -76,7 +78,7 @@ def release(
     )
     changed = any(before.get(path) != path.read_bytes() for path in written)
     checked = (check or changed) and release_overlay.require(target)
-    return ReleasedFiles(document["id"], version, folder, tag, target, checked)
+    return ReleasedFiles(released.id, version, folder, tag, target, checked)
 
 
 def resolved(place: Installation, which: str = "champion") -> str:
@@ -101,19 +103,30 @@ def assembled(place: Installation, version: str) -> Path:
     """Return the release folder of a version, fetched from the registry once."""
     from components.registry import release as registry
 
-    releases = place.home / "releases"
+    releases = place.home / RELEASES
     known = _known(releases)
-    folder = releases / known.get(version, "none") / "models"
-    if (folder / "release.json").is_file():
+    folder = models_of(place.home, known.get(version, "none"))
+    if release_folder.holds(folder):
         return folder
     scratch = registry.assemble(place.spec.name, version, releases / f".version-{version}")
-    release_id = str(files.read_json(scratch / "release.json")["id"])
-    folder = releases / release_id / "models"
+    release_id = ReleaseFolder.read(scratch).id
+    folder = models_of(place.home, release_id)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch.rename(folder)
     files.write_json(releases / "versions.json", known | {version: release_id})
     return folder
+
+
+def models_of(home: Path, release_id: str) -> Path:
+    """Return the release folder of an id below a state folder, fetched or not."""
+    return home / RELEASES / release_id / "models"
+
+
+def fetched(home: Path) -> list[ReleaseFolder]:
+    """Read every release that was fetched into a state folder."""
+    folders = sorted((home / RELEASES).glob("*/models"))
+    return [ReleaseFolder.read(folder) for folder in folders if release_folder.holds(folder)]
 
 
 def _known(releases: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from components.kube_api import Api, Conflict, Object
 from components.registry import gates
 from feature_repo import env_names, files
 from feature_repo.errors import Refused, ServerError, StoreAway
+from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
 from pipelines.manifests import release_overlay
 from pipelines.namespace import connected
@@ -73,11 +74,12 @@ class ClusterActuator:
         """Fetch the version and verify every byte; the pods' init containers do the same again."""
         with releases.variables(self.place):
             folder = releases.assembled(self.place, version)
-        document = files.read_json(folder / "release.json")
+        released = ReleaseFolder.read(folder)
         overlay = self.place.environment.kubernetes.overlay
         rollout = self.place.spec.promotion.rollout
-        release_overlay.write(document, folder.parent / "k8s", version=version, overlay=overlay, rollout=rollout)
-        return str(document["id"])
+        target = folder.parent / "k8s"
+        release_overlay.write(released.document, target, version=version, overlay=overlay, rollout=rollout)
+        return released.id
 
     def check(self, release_id: str) -> str:
         """Replay the answers that the release's door has shipped."""

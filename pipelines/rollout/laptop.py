@@ -13,8 +13,9 @@ from bentos.router.observations import Observations
 from bentos.router.routes import Routes
 from components.registry import gates
 from components.registry import rollout_tags as registry
-from feature_repo import files
+from feature_repo import files, release_folder
 from feature_repo.errors import Refused, ServerError
+from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
 from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, serving
@@ -41,7 +42,7 @@ class LaptopActuator:
             folder, bento = releases.built(self.place, version)
         except RuntimeError as error:  # BentoML's own words are in it
             raise ServerError(str(error)) from error
-        release = str(files.read_json(folder / "release.json")["id"])
+        release = ReleaseFolder.read(folder).id
         files.write_json(self._bento(release), {"bento": bento})
         return release
 
@@ -109,8 +110,8 @@ class LaptopActuator:
 
         with releases.variables(self.place):
             keep = set(registry.aliased(self.place.spec.name).values())
-        folders = [self.place.home / "releases" / release / "models" / "release.json" for release in keep]
-        if not keep or not all(path.is_file() for path in folders):
+        folders = [releases.models_of(self.place.home, release) for release in keep]
+        if not keep or not all(map(release_folder.holds, folders)):
             return "profiles stay: a release with an alias was not fetched yet"
         return ", ".join(profiles.prune(self.place, keep)) or "nothing to drop"
 

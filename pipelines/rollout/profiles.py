@@ -7,10 +7,11 @@ Rows of several vocabularies lie side by side (docs/online.md). Each vocabulary 
 from collections.abc import Collection
 from pathlib import Path
 
-from feature_repo import files
+from feature_repo import files, release_folder
 from feature_repo.errors import DataError
+from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
-from pipelines.releases.release import variables
+from pipelines.releases.release import models_of, variables
 from pipelines.runs.local import RUNS
 
 
@@ -58,7 +59,7 @@ def _of_runs(place: Installation, vocabulary: str) -> Path | None:
 
 def _vocabulary(place: Installation, release_id: str) -> str:
     """Return the vocabulary of a release that was fetched from the registry before."""
-    path = place.home / "releases" / release_id / "models" / "release.json"
-    if not path.is_file():
-        raise DataError(f"{path}: release {release_id} was not fetched; prepare it first: `intentflow release`")
-    return str(files.read_json(path)["vocabulary"])
+    folder = models_of(place.home, release_id)
+    if not release_folder.holds(folder):
+        raise DataError(f"{folder}: release {release_id} was not fetched; prepare it first: `intentflow release`")
+    return ReleaseFolder.read(folder).vocabulary

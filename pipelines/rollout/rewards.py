@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from feature_repo import columns, files
+from feature_repo import columns
+from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
 from pipelines.rollout.actuator import Rewarded
 
@@ -54,8 +55,8 @@ def _pushed(project: str, folders: Iterable[Path], users: Sequence[str]) -> Iter
     from feature_repo.online.profiles import decoded
     from feature_repo.views import PUSHED
 
-    about = [files.read_json(folder / "release.json") for folder in folders]
-    for vocabulary, windows in {r["vocabulary"]: r["serving"]["profiles"]["windows_days"] for r in about}.items():
+    about = [ReleaseFolder.read(folder) for folder in folders]
+    for vocabulary, windows in {r.vocabulary: r.slices["profiles"]["windows_days"] for r in about}.items():
         online = Online.open(space(project, vocabulary), windows_days=tuple(windows))
         for first in range(0, len(users), USERS):
             some = users[first : first + USERS]

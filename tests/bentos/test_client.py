@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from bentos.client import Recommender, Unanswered
-from bentos.recommender.schemas import Event
+from bentos.endpoints.schemas import Event
 
 ACCEPTED = {"accepted": 1, "duplicates": 0, "release": "r", "request_id": "q"}
 PROBLEM = {"error": "service: no answer in time; allowed: 2 s", "where": "service", "allowed": "2 s"}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import servers
+from bentos.endpoints import schemas
 from bentos.endpoints.events import EventsRequest
 from bentos.endpoints.recommend import RecommendRequest
 from bentos.http.problems import Rejected
-from bentos.recommender import schemas
 from feature_repo.calendar import Calendar
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.update import Folding

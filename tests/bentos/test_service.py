@@ -22,12 +22,12 @@ from bentos.client import Recommender, Unanswered
 from bentos.endpoints.events import EventsRequest
 from bentos.endpoints.operations import OPERATIONS
 from bentos.endpoints.recommend import RecommendRequest
+from bentos.endpoints.schemas import Event
 from bentos.http.breaker import Breaker
 from bentos.http.problems import Rejected
 from bentos.recommender.clock import make_clock
 from bentos.recommender.door import Door
 from bentos.recommender.logs import eventlog, requestlog
-from bentos.recommender.schemas import Event
 from bentos.recommender.service import folding
 from bentos.release import INTENT, RANKING, Release
 from bentos.serve import Serving, serve

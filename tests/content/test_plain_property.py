@@ -5,7 +5,8 @@ import unicodedata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.content.template import Facts, describe
+from components.content.facts import Facts
+from components.content.writers.template import describe
 
 PIECES = st.sampled_from(["<", ">", "&", "lt;", "amp;", "#60;", "\n", "\u202e", "`", "](", "script", " ", "é", "\x00"])
 TEXTS = st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=20).map("".join))

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from components.content.facts import Facts
 from components.content.plain import MAX_CHARACTERS, plain
-from components.content.template import PROMPT, Facts, describe
+from components.content.writers.template import PROMPT, describe
 
 SOUP = {"item_id": "i2", "item_index": 2, "title": "Leek soup", "category": "SOUP", "brand": "National", "price": 2.5}
 

@@ -16,6 +16,7 @@ import torch
 
 from components.intent.context import TargetContext
 from components.intent.examples import Examples, load
+from components.intent.networks import NETWORKS
 from components.intent.spec import Intent, IntentModel
 from components.intent.train import Trained, train
 from feature_repo import columns, files
@@ -29,7 +30,7 @@ VISIT = len(CATEGORIES)
 USERS, WEEKS = 40, 20
 SPLIT = {"train": list(range(5, 17)), "validate": [17, 18], "test": [19, 20]}
 INTENTS = [Intent(name="buy", event="purchase", level="category", top=6), Intent(name="visit")]
-ARCHITECTURES = ("transformer", "lstm", "cnn")
+ARCHITECTURES = NETWORKS
 Happened = dict[int, list[int]]  # week: targets fulfilled
 Row = dict[str, Any]
 

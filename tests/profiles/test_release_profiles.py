@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.profiles.online import materialise
-from feature_repo import files
+from feature_repo import files, release_folder
 from feature_repo.errors import DataError
 from feature_repo.online import erase
 from feature_repo.online.profiles import OnlineProfiles
@@ -29,7 +29,7 @@ def place(tmp_path: Path) -> Installation:
 def fetched(place: Installation, release: str, vocabulary: str) -> None:
     folder = place.home / "releases" / release / "models"
     folder.mkdir(parents=True)
-    files.write_json(folder / "release.json", {"id": release, "vocabulary": vocabulary})
+    files.write_json(folder / "release.json", release_folder.identified({"vocabulary": vocabulary}))
 
 
 def test_a_release_finds_its_profiles_in_a_runs_artifacts_and_keeps_them(place: Installation, made: Made) -> None:

@@ -3,9 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.ranking.candidates import SOURCES, CandidateSet, History, candidates, given, recall
+from components.ranking.candidates import CandidateSet, candidates, given, recall
 from components.ranking.catalogue import Catalogue
+from components.ranking.history import History
 from components.ranking.score import Ranker
+from components.ranking.sources import NAMES
 from components.ranking.spec import Candidates
 from feature_repo.rows import Ragged
 from tests.ranking.board import ITEMS, Happened, cold_rows, known_row, start, user_rows
@@ -14,7 +16,7 @@ FEW = Candidates(history=2, neighbours=3, popular=4)
 
 
 def by_source(found: CandidateSet) -> dict[str, list[int]]:
-    return {name: found.item[found.source == code].tolist() for code, name in enumerate(SOURCES)}
+    return {name: found.item[found.source == code].tolist() for code, name in enumerate(NAMES)}
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_given_items_keep_their_order_and_say_what_would_have_brought_them(histo
     items = np.array([ITEMS - 1, int(history.item[0]), 1])  # odd ones are strangers to an even user
     found = given(history, items)
     assert found.item.tolist() == items.tolist()
-    assert [SOURCES[s] for s in found.source] == ["popular", "history", "popular"]
+    assert [NAMES[s] for s in found.source] == ["popular", "history", "popular"]
 
 
 def test_recall_is_the_mean_share_of_bought_items_among_the_candidates() -> None:

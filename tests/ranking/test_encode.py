@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from components.ranking import encode
-from components.ranking.candidates import History, given
+from components.ranking.candidates import given
 from components.ranking.catalogue import Catalogue
+from components.ranking.history import History
 from components.ranking.score import Ranker
 from feature_repo.rows import UserRows
 from tests.ranking.board import CATEGORIES, Happened, cold_rows, intents, known_row, start, user_rows

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from components.ranking import model
-from components.ranking.model import RankingNet, listwise_loss
+from components.ranking.models.listwise_mlp import RankingNet, listwise_loss
 
 FEATURES = np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32)
 

@@ -21,11 +21,12 @@ import torch
 
 from components.intent import encode as intent_encode
 from components.intent.context import TargetContext
-from components.intent.model import IntentNet, Shape
+from components.intent.model import IntentNet
 from components.intent.score import IntentScorer
+from components.intent.shape import Shape
 from components.ranking import encode as ranking_encode
 from components.ranking.catalogue import Catalogue
-from components.ranking.model import RankingNet
+from components.ranking.models.listwise_mlp import RankingNet
 from components.ranking.neighbours import Neighbours
 from components.ranking.score import Ranker
 from components.ranking.spec import Candidates

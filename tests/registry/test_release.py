@@ -40,7 +40,7 @@ def test_the_id_is_the_digest_of_the_rest_and_says_nothing_about_metrics(shared)
     rest = {key: value for key, value in released.items() if key != "id"}
     assert released["id"] == files.digest(rest)
     assert set(rest) == {
-        *("name", "intent", "ranking", "policy", "prompt", "feature_services"),
+        *("format", "name", "intent", "ranking", "policy", "prompt", "feature_services"),
         *("spec", "data", "vocabulary", "segments", "git", "lock", "serving"),
     }
     assert released["serving"] == {

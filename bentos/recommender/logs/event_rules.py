@@ -12,8 +12,8 @@ from pydantic import Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from bentos.endpoints.events import MAX_EVENTS, EventsRequest
+from bentos.endpoints.schemas import Event
 from bentos.http.problems import BROKEN, short
-from bentos.recommender.schemas import Event
 from components.data.row_rules import RowRule
 from components.data.rules import names
 

@@ -9,8 +9,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bentos.endpoints import schemas
 from bentos.http.problems import UNAVAILABLE, refused
-from bentos.recommender import schemas
 from bentos.recommender.clock import Clock
 from bentos.recommender.logs import eventlog
 from bentos.recommender.logs.eventlog import EventLog

@@ -9,11 +9,9 @@ vocabulary, with all that writing its rows again takes. Rows of several vocabula
 project of its own; events that were pushed only to another vocabulary's rows are folded in here.
 """
 
-import contextlib
 import datetime as dt
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -29,7 +27,7 @@ from components.profiles.online import row_stream
 from feature_repo import columns, files, services, views
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
-from feature_repo.online import erase, feast_store
+from feature_repo.online import erase, feast_store, stores
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.online.provenance import Provenance
 from feature_repo.update import Folding, State
@@ -151,9 +149,8 @@ def _declare(space: str, features: Path, windows_days: tuple[int, ...]) -> None:
     feast = feast_store.open_store(space)
     declared = views.build(features, windows_days=windows_days)
     feast.apply([*declared.all(), *services.build(declared)])
-    if feast_store.kind(feast.config.online_store) == "sqlite":  # let a service read while this writes; it stays so
-        with contextlib.closing(sqlite3.connect(feast.config.online_store.path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+    if (store := stores.named(feast_store.kind(feast.config.online_store))) is not None:
+        store.let_read(feast.config)
 
 
 def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime, others: lists.Others) -> pa.Table:

@@ -19,9 +19,9 @@ from components.profiles.build import fit_vocabulary, plan
 from components.profiles.online import materialise, row_stream
 from components.profiles.spec import Profiles
 from feature_repo import columns, files
-from feature_repo.calendar import epoch
 from feature_repo.errors import DataError
 from feature_repo.fallback import POPULAR, RUNG, SEGMENT, Fallback, of_age
+from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import LIST_TYPES
 from feature_repo.update import Folding
 
@@ -43,12 +43,12 @@ def write(
     at: Callable[[float, str], None],
 ) -> dict[str, int]:
     """Write the rows of all users as asked about at `now`, None for the release's own time; return counts by rung."""
-    released = files.read_json(release / "release.json")
-    slices = released["serving"]
+    released = ReleaseFolder.read(release)
     snapshot = files.read_json(clean / "snapshot.json")
-    _same_key(snapshot, slices)
-    profiles = Profiles.model_validate(slices["profiles"])
-    standing = FreshnessRule(profiles, Fallback.load(release / "ranking"), data_end(slices) if now is None else now)
+    _same_key(snapshot, released.key)
+    profiles = Profiles.model_validate(released.slices["profiles"])
+    asked = released.data_end if now is None else now  # the door's clock, where it is `data_end`
+    standing = FreshnessRule(profiles, Fallback.load(released.ranking), asked)
     with tempfile.TemporaryDirectory(prefix="newest-", dir=destination.parent) as scratch:
         made = Path(scratch) / "profiles"
         made.mkdir()
@@ -56,18 +56,18 @@ def write(
             made,
             clean,
             profiles,
-            _wanted(slices),
+            _wanted(released.slices["ranking"]),
             snapshot,
             weeks,
-            fitted=release / "ranking",  # its vocabulary and its segments
+            fitted=released.ranking,  # its vocabulary and its segments
             training=False,
             at=lambda share, note: at(0.9 * share, note),
         )
         folds = materialise.folding(made)
-        if folds.vocabulary.digest != released["vocabulary"]:
+        if folds.vocabulary.digest != released.vocabulary:
             raise DataError(
-                f"release {released['id']}: its rows come out with the vocabulary {folds.vocabulary.digest}, it has "
-                f"{released['vocabulary']}; fetch the release again"
+                f"release {released.id}: its rows come out with the vocabulary {folds.vocabulary.digest}, it has "
+                f"{released.vocabulary}; fetch the release again"
             )
         return _rows(destination / FILE, made, folds, standing)
 
@@ -89,23 +89,17 @@ class FreshnessRule:
         return {"now": now, columns.STATE_AT: state_at, GROUP: group, RUNG: rung or low}
 
 
-def data_end(slices: Row) -> int:
-    """Return when a release's data ended, epoch seconds, as the door's clock has it."""
-    return epoch(slices["data_end"]) + 1
-
-
-def _same_key(snapshot: Row, slices: Row) -> None:
+def _same_key(snapshot: Row, theirs: str) -> None:
     """Refuse to score users under names that the release's own users do not have."""
-    ours, theirs = snapshot.get("key", ""), slices.get("key", "")
+    ours = snapshot.get("key", "")
     if ours and theirs and ours != theirs:
         raise DataError(
             f"the data's users are hashed with the key {ours}, the release's with {theirs}; train under the new key"
         )
 
 
-def _wanted(slices: Row) -> profile_folder.Wanted:
+def _wanted(ranking: Row) -> profile_folder.Wanted:
     """Say what rows are made for, as the release's training had it; the vocabulary itself is taken as it is."""
-    ranking = slices["ranking"]
     rule = fit_vocabulary.ItemRule(
         event=ranking["event"], min_sessions=ranking["min_item_sessions"], min_users=ranking["min_item_users"]
     )

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
 from bentos.http.request_context import RequestContext
-from bentos.recommender.schemas import Answer, At, Id, Profile, Request
+from bentos.endpoints.schemas import Answer, At, Id, Profile, Request
 
 if TYPE_CHECKING:
     from bentos.recommender.door import Door

@@ -11,10 +11,10 @@ from bentos.endpoints.explain import ExplainRequest
 from bentos.endpoints.intents import IntentsRequest
 from bentos.endpoints.rank import RankRequest
 from bentos.endpoints.recommend import RecommendRequest
+from bentos.endpoints.schemas import Event
 from bentos.http.problems import Rejected
 from bentos.recommender.door import Door
 from bentos.recommender.logs import requestlog
-from bentos.recommender.schemas import Event
 from feature_repo import files
 from feature_repo.errors import DataError
 from tests.bentos.conftest import asked, fallback

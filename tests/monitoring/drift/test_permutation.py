@@ -8,6 +8,7 @@ from evidently.legacy.calculations.stattests.psi import _psi
 from evidently.legacy.core import ColumnType
 
 from monitoring.drift import permutation
+from monitoring.drift.statistics import distance, psi
 
 SKEWED = 0.5 ** np.arange(1, 13)  # a few frequent values and many rare ones
 
@@ -30,8 +31,12 @@ def test_two_samples_of_one_population_hardly_ever_exceed_the_floor(kind: str, c
     above, rng = 0, np.random.default_rng(1)
     for _ in range(50):
         now, then = drawn(kind, current, rng), drawn(kind, reference, rng)
-        above += score(now, then, number=number) > permutation.floor(now, then, number=number)
+        above += score(now, then, number=number) > floor(now, then, number=number)
     assert above <= 1
+
+
+def floor(now: pd.Series, then: pd.Series, *, number: bool) -> float:
+    return permutation.floor(now, then, number=number, score=psi if number else distance)
 
 
 def score(now: pd.Series, then: pd.Series, *, number: bool) -> float:
@@ -51,23 +56,23 @@ def test_deals_are_scored_as_evidently_scores(kind: str) -> None:
         keys = pd.concat([then, now]).unique()
         counts = [np.array([(side == key).sum() for key in keys]) for side in (now, then)]
     shares = [one[None] / one.sum() for one in counts]
-    mine = permutation._psi(*shares) if number else permutation._distance(*shares)
+    mine = psi(*shares) if number else distance(*shares)
     assert mine[0] == pytest.approx(score(now, then, number=number), rel=1e-9)
 
 
 def test_the_floor_falls_with_the_rows_and_is_always_the_same() -> None:
     rng = np.random.default_rng(5)
     sizes = (100, 1_000, 10_000)
-    floors = [permutation.floor(drawn("heavy tail", n, rng), drawn("heavy tail", n, rng), number=True) for n in sizes]
+    floors = [floor(drawn("heavy tail", n, rng), drawn("heavy tail", n, rng), number=True) for n in sizes]
     assert floors[0] > floors[1] > floors[2]
     one, other = (drawn("categories", 100, np.random.default_rng(n)) for n in (1, 2))
-    assert permutation.floor(one, other, number=False) == permutation.floor(one, other, number=False)
+    assert floor(one, other, number=False) == floor(one, other, number=False)
 
 
 def test_shares_that_differ_in_their_last_bits_have_a_distance() -> None:
     """Rounding can make the divergence of equal shares a little negative, whose root is no number."""
     shares = np.random.default_rng(0).dirichlet(np.ones(10), 1_000)
     nudged = shares * (1 + np.random.default_rng(1).normal(size=shares.shape) * 1e-16)
-    distances = permutation._distance(shares, nudged / nudged.sum(axis=1, keepdims=True))
+    distances = distance(shares, nudged / nudged.sum(axis=1, keepdims=True))
     assert np.isfinite(distances).all()
     assert distances.max() < 1e-7

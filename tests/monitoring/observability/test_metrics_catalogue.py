@@ -3,9 +3,9 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from bentos.endpoints import schemas
 from bentos.endpoints.events import Accepted
 from bentos.endpoints.intents import Intents
-from bentos.recommender import schemas
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.shipping import ShippingStatus
 from bentos.recommender.metrics import Metrics as DoorMetrics

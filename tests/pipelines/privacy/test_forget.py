@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bentos.client import Recommender
-from bentos.recommender.schemas import Event
+from bentos.endpoints.schemas import Event
 from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import pseudonym
 from pipelines.cli import main

@@ -20,6 +20,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from components.content.writers import WRITERS
+
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Rung = Literal["fresh", "stale", "segment", "popular"]
 Reason = Literal["store_away", "models_failed", "timeout"]
@@ -124,7 +126,7 @@ class Description(AnswerPart):
     item_id: str
     title: str
     text: str = Field(description="Plain text on one line; what is unknown is left out")
-    source: str = Field(description="Who wrote it: template@1, fixed sentences")
+    source: str = Field(description="Who wrote it: " + "; ".join(f"{w.name}, {w.about}" for w in WRITERS))
     attributes: list[str] = Field(
         description="What the text uses: attributes of the catalogue, `reason:<name>` of the ranking, `intent:<name>`"
     )

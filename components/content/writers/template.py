@@ -6,9 +6,9 @@ every fact that it used, so that a text can be checked against the catalogue. No
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from components.content.facts import Described, Facts
 from components.content.plain import plain
 from feature_repo import columns
 
@@ -19,24 +19,15 @@ FIRST = ("category", "brand", "price")  # in this order, then the catalogue's ot
 LEAST = 0.01  # a probability or share below this is no reason to name
 
 
-@dataclass(frozen=True)
-class Facts:
-    """All that a text may rest on."""
+class Template:
+    """Writes fixed sentences."""
 
-    item_id: str
-    attributes: Mapping[str, Any]  # the item's row of the catalogue
-    source: str | None = None  # where the candidate came from; None: it was none
-    reasons: Mapping[str, float] = field(default_factory=dict)  # the ranker's
-    intents: Mapping[str, float] = field(default_factory=dict)  # that the item fulfils: probability by name
+    name = PROMPT
+    about = "fixed sentences"
 
-
-@dataclass(frozen=True)
-class Described:
-    """A text, who wrote it, and what it rests on."""
-
-    text: str
-    source: str
-    used: tuple[str, ...]  # attributes, `reason:<name>`, `intent:<name>`
+    def write(self, facts: Facts, *, max_attributes: int) -> Described:
+        """Write the text about an item."""
+        return describe(facts, max_attributes=max_attributes)
 
 
 def describe(facts: Facts, *, max_attributes: int = 5) -> Described:
@@ -85,7 +76,7 @@ def _reasons(facts: Facts) -> list[Told]:
         last = f", most recently {_count(since, 'week')} ago" if since else ""
         names = ("weeks_bought", "weeks_since") if since else ("weeks_bought",)
         told.append((f"You chose it in {_count(weeks, 'week')}{last}.", _named(*names)))
-    for name, least, say in SAYINGS:
+    for name, least, say in _sayings(facts.phrases):
         if (value := given.get(name, 0.0)) >= least:
             told.append((say(value), _named(name)))
     if facts.source == "segment" and "segment_share" not in given:
@@ -113,10 +104,15 @@ def _named(*names: str) -> tuple[str, ...]:
     return tuple(f"reason:{name}" for name in names)
 
 
-SAYINGS: tuple[tuple[str, float, Callable[[float], str]], ...] = (
-    ("category_weeks", 1, lambda v: f"You chose from its category in {_count(v, 'week')}."),
-    ("near_history", LEAST, lambda _: "Users who chose what you chose often chose it too."),
-    ("in_flyer", LEAST, lambda _: "It is in this week's flyer."),
+Saying = tuple[str, float, Callable[[float], str]]  # a reason, its least value, and the sentence
+OF_USER: Saying = ("category_weeks", 1, lambda v: f"You chose from its category in {_count(v, 'week')}.")
+OF_OTHERS: tuple[Saying, ...] = (
     ("segment_share", LEAST, lambda v: f"Chosen lately by {v:.0%} of users like you."),
     ("popular_share", LEAST, lambda v: f"Chosen lately by {v:.0%} of all active users."),
 )
+
+
+def _sayings(phrases: Mapping[str, str]) -> tuple[Saying, ...]:
+    """Return what may be said of reasons: first the user's own, then the sources' sentences, then others' choices."""
+    of_sources = ((reason, LEAST, lambda _, sentence=sentence: sentence) for reason, sentence in phrases.items())
+    return (OF_USER, *of_sources, *OF_OTHERS)

@@ -1,0 +1,26 @@
+"""The writers by name, as the spec's `content.prompt` and a release have it. A new one is its module and its entry."""
+
+from typing import Protocol
+
+from components.content.facts import Described, Facts
+from components.content.writers.template import Template
+
+
+class Writer(Protocol):
+    """Writes about items. `name` stands in releases, logs and answers; changed sentences get another number."""
+
+    name: str
+    about: str  # who that is, for the readers of the interface
+
+    def write(self, facts: Facts, *, max_attributes: int) -> Described:
+        """Write about one item from facts alone, and name every fact that the text uses."""
+
+
+WRITERS: tuple[Writer, ...] = (Template(),)
+NAMES = tuple(writer.name for writer in WRITERS)
+DEFAULT = NAMES[0]
+
+
+def named(name: str) -> Writer:
+    """Return the writer that a spec names; the spec refuses other names."""
+    return next(writer for writer in WRITERS if writer.name == name)

@@ -1,0 +1,31 @@
+"""The encoders of the weekly sequence: one module each, by the name that `models.intent.architecture` gives it.
+
+A module has `build(shape)`, which returns a torch module from tokens [B, T, D] to [B, T, D]. The spec reads `NETWORKS`,
+so nothing here imports torch; `build` loads the module behind a name. A new one is its module and its name here.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Protocol, cast
+
+from feature_repo.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from components.intent.shape import Shape
+
+NETWORKS = ("transformer", "lstm", "cnn")
+
+
+class Builder(Protocol):
+    """What the module of an architecture has."""
+
+    def build(self, shape: "Shape") -> "nn.Module":
+        """Return an untrained encoder; torch's generator gives its first weights."""
+
+
+def build(shape: "Shape") -> "nn.Module":
+    """Return the untrained encoder that a shape asks for."""
+    if shape.architecture not in NETWORKS:
+        raise DataError(f"intent model: no architecture '{shape.architecture}'; have {', '.join(NETWORKS)}")
+    return cast(Builder, importlib.import_module(f"{__name__}.{shape.architecture}")).build(shape)

@@ -1,0 +1,46 @@
+"""The history lists of user rows, flat, with the dense views that sources and features look items up in.
+
+Letters: B rows, I items, N history entries over all rows, D factors.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from components.ranking.neighbours import Neighbours
+from feature_repo.rows import UserRows
+
+
+@dataclass(frozen=True)
+class History:
+    """The history lists of rows, flat, with the dense views that lookups by item need."""
+
+    row: np.ndarray  # [N] int64
+    item: np.ndarray  # [N] int64
+    slow: np.ndarray  # [N] float64, as stored: relative to the week of state_at
+    near: np.ndarray  # [B, I] float64: nearness of every item to the row's history
+    tastes: np.ndarray  # [B, D] float32
+    neighbours: Neighbours
+    n_rows: int
+
+    @property
+    def n_items(self) -> int:
+        """Count the items of the vocabulary."""
+        return len(self.neighbours)
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """Return for every row and item its entry in the history, -1 where the user never had it, int32 [B * I]."""
+        position = np.full(self.n_rows * self.n_items, -1, dtype=np.int32)
+        position[self.row * self.n_items + self.item] = np.arange(len(self.item), dtype=np.int32)
+        return position
+
+    @classmethod
+    def of(cls, rows: UserRows, neighbours: Neighbours) -> "History":
+        """Flatten the history lists of `rows`."""
+        items = rows.lists["history_items"]
+        row, item = items.row_of_value(), items.values
+        slow = rows.lists["history_slow"].values.astype(np.float64)
+        near = neighbours.near(row, item, slow, rows=len(rows))
+        return cls(row, item, slow, near, neighbours.tastes(items, slow), neighbours, len(rows))

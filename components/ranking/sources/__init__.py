@@ -1,0 +1,60 @@
+"""The candidate sources: one module each, named in `SOURCES` in the order in which they bring items.
+
+A source sees what those before it brought, so none brings an item twice, and the last one fills up. The spec and the
+texts read `SOURCES`, so nothing here imports numpy; `finder` loads the module behind a name. A new source is its
+module and its entry: the spec's limit, the word in answers and logs and the sentence in texts follow from it.
+"""
+
+import functools
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from components.ranking.history import History
+    from components.ranking.sources.context import Context
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source by name: its module here, its limit in `models.ranking.candidates`, its word in answers and logs."""
+
+    name: str
+    code: int  # stands for it in arrays of candidates; never given to another source
+    limit: int  # items that it may bring for a user, unless the spec says otherwise
+    about: str  # the limit's description in the spec
+    least: int = 0  # smallest limit; 0 can be switched off
+    phrases: tuple[tuple[str, str], ...] = ()  # what a text says of a reason: (reason, sentence)
+
+
+SOURCES = (
+    Source("history", 0, 150, "Items the user had before"),
+    Source("neighbours", 1, 100, "Items near the user's history",
+           phrases=(("near_history", "Users who chose what you chose often chose it too."),)),
+    Source("offers", 3, 50, "Items in the week's flyer near the user's history",
+           phrases=(("in_flyer", "It is in this week's flyer."),)),
+    Source("popular", 2, 50, "Items popular now; also for cold users", least=1),
+)  # fmt: skip
+
+NAMES = tuple(source.name for source in sorted(SOURCES, key=lambda source: source.code))  # by code
+PHRASES = {reason: sentence for source in SOURCES for reason, sentence in source.phrases}
+
+
+class Finder(Protocol):
+    """What the module of a source has."""
+
+    REASONS: tuple[str, ...]  # names of facts that an answer quotes, strongest first
+
+    def candidates(self, context: "Context", limit: int) -> "np.ndarray":
+        """Return the keys row * I + item, int64, of at most `limit` items a row that no source before it brought."""
+
+    def brings(self, history: "History", items: "np.ndarray") -> "np.ndarray":
+        """Tell of items [M], asked about for one row, which are this source's kind, bool [M]."""
+
+
+@functools.cache
+def finder(name: str) -> Finder:
+    """Return the module of a source."""
+    return cast(Finder, importlib.import_module(f"{__name__}.{name}"))

@@ -1,0 +1,40 @@
+"""Items near the user's history that the user never had, weighed by what sells now.
+
+Letters: B rows, I items.
+"""
+
+import numpy as np
+
+from components.ranking.history import History
+from components.ranking.sources.context import Context, first_of_each_row
+
+REASONS = ("near_history", "intent", "category_weeks", "popular_share")
+
+
+def candidates(context: Context, limit: int) -> np.ndarray:
+    """Return keys of the nearest items."""
+    return nearest(context, np.sqrt(context.catalogue.popularity), limit)
+
+
+def brings(history: History, items: np.ndarray) -> np.ndarray:
+    """Tell which items are near the user's history at all."""
+    return np.asarray(history.near[0, items] > 0)
+
+
+def nearest(context: Context, weight: np.ndarray, limit: int) -> np.ndarray:
+    """Return keys of the items nearest to the history that are neither in it nor brought yet, ties by item.
+
+    Nearness is weighed by item [I]: by what sells now, or items out of season and off the shelf would crowd the list.
+    """
+    if limit == 0 or not weight.any():
+        return np.empty(0, dtype=np.int64)
+    n_items = context.history.n_items
+    free = context.history.near * weight  # [B, I]
+    free[context.had | context.brought] = 0.0
+    limit = min(limit, n_items)
+    least = np.partition(free, -limit, axis=1)[:, -limit]  # [B]: the limit-th largest
+    keys = np.flatnonzero((free >= least[:, None]) & (free > 0))
+    row, item = np.divmod(keys, n_items)
+    order = np.lexsort((item, -free.reshape(-1)[keys], row))
+    chosen: np.ndarray = keys[order[first_of_each_row(row, limit)]]
+    return chosen

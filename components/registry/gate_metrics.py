@@ -1,0 +1,70 @@
+"""The metrics that a gate may judge, by name, and what a gate must know of each.
+
+An evaluation's metrics.json and served.json hold most of them already, under the name behind the dot. One that follows
+from others has a function here. A new gate metric is its entry in `METRICS`, and a function where it is derived:
+the spec's choices, the report's sections and the verdicts follow.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["quality", "budget", "variant"]
+Derive = Callable[[Mapping[str, float]], float | None]
+
+
+@dataclass(frozen=True)
+class GateMetric:
+    """A number of a candidate, as `<part>.<name in metrics.json>` or `<group of served.json>.<name>`."""
+
+    name: str
+    kind: Kind = "quality"  # budget: what serving one row costs; variant: one row at a time against the batch
+    lower_is_better: bool = False
+    cohorts: Literal["", "measured", "with_baseline"] = ""  # by cohort, and whether a baseline is measured there too
+    derive: Derive | None = None  # from the measured numbers of the same rows; None where they do not tell
+
+
+def _lower(name: str, kind: Kind) -> GateMetric:
+    return GateMetric(name, kind, lower_is_better=True)
+
+
+METRICS = (
+    GateMetric("intent.map", cohorts="with_baseline"),
+    GateMetric("intent.macro_auroc", cohorts="measured"),
+    GateMetric("intent.micro_auroc"),
+    GateMetric("intent.bce", lower_is_better=True, cohorts="measured"),
+    GateMetric("intent.ece", lower_is_better=True, cohorts="measured"),
+    GateMetric("ranking.ndcg_at_10", cohorts="with_baseline"),
+    GateMetric("ranking.recall_at_10", cohorts="measured"),
+    GateMetric("ranking.phr_at_10", cohorts="measured"),
+    # Milliseconds are a thread's own, so other work on the machine does not count.
+    _lower("latency.predict_ms_p50", "budget"),
+    _lower("latency.predict_ms_p95", "budget"),
+    _lower("latency.recommend_ms_p50", "budget"),
+    _lower("latency.recommend_ms_p95", "budget"),
+    _lower("memory.model_mib", "budget"),
+    _lower("memory.rss_mib", "budget"),
+    _lower("variant.probability_gap", "variant"),
+    _lower("variant.score_gap", "variant"),
+    _lower("variant.map_loss", "variant"),
+    _lower("variant.ndcg_loss", "variant"),
+)
+
+NAMES = tuple(metric.name for metric in METRICS)
+BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def lower_is_better(name: str) -> bool:
+    """Tell of a number of any name, also of those that no gate may judge."""
+    return name in BY_NAME and BY_NAME[name].lower_is_better
+
+
+def of_kind(kind: Kind) -> tuple[str, ...]:
+    """Name the metrics of a kind."""
+    return tuple(metric.name for metric in METRICS if metric.kind == kind)
+
+
+def with_derived(measured: Mapping[str, float]) -> dict[str, float]:
+    """Add to the numbers of some rows what follows from them."""
+    derived = {m.name: m.derive(measured) for m in METRICS if m.derive is not None and m.name not in measured}
+    return {**measured, **{name: value for name, value in derived.items() if value is not None}}

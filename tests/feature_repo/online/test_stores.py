@@ -1,0 +1,62 @@
+"""The contract of every kind of online store. Those that need a server are in tests/profiles/test_online.py as well."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from feature_repo.errors import ServerError
+from feature_repo.online import erase, feast_store, stores
+from feature_repo.online.stores import STORES, Store
+from feature_repo.views import PUSHED
+
+EVERY = pytest.mark.parametrize("store", STORES, ids=lambda store: store.name)
+SERVED = ("redis", "postgres")
+
+
+@EVERY
+def test_a_store_is_known_by_the_environments_name_and_by_feasts(store: Store) -> None:
+    assert stores.named(store.name) is stores.named(store.feast) is store
+    assert feast_store.kind({"type": store.feast}) == store.name
+    settings = store.settings({"type": store.name})
+    assert settings["type"] == store.feast
+    assert store.settings(settings)["type"] == store.feast
+
+
+@EVERY
+def test_a_store_names_what_its_client_raises(store: Store) -> None:
+    assert all(issubclass(failure, Exception) for failure in store.failures())
+
+
+@EVERY
+def test_rows_are_written_counted_and_erased(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if store.name in SERVED:
+        pytest.skip("needs a server: tests/profiles/test_online.py")
+    given = {"type": store.name, "path": str(tmp_path / "online.db")}
+    monkeypatch.setenv(
+        "INTENTFLOW_FEAST", json.dumps({"registry": str(tmp_path / "registry.db"), "online_store": given})
+    )
+    space = feast_store.space("shop", "0123456789ab")
+    online = feast_store.Online.open(space, windows_days=(7,))
+    with feast_store.answering():
+        online.provider.update_infra(space, [], list(online.views.values()), [], [], partial=True)
+    store.let_read(online.config)
+    cells = dict.fromkeys(online.kinds[PUSHED], "[]")
+    online.write(PUSHED, [(user, 1_700_000_000, cells) for user in ("u1", "u2")])
+    assert erase.spaces("shop") == [space]
+    assert erase.users("shop") == {"u1", "u2"}
+    assert erase.erase("shop", ["u1"]) == erase.count("shop", ["u2"]) > 0
+    assert erase.users("shop") == {"u2"}
+    assert online.read(PUSHED, ["u1", "u2"])[0] is None
+    erase.drop("shop", space)
+    assert erase.users("shop") == set()
+
+
+def test_a_store_that_only_feast_knows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"registry": str(tmp_path / "registry.db"), "online_store": {"type": "dynamodb", "region": "x"}}
+    monkeypatch.setenv("INTENTFLOW_FEAST", json.dumps(settings))
+    monkeypatch.setattr(
+        feast_store, "config", lambda project, given: type("C", (), {"online_store": given["online_store"]})
+    )
+    with pytest.raises(ServerError, match="store of type 'dynamodb'; have sqlite, redis, postgres"):
+        erase.users("shop")

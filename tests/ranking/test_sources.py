@@ -1,0 +1,117 @@
+"""The contract of every candidate source."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from components.ranking import encode
+from components.ranking.candidates import given
+from components.ranking.catalogue import Catalogue
+from components.ranking.history import History
+from components.ranking.score import FACT, Ranker
+from components.ranking.sources import NAMES, PHRASES, SOURCES, Source, finder
+from components.ranking.sources.context import Context
+from components.ranking.spec import Candidates, Ranking
+from feature_repo import columns
+from tests.ranking.board import ITEMS, Happened, intents, known_row, user_rows
+
+EVERY = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+
+
+@pytest.fixture
+def context(ranker: Ranker, catalogue: Catalogue, happened: dict[str, Happened]) -> Context:
+    """Give six users, of whom a source before brought every third item."""
+    rows = user_rows(*(known_row(user, happened[user], 21) for user in list(happened)[:6]))
+    return of_rows(History.of(rows, ranker.neighbours), catalogue)
+
+
+def of_rows(history: History, catalogue: Catalogue) -> Context:
+    """Bring every third item, and put every other one into the week's flyer."""
+    had = np.zeros((history.n_rows, ITEMS), dtype=bool)
+    had[history.row, history.item] = True
+    brought = np.zeros_like(had)
+    brought[:, ::3] = True
+    flyer = {"offer_flyer": (np.arange(ITEMS) % 2).astype(np.float64)}
+    return Context(history, dataclasses.replace(catalogue, state=catalogue.state | flyer), had, brought)
+
+
+@EVERY
+def test_a_source_brings_each_row_at_most_its_limit_of_items_and_none_twice(source: Source, context: Context) -> None:
+    for limit in (1, 3, 500):
+        keys = finder(source.name).candidates(context, limit)
+        assert keys.dtype == np.int64
+        assert len(set(keys.tolist())) == len(keys)
+        assert ((keys >= 0) & (keys < context.had.size)).all()
+        assert np.bincount(keys // ITEMS, minlength=6).max() <= limit
+
+
+@EVERY
+def test_a_source_brings_what_none_before_it_brought(source: Source, context: Context) -> None:
+    if SOURCES[0] is source:
+        pytest.skip("nobody comes before the first")
+    keys = finder(source.name).candidates(context, 500)
+    assert len(keys)
+    assert not context.brought.reshape(-1)[keys].any()
+
+
+@EVERY
+def test_rows_together_get_what_each_gets_alone(
+    source: Source, context: Context, ranker: Ranker, catalogue: Catalogue, happened: dict[str, Happened]
+) -> None:
+    together = finder(source.name).candidates(context, 4)
+    for b, user in enumerate(list(happened)[:6]):
+        rows = user_rows(known_row(user, happened[user], 21))
+        alone = finder(source.name).candidates(of_rows(History.of(rows, ranker.neighbours), catalogue), 4)
+        assert sorted(alone) == sorted(together[together // ITEMS == b] - b * ITEMS)
+
+
+@EVERY
+def test_a_source_that_is_off_brings_nothing(source: Source, context: Context) -> None:
+    if not source.least:
+        assert len(finder(source.name).candidates(context, 0)) == 0
+
+
+@EVERY
+def test_an_answer_can_quote_what_a_source_names_as_its_reasons(
+    source: Source, ranker: Ranker, happened: dict[str, Happened]
+) -> None:
+    rows = user_rows(known_row("u00", happened["u00"], 21))
+    history = History.of(rows, ranker.neighbours)
+    facts = encode.facts(
+        rows,
+        given(history, np.arange(ITEMS)),
+        history=history,
+        probabilities=np.array([intents("u00")], np.float32),
+        catalogue=ranker.catalogue,
+        calendar=ranker.calendar,
+    )
+    reasons = finder(source.name).REASONS
+    assert reasons
+    assert {FACT.get(reason, reason) for reason in reasons} <= {*facts, *columns.ITEM_NUMBERS}
+    assert {reason for reason, _ in source.phrases} <= {*reasons} & {*PHRASES}
+
+
+@EVERY
+def test_the_spec_has_a_sources_limit(source: Source) -> None:
+    assert Candidates().limit(source.name) == source.limit
+    with pytest.raises(ValueError, match="greater than or equal"):
+        Candidates(**{source.name: source.least - 1})
+    assert Candidates.model_fields[source.name].description == source.about
+
+
+def test_codes_are_the_positions_of_the_names_and_never_move() -> None:
+    assert sorted(source.code for source in SOURCES) == list(range(len(SOURCES)))
+    assert NAMES[:4] == ("history", "neighbours", "popular", "offers")
+
+
+def test_the_last_source_fills_up_and_claims_what_nobody_claims() -> None:
+    assert SOURCES[-1].name == "popular"
+    assert finder("popular").brings(None, np.arange(3)).all()  # type: ignore[arg-type]
+
+
+def test_the_spec_of_before_reads_the_same() -> None:
+    assert Ranking().candidates.model_dump() == {"history": 150, "neighbours": 100, "offers": 50, "popular": 50}
+    assert Candidates(history=150, neighbours=100, popular=50).limit("offers") == 50
+    with pytest.raises(ValueError, match="extra"):
+        Candidates(histories=1)
