@@ -99,7 +99,7 @@ def _tail(resource):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "breach"), enumerate(COVERED), ids=[f"{b[0]}:{b[1]}" for b in COVERED])
+@pytest.mark.parametrize(("number", "breach"), list(enumerate(COVERED)), ids=[f"{b[0]}:{b[1]}" for b in COVERED])
 def test_checkov_sees_what_our_rules_leave_to_it(seen, number, breach):
     checks = breach[3]
     assert checks <= seen("planted", number)
