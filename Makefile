@@ -52,6 +52,7 @@ lock: install ## pin everything anew (CPU and CUDA machines share the lock)
 golden: install ## rewrite the golden files after a wanted change
 	$(BIN)/python -m monitoring.observability.prometheus_rules
 	$(BIN)/python -m monitoring.observability.dashboards
+	$(BIN)/python -m pipelines.reference
 	$(BIN)/python -m pytest tests --update-golden -m "slow or not slow" -k golden
 
 image: ## build the container image of pipeline steps and services, with podman or docker

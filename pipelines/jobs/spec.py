@@ -1,4 +1,4 @@
-"""The spec's `jobs` slice: what scheduled work keeps. When it runs is the place's matter (cron, CronJobs)."""
+"""The environment's `jobs` slice: what scheduled work keeps. When it runs is cron's or the CronJobs' matter."""
 
 from pydantic import Field
 
