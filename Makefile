@@ -55,6 +55,7 @@ golden: install ## rewrite the golden files after a wanted change
 	$(BIN)/python -m bentos.endpoints.derived_files
 	$(BIN)/python -m monitoring.observability.prometheus_rules
 	$(BIN)/python -m monitoring.observability.dashboards
+	$(BIN)/python -m pipelines.reference
 	$(BIN)/python -m pytest tests --update-golden -m "slow or not slow" -k golden
 
 image: ## build the container image of pipeline steps and services, with podman or docker

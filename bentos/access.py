@@ -18,8 +18,8 @@ class Jwt(Slice):
     """Tokens of an OIDC provider."""
 
     jwks: str = Field(min_length=1, description="Its public keys: a file or an https:// address")
-    issuer: str = Field(min_length=1)
-    audience: str = Field(min_length=1)
+    issuer: str = Field(min_length=1, description="Who must have issued a token")
+    audience: str = Field(min_length=1, description="Whom a token must be meant for")
     leeway_s: int = Field(default=30, ge=0, le=300, description="Seconds that clocks may differ")
     scopes_claim: str = Field(default="scope", description="A list, or words in one string")
 

@@ -79,6 +79,17 @@ def _pair(text: str) -> tuple[str, str]:
     return key, column
 
 
+@cli.command()
+@click.argument("path")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON document on stdout")
+def explain(path: str, as_json: bool) -> None:
+    """Say what a field of the spec (data.source.type) or environment (environment.kubeflow.host) means and may hold."""
+    from pipelines.reference import lookup
+
+    found = lookup.explain(path)
+    _say([entry.document() for entry in found], lookup.text(path, found), as_json=as_json)
+
+
 @verb
 @click.option("--refresh", is_flag=True, help="ask Kubeflow, too, what apply would change there")
 def plan(place: "Installation", *, refresh: bool) -> tuple[Any, str]:

@@ -3,10 +3,12 @@ and a cluster. It becomes environment variables, which steps and services read; 
 """
 
 import json
+import logging
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +25,10 @@ from feature_repo.privacy.pseudonyms import KEY, PREVIOUS, fingerprint, ring
 from feature_repo.privacy.tombstones import ELSEWHERE, Tombstones
 from feature_repo.slice import Slice
 from pipelines import spec as specs
+from pipelines.graphs.compute import Compute
+from pipelines.jobs.spec import Jobs
 
+log = logging.getLogger("intentflow")
 FOLDER = Path(__file__).parent / "environments"
 SHADOW_TOKEN = env_names.SHADOW_TOKEN  # marks the router's copies of requests; the router and the doors share it
 STATE = env_names.STATE  # folder that holds every recommender's state; .intentflow by default
@@ -32,22 +37,22 @@ STATE = env_names.STATE  # folder that holds every recommender's state; .intentf
 class MLflow(Slice):
     """MLflow's server, or its database."""
 
-    tracking_uri: str
+    tracking_uri: str = Field(description="The server's URL, or that of its database")
     artifacts: str = Field(default="", description="Where new experiments keep artifacts; empty: the server decides")
 
 
 class Feast(Slice):
     """Feast's registry and online store, in Feast's own words."""
 
-    registry: str | dict[str, Any]
-    online_store: dict[str, Any]
+    registry: str | dict[str, Any] = Field(description="A file, or Feast's own mapping")
+    online_store: dict[str, Any] = Field(description="Feast's own mapping; type: sqlite, redis or postgres")
 
 
 class Pseudonyms(Slice):
     """Where the key of the keyed hash of user ids comes from."""
 
-    key_file: str | None = None
-    key_env: str | None = None
+    key_file: str | None = Field(default=None, description="File that holds the key; made on first use")
+    key_env: str | None = Field(default=None, description="Variable that holds the key, instead")
     previous_key_file: str | None = Field(default=None, description="While the key is changed: the one before")
     previous_key_env: str | None = Field(default=None, description="The same as a variable")
 
@@ -65,23 +70,23 @@ class Pseudonyms(Slice):
 class Engine(Slice):
     """What computes the features: DuckDB in the step's own process, or Spark past one machine."""
 
-    engine: Literal["duckdb", "spark"] = "duckdb"
+    engine: Literal["duckdb", "spark"] = Field(default="duckdb", description="spark: past one machine")
     spark: dict[str, str] = Field(default={}, description="Spark's own settings, such as spark.master")
 
 
 class Toleration(Slice):
     """A taint that steps tolerate, in Kubernetes' words."""
 
-    key: str = ""
-    operator: Literal["Equal", "Exists"] = "Equal"
-    value: str = ""
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    key: str = Field(default="", description="Of the taint; empty: any, with Exists")
+    operator: Literal["Equal", "Exists"] = Field(default="Equal", description="Exists asks for no value")
+    value: str = Field(default="", description="Of the taint")
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = Field(default="", description="Empty: any")
 
 
 class Gpu(Slice):
-    """Where steps run that ask for GPUs (the spec's `compute` slice says which do)."""
+    """Where steps run that ask for GPUs (`compute` says which do)."""
 
-    resource: str = "nvidia.com/gpu"
+    resource: str = Field(default="nvidia.com/gpu", description="What Kubernetes calls a GPU here")
     node_selector: dict[str, str] = Field(default={}, description="Beside the others'")
     tolerations: list[Toleration] = Field(default=[], description="Beside the others'")
 
@@ -89,7 +94,7 @@ class Gpu(Slice):
 class Recurring(Slice):
     """A run that comes again. Which there are is the place's matter; what they do is the spec's."""
 
-    pipeline: Literal["train", "batch", "retrain"]
+    pipeline: Literal["train", "batch", "retrain"] = Field(description="What runs")
     name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=60, description="Unique in the environment")
     cron: str = Field(description="Five fields, or six with seconds first; UTC unless the installation says otherwise")
     max_concurrency: int = Field(default=1, ge=1, le=10, description="Runs of it at a time")
@@ -147,7 +152,7 @@ class Kubeflow(Slice):
 class Kubernetes(Slice):
     """Which overlay of k8s/overlays a release is written on, and where it is rolled out."""
 
-    overlay: str = "local"
+    overlay: str = Field(default="local", description="Of k8s/overlays")
     namespace: str = Field(default="", description="Where releases roll out; empty: on this machine, as processes")
     context: str = Field(default="", description="The kubeconfig's; empty: its current one. Inside a pod: its account")
 
@@ -155,15 +160,15 @@ class Kubernetes(Slice):
 class Services(Slice):
     """Models as services of their own, for scaling apart; '' has them in the door's process."""
 
-    intent_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
-    ranking_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    intent_url: str = Field(default="", pattern=r"^(https?://\S+)?$", description="Of the intent model's service")
+    ranking_url: str = Field(default="", pattern=r"^(https?://\S+)?$", description="Of the ranker's service")
 
 
 class Webhooks(Slice):
     """Where MLflow may call when a champion moves, so that the loop need not wait for its next look."""
 
     url: str = Field(default="", description="As MLflow reaches the loop, with /mlflow; empty: the loop polls")
-    host: str = "0.0.0.0"
+    host: str = Field(default="0.0.0.0", description="Address that the loop listens on")
     port: int = Field(default=8085, ge=0, le=65535, description="Where the loop listens")
     secret_env: str = Field(default=env_names.WEBHOOK_SECRET, description="Variable that holds the shared secret")
 
@@ -182,17 +187,21 @@ class Requests(Slice):
 
 
 class Environment(Slice):
-    """Addresses and credentials by reference; nothing else."""
+    """Addresses, credentials by reference, and how much of the place's machines work may take and keep."""
 
-    name: str
-    clock: Literal["wall", "data_end"] = "wall"
+    name: str = Field(description="As --env names it")
+    clock: Literal["wall", "data_end"] = Field(
+        default="wall", description="What now is: the moment, or the end of the release's data, for demonstrations"
+    )
     mlflow: MLflow
     feast: Feast
-    evidently: str
+    evidently: str = Field(description="Evidently's server, or the folder of its workspace")
     pseudonyms: Pseudonyms
     profiles: Engine = Engine()
     kubeflow: Kubeflow | None = None
     kubernetes: Kubernetes = Kubernetes()
+    compute: Compute = Compute()
+    jobs: Jobs = Jobs()
     webhooks: Webhooks = Webhooks()
     services: Services = Services()
     requests: Requests = Requests()
@@ -231,11 +240,31 @@ class Installation:
 
 def place(spec_path: Path, environment: str, *, variables: Mapping[str, str] | None = None) -> Installation:
     """Load a spec and an environment by name or path, and resolve what they say for this machine."""
-    found = specs.load(spec_path)
+    document, moved = specs.split(specs.read_yaml(spec_path))
+    found = specs.parse(document, place=str(spec_path))
     outside = os.environ if variables is None else variables
     home = Path(outside.get(STATE, ".intentflow")).absolute() / found.name
     settings = _settings(environment, home, outside)
+    settings = _with_moved(settings, moved, spec_path=spec_path, environment=environment)
     return Installation(found, spec_path, settings, home, outside)
+
+
+@contextmanager
+def exported(variables: Mapping[str, str]) -> Iterator[None]:
+    """Give this process some variables while the block lasts; no other is touched, and none is ever absent meanwhile.
+
+    Other threads, such as one that renews a lease, read the same variables.
+    """
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Environment:
@@ -245,6 +274,30 @@ def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Env
         raise SpecError(f"--env: no environment '{environment}'; have {', '.join(have)}{nearest(environment, have)}")
     document = _filled(specs.read_yaml(path), home=home, variables=variables, file=path)
     return specs.checked(Environment, document, place=str(path))
+
+
+class Moved(Slice):
+    """What a spec of 0.1 says of the environment."""
+
+    compute: Compute = Compute()
+    jobs: Jobs = Jobs()
+
+
+def _with_moved(settings: Environment, moved: Mapping[str, Any], *, spec_path: Path, environment: str) -> Environment:
+    """Take from a spec what belongs to the environment, with a line that says so; both given is a mistake."""
+    if not moved:
+        return settings
+    read = specs.checked(Moved, dict(moved), place=str(spec_path))
+    for key in moved:
+        if key in settings.model_fields_set:
+            raise SpecError(
+                f"{spec_path}: {key}: the environment '{settings.name}' gives it too; keep it there and delete it here"
+            )
+    log.warning(
+        f"{spec_path}: {', '.join(moved)}: read here until 0.3; this is the environment's now (--env {environment}), "
+        "so move it there"
+    )
+    return settings.model_copy(update={key: getattr(read, key) for key in moved})
 
 
 def _filled(value: Any, *, home: Path, variables: Mapping[str, str], file: Path) -> Any:

@@ -27,6 +27,7 @@ from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
 from feature_repo import columns, files
 from feature_repo.errors import DataError, SpecError
+from pipelines.reference.schemas import SPEC_FILE as SCHEMA
 
 LEAST_WEEKS = 4  # one each to warm up, train, validate and test
 MAX_KINDS = 20  # kinds of event that a rule lists
@@ -80,7 +81,7 @@ def draft(
         of_items = guess_items(db, items or events, own | told_items)
         source = _source(events, items, of_events, of_items, folder)
         facts = _facts(db, source, folder, of_items.level)
-    return _written(_spec(name, source, facts, of_items.level), facts)
+    return _written(_spec(name, source, facts, of_items.level), facts, folder)
 
 
 def write(
@@ -231,10 +232,14 @@ COMMENTS = {
 }
 
 
-def _written(spec: dict[str, Any], facts: Facts) -> str:
+def _written(spec: dict[str, Any], facts: Facts, folder: Path) -> str:
     """Dump the spec, leaves on one line each, with a comment where a section starts."""
     held = {"weeks": facts.period.weeks, "first": facts.period.first.date(), "last": facts.period.last.date()}
-    lines = [f"# {spec['name']}: drafted by `intentflow init` from your files; read it, mend it, run it"]
+    schema = os.path.relpath(SCHEMA, folder)
+    lines = [
+        f"# yaml-language-server: $schema={schema}",
+        f"# {spec['name']}: drafted by `intentflow init` from your files; read it, mend it, run it",
+    ]
     for line in yaml.safe_dump(
         spec, sort_keys=False, width=110, allow_unicode=True, default_flow_style=None
     ).splitlines():

@@ -10,12 +10,12 @@ from typing import Any
 from feature_repo import files
 from feature_repo.errors import shortened
 from pipelines.environment import Installation
-from pipelines.graphs import conformance, steps
+from pipelines.graphs import conformance, index
+from pipelines.graphs.graph import outdated
 from pipelines.graphs.parameters import run_parameters
-from pipelines.spec import Recommender
 
 APPLIED = "applied.json"
-# Layers as a user thinks of them, and where the spec keeps each.
+# Layers as a user thinks of them, and where the spec keeps each; `compute` is the environment's.
 LAYERS = {
     "data": ("data.source", "data.timezone", "data.week_start", "data.clean", "data.split"),
     "contract": ("data.contract",),
@@ -74,26 +74,31 @@ def plan(place: Installation) -> Plan:
     """Compare what is declared with what was applied and run last; pipelines that cannot run are refused."""
     conformance.require()
     before = applied(place.home)
-    now = _dump(place.spec)
+    now = _dump(place)
     layers = [_layer(name, paths, None if before is None else before["spec"], now) for name, paths in LAYERS.items()]
     last = _last_parameters(place.home)
     parameters = run_parameters(place)
     inputs = [] if last is None else _inputs(last, parameters)
-    return Plan(layers, inputs, steps.outdated(last, parameters))
+    return Plan(layers, inputs, outdated(index.reads(), last, parameters))
 
 
 def apply(place: Installation) -> Plan:
     """Declare: remember the spec as the applied one and write the pipeline's IR; returns what it changed."""
-    from pipelines.graphs.train import compile_ir
+    from pipelines.graphs.kfp_pipeline import compile_ir
 
     found = plan(place)
     place.home.mkdir(parents=True, exist_ok=True)
     with files.written(place.home / "pipeline.yaml") as aside:
         named = aside.with_suffix(".yaml")  # kfp judges the format by the suffix
-        compile_ir(place.spec, named, kubeflow=place.environment.kubeflow)
+        compile_ir(place.spec, named, kubeflow=place.environment.kubeflow, compute=place.environment.compute)
         named.replace(aside)
-    files.write_json(place.home / APPLIED, {"digest": place.spec.digest, "spec": _dump(place.spec)})
+    remember(place)
     return found
+
+
+def remember(place: Installation) -> None:
+    """Note what is declared as what was applied last."""
+    files.write_json(place.home / APPLIED, {"digest": place.spec.digest, "spec": _dump(place)})
 
 
 def applied(home: Path) -> dict[str, Any] | None:
@@ -102,8 +107,9 @@ def applied(home: Path) -> dict[str, Any] | None:
     return dict(files.read_json(path)) if path.is_file() else None
 
 
-def _dump(spec: Recommender) -> dict[str, Any]:
-    return spec.model_dump(mode="json")
+def _dump(place: Installation) -> dict[str, Any]:
+    """Return what is declared: the spec, and what the environment says of steps' resources."""
+    return place.spec.model_dump(mode="json") | {"compute": place.environment.compute.model_dump(mode="json")}
 
 
 def _layer(name: str, paths: tuple[str, ...], before: dict[str, Any] | None, now: dict[str, Any]) -> Layer:

@@ -23,8 +23,9 @@ from feature_repo import files
 from feature_repo.errors import SpecError, nearest
 from feature_repo.slice import Slice
 from monitoring.spec import Monitoring
-from pipelines.graphs.compute import Compute
-from pipelines.jobs.spec import Jobs
+
+# Slices that the environment has now: they change nothing that training makes. Specs of 0.1 are read until 0.3.
+MOVED = ("compute", "jobs")
 
 
 class Models(Slice):
@@ -37,19 +38,23 @@ class Models(Slice):
 class Recommender(Slice):
     """One recommender, whole."""
 
-    apiVersion: Literal["intentflow/v1"]  # noqa: N815 - Kubernetes' spelling, which users know
-    kind: Literal["Recommender"]
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)
+    apiVersion: Literal["intentflow/v1"] = Field(description="Format of this file")  # noqa: N815 - as in Kubernetes
+    kind: Literal["Recommender"] = Field(description="What the file declares")
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9-]*$",
+        max_length=40,
+        description="Names the state folder, registered models and releases",
+    )
     data: Data
     profiles: Profiles = Profiles()
-    intents: tuple[Intent, ...] = Field(min_length=1, max_length=16)
+    intents: tuple[Intent, ...] = Field(
+        min_length=1, max_length=16, description="What users may be about to do; each has a name of its own"
+    )
     models: Models = Models()
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
     content: Content = Content()
     monitoring: Monitoring = Monitoring()
-    compute: Compute = Compute()
-    jobs: Jobs = Jobs()
 
     @field_validator("intents")
     @classmethod
@@ -68,8 +73,8 @@ class Recommender(Slice):
 
     @cached_property
     def digest(self) -> str:
-        """Digest of what is declared; compute and jobs change nothing that training makes."""
-        return files.digest(self.model_dump(mode="json", exclude={"compute", "jobs"}))
+        """Digest of what is declared."""
+        return files.digest(self.model_dump(mode="json"))
 
     def judged_data(self) -> Data:
         """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""
@@ -90,7 +95,15 @@ class Recommender(Slice):
 
 def load(path: Path) -> Recommender:
     """Read and check a spec; raises SpecError with one line."""
-    return parse(read_yaml(path), place=str(path))
+    return parse(split(read_yaml(path))[0], place=str(path))
+
+
+def split(document: Any) -> tuple[Any, dict[str, Any]]:
+    """Take out of a document what the environment has now; return the rest, and that."""
+    if not isinstance(document, dict):
+        return document, {}
+    moved = {key: document[key] for key in MOVED if key in document}
+    return {key: value for key, value in document.items() if key not in moved}, moved
 
 
 def parse(document: Any, *, place: str) -> Recommender:

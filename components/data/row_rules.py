@@ -92,7 +92,7 @@ class NotNull(_Values):
     """No nulls in the column."""
 
     expect: Literal["not_null"]
-    column: str
+    column: str = Field(description="Column that it is about")
 
     @property
     @override
@@ -112,9 +112,9 @@ class Between(_Values):
     """Values in [min, max]; nulls are another rule's business."""
 
     expect: Literal["between"]
-    column: str
-    min: FiniteFloat | None = None
-    max: FiniteFloat | None = None
+    column: str = Field(description="Column that it is about")
+    min: FiniteFloat | None = Field(default=None, description="Least value; left out: any")
+    max: FiniteFloat | None = Field(default=None, description="Largest value; left out: any")
 
     @model_validator(mode="after")
     def _bounded(self) -> "Between":
@@ -145,8 +145,8 @@ class OneOf(_Values):
     """Values in a set."""
 
     expect: Literal["one_of"]
-    column: str
-    values: list[str | int | FiniteFloat] = Field(min_length=1)
+    column: str = Field(description="Column that it is about")
+    values: list[str | int | FiniteFloat] = Field(min_length=1, description="What the column may hold")
 
     @property
     @override
@@ -168,8 +168,8 @@ class Matches(_Values):
     """Texts that a regular expression (Python's, ASCII classes) matches whole."""
 
     expect: Literal["matches"]
-    column: str
-    pattern: str = Field(min_length=1, max_length=500)
+    column: str = Field(description="Column that it is about")
+    pattern: str = Field(min_length=1, max_length=500, description="Regular expression of the whole value")
 
     @field_validator("pattern")
     @classmethod
@@ -206,9 +206,9 @@ class Compare(_Values):
     """One column beside another of the same row; nulls are another rule's business."""
 
     expect: Literal["compare"]
-    column: str
-    op: Literal["<", "<=", "==", ">=", ">"]
-    other: str
+    column: str = Field(description="Column that it is about")
+    op: Literal["<", "<=", "==", ">=", ">"] = Field(description="How `column` stands to `other`")
+    other: str = Field(description="The other column")
 
     @model_validator(mode="after")
     def _two(self) -> "Compare":

@@ -21,7 +21,7 @@ class Unique(Asked):
     """The columns together name a row at most once."""
 
     expect: Literal["unique"]
-    columns: list[str] = Field(min_length=1)
+    columns: list[str] = Field(min_length=1, description="Columns that name a row together")
 
     @property
     @override
@@ -43,7 +43,7 @@ class Known(Asked):
     """Ids that are among the good rows of their own table."""
 
     expect: Literal["known"]
-    column: Literal["item_id", "user_id"]
+    column: Literal["item_id", "user_id"] = Field(description="Ids that are looked up")
 
     @property
     def table(self) -> TableName:
@@ -60,7 +60,7 @@ class NotInFuture(Asked):
     """Times that are not after the wall clock's."""
 
     expect: Literal["not_in_future"]
-    column: Literal["timestamp"] = "timestamp"
+    column: Literal["timestamp"] = Field(default="timestamp", description="The column of times")
 
     @property
     @override
@@ -72,8 +72,8 @@ class Rows(Asked):
     """The table has between min and max rows."""
 
     expect: Literal["rows"]
-    min: int = Field(default=1, ge=1)
-    max: int | None = Field(default=None, ge=1)
+    min: int = Field(default=1, ge=1, description="Fewest rows")
+    max: int | None = Field(default=None, ge=1, description="Most rows; left out: any number")
 
     @property
     @override
@@ -86,8 +86,8 @@ class Present(Asked):
     """Each of these kinds of events occurs."""
 
     expect: Literal["present"]
-    column: Literal["event"] = "event"
-    values: list[str] = Field(min_length=1)
+    column: Literal["event"] = Field(default="event", description="The column of kinds")
+    values: list[str] = Field(min_length=1, description="Kinds of events")
 
     @property
     @override
@@ -99,8 +99,8 @@ class Fresh(Asked):
     """The newest event is young by the environment's clock; `data_end` stands at that event, so it always is."""
 
     expect: Literal["fresh"]
-    days: FiniteFloat = Field(default=0, ge=0)
-    hours: FiniteFloat = Field(default=0, ge=0)
+    days: FiniteFloat = Field(default=0, ge=0, description="Most days of age")
+    hours: FiniteFloat = Field(default=0, ge=0, description="Most hours, beside the days")
     event: str | None = Field(default=None, description="Of this kind only")
 
     @model_validator(mode="after")
@@ -133,7 +133,7 @@ class Volume(Asked):
     """
 
     expect: Literal["volume"]
-    period: Literal["week", "day"] = "week"
+    period: Literal["week", "day"] = Field(default="week", description="What is counted")
     event: str | None = Field(default=None, description="Of this kind only")
     tolerance: float = Field(default=0.5, gt=0, le=10, description="Share of the median, below and above it")
     weeks: int = Field(default=8, ge=3, le=104, description="Weeks that it is compared with, at most")

@@ -143,15 +143,15 @@ class Synthetic(Slice):
     """Users with known chances of wanting each category each week, and a known change of taste."""
 
     type: Literal["synthetic"]
-    users: int = Field(default=2000, ge=2, le=10_000_000)
-    items: int = Field(default=400, ge=2, le=1_000_000)
-    categories: int = Field(default=20, ge=2, le=200)
-    weeks: int = Field(default=30, ge=2, le=520)
+    users: int = Field(default=2000, ge=2, le=10_000_000, description="How many users")
+    items: int = Field(default=400, ge=2, le=1_000_000, description="How many items")
+    categories: int = Field(default=20, ge=2, le=200, description="How many categories of items")
+    weeks: int = Field(default=30, ge=2, le=520, description="How many weeks of events")
     events_per_user: float = Field(default=90, gt=0, le=100_000, description="Expected, over all weeks")
     drift_week: int | None = Field(default=None, ge=2, description="Tastes change from this week on")
     drift_share: float = Field(default=0.5, ge=0, le=1, description="Share of the users whose tastes change")
     funnel: bool = Field(default=False, description="view, cart and purchase; else purchases alone")
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, description="The same seed makes the same data")
 
     @model_validator(mode="after")
     def _drifts_within(self) -> "Synthetic":

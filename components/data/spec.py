@@ -27,16 +27,16 @@ class Split(Slice):
     """Label weeks by time: warm-up | train | validate | test, each whole weeks."""
 
     warmup_weeks: int = Field(default=4, ge=1, le=260, description="First weeks, features only")
-    validate_weeks: int = Field(default=2, ge=1, le=52)
-    test_weeks: int = Field(default=2, ge=1, le=52)
+    validate_weeks: int = Field(default=2, ge=1, le=52, description="Weeks that decide when training stops")
+    test_weeks: int = Field(default=2, ge=1, le=52, description="Last weeks, which gates are judged on")
 
 
 class Data(Slice):
-    """The `data` slice."""
+    """Where rows come from, what they must satisfy, and how time is split."""
 
-    source: Annotated[Source, Field(discriminator="type")]
+    source: Annotated[Source, Field(discriminator="type", description="Where the rows are")]
     timezone: str = Field(default="UTC", description="Local time of weeks, an IANA zone")
-    week_start: Weekday = "monday"
+    week_start: Weekday = Field(default="monday", description="First day of a week")
     clean: Clean = Clean()
     split: Split = Split()
     contract: dict[TableName, list[Rule]] = Field(default={}, description="Rules by canonical table")

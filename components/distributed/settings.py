@@ -14,7 +14,7 @@ class Trainer(Slice):
     """Training past one machine: Kubeflow Trainer's runtime and how much of it."""
 
     runtime: str = Field(default="intentflow-torch", description="TrainingRuntime (k8s/components/trainer)")
-    nodes: int = Field(default=1, ge=1, le=64)
+    nodes: int = Field(default=1, ge=1, le=64, description="How many nodes train one model")
     processes: int = Field(default=1, ge=1, le=16, description="On each node; with GPUs one for each")
     gpus: int = Field(default=0, ge=0, le=16, description="Of each node; the runtime names the kind of node")
     gpu_resource: str = Field(default="nvidia.com/gpu", description="What Kubernetes calls a GPU here")

@@ -17,7 +17,9 @@ class Segments(Slice):
         default="kmeans", description="By the nearest typical mix of targets, or by the topic that explains most of it"
     )
     k: int | Literal["auto"] = Field(
-        default=8, description="How many; auto: 2 to 16, those that the silhouette tells apart best"
+        default=8,
+        description="How many, 2 to 64; auto: 2 to 16, those that the silhouette tells apart best",
+        json_schema_extra={"anyOf": [{"type": "integer", "minimum": 2, "maximum": MOST_SEGMENTS}, {"const": "auto"}]},
     )
 
     @field_validator("k", mode="before")
@@ -43,7 +45,9 @@ class Selection(Slice):
 class Profiles(Slice):
     """What is kept about a user and for how long it may be used."""
 
-    windows_days: tuple[int, ...] = Field(default=columns.WINDOWS_DAYS, min_length=1, max_length=5)
+    windows_days: tuple[int, ...] = Field(
+        default=columns.WINDOWS_DAYS, min_length=1, max_length=5, description="Days back that behaviour is counted over"
+    )
     ttl_days: int = Field(default=120, ge=1, le=3650, description="A row older than this is stale")
     stale_days: int | None = Field(
         default=None, ge=1, le=36_500, description="A row older than this is not used; left out: three times ttl_days"

@@ -17,7 +17,7 @@ Cohort = Literal["segment", "activity", "tenure"]
 class Gate(Slice):
     """One condition on a test metric. Against `value` it needs `limit`; else it is compared with another's metric."""
 
-    metric: Metric
+    metric: Metric = Field(description="What is measured on the test weeks, or of one answer at a time")
     against: Literal["baseline", "champion", "value"] = Field(
         default="baseline", description="Without it, a `limit` means `value`"
     )
@@ -78,7 +78,7 @@ class Parity(Slice):
 class Tolerance(Slice):
     """By how much a candidate may be worse than what serves, as a share of its answers."""
 
-    errors: float = Field(default=0.002, ge=0, le=1)
+    errors: float = Field(default=0.002, ge=0, le=1, description="Answers that failed")
     slow: float = Field(default=0.05, ge=0, le=1, description="Answers that took longer than `slow_ms`")
     degraded: float = Field(default=0.02, ge=0, le=1, description="Answers from a lower rung, since something failed")
     reward: float = Field(default=0.05, ge=0, le=1, description="Answers that no user acted on")
@@ -106,7 +106,9 @@ class Rollout(Slice):
     )
     alpha: float = Field(default=0.05, gt=0, le=0.5, description="Chance that a good release is taken back")
     tolerance: Tolerance = Tolerance()
-    slow_ms: Literal[5, 10, 25, 50, 100, 250, 500, 1000, 2500] = 500
+    slow_ms: Literal[5, 10, 25, 50, 100, 250, 500, 1000, 2500] = Field(
+        default=500, description="An answer that took longer is slow, milliseconds"
+    )
     reward_s: float = Field(default=60.0, gt=0, description="Time in which a user may act on what was recommended")
     keep_previous_s: float = Field(default=600.0, ge=0, description="The one before runs on so long, for a rollback")
 
@@ -120,7 +122,10 @@ class Rollout(Slice):
 class Promotion(Slice):
     """Who moves the champion alias, and what must hold before."""
 
-    mode: Literal["auto", "manual", "dry_run"] = "auto"
+    mode: Literal["auto", "manual", "dry_run"] = Field(
+        default="auto",
+        description="auto: a release that passes goes live; manual: a person promotes it; dry_run: none is registered",
+    )
     gates: list[Gate] = Field(
         default=[
             Gate(metric="intent.map"),
@@ -129,7 +134,8 @@ class Promotion(Slice):
             Gate(metric="ranking.ndcg_at_10", against="champion", tolerance=0.02, repeats=3),
             Gate(metric="variant.probability_gap", against="value", limit=0.001),
             Gate(metric="variant.ndcg_loss", against="value", limit=0.001),
-        ]
+        ],
+        description="What a release must pass; each is one condition on a test metric",
     )
     parity: Parity = Parity()
     rollout: Rollout = Rollout()

@@ -20,13 +20,13 @@ from typing import Any
 from feature_repo import files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError, shortened
-from pipelines.graphs import code_digests
+from pipelines.graphs import code_digests, index, step_table
 
 RECORD = Path(__file__).with_name("checked.json")
+GRAPHS = ("batch", "conformance", "graph", "index", "kfp_pipeline", "retrain", "step_table", "task_settings", "train")
 MADE_BY = (  # what decides on the pipelines' graphs
-    *(f"pipelines/graphs/{name}.py" for name in ("batch", "index", "conformance", "task_settings", "retrain", "train")),
-    *(f"components/{name}/component.py" for name in ("data", "intent", "profiles", "ranking", "registry")),
-    "monitoring/component.py",
+    *(f"pipelines/graphs/{name}.py" for name in GRAPHS),
+    *dict.fromkeys(f"{row.module.replace('.', '/')}.py" for row in step_table.STEPS.values()),
 )
 TASK_KEYS = ("dependentTasks", "inputs", "triggerPolicy", "parameterIterator", "artifactIterator")
 CONDITION = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
@@ -34,7 +34,8 @@ Document = dict[str, Any]
 
 
 def require() -> None:
-    """Refuse pipelines that do not run alike on both sides: the first problem, one line."""
+    """Refuse pipelines that do not run alike on both sides, and a step that none has: the first problem, one line."""
+    index.require_hung()
     record = files.read_json(RECORD) if RECORD.is_file() else {}
     now = made_by()
     found = record["problems"] if record.get("code") == now else _looked_again(now)
@@ -178,14 +179,14 @@ def examined() -> list[str]:
     from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 
     from pipelines.environment import Kubeflow
-    from pipelines.graphs import index, task_settings
+    from pipelines.graphs import task_settings
     from pipelines.graphs.compute import Compute
 
     found = []
     for name, pipeline in index.PIPELINES.items():
         here = pipeline.build()
         with task_settings.given(task_settings.Platform("any", Compute(), Kubeflow(host=""))):
-            there = task_settings.rebuilt(here)
+            there = pipeline.build()
         local, ir = (MessageToDict(one.pipeline_spec) for one in (here, there))
         found += [f"{name}: {line}" for line in [*problems(ir), *differences(local, ir)]]
     return found

@@ -1,7 +1,7 @@
 """What a task gets on Kubernetes: resources, retries, time, labels, its image, variables by reference, and volumes.
 
-The pipelines call `pure` or `effects` on every task. By themselves these set only what the local runner acts upon;
-while a platform is `given`, as when IR is compiled, they set everything a cluster needs. Secrets and config are named
+kfp_pipeline.py calls `settle` on every task. By itself it sets only what the local runner acts upon; while a platform
+is `given`, as when IR is compiled, it sets everything a cluster needs. Secrets and config are named
 by object and key: no value, address or credential enters the IR.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from feature_repo import env_names
-from pipelines.graphs.compute import Compute, Size
-from pipelines.graphs.steps import STEP_OF
+from pipelines.graphs.compute import Compute
+from pipelines.graphs.step_table import Size, Step
 
 if TYPE_CHECKING:
     from pipelines.environment import Kubeflow, Toleration
@@ -61,57 +61,26 @@ def given(platform: Platform) -> Iterator[None]:
         _GIVEN.reset(token)
 
 
-def rebuilt(pipeline: Any) -> Any:
-    """Build a pipeline again, under the platform that is given now: kfp compiles where a pipeline is declared."""
-    from kfp import dsl
-
-    spec = pipeline.component_spec
-    return dsl.pipeline(name=spec.name, description=spec.description)(pipeline.pipeline_func)
-
-
-def pure(*tasks: Any) -> None:
-    """Let tasks without side effects be cached by their inputs; on a cluster they are tried again."""
-    for task in tasks:
-        if (platform := _GIVEN.get()) is not None:
-            task.set_retry(1, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=LONGEST_BACKOFF)
-            _settle(task, platform)
-
-
-def effects(*tasks: Any) -> None:
-    """Run tasks every time, and again when a server was away for a moment."""
-    for task in tasks:
+def settle(task: Any, step: Step) -> None:
+    """Let a task be cached, repeated and tried again by its step's rule; on a cluster give it all that it needs."""
+    platform = _GIVEN.get()
+    if step.rule != "pure":
         task.set_caching_options(False)
-        platform = _GIVEN.get()
+    if step.rule == "pure" and platform is not None:
+        task.set_retry(1, backoff_duration="60s", backoff_factor=2.0, backoff_max_duration=LONGEST_BACKOFF)
+    if step.rule == "effects":
         task.set_retry(
             LOCAL_RETRIES if platform is None else RETRIES,
             backoff_duration="5s" if platform is None else "15s",
             backoff_factor=2.0,
             backoff_max_duration=LONGEST_BACKOFF,
         )
-        if platform is not None:
-            _settle(task, platform)
+    if platform is not None:
+        _place(task, step.name, platform)
 
 
-def aside(task: Any) -> None:
-    """Run a task that only tells, every time and once."""
-    task.set_caching_options(False)
-    if (platform := _GIVEN.get()) is not None:
-        _settle(task, platform)
-
-
-def step_of(task_name: str) -> str:
-    """Return the step behind a task's name: Kubeflow writes names with hyphens, and numbers those that repeat.
-
-    >>> step_of("train-intent"), step_of("watch-2"), step_of("build-profiles")
-    ('train_intent', 'watch', 'profiles')
-    """
-    name = task_name.rstrip("0123456789").rstrip("-").replace("-", "_")
-    return STEP_OF.get(name, name)
-
-
-def _settle(task: Any, platform: Platform) -> None:
+def _place(task: Any, step: str, platform: Platform) -> None:
     """Give a task all that it needs on the cluster."""
-    step = step_of(task.name)
     size = platform.compute.size(step)
     _resources(task, size, platform)
     _pod(task, step, size, platform)

@@ -31,7 +31,7 @@ def logs_still(home: Path) -> Iterator[None]:
 
 def compact(place: Installation, lease: Lease) -> dict[str, Any]:
     """Merge and compress what is old enough; return counts."""
-    said, now = place.spec.jobs.compact, dt.datetime.now(dt.UTC)
+    said, now = place.environment.jobs.compact, dt.datetime.now(dt.UTC)
     address = place.environment.requests.url or str(place.home / requestlog.FOLDER)
     with logs_still(place.home), object_store.reached(address) as store:
         done = merge.merge(store, now=now, settle_hours=said.settle_hours, still=lease.require)

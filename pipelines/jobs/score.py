@@ -25,7 +25,7 @@ def score(place: Installation, lease: Lease) -> dict[str, Any]:
     found = local.run(place, lambda _line: None, pipeline="batch")
     lease.require()
     folder = publish(place, {name: found.folders[name] for name in local.SCORED}, version=found.release_version)
-    removed = remove_old(place.home / FOLDER, keep=place.spec.jobs.score.keep)
+    removed = remove_old(place.home / FOLDER, keep=place.environment.jobs.score.keep)
     return {"release_version": found.release_version, "folder": str(folder), "removed": removed}
 
 

@@ -1,4 +1,4 @@
-"""The spec's `jobs` slice: what scheduled work keeps. Schedules belong to the environment (cron, CronJobs)."""
+"""The environment's `jobs` slice: what scheduled work keeps. Schedules belong to cron or to CronJobs."""
 
 from pydantic import Field
 

@@ -11,7 +11,7 @@ from typing import Any
 from feature_repo.errors import ServerError
 from pipelines.environment import Installation
 from pipelines.graphs import index
-from pipelines.graphs.task_settings import step_of
+from pipelines.graphs.step_table import step_of
 
 GATES = "gates-passed"  # the condition's name in pipelines/graphs/train.py
 
@@ -52,10 +52,11 @@ def compiled(place: Installation, *names: str) -> Iterator[dict[str, CompiledPip
 
 
 def _compile(place: Installation, name: str, folder: Path) -> CompiledPipeline:
-    from pipelines.graphs.train import compile_ir
+    from pipelines.graphs.kfp_pipeline import compile_ir
 
     path = folder / f"{name}.yaml"
-    compile_ir(place.spec, path, pipeline=name, kubeflow=place.environment.kubeflow)
+    at = place.environment
+    compile_ir(place.spec, path, pipeline=name, kubeflow=at.kubeflow, compute=at.compute)
     return CompiledPipeline(name, path, f"ir-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}")
 
 

@@ -4,13 +4,12 @@ A laptop before a cluster may not reach the registry. Then nothing is known, and
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from feature_repo.errors import ServerError, UserError
-from pipelines.environment import Installation
+from pipelines.environment import Installation, exported
 
 UNKNOWN = "unknown"
 
@@ -49,12 +48,5 @@ def gates(place: Installation, run_id: str) -> str:
 @contextmanager
 def _registry(place: Installation) -> Iterator[None]:
     """Name the place's registry to MLflow's client; its credentials are those of whoever asks."""
-    name = "MLFLOW_TRACKING_URI"
-    before = os.environ.get(name)
-    os.environ[name] = place.environment.mlflow.tracking_uri
-    try:
+    with exported({"MLFLOW_TRACKING_URI": place.environment.mlflow.tracking_uri}):
         yield
-    finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before

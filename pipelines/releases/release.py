@@ -1,6 +1,5 @@
 """From the champion to what serves it: the release folder, its Bento, its Kubernetes overlay."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 
 from feature_repo import files, release_folder
 from feature_repo.release_folder import ReleaseFolder
-from pipelines.environment import Installation
+from pipelines.environment import Installation, exported
 
 RELEASES = "releases"  # below the state folder, one folder an id
 MATCHED = (  # what a release fixes: two releases with the same values are one
@@ -149,10 +148,5 @@ def variables(place: Installation) -> Iterator[None]:
     """Give this process the environment's variables while it talks to the registry or a store."""
     from components.step import QUIET
 
-    before = dict(os.environ)
-    os.environ.update(QUIET | dict(place.variables))
-    try:
+    with exported(QUIET | dict(place.variables)):
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -23,7 +23,7 @@ from feature_repo import files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError, of_code
 from monitoring.runs import outcome
-from pipelines.environment import Installation
+from pipelines.environment import Installation, exported
 from pipelines.graphs import index
 
 RUN_FILE = "run.json"  # of the last run that trained
@@ -184,18 +184,13 @@ def _environment(place: Installation) -> Iterator[tuple[Path, Path]]:
     progress.write_text("")
     for path in (error, concluded):
         path.unlink(missing_ok=True)
-    # Byte code makes a step's imports twice as fast; some environments switch it off.
     added = QUIET | dict(place.variables) | {PROGRESS_FILE: str(progress), ERROR_FILE: str(error)}
     added[outcome.FILE] = str(concluded)
     added["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    before = dict(os.environ)
-    os.environ.update(added)
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    try:
+    # Byte code makes a step's imports twice as fast; some environments switch it off. Empty is the same as absent.
+    added["PYTHONDONTWRITEBYTECODE"] = ""
+    with exported(added):
         yield progress, error
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 @contextlib.contextmanager

@@ -1,15 +1,21 @@
 """Environments hold addresses; credentials come by reference."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
+import yaml
 
 from feature_repo.errors import SpecError
 from feature_repo.online import feast_store
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
-from pipelines.environment import FOLDER, place
+from pipelines.environment import FOLDER, exported, place
+from pipelines.releases.release import variables
 
 GROCERY = Path("pipelines/specs/grocery.yaml")
 CLUSTER = {
@@ -111,3 +117,91 @@ def test_feast_understands_the_store_that_an_environment_names(name: str, tmp_pa
         assert config.online_store.connection_string.startswith("redis:6379,socket_timeout=2.0")
     if kind == "postgres":
         assert (config.online_store.timeout_s, config.online_store.sslmode) == (2.0, "require")
+
+
+MOVED = "read here until 0.3; this is the environment's now (--env local), so move it there"
+OLD = {"compute": {"steps": {"ingest": {"memory": "8Gi"}}}, "jobs": {"score": {"keep": 3}}}
+
+
+def _written(folder: Path, stem: str, source: Path, **more: object) -> Path:
+    path = folder / f"{stem}.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(source.read_text()) | more))
+    return path
+
+
+def test_the_environment_says_what_steps_get_and_what_jobs_keep(tmp_path: Path) -> None:
+    mine = _written(tmp_path, "mine", FOLDER / "local.yaml", **OLD)
+    found = place(GROCERY, str(mine), variables={"INTENTFLOW_STATE": str(tmp_path)})
+    assert found.environment.compute.size("ingest").memory == "8Gi"
+    assert found.environment.jobs.score.keep == 3
+    assert found.spec.digest == place(GROCERY, "local", variables={}).spec.digest
+
+
+def test_a_spec_of_before_is_read_with_one_line_that_says_where_it_belongs_now(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = _written(tmp_path, "shop", GROCERY, **OLD)
+    found = place(old, "local", variables={"INTENTFLOW_STATE": str(tmp_path)})
+    assert found.environment.compute.size("ingest").memory == "8Gi"
+    assert found.environment.jobs.score.keep == 3
+    assert found.spec.digest == place(GROCERY, "local", variables={}).spec.digest
+    said = f"compute, jobs: {MOVED}"
+    assert [record.getMessage() for record in caplog.records] == [f"{old}: {said}"]
+
+
+def test_the_line_is_on_stderr_and_json_stays_whole(tmp_path: Path) -> None:
+    old = _written(tmp_path, "shop", Path("pipelines/specs/synthetic.yaml"), jobs=OLD["jobs"])
+    command = [sys.executable, "-m", "pipelines.cli", "plan", str(old), "--json"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"INTENTFLOW_STATE": str(tmp_path)}
+    )
+    assert json.loads(done.stdout)["nothing"] is False
+    assert done.stderr == f"{old}: jobs: {MOVED}\n"
+
+
+def test_both_places_are_one_line(tmp_path: Path) -> None:
+    old = _written(tmp_path, "shop", GROCERY, **OLD)
+    mine = _written(tmp_path, "mine", FOLDER / "local.yaml", name="mine", jobs={"score": {"keep": 3}})
+    with pytest.raises(SpecError) as caught:
+        place(old, str(mine), variables={})
+    assert str(caught.value) == (f"{old}: jobs: the environment 'mine' gives it too; keep it there and delete it here")
+
+
+def test_a_mistake_in_a_spec_of_before_names_the_spec_and_the_nearest_step(tmp_path: Path) -> None:
+    old = _written(tmp_path, "shop", GROCERY, compute={"steps": {"train_intnet": {"cpu": 1}}})
+    with pytest.raises(
+        SpecError, match=r"shop.yaml: compute.steps: no step 'train_intnet'; .*did you mean 'train_intent'"
+    ):
+        place(old, "local", variables={})
+
+
+def test_a_thread_that_reads_the_environment_meanwhile_misses_no_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = place(GROCERY, "local", variables={"INTENTFLOW_STATE": str(tmp_path)})
+    monkeypatch.setenv("INTENTFLOW_CLOCK", "wall")  # one that the environment sets too
+    monkeypatch.setenv("OF_ANOTHER", "kept")
+    before, missed, stop = dict(os.environ), [], threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            missed.extend(name for name in before if name not in os.environ)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for _ in range(300):
+        with variables(at):
+            assert os.environ["INTENTFLOW_CLOCK"] == "data_end"
+    stop.set()
+    thread.join()
+    assert missed == []
+    assert dict(os.environ) == before
+
+
+def test_what_others_set_while_variables_are_exported_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OURS", raising=False)
+    monkeypatch.setenv("THEIRS", "before")
+    with exported({"OURS": "1"}):
+        os.environ["THEIRS"] = "after"
+    assert os.environ["THEIRS"] == "after"
+    assert "OURS" not in os.environ

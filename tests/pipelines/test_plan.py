@@ -34,7 +34,7 @@ def _at(shop: Path, **replaced: str) -> Installation:
 def _done(at: Installation) -> None:
     """Leave what apply and a run leave."""
     at.home.mkdir(parents=True, exist_ok=True)
-    files.write_json(at.home / plan.APPLIED, {"digest": at.spec.digest, "spec": at.spec.model_dump(mode="json")})
+    plan.remember(at)
     files.write_json(at.home / "run.json", {"parameters": run_parameters(at)})
 
 

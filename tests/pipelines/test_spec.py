@@ -42,7 +42,7 @@ def _set(path: str, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        ("modles", {}, "modles: no such key; have apiVersion, compute, content, data,"),
+        ("modles", {}, "modles: no such key; have apiVersion, content, data,"),
         ("modles", {}, "; did you mean 'models'?"),
         ("models.intent.architecture", "transfomer", "models.intent.architecture: 'transfomer' is not allowed; use"),
         ("models.intent.architecture", "transfomer", "did you mean 'transformer'?"),

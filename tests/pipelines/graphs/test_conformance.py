@@ -16,11 +16,9 @@ from kfp.dsl import Artifact, Dataset, Input, Output
 from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines import spec
-from pipelines.graphs import conformance, index, steps
-from pipelines.graphs.compute import SIZES
-from pipelines.graphs.forms import WORDS
-from pipelines.graphs.task_settings import step_of
-from pipelines.graphs.train import compile_ir
+from pipelines.graphs import conformance, index
+from pipelines.graphs.kfp_pipeline import compile_ir
+from pipelines.graphs.step_table import PARAMETERS, STEPS, step_of
 
 GROCERY = Path("pipelines/specs/grocery.yaml")
 GOLDEN = Path("tests/golden/pipelines")
@@ -53,10 +51,10 @@ def test_the_golden_record_says_that_the_pipelines_run_on_both_sides(golden: Cal
 @pytest.mark.slow
 def test_another_hash_seed_in_another_folder_gives_the_same_bytes(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from pipelines import catalogue, spec\n"
-        "from pipelines.graphs.train import compile_ir\n"
+        "import sys; from pathlib import Path; from pipelines import spec; from pipelines.graphs import index\n"
+        "from pipelines.graphs.kfp_pipeline import compile_ir\n"
         "declared = spec.load(Path(sys.argv[1]))\n"
-        "for name in catalogue.PIPELINES: compile_ir(declared, Path(f'{name}.yaml'), pipeline=name)"
+        "for name in index.PIPELINES: compile_ir(declared, Path(f'{name}.yaml'), pipeline=name)"
     )
     variables = os.environ | {"PYTHONHASHSEED": "4711", "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-W", "ignore", "-c", code, str(GROCERY.absolute())]
@@ -73,7 +71,7 @@ def test_every_field_of_the_run_form_has_words_and_a_value_of_the_spec(name: str
     asked = ir["root"]["inputDefinitions"]["parameters"]
     values = pipeline.spec_parameters(spec.load(GROCERY))
     for parameter, entry in asked.items():
-        assert entry["description"] == WORDS[parameter]
+        assert entry["description"] == PARAMETERS[parameter]
         # What the spec does not say is a digest, which only a run knows.
         assert entry.get("defaultValue") == values.get(parameter), parameter
     assert set(values) <= set(asked)
@@ -97,8 +95,9 @@ def test_every_step_of_every_pipeline_has_a_size_and_a_name_that_plan_uses() -> 
         for part in _golden(name)["components"].values():
             found |= {step_of(task) for task in part.get("dag", {}).get("tasks", {})}
     found = {step for step in found if not step.startswith(("condition", "exit_handler"))} | {"report_failure"}
-    assert found == set(SIZES)
-    assert set(steps.READS) <= found
+    assert found == set(STEPS)
+    for name in index.PIPELINES:
+        assert set(index.reads(name)) <= found
 
 
 def test_batch_scoring_trains_and_registers_nothing() -> None:

@@ -126,8 +126,8 @@ def test_scores_are_published_whole_by_day_and_the_oldest_go(at, tmp_path):
     about = files.read_json(folder / score.ABOUT)
     assert about["release_version"] == found.counts["release_version"] != ""
     assert pq.read_metadata(folder / "recommendations.parquet").num_rows > 0
-    assert len([p for p in folder.parent.iterdir() if p.is_dir()]) == at.spec.jobs.score.keep
-    assert found.counts["removed"] == 9 - at.spec.jobs.score.keep
+    assert len([p for p in folder.parent.iterdir() if p.is_dir()]) == at.environment.jobs.score.keep
+    assert found.counts["removed"] == 9 - at.environment.jobs.score.keep
 
 
 def test_a_duplicate_does_nothing_and_says_who_runs(shop, at):

@@ -13,7 +13,7 @@ import yaml
 from feature_repo.errors import DataError, Refused, ServerError, SpecError
 from pipelines.cli import main
 from pipelines.environment import FOLDER, Installation, place
-from pipelines.graphs import index, train
+from pipelines.graphs import index, kfp_pipeline
 from pipelines.graphs.parameters import run_parameters
 from pipelines.kubeflow import client, declare, run_verdict, submit
 from tests import kubeflow_server as fake
@@ -28,19 +28,21 @@ At = Callable[..., Installation]
 @pytest.fixture(scope="module", autouse=True)
 def compiled_once() -> Iterator[None]:
     """Compile each pipeline of a spec once: the IR is real, and knows nothing of who is asked and how."""
-    real, known = train.compile_ir, {}
+    real, known = kfp_pipeline.compile_ir, {}
     asked = {"host", "ui", "namespace", "experiment", "token_env", "token_file", "ca_file", "recurring"}
 
-    def compile_ir(spec: Any, path: Path, *, pipeline: str = "train", kubeflow: Any = None) -> None:
-        key = (spec.digest, pipeline, kubeflow and kubeflow.model_dump_json(exclude=asked))
+    def compile_ir(
+        spec: Any, path: Path, *, pipeline: str = "train", kubeflow: Any = None, compute: Any = None
+    ) -> None:
+        key = (spec.digest, pipeline, kubeflow and kubeflow.model_dump_json(exclude=asked), str(compute))
         if key not in known:
-            real(spec, path, pipeline=pipeline, kubeflow=kubeflow)
+            real(spec, path, pipeline=pipeline, kubeflow=kubeflow, compute=compute)
             known[key] = path.read_bytes()
         path.write_bytes(known[key])
 
-    train.compile_ir = compile_ir
+    kfp_pipeline.compile_ir = compile_ir
     yield
-    train.compile_ir = real
+    kfp_pipeline.compile_ir = real
 
 
 @pytest.fixture

@@ -1,0 +1,176 @@
+"""The pipelines' steps, one row each, and the words of the pipelines' parameters. Everything else is derived from here.
+
+A row says which component a step runs, when it runs again, what its pod asks for and which parameters it reads. The
+graphs (train.py, retrain.py, batch.py) name steps and wire their artifacts; `plan`, the run form, the IR's settings and
+the environment's `compute` slice follow. A new step is its function, its row, and one line of a graph. No SDK is
+imported: components are named, and imported where a pipeline is built.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from feature_repo.errors import SpecError, nearest
+
+Rule = Literal[
+    "pure",  # cached by its inputs
+    "effects",  # runs every time, and again when a server was away for a moment
+    "aside",  # runs every time and once: it only tells
+]
+
+# Parameters of the pipelines, in the order of their signatures; Kubeflow's run form shows the words beside each field.
+PARAMETERS = {
+    "name": "Name of the recommender; registered models begin with it.",
+    "reading": "What of the spec's `data` slice reading the source needs, JSON.",
+    "data": "The spec's `data` slice, JSON.",
+    "source": "Digest of the source's state; another digest reads the source again.",
+    "split": "The spec's `data.split`, JSON.",
+    "profiles": "The spec's `profiles` slice, JSON.",
+    "vocabulary": "What the vocabularies are fitted on: intents' levels, item thresholds; JSON.",
+    "intents": "The spec's `intents`, JSON.",
+    "intent": "The spec's `models.intent`, JSON.",
+    "ranking": "The spec's `models.ranking`, JSON.",
+    "ranking_rows": "Which weeks the ranker's rows come from, JSON.",
+    "ranking_weeks": "Last training weeks that the ranker learns from.",
+    "promotion": "The spec's `promotion`, JSON.",
+    "mode": "auto, manual or dry_run.",
+    "serving": "What the release tells the services, JSON.",
+    "monitoring": "The spec's `monitoring`, JSON.",
+    "lineage": "Digests of spec, code, lock and feature services, JSON.",
+    "which": "Version or alias of the release that scores: champion, challenger, 7.",
+    "k": "Items for each user; 0 asks the release, which has the spec's serving.k.",
+    "data_code": "Digest of the code behind the data steps.",
+    "profiles_code": "Digest of the code behind the profile steps.",
+    "intent_code": "Digest of the code behind the intent steps.",
+    "ranking_code": "Digest of the code behind the ranking steps.",
+    "registry_code": "Digest of the code that fetches a release.",
+}
+NUMBERS = ("ranking_weeks", "k")  # whole ones; the others are text
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a step's pod requests. Memory is limited to the request; processor time to twice of it."""
+
+    cpu: float  # cores
+    memory: str  # Kubernetes quantity
+    minutes: int = 60  # after which the pod is stopped
+    gpu: int = 0
+
+    @property
+    def cpu_limit(self) -> float:
+        """Return the most cores that the step gets."""
+        return 2 * self.cpu
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the pipelines."""
+
+    name: str  # as logs and `plan` have it
+    component: str  # module:function, the kfp component
+    rule: Rule
+    size: Size  # by default; the environment's `compute` slice replaces it
+    about: str
+    reads: tuple[str, ...] = ()  # parameters; argument=parameter where the component calls it otherwise
+    takes_gpu: bool = False
+    planned: bool = True  # False: a step that only speaks of the run, which `plan` does not list
+
+    @property
+    def module(self) -> str:
+        """Name the module of the component."""
+        return self.component.partition(":")[0]
+
+    @property
+    def function(self) -> str:
+        """Name the component's function; Kubeflow names the task after it."""
+        return self.component.partition(":")[2]
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Return the parameter behind each argument of the component.
+
+        >>> Step("a", "m:a", "pure", Size(1, "1Gi"), "", ("source", "code=data_code")).arguments
+        {'source': 'source', 'code': 'data_code'}
+        """
+        pairs = (entry.rpartition("=") for entry in self.reads)
+        return {argument or parameter: parameter for argument, _, parameter in pairs}
+
+
+# fmt: off
+def _rows() -> Iterator[Step]:
+    """Yield the rows. Memory: about twice the peak on the grocery data, which docs/pipelines.md lists."""
+    part = "components.data.component"
+    yield Step("ingest", f"{part}:ingest", "pure", Size(1, "2Gi"),
+               "Read the source into canonical tables", ("data=reading", "source", "code=data_code"))
+    yield Step("validate", f"{part}:validate", "pure", Size(1, "3Gi"),
+               "Judge the tables by the contract", ("data", "code=data_code"))
+
+    part = "components.profiles.component"
+    yield Step("profiles", f"{part}:build_profiles", "pure", Size(2, "4Gi", minutes=120),
+               "Compute feature tables, vocabularies and segments",
+               ("profiles", "split", "vocabulary", "code=profiles_code"))
+    yield Step("training_set", f"{part}:training_set", "pure", Size(1, "4Gi", minutes=120),
+               "Retrieve point-in-time rows with labels", ("split", "ranking=ranking_rows", "code=profiles_code"))
+    yield Step("materialise", f"{part}:materialise", "effects", Size(1, "2Gi", minutes=120),
+               "Write the newest user rows into the online store", ("name",))
+    yield Step("newest_rows", f"{part}:newest_rows", "pure", Size(2, "4Gi", minutes=120),
+               "Compute every user's newest row in a release's vocabulary", ("split", "code=profiles_code"))
+
+    part = "components.intent.component"
+    yield Step("train_intent", f"{part}:train_intent", "pure", Size(2, "4Gi", minutes=720),
+               "Fit the intent model", ("intents", "model=intent", "ranking_weeks", "code=intent_code"), takes_gpu=True)
+    yield Step("evaluate_intent", f"{part}:evaluate_intent", "pure", Size(1, "3Gi"),
+               "Judge the intent model on the test weeks", ("intents", "code=intent_code"))
+    yield Step("predict_intents", f"{part}:predict_intents", "pure", Size(2, "3Gi", minutes=240),
+               "Predict the intents of all users", ("code=intent_code",))
+
+    part = "components.ranking.component"
+    yield Step("train_ranking", f"{part}:train_ranking", "pure", Size(2, "6Gi", minutes=360),
+               "Fit the ranker", ("ranking", "code=ranking_code"), takes_gpu=True)
+    yield Step("evaluate_ranking", f"{part}:evaluate_ranking", "pure", Size(1, "3Gi"),
+               "Judge the ranker on the test weeks", ("ranking", "code=ranking_code"))
+    yield Step("recommend", f"{part}:recommend", "pure", Size(2, "3Gi", minutes=480),
+               "Recommend items to all users", ("k", "code=ranking_code"))
+
+    part = "components.registry.component"
+    yield Step("register", f"{part}:register", "effects", Size(1, "2Gi"),
+               "Register the models and judge them by the gates", ("name", "lineage", "promotion", "serving"))
+    yield Step("promote", f"{part}:promote", "effects", Size(0.5, "1Gi", minutes=15),
+               "Make a release the champion", ("name", "mode"))
+    yield Step("champion", f"{part}:champion", "effects", Size(0.5, "1Gi", minutes=15),  # an alias moves by itself
+               "Name the release that an alias means now", ("name", "which"))
+    yield Step("fetch_release", f"{part}:fetch_release", "pure", Size(0.5, "1Gi", minutes=30),
+               "Assemble a release's folder from the registry", ("name", "code=registry_code"))
+
+    part = "monitoring.component"
+    yield Step("watch", f"{part}:watch", "effects", Size(1, "2Gi"),
+               "Compare the test weeks with the training weeks", ("name", "monitoring"))
+    yield Step("decide", f"{part}:decide", "pure", Size(0.25, "512Mi", minutes=15),
+               "Tell whether a verdict asks for training")
+    yield Step("conclude", f"{part}:conclude", "effects", Size(0.25, "512Mi", minutes=15),
+               "Say in one place what the run left", ("name",), planned=False)
+    yield Step("report_failure", f"{part}:report_failure", "aside", Size(0.5, "1Gi", minutes=15),
+               "Tell of a run that failed, and why", ("name",), planned=False)
+# fmt: on
+
+
+STEPS = {row.name: row for row in _rows()}
+WITH_GPU = tuple(row.name for row in STEPS.values() if row.takes_gpu)
+
+
+def step(name: str) -> Step:
+    """Return a step's row."""
+    if name not in STEPS:
+        raise SpecError(f"pipelines/graphs: step '{name}' has no row in step_table.py{nearest(name, list(STEPS))}")
+    return STEPS[name]
+
+
+def step_of(task_name: str) -> str:
+    """Return the step behind a task's name: Kubeflow writes names with hyphens, and numbers those that repeat.
+
+    >>> step_of("train-intent"), step_of("watch-2"), step_of("build-profiles")
+    ('train_intent', 'watch', 'profiles')
+    """
+    name = task_name.rstrip("0123456789").rstrip("-").replace("-", "_")
+    return next((row.name for row in STEPS.values() if row.function == name), name)

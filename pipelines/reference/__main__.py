@@ -1,0 +1,5 @@
+"""Write the reference anew: `python -m pipelines.reference`."""
+
+from pipelines.reference.pages import main
+
+main()
