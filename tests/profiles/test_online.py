@@ -26,6 +26,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import StoreAway
 from feature_repo.online import erase, feast_store
 from feature_repo.online.profiles import OnlineProfiles
+from feature_repo.online.stores.rows import key_of
 from feature_repo.rows import LIST_TYPES, UserRows
 from feature_repo.update import Event
 from tests import worlds
@@ -184,7 +185,7 @@ def test_an_erased_user_is_not_in_the_free_pages_or_the_log_either(place: Place,
         left = b"".join(p.read_bytes() for p in path.parent.glob(f"{path.name}*"))
         table = f"{feast_store.space(place.project, vocabulary(made.profiles))}_user_profile".encode()
         assert table in left
-        assert erase._key(feast_store.config(place.project, feast_store.settings_from()), "u03") not in left
+        assert key_of(feast_store.config(place.project, feast_store.settings_from()), "u03") not in left
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was(place: Place, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
