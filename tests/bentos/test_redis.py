@@ -13,6 +13,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.update import Folding
 from tests.bentos.conftest import World, vocabulary
+from tests.patience import patient
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_events_are_refused_while_the_server_says_nothing_and_taken_afterwards(
         door.events(bought("i5", "ben"))
     assert refusal.value.status == 503
     assert door.events(bought("i5", "ben")).accepted == 1
-    deadline = time.monotonic() + 10  # a door that found its store away may leave it alone for a moment
+    deadline = time.monotonic() + patient(10)  # a door that found its store away may leave it alone for a moment
     while door.recommend(ask).profile.rung not in ("fresh", "stale") and time.monotonic() < deadline:
         time.sleep(0.1)
     had = [item.item_id for item in door.recommend(ask).items if item.source == "history"]
