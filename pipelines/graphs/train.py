@@ -19,6 +19,7 @@ from monitoring.component import conclude, report_failure, watch
 from pipelines.environment import Kubeflow
 from pipelines.graphs import index, task_settings
 from pipelines.graphs.forms import described
+from pipelines.graphs.kfp_frames import frames_without_source
 from pipelines.graphs.task_settings import aside, effects, pure
 from pipelines.spec import Recommender
 
@@ -176,6 +177,6 @@ def compile_ir(spec: Recommender, path: Path, *, pipeline: str = "train", kubefl
     chosen = index.pipeline(pipeline)
     place = task_settings.Platform(spec.name, spec.compute, kubeflow or Kubeflow(host=""))
     built = chosen.build()
-    with task_settings.given(place):
+    with task_settings.given(place), frames_without_source():
         built = task_settings.rebuilt(built)
     compiler.Compiler().compile(built, str(path), pipeline_parameters=chosen.spec_parameters(spec))
