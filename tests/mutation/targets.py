@@ -21,8 +21,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/registry/gate_inputs.py": ("tests/registry/test_gates.py",),
     # The rollout.
     "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
-    "pipelines/rollout/state_machine.py": ("tests/pipelines/rollout/test_state_machine.py",),
-    "pipelines/rollout/analysis.py": ("tests/pipelines/rollout/test_state_machine.py",),
+    "pipelines/rollout/state_machine.py": (
+        "tests/pipelines/rollout/test_decisions.py",
+        "tests/pipelines/rollout/test_state_machine.py",
+    ),
+    "pipelines/rollout/analysis.py": ("tests/pipelines/rollout/test_analysis.py",),
     "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
     # The spec's checks.
     "pipelines/spec.py": ("tests/pipelines/test_spec.py",),

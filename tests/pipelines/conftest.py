@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests import worlds
+from tests.patience import patient
 
 RAW = "raw-user-7f3a-"  # how every user id of the shop begins: nothing that is kept may hold it
 USER = f"{RAW}u02"
@@ -43,7 +44,7 @@ class Shop:
         """Run the command line and wait for it."""
         command = [sys.executable, "-m", "pipelines.cli", *arguments]
         return subprocess.run(
-            command, env=self.environment(), capture_output=True, text=True, timeout=timeout, check=False
+            command, env=self.environment(), capture_output=True, text=True, timeout=patient(timeout), check=False
         )
 
     def json(self, *arguments: str) -> Any:
