@@ -4,15 +4,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+SAMPLE ?= 200
+SEED ?= 1
 # Byte code makes every step's imports twice as fast.
 unexport PYTHONDONTWRITEBYTECODE
 # uv does not read this variable by itself; a folder of wheels in it saves downloads.
 LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint lock golden image clean
+.PHONY: help install demo up down test test-fast mutants lint lock golden image clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/installed ## create .venv and install the lock into it
 
@@ -36,6 +38,12 @@ down: install ## stop what `up` started
 
 test: install ## run the default tests, in as many processes as JOBS says
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+
+test-fast: install ## run the tests that start no processes, for the inner loop: a minute or so
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "not process"
+
+mutants: install ## break the pure cores in small ways; tests must find SAMPLE such faults (SEED chooses which)
+	$(BIN)/python -m tests.mutation --sample $(SAMPLE) --seed $(SEED) --parallel $(JOBS) --least 90
 
 lint: install ## formatting, lint, types, layers and declared dependencies
 	$(BIN)/ruff format --check .

@@ -2,21 +2,36 @@
 
 Tests of one folder share costly fixtures, so a folder stays in one process; the tests on the finished shop, which
 take longest, begin first.
+
+`make test-fast` leaves out tests with the mark `process`: those that start processes (servers, browsers, whole runs)
+or compile pipelines. Folders and fixtures below have it; others say so themselves, and one that forgets fails there.
 """
 
 import gc
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 SHOP = "shop"  # the fixture that runs a whole demo
 ALONE = ("jobs", "kubeflow", "rollout")  # folders of pipelines/ whose own fixtures are costly
+FAST = "not process"
+PROCESS_FOLDERS = ("benchmarks", "browser", "chaos", "distributed", "graphs", "images", "jobs", "kubeflow")
+PROCESS_FIXTURES = {SHOP, "laptop", "server", "store"}
+LIGHT = ("git", "uname", "ldconfig", "lscpu", "kubectl")  # programs that end at once, which libraries also ask
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--update-golden`."""
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files with what the code makes")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what `make test-fast` leaves out whole."""
+    folder = collection_path.is_dir() and collection_path.name in PROCESS_FOLDERS
+    return True if folder and config.getoption("-m") == FAST and "tests" in collection_path.parts else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -25,10 +40,50 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     asked = config.getoption("-m")
     items.sort(key=lambda item: group(item) != SHOP)
     for item in items:
+        if starts_processes(item):
+            item.add_marker("process")
         for mark in ("slow", "cluster", "gpu", "images"):
             if item.get_closest_marker(mark) and mark not in asked:
                 item.add_marker(pytest.mark.skip(reason=f"opt in with -m {mark}"))
         item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+def starts_processes(item: pytest.Item) -> bool:
+    """Tell by its folder and fixtures whether a test starts processes."""
+    fixtures = PROCESS_FIXTURES & set(getattr(item, "fixturenames", ()))
+    return bool(fixtures or set(PROCESS_FOLDERS) & set(item.path.relative_to(item.config.rootpath).parts[1:-1]))
+
+
+class Watch:
+    """Refuses processes to tests that do not have the mark."""
+
+    def __init__(self) -> None:
+        self.running: pytest.Item | None = None
+        sys.addaudithook(self.heard)
+
+    def heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Fail the running test where it starts a program that is not one of the light ones."""
+        if event != "subprocess.Popen" or self.running is None:
+            return
+        words = arguments[1] if isinstance(arguments[1], list | tuple) else [arguments[1]]
+        program = Path(str(arguments[0] or words[0])).name
+        if program not in LIGHT:
+            pytest.fail(f"starts {program}: give the test or its file the mark `process` (tests/conftest.py)")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Remember which test runs."""
+        self.running = item
+        try:
+            return (yield)
+        finally:
+            self.running = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch for processes where tests that start some are left out."""
+    if config.getoption("-m") == FAST:
+        config.pluginmanager.register(Watch())
 
 
 def pytest_collection_finish() -> None:

@@ -16,13 +16,15 @@ from pipelines.environment import Kubeflow
 from pipelines.graphs import index, task_settings
 from pipelines.graphs.compute import Compute
 from pipelines.graphs.graph import Body, Branch, Graph, Node, Output, Parameter
+from pipelines.graphs.kfp_frames import frames_without_source
 from pipelines.graphs.step_table import NUMBERS, PARAMETERS
 from pipelines.spec import Recommender
 
 
 def built(pipeline: index.Pipeline) -> Any:
     """Return kfp's object of a pipeline; tasks get what the platform that is given now says."""
-    return dsl.pipeline(name=pipeline.name, description=pipeline.description)(_function(pipeline))
+    with frames_without_source():
+        return dsl.pipeline(name=pipeline.name, description=pipeline.description)(_function(pipeline))
 
 
 def _function(pipeline: index.Pipeline) -> Callable[..., None]:

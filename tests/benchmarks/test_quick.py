@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import profiles
+from tests.patience import patient
 
 SCRIPTS = {
     "models": {"intent", "ranking"},
@@ -62,7 +63,9 @@ def run(world: Path) -> Run:
             more = [] if name in OWN_WORLD else ["--world", str(world)]
             command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--json", *more]
             environment = os.environ | {"OMP_NUM_THREADS": "1"}
-            found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
+            found = subprocess.run(
+                command, env=environment, capture_output=True, text=True, timeout=patient(280), check=False
+            )
             assert found.returncode == 0, found.stderr
             done[name] = json.loads(found.stdout)
         return done[name]
@@ -122,7 +125,7 @@ def test_the_service_says_what_the_models_say(run: Run) -> None:
 def test_without_a_finished_run_a_script_says_what_makes_one(tmp_path: Path) -> None:
     environment = os.environ | {"INTENTFLOW_STATE": str(tmp_path)}
     command = [sys.executable, "-m", "benchmarks.drift", "--json"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=patient(100), check=False)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "intentflow demo" in done.stderr.splitlines()[-1]

@@ -16,6 +16,9 @@ from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.metrics import Metrics
 from tests.bentos.conftest import World
 from tests.bentos.sockets import listening
+from tests.patience import patient
+
+pytestmark = pytest.mark.process
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "client.md").read_text()
 IDS = {"1082185": "i1", "995242": "i0"}  # of the page, of the tiny world
@@ -50,7 +53,9 @@ def test_every_endpoint_has_a_curl_example_that_answers(url: str) -> None:
     asked = set()
     for block in blocks("bash"):
         command = here(block, url)
-        done = subprocess.run(["sh", "-ec", f"{command}"], capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            ["sh", "-ec", f"{command}"], capture_output=True, text=True, timeout=patient(20), check=True
+        )
         (path,) = re.findall(re.escape(url) + r"(/\w+)", command)
         asked.add(path)
         if "text/event-stream" in command:

@@ -15,6 +15,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.update import Folding
 from tests.bentos.conftest import World, asked, vocabulary
+from tests.patience import patient
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_events_are_refused_while_the_server_says_nothing_and_taken_afterwards(
         asked(door, bought("i5", "ben"))
     assert refusal.value.status == 503
     assert asked(door, bought("i5", "ben")).accepted == 1
-    deadline = time.monotonic() + 10  # a door that found its store away may leave it alone for a moment
+    deadline = time.monotonic() + patient(10)  # a door that found its store away may leave it alone for a moment
     while asked(door, ask).profile.rung not in ("fresh", "stale") and time.monotonic() < deadline:
         time.sleep(0.1)
     had = [item.item_id for item in asked(door, ask).items if item.source == "history"]

@@ -41,6 +41,7 @@ from monitoring.observability import metrics_catalogue
 from tests.bentos import toy
 from tests.bentos.conftest import asked
 from tests.monitoring.observability.exposition import differences, exported
+from tests.patience import patient
 
 
 @dataclass
@@ -234,7 +235,7 @@ def test_refusals_are_one_line_of_json(live: Live) -> None:
         ({"user_id": 7}, 422, "user_id"),
         ({"user_id": "u00", "who": "me"}, 422, "who"),
     ):
-        reply = requests.post(f"{live.server.url}/recommend", json=ask, timeout=10)
+        reply = requests.post(f"{live.server.url}/recommend", json=ask, timeout=patient(10))
         assert (reply.status_code, reply.json()["where"]) == (status, where)
         assert set(reply.json()) == {"error", "where", "allowed"}
     with pytest.raises(Unanswered, match=r"item_ids\[0\]: 'x' is no item; allowed: the 12 items of release"):
@@ -265,7 +266,7 @@ def test_every_answer_is_logged_without_a_raw_id(live: Live) -> None:
 
 def test_metrics_show_the_doors_beside_bentomls(live: Live) -> None:
     live.client.recommend("u00")
-    text = requests.get(f"{live.server.url}/metrics", timeout=10).text
+    text = requests.get(f"{live.server.url}/metrics", timeout=patient(10)).text
     release = Release.load(live.toy.release).id
     assert f'intentflow_requests_total{{code="200",endpoint="/recommend",release="{release}"}}' in text
     assert f'intentflow_release_info{{recommender="toy",release="{release}"}} 1.0' in text
@@ -280,7 +281,7 @@ def test_metrics_show_the_doors_beside_bentomls(live: Live) -> None:
 
 
 def test_every_endpoint_is_in_the_openapi_document(live: Live) -> None:
-    document = requests.get(f"{live.server.url}/docs.json", timeout=10).json()
+    document = requests.get(f"{live.server.url}/docs.json", timeout=patient(10)).json()
     want = {endpoint.path for endpoint in OPERATIONS} | {"/livez", "/readyz", "/metrics"}
     assert want <= set(document["paths"])
     assert document["info"]["title"] == "recommender"
@@ -288,7 +289,7 @@ def test_every_endpoint_is_in_the_openapi_document(live: Live) -> None:
 
 @pytest.mark.parametrize("page", ["/livez", "/readyz", "/"])
 def test_probes_and_the_page_answer(live: Live, page: str) -> None:
-    assert requests.get(live.server.url + page, timeout=10).status_code == 200
+    assert requests.get(live.server.url + page, timeout=patient(10)).status_code == 200
 
 
 def test_building_again_gives_the_same_bento_untouched(live: Live) -> None:

@@ -13,6 +13,7 @@ from bentos.serve import Serving, serve
 from monitoring.observability import metrics_catalogue
 from tests.bentos import toy
 from tests.monitoring.observability.exposition import exported
+from tests.patience import patient
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +51,7 @@ def test_apart_they_say_the_same_and_without_the_ranker_an_answer_still_comes(se
         assert [i.probability for i in mine.intents] == pytest.approx([i.probability for i in theirs.intents], abs=1e-6)
         assert mine.profile == theirs.profile
     for name in ("intent", "ranking"):
-        seen = exported(requests.get(f"{services[name].url}/metrics", timeout=10).text)
+        seen = exported(requests.get(f"{services[name].url}/metrics", timeout=patient(10)).text)
         for metric in metrics_catalogue.of("models"):
             assert seen[metric.name] == (metric.kind, set(metric.labels)), (name, metric.name)
     parent = psutil.Process(services["ranking"].process.pid)

@@ -11,7 +11,9 @@ from typing import Any
 import requests
 from websockets.sync.client import ClientConnection, connect
 
-START_S, WAIT_S = 60.0, 60.0
+from tests.patience import patient
+
+START_S, WAIT_S = patient(60.0), patient(60.0)
 VIEW = {"width": 1400, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
 KEYS = {"Enter": 13}
 
@@ -104,7 +106,7 @@ def browsed(browser: str, profile: Path, flags: Sequence[str]) -> Iterator[Page]
             yield Page(socket)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(patient(20))
 
 
 def _port(profile: Path, process: subprocess.Popen[bytes]) -> int:

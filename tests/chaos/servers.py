@@ -14,6 +14,7 @@ import requests
 
 from benchmarks.servers import _answers as listens
 from benchmarks.servers import free_port
+from tests.patience import patient
 
 
 @dataclass
@@ -42,8 +43,8 @@ class Server:
                 cwd=self.folder,
                 start_new_session=True,
             )
-        listens(self.port, within_s=60)
-        deadline = time.monotonic() + 60
+        listens(self.port, within_s=patient(60))
+        deadline = time.monotonic() + patient(60)
         while self.health and not self._healthy():
             assert time.monotonic() < deadline, f"{self.command[0]}: not ready; see {self.folder}/server.log"
             time.sleep(0.2)

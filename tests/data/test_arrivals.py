@@ -200,6 +200,7 @@ Shop(Path(sys.argv[1])).ingest(SECOND)
 """
 
 
+@pytest.mark.process
 def test_killed_before_the_record_is_written_nothing_was_delivered(exports, known):
     exports.ingest(FIRST)
     before = exports.bytes

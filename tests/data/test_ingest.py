@@ -264,6 +264,7 @@ def test_a_weak_key_is_refused(shop, spec, key):
         ingest(spec(), shop / "t", key=key, base=shop, now=NOW)
 
 
+@pytest.mark.process
 def test_a_full_disk_leaves_the_old_tables_and_no_rest(shop, spec, rows):
     """The limit on file size makes the write fail where it would on a full disk."""
     ingest(spec(), shop / "tables", key=KEY, base=shop, now=NOW)

@@ -52,6 +52,7 @@ def test_a_rating_is_a_watch_worth_its_stars(films):
     assert first["timestamp"] == first["created_at"] == at
 
 
+@pytest.mark.process
 def test_the_package_is_found_without_being_imported():
     code = (
         "import sys; from components.data import movielens as m; m.files(None, None); print('recbole' in sys.modules)"

@@ -23,6 +23,7 @@ from tests.distributed.worlds import (
     started,
 )
 from tests.intent.conftest import checkerboard, write_rows
+from tests.patience import patient
 from tests.ranking import board
 
 # Dropout and the order of sums differ between one process and two, so weights do; what they say must not.
@@ -107,7 +108,7 @@ def test_a_rank_that_is_killed_fails_the_job_and_leaves_no_model(tmp_path: Path)
     environment = {"INTENTFLOW_PROGRESS_FILE": str(progress), "INTENTFLOW_ERROR_FILE": str(error)}
     job = started(intent_words(rows, tmp_path / "out" / "intent", endless), processes=2, environment=environment)
     try:
-        by = time.monotonic() + 60
+        by = time.monotonic() + patient(60)
         while not progress.exists() or "epoch" not in progress.read_text():
             assert time.monotonic() < by, "training never began"
             assert job.poll() is None

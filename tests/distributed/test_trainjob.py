@@ -23,6 +23,7 @@ from tests.distributed.worlds import INTENTS_JSON, MODEL, ROOT, started
 from tests.intent.conftest import checkerboard, write_rows
 from tests.k8s import schemas
 from tests.kubernetes_server import Cluster, kubeconfig, serving
+from tests.patience import patient
 
 Object = dict[str, Any]
 SETTINGS = Trainer(nodes=1, processes=2, namespace="intentflow", minutes=5)
@@ -102,7 +103,7 @@ def test_the_step_trains_in_a_job_and_the_model_comes_back(
         assert trainer["command"] == ["torchrun"]
         variables = {entry["name"]: entry["value"] for entry in trainer["env"]}
         process = started(trainer["args"][1:], processes=trainer["numProcPerNode"], environment=variables)
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=patient(120))
         condition(cluster, job["metadata"]["name"], "Failed" if process.returncode else "Complete", said[-500:])
 
     monkeypatch.setenv(VARIABLE, SETTINGS.model_dump_json())

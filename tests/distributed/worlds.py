@@ -10,6 +10,7 @@ from typing import Any
 
 from components.intent.spec import IntentModel
 from tests.intent.conftest import INTENTS
+from tests.patience import patient
 from tests.ranking import board
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ def started(words: list[str], *, processes: int, environment: dict[str, str] | N
 
 def ended(process: subprocess.Popen[str], *, timeout_s: float = 120) -> tuple[int, str]:
     """Wait for the exit code and what was said on stderr."""
-    _, said = process.communicate(timeout=timeout_s)
+    _, said = process.communicate(timeout=patient(timeout_s))
     return process.returncode, said
 
 

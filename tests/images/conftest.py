@@ -17,11 +17,12 @@ import requests
 
 from tests.bentos import conftest as doors
 from tests.bentos import toy
+from tests.patience import patient
 from tests.registry.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = "10001:10001"
-BUILD_S, READY_S = 1500, 180
+BUILD_S, READY_S = 1500, patient(180)
 RUNC = shutil.which("runc")
 trained_toy = doors.trained_toy  # the fixture
 
@@ -81,7 +82,7 @@ class Container:
             running = podman("inspect", "--format", "{{.State.Running}}", self.name)
             assert running == "true", podman("logs", self.name)
             time.sleep(0.5)
-        pytest.fail(f"not ready in {READY_S} s\n{podman('logs', self.name)}")
+        pytest.fail(f"not ready in {READY_S:.0f} s\n{podman('logs', self.name)}")
 
     def ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Post and return the answer."""

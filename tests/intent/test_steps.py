@@ -106,6 +106,7 @@ def test_weeks_without_rows_are_named(examples: Examples) -> None:
     del examples.split["later"]
 
 
+@pytest.mark.process
 def test_torch_is_imported_within_the_frame_which_tells_its_threads_how_to_wait() -> None:
     script = (
         "import sys, os; import components.intent.steps; from components.step import step\n"

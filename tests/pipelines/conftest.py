@@ -21,6 +21,7 @@ from pipelines import environment
 from pipelines.environment import Installation, Kubernetes
 from pipelines.namespace import connected
 from tests import kubernetes_server, worlds
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 RAW = "raw-user-7f3a-"  # how every user id of the shop begins: nothing that is kept may hold it
@@ -52,7 +53,7 @@ class Shop:
         """Run the command line and wait for it."""
         command = [sys.executable, "-m", "pipelines.cli", *arguments]
         return subprocess.run(
-            command, env=self.environment(), capture_output=True, text=True, timeout=timeout, check=False
+            command, env=self.environment(), capture_output=True, text=True, timeout=patient(timeout), check=False
         )
 
     def json(self, *arguments: str) -> Any:

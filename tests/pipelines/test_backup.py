@@ -13,6 +13,7 @@ import pytest
 from feature_repo.errors import DataError, SpecError
 from pipelines import backup
 from pipelines.runs import local
+from tests.patience import patient
 from tests.pipelines.conftest import USER, Shop
 
 
@@ -108,6 +109,8 @@ def test_restored_elsewhere_it_serves_the_same_answers(shop: Shop, tmp_path: Pat
 
 def _command(shop: Shop, verb: str, archive: Path) -> str:
     command = [sys.executable, "-m", "pipelines.backup", verb, str(shop.spec), str(archive), "--json"]
-    done = subprocess.run(command, env=shop.environment(), capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=shop.environment(), capture_output=True, text=True, timeout=patient(120), check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.patience import patient
 from tests.pipelines.conftest import open_shop
 
 
@@ -22,7 +23,7 @@ def test_killed_between_two_steps_a_run_goes_on_where_it_was(tmp_path: Path) -> 
         command, env=shop.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     progress = shop.home / "progress.jsonl"
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + patient(200)
     while not (progress.is_file() and '"step": "profiles", "seconds"' in progress.read_text()):
         assert running.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "the profiles step did not end in time"
@@ -44,7 +45,12 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path: Path) -> None
     code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
     code += f"from pipelines.cli import main; main(['run', {str(shop.spec)!r}])"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=shop.environment(), capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code],
+        env=shop.environment(),
+        capture_output=True,
+        text=True,
+        timeout=patient(120),
+        check=False,
     )
     assert done.returncode == 1
     assert not list(shop.home.rglob("*.part"))

@@ -23,6 +23,7 @@ def _main(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
     return code, said.out, said.err
 
 
+@pytest.mark.process
 def test_help_is_fast_and_lists_the_verbs() -> None:
     start = time.process_time()
     done = subprocess.run([sys.executable, "-m", "pipelines.cli", "--help"], capture_output=True, text=True, check=True)

@@ -88,6 +88,7 @@ def test_plan_writes_nothing(shop: Path) -> None:
     assert not at.home.exists()
 
 
+@pytest.mark.process
 def test_plan_is_fast_and_imports_no_sdk(shop: Path) -> None:
     code = (
         "import sys; from pipelines.cli import main\n"

@@ -42,8 +42,9 @@ from components.registry.spec import Gate
 from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.vocabulary import Target, Vocabulary
+from tests.patience import patient
 
-START_S = 120
+START_S = patient(120)
 CALENDAR = Calendar("2016-12-26", "America/New_York")
 LAST = dt.datetime(2017, 12, 31, 4, 30, tzinfo=dt.UTC)
 TITLES = ("apple", "pear", "leek soup", "pea soup", "bread", "tea")
@@ -190,7 +191,7 @@ class Server:
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             with contextlib.suppress(requests.RequestException):
-                if requests.get(f"{self.uri}/health", timeout=5).ok:
+                if requests.get(f"{self.uri}/health", timeout=patient(5)).ok:
                     return
             assert self.process is not None
             assert self.process.poll() is None, (self.folder / "server.log").read_text()[-2000:]
@@ -213,10 +214,12 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server, starting while the tests that need none run."""
+def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server, where a test asks for it; it starts while the tests that need none run."""
     server = Server(tmp_path_factory.mktemp("server"))
-    server.start()
+    asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    if asked & {"server", "store"}:
+        server.start()
     yield server
     server.kill()
 

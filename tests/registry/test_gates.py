@@ -5,8 +5,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from components.registry.gate_inputs import Champion, Group, Measurements, ResourceUse, measured
-from components.registry.gates import Verdict, evaluate, parity
+from components.registry.gate_inputs import Champion, Group, Measurements, ResourceUse, budgets, cohorts, measured
+from components.registry.gates import Outcome, Verdict, evaluate, parity, shown
 from components.registry.report import markdown
 from components.registry.spec import Gate, Parity, Promotion
 
@@ -46,6 +46,80 @@ def test_a_gate_says_whether_and_why(gate, value, baseline, champion, passed, wo
     verdict = evaluate([gate], Measurements(candidate), champion=before)
     assert verdict.passed is passed
     assert words in verdict.outcomes[0].reason
+
+
+FLOOR = Gate(metric=NDCG, limit=0.2)
+LIKE_CHAMPION = Gate(metric="intent.bce", against="champion", tolerance=0.1)
+
+
+@pytest.mark.parametrize(
+    ("gate", "values", "champion", "expected"),
+    [
+        (
+            FLOOR,
+            {NDCG: 0.1},
+            None,
+            Outcome(NDCG, 0.1, "value", 0.2, 0.2, False, "ranking.ndcg_at_10 0.1 is below the floor 0.2"),
+        ),
+        (
+            FLOOR,
+            {NDCG: 0.2},
+            None,
+            Outcome(NDCG, 0.2, "value", 0.2, 0.2, True, "ranking.ndcg_at_10 0.2 is at least the floor 0.2"),
+        ),
+        (
+            LIKE_CHAMPION,
+            {"intent.bce": 0.5},
+            {"intent.bce": 0.25},
+            Outcome(
+                *("intent.bce", 0.5, "champion", 0.25, 0.275, False),
+                reason="intent.bce 0.5 is above the champion's 0.25 plus the tolerance of 10% (0.275)",
+            ),
+        ),
+        (
+            LIKE_CHAMPION,
+            {"intent.bce": 0.26},
+            {"intent.bce": 0.25},
+            Outcome(
+                *("intent.bce", 0.26, "champion", 0.25, 0.275, True),
+                reason="intent.bce 0.26 is at most the champion's 0.25 plus the tolerance of 10% (0.275)",
+            ),
+        ),
+        (
+            LIKE_CHAMPION,
+            {"intent.bce": 0.26},
+            {"intent.bce": math.inf},
+            Outcome("intent.bce", 0.26, "champion", None, None, True, "the champion has no intent.bce"),
+        ),
+        (
+            LIKE_CHAMPION,
+            {"intent.bce": 0.26},
+            None,
+            Outcome("intent.bce", 0.26, "champion", None, None, True, "there is no champion yet"),
+        ),
+        (
+            LIKE_CHAMPION,
+            {},
+            {"intent.bce": 0.25},
+            Outcome("intent.bce", None, "champion", None, None, False, "intent.bce was not measured"),
+        ),
+        (
+            BETTER,
+            {"intent.map": 0.25},
+            None,
+            Outcome("intent.map", 0.25, "baseline", None, None, False, "the baseline has no intent.map"),
+        ),
+    ],
+)
+def test_an_outcome_holds_what_was_compared(gate, values, champion, expected) -> None:
+    before = None if champion is None else Champion(champion)
+    assert evaluate([gate], Measurements(Group(values)), champion=before).outcomes == (expected,)
+
+
+def test_a_tolerance_is_a_share_of_the_size_also_below_zero() -> None:
+    gate = Gate(metric="variant.ndcg_loss", limit=-0.2, tolerance=0.1)
+    assert evaluate([gate], Measurements(Group({gate.metric: -0.181})), champion=None).passed
+    assert not evaluate([gate], Measurements(Group({gate.metric: -0.179})), champion=None).passed
 
 
 def test_one_gate_that_refuses_refuses_all_and_is_named() -> None:
@@ -102,6 +176,37 @@ def test_a_tolerance_that_is_used_up_says_since_when() -> None:
     )
 
 
+def test_what_the_next_release_finds_of_a_tolerance() -> None:
+    def judged(value: float, used: ResourceUse | None = None) -> tuple[Outcome, dict[str, object]]:
+        champion = Champion({NDCG: 0.295}, used={} if used is None else {NDCG: used})
+        verdict = evaluate([COUNTED], overall(ranking__ndcg_at_10=value), champion=champion)
+        return verdict.outcomes[0], verdict.tolerance()
+
+    first, found = judged(0.294)
+    assert (first.used, found) == (ResourceUse(1, 0.295), {NDCG: {"times": 1, "since": 0.295}})
+    assert first.reason.endswith("less the tolerance of 2% (0.2891); use 1 of 2")
+    assert judged(0.294, ResourceUse(1, 0.3))[1] == {NDCG: {"times": 2, "since": 0.3}}
+    refused = Outcome(
+        *(NDCG, 0.2, "champion", 0.295, 0.295 * 0.98, False),
+        reason="ranking.ndcg_at_10 0.2 is below the champion's 0.295 less the tolerance of 2% (0.2891)",
+        used=ResourceUse(1, 0.3),
+    )
+    assert judged(0.2, ResourceUse(1, 0.3)) == (refused, {NDCG: {"times": 1, "since": 0.3}})
+    used_up, kept = judged(0.294, ResourceUse(2, 0.3))
+    assert (used_up.passed, used_up.limit, used_up.used, kept) == (
+        False, 0.295, ResourceUse(2, 0.3), {NDCG: {"times": 2, "since": 0.3}},
+    )  # fmt: skip
+    assert judged(0.295, ResourceUse(1, 0.3))[0].used == ResourceUse(1, 0.3)  # as good as the champion: no use
+    assert judged(0.3, ResourceUse(1, 0.3))[0].used == ResourceUse()
+    assert judged(0.295)[0].used == ResourceUse()
+    assert judged(0.3)[1] == {}
+
+
+def test_a_champions_other_metrics_have_their_own_uses() -> None:
+    champion = Champion({NDCG: 0.3}, used={"intent.map": ResourceUse(2, 0.5)})
+    assert evaluate([COUNTED], overall(ranking__ndcg_at_10=0.296), champion=champion).passed
+
+
 def document(**rows: tuple[int, float, float]) -> dict[str, object]:
     """metrics.json of a ranker by segment: rows, ndcg, and the baseline's ndcg."""
     cohorts = {
@@ -123,6 +228,57 @@ def test_a_gate_by_cohort_holds_for_each_and_names_the_one_that_fails_and_the_on
     assert "| ranking.ndcg_at_10 | segment 1 | 200 | 0.1 | baseline 0.2 | 0.2 | **refused** |" in text
 
 
+def test_an_outcome_of_a_cohort_names_it_and_its_rows() -> None:
+    gate = Gate(metric=NDCG, cohort="segment", min_rows=100)
+    found = measured({"ranking": document(segment_1=(99, 0.3, 0.2), segment_2=(100, 0.1, 0.2))})
+    small, refused = evaluate([gate], found, champion=None).outcomes
+    assert small == Outcome(
+        NDCG, 0.3, "baseline", None, None, True, "segment 1 has 99 rows, fewer than 100: skipped",
+        cohort="segment 1", rows=99, skipped=True,
+    )  # fmt: skip
+    assert refused == Outcome(
+        NDCG, 0.1, "baseline", 0.2, 0.2, False,
+        "ranking.ndcg_at_10 of segment 2 0.1 is below the baseline's 0.2", cohort="segment 2", rows=100,
+    )  # fmt: skip
+    assert (small.name, evaluate([BETTER], overall(), champion=None).outcomes[0].name) == (
+        "ranking.ndcg_at_10 of segment 1", "intent.map",
+    )  # fmt: skip
+
+
+def test_cohorts_without_rows_are_not_cohorts_of_a_metric() -> None:
+    found = measured({"ranking": document(segment_1=(0, 0.1, 0.2), segment_12=(1, 0.1, 0.2), segments_3=(9, 0, 0))})
+    assert list(found.of_kind("segment", NDCG)) == ["segment 12"]
+    assert found.of_kind("segment", "intent.map") == {}
+
+
+def test_a_tolerance_of_a_cohort_is_counted_for_itself() -> None:
+    gate = Gate(metric=NDCG, against="champion", cohort="activity", tolerance=0.1, repeats=1)
+    numbers = {"activity heavy": {NDCG: 0.3}, "activity light": {NDCG: 0.3}}
+    champion = Champion({}, numbers, used={f"{NDCG} of activity heavy": ResourceUse(1, 0.3)})
+    found = measured({"ranking": document(activity_heavy=(500, 0.29, 0), activity_light=(500, 0.29, 0))})
+    verdict = evaluate([gate], found, champion=champion)
+    assert [(one.cohort, one.passed) for one in verdict.outcomes] == [
+        ("activity heavy", False), ("activity light", True),
+    ]  # fmt: skip
+    assert set(verdict.tolerance()) == {f"{NDCG} of activity heavy", f"{NDCG} of activity light"}
+
+
+@pytest.mark.parametrize(
+    ("gate", "segments", "skipped"),
+    [
+        (Gate(metric=NDCG, against="champion", cohort="segment"), "bbbb", True),
+        (Gate(metric=NDCG, against="champion", cohort="segment"), "aaaa", False),
+        (Gate(metric=NDCG, against="champion", cohort="activity"), "bbbb", False),  # these mean the same everywhere
+        (Gate(metric=NDCG, cohort="segment"), "bbbb", False),  # its baseline is its own
+    ],
+)
+def test_other_segments_matter_only_where_segments_are_compared(gate, segments, skipped) -> None:
+    rows = {"segment_0": (500, 0.1, 0.2), "activity_heavy": (500, 0.1, 0.2)}
+    champion = Champion({}, {name.replace("_", " "): {NDCG: 0.3} for name in rows}, segments=segments)
+    (outcome,) = evaluate([gate], measured({"ranking": document(**rows)}, segments="aaaa"), champion=champion).outcomes
+    assert (outcome.skipped, outcome.passed) == (skipped, skipped)
+
+
 def test_a_champion_is_compared_by_segment_only_where_both_mean_the_same_segments() -> None:
     gate = Gate(metric=NDCG, against="champion", cohort="segment")
     candidate = measured({"ranking": document(segment_0=(500, 0.1, 0.2))}, segments="aaaa")
@@ -141,6 +297,37 @@ def test_a_cohort_that_nobody_measured_refuses() -> None:
         champion=None,
     )
     assert verdict.refusals == "no activity was measured"
+
+
+def test_a_cohorts_baseline_is_the_best_of_it() -> None:
+    ranking = {
+        "baselines": {"popular": {}, "recent": {}},
+        "cohorts": {
+            "segment 1": {
+                "rows": 5,
+                "ndcg_at_10": 0.4,
+                "popular_ndcg_at_10": 0.5,
+                "recent_ndcg_at_10": 0.3,
+                "note": "text",
+            }
+        },
+    }
+    intent = {"baselines": {"popular": {}}, "cohorts": {"segment 1": {"ece": 0.1, "popular_map": 0.2}}}
+    assert cohorts({"ranking": ranking, "intent": intent}) == {
+        "segment 1": Group({"ranking.rows": 5.0, NDCG: 0.4, "intent.ece": 0.1}, {NDCG: 0.5, "intent.map": 0.2})
+    }
+    lower = {"baselines": {"popular": {}, "recent": {}}, "cohorts": {"all": {"popular_bce": 0.5, "recent_bce": 0.3}}}
+    assert cohorts({"intent": lower})["all"].baseline == {"intent.bce": 0.3}
+
+
+def test_memory_adds_up_and_the_rest_is_of_one_part() -> None:
+    served = {
+        "intent": {"memory": {"rss_mib": 3}, "latency": {"predict_ms_p95": 4.0}, "other": {"x": 1}},
+        "ranking": {"memory": {"rss_mib": 4}, "latency": {"predict_ms_p95": 5.0}, "variant": {"ndcg_loss": 0.1}},
+    }
+    found = {"memory.rss_mib": 7.0, "latency.predict_ms_p95": 5.0, "variant.ndcg_loss": 0.1}
+    assert budgets(served) == found
+    assert measured({"intent": {}}, served, segments="aaaa") == Measurements(Group(found), {}, "aaaa")
 
 
 def test_budgets_are_gates_over_both_parts() -> None:
@@ -172,6 +359,50 @@ def test_parity_names_the_first_feature_that_differs(found, rules, passed, words
     outcome = parity(found, rules)
     assert outcome.passed is passed
     assert words in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (
+            {"checked": 0, "mismatches": 0},
+            Outcome(
+                *("parity", 0.0, "replay", None, 0.0, True, "no answer is logged yet, so none was replayed"),
+                skipped=True,
+            ),
+        ),
+        (
+            {"checked": 50, "mismatches": 0},
+            Outcome("parity", 0.0, "replay", None, 0.0, True, "50 logged answers were replayed and none differs"),
+        ),
+        (
+            {"checked": 9, "mismatches": 2},
+            Outcome(
+                *("parity", 2.0, "replay", None, 0.0, False),
+                "2 of 9 logged answers differ when they are replayed: first an unnamed field, online ?, offline ?",
+            ),
+        ),
+    ],
+)
+def test_parity_is_an_outcome_like_a_gates(found, expected) -> None:
+    assert parity(found, Parity()) == expected
+
+
+def test_parity_may_need_a_number_of_answers() -> None:
+    assert parity({"checked": 50, "mismatches": 0}, Parity(min_checked=50)).passed
+    few = parity({"checked": 49, "mismatches": 0}, Parity(min_checked=50))
+    assert few.reason == "49 logged answers were replayed, fewer than promotion.parity.min_checked, 50"
+    assert (few.passed, few.skipped) == (False, False)
+
+
+def test_numbers_are_shown_with_six_digits() -> None:
+    assert (shown(None), shown(0.12345678), shown(2.0)) == ("-", "0.123457", "2")
+
+
+def test_refusals_are_joined() -> None:
+    verdict = evaluate([BETTER, FLOOR], overall(), champion=None)
+    assert verdict.refusals == "intent.map was not measured; ranking.ndcg_at_10 was not measured"
+    assert verdict.document()["passed"] is False
 
 
 def test_a_report_tells_the_verdict_first_and_shows_every_gate() -> None:

@@ -82,6 +82,7 @@ def test_the_registry_holds_no_pickle_no_cache_and_no_users(shared) -> None:
     assert set(shared.registered.versions["intent"].files) == model
 
 
+@pytest.mark.process
 @WITHOUT_SERVER
 def test_both_models_load_and_answer_from_the_registry_alone(shared, tmp_path) -> None:
     frame = model_versions.example("ranking", shared.registered.result, windows_days=(7, 28, 91))

@@ -120,6 +120,7 @@ def test_rules_of_one_kind_on_one_column_have_names_of_their_own() -> None:
         rules.request.model_validate_json('{"events": [{"user_id": "a", "item_id": "i", "event": "e", "value": 10}]}')
 
 
+@pytest.mark.process
 def test_the_rules_bring_no_engine_into_the_service() -> None:
     heavy = "{'duckdb', 'great_expectations', 'pandas'}"
     code = f"import sys, bentos.recommender.logs.event_rules, bentos.release; print(sorted({heavy} & {{*sys.modules}}))"

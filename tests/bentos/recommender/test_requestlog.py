@@ -14,6 +14,7 @@ from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from feature_repo import columns
 from feature_repo.logs import request_log
 from feature_repo.rows import UserRows
+from tests.patience import patient
 
 ITEM = {"item_id": "i1", "position": 1, "score": 0.5, "source": "history", "propensity": 1.0}
 ROWS = UserRows.unknown(["ann"], now=1_514_764_800)
@@ -104,7 +105,7 @@ def test_closed_files_are_copied_to_a_store_that_was_away(tmp_path: Path) -> Non
 
 
 def _until(true: Callable[[], bool], within_s: float = 20.0) -> None:
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + patient(within_s)
     while not true() and time.monotonic() < deadline:
         time.sleep(0.01)
 

@@ -18,6 +18,7 @@ from bentos.router.routes import Backend, Routes
 from bentos.router.server import Router
 from bentos.router.settings import Settings
 from pipelines.releases.processes import free_port
+from tests.patience import patient
 
 TOKEN = "t" * 32
 
@@ -120,7 +121,7 @@ class World:
 
 async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
     """Wait until something holds."""
-    async with asyncio.timeout(within_s):
+    async with asyncio.timeout(patient(within_s)):
         while not condition():
             await asyncio.sleep(0.01)
 

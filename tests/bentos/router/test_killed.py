@@ -14,6 +14,8 @@ from bentos.router.routes import Backend, Routes
 from pipelines.releases.processes import free_port
 from tests.bentos.router.conftest import until
 
+pytestmark = pytest.mark.process
+
 
 @contextlib.contextmanager
 def doors(count: int):

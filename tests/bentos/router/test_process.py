@@ -14,6 +14,9 @@ from bentos.router import settings, start
 from bentos.router.routes import Backend, Routes
 from feature_repo.errors import SpecError
 from pipelines.releases.processes import free_port
+from tests.patience import patient
+
+pytestmark = pytest.mark.process
 
 
 class SlowDoor(http.server.BaseHTTPRequestHandler):
@@ -49,7 +52,7 @@ def test_a_router_told_to_stop_answers_what_is_in_flight(tmp_path, door):
     process = subprocess.Popen(start.command(), env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     url, found = start.url(port), []
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + patient(30)
         while start.observe(url) is None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -57,9 +60,9 @@ def test_a_router_told_to_stop_answers_what_is_in_flight(tmp_path, door):
         asking.start()
         time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        asking.join(10)
+        asking.join(patient(10))
         assert [(reply.status_code, reply.text) for reply in found] == [(200, "{}")]
-        assert process.wait(10) == 0
+        assert process.wait(patient(10)) == 0
         assert "stopped with 0 requests in flight" in process.stderr.read()
     finally:
         process.kill()

@@ -30,6 +30,7 @@ from pipelines.rollout import metrics
 from pipelines.rollout.state import ReleaseRef, Seen, State
 from tests.bentos import toy
 from tests.monitoring.observability import promql
+from tests.patience import patient
 
 PROMETHEUS = shutil.which("prometheus")
 pytestmark = [
@@ -65,7 +66,7 @@ def router(folder: Path, door: str) -> Iterator[str]:
         yield start.url(port)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(patient(20))
 
 
 @contextmanager
@@ -94,7 +95,7 @@ def prometheus(folder: Path, targets: dict[str, str]) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/api/v1"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(patient(20))
 
 
 @pytest.fixture(scope="module")
@@ -142,17 +143,17 @@ def _talk(url: str, loop: metrics.LoopMetrics) -> None:
         loop.reconciled(canary if turn < 12 else State(stable=candidate, last={"version": "2", "result": "promoted"}))
         loop.waited()
         for user in ("u00", "u01", "nobody"):
-            requests.post(f"{url}/recommend", json={"user_id": user}, timeout=20).raise_for_status()
+            requests.post(f"{url}/recommend", json={"user_id": user}, timeout=patient(20)).raise_for_status()
         event = {"user_id": "u00", "item_id": "i02", "event": "purchase"}
-        requests.post(f"{url}/events", json={"events": [event]}, timeout=20)
-        requests.post(f"{url}/livez", timeout=20)  # the router's own 405
+        requests.post(f"{url}/events", json={"events": [event]}, timeout=patient(20))
+        requests.post(f"{url}/livez", timeout=patient(20))  # the router's own 405
         time.sleep(0.5)
     loop.reconciled(State(phase="canary", stable=stable, candidate=candidate, since=now))
     time.sleep(6)  # the thread beside the request log looks every 5 s
 
 
 def test_every_rule_is_healthy(api: str) -> None:
-    groups = requests.get(f"{api}/rules", timeout=10).json()["data"]["groups"]
+    groups = requests.get(f"{api}/rules", timeout=patient(10)).json()["data"]["groups"]
     found = [rule for group in groups for rule in group["rules"]]
     assert len(found) == sum(len(group["rules"]) for group in prometheus_rules.groups())
     assert [(rule["name"], rule.get("lastError")) for rule in found if rule["health"] != "ok"] == []
@@ -190,7 +191,7 @@ def test_a_label_of_ours_is_not_overwritten(api: str) -> None:
 
 
 def ask(api: str, query: str) -> list[dict[str, Any]]:
-    reply = requests.get(f"{api}/query", params={"query": query}, timeout=10).json()
+    reply = requests.get(f"{api}/query", params={"query": query}, timeout=patient(10)).json()
     assert reply["status"] == "success", f"{query}: {json.dumps(reply)}"
     return list(reply["data"]["result"])
 
@@ -211,7 +212,7 @@ def _ready(port: int) -> bool:
 
 
 def _until(true: Any, within_s: float) -> None:
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + patient(within_s)
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.1)

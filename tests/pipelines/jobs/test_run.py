@@ -15,6 +15,7 @@ from pipelines.environment import place
 from pipelines.jobs import run, score
 from pipelines.leases.lease import Lease
 from pipelines.leases.place_lease import held
+from tests.patience import patient
 from tests.pipelines.conftest import RAW, Shop
 
 RECORD = {"job", "outcome", "reason", "started", "ended", "seconds", "counts", "token"}
@@ -159,7 +160,7 @@ def test_an_unknown_job_and_a_version_that_means_nothing_are_one_line(at):
 def test_a_job_that_is_killed_says_so_in_its_record_and_the_next_one_goes_on(at, shop):
     command = [sys.executable, "-m", "pipelines.cli", "job", "monitor", str(shop.spec)]
     with subprocess.Popen(command, env=shop.environment(), stdout=subprocess.DEVNULL) as started:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + patient(60)
         path = at.home / "jobs" / "monitor.json"
         before = path.read_text() if path.is_file() else ""
         while not path.is_file() or path.read_text() == before:

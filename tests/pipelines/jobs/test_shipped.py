@@ -19,6 +19,7 @@ from pipelines.jobs import run
 from pipelines.jobs.merge import merge
 from pipelines.rollout import rewards
 from pipelines.rollout.actuator import Rewarded
+from tests.patience import patient
 from tests.pipelines.jobs.conftest import NOW, answer, closed
 
 MOTO = os.environ.get("INTENTFLOW_MOTO", "")  # a moto_server, an S3 of this machine
@@ -103,7 +104,7 @@ def test_s3_takes_files_whole_and_merges_them(tmp_path, monkeypatch):
 
 
 def _bucket(port):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patient(60)
     while True:
         try:
             request = urllib.request.Request(f"http://127.0.0.1:{port}/log", method="PUT")

@@ -28,6 +28,7 @@ from pipelines.privacy import forget as forgetting
 from pipelines.privacy import traces
 from pipelines.releases import release, serving
 from pipelines.releases.release import variables
+from tests.patience import patient
 from tests.pipelines.conftest import RAW, USER, Shop
 
 DUE = re.compile(r"retraining due: version \d+ was trained with data of a person who was forgotten")
@@ -257,7 +258,7 @@ def test_forget_killed_at_any_point_is_done_by_the_next_call(leave: Callable[[st
     for stage in ("tombstones", "registry", "file intent.parquet", "online", "proof"):
         child = context.Process(target=_die_at, args=(shop.folder, stage))
         child.start()
-        child.join(120)
+        child.join(patient(120))
         assert child.exitcode == -signal.SIGKILL, stage
         assert "was not finished" in intentflow(shop, "status", str(shop.spec)).stdout
     done = intentflow(shop, "forget", str(shop.spec), "--user", USER, "--json")

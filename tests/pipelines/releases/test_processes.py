@@ -15,6 +15,9 @@ import requests
 from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines.releases.processes import LOOPBACK, MARKER, Process, down, free_port, status, up
+from tests.patience import patient
+
+pytestmark = pytest.mark.process
 
 # A web server with a child of its own, as application servers have.
 PARENT = """
@@ -70,7 +73,7 @@ def test_up_waits_for_one_that_an_interrupted_up_left_starting(
     monkeypatch.undo()
     (state,) = up(home, [slow], wait_s=20)
     assert state.state == "running"
-    assert requests.get(web.url, timeout=2).ok
+    assert requests.get(web.url, timeout=patient(2)).ok
 
 
 def test_down_ends_a_process_and_its_child_and_can_be_repeated(home: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from bentos.router.routes import Backend, Routes
 from bentos.router.settings import TOKEN
 from pipelines.releases import processes, serving
 
+pytestmark = pytest.mark.process
+
 DOOR = """
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer

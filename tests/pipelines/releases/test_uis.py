@@ -11,6 +11,9 @@ import yaml
 
 from pipelines.releases import uis
 from pipelines.releases.processes import State, down, status, up
+from tests.patience import patient
+
+pytestmark = pytest.mark.process
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -41,15 +44,18 @@ def test_all_three_start_and_answer_on_loopback(running: tuple[Path, list[State]
     base = {s.name: s.url.split("/#")[0] for s in states}
     assert all(url.startswith("http://127.0.0.1:") for url in base.values())
     search = f"{base['mlflow']}/api/2.0/mlflow/experiments/search?max_results=1"
-    assert "experiments" in requests.get(search, timeout=10).json()
-    assert requests.get(f"{base['feast']}/projects-list.json", timeout=10).json()["projects"][0]["id"] == "my_shop"
-    assert requests.get(f"{base['evidently']}/api/version", timeout=10).json()["version"].startswith("0.7.")
+    assert "experiments" in requests.get(search, timeout=patient(10)).json()
+    assert (
+        requests.get(f"{base['feast']}/projects-list.json", timeout=patient(10)).json()["projects"][0]["id"]
+        == "my_shop"
+    )
+    assert requests.get(f"{base['evidently']}/api/version", timeout=patient(10)).json()["version"].startswith("0.7.")
 
 
 def test_telemetry_is_off(running: tuple[Path, list[State]]) -> None:
     _, states = running
     base = states[0].url.split("/#")[0]
-    answer = requests.get(f"{base}/ajax-api/3.0/mlflow/ui-telemetry", timeout=10).json()
+    answer = requests.get(f"{base}/ajax-api/3.0/mlflow/ui-telemetry", timeout=patient(10)).json()
     assert answer["disable_ui_telemetry"] is True
     for state in states:
         environ = psutil.Process(state.pid).environ()

@@ -22,6 +22,7 @@ from pipelines.releases import processes, serving
 from pipelines.releases.release import variables
 from pipelines.rollout import loop
 from tests.background import working
+from tests.patience import patient
 from tests.pipelines.conftest import RAW, Shop, open_shop
 
 GATES = [{"metric": "intent.map"}]
@@ -64,7 +65,7 @@ class Load:
                 count += 1
                 user = f"{RAW}u{(7 * count + number) % 40:02d}" if count % 2 else f"guest-{number}-{count}"
                 try:
-                    reply = session.post(f"{self.url}/recommend", json={"user_id": user}, timeout=10)
+                    reply = session.post(f"{self.url}/recommend", json={"user_id": user}, timeout=patient(10))
                 except requests.RequestException as error:
                     self.failed.append(repr(error))
                     continue
@@ -89,12 +90,12 @@ def quiet(seen: Load) -> None:
 
 def until(condition: Callable[[], Any], *, seconds: float, what: str, tell: Callable[[], object]) -> Any:
     """Wait for something to become true."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while time.monotonic() < deadline:
         if found := condition():
             return found
         time.sleep(0.2)
-    raise AssertionError(f"{what}: not within {seconds} s; {tell()}")
+    raise AssertionError(f"{what}: not within {patient(seconds):.0f} s; {tell()}")
 
 
 def tail(path: Path, lines: int = 20) -> str:

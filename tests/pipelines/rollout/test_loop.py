@@ -23,6 +23,7 @@ from pipelines.releases.release import variables
 from pipelines.rollout import loop
 from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.state import ReleaseRef
+from tests.patience import patient
 
 SPECS = Path(__file__).parents[3] / "pipelines" / "specs"
 
@@ -236,7 +237,7 @@ def test_of_two_loops_one_acts(place: Installation) -> None:
         waiting.start()
         stop.wait(0.4)
         stop.set()
-        waiting.join(10)
+        waiting.join(patient(10))
     assert len(said) == 1
     assert "holds the lease" in said[0]
 

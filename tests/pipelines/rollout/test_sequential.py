@@ -50,10 +50,57 @@ def test_a_candidate_that_fails_a_fifth_of_its_requests_is_found_within_400() ->
         (Counts(1000, 100), Counts(1000, 10), 0.0, False),  # better
         (Counts(0, 0), Counts(100, 100), 0.0, False),  # nothing to compare with
         (Counts(100, 100), Counts(100, 100), 0.1, False),
+        (Counts(1000, 100), Counts(0, 0), 0.0, False),  # nothing was seen of it
     ],
 )
 def test_known_counts(stable: Counts, candidate: Counts, tolerance: float, expected: bool) -> None:
     assert worse(stable, candidate, alpha=0.01, tolerance=tolerance) is expected
+
+
+def test_how_sure_one_is_decides() -> None:
+    """One failure of one request, where stable never failed, is evidence of e^3.2."""
+    assert worse(Counts(1000, 0), Counts(1, 1), alpha=0.05)
+    assert not worse(Counts(1000, 0), Counts(1, 1), alpha=0.03)
+    assert not worse(Counts(1000, 100), Counts(1000, 250), alpha=0.01, tolerance=0.2)
+
+
+def _likely(counts: Counts, rate: float) -> float:
+    """Return the logarithm of a likelihood; 0 times the logarithm of 0 is 0."""
+    good = counts.n - counts.bad
+    return (counts.bad * math.log(rate) if counts.bad else 0.0) + (good * math.log1p(-rate) if good else 0.0)
+
+
+def _prior(counts: Counts) -> float:
+    """Return the logarithm of the likelihood's mean under Beta(1/2, 1/2), as a product of its predictions."""
+    bad = sum(math.log((i + 0.5) / (i + 1)) for i in range(counts.bad))
+    return bad + sum(math.log((i + 0.5) / (counts.bad + i + 1)) for i in range(counts.n - counts.bad))
+
+
+@pytest.mark.parametrize(
+    ("stable", "candidate", "tolerance", "rates"),
+    [
+        (Counts(900, 0), Counts(30, 10), 0.0, (10 / 930, 10 / 930)),  # the edge: one rate for both
+        (Counts(100, 5), Counts(50, 20), 0.0, (25 / 150, 25 / 150)),
+        (Counts(1000, 0), Counts(10, 10), 0.0, (10 / 1010, 10 / 1010)),
+        (Counts(10, 10), Counts(5, 5), 0.0, (1.0, 1.0)),
+        (Counts(100, 50), Counts(30, 3), 0.0, (0.5, 0.1)),  # what was seen lies in the null
+        (Counts(100, 10), Counts(100, 12), 0.05, (0.1, 0.12)),
+        (Counts(100, 10), Counts(100, 15), 0.05, (0.1, 0.15)),  # on its border
+        (Counts(0, 0), Counts(20, 15), 0.0, (0.5, 0.75)),  # stable may be as bad
+        (Counts(20, 5), Counts(0, 0), 0.0, (0.25, 0.25)),
+        (Counts(0, 0), Counts(0, 0), 0.0, (0.5, 0.5)),
+    ],
+)
+def test_the_evidence_is_the_mixture_over_the_best_of_the_null(
+    stable: Counts, candidate: Counts, tolerance: float, rates: tuple[float, float]
+) -> None:
+    best = _likely(stable, rates[0]) + _likely(candidate, rates[1])
+    expected = _prior(stable) + _prior(candidate) - best
+    assert log_e(stable, candidate, tolerance=tolerance) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_rate_is_a_share() -> None:
+    assert (Counts(8, 2).rate, Counts(1, 1).rate, Counts().rate) == (0.25, 1.0, 0.0)
 
 
 def test_the_null_at_its_edge_is_where_the_likelihood_is_largest() -> None:

@@ -1,0 +1,38 @@
+"""Which modules are mutated, and the tests that must find it: those that start no process and take a second or two."""
+
+TARGETS: dict[str, tuple[str, ...]] = {
+    # Reading a shop's files.
+    "components/data/conversion.py": ("tests/data/test_ingest.py",),
+    "components/data/mapping.py": ("tests/data/test_ingest.py",),
+    "components/data/guess.py": ("tests/pipelines/test_init.py",),
+    # The contract.
+    "components/data/row_rules.py": ("tests/data/test_rules.py", "tests/data/test_contract.py"),
+    "components/data/rules.py": ("tests/data/test_rules.py", "tests/data/test_contract.py"),
+    "components/data/checks.py": ("tests/data/test_contract.py",),
+    "components/data/quarantine.py": ("tests/data/test_contract.py",),
+    # Folding events into profiles.
+    "feature_repo/update.py": ("tests/feature_repo/test_update.py",),
+    # What a model sees.
+    "components/intent/encode.py": ("tests/intent/test_encode.py",),
+    "components/ranking/encode.py": ("tests/ranking/test_encode.py",),
+    "components/ranking/candidates.py": ("tests/ranking/test_candidates.py",),
+    # The gates.
+    "components/registry/gates.py": ("tests/registry/test_gates.py",),
+    "components/registry/gate_inputs.py": ("tests/registry/test_gates.py",),
+    # The rollout.
+    "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
+    "pipelines/rollout/state_machine.py": (
+        "tests/pipelines/rollout/test_decisions.py",
+        "tests/pipelines/rollout/test_state_machine.py",
+    ),
+    "pipelines/rollout/analysis.py": ("tests/pipelines/rollout/test_analysis.py",),
+    "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
+    # The spec's checks.
+    "pipelines/spec.py": ("tests/pipelines/test_spec.py",),
+    "components/content/spec.py": ("tests/pipelines/test_spec.py",),
+    "components/data/spec.py": ("tests/data/test_spec.py", "tests/pipelines/test_spec.py"),
+    "components/intent/spec.py": ("tests/pipelines/test_spec.py",),
+    "components/profiles/spec.py": ("tests/pipelines/test_spec.py",),
+    "components/ranking/spec.py": ("tests/pipelines/test_spec.py",),
+    "components/registry/spec.py": ("tests/registry/test_gates.py", "tests/pipelines/test_spec.py"),
+}
