@@ -1,5 +1,6 @@
 """docs/extending.md is true: its modules and diffs go into a copy of the checkout, and the contracts pass there."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,16 +48,23 @@ def patched(old: str, diff: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Run the contracts in a copy with every example in it; return by example what was reported."""
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the checkout with every example in it."""
     copy = tmp_path_factory.mktemp("extended")
     for name in COPIED:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", copy)
+    for name in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(ROOT / name, copy)
     for language, path, text in blocks():
         file = copy / path
         assert file.exists() == (language == "diff"), path
         file.write_text(patched(file.read_text(), text) if language == "diff" else text)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def outcomes(copy: Path) -> dict[str, list[str]]:
+    """Run the contracts in the copy; return by example what was reported."""
     report, names = copy / "report.xml", " or ".join(name.partition("@")[0].rpartition(".")[2] for name in EXAMPLES)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", f"--junitxml={report}",
@@ -76,6 +86,75 @@ def test_an_example_of_the_page_passes_the_contract_of_its_kind(name: str, outco
     said = outcomes[name]
     assert len([line for line in said if line.endswith(": passed")]) >= 3, said
     assert not [line for line in said if line.endswith((": failure", ": error"))]
+
+
+CHANGED = """
+import json
+from pathlib import Path
+
+from bentos.endpoints.operations import OPERATIONS
+from bentos.router import requests
+from components.data import ingest
+from components.data.spec import Data
+from components.profiles.spec import Profiles
+from pipelines import spec
+from pipelines.cli import cli
+from pipelines.graphs import index
+from pipelines.graphs.kfp_pipeline import compile_ir
+import pyarrow.parquet as pq
+
+days = [f"2024-{month:02}-{day:02}" for month in (1, 2, 3) for day in (1, 8, 15, 22)]
+lines = [f"1,tea,{day}T10:00:00Z,{'app' if day.endswith('1') else 'web'}" for day in days]
+Path("sold.csv").write_text("\\n".join(["who,what,at,through", *lines]))
+mapped = {"user_id": "who", "item_id": "what", "timestamp": "at", "channel": "through"}
+data = Data.model_validate({"source": {"type": "csv", "events": {"path": "sold.csv", "columns": mapped}}})
+ingest.ingest(data, Path("tables"), key="00" * 16, base=Path(), now=None)
+grocery = spec.load(Path("pipelines/specs/grocery.yaml"))
+compile_ir(grocery, Path("ir.yaml"))
+print("FOUND", json.dumps({
+    "endpoint": [operation.path for operation in OPERATIONS],
+    "router": requests.endpoint_of("POST", "/segment"),
+    "verb": cli.commands["weeks"].help,
+    "step": "count-rows:" in Path("ir.yaml").read_text(),
+    "reads": index.reads()["count_rows"],
+    "channel": sorted(set(pq.read_table("tables/events.parquet")["channel"].to_pylist())),
+    "ttl": Profiles().ttl_days,
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def changed(copy: Path) -> dict[str, Any]:
+    """Return what the copy says of what is no part of a spec or release."""
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    command = [sys.executable, "-W", "ignore", "-c", CHANGED]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("FOUND ")]
+    found: dict[str, Any] = json.loads(line.removeprefix("FOUND "))
+    return found
+
+
+def test_an_endpoint_is_a_file_and_a_row(changed: dict[str, Any]) -> None:
+    assert "/segment" in changed["endpoint"]
+    assert changed["router"] == "/segment"
+
+
+def test_a_verb_is_a_function(changed: dict[str, Any]) -> None:
+    assert changed["verb"] == "Say how the weeks are split."
+
+
+def test_a_step_is_a_function_a_row_and_a_line(changed: dict[str, Any]) -> None:
+    assert changed["step"]
+    assert changed["reads"] == [["data_code"], ["validate"]]
+
+
+def test_an_event_column_is_a_name_and_a_default(changed: dict[str, Any]) -> None:
+    assert changed["channel"] == ["app", "web"]
+
+
+def test_a_default_has_one_home(changed: dict[str, Any]) -> None:
+    assert changed["ttl"] == 90
 
 
 def test_examples_are_short() -> None:

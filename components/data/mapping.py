@@ -71,6 +71,17 @@ def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, present: Loaded
     db.execute(f"CREATE VIEW source_events AS SELECT {told}, {rest} FROM raw_events")
 
 
+def complete_events(db: duckdb.DuckDBPyConnection) -> None:
+    """Give the events of an adapter the optional columns that its data lacks, each with its default."""
+    missing = [column for column in EVENT_DEFAULTS if column not in db.sql("FROM source_events").columns]
+    if not missing:
+        return
+    (is_view,) = db.execute("SELECT count(*) FROM duckdb_views() WHERE view_name = 'source_events'").fetchall()[0]
+    db.execute(f"ALTER {'VIEW' if is_view else 'TABLE'} source_events RENAME TO given_events")
+    added = ", ".join(f"{EVENT_DEFAULTS[column]} AS {name(column)}" for column in missing)
+    db.execute(f"CREATE VIEW source_events AS SELECT *, {added} FROM given_events")
+
+
 def _create_items(db: duckdb.DuckDBPyConnection, table: Mapped, present: Loaded, *, of_events: bool) -> None:
     """Create the items of a table of their own, or of the events' one: then an item's first row speaks for it."""
     readings = _readings(table, present, columns.ITEMS, label="items", required=columns.ITEMS_REQUIRED)

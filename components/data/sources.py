@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from components.data import completejourney, file_source, movielens, sql, synthetic
+from components.data import completejourney, file_source, mapping, movielens, sql, synthetic
 from components.data.database import text
 from components.data.source_spec import CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
 from feature_repo import files
@@ -28,6 +28,12 @@ class Read:
 
 def read(db: duckdb.DuckDBPyConnection, source: Source, base: Path, *, work: Path) -> Read:
     """Create a source's relations; `work` is an empty folder that lives as long as the database."""
+    found = _read(db, source, base, work=work)
+    mapping.complete_events(db)
+    return found
+
+
+def _read(db: duckdb.DuckDBPyConnection, source: Source, base: Path, *, work: Path) -> Read:
     match source:
         case CompleteJourney():
             return Read(_digests(completejourney.read(db)))

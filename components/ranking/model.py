@@ -3,33 +3,21 @@
 Weights and the inputs' mean and scale live in one safetensors file; nothing here reads user rows.
 """
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 from safetensors.torch import load_file, save_file
 
 from components.ranking import models
 from components.ranking.net import ScoringNet
-from feature_repo.errors import DataError
 
 FILE = "weights.safetensors"
 
 
-class Builder(Protocol):
-    """What the module of a ranker has."""
-
-    def build(self, n_features: int, *, width: int, dropout: float) -> ScoringNet:
-        """Return an untrained network; torch's generator gives its first weights."""
-
-
 def build(architecture: str, n_features: int, *, width: int, dropout: float) -> ScoringNet:
     """Return an untrained network."""
-    if architecture not in models.MODELS:
-        raise DataError(f"ranking model: no architecture '{architecture}'; have {', '.join(models.MODELS)}")
-    module = cast(Builder, importlib.import_module(f"{models.__name__}.{architecture}"))
-    net = module.build(n_features, width=width, dropout=dropout)
+    net = models.builder(architecture).build(n_features, width=width, dropout=dropout)
     net.architecture = architecture
     return net
 

@@ -2,8 +2,10 @@
 
 Imports are read, not done: each module is parsed, and what it imports at the top or inside functions is followed
 within our packages. A package's `__init__` runs before its modules, so it belongs to them. Imports for types alone
-(`if TYPE_CHECKING:`) run never. A file beside a module, or in a folder above it, that the module names in a string,
-such as a template, is data that it loads. Names and bytes make the digest: no time, no folder, so two machines agree.
+(`if TYPE_CHECKING:`) run never. A module that imports by a name it computes (`import_module`) reaches all modules
+beside it: the parts that a literal tuple names are loaded so. A file beside a module, or in a folder above it, that the
+module names in a string, such as a template, is data that it loads. Names and bytes make the digest: no time, no folder,
+so two machines agree.
 """
 
 import ast
@@ -53,6 +55,8 @@ class Tree:
             for node in _run(ast.parse((self.root / file).read_bytes())):
                 if isinstance(node, ast.Constant):
                     found += self._beside(folders, str(node.value))
+                elif isinstance(node, ast.Call):
+                    found += sorted(str(folders[0] / path.name) for path in (self.root / folders[0]).glob("*.py"))
                 else:
                     found += [module for name in _names(node, folders[0]) if (module := self._module(name))]
         return tuple(dict.fromkeys(found))
@@ -68,7 +72,7 @@ class Tree:
         return next((file for file in (f"{path}.py", f"{path}/__init__.py") if (self.root / file).is_file()), None)
 
 
-def _run(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom | ast.Constant]:
+def _run(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom | ast.Constant | ast.Call]:
     """Yield the imports of a module, those inside functions too, and the names of files in it."""
     waiting = [tree]
     while waiting:
@@ -81,6 +85,8 @@ def _run(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom | ast.Constant]:
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             waiting += node.orelse
         else:
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
+                yield node
             waiting += ast.iter_child_nodes(node)
 
 

@@ -4,11 +4,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.data import file_source
+from components.data import file_source, mapping
 from components.data.database import database
 from components.data.ingest import ingest, source_digest
 from components.data.snapshot import Snapshot
@@ -345,3 +346,13 @@ def test_files_may_bring_offers(shop, spec, rows):
         "created_at": dt.datetime(2024, 1, 7, 23, tzinfo=UTC),
     }
     assert milk["share"] == 1.0
+
+
+@pytest.mark.parametrize("kind", ["VIEW", "TABLE"])
+def test_an_adapter_that_lacks_an_optional_column_gets_its_default(kind, monkeypatch):
+    monkeypatch.setitem(mapping.EVENT_DEFAULTS, "channel", "'unknown'")
+    with duckdb.connect() as db:
+        db.execute(f"CREATE {kind} source_events AS SELECT 'u1' AS user_id, 2.0 AS quantity, 7 AS source_row")
+        mapping.complete_events(db)
+        found = db.sql("SELECT user_id, quantity, channel, event, source_row FROM source_events").fetchall()
+    assert found == [("u1", 2.0, "unknown", "event", 7)]

@@ -43,6 +43,9 @@ def test_every_component_with_a_digest_among_the_parameters_is_looked_at() -> No
         ("feature_repo/logs/request_log.py", set()),  # the reader of the request log: no step of these reads it
         ("components/distributed/ranks.py", {"intent", "ranking"}),  # both trainers share it
         ("components/intent/model.py", {"intent"}),  # imported inside functions only
+        ("components/intent/networks/lstm.py", {"intent"}),  # loaded by a name in the spec
+        ("components/ranking/models/listwise_mlp.py", {"ranking"}),
+        ("components/ranking/sources/popular.py", {"ranking"}),
         ("components/intent/__main__.py", {"intent"}),  # what torchrun starts
         ("components/data/synthetic.py", {"data"}),
         ("components/data/contract.html.jinja", {"data"}),
