@@ -1,5 +1,6 @@
 """What the kubelet makes of a pod, by value; and that no manifest names a command that is not run in the image."""
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from feature_repo.checkout import ROOT
+from feature_repo import checkout
+from pipelines import spec
 from pipelines.graphs import index
 from tests.images import commands, pods, renders
 from tests.k8s.test_overlays import OPTIONS
@@ -21,14 +23,14 @@ def namespace(container: dict[str, Any], volumes: list[dict[str, Any]] | None = 
     """A Deployment of one container."""
     closed = {"securityContext": {"readOnlyRootFilesystem": True}, "resources": LIMITS}
     one = {"name": "one", "image": "intentflow-python:0.1.0"} | closed | container
-    spec = {
+    pod = {
         "serviceAccountName": "door",
         "securityContext": {"runAsUser": 10001, "runAsGroup": 10002, "fsGroup": 10003},
         "containers": [one],
         "volumes": volumes or [],
     }
     labels = {"app": "door", "pipeline/runid": "r7"}
-    template = {"metadata": {"labels": labels}, "spec": spec}
+    template = {"metadata": {"labels": labels}, "spec": pod}
     made = {"kind": "Deployment", "metadata": {"name": "door"}, "spec": {"template": template}}
     return pods.Namespace([made, CONFIG], SECRETS, more={"kube-root-ca.crt": {"ca.crt": "PEM"}})
 
@@ -169,6 +171,20 @@ def test_every_command_of_a_manifest_is_run_in_the_image_or_said_not_to_be() -> 
 
 @pytest.mark.parametrize("pipeline", index.PIPELINES)
 def test_every_step_of_a_pipeline_is_run_in_the_image(pipeline: str) -> None:
-    text = (ROOT / "tests" / "golden" / "pipelines" / f"{pipeline}.yaml").read_text(encoding="utf-8")
+    text = (checkout.ROOT / "tests" / "golden" / "pipelines" / f"{pipeline}.yaml").read_text(encoding="utf-8")
     executors = next(yaml.load_all(text, Loader=yaml.CSafeLoader))["deploymentSpec"]["executors"]
     assert {name.removeprefix("exec-") for name in executors} == commands.STEPS[pipeline]
+
+
+def test_the_steps_image_holds_all_that_code_reads_of_the_checkout() -> None:
+    """Code names files from checkout.ROOT, which is /app there: packages, the lock, and k8s/."""
+    text = (checkout.K8S / "Containerfile").read_text(encoding="utf-8")
+    stage = text[text.index("FROM packages AS steps") :]
+    copied = re.findall(r"^COPY (\S+) (\S+)$", stage, re.MULTILINE)
+    packages = {"feature_repo", "components", "monitoring", "bentos", "pipelines"}
+    assert copied == [(name, name) for name, _ in copied]
+    assert {name for name, _ in copied} == packages | {checkout.LOCK.name, checkout.K8S.name}
+
+
+def test_the_shop_that_the_images_are_tried_with_is_named_as_the_seed_release() -> None:
+    assert spec.load(renders.SPEC).name == "grocery"
