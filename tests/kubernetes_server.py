@@ -10,7 +10,7 @@ import itertools
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -299,15 +299,19 @@ def _application(cluster: Cluster) -> Starlette:
 
 
 @contextmanager
-def listening(application: Any, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve an ASGI application from a thread on a real socket; yield its URL."""
+def listening(
+    application: Any, *, host: str = "127.0.0.1", port: int = 0, tls: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Serve an ASGI application from a thread on a real socket, by TLS with uvicorn's settings; yield its URL."""
     bound = socket.create_server((host, port))
-    config = uvicorn.Config(application, log_level="error", lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(
+        application, log_level="error", lifespan="off", timeout_graceful_shutdown=1, **dict(tls or {})
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     try:
-        yield f"http://{host}:{bound.getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://{host}:{bound.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
@@ -315,9 +319,9 @@ def listening(application: Any, *, host: str = "127.0.0.1", port: int = 0) -> It
 
 
 @contextmanager
-def serving(cluster: Cluster) -> Iterator[str]:
+def serving(cluster: Cluster, *, tls: Mapping[str, str] | None = None) -> Iterator[str]:
     """Serve a cluster's API; yield its URL."""
-    with listening(_application(cluster)) as url:
+    with listening(_application(cluster), tls=tls) as url:
         yield url
 
 

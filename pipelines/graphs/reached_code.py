@@ -4,8 +4,8 @@ Imports are read, not done: each module is parsed, and what it imports at the to
 within our packages. A package's `__init__` runs before its modules, so it belongs to them. Imports for types alone
 (`if TYPE_CHECKING:`) run never. A module that imports by a name it computes (`import_module`) reaches all modules
 beside it: the parts that a literal tuple names are loaded so. A file beside a module, or in a folder above it, that the
-module names in a string, such as a template, is data that it loads. Names and bytes make the digest: no time, no folder,
-so two machines agree.
+module names in a string, such as a template, is data that it loads. Names and bytes make the digest, no time and no
+folder: two machines agree.
 """
 
 import ast

@@ -132,6 +132,15 @@ def test_the_secrets_of_the_small_cluster_are_its_environment_s_seen_from_inside
     assert json.loads((made / "INTENTFLOW_FEAST").read_text()) == json.loads(outside)
     assert (made / "INTENTFLOW_PSEUDONYM_KEY").read_text() == variables["INTENTFLOW_PSEUDONYM_KEY"]
     assert len((made / "INTENTFLOW_SHADOW_TOKEN").read_text()) == 64
+    for component in ("jobs", "materialise", "reconciler"):  # each has what its own environment names
+        folder, secret = K8S / "components" / component, tmp_path / "store" / component
+        given = {key.name: key.read_text() for key in secret.iterdir()} | {"INTENTFLOW_REQUESTS_URL": ""}
+        found = environment.place(folder / "recommender.yaml", str(folder / "environment.yaml"), variables=given)
+        stores = json.loads(found.variables["INTENTFLOW_FEAST"])
+        assert stores["registry"] == json.loads(outside)["registry"]
+        online, theirs = stores["online_store"], json.loads(outside)["online_store"]
+        assert online["connection_string"] == theirs["connection_string"]
+        assert found.variables["INTENTFLOW_PSEUDONYM_KEY"] == variables["INTENTFLOW_PSEUDONYM_KEY"]
 
 
 def test_another_kubectl_renders_the_same():

@@ -42,16 +42,19 @@ def test_it_reads_the_spec_that_the_component_brings(objects):
     (config,) = [o for o in objects if o["metadata"]["name"].startswith("reconciler-spec-")]
     (container,) = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     folder = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] == "spec")
-    (name,) = config["data"]
-    assert container["args"] == ["reconcile", f"{folder}/{name}", "--watch", "--env", "cluster"]
+    assert set(config["data"]) == {name := "recommender.yaml", "environment.yaml"}
+    assert container["args"] == ["reconcile", f"{folder}/{name}", "--watch", "--env", f"{folder}/environment.yaml"]
     assert spec.load(COMPONENT / name).name == "grocery"
     # A kustomization reads no file outside its folder, so the demo's spec is there a second time.
     assert config["data"][name] == (ROOT / "pipelines" / "specs" / "grocery.yaml").read_text()
 
 
-def test_the_environment_rolls_out_in_the_namespace_where_the_overlay_puts_it(objects):
-    text = yaml.safe_load((environment.FOLDER / "cluster.yaml").read_text())
-    assert find(objects, "Deployment")["metadata"]["namespace"] == text["kubernetes"]["namespace"]
+def test_the_environment_needs_no_kubeflow_and_rolls_out_where_the_overlay_puts_it(objects):
+    given = {"INTENTFLOW_FEAST_REGISTRY": "postgresql://p", "INTENTFLOW_REDIS": "redis:6379"}
+    given |= {"INTENTFLOW_PSEUDONYM_KEY": "a" * 64, "INTENTFLOW_STATE": "/state"}
+    found = environment.place(COMPONENT / "recommender.yaml", str(COMPONENT / "environment.yaml"), variables=given)
+    assert found.environment.kubeflow is None
+    assert find(objects, "Deployment")["metadata"]["namespace"] == found.environment.kubernetes.namespace
 
 
 def test_only_the_loop_has_a_token_and_it_may_touch_nothing_secret(objects):

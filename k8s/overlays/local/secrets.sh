@@ -18,5 +18,12 @@ FEAST='{"registry": {"registry_type": "sql", "path": "postgresql+psycopg://feast
 # The key hashes user ids: pipelines and the service must share it.
 made recommender || kube create secret generic recommender --from-literal=INTENTFLOW_FEAST="$FEAST" \
   --from-literal=INTENTFLOW_PSEUDONYM_KEY="$(random 32)" --from-literal=INTENTFLOW_SHADOW_TOKEN="$(random 32)" >&2
+KEY=$(field recommender INTENTFLOW_PSEUDONYM_KEY)
+# What the environments of components/jobs, materialise and reconciler name.
+for name in jobs materialise reconciler; do
+  made "$name" || kube create secret generic "$name" --from-literal=INTENTFLOW_PSEUDONYM_KEY="$KEY" \
+    --from-literal=INTENTFLOW_REDIS="redis:6379,password=$REDIS_PASSWORD" \
+    --from-literal=INTENTFLOW_FEAST_REGISTRY="postgresql+psycopg://feast:$POSTGRES_PASSWORD@postgres:5432/feast" >&2
+done
 echo "export REDIS_PASSWORD=$REDIS_PASSWORD POSTGRES_PASSWORD=$POSTGRES_PASSWORD"
-echo "export INTENTFLOW_PSEUDONYM_KEY=$(field recommender INTENTFLOW_PSEUDONYM_KEY)"
+echo "export INTENTFLOW_PSEUDONYM_KEY=$KEY"
