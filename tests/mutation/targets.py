@@ -29,10 +29,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
     # The spec's checks.
     "pipelines/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/content/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/data/spec.py": ("tests/data/test_spec.py", "tests/pipelines/test_spec.py"),
-    "components/intent/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/profiles/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/ranking/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/registry/spec.py": ("tests/registry/test_gates.py", "tests/pipelines/test_spec.py"),
+    "components/content/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/data/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/intent/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/profiles/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/ranking/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/registry/spec.py": ("tests/pipelines/test_spec_fields.py",),
 }
