@@ -36,7 +36,7 @@ def reading(
     if wanted == "string":
         return _string(column, kind)
     if wanted == "double":
-        if kind.startswith((*NUMBERS, "BOOLEAN")):
+        if _is(kind, *NUMBERS, "BOOLEAN"):
             return Reading(column, _scaled(_finite(f"CAST({name(column)} AS DOUBLE)"), unit), "number")
         if kind == "VARCHAR":
             read = _number_in_text(column)
@@ -44,11 +44,11 @@ def reading(
         raise DataError(f"{place}: column '{column}' has type {kind}, which is no number; map another to {canonical}")
     if kind == "TIMESTAMP WITH TIME ZONE":
         return Reading(column, name(column), "timestamp")
-    if kind.startswith(("TIMESTAMP", "DATE")):
+    if _is(kind, "TIMESTAMP", "DATE"):
         return Reading(column, f"CAST({name(column)} AS TIMESTAMP) AT TIME ZONE {text(zone)}", "timestamp")
-    if kind == "VARCHAR" or (timestamps in EPOCHS and kind.startswith(NUMBERS)):
+    if kind == "VARCHAR" or (timestamps in EPOCHS and _is(kind, *NUMBERS)):
         return _time_in_text(column, zone=zone, timestamps=timestamps)
-    fix = f"say `timestamps: {' or '.join(EPOCHS)}`" if kind.startswith(NUMBERS) else f"map another to {canonical}"
+    fix = f"say `timestamps: {' or '.join(EPOCHS)}`" if _is(kind, *NUMBERS) else f"map another to {canonical}"
     raise DataError(f"{place}: column '{column}' has type {kind}, which is no timestamp; {fix}")
 
 
@@ -71,11 +71,17 @@ def require_readable(db: duckdb.DuckDBPyConnection, relation: str, readings: dic
             )
 
 
+def _is(kind: str, *families: str) -> bool:
+    """Tell whether a DuckDB type is of a family; a list of it, as INTEGER[], is not."""
+    return kind.startswith(families) and not kind.endswith("]")
+
+
 def _string(column: str, kind: str) -> Reading:
     quoted = name(column)
-    if kind.startswith(FRACTIONAL):  # pandas turns whole ids beside a missing one into 12.0
-        whole = f"CASE WHEN {quoted} = floor({quoted}) THEN CAST(CAST({quoted} AS HUGEINT) AS VARCHAR)"
-        return Reading(column, f"{whole} WHEN isnan({quoted}) THEN NULL ELSE CAST({quoted} AS VARCHAR) END", "text")
+    if _is(kind, *FRACTIONAL):  # pandas turns whole ids beside a missing one into 12.0; to DuckDB, NaN equals NaN
+        whole = f"CASE WHEN isnan({quoted}) THEN NULL WHEN {quoted} = floor({quoted}) THEN "
+        digits = f"CAST(TRY_CAST({quoted} AS HUGEINT) AS VARCHAR)"
+        return Reading(column, f"{whole} coalesce({digits}, {quoted}::VARCHAR) ELSE {quoted}::VARCHAR END", "text")
     return Reading(column, f"nullif(CAST({quoted} AS VARCHAR), '')", "text")
 
 
@@ -93,7 +99,7 @@ def _time_in_text(column: str, *, zone: str, timestamps: str) -> Reading:
     elif timestamps == "iso":
         with_offset = f"regexp_matches({filled}, {text(OFFSET)})"
         plain = f"TRY_CAST({filled} AS TIMESTAMP) {local}"
-        value = f"CASE WHEN {with_offset} THEN TRY_CAST({filled} AS TIMESTAMPTZ) ELSE {plain} END"
+        value = f"CASE WHEN {with_offset} THEN TRY_CAST(upper({filled}) AS TIMESTAMPTZ) ELSE {plain} END"
     else:
         value = f"try_strptime({filled}, {text(timestamps)})" + ("" if "%z" in timestamps else f" {local}")
     return Reading(column, value, "timestamp", f"{filled} IS NOT NULL AND ({value}) IS NULL")

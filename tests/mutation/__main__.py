@@ -74,7 +74,7 @@ def sample(found: Sequence[Mutant], sources: Mapping[str, str], *, size: int, se
     return list(itertools.islice(usable, size))
 
 
-def equivalent(found: Sequence[Mutant], listed: dict[str, str]) -> set[str]:
+def equivalent(found: Sequence[Mutant], listed: Sequence[str]) -> set[str]:
     """Return the names of equivalent mutants; complain of names that no mutant has, and of too many."""
     names = {one.name for one in found}
     modules = {one.module for one in found}
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [module for module in TARGETS if not asked.only or any(part in module for part in asked.only)]
     sources = {module: (server.ROOT / module).read_text() for module in chosen}
     found = [one for module in chosen for one in mutants(module, sources[module])]
-    same = equivalent(found, yaml.safe_load(EQUIVALENT.read_text()) or {})
+    same = equivalent(found, [one["mutant"] for one in yaml.safe_load(EQUIVALENT.read_text())])
     open_ones = [one for one in found if one.name not in same]
     report = Report(len(open_ones), len(same))
     size = len(open_ones) if asked.all else asked.sample

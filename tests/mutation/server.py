@@ -26,7 +26,6 @@ from types import CodeType, ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OURS = ("pipelines", "bentos", "monitoring", "components", "feature_repo", "tests", "benchmarks", "conftest")
 PASSED = 0
 MORE_CPU, LEAST_CPU_S = 5, 10  # what a mutant may take: a multiple of its tests' own time, and some at least
 WALL = 12  # wall-clock seconds per second of processor time: cores may be busy with other things
@@ -151,14 +150,18 @@ def _limit(cpu_s: float) -> None:
 
 def _libraries() -> list[str]:
     """Name the modules of libraries that are imported by now, in the order of their import."""
+    found = ((name, getattr(module, "__spec__", None)) for name, module in list(sys.modules.items()))
     return [
         name
-        for name, module in list(sys.modules.items())
-        if isinstance(module, ModuleType)
-        and getattr(module, "__spec__", None) is not None
-        and name.partition(".")[0] not in (*OURS, "__main__")
-        and not str(getattr(module, "__file__", None) or "").startswith(str(ROOT / "tests"))
+        for name, spec in found
+        if isinstance(spec, importlib.machinery.ModuleSpec) and name != "__main__" and not _ours(spec)
     ]
+
+
+def _ours(spec: importlib.machinery.ModuleSpec) -> bool:
+    """Tell whether a module is of this checkout, whose .venv is not."""
+    places = [str(place) for place in (spec.origin, *(spec.submodule_search_locations or ()))]
+    return any(place.startswith(f"{ROOT}{os.sep}") and "site-packages" not in place for place in places)
 
 
 class _Finder:

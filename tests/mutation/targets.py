@@ -2,16 +2,16 @@
 
 TARGETS: dict[str, tuple[str, ...]] = {
     # Reading a shop's files.
-    "components/data/conversion.py": ("tests/data/test_ingest.py",),
+    "components/data/conversion.py": ("tests/data/test_conversion.py",),
     "components/data/mapping.py": ("tests/data/test_ingest.py",),
     "components/data/guess.py": ("tests/pipelines/test_init.py",),
     # The contract.
-    "components/data/row_rules.py": ("tests/data/test_rules.py", "tests/data/test_contract.py"),
+    "components/data/row_rules.py": ("tests/data/test_row_rules.py",),
     "components/data/rules.py": ("tests/data/test_rules.py", "tests/data/test_contract.py"),
     "components/data/checks.py": ("tests/data/test_contract.py",),
     "components/data/quarantine.py": ("tests/data/test_contract.py",),
     # Folding events into profiles.
-    "feature_repo/update.py": ("tests/feature_repo/test_update.py",),
+    "feature_repo/update.py": ("tests/feature_repo/test_fold.py",),
     # What a model sees.
     "components/intent/encode.py": ("tests/intent/test_encode.py",),
     "components/ranking/encode.py": ("tests/ranking/test_encode.py",),
@@ -29,10 +29,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
     # The spec's checks.
     "pipelines/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/content/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/data/spec.py": ("tests/data/test_spec.py", "tests/pipelines/test_spec.py"),
-    "components/intent/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/profiles/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/ranking/spec.py": ("tests/pipelines/test_spec.py",),
-    "components/registry/spec.py": ("tests/registry/test_gates.py", "tests/pipelines/test_spec.py"),
+    "components/content/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/data/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/intent/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/profiles/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/ranking/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/registry/spec.py": ("tests/pipelines/test_spec_fields.py",),
 }

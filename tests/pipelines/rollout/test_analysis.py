@@ -99,7 +99,7 @@ def test_answers_that_nobody_acts_on_take_a_release_back() -> None:
     verdict = canary(requests=30, answers=30, rewards=rewards)
     assert (verdict.bad, verdict.enough, verdict.why) == (True, True, WORDS.format(bad="without reward"))
     assert not canary(requests=30, answers=30, rewards={"bbbb": Rewarded(30, 0)}).bad  # stable's are not known
-    assert not canary(requests=30, answers=30, rewards={"aaaa": Rewarded(900, 900)}).bad
+    assert not canary(requests=30, answers=30, rewards={"aaaa": Rewarded(10**9, 10**9)}).bad  # nor the candidate's
 
 
 def test_six_comparisons_share_alpha() -> None:
