@@ -40,6 +40,7 @@ class Check:
 def examine(place: Installation) -> list[Check]:
     """Run every check; none changes anything."""
     checks = [_python(), *(_package(name) for name in PACKAGES), _disk(place.home), _memory(), _byte_code()]
+    checks += [_state(place)] if place.home.is_dir() else []
     servers = {"mlflow": place.environment.mlflow.tracking_uri, "evidently": place.environment.evidently}
     checks += [_server(name, url) for name, url in servers.items() if url.startswith("http")]
     return checks if place.environment.kubeflow is None else [*checks, _kubeflow(place)]
@@ -78,6 +79,14 @@ def _memory() -> Check:
 
     free = psutil.virtual_memory().available / 2**30
     return Check("memory", free >= MEMORY_GIB, f"{free:.1f} GiB available; {MEMORY_GIB:g} are needed")
+
+
+def _state(place: Installation) -> Check:
+    """Name what of the state folder other code made: it is no fault, unless a release cannot be read."""
+    from pipelines import upgrade
+
+    found = upgrade.due(place)
+    return Check("state", not found.unreadable, found.text())
 
 
 def _byte_code() -> Check:
