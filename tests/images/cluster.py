@@ -56,7 +56,15 @@ class Forwards:
         asyncio.run_coroutine_threadsafe(asyncio.start_server(passed, host, port), self._loop).result(30)
 
     def close(self) -> None:
-        """Stop."""
+        """Stop, whatever is under way."""
+
+        async def ended() -> None:
+            under_way = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(ended(), self._loop).result(30)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 

@@ -109,6 +109,7 @@ class World:
             if probe in spec:
                 port, path = pods.probe(spec, probe)
                 started.ready(f"http://{self.cluster.addresses[workload]}:{port}{path}")
+        started.within_limits()
         return started
 
     def claim(self, name: str) -> Path:
