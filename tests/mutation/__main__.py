@@ -40,6 +40,7 @@ class Report:
     killed: Counter[str] = field(default_factory=Counter)  # by module
     survivors: list[Mutant] = field(default_factory=list)
     seconds: float = 0.0
+    cpu_s: float = 0.0
 
     @property
     def run(self) -> int:
@@ -55,7 +56,7 @@ class Report:
         """Say it in one line."""
         return (
             f"mutants: {self.killed.total()} of {self.run} found ({self.percent:.1f} %), a sample of {self.of}, "
-            f"{self.equivalent} more are equivalent; {self.seconds:.0f} s"
+            f"{self.equivalent} more are equivalent; {self.seconds:.0f} s, {self.cpu_s:.0f} s of processor time"
         )
 
     def by_module(self) -> dict[str, tuple[int, int]]:
@@ -105,6 +106,7 @@ def measure(chosen: Sequence[Mutant], report: Report, *, parallel: int) -> None:
     ]
     for result in server.run(jobs, parallel=parallel):
         mutant = by_name[result.job.name]
+        report.cpu_s += result.cpu_s
         if result.passed:
             report.survivors.append(mutant)
         else:
@@ -160,7 +162,13 @@ def _document(report: Report) -> dict[str, Any]:
         {k: v for k, v in asdict(one).items() if k != "source"} | {"name": one.name} for one in report.survivors
     ]
     shares = {name: {"found": found, "of": of} for name, (found, of) in sorted(report.by_module().items())}
-    whole = {"mutants": report.of, "run": report.run, "percent": report.percent, "seconds": report.seconds}
+    whole = {
+        "mutants": report.of,
+        "run": report.run,
+        "percent": report.percent,
+        "seconds": report.seconds,
+        "cpu_s": report.cpu_s,
+    }
     return {**whole, "equivalent": report.equivalent, "modules": shares, "survivors": survivors}
 
 

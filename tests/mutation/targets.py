@@ -17,6 +17,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/ranking/encode.py": ("tests/ranking/test_encode.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py",),
     # The gates.
+    "components/registry/gate_metrics.py": (
+        "tests/registry/test_gate_metrics.py",
+        "tests/pipelines/test_spec_fields.py",
+    ),
     "components/registry/gates.py": ("tests/registry/test_gates.py",),
     "components/registry/gate_inputs.py": ("tests/registry/test_gates.py",),
     # The rollout.
