@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipelines.manifests import pod_security
 from pipelines.manifests.objects import Object, Workload, quantity, title, workloads
+from tests.k8s import pod_security
 
 Texts = Mapping[str, str]
 REFERENCE = re.compile(r"\$\$|\$\((\w[\w.-]*)\)")

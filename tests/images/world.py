@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from feature_repo.checkout import K8S
-from pipelines.manifests import pod_security
 from pipelines.manifests.objects import Object, title
 from tests import kubernetes_server
 from tests.images import pods, renders
 from tests.images.cluster import Cluster, Started
+from tests.k8s import pod_security
 from tests.k8s.test_manifests import KUBECTL
 from tests.registry.conftest import free_port
 
