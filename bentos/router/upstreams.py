@@ -81,10 +81,11 @@ class Doors:
         try:
             async with asyncio.timeout(patience_s):
                 return await self._send(backend, sent)
-        except TimeoutError:
-            raise Lost("late") from None
+        # First, for it is a TimeoutError too: no connection was made, so nothing was sent.
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise Lost("refused") from None
+        except TimeoutError:
+            raise Lost("late") from None
         except (aiohttp.ClientError, OSError):
             raise Lost("reset") from None
 

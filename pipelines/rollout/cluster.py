@@ -5,6 +5,7 @@ the pods' own reason where one does not become ready, and adds up the routers' c
 parity need the request log: they are known where doors ship it (`requests.url`), not where it stays in the pods.
 """
 
+import itertools
 import json
 import logging
 import time
@@ -15,7 +16,7 @@ from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, Routes
 from components.kube_api import Api, Conflict, Object
 from components.registry import gates
-from feature_repo import env_names, files
+from feature_repo import env_names
 from feature_repo.errors import Refused, ServerError, StoreAway
 from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
@@ -112,7 +113,7 @@ class ClusterActuator:
         if template is None:
             return "profiles stay as the training pipeline left them"
         job: Object = json.loads(template["data"]["job.json"])
-        job["metadata"] = {**job.get("metadata", {}), "name": f"materialise-{release_id}"}
+        job["metadata"] = {**job.get("metadata", {}), "name": self._job_name(release_id)}
         variables = {env_names.RELEASE_ID: release_id, env_names.RELEASE_VERSION: self._version(release_id)}
         for container in job["spec"]["template"]["spec"]["containers"]:
             container.setdefault("env", []).extend({"name": k, "value": v} for k, v in variables.items())
@@ -120,6 +121,14 @@ class ClusterActuator:
         if self.api.get("Job", job["metadata"]["name"]) is None:
             self.api.create("Job", job)
         return self._wait_job(str(job["metadata"]["name"]))
+
+    def _job_name(self, release_id: str) -> str:
+        """Name the Job of this try: one that failed stays as its record, and the next try is another Job."""
+        for tries in itertools.count(1):
+            name = f"materialise-{release_id}" + (f"-{tries}" if tries > 1 else "")
+            if "Failed" not in _conditions(self.api.get("Job", name)):
+                break
+        return name
 
     def route(self, routes: Routes) -> None:
         """Write the routes over those that were read, and have the kubelet bring them to every router at once."""
@@ -132,16 +141,18 @@ class ClusterActuator:
             if found.get("data", {}).get(FILE) == text:
                 break
             try:
-                self.api.patch("ConfigMap", ROUTES, {"metadata": {"resourceVersion": version}, "data": {FILE: text}})
+                body = {"metadata": {"resourceVersion": version}, "data": {FILE: text}}
+                found = self.api.patch("ConfigMap", ROUTES, body)
                 break
             except Conflict:
                 continue
         else:
             raise ServerError(f"ConfigMap/{ROUTES}: another one writes it at the same time; see who does")
-        mark = {"metadata": {"annotations": {SYNCED: files.digest(text)}}}
+        # Of the object's version, not of its text: somebody may have written another text in between.
+        mark = str(found["metadata"]["resourceVersion"])
         for pod in self.api.listed("Pod", ROUTER):
-            if pod["metadata"].get("annotations", {}).get(SYNCED) != files.digest(text):
-                self.plain.patch("Pod", pod["metadata"]["name"], mark)
+            if pod["metadata"].get("annotations", {}).get(SYNCED) != mark:
+                self.plain.patch("Pod", pod["metadata"]["name"], {"metadata": {"annotations": {SYNCED: mark}}})
                 self._routed_at = time.monotonic()
 
     def routed(self) -> Routes | None:
@@ -246,8 +257,7 @@ class ClusterActuator:
     def _wait_job(self, name: str) -> str:
         deadline = time.monotonic() + JOB_S
         while time.monotonic() < deadline:
-            status = (self.api.get("Job", name) or {}).get("status", {})
-            ended = {c["type"]: c.get("message", "") for c in status.get("conditions", []) if c["status"] == "True"}
+            ended = _conditions(self.api.get("Job", name))
             if "Complete" in ended:
                 return f"Job/{name} brought the profiles into the store"
             if "Failed" in ended:
@@ -256,8 +266,16 @@ class ClusterActuator:
         raise ServerError(f"Job/{name}: not done in {JOB_S:.0f} s")
 
 
+def _conditions(job: Object | None) -> dict[str, str]:
+    """Return the conditions of a Job that hold, each with its message."""
+    status = (job or {}).get("status", {})
+    return {c["type"]: c.get("message", "") for c in status.get("conditions", []) if c["status"] == "True"}
+
+
 def _release_of(deployment: Object) -> str:
-    return str(deployment["metadata"].get("labels", {}).get("app.kubernetes.io/version", "seed"))
+    """Return the release that a Deployment's pods run, as their template says: an undo leaves the labels as they were."""
+    labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
+    return str(labels.get("app.kubernetes.io/version", "seed"))
 
 
 def _wanted(deployment: Object) -> int:

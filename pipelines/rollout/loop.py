@@ -149,10 +149,27 @@ def _act(name: str, actuator: Actuator, act: Act, state: State) -> None:
             shared = registry.same_vocabulary(name, state.stable.version, state.candidate.version)
             routes = routes.model_copy(update={"shared": shared})
         actuator.route(routes)
-    elif act.verb in ("prepare", "check", "start", "materialise", "stop"):
+    elif act.verb == "stop":
+        if needed := serves(act.what, actuator):
+            raise ServerError(f"release {act.what} is not stopped: {needed}")
+        actuator.stop(act.what)
+    elif act.verb in ("prepare", "check", "start", "materialise"):
         getattr(actuator, act.verb)(act.what)
     elif act.verb == "prune":
         actuator.prune()
+
+
+def serves(release: str, actuator: Actuator) -> str:
+    """Say why a release must run on, whatever was decided: read anew, since anybody may have routed or scaled.
+
+    The first rule of the loop: it never takes away what serves while nothing else is ready.
+    """
+    routes, running = actuator.routed(), actuator.running()
+    if routes is not None and release == routes.stable.release:
+        return "the routes lead to it"
+    if release in running and len(running) == 1:
+        return "it is the only one that runs"
+    return ""
 
 
 def _record(place: Installation, act: Act) -> None:

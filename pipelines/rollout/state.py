@@ -99,6 +99,8 @@ class State:
     began: float = 0.0  # of the canary
     base: float = 0.0  # the candidate's answers when the step began
     attempts: int = 0  # of the phase's work that failed for a reason that may pass
+    held: int = 0  # times that the only release failed and was kept, since nothing else could serve
+    retry_at: float = 0.0  # epoch seconds; of a release that is held
     why: str = ""  # while rolling back
     seen: Seen = Seen()
     last: Mapping[str, Any] = field(default_factory=dict)  # version, release, result, why, at

@@ -16,6 +16,8 @@ from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.analysis import judge_canary, judge_shadow
 from pipelines.rollout.state import ReleaseRef, State
 
+REFUSED = "refused"  # result of a first release whose gates refused it
+HOLD_S, LONGEST_HOLD_S = 15.0, 600.0  # before the only release is tried again; twice as long each time
 ATTEMPTS = 3  # of work that failed for a reason that may pass, such as a registry that does not answer
 
 
@@ -64,9 +66,11 @@ def decide(state: State, facts: Facts, rules: Rollout) -> Decision:
     if state.candidate is None:
         return _idle(state, facts, rules)
     if state.phase == "rolling_back":
-        return _rolled_back(state, facts)
+        return _rolled_back(state, facts) if state.stable else _held(state, state.why, facts.now)
     if facts.registry.champion != state.candidate.version:
         return _abandoned(state, facts)
+    if facts.now < state.retry_at:
+        return Decision(state)
     if state.phase == "build":
         return _built(state, facts)
     if state.phase == "warm":
@@ -110,7 +114,8 @@ def _backend(served: ReleaseRef | None, running: Mapping[str, str]) -> Backend |
 def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
     """Follow the champion, keep what serves alive, end what was kept long enough."""
     champion = facts.registry.champion
-    if champion and (state.stable is None or champion != state.stable.version):
+    refused = state.stable is None and (state.last.get("version"), state.last.get("result")) == (champion, REFUSED)
+    if champion and not refused and (state.stable is None or champion != state.stable.version):
         version = facts.registry.versions[champion]
         if state.stable is not None and version.release == state.stable.release:
             served = ReleaseRef(champion, version.release)
@@ -152,6 +157,10 @@ def _begun(state: State, facts: Facts) -> Decision:
     line = f"champion moved here {origin}: rollout {fresh.rollout} begins"
     if not version.passed:
         why = f"its gates refused it ({version.refusals})"
+        if state.stable is None:  # nothing else could answer: what a person deployed serves on, and is not started here
+            last = _outcome(candidate, REFUSED, why, facts.now)
+            line = f"not started: {why}; it stays the champion, since no other release serves"
+            return Decision(replace(state, number=number, last=last), (Act("notice"),), candidate.version, line)
         return Decision(replace(fresh, phase="rolling_back", why=why), (*acts,), candidate.version, line, again=True)
     if restores and candidate.release in facts.running:
         fresh = replace(fresh, phase="promoting")
@@ -184,7 +193,7 @@ def _watched(state: State, facts: Facts, rules: Rollout) -> Decision:
     """Shadow and canary: count, judge, wait, go on."""
     assert state.candidate is not None
     if state.candidate.release not in facts.running:
-        return _fail(state, f"{state.phase}: its door died", facts.now)
+        return _revived(state, facts.now)
     shadow = state.phase == "shadow"
     share = 0.0 if shadow else rules.steps[min(state.step, len(rules.steps) - 1)]
     if mending := _mended(state, facts, Act("route", mode=state.phase, share=share)):
@@ -275,9 +284,33 @@ def _rolled_back(state: State, facts: Facts) -> Decision:
     return Decision(done, acts, candidate.version, f"rolled back: {state.why}", again=True)
 
 
-def _fail(state: State, why: str, now: float) -> Decision:
-    """Keep the reason first; the next look acts on it."""
+def _revived(state: State, now: float) -> Decision:
+    """Start a candidate's door again: a pod that was lost is no verdict on its release, three in one phase are.
+
+    What was seen while the door was gone speaks of the machine, so evidence begins anew.
+    """
     assert state.candidate is not None
+    if state.attempts + 1 >= ATTEMPTS:
+        return _fail(state, f"{state.phase}: its door died {ATTEMPTS} times", now)
+    fresh = replace(state, attempts=state.attempts + 1, seen=state.seen.anew(), base=0.0, since=now)
+    line = f"{state.phase}: its door was lost and is started again; what was seen before does not count"
+    return Decision(fresh, (Act("start", state.candidate.release),), state.candidate.version, line, again=True)
+
+
+def _held(state: State, why: str, now: float) -> Decision:
+    """Keep the only release and try it again later: taken back it would leave nobody to serve, and no champion."""
+    assert state.candidate is not None
+    pause_s = min(HOLD_S * 2**state.held, LONGEST_HOLD_S)
+    waits = _entered(replace(state, held=state.held + 1, retry_at=now + pause_s, why=""), "build", now)
+    line = f"waits {pause_s:.0f} s: {why}; no other release serves, so it stays the champion and what runs stays"
+    return Decision(waits, (), state.candidate.version, line)
+
+
+def _fail(state: State, why: str, now: float) -> Decision:
+    """Keep the reason first; the next look acts on it. The only release is held instead."""
+    assert state.candidate is not None
+    if state.stable is None:
+        return _held(state, why, now)
     failing = replace(state, phase="rolling_back", why=why[:500], since=now, attempts=0)
     return Decision(failing, (), state.candidate.version, f"failed: {why}", again=True)
 
@@ -299,8 +332,10 @@ def _alive(state: State, facts: Facts) -> tuple[Act, ...]:
 
 
 def _ended(state: State) -> tuple[Act, ...]:
-    """End the candidate's door, unless it is kept as the one before."""
+    """End the candidate's door, unless it is kept as the one before, or nothing else serves yet."""
     assert state.candidate is not None
+    if state.stable is None:  # whatever becomes stable ends the others
+        return ()
     kept = {served.release for served in (state.stable, state.previous) if served is not None}
     return () if state.candidate.release in kept else (Act("stop", state.candidate.release),)
 

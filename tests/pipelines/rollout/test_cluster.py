@@ -174,6 +174,33 @@ def test_routes_are_written_and_every_router_is_synced_at_once(actuator, cluster
     assert cluster.cluster.get("configmaps", "recommender-routes")["metadata"]["resourceVersion"] == version
 
 
+def test_routers_are_synced_again_after_somebody_else_wrote_the_routes_in_between(actuator, cluster):
+    def marks():
+        pods = [
+            cluster.cluster.get("pods", name) for name in cluster.cluster.names("pods") if name.startswith("router")
+        ]
+        return {pod["metadata"]["annotations"][clusters.SYNCED] for pod in pods}
+
+    actuator.route(routes(0.25))
+    before = marks()
+    cluster.cluster.put(
+        "configmaps", cluster.cluster.get("configmaps", clusters.ROUTES) | {"data": {"routes.json": "{}"}}
+    )
+    actuator.route(routes(0.25))  # the same text, another version
+    assert len(marks()) == 1
+    assert marks() != before
+
+
+def test_after_an_undo_the_pods_say_what_runs_and_not_the_deployment(actuator, cluster):
+    base = cluster.cluster.get("deployments", "recommender")
+    base["metadata"]["labels"]["app.kubernetes.io/version"] = ID  # the labels of what was applied stay
+    base = cluster.cluster.put("deployments", base)
+    assert dict(actuator.running()) == {"seed": "http://recommender-stable"}
+    base["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/version"] = ID
+    cluster.cluster.put("deployments", base)
+    assert dict(actuator.running()) == {ID: "http://recommender-stable"}
+
+
 def test_routes_that_another_writes_meanwhile_are_read_again(actuator, cluster):
     original, raced = actuator.api.get, []
 
@@ -247,6 +274,15 @@ def test_a_job_of_the_overlay_brings_the_profiles_where_there_is_one(actuator, c
     done = {"conditions": [{"type": "Complete", "status": "True"}]}
     cluster.cluster.objects["jobs", f"materialise-{ID}"] = made | {"status": done}
     assert actuator.materialise(ID) == f"Job/materialise-{ID} brought the profiles into the store"
+
+    gone = {"conditions": [{"type": "Failed", "status": "True", "message": "the image lacks a file"}]}
+    cluster.cluster.objects["jobs", f"materialise-{ID}"] = made | {"status": gone}
+    with pytest.raises(ServerError, match=f"Job/materialise-{ID}-2: not done in"):  # the try after a failure is its own
+        actuator.materialise(ID)
+    cluster.cluster.objects["jobs", f"materialise-{ID}-2"] |= {"status": gone}
+    with pytest.raises(ServerError, match=f"Job/materialise-{ID}-3: not done in"):
+        actuator.materialise(ID)
+    assert cluster.cluster.get("jobs", f"materialise-{ID}")["status"] == gone, "its record stays"
 
 
 def test_a_right_that_is_missing_is_one_line_with_the_file_that_gives_it(actuator, cluster):

@@ -170,8 +170,18 @@ def test_a_release_without_comparison_is_promoted_once_it_is_ready(
 
 
 @pytest.mark.parametrize("state", [SHADOW, CANARY])
-def test_a_candidate_whose_door_died_fails(state: State) -> None:
-    why = f"{state.phase}: its door died"
+def test_a_candidate_whose_door_died_is_started_again_and_evidence_begins_anew(state: State) -> None:
+    first = replace(state, attempts=0, base=7.0)
+    fresh = replace(first, attempts=1, base=0.0, since=NOW, seen=Seen("b", {}, {}))
+    line = f"{state.phase}: its door was lost and is started again; what was seen before does not count"
+    expected = Decision(fresh, (Act("start", "bbbb"),), "2", line, again=True)
+    assert decide(first, facts(running="aaaa"), RULES) == expected
+
+
+@pytest.mark.parametrize("state", [SHADOW, CANARY])
+def test_a_candidate_whose_door_died_a_third_time_fails(state: State) -> None:
+    assert decide(replace(state, attempts=1), facts(running="aaaa"), RULES).state.attempts == 2
+    why = f"{state.phase}: its door died 3 times"
     failing = replace(state, phase="rolling_back", why=why, since=NOW, attempts=0)
     assert decide(state, facts(running="aaaa"), RULES) == Decision(failing, (), "2", f"failed: {why}", again=True)
 
@@ -298,9 +308,9 @@ def test_a_rollout_whose_champion_moved_is_left(champion: str, why: str, aliases
     assert decide(CANARY, facts(champion), RULES) == Decision(done, acts, "2", f"abandoned: {why}", again=True)
 
 
-def test_a_first_rollout_that_is_left_has_nobody_to_route_to() -> None:
+def test_a_first_rollout_that_is_left_goes_on_serving_until_another_release_does() -> None:
     state = replace(BEGUN, stable=None, previous=None)
-    assert decide(state, facts("3"), RULES).acts == (Act("stop", "bbbb"),)
+    assert decide(state, facts("3"), RULES).acts == ()
 
 
 def test_a_failed_release_gives_users_back_then_the_alias_then_its_door() -> None:
@@ -320,9 +330,38 @@ def test_a_failed_release_that_was_the_one_before_keeps_its_door() -> None:
     assert decide(replace(BACK, previous=V2), facts(), RULES).acts[-1].verb == "previous"
 
 
-def test_a_failed_first_release_leaves_no_champion() -> None:
-    acts = decide(replace(BACK, stable=None), facts(), RULES).acts
-    assert acts[0] == Act("take_back", "2", to="", why="it errs")
+ONLY = replace(BEGUN, stable=None, previous=None, earlier="", attempts=0)
+
+
+@pytest.mark.parametrize(("held", "pause_s"), [(0, 15), (1, 30), (5, 480), (6, 600), (60, 600)])
+def test_the_only_release_is_held_when_it_fails_and_tried_again_later(held: int, pause_s: int) -> None:
+    before = replace(ONLY, phase="warm", held=held, seen=Seen("b", {}, SHADOW_SEEN))
+    waits = replace(ONLY, held=held + 1, retry_at=NOW + pause_s, since=NOW, seen=Seen("b", {}, {}))
+    line = f"waits {pause_s} s: no answer; no other release serves, so it stays the champion and what runs stays"
+    assert failed(before, "no answer", now=NOW, passing=False) == Decision(waits, (), "2", line)
+
+
+def test_a_release_that_is_held_waits_for_its_time() -> None:
+    waits = replace(ONLY, held=1, retry_at=NOW + 1)
+    assert decide(waits, facts(), RULES) == Decision(waits)
+    assert decide(replace(waits, retry_at=NOW), facts(), RULES).acts == (Act("prepare", "2"),)
+    assert decide(waits, facts("3"), RULES).state.last["result"] == "abandoned"  # whoever moves the alias is heard
+
+
+def test_a_rollback_that_an_earlier_loop_began_without_anything_to_go_back_to_is_none() -> None:
+    decision = decide(replace(BACK, stable=None), facts(), RULES)
+    assert (decision.acts, decision.state.phase, decision.state.candidate) == ((), "build", V2)
+
+
+def test_a_first_release_that_its_gates_refused_is_left_as_it_is() -> None:
+    registry = Registry("2", True, {"2": Version("2", "bbbb", False, "map is low")})
+    decision = decide(State(number=4), facts(registry=registry, running="bbbb"), RULES)
+    why = "its gates refused it (map is low)"
+    assert decision.state == State(number=5, last=outcome(V2, "refused", why))
+    assert decision.acts == (NOTICE,)
+    assert decision.line == f"not started: {why}; it stays the champion, since no other release serves"
+    assert decide(decision.state, facts(registry=registry), RULES) == Decision(decision.state)
+    assert decide(decision.state, facts("3"), RULES).state.candidate == V3
 
 
 def test_a_dead_stable_door_is_started_before_users_are_given_back() -> None:

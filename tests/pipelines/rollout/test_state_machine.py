@@ -237,11 +237,29 @@ def test_what_may_pass_is_tried_three_times() -> None:
     assert phases == ["build", "build", "rolling_back"]
 
 
-def test_a_candidate_that_dies_is_taken_back() -> None:
+def test_a_candidate_that_dies_is_started_again_and_taken_back_when_it_dies_again_and_again() -> None:
     world = canary()
+    for _ in range(2):
+        del world.running["bbbb"]
+        assert world.settle().state.phase == "canary"
+        assert "bbbb" in world.running
     del world.running["bbbb"]
     assert world.settle().champion == "1"
-    assert world.state.last["why"] == "canary: its door died"
+    assert world.state.last["why"] == "canary: its door died 3 times"
+
+
+@pytest.mark.parametrize("verb", ["prepare", "start", "materialise"])
+def test_the_release_that_serves_alone_is_never_taken_away(verb: str) -> None:
+    """A person applied it; the loop is switched on and fails at it: nothing is stopped, the champion stays."""
+    world = World(champion="1", running={"aaaa": "http://base"}, breaks=verb)
+    for _ in range(8):
+        world.look()
+        world.now += 5
+        assert (world.champion, "aaaa" in world.running) == ("1", True)
+    world.breaks, world.now = "", world.now + 600
+    world.settle()
+    assert world.state.stable == V1
+    assert not [done for done in world.done if done.startswith(("stop aaaa", "take_back"))]
 
 
 def test_a_stable_door_that_dies_is_started_again() -> None:
