@@ -19,7 +19,7 @@ SHOP = "shop"  # the fixture that runs a whole demo
 ALONE = ("jobs", "kubeflow", "rollout")  # folders of pipelines/ whose own fixtures are costly
 FAST = "not process"
 PROCESS_FOLDERS = ("benchmarks", "browser", "chaos", "distributed", "graphs", "images", "jobs", "kubeflow")
-PROCESS_FIXTURES = {SHOP, "laptop", "server", "store"}
+PROCESS_FIXTURES = {SHOP, "laptop", "registry", "server", "sqlite", "store"}  # MLflow's database takes as long
 LIGHT = ("git", "uname", "ldconfig", "lscpu", "kubectl")  # programs that end at once, which libraries also ask
 
 

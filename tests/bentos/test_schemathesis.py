@@ -22,6 +22,8 @@ from bentos.recommender.metrics import Metrics
 from tests.bentos.conftest import IDS, World
 from tests.bentos.sockets import listening
 
+pytestmark = pytest.mark.process
+
 schemathesis = pytest.importorskip("schemathesis")
 BASE: dict[str, Any] = {"openapi": "3.0.2", "info": {"title": "door", "version": "1"}, "paths": {}}
 QUIET = {

@@ -43,6 +43,8 @@ from tests.bentos.conftest import asked
 from tests.monitoring.observability.exposition import differences, exported
 from tests.patience import patient
 
+pytestmark = pytest.mark.process
+
 
 @dataclass
 class Live:

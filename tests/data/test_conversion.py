@@ -135,6 +135,23 @@ def test_a_column_of_another_type_is_refused(kind: str, canonical: str, timestam
     assert str(error.value) == f"data.source.events: column 'a' {told}"
 
 
+@pytest.mark.parametrize(
+    ("kind", "canonical", "wanted"),
+    [
+        ("VARCHAR", "item_id", "text"),
+        ("DOUBLE", "item_id", "text"),
+        ("DOUBLE", "value", "number"),
+        ("VARCHAR", "value", "number"),
+        ("DATE", "timestamp", "timestamp"),
+        ("TIMESTAMP WITH TIME ZONE", "timestamp", "timestamp"),
+        ("VARCHAR", "timestamp", "timestamp"),
+    ],
+)
+def test_a_reading_says_what_a_value_must_be(kind: str, canonical: str, wanted: str) -> None:
+    found = reading("a", kind, canonical, zone="UTC", timestamps="iso", place="data.source.events")
+    assert (found.column, found.wanted) == ("a", wanted)
+
+
 ADVICE = ", or say its format: `timestamps: epoch_s | epoch_ms | '%d/%m/%Y'`"
 
 

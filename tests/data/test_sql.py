@@ -11,6 +11,8 @@ from components.data.ingest import ingest, source_digest
 from components.data.spec import Data
 from feature_repo.errors import DataError, ServerError, SpecError
 
+pytestmark = pytest.mark.process
+
 KEY = "00" * 16
 NOW = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
 UTC = dt.UTC

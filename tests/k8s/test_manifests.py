@@ -115,6 +115,7 @@ esac
 """
 
 
+@pytest.mark.process
 def test_the_secrets_of_the_small_cluster_are_its_environment_s_seen_from_inside(tmp_path):
     (tmp_path / "store").mkdir()
     (tmp_path / "kubectl").write_text(KUBECTL)

@@ -182,4 +182,6 @@ def _text(report: Report, sources: dict[str, str]) -> str:
 if __name__ == "__main__":
     os.chdir(server.ROOT)
     os.environ["OMP_NUM_THREADS"] = "1"
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # libraries that end in order would say more than we do

@@ -98,7 +98,7 @@ class _Edits(cst.CSTVisitor):
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         """Collect the edits of a node; skip what is left alone."""
-        if _left_alone(node):
+        if _left_alone(node) or (not self.places and _alias(node)):
             return False
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             self.places.append(node.name.value)
@@ -147,8 +147,17 @@ def _left_alone(node: cst.CSTNode) -> bool:
     return False
 
 
+def _alias(node: cst.CSTNode) -> bool:
+    """Tell whether a statement at the module's top names a type, as `Row = Mapping[str, Any]`."""
+    return isinstance(node, cst.Assign) and isinstance(node.value, cst.Subscript)
+
+
 def _of_words(node: cst.CSTNode, edited: cst.CSTNode) -> bool:
     """Tell whether an edit drops or empties only a description."""
+    if isinstance(node, cst.AnnAssign) and isinstance(node.value, cst.Call):
+        given = {arg.keyword.value: arg.value for arg in node.value.args if arg.keyword}
+        empty = isinstance(default := given.get("default"), cst.Name) and default.value == "None"
+        return empty and given.keys() == {"default", WORDS} and isinstance(edited, cst.AnnAssign)
     if not (isinstance(node, cst.Call) and isinstance(edited, cst.Call)):
         return False
 

@@ -32,7 +32,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/analysis.py": ("tests/pipelines/rollout/test_analysis.py",),
     "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
     # The spec's checks.
-    "pipelines/spec.py": ("tests/pipelines/test_spec.py",),
+    "pipelines/spec.py": ("tests/pipelines/test_spec_mistakes.py", "tests/pipelines/test_spec.py"),
     "components/content/spec.py": ("tests/pipelines/test_spec_fields.py",),
     "components/data/spec.py": ("tests/pipelines/test_spec_fields.py",),
     "components/intent/spec.py": ("tests/pipelines/test_spec_fields.py",),

@@ -42,6 +42,11 @@ def after(source: str) -> list[str]:
         ("x = 'word'\n", ["x = None", "x = 'XXwordXX'"]),
         ("def f(x: 'A | B' = 1): return x\n", ["def f(x: 'A | B' = 2): return x"]),
         ("T = TypeVar('T')\n", []),
+        ("Row = Mapping[str, int]\n", []),
+        (
+            "class A:\n    x: int | None = Field(default=None, description='words')\n",
+            ["x: int | None = Field(description='words')"],
+        ),
         ("assert isinstance(x, A)\n", []),
         ("import a\nfrom b import c\n", []),
         ('"""Words."""\n', []),

@@ -39,6 +39,7 @@ def test_killed_between_two_steps_a_run_goes_on_where_it_was(tmp_path: Path) -> 
     assert {"training_set", "register", "materialise"} <= ran
 
 
+@pytest.mark.process
 def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path: Path) -> None:
     """A file size limit stands in for the full disk: the write fails in the middle of a table."""
     shop = open_shop(tmp_path)

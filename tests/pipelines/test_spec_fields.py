@@ -286,6 +286,19 @@ def test_a_level_that_is_none_names_the_nearest() -> None:
         Intent(name="buy", level="item")
 
 
+def test_a_row_may_be_used_for_one_day() -> None:
+    assert Profiles(ttl_days=1, stale_days=1).used_days == 1
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        Profiles(stale_days=0)
+
+
+def test_editors_are_told_the_borders_that_functions_check() -> None:
+    level = Intent.model_json_schema()["properties"]["level"]
+    assert level["pattern"] == r"^(category|items\.[A-Za-z_][A-Za-z0-9_]*)$"
+    k = Segments.model_json_schema()["properties"]["k"]
+    assert k["anyOf"] == [{"type": "integer", "minimum": 2, "maximum": 64}, {"const": "auto"}]
+
+
 def test_a_rule_of_columns_that_are_known_ahead_is_checked_and_of_others_is_not() -> None:
     def contract(**tables: Any) -> Any:
         return made(Data, contract=tables).contract

@@ -279,6 +279,13 @@ def test_other_segments_matter_only_where_segments_are_compared(gate, segments, 
     assert (outcome.skipped, outcome.passed) == (skipped, skipped)
 
 
+def test_releases_without_digests_of_segments_are_compared() -> None:
+    gate = Gate(metric=NDCG, against="champion", cohort="segment")
+    found = Measurements(Group(), {"segment 0": Group({NDCG: 0.1, "ranking.rows": 500})})
+    verdict = evaluate([gate], found, champion=Champion({}, {"segment 0": {NDCG: 0.3}}))
+    assert (verdict.outcomes[0].skipped, verdict.passed) == (False, False)
+
+
 def test_a_champion_is_compared_by_segment_only_where_both_mean_the_same_segments() -> None:
     gate = Gate(metric=NDCG, against="champion", cohort="segment")
     candidate = measured({"ranking": document(segment_0=(500, 0.1, 0.2))}, segments="aaaa")
@@ -296,7 +303,9 @@ def test_a_cohort_that_nobody_measured_refuses() -> None:
         measured({"ranking": document(segment_0=(9, 0, 0))}),
         champion=None,
     )
-    assert verdict.refusals == "no activity was measured"
+    assert verdict.outcomes == (
+        Outcome(NDCG, None, "baseline", None, None, False, "no activity was measured", cohort="activity", rows=0),
+    )
 
 
 def test_a_cohorts_baseline_is_the_best_of_it() -> None:
