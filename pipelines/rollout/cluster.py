@@ -273,7 +273,7 @@ def _conditions(job: Object | None) -> dict[str, str]:
 
 
 def _release_of(deployment: Object) -> str:
-    """Return the release that the pods run, by the template: an undo leaves the Deployment's own labels as they were."""
+    """Return the release that the pods run, by the template: an undo leaves the Deployment's labels as they were."""
     labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
     return str(labels.get("app.kubernetes.io/version", "seed"))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipelines.rollout import loop
-from tests.pipelines.rollout.laptop import BAD, GOOD, Laptop, load, opened, quiet, released
+from tests.pipelines.rollout.laptop import BAD, GOOD, Laptop, load, opened, quiet, released, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -33,15 +33,19 @@ def test_a_corrupt_model_file_is_named_and_stable_is_not_touched(laptop: Laptop)
     assert (laptop.holder("champion"), now["stable"]["version"]) == ("1", "1")
 
 
-def test_a_canary_that_is_killed_takes_itself_back_without_a_failed_request(laptop: Laptop) -> None:
+def test_a_canary_that_is_killed_again_and_again_takes_itself_back_without_a_failed_request(laptop: Laptop) -> None:
     with load(laptop.url) as seen:
         laptop.champion("2")
         laptop.phase("canary")
-        laptop.kill_door(laptop.standing()["candidate"]["release"])
-        now = laptop.settled("2", "rolled_back", seconds=120)
+        release = laptop.standing()["candidate"]["release"]
+        for _ in range(3):
+            until(lambda: release in laptop.standing()["running"], seconds=120, what="a door", tell=laptop.standing)
+            laptop.kill_door(release)
+            until(lambda: release not in laptop.standing()["running"], seconds=30, what="no door", tell=laptop.standing)
+        now = laptop.settled("2", "rolled_back", seconds=240)
         time.sleep(1)
     quiet(seen)
-    assert now["last"]["why"] == "canary: its door died"
+    assert now["last"]["why"] == "canary: its door died 3 times"
     assert now["stable"]["version"] == "1"
 
 
