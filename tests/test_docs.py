@@ -15,17 +15,18 @@ PAGES = sorted(
 CODE = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)")
 FILE = re.compile(r"(?<![\w/.*<>{}$-])((?:[\w-]+/)*[\w-]+\.py)\b")
-EXAMPLES = {"my_network.py"}  # files that a page has a reader make
+MADE = re.compile(r"^```python\n# (\S+\.py)$", re.MULTILINE)  # files that a page has a reader make
 NAMES = {path.name for path in ROOT.glob("**/*.py") if ".venv" not in path.parts}
 
 
 def unknown(text: str) -> Iterator[str]:
     """Yield the Python files that a text names and the tree does not have."""
+    made = set(MADE.findall(text))
     for name in FILE.findall(text):
         there = (
             (ROOT / name).is_file() if name.split("/")[0] in (*PACKAGES, "tests", "k8s") else Path(name).name in NAMES
         )
-        if not there and name not in EXAMPLES:
+        if not there and name not in made:
             yield name
 
 
