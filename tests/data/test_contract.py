@@ -195,6 +195,11 @@ def test_clean_drops_and_counts_behaviour_not_to_learn_from(ingested, spec, rows
     assert json.loads((folder / "snapshot.json").read_text())["weeks"] == 5
 
 
+def test_a_smallest_quantity_of_one_drops_what_is_below(ingested, spec):
+    verdict, _ = judged(ingested("10,tea,view,2024-01-30T08:00:00Z,s6,0.5,1,0"), spec(clean={"min_quantity": 1}))
+    assert verdict.cleaned == {"quantity is below 1": 1}
+
+
 def test_clean_excludes_by_any_of_several_values(ingested, spec, rows):
     _, folder = judged(ingested(), spec(clean={"exclude": {"tags": ["hot"]}}))
     assert {r["item_id"] for r in rows(folder / "events.parquet")} == {"milk", "bread"}

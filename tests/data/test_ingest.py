@@ -74,6 +74,14 @@ def test_items_keep_their_attributes_and_learn_when_they_were_first_seen(shop, s
     assert not bread["tags"]
 
 
+def test_an_attribute_of_items_may_have_a_name_of_ours(shop, spec, rows):
+    (shop / "items.csv").write_text("item_id,Farbe,size\ntea,green,1\nmilk,,2\nbread,brown,3\n")
+    ingest(spec(items={"columns": {"colour": "Farbe"}, "lists": {}}), shop / "tables", key=KEY, base=shop, now=NOW)
+    items = rows(shop / "tables" / "items.parquet")
+    assert [(one["colour"], one["size"]) for one in items] == [("green", "1"), (None, "2"), ("brown", "3")]
+    assert "farbe" not in {name.lower() for name in items[0]}
+
+
 def test_the_snapshot_says_what_the_folder_holds(shop, spec):
     snapshot = ingest(spec(), shop / "tables", key=KEY, base=shop, now=NOW)
     assert snapshot == Snapshot.load(shop / "tables")

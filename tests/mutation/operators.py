@@ -142,6 +142,8 @@ def _left_alone(node: cst.CSTNode) -> bool:
             return True
         case cst.Call(func=cst.Name(value=name)) | cst.Assign(value=cst.Call(func=cst.Name(value=name))):
             return name in UNTOUCHED_CALLS
+        case cst.Assign(value=cst.Call(func=cst.Attribute(attr=cst.Name(value="TypeVar")))):
+            return True
         case cst.Expr(value=cst.SimpleString() | cst.ConcatenatedString()):
             return True
     return False

@@ -4,18 +4,18 @@ TARGETS: dict[str, tuple[str, ...]] = {
     # Reading a shop's files.
     "components/data/conversion.py": ("tests/data/test_conversion.py",),
     "components/data/mapping.py": ("tests/data/test_ingest.py",),
-    "components/data/guess.py": ("tests/pipelines/test_init.py",),
+    "components/data/guess.py": ("tests/data/test_guess.py",),
     # The contract.
     "components/data/row_rules.py": ("tests/data/test_row_rules.py",),
     "components/data/rules.py": ("tests/data/test_rules.py", "tests/data/test_contract.py"),
-    "components/data/checks.py": ("tests/data/test_contract.py",),
+    "components/data/checks.py": ("tests/data/test_checks.py", "tests/data/test_contract.py"),
     "components/data/quarantine.py": ("tests/data/test_contract.py",),
     # Folding events into profiles.
     "feature_repo/update.py": ("tests/feature_repo/test_fold.py",),
     # What a model sees.
-    "components/intent/encode.py": ("tests/intent/test_encode.py",),
-    "components/ranking/encode.py": ("tests/ranking/test_encode.py",),
-    "components/ranking/candidates.py": ("tests/ranking/test_candidates.py",),
+    "components/intent/encode.py": ("tests/intent/test_encode.py", "tests/intent/test_known_answers.py"),
+    "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
+    "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
     # The gates.
     "components/registry/gate_metrics.py": (
         "tests/registry/test_gate_metrics.py",
