@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field, FiniteFloat
 
 from bentos.endpoints import examples
@@ -10,7 +9,6 @@ from bentos.endpoints.contract import Contract, Example
 from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
-from components.policy.choice import draws
 from components.ranking.sources import SOURCES
 
 if TYPE_CHECKING:
@@ -58,9 +56,8 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
         state, ranked = door.ladder.recommend(state, k=door.policy.considered(k), exclude=exclude)
-        choice = door.policy.choose(np.asarray([one.score for one in ranked]), k, draws(context.request_id))
-    shown = zip(choice.order, choice.propensities, strict=True)
-    items = [_shown(door, ranked[place], float(propensity)) for place, propensity in shown]
+        chosen = door.choose(ranked, k, context)
+    items = [_shown(door, one, propensity) for one, propensity in chosen]
     door.write(
         context,
         state,

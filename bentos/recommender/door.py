@@ -10,6 +10,8 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bentos.endpoints import schemas
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused, short
@@ -22,11 +24,11 @@ from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
-from bentos.recommender.ports import Profiles, Ranker, Scorer
+from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
 from bentos.recommender.texts import Texts
 from bentos.release import Release
 from components.policy import policies
-from components.policy.choice import Policy
+from components.policy.choice import Policy, draws
 from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
@@ -92,6 +94,12 @@ class Door:
         """Find the rung of a user as of `at`, or as of the clock's time."""
         now = self._clock.now() if at is None else int(at.timestamp())
         return self.ladder.state_of(self._pseudonym(user_id), now, at, context)
+
+    def choose(self, ranked: Sequence[Recommended], k: int, context: RequestContext) -> list[tuple[Recommended, float]]:
+        """Have the release's policy choose `k` of the ranked items: each in its order, with its propensity."""
+        choice = self.policy.choose(np.asarray([one.score for one in ranked]), k, draws(context.request_id))
+        places = zip(choice.order.tolist(), choice.propensities.tolist(), strict=True)
+        return [(ranked[place], propensity) for place, propensity in places]
 
     def intents_of(self, state: ProfileState, targets: Iterable[int]) -> list[schemas.Intent]:
         """Name intents, each with its probability for the user."""

@@ -9,6 +9,7 @@ from components.registry.spec import Rollout, Tolerance
 from feature_repo.checkout import K8S, ROOT
 from monitoring.observability import prometheus_rules
 from pipelines.manifests import alert_rules, release_overlay
+from tests.k8s import admission
 from tests.k8s.test_release_overlay import RELEASE
 
 STRICT = Rollout(slow_ms=250, tolerance=Tolerance(degraded=0.005))
@@ -66,7 +67,7 @@ def test_a_release_carries_the_alerts_of_its_own_spec(checkout):
 
 def test_a_release_with_alerts_is_what_a_cluster_takes(checkout):
     _, folder = released(checkout, STRICT)
-    assert [one for one in release_overlay.check(release_overlay.render(folder)) if "PrometheusRule" in one] == []
+    assert [one for one in admission.check(release_overlay.render(folder)) if "PrometheusRule" in one] == []
 
 
 def test_the_default_spec_has_the_committed_rules_for_its_namespace(checkout):
