@@ -15,6 +15,8 @@ import pytest
 
 from feature_repo.checkout import ROOT
 
+pytestmark = pytest.mark.process
+
 PAGE = ROOT / "docs" / "extending.md"
 COPIED = ("bentos", "components", "feature_repo", "monitoring", "pipelines", "tests")
 BLOCK = re.compile(r"^```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -214,6 +214,15 @@ def test_items_without_a_key_are_told(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    path.write_text("no parquet")
+    for guess in (guess_events, guess_items):
+        with database(tmp_path) as db, pytest.raises(DataError) as error:
+            guess(db, path, {})
+        assert str(error.value).startswith(f"{path}: log.parquet cannot be read: ")
+
+
 KEY = [f"i{n}" for n in range(20)]
 
 

@@ -149,6 +149,7 @@ def test_a_spec_of_before_is_read_with_one_line_that_says_where_it_belongs_now(
     assert [record.getMessage() for record in caplog.records] == [f"{old}: {said}"]
 
 
+@pytest.mark.process
 def test_the_line_is_on_stderr_and_json_stays_whole(tmp_path: Path) -> None:
     old = _written(tmp_path, "shop", Path("pipelines/specs/synthetic.yaml"), jobs=OLD["jobs"])
     command = [sys.executable, "-m", "pipelines.cli", "plan", str(old), "--json"]

@@ -63,6 +63,7 @@ def test_the_kinds_are_the_routers_classes() -> None:
     assert {"/events"} == requests.WRITES
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("module", "without"),
     [("bentos.router.server", HEAVY), ("bentos.client", HEAVY), ("feature_repo.endpoints", HEAVY)],

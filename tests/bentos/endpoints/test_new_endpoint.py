@@ -15,6 +15,8 @@ import pytest
 
 from feature_repo.checkout import ROOT
 
+pytestmark = pytest.mark.process
+
 FILE = '''
 """POST /similar: how alike two users are."""
 

@@ -221,6 +221,7 @@ def test_a_path_that_is_none_is_one_line_with_the_nearest(
     assert error.count("\n") == 1
 
 
+@pytest.mark.process
 def test_explaining_imports_no_sdk() -> None:
     code = (
         "import sys; from pipelines.cli import main\nmain(['explain', 'environment.kubeflow'])\n"
