@@ -39,8 +39,8 @@ down: install ## stop what `up` started
 test: install ## run the default tests, in as many processes as JOBS says
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-test-fast: install ## run the tests that start no processes, for the inner loop: a minute or so
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "not process"
+test-fast: install ## run the tests that start no processes and build no worlds: the inner loop, a minute or so
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -m "not process and not world"
 
 mutants: install ## break the pure cores in small ways; tests must find SAMPLE such faults (SEED chooses which)
 	$(BIN)/python -m tests.mutation --sample $(SAMPLE) --seed $(SEED) --parallel $(JOBS) --least 90

@@ -5,6 +5,7 @@ take longest, begin first.
 
 `make test-fast` leaves out tests with the mark `process`: those that start processes (servers, browsers, whole runs)
 or compile pipelines. Folders and fixtures below have it; others say so themselves, and one that forgets fails there.
+It leaves out `world` as well: files whose tests build profiles or samples for seconds each.
 """
 
 import gc
@@ -17,10 +18,17 @@ import pytest
 
 SHOP = "shop"  # the fixture that runs a whole demo
 ALONE = ("jobs", "kubeflow", "rollout")  # folders of pipelines/ whose own fixtures are costly
-FAST = "not process"
+FAST = "not process and not world"
 PROCESS_FOLDERS = ("benchmarks", "browser", "chaos", "distributed", "graphs", "images", "jobs", "kubeflow")
 PROCESS_FIXTURES = {SHOP, "laptop", "registry", "server", "sqlite", "store"}  # MLflow's database takes as long
-LIGHT = ("git", "uname", "ldconfig", "lscpu", "kubectl")  # programs that end at once, which libraries also ask
+LIGHT = (
+    "git",
+    "uname",
+    "ldconfig",
+    "lscpu",
+    "kubectl",
+    "promtool",
+)  # programs that end at once, which libraries also ask
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,6 +17,8 @@ from feature_repo.privacy.tombstones import Tombstones
 from pipelines import environment, init, spec
 from pipelines.privacy import forget, rotate_key
 
+pytestmark = pytest.mark.world
+
 DOCS = Path("docs/bad-input.md")
 KEY = "5eed" * 8
 NOW = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)

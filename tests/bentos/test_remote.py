@@ -29,6 +29,8 @@ from tests.bentos.conftest import World, asked, vocabulary
 from tests.bentos.sockets import listening
 from tests.bentos.test_wire import some_rows
 
+pytestmark = pytest.mark.world
+
 
 def app_of(release: Release, calls: dict[str, models.Call], *, digest: str | None = None, timeout_s: float = 5) -> Any:
     app = models.create_app("/predict", "/recommend", "/score")

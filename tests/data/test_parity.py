@@ -23,6 +23,8 @@ from components.data.source_spec import CANONICAL_TYPES
 from components.data.spec import Data
 from feature_repo import columns
 
+pytestmark = pytest.mark.world
+
 AT = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 TIMES = ("timestamp", "created_at")
 TYPES = {"string": pa.string(), "double": pa.float64()}

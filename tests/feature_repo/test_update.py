@@ -18,6 +18,8 @@ from feature_repo.update import Event, Folding, moved_on
 from feature_repo.vocabulary import Vocabulary
 from tests import worlds
 
+pytestmark = pytest.mark.world
+
 WINDOWS = (7, 28)
 
 

@@ -13,6 +13,8 @@ from components.intent.train import Trained
 
 from .conftest import CALENDAR, VISIT, known_row, user_rows
 
+pytestmark = pytest.mark.world
+
 
 @pytest.fixture(scope="module")
 def found(trained: Trained, examples: Examples) -> Evaluation:

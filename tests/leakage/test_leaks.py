@@ -28,6 +28,8 @@ from pipelines.leakage.rebuild import SampledRows
 from tests import worlds
 from tests.profiles.conftest import PROFILES, SPLIT, Made, make
 
+pytestmark = pytest.mark.world
+
 CALENDAR = Calendar(worlds.FIRST_DAY)
 WEEK = 11  # a week that ranking rows exist for
 

@@ -13,6 +13,8 @@ from feature_repo.rows import UserRows
 from monitoring import steps
 from monitoring.spec import Monitoring
 
+pytestmark = pytest.mark.world
+
 
 @pytest.fixture
 def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,6 +12,8 @@ from feature_repo.fallback import Fallback, ListedItem
 from feature_repo.vocabulary import Vocabulary
 from tests.profiles.conftest import Made
 
+pytestmark = pytest.mark.world
+
 
 def happened(*rows: tuple[int, int, int, int]) -> pa.Table:
     """Return segment, key, user and week of each row."""

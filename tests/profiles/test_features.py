@@ -19,6 +19,8 @@ from feature_repo.errors import DataError
 from tests import worlds
 from tests.profiles.conftest import PROFILES, SPLIT, Made
 
+pytestmark = pytest.mark.world
+
 VIEWS = ("user_profile", "user_targets", "user_history", "user_daily")
 STATES = ("item_state", "target_state")
 VOCABULARY = json.dumps(worlds.VOCABULARY)

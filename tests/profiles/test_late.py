@@ -19,6 +19,8 @@ from feature_repo.vocabulary import Vocabulary
 from tests import worlds
 from tests.profiles.reference import Reference
 
+pytestmark = pytest.mark.world
+
 WINDOWS = (7, 28)
 SPLIT = json.dumps({"warmup_weeks": 2, "validate_weeks": 1, "test_weeks": 2})
 PROFILES = json.dumps({"windows_days": WINDOWS, "segments": {"k": 2}})

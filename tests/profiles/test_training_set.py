@@ -22,6 +22,8 @@ from feature_repo.vocabulary import Vocabulary
 from tests import worlds
 from tests.profiles.conftest import Made, make
 
+pytestmark = pytest.mark.world
+
 
 def test_weeks_are_train_then_validate_then_test(made: Made) -> None:
     split = files.read_json(made.rows / "split.json")

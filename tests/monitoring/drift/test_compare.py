@@ -9,6 +9,8 @@ import pytest
 from monitoring.drift.compare import compare
 from monitoring.spec import Monitoring
 
+pytestmark = pytest.mark.world
+
 SPEC = Monitoring()
 
 

@@ -10,6 +10,8 @@ from evidently.legacy.core import ColumnType
 from monitoring.drift import permutation
 from monitoring.drift.statistics import distance, psi
 
+pytestmark = pytest.mark.world
+
 SKEWED = 0.5 ** np.arange(1, 13)  # a few frequent values and many rare ones
 
 
