@@ -115,9 +115,9 @@ class _Edits(cst.CSTVisitor):
         """Return the source with a node edited; text is spliced where it can be, which is much faster."""
         span = self.get_metadata(ByteSpanPositionProvider, node, None)
         if span is not None:
-            end = span.start + span.length
-            if self.source[span.start : end] == self.module.code_for_node(node).encode():
-                text = self.module.code_for_node(edited).encode()
+            end = span.start + span.length  # without the white space that an operator owns
+            if self.source[span.start : end] == self.module.code_for_node(node).strip().encode():
+                text = self.module.code_for_node(edited).strip().encode()
                 return (self.source[: span.start] + text + self.source[end:]).decode()
         whole = self.module.deep_replace(node, edited)
         assert isinstance(whole, cst.Module)
