@@ -19,6 +19,7 @@ from pipelines.manifests.objects import title, workloads
 from tests.images import commands, pods, world
 from tests.images.cluster import Started
 from tests.images.world import OPERATOR, World
+from tests.patience import patient
 
 pytestmark = [pytest.mark.images, pytest.mark.timeout(1800)]
 JOB_S = 600
@@ -117,9 +118,13 @@ def router(door: Started, cluster: World, local: pods.Namespace) -> Started:
 
 
 def recommended(cluster: World) -> dict[str, Any]:
-    """Ask as a caller does: by the Service `recommender`."""
+    """Ask as a caller does: by the Service `recommender`, and again where a 503 says when to (docs/client.md)."""
     url = f"http://{cluster.cluster.hosts['recommender']}/recommend"
+    deadline = time.monotonic() + patient(20)
     reply = requests.post(url, json={"user_id": "1", "k": 4}, timeout=60)
+    while reply.status_code == 503 and time.monotonic() < deadline:
+        time.sleep(float(reply.headers["Retry-After"]))
+        reply = requests.post(url, json={"user_id": "1", "k": 4}, timeout=60)
     assert reply.status_code == 200, reply.text
     found: dict[str, Any] = reply.json()
     return found
