@@ -76,7 +76,7 @@ def plan(place: Installation) -> Plan:
     before = applied(place.home)
     now = _dump(place)
     layers = [_layer(name, paths, None if before is None else before["spec"], now) for name, paths in LAYERS.items()]
-    last = _last_parameters(place.home)
+    last = last_parameters(place.home)
     parameters = run_parameters(place)
     inputs = [] if last is None else _inputs(last, parameters)
     return Plan(layers, inputs, outdated(index.reads(), last, parameters))
@@ -145,7 +145,8 @@ def _short(value: Any, limit: int = 60) -> str:
     return shortened(files.canonical(value), limit)
 
 
-def _last_parameters(home: Path) -> dict[str, Any] | None:
+def last_parameters(home: Path) -> dict[str, Any] | None:
+    """Return the parameters of the last run that trained, if there was one."""
     path = home / "run.json"
     return dict(files.read_json(path)["parameters"]) if path.is_file() else None
 

@@ -7,8 +7,9 @@ profiles, releases, logs, keys) is read as it is.
 from dataclasses import dataclass
 from pathlib import Path
 
-from feature_repo import files, release_folder
+from feature_repo import release_folder
 from feature_repo.errors import DataError
+from pipelines import plan
 from pipelines.environment import Installation
 from pipelines.graphs import index
 from pipelines.graphs.graph import outdated
@@ -41,7 +42,7 @@ def due(place: Installation) -> Upgrade:
     bentos, unreadable = [], []
     for folder in sorted((place.home / RELEASES).glob("*")):
         models = models_of(place.home, folder.name)
-        if not (models / release_folder.FILE).is_file():
+        if not release_folder.holds(models):
             continue
         try:
             if _has_other_bento(place.home, models):
@@ -55,10 +56,9 @@ def _steps(home: Path) -> tuple[str, ...]:
     """Name the steps whose code changed since the last run, and those after them."""
     from pipelines.graphs import code_digests
 
-    path = home / "run.json"
-    if not path.is_file():
+    before = plan.last_parameters(home)
+    if before is None:
         return ()
-    before = files.read_json(path)["parameters"]
     now = before | {f"{part}_code": code_digests.step_digest(part) for part in CODES if f"{part}_code" in before}
     return tuple(outdated(index.reads(), before, now))
 
