@@ -64,6 +64,11 @@ class Seen:
         return sum(bool(one.get("degraded")) for one in self.told)
 
     @property
+    def slowest_ms(self) -> float:
+        """Return how long the slowest read took."""
+        return max((one.get("ms", 0.0) for one in self.told if one["path"] == "/recommend"), default=0.0)
+
+    @property
     def releases(self) -> list[str]:
         """Return the releases that answered, in the order in which they first did."""
         return list(dict.fromkeys(one["release"] for one in self.told if one.get("release")))

@@ -12,7 +12,7 @@ from tests.cluster.kube import Seen
 from tests.cluster.trials import Field, Trial
 
 SETTLE_S = 8.0  # after an act: what it broke late is seen too
-HEAD = ("what", "command", "s", "reads", "failed", "degraded", "events", "result")
+HEAD = ("what", "command", "s", "reads", "failed", "degraded", "slowest ms", "events", "result")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Row:
     failed: int = 0
     spared: int = 0  # failures of the first seconds, which its bar leaves out
     degraded: int = 0
+    slowest_ms: float = 0.0
     events: dict[str, int] = field(default_factory=dict)
     examples: tuple[dict[str, Any], ...] = ()
 
@@ -35,7 +36,11 @@ class Row:
         """Return the table's line."""
         events = ", ".join(f"{status}: {n}" for status, n in sorted(self.events.items()))
         spared = f" (+{self.spared})" if self.spared else ""
-        asked = (str(self.reads), f"{self.failed}{spared}", str(self.degraded), events) if self.reads else ("",) * 4
+        asked = (
+            (str(self.reads), f"{self.failed}{spared}", str(self.degraded), f"{self.slowest_ms:.0f}", events)
+            if self.reads
+            else ("",) * 5
+        )
         verdict = "ok" if self.fine else "MISSED"
         return (self.what, f"`{self.command}`", f"{self.seconds:.0f}", *asked, f"{verdict}: {self.note}")
 
@@ -111,5 +116,6 @@ def judged(trial: Trial, seen: Seen, since: float, *, seconds: float, done: bool
     return Row(
         trial.name, trial.command, round(seconds, 1), done and seen.reads > 0 and len(counted) <= trial.bar, note,
         reads=seen.reads, failed=len(counted), spared=len(seen.failed) - len(counted), degraded=seen.degraded,
+        slowest_ms=seen.slowest_ms,
         events={str(status): n for status, n in seen.events.items()}, examples=tuple(counted[:5]),
     )  # fmt: skip

@@ -12,11 +12,14 @@ from typing import Any
 
 import requests
 import yaml
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
 
 from feature_repo.checkout import K8S
 from feature_repo.errors import ServerError
-from tests.cluster.kube import NAMESPACE, Kube
+from tests.cluster.kube import NAMESPACE, POD, Kube
 
+MLFLOW = "http://127.0.0.1:5000/api/2.0/mlflow"
 NOWHERE = "192.0.2.1"  # of TEST-NET-1: what is sent there is never answered
 GRACE = "--grace-period=0 --force --wait=false"
 LOOP = ("reconciler", "materialise")
@@ -61,21 +64,29 @@ class Field:
 
         return kube.wait(f"the routes lead to release {release}", arrived, seconds=seconds)
 
+    @property
+    def name(self) -> str:
+        """Name the registered model of releases."""
+        return f"{yaml.safe_load(self.kube.spec.read_text(encoding='utf-8'))['name']}-release"
+
+    def mlflow(self, method: str, path: str, **more: Any) -> requests.Response:
+        """Ask MLflow through its port-forward, which ends with each pod and comes again."""
+        with requests.Session() as session:
+            session.trust_env = False
+            session.mount("http://", HTTPAdapter(max_retries=Retry(8, backoff_factor=0.5, allowed_methods=None)))
+            return session.request(method, f"{MLFLOW}/registered-models/{path}", timeout=20, **more)
+
     def champion(self) -> str:
         """Return the version that holds the alias, '' without one, as MLflow says."""
-        name = f"{yaml.safe_load(self.kube.spec.read_text(encoding='utf-8'))['name']}-release"
-        reply = requests.get(
-            "http://127.0.0.1:5000/api/2.0/mlflow/registered-models/alias",
-            params={"name": name, "alias": "champion"}, timeout=10,
-        )  # fmt: skip
+        reply = self.mlflow("GET", "alias", params={"name": self.name, "alias": "champion"})
+        if reply.status_code not in (200, 400, 404):
+            raise ServerError(f"MLflow: {reply.status_code} {reply.text[:200]}")
         return str(reply.json()["model_version"]["version"]) if reply.ok else ""
 
     def move(self, version: str) -> None:
         """Move the champion's alias, as MLflow's page does."""
-        name = f"{yaml.safe_load(self.kube.spec.read_text(encoding='utf-8'))['name']}-release"
-        body = {"name": name, "alias": "champion", "version": version}
-        url = "http://127.0.0.1:5000/api/2.0/mlflow/registered-models/alias"
-        requests.post(url, json=body, timeout=10).raise_for_status()
+        body = {"name": self.name, "alias": "champion", "version": version}
+        self.mlflow("POST", "alias", json=body).raise_for_status()
 
     def overlay(self) -> Path:
         """Write the overlay of docs/rollout-cluster.md: `local`, the loop, and the spec that it follows."""
@@ -116,12 +127,9 @@ class Trial:
 
 
 def second_release(field: Field) -> str:
-    """Train a second release, then apply its folder by hand."""
-    made = field.release()
-    field.kube.kubectl(f"apply -k {made['manifests']}")
-    field.kube.rolled_out("recommender")
-    field.kube.wait("the routes say it", lambda: field.kube.routes()["stable"]["release"] == made["id"])
-    return f"release {made['id']}"
+    """Write the second release's manifests, then apply them by hand."""
+    field.release()
+    return forward_again(field)
 
 
 def undo(field: Field) -> str:
@@ -132,7 +140,7 @@ def undo(field: Field) -> str:
 
 
 def forward_again(field: Field) -> str:
-    """Apply the folder after an undo: what kubectl took back comes again."""
+    """Apply the newest release's folder, also after an undo: what kubectl took back comes again."""
     made = field.made[-1]
     field.kube.kubectl(f"apply -k {made['manifests']}")
     field.kube.rolled_out("recommender")
@@ -189,6 +197,10 @@ def restarted(server: str) -> Callable[[Field], str]:
 def black_hole(field: Field) -> str:
     """Let half of the connections to the door go where nobody answers, for 15 s, as a node that died does."""
     kube, door = field.kube, field.door()
+    probe = f"import socket; socket.create_connection(('{NOWHERE}', 3000), 4)"
+    said = kube.shell(f'kubectl -n {NAMESPACE} exec {POD} -- python -c "{probe}"', check=False).stderr
+    if "timed out" not in said:
+        raise ServerError(f"{NOWHERE} is no black hole here: {said.strip()[-200:] or 'it answers'}")
     service = field.kube.routes()["stable"]["url"].partition("://")[2].partition(":")[0].partition("/")[0]
     manifest = kube.work / "black-hole.json"
     manifest.write_text(_slice(service), encoding="utf-8")
@@ -276,11 +288,7 @@ def scaled_to_nothing(field: Field) -> str:
 def alias_lost(field: Field) -> str:
     """Take the champion's alias away by hand, then one command."""
     kube, champion = field.kube, field.champion()
-    name = f"{yaml.safe_load(kube.spec.read_text(encoding='utf-8'))['name']}-release"
-    requests.delete(
-        "http://127.0.0.1:5000/api/2.0/mlflow/registered-models/alias",
-        json={"name": name, "alias": "champion"}, timeout=10,
-    ).raise_for_status()  # fmt: skip
+    field.mlflow("DELETE", "alias", json={"name": field.name, "alias": "champion"}).raise_for_status()
     kube.shell("sleep 10")
     found = kube.intentflow("rollback --why 'k8s/try: the alias was lost'", timeout_s=300)
     assert field.champion() == champion, f"champion was {champion} and is {field.champion() or 'nobody'}"
@@ -315,7 +323,7 @@ def restored(field: Field) -> str:
 def _template(field: Field, deployment: str) -> str:
     """Return the release that the pods of a Deployment are made for."""
     template = field.kube.get(f"deployment {deployment}")["spec"]["template"]
-    found: str = template["metadata"]["labels"]["intentflow/release"]
+    found: str = template["metadata"]["labels"]["app.kubernetes.io/version"]
     return found
 
 
@@ -325,10 +333,7 @@ def _back(field: Field, door: str) -> float:
 
 def _adopted(field: Field) -> bool:
     """Tell whether the loop has written down what serves."""
-    name = f"{yaml.safe_load(field.kube.spec.read_text(encoding='utf-8'))['name']}-release"
-    reply = requests.get(
-        "http://127.0.0.1:5000/api/2.0/mlflow/registered-models/get", params={"name": name}, timeout=10
-    )
+    reply = field.mlflow("GET", "get", params={"name": field.name})
     tags = {tag["key"]: tag["value"] for tag in reply.json()["registered_model"].get("tags", [])}
     return '"phase": "idle"' in tags.get("rollout", "") and field.kube.ready(field.door()) >= 1
 

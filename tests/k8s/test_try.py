@@ -60,7 +60,7 @@ def test_a_table_without_rows_is_no_success(tmp_path: Path) -> None:
 def test_the_table_is_written_after_each_row(tmp_path: Path) -> None:
     table = run.Table(tmp_path, about="a cluster")
     table.add(judged(told(101)))
-    assert "| a door dies | `kill` | 3 | 1 | 0 | 0 |  | ok: ready |" in (tmp_path / "table.md").read_text()
+    assert "| a door dies | `kill` | 3 | 1 | 0 | 0 | 0 |  | ok: ready |" in (tmp_path / "table.md").read_text()
     table.add(judged(told(101, 500)))
     assert table.finished() == 1
 
