@@ -2,6 +2,7 @@
 
     k8s/try --context kind-kind                 everything; the namespace `intentflow` must not be there yet
     k8s/try --context kind-kind --only door     installed before; only the trials whose name has this in it
+    k8s/try --context kind-kind --from rollback installed before; that trial and those after it
 
 Prints a table as it goes and writes it to FOLDER/table.md and table.json. Ends with 1 where a trial missed its bar.
 It installs, kills and drains: name a cluster that is nobody else's.
@@ -12,10 +13,10 @@ import sys
 from pathlib import Path
 
 from feature_repo.checkout import ROOT
-from feature_repo.errors import Refused, ServerError, UserError
+from feature_repo.errors import Refused, ServerError, SpecError, UserError
 from tests.cluster import install, run
 from tests.cluster.kube import Kube
-from tests.cluster.trials import TRIALS, Field
+from tests.cluster.trials import TRIALS, Field, Trial
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--rate", type=float, default=10.0, help="requests a second")
     made.add_argument("--users", type=int, default=100, help="users 1 to this ask")
     made.add_argument("--only", default=None, help="trials whose name has this in it, on what was installed before")
+    made.add_argument("--from", dest="begin", default=None, help="the first trial, by the start of its name")
     return made
 
 
@@ -43,10 +45,21 @@ def main(words: list[str]) -> int:
         return error.exit_code
 
 
+def chosen(only: str | None, begin: str | None) -> list[Trial]:
+    """Return the trials that are asked for, in their order."""
+    first = 0
+    if begin is not None:
+        first = next((n for n, trial in enumerate(TRIALS) if trial.name.startswith(begin)), len(TRIALS))
+    found = [trial for trial in TRIALS[first:] if only is None or only in trial.name]
+    if not found:
+        raise SpecError(f"--only {only} --from {begin}: no such trial; names are {[trial.name for trial in TRIALS]}")
+    return found
+
+
 def _tried(kube: Kube, asked: argparse.Namespace) -> int:
     field, table = Field(kube), run.Table(asked.folder, about=install.about(kube))
-    wanted = [trial for trial in TRIALS if asked.only is None or asked.only in trial.name]
-    if asked.only is None:
+    wanted = chosen(asked.only, asked.begin)
+    if asked.only is None and asked.begin is None:
         install.images(kube, asked.images, table)
         with install.installed(field, table):
             run.all_of(field, wanted, table, rate=asked.rate, users=asked.users)

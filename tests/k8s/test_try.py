@@ -9,6 +9,7 @@ import yaml
 from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError
 from tests.cluster import run
+from tests.cluster.__main__ import chosen, parser
 from tests.cluster.kube import Kube, Seen, documented, pod
 from tests.cluster.trials import TRIALS, Field, Trial
 from tests.k8s import pod_security
@@ -73,6 +74,13 @@ def test_the_ten_commands_are_those_of_the_page() -> None:
     assert "intentflow run pipelines/specs/grocery.yaml" in found[8]
 
 
+def test_some_trials_are_chosen_by_name_and_none_is_refused() -> None:
+    assert [trial.name for trial in chosen("restarted", None)][-1] == "MLflow restarted"
+    assert chosen(None, "restored") == [TRIALS[-1]]
+    with pytest.raises(SpecError, match="no such trial"):
+        chosen("nothing of the kind", None)
+
+
 def test_names_of_trials_are_their_own() -> None:
     assert len({trial.name for trial in TRIALS}) == len(TRIALS)
 
@@ -97,8 +105,6 @@ def test_the_workflow_runs_the_script_as_it_is() -> None:
     document = yaml.safe_load((ROOT / ".github" / "workflows" / "cluster.yaml").read_text())
     steps = [step.get("run", "") for step in document["jobs"]["try"]["steps"]]
     (command,) = [step for step in steps if "k8s/try" in step]
-    from tests.cluster.__main__ import parser
-
     asked = parser().parse_args(command.split()[1:])
     assert (asked.images, asked.spec.is_file()) == ("kind", True)
 
