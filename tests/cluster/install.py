@@ -12,6 +12,7 @@ from tests.cluster.kube import NAMESPACE, Kube, documented
 from tests.cluster.run import Row, Table, first_answer
 from tests.cluster.trials import Field
 
+VERSIONS = ("1", "2")  # that `installed` trains
 WRITTEN = "pipelines/specs/grocery.yaml"  # the spec that the commands name
 
 
@@ -76,6 +77,8 @@ def connected(field: Field) -> Iterator[None]:
     _secrets(kube)
     with kube.forwards():
         time.sleep(3)
+        for version in VERSIONS:
+            field.release(version)
         yield
 
 

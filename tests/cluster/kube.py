@@ -193,6 +193,7 @@ class Kube:
                     while process.poll() is None and not self._stop.wait(0.5):
                         pass
                     process.terminate()
+                self._stop.wait(1)  # one that cannot listen ends at once
 
     @contextmanager
     def customers(self, *, rate: float, users: int, items: list[str]) -> Iterator[None]:

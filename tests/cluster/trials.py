@@ -4,6 +4,7 @@ An act is what a person or an accident does; it returns a note when the cluster 
 does not. `bar` is how many reads may fail; `spared_s` leaves failures of the first seconds out of it.
 """
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -335,7 +336,10 @@ def _adopted(field: Field) -> bool:
     """Tell whether the loop has written down what serves."""
     reply = field.mlflow("GET", "get", params={"name": field.name})
     tags = {tag["key"]: tag["value"] for tag in reply.json()["registered_model"].get("tags", [])}
-    return '"phase": "idle"' in tags.get("rollout", "") and field.kube.ready(field.door()) >= 1
+    state = json.loads(tags.get("rollout", "{}"))
+    stable = (state.get("stable") or {}).get("release")
+    routed = field.kube.routes()["stable"]["release"] == stable
+    return state.get("phase") == "idle" and routed and field.kube.ready(field.door()) >= 1
 
 
 def _slice(service: str) -> str:
