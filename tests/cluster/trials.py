@@ -48,6 +48,11 @@ class Field:
             self.made.append(found)
         return found
 
+    def other(self) -> dict[str, Any]:
+        """Return a release that does not serve now, so that a move of the alias is one."""
+        routed = self.kube.routes()["stable"]["release"]
+        return next(made for made in reversed(self.made) if made["id"] != routed)
+
     def door(self) -> str:
         """Name the Deployment behind the routes."""
         host = self.kube.routes()["stable"]["url"].partition("://")[2].partition(":")[0].partition("/")[0]
@@ -235,7 +240,7 @@ def loop_mended(field: Field) -> str:
 
 def promoted_by_alias(field: Field) -> str:
     """Move the alias in MLflow: the loop builds, mirrors, rolls out, promotes."""
-    made = field.made[-1]
+    made = field.other()
     field.move(made["version"])
     seconds = field.serves(made["id"], seconds=1200)
     return f"release {made['id']} after {seconds:.0f} s"
@@ -249,7 +254,7 @@ def rolled_back(field: Field) -> str:
 
 def loop_killed(field: Field) -> str:
     """Begin a rollout, and end the loop's pod in the middle of it."""
-    kube, made = field.kube, field.made[-1]
+    kube, made = field.kube, field.other()
     field.move(made["version"])
     kube.wait("a canary begins", lambda: kube.routes()["mode"] == "canary", seconds=900)
     for pod in kube.pods("app.kubernetes.io/name=reconciler"):
