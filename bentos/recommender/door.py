@@ -103,8 +103,12 @@ class Door:
 
     def intents_of(self, state: ProfileState, targets: Iterable[int]) -> list[schemas.Intent]:
         """Name intents, each with its probability for the user."""
+        return self.named(state.probabilities, targets)
+
+    def named(self, probabilities: np.ndarray, targets: Iterable[int]) -> list[schemas.Intent]:
+        """Name intents, each with its probability of these [C]."""
         names = self.vocabulary.target_names
-        return [schemas.Intent(name=names[t], probability=float(state.probabilities[t])) for t in targets]
+        return [schemas.Intent(name=names[t], probability=float(probabilities[t])) for t in targets]
 
     def features_of(
         self, state: ProfileState, index: int, targets: Iterable[int], *, reasons: Mapping[str, float]
