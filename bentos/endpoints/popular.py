@@ -52,10 +52,8 @@ class PopularDocument(AnswerPart):
 
 def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocument:
     """Write down what a door's lowest rung answers."""
-    from bentos.recommender.ladder import likeliest
-
     serving = door.release.serving
-    rates, items = door.ladder.popular(most=serving.max_k + MOST_EXCLUDED)
+    items, intents = door.popular(items=serving.max_k + MOST_EXCLUDED, intents=TOP_INTENTS)
     return PopularDocument(
         release=door.release.id,
         made_at=made_at,
@@ -64,7 +62,7 @@ def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocume
         max_k=serving.max_k,
         timeout_s=serving.timeout_s,
         items=[shown(door, one, ALWAYS) for one in items],
-        intents=door.named(rates, likeliest(rates, TOP_INTENTS)),
+        intents=intents,
     )
 
 

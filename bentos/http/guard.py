@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bentos.http import headers
 from bentos.http.auth import Caller, Check, credential_of
+from bentos.http.patience import patience_ms
 from bentos.http.problems import FAULT, HEADERS_TOO_LARGE, OUR_FAULT, Problem, Rejected, refused
 from bentos.http.request_context import RequestContext
 
@@ -82,7 +83,7 @@ class Guard:
         if (trace := given.get(b"traceparent")) and (found := TRACE.fullmatch(trace)):
             context.trace_id = found[1].decode()
         if patience := given.get(PATIENCE):
-            context.patience_ms = headers.patience_ms(patience.decode("latin-1"))
+            context.patience_ms = patience_ms(patience.decode("latin-1"))
         path, opened = scope["path"], self._state.opened
         token = given.get(SHADOW)
         if token and opened.shadow_token and hmac.compare_digest(token, opened.shadow_token.encode()):

@@ -14,7 +14,8 @@ from bentos.access import Access
 from bentos.endpoints.popular import PopularDocument, answer
 from bentos.endpoints.recommend import RecommendRequest
 from bentos.http.auth import check, credential_of
-from bentos.http.headers import PATIENCE, RELEASE, patience_ms
+from bentos.http.headers import PATIENCE, RELEASE
+from bentos.http.patience import patience_ms
 from bentos.http.problems import Rejected, rejected
 
 OK = 200
