@@ -454,3 +454,14 @@ def test_a_door_s_own_long_deadline_is_waited_for(play):
         assert ids((await world.post("/recommend", ASK))[1]) == ["i1", "i2", "i3"]
 
     play(scene, patience_s=0.3)
+
+
+@pytest.mark.parametrize("how", ["slow", "half-open"])
+def test_a_silent_door_is_waited_for_as_long_as_another_could_answer(play, how):
+    async def scene(world: World):
+        await armed(world, timeout_s=0.1)
+        async with away(world, how):
+            status, body, _ = await asyncio.wait_for(world.post("/recommend", ASK), patient(5))
+            assert (status, body["profile"]["reason"]) == (200, "door_away")
+
+    play(scene, patience_s=0.3, timeout_s=60.0, **QUICK)
