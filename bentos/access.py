@@ -6,8 +6,10 @@ an environment variable of its own.
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from feature_repo import env_names
+from feature_repo.errors import SpecError
 from feature_repo.slice import Slice
 
 Scope = Literal["recommend", "events", "admin"]
@@ -47,3 +49,13 @@ class Access(Slice):
             for text in self.limits.values():
                 limits.parse(text)
         return self
+
+
+def access_of(text: str) -> Access:
+    """Read the block as a service is given it; '' is its defaults, a mistake is one line."""
+    try:
+        return Access.model_validate_json(text or "{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, ("serving", *first["loc"])))
+        raise SpecError(f"{env_names.SERVING}: {place}: {first['msg']}; see docs/security.md") from None

@@ -16,6 +16,7 @@ from typing import Literal
 
 Kind = Literal["read", "stream", "write"]
 RECOMMEND, EVENTS = "recommend", "events"  # the two that other modules name
+POPULAR = "/internal/popular"  # of the door, for the router alone; no caller's endpoint (bentos/endpoints/popular.py)
 
 
 @dataclass(frozen=True)

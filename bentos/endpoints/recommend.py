@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bentos.recommender.ports import Recommended
 
 TOP_INTENTS = 5
+MOST_EXCLUDED = 1000
 
 
 class RecommendRequest(Request):
@@ -26,7 +27,9 @@ class RecommendRequest(Request):
     context: dict[str, str | bool | int | FiniteFloat] = Field(
         default={}, max_length=32, description="Where the items will be shown; logged, not used by the models yet"
     )
-    exclude: list[Id] = Field(default=[], max_length=1000, description="Items not to show; unknown ones are ignored")
+    exclude: list[Id] = Field(
+        default=[], max_length=MOST_EXCLUDED, description="Items not to show; unknown ones are ignored"
+    )
     at: At = None
 
 
@@ -51,13 +54,14 @@ class Recommendations(Answer):
 
 def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Recommendations:
     """Recommend items to a user."""
-    k, index = _k(door, ask.k), door.vocabulary.index_of_item
+    serving, index = door.release.serving, door.vocabulary.index_of_item
+    k = wanted(ask.k, k=serving.k, max_k=serving.max_k)
     exclude = frozenset(index[item] for item in ask.exclude if item in index)
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
         state, ranked = door.ladder.recommend(state, k=door.policy.considered(k), exclude=exclude)
         chosen = door.choose(ranked, k, context)
-    items = [_shown(door, one, propensity) for one, propensity in chosen]
+    items = [shown(door, one, propensity) for one, propensity in chosen]
     door.write(
         context,
         state,
@@ -70,15 +74,15 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     return Recommendations(items=items, intents=likeliest, profile=state.profile, **door.signed(context))
 
 
-def _k(door: "Door", asked: int | None) -> int:
-    """Return how many items to show; the spec says how many at most."""
-    serving = door.release.serving
-    if asked is not None and asked > serving.max_k:
-        raise refused("k", f"{asked} is too many", f"1 to {serving.max_k}")
-    return asked or serving.k
+def wanted(asked: int | None, *, k: int, max_k: int) -> int:
+    """Return how many items to show: `k` unless the request says; the spec says how many at most."""
+    if asked is not None and asked > max_k:
+        raise refused("k", f"{asked} is too many", f"1 to {max_k}")
+    return asked or k
 
 
-def _shown(door: "Door", one: "Recommended", propensity: float) -> Item:
+def shown(door: "Door", one: "Recommended", propensity: float) -> Item:
+    """Return a ranked item as an answer shows it."""
     return Item(
         item_id=door.vocabulary.item_ids[one.item_index],
         title=door.titles[one.item_index],

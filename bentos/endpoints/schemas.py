@@ -24,7 +24,7 @@ from components.content.writers import WRITERS
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Rung = Literal["fresh", "stale", "segment", "popular"]
-Reason = Literal["store_away", "models_failed", "timeout"]
+Reason = Literal["store_away", "models_failed", "timeout", "door_away"]
 FIRST, LAST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(9998, 12, 31, tzinfo=dt.UTC)
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -95,7 +95,9 @@ class Profile(AnswerPart):
     age_days: float | None
     segment: str | None = Field(description="The name of the user's segment")
     degraded: bool = Field(description="Whether something failed, so that a lower rung answered than should")
-    reason: Reason | None = Field(description="What failed: the profile store, a model, or neither in time")
+    reason: Reason | None = Field(
+        description="What failed: the profile store, a model, neither in time, or the door; then the router answers"
+    )
 
 
 class Intent(AnswerPart):

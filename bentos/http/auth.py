@@ -62,6 +62,15 @@ def unknown(what: str) -> Rejected:
     )
 
 
+def credential_of(authorization: str, api_key: str) -> str:
+    """Return the key or token that a request's two headers hold ('' where one is absent), or refuse."""
+    kind, _, token = authorization.partition(" ")
+    found = token.strip() if kind.lower() == "bearer" else api_key
+    if not found:
+        raise unknown("is missing")
+    return found
+
+
 class KeyFile:
     """Knows the keys of a file."""
 

@@ -13,17 +13,19 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bentos.http import headers
-from bentos.http.auth import Caller, Check, unknown
-from bentos.http.problems import FAULT, HEADERS_TOO_LARGE, MALFORMED, OUR_FAULT, Problem, Rejected, refused
+from bentos.http.auth import Caller, Check, credential_of
+from bentos.http.patience import patience_ms
+from bentos.http.problems import FAULT, HEADERS_TOO_LARGE, OUR_FAULT, Problem, Rejected, refused
 from bentos.http.request_context import RequestContext
 
 PROBES = frozenset(("/livez", "/readyz", "/healthz"))
 PAGES = ("/", "/docs.json", "/schema.json")
 ASSETS = ("/assets/", "/static_content/")
 HEADER_BYTES = 16 << 10
-LONGEST_MS = 600_000
 TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-REQUEST_ID, SHADOW, RELEASE = (n.lower().encode() for n in (headers.REQUEST_ID, headers.SHADOW, headers.RELEASE))
+REQUEST_ID, SHADOW, RELEASE, PATIENCE = (
+    n.lower().encode() for n in (headers.REQUEST_ID, headers.SHADOW, headers.RELEASE, headers.PATIENCE)
+)
 CONTEXT = "intentflow.context"  # in the ASGI scope
 log = logging.getLogger("intentflow.door")
 
@@ -80,8 +82,8 @@ class Guard:
             context.request_id = text
         if (trace := given.get(b"traceparent")) and (found := TRACE.fullmatch(trace)):
             context.trace_id = found[1].decode()
-        if patience := given.get(b"x-request-timeout-ms"):
-            context.patience_ms = _patience(patience)
+        if patience := given.get(PATIENCE):
+            context.patience_ms = patience_ms(patience.decode("latin-1"))
         path, opened = scope["path"], self._state.opened
         token = given.get(SHADOW)
         if token and opened.shadow_token and hmac.compare_digest(token, opened.shadow_token.encode()):
@@ -108,24 +110,11 @@ async def _caller(check: Check | None, given: dict[bytes, bytes], needed: str | 
     """Return the name of who asks, for the limits: a key, a subject, or an address."""
     if check is None or needed is None:
         return str((scope.get("client") or ("",))[0])
-    credential = _credential(given)
+    named = (given.get(name, b"").decode("latin-1") for name in (b"authorization", b"x-api-key"))
+    credential = credential_of(*named)
     who: Caller = await asyncio.to_thread(check.caller, credential) if check.blocks else check.caller(credential)
     who.need(needed)
     return who.name
-
-
-def _credential(given: dict[bytes, bytes]) -> str:
-    kind, _, token = given.get(b"authorization", b"").decode("latin-1").partition(" ")
-    found = token.strip() if kind.lower() == "bearer" else given.get(b"x-api-key", b"").decode("latin-1")
-    if not found:
-        raise unknown("is missing")
-    return found
-
-
-def _patience(text: bytes) -> int:
-    if not text.isdigit() or not 1 <= int(text[:10]) <= LONGEST_MS:
-        raise refused("X-Request-Timeout-Ms", "is not allowed", f"1 to {LONGEST_MS}", status=MALFORMED)
-    return int(text[:10])
 
 
 async def _answer(send: Send, status: int, problem: Problem, headers: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ RELEASE = "X-IntentFlow-Release"  # on every answer of a door
 VOCABULARY = "X-IntentFlow-Vocabulary"  # on every answer of a model service
 SHADOW = "X-IntentFlow-Shadow"  # on the router's copies, with the token; never from a client
 REQUEST_ID = "X-Request-Id"
+PATIENCE = "X-Request-Timeout-Ms"  # the caller's own
 
 _ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 

@@ -28,7 +28,7 @@ class RequestContext:
         self.reading = False  # a thread waits for the store
         self.endpoint = ""  # its name in the request log
         self.rows: UserRows | None = None  # once read
-        self.mirrored = False  # a copy by the router: nobody sees the answer
+        self.mirrored = False  # by the router itself, with its token: no caller sees the answer
         self.trace_id: str | None = None
         self.stages: list[tuple[str, int, int]] | None = None  # name, start and end in epoch ns; None: not traced
         self.patience_ms: int | None = None  # the caller's own

@@ -5,9 +5,12 @@ the answer or one line of refusal. BentoML's own endpoint would cost about a mil
 """
 
 import dataclasses
+import datetime as dt
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bentos.endpoints import popular
 from bentos.endpoints.operations import OPERATIONS, Operation
 from bentos.http import sse
 from bentos.http.auth import Check
@@ -29,6 +33,7 @@ from bentos.http.tracing import Tracing
 from bentos.recommender.door import Door
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.openapi import merged
+from feature_repo.endpoints import POPULAR
 
 OK, NOT_FOUND, WRONG_METHOD = 200, 404, 405
 log = logging.getLogger("intentflow.door")
@@ -48,11 +53,18 @@ class DoorContext:
     open_pages: frozenset[str] = frozenset()
     shadow_token: str = ""
     tracing: Tracing | None = None
+    auth: popular.Auth = "none"
 
     @property
     def release(self) -> str:
         """Return the id of the release that answers."""
         return self.door.release.id
+
+    @cached_property
+    def popular(self) -> bytes:
+        """The document of what is popular; one release always says the same."""
+        made = popular.document(self.door, auth=self.auth, made_at=dt.datetime.now(dt.UTC))
+        return json.dumps(popular.sealed(made)).encode()
 
 
 def create_app(operations: Sequence[Operation] = OPERATIONS) -> Starlette:
@@ -60,6 +72,7 @@ def create_app(operations: Sequence[Operation] = OPERATIONS) -> Starlette:
     routes = [Route(operation.path, _handler(operation), methods=["POST"]) for operation in operations]
     routes += [
         Route("/docs.json", _docs, methods=["GET"]),
+        Route(POPULAR, _popular, methods=["GET"]),
         Route("/{path:path}", _nowhere, methods=["POST"]),  # other methods fall through to BentoML's pages
     ]
     app = Starlette(routes=routes, exception_handlers={WRONG_METHOD: _wrong_method})
@@ -133,6 +146,15 @@ async def _docs(request: Request) -> Response:
     opened: DoorContext = request.app.state.opened
     asked = [(operation, operation.asks_of(opened.door)) for operation in request.app.state.operations]
     return JSONResponse(merged(opened.openapi, asked))
+
+
+async def _popular(request: Request) -> Response:
+    """Give the router its document; to everyone else the path is none."""
+    context: RequestContext | None = request.scope.get(CONTEXT)
+    if context is None or not context.mirrored:
+        return _no_such(request, NOT_FOUND)
+    opened: DoorContext = request.app.state.opened
+    return Response(opened.popular, OK, media_type="application/json")
 
 
 async def _nowhere(request: Request) -> Response:

@@ -19,7 +19,7 @@ from bentos.http.request_context import RequestContext
 from bentos.recommender import warmup
 from bentos.recommender.clock import Clock
 from bentos.recommender.explanation import features_of
-from bentos.recommender.ladder import Ladder, ProfileState
+from bentos.recommender.ladder import Ladder, ProfileState, likeliest
 from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
@@ -103,8 +103,17 @@ class Door:
 
     def intents_of(self, state: ProfileState, targets: Iterable[int]) -> list[schemas.Intent]:
         """Name intents, each with its probability for the user."""
+        return self._named(state.probabilities, targets)
+
+    def popular(self, *, items: int, intents: int) -> tuple[Sequence[Recommended], list[schemas.Intent]]:
+        """Return what the lowest rung says of anyone: at most so many items and intents."""
+        rates, listed = self.ladder.popular(most=items)
+        return listed, self._named(rates, likeliest(rates, intents))
+
+    def _named(self, probabilities: np.ndarray, targets: Iterable[int]) -> list[schemas.Intent]:
+        """Name intents, each with its probability of these [C]."""
         names = self.vocabulary.target_names
-        return [schemas.Intent(name=names[t], probability=float(state.probabilities[t])) for t in targets]
+        return [schemas.Intent(name=names[t], probability=float(probabilities[t])) for t in targets]
 
     def features_of(
         self, state: ProfileState, index: int, targets: Iterable[int], *, reasons: Mapping[str, float]

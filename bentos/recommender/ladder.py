@@ -49,8 +49,13 @@ class ProfileState:
 
     def likeliest(self, most: int) -> list[int]:
         """Return the positions of the likeliest intents, the likeliest first."""
-        best: list[int] = np.argsort(-self.probabilities, kind="stable")[:most].tolist()
-        return best
+        return likeliest(self.probabilities, most)
+
+
+def likeliest(probabilities: np.ndarray, most: int) -> list[int]:
+    """Return the positions of the highest probabilities [C], the highest first."""
+    best: list[int] = np.argsort(-probabilities, kind="stable")[:most].tolist()
+    return best
 
 
 class Ladder:
@@ -117,6 +122,11 @@ class Ladder:
             state = self._down(rows, reason="models_failed")
         group = self._group(rows)
         return state, [self._fallback.score(group, index) for index in indexes]
+
+    def popular(self, *, most: int) -> tuple[np.ndarray, Sequence[Recommended]]:
+        """Return what the lowest rung says of anyone: intent rates [C] and at most so many items."""
+        everyone = self._fallback.everyone
+        return self._fallback.rates[everyone], self._fallback.recommend(everyone, n_items=self._n_items, k=most)
 
     def warm_up(self, user: str, now: int, like: UserRows | None = None) -> None:
         """Read nobody's row and run the models on it and on a row `like` users' own; start even where one is away."""

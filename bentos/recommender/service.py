@@ -156,6 +156,7 @@ def open_door(settings: Settings) -> DoorContext:
         limits=Limits({str(scope): text for scope, text in access.limits.items()}, store=settings.limits_store),
         open_pages=frozenset(("metrics", "docs") if access.auth == "none" else access.open),
         shadow_token=settings.shadow_token,
+        auth=access.auth,
         tracing=Tracing(settings.otlp, share=settings.otlp_share, release=release.id) if settings.otlp else None,
     )
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import bentoml
-from pydantic import ValidationError
 
-from bentos.access import Access
+from bentos.access import Access, access_of
 from bentos.recommender.clock import Clock, make_clock
 from bentos.release import MODEL_ALIAS, Release
 from feature_repo import env_names
@@ -61,7 +60,7 @@ class Settings:
             intent_url=environment.get(INTENT_URL, ""),
             ranking_url=environment.get(RANKING_URL, ""),
             requests_url=environment.get(REQUESTS_URL, ""),
-            access=_access(environment.get(ACCESS) or "{}"),
+            access=access_of(environment.get(ACCESS, "")),
             limits_store=environment.get(LIMITS_STORE, ""),
             shadow_token=environment.get(SHADOW_TOKEN, ""),
             otlp=environment.get(OTLP, ""),
@@ -74,15 +73,6 @@ def release_folder(environment: Mapping[str, str]) -> Path:
     if folder := environment.get(RELEASE):
         return Path(folder)
     return Path(bentoml.models.get(MODEL_ALIAS).path)
-
-
-def _access(text: str) -> Access:
-    try:
-        return Access.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, ("serving", *first["loc"])))
-        raise SpecError(f"{ACCESS}: {place}: {first['msg']}; see docs/security.md") from None
 
 
 def _share(text: str) -> float:

@@ -140,6 +140,18 @@ class Metrics:
         self.own = Counter(
             "intentflow_router_own", "Answers of the router's own, by code", ["code"], registry=self.registry
         )
+        self._popular = Counter(
+            "intentflow_router_popular_answers",
+            "Recommendations of what is popular, in place of doors that were away",
+            ["release"],
+            registry=self.registry,
+        )
+        self._asked = Counter(
+            "intentflow_router_popular_documents",
+            "Questions to the stable door for what is popular",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.broken = Gauge("intentflow_router_routes_broken", "1 while routes.json is no good", registry=self.registry)
         self.in_flight = Gauge(
             "intentflow_router_in_flight", "Requests that are being answered", registry=self.registry
@@ -160,6 +172,14 @@ class Metrics:
     def retried(self, reason: str) -> None:
         """Count a second attempt."""
         self._retries.labels(reason).inc()
+
+    def popular_answered(self, release: str) -> None:
+        """Count an answer in the doors' place."""
+        self._popular.labels(release).inc()
+
+    def popular_asked(self, outcome: str) -> None:
+        """Count a document: confirmed, refused or away."""
+        self._asked.labels(outcome).inc()
 
     def side(self, kind: str, outcome: str) -> None:
         """Count a mirrored request or a copy of events."""

@@ -41,13 +41,16 @@ class Proxy:
     def __init__(self, doors: Doors, metrics: Metrics, settings: Settings) -> None:
         self._doors, self._metrics, self._settings = doors, metrics, settings
 
-    async def answer(self, routed: RoutedRequest) -> Answered:
-        """Return the first answer that is fit to be given; raise Lost where none comes."""
+    async def answer(self, routed: RoutedRequest, *, spare_s: float | None = None) -> Answered:
+        """Return the first answer that is fit to be given; raise Lost where none comes.
+
+        `spare_s` is the patience with each door where the router has an answer of its own to fall back on.
+        """
         order = attempts(routed)
         for place, arm in enumerate(order):
             after = order[place + 1] if place + 1 < len(order) else None
             try:
-                found = await self._attempt(routed, arm, after)
+                found = await self._attempt(routed, arm, after, spare_s)
             except Lost as lost:
                 if after is None or not _again(routed, lost, arm, after):
                     raise
@@ -60,11 +63,11 @@ class Proxy:
             return found
         raise Lost("refused")  # not reached: there is always an arm
 
-    async def _attempt(self, routed: RoutedRequest, arm: Arm, after: Arm | None) -> Answered:
+    async def _attempt(self, routed: RoutedRequest, arm: Arm, after: Arm | None, spare_s: float | None) -> Answered:
         backend = routed.routes.backend(arm)
         assert backend is not None
         elsewhere = routed.endpoint in READS and after is not None and after != arm
-        patience_s = self._settings.patience_s if elsewhere else self._settings.timeout_s
+        patience_s = self._settings.patience_s if elsewhere else spare_s or self._settings.timeout_s
         started, code, low = time.perf_counter(), LOST, False
         try:
             answer = await self._doors.send(backend, routed.sent, patience_s=patience_s)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+SEED = "seed"  # the release of the committed routes: whichever the doors have (k8s/components/router)
 FOLDER, FILE = "router", "routes.json"  # below the state folder of a recommender
 
 Arm = Literal["stable", "candidate"]

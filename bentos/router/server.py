@@ -14,6 +14,7 @@ import uuid
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from bentos.endpoints.popular import PopularDocument
 from bentos.http.bodies import MAX_BODY_BYTES
 from bentos.http.headers import REQUEST_ID
 from bentos.http.problems import FAULT, MALFORMED, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
@@ -22,14 +23,18 @@ from bentos.router.counts import Counts, Metrics
 from bentos.router.listen import BODY_S, body_of, from_here, listen
 from bentos.router.mirror import Mirror
 from bentos.router.observations import PATH as OBSERVATIONS
+from bentos.router.popular import Popular
 from bentos.router.proxy import Answered, Proxy, RoutedRequest
-from bentos.router.requests import READS, WRITES, arm_for, endpoint_of
+from bentos.router.requests import READS, RECOMMEND, WRITES, arm_for, endpoint_of
 from bentos.router.routes import STABLE, Routes
 from bentos.router.routes_file import RoutesFile
 from bentos.router.settings import Settings
+from bentos.router.spare import Spare
 from bentos.router.upstreams import Answer, Doors, Lost, Sent
+from feature_repo.endpoints import POPULAR
 
-NOT_FOUND, WRONG_METHOD, LATE_CLIENT, BAD_GATEWAY = 404, 405, 408, 502
+OK, NOT_FOUND, WRONG_METHOD, LATE_CLIENT, BAD_GATEWAY = 200, 404, 405, 408, 502
+GRACE_S = 1.0  # beyond the door's own deadline, for an answer to come
 LOST = {
     "refused": (UNAVAILABLE, "no door takes requests"),
     "reset": (BAD_GATEWAY, "the door broke off"),
@@ -53,8 +58,11 @@ class Router:
         self._doors = Doors(silence_s=self.settings.timeout_s)
         self._proxy = Proxy(self._doors, self.metrics, self.settings)
         self._mirror = Mirror(self._doors, self.metrics, self.settings, current=lambda: self.file.routes)
+        self._popular = Popular(self._doors, self.metrics, self.settings, current=lambda: self.file.routes)
+        self._spare = Spare(self.settings.access)
         self.file.check()
         self._mirror.start()
+        self._popular.start()
         self._watching = asyncio.create_task(self._watch())
         self._runners = [await listen(self.handle, self.settings.host, self.settings.port)]
         if self.settings.admin_port is not None:
@@ -70,6 +78,7 @@ class Router:
         while self.in_flight and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         await self._mirror.stop(max(deadline - time.monotonic(), 0.1))
+        await self._popular.stop()
         self._watching.cancel()
         for runner in self._runners:
             await runner.cleanup()
@@ -108,6 +117,8 @@ class Router:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path in _LOCAL:
             return self._local(request, inside=self.settings.admin_port is None and from_here(request))
+        if request.path == POPULAR:  # the doors' answer to the router alone
+            return self._own(NOT_FOUND, f"nothing at {POPULAR} here", where="path", allowed="the doors' endpoints")
         path = request.raw_path
         if not path.startswith("/"):
             return self._own(MALFORMED, "the target is no path", where="path", allowed="a path that begins with /")
@@ -120,12 +131,32 @@ class Router:
         endpoint = endpoint_of(request.method, request.path)
         sent = Sent(request.method, path, passed, body)
         routed = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts)
+        spare = self._popular.document(routes) if endpoint == RECOMMEND else None
+        spare_s = None if spare is None else max(self.settings.patience_s, spare.timeout_s + GRACE_S)
         try:
-            found = await self._proxy.answer(routed)
+            found = await self._proxy.answer(routed, spare_s=spare_s)
         except Lost as lost:
+            if spare is not None:
+                return await self._in_their_place(request, spare, body, name)
             code, error = LOST[lost.reason]
             return self._own(code, error, where="service", allowed="a retry", request_id=name)
+        if spare is not None and found.answer.status == UNAVAILABLE:  # it starts, or ends
+            self.metrics.retried(str(UNAVAILABLE))
+            found.answer.discard()
+            return await self._in_their_place(request, spare, body, name)
         return await self._give(request, routed, found, name)
+
+    async def _in_their_place(
+        self, request: web.BaseRequest, spare: PopularDocument, body: bytes, name: str
+    ) -> web.Response:
+        """Answer while no door does; the arm that failed has been counted."""
+        made = await self._spare.answer(spare, request.headers, body, request_id=name)
+        if made.status == OK:
+            self.metrics.popular_answered(spare.release)
+        else:
+            self.metrics.own.labels(str(made.status)).inc()
+        given = {"Server": headers.SERVER, REQUEST_ID: name} | made.headers
+        return web.Response(body=made.body, status=made.status, content_type="application/json", headers=given)
 
     async def _give(
         self, request: web.BaseRequest, routed: RoutedRequest, found: Answered, name: str
@@ -202,6 +233,7 @@ class Router:
         return web.Response(text=problem, status=code, content_type="application/json", headers=more)
 
     def _changed(self, routes: Routes) -> None:
+        self._popular.wake()
         if routes.rollout != self.counts.rollout:
             self.counts = Counts(routes.rollout)
 

@@ -1,9 +1,10 @@
 """The router's settings, read from the environment and checked once, at the start. routes.py says where requests go."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from bentos.access import Access, access_of
 from feature_repo import env_names
 from feature_repo.errors import SpecError
 
@@ -15,7 +16,10 @@ ADMIN_PORT = env_names.ROUTER_ADMIN_PORT
 PATIENCE_S = env_names.ROUTER_PATIENCE_S
 TIMEOUT_S = env_names.ROUTER_TIMEOUT_S
 DRAIN_S = env_names.ROUTER_DRAIN_S
+POPULAR_S, SCRATCH = env_names.ROUTER_POPULAR_S, env_names.ROUTER_SCRATCH
+SERVING = env_names.SERVING
 SHORTEST_TOKEN = 16
+LONGEST_S, DAY_S = 3600.0, 86_400.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,11 @@ class Settings:
     mirror_at_once: int = 8
     copy_queue: int = 2000  # copies of /events that wait for one arm
     copy_s: float = 60.0  # a copy is tried again for so long: a door may restart meanwhile
+    popular_s: float = 900.0  # what is popular is served in the doors' place for so long after a door confirmed it
+    popular_every_s: float = 60.0  # between questions of what is popular
+    popular_again_s: float = 5.0  # after one that failed
+    scratch: Path | None = None  # folder for what is popular, so that a router that restarts has it; None: no file
+    access: Access = field(default_factory=Access)  # as the doors have it: who answers in their place knows callers too
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> "Settings":
@@ -58,6 +67,9 @@ class Settings:
             patience_s=_seconds(variables, PATIENCE_S, made.patience_s),
             timeout_s=_seconds(variables, TIMEOUT_S, made.timeout_s),
             drain_s=_seconds(variables, DRAIN_S, made.drain_s),
+            popular_s=_seconds(variables, POPULAR_S, made.popular_s, most=DAY_S),
+            scratch=Path(scratch) if (scratch := variables.get(SCRATCH, "")) else None,
+            access=access_of(variables.get(SERVING, "")),
         )
 
 
@@ -70,7 +82,7 @@ def _port(variables: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
+def _seconds(variables: Mapping[str, str], name: str, default: float, *, most: float = LONGEST_S) -> float:
     text = variables.get(name, "")
     if not text:
         return default
@@ -78,6 +90,6 @@ def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value <= 3600:
-        raise SpecError(f"{name}: '{text}' is no time; give seconds above 0, up to 3600")
+    if not 0 < value <= most:
+        raise SpecError(f"{name}: '{text}' is no time; give seconds above 0, up to {most:g}")
     return value

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, FOLDER, Routes
-from bentos.router.settings import HOST, PORT, ROUTES, TOKEN
+from bentos.router.settings import HOST, PORT, ROUTES, SCRATCH, SERVING, TOKEN
 from feature_repo import files
 
 LOOPBACK = "127.0.0.1"
@@ -17,9 +17,10 @@ def command() -> list[str]:
     return [sys.executable, "-m", "bentos.router"]
 
 
-def environment(routes: Path, *, token: str, port: int) -> dict[str, str]:
-    """Return the variables of a router on loopback."""
-    return {ROUTES: str(routes), TOKEN: token, HOST: LOOPBACK, PORT: str(port)}
+def environment(routes: Path, *, token: str, port: int, serving: str = "") -> dict[str, str]:
+    """Return the variables of a router on loopback; `serving` says how its doors recognise callers."""
+    known = {SERVING: serving} if serving else {}
+    return {ROUTES: str(routes), TOKEN: token, HOST: LOOPBACK, PORT: str(port), SCRATCH: str(routes.parent)} | known
 
 
 def url(port: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from monitoring.observability.objectives import BURNS, DAYS, DEFAULT, FEWEST, Burn, Objective, Promises
-from monitoring.observability.recording_rules import answers, bad
+from monitoring.observability.recording_rules import INSTEAD, answers, bad
 
 DOCS = "docs/observability.md"
 SECONDS = {"m": 60, "h": 3600, "d": 86400}
@@ -75,6 +75,11 @@ def _serving(degraded: float) -> Iterator[Alert]:
     yield Alert(
         "IntentFlowDown", "absent(intentflow_release_info)", "critical", "2m",
         "No door serves a release", "Prometheus sees no door at all: nobody answers, or nobody is scraped.",
+    )  # fmt: skip
+    yield Alert(
+        "IntentFlowDoorsAway", f"sum by (namespace) (rate({INSTEAD}[5m])) > 0", "critical", "2m",
+        "The router answers in place of the doors",
+        "{{ $value | humanize }} answers a second are what is popular; events and all other reads fail.",
     )  # fmt: skip
     yield Alert(
         "IntentFlowDegraded", f"intentflow:degraded:ratio_rate5m > {degraded:g}", "warning", "10m",

@@ -77,6 +77,8 @@ ROUTER = _of(
     ("intentflow_router_side", "counter", "kind outcome", "Copies of requests: mirror, events"),
     ("intentflow_router_retries", "counter", "reason", "Second attempts, by what failed first"),
     ("intentflow_router_own", "counter", "code", "Answers of the router's own: no door could"),
+    ("intentflow_router_popular_answers", "counter", "release", "Recommendations in place of doors that were away"),
+    ("intentflow_router_popular_documents", "counter", "outcome", "Documents for them: confirmed, refused, away"),
     ("intentflow_router_routes_broken", "gauge", "", "1 while routes.json is no good"),
     ("intentflow_router_in_flight", "gauge", "", "Requests that are being answered"),
 )

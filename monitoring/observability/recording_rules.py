@@ -10,6 +10,7 @@ from feature_repo.endpoints import EVENTS, paths
 from monitoring.observability.objectives import DEFAULT, READS, WINDOWS, Objective, Promises
 
 QUICK = ("5m", "30m", "1h")  # evaluated often; the longer windows move slowly and cost more
+INSTEAD = "intentflow_router_popular_answers_total"  # by the router, while every door is away
 MORE = "5m"  # the window of what has one window only
 _WRITES = paths("write")
 NO_WRITE = f'endpoint!="{_WRITES[0]}"' if len(_WRITES) == 1 else f'endpoint!~"{"|".join(_WRITES)}"'
@@ -61,11 +62,14 @@ def _either(router: str, door: str) -> str:
 
 
 def _answered(window: str) -> str:
-    """Count answers to users: attempts that brought one, less those that were given up for another, and its own."""
+    """Count answers to users: attempts that brought one, less those that were given up for another, and its own.
+
+    Its own are refusals and what is popular while every door is away, which counts as degraded, not as failed.
+    """
     router = (
         "sum by (namespace) ("
         f'rate(intentflow_router_requests_total{{{NO_WRITE},code!="0"}}[{window}]) '
-        f"or rate(intentflow_router_own_total[{window}]) "
+        f"or rate(intentflow_router_own_total[{window}]) or rate({INSTEAD}[{window}]) "
         f'or 0 - rate(intentflow_router_retries_total{{reason=~"5.."}}[{window}]))'
     )
     return _either(router, f'sum by (namespace) (rate(intentflow_requests_total{{endpoint=~"{READS}"}}[{window}]))')
@@ -107,8 +111,9 @@ def _slow(window: str, slow_s: float) -> str:
 
 
 def _shares() -> list[RecordingRule]:
-    """Return shares of the doors' answers and events."""
-    answered = f"sum by (namespace) (rate(intentflow_profile_rung_total[{MORE}]))"
+    """Return shares of the doors' answers and events; degraded are the router's own answers too."""
+    instead = f"rate({INSTEAD}[{MORE}])"
+    answered = f"sum by (namespace) (rate(intentflow_profile_rung_total[{MORE}]) or {instead})"
     none = "or 0 * intentflow_release_info"
 
     def share(name: str, part: str, whole: str) -> RecordingRule:
@@ -116,7 +121,7 @@ def _shares() -> list[RecordingRule]:
 
     events = f'intentflow_requests_total{{endpoint="/{EVENTS}"'
     return [
-        share("degraded", f"rate(intentflow_degraded_total[{MORE}])", answered),
+        share("degraded", f"rate(intentflow_degraded_total[{MORE}]) or {instead}", answered),
         share(
             "stale_profiles",
             f'rate(intentflow_profile_rung_total{{rung="stale"}}[{MORE}])',

@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bentos.router import start
 from bentos.router.routes import Backend, Routes
-from bentos.router.settings import TOKEN
+from bentos.router.settings import SERVING, TOKEN
 from pipelines.environment import Installation
 from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, uis
@@ -45,11 +46,16 @@ def router(place: Installation, *, port: int) -> processes.Process:
     return processes.Process(
         name=ROUTER,
         command=tuple(start.command()),
-        env=start.environment(start.routes_file(place.home), token=place.variables[TOKEN], port=port),
+        env=_environment(place, start.routes_file(place.home), port=port),
         url=url,
         ready_url=f"{url}/readyz",
         version=str(port),
     )
+
+
+def _environment(place: Installation, routes: Path, *, port: int) -> dict[str, str]:
+    known = place.variables
+    return start.environment(routes, token=known[TOKEN], port=port, serving=known.get(SERVING, ""))
 
 
 def doors(place: Installation) -> dict[str, str]:
@@ -119,7 +125,7 @@ def foreground(place: Installation, released: ReleasedFiles, *, port: int) -> in
         routed = serve.started(
             start.command(),
             folder,
-            env=start.environment(folder / "routes.json", token=place.variables[TOKEN], port=port),
+            env=_environment(place, folder / "routes.json", port=port),
             url=start.url(port),
         )
         print(f"release {released.id} at {routed.url} (Ctrl-C stops it; log {opened.log})", file=sys.stderr)

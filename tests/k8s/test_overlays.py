@@ -11,6 +11,7 @@ from feature_repo import checkout
 from pipelines import environment, spec
 from pipelines.manifests import objects as manifest_objects
 from pipelines.manifests import release_overlay
+from pipelines.rollout import release_objects
 from tests.k8s import admission
 
 K8S = checkout.ROOT / "k8s"
@@ -18,6 +19,8 @@ OPTIONS = [
     # the overlay, and what is put on it
     ("local", ["gateway"]),
     ("local", ["keda"]),
+    ("local", ["pair"]),
+    ("local", ["pair", "spread"]),
     ("local", ["in-flight"]),
     ("local", ["otel"]),
     ("local", ["event-volume"]),
@@ -109,6 +112,48 @@ def test_production_keeps_three_doors_and_three_routers_apart(production):
         assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
         assert pod(production, name)["priorityClassName"] == "intentflow-serving"
         assert f"PodDisruptionBudget/{name}" in production
+
+
+@pytest.mark.parametrize(("options", "fewest"), [([], 1), (["pair"], 2)])
+def test_doors_are_evicted_one_at_a_time_and_a_drain_never_waits_for_ever(tmp_path, options, fewest):
+    objects = {manifest_objects.title(o): o for o in render(tmp_path, "local", options)}
+    scaler = objects["HorizontalPodAutoscaler/recommender"]["spec"]
+    assert (scaler["minReplicas"], scaler["minReplicas"] <= scaler["maxReplicas"]) == (fewest, True)
+    budget = objects["PodDisruptionBudget/recommender"]["spec"]
+    assert (budget["maxUnavailable"], "minAvailable" in budget) == (1, False)
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_the_loop_s_doors_are_a_pair_too(tmp_path):
+    made = {o["kind"]: o for o in release_objects.objects(render(tmp_path, "local", ["pair"]), "0a1b2c3d4e5f")}
+    assert made["HorizontalPodAutoscaler"]["spec"]["minReplicas"] == 2
+    affinity = made["Deployment"]["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
+    (wish,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    labels = wish["podAffinityTerm"]["labelSelector"]["matchLabels"]
+    assert labels == {"app.kubernetes.io/name": "recommender-0a1b2c3d4e5f"}
+
+
+MEASURED_MIB = {"recommender": 601, "router": 37, "mlflow": 378, "evidently": 255, "redis": 79}  # on one node, serving
+
+
+def test_the_small_overlay_s_sizes_fit_what_its_servers_take_and_a_node_of_two_cores():
+    objects = {manifest_objects.title(o): o for o in release_overlay.render(K8S / "overlays" / "local")}
+    for name, took in MEASURED_MIB.items():
+        (server,) = pod(objects, name)["containers"]
+        requests, limits = (mib(server["resources"][kind]["memory"]) for kind in ("requests", "limits"))
+        assert took <= requests <= 3 * took, name
+        assert limits >= 2 * took, name
+    for made in manifest_objects.workloads(list(objects.values())):
+        for _, container in manifest_objects.containers(made.pod):  # what loads takes no more than half of the node
+            assert cores(container["resources"]["limits"]["cpu"]) <= 1, made.name
+
+
+def mib(text):
+    return int(text[:-2]) * {"Mi": 1, "Gi": 1024}[text[-2:]]
+
+
+def cores(text):
+    return int(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
 def test_production_runs_no_store_and_keeps_no_data_but_reports(production):

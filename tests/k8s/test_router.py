@@ -32,11 +32,13 @@ def test_the_routers_start_with_routes_to_the_stable_doors(objects):
     routes = Routes.model_validate_json(config["routes.json"])
     assert (routes.mode, routes.stable.url) == ("stable", "http://recommender-stable")
     (container,) = objects["Deployment/router"]["spec"]["template"]["spec"]["containers"]
-    (mount,) = container["volumeMounts"]
+    mount, scratch = container["volumeMounts"]
     assert "subPath" not in mount
     given = {entry["name"]: entry.get("value", "0" * 64) for entry in container["env"]}
     read = settings.Settings.read(given)
     assert read.routes == Path(mount["mountPath"], "routes.json")
+    assert (read.scratch, read.popular_s) == (Path(scratch["mountPath"]), settings.Settings(read.routes, "").popular_s)
+    assert "readOnly" not in scratch
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert (read.port, read.admin_port) == (ports["http"], ports["admin"])
     pod = objects["Deployment/router"]["spec"]["template"]["spec"]

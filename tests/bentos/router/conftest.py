@@ -17,6 +17,8 @@ from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.server import Router
 from bentos.router.settings import Settings
+from feature_repo import files
+from feature_repo.endpoints import POPULAR
 from pipelines.releases.processes import free_port
 from tests.patience import patient
 
@@ -32,6 +34,8 @@ class Door:
     asked: list[tuple[str, Any, Any]] = field(default_factory=list)
     status: int = 200
     pause_s: float = 0.0
+    popular: bytes | None = None  # what it gives the router for a time without doors; None: 404
+    popular_asked: list[Any] = field(default_factory=list)  # headers of the questions for it
     degraded: bool = False
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
     port: int = 0
@@ -64,6 +68,9 @@ class Door:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
+        if request.path == POPULAR:
+            self.popular_asked.append(request.headers.copy())
+            return web.Response(body=self.popular, status=404 if self.popular is None else 200)
         parsed = json.loads(body) if body[:1] == b"{" else body
         self.asked.append((request.raw_path, parsed, request.headers.copy()))
         if self.answer is not None:
@@ -124,6 +131,22 @@ async def until(condition: Callable[[], bool], within_s: float = 5.0) -> None:
     async with asyncio.timeout(patient(within_s)):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+def popular_document(release: str = "aaa", *, items: int = 5, **more: Any) -> bytes:
+    """What a door's document may be: items p0, p1, …, the first the most popular."""
+    listed = [
+        {
+            "item_id": f"p{n}", "title": f"item {n}", "score": round(0.5 - n / 100, 2), "source": "popular",
+            "propensity": 1.0, "reasons": {"popular_share": round(0.5 - n / 100, 2)},
+        }
+        for n in range(items)
+    ]  # fmt: skip
+    content = {
+        "format": 1, "release": release, "made_at": "2026-11-01T00:00:00Z", "auth": "none", "k": 3, "max_k": 50,
+        "timeout_s": 2.0, "items": listed, "intents": [{"name": "visit", "probability": 0.4}],
+    } | more  # fmt: skip
+    return json.dumps(content | {"digest": files.digest(content)}).encode()
 
 
 @contextlib.asynccontextmanager

@@ -79,6 +79,8 @@ GOOD = {"INTENTFLOW_ROUTES": "/r.json", "INTENTFLOW_SHADOW_TOKEN": "t" * 32}
         ({"INTENTFLOW_ROUTER_PORT": "70000"}, "INTENTFLOW_ROUTER_PORT: '70000' is no port; give 1 to 65535"),
         ({"INTENTFLOW_ROUTER_DRAIN_S": "soon"}, "INTENTFLOW_ROUTER_DRAIN_S: 'soon' is no time"),
         ({"INTENTFLOW_ROUTER_PATIENCE_S": "nan"}, "INTENTFLOW_ROUTER_PATIENCE_S: 'nan' is no time"),
+        ({"INTENTFLOW_ROUTER_POPULAR_S": "90000"}, "POPULAR_S: '90000' is no time; give seconds above 0, up to 86400"),
+        ({"INTENTFLOW_SERVING": '{"auth": "maybe"}'}, "INTENTFLOW_SERVING: serving.auth: Input should be"),
     ],
 )
 def test_bad_settings_are_one_line(change, said):
@@ -90,3 +92,10 @@ def test_bad_settings_are_one_line(change, said):
 def test_settings_have_good_defaults():
     read = settings.Settings.read(GOOD)
     assert (read.host, read.port, read.admin_port, read.patience_s) == ("127.0.0.1", 3000, None, 3.0)
+    assert (read.popular_s, read.scratch, read.access.auth) == (900.0, None, "none")
+
+
+def test_a_router_on_this_machine_keeps_what_is_popular_beside_its_routes_and_knows_callers_as_its_doors_do(tmp_path):
+    given = start.environment(tmp_path / "routes.json", token="t" * 32, port=3001, serving='{"anyone": true}')
+    read = settings.Settings.read(given)
+    assert (read.scratch, read.access.anyone, read.port) == (tmp_path, True, 3001)

@@ -47,6 +47,8 @@ def router_text() -> str:
     metrics.side("mirror", "answered")
     metrics.retried("refused")
     metrics.own.labels("503").inc()
+    metrics.popular_answered("aaa")
+    metrics.popular_asked("confirmed")
     return whole(metrics.registry)
 
 

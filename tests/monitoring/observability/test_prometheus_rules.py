@@ -255,6 +255,17 @@ CASES = {
             at_2h=burns(),
         ),
         world(
+            "every door is away for an hour, one says 503, and the router answers: degraded, and no read failed",
+            FINE, answered(0, 60), answered(50, 60, "503"),
+            series("intentflow_router_retries_total", "0+50x60", reason="503"),
+            series("intentflow_router_popular_answers_total", "0+500x60", release="aaa"),
+            series("intentflow_release_info", "1x60", release="aaa"),
+            at_1m=fires(of=("IntentFlowDoorsAway",)),
+            at_5m=fires("IntentFlowDoorsAway", of=("IntentFlowDoorsAway", "IntentFlowDegraded")),
+            at_50m=fires("IntentFlowDoorsAway", "IntentFlowDegraded", of=("IntentFlowDoorsAway", "IntentFlowDegraded")),
+            at_58m=burns(),
+        ),
+        world(
             "doors without a router count themselves",
             series("intentflow_release_info", "1x300", release="aaa"),
             series("intentflow_requests_total", "0+980x300", endpoint="/rank", code="200", release="aaa"),

@@ -1,0 +1,109 @@
+"""GET /internal/popular: what the router answers /recommend from while every door is away. For the router alone.
+
+The document is what the ladder's lowest rung says of anyone: it holds no user, and no segment, since no request names
+one. Its list is long enough that every answer made of it has the items that the door's own `popular` rung would show,
+whatever the request excludes. It is sealed with a digest, so that a damaged one is told from a whole one, on the wire
+and in the router's file alike.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from bentos.endpoints.recommend import (
+    MOST_EXCLUDED,
+    TOP_INTENTS,
+    Item,
+    Recommendations,
+    RecommendRequest,
+    shown,
+    wanted,
+)
+from bentos.endpoints.schemas import AnswerPart, Intent, Profile
+from feature_repo import files
+from feature_repo.errors import DataError
+
+if TYPE_CHECKING:
+    from bentos.recommender.door import Door
+
+LARGEST_BYTES = 2 << 20
+DIGEST = "digest"
+ALWAYS = 1.0  # the propensity: nothing is drawn
+Auth = Literal["none", "keys", "jwt"]
+
+
+class PopularDocument(AnswerPart):
+    """What is popular with everyone, by one release."""
+
+    format: Literal[1] = 1
+    release: str = Field(min_length=1, max_length=64)
+    made_at: AwareDatetime
+    auth: Auth = Field(description="How the door recognises callers: who answers in its place does the same")
+    k: int = Field(ge=1, description="Items in an answer that does not say how many")
+    max_k: int = Field(ge=1, description="Most items that a request may ask for")
+    timeout_s: float = Field(gt=0, description="The door's own deadline: silent for longer, it is away")
+    items: Sequence[Item] = Field(min_length=1, description="Best first, as an answer shows them")
+    intents: Sequence[Intent]
+
+
+def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocument:
+    """Write down what a door's lowest rung answers."""
+    serving = door.release.serving
+    items, intents = door.popular(items=serving.max_k + MOST_EXCLUDED, intents=TOP_INTENTS)
+    return PopularDocument(
+        release=door.release.id,
+        made_at=made_at,
+        auth=auth,
+        k=serving.k,
+        max_k=serving.max_k,
+        timeout_s=serving.timeout_s,
+        items=[shown(door, one, ALWAYS) for one in items],
+        intents=intents,
+    )
+
+
+def sealed(found: PopularDocument) -> dict[str, Any]:
+    """Return a document as JSON holds it, with the digest of all else."""
+    content = found.model_dump(mode="json")
+    return content | {DIGEST: files.digest(content)}
+
+
+def unsealed(text: bytes) -> PopularDocument:
+    """Read a sealed document; what is wrong with it is one line."""
+    if len(text) > LARGEST_BYTES:
+        raise DataError(f"too large: {len(text)} bytes; allowed: at most {LARGEST_BYTES}")
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        raise DataError(f"no JSON, {len(text)} bytes") from None
+    return of_content(content)
+
+
+def of_content(content: Any) -> PopularDocument:
+    """Check a sealed document that was read as JSON."""
+    if not isinstance(content, dict):
+        raise DataError(f"no object, but {type(content).__name__}")
+    rest = {name: value for name, value in content.items() if name != DIGEST}
+    try:
+        if content.get(DIGEST) != files.digest(rest):
+            raise DataError(f"digest: {content.get(DIGEST)!r} is not that of its content; it is damaged")
+        return PopularDocument.model_validate(rest)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise DataError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except ValueError as error:  # NaN, which is no JSON
+        raise DataError(str(error)) from None
+
+
+def answer(found: PopularDocument, ask: RecommendRequest, request_id: str) -> Recommendations:
+    """Answer a request from a document, in a door's place."""
+    k, excluded = wanted(ask.k, k=found.k, max_k=found.max_k), frozenset(ask.exclude)
+    items = list(islice((item for item in found.items if item.item_id not in excluded), k))
+    profile = Profile(rung="popular", state_at=None, age_days=None, segment=None, degraded=True, reason="door_away")
+    return Recommendations(
+        items=items, intents=list(found.intents), profile=profile, release=found.release, request_id=request_id
+    )

@@ -1,0 +1,65 @@
+"""Answers /recommend in the doors' place, in their words: who may not ask is refused, what is malformed too.
+
+It recognises callers as the doors do, and checks a request by the same models. It counts no caller's rate and writes no
+request log: an answer is gone once it is given.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from bentos.access import Access
+from bentos.endpoints.popular import PopularDocument, answer
+from bentos.endpoints.recommend import RecommendRequest
+from bentos.http.auth import check, credential_of
+from bentos.http.headers import PATIENCE, RELEASE
+from bentos.http.patience import patience_ms
+from bentos.http.problems import Rejected, rejected
+
+OK = 200
+SCOPE = "recommend"
+
+
+@dataclass(frozen=True)
+class SpareAnswer:
+    """An answer, or a refusal."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Spare:
+    """Answers from a document."""
+
+    def __init__(self, access: Access) -> None:
+        self._check = check(access)
+
+    async def answer(
+        self, document: PopularDocument, given: Mapping[str, str], body: bytes, *, request_id: str
+    ) -> SpareAnswer:
+        """Answer a request with these headers and this body."""
+        try:
+            if patience := given.get(PATIENCE):
+                patience_ms(patience)
+            await self._admit(given)
+            ask = RecommendRequest.model_validate_json(body)
+            made = answer(document, ask, request_id)
+        except ValidationError as error:
+            return _refusal(rejected(error, RecommendRequest))
+        except Rejected as refusal:
+            return _refusal(refusal)
+        return SpareAnswer(OK, made.model_dump_json().encode(), {RELEASE: document.release})
+
+    async def _admit(self, given: Mapping[str, str]) -> None:
+        if (known := self._check) is None:
+            return
+        credential = credential_of(given.get("Authorization", ""), given.get("X-API-Key", ""))
+        who = await asyncio.to_thread(known.caller, credential) if known.blocks else known.caller(credential)
+        who.need(SCOPE)
+
+
+def _refusal(refusal: Rejected) -> SpareAnswer:
+    return SpareAnswer(refusal.status, refusal.problem.model_dump_json().encode(), refusal.headers)
