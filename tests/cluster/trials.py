@@ -212,7 +212,9 @@ def black_hole(field: Field) -> str:
     manifest.write_text(_slice(service), encoding="utf-8")
     kube.kubectl(f"apply -f {manifest}")
     try:
-        kube.shell("sleep 15")
+        kube.kubectl("rollout restart deployment/router")  # else its old connections hide the hole
+        kube.rolled_out("router")
+        kube.shell("sleep 10")
     finally:
         kube.kubectl(f"delete -f {manifest}")
     return f"{kube.ready(door)} door answers"
@@ -368,7 +370,7 @@ TRIALS = (
     Trial("one router deleted at once", f"kubectl delete pod <router> {GRACE}", router_deleted),
     Trial("the only door killed", f"kubectl delete pod <door> {GRACE}", door_killed),
     Trial("the only door evicted", "kubectl drain <node> --pod-selector=…", door_evicted),
-    Trial("a door of two swallows connections", "an address that never answers, for 15 s", black_hole, spared_s=1.0),
+    Trial("a door of two swallows connections", "an address that never answers, and new routers", black_hole, spared_s=1.0),
     Trial("Redis restarted", "kubectl rollout restart deployment/redis", restarted("redis")),
     Trial("PostgreSQL restarted", "kubectl rollout restart deployment/postgres", restarted("postgres")),
     Trial("MLflow restarted", "kubectl rollout restart deployment/mlflow", restarted("mlflow")),
