@@ -399,7 +399,7 @@ def parity(place: "Installation", *, release_id: str | None, sample: int) -> tup
 
     found = replay.parity(place, release_id, sample=sample)
     if not found["passed"]:
-        raise Refused(f"parity: {found['reason']}")
+        raise Refused(f"parity{'' if found['checked'] else ' not checked'}: {found['reason']}")
     return found, replay.text(found)
 
 
