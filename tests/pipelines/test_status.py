@@ -12,6 +12,7 @@ from pipelines.releases.release import variables
 from tests import kubernetes_server
 from tests.pipelines.conftest import ROOT
 
+pytestmark = pytest.mark.process  # MLflow's database takes as long as a process
 SPEC = ROOT / "pipelines" / "specs" / "grocery.yaml"
 ID = "0a1b2c3d4e5f"
 
