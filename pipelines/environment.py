@@ -153,7 +153,10 @@ class Kubernetes(Slice):
     """Which overlay of k8s/overlays a release is written on, and where it is rolled out."""
 
     overlay: str = Field(default="local", description="Of k8s/overlays")
-    namespace: str = Field(default="", description="Where releases roll out; empty: on this machine, as processes")
+    namespace: str = Field(
+        default="",
+        description="Where releases roll out; empty: on this machine, while status and doctor look at the overlay's",
+    )
     context: str = Field(default="", description="The kubeconfig's; empty: its current one. Inside a pod: its account")
 
 

@@ -43,5 +43,5 @@ def connected(settings: Kubernetes, *, read_s: float = READ_S) -> Api:
     except kube_api.NoCluster as error:
         raise SpecError(
             f"kubernetes.namespace: '{settings.namespace}' needs a cluster, and the kubeconfig names none ({error}); "
-            "set KUBECONFIG, or leave kubernetes.namespace out to roll out on this machine"
+            "set KUBECONFIG, or leave `kubernetes` out of the environment: all is on this machine then"
         ) from error

@@ -37,9 +37,11 @@ def kubernetes(settings: Kubernetes) -> list[Check]:
     try:
         api = connected(settings, read_s=TIMEOUT_S)
         said = api.document("version") or {}
-    except (ServerError, SpecError) as error:
-        mend = "" if isinstance(error, SpecError) else "; mend the kubeconfig (kubernetes.context) or the way to it"
-        return [Check("kubernetes", False, f"{words(error)}{mend}")]
+    except SpecError as error:
+        return [Check("kubernetes", False, str(error))]
+    except ServerError as error:
+        mend = "mend the kubeconfig (kubernetes.context) or the way to it"
+        return [Check("kubernetes", False, f"{words(error)}; {mend}")]
     found = [_version(api, said)]
     try:
         rendered, unrendered = _rendered(settings.overlay)

