@@ -12,8 +12,12 @@ def settings_of_url(url: str) -> dict[str, Any]:
     {'host': 'postgres', 'dbname': 'feast', 'user': 'feast', 'password': 'p', 'port': 5432}
     """
     from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
 
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ValueError("no URL such as postgresql+psycopg://user:password@host:5432/database") from error
     return parsed.translate_connect_args(username="user", database="dbname") | dict(parsed.query)
 
 
@@ -60,7 +64,7 @@ def _said(connection: Any, name: str) -> str:
 
 def _problem(said: str, settings: dict[str, Any]) -> str:
     """Tell a refusal from silence: a failed connection carries no code, only the server's words."""
-    if "authentication failed" in said or "no password supplied" in said or "role" in said:
+    if "authentication failed" in said or "no password supplied" in said or 'role "' in said:
         return f"answers and refuses user {settings.get('user', '?')} ({said}); give it the password of its Secret"
     if "database" in said and "does not exist" in said:
         return f"has no database {settings.get('dbname', '?')}; make it: createdb -E UTF8 {settings.get('dbname', '?')}"

@@ -41,23 +41,37 @@ def _http(place: Installation) -> dict[str, Asks]:
 
 def _stores(place: Installation) -> dict[str, Asks]:
     """Return the checks of Feast's online store and registry, and of the counts of limits."""
-    store, found = place.environment.feast.online_store, dict[str, Asks]()
+    store, registry = place.environment.feast.online_store, place.environment.feast.registry
+    found: dict[str, Asks] = {}
     if store.get("type") == "redis":
-        settings = redis_server.settings_of(str(store.get("connection_string", "localhost:6379")))
-        found["redis"] = partial(redis_server.redis, "redis", settings, keeps=True)
+        address = str(store.get("connection_string", "localhost:6379"))
+        found["redis"] = partial(_redis, "redis", partial(redis_server.settings_of, address), keeps=True)
     if store.get("type") == "postgres":
-        found["online store"] = partial(
-            postgres_server.postgres, "online store", postgres_server.settings_of_store(store)
-        )
-    if url := _sql(place.environment.feast.registry):
-        found["feast registry"] = partial(
-            postgres_server.postgres, "feast registry", postgres_server.settings_of_url(url)
-        )
+        found["online store"] = partial(_postgres, "online store", partial(postgres_server.settings_of_store, store))
+    if url := _sql(registry):
+        found["feast registry"] = partial(_postgres, "feast registry", partial(postgres_server.settings_of_url, url))
     if limits := place.environment.limits_store:
-        found["limits store"] = partial(
-            redis_server.redis, "limits store", redis_server.settings_of_url(limits), keeps=False
-        )
+        settings = partial(redis_server.settings_of_url, limits)
+        found["limits store"] = partial(_redis, "limits store", settings, keeps=False)
     return found
+
+
+def _redis(name: str, settings: Callable[[], dict[str, Any]], *, keeps: bool) -> list[Check]:
+    try:
+        return redis_server.redis(name, settings(), keeps=keeps)
+    except ValueError as error:
+        return _unreadable(name, error)
+
+
+def _postgres(name: str, settings: Callable[[], dict[str, Any]]) -> list[Check]:
+    try:
+        return postgres_server.postgres(name, settings())
+    except ValueError as error:
+        return _unreadable(name, error)
+
+
+def _unreadable(name: str, error: ValueError) -> list[Check]:
+    return [Check(name, False, f"its address in the environment cannot be read: {error}")]
 
 
 def _sql(registry: str | dict[str, Any]) -> str:

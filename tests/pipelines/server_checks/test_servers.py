@@ -257,6 +257,18 @@ def test_every_server_that_is_away_has_its_line_and_doctor_is_quick(tmp_path):
     assert SECRET not in json.dumps([vars(one) for one in found])
 
 
+def test_an_address_that_cannot_be_read_is_one_line(tmp_path):
+    here = away(tmp_path, 9)
+    stores = {"registry": {"path": "postgresql:nothing"}, "online_store": {"type": "redis"}}
+    update = {"feast": type(here.environment.feast)(**stores), "limits_store": f"redis://:{SECRET}@redis:many"}
+    found = servers._stores(dataclasses.replace(here, environment=here.environment.model_copy(update=update)))
+    for name in ("feast registry", "limits store"):
+        (line,) = found[name]()
+        assert line.fine is False
+        assert line.note.startswith("its address in the environment cannot be read: ")
+        assert SECRET not in line.note
+
+
 def test_a_check_that_hangs_holds_nothing_up():
     held = threading.Event()
     found = check.together(
