@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from components.kube_api import Object
-from pipelines.rollout import cluster, release_objects
+from pipelines.rollout import pods as pod_state
+from pipelines.rollout import release_objects
 
-RELEASE, VERSION = "app.kubernetes.io/version", "intentflow/release-version"
+VERSION = "intentflow/release-version"
 COMPONENT = "app.kubernetes.io/component"
 OF_JOB = ("batch.kubernetes.io/job-name", "job-name")  # the second is that of clusters before 1.27
 ROLES = {"serving": "service", "routing": "router", "rollout": "loop"}  # the rest are servers
@@ -55,7 +56,7 @@ def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
     metadata, template = deployment["metadata"], deployment["spec"]["template"]
     labels = metadata.get("labels") or {}
     name = str(metadata["name"])
-    wanted, ready = cluster._wanted(deployment), int(deployment.get("status", {}).get("readyReplicas") or 0)
+    wanted, ready = pod_state.wanted(deployment), int(deployment.get("status", {}).get("readyReplicas") or 0)
     own = _selected(deployment, pods)
     door = name == release_objects.BASE or release_objects.DOOR in labels
     return Workload(
@@ -64,10 +65,12 @@ def _workload(deployment: Object, pods: Sequence[Object]) -> Workload:
         str(template["spec"]["containers"][0].get("image", "?")).rpartition("/")[2],
         wanted,
         ready,
-        release=cluster._release_of(deployment) if door else "",
+        release=pod_state.release_of(deployment) if door else "",
         version=str((template["metadata"].get("annotations") or {}).get(VERSION, "")) if door else "",
-        label=str(labels.get(RELEASE, "")) if door else "",
-        pods_run=tuple(sorted({_label(pod, RELEASE) for pod in own if cluster._ready(pod)} - {""})) if door else (),
+        label=str(labels.get(pod_state.VERSION, "")) if door else "",
+        pods_run=tuple(sorted({_label(pod, pod_state.VERSION) for pod in own if pod_state.serving(pod)} - {""}))
+        if door
+        else (),
         reason=_why(deployment, own) if ready < wanted else "",
     )
 
@@ -78,8 +81,8 @@ def _selected(deployment: Object, pods: Sequence[Object]) -> list[Object]:
 
 
 def _why(deployment: Object, pods: Iterable[Object]) -> str:
-    reason = next((why for pod in pods if (why := cluster._reason(pod))), "")
-    return reason or cluster._refused_pods(deployment) or "its pods give no reason"
+    reason = next((why for pod in pods if (why := pod_state.reason(pod))), "")
+    return reason or pod_state.refused(deployment) or "its pods give no reason"
 
 
 def jobs(cronjobs: Iterable[Object], found: Sequence[Object], pods: Sequence[Object] | None) -> list[JobRow]:
@@ -101,7 +104,7 @@ def _result(job: Object, pods: Sequence[Object] | None) -> tuple[str, str, str]:
     status = job.get("status", {})
     held = {c["type"]: c for c in status.get("conditions") or [] if c["status"] == "True"}
     own = [pod for pod in pods or [] if any(_label(pod, key) == job["metadata"]["name"] for key in OF_JOB)]
-    said = next((why for pod in sorted(own, key=_created, reverse=True) if (why := cluster._reason(pod))), "")
+    said = next((why for pod in sorted(own, key=_created, reverse=True) if (why := pod_state.reason(pod))), "")
     if ended := held.get("Complete"):
         return "done", str(status.get("completionTime") or ended.get("lastTransitionTime", "")), ""
     if failed := held.get("Failed"):

@@ -64,8 +64,8 @@ def applied(cluster, rendered):
 
 
 def route(cluster, **routes):
-    found = cluster.cluster.get("configmaps", ROUTES)
-    cluster.cluster.put("configmaps", found | {"data": {"routes.json": json.dumps(routes)}})
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ROUTES}}
+    cluster.cluster.put("configmaps", made | {"data": {"routes.json": json.dumps(routes)}})
 
 
 def change(cluster, name, edit):
