@@ -10,6 +10,7 @@ from pipelines.cluster_view import snapshot, workloads
 from pipelines.cluster_view.differences import Registered
 from pipelines.environment import Kubernetes
 from pipelines.namespace import connected
+from pipelines.rollout.release_objects import STABLE
 
 RETRY = "mend the kubeconfig (kubernetes.context, KUBECONFIG) or the way to it, then ask again"
 
@@ -52,6 +53,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield f"  cluster     namespace {found['namespace']} of {found['host']}"
     if routes := found["routes"]:
         yield f"  routes      {_routes(routes)}"
+    elif any(one["role"] == "router" for one in found["workloads"]) and found["differences"] is not None:
+        yield f"  routes      none yet: routers lead to {STABLE}"
     yield from map(_workload, found["workloads"])
     if not found["workloads"] and not found["missing_rights"]:
         yield "  nothing of IntentFlow is applied there: `kubectl apply -k` an overlay of k8s/overlays"

@@ -172,10 +172,11 @@ def test_routes_that_cannot_be_read_are_named(applied, cluster):
     assert "  not checked whether registry, routes and pods agree" in list(report.lines(found))
 
 
-def test_without_a_router_the_champion_is_compared_with_the_door(applied):
+def test_before_the_first_routes_the_champion_is_compared_with_the_door(applied):
     del applied.objects["configmaps", ROUTES]
     found = asked()
     assert found["routes"] is None
+    assert "  routes      none yet: routers lead to recommender-stable" in list(report.lines(found))
     assert found["differences"][0].startswith(
         f"champion is version 3 (release {ID}), Deployment/recommender runs seed (version 1); "
     )
