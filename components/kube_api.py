@@ -22,11 +22,16 @@ PATHS = {
     "Pod": "api/v1/namespaces/{namespace}/pods",
     "Deployment": "apis/apps/v1/namespaces/{namespace}/deployments",
     "Job": "apis/batch/v1/namespaces/{namespace}/jobs",
+    "CronJob": "apis/batch/v1/namespaces/{namespace}/cronjobs",
+    "Secret": "api/v1/namespaces/{namespace}/secrets",
     "HorizontalPodAutoscaler": "apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
     "PodDisruptionBudget": "apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
     "NetworkPolicy": "apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
     "Lease": "apis/coordination.k8s.io/v1/namespaces/{namespace}/leases",
     "TrainJob": "apis/trainer.kubeflow.org/v1alpha1/namespaces/{namespace}/trainjobs",
+    "Namespace": "api/v1/namespaces",
+    "StorageClass": "apis/storage.k8s.io/v1/storageclasses",
+    "SelfSubjectAccessReview": "apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
 }
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 CONNECT_S, READ_S = 3.0, 10.0
@@ -38,6 +43,14 @@ class Conflict(Exception):
     """Another client changed the object since it was read, or created one of that name."""
 
 
+class Forbidden(ServerError):
+    """The API server answered, and this account may not do it."""
+
+
+class Away(ServerError):
+    """Nothing answers at the API server's address."""
+
+
 class NoCluster(Exception):
     """Neither a pod's service account nor a kubeconfig names a cluster."""
 
@@ -45,9 +58,10 @@ class NoCluster(Exception):
 class Api:
     """One namespace of a cluster, and the kinds of PATHS in it."""
 
-    def __init__(self, client: Any, namespace: str, *, forbidden: str) -> None:
+    def __init__(self, client: Any, namespace: str, *, forbidden: str, read_s: float = READ_S) -> None:
         self.client = client
         self.namespace = namespace
+        self.read_s = read_s  # for an answer
         self.forbidden = forbidden  # what to do where this account lacks a right, for the message
 
     def get(self, kind: str, name: str) -> Object | None:
@@ -59,6 +73,10 @@ class Api:
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
         found = self._call("GET", kind, query=[("labelSelector", selector)]) or {}
         return list(found.get("items") or [])  # Go writes an empty list as null
+
+    def document(self, path: str) -> Object | None:
+        """Return what the API says under a path that is no object, such as `version`; None where there is none."""
+        return self._ask("GET", path, path, missing_is_none=True)
 
     def create(self, kind: str, body: Object) -> Object:
         """Create an object; raises Conflict where one of that name exists."""
@@ -99,13 +117,27 @@ class Api:
         media: str = "application/json",
         missing_is_none: bool = False,
     ) -> Object | None:
+        path = PATHS[kind].format(namespace=self.namespace) + (f"/{name}" if name else "")
+        what = f"{kind}/{name or '*'}"
+        return self._ask(method, path, what, body=body, query=query, media=media, missing_is_none=missing_is_none)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        *,
+        body: Object | None = None,
+        query: list[tuple[str, str]] | None = None,
+        media: str = "application/json",
+        missing_is_none: bool = False,
+    ) -> Object | None:
         import urllib3
         from kubernetes.client import ApiException
 
-        path = f"/{PATHS[kind].format(namespace=self.namespace)}" + (f"/{name}" if name else "")
         try:
             answer: Object = self.client.call_api(
-                path,
+                f"/{path}",
                 method,
                 query_params=query or [],
                 header_params={"Accept": "application/json", "Content-Type": media},
@@ -113,17 +145,18 @@ class Api:
                 response_type="object",  # the client's own classes refuse an empty list that Go wrote as null
                 auth_settings=["BearerToken"],
                 _return_http_data_only=True,
-                _request_timeout=(CONNECT_S, READ_S),
+                _request_timeout=(CONNECT_S, self.read_s),
             )
         except ApiException as error:
             if error.status == 404 and missing_is_none:
                 return None
             if error.status == 409:
                 raise Conflict(_message(error)) from error
-            raise ServerError(f"{method} {kind}/{name or '*'}: {_message(error)}{self._hint(error.status)}") from error
+            kind = Forbidden if error.status == 403 else ServerError
+            raise kind(f"{method} {what}: {_message(error)}{self._hint(error.status)}") from error
         except urllib3.exceptions.HTTPError as error:
             host = self.client.configuration.host
-            raise ServerError(f"{host}: the Kubernetes API does not answer ({_short(error)})") from error
+            raise Away(f"{host}: the Kubernetes API does not answer ({_short(error)})") from error
         return answer
 
     def _hint(self, status: int) -> str:
@@ -139,10 +172,10 @@ def own_namespace() -> str | None:
     return (ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
 
 
-def connected(namespace: str = "", *, context: str = "", forbidden: str) -> Api:
+def connected(namespace: str = "", *, context: str = "", forbidden: str, read_s: float = READ_S) -> Api:
     """Return the API of a namespace, '' is the pod's own or `default`; raises NoCluster where there is no cluster.
 
-    `context` names one of the kubeconfig's; '' is its current one.
+    `context` names one of the kubeconfig's; '' is its current one. `read_s` is the patience for an answer.
     """
     import urllib3
     from kubernetes import client, config
@@ -158,7 +191,7 @@ def connected(namespace: str = "", *, context: str = "", forbidden: str) -> Api:
     except config.ConfigException as error:
         raise NoCluster(str(error)) from error
     configuration.retries = urllib3.Retry(0)  # callers poll; a write that is repeated blindly ends in a conflict
-    return Api(client.ApiClient(configuration), namespace or own or "default", forbidden=forbidden)
+    return Api(client.ApiClient(configuration), namespace or own or "default", forbidden=forbidden, read_s=read_s)
 
 
 def _message(error: Any) -> str:

@@ -354,9 +354,8 @@ def doctor(
         _here(place, "doctor --leaks", "run with `--env local` on a copy of the data to look for leaks")
         return _leaks(place, users=users, cutoffs=cutoffs, seed=seed, quiet=quiet)
     found = doctors.examine(place)
-    bad = [c for c in found if not c.fine]
-    document = [vars(c) for c in found]
-    text = "\n".join(f"{'ok ' if c.fine else 'BAD'} {c.name:<22} {c.note}" for c in found)
+    bad = [c for c in found if c.fine is False]
+    document, text = [vars(c) for c in found], doctors.text(found)
     if bad:
         _say(document, text, as_json=quiet)
         raise ServerError(f"doctor: {len(bad)} of {len(found)} checks failed")
@@ -399,7 +398,7 @@ def parity(place: "Installation", *, release_id: str | None, sample: int) -> tup
 
     found = replay.parity(place, release_id, sample=sample)
     if not found["passed"]:
-        raise Refused(f"parity: {found['reason']}")
+        raise Refused(f"parity{'' if found['checked'] else ' not checked'}: {found['reason']}")
     return found, replay.text(found)
 
 

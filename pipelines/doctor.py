@@ -1,5 +1,5 @@
-"""Check a machine before it is blamed: Python, packages, disk, memory, the state folder, the servers. Or a run's
-data, for leaks of the future (`leaks.py`, `plants.py`).
+"""Check a machine before it is blamed: Python, packages, disk, memory, the state folder, the servers that the
+environment names (`server_checks`). Or a run's data, for leaks of the future (`leaks.py`, `plants.py`).
 """
 
 import importlib.metadata
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_repo.checkout import ROOT
-from feature_repo.errors import ServerError, UserError
 from pipelines.environment import Installation
+from pipelines.server_checks import servers
+from pipelines.server_checks.check import Check
 
 if TYPE_CHECKING:
     from pipelines.leakage.checks import Findings
@@ -25,25 +26,13 @@ if TYPE_CHECKING:
 DISK_GIB = 3.0
 MEMORY_GIB = 6.0
 PACKAGES = ("mlflow", "kfp", "bentoml", "torch", "transformers", "great-expectations", "feast", "evidently")
-TIMEOUT_S = 3
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check and what it found."""
-
-    name: str
-    fine: bool
-    note: str
 
 
 def examine(place: Installation) -> list[Check]:
     """Run every check; none changes anything."""
     checks = [_python(), *(_package(name) for name in PACKAGES), _disk(place.home), _memory(), _byte_code()]
     checks += [_state(place)] if place.home.is_dir() else []
-    servers = {"mlflow": place.environment.mlflow.tracking_uri, "evidently": place.environment.evidently}
-    checks += [_server(name, url) for name, url in servers.items() if url.startswith("http")]
-    return checks if place.environment.kubeflow is None else [*checks, _kubeflow(place)]
+    return [*checks, *servers.examine(place)]
 
 
 def _python() -> Check:
@@ -74,6 +63,12 @@ def _disk(home: Path) -> Check:
     return Check("disk", free >= DISK_GIB, f"{free:.1f} GiB free at {folder}; {DISK_GIB:g} are needed")
 
 
+def text(found: list[Check]) -> str:
+    """Return the checks as a person reads them; what could not be checked is neither fine nor bad."""
+    marks = {True: "ok ", False: "BAD", None: "?  "}
+    return "\n".join(f"{marks[one.fine]} {one.name:<22} {one.note}" for one in found)
+
+
 def _memory() -> Check:
     import psutil
 
@@ -93,29 +88,6 @@ def _byte_code() -> Check:
     off = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     note = "PYTHONDONTWRITEBYTECODE is set: imports take twice as long; unset it" if off else "written"
     return Check("byte code", True, note)
-
-
-def _server(name: str, url: str) -> Check:
-    import requests
-
-    try:
-        requests.get(url, timeout=TIMEOUT_S)
-    except requests.RequestException as error:
-        return Check(name, False, f"{url} does not answer ({type(error).__name__}); start it or mend the environment")
-    return Check(name, True, f"{url} answers")
-
-
-def _kubeflow(place: Installation) -> Check:
-    """Ask the pipelines API for what only someone it knows may see."""
-    from pipelines.kubeflow import client, declare
-
-    try:
-        with client.connected(place, patience_s=TIMEOUT_S) as api:
-            declare.pipeline_named(api, declare.server_name(place, "train"))
-            users = f"namespace {api.namespace}" if api.namespace else "single-user"
-            return Check("kubeflow", True, f"{api.at.host} answers and knows who asks ({users})")
-    except (ServerError, UserError) as error:
-        return Check("kubeflow", False, str(error))
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,10 @@ class Kubernetes(Slice):
     """Which overlay of k8s/overlays a release is written on, and where it is rolled out."""
 
     overlay: str = Field(default="local", description="Of k8s/overlays")
-    namespace: str = Field(default="", description="Where releases roll out; empty: on this machine, as processes")
+    namespace: str = Field(
+        default="",
+        description="Where releases roll out; empty: on this machine, while status and doctor look at the overlay's",
+    )
     context: str = Field(default="", description="The kubeconfig's; empty: its current one. Inside a pod: its account")
 
 
@@ -272,8 +275,17 @@ def _settings(environment: str, home: Path, variables: Mapping[str, str]) -> Env
     if not path.is_file():
         have = sorted(p.stem for p in FOLDER.glob("*.yaml"))
         raise SpecError(f"--env: no environment '{environment}'; have {', '.join(have)}{nearest(environment, have)}")
-    document = _filled(specs.read_yaml(path), home=home, variables=variables, file=path)
+    document = _filled(_without_host(specs.read_yaml(path), variables), home=home, variables=variables, file=path)
     return specs.checked(Environment, document, place=str(path))
+
+
+def _without_host(document: Any, variables: Mapping[str, str]) -> Any:
+    """Empty `kubeflow.host` where its variable is not set: only verbs that run pipelines there need it, and say so."""
+    kubeflow = document.get("kubeflow") if isinstance(document, dict) else None
+    if not isinstance(kubeflow, dict):
+        return document
+    found = re.fullmatch(r"\$\{(\w+)\}", str(kubeflow.get("host", "")))
+    return document if found is None or found[1] in variables else document | {"kubeflow": kubeflow | {"host": ""}}
 
 
 class Moved(Slice):

@@ -1,15 +1,22 @@
-"""Where a recommender stands: what is applied, who holds which alias and why, which release serves where."""
+"""Where a recommender stands: what is applied, who holds which alias and why, which release serves where.
+
+Where the environment names Kubernetes, what runs is read from its namespace (`cluster_view`), else from this machine.
+A cluster that does not answer is a line; the rest is shown, and the exit code stays that of a report: 0.
+"""
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feature_repo.privacy import tombstones
-from pipelines import plan
+from pipelines import namespace, plan
 from pipelines.environment import Installation
 from pipelines.releases import processes
 from pipelines.releases.release import variables
 from pipelines.runs import local
+
+if TYPE_CHECKING:
+    from components.registry.aliases import Status
 
 
 def status(place: Installation) -> dict[str, Any]:
@@ -21,6 +28,9 @@ def status(place: Installation) -> dict[str, Any]:
     with variables(place):
         registry = aliases.status(place.spec.name)
         judged = champion.verdict(place.spec.name, last.release_version) if last and last.release_version else {}
+    watched = namespace.watched(place.environment)
+    champion_version = registry.holders.get("champion", "")
+    rollout = (status_text.recorded if watched else status_text.summary)(place, champion_version)
     states = [str(document.get("state")) for document in tombstones.read_all(place.home)]
     applied = plan.applied(place.home)
     return {
@@ -34,15 +44,38 @@ def status(place: Installation) -> dict[str, Any]:
             "passed": last.passed,
             "seconds": last.seconds,
             "verdict": judged,
+            "spec": _spec_of(last),
         },
         "aliases": registry.holders,
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
-        "rollout": status_text.summary(place, registry.holders.get("champion", "")),
+        "rollout": rollout,
+        "cluster": _cluster(place, watched, registry, rollout) if watched else None,
         "history": [asdict(move) for move in registry.history],
         "processes": [asdict(s) | {"log": str(s.log)} for s in processes.status(place.home)],
     }
+
+
+def _spec_of(run: local.Run) -> str:
+    """Return the digest of the spec that a run trained, '' where it does not say."""
+    return str(json.loads(run.parameters.get("lineage") or "{}").get("spec", ""))
+
+
+def _cluster(place: Installation, watched: str, registry: "Status", rollout: dict[str, Any]) -> dict[str, Any]:
+    """Look at the namespace, with what the registry says of it."""
+    from pipelines.cluster_view import report
+    from pipelines.cluster_view.differences import Registered
+
+    champion = registry.holders.get("champion", "")
+    parts = [part for key in ("candidate", "previous") if (part := rollout.get(key))]
+    registered = Registered(
+        champion,
+        registry.versions.get(champion, {}).get("id", ""),
+        candidate=str((rollout.get("candidate") or {}).get("version", "")),
+        kept={str(part["release"]) for part in parts},
+    )
+    return report.report(place.environment.kubernetes.model_copy(update={"namespace": watched}), registered)
 
 
 def _due(holders: dict[str, str], versions: dict[str, dict[str, str]]) -> str:
@@ -55,11 +88,12 @@ def _due(holders: dict[str, str], versions: dict[str, dict[str, str]]) -> str:
 
 def text(found: dict[str, Any]) -> str:
     """Return the status as a person reads it."""
+    from pipelines.cluster_view import report
     from pipelines.rollout import status_text
 
     lines = [f"{found['name']}  spec {found['spec']}"]
     if found["applied"] != found["spec"]:
-        lines.append(f"  applied: {found['applied'] or 'nothing yet'} (`intentflow plan` shows the difference)")
+        lines.append(f"  applied: {_applied(found)} (`intentflow plan` shows the difference)")
     if run := found["last_run"]:
         verdict = "passed" if run["passed"] else "refused by a gate"
         release = f"release version {run['release_version']}" if run["release_version"] else "dry run"
@@ -75,9 +109,23 @@ def text(found: dict[str, Any]) -> str:
     if unfinished := sum(count for state, count in found["forgotten"].items() if state != "forgotten"):
         lines.append(f"  forgetting {unfinished} people was not finished: repeat `intentflow forget` for them")
     lines += status_text.lines(found["rollout"], found["versions"])
+    if found["cluster"]:
+        lines += report.lines(found["cluster"])
     lines += [f"  {s['name']:<11} {s['state']:<8} {s['url']}" for s in found["processes"]]
     lines += [
         f"  {m['when']} {m['alias']} {m['origin'] or '-'} -> {m['to'] or '-'} by {m['who']}: {m['why']}"
         for m in found["history"][-5:]
     ]
     return "\n".join(lines)
+
+
+def _applied(found: dict[str, Any]) -> str:
+    """Say what is in force, by whichever way it came there: `apply`, a run without it, objects of a cluster."""
+    from pipelines.cluster_view import report
+
+    parts = [str(found["applied"])] if found["applied"] else []
+    if not parts and (run := found["last_run"]):
+        parts.append(f"by no `intentflow apply`; the last run trained spec {run['spec'] or '?'}")
+    if there := report.applied(found["cluster"] or {}):
+        parts.append(f"{there} in namespace {found['cluster']['namespace']}")
+    return "; ".join(parts) or "nothing yet"

@@ -32,11 +32,18 @@ KINDS = {
     "pods": ("", "v1", "Pod"),
     "deployments": ("apps", "v1", "Deployment"),
     "jobs": ("batch", "v1", "Job"),
+    "cronjobs": ("batch", "v1", "CronJob"),
+    "secrets": ("", "v1", "Secret"),
     "networkpolicies": ("networking.k8s.io", "v1", "NetworkPolicy"),
     "leases": ("coordination.k8s.io", "v1", "Lease"),
     "trainjobs": ("trainer.kubeflow.org", "v1alpha1", "TrainJob"),
     "horizontalpodautoscalers": ("autoscaling", "v2", "HorizontalPodAutoscaler"),
     "poddisruptionbudgets": ("policy", "v1", "PodDisruptionBudget"),
+}
+CLUSTER_WIDE = {
+    "namespaces": ("", "v1", "Namespace"),
+    "storageclasses": ("storage.k8s.io", "v1", "StorageClass"),
+    "selfsubjectaccessreviews": ("authorization.k8s.io", "v1", "SelfSubjectAccessReview"),
 }
 READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 
@@ -58,6 +65,8 @@ class Cluster:
     pod_status: Callable[[Object], Object] = lambda pod: READY  # what becomes of a Deployment's pod
     refused_pods: str = ""  # why the API server admits no pod of a Deployment
     away: bool = False
+    version: str = "v1.36.2"
+    groups: tuple[str, ...] = ("metrics.k8s.io/v1beta1",)  # that an API server of another program answers for
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # verb, resource, name
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -83,6 +92,8 @@ class Cluster:
         """Do what one request asks for."""
         with self.lock:
             self.requests.append((verb, resource, name))
+            if resource == "selfsubjectaccessreviews":
+                return self._reviewed(body)
             self._authorize(verb, resource, name)
             there = self.objects.get((resource, name))
             if verb == "list":
@@ -111,10 +122,20 @@ class Cluster:
                 raise Refusal(415, "UnsupportedMediaType", f"no patch by {request.headers['content-type']} here")
             return self._store(resource, _merged(there, body), there, expected=_version_of(body))
 
-    def _authorize(self, verb: str, resource: str, name: str) -> None:
+    def _reviewed(self, body: Object) -> Object:
+        """Say whether this account may do what a SelfSubjectAccessReview asks for; anybody may ask."""
+        _validate(body)
+        asked = body["spec"]["resourceAttributes"]
+        try:
+            self._authorize(asked["verb"], asked["resource"], asked.get("name", ""), group=asked.get("group", ""))
+        except Refusal:
+            return body | {"status": {"allowed": False}}
+        return body | {"status": {"allowed": True}}
+
+    def _authorize(self, verb: str, resource: str, name: str, *, group: str | None = None) -> None:
         if self.role is None:
             return
-        group = KINDS[resource][0]
+        group = (KINDS | CLUSTER_WIDE)[resource][0] if group is None else group
         for rule in self.role:
             names = rule.get("resourceNames")
             fits = group in rule["apiGroups"] and resource in rule["resources"] and verb in rule["verbs"]
@@ -278,12 +299,13 @@ def _application(cluster: Cluster) -> Starlette:
         resource, name = request.path_params["resource"], request.path_params.get("name", "")
         verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
         verb = verbs.get(request.method, "get" if name else "list")
-        group, version, kind = KINDS.get(resource, ("?", "?", "?"))
+        group, version, kind = (KINDS | CLUSTER_WIDE).get(resource, ("?", "?", "?"))
         prefix = f"/apis/{group}/{version}/" if group else f"/api/{version}/"
+        prefix += "" if resource in CLUSTER_WIDE else f"namespaces/{cluster.namespace}/"
         try:
             text = await request.body()
             body = yaml.safe_load(text) if text else None
-            if not request.url.path.startswith(f"{prefix}namespaces/{cluster.namespace}/"):
+            if not request.url.path.startswith(f"{prefix}{resource}"):
                 raise Refusal(404, "NotFound", "the server could not find the requested resource")
             if verb in ("create", "update") and body.get("kind") != kind:
                 raise Refusal(400, "BadRequest", f"{body.get('kind')} is no {kind}")
@@ -292,10 +314,22 @@ def _application(cluster: Cluster) -> Starlette:
             status = {"kind": "Status", "status": "Failure", "message": str(refusal), "reason": refusal.reason}
             return JSONResponse(status | {"code": refusal.code}, status_code=refusal.code)
 
+    async def known(request: Request) -> JSONResponse:
+        """Answer for what is no object: the version, and groups of the API."""
+        if request.url.path == "/version":
+            major, minor = cluster.version.removeprefix("v").split(".")[:2]
+            return JSONResponse({"major": major, "minor": minor, "gitVersion": cluster.version})
+        if "{group}/{version}".format(**request.path_params) in cluster.groups:
+            return JSONResponse({"kind": "APIResourceList", "resources": []})
+        return JSONResponse({"kind": "Status", "message": "could not find the resource", "code": 404}, status_code=404)
+
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     paths = ("/api/v1", "/apis/{group}/{version}")
     tails = ("/namespaces/{namespace}/{resource}", "/namespaces/{namespace}/{resource}/{name}")
-    return Starlette(routes=[Route(path + tail, handle, methods=methods) for path in paths for tail in tails])
+    tails += ("/{resource}", "/{resource}/{name}")  # of the whole cluster
+    routes = [Route(path + tail, handle, methods=methods) for path in paths for tail in tails]
+    asked = [Route(path, known, methods=["GET"]) for path in ("/version", "/apis/{group}/{version}")]
+    return Starlette(routes=[*asked, *routes])
 
 
 @contextmanager

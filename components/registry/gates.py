@@ -113,7 +113,7 @@ def parity(document: Mapping[str, Any], rules: Parity) -> Outcome:
         reason = f"{checked} logged answers were replayed, fewer than promotion.parity.min_checked, {rules.min_checked}"
     else:
         reason, passed = f"{checked} logged answers were replayed and none differs", True
-        reason = reason if checked else "no answer is logged yet, so none was replayed"
+        reason = reason if checked else "not checked: no answer is logged yet, so none was replayed"
     return Outcome(PARITY, float(mismatches), "replay", None, 0.0, passed, reason, skipped=passed and not checked)
 
 

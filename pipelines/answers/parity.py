@@ -17,6 +17,7 @@ import numpy as np
 from bentos.release import INTENT, RANKING, Release
 from feature_repo import columns, release_folder
 from feature_repo.errors import SpecError
+from pipelines import namespace
 from pipelines.answers import offline_rows
 from pipelines.environment import Installation
 
@@ -42,7 +43,10 @@ class Difference:
 
 
 def parity(place: Installation, release_id: str | None = None, *, sample: int = SAMPLE) -> dict[str, Any]:
-    """Check the newest logged answers of a release, the champion's where none is named."""
+    """Check the newest logged answers of a release, the champion's where none is named.
+
+    `passed` says that answers were compared and none differs: where nothing was compared nothing is known.
+    """
     from pipelines.releases import release as releases
 
     if release_id is None:
@@ -54,15 +58,17 @@ def parity(place: Installation, release_id: str | None = None, *, sample: int = 
         raise SpecError(
             f"parity: no release {release_id} in {place.home / releases.RELEASES}; `intentflow release` fetches one"
         )
-    shipped = bool(place.environment.kubernetes.namespace and place.environment.requests.url)
+    cluster = namespace.watched(place.environment)
+    shipped = bool(cluster and place.environment.requests.url)
     answers = (
         logged_in_store(place.environment.requests.url, release_id, sample=sample)
         if shipped
         else logged(place.home, release_id, sample=sample)
     )
     if not answers:
+        where = "request logs stay with their pods (requests.url ships them), and " if cluster and not shipped else ""
         return _document(
-            release_id, [], [], reason=f"no answer of release {release_id} is logged yet: nothing to replay"
+            release_id, [], [], reason=f"{where}no answer of release {release_id} is logged here yet: nothing to replay"
         )
     release = Release.load(folder)
     found = list(scores_of(release, answers))
@@ -149,7 +155,7 @@ def features_of(offline: offline_rows.Offline, answer: Answer) -> Iterator[Diffe
 
 def text(document: Mapping[str, Any]) -> str:
     """Return the document as a person reads it."""
-    head = "parity holds" if document["passed"] else "PARITY BROKEN"
+    head = "parity holds" if document["passed"] else "PARITY BROKEN" if document["checked"] else "parity not checked"
     lines = [f"{head}: {document['reason']}"]
     lines += [f"  {field}: {count} answers" for field, count in list(document["by_field"].items())[:10]]
     return "\n".join(lines)
@@ -185,6 +191,6 @@ def _document(
         "mismatches": len(wrong),
         "by_field": dict(fields.most_common()),
         "first": vars(first) if first else None,
-        "passed": not found,
+        "passed": bool(answers) and not found,
         "reason": reason,
     }

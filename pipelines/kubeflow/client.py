@@ -161,8 +161,13 @@ def connected(place: Installation, *, patience_s: float = PATIENCE_S) -> Iterato
 
 def settings(place: Installation) -> Kubeflow:
     """Return the place's Kubeflow; a place without one runs here."""
-    if (found := place.environment.kubeflow) is None or not found.host:
+    if (found := place.environment.kubeflow) is None:
         raise SpecError(f"--env: '{place.environment.name}' names no kubeflow.host; its pipelines run on this machine")
+    if not found.host:
+        raise SpecError(
+            f"kubeflow.host: empty in environment '{place.environment.name}', or its variable is not set; export "
+            "KF_PIPELINES_ENDPOINT, or leave `kubeflow` out: pipelines then run on this machine"
+        )
     return found
 
 

@@ -87,7 +87,7 @@ class ClusterActuator:
         from pipelines.answers import parity
 
         if not self.place.environment.requests.url:
-            return f"parity of {release_id} was not checked here: request logs stay with their pods"
+            return f"parity not checked: request logs of release {release_id} stay with their pods (no requests.url)"
         with releases.variables(self.place):
             releases.assembled(self.place, self._version(release_id))
             found = gates.parity(parity.parity(self.place, release_id), self.place.spec.promotion.parity)

@@ -265,6 +265,13 @@ def summary(place: Installation) -> dict[str, Any]:
     return {**_public(state), "routes": routes, "running": dict(facts.running), "text": _state_text(state)}
 
 
+def recorded(place: Installation) -> dict[str, Any]:
+    """Return the rollout's state as the registry has it; asks no cluster and no door."""
+    with variables(place):
+        state = State.of(registry.read(place.spec.name).state)
+    return {**_public(state), "text": _state_text(state)}
+
+
 def _public(state: State) -> dict[str, Any]:
     document = state.document()
     return {

@@ -25,6 +25,15 @@ def summary(place: Installation, champion: str) -> dict[str, Any]:
         return {"problem": str(error)}
 
 
+def recorded(place: Installation, champion: str) -> dict[str, Any]:
+    """Return the rollout as the registry has it; {} before anything was promoted."""
+    if not champion:
+        return {}
+    from pipelines.rollout import loop
+
+    return loop.recorded(place)
+
+
 def lines(found: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     """Yield the lines about what serves and the rollout under way."""
     if problem := found.get("problem"):

@@ -15,6 +15,7 @@ from feature_repo.errors import SpecError
 from feature_repo.online import feast_store
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from pipelines.environment import FOLDER, exported, place
+from pipelines.kubeflow import client
 from pipelines.releases.release import variables
 
 GROCERY = Path("pipelines/specs/grocery.yaml")
@@ -82,6 +83,18 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
     without = {k: v for k, v in CLUSTER.items() if k != "INTENTFLOW_REDIS"}
     with pytest.raises(SpecError, match=r"\$\{INTENTFLOW_REDIS\} is not set in the environment; export"):
         place(GROCERY, "cluster", variables=without | {"INTENTFLOW_STATE": str(tmp_path)})
+
+
+def test_kubeflow_s_address_is_asked_for_by_verbs_that_run_pipelines_there_only(tmp_path: Path) -> None:
+    without = {k: v for k, v in CLUSTER.items() if k != "KF_PIPELINES_ENDPOINT"}
+    for name in ("cluster", "cluster-postgres"):
+        found = place(GROCERY, name, variables=without | {"INTENTFLOW_STATE": str(tmp_path)})
+        assert found.environment.kubeflow is not None
+        assert found.environment.kubeflow.host == ""
+        with pytest.raises(
+            SpecError, match=r"^kubeflow.host: empty in environment '.*export KF_PIPELINES_ENDPOINT, or"
+        ):
+            client.settings(found)
 
 
 def test_an_unknown_environment_names_those_there_are() -> None:

@@ -15,8 +15,9 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.update import Event, Folding
+from pipelines import cli, environment
 from pipelines.answers import explain, offline_rows, parity
-from pipelines.environment import Installation, place
+from pipelines.environment import Installation, Kubernetes, place
 from tests.bentos.conftest import vocabulary
 from tests.pipelines.conftest import RAW, USER, Shop
 
@@ -53,8 +54,34 @@ def test_answers_replay_to_the_same_scores_and_features(logged: tuple[Installati
 def test_without_answers_nothing_is_checked_and_it_says_so(logged: tuple[Installation, str, Line]) -> None:
     at, release, _ = logged
     found = parity.parity(at, release)
-    assert (found["checked"], found["passed"], found["first"]) == (0, True, None)
-    assert "no answer" in found["reason"]
+    assert (found["checked"], found["passed"], found["first"]) == (0, False, None)
+    assert parity.text(found) == (
+        f"parity not checked: no answer of release {release} is logged here yet: nothing to replay"
+    )
+
+
+def test_logs_that_stay_in_the_pods_of_a_cluster_are_not_a_parity_that_holds(
+    logged: tuple[Installation, str, Line],
+) -> None:
+    at, release, _ = logged
+    settings = at.environment.model_copy(update={"kubernetes": Kubernetes(overlay="local")})
+    assert parity.text(parity.parity(dataclasses.replace(at, environment=settings), release)).startswith(
+        "parity not checked: request logs stay with their pods (requests.url ships them), and no answer of release "
+    )
+
+
+def test_the_verb_ends_with_3_where_nothing_was_compared(
+    logged: tuple[Installation, str, Line],
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    at, release, _ = logged
+    monkeypatch.setattr(environment, "place", lambda *_: at)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["parity", str(shop.spec), "--release", release])
+    assert ended.value.code == 3
+    assert capsys.readouterr().err.startswith("intentflow: parity not checked: no answer of release ")
 
 
 def test_a_changed_feature_is_named_with_both_values(logged: tuple[Installation, str, Line]) -> None:
