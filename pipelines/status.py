@@ -1,13 +1,14 @@
 """Where a recommender stands: what is applied, who holds which alias and why, which release serves where.
 
 Where the environment names Kubernetes, what runs is read from its namespace (`cluster_view`), else from this machine.
-A cluster that does not answer is a line; the rest is shown, and the exit code stays that of a report: 0.
+Then a cluster or a registry that does not answer is a line; the rest is shown, and the exit code stays a report's: 0.
 """
 
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from feature_repo.errors import ServerError
 from feature_repo.privacy import tombstones
 from pipelines import namespace, plan
 from pipelines.environment import Installation
@@ -17,6 +18,7 @@ from pipelines.runs import local
 
 if TYPE_CHECKING:
     from components.registry.aliases import Status
+    from pipelines.cluster_view.differences import Registered
 
 
 def status(place: Installation) -> dict[str, Any]:
@@ -24,13 +26,20 @@ def status(place: Installation) -> dict[str, Any]:
     from components.registry import aliases, champion
     from pipelines.rollout import status_text
 
-    last = local.last_run(place.home)
-    with variables(place):
-        registry = aliases.status(place.spec.name)
-        judged = champion.verdict(place.spec.name, last.release_version) if last and last.release_version else {}
+    last, judged, problem = local.last_run(place.home), {}, ""
     watched = namespace.watched(place.environment)
-    champion_version = registry.holders.get("champion", "")
-    rollout = (status_text.recorded if watched else status_text.summary)(place, champion_version)
+    try:
+        with variables(place):
+            registry = aliases.status(place.spec.name)
+            if last and last.release_version:
+                judged = champion.verdict(place.spec.name, last.release_version)
+        champion_version = registry.holders.get("champion", "")
+        rollout = (status_text.recorded if watched else status_text.summary)(place, champion_version)
+    except ServerError as error:
+        if not watched:  # nothing else is known then
+            raise
+        problem = str(error)
+        registry, rollout = aliases.Status(place.spec.name, {}, {}, (), unrecorded=False), {}
     states = [str(document.get("state")) for document in tombstones.read_all(place.home)]
     applied = plan.applied(place.home)
     return {
@@ -46,12 +55,13 @@ def status(place: Installation) -> dict[str, Any]:
             "verdict": judged,
             "spec": _spec_of(last),
         },
+        "registry_problem": problem,
         "aliases": registry.holders,
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
         "rollout": rollout,
-        "cluster": _cluster(place, watched, registry, rollout) if watched else None,
+        "cluster": _cluster(place, watched, None if problem else registry, rollout) if watched else None,
         "history": [asdict(move) for move in registry.history],
         "processes": [asdict(s) | {"log": str(s.log)} for s in processes.status(place.home)],
     }
@@ -62,20 +72,25 @@ def _spec_of(run: local.Run) -> str:
     return str(json.loads(run.parameters.get("lineage") or "{}").get("spec", ""))
 
 
-def _cluster(place: Installation, watched: str, registry: "Status", rollout: dict[str, Any]) -> dict[str, Any]:
+def _cluster(place: Installation, watched: str, registry: "Status | None", rollout: dict[str, Any]) -> dict[str, Any]:
     """Look at the namespace, with what the registry says of it."""
     from pipelines.cluster_view import report
+
+    settings = place.environment.kubernetes.model_copy(update={"namespace": watched})
+    return report.report(settings, None if registry is None else _registered(registry, rollout))
+
+
+def _registered(registry: "Status", rollout: dict[str, Any]) -> "Registered":
     from pipelines.cluster_view.differences import Registered
 
     champion = registry.holders.get("champion", "")
     parts = [part for key in ("candidate", "previous") if (part := rollout.get(key))]
-    registered = Registered(
+    return Registered(
         champion,
         registry.versions.get(champion, {}).get("id", ""),
         candidate=str((rollout.get("candidate") or {}).get("version", "")),
         kept={str(part["release"]) for part in parts},
     )
-    return report.report(place.environment.kubernetes.model_copy(update={"namespace": watched}), registered)
 
 
 def _due(holders: dict[str, str], versions: dict[str, dict[str, str]]) -> str:
@@ -100,6 +115,8 @@ def text(found: dict[str, Any]) -> str:
         lines.append(f"  last run: {release}, {verdict}, {run['seconds']:.0f} s")
         if run["release_version"] not in found["versions"]:  # else it stands with its alias
             lines += status_text.gates({"verdict": json.dumps(run.get("verdict", {}))})
+    if found["registry_problem"]:
+        lines.append(f"  registry    unknown: {found['registry_problem']}")
     for alias, version in found["aliases"].items():
         tags = found["versions"][version]
         lines.append(f"  {alias:<11} version {version}  release {tags.get('id', '?')}  gates {tags.get('gates', '?')}")

@@ -25,14 +25,14 @@ class Registered:
     kept: Collection[str] = ()  # releases whose doors the rollout starts or keeps
 
 
-def differences(doors: Sequence[Workload], routes: Routes | None, registered: Registered) -> list[str]:
-    """Return the lines; none where all agree."""
+def differences(doors: Sequence[Workload], routes: Routes | None, registered: Registered | None) -> list[str]:
+    """Return the lines; none where all agree. Without what the registry says, routes and pods are compared alone."""
     by_name = {door.name: door for door in doors}
     return [
-        *_champion(by_name, routes, registered),
+        *(_champion(by_name, routes, registered) if registered else ()),
         *(_routed(by_name, routes) if routes else ()),
         *_labels(doors),
-        *(_unrouted(doors, routes, registered) if routes else ()),
+        *(_unrouted(doors, routes, registered) if routes and registered else ()),
     ]
 
 

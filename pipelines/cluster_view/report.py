@@ -15,8 +15,8 @@ from pipelines.rollout.release_objects import STABLE
 RETRY = "mend the kubeconfig (kubernetes.context, KUBECONFIG) or the way to it, then ask again"
 
 
-def report(settings: Kubernetes, registered: Registered) -> dict[str, Any]:
-    """Return what runs in the namespace; {"problem": …} where nobody can say."""
+def report(settings: Kubernetes, registered: Registered | None) -> dict[str, Any]:
+    """Return what runs in the namespace; {"problem": …} where nobody can say. None: the registry does not answer."""
     try:
         seen = snapshot.taken(connected(settings))
     except ServerError as error:
@@ -33,6 +33,7 @@ def report(settings: Kubernetes, registered: Registered) -> dict[str, Any]:
         "routes": None if seen.routes is None else seen.routes.model_dump(mode="json"),
         "workloads": [asdict(one) for one in found],
         "jobs": [asdict(one) for one in workloads.jobs(seen.cronjobs or [], seen.jobs or [], seen.pods)],
+        "registry": registered is not None,
         "differences": None if unknown else differing.differences(doors, seen.routes, registered),
         "missing_rights": list(seen.missing),
         "broken": seen.broken,
@@ -67,6 +68,8 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"  not seen    this account may not {rights} in {found['namespace']}; ask for a Role that allows it"
     if found["differences"] is None:
         yield "  not checked whether registry, routes and pods agree"
+    elif not found["registry"]:
+        yield "  not checked whether the registry agrees with routes and pods"
 
 
 def _routes(routes: Mapping[str, Any]) -> str:

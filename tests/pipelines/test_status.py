@@ -97,6 +97,17 @@ def test_status_is_shown_without_the_cluster(at, tmp_path, monkeypatch):
     assert [line for line in lines if line.startswith("  cluster     unknown: http://127.0.0.1:9: the Kubernetes API ")]
 
 
+def test_status_is_shown_without_the_registry(at, cluster):
+    cluster.cluster.put("deployments", door(ID))
+    mlflow = at.environment.mlflow.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
+    away = dataclasses.replace(at, environment=at.environment.model_copy(update={"mlflow": mlflow}))
+    lines = status.text(status.status(away)).splitlines()
+    assert [line for line in lines if line.startswith("  registry    unknown: ") and "127.0.0.1:9" in line]
+    assert f"  door        recommender  release {ID}  version 1  1/1 ready  intentflow-python:0.1.0" in lines
+    assert "  not checked whether the registry agrees with routes and pods" in lines
+    assert not [line for line in lines if "champion" in line]
+
+
 def test_a_run_without_apply_is_said_to_be_one():
     run = {"release_version": "1", "passed": True, "seconds": 3.0, "verdict": {}, "spec": "abc"}
     found = {"applied": None, "last_run": run, "cluster": None}
