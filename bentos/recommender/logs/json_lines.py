@@ -45,6 +45,7 @@ class Lines:
         self._lock = threading.Lock()
         self._day, self._file = "", -1
         self._torn = False  # the last write was cut short: the next begins on a line of its own
+        self._noted: set[str] = set()  # names that lines of the open file may refer to
         self._dirty, self._closed = threading.Event(), threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
         if sync_every_s:
@@ -55,13 +56,33 @@ class Lines:
         block = b"".join(line + b"\n" for line in lines)
         with self._lock:
             self._open(len(block))
-            block = b"\n" + block if self._torn else block
-            self._torn = os.write(self._file, block) != len(block)
-            if self._torn:
-                raise OSError(f"{self.folder}: a line was cut short; is the disk full?")
-            if not self._sync_every_s:
-                os.fdatasync(self._file)
+            self._write(block)
         self._dirty.set()
+
+    def append_referring(self, make: Callable[[set[str]], bytes], *, most: int) -> None:
+        """Write a line that may refer to earlier lines of its file.
+
+        `make` gets the names that this process noted for the file, adds its own, and returns a line of `most` bytes.
+        """
+        with self._lock:
+            self._open(most)
+            self._write(make(self._noted) + b"\n")
+        self._dirty.set()
+
+    def _write(self, block: bytes) -> None:
+        """Write to the open file, whose next line stands alone whatever happens to this one."""
+        block = b"\n" + block if self._torn else block
+        try:
+            written = os.write(self._file, block)
+        except OSError:
+            self._noted.clear()  # what this line was to hold is not there
+            raise
+        self._torn = written != len(block)
+        if self._torn:
+            self._noted.clear()
+            raise OSError(f"{self.folder}: a line was cut short; is the disk full?")
+        if not self._sync_every_s:
+            os.fdatasync(self._file)
 
     def close(self) -> None:
         """Sync and close."""
@@ -93,6 +114,7 @@ class Lines:
             path = self.folder / f"{day}.{number + closed + 1:05d}{SUFFIX}"
         self._file, self._opened_at = _locked(path), time.monotonic()
         self._day, self._torn = day, _ends_torn(self._file)
+        self._noted.clear()
         self._prune(path)
         _sync_folder(self.folder)
 
