@@ -3,11 +3,11 @@
     python -m pipelines.backup save SPEC grocery.tar.gz
     python -m pipelines.backup restore SPEC grocery.tar.gz
 
-It holds the state folder and nothing else. What the environment keeps in servers is in none of it: both verbs list that,
-by address, with the commands that save and restore it, in their last lines and in the archive's own record
+It holds the state folder and nothing else. What the environment keeps in servers is not in it: both verbs list that, by
+address, with the commands that save and restore it, in their last lines and in the archive's own record
 (backup_servers.py; on a cluster k8s/backup and k8s/restore). Exit code 0 says that the folder is in the archive, and
-that the list was written. What can be made again from the rest stays out. MLflow and the last run's record hold absolute
-paths: a restore puts the new folder in their place, so that a state folder may move.
+that the list was written. What can be made again from the rest stays out. MLflow and the last run's record hold
+absolute paths: a restore puts the new folder in their place, so that a state folder may move.
 """
 
 import argparse
@@ -43,7 +43,9 @@ def save(home: Path, archive: Path, *, outside: Sequence[Outside] = ()) -> dict[
     `outside` is what the environment keeps elsewhere: it is noted in the archive.
     """
     if not home.is_dir():
-        raise SpecError(f"{home}: no state folder; nothing to save" + (f" here, but {_named(outside)}" if outside else ""))
+        raise SpecError(
+            f"{home}: no state folder; nothing to save" + (f" here, but {_named(outside)}" if outside else "")
+        )
     about: dict[str, Any] = {"home": str(home), "name": home.name}
     about |= {"at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
     about |= {"in_archive": sorted({path.relative_to(home).parts[0] for path in _kept(home)})}

@@ -136,5 +136,3 @@ def _are_whole(values: np.ndarray) -> bool:
     if not np.isfinite(values).all() or np.abs(values).max() >= EXACT:
         return False
     return bool((values == np.floor(values)).all() and not np.signbit(values[values == 0]).any())
-
-

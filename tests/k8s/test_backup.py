@@ -277,9 +277,7 @@ def test_what_is_not_in_it_is_said_at_both_ends(cluster: Cluster, mlflow: Path, 
     assert "job materialise" in done.stderr.splitlines()[-1]
 
 
-def test_the_loop_is_stopped_meanwhile_and_tombstones_come_back(
-    cluster: Cluster, mlflow: Path, tmp_path: Path
-) -> None:
+def test_the_loop_is_stopped_meanwhile_and_tombstones_come_back(cluster: Cluster, mlflow: Path, tmp_path: Path) -> None:
     cluster.deployments["reconciler"] = {}
     cluster.paths["reconciler jsonpath={.spec.replicas}"] = "1"
     forgotten = cluster.folder / "forgotten.yaml"
@@ -289,7 +287,10 @@ def test_the_loop_is_stopped_meanwhile_and_tombstones_come_back(
     done = cluster.run(RESTORE, str(tmp_path / "kept"))
     assert done.returncode == 0, done.stderr
     scaled = [words for words in cluster.asked if words[0] == "scale"]
-    assert scaled == [["scale", "deployment/reconciler", "--replicas=0"], ["scale", "deployment/reconciler", "--replicas=1"]]
+    assert scaled == [
+        ["scale", "deployment/reconciler", "--replicas=0"],
+        ["scale", "deployment/reconciler", "--replicas=1"],
+    ]
     assert "0f3a" in forgotten.read_text()
     assert "resourceVersion" not in forgotten.read_text()
 

@@ -20,6 +20,8 @@ import numpy as np
 from pydantic_core import to_json
 
 from bentos.recommender.logs import json_lines
+from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.leftovers import Leftovers
 from bentos.recommender.logs.shipping import Shipping, ShippingStatus
 from feature_repo import columns
 from feature_repo.logs import packed_answer, request_log
@@ -62,6 +64,9 @@ class RequestLog:
         *,
         sample: float = 1.0,  # share of answers; those that were degraded are always kept
         store: str = "",  # folder or URL that closed files are copied to
+        keep_bytes: int = 0,  # of the store, if that is a folder; 0: everything stays
+        events: EventLog | None = None,  # whose closed files go there too
+        leftovers: Leftovers | None = None,  # what doors that are gone left on a shared volume
         max_age_s: float = MAX_AGE_S,
         on_failure: Callable[[], None] = lambda: None,
         on_turn: Callable[[ShippingStatus], None] = lambda _: None,  # of the thread that compacts and copies
@@ -70,7 +75,16 @@ class RequestLog:
             folder, sync_every_s=1.0, max_bytes=SEGMENT_BYTES, keep_bytes=KEEP_BYTES, max_age_s=max_age_s
         )
         self._sample, self._on_failure = sample, on_failure
-        self._shipping = Shipping(folder, store, on_turn=on_turn)
+        leave = [self._lines.leave_old, *([] if events is None else [events.leave_old])]
+        self._shipping = Shipping(
+            folder,
+            store,
+            keep_bytes=keep_bytes,
+            events=None if events is None else events.folder,
+            leftovers=leftovers,
+            leave=leave,
+            on_turn=on_turn,
+        )
 
     def append(self, answer: LoggedAnswer) -> None:
         """Write one answer, if it is of the sample."""
@@ -92,7 +106,7 @@ class RequestLog:
             self._on_failure()
 
     def close(self) -> None:
-        """Sync and close; what is left open is compacted at the next start."""
+        """Sync and close; with a store what is left goes there, else it is compacted at the next start."""
         self._lines.close()
         self._shipping.close()
 
