@@ -55,7 +55,7 @@ class Leftovers:
                 with _held(folder / LOCK, before=self.now() - GONE_S) as free:
                     if free:
                         ship(folder)
-                        shutil.rmtree(folder)
+                        shutil.rmtree(folder, ignore_errors=True)  # a mount's empty folder may be root's
                         gone += 1
         return gone
 
