@@ -5,8 +5,8 @@ Doors write `<host>/<day>.<number>.parquet` (bentos/recommender/logs/shipping.py
 `_events/<host>/<day>.<number>.jsonl.gz`. What a door still has open is not there: the newest lines are missing for as
 long as a file is open, 15 minutes at most.
 
-Everything about people that doors log lies in two folders of a state folder (`FOLDERS`) and in a store, in the files that
-`files_of` lists: who looks for people looks there.
+Everything about people that doors log lies in two folders of a state folder (`FOLDERS`) and in a store, in the files
+that `files_of` lists: who looks for people looks there.
 """
 
 import gzip

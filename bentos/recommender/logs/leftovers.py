@@ -1,8 +1,8 @@
 """What doors that are gone left on a shared volume: shipped by the doors that run, then removed.
 
-On a volume that all doors mount, each door's state folder is named after its pod. A door holds the lock of a file in its
-folder and touches it; a folder whose lock is free and whose file was not touched for a while is of a pod that is gone.
-Only then is it safe to move anything: a door numbers its files by what it sees.
+On a volume that all doors mount, each door's state folder is named after its pod. A door holds the lock of a file in
+its folder and touches it; a folder whose lock is free and whose file was not touched for a while is of a pod that is
+gone. Only then is it safe to move anything: a door numbers its files by what it sees.
 """
 
 import contextlib
