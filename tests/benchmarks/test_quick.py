@@ -27,7 +27,17 @@ SCRIPTS = {
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
 }
 OWN_WORLD = ("contract", "profiles", "demo", "online", "router", "sizing")
-SLOW = ("demo", "serving", "requestlog", "online", "router", "models", "drift", "contract", "profiles")  # half a minute each
+SLOW = (
+    "demo",
+    "serving",
+    "requestlog",
+    "online",
+    "router",
+    "models",
+    "drift",
+    "contract",
+    "profiles",
+)  # half a minute each
 Run = Callable[[str], dict[str, Any]]
 
 
