@@ -3,9 +3,11 @@
     python -m pipelines.backup save SPEC grocery.tar.gz
     python -m pipelines.backup restore SPEC grocery.tar.gz
 
-For a laptop's state folder, where MLflow and Feast are files; servers have backups of their own, and what must be in
-them is in docs/disaster-recovery.md. What can be made again from the rest stays out. MLflow and the last run's record
-hold absolute paths: a restore puts the new folder in their place, so that a state folder may move.
+It holds the state folder and nothing else. What the environment keeps in servers is not in it: both verbs list that, by
+address, with the commands that save and restore it, in their last lines and in the archive's own record
+(backup_servers.py; on a cluster k8s/backup and k8s/restore). Exit code 0 says that the folder is in the archive, and
+that the list was written. What can be made again from the rest stays out. MLflow and the last run's record hold
+absolute paths: a restore puts the new folder in their place, so that a state folder may move.
 """
 
 import argparse
@@ -17,12 +19,14 @@ import sqlite3
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from feature_repo import files
 from feature_repo.errors import DataError, Refused, ServerError, SpecError, UserError
+from pipelines import backup_servers
+from pipelines.backup_servers import Outside
 from pipelines.environment import place
 from pipelines.runs import local
 
@@ -33,11 +37,19 @@ TEXTS = frozenset({".json", ".yaml", ".yml", ""})  # MLmodel has no suffix
 LARGEST_TEXT = 4 << 20
 
 
-def save(home: Path, archive: Path) -> dict[str, Any]:
-    """Write an archive of a state folder; databases are copied whole, also while they are in use."""
+def save(home: Path, archive: Path, *, outside: Sequence[Outside] = ()) -> dict[str, Any]:
+    """Write an archive of a state folder; databases are copied whole, also while they are in use.
+
+    `outside` is what the environment keeps elsewhere: it is noted in the archive.
+    """
     if not home.is_dir():
-        raise SpecError(f"{home}: no state folder; nothing to save")
-    about = {"home": str(home), "name": home.name, "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
+        raise SpecError(
+            f"{home}: no state folder; nothing to save" + (f" here, but {_named(outside)}" if outside else "")
+        )
+    about: dict[str, Any] = {"home": str(home), "name": home.name}
+    about |= {"at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")}
+    about |= {"in_archive": sorted({path.relative_to(home).parts[0] for path in _kept(home)})}
+    about |= {"not_in_archive": list(outside)}
     with local.alone(home), tempfile.TemporaryDirectory(dir=archive.absolute().parent) as scratch:
         files.write_json(Path(scratch) / ABOUT, about)
         with files.written(archive) as aside, tarfile.open(aside, "w:gz") as tar:
@@ -60,6 +72,11 @@ def restore(archive: Path, home: Path) -> dict[str, Any]:
             home.rmdir()
         state.rename(home)
     return about | {"restored": str(home), "paths_changed": moved}
+
+
+def _named(outside: Sequence[Outside]) -> str:
+    """Name what is elsewhere in a line."""
+    return "; ".join(f"{one['what']} is at {one['where']}: {one['save']}" for one in outside)
 
 
 def _kept(home: Path) -> Iterator[Path]:
@@ -133,6 +150,14 @@ def _moved_rows(path: Path, old: str, new: str) -> int:
     return count
 
 
+def text(found: Mapping[str, Any], verb: str) -> str:
+    """Return what was done as a person reads it: last, what the archive does not hold."""
+    lists = ("in_archive", "not_in_archive")
+    said = [f"{key}: {value}" for key, value in found.items() if key not in lists]
+    inside = f"in this archive, of {found['home']}: {', '.join(found.get('in_archive', ())) or 'its files'}"
+    return "\n".join([*said, inside, *backup_servers.lines(found["not_in_archive"], verb)])
+
+
 def main() -> None:
     """Run the command; a user's mistake is one line and exit code 2."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,12 +168,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     asked = parser.parse_args()
     try:
-        home = place(asked.spec, asked.env).home
-        found = save(home, asked.archive) if asked.verb == "save" else restore(asked.archive, home)
+        there = place(asked.spec, asked.env)
+        elsewhere = backup_servers.outside(there.environment, there.home)
+        if asked.verb == "save":
+            found = save(there.home, asked.archive, outside=elsewhere)
+        else:
+            found = restore(asked.archive, there.home)
+            found.setdefault("not_in_archive", elsewhere)  # an archive of before has no such list
     except (UserError, Refused, ServerError) as error:
         print(f"intentflow: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    print(json.dumps(found, indent=2) if asked.json else "\n".join(f"{key}: {value}" for key, value in found.items()))
+    print(json.dumps(found, indent=2) if asked.json else text(found, asked.verb))
 
 
 if __name__ == "__main__":

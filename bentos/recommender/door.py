@@ -163,8 +163,8 @@ class Door:
 
     def close(self) -> None:
         """Sync and close the logs."""
+        self._events.close()  # first: the request log ships what both leave
         self._log.close()
-        self._events.close()
 
     def _pseudonym(self, user_id: str) -> str:
         """Return a user's pseudonym; a person who was forgotten is answered, and logged, as nobody."""

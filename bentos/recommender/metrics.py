@@ -68,6 +68,10 @@ class Metrics:
         self.requests.labels(endpoint, str(code), self._release).inc()
         self.refused.labels(REASONS.get(code, "malformed")).inc()
 
+    def unstored(self, events: int) -> None:
+        """Count events that the log could not take; their senders were told so."""
+        self.events.labels("unstored").inc(events)
+
     def logs_seen(self, requests: ShippingStatus, events: EventLog) -> None:
         """Show the size of the logs and what of them waits."""
         self._logs.seen(requests, events)

@@ -24,6 +24,7 @@ from bentos.recommender.app import DoorContext, create_app, scopes
 from bentos.recommender.door import Door
 from bentos.recommender.logs import eventlog, requestlog
 from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.leftovers import Leftovers
 from bentos.recommender.logs.requestlog import RequestLog
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.settings import Settings
@@ -119,7 +120,11 @@ def open_door(settings: Settings) -> DoorContext:
     release = settings.release
     metrics, ranker, scorer = Metrics(release), _ranker(settings), _scorer(settings)
     folds = folding(release, ranker.vocabulary)
-    events = EventLog(settings.home / eventlog.FOLDER)
+    events = EventLog(
+        settings.home / eventlog.FOLDER,
+        max_age_s=requestlog.MAX_AGE_S if settings.requests_url else None,
+        on_failure=metrics.unstored,
+    )
     door = Door(
         release,
         scorer,
@@ -129,6 +134,9 @@ def open_door(settings: Settings) -> DoorContext:
             settings.home / requestlog.FOLDER,
             sample=release.serving.log.sample,
             store=settings.requests_url,
+            keep_bytes=settings.logs_keep_bytes,
+            events=events,
+            leftovers=Leftovers.begin(settings.home, settings.doors) if settings.doors else None,
             on_failure=metrics.unlogged.inc,
             on_turn=lambda status: metrics.logs_seen(status, events),
         ),

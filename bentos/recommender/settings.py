@@ -42,7 +42,9 @@ class Settings:
     shadow_token: str = ""  # the router's
     otlp: str = ""  # the collector's URL for traces; '' sends none
     otlp_share: float = 1.0  # of the traces that begin here
-    requests_url: str = ""  # where closed files of the request log are copied to
+    requests_url: str = ""  # where closed files of the logs are copied to
+    logs_keep_bytes: int = 0  # of these, where that is a folder; 0: everything stays
+    doors: Path | None = None  # the state folders of all doors of a shared volume
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
@@ -60,6 +62,8 @@ class Settings:
             intent_url=environment.get(INTENT_URL, ""),
             ranking_url=environment.get(RANKING_URL, ""),
             requests_url=environment.get(REQUESTS_URL, ""),
+            logs_keep_bytes=_bytes(environment, env_names.LOGS_KEEP_BYTES),
+            doors=Path(found) if (found := environment.get(env_names.DOORS)) else None,
             access=access_of(environment.get(ACCESS, "")),
             limits_store=environment.get(LIMITS_STORE, ""),
             shadow_token=environment.get(SHADOW_TOKEN, ""),
@@ -80,6 +84,13 @@ def _share(text: str) -> float:
         if 0 <= (share := float(text)) <= 1:
             return share
     raise SpecError(f"{OTLP_SHARE}: '{text}' is no share; allowed: 0 to 1")
+
+
+def _bytes(environment: Mapping[str, str], name: str) -> int:
+    text = environment.get(name) or "0"
+    if not text.isdecimal():
+        raise SpecError(f"{name}: '{text}' is no number of bytes; allowed: 0 (everything stays) or more")
+    return int(text)
 
 
 def _required(environment: Mapping[str, str], name: str) -> str:

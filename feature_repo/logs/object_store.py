@@ -6,6 +6,7 @@ credentials. A plain path is a folder of this machine. What the files mean is no
 
 import contextlib
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,15 @@ def opened(address: str) -> Store:
     return Store(system, base.rstrip("/"))
 
 
+def shown(address: str) -> str:
+    """Return an address as it may be printed: without a password, and without what a query may hold.
+
+    >>> shown("s3://ana:pass@bucket/path?secret_key=x")
+    's3://ana:***@bucket/path'
+    """
+    return re.sub(r"(://[^/:@]*):.*@", r"\1:***@", address.partition("?")[0])
+
+
 @contextlib.contextmanager
 def reached(address: str) -> Iterator[Store]:
     """Open a store for work whose failures become one line."""
@@ -97,7 +107,7 @@ def reached(address: str) -> Iterator[Store]:
         yield opened(address)
     except (OSError, ValueError) as error:  # arrow's errors are of these two kinds
         words = " ".join(str(error).split())[:300]
-        raise ServerError(f"requests.url: {address.partition('?')[0]}: {words}") from error
+        raise ServerError(f"requests.url: {shown(address)}: {words}") from error
 
 
 def _entry(info: Any) -> Entry:

@@ -1,5 +1,7 @@
 """Logged answers on disk: open segments of JSON lines, and parquet files that closed segments become.
 
+A line holds its numbers packed (packed_answer.py); lines of before, with decimals, are read as well.
+
 The door writes segments (bentos/recommender/logs/requestlog.py) and compacts them; monitoring, parity, `why`, rewards
 and rotation read both through `read`, or `table` where Arrow is faster. A segment and a parquet file of one name hold
 the same answers (a process was killed between writing the one and deleting the other): the parquet file counts.
@@ -24,12 +26,16 @@ import pyarrow.parquet as pq
 from pydantic_core import from_json
 
 from feature_repo import columns, files
+from feature_repo.logs import packed_answer
 
 SEGMENT, PARQUET = ".jsonl", ".parquet"
 MERGED = ".day.parquet"  # of a day that is over, whole
 PACKED = ".gz"  # behind the name of a file of lines that was compressed
 PART_ROWS = 8
-GROUP_ROWS = 256  # of a row group: an answer holds a whole user row, of 20 to 50 kB
+GROUP_ROWS = 1024  # of a row group: the more, the more often a user's row is in it again, which then costs nothing
+AT_ONCE = 64  # answers that are read as Python's numbers: one holds a whole user row, of thousands
+# Pages as large as a row group: zstd finds a row again only within a page.
+WRITTEN: dict[str, Any] = {"compression": "zstd", "compression_level": 9, "data_page_size": 64 << 20}
 ITEM = pa.struct(
     {
         columns.ITEM_ID: pa.string(),
@@ -138,17 +144,32 @@ def read_groups(
     """Yield the answers of an open parquet file, all columns or some."""
     groups = range(file.num_row_groups)
     for group in reversed(groups) if newest_first else groups:
-        rows = file.read_row_group(group, columns=names).to_pylist(maps_as_pydicts="strict")
-        yield from map(_answer, reversed(rows) if newest_first else rows)
+        table = file.read_row_group(group, columns=names)
+        starts = range(0, table.num_rows, AT_ONCE)
+        for start in reversed(starts) if newest_first else starts:
+            rows = table.slice(start, AT_ONCE).to_pylist(maps_as_pydicts="strict")
+            yield from map(_answer, reversed(rows) if newest_first else rows)
 
 
 def read_lines(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
     """Yield the lines of a file of JSON lines; one that a crash cut short is skipped and said so."""
+    known: dict[str, str] = {}
     with gzip.open(path) if path.suffix == PACKED else path.open("rb") as stream:
-        numbered: Iterable[tuple[int, bytes]] = enumerate(stream, 1)
-        for number, text in reversed(list(numbered)) if newest_first else numbered:
-            if not text.strip():
-                continue
+        lines = _parsed(stream, path)
+        if newest_first:  # a line's numbers may stand in an earlier one
+            found = list(lines)
+            known = {key: text for line in found for key, text in line.get(packed_answer.PACKED, {}).items()}
+            lines = iter(reversed(found))
+        for line in lines:
+            try:
+                yield packed_answer.whole(line, known)
+            except ValueError as error:
+                log.warning("%s: request %s: %s; skipped", path, line.get(columns.REQUEST_ID), error)
+
+
+def _parsed(stream: Iterable[bytes], path: Path) -> Iterator[Answer]:
+    for number, text in enumerate(stream, 1):
+        if text.strip():
             try:
                 yield from_json(text)
             except ValueError:
@@ -195,7 +216,7 @@ def compact(path: Path) -> Path | None:
         if not same_file(segment, path):
             return None
         if not target.exists() and next(read_file(path), None) is not None:
-            with files.written(target) as aside, pq.ParquetWriter(aside, SCHEMA, compression="zstd") as writer:
+            with files.written(target) as aside, pq.ParquetWriter(aside, SCHEMA, **WRITTEN) as writer:
                 parts = _parts(read_file(path))
                 while some := list(itertools.islice(parts, GROUP_ROWS // PART_ROWS)):
                     writer.write_table(pa.concat_tables(some), row_group_size=GROUP_ROWS)

@@ -1,20 +1,31 @@
 """Logged answers in the store that doors ship closed files to: read there, columns by name, each answer once.
 
 Doors write `<host>/<day>.<number>.parquet` (bentos/recommender/logs/shipping.py), pipelines/jobs/merge.py makes
-`_days/<service>/<day>.day.parquet` of a day that is over. What a door still has open is not there: the newest answers
-are missing for as long as a segment is open, 15 minutes at most.
+`_days/<service>/<day>.day.parquet` of a day that is over. Files of the event log are
+`_events/<host>/<day>.<number>.jsonl.gz`. What a door still has open is not there: the newest lines are missing for as
+long as a file is open, 15 minutes at most.
+
+Everything about people that doors log lies in two folders of a state folder (`FOLDERS`) and in a store, in the files
+that `files_of` lists: who looks for people looks there.
 """
 
+import gzip
 import re
+import struct
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow.parquet as pq
+from pydantic_core import from_json
 
+from feature_repo import columns
 from feature_repo.logs import request_log
 from feature_repo.logs.object_store import Entry, Store
 from feature_repo.logs.request_log import MERGED, Answer
 
-FOLDER = "_days"  # no host is called like this
+FOLDER, EVENTS = "_days", "_events"  # no host is called like these
+FOLDERS = (columns.REQUESTS_FOLDER, columns.EVENTS_FOLDER)  # of a door's state folder
+LINES = f"{request_log.SEGMENT}{request_log.PACKED}"  # how the names of event files end
 POD = re.compile(r"-[a-z0-9]{6,10}-[a-z0-9]{5}$")  # what Kubernetes adds to a Deployment's name
 
 
@@ -36,6 +47,45 @@ def merged_path(store: Store, entry: Entry) -> str:
     if here.startswith(f"{FOLDER}/"):
         return entry.path
     return f"{store.base}/{FOLDER}/{service_of(entry.folder)}/{day}{MERGED}"
+
+
+def events_path(store: Store, host: str, name: str) -> str:
+    """Return where a host's file of the event log lies.
+
+    >>> events_path(Store(None, "/log"), "door-1", "2026-11-29.00000.jsonl")
+    '/log/_events/door-1/2026-11-29.00000.jsonl.gz'
+    """
+    return f"{store.base}/{EVENTS}/{host}/{name.removesuffix(request_log.PACKED)}{request_log.PACKED}"
+
+
+def whole_size(stream: Any) -> int:
+    """Return how many bytes a shipped file of the event log is unpacked: gzip says so at its end."""
+    stream.seek(stream.size() - 4)
+    return int(struct.unpack("<I", stream.read(4))[0])
+
+
+def read_events(store: Store) -> Iterator[dict[str, Any]]:
+    """Yield the lines of every shipped file of the event log, oldest first; another door may have the same events."""
+    for entry in sorted(store.files(LINES), key=lambda e: (e.name, e.path)):
+        with store.system.open_input_file(entry.path) as stream, gzip.open(stream) as lines:
+            yield from (from_json(line) for line in lines if line.strip())
+
+
+def files_of(store: Store) -> list[Entry]:
+    """List every file of a store that holds answers or events."""
+    return [*store.files(request_log.PARQUET), *store.files(LINES)]
+
+
+def prune(store: Store, *, keep_bytes: int) -> int:
+    """Delete the oldest files beyond so many bytes, by the day in their names; return how many went."""
+    found, gone = sorted(files_of(store), key=lambda e: (e.name, e.path)), 0
+    over = sum(entry.size for entry in found) - keep_bytes
+    for entry in found:
+        if over <= 0:
+            break
+        store.delete(entry.path)
+        over, gone = over - entry.size, gone + 1
+    return gone
 
 
 def read(

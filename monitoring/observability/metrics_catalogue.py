@@ -56,7 +56,12 @@ DOOR = _of(
     ("intentflow_profile_rung", "counter", "rung release", "Answers by the rung of the ladder"),
     ("intentflow_profile_age_days", "histogram", "", "Age of the profiles asked about"),
     ("intentflow_degraded", "counter", "reason", "Answers from a lower rung, since something failed"),
-    ("intentflow_events", "counter", "outcome", "Events by outcome: accepted, duplicate, ignored"),
+    (
+        "intentflow_events",
+        "counter",
+        "outcome",
+        "Events by outcome: accepted, duplicate, ignored, unstored (refused: the log could not take them)",
+    ),
     ("intentflow_events_noted", "counter", "rule", "Events that break a rule of severity info"),
     ("intentflow_events_unfolded", "gauge", "", "Events that were logged and are in no profile yet"),
     ("intentflow_unlogged", "counter", "", "Answers that the request log could not take"),

@@ -73,7 +73,7 @@ def parity(place: Installation, release_id: str | None = None, *, sample: int = 
     release = Release.load(folder)
     found = list(scores_of(release, answers))
     if shipped:
-        why = "features were not recomputed: event logs stay with the pods"
+        why = "features were not recomputed: the pods' newest events are not in the store"
         return _document(release_id, answers, found, reason=why)
     offline = offline_rows.Offline.of(place, release, [str(answer[columns.USER_ID]) for answer in answers])
     if offline is None:

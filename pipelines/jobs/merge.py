@@ -72,7 +72,7 @@ def _merged(store: Store, target: str, sources: Iterable[Entry]) -> int:
     if not lacking:
         return 0
     had, before = 0, len(seen)
-    with store.written(target) as sink, pq.ParquetWriter(sink, request_log.SCHEMA, compression="zstd") as writer:
+    with store.written(target) as sink, pq.ParquetWriter(sink, request_log.SCHEMA, **request_log.WRITTEN) as writer:
         for table in _groups_of(_chained(store, target if there else "", lacking, seen)):
             writer.write_table(table, row_group_size=request_log.GROUP_ROWS)
             had += table.num_rows

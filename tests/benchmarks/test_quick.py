@@ -23,10 +23,21 @@ SCRIPTS = {
     "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
     "router": {"requests", "router"},
     "demo": {"runs", "largest_difference", "alike"},
+    "requestlog": {"users", "each_once", "each_4_times"},
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
 }
 OWN_WORLD = ("contract", "profiles", "demo", "online", "router", "sizing")
-SLOW = ("demo", "serving", "online", "router", "models", "drift", "contract", "profiles")  # half a minute each
+SLOW = (
+    "demo",
+    "serving",
+    "requestlog",
+    "online",
+    "router",
+    "models",
+    "drift",
+    "contract",
+    "profiles",
+)  # half a minute each
 Run = Callable[[str], dict[str, Any]]
 
 

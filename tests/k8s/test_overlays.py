@@ -23,7 +23,6 @@ OPTIONS = [
     ("local", ["pair", "spread"]),
     ("local", ["in-flight"]),
     ("local", ["otel"]),
-    ("local", ["event-volume"]),
     ("local", ["external-secrets"]),
     ("local", ["priority", "spread"]),
     ("local", ["split", "priority", "spread"]),
@@ -198,13 +197,33 @@ def test_every_namespace_is_restricted(overlay):
 
 
 def test_a_pod_s_logs_go_to_a_folder_of_its_own_on_the_shared_volume(tmp_path):
-    objects = {manifest_objects.title(o): o for o in render(tmp_path, "local", ["event-volume"])}
+    objects = {manifest_objects.title(o): o for o in render(tmp_path, "production", ["event-volume"])}
     assert objects["PersistentVolumeClaim/recommender-state"]["spec"]["accessModes"] == ["ReadWriteMany"]
     (server,) = pod(objects, "recommender")["containers"]
-    mounted = {mount["mountPath"]: mount.get("subPathExpr") for mount in server["volumeMounts"]}
-    assert mounted["/state"] == "$(POD_NAME)"
+    mounted = {mount["mountPath"]: mount.get("subPathExpr") or mount.get("subPath") for mount in server["volumeMounts"]}
+    assert [mounted[path] for path in ("/state", "/doors", "/log")] == ["doors/$(POD_NAME)", "doors", "log"]
     (volume,) = [v for v in pod(objects, "recommender")["volumes"] if v["name"] == "state"]
     assert volume == {"name": "state", "persistentVolumeClaim": {"claimName": "recommender-state"}}
+
+
+def test_the_small_cluster_s_doors_share_a_claim_of_its_one_node():
+    objects = {manifest_objects.title(o): o for o in release_overlay.render(K8S / "overlays" / "local")}
+    claim = objects["PersistentVolumeClaim/recommender-state"]["spec"]
+    assert (claim["accessModes"], claim["resources"]["requests"]["storage"]) == (["ReadWriteOnce"], "5Gi")
+    assert _doors_variables(objects)["INTENTFLOW_REQUESTS_URL"] == "/log"
+    assert int(_doors_variables(objects)["INTENTFLOW_LOGS_KEEP_BYTES"]) < 5 * 2**30
+    assert _doors_variables(objects)["INTENTFLOW_DOORS"] == "/doors"
+
+
+def test_production_s_logs_go_to_its_bucket(production):
+    assert _doors_variables(production)["INTENTFLOW_REQUESTS_URL"].startswith("s3://")
+
+
+def _doors_variables(objects):
+    """Return what the ConfigMaps of the door's container say."""
+    (server,) = pod(objects, "recommender")["containers"]
+    names = [source["configMapRef"]["name"] for source in server["envFrom"] if "configMapRef" in source]
+    return {key: value for name in names for key, value in objects[f"ConfigMap/{name}"]["data"].items()}
 
 
 def test_callers_reach_every_endpoint_of_the_door_by_the_gateway_and_no_other(tmp_path):

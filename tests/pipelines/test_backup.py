@@ -1,20 +1,24 @@
 """A state folder is saved, taken away and restored elsewhere: it is whole, and serves the same answers."""
 
 import contextlib
+import io
 import json
+import os
 import sqlite3
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from feature_repo.errors import DataError, SpecError
 from pipelines import backup
 from pipelines.runs import local
 from tests.patience import patient
-from tests.pipelines.conftest import USER, Shop
+from tests.pipelines.conftest import ROOT, USER, Shop
 
 
 @pytest.fixture
@@ -73,6 +77,96 @@ def test_nothing_is_written_over_and_half_an_archive_leaves_nothing(home: Path, 
     with pytest.raises(DataError, match="no whole archive"):
         backup.restore(archive, tmp_path / "there" / "shop")
     assert list((tmp_path / "there").iterdir()) == []
+
+
+SERVERS = """\
+name: servers
+mlflow: {tracking_uri: "http://ana:mlpass@mlflow:5000"}
+feast:
+  registry: {registry_type: sql, path: "postgresql+psycopg://feast:pgpass@db:5432/feast"}
+  online_store: {type: redis, connection_string: "redis:6379,password=redispass"}
+evidently: http://evidently:8000
+pseudonyms: {key_env: INTENTFLOW_PSEUDONYM_KEY}
+requests: {url: "s3://logs/shop?secret_key=s3pass"}
+"""
+ELSEWHERE = {
+    "MLflow": "http://ana:***@mlflow:5000",
+    "Redis": "redis:6379,password=***",
+    "PostgreSQL (Feast's registry)": "postgresql+psycopg://feast:***@db:5432/feast",
+    "Evidently": "http://evidently:8000",
+    "logs of requests and events": "s3://logs/shop",
+    "the pseudonym key": "variable INTENTFLOW_PSEUDONYM_KEY",
+}
+
+
+@pytest.fixture
+def shop_of_servers(home: Path) -> tuple[Path, Path]:
+    """A spec of that name, and an environment whose parts are all servers."""
+    spec, environment = home.parent.parent / "shop.yaml", home.parent.parent / "servers.yaml"
+    document = yaml.safe_load((ROOT / "pipelines" / "specs" / "grocery.yaml").read_text()) | {"name": "shop"}
+    spec.write_text(yaml.safe_dump(document))
+    environment.write_text(SERVERS)
+    return spec, environment
+
+
+def _backup(verb: str, spec: Path, environment: Path, state: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipelines.backup", verb, str(spec), str(state.parent / "shop.tar.gz"), *more]
+    variables = os.environ | {"INTENTFLOW_STATE": str(state)}
+    return subprocess.run([*command, "--env", str(environment)], env=variables, capture_output=True, text=True,
+                          timeout=patient(120), check=False)  # fmt: skip
+
+
+def test_save_and_restore_end_with_what_is_not_in_the_archive(home: Path, shop_of_servers: tuple[Path, Path]) -> None:
+    spec, environment = shop_of_servers
+    saved = _backup("save", spec, environment, home.parent)
+    assert saved.returncode == 0, saved.stderr
+    there = home.parent.with_name("there")
+    restored = _backup("restore", spec, environment, there)
+    assert restored.returncode == 0, restored.stderr
+    for done, command in ((saved, "k8s/backup FOLDER"), (restored, "k8s/restore FOLDER")):
+        head, _, tail = done.stdout.partition("NOT in this archive (6):")
+        assert "in this archive, of" in head
+        for what, where in ELSEWHERE.items():
+            assert f"{what} at {where}: " in tail
+        assert command in tail
+        assert not [word for word in ("mlpass", "pgpass", "redispass", "s3pass") if word in done.stdout]
+    with tarfile.open(home.parent.parent / "shop.tar.gz") as tar:
+        stream = tar.extractfile(backup.ABOUT)
+        assert stream is not None
+        about = json.load(stream)
+    assert {one["what"]: one["where"] for one in about["not_in_archive"]} == ELSEWHERE
+    assert about["in_archive"] == ["events", "mlflow", "run.json", "runs", "secrets"]
+
+
+def test_a_laptop_keeps_everything_in_the_folder(home: Path, shop_of_servers: tuple[Path, Path]) -> None:
+    spec, _ = shop_of_servers
+    done = _backup("save", spec, Path("local"), home.parent)
+    assert "not in this archive: nothing" in done.stdout.splitlines()[-1]
+
+
+def test_without_a_state_folder_save_fails_and_says_where_the_state_is(
+    home: Path, shop_of_servers: tuple[Path, Path]
+) -> None:
+    done = _backup("save", *shop_of_servers, home.parent.with_name("nothing"))
+    assert done.returncode == 2
+    assert "Redis is at redis:6379,password=***: k8s/backup" in done.stderr
+
+
+def test_an_archive_of_before_says_it_too(home: Path, shop_of_servers: tuple[Path, Path]) -> None:
+    spec, environment = shop_of_servers
+    backup.save(home, home.parent.parent / "shop.tar.gz")
+    rewritten = home.parent.parent / "old.tar.gz"
+    with tarfile.open(home.parent.parent / "shop.tar.gz") as source, tarfile.open(rewritten, "w:gz") as target:
+        for member in source:
+            stream = source.extractfile(member)
+            if member.name == backup.ABOUT:
+                assert stream is not None
+                text = json.dumps({k: v for k, v in json.load(stream).items() if not k.endswith("in_archive")}).encode()
+                member.size, stream = len(text), io.BytesIO(text)
+            target.addfile(member, stream)
+    rewritten.replace(home.parent.parent / "shop.tar.gz")
+    done = _backup("restore", spec, environment, home.parent.with_name("there"))
+    assert "NOT in this archive (6):" in done.stdout
 
 
 def test_a_run_under_way_is_not_torn(home: Path, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ another door may have logged the event too.
 
 import dataclasses
 import hashlib
+import logging
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +21,42 @@ from bentos.recommender.logs import json_lines
 from feature_repo import columns, files, update
 from feature_repo.calendar import Calendar
 
-FOLDER = "events"  # under the recommender's state folder
+FOLDER = columns.EVENTS_FOLDER
 KEY = "key"
 FOLDED = "folded"
 UNDER = "hashed_under"  # fingerprint of the key that the user's pseudonym was made under
 REMEMBERED = 200_000  # latest keys, by which duplicates are found
-
+log = logging.getLogger("intentflow.door")
 Event = dict[str, Any]
 
 
 class EventLog:
     """Appends events durably and recognises duplicates, across restarts too."""
 
-    def __init__(self, folder: Path, *, remember: int = REMEMBERED) -> None:
-        self._lines = json_lines.Lines(folder)
-        self._remember = remember
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        remember: int = REMEMBERED,
+        max_age_s: float | None = None,  # of a file, where closed files are shipped
+        on_failure: Callable[[int], object] = lambda events: None,  # with how many events could not be stored
+    ) -> None:
+        self._lines = json_lines.Lines(folder, max_age_s=max_age_s)
+        self._remember, self._on_failure = remember, on_failure
         self._folded: dict[str, None] = {}  # in order of arrival
         self._waiting: dict[str, Event] = {}  # logged and not folded
         self.latest: int | None = None  # timestamp, epoch seconds, of the latest folded event that is remembered
         self.lock = threading.Lock()  # held from `unseen` to `folded`
         self._recover(folder)
+
+    @property
+    def folder(self) -> Path:
+        """Return where its files are."""
+        return self._lines.folder
+
+    def leave_old(self) -> None:
+        """Close a file that is old enough to be shipped."""
+        self._lines.leave_old()
 
     @property
     def size_bytes(self) -> int:
@@ -65,7 +82,12 @@ class EventLog:
         """Write events that are not in the log; they are on disk when this returns."""
         new = [event for event in events if event[KEY] not in self._waiting]
         if new:
-            self._lines.append(*(to_json(event) for event in new))
+            try:
+                self._lines.append(*(to_json(event) for event in new))
+            except OSError as error:
+                log.error("%d events could not be stored in %s: %s", len(new), self.folder, error)
+                self._on_failure(len(new))
+                raise
             self._waiting.update((event[KEY], event) for event in new)
         while len(self._waiting) > self._remember:
             del self._waiting[next(iter(self._waiting))]

@@ -8,6 +8,7 @@ An open file is locked (shared), so that no process compacts a file that still g
 import contextlib
 import datetime as dt
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from feature_repo.logs import request_log
 
 SUFFIX, PACKED = request_log.SEGMENT, request_log.PACKED
 read = request_log.read_lines
+log = logging.getLogger("intentflow.door")
 
 
 def utc_day() -> str:
@@ -44,9 +46,12 @@ class Lines:
         self._sync_every_s, self._today = sync_every_s, today
         self._lock = threading.Lock()
         self._day, self._file = "", -1
+        self._left = False  # the last file is not opened again: it was closed for its age
         self._torn = False  # the last write was cut short: the next begins on a line of its own
+        self._noted: set[str] = set()  # names that lines of the open file may refer to
         self._dirty, self._closed = threading.Event(), threading.Event()
-        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a full volume must not keep a service from its start; `append` says so
+            folder.mkdir(parents=True, exist_ok=True)
         if sync_every_s:
             threading.Thread(target=self._sync_now_and_then, name=f"sync {folder.name}", daemon=True).start()
 
@@ -55,13 +60,39 @@ class Lines:
         block = b"".join(line + b"\n" for line in lines)
         with self._lock:
             self._open(len(block))
-            block = b"\n" + block if self._torn else block
-            self._torn = os.write(self._file, block) != len(block)
-            if self._torn:
-                raise OSError(f"{self.folder}: a line was cut short; is the disk full?")
-            if not self._sync_every_s:
-                os.fdatasync(self._file)
+            self._write(block)
         self._dirty.set()
+
+    def append_referring(self, make: Callable[[set[str]], bytes], *, most: int) -> None:
+        """Write a line that may refer to earlier lines of its file.
+
+        `make` gets the names that this process noted for the file, adds its own, and returns a line of `most` bytes.
+        """
+        with self._lock:
+            self._open(most)
+            self._write(make(self._noted) + b"\n")
+        self._dirty.set()
+
+    def _write(self, block: bytes) -> None:
+        """Write to the open file, whose next line stands alone whatever happens to this one."""
+        block = b"\n" + block if self._torn else block
+        try:
+            written = os.write(self._file, block)
+        except OSError:
+            self._noted.clear()  # what this line was to hold is not there
+            raise
+        self._torn = written != len(block)
+        if self._torn:
+            self._noted.clear()
+            raise OSError(f"{self.folder}: a line was cut short; is the disk full?")
+        if not self._sync_every_s:
+            os.fdatasync(self._file)
+
+    def leave_old(self) -> None:
+        """Close the open file if it is older than a file may be, though nothing is appended."""
+        with self._lock:
+            if self._file >= 0 and self._aged():
+                self._leave()
 
     def close(self) -> None:
         """Sync and close."""
@@ -75,15 +106,13 @@ class Lines:
 
     def _open(self, more: int) -> None:
         """Make the open file today's last one with room for `more` bytes."""
-        day, aged = self._today(), False
-        if self._file >= 0 and day == self._day:
-            aged = self._max_age_s is not None and time.monotonic() - self._opened_at > self._max_age_s
-            if not aged and os.fstat(self._file).st_size + more <= self._max_bytes:
-                return
+        day = self._today()
         if self._file >= 0:
-            file, self._file = self._file, -1
-            os.fdatasync(file)
-            os.close(file)
+            if day == self._day and not self._aged() and os.fstat(self._file).st_size + more <= self._max_bytes:
+                return
+            self._leave()
+        aged = self._left and day == self._day
+        self.folder.mkdir(parents=True, exist_ok=True)
         found = [path.name.split(".") for path in request_log.log_files(self.folder) if path.name.startswith(f"{day}.")]
         found = [parts for parts in found if parts[1].isdigit()]  # a day that was merged has another name
         number = max((int(parts[1]) for parts in found), default=0)
@@ -91,10 +120,22 @@ class Lines:
         path = self.folder / f"{day}.{number + closed:05d}{SUFFIX}"
         if path.exists() and path.stat().st_size + more > self._max_bytes:
             path = self.folder / f"{day}.{number + closed + 1:05d}{SUFFIX}"
-        self._file, self._opened_at = _locked(path), time.monotonic()
+        self._file, self._opened_at, self._left = _locked(path), time.monotonic(), False
         self._day, self._torn = day, _ends_torn(self._file)
+        self._noted.clear()
         self._prune(path)
         _sync_folder(self.folder)
+
+    def _aged(self) -> bool:
+        return self._max_age_s is not None and time.monotonic() - self._opened_at > self._max_age_s
+
+    def _leave(self) -> None:
+        """Close the open file; one that was closed for its age is not taken up again."""
+        file, self._file, self._left = self._file, -1, self._aged()
+        try:
+            os.fdatasync(file)
+        finally:
+            os.close(file)
 
     def _prune(self, current: Path) -> None:
         """Delete the oldest files beyond what is to be kept, never the current one."""
@@ -116,6 +157,8 @@ class Lines:
             if file >= 0:  # outside the lock: a slow disk must not hold up answers
                 try:
                     os.fdatasync(file)
+                except OSError as error:  # this thread goes on: the next second may be better
+                    log.warning("%s: could not be synced: %s", self.folder, error)
                 finally:
                     os.close(file)
 
@@ -123,6 +166,16 @@ class Lines:
 def files(folder: Path) -> list[Path]:
     """List a folder's files, oldest first; old ones may be compressed (pipelines/jobs/archive.py)."""
     return sorted([*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*{SUFFIX}{PACKED}")])
+
+
+def is_closed(path: Path) -> bool:
+    """Tell whether no process has a file open to write to."""
+    with path.open("r+b") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def _locked(path: Path) -> int:

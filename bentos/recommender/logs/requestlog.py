@@ -7,6 +7,7 @@ Monitoring reads the log for drift, the parity check replays it (`rows_of`), off
 their propensities as impressions. Users are pseudonyms. The names of the columns are in feature_repo/columns.py.
 """
 
+import dataclasses
 import datetime as dt
 import hashlib
 import logging
@@ -19,15 +20,18 @@ import numpy as np
 from pydantic_core import to_json
 
 from bentos.recommender.logs import json_lines
+from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.leftovers import Leftovers
 from bentos.recommender.logs.shipping import Shipping, ShippingStatus
 from feature_repo import columns
-from feature_repo.logs import request_log
+from feature_repo.logs import packed_answer, request_log
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 
 FOLDER = columns.REQUESTS_FOLDER
-# A line holds a whole user row, of 20 to 50 kB; a log that only grows would fill the disk of a pod. Ship the files
-# elsewhere to keep more.
+# A log that only grows would fill the disk of a pod. Ship the files elsewhere to keep more.
 KEEP_BYTES = 512 << 20
+SEGMENT_BYTES = 16 << 20  # of an open file; as parquet it is smaller
+LONGEST = 4096  # bytes of a line without its numbers, about
 MAX_AGE_S = 900.0  # of a segment: what is in a store is at most about that old
 log = logging.getLogger("intentflow.door")
 
@@ -60,13 +64,27 @@ class RequestLog:
         *,
         sample: float = 1.0,  # share of answers; those that were degraded are always kept
         store: str = "",  # folder or URL that closed files are copied to
+        keep_bytes: int = 0,  # of the store, if that is a folder; 0: everything stays
+        events: EventLog | None = None,  # whose closed files go there too
+        leftovers: Leftovers | None = None,  # what doors that are gone left on a shared volume
         max_age_s: float = MAX_AGE_S,
         on_failure: Callable[[], None] = lambda: None,
         on_turn: Callable[[ShippingStatus], None] = lambda _: None,  # of the thread that compacts and copies
     ) -> None:
-        self._lines = json_lines.Lines(folder, sync_every_s=1.0, keep_bytes=KEEP_BYTES, max_age_s=max_age_s)
+        self._lines = json_lines.Lines(
+            folder, sync_every_s=1.0, max_bytes=SEGMENT_BYTES, keep_bytes=KEEP_BYTES, max_age_s=max_age_s
+        )
         self._sample, self._on_failure = sample, on_failure
-        self._shipping = Shipping(folder, store, on_turn=on_turn)
+        leave = [self._lines.leave_old, *([] if events is None else [events.leave_old])]
+        self._shipping = Shipping(
+            folder,
+            store,
+            keep_bytes=keep_bytes,
+            events=None if events is None else events.folder,
+            leftovers=leftovers,
+            leave=leave,
+            on_turn=on_turn,
+        )
 
     def append(self, answer: LoggedAnswer) -> None:
         """Write one answer, if it is of the sample."""
@@ -74,13 +92,21 @@ class RequestLog:
         if sample < 1.0 and not drawn(answer.request_id, sample):
             return
         try:
-            self._lines.append(to_json(line_of(answer, sample=sample)))
-        except OSError:
-            log.exception("request %s was answered but not logged", answer.request_id)
+            line, texts = packed_line(answer, sample=sample)
+
+            def referring(noted: set[str]) -> bytes:
+                new = {key: text for key, text in texts.items() if key not in noted}
+                written = to_json(line | {packed_answer.PACKED: new} if new else line)
+                noted.update(new)
+                return written
+
+            self._lines.append_referring(referring, most=sum(map(len, texts.values())) + LONGEST)
+        except OSError as error:
+            log.error("request %s was answered but not logged: %s", answer.request_id, error)
             self._on_failure()
 
     def close(self) -> None:
-        """Sync and close; what is left open is compacted at the next start."""
+        """Sync and close; with a store what is left goes there, else it is compacted at the next start."""
         self._lines.close()
         self._shipping.close()
 
@@ -95,7 +121,7 @@ def drawn(request_id: str, sample: float) -> bool:
 
 
 def line_of(answer: LoggedAnswer, *, sample: float = 1.0) -> dict[str, Any]:
-    """Return the answer as the log holds it; keys are columns.REQUEST_LOG."""
+    """Return the answer as readers see it; keys are columns.REQUEST_LOG."""
     rows = answer.rows
     values = (
         answer.request_id,
@@ -120,6 +146,25 @@ def line_of(answer: LoggedAnswer, *, sample: float = 1.0) -> dict[str, Any]:
         sample,
     )
     return dict(zip(columns.REQUEST_LOG, values, strict=True))
+
+
+def packed_line(answer: LoggedAnswer, *, sample: float = 1.0) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the answer as an open segment holds it, and the texts that its keys mean (packed_answer.py)."""
+    rows = answer.rows
+    bare = dataclasses.replace(
+        answer, rows=dataclasses.replace(rows, numbers={}, lists={}), probabilities=np.empty(0), items=()
+    )
+    line = line_of(bare, sample=sample)
+    for name in (packed_answer.NUMBERS, packed_answer.LISTS, packed_answer.PROBABILITIES, packed_answer.ITEMS):
+        del line[name]
+    keys, texts = packed_answer.texts_of(
+        line[columns.USER_ID],
+        numbers={name: float(column[0]) for name, column in rows.numbers.items()},
+        lists={name: ragged.row(0) for name, ragged in rows.lists.items()},
+        probabilities=answer.probabilities,
+        items=answer.items,
+    )
+    return line | keys, texts
 
 
 def rows_of(line: Mapping[str, Any]) -> UserRows:

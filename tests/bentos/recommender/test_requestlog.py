@@ -1,6 +1,7 @@
 """The request log on disk: segments become parquet, nothing is lost on the way, a sample is a sample."""
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pydantic_core import from_json, to_json
 
 from bentos.recommender.logs import requestlog, shipping
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from feature_repo import columns
 from feature_repo.logs import request_log
-from feature_repo.rows import UserRows
+from feature_repo.rows import Ragged, UserRows
 from tests.patience import patient
 
 ITEM = {"item_id": "i1", "position": 1, "score": 0.5, "source": "history", "propensity": 1.0}
@@ -137,3 +139,88 @@ def test_without_a_store_nothing_waits_for_one(tmp_path: Path) -> None:
     _until(lambda: bool(told))
     ship.close()
     assert (told[0].failed, told[0].waiting, told[0].waiting_since) == (False, 0, 0.0)
+
+
+def rows(user: str, length: int = 200) -> UserRows:
+    """Return a user's row with a history."""
+    made, random = UserRows.unknown([user], now=1_514_764_800), np.random.default_rng(length)
+    lists = dict(made.lists)
+    for name in ("history_slow", "history_items", "history_last_at"):
+        values = (random.random(length) * 1e4).astype(lists[name].values.dtype)
+        lists[name] = Ragged(values, np.asarray([0, length]))
+    return dataclasses.replace(made, known=np.asarray([True]), lists=lists)
+
+
+def test_readers_get_what_was_answered_whatever_form_the_line_has(tmp_path: Path) -> None:
+    """Old lines hold decimals: they, packed lines and parquet read alike."""
+    answers = [
+        dataclasses.replace(ANSWER, request_id=f"r{n}", rows=rows(u)) for n, u in enumerate(("ann", "bo", "ann"))
+    ]
+    lines = [from_json(to_json(requestlog.line_of(answer))) for answer in answers]
+    (tmp_path / "old").mkdir()
+    old = tmp_path / "old" / "2026-11-29.00000.jsonl"
+    old.write_bytes(b"".join(to_json(line) + b"\n" for line in lines))
+    log = RequestLog(tmp_path / "new")
+    for answer in answers:
+        log.append(answer)
+    log.close()
+    (segment,) = request_log.log_files(tmp_path / "new")
+    assert segment.stat().st_size < old.stat().st_size / 3
+
+    def read(path: Path, *, newest_first: bool = False) -> list[dict[str, object]]:
+        return [dict(a, logged_at="") for a in request_log.read_file(path, newest_first=newest_first)]
+
+    expected = [dict(line, logged_at="") for line in lines]
+    assert read(old) == read(segment) == expected
+    assert read(segment, newest_first=True) == expected[::-1]
+    for path in (old, segment):
+        compacted = request_log.compact(path)
+        assert compacted is not None
+        assert read(compacted) == expected
+        assert read(compacted, newest_first=True) == expected[::-1]
+
+
+def test_a_users_row_is_in_a_segment_once(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    (segment,) = request_log.log_files(tmp_path)
+    first, second = (from_json(text) for text in segment.read_bytes().splitlines())
+    assert len(first["packed"]) == 2
+    assert "packed" not in second
+    assert second["row"] == first["row"]
+
+
+def test_a_row_whose_line_was_cut_short_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed: list[int] = []
+    log, write = RequestLog(tmp_path, on_failure=lambda: failed.append(1)), os.write
+    monkeypatch.setattr(os, "write", lambda file, block: write(file, block[:-9]))
+    log.append(ANSWER)
+    monkeypatch.undo()
+    log.append(dataclasses.replace(ANSWER, request_id="r1"))
+    log.close()
+    assert failed == [1]
+    assert [line["request_id"] for line in requestlog.read(tmp_path)] == ["r1"]
+
+
+def test_a_new_process_and_a_new_segment_depend_on_no_line_of_before(tmp_path: Path) -> None:
+    fill(tmp_path, 2)
+    fill(tmp_path, 2)
+    (segment,) = request_log.log_files(tmp_path)
+    assert [len(from_json(text).get("packed", ())) for text in segment.read_bytes().splitlines()] == [2, 0, 2, 0]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    fill(tmp_path, 2, max_age_s=0.0)
+    assert all(len(list(request_log.read_file(path))) == 1 for path in request_log.log_files(tmp_path))
+
+
+def test_a_person_who_is_blanked_takes_no_other_answers_along(tmp_path: Path) -> None:
+    from pipelines.privacy import traces
+
+    ann, bo = "a" * 16, "b" * 16
+    log = RequestLog(tmp_path / "requests")
+    for n, user in enumerate((ann, bo, ann, bo)):
+        log.append(dataclasses.replace(ANSWER, request_id=f"r{n}", rows=UserRows.unknown([user], now=1)))
+    (segment,) = request_log.log_files(tmp_path / "requests")
+    assert traces.clean(segment, traces.People((), (ann,))) == 2
+    log.append(dataclasses.replace(ANSWER, request_id="r4", rows=UserRows.unknown([bo], now=1)))
+    log.close()
+    assert [line["request_id"] for line in requestlog.read(tmp_path / "requests")] == ["r1", "r3", "r4"]

@@ -72,7 +72,7 @@ def test_parity_replays_what_was_shipped_and_says_what_it_did_not_check(shipping
     found = parity.parity(at, release)
     assert found["passed"]
     assert found["checked"] > 0
-    assert "features were not recomputed: event logs stay with the pods" in found["reason"]
+    assert "features were not recomputed: the pods' newest events are not in the store" in found["reason"]
     broken = [dict(line, probabilities=[p + 0.5 for p in line["probabilities"]]) for line in logged]
     closed(folder / "host", "2026-03-08.00000.parquet", broken)
     assert not parity.parity(at, release)["passed"]
