@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.rollout import loop
+from pipelines.rollout import restore
 from tests.pipelines.rollout.laptop import BAD, GOOD, Laptop, load, opened, quiet, released, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -84,7 +84,7 @@ def test_a_bad_release_takes_itself_back_under_load(laptop: Laptop) -> None:
 def test_a_rollback_takes_seconds(laptop: Laptop) -> None:
     """The loop that runs follows; the door of the release before is still there."""
     with load(laptop.url) as seen:
-        found = loop.restore(laptop.place, "by a test")
+        found = restore.restore(laptop.place, "by a test")
         assert found["seconds"] < 10
         time.sleep(1)
     quiet(seen)

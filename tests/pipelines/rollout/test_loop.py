@@ -3,7 +3,7 @@
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,6 +89,15 @@ class PaperActuator:
 
     def tend(self) -> None:
         pass  # paper does not die
+
+    def overlay_door(self) -> None:
+        pass  # a laptop
+
+    def retire(self) -> None:
+        raise AssertionError("there is no door of an overlay")
+
+    def meanwhile(self, look: Callable[[], None]) -> None:
+        pass  # nothing here waits
 
     def _did(self, verb: str, what: str) -> str:
         if verb in self.broken:
