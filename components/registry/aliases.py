@@ -114,7 +114,7 @@ def rollback(name: str, *, who: str, why: str, dry_run: bool = False, serves: st
     """Make `previous` the champion again, and mark the version that was taken back.
 
     A champion whose alias was lost gets it again: `serves`, the version that the rollout made stable last, or the one
-    that the history names. With `stays` a champion that has none before it keeps the alias: serving can still be mended.
+    that the history names. With `stays` a champion that has none before it keeps it: serving can still be mended.
     """
     with mlflow_client.connected() as client:
         model = mlflow_client.registered_model(client, model_name(name))

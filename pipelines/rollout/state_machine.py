@@ -302,7 +302,7 @@ def _rolled_back(state: State, facts: Facts) -> Decision:
 def _revived(state: State, facts: Facts) -> Decision:
     """Start a candidate's door again: a pod that was lost is no verdict on its release, three in one phase are.
 
-    Its users go to stable until then. What was seen while the door was gone speaks of the machine: evidence begins anew.
+    Its users go to stable until then. What was seen while the door was gone speaks of the machine: evidence restarts.
     """
     assert state.candidate is not None
     if state.attempts + 1 >= ATTEMPTS:
