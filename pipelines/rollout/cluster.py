@@ -253,17 +253,18 @@ class ClusterActuator:
         return found
 
     def overlay_door(self) -> OverlayDoor | None:
-        """Read the overlay's own Deployment and its pods."""
-        base = self.api.get("Deployment", release_objects.BASE)
+        """Read the overlay's own Deployment and its pods; one that a person deleted has none."""
+        base, url = self.api.get("Deployment", release_objects.BASE), f"http://{release_objects.STABLE}"
+        routed = self.api.get("Deployment", "router") is not None
         if base is None:
-            return None
+            return OverlayDoor(url, "", "", 0, routed) if routed else None
         routes = self.api.get("ConfigMap", ROUTES)
         return OverlayDoor(
-            f"http://{release_objects.STABLE}",
+            url,
             self._runs(release_objects.BASE) if pods.wanted(base) else "",
             pods.release_of(base),
             pods.wanted(base),
-            self.api.get("Deployment", "router") is not None,
+            routed,
             pods.writer(base, "spec", "template"),
             pods.writer(base, "spec", "replicas"),
             pods.writer(routes, "data") if routes is not None else "",
