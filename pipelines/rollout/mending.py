@@ -46,6 +46,12 @@ def beside(state: State, running: Mapping[str, str], door: OverlayDoor | None, r
     return own(state.stable.release, running, door) and door.url not in named
 
 
+def needless(state: State, running: Mapping[str, str], door: OverlayDoor | None) -> list[str]:
+    """Return the releases with a door of their own that neither serve nor are kept, such as a killed loop leaves."""
+    kept = {served.release for served in (state.stable, state.previous, state.candidate) if served is not None}
+    return sorted(release for release in set(running) - kept if own(release, running, door))
+
+
 def noticed(state: State, running: Mapping[str, str], door: OverlayDoor | None, routes: Routes | None) -> str:
     """Say in one line what is otherwise than it must be, and who did it where that is known; '' where all is well."""
     stable = state.stable

@@ -128,6 +128,7 @@ def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
     """Follow the champion, keep what serves alive, end what was kept long enough."""
     champion = facts.registry.champion
     refused = state.stable is None and (state.last.get("version"), state.last.get("result")) == (champion, REFUSED)
+    refused = refused and not facts.registry.versions[champion].passed  # gates may be judged again
     if champion and not refused and (state.stable is None or champion != state.stable.version):
         version = facts.registry.versions[champion]
         if state.stable is not None and version.release == state.stable.release:
@@ -143,6 +144,8 @@ def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
         return Decision(state, (Act("retire"),))
     if previous is not None and facts.now >= state.keep_until:
         return Decision(replace(state, previous=None), (Act("stop", previous.release), Act("prune")))
+    if needless := mending.needless(state, facts.running, facts.overlay_door):
+        return Decision(state, tuple(Act("stop", release) for release in needless))
     return Decision(state, () if facts.registry.recorded else (Act("notice"),))
 
 

@@ -29,6 +29,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/rollout/test_decisions.py",
         "tests/pipelines/rollout/test_state_machine.py",
     ),
+    "pipelines/rollout/mending.py": ("tests/pipelines/rollout/test_mending.py",),
+    "pipelines/rollout/pods.py": ("tests/pipelines/rollout/test_pods.py",),
     "pipelines/rollout/analysis.py": ("tests/pipelines/rollout/test_analysis.py",),
     "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
     # The spec's checks.

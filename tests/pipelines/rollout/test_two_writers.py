@@ -1,11 +1,13 @@
 """The loop on a cluster where people apply, undo, scale and edit beside it: what runs is what the routes say."""
 
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import sleep
+from types import SimpleNamespace
 
 import mlflow
 import pytest
@@ -292,7 +294,9 @@ def test_the_command_mends_it_where_no_loop_runs(adopted: World, act) -> None:
     adopted.served_by("r1")
 
 
-def test_the_command_waits_for_the_loop_that_holds_the_lease(adopted: World) -> None:
+def test_the_command_waits_for_the_loop_that_holds_the_lease(adopted: World, monkeypatch) -> None:
+    for name, value in adopted.place.variables.items():  # of the process: two threads share them
+        monkeypatch.setenv(name, value)
     rerouted(adopted)
     with held(adopted.place) as lease, ThreadPoolExecutor(1) as pool:
         told = pool.submit(restore.restore, adopted.place, "by hand")
@@ -394,6 +398,66 @@ def test_an_undo_leaves_conflicts_that_force_ends_and_that_take_nothing_of_the_l
     assert kubectl.apply_server_side(world.cluster, world.manifests["r2"]) == []
     world.look()
     world.served_by("r1")
+
+
+SCHEDULING = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: no cpu"}
+
+
+def container(reason: str, message: str, restarts: int = 0) -> Object:
+    about = {"name": "recommender", "restartCount": restarts, "ready": False, "image": "i", "imageID": "i"}
+    return {"containerStatuses": [about | {"state": {"waiting": {"reason": reason, "message": message}}}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (container("ImagePullBackOff", "manifest unknown"), "ImagePullBackOff, manifest unknown"),
+        (container("CrashLoopBackOff", "back-off", 3), "CrashLoopBackOff, back-off"),
+        ({"conditions": [SCHEDULING]}, "not ready in 0 s: .*Unschedulable, 0/1 nodes: no cpu"),
+    ],
+)
+def test_a_candidate_that_never_starts_is_taken_back_while_stable_serves_on(
+    adopted: World, monkeypatch, status: Object, why: str
+) -> None:
+    monkeypatch.setattr(clusters.pods, "HOPELESS_S", {"ImagePullBackOff": 0.0})
+    monkeypatch.setattr(clusters, "READY_S", 0.3)
+    ready = Cluster.pod_status
+
+    def status_of(pod: Object) -> Object:
+        of_candidate = pod["metadata"]["labels"]["app.kubernetes.io/name"] == "recommender-r2"
+        return {"phase": "Pending", **status} if of_candidate else ready(pod)
+
+    adopted.cluster.pod_status = status_of
+    adopted.move("2")
+    adopted.look(3)
+    adopted.served_by("r1")
+    assert "recommender-r2" not in adopted.cluster.names("deployments")
+    with variables(adopted.place):
+        assert loop.aliases.status("grocery").holders["champion"] == "1"
+        assert re.search(why, loop.aliases.rolled_back("grocery", "2"))
+
+
+def test_a_version_that_is_another_recommender_s_is_refused(world: World, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(clusters.releases, "assembled", lambda place, version: tmp_path)
+    monkeypatch.setattr(clusters.ReleaseFolder, "read", lambda folder: SimpleNamespace(document={"name": "toys"}))
+    with pytest.raises(SpecError, match="version 2 of grocery-release: it is a release of 'toys'; give the champion"):
+        ClusterActuator.prepare(world.actuator, "2")
+
+
+def test_while_a_door_is_waited_for_users_are_led_on_and_a_new_champion_is_heard(adopted: World) -> None:
+    adopted.move("2")
+    adopted.look(3)
+    state = State(stable=ReleaseRef("2", "r2"), previous=ReleaseRef("1", "r1"))
+    kubectl.scale(adopted.cluster, "recommender-r2", 0)
+    with held(adopted.place) as lease, variables(adopted.place):
+        look = loop._Meanwhile(adopted.place, adopted.actuator, lease, state, "2")
+        look._looked_at -= loop.EVERY_S
+        look()
+        assert adopted.routed == ("r1", "http://recommender-r1")
+        adopted.move("3")
+        look._looked_at -= loop.EVERY_S
+        with pytest.raises(loop.Superseded, match="the champion moved to version 3 meanwhile"):
+            look()
 
 
 def test_an_overlay_of_another_namespace_is_refused_before_anything_is_done() -> None:
