@@ -32,7 +32,8 @@ from pipelines.rollout.fencing import FencedApi
 from pipelines.rollout.router_totals import RouterTotals
 
 ROUTES = "recommender-routes"
-ROUTER = {release_objects.NAME: "router"}
+ROUTERS = "router"  # their Deployment
+ROUTER = {release_objects.NAME: ROUTERS}
 SYNCED = "intentflow/routes"  # annotation of router pods: a pod that changed has its volumes synced at once
 PART_OF = {"app.kubernetes.io/part-of": "intentflow"}
 TEMPLATE = "recommender-materialise"  # ConfigMap with job.json, where an overlay has one
@@ -174,8 +175,8 @@ class ClusterActuator:
         raise ServerError(f"ConfigMap/{ROUTES}: another one writes it at the same time; see who does")
 
     def _first(self, text: str) -> Object:
-        if self.api.get("Deployment", "router") is None:
-            raise ServerError(f"Deployment/router: not in {self.api.namespace}; add k8s/components/router")
+        if self.api.get("Deployment", ROUTERS) is None:
+            raise ServerError(f"Deployment/{ROUTERS}: not in {self.api.namespace}; add k8s/components/router")
         labels = {**ROUTER, "app.kubernetes.io/component": "routing", "app.kubernetes.io/part-of": "intentflow"}
         metadata = {"name": ROUTES, "labels": labels}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {FILE: text}}
@@ -255,7 +256,7 @@ class ClusterActuator:
     def overlay_door(self) -> OverlayDoor | None:
         """Read the overlay's own Deployment and its pods; one that a person deleted has none."""
         base, url = self.api.get("Deployment", release_objects.BASE), f"http://{release_objects.STABLE}"
-        routed = self.api.get("Deployment", "router") is not None
+        routed = self.api.get("Deployment", ROUTERS) is not None
         if base is None:
             return OverlayDoor(url, "", "", 0, routed) if routed else None
         routes = self.api.get("ConfigMap", ROUTES)

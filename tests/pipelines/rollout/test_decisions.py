@@ -9,7 +9,6 @@ from bentos.router.observations import ArmSeen, Observations
 from bentos.router.routes import Backend, Routes
 from components.registry.rollout_tags import Registry, Version
 from components.registry.spec import Rollout, Shadow
-from pipelines.rollout.actuator import OverlayDoor
 from pipelines.rollout.state import ReleaseRef, Seen, State
 from pipelines.rollout.state_machine import Act, Decision, Facts, backends, decide, failed
 
@@ -71,47 +70,6 @@ def test_nothing_is_decided_without_a_champion_or_where_all_is_well() -> None:
 def test_a_move_that_nobody_recorded_is_recorded() -> None:
     moved = facts("1", running="aaaa cccc", registry=Registry("1", recorded=False))
     assert decide(IDLE, moved, RULES) == Decision(IDLE, (NOTICE,))
-
-
-def test_a_door_that_neither_serves_nor_is_kept_is_ended() -> None:
-    assert decide(IDLE, facts("1", running="aaaa cccc zzzz yyyy"), RULES) == Decision(
-        IDLE, (Act("stop", "yyyy"), Act("stop", "zzzz"))
-    )
-
-
-BASE = "http://base"
-
-
-def test_stable_gets_a_door_of_its_own_where_only_the_overlay_s_runs_it() -> None:
-    borrowed = replace(facts("1"), running={"aaaa": BASE}, overlay_door=OverlayDoor(BASE, "aaaa", "seed", 1))
-    decision = decide(IDLE, replace(borrowed, routes=led("aaaa").model_copy(update={"stable": base()})), RULES)
-    assert decision.acts == (Act("prepare", "1"), Act("start", "aaaa"), Act("route", mode="stable"))
-    assert "which turns into release seed" in decision.notice
-
-
-def test_the_overlay_s_door_goes_once_stable_s_own_serves_and_before_the_release_that_is_kept() -> None:
-    seen = replace(facts("1", running="aaaa cccc"), overlay_door=OverlayDoor(BASE, "seed", "seed", 1))
-    assert decide(IDLE, seen, RULES).acts == (Act("retire"),)
-    led_there = replace(seen, routes=Routes(stable=base()), running={"aaaa": "http://aaaa"})
-    assert decide(IDLE, led_there, RULES).acts == (Act("route", mode="meanwhile"),)
-
-
-@pytest.mark.parametrize("state", [IDLE, BEGUN, WARM, SHADOW, CANARY, PROMOTING, BACK])
-def test_whatever_the_phase_users_are_led_to_a_door_that_is_ready_first(state: State) -> None:
-    champion = "1" if state is IDLE else "2"
-    decision = decide(state, facts(champion, running="cccc"), RULES)
-    notice = "release aaaa, which the routes lead to, has no door that is ready"
-    assert decision == Decision(state, (Act("route", mode="meanwhile"),), again=True, notice=notice)
-    assert backends(state, decision.acts[0], {"cccc": "http://cccc"}) == led("cccc")
-    assert backends(state, decision.acts[0], {}) is None
-
-
-def test_without_a_rollout_or_a_release_nobody_is_led_anywhere() -> None:
-    assert decide(State(), facts("", running="cccc"), RULES).acts == ()
-
-
-def base() -> Backend:
-    return Backend(release="aaaa", url=BASE)
 
 
 @pytest.mark.parametrize(("now", "kept"), [(4999.9, True), (5000.0, False)])

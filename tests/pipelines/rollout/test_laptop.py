@@ -91,3 +91,18 @@ def test_a_rollback_takes_seconds(laptop: Laptop) -> None:
     now = laptop.standing()
     assert (now["stable"]["version"], laptop.holder("champion")) == ("1", "1")
     assert now["routes"]["stable"]["release"] == now["stable"]["release"]
+
+
+def test_one_command_brings_back_a_lost_champion_and_a_door_that_was_killed_without_a_loop(laptop: Laptop) -> None:
+    laptop.kill()
+    serving = laptop.standing()["stable"]
+    laptop.lose_champion()
+    laptop.kill_door(serving["release"])
+    found = restore.restore(laptop.place, "by a test")
+    assert (found["champion"], found["serving"]) == (serving["version"], serving["release"])
+    assert laptop.holder("champion") == serving["version"]
+    with load(laptop.url) as seen:
+        time.sleep(2)
+    quiet(seen)
+    again = restore.restore(laptop.place, "by a test")
+    assert (again["moved"], again["serving"]) == (False, serving["release"])

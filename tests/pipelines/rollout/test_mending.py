@@ -1,5 +1,6 @@
 """What is otherwise than it must be, and where users are led meanwhile."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,10 @@ from bentos.router.routes import Backend, Routes
 from pipelines.rollout import mending
 from pipelines.rollout.actuator import OverlayDoor
 from pipelines.rollout.state import ReleaseRef, State
+from pipelines.rollout.state_machine import Act, Decision, backends, decide
+from tests.pipelines.rollout.test_decisions import BACK, BEGUN, PROMOTING, RULES, SHADOW, WARM, facts, led
+from tests.pipelines.rollout.test_decisions import CANARY as CANARY_STATE
+from tests.pipelines.rollout.test_decisions import IDLE as SETTLED
 
 A, B, C = ReleaseRef("1", "aaaa"), ReleaseRef("2", "bbbb"), ReleaseRef("3", "cccc")
 BASE = "http://base"
@@ -137,3 +142,41 @@ def test_what_differs_is_one_line_that_names_who_did_it(
     state: State, running: dict[str, str], door: OverlayDoor | None, routes: Routes | None, said: str
 ) -> None:
     assert mending.noticed(state, running, door, routes) == said
+
+
+def test_a_door_that_neither_serves_nor_is_kept_is_ended() -> None:
+    assert decide(SETTLED, facts("1", running="aaaa cccc zzzz yyyy"), RULES) == Decision(
+        SETTLED, (Act("stop", "yyyy"), Act("stop", "zzzz"))
+    )
+
+
+def test_stable_gets_a_door_of_its_own_where_only_the_overlay_s_runs_it() -> None:
+    borrowed = replace(facts("1"), running={"aaaa": BASE}, overlay_door=OverlayDoor(BASE, "aaaa", "seed", 1))
+    decision = decide(SETTLED, replace(borrowed, routes=led("aaaa").model_copy(update={"stable": over_there()})), RULES)
+    assert decision.acts == (Act("prepare", "1"), Act("start", "aaaa"), Act("route", mode="stable"))
+    assert "which turns into release seed" in decision.notice
+
+
+def test_the_overlay_s_door_goes_once_stable_s_own_serves_and_before_the_release_that_is_kept() -> None:
+    seen = replace(facts("1", running="aaaa cccc"), overlay_door=OverlayDoor(BASE, "seed", "seed", 1))
+    assert decide(SETTLED, seen, RULES).acts == (Act("retire"),)
+    led_there = replace(seen, routes=Routes(stable=over_there()), running={"aaaa": "http://aaaa"})
+    assert decide(SETTLED, led_there, RULES).acts == (Act("route", mode="meanwhile"),)
+
+
+@pytest.mark.parametrize("state", [SETTLED, BEGUN, WARM, SHADOW, CANARY_STATE, PROMOTING, BACK])
+def test_whatever_the_phase_users_are_led_to_a_door_that_is_ready_first(state: State) -> None:
+    champion = "1" if state is SETTLED else "2"
+    decision = decide(state, facts(champion, running="cccc"), RULES)
+    notice = "release aaaa, which the routes lead to, has no door that is ready"
+    assert decision == Decision(state, (Act("route", mode="meanwhile"),), again=True, notice=notice)
+    assert backends(state, decision.acts[0], {"cccc": "http://cccc"}) == led("cccc")
+    assert backends(state, decision.acts[0], {}) is None
+
+
+def test_without_a_rollout_or_a_release_nobody_is_led_anywhere() -> None:
+    assert decide(State(), facts("", running="cccc"), RULES).acts == ()
+
+
+def over_there() -> Backend:
+    return Backend(release="aaaa", url=BASE)
