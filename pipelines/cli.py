@@ -202,10 +202,10 @@ def promote(place: "Installation", *, which: str, why: str) -> tuple[Any, str]:
 @verb
 @click.option("--why", default="by hand", show_default=True, help="reason, kept in the registry")
 def rollback(place: "Installation", *, why: str) -> tuple[Any, str]:
-    """Restore the previous release: the champion alias goes back, and serving follows at once where it runs."""
-    from pipelines.rollout import loop
+    """Restore the release before, or a champion that was lost; serving is brought to it at once where it runs."""
+    from pipelines.rollout import restore
 
-    done = loop.restore(place, why)
+    done = restore.restore(place, why)
     served = f"; release {done['serving']} serves" if done["serving"] else ""
     return done, f"champion: version {done['champion']} ({done['note']}){served}, in {done['seconds']:.1f} s"
 

@@ -1,8 +1,9 @@
 """A stand-in of the Kubernetes API on a real socket: it keeps objects and refuses what a real server refuses.
 
 Bodies are held to the schemas of Kubernetes 1.36 (unknown fields too), writes to resourceVersion, pods to Pod Security
-`restricted`, and each request to the rules of a Role where one is given. Of the controllers it has just enough to
-make a Deployment's pods ready or not. It is no test of scheduling, networks or the kubelet.
+`restricted`, and each request to the rules of a Role where one is given. It keeps who owns which field, so that
+server-side apply conflicts as it does on a server. Of the controllers it has just enough to make a Deployment's pods
+ready or not. It is no test of scheduling, networks or the kubelet.
 """
 
 import copy
@@ -23,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from tests.field_managers import Owners
 from tests.k8s import pod_security, schemas
 
 Object = dict[str, Any]
@@ -64,6 +66,7 @@ class Cluster:
     role: list[Object] | None = None  # rules; None lets everything pass
     pod_status: Callable[[Object], Object] = lambda pod: READY  # what becomes of a Deployment's pod
     refused_pods: str = ""  # why the API server admits no pod of a Deployment
+    slow: bool = False  # a Deployment's pods stay those of the template before until `settle`
     away: bool = False
     version: str = "v1.36.2"
     groups: tuple[str, ...] = ("metrics.k8s.io/v1beta1",)  # that an API server of another program answers for
@@ -71,7 +74,8 @@ class Cluster:
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # verb, resource, name
     lock: threading.RLock = field(default_factory=threading.RLock)
     _version: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
-    _applied: dict[tuple[str, str, str], Object] = field(default_factory=dict)  # by manager, too
+    templates: dict[str, list[Object]] = field(default_factory=dict)  # of each Deployment, the newest last
+    _owners: dict[tuple[str, str], Owners] = field(default_factory=dict)
 
     def get(self, resource: str, name: str) -> Object:
         """Return a copy of an object that is there."""
@@ -83,10 +87,28 @@ class Cluster:
         with self.lock:
             return sorted(name for kind, name in self.objects if kind == resource)
 
-    def put(self, resource: str, body: Object) -> Object:
+    def put(self, resource: str, body: Object, *, manager: str = "another") -> Object:
         """Store an object as another client would."""
         with self.lock:
-            return self._store(resource, body, self.objects.get((resource, body["metadata"]["name"])))
+            there = self.objects.get((resource, body["metadata"]["name"]))
+            return copy.deepcopy(self._store(resource, body, there, manager=manager))
+
+    def apply(self, resource: str, body: Object, *, manager: str, force: bool = False) -> Object:
+        """Apply an object on the server side as another client would."""
+        with self.lock:
+            name = body["metadata"]["name"]
+            query = {"fieldManager": manager, "force": str(force).lower()}
+            return self._apply(resource, name, body, self.objects.get((resource, name)), query)
+
+    def delete(self, resource: str, name: str) -> None:
+        """Delete an object as another client would."""
+        with self.lock:
+            self._delete(resource, name)
+
+    def settle(self, name: str) -> None:
+        """Let a Deployment's pods become those of its newest template."""
+        with self.lock:
+            self._roll(self.objects["deployments", name], slow=False)
 
     def answer(self, verb: str, resource: str, name: str, request: Request, body: Any) -> Any:
         """Do what one request asks for."""
@@ -96,6 +118,7 @@ class Cluster:
                 return self._reviewed(body)
             self._authorize(verb, resource, name)
             there = self.objects.get((resource, name))
+            manager = str(request.query_params.get("fieldManager", "client"))
             if verb == "list":
                 return self._list(resource, request.query_params.get("labelSelector", ""))
             if verb == "create":
@@ -104,7 +127,7 @@ class Cluster:
                     raise Refusal(409, "AlreadyExists", f'{resource} "{name}" already exists')
                 if body["metadata"].get("resourceVersion"):
                     raise Refusal(400, "BadRequest", "resourceVersion should not be set on objects to be created")
-                return self._store(resource, body, None)
+                return self._store(resource, body, None, manager=manager)
             if verb == "patch" and request.headers["content-type"] == "application/apply-patch+yaml":
                 return self._apply(resource, name, body, there, dict(request.query_params))
             if there is None:
@@ -117,10 +140,11 @@ class Cluster:
                     raise Refusal(409, "Conflict", f'Precondition failed: {resource} "{name}" has another version')
                 return self._delete(resource, name)
             if verb == "update":
-                return self._store(resource, body, there)
+                return self._store(resource, body, there, manager=manager)
             if request.headers["content-type"] != "application/merge-patch+json":
                 raise Refusal(415, "UnsupportedMediaType", f"no patch by {request.headers['content-type']} here")
-            return self._store(resource, _merged(there, body), there, expected=_version_of(body))
+            merged = _merged(there, body)
+            return self._store(resource, merged, there, expected=_version_of(body), manager=manager)
 
     def _reviewed(self, body: Object) -> Object:
         """Say whether this account may do what a SelfSubjectAccessReview asks for; anybody may ask."""
@@ -154,16 +178,32 @@ class Cluster:
         manager = query.get("fieldManager")
         if not manager:
             raise Refusal(400, "BadRequest", "PatchOptions: fieldManager: is required for apply patch")
-        before = self._applied.get((resource, name, manager), {})
-        base = _without(there or {}, before, body)
-        wanted = copy.deepcopy(_overlaid(base, body))
-        stored = self._store(resource, wanted, there)
-        self._applied[resource, name, manager] = copy.deepcopy(body)
-        return stored
+        owners = self._owners.setdefault((resource, name), Owners()) if there is not None else Owners()
+        conflicts = owners.conflicts(manager, body, there or {})
+        if conflicts and query.get("force") != "true":
+            words = "; ".join(f'conflict with "{other}": .{".".join(path)}' for other, path in conflicts)
+            raise Refusal(409, "Conflict", f"Apply failed with {len(conflicts)} conflicts: {words}")
+        owners = copy.deepcopy(owners)
+        owners.taken(conflicts)
+        given_up = owners.applied(manager, body, now=next(self._version))
+        base = copy.deepcopy(there or {})
+        for path in given_up:
+            dropped(base, path)
+        return self._store(resource, _overlaid(base, copy.deepcopy(body)), there, owners=owners)
 
-    def _store(self, resource: str, body: Object, there: Object | None, *, expected: str | None = None) -> Object:
+    def _store(
+        self,
+        resource: str,
+        body: Object,
+        there: Object | None,
+        *,
+        expected: str | None = None,
+        manager: str = "",
+        owners: Owners | None = None,
+    ) -> Object:
         body = copy.deepcopy(body)
         metadata = body["metadata"]
+        metadata.pop("managedFields", None)
         name = metadata["name"]
         asked = expected if expected is not None else metadata.get("resourceVersion")
         if there is not None and asked and asked != there["metadata"]["resourceVersion"]:
@@ -171,7 +211,13 @@ class Cluster:
         _validate(body)
         _admit(resource, body, there)
         old = there["metadata"] if there else {"uid": f"uid-{next(self._version)}", "generation": 0}
+        key = (resource, name)
+        if owners is None:
+            owners = self._owners.get(key, Owners()) if there is not None else Owners()
+            owners.updated(manager, there or {}, body, now=next(self._version))
+        self._owners[key] = owners
         if there is not None and _same(body, there):
+            there["metadata"]["managedFields"] = owners.managed()
             return there  # a write that changes nothing gets no new version
         changed = there is None or body.get("spec") != there.get("spec")
         metadata |= {
@@ -179,18 +225,29 @@ class Cluster:
             "uid": old["uid"],
             "generation": old["generation"] + int(changed),
             "resourceVersion": str(next(self._version)),
+            "managedFields": owners.managed(),
         }
         self.objects[resource, name] = body
         if resource == "deployments":
-            self._roll(body)
+            seen = self.templates.setdefault(name, [])
+            if not seen or seen[-1] != body["spec"]["template"]:
+                seen.append(copy.deepcopy(body["spec"]["template"]))
+            self._roll(body, slow=self.slow)
         if resource == "pods" and "status" not in body:
             body["status"] = {"phase": "Pending"}
         return body
 
-    def _roll(self, deployment: Object) -> None:
+    def _roll(self, deployment: Object, *, slow: bool) -> None:
         """Be the Deployment's controller and the kubelet: pods from the template, at once ready or not."""
         name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
         count = deployment["spec"].get("replicas", 1)
+        old = [o for key, o in self.objects.items() if key[0] == "pods" and key[1].startswith(f"{name}-pod-")]
+        if slow and count and any(pod["metadata"]["labels"] != template["metadata"]["labels"] for pod in old):
+            deployment["status"] = {
+                "observedGeneration": deployment["metadata"]["generation"],
+                **{"replicas": count + 1, "updatedReplicas": 1, "readyReplicas": count, "availableReplicas": count},
+            }
+            return
         for old in [key for key in self.objects if key[0] == "pods" and key[1].startswith(f"{name}-pod-")]:
             del self.objects[old]
         ready = 0
@@ -214,11 +271,20 @@ class Cluster:
 
     def _delete(self, resource: str, name: str) -> Object:
         gone = self.objects.pop((resource, name))
-        self._applied = {key: value for key, value in self._applied.items() if key[:2] != (resource, name)}
+        self._owners.pop((resource, name), None)
+        self.templates.pop(name, None)
         if resource in ("deployments", "jobs"):
             for key in [key for key in self.objects if key[0] == "pods" and key[1].startswith(f"{name}-pod-")]:
                 del self.objects[key]
         return {"apiVersion": "v1", "kind": "Status", "status": "Success", "details": {"uid": gone["metadata"]["uid"]}}
+
+
+def dropped(value: Any, path: tuple[str, ...]) -> None:
+    """Take a field out of an object."""
+    for key in path[:-1]:
+        value = value.get(key) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        value.pop(path[-1], None)
 
 
 def _version_of(body: Object) -> str | None:
@@ -244,18 +310,9 @@ def _overlaid(base: Any, wanted: Any) -> Any:
     return wanted
 
 
-def _without(there: Any, before: Any, now: Any) -> Any:
-    """Take from an object what a manager applied before and does not apply now."""
-    if not (isinstance(there, dict) and isinstance(before, dict)):
-        return there
-    now = now if isinstance(now, dict) else {}
-    gone = {key for key, value in before.items() if key not in now and not isinstance(value, dict)}
-    return {k: _without(v, before.get(k), now.get(k)) for k, v in there.items() if k not in gone}
-
-
 def _same(body: Object, there: Object) -> bool:
     def plain(found: Object) -> Object:
-        own = ("namespace", "uid", "generation", "resourceVersion")
+        own = ("namespace", "uid", "generation", "resourceVersion", "managedFields")
         metadata = {key: value for key, value in found["metadata"].items() if key not in own}
         return {key: value for key, value in found.items() if key != "status"} | {"metadata": metadata}
 

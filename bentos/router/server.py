@@ -50,7 +50,7 @@ class Router:
         self.settings, self.boot, self.draining = settings, uuid.uuid4().hex, False
         self.metrics, self.counts, self.in_flight = Metrics(), Counts(), 0
         self.metrics.in_flight.set_function(lambda: self.in_flight)
-        self.file = RoutesFile(settings.routes, on_change=self._changed)
+        self.file = RoutesFile(settings.routes, on_change=self._changed, first=settings.first_routes)
         self._draw = random.Random().random
 
     async def start(self) -> None:

@@ -9,6 +9,7 @@ from feature_repo import env_names
 from feature_repo.errors import SpecError
 
 ROUTES = env_names.ROUTES
+FIRST_ROUTES = env_names.FIRST_ROUTES
 TOKEN = env_names.SHADOW_TOKEN
 HOST = env_names.ROUTER_HOST
 PORT = env_names.ROUTER_PORT
@@ -28,6 +29,7 @@ class Settings:
 
     routes: Path  # routes.json
     token: str  # shared with the doors: marks copies as copies
+    first_routes: Path | None = None  # what holds until the rollout has written routes.json
     host: str = "127.0.0.1"
     port: int = 3000
     admin_port: int | None = None  # of /metrics and /router/observations; None: the same port, to loopback alone
@@ -61,6 +63,7 @@ class Settings:
         return cls(
             routes=made.routes,
             token=token,
+            first_routes=Path(first) if (first := variables.get(FIRST_ROUTES, "")) else None,
             host=variables.get(HOST) or made.host,
             port=_port(variables, PORT) or made.port,
             admin_port=_port(variables, ADMIN_PORT),

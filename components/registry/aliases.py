@@ -110,16 +110,26 @@ def promote(name: str, which: str, *, who: str, why: str, dry_run: bool = False)
     return Outcome(version, moved, note)
 
 
-def rollback(name: str, *, who: str, why: str, dry_run: bool = False) -> Outcome:
-    """Make `previous` the champion again, and mark the version that was taken back."""
+def rollback(name: str, *, who: str, why: str, dry_run: bool = False, serves: str = "", stays: bool = False) -> Outcome:
+    """Make `previous` the champion again, and mark the version that was taken back.
+
+    A champion whose alias was lost gets it again: `serves`, the version that the rollout made stable last, or the one
+    that the history names. With `stays` a champion that has none before it keeps it: serving can still be mended.
+    """
     with mlflow_client.connected() as client:
-        if mlflow_client.registered_model(client, model_name(name)) is None:
+        model = mlflow_client.registered_model(client, model_name(name))
+        if model is None:
             raise SpecError(f"{model_name(name)}: nothing is registered under this name yet; run the pipeline first")
+        if not _aliases(model).get("champion") and (lost := _lost(client, name, model, serves)):
+            return _given_back(client, name, lost, who=who, why=why, dry_run=dry_run)
         if not dry_run:
             restored = _holders(client, name).get("previous", "")
             _notice(client, name, expected=restored, who=who, why=why, restores=True)
         holders = _holders(client, name)
         champion, previous = holders.get("champion", ""), holders.get("previous", "")
+        if not previous and champion and stays:
+            note = "it stays: no version holds 'previous'; `intentflow promote --version N` serves another"
+            return Outcome(champion, moved=False, note=note)
         if not previous:
             raise SpecError(
                 f"{model_name(name)}: no version holds 'previous', so there is nothing to roll back to; "
@@ -136,6 +146,27 @@ def rollback(name: str, *, who: str, why: str, dry_run: bool = False) -> Outcome
         _inform_parts(client, name)
     note = f"champion {champion or 'nobody'} -> {previous}" if moved else f"version {previous} is the champion already"
     return Outcome(previous, moved, note)
+
+
+def _lost(client: "MlflowClient", name: str, model: Any, serves: str) -> str:
+    """Return the version whose champion alias was lost, '' where none is known; none that was taken back."""
+    before = [move.to for move in reversed(_history(model)) if move.alias == "champion"]
+    for version in (serves, *before):
+        found = _version(client, name, version)
+        if found is not None and not found.tags.get(ROLLED_BACK):
+            return version
+    return ""
+
+
+def _given_back(client: "MlflowClient", name: str, version: str, *, who: str, why: str, dry_run: bool) -> Outcome:
+    if dry_run:
+        return Outcome("", moved=False, note=f"would move champion nobody -> {version}, which held it last; dry run")
+    _notice(client, name, expected=version, who=who, why=why)
+    _move(client, name, "champion", version, who=who, why=why)
+    if _holders(client, name).get("previous") == version:
+        _move(client, name, "previous", "", who=who, why="is the champion")
+    _inform_parts(client, name)
+    return Outcome(version, moved=True, note=f"champion nobody -> {version}, which held it last")
 
 
 def notice(name: str) -> None:

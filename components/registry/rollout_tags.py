@@ -101,7 +101,7 @@ def write(name: str, state: Mapping[str, Any]) -> None:
 
 
 def say(name: str, version: str, *, phase: str, line: str) -> None:
-    """Write on a version where it stands and why; nothing where a person deleted it."""
+    """Write on a version where it stands ('' leaves that as it is) and why; nothing where a person deleted it."""
     with mlflow_client.connected() as client, absent(f"version {version}"):
         before = client.get_model_version(model_name(name), version).tags.get(LOG, "").splitlines()
         if not before or not before[-1].endswith(line):  # a step that is taken again after a kill says it once
@@ -109,7 +109,8 @@ def say(name: str, version: str, *, phase: str, line: str) -> None:
             while len("\n".join(lines)) > CHARACTERS:
                 lines = lines[1:]
             client.set_model_version_tag(model_name(name), version, LOG, "\n".join(lines))
-        client.set_model_version_tag(model_name(name), version, PHASE, phase)
+        if phase:
+            client.set_model_version_tag(model_name(name), version, PHASE, phase)
 
 
 def settle(name: str, version: str) -> None:

@@ -77,6 +77,17 @@ def write(
     return [file, *alerts]
 
 
+def require_namespace(overlay: str, namespace: str, *, checkout: Path = ROOT) -> None:
+    """Raise SpecError where an overlay puts its objects into another namespace than the one that is acted on."""
+    file = checkout / "k8s" / "overlays" / overlay / "kustomization.yaml"
+    its = yaml.safe_load(file.read_text()).get("namespace", "") if file.is_file() else ""
+    if its and its != namespace:
+        raise SpecError(
+            f"kubernetes.namespace: '{namespace}' is not where kubernetes.overlay '{overlay}' puts its objects "
+            f"('{its}', {file}); name the same in both"
+        )
+
+
 def render(folder: Path) -> list[Object]:
     """Return the objects that `kubectl apply -k folder` would send."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where PyYAML was built with it

@@ -5,7 +5,7 @@ at any time, also after a kill in the middle of it. Where a release is at fault 
 ServerError with one line that says why.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from bentos.router.observations import Observations
@@ -17,6 +17,19 @@ class Rewarded(NamedTuple):
 
     shown: int  # answers whose time to act has passed
     acted: int  # of these: the user acted on one of the items
+
+
+class OverlayDoor(NamedTuple):
+    """The door that the overlay itself brings: whoever applies, undoes or scales changes what it runs, at any time."""
+
+    url: str
+    runs: str  # the one release of its ready pods; '' where none is ready, they differ, or are another recommender's
+    becomes: str  # the release of its template: what it runs once its pods have changed
+    pods: int  # wanted
+    routed: bool = True  # a router stands before it, so that the loop may serve by other doors
+    by: str = ""  # who wrote its template last, as Kubernetes names them: kubectl-client-side-apply, kubectl-rollout, …
+    scaled_by: str = ""
+    routes_by: str = ""  # who wrote the routes last, besides the loop
 
 
 class Actuator(Protocol):
@@ -57,6 +70,15 @@ class Actuator(Protocol):
 
     def running(self) -> Mapping[str, str]:
         """Return the URL of every door that runs, by release id."""
+
+    def overlay_door(self) -> OverlayDoor | None:
+        """Return the door that the overlay brings, beside those that the loop makes; None where there is none."""
+
+    def retire(self) -> None:
+        """Stop the overlay's door: a door of the loop's own serves in its place."""
+
+    def meanwhile(self, look: Callable[[], None]) -> None:
+        """Call this now and then while a verb waits for something; what it raises ends the verb."""
 
     def tend(self) -> None:
         """Restart the router where it was killed and nothing else restarts it."""

@@ -5,32 +5,37 @@ the pods' own reason where one does not become ready, and adds up the routers' c
 parity need the request log: they are known where doors ship it (`requests.url`), not where it stays in the pods.
 """
 
+import contextlib
 import itertools
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+
+from pydantic import ValidationError
 
 from bentos.router.observations import PATH, Observations
 from bentos.router.routes import FILE, Routes
 from components.kube_api import Api, Conflict, Object
 from components.registry import gates
 from feature_repo import env_names
-from feature_repo.errors import Refused, ServerError, StoreAway
+from feature_repo.errors import Refused, ServerError, SpecError, StoreAway
 from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation
 from pipelines.manifests import release_overlay
 from pipelines.namespace import connected
 from pipelines.releases import release as releases
-from pipelines.rollout import release_objects
-from pipelines.rollout.actuator import Rewarded
+from pipelines.rollout import pods, release_objects
+from pipelines.rollout.actuator import OverlayDoor, Rewarded
 from pipelines.rollout.fencing import FencedApi
 from pipelines.rollout.router_totals import RouterTotals
 
 ROUTES = "recommender-routes"
-ROUTER = {"app.kubernetes.io/name": "router"}
+ROUTERS = "router"  # their Deployment
+ROUTER = {release_objects.NAME: ROUTERS}
 SYNCED = "intentflow/routes"  # annotation of router pods: a pod that changed has its volumes synced at once
+PART_OF = {"app.kubernetes.io/part-of": "intentflow"}
 TEMPLATE = "recommender-materialise"  # ConfigMap with job.json, where an overlay has one
 ROUTER_PORT = 3001
 READY_S, JOB_S = 300.0, 3600.0
@@ -38,9 +43,7 @@ REWARDS_EVERY_S = 60.0  # files are shipped every 15 minutes
 POLL_S = 1.0
 ROUTED_S = 5.0  # the kubelet has synced the routes and the routers follow them
 TRIES = 5
-CRASHES = 3
 log = logging.getLogger("intentflow.rollout")
-HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError")
 
 
 class ClusterActuator:
@@ -52,6 +55,7 @@ class ClusterActuator:
         self._totals = RouterTotals()
         self._token = 0
         self._rewards: tuple[float, Mapping[str, Rewarded]] = (-REWARDS_EVERY_S, {})
+        self._look: Callable[[], None] = lambda: None
 
     @cached_property
     def plain(self) -> Api:
@@ -76,6 +80,11 @@ class ClusterActuator:
         with releases.variables(self.place):
             folder = releases.assembled(self.place, version)
         released = ReleaseFolder.read(folder)
+        if (name := released.document["name"]) != self.place.spec.name:
+            raise SpecError(
+                f"version {version} of {self.place.spec.name}-release: it is a release of '{name}'; "
+                f"give the champion alias to one of '{self.place.spec.name}'"
+            )
         overlay = self.place.environment.kubernetes.overlay
         rollout = self.place.spec.promotion.rollout
         target = folder.parent / "k8s"
@@ -96,16 +105,27 @@ class ClusterActuator:
         return found.reason
 
     def start(self, release_id: str) -> str:
-        """Apply the door's objects and wait for its pods."""
-        if url := self.running().get(release_id):
+        """Apply a door of the release's own and wait for its pods; the overlay's door may run the same one, for now."""
+        name = release_objects.name_of(release_id)
+        url = f"http://{name}"
+        if self.running().get(release_id) == url:
             return url
         folder = self.place.home / "releases" / release_id / "k8s"
         if not folder.is_dir():  # a loop on a new machine: the registry has everything
             self.prepare(self._version(release_id))
         for wanted in release_objects.objects(release_objects.render(folder), release_id):
             self.api.apply(wanted)
-        self._wait_ready(release_objects.name_of(release_id))
-        return f"http://{release_objects.name_of(release_id)}"
+        self._as_many(name, release_id)
+        self._wait_ready(name)
+        return url
+
+    def _as_many(self, name: str, release_id: str) -> None:
+        """Ask for as many pods as the overlay's door has of this release: its users come all at once."""
+        there = self.overlay_door()
+        many = there.pods if there is not None and there.runs == release_id else 1
+        made = self.api.get("Deployment", name)
+        if made is not None and pods.wanted(made) < many:  # also one that a person scaled to nothing
+            self.api.patch("Deployment", name, {"spec": {"replicas": many}})
 
     def materialise(self, release_id: str) -> str:
         """Run the overlay's Job for the release's profiles, where it has one."""
@@ -126,28 +146,13 @@ class ClusterActuator:
         """Name the Job of this try: one that failed stays as its record, and the next try is another Job."""
         for tries in itertools.count(1):
             name = f"materialise-{release_id}" + (f"-{tries}" if tries > 1 else "")
-            if "Failed" not in _conditions(self.api.get("Job", name)):
+            if "Failed" not in pods.conditions(self.api.get("Job", name)):
                 break
         return name
 
     def route(self, routes: Routes) -> None:
         """Write the routes over those that were read, and have the kubelet bring them to every router at once."""
-        text = json.dumps(routes.model_dump(mode="json"))
-        for _ in range(TRIES):
-            found = self.api.get("ConfigMap", ROUTES)
-            if found is None:
-                raise ServerError(f"ConfigMap/{ROUTES}: not in {self.api.namespace}; add k8s/components/router")
-            version = found["metadata"]["resourceVersion"]
-            if found.get("data", {}).get(FILE) == text:
-                break
-            try:
-                body = {"metadata": {"resourceVersion": version}, "data": {FILE: text}}
-                found = self.api.patch("ConfigMap", ROUTES, body)
-                break
-            except Conflict:
-                continue
-        else:
-            raise ServerError(f"ConfigMap/{ROUTES}: another one writes it at the same time; see who does")
+        found = self._written(json.dumps(routes.model_dump(mode="json")))
         # Of the object's version, not of its text: somebody may have written another text in between.
         mark = str(found["metadata"]["resourceVersion"])
         for pod in self.api.listed("Pod", ROUTER):
@@ -155,10 +160,34 @@ class ClusterActuator:
                 self.plain.patch("Pod", pod["metadata"]["name"], {"metadata": {"annotations": {SYNCED: mark}}})
                 self._routed_at = time.monotonic()
 
+    def _written(self, text: str) -> Object:
+        """Write the routes, which no manifest holds: an apply of the overlay leaves them alone."""
+        for _ in range(TRIES):
+            with contextlib.suppress(Conflict):
+                found = self.api.get("ConfigMap", ROUTES)
+                if found is None:
+                    return self.api.create("ConfigMap", self._first(text))
+                if (found.get("data") or {}).get(FILE) == text:
+                    return found
+                version = found["metadata"]["resourceVersion"]
+                body = {"metadata": {"resourceVersion": version}, "data": {FILE: text}}
+                return self.api.patch("ConfigMap", ROUTES, body)
+        raise ServerError(f"ConfigMap/{ROUTES}: another one writes it at the same time; see who does")
+
+    def _first(self, text: str) -> Object:
+        if self.api.get("Deployment", ROUTERS) is None:
+            raise ServerError(f"Deployment/{ROUTERS}: not in {self.api.namespace}; add k8s/components/router")
+        labels = {**ROUTER, "app.kubernetes.io/component": "routing", "app.kubernetes.io/part-of": "intentflow"}
+        metadata = {"name": ROUTES, "labels": labels}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {FILE: text}}
+
     def routed(self) -> Routes | None:
-        """Read the routes."""
+        """Read the routes; None before the first, and where a person left none that a router would take."""
         found = self.api.get("ConfigMap", ROUTES)
-        return None if found is None else Routes.model_validate_json(found["data"][FILE])
+        try:
+            return None if found is None else Routes.model_validate_json((found.get("data") or {}).get(FILE, ""))
+        except ValidationError:
+            return None  # routers keep the last good ones; whoever routes writes over these
 
     def observe(self) -> Observations | None:
         """Ask every router and add up; None while one that is ready does not answer: its counts would be missing."""
@@ -168,7 +197,7 @@ class ClusterActuator:
         with requests.Session() as session:
             session.trust_env = False
             for pod in self.api.listed("Pod", ROUTER):
-                if not _ready(pod):
+                if not pods.ready(pod):
                     continue
                 try:
                     answer = session.get(f"http://{pod['status']['podIP']}:{ROUTER_PORT}{PATH}", timeout=3)
@@ -195,30 +224,59 @@ class ClusterActuator:
         return found
 
     def stop(self, release_id: str) -> None:
-        """Delete a door's objects once no router leads to it; scale the overlay's own Deployment to 0."""
-        time.sleep(max(0.0, self._routed_at + ROUTED_S - time.monotonic()))
-        base = self.api.get("Deployment", release_objects.BASE)
-        if base is not None and _release_of(base) == release_id and _wanted(base):
-            self.api.patch("Deployment", release_objects.BASE, {"spec": {"replicas": 0}})
+        """Delete a door's objects once no router leads to it."""
+        self._until_followed()
         for kind in reversed(release_objects.KINDS):
             for found in self.api.listed(kind, {release_objects.DOOR: release_id}):
                 self.api.delete(kind, found["metadata"]["name"])
+
+    def retire(self) -> None:
+        """Scale the overlay's Deployment to 0: its manifests name no number, so an apply leaves that as it is."""
+        self._until_followed()
+        self.api.patch("Deployment", release_objects.BASE, {"spec": {"replicas": 0}})
+
+    def _until_followed(self) -> None:
+        time.sleep(max(0.0, self._routed_at + ROUTED_S - time.monotonic()))
 
     def prune(self) -> str:
         """Leave the profiles: runs of pipelines share the store, and its owner drops vocabularies."""
         return "profiles stay: on a cluster they are dropped by hand (docs/online.md)"
 
     def running(self) -> Mapping[str, str]:
-        """Return the doors that have a ready pod."""
-        found = {}
-        base = self.api.get("Deployment", release_objects.BASE)
-        if base is not None and _available(base) and _wanted(base):
-            found[_release_of(base)] = f"http://{release_objects.STABLE}"
-        for deployment in self.api.listed("Deployment", {"app.kubernetes.io/part-of": "intentflow"}):
-            labels = deployment["metadata"]["labels"]
-            if release_objects.DOOR in labels and _available(deployment):
-                found[labels[release_objects.DOOR]] = f"http://{deployment['metadata']['name']}"
+        """Return the doors with ready pods, by the release that those run; a door of a release's own comes first."""
+        there = self.overlay_door()
+        found = {there.runs: there.url} if there is not None and there.runs else {}
+        for deployment in self.api.listed("Deployment", PART_OF):
+            name, release = deployment["metadata"]["name"], deployment["metadata"]["labels"].get(release_objects.DOOR)
+            # One whose template somebody changed counts as gone: it is put right before its pods have changed.
+            if release == pods.release_of(deployment) == self._runs(name):
+                found[release] = f"http://{name}"
         return found
+
+    def overlay_door(self) -> OverlayDoor | None:
+        """Read the overlay's own Deployment and its pods; one that a person deleted has none."""
+        base, url = self.api.get("Deployment", release_objects.BASE), f"http://{release_objects.STABLE}"
+        routed = self.api.get("Deployment", ROUTERS) is not None
+        if base is None:
+            return OverlayDoor(url, "", "", 0, routed) if routed else None
+        routes = self.api.get("ConfigMap", ROUTES)
+        return OverlayDoor(
+            url,
+            self._runs(release_objects.BASE) if pods.wanted(base) else "",
+            pods.release_of(base),
+            pods.wanted(base),
+            routed,
+            pods.writer(base, "spec", "template"),
+            pods.writer(base, "spec", "replicas"),
+            pods.writer(routes, "data") if routes is not None else "",
+        )
+
+    def _runs(self, name: str) -> str:
+        return pods.runs(self.api.listed("Pod", {release_objects.NAME: name}), self.place.spec.name)
+
+    def meanwhile(self, look: Callable[[], None]) -> None:
+        """Look on while a door or a Job is waited for."""
+        self._look = look
 
     def tend(self) -> None:
         """Leave the routers to their Deployment."""
@@ -241,96 +299,32 @@ class ClusterActuator:
         return str(found.version)
 
     def _wait_ready(self, name: str) -> None:
-        deadline = time.monotonic() + READY_S
+        """Wait for a door's pods; what waiting does not mend is refused with their own reason."""
+        started, since = time.monotonic(), time.monotonic()
         while True:
             deployment = self.api.get("Deployment", name)
-            if deployment is not None and _rolled_out(deployment):
+            if deployment is not None and pods.rolled_out(deployment):
                 return
-            pods = self.api.listed("Pod", {release_objects.NAME: name})
-            reason = next((why for pod in pods if (why := _reason(pod))), "") or _refused_pods(deployment)
-            late = time.monotonic() >= deadline
-            if late or any(_hopeless(pod) for pod in pods):
+            there = self.api.listed("Pod", {release_objects.NAME: name})
+            limits = [limit for pod in there if (limit := pods.hopeless_s(pod)) is not None]
+            now = time.monotonic()
+            since = since if limits else now
+            late = now - started >= READY_S
+            if late or (limits and now - since >= min(limits)):
+                reason = next((why for pod in there if (why := pods.reason(pod))), "") or pods.refused(deployment)
                 when = f" in {READY_S:.0f} s" if late else ""
-                raise ServerError(f"Deployment/{name}: not ready{when}: {reason or 'its pods give no reason'}")
+                raise Refused(f"Deployment/{name}: not ready{when}: {reason or 'its pods give no reason'}")
+            self._look()
             time.sleep(POLL_S)
 
     def _wait_job(self, name: str) -> str:
         deadline = time.monotonic() + JOB_S
         while time.monotonic() < deadline:
-            ended = _conditions(self.api.get("Job", name))
+            ended = pods.conditions(self.api.get("Job", name))
             if "Complete" in ended:
                 return f"Job/{name} brought the profiles into the store"
             if "Failed" in ended:
                 raise ServerError(f"Job/{name}: {ended['Failed'] or 'failed'}; kubectl logs job/{name} says why")
+            self._look()
             time.sleep(POLL_S)
         raise ServerError(f"Job/{name}: not done in {JOB_S:.0f} s")
-
-
-def _conditions(job: Object | None) -> dict[str, str]:
-    """Return the conditions of a Job that hold, each with its message."""
-    status = (job or {}).get("status", {})
-    return {c["type"]: c.get("message", "") for c in status.get("conditions", []) if c["status"] == "True"}
-
-
-def _release_of(deployment: Object) -> str:
-    """Return the release that the pods run, by the template: an undo leaves the Deployment's labels as they were."""
-    labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
-    return str(labels.get("app.kubernetes.io/version", "seed"))
-
-
-def _wanted(deployment: Object) -> int:
-    return int(deployment["spec"].get("replicas", 1))
-
-
-def _available(deployment: Object) -> int:
-    return int(deployment.get("status", {}).get("availableReplicas") or 0)
-
-
-def _rolled_out(deployment: Object) -> bool:
-    """Tell whether the pods of the newest template, all that are wanted, are ready."""
-    status, wanted = deployment.get("status", {}), max(_wanted(deployment), 1)
-    fresh = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
-    return bool(fresh and status.get("updatedReplicas", 0) >= wanted and _available(deployment) >= wanted)
-
-
-def _ready(pod: Object) -> bool:
-    conditions = pod.get("status", {}).get("conditions") or []
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
-def _statuses(pod: Object) -> list[Object]:
-    status = pod.get("status", {})
-    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-
-
-def _reason(pod: Object) -> str:
-    """Say what a pod waits for, in Kubernetes's words: the container, the reason, how it last ended."""
-    name = pod["metadata"]["name"]
-    for container in _statuses(pod):
-        waiting = container.get("state", {}).get("waiting") or {}
-        ended = container.get("lastState", {}).get("terminated") or container.get("state", {}).get("terminated") or {}
-        if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing") or ended.get("exitCode"):
-            words = [waiting.get("reason"), waiting.get("message"), ended.get("message")]
-            words.append(f"exit code {ended['exitCode']}" if ended.get("exitCode") else None)
-            return " ".join(f"Pod/{name} {container['name']}: {', '.join(filter(None, words))}".split())
-    for condition in pod.get("status", {}).get("conditions") or []:
-        if condition["status"] != "True" and condition.get("message"):
-            return f"Pod/{name}: {condition.get('reason', condition['type'])}, {condition['message']}"
-    return ""
-
-
-def _refused_pods(deployment: Object | None) -> str:
-    """Return why the API server admits no pods of a Deployment (Pod Security, a quota), '' where it does."""
-    for condition in (deployment or {}).get("status", {}).get("conditions") or []:
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return " ".join(str(condition.get("message", "")).split())
-    return ""
-
-
-def _hopeless(pod: Object) -> bool:
-    """Tell whether the pod cannot become ready by waiting."""
-    waiting = [(c, (c.get("state", {}).get("waiting") or {}).get("reason")) for c in _statuses(pod)]
-    return any(
-        reason in HOPELESS or (reason == "CrashLoopBackOff" and container.get("restartCount", 0) >= CRASHES)
-        for container, reason in waiting
-    )

@@ -5,7 +5,7 @@ counterpart.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bentos.router import start as router
@@ -118,6 +118,15 @@ class LaptopActuator:
     def running(self) -> Mapping[str, str]:
         """Return the doors that run."""
         return serving.doors(self.place)
+
+    def overlay_door(self) -> None:
+        """Return nothing: every door here is one that the loop, or `up`, made for its release."""
+
+    def retire(self) -> None:
+        """Do nothing: there is no such door."""
+
+    def meanwhile(self, look: Callable[[], None]) -> None:
+        """Do nothing: a door starts within seconds."""
 
     def tend(self) -> None:
         """Start the router again where it was; one that `down` ended has no record."""

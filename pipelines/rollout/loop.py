@@ -5,15 +5,15 @@ holds all of its state (`components/registry/rollout_tags.py`), so it may be kil
 continues. Of all loops of a recommender only the holder of the lease acts.
 """
 
+import contextlib
 import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from components.registry import aliases
-from components.registry import client as mlflow_client
 from components.registry import rollout_tags as registry
 from components.registry.rollout_tags import Registry
 from feature_repo.errors import Refused, ServerError, UserError
@@ -23,13 +23,13 @@ from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
 from pipelines.rollout import webhooks
 from pipelines.rollout.actuator import Actuator, Rewarded
+from pipelines.rollout.mending import ANY, beside, noticed, turned
 from pipelines.rollout.metrics import LoopMetrics, exported
 from pipelines.rollout.state import State
 from pipelines.rollout.state_machine import Act, Decision, Facts, backends, decide, failed
 
 EVERY_S = 2.0
 LOOKS = 50  # at most in one reconciliation: more means that two decisions undo each other
-RESTORED_S = 20.0
 WHO = "rollout"
 TOKEN = "token"  # of the state in the registry: the lease under which it was written
 Say = Callable[[str], None]
@@ -51,11 +51,29 @@ class Reconciliation:
         return "\n".join([*self.lines, _state_text(self.state)])
 
 
+class Notices:
+    """What was said of what others changed: once while it lasts."""
+
+    def __init__(self, say: Say) -> None:
+        self._say, self._last = say, ""
+
+    def tell(self, name: str, state: State, notice: str) -> None:
+        """Say what differs, and write it on the version that must serve."""
+        if notice and notice != self._last:
+            self._say(f"noticed: {notice}")
+            if served := state.stable or state.candidate:
+                registry.say(name, served.version, phase="", line=f"noticed: {notice}")
+        self._last = notice
+
+
 def actuator_of(place: Installation) -> Actuator:
     """Return the actuator for this environment: the laptop's, or that of a Kubernetes namespace."""
     if place.environment.kubernetes.namespace:
+        from pipelines.manifests import release_overlay
         from pipelines.rollout.cluster import ClusterActuator
 
+        settings = place.environment.kubernetes
+        release_overlay.require_namespace(settings.overlay, settings.namespace)
         cluster: Actuator = ClusterActuator(place)
         return cluster
     from pipelines.rollout.laptop import LaptopActuator
@@ -78,16 +96,31 @@ def reconcile(place: Installation, *, watch: bool, every_s: float = EVERY_S, say
         return Reconciliation(look(place, actuator)[0], ())
 
 
-def once(place: Installation, actuator: Actuator, lease: Lease, *, say: Say = lambda _: None) -> Reconciliation:
-    """Reconcile once: look, decide and act until only traffic or time can bring the rollout further."""
+def once(
+    place: Installation,
+    actuator: Actuator,
+    lease: Lease,
+    *,
+    say: Say = lambda _: None,
+    notices: Notices | None = None,
+    eager: bool = False,
+) -> Reconciliation:
+    """Reconcile once: look, decide and act until only traffic or time can bring the rollout further.
+
+    An `eager` one tries a release that is held at once.
+    """
     lines: list[str] = []
+    notices = notices or Notices(say)
     with variables(place):
         actuator.under(lease.token)
         actuator.tend()
         for _ in range(LOOKS):
             state, facts = look(place, actuator)
+            if eager:
+                state, eager = replace(state, retry_at=0.0), False
             decision = decide(state, facts, place.spec.promotion.rollout)
-            decision = _acted(place, actuator, lease, decision, state)
+            notices.tell(place.spec.name, state, decision.notice)
+            decision = _acted(place, actuator, lease, decision, state, champion=facts.registry.champion)
             lease.require()
             if decision.state != state:
                 _written(place, decision.state, lease)
@@ -111,25 +144,66 @@ def look(place: Installation, actuator: Actuator) -> tuple[State, Facts]:
         both = (state.stable.release, state.candidate.release)
         rewards = dict(actuator.rewards(both, since_s=state.began))
     seen = actuator.observe() if watching else None
-    return state, Facts(found, actuator.running(), actuator.routed(), seen, time.time(), rewards)
+    running, routes, door = actuator.running(), actuator.routed(), actuator.overlay_door()
+    return state, Facts(found, running, routes, seen, time.time(), rewards, door)
 
 
-def _acted(place: Installation, actuator: Actuator, lease: Lease, decision: Decision, state: State) -> Decision:
+def _acted(
+    place: Installation, actuator: Actuator, lease: Lease, decision: Decision, state: State, *, champion: str
+) -> Decision:
     """Execute the acts in order; a failure that is the release's becomes another decision, with its reason."""
+    actuator.meanwhile(_Meanwhile(place, actuator, lease, state, champion))
     for act in decision.acts:
         lease.require()
         try:
             _act(place.spec.name, actuator, act, state)
-        except LeaseLost:
+        except (LeaseLost, Superseded):
             raise
         except (UserError, Refused, ServerError) as error:
             why = " ".join(str(error).split())
-            if state.candidate is None or state.phase == "rolling_back":
+            if state.candidate is None or state.phase == "rolling_back" or _of_stable(act, state):
+                if served := state.stable:
+                    registry.say(place.spec.name, served.version, phase="", line=f"waits: {why}")
                 raise ServerError(f"what serves cannot be kept up: {why}") from error
             registry.read(place.spec.name)  # raises where the registry is away: the release is not to blame
             return failed(state, why, now=time.time(), passing=not isinstance(error, UserError | Refused))
         _record(place, act)
     return decision
+
+
+class Superseded(ServerError):
+    """What was waited for is not wanted any more: the champion moved meanwhile."""
+
+
+class _Meanwhile:
+    """What the loop looks after while a verb waits for a door or a Job."""
+
+    def __init__(self, place: Installation, actuator: Actuator, lease: Lease, state: State, champion: str) -> None:
+        self._place, self._actuator, self._lease = place, actuator, lease
+        self._state, self._champion = state, champion
+        self._looked_at = time.monotonic()
+
+    def __call__(self) -> None:
+        """Keep users on a door that is ready, and end the wait where the lease or the champion has gone elsewhere."""
+        self._lease.require()
+        if time.monotonic() - self._looked_at < EVERY_S:
+            return
+        self._looked_at = time.monotonic()
+        running = self._actuator.running()
+        if turned(self._state, running, self._actuator.routed()):
+            routes = backends(self._state, Act("route", mode=ANY), running)
+            if routes is not None:
+                self._actuator.route(routes)
+        champion = self._champion
+        with contextlib.suppress(ServerError):  # a registry that is away ends no wait
+            champion = registry.read(self._place.spec.name).champion
+        if champion != self._champion:
+            raise Superseded(f"the champion moved to {f'version {champion}' if champion else 'nobody'} meanwhile")
+
+
+def _of_stable(act: Act, state: State) -> bool:
+    """Tell whether an act keeps stable up: where it fails, the candidate is not to blame."""
+    return state.stable is not None and act.what in (state.stable.version, state.stable.release)
 
 
 def _written(place: Installation, state: State, lease: Lease) -> None:
@@ -153,6 +227,8 @@ def _act(name: str, actuator: Actuator, act: Act, state: State) -> None:
         if needed := serves(act.what, actuator):
             raise ServerError(f"release {act.what} is not stopped: {needed}")
         actuator.stop(act.what)
+    elif act.verb == "retire":
+        _retire(actuator, state)
     elif act.verb in ("prepare", "check", "start", "materialise"):
         getattr(actuator, act.verb)(act.what)
     elif act.verb == "prune":
@@ -170,6 +246,12 @@ def serves(release: str, actuator: Actuator) -> str:
     if release in running and len(running) == 1:
         return "it is the only one that runs"
     return ""
+
+
+def _retire(actuator: Actuator, state: State) -> None:
+    """Stop the overlay's door, unless a route came to lead to it, or stable's own door was lost, since the decision."""
+    if beside(state, actuator.running(), actuator.overlay_door(), actuator.routed()):
+        actuator.retire()
 
 
 def _record(place: Installation, act: Act) -> None:
@@ -196,12 +278,12 @@ def follow(
     metrics: LoopMetrics | None = None,
 ) -> None:
     """Reconcile every few seconds until `stop` is set; while another loop holds the lease, wait for it."""
-    said, metrics = "", metrics or LoopMetrics(place.spec.name)
+    said, metrics, notices = "", metrics or LoopMetrics(place.spec.name), Notices(say)
     while not stop.is_set():
         try:
             with held(place) as lease:
                 while not stop.is_set():
-                    problem = _reconciled(place, actuator, lease, say=say, metrics=metrics)
+                    problem = _reconciled(place, actuator, lease, say=say, metrics=metrics, notices=notices)
                     if problem and problem != said:
                         say(problem)
                     said = problem
@@ -212,10 +294,14 @@ def follow(
             stop.wait(every_s)
 
 
-def _reconciled(place: Installation, actuator: Actuator, lease: Lease, *, say: Say, metrics: LoopMetrics) -> str:
+def _reconciled(
+    place: Installation, actuator: Actuator, lease: Lease, *, say: Say, metrics: LoopMetrics, notices: Notices
+) -> str:
     """Reconcile once; return why it could not be done, '' where it was."""
     try:
-        metrics.reconciled(once(place, actuator, lease, say=say).state)
+        metrics.reconciled(once(place, actuator, lease, say=say, notices=notices).state)
+    except Superseded as moved:
+        return f"looks again: {moved}"
     except ServerError as error:
         metrics.waited()
         return f"waiting: {error}"
@@ -224,45 +310,19 @@ def _reconciled(place: Installation, actuator: Actuator, lease: Lease, *, say: S
     return ""
 
 
-def restore(place: Installation, why: str) -> dict[str, Any]:
-    """Move the champion alias back to the previous release, and have serving follow at once where it runs."""
-    actuator, started = actuator_of(place), time.monotonic()
-    with variables(place):
-        outcome = aliases.rollback(place.spec.name, who=mlflow_client.user(), why=why)
-    if actuator.routed() is None:
-        return vars(outcome) | {"serving": "", "seconds": round(time.monotonic() - started, 3)}
-    try:
-        with held(place) as lease:
-            once(place, actuator, lease)
-    except Refused:
-        pass  # another loop holds the lease and follows by itself
-    return vars(outcome) | {"serving": _follows(place, actuator, outcome.champion), "seconds": _since(started)}
-
-
-def _follows(place: Installation, actuator: Actuator, version: str) -> str:
-    """Wait until the routes lead to a version; return its release."""
-    deadline = time.monotonic() + RESTORED_S
-    while time.monotonic() < deadline:
-        with variables(place):
-            state, facts = look(place, actuator)
-        stable, routes = state.stable, facts.routes
-        arrived = stable and stable.version == version and state.candidate is None
-        if arrived and stable and routes and routes.stable.release == stable.release:
-            return stable.release
-        time.sleep(0.2)
-    raise ServerError(
-        f"version {version} is the champion again, but serving did not follow in {RESTORED_S:.0f} s; "
-        "`intentflow status` shows what the rollout waits for"
-    )
-
-
 def summary(place: Installation) -> dict[str, Any]:
     """Return the rollout's state and what serves, for `intentflow status`."""
     actuator = actuator_of(place)
     with variables(place):
         state, facts = look(place, actuator)
     routes = None if facts.routes is None else facts.routes.model_dump(mode="json")
-    return {**_public(state), "routes": routes, "running": dict(facts.running), "text": _state_text(state)}
+    return {
+        **_public(state),
+        "routes": routes,
+        "running": dict(facts.running),
+        "notice": noticed(state, facts.running, facts.overlay_door, facts.routes),
+        "text": _state_text(state),
+    }
 
 
 def recorded(place: Installation) -> dict[str, Any]:
@@ -275,7 +335,8 @@ def recorded(place: Installation) -> dict[str, Any]:
 def _public(state: State) -> dict[str, Any]:
     document = state.document()
     return {
-        key: document[key] for key in ("phase", "rollout", "stable", "candidate", "previous", "step", "why", "last")
+        key: document[key]
+        for key in ("phase", "rollout", "stable", "candidate", "previous", "step", "held", "why", "last")
     }
 
 
@@ -285,7 +346,8 @@ def _state_text(state: State) -> str:
     if state.candidate is None:
         return f"{stable}; no rollout under way"
     step = f" step {state.step + 1}" if state.phase == "canary" else ""
-    return f"{stable}; rollout {state.rollout} of {state.candidate}: {state.phase.replace('_', ' ')}{step}"
+    held = f", held: {state.why}" if state.held and state.why else ""
+    return f"{stable}; rollout {state.rollout} of {state.candidate}: {state.phase.replace('_', ' ')}{step}{held}"
 
 
 def _phase(decision: Decision, place: Installation) -> str:
@@ -296,7 +358,3 @@ def _phase(decision: Decision, place: Installation) -> str:
     if state.phase == "canary":
         return f"canary {place.spec.promotion.rollout.steps[state.step]:.0%}"
     return state.phase.replace("_", " ")
-
-
-def _since(started: float) -> float:
-    return round(time.monotonic() - started, 3)

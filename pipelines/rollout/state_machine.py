@@ -12,7 +12,8 @@ from bentos.router.observations import Observations
 from bentos.router.routes import Backend, Routes
 from components.registry.rollout_tags import Registry
 from components.registry.spec import Rollout
-from pipelines.rollout.actuator import Rewarded
+from pipelines.rollout import mending
+from pipelines.rollout.actuator import OverlayDoor, Rewarded
 from pipelines.rollout.analysis import judge_canary, judge_shadow
 from pipelines.rollout.state import ReleaseRef, State
 
@@ -31,6 +32,7 @@ class Facts:
     seen: Observations | None
     now: float  # epoch seconds
     rewards: Mapping[str, Rewarded] = field(default_factory=dict)
+    overlay_door: OverlayDoor | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Act:
     what: str = ""  # version or release id
     to: str = ""
     why: str = ""
-    mode: str = ""  # of `route`: stable, warm, shadow, canary, promoted
+    mode: str = ""  # of `route`: stable, warm, shadow, canary, promoted, meanwhile
     share: float = 0.0
 
 
@@ -54,6 +56,7 @@ class Decision:
     about: str = ""  # version
     line: str = ""
     again: bool = False  # look once more at once
+    notice: str = ""  # what somebody changed, or what died: said before the acts that mend it
 
     @property
     def idle(self) -> bool:
@@ -62,7 +65,14 @@ class Decision:
 
 
 def decide(state: State, facts: Facts, rules: Rollout) -> Decision:
-    """Decide on the next step."""
+    """Decide on the next step; before any other, users are led to a door that is ready."""
+    notice = mending.noticed(state, facts.running, facts.overlay_door, facts.routes)
+    if (state.stable or state.candidate) and mending.turned(state, facts.running, facts.routes):
+        return Decision(state, (Act("route", mode=mending.ANY),), again=True, notice=notice)
+    return replace(_decided(state, facts, rules), notice=notice)
+
+
+def _decided(state: State, facts: Facts, rules: Rollout) -> Decision:
     if state.candidate is None:
         return _idle(state, facts, rules)
     if state.phase == "rolling_back":
@@ -90,6 +100,9 @@ def failed(state: State, why: str, *, now: float, passing: bool) -> Decision:
 def backends(state: State, act: Act, running: Mapping[str, str]) -> Routes | None:
     """Return the routes that an act asks for; None while the door that must answer does not run."""
     stable, candidate = state.stable, state.candidate
+    if act.mode == mending.ANY:
+        found = mending.stand_in(state, running)
+        return None if found is None else Routes(stable=found)
     if act.mode == "promoted" or stable is None:
         stable, candidate = state.candidate, None
     if act.mode == "stable":
@@ -115,6 +128,7 @@ def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
     """Follow the champion, keep what serves alive, end what was kept long enough."""
     champion = facts.registry.champion
     refused = state.stable is None and (state.last.get("version"), state.last.get("result")) == (champion, REFUSED)
+    refused = refused and not facts.registry.versions[champion].passed  # gates may be judged again
     if champion and not refused and (state.stable is None or champion != state.stable.version):
         version = facts.registry.versions[champion]
         if state.stable is not None and version.release == state.stable.release:
@@ -124,10 +138,14 @@ def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
     stable, previous = state.stable, state.previous
     if stable is None:
         return Decision(state)
-    if mending := _mended(state, facts, Act("route", mode="stable")):
-        return Decision(state, mending)
+    if mends := _mended(state, facts, Act("route", mode="stable")):
+        return Decision(state, mends)
+    if mending.beside(state, facts.running, facts.overlay_door, facts.routes):
+        return Decision(state, (Act("retire"),))
     if previous is not None and facts.now >= state.keep_until:
         return Decision(replace(state, previous=None), (Act("stop", previous.release), Act("prune")))
+    if needless := mending.needless(state, facts.running, facts.overlay_door):
+        return Decision(state, tuple(Act("stop", release) for release in needless))
     return Decision(state, () if facts.registry.recorded else (Act("notice"),))
 
 
@@ -162,7 +180,7 @@ def _begun(state: State, facts: Facts) -> Decision:
             line = f"not started: {why}; it stays the champion, since no other release serves"
             return Decision(replace(state, number=number, last=last), (Act("notice"),), candidate.version, line)
         return Decision(replace(fresh, phase="rolling_back", why=why), (*acts,), candidate.version, line, again=True)
-    if restores and candidate.release in facts.running:
+    if restores and mending.own(candidate.release, facts.running, facts.overlay_door):
         fresh = replace(fresh, phase="promoting")
     return Decision(fresh, (*acts,), candidate.version, line, again=True)
 
@@ -193,11 +211,11 @@ def _watched(state: State, facts: Facts, rules: Rollout) -> Decision:
     """Shadow and canary: count, judge, wait, go on."""
     assert state.candidate is not None
     if state.candidate.release not in facts.running:
-        return _revived(state, facts.now)
+        return _revived(state, facts)
     shadow = state.phase == "shadow"
     share = 0.0 if shadow else rules.steps[min(state.step, len(rules.steps) - 1)]
-    if mending := _mended(state, facts, Act("route", mode=state.phase, share=share)):
-        return Decision(state, mending, again=True)
+    if mends := _mended(state, facts, Act("route", mode=state.phase, share=share)):
+        return Decision(state, mends, again=True)
     if facts.seen is not None and facts.seen.rollout == state.rollout:
         state = replace(state, seen=state.seen.grown(facts.seen, slow_ms=rules.slow_ms))
     verdict = judge_shadow(state, rules) if shadow else judge_canary(state, rules, facts.rewards)
@@ -284,24 +302,27 @@ def _rolled_back(state: State, facts: Facts) -> Decision:
     return Decision(done, acts, candidate.version, f"rolled back: {state.why}", again=True)
 
 
-def _revived(state: State, now: float) -> Decision:
+def _revived(state: State, facts: Facts) -> Decision:
     """Start a candidate's door again: a pod that was lost is no verdict on its release, three in one phase are.
 
-    What was seen while the door was gone speaks of the machine, so evidence begins anew.
+    Its users go to stable until then. What was seen while the door was gone speaks of the machine: evidence restarts.
     """
     assert state.candidate is not None
     if state.attempts + 1 >= ATTEMPTS:
-        return _fail(state, f"{state.phase}: its door died {ATTEMPTS} times", now)
-    fresh = replace(state, attempts=state.attempts + 1, seen=state.seen.anew(), base=0.0, since=now)
+        return _fail(state, f"{state.phase}: its door died {ATTEMPTS} times", facts.now)
+    fresh = replace(state, attempts=state.attempts + 1, seen=state.seen.anew(), base=0.0, since=facts.now)
     line = f"{state.phase}: its door was lost and is started again; what was seen before does not count"
-    return Decision(fresh, (Act("start", state.candidate.release),), state.candidate.version, line, again=True)
+    routed = facts.routes is not None and facts.routes.candidate is not None
+    without = (Act("route", mode="stable"),) if routed and backends(state, Act("route"), facts.running) else ()
+    acts = (*without, Act("start", state.candidate.release))
+    return Decision(fresh, acts, state.candidate.version, line, again=True)
 
 
 def _held(state: State, why: str, now: float) -> Decision:
     """Keep the only release and try it again later: taken back it would leave nobody to serve, and no champion."""
     assert state.candidate is not None
     pause_s = min(HOLD_S * 2**state.held, LONGEST_HOLD_S)
-    waits = _entered(replace(state, held=state.held + 1, retry_at=now + pause_s, why=""), "build", now)
+    waits = _entered(replace(state, held=state.held + 1, retry_at=now + pause_s, why=why[:500]), "build", now)
     line = f"waits {pause_s:.0f} s: {why}; no other release serves, so it stays the champion and what runs stays"
     return Decision(waits, (), state.candidate.version, line)
 
@@ -326,7 +347,7 @@ def _mended(state: State, facts: Facts, route: Act) -> tuple[Act, ...]:
 
 
 def _alive(state: State, facts: Facts) -> tuple[Act, ...]:
-    if state.stable is None or state.stable.release in facts.running:
+    if state.stable is None or mending.own(state.stable.release, facts.running, facts.overlay_door):
         return ()
     return (Act("prepare", state.stable.version), Act("start", state.stable.release))
 

@@ -43,8 +43,11 @@ def lines(found: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]) -
         yield from _arms(routes, found.get("running") or {})
     elif running := found.get("running"):
         yield from (f"  serving     release {release}  {url}" for release, url in sorted(running.items()))
+    if notice := found.get("notice"):
+        yield f"  noticed     {notice}"
     if candidate := found.get("candidate"):
-        yield f"  rollout     {found['rollout']}: {found['phase'].replace('_', ' ')}, {_version(candidate)}"
+        held = f", waits: {found['why']}" if found.get("held") and found.get("why") else ""
+        yield f"  rollout     {found['rollout']}: {found['phase'].replace('_', ' ')}, {_version(candidate)}{held}"
     elif last := found.get("last"):
         why = f": {last['why']}" if last.get("why") else ""
         yield f"  rollout     version {last.get('version', '?')} {str(last.get('result', '?')).replace('_', ' ')}{why}"

@@ -27,8 +27,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
     "pipelines/rollout/state_machine.py": (
         "tests/pipelines/rollout/test_decisions.py",
+        "tests/pipelines/rollout/test_mending.py",
         "tests/pipelines/rollout/test_state_machine.py",
     ),
+    "pipelines/rollout/mending.py": ("tests/pipelines/rollout/test_mending.py",),
+    "pipelines/rollout/pods.py": ("tests/pipelines/rollout/test_pods.py",),
     "pipelines/rollout/analysis.py": ("tests/pipelines/rollout/test_analysis.py",),
     "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
     # The spec's checks.

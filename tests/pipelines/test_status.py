@@ -64,8 +64,10 @@ def test_a_namespace_is_looked_at_where_the_environment_names_kubernetes_and_onl
     assert namespace.watched(place(SPEC, "local", variables={}).environment) == ""
     secrets = {"POSTGRES_PASSWORD": "p", "REDIS_PASSWORD": "r"}
     overlay = place(SPEC, str(ROOT / "k8s" / "overlays" / "local" / "environment.yaml"), variables=secrets)
-    assert overlay.environment.kubernetes.namespace == "", "releases roll out where a namespace is named"
-    assert namespace.watched(overlay.environment) == "intentflow"
+    assert namespace.watched(overlay.environment) == overlay.environment.kubernetes.namespace == "intentflow"
+    assert (
+        namespace.watched(at.environment.model_copy(update={"kubernetes": Kubernetes(overlay="gpu")})) == "intentflow"
+    )
     elsewhere = at.environment.model_copy(update={"kubernetes": Kubernetes(namespace="shop")})
     assert namespace.watched(elsewhere) == "shop"
 

@@ -106,6 +106,41 @@ def test_nothing_to_roll_back_to_is_one_line(shared, releases) -> None:
     assert status("shared").holders == {"champion": "1"}
 
 
+def test_a_champion_whose_alias_was_lost_gets_it_again(shared, releases) -> None:
+    promote("shared", "1", **BY)
+    promote("shared", "3", **BY)
+    with mlflow_client.connected() as client:
+        client.delete_registered_model_alias("shared-release", "champion")
+    assert rollback("shared", dry_run=True, **BY).note.startswith("would move champion nobody -> 3")
+    assert rollback("shared", serves="1", **BY).champion == "1"  # what the rollout made stable last
+    assert status("shared").holders == {"champion": "1"}
+    promote("shared", "3", **BY)
+    with mlflow_client.connected() as client:
+        client.delete_registered_model_alias("shared-release", "champion")
+    done = rollback("shared", **BY)  # what the history names
+    assert (done.champion, done.moved, done.note) == ("3", True, "champion nobody -> 3, which held it last")
+    now = status("shared")
+    assert (now.holders, now.unrecorded) == ({"champion": "3", "previous": "1"}, False)
+    assert "champion 3 -> nobody by unknown: moved outside intentflow" in "\n".join(m.line() for m in now.history)
+
+
+def test_a_lost_champion_that_was_taken_back_is_not_restored(shared, releases) -> None:
+    promote("shared", "1", **BY)
+    promote("shared", "3", **BY)
+    with mlflow_client.connected() as client:
+        client.set_model_version_tag("shared-release", "3", "rolled_back", "it erred")
+        client.delete_registered_model_alias("shared-release", "champion")
+    assert rollback("shared", serves="3", **BY).champion == "1"
+    assert status("shared").holders == {"champion": "1"}
+
+
+def test_a_champion_without_one_before_stays_where_serving_can_be_mended(shared, releases) -> None:
+    promote("shared", "1", **BY)
+    done = rollback("shared", stays=True, **BY)
+    assert (done.champion, done.moved) == ("1", False)
+    assert "`intentflow promote --version N` serves another" in done.note
+
+
 def test_a_champion_moved_in_the_ui_is_recorded_and_can_be_rolled_back(shared, releases) -> None:
     promote("shared", "1", **BY)
     with mlflow_client.connected() as client:

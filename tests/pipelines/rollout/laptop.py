@@ -147,6 +147,14 @@ class Laptop:
             client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
             client.set_registered_model_alias("shop-release", "champion", version)
 
+    def lose_champion(self) -> None:
+        """Delete the alias past intentflow."""
+        import mlflow
+
+        with variables(self.place):
+            client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+            client.delete_registered_model_alias("shop-release", "champion")
+
     def holder(self, alias: str) -> str:
         return str(self.shop.json("status", str(self.shop.spec))["aliases"].get(alias, ""))
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from bentos.router.observations import Observations
 from bentos.router.routes import Backend, Routes
 from feature_repo import checkout
-from feature_repo.errors import ServerError
+from feature_repo.errors import Refused, ServerError
 from pipelines.manifests import release_overlay
 from pipelines.rollout import cluster as clusters
 from pipelines.rollout import release_objects
@@ -126,7 +126,7 @@ def test_starting_again_changes_nothing(actuator, cluster):
 
 def test_a_door_that_does_not_come_up_is_told_in_the_pod_s_words(actuator, cluster):
     cluster.cluster.pod_status = lambda pod: CRASHED
-    with pytest.raises(ServerError) as said:
+    with pytest.raises(Refused) as said:
         actuator.start(ID)
     assert str(said.value) == (
         f"Deployment/recommender-{ID}: not ready: Pod/recommender-{ID}-pod-0 fetch-release: CrashLoopBackOff, "
@@ -137,7 +137,7 @@ def test_a_door_that_does_not_come_up_is_told_in_the_pod_s_words(actuator, clust
 def test_a_door_whose_pods_are_not_admitted_is_told_in_the_api_server_s_words(actuator, cluster, monkeypatch):
     monkeypatch.setattr(clusters, "READY_S", 0.2)
     cluster.cluster.refused_pods = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": hostPath volumes'
-    with pytest.raises(ServerError, match=r'not ready in 0 s: pods "x" is forbidden: violates PodSecurity .*hostPath'):
+    with pytest.raises(Refused, match=r'not ready in 0 s: pods "x" is forbidden: violates PodSecurity .*hostPath'):
         actuator.start(ID)
 
 
@@ -152,7 +152,9 @@ def test_stop_leaves_nothing_of_a_release_and_everything_of_the_others(actuator,
 
 
 def test_the_overlay_s_own_door_goes_to_no_pods_and_runs_no_more(actuator, cluster):
-    actuator.stop("seed")
+    actuator.stop("seed")  # has no door of its own
+    assert dict(actuator.running()) == {"seed": "http://recommender-stable"}
+    actuator.retire()
     assert cluster.cluster.get("deployments", "recommender")["spec"]["replicas"] == 0
     assert dict(actuator.running()) == {}
 
@@ -194,19 +196,21 @@ def test_routers_are_synced_again_after_somebody_else_wrote_the_routes_in_betwee
 def test_after_an_undo_the_pods_say_what_runs_and_not_the_deployment(actuator, cluster):
     base = cluster.cluster.get("deployments", "recommender")
     base["metadata"]["labels"]["app.kubernetes.io/version"] = ID  # the labels of what was applied stay
-    base = cluster.cluster.put("deployments", base)
+    cluster.cluster.put("deployments", base)
     assert dict(actuator.running()) == {"seed": "http://recommender-stable"}
+    base = cluster.cluster.get("deployments", "recommender")
     base["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/version"] = ID
     cluster.cluster.put("deployments", base)
     assert dict(actuator.running()) == {ID: "http://recommender-stable"}
 
 
 def test_routes_that_another_writes_meanwhile_are_read_again(actuator, cluster):
+    actuator.route(routes(0.1))
     original, raced = actuator.api.get, []
 
     def get(kind, name):
         found = original(kind, name)
-        if kind == "ConfigMap" and not raced:
+        if name == clusters.ROUTES and not raced:
             raced.append(name)
             other = cluster.cluster.get("configmaps", name) | {"data": {"routes.json": "{}"}}
             cluster.cluster.put("configmaps", other)

@@ -37,6 +37,11 @@ def routes(mode: str = "stable", share: float = 0.0, **changed: Any) -> Routes:
     return Routes.model_validate({"mode": mode, "share": share, "stable": door("aaaa"), **second, **changed})
 
 
+def led(release: str) -> Routes:
+    """Routes to whichever door is ready, while stable's is not."""
+    return Routes(stable=door(release))
+
+
 def facts(champion: str = "2", *, running: str = "aaaa bbbb cccc", **changed: Any) -> Facts:
     known = {v: Version(v, r, passed=True) for v, r in (("1", "aaaa"), ("2", "bbbb"), ("3", "cccc"))}
     urls = {release: f"http://{release}" for release in running.split()}
@@ -56,21 +61,21 @@ def over(**last: Any) -> State:
 
 def test_nothing_is_decided_without_a_champion_or_where_all_is_well() -> None:
     assert decide(State(), facts("", running=""), RULES) == Decision(State())
-    assert decide(IDLE, facts("1"), RULES) == Decision(IDLE)
-    assert decide(IDLE, facts("1"), RULES).idle
+    assert decide(IDLE, facts("1", running="aaaa cccc"), RULES) == Decision(IDLE)
+    assert decide(IDLE, facts("1", running="aaaa cccc"), RULES).idle
     assert not Decision(IDLE, line="said").idle
     assert not Decision(IDLE, (NOTICE,)).idle
 
 
 def test_a_move_that_nobody_recorded_is_recorded() -> None:
-    moved = facts("1", registry=Registry("1", recorded=False))
+    moved = facts("1", running="aaaa cccc", registry=Registry("1", recorded=False))
     assert decide(IDLE, moved, RULES) == Decision(IDLE, (NOTICE,))
 
 
 @pytest.mark.parametrize(("now", "kept"), [(4999.9, True), (5000.0, False)])
 def test_the_door_before_is_kept_for_its_time(now: float, kept: bool) -> None:
     ended = Decision(replace(IDLE, previous=None), (Act("stop", "cccc"), Act("prune")))
-    assert decide(IDLE, facts("1", now=now), RULES) == (Decision(IDLE) if kept else ended)
+    assert decide(IDLE, facts("1", running="aaaa cccc", now=now), RULES) == (Decision(IDLE) if kept else ended)
 
 
 def test_the_same_release_under_another_version_serves_on() -> None:
@@ -140,7 +145,7 @@ def test_a_phase_begins_without_what_was_seen_before() -> None:
 
 
 def test_a_stable_door_that_died_is_started_before_the_candidate_is_warmed() -> None:
-    acts = decide(WARM, facts(running="bbbb"), RULES).acts
+    acts = decide(WARM, facts(running="bbbb", routes=led("bbbb")), RULES).acts
     stable = (Act("prepare", "1"), Act("start", "aaaa"), Act("route", mode="warm"))
     assert acts == (Act("start", "bbbb"), *stable, Act("materialise", "bbbb"))
 
@@ -176,6 +181,9 @@ def test_a_candidate_whose_door_died_is_started_again_and_evidence_begins_anew(s
     line = f"{state.phase}: its door was lost and is started again; what was seen before does not count"
     expected = Decision(fresh, (Act("start", "bbbb"),), "2", line, again=True)
     assert decide(first, facts(running="aaaa"), RULES) == expected
+    shared = routes(state.phase, 0.1 if state is CANARY else 0.0)
+    routed = decide(first, facts(running="aaaa", routes=shared), RULES)  # its users go to stable meanwhile
+    assert routed.acts == (Act("route", mode="stable"), Act("start", "bbbb"))
 
 
 @pytest.mark.parametrize("state", [SHADOW, CANARY])
@@ -198,11 +206,13 @@ def test_a_candidate_whose_door_died_a_third_time_fails(state: State) -> None:
 def test_routes_are_put_right_first(state: State, route: Act) -> None:
     assert decide(state, facts(), RULES) == Decision(state, (route,), again=True)
     started = (Act("prepare", "1"), Act("start", "aaaa"), route)
-    assert decide(state, facts(running="bbbb"), RULES) == Decision(state, started, again=True)
+    notice = "version 1 (release aaaa) is stable, and no door that is ready runs it"
+    expected = Decision(state, started, again=True, notice=notice)
+    assert decide(state, facts(running="bbbb", routes=led("bbbb")), RULES) == expected
 
 
 def test_whether_profiles_are_shared_is_the_routers_own_knowledge() -> None:
-    shared = facts("1", routes=routes(shared=True))
+    shared = facts("1", running="aaaa cccc", routes=routes(shared=True))
     assert decide(IDLE, shared, RULES).acts == ()
 
 
@@ -284,7 +294,7 @@ def test_a_release_that_came_back_leaves_no_one_before_it() -> None:
 
 def test_the_first_stable_release_ends_every_other_door() -> None:
     state = replace(PROMOTING, stable=None, previous=None)
-    decision = decide(state, facts(running="zzzz bbbb yyyy"), RULES)
+    decision = decide(state, facts(running="zzzz bbbb yyyy", routes=led("zzzz")), RULES)
     assert decision.acts[2:] == (Act("stop", "yyyy"), Act("stop", "zzzz"))
     assert (decision.state.previous, decision.state.earlier) == (None, "")
 
@@ -336,7 +346,7 @@ ONLY = replace(BEGUN, stable=None, previous=None, earlier="", attempts=0)
 @pytest.mark.parametrize(("held", "pause_s"), [(0, 15), (1, 30), (5, 480), (6, 600), (60, 600)])
 def test_the_only_release_is_held_when_it_fails_and_tried_again_later(held: int, pause_s: int) -> None:
     before = replace(ONLY, phase="warm", held=held, seen=Seen("b", {}, SHADOW_SEEN))
-    waits = replace(ONLY, held=held + 1, retry_at=NOW + pause_s, since=NOW, seen=Seen("b", {}, {}))
+    waits = replace(ONLY, held=held + 1, retry_at=NOW + pause_s, since=NOW, why="no answer", seen=Seen("b", {}, {}))
     line = f"waits {pause_s} s: no answer; no other release serves, so it stays the champion and what runs stays"
     assert failed(before, "no answer", now=NOW, passing=False) == Decision(waits, (), "2", line)
 
@@ -361,11 +371,12 @@ def test_a_first_release_that_its_gates_refused_is_left_as_it_is() -> None:
     assert decision.acts == (NOTICE,)
     assert decision.line == f"not started: {why}; it stays the champion, since no other release serves"
     assert decide(decision.state, facts(registry=registry), RULES) == Decision(decision.state)
+    assert decide(decision.state, facts(), RULES).state.candidate == V2  # its gates were judged again
     assert decide(decision.state, facts("3"), RULES).state.candidate == V3
 
 
 def test_a_dead_stable_door_is_started_before_users_are_given_back() -> None:
-    acts = decide(BACK, facts(running="bbbb"), RULES).acts
+    acts = decide(BACK, facts(running="bbbb", routes=led("bbbb")), RULES).acts
     assert acts[:3] == (Act("prepare", "1"), Act("start", "aaaa"), Act("route", mode="stable"))
 
 

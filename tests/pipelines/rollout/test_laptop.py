@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipelines.rollout import loop
+from pipelines.rollout import restore
 from tests.pipelines.rollout.laptop import BAD, GOOD, Laptop, load, opened, quiet, released, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -84,10 +84,25 @@ def test_a_bad_release_takes_itself_back_under_load(laptop: Laptop) -> None:
 def test_a_rollback_takes_seconds(laptop: Laptop) -> None:
     """The loop that runs follows; the door of the release before is still there."""
     with load(laptop.url) as seen:
-        found = loop.restore(laptop.place, "by a test")
+        found = restore.restore(laptop.place, "by a test")
         assert found["seconds"] < 10
         time.sleep(1)
     quiet(seen)
     now = laptop.standing()
     assert (now["stable"]["version"], laptop.holder("champion")) == ("1", "1")
     assert now["routes"]["stable"]["release"] == now["stable"]["release"]
+
+
+def test_one_command_brings_back_a_lost_champion_and_a_door_that_was_killed_without_a_loop(laptop: Laptop) -> None:
+    laptop.kill()
+    serving = laptop.standing()["stable"]
+    laptop.lose_champion()
+    laptop.kill_door(serving["release"])
+    found = restore.restore(laptop.place, "by a test")
+    assert (found["champion"], found["serving"]) == (serving["version"], serving["release"])
+    assert laptop.holder("champion") == serving["version"]
+    with load(laptop.url) as seen:
+        time.sleep(2)
+    quiet(seen)
+    again = restore.restore(laptop.place, "by a test")
+    assert (again["moved"], again["serving"]) == (False, serving["release"])

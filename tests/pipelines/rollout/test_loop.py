@@ -3,7 +3,7 @@
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from pipelines.environment import place as find_place
 from pipelines.leases.lease import Lease, next_token
 from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
-from pipelines.rollout import loop
+from pipelines.rollout import loop, restore
 from pipelines.rollout.actuator import Rewarded
 from pipelines.rollout.state import ReleaseRef
 from tests.patience import patient
@@ -89,6 +89,15 @@ class PaperActuator:
 
     def tend(self) -> None:
         pass  # paper does not die
+
+    def overlay_door(self) -> None:
+        pass  # a laptop
+
+    def retire(self) -> None:
+        raise AssertionError("there is no door of an overlay")
+
+    def meanwhile(self, look: Callable[[], None]) -> None:
+        pass  # nothing here waits
 
     def _did(self, verb: str, what: str) -> str:
         if verb in self.broken:
@@ -253,3 +262,21 @@ def test_a_rollback_brings_the_release_before_back_at_once(place: Installation) 
     assert actuator.routes is not None
     assert (found.state.stable, actuator.routes.stable.release) == (ReleaseRef("1", "r1"), "r1")
     assert status(place).holders == {"champion": "1"}
+
+
+def test_one_command_brings_back_a_lost_champion_and_a_door_that_died(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actuator = PaperActuator()
+    monkeypatch.setattr(loop, "actuator_of", lambda _: actuator)
+    turns(place, actuator)
+    with variables(place):
+        client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"], os.environ["MLFLOW_TRACKING_URI"])
+        client.delete_registered_model_alias(model_name("grocery"), "champion")
+    actuator.up.clear()
+    found = restore.restore(place, "lost")
+    assert (found["champion"], found["moved"], found["serving"]) == ("1", True, "r1")
+    assert actuator.routes is not None
+    assert actuator.routes.stable.url == actuator.up["r1"]
+    again = restore.restore(place, "again")
+    assert (again["moved"], again["serving"]) == (False, "r1")

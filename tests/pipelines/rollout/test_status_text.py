@@ -25,6 +25,17 @@ def test_a_canary_is_told_with_both_releases_their_shares_and_the_last_reasons()
     ]
 
 
+def test_what_somebody_changed_and_why_a_release_is_held_are_lines():
+    found = {
+        **{"rollout": "r1", "phase": "build", "candidate": {"version": "1", "release": "aaaaaaaaaaaa"}},
+        **{"held": 2, "why": "no node has room", "notice": "the routes lead elsewhere (written by kubectl-edit)"},
+    }
+    assert list(status_text.lines(found, {})) == [
+        "  noticed     the routes lead elsewhere (written by kubectl-edit)",
+        "  rollout     r1: build, version 1 (release aaaaaaaaaaaa), waits: no node has room",
+    ]
+
+
 def test_a_rollout_that_is_over_is_told_with_its_reason():
     found = {"candidate": None, "last": {"version": "2", "result": "rolled_back", "why": "errors: 9 of 80"}}
     assert list(status_text.lines(found, {})) == ["  rollout     version 2 rolled back: errors: 9 of 80"]

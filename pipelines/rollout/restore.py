@@ -1,0 +1,85 @@
+"""`intentflow rollback`: one command that brings back the registry's champion and what serves, whoever lost either.
+
+The champion goes back to the release before; one whose alias was lost gets it again; and where the registry is right
+already, serving is brought to it: doors that were scaled away, undone or deleted, and routes that lead elsewhere. A
+loop that holds the lease does the work and is waited for; without one it is done here, by the loop's own code.
+"""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from components.registry import aliases, rollout_tags
+from components.registry import client as mlflow_client
+from components.registry.aliases import Outcome
+from feature_repo.errors import Refused, ServerError
+from pipelines.environment import Installation
+from pipelines.leases.place_lease import held
+from pipelines.releases.release import variables
+from pipelines.rollout import loop
+from pipelines.rollout.actuator import Actuator
+from pipelines.rollout.loop import Superseded
+from pipelines.rollout.mending import leads, noticed
+from pipelines.rollout.state import State
+
+FOLLOWS_S = 20.0  # a door that runs is one write of the routes away
+STARTS_S = 400.0  # a door that must start first: no longer than the loop itself waits for one
+POLL_S = 0.2
+
+
+def restore(place: Installation, why: str) -> dict[str, Any]:
+    """Move the champion alias back where it belongs, and have serving follow at once where it runs."""
+    actuator, started = loop.actuator_of(place), time.monotonic()
+    with variables(place):
+        state = State.of(rollout_tags.read(place.spec.name).state)
+        door = actuator.overlay_door()
+        serves = actuator.routed() is not None or (door is not None and door.routed)
+        last = state.stable.version if state.stable else ""
+        outcome = aliases.rollback(place.spec.name, who=mlflow_client.user(), why=why, serves=last, stays=serves)
+    if not serves:
+        return _told(outcome, "", started)
+    with variables(place):
+        if not outcome.moved and (release := _serving(place, actuator, outcome.champion)):
+            return _told(outcome, release, started)
+    return _told(outcome, _followed(place, actuator, outcome.champion), started)
+
+
+def _followed(place: Installation, actuator: Actuator, version: str) -> str:
+    """Bring serving to a version, or wait for the loop that does; return the release."""
+    with variables(place):
+        state, facts = loop.look(place, actuator)
+    release = facts.registry.versions[version].release if version in facts.registry.versions else ""
+    patience_s = FOLLOWS_S if release in facts.running else STARTS_S
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            with held(place) as lease:
+                loop.once(place, actuator, lease, eager=True)
+        except (Refused, Superseded):
+            pass  # another loop holds the lease and follows by itself
+        with variables(place):
+            if release := _serving(place, actuator, version):
+                return release
+            state, facts = loop.look(place, actuator)
+        if state.held or time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_S)
+    notice = noticed(state, facts.running, facts.overlay_door, facts.routes)
+    raise ServerError(
+        f"version {version} is the champion, but serving did not follow in {patience_s:.0f} s: "
+        f"{state.why or notice or 'the rollout waits'}; `intentflow status` shows more"
+    )
+
+
+def _serving(place: Installation, actuator: Actuator, version: str) -> str:
+    """Return a version's release where it is stable, and all users are led to a door that runs it; '' where not."""
+    state, facts = loop.look(place, actuator)
+    stable, routes = state.stable, facts.routes
+    if stable is None or stable.version != version or facts.registry.champion != version or state.candidate:
+        return ""
+    right = routes is not None and leads(routes, facts.running) and routes.mode == "stable"
+    return stable.release if right and not noticed(state, facts.running, facts.overlay_door, routes) else ""
+
+
+def _told(outcome: Outcome, serving: str, started: float) -> dict[str, Any]:
+    return asdict(outcome) | {"serving": serving, "seconds": round(time.monotonic() - started, 3)}
