@@ -150,10 +150,7 @@ def store_of(config: Any) -> stores.Store:
     found = stores.named(named := kind(config.online_store))
     if found is None:
         have = ", ".join(store.name for store in stores.STORES)
-        raise ServerError(
-            f"feast.online_store: rows cannot be taken out of a store of type '{named}', nor forgotten people be kept "
-            f"out; have {have}"
-        )
+        raise ServerError(f"feast.online_store: rows cannot be taken out of a store of type '{named}'; have {have}")
     return found
 
 

@@ -62,8 +62,8 @@ class RedisStore:
         """Return the names of tombstones: one set."""
         if config.online_store.redis_type == "redis_cluster":
             raise SpecError(
-                "feast.online_store.redis_type: redis_cluster: a row and the list of forgotten people lie on two nodes, "
-                "so a row cannot be written only if its user was not forgotten; use redis or redis_sentinel"
+                "feast.online_store.redis_type: redis_cluster: rows and the list of forgotten people lie on several "
+                "nodes, which cannot check and write in one step; use redis or redis_sentinel"
             )
         return _Marks(config, provider)
 
@@ -121,7 +121,7 @@ def _fields(config: Any, view: Any, values: Any, at: Any) -> list[Any]:
     from feast import utils
     from feast.infra.online_stores.helpers import _mmh3
     from feast.infra.online_stores.redis import _versioned_fv_name
-    from google.protobuf.timestamp_pb2 import Timestamp
+    from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 
     name, stamp = _versioned_fv_name(view, config), Timestamp()
     stamp.FromDatetime(utils.make_tzaware(at))
