@@ -95,7 +95,7 @@ def sweep(project: str) -> int:
 def _guarded(config: Any) -> Iterator[Guard]:
     from feast.infra.provider import get_provider
 
-    with feast_store.answering():
+    with feast_store.answering(config):
         yield feast_store.guard(config, get_provider(config))
 
 
@@ -107,5 +107,5 @@ def _parts(user_ids: Sequence[str]) -> list[Sequence[str]]:
 def _opened(project: str, *, space: str | None = None) -> Iterator[Rows]:
     """Yield the rows of the store that the environment names, of one vocabulary or of all."""
     config = feast_store.config(project, feast_store.settings_from())
-    with feast_store.answering(), feast_store.store_of(config).opened(config, space) as rows:
+    with feast_store.answering(config), feast_store.store_of(config).opened(config, space) as rows:
         yield rows

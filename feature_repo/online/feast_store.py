@@ -155,13 +155,22 @@ def store_of(config: Any) -> stores.Store:
 
 
 @contextmanager
-def answering() -> Iterator[None]:
-    """Turn what a store's client raises when nobody answers into StoreAway."""
+def answering(at: Any = None) -> Iterator[None]:
+    """Turn what a store's client raises when nobody answers into StoreAway; `at` is a configuration, to name it."""
     try:
         yield
     except _away() as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StoreAway(f"online store: no answer ({said})") from error
+        raise StoreAway(f"online store{'' if at is None else _named(at)}: no answer ({said})") from error
+
+
+def _named(config: Any) -> str:
+    """Return kind and address, without a password."""
+    at = config.online_store
+    address = (
+        getattr(at, "connection_string", "").partition(",")[0] or getattr(at, "path", "") or f"{at.host}:{at.port}"
+    )
+    return f" {kind(at)} at {address}"
 
 
 def _away() -> tuple[type[BaseException], ...]:

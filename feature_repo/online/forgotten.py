@@ -28,7 +28,7 @@ def keys_given() -> tuple[str, ...]:
 def names_of(user: str, keys: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a tombstone of a user, by pseudonym, would be called: under the key in use, and under those before.
 
-    >>> [name[12] for name in names_of("0123456789abcdef", ("00", "01"))]
+    >>> [name[12] for name in names_of("5f3c", ("00", "01"))]
     ['-', '-']
     """
     return tuple(f"{fingerprint(key)}-{mark(user, key)}" for key in keys)

@@ -137,7 +137,7 @@ class Tombstones:
             )
 
 
-def names_here(home: str, elsewhere: str) -> frozenset[str]:
+def names_here(home: Path | str, elsewhere: str) -> frozenset[str]:
     """Return what the tombstones of this machine are called: of a state folder, and of the second folder.
 
     >>> names_here("", "")

@@ -119,6 +119,22 @@ def find(roots: Sequence[Path], people: People) -> TraceReport:
     return found
 
 
+def users(roots: Sequence[Path]) -> set[str]:
+    """Return every user that a table or a line of a log below some folders is about."""
+    found: set[str] = set()
+    for path in walk(roots):
+        if path.suffix == ".parquet":
+            with contextlib.suppress(pa.ArrowInvalid, FileNotFoundError), pq.ParquetFile(path) as file:
+                if columns.USER_ID in file.schema_arrow.names:
+                    read = file.read(columns=[columns.USER_ID])[columns.USER_ID]
+                    found |= {str(user) for user in pc.unique(read).to_pylist() if user is not None}
+        elif path.parent.name in LOGS:
+            with contextlib.suppress(FileNotFoundError):
+                names = map(_user_of, _bytes_of(path).splitlines())
+                found |= {name.decode() for name in names if name is not None}
+    return found
+
+
 def walk(roots: Sequence[Path]) -> Iterator[Path]:
     """Yield the files below some folders, once each; links are not followed."""
     for root in roots:
