@@ -167,10 +167,8 @@ def answering(at: Any = None) -> Iterator[None]:
 def _named(config: Any) -> str:
     """Return kind and address, without a password."""
     at = config.online_store
-    address = (
-        getattr(at, "connection_string", "").partition(",")[0] or getattr(at, "path", "") or f"{at.host}:{at.port}"
-    )
-    return f" {kind(at)} at {address}"
+    given = getattr(at, "connection_string", "") or getattr(at, "path", "") or f"{at.host}:{at.port}"
+    return f" {kind(at)} at {given.partition(',')[0]}"
 
 
 def _away() -> tuple[type[BaseException], ...]:
