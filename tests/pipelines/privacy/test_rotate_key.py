@@ -115,17 +115,16 @@ def test_rotating_renames_what_the_source_can_tell_and_drops_the_rest(rotating: 
 
 
 def test_an_online_store_that_is_away_is_one_line_and_rotating_again_finishes(rotating: Shop) -> None:
-    environment = changed(rotating)
-    _, new = keys(rotating)
-    as_if_run(rotating, new)
-    port = free_port()
+    environment, port = rotating.folder / "changed.yaml", free_port()  # as the test before left them
     feast = {"registry": str(rotating.home / "feast" / "registry.db")}
     online = {"online_store": {"type": "redis", "connection_string": f"127.0.0.1:{port}"}}
     away = rotating.folder / "away.yaml"
     away.write_text(yaml.safe_dump(yaml.safe_load(environment.read_text()) | {"feast": feast | online}))
     done = intentflow(rotating, "rotate", str(rotating.spec), "--env", str(away))
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)
-    assert done.stderr.startswith(f"intentflow: rotate: not finished: online store redis at 127.0.0.1:{port}: no answer")
+    assert done.stderr.startswith(
+        f"intentflow: rotate: not finished: online store redis at 127.0.0.1:{port}: no answer"
+    )
     assert intentflow(rotating, "rotate", str(rotating.spec), "--env", str(environment)).returncode == 0
 
 
