@@ -312,21 +312,33 @@ def down(place: "Installation") -> tuple[Any, str]:
 @verb
 @click.option("--user", "users", multiple=True, help="user id, as in your data; may be given again")
 @click.option("--users-file", type=click.Path(path_type=Path), help="file with one user id a line")
+@click.option("--again", is_flag=True, help="after a restore: remove once more whoever was forgotten")
 @click.option("--undo", is_flag=True, help="let them come back, with their consent: the tombstones go")
 def forget(
-    place: "Installation", *, users: tuple[str, ...], users_file: Path | None, undo: bool, quiet: bool = False
+    place: "Installation",
+    *,
+    users: tuple[str, ...],
+    users_file: Path | None,
+    undo: bool,
+    again: bool,
+    quiet: bool = False,
 ) -> tuple[Any, str]:
     """Remove people from everything that is kept here, keep them out, and prove both."""
     from pipelines.privacy import forget as forgetting
     from pipelines.runs.progress import Bars
 
     asked = [*users, *(forgetting.users_of(users_file) if users_file else [])]
+    if again and (asked or undo):
+        raise click.UsageError("--again is about everybody who was forgotten: give no user and no --undo")
     if undo:
         count = forgetting.undo(place, asked)
         return {"withdrawn": count}, f"{count} tombstones withdrawn: what the source holds comes back with the next run"
     with Bars(quiet=quiet) as bars:
-        step = {"step": "forget", "share": 0.0}
-        found = forgetting.forget(place, asked, observe=lambda at: bars.show(step | {"note": at}))
+
+        def show(at: str) -> None:
+            bars.show({"step": "forget", "share": 0.0, "note": at})
+
+        found = forgetting.again(place, observe=show) if again else forgetting.forget(place, asked, observe=show)
     return found.document(), found.text()
 
 

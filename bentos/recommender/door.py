@@ -59,7 +59,7 @@ class Door:
     ) -> None:
         self.release = release
         self._log, self._clock, self._events, self._key = log, clock, events, key
-        self._tombstones = tombstones
+        self._tombstones, self._profiles = tombstones, profiles
         for part, found in (("intent", scorer.vocabulary.digest), ("ranking", ranker.vocabulary.digest)):
             if found != release.vocabulary:
                 raise DataError(
@@ -168,5 +168,6 @@ class Door:
 
     def _pseudonym(self, user_id: str) -> str:
         """Return a user's pseudonym; a person who was forgotten is answered, and logged, as nobody."""
-        forgotten = self._tombstones is not None and self._tombstones.holds(user_id)
-        return pseudonym(NOBODY if forgotten else user_id, self._key)
+        hidden = pseudonym(user_id, self._key)
+        here = self._tombstones is not None and self._tombstones.holds(user_id)
+        return pseudonym(NOBODY, self._key) if here or self._profiles.heard_of(hidden) else hidden

@@ -67,5 +67,11 @@ class Profiles(Protocol):
     def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
         """Return the rows of users as asked about at `now`."""
 
+    def forgotten(self, user_ids: Sequence[str]) -> frozenset[str]:
+        """Return which of some users were forgotten, as the store knows now."""
+
+    def heard_of(self, user_id: str) -> bool:
+        """Tell whether a user was forgotten as far as the last reads heard."""
+
     def push_all(self, events: Mapping[str, Sequence[Event]]) -> object:
         """Fold events by user into the stored rows; the next read sees them."""

@@ -65,9 +65,10 @@ class BoundedOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]  # feast 
     def _get_conn(self, config: Any, autocommit: bool = False) -> Iterator[psycopg.Connection[Any]]:
         connection = getattr(self._mine, "connection", None)
         if connection is None or _gone(connection):
-            connection = self._mine.connection = _connect(config.online_store)
+            connection = self._mine.connection = connected(config.online_store)
         try:
-            connection.set_autocommit(autocommit)
+            if connection.autocommit != autocommit:  # not within a transaction, as stores/postgres.py writes in
+                connection.set_autocommit(autocommit)
             yield connection
         except BaseException:  # half a transaction, or no connection: the next caller begins anew
             self._mine.connection = None
@@ -75,7 +76,8 @@ class BoundedOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]  # feast 
             raise
 
 
-def _connect(settings: Any) -> psycopg.Connection[Any]:
+def connected(settings: Any) -> _Connection:
+    """Connect to the store that the settings name, with their time limit."""
     connection = _Connection.connect(
         host=settings.host,
         port=int(settings.port),

@@ -5,10 +5,11 @@ Used when a person is forgotten and when the key of pseudonyms has changed.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
-from feature_repo.errors import ServerError
-from feature_repo.online import feast_store, stores
+from feature_repo.online import feast_store, tombstone_list
+from feature_repo.online.forgotten import Guard
 from feature_repo.online.stores.rows import Rows
 
 AT_ONCE = 500  # users in one question
@@ -55,6 +56,49 @@ def drop(project: str, space: str) -> None:
         rows.drop()
 
 
+def keep_out(project: str, names: Collection[str]) -> None:
+    """Let nobody of some tombstones' names get a row from now on: in the list that lasts, then in the store."""
+    config = feast_store.config(project, feast_store.settings_from())
+    tombstone_list.add(config, names)
+    with _guarded(config) as guard:
+        guard.marks.add({*names, *guard.listed()})
+
+
+def let_in(project: str, names: Collection[str]) -> None:
+    """Let people have rows again."""
+    config = feast_store.config(project, feast_store.settings_from())
+    tombstone_list.remove(config, names)
+    with _guarded(config) as guard:
+        guard.marks.remove(names)
+
+
+def kept_out(project: str, names: Collection[str]) -> frozenset[str]:
+    """Return which of some tombstones' names the store has."""
+    with _guarded(feast_store.config(project, feast_store.settings_from())) as guard:
+        return guard.marks.have(list(names)) or frozenset()
+
+
+def sweep(project: str) -> int:
+    """Bring the list of forgotten people in, and delete rows of theirs that an older door wrote; return of how many.
+
+    A store that was restored from a copy has rows of people who were forgotten since, and they go by this too.
+    """
+    with _guarded(feast_store.config(project, feast_store.settings_from())) as guard:
+        names = guard.bring_in()
+    there = [user for user in users(project) if guard.holds(user, names)] if names and guard.keys else []
+    if there:
+        erase(project, sorted(there))
+    return len(there)
+
+
+@contextlib.contextmanager
+def _guarded(config: Any) -> Iterator[Guard]:
+    from feast.infra.provider import get_provider
+
+    with feast_store.answering(config):
+        yield feast_store.guard(config, get_provider(config))
+
+
 def _parts(user_ids: Sequence[str]) -> list[Sequence[str]]:
     return [user_ids[start : start + AT_ONCE] for start in range(0, len(user_ids), AT_ONCE)]
 
@@ -63,10 +107,5 @@ def _parts(user_ids: Sequence[str]) -> list[Sequence[str]]:
 def _opened(project: str, *, space: str | None = None) -> Iterator[Rows]:
     """Yield the rows of the store that the environment names, of one vocabulary or of all."""
     config = feast_store.config(project, feast_store.settings_from())
-    kind = feast_store.kind(config.online_store)
-    store = stores.named(kind)
-    if store is None:
-        have = ", ".join(store.name for store in stores.STORES)
-        raise ServerError(f"feast.online_store: rows cannot be taken out of a store of type '{kind}'; have {have}")
-    with store.opened(config, space) as rows:
+    with feast_store.answering(config), feast_store.store_of(config).opened(config, space) as rows:
         yield rows

@@ -14,8 +14,9 @@ import yaml
 
 from feature_repo import columns, env_names, services, views
 from feature_repo.checkout import ROOT
-from feature_repo.errors import SpecError, StoreAway
-from feature_repo.online import feast_values, stores
+from feature_repo.errors import ServerError, SpecError, StoreAway
+from feature_repo.online import feast_values, stores, tombstone_list
+from feature_repo.online.forgotten import Guard, keys_given
 from feature_repo.online.stores.rows import DIGITS
 
 VARIABLE = env_names.FEAST
@@ -87,6 +88,7 @@ class Online:
     provider: Any
     views: Mapping[str, Any]
     kinds: Mapping[str, Mapping[str, str]]  # view -> feature -> field of Feast's Value
+    guard: Guard  # keeps forgotten people out
 
     @classmethod
     def open(cls, project: str, *, windows_days: tuple[int, ...]) -> "Online":
@@ -95,9 +97,9 @@ class Online:
 
         found = config(project, settings_from())
         declared = views.build("", windows_days=windows_days).of_users()
-        return cls(
-            found, get_provider(found), declared, {name: feast_values.kinds(view) for name, view in declared.items()}
-        )
+        kinds = {name: feast_values.kinds(view) for name, view in declared.items()}
+        provider = get_provider(found)
+        return cls(found, provider, declared, kinds, guard(found, provider))
 
     def read(self, view: str, users: Sequence[str]) -> list[feast_values.Row | None]:
         """Read rows of one view in the order of users; None where there is none."""
@@ -111,7 +113,7 @@ class Online:
         return list(found)
 
     def write(self, view: str, rows: Sequence[tuple[str, int, Mapping[str, Any]]]) -> None:
-        """Write rows (user, epoch seconds, feature -> cell) of one view."""
+        """Write rows (user, epoch seconds, feature -> cell) of one view, but those of forgotten people."""
         kinds = self.kinds[view]
         data = [
             (
@@ -123,17 +125,50 @@ class Online:
             for user, at, cells in rows
         ]
         with answering():
-            self.provider.online_write_batch(self.config, self.views[view], data, None)
+            self.guard.write(self.views[view], data, [user for user, _, _ in rows])
+
+    def forgotten(self, users: Sequence[str]) -> frozenset[str]:
+        """Return which of some users were forgotten."""
+        with answering():
+            return self.guard.among(users)
+
+    def tombstones(self) -> frozenset[str]:
+        """Return the names of the tombstones that the store has."""
+        with answering():
+            return self.guard.names()
+
+
+def guard(config: Any, provider: Any) -> Guard:
+    """Return what keeps forgotten people out of a store."""
+    return Guard(
+        store_of(config).marks(config, provider), keys_given(), lambda: tombstone_list.read(config, os.environ)
+    )
+
+
+def store_of(config: Any) -> stores.Store:
+    """Return the kind of store that a configuration means; one that only Feast knows is refused."""
+    found = stores.named(named := kind(config.online_store))
+    if found is None:
+        have = ", ".join(store.name for store in stores.STORES)
+        raise ServerError(f"feast.online_store: rows cannot be taken out of a store of type '{named}'; have {have}")
+    return found
 
 
 @contextmanager
-def answering() -> Iterator[None]:
-    """Turn what a store's client raises when nobody answers into StoreAway."""
+def answering(at: Any = None) -> Iterator[None]:
+    """Turn what a store's client raises when nobody answers into StoreAway; `at` is a configuration, to name it."""
     try:
         yield
     except _away() as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StoreAway(f"online store: no answer ({said})") from error
+        raise StoreAway(f"online store{'' if at is None else _named(at)}: no answer ({said})") from error
+
+
+def _named(config: Any) -> str:
+    """Return kind and address, without a password."""
+    at = config.online_store
+    given = getattr(at, "connection_string", "") or getattr(at, "path", "") or f"{at.host}:{at.port}"
+    return f" {kind(at)} at {given.partition(',')[0]}"
 
 
 def _away() -> tuple[type[BaseException], ...]:

@@ -21,7 +21,7 @@ from feature_repo.views import MADE_OF, PUSHED, ROW_VIEWS
 
 READ_VIEWS = ("user_profile", "user_targets", "user_history")
 READS = 4  # at most, of a row that is being written
-REMEMBER_S = 10.0  # how long the end of the last batch is taken as known
+REMEMBER_S = 10.0  # how long the end of the last batch, and who was forgotten, are taken as known
 Rows = Mapping[str, Sequence[feast_values.Row | None]]  # view -> a row a user
 
 
@@ -33,6 +33,7 @@ class OnlineProfiles:
     folding: Folding
     clock: Callable[[], float] = time.monotonic
     _confirmed: dict[str, tuple[float, int]] = field(default_factory=dict, repr=False)
+    _tombstones: list[frozenset[str]] = field(default_factory=lambda: [frozenset()], repr=False)  # as last heard
 
     @classmethod
     def open(cls, project: str, folding: Folding) -> "OnlineProfiles":
@@ -55,7 +56,7 @@ class OnlineProfiles:
     def push_all(self, events: Mapping[str, Sequence[Event]]) -> dict[str, State]:
         """Fold the events of many users, oldest first, into their rows with one write a view.
 
-        Returns the states that were written. A batch's row that is aligned to another vocabulary stays as it is: the
+        Returns the states. A batch's row that is aligned to another vocabulary stays as it is: the
         events wait in the user's list for who can read it.
         """
         users = list(events)
@@ -86,6 +87,14 @@ class OnlineProfiles:
         self.online.write(PUSHED, [(u, at[u], {"events": provenance.encode(theirs)}) for u, theirs in kept.items()])
         self.write(states, made)
         return states
+
+    def forgotten(self, user_ids: Sequence[str]) -> frozenset[str]:
+        """Return which of some users were forgotten, as the store knows now."""
+        return self.online.forgotten(user_ids)
+
+    def heard_of(self, user_id: str) -> bool:
+        """Tell whether a user was forgotten as far as the last reads heard; asks nobody."""
+        return bool(self._tombstones[0]) and self.online.guard.holds(user_id, self._tombstones[0])
 
     def write(self, states: Mapping[str, State], made: Mapping[str, Provenance]) -> None:
         """Write rows view by view, and last what they are made of: a row that was cut short shows as such."""
@@ -124,6 +133,7 @@ class OnlineProfiles:
         if self.clock() - asked >= REMEMBER_S:
             found = _made_of(self.online.read(MADE_OF, [provenance.BATCH])[0])
             end = found.data_end if found.vocabulary == self.folding.vocabulary.digest else 0
+            self._tombstones[0] = self.online.tombstones()
             self._confirmed[provenance.BATCH] = (self.clock(), end)
         return end
 

@@ -137,6 +137,16 @@ class Tombstones:
             )
 
 
+def names_here(home: Path | str, elsewhere: str) -> frozenset[str]:
+    """Return what the tombstones of this machine are called: of a state folder, and of the second folder.
+
+    >>> names_here("", "")
+    frozenset()
+    """
+    folders = [*([Path(home) / FOLDER] if home else []), *([Path(elsewhere)] if elsewhere else [])]
+    return frozenset(name.removesuffix(".json") for folder in folders for name in _names(folder))
+
+
 def read_all(home: Path) -> list[dict[str, Any]]:
     """Return the texts of all tombstones, for people to read; no key is needed."""
     folder = home / FOLDER

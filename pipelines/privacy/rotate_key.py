@@ -11,15 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bentos.recommender.logs import traces
 from feature_repo import files
 from feature_repo.errors import SpecError
 from feature_repo.logs import request_log
 from feature_repo.privacy.pseudonyms import LENGTH, fingerprint, pseudonym, ring
-from feature_repo.privacy.tombstones import Tombstones
+from feature_repo.privacy.tombstones import Tombstones, names_here
 from pipelines.environment import Installation
-from pipelines.jobs import compact, score, sources
+from pipelines.jobs import score, sources
 from pipelines.leases.lease import JOBS
-from pipelines.privacy import traces
+from pipelines.privacy.forget import working_alone
 from pipelines.releases import release
 from pipelines.runs import local, report
 
@@ -62,8 +63,9 @@ class RotationReport:
 def rotate(place: Installation) -> RotationReport:
     """Complete a change of keys. Safe to repeat."""
     from components.data.ingest import everyone
+    from feature_repo.online import erase
 
-    with local.alone(place.home), compact.logs_still(place.home), release.variables(place):
+    with working_alone(place, "rotate"):
         keys = ring(place.variables)
         current = fingerprint(keys[0])
         _require_previous(place, keys)
@@ -73,6 +75,7 @@ def rotate(place: Installation) -> RotationReport:
         names = {pseudonym(raw, old): pseudonym(raw, keys[0]) for old in keys[1:] for raw in raws}
         tombstones = Tombstones(place.home, keys)
         renewed = tombstones.renew(raws)
+        erase.keep_out(place.spec.name, names_here(place.home, ""))
         renamed, dropped = _rename(place.home, names, current=current)
         if (last := report.read(place.home)) is not None:  # of a demo: who was asked for
             report.write(place.home, last | {"user": names.get(last["user"], last["user"])})

@@ -96,6 +96,7 @@ class TinyProfiles:
     segments: dict[str, int] = field(default_factory=dict)
     down: bool = False
     reads: int = 0  # that reached the store
+    gone: set[str] = field(default_factory=set)  # pseudonyms whose tombstones the store has
 
     def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
         self.reads += 1
@@ -123,6 +124,14 @@ class TinyProfiles:
             },
             lists={name: Ragged(values.astype(LIST_TYPES[name]), offsets) for name, values in history.items()},
         )
+
+    def forgotten(self, user_ids: Sequence[str]) -> frozenset[str]:
+        if self.down:
+            raise StoreAway("the store is down")
+        return frozenset(self.gone.intersection(user_ids))
+
+    def heard_of(self, user_id: str) -> bool:
+        return user_id in self.gone
 
     def push_all(self, events: Mapping[str, Sequence[Event]]) -> None:
         if self.down:

@@ -102,3 +102,21 @@ def test_a_service_without_that_key_does_not_start_and_says_why_in_one_line(tmp_
         Settings.read(environment(tmp_path, key=NEW))
     assert "would all be unknown" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_door_without_the_tombstone_asks_the_store_and_takes_no_event(world: World) -> None:
+    """The ConfigMap of its pod is older than the forgetting; nothing of the person reaches its disk or the profiles."""
+    world.tombstones = Tombstones(world.folder, (KEY,))
+    world.profiles.gone = {pseudonym(ANN, KEY)}
+    answer = asked(world.door(), events(ANN, "bob"))
+    assert (answer.accepted, answer.ignored) == (1, 1)
+    assert [line["user_id"] for line in logged(world.folder / "events") if "user_id" in line] == [pseudonym("bob", KEY)]
+    assert set(world.profiles.bought) == {pseudonym("bob", KEY)}
+
+
+def test_a_door_without_the_tombstone_answers_and_logs_as_nobody(world: World) -> None:
+    world.knows(ANN, 3)
+    world.profiles.gone = {pseudonym(ANN, KEY)}
+    answer = asked(world.door(), RecommendRequest(user_id=ANN))
+    assert answer.profile.state_at is None
+    assert [line["user_id"] for line in logged(world.folder / "requests")] == [pseudonym("", KEY)]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from bentos.recommender.logs import traces
 from components.registry import aliases, forget
 from components.registry import client as mlflow_client
-from pipelines.privacy import traces
 
 ANN, HIDDEN = "raw-user-7f3a-ann", "0123456789abcdef"
 DATA = "da7ada7ada7a"

@@ -4,6 +4,7 @@ The order is what /events promises: first on disk, then in the profile, then con
 end was not confirmed, and its sender repeats it. Logged events hold pseudonyms, not raw ids.
 """
 
+import contextlib
 import datetime as dt
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,15 +55,23 @@ class Intake:
     def take(self, events: Sequence[schemas.Event], *, mirrored: bool = False) -> IntakeReport:
         """Store and fold events, all or none, but ignore those of people who were forgotten.
 
+        A tombstone reaches this door's folder later than the store that all doors share, which is asked as well.
         Copies by the router are folded and not stored: the events of record are the first door's.
         """
         now = self._clock.now()
         if self._tombstones is None:
-            return self._take(events, (), now, mirrored=mirrored)
+            return self._take(events, self._heard_of(events), now, mirrored=mirrored)
         with self._tombstones.read_locked():  # a concurrent `forget` waits for this lock, and then finds these events
             users = {event.user_id for event in events}
-            forgotten = {user for user in users if self._tombstones.holds(user)}
+            forgotten = {user for user in users if self._tombstones.holds(user)} | self._heard_of(events)
             return self._take(events, forgotten, now, mirrored=mirrored)
+
+    def _heard_of(self, events: Sequence[schemas.Event]) -> set[str]:
+        """Return, by raw id, of whom the store has a tombstone; one that is away is told when the events are folded."""
+        hidden = {pseudonym(user, self._key): user for user in {event.user_id for event in events}}
+        with contextlib.suppress(StoreAway):
+            return {hidden[name] for name in self._profiles.forgotten(list(hidden))}
+        return set()
 
     def _take(
         self, events: Sequence[schemas.Event], forgotten: Container[str], now: int, *, mirrored: bool

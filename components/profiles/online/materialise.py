@@ -106,13 +106,17 @@ def data_end(features: Path) -> dt.datetime:
 
 
 def run(project: str, features: Path, folds: Folding, *, each: Each = lambda _: None) -> dict[str, int]:
-    """Declare views and services, write the rows that changed, take out who is gone; return how many of each."""
+    """Declare views and services, write the rows that changed, take out who is gone; return how many of each.
+
+    First the store learns who was forgotten: one that was emptied knows nobody, and one that was restored too few.
+    """
     summary = files.read_json(features / "profiles.json")
     end = data_end(features)
     _declare(feast_store.space(project, folds.vocabulary.digest), features, folds.windows_days)
+    swept = erase.sweep(project)
     profiles = OnlineProfiles.open(project, folds)
     others = lists.Others.open(project, profiles)
-    users = row_stream.digests(features, fallback=files.digest(summary))
+    users = _allowed(profiles, row_stream.digests(features, fallback=files.digest(summary)))
     todo = changed(profiles, users, end, others)
     written = todo.num_rows
     for attempt in range(ROUNDS):
@@ -124,7 +128,15 @@ def run(project: str, features: Path, folds: Folding, *, each: Each = lambda _: 
     profiles.confirm(_seconds(end))
     removed = _take_out(project, features, folds.vocabulary.digest)
     lists.newcomers(profiles, others, set(users[columns.USER_ID].to_pylist()) | _before(features, end))
-    return {"written": written, "unchanged": users.num_rows - written, "removed": removed}
+    return {"written": written, "unchanged": users.num_rows - written, "removed": removed + swept}
+
+
+def _allowed(profiles: OnlineProfiles, users: pa.Table) -> pa.Table:
+    """Leave forgotten people out, of whom files that were made before still have rows."""
+    guard = profiles.online.guard
+    if not guard.keys or not (names := guard.names()):
+        return users
+    return users.filter(pa.array([not guard.holds(user, names) for user in users[columns.USER_ID].to_pylist()]))
 
 
 def prune(project: str, home: Path, keep: Collection[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from feature_repo.online.stores.postgres import PostgresStore
 from feature_repo.online.stores.redis import RedisStore
-from feature_repo.online.stores.rows import Rows
+from feature_repo.online.stores.rows import Marks, Rows
 from feature_repo.online.stores.sqlite import SqliteStore
 
 
@@ -30,6 +30,9 @@ class Store(Protocol):
 
     def opened(self, config: Any, space: str | None) -> AbstractContextManager[Rows]:
         """Yield the rows of users: those of one Feast project, or with None of all of the recommender's."""
+
+    def marks(self, config: Any, provider: Any) -> Marks:
+        """Return the names of tombstones that the recommender of `config` keeps; `provider` is Feast's."""
 
 
 STORES: tuple[Store, ...] = (SqliteStore(), RedisStore(), PostgresStore())

@@ -2,12 +2,13 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from feature_repo.online.stores.rows import key_of, named, user_of
+from feature_repo.online.stores.rows import SEEDED, Written, key_of, named, recommender_of, user_of
 
 TIMEOUT_S = 2.0  # without an answer
+LONGEST_S = 600.0  # of deleting many rows
 
 
 class PostgresStore:
@@ -30,11 +31,80 @@ class PostgresStore:
     @contextlib.contextmanager
     def opened(self, config: Any, space: str | None) -> Iterator["_Rows"]:
         """Yield the rows of one vocabulary, or of all."""
-        from feast.infra.utils.postgres.connection_utils import _get_conn
+        from feature_repo.online import bounded_postgres
 
-        with contextlib.closing(_get_conn(config.online_store)) as connection:
+        with contextlib.closing(bounded_postgres.connected(config.online_store)) as connection:
             connection.set_autocommit(True)
-            yield _Rows(config, connection, space)
+            rows = _Rows(config, connection, space)
+            connection.timeout_s = LONGEST_S  # it answers: a vacuum says nothing for long
+            yield rows
+
+    def marks(self, config: Any, provider: Any) -> "_Marks":
+        """Return the names of tombstones: a table."""
+        return _Marks(config, provider)
+
+
+class _Marks:
+    """A table of names beside the rows. Who writes rows holds a lock that lets other writers in, and no new name."""
+
+    def __init__(self, config: Any, provider: Any) -> None:
+        self._config, self._provider = config, provider
+        self._table = f"{recommender_of(config.project)}_forgotten"
+
+    @contextlib.contextmanager
+    def _asked(self) -> Iterator[Callable[..., Any]]:
+        """Yield what runs a statement about the table, all in one transaction."""
+        from psycopg import sql
+
+        with self._provider.online_store._get_conn(self._config) as connection:
+            yield lambda query, *values: connection.execute(sql.SQL(query).format(sql.Identifier(self._table)), values)
+            connection.commit()
+
+    def _have(self, asked: Callable[..., Any], names: Sequence[str]) -> frozenset[str] | None:
+        found = asked("SELECT name FROM {} WHERE name = ANY(%s)", [SEEDED, *names]).fetchall()
+        return _seeded(name for (name,) in found)
+
+    def _there(self, asked: Callable[..., Any]) -> bool:
+        return asked("SELECT to_regclass(%s)", f'"{self._table}"').fetchone()[0] is not None
+
+    def names(self) -> frozenset[str] | None:
+        with self._asked() as asked:
+            if not self._there(asked):
+                return None
+            return _seeded(name for (name,) in asked("SELECT name FROM {}").fetchall())
+
+    def have(self, names: Sequence[str]) -> frozenset[str] | None:
+        with self._asked() as asked:
+            return self._have(asked, names) if self._there(asked) else None
+
+    def add(self, names: Iterable[str]) -> None:
+        with self._asked() as asked:
+            if not self._there(asked):
+                asked("CREATE TABLE IF NOT EXISTS {} (name text PRIMARY KEY)")
+            asked("INSERT INTO {} SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING", [*names, SEEDED])
+
+    def remove(self, names: Iterable[str]) -> None:
+        with self._asked() as asked:
+            if self._there(asked):
+                asked("DELETE FROM {} WHERE name = ANY(%s)", list(names))
+
+    def write(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
+        with self._asked() as asked:
+            if not self._there(asked):
+                return None
+            asked("LOCK TABLE {} IN SHARE MODE")
+            have = self._have(asked, [name for names in told for name in names])
+            if have is None:
+                return None
+            kept = [row for row, names in zip(data, told, strict=True) if have.isdisjoint(names)]
+            if kept:
+                self._provider.online_write_batch(self._config, view, kept, None)  # the same connection; commits
+        return len(kept)
+
+
+def _seeded(names: Iterable[str]) -> frozenset[str] | None:
+    found = frozenset(names)
+    return found - {SEEDED} if SEEDED in found else None
 
 
 class _Rows:

@@ -3,13 +3,25 @@
 import contextlib
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from feature_repo import columns
-from feature_repo.online.stores.rows import key_of, pattern_of, user_of
+from feature_repo.online.stores.rows import SEEDED, Written, key_of, pattern_of, recommender_of, user_of
 
 TIMEOUT_S = 2.0  # without an answer
+# KEYS: the list of tombstones, the row. ARGV: seconds that the row lives ('0': for ever), how many names, the names,
+# then fields and values. A server runs a script as one step.
+WRITE = """
+if redis.call('SISMEMBER', KEYS[1], '') == 0 then return -1 end
+local names = tonumber(ARGV[2])
+for place = 3, 2 + names do
+  if redis.call('SISMEMBER', KEYS[1], ARGV[place]) == 1 then return 0 end
+end
+redis.call('HSET', KEYS[2], unpack(ARGV, 3 + names))
+if ARGV[1] ~= '0' then redis.call('EXPIRE', KEYS[2], ARGV[1]) end
+return 1
+"""
 
 
 class RedisStore:
@@ -44,6 +56,94 @@ class RedisStore:
         from feast.infra.online_stores.redis import RedisOnlineStore
 
         yield _Rows(config, RedisOnlineStore()._get_client(config.online_store), space)
+
+    def marks(self, config: Any, provider: Any) -> "_Marks":
+        """Return the names of tombstones: one set."""
+        return _Marks(config, provider)
+
+
+class _Marks:
+    """One set of names; a script looks into it and writes a row in one step, as Feast lays it out."""
+
+    def __init__(self, config: Any, provider: Any) -> None:
+        self._config, self._provider = config, provider
+        self._key = f"intentflow:{recommender_of(config.project)}:forgotten"
+
+    @property
+    def _client(self) -> Any:
+        return self._provider.online_store._get_client(self._config.online_store)
+
+    def names(self) -> frozenset[str] | None:
+        found = frozenset(bytes(name).decode() for name in self._client.smembers(self._key))
+        return found - {SEEDED} if SEEDED in found else None
+
+    def have(self, names: Sequence[str]) -> frozenset[str] | None:
+        with self._client.pipeline(transaction=False) as asked:
+            for name in (SEEDED, *names):
+                asked.sismember(self._key, name)
+            seeded, *found = asked.execute()
+        return frozenset(name for name, is_there in zip(names, found, strict=True) if is_there) if seeded else None
+
+    def add(self, names: Iterable[str]) -> None:
+        self._client.sadd(self._key, *names, SEEDED)
+
+    def remove(self, names: Iterable[str]) -> None:
+        if gone := list(names):
+            self._client.srem(self._key, *gone)
+
+    def write(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
+        if self._config.online_store.redis_type == "redis_cluster":
+            return self._write_apart(view, data, told)
+        lives = str(self._config.online_store.key_ttl_seconds or 0)
+        with self._client.pipeline(transaction=False) as asked:
+            for (key, values, at, _), names in zip(data, told, strict=True):
+                row = _redis_key(self._config, key)
+                asked.eval(
+                    WRITE, 2, self._key, row, lives, len(names), *names, *_fields(self._config, view, values, at)
+                )
+            done = asked.execute()
+        return None if -1 in done else sum(map(int, done))
+
+    def _write_apart(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
+        """Write where rows and list lie on several nodes, which no script spans: look before, and again after.
+
+        A row of somebody who was forgotten in between is there for a moment; if the writer dies in it, until the next
+        batch.
+        """
+        asked = [name for names in told for name in names]
+        before = self.have(asked)
+        if before is None:
+            return None
+        kept = [(row, names) for row, names in zip(data, told, strict=True) if before.isdisjoint(names)]
+        if kept:
+            self._provider.online_write_batch(self._config, view, [row for row, _ in kept], None)
+        after = self.have(asked)
+        late = [row for row, names in kept if after is not None and not after.isdisjoint(names)]
+        for key, *_ in late:
+            self._client.unlink(_redis_key(self._config, key))
+        return None if after is None else len(kept) - len(late)
+
+
+def _redis_key(config: Any, key: Any) -> bytes:
+    from feast.infra.online_stores.helpers import _redis_key
+
+    version = config.entity_key_serialization_version
+    return bytes(_redis_key(config.project, key, entity_key_serialization_version=version))
+
+
+def _fields(config: Any, view: Any, values: Any, at: Any) -> list[Any]:
+    """Return fields and values of a row's hash in turn, as Feast lays them out."""
+    from feast import utils
+    from feast.infra.online_stores.helpers import _mmh3
+    from feast.infra.online_stores.redis import _versioned_fv_name
+    from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
+
+    name, stamp = _versioned_fv_name(view, config), Timestamp()
+    stamp.FromDatetime(utils.make_tzaware(at))
+    found = [f"_ts:{name}", stamp.SerializeToString()]
+    for feature, value in values.items():
+        found += [_mmh3(f"{name}:{feature}"), value.SerializeToString()]
+    return found
 
 
 class _Rows:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from feature_repo import columns, views
 
 DIGITS = 6  # of a vocabulary's digest, in the name of its Feast project
+SEEDED = ""  # among the names of tombstones in a store: it shows that the list was brought in, and not lost since
+Written = tuple[Any, Any, Any, Any]  # a row as Feast writes it: key, values, time, time of making
 
 
 class Rows(Protocol):
@@ -35,6 +37,40 @@ class Rows(Protocol):
 
     def has(self, space: str, view: str) -> bool:
         """Tell whether a view can be read."""
+
+
+class Marks(Protocol):
+    """The names of tombstones in one store, beside its rows, and the write that asks them first.
+
+    None instead of an answer: the store has no list, because none was brought in or because it lost its data.
+    """
+
+    def names(self) -> frozenset[str] | None:
+        """Return all names."""
+
+    def have(self, names: Sequence[str]) -> frozenset[str] | None:
+        """Return which of some names the store has."""
+
+    def add(self, names: Iterable[str]) -> None:
+        """Add names; from then on the store has a list."""
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Take names out."""
+
+    def write(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
+        """Write rows of a view but those of which one of the names in `told` is in the list; return how many.
+
+        Check and write are one step: no name is added between the two.
+        """
+
+
+def recommender_of(space: str) -> str:
+    """Return the recommender's part of a Feast project's name.
+
+    >>> recommender_of("tea_shop_v012345"), recommender_of("tea_shop")
+    ('tea_shop', 'tea_shop')
+    """
+    return re.sub(rf"_v[0-9a-f]{{{DIGITS}}}$", "", space)
 
 
 def pattern_of(project: str) -> str:

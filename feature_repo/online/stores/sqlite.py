@@ -2,11 +2,12 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from feature_repo.online.stores.rows import key_of, named, user_of
+from feature_repo.online.stores.rows import SEEDED, Written, key_of, named, recommender_of, user_of
 
 BUSY_S = 30.0  # a service that writes meanwhile is waited for
 
@@ -39,6 +40,62 @@ class SqliteStore:
         with contextlib.closing(sqlite3.connect(config.online_store.path, timeout=BUSY_S)) as connection:
             connection.execute("PRAGMA secure_delete = ON")
             yield _Rows(config, connection, space)
+
+    def marks(self, config: Any, provider: Any) -> "_Marks":
+        """Return the names of tombstones: a table."""
+        return _Marks(config, provider)
+
+
+class _Marks:
+    """A table of names beside the rows. A transaction that holds the file's write lock looks there and writes."""
+
+    def __init__(self, config: Any, provider: Any) -> None:
+        self._config, self._provider, self._one = config, provider, threading.Lock()
+        self._table = f'"{recommender_of(config.project)}_forgotten"'
+
+    @property
+    def _db(self) -> sqlite3.Connection:
+        found: sqlite3.Connection = self._provider.online_store._get_conn(self._config)
+        return found
+
+    def _there(self) -> bool:
+        query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return self._db.execute(query, [self._table.strip('"')]).fetchone() is not None
+
+    def names(self) -> frozenset[str] | None:
+        if not self._there():
+            return None
+        found = frozenset(name for (name,) in self._db.execute(f"SELECT name FROM {self._table}").fetchall())
+        return found - {SEEDED} if SEEDED in found else None
+
+    def have(self, names: Sequence[str]) -> frozenset[str] | None:
+        if not self._there():
+            return None
+        found = {name for name in (SEEDED, *names) if self._has(name)}
+        return frozenset(found - {SEEDED}) if SEEDED in found else None
+
+    def _has(self, name: str) -> bool:
+        return self._db.execute(f"SELECT 1 FROM {self._table} WHERE name = ?", [name]).fetchone() is not None
+
+    def add(self, names: Iterable[str]) -> None:
+        with self._one, self._db as db:
+            db.execute(f"CREATE TABLE IF NOT EXISTS {self._table} (name TEXT PRIMARY KEY)")
+            rows = [(name,) for name in (*names, SEEDED)]
+            db.executemany(f"INSERT INTO {self._table} VALUES (?) ON CONFLICT DO NOTHING", rows)
+
+    def remove(self, names: Iterable[str]) -> None:
+        if self._there():
+            with self._one, self._db as db:
+                db.executemany(f"DELETE FROM {self._table} WHERE name = ?", [(name,) for name in names])
+
+    def write(self, view: Any, data: Sequence[Written], told: Sequence[Sequence[str]]) -> int | None:
+        with self._one, self._db as db:  # rolls back what an error left open
+            db.execute("BEGIN IMMEDIATE")
+            have = self.have([name for names in told for name in names])
+            kept = [row for row, names in zip(data, told, strict=True) if have is not None and have.isdisjoint(names)]
+            if kept:
+                self._provider.online_write_batch(self._config, view, kept, None)  # commits
+        return None if have is None else len(kept)
 
 
 class _Rows:

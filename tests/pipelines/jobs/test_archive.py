@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bentos.recommender.logs import json_lines
+from bentos.recommender.logs import json_lines, traces
 from bentos.recommender.logs.eventlog import EventLog
 from feature_repo import files
 from feature_repo.logs import request_log
@@ -13,7 +13,6 @@ from feature_repo.logs.object_store import opened
 from pipelines.answers import offline_rows
 from pipelines.jobs import archive
 from pipelines.jobs.merge import merge
-from pipelines.privacy import traces
 from tests.pipelines.jobs.conftest import NOW, answer, closed
 
 ANA, BO = "a" * 16, "b" * 16

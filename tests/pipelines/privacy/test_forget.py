@@ -19,13 +19,13 @@ import pytest
 
 from bentos.client import Recommender
 from bentos.endpoints.schemas import Event
+from bentos.recommender.logs import traces
 from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import pseudonym
 from pipelines.cli import main
 from pipelines.environment import Installation, place
 from pipelines.graphs.parameters import run_parameters
 from pipelines.privacy import forget as forgetting
-from pipelines.privacy import traces
 from pipelines.releases import release, serving
 from pipelines.releases.release import variables
 from tests.patience import patient

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks.servers import free_port
 from components.registry import aliases
 from components.registry import client as mlflow_client
 from feature_repo import files
@@ -111,6 +112,20 @@ def test_rotating_renames_what_the_source_can_tell_and_drops_the_rest(rotating: 
     assert not (rotating.home / "runs" / "an-earlier-run").exists()
     again = intentflow(rotating, "rotate", str(rotating.spec), "--env", str(environment), "--json")
     assert json.loads(again.stdout)["dropped_users"] == 0
+
+
+def test_an_online_store_that_is_away_is_one_line_and_rotating_again_finishes(rotating: Shop) -> None:
+    environment, port = rotating.folder / "changed.yaml", free_port()  # as the test before left them
+    feast = {"registry": str(rotating.home / "feast" / "registry.db")}
+    online = {"online_store": {"type": "redis", "connection_string": f"127.0.0.1:{port}"}}
+    away = rotating.folder / "away.yaml"
+    away.write_text(yaml.safe_dump(yaml.safe_load(environment.read_text()) | {"feast": feast | online}))
+    done = intentflow(rotating, "rotate", str(rotating.spec), "--env", str(away))
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)
+    assert done.stderr.startswith(
+        f"intentflow: rotate: not finished: online store redis at 127.0.0.1:{port}: no answer"
+    )
+    assert intentflow(rotating, "rotate", str(rotating.spec), "--env", str(environment)).returncode == 0
 
 
 @pytest.mark.slow

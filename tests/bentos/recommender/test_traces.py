@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bentos.recommender.logs import traces
 from feature_repo.privacy.pseudonyms import pseudonym
-from pipelines.privacy import traces
 
 KEY = "0a" * 16
 ANN, BOB = "raw-user-7f3a-ann", "bob"

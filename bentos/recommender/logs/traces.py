@@ -14,7 +14,7 @@ import mmap
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,6 +119,22 @@ def find(roots: Sequence[Path], people: People) -> TraceReport:
     return found
 
 
+def users(roots: Sequence[Path]) -> set[str]:
+    """Return every user that a table or a line of a log below some folders is about."""
+    found: set[str] = set()
+    for path in walk(roots):
+        if path.suffix == ".parquet":
+            with contextlib.suppress(pa.ArrowInvalid, FileNotFoundError), pq.ParquetFile(path) as file:
+                if columns.USER_ID in file.schema_arrow.names:
+                    read = file.read(columns=[columns.USER_ID])[columns.USER_ID]
+                    found |= {str(user) for user in pc.unique(read).to_pylist() if user is not None}
+        elif path.parent.name in LOGS:
+            with contextlib.suppress(FileNotFoundError):
+                names = map(_user_of, _bytes_of(path).splitlines())
+                found |= {name.decode() for name in names if name is not None}
+    return found
+
+
 def walk(roots: Sequence[Path]) -> Iterator[Path]:
     """Yield the files below some folders, once each; links are not followed."""
     for root in roots:
@@ -157,14 +173,24 @@ def clean_aside(roots: Sequence[Path]) -> int:
 
 def mask_keys(folder: Path, people: People) -> None:
     """Mask, in the event log's notes of what was folded, the keys of people's events: before their lines go."""
+    keys = set().union(*(event_keys(path, people) for path in json_lines.files(folder)))
+    for path in json_lines.files(folder):
+        mask_notes(path, keys, people)
+
+
+def event_keys(path: Path, people: People) -> set[str]:
+    """Return the keys of people's events in one file of the event log, as JSON writes them."""
     keys = set()
-    for path in json_lines.files(folder):
-        for line in _hit_lines(_bytes_of(path), people):
-            with contextlib.suppress(ValueError):  # half a line of an earlier, killed attempt
-                keys.add(json.dumps(json.loads(line).get("key", ""), ensure_ascii=False)[1:-1])
-    needles = [Needle.of(key, f'"(?P<who>{re.escape(key)})"') for key in keys if key]
-    for path in json_lines.files(folder):
-        mask(path, [*needles, *people.needles], only=lambda line: line.startswith(FOLDED))
+    for line in _hit_lines(_bytes_of(path), people):
+        with contextlib.suppress(ValueError):  # half a line of an earlier, killed attempt
+            keys.add(json.dumps(json.loads(line).get("key", ""), ensure_ascii=False)[1:-1])
+    return keys - {""}
+
+
+def mask_notes(path: Path, keys: Iterable[str], people: People) -> int:
+    """Mask keys and people in one file's notes of what was folded; return the places that went."""
+    needles = [Needle.of(key, f'"(?P<who>{re.escape(key)})"') for key in sorted(keys)]
+    return mask(path, [*needles, *people.needles], only=lambda line: line.startswith(FOLDED))
 
 
 def mask(path: Path, needles: Sequence[Needle], *, only: Callable[[bytes], bool] = lambda line: True) -> int:
