@@ -51,7 +51,7 @@ def _fetched(store: object_store.Store) -> Iterator[tuple[str, Path]]:
             kind = shipped_log.LINES if entry.name.endswith(shipped_log.LINES) else request_log.PARQUET
             copy = Path(scratch) / f"file{kind}"
             try:
-                with store.system.open_input_stream(entry.path) as source, copy.open("wb") as target:
+                with store.system.open_input_file(entry.path) as source, copy.open("wb") as target:
                     shutil.copyfileobj(source, target)
             except FileNotFoundError:
                 continue

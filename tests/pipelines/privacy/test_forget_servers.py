@@ -193,7 +193,9 @@ def test_shipped_events_are_cleaned_with_the_notes_of_their_keys(
     (door / "2024-01-01.00000.jsonl.gz").write_bytes(gzip.compress(f"{ann}\n{bob}\n".encode()))
     note = f'{{"folded":["k-{USER}","k-bob"]}}\n'
     (other / "2024-01-01.00000.jsonl.gz").write_bytes(gzip.compress(note.encode()))
-    found = json.loads(forget(shop, env, "--user", USER, "--json").stdout)
+    done = forget(shop, env, "--user", USER, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
     assert found["scanned"]["shipped_files"] == 2
     assert gzip.decompress((door / "2024-01-01.00000.jsonl.gz").read_bytes()).decode() == f"{bob}\n"
     noted = gzip.decompress((other / "2024-01-01.00000.jsonl.gz").read_bytes()).decode()
