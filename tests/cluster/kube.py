@@ -162,8 +162,13 @@ class Kube:
         return int(self.get(f"deployment {name}").get("status", {}).get("readyReplicas", 0))
 
     def routes(self) -> dict[str, Any]:
-        """Return the routers' table."""
-        found: dict[str, Any] = json.loads(self.get("configmap recommender-routes")["data"]["routes.json"])
+        """Return the routers' table: the rollout's, or before there is one that of the overlay."""
+        held = self.kubectl("get configmap recommender-routes --ignore-not-found -o json")
+        if not held:
+            volumes = self.get("deployment router")["spec"]["template"]["spec"]["volumes"]
+            (first,) = [one["configMap"]["name"] for one in volumes if one["name"] == "first-routes"]
+            held = self.kubectl(f"get configmap {first} -o json")
+        found: dict[str, Any] = json.loads(json.loads(held)["data"]["routes.json"])
         return found
 
     def pods(self, selector: str) -> list[str]:
