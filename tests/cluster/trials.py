@@ -255,12 +255,13 @@ def rolled_back(field: Field) -> str:
 
 
 def loop_killed(field: Field) -> str:
-    """Begin a rollout, and end the loop's pod in the middle of it."""
-    kube, made = field.kube, field.other()
-    field.move(made["version"])
+    """Train a third release, which the run makes the champion, and end the loop's pod in the middle of its canary."""
+    kube = field.kube
+    run = field.train(k=3)
     kube.wait("a canary begins", lambda: kube.routes()["mode"] == "canary", seconds=900)
     for pod in kube.pods("app.kubernetes.io/name=reconciler"):
         kube.kubectl(f"delete pod {pod} {GRACE}")
+    made = field.release(run["release_version"])
     return f"release {made['id']} after {field.serves(made['id'], seconds=1200):.0f} s more"
 
 
@@ -379,7 +380,7 @@ TRIALS = (
     Trial("the Job's Secret is made", "sh k8s/overlays/local/secrets.sh", loop_mended),
     Trial("promoted by alias", "the alias champion moved in MLflow", promoted_by_alias),
     Trial("rollback", "intentflow rollback", rolled_back),
-    Trial("the loop killed in a canary", f"kubectl delete pod <reconciler> {GRACE}", loop_killed),
+    Trial("a run, the loop killed in its canary", f"intentflow run; kubectl delete pod <reconciler> {GRACE}", loop_killed),
     Trial("two loops at once", "kubectl scale deployment/reconciler --replicas=2", two_loops),
     Trial("the overlay applied with the loop on", "kubectl apply -k <overlay>", overlay_applied("")),
     Trial("the same, server-side", "kubectl apply --server-side --force-conflicts -k <overlay>",
