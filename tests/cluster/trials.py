@@ -380,7 +380,7 @@ TRIALS = (
     Trial("the Job's Secret is made", "sh k8s/overlays/local/secrets.sh", loop_mended),
     Trial("promoted by alias", "the alias champion moved in MLflow", promoted_by_alias),
     Trial("rollback", "intentflow rollback", rolled_back),
-    Trial("a run, the loop killed in its canary", f"intentflow run; kubectl delete pod <reconciler> {GRACE}", loop_killed),
+    Trial("a run, the loop killed in its canary", f"intentflow run; kubectl delete pod <loop> {GRACE}", loop_killed),
     Trial("two loops at once", "kubectl scale deployment/reconciler --replicas=2", two_loops),
     Trial("the overlay applied with the loop on", "kubectl apply -k <overlay>", overlay_applied("")),
     Trial("the same, server-side", "kubectl apply --server-side --force-conflicts -k <overlay>",
