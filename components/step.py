@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components import run_record
 from feature_repo import env_names, files
 from feature_repo.errors import Refused, UserError
 
@@ -83,8 +84,11 @@ def reason_left(**about: str) -> Iterator[None]:
         yield
     except Exception as error:
         code = error.exit_code if isinstance(error, UserError | Refused) else 1
+        left = about | {"code": code, "message": str(error)}
         if (path := error_file()) is not None:
-            files.write_json(path, about | {"code": code, "message": str(error)})
+            files.write_json(path, left)
+        if run_record.kept():
+            run_record.note(left)
         raise
 
 
@@ -100,9 +104,23 @@ def progress_file(run: str = "") -> Path | None:
 
 def said() -> list[dict[str, Any]]:
     """Return what the steps of this run said so far, the oldest first; a line that is half written is left out."""
+    if run_record.kept():
+        return [entry for entry in run_record.entries() if "share" in entry]
     path = progress_file()
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path is not None and path.is_file() else []
     return [json.loads(line) for line in lines if line]
+
+
+def reason() -> dict[str, Any]:
+    """Return the reason that a step of this run left: {step, code, message}, or nothing."""
+    if run_record.kept():
+        return next((entry for entry in run_record.entries() if "message" in entry), {})
+    path = error_file()
+    try:
+        return dict(files.read_json(path)) if path is not None and path.is_file() else {}
+    except (OSError, ValueError) as error:
+        log.warning("%s: cannot be read (%s)", path, error)
+        return {}
 
 
 def _of_run(variable: str, folder: str, suffix: str, *, run: str = "") -> Path | None:
@@ -113,6 +131,8 @@ def _of_run(variable: str, folder: str, suffix: str, *, run: str = "") -> Path |
 
 
 def _append(line: dict[str, Any]) -> None:
+    if run_record.kept() and ("seconds" in line or not line["share"]):  # how far a step is, no later step asks
+        run_record.note(line)
     if (path := progress_file()) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as stream:

@@ -13,8 +13,8 @@ import urllib.request
 from typing import Any
 
 from components.registry import heartbeats
-from components.step import error_file
-from feature_repo import env_names, files
+from components.step import reason
+from feature_repo import env_names
 
 MARK = "last_failure"  # a tag of the model of releases, where the registry is a server
 ALERT_URL = env_names.ALERT_URL
@@ -58,16 +58,6 @@ def told(
     if url := os.environ.get(ALERT_URL):
         _post(url, found)
     return found
-
-
-def reason() -> dict[str, Any]:
-    """Return the reason that a step left: {step, code, message}, or nothing."""
-    path = error_file()
-    try:
-        return dict(files.read_json(path)) if path is not None and path.is_file() else {}
-    except (OSError, ValueError) as error:
-        log.warning("%s: cannot be read (%s)", path, error)
-        return {}
 
 
 def _post(url: str, found: dict[str, Any]) -> None:

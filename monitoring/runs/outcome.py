@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components import run_lock
-from components.step import reason_left, said
+from components.step import reason, reason_left, said
 from feature_repo import env_names, files
 from monitoring.runs import failure
 from monitoring.runs.page import Links, Page
@@ -43,7 +43,7 @@ def outcome(name: str, pipeline: str, *, page: str, metadata: dict[str, Any] | N
 def _state(pipeline: str) -> RunState:
     here = not os.environ.get(env_names.RUN)
     repeats = os.environ.get(env_names.CLOCK) == "data_end"
-    return run_state(pipeline, said(), failure.reason(), whole=here, repeats=repeats)
+    return run_state(pipeline, said(), reason(), whole=here, repeats=repeats)
 
 
 def _page(name: str, pipeline: str, run: RunState) -> Page:

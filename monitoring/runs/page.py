@@ -84,7 +84,8 @@ def _stopped(run: RunState) -> tuple[str, list[str]]:
 
 def _unknown() -> tuple[str, list[str]]:
     return "steps say nothing here", [
-        "The steps of this run share no folder (`kubeflow.claim`), so this page cannot tell how it ended.",
+        "The steps of this run share no folder (`kubeflow.claim`) and MLflow has no record of them, so how it ended is "
+        "not known here.",
         "A red step above failed, and its log says why; the registry has the release and its gates.",
     ]
 

@@ -147,6 +147,7 @@ def _volumes(task: Any, platform: Platform) -> None:
         kubernetes.mount_pvc(task, at.claim, STATE)
     else:
         kubernetes.empty_dir_mount(task, "state", STATE)
+        task.set_env_variable(env_names.ALONE, "1")
     if at.data_claim:
         kubernetes.mount_pvc(task, at.data_claim, DATA)
 

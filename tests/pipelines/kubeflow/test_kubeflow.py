@@ -182,8 +182,8 @@ def test_the_stand_in_starts_no_run_without_a_parameter_that_has_no_default(serv
     for version in server.of("versions").values():
         fields = version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
         fields["source"] = {"parameterType": "STRING"}
+    where = {"pipeline_id": version["pipeline_id"], "version_id": version["pipeline_version_id"]}
     with client.connected(here) as api, pytest.raises(kfp_server_api.ApiException, match="missing"):
-        where = {"pipeline_id": version["pipeline_id"], "version_id": version["pipeline_version_id"]}
         api.kfp.run_pipeline(experiment["experiment_id"], "defaults", **where)
 
 
