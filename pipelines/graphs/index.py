@@ -17,6 +17,11 @@ from pipelines.graphs.train import train
 from pipelines.spec import Recommender
 
 PREFIX = "intentflow-"
+KINDS = {  # what a field of another kind is told
+    dict: "holds no mapping; begin with `apiVersion: intentflow/v1`",
+    int: "is no whole number",
+    str: "is no text",
+}
 TRAINING, SCORING = ("spec", "mode", "note"), ("spec", "which", "k", "note")
 ANY = "any"  # the recommender of a pipeline that is built of no spec, to be looked at
 
@@ -36,6 +41,15 @@ class Pipeline:
         found = {name: value for name, value in given.items() if value is not None}
         if unknown := [name for name in found if name not in self.fields]:
             raise SpecError(f"--{unknown[0]}: {self.name} has no such field; have {', '.join(self.fields)}")
+        return found
+
+    def values(self, spec: Recommender, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the filled form: the spec's defaults, and what was given instead; kfp would take no other kind."""
+        found = self.form(spec) | dict(given)
+        for name, value in found.items():
+            kind = step_table.KINDS.get(name, str)
+            if not isinstance(value, kind):
+                raise SpecError(f"{name}: {KINDS[kind]}")
         return found
 
     def graph(self) -> Graph:

@@ -71,7 +71,7 @@ def run(
         ir = irs[pipeline]
         tasks = ir.tasks()
         version = declare.applied(api, place, ir)
-        run_id = _submit(api, place, version, pipeline=pipeline, values=chosen.form(place.spec) | dict(form or {}))
+        run_id = _submit(api, place, version, pipeline=pipeline, values=chosen.values(place.spec, form or {}))
         page = api.page_of(run_id)
         say(page)
         if not wait:

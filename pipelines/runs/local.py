@@ -100,7 +100,7 @@ def run(
             left = Left()
             with log.open("w", encoding="utf-8") as stream, _captured(stream):
                 try:
-                    _execute(place, chosen, chosen.form(place.spec) | dict(form or {}), left)
+                    _execute(place, chosen, chosen.values(place.spec, form or {}), left)
                 except RuntimeError as failure:
                     raise _reason(error, log, failure) from None
             seconds = time.monotonic() - start

@@ -1,6 +1,7 @@
 """The first step checks the run form as the command line checks a spec, and gives each step its slice."""
 
 import dataclasses
+import json
 import logging
 import os
 import time
@@ -236,6 +237,38 @@ def test_a_source_that_is_gone_ends_the_run_at_its_first_step(shop: Installation
     assert str(error).startswith("admit: data.source.events.path: no file 'events.csv'")
     assert "\n" not in str(error)
     assert begun == {"admit"}
+
+
+def test_a_list_in_place_of_the_spec_begins_nothing(shop: Installation) -> None:
+    error, begun = _run(shop, spec=_listed(form(shop.spec)["spec"]))
+    assert (str(error), begun) == ("spec: holds no mapping; begin with `apiVersion: intentflow/v1`", set())
+
+
+@pytest.mark.process
+def test_a_run_beside_another_in_a_shared_folder_ends_at_its_first_step(
+    shop: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.home.mkdir(parents=True, exist_ok=True)
+    (shop.home / run_lock.FILE).write_text(json.dumps({"run": "run-1"}))
+    monkeypatch.setenv("INTENTFLOW_RUN", "run-2")
+    try:
+        error, begun = _run(shop)
+    finally:
+        (shop.home / run_lock.FILE).unlink()
+    assert str(error).startswith("admit: run: run-1 of 'synthetic' is under way")
+    assert begun == {"admit"}
+
+
+@pytest.mark.process
+def test_a_spec_of_an_older_minor_version_is_read_with_its_line_in_the_run_s_log(
+    shop: Installation, gone: None
+) -> None:
+    moved = {"compute": {"steps": {"validate": {"memory": "2Gi"}}}}
+    error, begun = _run(shop, spec=form(shop.spec)["spec"] | moved)
+    assert str(error).startswith("admit: data.source.events.path")  # the spec was taken, the source is gone
+    assert begun == {"admit"}
+    log = max((shop.home / "logs").glob("*.log"), key=lambda path: path.stat().st_mtime).read_text()
+    assert "spec: compute: read here until 0.3; this is the environment's now" in log
 
 
 def test_a_second_run_on_one_machine_is_refused_before_it_begins(shop: Installation) -> None:
