@@ -1,7 +1,8 @@
 """The frame around every step: telemetry off, one structured log line, and the reason of a failure on file.
 
 Kubeflow hides the cause of a failed task, so a step writes `error.json` beside its outputs' root (the
-environment names the file) before it re-raises. Nothing here knows what a step does.
+environment names the file) before it re-raises. How far it is, and what it found, is on the progress file, which the
+command line follows and the run's last step reads. Nothing here knows what a step does.
 """
 
 import contextlib
@@ -15,11 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from components import run_record
 from feature_repo import env_names, files
 from feature_repo.errors import Refused, UserError
 
 ERROR_FILE = env_names.ERROR_FILE
 PROGRESS_FILE = env_names.PROGRESS_FILE
+ENDED_S = 2 * 3600  # a run whose steps said nothing for so long was stopped
 RUN, HOME = env_names.RUN, env_names.HOME  # on a cluster: the run's id, and the state folder that steps may share
 QUIET = {
     "BENTOML_DO_NOT_TRACK": "True",
@@ -43,14 +46,19 @@ class Progress:
     def __init__(self, name: str) -> None:
         self.name = name
         self.counts: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {}
 
     def at(self, share: float, note: str = "") -> None:
         """Report the share of the work that is done, 0..1."""
-        _append(PROGRESS_FILE, {"step": self.name, "share": round(share, 4), "note": note})
+        _append({"step": self.name, "share": round(share, 4), "note": note})
 
     def count(self, **counts: Any) -> None:
         """Remember figures for the step's closing log line."""
         self.counts |= counts
+
+    def tell(self, **facts: Any) -> None:
+        """Remember what the run's last page says of the step; no log shows it."""
+        self.facts |= facts
 
 
 @contextlib.contextmanager
@@ -65,7 +73,7 @@ def step(name: str) -> Iterator[Progress]:
     seconds = round(time.monotonic() - start, 2)
     peak_gib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
     closing = {"step": name, "seconds": seconds, "peak_memory_gib": peak_gib} | progress.counts
-    _append(PROGRESS_FILE, closing | {"share": 1.0})
+    _append(closing | {"share": 1.0} | ({"facts": progress.facts} if progress.facts else {}))
     log.info(json.dumps(closing, default=str))
 
 
@@ -76,20 +84,56 @@ def reason_left(**about: str) -> Iterator[None]:
         yield
     except Exception as error:
         code = error.exit_code if isinstance(error, UserError | Refused) else 1
+        left = about | {"code": code, "message": str(error)}
         if (path := error_file()) is not None:
-            files.write_json(path, about | {"code": code, "message": str(error)})
+            files.write_json(path, left)
+        if run_record.kept():
+            run_record.note(left)
         raise
 
 
 def error_file() -> Path | None:
     """Return where this run's reason of failure goes: where the environment says, or by run in the state folder."""
-    if path := os.environ.get(ERROR_FILE):
+    return _of_run(ERROR_FILE, "errors", ".json")
+
+
+def progress_file(run: str = "") -> Path | None:
+    """Return where a run's progress goes, this one's by default: where the environment says, or by run as above."""
+    return _of_run(PROGRESS_FILE, "progress", ".jsonl", run=run)
+
+
+def said() -> list[dict[str, Any]]:
+    """Return what the steps of this run said so far, the oldest first; a line that is half written is left out."""
+    if run_record.kept():
+        return [entry for entry in run_record.entries() if "share" in entry]
+    path = progress_file()
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path is not None and path.is_file() else []
+    return [json.loads(line) for line in lines if line]
+
+
+def reason() -> dict[str, Any]:
+    """Return the reason that a step of this run left: {step, code, message}, or nothing."""
+    if run_record.kept():
+        return next((entry for entry in run_record.entries() if "message" in entry), {})
+    path = error_file()
+    try:
+        return dict(files.read_json(path)) if path is not None and path.is_file() else {}
+    except (OSError, ValueError) as error:
+        log.warning("%s: cannot be read (%s)", path, error)
+        return {}
+
+
+def _of_run(variable: str, folder: str, suffix: str, *, run: str = "") -> Path | None:
+    if (path := os.environ.get(variable)) and not run:
         return Path(path)
-    run, home = os.environ.get(RUN), os.environ.get(HOME)
-    return Path(home) / "errors" / f"{run}.json" if run and home else None
+    run, home = run or os.environ.get(RUN, ""), os.environ.get(HOME)
+    return Path(home) / folder / f"{run}{suffix}" if run and home else None
 
 
-def _append(variable: str, line: dict[str, Any]) -> None:
-    if path := os.environ.get(variable):
-        with open(path, "a", encoding="utf-8") as stream:
+def _append(line: dict[str, Any]) -> None:
+    if run_record.kept() and ("seconds" in line or not line["share"]):  # how far a step is, no later step asks
+        run_record.note(line)
+    if (path := progress_file()) is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line, default=str) + "\n")

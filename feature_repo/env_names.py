@@ -21,10 +21,12 @@ ALERT_URL = "INTENTFLOW_ALERT_URL"
 METRICS = "INTENTFLOW_METRICS"
 
 # A run
+COMMIT = "INTENTFLOW_COMMIT"  # that an image was built of
 RUN = "INTENTFLOW_RUN"  # Kubeflow's id of the run
+ALONE = "INTENTFLOW_ALONE"  # set where the pods of a run share no folder
 ERROR_FILE = "INTENTFLOW_ERROR_FILE"
 PROGRESS_FILE = "INTENTFLOW_PROGRESS_FILE"
-OUTCOME_FILE = "INTENTFLOW_OUTCOME_FILE"
+LINKS = "INTENTFLOW_LINKS"  # JSON of monitoring/runs/page.py's Links: addresses that browsers reach
 CLOCK = "INTENTFLOW_CLOCK"  # wall or data_end
 PROCESS = "INTENTFLOW_PROCESS"  # marks processes that `up` started
 

@@ -1,10 +1,10 @@
-"""The steps that watch, as Kubeflow sees them: drift, the decision on it, what a run left, and what made it fail.
+"""The steps that watch, as Kubeflow sees them: drift, the decision on it, and how a run ended.
 
 Only `decide` is cached: the others report on the run that they are part of.
 """
 
 from kfp import dsl
-from kfp.dsl import HTML, Artifact, Dataset, Input, Markdown, Metrics, Output
+from kfp.dsl import HTML, Dataset, Input, Markdown, Metrics, Output
 
 from components.image import IMAGE
 
@@ -42,54 +42,8 @@ def decide(verdict: Input[Dataset]) -> bool:
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def conclude(
-    name: str,
-    page: Output[Markdown],
-    release_version: str = "",
-    passed: bool = False,
-    drifted: bool = False,
-    clean: Input[Artifact] = None,
-    features: Input[Artifact] = None,
-    rows: Input[Artifact] = None,
-    intent: Input[Artifact] = None,
-    intent_evaluation: Input[Artifact] = None,
-    ranking_evaluation: Input[Artifact] = None,
-    drift: Input[Artifact] = None,
-    intents: Input[Artifact] = None,
-    recommendations: Input[Artifact] = None,
-) -> None:
-    """Say in one place what the run left."""
+def outcome(name: str, pipeline: str, page: Output[Markdown]) -> str:
+    """Say in sentences how the run ended, and tell of a failure; return it in a word."""
     from monitoring.runs import outcome
 
-    made = {
-        "clean": clean,
-        "features": features,
-        "rows": rows,
-        "intent": intent,
-        "intent_evaluation": intent_evaluation,
-        "ranking_evaluation": ranking_evaluation,
-        "drift": drift,
-        "intents": intents,
-        "recommendations": recommendations,
-    }
-    outcome.conclude(
-        name,
-        folders={key: None if one is None else one.path for key, one in made.items()},
-        facts={"release_version": release_version, "passed": passed, "drifted": drifted},
-        page=page.path,
-    )
-
-
-@dsl.component(base_image=IMAGE, install_kfp_package=False)
-def report_failure(name: str, pipeline: str, status: dsl.PipelineTaskFinalStatus) -> None:
-    """Tell the registry and the alert webhook of a run that failed, and why."""
-    from monitoring.runs import failure
-
-    failure.report(
-        name,
-        pipeline,
-        state=status.state,
-        job=status.pipeline_job_resource_name,
-        task=status.pipeline_task_name,
-        message=status.error_message or "",
-    )
+    return outcome.outcome(name, pipeline, page=page.path, metadata=page.metadata)

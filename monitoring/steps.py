@@ -67,6 +67,7 @@ def watch(
             release=release,
         )
         progress.count(verdict=drift.verdict, share=drift.share, drifted=drift.drifted, rows=drift.rows)
+        progress.tell(verdict=drift.verdict, reason=drift.reason, drifted=list(drift.drifted), workspace=kept)
 
 
 def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:

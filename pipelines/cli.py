@@ -124,24 +124,33 @@ def apply(place: "Installation") -> tuple[Any, str]:
 
 @verb
 @click.option("--pipeline", default="train", show_default=True, help="train, batch (score all users) or retrain")
+@click.option("--mode", help="who promotes this time: auto, manual or dry_run; default: the spec's promotion.mode")
+@click.option("--note", help="why this run, in a few words; kept with what it promotes")
 @click.option("--no-wait", "--detach", "detach", is_flag=True, help="on Kubeflow: submit, print the page, and leave")
-def run(place: "Installation", *, pipeline: str, detach: bool, quiet: bool = False) -> tuple[Any, str]:
+def run(
+    place: "Installation", *, pipeline: str, mode: str | None, note: str | None, detach: bool, quiet: bool = False
+) -> tuple[Any, str]:
     """Run a pipeline; by default training: contract, profiles, models, gates, promotion, drift."""
+    from pipelines.graphs import index
     from pipelines.runs import local
     from pipelines.runs.progress import Bars
 
+    form = index.pipeline(pipeline).changed({"mode": mode, "note": note})
     if place.environment.kubeflow is not None:
-        return _run_there(place, pipeline=pipeline, detach=detach, quiet=quiet)
+        return _run_there(place, pipeline=pipeline, form=form, detach=detach, quiet=quiet)
     if detach:
         raise SpecError(f"--no-wait: environment '{place.environment.name}' runs pipelines in this process")
     with Bars(quiet=quiet) as bars:
-        found = local.run(place, bars.show, pipeline=pipeline)
+        found = local.run(place, bars.show, pipeline=pipeline, form=form)
     if found.trained and not found.passed:
+        click.echo(found.text(), err=True)
         raise Refused(f"gates: version {found.release_version} did not pass; `intentflow status` shows each gate")
     return found.document(), found.text()
 
 
-def _run_there(place: "Installation", *, pipeline: str, detach: bool, quiet: bool) -> tuple[Any, str]:
+def _run_there(
+    place: "Installation", *, pipeline: str, form: dict[str, Any], detach: bool, quiet: bool
+) -> tuple[Any, str]:
     """Submit and follow on Kubeflow; whoever interrupts stops watching only."""
     from pipelines.kubeflow import submit
     from pipelines.runs.progress import Bars
@@ -154,7 +163,7 @@ def _run_there(place: "Installation", *, pipeline: str, detach: bool, quiet: boo
 
     try:
         with Bars(quiet=quiet) as bars:
-            found = submit.run(place, bars.show, pipeline=pipeline, wait=not detach, say=say)
+            found = submit.run(place, bars.show, pipeline=pipeline, form=form, wait=not detach, say=say)
     except KeyboardInterrupt:
         if not pages:
             raise

@@ -183,6 +183,13 @@ class Telemetry(Slice):
     share: float = Field(default=1.0, ge=0, le=1, description="Of requests that come without a trace of their own")
 
 
+class Links(Slice):
+    """Addresses of UIs as people's browsers reach them, for the page that a run ends with; empty: no link."""
+
+    mlflow: str = Field(default="", pattern=r"^(https?://\S+)?$", description="MLflow's UI")
+    evidently: str = Field(default="", pattern=r"^(https?://\S+)?$", description="Evidently's UI")
+
+
 class Requests(Slice):
     """Where services copy closed files of the request log."""
 
@@ -209,6 +216,7 @@ class Environment(Slice):
     services: Services = Services()
     requests: Requests = Requests()
     telemetry: Telemetry = Telemetry()
+    links: Links = Links()
     serving: Access = Access()
     limits_store: str = Field(default="", description="redis://…, where replicas share the counts of serving.limits")
 
@@ -297,19 +305,24 @@ class Moved(Slice):
 
 def _with_moved(settings: Environment, moved: Mapping[str, Any], *, spec_path: Path, environment: str) -> Environment:
     """Take from a spec what belongs to the environment, with a line that says so; both given is a mistake."""
-    if not moved:
-        return settings
-    read = specs.checked(Moved, dict(moved), place=str(spec_path))
     for key in moved:
         if key in settings.model_fields_set:
             raise SpecError(
                 f"{spec_path}: {key}: the environment '{settings.name}' gives it too; keep it there and delete it here"
             )
-    log.warning(
-        f"{spec_path}: {', '.join(moved)}: read here until 0.3; this is the environment's now (--env {environment}), "
-        "so move it there"
-    )
+    read = read_moved(moved, place=str(spec_path), environment=environment)
     return settings.model_copy(update={key: getattr(read, key) for key in moved})
+
+
+def read_moved(moved: Mapping[str, Any], *, place: str, environment: str) -> Moved:
+    """Check what a spec says of the environment, and say in a line where it belongs."""
+    read = specs.checked(Moved, dict(moved), place=place)
+    if moved:
+        log.warning(
+            f"{place}: {', '.join(moved)}: read here until 0.3; this is the environment's now (--env {environment}), "
+            "so move it there"
+        )
+    return read
 
 
 def _filled(value: Any, *, home: Path, variables: Mapping[str, str], file: Path) -> Any:
@@ -345,6 +358,7 @@ def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapp
         env_names.REQUESTS_URL: settings.requests.url,
         env_names.OTLP: settings.telemetry.otlp,
         env_names.OTLP_SHARE: f"{settings.telemetry.share:g}",
+        env_names.LINKS: settings.links.model_dump_json(exclude_defaults=True),
         env_names.SERVING: settings.serving.model_dump_json(exclude_defaults=True),
         env_names.LIMITS_STORE: settings.limits_store,
         env_names.INTENT_URL: settings.services.intent_url,

@@ -201,14 +201,39 @@ def parsed(text: bytes) -> Object:
     return found
 
 
+HELD: dict[str, tuple[type, ...]] = {  # what a value must be, by the type that the IR declares
+    "STRING": (str,),
+    "NUMBER_INTEGER": (int,),
+    "NUMBER_DOUBLE": (int, float),
+    "BOOLEAN": (bool,),
+    "STRUCT": (dict,),
+    "LIST": (list,),
+}
+
+
 def _parameters(server: Server, body: Object) -> None:
-    """Hold the parameters of a run to its version: none unknown, none missing."""
+    """Hold the parameters of a run to its version: none unknown, none missing, none of another type."""
     version = server.one("versions", body["pipeline_version_reference"]["pipeline_version_id"])
     known = version["pipeline_spec"]["root"].get("inputDefinitions", {}).get("parameters", {})
     given = body.get("runtime_config", {}).get("parameters", {})
     missing = [n for n, p in known.items() if n not in given and "defaultValue" not in p and not p.get("isOptional")]
     if missing or (unknown := sorted(set(given) - set(known))):
         raise Refusal(400, f"parameters: missing {missing}" if missing else f"parameters: unknown {unknown}")
+    for name, value in given.items():
+        if not isinstance(value, HELD[known[name]["parameterType"]]):
+            raise Refusal(400, f"parameters: {name} must be {known[name]['parameterType']}")
+
+
+async def _upload_first(server: Server, request: Request, query: Object) -> Object:
+    """Make a pipeline and its first version of a file, as the UI's upload form does."""
+    if unknown := set(query) - {"name", "display_name", "description", "namespace", "tags"}:
+        raise Refusal(400, f"unknown field {sorted(unknown)}")
+    server.inside(query.get("namespace"))
+    name = query["name"]
+    body = {"display_name": name, "name": name, "description": query.get("description", "")}
+    made = server.add("pipelines", "pipeline_id", body, unique=("display_name",))
+    await _upload(server, request, {"name": name, "pipelineid": made["pipeline_id"]})
+    return made
 
 
 async def _upload(server: Server, request: Request, query: Object) -> Object:
@@ -290,6 +315,8 @@ def _application(server: Server) -> Starlette:
             query: Object = {key: value for key, value in request.query_params.items() if value}
             if path == "pipelines/upload_version":
                 kind, found = "V2beta1PipelineVersion", await _upload(server, request, query)
+            elif path == "pipelines/upload":
+                kind, found = "V2beta1Pipeline", await _upload_first(server, request, query)
             else:
                 text = await request.body()
                 body = json.loads(text) if text else {}

@@ -16,7 +16,7 @@ def run(work: Callable[[], None]) -> None:
     """Do a rank's work; exit with the code of what went wrong."""
     rank = int(os.environ.get("RANK", "0"))
     if rank:
-        os.environ.pop(PROGRESS_FILE, None)  # one bar, not one a rank
+        os.environ[PROGRESS_FILE] = os.devnull  # one bar, not one a rank
         if path := os.environ.get(ERROR_FILE):
             os.environ[ERROR_FILE] = str(error_file(Path(path), rank))
     try:

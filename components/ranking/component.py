@@ -25,7 +25,7 @@ def evaluate_ranking(
     rows: Input[Dataset],
     intent: Input[Model],
     ranker: Input[Model],
-    evaluation: Output[Dataset],
+    ranking_evaluation: Output[Dataset],
     metrics: Output[Metrics],
     card: Output[Markdown],
 ) -> None:
@@ -37,7 +37,7 @@ def evaluate_ranking(
         rows=rows.path,
         intent=intent.path,
         ranker=ranker.path,
-        evaluation=evaluation.path,
+        evaluation=ranking_evaluation.path,
         card=card.path,
         log_metric=metrics.log_metric,
     )

@@ -98,4 +98,5 @@ def run_recommend(*, rows: str, intents: str, release: str, k: int, recommendati
         with files.written_folder(Path(recommendations)) as folder:
             counts = batch.write(Path(rows), Path(intents), Path(release), folder, k=k, at=progress.at)
         progress.count(**counts)
+        progress.tell(**counts)
     return counts

@@ -17,9 +17,11 @@ from components.registry import aliases, champion, gates, release
 from components.registry import client as mlflow_client
 from components.registry.gate_inputs import Metrics, measured
 from components.registry.lineage import Folders, Lineage, Result
+from components.registry.register import RegisteredParts
 from components.registry.register import register as register_result
 from components.registry.report import markdown
 from components.registry.spec import Promotion
+from components.registry.told import told
 from components.step import step
 from feature_repo import columns, env_names, files
 from feature_repo.errors import DataError, SpecError, nearest
@@ -51,9 +53,11 @@ def register(
         candidate = measured(result.metrics, result.served, segments=result.vocabulary.segments)
         verdict = gates.evaluate(rules.gates, candidate, champion=champion.champion(name))
         progress.at(0.1, "gates")
-        made = None
+        made, run_id = None, ""
         if rules.mode != "dry_run":
-            made = _made(name, at, lineage=known, slices=slices, verdict=verdict, metrics=candidate.overall.values)
+            registered = _registered(name, at, lineage=known, slices=slices)
+            made = _made(name, registered, slices=slices, verdict=verdict, metrics=candidate.overall.values)
+            run_id = registered.run_id
             why = "passed its gates" if verdict.passed else verdict.refusals
             aliases.challenge(name, made.version, passed=verdict.passed, who=_pipeline(), why=why)
         title = f"Release {made.id} of {name} (version {made.version})" if made else f"Dry run of {name}"
@@ -61,24 +65,24 @@ def register(
             aside.write_text(markdown(verdict, title=title))
         with files.written(Path(release_version)) as aside:
             aside.write_text(made.version if made else UNREGISTERED)
+        serves = aliases.status(name).holders.get("champion", "")
+        progress.tell(**told(result, verdict, made, run_id=run_id, champion=serves))
         progress.count(passed=verdict.passed, mode=rules.mode)
         if made:
             progress.count(release=made.id, version=made.version, created=made.created)
     return verdict.passed
 
 
-def _made(
-    name: str,
-    folders: Folders,
-    *,
-    lineage: Lineage,
-    slices: dict[str, Any],
-    verdict: gates.Verdict,
-    metrics: Metrics,
-) -> release.Release:
-    """Register both models and their release with its verdict."""
+def _registered(name: str, folders: Folders, *, lineage: Lineage, slices: dict[str, Any]) -> RegisteredParts:
+    """Register both models."""
     windows = slices.get("profiles", {}).get("windows_days", columns.WINDOWS_DAYS)
-    registered = register_result(name, folders, lineage=lineage, windows_days=[int(days) for days in windows])
+    return register_result(name, folders, lineage=lineage, windows_days=[int(days) for days in windows])
+
+
+def _made(
+    name: str, registered: RegisteredParts, *, slices: dict[str, Any], verdict: gates.Verdict, metrics: Metrics
+) -> release.Release:
+    """Make the release of both models, with its verdict."""
     with tempfile.TemporaryDirectory() as scratch:
         return release.make(name, registered, serving=slices, verdict=verdict, metrics=metrics, scratch=Path(scratch))
 
@@ -90,6 +94,7 @@ def promote(name: str, version: str, *, mode: str, why: str) -> str:
             raise SpecError(f"promotion.mode: '{mode}' is none of {', '.join(MODES)}{nearest(mode, list(MODES))}")
         outcome = _promoted(name, version, mode=mode, why=why)
         progress.count(champion=outcome.champion, moved=outcome.moved, note=outcome.note)
+        progress.tell(champion=outcome.champion, moved=outcome.moved, note=outcome.note, mode=mode)
     return outcome.champion
 
 
@@ -126,6 +131,7 @@ def chosen(name: str, which: str) -> ChosenRelease:
             release_id = str(client.get_model_version(release.model_name(name), version).tags.get("id", ""))
         now = "" if os.environ.get(env_names.CLOCK, "wall") == "data_end" else str(int(time.time()))
         progress.count(which=which, version=version, release=release_id)
+        progress.tell(which=which, version=version, release=release_id)
     return ChosenRelease(version, release_id, now)
 
 

@@ -1,8 +1,8 @@
 """Report a run that failed: as a tag of the registered model, beside the releases, and to a webhook.
 
-The exit handler of every pipeline calls it, however the run ended. Kubeflow says that a step failed and not why; the
-reason is in the error file that the step wrote (components/step.py), where the steps share a state folder. It never
-fails itself: a report that cannot be sent is logged.
+The last step of every pipeline calls it. Kubeflow says that a step failed and not why; the reason is in the error file
+that the step wrote (components/step.py), where the steps share a state folder. It never fails itself: a report that
+cannot be sent is logged.
 """
 
 import datetime as dt
@@ -13,8 +13,8 @@ import urllib.request
 from typing import Any
 
 from components.registry import heartbeats
-from components.step import error_file
-from feature_repo import env_names, files
+from components.step import reason
+from feature_repo import env_names
 
 MARK = "last_failure"  # a tag of the model of releases, where the registry is a server
 ALERT_URL = env_names.ALERT_URL
@@ -24,40 +24,40 @@ log = logging.getLogger("intentflow.failure")
 
 
 def report(name: str, pipeline: str, *, state: str, job: str, task: str, message: str) -> dict[str, Any] | None:
-    """Record how a run ended and report one that failed; return the report, None where there is none."""
-    heartbeats.ended(name, pipeline, succeeded=state == "SUCCEEDED")
+    """Report how a run of a pipeline compiled by 0.1 ended, as its exit handler knows it; None where it succeeded."""
     if state == "SUCCEEDED":
+        succeeded(name, pipeline)
         return None
-    found = _report_of(name, pipeline, state=state, job=job, task=task, message=message)
+    left = reason()
+    step, why = str(left.get("step", task)), str(left.get("message", message))
+    return told(name, pipeline, step=step, code=int(left.get("code", 1)), why=why, state=state, job=job)
+
+
+def succeeded(name: str, pipeline: str) -> None:
+    """Mark that a run came to its end."""
+    heartbeats.ended(name, pipeline, succeeded=True)
+
+
+def told(
+    name: str, pipeline: str, *, step: str, code: int, why: str, state: str = "FAILED", job: str = ""
+) -> dict[str, Any]:
+    """Mark that a run failed, and tell of it; return what was told."""
+    heartbeats.ended(name, pipeline, succeeded=False)
+    found = {
+        "recommender": name,
+        "pipeline": pipeline,
+        "run": os.environ.get(env_names.RUN) or job,
+        "state": state,
+        "step": step,
+        "code": code,
+        "why": (why or "see the log of the step that failed")[:LONGEST],
+        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
     log.error("%s", json.dumps(found))
     heartbeats.leave(name, MARK, found)
     if url := os.environ.get(ALERT_URL):
         _post(url, found)
     return found
-
-
-def _report_of(name: str, pipeline: str, *, state: str, job: str, task: str, message: str) -> dict[str, Any]:
-    """Say what failed and why, in the step's own words where they can be read."""
-    left = _reason()
-    return {
-        "recommender": name,
-        "pipeline": pipeline,
-        "run": os.environ.get(env_names.RUN) or job,
-        "state": state,
-        "step": left.get("step", task),
-        "code": left.get("code", 1),
-        "why": str(left.get("message", message or "see the log of the step that failed"))[:LONGEST],
-        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _reason() -> dict[str, Any]:
-    path = error_file()
-    try:
-        return dict(files.read_json(path)) if path is not None and path.is_file() else {}
-    except (OSError, ValueError) as error:
-        log.warning("%s: cannot be read (%s)", path, error)
-        return {}
 
 
 def _post(url: str, found: dict[str, Any]) -> None:

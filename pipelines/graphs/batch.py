@@ -1,7 +1,8 @@
 """The batch scoring pipeline: intents and recommendations for every user, from the release that serves.
 
-It begins as training does, so on one machine its first steps are there already. Then the release that an alias means
-is fetched, and its own code for serving answers for all users in groups. Nothing is trained, registered or promoted.
+The release that an alias means is fetched, the source is read as training reads it, so on one machine those steps are
+there already, and the release's own code for serving answers for all users in groups. Nothing is trained, registered or
+promoted.
 """
 
 from pipelines.graphs.graph import Graph
@@ -10,19 +11,11 @@ from pipelines.graphs.train import cleaned
 
 def batch(graph: Graph) -> None:
     """Score every user with one release."""
-    graph.on_exit("report_failure", pipeline="batch")
-    chosen = graph.step("champion")
-    version = chosen["version"]
-    release = graph.step("fetch_release", version=version, release=chosen["release"])["folder"]
-    clean = cleaned(graph)
-    rows = graph.step("newest_rows", now=chosen["now"], clean=clean, release=release)["rows"]
-    intents = graph.step("predict_intents", rows=rows, release=release)["intents"]
-    ranked = graph.step("recommend", rows=rows, intents=intents, release=release)
-    graph.step(
-        "conclude",
-        release_version=version,
-        clean=clean,
-        rows=rows,
-        intents=intents,
-        recommendations=ranked["recommendations"],
-    )
+    with graph.group("release", "Find the release that the alias means, and fetch it."):
+        chosen = graph.step("champion")
+        fetched = graph.step("fetch_release", version=chosen["version"], release=chosen["release"])["folder"]
+    with graph.group("data", "Read the source, judge it by the contract, compute every user's newest row."):
+        rows = graph.step("newest_rows", now=chosen["now"], clean=cleaned(graph), release=fetched)["rows"]
+    with graph.group("scores", "Predict intents and recommend items for every user."):
+        intents = graph.step("predict_intents", rows=rows, release=fetched)["intents"]
+        graph.step("recommend", rows=rows, intents=intents, release=fetched)

@@ -1,9 +1,10 @@
 """What code and locks a run was made with: digests for cache keys and lineage."""
 
 import functools
+import os
 import subprocess
 
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.checkout import LOCK, ROOT
 from pipelines.graphs.reached_code import Tree
 
@@ -28,10 +29,10 @@ def lock_digest() -> str:
 
 
 def git_commit() -> str:
-    """Name the commit of the checkout, '-dirty' where files were changed; 'unknown' outside a checkout."""
+    """Name the commit of the checkout, '-dirty' where files were changed; an image's is the one it was built of."""
     commit = _git("rev-parse", "--short=12", "HEAD")
     if commit is None:
-        return "unknown"
+        return os.environ.get(env_names.COMMIT, "unknown")
     return f"{commit}-dirty" if _git("status", "--porcelain", "--untracked-files=no") else commit
 
 

@@ -1,7 +1,8 @@
 """A pipeline's graph as plain data: which steps, what each is given, which come after which, and what is conditional.
 
-train.py, retrain.py and batch.py each add their steps to a `Graph`. kfp_pipeline.py makes kfp's object of it, `plan`
-reads from it what makes a step run again, and neither can differ from the other. No SDK is imported.
+train.py, retrain.py and batch.py each add their steps to a `Graph`, in groups that Kubeflow's UI shows as one box each.
+kfp_pipeline.py makes kfp's object of it, `plan` reads from it what makes a step run again, and neither can differ from
+the other. No SDK is imported.
 """
 
 import contextlib
@@ -11,17 +12,22 @@ from typing import Any
 
 from feature_repo.errors import SpecError
 from pipelines.graphs import step_table
-from pipelines.graphs.step_table import Step
+from pipelines.graphs.step_table import ADMIT, OUTCOME, Step
 
-Reads = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]  # by step: its parameters, the steps before it
+Reads = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]  # by step: its slices, the steps before it
 RETURNED = "Output"  # kfp's name of a returned value
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of the pipeline, as an input of a step."""
+    """A field of the run form, as an input of a step."""
 
     name: str
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """The name of the recommender that the pipeline is of, as an input of a step."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +37,20 @@ class Output:
     node: "Node"
     key: str
 
+    @property
+    def name(self) -> str:
+        """Return its name where another group takes it."""
+        return self.node.step.name if self.key == RETURNED else self.key
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
     """One task of a pipeline."""
 
     step: Step
-    inputs: Mapping[str, Any]  # argument -> Parameter, Output or a constant
+    inputs: Mapping[str, Any]  # argument -> Parameter, Recommender, Output or a constant
     after: tuple["Node", ...] = ()  # beside those whose outputs it takes
-    behind: "Branch | None" = None
+    inside: "Part | None" = None
 
     def __getitem__(self, key: str) -> Output:
         """Return an output by name."""
@@ -49,10 +60,10 @@ class Node:
     def upstream(self) -> list["Node"]:
         """Return the nodes that come before it."""
         found = [value.node for value in self.inputs.values() if isinstance(value, Output)]
-        branch = self.behind
-        while branch is not None:
-            found.append(branch.on.node)
-            branch = branch.behind
+        part = self.inside
+        while part is not None:
+            found += [part.on.node] if isinstance(part, Branch) else []
+            part = part.inside
         return [*found, *self.after]
 
 
@@ -62,84 +73,125 @@ class Branch:
 
     name: str
     on: Output
-    behind: "Branch | None"
+    inside: "Part | None"
     body: "Body" = field(default_factory=list)
 
 
-Body = list[Node | Branch]
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Nodes that the UI shows as one box, which opens."""
+
+    name: str
+    about: str
+    inside: "Part | None"
+    body: "Body" = field(default_factory=list)
+
+
+Part = Branch | Group
+Body = list[Node | Branch | Group]
 
 
 class Graph:
-    """A pipeline that is being put together."""
+    """A pipeline that is being put together; its first step checks the run form, its last tells how the run ended."""
 
-    def __init__(self) -> None:
-        self.body: Body = []
-        self.last: Node | None = None  # runs however the others end
-        self._open: list[Branch] = []
+    def __init__(self, pipeline: str = "", *, form: tuple[str, ...] = tuple(step_table.FORM)) -> None:
+        self.form = form
+        self._open: list[Part] = []
+        admit = step_table.step(ADMIT)
+        self.first = Node(admit, {"recommender": Recommender()} | {name: Parameter(name) for name in form})
+        self.body: Body = [self.first]
+        self.last = Node(step_table.step(OUTCOME), {"name": Recommender(), "pipeline": pipeline})
 
     def step(self, name: str, *, after: Iterable[Node] = (), **inputs: Any) -> Node:
-        """Hang a step: `inputs` are artifacts, values and constants; its parameters come from its row."""
-        behind = self._open[-1] if self._open else None
-        node = Node(*self._wired(name, inputs), tuple(after), behind)
-        (behind.body if behind else self.body).append(node)
+        """Hang a step: `inputs` are artifacts, values and constants; its slices come from the first step."""
+        row = step_table.step(name)
+        for wanted in row.arguments.values():
+            if wanted not in step_table.SLICES:
+                raise SpecError(f"step_table.py: step '{name}' reads '{wanted}', which has no words in SLICES")
+        slices = {argument: self.first[wanted] for argument, wanted in row.arguments.items()}
+        inside = self._open[-1] if self._open else None
+        node = Node(row, slices | inputs, tuple(after), inside)
+        self._here.append(node)
         return node
 
-    def on_exit(self, name: str, **inputs: Any) -> None:
-        """Have a step run at the end, whatever became of the others."""
-        self.last = Node(*self._wired(name, inputs))
+    def group(self, name: str, about: str) -> contextlib.AbstractContextManager[None]:
+        """Hang what is added meanwhile as one box."""
+        return self._opened(Group(name, about, self._open[-1] if self._open else None))
+
+    def when(self, output: Output, *, name: str) -> contextlib.AbstractContextManager[None]:
+        """Hang what is added meanwhile behind an output that must be true."""
+        return self._opened(Branch(name, output, self._open[-1] if self._open else None))
 
     @contextlib.contextmanager
-    def when(self, output: Output, *, name: str) -> Iterator[None]:
-        """Hang what is added meanwhile behind an output that must be true."""
-        behind = self._open[-1] if self._open else None
-        branch = Branch(name, output, behind)
-        (behind.body if behind else self.body).append(branch)
-        self._open.append(branch)
+    def _opened(self, part: Part) -> Iterator[None]:
+        self._here.append(part)
+        self._open.append(part)
         try:
             yield
         finally:
             self._open.pop()
 
-    @staticmethod
-    def _wired(name: str, inputs: Mapping[str, Any]) -> tuple[Step, dict[str, Any]]:
-        row = step_table.step(name)
-        for parameter in row.arguments.values():
-            if parameter not in step_table.PARAMETERS:
-                raise SpecError(f"step_table.py: step '{name}' reads '{parameter}', which has no words in PARAMETERS")
-        return row, {argument: Parameter(name) for argument, name in row.arguments.items()} | dict(inputs)
+    @property
+    def _here(self) -> Body:
+        return self._open[-1].body if self._open else self.body
 
     @property
     def nodes(self) -> list[Node]:
-        """Return all nodes, the one that runs at the end first."""
-        return [*([self.last] if self.last else []), *_nodes(self.body)]
-
-    @property
-    def parameters(self) -> list[str]:
-        """Return the parameters that the pipeline takes, in the order of the table."""
-        read = {value.name for node in self.nodes for value in node.inputs.values() if isinstance(value, Parameter)}
-        return [name for name in step_table.PARAMETERS if name in read]
+        """Return all nodes, the first and the last too."""
+        return [*nodes(self.body), self.last]
 
     @property
     def reads(self) -> Reads:
-        """Return by step what makes it run again: its parameters, and the steps that come before it."""
+        """Return by step what makes it run again: its slices, and the steps that come before it."""
         found: Reads = {}
-        for node in _nodes(self.body):
+        for node in nodes(self.body):
             if node.step.planned:
                 before = dict.fromkeys(n.step.name for n in node.upstream if n.step.planned)
                 found[node.step.name] = (tuple(node.step.arguments.values()), tuple(before))
         return found
 
+    def taken(self, group: Group) -> list[Output]:
+        """Return what a group takes from outside, each once."""
+        own = set(nodes(group.body))
+        return _once(group, [one for one in read(group.body) if one.node not in own])
 
-def _nodes(body: Body) -> Iterator[Node]:
+    def given(self, group: Group) -> list[Output]:
+        """Return what others take from a group, each once."""
+        own = set(nodes(group.body))
+        return _once(group, [one for one in read(self.body, but=group) if one.node in own])
+
+
+def nodes(body: Body) -> Iterator[Node]:
+    """Yield the nodes of a body, those inside branches and groups too."""
     for item in body:
-        if isinstance(item, Branch):
-            yield from _nodes(item.body)
-        else:
+        if isinstance(item, Node):
             yield item
+        else:
+            yield from nodes(item.body)
+
+
+def read(body: Body, *, but: Group | None = None) -> Iterator[Output]:
+    """Yield the outputs that a body's nodes and branches read."""
+    for item in body:
+        if isinstance(item, Node):
+            yield from (value for value in item.inputs.values() if isinstance(value, Output))
+        elif item is not but:
+            if isinstance(item, Branch):
+                yield item.on
+            yield from read(item.body, but=but)
+
+
+def _once(group: Group, found: list[Output]) -> list[Output]:
+    """Keep each output once; two of one name would be one box of the UI."""
+    kept = list(dict.fromkeys(found))
+    names = [one.name for one in kept]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SpecError(f"pipelines/graphs: group '{group.name}' takes or gives two things named '{twice[0]}'")
+    return kept
 
 
 def outdated(reads: Reads, before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
-    """Name the steps that the next run does anew, given the parameters of the last run.
+    """Name the steps that the next run does anew, given the slices of the last run.
 
     >>> reads = {"ingest": (("source",), ()), "validate": (("data",), ("ingest",)), "watch": (("monitoring",), ())}
     >>> outdated(reads, {"source": 1, "data": 1, "monitoring": 1}, {"source": 2, "data": 1, "monitoring": 1})
@@ -148,7 +200,7 @@ def outdated(reads: Reads, before: Mapping[str, Any] | None, now: Mapping[str, A
     if before is None:
         return list(reads)
     found: list[str] = []
-    for step, (parameters, after) in reads.items():
-        if any(before.get(p) != now.get(p) for p in parameters) or any(a in found for a in after):
+    for step, (slices, after) in reads.items():
+        if any(before.get(one) != now.get(one) for one in slices) or any(a in found for a in after):
             found.append(step)
     return found

@@ -1,21 +1,29 @@
-"""The pipelines by name: which there are, how each hangs together, and what a spec and a place put into its parameters.
+"""The pipelines by name: which there are, how each hangs together, and what a spec puts into its run form.
 
 `intentflow run --pipeline NAME`, `apply` and recurring runs choose here. No SDK is imported: a pipeline's object is
 built, and kfp with it, when `build` is called. The order of the steps is each pipeline's own matter.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from feature_repo.errors import SpecError, nearest
-from pipelines.environment import Installation
 from pipelines.graphs import parameters, step_table
 from pipelines.graphs.batch import batch
 from pipelines.graphs.graph import Graph, Reads
 from pipelines.graphs.retrain import retrain
 from pipelines.graphs.train import train
 from pipelines.spec import Recommender
+
+PREFIX = "intentflow-"
+KINDS = {  # what a field of another kind is told
+    dict: "holds no mapping; begin with `apiVersion: intentflow/v1`",
+    int: "is no whole number",
+    str: "is no text",
+}
+TRAINING, SCORING = ("spec", "mode", "note"), ("spec", "which", "k", "note")
+ANY = "any"  # the recommender of a pipeline that is built of no spec, to be looked at
 
 
 @dataclass(frozen=True)
@@ -25,20 +33,36 @@ class Pipeline:
     name: str  # as Kubeflow shows it
     description: str
     hang: Callable[[Graph], None]  # adds its steps to a graph
-    parameters: Callable[[Installation], dict[str, Any]]  # of a run: the spec's, and the digests of data, code and lock
-    spec_parameters: Callable[[Recommender], dict[str, Any]]  # what the spec alone decides: the run form's defaults
+    fields: tuple[str, ...]  # of the run form
+    form: Callable[[Recommender], dict[str, Any]]  # the fields' defaults: a run of the spec as it is declared
+
+    def changed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that somebody gave; one that this pipeline's form lacks is refused."""
+        found = {name: value for name, value in given.items() if value is not None}
+        if unknown := [name for name in found if name not in self.fields]:
+            raise SpecError(f"--{unknown[0]}: {self.name} has no such field; have {', '.join(self.fields)}")
+        return found
+
+    def values(self, spec: Recommender, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the filled form: the spec's defaults, and what was given instead; kfp would take no other kind."""
+        found = self.form(spec) | dict(given)
+        for name, value in found.items():
+            kind = step_table.KINDS.get(name, str)
+            if not isinstance(value, kind):
+                raise SpecError(f"{name}: {KINDS[kind]}")
+        return found
 
     def graph(self) -> Graph:
         """Return its graph; a step without a row is refused."""
-        graph = Graph()
+        graph = Graph(self.name.removeprefix(PREFIX), form=self.fields)
         self.hang(graph)
         return graph
 
-    def build(self) -> Any:
-        """Return kfp's object of it; imports kfp."""
+    def build(self, spec: Recommender | None = None) -> Any:
+        """Return kfp's object of it for a recommender; imports kfp."""
         from pipelines.graphs.kfp_pipeline import built
 
-        return built(self)
+        return built(self, spec)
 
 
 PIPELINES = {
@@ -46,22 +70,22 @@ PIPELINES = {
         "intentflow-train",
         "Contract, profiles, models, gates, promotion, drift.",
         train,
-        parameters.run_parameters,
-        parameters.spec_parameters,
+        TRAINING,
+        parameters.form,
     ),
     "batch": Pipeline(
         "intentflow-batch",
         "Intents and recommendations for all users, from the release that serves.",
         batch,
-        parameters.batch_run_parameters,
-        parameters.batch_parameters,
+        SCORING,
+        parameters.batch_form,
     ),
     "retrain": Pipeline(
         "intentflow-retrain",
         "Drift, the decision on it, and training where it asks for that.",
         retrain,
-        parameters.run_parameters,
-        parameters.spec_parameters,
+        TRAINING,
+        parameters.form,
     ),
 }
 

@@ -1,7 +1,12 @@
-"""What a spec, its data and its code put into the pipelines' parameters. No SDK is imported here."""
+"""The run form of each pipeline, and the slices that its first step makes of it. No SDK is imported here.
+
+The same functions serve a run (admission.py), `plan`, which compares slices with those of the last run, and jobs that
+begin as the pipelines do.
+"""
 
 import datetime as dt
 import json
+from pathlib import Path
 from typing import Any
 
 from components.data.derived import rules_at_the_door
@@ -12,14 +17,28 @@ from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.spec import Recommender
 
+CODES = ("data", "profiles", "intent", "ranking", "registry")
+PASSED = "passed its gates"  # why a release is promoted; a run's note follows
 
-def spec_parameters(spec: Recommender) -> dict[str, Any]:
-    """Return the parameters that the spec alone decides."""
+
+def form(spec: Recommender) -> dict[str, Any]:
+    """Return the defaults of the training pipelines' form; kfp knows no null, and one in a spec is a default."""
+    return {"spec": spec.model_dump(mode="json", exclude_none=True), "mode": spec.promotion.mode, "note": ""}
+
+
+def batch_form(spec: Recommender) -> dict[str, Any]:
+    """Return the defaults of batch scoring's form."""
+    return {"spec": form(spec)["spec"], "which": "champion", "k": 0, "note": ""}
+
+
+def spec_slices(spec: Recommender) -> dict[str, Any]:
+    """Return the slices that the spec alone decides."""
     dumped = spec.model_dump(mode="json")
 
     def text(value: Any) -> str:
-        # Numbers inside dicts become floats on their way through Kubeflow; a JSON string stays what it is.
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        # Numbers inside dicts become floats on their way through Kubeflow, and keys lose their order; a JSON string
+        # stays what it is.
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
     models = dumped["models"]
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving", "content")} | {
@@ -45,9 +64,8 @@ def spec_parameters(spec: Recommender) -> dict[str, Any]:
     }
 
 
-def run_parameters(place: Installation) -> dict[str, Any]:
-    """Return every parameter of a run: the spec's, and the digests of data, code and lock."""
-    spec = place.spec
+def slices(spec: Recommender, *, source: str, note: str = "") -> dict[str, Any]:
+    """Return the slices of a run: the spec's, and the digests of data, code and lock."""
     windows = spec.profiles.windows_days
     lineage = {
         "spec": spec.digest,
@@ -58,42 +76,28 @@ def run_parameters(place: Installation) -> dict[str, Any]:
         },
         "params": spec.models.model_dump(mode="json"),
     }
-    return spec_parameters(spec) | {
-        "source": _source(place),
-        "lineage": json.dumps(lineage),
-        **{f"{part}_code": code_digests.step_digest(part) for part in ("data", "profiles", "intent", "ranking")},
+    return spec_slices(spec) | {
+        "source": source,
+        "lineage": json.dumps(lineage, sort_keys=True),
+        "why": f"{PASSED}; {note}" if note else PASSED,
+        **{f"{part}_code": code_digests.step_digest(part) for part in CODES},
     }
 
 
-def _source(place: Installation) -> str:
-    """Digest the source's state; another key, or another person to be left out, and the data is read anew.
+def source_state(spec: Recommender, base: Path, people: dict[str, str]) -> str:
+    """Digest the source's state; another key, or another person to be left out, and the data is read anew."""
+    return files.digest([source_digest(spec.data, base), people])
 
-    Where the pipeline runs elsewhere, its files may be there only: then the time stands for them, and every run reads.
+
+def run_parameters(place: Installation) -> dict[str, Any]:
+    """Return the slices of a run that would begin now, as the run's first step makes them.
+
+    Where the pipeline runs elsewhere, its files may be there only: then the time stands for their state.
     """
     try:
-        state = source_digest(place.spec.data, place.spec_path.absolute().parent)
+        source = source_state(place.spec, place.spec_path.absolute().parent, place.people)
     except DataError:  # no file, or one without rows
         if place.environment.kubeflow is None:
             raise
-        state = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
-    return files.digest([state, place.people])
-
-
-# Of the training pipeline's parameters, those of the steps that batch scoring begins with.
-SHARED = ("name", "reading", "data", "split")
-CODES = ("data", "profiles", "intent", "ranking", "registry")
-
-
-def batch_parameters(spec: Recommender) -> dict[str, Any]:
-    """Return the parameters of batch scoring that the spec alone decides."""
-    trained = spec_parameters(spec)
-    return {name: trained[name] for name in SHARED} | {"which": "champion", "k": 0}
-
-
-def batch_run_parameters(place: Installation) -> dict[str, Any]:
-    """Return every parameter of a batch scoring run."""
-    return (
-        batch_parameters(place.spec)
-        | {"source": _source(place)}
-        | {f"{part}_code": code_digests.step_digest(part) for part in CODES}
-    )
+        source = files.digest([dt.datetime.now(dt.UTC).isoformat(timespec="microseconds"), place.people])
+    return slices(place.spec, source=source)

@@ -1,9 +1,10 @@
-"""The pipelines' steps, one row each, and the words of the pipelines' parameters. Everything else is derived from here.
+"""The pipelines' steps, one row each, and the words of the run form. Everything else is derived from here.
 
-A row says which component a step runs, when it runs again, what its pod asks for and which parameters it reads. The
-graphs (train.py, retrain.py, batch.py) name steps and wire their artifacts; `plan`, the run form, the IR's settings and
-the environment's `compute` slice follow. A new step is its function, its row, and one line of a graph. No SDK is
-imported: components are named, and imported where a pipeline is built.
+A row says which component a step runs, when it runs again, what its pod asks for and which slices of the spec it reads.
+The graphs (train.py, retrain.py, batch.py) name steps and wire their artifacts; `plan`, the IR's settings and the
+environment's `compute` slice follow. A new step is its function, its row, and one line of a graph. A person fills FORM;
+the step `admit` checks it and makes SLICES of it, which the other steps read. No SDK is imported: components are named,
+and imported where a pipeline is built.
 """
 
 from collections.abc import Iterator
@@ -15,11 +16,22 @@ from feature_repo.errors import SpecError, nearest
 Rule = Literal[
     "pure",  # cached by its inputs
     "effects",  # runs every time, and again when a server was away for a moment
-    "aside",  # runs every time and once: it only tells
+    "aside",  # runs every time and once: it only checks or tells
 ]
 
-# Parameters of the pipelines, in the order of their signatures; Kubeflow's run form shows the words beside each field.
-PARAMETERS = {
+# The run form: parameters of the pipelines, in the order of their signatures; each has a default (parameters.py).
+FORM = {
+    "spec": "The recommender's spec, whole. The first step checks it as the command line does.",
+    "mode": "Who promotes: auto, manual or dry_run. Goes before the spec's promotion.mode.",
+    "which": "Version or alias of the release that scores: champion, challenger, 7.",
+    "k": "Items for each user; 0 asks the release, which has the spec's serving.k.",
+    "note": "Why this run; kept with what it promotes and on its last page.",
+}
+KINDS: dict[str, type] = {"spec": dict, "k": int}  # the others are text
+
+# What the first step makes of the form: each step reads its own slices alone, so a change elsewhere runs it not again.
+ADMIT, OUTCOME = "admit", "outcome"  # the first step of every pipeline, and the last
+SLICES = {
     "name": "Name of the recommender; registered models begin with it.",
     "reading": "What of the spec's `data` slice reading the source needs, JSON.",
     "data": "The spec's `data` slice, JSON.",
@@ -34,18 +46,18 @@ PARAMETERS = {
     "ranking_weeks": "Last training weeks that the ranker learns from.",
     "promotion": "The spec's `promotion`, JSON.",
     "mode": "auto, manual or dry_run.",
+    "why": "Why a release is promoted, for the registry's record.",
     "serving": "What the release tells the services, JSON.",
     "monitoring": "The spec's `monitoring`, JSON.",
     "lineage": "Digests of spec, code, lock and feature services, JSON.",
-    "which": "Version or alias of the release that scores: champion, challenger, 7.",
-    "k": "Items for each user; 0 asks the release, which has the spec's serving.k.",
+    "which": "Version or alias of the release that scores.",
+    "k": "Items for each user; 0 asks the release.",
     "data_code": "Digest of the code behind the data steps.",
     "profiles_code": "Digest of the code behind the profile steps.",
     "intent_code": "Digest of the code behind the intent steps.",
     "ranking_code": "Digest of the code behind the ranking steps.",
     "registry_code": "Digest of the code that fetches a release.",
 }
-NUMBERS = ("ranking_weeks", "k")  # whole ones; the others are text
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ class Step:
     rule: Rule
     size: Size  # by default; the environment's `compute` slice replaces it
     about: str
-    reads: tuple[str, ...] = ()  # parameters; argument=parameter where the component calls it otherwise
+    reads: tuple[str, ...] = ()  # slices; argument=slice where the component calls it otherwise
     takes_gpu: bool = False
     planned: bool = True  # False: a step that only speaks of the run, which `plan` does not list
 
@@ -88,18 +100,21 @@ class Step:
 
     @property
     def arguments(self) -> dict[str, str]:
-        """Return the parameter behind each argument of the component.
+        """Return the slice behind each argument of the component.
 
         >>> Step("a", "m:a", "pure", Size(1, "1Gi"), "", ("source", "code=data_code")).arguments
         {'source': 'source', 'code': 'data_code'}
         """
         pairs = (entry.rpartition("=") for entry in self.reads)
-        return {argument or parameter: parameter for argument, _, parameter in pairs}
+        return {argument or name: name for argument, _, name in pairs}
 
 
 # fmt: off
 def _rows() -> Iterator[Step]:
     """Yield the rows. Memory: about twice the peak on the grocery data, which docs/pipelines.md lists."""
+    yield Step(ADMIT, "pipelines.graphs.component:admit", "aside", Size(0.5, "1Gi", minutes=15),
+               "Check the form, digest source and code, and give each step its slice", planned=False)
+
     part = "components.data.component"
     yield Step("ingest", f"{part}:ingest", "pure", Size(1, "2Gi"),
                "Read the source into canonical tables", ("data=reading", "source", "code=data_code"))
@@ -148,10 +163,8 @@ def _rows() -> Iterator[Step]:
                "Compare the test weeks with the training weeks", ("name", "monitoring"))
     yield Step("decide", f"{part}:decide", "pure", Size(0.25, "512Mi", minutes=15),
                "Tell whether a verdict asks for training")
-    yield Step("conclude", f"{part}:conclude", "effects", Size(0.25, "512Mi", minutes=15),
-               "Say in one place what the run left", ("name",), planned=False)
-    yield Step("report_failure", f"{part}:report_failure", "aside", Size(0.5, "1Gi", minutes=15),
-               "Tell of a run that failed, and why", ("name",), planned=False)
+    yield Step(OUTCOME, f"{part}:outcome", "aside", Size(0.5, "1Gi", minutes=15),
+               "Say in sentences how the run ended, and tell of a failure", ("name",), planned=False)
 # fmt: on
 
 

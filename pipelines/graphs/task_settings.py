@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_repo import env_names
 from pipelines.graphs.compute import Compute
-from pipelines.graphs.step_table import Size, Step
+from pipelines.graphs.step_table import ADMIT, Size, Step
 
 if TYPE_CHECKING:
     from pipelines.environment import Kubeflow, Toleration
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Variables of a step by where they come from, each under its own name as key. All may be absent: a step that needs one
 # says so.
 CONFIG_KEYS = (
-    *(env_names.CLOCK, env_names.EVIDENTLY, env_names.MLFLOW_ARTIFACTS, env_names.OTLP),
+    *(env_names.CLOCK, env_names.EVIDENTLY, env_names.LINKS, env_names.MLFLOW_ARTIFACTS, env_names.OTLP),
     *(env_names.OTLP_SHARE, env_names.PROFILES_ENGINE, env_names.REQUESTS_URL, env_names.SPARK),
     *(env_names.TRAINER, "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_TRACKING_URI"),
 )
@@ -86,7 +86,7 @@ def _place(task: Any, step: str, platform: Platform) -> None:
     _pod(task, step, size, platform)
     _variables(task, platform)
     _volumes(task, platform)
-    if step == "ingest":  # what it leaves out is in no table, profile or model
+    if step in (ADMIT, "ingest"):  # what is left out at ingest is in no table, profile or model
         _leave_out(task)
 
 
@@ -147,12 +147,13 @@ def _volumes(task: Any, platform: Platform) -> None:
         kubernetes.mount_pvc(task, at.claim, STATE)
     else:
         kubernetes.empty_dir_mount(task, "state", STATE)
+        task.set_env_variable(env_names.ALONE, "1")
     if at.data_claim:
         kubernetes.mount_pvc(task, at.data_claim, DATA)
 
 
 def _leave_out(task: Any) -> None:
-    """Let the step that reads the source know who was forgotten, also where the state is a pod's own."""
+    """Let the steps that look at the source know who was forgotten, also where the state is a pod's own."""
     from kfp import kubernetes
 
     kubernetes.use_config_map_as_volume(task, TOMBSTONES, mount_path=FORGOTTEN, optional=True)

@@ -6,7 +6,7 @@ Steps with side effects never are; they are safe to repeat. What a step is comes
 
 from dataclasses import dataclass
 
-from pipelines.graphs.graph import RETURNED, Graph, Node, Output
+from pipelines.graphs.graph import RETURNED, Graph, Output
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,11 @@ class Models:
     ranking_evaluation: Output
 
 
-@dataclass(frozen=True)
-class Registered:
-    """The release of a run and whether it passed its gates."""
-
-    version: Output
-    passed: Output
-
-
 def train(graph: Graph) -> None:
     """Train, judge and promote one recommender."""
-    graph.on_exit("report_failure", pipeline="train")
     at = prepared(graph)
-    models, release = trained(graph, at)
-    watched = graph.step("watch", release_version=release.version, rows=at.rows)
-    concluded(graph, at, models, release, drift=watched["verdict"])
+    version = released(graph, at, trained(graph, at))
+    graph.step("watch", release_version=version, rows=at.rows)
 
 
 def cleaned(graph: Graph) -> Output:
@@ -53,53 +43,30 @@ def cleaned(graph: Graph) -> Output:
 
 def prepared(graph: Graph) -> Prepared:
     """Build the profiles and the rows that models learn from and are judged by."""
-    clean = cleaned(graph)
-    features = graph.step("profiles", clean=clean)["features"]
-    return Prepared(clean, features, graph.step("training_set", clean=clean, features=features)["rows"])
+    with graph.group("data", "Read the source, judge it by the contract, build profiles and training rows."):
+        clean = cleaned(graph)
+        features = graph.step("profiles", clean=clean)["features"]
+        return Prepared(clean, features, graph.step("training_set", clean=clean, features=features)["rows"])
 
 
-def trained(graph: Graph, at: Prepared) -> tuple[Models, Registered]:
-    """Train both models, judge each on the test weeks, and release them."""
-    intent = graph.step("train_intent", rows=at.rows)["intent"]
-    judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)
-    ranker = graph.step("train_ranking", rows=at.rows, intent=intent)["ranker"]
-    compared = graph.step("evaluate_ranking", rows=at.rows, intent=intent, ranker=ranker)
-    models = Models(intent, judged["evaluation"], ranker, compared["evaluation"])
-    return models, _released(graph, at, models)
+def trained(graph: Graph, at: Prepared) -> Models:
+    """Train both models and judge each on the test weeks."""
+    with graph.group("intent", "Train the intent model and judge it on the test weeks."):
+        intent = graph.step("train_intent", rows=at.rows)["intent"]
+        judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)["intent_evaluation"]
+    with graph.group("ranking", "Train the ranker and judge it on the test weeks."):
+        ranker = graph.step("train_ranking", rows=at.rows, intent=intent)["ranker"]
+        compared = graph.step("evaluate_ranking", rows=at.rows, intent=intent, ranker=ranker)["ranking_evaluation"]
+    return Models(intent, judged, ranker, compared)
 
 
-def _released(graph: Graph, at: Prepared, models: Models) -> Registered:
+def released(graph: Graph, at: Prepared, models: Models) -> Output:
     """Register the models, and where their gates are passed bring the profiles online and promote the release."""
-    registered = graph.step("register", clean=at.clean, **vars(models))
-    version = registered["release_version"]
-    with graph.when(registered[RETURNED], name="gates-passed"):
-        online = graph.step("materialise", release_version=version, features=at.features)  # before serving follows
-        graph.step("promote", version=version, why="passed its gates", after=[online])
-    return Registered(version, registered[RETURNED])
-
-
-def concluded(
-    graph: Graph,
-    at: Prepared,
-    models: Models,
-    release: Registered,
-    *,
-    drift: Output,
-    drifted: bool | None = None,
-    after: tuple[Node, ...] = (),
-) -> Node:
-    """Say what a run that trained left."""
-    return graph.step(
-        "conclude",
-        release_version=release.version,
-        passed=release.passed,
-        clean=at.clean,
-        features=at.features,
-        rows=at.rows,
-        intent=models.intent,
-        intent_evaluation=models.intent_evaluation,
-        ranking_evaluation=models.ranking_evaluation,
-        drift=drift,
-        after=after,
-        **({} if drifted is None else {"drifted": drifted}),
-    )
+    with graph.group("release", "Register the models, judge them by the gates, promote what passes."):
+        registered = graph.step("register", clean=at.clean, **vars(models))
+        version = registered["release_version"]
+        with graph.when(registered[RETURNED], name="gates-passed"):
+            online = graph.step("materialise", release_version=version, features=at.features)  # before serving follows
+            # A note of the run is in `why`: it is no reason to run anything again.
+            graph.step("promote", version=version, why=graph.first["why"], after=[online])
+    return version

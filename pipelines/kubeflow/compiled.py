@@ -13,8 +13,6 @@ from pipelines.environment import Installation
 from pipelines.graphs import index
 from pipelines.graphs.step_table import step_of
 
-GATES = "gates-passed"  # the condition's name in pipelines/graphs/train.py
-
 
 @dataclass(frozen=True)
 class CompiledPipeline:
@@ -31,17 +29,15 @@ class CompiledPipeline:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         document = next(yaml.load_all(self.path.read_bytes(), Loader=loader))
         steps: dict[str, str] = {}
-        conditions: dict[str, str] = {}
-        _read(document, document["root"]["dag"]["tasks"], steps, conditions)
-        return Tasks(steps, conditions)
+        _read(document, document["root"]["dag"]["tasks"], steps)
+        return Tasks(steps)
 
 
 @dataclass(frozen=True)
 class Tasks:
     """What a run of the pipeline consists of, by the names that Kubeflow gives tasks."""
 
-    steps: dict[str, str]  # task -> step, in the order of the IR
-    conditions: dict[str, str]  # task -> the condition's own name
+    steps: dict[str, str]  # task -> step, those inside groups too, in the order of the IR
 
 
 @contextmanager
@@ -60,16 +56,14 @@ def _compile(place: Installation, name: str, folder: Path) -> CompiledPipeline:
     return CompiledPipeline(name, path, f"ir-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}")
 
 
-def _read(ir: dict[str, Any], tasks: dict[str, Any], steps: dict[str, str], conditions: dict[str, str]) -> None:
+def _read(ir: dict[str, Any], tasks: dict[str, Any], steps: dict[str, str]) -> None:
     for name, task in tasks.items():
         component = ir["components"].get(task["componentRef"]["name"])
         if component is None:
             raise ServerError(
                 f"the IR names no component for task {name}: kfp writes it in another way than this reads"
             )
-        if "condition" in task.get("triggerPolicy", {}):
-            conditions[name] = task["taskInfo"]["name"]
         if "dag" in component:
-            _read(ir, component["dag"]["tasks"], steps, conditions)
+            _read(ir, component["dag"]["tasks"], steps)
         else:
             steps[name] = step_of(name)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.kubeflow.client import Api, line
-from pipelines.kubeflow.compiled import GATES, Tasks
+from pipelines.kubeflow.compiled import Tasks
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 SLOWEST_S = 15.0
+JUDGES, PROMOTES = "register", "promote"  # the step that asks the gates, and one that runs where they passed
 Observer = Callable[[dict[str, Any]], None]
 
 
@@ -92,19 +93,19 @@ def latest(details: Iterable[Any]) -> dict[str, Any]:
 
 
 def _passed(now: dict[str, Any], tasks: Tasks) -> bool | None:
-    """Tell whether the gates passed: their condition was met, or it was skipped; None where it was never asked."""
-    for task, name in tasks.conditions.items():
-        if name == GATES and task in now:
-            state = str(now[task].state)
-            return True if state == "SUCCEEDED" else False if state == "SKIPPED" else None
-    return None
+    """Tell whether the gates passed: what stands behind them ran, or did not; None where they were never asked.
+
+    Conditions are no help: Kubeflow numbers them within each group, so two may have one name.
+    """
+    states = {step: str(now[task].state) for task, step in tasks.steps.items() if task in now}
+    if states.get(JUDGES) != "SUCCEEDED":
+        return None
+    return states.get(PROMOTES) == "SUCCEEDED"
 
 
 def _due(now: dict[str, Any], tasks: Tasks) -> bool:
-    """Tell whether a run that succeeded has asked its gates: it has some, and no condition before them was skipped."""
-    before = [task for task, name in tasks.conditions.items() if name != GATES]
-    skipped = any(task in now and str(now[task].state) == "SKIPPED" for task in before)
-    return GATES in tasks.conditions.values() and not skipped
+    """Tell whether a run that succeeded has asked its gates, as far as details do not say that it did not."""
+    return JUDGES in tasks.steps.values() and not any(task in now for task in tasks.steps)
 
 
 def _failed(run: Any, now: dict[str, Any], tasks: Tasks) -> tuple[str, str]:

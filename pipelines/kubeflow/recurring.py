@@ -17,8 +17,6 @@ from pipelines.environment import Installation, Recurring
 from pipelines.graphs import index
 from pipelines.kubeflow.client import Absent, Api
 
-# Kubeflow puts the time in as it starts the run: each run reads its source anew.
-SCHEDULED = "[[ScheduledTime]]"
 OWNED = re.compile(
     r"declared by intentflow apply: recommender (?P<recommender>\S+), environment (?P<environment>\S+), "
     r"recurring (?P<name>\S+), digest (?P<digest>[0-9a-f]+)"
@@ -80,7 +78,7 @@ def experiment_name(place: Installation) -> str:
 
 
 def _wanted(place: Installation, declared: Recurring, version: Version) -> WantedRun:
-    parameters = index.pipeline(declared.pipeline).parameters(place) | {"source": SCHEDULED}
+    parameters = index.pipeline(declared.pipeline).form(place.spec)
     at = place.environment.kubeflow
     what = {
         "version": version.name,

@@ -1,4 +1,4 @@
-"""What a run left in the registry: why it failed, by the pipelines' exit handler, and its release's gates.
+"""What a run left in the registry: why it failed, by the pipelines' last step, and its release's gates.
 
 A laptop before a cluster may not reach the registry. Then nothing is known, and that is no error.
 """

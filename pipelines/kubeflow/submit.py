@@ -1,13 +1,13 @@
 """Run a pipeline on Kubeflow: submit the applied version, follow it, return its outcome as a local run would.
 
 The run belongs to the server: to stop watching stops nothing. Why a step failed is in the registry, where the
-pipeline's exit handler writes it (monitoring/runs/failure.py); where that cannot be read, Kubeflow's message is shown.
+pipeline's last step writes it (monitoring/runs/failure.py); where that cannot be read, Kubeflow's message is shown.
 """
 
 import datetime as dt
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,13 @@ from pipelines.environment import Installation
 from pipelines.graphs import index
 from pipelines.kubeflow import client, declare, recurring, run_verdict
 from pipelines.kubeflow.client import Api
-from pipelines.kubeflow.compiled import GATES, Tasks, compiled
+from pipelines.kubeflow.compiled import Tasks, compiled
 from pipelines.kubeflow.follow import RunEnd, follow
 
 FOLLOW_PATIENCE_S = 600.0  # a run goes on while its server is upgraded
 EVERY_S = 2.0
 PASSED, REFUSED = "passed", "refused"  # as the registry has it
+DECIDES = "decide"  # the step after which a run may train nothing
 Observer = Callable[[dict[str, Any]], None]
 
 
@@ -57,16 +58,20 @@ def run(
     pipeline: str,
     wait: bool,
     say: Callable[[str], None],
+    form: Mapping[str, Any] | None = None,
     every_s: float = EVERY_S,
 ) -> Run:
-    """Submit a run of what was applied; follow it where asked to. Raises what a run on this machine would."""
+    """Submit a run of what was applied; follow it where asked to. Raises what a run on this machine would.
+
+    `form` holds fields of the run form that differ from the spec's.
+    """
     chosen = index.pipeline(pipeline)
     start = time.monotonic()
     with client.connected(place) as api, compiled(place, pipeline) as irs:
         ir = irs[pipeline]
         tasks = ir.tasks()
         version = declare.applied(api, place, ir)
-        run_id = _submit(api, place, version, pipeline=pipeline, values=chosen.parameters(place))
+        run_id = _submit(api, place, version, pipeline=pipeline, values=chosen.values(place.spec, form or {}))
         page = api.page_of(run_id)
         say(page)
         if not wait:
@@ -106,7 +111,7 @@ def _submit(api: Api, place: Installation, version: recurring.Version, *, pipeli
 def _asked(place: Installation, run_id: str, page: str, tasks: Tasks) -> bool | None:
     """Return what the gates said where Kubeflow does not tell: the registry knows the release of the run."""
     said = run_verdict.gates(place, run_id)
-    if not said and any(name != GATES for name in tasks.conditions.values()):
+    if not said and DECIDES in tasks.steps.values():
         return None  # nothing called for a release, and none was made
     if said not in (PASSED, REFUSED):
         away = "does not answer" if said == run_verdict.UNKNOWN else "has no release of it"

@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,22 @@ from components.step import ERROR_FILE, PROGRESS_FILE, QUIET
 from feature_repo import files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError, of_code
-from monitoring.runs import outcome
+from monitoring.runs.page import plain
 from pipelines.environment import Installation, exported
 from pipelines.graphs import index
+from pipelines.graphs.graph import RETURNED
+from pipelines.graphs.step_table import ADMIT, OUTCOME, step_of
 
 RUN_FILE = "run.json"  # of the last run that trained
 OTHER_RUN_FILE = "run-{pipeline}.json"
 RUNS = "runs"
-OUTCOME = "outcome.json"
 SCORED = ("recommendations", "intents")  # folders of a batch run
+# Artifacts that are remembered of a run, as others call them: by the name that the step gives them.
+KEPT = {
+    **{name: name for name in ("clean", "features", "rows", "intent", "intent_evaluation", "ranking_evaluation")},
+    "verdict": "drift",
+    **{name: name for name in SCORED},
+}
 MEASURES = ("system.Metrics", "system.ClassificationMetrics")
 Observer = Callable[[dict[str, Any]], None]
 
@@ -50,6 +57,7 @@ class Run:
     seconds: float
     parameters: dict[str, Any]
     drifted: bool = False  # where that was the question
+    page: str = ""  # how it ended, in sentences
 
     @property
     def trained(self) -> bool:
@@ -58,16 +66,9 @@ class Run:
 
     def text(self) -> str:
         """Return it as a person reads it."""
-        took = f"in {self.seconds:.0f} s"
-        if self.trained:
-            release = (
-                f"release version {self.release_version}" if self.release_version else "dry run, nothing registered"
-            )
-            return f"{release}: passed, {took}"
-        if SCORED[0] not in self.folders:
-            return f"no drift that asks for training, {took}: {self.folders['drift'] / 'drift.json'}"
-        files = [f"{name:<16} {self.folders[name] / f'{name}.parquet'}" for name in SCORED]
-        return "\n".join([f"release version {self.release_version}: scored all users, {took}", *files])
+        files = [f"{name:<16} {self.folders[name] / f'{name}.parquet'}" for name in SCORED if name in self.folders]
+        scored = files if SCORED[0] in self.folders else []
+        return "\n".join([self.page, "", *scored, f"In {self.seconds:.0f} s."])
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -79,26 +80,32 @@ class Run:
             "seconds": round(self.seconds, 2),
             "parameters": self.parameters,
             "drifted": self.drifted,
+            "page": self.page,
         }
 
 
-def run(place: Installation, observe: Observer, *, pipeline: str = "train") -> Run:
-    """Run a pipeline; `observe` is called with every progress line. Raises what the failed step raised."""
+def run(
+    place: Installation, observe: Observer, *, pipeline: str = "train", form: Mapping[str, Any] | None = None
+) -> Run:
+    """Run a pipeline; `observe` is called with every progress line. Raises what the failed step raised.
+
+    `form` holds fields of the run form that differ from the spec's.
+    """
     home, chosen = place.home, index.pipeline(pipeline)
     with alone(home):
         with _environment(place) as (progress, error), _followed(progress, observe) as lines:
             start = time.monotonic()
             log = home / "logs" / f"run-{time.strftime('%Y%m%dT%H%M%S')}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
-            values = chosen.parameters(place)
+            left = Left()
             with log.open("w", encoding="utf-8") as stream, _captured(stream):
                 try:
-                    _execute(home, chosen, values)
+                    _execute(place, chosen, chosen.values(place.spec, form or {}), left)
                 except RuntimeError as failure:
                     raise _reason(error, log, failure) from None
             seconds = time.monotonic() - start
         # Only now are `lines` whole: the last step's closing line is read when following ends.
-        found = _outcome(home / OUTCOME, seconds=seconds, lines=lines, values=values)
+        found = _outcome(left, seconds=seconds, lines=lines)
         name = RUN_FILE if found.trained else OTHER_RUN_FILE.format(pipeline=pipeline)
         files.write_json(home / name, found.document())
     return found
@@ -114,16 +121,47 @@ def last_run(home: Path) -> Run | None:
     return Run(folders=folders, **document) if all(f.exists() for f in folders.values()) else None
 
 
-def _execute(home: Path, pipeline: index.Pipeline, values: dict[str, Any]) -> None:
+class Left:
+    """What the tasks of a run left: outputs by task, artifacts as their paths."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, dict[str, Any]] = {}
+
+    def artifacts(self) -> dict[str, Path]:
+        """Return the folders of artifacts that are remembered, by the names that others know them under."""
+        found = {key: one for outputs in self.outputs.values() for key, one in outputs.items()}
+        return {KEPT[key]: Path(one.path) for key, one in found.items() if key in KEPT and hasattr(one, "path")}
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what each task leaves: kfp tells it to later tasks alone, and forgets it when the pipeline ends."""
+        from kfp.local.orchestrator import task_executor
+
+        execute = task_executor.execute_single_task
+
+        def executed(*arguments: Any, **named: Any) -> Any:
+            outputs, status = execute(*arguments, **named)
+            self.outputs[step_of(named["task_name"])] = outputs
+            return outputs, status
+
+        task_executor.execute_single_task = executed
+        try:
+            yield
+        finally:
+            task_executor.execute_single_task = execute
+
+
+def _execute(place: Installation, pipeline: index.Pipeline, values: dict[str, Any], left: Left) -> None:
     from kfp import local
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        built = pipeline.build()
-        _keep_measures(home / RUNS)
+        built = pipeline.build(place.spec)
+        _keep_measures(place.home / RUNS)
         runner = local.SubprocessRunner(use_venv=False)
-        local.init(runner=runner, pipeline_root=str(home / RUNS), enable_caching=True)
-        built(**values)
+        local.init(runner=runner, pipeline_root=str(place.home / RUNS), enable_caching=True)
+        with left.noted():
+            built(**values)
 
 
 def _keep_measures(runs: Path) -> None:
@@ -140,18 +178,20 @@ def _keep_measures(runs: Path) -> None:
                     path.touch()
 
 
-def _outcome(path: Path, *, seconds: float, lines: list[dict[str, Any]], values: dict[str, Any]) -> Run:
-    """Read what the run's last step concluded."""
-    found = outcome.read(path)
-    facts = found["facts"]
+def _outcome(left: Left, *, seconds: float, lines: list[dict[str, Any]]) -> Run:
+    """Gather what the run's tasks left."""
+    outputs = left.outputs
+    version = outputs.get("register", {}).get("release_version", outputs.get("champion", {}).get("version", ""))
+    slices = {name: int(one) if isinstance(one, float) else one for name, one in outputs[ADMIT].items()}
     return Run(
-        folders={name: Path(folder) for name, folder in found["folders"].items()},
-        release_version=str(facts["release_version"]),
-        passed=bool(facts["passed"]),
+        folders=left.artifacts(),
+        release_version=str(version),
+        passed=bool(outputs.get("register", {}).get(RETURNED, False)),
         steps=[line for line in lines if "seconds" in line],
         seconds=seconds,
-        parameters=values,
-        drifted=bool(facts["drifted"]),
+        parameters=slices,
+        drifted=bool(outputs.get("decide", {}).get(RETURNED, False)),
+        page=plain(Path(outputs[OUTCOME]["page"].path).read_text(encoding="utf-8")),
     )
 
 
@@ -179,13 +219,11 @@ def alone(home: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _environment(place: Installation) -> Iterator[tuple[Path, Path]]:
-    """Give the steps their variables, and fresh progress, error and outcome files."""
-    progress, error, concluded = (place.home / name for name in ("progress.jsonl", "error.json", OUTCOME))
+    """Give the steps their variables, and fresh progress and error files."""
+    progress, error = (place.home / name for name in ("progress.jsonl", "error.json"))
     progress.write_text("")
-    for path in (error, concluded):
-        path.unlink(missing_ok=True)
+    error.unlink(missing_ok=True)
     added = QUIET | dict(place.variables) | {PROGRESS_FILE: str(progress), ERROR_FILE: str(error)}
-    added[outcome.FILE] = str(concluded)
     added["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     # Byte code makes a step's imports twice as fast; some environments switch it off. Empty is the same as absent.
     added["PYTHONDONTWRITEBYTECODE"] = ""

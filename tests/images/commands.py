@@ -82,7 +82,7 @@ LEFT = {
 }
 
 # Steps of the compiled pipelines, each run by kfp's own executor in the image.
-AROUND = {"conclude", "report-failure"}  # the last step, and what is done however a run ends
+AROUND = {"admit", "outcome"}  # the first step, and what is done however a run ends
 STEPS = {
     "train": AROUND
     | {
@@ -94,5 +94,4 @@ STEPS = {
         *("champion", "fetch-release", "ingest", "validate", "newest-rows", "predict-intents", "recommend"),
     },
 }
-# What retraining does beyond training: it decides; where it decides against training, conclude-2 says so.
-STEPS["retrain"] = STEPS["train"] | {"decide", "conclude-2"}
+STEPS["retrain"] = STEPS["train"] | {"decide"}

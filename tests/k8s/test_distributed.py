@@ -73,7 +73,7 @@ def test_the_application_runs_the_product_s_own_module_with_slices_of_a_real_spe
     assert (ROOT / file.removeprefix("local:///app/")).is_file()
     words = application["arguments"]
     said = dict(zip(words[::2], words[1::2], strict=True))
-    wanted = parameters.spec_parameters(spec.load(COMPONENTS / "jobs" / "recommender.yaml"))
+    wanted = parameters.spec_slices(spec.load(COMPONENTS / "jobs" / "recommender.yaml"))
     for name in ("profiles", "split", "vocabulary"):
         assert json.loads(said[f"--{name}"]) == json.loads(wanted[name])
     locked = (ROOT / "requirements.lock").read_text().splitlines()

@@ -13,7 +13,7 @@ from components.data.row_rules import RowRule
 from components.data.rules import label
 from feature_repo.errors import SpecError
 from pipelines import spec
-from pipelines.graphs.parameters import spec_parameters
+from pipelines.graphs.parameters import spec_slices
 
 SPECS = sorted(Path("pipelines/specs").glob("*.yaml"))
 GROCERY: dict[str, Any] = yaml.safe_load(Path("pipelines/specs/grocery.yaml").read_text())
@@ -117,7 +117,7 @@ def test_equal_specs_have_equal_digests_whatever_the_order_of_keys() -> None:
 def test_the_run_is_told_which_kinds_of_events_models_need_and_the_release_which_rules_events_keep_to() -> None:
     document = copy.deepcopy(GROCERY)
     document["models"]["ranking"]["event"] = "rate"
-    told = spec_parameters(spec.parse(document, place="shop.yaml"))
+    told = spec_slices(spec.parse(document, place="shop.yaml"))
     asked = json.loads(told["data"])["contract"]["events"]
     assert [rule["values"] for rule in asked if rule["expect"] == "present"] == [["purchase", "rate"]]
     assert [label(rule) for rule in TypeAdapter(list[RowRule]).validate_json(json.dumps(_event_rules(told)))] == [

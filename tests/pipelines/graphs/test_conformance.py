@@ -18,7 +18,7 @@ from feature_repo.errors import SpecError
 from pipelines import spec
 from pipelines.graphs import conformance, index
 from pipelines.graphs.kfp_pipeline import compile_ir
-from pipelines.graphs.step_table import PARAMETERS, STEPS, step_of
+from pipelines.graphs.step_table import FORM, STEPS, step_of
 
 GROCERY = Path("pipelines/specs/grocery.yaml")
 GOLDEN = Path("tests/golden/pipelines")
@@ -28,6 +28,17 @@ IMAGE = "test-python:1"
 def _golden(name: str) -> dict[str, Any]:
     documents = yaml.load_all((GOLDEN / f"{name}.yaml").read_text(), yaml.CSafeLoader)
     found: dict[str, Any] = next(documents)
+    return found
+
+
+def _tasks(ir: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the tasks of steps by name, those inside groups too."""
+    found: dict[str, dict[str, Any]] = {}
+    for part in [ir["root"], *ir["components"].values()]:
+        for name, task in part.get("dag", {}).get("tasks", {}).items():
+            if "dag" not in ir["components"][task["componentRef"]["name"]]:
+                assert name not in found, f"{name} is there twice: logs and plan could not tell them apart"
+                found[name] = task
     return found
 
 
@@ -64,59 +75,57 @@ def test_another_hash_seed_in_another_folder_gives_the_same_bytes(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", list(index.PIPELINES))
-def test_every_field_of_the_run_form_has_words_and_a_value_of_the_spec(name: str) -> None:
+def test_every_field_of_the_run_form_has_words_and_a_default_of_the_spec(name: str) -> None:
     ir, pipeline = _golden(name), index.PIPELINES[name]
     assert ir["pipelineInfo"]["name"] == pipeline.name
     assert ir["pipelineInfo"]["description"]
     asked = ir["root"]["inputDefinitions"]["parameters"]
-    values = pipeline.spec_parameters(spec.load(GROCERY))
+    values = pipeline.form(spec.load(GROCERY))
+    assert set(asked) == set(values) == set(pipeline.fields)
+    assert len(asked) <= 5
     for parameter, entry in asked.items():
-        assert entry["description"] == PARAMETERS[parameter]
-        # What the spec does not say is a digest, which only a run knows.
-        assert entry.get("defaultValue") == values.get(parameter), parameter
-    assert set(values) <= set(asked)
+        assert entry["description"] == FORM[parameter]
+        assert entry["isOptional"] is True
+        assert entry["defaultValue"] == values[parameter], parameter
+    assert asked["spec"]["parameterType"] == "STRUCT"
 
 
 @pytest.mark.parametrize("name", list(index.PIPELINES))
 def test_every_pure_step_is_cached_and_no_other(name: str) -> None:
-    tells = {"champion", "conclude", "report_failure", "register", "materialise", "promote", "watch"}
-    for dag in [
-        part["dag"] for part in [_golden(name)["root"], *_golden(name)["components"].values()] if "dag" in part
-    ]:
-        for task, found in dag["tasks"].items():
-            if not task.startswith(("condition", "exit-handler")):
-                cached = bool(found["cachingOptions"].get("enableCache"))
-                assert cached == (step_of(task) not in tells), task
+    tells = {"admit", "champion", "outcome", "register", "materialise", "promote", "watch"}
+    for task, found in _tasks(_golden(name)).items():
+        cached = bool(found["cachingOptions"].get("enableCache"))
+        assert cached == (step_of(task) not in tells), task
 
 
 def test_every_step_of_every_pipeline_has_a_size_and_a_name_that_plan_uses() -> None:
-    found = set()
-    for name in index.PIPELINES:
-        for part in _golden(name)["components"].values():
-            found |= {step_of(task) for task in part.get("dag", {}).get("tasks", {})}
-    found = {step for step in found if not step.startswith(("condition", "exit_handler"))} | {"report_failure"}
+    found = {step_of(task) for name in index.PIPELINES for task in _tasks(_golden(name))}
     assert found == set(STEPS)
     for name in index.PIPELINES:
         assert set(index.reads(name)) <= found
 
 
 def test_batch_scoring_trains_and_registers_nothing() -> None:
-    (group,) = [part["dag"]["tasks"] for part in _golden("batch")["components"].values() if "dag" in part]
-    assert set(group) == {
-        *("champion", "fetch-release", "ingest", "validate", "newest-rows", "predict-intents", "recommend", "conclude")
+    ir = _golden("batch")
+    assert set(_tasks(ir)) == {
+        *("admit", "champion", "fetch-release", "ingest", "validate", "newest-rows", "predict-intents", "recommend"),
+        "outcome",
     }
-    release = group["recommend"]["inputs"]["artifacts"]["release"]["taskOutputArtifact"]
-    assert release["producerTask"] == "fetch-release"
+    scores = ir["root"]["dag"]["tasks"]["scores"]["inputs"]["artifacts"]["folder"]["taskOutputArtifact"]
+    assert scores["producerTask"] == "release"
+    (left,) = ir["components"]["comp-release"]["dag"]["outputs"]["artifacts"]["folder"]["artifactSelectors"]
+    assert left["producerSubtask"] == "fetch-release"
 
 
 def test_training_stands_behind_the_decision() -> None:
-    components = _golden("retrain")["components"]
-    decided = components["comp-exit-handler-1"]["dag"]["tasks"]
-    (group,) = [task for task in decided.values() if "triggerPolicy" in task]
-    assert group["triggerPolicy"]["condition"] == "inputs.parameter_values['pipelinechannel--decide-Output'] == true"
-    behind = set(components[group["componentRef"]["name"]]["dag"]["tasks"])
-    assert {"train-intent", "train-ranking", "register"} <= behind
-    assert {"ingest", "validate", "build-profiles", "training-set", "watch", "decide"} <= set(decided)
+    ir = _golden("retrain")
+    components, root = ir["components"], ir["root"]["dag"]["tasks"]
+    assert root["training"]["inputs"]["parameters"]["decide"]["taskOutputParameter"]["producerTask"] == "decide"
+    (group,) = components["comp-training"]["dag"]["tasks"].values()
+    assert group["triggerPolicy"]["condition"] == "inputs.parameter_values['pipelinechannel--decide'] == true"
+    behind = components[group["componentRef"]["name"]]["dag"]["tasks"]
+    assert {"intent", "ranking", "release"} == set(behind)
+    assert set(root) == {"admit", "data", "watch", "decide", "training", "outcome"}
 
 
 # Pipelines that one side cannot run.
@@ -252,7 +261,7 @@ def test_a_fixed_list_may_be_collected(tmp_path: Path) -> None:
 
 def test_a_graph_that_differs_is_named_by_its_place() -> None:
     here, there = _golden("batch"), _golden("batch")
-    tasks = there["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    tasks = there["components"]["comp-scores"]["dag"]["tasks"]
     tasks["recommend"]["dependentTasks"].remove("predict-intents")
     there["components"]["comp-recommend"]["inputDefinitions"]["parameters"]["k"]["parameterType"] = "STRING"
     del there["components"]["comp-newest-rows"]["outputDefinitions"]

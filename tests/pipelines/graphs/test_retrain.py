@@ -64,8 +64,10 @@ def test_without_drift_nothing_is_trained(tmp_path: Path) -> None:
     shop = _watched(tmp_path / "quiet")
     done = _retrained(shop)
     assert done["drifted"] is False
+    assert done["page"].startswith("shop: nothing trained\n\nNothing was trained, because no drift asks for it:")
+    assert "gate" not in done["page"]
     assert {step["step"] for step in done["steps"]} == {
-        *("ingest", "validate", "profiles", "training_set", "watch", "decide")
+        *("admit", "ingest", "validate", "profiles", "training_set", "watch", "decide")
     }
     assert not (shop.home / "mlflow").exists()  # nothing was registered
     assert not (shop.home / "run.json").exists()  # nor does a run count that trained nothing
@@ -78,6 +80,7 @@ def test_customers_who_have_changed_are_learnt_anew(tmp_path: Path) -> None:
     _busier(shop, days=14)
     done = _retrained(shop)
     assert done["drifted"] is True
+    assert done["page"].startswith("shop: version 1 passed and serves\n")
     assert {step["step"] for step in done["steps"]} >= TRAINED | {"materialise", "promote"}
     assert done["passed"] is True
     assert shop.json("status", str(shop.spec))["aliases"]["champion"] == done["release_version"] == "1"

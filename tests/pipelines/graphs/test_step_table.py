@@ -27,8 +27,8 @@ ROW = """    yield Step("count", "components.data.component:count_rows", "pure",
 
 
 STEPS ="""
-MODELS = "    models, release = trained(graph, at)\n    watched"
-LINE = '    graph.step("count", clean=at.clean)\n'
+PROFILES = '        features = graph.step("profiles", clean=clean)'
+LINE = '        graph.step("count", clean=clean)\n'
 SHOWN = """
 import json
 from pathlib import Path
@@ -43,10 +43,10 @@ compile_ir(spec.load(SPEC), Path("ir.yaml"))
 ir, platforms = yaml.load_all(Path("ir.yaml").read_text(), yaml.CSafeLoader)
 pod = platforms["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-count-rows"]
 print("FOUND", json.dumps({
-    "task": ir["components"]["comp-exit-handler-1"]["dag"]["tasks"]["count-rows"],
+    "task": ir["components"]["comp-data"]["dag"]["tasks"]["count-rows"],
+    "group": ir["root"]["dag"]["tasks"]["data"]["inputs"]["parameters"]["mode"]["taskOutputParameter"],
     "resources": ir["deploymentSpec"]["executors"]["exec-count-rows"]["container"]["resources"],
     "pod": pod["activeDeadlineSeconds"],
-    "form": ir["root"]["inputDefinitions"]["parameters"]["mode"]["description"],
     "reads": index.reads()["count"],
     "plan": plan.plan(place(SPEC, "local")).steps,
 }))
@@ -68,7 +68,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     write("components/data/component.py", FUNCTION)
     write("pipelines/graphs/step_table.py", ROW, instead="# fmt: on\n\n\nSTEPS =")
-    write("pipelines/graphs/train.py", LINE + MODELS, instead=MODELS)
+    write("pipelines/graphs/train.py", LINE + PROFILES, instead=PROFILES)
     variables = os.environ | {"PYTHONPATH": str(tree), "INTENTFLOW_STATE": str(tree / "state")}
     command = [sys.executable, "-W", "ignore", "-c", SHOWN]
     done = subprocess.run(command, cwd=tree, env=variables, capture_output=True, text=True, check=False)
@@ -92,9 +92,9 @@ def test_a_new_step_asks_for_what_its_row_says(toy: dict[str, Any]) -> None:
     assert int(toy["pod"]) == 7 * 60
 
 
-def test_a_new_step_reads_a_parameter_of_the_run_form_and_is_in_the_plan(toy: dict[str, Any]) -> None:
-    assert toy["task"]["inputs"]["parameters"]["note"]["componentInputParameter"] == "pipelinechannel--mode"
-    assert toy["form"] == step_table.PARAMETERS["mode"]
+def test_a_new_step_reads_its_slice_of_the_first_step_and_is_in_the_plan(toy: dict[str, Any]) -> None:
+    assert toy["task"]["inputs"]["parameters"]["note"]["componentInputParameter"] == "mode"
+    assert toy["group"] == {"outputParameterKey": "mode", "producerTask": "admit"}
     assert toy["reads"] == [["mode"], ["validate"]]
     assert toy["plan"].count("count") == 1
 
@@ -114,11 +114,9 @@ def test_a_node_without_a_row_is_one_line_with_the_nearest(monkeypatch: pytest.M
         index.reads()
 
 
-def test_a_row_that_reads_a_parameter_without_words_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(step_table.PARAMETERS, "mode")
-    with pytest.raises(
-        SpecError, match=r"^step_table.py: step 'promote' reads 'mode', which has no words in PARAMETERS"
-    ):
+def test_a_row_that_reads_a_slice_without_words_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(step_table.SLICES, "mode")
+    with pytest.raises(SpecError, match=r"^step_table.py: step 'promote' reads 'mode', which has no words in SLICES"):
         index.reads()
 
 

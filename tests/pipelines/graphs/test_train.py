@@ -12,15 +12,16 @@ from feature_repo.errors import SpecError
 from pipelines import spec
 from pipelines.environment import FOLDER, Gpu, Kubeflow, Toleration, place
 from pipelines.graphs import index, task_settings
+from pipelines.graphs.admission import restored
 from pipelines.graphs.compute import Compute
 from pipelines.graphs.kfp_pipeline import compile_ir
-from pipelines.graphs.parameters import spec_parameters
+from pipelines.graphs.parameters import form
 
 GROCERY = spec.load(Path("pipelines/specs/grocery.yaml"))
 GOLDEN = Path("tests/golden/pipelines/train.yaml")
 # Kubeflow names a task after its component; the step is what logs and `plan` say.
 TASKS = {"profiles": "build-profiles"}
-TELLING = ("report-failure", "conclude")
+AROUND = ("admit", "outcome")
 
 
 @pytest.fixture(scope="module")
@@ -41,29 +42,30 @@ def test_the_compiled_pipeline_is_the_golden_one(text: str, golden: Callable[[Pa
 
 
 def _tasks(ir: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return every step's task by name, those inside groups too; not the groups, nor what only tells of the run."""
+    """Return every step's task by name, those inside groups too; not the groups, nor the first step and the last."""
     found: dict[str, dict[str, Any]] = {}
     for dag in [ir["root"], *ir["components"].values()]:
         found |= dag.get("dag", {}).get("tasks", {})
-    return {n: t for n, t in found.items() if not n.startswith(("condition", "exit-handler")) and n not in TELLING}
+    groups = {n for n, t in found.items() if "dag" in ir["components"][t["componentRef"]["name"]]}
+    return {name: task for name, task in found.items() if name not in groups and name not in AROUND}
 
 
 def test_the_graph_is_the_one_that_plan_reasons_about(ir: dict[str, Any]) -> None:
     tasks, reads = _tasks(ir), index.reads()
     names = {step: TASKS.get(step, step.replace("_", "-")) for step in reads}
     assert set(tasks) == set(names.values())
-    for step, (parameters, after) in reads.items():
-        task = tasks[names[step]]
-        inputs = task.get("inputs", {})
+    groups = {n: g for n, g in ir["components"].items() if "dag" in g}
+    for step, (slices, after) in reads.items():
+        inputs = tasks[names[step]].get("inputs", {}).get("parameters", {})
         read = {
-            value["componentInputParameter"].removeprefix("pipelinechannel--")
-            for value in inputs.get("parameters", {}).values()
-            if "componentInputParameter" in value
+            one.get("componentInputParameter", one.get("taskOutputParameter", {}).get("outputParameterKey", ""))
+            for one in inputs.values()
         }
-        assert set(parameters) <= read, step
-        condition = step in ("promote", "materialise")
-        upstream = set(task.get("dependentTasks", []))
-        assert condition or {names[a] for a in after} <= upstream, step
+        read = {name.rpartition("--")[2] for name in read}  # a condition's group names them so
+        assert set(slices) <= read, step
+        (own,) = [g["dag"]["tasks"] for g in [*groups.values(), ir["root"]] if names[step] in g["dag"]["tasks"]]
+        beside = {names[a] for a in after} & set(own)  # those of other groups come before its own group
+        assert beside <= set(tasks[names[step]].get("dependentTasks", [])), step
 
 
 def test_only_steps_without_effects_are_cached(ir: dict[str, Any]) -> None:
@@ -80,21 +82,27 @@ def test_promotion_stands_behind_the_gates(ir: dict[str, Any]) -> None:
     ]
     (group,) = behind
     assert set(ir["components"][f"comp-{group}"]["dag"]["tasks"]) == {"materialise", "promote"}
+    assert group in ir["components"]["comp-release"]["dag"]["tasks"]
 
 
-def test_a_failure_is_reported_however_the_steps_end(ir: dict[str, Any]) -> None:
+def test_the_outcome_is_told_however_any_step_of_the_root_ends(ir: dict[str, Any]) -> None:
     tasks = ir["root"]["dag"]["tasks"]
-    assert set(tasks) == {"exit-handler-1", "report-failure"}
-    last = tasks["report-failure"]
+    last = tasks.pop("outcome")
     assert last["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
-    assert last["inputs"]["parameters"]["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
+    # Kubeflow runs it as a hook of each of them: one that it does not depend on could fail unheard.
+    assert set(last["dependentTasks"]) == set(tasks)
+    assert not last["inputs"].get("artifacts")
+    assert all("runtimeValue" in one for one in last["inputs"]["parameters"].values())
 
 
-def test_the_run_form_is_filled_with_the_spec(ir: dict[str, Any]) -> None:
+def test_the_run_form_is_the_spec_itself(ir: dict[str, Any]) -> None:
     declared = ir["root"]["inputDefinitions"]["parameters"]
-    for name, value in spec_parameters(GROCERY).items():
+    assert set(declared) == {"spec", "mode", "note"}
+    for name, value in form(GROCERY).items():
         assert declared[name]["defaultValue"] == value
         assert declared[name]["description"]
+    again = spec.parse(restored(declared["spec"]["defaultValue"]), place="spec")  # 7.0, as Kubeflow has it, is 7
+    assert again.digest == GROCERY.digest
 
 
 def test_no_address_path_or_secret_is_in_the_ir(text: str) -> None:
@@ -154,14 +162,15 @@ def test_variables_come_by_reference_and_may_be_absent(pods: dict[str, dict[str,
         assert {pair["secretKey"] for pair in secret["keyToEnv"]} == set(task_settings.SECRET_KEYS)
 
 
-def test_the_step_that_reads_the_source_knows_who_was_forgotten(
+def test_the_steps_that_look_at_the_source_know_who_was_forgotten(
     ir: dict[str, Any], pods: dict[str, dict[str, Any]]
 ) -> None:
     mounts = {name: pod.get("configMapAsVolume", []) for name, pod in pods.items()}
-    (mount,) = mounts.pop("exec-ingest")
-    assert (mount["configMapName"], mount["optional"]) == ("recommender-forgotten", True)
-    given = {one["name"]: one["value"] for one in ir["deploymentSpec"]["executors"]["exec-ingest"]["container"]["env"]}
-    assert given["INTENTFLOW_FORGOTTEN"] == mount["mountPath"]
+    for name in ("exec-admit", "exec-ingest"):
+        (mount,) = mounts.pop(name)
+        assert (mount["configMapName"], mount["optional"]) == ("recommender-forgotten", True)
+        env = ir["deploymentSpec"]["executors"][name]["container"]["env"]
+        assert {one["name"]: one["value"] for one in env}["INTENTFLOW_FORGOTTEN"] == mount["mountPath"]
     assert not any(mounts.values())
 
 

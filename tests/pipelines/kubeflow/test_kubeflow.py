@@ -104,16 +104,16 @@ def test_a_changed_spec_uploads_a_new_version_and_moves_the_recurring_run_to_it(
     document["monitoring"] = document["monitoring"] | {"psi": 0.35}
     changed.write_text(yaml.safe_dump(document))
     found = _actions(declare.apply(at(changed, recurring=[NIGHTLY])))
-    assert found == {
+    assert found == {  # the form of each is the whole spec
         "synthetic-train": "upload", "synthetic-retrain": "upload",
-        "synthetic-batch": "same", "synthetic-nightly": "replace",
+        "synthetic-batch": "upload", "synthetic-nightly": "replace",
     }  # fmt: skip
     (after,) = server.of("recurringruns").values()
     key = "pipeline_version_reference"
     assert before[key]["pipeline_id"] == after[key]["pipeline_id"]
     assert before[key]["pipeline_version_id"] != after[key]["pipeline_version_id"]
     assert len(server.of("pipelines")) == 3
-    assert len(server.of("versions")) == 5
+    assert len(server.of("versions")) == 6
 
 
 def test_recurring_runs_are_kept_in_step_and_those_of_others_are_left_alone(server: fake.Server, at: At) -> None:
@@ -121,7 +121,9 @@ def test_recurring_runs_are_kept_in_step_and_those_of_others_are_left_alone(serv
     (made,) = server.of("recurringruns").values()
     assert made["trigger"]["cron_schedule"]["cron"] == "0 30 2 * * *"
     assert (made["status"], made["max_concurrency"], made["no_catchup"]) == ("ENABLED", "1", True)
-    assert made["runtime_config"]["parameters"]["source"] == "[[ScheduledTime]]"
+    asked = made["runtime_config"]["parameters"]
+    assert set(asked) == {"spec", "mode", "note"}  # what the source holds, each run looks up itself
+    assert asked["spec"]["name"] == "synthetic"
     server.add("recurringruns", "recurring_run_id", made | {"display_name": "by hand", "description": "mine"})
     found = declare.apply(at(recurring=[NIGHTLY | {"enabled": False}]))
     assert _actions(found)["synthetic-nightly"] == "disable"
@@ -140,7 +142,7 @@ def test_a_run_is_followed_step_by_step_to_its_end(server: fake.Server, at: At) 
     server.script = lambda run: [
         fake.Frame("PENDING"),
         fake.Frame("RUNNING", cached | {"validate": "RUNNING"}),
-        fake.Frame("SUCCEEDED", _done(condition_2="SUCCEEDED", promote="SUCCEEDED") | cached),
+        fake.Frame("SUCCEEDED", _done(condition_1="SUCCEEDED", promote="SUCCEEDED") | cached),
     ]
     here = at(ui="https://people.example/pipeline/")
     declare.apply(here)
@@ -151,11 +153,42 @@ def test_a_run_is_followed_step_by_step_to_its_end(server: fake.Server, at: At) 
     assert lines[1] == {"step": "validate", "share": 0.0, "note": "running"}
     assert {line["step"] for line in lines if "seconds" in line} >= {"profiles", "train_intent", "promote"}
     (run,) = server.of("runs").values()
-    assert run["runtime_config"]["parameters"]["name"] == "synthetic"
+    assert run["runtime_config"]["parameters"]["spec"]["name"] == "synthetic"
+
+
+@pytest.mark.parametrize("pipeline", list(index.PIPELINES))
+def test_a_person_starts_a_pipeline_with_its_defaults_and_by_an_uploaded_file(
+    server: fake.Server, at: At, tmp_path: Path, pipeline: str
+) -> None:
+    here = at()
+    kfp_pipeline.compile_ir(here.spec, tmp_path / "ir.yaml", pipeline=pipeline, kubeflow=here.environment.kubeflow)
+    with client.connected(here) as api:
+        made = api.kfp.upload_pipeline(str(tmp_path / "ir.yaml"), pipeline_name=f"by-hand-{pipeline}")
+        (version,) = api.kfp.list_pipeline_versions(made.pipeline_id).pipeline_versions
+        experiment = api.kfp.create_experiment("by hand").experiment_id
+        where = {"pipeline_id": made.pipeline_id, "version_id": version.pipeline_version_id}
+        assert api.kfp.run_pipeline(experiment, "defaults", **where).run_id
+        typed = here.spec.model_dump(mode="json", exclude_none=True)
+        assert api.kfp.run_pipeline(experiment, "typed", params={"spec": typed, "note": "why"}, **where).run_id
+        for wrong, said in (({"spec": "text"}, "spec must be STRUCT"), ({"source": "x"}, "unknown")):
+            with pytest.raises(kfp_server_api.ApiException, match=said):
+                api.kfp.run_pipeline(experiment, "wrong", params=wrong, **where)
+
+
+def test_the_stand_in_starts_no_run_without_a_parameter_that_has_no_default(server: fake.Server, at: At) -> None:
+    here = at()
+    declare.apply(here)
+    (experiment,) = [server.add("experiments", "experiment_id", {"display_name": "by hand"})]
+    for version in server.of("versions").values():
+        fields = version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+        fields["source"] = {"parameterType": "STRING"}
+    where = {"pipeline_id": version["pipeline_id"], "version_id": version["pipeline_version_id"]}
+    with client.connected(here) as api, pytest.raises(kfp_server_api.ApiException, match="missing"):
+        api.kfp.run_pipeline(experiment["experiment_id"], "defaults", **where)
 
 
 def test_gates_that_refuse_are_exit_3(server: fake.Server, at: At) -> None:
-    server.script = lambda run: [fake.Frame("SUCCEEDED", _done(condition_2="SKIPPED"))]
+    server.script = lambda run: [fake.Frame("SUCCEEDED", _done(condition_1="SKIPPED"))]
     here = at()
     declare.apply(here)
     with pytest.raises(Refused, match=r"gates: the run's release did not pass; .*#/runs/details/"):
@@ -223,7 +256,7 @@ def test_what_neither_server_nor_registry_tells_is_exit_1_in_one_line(
     monkeypatch.setattr(run_verdict, "gates", lambda at, run_id: run_verdict.UNKNOWN)
     with pytest.raises(ServerError, match=r"gates: .* does not answer; see http"):
         submit.run(here, _ignore, pipeline="retrain", **asked)
-    server.script = lambda run: [fake.Frame("SUCCEEDED", {"condition-2": "SKIPPED"})]
+    server.script = lambda run: [fake.Frame("SUCCEEDED", {"decide": "SUCCEEDED", "condition-1": "SKIPPED"})]
     assert submit.run(here, _ignore, pipeline="retrain", **asked).passed is None  # the data had not drifted
 
 
@@ -234,9 +267,8 @@ def test_files_that_only_the_cluster_has_are_read_by_every_run(at: At, tmp_path:
     path = tmp_path / "there-spec.yaml"
     path.write_text(yaml.safe_dump(document))
     here = at(path, data_claim="files")
-    for pipeline in index.PIPELINES.values():
-        first, second = (pipeline.parameters(here) for _ in range(2))
-        assert {key for key in first if first[key] != second[key]} == {"source"}
+    first, second = (run_parameters(here) for _ in range(2))
+    assert {key for key in first if first[key] != second[key]} == {"source"}
     alone = dataclasses.replace(here, environment=here.environment.model_copy(update={"kubeflow": None}))
     with pytest.raises(DataError, match=r"data.source.events.path: no file 'events.parquet'"):
         run_parameters(alone)
@@ -281,7 +313,10 @@ def test_a_server_that_is_away_for_a_moment_is_waited_for_and_a_lost_answer_make
     server.faults = [503, 502]
     declare.apply(here)
     server.lost = 1
-    server.script = lambda run: [fake.Frame("RUNNING"), fake.Frame("SUCCEEDED", _done(condition_2="SUCCEEDED"))]
+    server.script = lambda run: [
+        fake.Frame("RUNNING"),
+        fake.Frame("SUCCEEDED", _done(condition_1="SUCCEEDED", promote="SUCCEEDED")),
+    ]
     # The experiment's answer is the one that is lost first: it is looked up, not made again.
     found, _lines, _pages = _run(here)
     server.lost = 1

@@ -26,7 +26,7 @@ def test_the_demo_leaves_a_report_with_everything(shop: Shop, report: dict[str, 
     assert {"ndcg_at_10", "recall_at_10"} <= set(report["ranking"]["test"])
     assert len(report["release"]["id"]) == 12
     assert sum(one["users"] for one in report["segments"]["segments"]) > 0
-    assert set(report["ran"]) == set(reads())
+    assert set(report["ran"]) == {"admit", *reads()}
     assert report["drift"]["verdict"] in ("stable", "drifted", "no_data")
     printed = (shop.folder / "demo.out").read_text()
     for said in ("Contract", "Intent", "Ranking", report["release"]["id"], "Recommendations:", "Drift", "mlflow"):
@@ -111,6 +111,7 @@ def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop) -> 
         shop.spec.write_text(text)
     assert done.returncode == 3
     assert "did not pass" in done.stderr
+    assert "shop: version 2 refused by its gates" in done.stderr  # the page, before the line
     assert shop.json("status", str(shop.spec))["aliases"]["champion"] == "1"
 
 

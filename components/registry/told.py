@@ -1,0 +1,43 @@
+"""What the run's last page says of a release: the data, each model beside its baseline, the gates, who serves.
+
+Plain values out of a pipeline's result; monitoring/runs/page.py makes sentences of them.
+"""
+
+from typing import Any
+
+from components.registry.gates import Verdict
+from components.registry.lineage import Result
+from components.registry.release import Release
+
+# Of each part: the metric that people compare by, its words, the baseline, and the gain's key in metrics.json.
+COMPARED = {
+    "intent": ("map", "mean average precision", "decayed_rate", "map"),
+    "ranking": ("ndcg_at_10", "NDCG@10", "personal_frequency", "personal_frequency"),
+}
+
+
+def told(result: Result, verdict: Verdict, made: Release | None, *, run_id: str, champion: str) -> dict[str, Any]:
+    """Return the facts of a run that trained."""
+    return {
+        "data": {key: result.snapshot.get(key) for key in ("rows", "first", "last", "weeks")},
+        "compared": {part: found for part in COMPARED if (found := _compared(result.metrics.get(part, {}), part))},
+        "passed": verdict.passed,
+        "gates": sum(not outcome.skipped for outcome in verdict.outcomes),
+        "refused": [outcome.reason for outcome in verdict.outcomes if not outcome.passed],
+        "undecided": [f"{outcome.name}: {outcome.reason}" for outcome in verdict.outcomes if outcome.skipped],
+        "release": {"id": made.id, "version": made.version, "created": made.created} if made else None,
+        "mlflow_run": run_id,
+        "champion": champion,
+    }
+
+
+def _compared(metrics: dict[str, Any], part: str) -> dict[str, Any] | None:
+    """Return a model's figure beside its baseline's, with the interval of the difference as far as there is one."""
+    name, words, baseline, gain = COMPARED[part]
+    value, other = metrics.get("test", {}).get(name), metrics.get("baselines", {}).get(baseline, {}).get(name)
+    if value is None or other is None:
+        return None
+    interval = metrics.get("gain", {}).get(gain)
+    return {"metric": words, "value": value, "baseline": baseline, "other": other, "interval": interval} | (
+        {"weeks": metrics["weeks"]} if metrics.get("weeks") else {}
+    )

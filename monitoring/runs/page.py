@@ -1,0 +1,217 @@
+"""How a run ended, in sentences: one page for Kubeflow's UI and, as plain text, for the terminal.
+
+The first line says it in a word, so that a refusal is seen without opening a step. Nothing is said of what the run did
+not ask. Pure: the run's state in, Markdown out.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitoring.runs.run_state import DRIFTED, RunState
+
+SAME_AGAIN = "start the run again: steps that ended are not repeated"
+NEXT = {  # what to do about a failed step, by its exit code
+    2: "Correct the data or the spec as the reason says, then start the run again.",
+    3: "Look at the step's page, which lists what was refused; correct the data or the rule, then start the run again.",
+    1: f"Read the log of the step. If a server was away, {SAME_AGAIN}.",
+}
+
+
+@dataclass(frozen=True)
+class Links:
+    """Addresses that a browser reaches; '' where the environment names none, and the text then has no link."""
+
+    mlflow: str = ""
+    evidently: str = ""
+
+    def version(self, name: str, version: str) -> str:
+        """Name a release's version."""
+        path = f"/#/models/{name}-release/versions/{version}"
+        return _linked(f"version {version} of {name}-release", self.mlflow and self.mlflow.rstrip("/") + path)
+
+    def report(self, kept: Mapping[str, Any]) -> str:
+        """Name a drift report."""
+        path = f"/projects/{kept.get('project')}/reports/{kept.get('run')}"
+        return _linked("Evidently's report", self.evidently and self.evidently.rstrip("/") + path)
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page, and the run's outcome in a word or two."""
+
+    word: str
+    markdown: str
+
+
+def page(name: str, pipeline: str, run: RunState, links: Links) -> Page:
+    """Return the page of a run."""
+    if run.state == "failed":
+        found = _failed(run)
+    elif run.state == "stopped":
+        found = _stopped(run)
+    elif run.state == "unknown":
+        found = _unknown()
+    elif run.state == "under way":
+        found = "under way", [f"Done so far: {', '.join(run.facts)}. This page is written again when more has ended."]
+    elif pipeline == "batch":
+        found = _scored(name, run, links)
+    elif run.of("register"):
+        found = _trained(name, run, links)
+    else:
+        found = _not_trained(run, links)
+    word, sentences = found
+    note = run.of("admit").get("note")
+    said = [*sentences, *([f"Note of this run: {note}"] if note else [])]
+    return Page(word, "\n\n".join([f"# {name}: {word}", *said]) + "\n")
+
+
+def _failed(run: RunState) -> tuple[str, list[str]]:
+    what = "refused the data" if run.code == 3 else "failed"
+    return f"failed at {run.step}", [f"The step `{run.step}` {what}: {run.why}", NEXT.get(run.code, NEXT[1])]
+
+
+def _stopped(run: RunState) -> tuple[str, list[str]]:
+    said = (
+        f"The step `{run.step}` began and was ended from outside, before it could say why: too little memory or time?"
+    )
+    return f"stopped at {run.step}", [
+        said,
+        f"Its pod's last state says more. Give it more in `compute`, then {SAME_AGAIN}.",
+    ]
+
+
+def _unknown() -> tuple[str, list[str]]:
+    return "steps say nothing here", [
+        "The steps of this run share no folder (`kubeflow.claim`) and MLflow has no record of them, so how it ended is "
+        "not known here.",
+        "A red step above failed, and its log says why; the registry has the release and its gates.",
+    ]
+
+
+def _scored(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
+    chosen, counts = run.of("champion"), run.of("recommend")
+    release = links.version(name, str(chosen.get("version", "")))
+    if not counts:
+        return "scored before", [f"Nothing has changed since the last run with {release}: its results stand."]
+    k = f" of up to {counts['k']} items" if "k" in counts else ""
+    return f"scored {counts['users']:,} users", [
+        f"{counts['users']:,} users have intents and recommendations{k} from {release} (`{chosen.get('which')}`).",
+        "The files are the artifacts `intents` and `recommendations` of `scores`.",
+    ]
+
+
+def _not_trained(run: RunState, links: Links) -> tuple[str, list[str]]:
+    drift = run.of("watch")
+    if drift.get("verdict") == "no_data":
+        said = f"Nothing was trained, because there is too little data to tell of drift: {drift.get('reason')}."
+    else:
+        said = f"Nothing was trained, because no drift asks for it: {drift.get('reason')}."
+    return "nothing trained", [said, *_drift_page(drift, links), "What serves stays as it is. Nothing is to be done."]
+
+
+def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
+    facts, promoted = run.of("register"), run.of("promote")
+    release = facts.get("release")
+    version = str(release["version"]) if release else ""
+    champion = str(promoted.get("champion", facts.get("champion", "")))
+    word = _word(facts, version, champion)
+    named = links.version(name, version) if release else "a dry run, so nothing was registered"
+    return word, [
+        " ".join([f"The result is {named}.", *_data(facts)]),
+        *([" ".join(_compared(facts))] if facts.get("compared") else []),
+        *_gates(facts),
+        *_serves(name, version, champion, facts, promoted, links),
+        *_drift(run.of("watch"), links),
+    ]
+
+
+def _word(facts: Mapping[str, Any], version: str, champion: str) -> str:
+    if not version:
+        return f"dry run, gates {'passed' if facts['passed'] else 'refused'}"
+    if not facts["passed"]:
+        return f"version {version} refused by its gates"
+    return f"version {version} passed and serves" if champion == version else f"version {version} passed and waits"
+
+
+def _data(facts: Mapping[str, Any]) -> Iterator[str]:
+    data = facts.get("data", {})
+    rows = data.get("rows") or {}
+    if rows.get("events"):
+        span = f" from {str(data['first'])[:10]} to {str(data['last'])[:10]}" if data.get("first") else ""
+        users = f" of {rows['users']:,} users" if rows.get("users") else ""
+        yield f"It was trained and judged on {rows['events']:,} events{users}{span} ({data.get('weeks')} weeks)."
+
+
+def _compared(facts: Mapping[str, Any]) -> Iterator[str]:
+    for part, one in facts["compared"].items():
+        who = "The intent model" if part == "intent" else "The ranker"
+        gain, interval = one["value"] - one["other"], one.get("interval")
+        theirs = f"the baseline `{one['baseline']}` {one['other']:.4f}"
+        than = f"{who} has {one['metric']} {one['value']:.4f} on the test weeks, {theirs}"
+        if interval is None:
+            yield f"{than}: {gain:+.4f}."
+            continue
+        between = f"95 % interval {interval[0]:+.4f} to {interval[1]:+.4f}"
+        if interval[0] > 0:
+            yield f"{than}: better by {gain:.4f} ({between})."
+        elif interval[1] < 0:
+            yield f"{than}: worse by {-gain:.4f} ({between})."
+        else:
+            yield f"{than}: which is better is undecided, {gain:+.4f} ({between})."
+
+
+def _gates(facts: Mapping[str, Any]) -> Iterator[str]:
+    refused, undecided = facts.get("refused", []), facts.get("undecided", [])
+    if refused:
+        yield "\n".join(
+            [f"{len(refused)} of {facts['gates']} gates refused:", "", *(f"- {reason}" for reason in refused)]
+        )
+    else:
+        yield f"Every gate passed ({facts['gates']})."
+    if undecided:
+        yield "\n".join(["Not judged, and so no reason to refuse:", "", *(f"- {reason}" for reason in undecided)])
+
+
+def _serves(
+    name: str, version: str, champion: str, facts: Mapping[str, Any], promoted: Mapping[str, Any], links: Links
+) -> Iterator[str]:
+    """Say who serves now, and what to do next."""
+    if version and champion == version:
+        yield "It is the champion now, and serves as soon as the rollout follows: `intentflow status`."
+        return
+    yield f"The champion stays {links.version(name, champion)}." if champion else "No release is the champion yet."
+    if not facts["passed"]:
+        yield "Next: change data, models or gates as the reasons above say, and train again; or leave it at that."
+    elif version:
+        yield f"{promoted.get('note', '')}. Next: `intentflow promote --version {version}`.".removeprefix(". ")
+    else:
+        yield "Next: the same run with `mode` auto or manual registers it."
+
+
+def _drift(drift: Mapping[str, Any], links: Links) -> Iterator[str]:
+    if drift:
+        how = "have drifted" if drift.get("verdict") == DRIFTED else f"are judged `{drift.get('verdict')}`"
+        yield " ".join(
+            [f"The latest weeks {how} against the training weeks: {drift.get('reason')}.", *_drift_page(drift, links)]
+        )
+
+
+def _drift_page(drift: Mapping[str, Any], links: Links) -> Iterator[str]:
+    if kept := drift.get("workspace"):
+        yield f"{links.report(kept)} shows each column."
+
+
+def _linked(text: str, address: str) -> str:
+    return f"[{text}]({address})" if address else text
+
+
+def plain(markdown: str) -> str:
+    r"""Return a page as a terminal shows it.
+
+    >>> plain("# shop: failed\n\nSee [version 3](http://m/3) of `shop`.\n")
+    'shop: failed\n\nSee version 3 (http://m/3) of shop.'
+    """
+    text = re.sub(r"\[([^\]]*)\]\(([^)]*)\)", r"\1 (\2)", markdown)
+    return re.sub(r"^#+ ", "", text, flags=re.MULTILINE).replace("`", "").strip()

@@ -1,0 +1,70 @@
+"""How far a run is, from what its steps said: ended, failed, stopped without a word, or still under way.
+
+Kubeflow runs the last step after every step of the root that ends, so it must tell these apart. Pure: lines of the
+progress file and the error file in, a state out.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+State = Literal["ended", "failed", "stopped", "under way", "unknown"]
+DRIFTED = "drifted"  # the verdict that asks for training
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What is known of a run."""
+
+    state: State
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by step that ended: what it told
+    step: str = ""  # that failed, or was stopped
+    code: int = 1  # its exit code
+    why: str = ""
+
+    def of(self, step: str) -> Mapping[str, Any]:
+        """Return what a step told, nothing for one that did not run."""
+        return self.facts.get(step, {})
+
+
+def run_state(
+    pipeline: str, lines: Iterable[Mapping[str, Any]], error: Mapping[str, Any], *, whole: bool, repeats: bool = False
+) -> RunState:
+    """Tell how far a run is.
+
+    `whole` says that nothing can come after, as on one machine; `repeats`, that a scoring run may have found everything
+    in the cache.
+
+    >>> began, ended = {"step": "ingest", "share": 0.0}, {"step": "ingest", "share": 1.0, "seconds": 2}
+    >>> run_state("train", [began, ended], {}, whole=False).state
+    'under way'
+    >>> run_state("train", [began], {"step": "ingest", "code": 2, "message": "no file"}, whole=False).why
+    'no file'
+    """
+    open_: list[str] = []
+    facts: dict[str, Mapping[str, Any]] = {}
+    for line in lines:
+        step = str(line["step"])
+        if "seconds" in line:
+            facts[step] = dict(line.get("facts", {}))
+            open_ = [one for one in open_ if one != step]
+        elif step not in open_:
+            open_.append(step)
+    if error.get("step") and error["step"] not in facts:
+        return RunState("failed", facts, str(error["step"]), int(error.get("code", 1)), str(error.get("message", "")))
+    if open_:
+        return RunState("stopped", facts, open_[-1])
+    if whole or _at_its_end(pipeline, facts, repeats=repeats):
+        return RunState("ended", facts)
+    return RunState("under way" if facts else "unknown", facts)
+
+
+def _at_its_end(pipeline: str, facts: Mapping[str, Mapping[str, Any]], *, repeats: bool) -> bool:
+    """Tell whether a pipeline's last step has ended."""
+    if pipeline == "batch":
+        return "recommend" in facts or (repeats and "champion" in facts)
+    if "watch" not in facts:
+        return False
+    if pipeline == "train" or facts["watch"].get("verdict") != DRIFTED:
+        return True
+    return "promote" in facts or facts.get("register", {}).get("passed") is False

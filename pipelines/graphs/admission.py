@@ -1,0 +1,92 @@
+"""The step `admit`: check what a person or the command line put into the run form, and give each step its slice.
+
+It runs where the data and the code are, before anything else, and reads what a run alone knows: the state of the
+source, and the digests of the code that the steps will run. A mistake is one line, the command line's own, within
+seconds.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any, get_args
+
+from components import run_lock
+from components.registry.spec import Promotion
+from components.step import step
+from feature_repo import env_names
+from feature_repo.errors import SpecError, nearest
+from feature_repo.privacy.pseudonyms import KEY, fingerprint, ring
+from feature_repo.privacy.tombstones import Tombstones
+from pipelines import environment
+from pipelines import spec as specs
+from pipelines.graphs import parameters
+from pipelines.graphs.step_table import ADMIT, SLICES
+from pipelines.spec import Recommender
+
+MODES: tuple[str, ...] = get_args(Promotion.model_fields["mode"].annotation)
+PLACE = "spec"  # the form's field, as messages name it
+LONGEST_NOTE = 160  # characters; the registry keeps 200 of why an alias moved
+log = logging.getLogger("intentflow")
+
+
+def admit(recommender: str, document: Any, *, mode: str, which: str, k: int, note: str) -> tuple[Any, ...]:
+    """Return the slices of a run, in the order of SLICES."""
+    with step(ADMIT) as progress:
+        spec = admitted(document, recommender=recommender, mode=mode)
+        said = noted(note)
+        if k < 0:
+            raise SpecError(f"k: {k} is below 0; give the number of items for each user, or 0 for the spec's serving.k")
+        run_lock.take(spec.name)
+        source = parameters.source_state(spec, Path(os.environ.get(env_names.SPEC_DIR, ".")), _people())
+        found = parameters.slices(spec, source=source, note=said) | {"which": which, "k": k}
+        progress.count(spec=spec.digest, mode=spec.promotion.mode, source=source)
+        progress.tell(note=said, mode=spec.promotion.mode)
+    return tuple(found[name] for name in SLICES)
+
+
+def admitted(document: Any, *, recommender: str, mode: str) -> Recommender:
+    """Check a spec as the command line does, and that it is the pipeline's own; the form's mode goes before its own."""
+    rest, moved = specs.split(restored(document))
+    spec = specs.parse(rest, place=PLACE)
+    environment.read_moved(moved, place=PLACE, environment="…")
+    if spec.name != recommender:
+        raise SpecError(
+            f"{PLACE}: name: '{spec.name}' is another recommender than this pipeline's, '{recommender}'; start a "
+            f"pipeline of '{spec.name}', or give the spec this name"
+        )
+    if mode and mode not in MODES:
+        raise SpecError(f"mode: '{mode}' is not allowed; use {', '.join(MODES)}{nearest(mode, list(MODES))}")
+    return spec.model_copy(
+        update={"promotion": spec.promotion.model_copy(update={"mode": mode or spec.promotion.mode})}
+    )
+
+
+def restored(value: Any) -> Any:
+    """Return a document with its whole numbers as they were: Kubeflow's API makes floats of them, 7 becomes 7.0.
+
+    >>> restored({"k": 7.0, "limits": [0.5, 2.0], "on": True})
+    {'k': 7, 'limits': [0.5, 2], 'on': True}
+    """
+    if isinstance(value, dict):
+        return {key: restored(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [restored(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def noted(note: str) -> str:
+    """Return a note in one line; one that the registry could not keep is refused."""
+    said = " ".join(note.split())
+    if len(said) > LONGEST_NOTE:
+        raise SpecError(f"note: has {len(said)} characters; at most {LONGEST_NOTE} are kept")
+    return said
+
+
+def _people() -> dict[str, str]:
+    """Name what decides under which names people are in the data, and who must not be."""
+    if not os.environ.get(KEY):
+        return {}
+    keys, home = ring(os.environ), Path(os.environ.get(env_names.HOME, "."))
+    forgotten = Tombstones(home, keys, elsewhere=os.environ.get(env_names.FORGOTTEN, ""))
+    found = {"key": fingerprint(keys[0]), "forgotten": forgotten.digest}
+    return {name: value for name, value in found.items() if value}

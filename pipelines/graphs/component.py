@@ -1,0 +1,55 @@
+"""The pipelines' first step as Kubeflow sees it: one import and one call.
+
+It is never cached. Its outputs are step_table.py's SLICES, in that order; the other steps read them one by one, so that
+each is cached by its own.
+"""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def admit(
+    recommender: str,
+    spec: dict,  # type: ignore[type-arg]
+    mode: str = "",
+    which: str = "",
+    k: int = 0,
+    note: str = "",
+) -> NamedTuple(  # type: ignore[valid-type]
+    "Slices",
+    [
+        ("name", str),
+        ("reading", str),
+        ("data", str),
+        ("source", str),
+        ("split", str),
+        ("profiles", str),
+        ("vocabulary", str),
+        ("intents", str),
+        ("intent", str),
+        ("ranking", str),
+        ("ranking_rows", str),
+        ("ranking_weeks", int),
+        ("promotion", str),
+        ("mode", str),
+        ("why", str),
+        ("serving", str),
+        ("monitoring", str),
+        ("lineage", str),
+        ("which", str),
+        ("k", int),
+        ("data_code", str),
+        ("profiles_code", str),
+        ("intent_code", str),
+        ("ranking_code", str),
+        ("registry_code", str),
+    ],
+):
+    """Check the form, and give each step its slice."""
+    from pipelines.graphs import admission
+
+    return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note)

@@ -1,0 +1,252 @@
+"""A run's last page says in sentences how it ended: nothing that was not asked, and a refusal in its first line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components import run_lock
+from components.step import step
+from feature_repo import env_names, files
+from feature_repo.errors import Refused
+from monitoring.runs import failure
+from monitoring.runs.outcome import outcome
+from monitoring.runs.page import Links, page, plain
+from monitoring.runs.run_state import RunState, run_state
+
+DATA = {"rows": {"events": 1920, "users": 40}, "first": "2024-01-01T00:00:00+00:00", "last": "2024-04-21", "weeks": 16}
+BETTER = {"metric": "NDCG@10", "value": 0.30, "baseline": "personal_frequency", "other": 0.25, "interval": [0.03, 0.07]}
+UNSURE = {"metric": "MAP", "value": 0.31, "baseline": "decayed_rate", "other": 0.30, "interval": [-0.01, 0.03]}
+REGISTER = {
+    "data": DATA,
+    "compared": {"intent": UNSURE, "ranking": BETTER},
+    "passed": True,
+    "gates": 2,
+    "refused": [],
+    "undecided": ["intent.map: no champion to compare with"],
+    "release": {"id": "c58", "version": "5", "created": True},
+    "champion": "4",
+}
+STABLE = {"verdict": "stable", "reason": "0 of 3 columns drifted", "workspace": {"project": "p1", "run": "r1"}}
+PROMOTED = {"champion": "5", "moved": True, "note": "champion 4 -> 5", "mode": "auto"}
+LINKS = Links("https://mlflow.example/", "https://evidently.example")
+
+
+def _page(pipeline: str = "train", *, links: Links = LINKS, **facts: Any) -> str:
+    return page("shop", pipeline, RunState("ended", facts), links).markdown
+
+
+def test_a_release_that_serves_is_said_with_its_data_its_gain_and_links() -> None:
+    text = _page(register=REGISTER, promote=PROMOTED, watch=STABLE)
+    assert text.startswith("# shop: version 5 passed and serves\n")
+    assert "[version 5 of shop-release](https://mlflow.example/#/models/shop-release/versions/5)" in text
+    assert "trained and judged on 1,920 events of 40 users from 2024-01-01 to 2024-04-21 (16 weeks)" in text
+    assert "better by 0.0500 (95 % interval +0.0300 to +0.0700)" in text
+    assert "which is better is undecided, +0.0100 (95 % interval -0.0100 to +0.0300)" in text
+    assert "Every gate passed (2)." in text
+    assert "- intent.map: no champion to compare with" in text
+    assert "[Evidently's report](https://evidently.example/projects/p1/reports/r1)" in text
+    assert "It is the champion now" in text
+
+
+def test_a_refused_release_is_seen_in_the_first_line_and_names_who_serves() -> None:
+    refused = REGISTER | {"passed": False, "refused": ["intent.map 0.3 is below 0.4"]}
+    text = _page(register=refused, watch=STABLE)
+    assert text.startswith("# shop: version 5 refused by its gates\n")
+    assert "1 of 2 gates refused:\n\n- intent.map 0.3 is below 0.4" in text
+    assert "The champion stays [version 4 of shop-release]" in text
+    assert "Next: change data, models or gates" in text
+    assert "It is the champion" not in text
+
+
+def test_a_release_that_waits_names_the_command_that_promotes_it() -> None:
+    waits = {"champion": "4", "moved": False, "note": "version 5 waits as challenger; promote it by hand"}
+    text = _page(register=REGISTER, promote=waits, watch=STABLE)
+    assert text.startswith("# shop: version 5 passed and waits\n")
+    assert "`intentflow promote --version 5`" in text
+
+
+def test_a_dry_run_registers_nothing_and_says_so() -> None:
+    text = _page(register=REGISTER | {"release": None}, watch=STABLE)
+    assert text.startswith("# shop: dry run, gates passed\n")
+    assert "nothing was registered" in text
+
+
+def test_without_drift_nothing_is_said_of_gates_that_were_not_asked() -> None:
+    text = _page("retrain", watch=STABLE, admit={"note": "weekly look"})
+    assert text.startswith(
+        "# shop: nothing trained\n\nNothing was trained, because no drift asks for it: 0 of 3 columns"
+    )
+    assert "Note of this run: weekly look" in text
+    for word in ("gate", "passed", "version"):
+        assert word not in text
+    sparse = _page("retrain", watch=STABLE | {"verdict": "no_data", "reason": "9 rows, 100 are needed"})
+    assert "too little data to tell of drift: 9 rows, 100 are needed." in sparse
+
+
+def test_scoring_names_the_release_and_counts_users() -> None:
+    chosen = {"which": "champion", "version": "4", "release": "c57"}
+    text = _page("batch", champion=chosen, recommend={"users": 2467, "items": 24670, "k": 10})
+    assert text.startswith("# shop: scored 2,467 users\n")
+    assert "from [version 4 of shop-release]" in text
+    assert _page("batch", champion=chosen).startswith("# shop: scored before\n")
+
+
+def test_addresses_that_nobody_named_make_no_link() -> None:
+    text = _page(register=REGISTER, promote=PROMOTED, watch=STABLE, links=Links())
+    assert "version 5 of shop-release" in text
+    assert "](" not in text
+    assert plain(_page(register=REGISTER, promote=PROMOTED, watch=STABLE)).startswith(
+        "shop: version 5 passed and serves\n"
+    )
+
+
+BEGAN, ENDED = {"step": "watch", "share": 0.0}, {"step": "watch", "share": 1.0, "seconds": 2}
+
+
+def _line(name: str, **facts: Any) -> dict[str, Any]:
+    return {"step": name, "share": 1.0, "seconds": 1, "facts": facts}
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "lines", "whole", "state"),
+    [
+        ("train", [], False, "unknown"),
+        ("train", [_line("register", passed=True)], False, "under way"),
+        ("train", [BEGAN, ENDED], False, "ended"),
+        ("train", [BEGAN], False, "stopped"),
+        ("train", [BEGAN, BEGAN, ENDED], False, "ended"),  # a pod was evicted, and the step tried again
+        ("train", [], True, "ended"),
+        ("retrain", [_line("watch", verdict="stable")], False, "ended"),
+        ("retrain", [_line("watch", verdict="drifted")], False, "under way"),
+        ("retrain", [_line("watch", verdict="drifted"), _line("register", passed=False)], False, "ended"),
+        ("retrain", [_line("watch", verdict="drifted"), _line("register", passed=True)], False, "under way"),
+        ("batch", [_line("champion")], False, "under way"),
+        ("batch", [_line("champion"), _line("recommend", users=1)], False, "ended"),
+    ],
+)
+def test_how_far_a_run_is_follows_from_what_its_steps_said(
+    pipeline: str, lines: list[dict[str, Any]], whole: bool, state: str
+) -> None:
+    assert run_state(pipeline, lines, {}, whole=whole).state == state
+
+
+def test_a_reason_that_a_later_try_outlived_is_no_failure() -> None:
+    error = {"step": "watch", "code": 1, "message": "the server was away"}
+    assert run_state("train", [BEGAN], error, whole=False).state == "failed"
+    assert run_state("train", [BEGAN, BEGAN, ENDED], error, whole=False).state == "ended"
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pod of run-7 on a state folder that pods share."""
+    monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("INTENTFLOW_RUN", "run-7")
+    for name in ("INTENTFLOW_ERROR_FILE", "INTENTFLOW_PROGRESS_FILE", "MLFLOW_TRACKING_URI", failure.ALERT_URL):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was sent to the webhook."""
+    found: list[dict[str, Any]] = []
+    monkeypatch.setenv(failure.ALERT_URL, "http://127.0.0.1:9/hook")
+    monkeypatch.setattr(failure, "_post", lambda url, body: found.append(body))
+    return found
+
+
+def _outcome(pod: Path, pipeline: str = "train") -> tuple[str, str]:
+    word = outcome("shop", pipeline, page=str(pod / "page.md"), metadata={})
+    return word, (pod / "page.md").read_text()
+
+
+def test_the_last_step_runs_after_each_other_and_tells_of_a_failure_once(pod: Path, told: list[Any]) -> None:
+    run_lock.take("shop")
+    with step("admit") as progress:
+        progress.tell(note="after the sale")
+    assert _outcome(pod)[0] == "under way"
+    assert told == []
+    with pytest.raises(Refused), step("validate"):
+        raise Refused("contract: events need at least 1,000 rows, have 7")
+    word, text = _outcome(pod)
+    assert word == "failed at validate"
+    assert text.startswith("# shop: failed at validate\n")
+    assert "refused the data: contract: events need at least 1,000 rows, have 7" in text
+    assert "Look at the step's page" in text
+    (sent,) = told
+    assert (sent["step"], sent["code"], sent["run"]) == ("validate", 3, "run-7")
+    assert "failed" in files.read_json(pod / "marks" / "job.train.json")
+    assert not (pod / run_lock.FILE).exists()
+
+
+def test_a_step_that_was_killed_is_named_though_it_said_nothing(pod: Path, told: list[Any]) -> None:
+    (pod / "progress").mkdir()
+    (pod / "progress" / "run-7.jsonl").write_text(json.dumps({"step": "train_intent", "share": 0.0, "note": ""}) + "\n")
+    word, text = _outcome(pod)
+    assert word == "stopped at train_intent"
+    assert "too little memory or time" in text
+    assert [one["step"] for one in told] == ["train_intent"]
+
+
+def test_the_end_of_a_run_is_marked_and_nobody_is_told(pod: Path, told: list[Any]) -> None:
+    with step("watch") as progress:
+        progress.tell(**STABLE)
+    word, _text = _outcome(pod, "retrain")
+    assert (word, told) == ("nothing trained", [])
+    assert "succeeded" in files.read_json(pod / "marks" / "job.retrain.json")
+
+
+def test_where_pods_share_no_folder_the_page_says_what_it_cannot_know(pod: Path, told: list[Any]) -> None:
+    word, text = _outcome(pod)
+    assert word == "steps say nothing here"
+    assert "kubeflow.claim" in text
+    assert told == []
+
+
+def test_links_come_from_the_environment(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(env_names.LINKS, json.dumps({"mlflow": "https://mlflow.example"}))
+    with step("register") as progress:
+        progress.tell(**REGISTER)
+    with step("watch") as progress:
+        progress.tell(**STABLE)
+    assert "https://mlflow.example/#/models/shop-release/versions/5" in _outcome(pod)[1]
+
+
+def _calls() -> list[tuple[str, Callable[..., Any], tuple[str, ...]]]:
+    """What the shells of pipelines that 0.1 compiled call in this image, and with which arguments."""
+    from components.registry import steps as registry
+    from monitoring import steps as monitoring
+    from monitoring.runs import outcome as outcomes
+
+    return [
+        ("conclude", outcomes.conclude, ("name", "folders", "facts", "page")),
+        ("report_failure", failure.report, ("name", "pipeline", "state", "job", "task", "message")),
+        (
+            "register",
+            registry.register,
+            ("name", "folders", "lineage", "promotion", "serving", "report", "release_version"),
+        ),
+        ("promote", registry.promote, ("name", "version", "mode", "why")),
+        ("watch", monitoring.watch, ("name", "monitoring", "release", "rows", "verdict", "report", "log_metric")),
+    ]
+
+
+@pytest.mark.parametrize(("shell", "function", "arguments"), _calls())
+def test_a_pipeline_that_is_on_a_server_already_finds_what_it_calls(
+    shell: str, function: Callable[..., Any], arguments: tuple[str, ...]
+) -> None:
+    import inspect
+
+    assert tuple(inspect.signature(function).parameters) == arguments, shell
+
+
+def test_the_page_of_a_pipeline_that_0_1_compiled_is_still_written(tmp_path: Path) -> None:
+    from monitoring.runs.outcome import conclude
+
+    conclude(
+        "shop", folders={"clean": "/runs/clean", "rows": None}, facts={"passed": True}, page=str(tmp_path / "page")
+    )
+    assert "| passed | True |\n| clean | /runs/clean |" in (tmp_path / "page").read_text()
