@@ -179,7 +179,7 @@ def _serves(
 ) -> Iterator[str]:
     """Say who serves now, and what to do next."""
     if version and champion == version and not facts["passed"]:
-        yield "It is the champion all the same, since an earlier run's gates passed it: `intentflow rollback` takes it back."
+        yield ("It is the champion all the same, since earlier gates passed it: `intentflow rollback` takes it back.")
         return
     if version and champion == version:
         yield "It is the champion now, and serves as soon as the rollout follows: `intentflow status`."
