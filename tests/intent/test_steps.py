@@ -52,7 +52,7 @@ def folders(rows_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         INTENTS_JSON, MODEL.model_dump_json(), 4, "code", rows=rows, intent=made["intent"]
     )
     component.evaluate_intent.python_func(
-        INTENTS_JSON, "code", rows=rows, intent=made["intent"], evaluation=made["evaluation"],
+        INTENTS_JSON, "code", rows=rows, intent=made["intent"], intent_evaluation=made["evaluation"],
         metrics=made["metrics"], classification=made["classification"], card=made["card"],
     )  # fmt: skip
     return made

@@ -7,7 +7,11 @@ import pytest
     ("name", "inputs", "outputs"),
     [
         ("train_ranking", {"ranking", "code", "rows", "intent"}, {"ranker"}),
-        ("evaluate_ranking", {"ranking", "code", "rows", "intent", "ranker"}, {"evaluation", "metrics", "card"}),
+        (
+            "evaluate_ranking",
+            {"ranking", "code", "rows", "intent", "ranker"},
+            {"ranking_evaluation", "metrics", "card"},
+        ),
     ],
 )
 def test_a_step_takes_and_gives_what_the_pipeline_connects(name: str, inputs: set[str], outputs: set[str]) -> None:
