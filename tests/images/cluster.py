@@ -147,9 +147,11 @@ class Cluster:
                     folder.chmod(0o2777 if not source.name.startswith("claims/") else 0o2775)
                 for name, text in (source.files or {}).items():
                     (folder / name).write_text(text, encoding="utf-8")
-            if mount.below and not (folder / mount.below).is_dir():
-                (folder / mount.below).mkdir()
-                (folder / mount.below).chmod(0o777)
+            for below in reversed([Path(mount.below), *Path(mount.below).parents] if mount.below else []):
+                if not (folder / below).is_dir():  # each with the rights of the volume, as the kubelet makes them
+                    (folder / below).mkdir()
+                    os.chown(folder / below, 0, folder.stat().st_gid)
+                    (folder / below).chmod(folder.stat().st_mode & 0o7777)
             found[source.name] = str(folder)
         return found
 
