@@ -13,6 +13,7 @@ from components.image import IMAGE
 def watch(
     name: str,
     monitoring: str,
+    mode: str,
     release_version: str,
     rows: Input[Dataset],
     verdict: Output[Dataset],
@@ -25,6 +26,7 @@ def watch(
     steps.watch(
         name,
         monitoring,
+        mode=mode,
         release=release_version,
         rows=rows.path,
         verdict=verdict.path,
@@ -81,13 +83,14 @@ def conclude(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def report_failure(name: str, pipeline: str, status: dsl.PipelineTaskFinalStatus) -> None:
+def report_failure(name: str, pipeline: str, mode: str, status: dsl.PipelineTaskFinalStatus) -> None:
     """Tell the registry and the alert webhook of a run that failed, and why."""
     from monitoring.runs import failure
 
     failure.report(
         name,
         pipeline,
+        mode=mode,
         state=status.state,
         job=status.pipeline_job_resource_name,
         task=status.pipeline_task_name,

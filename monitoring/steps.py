@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.registry import heartbeats
+from components.registry.spec import DRY_RUN
 from components.step import step
 from feature_repo import columns, env_names, files
 from monitoring.drift import workspace
@@ -24,15 +25,19 @@ def watch(
     name: str,
     monitoring: str,
     *,
+    mode: str,
     release: str,
     rows: str,
     verdict: str,
     report: str,
     log_metric: Callable[[str, float], None],
 ) -> None:
-    """Compare the current window with the reference; write drift.json and the page, add the run to the workspace."""
+    """Compare the current window with the reference; write drift.json and the page, add the run to the workspace.
+
+    A dry run leaves the artifacts and nothing else: no run in the workspace, no mark of the verdict.
+    """
     with step("watch") as progress:
-        address = workspace.address()
+        kept_at = "" if mode == DRY_RUN else workspace.address()
         spec = Monitoring.model_validate_json(monitoring)
         reference, current = windows(Path(rows), served=_served(Path(rows), spec))
         progress.at(0.4, f"{len(reference.frame)} and {len(current.frame)} user-weeks")
@@ -48,7 +53,7 @@ def watch(
         drift = compare(current.frame, reference.frame, spec=spec, at=current.last, metadata=about)
         title = f"{name}: {current.kind} weeks {current.weeks[0]}-{current.weeks[1]}: {drift.verdict}"
         progress.at(0.8, drift.verdict)
-        kept = _kept(drift, address=address, name=name, title=title, key=key)
+        kept = _kept(drift, address=kept_at, name=name, title=title, key=key)
         with files.written_folder(Path(verdict)) as folder:
             document = drift.document() | facts | {"at": current.last.isoformat(), "workspace": kept}
             files.write_json(folder / "drift.json", document)
@@ -58,14 +63,15 @@ def watch(
         for column, found in drift.columns.items():
             if found.score is not None:
                 log_metric(column, found.score)
-        heartbeats.drift(
-            name,
-            verdict=drift.verdict,
-            share=drift.share,
-            drifted=len(drift.drifted),
-            compared=len(drift.columns),
-            release=release,
-        )
+        if mode != DRY_RUN:
+            heartbeats.drift(
+                name,
+                verdict=drift.verdict,
+                share=drift.share,
+                drifted=len(drift.drifted),
+                compared=len(drift.columns),
+                release=release,
+            )
         progress.count(verdict=drift.verdict, share=drift.share, drifted=drift.drifted, rows=drift.rows)
 
 
@@ -103,8 +109,8 @@ def _facts(release: str, spec: Monitoring, *, reference: Window, current: Window
 
 
 def _kept(drift: Drift, *, address: str, name: str, title: str, key: str) -> dict[str, Any] | None:
-    """Keep the run in the workspace; a comparison without data has no run to keep."""
-    if drift.snapshot is None:
+    """Keep the run in the workspace; a comparison without data has no run to keep, a dry run has no workspace."""
+    if drift.snapshot is None or not address:
         return None
     secret = os.environ.get(workspace.SECRET)
     names = [c for c, found in drift.columns.items() if found.score is not None]

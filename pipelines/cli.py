@@ -137,6 +137,8 @@ def run(place: "Installation", *, pipeline: str, detach: bool, quiet: bool = Fal
     with Bars(quiet=quiet) as bars:
         found = local.run(place, bars.show, pipeline=pipeline)
     if found.trained and not found.passed:
+        if found.dry:
+            raise Refused(f"gates: the dry run's models did not pass, nothing was registered: {found.refused}")
         raise Refused(f"gates: version {found.release_version} did not pass; `intentflow status` shows each gate")
     return found.document(), found.text()
 

@@ -19,6 +19,7 @@ def register(
     lineage: str,
     promotion: str,
     serving: str,
+    mode: str,
     clean: Input[Dataset],
     intent: Input[Model],
     intent_evaluation: Input[Dataset],
@@ -36,6 +37,7 @@ def register(
         lineage=lineage,
         promotion=promotion,
         serving=serving,
+        mode=mode,
         report=report.path,
         release_version=release_version,
     )

@@ -19,13 +19,12 @@ from components.registry.gate_inputs import Metrics, measured
 from components.registry.lineage import Folders, Lineage, Result
 from components.registry.register import register as register_result
 from components.registry.report import markdown
-from components.registry.spec import Promotion
+from components.registry.spec import DRY_RUN, MODES, Promotion
 from components.step import step
 from feature_repo import columns, env_names, files
 from feature_repo.errors import DataError, SpecError, nearest
 from feature_repo.release_folder import ReleaseFolder
 
-MODES = ("auto", "manual", "dry_run")
 UNREGISTERED = ""  # the release version of a dry run, which writes nothing but its report
 
 
@@ -36,15 +35,18 @@ def register(
     lineage: str,
     promotion: str,
     serving: str,
+    mode: str,
     report: str,
     release_version: str,
 ) -> bool:
     """Register both models, judge them by the gates, make their release, and tell whether every gate passed.
 
-    `folders` are those of `lineage.Folders`, in its order; `lineage`, `promotion` and `serving` are JSON; `report` and
+    In a dry run nothing is written but the report: no run, no version, no tag, no alias. `mode` is the run's own, not
+    that of `promotion`. `folders` are those of `lineage.Folders`, in its order; `lineage`, `promotion` and `serving` are JSON; `report` and
     `release_version` are files to write.
     """
     with step("register") as progress:
+        _require_mode(mode)
         rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
         at, known = Folders(*map(Path, folders)), Lineage.model_validate_json(lineage)
         result = Result.read(at, known)
@@ -52,7 +54,7 @@ def register(
         verdict = gates.evaluate(rules.gates, candidate, champion=champion.champion(name))
         progress.at(0.1, "gates")
         made = None
-        if rules.mode != "dry_run":
+        if mode != DRY_RUN:
             made = _made(name, at, lineage=known, slices=slices, verdict=verdict, metrics=candidate.overall.values)
             why = "passed its gates" if verdict.passed else verdict.refusals
             aliases.challenge(name, made.version, passed=verdict.passed, who=_pipeline(), why=why)
@@ -61,7 +63,9 @@ def register(
             aside.write_text(markdown(verdict, title=title))
         with files.written(Path(release_version)) as aside:
             aside.write_text(made.version if made else UNREGISTERED)
-        progress.count(passed=verdict.passed, mode=rules.mode)
+        progress.count(passed=verdict.passed, mode=mode, gates=len(verdict.outcomes))
+        if not verdict.passed:
+            progress.count(refused=verdict.refusals)
         if made:
             progress.count(release=made.id, version=made.version, created=made.created)
     return verdict.passed
@@ -86,24 +90,28 @@ def _made(
 def promote(name: str, version: str, *, mode: str, why: str) -> str:
     """Make a release the champion where the spec leaves that to the pipeline; return the champion's version or ''."""
     with step("promote") as progress:
-        if mode not in MODES:
-            raise SpecError(f"promotion.mode: '{mode}' is none of {', '.join(MODES)}{nearest(mode, list(MODES))}")
+        _require_mode(mode)
         outcome = _promoted(name, version, mode=mode, why=why)
         progress.count(champion=outcome.champion, moved=outcome.moved, note=outcome.note)
     return outcome.champion
 
 
+def _require_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise SpecError(f"promotion.mode: '{mode}' is none of {', '.join(MODES)}{nearest(mode, list(MODES))}")
+
+
 def _promoted(name: str, version: str, *, mode: str, why: str) -> aliases.Outcome:
-    champion = aliases.status(name).holders.get("champion", "")
     if version == UNREGISTERED:
-        return aliases.Outcome(champion, moved=False, note="a dry run: nothing was registered, nothing moves")
+        return aliases.Outcome("", moved=False, note="a dry run: nothing was registered, nothing moves")
+    champion = aliases.status(name).holders.get("champion", "")
     if mode == "manual" and champion != version:
         note = f"version {version} waits as challenger; promote it by hand"
         return aliases.Outcome(champion, moved=False, note=note)
     if mode == "auto" and (taken_back := aliases.rolled_back(name, version)):
         note = f"version {version} was rolled back ({taken_back}); promote it by hand"
         return aliases.Outcome(champion, moved=False, note=note)
-    return aliases.promote(name, version, who=_pipeline(), why=why, dry_run=mode == "dry_run")
+    return aliases.promote(name, version, who=_pipeline(), why=why, dry_run=mode == DRY_RUN)
 
 
 def _pipeline() -> str:

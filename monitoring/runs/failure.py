@@ -13,6 +13,7 @@ import urllib.request
 from typing import Any
 
 from components.registry import heartbeats
+from components.registry.spec import DRY_RUN
 from components.step import error_file
 from feature_repo import env_names, files
 
@@ -23,13 +24,22 @@ LONGEST = 4_000  # characters of a reason, so that a tag holds it
 log = logging.getLogger("intentflow.failure")
 
 
-def report(name: str, pipeline: str, *, state: str, job: str, task: str, message: str) -> dict[str, Any] | None:
-    """Record how a run ended and report one that failed; return the report, None where there is none."""
-    heartbeats.ended(name, pipeline, succeeded=state == "SUCCEEDED")
+def report(
+    name: str, pipeline: str, *, mode: str, state: str, job: str, task: str, message: str
+) -> dict[str, Any] | None:
+    """Record how a run ended and report one that failed; return the report, None where there is none.
+
+    The report of a dry run that failed stands in the log only: it leaves no mark and alerts nobody.
+    """
+    dry = mode == DRY_RUN
+    if not dry:
+        heartbeats.ended(name, pipeline, succeeded=state == "SUCCEEDED")
     if state == "SUCCEEDED":
         return None
     found = _report_of(name, pipeline, state=state, job=job, task=task, message=message)
     log.error("%s", json.dumps(found))
+    if dry:
+        return found
     heartbeats.leave(name, MARK, found)
     if url := os.environ.get(ALERT_URL):
         _post(url, found)

@@ -79,8 +79,8 @@ def _source(place: Installation) -> str:
     return files.digest([state, place.people])
 
 
-# Of the training pipeline's parameters, those of the steps that batch scoring begins with.
-SHARED = ("name", "reading", "data", "split")
+# Of the training pipeline's parameters, those of the steps that batch scoring begins and ends with.
+SHARED = ("name", "reading", "data", "split", "mode")
 CODES = ("data", "profiles", "intent", "ranking", "registry")
 
 

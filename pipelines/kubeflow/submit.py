@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from components.registry.spec import DRY_RUN
 from feature_repo.errors import Refused, ServerError, of_code
 from pipelines.environment import Installation
 from pipelines.graphs import index
@@ -37,6 +38,7 @@ class Run:
     passed: bool | None  # its gates; None where they were not asked
     steps: list[dict[str, Any]]
     seconds: float
+    dry: bool = False  # nothing was to be changed
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -47,7 +49,8 @@ class Run:
         if self.state == "SUBMITTED":
             return f"submitted, not followed: {self.page}"
         gates = {True: ", gates passed", False: ", gates refused", None: ""}[self.passed]
-        return f"{self.pipeline}: {self.state.lower()}{gates}, in {self.seconds:.0f} s: {self.page}"
+        dry = " (dry run, nothing registered)" if self.dry else ""
+        return f"{self.pipeline}: {self.state.lower()}{dry}{gates}, in {self.seconds:.0f} s: {self.page}"
 
 
 def run(
@@ -75,7 +78,8 @@ def run(
         ended = follow(patient, run_id, tasks, observe, every_s=every_s)
     seconds = round(time.monotonic() - start, 2)
     passed = _asked(place, run_id, page, tasks) if ended.silent else ended.passed
-    found = Run(run_id, page, pipeline, version.name, ended.state, passed, ended.steps, seconds)
+    dry = place.spec.promotion.mode == DRY_RUN
+    found = Run(run_id, page, pipeline, version.name, ended.state, passed, ended.steps, seconds, dry)
     _judge(place, found, ended)
     return found
 
@@ -121,6 +125,8 @@ def _judge(place: Installation, found: Run, ended: RunEnd) -> None:
     """Raise what the run's end means: 3 for gates that said no, 2 and 1 as the failed step had it."""
     if ended.state == "SUCCEEDED":
         if found.passed is False:
+            if found.dry:
+                raise Refused(f"gates: the dry run's models did not pass; the report of `register` says why; {found.page}")
             raise Refused(f"gates: the run's release did not pass; `intentflow status` shows each gate; {found.page}")
         return
     if ended.state == "CANCELED":

@@ -8,6 +8,7 @@ def test_the_component_takes_rows_and_gives_a_verdict_a_page_and_metrics() -> No
     assert {name: given.type for name, given in spec.inputs.items()} == {
         "name": "String",
         "monitoring": "String",
+        "mode": "String",
         "release_version": "String",
         "rows": "system.Dataset@0.0.1",
     }

@@ -22,11 +22,12 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("INTENTFLOW_EVIDENTLY", str(tmp_path / "evidently"))
     monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path / "home"))
 
-    def run(rows: Path, *, spec: Monitoring = Monitoring(), release: str = "abc"):  # noqa: B008 - frozen
+    def run(rows: Path, *, spec: Monitoring = Monitoring(), release: str = "abc", mode: str = "auto"):  # noqa: B008 - frozen
         metrics: dict[str, float] = {}
         steps.watch(
             "shop",
             spec.model_dump_json(),
+            mode=mode,
             release=release,
             rows=str(rows),
             verdict=str(tmp_path / "out" / "verdict"),
@@ -80,6 +81,16 @@ def test_a_planted_drift_is_named_in_the_verdict_and_on_the_page(world, watched)
     assert 'data-verdict="drifted"' in page
 
 
+def test_a_dry_run_leaves_its_artifacts_and_nothing_else(
+    world, watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("INTENTFLOW_EVIDENTLY")  # no workspace is asked for
+    drift, page, metrics = watched(world.rows(), mode="dry_run")
+    assert (drift["verdict"], drift["workspace"], metrics["share"]) == ("stable", None, 0.0)
+    assert 'data-verdict="stable"' in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
 def test_small_windows_have_no_verdict_and_no_run(world, watched, tmp_path: Path) -> None:
     drift, page, metrics = watched(world.rows(users=10))
     assert (drift["verdict"], drift["workspace"], drift["columns"]) == ("no_data", None, {})
@@ -124,6 +135,7 @@ def test_a_workspace_must_be_named(world, tmp_path: Path, monkeypatch: pytest.Mo
         steps.watch(
             "shop",
             "{}",
+            mode="auto",
             release="a",
             rows="no",
             verdict=str(tmp_path),

@@ -9,7 +9,7 @@ from components.registry import client as mlflow_client
 from components.registry.release import model_name
 from monitoring.runs import failure
 
-FAILED = {"state": "FAILED", "job": "job-7", "task": "exit-handler-1", "message": "a pod was evicted"}
+FAILED = {"mode": "auto", "state": "FAILED", "job": "job-7", "task": "exit-handler-1", "message": "a pod was evicted"}
 
 
 def test_the_last_failure_is_a_tag_that_the_ui_shows(

@@ -29,8 +29,9 @@ def run(shared, lineage, tmp_path):
         passed = component.register.python_func(
             "shared",
             lineage.model_copy(update={"spec": spec}).model_dump_json(),
-            json.dumps({"mode": mode, "gates": gates}),
+            json.dumps({"gates": gates}),
             json.dumps({"profiles": {"windows_days": [7, 28, 91]}}),
+            mode,
             *(at["clean"], at["intent"], at["intent_evaluation"], at["ranking"], at["ranking_evaluation"]),
             report,
             str(version),
@@ -80,6 +81,13 @@ def test_manual_leaves_a_challenger_and_dry_run_writes_nothing_but_the_report(sh
     assert status("shared").holders == {"challenger": "1"}
 
 
+def test_a_look_for_a_champion_makes_no_database(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db")
+    assert champion.champion("shared") is None
+    assert component.promote.python_func("shared", "", "dry_run", "test") == ""
+    assert list(tmp_path.iterdir()) == []
+
+
 @WITHOUT_SERVER
 def test_the_pipeline_does_not_bring_back_what_was_rolled_back(shared, run) -> None:
     run()
@@ -89,7 +97,10 @@ def test_the_pipeline_does_not_bring_back_what_was_rolled_back(shared, run) -> N
     assert status("shared").holders == {"champion": "1", "challenger": "2"}
 
 
-def test_a_mode_that_is_none_is_one_line(shared) -> None:
+def test_a_mode_that_is_none_is_one_line(shared, run) -> None:
+    words = r"promotion\.mode: 'dryrun' is none of auto, manual, dry_run; did you mean"
+    with pytest.raises(SpecError, match=words):
+        run(mode="dryrun")
     with pytest.raises(SpecError, match=r"promotion\.mode: 'dryrun' is none of auto, manual, dry_run; did you mean"):
         component.promote.python_func("shared", "1", "dryrun", "test")
 
@@ -97,7 +108,7 @@ def test_a_mode_that_is_none_is_one_line(shared) -> None:
 def test_the_shells_are_uncached_thin_and_named_as_the_pipeline_wires_them() -> None:
     spec = component.register.component_spec
     assert set(spec.inputs) == {
-        *("name", "lineage", "promotion", "serving", "clean", "intent", "intent_evaluation", "ranker"),
+        *("name", "lineage", "promotion", "serving", "mode", "clean", "intent", "intent_evaluation", "ranker"),
         "ranking_evaluation",
     }
     assert set(spec.outputs) == {"report", "release_version", "Output"}

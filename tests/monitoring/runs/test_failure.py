@@ -15,7 +15,7 @@ from feature_repo import files
 from feature_repo.errors import Refused
 from monitoring.runs import failure
 
-FAILED = {"state": "FAILED", "job": "job-7", "task": "exit-handler-1", "message": "Task exit-handler-1 failed."}
+FAILED = {"mode": "auto", "state": "FAILED", "job": "job-7", "task": "exit-handler-1", "message": "Task exit-handler-1 failed."}
 
 
 @pytest.fixture
@@ -78,6 +78,16 @@ def test_a_failure_names_the_step_and_its_own_words(home: Path, received: list[A
         "why": "contract: events need at least 1,000 rows, have 7",
     }
     assert files.read_json(home / "marks" / "last_failure.json")["step"] == "validate"
+
+
+def test_a_dry_run_that_failed_leaves_no_mark_and_alerts_nobody(home: Path, received: list[Any]) -> None:
+    _refuse()
+    found = failure.report("shop", "train", **FAILED | {"mode": "dry_run"})
+    assert found is not None
+    assert found["step"] == "validate"
+    assert failure.report("shop", "train", **FAILED | {"mode": "dry_run", "state": "SUCCEEDED"}) is None
+    assert received == []
+    assert not (home / "marks").exists()
 
 
 def test_another_runs_reason_is_not_taken_for_this_ones(

@@ -162,6 +162,20 @@ def test_gates_that_refuse_are_exit_3(server: fake.Server, at: At) -> None:
         _run(here)
 
 
+def test_a_dry_run_says_that_it_was_one_and_what_its_gates_said(server: fake.Server, at: At, tmp_path: Path) -> None:
+    gates = iter(["SUCCEEDED", "SKIPPED"])
+    server.script = lambda run: [fake.Frame("SUCCEEDED", _done(condition_2=next(gates)))]
+    document = yaml.safe_load(SPEC.read_text())
+    document["promotion"] = document.get("promotion", {}) | {"mode": "dry_run"}
+    (tmp_path / "dry.yaml").write_text(yaml.safe_dump(document))
+    here = at(tmp_path / "dry.yaml")
+    declare.apply(here)
+    found, _, _ = _run(here)
+    assert found.text().startswith("train: succeeded (dry run, nothing registered), gates passed, in")
+    with pytest.raises(Refused, match="gates: the dry run's models did not pass; the report of `register` says why"):
+        _run(here)
+
+
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A real registry, named in the environment, in which a release is left as `register` leaves it."""
