@@ -72,7 +72,10 @@ def watch(
                 compared=len(drift.columns),
                 release=release,
             )
-        progress.count(verdict=drift.verdict, share=drift.share, drifted=drift.drifted, rows=drift.rows)
+        progress.count(
+            rows_in=sum(drift.rows.values()), verdict=drift.verdict, share=drift.share, drifted=drift.drifted
+        )
+        progress.count(**drift.rows)
 
 
 def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:

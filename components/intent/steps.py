@@ -50,6 +50,7 @@ def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str,
             if group.first:
                 save(trained, spec, Path(intent))
         best = min(epoch.validate_bce for epoch in trained.epochs)
+        progress.count(rows_in=trained.rows["train"] + trained.rows["validate"], rows_out=trained.rows["out_of_time"])
         progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
 
 
@@ -116,7 +117,7 @@ def run_evaluate_intent(
                 log_metric(name, value)
         log_roc_curve(result.curve.fpr, result.curve.tpr, result.curve.thresholds)
         log_confusion_matrix(result.curve.categories, result.curve.confusion)
-        progress.count(rows=result.test["rows"], map=result.test["map"], bce=result.test["bce"])
+        progress.count(rows_in=int(result.test["rows"] or 0), map=result.test["map"], bce=result.test["bce"])
     return result
 
 
@@ -127,5 +128,5 @@ def run_predict_intents(*, rows: str, release: str, intents: str) -> int:
 
         with files.written_folder(Path(intents)) as folder:
             users = batch.write(Path(rows), Path(release), folder, at=progress.at)
-        progress.count(users=users)
+        progress.count(rows_in=users, rows_out=users)
     return users

@@ -39,6 +39,7 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str) -> N
             if group.first:
                 _save(trained, spec, rows=Path(rows), destination=Path(ranker))
         best = trained.epochs[trained.best_epoch]
+        progress.count(rows_in=trained.rows["train"] + trained.rows["validate"])
         progress.count(**trained.rows, validate_ndcg_at_10=best.validate_ndcg_at_10, epochs=len(trained.epochs))
 
 
@@ -77,7 +78,7 @@ def run_evaluate_ranking(
             page.write_text(text)
         for name, value in found.test.items():
             log_metric(name, value)
-        progress.count(rows=found.test["rows"], ndcg_at_10=found.test["ndcg_at_10"])
+        progress.count(rows_in=int(found.test["rows"]), ndcg_at_10=found.test["ndcg_at_10"])
     return found
 
 
@@ -97,5 +98,5 @@ def run_recommend(*, rows: str, intents: str, release: str, k: int, recommendati
     with step("recommend") as progress:
         with files.written_folder(Path(recommendations)) as folder:
             counts = batch.write(Path(rows), Path(intents), Path(release), folder, k=k, at=progress.at)
-        progress.count(**counts)
+        progress.count(rows_in=counts["users"], rows_out=counts["items"], **counts)
     return counts

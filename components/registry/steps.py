@@ -42,8 +42,8 @@ def register(
     """Register both models, judge them by the gates, make their release, and tell whether every gate passed.
 
     In a dry run nothing is written but the report: no run, no version, no tag, no alias. `mode` is the run's own, not
-    that of `promotion`. `folders` are those of `lineage.Folders`, in its order; `lineage`, `promotion` and `serving` are JSON; `report` and
-    `release_version` are files to write.
+    that of `promotion`. `folders` are those of `lineage.Folders`, in its order; `lineage`, `promotion` and `serving`
+    are JSON; `report` and `release_version` are files to write.
     """
     with step("register") as progress:
         _require_mode(mode)

@@ -15,7 +15,13 @@ from feature_repo import files
 from feature_repo.errors import Refused
 from monitoring.runs import failure
 
-FAILED = {"mode": "auto", "state": "FAILED", "job": "job-7", "task": "exit-handler-1", "message": "Task exit-handler-1 failed."}
+FAILED = {
+    "mode": "auto",
+    "state": "FAILED",
+    "job": "job-7",
+    "task": "exit-handler-1",
+    "message": "Task exit-handler-1 failed.",
+}
 
 
 @pytest.fixture

@@ -54,7 +54,9 @@ class Watched:
     def changed(self, *, pipeline: str, mode: str, code: int = 0, **spec: Any) -> tuple[set[str], str]:
         """Run a pipeline and name what differs after it; returns what it said as well."""
         gates = spec.pop("promotion", EASY)
-        self.shop.edit(promotion=gates | {"mode": mode}, monitoring={"min_rows": 20, "share": 0.01, "psi": 0.01}, **spec)
+        self.shop.edit(
+            promotion=gates | {"mode": mode}, monitoring={"min_rows": 20, "share": 0.01, "psi": 0.01}, **spec
+        )
         before = self.effects()
         done = self.shop.run("run", str(self.shop.spec), "--pipeline", pipeline, timeout=900)
         assert done.returncode == code, done.stderr

@@ -1,0 +1,39 @@
+"""Each step of a run says one line, with the keys that it declares; no library says anything below WARNING."""
+
+from pathlib import Path
+
+from pipelines.graphs.step_table import STEPS
+from pipelines.graphs.step_lines import ALWAYS, COUNTS
+from tests.pipelines.conftest import Shop
+from tests.pipelines.runs.step_lines import said
+
+NOISY = """
+12:00:00.000 - INFO - Executing task 'validate'
+    [KFP Executor 2026-11-29 02:31:41,018 INFO]: Looking for component `validate` in --component_module_path `x`
+    [KFP Executor 2026-11-29 02:31:53,340 INFO]: Skipping registering function crud because it is a closure
+    2026/11/29 02:34:48 INFO mlflow.store.db.utils: Updating database tables
+    {"step": "validate", "seconds": 1.5}
+12:00:01.000 - INFO - Task 'validate' finished with status SUCCESS
+"""
+
+
+def test_lines_of_libraries_are_found(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(NOISY)
+    found = said(tmp_path / "log")["validate"]
+    assert found.ours == [{"step": "validate", "seconds": 1.5}]
+    assert len(found.noise) == 2
+
+
+def test_every_step_declares_what_its_line_holds() -> None:
+    assert set(COUNTS) == {row.name for row in STEPS.values() if row.planned}
+
+
+def test_every_step_of_a_run_says_one_line_and_libraries_say_none(shop: Shop) -> None:
+    log = min((shop.home / "logs").glob("run-*.log"))  # of the demo's run, in which nothing was cached
+    found = {name: lines for name, lines in said(log).items() if STEPS[name].planned}
+    assert {"ingest", "validate", "profiles", "train_intent", "register", "materialise", "watch"} <= set(found)
+    for name, lines in found.items():
+        assert lines.noise == [], name
+        (line,) = lines.ours
+        assert {*ALWAYS, *COUNTS[name]} <= set(line), name
+        assert (line["step"], line["cached"]) == (name, False)
