@@ -106,7 +106,8 @@ def plan(place: "Installation", *, refresh: bool) -> tuple[Any, str]:
 
 
 @verb
-def apply(place: "Installation") -> tuple[Any, str]:
+@click.option("--note", default="", help="on Kubeflow: what is new, for the name of the version that people see")
+def apply(place: "Installation", *, note: str) -> tuple[Any, str]:
     """Declare the spec: compile its pipelines, here or on Kubeflow, and remember it as the one that runs."""
     from pipelines import plan as plans
 
@@ -117,7 +118,7 @@ def apply(place: "Installation") -> tuple[Any, str]:
     from pipelines.kubeflow import declare
 
     conformance.require()
-    there = declare.apply(place)  # first: what could not be declared there is not remembered here
+    there = declare.apply(place, note=note)  # first: what could not be declared there is not remembered here
     found = plans.apply(place)
     return found.document() | {"kubeflow": there.document()}, f"{found.text()}\n{there.text()}"
 

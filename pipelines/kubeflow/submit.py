@@ -15,7 +15,7 @@ from components.registry.spec import DRY_RUN
 from feature_repo.errors import Refused, ServerError, of_code
 from pipelines.environment import Installation
 from pipelines.graphs import index
-from pipelines.kubeflow import client, declare, recurring, run_verdict
+from pipelines.kubeflow import client, declare, display_names, recurring, run_verdict
 from pipelines.kubeflow.client import Api
 from pipelines.kubeflow.compiled import GATES, Tasks, compiled
 from pipelines.kubeflow.follow import RunEnd, follow
@@ -87,8 +87,14 @@ def run(
 def _submit(api: Api, place: Installation, version: recurring.Version, *, pipeline: str, values: dict[str, Any]) -> str:
     """Submit once: where an answer was lost, the run is looked for by its name before it is asked for again."""
     experiment = recurring.experiment(api, place)
-    stamp = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S}"
-    name = f"{place.spec.name} {pipeline} {stamp} {secrets.token_hex(3)}"
+    name = display_names.run(
+        place.spec.name,
+        pipeline,
+        dt.datetime.now(dt.UTC),
+        mark=secrets.token_hex(3),
+        of_version=version.title,
+        dry=place.spec.promotion.mode == DRY_RUN,
+    )
 
     def once() -> str:
         listing = api.kfp.list_runs(experiment_id=experiment, filter=client.named(name), page_size=1)
@@ -126,7 +132,9 @@ def _judge(place: Installation, found: Run, ended: RunEnd) -> None:
     if ended.state == "SUCCEEDED":
         if found.passed is False:
             if found.dry:
-                raise Refused(f"gates: the dry run's models did not pass; the report of `register` says why; {found.page}")
+                raise Refused(
+                    f"gates: the dry run's models did not pass; the report of `register` says why; {found.page}"
+                )
             raise Refused(f"gates: the run's release did not pass; `intentflow status` shows each gate; {found.page}")
         return
     if ended.state == "CANCELED":

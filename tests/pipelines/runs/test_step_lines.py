@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipelines.graphs.step_table import STEPS
 from pipelines.graphs.step_lines import ALWAYS, COUNTS
+from pipelines.graphs.step_table import STEPS
 from tests.pipelines.conftest import Shop
 from tests.pipelines.runs.step_lines import said
 
