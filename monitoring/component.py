@@ -17,10 +17,16 @@ def watch(
     release_version: str,
     rows: Input[Dataset],
     verdict: Output[Dataset],
-    report: Output[HTML],
-    metrics: Output[Metrics],
+    drift_page: Output[HTML],
+    drift_metrics: Output[Metrics],
 ) -> None:
-    """Compare the test weeks with the train weeks and keep the report."""
+    """Compare the test weeks with the train weeks and keep the report.
+
+    Returns:
+        verdict: Drifted, stable or no data, with every column's score (drift.json).
+        drift_page: The verdict above Evidently's own report.
+        drift_metrics: Share of drifted columns and each column's score.
+    """
     from monitoring import steps
 
     steps.watch(
@@ -30,8 +36,8 @@ def watch(
         release=release_version,
         rows=rows.path,
         verdict=verdict.path,
-        report=report.path,
-        log_metric=metrics.log_metric,
+        report=drift_page.path,
+        log_metric=drift_metrics.log_metric,
     )
 
 

@@ -59,10 +59,10 @@ def watch(
             files.write_json(folder / "drift.json", document)
         with files.written(Path(report)) as part:
             part.write_text(page(drift, title=title))
-        log_metric("share", drift.share)
+        log_metric("drift.share", drift.share)
         for column, found in drift.columns.items():
             if found.score is not None:
-                log_metric(column, found.score)
+                log_metric(f"drift.{column}", found.score)
         if mode != DRY_RUN:
             heartbeats.drift(
                 name,
@@ -89,6 +89,17 @@ def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:
     return found if found is not None and len(found.rows) >= spec.min_rows else None
 
 
+# Evidently lays its report out for some 1,050 px and cuts what its place has no room for, as in Kubeflow's side panel:
+# there the report is drawn smaller, and what still does not fit can be scrolled to.
+FITTING = (
+    "<style>body{overflow-x:auto}[id^=root_metric_]{min-width:1050px}"
+    "@media(max-width:1080px){[id^=root_metric_]{zoom:.75}}"
+    "@media(max-width:820px){[id^=root_metric_]{zoom:.6}}"
+    "@media(max-width:660px){[id^=root_metric_]{zoom:.5}}</style>"
+)
+VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+
+
 def page(drift: Drift, *, title: str) -> str:
     """Return one self-contained page: the verdict above Evidently's own report."""
     banner = (
@@ -96,9 +107,10 @@ def page(drift: Drift, *, title: str) -> str:
         f"<h2>{html.escape(title)}</h2><p>{html.escape(drift.reason)}</p></div>"
     )
     if drift.snapshot is None:
-        return f'<!doctype html><html><head><meta charset="utf-8"></head><body>{banner}</body></html>\n'
+        head = f'<head><meta charset="utf-8">{VIEWPORT}</head>'
+        return f"<!doctype html><html>{head}<body>{banner}</body></html>\n"
     report: str = drift.snapshot.get_html_str(as_iframe=False)
-    return report.replace("<body>", f"<body>{banner}", 1)
+    return report.replace("<body>", f"<body>{FITTING}{banner}", 1)
 
 
 def _facts(release: str, spec: Monitoring, *, reference: Window, current: Window) -> dict[str, Any]:

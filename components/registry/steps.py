@@ -9,11 +9,11 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.registry import aliases, champion, gates, release
+from components.registry import aliases, champion, gate_metrics, gates, release
 from components.registry import client as mlflow_client
 from components.registry.gate_inputs import Metrics, measured
 from components.registry.lineage import Folders, Lineage, Result
@@ -37,6 +37,7 @@ def register(
     serving: str,
     mode: str,
     report: str,
+    log_metric: Callable[[str, float], None],
     release_version: str,
 ) -> bool:
     """Register both models, judge them by the gates, make their release, and tell whether every gate passed.
@@ -63,12 +64,22 @@ def register(
             aside.write_text(markdown(verdict, title=title))
         with files.written(Path(release_version)) as aside:
             aside.write_text(made.version if made else UNREGISTERED)
+        for key, value in shown(verdict, candidate.overall.values).items():
+            log_metric(key, value)
         progress.count(passed=verdict.passed, mode=mode, gates=len(verdict.outcomes))
         if not verdict.passed:
             progress.count(refused=verdict.refusals)
         if made:
             progress.count(release=made.id, version=made.version, created=made.created)
     return verdict.passed
+
+
+def shown(verdict: gates.Verdict, measured_values: Mapping[str, float]) -> dict[str, float]:
+    """Return what Kubeflow compares beside the evaluations' figures: the gates, and what serving costs."""
+    judged = [outcome for outcome in verdict.outcomes if not outcome.skipped]
+    counts = {"gates.judged": len(judged), "gates.refused": sum(not outcome.passed for outcome in judged)}
+    costs = {name for kind in ("budget", "variant") for name in gate_metrics.of_kind(kind)}
+    return {**counts, **{name: value for name, value in measured_values.items() if name in costs}}
 
 
 def _made(

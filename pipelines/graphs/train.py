@@ -64,7 +64,7 @@ def trained(graph: Graph, at: Prepared) -> tuple[Models, Registered]:
     judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)
     ranker = graph.step("train_ranking", rows=at.rows, intent=intent)["ranker"]
     compared = graph.step("evaluate_ranking", rows=at.rows, intent=intent, ranker=ranker)
-    models = Models(intent, judged["evaluation"], ranker, compared["evaluation"])
+    models = Models(intent, judged["intent_evaluation"], ranker, compared["ranking_evaluation"])
     return models, _released(graph, at, models)
 
 

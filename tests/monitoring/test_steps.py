@@ -51,8 +51,8 @@ def test_a_world_that_stands_still_is_stable_and_is_kept_once(world, watched, tm
     assert first["reference"]["weeks"] == [world.train[0], world.train[-1]]
     assert first["at"] == world.calendar.start(world.test[-1]).isoformat()  # the data's clock
     assert set(first["columns"]["mix_buy"]) == {"score", "method", "threshold", "noise", "drifted"}
-    assert metrics["share"] == 0.0
-    assert metrics["mix_buy"] == first["columns"]["mix_buy"]["score"]
+    assert metrics["drift.share"] == 0.0
+    assert metrics["drift.mix_buy"] == first["columns"]["mix_buy"]["score"]
     assert '<div id="verdict" data-verdict="stable"' in page
     assert "shop: test weeks 18-21: stable" in page
     second, _, _ = watched(folder)
@@ -86,7 +86,7 @@ def test_a_dry_run_leaves_its_artifacts_and_nothing_else(
 ) -> None:
     monkeypatch.delenv("INTENTFLOW_EVIDENTLY")  # no workspace is asked for
     drift, page, metrics = watched(world.rows(), mode="dry_run")
-    assert (drift["verdict"], drift["workspace"], metrics["share"]) == ("stable", None, 0.0)
+    assert (drift["verdict"], drift["workspace"], metrics["drift.share"]) == ("stable", None, 0.0)
     assert 'data-verdict="stable"' in page
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
@@ -95,7 +95,7 @@ def test_small_windows_have_no_verdict_and_no_run(world, watched, tmp_path: Path
     drift, page, metrics = watched(world.rows(users=10))
     assert (drift["verdict"], drift["workspace"], drift["columns"]) == ("no_data", None, {})
     assert "40 rows in the current window, fewer than 100" in page
-    assert metrics == {"share": 0.0}
+    assert metrics == {"drift.share": 0.0}
     assert runs(tmp_path) == []
 
 

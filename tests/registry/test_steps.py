@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.registry import champion, component
+from components.registry import champion, component, gate_metrics
 from components.registry import client as mlflow_client
 from components.registry.aliases import rollback, status
 from components.registry.gate_inputs import ResourceUse
@@ -19,7 +19,13 @@ GATES = [
 
 
 @pytest.fixture
-def run(shared, lineage, tmp_path):
+def logged() -> dict[str, float]:
+    """The metrics that the register step gave Kubeflow."""
+    return {}
+
+
+@pytest.fixture
+def run(shared, lineage, tmp_path, logged):
     """Run the register step, and promote where it passed, as the pipeline does."""
 
     def call(folders=shared.folders, *, mode="auto", gates=GATES, spec=lineage.spec):
@@ -34,6 +40,7 @@ def run(shared, lineage, tmp_path):
             mode,
             *(at["clean"], at["intent"], at["intent_evaluation"], at["ranking"], at["ranking_evaluation"]),
             report,
+            SimpleNamespace(log_metric=logged.__setitem__),
             str(version),
         )
         if passed:
@@ -50,6 +57,14 @@ def test_a_result_that_passes_becomes_the_champion(shared, run, tmp_path) -> Non
         "| ranking.ndcg_at_10 | 0.3 | champion - | - | passed | there is no champion yet |"
         in (tmp_path / "report").read_text()
     )
+
+
+def test_kubeflow_gets_the_gates_and_what_serving_costs_under_the_names_of_gates(shared, run, make, logged) -> None:
+    run()
+    assert (logged["gates.judged"], logged["gates.refused"]) == (2, 0)
+    assert set(logged) - {"gates.judged", "gates.refused"} <= set(gate_metrics.NAMES)
+    run(make(quality=0.1), spec="another00000", mode="dry_run")
+    assert logged["gates.refused"] > 0
 
 
 def test_a_second_run_changes_nothing(shared, run) -> None:
@@ -111,7 +126,7 @@ def test_the_shells_are_uncached_thin_and_named_as_the_pipeline_wires_them() -> 
         *("name", "lineage", "promotion", "serving", "mode", "clean", "intent", "intent_evaluation", "ranker"),
         "ranking_evaluation",
     }
-    assert set(spec.outputs) == {"report", "release_version", "Output"}
+    assert set(spec.outputs) == {"gates_report", "gate_metrics", "release_version", "Output"}
 
 
 @WITHOUT_SERVER
