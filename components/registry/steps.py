@@ -140,6 +140,8 @@ class ChosenRelease(NamedTuple):
 def chosen(name: str, which: str) -> ChosenRelease:
     """Resolve an alias or version once; aliases move while a run goes on."""
     with step("champion") as progress:
+        if mlflow_client.unmade():
+            raise release.unregistered(name)
         with mlflow_client.connected() as client:
             version = release.resolve(client, name, which)
             release_id = str(client.get_model_version(release.model_name(name), version).tags.get("id", ""))

@@ -33,7 +33,7 @@ PARAMETERS = {
     "ranking_rows": "Which weeks the ranker's rows come from, JSON.",
     "ranking_weeks": "Last training weeks that the ranker learns from.",
     "promotion": "The spec's `promotion`, JSON.",
-    "mode": "auto: a release that passes goes live; manual: a person promotes it; dry_run: judged, nothing changed.",
+    "mode": "auto promotes what passes, manual leaves that to a person, dry_run judges and changes nothing.",
     "serving": "What the release tells the services, JSON.",
     "monitoring": "The spec's `monitoring`, JSON.",
     "lineage": "Digests of spec, code, lock and feature services, JSON.",

@@ -100,6 +100,8 @@ def test_a_look_for_a_champion_makes_no_database(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db")
     assert champion.champion("shared") is None
     assert component.promote.python_func("shared", "", "dry_run", "test") == ""
+    with pytest.raises(SpecError, match="shared-release: nothing is registered under this name yet"):
+        component.champion.python_func("shared", "champion")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -19,6 +19,7 @@ import yaml
 
 from feature_repo import files
 from tests.pipelines.conftest import Shop, open_shop
+from tests.pipelines.runs.step_lines import problems
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -60,6 +61,8 @@ class Watched:
         before = self.effects()
         done = self.shop.run("run", str(self.shop.spec), "--pipeline", pipeline, timeout=900)
         assert done.returncode == code, done.stderr
+        newest = max((self.shop.home / "logs").glob("run-*.log"), key=lambda path: path.stat().st_mtime_ns)
+        assert list(problems(newest)) == []  # these runs have every step of every pipeline
         after = self.effects()
         return {key for key in before | after if before.get(key) != after.get(key)}, done.stdout + done.stderr
 

@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.graphs.step_table import step_of
+from pipelines.graphs.step_lines import ALWAYS, COUNTS
+from pipelines.graphs.step_table import STEPS, step_of
 
 TASK = re.compile(r"Executing task \S*?'([\w-]+)'")
 EXECUTOR = re.compile(r"\[KFP Executor [^\]]*\]: (Looking for|Loading KFP|Got executor_input|Wrote executor)")
@@ -34,3 +36,18 @@ def said(log: Path) -> dict[str, Said]:
         elif INFO.search(line) and not EXECUTOR.search(line) and not RUNNER.search(line):
             current.noise.append(text)
     return found
+
+
+def problems(log: Path) -> Iterator[str]:
+    """Yield what is wrong with a run's log: a library's line, a step without its one line, a line without its keys."""
+    for name, lines in said(log).items():
+        yield from (f"{name}: {noise}" for noise in lines.noise)
+        if not STEPS[name].planned:
+            continue
+        if len(lines.ours) != 1:
+            yield f"{name}: {len(lines.ours)} lines"
+            continue
+        (line,) = lines.ours
+        missing = {*ALWAYS, *(() if "failed" in line else COUNTS[name])} - set(line)
+        if missing or (line["step"], line["cached"]) != (name, False):
+            yield f"{name}: lacks {sorted(missing)}: {line}"
