@@ -80,11 +80,11 @@ class Api:
 
     def create(self, kind: str, body: Object) -> Object:
         """Create an object; raises Conflict where one of that name exists."""
-        return self._call("POST", kind, body=body) or {}
+        return self._call("POST", kind, body=body, query=[("fieldManager", MANAGER)]) or {}
 
     def replace(self, kind: str, body: Object) -> Object:
         """Write an object over the version that was read; raises Conflict where a newer one exists."""
-        return self._call("PUT", kind, body["metadata"]["name"], body=body) or {}
+        return self._call("PUT", kind, body["metadata"]["name"], body=body, query=[("fieldManager", MANAGER)]) or {}
 
     def apply(self, body: Object) -> Object:
         """Apply an object as `kubectl apply --server-side --force-conflicts` does; repeating it changes nothing."""

@@ -42,6 +42,15 @@ def test_an_object_is_made_once_changed_and_gone(api: kube_api.Api) -> None:
     assert not api.delete("ConfigMap", "m")
 
 
+def test_everything_that_is_written_names_its_writer(api: kube_api.Api) -> None:
+    made = api.create("ConfigMap", MAP)
+    replaced = api.replace("ConfigMap", made | {"data": {"a": "2"}})
+    patched = api.patch("ConfigMap", "m", {"data": {"b": "2"}})
+    applied = api.apply(MAP | {"data": {"c": "3"}})
+    for found in (made, replaced, patched, applied):
+        assert {entry["manager"] for entry in found["metadata"]["managedFields"]} == {kube_api.MANAGER}
+
+
 def test_a_refusal_is_the_server_s_words_and_what_to_do(api: kube_api.Api, cluster: kubernetes_server.Cluster) -> None:
     cluster.role = []
     with pytest.raises(ServerError, match=r"^GET ConfigMap/m: .*is forbidden.*; ask whoever runs the cluster$"):

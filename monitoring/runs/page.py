@@ -178,6 +178,9 @@ def _serves(
     name: str, version: str, champion: str, facts: Mapping[str, Any], promoted: Mapping[str, Any], links: Links
 ) -> Iterator[str]:
     """Say who serves now, and what to do next."""
+    if version and champion == version and not facts["passed"]:
+        yield ("It is the champion all the same, since earlier gates passed it: `intentflow rollback` takes it back.")
+        return
     if version and champion == version:
         yield "It is the champion now, and serves as soon as the rollout follows: `intentflow status`."
         return

@@ -7,12 +7,13 @@ template at once and the pods one by one, and an undo leaves the labels as they 
 from collections.abc import Sequence
 from typing import Any
 
+from components.kube_api import MANAGER
+
 Object = dict[str, Any]
 
 VERSION = "app.kubernetes.io/version"  # of a pod: the release that it runs
 INSTANCE = "app.kubernetes.io/instance"  # of a pod: the recommender whose release it is
 SEED = "seed"  # what base's files say before a release is merged over them
-MANAGER = "intentflow"
 CRASHES = 3
 HOPELESS_S = {  # reason of a waiting container: how long it may last; a kubelet that is late says the same for a moment
     "ErrImageNeverPull": 10.0,

@@ -1,7 +1,7 @@
 """Customers of a cluster, in a pod of their own: RATE requests a second, each on a connection of its own.
 
 Nothing but the standard library, since the pod runs this file alone. One JSON line a request on stdout:
-{"at": epoch seconds, "ms": 12.3, "path": "/recommend", "status": 200, "release": "…", "rung": "…", "degraded": false}.
+{"at": epoch seconds, "ms": 12.3, "connect_ms": 1.2, "path": "/recommend", "status": 200, "release": "…", …}.
 A status of 0 is no answer; `why` says more. Requests leave by the clock, whether earlier ones were answered or not.
 """
 
@@ -20,13 +20,16 @@ speaking = threading.Lock()
 
 def ask(path: str, body: dict[str, Any]) -> None:
     """Send one request and print what came of it."""
-    at, started, found = time.time(), time.monotonic(), {}
+    at, started = time.time(), time.monotonic()
+    found: dict[str, Any] = {}
     try:
         connection = http.client.HTTPConnection(HOST, timeout=TIMEOUT_S)
+        connection.connect()
+        found["connect_ms"] = round(1000 * (time.monotonic() - started), 1)
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         text = answer.read()
-        found = {"status": answer.status, "release": answer.getheader("X-IntentFlow-Release", "")}
+        found |= {"status": answer.status, "release": answer.getheader("X-IntentFlow-Release", "")}
         if answer.status != 200:
             found["why"] = text.decode(errors="replace")[:200]
         elif path == "/recommend":
@@ -36,7 +39,7 @@ def ask(path: str, body: dict[str, Any]) -> None:
             found["degraded"] = bool(profile.get("degraded", False))
         connection.close()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        found = {"status": 0, "why": repr(error)[:200]}
+        found |= {"status": 0, "why": repr(error)[:200]}
     line = json.dumps({"at": round(at, 3), "ms": round(1000 * (time.monotonic() - started), 1), "path": path} | found)
     with speaking:
         print(line, flush=True)

@@ -61,6 +61,14 @@ def test_a_refused_release_is_seen_in_the_first_line_and_names_who_serves() -> N
     assert "It is the champion" not in text
 
 
+def test_the_champion_that_a_stricter_gate_refuses_stays_and_the_page_says_so() -> None:
+    refused = REGISTER | {"passed": False, "refused": ["too slow"], "champion": "5"}
+    text = _page(register=refused, watch=STABLE)
+    assert text.startswith("# shop: version 5 refused by its gates\n")
+    assert "It is the champion all the same" in text
+    assert "serves as soon as" not in text
+
+
 def test_a_release_that_waits_names_the_command_that_promotes_it() -> None:
     waits = {"champion": "4", "moved": False, "note": "version 5 waits as challenger; promote it by hand"}
     text = _page(register=REGISTER, promote=waits, watch=STABLE)

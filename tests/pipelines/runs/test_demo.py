@@ -111,7 +111,7 @@ def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop) -> 
         shop.spec.write_text(text)
     assert done.returncode == 3
     assert "did not pass" in done.stderr
-    assert "shop: version 2 refused by its gates" in done.stderr  # the page, before the line
+    assert "refused by its gates\n\nThe result is version" in done.stderr  # the page, before the line
     assert shop.json("status", str(shop.spec))["aliases"]["champion"] == "1"
 
 
