@@ -13,17 +13,17 @@ import time
 import uuid
 from typing import Any
 
-HOST, RATE, USERS, ITEMS, EVENT_EVERY = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4].split(","), 10
+EVENT_EVERY = 10  # requests
 TIMEOUT_S = 20.0
 speaking = threading.Lock()
 
 
-def ask(path: str, body: dict[str, Any]) -> None:
+def ask(host: str, path: str, body: dict[str, Any]) -> None:
     """Send one request and print what came of it."""
     at, started = time.time(), time.monotonic()
     found: dict[str, Any] = {}
     try:
-        connection = http.client.HTTPConnection(HOST, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection(host, timeout=TIMEOUT_S)
         connection.connect()
         found["connect_ms"] = round(1000 * (time.monotonic() - started), 1)
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
@@ -45,20 +45,20 @@ def ask(path: str, body: dict[str, Any]) -> None:
         print(line, flush=True)
 
 
-def main() -> None:
+def main(host: str, rate: float, users: int, items: list[str]) -> None:
     """Ask by the clock, for ever."""
     begun, number = time.monotonic(), 0
     while True:
         number += 1
-        time.sleep(max(0.0, begun + number / RATE - time.monotonic()))
-        user = str(1 + (7 * number) % USERS)
+        time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+        user = str(1 + (7 * number) % users)
         path, body = "/recommend", {"user_id": user, "k": 5}
         if number % EVENT_EVERY == 0:
-            item = ITEMS[number // EVENT_EVERY % len(ITEMS)]
+            item = items[number // EVENT_EVERY % len(items)]
             event = {"user_id": user, "item_id": item, "event": "purchase", "quantity": 1, "event_id": uuid.uuid4().hex}
             path, body = "/events", {"events": [event]}
-        threading.Thread(target=ask, args=(path, body), daemon=True).start()
+        threading.Thread(target=ask, args=(host, path, body), daemon=True).start()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), sys.argv[4].split(","))

@@ -116,6 +116,7 @@ def _backup(verb: str, spec: Path, environment: Path, state: Path, *more: str) -
                           timeout=patient(120), check=False)  # fmt: skip
 
 
+@pytest.mark.process
 def test_save_and_restore_end_with_what_is_not_in_the_archive(home: Path, shop_of_servers: tuple[Path, Path]) -> None:
     spec, environment = shop_of_servers
     saved = _backup("save", spec, environment, home.parent)
@@ -138,12 +139,14 @@ def test_save_and_restore_end_with_what_is_not_in_the_archive(home: Path, shop_o
     assert about["in_archive"] == ["events", "mlflow", "run.json", "runs", "secrets"]
 
 
+@pytest.mark.process
 def test_a_laptop_keeps_everything_in_the_folder(home: Path, shop_of_servers: tuple[Path, Path]) -> None:
     spec, _ = shop_of_servers
     done = _backup("save", spec, Path("local"), home.parent)
     assert "not in this archive: nothing" in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.process
 def test_without_a_state_folder_save_fails_and_says_where_the_state_is(
     home: Path, shop_of_servers: tuple[Path, Path]
 ) -> None:
@@ -152,6 +155,7 @@ def test_without_a_state_folder_save_fails_and_says_where_the_state_is(
     assert "Redis is at redis:6379,password=***: k8s/backup" in done.stderr
 
 
+@pytest.mark.process
 def test_an_archive_of_before_says_it_too(home: Path, shop_of_servers: tuple[Path, Path]) -> None:
     spec, environment = shop_of_servers
     backup.save(home, home.parent.parent / "shop.tar.gz")

@@ -213,7 +213,7 @@ def test_a_new_process_and_a_new_segment_depend_on_no_line_of_before(tmp_path: P
 
 
 def test_a_person_who_is_blanked_takes_no_other_answers_along(tmp_path: Path) -> None:
-    from pipelines.privacy import traces
+    from bentos.recommender.logs import traces
 
     ann, bo = "a" * 16, "b" * 16
     log = RequestLog(tmp_path / "requests")

@@ -61,6 +61,7 @@ def test_a_store_that_is_away_at_the_end_leaves_the_files_here(tmp_path: Path, h
     assert [a["request_id"] for a in request_log.read(tmp_path / "requests")] == ["r0"]
 
 
+@pytest.mark.process
 def test_what_a_killed_predecessor_left_is_shipped_at_the_next_start(tmp_path: Path) -> None:
     """In a process of its own, killed for good in the middle."""
     program = (

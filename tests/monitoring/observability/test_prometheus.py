@@ -40,7 +40,8 @@ pytestmark = [
 # What does not come about here: failures, keys, files that are closed after a quarter of an hour, and other programs'.
 NOT_HERE = {
     "intentflow_degraded_total", "intentflow_refused_total", "intentflow_shed_total", "intentflow_events_noted_total",
-    "intentflow_router_retries_total", "kube_job_status_failed", "kube_pod_container_status_restarts_total",
+    "intentflow_router_retries_total", "intentflow_router_popular_answers_total",
+    "kube_job_status_failed", "kube_pod_container_status_restarts_total",
     "bentoml_service_request_duration_seconds_bucket",
 }  # fmt: skip
 
