@@ -4,6 +4,7 @@ Rows come from layout.py. An edge that passes a row has a place of its own there
 Sugiyama, Tagawa and Toda (1981): rows, order by the neighbours' middle, then places.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ def _apart(line: list[str], wanted: list[float], width: Mapping[str, float]) -> 
     [-137.0, 137.0]
     """
     starts = [0.0]
-    for left, right in zip(line, line[1:], strict=False):
+    for left, right in itertools.pairwise(line):
         gap = GAP if width[left] == width[right] == BOX else 0
         starts.append(starts[-1] + (width[left] + width[right]) / 2 + gap)
     pools: list[list[float]] = []  # of places that touch: what each wants of the first
@@ -90,7 +91,7 @@ def _neighbours(chains: Iterable[Chain]) -> tuple[dict[str, list[str]], dict[str
     above: dict[str, list[str]] = {}
     below: dict[str, list[str]] = {}
     for chain in chains:
-        for before, after in zip(chain, chain[1:], strict=False):
+        for before, after in itertools.pairwise(chain):
             above.setdefault(after, []).append(before)
             below.setdefault(before, []).append(after)
     return above, below
