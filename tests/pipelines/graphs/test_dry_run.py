@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from feature_repo import files
+from pipelines.graphs import index
 from tests.pipelines.conftest import Shop, open_shop
 from tests.pipelines.runs.step_lines import problems
 
@@ -30,6 +31,8 @@ READING = ("arrivals", "contract")
 SECRETS = "secrets"  # made by the first command of a recommender, whichever it is
 EASY = {"gates": [{"metric": "intent.bce", "against": "value", "limit": 100.0}]}
 HARD = {"gates": [{"metric": "intent.bce", "against": "value", "limit": 1e-9}]}
+DRY = ("--mode", "dry_run")
+OTHER_MODEL: dict[str, Any] = {"ranking": {"min_item_sessions": 3}}
 
 
 @dataclass
@@ -52,14 +55,16 @@ class Watched:
                 found[name] = files.file_digest(path)
         return found
 
-    def changed(self, *, pipeline: str, mode: str, code: int = 0, **spec: Any) -> tuple[set[str], str]:
-        """Run a pipeline and name what differs after it; returns what it said as well."""
+    def changed(
+        self, *, pipeline: str, mode: str, form: tuple[str, ...] = (), code: int = 0, **spec: Any
+    ) -> tuple[set[str], str]:
+        """Run a pipeline and name what differs after it; returns what it said as well. `form`: fields, as options."""
         gates = spec.pop("promotion", EASY)
         self.shop.edit(
             promotion=gates | {"mode": mode}, monitoring={"min_rows": 20, "share": 0.01, "psi": 0.01}, **spec
         )
         before = self.effects()
-        done = self.shop.run("run", str(self.shop.spec), "--pipeline", pipeline, timeout=900)
+        done = self.shop.run("run", str(self.shop.spec), "--pipeline", pipeline, *form, timeout=900)
         assert done.returncode == code, done.stderr
         newest = max((self.shop.home / "logs").glob("run-*.log"), key=lambda path: path.stat().st_mtime_ns)
         assert list(problems(newest)) == []  # these runs have every step of every pipeline
@@ -120,8 +125,14 @@ def test_no_dry_run_changes_anything_and_the_same_runs_in_auto_do(watched: Watch
     places = {name.partition("/")[0] for name in changed}
     assert {"mlflow", "feast", "evidently", "marks", "run.json"} <= places
 
-    for pipeline in ("train", "retrain", "batch"):
+    for pipeline in index.PIPELINES:
         assert watched.changed(pipeline=pipeline, mode="dry_run")[0] == set(), pipeline
+    for pipeline in ("train", "retrain"):  # the spec promotes, who starts the run does not
+        assert watched.changed(pipeline=pipeline, mode="auto", form=DRY)[0] == set(), pipeline
+    aliases = "mlflow/mlflow.db: registered_model_aliases"
+    changed, said = watched.changed(pipeline="train", mode="manual", models=OTHER_MODEL)
+    assert {"mlflow/mlflow.db: model_versions", aliases, "run.json"} <= changed  # it registers the challenger
+    assert "version 2 passed and waits" in said
     changed, _ = watched.changed(pipeline="batch", mode="auto")
     assert {"marks/job.batch.json", "run-batch.json"} <= changed
     changed, _ = watched.changed(pipeline="retrain", mode="auto")
@@ -129,5 +140,6 @@ def test_no_dry_run_changes_anything_and_the_same_runs_in_auto_do(watched: Watch
 
     data = _impossible(watched.shop)
     assert watched.changed(pipeline="train", mode="dry_run", data=data, code=2)[0] == set()
+    assert watched.changed(pipeline="train", mode="auto", form=DRY, data=data, code=2)[0] == set()
     changed, _ = watched.changed(pipeline="train", mode="auto", data=data, code=2)
     assert changed == {"webhook", "marks/job.train.json", "marks/last_failure.json"}
