@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 State = Literal["ended", "failed", "stopped", "under way", "unknown"]
 DRIFTED = "drifted"  # the verdict that asks for training
+NO_DATA = "no_data"  # the verdict where there is too little to compare
 
 
 @dataclass(frozen=True)

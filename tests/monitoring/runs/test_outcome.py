@@ -69,6 +69,13 @@ def test_the_champion_that_a_stricter_gate_refuses_stays_and_the_page_says_so() 
     assert "serves as soon as" not in text
 
 
+def test_a_release_that_served_before_is_not_said_to_have_moved() -> None:
+    again = PROMOTED | {"moved": False, "note": "version 5 is the champion already"}
+    text = _page(register=REGISTER, promote=again, watch=STABLE)
+    assert text.startswith("# shop: version 5 passed and serves\n")
+    assert "It was the champion already, and serves" in text
+
+
 def test_a_release_that_waits_names_the_command_that_promotes_it() -> None:
     waits = {"champion": "4", "moved": False, "note": "version 5 waits as challenger; promote it by hand"}
     text = _page(register=REGISTER, promote=waits, watch=STABLE)
@@ -77,9 +84,9 @@ def test_a_release_that_waits_names_the_command_that_promotes_it() -> None:
 
 
 def test_a_dry_run_registers_nothing_and_says_so() -> None:
-    text = _page(register=REGISTER | {"release": None}, watch=STABLE)
-    assert text.startswith("# shop: dry run, gates passed\n")
-    assert "nothing was registered" in text
+    text = _page(register=REGISTER | {"release": None}, watch=STABLE | {"workspace": None})
+    assert text.startswith("# shop: dry run, gates passed\n\nNothing was registered: a dry run. It was trained")
+    assert "The page `drift_page` of `watch` shows each column." in text
 
 
 def test_without_drift_nothing_is_said_of_gates_that_were_not_asked() -> None:
@@ -92,6 +99,7 @@ def test_without_drift_nothing_is_said_of_gates_that_were_not_asked() -> None:
         assert word not in text
     sparse = _page("retrain", watch=STABLE | {"verdict": "no_data", "reason": "9 rows, 100 are needed"})
     assert "too little data to tell of drift: 9 rows, 100 are needed." in sparse
+    assert "shows each column" not in sparse
 
 
 def test_scoring_names_the_release_and_counts_users() -> None:
@@ -105,6 +113,7 @@ def test_scoring_names_the_release_and_counts_users() -> None:
 def test_addresses_that_nobody_named_make_no_link() -> None:
     text = _page(register=REGISTER, promote=PROMOTED, watch=STABLE, links=Links())
     assert "version 5 of shop-release" in text
+    assert "The page `drift_page` of `watch` shows each column." in text
     assert "](" not in text
     assert plain(_page(register=REGISTER, promote=PROMOTED, watch=STABLE)).startswith(
         "shop: version 5 passed and serves\n"
