@@ -120,6 +120,14 @@ def test_addresses_that_nobody_named_make_no_link() -> None:
     )
 
 
+def test_the_pages_that_the_docs_show_are_written_so() -> None:
+    shown = Path("docs/kubeflow-runs.md").read_text()
+    refused = REGISTER | {"passed": False, "refused": ["intent.map 0.3 is below 0.4"]}
+    failed = RunState("failed", {}, "validate", 3, "contract: events need at least 1,000 rows, have 7")
+    for text in (_page(register=refused, watch=STABLE), page("shop", "train", failed, LINKS).markdown):
+        assert f"```text\n{text}```" in shown
+
+
 BEGAN, ENDED = {"step": "watch", "share": 0.0}, {"step": "watch", "share": 1.0, "seconds": 2}
 
 
