@@ -1,4 +1,4 @@
-"""The frame around every step: telemetry off, one structured log line, and the reason of a failure on file.
+"""The frame around every step: telemetry off, libraries quiet, one log line, and the reason of a failure on file.
 
 Kubeflow hides the cause of a failed task, so a step writes `error.json` beside its outputs' root (the
 environment names the file) before it re-raises. How far it is, and what it found, is on the progress file, which the
@@ -32,25 +32,28 @@ QUIET = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # it sets its own loggers as it is imported
 }
 # Threads that wait sleep instead of spinning: on a busy machine spinning makes torch up to six times slower. OpenMP
 # reads it when torch is first imported, so a step that trains imports torch inside its frame.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
+OWN_PROCESS = "_KFP_RUNTIME"  # set by kfp where a process is one step's own: a pod, or one of the local runner's
 log = logging.getLogger("intentflow")
 
 
 class Progress:
     """Says how far a step is: a line on the progress file that the command line follows."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, followed: bool = True) -> None:
+        self.name, self.followed = name, followed
         self.counts: dict[str, Any] = {}
         self.facts: dict[str, Any] = {}
 
     def at(self, share: float, note: str = "") -> None:
         """Report the share of the work that is done, 0..1."""
-        _append({"step": self.name, "share": round(share, 4), "note": note})
+        if self.followed:
+            _append({"step": self.name, "share": round(share, 4), "note": note})
 
     def count(self, **counts: Any) -> None:
         """Remember figures for the step's closing log line."""
@@ -62,29 +65,77 @@ class Progress:
 
 
 @contextlib.contextmanager
-def step(name: str) -> Iterator[Progress]:
-    """Run the body as the step `name`; on failure leave the reason in the error file and raise it on."""
+def step(name: str, *, followed: bool = True) -> Iterator[Progress]:
+    """Run the body as the step `name`; on failure leave the reason in the error file and raise it on.
+
+    One that is not `followed` says nothing on the progress file: the run's last step, which reads it.
+    """
     os.environ.update({k: v for k, v in (QUIET | PATIENT).items() if k not in os.environ})
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-    progress, start = Progress(name), time.monotonic()
+    _quiet()
+    progress, start = Progress(name, followed=followed), time.monotonic()
     progress.at(0.0)
-    with reason_left(step=name):
-        yield progress
-    seconds = round(time.monotonic() - start, 2)
-    peak_gib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
-    closing = {"step": name, "seconds": seconds, "peak_memory_gib": peak_gib} | progress.counts
-    _append(closing | {"share": 1.0} | ({"facts": progress.facts} if progress.facts else {}))
+    try:
+        with reason_left(step=name, facts=progress.facts):
+            yield progress
+    except Exception as error:
+        log.error(json.dumps(_closing(progress, start) | {"failed": f"{type(error).__name__}: {error}"}, default=str))
+        raise
+    closing = _closing(progress, start)
+    if followed:
+        _append(closing | {"share": 1.0} | ({"facts": progress.facts} if progress.facts else {}))
     log.info(json.dumps(closing, default=str))
 
 
+def _closing(progress: Progress, start: float) -> dict[str, Any]:
+    """Return a step's one line. A step that is taken from the cache does not run, so one that speaks was not."""
+    seconds = round(time.monotonic() - start, 2)
+    peak_gib = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
+    known = {"step": progress.name, "seconds": seconds, "peak_memory_gib": peak_gib, "cached": False}
+    return known | progress.counts
+
+
+class _Lines(logging.Formatter):
+    """Our lines as they are, each a JSON document; those of others with who says them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if _ours(record) else f"{record.levelname} {record.name}: {text}"
+
+
+def _ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == log.name
+
+
+def _heard(record: logging.LogRecord) -> bool:
+    """Tell whether a line is shown, also where a library gives a logger of its own a level."""
+    return record.levelno >= logging.WARNING or _ours(record)
+
+
+def _quiet() -> None:
+    """Let libraries speak from WARNING on, and our own lines from INFO on.
+
+    kfp's executor lets everything through: of one step's 217 lines 216 were Great Expectations'.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
+    handler.addFilter(_heard)
+    logging.basicConfig(handlers=[handler], force=os.environ.get(OWN_PROCESS) == "true")
+    root = logging.getLogger()
+    root.setLevel(max(root.level, logging.WARNING))
+    log.setLevel(logging.INFO)
+
+
 @contextlib.contextmanager
-def reason_left(**about: str) -> Iterator[None]:
-    """Leave the reason of a failure in the error file, for whoever started this process, and raise it on."""
+def reason_left(*, facts: dict[str, Any] | None = None, **about: str) -> Iterator[None]:
+    """Leave the reason of a failure in the error file, for whoever started this process, and raise it on.
+
+    `facts` are what the step has told by then: of a dry run that fails at its first step, that it is one.
+    """
     try:
         yield
     except Exception as error:
         code = error.exit_code if isinstance(error, UserError | Refused) else 1
-        left = about | {"code": code, "message": str(error)}
+        left = about | {"code": code, "message": str(error)} | ({"facts": facts} if facts else {})
         if (path := error_file()) is not None:
             files.write_json(path, left)
         if run_record.kept():

@@ -13,23 +13,31 @@ from components.image import IMAGE
 def watch(
     name: str,
     monitoring: str,
+    mode: str,
     release_version: str,
     rows: Input[Dataset],
     verdict: Output[Dataset],
-    report: Output[HTML],
-    metrics: Output[Metrics],
+    drift_page: Output[HTML],
+    drift_metrics: Output[Metrics],
 ) -> None:
-    """Compare the test weeks with the train weeks and keep the report."""
+    """Compare the test weeks with the train weeks and keep the report.
+
+    Returns:
+        verdict: Drifted, stable or no data, with every column's score (drift.json).
+        drift_page: The verdict above Evidently's own report.
+        drift_metrics: Share of drifted columns and each column's score.
+    """
     from monitoring import steps
 
     steps.watch(
         name,
         monitoring,
+        mode=mode,
         release=release_version,
         rows=rows.path,
         verdict=verdict.path,
-        report=report.path,
-        log_metric=metrics.log_metric,
+        report=drift_page.path,
+        log_metric=drift_metrics.log_metric,
     )
 
 
@@ -43,7 +51,11 @@ def decide(verdict: Input[Dataset]) -> bool:
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def outcome(name: str, pipeline: str, page: Output[Markdown]) -> str:
-    """Say in sentences how the run ended, and tell of a failure; return it in a word."""
+    """Say in sentences how the run ended, and tell of a failure; return it in a word.
+
+    Returns:
+        page: How the run ended, why, and what to do next.
+    """
     from monitoring.runs import outcome
 
     return outcome.outcome(name, pipeline, page=page.path, metadata=page.metadata)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.registry import heartbeats
+from components.registry.spec import DRY_RUN
 from components.step import step
 from feature_repo import columns, env_names, files
 from monitoring.drift import workspace
@@ -29,10 +30,15 @@ def watch(
     verdict: str,
     report: str,
     log_metric: Callable[[str, float], None],
+    mode: str = "",
 ) -> None:
-    """Compare the current window with the reference; write drift.json and the page, add the run to the workspace."""
+    """Compare the current window with the reference; write drift.json and the page, add the run to the workspace.
+
+    A dry run leaves the artifacts and nothing else: no run in the workspace, no mark of the verdict. A pipeline that
+    0.1 compiled gives no mode.
+    """
     with step("watch") as progress:
-        address = workspace.address()
+        kept_at = "" if mode == DRY_RUN else workspace.address()
         spec = Monitoring.model_validate_json(monitoring)
         reference, current = windows(Path(rows), served=_served(Path(rows), spec))
         progress.at(0.4, f"{len(reference.frame)} and {len(current.frame)} user-weeks")
@@ -48,25 +54,29 @@ def watch(
         drift = compare(current.frame, reference.frame, spec=spec, at=current.last, metadata=about)
         title = f"{name}: {current.kind} weeks {current.weeks[0]}-{current.weeks[1]}: {drift.verdict}"
         progress.at(0.8, drift.verdict)
-        kept = _kept(drift, address=address, name=name, title=title, key=key)
+        kept = _kept(drift, address=kept_at, name=name, title=title, key=key)
         with files.written_folder(Path(verdict)) as folder:
             document = drift.document() | facts | {"at": current.last.isoformat(), "workspace": kept}
             files.write_json(folder / "drift.json", document)
         with files.written(Path(report)) as part:
             part.write_text(page(drift, title=title))
-        log_metric("share", drift.share)
+        log_metric("drift.share", drift.share)
         for column, found in drift.columns.items():
             if found.score is not None:
-                log_metric(column, found.score)
-        heartbeats.drift(
-            name,
-            verdict=drift.verdict,
-            share=drift.share,
-            drifted=len(drift.drifted),
-            compared=len(drift.columns),
-            release=release,
+                log_metric(f"drift.{column}", found.score)
+        if mode != DRY_RUN:
+            heartbeats.drift(
+                name,
+                verdict=drift.verdict,
+                share=drift.share,
+                drifted=len(drift.drifted),
+                compared=len(drift.columns),
+                release=release,
+            )
+        progress.count(
+            rows_in=sum(drift.rows.values()), verdict=drift.verdict, share=drift.share, drifted=drift.drifted
         )
-        progress.count(verdict=drift.verdict, share=drift.share, drifted=drift.drifted, rows=drift.rows)
+        progress.count(**drift.rows)
         progress.tell(verdict=drift.verdict, reason=drift.reason, drifted=list(drift.drifted), workspace=kept)
 
 
@@ -81,6 +91,17 @@ def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:
     return found if found is not None and len(found.rows) >= spec.min_rows else None
 
 
+# Evidently lays its report out for some 1,050 px and cuts what its place has no room for, as in Kubeflow's side panel:
+# there the report is drawn smaller, and what still does not fit can be scrolled to.
+FITTING = (
+    "<style>body{overflow-x:auto}[id^=root_metric_]{min-width:1050px}"
+    "@media(max-width:1080px){[id^=root_metric_]{zoom:.75}}"
+    "@media(max-width:820px){[id^=root_metric_]{zoom:.6}}"
+    "@media(max-width:660px){[id^=root_metric_]{zoom:.5}}</style>"
+)
+VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+
+
 def page(drift: Drift, *, title: str) -> str:
     """Return one self-contained page: the verdict above Evidently's own report."""
     banner = (
@@ -88,9 +109,10 @@ def page(drift: Drift, *, title: str) -> str:
         f"<h2>{html.escape(title)}</h2><p>{html.escape(drift.reason)}</p></div>"
     )
     if drift.snapshot is None:
-        return f'<!doctype html><html><head><meta charset="utf-8"></head><body>{banner}</body></html>\n'
+        head = f'<head><meta charset="utf-8">{VIEWPORT}</head>'
+        return f"<!doctype html><html>{head}<body>{banner}</body></html>\n"
     report: str = drift.snapshot.get_html_str(as_iframe=False)
-    return report.replace("<body>", f"<body>{banner}", 1)
+    return report.replace("<body>", f"<body>{FITTING}{banner}", 1)
 
 
 def _facts(release: str, spec: Monitoring, *, reference: Window, current: Window) -> dict[str, Any]:
@@ -104,8 +126,8 @@ def _facts(release: str, spec: Monitoring, *, reference: Window, current: Window
 
 
 def _kept(drift: Drift, *, address: str, name: str, title: str, key: str) -> dict[str, Any] | None:
-    """Keep the run in the workspace; a comparison without data has no run to keep."""
-    if drift.snapshot is None:
+    """Keep the run in the workspace; a comparison without data has no run to keep, a dry run has no workspace."""
+    if drift.snapshot is None or not address:
         return None
     secret = os.environ.get(workspace.SECRET)
     names = [c for c, found in drift.columns.items() if found.score is not None]

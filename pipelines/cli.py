@@ -106,7 +106,8 @@ def plan(place: "Installation", *, refresh: bool) -> tuple[Any, str]:
 
 
 @verb
-def apply(place: "Installation") -> tuple[Any, str]:
+@click.option("--note", default="", help="on Kubeflow: what is new, for the name of the version that people see")
+def apply(place: "Installation", *, note: str) -> tuple[Any, str]:
     """Declare the spec: compile its pipelines, here or on Kubeflow, and remember it as the one that runs."""
     from pipelines import plan as plans
 
@@ -117,7 +118,7 @@ def apply(place: "Installation") -> tuple[Any, str]:
     from pipelines.kubeflow import declare
 
     conformance.require()
-    there = declare.apply(place)  # first: what could not be declared there is not remembered here
+    there = declare.apply(place, note=note)  # first: what could not be declared there is not remembered here
     found = plans.apply(place)
     return found.document() | {"kubeflow": there.document()}, f"{found.text()}\n{there.text()}"
 
@@ -144,6 +145,8 @@ def run(
         found = local.run(place, bars.show, pipeline=pipeline, form=form)
     if found.trained and not found.passed:
         click.echo(found.text(), err=True)
+        if found.dry:
+            raise Refused(f"gates: the dry run's models did not pass, nothing was registered: {found.refused}")
         raise Refused(f"gates: version {found.release_version} did not pass; `intentflow status` shows each gate")
     return found.document(), found.text()
 

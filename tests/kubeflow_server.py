@@ -34,6 +34,18 @@ PREFIX = "/apis/v2beta1"
 PLAIN: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "float": (int, float)}
 INT64 = {("V2beta1RecurringRun", "max_concurrency")}  # on the wire a number or a string: the models say string
 DEFAULT_PAGE = 20
+# What Kubeflow 2.17 holds a text to: names by backend/src/apiserver/validation/length.go, in bytes; the others by their
+# columns in MySQL, VARCHAR(255) where nothing is said (client_manager.go). Descriptions of pipelines and versions are
+# long texts.
+COLUMN = 255
+NAMES = {"pipelines": ("name", 128), "versions": ("name", 127), "experiments": ("display_name", 128)}
+COLUMNS = {
+    "pipelines": ("display_name",),
+    "versions": ("display_name",),
+    "experiments": ("description",),
+    "runs": ("display_name", "description"),
+    "recurringruns": ("display_name", "description"),
+}
 
 
 class Refusal(Exception):
@@ -98,6 +110,9 @@ def _require(fine: bool, at: str, kind: str) -> None:
         raise Refusal(400, f"wrong type at {at}: {kind} is wanted")
 
 
+FILTERED = {"pipelines": ("name", "display_name"), "versions": ("name", "display_name")}
+
+
 @dataclass(frozen=True)
 class Frame:
     """A run at one look: its state, its tasks' states, and what failed tasks say."""
@@ -137,6 +152,13 @@ class Server:
         for there in self.of(kind).values():
             if unique and all(there.get(name) == body.get(name) for name in unique):
                 raise Refusal(409, f"{kind} {body['display_name']} already exists")
+        if kind in NAMES:
+            name, most = NAMES[kind]
+            if len(body[name].encode()) > most:
+                raise Refusal(400, f"{kind}.{name} length cannot exceed {most}")
+        for column in COLUMNS[kind]:
+            if len(body.get(column) or "") > COLUMN:
+                raise Refusal(500, f"Error 1406 (22001): Data too long for column '{column}' at row 1")
         made = body | {key: str(uuid.uuid4()), "created_at": self.now()}
         self.of(kind)[made[key]] = made
         return made
@@ -153,13 +175,18 @@ class Server:
 
     def page(self, kind: str, query: Object, fits: Callable[[Object], bool] = lambda one: True) -> Object:
         """List a kind, filtered by name, a page at a time."""
-        wanted = None
+        key, wanted = "display_name", None
         if query.get("filter"):
             (predicate,) = json.loads(query["filter"])["predicates"]
-            if (predicate["operation"], predicate["key"]) not in ((1, "display_name"), ("EQUALS", "display_name")):
+            key, wanted = predicate["key"], predicate["stringValue"]
+            if predicate["operation"] not in (1, "EQUALS") or key not in FILTERED.get(kind, ("display_name",)):
                 raise Refusal(400, f"filter: {predicate}")
-            wanted = predicate["stringValue"]
-        found = [one for one in self.of(kind).values() if fits(one) and wanted in (None, one["display_name"])]
+        found = [one for one in self.of(kind).values() if fits(one) and wanted in (None, one.get(key))]
+        if order := query.get("sort_by"):
+            field_name, _, way = order.partition(" ")
+            if field_name != "created_at" or way not in ("", "asc", "desc"):
+                raise Refusal(400, f"sort_by: {order}")
+            found.sort(key=lambda one: str(one[field_name]), reverse=way == "desc")
         start, size = int(query.get("page_token") or 0), int(query.get("page_size") or DEFAULT_PAGE)
         more = {"next_page_token": str(start + size)} if start + size < len(found) else {}
         return {"rows": found[start : start + size], "total_size": len(found)} | more
@@ -242,7 +269,8 @@ async def _upload(server: Server, request: Request, query: Object) -> Object:
     form = await request.form()
     spec = parsed(await form["uploadfile"].read())  # type: ignore[union-attr]
     server.one("pipelines", query["pipelineid"])
-    body = {"pipeline_id": query["pipelineid"], "display_name": query["name"], "name": query["name"]}
+    body = {"pipeline_id": query["pipelineid"], "display_name": query.get("display_name") or query["name"]}
+    body |= {"name": query["name"]}
     body |= {"description": query.get("description", ""), "pipeline_spec": spec}
     return server.add("versions", "pipeline_version_id", body, unique=("pipeline_id", "name"))
 

@@ -41,7 +41,9 @@ def run_ingest(data: str, tables: str) -> Snapshot:
             tombstones=_tombstones(),
             report=progress.at,
         )
-        progress.count(**snapshot.rows, weeks=snapshot.weeks, digest=snapshot.digest)
+        progress.count(
+            rows_out=sum(snapshot.rows.values()), **snapshot.rows, weeks=snapshot.weeks, digest=snapshot.digest
+        )
         progress.count(**{name: n for name in ("repeats", "late") if (n := getattr(snapshot, name))})
     return snapshot
 
@@ -78,5 +80,7 @@ def run_validate(
         log_metric("cleaned_events", sum(verdict.cleaned.values()))
         log_metric("rules", len(verdict.rules))
         log_metric("warnings", len(verdict.warnings))
-        progress.count(passed=verdict.passed, rules=len(verdict.rules), warnings=len(verdict.warnings), **verdict.kept)
+        rows_in, rows_out = sum(verdict.rows.values()), sum(verdict.kept.values())
+        progress.count(rows_in=rows_in, rows_out=rows_out, **verdict.kept)
+        progress.count(passed=verdict.passed, rules=len(verdict.rules), warnings=len(verdict.warnings))
     return verdict

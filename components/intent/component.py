@@ -5,19 +5,32 @@ the code behind these few lines.
 """
 
 from kfp import dsl
-from kfp.dsl import ClassificationMetrics, Dataset, Input, Markdown, Metrics, Model, Output
+from kfp.dsl import HTML, ClassificationMetrics, Dataset, Input, Markdown, Metrics, Model, Output
 
 from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def train_intent(
-    intents: str, model: str, ranking_weeks: int, code: str, rows: Input[Dataset], intent: Output[Model]
+    intents: str,
+    model: str,
+    ranking_weeks: int,
+    code: str,
+    rows: Input[Dataset],
+    intent: Output[Model],
+    intent_curves: Output[HTML],
 ) -> None:
-    """Fit the intent model, and score the ranker's weeks out of time."""
+    """Fit the intent model, and score the ranker's weeks out of time.
+
+    Returns:
+        intent: Weights, encoder and the out-of-time probabilities that the ranker learns from.
+        intent_curves: Loss on the training and validation weeks, epoch by epoch.
+    """
     from components.intent.steps import run_train_intent
 
-    run_train_intent(intents, model, ranking_weeks=ranking_weeks, rows=rows.path, intent=intent.path)
+    run_train_intent(
+        intents, model, ranking_weeks=ranking_weeks, rows=rows.path, intent=intent.path, curves=intent_curves.path
+    )
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -27,11 +40,18 @@ def evaluate_intent(
     rows: Input[Dataset],
     intent: Input[Model],
     intent_evaluation: Output[Dataset],
-    metrics: Output[Metrics],
-    classification: Output[ClassificationMetrics],
-    card: Output[Markdown],
+    intent_metrics: Output[Metrics],
+    intent_classification: Output[ClassificationMetrics],
+    intent_card: Output[Markdown],
 ) -> None:
-    """Judge the intent model on the test weeks against the baselines."""
+    """Judge the intent model on the test weeks against the baselines.
+
+    Returns:
+        intent_evaluation: All figures of the model, its baselines and cohorts, and what serving it costs.
+        intent_metrics: Figures on the test weeks, named as gates name them.
+        intent_classification: ROC curve and confusion matrix over all pairs of user and intent.
+        intent_card: The model card.
+    """
     from components.intent.steps import run_evaluate_intent
 
     run_evaluate_intent(
@@ -39,16 +59,20 @@ def evaluate_intent(
         rows=rows.path,
         intent=intent.path,
         evaluation=intent_evaluation.path,
-        card=card.path,
-        log_metric=metrics.log_metric,
-        log_roc_curve=classification.log_roc_curve,
-        log_confusion_matrix=classification.log_confusion_matrix,
+        card=intent_card.path,
+        log_metric=intent_metrics.log_metric,
+        log_roc_curve=intent_classification.log_roc_curve,
+        log_confusion_matrix=intent_classification.log_confusion_matrix,
     )
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def predict_intents(code: str, rows: Input[Dataset], release: Input[Model], intents: Output[Dataset]) -> None:
-    """Predict the intents of all users with a release's model."""
+    """Predict the intents of all users with a release's model.
+
+    Returns:
+        intents: Probabilities of every user's intents (intents.parquet), and the intents' names.
+    """
     from components.intent.steps import run_predict_intents
 
     run_predict_intents(rows=rows.path, release=release.path, intents=intents.path)

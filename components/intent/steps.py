@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
+from components import curves as pages
 from components import measure
 from components.distributed import ranks, trainjob
 from components.intent import examples
@@ -29,17 +30,25 @@ if TYPE_CHECKING:
 OUT_OF_TIME = "out_of_time.parquet"
 TRAINING = "training.json"
 PROBABILITIES = "probabilities"
+STAGES = {
+    "early": "early network, scores for the ranker",
+    "full": "the model that is kept",
+}  # on the page of the losses
 _INTENTS = TypeAdapter(list[Intent])
 
 
-def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str, intent: str) -> None:
-    """Fit the model that the slice `models.intent` (JSON) asks for and write its model folder."""
+def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str, intent: str, curves: str = "") -> None:
+    """Fit the model that the slice `models.intent` (JSON) asks for and write its model folder.
+
+    `curves` is the page of the losses to write, '' in the processes of a TrainJob.
+    """
     with step("train_intent") as progress:
         spec = IntentModel.model_validate_json(model)
         if (settings := trainjob.asked("train_intent")) is not None:
             words = {"intents": intents, "model": model, "ranking-weeks": str(ranking_weeks)}
             task = trainjob.Task("components.intent", words, {"rows": Path(rows)}, output="intent")
             progress.count(**trainjob.run(task, settings, Path(intent), at=progress.at))
+            _draw(Path(intent), curves)
             return
         with ranks.joined() as group:
             from components.intent.train import train
@@ -49,7 +58,9 @@ def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str,
             progress.count(**group.agreed(trained.scorer.net.state_dict()))
             if group.first:
                 save(trained, spec, Path(intent))
+                _draw(Path(intent), curves)
         best = min(epoch.validate_bce for epoch in trained.epochs)
+        progress.count(rows_in=trained.rows["train"] + trained.rows["validate"], rows_out=trained.rows["out_of_time"])
         progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
 
 
@@ -67,6 +78,26 @@ def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
             "spec": spec.model_dump(),
         }
         files.write_json(folder / TRAINING, training)
+
+
+def _draw(intent: Path, page: str) -> None:
+    """Write the page of the losses: of the network that scores out of time (early), and of the one that is kept."""
+    if not page:
+        return
+    epochs = files.read_json(intent / TRAINING)["epochs"]
+    stages = list(dict.fromkeys(epoch["stage"] for epoch in epochs))
+    charts = [
+        pages.Chart(
+            f"{title} loss (binary cross-entropy)",
+            lower_is_better=True,
+            series={
+                STAGES.get(stage, stage): [epoch[key] for epoch in epochs if epoch["stage"] == stage]
+                for stage in stages
+            },
+        )
+        for title, key in (("Training", "train_bce"), ("Validation", "validate_bce"))
+    ]
+    pages.write(Path(page), "Training of the intent model", charts)
 
 
 def _table(scores: "OutOfTime") -> pa.Table:
@@ -113,10 +144,10 @@ def run_evaluate_intent(
             page.write_text(text)
         for name, value in result.test.items():
             if value is not None:
-                log_metric(name, value)
+                log_metric(f"intent.{name}", value)
         log_roc_curve(result.curve.fpr, result.curve.tpr, result.curve.thresholds)
         log_confusion_matrix(result.curve.categories, result.curve.confusion)
-        progress.count(rows=result.test["rows"], map=result.test["map"], bce=result.test["bce"])
+        progress.count(rows_in=int(result.test["rows"] or 0), map=result.test["map"], bce=result.test["bce"])
     return result
 
 
@@ -127,5 +158,5 @@ def run_predict_intents(*, rows: str, release: str, intents: str) -> int:
 
         with files.written_folder(Path(intents)) as folder:
             users = batch.write(Path(rows), Path(release), folder, at=progress.at)
-        progress.count(users=users)
+        progress.count(rows_in=users, rows_out=users)
     return users

@@ -10,7 +10,11 @@ from components.image import IMAGE
 def build_profiles(
     profiles: str, split: str, vocabulary: str, code: str, clean: Input[Dataset], features: Output[Dataset]
 ) -> None:
-    """Compute feature tables, vocabularies and segments."""
+    """Compute feature tables, vocabularies and segments.
+
+    Returns:
+        features: A row a user and cutoff, states of targets and items, vocabularies, segments with their card.
+    """
     from pathlib import Path
 
     from components.profiles.steps import run_profiles
@@ -22,7 +26,11 @@ def build_profiles(
 def training_set(
     split: str, ranking: str, code: str, clean: Input[Dataset], features: Input[Dataset], rows: Output[Dataset]
 ) -> None:
-    """Retrieve point-in-time rows with labels through Feast."""
+    """Retrieve point-in-time rows with labels through Feast.
+
+    Returns:
+        rows: What was known of users at the start of each week, with what then happened; the weeks' split.
+    """
     from pathlib import Path
 
     from components.profiles.steps import run_training_set
@@ -44,7 +52,11 @@ def materialise(name: str, release_version: str, features: Input[Dataset]) -> No
 def newest_rows(
     split: str, now: str, code: str, clean: Input[Dataset], release: Input[Model], rows: Output[Dataset]
 ) -> None:
-    """Compute the newest row of every user, in a release's own vocabulary."""
+    """Compute the newest row of every user, in a release's own vocabulary.
+
+    Returns:
+        rows: A row a user as of the time that is asked about, with the rung of the ladder that answers.
+    """
     from pathlib import Path
 
     from components.profiles.steps import run_newest_rows

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from components.profiles import profile_folder
 from components.profiles.build import plan
+from components.profiles.build.feature_files import PROFILE
 from components.profiles.online import materialise, scoring_rows
 from components.profiles.spec import Profiles, Selection
 from components.profiles.training import feature_selection, training_set
@@ -71,7 +72,12 @@ def run_profiles(
             training=training,
             at=progress.at,
         )
+        progress.count(rows_in=snapshot["rows"]["events"], rows_out=_rows(folder / PROFILE))
         progress.count(**{k: summary[k] for k in ("targets", "items", "users")})
+
+
+def _rows(path: Path) -> int:
+    return int(pq.read_metadata(path).num_rows)
 
 
 def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profiles: Path, destination: Path) -> None:
@@ -124,6 +130,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
             "next": weeks.last,
         }
         files.write_json(folder / "split.json", split)
+        progress.count(rows_in=_rows(profiles / PROFILE), rows_out=sum(counts.values()))
         progress.count(**counts, features_dropped=sum(len(table["dropped"]) for table in found["tables"].values()))
 
 
@@ -139,19 +146,20 @@ def run_materialise(name: str, *, profiles: Path, release_version: str) -> None:
     """
     with step("materialise") as progress:
         if not release_version:
-            progress.count(note="dry run: no release to serve with these rows")
+            progress.count(rows_in=0, rows_out=0, note="dry run: no release to serve with these rows")
             return
         folds = materialise.folding(profiles)
         published = materialise.published(home(), folds.vocabulary.digest)
         materialise.publish(profiles, published)
         done = materialise.run(name, published, folds, each=lambda share: progress.at(share, "rows written"))
-        progress.count(**done)
+        progress.count(rows_in=done["written"] + done["unchanged"], rows_out=done["written"], **done)
 
 
 def run_newest_rows(split_json: str, *, clean: Path, release: Path, now: str, destination: Path) -> None:
     """Write the newest row of every user for batch scoring; `now` is '' where the release's data ends."""
     with step("newest_rows") as progress, files.written_folder(destination) as folder:
-        weeks = weeks_of(files.read_json(clean / "snapshot.json"), json.loads(split_json))
+        snapshot = files.read_json(clean / "snapshot.json")
+        weeks = weeks_of(snapshot, json.loads(split_json))
         asked = int(now) if now else None
         counts = scoring_rows.write(folder, clean=clean, release=release, weeks=weeks, now=asked, at=progress.at)
-        progress.count(users=sum(counts.values()), **counts)
+        progress.count(rows_in=snapshot["rows"]["events"], rows_out=sum(counts.values()), **counts)

@@ -5,17 +5,29 @@ the code behind these few lines.
 """
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Markdown, Metrics, Model, Output
+from kfp.dsl import HTML, Dataset, Input, Markdown, Metrics, Model, Output
 
 from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def train_ranking(ranking: str, code: str, rows: Input[Dataset], intent: Input[Model], ranker: Output[Model]) -> None:
-    """Fit the ranker on the training weeks."""
+def train_ranking(
+    ranking: str,
+    code: str,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    ranker: Output[Model],
+    ranking_curves: Output[HTML],
+) -> None:
+    """Fit the ranker on the training weeks.
+
+    Returns:
+        ranker: Weights, encoder, candidates and the lists for users whom no model can answer.
+        ranking_curves: Loss on the training weeks and NDCG on the validation weeks, epoch by epoch.
+    """
     from components.ranking.steps import run_train_ranking
 
-    run_train_ranking(ranking, rows=rows.path, intent=intent.path, ranker=ranker.path)
+    run_train_ranking(ranking, rows=rows.path, intent=intent.path, ranker=ranker.path, curves=ranking_curves.path)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -26,10 +38,16 @@ def evaluate_ranking(
     intent: Input[Model],
     ranker: Input[Model],
     ranking_evaluation: Output[Dataset],
-    metrics: Output[Metrics],
-    card: Output[Markdown],
+    ranking_metrics: Output[Metrics],
+    ranking_card: Output[Markdown],
 ) -> None:
-    """Judge the ranker on the test weeks against the baselines."""
+    """Judge the ranker on the test weeks against the baselines.
+
+    Returns:
+        ranking_evaluation: All figures of the ranker, its baselines and cohorts, and what serving it costs.
+        ranking_metrics: Figures on the test weeks, named as gates name them.
+        ranking_card: The model card.
+    """
     from components.ranking.steps import run_evaluate_ranking
 
     run_evaluate_ranking(
@@ -38,8 +56,8 @@ def evaluate_ranking(
         intent=intent.path,
         ranker=ranker.path,
         evaluation=ranking_evaluation.path,
-        card=card.path,
-        log_metric=metrics.log_metric,
+        card=ranking_card.path,
+        log_metric=ranking_metrics.log_metric,
     )
 
 
@@ -52,7 +70,11 @@ def recommend(
     release: Input[Model],
     recommendations: Output[Dataset],
 ) -> None:
-    """Recommend items to all users with a release's ranker."""
+    """Recommend items to all users with a release's ranker.
+
+    Returns:
+        recommendations: The best items of every user in order (recommendations.parquet).
+    """
     from components.ranking.steps import run_recommend
 
     run_recommend(rows=rows.path, intents=intents.path, release=release.path, k=k, recommendations=recommendations.path)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from components import curves as pages
 from components import measure
 from components.distributed import ranks, trainjob
 from components.ranking import batch, examples, train
@@ -23,14 +24,18 @@ from feature_repo import fallback, files
 TRAINING = "training.json"
 
 
-def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str) -> None:
-    """Fit the ranker that the slice `models.ranking` (JSON) asks for and write its model folder."""
+def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, curves: str = "") -> None:
+    """Fit the ranker that the slice `models.ranking` (JSON) asks for and write its model folder.
+
+    `curves` is the page of loss and NDCG to write, '' in the processes of a TrainJob.
+    """
     with step("train_ranking") as progress:
         spec = Ranking.model_validate_json(ranking)
         if (settings := trainjob.asked("train_ranking")) is not None:
             folders = {"rows": Path(rows), "intent": Path(intent)}
             task = trainjob.Task("components.ranking", {"ranking": ranking}, folders, output="ranker")
             progress.count(**trainjob.run(task, settings, Path(ranker), at=progress.at))
+            _draw(Path(ranker), curves)
             return
         with ranks.joined() as group:
             world = examples.load(Path(rows), Path(intent))
@@ -38,7 +43,9 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str) -> N
             progress.count(**group.agreed(trained.ranker.net.state_dict()))
             if group.first:
                 _save(trained, spec, rows=Path(rows), destination=Path(ranker))
+                _draw(Path(ranker), curves)
         best = trained.epochs[trained.best_epoch]
+        progress.count(rows_in=trained.rows["train"] + trained.rows["validate"])
         progress.count(**trained.rows, validate_ndcg_at_10=best.validate_ndcg_at_10, epochs=len(trained.epochs))
 
 
@@ -48,6 +55,21 @@ def _save(trained: train.Trained, spec: Ranking, *, rows: Path, destination: Pat
         trained.ranker.save(folder)
         files.copied(rows, folder, [fallback.FILE])  # the release serves it where no model can answer
         files.write_json(folder / TRAINING, _training(trained, spec))
+
+
+def _draw(ranker: Path, page: str) -> None:
+    """Write the page of loss and validation NDCG."""
+    if not page:
+        return
+    training = files.read_json(ranker / TRAINING)
+    epochs, kept = training["epochs"], training["best_epoch"]
+    loss = {"training weeks": [epoch["loss"] for epoch in epochs]}
+    ndcg = {"validation weeks": [epoch["validate_ndcg_at_10"] for epoch in epochs]}
+    charts = [
+        pages.Chart("Listwise loss", lower_is_better=True, series=loss, chosen=kept),
+        pages.Chart("NDCG@10", lower_is_better=False, series=ndcg, chosen=kept),
+    ]
+    pages.write(Path(page), "Training of the ranker", charts)
 
 
 def run_evaluate_ranking(
@@ -76,8 +98,8 @@ def run_evaluate_ranking(
         with files.written(Path(card)) as page:
             page.write_text(text)
         for name, value in found.test.items():
-            log_metric(name, value)
-        progress.count(rows=found.test["rows"], ndcg_at_10=found.test["ndcg_at_10"])
+            log_metric(f"ranking.{name}", value)
+        progress.count(rows_in=int(found.test["rows"]), ndcg_at_10=found.test["ndcg_at_10"])
     return found
 
 
@@ -97,6 +119,6 @@ def run_recommend(*, rows: str, intents: str, release: str, k: int, recommendati
     with step("recommend") as progress:
         with files.written_folder(Path(recommendations)) as folder:
             counts = batch.write(Path(rows), Path(intents), Path(release), folder, k=k, at=progress.at)
-        progress.count(**counts)
+        progress.count(rows_in=counts["users"], rows_out=counts["items"], **counts)
         progress.tell(**counts)
     return counts

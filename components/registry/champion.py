@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 def champion(name: str) -> Champion | None:
     """Return what the champion was measured to be, or None without a champion."""
+    if mlflow_client.unmade():
+        return None
     with mlflow_client.connected() as client:
         model = mlflow_client.registered_model(client, model_name(name))
         version = None if model is None else model.aliases.get("champion")

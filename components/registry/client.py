@@ -33,6 +33,7 @@ DEFAULTS = {
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+SQLITE = "sqlite:///"
 PORTS = {"http": 80, "https": 443}
 SILENT = re.compile(r"API request to \S+ failed with|Max retries exceeded|Connection (refused|aborted|reset)|timed out")
 MEND = "start the server or correct the address, then run again"
@@ -50,8 +51,8 @@ def connected() -> Iterator["MlflowClient"]:
             f"{TRACKING_URI}: not set; give MLflow's address, as sqlite:////folder/mlflow.db or http://host:5000"
         )
     os.environ.update({name: value for name, value in DEFAULTS.items() if name not in os.environ})
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if uri.startswith(SQLITE):
+        Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     _require_listener(uri)
     import mlflow
     import requests
@@ -66,6 +67,12 @@ def connected() -> Iterator["MlflowClient"]:
         if line := _failure(uri, error):
             raise ServerError(line) from error
         raise
+
+
+def unmade() -> bool:
+    """Tell whether the registry is a database on this machine that is not there yet; a look at it would make it."""
+    uri = os.environ.get(TRACKING_URI, "")
+    return uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists()
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:

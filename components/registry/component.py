@@ -8,7 +8,7 @@ false.
 from typing import NamedTuple
 
 from kfp import dsl
-from kfp.dsl import Dataset, Input, Markdown, Model, Output, OutputPath
+from kfp.dsl import Dataset, Input, Markdown, Metrics, Model, Output, OutputPath
 
 from components.image import IMAGE
 
@@ -19,15 +19,23 @@ def register(
     lineage: str,
     promotion: str,
     serving: str,
+    mode: str,
     clean: Input[Dataset],
     intent: Input[Model],
     intent_evaluation: Input[Dataset],
     ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
-    report: Output[Markdown],
+    gates_report: Output[Markdown],
+    gate_metrics: Output[Metrics],
     release_version: OutputPath(str),  # type: ignore[valid-type]
 ) -> bool:
-    """Register both models, judge them by the gates and make their release; tell whether every gate passed."""
+    """Register both models, judge them by the gates and make their release; tell whether every gate passed.
+
+    Returns:
+        gates_report: Passed or refused, and every gate with its value, its limit and why.
+        gate_metrics: Gates judged and refused, and what serving costs, named as gates name it.
+        release_version: Version of the release; empty in a dry run.
+    """
     from components.registry import steps
 
     return steps.register(
@@ -36,7 +44,9 @@ def register(
         lineage=lineage,
         promotion=promotion,
         serving=serving,
-        report=report.path,
+        mode=mode,
+        report=gates_report.path,
+        log_metric=gate_metrics.log_metric,
         release_version=release_version,
     )
 
@@ -59,7 +69,11 @@ def champion(name: str, which: str) -> NamedTuple("Chosen", [("version", str), (
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def fetch_release(name: str, version: str, release: str, code: str, folder: Output[Model]) -> None:
-    """Assemble a release's folder from the registry, whole and verified."""
+    """Assemble a release's folder from the registry, whole and verified.
+
+    Returns:
+        folder: Both models with all that serving them needs.
+    """
     from components.registry import steps
 
     steps.fetch_release(name, version, release=release, folder=folder.path)

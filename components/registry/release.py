@@ -126,7 +126,7 @@ def resolve(client: "MlflowClient", name: str, which: str) -> str:
     """Turn a version or an alias into a version, once: aliases move between calls."""
     model = mlflow_client.registered_model(client, model_name(name))
     if model is None:
-        raise SpecError(f"{model_name(name)}: nothing is registered under this name yet; run the pipeline first")
+        raise unregistered(name)
     holders = {alias: str(version) for alias, version in model.aliases.items()}
     if which in holders:
         return holders[which]
@@ -140,6 +140,11 @@ def resolve(client: "MlflowClient", name: str, which: str) -> str:
     raise SpecError(
         f"{model_name(name)}: no version holds the alias '{which}'; aliases: {have}; promote a version first"
     )
+
+
+def unregistered(name: str) -> SpecError:
+    """Say that a recommender has no release."""
+    return SpecError(f"{model_name(name)}: nothing is registered under this name yet; run the pipeline first")
 
 
 def _version(

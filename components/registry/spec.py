@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     Metric = str  # a type checker cannot read a tuple as a Literal
 else:
     Metric = Literal[gate_metrics.NAMES]
+DRY_RUN = "dry_run"  # the mode of a run that judges and changes nothing
+MODES = ("auto", "manual", DRY_RUN)
 Cohort = Literal["segment", "activity", "tenure"]
 
 

@@ -9,25 +9,24 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.registry import aliases, champion, gates, release
+from components.registry import aliases, champion, gate_metrics, gates, release
 from components.registry import client as mlflow_client
 from components.registry.gate_inputs import Metrics, measured
 from components.registry.lineage import Folders, Lineage, Result
 from components.registry.register import RegisteredParts
 from components.registry.register import register as register_result
 from components.registry.report import markdown
-from components.registry.spec import Promotion
+from components.registry.spec import DRY_RUN, MODES, Promotion
 from components.registry.told import told
 from components.step import step
 from feature_repo import columns, env_names, files
 from feature_repo.errors import DataError, SpecError, nearest
 from feature_repo.release_folder import ReleaseFolder
 
-MODES = ("auto", "manual", "dry_run")
 UNREGISTERED = ""  # the release version of a dry run, which writes nothing but its report
 
 
@@ -40,21 +39,26 @@ def register(
     serving: str,
     report: str,
     release_version: str,
+    mode: str = "",
+    log_metric: Callable[[str, float], None] | None = None,
 ) -> bool:
     """Register both models, judge them by the gates, make their release, and tell whether every gate passed.
 
-    `folders` are those of `lineage.Folders`, in its order; `lineage`, `promotion` and `serving` are JSON; `report` and
-    `release_version` are files to write.
+    In a dry run nothing is written but the report: no run, no version, no tag, no alias. `mode` is the run's own and
+    goes before that of `promotion`; a pipeline that 0.1 compiled gives none. `folders` are those of `lineage.Folders`,
+    in its order; `lineage`, `promotion` and `serving` are JSON; `report` and `release_version` are files to write.
     """
     with step("register") as progress:
         rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
+        mode = mode or rules.mode
+        _require_mode(mode)
         at, known = Folders(*map(Path, folders)), Lineage.model_validate_json(lineage)
         result = Result.read(at, known)
         candidate = measured(result.metrics, result.served, segments=result.vocabulary.segments)
         verdict = gates.evaluate(rules.gates, candidate, champion=champion.champion(name))
         progress.at(0.1, "gates")
         made, run_id = None, ""
-        if rules.mode != "dry_run":
+        if mode != DRY_RUN:
             registered = _registered(name, at, lineage=known, slices=slices)
             made = _made(name, registered, slices=slices, verdict=verdict, metrics=candidate.overall.values)
             run_id = registered.run_id
@@ -65,12 +69,24 @@ def register(
             aside.write_text(markdown(verdict, title=title))
         with files.written(Path(release_version)) as aside:
             aside.write_text(made.version if made else UNREGISTERED)
-        serves = aliases.status(name).holders.get("champion", "")
-        progress.tell(**told(result, verdict, made, run_id=run_id, champion=serves))
-        progress.count(passed=verdict.passed, mode=rules.mode)
+        if log_metric is not None:
+            for key, value in shown(verdict, candidate.overall.values).items():
+                log_metric(key, value)
+        progress.tell(**told(result, verdict, made, run_id=run_id, champion=_champion(name)))
+        progress.count(passed=verdict.passed, mode=mode, gates=len(verdict.outcomes))
+        if not verdict.passed:
+            progress.count(refused=verdict.refusals)
         if made:
             progress.count(release=made.id, version=made.version, created=made.created)
     return verdict.passed
+
+
+def shown(verdict: gates.Verdict, measured_values: Mapping[str, float]) -> dict[str, float]:
+    """Return what Kubeflow compares beside the evaluations' figures: the gates, and what serving costs."""
+    judged = [outcome for outcome in verdict.outcomes if not outcome.skipped]
+    counts = {"gates.judged": len(judged), "gates.refused": sum(not outcome.passed for outcome in judged)}
+    costs = {name for kind in ("budget", "variant") for name in gate_metrics.of_kind(kind)}
+    return {**counts, **{name: value for name, value in measured_values.items() if name in costs}}
 
 
 def _registered(name: str, folders: Folders, *, lineage: Lineage, slices: dict[str, Any]) -> RegisteredParts:
@@ -90,16 +106,20 @@ def _made(
 def promote(name: str, version: str, *, mode: str, why: str) -> str:
     """Make a release the champion where the spec leaves that to the pipeline; return the champion's version or ''."""
     with step("promote") as progress:
-        if mode not in MODES:
-            raise SpecError(f"promotion.mode: '{mode}' is none of {', '.join(MODES)}{nearest(mode, list(MODES))}")
+        _require_mode(mode)
         outcome = _promoted(name, version, mode=mode, why=why)
         progress.count(champion=outcome.champion, moved=outcome.moved, note=outcome.note)
         progress.tell(champion=outcome.champion, moved=outcome.moved, note=outcome.note, mode=mode)
     return outcome.champion
 
 
+def _require_mode(mode: str) -> None:
+    if mode not in MODES:
+        raise SpecError(f"promotion.mode: '{mode}' is none of {', '.join(MODES)}{nearest(mode, list(MODES))}")
+
+
 def _promoted(name: str, version: str, *, mode: str, why: str) -> aliases.Outcome:
-    champion = aliases.status(name).holders.get("champion", "")
+    champion = _champion(name)
     if version == UNREGISTERED:
         return aliases.Outcome(champion, moved=False, note="a dry run: nothing was registered, nothing moves")
     if mode == "manual" and champion != version:
@@ -108,7 +128,12 @@ def _promoted(name: str, version: str, *, mode: str, why: str) -> aliases.Outcom
     if mode == "auto" and (taken_back := aliases.rolled_back(name, version)):
         note = f"version {version} was rolled back ({taken_back}); promote it by hand"
         return aliases.Outcome(champion, moved=False, note=note)
-    return aliases.promote(name, version, who=_pipeline(), why=why, dry_run=mode == "dry_run")
+    return aliases.promote(name, version, who=_pipeline(), why=why, dry_run=mode == DRY_RUN)
+
+
+def _champion(name: str) -> str:
+    """Return the champion's version, '' where there is none; to look makes no registry."""
+    return "" if mlflow_client.unmade() else aliases.status(name).holders.get("champion", "")
 
 
 def _pipeline() -> str:
@@ -126,6 +151,8 @@ class ChosenRelease(NamedTuple):
 def chosen(name: str, which: str) -> ChosenRelease:
     """Resolve an alias or version once; aliases move while a run goes on."""
     with step("champion") as progress:
+        if mlflow_client.unmade():
+            raise release.unregistered(name)
         with mlflow_client.connected() as client:
             version = release.resolve(client, name, which)
             release_id = str(client.get_model_version(release.model_name(name), version).tags.get("id", ""))

@@ -39,10 +39,9 @@ def succeeded(name: str, pipeline: str) -> None:
 
 
 def told(
-    name: str, pipeline: str, *, step: str, code: int, why: str, state: str = "FAILED", job: str = ""
+    name: str, pipeline: str, *, step: str, code: int, why: str, state: str = "FAILED", job: str = "", dry: bool = False
 ) -> dict[str, Any]:
-    """Mark that a run failed, and tell of it; return what was told."""
-    heartbeats.ended(name, pipeline, succeeded=False)
+    """Mark that a run failed, and tell of it; return what was told. Of a dry run the log alone tells."""
     found = {
         "recommender": name,
         "pipeline": pipeline,
@@ -54,6 +53,9 @@ def told(
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     }
     log.error("%s", json.dumps(found))
+    if dry:
+        return found
+    heartbeats.ended(name, pipeline, succeeded=False)
     heartbeats.leave(name, MARK, found)
     if url := os.environ.get(ALERT_URL):
         _post(url, found)

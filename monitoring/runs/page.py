@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monitoring.runs.run_state import DRIFTED, RunState
+from monitoring.runs.run_state import DRIFTED, NO_DATA, RunState
 
 SAME_AGAIN = "start the run again: steps that ended are not repeated"
 NEXT = {  # what to do about a failed step, by its exit code
@@ -32,9 +32,9 @@ class Links:
         return _linked(f"version {version} of {name}-release", self.mlflow and self.mlflow.rstrip("/") + path)
 
     def report(self, kept: Mapping[str, Any]) -> str:
-        """Name a drift report."""
+        """Name a drift report; asked only where its address is known."""
         path = f"/projects/{kept.get('project')}/reports/{kept.get('run')}"
-        return _linked("Evidently's report", self.evidently and self.evidently.rstrip("/") + path)
+        return f"[Evidently's report]({self.evidently.rstrip('/')}{path})"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _scored(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
 
 def _not_trained(run: RunState, links: Links) -> tuple[str, list[str]]:
     drift = run.of("watch")
-    if drift.get("verdict") == "no_data":
+    if drift.get("verdict") == NO_DATA:
         said = f"Nothing was trained, because there is too little data to tell of drift: {drift.get('reason')}."
     else:
         said = f"Nothing was trained, because no drift asks for it: {drift.get('reason')}."
@@ -117,9 +117,9 @@ def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
     version = str(release["version"]) if release else ""
     champion = str(promoted.get("champion", facts.get("champion", "")))
     word = _word(facts, version, champion)
-    named = links.version(name, version) if release else "a dry run, so nothing was registered"
+    result = f"The result is {links.version(name, version)}." if release else "Nothing was registered: a dry run."
     return word, [
-        " ".join([f"The result is {named}.", *_data(facts)]),
+        " ".join([result, *_data(facts)]),
         *([" ".join(_compared(facts))] if facts.get("compared") else []),
         *_gates(facts),
         *_serves(name, version, champion, facts, promoted, links),
@@ -182,7 +182,8 @@ def _serves(
         yield ("It is the champion all the same, since earlier gates passed it: `intentflow rollback` takes it back.")
         return
     if version and champion == version:
-        yield "It is the champion now, and serves as soon as the rollout follows: `intentflow status`."
+        now = "It is the champion now" if promoted.get("moved") else "It was the champion already"
+        yield f"{now}, and serves as soon as the rollout follows: `intentflow status`."
         return
     yield f"The champion stays {links.version(name, champion)}." if champion else "No release is the champion yet."
     if not facts["passed"]:
@@ -202,8 +203,10 @@ def _drift(drift: Mapping[str, Any], links: Links) -> Iterator[str]:
 
 
 def _drift_page(drift: Mapping[str, Any], links: Links) -> Iterator[str]:
-    if kept := drift.get("workspace"):
-        yield f"{links.report(kept)} shows each column."
+    if drift.get("verdict") == NO_DATA:
+        return
+    kept = drift.get("workspace")
+    yield f"{links.report(kept) if kept and links.evidently else 'The page `drift_page` of `watch`'} shows each column."
 
 
 def _linked(text: str, address: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 State = Literal["ended", "failed", "stopped", "under way", "unknown"]
 DRIFTED = "drifted"  # the verdict that asks for training
+NO_DATA = "no_data"  # the verdict where there is too little to compare
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class RunState:
     """What is known of a run."""
 
     state: State
-    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by step that ended: what it told
+    facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by step that ended or failed: what it told
     step: str = ""  # that failed, or was stopped
     code: int = 1  # its exit code
     why: str = ""
@@ -50,8 +51,9 @@ def run_state(
             open_ = [one for one in open_ if one != step]
         elif step not in open_:
             open_.append(step)
-    if error.get("step") and error["step"] not in facts:
-        return RunState("failed", facts, str(error["step"]), int(error.get("code", 1)), str(error.get("message", "")))
+    if (step := str(error.get("step", ""))) and step not in facts:
+        known = facts | {step: dict(error["facts"])} if "facts" in error else facts
+        return RunState("failed", known, step, int(error.get("code", 1)), str(error.get("message", "")))
     if open_:
         return RunState("stopped", facts, open_[-1])
     if whole or _at_its_end(pipeline, facts, repeats=repeats):

@@ -8,10 +8,10 @@ seconds.
 import logging
 import os
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from components import run_lock
-from components.registry.spec import Promotion
+from components.registry.spec import MODES
 from components.step import step
 from feature_repo import env_names
 from feature_repo.errors import SpecError, nearest
@@ -23,7 +23,6 @@ from pipelines.graphs import parameters
 from pipelines.graphs.step_table import ADMIT, SLICES
 from pipelines.spec import Recommender
 
-MODES: tuple[str, ...] = get_args(Promotion.model_fields["mode"].annotation)
 PLACE = "spec"  # the form's field, as messages name it
 LONGEST_NOTE = 160  # characters; the registry keeps 200 of why an alias moved
 log = logging.getLogger("intentflow")
@@ -32,6 +31,7 @@ log = logging.getLogger("intentflow")
 def admit(recommender: str, document: Any, *, mode: str, which: str, k: int, note: str) -> tuple[Any, ...]:
     """Return the slices of a run, in the order of SLICES."""
     with step(ADMIT) as progress:
+        progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
         spec = admitted(document, recommender=recommender, mode=mode)
         said = noted(note)
         if k < 0:
@@ -59,6 +59,12 @@ def admitted(document: Any, *, recommender: str, mode: str) -> Recommender:
     return spec.model_copy(
         update={"promotion": spec.promotion.model_copy(update={"mode": mode or spec.promotion.mode})}
     )
+
+
+def _asked(document: Any, mode: str) -> Any:
+    """Return the mode that an unchecked form asks for."""
+    promotion = document.get("promotion") if isinstance(document, dict) else None
+    return mode or (promotion.get("mode", "") if isinstance(promotion, dict) else "")
 
 
 def restored(value: Any) -> Any:

@@ -45,7 +45,7 @@ SLICES = {
     "ranking_rows": "Which weeks the ranker's rows come from, JSON.",
     "ranking_weeks": "Last training weeks that the ranker learns from.",
     "promotion": "The spec's `promotion`, JSON.",
-    "mode": "auto, manual or dry_run.",
+    "mode": "auto promotes what passes, manual leaves that to a person, dry_run judges and changes nothing.",
     "why": "Why a release is promoted, for the registry's record.",
     "serving": "What the release tells the services, JSON.",
     "monitoring": "The spec's `monitoring`, JSON.",
@@ -150,7 +150,7 @@ def _rows() -> Iterator[Step]:
 
     part = "components.registry.component"
     yield Step("register", f"{part}:register", "effects", Size(1, "2Gi"),
-               "Register the models and judge them by the gates", ("name", "lineage", "promotion", "serving"))
+               "Register the models and judge them by the gates", ("name", "lineage", "promotion", "serving", "mode"))
     yield Step("promote", f"{part}:promote", "effects", Size(0.5, "1Gi", minutes=15),
                "Make a release the champion", ("name", "mode"))
     yield Step("champion", f"{part}:champion", "effects", Size(0.5, "1Gi", minutes=15),  # an alias moves by itself
@@ -160,7 +160,7 @@ def _rows() -> Iterator[Step]:
 
     part = "monitoring.component"
     yield Step("watch", f"{part}:watch", "effects", Size(1, "2Gi"),
-               "Compare the test weeks with the training weeks", ("name", "monitoring"))
+               "Compare the test weeks with the training weeks", ("name", "monitoring", "mode"))
     yield Step("decide", f"{part}:decide", "pure", Size(0.25, "512Mi", minutes=15),
                "Tell whether a verdict asks for training")
     yield Step(OUTCOME, f"{part}:outcome", "aside", Size(0.5, "1Gi", minutes=15),

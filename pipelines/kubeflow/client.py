@@ -195,9 +195,9 @@ def passing(error: BaseException) -> bool:
     return isinstance(error, HTTPError) and not isinstance(error, LocationValueError)
 
 
-def named(name: str) -> str:
+def named(name: str, *, key: str = "display_name") -> str:
     """Return the filter that finds things of one name."""
-    return json.dumps({"predicates": [{"operation": 1, "key": "display_name", "stringValue": name}]})
+    return json.dumps({"predicates": [{"operation": 1, "key": key, "stringValue": name}]})
 
 
 def _client(at: Kubeflow, bearer: Bearer) -> Any:

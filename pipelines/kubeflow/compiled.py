@@ -22,12 +22,17 @@ class CompiledPipeline:
     path: Path
     version: str  # named by the digest: the same IR, the same version
 
-    def tasks(self) -> "Tasks":
-        """Read the tasks."""
+    def document(self) -> dict[str, Any]:
+        """Read the IR, without what it asks of the platform."""
         import yaml
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        document = next(yaml.load_all(self.path.read_bytes(), Loader=loader))
+        found: dict[str, Any] = next(yaml.load_all(self.path.read_bytes(), Loader=loader))
+        return found
+
+    def tasks(self) -> "Tasks":
+        """Read the tasks."""
+        document = self.document()
         steps: dict[str, str] = {}
         _read(document, document["root"]["dag"]["tasks"], steps)
         return Tasks(steps)

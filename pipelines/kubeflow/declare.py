@@ -5,13 +5,14 @@ spec applied from anywhere, twice or at once, is one version. `plan --refresh` c
 nothing.
 """
 
-from dataclasses import asdict, dataclass
+import datetime as dt
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from feature_repo.errors import ServerError, SpecError
 from pipelines.environment import Installation
 from pipelines.graphs import index
-from pipelines.kubeflow import client, recurring
+from pipelines.kubeflow import client, display_names, recurring
 from pipelines.kubeflow.client import Api
 from pipelines.kubeflow.compiled import CompiledPipeline, compiled
 
@@ -22,7 +23,7 @@ MARKS = {"same": " ", "upload": "+", "create": "+", "replace": "~", "enable": "~
 class Change:
     """One thing on the server, and what is done about it."""
 
-    kind: str  # pipeline or recurring run
+    kind: str  # experiment, pipeline or recurring run
     name: str
     action: str  # a key of MARKS
     note: str = ""
@@ -36,6 +37,7 @@ class Declaration:
     namespace: str
     changes: list[Change]
     done: bool  # False: only looked at
+    links: dict[str, str] = field(default_factory=dict)  # by pipeline: the form that starts a run, where it is there
 
     @property
     def nothing(self) -> bool:
@@ -55,12 +57,13 @@ class Declaration:
             for one in self.changes
         ]
         where = f"Kubeflow at {self.host}" + (f", namespace {self.namespace}" if self.namespace else "")
-        return "\n".join([f"{where}:", *lines])
+        forms = [f"start {name} in the UI: {link}" for name, link in self.links.items()] if self.done else []
+        return "\n".join([f"{where}:", *lines, *forms])
 
 
-def apply(place: Installation) -> Declaration:
-    """Bring the server in step with the spec and the environment."""
-    return _declare(place, write=True, patience_s=client.PATIENCE_S)
+def apply(place: Installation, *, note: str = "") -> Declaration:
+    """Bring the server in step with the spec and the environment; `note` says what is new, in place of our words."""
+    return _declare(place, write=True, patience_s=client.PATIENCE_S, note=note)
 
 
 def look(place: Installation) -> Declaration:
@@ -68,16 +71,35 @@ def look(place: Installation) -> Declaration:
     return _declare(place, write=False, patience_s=5.0)
 
 
-def _declare(place: Installation, *, write: bool, patience_s: float) -> Declaration:
+def _declare(place: Installation, *, write: bool, patience_s: float, note: str = "") -> Declaration:
     with client.connected(place, patience_s=patience_s) as api, compiled(place) as irs:
-        changes: list[Change] = []
+        changes = [_experiment(api, place, write=write)]
         versions: dict[str, recurring.Version] = {}
         for ir in irs.values():
-            versions[ir.pipeline], change = _version(api, place, ir, write=write)
+            versions[ir.pipeline], change = _version(api, place, ir, write=write, note=note)
             changes.append(change)
         for name, action, note in recurring.kept(api, place, versions, write=write):
             changes.append(Change("recurring run", name, action, note))
-        return Declaration(api.at.host, api.namespace, changes, write)
+        links = _forms(api, place, versions) if write else {}
+        return Declaration(api.at.host, api.namespace, changes, write, links)
+
+
+def _experiment(api: Api, place: Installation, *, write: bool) -> Change:
+    """Have the experiment that runs belong to, also those that people start in the UI and choose it for."""
+    action = "same" if recurring.experiment_there(api, place) else "create"
+    if write and action == "create":
+        recurring.experiment(api, place)
+    return Change("experiment", recurring.experiment_name(place), action)
+
+
+def _forms(api: Api, place: Installation, versions: dict[str, recurring.Version]) -> dict[str, str]:
+    """Return by pipeline the address of the form that starts a run of what was applied, in its experiment."""
+    experiment = recurring.experiment(api, place)
+    page = f"{(api.at.ui or api.at.host).rstrip('/')}/#/runs/new?experimentId={experiment}"
+    return {
+        name: f"{page}&pipelineId={one.pipeline_id}&pipelineVersionId={one.version_id}"
+        for name, one in versions.items()
+    }
 
 
 def server_name(place: Installation, pipeline: str) -> str:
@@ -85,7 +107,9 @@ def server_name(place: Installation, pipeline: str) -> str:
     return f"{place.spec.name}-{pipeline}"
 
 
-def _version(api: Api, place: Installation, ir: CompiledPipeline, *, write: bool) -> tuple[recurring.Version, Change]:
+def _version(
+    api: Api, place: Installation, ir: CompiledPipeline, *, write: bool, note: str
+) -> tuple[recurring.Version, Change]:
     """Find the version of an IR, and upload it where there is none."""
     name = server_name(place, ir.pipeline)
     pipeline_id = pipeline_named(api, name)
@@ -94,7 +118,8 @@ def _version(api: Api, place: Installation, ir: CompiledPipeline, *, write: bool
         action = "same" if found is not None else "upload"
         return recurring.Version(pipeline_id, found or "", ir.version), Change("pipeline", name, action, ir.version)
     pipeline_id = pipeline_id or _create(api, place, ir.pipeline)
-    made = _upload(api, place, ir, pipeline_id)
+    words = note or display_names.changed(_newest(api, pipeline_id), ir.document())
+    made = _upload(api, place, ir, pipeline_id, words=words)
     return recurring.Version(pipeline_id, made, ir.version), Change("pipeline", name, "upload", ir.version)
 
 
@@ -107,9 +132,23 @@ def pipeline_named(api: Api, name: str) -> str:
 
 def version_named(api: Api, pipeline_id: str, name: str) -> str | None:
     """Return a version's id, None where there is none."""
+    found = _found(api, pipeline_id, name)
+    return None if found is None else str(found.pipeline_version_id)
+
+
+def _found(api: Api, pipeline_id: str, name: str) -> Any | None:
+    """Look a version up by its name, which is no display name."""
+    listing, named = api.kfp.list_pipeline_versions, client.named(name, key="name")
+    found = api.pages("versions", listing, "pipeline_versions", pipeline_id=pipeline_id, filter=named)
+    return next((one for one in found if one.name == name), None)
+
+
+def _newest(api: Api, pipeline_id: str) -> display_names.Document | None:
+    """Return the IR that was applied last."""
     listing = api.kfp.list_pipeline_versions
-    found = api.pages("versions", listing, "pipeline_versions", pipeline_id=pipeline_id, filter=client.named(name))
-    return next((str(one.pipeline_version_id) for one in found if one.display_name == name), None)
+    found = api.ask("versions", listing, pipeline_id, page_size=1, sort_by="created_at desc")
+    versions = found.pipeline_versions or []
+    return display_names.pipeline_spec(versions[0].pipeline_spec) if versions else None
 
 
 def _create(api: Api, place: Installation, pipeline: str) -> str:
@@ -117,7 +156,7 @@ def _create(api: Api, place: Installation, pipeline: str) -> str:
     from kfp_server_api import V2beta1Pipeline
 
     name = server_name(place, pipeline)
-    told = f"{index.PIPELINES[pipeline].name} of {place.spec.name}, declared by intentflow apply"
+    told = f"{index.PIPELINES[pipeline].description} Recommender {place.spec.name}; declared by intentflow apply."
     body = V2beta1Pipeline(display_name=name, name=name, description=told, namespace=api.namespace or None)
     try:
         made = api.ask(f"pipeline {name}", api.kfp.pipelines.pipeline_service_create_pipeline, pipeline=body)
@@ -128,17 +167,21 @@ def _create(api: Api, place: Installation, pipeline: str) -> str:
     return str(made.pipeline_id)
 
 
-def _upload(api: Api, place: Installation, ir: CompiledPipeline, pipeline_id: str) -> str:
+def _upload(api: Api, place: Installation, ir: CompiledPipeline, pipeline_id: str, *, words: str) -> str:
     from pipelines.graphs.code_digests import git_commit
 
-    told = f"spec {place.spec.digest[:12]}, environment {place.environment.name}, commit {git_commit()[:12]}"
+    told = (
+        f"{index.PIPELINES[ir.pipeline].description} New: {words}. Spec {place.spec.digest[:12]}, environment "
+        f"{place.environment.name}, commit {git_commit()[:12]}."
+    )
     try:
         made = api.ask(
             f"version {ir.version}",
-            api.kfp.upload_pipeline_version,
+            api.kfp._upload_api.upload_pipeline_version,  # kfp's own method hands no display name on
             str(ir.path),
-            pipeline_version_name=ir.version,
-            pipeline_id=pipeline_id,
+            name=ir.version,
+            display_name=display_names.version(place.spec.name, dt.datetime.now(dt.UTC), words),
+            pipelineid=pipeline_id,
             description=told,
         )
     except ServerError:
@@ -151,10 +194,10 @@ def _upload(api: Api, place: Installation, ir: CompiledPipeline, pipeline_id: st
 def applied(api: Api, place: Installation, ir: CompiledPipeline) -> recurring.Version:
     """Return the version on the server of what is declared here; refused where that was not applied."""
     pipeline_id = pipeline_named(api, server_name(place, ir.pipeline))
-    found = version_named(api, pipeline_id, ir.version) if pipeline_id else None
+    found = _found(api, pipeline_id, ir.version) if pipeline_id else None
     if found is None:
         raise SpecError(
             f"{server_name(place, ir.pipeline)}: {api.at.host} has no version {ir.version} of what is declared; "
             f"`intentflow apply {place.spec_path} --env {place.environment.name}` uploads it"
         )
-    return recurring.Version(pipeline_id, found, ir.version)
+    return recurring.Version(pipeline_id, str(found.pipeline_version_id), ir.version, str(found.display_name or ""))

@@ -15,6 +15,7 @@ from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines.environment import Installation, Recurring
 from pipelines.graphs import index
+from pipelines.kubeflow import client
 from pipelines.kubeflow.client import Absent, Api
 
 OWNED = re.compile(
@@ -31,6 +32,7 @@ class Version:
     pipeline_id: str
     version_id: str
     name: str
+    title: str = ""  # as people see it
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,23 @@ def experiment(api: Api, place: Installation) -> str:
     """Return the id of the experiment that runs belong to, made on first use."""
     name = experiment_name(place)
     try:
-        found = api.ask(f"experiment {name}", api.kfp.create_experiment, name, namespace=api.namespace or None)
+        found = api.ask(
+            f"experiment {name}",
+            api.kfp.create_experiment,
+            name,
+            description=f"Runs of the recommender {place.spec.name}",
+            namespace=api.namespace or None,
+        )
     except ValueError as error:  # several of that name: kfp's own words
         raise SpecError(f"kubeflow.experiment: {error}; give another name") from None
     return str(found.experiment_id)
+
+
+def experiment_there(api: Api, place: Installation) -> bool:
+    """Tell whether the experiment was made already."""
+    name, listing = experiment_name(place), api.kfp.list_experiments
+    found = api.pages("experiments", listing, "experiments", namespace=api.namespace or None, filter=client.named(name))
+    return any(one.display_name == name for one in found)
 
 
 def experiment_name(place: Installation) -> str:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.registry.spec import DRY_RUN
 from feature_repo.errors import Refused, ServerError, of_code
 from pipelines.environment import Installation
 from pipelines.graphs import index
-from pipelines.kubeflow import client, declare, recurring, run_verdict
+from pipelines.kubeflow import client, declare, display_names, recurring, run_verdict
 from pipelines.kubeflow.client import Api
 from pipelines.kubeflow.compiled import Tasks, compiled
 from pipelines.kubeflow.follow import RunEnd, follow
@@ -38,6 +39,7 @@ class Run:
     passed: bool | None  # its gates; None where they were not asked
     steps: list[dict[str, Any]]
     seconds: float
+    dry: bool = False  # nothing was to be changed
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -48,7 +50,8 @@ class Run:
         if self.state == "SUBMITTED":
             return f"submitted, not followed: {self.page}"
         gates = {True: ", gates passed", False: ", gates refused", None: ""}[self.passed]
-        return f"{self.pipeline}: {self.state.lower()}{gates}, in {self.seconds:.0f} s: {self.page}"
+        dry = " (dry run, nothing registered)" if self.dry else ""
+        return f"{self.pipeline}: {self.state.lower()}{dry}{gates}, in {self.seconds:.0f} s: {self.page}"
 
 
 def run(
@@ -71,7 +74,8 @@ def run(
         ir = irs[pipeline]
         tasks = ir.tasks()
         version = declare.applied(api, place, ir)
-        run_id = _submit(api, place, version, pipeline=pipeline, values=chosen.values(place.spec, form or {}))
+        values = chosen.values(place.spec, form or {})
+        run_id = _submit(api, place, version, pipeline=pipeline, values=values)
         page = api.page_of(run_id)
         say(page)
         if not wait:
@@ -80,7 +84,8 @@ def run(
         ended = follow(patient, run_id, tasks, observe, every_s=every_s)
     seconds = round(time.monotonic() - start, 2)
     passed = _asked(place, run_id, page, tasks) if ended.silent else ended.passed
-    found = Run(run_id, page, pipeline, version.name, ended.state, passed, ended.steps, seconds)
+    dry = _dry(place, values)
+    found = Run(run_id, page, pipeline, version.name, ended.state, passed, ended.steps, seconds, dry)
     _judge(place, found, ended)
     return found
 
@@ -88,8 +93,14 @@ def run(
 def _submit(api: Api, place: Installation, version: recurring.Version, *, pipeline: str, values: dict[str, Any]) -> str:
     """Submit once: where an answer was lost, the run is looked for by its name before it is asked for again."""
     experiment = recurring.experiment(api, place)
-    stamp = f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%S}"
-    name = f"{place.spec.name} {pipeline} {stamp} {secrets.token_hex(3)}"
+    name = display_names.run(
+        place.spec.name,
+        pipeline,
+        dt.datetime.now(dt.UTC),
+        mark=secrets.token_hex(3),
+        of_version=version.title,
+        dry=_dry(place, values),
+    )
 
     def once() -> str:
         listing = api.kfp.list_runs(experiment_id=experiment, filter=client.named(name), page_size=1)
@@ -106,6 +117,11 @@ def _submit(api: Api, place: Installation, version: recurring.Version, *, pipeli
         return str(made.run_id)
 
     return api.ask(f"run of {version.name}", once)
+
+
+def _dry(place: Installation, values: Mapping[str, Any]) -> bool:
+    """Tell whether a run changes nothing; where its form has a mode, that goes before the spec's."""
+    return (values.get("mode") or place.spec.promotion.mode) == DRY_RUN
 
 
 def _asked(place: Installation, run_id: str, page: str, tasks: Tasks) -> bool | None:
@@ -126,6 +142,10 @@ def _judge(place: Installation, found: Run, ended: RunEnd) -> None:
     """Raise what the run's end means: 3 for gates that said no, 2 and 1 as the failed step had it."""
     if ended.state == "SUCCEEDED":
         if found.passed is False:
+            if found.dry:
+                raise Refused(
+                    f"gates: the dry run's models did not pass; the report of `register` says why; {found.page}"
+                )
             raise Refused(f"gates: the run's release did not pass; `intentflow status` shows each gate; {found.page}")
         return
     if ended.state == "CANCELED":

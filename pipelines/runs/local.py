@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.registry.spec import DRY_RUN
 from components.step import ERROR_FILE, PROGRESS_FILE, QUIET
 from feature_repo import files
 from feature_repo.checkout import ROOT
@@ -64,6 +65,16 @@ class Run:
         """Tell whether the run trained models."""
         return "ranking_evaluation" in self.folders
 
+    @property
+    def dry(self) -> bool:
+        """Tell whether the run was to change nothing."""
+        return self.parameters.get("mode") == DRY_RUN
+
+    @property
+    def refused(self) -> str:
+        """Say why gates refused, '' where none did."""
+        return next((str(line["refused"]) for line in self.steps if line.get("refused")), "")
+
     def text(self) -> str:
         """Return it as a person reads it."""
         files = [f"{name:<16} {self.folders[name] / f'{name}.parquet'}" for name in SCORED if name in self.folders]
@@ -106,8 +117,9 @@ def run(
             seconds = time.monotonic() - start
         # Only now are `lines` whole: the last step's closing line is read when following ends.
         found = _outcome(left, seconds=seconds, lines=lines)
-        name = RUN_FILE if found.trained else OTHER_RUN_FILE.format(pipeline=pipeline)
-        files.write_json(home / name, found.document())
+        if not found.dry:  # what was judged and not released is not what `status`, `monitor` and `explain` speak of
+            name = RUN_FILE if found.trained else OTHER_RUN_FILE.format(pipeline=pipeline)
+            files.write_json(home / name, found.document())
     return found
 
 

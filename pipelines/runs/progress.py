@@ -56,7 +56,7 @@ def _counts(line: dict[str, Any]) -> str:
     >>> _counts({"step": "x", "share": 1.0, "seconds": 2, "peak_memory_gib": 1.0, "rows": 12000, "ok": True})
     'rows 12,000, ok yes'
     """
-    skip = {"step", "share", "seconds", "peak_memory_gib", "facts"}
+    skip = {"step", "share", "seconds", "peak_memory_gib", "cached", "facts"}
     return ", ".join(f"{k.replace('_', ' ')} {_word(v)}" for k, v in line.items() if k not in skip)
 
 

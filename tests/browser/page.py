@@ -35,9 +35,9 @@ class Page:
                 result: dict[str, Any] = message["result"]
                 return result
 
-    def open(self, url: str) -> None:
-        """Go to an address."""
-        self.call("Emulation.setDeviceMetricsOverride", **VIEW)
+    def open(self, url: str, *, width: int = 0) -> None:
+        """Go to an address, in a window of another width where one is given."""
+        self.call("Emulation.setDeviceMetricsOverride", **VIEW | ({"width": width} if width else {}))
         self.call("Page.navigate", url=url)
 
     def run(self, script: str) -> Any:

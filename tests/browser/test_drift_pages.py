@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from monitoring.spec import Monitoring
 from monitoring.steps import page
 from pipelines.releases.processes import State, down, up
 from pipelines.releases.uis import evidently
+from tests.browser.page import Page
 
 Look = Callable[[str], str]
 
@@ -46,6 +48,18 @@ def test_the_page_shows_the_verdict_and_the_columns(look: Look, drift: Drift, tm
     assert "shop: test weeks 46-53: drifted" in text
     assert "1 of 2 columns drifted (a verdict needs a share of 0.3): spend psi" in text
     assert "Drift is detected for 50.0% of columns (1 out of 2)" in text  # Evidently's table was drawn
+
+
+def test_the_page_fits_a_side_panel(browse: AbstractContextManager[Page], drift: Drift, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(page(drift, title="shop: test weeks 46-53: drifted"))
+    with browse as tab:
+        tab.open(f"file://{tmp_path}/report.html", width=560)
+        tab.shows("Drift is detected for 50.0% of columns (1 out of 2)")
+        widest = tab.run(
+            "Math.max(...[...document.querySelectorAll('[id^=root_metric_] *')]"
+            ".map(one => one.getBoundingClientRect().right))"
+        )
+    assert 400 < widest <= 560
 
 
 def test_a_run_sent_to_a_server_is_kept_once_and_shown(look: Look, drift: Drift, ui: State) -> None:

@@ -98,6 +98,6 @@ def test_the_components_run_as_a_kubeflow_pipeline_in_process(environment, spec)
     root = environment / "runs"
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
     pipeline(data=spec().model_dump_json())
-    (page,) = root.glob("*/validate/report")
+    (page,) = root.glob("*/validate/contract_page")
     assert "passed" in page.read_text()
     assert json.loads(next(root.glob("*/validate/clean/contract.json")).read_text())["kept"]["events"] == 6

@@ -17,6 +17,7 @@ from components.intent import component
 from components.intent.examples import Examples, load
 from components.intent.score import IntentScorer
 from components.intent.spec import Intent, IntentModel
+from components.registry import gate_metrics
 from feature_repo.errors import DataError
 
 from .conftest import INTENTS, SPLIT
@@ -46,14 +47,15 @@ class Artifact:
 def folders(rows_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
     """Run both steps through the bodies that Kubeflow ships."""
     root = tmp_path_factory.mktemp("steps")
-    made = {name: Artifact(str(root / name)) for name in ("intent", "evaluation", "metrics", "classification", "card")}
+    names = ("intent", "curves", "evaluation", "metrics", "classification", "card")
+    made = {name: Artifact(str(root / name)) for name in names}
     rows = Artifact(str(rows_folder))
     component.train_intent.python_func(
-        INTENTS_JSON, MODEL.model_dump_json(), 4, "code", rows=rows, intent=made["intent"]
+        INTENTS_JSON, MODEL.model_dump_json(), 4, "code", rows=rows, intent=made["intent"], intent_curves=made["curves"]
     )
     component.evaluate_intent.python_func(
         INTENTS_JSON, "code", rows=rows, intent=made["intent"], intent_evaluation=made["evaluation"],
-        metrics=made["metrics"], classification=made["classification"], card=made["card"],
+        intent_metrics=made["metrics"], intent_classification=made["classification"], intent_card=made["card"],
     )  # fmt: skip
     return made
 
@@ -73,13 +75,18 @@ def test_training_tells_how_it_went(folders: dict[str, Artifact]) -> None:
     assert {epoch["stage"] for epoch in training["epochs"]} == {"early", "full"}
     assert training["rows"]["train"] == 40 * len(SPLIT["train"])
     assert training["weeks"]["scored_by_early"] == SPLIT["train"][-4:]
+    page = Path(folders["curves"].path).read_text()
+    assert page.count("<polyline") == 2 * 2 * 2  # two figures of two networks, and the legends
+    last = training["epochs"][-1]["validate_bce"]
+    assert f"the model that is kept <b>{last:.4g}</b>" in page
 
 
 def test_evaluation_leaves_metrics_curve_and_card(folders: dict[str, Artifact]) -> None:
     out = Path(folders["evaluation"].path)
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["test"]["map"] > metrics["baselines"]["global_rate"]["map"]
-    assert folders["metrics"].logged["map"] == metrics["test"]["map"]
+    assert folders["metrics"].logged["intent.map"] == metrics["test"]["map"]
+    assert {name for name in gate_metrics.NAMES if name.startswith("intent.")} <= set(folders["metrics"].logged)
     assert folders["classification"].logged["confusion"][0] == ["no", "yes"]
     assert json.loads((out / "classification.json").read_text())["tpr"][-1] == 1
     assert Path(folders["card"].path).read_text() == (out / "card.md").read_text()

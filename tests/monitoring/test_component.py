@@ -8,11 +8,12 @@ def test_the_component_takes_rows_and_gives_a_verdict_a_page_and_metrics() -> No
     assert {name: given.type for name, given in spec.inputs.items()} == {
         "name": "String",
         "monitoring": "String",
+        "mode": "String",
         "release_version": "String",
         "rows": "system.Dataset@0.0.1",
     }
     assert {name: made.type for name, made in spec.outputs.items()} == {
         "verdict": "system.Dataset@0.0.1",
-        "report": "system.HTML@0.0.1",
-        "metrics": "system.Metrics@0.0.1",
+        "drift_page": "system.HTML@0.0.1",
+        "drift_metrics": "system.Metrics@0.0.1",
     }

@@ -22,11 +22,12 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("INTENTFLOW_EVIDENTLY", str(tmp_path / "evidently"))
     monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path / "home"))
 
-    def run(rows: Path, *, spec: Monitoring = Monitoring(), release: str = "abc"):  # noqa: B008 - frozen
+    def run(rows: Path, *, spec: Monitoring = Monitoring(), release: str = "abc", mode: str = "auto"):  # noqa: B008 - frozen
         metrics: dict[str, float] = {}
         steps.watch(
             "shop",
             spec.model_dump_json(),
+            mode=mode,
             release=release,
             rows=str(rows),
             verdict=str(tmp_path / "out" / "verdict"),
@@ -50,8 +51,8 @@ def test_a_world_that_stands_still_is_stable_and_is_kept_once(world, watched, tm
     assert first["reference"]["weeks"] == [world.train[0], world.train[-1]]
     assert first["at"] == world.calendar.start(world.test[-1]).isoformat()  # the data's clock
     assert set(first["columns"]["mix_buy"]) == {"score", "method", "threshold", "noise", "drifted"}
-    assert metrics["share"] == 0.0
-    assert metrics["mix_buy"] == first["columns"]["mix_buy"]["score"]
+    assert metrics["drift.share"] == 0.0
+    assert metrics["drift.mix_buy"] == first["columns"]["mix_buy"]["score"]
     assert '<div id="verdict" data-verdict="stable"' in page
     assert "shop: test weeks 18-21: stable" in page
     second, _, _ = watched(folder)
@@ -80,11 +81,21 @@ def test_a_planted_drift_is_named_in_the_verdict_and_on_the_page(world, watched)
     assert 'data-verdict="drifted"' in page
 
 
+def test_a_dry_run_leaves_its_artifacts_and_nothing_else(
+    world, watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("INTENTFLOW_EVIDENTLY")  # no workspace is asked for
+    drift, page, metrics = watched(world.rows(), mode="dry_run")
+    assert (drift["verdict"], drift["workspace"], metrics["drift.share"]) == ("stable", None, 0.0)
+    assert 'data-verdict="stable"' in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
 def test_small_windows_have_no_verdict_and_no_run(world, watched, tmp_path: Path) -> None:
     drift, page, metrics = watched(world.rows(users=10))
     assert (drift["verdict"], drift["workspace"], drift["columns"]) == ("no_data", None, {})
     assert "40 rows in the current window, fewer than 100" in page
-    assert metrics == {"share": 0.0}
+    assert metrics == {"drift.share": 0.0}
     assert runs(tmp_path) == []
 
 
@@ -124,6 +135,7 @@ def test_a_workspace_must_be_named(world, tmp_path: Path, monkeypatch: pytest.Mo
         steps.watch(
             "shop",
             "{}",
+            mode="auto",
             release="a",
             rows="no",
             verdict=str(tmp_path),

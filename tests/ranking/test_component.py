@@ -6,11 +6,11 @@ import pytest
 @pytest.mark.parametrize(
     ("name", "inputs", "outputs"),
     [
-        ("train_ranking", {"ranking", "code", "rows", "intent"}, {"ranker"}),
+        ("train_ranking", {"ranking", "code", "rows", "intent"}, {"ranker", "ranking_curves"}),
         (
             "evaluate_ranking",
             {"ranking", "code", "rows", "intent", "ranker"},
-            {"ranking_evaluation", "metrics", "card"},
+            {"ranking_evaluation", "ranking_metrics", "ranking_card"},
         ),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 
 from components.ranking import steps
 from components.ranking.score import Ranker
+from components.registry import gate_metrics
 from components.step import ERROR_FILE
 from feature_repo import files
 from feature_repo.errors import DataError
@@ -16,7 +17,8 @@ JSON = SPEC.model_dump_json()
 def model(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the model folder that the training step writes."""
     ranker = tmp_path_factory.mktemp("step") / "ranker"
-    steps.run_train_ranking(JSON, rows=str(folders[0]), intent=str(folders[1]), ranker=str(ranker))
+    curves = ranker.with_name("curves")
+    steps.run_train_ranking(JSON, rows=str(folders[0]), intent=str(folders[1]), ranker=str(ranker), curves=str(curves))
     return ranker
 
 
@@ -27,6 +29,14 @@ def test_training_leaves_a_self_sufficient_folder(model: Path) -> None:
     assert training["spec"]["width"] == 16
     assert training["rows"]["train"] > training["rows"]["validate"]
     assert len(Ranker.load(model).catalogue) == 30
+
+
+def test_training_draws_loss_and_ndcg_by_epoch(model: Path) -> None:
+    page = model.with_name("curves").read_text()
+    training = files.read_json(model / "training.json")
+    kept = training["best_epoch"]
+    assert f"epoch {kept + 1} of {len(training['epochs'])} was kept" in page
+    assert f"<td>{training['epochs'][kept]['validate_ndcg_at_10']:.4g}</td>" in page
 
 
 def test_weights_can_be_read_by_another_user(model: Path) -> None:
@@ -52,7 +62,8 @@ def test_evaluation_leaves_metrics_and_card(model: Path, folders: tuple[Path, Pa
         log_metric=logged.__setitem__,
     )
     metrics = files.read_json(tmp_path / "evaluation/metrics.json")
-    assert metrics["test"]["ndcg_at_10"] == logged["ndcg_at_10"] > 0.7
+    assert metrics["test"]["ndcg_at_10"] == logged["ranking.ndcg_at_10"] > 0.7
+    assert {name for name in gate_metrics.NAMES if name.startswith("ranking.")} <= set(logged)
     assert metrics["baselines"]["personal_frequency"]["ndcg_at_10"] > 0
     assert (tmp_path / "card").read_text() == (tmp_path / "evaluation/card.md").read_text()
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from components.registry import champion, component
+from components.registry import champion, component, gate_metrics
 from components.registry import client as mlflow_client
 from components.registry.aliases import rollback, status
 from components.registry.gate_inputs import ResourceUse
@@ -19,7 +19,13 @@ GATES = [
 
 
 @pytest.fixture
-def run(shared, lineage, tmp_path):
+def logged() -> dict[str, float]:
+    """The metrics that the register step gave Kubeflow."""
+    return {}
+
+
+@pytest.fixture
+def run(shared, lineage, tmp_path, logged):
     """Run the register step, and promote where it passed, as the pipeline does."""
 
     def call(folders=shared.folders, *, mode="auto", gates=GATES, spec=lineage.spec):
@@ -29,10 +35,12 @@ def run(shared, lineage, tmp_path):
         passed = component.register.python_func(
             "shared",
             lineage.model_copy(update={"spec": spec}).model_dump_json(),
-            json.dumps({"mode": mode, "gates": gates}),
+            json.dumps({"gates": gates}),
             json.dumps({"profiles": {"windows_days": [7, 28, 91]}}),
+            mode,
             *(at["clean"], at["intent"], at["intent_evaluation"], at["ranking"], at["ranking_evaluation"]),
             report,
+            SimpleNamespace(log_metric=logged.__setitem__),
             str(version),
         )
         if passed:
@@ -49,6 +57,14 @@ def test_a_result_that_passes_becomes_the_champion(shared, run, tmp_path) -> Non
         "| ranking.ndcg_at_10 | 0.3 | champion - | - | passed | there is no champion yet |"
         in (tmp_path / "report").read_text()
     )
+
+
+def test_kubeflow_gets_the_gates_and_what_serving_costs_under_the_names_of_gates(shared, run, make, logged) -> None:
+    run()
+    assert (logged["gates.judged"], logged["gates.refused"]) == (2, 0)
+    assert set(logged) - {"gates.judged", "gates.refused"} <= set(gate_metrics.NAMES)
+    run(make(quality=0.1), spec="another00000", mode="dry_run")
+    assert logged["gates.refused"] > 0
 
 
 def test_a_second_run_changes_nothing(shared, run) -> None:
@@ -80,6 +96,15 @@ def test_manual_leaves_a_challenger_and_dry_run_writes_nothing_but_the_report(sh
     assert status("shared").holders == {"challenger": "1"}
 
 
+def test_a_look_for_a_champion_makes_no_database(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db")
+    assert champion.champion("shared") is None
+    assert component.promote.python_func("shared", "", "dry_run", "test") == ""
+    with pytest.raises(SpecError, match="shared-release: nothing is registered under this name yet"):
+        component.champion.python_func("shared", "champion")
+    assert list(tmp_path.iterdir()) == []
+
+
 @WITHOUT_SERVER
 def test_the_pipeline_does_not_bring_back_what_was_rolled_back(shared, run) -> None:
     run()
@@ -89,7 +114,10 @@ def test_the_pipeline_does_not_bring_back_what_was_rolled_back(shared, run) -> N
     assert status("shared").holders == {"champion": "1", "challenger": "2"}
 
 
-def test_a_mode_that_is_none_is_one_line(shared) -> None:
+def test_a_mode_that_is_none_is_one_line(shared, run) -> None:
+    words = r"promotion\.mode: 'dryrun' is none of auto, manual, dry_run; did you mean"
+    with pytest.raises(SpecError, match=words):
+        run(mode="dryrun")
     with pytest.raises(SpecError, match=r"promotion\.mode: 'dryrun' is none of auto, manual, dry_run; did you mean"):
         component.promote.python_func("shared", "1", "dryrun", "test")
 
@@ -97,10 +125,10 @@ def test_a_mode_that_is_none_is_one_line(shared) -> None:
 def test_the_shells_are_uncached_thin_and_named_as_the_pipeline_wires_them() -> None:
     spec = component.register.component_spec
     assert set(spec.inputs) == {
-        *("name", "lineage", "promotion", "serving", "clean", "intent", "intent_evaluation", "ranker"),
+        *("name", "lineage", "promotion", "serving", "mode", "clean", "intent", "intent_evaluation", "ranker"),
         "ranking_evaluation",
     }
-    assert set(spec.outputs) == {"report", "release_version", "Output"}
+    assert set(spec.outputs) == {"gates_report", "gate_metrics", "release_version", "Output"}
 
 
 @WITHOUT_SERVER

@@ -80,6 +80,13 @@ def test_a_failure_names_the_step_and_its_own_words(home: Path, received: list[A
     assert files.read_json(home / "marks" / "last_failure.json")["step"] == "validate"
 
 
+def test_a_dry_run_that_failed_leaves_no_mark_and_alerts_nobody(home: Path, received: list[Any]) -> None:
+    found = failure.told("shop", "train", step="validate", code=3, why="no events", dry=True)
+    assert (found["step"], found["why"]) == ("validate", "no events")
+    assert received == []
+    assert not (home / "marks").exists()
+
+
 def test_another_runs_reason_is_not_taken_for_this_ones(
     home: Path, received: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from components import run_lock
 from components.step import step
 from feature_repo import env_names, files
-from feature_repo.errors import Refused
+from feature_repo.errors import Refused, SpecError
 from monitoring.runs import failure
 from monitoring.runs.outcome import outcome
 from monitoring.runs.page import Links, page, plain
@@ -69,6 +69,13 @@ def test_the_champion_that_a_stricter_gate_refuses_stays_and_the_page_says_so() 
     assert "serves as soon as" not in text
 
 
+def test_a_release_that_served_before_is_not_said_to_have_moved() -> None:
+    again = PROMOTED | {"moved": False, "note": "version 5 is the champion already"}
+    text = _page(register=REGISTER, promote=again, watch=STABLE)
+    assert text.startswith("# shop: version 5 passed and serves\n")
+    assert "It was the champion already, and serves" in text
+
+
 def test_a_release_that_waits_names_the_command_that_promotes_it() -> None:
     waits = {"champion": "4", "moved": False, "note": "version 5 waits as challenger; promote it by hand"}
     text = _page(register=REGISTER, promote=waits, watch=STABLE)
@@ -77,9 +84,9 @@ def test_a_release_that_waits_names_the_command_that_promotes_it() -> None:
 
 
 def test_a_dry_run_registers_nothing_and_says_so() -> None:
-    text = _page(register=REGISTER | {"release": None}, watch=STABLE)
-    assert text.startswith("# shop: dry run, gates passed\n")
-    assert "nothing was registered" in text
+    text = _page(register=REGISTER | {"release": None}, watch=STABLE | {"workspace": None})
+    assert text.startswith("# shop: dry run, gates passed\n\nNothing was registered: a dry run. It was trained")
+    assert "The page `drift_page` of `watch` shows each column." in text
 
 
 def test_without_drift_nothing_is_said_of_gates_that_were_not_asked() -> None:
@@ -92,6 +99,7 @@ def test_without_drift_nothing_is_said_of_gates_that_were_not_asked() -> None:
         assert word not in text
     sparse = _page("retrain", watch=STABLE | {"verdict": "no_data", "reason": "9 rows, 100 are needed"})
     assert "too little data to tell of drift: 9 rows, 100 are needed." in sparse
+    assert "shows each column" not in sparse
 
 
 def test_scoring_names_the_release_and_counts_users() -> None:
@@ -105,10 +113,19 @@ def test_scoring_names_the_release_and_counts_users() -> None:
 def test_addresses_that_nobody_named_make_no_link() -> None:
     text = _page(register=REGISTER, promote=PROMOTED, watch=STABLE, links=Links())
     assert "version 5 of shop-release" in text
+    assert "The page `drift_page` of `watch` shows each column." in text
     assert "](" not in text
     assert plain(_page(register=REGISTER, promote=PROMOTED, watch=STABLE)).startswith(
         "shop: version 5 passed and serves\n"
     )
+
+
+def test_the_pages_that_the_docs_show_are_written_so() -> None:
+    shown = Path("docs/kubeflow-runs.md").read_text()
+    refused = REGISTER | {"passed": False, "refused": ["intent.map 0.3 is below 0.4"]}
+    failed = RunState("failed", {}, "validate", 3, "contract: events need at least 1,000 rows, have 7")
+    for text in (_page(register=refused, watch=STABLE), page("shop", "train", failed, LINKS).markdown):
+        assert f"```text\n{text}```" in shown
 
 
 BEGAN, ENDED = {"step": "watch", "share": 0.0}, {"step": "watch", "share": 1.0, "seconds": 2}
@@ -207,6 +224,41 @@ def test_the_end_of_a_run_is_marked_and_nobody_is_told(pod: Path, told: list[Any
     assert "succeeded" in files.read_json(pod / "marks" / "job.retrain.json")
 
 
+def test_a_dry_run_is_told_of_on_its_page_and_in_the_log_alone(
+    pod: Path, told: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with step("admit") as progress:
+        progress.tell(mode="dry_run", note="")
+    with step("watch") as progress:
+        progress.tell(**STABLE)
+    assert _outcome(pod, "retrain")[0] == "nothing trained"
+    with pytest.raises(Refused), step("validate"):
+        raise Refused("contract: events need at least 1,000 rows, have 7")
+    caplog.clear()
+    word, text = _outcome(pod)
+    assert word == "failed at validate"
+    assert "contract: events need at least 1,000 rows, have 7" in text
+    assert told == []
+    assert not (pod / "marks").exists()
+    said, line = (json.loads(message) for message in caplog.messages)
+    assert said["step"] == "validate"
+    assert (line["step"], line["state"], line["outcome"]) == ("outcome", "failed", "failed at validate")
+
+
+def test_a_dry_run_that_its_first_step_refuses_alerts_nobody_either(pod: Path, told: list[Any]) -> None:
+    from pipelines.graphs.admission import admit
+
+    for document, mode in (({"promotion": {"mode": "dry_run"}}, ""), ({}, "dry_run")):
+        with pytest.raises(SpecError):
+            admit("shop", document, mode=mode, which="", k=0, note="")
+        assert _outcome(pod)[0] == "failed at admit"
+    assert (told, (pod / "marks").exists()) == ([], False)
+    with pytest.raises(SpecError):
+        admit("shop", [], mode="auto", which="", k=0, note="")
+    assert _outcome(pod)[0] == "failed at admit"
+    assert [one["step"] for one in told] == ["admit"]
+
+
 def test_where_pods_share_no_folder_the_page_says_what_it_cannot_know(pod: Path, told: list[Any]) -> None:
     word, text = _outcome(pod)
     assert word == "steps say nothing here"
@@ -248,7 +300,7 @@ def test_a_pipeline_that_is_on_a_server_already_finds_what_it_calls(
 ) -> None:
     import inspect
 
-    assert tuple(inspect.signature(function).parameters) == arguments, shell
+    inspect.signature(function).bind(**dict.fromkeys(arguments))  # what came since has a default
 
 
 def test_the_page_of_a_pipeline_that_0_1_compiled_is_still_written(tmp_path: Path) -> None:

@@ -125,6 +125,11 @@ def test_a_mistake_is_the_command_line_s_own_line(
     assert "\n" not in str(caught.value)
 
 
+def test_the_docs_show_each_mistake_with_its_line() -> None:
+    shown = Path("docs/kubeflow-runs.md").read_text()
+    assert [said for _, _, said in MISTAKES if f"| `{said.replace('`', '')}` |" not in shown] == []
+
+
 def test_fields_of_an_older_minor_version_are_read_with_the_command_line_s_line(
     at: Installation, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -47,6 +47,21 @@ def test_an_edge_between_steps_carries_what_the_later_one_reads(name: str) -> No
                 assert before in producers or task == OUTCOME or (before, task) in WAITS, (before, task)
 
 
+@pytest.mark.parametrize("name", list(index.PIPELINES))
+def test_a_group_takes_only_what_is_read_inside(name: str) -> None:
+    ir = _golden(name)
+    parts = [ir["root"], *ir["components"].values()]
+    tasks = [task for part in parts for task in part.get("dag", {}).get("tasks", {}).values()]
+    for task in tasks:
+        group = ir["components"][task["componentRef"]["name"]]
+        inside = group.get("dag", {}).get("tasks", {}).values()
+        condition = task.get("triggerPolicy", {}).get("condition", "")
+        for kind, key in (("parameters", "componentInputParameter"), ("artifacts", "componentInputArtifact")):
+            read = {one.get(key) for one_task in inside for one in one_task.get("inputs", {}).get(kind, {}).values()}
+            given = task.get("inputs", {}).get(kind, {}) if inside else {}
+            assert [one for one in given if one not in read and f"'{one}'" not in condition] == [], task["taskInfo"]
+
+
 def test_the_root_shows_the_work_and_no_wrapper() -> None:
     root = next(layout.layers(_golden("train")))
     assert set(root.tasks) == {"admit", "data", "intent", "ranking", "release", "watch", "outcome"}

@@ -115,8 +115,10 @@ def test_a_node_without_a_row_is_one_line_with_the_nearest(monkeypatch: pytest.M
 
 
 def test_a_row_that_reads_a_slice_without_words_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(step_table.SLICES, "mode")
-    with pytest.raises(SpecError, match=r"^step_table.py: step 'promote' reads 'mode', which has no words in SLICES"):
+    monkeypatch.delitem(step_table.SLICES, "serving")
+    with pytest.raises(
+        SpecError, match=r"^step_table.py: step 'register' reads 'serving', which has no words in SLICES"
+    ):
         index.reads()
 
 

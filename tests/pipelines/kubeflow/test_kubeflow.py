@@ -13,7 +13,7 @@ import yaml
 from feature_repo.errors import DataError, Refused, ServerError, SpecError
 from pipelines.cli import main
 from pipelines.environment import FOLDER, Installation, place
-from pipelines.graphs import index, kfp_pipeline
+from pipelines.graphs import kfp_pipeline
 from pipelines.graphs.parameters import run_parameters
 from pipelines.kubeflow import client, declare, run_verdict, submit
 from tests import kubeflow_server as fake
@@ -106,7 +106,7 @@ def test_a_changed_spec_uploads_a_new_version_and_moves_the_recurring_run_to_it(
     found = _actions(declare.apply(at(changed, recurring=[NIGHTLY])))
     assert found == {  # the form of each is the whole spec
         "synthetic-train": "upload", "synthetic-retrain": "upload",
-        "synthetic-batch": "upload", "synthetic-nightly": "replace",
+        "synthetic-batch": "upload", "synthetic-nightly": "replace", "synthetic": "same",
     }  # fmt: skip
     (after,) = server.of("recurringruns").values()
     key = "pipeline_version_reference"
@@ -156,43 +156,31 @@ def test_a_run_is_followed_step_by_step_to_its_end(server: fake.Server, at: At) 
     assert run["runtime_config"]["parameters"]["spec"]["name"] == "synthetic"
 
 
-@pytest.mark.parametrize("pipeline", list(index.PIPELINES))
-def test_a_person_starts_a_pipeline_with_its_defaults_and_by_an_uploaded_file(
-    server: fake.Server, at: At, tmp_path: Path, pipeline: str
-) -> None:
-    here = at()
-    kfp_pipeline.compile_ir(here.spec, tmp_path / "ir.yaml", pipeline=pipeline, kubeflow=here.environment.kubeflow)
-    with client.connected(here) as api:
-        made = api.kfp.upload_pipeline(str(tmp_path / "ir.yaml"), pipeline_name=f"by-hand-{pipeline}")
-        (version,) = api.kfp.list_pipeline_versions(made.pipeline_id).pipeline_versions
-        experiment = api.kfp.create_experiment("by hand").experiment_id
-        where = {"pipeline_id": made.pipeline_id, "version_id": version.pipeline_version_id}
-        assert api.kfp.run_pipeline(experiment, "defaults", **where).run_id
-        typed = here.spec.model_dump(mode="json", exclude_none=True)
-        assert api.kfp.run_pipeline(experiment, "typed", params={"spec": typed, "note": "why"}, **where).run_id
-        for wrong, said in (({"spec": "text"}, "spec must be STRUCT"), ({"source": "x"}, "unknown")):
-            with pytest.raises(kfp_server_api.ApiException, match=said):
-                api.kfp.run_pipeline(experiment, "wrong", params=wrong, **where)
-
-
-def test_the_stand_in_starts_no_run_without_a_parameter_that_has_no_default(server: fake.Server, at: At) -> None:
-    here = at()
-    declare.apply(here)
-    (experiment,) = [server.add("experiments", "experiment_id", {"display_name": "by hand"})]
-    for version in server.of("versions").values():
-        fields = version["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
-        fields["source"] = {"parameterType": "STRING"}
-    where = {"pipeline_id": version["pipeline_id"], "version_id": version["pipeline_version_id"]}
-    with client.connected(here) as api, pytest.raises(kfp_server_api.ApiException, match="missing"):
-        api.kfp.run_pipeline(experiment["experiment_id"], "defaults", **where)
-
-
 def test_gates_that_refuse_are_exit_3(server: fake.Server, at: At) -> None:
     server.script = lambda run: [fake.Frame("SUCCEEDED", _done(condition_1="SKIPPED"))]
     here = at()
     declare.apply(here)
     with pytest.raises(Refused, match=r"gates: the run's release did not pass; .*#/runs/details/"):
         _run(here)
+
+
+def test_a_dry_run_says_that_it_was_one_and_what_its_gates_said(server: fake.Server, at: At, tmp_path: Path) -> None:
+    ends = iter([_done(promote="SUCCEEDED"), _done(condition_1="SKIPPED"), _done(promote="SUCCEEDED")])
+    server.script = lambda run: [fake.Frame("SUCCEEDED", next(ends))]
+    document = yaml.safe_load(SPEC.read_text())
+    document["promotion"] = document.get("promotion", {}) | {"mode": "dry_run"}
+    (tmp_path / "dry.yaml").write_text(yaml.safe_dump(document))
+    here = at(tmp_path / "dry.yaml")
+    declare.apply(here)
+    found, _, _ = _run(here)
+    assert found.text().startswith("train: succeeded (dry run, nothing registered), gates passed, in")
+    with pytest.raises(Refused, match="gates: the dry run's models did not pass; the report of `register` says why"):
+        _run(here)
+    asked = at()  # the spec promotes, the run's form does not
+    declare.apply(asked)
+    found, _, _ = _run(asked, form={"mode": "dry_run"})
+    assert found.dry
+    assert "train dry run" in server.of("runs")[found.run_id]["display_name"]
 
 
 @pytest.fixture

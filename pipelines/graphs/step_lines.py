@@ -1,0 +1,29 @@
+"""The keys of the one line that a step says in its log, beside those that every step's line has.
+
+Rows are what it read and what it wrote, over all tables. A step that is taken from the cache does not run and says
+nothing, so `cached` is false in every line; Kubeflow and the command line say which steps were cached.
+"""
+
+ALWAYS = ("step", "seconds", "peak_memory_gib", "cached")
+COUNTS: dict[str, tuple[str, ...]] = {
+    "admit": ("spec", "mode", "source"),
+    "ingest": ("rows_out", "weeks", "digest"),
+    "validate": ("rows_in", "rows_out", "passed", "rules", "warnings"),
+    "profiles": ("rows_in", "rows_out", "users", "items", "targets"),
+    "training_set": ("rows_in", "rows_out", "intent_rows", "ranking_rows"),
+    "train_intent": ("rows_in", "rows_out", "epochs", "validate_bce"),
+    "evaluate_intent": ("rows_in", "map", "bce"),
+    "train_ranking": ("rows_in", "epochs", "validate_ndcg_at_10"),
+    "evaluate_ranking": ("rows_in", "ndcg_at_10"),
+    "register": ("gates", "passed", "mode"),
+    "materialise": ("rows_in", "rows_out"),
+    "promote": ("champion", "moved", "note"),
+    "champion": ("which", "version", "release"),
+    "fetch_release": ("version", "release"),
+    "newest_rows": ("rows_in", "rows_out"),
+    "predict_intents": ("rows_in", "rows_out"),
+    "recommend": ("rows_in", "rows_out", "k"),
+    "watch": ("rows_in", "verdict", "share"),
+    "decide": ("verdict", "reason", "train"),
+    "outcome": ("state", "outcome"),
+}
