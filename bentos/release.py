@@ -4,6 +4,7 @@ The registry writes the file (components/registry), services only read it: names
 serving needs, so that a Bento never imports `pipelines`. Nothing here loads a model.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bentos.spec import Serving
+from components.content import words, writers
 from components.content.spec import Content
 from components.data.derived import rules_at_the_door
 from components.data.row_rules import RowRule
@@ -38,7 +40,8 @@ class Release:
     profiles: Profiles
     ranking: Ranking
     serving: Serving
-    content: Content  # a release made before there was one has the defaults
+    content: Content  # a release made before there was one has its writer's sentences
+    verb: str  # what users do to items, past tense
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
     document: dict[str, Any]  # release.json, whole
     key: str  # fingerprint of the key that the users it knows are hashed with; '' where none was noted
@@ -59,7 +62,8 @@ class Release:
             profiles=Profiles.model_validate(slices["profiles"]),
             ranking=Ranking.model_validate(slices["ranking"]),
             serving=Serving.model_validate(slices["serving"]),
-            content=Content.model_validate(slices.get("content", {})),
+            content=Content.model_validate(slices.get("content", {"prompt": writers.UNNAMED})),
+            verb=_verb(slices),
             event_rules=_event_rules(slices.get("event_rules")),
             document=released.document,
             key=released.key,
@@ -79,6 +83,11 @@ class Release:
     def candidates(self) -> int:
         """Items that the ranker looks at for a user, at most."""
         return sum(self.ranking.candidates.model_dump().values())
+
+
+def _verb(slices: Mapping[str, Any]) -> str:
+    kinds = (intent.get("event") for intent in slices.get("intents", ()))
+    return words.verb(slices["ranking"].get("event"), kinds, slices.get("content", {}).get("verbs", {}))
 
 
 def _event_rules(stored: list[dict[str, Any]] | None) -> tuple[RowRule, ...]:

@@ -261,7 +261,7 @@ def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, 
             answer = client.recommend(user, k=k).model_dump(mode="json")
         except Unanswered as refusal:
             raise SpecError(str(refusal)) from None
-    return answer, report.answer_text(user, answer)
+    return answer, report.answer_text(user, answer, did=place.spec.verb)
 
 
 @verb

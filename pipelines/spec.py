@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from bentos.spec import Serving
+from components.content import words
 from components.content.spec import Content
 from components.data.derived import with_kinds
 from components.data.spec import Data
@@ -75,6 +76,11 @@ class Recommender(Slice):
     def digest(self) -> str:
         """Digest of what is declared."""
         return files.digest(self.model_dump(mode="json"))
+
+    @property
+    def verb(self) -> str:
+        """What users do to items, past tense: texts and reports speak with it."""
+        return words.verb(self.models.ranking.event, (intent.event for intent in self.intents), self.content.verbs)
 
     def judged_data(self) -> Data:
         """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""

@@ -54,8 +54,8 @@ CONTRACT = Contract(
             "items": [
                 examples.BANANAS
                 | {
-                    "text": "Tropical fruit: bananas · 40 lb. Category: TROPICAL FRUIT. You chose it in 24 weeks.",
-                    "source": "template@1",
+                    "text": "Tropical fruit: bananas · 40 lb. Category: TROPICAL FRUIT. You bought it in 24 weeks.",
+                    "source": "template@2",
                     "attributes": ["title", "category", "reason:weeks_bought"],
                 }
             ],

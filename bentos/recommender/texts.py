@@ -20,8 +20,8 @@ from feature_repo.vocabulary import Vocabulary
 class Texts:
     """Writes about the items of one release."""
 
-    def __init__(self, vocabulary: Vocabulary, titles: Sequence[str], spec: Content) -> None:
-        self._vocabulary, self._titles, self._spec = vocabulary, titles, spec
+    def __init__(self, vocabulary: Vocabulary, titles: Sequence[str], spec: Content, *, verb: str) -> None:
+        self._vocabulary, self._titles, self._spec, self._verb = vocabulary, titles, spec, verb
         self._writer = writers.named(spec.prompt)
 
     def describe(self, index: int, found: Recommended | None, state: ProfileState) -> schemas.Description:
@@ -35,6 +35,7 @@ class Texts:
             source=found.source if found else None,
             reasons=found.reasons if found else {},
             phrases=PHRASES,
+            verb=self._verb,
             intents={names[t]: float(state.probabilities[t]) for t in targets},
         )
         text = self._writer.write(facts, max_attributes=self._spec.max_attributes)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.content.words import CHOSE
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -15,6 +17,7 @@ class Facts:
     reasons: Mapping[str, float] = field(default_factory=dict)  # the ranker's
     intents: Mapping[str, float] = field(default_factory=dict)  # that the item fulfils: probability by name
     phrases: Mapping[str, str] = field(default_factory=dict)  # what the candidate sources say of their reasons
+    verb: str = CHOSE  # what users do to items, past tense
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,14 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
         f"## Test weeks {', '.join(map(str, found.weeks))}: {found.test['rows']} user-weeks",
         _table(found),
         f"Over {chosen} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over users). "
-        f"Candidates hold {found.test['candidate_recall']:.1%} of what was bought.",
+        f"Candidates hold {found.test['candidate_recall']:.1%} of what users had.",
         "## Cohorts",
         _cohorts(found),
         "## Definitions and limits",
-        f"Target: every item of the vocabulary bought in the week. NDCG's ideal is cut at min(bought, {K}); PHR is "
-        f"any hit in {K}; explore ranks and counts only items that the kept history does not hold. Rows are "
-        "user-weeks with a purchase, so figures hold given a visit. Items that were rare in the training weeks are "
-        "never recommended.",
+        f"Target: every item of the vocabulary that the user had in the week. NDCG's ideal is cut at min(had, {K}); "
+        f"PHR is any hit in {K}; explore ranks and counts only items that the kept history does not hold. Rows are "
+        "user-weeks in which the user had an item, so figures hold given a visit. Items that were rare in training "
+        "weeks are never recommended.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from components.content import words
 from feature_repo import columns, release_folder
 from feature_repo.errors import SpecError
 from feature_repo.logs import request_log
@@ -42,6 +43,7 @@ def why(
         "endpoint": answer["endpoint"],
         "release": answer[columns.RELEASE],
         "policy": answer["policy"],
+        "verb": place.spec.verb,
         "user_id": answer[columns.USER_ID],
         "now": _iso(answer["now"]),
         "rung": answer["rung"],
@@ -156,7 +158,9 @@ def text(found: Mapping[str, Any]) -> str:
         "Items",
     ]
     for item in found["items"]:
-        reasons = ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in list(item.get("reasons", {}).items())[:4])
+        reasons = ", ".join(
+            words.reason(why, value, found["verb"]) for why, value in list(item.get("reasons", {}).items())[:4]
+        )
         name = item.get("title") or item["item_id"]
         lines.append(f"  {item['position']}. {name}  [{item['source']}]  score {item['score']:.4g}  {reasons}")
     return "\n".join([*lines, *([found["note"]] if found["note"] else [])])

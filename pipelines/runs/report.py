@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from components.content import words
 from feature_repo import dropped_features, fallback, files
 from pipelines.environment import Installation
 from pipelines.releases.release import ReleasedFiles
@@ -45,6 +46,7 @@ def build(
         "features": _features(run.folders["rows"]),
         "release": {"id": released.id, "version": released.version, "passed": run.passed, "bento": released.bento},
         "user": user,
+        "verb": place.spec.verb,
         "profile": answer["profile"],
         "intents": answer["intents"],
         "recommendations": answer["items"],
@@ -112,7 +114,7 @@ def text(report: dict[str, Any]) -> str:
         "",
         f"Release    {report['release']['id']} (version {report['release']['version']}, champion)",
         "",
-        answer_text(report["user"], report | {"items": report["recommendations"]}),
+        answer_text(report["user"], report | {"items": report["recommendations"]}, did=report.get("verb", words.CHOSE)),
         "",
         f"Drift      {drift['verdict']}" + (f": {drift['reason']}" if drift.get("reason") else ""),
     ]
@@ -137,16 +139,16 @@ def _table(title: str, scores: dict[str, Any], metrics: tuple[str, ...]) -> list
     ]
 
 
-def _recommended(number: int, item: dict[str, Any]) -> str:
-    reasons = ", ".join(f"{k.replace('_', ' ')} {v:g}" for k, v in list(item.get("reasons", {}).items())[:4])
+def _recommended(number: int, item: dict[str, Any], did: str) -> str:
+    reasons = ", ".join(words.reason(name, value, did) for name, value in list(item.get("reasons", {}).items())[:4])
     return f"  {number}. {item['title']}  [{item['source']}]  {reasons}"
 
 
-def answer_text(user: str, answer: dict[str, Any]) -> str:
-    """Return an answer of the service as a person reads it."""
+def answer_text(user: str, answer: dict[str, Any], *, did: str) -> str:
+    """Return an answer of the service as a person reads it; `did` is what users do to items."""
     about = ", ".join(f"{i['name']} {i['probability']:.0%}" for i in answer["intents"][:5])
     profile = answer["profile"]
     rung = profile["rung"] + (f", {profile['reason']}" if profile.get("reason") else "")
     segment = f"; segment: {profile['segment']}" if profile.get("segment") else ""
     lines = [f"User {user} (profile {rung}{segment}) is about to: {about}", "Recommendations:"]
-    return "\n".join(lines + [_recommended(n, item) for n, item in enumerate(answer["items"], 1)])
+    return "\n".join(lines + [_recommended(n, item, did) for n, item in enumerate(answer["items"], 1)])

@@ -132,7 +132,7 @@ def test_a_value_beside_the_border_is_refused(kind: type[BaseModel], name: str, 
 @pytest.mark.parametrize(
     ("kind", "name", "words"),
     [
-        (Content, "prompt", ["template@1"]),
+        (Content, "prompt", ["template@2", "template@1"]),
         (Data, "week_start", ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]),
         (IntentModel, "architecture", ["transformer", "lstm", "cnn"]),
         (Ranking, "architecture", ["listwise_mlp"]),

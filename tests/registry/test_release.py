@@ -21,7 +21,7 @@ def test_a_release_is_a_version_with_its_fields_as_tags(shared) -> None:
         version = client.get_model_version("shared-release", made.version)
     assert version.tags["id"] == made.id
     assert (version.tags["intent_version"], version.tags["ranking_version"]) == ("1", "1")
-    assert (version.tags["policy"], version.tags["prompt"]) == ("greedy@1", "template@1")
+    assert (version.tags["policy"], version.tags["prompt"]) == ("greedy@1", "template@2")
     assert version.tags["feature_services"] == '{"intent_v1":"aaaa","ranking_v1":"bbbb"}'
     assert (version.tags["gates"], version.tags["metrics"]) == ("passed", '{"intent.map":0.31}')
 

@@ -3,22 +3,28 @@
 from typing import Protocol
 
 from components.content.facts import Described, Facts
-from components.content.writers.template import Template
+from components.content.writers.template import CHOICES, DEEDS
 
 
 class Writer(Protocol):
     """Writes about items. `name` stands in releases, logs and answers; changed sentences get another number."""
 
-    name: str
-    about: str  # who that is, for the readers of the interface
+    @property
+    def name(self) -> str:
+        """Name it in specs, releases and answers."""
+
+    @property
+    def about(self) -> str:
+        """Say who that is, for the readers of the interface."""
 
     def write(self, facts: Facts, *, max_attributes: int) -> Described:
         """Write about one item from facts alone, and name every fact that the text uses."""
 
 
-WRITERS: tuple[Writer, ...] = (Template(),)
+WRITERS: tuple[Writer, ...] = (DEEDS, CHOICES)
 NAMES = tuple(writer.name for writer in WRITERS)
 DEFAULT = NAMES[0]
+UNNAMED = CHOICES.name  # of releases made before a release named its writer
 
 
 def named(name: str) -> Writer:

@@ -1,45 +1,57 @@
-"""Text about one recommended item, `template@1`: fixed English sentences around facts that are known.
+"""Text about one recommended item: fixed English sentences around facts that are known.
+
+`template@2` says what users of this recommender do ("You listened to it in 3 weeks"), `template@1`, which releases
+made before it name, that they chose.
 
 Called by the door's /describe. It knows an item's own attributes in the catalogue, the ranker's reasons and the
 user's intents, and says nothing else: what is unknown is left out, and the same facts give the same text. It names
 every fact that it used, so that a text can be checked against the catalogue. No language model, no HTML.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from components.content.facts import Described, Facts
 from components.content.plain import plain
 from feature_repo import columns
 
-PROMPT = "template@1"
 # Of the catalogue's columns: keys, and what a better-named one says already.
 UNSAID = {columns.ITEM_ID, "item_index", "category_path", "first_seen", columns.TITLE}
 FIRST = ("category", "brand", "price")  # in this order, then the catalogue's other attributes by name
 LEAST = 0.01  # a probability or share below this is no reason to name
 
 
+@dataclass(frozen=True)
+class Sentences:
+    """What is said of the user's own record and of other people's; `{did}` is the verb."""
+
+    had: str
+    of_category: str
+    others: str
+    others_like: str
+
+
+@dataclass(frozen=True)
 class Template:
     """Writes fixed sentences."""
 
-    name = PROMPT
-    about = "fixed sentences"
+    name: str
+    about: str
+    sentences: Sentences
 
     def write(self, facts: Facts, *, max_attributes: int) -> Described:
-        """Write the text about an item."""
-        return describe(facts, max_attributes=max_attributes)
+        """Write the text about an item.
 
-
-def describe(facts: Facts, *, max_attributes: int = 5) -> Described:
-    """Write the text about an item.
-
-    >>> facts = Facts("i1", {"title": "Leek soup", "brand": None, "price": 2.5}, "history", {"weeks_bought": 3.0})
-    >>> describe(facts).text, describe(facts).used
-    ('Leek soup. Price: 2.50. You chose it in 3 weeks.', ('title', 'price', 'reason:weeks_bought'))
-    """
-    told = [_name(facts), *_attributes(facts, max_attributes), *_reasons(facts), *_intent(facts)]
-    text = " ".join(sentence for sentence, _ in told if sentence)
-    return Described(text, PROMPT, tuple(name for _, names in told for name in names))
+        >>> facts = Facts("i1", {"title": "Blue", "price": 2.5}, "history", {"weeks_bought": 3.0}, verb="listened to")
+        >>> DEEDS.write(facts, max_attributes=5).text
+        'Blue. Price: 2.50. You listened to it in 3 weeks.'
+        >>> CHOICES.write(facts, max_attributes=0).used
+        ('title', 'reason:weeks_bought')
+        """
+        told = [_name(facts), *_attributes(facts, max_attributes), *_reasons(facts, self.sentences), *_intent(facts)]
+        text = " ".join(sentence for sentence, _ in told if sentence)
+        return Described(text, self.name, tuple(name for _, names in told for name in names))
 
 
 Told = tuple[str, tuple[str, ...]]  # a sentence, and the facts in it
@@ -67,7 +79,7 @@ def _value(name: str, value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, int | float) and 0 < value < 1e9 else ""
 
 
-def _reasons(facts: Facts) -> list[Told]:
+def _reasons(facts: Facts, sentences: Sentences) -> list[Told]:
     """Say what the ranker gave as its reasons, the user's own first."""
     given = {name: value for name, value in facts.reasons.items() if value > 0}
     told: list[Told] = []
@@ -75,8 +87,9 @@ def _reasons(facts: Facts) -> list[Told]:
         since = given.get("weeks_since")
         last = f", most recently {_count(since, 'week')} ago" if since else ""
         names = ("weeks_bought", "weeks_since") if since else ("weeks_bought",)
-        told.append((f"You chose it in {_count(weeks, 'week')}{last}.", _named(*names)))
-    for name, least, say in _sayings(facts.phrases):
+        had = sentences.had.format(did=facts.verb, weeks=_count(weeks, "week"))
+        told.append((f"{had}{last}.", _named(*names)))
+    for name, least, say in _sayings(facts, sentences):
         if (value := given.get(name, 0.0)) >= least:
             told.append((say(value), _named(name)))
     if facts.source == "segment" and "segment_share" not in given:
@@ -105,14 +118,38 @@ def _named(*names: str) -> tuple[str, ...]:
 
 
 Saying = tuple[str, float, Callable[[float], str]]  # a reason, its least value, and the sentence
-OF_USER: Saying = ("category_weeks", 1, lambda v: f"You chose from its category in {_count(v, 'week')}.")
-OF_OTHERS: tuple[Saying, ...] = (
-    ("segment_share", LEAST, lambda v: f"Chosen lately by {v:.0%} of users like you."),
-    ("popular_share", LEAST, lambda v: f"Chosen lately by {v:.0%} of all active users."),
+
+
+def _sayings(facts: Facts, sentences: Sentences) -> tuple[Saying, ...]:
+    """Return what may be said of reasons: first the user's own, then the sources' sentences, then others' deeds."""
+    did = facts.verb
+    of_user = ("category_weeks", 1, lambda v: sentences.of_category.format(did=did, weeks=_count(v, "week")))
+    of_sources = ((reason, LEAST, lambda _, sentence=sentence: sentence) for reason, sentence in facts.phrases.items())
+    return (
+        of_user,
+        *of_sources,
+        ("segment_share", LEAST, lambda v: sentences.others_like.format(did=did, share=f"{v:.0%}")),
+        ("popular_share", LEAST, lambda v: sentences.others.format(did=did, share=f"{v:.0%}")),
+    )
+
+
+CHOICES = Template(
+    "template@1",
+    "fixed sentences that say what was chosen",
+    Sentences(
+        had="You chose it in {weeks}",
+        of_category="You chose from its category in {weeks}.",
+        others="Chosen lately by {share} of all active users.",
+        others_like="Chosen lately by {share} of users like you.",
+    ),
 )
-
-
-def _sayings(phrases: Mapping[str, str]) -> tuple[Saying, ...]:
-    """Return what may be said of reasons: first the user's own, then the sources' sentences, then others' choices."""
-    of_sources = ((reason, LEAST, lambda _, sentence=sentence: sentence) for reason, sentence in phrases.items())
-    return (OF_USER, *of_sources, *OF_OTHERS)
+DEEDS = Template(
+    "template@2",
+    "fixed sentences that say what users do, such as listen or buy",
+    Sentences(
+        had="You {did} it in {weeks}",
+        of_category="You {did} others of its category in {weeks}.",
+        others="{share} of all active users {did} it lately.",
+        others_like="{share} of users like you {did} it lately.",
+    ),
+)

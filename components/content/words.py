@@ -1,0 +1,66 @@
+"""What a recommender's users do to items, in words: "listened to", "bought".
+
+Texts, reports and the command line speak with this verb, so that a song is listened to and a friend is messaged. The
+verb follows from the kind of event that the spec counts; `content.verbs` names the kinds that the table lacks.
+"""
+
+from collections.abc import Iterable, Mapping
+
+CHOSE = "chose"  # where the spec counts several kinds of events, or one that nobody has given a verb
+VERBS = {
+    "add_to_cart": "put in the cart",
+    "book": "booked",
+    "buy": "bought",
+    "cart": "put in the cart",
+    "click": "clicked",
+    "download": "downloaded",
+    "favorite": "liked",
+    "follow": "followed",
+    "like": "liked",
+    "listen": "listened to",
+    "message": "messaged",
+    "order": "ordered",
+    "play": "played",
+    "purchase": "bought",
+    "rate": "rated",
+    "rating": "rated",
+    "read": "read",
+    "save": "saved",
+    "share": "shared",
+    "stream": "streamed",
+    "subscribe": "subscribed to",
+    "view": "viewed",
+    "visit": "visited",
+    "watch": "watched",
+}
+
+
+def verb(ranked: str | None, intents: Iterable[str | None], declared: Mapping[str, str]) -> str:
+    """Return the past tense of what users do to items.
+
+    The kind that ranking counts speaks; where it counts any, the one kind that all intents with a kind share.
+
+    >>> verb(None, ["listen", None], {}), verb("stroll", [], {"stroll": "walked to"}), verb(None, ["view", "buy"], {})
+    ('listened to', 'walked to', 'chose')
+    """
+    kinds = {ranked} if ranked else {kind for kind in intents if kind}
+    if len(kinds) != 1:
+        return CHOSE
+    kind = kinds.pop()
+    return declared.get(kind) or VERBS.get(kind.lower(), CHOSE)
+
+
+def reason(name: str, value: float, did: str = CHOSE) -> str:
+    """Return a ranker's reason as a person reads it.
+
+    >>> reason("weeks_bought", 24.0, "bought"), reason("popular_share", 0.1927)
+    ('bought in 24 weeks', 'popular share 0.1927')
+    """
+    weeks = f"{value:g} week" if value == 1 else f"{value:g} weeks"
+    if name == "weeks_bought":
+        return f"{did} in {weeks}"
+    if name == "weeks_since":
+        return f"last {weeks} ago"
+    if name == "category_weeks":
+        return f"{did} others of its category in {weeks}"
+    return f"{name.replace('_', ' ')} {value:g}"
