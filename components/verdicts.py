@@ -135,6 +135,14 @@ def means(sums: np.ndarray, counts: np.ndarray, drawn: np.ndarray) -> np.ndarray
     return np.asarray(found, dtype=np.float64)
 
 
+def too_little(of: Sample, least: Least) -> str:
+    """Say that too few rows or users are behind a metric, '' where they are enough or nobody counted."""
+    for have, need, noun in ((of.rows, least.rows, "row"), (of.users, least.users, "user")):
+        if have is not None and have < need:
+            return f"{have} {noun}{' is' if have == 1 else 's are'} behind it, fewer than {need}"
+    return ""
+
+
 def together(words: Sequence[Word]) -> Word:
     """Return what several verdicts say as one: one that refuses refuses all, one that is undecided leaves it open.
 
@@ -173,20 +181,16 @@ def _judged(
     estimate: float, limit: float, spread: _Spread, rows: int | None, users: int | None, lower: bool, least: Least
 ) -> Judgement:
     """Judge an estimate that must be on the better side of a limit."""
-    if why := _too_little(rows, users, spread, least):
+    why = too_little(Sample(estimate, None, rows, users), least) or (
+        spread.broken and "too few of the resamples hold it"
+    )
+    if why:
         return Judgement(UNDECIDED, estimate, None, rows, users, why)
     ends = _ends(estimate, spread.deviation, _freedom(spread.resamples, users)) if spread.known else None
     low, high = ends or (estimate, estimate)
     worst, best, bound = (-high, -low, -limit) if lower else (low, high, limit)
     word = PASSED if worst >= bound - ROUNDING else REFUSED if best < bound - ROUNDING else UNDECIDED
     return Judgement(word, estimate, ends, rows, users)
-
-
-def _too_little(rows: int | None, users: int | None, spread: _Spread, least: Least) -> str:
-    for have, need, noun in ((rows, least.rows, "row"), (users, least.users, "user")):
-        if have is not None and have < need:
-            return f"{have} {noun}{' is' if have == 1 else 's are'} behind it, fewer than {need}"
-    return "too few of the resamples hold it" if spread.broken else ""
 
 
 def _ends(estimate: float, deviation: float, freedom: int) -> tuple[float, float]:
