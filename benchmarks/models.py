@@ -70,6 +70,8 @@ def intent(found: Subject, *, pairs: int) -> Document:
     script.note("intent: resampling users")
     weight = metrics.user_weights(np.unique(examples.users[test], return_inverse=True)[1])  # [B, R]
     drawn = {name: metrics.resampled(labels, p, weight) for name, p in said.items()}
+    for values in drawn.values():
+        del values["ece"]  # resampling biases it upwards
     models = {name: _intent_figures(labels, p) | _intervals(drawn[name]) for name, p in said.items()}
     return {
         "weeks": [int(w) for w in np.unique(examples.week[test])],
@@ -140,15 +142,13 @@ def _ranked(
     scored = ranker.rank(chunk.rows, chunk.probabilities)
     item, new = np.append(scored.found.item, -1), scored.facts["weeks_bought"] == 0
     scores, history = peer.scores(chunk.rows.user_id), chunk.rows.lists["history_items"]
+    known = (chunk.rows, ranker.catalogue, ranker.neighbours)
     unseen = scores.copy()
     unseen[history.row_of_value(), history.values] = 0.0
     return {
         OURS: (item[top(scored, K)], item[top(scored, K, allowed=new)]),
         TIFU: (tifu.best(scores, K), tifu.best(unseen, K)),
-    } | {
-        name: (baseline(chunk.rows, ranker.catalogue, k=K), baseline(chunk.rows, ranker.catalogue, k=K, unseen=True))
-        for name, baseline in BASELINES.items()
-    }
+    } | {name: (baseline(*known, k=K), baseline(*known, k=K, unseen=True)) for name, baseline in BASELINES.items()}
 
 
 def _ranking_figures(

@@ -146,9 +146,15 @@ def run(
     if found.trained and not found.passed:
         click.echo(found.text(), err=True)
         if found.dry:
-            raise Refused(f"gates: the dry run's models did not pass, nothing was registered: {found.refused}")
-        raise Refused(f"gates: version {found.release_version} did not pass; `intentflow status` shows each gate")
+            said = f"did not pass ({found.verdict}), nothing was registered"
+            raise Refused(f"gates: the dry run's models {said}: {found.refused}")
+        raise _held_back(found.release_version, found.verdict)
     return found.document(), found.text()
+
+
+def _held_back(version: str, word: str) -> Refused:
+    """Say that a release's gates hold it back."""
+    return Refused(f"gates: version {version} did not pass ({word}); `intentflow status` shows each gate")
 
 
 def _run_there(
@@ -192,6 +198,9 @@ def demo(place: "Installation", *, user: str | None, k: int, quiet: bool = False
     from pipelines.runs import report
 
     found = demos.demo(place, user=user, k=k, quiet=quiet)
+    if not found["release"]["passed"]:
+        click.echo(report.text(found), err=True)
+        raise _held_back(found["release"]["version"], found["release"]["verdict"])
     here = f"Report     {place.home / report.FILE}"
     uis = "\n".join(f"  {name:<12} {url}" for name, url in found["uis"].items())
     start = f"UIs        `intentflow up {place.spec_path}` (or `make up`) opens them, `down` stops them:"

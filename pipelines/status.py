@@ -53,6 +53,7 @@ def status(place: Installation) -> dict[str, Any]:
             "passed": last.passed,
             "seconds": last.seconds,
             "verdict": judged,
+            "said": last.verdict,
             "spec": _spec_of(last),
         },
         "registry_problem": problem,
@@ -110,7 +111,7 @@ def text(found: dict[str, Any]) -> str:
     if found["applied"] != found["spec"]:
         lines.append(f"  applied: {_applied(found)} (`intentflow plan` shows the difference)")
     if run := found["last_run"]:
-        verdict = "passed" if run["passed"] else "refused by a gate"
+        verdict = "passed" if run["passed"] else f"{run.get('said') or 'refused'} by its gates"
         release = f"release version {run['release_version']}" if run["release_version"] else "dry run"
         lines.append(f"  last run: {release}, {verdict}, {run['seconds']:.0f} s")
         if run["release_version"] not in found["versions"]:  # else it stands with its alias

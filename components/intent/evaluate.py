@@ -7,15 +7,16 @@ Letters: B rows, C targets.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from components.intent import baselines, metrics
+from components.intent import baselines, metrics, uncertainty
 from components.intent.examples import Examples
 from components.intent.metrics import Curve
 from components.intent.score import IntentScorer
+from components.resamples import Line, digest
 from feature_repo import columns
 from feature_repo.rows import UserRows
 
@@ -23,6 +24,7 @@ COMPARED = "decayed_rate"  # the baseline that gains are over
 COHORT_METRICS = ("rows", "map", "macro_auroc", "bce", "ece")
 TENURES = ((0, "under 13 weeks"), (13, "13 to 25 weeks"), (26, "from 26 weeks"))
 ACTIVITIES = ("low", "middle", "high")  # thirds of the test rows by decayed sessions
+ELSEWHERE = ("curve", "resamples", "rows_digest")  # fields with a file of their own
 Numbers = dict[str, float | None]
 
 
@@ -40,10 +42,12 @@ class Evaluation:
     targets: dict[str, Numbers]  # test figures by target
     weeks: list[int]
     curve: Curve
+    resamples: list[Line] = field(repr=False, default_factory=list)  # what gates make intervals of
+    rows_digest: str = ""  # of which users and weeks these are
 
     def metrics(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
-        return {name: value for name, value in vars(self).items() if name != "curve"}
+        return {name: value for name, value in vars(self).items() if name not in ELSEWHERE}
 
 
 @dataclass(frozen=True)
@@ -84,21 +88,28 @@ def evaluate(
     judge = _judge(examples, examples.labels[validate], validate_said)
     report(0.5, "baselines")
     head = judge.headline
-    weight = metrics.user_weights(np.unique(examples.users[test], return_inverse=True)[1])
-    mine = metrics.resampled(labels[:, head], said[:, head], weight)
-    theirs = metrics.resampled(labels[:, head], others[COMPARED][:, head], weight)
-    report(0.9, "resampled users")
+    figures = {name: judge.summary(labels, p) for name, p in others.items()}
+    masks = cohorts(rows, examples)
+    drawn = uncertainty.Resampling(labels[:, head], examples.users[test], rows.user_id)
+    compared = uncertainty.best(figures) | {COMPARED}
+    lines = drawn.overall(said[:, head], {name: p[:, head] for name, p in others.items() if name in compared})
+    report(0.8, "resampled users")
+    lines += drawn.by_cohort(said[:, head], others[COMPARED][:, head], masks=masks, other=COMPARED)
+    report(0.9, "resampled cohorts")
+    intervals, gain = uncertainty.intervals(lines, COMPARED)
     return Evaluation(
         test=judge.summary(labels, said),
         validate=judge.summary(examples.labels[validate], validate_said),
-        baselines={name: judge.summary(labels, p) for name, p in others.items()},
+        baselines=figures,
         prior_weeks=prior,
-        intervals={name: metrics.interval(values) for name, values in mine.items()},
-        gain={name: metrics.interval(values - theirs[name]) for name, values in mine.items()},
-        cohorts=_cohorts(judge, labels, said, others[COMPARED], masks=cohorts(rows, examples)),
+        intervals=intervals,
+        gain=gain,
+        cohorts=_cohorts(judge, labels, said, others[COMPARED], masks=masks),
         targets={name: metrics.single(labels[:, c], said[:, c]) for c, name in enumerate(judge.names)},
         weeks=[int(w) for w in np.unique(examples.week[test])],
         curve=metrics.curve(labels[:, head], said[:, head], threshold=judge.threshold),
+        resamples=lines,
+        rows_digest=digest(rows.user_id, examples.week[test]),
     )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components import verdicts
+
 BINS = 15  # of equal width, for the calibration error
 CURVE_POINTS = 200
 RESAMPLES = 200
@@ -54,6 +56,13 @@ def ranking(label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> tuple[n
         beside = everyone[last] - hits[tied_last] - above
         auroc = 1 - (mine * (above + beside / 2)).sum(axis=0) / (positives * (total - positives))
     return auroc, np.where(positives > 0, ap, np.nan)
+
+
+def calibration_parts(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Return each row's sum of (probability - truth) by bin, float64 [B, BINS]; over rows they make the error."""
+    B = len(label)
+    place = np.minimum((probability * BINS).astype(np.int64), BINS - 1) + BINS * np.arange(B)[:, None]
+    return np.bincount(place.ravel(), (probability - label).ravel(), B * BINS).reshape(B, BINS)
 
 
 def calibration_error(label: np.ndarray, probability: np.ndarray) -> float:
@@ -117,28 +126,38 @@ def single(label: np.ndarray, probability: np.ndarray) -> dict[str, float | None
     return {"auroc": _rounded(auroc[0]), "ap": _rounded(ap[0]), "brier": _rounded(brier)}
 
 
-def user_weights(user: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES) -> np.ndarray:
+def user_weights(user: np.ndarray, *, resamples: int = RESAMPLES) -> np.ndarray:
     """Draw users with replacement; return how often each row of user numbers [B] counts, float32 [B, R]."""
-    n = int(user.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)  # [R, users]
-    return np.ascontiguousarray(drawn.T[user], dtype=np.float32)
+    weights: np.ndarray = verdicts.draws(int(user.max()) + 1, resamples=resamples)[user]
+    return weights
 
 
 def resampled(label: np.ndarray, probability: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
-    """Return macro AUROC, mean average precision and cross-entropy under each resample, [R] each."""
+    """Return macro AUROC, mean average precision, cross-entropy and calibration error under each resample, [R] each.
+
+    Means are over the targets that have both kinds in a resample, as `summary` takes them; nan where none has.
+    """
     C = label.shape[1]
     both = [ranking(label[:, c], probability[:, c], weight) for c in range(C)]
-    usable = [pair for pair in both if np.isfinite(pair[0]).all()]
-    if not usable:
-        return {}
-    auroc, ap = (np.mean([pair[i] for pair in usable], axis=0) for i in (0, 1))
-    bce = cross_entropy(label, probability) @ weight / weight.sum(axis=0)
-    return {"macro_auroc": auroc, "map": ap, "bce": bce}
+    auroc, ap = (_means(np.stack([pair[i] for pair in both])) for i in (0, 1))
+    rows = weight.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        bce = cross_entropy(label, probability).astype(np.float32) @ weight / rows
+        parts = calibration_parts(label, probability).astype(np.float32)  # [B, BINS]
+        ece = np.abs(parts.T @ weight).sum(axis=0) / (rows * C)
+    return {"macro_auroc": auroc, "map": ap, "bce": bce, "ece": ece}
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """Average over targets [C, R] what is a number."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0))
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
     """Return the middle 95 % of resampled values."""
-    low, high = np.quantile(values, [0.025, 0.975])
+    low, high = np.nanquantile(values, [0.025, 0.975])
     return round(float(low), 6), round(float(high), 6)
 
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from components import curves as pages
-from components import measure
+from components import measure, resamples
 from components.distributed import ranks, trainjob
 from components.intent import examples
 from components.intent.spec import Intent, IntentModel
@@ -137,6 +137,7 @@ def run_evaluate_intent(
         text = cards.write(result, files.read_json(folder / TRAINING), found.vocabulary)
         with files.written_folder(Path(evaluation)) as out:
             files.write_json(out / "metrics.json", result.metrics())
+            resamples.write(out, result.resamples, rows_digest=result.rows_digest)
             files.write_json(out / "served.json", served(scorer, found, memory=memory))
             files.write_json(out / "classification.json", asdict(result.curve))
             (out / "card.md").write_text(text)

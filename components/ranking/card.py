@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.ranking.encode import FEATURES
-from components.ranking.evaluate import CHOSEN, EXPLORE, MODEL, Evaluation
+from components.ranking.evaluate import CHOSEN, EXPLORE, Evaluation
 from components.ranking.metrics import K
 from components.ranking.net import ScoringNet
+from components.resamples import MODEL
 
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
 TITLES = {METRICS[0]: f"NDCG@{K}", METRICS[1]: f"Recall@{K}", METRICS[2]: f"PHR@{K}", EXPLORE: f"explore NDCG@{K}"}

@@ -8,20 +8,22 @@ Letters: R rows, K positions.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from components.ranking import lists, metrics
+from components.ranking import lists, metrics, uncertainty
 from components.ranking.baselines import BASELINES
 from components.ranking.candidates import recall
 from components.ranking.examples import Examples, World
 from components.ranking.metrics import K, PerRow
 from components.ranking.score import Ranker, top
+from components.resamples import MODEL, Line, digest
 from feature_repo import columns
 from feature_repo.rows import Ragged
 
-MODEL, EXPLORE = "model", f"explore_ndcg_at_{K}"
+EXPLORE = f"explore_ndcg_at_{K}"
 ACTIVITY = {
     "activity new (up to 8 weeks)": (0, 8),
     "activity regular (9 to 24 weeks)": (9, 24),
@@ -43,6 +45,12 @@ class Evaluation:
     cohorts: dict[str, dict[str, float]]
     weeks: list[int]
     seconds: float
+    resamples: list[Line] = field(repr=False, default_factory=list)  # what gates make intervals of
+    rows_digest: str = ""  # of which users and weeks these are
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what metrics.json holds."""
+        return {name: value for name, value in vars(self).items() if name not in ("resamples", "rows_digest")}
 
 
 @dataclass(frozen=True)
@@ -90,8 +98,8 @@ def _by_model(ranker: Ranker, chunk: Examples) -> tuple[_Ranked, float]:
 
 
 def _by_baseline(baseline: Callable[..., np.ndarray], ranker: Ranker, chunk: Examples) -> _Ranked:
-    rows, catalogue = chunk.rows, ranker.catalogue
-    return _Ranked(baseline(rows, catalogue, k=K), baseline(rows, catalogue, k=K, unseen=True))
+    known = (chunk.rows, ranker.catalogue, ranker.neighbours)
+    return _Ranked(baseline(*known, k=K), baseline(*known, k=K, unseen=True))
 
 
 def _compared(
@@ -109,15 +117,18 @@ def _compared(
     user_id, counts = examples.rows.user_id, overall.counts
     values = {f"ndcg_at_{K}": overall.ndcg, f"recall_at_{K}": overall.recall, f"phr_at_{K}": overall.hit}
     gains = {name: overall.ndcg - judged[name][0].ndcg for name in BASELINES}
+    groups = _groups(examples)
     return Evaluation(
         test=_means(overall, explore) | {"rows": int(counts.sum()), "candidate_recall": round(candidate_recall, 5)},
         baselines={name: _means(*judged[name]) for name in BASELINES},
         intervals=metrics.intervals(values, user_id, counts)
         | metrics.intervals({EXPLORE: explore.ndcg}, user_id, explore.counts),
         gain=metrics.intervals(gains, user_id, counts),
-        cohorts=_cohorts(judged, examples),
+        cohorts=_cohorts(judged, groups),
         weeks=weeks,
         seconds=seconds(),
+        resamples=uncertainty.lines(judged, user_id, groups=groups, chosen=CHOSEN, explore=EXPLORE),
+        rows_digest=digest(user_id, examples.week),
     )
 
 
@@ -131,12 +142,16 @@ def _means(overall: PerRow, explore: PerRow) -> dict[str, float]:
     return {name: round(value, 5) for name, value in means.items()}
 
 
-def _cohorts(judged: dict[str, tuple[PerRow, PerRow]], examples: Examples) -> dict[str, dict[str, float]]:
-    """Compare the model with the chosen baseline by activity and by segment."""
+def _groups(examples: Examples) -> dict[str, np.ndarray]:
+    """Name groups of rows by activity and by segment; masks [R]."""
     weeks = examples.rows.numbers["weeks_total"]
     groups = {name: (weeks >= low) & (weeks <= high) for name, (low, high) in ACTIVITY.items()}
     segment = examples.rows.numbers[columns.SEGMENT].astype(int)
-    groups |= {f"segment {s}": segment == s for s in np.unique(segment)}
+    return groups | {f"segment {s}": segment == s for s in np.unique(segment)}
+
+
+def _cohorts(judged: dict[str, tuple[PerRow, PerRow]], groups: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
+    """Compare the model with the chosen baseline in each group."""
     model, chosen = judged[MODEL][0], judged[CHOSEN][0]
     return {
         name: {

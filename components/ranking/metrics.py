@@ -62,7 +62,7 @@ def intervals(
     """Bootstrap users (with all their rows) and return each mean's 95 % interval [low, high]."""
     if not counts.any():
         return {name: [0.0, 0.0] for name in values}
-    user = _codes(user_id[counts])
+    user = user_numbers(user_id[counts])
     n_users = int(user.max()) + 1
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(n_users, np.full(n_users, 1 / n_users), size=RESAMPLES)  # [resamples, U]
@@ -82,10 +82,10 @@ def without(lists: Ragged, other: Ragged, n_items: int) -> Ragged:
     return Ragged(lists.values[keep], kept[lists.offsets])
 
 
-def _codes(user_id: np.ndarray) -> np.ndarray:
+def user_numbers(user_id: np.ndarray) -> np.ndarray:
     """Number users by first appearance, so that resamples do not depend on the key that made the pseudonyms.
 
-    >>> _codes(np.array(["b", "a", "b"])).tolist()
+    >>> user_numbers(np.array(["b", "a", "b"])).tolist()
     [0, 1, 0]
     """
     _, first, inverse = np.unique(user_id.astype(str), return_index=True, return_inverse=True)

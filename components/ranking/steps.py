@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from components import curves as pages
-from components import measure
+from components import measure, resamples
 from components.distributed import ranks, trainjob
 from components.ranking import batch, examples, train
 from components.ranking.card import write
@@ -91,7 +91,8 @@ def run_evaluate_ranking(
         found = evaluate(loaded, world, report=progress.at)
         text = write(found, files.read_json(folder / TRAINING), files.read_json(folder / "config.json"))
         with files.written_folder(Path(evaluation)) as out:
-            files.write_json(out / "metrics.json", asdict(found))
+            files.write_json(out / "metrics.json", found.metrics())
+            resamples.write(out, found.resamples, rows_digest=found.rows_digest)
             files.write_json(out / "served.json", served(loaded, world, memory=memory))
             (out / "card.md").write_text(text)
             files.copied(Path(rows), out, fallback.CARDS)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from components.registry import client as mlflow_client
 from components.registry.lineage import PARTS
-from components.registry.release import PASSED, model_name, resolve
+from components.registry.release import model_name, reasons, resolve
+from components.verdicts import PASSED, UNDECIDED
 from feature_repo.errors import Refused, SpecError
 
 if TYPE_CHECKING:
@@ -204,9 +205,9 @@ def rolled_back(name: str, version: str) -> str:
 def _require_passed(client: "MlflowClient", name: str, version: str) -> None:
     tags = client.get_model_version(model_name(name), version).tags
     if tags.get("gates") != PASSED:
-        gates = json.loads(tags.get("verdict", "{}")).get("gates", [])
-        reasons = "; ".join(gate["reason"] for gate in gates if not gate["passed"]) or "no gate was evaluated"
-        raise Refused(f"{model_name(name)} version {version}: its gates refused it ({reasons}); nothing was promoted")
+        said = "left it undecided" if tags.get("gates") == UNDECIDED else "refused it"
+        why = f"its gates {said} ({reasons(tags)})"
+        raise Refused(f"{model_name(name)} version {version}: {why}; nothing was promoted")
 
 
 def _holders(client: "MlflowClient", name: str) -> dict[str, str]:

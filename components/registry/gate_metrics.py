@@ -37,6 +37,7 @@ METRICS = (
     GateMetric("ranking.ndcg_at_10", cohorts="with_baseline"),
     GateMetric("ranking.recall_at_10", cohorts="measured"),
     GateMetric("ranking.phr_at_10", cohorts="measured"),
+    GateMetric("ranking.explore_ndcg_at_10"),  # ranks and counts only items that the user has not had
     # Milliseconds are a thread's own, so other work on the machine does not count.
     _lower("latency.predict_ms_p50", "budget"),
     _lower("latency.predict_ms_p95", "budget"),

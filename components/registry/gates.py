@@ -1,4 +1,8 @@
-"""The spec's gates applied to measured numbers: what holds, what does not, and why, in words.
+"""The spec's gates applied to measured numbers: what holds, what does not, what cannot be told, and why, in words.
+
+A gate passes where the interval of what was measured clears its limit, refuses where all of it is on the wrong side,
+and is undecided in between, or where too little was measured: `components/verdicts.py` judges. Budgets are measured
+once and compared as points, and so is an evaluation that is older than its resamples.
 
 Pure: numbers in, a verdict out. Reads no file and no registry, moves no alias; report.py writes it for people.
 """
@@ -9,11 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from components import verdicts
 from components.registry.gate_inputs import Champion, Group, Measurements, ResourceUse
-from components.registry.gate_metrics import lower_is_better
+from components.registry.gate_metrics import BY_NAME, lower_is_better
 from components.registry.spec import Gate, Parity
+from components.verdicts import PASSED, REFUSED, UNDECIDED, Judgement, Sample, Word
 
 PARITY = "parity"
+OLDER = "written before evaluations kept resamples"
 
 
 @dataclass(frozen=True)
@@ -25,17 +32,30 @@ class Outcome:
     against: str
     compared: float | None  # the other's value, None where there is none
     limit: float | None  # the worst value that passes
-    passed: bool
+    verdict: Word
     reason: str
     cohort: str = ""
-    rows: int | None = None  # of the cohort
-    skipped: bool = False  # nothing was judged, and it does not refuse
+    rows: int | None = None  # None: not counted
+    users: int | None = None
+    interval: tuple[float, float] | None = None  # of the value, or of the difference to the other's
+    level: float | None = None  # how sure each end of it is
+    skipped: bool = False  # nothing was judged, and it holds nothing back
     used: ResourceUse | None = None  # the tolerance: what the next release finds
+    place: str = ""  # in the spec
 
     @property
     def name(self) -> str:
         """Name what was judged, as 'ranking.ndcg_at_10 of segment 3'."""
         return f"{self.metric} of {self.cohort}" if self.cohort else self.metric
+
+    @property
+    def passed(self) -> bool:
+        """Whether it holds nothing back."""
+        return self.skipped or self.verdict == PASSED
+
+    def document(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self) | {"passed": self.passed}
 
 
 @dataclass(frozen=True)
@@ -45,9 +65,14 @@ class Verdict:
     outcomes: tuple[Outcome, ...]
 
     @property
+    def word(self) -> Word:
+        """Say it in a word; what was skipped has no say."""
+        return verdicts.together([outcome.verdict for outcome in self.outcomes if not outcome.skipped])
+
+    @property
     def passed(self) -> bool:
-        """Whether every gate passed."""
-        return all(outcome.passed for outcome in self.outcomes)
+        """Whether no gate holds the release back."""
+        return self.word == PASSED
 
     @property
     def refusals(self) -> str:
@@ -56,7 +81,8 @@ class Verdict:
 
     def document(self) -> dict[str, Any]:
         """Return the verdict as JSON values."""
-        return {"passed": self.passed, "gates": [asdict(outcome) for outcome in self.outcomes]}
+        gates = [outcome.document() for outcome in self.outcomes]
+        return {"passed": self.passed, "verdict": self.word, "gates": gates}
 
     def tolerance(self) -> dict[str, Any]:
         """Return as JSON values how often tolerances were used up to this release."""
@@ -70,7 +96,9 @@ class _Case:
     gate: Gate
     group: Group
     champion: Champion | None
+    place: str
     cohort: str = ""
+    same_rows: bool = False  # as the champion was judged on
 
     @property
     def lower(self) -> bool:
@@ -81,8 +109,18 @@ class _Case:
         return f"{self.gate.metric} of {self.cohort}" if self.cohort else self.gate.metric
 
     @property
-    def rows(self) -> int | None:
-        return self.group.rows(self.gate.metric) if self.cohort else None
+    def quality(self) -> bool:
+        return BY_NAME[self.gate.metric].kind == "quality"
+
+    def sides(self) -> tuple[Sample, Sample | None]:
+        """Return what was measured, and the other's where the gate compares with one that has it."""
+        gate, group = self.gate, self.group
+        if gate.against == "value":
+            return group.sample(gate.metric), None
+        if gate.against == "baseline":
+            return group.sample(gate.metric), group.baseline_sample(gate.metric)
+        other = None if self.champion is None else self.champion.sample(gate.metric)
+        return (group.sample if self.cohort else group.shared_sample)(gate.metric), other
 
     def at_least(self, value: float, other: float) -> bool:
         """Tell whether a value is as good as another."""
@@ -90,8 +128,14 @@ class _Case:
 
 
 def evaluate(gates: Sequence[Gate], candidate: Measurements, *, champion: Champion | None) -> Verdict:
-    """Judge what a candidate was measured to be; without a champion, gates against it pass."""
-    return Verdict(tuple(outcome for gate in gates for outcome in _judged(gate, candidate, champion)))
+    """Judge what a candidate was measured to be; without a champion, gates against it hold nothing back."""
+    return Verdict(
+        tuple(
+            outcome
+            for number, gate in enumerate(gates)
+            for outcome in _judged(gate, candidate, champion, f"promotion.gates[{number}]")
+        )
+    )
 
 
 def parity(document: Mapping[str, Any], rules: Parity) -> Outcome:
@@ -102,37 +146,56 @@ def parity(document: Mapping[str, Any], rules: Parity) -> Outcome:
     '1 of 9 logged answers differ when they are replayed: first sessions_28d, online 3.0, offline 4.0'
     """
     checked, mismatches = int(document["checked"]), int(document["mismatches"])
-    passed = False
+    word: Word = UNDECIDED
     if mismatches:
         first = document.get("first") or {"field": "an unnamed field", "online": "?", "offline": "?"}
+        word = REFUSED
         reason = (
             f"{mismatches} of {checked} logged answers differ when they are replayed: "
             f"first {first['field']}, online {first['online']}, offline {first['offline']}"
         )
     elif checked < rules.min_checked:
         reason = f"{checked} logged answers were replayed, fewer than promotion.parity.min_checked, {rules.min_checked}"
+    elif checked:
+        reason, word = f"{checked} logged answers were replayed and none differs", PASSED
     else:
-        reason, passed = f"{checked} logged answers were replayed and none differs", True
-        reason = reason if checked else "not checked: no answer is logged yet, so none was replayed"
-    return Outcome(PARITY, float(mismatches), "replay", None, 0.0, passed, reason, skipped=passed and not checked)
+        reason = "not checked: no answer is logged yet, so none was replayed"
+    skipped = not checked and not rules.min_checked
+    return Outcome(PARITY, float(mismatches), "replay", None, 0.0, word, reason, rows=checked, skipped=skipped)
 
 
-def _judged(gate: Gate, candidate: Measurements, champion: Champion | None) -> Iterator[Outcome]:
+def _judged(gate: Gate, candidate: Measurements, champion: Champion | None, place: str) -> Iterator[Outcome]:
     """Judge a gate on all rows, or on each group of its cohort."""
     if gate.cohort is None:
-        yield _one(_Case(gate, candidate.overall, champion))
+        part = gate.metric.split(".")[0]
+        mine = candidate.judged_on.get(part, "")
+        same = bool(mine) and champion is not None and champion.judged_on(part) == mine
+        yield _one(_Case(gate, candidate.overall, champion, place, same_rows=same))
         return
-    groups = candidate.of_kind(gate.cohort, gate.metric)
-    if not groups:
-        yield _refused(_Case(gate, Group(), champion, gate.cohort), f"no {gate.cohort} was measured")
-    for name, group in groups.items():
-        case = _Case(gate, group, champion and champion.cohort(name), name)
-        if (rows := group.rows(gate.metric)) < gate.min_rows:
-            yield _skipped(case, f"{name} has {rows} rows, fewer than {gate.min_rows}: skipped")
-        elif _others(gate, candidate, champion):
+    empty = True
+    for name, group in candidate.of_kind(gate.cohort, gate.metric).items():
+        case = _Case(gate, group, champion and champion.cohort(name), place, name)
+        if why := verdicts.too_little(group.sample(gate.metric), gate.least):
+            yield _skipped(case, f"{name}: {why}: skipped")
+            continue
+        empty = False
+        if _others(gate, candidate, champion):
             yield _skipped(case, "the champion's segments are other groups of users: skipped")
         else:
             yield _one(case)
+    if empty:
+        yield _empty(_Case(gate, Group(), None, place, gate.cohort))
+
+
+def _empty(case: _Case) -> Outcome:
+    """Say that no group of a cohort could be judged: never passed, and held back unless the gate allows it."""
+    least = case.gate.least
+    reason = (
+        f"no {case.cohort} has {least.rows} rows of {least.users} users, so {case.gate.metric} was not judged by it"
+    )
+    if case.gate.when_empty == "allow":
+        return _skipped(case, f"{reason}; {case.place}.when_empty allows that")
+    return _undecided(case, f"{reason}; {case.place}: lower min_rows or min_users, or `when_empty: allow`")
 
 
 def _others(gate: Gate, candidate: Measurements, champion: Champion | None) -> bool:
@@ -142,36 +205,26 @@ def _others(gate: Gate, candidate: Measurements, champion: Champion | None) -> b
 
 
 def _one(case: _Case) -> Outcome:
-    gate = case.gate
-    value = finite(case.group.values.get(gate.metric))
+    gate, (mine, other) = case.gate, case.sides()
+    value = finite(mine.value)
     if value is None:
-        return _refused(case, f"{case.name} was not measured")
-    compared = _compared(case)
+        return _undecided(case, f"{case.name} was not measured; {case.place}")
+    compared = gate.limit if gate.against == "value" else finite(other.value) if other else None
     if compared is None:
         if gate.against == "baseline":
-            return _refused(case, f"the baseline has no {case.name}", value=value)
+            return _undecided(case, f"the baseline has no {case.name}; {case.place}")
         absent = "there is no champion yet" if case.champion is None else f"the champion has no {case.name}"
-        return _outcome(case, passed=True, reason=absent, value=value)
+        return _skipped(case, absent)
     limit = _limit(gate, compared)
-    passed = case.at_least(value, limit)
-    found = _outcome(
-        case,
-        passed=passed,
-        reason=_words(case, value, compared, limit, passed),
-        value=value,
-        compared=compared,
-        limit=limit,
-    )
-    return found if gate.repeats is None else _counted(case, found, value, compared)
-
-
-def _compared(case: _Case) -> float | None:
-    gate = case.gate
-    if gate.against == "value":
-        return gate.limit
-    if gate.against == "baseline":
-        return finite(case.group.baseline.get(gate.metric))
-    return None if case.champion is None else finite(case.champion.values.get(gate.metric))
+    if other is None:
+        found = verdicts.within(mine, limit, lower=case.lower, least=gate.least)
+    else:
+        # By cohort each side was drawn by itself, unless both are of one evaluation.
+        paired = not case.cohort or gate.against == "baseline"
+        slack = abs(limit - compared)
+        found = verdicts.better(mine, other, tolerance=slack, lower=case.lower, paired=paired, least=gate.least)
+    outcome = _outcome(case, found, _words(case, value, compared, limit, found), compared=compared, limit=limit)
+    return outcome if gate.repeats is None else _counted(case, outcome, value, compared)
 
 
 def _counted(case: _Case, found: Outcome, value: float, compared: float) -> Outcome:
@@ -189,9 +242,9 @@ def _counted(case: _Case, found: Outcome, value: float, compared: float) -> Outc
     if found.passed and before.times >= most:
         reason = (
             f"{case.name} {shown(value)} is worse than the champion's {shown(compared)}, and the tolerance was used "
-            f"{before.times} of {most} times since {shown(since)}"
+            f"{before.times} of {most} times since {shown(since)}; {case.place}"
         )
-        return dataclasses.replace(found, passed=False, limit=compared, reason=reason, used=before)
+        return dataclasses.replace(found, verdict=REFUSED, limit=compared, reason=reason, used=before)
     if not found.passed:
         return dataclasses.replace(found, used=before)
     used = ResourceUse(before.times + 1, since)
@@ -204,46 +257,84 @@ def _limit(gate: Gate, compared: float) -> float:
     return compared + slack if lower_is_better(gate.metric) else compared - slack
 
 
-def _words(case: _Case, value: float, compared: float, limit: float, passed: bool) -> str:
+def _words(case: _Case, value: float, compared: float, limit: float, found: Judgement) -> str:
     gate, ceiling = case.gate, case.lower
-    relation = ("at most" if ceiling else "at least") if passed else ("above" if ceiling else "below")
+    if found.why:
+        return f"{case.name} {shown(value)} was not judged: {found.why}; {case.place}: min_rows, min_users"
+    passing, failing = ("at most", "above") if ceiling else ("at least", "below")
+    relation = {PASSED: passing, REFUSED: failing, UNDECIDED: f"not clearly {passing} nor {failing}"}[found.word]
     if gate.against == "value":
         whose = f"the {'ceiling' if ceiling else 'floor'} {shown(compared)}"
     else:
         whose = f"the {gate.against}'s {shown(compared)}"
-    slack = f" less the tolerance of {gate.tolerance:.0%} ({shown(limit)})" if gate.tolerance else ""
-    slack = slack.replace("less", "plus") if ceiling else slack
-    return f"{case.name} {shown(value)} is {relation} {whose}{slack}"
+    slack = f" {'plus' if ceiling else 'less'} the tolerance of {gate.tolerance:.0%} ({shown(limit)})"
+    said = f"{case.name} {shown(value)} is {relation} {whose}{slack if gate.tolerance else ''}{_behind(case, found)}"
+    if found.word == UNDECIDED:
+        edit = "limit" if gate.against == "value" else "tolerance"
+        return f"{said}; more test weeks or users would tell, or another {edit} in {case.place}"
+    return said if found.word == PASSED else f"{said}; {case.place}"
 
 
-def _refused(case: _Case, reason: str, *, value: float | None = None) -> Outcome:
-    return _outcome(case, passed=False, reason=reason, value=value)
+def _behind(case: _Case, found: Judgement) -> str:
+    """Say what a comparison of qualities rests on: its interval, rows and users."""
+    if not case.quality:
+        return ""
+    counts = [f"{number:,} {noun}" for number, noun in ((found.rows, "rows"), (found.users, "users")) if number]
+    rests = f", {' of '.join(counts)}" if counts else ""
+    if found.interval is None:
+        return f" (no interval: {_unknown(case)}{rests})"
+    low, high = found.interval
+    if case.gate.against == "value":
+        return f" (interval {shown(low)} to {shown(high)}{rests})"
+    return f" (difference {found.estimate:+.3g}, interval {low:+.3g} to {high:+.3g}{rests}{_pairing(case)})"
+
+
+def _unknown(case: _Case) -> str:
+    """Say why there is no interval."""
+    mine, other = case.sides()
+    if mine.resampled is not None and other is not None and case.gate.against == "champion":
+        return f"the champion was {OLDER}"
+    part = case.gate.metric.split(".")[0]
+    resampled = any(
+        name.startswith(f"{part}.") and one.resampled is not None for name, one in case.group.samples.items()
+    )
+    return "it is not resampled" if resampled else OLDER
+
+
+def _pairing(case: _Case) -> str:
+    if case.gate.against == "baseline":
+        return ""
+    if case.cohort:
+        return ", unpaired"
+    return ", paired by user on the same rows" if case.same_rows else ", paired by user on each release's own test rows"
+
+
+def _undecided(case: _Case, reason: str) -> Outcome:
+    mine = case.group.sample(case.gate.metric)
+    return _outcome(case, Judgement(UNDECIDED, None, None, mine.rows, mine.users), reason)
 
 
 def _skipped(case: _Case, reason: str) -> Outcome:
-    value = finite(case.group.values.get(case.gate.metric))
-    return dataclasses.replace(_outcome(case, passed=True, reason=reason, value=value), skipped=True)
+    return dataclasses.replace(_undecided(case, reason), skipped=True)
 
 
 def _outcome(
-    case: _Case,
-    *,
-    passed: bool,
-    reason: str,
-    value: float | None,
-    compared: float | None = None,
-    limit: float | None = None,
+    case: _Case, found: Judgement, reason: str, *, compared: float | None = None, limit: float | None = None
 ) -> Outcome:
     return Outcome(
         case.gate.metric,
-        value,
+        finite(case.group.values.get(case.gate.metric)),
         case.gate.against,
         compared,
         limit,
-        passed,
+        found.word,
         reason,
         cohort=case.cohort,
-        rows=case.rows,
+        rows=found.rows,
+        users=found.users,
+        interval=found.interval,
+        level=None if found.interval is None else verdicts.LEVEL,
+        place=case.place,
     )
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from components import resamples
+from components.resamples import Resamples
 from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -72,6 +74,7 @@ class Result:
     snapshot: dict[str, Any]  # of the data
     metrics: dict[str, Any]  # by part, as in metrics.json
     served: dict[str, Any] = field(default_factory=dict)  # by part, as in served.json
+    resamples: dict[str, Resamples] = field(default_factory=dict, repr=False)  # by part; empty in older evaluations
 
     @classmethod
     def read(cls, folders: Folders, lineage: Lineage) -> "Result":
@@ -90,6 +93,7 @@ class Result:
             snapshot=snapshot,
             metrics={part: _document(folders.evaluation(part) / "metrics.json") for part in PARTS},
             served={part: _served(folders, part) for part in PARTS},
+            resamples={part: resamples.read(folders.evaluation(part)) for part in PARTS},
         )
 
     @property

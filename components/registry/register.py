@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components import resamples
 from components.registry import client as mlflow_client
 from components.registry import model_versions
 from components.registry.lineage import PARTS, Folders, Lineage, Part, Result, flat
@@ -29,7 +30,8 @@ EVALUATION = (
     "metrics.json",
     "served.json",
     "classification.json",
-)  # files of an evaluation folder that people read
+    resamples.FILE,
+)  # files of an evaluation folder that people and later gates read
 PARAMS_AT_ONCE = 100  # MLflow's limits of one request
 METRICS_AT_ONCE = 900
 

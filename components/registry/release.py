@@ -4,8 +4,10 @@
 the registry at hand, and refuses one whose bytes are not what was released. Aliases are moved elsewhere.
 """
 
+import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 BYTES = "files.json"  # by part: each file's sha256, to name the broken one
 MEND = "restore MLflow's artifacts from a backup, or delete the version and run the pipeline to register again"
 DESCRIPTION_CHARACTERS = 5000
-PASSED, REFUSED = "passed", "refused"
 VERDICT = "verdict"  # a version's tag: what each gate said
 TOLERANCE = "tolerance"  # a version's tag: how often tolerances were used up to it
 ASKED = "run"  # a version's tag: the cluster's run that registered it, or last found it registered
@@ -82,7 +83,7 @@ def make(
     """Make the release's version with its verdict, or find it and see that the verdict still holds."""
     released = document(name, registered, serving)
     judged = {
-        "gates": PASSED if verdict.passed else REFUSED,
+        "gates": verdict.word,
         VERDICT: files.canonical(verdict.document()),
         TOLERANCE: files.canonical(verdict.tolerance()),
         "metrics": files.canonical(metrics),
@@ -101,6 +102,12 @@ def make(
         if run := os.environ.get(RUN):
             client.set_model_version_tag(model_name(name), version, ASKED, run)
     return Release(released["id"], version, verdict.passed, created=found is None)
+
+
+def reasons(tags: Mapping[str, str]) -> str:
+    """Return why a version's gates hold it back, in their own words."""
+    gates = json.loads(tags.get(VERDICT) or "{}").get("gates", [])
+    return "; ".join(gate["reason"] for gate in gates if not gate["passed"]) or "no gate was evaluated"
 
 
 def assemble(name: str, which: str, destination: Path) -> Path:

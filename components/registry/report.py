@@ -1,4 +1,4 @@
-"""A verdict as a page for people: passed or refused first, then the gates, cohorts, budgets, and what was skipped.
+"""A verdict as a page for people: its word first, then the gates, cohorts, budgets, and what was skipped.
 
 Shown by Kubeflow as the step's Markdown and by MLflow as the version's description. Judges nothing.
 """
@@ -7,9 +7,16 @@ from collections.abc import Callable, Sequence
 
 from components.registry.gate_metrics import BY_NAME
 from components.registry.gates import Outcome, Verdict, shown
+from components.verdicts import LEVEL, REFUSED, UNDECIDED
 
 HEAD = "| gate | value | against | limit | verdict | why |\n| --- | --- | --- | --- | --- | --- |\n"
-COHORTS = "| gate | cohort | rows | value | against | limit | verdict |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+COHORTS = (
+    "| gate | cohort | rows | value | against | limit | interval | verdict |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+)
+INTERVALS = (
+    f"Intervals come from resampling users; each end is {LEVEL:.0%} sure. What they span in part is undecided.\n"
+)
 CUT = "\nMore is in the tag `verdict`.\n"
 
 
@@ -18,12 +25,13 @@ def markdown(verdict: Verdict, *, title: str, most: int | None = None) -> str:
     judged = [outcome for outcome in verdict.outcomes if not outcome.skipped]
     plain = [o for o in judged if not o.cohort and _kind(o) == "quality"]
     parts = [
-        f"# {title}: {'passed' if verdict.passed else 'refused'}\n\n{_summary(verdict, judged)}\n",
+        f"# {title}: {verdict.word}\n\n{_summary(judged)}\n",
         _section("Gates", HEAD, plain, _row),
         _section("By cohort", COHORTS, [o for o in judged if o.cohort], _cohort_row),
         _section("What serving costs", HEAD, [o for o in judged if _kind(o) == "budget"], _row),
         _section("One row at a time against the batch", HEAD, [o for o in judged if _kind(o) == "variant"], _row),
         _skipped([outcome for outcome in verdict.outcomes if outcome.skipped]),
+        INTERVALS if any(outcome.interval for outcome in judged) else "",
     ]
     text = "\n".join(part for part in parts if part)
     if most is None or len(text) <= most:
@@ -36,12 +44,14 @@ def _kind(outcome: Outcome) -> str:
     return BY_NAME[outcome.metric].kind if outcome.metric in BY_NAME else "quality"
 
 
-def _summary(verdict: Verdict, judged: Sequence[Outcome]) -> str:
-    refusals = [outcome for outcome in judged if not outcome.passed]
-    if not refusals:
-        return f"Every gate passed ({len(judged)})."
-    why = "\n".join(f"- {outcome.reason}" for outcome in refusals)
-    return f"{len(refusals)} of {len(judged)} gates refused:\n\n{why}"
+def _summary(judged: Sequence[Outcome]) -> str:
+    parts = []
+    for word, said in ((REFUSED, "refused"), (UNDECIDED, "could not tell")):
+        found = [outcome for outcome in judged if outcome.verdict == word]
+        if found:
+            why = "\n".join(f"- {outcome.reason}" for outcome in found)
+            parts.append(f"{len(found)} of {len(judged)} gates {said}:\n\n{why}")
+    return "\n\n".join(parts) or f"Every gate passed ({len(judged)})."
 
 
 def _section(title: str, head: str, outcomes: Sequence[Outcome], row: Callable[[Outcome], str]) -> str:
@@ -59,12 +69,19 @@ def _cohort_row(o: Outcome) -> str:
     rows = "-" if o.rows is None else o.rows
     return (
         f"| {o.metric} | {o.cohort} | {rows} | {shown(o.value)} | {o.against} {shown(o.compared)} "
-        f"| {shown(o.limit)} | {_said(o)} |\n"
+        f"| {shown(o.limit)} | {_interval(o)} | {_said(o)} |\n"
     )
 
 
+def _interval(o: Outcome) -> str:
+    if o.interval is None:
+        return "-"
+    low, high = o.interval
+    return f"{shown(low)} to {shown(high)}" if o.against == "value" else f"{low:+.3g} to {high:+.3g}"
+
+
 def _said(o: Outcome) -> str:
-    return "passed" if o.passed else "**refused**"
+    return o.verdict if o.passed else f"**{o.verdict}**"
 
 
 def _skipped(outcomes: Sequence[Outcome]) -> str:

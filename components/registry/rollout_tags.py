@@ -13,7 +13,8 @@ from typing import Any
 
 from components.registry import client as mlflow_client
 from components.registry.aliases import RECORDED, ROLLED_BACK
-from components.registry.release import PASSED, VERDICT, model_name
+from components.registry.release import model_name, reasons
+from components.verdicts import PASSED, UNDECIDED
 from feature_repo.errors import ServerError
 
 STATE = "rollout"  # the registered model's tag: the loop's state, as JSON
@@ -31,6 +32,7 @@ class Version:
     release: str  # id
     passed: bool  # its gates
     refusals: str = ""  # why not
+    undecided: bool = False  # they could not tell
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,6 @@ def settle(name: str, version: str) -> None:
 
 def _version(client: Any, name: str, version: str) -> Version:
     tags = client.get_model_version(model_name(name), version).tags
-    gates = json.loads(tags.get(VERDICT, "{}")).get("gates", [])
-    refusals = "; ".join(gate["reason"] for gate in gates if not gate["passed"]) or "no gate was evaluated"
-    passed = tags.get("gates") == PASSED
-    return Version(version, str(tags.get("id", "")), passed, "" if passed else refusals)
+    word = tags.get("gates")
+    why = "" if word == PASSED else reasons(tags)
+    return Version(version, str(tags.get("id", "")), word == PASSED, why, undecided=word == UNDECIDED)

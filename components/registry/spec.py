@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from components.registry import gate_metrics
+from components.verdicts import Least
 from feature_repo.slice import Slice
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ else:
 DRY_RUN = "dry_run"  # the mode of a run that judges and changes nothing
 MODES = ("auto", "manual", DRY_RUN)
 Cohort = Literal["segment", "activity", "tenure"]
+FEWEST_ROWS, FEWEST_OF_COHORT = 40, 100
 
 
 class Gate(Slice):
@@ -32,7 +34,23 @@ class Gate(Slice):
         description="Releases in a row that may use the tolerance before one must be as good as the champion",
     )
     cohort: Cohort | None = Field(default=None, description="Hold for each group of these, not for all rows at once")
-    min_rows: int = Field(default=100, ge=1, description="A smaller group is skipped, and said to be")
+    min_rows: int | None = Field(
+        default=None,
+        ge=1,
+        description=f"On fewer nothing is judged; left out: {FEWEST_ROWS}, and {FEWEST_OF_COHORT} of a cohort's group",
+    )
+    min_users: int = Field(default=20, ge=1, description="On fewer nothing is judged: one user may be chance")
+    when_empty: Literal["hold", "allow"] = Field(
+        default="hold",
+        description="Where no group of the cohort is large enough: hold leaves it undecided, allow passes over it",
+    )
+
+    @property
+    def least(self) -> Least:
+        """The fewest rows and users to judge on; what serving costs is no matter of users."""
+        if gate_metrics.BY_NAME[self.metric].kind != "quality":
+            return Least(rows=0, users=0)
+        return Least(self.min_rows or (FEWEST_OF_COHORT if self.cohort else FEWEST_ROWS), self.min_users)
 
     @model_validator(mode="before")
     @classmethod
@@ -59,6 +77,8 @@ class Gate(Slice):
 
     def _cohort_is_measured(self) -> None:
         if self.cohort is None:
+            if self.when_empty == "allow":
+                raise ValueError("when_empty is of groups of users, so it goes with `cohort`")
             return
         measured = gate_metrics.BY_NAME[self.metric].cohorts
         if not measured:

@@ -23,6 +23,7 @@ from components.registry.report import markdown
 from components.registry.spec import DRY_RUN, MODES, Promotion
 from components.registry.told import told
 from components.step import step
+from components.verdicts import REFUSED, UNDECIDED
 from feature_repo import columns, env_names, files
 from feature_repo.errors import DataError, SpecError, nearest
 from feature_repo.release_folder import ReleaseFolder
@@ -54,7 +55,8 @@ def register(
         _require_mode(mode)
         at, known = Folders(*map(Path, folders)), Lineage.model_validate_json(lineage)
         result = Result.read(at, known)
-        candidate = measured(result.metrics, result.served, segments=result.vocabulary.segments)
+        segments = result.vocabulary.segments
+        candidate = measured(result.metrics, result.served, segments=segments, resamples=result.resamples)
         verdict = gates.evaluate(rules.gates, candidate, champion=champion.champion(name))
         progress.at(0.1, "gates")
         made, run_id = None, ""
@@ -73,7 +75,7 @@ def register(
             for key, value in shown(verdict, candidate.overall.values).items():
                 log_metric(key, value)
         progress.tell(**told(result, verdict, made, run_id=run_id, champion=_champion(name)))
-        progress.count(passed=verdict.passed, mode=mode, gates=len(verdict.outcomes))
+        progress.count(passed=verdict.passed, verdict=verdict.word, mode=mode, gates=len(verdict.outcomes))
         if not verdict.passed:
             progress.count(refused=verdict.refusals)
         if made:
@@ -84,7 +86,8 @@ def register(
 def shown(verdict: gates.Verdict, measured_values: Mapping[str, float]) -> dict[str, float]:
     """Return what Kubeflow compares beside the evaluations' figures: the gates, and what serving costs."""
     judged = [outcome for outcome in verdict.outcomes if not outcome.skipped]
-    counts = {"gates.judged": len(judged), "gates.refused": sum(not outcome.passed for outcome in judged)}
+    counts = {"gates.judged": len(judged)}
+    counts |= {f"gates.{word}": sum(o.verdict == word for o in judged) for word in (REFUSED, UNDECIDED)}
     costs = {name for kind in ("budget", "variant") for name in gate_metrics.of_kind(kind)}
     return {**counts, **{name: value for name, value in measured_values.items() if name in costs}}
 

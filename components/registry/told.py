@@ -8,6 +8,7 @@ from typing import Any
 from components.registry.gates import Verdict
 from components.registry.lineage import Result
 from components.registry.release import Release
+from components.verdicts import REFUSED, UNDECIDED
 
 # Of each part: the metric that people compare by, its words, the baseline, and the gain's key in metrics.json.
 COMPARED = {
@@ -22,9 +23,11 @@ def told(result: Result, verdict: Verdict, made: Release | None, *, run_id: str,
         "data": {key: result.snapshot.get(key) for key in ("rows", "first", "last", "weeks")},
         "compared": {part: found for part in COMPARED if (found := _compared(result.metrics.get(part, {}), part))},
         "passed": verdict.passed,
+        "verdict": verdict.word,
         "gates": sum(not outcome.skipped for outcome in verdict.outcomes),
-        "refused": [outcome.reason for outcome in verdict.outcomes if not outcome.passed],
-        "undecided": [f"{outcome.name}: {outcome.reason}" for outcome in verdict.outcomes if outcome.skipped],
+        "refused": [o.reason for o in verdict.outcomes if not o.skipped and o.verdict == REFUSED],
+        "undecided": [o.reason for o in verdict.outcomes if not o.skipped and o.verdict == UNDECIDED],
+        "skipped": [f"{outcome.name}: {outcome.reason}" for outcome in verdict.outcomes if outcome.skipped],
         "release": {"id": made.id, "version": made.version, "created": made.created} if made else None,
         "mlflow_run": run_id,
         "champion": champion,

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.verdicts import UNDECIDED
 from monitoring.runs.run_state import DRIFTED, NO_DATA, RunState
 
 SAME_AGAIN = "start the run again: steps that ended are not repeated"
@@ -129,9 +130,10 @@ def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
 
 def _word(facts: Mapping[str, Any], version: str, champion: str) -> str:
     if not version:
-        return f"dry run, gates {'passed' if facts['passed'] else 'refused'}"
+        return f"dry run, gates {facts.get('verdict') or ('passed' if facts['passed'] else 'refused')}"
     if not facts["passed"]:
-        return f"version {version} refused by its gates"
+        undecided = facts.get("verdict") == UNDECIDED
+        return f"version {version} {'undecided by' if undecided else 'refused by'} its gates"
     return f"version {version} passed and serves" if champion == version else f"version {version} passed and waits"
 
 
@@ -163,15 +165,17 @@ def _compared(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _gates(facts: Mapping[str, Any]) -> Iterator[str]:
-    refused, undecided = facts.get("refused", []), facts.get("undecided", [])
-    if refused:
-        yield "\n".join(
-            [f"{len(refused)} of {facts['gates']} gates refused:", "", *(f"- {reason}" for reason in refused)]
-        )
-    else:
+    said = [
+        (f"{len(reasons)} of {facts['gates']} gates {words}:", reasons)
+        for key, words in (("refused", "refused"), ("undecided", "could not tell"))
+        if (reasons := facts.get(key, []))
+    ]
+    if not said:
         yield f"Every gate passed ({facts['gates']})."
-    if undecided:
-        yield "\n".join(["Not judged, and so no reason to refuse:", "", *(f"- {reason}" for reason in undecided)])
+    if skipped := facts.get("skipped", []):
+        said.append(("Not judged, and no reason to hold the release back:", skipped))
+    for head, reasons in said:
+        yield "\n".join([head, "", *(f"- {reason}" for reason in reasons)])
 
 
 def _serves(
@@ -179,14 +183,19 @@ def _serves(
 ) -> Iterator[str]:
     """Say who serves now, and what to do next."""
     if version and champion == version and not facts["passed"]:
-        yield ("It is the champion all the same, since earlier gates passed it: `intentflow rollback` takes it back.")
+        yield "It is the champion all the same, since earlier gates passed it: `intentflow rollback` takes it back."
         return
     if version and champion == version:
         now = "It is the champion now" if promoted.get("moved") else "It was the champion already"
         yield f"{now}, and serves as soon as the rollout follows: `intentflow status`."
         return
     yield f"The champion stays {links.version(name, champion)}." if champion else "No release is the champion yet."
-    if not facts["passed"]:
+    if facts.get("verdict") == UNDECIDED:
+        yield (
+            "Undecided is not passed: the data cannot tell. Next: more test weeks (`data.split.test_weeks`) or users, "
+            "or the gates that the reasons above name, and train again."
+        )
+    elif not facts["passed"]:
         yield "Next: change data, models or gates as the reasons above say, and train again; or leave it at that."
     elif version:
         yield f"{promoted.get('note', '')}. Next: `intentflow promote --version {version}`.".removeprefix(". ")

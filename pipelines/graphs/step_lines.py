@@ -15,7 +15,7 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "evaluate_intent": ("rows_in", "map", "bce"),
     "train_ranking": ("rows_in", "epochs", "validate_ndcg_at_10"),
     "evaluate_ranking": ("rows_in", "ndcg_at_10"),
-    "register": ("gates", "passed", "mode"),
+    "register": ("gates", "verdict", "mode"),
     "materialise": ("rows_in", "rows_out"),
     "promote": ("champion", "moved", "note"),
     "champion": ("which", "version", "release"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.registry.spec import DRY_RUN
+from components.verdicts import PASSED, REFUSED, UNDECIDED
 from feature_repo.errors import Refused, ServerError, of_code
 from pipelines.environment import Installation
 from pipelines.graphs import index
@@ -22,7 +23,6 @@ from pipelines.kubeflow.follow import RunEnd, follow
 
 FOLLOW_PATIENCE_S = 600.0  # a run goes on while its server is upgraded
 EVERY_S = 2.0
-PASSED, REFUSED = "passed", "refused"  # as the registry has it
 DECIDES = "decide"  # the step after which a run may train nothing
 Observer = Callable[[dict[str, Any]], None]
 
@@ -40,6 +40,7 @@ class Run:
     steps: list[dict[str, Any]]
     seconds: float
     dry: bool = False  # nothing was to be changed
+    verdict: str = ""  # the word of its gates, '' where the registry does not tell
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -49,7 +50,7 @@ class Run:
         """Return it as a person reads it."""
         if self.state == "SUBMITTED":
             return f"submitted, not followed: {self.page}"
-        gates = {True: ", gates passed", False: ", gates refused", None: ""}[self.passed]
+        gates = {True: ", gates passed", False: f", gates {self.verdict or REFUSED}", None: ""}[self.passed]
         dry = " (dry run, nothing registered)" if self.dry else ""
         return f"{self.pipeline}: {self.state.lower()}{dry}{gates}, in {self.seconds:.0f} s: {self.page}"
 
@@ -85,7 +86,8 @@ def run(
     seconds = round(time.monotonic() - start, 2)
     passed = _asked(place, run_id, page, tasks) if ended.silent else ended.passed
     dry = _dry(place, values)
-    found = Run(run_id, page, pipeline, version.name, ended.state, passed, ended.steps, seconds, dry)
+    word = run_verdict.gates(place, run_id) if passed is False and not dry else ""
+    found = Run(run_id, page, pipeline, version.name, ended.state, passed, ended.steps, seconds, dry, _known(word))
     _judge(place, found, ended)
     return found
 
@@ -129,13 +131,18 @@ def _asked(place: Installation, run_id: str, page: str, tasks: Tasks) -> bool | 
     said = run_verdict.gates(place, run_id)
     if not said and DECIDES in tasks.steps.values():
         return None  # nothing called for a release, and none was made
-    if said not in (PASSED, REFUSED):
+    if not _known(said):
         away = "does not answer" if said == run_verdict.UNKNOWN else "has no release of it"
         raise ServerError(
             "gates: the run succeeded, but what its gates said is not known: Kubeflow sent no details of its tasks, "
             f"and the registry (mlflow.tracking_uri) {away}; see {page}"
         )
     return said == PASSED
+
+
+def _known(word: str) -> str:
+    """Return what is a verdict, '' for silence."""
+    return word if word in (PASSED, REFUSED, UNDECIDED) else ""
 
 
 def _judge(place: Installation, found: Run, ended: RunEnd) -> None:
@@ -146,7 +153,8 @@ def _judge(place: Installation, found: Run, ended: RunEnd) -> None:
                 raise Refused(
                     f"gates: the dry run's models did not pass; the report of `register` says why; {found.page}"
                 )
-            raise Refused(f"gates: the run's release did not pass; `intentflow status` shows each gate; {found.page}")
+            said = f"did not pass ({found.verdict})" if found.verdict else "did not pass"
+            raise Refused(f"gates: the run's release {said}; `intentflow status` shows each gate; {found.page}")
         return
     if ended.state == "CANCELED":
         raise ServerError(f"run: it was stopped on the server; {found.page}")

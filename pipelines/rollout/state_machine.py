@@ -174,7 +174,7 @@ def _begun(state: State, facts: Facts) -> Decision:
     origin = f"from version {state.stable.version}" if state.stable else "from nobody"
     line = f"champion moved here {origin}: rollout {fresh.rollout} begins"
     if not version.passed:
-        why = f"its gates refused it ({version.refusals})"
+        why = f"its gates {'left it undecided' if version.undecided else 'refused it'} ({version.refusals})"
         if state.stable is None:  # nothing else could answer: what a person deployed serves on, and is not started here
             last = _outcome(candidate, REFUSED, why, facts.now)
             line = f"not started: {why}; it stays the champion, since no other release serves"

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.verdicts import REFUSED, UNDECIDED
 from feature_repo.errors import ServerError, SpecError
 from pipelines.environment import Installation
 
@@ -57,18 +58,22 @@ def lines(found: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]) -
 
 
 def gates(tags: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each gate of a version: those that refused first."""
-    judged = [gate for gate in json.loads(tags.get("verdict") or "{}").get("gates", []) if not gate.get("skipped")]
-    refused = [gate for gate in judged if not gate["passed"]]
-    for gate in refused[:SHOWN]:
-        yield f"    refused: {gate['reason']}"
-    if len(refused) > SHOWN:
-        yield f"    and {len(refused) - SHOWN} more (tag `verdict`)"
+    """Yield a line for each gate of a version: those that hold it back first, and last what was not judged."""
+    found = json.loads(tags.get("verdict") or "{}").get("gates", [])
+    judged = [gate for gate in found if not gate.get("skipped")]
+    for word in (REFUSED, UNDECIDED):  # before there was `undecided`, what did not pass was refused
+        held = [gate for gate in judged if not gate["passed"] and gate.get("verdict", REFUSED) == word]
+        for gate in held[:SHOWN]:
+            yield f"    {word}: {gate['reason']}"
+        if len(held) > SHOWN:
+            yield f"    and {len(held) - SHOWN} more (tag `verdict`)"
     passed = [str(gate.get("metric", "?")) + (f" of {gate['cohort']}" if gate.get("cohort") else "")
               for gate in judged if gate["passed"]]  # fmt: skip
     if passed:
         more = f" and {len(passed) - SHOWN} more" if len(passed) > SHOWN else ""
         yield f"    passed: {', '.join(passed[:SHOWN])}{more}"
+    for gate in [gate for gate in found if gate.get("skipped")][:SHOWN]:
+        yield f"    not judged: {gate.get('metric', '?')}: {gate['reason']}"
 
 
 def _arms(routes: Mapping[str, Any], running: Mapping[str, str]) -> Iterator[str]:

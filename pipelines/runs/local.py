@@ -71,8 +71,13 @@ class Run:
         return self.parameters.get("mode") == DRY_RUN
 
     @property
+    def verdict(self) -> str:
+        """Return the word of the gates, '' where they were not asked."""
+        return next((str(line.get("verdict", "")) for line in self.steps if line.get("step") == "register"), "")
+
+    @property
     def refused(self) -> str:
-        """Say why gates refused, '' where none did."""
+        """Say why gates held the release back, '' where none did."""
         return next((str(line["refused"]) for line in self.steps if line.get("refused")), "")
 
     def text(self) -> str:

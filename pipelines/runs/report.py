@@ -17,17 +17,17 @@ RANKING_BASELINE = "personal_frequency"
 def build(
     place: Installation,
     run: Run,
-    released: ReleasedFiles,
-    answer: dict[str, Any],
+    released: ReleasedFiles | None,
+    answer: dict[str, Any] | None,
     *,
     user: str,
     urls: dict[str, str],
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """Collect the report from the run's artifacts and the service's answer."""
+    """Collect the report from the run's artifacts and the service's answer; a release that did not pass has none."""
     previous = read(place.home) or {}
     contract = files.read_json(run.folders["clean"] / "contract.json")
-    drift = files.read_json(run.folders["drift"] / "drift.json")
+    drift = files.read_json(run.folders["drift"] / "drift.json") if "drift" in run.folders else None
     peaks = [line["peak_memory_gib"] for line in run.steps]
     timed = {line["step"]: line["seconds"] for line in run.steps} | seconds
     return {
@@ -44,20 +44,31 @@ def build(
         "ranking": _scores(run.folders["ranking_evaluation"], RANKING_BASELINE),
         "segments": _segments(run.folders["rows"]),
         "features": _features(run.folders["rows"]),
-        "release": {"id": released.id, "version": released.version, "passed": run.passed, "bento": released.bento},
-        "user": user,
-        "verb": place.spec.verb,
-        "profile": answer["profile"],
-        "intents": answer["intents"],
-        "recommendations": answer["items"],
-        "drift": {k: drift[k] for k in ("verdict", "share", "reason") if k in drift}
-        | {"columns": [c for c, found in drift["columns"].items() if found["drifted"]]},
+        "release": {"version": run.release_version, "passed": run.passed, "verdict": run.verdict}
+        | ({} if released is None else {"id": released.id, "version": released.version, "bento": released.bento}),
+        **({"page": run.page} if answer is None else _answer(user, answer, place.spec.verb)),
+        "drift": {} if drift is None else _drift(drift),
         "uis": urls,
         # A step whose inputs are the same does not run; its seconds are those of the run that made its artifact.
         "seconds": previous.get("seconds", {}) | timed,
         "ran": [line["step"] for line in run.steps],
         "peak_memory_gib": max([previous.get("peak_memory_gib", 0.0), *peaks]),
     }
+
+
+def _answer(user: str, answer: dict[str, Any], verb: str) -> dict[str, Any]:
+    return {
+        "user": user,
+        "verb": verb,
+        "profile": answer["profile"],
+        "intents": answer["intents"],
+        "recommendations": answer["items"],
+    }
+
+
+def _drift(drift: dict[str, Any]) -> dict[str, Any]:
+    found = {k: drift[k] for k in ("verdict", "share", "reason") if k in drift}
+    return found | {"columns": [c for c, found in drift["columns"].items() if found["drifted"]]}
 
 
 def _segments(rows: Path) -> dict[str, Any]:
@@ -112,13 +123,18 @@ def text(report: dict[str, Any]) -> str:
         "",
         *_segment_lines(report["segments"]),
         "",
-        f"Release    {report['release']['id']} (version {report['release']['version']}, champion)",
-        "",
-        answer_text(report["user"], report | {"items": report["recommendations"]}, did=report.get("verb", words.CHOSE)),
-        "",
-        f"Drift      {drift['verdict']}" + (f": {drift['reason']}" if drift.get("reason") else ""),
+        *(_release_lines(report) if report["release"]["passed"] else report["page"].splitlines()),
     ]
+    if drift:
+        lines += ["", f"Drift      {drift['verdict']}" + (f": {drift['reason']}" if drift.get("reason") else "")]
     return "\n".join(lines)
+
+
+def _release_lines(report: dict[str, Any]) -> list[str]:
+    release = report["release"]
+    answered = report | {"items": report["recommendations"]}
+    answer = answer_text(report["user"], answered, did=report.get("verb", words.CHOSE))
+    return [f"Release    {release['id']} (version {release['version']}, champion)", "", answer]
 
 
 def _segment_lines(found: dict[str, Any]) -> list[str]:

@@ -45,6 +45,25 @@ def test_cohorts_part_the_rows(found: Evaluation, examples: Examples) -> None:
         assert sum(filter(None, rows)) == len(examples.part("test"))
 
 
+def test_the_resamples_are_of_the_model_and_the_best_baselines(found: Evaluation, examples: Examples) -> None:
+    lines = {(line.side, line.draws, line.cohort, line.metric): line for line in found.resamples}
+    assert len(lines) == len(found.resamples)
+    users = len(np.unique(examples.users[examples.part("test")]))
+    for metric in ("map", "macro_auroc", "bce", "ece"):
+        values = {name: figures[metric] for name, figures in found.baselines.items()}
+        best = (min if metric in ("bce", "ece") else max)(values, key=lambda name: values[name])
+        assert (best, "within", "", metric) in lines
+        mine = lines["model", "within", "", metric]
+        assert (mine.rows, mine.users) == (found.test["rows"], users)
+        if metric != "ece":
+            assert mine.resampled.mean() == pytest.approx(found.test[metric], abs=0.02)
+        assert np.isfinite(lines["model", "across", "", metric].resampled).all()
+    for cohort, figures in found.cohorts.items():
+        assert lines["model", "within", cohort, "bce"].rows == figures["rows"]
+        assert (COMPARED, "within", cohort, "map") in lines
+    assert "ece" not in found.intervals
+
+
 def test_the_document_is_json_without_nan(found: Evaluation) -> None:
     document = json.loads(json.dumps(found.metrics(), allow_nan=False))
     assert {"test", "validate", "baselines", "cohorts", "intervals", "gain"} <= document.keys()

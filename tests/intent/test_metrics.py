@@ -73,6 +73,21 @@ def test_intervals_hold_the_estimate() -> None:
     assert high - low < 0.2
 
 
+def test_resampled_figures_are_those_of_the_rows_as_often_as_they_were_drawn() -> None:
+    label = np.stack([LABEL, (RNG.random(400) < 0.01).astype(np.uint8)], axis=1)  # the second is rare: some lack it
+    score = np.clip(np.stack([SCORE, RNG.random(400)], axis=1) * 0.5 + 0.1, 0.01, 0.99).astype(np.float32)
+    weight = np.stack([np.ones(400), RNG.integers(0, 3, 400)], axis=1).astype(np.float32)
+    weight[label[:, 1] > 0, 1] = 0
+    found = metrics.resampled(label, score, weight)
+    for draw in range(2):
+        rows = np.repeat(np.arange(400), weight[:, draw].astype(int))
+        expected = metrics.summary(label[rows], score[rows])
+        for name, values in found.items():
+            assert values[draw] == pytest.approx(expected[name], rel=1e-4), name
+    assert set(found) == {"macro_auroc", "map", "bce", "ece"}
+    assert np.isnan(metrics.resampled(label[:, 1:] * 0, score[:, 1:], weight)["map"]).all()
+
+
 def test_the_roc_curve_goes_from_corner_to_corner() -> None:
     found = metrics.curve(LABEL, np.clip(SCORE, 0, 1), threshold=0.5)
     assert (found.fpr[0], found.tpr[0]) == (0, 0)

@@ -17,6 +17,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
     # The gates.
+    "components/verdicts.py": ("tests/test_verdicts.py",),
     "components/registry/gate_metrics.py": (
         "tests/registry/test_gate_metrics.py",
         "tests/pipelines/test_spec_fields.py",

@@ -13,6 +13,7 @@ from components.profiles.spec import Profiles, Segments, Selection
 from components.ranking.spec import Candidates, Ranking
 from components.registry import gate_metrics
 from components.registry.spec import Gate, Parity, Promotion, Rollout, Shadow, Tolerance
+from components.verdicts import Least
 
 SOURCE = {"type": "csv", "events": {"path": "events.csv"}}
 REQUIRED: dict[type[BaseModel], dict[str, Any]] = {
@@ -55,7 +56,8 @@ NUMBERS = [
     (Ranking, "learning_rate", 0.003, None, 1),
     (Ranking, "seed", 0, 0, None),
     (Gate, "repeats", None, 1, 100),
-    (Gate, "min_rows", 100, 1, None),
+    (Gate, "min_rows", None, 1, None),
+    (Gate, "min_users", 20, 1, None),
     (Parity, "min_checked", 0, 0, None),
     (Tolerance, "errors", 0.002, 0, 1),
     (Tolerance, "slow", 0.05, 0, 1),
@@ -185,7 +187,7 @@ RANKING = ("ranking.ndcg_at_10", "ranking.recall_at_10", "ranking.phr_at_10")
 def test_a_gate_knows_what_is_measured_and_where_lower_is_better() -> None:
     budgets = {*LATENCY, "memory.model_mib", "memory.rss_mib"}
     intents = {"intent.macro_auroc", "intent.micro_auroc", "intent.map", "intent.bce", "intent.ece"}
-    assert set(gate_metrics.of_kind("quality")) == intents | set(RANKING)
+    assert set(gate_metrics.of_kind("quality")) == intents | set(RANKING) | {"ranking.explore_ndcg_at_10"}
     assert set(gate_metrics.of_kind("budget")) == budgets
     assert set(gate_metrics.of_kind("variant")) == set(LOSSES)
     lower = {name for name in gate_metrics.NAMES if gate_metrics.lower_is_better(name)}
@@ -218,6 +220,8 @@ def test_a_gate_knows_what_is_measured_and_where_lower_is_better() -> None:
             {"metric": "intent.bce", "cohort": "activity"},
             "intent.bce has no baseline by cohort; have intent.map, ranking.ndcg_at_10, or another `against`",
         ),
+        ({"metric": "intent.map", "when_empty": "allow"}, "when_empty is of groups of users, so it goes with `cohort`"),
+        ({"metric": "ranking.explore_ndcg_at_10", "cohort": "segment"}, "explore_ndcg_at_10 is not measured by cohort"),
     ],
 )
 def test_fields_of_a_gate_that_do_not_go_together(given: dict[str, Any], told: str) -> None:
@@ -234,10 +238,20 @@ def test_fields_of_a_gate_that_do_not_go_together(given: dict[str, Any], told: s
         {"metric": "intent.bce", "cohort": "segment", "limit": 0.4},
         {"metric": "latency.predict_ms_p95", "against": "champion", "tolerance": 0.2, "repeats": 1},
         {"metric": "variant.map_loss", "limit": 0.0},
+        {"metric": "intent.map", "cohort": "segment", "when_empty": "allow"},
+        {"metric": "intent.map", "when_empty": "hold"},
     ],
 )
 def test_fields_of_a_gate_that_go_together(given: dict[str, Any]) -> None:
     assert Gate.model_validate(given).model_dump(exclude_unset=True).items() >= given.items()
+
+
+def test_the_least_that_a_gate_judges_on() -> None:
+    assert Gate(metric="intent.map").least == Least(rows=40, users=20)
+    assert Gate(metric="intent.map", cohort="segment").least == Least(rows=100, users=20)
+    assert Gate(metric="intent.map", min_rows=3, min_users=2).least == Least(rows=3, users=2)
+    assert Gate(metric="memory.rss_mib", limit=1, min_rows=3).least == Least(rows=0, users=0)
+    assert Gate(metric=LOSSES[0], limit=1).least == Least(rows=0, users=0)
 
 
 def test_a_limit_alone_is_against_a_value() -> None:

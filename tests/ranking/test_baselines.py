@@ -3,6 +3,7 @@ import pytest
 
 from components.ranking.baselines import BASELINES
 from components.ranking.catalogue import Catalogue
+from components.ranking.neighbours import Neighbours
 from feature_repo.rows import UserRows
 from tests.ranking.board import VISIT, cold_rows, known_row, start, user_rows
 
@@ -27,6 +28,14 @@ def shelf(catalogue: Catalogue, shares: dict[int, float]) -> Catalogue:
 
 
 @pytest.fixture
+def near() -> Neighbours:
+    """Say that item 8 lies near item 2, item 0 less near item 6, and nothing near item 4."""
+    items, similarities = np.zeros((30, 1), np.int32), np.zeros((30, 1), np.float32)
+    items[[2, 6], 0], similarities[[2, 6], 0] = [8, 0], [0.8, 0.2]
+    return Neighbours(items, similarities, np.zeros((30, 1), np.float32), np.ones(30, np.float32))
+
+
+@pytest.fixture
 def rows() -> UserRows:
     assert VISIT == 6
     return user_rows(known_row("u00", HAPPENED, 21))
@@ -39,25 +48,28 @@ def rows() -> UserRows:
         ("personal_frequency", [4, 2, 6, 7, 8]),  # 3 weeks, then 2 and 2: ties by item; then by popularity
         ("personal_popular", [4, 6, 2, 7, 8]),  # ties by popularity
         ("decayed_personal", [2, 6, 4, 7, 8]),  # the old weeks weigh less
+        ("unseen_popular", [7, 8, 0, 1, 3]),  # without 2, 4 and 6
+        ("item_knn", [8, 0, 7, 6, 2]),  # near what was had, then popular; not without what was had
     ],
 )
 def test_a_baseline_ranks_the_known_user_as_expected(
-    rows: UserRows, shelf: Catalogue, name: str, first: list[int]
+    rows: UserRows, shelf: Catalogue, near: Neighbours, name: str, first: list[int]
 ) -> None:
-    assert BASELINES[name](rows, shelf, k=5)[0].tolist() == first
+    assert BASELINES[name](rows, shelf, near, k=5)[0].tolist() == first
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
-def test_unseen_leaves_out_the_history(rows: UserRows, shelf: Catalogue, name: str) -> None:
-    assert BASELINES[name](rows, shelf, k=3, unseen=True)[0].tolist() == [7, 8, 0]
+def test_unseen_leaves_out_the_history(rows: UserRows, shelf: Catalogue, near: Neighbours, name: str) -> None:
+    expected = [8, 0, 7] if name == "item_knn" else [7, 8, 0]
+    assert BASELINES[name](rows, shelf, near, k=3, unseen=True)[0].tolist() == expected
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
-def test_a_cold_user_gets_popular_items_from_every_baseline(shelf: Catalogue, name: str) -> None:
-    assert BASELINES[name](cold_rows(start(21)), shelf, k=4)[0].tolist() == [7, 6, 2, 8]
+def test_a_cold_user_gets_popular_items_from_every_baseline(shelf: Catalogue, near: Neighbours, name: str) -> None:
+    assert BASELINES[name](cold_rows(start(21)), shelf, near, k=4)[0].tolist() == [7, 6, 2, 8]
 
 
-def test_k_past_the_catalogue_leaves_empty_places(rows: UserRows, shelf: Catalogue) -> None:
-    ranked = BASELINES["popular"](rows, shelf, k=40)[0]
+def test_k_past_the_catalogue_leaves_empty_places(rows: UserRows, shelf: Catalogue, near: Neighbours) -> None:
+    ranked = BASELINES["popular"](rows, shelf, near, k=40)[0]
     assert sorted(ranked[:30]) == list(range(30))
     assert (ranked[30:] == -1).all()

@@ -45,6 +45,27 @@ def test_every_interval_holds_its_mean(found: Evaluation) -> None:
     assert all(low <= found.test[name] <= high for name, (low, high) in found.intervals.items())
 
 
+def test_the_resamples_are_of_every_side_and_hold_the_means(found: Evaluation, world: World) -> None:
+    lines = {(line.side, line.draws, line.cohort, line.metric): line for line in found.resamples}
+    assert len(lines) == len(found.resamples)
+    for side, values in {"model": found.test, **found.baselines}.items():
+        for metric in found.intervals:
+            drawn = lines[side, "within", "", metric].resampled  # few rows have anything new, and some draws none
+            assert np.nanmean(drawn) == pytest.approx(values[metric], abs=0.03)
+    assert lines["model", "across", "", "ndcg_at_10"].resampled.mean() == pytest.approx(
+        found.test["ndcg_at_10"], abs=0.03
+    )
+    users = len(np.unique(world.examples.of_weeks(found.weeks).rows.user_id))
+    overall = lines["model", "within", "", "ndcg_at_10"]
+    assert (overall.rows, overall.users) == (found.test["rows"], users)
+    for cohort, values in found.cohorts.items():
+        mine = lines["model", "within", cohort, "ndcg_at_10"]
+        assert mine.rows == values["rows"]
+        assert mine.users <= users
+        assert np.nanmean(mine.resampled) == pytest.approx(values["ndcg_at_10"], abs=0.05)
+        assert ("personal_frequency", "within", cohort, "ndcg_at_10") in lines
+
+
 def test_cohorts_cover_all_rows_by_activity_and_by_segment(found: Evaluation) -> None:
     by_segment = [c["rows"] for name, c in found.cohorts.items() if name.startswith("segment")]
     assert len(by_segment) == 2

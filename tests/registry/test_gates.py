@@ -15,6 +15,8 @@ CALIBRATED = Gate(metric="intent.ece", limit=0.02)
 NOT_WORSE = Gate(metric="ranking.ndcg_at_10", against="champion", tolerance=0.02)
 COUNTED = NOT_WORSE.model_copy(update={"repeats": 2})
 NDCG = "ranking.ndcg_at_10"
+OLD = " (no interval: written before evaluations kept resamples)"
+FIRST = {"place": "promotion.gates[0]"}
 
 
 def overall(baseline: dict[str, float] | None = None, **values: float) -> Measurements:
@@ -59,21 +61,31 @@ LIKE_CHAMPION = Gate(metric="intent.bce", against="champion", tolerance=0.1)
             FLOOR,
             {NDCG: 0.1},
             None,
-            Outcome(NDCG, 0.1, "value", 0.2, 0.2, False, "ranking.ndcg_at_10 0.1 is below the floor 0.2"),
+            Outcome(
+                *(NDCG, 0.1, "value", 0.2, 0.2, "refused"),
+                f"ranking.ndcg_at_10 0.1 is below the floor 0.2{OLD}; promotion.gates[0]",
+                **FIRST,
+            ),
         ),
         (
             FLOOR,
             {NDCG: 0.2},
             None,
-            Outcome(NDCG, 0.2, "value", 0.2, 0.2, True, "ranking.ndcg_at_10 0.2 is at least the floor 0.2"),
+            Outcome(
+                *(NDCG, 0.2, "value", 0.2, 0.2, "passed"),
+                f"ranking.ndcg_at_10 0.2 is at least the floor 0.2{OLD}",
+                **FIRST,
+            ),
         ),
         (
             LIKE_CHAMPION,
             {"intent.bce": 0.5},
             {"intent.bce": 0.25},
             Outcome(
-                *("intent.bce", 0.5, "champion", 0.25, 0.275, False),
-                reason="intent.bce 0.5 is above the champion's 0.25 plus the tolerance of 10% (0.275)",
+                *("intent.bce", 0.5, "champion", 0.25, 0.275, "refused"),
+                "intent.bce 0.5 is above the champion's 0.25 plus the tolerance of 10% (0.275)"
+                f"{OLD}; promotion.gates[0]",
+                **FIRST,
             ),
         ),
         (
@@ -81,33 +93,50 @@ LIKE_CHAMPION = Gate(metric="intent.bce", against="champion", tolerance=0.1)
             {"intent.bce": 0.26},
             {"intent.bce": 0.25},
             Outcome(
-                *("intent.bce", 0.26, "champion", 0.25, 0.275, True),
-                reason="intent.bce 0.26 is at most the champion's 0.25 plus the tolerance of 10% (0.275)",
+                *("intent.bce", 0.26, "champion", 0.25, 0.275, "passed"),
+                f"intent.bce 0.26 is at most the champion's 0.25 plus the tolerance of 10% (0.275){OLD}",
+                **FIRST,
             ),
         ),
         (
             LIKE_CHAMPION,
             {"intent.bce": 0.26},
             {"intent.bce": math.inf},
-            Outcome("intent.bce", 0.26, "champion", None, None, True, "the champion has no intent.bce"),
+            Outcome(
+                *("intent.bce", 0.26, "champion", None, None, "undecided", "the champion has no intent.bce"),
+                skipped=True,
+                **FIRST,
+            ),
         ),
         (
             LIKE_CHAMPION,
             {"intent.bce": 0.26},
             None,
-            Outcome("intent.bce", 0.26, "champion", None, None, True, "there is no champion yet"),
+            Outcome(
+                *("intent.bce", 0.26, "champion", None, None, "undecided", "there is no champion yet"),
+                skipped=True,
+                **FIRST,
+            ),
         ),
         (
             LIKE_CHAMPION,
             {},
             {"intent.bce": 0.25},
-            Outcome("intent.bce", None, "champion", None, None, False, "intent.bce was not measured"),
+            Outcome(
+                *("intent.bce", None, "champion", None, None, "undecided"),
+                "intent.bce was not measured; promotion.gates[0]",
+                **FIRST,
+            ),
         ),
         (
             BETTER,
             {"intent.map": 0.25},
             None,
-            Outcome("intent.map", 0.25, "baseline", None, None, False, "the baseline has no intent.map"),
+            Outcome(
+                *("intent.map", 0.25, "baseline", None, None, "undecided"),
+                "the baseline has no intent.map; promotion.gates[0]",
+                **FIRST,
+            ),
         ),
     ],
 )
@@ -127,7 +156,7 @@ def test_one_gate_that_refuses_refuses_all_and_is_named() -> None:
         [BETTER, CALIBRATED], overall({"intent.map": 0.2}, intent__map=0.3, intent__ece=0.5), champion=None
     )
     assert not verdict.passed
-    assert verdict.refusals == "intent.ece 0.5 is above the ceiling 0.02"
+    assert verdict.refusals == f"intent.ece 0.5 is above the ceiling 0.02{OLD}; promotion.gates[1]"
 
 
 def test_a_champion_that_never_measured_a_metric_does_not_block_it() -> None:
@@ -172,7 +201,8 @@ def test_a_tolerance_that_is_used_up_says_since_when() -> None:
     champion = Champion({NDCG: 0.292}, used={NDCG: ResourceUse(2, 0.3)})
     (outcome,) = evaluate([COUNTED], overall(ranking__ndcg_at_10=0.29), champion=champion).outcomes
     assert outcome.reason == (
-        "ranking.ndcg_at_10 0.29 is worse than the champion's 0.292, and the tolerance was used 2 of 2 times since 0.3"
+        "ranking.ndcg_at_10 0.29 is worse than the champion's 0.292, and the tolerance was used 2 of 2 times since "
+        "0.3; promotion.gates[0]"
     )
 
 
@@ -184,12 +214,14 @@ def test_what_the_next_release_finds_of_a_tolerance() -> None:
 
     first, found = judged(0.294)
     assert (first.used, found) == (ResourceUse(1, 0.295), {NDCG: {"times": 1, "since": 0.295}})
-    assert first.reason.endswith("less the tolerance of 2% (0.2891); use 1 of 2")
+    assert first.reason.endswith(f"less the tolerance of 2% (0.2891){OLD}; use 1 of 2")
     assert judged(0.294, ResourceUse(1, 0.3))[1] == {NDCG: {"times": 2, "since": 0.3}}
     refused = Outcome(
-        *(NDCG, 0.2, "champion", 0.295, 0.295 * 0.98, False),
-        reason="ranking.ndcg_at_10 0.2 is below the champion's 0.295 less the tolerance of 2% (0.2891)",
+        *(NDCG, 0.2, "champion", 0.295, 0.295 * 0.98, "refused"),
+        reason=f"ranking.ndcg_at_10 0.2 is below the champion's 0.295 less the tolerance of 2% (0.2891){OLD}; "
+        "promotion.gates[0]",
         used=ResourceUse(1, 0.3),
+        **FIRST,
     )
     assert judged(0.2, ResourceUse(1, 0.3)) == (refused, {NDCG: {"times": 1, "since": 0.3}})
     used_up, kept = judged(0.294, ResourceUse(2, 0.3))
@@ -219,13 +251,16 @@ def document(**rows: tuple[int, float, float]) -> dict[str, object]:
 def test_a_gate_by_cohort_holds_for_each_and_names_the_one_that_fails_and_the_one_too_small() -> None:
     found = measured({"ranking": document(segment_0=(500, 0.3, 0.2), segment_1=(200, 0.1, 0.2), segment_2=(7, 0, 1))})
     verdict = evaluate([Gate(metric=NDCG, cohort="segment")], found, champion=None)
-    assert [(o.cohort, o.passed, o.skipped) for o in verdict.outcomes] == [
-        ("segment 0", True, False), ("segment 1", False, False), ("segment 2", True, True),
+    assert [(o.cohort, o.verdict, o.skipped) for o in verdict.outcomes] == [
+        ("segment 0", "passed", False), ("segment 1", "refused", False), ("segment 2", "undecided", True),
     ]  # fmt: skip
-    assert verdict.refusals == "ranking.ndcg_at_10 of segment 1 0.1 is below the baseline's 0.2"
+    assert verdict.refusals == (
+        "ranking.ndcg_at_10 of segment 1 0.1 is below the baseline's 0.2 (no interval: written before evaluations kept "
+        "resamples, 200 rows); promotion.gates[0]"
+    )
     text = markdown(verdict, title="Release 1")
-    assert "- ranking.ndcg_at_10: segment 2 has 7 rows, fewer than 100: skipped" in text
-    assert "| ranking.ndcg_at_10 | segment 1 | 200 | 0.1 | baseline 0.2 | 0.2 | **refused** |" in text
+    assert "- ranking.ndcg_at_10: segment 2: 7 rows are behind it, fewer than 100: skipped" in text
+    assert "| ranking.ndcg_at_10 | segment 1 | 200 | 0.1 | baseline 0.2 | 0.2 | - | **refused** |" in text
 
 
 def test_an_outcome_of_a_cohort_names_it_and_its_rows() -> None:
@@ -233,16 +268,36 @@ def test_an_outcome_of_a_cohort_names_it_and_its_rows() -> None:
     found = measured({"ranking": document(segment_1=(99, 0.3, 0.2), segment_2=(100, 0.1, 0.2))})
     small, refused = evaluate([gate], found, champion=None).outcomes
     assert small == Outcome(
-        NDCG, 0.3, "baseline", None, None, True, "segment 1 has 99 rows, fewer than 100: skipped",
-        cohort="segment 1", rows=99, skipped=True,
+        NDCG, 0.3, "baseline", None, None, "undecided",
+        "segment 1: 99 rows are behind it, fewer than 100: skipped",
+        cohort="segment 1", rows=99, skipped=True, **FIRST,
     )  # fmt: skip
     assert refused == Outcome(
-        NDCG, 0.1, "baseline", 0.2, 0.2, False,
-        "ranking.ndcg_at_10 of segment 2 0.1 is below the baseline's 0.2", cohort="segment 2", rows=100,
+        NDCG, 0.1, "baseline", 0.2, 0.2, "refused", refused.reason, cohort="segment 2", rows=100, **FIRST,
     )  # fmt: skip
     assert (small.name, evaluate([BETTER], overall(), champion=None).outcomes[0].name) == (
         "ranking.ndcg_at_10 of segment 1", "intent.map",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "groups", [{"segment_1": (99, 0.3, 0.2), "segment_2": (1, 0.3, 0.2)}, {"tenure_new": (9, 1, 0)}]
+)
+def test_a_cohort_none_of_whose_groups_is_large_enough_is_not_passed(groups) -> None:
+    found, gate = measured({"ranking": document(**groups)}), Gate(metric=NDCG, cohort="segment")
+    verdict = evaluate([BETTER, gate], found, champion=None)
+    assert (verdict.word, verdict.passed) == ("undecided", False)
+    assert verdict.outcomes[-1] == Outcome(
+        *(NDCG, None, "baseline", None, None, "undecided"),
+        "no segment has 100 rows of 20 users, so ranking.ndcg_at_10 was not judged by it; promotion.gates[1]: lower "
+        "min_rows or min_users, or `when_empty: allow`",
+        cohort="segment",
+        place="promotion.gates[1]",
+    )
+    allowed = evaluate([gate.model_copy(update={"when_empty": "allow"})], found, champion=None)
+    assert (allowed.passed, allowed.outcomes[-1].verdict, allowed.outcomes[-1].skipped) == (True, "undecided", True)
+    assert allowed.outcomes[-1].reason.endswith("not judged by it; promotion.gates[0].when_empty allows that")
+    assert "promotion.gates[0].when_empty allows that" in markdown(allowed, title="Release 1")
 
 
 def test_cohorts_without_rows_are_not_cohorts_of_a_metric() -> None:
@@ -297,17 +352,6 @@ def test_a_champion_is_compared_by_segment_only_where_both_mean_the_same_segment
     assert "other groups of users" in other.outcomes[0].reason
 
 
-def test_a_cohort_that_nobody_measured_refuses() -> None:
-    verdict = evaluate(
-        [Gate(metric=NDCG, cohort="activity")],
-        measured({"ranking": document(segment_0=(9, 0, 0))}),
-        champion=None,
-    )
-    assert verdict.outcomes == (
-        Outcome(NDCG, None, "baseline", None, None, False, "no activity was measured", cohort="activity", rows=0),
-    )
-
-
 def test_a_cohorts_baseline_is_the_best_of_it() -> None:
     ranking = {
         "baselines": {"popular": {}, "recent": {}},
@@ -346,7 +390,7 @@ def test_budgets_are_gates_over_both_parts() -> None:
     }
     gates = [Gate(metric="latency.predict_ms_p95", limit=5.0), Gate(metric="memory.model_mib", limit=5.0)]
     verdict = evaluate(gates, measured({}, served), champion=None)
-    assert verdict.refusals == "memory.model_mib 5.5 is above the ceiling 5"
+    assert verdict.refusals == "memory.model_mib 5.5 is above the ceiling 5; promotion.gates[1]"
     assert "## What serving costs" in markdown(verdict, title="Release 1")
 
 
@@ -382,21 +426,26 @@ def test_parity_names_the_first_feature_that_differs(found, rules, passed, words
                     "replay",
                     None,
                     0.0,
-                    True,
+                    "undecided",
                     "not checked: no answer is logged yet, so none was replayed",
                 ),
+                rows=0,
                 skipped=True,
             ),
         ),
         (
             {"checked": 50, "mismatches": 0},
-            Outcome("parity", 0.0, "replay", None, 0.0, True, "50 logged answers were replayed and none differs"),
+            Outcome(
+                *("parity", 0.0, "replay", None, 0.0, "passed", "50 logged answers were replayed and none differs"),
+                rows=50,
+            ),
         ),
         (
             {"checked": 9, "mismatches": 2},
             Outcome(
-                *("parity", 2.0, "replay", None, 0.0, False),
+                *("parity", 2.0, "replay", None, 0.0, "refused"),
                 "2 of 9 logged answers differ when they are replayed: first an unnamed field, online ?, offline ?",
+                rows=9,
             ),
         ),
     ],
@@ -409,7 +458,9 @@ def test_parity_may_need_a_number_of_answers() -> None:
     assert parity({"checked": 50, "mismatches": 0}, Parity(min_checked=50)).passed
     few = parity({"checked": 49, "mismatches": 0}, Parity(min_checked=50))
     assert few.reason == "49 logged answers were replayed, fewer than promotion.parity.min_checked, 50"
-    assert (few.passed, few.skipped) == (False, False)
+    assert (few.passed, few.skipped, few.verdict) == (False, False, "undecided")
+    none = parity({"checked": 0, "mismatches": 0}, Parity(min_checked=1))
+    assert (none.passed, none.verdict) == (False, "undecided")
 
 
 def test_numbers_are_shown_with_six_digits() -> None:
@@ -418,16 +469,22 @@ def test_numbers_are_shown_with_six_digits() -> None:
 
 def test_refusals_are_joined() -> None:
     verdict = evaluate([BETTER, FLOOR], overall(), champion=None)
-    assert verdict.refusals == "intent.map was not measured; ranking.ndcg_at_10 was not measured"
-    assert verdict.document()["passed"] is False
+    assert verdict.refusals == (
+        "intent.map was not measured; promotion.gates[0]; ranking.ndcg_at_10 was not measured; promotion.gates[1]"
+    )
+    document = verdict.document()
+    assert (document["passed"], document["verdict"]) == (False, "undecided")
+    assert [(gate["passed"], gate["verdict"]) for gate in document["gates"]] == [(False, "undecided")] * 2
 
 
 def test_a_report_tells_the_verdict_first_and_shows_every_gate() -> None:
     verdict = evaluate([BETTER, NOT_WORSE], overall({"intent.map": 0.25}, intent__map=0.24), champion=None)
     text = markdown(verdict, title="Release 1")
-    assert text.startswith("# Release 1: refused\n\n2 of 2 gates refused:\n\n- intent.map 0.24 is below")
+    assert text.startswith("# Release 1: refused\n\n1 of 2 gates refused:\n\n- intent.map 0.24 is below")
+    assert "\n\n1 of 2 gates could not tell:\n\n- ranking.ndcg_at_10 was not measured" in text
+    assert "Intervals come" not in text
     assert "| intent.map | 0.24 | baseline 0.25 | 0.25 | **refused** |" in text
-    assert verdict.document()["gates"][1]["reason"] == "ranking.ndcg_at_10 was not measured"
+    assert verdict.document()["gates"][1]["reason"] == "ranking.ndcg_at_10 was not measured; promotion.gates[1]"
 
 
 def test_a_report_that_is_too_long_ends_with_a_whole_line_and_says_so() -> None:

@@ -3,9 +3,11 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from components.registry import champion, component, gate_metrics
+from components import resamples
+from components.registry import champion, component, gate_metrics, rollout_tags
 from components.registry import client as mlflow_client
 from components.registry.aliases import rollback, status
 from components.registry.gate_inputs import ResourceUse
@@ -53,16 +55,14 @@ def run(shared, lineage, tmp_path, logged):
 def test_a_result_that_passes_becomes_the_champion(shared, run, tmp_path) -> None:
     assert run() == ("1", True)
     assert status("shared").holders == {"champion": "1"}
-    assert (
-        "| ranking.ndcg_at_10 | 0.3 | champion - | - | passed | there is no champion yet |"
-        in (tmp_path / "report").read_text()
-    )
+    assert "## Skipped\n\n- ranking.ndcg_at_10: there is no champion yet\n" in (tmp_path / "report").read_text()
 
 
 def test_kubeflow_gets_the_gates_and_what_serving_costs_under_the_names_of_gates(shared, run, make, logged) -> None:
     run()
-    assert (logged["gates.judged"], logged["gates.refused"]) == (2, 0)
-    assert set(logged) - {"gates.judged", "gates.refused"} <= set(gate_metrics.NAMES)
+    counts = {"gates.judged", "gates.refused", "gates.undecided"}
+    assert [logged[name] for name in sorted(counts)] == [1, 0, 0]  # there is no champion to compare with
+    assert set(logged) - counts <= set(gate_metrics.NAMES)
     run(make(quality=0.1), spec="another00000", mode="dry_run")
     assert logged["gates.refused"] > 0
 
@@ -84,6 +84,54 @@ def test_a_result_that_its_gates_refuse_is_kept_but_moves_nothing(shared, run, m
     assert words in (tmp_path / "report").read_text()
     with pytest.raises(Refused, match="its gates refused it"):
         component.promote.python_func("shared", "2", "auto", "test")
+
+
+def drawn(folder, metric: str, values, **about) -> None:
+    """Give an evaluation of the toy its resamples."""
+    resamples.write(folder, [resamples.Line(metric, np.array(values), 100, 50, **about)], rows_digest="rows")
+
+
+@WITHOUT_SERVER
+def test_what_its_gates_cannot_tell_is_registered_as_undecided_and_moves_nothing(
+    shared, run, make, tmp_path, logged
+) -> None:
+    run()
+    close = make(seed=3, quality=0.2501)
+    lines = [
+        resamples.Line("map", 0.25 + np.arange(40) % 5 / 100, 100, 50),
+        resamples.Line("map", np.full(40, 0.25), 100, 50, side="decayed_rate"),
+    ]
+    resamples.write(close.intent_evaluation, lines, rows_digest="rows")
+    version, passed = run(close, spec="another00000", gates=GATES[:1])
+    assert not passed
+    assert status("shared").holders == {"champion": "1"}
+    with mlflow_client.connected() as client:
+        tags = client.get_model_version("shared-release", version).tags
+        read = rollout_tags._version(client, "shared", version)
+    assert tags["gates"] == "undecided"
+    found = champion.verdict("shared", version)
+    assert (found["verdict"], found["passed"]) == ("undecided", False)
+    assert (found["gates"][0]["verdict"], found["gates"][0]["users"]) == ("undecided", 50)
+    assert (tmp_path / "report").read_text().startswith("# Release ")
+    assert "undecided\n\n1 of 1 gates could not tell:" in (tmp_path / "report").read_text()
+    assert (logged["gates.refused"], logged["gates.undecided"]) == (0, 1)
+    assert (read.passed, read.undecided) == (False, True)
+    assert "is not clearly at least nor below the baseline's 0.25" in read.refusals
+    with pytest.raises(Refused, match=r"its gates left it undecided \(intent.map 0.2501 is not clearly"):
+        component.promote.python_func("shared", version, "auto", "test")
+
+
+def test_a_champion_is_compared_by_the_resamples_that_its_run_keeps(store, make, lineage, run, shared) -> None:
+    before = make(seed=4, quality=0.3)
+    drawn(before.ranking_evaluation, "ndcg_at_10", 0.3 + np.arange(40) % 5 / 100, draws="across")
+    run(before, spec="third0000000")
+    found = champion.champion("shared")
+    assert found is not None
+    held = found.sample("ranking.ndcg_at_10")
+    assert (held.value, held.rows, held.users) == (0.3, 100, 50)
+    assert held.resampled[:3].tolist() == pytest.approx([0.3, 0.31, 0.32])
+    assert found.judged_on("ranking") == "rows"
+    assert found.sample("intent.map").resampled is None  # that evaluation kept none
 
 
 @WITHOUT_SERVER

@@ -25,7 +25,8 @@ REGISTER = {
     "passed": True,
     "gates": 2,
     "refused": [],
-    "undecided": ["intent.map: no champion to compare with"],
+    "undecided": [],
+    "skipped": ["intent.map: no champion to compare with"],
     "release": {"id": "c58", "version": "5", "created": True},
     "champion": "4",
 }
@@ -59,6 +60,22 @@ def test_a_refused_release_is_seen_in_the_first_line_and_names_who_serves() -> N
     assert "The champion stays [version 4 of shop-release]" in text
     assert "Next: change data, models or gates" in text
     assert "It is the champion" not in text
+
+
+def test_an_undecided_release_is_not_called_refused_and_the_page_says_what_would_tell() -> None:
+    why = "intent.map 0.3 is not clearly at least nor below 0.3"
+    open_ = REGISTER | {"passed": False, "verdict": "undecided", "undecided": [why], "champion": ""}
+    text = _page(register=open_, watch=STABLE)
+    assert text.startswith("# shop: version 5 undecided by its gates\n")
+    assert f"1 of 2 gates could not tell:\n\n- {why}" in text
+    assert "No release is the champion yet." in text
+    assert "Undecided is not passed" in text
+    for words in ("refused", "stays", "Every gate passed", "Next: change"):
+        assert words not in text
+    both = open_ | {"verdict": "refused", "refused": ["intent.ece 0.5 is above 0.02"]}
+    assert _page(register=both, watch=STABLE).startswith("# shop: version 5 refused by its gates\n")
+    dry = _page(register=open_ | {"release": None}, watch=STABLE)
+    assert dry.startswith("# shop: dry run, gates undecided\n")
 
 
 def test_the_champion_that_a_stricter_gate_refuses_stays_and_the_page_says_so() -> None:

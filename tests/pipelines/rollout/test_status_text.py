@@ -55,9 +55,14 @@ def test_gates_that_refused_come_first_with_their_reasons():
             "reason": "ranking.ndcg_at_10 of new: 0.1 < 0.2",
         },
         {"metric": "memory", "passed": True, "skipped": True, "reason": "not measured"},
+        {"metric": "intent.bce", "passed": False, "verdict": "undecided", "reason": "intent.bce may be either"},
+        {"metric": "intent.ece", "passed": False, "verdict": "refused", "reason": "intent.ece is above"},
     ]
     assert list(status_text.gates({"verdict": json.dumps({"gates": gates})})) == [
-        "    refused: ranking.ndcg_at_10 of new: 0.1 < 0.2",
+        "    refused: ranking.ndcg_at_10 of new: 0.1 < 0.2",  # of a release that is older than `undecided`
+        "    refused: intent.ece is above",
+        "    undecided: intent.bce may be either",
         "    passed: intent.map",
+        "    not judged: memory: not measured",
     ]
     assert list(status_text.gates({})) == []

@@ -115,6 +115,27 @@ def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop) -> 
     assert shop.json("status", str(shop.spec))["aliases"]["champion"] == "1"
 
 
+def test_a_demo_whose_gates_cannot_tell_prints_its_figures_and_promotes_nothing(shop: Shop) -> None:
+    text, before = shop.spec.read_text(), shop.json("status", str(shop.spec))["aliases"]
+    report = (shop.home / "report.json").read_bytes()
+    try:
+        shop.edit(promotion={"gates": [{"metric": "intent.map", "min_users": 41}]})
+        done = shop.run("demo", str(shop.spec), "--user", USER)
+        status = shop.run("status", str(shop.spec))
+    finally:
+        shop.spec.write_text(text)
+    assert done.returncode == 3
+    assert "did not pass (undecided)" in done.stderr
+    assert "undecided by its gates" in done.stderr
+    assert "40 users are behind it, fewer than 41; promotion.gates[0]" in done.stderr
+    assert "item_knn" in done.stderr  # the table of models and baselines
+    assert "The champion stays version 1" in done.stderr
+    assert (shop.home / "report.json").read_bytes() == report
+    assert "undecided by its gates" in status.stdout
+    assert "    undecided: intent.map 1 was not judged: 40 users" in status.stdout
+    assert shop.json("status", str(shop.spec))["aliases"] == before
+
+
 def test_two_runs_at_once_are_refused(shop: Shop) -> None:
     import fcntl
 
