@@ -20,7 +20,7 @@ from feature_repo.calendar import Calendar
 
 CALENDAR = Calendar("2010-01-04", "UTC")  # a Monday
 CATEGORIES = 20
-BACK, FADES, SELDOM = 0.32, 0.8, 0.001  # chance to come back a week after a visit, its fall by week, its floor
+BACK, FADES, SELDOM = 0.26, 0.8, 0.001  # chance to come back a week after a visit, its fall by week, its floor
 MORE = 0.6  # ratings of a visit beyond the first, mean
 LIKED, SHARE = 2, 0.85  # categories that a user likes, and the share of ratings that they get
 EARLY = 1.86  # above 1: most users come in the early weeks
@@ -47,7 +47,7 @@ def chance(gap: np.ndarray) -> np.ndarray:
     """Return the probability to come in a week, `gap` weeks after the last visit.
 
     >>> chance(np.array([1, 2, 100])).round(3).tolist()
-    [0.321, 0.257, 0.001]
+    [0.261, 0.209, 0.001]
     """
     return np.asarray(BACK * FADES ** (gap - 1) + SELDOM)
 
@@ -62,11 +62,10 @@ def draw(*, users: int, weeks: int, seed: int = 0) -> tuple[World, dict[str, np.
     start = (weeks * rng.random(users) ** EARLY).astype(np.int64)  # [U] first week, from 0
     came = np.zeros((users, weeks), dtype=bool)
     last = np.full(users, -1)
-    for week in range(weeks):
-        gap = np.maximum(week - last, 1)
-        again = (last >= 0) & (rng.random(users) < chance(gap))
-        came[:, week] = again | (start == week)
-        last[came[:, week]] = week
+    for at in range(weeks):
+        again = (last >= 0) & (rng.random(users) < chance(np.maximum(at - last, 1)))
+        came[:, at] = again | (start == at)
+        last[came[:, at]] = at
     taste = np.full((users, CATEGORIES), (1 - SHARE) / CATEGORIES)
     for column in np.argsort(rng.random((users, CATEGORIES)), axis=1)[:, :LIKED].T:
         taste[np.arange(users), column] += SHARE / LIKED

@@ -34,7 +34,7 @@ VOCABULARY = {
 FULL = {"users": 4_814, "items": 5_858, "weeks": 273}
 QUICK = {"users": 200, "items": 200, "weeks": 60}
 METRICS = ("map", "bce", "ece")
-SIDES = {"bounded": "auto", "unbounded": 1}
+SIDES: dict[str, int | str] = {"bounded": "auto", "unbounded": 1}
 WALLS = ("profiles_s", "training_set_s", "train_s")
 
 
@@ -42,7 +42,7 @@ def measure(asked: argparse.Namespace) -> Document:
     """Build and train both sides."""
     size, seeds = (QUICK, 1) if asked.quick else (FULL, asked.seeds)
     # Auto leaves a world as small as the quick one alone.
-    sides = {"bounded": 4, "unbounded": 1} if asked.quick else SIDES
+    sides = SIDES | {"bounded": 4} if asked.quick else SIDES
     found: Document = {"world": size, "seeds": seeds}
     with tempfile.TemporaryDirectory(prefix="intentflow-benchmark-", dir=asked.folder) as scratch:
         home = Path(scratch)

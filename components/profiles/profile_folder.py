@@ -226,13 +226,14 @@ def _bound(split: blocks.Blocks, cuts: pa.Table, spec: Profiles, weeks: plan.Wee
     sampled = spec.train_users is not None and spec.train_users < users
     if spec.silent_one_in == 1:
         return Bound(sampled)
-    counting = plan.count_plan(users=_declared(split, users), sampled=sampled)
+    tried = training_rows.tried(spec.silent_one_in)
+    counting = plan.count_plan(users=_declared(split, users), sampled=sampled, one_in=tried)
     week = cuts[columns.WEEK].to_numpy()
     tables = {
         TRAINING: cuts.filter(week < weeks.validate[0]),
         "sampled": pa.table({"user_id": _sampled(users, spec.train_users)}),
     }
-    found = {"possible": 0, "near": 0}
+    found = {"possible": 0, "kept": 0}
     for block in split.run({False: counting, True: counting}, tables):
         found = {name: n + int(block["row_counts"][name][0].as_py()) for name, n in found.items()}
     return Bound(sampled, training_rows.one_in(spec.silent_one_in, **found), found["possible"])

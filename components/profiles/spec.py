@@ -8,8 +8,8 @@ from feature_repo import columns
 from feature_repo.slice import Slice
 
 MOST_SEGMENTS = 64
-SILENT_WEEKS = 8  # after a user's last active week, from which on training rows are silent
-MOST_ONE_IN = 1000
+SILENT_WEEKS = 2  # after a user's last active week: later training rows are silent
+AUTO_ONE_IN, MOST_ONE_IN = 64, 1000
 FEW_ROWS = 100_000  # up to so many training rows, auto keeps them all
 
 
@@ -69,9 +69,9 @@ class Profiles(Slice):
     )
     silent_one_in: int | Literal["auto"] = Field(
         default="auto",
-        description=f"Of the training rows of users silent for over {SILENT_WEEKS} weeks, one in so many is kept and "
-        f"counts as so many, 1 to {MOST_ONE_IN}; 1: all; auto: all, unless the rows are over {FEW_ROWS:,} and most of "
-        "them are silent",
+        description=f"Training rows of users silent for over {SILENT_WEEKS} weeks are thinned, down to one in so many (1 "
+        f"to {MOST_ONE_IN}), and each counts as those it stands for. 1: all; auto: {AUTO_ONE_IN} where there would be "
+        f"over {FEW_ROWS:,} rows and this halves them, else all",
         json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_ONE_IN}, {"const": "auto"}]},
     )
 

@@ -189,12 +189,12 @@ def plan(
 
 
 @functools.cache
-def count_plan(*, users: int | None, sampled: bool) -> Plan:
-    """Plan the counts that bound the training rows: how many there could be, and how many are near an event."""
+def count_plan(*, users: int | None, sampled: bool, one_in: int) -> Plan:
+    """Plan the counts that bound the training rows: how many there could be, and how many are kept."""
     events = ibis.table(EVENTS, name="events")
     mine = events if users is None else events.filter(_.user_id < users)
     mine = _of_sampled(mine) if sampled else mine
-    return Plan({}, {"row_counts": training_rows.counted(mine, ibis.table(CUTOFFS, name="training"))})
+    return Plan({}, {"row_counts": training_rows.counted(mine, ibis.table(CUTOFFS, name="training"), one_in=one_in)})
 
 
 def _of_sampled(table: Table) -> Table:
