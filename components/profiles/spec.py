@@ -69,9 +69,9 @@ class Profiles(Slice):
     )
     silent_one_in: int | Literal["auto"] = Field(
         default="auto",
-        description=f"Training rows of users silent for over {SILENT_WEEKS} weeks are thinned, down to one in so many (1 "
-        f"to {MOST_ONE_IN}), and each counts as those it stands for. 1: all; auto: {AUTO_ONE_IN} where there would be "
-        f"over {FEW_ROWS:,} rows and this halves them, else all",
+        description=f"Training rows of users silent for over {SILENT_WEEKS} weeks are thinned, down to one in so many, "
+        f"1 to {MOST_ONE_IN}; each counts as those it stands for. 1: all; auto: {AUTO_ONE_IN} where this halves more "
+        f"than {FEW_ROWS:,} rows, else 1",
         json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_ONE_IN}, {"const": "auto"}]},
     )
 
