@@ -90,7 +90,8 @@ def train(
         scorer=scorer,
         out_of_time=OutOfTime(examples.rows.user_id[scored], examples.week[scored], probabilities),
         epochs=tuple(fit.epochs),
-        rows={"train": len(held), "validate": len(parts["validate"]), "out_of_time": len(scored)},
+        rows={"train": len(held), "validate": len(parts["validate"]), "out_of_time": len(scored)}
+        | ({} if rows.weight is None else {"train_stand_for": round(float(rows.weight.sum()))}),
         weeks={
             "early": _present(examples, parts["train"][~held]),
             "full": _present(examples, parts["train"]),
