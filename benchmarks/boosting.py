@@ -49,21 +49,21 @@ def fit(scorer: IntentScorer, examples: Examples, targets: np.ndarray, *, pairs:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     start, rng = time.monotonic(), np.random.default_rng(seed)
-    x, y = _sampled(scorer, examples, examples.part("train"), targets, pairs=pairs, rng=rng)
+    x, y, weight = _sampled(scorer, examples, examples.part("train"), targets, pairs=pairs, rng=rng)
     check = _sampled(scorer, examples, examples.part("validate"), targets, pairs=pairs // 4, rng=rng)
     last = x.shape[1]
     categories = [last - 2, last - 1] if len(scorer.names) <= MOST_CATEGORIES else [last - 2]
     model = HistGradientBoostingClassifier(
         **SETTINGS, categorical_features=categories, early_stopping=True, n_iter_no_change=PATIENCE, random_state=seed
-    ).fit(x, y, X_val=check[0], y_val=check[1])
+    ).fit(x, y, sample_weight=weight, X_val=check[0], y_val=check[1])
     return Boosted(model, scorer, targets, len(y), round(time.monotonic() - start, 1))
 
 
 def _sampled(
     scorer: IntentScorer, examples: Examples, index: np.ndarray, targets: np.ndarray, *, pairs: int,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Draw pairs of the rows in `index` and the targets: their numbers [N, F] and labels [N]."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:  # fmt: skip
+    """Draw pairs of the rows in `index` and the targets: their numbers [N, F], labels [N] and rows' weights [N]."""
     whole = len(index) * len(targets)
     drawn = np.sort(rng.choice(whole, min(pairs, whole), replace=False))
     row, column = np.divmod(drawn, len(targets))
@@ -72,7 +72,7 @@ def _sampled(
         first = number * ROWS
         place, target = row[low:high] - first, targets[column[low:high]]
         parts.append(_numbers(scorer, examples, index[first : first + ROWS], place, target))
-    return np.concatenate(parts), examples.labels[index[row], targets[column]]
+    return np.concatenate(parts), examples.labels[index[row], targets[column]], examples.weights(index[row])
 
 
 def _numbers(

@@ -102,6 +102,10 @@ FAST_DECAY = 0.80  # per week
 HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first
 RECENT_WEEKS = 16  # weeks of (target, week) pairs kept
 
+# How many possible rows a training row stands for; a table without the column holds all of them, once. It is made
+# with the label in view, so that no model may see it.
+ROW_WEIGHT = "row_weight"
+
 # State of a target or an item at an instant: shares of the active users, not counts, so that growth of
 # the user base does not move them.
 SHARES = ("share_1w", "share_4w", "share_slow")

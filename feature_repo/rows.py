@@ -123,7 +123,7 @@ class UserRows:
         """Read rows from a table with user_id, now, state_at (timestamps or epoch seconds) and features."""
         n = table.num_rows
         state = table[columns.STATE_AT].combine_chunks()
-        skip = {columns.USER_ID, "now", columns.STATE_AT}
+        skip = {columns.USER_ID, "now", columns.STATE_AT, columns.ROW_WEIGHT}
         numbers, lists = {}, {}
         for name in table.column_names:
             kind = table.schema.field(name).type

@@ -380,8 +380,11 @@ def _until(table: Table, *keys: str) -> Any:
 def _held(changes: Table, cutoffs: Table, *more: str) -> Table:
     """Repeat each row at every cutoff in (known, until], null for no end; `more` names columns of the cutoffs.
 
-    Adds what makes sums over `_grown` weeks decay to the cutoff: slow_shrunk and fast_shrunk.
+    Adds what makes sums over `_grown` weeks decay to the cutoff: slow_shrunk and fast_shrunk. Cutoffs
+    with a user_id are those of that user alone.
     """
+    if "user_id" in cutoffs.columns:
+        return _held_of_user(changes, cutoffs, *more)
     bounds = cutoffs.agg(first_cutoff=_.week.min(), last_cutoff=_.week.max())
     bounded = changes.cross_join(bounds)
     bounded = bounded.mutate(
@@ -389,14 +392,30 @@ def _held(changes: Table, cutoffs: Table, *more: str) -> Table:
         until=ibis.least(bounded.until.fill_null(bounded.last_cutoff), bounded.last_cutoff),
     ).filter(_.since <= _.until)
     repeated = bounded.mutate(cutoff=ibis.range(bounded.since, bounded.until + 1).unnest())
-    marks = cutoffs.select(
-        columns.STATE_AT,
-        *more,
-        cutoff=columns.WEEK,
-        slow_shrunk=_shrunk(SLOW_DECAY, cutoffs.week),
-        fast_shrunk=_shrunk(FAST_DECAY, cutoffs.week),
-    )
+    marks = cutoffs.select(columns.STATE_AT, *more, **_marks(cutoffs))
     return repeated.drop("known", "until", "since", "first_cutoff", "last_cutoff").join(marks, "cutoff")
+
+
+def _held_of_user(changes: Table, cutoffs: Table, *more: str) -> Table:
+    """Repeat each row at the cutoffs of its own user: costs as much as these are, however many weeks there are."""
+    marks = cutoffs.select(columns.STATE_AT, *more, owner="user_id", **_marks(cutoffs))
+    joined = changes.join(
+        marks,
+        [
+            changes.user_id == marks.owner,
+            changes.known < marks.cutoff,
+            changes.until.isnull() | (marks.cutoff <= changes.until),
+        ],
+    )
+    return joined.drop("known", "until", "owner")
+
+
+def _marks(cutoffs: Table) -> dict[str, Any]:
+    return {
+        "cutoff": cutoffs.week,
+        "slow_shrunk": _shrunk(SLOW_DECAY, cutoffs.week),
+        "fast_shrunk": _shrunk(FAST_DECAY, cutoffs.week),
+    }
 
 
 def _before(table: Table, cutoffs: Table) -> Table:

@@ -18,7 +18,7 @@ def write(found: Evaluation, training: Mapping[str, Any], vocabulary: Vocabulary
         "# Intent model",
         f"Says for each of {len(vocabulary.targets)} targets how likely a user is to fulfil it in the coming week. "
         f"A {spec['architecture']} of width {spec['width']} over the last weeks and a perceptron over each target's "
-        f"own frequency numbers, trained on {rows['train']} user-weeks in {len(training['epochs'])} passes.",
+        f"own frequency numbers, trained on {_trained(rows)} in {len(training['epochs'])} passes.",
         f"## Test weeks {weeks}: {_number(found.test['rows'])} user-weeks, "
         f"{_share(found.test['positive_share'])} of pairs positive",
         _table(found),
@@ -32,6 +32,16 @@ def write(found: Evaluation, training: Mapping[str, Any], vocabulary: Vocabulary
         _limits(found),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _trained(rows: Mapping[str, int]) -> str:
+    """Say how many training rows there were, and how many they stand for where they were thinned.
+
+    >>> _trained({"train": 61_204, "train_stand_for": 851_758})
+    '61204 user-weeks that stand for 851758'
+    """
+    more = f" that stand for {rows['train_stand_for']}" if "train_stand_for" in rows else ""
+    return f"{rows['train']} user-weeks{more}"
 
 
 def _table(found: Evaluation) -> str:

@@ -81,7 +81,7 @@ def evaluate(
     labels = examples.labels[test]
     validate_said, said = scorer.predict(validate_rows), scorer.predict(rows)
     report(0.4, "predicted")
-    rate = examples.labels[examples.part("train")].mean(axis=0)  # [C]
+    rate = examples.train_rate  # [C]
     calendar = examples.calendar
     prior = baselines.choose(rate, validate_rows, examples.labels[validate], calendar=calendar)
     others = baselines.predictions(rate, rows, prior, calendar=calendar)

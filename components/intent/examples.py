@@ -32,6 +32,7 @@ class Examples:
     calendar: Calendar
     split: dict[str, list[int]]  # weeks by part: train, validate, test
     dropped: frozenset[str] = frozenset()  # stored numbers that models do without
+    weight: np.ndarray | None = None  # [B] float64, possible rows that a row stands for; None: each for itself
 
     def part(self, name: str) -> np.ndarray:
         """Return the positions of the rows of a part, int64."""
@@ -41,6 +42,19 @@ class Examples:
                 f"rows: no user in the {name} weeks {self.split[name]}; give the source more weeks of events"
             )
         return found
+
+    def weights(self, index: np.ndarray) -> np.ndarray | None:
+        """Return how many possible rows those in `index` stand for; None: each for itself."""
+        return None if self.weight is None else self.weight[index]
+
+    @property
+    def train_rate(self) -> np.ndarray:
+        """Return the share of possible training rows that fulfilled each target, float64 [C]."""
+        train = self.part("train")
+        weight = self.weights(train)
+        if weight is None:
+            return np.asarray(self.labels[train].mean(axis=0))
+        return np.asarray(np.average(self.labels[train], axis=0, weights=weight))
 
     @property
     def users(self) -> np.ndarray:
@@ -59,16 +73,31 @@ def load(folder: Path, intents: Sequence[Intent]) -> Examples:
         )
     table = pq.read_table(folder / "intent.parquet")
     n_targets = len(vocabulary.targets)
+    week = np.asarray(table[WEEK].to_numpy(), dtype=np.int64)
+    split = {k: v for k, v in files.read_json(folder / "split.json").items() if isinstance(v, list)}
     return Examples(
         rows=UserRows.from_arrow(table.drop([WEEK, LABELS])),
-        week=np.asarray(table[WEEK].to_numpy(), dtype=np.int64),
+        week=week,
         labels=multi_hot(table[LABELS].combine_chunks(), n_targets=n_targets),
         context=TargetContext.load(folder / FILE, n_targets=n_targets),
         vocabulary=vocabulary,
         calendar=Calendar(**files.read_json(folder / "calendar.json")),
-        split={k: v for k, v in files.read_json(folder / "split.json").items() if isinstance(v, list)},
+        split=split,
         dropped=dropped_features.dropped(folder),
+        weight=_weight(table, week, split),
     )
+
+
+def _weight(table: pa.Table, week: np.ndarray, split: dict[str, list[int]]) -> np.ndarray | None:
+    """Read the rows' weights; rows that judge a model stand for themselves, or the figures would be of other rows."""
+    if columns.ROW_WEIGHT not in table.column_names:
+        return None
+    weight = np.asarray(table[columns.ROW_WEIGHT].to_numpy(), dtype=np.float64)
+    judging = ~np.isin(week, split["train"])
+    if (weight[judging] != 1).any():
+        wrong = int(week[judging & (weight != 1)][0])
+        raise DataError(f"rows: week {wrong} judges models and has thinned rows; build the profiles again")
+    return weight
 
 
 def multi_hot(lists: pa.ListArray, *, n_targets: int) -> np.ndarray:

@@ -36,6 +36,7 @@ class Rows:
     encoded: Encoded
     labels: np.ndarray  # [R, C] uint8
     week: np.ndarray  # [R] int64, position of the row's week in `Fit.unknown`
+    weight: np.ndarray | None = None  # [R] possible rows that a row stands for; None: each for itself
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class Fit:
         for epoch in range(epochs):
             start, losses = time.monotonic(), []
             self.net.train()
-            for encoded, labels, share in self._batches(index, rng):
-                losses.append(_step(net, encoded, labels, self.weight * np.float32(share), optimizer))
+            for encoded, labels, weight in self._batches(index, rng):
+                losses.append(_step(net, encoded, labels, weight, optimizer))
                 schedule.step()
                 if len(losses) % REPORT_STEPS == 0:
                     report((epoch + len(losses) / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
@@ -87,9 +88,15 @@ class Fit:
                 break
         self.net.load_state_dict(best)
 
-    def _batches(self, index: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[Encoded, np.ndarray, float]]:
-        """Yield rows in random order, a few of them as if nothing were known of their users, and the loss's weight."""
-        order = rng.permutation(index)
+    def _batches(self, index: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[Encoded, np.ndarray, np.ndarray]]:
+        """Yield rows in random order, a few of them as if nothing were known of their users, and the loss's weights.
+
+        Weights are [C], or [B, C] where rows stand for several: then their mean over all rows of an epoch is 1, so that
+        an epoch's loss is that of all the possible rows.
+        """
+        order, mean = rng.permutation(index), 1.0
+        if self.rows.weight is not None:
+            mean = float(self.rows.weight[index].mean())
         for start in range(0, len(order), self.spec.batch_size):
             chosen = np.sort(order[start : start + self.spec.batch_size])  # sorted: memory is read one way
             blank = rng.random(len(chosen)) < UNKNOWN_SHARE  # [B]
@@ -98,7 +105,10 @@ class Fit:
             encoded = self.rows.encoded.take(chosen)
             for part in fields(Encoded):
                 getattr(encoded, part.name)[blank] = getattr(self.unknown, part.name)[self.rows.week[chosen[blank]]]
-            yield encoded, self.rows.labels[chosen], share
+            weight = self.weight * np.float32(share)  # [C]
+            if self.rows.weight is not None:
+                weight = weight * (self.rows.weight[chosen, None] / mean).astype(np.float32)  # [B, C]
+            yield encoded, self.rows.labels[chosen], weight
 
 
 def course(share: float) -> float:
@@ -130,8 +140,8 @@ def _step(
     with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
         logits = net(Batch.of(encoded, device))  # [B, C]
     wanted = torch.from_numpy(labels).to(device, torch.float32)  # [B, C]
-    by_target = torch.from_numpy(weight).to(device)  # [C]
-    loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted, weight=by_target)
+    counts = torch.from_numpy(weight).to(device)  # [C] or [B, C]
+    loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted, weight=counts)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
     optimizer.step()

@@ -100,10 +100,14 @@ class IntentNet(nn.Module):
         self.across = nn.Parameter(torch.zeros(C, C))  # from rates of targets to targets
         self.user_out = nn.Parameter(torch.zeros(C, D))
 
-    def standardise(self, frequency: np.ndarray, profile: np.ndarray) -> None:
-        """Take mean and spread from training arrays [B, C, F] and [B, P]."""
-        for name, values in (("frequency", frequency.reshape(-1, self.shape.frequency)), ("profile", profile)):
-            mean, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    def standardise(self, frequency: np.ndarray, profile: np.ndarray, *, weight: np.ndarray | None = None) -> None:
+        """Take mean and spread from training arrays [B, C, F] and [B, P]; a row counts `weight` [B] times."""
+        each = None if weight is None else np.repeat(weight, frequency.shape[1])  # [B * C]
+        for name, values, often in (
+            ("frequency", frequency.reshape(-1, self.shape.frequency), each),
+            ("profile", profile, weight),
+        ):
+            mean, spread = _moments(values, often)
             scale = np.where(spread > 1e-3, 1 / np.maximum(spread, 1e-3), 0.0)  # a constant says nothing
             getattr(self, f"{name}_mean").copy_(torch.from_numpy(mean))
             getattr(self, f"{name}_scale").copy_(torch.from_numpy(scale))
@@ -152,3 +156,16 @@ class IntentNet(nn.Module):
         net = cls(Shape(**files.read_json(folder / CONFIG)["network"]))
         net.load_state_dict(load_file(folder / WEIGHTS))
         return net.to(pick_device(device)).eval()
+
+
+def _moments(values: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and spread of the columns of values [N, F], float64 [F] each.
+
+    >>> [part.tolist() for part in _moments(np.array([[0.0], [4.0]]), np.array([3.0, 1.0]))]
+    [[1.0], [1.7320508075688772]]
+    """
+    if weight is None:
+        return values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    wide = values.astype(np.float64)
+    mean = np.average(wide, axis=0, weights=weight)
+    return mean, np.sqrt(np.average((wide - mean) ** 2, axis=0, weights=weight))

@@ -90,7 +90,8 @@ def train(
         scorer=scorer,
         out_of_time=OutOfTime(examples.rows.user_id[scored], examples.week[scored], probabilities),
         epochs=tuple(fit.epochs),
-        rows={"train": len(held), "validate": len(parts["validate"]), "out_of_time": len(scored)},
+        rows={"train": len(held), "validate": len(parts["validate"]), "out_of_time": len(scored)}
+        | ({} if rows.weight is None else {"train_stand_for": round(float(rows.weight.sum()))}),
         weeks={
             "early": _present(examples, parts["train"][~held]),
             "full": _present(examples, parts["train"]),
@@ -113,7 +114,7 @@ def encoded(examples: Examples, index: np.ndarray) -> Rows:
                 whole[name] = np.empty((len(index), *values.shape[1:]), dtype=kept)
             whole[name][start : start + len(values)] = values
     week = np.searchsorted(_weeks(examples), examples.week[index])
-    return Rows(Encoded(**whole), examples.labels[index], week)
+    return Rows(Encoded(**whole), examples.labels[index], week, examples.weights(index))
 
 
 def _present(examples: Examples, index: np.ndarray) -> list[int]:
@@ -151,7 +152,8 @@ def _unknown(examples: Examples) -> Encoded:
 
 
 def _untrained(examples: Examples, spec: IntentModel, rows: Rows, device: str) -> IntentScorer:
-    some = rows.encoded.take(np.linspace(0, len(rows.week) - 1, min(STANDARD_ROWS, len(rows.week))).astype(np.int64))
+    taken = np.linspace(0, len(rows.week) - 1, min(STANDARD_ROWS, len(rows.week))).astype(np.int64)
+    some = rows.encoded.take(taken)
     net = IntentNet(
         Shape(
             spec.architecture,
@@ -165,7 +167,7 @@ def _untrained(examples: Examples, spec: IntentModel, rows: Rows, device: str) -
             segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,
         )
     )
-    net.standardise(some.frequency, some.profile)
+    net.standardise(some.frequency, some.profile, weight=None if rows.weight is None else rows.weight[taken])
     return IntentScorer(
         net.to(pick_device(device)), examples.vocabulary, examples.context, examples.calendar, _profile(examples)
     )

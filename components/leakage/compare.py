@@ -20,6 +20,7 @@ from feature_repo.leak import Leak
 WEEK = columns.WEEK
 KEYS = {columns.USER_ID: "user", columns.ITEM_INDEX: "item", columns.TARGET_ID: "target"}
 LABELS = ("label_ids", "bought")
+KNOWN_AFTER = (*LABELS, columns.ROW_WEIGHT)  # no features: made with the label week in view
 DIGEST = "digest"  # of what is compared value by value, within a tolerance
 WITHOUT_FUTURE = "recomputed without the future"
 PERMUTED = "recomputed with another future"
@@ -46,8 +47,9 @@ def differences(
 ) -> list[Leak]:
     """Compare one week's stored rows with those built again; each column that differs is one leak.
 
-    All columns but labels are compared, or those `chosen`. Rows of `again` that are not stored do not count, and not
-    `whole` forgives the reverse: where rows exist because of what happened, another future has other rows.
+    All columns but labels and weights are compared, or those `chosen`. Rows of `again` that are not stored do not
+    count, and not `whole` forgives the reverse: where rows exist because of what happened, another future has other
+    rows.
     """
     key = key_of(stored.column_names)
     assert key is not None, f"{table} has no key"
@@ -62,7 +64,7 @@ def differences(
         what = f"the row is {MISSING}"
         found.append(Leak(table, "(row)", week, _named(key, gone, 0), how, what, gone.num_rows))
     for name in stored.column_names:
-        if name in (key, WEEK) or (name not in chosen if chosen else name in LABELS):
+        if name in (key, WEEK) or (name not in chosen if chosen else name in KNOWN_AFTER):
             continue
         if name not in again.column_names:
             found.append(Leak(table, name, week, "", how, MISSING, max(mine.num_rows, 1)))

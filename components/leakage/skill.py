@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.leakage.compare import LABELS, WEEK
+from components.leakage.compare import KNOWN_AFTER, LABELS, WEEK
 from feature_repo import columns
 from feature_repo.leak import Leak
 
@@ -22,7 +22,7 @@ HOW = "tells its own week better than the past can"
 TARGETS = 5  # most frequent labels that columns are scored against, beside "any"
 FEWEST = 30  # rows of either answer that a label needs
 MARGIN = 0.1  # of AUROC above the same column a week ahead, and above the label's own past
-SKIP = {columns.USER_ID, WEEK, "now", columns.STATE_AT, *LABELS}
+SKIP = {columns.USER_ID, WEEK, "now", columns.STATE_AT, *KNOWN_AFTER}
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Label:
     after: np.ndarray  # [B] bool
     linked: np.ndarray  # [B] bool: there is a row a week later, so `after` is known
     past: np.ndarray  # [B] float64: its share of the user's earlier weeks
+    weight: np.ndarray | None = None  # [B] possible rows that a row stands for; None: each for itself
 
 
 def suspicious(rows: pa.Table, names: list[str]) -> list[Leak]:
@@ -63,26 +64,40 @@ def excess(values: np.ndarray, label: Label) -> tuple[float, float, float]:
     usable = np.isfinite(values) & label.linked
     if min(np.count_nonzero(label.now[usable]), np.count_nonzero(~label.now[usable])) < FEWEST:
         return 0.0, 0.0, 0.0
-    skill = abs(auroc(values[usable], label.now[usable]) - 0.5)
+    weight = None if label.weight is None else label.weight[usable]
+    skill = abs(auroc(values[usable], label.now[usable], weight) - 0.5)
     fair = max(
-        abs(auroc(values[usable], label.after[usable]) - 0.5),
-        abs(auroc(label.past[usable], label.now[usable]) - 0.5),
+        abs(auroc(values[usable], label.after[usable], weight) - 0.5),
+        abs(auroc(label.past[usable], label.now[usable], weight) - 0.5),
     )
     return skill - fair, skill, fair
 
 
-def auroc(values: np.ndarray, label: np.ndarray) -> float:
-    """Return the area under the ROC curve, ties by half; .5 where one answer is missing.
+def auroc(values: np.ndarray, label: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Return the area under the ROC curve, ties by half; .5 where one answer is missing. A row counts `weight` times.
 
     >>> auroc(np.array([1.0, 2.0, 2.0, 3.0]), np.array([False, False, True, True]))
     0.875
+    >>> auroc(np.array([1.0, 2.0, 3.0]), np.array([False, True, False]), np.array([3.0, 1.0, 1.0]))
+    0.75
     """
+    if weight is not None:
+        return _weighted_auroc(values, label, weight)
     positive = int(np.count_nonzero(label))
     if positive in (0, len(label)):
         return 0.5
     _, code, count = np.unique(values, return_inverse=True, return_counts=True)
     rank = (np.cumsum(count) - (count - 1) / 2)[code]  # mean rank of ties, from 1
     return float((rank[label].sum() - positive * (positive + 1) / 2) / (positive * (len(label) - positive)))
+
+
+def _weighted_auroc(values: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
+    _, code = np.unique(values, return_inverse=True)
+    yes, no = (np.bincount(code, weight * side, minlength=code.max(initial=0) + 1) for side in (label, ~label))
+    if not yes.sum() or not no.sum():
+        return 0.5
+    below = np.cumsum(no) - no / 2
+    return float((yes * below).sum() / (yes.sum() * no.sum()))
 
 
 def numbers(rows: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
@@ -117,9 +132,10 @@ def _labels(rows: pa.Table, names: list[str]) -> Iterator[Label]:
         chosen[names[target] if target < len(names) else f"label {target}"] = happened
     user = np.unique(rows[columns.USER_ID].to_numpy(), return_inverse=True)[1]
     week = rows[WEEK].to_numpy()
+    weight = rows[columns.ROW_WEIGHT].to_numpy() if columns.ROW_WEIGHT in rows.column_names else None
     for name, now in chosen.items():
         if min(np.count_nonzero(now), np.count_nonzero(~now)) >= FEWEST:
-            yield Label(name, now, *_after(user, week, now), _past(user, week, now))
+            yield Label(name, now, *_after(user, week, now), _past(user, week, now, weight), weight)
 
 
 def _after(user: np.ndarray, week: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -132,13 +148,14 @@ def _after(user: np.ndarray, week: np.ndarray, now: np.ndarray) -> tuple[np.ndar
     return after, linked
 
 
-def _past(user: np.ndarray, week: np.ndarray, now: np.ndarray) -> np.ndarray:
+def _past(user: np.ndarray, week: np.ndarray, now: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """Return the share of each user's earlier rows with the label, smoothed towards the share of all."""
     order = np.lexsort((week, user))
-    hits = np.cumsum(now[order].astype(np.float64)) - now[order]
+    often = np.ones(len(order)) if weight is None else weight[order]
+    counted = now[order] * often
+    hits, rows = np.cumsum(counted) - counted, np.cumsum(often) - often
     first = np.searchsorted(user[order], user[order])
-    before = np.arange(len(order)) - first
-    share = (hits - hits[first] + now.mean()) / (before + 1)
+    share = (hits - hits[first] + counted.sum() / often.sum()) / (rows - rows[first] + 1)
     past = np.empty(len(order))
     past[order] = share
     return past

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.profiles.build import blocks, engine, fit_vocabulary, plan, states
-from components.profiles.build.feature_files import NEWEST, TRAINING, FeatureFiles, Sums, as_feature_rows
+from components.profiles.build import blocks, engine, fit_vocabulary, plan, states, training_rows
+from components.profiles.build.feature_files import JUDGING, NEWEST, TRAINING, FeatureFiles, Sums, as_feature_rows
 from components.profiles.build.lists import CODE
 from components.profiles.segments import card, fallback, fit
 from components.profiles.spec import Profiles
@@ -87,7 +87,9 @@ def build_folder(
         everyone = users.take(pc.index_in(split.user_ids, user_ids))  # nulls for whom only events name
         codes = attributes.codes(everyone, vocabulary.attributes)
         output = FeatureFiles(folder, Path(scratch), split.user_ids, cuts, spec.windows_days, codes)
-        _user_rows(split, output, vocabulary, spec, wanted, weeks, users=len(user_ids), training=training, at=at)
+        kept = _user_rows(split, output, vocabulary, spec, wanted, weeks, users=len(user_ids), training=training, at=at)
+        if kept is not None:
+            files.write_json(folder / training_rows.FILE, kept.as_dict())
         found = _segmented(output, vocabulary, weeks, spec, fitted=fitted)
         vocabulary = dataclasses.replace(vocabulary, segments=found.segmentation.digest)
         vocabulary.save(folder / "vocabulary")
@@ -167,32 +169,79 @@ def _user_rows(
     users: int,
     training: bool,
     at: Callable[[float, str], None],
-) -> None:
-    """Write the rows of every block of users."""
-    sampled = spec.train_users is not None and spec.train_users < users
+) -> training_rows.TrainingRows | None:
+    """Write the rows of every block of users; return how many of the training weeks there are."""
+    bound = _bound(split, output.cutoffs, spec, weeks, users=users) if training else Bound()
     plans = {
         late: plan.plan(
             late=late,
             windows_days=spec.windows_days,
             item_event=wanted.rule.event,
-            users=users if users < len(split.user_ids) else None,
+            users=_declared(split, users),
             training=training,
-            sampled=sampled,
+            sampled=bound.sampled,
+            one_in=bound.one_in,
             from_week=weeks.train[0] if training else weeks.last - RECENT_LABELS,
         )
         for late in {False, split.known.late}
     }
     cuts, week = output.cutoffs, output.cutoffs[columns.WEEK].to_numpy()
+    judging = (week >= weeks.validate[0]) & (week < weeks.last)
+    trained = (week < weeks.validate[0]) if bound.bounded else (week < weeks.last)
+    ranked = week >= weeks.train[-wanted.history_weeks :][0]
     tables = plan.keys(vocabulary, split.item_ids) | {
         NEWEST: cuts.filter(week == weeks.last),
-        TRAINING: cuts.filter(week != weeks.last),
-        "ranking": cuts.filter((week != weeks.last) & (week >= weeks.train[-wanted.history_weeks :][0])),
+        TRAINING: cuts.filter(trained),
+        f"{TRAINING}_ranking": cuts.filter(trained & ranked),
+        JUDGING: cuts.filter(judging),
+        f"{JUDGING}_ranking": cuts.filter(judging & ranked),
         "sampled": pa.table({"user_id": _sampled(users, spec.train_users)}),
     }
+    kept = 0
     for done, block in enumerate(split.run(plans, tables), start=1):
         output.add(block)
+        if training:
+            kept += int((block[f"{TRAINING}_profile"]["cutoff"].to_numpy() < weeks.validate[0]).sum())
         at(0.2 + 0.65 * done / max(len(split.folders), 1), "user rows")
     output.close_users()
+    return training_rows.TrainingRows(bound.possible or kept, kept, bound.one_in) if training else None
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What bounds the rows of the training weeks; rows of weeks that judge a model are never bounded."""
+
+    sampled: bool = False  # only some users have them
+    one_in: int = 1  # of the silent rows is kept
+    possible: int | None = None  # rows, if counted
+
+    @property
+    def bounded(self) -> bool:
+        """Tell whether the training weeks lack rows that the others have."""
+        return self.sampled or self.one_in > 1
+
+
+def _bound(split: blocks.Blocks, cuts: pa.Table, spec: Profiles, weeks: plan.Weeks, *, users: int) -> Bound:
+    """Count the rows that the training weeks could have, and find one in how many silent ones is kept."""
+    sampled = spec.train_users is not None and spec.train_users < users
+    if spec.silent_one_in == 1:
+        return Bound(sampled)
+    tried = training_rows.tried(spec.silent_one_in)
+    counting = plan.count_plan(users=_declared(split, users), sampled=sampled, one_in=tried)
+    week = cuts[columns.WEEK].to_numpy()
+    tables = {
+        TRAINING: cuts.filter(week < weeks.validate[0]),
+        "sampled": pa.table({"user_id": _sampled(users, spec.train_users)}),
+    }
+    found = {"possible": 0, "kept": 0}
+    for block in split.run({False: counting, True: counting}, tables):
+        found = {name: n + int(block["row_counts"][name][0].as_py()) for name, n in found.items()}
+    return Bound(sampled, training_rows.one_in(spec.silent_one_in, **found), found["possible"])
+
+
+def _declared(split: blocks.Blocks, users: int) -> int | None:
+    """Return below which place users are declared, None where all are."""
+    return users if users < len(split.user_ids) else None
 
 
 def _sampled(users: int, most: int | None) -> pa.Array:

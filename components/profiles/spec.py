@@ -8,6 +8,9 @@ from feature_repo import columns
 from feature_repo.slice import Slice
 
 MOST_SEGMENTS = 64
+SILENT_WEEKS = 2  # after a user's last active week: later training rows are silent
+AUTO_ONE_IN, MOST_ONE_IN = 64, 1000
+FEW_ROWS = 100_000  # up to so many training rows, auto keeps them all
 
 
 class Segments(Slice):
@@ -60,8 +63,24 @@ class Profiles(Slice):
         description="Columns of users that models may see; left out: every text column with few values",
     )
     train_users: int | None = Field(
-        default=None, ge=100, description="At most so many users, by chance, have training rows; left out: all"
+        default=None,
+        ge=100,
+        description="At most so many users, by chance, have rows in the training weeks; left out: all",
     )
+    silent_one_in: int | Literal["auto"] = Field(
+        default="auto",
+        description=f"Training rows of users silent for over {SILENT_WEEKS} weeks are thinned, down to one in so many, "
+        f"1 to {MOST_ONE_IN}; each counts as those it stands for. 1: all; auto: {AUTO_ONE_IN} where this halves more "
+        f"than {FEW_ROWS:,} rows, else 1",
+        json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_ONE_IN}, {"const": "auto"}]},
+    )
+
+    @field_validator("silent_one_in", mode="before")
+    @classmethod
+    def _one_in_or_auto(cls, value: object) -> object:
+        if value == "auto" or (type(value) is int and 1 <= value <= MOST_ONE_IN):
+            return value
+        raise ValueError(f"{value!r} is wrong; use a number from 1 to {MOST_ONE_IN}, or auto")
 
     @model_validator(mode="after")
     def _stale_after_fresh(self) -> "Profiles":

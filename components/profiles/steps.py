@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from components.profiles import profile_folder
-from components.profiles.build import plan
+from components.profiles.build import plan, training_rows
 from components.profiles.build.feature_files import PROFILE
 from components.profiles.online import materialise, scoring_rows
 from components.profiles.spec import Profiles, Selection
@@ -74,6 +74,14 @@ def run_profiles(
         )
         progress.count(rows_in=snapshot["rows"]["events"], rows_out=_rows(folder / PROFILE))
         progress.count(**{k: summary[k] for k in ("targets", "items", "users")})
+        if training:
+            progress.count(**_training_rows(folder))
+
+
+def _training_rows(folder: Path) -> dict[str, Any]:
+    """Say how many rows the training weeks could have and have, as counts and as a sentence."""
+    found = training_rows.TrainingRows(**files.read_json(folder / training_rows.FILE))
+    return {"possible_rows": found.possible, "training_rows": found.kept, "training": str(found)}
 
 
 def _rows(path: Path) -> int:
@@ -119,7 +127,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
         Vocabulary.load(profiles / "vocabulary").save(folder / "vocabulary")
         files.write_json(folder / "calendar.json", snapshot["calendar"])
         files.write_json(folder / "profiles.json", summary)
-        files.copied(profiles, folder, (FILE, *CARDS))
+        files.copied(profiles, folder, (FILE, *CARDS, training_rows.FILE))
         incomplete = [] if snapshot["last_week_complete"] else [snapshot["weeks"]]
         split = {
             "train": list(weeks.train),

@@ -69,6 +69,8 @@ class World:
 def load(rows: Path, intent: Path) -> World:
     """Read the `rows` artifact and the intent model folder beside it."""
     wanted = [name for name in pq.read_schema(rows / "ranking.parquet").names if name not in columns.RECENT_LISTS]
+    if columns.ROW_WEIGHT in wanted:  # every list of a user who bought is kept: thinned ones come from elsewhere
+        raise DataError("rows: ranking.parquet has weights, which the ranker does not read; build the profiles again")
     table = pq.read_table(rows / "ranking.parquet", columns=wanted)
     vocabulary = Vocabulary.load(rows / "vocabulary")
     bought = table[BOUGHT].combine_chunks()

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from feature_repo import columns, files
@@ -84,7 +85,7 @@ def windows(
     source = folder / ("intent.parquet" if served is None else "ranking.parquet")
     days = _full_windows(source, history_days=7 * (min(split["train"]) - 1))
     make = Maker(calendar_of(folder), vocabulary.targets, days, np.random.default_rng(seed))
-    reference = _window("train", make.frames(_batches(source, split["train"], days=days)))
+    reference = _window("train", make.frames(_batches(source, split["train"], days=days, even=seed)))
     if served is None:
         current = _window("test", make.frames(_batches(source, split["test"], days=days)))
     else:
@@ -190,15 +191,30 @@ def _mixed(reference: Window, current: Window) -> tuple[Window, Window]:
     return both[0], both[1]
 
 
-def _batches(path: Path, weeks: Sequence[int], *, days: Sequence[int]) -> Iterator[UserRows]:
-    """Read the rows of some weeks, a batch at a time, with the columns that `Maker` needs."""
+def _batches(path: Path, weeks: Sequence[int], *, days: Sequence[int], even: int | None = None) -> Iterator[UserRows]:
+    """Read the rows of some weeks, a batch at a time, with the columns that `Maker` needs.
+
+    `even` is the seed of the draw where rows stand for several: a row is taken by chance, in proportion to what it
+    stands for, which leaves an even sample of all possible rows.
+    """
+    weighted = even is not None and columns.ROW_WEIGHT in ds.dataset(path).schema.names
+    most = _heaviest(path) if weighted else 1.0
+    rng = np.random.default_rng(even)
     numbers = [columns.windowed(name, d) for d in days for name in columns.WINDOWED]
     wanted = [columns.USER_ID, "now", columns.STATE_AT, "last_at", columns.SEGMENT, *numbers, *columns.RECENT_LISTS]
+    wanted += [columns.ROW_WEIGHT] if weighted else []
     scanner = ds.dataset(path).scanner(
         columns=wanted, filter=ds.field(columns.WEEK).isin(list(weeks)), batch_size=BATCH_ROWS, use_threads=False
     )
     for batch in scanner.to_batches():
+        if weighted:
+            batch = batch.filter(pa.array(rng.random(batch.num_rows) * most < batch[columns.ROW_WEIGHT].to_numpy()))
         yield UserRows.from_arrow(pa.Table.from_batches([batch]))
+
+
+def _heaviest(path: Path) -> float:
+    weight = ds.dataset(path).to_table(columns=[columns.ROW_WEIGHT])[columns.ROW_WEIGHT]
+    return float(pc.max(weight).as_py() or 1.0)
 
 
 def _full_windows(path: Path, *, history_days: int) -> tuple[int, ...]:

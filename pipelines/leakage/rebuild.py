@@ -28,7 +28,7 @@ from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.runs import local
 
-KEYED = "keyed_"  # tables that labels come from; they are no features
+NO_FEATURES = ("keyed_", "row_weights")  # tables that labels and weights come from
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class FinishedRun:
         found = {}
         for part, folder in (("profiles", self.profiles), ("rows", self.rows)):
             for path in sorted(folder.glob("*.parquet")):
-                if not path.stem.startswith(KEYED) and compare.key_of(pq.read_schema(path).names):
+                if not path.stem.startswith(NO_FEATURES) and compare.key_of(pq.read_schema(path).names):
                     found[f"{part}/{path.stem}"] = path
         return found
 
@@ -133,7 +133,8 @@ def rebuilt(
     """Build the profiles of a changed world into `folder`/profiles, with the run's vocabulary or one fitted anew."""
     clean = alternative_futures.write(made.clean, folder / "clean", change, cutoff=cutoff, users=users)
     vocabulary = json.loads(made.slices["vocabulary"]) | {"history_weeks": 1}
-    profiles = json.loads(made.slices["profiles"]) | {"train_users": None}  # our sample, not the run's
+    # Our sample, not the run's.
+    profiles = json.loads(made.slices["profiles"]) | {"train_users": None, "silent_one_in": 1}
     with _hushed():
         steps.run_profiles(
             json.dumps(profiles),

@@ -19,6 +19,7 @@ SCRIPTS = {
     "drift": {"cases", "noise_floor", "thresholds"},
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
+    "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
     "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
     "router": {"requests", "router"},
@@ -26,7 +27,7 @@ SCRIPTS = {
     "requestlog": {"users", "each_once", "each_4_times"},
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
 }
-OWN_WORLD = ("contract", "profiles", "demo", "online", "router", "sizing")
+OWN_WORLD = ("contract", "profiles", "demo", "online", "router", "sizing", "sparse")
 SLOW = (
     "demo",
     "serving",
@@ -37,6 +38,7 @@ SLOW = (
     "drift",
     "contract",
     "profiles",
+    "sparse",
 )  # half a minute each
 Run = Callable[[str], dict[str, Any]]
 

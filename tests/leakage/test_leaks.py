@@ -26,7 +26,7 @@ from feature_repo.vocabulary import Vocabulary
 from pipelines.leakage import checks, planted_leaks, rebuild
 from pipelines.leakage.rebuild import SampledRows
 from tests import worlds
-from tests.profiles.conftest import PROFILES, SPLIT, Made, make
+from tests.profiles.conftest import PROFILES, RANKING, SPLIT, Made, make
 
 pytestmark = pytest.mark.world
 
@@ -245,6 +245,40 @@ def test_a_column_that_holds_its_own_weeks_label_is_suspicious() -> None:
     found = skill.suspicious(rows, ["visit"])
     assert [(leak.column, leak.severity) for leak in found] == [("visited", "warning")]
     assert skill.noticeable(rows, ["visit"]) is not None
+
+
+def test_thinned_rows_have_no_leak_and_their_weight_is_no_feature(tmp_path: Path) -> None:
+    """Half of the users leave for good: most of their rows go, and the others are what they would have been."""
+    whole = worlds.checkerboard()
+    gone = [e for e in whole.events if str(e["user_id"]) < "u12" or e["timestamp"] < CALENDAR.start(3)]  # type: ignore[operator]
+    world = dataclasses.replace(whole, events=gone)
+    spec = json.dumps(json.loads(PROFILES) | {"silent_one_in": 4})
+    clean, vocabulary = world.write(tmp_path / "clean"), json.dumps(worlds.VOCABULARY)
+    made = Made(world, clean, tmp_path / "profiles", tmp_path / "rows")
+    steps.run_profiles(spec, SPLIT, vocabulary, clean=clean, destination=made.profiles)
+    steps.run_training_set(SPLIT, RANKING, clean=clean, profiles=made.profiles, destination=made.rows)
+    run = dataclasses.replace(as_run(made), slices={"profiles": spec, "vocabulary": vocabulary})
+    assert pc.max(pq.read_table(made.rows / "intent.parquet")["row_weight"]).as_py() == 4
+    assert "profiles/row_weights" not in run.tables()
+    chosen = SampledRows(pa.array(world.users), (Cutoff.of(CALENDAR, WEEK),))
+    assert checks.recomputed(run, chosen, chosen.cutoffs[0], tmp_path / "scratch") == []
+    assert checks.labels_of(run, chosen) == []
+
+
+def test_a_rows_weight_counts_as_so_many_rows() -> None:
+    rng = np.random.default_rng(0)
+    values, label, weight = rng.integers(0, 9, 300), rng.random(300) < 0.3, rng.integers(1, 6, 300)
+    again = np.repeat(np.arange(300), weight)
+    assert skill.auroc(values, label, weight.astype(float)) == pytest.approx(skill.auroc(values[again], label[again]))
+    rows = pa.table(
+        {
+            "user_id": np.repeat([f"u{u:02}" for u in range(30)], 10),
+            "week": np.tile(np.arange(10), 30),
+            "label_ids": pa.array([[0] if yes else [] for yes in label], pa.list_(pa.int64())),
+            "row_weight": np.where(label, 1.0, 16.0),  # tells the label, and is no feature
+        }
+    )
+    assert skill.suspicious(rows, ["visit"]) == []
 
 
 def test_other_futures_keep_the_past_and_change_the_rest() -> None:

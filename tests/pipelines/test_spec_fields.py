@@ -40,6 +40,7 @@ NUMBERS = [
     (Profiles, "ttl_days", 120, 1, 3650),
     (Profiles, "stale_days", None, 120, 36_500),
     (Profiles, "train_users", None, 100, None),
+    (Profiles, "silent_one_in", "auto", 1, 1000),
     (Segments, "k", 8, 2, 64),
     (Candidates, "history", 150, 0, 512),
     (Candidates, "neighbours", 100, 0, 512),

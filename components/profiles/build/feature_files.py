@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.profiles.build import lists, row_digests
+from components.profiles.build import lists, row_digests, training_rows
 from components.profiles.build.lists import CODE, Rows
 from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged
@@ -23,7 +23,7 @@ TARGETS = dict(zip(columns.TARGET_LISTS, STATE, strict=True))
 HISTORY = dict(zip(columns.HISTORY_LISTS, STATE, strict=True))
 RECENT = dict(zip(columns.RECENT_LISTS, ("key", columns.WEEK), strict=True))
 DAILY = dict(zip(columns.DAILY_LISTS, ("day", *columns.WINDOWED), strict=True))
-NEWEST, TRAINING = "newest", "training"
+NEWEST, TRAINING, JUDGING = "newest", "training", "judging"  # the weeks that judge, where training ones are bounded
 SUMS = {
     "items_weeks": ("key", columns.WEEK, "known"),
     "targets_weeks": ("key", columns.WEEK, "known"),
@@ -81,9 +81,13 @@ class FeatureFiles:
 
     def add(self, block: dict[str, pa.Table]) -> None:
         """Write a block's rows and keep its sums."""
-        for part in (TRAINING, NEWEST):
+        for part in (TRAINING, JUDGING, NEWEST):
             if f"{part}_profile" in block:
                 self._user_rows(block, part)
+        if "row_weights" in block:
+            weights = block["row_weights"]
+            ids = self.user_ids.take(weights["user_id"].combine_chunks())
+            self._write(training_rows.WEIGHTS, weights.set_column(0, columns.USER_ID, ids))
         self.sums.add(block)
         for name in ("targets", "items"):
             if f"label_{name}" in block:

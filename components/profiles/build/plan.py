@@ -13,6 +13,7 @@ import ibis
 import pyarrow as pa
 from ibis import _
 
+from components.profiles.build import training_rows
 from feature_repo import columns, intervals, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -131,12 +132,14 @@ def plan(
     users: int | None,
     training: bool,
     sampled: bool,
+    one_in: int,
     from_week: int,
 ) -> Plan:
-    """Plan a block of users' rows: at the newest cutoff, at the training cutoffs, and its share of all sums.
+    """Plan a block of users' rows: at the newest cutoff, at the cutoffs before it, and its share of all sums.
 
-    `late`: some event was known after its week. `users`: those placed below it have rows, None: all. `sampled`: only
-    users of the table `sampled` have training rows. `from_week`: the first week whose labels are wanted.
+    `late`: some event was known after its week. `users`: those placed below it have rows, None: all. `from_week`: the
+    first week whose labels are wanted. In the training weeks only users of the table `sampled` have rows, where
+    `sampled`, and of silent rows `one_in`; then the weeks that judge are planned apart.
     """
     events = ibis.table(EVENTS, name="events")
     index = ibis.table({"item_id": "int32", "item_index": "int32"}, name="item_index")
@@ -165,13 +168,37 @@ def plan(
         rows[f"{name}_steps"] = intervals.steps(keyed, late=late)
         labels = kept[f"keyed_{name}"].filter((_.new == 1) & (_.week >= from_week))
         rows[f"label_{name}"] = labels.select("user_id", "key", columns.WEEK).order_by("user_id", columns.WEEK, "key")
-    if training:
-        if sampled:
-            only = ibis.table({"user_id": "int32"}, name="sampled")
-            kept = {name: table.semi_join(only, "user_id") for name, table in kept.items()}
-        cuts, ranking = (ibis.table(CUTOFFS, name=name) for name in ("training", "ranking"))
-        rows |= _user_rows("training", kept, cuts, ranking, windows_days=windows_days)
-    return Plan(stages, rows)
+    if not training:
+        return Plan(stages, rows)
+    cuts, ranking = (ibis.table(CUTOFFS, name=name) for name in ("training", "training_ranking"))
+    if not sampled and one_in == 1:
+        return Plan(stages, rows | _user_rows("training", kept, cuts, ranking, windows_days=windows_days))
+    judging = [ibis.table(CUTOFFS, name=name) for name in ("judging", "judging_ranking")]
+    rows |= _user_rows("judging", kept, *judging, windows_days=windows_days)
+    if sampled:
+        kept = {name: _of_sampled(table) for name, table in kept.items()}
+    if one_in > 1:
+        chosen = training_rows.chosen(kept["daily"], cuts, one_in=one_in)
+        stages["chosen"] = chosen.select("user_id", *CUTOFFS, "weight")
+        cuts = ibis.table(stages["chosen"].schema(), name="chosen")
+        rows["row_weights"] = (
+            cuts.filter(_.weight > 1).select("user_id", columns.WEEK, "weight").order_by(columns.WEEK, "user_id")
+        )
+        ranking = cuts.semi_join(ranking, columns.WEEK)
+    return Plan(stages, rows | _user_rows("training", kept, cuts, ranking, windows_days=windows_days))
+
+
+@functools.cache
+def count_plan(*, users: int | None, sampled: bool, one_in: int) -> Plan:
+    """Plan the counts that bound the training rows: how many there could be, and how many are kept."""
+    events = ibis.table(EVENTS, name="events")
+    mine = events if users is None else events.filter(_.user_id < users)
+    mine = _of_sampled(mine) if sampled else mine
+    return Plan({}, {"row_counts": training_rows.counted(mine, ibis.table(CUTOFFS, name="training"), one_in=one_in)})
+
+
+def _of_sampled(table: Table) -> Table:
+    return table.semi_join(ibis.table({"user_id": "int32"}, name="sampled"), "user_id")
 
 
 def _user_rows(

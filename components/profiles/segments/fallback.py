@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from components.profiles.build import engine
+from components.profiles.build import engine, training_rows
 from components.profiles.build.plan import Weeks
 from components.profiles.segments.fit import Segmentation
 from feature_repo import columns, files
@@ -38,7 +38,8 @@ def write(folder: Path, found: Segmentation, vocabulary: Vocabulary, *, weeks: W
     known = engine.stored(connection, "newest", users)
     items = _happened(connection.read_parquet(str(folder / "keyed_items.parquet")), known, span)
     targets = _happened(connection.read_parquet(str(folder / "keyed_targets.parquet")), known, span)
-    sizes = _sizes(profiles)
+    path = folder / training_rows.WEIGHTS
+    sizes = _sizes(profiles, connection.read_parquet(str(path)) if path.is_file() else None)
     connection.disconnect()
     members = np.bincount(users["segment"].to_numpy(), minlength=len(found))  # [K]
     standby = Fallback(
@@ -102,11 +103,15 @@ def _happened(keyed: Any, users: Any, span: range) -> pa.Table:
     return table.set_column(1, "key", table["key"].cast(pa.int64()))
 
 
-def _sizes(profiles: Any) -> dict[str, dict[str, int]]:
-    """Count each segment's users at every cutoff, by week and segment."""
-    counted = (
-        profiles.group_by(columns.WEEK, columns.SEGMENT).agg(users=_.count()).order_by(columns.WEEK, columns.SEGMENT)
-    )
+def _sizes(profiles: Any, weights: Any = None) -> dict[str, dict[str, int]]:
+    """Count each segment's users at every cutoff, by week and segment; a row that stands for several counts so."""
+    users = _.count()
+    if weights is not None:
+        keys = [columns.USER_ID, columns.WEEK]
+        profiles = profiles.select(*keys, columns.SEGMENT).left_join(weights, keys)
+        users = _.weight.fill_null(1).sum()
+    counted = profiles.group_by(columns.WEEK, columns.SEGMENT).agg(users=users)
+    counted = counted.order_by(columns.WEEK, columns.SEGMENT)
     sizes: dict[str, dict[str, int]] = {}
     for row in counted.to_pyarrow().to_pylist():
         sizes.setdefault(str(row[columns.WEEK]), {})[str(row[columns.SEGMENT])] = row["users"]

@@ -36,16 +36,20 @@ def examine(rows: Path, spec: Selection, *, train: Sequence[int], windows_days: 
 
 
 def _table(path: Path, names: list[str], spec: Selection, train: Sequence[int]) -> dict[str, Any]:
-    table = pq.read_table(path, columns=[columns.WEEK, *names])
+    weighted = columns.ROW_WEIGHT in pq.read_schema(path).names
+    table = pq.read_table(path, columns=[columns.WEEK, *names, *([columns.ROW_WEIGHT] if weighted else [])])
     table = table.filter(pc.is_in(table[columns.WEEK], pa.array(train, pa.int64())))
     if table.num_rows > MOST_ROWS:
         table = table.take(pa.array(np.linspace(0, table.num_rows - 1, MOST_ROWS).astype(np.int64)))
     values = np.stack([table[n].cast(pa.float64()).to_numpy() for n in names], axis=1)  # [R, F], NaN: unknown
     week = table[columns.WEEK].to_numpy()
-    return judged(names, values, week, spec) | {"rows": table.num_rows}
+    weight = table[columns.ROW_WEIGHT].to_numpy() if weighted else None
+    return judged(names, values, week, spec, weight=weight) | {"rows": table.num_rows}
 
 
-def judged(names: Sequence[str], values: np.ndarray, week: np.ndarray, spec: Selection) -> dict[str, Any]:
+def judged(
+    names: Sequence[str], values: np.ndarray, week: np.ndarray, spec: Selection, *, weight: np.ndarray | None = None
+) -> dict[str, Any]:
     """Say of columns [R, F] which are constant, which repeat another, how stable each is, and which to drop.
 
     >>> table = np.array([[1, 5, 2, 9], [2, 5, 4, 1], [3, 5, 6, 4]], dtype=float)
@@ -56,7 +60,7 @@ def judged(names: Sequence[str], values: np.ndarray, week: np.ndarray, spec: Sel
     constant = [name for name, column in zip(names, values.T, strict=True) if _constant(column)]
     left = [f for f, name in enumerate(names) if name not in constant]
     twins = {names[left[b]]: names[left[a]] for b, a in duplicates(values[:, left]).items()}
-    psi = {names[f]: round(instability(values[:, f], week), 4) for f in left}
+    psi = {names[f]: round(instability(values[:, f], week, weight=weight), 4) for f in left}
     limit = REPORTED_PSI if spec.unstable_psi is None else spec.unstable_psi
     unstable = [name for name, value in psi.items() if value > limit]
     out = {
@@ -94,21 +98,30 @@ def duplicates(values: np.ndarray) -> dict[int, int]:
     return found
 
 
-def instability(column: np.ndarray, week: np.ndarray) -> float:
+def instability(column: np.ndarray, week: np.ndarray, *, weight: np.ndarray | None = None) -> float:
     """Return the population stability index of a column between the first and the last quarter of the weeks.
 
-    Bins are the first quarter's deciles; unknown values are a bin of their own.
+    Bins are the first quarter's deciles; unknown values are a bin of their own. A row counts `weight` times.
     """
     weeks = np.unique(week)
     quarter = max(1, len(weeks) // 4)
-    first, last = (column[np.isin(week, part)] for part in (weeks[:quarter], weeks[-quarter:]))
-    known = first[~np.isnan(first)]
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.empty(0)
-    p, q = (_shares(part, edges) for part in (first, last))
+    sides = [np.isin(week, part) for part in (weeks[:quarter], weeks[-quarter:])]
+    first, often = column[sides[0]], None if weight is None else weight[sides[0]]
+    known = ~np.isnan(first)
+    edges = np.unique(_deciles(first[known], None if often is None else often[known])) if known.any() else np.empty(0)
+    p, q = (_shares(column[side], edges, None if weight is None else weight[side]) for side in sides)
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def _shares(column: np.ndarray, edges: np.ndarray) -> np.ndarray:
+def _deciles(known: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    shares = np.linspace(0, 1, BINS + 1)[1:-1]
+    if weight is None:
+        return np.asarray(np.quantile(known, shares))
+    return np.asarray(np.quantile(known, shares, method="inverted_cdf", weights=weight))
+
+
+def _shares(column: np.ndarray, edges: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     place = np.where(np.isnan(column), len(edges) + 1, np.searchsorted(edges, column, side="left"))
-    counts = np.bincount(place, minlength=len(edges) + 2)
-    return np.asarray(np.maximum(counts / max(len(column), 1), LEAST_SHARE))
+    counts = np.bincount(place, weight, minlength=len(edges) + 2)
+    whole = len(column) if weight is None else weight.sum()
+    return np.asarray(np.maximum(counts / max(whole, 1), LEAST_SHARE))

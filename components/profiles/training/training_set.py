@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from components.profiles.build import training_rows
 from components.profiles.build.plan import Weeks
 from feature_repo import columns, services
 from feature_repo.calendar import Calendar
@@ -82,6 +83,23 @@ def with_labels(rows: pa.Table, happened: pa.Table, name: str) -> pa.Table:
     return rows.append_column(name, lists)
 
 
+def with_weights(rows: pa.Table, profiles: Path) -> pa.Table:
+    """Add how many possible rows each row stands for, where the profiles step thinned the training weeks."""
+    path = profiles / training_rows.WEIGHTS
+    if not path.is_file():
+        return rows
+    users, weights = pc.unique(rows[columns.USER_ID]), pq.read_table(path)
+    at, code = _codes(rows, users), _codes(weights, users)
+    order = np.argsort(code)
+    code, value = code[order], weights["weight"].to_numpy()[order]
+    found = np.searchsorted(code, at)
+    known = found < len(code)
+    known[known] = code[found[known]] == at[known]
+    weight = np.ones(len(at))
+    weight[known] = value[found[known]]
+    return rows.append_column(columns.ROW_WEIGHT, pa.array(weight))
+
+
 def _codes(pairs: pa.Table, users: pa.Array) -> np.ndarray:
     """Number (user, week) pairs alike in every table; users that are not in `users` share a number below 0."""
     position = np.asarray(pc.fill_null(pc.index_in(pairs[columns.USER_ID], users), -1), dtype=np.int64)
@@ -106,7 +124,7 @@ def write(
     with feast_store.offline("training", profiles, windows_days=windows_days) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
-        intent = with_labels(intent, targets, "label_ids")
+        intent = with_weights(with_labels(intent, targets, "label_ids"), profiles)
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)
         counts = {"intent_rows": intent.num_rows}
         del intent

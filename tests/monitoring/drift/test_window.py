@@ -81,6 +81,21 @@ def test_scores_of_an_intent_with_values_are_the_number_expected(world) -> None:
     assert {name: column.tolist() for name, column in made.items()} == {"intent_buy": [1.0], "intent_visit": [0.75]}
 
 
+def test_the_reference_is_an_even_sample_where_rows_stand_for_several(world) -> None:
+    folder = world.rows(users=400)
+    table = pq.read_table(folder / "intent.parquet")
+    segment, week = table["segment"].to_numpy(), table["week"].to_numpy()
+    thinned = (segment > 0) & np.isin(week, world.train)
+    kept = ~thinned | (np.random.default_rng(0).random(len(week)) < 0.25)
+    table = table.append_column("row_weight", pa.array(np.where(thinned, 4.0, 1.0))).filter(pa.array(kept))
+    pq.write_table(table, folder / "intent.parquet")
+    reference, current = windows(folder)
+    shares = reference.frame["segment"].value_counts(normalize=True)
+    assert len(reference.frame) == pytest.approx(400 * len(world.train) / 4, rel=0.1)
+    assert shares.to_numpy() == pytest.approx(0.25, abs=0.05)  # as stored, segment 0 has more than half
+    assert len(current.frame) == 400 * len(world.test)
+
+
 def test_served_rows_are_compared_with_the_weeks_of_users_who_came(world, tmp_path) -> None:
     folder = world.rows(users=50)
     rows = UserRows.from_arrow(pq.read_table(folder / "intent.parquet").drop(["week"]).slice(0, 120))
