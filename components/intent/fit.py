@@ -27,6 +27,7 @@ WARM_UP = 0.1  # of the steps, until the learning rate peaks
 LARGEST_GRADIENT = 1.0  # norm
 PATIENCE = 2  # epochs in a row that may bring nothing
 REPORT_STEPS = 16
+MOST_SMALLER = 4  # times that a batch of thinned rows is smaller than the spec's, at most
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Fit:
         rng, epochs = np.random.default_rng(self.spec.seed), self.spec.epochs
         net = self.ranks.parallel(self.net, unused=True)  # a transformer's table of words: weeks come as vectors
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=self.spec.learning_rate, weight_decay=WEIGHT_DECAY)
-        per_epoch = math.ceil(len(index) / self.spec.batch_size)
+        per_epoch = math.ceil(len(index) / self._batch_size(index))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(step / (epochs * per_epoch)))
         lowest, best = math.inf, self.net.state_dict()
         for epoch in range(epochs):
@@ -88,6 +89,12 @@ class Fit:
                 break
         self.net.load_state_dict(best)
 
+    def _batch_size(self, index: np.ndarray) -> int:
+        """Return the rows of a batch: fewer where rows stand for several, or an epoch would have too few steps."""
+        if self.rows.weight is None:
+            return self.spec.batch_size
+        return max(self.spec.batch_size // min(round(float(self.rows.weight[index].mean())), MOST_SMALLER), 1)
+
     def _batches(self, index: np.ndarray, rng: np.random.Generator) -> Iterator[tuple[Encoded, np.ndarray, np.ndarray]]:
         """Yield rows in random order, a few of them as if nothing were known of their users, and the loss's weights.
 
@@ -97,8 +104,9 @@ class Fit:
         order, mean = rng.permutation(index), 1.0
         if self.rows.weight is not None:
             mean = float(self.rows.weight[index].mean())
-        for start in range(0, len(order), self.spec.batch_size):
-            chosen = np.sort(order[start : start + self.spec.batch_size])  # sorted: memory is read one way
+        size = self._batch_size(index)
+        for start in range(0, len(order), size):
+            chosen = np.sort(order[start : start + size])  # sorted: memory is read one way
             blank = rng.random(len(chosen)) < UNKNOWN_SHARE  # [B]
             mine, share = self.ranks.shard(len(chosen))
             chosen, blank = chosen[mine], blank[mine]

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.profiles import steps
-from components.profiles.build import engine, plan, states
+from components.profiles.build import engine, plan, states, training_rows
 from feature_repo import columns, intervals, offers, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
@@ -153,6 +153,21 @@ def _of_targets(s: Slice) -> Any:
     return offers.of_targets(offers.of_items(s.offers, s.cutoffs), _shares(s), s.item_index, s.item_targets)
 
 
+def _numbered(table: Any) -> Any:
+    """Give users numbers, as blocks do."""
+    return table.mutate(user_id=table.user_id.substr(1).cast("int32"))
+
+
+def _chosen(s: Slice) -> Any:
+    return training_rows.chosen(_numbered(s.dated), s.cutoffs, one_in=5)
+
+
+# What the profiles step runs where training rows are thinned.
+THINNED: dict[str, Callable[[Slice], Any]] = {
+    "training_rows.chosen": _chosen,
+    "training_rows.counted": lambda s: training_rows.counted(_numbered(s.dated), s.cutoffs, one_in=5),
+    "transforms.state of chosen cutoffs": lambda s: transforms.state(_numbered(s.items), _chosen(s)),
+}
 # Every public expression, by module; a test asks that none is left out.
 EXPRESSIONS: dict[str, Callable[[Slice], Any]] = {
     "transforms.dated": lambda s: s.dated,
@@ -231,9 +246,9 @@ def test_every_public_expression_is_compared() -> None:
 
 
 @pytest.mark.slow  # two minutes of Spark; CI runs them
-@pytest.mark.parametrize("name", list(EXPRESSIONS))
+@pytest.mark.parametrize("name", list(EXPRESSIONS | THINNED))
 def test_an_expression_gives_the_same_cells_on_both_engines(slices: tuple[Slice, Slice], name: str) -> None:
-    duckdb, spark = (rows(EXPRESSIONS[name](s)) for s in slices)
+    duckdb, spark = (rows((EXPRESSIONS | THINNED)[name](s)) for s in slices)
     assert duckdb, "the slice gives rows"
     assert not differences(duckdb, spark)[:5]
 

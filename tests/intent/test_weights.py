@@ -74,6 +74,18 @@ def test_rates_and_scales_count_rows_as_often_as_they_stand_for(weighted: Exampl
         np.testing.assert_allclose(mine, theirs)
 
 
+def test_batches_of_thinned_rows_are_smaller_so_that_an_epoch_has_steps(examples: Examples, small: Small) -> None:
+    spec = small("cnn").model_copy(update={"batch_size": 64})
+    rows = training.encoded(examples, examples.part("train"))
+    index = np.arange(len(rows.week))
+    sizes = {}
+    for weight in (None, 1.0, 3.0, 16.0):
+        thinned = replace(rows, weight=None if weight is None else np.full(len(index), weight))
+        made = fitting.Fit(None, thinned, rows, rows.encoded, np.ones(1, np.float32), spec)  # type: ignore[arg-type]
+        sizes[weight] = len(next(made._batches(index, np.random.default_rng(0)))[1])
+    assert sizes == {None: 64, 1.0: 64, 3.0: 21, 16.0: 16}
+
+
 def test_weights_of_one_train_as_no_weights(examples: Examples, small: Small) -> None:
     spec = small("cnn").model_copy(update={"epochs": 1})
     plain = train(examples, spec, ranking_weeks=4, device="cpu")

@@ -18,12 +18,13 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
     # The gates.
     "components/verdicts.py": ("tests/test_verdicts.py",),
+    "components/resamples.py": ("tests/test_verdicts.py",),
     "components/registry/gate_metrics.py": (
         "tests/registry/test_gate_metrics.py",
         "tests/pipelines/test_spec_fields.py",
     ),
-    "components/registry/gates.py": ("tests/registry/test_gates.py",),
-    "components/registry/gate_inputs.py": ("tests/registry/test_gates.py",),
+    "components/registry/gates.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
+    "components/registry/gate_inputs.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
     # The rollout.
     "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
     "pipelines/rollout/state_machine.py": (

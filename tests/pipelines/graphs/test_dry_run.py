@@ -115,7 +115,7 @@ def test_no_dry_run_changes_anything_and_the_same_runs_in_auto_do(watched: Watch
     assert "dry run, gates passed" in said
     changed, said = watched.changed(pipeline="train", mode="dry_run", promotion=HARD, code=3)
     assert changed == set()
-    assert "the dry run's models did not pass, nothing was registered: intent.bce" in said
+    assert "the dry run's models did not pass (refused), nothing was registered: intent.bce" in said
     assert watched.changed(pipeline="retrain", mode="dry_run")[0] == set()
     assert not (watched.shop.home / "mlflow").exists()  # not even an empty registry
 
