@@ -1,11 +1,14 @@
 """The spec's `data.source`: which rows there are, and how their columns become canonical ones."""
 
+import codecs
 import re
 import zoneinfo
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from components.data.time_formats import EPOCHS as EPOCHS
+from components.data.time_formats import fault_of
 from feature_repo import columns
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
@@ -28,7 +31,8 @@ CANONICAL_TYPES = {
     columns.VALID_TO: "timestamp[us, tz=UTC]",
     columns.SHARE: "double",
 }
-EPOCHS = {"epoch_s": 1, "epoch_ms": 1000}  # numbers as time: how many make a second
+NEWER = ("nulls", "delimiter", "header", "encoding")  # fields that dumps have only where a spec says them
+WHITESPACE = "whitespace"  # a delimiter: blanks and tabs, one or more
 
 
 def known_zone(value: str) -> str:
@@ -47,24 +51,49 @@ class Mapped(Slice):
         default={},
         description="Our column: column of the source. Of users, and of items in the events' file, others stay out",
     )
-    timezone: str = Field(default="UTC", description="Zone of timestamps that carry none")
-    timestamps: str = Field(default="iso", description="iso | epoch_s | epoch_ms | a format such as %d/%m/%Y %H:%M")
+    timezone: str | dict[str, str] = Field(
+        default="UTC", description="Zone of timestamps that carry none; or by file, glob: zone"
+    )
+    timestamps: str | list[str] = Field(
+        default="iso", description="iso | epoch_s | epoch_ms | a format such as %d/%m/%Y %H:%M; or a list, each tried"
+    )
     lists: dict[str, str] = Field(default={}, description="Attribute with several values: what separates them")
     units: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default={}, description="Number column of ours: what one of the source's is, such as value: 0.01 for cents"
     )
 
+    nulls: list[str] | None = Field(
+        default=None,
+        description="Words that mean nothing, in every column; left out: in ids NA, N/A, nan, NULL, None, \\N and the "
+        "like. An empty text always does",
+    )
+
     @field_validator("timezone")
     @classmethod
-    def _zone(cls, value: str) -> str:
-        return known_zone(value)
+    def _zone(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        for zone in [value] if isinstance(value, str) else value.values():
+            known_zone(zone)
+        if not value:
+            raise ValueError("no zone is given; write one, or `{'berlin-*.csv': Europe/Berlin, '*': UTC}`")
+        return value
 
     @field_validator("timestamps")
     @classmethod
-    def _format(cls, value: str) -> str:
-        if value != "iso" and value not in EPOCHS and "%" not in value:
-            raise ValueError(f"'{value}' is no format; use iso, {', '.join(EPOCHS)} or one such as %d/%m/%Y %H:%M")
+    def _format(cls, value: str | list[str]) -> str | list[str]:
+        forms = [value] if isinstance(value, str) else value
+        if not forms:
+            raise ValueError("no format is given; use iso, which is the default")
+        for form in forms:
+            if fault := fault_of(form):
+                raise ValueError(f"'{form}' is {fault}")
         return value
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
+        dumped: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        return {k: v for k, v in dumped.items() if k not in NEWER or v != fields[k].default}
 
     @field_validator("columns", "lists")
     @classmethod
@@ -87,7 +116,43 @@ class Mapped(Slice):
 class Table(Mapped):
     """One table read from files."""
 
-    path: str = Field(min_length=1, description="File or glob, relative to the spec's folder, .parquet or .csv")
+    path: str = Field(
+        min_length=1,
+        description="File or glob, relative to the spec's folder: .parquet, .csv or .jsonl, or .gz of them",
+    )
+    delimiter: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16,
+        description="What separates a CSV's fields, such as ';' or '::', or `whitespace`; left out: found",
+    )
+    header: Literal[True] | Literal["none"] = Field(
+        default=True, description="Whether a CSV's first line names its columns; none: they are c1, c2, …"
+    )
+    encoding: str = Field(
+        default="utf-8", description="Of text files, any codec of Python's: latin-1, cp1252, utf-16, gb18030, …"
+    )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter(cls, value: str | None) -> str | None:
+        if value is not None and (set(value) & set('"\r\n') or (value.isalnum() and value != WHITESPACE)):
+            raise ValueError(
+                f"'{value}' cannot separate fields; write one such as ',', ';', '\\t', '::' or {WHITESPACE}"
+            )
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except (LookupError, UnicodeError):
+            known = ["utf-8", "latin-1", "cp1252", "utf-16", "gb18030", "shift_jis", "koi8-r"]
+            raise ValueError(
+                f"'{value}' is no encoding; use one such as {', '.join(known)}{nearest(value, known)}"
+            ) from None
+        return codecs.lookup(value).name
 
     @property
     def origin(self) -> str:
@@ -113,6 +178,8 @@ class SqlTable(Mapped):
     def _one(self) -> "SqlTable":
         if (self.table is None) == (self.query is None):
             raise ValueError("give table or query, one of them")
+        if not isinstance(self.timezone, str):
+            raise ValueError("timezone: a zone by file is for files; a table has one, or convert the times in a query")
         return self
 
     @property
@@ -161,9 +228,9 @@ class Synthetic(Slice):
 
 
 class Files(Slice):
-    """Parquet or CSV files of the user's own."""
+    """Parquet, CSV or JSON lines files of the user's own."""
 
-    type: Literal["parquet", "csv"]
+    type: Literal["parquet", "csv", "jsonl"]
     events: Table
     items: Table | None = Field(default=None, description="Left out: items are those that events name")
     users: Table | None = None
