@@ -1,10 +1,11 @@
 """The spec's `data.source`: which rows there are, and how their columns become canonical ones."""
 
+import codecs
 import re
 import zoneinfo
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from feature_repo import columns
 from feature_repo.errors import nearest
@@ -28,7 +29,17 @@ CANONICAL_TYPES = {
     columns.VALID_TO: "timestamp[us, tz=UTC]",
     columns.SHARE: "double",
 }
+NEWER = ("nulls", "delimiter", "header", "encoding")  # fields that dumps have only where a spec says them
+WHITESPACE = "whitespace"  # a delimiter: blanks and tabs, one or more
 EPOCHS = {"epoch_s": 1, "epoch_ms": 1000}  # numbers as time: how many make a second
+
+
+def _require_format(form: str) -> None:
+    """Refuse what is no format of times, and a part of one that cannot be read for certain."""
+    if form != "iso" and form not in EPOCHS and "%" not in form:
+        raise ValueError(f"'{form}' is no format; use iso, {', '.join(EPOCHS)} or one such as %d/%m/%Y %H:%M")
+    if "%Z" in form:
+        raise ValueError(f"'{form}': %Z, a zone's name, tells no offset for certain; use %z, or `timezone:` and no %Z")
 
 
 def known_zone(value: str) -> str:
@@ -47,24 +58,48 @@ class Mapped(Slice):
         default={},
         description="Our column: column of the source. Of users, and of items in the events' file, others stay out",
     )
-    timezone: str = Field(default="UTC", description="Zone of timestamps that carry none")
-    timestamps: str = Field(default="iso", description="iso | epoch_s | epoch_ms | a format such as %d/%m/%Y %H:%M")
+    timezone: str | dict[str, str] = Field(
+        default="UTC", description="Zone of timestamps that carry none; or by file, glob: zone"
+    )
+    timestamps: str | list[str] = Field(
+        default="iso", description="iso | epoch_s | epoch_ms | a format such as %d/%m/%Y %H:%M; or a list, each tried"
+    )
     lists: dict[str, str] = Field(default={}, description="Attribute with several values: what separates them")
     units: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default={}, description="Number column of ours: what one of the source's is, such as value: 0.01 for cents"
     )
 
+    nulls: list[str] | None = Field(
+        default=None,
+        description="Words that mean nothing, in every column; left out: in ids NA, N/A, nan, NULL, None, \\N and the "
+        "like. An empty text always does",
+    )
+
     @field_validator("timezone")
     @classmethod
-    def _zone(cls, value: str) -> str:
-        return known_zone(value)
+    def _zone(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        for zone in [value] if isinstance(value, str) else value.values():
+            known_zone(zone)
+        if not value:
+            raise ValueError("no zone is given; write one, or `{'berlin-*.csv': Europe/Berlin, '*': UTC}`")
+        return value
 
     @field_validator("timestamps")
     @classmethod
-    def _format(cls, value: str) -> str:
-        if value != "iso" and value not in EPOCHS and "%" not in value:
-            raise ValueError(f"'{value}' is no format; use iso, {', '.join(EPOCHS)} or one such as %d/%m/%Y %H:%M")
+    def _format(cls, value: str | list[str]) -> str | list[str]:
+        forms = [value] if isinstance(value, str) else value
+        if not forms:
+            raise ValueError("no format is given; use iso, which is the default")
+        for form in forms:
+            _require_format(form)
         return value
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
+        dumped: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        return {k: v for k, v in dumped.items() if k not in NEWER or v != fields[k].default}
 
     @field_validator("columns", "lists")
     @classmethod
@@ -87,7 +122,43 @@ class Mapped(Slice):
 class Table(Mapped):
     """One table read from files."""
 
-    path: str = Field(min_length=1, description="File or glob, relative to the spec's folder, .parquet or .csv")
+    path: str = Field(
+        min_length=1,
+        description="File or glob, relative to the spec's folder: .parquet, .csv or .jsonl, or .gz of them",
+    )
+    delimiter: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=8,
+        description="What separates a CSV's fields, such as ';' or '::', or `whitespace`; left out: found",
+    )
+    header: Literal[True] | Literal["none"] = Field(
+        default=True, description="Whether a CSV's first line names its columns; none: they are c1, c2, …"
+    )
+    encoding: str = Field(
+        default="utf-8", description="Of text files, any codec of Python's: latin-1, cp1252, utf-16, gb18030, …"
+    )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter(cls, value: str | None) -> str | None:
+        if value is not None and (set(value) & set('"\r\n') or (value.isalnum() and value != WHITESPACE)):
+            raise ValueError(
+                f"'{value}' cannot separate fields; write one such as ',', ';', '\\t', '::' or {WHITESPACE}"
+            )
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except (LookupError, UnicodeError):
+            known = ["utf-8", "latin-1", "cp1252", "utf-16", "gb18030", "shift_jis", "koi8-r"]
+            raise ValueError(
+                f"'{value}' is no encoding; use one such as {', '.join(known)}{nearest(value, known)}"
+            ) from None
+        return codecs.lookup(value).name
 
     @property
     def origin(self) -> str:
@@ -161,9 +232,9 @@ class Synthetic(Slice):
 
 
 class Files(Slice):
-    """Parquet or CSV files of the user's own."""
+    """Parquet, CSV or JSON lines files of the user's own."""
 
-    type: Literal["parquet", "csv"]
+    type: Literal["parquet", "csv", "jsonl"]
     events: Table
     items: Table | None = Field(default=None, description="Left out: items are those that events name")
     users: Table | None = None

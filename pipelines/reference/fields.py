@@ -145,7 +145,7 @@ def _allowed(entry: Schema) -> tuple[str, ...]:
     values = entry.get("enum") or ([entry["const"]] if "const" in entry else [])
     if not values and isinstance(names := entry.get("propertyNames"), dict):
         values = names.get("enum", [])
-    return tuple(str(value) for value in values)
+    return tuple(value if isinstance(value, str) else json.dumps(value) for value in values)
 
 
 def _bounds(entry: Schema) -> str:
