@@ -80,6 +80,8 @@ def _arrived(
     if not (read.grows and isinstance(source, Files | Sql)):
         create_plain(db)
         return None
+    if isinstance(source, Files) and source.events.made_times:
+        home = None  # made times move when rows are added: such rows have no arrival to remember
     reading = files.digest(
         {
             "type": source.type,

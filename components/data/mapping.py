@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import duckdb
 
+from components.data import made_times
 from components.data.arrivals import SOURCE_FILE
 from components.data.conversion import Reading, reading, require_readable
 from components.data.database import name, text
@@ -27,6 +28,7 @@ EVENT_DEFAULTS = {
 }
 ITEM_DEFAULTS = {columns.CATEGORY: TEXT, columns.BRAND: TEXT, columns.PRICE: NUMBER, columns.FIRST_SEEN: TIME}
 OFFER_DEFAULTS = {columns.KIND: "'offer'", columns.SHARE: "CAST(1 AS DOUBLE)", columns.CAMPAIGN: TEXT}
+MADE = (columns.TIMESTAMP, columns.CREATED_AT)  # not read from events whose times are made
 
 Mapped = Table | SqlTable
 Loaded = dict[str, str]  # a loaded table's columns (lower case) and their types in DuckDB
@@ -63,9 +65,13 @@ def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[S
 
 
 def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, present: Loaded) -> None:
-    readings = _readings(table, present, columns.EVENTS, label="events", required=columns.EVENTS_REQUIRED)
+    made = table.made_times if isinstance(table, Table) else None
+    wanted = tuple(column for column in columns.EVENTS if not (made and column in MADE))
+    required = tuple(column for column in columns.EVENTS_REQUIRED if column in wanted)
+    readings = _readings(table, present, wanted, label="events", required=required)
     require_readable(db, "raw_events", readings, place=place("events"))
-    defaults = EVENT_DEFAULTS | {columns.CREATED_AT: readings[columns.TIMESTAMP].value}
+    happened = made_times.instant(made, readings[columns.USER_ID].value) if made else readings[columns.TIMESTAMP].value
+    defaults = EVENT_DEFAULTS | {columns.CREATED_AT: happened} | ({columns.TIMESTAMP: happened} if made else {})
     told = _canonical(columns.EVENTS, readings, defaults)
     rest = f"source_row, {SOURCE_FILE}" if SOURCE_FILE in present else "source_row"
     db.execute(f"CREATE VIEW source_events AS SELECT {told}, {rest} FROM raw_events")

@@ -176,13 +176,13 @@ def _require_objects(path: Path, line: str) -> None:
     except json.JSONDecodeError:
         pass
     raise DataError(
-        f"{path}: looks like JSON, but its first line is no object of its own ('{line[:40]}'); write one object a line, "
-        f"as `jq -c '.[]' {path.name} > events.jsonl` does"
+        f"{path}: looks like JSON, but its first line is no object of its own ('{line[:40]}'); write one object "
+        f"a line, as `jq -c '.[]' {path.name} > events.jsonl` does"
     )
 
 
 def _delimiter(path: Path, lines: Sequence[str]) -> str:
-    """Find what splits the lines into the same number of fields, the most fields first; blanks only as a last resort."""
+    """Find what splits the lines into the same number of fields, the most first; blanks come last."""
     best, most, ragged = "", 1, ""
     for delimiter in DELIMITERS:
         if delimiter == WHITESPACE and best:
@@ -195,6 +195,8 @@ def _delimiter(path: Path, lines: Sequence[str]) -> str:
             best, most = delimiter, fields
         else:
             ragged = f"line 1 has {first} fields and most lines have {fields}; drop what stands above the table"
+    if not best and not ragged and all(len(split(line, ",")) == 1 for line in lines):
+        return ","  # one column
     if not best:
         tried = ", ".join({"\t": "tab", WHITESPACE: "blanks"}.get(d, f"'{d}'") for d in DELIMITERS)
         shown = " / ".join(line[:SHOWN_WIDTH] for line in lines[:SHOWN_LINES])
@@ -214,4 +216,3 @@ def _has_header(rows: Sequence[list[str]]) -> bool:
         return False
     again = sum(field in {row[place] for row in rest if place < len(row)} for place, field in enumerate(first))
     return again == 0 or again < len(first) / 2
-

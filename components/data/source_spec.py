@@ -1,6 +1,7 @@
 """The spec's `data.source`: which rows there are, and how their columns become canonical ones."""
 
 import codecs
+import datetime as dt
 import re
 import zoneinfo
 from typing import Annotated, Any, Literal
@@ -29,7 +30,7 @@ CANONICAL_TYPES = {
     columns.VALID_TO: "timestamp[us, tz=UTC]",
     columns.SHARE: "double",
 }
-NEWER = ("nulls", "delimiter", "header", "encoding")  # fields that dumps have only where a spec says them
+NEWER = ("nulls", "delimiter", "header", "encoding", "made_times")  # fields that dumps have only where a spec says them
 WHITESPACE = "whitespace"  # a delimiter: blanks and tabs, one or more
 EPOCHS = {"epoch_s": 1, "epoch_ms": 1000}  # numbers as time: how many make a second
 
@@ -119,6 +120,20 @@ class Mapped(Slice):
         return value
 
 
+class MadeTimes(Slice):
+    """Times for events that have none: each user's rows, in order, spread over made-up weeks; the last one ends them.
+
+    An evaluation on the last weeks is then leave-one-out: what was held back is a user's last rows by that order.
+    """
+
+    order: Literal["rows", "random"] = Field(
+        default="random", description="Whose order: the file's, where rows were written as they happened; or by chance"
+    )
+    weeks: int = Field(default=12, ge=4, le=104, description="How many weeks they are spread over")
+    start: dt.date = Field(default=dt.date(2024, 1, 1), description="First day of the made-up weeks")
+    seed: int = Field(default=0, ge=0, description="The same seed gives the same order")
+
+
 class Table(Mapped):
     """One table read from files."""
 
@@ -137,6 +152,10 @@ class Table(Mapped):
     )
     encoding: str = Field(
         default="utf-8", description="Of text files, any codec of Python's: latin-1, cp1252, utf-16, gb18030, …"
+    )
+
+    made_times: MadeTimes | None = Field(
+        default=None, description="Of events without times; what is measured then says nothing of when"
     )
 
     @field_validator("delimiter")
@@ -159,6 +178,12 @@ class Table(Mapped):
                 f"'{value}' is no encoding; use one such as {', '.join(known)}{nearest(value, known)}"
             ) from None
         return codecs.lookup(value).name
+
+    @model_validator(mode="after")
+    def _measured_or_made(self) -> "Table":
+        if self.made_times and columns.TIMESTAMP in self.columns:
+            raise ValueError("made_times: the events have times (columns.timestamp); drop one of the two")
+        return self
 
     @property
     def origin(self) -> str:

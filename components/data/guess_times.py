@@ -89,9 +89,7 @@ def looks_like_time(db: duckdb.DuckDBPyConnection, relation: str, column: str, *
     return True
 
 
-def _epoch(
-    db: duckdb.DuckDBPyConnection, relation: str, column: str, *, within: Sequence[float]
-) -> str | None:
+def _epoch(db: duckdb.DuckDBPyConnection, relation: str, column: str, *, within: Sequence[float]) -> str | None:
     number = f"TRY_CAST({name(column)} AS DOUBLE)"
     middle = db.execute(f"SELECT median({number}), max({number}) FROM {relation}").fetchone()
     low, high = within
