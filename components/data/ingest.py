@@ -83,7 +83,7 @@ def _arrived(
     reading = files.digest(
         {
             "type": source.type,
-            **source.events.model_dump(mode="json", include={"columns", "timezone", "timestamps", "units"}),
+            **source.events.model_dump(mode="json", include={"columns", "timezone", "timestamps", "units", "times"}),
         }
     )
     return create_arrived(db, home, reading=reading, tells=read.tells, now=now, clock=clock)

@@ -7,6 +7,7 @@ place in the spec. Names of columns are compared without case, as DuckDB does.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import duckdb
 
@@ -148,14 +149,35 @@ def _readings(
                 unit=table.units.get(column),
                 place=place(label),
             )
-        elif told or column in required:
+        elif told or column in required or column in table.times:
             what = f"no column '{told}' (for {column})" if told else f"no column for {column}"
             free = [other for other in _shown(present) if told or other not in wanted]
             raise DataError(
                 f"{place(label)}: {what} in {table.label}; have {', '.join(_shown(present))}"
                 f"{nearest(source, free)}; say it as `columns: {{{column}: <column>}}`"
             )
-    return readings
+    return readings | _factors(table, present, readings, label=label)
+
+
+def _factors(
+    table: Mapped, present: Loaded, readings: dict[str, Reading], *, label: SourceTable
+) -> dict[str, Reading]:
+    """Multiply the columns that the spec says so of, and return how each one's factor is read."""
+    factors = {}
+    for column, factor in table.times.items():
+        if column not in readings:
+            continue
+        if (source := factor.lower()) not in present:
+            raise DataError(
+                f"{place(label)}.times: no column '{factor}' in {table.label} to multiply {column} by; "
+                f"have {', '.join(_shown(present))}{nearest(source, _shown(present))}"
+            )
+        zone, timestamps = table.timezone, table.timestamps
+        read = reading(source, present[source], column, zone=zone, timestamps=timestamps, place=place(label))
+        product = f"({readings[column].value}) * ({read.value})"
+        readings[column] = replace(readings[column], value=product)
+        factors[f"{column} times"] = read
+    return factors
 
 
 def _shown(present: Loaded) -> list[str]:

@@ -2,9 +2,9 @@
 
 import re
 import zoneinfo
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from feature_repo import columns
 from feature_repo.errors import nearest
@@ -28,6 +28,7 @@ CANONICAL_TYPES = {
     columns.VALID_TO: "timestamp[us, tz=UTC]",
     columns.SHARE: "double",
 }
+NEWER = ("times",)  # fields that dumps have only where a spec says them
 EPOCHS = {"epoch_s": 1, "epoch_ms": 1000}  # numbers as time: how many make a second
 
 
@@ -53,6 +54,11 @@ class Mapped(Slice):
     units: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default={}, description="Number column of ours: what one of the source's is, such as value: 0.01 for cents"
     )
+    times: dict[str, str] = Field(
+        default={},
+        description="Number column of ours: column of the source that it is multiplied by, such as value: Quantity "
+        "where `columns` maps value to a price of one piece",
+    )
 
     @field_validator("timezone")
     @classmethod
@@ -66,7 +72,14 @@ class Mapped(Slice):
             raise ValueError(f"'{value}' is no format; use iso, {', '.join(EPOCHS)} or one such as %d/%m/%Y %H:%M")
         return value
 
-    @field_validator("columns", "lists")
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
+        dumped: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        return {k: v for k, v in dumped.items() if k not in NEWER or v != fields[k].default}
+
+    @field_validator("columns", "lists", "times")
     @classmethod
     def _names(cls, value: dict[str, str]) -> dict[str, str]:
         for own, other in value.items():
@@ -74,9 +87,9 @@ class Mapped(Slice):
                 raise ValueError(f"'{own}: {other}' names no column; write letters, digits and _ before the colon")
         return value
 
-    @field_validator("units")
+    @field_validator("units", "times")
     @classmethod
-    def _numbers(cls, value: dict[str, float]) -> dict[str, float]:
+    def _numbers(cls, value: dict[str, Any]) -> dict[str, Any]:
         have = [column for column, kind in CANONICAL_TYPES.items() if kind == "double"]
         for own in value:
             if own not in have:
