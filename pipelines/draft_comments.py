@@ -18,7 +18,7 @@ SECTIONS = {
     "      nulls:": "words that stand for nothing, in every column",
     "      timestamps:": "how times are written: iso, epoch_s, epoch_ms, a format, or a list of them",
     "      times:": "what a price of one piece is multiplied by",
-    "      made_times:": "NO TIMES in the data: made by order, not measured; order: rows or random",
+    "    made_times:": "NO TIMES in the data: made by order, not measured; order: rows or random",
 }
 MADE_SPLIT = "leave-one-out by order: each user's last rows lie in the last of {weeks} made-up weeks"
 

@@ -96,7 +96,7 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str) 
         repeats=1 - _rows(db, "SELECT count(DISTINCT (user_id, item_id)) / count(*) FROM seen")[0][0],
         lifetime_weeks=_rows(db, f"SELECT median(life) FROM ({LIFE})")[0][0],
         core=(low, high),
-        made=isinstance(data.source, Files) and data.source.events.made_times is not None,
+        made=isinstance(data.source, Files) and data.source.made_times is not None,
         kinds_are_items=bool(same),
     )
 

@@ -135,11 +135,11 @@ def _source(
 ) -> dict[str, Any]:
     """Describe the files as the spec does. Without one of items, the events' file tells what it can of them."""
     table: dict[str, Any] = {"path": os.path.relpath(events, folder), "columns": of_events.columns, **of_events.options}
+    source: dict[str, Any] = {"type": of_events.kind, "events": table}
     if not of_events.timed:
-        table["made_times"] = {"order": _order(db, of_events), "weeks": MADE_WEEKS}
+        source["made_times"] = {"order": _order(db, of_events), "weeks": MADE_WEEKS}
     elif of_events.timestamps != "iso":
         table["timestamps"] = of_events.timestamps
-    source: dict[str, Any] = {"type": of_events.kind, "events": table}
     named = dict(of_items.columns)
     if items is None:
         named.pop(columns.PRICE, None)  # there it is what a user paid at that time

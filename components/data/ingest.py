@@ -80,12 +80,12 @@ def _arrived(
     if not (read.grows and isinstance(source, Files | Sql)):
         create_plain(db)
         return None
-    if isinstance(source, Files) and source.events.made_times:
+    if isinstance(source, Files) and source.made_times:
         home = None  # made times move when rows are added: such rows have no arrival to remember
     reading = files.digest(
         {
             "type": source.type,
-            **source.events.model_dump(mode="json", include={"columns", "timezone", "timestamps", "units"}),
+            **source.events.model_dump(mode="json", include={"columns", "timezone", "timestamps", "units", "times"}),
         }
     )
     return create_arrived(db, home, reading=reading, tells=read.tells, now=now, clock=clock)

@@ -7,6 +7,7 @@ place in the spec. Names of columns are compared without case, as DuckDB does.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import duckdb
 
@@ -53,7 +54,11 @@ def place(label: SourceTable) -> str:
 def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[SourceTable, Loaded]) -> bool:
     """Create the source relations from the raw ones; tell whether events say when they became known."""
     events = source.events
-    _create_events(db, events, loaded["events"])
+    made = source.made_times if isinstance(source, Files) else None
+    required = tuple(c for c in columns.EVENTS_REQUIRED if not (made and c in MADE))
+    _create_events(db, events, loaded["events"], required=required)
+    if made:
+        made_times.create(db, made)
     if source.items:
         _create_items(db, source.items, loaded["items"], of_events=source.items.origin == events.origin)
     else:
@@ -64,14 +69,13 @@ def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[S
     return events.columns.get(columns.CREATED_AT, columns.CREATED_AT).lower() in loaded["events"]
 
 
-def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, present: Loaded) -> None:
-    made = table.made_times if isinstance(table, Table) else None
-    wanted = tuple(column for column in columns.EVENTS if not (made and column in MADE))
-    required = tuple(column for column in columns.EVENTS_REQUIRED if column in wanted)
+def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, present: Loaded, *, required: tuple[str, ...]) -> None:
+    made = MADE if columns.TIMESTAMP not in required else ()
+    wanted = tuple(column for column in columns.EVENTS if column not in made)
     readings = _readings(table, present, wanted, label="events", required=required)
     require_readable(db, "raw_events", readings, place=place("events"))
-    happened = made_times.instant(made, readings[columns.USER_ID].value) if made else readings[columns.TIMESTAMP].value
-    defaults = EVENT_DEFAULTS | {columns.CREATED_AT: happened} | ({columns.TIMESTAMP: happened} if made else {})
+    happened = TIME if made else readings[columns.TIMESTAMP].value
+    defaults = EVENT_DEFAULTS | {columns.CREATED_AT: happened, columns.TIMESTAMP: happened}
     told = _canonical(columns.EVENTS, readings, defaults)
     rest = f"source_row, {SOURCE_FILE}" if SOURCE_FILE in present else "source_row"
     db.execute(f"CREATE VIEW source_events AS SELECT {told}, {rest} FROM raw_events")
@@ -154,14 +158,33 @@ def _readings(
                 unit=table.units.get(column),
                 place=place(label),
             )
-        elif told or column in required:
+        elif told or column in required or column in table.times:
             what = f"no column '{told}' (for {column})" if told else f"no column for {column}"
             free = [other for other in _shown(present) if told or other not in wanted]
             raise DataError(
                 f"{place(label)}: {what} in {table.label}; have {', '.join(_shown(present))}"
                 f"{nearest(source, free)}; say it as `columns: {{{column}: <column>}}`"
             )
-    return readings
+    return readings | _factors(table, present, readings, label=label)
+
+
+def _factors(table: Mapped, present: Loaded, readings: dict[str, Reading], *, label: SourceTable) -> dict[str, Reading]:
+    """Multiply the columns that the spec says so of, and return how each one's factor is read."""
+    factors = {}
+    for column, factor in table.times.items():
+        if column not in readings:
+            continue
+        if (source := factor.lower()) not in present:
+            raise DataError(
+                f"{place(label)}.times: no column '{factor}' in {table.label} to multiply {column} by; "
+                f"have {', '.join(_shown(present))}{nearest(source, _shown(present))}"
+            )
+        zone, timestamps = table.timezone, table.timestamps
+        read = reading(source, present[source], column, zone=zone, timestamps=timestamps, place=place(label))
+        product = f"({readings[column].value}) * ({read.value})"
+        readings[column] = replace(readings[column], value=product)
+        factors[f"{column} times"] = read
+    return factors
 
 
 def _shown(present: Loaded) -> list[str]:

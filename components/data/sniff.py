@@ -194,7 +194,9 @@ def _delimiter(path: Path, lines: Sequence[str]) -> str:
         if (first := len(split(lines[0], delimiter))) == fields:
             best, most = delimiter, fields
         else:
-            ragged = ragged or f"line 1 has {first} fields and most lines have {fields}; drop what stands above the table"
+            ragged = (
+                ragged or f"line 1 has {first} fields and most lines have {fields}; drop what stands above the table"
+            )
     if not best and not ragged and all(len(split(line, ",")) == 1 for line in lines):
         return ","  # one column
     if not best:
