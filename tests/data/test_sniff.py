@@ -68,7 +68,7 @@ def test_a_letter_far_behind_in_a_file_decides_its_encoding(tmp_path: Path) -> N
 
 def test_a_packed_file_is_looked_into(tmp_path: Path) -> None:
     path = tmp_path / "log.csv.gz"
-    path.write_bytes(gzip.compress("user;item\n1;tea\n".encode()))
+    path.write_bytes(gzip.compress(b"user;item\n1;tea\n"))
     assert sniff(path).options() == {"delimiter": ";"}
     path.write_bytes(gzip.compress(b"user;item\n1;tea\n" * 9)[:20])
     with pytest.raises(DataError, match="cannot be unpacked"):
