@@ -1,21 +1,36 @@
-"""Adapter of the user's own parquet or CSV files: each declared table's files, loaded with their rows numbered.
+"""Adapter of the user's own files: each declared table's files, each read by its own schema, with their rows numbered.
 
-`mapping` turns the loaded tables into canonical relations; `arrivals` drops the events that another file repeats.
+The rows of every file are counted apart from what parses it: a row that a parser loses is an error. `mapping` turns
+the loaded parts into canonical relations; `arrivals` drops the events that another file repeats.
 """
 
+import contextlib
+import fnmatch
 import glob
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
 
-from components.data import mapping
+from components.data import csv_source, ids_agree, json_lines, mapping, text_files
 from components.data.arrivals import SOURCE_FILE
 from components.data.database import text
-from components.data.mapping import Loaded
+from components.data.mapping import Loaded, Part, Present
 from components.data.source_spec import Files, SourceTable, Table
+from feature_repo import columns
 from feature_repo.errors import DataError, nearest
 
-UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.BinderException)
+UNREADABLE = (*csv_source.REFUSED, duckdb.IOException, ArrowException)
+KINDS = {"csv": "csv", "parquet": "parquet", "jsonl": "jsonl", "ndjson": "jsonl"}  # by suffix, whatever the source says
+WANTED = {
+    "events": columns.EVENTS_REQUIRED,
+    "items": columns.ITEMS_REQUIRED,
+    "users": columns.USERS_REQUIRED,
+    "offers": columns.OFFERS_REQUIRED,
+}
 
 
 def paths(source: Files, base: Path) -> list[Path]:
@@ -26,41 +41,114 @@ def paths(source: Files, base: Path) -> list[Path]:
 def read(db: duckdb.DuckDBPyConnection, source: Files, base: Path) -> tuple[list[Path], bool]:
     """Create the source relations; return the files they read, and whether events say when they became known."""
     found = _found(source, base)
-    loaded = {
-        label: load(
-            db,
-            f"raw_{label}",
-            files,
-            kind=source.type,
-            place=mapping.place(label),
-            numbered=label == "events" and len(files) > 1,
-        )
-        for label, files in found.items()
-    }
+    loaded = {label: _load_table(db, source, label, files) for label, files in found.items()}
     tells = mapping.create(db, source, loaded)
+    ids_agree.require(db, {label: table.label for label, table in mapping.tables(source).items()})
     return [path for files in found.values() for path in files], tells
 
 
 def load(
-    db: duckdb.DuckDBPyConnection, relation: str, found: list[Path], *, kind: str, place: str, numbered: bool = False
+    db: duckdb.DuckDBPyConnection,
+    relation: str,
+    found: list[Path],
+    *,
+    kind: str,
+    place: str,
+    table: Table | None = None,
+) -> Present:
+    """Read files that are alike into one relation, rows numbered; return its columns (lower case) and their types."""
+    told = table or Table(path=str(found[0]))
+    parts = _load(db, relation, found, told, kind=kind, wanted=set(), place=place, numbered=False)
+    if len(parts) > 1:
+        raise DataError(f"{place}: {found[0].name} and {parts[1].files[0]} have different columns or types")
+    db.execute(f"ALTER TABLE {parts[0].relation} RENAME TO {relation}")
+    return parts[0].present
+
+
+def _load_table(db: duckdb.DuckDBPyConnection, source: Files, label: SourceTable, files: list[Path]) -> Loaded:
+    table = mapping.tables(source)[label]
+    assert isinstance(table, Table)
+    wanted = {table.columns.get(own, own).lower() for own in WANTED[label]} | {
+        theirs.lower() for theirs in table.columns.values()
+    }
+    numbered = label == "events" and len(files) > 1
+    return _load(
+        db,
+        f"raw_{label}",
+        files,
+        table,
+        kind=source.type,
+        wanted=wanted,
+        place=mapping.place(label),
+        numbered=numbered,
+    )
+
+
+def _load(
+    db: duckdb.DuckDBPyConnection,
+    relation: str,
+    found: list[Path],
+    table: Table,
+    *,
+    kind: str,
+    wanted: set[str],
+    place: str,
+    numbered: bool,
 ) -> Loaded:
-    """Read files of one kind into a relation, rows numbered; return its columns (lower case) and their types.
+    """Read each file by its own schema; those of one schema and zone are rows of one relation.
 
     `numbered` adds the number of the file that each row is from.
     """
-    listed = "[" + ", ".join(text(path) for path in found) + "]"
-    suffix = found[0].name.removesuffix(".gz").rpartition(".")[2]
-    scan = f"read_parquet({listed}, union_by_name = true)"
-    if suffix == "csv" or (suffix != "parquet" and kind == "csv"):
-        scan = f"read_csv({listed}, all_varchar = true, header = true, union_by_name = true)"
-    told = f"*, file_index AS {SOURCE_FILE}" if numbered else "*"
-    try:
-        db.execute(f"CREATE TABLE {relation} AS SELECT {told}, row_number() OVER () AS source_row FROM {scan}")
-    except UNREADABLE as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{place}: {found[0].name} cannot be read: {reason}") from error
-    rows = db.execute(f"DESCRIBE {relation}").fetchall()
-    return {row[0].lower(): row[1] for row in rows if row[0] != "source_row"}
+    parts: dict[tuple[object, ...], Part] = {}
+    before = 0
+    for number, path in enumerate(found):
+        zone = _zone(table, path, place=place)
+        with _readable(db, path, table, kind=kind, wanted=wanted, place=place) as (scan, counted):
+            present = {row[0].lower(): row[1] for row in db.execute(f"DESCRIBE FROM {scan}").fetchall()}
+            key = (zone, *present.items())
+            into = parts.get(key)
+            own = into.relation if into else f"{relation}_{len(parts)}"
+            told = f"*, CAST({number} AS UBIGINT) AS {SOURCE_FILE}" if numbered else "*"
+            query = f"SELECT {told}, {before} + row_number() OVER () AS source_row FROM {scan}"
+            done = db.execute(f"INSERT INTO {own} {query}" if into else f"CREATE TABLE {own} AS {query}").fetchone()
+        rows = int(done[0]) if done else 0
+        if rows != counted:
+            raise DataError(f"{place}: {path.name} holds {counted:,} rows and {rows:,} were read; mend the file")
+        held = present | ({SOURCE_FILE: "UBIGINT"} if numbered else {})
+        names, starts = (into.files, into.starts) if into else ((), ())
+        parts[key] = Part(own, held, (*names, path.name), (*starts, before), zone)
+        before += rows
+    return tuple(parts.values())
+
+
+@contextlib.contextmanager
+def _readable(
+    db: duckdb.DuckDBPyConnection, path: Path, table: Table, *, kind: str, wanted: set[str], place: str
+) -> Iterator[tuple[str, int]]:
+    """Make SQL that reads a file's rows, with how many there are; what is unpacked for it goes afterwards."""
+    kind = KINDS.get(path.name.removesuffix(".gz").rpartition(".")[2], kind)
+    with tempfile.TemporaryDirectory(prefix="intentflow-read-") as folder:
+        try:
+            if kind == "parquet":
+                yield f"read_parquet({text(path)})", pq.ParquetFile(path).metadata.num_rows
+            elif kind == "csv":
+                yield csv_source.scan(db, path, table, wanted, Path(folder), place=place)
+            else:
+                readable = text_files.as_utf8(path, table.encoding, Path(folder), place=place)
+                yield json_lines.scan(readable, Path(folder), place=place, label=path.name)
+        except UNREADABLE as error:
+            raise DataError(f"{place}: {path.name} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _zone(table: Table, path: Path, *, place: str) -> str:
+    """Return the zone of a file's times that carry none: the first pattern that its name fits."""
+    if isinstance(table.timezone, str):
+        return table.timezone
+    for pattern, zone in table.timezone.items():
+        if fnmatch.fnmatch(path.name, pattern) or fnmatch.fnmatch(str(path), f"*/{pattern}"):
+            return zone
+    listed = ", ".join(table.timezone)
+    raise DataError(f"{place}.timezone: no pattern fits {path.name}; have {listed}; end with one for all, '*': UTC")
 
 
 def _found(source: Files, base: Path) -> dict[SourceTable, list[Path]]:

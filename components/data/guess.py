@@ -26,6 +26,7 @@ from components.data.guess_names import (
     plain,
 )
 from components.data.sniff import NOTHING, Form, sniff
+from components.data.source_spec import Table
 from feature_repo import columns
 from feature_repo.errors import SpecError, nearest
 
@@ -125,7 +126,8 @@ def _level_columns(
 
 def _open(db: duckdb.DuckDBPyConnection, relation: str, path: Path) -> tuple[Form, Loaded]:
     form = sniff(path)
-    return form, load(db, relation, [path], kind=form.kind, place=str(path))
+    table = Table(path=str(path), **form.options())
+    return form, load(db, relation, [path], kind=form.kind, place=str(path), table=table)
 
 
 def _told(

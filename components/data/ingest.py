@@ -27,6 +27,9 @@ from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 
+# What makes of a row another row. Those from `times` on are in a dump only where a spec says them: records from before hold.
+READING = {"columns", "timezone", "timestamps", "units", "times", "nulls", "delimiter", "header", "encoding"}
+
 
 def ingest(
     data: Data,
@@ -85,7 +88,7 @@ def _arrived(
     reading = files.digest(
         {
             "type": source.type,
-            **source.events.model_dump(mode="json", include={"columns", "timezone", "timestamps", "units", "times"}),
+            **source.events.model_dump(mode="json", include=READING),
         }
     )
     return create_arrived(db, home, reading=reading, tells=read.tells, now=now, clock=clock)

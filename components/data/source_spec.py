@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
+from components.data.time_formats import EPOCHS as EPOCHS
+from components.data.time_formats import fault_of
 from feature_repo import columns
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
@@ -33,15 +35,6 @@ CANONICAL_TYPES = {
 # Fields that dumps have only where a spec says them.
 NEWER = ("nulls", "delimiter", "header", "encoding", "times")
 WHITESPACE = "whitespace"  # a delimiter: blanks and tabs, one or more
-EPOCHS = {"epoch_s": 1, "epoch_ms": 1000}  # numbers as time: how many make a second
-
-
-def _require_format(form: str) -> None:
-    """Refuse what is no format of times, and a part of one that cannot be read for certain."""
-    if form != "iso" and form not in EPOCHS and "%" not in form:
-        raise ValueError(f"'{form}' is no format; use iso, {', '.join(EPOCHS)} or one such as %d/%m/%Y %H:%M")
-    if "%Z" in form:
-        raise ValueError(f"'{form}': %Z, a zone's name, tells no offset for certain; use %z, or `timezone:` and no %Z")
 
 
 def known_zone(value: str) -> str:
@@ -98,7 +91,8 @@ class Mapped(Slice):
         if not forms:
             raise ValueError("no format is given; use iso, which is the default")
         for form in forms:
-            _require_format(form)
+            if fault := fault_of(form):
+                raise ValueError(f"'{form}' is {fault}")
         return value
 
     @model_serializer(mode="wrap")
@@ -191,6 +185,8 @@ class SqlTable(Mapped):
     def _one(self) -> "SqlTable":
         if (self.table is None) == (self.query is None):
             raise ValueError("give table or query, one of them")
+        if not isinstance(self.timezone, str):
+            raise ValueError("timezone: a zone by file is for files; a table has one, or convert the times in a query")
         return self
 
     @property

@@ -9,6 +9,7 @@ import contextlib
 import datetime as dt
 import decimal
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.data import mapping
+from components.data import ids_agree, mapping
+from components.data.conversion import as_text
 from components.data.database import name, text
-from components.data.mapping import Loaded, place
+from components.data.mapping import Loaded, Part, Present, place
 from components.data.source_spec import SourceTable, Sql, SqlTable
 from feature_repo import columns, files
 from feature_repo.errors import DataError, ServerError, SpecError, nearest
@@ -56,39 +58,76 @@ def read(db: duckdb.DuckDBPyConnection, source: Sql, work: Path, environ: Mappin
             folder = work / label
             folder.mkdir()
             _require_columns(connection, label, table, [])
-            query = f"SELECT * FROM {_origin(connection, table)}"
-            names = _dump(_executed(connection, query, label=label), folder)
-            loaded[label] = _load(db, label, folder, names)
-    digests = [_digest(db, label, present) for label, present in loaded.items()]
-    return digests, mapping.create(db, source, loaded)
+            origin = _origin(connection, table)
+            before = _count(connection, origin, label)
+            names, rows = _dump(_executed(connection, f"SELECT * FROM {origin}", label=label), folder, label=label)
+            if rows != before:  # rows may come and go meanwhile, but not more than that
+                low, high = sorted((before, _count(connection, origin, label)))
+                if not low <= rows <= high:
+                    raise DataError(f"{place(label)}: {table.label} holds {high:,} rows and {rows:,} were read")
+            loaded[label] = (_load(db, label, folder, names, table),)
+    digests = [_digest(db, label, part.present) for label, (part,) in loaded.items()]
+    tells = mapping.create(db, source, loaded)
+    ids_agree.require(db, {label: table.label for label, table in mapping.tables(source).items()})
+    return digests, tells
 
 
-def _dump(result: Any, folder: Path) -> list[str]:
-    """Write a result's rows to parquet files, a chunk each; return the names of its columns."""
+def _count(connection: Any, origin: str, label: SourceTable) -> int:
+    return int(next(iter(_executed(connection, f"SELECT count(*) FROM {origin}", label=label)))[0])
+
+
+def _dump(result: Any, folder: Path, *, label: SourceTable) -> tuple[list[str], int]:
+    """Write a result's rows to parquet files, a chunk each; return the names of its columns and the number of rows."""
     names = list(map(str, result.keys()))
+    count = 0
     for number, rows in enumerate(result.partitions(CHUNK_ROWS)):
-        held = {n: _array(list(values)) for n, values in zip(names, zip(*rows, strict=True), strict=True)}
+        held = {}
+        for own, values in zip(names, zip(*rows, strict=True), strict=True):
+            try:
+                held[own] = _array(list(values))
+            except (UnicodeDecodeError, pa.ArrowException) as error:
+                raise DataError(f"{place(label)}: column '{own}' cannot be read: {error}") from None
         # A chunk without a value knows no type; another chunk may.
         typed = {n: array for n, array in held.items() if not pa.types.is_null(array.type)}
         if not typed:
             typed = {names[0]: held[names[0]].cast(pa.string())}
         pq.write_table(pa.table(typed), folder / f"{number:06}.parquet")
-    return names
+        count += len(rows)
+    return names, count
 
 
-def _load(db: duckdb.DuckDBPyConnection, label: SourceTable, folder: Path, names: list[str]) -> Loaded:
-    """Read the chunks into `raw_<label>`, ordered and numbered; columns without any value are text."""
-    chunks = any(folder.iterdir())
-    scan = f"read_parquet({text(folder / '*.parquet')}, union_by_name = true)"
-    have = db.sql(f"FROM {scan} LIMIT 0").columns if chunks else []
-    told = [name(n) if n in have else f"CAST(NULL AS VARCHAR) AS {name(n)}" for n in names]
-    rows = f"SELECT {', '.join(told)} {f'FROM {scan}' if chunks else 'WHERE false'}"
+def _load(db: duckdb.DuckDBPyConnection, label: SourceTable, folder: Path, names: list[str], table: SqlTable) -> Part:
+    """Read the chunks into `raw_<label>`, ordered and numbered; columns without any value are text.
+
+    A column that chunks hold in several types is text: promoted to one, whole numbers would lose digits.
+    """
+    chunks = sorted(folder.iterdir())
+    kinds = {
+        chunk: {row[0]: row[1] for row in db.execute(f"DESCRIBE FROM read_parquet({text(chunk)})").fetchall()}
+        for chunk in chunks
+    }
+    several = {n: {kind[n] for kind in kinds.values() if n in kind} for n in names}
+
+    def selected(kind: Mapping[str, str], own: str) -> str:
+        if own not in kind:
+            one = next(iter(several[own])) if len(several[own]) == 1 else "VARCHAR"
+            return f"CAST(NULL AS {one}) AS {name(own)}"
+        return f"{as_text(own, kind[own]) if len(several[own]) > 1 else name(own)} AS {name(own)}"
+
+    queries: dict[str, list[Path]] = {}
+    for chunk, kind in kinds.items():
+        queries.setdefault(", ".join(selected(kind, own) for own in names), []).append(chunk)
+    scans = [
+        f"SELECT {told} FROM read_parquet([{', '.join(map(text, alike))}])" for told, alike in queries.items()
+    ] or [f"SELECT {', '.join(selected({}, own) for own in names)} WHERE false"]
+    rows = " UNION ALL ".join(scans)
     db.execute(f"CREATE TABLE raw_{label} AS SELECT *, row_number() OVER () AS source_row FROM ({rows} ORDER BY ALL)")
-    kinds = db.execute(f"DESCRIBE raw_{label}").fetchall()
-    return {row[0].lower(): row[1] for row in kinds if row[0] != "source_row"}
+    found = db.execute(f"DESCRIBE raw_{label}").fetchall()
+    present = {row[0].lower(): row[1] for row in found if row[0] != "source_row"}
+    return Part(f"raw_{label}", present, zone=str(table.timezone))
 
 
-def _digest(db: duckdb.DuckDBPyConnection, label: SourceTable, present: Loaded) -> str:
+def _digest(db: duckdb.DuckDBPyConnection, label: SourceTable, present: Present) -> str:
     """Name a table's rows."""
     values = ", ".join(f"coalesce(CAST({name(column)} AS VARCHAR), chr(30))" for column in present)
     row = f"CAST('0x' || left(sha1(concat_ws(chr(31), {values})), 16) AS UBIGINT)"
@@ -97,25 +136,57 @@ def _digest(db: duckdb.DuckDBPyConnection, label: SourceTable, present: Loaded) 
 
 
 def _array(values: list[Any]) -> pa.Array:
-    """Make a column of one type from what a driver returned.
+    """Make a column of one type from what a driver returned, each value exact.
 
     >>> _array([decimal.Decimal("1.50"), None]).to_pylist(), _array([{"a": 1}]).to_pylist()
     ([1.5, None], ['{"a": 1}'])
+    >>> _array([9007199254740993, 2.5, 1000.0]).to_pylist(), _array(["7", 7, 7.0, b"7"]).to_pylist()
+    (['9007199254740993', '2.5', '1000'], ['7', '7', '7', '7'])
     """
-    kinds = {type(value) for value in values if value is not None}
+    values = [bytes(value) if isinstance(value, memoryview | bytearray) else value for value in values]
+    kinds: set[type] = {type(value) for value in values if value is not None}
     if kinds <= {bool, int, float, decimal.Decimal} and decimal.Decimal in kinds:
-        whole = all(value is None or value == int(value) for value in values)
+        whole = all(value is None or (_finite(value) and value == int(value)) for value in values)
         values = [None if value is None else int(value) if whole else float(value) for value in values]
-    elif kinds & {dict} or (len(kinds) > 1 and not kinds <= {bool, int, float}):
-        values = [v if v is None or isinstance(v, str) else json.dumps(v, default=str) for v in values]
-    elif kinds - {bool, int, float, str, bytes, dt.date, dt.datetime, list}:
+        kinds = {int} if whole else {float}
+    if kinds == {int} and any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+    if kinds == {dt.datetime}:
+        return _times(values)
+    if kinds & {dict} or len(kinds) > 1:
+        values = [None if value is None else _one_text(value) for value in values]
+    elif kinds - {bool, int, float, str, bytes, dt.date, list}:
         values = [None if value is None else str(value) for value in values]
-    elif kinds == {dt.datetime} and any(v is not None and v.tzinfo for v in values):
-        values = [None if v is None else v if v.tzinfo is None else v.astimezone(dt.UTC) for v in values]
-        return pa.array(values, pa.timestamp("us", tz="UTC"))
-    elif kinds == {int, float}:
-        values = [None if value is None else float(value) for value in values]
     return pa.array(values)
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float | decimal.Decimal) or math.isfinite(value)
+
+
+def _times(values: list[Any]) -> pa.Array:
+    """Make a column of times; with and without an offset they are text, so that none takes the other's zone."""
+    aware = {value.tzinfo is not None for value in values if value is not None}
+    if len(aware) > 1:
+        return pa.array([None if value is None else value.isoformat(sep=" ") for value in values])
+    if aware == {True}:
+        values = [None if value is None else value.astimezone(dt.UTC) for value in values]
+        return pa.array(values, pa.timestamp("us", tz="UTC"))
+    return pa.array(values)
+
+
+def _one_text(value: Any) -> str:
+    """Write one value of a column of several types as text."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, float | decimal.Decimal):
+        exact = _finite(value) and value == int(value) and abs(value) < 2**53
+        return str(int(value)) if exact else str(value)
+    if isinstance(value, dt.datetime | dt.date):
+        return value.isoformat(sep=" ") if isinstance(value, dt.datetime) else value.isoformat()
+    return json.dumps(value, default=str)
 
 
 @contextlib.contextmanager

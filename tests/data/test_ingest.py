@@ -205,12 +205,14 @@ def test_no_raw_user_id_is_written(shop, spec):
         ),
         (
             "user_id,item_id,timestamp\n1,tea,2024-01-01\n1,tea,soon\n1,tea,late\n",
-            "data.source.events: column 'timestamp' (for timestamp) holds 'soon' in row 2, which is no timestamp "
+            "data.source.events: "
+            "column 'timestamp' (for timestamp) holds 'soon' in row 2 of events.csv, which is no timestamp "
             "(2 such rows); mend the file, or say its format: `timestamps: epoch_s | epoch_ms | '%d/%m/%Y'`",
         ),
         (
             "user_id,item_id,timestamp,quantity\n1,tea,2024-01-01,one\n",
-            "data.source.events: column 'quantity' (for quantity) holds 'one' in row 1, which is no number; "
+            "data.source.events: "
+            "column 'quantity' (for quantity) holds 'one' in row 1 of events.csv, which is no number; "
             "mend the file",
         ),
         ("", "data.source.events.path: {shop}/events.csv is empty (0 bytes)"),

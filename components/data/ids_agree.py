@@ -1,0 +1,71 @@
+"""One id has one form in all files and tables of a source: else one person, or one item, would become two in silence.
+
+What was read is text by now. The forms that writers give the same number (`1000`, `1000.0`, `01000`) must not meet.
+"""
+
+import duckdb
+
+from components.data.database import name
+from feature_repo import columns
+from feature_repo.errors import DataError
+
+HOLDERS = {
+    columns.USER_ID: ("events", "users"),
+    columns.ITEM_ID: ("events", "items", "offers"),
+}
+POINT, ZEROS = r"^-?\d+\.0+$", r"^0+\d+$"
+
+
+def require(db: duckdb.DuckDBPyConnection, labels: dict[str, str]) -> None:
+    """Refuse a source in which an id has two forms, or whose tables share no id at all."""
+    for column, holders in HOLDERS.items():
+        held = [label for label in holders if label in labels]
+        _require_one_form(db, column, held, labels)
+        if "events" in held:
+            for other in held:
+                if other in ("users", "items"):
+                    _require_common(db, column, other, labels)
+
+
+def _require_one_form(db: duckdb.DuckDBPyConnection, column: str, held: list[str], labels: dict[str, str]) -> None:
+    own = name(column)
+    every = " UNION ALL ".join(
+        f"SELECT {own} AS id, '{label}' AS label, {n} AS nth FROM source_{label}" for n, label in enumerate(held)
+    )
+    plain = r"regexp_replace(id, '\.0+$', '')"
+    pointed = f"regexp_matches(id, '{POINT}')"
+    found = db.execute(f"""
+        WITH odd AS (SELECT DISTINCT id, label, {plain} AS one FROM ({every}) WHERE {pointed}),
+        met AS (SELECT DISTINCT e.id, e.label FROM ({every}) e SEMI JOIN odd ON odd.one = e.id)
+        SELECT odd.id, odd.label, met.id, met.label, count(*) OVER ()
+        FROM odd JOIN met ON met.id = odd.one ORDER BY ALL LIMIT 1""").fetchone()
+    if found is None and len(held) > 1:
+        bare = "ltrim(id, '0')"
+        found = db.execute(f"""
+            WITH odd AS (SELECT DISTINCT id, label, {bare} AS one FROM ({every}) WHERE regexp_matches(id, '{ZEROS}')),
+            met AS (SELECT DISTINCT e.id, e.label FROM ({every}) e SEMI JOIN odd ON odd.one = e.id)
+            SELECT odd.id, odd.label, met.id, met.label, count(*) OVER ()
+            FROM odd JOIN met ON met.id = odd.one AND met.label <> odd.label
+            WHERE NOT EXISTS (SELECT 1 FROM ({every}) e WHERE e.label = met.label AND e.id = odd.id)
+            ORDER BY ALL LIMIT 1""").fetchone()
+    if found:
+        one, of_one, other, of_other, count = found
+        raise DataError(
+            f"data.source: {column} '{one}' of {of_one} ({labels[of_one]}) and '{other}' of {of_other} "
+            f"({labels[of_other]}) are one id in two forms ({count:,} such pairs); write ids in one form"
+        )
+
+
+def _require_common(db: duckdb.DuckDBPyConnection, column: str, other: str, labels: dict[str, str]) -> None:
+    """Refuse a table of people or things of whom events know not one: their ids are other ids."""
+    own = name(column)
+    missing = db.execute(f"SELECT min({own}) FROM source_events").fetchone()
+    (theirs,) = db.execute(f"SELECT min({own}) FROM source_{other}").fetchone() or (None,)
+    if missing is None or missing[0] is None or theirs is None:
+        return
+    common = f"SELECT 1 FROM source_events SEMI JOIN source_{other} USING ({own}) LIMIT 1"
+    if db.execute(common).fetchone() is None:
+        raise DataError(
+            f"data.source.{other}: no {column} of {labels[other]} (such as '{theirs}') is in the events (such as "
+            f"'{missing[0]}'); map the column that holds the same ids"
+        )

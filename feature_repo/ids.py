@@ -1,0 +1,19 @@
+"""One form of an id, the same for files, tables, the service and `forget`: no blanks around it, Unicode's NFC.
+
+Unicode spells `josé` with one letter é or with an e and an accent. Nobody can tell them apart: they are one id.
+"""
+
+import unicodedata
+
+BLANKS = " \t\r\n\v\f\u00a0\u2007\u202f\u3000\ufeff\u200b"  # what stands around an id and is no part of it
+# What writers put where there is no id, in lower case: fifteen people called `nan` are not one person.
+NOBODY = ("na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "nil", "undefined", "(null)", "\\n")
+
+
+def plain(raw: str) -> str:
+    """Return an id in its one form.
+
+    >>> plain(" 4711 "), plain("jose" + chr(0x301)) == "jos" + chr(0xE9)
+    ('4711', True)
+    """
+    return unicodedata.normalize("NFC", raw.strip(BLANKS))
