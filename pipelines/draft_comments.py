@@ -43,4 +43,4 @@ def _of_rule(line: str, found: Facts) -> str | None:
     if not lax:
         return None
     count = found.missing[lax[1]]
-    return f"{count} of {found.rows} rows lack it today; they are set aside"
+    return f"{count:,} of {found.rows:,} rows lack it today and are set aside; a larger share stops the run"

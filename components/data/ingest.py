@@ -27,7 +27,7 @@ from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 
-# What makes of a row another row. Those from `times` on are in a dump only where a spec says them: records from before hold.
+# What makes of a row another row. Those from `times` on are dumped only where a spec says them: old records hold.
 READING = {"columns", "timezone", "timestamps", "units", "times", "nulls", "delimiter", "header", "encoding"}
 
 
