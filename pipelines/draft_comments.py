@@ -27,13 +27,13 @@ def commented(lines: Sequence[str], found: Facts, size: Sizes) -> list[str]:
     """Append comments to the lines of a dumped spec."""
     held = {"weeks": found.period.weeks, "first": found.period.first.date(), "last": found.period.last.date()}
     sections = SECTIONS | ({"  split:": MADE_SPLIT} if found.made else {})
-    whys = {f"    {key}:": why for key, why in size.why.items()} | {f"  {key}:": why for key, why in size.why.items()}
     told = []
     for line in lines:
         key = re.match(r" *[a-zA-Z_]+:", line)
-        comment = (whys.get(key[0]) or sections.get(key[0])) if key else None
-        comment = _of_rule(line, found) or comment
-        told.append(f"{line}  # {comment.format(**held)}" if comment else line)
+        section = sections.get(key[0]) if key else None
+        whys = [why for field, why in size.why.items() if re.search(rf"\b{field}:", line)]
+        said = [section.format(**held)] if section else [rule] if (rule := _of_rule(line, found)) else []
+        told.append(f"{line}  # {'; '.join([*said, *whys])}" if said or whys else line)
     return told
 
 

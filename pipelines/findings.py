@@ -135,10 +135,10 @@ def sizes(found: Facts, split: dict[str, int]) -> Sizes:
         rows = int(rows * train_users / found.users)
     if rows < FEW_ROWS:
         intent |= {"width": 32, "layers": 1, "dropout": 0.2}
-        why["intent"] = f"small for about {rows:,} training rows; the defaults are width 64, layers 2, dropout 0.1"
+        why["architecture"] = f"small for about {rows:,} training rows; the defaults are width 64, layers 2, dropout 0.1"
     elif rows > MANY_ROWS:
         intent |= {"epochs": 2}
-        why["intent"] = f"two epochs for about {rows:,} training rows; the default is 3"
+        why["architecture"] = f"two epochs for about {rows:,} training rows; the default is 3"
     mean = sum(found.active.values()) / max(1, found.period.weeks)
     if mean < FEW_ACTIVE and len(train) > 8:
         ranking["train_weeks"] = min(len(train), 26)

@@ -59,7 +59,7 @@ def guess_events(db: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping[str
         if column := _by_name(EVENT_NAMES[own], present, taken=found):
             found[own] = column
     _pair(found, present, notes)
-    _time_by_value(db, found, present)
+    _time_by_value(db, found, present, form)
     if not form.header:
         _by_order(db, found, present, notes)
     _kinds_for_items(db, found, present, notes)
@@ -208,8 +208,8 @@ def _nulls(db: duckdb.DuckDBPyConnection, relation: str, present: Loaded) -> lis
     return words
 
 
-def _time_by_value(db: duckdb.DuckDBPyConnection, found: dict[str, str], present: Loaded) -> None:
-    """Take the only column that holds times, whatever its name."""
+def _time_by_value(db: duckdb.DuckDBPyConnection, found: dict[str, str], present: Loaded, form: Form) -> None:
+    """Take the only column that holds times, whatever its name; SpecError where there are several."""
     if columns.TIMESTAMP in found:
         return
     free = [c for c in present if c not in found.values() and plain(c) not in STARS]
@@ -220,7 +220,10 @@ def _time_by_value(db: duckdb.DuckDBPyConnection, found: dict[str, str], present
         if (numeric := _numeric(db, "guessed_events", c, present)) or present[c] == "VARCHAR"
         if guess_times.looks_like_time(db, "guessed_events", c, numeric=numeric)
     ]
-    if len(clocks) == 1:
+    if len(clocks) > 1:
+        others = found | {c: c for c in free if c not in clocks}
+        raise SpecError(_unknown(form, present, [columns.TIMESTAMP], others))
+    if clocks:
         found[columns.TIMESTAMP] = clocks[0]
 
 
