@@ -135,7 +135,9 @@ def sizes(found: Facts, split: dict[str, int]) -> Sizes:
         rows = int(rows * train_users / found.users)
     if rows < FEW_ROWS:
         intent |= {"width": 32, "layers": 1, "dropout": 0.2}
-        why["architecture"] = f"small for about {rows:,} training rows; the defaults are width 64, layers 2, dropout 0.1"
+        why["architecture"] = (
+            f"small for about {rows:,} training rows; the defaults are width 64, layers 2, dropout 0.1"
+        )
     elif rows > MANY_ROWS:
         intent |= {"epochs": 2}
         why["architecture"] = f"two epochs for about {rows:,} training rows; the default is 3"

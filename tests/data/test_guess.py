@@ -165,7 +165,9 @@ def test_the_only_column_of_times_needs_no_name(tmp_path: Path) -> None:
 
     assert (guessed().columns["timestamp"], guessed().timestamps) == ("played", "iso")
     assert guessed(note=["x"], count=[3], on=[True]).columns["quantity"] == "count"
-    told = r"no column looks like timestamp; read as parquet: user_id, item_id, played, paused; .* --map timestamp=played"
+    told = (
+        r"no column looks like timestamp; read as parquet: user_id, item_id, played, paused; .* --map timestamp=played"
+    )
     with pytest.raises(SpecError, match=told):
         guessed(paused=pa.array([dt.date(2024, 1, 8)]))
 

@@ -150,8 +150,8 @@ def test_what_the_events_file_says_of_items_is_used_where_there_is_no_other(tmp_
         (
             "who,what,when",
             {},
-            "log.csv: no column looks like user_id or item_id; read as fields split by ',', a header, utf-8: who, what, "
-            "when; it starts: who,what,when / 1,2,2024-01-01 / 1,2,2024-03-01; say which is which, such as: "
+            "log.csv: no column looks like user_id or item_id; read as fields split by ',', a header, utf-8: who, "
+            "what, when; it starts: who,what,when / 1,2,2024-01-01 / 1,2,2024-03-01; say which is which, such as: "
             "intentflow init log.csv --map user_id=who,item_id=what",
         ),
         (
