@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from components.data.source_spec import Files
+from components.data.spec import Data
 from feature_repo import dropped_features, fallback, files
 from pipelines.environment import Installation
 from pipelines.releases.release import ReleasedFiles
@@ -39,6 +41,7 @@ def build(
             "quarantined": contract["quarantined"],
             "cleaned": contract["cleaned"],
         },
+        "times": times(place.spec.data),
         "intent": _scores(run.folders["intent_evaluation"], INTENT_BASELINE),
         "ranking": _scores(run.folders["ranking_evaluation"], RANKING_BASELINE),
         "segments": _segments(run.folders["rows"]),
@@ -56,6 +59,15 @@ def build(
         "ran": [line["step"] for line in run.steps],
         "peak_memory_gib": max([previous.get("peak_memory_gib", 0.0), *peaks]),
     }
+
+
+def times(data: Data) -> str:
+    """Say whether the events' times were measured, or made for data that has none."""
+    made = data.source.made_times if isinstance(data.source, Files) else None
+    if made is None:
+        return "measured"
+    order = "the file's rows" if made.order == "rows" else f"chance, seed {made.seed}"
+    return f"made by order ({order}) over {made.weeks} weeks, not measured"
 
 
 def _segments(rows: Path) -> dict[str, Any]:
@@ -103,6 +115,7 @@ def text(report: dict[str, Any]) -> str:
     lines = [
         f"Contract   {'passed' if contract['passed'] else 'FAILED'}: {contract['rules']} rules, "
         f"{quarantined:,} rows quarantined, {sum(contract['cleaned'].values()):,} set aside by `clean`",
+        *([f"Times      {report['times']}"] if report["times"] != "measured" else []),
         "",
         *_table("Intent", report["intent"], ("map", "macro_auroc", "bce", "ece")),
         "",
