@@ -127,7 +127,9 @@ def sizes(found: Facts, split: dict[str, int]) -> Sizes:
     """Size the models for the rows that they will learn from."""
     train = range(split["warmup_weeks"] + 1, found.period.weeks - split["validate_weeks"] - split["test_weeks"] + 1)
     rows = sum(users * sum(week > joined for week in train) for joined, users in found.joined.items())
-    why, intent, ranking = {}, {"architecture": "transformer"}, dict[str, Any]()
+    why: dict[str, str] = {}
+    intent: dict[str, Any] = {"architecture": "transformer"}
+    ranking: dict[str, Any] = {}
     train_users = None
     if rows > MOST_ROWS and found.users > 100:
         train_users = max(100, int(found.users * MOST_ROWS / rows))

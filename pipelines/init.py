@@ -50,6 +50,7 @@ class Draft:
 
     text: str
     said: tuple[str, ...]  # what the data holds and what will not work, a line each
+    found: Facts
 
 
 def draft(
@@ -83,7 +84,7 @@ def draft(
     size = sizes(found, split)
     spec = _spec(name, source, found, level, split=split, size=size)
     notes = tuple(" ".join(note.split()) for note in (*of_events.notes, *of_items.notes))
-    return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes))
+    return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes), found)
 
 
 def write(

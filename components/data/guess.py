@@ -53,7 +53,8 @@ class Columns:
 def guess_events(db: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping[str, str]) -> Columns:
     """Map the columns of an events file."""
     form, present = _open(db, "guessed_events", path)
-    found, notes = _told(mapping, present, path, allowed=columns.EVENTS), []
+    notes: list[str] = []
+    found = _told(mapping, present, path, allowed=columns.EVENTS)
     nulls = _nulls(db, "guessed_events", present)
     for own in (c for c in EVENT_NAMES if c not in found):
         if column := _by_name(EVENT_NAMES[own], present, taken=found):
