@@ -352,7 +352,7 @@ def forget(
             bars.show({"step": "forget", "share": 0.0, "note": at})
 
         found = forgetting.again(place, observe=show) if again else forgetting.forget(place, asked, observe=show)
-    return found.document(), found.text()
+    return found.document() | {"users": found.users}, found.text()
 
 
 @verb

@@ -130,7 +130,7 @@ class Table(Mapped):
     delimiter: str | None = Field(
         default=None,
         min_length=1,
-        max_length=len(WHITESPACE),
+        max_length=16,
         description="What separates a CSV's fields, such as ';' or '::', or `whitespace`; left out: found",
     )
     header: Literal[True] | Literal["none"] = Field(

@@ -182,7 +182,7 @@ def _one_text(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, float | decimal.Decimal):
-        exact = _finite(value) and value == int(value) and abs(value) < 2**53
+        exact = _finite(value) and value == int(value) and abs(float(value)) < 2**53
         return str(int(value)) if exact else str(value)
     if isinstance(value, dt.datetime | dt.date):
         return value.isoformat(sep=" ") if isinstance(value, dt.datetime) else value.isoformat()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from feature_repo import env_names
 from feature_repo.errors import SpecError
+from feature_repo.ids import plain
 
 LENGTH = 16  # hex digits: 64 bits, collisions are improbable below a billion users
 KEY = env_names.PSEUDONYM_KEY
@@ -18,12 +19,12 @@ MEND = "must be hexadecimal, as `openssl rand -hex 32` prints; its value is not"
 
 
 def pseudonym(raw: str, key: str) -> str:
-    """Return the pseudonym of a raw user id under a key (hex).
+    """Return the pseudonym of a raw user id, in its one form, under a key (hex).
 
-    >>> pseudonym("1", "00") == pseudonym("1", "00") != pseudonym("1", "01")
+    >>> pseudonym("1", "00") == pseudonym(" 1", "00") != pseudonym("1", "01")
     True
     """
-    return hmac.new(bytes.fromhex(key), raw.encode(), hashlib.sha256).hexdigest()[:LENGTH]
+    return hmac.new(bytes.fromhex(key), plain(raw).encode(), hashlib.sha256).hexdigest()[:LENGTH]
 
 
 def fingerprint(key: str) -> str:

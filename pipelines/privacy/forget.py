@@ -11,13 +11,14 @@ there, and the same command goes on. It holds the run's lock. The source and bac
 import contextlib
 import datetime as dt
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bentos.recommender.logs import traces
 from feature_repo import files
 from feature_repo.errors import ServerError, SpecError
+from feature_repo.ids import plain
 from feature_repo.online.forgotten import names_of
 from feature_repo.privacy.pseudonyms import pseudonym, ring
 from feature_repo.privacy.tombstones import ELSEWHERE, FOLDER, Tombstones, names_here
@@ -47,6 +48,7 @@ class ForgetReport:
     not_checked: list[str]  # places that this machine does not reach, each with what does
     marked: list[str]  # versions that are due for retraining
     next: str
+    users: dict[str, bool] = field(default_factory=dict)  # by raw id, whether it was found; stays out of the proof
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -71,6 +73,7 @@ class ForgetReport:
             else "Removed    nothing: no trace was found; the tombstone keeps the person out from now on",
             f"Scanned    {self.scanned['files']:,} files ({self.scanned['bytes'] / 2**20:,.1f} MiB, "
             f"{self.scanned['parquet_rows']:,} rows decoded), online store {self.scanned['online_store']}: 0 left",
+            *(f"{'Found' if here else 'Not found':<9}  {raw}" for raw, here in self.users.items()),
             *(f"Not checked  {place}" for place in self.not_checked),
             *(f"Proof      {path}" for path in self.tombstones),
         ]
@@ -89,6 +92,8 @@ def forget(place: Installation, users: Sequence[str], *, observe: Observer = lam
         names = tuple(dict.fromkeys(pseudonym(raw, key) for key in keys for raw in raws))
         people, when = traces.People(raws, names), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         tombstones = Tombstones(place.home, keys)
+        met = traces.users([place.home]) | erase.users(place.spec.name)
+        here = {raw: any(pseudonym(raw, key) in met for key in keys) for raw in raws}
         for raw in raws:
             tombstones.write(raw, _document(tombstones.path(raw)) | {"state": "removing", "since": when})
         observe("tombstones")
@@ -99,7 +104,7 @@ def forget(place: Installation, users: Sequence[str], *, observe: Observer = lam
         result = _removed(Removal(place, people, in_store, observe), paths, when=when)
         for raw in raws:
             tombstones.write(raw, _proof(_document(tombstones.path(raw)), result, when=when))
-    return _nothing_left(result, f"the rest is in {result.tombstones[0]}")
+    return replace(_nothing_left(result, f"the rest is in {result.tombstones[0]}"), users=here)
 
 
 def again(place: Installation, *, observe: Observer = lambda stage: None) -> ForgetReport:
@@ -188,7 +193,7 @@ def names_in_store(raws: Sequence[str], keys: Sequence[str]) -> list[str]:
 
 
 def _checked(users: Sequence[str]) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(user for user in users if user))
+    found = tuple(dict.fromkeys(one for user in users if (one := plain(user))))
     if not found or len(found) > MOST:
         raise SpecError(f"--user: {len(found)} user ids are given; give 1 to {MOST}, as in your data")
     return found
@@ -208,4 +213,8 @@ def users_of(file: Path) -> list[str]:
     """Read raw ids, one a line."""
     if not file.is_file():
         raise SpecError(f"--users-file: no file {file}; it has one user id a line")
-    return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"--users-file: {file} is no UTF-8 (byte {error.start}); save it as UTF-8") from None
+    return [one for line in lines if (one := plain(line))]

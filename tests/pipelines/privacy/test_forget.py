@@ -20,6 +20,7 @@ import pytest
 from bentos.client import Recommender
 from bentos.endpoints.schemas import Event
 from bentos.recommender.logs import traces
+from feature_repo.errors import SpecError
 from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import pseudonym
 from pipelines.cli import main
@@ -204,6 +205,24 @@ def test_an_unknown_person_gets_a_tombstone_and_no_model_is_marked(forgotten: tu
     found = json.loads(done.stdout)
     assert (done.returncode, found["removed"], found["marked"]) == (0, {}, [])
     assert len(found["tombstones"]) == 1
+    assert found["users"] == {"never here": False}
+
+
+def test_a_file_of_users_may_have_a_mark_and_blanks(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_bytes("\ufeff4711  \r\n\r\njose\u0301\n".encode())
+    assert forgetting.users_of(tmp_path / "ids.txt") == ["4711", "jos\u00e9"]
+    (tmp_path / "ids.txt").write_bytes("jos\u00e9\n".encode("latin-1"))
+    with pytest.raises(SpecError, match=r"ids.txt is no UTF-8 \(byte 3\); save it as UTF-8"):
+        forgetting.users_of(tmp_path / "ids.txt")
+
+
+def test_each_person_is_reported_as_found_or_not(leave: Callable[[str], Shop]) -> None:
+    shop = leave("each")
+    (shop.folder / "ids.txt").write_bytes(f"\ufeff{USER} \nnobody\n".encode())
+    done = intentflow(shop, "forget", str(shop.spec), "--users-file", str(shop.folder / "ids.txt"))
+    assert done.returncode == 0, done.stderr
+    assert f"Found      {USER}\n" in done.stdout
+    assert "Not found  nobody\n" in done.stdout
 
 
 def test_a_run_under_way_makes_forget_wait_its_turn(forgotten: tuple[Shop, dict[str, Any]]) -> None:
