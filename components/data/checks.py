@@ -13,7 +13,17 @@ import pyarrow as pa
 
 from components.data.database import name, text
 from components.data.derived import contract_of
-from components.data.row_rules import Between, Compare, Matches, NotNull, OneOf, Severity
+from components.data.row_rules import (
+    LARGEST_AMOUNT,
+    Between,
+    Compare,
+    Finite,
+    Matches,
+    NotNull,
+    OneOf,
+    Severity,
+    Spelled,
+)
 from components.data.rules import Fresh, Known, NotInFuture, Present, Rows, Rule, TableName, Unique, Volume, misplaced
 from components.data.spec import Data
 from feature_repo import columns
@@ -102,7 +112,10 @@ def _meaning(rule: Rule, called: str, held: dict[str, str], now: dt.datetime) ->
             return _between(rule)
         case OneOf():
             return _one_of(rule, worded="string" in held[rule.column])
-        case Matches(column=column):
+        case Finite(column=column):
+            kwargs = {"column": column, "min_value": -LARGEST_AMOUNT, "max_value": LARGEST_AMOUNT}
+            return Meaning(BETWEEN, kwargs, f"abs({name(column)}) > {_number(LARGEST_AMOUNT)}")
+        case Matches(column=column) | Spelled(column=column):
             return Meaning(REGEX, {"column": column, "regex": rule.whole}, pattern=rule.whole)
         case Compare():
             return _compare(rule)

@@ -159,9 +159,7 @@ def _readings(
     return readings | _factors(table, present, readings, label=label)
 
 
-def _factors(
-    table: Mapped, present: Loaded, readings: dict[str, Reading], *, label: SourceTable
-) -> dict[str, Reading]:
+def _factors(table: Mapped, present: Loaded, readings: dict[str, Reading], *, label: SourceTable) -> dict[str, Reading]:
     """Multiply the columns that the spec says so of, and return how each one's factor is read."""
     factors = {}
     for column, factor in table.times.items():

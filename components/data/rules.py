@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, model_validator
 from typing_extensions import override
 
-from components.data.row_rules import Asked, Between, Compare, Matches, NotNull, OneOf
+from components.data.row_rules import Asked, Between, Compare, Finite, Matches, NotNull, OneOf, Spelled
 from feature_repo import columns
 from feature_repo.errors import nearest
 
@@ -152,7 +152,20 @@ class Volume(Asked):
 
 
 Rule = Annotated[
-    NotNull | Between | OneOf | Matches | Compare | Unique | Known | NotInFuture | Rows | Present | Fresh | Volume,
+    NotNull
+    | Between
+    | Finite
+    | OneOf
+    | Matches
+    | Spelled
+    | Compare
+    | Unique
+    | Known
+    | NotInFuture
+    | Rows
+    | Present
+    | Fresh
+    | Volume,
     Field(discriminator="expect"),
 ]
 KNOWABLE = {("events", columns.ITEM_ID), ("events", columns.USER_ID), ("offers", columns.ITEM_ID)}

@@ -356,9 +356,7 @@ def test_a_price_times_a_quantity_is_the_money_paid(shop, spec, rows):
     ids=["no factor", "nothing to multiply", "a factor that is no number"],
 )
 def test_a_product_names_what_it_lacks(mapped, message, shop, spec):
-    (shop / "events.csv").write_text(
-        "user_id,item_id,timestamp,Quantity,UnitPrice,who\n1,tea,2024-01-01,2,1.5,ann\n"
-    )
+    (shop / "events.csv").write_text("user_id,item_id,timestamp,Quantity,UnitPrice,who\n1,tea,2024-01-01,2,1.5,ann\n")
     with pytest.raises(DataError, match=re.escape(message)):
         ingest(spec(events=mapped), shop / "tables", key=KEY, base=shop, now=NOW)
 
