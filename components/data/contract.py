@@ -17,7 +17,7 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 
-from components.data import page
+from components.data import afterwards, page
 from components.data.checks import ADDED, Check, compile_checks
 from components.data.database import database, name, write_parquet
 from components.data.expectations import Finding, evaluate
@@ -25,7 +25,7 @@ from components.data.measures import Activity, measure
 from components.data.quarantine import Quarantine, create_checked, create_kept, set_aside
 from components.data.row_rules import Compare
 from components.data.rules import TableName
-from components.data.snapshot import Snapshot, period, require_weeks
+from components.data.snapshot import Snapshot, around, period, require_weeks
 from components.data.spec import Data
 from feature_repo import files
 from feature_repo.errors import DataError, Refused
@@ -102,7 +102,7 @@ def validate(
     now = now or dt.datetime.now(dt.UTC)
     with files.written_folder(destination) as folder:
         with database(folder) as db:
-            verdict = _judge(db, tables, data, folder, now=now, clock=clock, report=report)
+            verdict = _judge(db, tables, data, folder, now=now, clock=clock, home=home, report=report)
             if verdict.passed:
                 verdict, snapshot = _let_through(db, tables, data, folder, verdict=verdict, now=now)
                 snapshot.save(folder)
@@ -120,6 +120,7 @@ def _judge(
     *,
     now: dt.datetime,
     clock: str,
+    home: Path | None,
     report: Callable[[float, str], None],
 ) -> Verdict:
     """Check each table, set its bad rows aside, and draw the verdict."""
@@ -129,17 +130,30 @@ def _judge(
     shown: list[str] = [table for table in SHOWN if table in present]
     results: list[RuleResult] = []
     aside: dict[str, Quarantine] = {}
+    shares: afterwards.Shares = {}
     for done, table in enumerate(present):
         report(0.05 + 0.1 * done, f"checking {table}")
-        checks = compile_checks(data, table, pq.read_schema(paths[table]), now=now)
         create_checked(db, table, paths[table])
+        near = around(db, "checked_events", now=now) if table == "events" else None
+        checks = compile_checks(data, table, pq.read_schema(paths[table]), now=now, around=near)
+        later = [check for check in checks if check.afterwards]
+        checks = [check for check in checks if not check.afterwards]
         measured = {}
         if table == "events":
             activity = Activity.read(db, ingested)
             measured = measure(checks, activity, now=None if clock == DATA_END else now)
         findings = evaluate(checks, checked_frame(db, table, checks), table=table, measured=measured)
         aside[table] = set_aside(db, table, findings, folder=folder / "quarantine")
+        shares |= afterwards.shares_of(findings)
+        if table == "events":
+            week = afterwards.newest_week(activity)
+            findings = afterwards.judge_newest(db, findings, week)
+            before = afterwards.verdicts_before(home, ingested.digest)
+            found = afterwards.measure_afterwards(db, later, aside[table], week, shares=shares, before=before)
+            findings += evaluate(later, pd.DataFrame(index=range(aside[table].checked)), table=table, measured=found)
         results += [_result(finding, aside[table]) for finding in findings]
+    if home:
+        afterwards.remember(home, ingested.digest, shares, at=now.astimezone(dt.UTC).isoformat(timespec="seconds"))
     report(0.8, "cleaning")
     return Verdict(
         passed=all(r.success for r in results if r.severity == "critical"),

@@ -9,10 +9,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.data.row_rules import ROW_RULES, Between, Compare, Finite, NotNull, OneOf, RowRule, Severity, Spelled
-from components.data.rules import Fresh, Known, NotInFuture, Present, Rows, Rule, TableName, Unique, Volume, names
+from components.data.rules import (
+    Described,
+    Fresh,
+    Known,
+    Near,
+    NotInFuture,
+    OneUser,
+    Present,
+    Rows,
+    Rule,
+    SetAside,
+    Steady,
+    TableName,
+    Unique,
+    Volume,
+    names,
+)
 from feature_repo import columns
 
 FUTURE_MOSTLY = 0.999  # a few clocks are always wrong; more than that, and a time zone is
+LEAST_DESCRIBED = 0.01  # a table of users may leave most of them out; none at all are ids in two forms
 FRESH_DAYS = 14  # models look a week ahead: twice that, and they look at the past
 # What an event has as it arrives at the door. It fills in a time and a session that are left out, knows users by raw
 # ids, and `created_at` is when it arrives: rules about those are not asked of a request.
@@ -63,9 +80,14 @@ def derived(table: TableName) -> list[Rule]:
             Compare(expect="compare", column=columns.CREATED_AT, op=">=", other=columns.TIMESTAMP, severity="warning"),
             NotInFuture(expect="not_in_future", mostly=FUTURE_MOSTLY),
             Known(expect="known", column="item_id", severity="warning"),
-            Known(expect="known", column="user_id", severity="warning"),
+            Known(expect="known", column="user_id", severity="info", mostly=LEAST_DESCRIBED),
+            Described(expect="described", min=LEAST_DESCRIBED, severity="warning"),
+            Near(expect="near", severity="warning"),
+            OneUser(expect="share_of_one_user", severity="warning"),
             Fresh(expect="fresh", days=FRESH_DAYS, severity="warning"),
             Volume(expect="volume", severity="warning"),
+            SetAside(expect="set_aside"),
+            Steady(expect="steady", severity="warning"),
         ]
     if table == "offers":
         return [
@@ -111,6 +133,12 @@ def rules_at_the_door(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowR
         and set(rule.named) <= AT_THE_DOOR
         and not (isinstance(rule, NotNull) and rule.column in FILLED_IN)
     ]
+
+
+def leaves_far_out(declared: Mapping[TableName, Sequence[Rule]]) -> bool:
+    """Tell whether events years away from all others are set aside, so that they say nothing of the period."""
+    rules = [asked.rule for asked in contract_of(declared, "events")]
+    return any(isinstance(rule, Near) and rule.severity != "info" for rule in rules)
 
 
 def unknown_items(declared: Mapping[TableName, Sequence[Rule]], *, own_table: bool) -> Severity | None:
