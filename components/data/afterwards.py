@@ -14,12 +14,12 @@ from typing import Any
 
 import duckdb
 
-from components.data.checks import Check
+from components.data.checks import KNOWN, Check
 from components.data.expectations import Finding
 from components.data.measures import Activity, Measurement
 from components.data.quarantine import Quarantine, bad_rows_sql
-from components.data.rules import SetAside, Steady
-from feature_repo import files
+from components.data.rules import Known, SetAside, Steady
+from feature_repo import columns, files
 
 HISTORY = "history.json"
 KEPT = 12  # verdicts
@@ -59,9 +59,24 @@ def _in_the_newest(db: duckdb.DuckDBPyConnection, finding: Finding, week: Week) 
     return replace(finding, success=False, found=found)
 
 
+def with_both_forms(db: duckdb.DuckDBPyConnection, finding: Finding) -> Finding:
+    """Show an id of either table where most of one are not in the other: they may be written in two forms."""
+    rule, table = finding.check.rule, finding.check.table
+    if not isinstance(rule, Known) or rule.column != columns.ITEM_ID or finding.unexpected * 2 <= finding.checked:
+        return finding
+    ids = [
+        db.execute(f"SELECT min(item_id) FROM {relation}").fetchall()[0][0]
+        for relation in (f"checked_{table} WHERE NOT {KNOWN[rule.column]}", "good_items")
+    ]
+    rows = f"{finding.unexpected:,} of {finding.checked:,} rows"
+    found = f"{table} have ids such as '{ids[0]}' where items have '{ids[1]}' ({rows})"
+    return replace(finding, found=found)
+
+
 def measure_afterwards(
     db: duckdb.DuckDBPyConnection,
     checks: Sequence[Check],
+    findings: Sequence[Finding],
     aside: Quarantine,
     week: Week,
     *,
@@ -72,13 +87,15 @@ def measure_afterwards(
     found = {}
     for check in checks:
         if isinstance(check.rule, SetAside):
-            found[check.name] = _set_aside(db, aside, week)
+            found[check.name] = _set_aside(db, findings, aside, week)
         elif isinstance(check.rule, Steady):
             found[check.name] = _steady(shares, before, rows=aside.checked)
     return found
 
 
-def _set_aside(db: duckdb.DuckDBPyConnection, aside: Quarantine, week: Week) -> Measurement:
+def _set_aside(
+    db: duckdb.DuckDBPyConnection, findings: Sequence[Finding], aside: Quarantine, week: Week
+) -> Measurement:
     """Tell the larger of two shares that are set aside: of all events, and of the newest week's."""
     if not aside.rows:
         return Measurement(0, "none is")
@@ -90,7 +107,8 @@ def _set_aside(db: duckdb.DuckDBPyConnection, aside: Quarantine, week: Week) -> 
         return Measurement(None, "", f"so few are chance: {FEW} events or more are judged")
     share, found = max(judged)
     rule = max(aside.by_rule, key=lambda name: aside.by_rule[name])
-    return Measurement(share, f"{found} are set aside, {share * 100:.1f} %, most of all by {rule}")
+    forms = next((f": {f.found}" for f in findings if f.check.name == rule and f.found), "")
+    return Measurement(share, f"{found} are set aside, {share * 100:.1f} %, most of all by {rule}{forms}")
 
 
 def _steady(shares: Shares, before: Sequence[Mapping[str, float]], *, rows: int) -> Measurement:

@@ -29,6 +29,7 @@ from components.data.rules import (
 from feature_repo import columns
 
 FUTURE_MOSTLY = 0.999  # a few clocks are always wrong; more than that, and a time zone is
+NAMED = 0.95  # share of the events that must name user and item; the few that do not are set aside with a warning
 LEAST_DESCRIBED = 0.01  # a table of users may leave most of them out; none at all are ids in two forms
 FRESH_DAYS = 14  # models look a week ahead: twice that, and they look at the past
 # What an event has as it arrives at the door. It fills in a time and a session that are left out, knows users by raw
@@ -72,7 +73,9 @@ def derived(table: TableName) -> list[Rule]:
     if table == "events":
         return [
             Rows(expect="rows"),
-            *(NotNull(expect="not_null", column=column) for column in columns.EVENTS_REQUIRED),
+            *(NotNull(expect="not_null", column=column, mostly=NAMED) for column in (columns.USER_ID, columns.ITEM_ID)),
+            NotNull(expect="not_null", column=columns.TIMESTAMP),
+            *(_named(column) for column in (columns.USER_ID, columns.ITEM_ID)),
             NotNull(expect="not_null", column=columns.EVENT, severity="warning"),
             Unique(expect="unique", columns=list(columns.EVENTS), severity="warning"),
             *(_not_negative(column) for column in AMOUNTS),
@@ -153,6 +156,10 @@ def unknown_items(declared: Mapping[TableName, Sequence[Rule]], *, own_table: bo
     found = [rule.severity for rule in rules if isinstance(rule, Known) and rule.column == columns.ITEM_ID]
     graver = [severity for severity in found if severity != "info"]
     return graver[0] if graver else "info"
+
+
+def _named(column: str) -> NotNull:
+    return NotNull(expect="not_null", column=column, severity="warning")
 
 
 def _finite(column: str) -> Finite:

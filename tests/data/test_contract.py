@@ -54,6 +54,8 @@ def test_what_always_must_hold_is_asked_without_being_written(ingested, spec):
         "events.not_null(user_id)",
         "events.not_null(item_id)",
         "events.not_null(timestamp)",
+        "events.not_null(user_id) #2",
+        "events.not_null(item_id) #2",
         "events.not_null(event)",
         "events.unique(row)",
         "events.between(quantity)",
