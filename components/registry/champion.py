@@ -25,7 +25,10 @@ def champion(name: str) -> Champion | None:
         version = None if model is None else model.aliases.get("champion")
         if version is None:
             return None
-        tags = client.get_model_version(model_name(name), str(version)).tags
+        versions = client.search_model_versions(f"name='{model_name(name)}' and version_number={int(version)}")
+        if not versions:  # the alias names a version that was deleted: nobody to compare with
+            return None
+        tags = versions[0].tags
         found: dict[str, Any] = {part: {"cohorts": _cohorts(client, name, part, tags)} for part in PARTS}
     return Champion(
         values={str(key): float(value) for key, value in json.loads(tags.get("metrics", "{}")).items()},
