@@ -15,7 +15,7 @@ from bentos.spec import Serving
 from components.content import words, writers
 from components.content.spec import Content
 from components.data.derived import rules_at_the_door
-from components.data.row_rules import RowRule
+from components.data.row_rules import RowRule, Severity
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
 from feature_repo.calendar import Calendar
@@ -43,6 +43,7 @@ class Release:
     content: Content  # a release made before there was one has its writer's sentences
     verb: str  # what users do to items, past tense
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
+    unknown_items: Severity | None  # how grave an event with an item outside the catalogue is; None: it is fine
     document: dict[str, Any]  # release.json, whole
     key: str  # fingerprint of the key that the users it knows are hashed with; '' where none was noted
 
@@ -65,6 +66,7 @@ class Release:
             content=Content.model_validate(slices.get("content", {"prompt": writers.UNNAMED})),
             verb=_verb(slices),
             event_rules=_event_rules(slices.get("event_rules")),
+            unknown_items=slices.get("unknown_items"),
             document=released.document,
             key=released.key,
         )

@@ -3,17 +3,20 @@
 Both are fitted on training weeks only, travel with the release, and are named by their digest.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo import columns, files
 
 MEANING = "meaning.json"  # what the digest covers beside targets and items; absent in folders of before
+KNOWN_ITEMS = "known_items.npy"  # absent in folders of before
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Vocabulary:
     item_targets: pa.Table
     segments: str = ""  # digest of the segments that a row's `segment` counts; '' where none were fitted
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that a row's codes count
+    known_items: np.ndarray | None = field(default=None, compare=False)  # as `hashed` gives it; None: not on record
 
     @cached_property
     def digest(self) -> str:
@@ -88,6 +92,15 @@ class Vocabulary:
         anywhere = (i for i, t in enumerate(self.targets) if t.column is None)
         return tuple(i for i in sorted({*leveled, *anywhere}) if self.targets[i].event in (None, event))
 
+    def knows(self, item_id: str) -> bool:
+        """Tell whether an item is in the catalogue, recommendable or not; where none is on record, every item is."""
+        known = self.known_items
+        if known is None or item_id in self.index_of_item or item_id in self.targets_of_item:
+            return True
+        (wanted,) = hashed([item_id])
+        place = int(np.searchsorted(known, wanted))
+        return place < len(known) and bool(known[place] == wanted)
+
     def save(self, folder: Path) -> None:
         """Write targets.json, meaning.json, items.parquet and item_targets.parquet, making the folder."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,6 +109,8 @@ class Vocabulary:
         files.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared})
         pq.write_table(self.items, folder / "items.parquet")
         pq.write_table(self.item_targets, folder / "item_targets.parquet")
+        if self.known_items is not None:
+            np.save(folder / KNOWN_ITEMS, self.known_items)
 
     @classmethod
     def load(cls, folder: Path) -> "Vocabulary":
@@ -104,4 +119,11 @@ class Vocabulary:
         items, pairs = (pq.read_table(folder / f"{name}.parquet") for name in ("items", "item_targets"))
         meaning = files.read_json(folder / MEANING) if (folder / MEANING).is_file() else {}
         declared = {name: tuple(values) for name, values in meaning.get("attributes", {}).items()}
-        return cls(targets, items, pairs, meaning.get("segments", ""), declared)
+        known = np.load(folder / KNOWN_ITEMS) if (folder / KNOWN_ITEMS).is_file() else None
+        return cls(targets, items, pairs, meaning.get("segments", ""), declared, known)
+
+
+def hashed(item_ids: Iterable[str]) -> np.ndarray:
+    """Return the ids' 64-bit hashes in order: an eighth of the memory of their texts, and no two alike by chance."""
+    digests = (hashlib.blake2b(item.encode(), digest_size=8).digest() for item in item_ids)
+    return np.sort(np.frombuffer(b"".join(digests), dtype="<u8"))

@@ -57,26 +57,27 @@ def verb(function: Callable[..., Any]) -> click.Command:
 @click.argument("events", type=click.Path(path_type=Path))
 @click.option("--items", type=click.Path(path_type=Path), help="table of items, if there is one")
 @click.option("--name", default="", help="name of the recommender; default: the events file's")
-@click.option("--map", "mapping", multiple=True, metavar="CANONICAL=COLUMN", help="say which column is which")
+@click.option(
+    "--map",
+    "mapping",
+    multiple=True,
+    metavar="CANONICAL=COLUMN",
+    help="say which column is which, also several with commas",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="file to write; default: NAME.yaml beside the events")
 @click.option("--force", is_flag=True, help="overwrite the file")
 def init(
     events: Path, items: Path | None, name: str, mapping: tuple[str, ...], output: Path | None, force: bool
 ) -> None:
-    """Write a commented spec for your own CSV or parquet, from its columns."""
+    """Write a commented spec for your own CSV, JSON lines or parquet, from what it holds; say what that is."""
     from pipelines import init as drafts
 
-    pairs = dict(_pair(text) for text in mapping)
-    target, text = drafts.write(events, items, name=name, mapping=pairs, output=output, force=force)
-    click.echo(text, nl=False, err=True)
+    told = drafts.pairs(mapping)
+    target, made = drafts.write(events, items, name=name, mapping=told, output=output, force=force)
+    click.echo(made.text, err=True)
+    for line in made.said:
+        click.echo(f"- {line}", err=True)
     click.echo(f"{target}: written; next: intentflow demo {target}")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, mark, column = text.partition("=")
-    if not mark or not key or not column:
-        raise SpecError(f"--map: '{text}' is no CANONICAL=COLUMN, such as user_id=customer")
-    return key, column
 
 
 @cli.command()

@@ -1,10 +1,10 @@
 """`intentflow init`: a first spec for the user's own files, with comments, that runs as it is.
 
-Columns are guessed (`components.data.guess`), then the files are read through that guess, as ingest will
-do, and what they hold decides the rest: weeks the split, users and items the sizes. It writes nothing.
+How the files are written is found (`components.data.sniff`), columns are guessed (`components.data.guess`), then the
+files are read through that guess, as ingest will do, and what they hold (`pipelines.findings`) decides the rest: weeks
+the split, users and rows the sizes. Nothing is taken without being said.
 """
 
-import datetime as dt
 import os
 import re
 import tempfile
@@ -19,20 +19,19 @@ import yaml
 from components.data import file_source
 from components.data.database import database
 from components.data.guess import Columns, guess_events, guess_items
-from components.data.snapshot import Period, period
 from components.data.source_spec import Files
 from components.data.spec import Data
-from components.intent.spec import Intent
+from components.intent.spec import Intent, IntentModel
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
 from feature_repo import columns, files
 from feature_repo.errors import DataError, SpecError
+from pipelines.draft_comments import commented
+from pipelines.findings import Facts, Sizes, facts, lines, sizes
 from pipelines.reference.schemas import SPEC_FILE as SCHEMA
 
-LEAST_WEEKS = 4  # one each to warm up, train, validate and test
 MAX_KINDS = 20  # kinds of event that a rule lists
-SUPPORT = ((20, 5), (5, 3), (2, 2), (1, 1))  # sessions and users that an item needs, strictest first
-ENOUGH_ITEMS = 50
+MADE_WEEKS = 12  # that rows without times are spread over
 INTENT_NAMES = {
     "purchase": "buy",
     "transaction": "buy",
@@ -42,18 +41,16 @@ INTENT_NAMES = {
     "event": "engage",
 }
 WANTED_KINDS = ("purchase", "buy", "order", "transaction", "checkout")
+WANTED_WORDS = ("purchase", "payment_done", "paid", "buy", "order", "transaction", "checkout", "购买", "下单", "支付")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the files hold, read through the guess."""
+class Draft:
+    """A drafted spec, and what was seen on the way."""
 
-    period: Period
-    kinds: tuple[str, ...]  # most frequent first
-    users: int
-    levels: int  # distinct values of the level
-    support: tuple[int, int]
-    missing: dict[str, float]  # required column: share of rows without
+    text: str
+    said: tuple[str, ...]  # what the data holds and what will not work, a line each
+    found: Facts
 
 
 def draft(
@@ -63,13 +60,13 @@ def draft(
     name: str,
     mapping: Mapping[str, str] | None = None,
     folder: Path = Path("."),
-) -> str:
+) -> Draft:
     """Draft the spec `name` for files, as it would lie in `folder`; `mapping` overrules guesses.
 
     Keys of `mapping` are columns of ours: of events, or of items behind `items.` (`items.title`).
     """
-    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
-        raise SpecError(f"name: '{name}' must start with a letter and hold a-z, 0-9 and - only")
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", name):
+        raise SpecError(f"name: '{name}' must start with a letter and hold a-z, 0-9 and - only, at most 40")
     for path in (events, items):
         if path and (not path.is_file() or path.stat().st_size == 0):
             raise DataError(f"{path}: {'is empty (0 bytes)' if path.is_file() else 'no such file'}")
@@ -79,96 +76,121 @@ def draft(
         of_events = guess_events(db, events, told)
         own = {columns.ITEM_ID: of_events.columns[columns.ITEM_ID]} if items is None else {}
         of_items = guess_items(db, items or events, own | told_items)
-        source = _source(events, items, of_events, of_items, folder)
-        facts = _facts(db, source, folder, of_items.level)
-    return _written(_spec(name, source, facts, of_items.level), facts, folder)
+        source = _source(db, events, items, of_events, of_items, folder)
+        file_source.read(db, Files.model_validate(source), folder)
+        level = of_items.level or f"items.{columns.ITEM_ID}"
+        found = facts(db, Data.model_validate({"source": source}), level, label=str(source["events"]["path"]))
+    split = _split(found.period.weeks)
+    size = sizes(found, split)
+    spec = _spec(name, source, found, level, split=split, size=size)
+    notes = tuple(" ".join(note.split()) for note in (*of_events.notes, *of_items.notes))
+    return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes), found)
 
 
 def write(
     events: Path, items: Path | None, *, name: str, mapping: Mapping[str, str], output: Path | None, force: bool
-) -> tuple[Path, str]:
-    """Write the drafted spec beside the events, or to `output`; returns the file and its text."""
-    name = name or re.sub(r"[^a-z0-9]+", "-", events.stem.lower()).strip("-") or "shop"
+) -> tuple[Path, Draft]:
+    """Write the drafted spec beside the events, or to `output`; returns the file and the draft."""
+    name = name or _name(events)
     target = output or events.parent / f"{name}.yaml"
     if target.exists() and not force:
         raise SpecError(f"{target}: is there already; give another --output, or --force to overwrite it")
-    text = draft(events, items, name=name, mapping=mapping, folder=target.parent)
+    made = draft(events, items, name=name, mapping=mapping, folder=target.parent)
     with files.written(target) as aside:
-        aside.write_text(text, encoding="utf-8")
-    return target, text
+        aside.write_text(made.text, encoding="utf-8")
+    return target, made
 
 
-def _source(events: Path, items: Path | None, of_events: Columns, of_items: Columns, folder: Path) -> dict[str, Any]:
+def pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    """Read what `--map` said: one pair, or several with commas between them.
+
+    >>> pairs(("user_id=who,item_id=what", "timestamp=Date, local"))
+    {'user_id': 'who', 'item_id': 'what', 'timestamp': 'Date, local'}
+    """
+    found = {}
+    for pair in (part for text in texts for part in re.split(r",(?=[\w.]+=)", text)):
+        key, mark, column = pair.partition("=")
+        if not mark or not key or not column:
+            raise SpecError(f"--map: '{pair}' is no CANONICAL=COLUMN, such as user_id=customer")
+        found[key] = column
+    return found
+
+
+def _name(events: Path) -> str:
+    """Make a recommender's name of a file's.
+
+    >>> _name(Path("2019-Nov.csv.gz"))
+    'nov'
+    """
+    stem = events.name.partition(".")[0].lower()
+    return re.sub(r"[^a-z0-9]+", "-", stem).lstrip("0123456789-").rstrip("-")[:40].rstrip("-") or "shop"
+
+
+def _source(
+    db: duckdb.DuckDBPyConnection,
+    events: Path,
+    items: Path | None,
+    of_events: Columns,
+    of_items: Columns,
+    folder: Path,
+) -> dict[str, Any]:
     """Describe the files as the spec does. Without one of items, the events' file tells what it can of them."""
-    kind = "parquet" if events.suffix == ".parquet" else "csv"
-    table: dict[str, Any] = {"path": os.path.relpath(events, folder), "columns": of_events.columns}
-    if of_events.timestamps != "iso":
+    table: dict[str, Any] = {"path": os.path.relpath(events, folder), "columns": of_events.columns, **of_events.options}
+    source: dict[str, Any] = {"type": of_events.kind, "events": table}
+    if not of_events.timed:
+        source["made_times"] = {"order": _order(db, of_events), "weeks": MADE_WEEKS}
+    elif of_events.timestamps != "iso":
         table["timestamps"] = of_events.timestamps
-    source: dict[str, Any] = {"type": kind, "events": table}
     named = dict(of_items.columns)
     if items is None:
         named.pop(columns.PRICE, None)  # there it is what a user paid at that time
         if set(named) == {columns.ITEM_ID}:
             return source
-    source["items"] = {"path": os.path.relpath(items or events, folder), "columns": named}
+    source["items"] = {"path": os.path.relpath(items or events, folder), "columns": named, **of_items.options}
+    if items is None:
+        source["items"] |= {option: value for option, value in of_events.options.items() if option == "nulls"}
     if of_items.lists:
         source["items"]["lists"] = of_items.lists
     return source
 
 
-def _facts(db: duckdb.DuckDBPyConnection, source: dict[str, Any], folder: Path, level: str | None) -> Facts:
-    file_source.read(db, Files.model_validate(source), folder)
-    data = Data.model_validate({"source": source})
-    span = period(db, "source_events", data=data, now=dt.datetime.now(dt.UTC))
-    if span.weeks < LEAST_WEEKS:
-        raise DataError(f"{source['events']['path']}: {span.weeks} weeks of events; at least {LEAST_WEEKS} are needed")
-    kinds = _rows(db, "SELECT event FROM source_events GROUP BY event ORDER BY count(*) DESC, event")
-    shares = ", ".join(f"avg(CAST({column} IS NULL AS INTEGER))" for column in columns.EVENTS_REQUIRED)
-    missing = zip(columns.EVENTS_REQUIRED, _rows(db, f"SELECT {shares} FROM source_events")[0], strict=True)
-    return Facts(
-        period=span,
-        kinds=tuple(kind for (kind,) in kinds),
-        users=_rows(db, "SELECT count(DISTINCT user_id) FROM source_events")[0][0],
-        levels=_levels(db, level),
-        support=_support(db),
-        missing={column: float(share) for column, share in missing if share},
-    )
+def _order(db: duckdb.DuckDBPyConnection, of_events: Columns) -> str:
+    """Say in what order rows without times are taken: the file's, unless it is sorted by something else."""
+    user = f'"{of_events.columns[columns.USER_ID]}"'
+    for own in (columns.ITEM_ID, columns.QUANTITY):
+        if own not in of_events.columns:
+            continue
+        number = f'TRY_CAST("{of_events.columns[own]}" AS DOUBLE)'
+        row = db.execute(f"""
+            SELECT avg(CAST(up AS INTEGER)), avg(CAST(down AS INTEGER)) FROM (
+                SELECT {number} >= lag({number}) OVER w AS up, {number} <= lag({number}) OVER w AS down
+                FROM guessed_events WINDOW w AS (PARTITION BY {user} ORDER BY source_row))""").fetchone()
+        if row and max(row[0] or 0, row[1] or 0) > 0.95:
+            return "random"
+    return "rows"
 
 
-def _levels(db: duckdb.DuckDBPyConnection, level: str | None) -> int:
-    if level is None:
-        return 0
-    column = level.removeprefix("items.")
-    kind = {row[0]: row[1] for row in _rows(db, "DESCRIBE source_items")}[column]
-    value = f'unnest("{column}")' if kind.endswith("[]") else f'"{column}"'
-    return int(_rows(db, f"SELECT count(DISTINCT v) FROM (SELECT {value} AS v FROM source_items)")[0][0])
-
-
-def _support(db: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Choose the strictest support that leaves items enough to recommend."""
-    session = "coalesce(session_id, concat(user_id, CAST(timestamp AS DATE)))"
-    counted = f"SELECT count(DISTINCT {session}) AS s, count(DISTINCT user_id) AS u FROM source_events GROUP BY item_id"
-    for sessions, users in SUPPORT:
-        wide, held = _rows(db, f"SELECT count(*), count_if(s >= {sessions} AND u >= {users}) FROM ({counted})")[0]
-        if held >= min(ENOUGH_ITEMS, (wide + 1) // 2):
-            return sessions, users
-    return SUPPORT[-1]
-
-
-def _spec(name: str, source: dict[str, Any], facts: Facts, level: str | None) -> dict[str, Any]:
+def _spec(
+    name: str, source: dict[str, Any], found: Facts, level: str, *, split: dict[str, int], size: Sizes
+) -> dict[str, Any]:
     """Compose the spec; every slice is checked by its model, so that the draft is one that loads."""
-    data = {"source": source, "timezone": "UTC", "week_start": "monday", "contract": _contract(facts)}
-    data["split"] = _split(facts.period.weeks)
+    data: dict[str, Any] = {"source": source, "timezone": "UTC", "week_start": "monday", "contract": _contract(found)}
+    data["split"] = split
     Data.model_validate(data)
-    profiles = {"segments": {"method": "kmeans", "k": max(2, min(8, facts.users // 20))}, "ttl_days": 120}
+    profiles: dict[str, Any] = {
+        "segments": {"method": "kmeans", "k": max(2, min(8, found.users // 20))},
+        "ttl_days": 120,
+    }
+    profiles |= {"train_users": size.train_users} if size.train_users else {}
     Profiles.model_validate(profiles)
-    intents = _intents(facts, level)
+    intents = _intents(found, level)
     for intent in intents:
         Intent.model_validate(intent)
-    sessions, users = facts.support
-    ranking = {"min_item_sessions": sessions, "min_item_users": users}
+    IntentModel.model_validate(size.intent)
+    sessions, users = found.support
+    ranking = {"min_item_sessions": sessions, "min_item_users": users, **size.ranking}
     Ranking.model_validate(ranking)
-    models = {"intent": {"architecture": "transformer"}, "ranking": ranking}
+    models = {"intent": size.intent, "ranking": ranking}
     head = {"apiVersion": "intentflow/v1", "kind": "Recommender", "name": name}
     return head | {
         "data": data,
@@ -179,16 +201,16 @@ def _spec(name: str, source: dict[str, Any], facts: Facts, level: str | None) ->
     }
 
 
-def _contract(facts: Facts) -> dict[str, list[dict[str, Any]]]:
+def _contract(found: Facts) -> dict[str, list[dict[str, Any]]]:
     """Ask for what holds today; what always must hold is asked for without being written here."""
     rules: list[dict[str, Any]] = []
     for column in columns.EVENTS_REQUIRED:
         rule: dict[str, Any] = {"expect": "not_null", "column": column}
-        if column in facts.missing:
-            rule["mostly"] = max(0.01, int(100 * (1 - facts.missing[column])) / 100 - 0.01)
+        if column in found.missing:
+            rule["mostly"] = max(0.01, int(100 * (1 - found.missing[column] / found.rows)) / 100 - 0.01)
         rules.append(rule)
-    if 1 < len(facts.kinds) <= MAX_KINDS:
-        rules.append({"expect": "one_of", "column": columns.EVENT, "values": list(facts.kinds)})
+    if 1 < len(found.kinds) <= MAX_KINDS:
+        rules.append({"expect": "one_of", "column": columns.EVENT, "values": list(found.kinds)})
     rules.append({"expect": "between", "column": columns.QUANTITY, "min": 0, "severity": "warning"})
     return {"events": rules}
 
@@ -207,47 +229,29 @@ def _split(weeks: int) -> dict[str, int]:
     }
 
 
-def _intents(facts: Facts, level: str | None) -> list[dict[str, Any]]:
-    """Ask for the strongest kind of event, by the level's values where there is a level; and for any event."""
-    kind = next((k for wanted in WANTED_KINDS for k in facts.kinds if k.lower() == wanted), facts.kinds[0])
-    slug = re.sub(r"\W+", "_", kind.lower()).strip("_")
+def _intents(found: Facts, level: str) -> list[dict[str, Any]]:
+    """Ask for the strongest kind of event, by the level's values; and for any event, where its time was measured."""
+    item_level = level == f"items.{columns.ITEM_ID}"
+    kind = next((k for wanted in WANTED_KINDS for k in found.kinds if k.lower() == wanted), None)
+    kind = kind or next((k for word in WANTED_WORDS for k in found.kinds if word in k.lower()), found.kinds[0])
+    slug = re.sub(r"[^a-z0-9_]+", "_", kind.lower()).strip("_") or "act"
     intent: dict[str, Any] = {"name": INTENT_NAMES.get(slug, slug if slug[:1].isalpha() else f"do_{slug}")[:40]}
-    if len(facts.kinds) > 1:
+    if item_level and found.kinds_are_items:
+        intent["name"] = "next"
+    elif len(found.kinds) > 1:
         intent["event"] = kind
-    if level:
-        intent |= {"level": level, "top": min(100, facts.levels)}
-    visit = {"name": "visit", "horizon_days": 7}
-    return [intent | {"horizon_days": 7}, visit] if level or len(facts.kinds) > 1 else [visit]
+    most = 50 if item_level else 100
+    intent |= {"level": level, "top": max(1, min(most, found.levels)), "horizon_days": 7}
+    return [intent] if found.made else [intent, {"name": "visit", "horizon_days": 7}]
 
 
-COMMENTS = {
-    "data:": "paths start at this file's folder; columns are `ours: yours`",
-    "  timezone:": "local time of your weeks, such as Europe/Berlin",
-    "  contract:": "rules that the data must keep; a critical one stops the run, severity: warning does not",
-    "  split:": "whole weeks; the data has {weeks} ({first} to {last})",
-    "profiles:": "what is known of a user: windows, groups of alike users, how long it may be used",
-    "intents:": "what a user may do within 7 days; with a level, one question for each of its top values",
-    "  ranking:": "items need this many sessions and users to be recommended",
-    "promotion:": "auto: a release that passes the gates goes live; manual and dry_run do not",
-}
-
-
-def _written(spec: dict[str, Any], facts: Facts, folder: Path) -> str:
+def _written(spec: dict[str, Any], found: Facts, size: Sizes, notes: tuple[str, ...], folder: Path) -> str:
     """Dump the spec, leaves on one line each, with a comment where a section starts."""
-    held = {"weeks": facts.period.weeks, "first": facts.period.first.date(), "last": facts.period.last.date()}
     schema = os.path.relpath(SCHEMA, folder)
-    lines = [
+    head = [
         f"# yaml-language-server: $schema={schema}",
-        f"# {spec['name']}: drafted by `intentflow init` from your files; read it, mend it, run it",
+        f"# {spec['name']}: drafted by `intentflow init` from your files; read it, mend it, run it (docs/your-data.md)",
+        *(f"# - {note}" for note in notes),
     ]
-    for line in yaml.safe_dump(
-        spec, sort_keys=False, width=110, allow_unicode=True, default_flow_style=None
-    ).splitlines():
-        key = re.match(r" *[a-zA-Z_]+:", line)
-        comment = COMMENTS.get(key[0]) if key else None
-        lines.append(f"{line}  # {comment.format(**held)}" if comment else line)
-    return "\n".join(lines) + "\n"
-
-
-def _rows(db: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in db.execute(query).fetchall()]
+    dumped = yaml.safe_dump(spec, sort_keys=False, width=110, allow_unicode=True, default_flow_style=None)
+    return "\n".join([*head, *commented(dumped.splitlines(), found, size)]) + "\n"

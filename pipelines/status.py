@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from feature_repo import env_names
 from feature_repo.errors import ServerError
 from feature_repo.privacy import tombstones
 from pipelines import namespace, plan
@@ -28,18 +29,19 @@ def status(place: Installation) -> dict[str, Any]:
 
     last, judged, problem = local.last_run(place.home), {}, ""
     watched = namespace.watched(place.environment)
+    registry, rollout = aliases.Status(place.spec.name, {}, {}, (), unrecorded=False), {}
     try:
-        with variables(place):
-            registry = aliases.status(place.spec.name)
-            if last and last.release_version:
-                judged = champion.verdict(place.spec.name, last.release_version)
-        champion_version = registry.holders.get("champion", "")
-        rollout = (status_text.recorded if watched else status_text.summary)(place, champion_version)
+        if watched or not _nothing_yet(place):  # else a look would make the database and the keys
+            with variables(place):
+                registry = aliases.status(place.spec.name)
+                if last and last.release_version:
+                    judged = champion.verdict(place.spec.name, last.release_version)
+            champion_version = registry.holders.get("champion", "")
+            rollout = (status_text.recorded if watched else status_text.summary)(place, champion_version)
     except ServerError as error:
         if not watched:  # nothing else is known then
             raise
         problem = str(error)
-        registry, rollout = aliases.Status(place.spec.name, {}, {}, (), unrecorded=False), {}
     states = [str(document.get("state")) for document in tombstones.read_all(place.home)]
     applied = plan.applied(place.home)
     return {
@@ -56,8 +58,10 @@ def status(place: Installation) -> dict[str, Any]:
             "said": last.verdict,
             "spec": _spec_of(last),
         },
+        "no_state": "" if place.home.is_dir() else str(place.home),
         "registry_problem": problem,
         "aliases": registry.holders,
+        "dangling": registry.dangling,
         "retraining_due": _due(registry.holders, registry.versions),
         "forgotten": {state: states.count(state) for state in sorted(set(states))},
         "versions": registry.versions,
@@ -66,6 +70,11 @@ def status(place: Installation) -> dict[str, Any]:
         "history": [asdict(move) for move in registry.history],
         "processes": [asdict(s) | {"log": str(s.log)} for s in processes.status(place.home)],
     }
+
+
+def _nothing_yet(place: Installation) -> bool:
+    """Tell whether this machine has no state of the recommender: it was made elsewhere, or never."""
+    return place.environment.mlflow.tracking_uri.startswith("sqlite:") and not place.home.is_dir()
 
 
 def _spec_of(run: local.Run) -> str:
@@ -108,6 +117,8 @@ def text(found: dict[str, Any]) -> str:
     from pipelines.rollout import status_text
 
     lines = [f"{found['name']}  spec {found['spec']}"]
+    if found["no_state"]:
+        lines.append(f"  no state in {found['no_state']}; it follows the working directory, or {env_names.STATE}")
     if found["applied"] != found["spec"]:
         lines.append(f"  applied: {_applied(found)} (`intentflow plan` shows the difference)")
     if run := found["last_run"]:
@@ -122,6 +133,10 @@ def text(found: dict[str, Any]) -> str:
         tags = found["versions"][version]
         lines.append(f"  {alias:<11} version {version}  release {tags.get('id', '?')}  gates {tags.get('gates', '?')}")
         lines += status_text.gates(tags)
+    lines += [
+        f"  {alias:<11} version {version}, which was deleted; `intentflow promote --version N` names another"
+        for alias, version in found["dangling"].items()
+    ]
     if due := found["retraining_due"]:
         lines.append(f"  retraining due: {due} (`intentflow run` trains without them)")
     if unfinished := sum(count for state, count in found["forgotten"].items() if state != "forgotten"):

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
-from bentos.endpoints.schemas import Answer, Event, Request
+from bentos.endpoints.schemas import Answer, AnswerPart, Event, Request
 from bentos.http.request_context import RequestContext
 
 if TYPE_CHECKING:
@@ -22,6 +22,14 @@ class EventsRequest(Request):
     events: list[Event] = Field(min_length=1, max_length=MAX_EVENTS)
 
 
+class SetAside(AnswerPart):
+    """An event that the batch would set aside: it was not stored and is in no profile."""
+
+    event: int = Field(description="Its place in the request, from 0")
+    rule: str = Field(description="The rule of the data contract that it breaks")
+    reason: str
+
+
 class Accepted(Answer):
     """Events that were stored durably and folded into profiles."""
 
@@ -29,14 +37,20 @@ class Accepted(Answer):
     duplicates: int = Field(description="Events that had been accepted before")
     ignored: int = Field(default=0, description="Events of people who were forgotten (docs/privacy.md)")
     noted: dict[str, int] = Field(default={}, description="Events that break a rule of severity info, by rule")
+    set_aside: list[SetAside] = Field(
+        default=[], description="Events with an item that is not in the release's catalogue, neither stored nor folded"
+    )
 
 
 def answer(door: "Door", ask: EventsRequest, context: RequestContext) -> Accepted:
     """Store events durably and fold them into their users' profiles."""
+    aside = door.rules.set_aside(ask.events)
+    places = {one.event for one in aside}
+    taken = [event for place, event in enumerate(ask.events) if place not in places]
     with context.stage("store and fold events"):
-        report = door.intake.take(ask.events, mirrored=context.mirrored)
+        report = door.intake.take(taken, mirrored=context.mirrored)
     noted = door.rules.noted(ask.events)
-    return Accepted(**dataclasses.asdict(report), noted=noted, **door.signed(context))
+    return Accepted(**dataclasses.asdict(report), noted=noted, set_aside=aside, **door.signed(context))
 
 
 CONTRACT = Contract(
@@ -56,7 +70,7 @@ CONTRACT = Contract(
                 }
             ]
         },
-        {"accepted": 1, "duplicates": 0, "ignored": 0, "noted": {}} | examples.SIGNED,
+        {"accepted": 1, "duplicates": 0, "ignored": 0, "noted": {}, "set_aside": []} | examples.SIGNED,
     ),
     asks_of=lambda door: door.rules.request,
 )

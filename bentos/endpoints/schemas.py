@@ -15,14 +15,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    FiniteFloat,
     StringConstraints,
 )
 from pydantic_core import PydanticCustomError
 
 from components.content.writers import WRITERS
+from components.data.row_rules import LARGEST_AMOUNT
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Amount = Annotated[float, Field(ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT, allow_inf_nan=False)]
 Rung = Literal["fresh", "stale", "segment", "popular"]
 Reason = Literal["store_away", "models_failed", "timeout", "door_away"]
 FIRST, LAST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(9998, 12, 31, tzinfo=dt.UTC)
@@ -77,9 +78,9 @@ class Event(Request):
     event: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(description="view, purchase, …")
     timestamp: Instant | None = Field(default=None, description="Left out: now, by the service's clock")
     session_id: Id | None = None
-    quantity: FiniteFloat | None = None
-    value: FiniteFloat | None = Field(default=None, description="Money paid")
-    discount: FiniteFloat | None = Field(default=None, description="Money taken off")
+    quantity: Amount | None = None
+    value: Amount | None = Field(default=None, description="Money paid")
+    discount: Amount | None = Field(default=None, description="Money taken off")
     request_id: Id | None = Field(default=None, description="The answer that this event follows from")
     event_id: Id | None = Field(default=None, description="Makes a repeated delivery harmless")
 

@@ -68,7 +68,9 @@ class Door:
                 )
         self.vocabulary = ranker.vocabulary
         self.ladder = Ladder(release, scorer, ranker, profiles, fallback, breaker=breaker or Breaker())
-        self.rules: EventRules = EventRules(release.event_rules)
+        self.rules: EventRules = EventRules(
+            release.event_rules, known=self.vocabulary.knows, unknown=release.unknown_items
+        )
         self.policy: Policy = policies.named(release.policy)
         titles = self.vocabulary.items[columns.TITLE].to_pylist()
         self.titles = [t or i for t, i in zip(titles, self.vocabulary.item_ids, strict=True)]

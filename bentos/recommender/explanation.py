@@ -4,6 +4,7 @@ A value that is itself a time ("last bought at") has that time; sums and totals 
 ranker's reasons are computed for the request and have its time.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,8 @@ def features_of(
         found += _record(rows, columns.TARGET_LISTS, target, name)
     for name in sorted(rows.numbers, key=_order):
         value = float(rows.numbers[name][0])
+        if not math.isfinite(value):  # JSON has no such number
+            continue
         at = instant(int(value)) if name in columns.PROFILE_TIMES else state_at
         found.append(Feature(name=name, value=value, at=at))
     return found

@@ -92,7 +92,7 @@ class Ladder:
         if rung is None:
             return self._down(rows)
         with context.stage("predict intents"):
-            probabilities = _tried(lambda: self._scorer.predict(rows)[0])
+            probabilities = _tried(lambda: _finite(self._scorer.predict(rows)[0]))
         if probabilities is None:
             return self._down(rows, reason="models_failed")
         profile = self._profile(rows, rung)
@@ -104,7 +104,7 @@ class Ladder:
         """Return k items, or all there are, and the state after it, which is lower where the ranker fails."""
         rows = state.rows
         if state.modelled:
-            items = _tried(lambda: self._ranker.recommend(rows, state.probabilities, k=k, exclude=exclude))
+            items = _tried(lambda: _scored(self._ranker.recommend(rows, state.probabilities, k=k, exclude=exclude)))
             if items is not None:
                 return state, items
             state = self._down(rows, reason="models_failed")
@@ -116,7 +116,7 @@ class Ladder:
         rows = state.rows
         if state.modelled:
             wanted = np.asarray(indexes, dtype=np.int64)
-            values = _tried(lambda: self._ranker.score(rows, state.probabilities, wanted))
+            values = _tried(lambda: _finite(self._ranker.score(rows, state.probabilities, wanted)))
             if values is not None:
                 return state, [float(value) for value in values]
             state = self._down(rows, reason="models_failed")
@@ -190,12 +190,28 @@ def _in_time(rows: UserRows, at: dt.datetime | None) -> UserRows:
     raise refused("at", f"{at.isoformat()} is in the past of the user's profile", f"{since} or later")
 
 
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Return what a model says; ArithmeticError where it says no number, from a spoilt profile or spoilt weights."""
+    if not np.isfinite(values).all():
+        raise ArithmeticError(f"{np.count_nonzero(~np.isfinite(values))} of {len(values)} values are no numbers")
+    return values
+
+
+def _scored(items: Sequence[Recommended]) -> Sequence[Recommended]:
+    """Return ranked items; ArithmeticError where a score is no number."""
+    _finite(np.asarray([item.score for item in items], dtype=np.float64))
+    return items
+
+
 def _tried(ask: Callable[[], Answer]) -> Answer | None:
     """Return what a model says, or None where it fails: whatever it raises, there is an answer without it."""
     try:
         return ask()
     except StoreAway as away:  # a model service: that it is away is no fault of the code's
         log.warning("%s; answered without it", away)
+        return None
+    except ArithmeticError as no_number:
+        log.warning("a model answered with no number: %s; answered without it", no_number)
         return None
     except Exception:
         log.exception("a model failed; answered without it")

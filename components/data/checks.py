@@ -13,8 +13,35 @@ import pyarrow as pa
 
 from components.data.database import name, text
 from components.data.derived import contract_of
-from components.data.row_rules import Between, Compare, Matches, NotNull, OneOf, Severity
-from components.data.rules import Fresh, Known, NotInFuture, Present, Rows, Rule, TableName, Unique, Volume, misplaced
+from components.data.row_rules import (
+    LARGEST_AMOUNT,
+    Between,
+    Compare,
+    Finite,
+    Matches,
+    NotNull,
+    OneOf,
+    Severity,
+    Spelled,
+)
+from components.data.rules import (
+    Described,
+    Fresh,
+    Known,
+    Near,
+    NotInFuture,
+    OneUser,
+    Present,
+    Rows,
+    Rule,
+    SetAside,
+    Steady,
+    TableName,
+    Unique,
+    Volume,
+    misplaced,
+)
+from components.data.snapshot import FAR
 from components.data.spec import Data
 from feature_repo import columns
 from feature_repo.errors import SpecError
@@ -22,6 +49,7 @@ from feature_repo.errors import SpecError
 ITEM_KNOWN, USER_KNOWN, ROW_HASH = "item_known", "user_known", "row_hash"  # `quarantine` adds them to a table
 KNOWN = {columns.ITEM_ID: ITEM_KNOWN, columns.USER_ID: USER_KNOWN}
 ADDED: dict[str, tuple[str, ...]] = {"events": (ITEM_KNOWN, USER_KNOWN, ROW_HASH), "offers": (ITEM_KNOWN,)}
+Around = tuple[dt.datetime, dt.datetime]
 BETWEEN, IN_SET, REGEX = (f"expect_column_values_to_{what}" for what in ("be_between", "be_in_set", "match_regex"))
 
 
@@ -64,7 +92,12 @@ class Check:
     @property
     def measured(self) -> bool:
         """Tell whether it asks about a number that is measured first."""
-        return isinstance(self.rule, Present | Fresh | Volume)
+        return isinstance(self.rule, Present | Fresh | Volume | OneUser | Described | SetAside | Steady)
+
+    @property
+    def afterwards(self) -> bool:
+        """Tell whether it asks about what other rules found: it is judged when they are."""
+        return isinstance(self.rule, SetAside | Steady)
 
     @property
     def repeats(self) -> bool:
@@ -79,22 +112,29 @@ class Check:
         return {column for column in (*several, *kwargs.get("column_list", ())) if column}
 
 
-def compile_checks(data: Data, table: TableName, schema: pa.Schema, *, now: dt.datetime) -> list[Check]:
-    """Compile a table's rules; SpecError where a rule names a column that it cannot be asked of."""
+def compile_checks(
+    data: Data, table: TableName, schema: pa.Schema, *, now: dt.datetime, around: Around | None = None
+) -> list[Check]:
+    """Compile a table's rules; SpecError where a rule names a column that it cannot be asked of.
+
+    `around` is what nearly all events lie between, None where nothing says so.
+    """
     held = {field.name: str(field.type) for field in schema}
     checks = []
     for asked in contract_of(data.contract, table):
         rule = asked.rule
         if wrong := misplaced(rule, table, held):
             raise SpecError(f"data.contract.{table}: {asked.name}: {wrong}")
-        meaning, asks = _meaning(rule, asked.name, held, now), rule.asks
+        meaning, asks = _meaning(rule, asked.name, held, now, around), rule.asks
         if isinstance(rule, NotInFuture):
             asks = f"timestamp is not after {now.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, when this was checked"
+        if isinstance(rule, Near) and around:
+            asks = f"timestamp is near all others, which are of {around[0]:%Y-%m-%d} to {around[1]:%Y-%m-%d}"
         checks.append(Check(asked.name, table, rule, asks, meaning, asked.derived))
     return checks
 
 
-def _meaning(rule: Rule, called: str, held: dict[str, str], now: dt.datetime) -> Meaning:
+def _meaning(rule: Rule, called: str, held: dict[str, str], now: dt.datetime, around: Around | None) -> Meaning:
     match rule:
         case NotNull(column=column):
             return Meaning("expect_column_values_to_not_be_null", {"column": column}, f"{name(column)} IS NULL")
@@ -102,7 +142,10 @@ def _meaning(rule: Rule, called: str, held: dict[str, str], now: dt.datetime) ->
             return _between(rule)
         case OneOf():
             return _one_of(rule, worded="string" in held[rule.column])
-        case Matches(column=column):
+        case Finite(column=column):
+            kwargs = {"column": column, "min_value": -LARGEST_AMOUNT, "max_value": LARGEST_AMOUNT}
+            return Meaning(BETWEEN, kwargs, f"abs({name(column)}) > {_number(LARGEST_AMOUNT)}")
+        case Matches(column=column) | Spelled(column=column):
             return Meaning(REGEX, {"column": column, "regex": rule.whole}, pattern=rule.whole)
         case Compare():
             return _compare(rule)
@@ -114,14 +157,31 @@ def _meaning(rule: Rule, called: str, held: dict[str, str], now: dt.datetime) ->
         case NotInFuture(column=column):
             latest = now.timestamp()
             return Meaning(BETWEEN, {"column": column, "max_value": latest}, f"epoch({name(column)}) > {latest!r}")
+        case Near(column=column):
+            return _near(column, around)
         case Rows():
             return Meaning("expect_table_row_count_to_be_between", {"min_value": rule.min, "max_value": rule.max})
         case Present():
             return Meaning(BETWEEN, {"column": called, "max_value": 0})  # kinds that are missing
         case Fresh():
             return Meaning(BETWEEN, {"column": called, "max_value": rule.limit_days})
-        case Volume(tolerance=around):
-            return Meaning(BETWEEN, {"column": called, "min_value": 1 - around, "max_value": 1 + around})
+        case Volume(tolerance=within):
+            return Meaning(BETWEEN, {"column": called, "min_value": 1 - within, "max_value": 1 + within})
+        case OneUser() | SetAside():
+            return Meaning(BETWEEN, {"column": called, "max_value": rule.max})
+        case Described():
+            return Meaning(BETWEEN, {"column": called, "min_value": rule.min})
+        case Steady():
+            return Meaning(BETWEEN, {"column": called, "max_value": rule.times})
+
+
+def _near(column: str, around: Around | None) -> Meaning:
+    """Ask that times lie between the others, or near them: a clock that is days ahead is another rule's business."""
+    first, last = around or (dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC))
+    low = first.timestamp()
+    high = min(last.timestamp() + FAR.total_seconds(), dt.datetime.max.replace(tzinfo=dt.UTC).timestamp())
+    bad = f"epoch({name(column)}) < {low!r} OR epoch({name(column)}) > {high!r}"
+    return Meaning(BETWEEN, {"column": column, "min_value": low, "max_value": high}, bad)
 
 
 def _between(rule: Between) -> Meaning:

@@ -17,7 +17,7 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 
-from components.data import page
+from components.data import afterwards, page
 from components.data.checks import ADDED, Check, compile_checks
 from components.data.database import database, name, write_parquet
 from components.data.expectations import Finding, evaluate
@@ -25,7 +25,7 @@ from components.data.measures import Activity, measure
 from components.data.quarantine import Quarantine, create_checked, create_kept, set_aside
 from components.data.row_rules import Compare
 from components.data.rules import TableName
-from components.data.snapshot import Snapshot, period, require_weeks
+from components.data.snapshot import Snapshot, around, period, require_weeks
 from components.data.spec import Data
 from feature_repo import files
 from feature_repo.errors import DataError, Refused
@@ -33,6 +33,7 @@ from feature_repo.errors import DataError, Refused
 JUDGED: tuple[TableName, ...] = ("items", "users", "offers", "events")  # the last two by the good items and users
 SHOWN: tuple[TableName, ...] = ("events", "items", "users", "offers")
 OPTIONAL = ("offers",)
+KNOWN_LATE = 0.99  # of the events: created_at is then no time at which they became known
 DATA_END = "data_end"  # the clock that stands at the end of the data
 TIMES = ("TIMESTAMP", "DATE")
 
@@ -102,7 +103,7 @@ def validate(
     now = now or dt.datetime.now(dt.UTC)
     with files.written_folder(destination) as folder:
         with database(folder) as db:
-            verdict = _judge(db, tables, data, folder, now=now, clock=clock, report=report)
+            verdict = _judge(db, tables, data, folder, now=now, clock=clock, home=home, report=report)
             if verdict.passed:
                 verdict, snapshot = _let_through(db, tables, data, folder, verdict=verdict, now=now)
                 snapshot.save(folder)
@@ -120,6 +121,7 @@ def _judge(
     *,
     now: dt.datetime,
     clock: str,
+    home: Path | None,
     report: Callable[[float, str], None],
 ) -> Verdict:
     """Check each table, set its bad rows aside, and draw the verdict."""
@@ -129,17 +131,31 @@ def _judge(
     shown: list[str] = [table for table in SHOWN if table in present]
     results: list[RuleResult] = []
     aside: dict[str, Quarantine] = {}
+    shares: afterwards.Shares = {}
     for done, table in enumerate(present):
         report(0.05 + 0.1 * done, f"checking {table}")
-        checks = compile_checks(data, table, pq.read_schema(paths[table]), now=now)
         create_checked(db, table, paths[table])
+        near = around(db, "checked_events", now=now) if table == "events" else None
+        checks = compile_checks(data, table, pq.read_schema(paths[table]), now=now, around=near)
+        later = [check for check in checks if check.afterwards]
+        checks = [check for check in checks if not check.afterwards]
         measured = {}
         if table == "events":
             activity = Activity.read(db, ingested)
             measured = measure(checks, activity, now=None if clock == DATA_END else now)
         findings = evaluate(checks, checked_frame(db, table, checks), table=table, measured=measured)
+        findings = [afterwards.with_both_forms(db, finding) for finding in findings]
         aside[table] = set_aside(db, table, findings, folder=folder / "quarantine")
+        shares |= afterwards.shares_of(findings)
+        if table == "events":
+            week = afterwards.newest_week(activity)
+            findings = afterwards.judge_newest(db, findings, week)
+            before = afterwards.verdicts_before(home, ingested.digest)
+            found = afterwards.measure_afterwards(db, later, findings, aside[table], week, shares=shares, before=before)
+            findings += evaluate(later, pd.DataFrame(index=range(aside[table].checked)), table=table, measured=found)
         results += [_result(finding, aside[table]) for finding in findings]
+    if home:
+        afterwards.remember(home, ingested.digest, shares, at=now.astimezone(dt.UTC).isoformat(timespec="seconds"))
     report(0.8, "cleaning")
     return Verdict(
         passed=all(r.success for r in results if r.severity == "critical"),
@@ -166,8 +182,9 @@ def _let_through(
         bad, dropped = verdict.quarantined["events"], sum(verdict.cleaned.values())
         raise DataError(
             f"data.clean: no event is left of {verdict.rows['events']:,}; the contract set {bad:,} aside and clean "
-            f"dropped {dropped:,}; loosen require, min_quantity, exclude or the rules"
+            f"dropped {dropped:,}; {_most(verdict)}"
         )
+    _require_known_in_time(db)
     span = period(db, "good_events", data=data, now=now)
     require_weeks(span.weeks, data.split)
     ingested = Snapshot.load(tables)
@@ -176,6 +193,29 @@ def _let_through(
     return replace(verdict, kept=kept), Snapshot.of(
         span, source=ingested.source, digest=digest, rows=kept, key=ingested.key
     )
+
+
+def _most(verdict: Verdict) -> str:
+    """Say which rule set most events aside, or what else to loosen."""
+    rules = [rule for rule in verdict.rules if rule.table == "events" and rule.quarantined]
+    if not rules:
+        return "loosen require, min_quantity, exclude or the rules"
+    most = max(rules, key=lambda rule: rule.quarantined)
+    return f"most of all {most.rule}, which asks that {most.asks}" + (f": {most.found}" if most.found else "")
+
+
+def _require_known_in_time(db: duckdb.DuckDBPyConnection) -> None:
+    """Refuse events nearly all of which became known after the last one happened: no week could learn of any."""
+    ((last, earliest, late, events),) = db.execute("""
+        SELECT last, min(created_at), count_if(created_at > last), count(*)
+        FROM kept_events, (SELECT max(timestamp) AS last FROM kept_events) GROUP BY last""").fetchall()
+    if late >= KNOWN_LATE * events:
+        first, end = (f"{at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC" for at in (earliest, last))
+        raise DataError(
+            f"data.source.events: {late:,} of {events:,} events have a created_at (the earliest {first}) after the "
+            f"data's end, {end}: every row became known after all had happened, as a time of loading says; map "
+            "created_at to when a row became known, or leave the column out"
+        )
 
 
 def checked_frame(db: duckdb.DuckDBPyConnection, table: str, checks: list[Check]) -> pd.DataFrame:

@@ -8,15 +8,34 @@ lists them and a test compares.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from components.data.row_rules import ROW_RULES, Between, Compare, NotNull, RowRule
-from components.data.rules import Fresh, Known, NotInFuture, Present, Rows, Rule, TableName, Unique, Volume, names
+from components.data.row_rules import ROW_RULES, Between, Compare, Finite, NotNull, OneOf, RowRule, Severity, Spelled
+from components.data.rules import (
+    Described,
+    Fresh,
+    Known,
+    Near,
+    NotInFuture,
+    OneUser,
+    Present,
+    Rows,
+    Rule,
+    SetAside,
+    Steady,
+    TableName,
+    Unique,
+    Volume,
+    names,
+)
 from feature_repo import columns
 
 FUTURE_MOSTLY = 0.999  # a few clocks are always wrong; more than that, and a time zone is
+NAMED = 0.95  # share of the events that must name user and item; the few that do not are set aside with a warning
+LEAST_DESCRIBED = 0.01  # a table of users may leave most of them out; none at all are ids in two forms
 FRESH_DAYS = 14  # models look a week ahead: twice that, and they look at the past
 # What an event has as it arrives at the door. It fills in a time and a session that are left out, knows users by raw
 # ids, and `created_at` is when it arrives: rules about those are not asked of a request.
 AT_THE_DOOR = {*columns.EVENTS} - {columns.USER_ID, columns.TIMESTAMP, columns.CREATED_AT}
+AMOUNTS = (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
 FILLED_IN = {columns.SESSION_ID}
 
 
@@ -54,16 +73,24 @@ def derived(table: TableName) -> list[Rule]:
     if table == "events":
         return [
             Rows(expect="rows"),
-            *(NotNull(expect="not_null", column=column) for column in columns.EVENTS_REQUIRED),
+            *(NotNull(expect="not_null", column=column, mostly=NAMED) for column in (columns.USER_ID, columns.ITEM_ID)),
+            NotNull(expect="not_null", column=columns.TIMESTAMP),
+            *(_named(column) for column in (columns.USER_ID, columns.ITEM_ID)),
             NotNull(expect="not_null", column=columns.EVENT, severity="warning"),
             Unique(expect="unique", columns=list(columns.EVENTS), severity="warning"),
-            *(_not_negative(column) for column in (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)),
+            *(_not_negative(column) for column in AMOUNTS),
+            *(_finite(column) for column in AMOUNTS),
             Compare(expect="compare", column=columns.CREATED_AT, op=">=", other=columns.TIMESTAMP, severity="warning"),
             NotInFuture(expect="not_in_future", mostly=FUTURE_MOSTLY),
             Known(expect="known", column="item_id", severity="warning"),
-            Known(expect="known", column="user_id", severity="warning"),
+            Known(expect="known", column="user_id", severity="info", mostly=LEAST_DESCRIBED),
+            Described(expect="described", min=LEAST_DESCRIBED, severity="warning"),
+            Near(expect="near", severity="warning"),
+            OneUser(expect="share_of_one_user", severity="warning"),
             Fresh(expect="fresh", days=FRESH_DAYS, severity="warning"),
             Volume(expect="volume", severity="warning"),
+            SetAside(expect="set_aside"),
+            Steady(expect="steady", severity="warning"),
         ]
     if table == "offers":
         return [
@@ -78,12 +105,18 @@ def derived(table: TableName) -> list[Rule]:
         NotNull(expect="not_null", column=key),
         Unique(expect="unique", columns=[key], severity="warning"),
         *([_not_negative(columns.PRICE)] if table == "items" else []),
+        *([_finite(columns.PRICE)] if table == "items" else []),
     ]
 
 
 def with_kinds(declared: Mapping[TableName, list[Rule]], kinds: Sequence[str]) -> dict[TableName, list[Rule]]:
-    """Add that events of these kinds must occur, unless the contract says which must."""
+    """Add what follows from the kinds that models are about, unless the contract says it.
+
+    They occur, and an event of such a kind is not in other case or between spaces: no model would see it.
+    """
     events = list(declared.get("events", []))
+    if kinds and not any(isinstance(r, OneOf | Spelled) and r.column == columns.EVENT for r in events):
+        events.append(Spelled(expect="spelled", column=columns.EVENT, values=list(kinds), severity="warning"))
     if kinds and not any(isinstance(rule, Present) for rule in events):
         events.append(Present(expect="present", values=list(kinds)))
     return dict(declared) | {"events": events}
@@ -92,7 +125,7 @@ def with_kinds(declared: Mapping[TableName, list[Rule]], kinds: Sequence[str]) -
 def rules_at_the_door(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowRule]:
     """List the rules of events that a single event can be judged by as it arrives.
 
-    >>> [f"{rule.expect} {rule.column}" for rule in rules_at_the_door({})]
+    >>> [f"{rule.expect} {rule.column}" for rule in rules_at_the_door({})][:5]
     ['not_null item_id', 'not_null event', 'between quantity', 'between value', 'between discount']
     """
     found = [asked.rule for asked in contract_of(declared, "events")]
@@ -103,6 +136,34 @@ def rules_at_the_door(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowR
         and set(rule.named) <= AT_THE_DOOR
         and not (isinstance(rule, NotNull) and rule.column in FILLED_IN)
     ]
+
+
+def leaves_far_out(declared: Mapping[TableName, Sequence[Rule]]) -> bool:
+    """Tell whether events years away from all others are set aside, so that they say nothing of the period."""
+    rules = [asked.rule for asked in contract_of(declared, "events")]
+    return any(isinstance(rule, Near) and rule.severity != "info" for rule in rules)
+
+
+def unknown_items(declared: Mapping[TableName, Sequence[Rule]], *, own_table: bool) -> Severity | None:
+    """Say how grave an event with an item outside the catalogue is; None where events make the catalogue.
+
+    >>> unknown_items({}, own_table=True), unknown_items({}, own_table=False)
+    ('warning', None)
+    """
+    if not own_table:
+        return None
+    rules = [asked.rule for asked in contract_of(declared, "events")]
+    found = [rule.severity for rule in rules if isinstance(rule, Known) and rule.column == columns.ITEM_ID]
+    graver = [severity for severity in found if severity != "info"]
+    return graver[0] if graver else "info"
+
+
+def _named(column: str) -> NotNull:
+    return NotNull(expect="not_null", column=column, severity="warning")
+
+
+def _finite(column: str) -> Finite:
+    return Finite(expect="finite", column=column, severity="warning")
 
 
 def _not_negative(column: str) -> Between:

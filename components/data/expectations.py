@@ -41,8 +41,9 @@ def evaluate(
     """Check a frame, whose times are epoch seconds, and what was measured; findings in the order of `checks`."""
     measured = measured or {}
     of_rows = [check for check in checks if not check.measured]
-    found = {f.check.name: f for f in _evaluate(of_rows, frame, table=table)}
-    if asked := [check for check in checks if check.measured]:
+    asked = [check for check in checks if check.measured]
+    found = {f.check.name: f for f in _evaluate(of_rows, frame, table=table)} if of_rows or not asked else {}
+    if asked:
         numbers = pd.DataFrame({check.name: [measured[check.name].value] for check in asked}, dtype="float64")
         for finding in _evaluate(asked, numbers, table=f"{table}_measured"):
             told = measured[finding.check.name]

@@ -18,7 +18,8 @@ import pyarrow as pa
 from components.data import forgotten, sources
 from components.data.arrivals import Arrivals, create_arrived, create_plain
 from components.data.database import database, text, write_parquet
-from components.data.snapshot import Snapshot, period, require_weeks
+from components.data.derived import leaves_far_out
+from components.data.snapshot import LISTED_USERS, Snapshot, period, require_weeks
 from components.data.source_spec import Files, Sql
 from components.data.sources import Read
 from components.data.spec import Data
@@ -27,8 +28,8 @@ from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 
-# What makes of a row another row. The last four are in a dump only where a spec says them: records from before hold.
-READING = {"columns", "timezone", "timestamps", "units", "nulls", "delimiter", "header", "encoding"}
+# What makes of a row another row. Those from `times` on are dumped only where a spec says them: old records hold.
+READING = {"columns", "timezone", "timestamps", "units", "times", "nulls", "delimiter", "header", "encoding"}
 
 
 def ingest(
@@ -55,13 +56,15 @@ def ingest(
         left_out = forgotten.leave_out(db, tombstones)
         report(0.3, "source read")
         arrived = _arrived(db, data, read, home=home, now=now, clock=clock)
-        span = period(db, "arrived_events", data=data, now=now)
+        span = period(db, "arrived_events", data=data, now=now, far_out=not leaves_far_out(data.contract))
         require_weeks(span.weeks, data.split)
         report(0.4, "calendar")
         rows = _write(db, data.timezone, folder, key=key)
         identity = _identity(data, read, arrived) | ({"left_out": left_out} if left_out else {})
         digest = files.digest(identity)
         snapshot = Snapshot.of(span, source=data.source.type, digest=digest, rows=rows, key=fingerprint(key))
+        users, listed = _write_listed(db, folder)
+        snapshot = replace(snapshot, users_of_events=users, users_listed=listed)
         if arrived:
             snapshot = replace(snapshot, repeats=arrived.repeats, late=sum(count for _, count, *_ in arrived.late))
         snapshot.save(folder)
@@ -83,6 +86,8 @@ def _arrived(
     if not (read.grows and isinstance(source, Files | Sql)):
         create_plain(db)
         return None
+    if isinstance(source, Files) and source.made_times:
+        home = None  # made times move when rows are added: such rows have no arrival to remember
     reading = files.digest(
         {
             "type": source.type,
@@ -140,6 +145,23 @@ def _create_people(db: duckdb.DuckDBPyConnection, key: str) -> None:
     people = {"raw": raw, "pseudonym": [pseudonym(r, key) for r in raw], "position": range(len(raw))}
     schema = pa.schema([("raw", pa.string()), ("pseudonym", pa.string()), ("position", pa.int64())])
     db.register("people", pa.table({k: list(v) for k, v in people.items()}, schema=schema))
+
+
+def _write_listed(db: duckdb.DuckDBPyConnection, folder: Path) -> tuple[int, int | None]:
+    """Write whom the source's own table of users names, if it has one; count the users of events, and those named.
+
+    The table `users` has both, so that it cannot tell.
+    """
+    named = "SELECT pseudonym AS user_id FROM people SEMI JOIN source_users u ON u.user_id = raw ORDER BY position"
+    of_events = "SELECT DISTINCT user_id FROM arrived_events WHERE user_id IS NOT NULL"
+    found = db.execute(f"""
+        SELECT count(*), count(*) FILTER (user_id IN (SELECT user_id FROM source_users WHERE user_id IS NOT NULL)),
+            EXISTS (FROM source_users) FROM ({of_events})""").fetchone()
+    users, listed, has_table = found or (0, 0, False)
+    if not has_table:
+        return int(users), None
+    write_parquet(db, named, folder / LISTED_USERS)
+    return int(users), int(listed)
 
 
 def _events(timezone: str) -> str:

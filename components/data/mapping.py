@@ -9,10 +9,11 @@ spec. Names of columns are compared without case, as DuckDB does.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 
+from components.data import made_times
 from components.data.arrivals import SOURCE_FILE
 from components.data.conversion import NESTED, Reading, as_text, reading, require_readable
 from components.data.database import name, text
@@ -30,6 +31,7 @@ EVENT_DEFAULTS = {
 }
 ITEM_DEFAULTS = {columns.CATEGORY: TEXT, columns.BRAND: TEXT, columns.PRICE: NUMBER, columns.FIRST_SEEN: TIME}
 OFFER_DEFAULTS = {columns.KIND: "'offer'", columns.SHARE: "CAST(1 AS DOUBLE)", columns.CAMPAIGN: TEXT}
+MADE = (columns.TIMESTAMP, columns.CREATED_AT)  # not read from events whose times are made
 
 Mapped = Table | SqlTable
 Present = dict[str, str]  # columns (lower case) and their types in DuckDB
@@ -77,7 +79,11 @@ def place(label: SourceTable) -> str:
 def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[SourceTable, Loaded]) -> bool:
     """Create the source relations from the raw ones; tell whether events say when they became known."""
     events = source.events
-    _create_events(db, events, loaded["events"])
+    made = source.made_times if isinstance(source, Files) else None
+    required = tuple(c for c in columns.EVENTS_REQUIRED if not (made and c in MADE))
+    _create_events(db, events, loaded["events"], required=required)
+    if made:
+        made_times.create(db, made)
     if source.items:
         _create_items(db, source.items, loaded["items"], of_events=source.items.origin == events.origin)
     else:
@@ -89,11 +95,14 @@ def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[S
     return any(own in part.present for part in loaded["events"])
 
 
-def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, loaded: Loaded) -> None:
-    told = _readings(db, table, loaded, columns.EVENTS, label="events", required=columns.EVENTS_REQUIRED)
+def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, loaded: Loaded, *, required: tuple[str, ...]) -> None:
+    timed = columns.TIMESTAMP in required
+    wanted = tuple(column for column in columns.EVENTS if timed or column not in MADE)
+    told = _readings(db, table, loaded, wanted, label="events", required=required)
 
     def selected(part: Part, readings: dict[str, Reading]) -> str:
-        defaults = EVENT_DEFAULTS | {columns.CREATED_AT: readings[columns.TIMESTAMP].value}
+        happened = readings[columns.TIMESTAMP].value if timed else TIME
+        defaults = EVENT_DEFAULTS | {columns.CREATED_AT: happened, columns.TIMESTAMP: happened}
         rest = f"source_row, {SOURCE_FILE}" if SOURCE_FILE in part.present else "source_row"
         return f"SELECT {_canonical(columns.EVENTS, readings, defaults)}, {rest} FROM {part.relation}"
 
@@ -183,7 +192,7 @@ def _readings(
     sources = {column: table.columns.get(column, column).lower() for column in wanted}
     for column, source in sources.items():
         told = table.columns.get(column)
-        if not any(source in part.present for part in loaded) and (told or column in required):
+        if not any(source in part.present for part in loaded) and (told or column in required or column in table.times):
             raise DataError(_absent(table, loaded[0].present, column, wanted, label=label))
     mapped = {own: theirs.lower() for own, theirs in table.columns.items()}
     require_everywhere(loaded, sources | mapped, table.label, place=place(label))
@@ -205,11 +214,32 @@ def _readings(
         for part in loaded
     )
     for part, readings in zip(loaded, found, strict=True):
-        _require_readable(db, part, readings, place=place(label))
+        _require_readable(db, part, readings | _multiply(table, part, readings, label=label), place=place(label))
     told_all = Told(loaded, found)
     require_one_clock(db, told_all, table, place=place(label))
     _warn_of_words(db, told_all, place=place(label))
     return told_all
+
+
+def _multiply(table: Mapped, part: Part, readings: dict[str, Reading], *, label: SourceTable) -> dict[str, Reading]:
+    """Multiply the columns that the spec says so of, and return how each one's factor is read."""
+    factors = {}
+    for column, factor in table.times.items():
+        if column not in readings:
+            continue
+        if (source := factor.lower()) not in part.present:
+            shown = [other for other in part.present if other != SOURCE_FILE]
+            raise DataError(
+                f"{place(label)}.times: no column '{factor}' in {table.label} to multiply {column} by; "
+                f"have {', '.join(shown)}{nearest(source, shown)}"
+            )
+        kind, timestamps = part.present[source], table.timestamps
+        read = reading(
+            source, kind, column, zone=part.zone, timestamps=timestamps, nulls=table.nulls, place=place(label)
+        )
+        readings[column] = replace(readings[column], value=f"({readings[column].value}) * ({read.value})")
+        factors[f"{column} times"] = read
+    return factors
 
 
 def _absent(table: Mapped, present: Present, column: str, wanted: tuple[str, ...], *, label: SourceTable) -> str:

@@ -14,7 +14,7 @@ import duckdb
 
 from components.data.checks import Check
 from components.data.database import text
-from components.data.rules import Fresh, Present, Volume
+from components.data.rules import Described, Fresh, OneUser, Present, Volume
 from components.data.snapshot import Snapshot
 from feature_repo.calendar import Calendar
 
@@ -43,6 +43,9 @@ class Activity:
     weeks: int  # number of the last week
     last_week_complete: bool
     last: dt.datetime  # of all events
+    busiest: int = 0  # events of the user who has most
+    users: int = 0  # of events
+    users_listed: int | None = None  # of them, in the source's table of users; None: it has none
 
     @classmethod
     def read(cls, db: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> "Activity":
@@ -58,7 +61,29 @@ class Activity:
         for day, event, events, latest in rows:
             counts.setdefault(day, {})[event] = events
             newest[event] = max(latest, newest.get(event, latest))
-        return cls(counts, newest, snapshot.calendar, snapshot.weeks, snapshot.last_week_complete, last)
+        by_user = "SELECT count(*) AS n FROM checked_events WHERE user_id IS NOT NULL GROUP BY user_id"
+        ((busiest,),) = db.execute(f"SELECT coalesce(max(n), 0) FROM ({by_user})").fetchall()
+        return cls(
+            counts,
+            newest,
+            snapshot.calendar,
+            snapshot.weeks,
+            snapshot.last_week_complete,
+            last,
+            int(busiest),
+            snapshot.users_of_events,
+            snapshot.users_listed,
+        )
+
+    @property
+    def events(self) -> int:
+        """Count all events of the period."""
+        return sum(sum(kinds.values()) for kinds in self.counts.values())
+
+    @property
+    def last_week(self) -> int:
+        """Return the number of the last week that is over."""
+        return self.weeks - (not self.last_week_complete)
 
     def on(self, day: dt.date, event: str | None) -> int:
         """Count the events of a day, of one kind or of all."""
@@ -83,6 +108,10 @@ def measure(checks: Sequence[Check], activity: Activity, *, now: dt.datetime | N
                 found[check.name] = _fresh(check.rule, activity, now)
             case Volume():
                 found[check.name] = _volume(check.rule, activity)
+            case OneUser():
+                found[check.name] = _one_user(check.rule, activity)
+            case Described():
+                found[check.name] = _described(activity)
     return found
 
 
@@ -108,7 +137,7 @@ def _fresh(rule: Fresh, activity: Activity, now: dt.datetime | None) -> Measurem
 def _volume(rule: Volume, activity: Activity) -> Measurement:
     """Tell the last complete period's events as a share of the median of those before."""
     if rule.period == "week":
-        last = activity.weeks - (not activity.last_week_complete)
+        last = activity.last_week
         counts = activity.weekly(rule.event)[1:last]  # week 1 may be cut
         what = f"week {last}"
     else:
@@ -126,3 +155,22 @@ def _volume(rule: Volume, activity: Activity) -> Measurement:
     if usual < FEW:
         return Measurement(None, found, f"so few are chance: a median of {FEW} or more is judged")
     return Measurement(counts[-1] / usual, found)
+
+
+def _one_user(rule: OneUser, activity: Activity) -> Measurement:
+    """Tell the busiest user's share of the events."""
+    share = activity.busiest / max(activity.events, 1)
+    found = f"one user has {activity.busiest:,} of {activity.events:,}, {share * 100:.1f} %"
+    if activity.busiest < rule.over:
+        return Measurement(None, found, f"judged from {rule.over:,} events of one user on")
+    return Measurement(share, found)
+
+
+def _described(activity: Activity) -> Measurement:
+    """Tell the share of the users of events whom the table of users names."""
+    if activity.users_listed is None or not activity.users:
+        return Measurement(None, "", "the source has no table of users")
+    found = f"{activity.users_listed:,} of the {activity.users:,} users of events are in the table of users"
+    if not activity.users_listed:
+        found += "; do both write an id in one form, such as 1000 and not 1000.0?"
+    return Measurement(activity.users_listed / activity.users, found)

@@ -4,6 +4,7 @@ Works on relations in a database: `checked_<table>` (as ingested, numbered) give
 `good_<table>`; the clean section of the spec then gives `kept_events`. Judges nothing by itself.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow as pa
 from components.data.checks import ADDED, ITEM_KNOWN, ROW_HASH, USER_KNOWN, Check
 from components.data.database import name, text, write_parquet
 from components.data.expectations import Finding
+from components.data.snapshot import LISTED_USERS
 from components.data.spec import Clean
 from feature_repo import columns
 from feature_repo.errors import SpecError, nearest
@@ -36,13 +38,19 @@ def create_checked(db: duckdb.DuckDBPyConnection, table: str, path: Path) -> Non
     """Create the numbered relation of a table, with what is known of the items and users that it names."""
     flags = {
         ITEM_KNOWN: "coalesce(item_id IN (SELECT item_id FROM good_items WHERE item_id IS NOT NULL), true)",
-        USER_KNOWN: "coalesce(user_id IN (SELECT user_id FROM good_users WHERE user_id IS NOT NULL), true)",
+        USER_KNOWN: f"coalesce(user_id IN (SELECT user_id FROM {_listed(path)} WHERE user_id IS NOT NULL), true)",
         ROW_HASH: f"CAST(hash({', '.join(columns.EVENTS)}) >> 1 AS BIGINT)",
     }
     added = "".join(f", {flags[flag]} AS {flag}" for flag in ADDED.get(table, ()))
     db.execute(f"""
         CREATE VIEW checked_{table} AS SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS source_row{added}
         FROM read_parquet({text(path)}, file_row_number = true)""")
+
+
+def _listed(path: Path) -> str:
+    """Return the relation of users that events are looked up in: the source's own table of users, if it has one."""
+    listed = path.with_name(LISTED_USERS)
+    return f"read_parquet({text(listed)})" if listed.is_file() else "good_users"
 
 
 def set_aside(db: duckdb.DuckDBPyConnection, table: str, findings: list[Finding], *, folder: Path) -> Quarantine:
@@ -143,6 +151,8 @@ def _plain(value: Any) -> Any:
     """Make a value fit for JSON and short enough to read."""
     if hasattr(value, "isoformat"):
         return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):  # which JSON has no number for
+        return str(value)
     return value[:80] if isinstance(value, str) else value
 
 

@@ -4,6 +4,7 @@ Declarative and light, since the door (`bentos`) judges events by them. `checks`
 Expectations and SQL; a test proves that all three agree row by row. Rules about whole tables are in `rules`.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
 }
 
+LARGEST_AMOUNT = 1e12  # either way; sums of a lifetime stay far from what a single-precision number holds
 WORDED = {"<": "below", "<=": "at most", "==": "equal to", ">=": "at least", ">": "above"}
 
 
@@ -141,6 +143,28 @@ class Between(_Values):
         return (self.min is None or values[0] >= self.min) and (self.max is None or values[0] <= self.max)
 
 
+class Finite(_Values):
+    """Numbers that can be an amount: not infinite, and at most 1e12 either way."""
+
+    expect: Literal["finite"]
+    column: str = Field(description="Column that it is about")
+
+    @property
+    @override
+    def asks(self) -> str:
+        return f"{self.column} is at most {LARGEST_AMOUNT:g} either way"
+
+    @override
+    def misfit(self, held: Mapping[str, str]) -> str | None:
+        kind = held[self.column]
+        told = f"asks for numbers and the column holds {kind}; use one_of or not_null"
+        return super().misfit(held) or (None if kind_of(kind) == NUMBER else told)
+
+    @override
+    def holds(self, *values: Any) -> bool:
+        return math.isfinite(values[0]) and abs(values[0]) <= LARGEST_AMOUNT
+
+
 class OneOf(_Values):
     """Values in a set."""
 
@@ -202,6 +226,36 @@ class Matches(_Values):
         return re.search(self.whole, values[0]) is not None
 
 
+class Spelled(_Values):
+    """Texts that are none of some words, or that word letter by letter: 'Purchase ' is no 'purchase'."""
+
+    expect: Literal["spelled"]
+    column: str = Field(description="Column that it is about")
+    values: list[str] = Field(min_length=1, description="Words, as they are spelled")
+
+    @property
+    def whole(self) -> str:
+        """The expression that a text must match: a word as it is, or a text that is no word in other case."""
+        words = "|".join(re.escape(word) for word in self.values)
+        return _whole(rf"(?:{words})|(?!\s*(?i:{words})\s*\Z)(?s:.*)")
+
+    @property
+    @override
+    def asks(self) -> str:
+        shown = f"{', '.join(self.values[:8])}{', …' * (len(self.values) > 8)}"
+        return f"{self.column} is spelled as declared: {shown}"
+
+    @override
+    def misfit(self, held: Mapping[str, str]) -> str | None:
+        kind = held[self.column]
+        told = f"asks for texts and the column holds {kind}; use one_of"
+        return super().misfit(held) or (None if kind_of(kind) == TEXT else told)
+
+    @override
+    def holds(self, *values: Any) -> bool:
+        return re.search(self.whole, values[0]) is not None
+
+
 class Compare(_Values):
     """One column beside another of the same row; nulls are another rule's business."""
 
@@ -245,8 +299,8 @@ class Compare(_Values):
         return COMPARED[self.op](*values)
 
 
-RowRule = Annotated[NotNull | Between | OneOf | Matches | Compare, Field(discriminator="expect")]
-ROW_RULES = (NotNull, Between, OneOf, Matches, Compare)
+RowRule = Annotated[NotNull | Between | Finite | OneOf | Matches | Spelled | Compare, Field(discriminator="expect")]
+ROW_RULES = (NotNull, Between, Finite, OneOf, Matches, Spelled, Compare)
 
 
 def _whole(pattern: str) -> str:

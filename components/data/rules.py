@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, model_validator
 from typing_extensions import override
 
-from components.data.row_rules import Asked, Between, Compare, Matches, NotNull, OneOf
+from components.data.row_rules import Asked, Between, Compare, Finite, Matches, NotNull, OneOf, Spelled
 from feature_repo import columns
 from feature_repo.errors import nearest
 
@@ -53,6 +53,8 @@ class Known(Asked):
     @property
     @override
     def asks(self) -> str:
+        if self.column == columns.USER_ID:
+            return "user_id is in the source's table of users, where it has one"
         return f"{self.column} is among the good rows of {self.table}"
 
 
@@ -151,12 +153,91 @@ class Volume(Asked):
         return f"the last {self.period}'s {what} are within {self.tolerance * 100:g} % of the median of {before}"
 
 
+class Near(Asked):
+    """Times that are not years away from nearly all others, as an epoch of 0 is."""
+
+    expect: Literal["near"]
+    column: Literal["timestamp"] = Field(default="timestamp", description="The column of times")
+
+    @property
+    @override
+    def asks(self) -> str:
+        return "timestamp is not years away from nearly all others"
+
+
+class OneUser(Asked):
+    """No user has more than a share of all events: more is a test account, a till or a null word."""
+
+    expect: Literal["share_of_one_user"]
+    max: float = Field(default=0.05, gt=0, le=1, description="Largest share of all events")
+    over: int = Field(default=1000, ge=1, description="Events of one user from which on it is judged")
+
+    @property
+    @override
+    def asks(self) -> str:
+        return f"no user with {self.over:,} or more events has over {self.max * 100:g} % of all"
+
+
+class Described(Asked):
+    """Users of events are in the source's table of users, which may leave some out."""
+
+    expect: Literal["described"]
+    min: float = Field(default=0.01, gt=0, le=1, description="Least share of the users of events")
+
+    @property
+    @override
+    def asks(self) -> str:
+        return f"at least {self.min * 100:g} % of the users of events are in the table of users"
+
+
+class SetAside(Asked):
+    """Of the events, and of those of the last complete week, at most a share is set aside."""
+
+    expect: Literal["set_aside"]
+    max: float = Field(default=0.2, gt=0, lt=1, description="Largest share that may be set aside")
+
+    @property
+    @override
+    def asks(self) -> str:
+        return f"at most {self.max * 100:g} % of the events, and of the last week's, are set aside"
+
+
+class Steady(Asked):
+    """No rule is broken by several times the share of rows that it was broken by in earlier verdicts."""
+
+    expect: Literal["steady"]
+    times: float = Field(default=3.0, gt=1, le=1000, description="Of the median of earlier verdicts")
+
+    @property
+    @override
+    def asks(self) -> str:
+        return f"no rule is broken by over {self.times:g} times the share of rows of earlier verdicts"
+
+
 Rule = Annotated[
-    NotNull | Between | OneOf | Matches | Compare | Unique | Known | NotInFuture | Rows | Present | Fresh | Volume,
+    NotNull
+    | Between
+    | Finite
+    | OneOf
+    | Matches
+    | Spelled
+    | Compare
+    | Unique
+    | Known
+    | NotInFuture
+    | Rows
+    | Present
+    | Fresh
+    | Volume
+    | Near
+    | OneUser
+    | Described
+    | SetAside
+    | Steady,
     Field(discriminator="expect"),
 ]
 KNOWABLE = {("events", columns.ITEM_ID), ("events", columns.USER_ID), ("offers", columns.ITEM_ID)}
-OF_EVENTS = (NotInFuture, Present, Fresh, Volume)
+OF_EVENTS = (NotInFuture, Present, Fresh, Volume, Near, OneUser, Described, SetAside, Steady)
 
 
 def label(rule: Rule) -> str:

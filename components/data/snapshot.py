@@ -18,6 +18,9 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 
 FILE = "snapshot.json"
+LISTED_USERS = "listed_users.parquet"  # whom the source's own table of users names; only where there is one
+FAR = dt.timedelta(days=366)  # without an event: what lies past it, and past the span of the others, is far from them
+NEARLY_ALL = 0.8  # share of the events that the others must have
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Snapshot:
     key: str = ""  # fingerprint of the key that users' pseudonyms were made under
     repeats: int = 0  # events left out at ingest, since another file had brought them
     late: int = 0  # events that came after the first delivery
+    users_of_events: int = 0
+    users_listed: int | None = None  # of them, in the source's table of users; None: it has none
 
     @classmethod
     def of(cls, period: Period, *, source: str, digest: str, rows: dict[str, int], key: str) -> "Snapshot":
@@ -73,8 +78,48 @@ class Snapshot:
         return cls(**{**stored, "calendar": Calendar(**stored["calendar"])})
 
 
-def period(db: duckdb.DuckDBPyConnection, events: str, *, data: Data, now: dt.datetime) -> Period:
-    """Measure the period of a relation of events; rows after `now` say nothing about it."""
+def around(db: duckdb.DuckDBPyConnection, events: str, *, now: dt.datetime) -> tuple[dt.datetime, dt.datetime] | None:
+    """Find what nearly all events lie between where some lie years away from them, such as an epoch of 0; else None."""
+    days = db.execute(
+        f"""SELECT min(timestamp), max(timestamp), count(*) FROM {events} WHERE timestamp <= ?
+        GROUP BY CAST(timestamp AT TIME ZONE 'UTC' AS DATE) ORDER BY 1""",
+        [now],
+    ).fetchall()
+    groups: list[tuple[dt.datetime, dt.datetime, int]] = []
+    for first, last, events_of_day in days:
+        if groups and first - groups[-1][1] <= FAR:
+            groups[-1] = (groups[-1][0], last, groups[-1][2] + events_of_day)
+        else:
+            groups.append((first, last, events_of_day))
+    if len(groups) < 2:
+        return None
+    place, (first, last, most) = max(enumerate(groups), key=lambda group: group[1][2])
+    gaps = [after - before for before, after in _gaps(groups, place)]
+    few = most < NEARLY_ALL * sum(count for _first, _last, count in groups)
+    return None if few or min(gaps) <= last - first else (first, last)
+
+
+def _gaps(groups: list[tuple[dt.datetime, dt.datetime, int]], place: int) -> list[tuple[dt.datetime, dt.datetime]]:
+    """Return the spans without events on either side of a group."""
+    before = [(groups[place - 1][1], groups[place][0])] if place else []
+    after = [(groups[place][1], groups[place + 1][0])] if place + 1 < len(groups) else []
+    return before + after
+
+
+def period(
+    db: duckdb.DuckDBPyConnection, events: str, *, data: Data, now: dt.datetime, far_out: bool = False
+) -> Period:
+    """Measure the period of a relation of events; rows after `now` say nothing about it.
+
+    Nor do rows that lie years away from all others, but with `far_out`.
+    """
+    near = None if far_out else around(db, events, now=now)
+    if near is not None:
+        db.execute(
+            f"CREATE OR REPLACE TEMP VIEW near_events AS FROM {events} WHERE timestamp BETWEEN "
+            f"TIMESTAMPTZ '{near[0].isoformat()}' AND TIMESTAMPTZ '{near[1].isoformat()}'"
+        )
+        events = "near_events"
     first, last = _one(db, f"SELECT min(timestamp), max(timestamp) FROM {events} WHERE timestamp <= ?", now)
     if first is None:
         earliest, rows = _one(db, f"SELECT min(timestamp), count(*) FROM {events}")

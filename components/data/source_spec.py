@@ -1,6 +1,7 @@
 """The spec's `data.source`: which rows there are, and how their columns become canonical ones."""
 
 import codecs
+import datetime as dt
 import re
 import zoneinfo
 from typing import Annotated, Any, Literal
@@ -31,7 +32,8 @@ CANONICAL_TYPES = {
     columns.VALID_TO: "timestamp[us, tz=UTC]",
     columns.SHARE: "double",
 }
-NEWER = ("nulls", "delimiter", "header", "encoding")  # fields that dumps have only where a spec says them
+# Fields that dumps have only where a spec says them.
+NEWER = ("nulls", "delimiter", "header", "encoding", "times")
 WHITESPACE = "whitespace"  # a delimiter: blanks and tabs, one or more
 
 
@@ -60,6 +62,11 @@ class Mapped(Slice):
     lists: dict[str, str] = Field(default={}, description="Attribute with several values: what separates them")
     units: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default={}, description="Number column of ours: what one of the source's is, such as value: 0.01 for cents"
+    )
+    times: dict[str, str] = Field(
+        default={},
+        description="Number column of ours: column of the source that it is multiplied by, such as value: Quantity "
+        "where `columns` maps value to a price of one piece",
     )
 
     nulls: list[str] | None = Field(
@@ -95,7 +102,7 @@ class Mapped(Slice):
         fields = type(self).model_fields
         return {k: v for k, v in dumped.items() if k not in NEWER or v != fields[k].default}
 
-    @field_validator("columns", "lists")
+    @field_validator("columns", "lists", "times")
     @classmethod
     def _names(cls, value: dict[str, str]) -> dict[str, str]:
         for own, other in value.items():
@@ -103,9 +110,9 @@ class Mapped(Slice):
                 raise ValueError(f"'{own}: {other}' names no column; write letters, digits and _ before the colon")
         return value
 
-    @field_validator("units")
+    @field_validator("units", "times")
     @classmethod
-    def _numbers(cls, value: dict[str, float]) -> dict[str, float]:
+    def _numbers(cls, value: dict[str, Any]) -> dict[str, Any]:
         have = [column for column, kind in CANONICAL_TYPES.items() if kind == "double"]
         for own in value:
             if own not in have:
@@ -227,6 +234,20 @@ class Synthetic(Slice):
         return self
 
 
+class MadeTimes(Slice):
+    """Times for events that have none: each user's rows, in order, spread over made-up weeks; the last one ends them.
+
+    An evaluation on the last weeks is then leave-one-out: what was held back is a user's last rows by that order.
+    """
+
+    order: Literal["rows", "random"] = Field(
+        default="random", description="Whose order: the file's, where rows were written as they happened; or by chance"
+    )
+    weeks: int = Field(default=12, ge=4, le=104, description="How many weeks they are spread over")
+    start: dt.date = Field(default=dt.date(2024, 1, 1), description="First day of the made-up weeks")
+    seed: int = Field(default=0, ge=0, description="The same seed gives the same order")
+
+
 class Files(Slice):
     """Parquet, CSV or JSON lines files of the user's own."""
 
@@ -235,11 +256,22 @@ class Files(Slice):
     items: Table | None = Field(default=None, description="Left out: items are those that events name")
     users: Table | None = None
     offers: Table | None = Field(default=None, description="Flyers, displays, coupons: what held when")
+    made_times: MadeTimes | None = Field(
+        default=None, description="Of events without times; what is measured then says nothing of when"
+    )
 
     @model_validator(mode="after")
     def _events_are_canonical(self) -> "Files":
         require_canonical(self.events, self.offers)
+        if self.made_times and columns.TIMESTAMP in self.events.columns:
+            raise ValueError("made_times: events.columns names a timestamp; drop one of the two")
         return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out made_times where there are none: digests recorded before the field hold."""
+        dumped: dict[str, Any] = dump(self)
+        return {key: value for key, value in dumped.items() if key != "made_times" or value is not None}
 
 
 class Sql(Slice):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from components.data.rules import Rule, TableName, label, misplaced
-from components.data.source_spec import CANONICAL_TYPES, Source, known_zone
+from components.data.source_spec import CANONICAL_TYPES, Files, Source, Sql, known_zone
 from feature_repo import columns
 from feature_repo.slice import Slice
 
@@ -40,6 +40,14 @@ class Data(Slice):
     clean: Clean = Clean()
     split: Split = Split()
     contract: dict[TableName, list[Rule]] = Field(default={}, description="Rules by canonical table")
+
+    @property
+    def lists_items(self) -> bool:
+        """Tell whether items have a table of their own; else whatever events name is an item."""
+        source = self.source
+        if not isinstance(source, Files | Sql):
+            return True
+        return source.items is not None and source.items.origin != source.events.origin
 
     @field_validator("timezone")
     @classmethod

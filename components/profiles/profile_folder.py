@@ -93,7 +93,8 @@ def build_folder(
         found = _segmented(output, vocabulary, weeks, spec, fitted=fitted)
         vocabulary = dataclasses.replace(vocabulary, segments=found.segmentation.digest)
         vocabulary.save(folder / "vocabulary")
-        output.finish_profile(*found.assigned, vocabulary=vocabulary.digest)
+        none = int(found.segmentation.assign(np.zeros((1, len(vocabulary.targets))))[0])
+        output.finish_profile(*found.assigned, vocabulary=vocabulary.digest, none=none)
         at(0.9, "states")
         _states(
             folder, clean, output, vocabulary, calendar, weeks, cuts=cuts if training else cuts.slice(cuts.num_rows - 1)

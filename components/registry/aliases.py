@@ -6,7 +6,7 @@ recorded too. Gates are evaluated elsewhere; here their verdict is respected.
 
 import datetime as dt
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.registry import client as mlflow_client
@@ -63,6 +63,7 @@ class Status:
     versions: dict[str, dict[str, str]]  # of those versions: id, gates, parts' versions and other tags
     history: tuple[Move, ...]
     unrecorded: bool  # the champion was moved elsewhere and no rollout has answered yet
+    dangling: dict[str, str] = field(default_factory=dict)  # alias: version that was deleted
 
 
 def status(name: str) -> Status:
@@ -71,10 +72,11 @@ def status(name: str) -> Status:
         model = mlflow_client.registered_model(client, model_name(name))
         if model is None:
             return Status(name, {}, {}, (), unrecorded=False)
-        holders = _aliases(model)
+        holders = _living(client, name, model)
         tags = {v: dict(client.get_model_version(model_name(name), v).tags) for v in sorted({*holders.values()})}
-        unrecorded = holders.get("champion", "") != model.tags.get(RECORDED, "")
-        return Status(name, holders, tags, _history(model), unrecorded)
+        unrecorded = _aliases(model).get("champion", "") != model.tags.get(RECORDED, "")
+        dangling = {alias: version for alias, version in _aliases(model).items() if alias not in holders}
+        return Status(name, holders, tags, _history(model), unrecorded, dangling)
 
 
 def challenge(name: str, version: str, *, passed: bool, who: str, why: str) -> None:
@@ -121,7 +123,7 @@ def rollback(name: str, *, who: str, why: str, dry_run: bool = False, serves: st
         model = mlflow_client.registered_model(client, model_name(name))
         if model is None:
             raise SpecError(f"{model_name(name)}: nothing is registered under this name yet; run the pipeline first")
-        if not _aliases(model).get("champion") and (lost := _lost(client, name, model, serves)):
+        if not _living(client, name, model).get("champion") and (lost := _lost(client, name, model, serves)):
             return _given_back(client, name, lost, who=who, why=why, dry_run=dry_run)
         if not dry_run:
             restored = _holders(client, name).get("previous", "")
@@ -213,7 +215,12 @@ def _require_passed(client: "MlflowClient", name: str, version: str) -> None:
 def _holders(client: "MlflowClient", name: str) -> dict[str, str]:
     """Return version by alias, as text: direct SQL gives numbers."""
     model = mlflow_client.registered_model(client, model_name(name))
-    return _aliases(model) if model else {}
+    return _living(client, name, model) if model else {}
+
+
+def _living(client: "MlflowClient", name: str, model: Any) -> dict[str, str]:
+    """Return version by alias, less the aliases of versions that were deleted: those hold nothing."""
+    return {alias: version for alias, version in _aliases(model).items() if _version(client, name, version)}
 
 
 def _aliases(model: Any) -> dict[str, str]:

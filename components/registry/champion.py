@@ -31,7 +31,10 @@ def champion(name: str) -> Champion | None:
         version = None if model is None else model.aliases.get("champion")
         if version is None:
             return None
-        held = client.get_model_version(model_name(name), str(version))
+        versions = client.search_model_versions(f"name='{model_name(name)}' and version_number={int(version)}")
+        if not versions:  # the alias names a version that was deleted: nobody to compare with
+            return None
+        held = versions[0]
         tags = held.tags
         found: dict[str, Any] = {part: {"cohorts": _cohorts(client, name, part, tags)} for part in PARTS}
         drawn: dict[str, Resamples] = {part: _resamples(client, str(held.run_id or ""), part) for part in PARTS}

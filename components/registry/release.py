@@ -136,6 +136,7 @@ def resolve(client: "MlflowClient", name: str, which: str) -> str:
         raise unregistered(name)
     holders = {alias: str(version) for alias, version in model.aliases.items()}
     if which in holders:
+        require_version(client, name, which, holders[which])
         return holders[which]
     if which.isdecimal():
         found = client.search_model_versions(f"name='{model_name(name)}'")
@@ -147,6 +148,15 @@ def resolve(client: "MlflowClient", name: str, which: str) -> str:
     raise SpecError(
         f"{model_name(name)}: no version holds the alias '{which}'; aliases: {have}; promote a version first"
     )
+
+
+def require_version(client: "MlflowClient", name: str, alias: str, version: str) -> None:
+    """Refuse an alias whose version was deleted."""
+    if not client.search_model_versions(f"name='{model_name(name)}' and version_number={int(version)}"):
+        raise SpecError(
+            f"{model_name(name)}: the alias '{alias}' names version {version}, which was deleted; give it to another "
+            "with `intentflow promote --version N`, or take it away in MLflow"
+        )
 
 
 def unregistered(name: str) -> SpecError:

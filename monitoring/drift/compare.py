@@ -18,6 +18,7 @@ from monitoring.drift.permutation import floor
 from monitoring.drift.statistics import Statistic, is_number, statistic_of
 from monitoring.spec import Monitoring
 
+LOST = 0.5  # share of its values past which a column that lacks them is a broken feed, whatever those left say
 Verdict = Literal["stable", "drifted", "no_data"]
 
 
@@ -30,6 +31,7 @@ class Column:
     threshold: float
     noise: float | None
     drifted: bool
+    lost: float = 0.0  # share of its values that are null now and were not
 
 
 @dataclass(frozen=True)
@@ -89,17 +91,25 @@ def compare(
         used = plan[column]
         now, then = (frame[column].dropna() for frame in (current, reference))
         noise = floor(now, then, number=used.number, score=used.score)
-        drifted = column in failed and scores[column] > noise
-        columns[column] = Column(scores[column], used.name, used.threshold(spec), noise, drifted)
+        lost = _lost(current[column], reference[column])
+        drifted = lost >= LOST or (column in failed and scores[column] > noise)
+        columns[column] = Column(scores[column], used.name, used.threshold(spec), noise, drifted, lost)
     for column in gone:  # values that were there and are not any more: Evidently would only drop the column
-        columns[column] = Column(None, plan[column].name, plan[column].threshold(spec), None, True)
+        columns[column] = Column(None, plan[column].name, plan[column].threshold(spec), None, True, 1.0)
     return _judged(columns, rows, spec=spec, snapshot=snapshot)
 
 
+def _lost(now: pd.Series, then: pd.Series) -> float:
+    """Return the share of a column's values that are null now and were not."""
+    had = float(then.notna().mean())
+    return round(max(0.0, 1 - float(now.notna().mean()) / had), 4) if had else 0.0
+
+
 def _judged(columns: dict[str, Column], rows: dict[str, int], *, spec: Monitoring, snapshot: Any) -> Drift:
-    """Turn the columns' statuses into the verdict: drifted when at least `share` of them drifted."""
+    """Turn the columns' statuses into the verdict: drifted when `share` of them did, or one lost most of its values."""
     share = round(sum(column.drifted for column in columns.values()) / len(columns), 4)
-    verdict: Verdict = "drifted" if share >= spec.share else "stable"
+    broken = any(column.lost >= LOST for column in columns.values())
+    verdict: Verdict = "drifted" if share >= spec.share or broken else "stable"
     drift = Drift(verdict, "", share, columns, rows, snapshot)
     counted = f"{len(drift.drifted)} of {len(columns)} columns drifted"
     named = [_named(name, columns[name]) for name in drift.drifted[:3]]
@@ -113,11 +123,13 @@ def _judged(columns: dict[str, Column], rows: dict[str, int], *, spec: Monitorin
 def _named(name: str, column: Column) -> str:
     if column.score is None:
         return f"{name} has no values any more"
+    if column.lost >= LOST:
+        return f"{name} lost {column.lost * 100:.0f} % of its values"
     return f"{name} {column.method} {column.score:.3f} of {column.threshold:g}"
 
 
 def _times_over(column: Column) -> float:
-    return math.inf if column.score is None else column.score / column.threshold
+    return math.inf if column.score is None or column.lost >= LOST else column.score / column.threshold
 
 
 def _sampled(frame: pd.DataFrame, rows: int, *, seed: int) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.data.derived import rules_at_the_door
+from components.data.derived import rules_at_the_door, unknown_items
 from components.data.ingest import source_digest
 from feature_repo import files, services
 from feature_repo.errors import DataError
@@ -44,7 +44,9 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving", "content")} | {
         "ranking": models["ranking"]
     }
-    serving["event_rules"] = [rule.model_dump(mode="json") for rule in rules_at_the_door(spec.data.contract)]
+    contract = spec.judged_data().contract
+    serving["event_rules"] = [rule.model_dump(mode="json") for rule in rules_at_the_door(contract)]
+    serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     return {
         "name": spec.name,
         "reading": text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean")}),

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from components.content import words
+from components.data.source_spec import Files
+from components.data.spec import Data
 from feature_repo import dropped_features, fallback, files
 from pipelines.environment import Installation
 from pipelines.releases.release import ReleasedFiles
@@ -40,6 +42,7 @@ def build(
             "quarantined": contract["quarantined"],
             "cleaned": contract["cleaned"],
         },
+        "times": times(place.spec.data),
         "intent": _scores(run.folders["intent_evaluation"], INTENT_BASELINE),
         "ranking": _scores(run.folders["ranking_evaluation"], RANKING_BASELINE),
         "segments": _segments(run.folders["rows"]),
@@ -69,6 +72,15 @@ def _answer(user: str, answer: dict[str, Any], verb: str) -> dict[str, Any]:
 def _drift(drift: dict[str, Any]) -> dict[str, Any]:
     found = {k: drift[k] for k in ("verdict", "share", "reason") if k in drift}
     return found | {"columns": [c for c, found in drift["columns"].items() if found["drifted"]]}
+
+
+def times(data: Data) -> str:
+    """Say whether the events' times were measured, or made for data that has none."""
+    made = data.source.made_times if isinstance(data.source, Files) else None
+    if made is None:
+        return "measured"
+    order = "the file's rows" if made.order == "rows" else f"chance, seed {made.seed}"
+    return f"made by order ({order}) over {made.weeks} weeks, not measured"
 
 
 def _segments(rows: Path) -> dict[str, Any]:
@@ -116,6 +128,7 @@ def text(report: dict[str, Any]) -> str:
     lines = [
         f"Contract   {'passed' if contract['passed'] else 'FAILED'}: {contract['rules']} rules, "
         f"{quarantined:,} rows quarantined, {sum(contract['cleaned'].values()):,} set aside by `clean`",
+        *([f"Times      {report['times']}"] if report["times"] != "measured" else []),
         "",
         *_table("Intent", report["intent"], ("map", "macro_auroc", "bce", "ece")),
         "",

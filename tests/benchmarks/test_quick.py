@@ -25,11 +25,13 @@ SCRIPTS = {
     "router": {"requests", "router"},
     "demo": {"runs", "largest_difference", "alike"},
     "requestlog": {"users", "each_once", "each_4_times"},
+    "domains": {"sets"},
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
 }
-OWN_WORLD = ("contract", "profiles", "demo", "online", "router", "sizing", "sparse")
+OWN_WORLD = ("contract", "profiles", "demo", "domains", "online", "router", "sizing", "sparse")
 SLOW = (
     "demo",
+    "domains",
     "serving",
     "requestlog",
     "online",

@@ -148,7 +148,7 @@ def test_the_format_of_times_is_the_first_that_reads_all(tmp_path: Path, times: 
 
 def test_times_that_no_format_reads_are_told(tmp_path: Path) -> None:
     told = (
-        "log.csv: no format reads all of column 'ts', such as 'noon'; name another column with "
+        "log.csv: no format reads all of column 'ts', such as 'noon' (1 rows) beside iso; name another column with "
         "--map timestamp=<column>, or mend the file"
     )
     with pytest.raises(DataError) as error:
@@ -165,7 +165,10 @@ def test_the_only_column_of_times_needs_no_name(tmp_path: Path) -> None:
 
     assert (guessed().columns["timestamp"], guessed().timestamps) == ("played", "iso")
     assert guessed(note=["x"], count=[3], on=[True]).columns["quantity"] == "count"
-    with pytest.raises(SpecError, match="no column looks like timestamp; have user_id, item_id, played, paused"):
+    told = (
+        r"no column looks like timestamp; read as parquet: user_id, item_id, played, paused; .* --map timestamp=played"
+    )
+    with pytest.raises(SpecError, match=told):
         guessed(paused=pa.array([dt.date(2024, 1, 8)]))
 
 
@@ -189,8 +192,9 @@ def test_a_column_of_numbers_is_one_whatever_its_type(tmp_path: Path, kind: str)
         (
             {"a": "x", "b": "2024-01-01"},
             {},
-            "log.csv: no column looks like user_id or item_id or timestamp; have a, b; "
-            "say --map user_id=<column> --map item_id=<column> --map timestamp=<column>",
+            "log.csv: no column looks like user_id or item_id; read as fields split by ',', a header, utf-8: a, b; it "
+            "starts: a,b / x,2024-01-01; say which is which, such as: intentflow init log.csv --map "
+            "user_id=a,item_id=<column>",
         ),
         ({"a": "1"}, {"usr_id": "a"}, "--map usr_id=a: 'usr_id' is no column of events; have user_id, item_id, event, "
          "timestamp, created_at, session_id, quantity, value, discount; did you mean 'user_id'?"),
@@ -210,7 +214,9 @@ def test_items_without_a_key_are_told(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as error:
         items(tmp_path, {"title": "Tea", "size": "1"})
     assert str(error.value) == (
-        "log.csv: no column looks like item_id; have title, size; say --map items.item_id=<column>"
+        "log.csv: no column looks like items.item_id; read as fields split by ',', a header, utf-8: title, size; it "
+        "starts: title,size / Tea,1; say which is which, such as: intentflow init EVENTS --items log.csv --map "
+        "items.item_id=title"
     )
 
 

@@ -1,4 +1,5 @@
 import datetime as dt
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -333,6 +334,37 @@ def test_units_turn_cents_into_money(shop, spec, rows):
     ingest(spec(events={"units": {"value": 0.01, "quantity": 12}}), shop / "tables", key=KEY, base=shop, now=NOW)
     got = [(row["value"], row["quantity"]) for row in rows(shop / "tables" / "events.parquet")]
     assert got == [(3.5, 24.0), (0.07, 24.0), (0.0, 24.0), (0.015, 24.0)]
+
+
+def test_a_price_times_a_quantity_is_the_money_paid(shop, spec, rows):
+    lines = ("2,1.5", "-1,2", ",3", "4,", '"1,5",2')
+    (shop / "events.csv").write_text(
+        "user_id,item_id,timestamp,Quantity,UnitPrice\n"
+        + "".join(f"1,tea,2024-01-{day:02},{line}\n" for day, line in zip((1, 8, 15, 22), lines, strict=False))
+    )
+    mapped = {"columns": {"quantity": "Quantity", "value": "UnitPrice"}, "times": {"value": "Quantity"}}
+    ingest(spec(events=mapped), shop / "tables", key=KEY, base=shop, now=NOW)
+    got = [(row["quantity"], row["value"]) for row in rows(shop / "tables" / "events.parquet")]
+    assert got == [(2.0, 3.0), (-1.0, -2.0), (1.0, 0.0), (4.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("mapped", "message"),
+    [
+        ({"columns": {"value": "UnitPrice"}, "times": {"value": "Qty"}}, "events.times: no column 'Qty' in events.csv"),
+        ({"times": {"value": "Quantity"}}, "no column for value in events.csv; have user_id"),
+        ({"columns": {"value": "UnitPrice"}, "times": {"value": "who"}}, "'who' (for value times) holds 'ann' in row"),
+    ],
+    ids=["no factor", "nothing to multiply", "a factor that is no number"],
+)
+def test_a_product_names_what_it_lacks(mapped, message, shop, spec):
+    (shop / "events.csv").write_text("user_id,item_id,timestamp,Quantity,UnitPrice,who\n1,tea,2024-01-01,2,1.5,ann\n")
+    with pytest.raises(DataError, match=re.escape(message)):
+        ingest(spec(events=mapped), shop / "tables", key=KEY, base=shop, now=NOW)
+
+
+def test_a_spec_without_products_keeps_its_record_of_arrivals(spec):
+    assert "times" not in spec().source.events.model_dump(mode="json")
 
 
 def test_files_may_bring_offers(shop, spec, rows):

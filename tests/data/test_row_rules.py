@@ -158,7 +158,10 @@ def test_a_rule_that_cannot_be_asked_of_a_column_says_why(asked: Any, told: str 
         ({"expect": "not_null", "column": "n", "mostly": 0}, "greater than 0"),
         ({"expect": "not_null", "column": "n", "mostly": 1.01}, "less than or equal to 1"),
         ({"expect": "not_null", "column": "n", "severity": "grave"}, "'critical', 'warning' or 'info'"),
-        ({"expect": "nothing", "column": "n"}, "'not_null', 'between', 'one_of', 'matches', 'compare'"),
+        (
+            {"expect": "nothing", "column": "n"},
+            "'not_null', 'between', 'finite', 'one_of', 'matches', 'spelled', 'compare'",
+        ),
     ],
 )
 def test_a_rule_that_says_nothing_is_refused(given: dict[str, Any], told: str) -> None:

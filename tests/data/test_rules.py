@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from components.data.derived import contract_of, derived, rules_at_the_door, with_kinds
-from components.data.row_rules import RowRule
+from components.data.row_rules import OneOf, RowRule
 from components.data.rules import Present, Rule, label
 from components.data.spec import Data
 
@@ -129,9 +129,11 @@ def test_a_rule_of_the_spec_takes_the_place_of_the_derived_one_about_the_same_th
 
 
 def test_kinds_of_events_that_models_are_about_must_occur_unless_the_spec_says_which():
-    (added,) = with_kinds({}, ["purchase", "rate"])["events"]
+    spelled, added = with_kinds({}, ["purchase", "rate"])["events"]
+    assert (spelled.expect, spelled.values, spelled.severity) == ("spelled", ["purchase", "rate"], "warning")
     assert (added.expect, added.values, added.severity) == ("present", ["purchase", "rate"], "critical")
-    mine = {"events": [Present(expect="present", values=["view"], severity="info")]}
+    kinds = OneOf(expect="one_of", column="event", values=["view"])
+    mine = {"events": [Present(expect="present", values=["view"], severity="info"), kinds]}
     assert with_kinds(mine, ["purchase"]) == mine
 
 
@@ -157,10 +159,14 @@ def test_at_the_door_a_rule_is_asked_that_one_event_can_be_judged_by():
         "compare(discount <= value)",
         "matches(session_id)",
         "not_null(item_id)",
+        "not_null(item_id)",
         "not_null(event)",
         "between(quantity)",
         "between(value)",
         "between(discount)",
+        "finite(quantity)",
+        "finite(value)",
+        "finite(discount)",
     ]
     stored = [one.model_dump(mode="json") for one in found]
     assert TypeAdapter(list[RowRule]).validate_python(stored) == found

@@ -41,7 +41,7 @@ def test_the_steps_go_from_a_spec_slice_to_clean_tables_a_page_and_metrics(envir
         "rows_users": 3,
         "quarantined_events": 0,
         "cleaned_events": 0,
-        "rules": 22,
+        "rules": 33,
         "warnings": 0,
     }
     page = (environment / "report").read_text()

@@ -15,7 +15,7 @@ from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
 from components.registry.spec import Promotion
 from feature_repo.errors import DataError, SpecError
-from pipelines.init import draft
+from pipelines.init import Draft, draft
 
 START = dt.datetime(2024, 1, 1)
 
@@ -30,8 +30,9 @@ def moments(count: int, days: int = 70) -> list[dt.datetime]:
     return sorted(START + dt.timedelta(minutes=dice.randrange(days * 24 * 60)) for _ in range(count))
 
 
-def checked(text: str) -> dict:
+def checked(made: Draft) -> dict:
     """Load a draft slice by slice, as the pipeline does."""
+    text = made.text
     spec = yaml.safe_load(text)
     Data.model_validate(spec["data"])
     Profiles.model_validate(spec["profiles"])
@@ -68,8 +69,8 @@ def shop(tmp_path: Path) -> Path:
 
 
 def test_a_draft_for_a_shop_is_guessed_and_runs(shop):
-    text = draft(shop / "log.csv", shop / "catalogue.csv", name="shop", folder=shop)
-    spec = checked(text)
+    made = draft(shop / "log.csv", shop / "catalogue.csv", name="shop", folder=shop)
+    spec = checked(made)
     source = spec["data"]["source"]
     assert source["events"] == {
         "path": "log.csv",
@@ -92,7 +93,7 @@ def test_a_draft_for_a_shop_is_guessed_and_runs(shop):
         "horizon_days": 7,
     }
     assert spec["data"]["split"] == {"warmup_weeks": 2, "validate_weeks": 1, "test_weeks": 2}
-    assert "whole weeks; the data has 10" in text
+    assert "whole weeks; the data has 10" in made.text
     assert runs(spec, shop) == 1425
 
 
@@ -107,8 +108,9 @@ def test_a_parquet_log_without_names_for_kinds_gets_one_intent_a_value_of_its_ge
     genres = ("rock|pop", "jazz", "folk|rock")
     write(tmp_path / "tracks.csv", "id,title,genres", [f"{i},Song {i},{genres[i % 3]}" for i in range(30)])
     mapping = {"user_id": "listener"}
-    text = draft(tmp_path / "plays.parquet", tmp_path / "tracks.csv", name="radio", folder=tmp_path, mapping=mapping)
-    spec = checked(text)
+    spec = checked(
+        draft(tmp_path / "plays.parquet", tmp_path / "tracks.csv", name="radio", folder=tmp_path, mapping=mapping)
+    )
     assert spec["data"]["source"]["events"]["columns"] == {
         "user_id": "Listener",
         "item_id": "track_id",
@@ -124,7 +126,10 @@ def test_epoch_times_are_recognised(tmp_path):
     write(tmp_path / "log.csv", "user,item,ts", lines)
     spec = checked(draft(tmp_path / "log.csv", None, name="small", folder=tmp_path))
     assert spec["data"]["source"]["events"]["timestamps"] == "epoch_s"
-    assert spec["intents"] == [{"name": "visit", "horizon_days": 7}]
+    assert spec["intents"] == [
+        {"name": "engage", "level": "items.item_id", "top": 10, "horizon_days": 7},
+        {"name": "visit", "horizon_days": 7},
+    ]
     assert runs(spec, tmp_path) == 300
 
 
@@ -145,8 +150,9 @@ def test_what_the_events_file_says_of_items_is_used_where_there_is_no_other(tmp_
         (
             "who,what,when",
             {},
-            "log.csv: no column looks like user_id or item_id or timestamp; have who, what, when; "
-            "say --map user_id=<column> --map item_id=<column> --map timestamp=<column>",
+            "log.csv: no column looks like user_id or item_id; read as fields split by ',', a header, utf-8: who, "
+            "what, when; it starts: who,what,when / 1,2,2024-01-01 / 1,2,2024-03-01; say which is which, such as: "
+            "intentflow init log.csv --map user_id=who,item_id=what",
         ),
         (
             "who,item,time",
@@ -180,7 +186,7 @@ def test_a_mapping_overrules_and_completes_the_guess(tmp_path):
     ("lines", "says"),
     [
         (["1,2,2024-01-01", "1,2,2024-01-09"], "log.csv: 2 weeks of events; at least 4 are needed"),
-        (["1,2,soon"], "log.csv: no format reads all of column 'time', such as 'soon'; "),
+        (["1,2,soon"], "log.csv: no format reads all of column 'time', such as 'soon' (1 rows); "),
         ([], "data.source: events have no rows; nothing can be learnt from them"),
     ],
 )

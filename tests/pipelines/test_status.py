@@ -115,3 +115,21 @@ def test_a_run_without_apply_is_said_to_be_one():
     found = {"applied": None, "last_run": run, "cluster": None}
     assert status._applied(found) == "by no `intentflow apply`; the last run trained spec abc"
     assert status._applied(found | {"last_run": None}) == "nothing yet"
+
+
+def test_a_look_where_there_is_no_state_makes_none_and_says_where_it_looked(tmp_path):
+    there = place(SPEC, "local", variables={"INTENTFLOW_STATE": str(tmp_path / "state")})
+    told = status.text(status.status(there))
+    assert f"no state in {tmp_path}/state/grocery; it follows the working directory, or INTENTFLOW_STATE" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_alias_of_a_version_that_was_deleted_is_a_line(home, monkeypatch):
+    from components.registry import aliases
+
+    def found(name):
+        return aliases.Status(name, {}, {}, (), unrecorded=False, dangling={"previous": "3"})
+
+    monkeypatch.setattr(aliases, "status", found)
+    told = status.text(status.status(place(SPEC, "local", variables={"INTENTFLOW_STATE": str(home)})))
+    assert "  previous    version 3, which was deleted; `intentflow promote --version N` names another" in told

@@ -1,12 +1,16 @@
 """Aliases and the record of their moves."""
 
 import contextlib
+import os
+import sqlite3
 from collections.abc import Callable
 
 import pytest
 from mlflow import MlflowClient
 
+from components.registry import champion
 from components.registry import client as mlflow_client
+from components.registry import release as registered
 from components.registry.aliases import HISTORY_CHARACTERS, Move, challenge, promote, rollback, status
 from feature_repo.errors import Refused, SpecError
 
@@ -244,3 +248,44 @@ def test_an_act_that_was_killed_at_any_write_is_completed_by_the_next(shared, re
         if not died:
             return
     raise AssertionError("it never came through")
+
+
+def dangle(alias: str, version: str) -> None:
+    """Delete a version and have its alias stay, as databases do that were cleaned by hand."""
+    with mlflow_client.connected() as client:
+        client.delete_model_version("shared-release", version)
+    with contextlib.closing(sqlite3.connect(os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///"))) as db, db:
+        db.execute("DELETE FROM registered_model_aliases WHERE name = 'shared-release' AND alias = ?", [alias])
+        columns = "(alias, version, name)"
+        db.execute(f"INSERT INTO registered_model_aliases {columns} VALUES (?, ?, 'shared-release')", [alias, version])
+
+
+@WITHOUT_SERVER
+def test_an_alias_of_a_version_that_was_deleted_holds_nothing_and_is_named(shared, releases) -> None:
+    promote("shared", "1", **BY)
+    promote("shared", "2", **BY)
+    dangle("previous", "1")
+    now = status("shared")
+    assert (now.holders, now.dangling) == ({"champion": "2"}, {"previous": "1"})
+    with pytest.raises(SpecError, match="no version holds 'previous'"):
+        rollback("shared", **BY)
+    assert promote("shared", "3", **BY).note == "champion 2 -> 3"
+    assert status("shared").holders == {"champion": "3", "previous": "2"}
+    assert status("shared").dangling == {}
+
+
+@WITHOUT_SERVER
+def test_a_champion_that_was_deleted_is_one_line_for_those_who_ask_for_it(shared, releases) -> None:
+    promote("shared", "1", **BY)
+    promote("shared", "2", **BY)
+    dangle("champion", "2")
+    assert status("shared").dangling == {"champion": "2"}
+    with mlflow_client.connected() as client:
+        told = "the alias 'champion' names version 2, which was deleted; give it to another"
+        with pytest.raises(SpecError, match=told):
+            registered.resolve(client, "shared", "champion")
+        with pytest.raises(SpecError, match=told):
+            promote("shared", "champion", **BY)
+    assert champion.champion("shared") is None
+    assert rollback("shared", **BY).champion == "1", "the last one that is still there"
+    assert status("shared").holders["champion"] == "1"

@@ -1,27 +1,38 @@
 """The data contract's row rules in the request model of /events: a row that the batch quarantines, the door refuses.
 
 The release carries the rules (components/data/row_rules.py: declarative, no engine). An event that breaks a rule of
-severity critical or warning is refused; a rule of severity info only counts. `mostly` judges a whole table and does not
-apply here: the batch, too, quarantines each row that breaks the rule, whatever their share.
+severity critical or warning is refused; a rule of severity info only counts. An item that is not in the catalogue is
+no mistake of the sender's, who may know a newer one: its event is set aside, as the batch does, and the others go on.
+`mostly` judges a whole table and does not apply here: the batch, too, quarantines each row that breaks the rule,
+whatever their share.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
-from bentos.endpoints.events import MAX_EVENTS, EventsRequest
+from bentos.endpoints.events import MAX_EVENTS, EventsRequest, SetAside
 from bentos.endpoints.schemas import Event
 from bentos.http.problems import BROKEN, short
-from components.data.row_rules import RowRule
-from components.data.rules import names
+from components.data.row_rules import RowRule, Severity
+from components.data.rules import Known, label, names
+
+KNOWN_ITEM = label(Known(expect="known", column="item_id"))
 
 
 class EventRules:
     """The rules of one release: a request model that keeps to them, and the count of those that only count."""
 
-    def __init__(self, rules: Sequence[RowRule]) -> None:
+    def __init__(
+        self,
+        rules: Sequence[RowRule],
+        *,
+        known: Callable[[str], bool] = lambda item_id: True,  # whether an item is in the catalogue
+        unknown: Severity | None = None,  # how grave it is where it is not; None: it is fine
+    ) -> None:
+        self._known, self._unknown = known, unknown
         named = list(zip(names(list(rules)), rules, strict=True))
         self._refusing = {name: rule for name, rule in named if rule.severity != "info"}
         self._counting = {name: rule for name, rule in named if rule.severity == "info"}
@@ -31,7 +42,19 @@ class EventRules:
         """Count the events that break a rule of severity info, by rule."""
         rows = [event.model_dump() for event in events] if self._counting else []
         counts = {name: sum(rule.broken_by(row) for row in rows) for name, rule in self._counting.items()}
+        if self._unknown == "info":
+            counts[KNOWN_ITEM] = sum(not self._known(event.item_id) for event in events)
         return {name: count for name, count in counts.items() if count}
+
+    def set_aside(self, events: Sequence[Event]) -> list[SetAside]:
+        """Say which events name an item outside the catalogue, where the contract sets those aside."""
+        if self._unknown in (None, "info"):
+            return []
+        return [
+            SetAside(event=place, rule=KNOWN_ITEM, reason=f"{short(event.item_id)} is not among the items")
+            for place, event in enumerate(events)
+            if not self._known(event.item_id)
+        ]
 
     def _request(self) -> type[EventsRequest]:
         """Make the request model: the same names and fields, and the rules in its documentation."""

@@ -152,8 +152,14 @@ class FeatureFiles:
             yield codes[start : start + batch.num_rows], ids, slow
             start += batch.num_rows
 
-    def finish_profile(self, codes: np.ndarray, segments: np.ndarray, vocabulary: str) -> None:
-        """Write user_profile with each row's segment (`codes` and `segments` go together), and the rows' digests."""
+    def finish_profile(self, codes: np.ndarray, segments: np.ndarray, vocabulary: str, *, none: int) -> None:
+        """Write user_profile with each row's segment (`codes` and `segments` go together), and the rows' digests.
+
+        A user who never did what an intent asks about has no row of targets, and segment `none`.
+        """
+        without = np.setdiff1d(_joined(self.profile_codes), codes)
+        codes = np.concatenate([codes, without])
+        segments = np.concatenate([segments, np.full(len(without), none, dtype=segments.dtype)])
         order = np.argsort(codes, kind="stable")
         rows = Rows(codes[order], pa.table({columns.SEGMENT: pa.array(segments[order], pa.int64())}))
         mine, start = _joined(self.profile_codes), 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from ibis import _
@@ -15,7 +16,7 @@ from ibis import _
 from components.profiles.build.plan import EVENTS, Plan
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError, nearest
-from feature_repo.vocabulary import Target, Vocabulary
+from feature_repo.vocabulary import Target, Vocabulary, hashed
 
 Table = Any
 
@@ -113,7 +114,14 @@ def fit(
         targets += [Target(intent.name, label, intent.event, intent.column) for _n, label in mine[: intent.top]]
     if not targets:
         raise DataError("intents: no event of the training weeks fulfils any of them; check intents.event and .level")
-    return Vocabulary(tuple(targets), _items(counts["items"], items, rule, item_ids), item_targets(items, targets))
+    common = _items(counts["items"], items, rule, item_ids)
+    return Vocabulary(tuple(targets), common, item_targets(items, targets), known_items=_known(items))
+
+
+def _known(items: Table) -> np.ndarray:
+    """Name every item of the catalogue, by hash, for the door: the batch sets aside events of any other."""
+    ids = items.filter(_.item_id.notnull()).select("item_id").to_pyarrow()["item_id"]
+    return hashed(str(item) for item in ids.to_pylist())
 
 
 def seen_until(connection: Any, events: Path, instant: dt.datetime) -> pa.Array:

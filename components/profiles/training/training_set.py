@@ -18,6 +18,7 @@ from components.profiles.build import training_rows
 from components.profiles.build.plan import Weeks
 from feature_repo import columns, services
 from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError
 from feature_repo.online import feast_store
 
 ROW = "row"
@@ -129,10 +130,22 @@ def write(
         counts = {"intent_rows": intent.num_rows}
         del intent
         known = for_ranking.join(seen, [columns.USER_ID, columns.WEEK], join_type="inner")
-        ranking = retrieve(feast, services.RANKING, entities(known, users, ranking_weeks), calendar)
+        wanted = entities(known, users, ranking_weeks)
+        _require_returning(len(wanted.week), pc.count_distinct(seen[columns.USER_ID]).as_py(), ranking_weeks)
+        ranking = retrieve(feast, services.RANKING, wanted, calendar)
         ranking = with_labels(ranking, bought, "bought")
         pq.write_table(ranking, destination / "ranking.parquet", compression="zstd", row_group_size=1 << 13)
     return counts | {"ranking_rows": ranking.num_rows}
+
+
+def _require_returning(rows: int, users: int, weeks: tuple[int, ...]) -> None:
+    """Refuse data in which nobody comes back: there is no past to predict from."""
+    if not rows:
+        raise DataError(
+            f"data: none of {users:,} users came back in the weeks {weeks[0]} to {weeks[-1]} after an earlier week, so "
+            "there is no past to rank by; check that user_id names people and not sessions or orders, widen "
+            "models.ranking.train_weeks, or bring more weeks"
+        )
 
 
 def state_table(path: Path, weeks: tuple[int, ...]) -> pa.Table:

@@ -1,7 +1,9 @@
 """The data contract's rules at the door: what is refused, in which words, and what is only counted."""
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.metrics import Metrics
 from bentos.release import Release
+from components.data.derived import rules_at_the_door, with_kinds
 from components.data.row_rules import RowRule
 from feature_repo import files
+from feature_repo.vocabulary import hashed
 
 EVENT = {"user_id": "ann", "item_id": "i1", "event": "purchase", "quantity": 1, "value": 3, "discount": 0}
 RULES: list[dict[str, Any]] = [
@@ -28,17 +32,19 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-def opened(world: Any, rules: list[dict[str, Any]] | None) -> DoorContext:
+def opened(world: Any, rules: list[dict[str, Any]] | None, *, unknown: str | None = None) -> DoorContext:
     """Open the tiny door with these rules in its release."""
     door = world.door()
     path = world.folder / "release.json"
     document = files.read_json(path)
     if rules is not None:
         document["serving"]["event_rules"] = rules
+    document["serving"]["unknown_items"] = unknown
     rest = {k: v for k, v in document.items() if k != "id"}
     files.write_json(path, {"id": files.digest(rest), **rest})
     door.release = Release.load(world.folder)
-    door.rules = EventRules(door.release.event_rules)
+    release = door.release
+    door.rules = EventRules(release.event_rules, known=door.vocabulary.knows, unknown=release.unknown_items)
     pools = [BoundedPool(timeout_s=5, max_concurrency=2, threads=1) for _ in range(2)]
     return DoorContext(
         door, *pools, Metrics(door.release, registry=CollectorRegistry()), {"openapi": "3.0.2", "paths": {}}
@@ -87,6 +93,54 @@ def test_a_rule_of_severity_info_only_counts(world: Any) -> None:
     assert reply.status_code == 200
     assert (reply.json()["accepted"], reply.json()["noted"]) == (2, {"between(value)": 1})
     assert found.metrics.noted.labels("between(value)")._value.get() == 1
+
+
+@pytest.mark.parametrize("known", [["i0", "i1", "i5", "rare"], None])
+def test_an_event_with_an_item_outside_the_catalogue_is_set_aside_and_moves_no_profile(
+    world: Any, known: list[str] | None
+) -> None:
+    known_items = None if known is None else hashed(known)
+    world.ranker.vocabulary = replace(world.ranker.vocabulary, known_items=known_items)
+    found = opened(world, RULES, unknown="warning")
+    events = [EVENT, EVENT | {"item_id": "i99"}, EVENT | {"item_id": "i5", "timestamp": "2018-01-01T09:00:00Z"}]
+    reply = client(found).post("/events", json={"events": events})
+    assert reply.status_code == 200
+    if known is None:  # a release that was made before catalogues were on record
+        assert (reply.json()["accepted"], reply.json()["set_aside"]) == (3, [])
+        return
+    assert reply.json()["set_aside"] == [
+        {"event": 1, "rule": "known(item_id)", "reason": "'i99' is not among the items"}
+    ]
+    assert (reply.json()["accepted"], len(world.profiles.sessions)) == (2, 2)
+    only = client(found).post("/events", json={"events": [EVENT | {"item_id": "i98"}]})
+    assert (only.status_code, only.json()["accepted"], len(only.json()["set_aside"])) == (200, 0, 1)
+
+
+def test_where_the_contract_only_counts_unknown_items_their_events_are_taken_and_noted(world: Any) -> None:
+    world.ranker.vocabulary = replace(world.ranker.vocabulary, known_items=hashed(["i1"]))
+    reply = client(opened(world, RULES, unknown="info")).post(
+        "/events", json={"events": [EVENT, EVENT | {"item_id": "i99"}]}
+    )
+    assert (reply.json()["accepted"], reply.json()["noted"]) == (2, {"known(item_id)": 1})
+
+
+def test_a_kind_in_other_case_is_refused_with_the_kinds_as_they_are_spelled(world: Any) -> None:
+    rules = [rule.model_dump(mode="json") for rule in rules_at_the_door(with_kinds({}, ["purchase"]))]
+    door = client(opened(world, rules))
+    reply = door.post("/events", json={"events": [EVENT | {"event": "Purchase"}]})
+    assert reply.status_code == 422
+    told = "events[0].event: 'Purchase' breaks the rule spelled(event); allowed: event is spelled as declared: purchase"
+    assert reply.json()["error"] == told
+    assert door.post("/events", json={"events": [EVENT | {"event": "rate"}]}).json()["accepted"] == 1
+
+
+@pytest.mark.parametrize("body", ['{"value": 1e39}', '{"quantity": -1.1e12}', '{"discount": 1e400}', '{"value": NaN}'])
+def test_an_amount_that_is_none_is_refused_in_one_line_and_moves_no_profile(world: Any, body: str) -> None:
+    event = json.dumps(EVENT)[:-1] + ", " + body[1:]
+    reply = client(opened(world, None)).post("/events", content='{"events": [' + event + "]}")
+    assert reply.status_code in (400, 422)
+    assert len(reply.json()["error"].splitlines()) == 1
+    assert world.profiles.bought == {}
 
 
 def test_a_release_without_rules_keeps_to_those_of_every_recommender(world: Any) -> None:

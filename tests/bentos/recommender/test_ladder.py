@@ -101,6 +101,46 @@ def test_a_model_that_fails_leaves_the_answer_to_the_segment(
     assert "weights of another shape" in caplog.text, "the log has the traceback"
 
 
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf])
+def test_a_profile_that_holds_no_number_leaves_the_answer_to_the_segment(
+    world: Any, spoilt: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.knows("ann", 4, segment=0)
+    read = world.profiles.read
+
+    def spoil(users: Any, *, now: int) -> Any:
+        rows = read(users, now=now)
+        rows.numbers["events_total"] = np.full(len(rows), spoilt)
+        return rows
+
+    world.profiles.read = spoil
+    door = world.door()
+    answer = asked(door, RecommendRequest(user_id="ann"))
+    assert (answer.profile.rung, answer.profile.degraded, answer.profile.reason) == ("segment", True, "models_failed")
+    assert np.isfinite([i.score for i in answer.items] + [i.probability for i in answer.intents]).all()
+    explained = asked(door, ExplainRequest(user_id="ann", item_id="i4"))
+    assert "events_total" not in {f.name for f in explained.features}, "JSON has no such number"
+    assert "1 of 3 values are no numbers" in caplog.text
+
+
+def test_a_ranker_whose_weights_hold_no_number_leaves_the_answer_to_the_segment(world: Any) -> None:
+    world.knows("ann", 4, segment=0)
+    score, recommend = world.ranker.score, world.ranker.recommend
+    world.ranker.score = lambda *given: score(*given) * np.nan
+
+    def recommend_nothing(*given: Any, **named: Any) -> Any:
+        items = recommend(*given, **named)
+        items[-1].score = np.nan
+        return items
+
+    world.ranker.recommend = recommend_nothing
+    door = world.door()
+    answer = asked(door, RecommendRequest(user_id="ann"))
+    assert (answer.profile.rung, answer.profile.reason) == ("segment", "models_failed")
+    ranked = asked(door, RankRequest(user_id="ann", item_ids=["i2", "i1"]))
+    assert (ranked.profile.reason, [s.score for s in ranked.scores]) == ("models_failed", [0.4, 0.3])
+
+
 def test_an_explanation_of_a_segments_item_says_so(world: Any) -> None:
     world.knows("ann", 2, days_ago=400, segment=0)
     answer = asked(world.door(), ExplainRequest(user_id="ann", item_id="i2"))

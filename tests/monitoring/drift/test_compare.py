@@ -89,6 +89,22 @@ def test_a_column_that_lost_its_values_has_drifted() -> None:
     assert "recency has no values any more" in drift.reason
 
 
+def test_a_column_that_lost_most_of_its_values_is_not_stable() -> None:
+    now, then = frame(1000, seed=1), frame(1000, seed=2)
+    now.loc[np.random.default_rng(0).random(1000) < 0.97, "spend"] = np.nan
+    drift = compare(now, then, spec=SPEC)
+    assert (drift.verdict, drift.drifted) == ("drifted", ["spend"])
+    assert "spend lost 97 % of its values" in drift.reason
+    assert drift.columns["spend"].lost == pytest.approx(0.97, abs=0.01)
+
+
+def test_a_column_that_always_had_few_values_is_stable() -> None:
+    now, then = frame(2000, seed=1), frame(2000, seed=2)
+    for part, seed in ((now, 0), (then, 1)):
+        part.loc[np.random.default_rng(seed).random(2000) < 0.9, "spend"] = np.nan
+    assert compare(now, then, spec=SPEC).verdict == "stable"
+
+
 def test_constant_columns_and_columns_of_one_side_do_not_count() -> None:
     now, then = frame(500, seed=1).assign(flat=1.0, only_now=2.0), frame(500, seed=2).assign(flat=1.0)
     assert set(compare(now, then, spec=SPEC).columns) == {"spend", "per_item", "recency", "mix"}

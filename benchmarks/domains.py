@@ -1,0 +1,134 @@
+"""Raw data of other domains, each from `intentflow init` alone to the verdict of the gates.
+
+Messages, listening, groceries and a shop's funnel, as they were published (`--data`); a set whose file is not there
+is skipped with the reason. Nothing is edited between `init` and the run, so that a row says what a newcomer gets.
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import script
+from feature_repo import env_names, files
+from feature_repo.errors import UserError
+from pipelines import init
+
+VERDICTS = {0: "passed", 2: "stopped", 3: "refused"}
+METRICS = {"ranking": "ndcg_at_10", "intent": "map"}
+
+
+@dataclass(frozen=True)
+class RawSet:
+    """The files of a set, relative to the folder of data."""
+
+    name: str
+    events: str
+    items: str | None = None
+
+
+SETS = (
+    RawSet("messages", "collegemsg.txt"),
+    RawSet("listening", "lastfm/user_artists.dat", "lastfm/artists.dat"),
+    RawSet("groceries", "groceries.csv"),
+    RawSet("funnel", "funnel.csv"),
+)
+QUICK = RawSet("made plays", "plays.dat")
+
+
+def measure(asked: argparse.Namespace) -> script.Document:
+    """Take each set through `init` and a training run, in a state folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="intentflow-domains-") as scratch:
+        data = _made(Path(scratch)) if asked.quick else asked.data
+        wanted = (QUICK,) if asked.quick else tuple(s for s in SETS if not asked.only or s.name in asked.only)
+        return {"sets": [_measured(raw, data, Path(scratch) / raw.name.replace(" ", "-"), asked) for raw in wanted]}
+
+
+def _measured(raw: RawSet, data: Path, folder: Path, asked: argparse.Namespace) -> script.Document:
+    script.note(f"{raw.name}: {raw.events}")
+    missing = [name for name in (raw.events, raw.items) if name and not (data / name).is_file()]
+    if missing:
+        return {"set": raw.name, "skipped": f"no {' or '.join(missing)} in {data}"}
+    folder.mkdir(parents=True)
+    spec = folder / "spec.yaml"
+    items = data / raw.items if raw.items else None
+    start = time.monotonic()
+    try:
+        _, made = init.write(
+            data / raw.events, items, name=raw.name.replace(" ", "-"), mapping={}, output=spec, force=False
+        )
+    except UserError as error:
+        return {"set": raw.name, "drafted": False, "why": str(error)}
+    held = {"events": made.found.rows, "users": made.found.users, "items": made.found.items}
+    told = {"set": raw.name, "drafted": True, **held, "weeks": made.found.period.weeks, "made_times": made.found.made}
+    return told | _run(spec, folder, limit_s=asked.limit_s) | {"seconds": round(time.monotonic() - start, 1)}
+
+
+def _run(spec: Path, folder: Path, *, limit_s: float) -> script.Document:
+    """Train from the drafted spec; say what the gates said, and the test metrics beside the best baseline."""
+    command = [sys.executable, "-m", "pipelines.cli", "run", str(spec)]
+    environment = os.environ | {env_names.STATE: str(folder / "state")}
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False, cwd=folder
+        )
+    except subprocess.TimeoutExpired:
+        return {"verdict": "stopped", "why": f"over {limit_s:.0f} s"}
+    said = done.stderr.strip().splitlines()
+    why = {} if done.returncode == 0 else {"why": said[-1] if said else ""}
+    return {"verdict": VERDICTS.get(done.returncode, "fault"), **why, **_metrics(folder / "state")}
+
+
+def _metrics(state: Path) -> script.Document:
+    told: dict[str, Any] = {}
+    for part, metric in METRICS.items():
+        for path in state.glob(f"*/runs/*/*/{part}_evaluation/metrics.json"):
+            found = files.read_json(path)
+            best = {name: row[metric] for name, row in found["baselines"].items() if metric in row}
+            told[part] = {
+                "model": found["test"][metric],
+                "baseline": max(best.values()),
+                "by": max(best, key=lambda n: best[n]),
+            }
+    return told
+
+
+def _made(folder: Path) -> Path:
+    """Write a small set without times in which even users play even artists."""
+    dice = random.Random(0)
+    rows = [(user, 2 * dice.randrange(8) + user % 2, dice.randrange(1, 90)) for user in range(40) for _ in range(30)]
+    text = "".join(f"{user}\t{artist}\t{plays}\n" for user, artist, plays in rows)
+    (folder / QUICK.events).write_text(f"userID\tartistID\tplays\n{text}")
+    return folder
+
+
+def text(document: script.Document) -> str:
+    """Return the document as Markdown."""
+    head = ["set", "events", "users", "items", "weeks", "drafted", "verdict", "NDCG@10", "baseline", "intent mAP",
+            "baseline", "seconds"]  # fmt: skip
+    lines = []
+    for found in document["sets"]:
+        if "skipped" in found:
+            lines.append([f"{found['set']} (skipped: {found['skipped']})", *[None] * (len(head) - 1)])
+            continue
+        counts = [found.get(key) for key in ("events", "users", "items", "weeks")]
+        pairs = [found.get(part, {}).get(side) for part in METRICS for side in ("model", "baseline")]
+        weeks = [f"{counts[3]} made" if found.get("made_times") else counts[3]]
+        drafted = "yes" if found["drafted"] else "no"
+        lines.append([found["set"], *counts[:3], *weeks, drafted, found.get("verdict"), *pairs, found.get("seconds")])
+    reasons = [f"{found['set']}: {found['why']}" for found in document["sets"] if found.get("why")]
+    return "\n\n".join([script.table(head, lines), *reasons])
+
+
+if __name__ == "__main__":
+    made = script.parser(__doc__, trained=False)
+    made.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the raw sets")
+    made.add_argument("--only", action="append", choices=[s.name for s in SETS], help="this set; may be repeated")
+    made.add_argument("--limit-s", type=float, default=1800, help="seconds that a run may take")
+    script.main(made, measure, text)

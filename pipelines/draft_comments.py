@@ -1,0 +1,46 @@
+"""The comments of a drafted spec: one where a section starts, one beside each value that the data decided."""
+
+import re
+from collections.abc import Sequence
+
+from pipelines.findings import Facts, Sizes
+
+SECTIONS = {
+    "data:": "paths start at this file's folder; columns are `ours: yours`",
+    "  timezone:": "local time of your weeks, such as Europe/Berlin",
+    "  contract:": "rules that the data must keep; a critical one stops the run, severity: warning does not",
+    "  split:": "whole weeks; the data has {weeks} ({first} to {last})",
+    "profiles:": "what is known of a user: windows, groups of alike users, how long it may be used",
+    "intents:": "what a user may do within 7 days; with a level, one question for each of its top values",
+    "  ranking:": "items need this many sessions and users to be recommended",
+    "promotion:": "auto: a release that passes the gates goes live; manual and dry_run do not",
+    "      delimiter:": "what splits the fields; also `header: none`, `encoding`, `nulls`",
+    "      nulls:": "words that stand for nothing, in every column",
+    "      timestamps:": "how times are written: iso, epoch_s, epoch_ms, a format, or a list of them",
+    "      times:": "what a price of one piece is multiplied by",
+    "    made_times:": "NO TIMES in the data: made by order, not measured; order: rows or random",
+}
+MADE_SPLIT = "leave-one-out by order: each user's last rows lie in the last of {weeks} made-up weeks"
+
+
+def commented(lines: Sequence[str], found: Facts, size: Sizes) -> list[str]:
+    """Append comments to the lines of a dumped spec."""
+    held = {"weeks": found.period.weeks, "first": found.period.first.date(), "last": found.period.last.date()}
+    sections = SECTIONS | ({"  split:": MADE_SPLIT} if found.made else {})
+    told = []
+    for line in lines:
+        key = re.match(r" *[a-zA-Z_]+:", line)
+        section = sections.get(key[0]) if key else None
+        whys = [why for field, why in size.why.items() if re.search(rf"\b{field}:", line)]
+        said = [section.format(**held)] if section else [rule] if (rule := _of_rule(line, found)) else []
+        told.append(f"{line}  # {'; '.join([*said, *whys])}" if said or whys else line)
+    return told
+
+
+def _of_rule(line: str, found: Facts) -> str | None:
+    """Say why a rule lets rows through that lack a value."""
+    lax = re.search(r"expect: not_null, column: (\w+), mostly:", line)
+    if not lax:
+        return None
+    count = found.missing[lax[1]]
+    return f"{count:,} of {found.rows:,} rows lack it today and are set aside; a larger share stops the run"
