@@ -189,3 +189,31 @@ def test_a_rule_of_no_kind_asks_nothing() -> None:
     with pytest.raises(NotImplementedError):
         _ = Asked().asks
     assert (Asked().named, Asked().shown, Asked().misfit(HELD)) == ([], [], None)
+
+
+@pytest.mark.parametrize("value", [1e12, -1e12, 0.0, 3, None])
+def test_an_amount_up_to_its_bound_is_finite(value: float | None) -> None:
+    rule = TypeAdapter(RowRule).validate_python({"expect": "finite", "column": "value"})
+    assert not rule.broken_by({"value": value})
+
+
+@pytest.mark.parametrize("value", [1.0000001e12, -1e39, float("inf"), float("-inf"), float("nan")])
+def test_what_no_amount_can_be_breaks_the_rule(value: float) -> None:
+    rule = TypeAdapter(RowRule).validate_python({"expect": "finite", "column": "value"})
+    assert rule.broken_by({"value": value})
+    assert rule.misfit({"value": "string"}) == "asks for numbers and the column holds string; use one_of or not_null"
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        *[(text, False) for text in ("buy", "add.to", "view", "buyer", "", "b u y", "two\nlines")],
+        *[(text, True) for text in ("Buy", "BUY", " buy", "buy ", "buy\n", "Add.To")],
+        ("addXto", False),
+    ],
+)
+def test_a_word_is_spelled_as_declared_or_is_another_word(text: str, broken: bool) -> None:
+    rule = TypeAdapter(RowRule).validate_python({"expect": "spelled", "column": "event", "values": ["buy", "add.to"]})
+    assert rule.broken_by({"event": text}) is broken
+    assert rule.asks == "event is spelled as declared: buy, add.to"
+    assert rule.misfit({"event": "double"}) == "asks for texts and the column holds double; use one_of"

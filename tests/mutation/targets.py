@@ -9,6 +9,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/data/row_rules.py": ("tests/data/test_row_rules.py",),
     "components/data/rules.py": ("tests/data/test_rules.py", "tests/data/test_contract.py"),
     "components/data/checks.py": ("tests/data/test_checks.py", "tests/data/test_contract.py"),
+    "components/data/afterwards.py": ("tests/data/test_afterwards.py",),
     "components/data/quarantine.py": ("tests/data/test_contract.py",),
     # Folding events into profiles.
     "feature_repo/update.py": ("tests/feature_repo/test_fold.py",),
