@@ -124,6 +124,7 @@ def test_a_demo_whose_gates_cannot_tell_prints_its_figures_and_promotes_nothing(
         status = shop.run("status", str(shop.spec))
     finally:
         shop.spec.write_text(text)
+        shop.json("apply", str(shop.spec))  # as it was declared before
     assert done.returncode == 3
     assert "did not pass (undecided)" in done.stderr
     assert "undecided by its gates" in done.stderr
