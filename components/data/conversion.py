@@ -9,7 +9,8 @@ import duckdb
 
 from components.data.database import name, text
 from components.data.source_spec import CANONICAL_TYPES
-from components.data.time_formats import EPOCHS, read_as
+from components.data.time_formats import EPOCHS
+from components.data.time_reading import read_as
 from feature_repo import columns
 from feature_repo.errors import DataError, shortened
 from feature_repo.ids import BLANKS, NOBODY

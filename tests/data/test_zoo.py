@@ -10,7 +10,7 @@ import pytest
 from feature_repo.errors import DataError
 from tests.data import zoo
 
-COUNT, MANY = 500, 10_000
+COUNT, MANY = 120, 10_000
 
 
 def _read_all(count: int, seed: int, folder: Path) -> list[zoo.Kind]:
