@@ -165,6 +165,7 @@ def test_blank_rows_are_counted_and_their_rule_says_so(tmp_path: Path) -> None:
     rule = spec["data"]["contract"]["events"][0]
     assert rule == {"expect": "not_null", "column": "user_id", "mostly": 0.49}
     assert "mostly: 0.49}  # 400 of 800 rows lack it today and are set aside; a larger share stops the run" in made.text
+    assert "- {expect: set_aside, max: 0.68}  # LAX: 400 of 800 rows are set aside today" in made.text
     assert "400 of 800 rows (50.0 %) are blank: the contract sets them aside and says so" in made.said
     assert kept(spec, tmp_path) == len(set(TRIPLES))
 
@@ -208,8 +209,8 @@ def test_a_price_of_one_piece_is_multiplied(tmp_path: Path) -> None:
 def test_decimal_commas_are_left_out_and_said_where_they_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text(lines("{user};{item};{at:%Y-%m-%d %H:%M};2,50", "user;item;time;price"))
     spec, made = drafted(tmp_path / "log.csv")
-    read = "value" in spec["data"]["source"]["events"]["columns"]
-    assert read or any("decimal comma" in line for line in made.said)
+    mapped = "value" in spec["data"]["source"]["events"]["columns"]
+    assert mapped or any("decimal comma" in line for line in made.said)
     assert read(spec, tmp_path) == ROWS
 
 

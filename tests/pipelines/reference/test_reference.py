@@ -72,7 +72,7 @@ def test_specs_and_environments_name_their_schema_first(path: Path) -> None:
 def test_a_drafted_spec_names_the_schema_and_keeps_to_it(tmp_path: Path) -> None:
     rows = [f"u{n % 7},i{n % 5},2024-0{1 + n // 40}-{1 + n % 28:02d}T10:00:00" for n in range(160)]
     (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))
-    text = draft(tmp_path / "log.csv", name="shop", folder=tmp_path)
+    text = draft(tmp_path / "log.csv", name="shop", folder=tmp_path).text
     first = text.splitlines()[0]
     assert first.startswith("# yaml-language-server: $schema=")
     assert (tmp_path / first.partition("=")[2]).resolve() == schemas.SPEC_FILE
