@@ -75,9 +75,7 @@ def _run(spec: Path, folder: Path, *, limit_s: float) -> script.Document:
     command = [sys.executable, "-m", "pipelines.cli", "run", str(spec)]
     environment = os.environ | {env_names.STATE: str(folder / "state")}
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False, cwd=folder
-        )
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:
         return {"verdict": "stopped", "why": f"over {limit_s:.0f} s"}
     said = done.stderr.strip().splitlines()
