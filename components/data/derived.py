@@ -129,12 +129,13 @@ def rules_at_the_door(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowR
     ['not_null item_id', 'not_null event', 'between quantity', 'between value', 'between discount']
     """
     found = [asked.rule for asked in contract_of(declared, "events")]
+    given = {rule.column: rule for rule in reversed(found) if isinstance(rule, NotNull)}  # of one event, one is enough
     return [
         rule
         for rule in found
         if isinstance(rule, ROW_RULES)
         and set(rule.named) <= AT_THE_DOOR
-        and not (isinstance(rule, NotNull) and rule.column in FILLED_IN)
+        and not (isinstance(rule, NotNull) and (rule.column in FILLED_IN or rule is not given[rule.column]))
     ]
 
 

@@ -29,6 +29,7 @@ from pipelines.releases import release
 from pipelines.runs import local
 
 MOST = 1000  # people at once: the names are looked for together
+MET = "met"  # in the tombstone of a call under way: whether a trace of the person was found
 NOT_COVERED = (
     "the source itself: its rows are left out whenever it is read again",
     "backups and snapshots of disks, databases and buckets: after restoring one, `intentflow forget --again`",
@@ -92,11 +93,10 @@ def forget(place: Installation, users: Sequence[str], *, observe: Observer = lam
         names = tuple(dict.fromkeys(pseudonym(raw, key) for key in keys for raw in raws))
         people, when = traces.People(raws, names), dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         tombstones = Tombstones(place.home, keys)
-        met = traces.users([place.home]) | erase.users(place.spec.name)
-        here = {raw: any(pseudonym(raw, key) in met for key in keys) for raw in raws}
         for raw in raws:
             tombstones.write(raw, _document(tombstones.path(raw)) | {"state": "removing", "since": when})
         observe("tombstones")
+        here = _found(place, tombstones, raws, keys)
         in_store = names_in_store(raws, keys)
         erase.keep_out(place.spec.name, in_store)
         observe("kept out")
@@ -105,6 +105,19 @@ def forget(place: Installation, users: Sequence[str], *, observe: Observer = lam
         for raw in raws:
             tombstones.write(raw, _proof(_document(tombstones.path(raw)), result, when=when))
     return replace(_nothing_left(result, f"the rest is in {result.tombstones[0]}"), users=here)
+
+
+def _found(place: Installation, tombstones: Tombstones, raws: Sequence[str], keys: Sequence[str]) -> dict[str, bool]:
+    """Tell of each person whether any trace is here, or was when a call that did not finish began; note it."""
+    from feature_repo.online import erase
+
+    met = traces.users([place.home]) | erase.users(place.spec.name)
+    here = {}
+    for raw in raws:
+        document = _document(tombstones.path(raw))
+        here[raw] = document.get(MET, False) or any(pseudonym(raw, key) in met for key in keys)
+        tombstones.write(raw, document | {MET: here[raw]})
+    return here
 
 
 def again(place: Installation, *, observe: Observer = lambda stage: None) -> ForgetReport:
@@ -206,6 +219,7 @@ def _document(path: Path | None) -> dict[str, Any]:
 def _proof(document: dict[str, Any], result: ForgetReport, *, when: str) -> dict[str, Any]:
     """Add what this call did to a tombstone's text; an earlier call's stays."""
     proof = {"at": when} | {k: v for k, v in result.document().items() if k not in ("tombstones", "next")}
+    document = {key: value for key, value in document.items() if key != MET or result.left}
     return document | {"state": "left" if result.left else "forgotten", "proofs": [*document["proofs"], proof]}
 
 

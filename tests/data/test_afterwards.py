@@ -138,9 +138,12 @@ def test_a_user_with_a_large_part_of_all_events_is_a_warning(shop: Shop) -> None
 
 def test_users_of_events_are_looked_up_in_the_users_file_itself(shop: Shop) -> None:
     everyone = [str(n) for n in range(USERS)]
-    verdict = shop.judge(events(), users=[f"{user}x" for user in everyone])
-    assert warned(verdict) == ["known(user_id)", "described"]
-    assert found(verdict, "described").startswith("0 of the 40 users of events are in the table of users; do both")
+    with pytest.raises(DataError, match=r"no user_id of users.csv \(such as '0x'\) is in the events"):
+        shop.judge(events(), users=[f"{user}x" for user in everyone])
+    tenth = {"expect": "described", "min": 0.1, "severity": "warning"}
+    verdict = shop.judge(events(), tenth, users=["0", *(f"{user}x" for user in everyone[1:])])
+    assert warned(verdict) == ["described"]
+    assert found(verdict, "described").startswith("1 of the 40 users of events are in the table of users")
     assert verdict.quarantined["events"] == 0, "attributes are optional"
     half = shop.judge(events(), users=everyone[:20])
     assert (warned(half), found(half, "described")) == (
@@ -199,13 +202,16 @@ def test_a_few_events_of_nobody_are_set_aside_and_many_are_refused(shop: Shop) -
 
 
 def test_ids_in_two_forms_are_named_with_both(shop: Shop) -> None:
-    told = shop.refused([row | {"item": "tea.0"} for row in events()])
-    assert "most of all by known(item_id): events have ids such as 'tea.0' where items have 'milk' (1,120 of" in told
+    rows = [row | {"item": "milk" if n % 40 == 0 else "tea.0"} for n, row in enumerate(events())]
+    told = shop.refused(rows)
+    assert "most of all by known(item_id): events have ids such as 'tea.0' where items have 'milk' (1,092 of" in told
     loose = {"expect": "set_aside", "severity": "info"}
     with pytest.raises(
         DataError, match=r"most of all known\(item_id\), which asks .*: events have ids such as 'tea.0'"
     ):
-        shop.judge([row | {"item": "tea.0"} for row in events()], loose)
+        shop.judge(
+            [row | ({"item": "milk", "user": ""} if n == 0 else {"item": "tea.0"}) for n, row in enumerate(rows)], loose
+        )
 
 
 def test_a_time_of_loading_is_no_time_at_which_rows_became_known(shop: Shop) -> None:

@@ -50,7 +50,7 @@ def test_a_world_that_stands_still_is_stable_and_is_kept_once(world, watched, tm
     assert (first["verdict"], first["drifted"]) == ("stable", [])
     assert first["reference"]["weeks"] == [world.train[0], world.train[-1]]
     assert first["at"] == world.calendar.start(world.test[-1]).isoformat()  # the data's clock
-    assert set(first["columns"]["mix_buy"]) == {"score", "method", "threshold", "noise", "drifted"}
+    assert set(first["columns"]["mix_buy"]) == {"score", "method", "threshold", "noise", "lost", "drifted"}
     assert metrics["drift.share"] == 0.0
     assert metrics["drift.mix_buy"] == first["columns"]["mix_buy"]["score"]
     assert '<div id="verdict" data-verdict="stable"' in page

@@ -127,6 +127,9 @@ def test_the_run_is_told_which_kinds_of_events_models_need_and_the_release_which
         "between(value)",
         "between(discount)",
         "not_null(event)",
+        "finite(quantity)",
+        "finite(value)",
+        "finite(discount)",
     ]
 
 

@@ -76,7 +76,7 @@ def possible(events: Table, cuts: Table) -> Table:
     """
     weeks = events.select("user_id", columns.WEEK).distinct()
     following = ibis.window(group_by=weeks.user_id, order_by=weeks.week)
-    spans = weeks.select("user_id", since="week", until=weeks.week.lead().over(following))
+    spans = weeks.select("user_id", since=columns.WEEK, until=weeks.week.lead().over(following))
     known = events.group_by("user_id").agg(known=_.known.min())
     bounds = cuts.agg(first=_.week.min(), last=_.week.max())
     spans = spans.join(known, "user_id").cross_join(bounds)
