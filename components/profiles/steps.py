@@ -81,7 +81,9 @@ def run_profiles(
 def _training_rows(folder: Path) -> dict[str, Any]:
     """Say how many rows the training weeks could have and have, as counts and as a sentence."""
     found = training_rows.TrainingRows(**files.read_json(folder / training_rows.FILE))
-    return {"possible_rows": found.possible, "training_rows": found.kept, "training": str(found)}
+    return {"possible_rows": found.possible, "training_rows": found.kept} | (
+        {} if found.silent_one_in == 1 else {"training": str(found)}
+    )
 
 
 def _rows(path: Path) -> int:
