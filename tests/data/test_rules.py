@@ -159,7 +159,6 @@ def test_at_the_door_a_rule_is_asked_that_one_event_can_be_judged_by():
         "compare(discount <= value)",
         "matches(session_id)",
         "not_null(item_id)",
-        "not_null(item_id)",
         "not_null(event)",
         "between(quantity)",
         "between(value)",
