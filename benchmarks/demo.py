@@ -110,9 +110,11 @@ def _memory(pid: int) -> int:
 
 def _small(folder: Path) -> Path:
     """Write a shop of CSV files whose spec trains in seconds."""
-    from tests.pipelines.conftest import open_shop
+    from tests.pipelines.conftest import GATES, open_shop
 
-    return open_shop(folder).spec
+    shop = open_shop(folder)
+    shop.edit(promotion={"gates": GATES})
+    return shop.spec
 
 
 def text(document: script.Document) -> str:

@@ -133,10 +133,12 @@ def test_what_pandas_writes_is_read(tmp_path: Path) -> None:
 def test_what_spark_writes_is_read(tmp_path: Path) -> None:
     from tests.spark import spark_or_skip
 
-    spark = spark_or_skip()
+    spark_or_skip()
+    from pyspark.sql import SparkSession
+
     rows = [(n, row[1], row[3], decimal.Decimal(str(row[5]))) for n, row in zip(NUMBERS, TRUTH, strict=True)]
     form = "user_id bigint, item_id string, timestamp timestamp, value decimal(9,2)"
-    spark.createDataFrame(rows, form).write.parquet(str(tmp_path / "spark"))
+    SparkSession.builder.getOrCreate().createDataFrame(rows, form).write.parquet(str(tmp_path / "spark"))
     assert zoo.read({"type": "parquet", "events": {"path": "spark/part-*"}}, tmp_path) == TRUTH
 
 

@@ -273,7 +273,7 @@ def test_the_profiles_step_writes_the_same_files_on_spark(tmp_path: Path, monkey
             assert [f.name for f in left.schema] == [f.name for f in right.schema], file
             assert not differences(ordered(left), ordered(right), file)[:5]
         else:
-            assert (duckdb / file).read_text() == (spark / file).read_text(), file
+            assert (duckdb / file).read_bytes() == (spark / file).read_bytes(), file
 
 
 def test_an_engine_that_is_none_is_refused() -> None:

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.patience import patient
-from tests.pipelines.conftest import open_shop
+from tests.pipelines.conftest import GATES, open_shop
 
 
 @pytest.mark.slow  # two runs of a shop; CI runs it
 def test_killed_between_two_steps_a_run_goes_on_where_it_was(tmp_path: Path) -> None:
     shop = open_shop(tmp_path)
+    shop.edit(promotion={"gates": GATES})
     command = [sys.executable, "-m", "pipelines.cli", "run", str(shop.spec)]
     running = subprocess.Popen(
         command, env=shop.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
