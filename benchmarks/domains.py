@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import script
+from components import resamples, verdicts
 from feature_repo import env_names, files
 from feature_repo.errors import UserError
 from pipelines import init
@@ -47,14 +48,18 @@ def measure(asked: argparse.Namespace) -> script.Document:
     with tempfile.TemporaryDirectory(prefix="intentflow-domains-") as scratch:
         data = _made(Path(scratch)) if asked.quick else asked.data
         wanted = (QUICK,) if asked.quick else tuple(s for s in SETS if not asked.only or s.name in asked.only)
-        return {"sets": [_measured(raw, data, Path(scratch) / raw.name.replace(" ", "-"), asked) for raw in wanted]}
+        return {
+            "sets": {
+                raw.name: _measured(raw, data, Path(scratch) / raw.name.replace(" ", "-"), asked) for raw in wanted
+            }
+        }
 
 
 def _measured(raw: RawSet, data: Path, folder: Path, asked: argparse.Namespace) -> script.Document:
     script.note(f"{raw.name}: {raw.events}")
     missing = [name for name in (raw.events, raw.items) if name and not (data / name).is_file()]
     if missing:
-        return {"set": raw.name, "skipped": f"no {' or '.join(missing)} in {data}"}
+        return {"skipped": f"no {' or '.join(missing)} in {data}"}
     folder.mkdir(parents=True)
     spec = folder / "spec.yaml"
     items = data / raw.items if raw.items else None
@@ -64,10 +69,10 @@ def _measured(raw: RawSet, data: Path, folder: Path, asked: argparse.Namespace) 
             data / raw.events, items, name=raw.name.replace(" ", "-"), mapping={}, output=spec, force=False
         )
     except UserError as error:
-        return {"set": raw.name, "drafted": False, "why": str(error)}
-    held = {"events": made.found.rows, "users": made.found.users, "items": made.found.items}
-    told = {"set": raw.name, "drafted": True, **held, "weeks": made.found.period.weeks, "made_times": made.found.made}
-    return told | _run(spec, folder, limit_s=asked.limit_s) | {"seconds": round(time.monotonic() - start, 1)}
+        return {"drafted": False, "why": str(error)}
+    held = {"rows": made.found.rows, "users": made.found.users, "items": made.found.items}
+    told = {"drafted": True, **held, "weeks": made.found.period.weeks, "made_times": made.found.made}
+    return told | _run(spec, folder, limit_s=asked.limit_s) | {"minutes": round((time.monotonic() - start) / 60, 1)}
 
 
 def _run(spec: Path, folder: Path, *, limit_s: float) -> script.Document:
@@ -84,16 +89,19 @@ def _run(spec: Path, folder: Path, *, limit_s: float) -> script.Document:
 
 
 def _metrics(state: Path) -> script.Document:
+    """Return by part the model's metric, each baseline's, and the interval of the difference to the best of them."""
     told: dict[str, Any] = {}
     for part, metric in METRICS.items():
         for path in state.glob(f"*/runs/*/*/{part}_evaluation/metrics.json"):
             found = files.read_json(path)
-            best = {name: row[metric] for name, row in found["baselines"].items() if metric in row}
-            told[part] = {
-                "model": found["test"][metric],
-                "baseline": max(best.values()),
-                "by": max(best, key=lambda n: best[n]),
-            }
+            model = found["test"][metric]
+            baselines = {name: row[metric] for name, row in found["baselines"].items() if metric in row}
+            by = max(baselines, key=lambda name: baselines[name])
+            drawn = resamples.read(path.parent)
+            mine = drawn.sample(model, metric)
+            judged = verdicts.better(mine, drawn.sample(baselines[by], metric, side=by), least=verdicts.Least())
+            told[part] = {"metric": metric, "model": model, "baselines": baselines, "best": by,
+                          "difference": judged.interval, "users": judged.users}  # fmt: skip
     return told
 
 
@@ -108,20 +116,30 @@ def _made(folder: Path) -> Path:
 
 def text(document: script.Document) -> str:
     """Return the document as Markdown."""
-    head = ["set", "events", "users", "items", "weeks", "drafted", "verdict", "NDCG@10", "baseline", "intent mAP",
-            "baseline", "seconds"]  # fmt: skip
-    lines = []
-    for found in document["sets"]:
+    head = ["set", "events", "users", "items", "weeks", "verdict", "NDCG@10", "best baseline", "difference",
+            "intent mAP", "best baseline", "difference", "minutes"]  # fmt: skip
+    lines, reasons = [], []
+    for name, found in document["sets"].items():
         if "skipped" in found:
-            lines.append([f"{found['set']} (skipped: {found['skipped']})", *[None] * (len(head) - 1)])
+            lines.append([f"{name} (skipped: {found['skipped']})", *[None] * (len(head) - 1)])
             continue
-        counts = [found.get(key) for key in ("events", "users", "items", "weeks")]
-        pairs = [found.get(part, {}).get(side) for part in METRICS for side in ("model", "baseline")]
-        weeks = [f"{counts[3]} made" if found.get("made_times") else counts[3]]
-        drafted = "yes" if found["drafted"] else "no"
-        lines.append([found["set"], *counts[:3], *weeks, drafted, found.get("verdict"), *pairs, found.get("seconds")])
-    reasons = [f"{found['set']}: {found['why']}" for found in document["sets"] if found.get("why")]
+        counts = [found.get(key) for key in ("rows", "users", "items")]
+        weeks = f"{found.get('weeks')} made" if found.get("made_times") else found.get("weeks")
+        verdict = found.get("verdict") if found["drafted"] else "not drafted"
+        sides = [cell for part in METRICS for cell in _sides(found.get(part))]
+        lines.append([name, *counts, weeks, verdict, *sides, found.get("minutes")])
+        if found.get("why"):
+            reasons.append(f"{name}: {found['why']}")
     return "\n\n".join([script.table(head, lines), *reasons])
+
+
+def _sides(found: script.Document | None) -> list[Any]:
+    """Return a part's cells: model, best baseline, interval of their difference."""
+    if found is None:
+        return [None, None, None]
+    best, ends = found["best"], found["difference"]
+    difference = "no interval" if ends is None else f"{ends[0]:+.4f} to {ends[1]:+.4f}"
+    return [f"{found['model']:.4f}", f"{found['baselines'][best]:.4f} ({best})", difference]
 
 
 if __name__ == "__main__":
