@@ -110,7 +110,18 @@ class NotNull(_Values):
         return row.get(self.column) is None
 
 
-class Between(_Values):
+class _Numbers(_Values):
+    """A rule about one column of numbers."""
+
+    @override
+    def misfit(self, held: Mapping[str, str]) -> str | None:
+        (column,) = self.named
+        kind = held[column]
+        told = f"asks for numbers and the column holds {kind}; use one_of or not_null"
+        return super().misfit(held) or (None if kind_of(kind) == NUMBER else told)
+
+
+class Between(_Numbers):
     """Values in [min, max]; nulls are another rule's business."""
 
     expect: Literal["between"]
@@ -133,17 +144,11 @@ class Between(_Values):
         return f"{self.column} is " + " and ".join(f"{word} {limit:g}" for word, limit in limits if limit is not None)
 
     @override
-    def misfit(self, held: Mapping[str, str]) -> str | None:
-        kind = held[self.column]
-        told = f"asks for numbers and the column holds {kind}; use one_of or not_null"
-        return super().misfit(held) or (None if kind_of(kind) == NUMBER else told)
-
-    @override
     def holds(self, *values: Any) -> bool:
         return (self.min is None or values[0] >= self.min) and (self.max is None or values[0] <= self.max)
 
 
-class Finite(_Values):
+class Finite(_Numbers):
     """Numbers that can be an amount: not infinite, and at most 1e12 either way."""
 
     expect: Literal["finite"]
@@ -153,12 +158,6 @@ class Finite(_Values):
     @override
     def asks(self) -> str:
         return f"{self.column} is at most {LARGEST_AMOUNT:g} either way"
-
-    @override
-    def misfit(self, held: Mapping[str, str]) -> str | None:
-        kind = held[self.column]
-        told = f"asks for numbers and the column holds {kind}; use one_of or not_null"
-        return super().misfit(held) or (None if kind_of(kind) == NUMBER else told)
 
     @override
     def holds(self, *values: Any) -> bool:
@@ -217,7 +216,8 @@ class Matches(_Values):
 
     @override
     def misfit(self, held: Mapping[str, str]) -> str | None:
-        kind = held[self.column]
+        (column,) = self.named
+        kind = held[column]
         told = f"asks for texts and the column holds {kind}; use between"
         return super().misfit(held) or (None if kind_of(kind) == TEXT else told)
 
@@ -247,7 +247,8 @@ class Spelled(_Values):
 
     @override
     def misfit(self, held: Mapping[str, str]) -> str | None:
-        kind = held[self.column]
+        (column,) = self.named
+        kind = held[column]
         told = f"asks for texts and the column holds {kind}; use one_of"
         return super().misfit(held) or (None if kind_of(kind) == TEXT else told)
 
