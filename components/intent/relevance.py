@@ -102,7 +102,9 @@ def choose(
     return Choice(
         kept=tuple(name for p, name in enumerate(names) if p in chosen),
         importance={
-            names[p]: Importance(_short(joined[p]), {name: _short(told) for name, told in zip(every, by_intent[:, p])})
+            names[p]: Importance(
+                _short(joined[p]), {name: _short(told) for name, told in zip(every, by_intent[:, p], strict=True)}
+            )
             for p in order
         },
         constant=tuple(names[p] for p in np.flatnonzero(flat).tolist()),
