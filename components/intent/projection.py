@@ -70,8 +70,8 @@ def fit(values: np.ndarray, asked: Reduction, *, names: Sequence[str], weight: n
     wanted = asked.components if isinstance(asked.components, int) else _reaching(shares, asked.components)
     n = min(wanted, most)
     notes = (f"components {wanted} is above the {most} that the numbers have; these stay",) if wanted > most else ()
-    matrix = axes[:, :n]
-    largest = np.abs(matrix).argmax(axis=0)
+    matrix = axes[:, :n] * (scale > 0)[:, None]
+    largest = np.abs(matrix).round(9).argmax(axis=0)
     matrix = matrix * np.sign(matrix[largest, np.arange(n)])  # else the sign is the library's whim
     return Projection(mean, scale, matrix, shares[:n], notes)
 
