@@ -102,6 +102,6 @@ def sentence(found: Mapping[str, Any]) -> str:
         said += [f"{stay} of {stay + out} numbers", *selection["notes"]]
     if reduction := found.get(REDUCTION):
         numbers, parts = len(reduction["numbers"]), reduction["components"]
-        said += [f"{len(parts)} components of {numbers} numbers, {reduction['share']:.1%} of their variance"]
+        said += [f"{len(parts)} principal components of {numbers} numbers, {reduction['share']:.1%} of their variance"]
         said += reduction["notes"]
     return "; ".join(said)

@@ -228,7 +228,7 @@ def test_the_step_does_what_the_rows_ask_for_and_says_it_in_a_line(
     line = next(json.loads(r.message) for r in caplog.records if '"train_intent"' in r.message)
     found = inputs.read(tmp_path / "intent")
     assert line["inputs"] == inputs.sentence(found)
-    assert line["inputs"].startswith("6 of 31 numbers; 2 components of 6 numbers, ")
+    assert line["inputs"].startswith("6 of 31 numbers; 2 principal components of 6 numbers, ")
     scorer = IntentScorer.load(tmp_path / "intent")
     assert scorer.net.shape.user_inputs == 2
     stored = pq.read_table(tmp_path / "intent" / "out_of_time.parquet")
