@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from components.intent import inputs
 from components.intent.evaluate import COMPARED, Evaluation
 from feature_repo.vocabulary import Vocabulary
 
@@ -11,8 +12,10 @@ TITLES = {"macro_auroc": "macro AUROC", "micro_auroc": "micro AUROC", "map": "mA
 EXTREMES = 5  # targets shown at either end
 
 
-def write(found: Evaluation, training: Mapping[str, Any], vocabulary: Vocabulary) -> str:
-    """Write the model card."""
+def write(
+    found: Evaluation, training: Mapping[str, Any], vocabulary: Vocabulary, *, sees: Mapping[str, Any] | None = None
+) -> str:
+    """Write the model card; `sees` is what selection and reduction left of the profile's numbers, where they ran."""
     spec, rows, weeks = training["spec"], training["rows"], ", ".join(map(str, found.weeks))
     parts = [
         "# Intent model",
@@ -28,6 +31,7 @@ def write(found: Evaluation, training: Mapping[str, Any], vocabulary: Vocabulary
         _cohorts(found),
         "## Targets",
         _targets(found),
+        *_inputs(sees or {}),
         "## Data, features and limits",
         _limits(found),
     ]
@@ -91,6 +95,32 @@ def _targets(found: Evaluation) -> str:
     lines = [["easiest and hardest", "AUROC", "AP"]]
     lines += [[name, _number(v["auroc"]), _number(v["ap"])] for name, v in shown]
     return _markdown(lines)
+
+
+def _inputs(sees: Mapping[str, Any]) -> list[str]:
+    """Tell how much each number of the profile tells of the intents, and what components are made of."""
+    if not sees:
+        return []
+    parts = [f"## Numbers of the profile\n\nThe model sees {inputs.sentence(sees)}."]
+    if selection := sees.get(inputs.SELECTION):
+        measured = selection["importance"]
+        intents = list(next(iter(measured.values()))["by_intent"])
+        lines = [["number", "stays", f"importance ({selection['join']})", *intents]]
+        for name, told in measured.items():
+            shares = [told["joined"], *told["by_intent"].values()]
+            lines.append([name, "yes" if name in selection["kept"] else "no", *(f"{share:.4f}" for share in shares)])
+        parts += [
+            "Importance is the part of an intent's uncertainty that a number takes away, in the training weeks "
+            f"{selection['weeks'][0]} to {selection['weeks'][1]}.",
+            _markdown(lines),
+        ]
+    if reduction := sees.get(inputs.REDUCTION):
+        lines = [["component", "share of variance", "made mostly of"]]
+        for n, part in enumerate(reduction["components"], 1):
+            made = ", ".join(f"{name} {weight:+.2f}" for name, weight in part["loadings"].items())
+            lines.append([str(n), _share(part["share"]), made])
+        parts.append(_markdown(lines))
+    return parts
 
 
 def _limits(found: Evaluation) -> str:

@@ -12,6 +12,7 @@ from components.intent.context import FILE, TargetContext
 from components.intent.spec import Intent
 from feature_repo import columns, dropped_features, files
 from feature_repo.calendar import Calendar
+from feature_repo.dropped_features import NOTHING, Asked
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
@@ -33,6 +34,7 @@ class Examples:
     split: dict[str, list[int]]  # weeks by part: train, validate, test
     dropped: frozenset[str] = frozenset()  # stored numbers that models do without
     weight: np.ndarray | None = None  # [B] float64, possible rows that a row stands for; None: each for itself
+    asked: Asked = NOTHING  # of the profile's numbers that the model sees
 
     def part(self, name: str) -> np.ndarray:
         """Return the positions of the rows of a part, int64."""
@@ -85,6 +87,7 @@ def load(folder: Path, intents: Sequence[Intent]) -> Examples:
         split=split,
         dropped=dropped_features.dropped(folder),
         weight=_weight(table, week, split),
+        asked=dropped_features.asked(folder),
     )
 
 

@@ -8,7 +8,7 @@ sauce). Saved as safetensors and JSON; nothing is pickled.
 Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, S segments, D width.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from components.intent import networks
 from components.intent.encode import Encoded
+from components.intent.projection import Projection
 from components.intent.shape import Shape
 from feature_repo import files
 from feature_repo.errors import DataError, SpecError
@@ -75,6 +76,7 @@ class IntentNet(nn.Module):
     frequency_scale: Tensor  # [F]
     profile_mean: Tensor  # [P]
     profile_scale: Tensor  # [P]
+    profile_matrix: Tensor  # [P, N], only where the profile is projected to N components
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -83,9 +85,11 @@ class IntentNet(nn.Module):
         for name, size in (("frequency", shape.frequency), ("profile", shape.profile)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_scale", torch.ones(size))
+        if shape.components is not None:
+            self.register_buffer("profile_matrix", torch.zeros(shape.profile, shape.components))
         self.weeks = WeekEncoder(shape)
         self.segment = nn.Embedding(shape.segments + 1, SEGMENT_WIDTH)
-        self.user = nn.Linear(shape.profile + SEGMENT_WIDTH + D, D)
+        self.user = nn.Linear(shape.user_inputs + SEGMENT_WIDTH + D, D)
         self.pair_of_target = nn.Linear(own, D)
         self.pair_of_user = nn.Linear(D, D, bias=False)
         self.target = nn.Parameter(torch.randn(C, D) * 0.1)
@@ -112,6 +116,11 @@ class IntentNet(nn.Module):
             getattr(self, f"{name}_mean").copy_(torch.from_numpy(mean))
             getattr(self, f"{name}_scale").copy_(torch.from_numpy(scale))
 
+    def project(self, found: Projection) -> None:
+        """Take the profile's mean, spread and components from a projection."""
+        for name in ("mean", "scale", "matrix"):
+            getattr(self, f"profile_{name}").copy_(torch.from_numpy(getattr(found, name)))
+
     def forward(self, batch: Batch) -> Tensor:
         """Return logits [B, C]."""
         user = self._user(batch)  # [B, D]
@@ -133,6 +142,8 @@ class IntentNet(nn.Module):
 
     def _user(self, batch: Batch) -> Tensor:
         profile = (batch.profile - self.profile_mean) * self.profile_scale  # [B, P]
+        if self.shape.components is not None:
+            profile = profile @ self.profile_matrix  # [B, N]
         known = torch.where(batch.segment > self.shape.segments, 0, batch.segment)  # [B]; a new segment is unknown
         parts = [profile, self.segment(known), self.weeks(batch.sequence, batch.active)]
         user: Tensor = self.dropout(torch.relu(self.user(torch.cat(parts, dim=1))))  # [B, D]
@@ -144,7 +155,7 @@ class IntentNet(nn.Module):
 
         save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, folder / WEIGHTS)
         (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
-        files.write_json(folder / CONFIG, {"network": asdict(self.shape)})
+        files.write_json(folder / CONFIG, {"network": self.shape.document()})
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "IntentNet":

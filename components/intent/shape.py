@@ -1,6 +1,7 @@
 """What an intent network is built from: the spec's part of it, and the sizes that the data gives it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,3 +17,13 @@ class Shape:
     frequency: int
     profile: int
     segments: int
+    components: int | None = None  # that the profile's numbers are projected to; None: the numbers themselves
+
+    @property
+    def user_inputs(self) -> int:
+        """Return how many numbers of the profile reach the first layer."""
+        return self.profile if self.components is None else self.components
+
+    def document(self) -> dict[str, Any]:
+        """Return what `config.json` holds of it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}

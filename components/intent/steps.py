@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from components import curves as pages
 from components import measure, resamples
 from components.distributed import ranks, trainjob
-from components.intent import examples
+from components.intent import examples, inputs
 from components.intent.spec import Intent, IntentModel
 from components.step import step
 from feature_repo import columns, files
@@ -55,6 +55,7 @@ def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str,
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
             trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group)
+            progress.count(**({"inputs": said} if (said := inputs.sentence(trained.inputs)) else {}))
             progress.count(**group.agreed(trained.scorer.net.state_dict()))
             if group.first:
                 save(trained, spec, Path(intent))
@@ -68,6 +69,7 @@ def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
     """Write the `intent` artifact: the model folder, the out-of-time scores and how training went."""
     with files.written_folder(destination) as folder:
         trained.scorer.save(folder)
+        inputs.write(folder, trained.inputs)
         pq.write_table(_table(trained.out_of_time), folder / OUT_OF_TIME, compression="zstd")
         training = {
             "epochs": [asdict(epoch) for epoch in trained.epochs],
@@ -134,7 +136,7 @@ def run_evaluate_intent(
         scorer, memory = measure.growth(lambda: IntentScorer.load(folder))
         found = examples.load(Path(rows), _INTENTS.validate_json(intents))
         result = evaluate(scorer, found, report=progress.at)
-        text = cards.write(result, files.read_json(folder / TRAINING), found.vocabulary)
+        text = cards.write(result, files.read_json(folder / TRAINING), found.vocabulary, sees=inputs.read(folder))
         with files.written_folder(Path(evaluation)) as out:
             files.write_json(out / "metrics.json", result.metrics())
             resamples.write(out, result.resamples, rows_digest=result.rows_digest)

@@ -9,21 +9,23 @@ Letters: R training rows, B rows, C targets, W weeks.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent.encode import WEEKS, Encoded, encode, profile_names, windows_of
+from components.intent import inputs
+from components.intent.encode import WEEKS, Encoded, encode
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows
 from components.intent.model import IntentNet, pick_device
+from components.intent.projection import Projection
 from components.intent.score import ROWS, IntentScorer
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel
 from feature_repo import columns
-from feature_repo.dropped_features import kept
 from feature_repo.rows import Ragged, UserRows
 
 SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
@@ -51,6 +53,7 @@ class Trained:
     weeks: dict[str, list[int]]  # whose labels each stage saw, and those scored out of time by each
     threads: int
     seconds: float
+    inputs: dict[str, Any] = field(default_factory=dict)  # what it sees of the profile; empty: all
 
 
 def train(
@@ -71,11 +74,14 @@ def train(
     held_weeks = sorted(examples.split["train"])[-ranking_weeks:]
     held = np.isin(examples.week[parts["train"]], held_weeks)  # [R]
     later = np.concatenate([parts["validate"], parts["test"]])
+    known = parts["train"] if held.all() else parts["train"][~held]  # whose labels no score out of time may meet
+    examples, selection = inputs.selected(examples, known)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         rows, validate = encoded(examples, parts["train"]), encoded(examples, parts["validate"])
         report(0.05, "encoded")
-        scorer = _untrained(examples, spec, rows, device)
+        projection, reduction = inputs.reduced(examples, rows.encoded.profile, rows.weight)
+        scorer = _untrained(examples, spec, rows, device, projection)
         fit = Fit(scorer.net, rows, validate, _unknown(examples), _weights(examples), spec, ranks)
         ranks.scatter_seed(spec.seed)
         if not held.all():  # else the ranker gets what an untrained network says: the personal decayed rates
@@ -100,6 +106,7 @@ def train(
         },
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - start, 1),
+        inputs=selection | reduction,
     )
 
 
@@ -124,12 +131,8 @@ def _present(examples: Examples, index: np.ndarray) -> list[int]:
 
 def _encode(examples: Examples, rows: UserRows) -> Encoded:
     n_targets = len(examples.vocabulary.targets)
-    return encode(rows, examples.context, calendar=examples.calendar, n_targets=n_targets, profile=_profile(examples))
-
-
-def _profile(examples: Examples) -> tuple[str, ...]:
-    """Name the profile numbers to learn from."""
-    return kept(profile_names(windows_of(examples.rows)), examples.dropped)
+    names = inputs.names_of(examples)
+    return encode(rows, examples.context, calendar=examples.calendar, n_targets=n_targets, profile=names)
 
 
 def _weeks(examples: Examples) -> np.ndarray:
@@ -151,7 +154,9 @@ def _unknown(examples: Examples) -> Encoded:
     return _encode(examples, nobody)
 
 
-def _untrained(examples: Examples, spec: IntentModel, rows: Rows, device: str) -> IntentScorer:
+def _untrained(
+    examples: Examples, spec: IntentModel, rows: Rows, device: str, projection: Projection | None = None
+) -> IntentScorer:
     taken = np.linspace(0, len(rows.week) - 1, min(STANDARD_ROWS, len(rows.week))).astype(np.int64)
     some = rows.encoded.take(taken)
     net = IntentNet(
@@ -165,12 +170,14 @@ def _untrained(examples: Examples, spec: IntentModel, rows: Rows, device: str) -
             frequency=some.frequency.shape[2],
             profile=some.profile.shape[1],
             segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,
+            components=None if projection is None else projection.matrix.shape[1],
         )
     )
     net.standardise(some.frequency, some.profile, weight=None if rows.weight is None else rows.weight[taken])
-    return IntentScorer(
-        net.to(pick_device(device)), examples.vocabulary, examples.context, examples.calendar, _profile(examples)
-    )
+    if projection is not None:
+        net.project(projection)
+    names = inputs.names_of(examples)
+    return IntentScorer(net.to(pick_device(device)), examples.vocabulary, examples.context, examples.calendar, names)
 
 
 def _weights(examples: Examples) -> np.ndarray:

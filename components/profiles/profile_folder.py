@@ -24,6 +24,7 @@ from components.profiles.segments import card, fallback, fit
 from components.profiles.spec import Profiles
 from feature_repo import attributes, columns, files
 from feature_repo.calendar import Calendar
+from feature_repo.dropped_features import REDUCE
 from feature_repo.errors import DataError
 from feature_repo.vocabulary import Vocabulary
 
@@ -128,7 +129,7 @@ def _summary(
         "items": vocabulary.items.num_rows,
         "windows_days": list(spec.windows_days),
         "selection": spec.selection.model_dump(mode="json"),
-    }
+    } | ({} if spec.reduce is None else {REDUCE: spec.reduce.model_dump(mode="json")})
 
 
 def build_connection() -> Any:

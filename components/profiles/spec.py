@@ -1,8 +1,8 @@
 """The spec's `profiles` slice."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from feature_repo import columns
 from feature_repo.slice import Slice
@@ -11,6 +11,8 @@ MOST_SEGMENTS = 64
 SILENT_WEEKS = 2  # after a user's last active week: later training rows are silent
 AUTO_ONE_IN, MOST_ONE_IN = 64, 1000
 FEW_ROWS = 100_000  # up to so many training rows, auto keeps them all
+MOST_NUMBERS = 512  # that selection or reduction may be asked to leave
+PCA = "pca"
 
 
 class Segments(Slice):
@@ -43,6 +45,62 @@ class Selection(Slice):
     unstable_psi: float | None = Field(
         default=None, gt=0, description="Drop above this PSI of first to last training weeks; left out: only report"
     )
+    relevance: Literal["top_k"] | None = Field(
+        default=None,
+        description="Of the profile's numbers the intent model sees only the k most important for the intents, "
+        "judged on training rows; left out: all",
+    )
+    k: int | None = Field(default=None, ge=1, le=MOST_NUMBERS, description="How many; only with relevance")
+    join: Literal["mean", "max"] = Field(
+        default="mean",
+        description="Importance over several intents: their mean, or that for the intent it tells most of; only with "
+        "relevance",
+    )
+
+    @model_validator(mode="after")
+    def _k_with_relevance(self) -> "Selection":
+        if self.relevance and self.k is None:
+            raise ValueError("relevance: top_k needs to know how many; add k, such as k: 12")
+        alone = [name for name in ("k", "join") if name in self.model_fields_set and getattr(self, name) is not None]
+        if not self.relevance and alone:
+            raise ValueError(f"{alone[0]} says nothing without relevance; add `relevance: top_k`, or leave it out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
+        dumped: dict[str, Any] = dump(self)
+        return {k: v for k, v in dumped.items() if self.relevance or k not in ("relevance", "k", "join")}
+
+
+class Reduce(Slice):
+    """The intent model sees principal components of the profile's numbers; left out: the numbers themselves."""
+
+    method: Literal["pca"] = Field(
+        default="pca", description="Principal components of the standardised numbers, fitted on training rows"
+    )
+    components: int | float = Field(
+        default=0.95,
+        description=f"How many, 1 to {MOST_NUMBERS}; or as many as keep this share of the variance, such as 0.95",
+        json_schema_extra={
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": MOST_NUMBERS},
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+            ]
+        },
+    )
+
+    @field_validator("components", mode="before")
+    @classmethod
+    def _number_or_share(cls, value: object) -> object:
+        if (type(value) is int and 1 <= value <= MOST_NUMBERS) or (type(value) is float and 0 < value < 1):
+            return value
+        raise ValueError(f"{value!r} is wrong; use a number from 1 to {MOST_NUMBERS}, or a share between 0 and 1")
+
+
+def _or_word(schema: dict[str, Any]) -> None:
+    """Tell editors that the method's name alone will do."""
+    schema["anyOf"].insert(0, {"type": "string", "const": PCA})
 
 
 class Profiles(Slice):
@@ -57,6 +115,12 @@ class Profiles(Slice):
     )
     segments: Segments = Segments()
     selection: Selection = Selection()
+    reduce: Reduce | None = Field(
+        default=None,
+        description="What becomes of the profile's numbers before the intent model: pca, or a group that says more; "
+        "left out: nothing",
+        json_schema_extra=_or_word,
+    )
     attributes: tuple[str, ...] | None = Field(
         default=None,
         max_length=columns.MOST_ATTRIBUTES,
@@ -81,6 +145,19 @@ class Profiles(Slice):
         if value == "auto" or (type(value) is int and 1 <= value <= MOST_ONE_IN):
             return value
         raise ValueError(f"{value!r} is wrong; use a number from 1 to {MOST_ONE_IN}, or auto")
+
+    @field_validator("reduce", mode="before")
+    @classmethod
+    def _word_or_group(cls, value: object) -> object:
+        if not isinstance(value, str | dict | Reduce | None):
+            raise ValueError(f"{value!r} is wrong; use {PCA}, or a group such as {{method: {PCA}, components: 8}}")
+        return {"method": value} if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
+        dumped: dict[str, Any] = dump(self)
+        return {k: v for k, v in dumped.items() if k != "reduce" or v is not None}
 
     @model_validator(mode="after")
     def _stale_after_fresh(self) -> "Profiles":

@@ -17,6 +17,7 @@ from components.profiles.training import feature_selection, training_set
 from components.step import step
 from feature_repo import columns, env_names, files
 from feature_repo.dropped_features import FILE as FEATURES
+from feature_repo.dropped_features import REDUCE
 from feature_repo.errors import DataError
 from feature_repo.fallback import CARDS, FILE
 from feature_repo.vocabulary import Vocabulary
@@ -125,7 +126,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
             train=weeks.train,
             windows_days=tuple(summary["windows_days"]),
         )
-        files.write_json(folder / FEATURES, found)
+        files.write_json(folder / FEATURES, found | {key: summary[key] for key in (REDUCE,) if key in summary})
         Vocabulary.load(profiles / "vocabulary").save(folder / "vocabulary")
         files.write_json(folder / "calendar.json", snapshot["calendar"])
         files.write_json(folder / "profiles.json", summary)

@@ -6,6 +6,7 @@ from typing import Any
 from components.content import words
 from components.data.source_spec import Files
 from components.data.spec import Data
+from components.intent import inputs
 from feature_repo import dropped_features, fallback, files
 from pipelines.environment import Installation
 from pipelines.releases.release import ReleasedFiles
@@ -46,7 +47,7 @@ def build(
         "intent": _scores(run.folders["intent_evaluation"], INTENT_BASELINE),
         "ranking": _scores(run.folders["ranking_evaluation"], RANKING_BASELINE),
         "segments": _segments(run.folders["rows"]),
-        "features": _features(run.folders["rows"]),
+        "features": _features(run.folders["rows"]) | _inputs(run.folders.get("intent")),
         "release": {"version": run.release_version, "passed": run.passed, "verdict": run.verdict}
         | ({} if released is None else {"id": released.id, "version": released.version, "bento": released.bento}),
         **({"page": run.page} if answer is None else _answer(user, answer, place.spec.verb)),
@@ -99,6 +100,12 @@ def _features(rows: Path) -> dict[str, Any]:
     }
 
 
+def _inputs(intent: Path | None) -> dict[str, Any]:
+    """Say what the intent model sees of the profile, where the spec asks for less than all its numbers."""
+    found = inputs.read(intent) if intent else {}
+    return {"inputs": found | {"text": inputs.sentence(found)}} if found else {}
+
+
 def write(home: Path, report: dict[str, Any]) -> Path:
     """Write report.json."""
     path = home / FILE
@@ -135,6 +142,7 @@ def text(report: dict[str, Any]) -> str:
         *_table("Ranking", report["ranking"], ("ndcg_at_10", "recall_at_10", "phr_at_10")),
         "",
         *_segment_lines(report["segments"]),
+        *([f"Inputs     {seen['text']}"] if (seen := report.get("features", {}).get("inputs")) else []),
         "",
         *(_release_lines(report) if report["release"]["passed"] else report["page"].splitlines()),
     ]

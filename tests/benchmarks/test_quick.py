@@ -19,6 +19,7 @@ SCRIPTS = {
     "drift": {"cases", "noise_floor", "thresholds"},
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
+    "selection": {"rows", "sides", "difference"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
     "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
@@ -40,6 +41,7 @@ SLOW = (
     "drift",
     "contract",
     "profiles",
+    "selection",
     "sparse",
 )  # half a minute each
 Run = Callable[[str], dict[str, Any]]
@@ -113,6 +115,20 @@ def test_trees_and_model_learn_the_checkerboard_alike(run: Run) -> None:
     models = run("models")["intent"]["models"]
     assert models["intentflow"]["map"] == models["gradient_boosting"]["map"] == 1.0
     assert models["global_rate"]["macro_auroc"] == 0.5
+
+
+@pytest.mark.slow
+def test_fewer_inputs_are_fewer_and_differences_are_paired(run: Run) -> None:
+    document = run("selection")
+    sides = document["sides"]
+    assert [sides[name]["inputs"] for name in ("top_4", "pca_3")] == [4, 3]
+    assert sides["all"]["inputs"] > 4
+    assert set(document["difference"]) == {"top_4", "pca_3"}
+    for name, found in document["difference"].items():
+        for metric, less in found.items():
+            assert less["estimate"] == pytest.approx(sides[name][metric] - sides["all"][metric], abs=2e-6)
+            assert less["interval"][0] <= less["estimate"] <= less["interval"][1]
+            assert less["no_worse"] in ("passed", "refused", "undecided")
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "feature_repo/update.py": ("tests/feature_repo/test_fold.py",),
     # What a model sees.
     "components/intent/encode.py": ("tests/intent/test_encode.py", "tests/intent/test_known_answers.py"),
+    "components/intent/relevance.py": ("tests/intent/test_relevance.py",),
+    "components/intent/projection.py": ("tests/intent/test_projection.py",),
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
     # The gates.

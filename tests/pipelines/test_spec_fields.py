@@ -9,11 +9,13 @@ from pydantic import BaseModel, ValidationError
 from components.content.spec import Content
 from components.data.spec import Clean, Data, Split
 from components.intent.spec import Intent, IntentModel
-from components.profiles.spec import Profiles, Segments, Selection
+from components.profiles.spec import Profiles, Reduce, Segments, Selection
 from components.ranking.spec import Candidates, Ranking
 from components.registry import gate_metrics
 from components.registry.spec import Gate, Parity, Promotion, Rollout, Shadow, Tolerance
 from components.verdicts import Least
+from feature_repo.errors import SpecError
+from pipelines import spec
 
 SOURCE = {"type": "csv", "events": {"path": "events.csv"}}
 REQUIRED: dict[type[BaseModel], dict[str, Any]] = {
@@ -42,6 +44,7 @@ NUMBERS = [
     (Profiles, "train_users", None, 100, None),
     (Profiles, "silent_one_in", "auto", 1, 1000),
     (Segments, "k", 8, 2, 64),
+    (Reduce, "components", 0.95, None, 512),
     (Candidates, "history", 150, 0, 512),
     (Candidates, "neighbours", 100, 0, 512),
     (Candidates, "offers", 50, 0, 512),
@@ -124,6 +127,11 @@ def test_a_number_has_a_default_and_borders(
         (Intent, "level", "category", "items"),
         (Segments, "k", "auto", "many"),
         (Segments, "k", 2, 2.5),
+        (Reduce, "components", 1, 0),
+        (Reduce, "components", 1e-9, 0.0),
+        (Reduce, "components", 0.999, 1.0),
+        (Reduce, "components", 8, 8.0),
+        (Reduce, "components", 1, True),
     ],
 )
 def test_a_value_beside_the_border_is_refused(kind: type[BaseModel], name: str, right: Any, wrong: Any) -> None:
@@ -142,6 +150,7 @@ def test_a_value_beside_the_border_is_refused(kind: type[BaseModel], name: str, 
         (Segments, "method", ["kmeans", "lda"]),
         (Selection, "constant", ["drop", "keep"]),
         (Selection, "duplicate", ["drop", "keep"]),
+        (Reduce, "method", ["pca"]),
         (Promotion, "mode", ["auto", "manual", "dry_run"]),
         (Rollout, "on_missing", ["rollback", "promote", "hold"]),
         (Rollout, "slow_ms", [500, 5, 10, 25, 50, 100, 250, 1000, 2500]),
@@ -153,6 +162,78 @@ def test_a_word_is_one_of_these_and_the_first_by_default(kind: type[BaseModel], 
         assert getattr(made(kind, **{name: word}), name) == word
     with pytest.raises(ValidationError):
         made(kind, **{name: f"{words[0]}s"})
+
+
+def test_relevance_names_how_many_and_how_intents_are_joined() -> None:
+    assert (Selection().relevance, Selection().k) == (None, None)
+    asked = Selection(relevance="top_k", k=1)
+    assert (asked.k, asked.join) == (1, "mean")
+    assert Selection(relevance="top_k", k=512, join="max").join == "max"
+    for wrong in ({"k": 0}, {"k": 513}, {"k": 3, "join": "sum"}, {"k": None}, {}):
+        with pytest.raises(ValidationError):
+            Selection.model_validate({"relevance": "top_k"} | wrong)
+    with pytest.raises(ValidationError):
+        Selection.model_validate({"relevance": "top_ks", "k": 3})
+
+
+@pytest.mark.parametrize(
+    ("profiles", "told"),
+    [
+        (
+            {"selection": {"relevance": "top_k"}},
+            "selection: relevance: top_k needs to know how many; add k, such as k: 12",
+        ),
+        (
+            {"selection": {"k": 3}},
+            "selection: k says nothing without relevance; add `relevance: top_k`, or leave it out",
+        ),
+        (
+            {"selection": {"join": "max"}},
+            "selection: join says nothing without relevance; add `relevance: top_k`, or leave it out",
+        ),
+        (
+            {"selection": {"relevance": "topk", "k": 3}},
+            "selection.relevance: 'topk' is not allowed; use 'top_k'; did you mean 'top_k'?",
+        ),
+        ({"reduce": "pac"}, "reduce.method: 'pac' is not allowed; use 'pca'; did you mean 'pca'?"),
+        ({"reduce": 8}, "reduce: 8 is wrong; use pca, or a group such as {method: pca, components: 8}"),
+        (
+            {"reduce": {"components": "many"}},
+            "reduce.components: 'many' is wrong; use a number from 1 to 512, or a share between 0 and 1",
+        ),
+        (
+            {"reduce": {"component": 8}},
+            "reduce.component: no such key; have components, method; did you mean 'components'?",
+        ),
+    ],
+)
+def test_a_mistake_in_selection_or_reduction_is_one_line(profiles: dict[str, Any], told: str) -> None:
+    document = {"apiVersion": "intentflow/v1", "kind": "Recommender", "name": "shop", "data": {"source": SOURCE}}
+    with pytest.raises(SpecError) as error:
+        spec.parse(document | {"intents": [{"name": "visit"}], "profiles": profiles}, place="shop.yaml")
+    assert str(error.value) == f"shop.yaml: profiles.{told}"
+
+
+def test_reduce_is_a_word_or_a_group_and_both_pass_through_json() -> None:
+    assert Profiles().reduce is None
+    assert Profiles.model_validate({"reduce": "pca"}).reduce == Reduce(method="pca", components=0.95)
+    given = Profiles(reduce=Reduce(components=8), selection=Selection(relevance="top_k", k=8, join="max"))
+    again = Profiles.model_validate_json(given.model_dump_json())
+    assert again == given
+    assert type(again.reduce.components) is int  # type: ignore[union-attr]
+
+
+def test_what_is_newer_than_recorded_digests_is_written_only_where_it_is_said() -> None:
+    """Caches and state folders know a slice by its JSON: a spec that says nothing new has the JSON that it had."""
+    assert list(Selection().model_dump()) == ["constant", "duplicate", "unstable_psi"]
+    assert "reduce" not in Profiles().model_dump(mode="json")
+    said = Profiles.model_validate({"reduce": "pca", "selection": {"relevance": "top_k", "k": 4}}).model_dump(
+        mode="json"
+    )
+    assert said["reduce"] == {"method": "pca", "components": 0.95}
+    assert said["selection"] == {
+        "constant": "drop", "duplicate": "drop", "unstable_psi": None, "relevance": "top_k", "k": 4, "join": "mean"
+    }  # fmt: skip
 
 
 def test_what_is_left_out_is_empty() -> None:

@@ -4,6 +4,9 @@ The training set's `features.json` says what was found and what is dropped; the 
 of what they were trained on in their own config, so that training and serving agree. Instants are not judged: models
 see ages. A number that only grows, such as a lifetime total, is unstable as stored and steady as the rate that models
 see, which is why instability is reported and not acted upon unless the spec sets a limit.
+
+What the spec asks of the numbers that the intent model sees (`relevance`, `reduce`) is passed on in the same file: it
+is found on encoded rows, in components/intent/inputs.py.
 """
 
 from collections.abc import Sequence
