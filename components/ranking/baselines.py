@@ -1,7 +1,7 @@
 """The rankings a model must beat, on the same rows: popular, what a user had most, and what lies near it.
 
 No learning. Each is one formula over what is known of users and items, taken in two ways: `BASELINES` rank all items
-of every row, [B, k] item indexes, for the evaluation; `models/baseline.py` scores the candidates that the served ranker
+of every row, [B, k] item indexes, for the evaluation; `baseline_net.py` scores the candidates that the served ranker
 found, where a baseline serves. `unseen` leaves out what the row's history holds. `neighbours` are the model's own.
 
 Letters: B rows, I items.

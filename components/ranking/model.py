@@ -10,8 +10,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from components.ranking import models
+from components.ranking.baseline_net import BaselineNet
 from components.ranking.baselines import FORMULAS
-from components.ranking.models.baseline import BaselineNet
 from components.ranking.net import ScoringNet
 
 FILE = "weights.safetensors"

@@ -3,13 +3,9 @@
 Letters: B lists, M candidates of a list, N candidates, F features.
 """
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import torch
 from torch import nn
-
-from components.ranking import encode
 
 
 class ScoringNet(nn.Module):
@@ -38,10 +34,6 @@ class ScoringNet(nn.Module):
         mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
         self.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
         self.scale.copy_(torch.from_numpy(np.where(std > 1e-6, 1.0 / np.maximum(std, 1e-6), 0.0).astype(np.float32)))
-
-    def of_facts(self, facts: Mapping[str, np.ndarray], features: Sequence[str]) -> np.ndarray:
-        """Score candidates by their facts [N], seen as the named features, [N]."""
-        return self.score(encode.matrix(facts, features))
 
     @torch.inference_mode()
     def score(self, features: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ranking import encode, model
+from components.ranking.baseline_net import BaselineNet
 from components.ranking.candidates import CandidateSet, candidates, given
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.history import History
@@ -128,7 +129,9 @@ class Ranker:
             catalogue=self.catalogue,
             calendar=self.calendar,
         )
-        return Scored(found, facts, self.net.of_facts(facts, self.features))
+        if isinstance(self.net, BaselineNet):
+            return Scored(found, facts, self.net.of_facts(facts))
+        return Scored(found, facts, self.net.score(encode.matrix(facts, self.features)))
 
     def save(self, folder: Path, *, notes: dict[str, object] | None = None) -> None:
         """Write the self-sufficient model folder's files into an existing folder."""

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.ranking.baseline_net import BaselineNet
 from components.ranking.baselines import BASELINES
 from components.ranking.examples import World
-from components.ranking.models.baseline import BaselineNet
 from components.ranking.score import Ranker, top
 from components.ranking.spec import Candidates
 from feature_repo import files

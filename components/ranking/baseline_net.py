@@ -4,7 +4,7 @@ It has no weights and reads no features: a formula of components/ranking/baselin
 float64, since popularity breaks ties far below a history's counts. It cannot be trained, so no spec may ask for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,6 @@ class BaselineNet(ScoringNet):
         super().__init__(0, width=0, dropout=0.0)
         self.architecture = name
 
-    def of_facts(self, facts: Mapping[str, np.ndarray], features: Sequence[str]) -> np.ndarray:
+    def of_facts(self, facts: Mapping[str, np.ndarray]) -> np.ndarray:
         """Score candidates, float64 [M]."""
         return np.asarray(FORMULAS[self.architecture](Candidates(facts)), dtype=np.float64)
