@@ -11,11 +11,9 @@ from typing import Any
 
 from components.registry.gate_metrics import lower_is_better
 from components.registry.lineage import PARTS, Part
+from feature_repo.release_folder import BASELINE, BASELINES, KIND
 
-KIND = "kind"  # of release.json and its version's tags; absent: an ordinary release
-BASELINE = "baseline"
 INSTEAD_OF = "instead_of"  # the id of the release that was held back
-REPLACED = "baselines"  # the baseline by part, of the parts that have one
 UNJUDGED = "unjudged"  # stands where other versions have a verdict's word
 WHY = "a baseline, since no champion was there"
 SAID = "baseline: no gate judged it; it serves because no champion was there"
@@ -47,7 +45,7 @@ class BaselineChampion:
 
     def kind(self) -> dict[str, Any]:
         """Return what release.json says of it."""
-        return {KIND: BASELINE, INSTEAD_OF: self.instead_of, REPLACED: dict(self.baselines)}
+        return {KIND: BASELINE, INSTEAD_OF: self.instead_of, BASELINES: dict(self.baselines)}
 
     def page(self, title: str) -> str:
         """Say in Markdown what serves and instead of what."""

@@ -17,7 +17,7 @@ from components.content import writers
 from components.policy import policies
 from components.registry import client as mlflow_client
 from components.registry import frames, model_versions
-from components.registry.baseline_champion import BASELINE, INSTEAD_OF, KIND, REPLACED, BaselineChampion
+from components.registry.baseline_champion import INSTEAD_OF, BaselineChampion
 from components.registry.gate_inputs import Metrics
 from components.registry.gates import Verdict
 from components.registry.lineage import PARTS, Part
@@ -27,7 +27,7 @@ from components.step import RUN
 from components.verdicts import PASSED
 from feature_repo import files, release_folder
 from feature_repo.errors import DataError, ServerError, SpecError
-from feature_repo.release_folder import FILE, KEY, ReleaseFolder
+from feature_repo.release_folder import BASELINE, BASELINES, FILE, KEY, KIND, ReleaseFolder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -221,7 +221,7 @@ def _kind(released: dict[str, Any]) -> dict[str, str]:
     """Return the tags of a baseline: what it is, instead of which release, and what replaces which part."""
     if KIND not in released:
         return {}
-    return {key: str(released[key]) for key in (KIND, INSTEAD_OF)} | {REPLACED: files.canonical(released[REPLACED])}
+    return {key: str(released[key]) for key in (KIND, INSTEAD_OF)} | {BASELINES: files.canonical(released[BASELINES])}
 
 
 def _part_tags(part: Part, at: dict[str, str]) -> dict[str, str]:
