@@ -28,6 +28,7 @@ CURRENT = 2  # what this code writes
 READABLE = (FIRST, CURRENT)  # today's and the one before it
 
 ID, KEY, SLICES = "id", "key", "serving"
+KIND, BASELINE, BASELINES = "kind", "baseline", "baselines"  # of releases that serve since no champion was there
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,12 @@ class ReleaseFolder:
     def policy(self) -> str:
         """The policy that chooses what is shown."""
         return str(self.document["policy"])
+
+    @property
+    def baselines(self) -> Mapping[str, str]:
+        """The baseline by part that stands in a model's place, where no gate had passed one; {} of others."""
+        found: Mapping[str, str] = self.document.get(BASELINES, {})
+        return found
 
     @property
     def slices(self) -> Mapping[str, Any]:

@@ -144,18 +144,31 @@ def run(
         raise SpecError(f"--no-wait: environment '{place.environment.name}' runs pipelines in this process")
     with Bars(quiet=quiet) as bars:
         found = local.run(place, bars.show, pipeline=pipeline, form=form)
-    if found.trained and not found.passed:
-        click.echo(found.text(), err=True)
-        if found.dry:
-            said = f"did not pass ({found.verdict}), nothing was registered"
-            raise Refused(f"gates: the dry run's models {said}: {found.refused}")
-        raise _held_back(found.release_version, found.verdict)
-    return found.document(), found.text()
+    if not found.trained or found.passed:
+        return found.document(), found.text()
+    text = "\n".join([found.text(), *_to_edit(place, found.held_places)])
+    if found.baseline_serves:
+        return found.document(), text
+    click.echo(text, err=True)
+    if found.dry:
+        said = f"did not pass ({found.verdict}), nothing was registered"
+        raise Refused(f"gates: the dry run's models {said}: {found.refused}")
+    raise _held_back(found.release_version, found.verdict, baseline=found.baseline)
 
 
-def _held_back(version: str, word: str) -> Refused:
+def _held_back(version: str, word: str, *, baseline: str = "") -> Refused:
     """Say that a release's gates hold it back."""
-    return Refused(f"gates: version {version} did not pass ({word}); `intentflow status` shows each gate")
+    said = f"gates: version {version} did not pass ({word})"
+    if baseline:
+        return Refused(f"{said}; a baseline waits, `intentflow promote --version {baseline}` lets it serve")
+    return Refused(f"{said}; `intentflow status` shows each gate")
+
+
+def _to_edit(place: "Installation", held: list[str]) -> list[str]:
+    """Say where in the spec the gates stand that held a release back."""
+    from pipelines import spec_lines
+
+    return [f"To edit: {spec_lines.to_edit(place.spec_path, place.spec, one)}" for one in held]
 
 
 def _run_there(
@@ -199,13 +212,15 @@ def demo(place: "Installation", *, user: str | None, k: int, quiet: bool = False
     from pipelines.runs import report
 
     found = demos.demo(place, user=user, k=k, quiet=quiet)
-    if not found["release"]["passed"]:
-        click.echo(report.text(found), err=True)
-        raise _held_back(found["release"]["version"], found["release"]["verdict"])
+    made = found["release"]
+    edit = _to_edit(place, found.get("held", []))
+    if not made["passed"] and not made.get("baseline"):
+        click.echo("\n".join([report.text(found), *edit]), err=True)
+        raise _held_back(made["version"], made["verdict"], baseline=found.get("waits", ""))
     here = f"Report     {place.home / report.FILE}"
     uis = "\n".join(f"  {name:<12} {url}" for name, url in found["uis"].items())
     start = f"UIs        `intentflow up {place.spec_path}` (or `make up`) opens them, `down` stops them:"
-    return found, "\n".join([report.text(found), here, start, uis])
+    return found, "\n".join([report.text(found), *edit, here, start, uis])
 
 
 @verb

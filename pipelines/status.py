@@ -131,7 +131,7 @@ def text(found: dict[str, Any]) -> str:
         lines.append(f"  registry    unknown: {found['registry_problem']}")
     for alias, version in found["aliases"].items():
         tags = found["versions"][version]
-        lines.append(f"  {alias:<11} version {version}  release {tags.get('id', '?')}  gates {tags.get('gates', '?')}")
+        lines.append(f"  {alias:<11} version {version}  release {tags.get('id', '?')}  {status_text.judged(tags)}")
         lines += status_text.gates(tags)
     lines += [
         f"  {alias:<11} version {version}, which was deleted; `intentflow promote --version N` names another"

@@ -34,6 +34,18 @@ VERBS = {
     "watch": "watched",
 }
 
+BASELINES = {  # what a baseline says, where one serves in a model's place
+    "global_rate": "how often all users do it",
+    "personal_rate": "how often this user did it, drawn towards all users' rate",
+    "decayed_rate": "how often this user did it, lately above all, drawn towards all users' rate",
+    "popular": "what most users {did} in the last four weeks",
+    "unseen_popular": "what most users {did} in the last four weeks and this one has not",
+    "personal_frequency": "what this user {did} in the most weeks, then what is popular",
+    "personal_popular": "what this user {did} in the most weeks, the popular of them first",
+    "decayed_personal": "what this user {did} in the most weeks, lately above all, then what is popular",
+    "item_knn": "what lies near what this user {did}, then what is popular",
+}
+
 
 def verb(ranked: str | None, intents: Iterable[str | None], declared: Mapping[str, str]) -> str:
     """Return the past tense of what users do to items.
@@ -48,6 +60,15 @@ def verb(ranked: str | None, intents: Iterable[str | None], declared: Mapping[st
         return CHOSE
     kind = kinds.pop()
     return declared.get(kind) or VERBS.get(kind.lower(), CHOSE)
+
+
+def baseline(name: str, did: str = CHOSE) -> str:
+    """Return what a baseline's answers are, in words.
+
+    >>> baseline("item_knn", "bought")
+    'what lies near what this user bought, then what is popular'
+    """
+    return BASELINES[name].format(did=did)
 
 
 def reason(name: str, value: float, did: str = CHOSE) -> str:

@@ -16,12 +16,11 @@ def write(
     found: Evaluation, training: Mapping[str, Any], vocabulary: Vocabulary, *, sees: Mapping[str, Any] | None = None
 ) -> str:
     """Write the model card; `sees` is what selection and reduction left of the profile's numbers, where they ran."""
-    spec, rows, weeks = training["spec"], training["rows"], ", ".join(map(str, found.weeks))
+    weeks = ", ".join(map(str, found.weeks))
     parts = [
         "# Intent model",
         f"Says for each of {len(vocabulary.targets)} targets how likely a user is to fulfil it in the coming week. "
-        f"A {spec['architecture']} of width {spec['width']} over the last weeks and a perceptron over each target's "
-        f"own frequency numbers, trained on {_trained(rows)} in {len(training['epochs'])} passes.",
+        + _made(training),
         f"## Test weeks {weeks}: {_number(found.test['rows'])} user-weeks, "
         f"{_share(found.test['positive_share'])} of pairs positive",
         _table(found),
@@ -36,6 +35,21 @@ def write(
         _limits(found),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _made(training: Mapping[str, Any]) -> str:
+    """Say what answers, and what it was made of."""
+    rows = training["rows"]
+    if name := training.get("baseline"):
+        return (
+            f"A baseline, `{name}`: rates of {_trained(rows)}, and nothing that was trained. It serves because no "
+            "network had passed its gates and no champion was there."
+        )
+    spec = training["spec"]
+    return (
+        f"A {spec['architecture']} of width {spec['width']} over the last weeks and a perceptron over each target's "
+        f"own frequency numbers, trained on {_trained(rows)} in {len(training['epochs'])} passes."
+    )
 
 
 def _trained(rows: Mapping[str, int]) -> str:

@@ -67,6 +67,36 @@ def evaluate_intent(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def baseline_intent(
+    intents: str,
+    baselines: str,
+    code: str,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    intent_evaluation: Input[Dataset],
+    baseline_intent: Output[Model],
+    baseline_intent_evaluation: Output[Dataset],
+) -> None:
+    """Put a rate in the network's place where the gates held it back, and judge it on the test weeks.
+
+    Returns:
+        baseline_intent: The rate as a model, or the network where its own gates passed it.
+        baseline_intent_evaluation: All figures of what serves, as an evaluation has them.
+    """
+    from components.intent.baseline_champion import run_baseline_intent
+
+    run_baseline_intent(
+        intents,
+        baselines,
+        rows=rows.path,
+        intent=intent.path,
+        intent_evaluation=intent_evaluation.path,
+        baseline_intent=baseline_intent.path,
+        baseline_evaluation=baseline_intent_evaluation.path,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def predict_intents(code: str, rows: Input[Dataset], release: Input[Model], intents: Output[Dataset]) -> None:
     """Predict the intents of all users with a release's model.
 

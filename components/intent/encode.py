@@ -95,13 +95,8 @@ def encode(
 
     `profile` names the columns of `Encoded.profile`; left out: all of `profile_names`.
     """
-    targets = rows.lists["target_ids"]
-    if targets.values.size and int(targets.values.max()) >= n_targets:
-        raise DataError(
-            f"rows: target {int(targets.values.max())} is beyond the model's {n_targets} targets; "
-            "rows and model are of different vocabularies, run the pipeline again"
-        )
-    owner = targets.row_of_value()  # [N]
+    require_targets(rows, n_targets)
+    owner = rows.lists["target_ids"].row_of_value()  # [N]
     ages = _ages(rows, owner, calendar)
     sequence = _sequence(rows, ages.week, n_targets)
     within = np.arange(WEEKS, 0, -1) <= ages.tenure[:, None]  # [B, T]
@@ -113,6 +108,16 @@ def encode(
         profile=_named(_profile(rows, ages, active[:, :, 0]), windows_of(rows), profile),
         segment=np.where(rows.known, rows.numbers[columns.SEGMENT].astype(np.int64) + 1, 0),
     )
+
+
+def require_targets(rows: UserRows, n_targets: int) -> None:
+    """Refuse rows of another vocabulary, as far as their targets tell."""
+    targets = rows.lists["target_ids"].values
+    if targets.size and int(targets.max()) >= n_targets:
+        raise DataError(
+            f"rows: target {int(targets.max())} is beyond the model's {n_targets} targets; "
+            "rows and model are of different vocabularies, run the pipeline again"
+        )
 
 
 def profile_names(windows_days: tuple[int, ...] | list[int]) -> list[str]:

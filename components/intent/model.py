@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.intent import networks
+from components.intent import networks, rates
 from components.intent.encode import Encoded
 from components.intent.projection import Projection
+from components.intent.rate_net import RateNet
 from components.intent.shape import Shape
 from feature_repo import files
 from feature_repo.errors import DataError, SpecError
@@ -149,24 +150,26 @@ class IntentNet(nn.Module):
         user: Tensor = self.dropout(torch.relu(self.user(torch.cat(parts, dim=1))))  # [B, D]
         return user
 
-    def save(self, folder: Path) -> None:
-        """Write weights and shape into an existing folder."""
-        from safetensors.torch import save_file
 
-        save_file({k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}, folder / WEIGHTS)
-        (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
-        files.write_json(folder / CONFIG, {"network": self.shape.document()})
+def save(net: IntentNet | RateNet, folder: Path) -> None:
+    """Write weights and shape into an existing folder."""
+    from safetensors.torch import save_file
 
-    @classmethod
-    def load(cls, folder: Path, device: str = "cpu") -> "IntentNet":
-        """Read what `save` wrote, ready to predict."""
-        from safetensors.torch import load_file
+    save_file({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
+    files.write_json(folder / CONFIG, {"network": net.shape.document()})
 
-        if not (folder / CONFIG).is_file():
-            raise DataError(f"{folder}: no {CONFIG}; this is no trained intent model, run the pipeline again")
-        net = cls(Shape(**files.read_json(folder / CONFIG)["network"]))
-        net.load_state_dict(load_file(folder / WEIGHTS))
-        return net.to(pick_device(device)).eval()
+
+def load(folder: Path, device: str = "cpu") -> IntentNet | RateNet:
+    """Read what `save` wrote, ready to predict; a rate is read where its name stands for an architecture."""
+    from safetensors.torch import load_file
+
+    if not (folder / CONFIG).is_file():
+        raise DataError(f"{folder}: no {CONFIG}; this is no trained intent model, run the pipeline again")
+    shape = Shape(**files.read_json(folder / CONFIG)["network"])
+    net: IntentNet | RateNet = RateNet(shape) if shape.architecture in rates.NAMES else IntentNet(shape)
+    net.load_state_dict(load_file(folder / WEIGHTS))
+    return net.eval() if isinstance(net, RateNet) else net.to(pick_device(device)).eval()
 
 
 def _moments(values: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

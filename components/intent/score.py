@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from components.intent import model as models
 from components.intent.context import FILE as CONTEXT
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
 from components.intent.model import CONFIG, Batch, IntentNet
+from components.intent.rate_net import RateNet
+from components.intent.shape import Shape
 from components.intent.traced import Single
 from feature_repo import files
 from feature_repo.calendar import Calendar
@@ -31,7 +34,7 @@ class IntentScorer:
 
     def __init__(
         self,
-        net: IntentNet,
+        net: IntentNet | RateNet,
         vocabulary: Vocabulary,
         context: TargetContext,
         calendar: Calendar,
@@ -42,12 +45,24 @@ class IntentScorer:
                 f"intent model: made for {net.shape.targets} targets of {net.shape.frequency} numbers, this vocabulary "
                 f"and encode.py have {len(vocabulary.targets)} of {len(FREQUENCY)}; train again"
             )
-        self.net = net.eval()
-        self._single = Single(self.net) if net.bias.device.type == "cpu" else None
+        self._model = net.eval()
+        self._single = Single(net) if isinstance(net, IntentNet) and net.bias.device.type == "cpu" else None
         self.vocabulary = vocabulary
         self.context = context
         self.calendar = calendar
         self.profile = profile  # names of the profile numbers that it was trained to see; None: all
+
+    @property
+    def net(self) -> IntentNet:
+        """The network; a rate that serves in its place has none."""
+        if not isinstance(self._model, IntentNet):
+            raise TypeError(f"intent model: '{self.shape.architecture}' is a rate, which has no network")
+        return self._model
+
+    @property
+    def shape(self) -> Shape:
+        """What the network was built from, or the rate's name in its place."""
+        return self._model.shape
 
     @property
     def names(self) -> list[str]:
@@ -56,24 +71,26 @@ class IntentScorer:
 
     def encode(self, rows: UserRows) -> Encoded:
         """Encode rows as the network was trained to see them."""
-        n_targets = self.net.shape.targets
+        n_targets = self.shape.targets
         encoded = encode(rows, self.context, calendar=self.calendar, n_targets=n_targets, profile=self.profile)
-        if encoded.profile.shape[1] != self.net.shape.profile:
+        if encoded.profile.shape[1] != self.shape.profile:
             raise DataError(
-                f"intent model: trained on {self.net.shape.profile} profile numbers, these rows give "
+                f"intent model: trained on {self.shape.profile} profile numbers, these rows give "
                 f"{encoded.profile.shape[1]}; profiles.windows_days has changed, train again"
             )
         return encoded
 
     def predict(self, rows: UserRows) -> np.ndarray:
         """Return the probability of each target for each row, float32 [B, C]."""
+        if isinstance(self._model, RateNet):
+            return self._model.predict(rows, self.calendar)
         if len(rows) == 1 and self._single is not None:
             return self._one(rows)
         parts = [
             forward(self.net, self.encode(rows.take(np.arange(start, min(start + ROWS, len(rows))))))
             for start in range(0, len(rows), ROWS)
         ]
-        return np.concatenate(parts) if parts else np.empty((0, self.net.shape.targets), dtype=np.float32)
+        return np.concatenate(parts) if parts else np.empty((0, self.shape.targets), dtype=np.float32)
 
     @torch.inference_mode()
     def _one(self, rows: UserRows) -> np.ndarray:
@@ -83,7 +100,7 @@ class IntentScorer:
     def save(self, folder: Path) -> None:
         """Write the model folder's files, making the folder."""
         self.vocabulary.save(folder / VOCABULARY)
-        self.net.save(folder)
+        models.save(self._model, folder)
         if self.profile is not None:
             config = files.read_json(folder / CONFIG)
             files.write_json(folder / CONFIG, config | {"profile": list(self.profile)})
@@ -93,7 +110,7 @@ class IntentScorer:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "IntentScorer":
         """Read a model folder."""
-        net = IntentNet.load(folder, device)
+        net = models.load(folder, device)
         return cls(
             net,
             Vocabulary.load(folder / VOCABULARY),

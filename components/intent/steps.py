@@ -70,7 +70,7 @@ def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
     with files.written_folder(destination) as folder:
         trained.scorer.save(folder)
         inputs.write(folder, trained.inputs)
-        pq.write_table(_table(trained.out_of_time), folder / OUT_OF_TIME, compression="zstd")
+        pq.write_table(out_of_time_table(trained.out_of_time), folder / OUT_OF_TIME, compression="zstd")
         training = {
             "epochs": [asdict(epoch) for epoch in trained.epochs],
             "rows": trained.rows,
@@ -102,7 +102,8 @@ def _draw(intent: Path, page: str) -> None:
     pages.write(Path(page), "Training of the intent model", charts)
 
 
-def _table(scores: "OutOfTime") -> pa.Table:
+def out_of_time_table(scores: "OutOfTime") -> pa.Table:
+    """Return the scores as out_of_time.parquet holds them."""
     B, C = scores.probabilities.shape
     flat = pa.array(scores.probabilities.ravel(), pa.float32())
     return pa.table(
@@ -127,22 +128,8 @@ def run_evaluate_intent(
 ) -> "Evaluation":
     """Judge a model folder on the test weeks; write metrics.json, classification.json and the model card."""
     with step("evaluate_intent") as progress:
-        from components.intent import card as cards
-        from components.intent.evaluate import evaluate
-        from components.intent.score import IntentScorer
-        from components.intent.served import served
-
-        folder = Path(intent)
-        scorer, memory = measure.growth(lambda: IntentScorer.load(folder))
         found = examples.load(Path(rows), _INTENTS.validate_json(intents))
-        result = evaluate(scorer, found, report=progress.at)
-        text = cards.write(result, files.read_json(folder / TRAINING), found.vocabulary, sees=inputs.read(folder))
-        with files.written_folder(Path(evaluation)) as out:
-            files.write_json(out / "metrics.json", result.metrics())
-            resamples.write(out, result.resamples, rows_digest=result.rows_digest)
-            files.write_json(out / "served.json", served(scorer, found, memory=memory))
-            files.write_json(out / "classification.json", asdict(result.curve))
-            (out / "card.md").write_text(text)
+        result, text = judge(Path(intent), found, Path(evaluation), report=progress.at)
         with files.written(Path(card)) as page:
             page.write_text(text)
         for name, value in result.test.items():
@@ -152,6 +139,27 @@ def run_evaluate_intent(
         log_confusion_matrix(result.curve.categories, result.curve.confusion)
         progress.count(rows_in=int(result.test["rows"] or 0), map=result.test["map"], bce=result.test["bce"])
     return result
+
+
+def judge(
+    folder: Path, found: examples.Examples, evaluation: Path, *, report: Callable[[float, str], None]
+) -> tuple["Evaluation", str]:
+    """Judge a model folder on the test weeks and write the evaluation's folder; return what was found, and the card."""
+    from components.intent import card as cards
+    from components.intent.evaluate import evaluate
+    from components.intent.score import IntentScorer
+    from components.intent.served import served
+
+    scorer, memory = measure.growth(lambda: IntentScorer.load(folder))
+    result = evaluate(scorer, found, report=report)
+    text = cards.write(result, files.read_json(folder / TRAINING), found.vocabulary, sees=inputs.read(folder))
+    with files.written_folder(evaluation) as out:
+        files.write_json(out / "metrics.json", result.metrics())
+        resamples.write(out, result.resamples, rows_digest=result.rows_digest)
+        files.write_json(out / "served.json", served(scorer, found, memory=memory))
+        files.write_json(out / "classification.json", asdict(result.curve))
+        (out / "card.md").write_text(text)
+    return result, text
 
 
 def run_predict_intents(*, rows: str, release: str, intents: str) -> int:

@@ -1,10 +1,16 @@
 """The rankings a model must beat, on the same rows: popular, what a user had most, and what lies near it.
 
-Each returns the best k item indexes of every row, [B, k]; no learning, no candidates. `unseen` leaves out what the
-row's history holds. `neighbours` are the model's own.
+No learning. Each is one formula over what is known of users and items, taken in two ways: `BASELINES` rank all items
+of every row, [B, k] item indexes, for the evaluation; `baseline_net.py` scores the candidates that the served ranker
+found, where a baseline serves. `unseen` leaves out what the row's history holds. `neighbours` are the model's own.
+
+Letters: B rows, I items.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
 
@@ -13,84 +19,127 @@ from components.ranking.neighbours import Neighbours
 from feature_repo import columns
 from feature_repo.rows import UserRows
 
-Baseline = Callable[..., np.ndarray]
 FOUR_WEEKS = columns.SHARES[1]
 LESS_THAN_ONE = 1e-4  # turns a share into a tie-break below any difference of history counts
 LEAST_NEARNESS = 1e-9  # likewise below any nearness
+UNSEEN_ONLY = -1.0  # the score of what is left out
 
 
-def popular(
-    rows: UserRows, catalogue: Catalogue, neighbours: Neighbours, *, k: int, unseen: bool = False
-) -> np.ndarray:
-    """Rank items by their share of users in the last four weeks."""
-    scores = np.repeat(catalogue.state[FOUR_WEEKS][None], len(rows), axis=0)
-    return _best(scores, rows, k=k, unseen=unseen)
+class Evidence(Protocol):
+    """What a formula may look at; arrays of one shape, or that broadcast to it."""
+
+    @property
+    def share(self) -> np.ndarray:
+        """Share of users who had the item in the last four weeks."""
+
+    @property
+    def weeks(self) -> np.ndarray:
+        """Weeks in which the user had the item, 0 for never."""
+
+    @property
+    def slow(self) -> np.ndarray:
+        """The same, each week worth .96 per week of age."""
+
+    @property
+    def near(self) -> np.ndarray:
+        """Nearness of the item to the user's history."""
 
 
-def personal_frequency(
-    rows: UserRows, catalogue: Catalogue, neighbours: Neighbours, *, k: int, unseen: bool = False
-) -> np.ndarray:
-    """Rank the user's items by the weeks they were bought in (P-TopFreq), ties by item; popular ones follow."""
-    weeks = _dense(rows, "history_weeks", catalogue)
-    small = LESS_THAN_ONE * catalogue.state[FOUR_WEEKS]
-    return _best(np.where(weeks > 0, weeks, small), rows, k=k, unseen=unseen)
+def popular(of: Evidence) -> np.ndarray:
+    """Score items by their share of users in the last four weeks."""
+    return of.share
 
 
-def personal_popular(
-    rows: UserRows, catalogue: Catalogue, neighbours: Neighbours, *, k: int, unseen: bool = False
-) -> np.ndarray:
-    """Rank as personal_frequency, ties by popularity (GP-TopFreq)."""
-    small = LESS_THAN_ONE * catalogue.state[FOUR_WEEKS]
-    return _best(_dense(rows, "history_weeks", catalogue) + small, rows, k=k, unseen=unseen)
+def unseen_popular(of: Evidence) -> np.ndarray:
+    """Score as popular, but only what the user has not had: the bar where nothing repeats."""
+    return np.where(of.weeks > 0, UNSEEN_ONLY, of.share)
 
 
-def decayed_personal(
-    rows: UserRows, catalogue: Catalogue, neighbours: Neighbours, *, k: int, unseen: bool = False
-) -> np.ndarray:
-    """Rank the user's items by weeks bought, each worth .96 per week of age; popular ones follow."""
-    small = LESS_THAN_ONE * catalogue.state[FOUR_WEEKS]
-    return _best(_dense(rows, "history_slow", catalogue) + small, rows, k=k, unseen=unseen)
+def personal_frequency(of: Evidence) -> np.ndarray:
+    """Score the user's items by the weeks they were bought in (P-TopFreq), ties by item; popular ones follow."""
+    return np.where(of.weeks > 0, of.weeks, LESS_THAN_ONE * of.share)
 
 
-def unseen_popular(
-    rows: UserRows, catalogue: Catalogue, neighbours: Neighbours, *, k: int, unseen: bool = True
-) -> np.ndarray:
-    """Rank as popular, but only what the user has not had: the bar where nothing repeats."""
-    return popular(rows, catalogue, neighbours, k=k, unseen=True)
+def personal_popular(of: Evidence) -> np.ndarray:
+    """Score as personal_frequency, ties by popularity (GP-TopFreq)."""
+    return of.weeks + LESS_THAN_ONE * of.share
 
 
-def item_knn(
-    rows: UserRows, catalogue: Catalogue, neighbours: Neighbours, *, k: int, unseen: bool = False
-) -> np.ndarray:
-    """Rank items by their nearness to the history (item-based nearest neighbours); popular ones follow."""
-    items = rows.lists["history_items"]
-    near = neighbours.near(items.row_of_value(), items.values, rows.lists["history_slow"].values, rows=len(rows))
-    return _best(near + LEAST_NEARNESS * catalogue.state[FOUR_WEEKS], rows, k=k, unseen=unseen)
+def decayed_personal(of: Evidence) -> np.ndarray:
+    """Score the user's items by weeks bought, each worth .96 per week of age; popular ones follow."""
+    return of.slow + LESS_THAN_ONE * of.share
 
 
-BASELINES: dict[str, Baseline] = {
-    "popular": popular,
-    "unseen_popular": unseen_popular,
-    "personal_frequency": personal_frequency,
-    "personal_popular": personal_popular,
-    "decayed_personal": decayed_personal,
-    "item_knn": item_knn,
+def item_knn(of: Evidence) -> np.ndarray:
+    """Score items by their nearness to the history (item-based nearest neighbours); popular ones follow."""
+    return of.near + LEAST_NEARNESS * of.share
+
+
+FORMULAS: dict[str, Callable[[Evidence], np.ndarray]] = {
+    formula.__name__: formula
+    for formula in (popular, unseen_popular, personal_frequency, personal_popular, decayed_personal, item_knn)
 }
 
 
-def _dense(rows: UserRows, name: str, catalogue: Catalogue) -> np.ndarray:
-    """Spread a history list over all items, float64 [B, I]."""
-    dense = np.zeros((len(rows), len(catalogue)))
-    items = rows.lists["history_items"]
-    dense[items.row_of_value(), items.values] = rows.lists[name].values
-    return dense
+@dataclass(frozen=True)
+class AllItems:
+    """What is known of every item for every row, [B, I] or [I]."""
+
+    rows: UserRows
+    catalogue: Catalogue
+    neighbours: Neighbours
+
+    @property
+    def share(self) -> np.ndarray:
+        """Return the items' shares, [I]."""
+        return self.catalogue.state[FOUR_WEEKS]
+
+    @cached_property
+    def weeks(self) -> np.ndarray:
+        """Spread the weeks of the history over all items."""
+        return self._dense("history_weeks")
+
+    @property
+    def slow(self) -> np.ndarray:
+        """Spread the decayed weeks, relative to the week of the row's state."""
+        return self._dense("history_slow")
+
+    @property
+    def near(self) -> np.ndarray:
+        """Sum what lies near the history."""
+        items = self.rows.lists["history_items"]
+        weight = self.rows.lists["history_slow"].values
+        return self.neighbours.near(items.row_of_value(), items.values, weight, rows=len(self.rows))
+
+    def _dense(self, name: str) -> np.ndarray:
+        """Spread a history list over all items, float64 [B, I]."""
+        dense = np.zeros((len(self.rows), len(self.catalogue)))
+        items = self.rows.lists["history_items"]
+        dense[items.row_of_value(), items.values] = self.rows.lists[name].values
+        return dense
+
+
+Baseline = Callable[..., np.ndarray]
+
+
+def ranked(
+    name: str, rows: UserRows, catalogue: Catalogue, neighbours: Neighbours, *, k: int, unseen: bool = False
+) -> np.ndarray:
+    """Return the best k items of each row by a baseline, -1 past the last, [B, k]."""
+    scores = FORMULAS[name](AllItems(rows, catalogue, neighbours))
+    if scores.ndim == 1:
+        scores = np.repeat(scores[None], len(rows), axis=0)
+    return _best(scores, rows, k=k, unseen=unseen)
+
+
+BASELINES: dict[str, Baseline] = {name: partial(ranked, name) for name in FORMULAS}
 
 
 def _best(scores: np.ndarray, rows: UserRows, *, k: int, unseen: bool) -> np.ndarray:
     """Return the positions of each row's k largest scores [B, I], ties by position, -1 past the last, [B, k]."""
     if unseen:
         items = rows.lists["history_items"]
-        scores[items.row_of_value(), items.values] = -1.0
+        scores[items.row_of_value(), items.values] = UNSEEN_ONLY
     best = np.full((len(scores), k), -1, dtype=np.int64)
     have = min(k, scores.shape[1])
     least = np.partition(scores, -have, axis=1)[:, -have]  # [B]: the k-th largest; sorting all costs six times as much

@@ -19,11 +19,7 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
     chosen = CHOSEN.replace("_", " ")
     parts = [
         "# Ranking model",
-        f"Orders candidates ({', '.join(config['candidates'])}) for a user's next week by {len(config['features'])} "
-        "user x item features, the intent model's probabilities among them. A network "
-        f"(`{config.get('architecture', ScoringNet.architecture)}`) of width {config['width']}, trained listwise on "
-        f"{training['rows']['train']} user-weeks; epoch {training['best_epoch'] + 1} of {len(training['epochs'])} was "
-        "best on the validation weeks." + _left_out(config["features"]),
+        f"Orders candidates ({', '.join(config['candidates'])}) for a user's next week by {_made(training, config)}",
         f"## Test weeks {', '.join(map(str, found.weeks))}: {found.test['rows']} user-weeks",
         _table(found),
         f"Over {chosen} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over users). "
@@ -37,6 +33,21 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
         "weeks are never recommended.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _made(training: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Say what orders them, and what it was made of."""
+    if name := training.get("baseline"):
+        return (
+            f"a baseline, `{name}`, and nothing that was trained. It serves because no network had passed its gates "
+            "and no champion was there."
+        )
+    return (
+        f"{len(config['features'])} user x item features, the intent model's probabilities among them. A network "
+        f"(`{config.get('architecture', ScoringNet.architecture)}`) of width {config['width']}, trained listwise on "
+        f"{training['rows']['train']} user-weeks; epoch {training['best_epoch'] + 1} of {len(training['epochs'])} was "
+        "best on the validation weeks." + _left_out(config["features"])
+    )
 
 
 def _left_out(features: Sequence[str]) -> str:

@@ -62,6 +62,36 @@ def evaluate_ranking(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def baseline_ranking(
+    ranking: str,
+    baselines: str,
+    code: str,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    ranker: Input[Model],
+    baseline_ranker: Output[Model],
+    baseline_ranking_evaluation: Output[Dataset],
+) -> None:
+    """Put a baseline in the ranker's place where the gates held it back, and judge it on the test weeks.
+
+    Returns:
+        baseline_ranker: The baseline as a model, or the ranker where its own gates passed it.
+        baseline_ranking_evaluation: All figures of what serves, as an evaluation has them.
+    """
+    from components.ranking.baseline_champion import run_baseline_ranking
+
+    run_baseline_ranking(
+        ranking,
+        baselines,
+        rows=rows.path,
+        intent=intent.path,
+        ranker=ranker.path,
+        baseline_ranker=baseline_ranker.path,
+        baseline_evaluation=baseline_ranking_evaluation.path,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def recommend(
     k: int,
     code: str,

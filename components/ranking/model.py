@@ -1,4 +1,4 @@
-"""Build, save and load the network of a ranker, whichever of components/ranking/models it is.
+"""Build, save and load the network of a ranker, whichever of components/ranking/models it is, or of a baseline.
 
 Weights and the inputs' mean and scale live in one safetensors file; nothing here reads user rows.
 """
@@ -10,13 +10,17 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from components.ranking import models
+from components.ranking.baseline_net import BaselineNet
+from components.ranking.baselines import FORMULAS
 from components.ranking.net import ScoringNet
 
 FILE = "weights.safetensors"
 
 
 def build(architecture: str, n_features: int, *, width: int, dropout: float) -> ScoringNet:
-    """Return an untrained network."""
+    """Return an untrained network, or a baseline by its name."""
+    if architecture in FORMULAS:
+        return BaselineNet(architecture)
     net = models.builder(architecture).build(n_features, width=width, dropout=dropout)
     net.architecture = architecture
     return net

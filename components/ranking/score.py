@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ranking import encode, model
+from components.ranking.baseline_net import BaselineNet
 from components.ranking.candidates import CandidateSet, candidates, given
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.history import History
@@ -54,7 +55,7 @@ class Scored:
 
     found: CandidateSet
     facts: dict[str, np.ndarray]  # each [M]
-    scores: np.ndarray  # [M] float32
+    scores: np.ndarray  # [M] float32, float64 of a baseline
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Ranker:
         return answer
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
-        """Score given items [M] for one user row and intents [C], float32 [M]."""
+        """Score given items [M] for one user row and intents [C], [M]."""
         items = np.asarray(item_indexes, dtype=np.int64)
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
@@ -128,6 +129,8 @@ class Ranker:
             catalogue=self.catalogue,
             calendar=self.calendar,
         )
+        if isinstance(self.net, BaselineNet):
+            return Scored(found, facts, self.net.of_facts(facts))
         return Scored(found, facts, self.net.score(encode.matrix(facts, self.features)))
 
     def save(self, folder: Path, *, notes: dict[str, object] | None = None) -> None:

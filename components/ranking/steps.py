@@ -85,23 +85,30 @@ def run_evaluate_ranking(
     """Judge a model folder on the test weeks; write metrics.json and the model card."""
     with step("evaluate_ranking") as progress:
         Ranking.model_validate_json(ranking)
-        folder = Path(ranker)
-        loaded, memory = measure.growth(lambda: Ranker.load(folder))
         world = examples.load(Path(rows), Path(intent))
-        found = evaluate(loaded, world, report=progress.at)
-        text = write(found, files.read_json(folder / TRAINING), files.read_json(folder / "config.json"))
-        with files.written_folder(Path(evaluation)) as out:
-            files.write_json(out / "metrics.json", found.metrics())
-            resamples.write(out, found.resamples, rows_digest=found.rows_digest)
-            files.write_json(out / "served.json", served(loaded, world, memory=memory))
-            (out / "card.md").write_text(text)
-            files.copied(Path(rows), out, fallback.CARDS)
+        found, text = judge(Path(ranker), world, Path(evaluation), rows=Path(rows), report=progress.at)
         with files.written(Path(card)) as page:
             page.write_text(text)
         for name, value in found.test.items():
             log_metric(f"ranking.{name}", value)
         progress.count(rows_in=int(found.test["rows"]), ndcg_at_10=found.test["ndcg_at_10"])
     return found
+
+
+def judge(
+    folder: Path, world: examples.World, evaluation: Path, *, rows: Path, report: Callable[[float, str], None]
+) -> tuple[Evaluation, str]:
+    """Judge a model folder on the test weeks and write the evaluation's folder; return what was found, and the card."""
+    loaded, memory = measure.growth(lambda: Ranker.load(folder))
+    found = evaluate(loaded, world, report=report)
+    text = write(found, files.read_json(folder / TRAINING), files.read_json(folder / "config.json"))
+    with files.written_folder(evaluation) as out:
+        files.write_json(out / "metrics.json", found.metrics())
+        resamples.write(out, found.resamples, rows_digest=found.rows_digest)
+        files.write_json(out / "served.json", served(loaded, world, memory=memory))
+        (out / "card.md").write_text(text)
+        files.copied(rows, out, fallback.CARDS)
+    return found, text
 
 
 def _training(trained: train.Trained, spec: Ranking) -> dict[str, object]:

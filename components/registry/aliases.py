@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.registry import client as mlflow_client
+from components.registry.baseline_champion import INSTEAD_OF
 from components.registry.lineage import PARTS
-from components.registry.release import model_name, reasons, resolve
-from components.verdicts import PASSED, UNDECIDED
+from components.registry.release import may_serve, model_name, reasons, resolve
+from components.verdicts import UNDECIDED
 from feature_repo.errors import Refused, SpecError
 
 if TYPE_CHECKING:
@@ -172,6 +173,26 @@ def _given_back(client: "MlflowClient", name: str, version: str, *, who: str, wh
     return Outcome(version, moved=True, note=f"champion nobody -> {version}, which held it last")
 
 
+def pipeline() -> str:
+    """Name the pipeline as who moves an alias, with the user that it runs as."""
+    return f"pipeline ({mlflow_client.user()})"
+
+
+def vacant(name: str, version: str) -> bool:
+    """Tell whether a baseline may serve instead of a version that was held back: where there is no champion.
+
+    One that is there already counts if it stands for this very version, as when a run is repeated. Where an alias was
+    lost, what held it last is the champion still: a rollback gives it back.
+    """
+    with mlflow_client.connected() as client:
+        model = mlflow_client.registered_model(client, model_name(name))
+        held = _version(client, name, _living(client, name, model).get("champion", "")) if model else None
+        if held is None:
+            return model is None or not _lost(client, name, model, "")
+        mine = client.get_model_version(model_name(name), version).tags.get("id", "")
+        return bool(mine) and held.tags.get(INSTEAD_OF) == mine
+
+
 def notice(name: str) -> None:
     """Record a champion that was moved elsewhere, such as in MLflow's UI; nothing where the record is up to date."""
     with mlflow_client.connected() as client:
@@ -206,7 +227,7 @@ def rolled_back(name: str, version: str) -> str:
 
 def _require_passed(client: "MlflowClient", name: str, version: str) -> None:
     tags = client.get_model_version(model_name(name), version).tags
-    if tags.get("gates") != PASSED:
+    if not may_serve(tags):
         said = "left it undecided" if tags.get("gates") == UNDECIDED else "refused it"
         why = f"its gates {said} ({reasons(tags)})"
         raise Refused(f"{model_name(name)} version {version}: {why}; nothing was promoted")

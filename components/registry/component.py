@@ -32,8 +32,8 @@ def register(
     """Register both models, judge them by the gates and make their release; tell whether every gate passed.
 
     Returns:
-        gates_report: Passed or refused, and every gate with its value, its limit and why.
-        gate_metrics: Gates judged and refused, and what serving costs, named as gates name it.
+        gates_report: Passed, refused or undecided, and every gate with its value, its limit, its interval and why.
+        gate_metrics: Gates judged, refused and undecided, and what serving costs, named as gates name it.
         release_version: Version of the release; empty in a dry run.
     """
     from components.registry import steps
@@ -57,6 +57,62 @@ def promote(name: str, version: str, mode: str, why: str) -> str:
     from components.registry import steps
 
     return steps.promote(name, version, mode=mode, why=why)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def need_baseline(
+    name: str,
+    version: str,
+    intent_evaluation: Input[Dataset],
+    ranking_evaluation: Input[Dataset],
+    baselines: OutputPath(str),  # type: ignore[valid-type]
+) -> bool:
+    """Tell whether a baseline may serve instead of a version that was held back: where there is no champion.
+
+    Returns:
+        baselines: The baseline by part, JSON; a part whose own gates passed is not there.
+    """
+    from components.registry import baseline_steps
+
+    evaluations = (intent_evaluation.path, ranking_evaluation.path)
+    return baseline_steps.need_baseline(name, version, evaluations=evaluations, baselines_file=baselines)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register_baseline(
+    name: str,
+    lineage: str,
+    serving: str,
+    candidate: str,
+    baselines: str,
+    why: str,
+    clean: Input[Dataset],
+    intent: Input[Model],
+    intent_evaluation: Input[Dataset],
+    ranker: Input[Model],
+    ranking_evaluation: Input[Dataset],
+    baseline_report: Output[Markdown],
+    baseline_version: OutputPath(str),  # type: ignore[valid-type]
+) -> str:
+    """Register the baselines as a release that may serve; return why, for the registry's record.
+
+    Returns:
+        baseline_report: What serves, and instead of which release.
+        baseline_version: Version of the baseline's release.
+    """
+    from components.registry import baseline_steps
+
+    return baseline_steps.register_baseline(
+        name,
+        candidate=candidate,
+        replaced=baselines,
+        folders=(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path),
+        lineage=lineage,
+        serving=serving,
+        why=why,
+        report=baseline_report.path,
+        release_version=baseline_version,
+    )
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

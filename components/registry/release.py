@@ -10,21 +10,24 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from components.content import writers
 from components.policy import policies
 from components.registry import client as mlflow_client
 from components.registry import frames, model_versions
+from components.registry.baseline_champion import INSTEAD_OF, BaselineChampion
 from components.registry.gate_inputs import Metrics
 from components.registry.gates import Verdict
 from components.registry.lineage import PARTS, Part
 from components.registry.register import RegisteredParts
 from components.registry.report import markdown
 from components.step import RUN
+from components.verdicts import PASSED
 from feature_repo import files, release_folder
 from feature_repo.errors import DataError, ServerError, SpecError
-from feature_repo.release_folder import FILE, KEY, ReleaseFolder
+from feature_repo.release_folder import BASELINE, BASELINES, FILE, KEY, KIND, ReleaseFolder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +55,9 @@ def model_name(name: str) -> str:
     return f"{name}-release"
 
 
-def document(name: str, registered: RegisteredParts, serving: dict[str, Any]) -> dict[str, Any]:
+def document(
+    name: str, registered: RegisteredParts, serving: dict[str, Any], *, kind: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """Return release.json: its id is the digest of the rest."""
     result, lineage = registered.result, registered.result.lineage
     parts = {part: {"version": at.version, "digest": at.digest} for part, at in registered.versions.items()}
@@ -63,6 +68,7 @@ def document(name: str, registered: RegisteredParts, serving: dict[str, Any]) ->
         "prompt": serving.get("content", {}).get("prompt", writers.DEFAULT),
         "feature_services": lineage.feature_services,
         **result.tags(),
+        **kind,
         # What the pipeline could not know before the data was read.
         "serving": {"name": name, "calendar": result.snapshot["calendar"], "data_end": result.snapshot["last"]}
         | ({KEY: key} if (key := result.snapshot.get(KEY)) else {})
@@ -76,12 +82,13 @@ def make(
     registered: RegisteredParts,
     *,
     serving: dict[str, Any],
-    verdict: Verdict,
+    verdict: Verdict | BaselineChampion,
     metrics: Metrics,
     scratch: Path,
 ) -> Release:
     """Make the release's version with its verdict, or find it and see that the verdict still holds."""
-    released = document(name, registered, serving)
+    kind = verdict.kind() if isinstance(verdict, BaselineChampion) else {}
+    released = document(name, registered, serving, kind=kind)
     judged = {
         "gates": verdict.word,
         VERDICT: files.canonical(verdict.document()),
@@ -99,9 +106,14 @@ def make(
                 for key, value in judged.items():
                     client.set_model_version_tag(model_name(name), version, key, value)
                 client.update_model_version(model_name(name), version, _about(released["id"], verdict))
-        if run := os.environ.get(RUN):
+        if (run := os.environ.get(RUN)) and not kind:  # a run is asked about its candidate
             client.set_model_version_tag(model_name(name), version, ASKED, run)
     return Release(released["id"], version, verdict.passed, created=found is None)
+
+
+def may_serve(tags: Mapping[str, str]) -> bool:
+    """Tell of a version's tags whether its gates passed, or it is a baseline, which none judges."""
+    return tags.get("gates") == PASSED or tags.get(KIND) == BASELINE
 
 
 def reasons(tags: Mapping[str, str]) -> str:
@@ -170,7 +182,7 @@ def _version(
     released: dict[str, Any],
     *,
     tags: dict[str, str],
-    verdict: Verdict,
+    verdict: Verdict | BaselineChampion,
     scratch: Path,
 ) -> str:
     """Write the release's files into the result's run and make a version of them, tags and all, in one step."""
@@ -188,8 +200,10 @@ def _version(
     return str(client.create_model_version(name, source, registered.run_id, tags=tags, description=about).version)
 
 
-def _about(release_id: str, verdict: Verdict) -> str:
+def _about(release_id: str, verdict: Verdict | BaselineChampion) -> str:
     """Return the Markdown that MLflow's UI shows for a version, within what its database holds."""
+    if isinstance(verdict, BaselineChampion):
+        return verdict.page(f"Release {release_id}")
     return markdown(verdict, title=f"Gates of release {release_id}", most=DESCRIPTION_CHARACTERS)
 
 
@@ -200,7 +214,14 @@ def _tags(released: dict[str, Any]) -> dict[str, str]:
     services = {"feature_services": files.canonical(released["feature_services"])}
     under = {KEY: key} if (key := released["serving"].get(KEY)) else {}
     segments = {key: released[key] for key in ("segments",) if key in released}
-    return {key: released[key] for key in plain} | parts | services | segments | under
+    return {key: released[key] for key in plain} | parts | services | segments | under | _kind(released)
+
+
+def _kind(released: dict[str, Any]) -> dict[str, str]:
+    """Return the tags of a baseline: what it is, instead of which release, and what replaces which part."""
+    if KIND not in released:
+        return {}
+    return {key: str(released[key]) for key in (KIND, INSTEAD_OF)} | {BASELINES: files.canonical(released[BASELINES])}
 
 
 def _part_tags(part: Part, at: dict[str, str]) -> dict[str, str]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from components.registry import client as mlflow_client
 from components.registry.aliases import RECORDED, ROLLED_BACK
-from components.registry.release import model_name, reasons
-from components.verdicts import PASSED, UNDECIDED
+from components.registry.release import may_serve, model_name, reasons
+from components.verdicts import UNDECIDED
 from feature_repo.errors import ServerError
 
 STATE = "rollout"  # the registered model's tag: the loop's state, as JSON
@@ -30,7 +30,7 @@ class Version:
 
     version: str
     release: str  # id
-    passed: bool  # its gates
+    passed: bool  # its gates, or none judge it: a baseline
     refusals: str = ""  # why not
     undecided: bool = False  # they could not tell
 
@@ -124,6 +124,6 @@ def settle(name: str, version: str) -> None:
 
 def _version(client: Any, name: str, version: str) -> Version:
     tags = client.get_model_version(model_name(name), version).tags
-    word = tags.get("gates")
-    why = "" if word == PASSED else reasons(tags)
-    return Version(version, str(tags.get("id", "")), word == PASSED, why, undecided=word == UNDECIDED)
+    passed = may_serve(tags)
+    why = "" if passed else reasons(tags)
+    return Version(version, str(tags.get("id", "")), passed, why, undecided=tags.get("gates") == UNDECIDED)

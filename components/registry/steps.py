@@ -61,11 +61,11 @@ def register(
         progress.at(0.1, "gates")
         made, run_id = None, ""
         if mode != DRY_RUN:
-            registered = _registered(name, at, lineage=known, slices=slices)
+            registered = registered_parts(name, at, lineage=known, slices=slices)
             made = _made(name, registered, slices=slices, verdict=verdict, metrics=candidate.overall.values)
             run_id = registered.run_id
             why = "passed its gates" if verdict.passed else verdict.refusals
-            aliases.challenge(name, made.version, passed=verdict.passed, who=_pipeline(), why=why)
+            aliases.challenge(name, made.version, passed=verdict.passed, who=aliases.pipeline(), why=why)
         title = f"Release {made.id} of {name} (version {made.version})" if made else f"Dry run of {name}"
         with files.written(Path(report)) as aside:
             aside.write_text(markdown(verdict, title=title))
@@ -92,7 +92,7 @@ def shown(verdict: gates.Verdict, measured_values: Mapping[str, float]) -> dict[
     return {**counts, **{name: value for name, value in measured_values.items() if name in costs}}
 
 
-def _registered(name: str, folders: Folders, *, lineage: Lineage, slices: dict[str, Any]) -> RegisteredParts:
+def registered_parts(name: str, folders: Folders, *, lineage: Lineage, slices: dict[str, Any]) -> RegisteredParts:
     """Register both models."""
     windows = slices.get("profiles", {}).get("windows_days", columns.WINDOWS_DAYS)
     return register_result(name, folders, lineage=lineage, windows_days=[int(days) for days in windows])
@@ -131,16 +131,12 @@ def _promoted(name: str, version: str, *, mode: str, why: str) -> aliases.Outcom
     if mode == "auto" and (taken_back := aliases.rolled_back(name, version)):
         note = f"version {version} was rolled back ({taken_back}); promote it by hand"
         return aliases.Outcome(champion, moved=False, note=note)
-    return aliases.promote(name, version, who=_pipeline(), why=why, dry_run=mode == DRY_RUN)
+    return aliases.promote(name, version, who=aliases.pipeline(), why=why, dry_run=mode == DRY_RUN)
 
 
 def _champion(name: str) -> str:
     """Return the champion's version, '' where there is none; to look makes no registry."""
     return "" if mlflow_client.unmade() else aliases.status(name).holders.get("champion", "")
-
-
-def _pipeline() -> str:
-    return f"pipeline ({mlflow_client.user()})"
 
 
 class ChosenRelease(NamedTuple):

@@ -13,6 +13,7 @@ from components.verdicts import UNDECIDED
 from monitoring.runs.run_state import DRIFTED, NO_DATA, RunState
 
 SAME_AGAIN = "start the run again: steps that ended are not repeated"
+PART = {"intent": "intent model", "ranking": "ranker"}
 NEXT = {  # what to do about a failed step, by its exit code
     2: "Correct the data or the spec as the reason says, then start the run again.",
     3: "Look at the step's page, which lists what was refused; correct the data or the rule, then start the run again.",
@@ -113,17 +114,21 @@ def _not_trained(run: RunState, links: Links) -> tuple[str, list[str]]:
 
 
 def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
-    facts, promoted = run.of("register"), run.of("promote")
+    facts, promoted, stands_in = run.of("register"), run.of("promote"), run.of("register_baseline")
     release = facts.get("release")
     version = str(release["version"]) if release else ""
     champion = str(promoted.get("champion", facts.get("champion", "")))
-    word = _word(facts, version, champion)
+    word = _word(facts, version, champion) + _stands_in(stands_in, champion)
     result = f"The result is {links.version(name, version)}." if release else "Nothing was registered: a dry run."
     return word, [
         " ".join([result, *_data(facts)]),
         *([" ".join(_compared(facts))] if facts.get("compared") else []),
         *_gates(facts),
-        *_serves(name, version, champion, facts, promoted, links),
+        *(
+            [_baseline(name, champion, stands_in, links), *_next(version, facts, promoted)]
+            if stands_in
+            else _serves(name, version, champion, facts, promoted, links)
+        ),
         *_drift(run.of("watch"), links),
     ]
 
@@ -135,6 +140,13 @@ def _word(facts: Mapping[str, Any], version: str, champion: str) -> str:
         undecided = facts.get("verdict") == UNDECIDED
         return f"version {version} {'undecided by' if undecided else 'refused by'} its gates"
     return f"version {version} passed and serves" if champion == version else f"version {version} passed and waits"
+
+
+def _stands_in(facts: Mapping[str, Any], champion: str) -> str:
+    """Say in a word that a baseline serves, or may."""
+    if not facts:
+        return ""
+    return f"; the baseline, version {facts['version']}, {'serves' if champion == facts['version'] else 'waits'}"
 
 
 def _data(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -190,6 +202,11 @@ def _serves(
         yield f"{now}, and serves as soon as the rollout follows: `intentflow status`."
         return
     yield f"The champion stays {links.version(name, champion)}." if champion else "No release is the champion yet."
+    yield from _next(version, facts, promoted)
+
+
+def _next(version: str, facts: Mapping[str, Any], promoted: Mapping[str, Any]) -> Iterator[str]:
+    """Say what to do about a release that does not serve."""
     if facts.get("verdict") == UNDECIDED:
         yield (
             "Undecided is not passed: the data cannot tell. Next: more test weeks (`data.split.test_weeks`) or users, "
@@ -201,6 +218,17 @@ def _serves(
         yield f"{promoted.get('note', '')}. Next: `intentflow promote --version {version}`.".removeprefix(". ")
     else:
         yield "Next: the same run with `mode` auto or manual registers it."
+
+
+def _baseline(name: str, champion: str, facts: Mapping[str, Any], links: Links) -> str:
+    """Say which baselines serve in place of what was held back."""
+    version, baselines = str(facts["version"]), facts["baselines"]
+    made = [f"`{baseline}` in the {PART[part]}'s place" for part, baseline in baselines.items()]
+    made += [f"the {words}, whose own gates passed" for part, words in PART.items() if part not in baselines]
+    what = f"{links.version(name, version)}, with {' and '.join(made)}. No gate judged it."
+    if champion == version:
+        return f"No champion was there, so a baseline serves: {what} A candidate that passes its gates replaces it."
+    return f"No champion is there, so a baseline may serve: {what} `intentflow promote --version {version}` lets it."
 
 
 def _drift(drift: Mapping[str, Any], links: Links) -> Iterator[str]:

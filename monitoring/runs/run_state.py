@@ -69,4 +69,5 @@ def _at_its_end(pipeline: str, facts: Mapping[str, Mapping[str, Any]], *, repeat
         return False
     if pipeline == "train" or facts["watch"].get("verdict") != DRIFTED:
         return True
-    return "promote" in facts or facts.get("register", {}).get("passed") is False
+    held_back = facts.get("register", {}).get("passed") is False and not facts.get("need_baseline", {}).get("wanted")
+    return "promote" in facts or held_back

@@ -43,6 +43,7 @@ def why(
         "endpoint": answer["endpoint"],
         "release": answer[columns.RELEASE],
         "policy": answer["policy"],
+        "baselines": dict(ReleaseFolder.read(folder).baselines) if here else {},
         "verb": place.spec.verb,
         "user_id": answer[columns.USER_ID],
         "now": _iso(answer["now"]),
@@ -148,6 +149,10 @@ def text(found: Mapping[str, Any]) -> str:
     lines = [
         f"Answer     {found['request_id']} of {found['logged_at']}: /{found['endpoint']}, {found['latency_ms']:g} ms",
         f"Release    {found['release']}, policy {found['policy']}",
+        *(
+            f"Baseline   {part} by {name}: {words.baseline(name, found['verb'])}; no model had passed its gates"
+            for part, name in found["baselines"].items()
+        ),
         f"Rung       {found['rung']}" + (f", degraded: {found['degraded']}" if found["degraded"] else ""),
         f"User       {found['user_id']}, asked about {found['now']}",
         f"Features   as known at {known_at}",

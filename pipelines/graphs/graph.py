@@ -69,11 +69,12 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """Nodes that only run where an output is true."""
+    """Nodes that only run where an output is true, or where it is not."""
 
     name: str
     on: Output
     inside: "Part | None"
+    holds: bool = True
     body: "Body" = field(default_factory=list)
 
 
@@ -122,6 +123,10 @@ class Graph:
         """Hang what is added meanwhile behind an output that must be true."""
         return self._opened(Branch(name, output, self._open[-1] if self._open else None))
 
+    def unless(self, output: Output, *, name: str) -> contextlib.AbstractContextManager[None]:
+        """Hang what is added meanwhile behind an output that must be false."""
+        return self._opened(Branch(name, output, self._open[-1] if self._open else None, holds=False))
+
     @contextlib.contextmanager
     def _opened(self, part: Part) -> Iterator[None]:
         self._here.append(part)
@@ -147,7 +152,8 @@ class Graph:
         for node in nodes(self.body):
             if node.step.planned:
                 before = dict.fromkeys(n.step.name for n in node.upstream if n.step.planned)
-                found[node.step.name] = (tuple(node.step.arguments.values()), tuple(before))
+                also = found.get(node.step.name, ((), ()))[1]  # a step may hang in two branches
+                found[node.step.name] = (tuple(node.step.arguments.values()), tuple(dict.fromkeys([*also, *before])))
         return found
 
     def taken(self, group: Group) -> list[Output]:

@@ -86,7 +86,7 @@ class _Builder:
         """Make the tasks of a body; `known` learns what they leave, `tasks` are they."""
         for item in body:
             if isinstance(item, Branch):
-                with dsl.If(known[item.on] == True, name=item.name):  # noqa: E712 - kfp compares, Python does not
+                with dsl.If(known[item.on] == item.holds, name=item.name):
                     self._each(item.body, known, [])
             elif isinstance(item, Group):
                 task = self.groups[item](**{one.name: known[one] for one in self.graph.taken(item)})

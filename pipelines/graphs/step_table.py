@@ -86,7 +86,7 @@ class Step:
     about: str
     reads: tuple[str, ...] = ()  # slices; argument=slice where the component calls it otherwise
     takes_gpu: bool = False
-    planned: bool = True  # False: a step that only speaks of the run, which `plan` does not list
+    planned: bool = True  # False: `plan` does not list it: it only speaks of the run, or nothing is known to need it
 
     @property
     def module(self) -> str:
@@ -137,6 +137,9 @@ def _rows() -> Iterator[Step]:
                "Fit the intent model", ("intents", "model=intent", "ranking_weeks", "code=intent_code"), takes_gpu=True)
     yield Step("evaluate_intent", f"{part}:evaluate_intent", "pure", Size(1, "3Gi"),
                "Judge the intent model on the test weeks", ("intents", "code=intent_code"))
+    yield Step("baseline_intent", f"{part}:baseline_intent", "pure", Size(1, "3Gi"),
+               "Put a rate in the network's place where gates held it back",
+               ("intents", "code=intent_code"), planned=False)
     yield Step("predict_intents", f"{part}:predict_intents", "pure", Size(2, "3Gi", minutes=240),
                "Predict the intents of all users", ("code=intent_code",))
 
@@ -145,12 +148,20 @@ def _rows() -> Iterator[Step]:
                "Fit the ranker", ("ranking", "code=ranking_code"), takes_gpu=True)
     yield Step("evaluate_ranking", f"{part}:evaluate_ranking", "pure", Size(1, "3Gi"),
                "Judge the ranker on the test weeks", ("ranking", "code=ranking_code"))
+    yield Step("baseline_ranking", f"{part}:baseline_ranking", "pure", Size(1, "3Gi"),
+               "Put a baseline in the ranker's place where gates held it back",
+               ("ranking", "code=ranking_code"), planned=False)
     yield Step("recommend", f"{part}:recommend", "pure", Size(2, "3Gi", minutes=480),
                "Recommend items to all users", ("k", "code=ranking_code"))
 
     part = "components.registry.component"
     yield Step("register", f"{part}:register", "effects", Size(1, "2Gi"),
                "Register the models and judge them by the gates", ("name", "lineage", "promotion", "serving", "mode"))
+    yield Step("need_baseline", f"{part}:need_baseline", "effects", Size(0.5, "1Gi", minutes=15),
+               "Tell whether a baseline may serve, and of which parts", ("name",), planned=False)
+    yield Step("register_baseline", f"{part}:register_baseline", "effects", Size(1, "2Gi"),
+               "Register the baselines as a release that may serve", ("name", "lineage", "serving", "why"),
+               planned=False)
     yield Step("promote", f"{part}:promote", "effects", Size(0.5, "1Gi", minutes=15),
                "Make a release the champion", ("name", "mode"))
     yield Step("champion", f"{part}:champion", "effects", Size(0.5, "1Gi", minutes=15),  # an alias moves by itself

@@ -66,7 +66,46 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
         registered = graph.step("register", clean=at.clean, **vars(models))
         version = registered["release_version"]
         with graph.when(registered[RETURNED], name="gates-passed"):
-            online = graph.step("materialise", release_version=version, features=at.features)  # before serving follows
             # A note of the run is in `why`: it is no reason to run anything again.
-            graph.step("promote", version=version, why=graph.first["why"], after=[online])
+            served(graph, at, version, why=graph.first["why"])
+        with graph.unless(registered[RETURNED], name="gates-held-back"):
+            stood_in(graph, at, models, version)
     return version
+
+
+def stood_in(graph: Graph, at: Prepared, models: Models, candidate: Output) -> None:
+    """Where there is no champion, let the best baselines serve in place of the parts that were held back."""
+    wanted = graph.step(
+        "need_baseline",
+        version=candidate,
+        intent_evaluation=models.intent_evaluation,
+        ranking_evaluation=models.ranking_evaluation,
+    )
+    chosen = wanted["baselines"]
+    with graph.when(wanted[RETURNED], name="nobody-serves"):
+        rate = graph.step(
+            "baseline_intent",
+            baselines=chosen,
+            rows=at.rows,
+            intent=models.intent,
+            intent_evaluation=models.intent_evaluation,
+        )
+        intent = rate["baseline_intent"]
+        order = graph.step("baseline_ranking", baselines=chosen, rows=at.rows, intent=intent, ranker=models.ranker)
+        registered = graph.step(
+            "register_baseline",
+            candidate=candidate,
+            baselines=chosen,
+            clean=at.clean,
+            intent=intent,
+            intent_evaluation=rate["baseline_intent_evaluation"],
+            ranker=order["baseline_ranker"],
+            ranking_evaluation=order["baseline_ranking_evaluation"],
+        )
+        served(graph, at, registered["baseline_version"], why=registered[RETURNED])
+
+
+def served(graph: Graph, at: Prepared, version: Output, *, why: Output) -> None:
+    """Bring the profiles online, and then promote a release."""
+    online = graph.step("materialise", release_version=version, features=at.features)  # before serving follows
+    graph.step("promote", version=version, why=why, after=[online])

@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.registry.baseline_champion import INSTEAD_OF, SAID
 from components.verdicts import REFUSED, UNDECIDED
 from feature_repo.errors import ServerError, SpecError
+from feature_repo.release_folder import BASELINE, BASELINES, KIND
 from pipelines.environment import Installation
 
 SHOWN = 5  # gates that refused, and lines of a version's story
@@ -55,6 +57,15 @@ def lines(found: Mapping[str, Any], versions: Mapping[str, Mapping[str, str]]) -
     about = (candidate or {}).get("version") or (found.get("last") or {}).get("version")
     story = versions.get(str(about), {}).get("rollout_log", "")
     yield from (f"    {line}" for line in story.splitlines()[-SHOWN:])
+
+
+def judged(tags: Mapping[str, str]) -> str:
+    """Say how a version was judged; of a baseline, what stands in which part's place."""
+    if tags.get(KIND) != BASELINE:
+        return f"gates {tags.get('gates', '?')}"
+    replaced = json.loads(tags.get(BASELINES) or "{}")
+    made = ", ".join(f"{baseline} for {part}" for part, baseline in replaced.items())
+    return f"{SAID} ({made}, instead of release {tags.get(INSTEAD_OF, '?')})"
 
 
 def gates(tags: Mapping[str, str]) -> Iterator[str]:

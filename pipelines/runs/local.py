@@ -59,6 +59,8 @@ class Run:
     parameters: dict[str, Any]
     drifted: bool = False  # where that was the question
     page: str = ""  # how it ended, in sentences
+    baseline: str = ""  # version of the release that it made of baselines, since no champion was there
+    champion: str = ""  # version that it promoted, or found promoted
 
     @property
     def trained(self) -> bool:
@@ -74,6 +76,19 @@ class Run:
     def verdict(self) -> str:
         """Return the word of the gates, '' where they were not asked."""
         return next((str(line.get("verdict", "")) for line in self.steps if line.get("step") == "register"), "")
+
+    @property
+    def baseline_serves(self) -> bool:
+        """Tell whether a baseline is the champion in place of what the gates held back."""
+        return bool(self.baseline) and self.champion == self.baseline
+
+    @property
+    def held_places(self) -> list[str]:
+        """Return the places in the spec of the gates that held the release back."""
+        facts: dict[str, Any] = next(
+            (line.get("facts", {}) for line in self.steps if line.get("step") == "register"), {}
+        )
+        return list(facts.get("places", []))
 
     @property
     def refused(self) -> str:
@@ -97,6 +112,8 @@ class Run:
             "parameters": self.parameters,
             "drifted": self.drifted,
             "page": self.page,
+            "baseline": self.baseline,
+            "champion": self.champion,
         }
 
 
@@ -208,6 +225,8 @@ def _outcome(left: Left, *, seconds: float, lines: list[dict[str, Any]]) -> Run:
         seconds=seconds,
         parameters=slices,
         drifted=bool(outputs.get("decide", {}).get(RETURNED, False)),
+        baseline=str(outputs.get("register_baseline", {}).get("baseline_version", "")),
+        champion=str(outputs.get("promote", {}).get(RETURNED, "")),
         page=plain(Path(outputs[OUTCOME]["page"].path).read_text(encoding="utf-8")),
     )
 

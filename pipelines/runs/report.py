@@ -49,8 +49,11 @@ def build(
         "segments": _segments(run.folders["rows"]),
         "features": _features(run.folders["rows"]) | _inputs(run.folders.get("intent")),
         "release": {"version": run.release_version, "passed": run.passed, "verdict": run.verdict}
-        | ({} if released is None else {"id": released.id, "version": released.version, "bento": released.bento}),
-        **({"page": run.page} if answer is None else _answer(user, answer, place.spec.verb)),
+        | ({} if released is None else {"id": released.id, "version": released.version, "bento": released.bento})
+        | ({"baseline": True, "instead_of": run.release_version} if run.baseline_serves else {}),
+        **({} if run.passed else {"page": run.page, "held": run.held_places}),
+        **({"waits": run.baseline} if run.baseline and not run.baseline_serves else {}),
+        **({} if answer is None else _answer(user, answer, place.spec.verb)),
         "drift": {} if drift is None else _drift(drift),
         "uis": urls,
         # A step whose inputs are the same does not run; its seconds are those of the run that made its artifact.
@@ -144,7 +147,9 @@ def text(report: dict[str, Any]) -> str:
         *_segment_lines(report["segments"]),
         *([f"Inputs     {seen['text']}"] if (seen := report.get("features", {}).get("inputs")) else []),
         "",
-        *(_release_lines(report) if report["release"]["passed"] else report["page"].splitlines()),
+        *([] if report["release"]["passed"] else report["page"].splitlines()),
+        *(["", *_release_lines(report)] if report["release"].get("baseline") else []),
+        *(_release_lines(report) if report["release"]["passed"] else []),
     ]
     if drift:
         lines += ["", f"Drift      {drift['verdict']}" + (f": {drift['reason']}" if drift.get("reason") else "")]
@@ -155,7 +160,8 @@ def _release_lines(report: dict[str, Any]) -> list[str]:
     release = report["release"]
     answered = report | {"items": report["recommendations"]}
     answer = answer_text(report["user"], answered, did=report.get("verb", words.CHOSE))
-    return [f"Release    {release['id']} (version {release['version']}, champion)", "", answer]
+    kind = "champion: a baseline" if release.get("baseline") else "champion"
+    return [f"Release    {release['id']} (version {release['version']}, {kind})", "", answer]
 
 
 def _segment_lines(found: dict[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from components.intent.model import IntentNet, pick_device
+from components.intent.model import load, pick_device
 from components.intent.score import IntentScorer
 from components.intent.train import Trained
 from feature_repo.errors import DataError, SpecError
@@ -17,7 +17,7 @@ from .conftest import known_row, user_rows, vocabulary
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no trained intent model"):
-        IntentNet.load(tmp_path)
+        load(tmp_path)
 
 
 def test_an_unknown_device_is_refused() -> None:

@@ -1,0 +1,52 @@
+"""A baseline in a ranker's place: what serves where no network has passed its gates and nothing else could.
+
+It has no weights and reads no features: a formula of components/ranking/baselines.py on the candidates' facts, in
+float64, since popularity breaks ties far below a history's counts. It cannot be trained, so no spec may ask for it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from components.ranking.baselines import FORMULAS, FOUR_WEEKS
+from components.ranking.net import ScoringNet
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What is known of candidates, [M], under the formulas' names."""
+
+    facts: Mapping[str, np.ndarray]
+
+    @property
+    def share(self) -> np.ndarray:
+        """Return the items' shares."""
+        return self.facts[FOUR_WEEKS]
+
+    @property
+    def weeks(self) -> np.ndarray:
+        """Return the weeks in which the user had each."""
+        return self.facts["weeks_bought"]
+
+    @property
+    def slow(self) -> np.ndarray:
+        """Return the same, decayed to now."""
+        return self.facts["slow"]
+
+    @property
+    def near(self) -> np.ndarray:
+        """Return the nearness to the history."""
+        return self.facts["near"]
+
+
+class BaselineNet(ScoringNet):
+    """Facts to scores by one formula."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(0, width=0, dropout=0.0)
+        self.architecture = name
+
+    def of_facts(self, facts: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Score candidates, float64 [M]."""
+        return np.asarray(FORMULAS[self.architecture](Candidates(facts)), dtype=np.float64)
