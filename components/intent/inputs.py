@@ -67,12 +67,11 @@ def reduced(
     return replace(examples, components=found.matrix.shape[1]), found, {REDUCTION: found.document(names, asked)}
 
 
-def again(examples: Examples, folder: Path) -> Examples:
-    """Return the examples as a trained model sees them, to fit that model on other weeks: nothing is chosen anew.
+def again(examples: Examples, found: Mapping[str, Any]) -> Examples:
+    """Return the examples as the model of a document sees them, to fit it on other weeks: nothing is chosen anew.
 
     The projection itself lies in the model's weights.
     """
-    found = read(folder)
     out = found.get(SELECTION, {}).get("dropped", ())
     components = len(found[REDUCTION]["components"]) if REDUCTION in found else None
     return replace(examples, dropped=examples.dropped.union(out), asked=NOTHING, components=components)

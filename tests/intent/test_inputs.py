@@ -139,7 +139,7 @@ def test_a_model_that_is_fitted_again_sees_what_it_saw(
     """Nothing is chosen anew: the numbers are the judged model's, and its weights, which hold the projection, fit."""
     way, trained = fewer
     save(trained, small("cnn"), tmp_path / "intent")
-    found = inputs.again(replace(examples, asked=WAYS[way]), tmp_path / "intent")
+    found = inputs.again(replace(examples, asked=WAYS[way]), inputs.read(tmp_path / "intent"))
     assert inputs.names_of(found) == trained.scorer.profile
     assert found.components == trained.scorer.net.shape.components
     assert inputs.selected(found, found.part("train")) == (found, {})
