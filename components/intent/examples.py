@@ -35,6 +35,7 @@ class Examples:
     dropped: frozenset[str] = frozenset()  # stored numbers that models do without
     weight: np.ndarray | None = None  # [B] float64, possible rows that a row stands for; None: each for itself
     asked: Asked = NOTHING  # of the profile's numbers that the model sees
+    components: int | None = None  # that the network projects these numbers to; None: it sees them as they are
 
     def part(self, name: str) -> np.ndarray:
         """Return the positions of the rows of a part, int64."""

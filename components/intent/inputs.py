@@ -18,7 +18,7 @@ from components.intent.encode import encode, profile_names, windows_of
 from components.intent.examples import Examples
 from components.intent.projection import Projection
 from feature_repo import files
-from feature_repo.dropped_features import kept
+from feature_repo.dropped_features import NOTHING, kept
 
 FILE = "inputs.json"
 SELECTION, REDUCTION = "selection", "reduction"
@@ -53,13 +53,28 @@ def selected(examples: Examples, index: np.ndarray) -> tuple[Examples, Document]
     return replace(examples, dropped=without), {SELECTION: found.document(asked) | about}
 
 
-def reduced(examples: Examples, profile: np.ndarray, weight: np.ndarray | None) -> tuple[Projection | None, Document]:
-    """Return the projection of training rows' numbers [R, P] that the spec asks for, and what it is; None: none."""
+def reduced(
+    examples: Examples, profile: np.ndarray, weight: np.ndarray | None
+) -> tuple[Examples, Projection | None, Document]:
+    """Return the projection of training rows' numbers [R, P] that the spec asks for, and what it is; None: none.
+
+    The examples say how many components there are.
+    """
     if (asked := examples.asked.reduction) is None:
-        return None, {}
+        return examples, None, {}
     names = names_of(examples)
     found = projection.fit(profile, asked, names=names, weight=weight)
-    return found, {REDUCTION: found.document(names, asked)}
+    return replace(examples, components=found.matrix.shape[1]), found, {REDUCTION: found.document(names, asked)}
+
+
+def again(examples: Examples, found: Mapping[str, Any]) -> Examples:
+    """Return the examples as the model of a document sees them, to fit it on other weeks: nothing is chosen anew.
+
+    The projection itself lies in the model's weights.
+    """
+    out = found.get(SELECTION, {}).get("dropped", ())
+    components = len(found[REDUCTION]["components"]) if REDUCTION in found else None
+    return replace(examples, dropped=examples.dropped.union(out), asked=NOTHING, components=components)
 
 
 def _numbers(examples: Examples, index: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

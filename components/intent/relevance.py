@@ -152,7 +152,7 @@ def _counts(place: np.ndarray, labels: np.ndarray, often: np.ndarray) -> tuple[n
         cell = np.zeros((len(place[part]), P, BINS))  # [chunk, P, K]
         np.put_along_axis(cell, place[part][:, :, None], often[part, None, None], axis=2)
         total += cell.sum(axis=0)
-        positive += cell.reshape(len(cell), -1).T @ labels[part].astype(np.float64)
+        positive += cell.reshape(len(cell), -1).T @ labels[part]
     return total, positive.reshape(P, BINS, C)
 
 
@@ -162,8 +162,7 @@ def _entropy(share: np.ndarray) -> np.ndarray:
     >>> _entropy(np.array([0.0, 0.5, 1.0])).round(4).tolist()
     [0.0, 0.6931, 0.0]
     """
-    p = np.clip(share, 1e-300, 1.0)
-    q = np.clip(1.0 - share, 1e-300, 1.0)
+    p, q = np.maximum(share, 1e-300), np.maximum(1.0 - share, 1e-300)
     return np.asarray(-(p * np.log(p) + q * np.log(q)))
 
 

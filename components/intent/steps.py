@@ -5,10 +5,10 @@ imported within the frame, which first tells torch's threads how to wait. Where 
 training step hands the work to a TrainJob, whose processes come back here by `torchrun -m components.intent`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,7 @@ def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str,
             words = {"intents": intents, "model": model, "ranking-weeks": str(ranking_weeks)}
             task = trainjob.Task("components.intent", words, {"rows": Path(rows)}, output="intent")
             progress.count(**trainjob.run(task, settings, Path(intent), at=progress.at))
+            progress.count(**_sees(inputs.read(Path(intent))))
             _draw(Path(intent), curves)
             return
         with ranks.joined() as group:
@@ -55,7 +56,7 @@ def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str,
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
             trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group)
-            progress.count(**({"inputs": said} if (said := inputs.sentence(trained.inputs)) else {}))
+            progress.count(**_sees(trained.inputs))
             progress.count(**group.agreed(trained.scorer.net.state_dict()))
             if group.first:
                 save(trained, spec, Path(intent))
@@ -63,6 +64,12 @@ def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str,
         best = min(epoch.validate_bce for epoch in trained.epochs)
         progress.count(rows_in=trained.rows["train"] + trained.rows["validate"], rows_out=trained.rows["out_of_time"])
         progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
+
+
+def _sees(found: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the step's line says of the numbers that the model sees; nothing where it sees all."""
+    said = inputs.sentence(found)
+    return {"inputs": said} if said else {}
 
 
 def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:

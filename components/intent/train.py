@@ -80,7 +80,7 @@ def train(
         torch.manual_seed(spec.seed)
         rows, validate = encoded(examples, parts["train"]), encoded(examples, parts["validate"])
         report(0.05, "encoded")
-        projection, reduction = inputs.reduced(examples, rows.encoded.profile, rows.weight)
+        examples, projection, reduction = inputs.reduced(examples, rows.encoded.profile, rows.weight)
         scorer = _untrained(examples, spec, rows, device, projection)
         fit = Fit(scorer.net, rows, validate, _unknown(examples), _weights(examples), spec, ranks)
         ranks.scatter_seed(spec.seed)
@@ -170,7 +170,7 @@ def _untrained(
             frequency=some.frequency.shape[2],
             profile=some.profile.shape[1],
             segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,
-            components=None if projection is None else projection.matrix.shape[1],
+            components=examples.components,
         )
     )
     net.standardise(some.frequency, some.profile, weight=None if rows.weight is None else rows.weight[taken])

@@ -133,6 +133,21 @@ def test_alone_in_a_batch_and_loaded_again_a_user_scores_alike(
     assert inputs.read(tmp_path / "intent") == trained.inputs
 
 
+def test_a_model_that_is_fitted_again_sees_what_it_saw(
+    fewer: tuple[str, Trained], examples: Examples, small: Small, tmp_path: Path
+) -> None:
+    """Nothing is chosen anew: the numbers are the judged model's, and its weights, which hold the projection, fit."""
+    way, trained = fewer
+    save(trained, small("cnn"), tmp_path / "intent")
+    found = inputs.again(replace(examples, asked=WAYS[way]), inputs.read(tmp_path / "intent"))
+    assert inputs.names_of(found) == trained.scorer.profile
+    assert found.components == trained.scorer.net.shape.components
+    assert inputs.selected(found, found.part("train")) == (found, {})
+    part = encoded(found, found.part("validate"))
+    with torch.inference_mode():
+        assert torch.isfinite(trained.scorer.net(Batch.of(part.encoded))).all()
+
+
 def test_equal_seeds_leave_equal_files(
     fewer: tuple[str, Trained], examples: Examples, small: Small, tmp_path: Path
 ) -> None:
@@ -148,7 +163,7 @@ def test_the_network_multiplies_standardised_numbers_by_the_components(examples:
     spec, asked = small("cnn").model_copy(update={"epochs": 1, "dropout": 0.0}), replace(examples, asked=WAYS["pca"])
     net = train(asked, spec, ranking_weeks=HELD, device="cpu").scorer.net
     part = encoded(asked, asked.part("train"))
-    found, document = inputs.reduced(asked, part.encoded.profile, None)
+    _, found, document = inputs.reduced(asked, part.encoded.profile, None)
     assert found is not None
     np.testing.assert_allclose(net.profile_matrix.numpy(), found.matrix, atol=1e-6)
     reduced = (part.encoded.profile - found.mean) * found.scale @ found.matrix  # [R, N]
@@ -165,7 +180,7 @@ def test_as_many_components_as_the_numbers_have_lose_nothing(examples: Examples,
     """All numbers of the checkerboard follow from few: how many weeks the user came, and when."""
     profile = encoded(examples, examples.part("train")).encoded.profile
     asked = replace(examples, asked=Asked(reduction=Reduction(31)))
-    found, document = inputs.reduced(asked, profile, None)
+    _, found, document = inputs.reduced(asked, profile, None)
     assert found is not None
     assert document["reduction"]["share"] == 1.0
     assert document["reduction"]["notes"] == [

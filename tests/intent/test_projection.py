@@ -75,7 +75,11 @@ def test_components_are_told_by_the_numbers_that_weigh_most_in_them() -> None:
     line = np.arange(6.0)[:, None] * np.array([1.0, -2.0, 0.0]) + np.array([0.0, 0.0, 4.0])
     said = fit(line, Reduction(0.5), names=["a", "b", "flat"]).document(["a", "b", "flat"], Reduction(0.5))
     assert said["components"] == [{"share": 1.0, "loadings": {"a": 0.7071, "b": -0.7071}}]
-    assert (said["asked"], said["share"], said["numbers"]) == (0.5, 1.0, ["a", "b", "flat"])
+    del said["components"]
+    assert said == {"method": "pca", "asked": 0.5, "numbers": ["a", "b", "flat"], "share": 1.0, "notes": []}
+    many = Projection(np.zeros(7), np.ones(7), np.array([[0.1, -0.7, 0.3, 0.2, -0.4, 0.5, 0.05]]).T, np.ones(1))
+    told = many.document(list("abcdefg"), Reduction(1))["components"][0]["loadings"]
+    assert list(told.items()) == [("b", -0.7), ("f", 0.5), ("e", -0.4), ("c", 0.3), ("d", 0.2)]
 
 
 def test_what_cannot_be_projected_is_one_line() -> None:

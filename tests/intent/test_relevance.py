@@ -58,6 +58,14 @@ def test_importance_is_mutual_information_less_its_bias_over_the_entropy() -> No
     np.testing.assert_allclose(found, [[told / mutual_info_score(label, label)]], atol=1e-9)
 
 
+def test_a_number_is_cut_into_sixteen_parts_of_equal_weight() -> None:
+    place = relevance._places(RNG.permutation(1600)[:, None], np.ones(1600))
+    np.testing.assert_array_equal(np.bincount(place[:, 0]), [100] * 16)
+    heavy = np.where(np.arange(1600) < 100, 15.0, 1.0)  # the smallest hundred weigh half
+    place = relevance._places(np.arange(1600.0)[:, None], heavy)
+    np.testing.assert_allclose(np.bincount(place[:, 0], heavy), [3000 / 16] * 16, atol=15)
+
+
 def test_targets_of_an_intent_count_by_what_there_is_to_know_of_them() -> None:
     number = WANTS.astype(float)[:, None]
     rare = np.stack([WANTS, np.arange(R) < 4], axis=1).astype(
@@ -111,8 +119,18 @@ def test_numbers_that_never_change_or_are_none_are_left_out_and_named() -> None:
     )
     said = found.document(Relevance(6, "mean"))
     assert (said["kept"][0], set(said["kept"])) == ("of_visit", set(found.kept))  # the most important first
-    assert said["dropped"] == ["of_buy", "noise_b", "of_both"]
+    assert said["importance"].pop("of_visit")["by_intent"]["visit"] > 0.5
     assert said["importance"]["of_buy"] == {"joined": 0.0, "by_intent": {"buy": 0.0, "visit": 0.0}}
+    del said["kept"], said["importance"]
+    assert said == {
+        "relevance": "top_k",
+        "k": 6,
+        "join": "mean",
+        "dropped": ["of_buy", "noise_b", "of_both"],
+        "constant": ["noise_b"],
+        "not_finite": {"of_buy": 3, "of_both": 1},
+        "notes": list(found.notes),
+    }
 
 
 def test_where_nothing_can_be_told_it_says_so() -> None:

@@ -223,6 +223,19 @@ def test_reduce_is_a_word_or_a_group_and_both_pass_through_json() -> None:
     assert type(again.reduce.components) is int  # type: ignore[union-attr]
 
 
+def test_editors_know_the_words_and_bounds_that_a_field_takes_beside_its_group() -> None:
+    fields = {kind: kind.model_json_schema()["properties"] for kind in (Profiles, Reduce, Segments)}
+    assert fields[Profiles]["reduce"]["anyOf"] == [
+        {"type": "string", "const": "pca"}, {"$ref": "#/$defs/Reduce"}, {"type": "null"}
+    ]  # fmt: skip
+    assert fields[Reduce]["components"]["anyOf"] == [
+        {"type": "integer", "minimum": 1, "maximum": 512},
+        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    ]
+    for field, low, high in ((fields[Profiles]["silent_one_in"], 1, 1000), (fields[Segments]["k"], 2, 64)):
+        assert field["anyOf"] == [{"type": "integer", "minimum": low, "maximum": high}, {"const": "auto"}]
+
+
 def test_what_is_newer_than_recorded_digests_is_written_only_where_it_is_said() -> None:
     """Caches and state folders know a slice by its JSON: a spec that says nothing new has the JSON that it had."""
     assert list(Selection().model_dump()) == ["constant", "duplicate", "unstable_psi"]
