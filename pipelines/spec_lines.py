@@ -33,7 +33,7 @@ def to_edit(path: Path, spec: Recommender, place: str) -> str:
     number = int(place.rpartition("[")[2][:-1])
     gate = spec.promotion.gates[number].model_dump(mode="json", exclude_unset=True)
     shown = ", ".join(f"{key}: {value}" for key, value in gate.items())
-    return f"{path.name} has no promotion.gates; {place} of the default ones is {{{shown}}}: write your own there"
+    return f"{path.name} declares no promotion.gates, so {place} is a default: {{{shown}}}; declare gates to change it"
 
 
 def _value(node: Any, key: str) -> Any:

@@ -15,7 +15,9 @@ from pipelines.kubeflow.compiled import Tasks
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 SLOWEST_S = 15.0
-JUDGES, PROMOTES = "register", "promote"  # the step that asks the gates, and one that runs where they passed
+# Tasks: that asks the gates, that runs where they passed, that registers a baseline where they did not and nobody
+# serves. `promote-2` then promotes it, so a step's name is not enough.
+JUDGES, PROMOTES, STANDS_IN = "register", "promote", "register-baseline"
 Observer = Callable[[dict[str, Any]], None]
 
 
@@ -28,6 +30,7 @@ class RunEnd:
     silent: bool  # a run with gates that succeeded, and nothing says what they said
     failed: tuple[str, str]  # step and Kubeflow's words, where it failed
     steps: list[dict[str, Any]]  # closing lines
+    baseline: bool = False  # one was registered in place of what the gates held back
 
 
 @dataclass
@@ -75,9 +78,9 @@ def follow(api: Api, run_id: str, tasks: Tasks, observe: Observer, *, every_s: f
         now = watch.show(details)
         state = str(run.state or "")
         if state in ENDED:
-            passed = _passed(now, tasks)
+            passed = _passed(now)
             silent = state == "SUCCEEDED" and passed is None and _due(now, tasks)
-            return RunEnd(state, passed, silent, _failed(run, now, tasks), watch.closed)
+            return RunEnd(state, passed, silent, _failed(run, now, tasks), watch.closed, _ended(now, STANDS_IN))
         time.sleep(pause)
         pause = min(pause * 1.2, max(every_s, SLOWEST_S))
 
@@ -92,15 +95,17 @@ def latest(details: Iterable[Any]) -> dict[str, Any]:
     return found
 
 
-def _passed(now: dict[str, Any], tasks: Tasks) -> bool | None:
+def _passed(now: dict[str, Any]) -> bool | None:
     """Tell whether the gates passed: what stands behind them ran, or did not; None where they were never asked.
 
     Conditions are no help: Kubeflow numbers them within each group, so two may have one name.
     """
-    states = {step: str(now[task].state) for task, step in tasks.steps.items() if task in now}
-    if states.get(JUDGES) != "SUCCEEDED":
-        return None
-    return states.get(PROMOTES) == "SUCCEEDED"
+    return _ended(now, PROMOTES) if _ended(now, JUDGES) else None
+
+
+def _ended(now: dict[str, Any], task: str) -> bool:
+    """Tell whether a task ran and succeeded."""
+    return task in now and str(now[task].state) == "SUCCEEDED"
 
 
 def _due(now: dict[str, Any], tasks: Tasks) -> bool:

@@ -41,6 +41,7 @@ class Run:
     seconds: float
     dry: bool = False  # nothing was to be changed
     verdict: str = ""  # the word of its gates, '' where the registry does not tell
+    baseline: str = ""  # `serves` or `waits` where one was registered in place of what the gates held back
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -52,7 +53,8 @@ class Run:
             return f"submitted, not followed: {self.page}"
         gates = {True: ", gates passed", False: f", gates {self.verdict or REFUSED}", None: ""}[self.passed]
         dry = " (dry run, nothing registered)" if self.dry else ""
-        return f"{self.pipeline}: {self.state.lower()}{dry}{gates}, in {self.seconds:.0f} s: {self.page}"
+        stands_in = f"; a baseline {self.baseline}, since no champion was there" if self.baseline else ""
+        return f"{self.pipeline}: {self.state.lower()}{dry}{gates}{stands_in}, in {self.seconds:.0f} s: {self.page}"
 
 
 def run(
@@ -87,7 +89,9 @@ def run(
     passed = _asked(place, run_id, page, tasks) if ended.silent else ended.passed
     dry = _dry(place, values)
     word = run_verdict.gates(place, run_id) if passed is False and not dry else ""
-    found = Run(run_id, page, pipeline, version.name, ended.state, passed, ended.steps, seconds, dry, _known(word))
+    stands_in = "" if not ended.baseline else "serves" if _mode(place, values) == "auto" else "waits"
+    known = _known(word)
+    found = Run(run_id, page, pipeline, version.name, ended.state, passed, ended.steps, seconds, dry, known, stands_in)
     _judge(place, found, ended)
     return found
 
@@ -122,8 +126,13 @@ def _submit(api: Api, place: Installation, version: recurring.Version, *, pipeli
 
 
 def _dry(place: Installation, values: Mapping[str, Any]) -> bool:
-    """Tell whether a run changes nothing; where its form has a mode, that goes before the spec's."""
-    return (values.get("mode") or place.spec.promotion.mode) == DRY_RUN
+    """Tell whether a run changes nothing."""
+    return _mode(place, values) == DRY_RUN
+
+
+def _mode(place: Installation, values: Mapping[str, Any]) -> str:
+    """Return who promotes; where the run's form has a mode, that goes before the spec's."""
+    return str(values.get("mode") or place.spec.promotion.mode)
 
 
 def _asked(place: Installation, run_id: str, page: str, tasks: Tasks) -> bool | None:
@@ -148,13 +157,14 @@ def _known(word: str) -> str:
 def _judge(place: Installation, found: Run, ended: RunEnd) -> None:
     """Raise what the run's end means: 3 for gates that said no, 2 and 1 as the failed step had it."""
     if ended.state == "SUCCEEDED":
-        if found.passed is False:
+        if found.passed is False and found.baseline != "serves":
             if found.dry:
                 raise Refused(
                     f"gates: the dry run's models did not pass; the report of `register` says why; {found.page}"
                 )
             said = f"did not pass ({found.verdict})" if found.verdict else "did not pass"
-            raise Refused(f"gates: the run's release {said}; `intentflow status` shows each gate; {found.page}")
+            waits = "; a baseline waits, `intentflow promote` lets it serve" if found.baseline else ""
+            raise Refused(f"gates: the run's release {said}{waits}; `intentflow status` shows each gate; {found.page}")
         return
     if ended.state == "CANCELED":
         raise ServerError(f"run: it was stopped on the server; {found.page}")

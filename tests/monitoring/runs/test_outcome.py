@@ -78,6 +78,30 @@ def test_an_undecided_release_is_not_called_refused_and_the_page_says_what_would
     assert dry.startswith("# shop: dry run, gates undecided\n")
 
 
+def test_where_nobody_serves_a_baseline_does_and_the_first_line_says_so() -> None:
+    why = "ranking.ndcg_at_10 0.3 is below the baseline's 0.4; promotion.gates[1]"
+    refused = REGISTER | {"passed": False, "refused": [why], "champion": ""}
+    made = {"version": "6", "release": "c59", "baselines": {"ranking": "item_knn"}}
+    served = {"champion": "6", "moved": True, "note": "champion nobody -> 6"}
+    text = _page(register=refused, register_baseline=made, promote=served, watch=STABLE)
+    assert text.startswith("# shop: version 5 refused by its gates; the baseline, version 6, serves\n")
+    assert f"- {why}" in text
+    assert (
+        "No champion was there, so a baseline serves: [version 6 of shop-release](https://mlflow.example/#/models/"
+        "shop-release/versions/6), with `item_knn` in the ranker's place and the intent model, whose own gates passed. "
+        "No gate judged it. A candidate that passes its gates replaces it."
+    ) in text
+    assert "Next: change data, models or gates" in text
+    assert "The champion stays" not in text
+    waits = served | {"champion": "", "moved": False, "note": "version 6 waits as challenger"}
+    text = _page(register=refused, register_baseline=made, promote=waits, watch=STABLE)
+    assert text.startswith("# shop: version 5 refused by its gates; the baseline, version 6, waits\n")
+    assert "`intentflow promote --version 6` lets it" in text
+    both = made | {"baselines": {"intent": "decayed_rate", "ranking": "item_knn"}}
+    text = _page(register=refused, register_baseline=both, promote=served, watch=STABLE)
+    assert "with `decayed_rate` in the intent model's place and `item_knn` in the ranker's place. No gate" in text
+
+
 def test_the_champion_that_a_stricter_gate_refuses_stays_and_the_page_says_so() -> None:
     refused = REGISTER | {"passed": False, "refused": ["too slow"], "champion": "5"}
     text = _page(register=refused, watch=STABLE)
@@ -152,6 +176,9 @@ def _line(name: str, **facts: Any) -> dict[str, Any]:
     return {"step": name, "share": 1.0, "seconds": 1, "facts": facts}
 
 
+DRIFTED = _line("watch", verdict="drifted")
+
+
 @pytest.mark.parametrize(
     ("pipeline", "lines", "whole", "state"),
     [
@@ -165,6 +192,13 @@ def _line(name: str, **facts: Any) -> dict[str, Any]:
         ("retrain", [_line("watch", verdict="drifted")], False, "under way"),
         ("retrain", [_line("watch", verdict="drifted"), _line("register", passed=False)], False, "ended"),
         ("retrain", [_line("watch", verdict="drifted"), _line("register", passed=True)], False, "under way"),
+        ("retrain", [DRIFTED, _line("register", passed=False), _line("need_baseline", wanted=False)], False, "ended"),
+        (
+            "retrain",
+            [DRIFTED, _line("register", passed=False), _line("need_baseline", wanted=True)],
+            False,
+            "under way",
+        ),
         ("batch", [_line("champion")], False, "under way"),
         ("batch", [_line("champion"), _line("recommend", users=1)], False, "ended"),
     ],

@@ -164,6 +164,18 @@ def test_gates_that_refuse_are_exit_3(server: fake.Server, at: At) -> None:
         _run(here)
 
 
+def test_where_a_baseline_serves_the_run_did_what_it_should_and_by_hand_it_waits(server: fake.Server, at: At) -> None:
+    made = {"register-baseline": "SUCCEEDED", "materialise-2": "SUCCEEDED", "promote-2": "SUCCEEDED"}
+    server.script = lambda run: [fake.Frame("SUCCEEDED", _done(condition_1="SKIPPED") | made)]
+    here = at()
+    declare.apply(here)
+    found, _, _ = _run(here)
+    assert found.passed is False  # a promotion of the baseline is none of the candidate
+    assert "gates refused; a baseline serves, since no champion was there, in " in found.text()
+    with pytest.raises(Refused, match="did not pass; a baseline waits, `intentflow promote` lets it serve; "):
+        _run(here, form={"mode": "manual"})
+
+
 def test_a_dry_run_says_that_it_was_one_and_what_its_gates_said(server: fake.Server, at: At, tmp_path: Path) -> None:
     ends = iter([_done(promote="SUCCEEDED"), _done(condition_1="SKIPPED"), _done(promote="SUCCEEDED")])
     server.script = lambda run: [fake.Frame("SUCCEEDED", next(ends))]
