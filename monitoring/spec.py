@@ -14,4 +14,7 @@ class Monitoring(Slice):
     )
     share: float = Field(default=0.3, gt=0, le=1, description="Share of columns that must drift for a verdict")
     sample: int = Field(default=20_000, ge=100, le=100_000, description="Rows compared on each side")
-    min_rows: int = Field(default=100, ge=10, le=100_000, description="With fewer on a side there is no verdict")
+    min_rows: int = Field(default=100, ge=10, le=100_000, description="With fewer on a side the verdict is undecided")
+    min_users: int = Field(
+        default=20, ge=2, le=100_000, description="With fewer users on a side the verdict is undecided"
+    )

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from components import verdicts
 from components.registry import heartbeats
 from components.registry.spec import DRY_RUN
 from components.step import step
+from components.verdicts import Sample
 from feature_repo import columns, env_names, files
 from monitoring.drift import workspace
-from monitoring.drift.compare import Drift, compare
+from monitoring.drift.compare import Drift, compare, least_of
 from monitoring.drift.served_window import ServedWindow, last_window
 from monitoring.drift.window import Window, calendar_of, windows
 from monitoring.spec import Monitoring
@@ -70,6 +72,7 @@ def watch(
                 verdict=drift.verdict,
                 share=drift.share,
                 drifted=len(drift.drifted),
+                lost=drift.lost,
                 compared=len(drift.columns),
                 release=release,
             )
@@ -77,7 +80,13 @@ def watch(
             rows_in=sum(drift.rows.values()), verdict=drift.verdict, share=drift.share, drifted=drift.drifted
         )
         progress.count(**drift.rows)
-        progress.tell(verdict=drift.verdict, reason=drift.reason, drifted=list(drift.drifted), workspace=kept)
+        progress.tell(
+            verdict=drift.verdict,
+            reason=drift.reason,
+            drifted=list(drift.drifted),
+            compared=len(drift.columns),
+            workspace=kept,
+        )
 
 
 def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:
@@ -88,7 +97,10 @@ def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:
     targets = len(files.read_json(rows / "vocabulary" / "targets.json"))
     log = Path(home) / columns.REQUESTS_FOLDER
     found = last_window(log, calendar=calendar_of(rows), targets=targets, limit=spec.sample)
-    return found if found is not None and len(found.rows) >= spec.min_rows else None
+    if found is None:
+        return None
+    behind = Sample(None, None, len(found.rows), len(set(found.rows.user_id)))
+    return None if verdicts.too_little(behind, least_of(spec)) else found
 
 
 # Evidently lays its report out for some 1,050 px and cuts what its place has no room for, as in Kubeflow's side panel:

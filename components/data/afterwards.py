@@ -1,11 +1,13 @@
 """What is judged once the rules about rows have been: the newest week by itself, how much is set aside, and the past.
 
+A share of all rows is counted, so it has no interval. A week is a sample of what its users do: its share is judged as a
+gate is (components.verdicts), by an interval over users and on a least number of rows and users.
+
 Reads `checked_events` and, where rows were set aside, `bad_events`; the verdicts before are in the state folder's
 `contract/history.json`. `contract` asks it after the rows are split; it sets nothing aside itself.
 """
 
 import datetime as dt
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,18 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
+from components import verdicts
 from components.data.checks import KNOWN, Check
 from components.data.expectations import Finding
 from components.data.measures import Activity, Measurement
 from components.data.quarantine import Quarantine, bad_rows_sql
 from components.data.rules import Known, SetAside, Steady
+from components.verdicts import PASSED, REFUSED, Least, Sample
 from feature_repo import columns, files
 
 HISTORY = "history.json"
 KEPT = 12  # verdicts
 LEAST_VERDICTS = 3  # before, without which nothing is usual
-FEW = 100  # events: shares of fewer are chance
+LEAST = Least(rows=100, users=20)  # shares of fewer are chance
+GROUPS, RESAMPLES = 2048, 200  # users are drawn in so many groups at most, so that memory does not grow with them
 FEW_BROKEN = 20  # rows: fewer double by chance
 Shares = dict[str, float]  # by rule: share of rows that broke it
 Week = tuple[dt.datetime, dt.datetime]
@@ -48,15 +54,32 @@ def _tolerates(finding: Finding) -> bool:
 
 def _in_the_newest(db: duckdb.DuckDBPyConnection, finding: Finding, week: Week) -> Finding:
     bad = bad_rows_sql(db, finding.check)
-    rows, broken = _counted(db, f"count(*), count_if(coalesce({bad}, false))", "checked_events", week)
-    allowed = (1 - finding.check.mostly) * rows
-    if rows < FEW or broken <= allowed + 3 * math.sqrt(allowed):  # past three deviations it is no chance
+    sample, broken = _share(db, bad, week)
+    judged = verdicts.within(sample, 1 - finding.check.mostly, lower=True, least=LEAST)
+    if judged.word == PASSED or not broken:
         return finding
-    found = (
-        f"{broken:,} of the {rows:,} rows of the newest week, from {week[0]:%Y-%m-%d}, are not so; over all it holds, "
-        f"with {finding.unexpected:,} of {finding.checked:,}"
-    )
-    return replace(finding, success=False, found=found)
+    ends = judged.interval and " to ".join(f"{max(end, 0.0) * 100:.2f} %" for end in judged.interval)
+    week_said = f"the newest week, from {week[0]:%Y-%m-%d}"
+    told = f"{broken:,} of the {sample.rows:,} rows of {week_said}" + (f" (interval {ends})" if ends else "")
+    if judged.word == REFUSED:
+        over_all = f"over all it holds, with {finding.unexpected:,} of {finding.checked:,}"
+        return replace(finding, success=False, found=f"{told}, are not so; {over_all}")
+    why = judged.why or "the interval has the allowed share within it"
+    note = f"{told}, are not so, and whether that is chance is undecided: {why}"
+    return replace(finding, note="; ".join(filter(None, (finding.note, note))))
+
+
+def _share(db: duckdb.DuckDBPyConnection, bad: str, week: Week) -> tuple[Sample, int]:
+    """Return the share of the week's rows that are bad, with resamples of its users, and how many are."""
+    who = "coalesce(user_id, 'row ' || source_row)"  # rows of nobody are each of somebody else
+    query = f"""SELECT count(*), count_if(coalesce({bad}, false)), count(DISTINCT {who})
+        FROM checked_events WHERE timestamp >= ? AND timestamp < ? GROUP BY hash({who}) % {GROUPS} ORDER BY ALL"""
+    counted = np.array(db.execute(query, list(week)).fetchall(), dtype=np.int64).reshape(-1, 3)
+    rows, broken, users = (int(total) for total in counted.sum(axis=0))
+    if not rows:
+        return Sample(None, None, 0, 0), 0
+    drawn = verdicts.draws(len(counted), resamples=RESAMPLES)
+    return Sample(broken / rows, verdicts.means(counted[:, 1], counted[:, 0], drawn), rows, users), broken
 
 
 def with_both_forms(db: duckdb.DuckDBPyConnection, finding: Finding) -> Finding:
@@ -102,9 +125,14 @@ def _set_aside(
     (rows,) = _counted(db, "count(*)", "checked_events", week)
     (bad,) = _counted(db, "count(*)", "(FROM checked_events SEMI JOIN bad_events USING (source_row))", week)
     periods = [("all events", aside.rows, aside.checked), (f"the week from {week[0]:%Y-%m-%d}", bad, rows)]
-    judged = [(n / of, f"{n:,} of {of:,} events of {what}") for what, n, of in periods if of >= FEW]
+    few = [verdicts.too_little(Sample(None, None, of), LEAST) for _, _, of in periods]
+    judged = [
+        (n / of, f"{n:,} of {of:,} events of {what}")
+        for (what, n, of), why in zip(periods, few, strict=True)
+        if not why
+    ]
     if not judged:
-        return Measurement(None, "", f"so few are chance: {FEW} events or more are judged")
+        return Measurement(None, "", f"so few are chance: {few[0]}")
     share, found = max(judged)
     rule = max(aside.by_rule, key=lambda name: aside.by_rule[name])
     forms = next((f": {f.found}" for f in findings if f.check.name == rule and f.found), "")

@@ -27,6 +27,7 @@ from components.data.row_rules import Compare
 from components.data.rules import TableName
 from components.data.snapshot import Snapshot, around, period, require_weeks
 from components.data.spec import Data
+from components.verdicts import UNDECIDED, Word
 from feature_repo import files
 from feature_repo.errors import DataError, Refused
 
@@ -55,6 +56,7 @@ class RuleResult:
     found: str  # in words, where rows do not say it
     note: str
     samples: list[dict[str, Any]]  # of the rows that were set aside; users are pseudonyms
+    word: Word  # undecided: nothing could be judged, as the note says, and the rule holds nothing back
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,11 @@ class Verdict:
     def warnings(self) -> tuple[RuleResult, ...]:
         """The rules that failed and do not stop it."""
         return tuple(r for r in self.rules if r.severity != "critical" and not r.success)
+
+    @property
+    def undecided(self) -> tuple[RuleResult, ...]:
+        """The rules that had too little to judge."""
+        return tuple(r for r in self.rules if r.word == UNDECIDED)
 
 
 def validate(
@@ -262,6 +269,7 @@ def _result(finding: Finding, aside: Quarantine) -> RuleResult:
         found=finding.found,
         note=finding.note,
         samples=aside.samples.get(check.name, []),
+        word=finding.word,
     )
 
 

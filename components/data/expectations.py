@@ -16,6 +16,7 @@ import pandas as pd
 
 from components.data.checks import BETWEEN, IN_SET, REGEX, Check
 from components.data.measures import Measurement
+from components.verdicts import PASSED, REFUSED, UNDECIDED, Word
 
 SILENT = (BETWEEN, IN_SET, REGEX)  # about nulls
 PAIRS = ("expect_column_pair_values_to_be_equal", "expect_column_pair_values_a_to_be_greater_than_b")
@@ -33,6 +34,12 @@ class Finding:
     checked: int  # rows
     found: str = ""  # in words, where rows do not say it
     note: str = ""
+    judged: bool = True  # False: nothing could be, such as a column of nulls; it holds nothing back
+
+    @property
+    def word(self) -> Word:
+        """Say it in the words of every verdict."""
+        return REFUSED if not self.success else PASSED if self.judged else UNDECIDED
 
 
 def evaluate(
@@ -48,7 +55,7 @@ def evaluate(
         for finding in _evaluate(asked, numbers, table=f"{table}_measured"):
             told = measured[finding.check.name]
             found[finding.check.name] = replace(
-                finding, unexpected=0, checked=len(frame), found=told.found, note=told.note
+                finding, unexpected=0, checked=len(frame), found=told.found, note=told.note, judged=told.judged
             )
     return [found[check.name] for check in checks]
 
@@ -107,8 +114,8 @@ def _finding(check: Check, result: Any, rows: int) -> Finding:
     missing = int(found.get("missing_count") or 0)
     if check.meaning.expectation in SILENT and rows and missing == rows and not check.measured:
         # A derived rule is about columns that a source may leave open.
-        return Finding(check, check.derived, 0 if check.derived else rows, rows, note=ALL_NULL)
-    return Finding(check, success, unexpected, rows)
+        return Finding(check, check.derived, 0 if check.derived else rows, rows, note=ALL_NULL, judged=False)
+    return Finding(check, success, unexpected, rows, judged=rows > 0)
 
 
 def _cause(information: dict[str, Any]) -> str:

@@ -28,9 +28,15 @@ WEEK = dt.timedelta(days=7)
 class Measurement:
     """A number, and what was found in words."""
 
-    value: float | None
+    value: float | None  # None: there is too little to judge, as the note says
     found: str  # 'the last week has 912 events, the median of 8 weeks before is 2,011'
     note: str = ""
+    trivial: bool = False  # it cannot but hold, so nothing is judged
+
+    @property
+    def judged(self) -> bool:
+        """Tell whether a number says anything."""
+        return self.value is not None and not self.trivial
 
 
 @dataclass(frozen=True)
@@ -128,10 +134,10 @@ def _fresh(rule: Fresh, activity: Activity, now: dt.datetime | None) -> Measurem
     if last is None:
         return Measurement(math.inf, f"there is no {rule.event or 'event'}")
     age_days = ((now or activity.last) - last) / dt.timedelta(days=1)
-    note = "the clock stands at the end of the data: trivially so" if now is None and rule.event is None else ""
-    return Measurement(
-        age_days, f"it is of {last.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {age_days:.1f} days old", note
-    )
+    trivial = now is None and rule.event is None
+    note = "the clock stands at the end of the data: trivially so" if trivial else ""
+    found = f"it is of {last.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {age_days:.1f} days old"
+    return Measurement(age_days, found, note, trivial)
 
 
 def _volume(rule: Volume, activity: Activity) -> Measurement:

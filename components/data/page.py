@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.verdicts import UNDECIDED
+
 BAR, HEIGHT = 10, 64  # of the weeks' bars, in the drawing's units
 TEMPLATE = Path(__file__).with_name("contract.html.jinja")
 
@@ -21,6 +23,7 @@ def render(verdict: Mapping[str, Any]) -> str:
         by_table={table: [r for r in verdict["rules"] if r["table"] == table] for table in verdict["rows"]},
         stops=[rule for rule in failed if rule["severity"] == "critical"],
         warns=[rule for rule in failed if rule["severity"] != "critical"],
+        undecided=sum(rule["word"] == UNDECIDED for rule in verdict["rules"]),
         cleaned=sum(verdict["cleaned"].values()),
         bars=_bars(verdict["weekly"], complete=verdict["last_week_complete"]),
         size=(BAR, HEIGHT),

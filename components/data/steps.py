@@ -80,7 +80,9 @@ def run_validate(
         log_metric("cleaned_events", sum(verdict.cleaned.values()))
         log_metric("rules", len(verdict.rules))
         log_metric("warnings", len(verdict.warnings))
+        log_metric("undecided", len(verdict.undecided))
         rows_in, rows_out = sum(verdict.rows.values()), sum(verdict.kept.values())
         progress.count(rows_in=rows_in, rows_out=rows_out, **verdict.kept)
         progress.count(passed=verdict.passed, rules=len(verdict.rules), warnings=len(verdict.warnings))
+        progress.count(undecided=len(verdict.undecided))
     return verdict

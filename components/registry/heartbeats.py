@@ -21,7 +21,7 @@ from feature_repo import env_names, files
 from feature_repo.errors import ServerError, UserError
 
 JOB = "job."  # job.<name>: {"succeeded": epoch seconds, "failed": epoch seconds, "seconds": of the last success}
-DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "compared", "release"}
+DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "lost": names, "compared", "release"}
 FOLDER = "marks"  # of the state folder
 Mark = Mapping[str, Any]
 log = logging.getLogger("intentflow")
@@ -36,10 +36,10 @@ def ended(name: str, job: str, *, succeeded: bool, seconds: float | None = None)
     leave(name, f"{JOB}{job}", found)
 
 
-def drift(name: str, *, verdict: str, share: float, drifted: int, compared: int, release: str) -> None:
-    """Note the verdict of a drift check that ended now."""
+def drift(name: str, *, verdict: str, share: float, drifted: int, lost: list[str], compared: int, release: str) -> None:
+    """Note the verdict of a drift check that ended now, and by name the columns that lost their values."""
     said = {"verdict": verdict, "share": share, "drifted": drifted, "compared": compared, "release": release}
-    leave(name, DRIFT, {"at": round(time.time())} | said)
+    leave(name, DRIFT, {"at": round(time.time()), "lost": lost} | said)
 
 
 def leave(name: str, key: str, value: Mark) -> None:

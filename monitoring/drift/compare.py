@@ -2,36 +2,26 @@
 
 The scores come from an Evidently report with the method and threshold of every column fixed here: Evidently's own
 default changes its method at 1,000 reference rows, and with it what a score means. The verdict is our rule over the
-report's statuses. Which rows make a window is decided in `window.py`; where reports are kept, in `workspace.py`.
+columns' own verdicts (`column.py`). Which rows make a window is decided in `window.py`; where reports are kept, in
+`workspace.py`.
 """
 
 import datetime as dt
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from monitoring.drift.permutation import floor
+from components import verdicts
+from components.verdicts import Least, Sample
+from feature_repo import columns as names
+from monitoring.drift.column import Column, judge
+from monitoring.drift.resampled import Draws
 from monitoring.drift.statistics import Statistic, is_number, statistic_of
+from monitoring.drift_verdicts import DRIFTED, LOST, STABLE, UNDECIDED, WORDS, Verdict
 from monitoring.spec import Monitoring
-
-LOST = 0.5  # share of its values past which a column that lacks them is a broken feed, whatever those left say
-Verdict = Literal["stable", "drifted", "no_data"]
-
-
-@dataclass(frozen=True)
-class Column:
-    """What became of one column. `noise` is the score that chance alone reaches at these row counts."""
-
-    score: float | None  # None: one side has no values
-    method: str
-    threshold: float
-    noise: float | None
-    drifted: bool
-    lost: float = 0.0  # share of its values that are null now and were not
 
 
 @dataclass(frozen=True)
@@ -48,16 +38,23 @@ class Drift:
     @property
     def drifted(self) -> list[str]:
         """Name the drifted columns, worst first."""
-        names = [name for name, column in self.columns.items() if column.drifted]
-        return sorted(names, key=lambda name: -_times_over(self.columns[name]))
+        found = [name for name, column in self.columns.items() if column.drifted]
+        return sorted(found, key=lambda name: -self.columns[name].times_over)
+
+    @property
+    def lost(self) -> list[str]:
+        """Name the columns that lost their values."""
+        return [name for name in self.drifted if self.columns[name].broken]
 
     def document(self) -> dict[str, Any]:
         """Return what drift.json says of it."""
         return {
             "verdict": self.verdict,
+            "word": WORDS[self.verdict],
             "reason": self.reason,
             "share": self.share,
             "drifted": self.drifted,
+            "lost": self.lost,
             "columns": {name: asdict(column) for name, column in self.columns.items()},
         }
 
@@ -73,63 +70,79 @@ def compare(
 ) -> Drift:
     """Compare two frames, column by column: floats as numbers, everything else as categories."""
     current, reference = (_sampled(frame, spec.sample, seed=seed) for frame in (current, reference))
-    rows = {"reference": len(reference), "current": len(current)}
-    if short := [side for side, count in rows.items() if count < spec.min_rows]:
-        reason = f"{rows[short[0]]} rows in the {short[0]} window, fewer than {spec.min_rows} (monitoring.min_rows)"
-        return Drift("no_data", reason, 0.0, {}, rows)
+    windows, least = {"reference": reference, "current": current}, least_of(spec)
+    rows, users = {side: len(frame) for side, frame in windows.items()}, {s: _users(f, s) for s, f in windows.items()}
+    for side in ("current", "reference"):
+        if why := verdicts.too_little(Sample(None, None, rows[side], len(np.unique(users[side]))), least):
+            said = f"the {side} window is too small: {why} (monitoring.min_rows, monitoring.min_users)"
+            return Drift(UNDECIDED, said, 0.0, {}, rows)
+    current, reference = (frame.reset_index(drop=True) for frame in (current, reference))
     plan = {
         str(c): statistic_of(reference[c]) for c in reference.columns if c in current and reference[c].notna().any()
     }
     gone = [c for c in plan if current[c].isna().all()]
     full = [c for c in plan if c not in gone and pd.concat([reference[c], current[c]]).nunique() > 1]
-    if not full:
-        return Drift("no_data", "no column has values in both windows", 0.0, {}, rows)
-    snapshot = _report(current, reference, plan={c: plan[c] for c in full}, spec=spec, at=at, metadata=metadata)
-    scores, failed = _read(snapshot)
-    columns = {}
-    for column in full:
-        used = plan[column]
-        now, then = (frame[column].dropna() for frame in (current, reference))
-        noise = floor(now, then, number=used.number, score=used.score)
-        lost = _lost(current[column], reference[column])
-        drifted = lost >= LOST or (column in failed and scores[column] > noise)
-        columns[column] = Column(scores[column], used.name, used.threshold(spec), noise, drifted, lost)
-    for column in gone:  # values that were there and are not any more: Evidently would only drop the column
-        columns[column] = Column(None, plan[column].name, plan[column].threshold(spec), None, True, 1.0)
+    if not full and not gone:
+        return Drift(UNDECIDED, "no column has values in both windows", 0.0, {}, rows)
+    snapshot, scores = None, {}
+    if full:
+        snapshot = _report(current, reference, plan={c: plan[c] for c in full}, spec=spec, at=at, metadata=metadata)
+        scores = _read(snapshot)
+    draws = Draws.of(users["current"], users["reference"])
+    columns = {
+        c: judge(
+            *(current[c], reference[c], scores.get(c)),
+            used=plan[c],
+            threshold=plan[c].threshold(spec),
+            draws=draws,
+            least=least,
+        )
+        for c in (*full, *gone)
+    }
     return _judged(columns, rows, spec=spec, snapshot=snapshot)
 
 
-def _lost(now: pd.Series, then: pd.Series) -> float:
-    """Return the share of a column's values that are null now and were not."""
-    had = float(then.notna().mean())
-    return round(max(0.0, 1 - float(now.notna().mean()) / had), 4) if had else 0.0
+def least_of(spec: Monitoring) -> Least:
+    """Return the fewest rows and users that a verdict of drift may rest on."""
+    return Least(spec.min_rows, spec.min_users)
+
+
+def _users(frame: pd.DataFrame, side: str) -> np.ndarray:
+    """Return each row's user; where a frame names none each row is of another."""
+    if names.USER_ID in frame.index.names:
+        return frame.index.get_level_values(names.USER_ID).to_numpy()
+    return np.array([f"{side} {row}" for row in range(len(frame))], dtype=object)
 
 
 def _judged(columns: dict[str, Column], rows: dict[str, int], *, spec: Monitoring, snapshot: Any) -> Drift:
-    """Turn the columns' statuses into the verdict: drifted when `share` of them did, or one lost most of its values."""
+    """Turn the columns' verdicts into one: `lost` where one lost its values, else by the share that drifted.
+
+    It is undecided where the columns that nobody can tell of would make the share.
+    """
     share = round(sum(column.drifted for column in columns.values()) / len(columns), 4)
-    broken = any(column.lost >= LOST for column in columns.values())
-    verdict: Verdict = "drifted" if share >= spec.share or broken else "stable"
-    drift = Drift(verdict, "", share, columns, rows, snapshot)
-    counted = f"{len(drift.drifted)} of {len(columns)} columns drifted"
-    named = [_named(name, columns[name]) for name in drift.drifted[:3]]
-    if not named:
-        worst = max(columns, key=lambda name: _times_over(columns[name]))
-        named = [f"nearest to it {_named(worst, columns[worst])}"]
-    reason = f"{counted} (a verdict needs a share of {spec.share:g}): {', '.join(named)}"
-    return Drift(verdict, reason, share, columns, rows, snapshot)
+    open_ = [name for name, column in columns.items() if column.word == verdicts.UNDECIDED]
+    drift = Drift(STABLE, "", share, columns, rows, snapshot)
+    if drift.lost:
+        verdict: Verdict = LOST
+    elif share >= spec.share:
+        verdict = DRIFTED
+    else:
+        verdict = UNDECIDED if share + len(open_) / len(columns) >= spec.share else STABLE
+    return replace(drift, verdict=verdict, reason=_reason(drift, open_, spec=spec))
 
 
-def _named(name: str, column: Column) -> str:
-    if column.score is None:
-        return f"{name} has no values any more"
-    if column.lost >= LOST:
-        return f"{name} lost {column.lost * 100:.0f} % of its values"
-    return f"{name} {column.method} {column.score:.3f} of {column.threshold:g}"
-
-
-def _times_over(column: Column) -> float:
-    return math.inf if column.score is None or column.lost >= LOST else column.score / column.threshold
+def _reason(drift: Drift, open_: list[str], *, spec: Monitoring) -> str:
+    """Say how many columns drifted, how many nobody can tell of, and which went furthest."""
+    columns = drift.columns
+    counted = f"{len(drift.drifted)} of {len(columns)} columns drifted (a verdict needs a share of {spec.share:g})"
+    said = [", ".join(columns[name].told(name) for name in drift.drifted[:3])] if drift.drifted else []
+    worst = max(columns, key=lambda name: columns[name].times_over)
+    if open_:
+        first = max(open_, key=lambda name: columns[name].times_over)
+        said.append(f"{len(open_)} undecided: {columns[first].told(first)}")
+    elif not said:
+        said.append(f"nearest to it {columns[worst].told(worst)}")
+    return f"{counted}: {'; '.join(said)}"
 
 
 def _sampled(frame: pd.DataFrame, rows: int, *, seed: int) -> pd.DataFrame:
@@ -141,7 +154,7 @@ def _sampled(frame: pd.DataFrame, rows: int, *, seed: int) -> pd.DataFrame:
     # on values that differ in the last bits, as equal ratios of differing amounts do; single precision ends that.
     exact = {c: values.astype(np.float32).astype(np.float64) for c, values in numbers.items()}
     frame = frame.assign(**{c: values.replace([np.inf, -np.inf], np.nan) for c, values in exact.items()})
-    return frame.reset_index(drop=True)
+    return frame
 
 
 def _report(
@@ -173,10 +186,7 @@ def _report(
         return report.run(now, then, timestamp=at)
 
 
-def _read(snapshot: Any) -> tuple[dict[str, float], set[str]]:
-    """Return a snapshot's score by column, and the columns whose drift test failed."""
-    answer = snapshot.dict()
-    drifts = [m for m in answer["metrics"] if m["config"]["type"].endswith(":ValueDrift")]
-    params = [(t["metric_config"]["params"], t["status"].value) for t in answer["tests"]]
-    failed = {p["column"] for p, status in params if p["type"].endswith(":ValueDrift") and status == "FAIL"}
-    return {m["config"]["column"]: float(m["value"]) for m in drifts}, failed
+def _read(snapshot: Any) -> dict[str, float]:
+    """Return a snapshot's score by column."""
+    drifts = [m for m in snapshot.dict()["metrics"] if m["config"]["type"].endswith(":ValueDrift")]
+    return {m["config"]["column"]: float(m["value"]) for m in drifts}

@@ -1,19 +1,32 @@
 """Whether a verdict of drift asks for training: the `decide` step, between `watch` and the training that may follow.
 
-The verdict alone decides. Its reasons are in its drift.json.
+The verdict alone decides. A column that lost its values is no reason to train: models would learn the broken feed. It
+fails the step, so that the run ends as a refusal does (exit code 3) and whoever is told of failed runs hears of it.
 """
 
 from pathlib import Path
 
 from components.step import step
 from feature_repo import files
-
-DRIFTED = "drifted"
+from feature_repo.errors import Refused
+from monitoring.drift_verdicts import DRIFTED, LOST, read
 
 
 def decide(verdict: str) -> bool:
-    """Tell whether the verdict in a folder is drift; one without enough data is none."""
+    """Tell whether the verdict in a folder is drift; Refused where columns lost their values."""
     with step("decide") as progress:
         found = files.read_json(Path(verdict) / "drift.json")
-        progress.count(verdict=found["verdict"], reason=found["reason"], train=found["verdict"] == DRIFTED)
-    return bool(found["verdict"] == DRIFTED)
+        word = read(found["verdict"])
+        progress.count(verdict=word, reason=found["reason"], train=word == DRIFTED)
+        if word == LOST:
+            raise Refused(_held_back(found["lost"], str(found["reason"])))
+    return word == DRIFTED
+
+
+def _held_back(lost: list[str], reason: str) -> str:
+    named, several = ", ".join(lost), len(lost) > 1
+    return (
+        f"monitoring: the column{'s' * several} {named} lost {'their' if several else 'its'} values ({reason}), so "
+        "nothing is trained on this data; mend the source or data.source.mapping, then start the run again; where the "
+        "loss is meant, `intentflow run SPEC` trains without asking"
+    )

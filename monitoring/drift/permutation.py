@@ -30,16 +30,21 @@ def floor(current: pd.Series, reference: pd.Series, *, number: bool, score: Scor
     >>> floor(one, one, number=True, score=apart) > 3 * floor(other, other, number=True, score=apart)
     True
     """
-    pooled = _cells(current, reference, number=number)  # [K] rows of each cell
+    codes, count = cells(current, reference, number=number)
+    pooled = np.bincount(codes, minlength=count)  # [K] rows of each cell
     deals = np.random.default_rng(0).multivariate_hypergeometric(pooled, len(current), size=DEALS, method="marginals")
     now, then = deals / len(current), (pooled - deals) / len(reference)  # [D, K] shares
     return float(np.quantile(score(now, then), CHANCE, method="higher"))
 
 
-def _cells(current: pd.Series, reference: pd.Series, *, number: bool) -> np.ndarray:
-    """Count the pooled rows of each cell that Evidently compares, int64 [K]."""
+def cells(current: pd.Series, reference: pd.Series, *, number: bool) -> tuple[np.ndarray, int]:
+    """Return which of the cells that Evidently compares each value is in, the current ones first, and how many are."""
     both = pd.concat([reference, current])
     if number and reference.nunique() > PER_VALUE:
-        counts = np.histogram(both, np.histogram_bin_edges(both, bins="sturges"))[0]
-        return np.asarray(counts, dtype=np.int64)
-    return np.asarray(both.value_counts(sort=False), dtype=np.int64)
+        edges = np.histogram_bin_edges(both, bins="sturges")
+        codes = np.clip(np.searchsorted(edges, both, side="right") - 1, 0, len(edges) - 2)  # the last one is closed
+        count = len(edges) - 1
+    else:
+        codes, values = pd.factorize(both)
+        count = len(values)
+    return np.roll(codes, len(current)), count

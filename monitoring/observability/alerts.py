@@ -160,6 +160,11 @@ def _learning() -> Iterator[Alert]:
         "The last drift check says `drifted`; the Evidently report names the columns.",
     )  # fmt: skip
     yield Alert(
+        "IntentFlowColumnLost", "max by (namespace, recommender, column) (intentflow_drift_lost) == 1",
+        "critical", "0m", "A column lost its values",
+        "`{{ $labels.column }}` of {{ $labels.recommender }} lacks half of its values or more; `retrain` is held back.",
+    )  # fmt: skip
+    yield Alert(
         "IntentFlowDriftUnchecked",
         f"max by (namespace, recommender) (time() - intentflow_drift_checked_timestamp_seconds) > {CHECK_S}",
         "warning", "10m", "Drift was not checked", "The last check is {{ $value | humanizeDuration }} ago.",

@@ -98,6 +98,12 @@ LOOP = _of(
     ("intentflow_rollout_turns", "counter", "recommender outcome", "Turns of the loop: done, waiting"),
     ("intentflow_rollout_ended", "counter", "recommender result", "Rollouts: promoted, rolled_back, abandoned"),
     ("intentflow_drift_verdict", "gauge", "recommender verdict", "1 for the verdict of the last drift check"),
+    (
+        "intentflow_drift_lost",
+        "gauge",
+        "recommender column",
+        "1 for each column that had lost its values at that check",
+    ),
     ("intentflow_drift_share", "gauge", "recommender", "Share of columns that had drifted"),
     ("intentflow_drift_columns", "gauge", "recommender state", "Columns of the last check: drifted, compared"),
     ("intentflow_drift_checked_timestamp_seconds", "gauge", "recommender", "When drift was last checked"),

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.verdicts import UNDECIDED
-from monitoring.runs.run_state import DRIFTED, NO_DATA, RunState
+from monitoring import drift_verdicts
+from monitoring.drift_verdicts import DRIFTED
+from monitoring.runs.run_state import RunState
 
 SAME_AGAIN = "start the run again: steps that ended are not repeated"
 PART = {"intent": "intent model", "ranking": "ranker"}
@@ -106,8 +108,8 @@ def _scored(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
 
 def _not_trained(run: RunState, links: Links) -> tuple[str, list[str]]:
     drift = run.of("watch")
-    if drift.get("verdict") == NO_DATA:
-        said = f"Nothing was trained, because there is too little data to tell of drift: {drift.get('reason')}."
+    if drift_verdicts.read(drift.get("verdict")) == UNDECIDED:
+        said = f"Nothing was trained, because the data cannot tell whether it drifted: {drift.get('reason')}."
     else:
         said = f"Nothing was trained, because no drift asks for it: {drift.get('reason')}."
     return "nothing trained", [said, *_drift_page(drift, links), "What serves stays as it is. Nothing is to be done."]
@@ -233,14 +235,15 @@ def _baseline(name: str, champion: str, facts: Mapping[str, Any], links: Links) 
 
 def _drift(drift: Mapping[str, Any], links: Links) -> Iterator[str]:
     if drift:
-        how = "have drifted" if drift.get("verdict") == DRIFTED else f"are judged `{drift.get('verdict')}`"
+        word = drift_verdicts.read(drift.get("verdict"))
+        how = "have drifted" if word == DRIFTED else f"are judged `{word}`"
         yield " ".join(
             [f"The latest weeks {how} against the training weeks: {drift.get('reason')}.", *_drift_page(drift, links)]
         )
 
 
 def _drift_page(drift: Mapping[str, Any], links: Links) -> Iterator[str]:
-    if drift.get("verdict") == NO_DATA:
+    if drift.get("verdict") == drift_verdicts.NO_DATA or drift.get("compared") == 0:
         return
     kept = drift.get("workspace")
     yield f"{links.report(kept) if kept and links.evidently else 'The page `drift_page` of `watch`'} shows each column."

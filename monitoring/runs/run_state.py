@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from monitoring.drift_verdicts import DRIFTED, LOST
+
 State = Literal["ended", "failed", "stopped", "under way", "unknown"]
-DRIFTED = "drifted"  # the verdict that asks for training
-NO_DATA = "no_data"  # the verdict where there is too little to compare
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ def _at_its_end(pipeline: str, facts: Mapping[str, Mapping[str, Any]], *, repeat
         return "recommend" in facts or (repeats and "champion" in facts)
     if "watch" not in facts:
         return False
-    if pipeline == "train" or facts["watch"].get("verdict") != DRIFTED:
+    verdict = facts["watch"].get("verdict")
+    if pipeline == "train" or verdict not in (DRIFTED, LOST):
         return True
+    if verdict == LOST:  # `decide` fails, and its error file says so
+        return False
     held_back = facts.get("register", {}).get("passed") is False and not facts.get("need_baseline", {}).get("wanted")
     return "promote" in facts or held_back

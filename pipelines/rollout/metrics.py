@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric
 from components.registry import heartbeats
 from feature_repo import env_names
 from feature_repo.errors import ServerError, SpecError
-from monitoring.drift.compare import Verdict
+from monitoring import drift_verdicts
 from pipelines.environment import Installation
 from pipelines.rollout.state import Phase, State
 
@@ -45,6 +45,7 @@ class LoopMetrics:
         self._reconciliations = self._counter("rollout_turns", "Turns of the loop", "outcome")
         self._ended = self._counter("rollout_ended", "Rollouts that ended while this loop ran", "result")
         self._drift = self._gauge("drift_verdict", "1 for the verdict of the last drift check", "verdict")
+        self._lost = self._gauge("drift_lost", "1 for each column that had lost its values", "column")
         self._share = self._gauge("drift_share", "Share of columns that had drifted, 0..1")
         self._columns = self._gauge("drift_columns", "Columns of the last drift check", "state")
         self._checked_at = self._gauge("drift_checked_timestamp_seconds", "When drift was last checked")
@@ -105,8 +106,12 @@ class LoopMetrics:
                     gauge.labels(self._name, job).set(said[key])
 
     def _drifted(self, said: Mapping[str, Any]) -> None:
-        for verdict in get_args(Verdict):
-            self._drift.labels(self._name, verdict).set(verdict == said["verdict"])
+        word = drift_verdicts.read(said["verdict"])
+        for verdict in get_args(drift_verdicts.Verdict):
+            self._drift.labels(self._name, verdict).set(verdict == word)
+        self._lost.clear()  # a column that has its values again is no label any more
+        for column in said.get("lost", []):
+            self._lost.labels(self._name, column).set(1)
         self._share.labels(self._name).set(said["share"])
         for state in ("drifted", "compared"):
             self._columns.labels(self._name, state).set(said[state])

@@ -9,10 +9,12 @@ reaches 1/alpha with probability alpha at most, if the null holds. Counts suffic
 Assumes that requests fail independently of another given the rate; a user who fails again and again counts each time.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
 SEARCH = 60  # golden-section steps: the bracket shrinks below 1e-12
+HALVINGS = 14  # of the differences -1 to 1: an end is known to .0001, which no text shows
 GOLDEN = (math.sqrt(5) - 1) / 2
 SMALLEST = 1e-12  # a rate; keeps logarithms finite
 
@@ -47,6 +49,27 @@ def worse(stable: Counts, candidate: Counts, *, alpha: float, tolerance: float =
     return candidate.n > 0 and log_e(stable, candidate, tolerance=tolerance) >= -math.log(alpha)
 
 
+@functools.lru_cache(maxsize=1024)
+def between(stable: Counts, candidate: Counts, *, alpha: float) -> tuple[float, float]:
+    """Return the differences (candidate's rate less stable's) that are left open, each end wrong by alpha at most.
+
+    They are the tolerances that the test does not rule out, so like it they hold however often anyone looks.
+
+    >>> [round(end, 2) for end in between(Counts(900, 9), Counts(900, 90), alpha=0.05)]
+    [0.05, 0.14]
+    """
+    return _least(stable, candidate, alpha), -_least(candidate, stable, alpha)
+
+
+def _least(stable: Counts, candidate: Counts, alpha: float) -> float:
+    """Return the largest tolerance that the candidate is shown to be worse by, -1 where it is by none."""
+    low, high = -1.0, 1.0
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if worse(stable, candidate, alpha=alpha, tolerance=middle) else (low, middle)
+    return low
+
+
 def _mixture(counts: Counts) -> float:
     return _log_beta(counts.bad + 0.5, counts.n - counts.bad + 0.5) - _log_beta(0.5, 0.5)
 
@@ -61,11 +84,12 @@ def _best_null(stable: Counts, candidate: Counts, tolerance: float) -> float:
     def at(rate: float) -> float:
         return _likelihood(stable, rate) + _likelihood(candidate, min(1.0, rate + tolerance))
 
-    low, high = 0.0, 1.0
+    least = max(0.0, -tolerance)  # stable's rate, since the candidate's is none below 0
+    low, high = least, 1.0
     for _ in range(SEARCH):
         left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
         low, high = (low, right) if at(left) > at(right) else (left, high)
-    return max(at(0.0), at((low + high) / 2), at(1.0))
+    return max(at(least), at((low + high) / 2), at(1.0))
 
 
 def _likelihood(counts: Counts, rate: float) -> float:

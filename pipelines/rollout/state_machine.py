@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from bentos.router.observations import Observations
 from bentos.router.routes import Backend, Routes
+from components import verdicts
 from components.registry.rollout_tags import Registry
 from components.registry.spec import Rollout
 from pipelines.rollout import mending
@@ -17,7 +18,7 @@ from pipelines.rollout.actuator import OverlayDoor, Rewarded
 from pipelines.rollout.analysis import judge_canary, judge_shadow
 from pipelines.rollout.state import ReleaseRef, State
 
-REFUSED = "refused"  # result of a first release whose gates refused it
+REFUSED = verdicts.REFUSED  # result of a first release whose gates refused it
 HOLD_S, LONGEST_HOLD_S = 15.0, 600.0  # before the only release is tried again; twice as long each time
 ATTEMPTS = 3  # of work that failed for a reason that may pass, such as a registry that does not answer
 
@@ -219,12 +220,12 @@ def _watched(state: State, facts: Facts, rules: Rollout) -> Decision:
     if facts.seen is not None and facts.seen.rollout == state.rollout:
         state = replace(state, seen=state.seen.grown(facts.seen, slow_ms=rules.slow_ms))
     verdict = judge_shadow(state, rules) if shadow else judge_canary(state, rules, facts.rewards)
-    if verdict.bad:
+    if verdict.word == verdicts.REFUSED:
         return _fail(state, f"{state.phase}: {verdict.why}", facts.now)
     held = facts.now - state.since
-    if verdict.enough and held >= (0 if shadow else rules.hold_s):
+    if verdict.word == verdicts.PASSED and held >= (0 if shadow else rules.hold_s):
         return _advanced(state, facts, rules, why=verdict.why)
-    if held >= rules.wait_s and not verdict.enough:
+    if held >= rules.wait_s and verdict.word == verdicts.UNDECIDED:
         return _missing(state, facts, rules, why=f"{state.phase}: {verdict.why} in {held:.0f} s")
     return Decision(state)
 

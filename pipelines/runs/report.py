@@ -7,6 +7,7 @@ from components.content import words
 from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent import inputs
+from components.verdicts import UNDECIDED
 from feature_repo import dropped_features, fallback, files
 from pipelines.environment import Installation
 from pipelines.releases.release import ReleasedFiles
@@ -40,6 +41,7 @@ def build(
             "passed": contract["passed"],
             "rules": len(contract["rules"]),
             "warnings": [f"{r['table']}: {r['asks']}" for r in contract["rules"] if not r["success"]],
+            "undecided": [f"{r['table']}: {r['asks']}" for r in contract["rules"] if r.get("word") == UNDECIDED],
             "quarantined": contract["quarantined"],
             "cleaned": contract["cleaned"],
         },

@@ -94,12 +94,49 @@ def test_a_rule_that_holds_over_all_and_fails_in_the_newest_week_fails(shop: Sho
         assert shop.judge(rows, SMALL).passed
         return
     told = shop.refused(rows, SMALL)
-    assert "28 of the 140 rows of the newest week, from 2024-02-19, are not so; over all it holds, with 28" in told
+    assert "28 of the 140 rows of the newest week, from 2024-02-19 (interval " in told
+    assert ", are not so; over all it holds, with 28 of 1,120" in told
 
 
-def test_a_few_bad_rows_of_the_newest_week_are_chance(shop: Shop) -> None:
+def test_a_few_bad_rows_of_the_newest_week_are_undecided_and_hold_nothing_back(shop: Shop) -> None:
     rows = changed(events(), lambda n, row: in_week(row, 8) and n % 14 == 0, quantity=12)  # 10 of 140, 7 are allowed
-    assert shop.judge(rows, SMALL).passed
+    verdict = shop.judge(rows, SMALL)
+    assert verdict.passed
+    told = found(verdict, "between(quantity)")
+    assert "10 of the 140 rows of the newest week, from 2024-02-19 (interval " in told
+    assert told.endswith("whether that is chance is undecided: the interval has the allowed share within it")
+
+
+def test_bad_rows_of_one_user_do_not_fail_a_week_that_everybody_elses_pass(shop: Shop) -> None:
+    busy = changed(events(), lambda n, row: in_week(row, 8) and n % A_WEEK < 28, user="till", quantity=12)
+    verdict = shop.judge(busy, SMALL)  # 28 of 140, as many as fail it where they are of many users
+    assert verdict.passed
+    assert "is undecided" in found(verdict, "between(quantity)")
+
+
+def test_ids_that_are_missing_in_the_newest_week_are_of_many_people(shop: Shop) -> None:
+    rows = changed(events(), lambda n, row: in_week(row, 8) and n % 5 == 0, user="")
+    assert "28 of the 140 rows of the newest week" in shop.refused(rows)
+
+
+def test_a_week_of_few_users_is_undecided_with_their_number(shop: Shop) -> None:
+    rows = [row | {"user": n % 12} for n, row in enumerate(events())]
+    verdict = shop.judge(changed(rows, lambda n, row: in_week(row, 8) and n % 5 == 0, quantity=12), SMALL)
+    assert found(verdict, "between(quantity)").endswith("undecided: 12 users are behind it, fewer than 20")
+
+
+def test_what_could_not_be_judged_is_undecided_and_never_passed(shop: Shop) -> None:
+    verdict = shop.judge(events()[: 4 * A_WEEK], {"expect": "volume", "weeks": 3})
+    words = {rule.rule: (rule.word, rule.success) for rule in verdict.rules if rule.table == "events"}
+    assert words["volume(week)"] == ("undecided", True)  # two weeks before it, three are needed
+    assert words["steady"] == ("undecided", True)  # no verdict before
+    assert words["share_of_one_user"] == ("undecided", True)  # nobody has a thousand events
+    assert {r.word for r in verdict.rules if r.note == "the column holds only nulls"} == {"undecided"}
+    assert words["fresh"] == ("undecided", True)  # the clock stands at the end of the data
+    assert words["set_aside"] == ("passed", True)
+    page = (shop.folder / "clean" / "contract.html").read_text()
+    assert f", {len(verdict.undecided)} undecided</p>" in page
+    assert page.count("? undecided</span>") == len(verdict.undecided) > 3
 
 
 @pytest.mark.parametrize("at", ["1970-01-01T00:00:00Z", "1970-01-20T16:53:20Z", "2001-09-09T01:46:40Z"])

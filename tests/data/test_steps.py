@@ -36,6 +36,7 @@ def test_the_steps_go_from_a_spec_slice_to_clean_tables_a_page_and_metrics(envir
         log_metric=metrics.__setitem__,
     )
     assert metrics == {
+        "undecided": 5,
         "rows_events": 6,
         "rows_items": 3,
         "rows_users": 3,

@@ -50,7 +50,11 @@ def test_a_world_that_stands_still_is_stable_and_is_kept_once(world, watched, tm
     assert (first["verdict"], first["drifted"]) == ("stable", [])
     assert first["reference"]["weeks"] == [world.train[0], world.train[-1]]
     assert first["at"] == world.calendar.start(world.test[-1]).isoformat()  # the data's clock
-    assert set(first["columns"]["mix_buy"]) == {"score", "method", "threshold", "noise", "lost", "drifted"}
+    assert set(first["columns"]["mix_buy"]) == {
+        *("score", "method", "threshold", "noise", "lost", "drifted"),
+        *("word", "interval", "rows", "users", "broken", "why"),
+    }
+    assert (first["word"], first["columns"]["segment"]["word"]) == ("passed", "passed")
     assert metrics["drift.share"] == 0.0
     assert metrics["drift.mix_buy"] == first["columns"]["mix_buy"]["score"]
     assert '<div id="verdict" data-verdict="stable"' in page
@@ -91,16 +95,16 @@ def test_a_dry_run_leaves_its_artifacts_and_nothing_else(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
-def test_small_windows_have_no_verdict_and_no_run(world, watched, tmp_path: Path) -> None:
+def test_small_windows_are_undecided_and_leave_no_run(world, watched, tmp_path: Path) -> None:
     drift, page, metrics = watched(world.rows(users=10))
-    assert (drift["verdict"], drift["workspace"], drift["columns"]) == ("no_data", None, {})
-    assert "40 rows in the current window, fewer than 100" in page
+    assert (drift["verdict"], drift["workspace"], drift["columns"]) == ("undecided", None, {})
+    assert "the current window is too small: 40 rows are behind it, fewer than 100" in page
     assert metrics == {"drift.share": 0.0}
     assert runs(tmp_path) == []
 
 
 def test_the_request_log_is_the_current_window_once_it_is_large_enough(world, watched, tmp_path: Path) -> None:
-    folder = world.rows()
+    folder = world.rows(users=600)
     table = pq.read_table(folder / "intent.parquet").filter(
         pq.read_table(folder / "intent.parquet")["week"].to_numpy() == 21
     )

@@ -27,7 +27,7 @@ def test_a_failure_leaves_the_last_success_known(home, monkeypatch):
 
 def test_the_last_drift_check_is_the_one_that_counts(home):
     for verdict, drifted in (("stable", 0), ("drifted", 3)):
-        heartbeats.drift("shop", verdict=verdict, share=drifted / 4, drifted=drifted, compared=4, release="7")
+        heartbeats.drift("shop", verdict=verdict, share=drifted / 4, drifted=drifted, lost=[], compared=4, release="7")
     (mark,) = heartbeats.read("shop").values()
     assert (mark["verdict"], mark["share"], mark["drifted"], mark["release"]) == ("drifted", 0.75, 3, "7")
 

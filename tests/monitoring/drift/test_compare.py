@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.verdicts import PASSED, REFUSED, UNDECIDED
 from monitoring.drift.compare import compare
 from monitoring.spec import Monitoring
 
@@ -55,8 +56,11 @@ def test_one_column_alone_is_named_but_is_no_verdict() -> None:
     ).verdict == ("drifted")
 
 
-@pytest.mark.parametrize(("current", "reference"), [(120, 120), (300, 5000), (999, 1001)])
-def test_small_windows_of_one_world_do_not_alarm(current: int, reference: int) -> None:
+@pytest.mark.parametrize(
+    ("current", "reference", "verdict"),
+    [(120, 120, "undecided"), (300, 5000, "stable"), (999, 1001, "stable")],
+)
+def test_small_windows_of_one_world_do_not_alarm(current: int, reference: int, verdict: str) -> None:
     many = tuple(np.full(40, 1 / 40))
     for seed in range(3):
         rng = np.random.default_rng(seed)
@@ -67,7 +71,8 @@ def test_small_windows_of_one_world_do_not_alarm(current: int, reference: int) -
             for n in (current, reference)
         )
         drift = compare(now, then, spec=SPEC)
-        assert (drift.verdict, drift.columns["mix"].drifted) == ("stable", False)
+        assert (drift.verdict, drift.columns["mix"].drifted) == (verdict, False)
+        assert drift.columns["mix"].word != PASSED  # 40 values on so few rows: chance alone passes the threshold
 
 
 def test_methods_stay_the_same_below_and_above_a_thousand_rows() -> None:
@@ -75,25 +80,84 @@ def test_methods_stay_the_same_below_and_above_a_thousand_rows() -> None:
     assert [c.method for c in small.values()] == [c.method for c in large.values()]
 
 
-def test_too_few_rows_are_no_data() -> None:
+def of_users(found: pd.DataFrame, users: int) -> pd.DataFrame:
+    """Give the rows to so many users, in turn."""
+    ids = [f"u{row % users}" for row in range(len(found))]
+    return found.set_index(pd.MultiIndex.from_arrays([ids, range(len(found))], names=["user_id", "week"]))
+
+
+def test_too_few_rows_are_undecided_with_the_numbers() -> None:
     drift = compare(frame(50, seed=1), frame(500, seed=2), spec=SPEC)
-    assert drift.verdict == "no_data"
-    assert drift.reason == "50 rows in the current window, fewer than 100 (monitoring.min_rows)"
-    assert drift.snapshot is None
+    assert drift.verdict == "undecided"
+    said = "the current window is too small: 50 rows are behind it, fewer than 100 "
+    assert drift.reason == f"{said}(monitoring.min_rows, monitoring.min_users)"
+    assert (drift.snapshot, drift.document()["word"]) == (None, UNDECIDED)
 
 
-def test_a_column_that_lost_its_values_has_drifted() -> None:
+def test_a_window_of_three_users_is_undecided_however_many_rows_they_have() -> None:
+    drift = compare(of_users(frame(900, seed=1), 3), of_users(frame(900, seed=2), 300), spec=SPEC)
+    assert (drift.verdict, drift.columns) == ("undecided", {})
+    assert "the current window is too small: 3 users are behind it, fewer than 20" in drift.reason
+
+
+def test_few_users_with_many_rows_each_tell_less_than_many_users() -> None:
+    """The same rows: of 30 users each with its own level, or of 900, one row each."""
+    rng = np.random.default_rng(3)
+    now, then = (
+        pd.DataFrame({"spend": np.repeat(rng.normal(0, 1, 30), 30) + rng.normal(0, 0.1, 900)}) for _ in range(2)
+    )
+    few = compare(of_users(now.iloc[np.argsort(np.tile(np.arange(30), 30), kind="stable")], 30), then, spec=SPEC)
+    many = compare(now, then, spec=SPEC)
+    assert many.columns["spend"].word == REFUSED  # wrongly: rows of one user are no evidence of another's
+    assert few.columns["spend"].score == many.columns["spend"].score
+    wide, narrow = (drift.columns["spend"].interval for drift in (few, many))
+    assert wide[1] - wide[0] > narrow[1] - narrow[0]
+
+
+def test_a_column_at_its_threshold_is_undecided_and_so_is_the_verdict_that_hangs_on_it() -> None:
+    now, then = frame(1000, seed=1), frame(6000, seed=2)
+    score = compare(now.assign(spend=now["spend"] + 0.3), then, spec=SPEC).columns["spend"].score
+    drift = compare(now.assign(spend=now["spend"] + 0.3), then, spec=Monitoring(psi=score, share=0.25))
+    column = drift.columns["spend"]
+    assert (column.word, column.drifted, drift.verdict) == (UNDECIDED, False, "undecided")
+    assert column.interval[0] < score < column.interval[1]
+    ends = f"({column.interval[0]:.3f} to {column.interval[1]:.3f})"
+    assert f"1 undecided: spend psi {score:.3f} {ends} of " in drift.reason
+    assert compare(now.assign(spend=now["spend"] + 0.3), then, spec=Monitoring(psi=score)).verdict == "stable"
+
+
+def test_a_column_of_few_values_is_undecided() -> None:
+    now, then = frame(500, seed=1), frame(500, seed=2)
+    for part in (now, then):
+        part.loc[part.index >= 40, "spend"] = np.nan
+    column = compare(now, then, spec=SPEC).columns["spend"]
+    assert (column.word, column.why) == (UNDECIDED, "40 rows are behind it, fewer than 100")
+
+
+def test_a_column_that_lost_its_values_is_an_alarm_of_its_own() -> None:
     drift = compare(frame(500, seed=1).assign(recency=np.nan), frame(500, seed=2), spec=Monitoring(share=0.2))
-    assert (drift.verdict, drift.drifted) == ("drifted", ["recency"])
-    assert drift.columns["recency"].score is None
+    assert (drift.verdict, drift.drifted, drift.lost) == ("lost", ["recency"], ["recency"])
+    assert (drift.columns["recency"].score, drift.document()["word"]) == (None, REFUSED)
     assert "recency has no values any more" in drift.reason
+
+
+def test_a_frame_that_lost_every_column_is_an_alarm() -> None:
+    now = frame(500, seed=1)
+    drift = compare(now.assign(**dict.fromkeys(now.columns, np.nan)), frame(500, seed=2), spec=SPEC)
+    assert (drift.verdict, len(drift.lost), drift.snapshot) == ("lost", 4, None)
+
+
+def test_a_lost_column_outweighs_a_world_that_moved() -> None:
+    now = frame(4000, seed=1, spend=3, values=(0.1, 0.1, 0.8)).assign(recency=np.nan)
+    drift = compare(now, frame(6000, seed=2), spec=SPEC)
+    assert (drift.verdict, drift.share, drift.lost) == ("lost", 1.0, ["recency"])
 
 
 def test_a_column_that_lost_most_of_its_values_is_not_stable() -> None:
     now, then = frame(1000, seed=1), frame(1000, seed=2)
     now.loc[np.random.default_rng(0).random(1000) < 0.97, "spend"] = np.nan
     drift = compare(now, then, spec=SPEC)
-    assert (drift.verdict, drift.drifted) == ("drifted", ["spend"])
+    assert (drift.verdict, drift.drifted, drift.lost) == ("lost", ["spend"], ["spend"])
     assert "spend lost 97 % of its values" in drift.reason
     assert drift.columns["spend"].lost == pytest.approx(0.97, abs=0.01)
 

@@ -58,8 +58,11 @@ def loop_text() -> str:
     metrics.reconciled(began)
     metrics.reconciled(State(stable=ReleaseRef("1", "aaa"), last={"version": "2", "result": "rolled_back"}))
     metrics.waited()
-    drift = {"at": 50, "verdict": "drifted", "share": 0.5, "drifted": 2, "compared": 4, "release": "1"}
-    metrics.show({heartbeats.DRIFT: drift, "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5}})
+    lost = {"at": 50, "verdict": "lost", "share": 0.5, "drifted": 2, "lost": ["a"], "compared": 4, "release": "1"}
+    metrics.show({heartbeats.DRIFT: lost})
+    metrics.show(
+        {heartbeats.DRIFT: lost | {"lost": ["spend"]}, "job.train": {"succeeded": 10, "failed": 20, "seconds": 3.5}}
+    )
     return whole(metrics.registry)
 
 
@@ -97,5 +100,16 @@ def test_a_release_is_a_value_of_a_loops_metric(texts):
     assert 'intentflow_rollout_ended_total{recommender="shop",result="rolled_back"} 1.0' in lines
     assert 'intentflow_rollout_phase{phase="idle",recommender="shop"} 1.0' in lines
     assert 'intentflow_rollout_phase_since_timestamp_seconds{recommender="shop"} 0.0' in lines
-    assert 'intentflow_drift_verdict{recommender="shop",verdict="drifted"} 1.0' in lines
+    assert 'intentflow_drift_verdict{recommender="shop",verdict="lost"} 1.0' in lines
+    assert 'intentflow_drift_verdict{recommender="shop",verdict="drifted"} 0.0' in lines
+    assert [line for line in lines if line.startswith("intentflow_drift_lost{")] == [
+        'intentflow_drift_lost{column="spend",recommender="shop"} 1.0'  # and no column of the check before
+    ]
     assert 'intentflow_job_failed_timestamp_seconds{recommender="shop",task="train"} 20.0' in lines
+
+
+def test_a_mark_of_0_1_without_enough_data_is_undecided():
+    metrics = LoopMetrics("shop")
+    old = {"at": 50, "verdict": "no_data", "share": 0.0, "drifted": 0, "compared": 0, "release": "1"}
+    metrics.show({heartbeats.DRIFT: old})
+    assert 'intentflow_drift_verdict{recommender="shop",verdict="undecided"} 1.0' in whole(metrics.registry)

@@ -320,6 +320,13 @@ CASES = {
             at_15m=fires("IntentFlowDrift", "IntentFlowDriftUnchecked"),
         ),
         world(
+            "one column that lost its values, beside one that did not",
+            series("intentflow_drift_lost", "_x5 1x20", recommender="a", column="spend"),
+            series("intentflow_drift_verdict", "0x5 1x20", recommender="a", verdict="lost"),
+            at_2m=fires(of=("IntentFlowDrift", "IntentFlowColumnLost")),
+            at_10m=fires("IntentFlowColumnLost", of=("IntentFlowDrift", "IntentFlowColumnLost")),
+        ),
+        world(
             "a job that failed after it had succeeded, one that never succeeded, one that failed and was mended",
             *(series(BAD_AT, "100x20", recommender="a", task=task) for task in ("train", "score", "batch")),
             series(GOOD_AT, "50x20", recommender="a", task="train"),

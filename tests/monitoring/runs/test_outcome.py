@@ -138,9 +138,12 @@ def test_without_drift_nothing_is_said_of_gates_that_were_not_asked() -> None:
     assert "Note of this run: weekly look" in text
     for word in ("gate", "passed", "version"):
         assert word not in text
-    sparse = _page("retrain", watch=STABLE | {"verdict": "no_data", "reason": "9 rows, 100 are needed"})
-    assert "too little data to tell of drift: 9 rows, 100 are needed." in sparse
-    assert "shows each column" not in sparse
+    for nothing in ({"verdict": "undecided", "compared": 0}, {"verdict": "no_data"}):  # of today, and of 0.1
+        sparse = _page("retrain", watch=STABLE | nothing | {"reason": "9 rows, 100 are needed"})
+        assert "because the data cannot tell whether it drifted: 9 rows, 100 are needed." in sparse
+        assert "shows each column" not in sparse
+    narrow = _page("retrain", watch=STABLE | {"verdict": "undecided", "compared": 3, "reason": "2 undecided"})
+    assert "Evidently's report" in narrow
 
 
 def test_scoring_names_the_release_and_counts_users() -> None:
@@ -190,6 +193,8 @@ DRIFTED = _line("watch", verdict="drifted")
         ("train", [], True, "ended"),
         ("retrain", [_line("watch", verdict="stable")], False, "ended"),
         ("retrain", [_line("watch", verdict="drifted")], False, "under way"),
+        ("retrain", [_line("watch", verdict="undecided")], False, "ended"),
+        ("retrain", [_line("watch", verdict="lost")], False, "under way"),  # until `decide` fails
         ("retrain", [_line("watch", verdict="drifted"), _line("register", passed=False)], False, "ended"),
         ("retrain", [_line("watch", verdict="drifted"), _line("register", passed=True)], False, "under way"),
         ("retrain", [DRIFTED, _line("register", passed=False), _line("need_baseline", wanted=False)], False, "ended"),

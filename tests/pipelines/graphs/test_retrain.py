@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from feature_repo import files
+from feature_repo.errors import Refused
 from monitoring.drift.decision import decide
 from tests.pipelines.conftest import Shop, open_shop
 
@@ -16,10 +17,20 @@ BUSIER = 4  # visits for each one of before
 TRAINED = {"train_intent", "train_ranking", "register"}
 
 
-@pytest.mark.parametrize(("verdict", "trains"), [("drifted", True), ("stable", False), ("no_data", False)])
+@pytest.mark.parametrize(
+    ("verdict", "trains"), [("drifted", True), ("stable", False), ("undecided", False), ("no_data", False)]
+)
 def test_only_drift_asks_for_training(verdict: str, trains: bool, tmp_path: Path) -> None:
     files.write_json(tmp_path / "drift.json", {"verdict": verdict, "reason": "as it is"})
     assert decide(str(tmp_path)) is trains
+
+
+def test_a_lost_column_is_an_alarm_that_holds_training_back(tmp_path: Path) -> None:
+    """Most columns have drifted as well, which alone would train."""
+    found = {"verdict": "lost", "lost": ["log_value_7d"], "reason": "9 of 11 columns drifted: log_value_7d lost 97 %"}
+    files.write_json(tmp_path / "drift.json", found)
+    with pytest.raises(Refused, match=r"^monitoring: the column log_value_7d lost its values .* nothing is trained"):
+        decide(str(tmp_path))
 
 
 def _busier(shop: Shop, *, days: int) -> None:

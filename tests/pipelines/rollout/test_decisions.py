@@ -228,7 +228,7 @@ def test_a_canarys_step_takes_its_time(since: float, goes_on: bool) -> None:
     state = replace(CANARY, since=since)
     decision = decide(state, facts(routes=routes("canary", 0.1)), RULES)
     after = replace(state, step=1, since=NOW, base=25)
-    line = "canary: 25 answers at 10% of users; canary: answers 100% of users"
+    line = "canary: 25 answers at 10% of users, errors -1.2% to +35.5% against stable's; canary: answers 100% of users"
     assert decision == (Decision(after, (), "2", line, again=True) if goes_on else Decision(state))
 
 
@@ -236,7 +236,7 @@ def test_after_the_last_step_the_candidate_becomes_stable() -> None:
     state = replace(CANARY, step=1, base=5.0)
     decision = decide(state, facts(routes=routes("canary", 1.0)), RULES)
     after = replace(state, phase="promoting", since=NOW, attempts=0, seen=Seen("b"))
-    line = "canary: 20 answers at 100% of users; becomes stable"
+    line = "canary: 20 answers at 100% of users, errors -1.2% to +35.5% against stable's; becomes stable"
     assert decision == Decision(after, (), "2", line, again=True)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pipelines.rollout.sequential import Counts, log_e, worse
+from pipelines.rollout.sequential import Counts, between, log_e, worse
 
 ALPHA = 0.1
 LOOKS = 400  # one a request
@@ -117,3 +117,18 @@ def test_the_null_at_its_edge_is_where_the_likelihood_is_largest() -> None:
         for c in (stable, candidate)
     )
     assert log_e(stable, candidate, tolerance=tolerance) == pytest.approx(mixtures - max(grid), abs=0.02)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_differences_left_open_are_those_that_the_test_does_not_rule_out(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    stable, candidate = (Counts(int(n), int(rng.integers(0, n + 1))) for n in rng.integers(20, 400, 2))
+    low, high = between(stable, candidate, alpha=0.05)
+    assert low <= candidate.rate - stable.rate <= high
+    assert low == -1 or worse(stable, candidate, alpha=0.05, tolerance=low)
+    assert not worse(stable, candidate, alpha=0.05, tolerance=low + 0.001)
+    assert between(candidate, stable, alpha=0.05) == (-high, -low)
+
+
+def test_of_an_arm_that_answered_nothing_every_difference_is_open() -> None:
+    assert between(Counts(), Counts(20, 3), alpha=0.05) == (-1.0, 1.0)

@@ -1,0 +1,32 @@
+"""What a drift check may come to, and what each of it means in the words that every verdict uses.
+
+Drift has names of its own, since `refused` does not tell a moved world from a broken feed, and the cures differ: the
+first asks for training, the second for a person. Marks and files of 0.1 say `no_data` where `undecided` stands now.
+"""
+
+from typing import Literal
+
+from components import verdicts
+from components.verdicts import Word
+
+Verdict = Literal["stable", "drifted", "lost", "undecided"]
+STABLE: Verdict = "stable"
+DRIFTED: Verdict = "drifted"  # the world moved: asks for training
+LOST: Verdict = "lost"  # a column lost its values: an alarm, and no reason to train
+UNDECIDED: Verdict = "undecided"  # too little to tell
+WORDS: dict[Verdict, Word] = {
+    STABLE: verdicts.PASSED,
+    DRIFTED: verdicts.REFUSED,
+    LOST: verdicts.REFUSED,
+    UNDECIDED: verdicts.UNDECIDED,
+}
+NO_DATA = "no_data"  # of 0.1
+
+
+def read(told: object) -> str:
+    """Return a verdict that a file or a mark tells, in today's words.
+
+    >>> read("no_data"), read("stable")
+    ('undecided', 'stable')
+    """
+    return UNDECIDED if told == NO_DATA else str(told)
