@@ -3,6 +3,8 @@
 Behind `intentflow init`. Every value of the column is read; a value that no form reads is said, never skipped.
 """
 
+import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,8 +13,11 @@ import duckdb
 from components.data.conversion import reading
 from components.data.database import name
 from components.data.source_spec import EPOCHS
+from components.data.time_formats import pattern
+from components.data.time_reading import ISO
 from feature_repo import columns
 from feature_repo.errors import DataError
+from feature_repo.ids import BLANKS
 
 CLOCKS = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
 DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d",
@@ -21,6 +26,8 @@ DAYS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y", 
 WHOLE = ("%Y%m%d%H%M%S", "%Y-%m-%d %I:%M:%S %p", "%Y-%m-%d %I:%M %p", "%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S %z",
          "%a, %d %b %Y %H:%M:%S %z")  # fmt: skip
 FORMATS = (*(form for day in DAYS for form in (*(f"{day} {clock}" for clock in CLOCKS), day)), *WHOLE)
+FORMS = ("iso", *FORMATS)
+MOST_SHAPES = 500  # of a column's texts: with more of them each form is tried on the whole column
 LIKELY_SECONDS = (1e8, 1e10)  # 1973 to 2286
 RECENT_SECONDS = (946684800.0, 2051222400.0)  # 2000 to 2034: numbers of a column whose name tells nothing
 MOST_FORMS = 4
@@ -50,7 +57,7 @@ def find(db: duckdb.DuckDBPyConnection, relation: str, column: str, *, numeric: 
             SELECT trim(CAST({name(column)} AS VARCHAR)) AS {name(column)} FROM {relation})
         WHERE value <> '' GROUP BY value""")
     words = _words(db)
-    counts = {form: _reads(db, form) for form in ("iso", *FORMATS)}
+    counts = dict.fromkeys(FORMS, 0) | {form: _reads(db, form) for form in _likely(db)}
     total = _count(db)
     if whole := [form for form, count in counts.items() if count == total]:
         return TimeForms((whole[0],), words, ambiguous=_swapped(whole[0]) in whole)
@@ -109,6 +116,22 @@ def _words(db: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
         return ()
     db.execute(r"DELETE FROM unread WHERE NOT regexp_matches(value, '[1-9]')")
     return tuple(sorted(value for value, _ in found))
+
+
+def _likely(db: duckdb.DuckDBPyConnection) -> list[str]:
+    """List the forms that may read some text, told by the texts' shapes; each form that is not is a query saved."""
+    shape = "regexp_replace(value, '[0-9]', '0', 'g')"
+    found = db.execute(f"SELECT DISTINCT {shape} FROM unread LIMIT {MOST_SHAPES + 1}").fetchall()
+    shapes = [value.strip(BLANKS) for (value,) in found]
+    if len(shapes) > MOST_SHAPES or "" in shapes:
+        return [*FORMS]
+    return [form for form in FORMS if any(map(_loosely(form).fullmatch, shapes))]
+
+
+@functools.cache
+def _loosely(form: str) -> re.Pattern[str]:
+    r"""Compile what every text of a form matches, and some others: Python does not know the letters of `\pL`."""
+    return re.compile((ISO if form == "iso" else pattern(form)).replace(r"\pL", r"\D"))
 
 
 def _reads(db: duckdb.DuckDBPyConnection, form: str) -> int:

@@ -1,5 +1,6 @@
 """The contract's verdict as one self-contained page: no script, no address outside, light and dark."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,8 @@ TEMPLATE = Path(__file__).with_name("contract.html.jinja")
 
 def render(verdict: Mapping[str, Any]) -> str:
     """Render a verdict, as contract.json holds it."""
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["count"] = lambda number: f"{number:,}"
-    environment.filters["share"] = _share
     failed = [rule for rule in verdict["rules"] if not rule["success"]]
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    page: str = _template().render(
         verdict=verdict,
         by_table={table: [r for r in verdict["rules"] if r["table"] == table] for table in verdict["rows"]},
         stops=[rule for rule in failed if rule["severity"] == "critical"],
@@ -28,6 +24,18 @@ def render(verdict: Mapping[str, Any]) -> str:
         bars=_bars(verdict["weekly"], complete=verdict["last_week_complete"]),
         size=(BAR, HEIGHT),
     )
+    return page
+
+
+@functools.cache
+def _template() -> Any:
+    """Compile the template, once a process: that takes longer than all else of a small page."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["count"] = lambda number: f"{number:,}"
+    environment.filters["share"] = _share
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
 
 
 def _bars(weekly: Sequence[int], *, complete: bool) -> list[dict[str, Any]]:

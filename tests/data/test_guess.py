@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.data import guess_times
 from components.data.database import database
 from components.data.guess import Columns, guess_events, guess_items
 from feature_repo.errors import DataError, SpecError
@@ -144,6 +145,25 @@ SECONDS = 1_704_715_200
 )
 def test_the_format_of_times_is_the_first_that_reads_all(tmp_path: Path, times: str | list[str], form: str) -> None:
     assert events(tmp_path, {"user_id": "1", "item_id": "a", "timestamp": times}).timestamps == form
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2024-01-01"], ["5 Jan 2024"], ["5 J\u00e4n. 2024"], ["Jan 5, 2024 3:04 PM"], ["2024\u5e741\u67085\u65e5"],
+        ["20240105"], ["05/06/24 1:02 am"], ["10/Oct/2000:13:55:36 -0700"], ["Mon, 05 Jan 2024 10:00:00 +0000"],
+        ["Mon Jan 05 10:00:00 2024"], ["\u00a01.2.2024 "], ["noon", "3-Jan-24"], ["\u00a0"], ["\uff11\uff12/01/2024"],
+        [f"day {'x' * n}" for n in range(guess_times.MOST_SHAPES)] + ["2024-01-01"],
+    ],
+)  # fmt: skip
+def test_forms_that_are_not_tried_on_a_column_could_read_none_of_it(tmp_path: Path, texts: list[str]) -> None:
+    with database(tmp_path) as db:
+        db.register("given", pa.table({"value": texts}))
+        db.execute("CREATE TEMP TABLE unread AS SELECT value, 1 AS rows FROM given")
+        able = {form for form in guess_times.FORMS if guess_times._reads(db, form)}
+        tried = guess_times._likely(db)
+    assert able <= set(tried)
+    assert len(tried) < len(guess_times.FORMS) or "\u00a0" in texts or len(texts) > guess_times.MOST_SHAPES
 
 
 def test_times_that_no_format_reads_are_told(tmp_path: Path) -> None:
