@@ -99,7 +99,7 @@ DAILY_LISTS = ("daily_days", "daily_events", "daily_sessions", "daily_quantity",
 EVENING_HOUR = 17  # a session that starts at or after it, local time, is an evening one
 SLOW_DECAY = 0.96  # per week
 FAST_DECAY = 0.80  # per week
-HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first
+HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first; all where the vocabulary says so
 RECENT_WEEKS = 16  # weeks of (target, week) pairs kept
 
 # How many possible rows a training row stands for; a table without the column holds all of them, once. It is made

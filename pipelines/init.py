@@ -80,7 +80,8 @@ def draft(
         source = _source(db, events, items, of_events, of_items, folder)
         file_source.read(db, Files.model_validate(source), folder)
         level = of_items.level or f"items.{columns.ITEM_ID}"
-        found = facts(db, Data.model_validate({"source": source}), level, label=str(source["events"]["path"]))
+        data, label = Data.model_validate({"source": source}), str(source["events"]["path"])
+        found = facts(db, data, level, label=label, pair=of_events.pair)
     split = _split(found.period.weeks)
     size = sizes(found, split)
     spec = _spec(name, source, found, level, split=split, size=size)

@@ -18,7 +18,7 @@ from components.data.derived import with_kinds
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
 from components.profiles.spec import Profiles
-from components.ranking.spec import Ranking
+from components.ranking.spec import FORBID, Ranking
 from components.registry.spec import Promotion
 from feature_repo import files
 from feature_repo.errors import SpecError, nearest
@@ -96,7 +96,8 @@ class Recommender(Slice):
             "min_sessions": ranking.min_item_sessions,
             "min_users": ranking.min_item_users,
         }
-        return {"intents": intents, "items": items, "history_weeks": ranking.train_weeks}
+        whole = {"whole_history": True} if ranking.repeat == FORBID else {}
+        return {"intents": intents, "items": items, "history_weeks": ranking.train_weeks} | whole
 
 
 def load(path: Path) -> Recommender:

@@ -48,6 +48,7 @@ class Columns:
     kind: str = "csv"
     notes: tuple[str, ...] = ()  # what was taken without being certain, in sentences
     timed: bool = True  # False: no column holds times
+    pair: bool = False  # users and items are named as who acts on whom
 
 
 def guess_events(db: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping[str, str]) -> Columns:
@@ -85,6 +86,7 @@ def guess_events(db: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping[str
         kind=form.kind,
         notes=tuple(notes),
         timed=columns.TIMESTAMP in found,
+        pair=(plain(found[columns.USER_ID]), plain(found[columns.ITEM_ID])) in PAIRS,
     )
 
 
@@ -184,8 +186,8 @@ def _pair(found: dict[str, str], present: Loaded, notes: list[str]) -> None:
         if actor in known and other in known:
             found[columns.USER_ID], found[columns.ITEM_ID] = known[actor], known[other]
             notes.append(
-                f"items are what '{known[other]}' names: if these are users too, people may be recommended to "
-                "themselves"
+                f"items are what '{known[other]}' names; if these are users too, `exclude_self: true` in "
+                "models.ranking keeps people from being recommended to themselves"
             )
             return
 

@@ -1,6 +1,7 @@
 """What the ranker learns from and is judged by: user rows with the items bought in the week after them.
 
-Reads the `rows` artifact and joins the intent model's out-of-time probabilities. Computes no feature.
+Reads the `rows` artifact and joins the intent model's out-of-time probabilities. Computes no feature. An item that the
+spec lets nobody show its user (eligibility.py) is no label: under `repeat: forbid` labels are new items.
 
 Letters: B rows, I items, C targets.
 """
@@ -13,6 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.ranking import eligibility, metrics
+from components.ranking.eligibility import ANY, Eligibility
+from components.ranking.spec import FORBID, Ranking
 from feature_repo import columns, dropped_features, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -24,7 +28,7 @@ WEEK, BOUGHT = columns.WEEK, "bought"
 
 @dataclass(frozen=True)
 class Examples:
-    """User-weeks in which something was bought."""
+    """User-weeks in which something was bought; nothing but repeats in some, where the spec forbids these."""
 
     rows: UserRows
     week: np.ndarray  # [B] int64, the label week: the row knows what happened before it
@@ -39,8 +43,13 @@ class Examples:
         return Examples(self.rows.take(index), self.week[index], self.bought.take(index), self.probabilities[index])
 
     def of_weeks(self, weeks: Collection[int]) -> "Examples":
-        """Return the rows of some weeks, in their order."""
-        return self.take(np.flatnonzero(np.isin(self.week, list(weeks))))
+        """Return the rows of some weeks that have a label, in their order."""
+        return self.take(np.flatnonzero(np.isin(self.week, list(weeks)) & self.labelled))
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Tell which rows have something to find, bool [B]."""
+        return np.asarray(np.diff(self.bought.offsets) > 0)
 
 
 @dataclass(frozen=True)
@@ -53,38 +62,52 @@ class World:
     calendar: Calendar
     split: dict[str, list[int]]  # train, validate, test: label weeks
     dropped: frozenset[str] = frozenset()  # stored numbers that models do without
+    eligible: Eligibility = ANY  # what labels, candidates and baselines keep to
 
     def weeks(self, part: str) -> list[int]:
         """List the label weeks of a part of the split that have rows."""
-        present = set(np.unique(self.examples.week).tolist())
+        present = set(np.unique(self.examples.week[self.examples.labelled]).tolist())
         found = [week for week in self.split[part] if week in present]
         if not found:
+            new = ("that was new to them ", " `repeat: allow`,") if self.eligible.repeat == FORBID else ("", "")
             raise DataError(
-                f"rows: no user bought a vocabulary item in the {part} weeks {self.split[part]}; "
+                f"rows: no user bought a vocabulary item {new[0]}in the {part} weeks {self.split[part]};{new[1]} "
                 "lower models.ranking.min_item_sessions or widen data.split"
             )
         return found
 
 
-def load(rows: Path, intent: Path) -> World:
-    """Read the `rows` artifact and the intent model folder beside it."""
+def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | None = None) -> World:
+    """Read the `rows` artifact and the intent model folder beside it; `spec` says what a user may be shown.
+
+    `key` is the key of the rows' pseudonyms, needed where items are users.
+    """
     wanted = [name for name in pq.read_schema(rows / "ranking.parquet").names if name not in columns.RECENT_LISTS]
     if columns.ROW_WEIGHT in wanted:  # every list of a user who bought is kept: thinned ones come from elsewhere
         raise DataError("rows: ranking.parquet has weights, which the ranker does not read; build the profiles again")
     table = pq.read_table(rows / "ranking.parquet", columns=wanted)
     vocabulary = Vocabulary.load(rows / "vocabulary")
-    bought = table[BOUGHT].combine_chunks()
+    bought = Ragged.from_arrow(table[BOUGHT].combine_chunks(), np.int64)
     week = np.asarray(table[WEEK].to_numpy(), dtype=np.int64)
     user_rows = UserRows.from_arrow(table.drop([WEEK, BOUGHT]))
     out_of_time = pq.read_table(intent / "out_of_time.parquet")
     probabilities = join(user_rows.user_id, week, out_of_time, n_targets=len(vocabulary.targets))
+    eligible = eligibility.of(spec or Ranking(), vocabulary.item_ids, key=key)
+    if eligible.own and not eligible.own.keys() & set(user_rows.user_id.tolist()):
+        raise DataError(
+            f"models.ranking.exclude_self: none of the {len(vocabulary.item_ids):,} items has the id of a user with "
+            "rows, so items are no users here; leave exclude_self out, or map item_id to a column of user ids"
+        )
+    if eligible.bars:
+        bought = metrics.without(bought, eligible.barred(user_rows), len(vocabulary.item_ids))
     return World(
-        examples=Examples(user_rows, week, Ragged.from_arrow(bought, np.int64), probabilities),
+        examples=Examples(user_rows, week, bought, probabilities),
         item_state=pq.read_table(rows / "item_state.parquet"),
         vocabulary=vocabulary,
         calendar=Calendar(**files.read_json(rows / "calendar.json")),
         split=files.read_json(rows / "split.json"),
         dropped=dropped_features.dropped(rows),
+        eligible=eligible,
     )
 
 

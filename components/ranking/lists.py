@@ -76,7 +76,7 @@ def chunks(examples: Examples) -> Iterator[Examples]:
 
 def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neighbours, spec: Candidates) -> Lists:
     history = History.of(chunk.rows, table)
-    found = candidates(history, catalogue, spec)
+    found = candidates(history, catalogue, spec, barred=world.eligible.dense(chunk.rows, len(catalogue)))
     facts = encode.facts(
         chunk.rows,
         found,

@@ -26,10 +26,10 @@ class PerRow:
     counts: np.ndarray  # [R] bool: the row has something to find
 
     def mean(self, where: np.ndarray | None = None) -> dict[str, float]:
-        """Average over the rows that count, within a mask."""
+        """Average over the rows that count, within a mask; none where no row does: undefined is not 0."""
         rows = self.counts if where is None else self.counts & where
         names = {f"ndcg_at_{K}": self.ndcg, f"recall_at_{K}": self.recall, f"phr_at_{K}": self.hit}
-        return {name: float(values[rows].mean()) if rows.any() else 0.0 for name, values in names.items()}
+        return {name: float(values[rows].mean()) for name, values in names.items() if rows.any()}
 
 
 def per_row(items: np.ndarray, wanted: Ragged, n_items: int) -> PerRow:
@@ -59,9 +59,9 @@ def per_row(items: np.ndarray, wanted: Ragged, n_items: int) -> PerRow:
 def intervals(
     values: Mapping[str, np.ndarray], user_id: np.ndarray, counts: np.ndarray, *, seed: int = 0
 ) -> dict[str, list[float]]:
-    """Bootstrap users (with all their rows) and return each mean's 95 % interval [low, high]."""
+    """Bootstrap users (with all their rows) and return each mean's 95 % interval [low, high]; none without rows."""
     if not counts.any():
-        return {name: [0.0, 0.0] for name in values}
+        return {}
     user = user_numbers(user_id[counts])
     n_users = int(user.max()) + 1
     rng = np.random.default_rng(seed)

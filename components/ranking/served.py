@@ -3,6 +3,7 @@
 Runs in the evaluation step; the gates read what it returns as served.json.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from components.ranking.score import Ranker, Recommended, top
 
 def served(ranker: Ranker, world: World, *, memory: dict[str, float]) -> dict[str, Any]:
     """Ask for some test rows one by one and all at once, and compare; `memory` is what loading added."""
+    ranker = replace(ranker, eligible=world.eligible)
     examples = world.examples.of_weeks(world.weeks("test"))
     examples = examples.take(measure.spread(np.arange(len(examples))))
     at_week = {int(week): ranker.at(world.item_state, week=int(week)) for week in np.unique(examples.week)}

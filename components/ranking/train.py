@@ -90,6 +90,7 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
         calendar=world.calendar,
         spec=spec.candidates,
         features=kept(FEATURES, world.dropped),
+        eligible=world.eligible,
     )
     return Trained(
         ranker=ranker,
