@@ -149,8 +149,8 @@ def _support(db: duckdb.DuckDBPyConnection) -> tuple[tuple[int, int], int]:
     return SUPPORT[-1], wide
 
 
-def sizes(found: Facts, split: dict[str, int]) -> Sizes:
-    """Size the models for the rows that they will learn from."""
+def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
+    """Size the models for the rows that they learn from; `strength` names the column that says how strong one is."""
     train = range(split["warmup_weeks"] + 1, found.period.weeks - split["validate_weeks"] - split["test_weeks"] + 1)
     rows = sum(users * sum(week > joined for week in train) for joined, users in found.joined.items())
     why: dict[str, str] = {}
@@ -186,6 +186,9 @@ def sizes(found: Facts, split: dict[str, int]) -> Sizes:
         why["exclude_self"] = (
             f"{found.people:.0%} of the items have a user's id: nobody is recommended to themselves; left out: false"
         )
+    if strength:
+        ranking["weight"] = {"of": strength, "scale": "rank" if strength == columns.STRENGTH else "log"}
+        why["weight"] = f"what had more {strength} is wanted more; left out: every row counts alike"
     if found.items < 150:
         old = () if "repeat" in ranking else (("history", 150),)
         ranking["candidates"] = {s: min(found.items, n) for s, n in (*old, ("neighbours", 100), ("popular", 50))}

@@ -83,7 +83,7 @@ def draft(
         data, label = Data.model_validate({"source": source}), str(source["events"]["path"])
         found = facts(db, data, level, label=label, pair=of_events.pair)
     split = _split(found.period.weeks)
-    size = sizes(found, split)
+    size = sizes(found, split, strength=of_events.strength)
     spec = _spec(name, source, found, level, split=split, size=size)
     notes = tuple(" ".join(note.split()) for note in (*of_events.notes, *of_items.notes))
     return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes), found)

@@ -34,11 +34,17 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
         _cohorts(found),
         "## Definitions and limits",
         f"Target: every item of the vocabulary that the user had in the week{_new(config)}. NDCG's ideal is cut at "
-        f"min(had, {K}); PHR is any hit in {K}; explore ranks and counts only items that the kept history does not "
-        "hold. Rows are user-weeks in which the user had an item, so figures hold given a visit. Items that were rare "
-        "in training weeks are never recommended.",
+        f"min(had, {K}); PHR is any hit in {K};{_weighed(training)} explore ranks and counts only items that the kept "
+        "history does not hold. Rows are user-weeks in which the user had an item, so figures hold given a visit. "
+        "Items that were rare in training weeks are never recommended.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _weighed(training: Mapping[str, Any]) -> str:
+    """Say what a hit gains where the spec weighs labels."""
+    weight = training.get("spec", {}).get("weight")
+    return f" a hit's gain in NDCG is the {weight['scale']} of its {weight['of']}, 0 to 1;" if weight else ""
 
 
 def _new(config: Mapping[str, Any]) -> str:

@@ -86,7 +86,7 @@ def evaluate(
         n_items=len(ranker.catalogue),
         weeks=weeks,
         candidate_recall=sum(found_share) / len(examples),
-        rule=world.eligible.rule,
+        rule=world.rule,
         seconds=lambda: round(time.monotonic() - start, 2),
     )
 
@@ -114,8 +114,10 @@ def _compared(
     rule: str,
     seconds: Callable[[], float],
 ) -> Evaluation:
-    new = metrics.without(examples.bought, examples.rows.lists["history_items"], n_items)
-    judged = {name: _judged(parts, examples.bought, new, n_items) for name, parts in ranked.items()}
+    had = metrics.among(examples.bought, examples.rows.lists["history_items"], n_items)
+    new, worth = metrics.only(examples.bought, ~had), examples.worth
+    labels = ((examples.bought, worth), (new, None if worth is None else metrics.only(worth, ~had)))
+    judged = {name: _judged(parts, labels, n_items) for name, parts in ranked.items()}
     overall, explore = judged[MODEL]
     user_id, counts = examples.rows.user_id, overall.counts
     values = {f"ndcg_at_{K}": overall.ndcg, f"recall_at_{K}": overall.recall, f"phr_at_{K}": overall.hit}
@@ -135,9 +137,13 @@ def _compared(
     )
 
 
-def _judged(parts: list[_Ranked], bought: Ragged, new: Ragged, n_items: int) -> tuple[PerRow, PerRow]:
-    items = metrics.per_row(np.concatenate([part.items for part in parts]), bought, n_items)
-    return items, metrics.per_row(np.concatenate([part.explore for part in parts]), new, n_items)
+def _judged(
+    parts: list[_Ranked], labels: tuple[tuple[Ragged, Ragged | None], ...], n_items: int
+) -> tuple[PerRow, PerRow]:
+    (bought, worth), (new, worth_of_new) = labels
+    items = metrics.per_row(np.concatenate([part.items for part in parts]), bought, n_items, worth=worth)
+    explore = np.concatenate([part.explore for part in parts])
+    return items, metrics.per_row(explore, new, n_items, worth=worth_of_new)
 
 
 def _means(overall: PerRow, explore: PerRow) -> dict[str, float]:

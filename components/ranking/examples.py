@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from components.ranking import eligibility, metrics
 from components.ranking.eligibility import ANY, Eligibility
-from components.ranking.spec import FORBID, Ranking
+from components.ranking.relevance import relevance
+from components.ranking.spec import FORBID, Ranking, Weight
 from feature_repo import columns, dropped_features, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -34,13 +35,20 @@ class Examples:
     week: np.ndarray  # [B] int64, the label week: the row knows what happened before it
     bought: Ragged  # item indexes bought in the week
     probabilities: np.ndarray  # [B, C] float32, from an intent model that had not seen the week
+    worth: Ragged | None = None  # how much each item bought is wanted, 0..1; None: all alike
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, index: np.ndarray) -> "Examples":
         """Return the rows in `index`, in its order."""
-        return Examples(self.rows.take(index), self.week[index], self.bought.take(index), self.probabilities[index])
+        return Examples(
+            self.rows.take(index),
+            self.week[index],
+            self.bought.take(index),
+            self.probabilities[index],
+            None if self.worth is None else self.worth.take(index),
+        )
 
     def of_weeks(self, weeks: Collection[int]) -> "Examples":
         """Return the rows of some weeks that have a label, in their order."""
@@ -63,6 +71,13 @@ class World:
     split: dict[str, list[int]]  # train, validate, test: label weeks
     dropped: frozenset[str] = frozenset()  # stored numbers that models do without
     eligible: Eligibility = ANY  # what labels, candidates and baselines keep to
+    weight: Weight | None = None  # what labels are weighed by
+
+    @property
+    def rule(self) -> str:
+        """Name by what rule labels are made and judged, '' for all that was bought, alike."""
+        weighed = "" if self.weight is None else f"{self.weight.scale} of {self.weight.of}"
+        return " ".join(part for part in (self.eligible.rule, weighed) if part)
 
     def weeks(self, part: str) -> list[int]:
         """List the label weeks of a part of the split that have rows."""
@@ -89,26 +104,45 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
     vocabulary = Vocabulary.load(rows / "vocabulary")
     bought = Ragged.from_arrow(table[BOUGHT].combine_chunks(), np.int64)
     week = np.asarray(table[WEEK].to_numpy(), dtype=np.int64)
+    strength = None
+    if columns.LABEL_STRENGTH in wanted:
+        strength = Ragged.from_arrow(table[columns.LABEL_STRENGTH].combine_chunks(), np.float64)
+        table = table.drop([columns.LABEL_STRENGTH])
     user_rows = UserRows.from_arrow(table.drop([WEEK, BOUGHT]))
     out_of_time = pq.read_table(intent / "out_of_time.parquet")
     probabilities = join(user_rows.user_id, week, out_of_time, n_targets=len(vocabulary.targets))
-    eligible = eligibility.of(spec or Ranking(), vocabulary.item_ids, key=key)
+    spec = spec or Ranking()
+    eligible = eligibility.of(spec, vocabulary.item_ids, key=key)
     if eligible.own and not eligible.own.keys() & set(user_rows.user_id.tolist()):
         raise DataError(
             f"models.ranking.exclude_self: none of the {len(vocabulary.item_ids):,} items has the id of a user with "
             "rows, so items are no users here; leave exclude_self out, or map item_id to a column of user ids"
         )
+    split = files.read_json(rows / "split.json")
+    worth = _worth(strength, week, spec.weight, train=split["train"]) if spec.weight is not None else None
+    keep = np.ones(len(bought.values), dtype=bool) if worth is None else worth.values > 0
     if eligible.bars:
-        bought = metrics.without(bought, eligible.barred(user_rows), len(vocabulary.item_ids))
+        keep &= ~metrics.among(bought, eligible.barred(user_rows), len(vocabulary.item_ids))
+    if not keep.all():
+        bought, worth = metrics.only(bought, keep), None if worth is None else metrics.only(worth, keep)
     return World(
-        examples=Examples(user_rows, week, bought, probabilities),
+        examples=Examples(user_rows, week, bought, probabilities, worth),
         item_state=pq.read_table(rows / "item_state.parquet"),
         vocabulary=vocabulary,
         calendar=Calendar(**files.read_json(rows / "calendar.json")),
-        split=files.read_json(rows / "split.json"),
+        split=split,
         dropped=dropped_features.dropped(rows),
         eligible=eligible,
+        weight=spec.weight,
     )
+
+
+def _worth(strength: Ragged | None, week: np.ndarray, weight: Weight, *, train: Collection[int]) -> Ragged:
+    """Return how much each label is wanted, on the scale of the training weeks' labels."""
+    if strength is None:
+        raise DataError(f"rows: ranking.parquet has no {columns.LABEL_STRENGTH}; make the training set again")
+    known = strength.values[np.isin(week, list(train))[strength.row_of_value()]]
+    return Ragged(relevance(strength.values, known, weight.scale), strength.offsets)
 
 
 def join(user_id: np.ndarray, week: np.ndarray, out_of_time: pa.Table, *, n_targets: int) -> np.ndarray:

@@ -41,8 +41,9 @@ def served(ranker: Ranker, world: World, *, memory: dict[str, float]) -> dict[st
             mine = np.array([one.score for one in answers[i][:there_are]])
             gap = max(gap, float(np.abs(mine - scored.scores[row[:there_are]]).max(initial=0.0)))
     n_items = len(ranker.catalogue)
+    bought, worth = examples.bought, examples.worth
     together, apart = (
-        metrics.per_row(found, examples.bought, n_items).mean()["ndcg_at_10"] for found in (batch, items)
+        metrics.per_row(found, bought, n_items, worth=worth).mean()["ndcg_at_10"] for found in (batch, items)
     )
     return {
         "rows": len(examples),

@@ -12,7 +12,8 @@ Repeat = Literal["allow", "forbid"]
 ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
-NEWER = ("repeat", "exclude_self")
+NEWER = ("repeat", "exclude_self", "weight")
+Scale = Literal["log", "rank"]
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
     Architecture = str
@@ -34,6 +35,19 @@ class Candidates(Limits):
         return int(getattr(self, source))
 
 
+class Weight(Slice):
+    """How much a label is wanted, 0 to 1, by a number of its events: the weight in training, and NDCG's gain."""
+
+    of: Literal["strength", "quantity", "value"] = Field(
+        description="The events' number: strength, which the source maps to stars or plays; quantity; or value"
+    )
+    scale: Scale = Field(
+        default="log",
+        description="log: of counts, which add up in a week; rank: of grades such as stars, the largest of a week. "
+        "Both by what training weeks held; 0 and below is no label",
+    )
+
+
 class Ranking(Slice):
     """How candidates are found and ordered."""
 
@@ -46,6 +60,9 @@ class Ranking(Slice):
     exclude_self: bool = Field(
         default=False,
         description="Items are users, such as friends or recipients: nobody is recommended to themselves",
+    )
+    weight: Weight | None = Field(
+        default=None, description="How much a label is wanted, by stars, plays or money; left out: all alike"
     )
     min_item_sessions: int = Field(default=20, ge=1, description="Items with fewer sessions are not recommended")
     min_item_users: int = Field(default=5, ge=1, description="Items with fewer users are not recommended")
