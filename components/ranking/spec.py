@@ -80,8 +80,7 @@ class Ranking(Slice):
     @model_validator(mode="after")
     def _brings_something(self) -> "Ranking":
         """Refuse limits under which every candidate would be a repeat, while repeats are forbidden."""
-        old = [s.name for s in SOURCES if not s.brings_new and s.name in self.candidates.model_fields_set]
-        asked = [name for name in old if self.candidates.limit(name)]
+        asked = [s.name for s in SOURCES if not s.brings_new and self.candidates.limit(s.name)]
         others = [s.name for s in SOURCES if s.brings_new and not s.least]
         if self.repeat == FORBID and asked and not any(self.candidates.limit(name) for name in others):
             raise ValueError(

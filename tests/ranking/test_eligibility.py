@@ -196,10 +196,12 @@ def test_items_that_are_no_users_are_refused(tmp_path: Path, happened: dict[str,
 
 
 def test_history_alone_could_never_bring_a_candidate() -> None:
-    with pytest.raises(ValueError, match="history alone brings nothing under `repeat: forbid`"):
-        Ranking(repeat="forbid", candidates={"history": 10, "neighbours": 0, "offers": 0})
-    assert Ranking(repeat="forbid", candidates={"history": 0, "neighbours": 0, "offers": 0}).repeat == "forbid"
-    assert Ranking(repeat="forbid").candidates.neighbours
+    for history in ({"history": 10}, {}):  # left out, it is on
+        with pytest.raises(ValueError, match="history alone brings nothing under `repeat: forbid`"):
+            Ranking(repeat="forbid", candidates=history | {"neighbours": 0, "offers": 0})
+    for candidates_of in ({"history": 0, "neighbours": 0, "offers": 0}, {"neighbours": 0}, {}):
+        made = Ranking(repeat="forbid", candidates=candidates_of)
+        assert Ranking.model_validate_json(made.model_dump_json()) == made  # steps read what the spec's dump says
 
 
 def test_a_metric_without_any_label_is_undefined() -> None:
