@@ -65,9 +65,10 @@ class Resamples:
         return Sample(value, None if line is None else line.resampled, behind.rows, behind.users)
 
 
-def digest(user_id: np.ndarray, week: np.ndarray) -> str:
-    """Return the digest of which users and weeks were judged, in whatever order."""
-    return files.digest(sorted(f"{user} {when}" for user, when in zip(user_id, week, strict=True)))
+def digest(user_id: np.ndarray, week: np.ndarray, *, rule: str = "") -> str:
+    """Return the digest of which users and weeks were judged, in whatever order, and by what rule beside them."""
+    rows = sorted(f"{user} {when}" for user, when in zip(user_id, week, strict=True))
+    return files.digest([*rows, rule] if rule else rows)
 
 
 def write(folder: Path, lines: list[Line], *, rows_digest: str) -> None:

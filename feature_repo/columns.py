@@ -11,6 +11,9 @@ QUANTITY = "quantity"
 VALUE = "value"  # money paid for the line, in the source's currency
 DISCOUNT = "discount"  # money taken off the line, >= 0
 
+# How much the user liked it, or how often: stars, plays. No money and no count of pieces. Only where a source maps it.
+STRENGTH = "strength"
+
 EVENTS = (USER_ID, ITEM_ID, EVENT, TIMESTAMP, CREATED_AT, SESSION_ID, QUANTITY, VALUE, DISCOUNT)
 EVENTS_REQUIRED = (USER_ID, ITEM_ID, TIMESTAMP)
 
@@ -99,12 +102,13 @@ DAILY_LISTS = ("daily_days", "daily_events", "daily_sessions", "daily_quantity",
 EVENING_HOUR = 17  # a session that starts at or after it, local time, is an evening one
 SLOW_DECAY = 0.96  # per week
 FAST_DECAY = 0.80  # per week
-HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first
+HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first; all where the vocabulary says so
 RECENT_WEEKS = 16  # weeks of (target, week) pairs kept
 
 # How many possible rows a training row stands for; a table without the column holds all of them, once. It is made
 # with the label in view, so that no model may see it.
 ROW_WEIGHT = "row_weight"
+LABEL_STRENGTH = "bought_strength"  # beside the ranker's labels, where a spec weighs them: of the label week too
 
 # State of a target or an item at an instant: shares of the active users, not counts, so that growth of
 # the user base does not move them.

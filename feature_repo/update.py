@@ -95,7 +95,7 @@ class Folding:
             if known is None:
                 new["items_total"] = new["items_total"] + 1
         _by_strength(new, columns.TARGET_LISTS, limit=None)
-        _by_strength(new, columns.HISTORY_LISTS, limit=columns.HISTORY_LIMIT)
+        _by_strength(new, columns.HISTORY_LISTS, limit=self.vocabulary.history_limit)
         self._total(new, event, when, age, opened=opened, new_week=week not in self._weeks(state))
         self._daily(new, event, when, state_at, opened=opened)
         return new | {columns.STATE_AT: state_at, columns.LAST_SESSION: event.session_id}

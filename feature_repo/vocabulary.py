@@ -17,6 +17,7 @@ from feature_repo import columns, files
 
 MEANING = "meaning.json"  # what the digest covers beside targets and items; absent in folders of before
 KNOWN_ITEMS = "known_items.npy"  # absent in folders of before
+WHOLE = "whole_history"
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,26 @@ class Vocabulary:
     segments: str = ""  # digest of the segments that a row's `segment` counts; '' where none were fitted
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that a row's codes count
     known_items: np.ndarray | None = field(default=None, compare=False)  # as `hashed` gives it; None: not on record
+    whole_history: bool = False  # rows hold all items that a user ever had, not the strongest columns.HISTORY_LIMIT
 
     @cached_property
     def digest(self) -> str:
-        """Digest of what positions mean: rows of two vocabularies with the same digest say the same by the same."""
+        """Digest of what positions mean: rows of two vocabularies with the same digest say the same by the same.
+
+        Whole histories are rows of their own: where they lay beside cut ones, a service that cuts would spoil them.
+        """
         meant = {"targets": [t.name for t in self.targets], "items": self.item_ids}
-        more = {"segments": self.segments, "attributes": {name: list(v) for name, v in self.attributes.items()}}
+        more = {
+            "segments": self.segments,
+            "attributes": {name: list(v) for name, v in self.attributes.items()},
+            WHOLE: self.whole_history,
+        }
         return files.digest(meant | {name: value for name, value in more.items() if value})
+
+    @property
+    def history_limit(self) -> int | None:
+        """Return how many items a row keeps of a user's past, None for all."""
+        return None if self.whole_history else columns.HISTORY_LIMIT
 
     @cached_property
     def item_ids(self) -> list[str]:
@@ -106,7 +120,8 @@ class Vocabulary:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "targets.json").write_text(files.canonical([asdict(t) for t in self.targets]) + "\n")
         declared = {name: list(values) for name, values in self.attributes.items()}
-        files.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared})
+        whole = {WHOLE: True} if self.whole_history else {}
+        files.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared} | whole)
         pq.write_table(self.items, folder / "items.parquet")
         pq.write_table(self.item_targets, folder / "item_targets.parquet")
         if self.known_items is not None:
@@ -120,7 +135,7 @@ class Vocabulary:
         meaning = files.read_json(folder / MEANING) if (folder / MEANING).is_file() else {}
         declared = {name: tuple(values) for name, values in meaning.get("attributes", {}).items()}
         known = np.load(folder / KNOWN_ITEMS) if (folder / KNOWN_ITEMS).is_file() else None
-        return cls(targets, items, pairs, meaning.get("segments", ""), declared, known)
+        return cls(targets, items, pairs, meaning.get("segments", ""), declared, known, bool(meaning.get(WHOLE)))
 
 
 def hashed(item_ids: Iterable[str]) -> np.ndarray:

@@ -22,6 +22,9 @@ FEW_ROWS, MANY_ROWS, MOST_ROWS = 20_000, 100_000, 150_000  # training rows of th
 FEW_ACTIVE = 300  # active users a week: fewer, and the ranker learns from more weeks
 FEW_JUDGED = 100  # active user-weeks in the test weeks: fewer, and verdicts will hardly tell
 START_S, ROW_MS = 120.0, 1.5  # of a first run, and of one training row; measured on two cores under load
+NO_REPEATS = 0.02  # share of events that repeat: below it nobody wants an item twice
+PEOPLE = 0.5  # share of the items that have ids of users, at least, where items are people
+BY_CHANCE = 10.0  # events of users with themselves that ids of two kinds would make, and still make ten times as many
 FAR_OFF = 0.5  # share of the span that the first or the last percent of events may take
 
 
@@ -47,6 +50,7 @@ class Facts:
     core: tuple[dt.datetime, dt.datetime]  # when the middle 98 % of events happened
     made: bool = False  # times are made by order
     kinds_are_items: bool = False
+    people: float = 0.0  # share of the items that have a user's id, where ids are of one kind; else 0
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,11 @@ class Sizes:
     why: dict[str, str] = field(default_factory=dict)  # field of the spec: why it was set
 
 
-def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str) -> Facts:
-    """Measure `source_events` and `source_items`; DataError where the weeks are too few."""
+def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, pair: bool = False) -> Facts:
+    """Measure `source_events` and `source_items`; DataError where the weeks are too few.
+
+    `pair` tells that the columns are named as who acts on whom.
+    """
     span = period(db, "source_events", data=data, now=dt.datetime.now(dt.UTC))
     if span.weeks < LEAST_WEEKS:
         raise DataError(f"{label}: {span.weeks} weeks of events; at least {LEAST_WEEKS} are needed")
@@ -98,11 +105,30 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str) 
         core=(low, high),
         made=isinstance(data.source, Files) and data.source.made_times is not None,
         kinds_are_items=bool(same),
+        people=_people(db, pair=pair),
     )
 
 
 FIRST = "SELECT user_id, min(week) AS week, count(DISTINCT week) AS weeks FROM seen GROUP BY user_id"
 LIFE = "SELECT (epoch(max(timestamp)) - epoch(min(timestamp))) / 604800 AS life FROM seen GROUP BY item_id"
+
+
+def _people(db: duckdb.DuckDBPyConnection, *, pair: bool) -> float:
+    """Return which share of the items are users; 0 where ids only look alike, as the numbers of two lists do.
+
+    People hardly act on themselves. Where user 7 and item 7 have nothing in common, 7 acts on 7 as often as by chance.
+    """
+    shared, chance, selves = _rows(
+        db,
+        """
+        WITH users AS (SELECT user_id AS id, count(*) AS n FROM seen GROUP BY ALL),
+             items AS (SELECT item_id AS id, count(*) AS n FROM seen GROUP BY ALL)
+        SELECT count(users.id) / count(*), coalesce(sum(users.n * items.n), 0) / (SELECT count(*) FROM seen),
+               (SELECT count_if(user_id = item_id) FROM seen)
+        FROM items LEFT JOIN users USING (id)""",
+    )[0]
+    apart = chance >= BY_CHANCE and selves * BY_CHANCE <= chance
+    return float(shared) if shared >= PEOPLE and (pair or apart) else 0.0
 
 
 def _levels(db: duckdb.DuckDBPyConnection, level: str) -> int:
@@ -123,8 +149,8 @@ def _support(db: duckdb.DuckDBPyConnection) -> tuple[tuple[int, int], int]:
     return SUPPORT[-1], wide
 
 
-def sizes(found: Facts, split: dict[str, int]) -> Sizes:
-    """Size the models for the rows that they will learn from."""
+def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
+    """Size the models for the rows that they learn from; `strength` names the column that says how strong one is."""
     train = range(split["warmup_weeks"] + 1, found.period.weeks - split["validate_weeks"] - split["test_weeks"] + 1)
     rows = sum(users * sum(week > joined for week in train) for joined, users in found.joined.items())
     why: dict[str, str] = {}
@@ -149,10 +175,23 @@ def sizes(found: Facts, split: dict[str, int]) -> Sizes:
         why["train_weeks"] = f"{mean:,.0f} users a week are active: the ranker learns from more weeks than 8"
     if split["test_weeks"] >= 8:
         ranking["test_every_weeks"] = 2
+    if found.repeats < NO_REPEATS:
+        ranking["repeat"] = "forbid"
+        why["repeat"] = (
+            f"{found.repeats:.1%} of events repeat an item that the user had: only new ones are shown, and judged; "
+            "left out: allow"
+        )
+    if found.people:
+        ranking["exclude_self"] = True
+        why["exclude_self"] = (
+            f"{found.people:.0%} of the items have a user's id: nobody is recommended to themselves; left out: false"
+        )
+    if strength:
+        ranking["weight"] = {"of": strength, "scale": "rank" if strength == columns.STRENGTH else "log"}
+        why["weight"] = f"what had more {strength} is wanted more; left out: every row counts alike"
     if found.items < 150:
-        ranking["candidates"] = {
-            s: min(found.items, n) for s, n in (("history", 150), ("neighbours", 100), ("popular", 50))
-        }
+        old = () if "repeat" in ranking else (("history", 150),)
+        ranking["candidates"] = {s: min(found.items, n) for s, n in (*old, ("neighbours", 100), ("popular", 50))}
         why["candidates"] = f"no more than the {found.items:,} items there are"
     return Sizes(rows, (START_S + rows * ROW_MS / 1000) / 60, intent, ranking, train_users, why)
 

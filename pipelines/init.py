@@ -80,9 +80,10 @@ def draft(
         source = _source(db, events, items, of_events, of_items, folder)
         file_source.read(db, Files.model_validate(source), folder)
         level = of_items.level or f"items.{columns.ITEM_ID}"
-        found = facts(db, Data.model_validate({"source": source}), level, label=str(source["events"]["path"]))
+        data, label = Data.model_validate({"source": source}), str(source["events"]["path"])
+        found = facts(db, data, level, label=label, pair=of_events.pair)
     split = _split(found.period.weeks)
-    size = sizes(found, split)
+    size = sizes(found, split, strength=of_events.strength)
     spec = _spec(name, source, found, level, split=split, size=size)
     notes = tuple(" ".join(note.split()) for note in (*of_events.notes, *of_items.notes))
     return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes), found)

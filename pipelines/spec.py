@@ -14,13 +14,13 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from bentos.spec import Serving
 from components.content import words
 from components.content.spec import Content
-from components.data.derived import with_kinds
+from components.data.derived import with_kinds, with_strength
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
 from components.profiles.spec import Profiles
-from components.ranking.spec import Ranking
+from components.ranking.spec import FORBID, Ranking
 from components.registry.spec import Promotion
-from feature_repo import files
+from feature_repo import columns, files
 from feature_repo.errors import SpecError, nearest
 from feature_repo.slice import Slice
 from monitoring.spec import Monitoring
@@ -72,6 +72,16 @@ class Recommender(Slice):
             raise ValueError(f"serving.k: {self.serving.k} is above serving.max_k {self.serving.max_k}; raise max_k")
         return self
 
+    @model_validator(mode="after")
+    def _weight_is_there(self) -> "Recommender":
+        weight = self.models.ranking.weight
+        if weight is not None and weight.of == columns.STRENGTH and not self.data.has_strength:
+            raise ValueError(
+                "models.ranking.weight.of: strength is no column of these events; map it as "
+                "`data.source.events.columns: {strength: <column>}`, or use quantity or value"
+            )
+        return self
+
     @cached_property
     def digest(self) -> str:
         """Digest of what is declared."""
@@ -85,7 +95,14 @@ class Recommender(Slice):
     def judged_data(self) -> Data:
         """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""
         kinds = dict.fromkeys(kind for kind in (*(i.event for i in self.intents), self.models.ranking.event) if kind)
-        return self.data.model_copy(update={"contract": with_kinds(self.data.contract, list(kinds))})
+        contract = with_kinds(self.data.contract, list(kinds))
+        contract = with_strength(contract) if self.data.has_strength else contract
+        return self.data.model_copy(update={"contract": contract})
+
+    def ranking_rows(self) -> dict[str, Any]:
+        """Return what the training set needs of ranking: which weeks, and what weighs a label."""
+        dumped = self.models.ranking.model_dump(mode="json")
+        return {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped}
 
     def vocabulary_rule(self) -> dict[str, Any]:
         """Return what vocabularies and profiles need of the intents and of ranking."""
@@ -96,7 +113,8 @@ class Recommender(Slice):
             "min_sessions": ranking.min_item_sessions,
             "min_users": ranking.min_item_users,
         }
-        return {"intents": intents, "items": items, "history_weeks": ranking.train_weeks}
+        whole = {"whole_history": True} if ranking.repeat == FORBID else {}
+        return {"intents": intents, "items": items, "history_weeks": ranking.train_weeks} | whole
 
 
 def load(path: Path) -> Recommender:

@@ -26,6 +26,7 @@ from bentos.endpoints.recommend import (
 from bentos.endpoints.schemas import AnswerPart, Intent, Profile
 from feature_repo import files
 from feature_repo.errors import DataError
+from feature_repo.ids import plain
 
 if TYPE_CHECKING:
     from bentos.recommender.door import Door
@@ -45,6 +46,7 @@ class PopularDocument(AnswerPart):
     auth: Auth = Field(description="How the door recognises callers: who answers in its place does the same")
     k: int = Field(ge=1, description="Items in an answer that does not say how many")
     max_k: int = Field(ge=1, description="Most items that a request may ask for")
+    exclude_self: bool = Field(default=False, description="Items are users: nobody is shown the one of their own id")
     timeout_s: float = Field(gt=0, description="The door's own deadline: silent for longer, it is away")
     items: Sequence[Item] = Field(min_length=1, description="Best first, as an answer shows them")
     intents: Sequence[Intent]
@@ -53,13 +55,15 @@ class PopularDocument(AnswerPart):
 def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocument:
     """Write down what a door's lowest rung answers."""
     serving = door.release.serving
-    items, intents = door.popular(items=serving.max_k + MOST_EXCLUDED, intents=TOP_INTENTS)
+    mine = door.release.ranking.exclude_self
+    items, intents = door.popular(items=serving.max_k + MOST_EXCLUDED + mine, intents=TOP_INTENTS)
     return PopularDocument(
         release=door.release.id,
         made_at=made_at,
         auth=auth,
         k=serving.k,
         max_k=serving.max_k,
+        exclude_self=mine,
         timeout_s=serving.timeout_s,
         items=[shown(door, one, ALWAYS) for one in items],
         intents=intents,
@@ -69,6 +73,8 @@ def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocume
 def sealed(found: PopularDocument) -> dict[str, Any]:
     """Return a document as JSON holds it, with the digest of all else."""
     content = found.model_dump(mode="json")
+    if not found.exclude_self:  # routers of before have no such field
+        del content["exclude_self"]
     return content | {DIGEST: files.digest(content)}
 
 
@@ -100,8 +106,9 @@ def of_content(content: Any) -> PopularDocument:
 
 
 def answer(found: PopularDocument, ask: RecommendRequest, request_id: str) -> Recommendations:
-    """Answer a request from a document, in a door's place."""
-    k, excluded = wanted(ask.k, k=found.k, max_k=found.max_k), frozenset(ask.exclude)
+    """Answer a request from a document, in a door's place: what the user had is not known here."""
+    own = [plain(ask.user_id)] if found.exclude_self else []
+    k, excluded = wanted(ask.k, k=found.k, max_k=found.max_k), frozenset([*ask.exclude, *own])
     items = list(islice((item for item in found.items if item.item_id not in excluded), k))
     profile = Profile(rung="popular", state_at=None, age_days=None, segment=None, degraded=True, reason="door_away")
     return Recommendations(

@@ -6,6 +6,7 @@ logs, clock and key come in as arguments; `service.py` brings the real ones. The
 next answer shows what an event has changed.
 """
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from bentos.recommender.texts import Texts
 from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
+from components.ranking.eligibility import own_item
 from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
@@ -95,7 +97,9 @@ class Door:
     def state_of(self, user_id: str, at: dt.datetime | None, context: RequestContext) -> ProfileState:
         """Find the rung of a user as of `at`, or as of the clock's time."""
         now = self._clock.now() if at is None else int(at.timestamp())
-        return self.ladder.state_of(self._pseudonym(user_id), now, at, context)
+        state = self.ladder.state_of(self._pseudonym(user_id), now, at, context)
+        own = own_item(self.release.ranking, self.vocabulary.index_of_item, user_id)
+        return dataclasses.replace(state, own=own) if own else state
 
     def choose(self, ranked: Sequence[Recommended], k: int, context: RequestContext) -> list[tuple[Recommended, float]]:
         """Have the release's policy choose `k` of the ranked items: each in its order, with its propensity."""

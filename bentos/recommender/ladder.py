@@ -5,6 +5,9 @@
     segment  it is older still, or the models failed: the segment's popular items and intent rates
     popular  there is no row, or the store is away: everyone's
 
+Where the spec forbids repeats, no rung shows what the row holds. Without a row (the store is away, or late) nothing is
+known of the user, and what is popular may be a repeat: such an answer is degraded and says why.
+
 An answer comes whatever fails; one from a lower rung than it should be is marked degraded, with the reason. Both lower
 rungs are in memory (feature_repo/fallback.py). Only this module judges TTLs: an encoder never hides a row, so that a
 stale row gives the same numbers wherever it is read.
@@ -29,6 +32,7 @@ from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
 from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
 from bentos.release import Release
+from components.ranking.eligibility import Eligibility
 from feature_repo import columns
 from feature_repo.errors import StoreAway
 from feature_repo.fallback import Fallback, of_age
@@ -46,6 +50,7 @@ class ProfileState:
     profile: schemas.Profile
     probabilities: np.ndarray  # [C]
     modelled: bool  # the models answer; else the fallback
+    own: frozenset[int] = frozenset()  # the item that the user is, where items are users and nobody is shown their own
 
     def likeliest(self, most: int) -> list[int]:
         """Return the positions of the likeliest intents, the likeliest first."""
@@ -73,7 +78,7 @@ class Ladder:
     ) -> None:
         self._release, self._scorer, self._ranker = release, scorer, ranker
         self._profiles, self._fallback = profiles, fallback
-        self._breaker = breaker
+        self._breaker, self._eligible = breaker, Eligibility(release.ranking.repeat)
         self._n_items = len(ranker.vocabulary.item_ids)
 
     def state_of(self, user: str, now: int, at: dt.datetime | None, context: RequestContext) -> ProfileState:
@@ -101,14 +106,15 @@ class Ladder:
     def recommend(
         self, state: ProfileState, *, k: int, exclude: frozenset[int] = frozenset()
     ) -> tuple[ProfileState, Sequence[Recommended]]:
-        """Return k items, or all there are, and the state after it, which is lower where the ranker fails."""
-        rows = state.rows
+        """Return k items, or all that may be shown, and the state after it, which is lower where the ranker fails."""
+        rows, exclude = state.rows, exclude | state.own
         if state.modelled:
             items = _tried(lambda: _scored(self._ranker.recommend(rows, state.probabilities, k=k, exclude=exclude)))
             if items is not None:
                 return state, items
             state = self._down(rows, reason="models_failed")
-        group = self._group(rows)
+        group, barred = self._group(rows), self._eligible.barred(rows)
+        exclude |= frozenset(barred.values.tolist())
         return state, self._fallback.recommend(group, n_items=self._n_items, k=k, exclude=exclude)
 
     def score(self, state: ProfileState, indexes: Sequence[int]) -> tuple[ProfileState, list[float]]:

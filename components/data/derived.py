@@ -122,6 +122,17 @@ def with_kinds(declared: Mapping[TableName, list[Rule]], kinds: Sequence[str]) -
     return dict(declared) | {"events": events}
 
 
+def with_strength(declared: Mapping[TableName, list[Rule]]) -> dict[TableName, list[Rule]]:
+    """Add what holds of strengths, where the source has them, unless the contract says it: there, and finite.
+
+    A row without one, or with one past all bounds, is set aside: what weighs a label must be a number.
+    """
+    own = list(declared.get("events", []))
+    taken = {subject(rule) for rule in own}
+    rules = (_named(columns.STRENGTH), _finite(columns.STRENGTH))
+    return dict(declared) | {"events": [*own, *(rule for rule in rules if subject(rule) not in taken)]}
+
+
 def rules_at_the_door(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowRule]:
     """List the rules of events that a single event can be judged by as it arrives.
 

@@ -19,6 +19,7 @@ from components.data.guess_names import (
     EVENT_NAMES,
     ITEM_NAMES,
     LEVELS,
+    OFTEN,
     PAIRS,
     PRICES,
     STARS,
@@ -48,13 +49,15 @@ class Columns:
     kind: str = "csv"
     notes: tuple[str, ...] = ()  # what was taken without being certain, in sentences
     timed: bool = True  # False: no column holds times
+    strength: str = ""  # our column that says how much a row was liked, or how often it happened
+    pair: bool = False  # users and items are named as who acts on whom
 
 
 def guess_events(db: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping[str, str]) -> Columns:
     """Map the columns of an events file."""
     form, present = _open(db, "guessed_events", path)
     notes: list[str] = []
-    found = _told(mapping, present, path, allowed=columns.EVENTS)
+    found = _told(mapping, present, path, allowed=(*columns.EVENTS, columns.STRENGTH))
     nulls = _nulls(db, "guessed_events", present)
     for own in (c for c in EVENT_NAMES if c not in found):
         if column := _by_name(EVENT_NAMES[own], present, taken=found):
@@ -79,12 +82,14 @@ def guess_events(db: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping[str
     spelled = _spelled(db, "guessed_events", found)
     words = sorted({*nulls, *times.nulls})
     return Columns(
-        {own: spelled[own] for own in columns.EVENTS if own in spelled},
+        {own: spelled[own] for own in (*columns.EVENTS, columns.STRENGTH) if own in spelled},
         times.option,
         options=form.options() | ({"nulls": words} if words else {}) | extra,
         kind=form.kind,
         notes=tuple(notes),
         timed=columns.TIMESTAMP in found,
+        strength=_strength(found),
+        pair=(plain(found[columns.USER_ID]), plain(found[columns.ITEM_ID])) in PAIRS,
     )
 
 
@@ -184,8 +189,8 @@ def _pair(found: dict[str, str], present: Loaded, notes: list[str]) -> None:
         if actor in known and other in known:
             found[columns.USER_ID], found[columns.ITEM_ID] = known[actor], known[other]
             notes.append(
-                f"items are what '{known[other]}' names: if these are users too, people may be recommended to "
-                "themselves"
+                f"items are what '{known[other]}' names; if these are users too, `exclude_self: true` in "
+                "models.ranking keeps people from being recommended to themselves"
             )
             return
 
@@ -280,14 +285,25 @@ def _amounts(
             notes.append(f"column '{column}' is left out: a quantity below 0 says nothing that can be counted")
             del found[own]
     for column in present:
-        if plain(column) in STARS and column not in found.values():
+        if plain(column) not in STARS or column in found.values() or columns.STRENGTH in found:
+            continue
+        if _numeric(db, "guessed_events", column, present):
+            found[columns.STRENGTH] = column
             notes.append(
-                f"column '{column}' is left out: stars are neither money nor a count, so every row counts alike; "
-                "keep only the rows that mean liking if that matters"
+                f"'{column}' is taken as strength: how much a user liked it, and no money; `models.ranking.weight` "
+                "says how it counts"
             )
+        else:
+            notes.append(f"column '{column}' is left out of strength: it holds texts that are no numbers")
     if (count := found.get(columns.QUANTITY)) and plain(count) not in ("quantity", "qty"):
         notes.append(f"'{count}' is taken as quantity: how often, a strength of the row, and no money")
     return _piece_price(db, found, mapping, notes)
+
+
+def _strength(found: Mapping[str, str]) -> str:
+    """Name our column that says how strong a row is: stars, else how often; '' where none does."""
+    often = columns.QUANTITY if plain(found.get(columns.QUANTITY, "")) in OFTEN else ""
+    return columns.STRENGTH if columns.STRENGTH in found else often
 
 
 def _piece_price(

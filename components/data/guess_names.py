@@ -85,6 +85,10 @@ PAIRS = (  # who acts, and on whom or what: only together do such names mean som
     ("user1", "user2"), ("发送者", "接收者"), ("关注者", "被关注者"),
 )  # fmt: skip
 STARS = ("rating", "ratings", "stars", "star", "score", "overall", "ratingscore", "bookrating", "评分", "打分", "星级")
+OFTEN = (  # of the names of quantities: how often something happened, and no pieces of a line
+    "plays", "playcount", "listens", "listencount", "viewcount", "clicks", "times", "frequency", "weight", "次数",
+    "播放次数", "点击次数",
+)  # fmt: skip
 UNIT_PRICES = ("unitprice", "priceperunit", "pieceprice", "itemprice", "einzelpreis", "stückpreis", "单价")
 PRICES = ("price", "preis", "precio", "价格")
 

@@ -97,14 +97,15 @@ def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[S
 
 def _create_events(db: duckdb.DuckDBPyConnection, table: Mapped, loaded: Loaded, *, required: tuple[str, ...]) -> None:
     timed = columns.TIMESTAMP in required
-    wanted = tuple(column for column in columns.EVENTS if timed or column not in MADE)
+    held = (*columns.EVENTS, *(column for column in (columns.STRENGTH,) if column in table.columns))
+    wanted = tuple(column for column in held if timed or column not in MADE)
     told = _readings(db, table, loaded, wanted, label="events", required=required)
 
     def selected(part: Part, readings: dict[str, Reading]) -> str:
         happened = readings[columns.TIMESTAMP].value if timed else TIME
         defaults = EVENT_DEFAULTS | {columns.CREATED_AT: happened, columns.TIMESTAMP: happened}
         rest = f"source_row, {SOURCE_FILE}" if SOURCE_FILE in part.present else "source_row"
-        return f"SELECT {_canonical(columns.EVENTS, readings, defaults)}, {rest} FROM {part.relation}"
+        return f"SELECT {_canonical(held, readings, defaults)}, {rest} FROM {part.relation}"
 
     db.execute(f"CREATE VIEW source_events AS {_united(told, selected)}")
 

@@ -27,6 +27,7 @@ CANONICAL_TYPES = {
     columns.QUANTITY: "double",
     columns.VALUE: "double",
     columns.DISCOUNT: "double",
+    columns.STRENGTH: "double",
     columns.PRICE: "double",
     columns.FIRST_SEEN: "timestamp[us, tz=UTC]",
     columns.VALID_FROM: "timestamp[us, tz=UTC]",
@@ -302,7 +303,8 @@ Source = CompleteJourney | MovieLens | Synthetic | Files | Sql
 
 def require_canonical(events: Mapped, offers: Mapped | None) -> None:
     """Refuse a mapping of a column that events or offers do not have."""
-    for table, mapped, have in (("events", events, columns.EVENTS), ("offers", offers, columns.OFFERS)):
+    of_events = (*columns.EVENTS, columns.STRENGTH)
+    for table, mapped, have in (("events", events, of_events), ("offers", offers, columns.OFFERS)):
         for own in mapped.columns if mapped else ():
             if own not in have:
                 known = ", ".join(have)

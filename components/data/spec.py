@@ -11,7 +11,10 @@ from feature_repo.slice import Slice
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 # What the columns of these tables hold is known before the data is read; items and users have attributes of their own.
-KNOWN_AHEAD: dict[TableName, tuple[str, ...]] = {"events": columns.EVENTS, "offers": columns.OFFERS}
+KNOWN_AHEAD: dict[TableName, tuple[str, ...]] = {
+    "events": (*columns.EVENTS, columns.STRENGTH),
+    "offers": columns.OFFERS,
+}
 HELD = {table: {name: CANONICAL_TYPES.get(name, "string") for name in names} for table, names in KNOWN_AHEAD.items()}
 
 
@@ -48,6 +51,11 @@ class Data(Slice):
         if not isinstance(source, Files | Sql):
             return True
         return source.items is not None and source.items.origin != source.events.origin
+
+    @property
+    def has_strength(self) -> bool:
+        """Tell whether events say how much a user liked an item, or how often."""
+        return isinstance(self.source, Files | Sql) and columns.STRENGTH in self.source.events.columns
 
     @field_validator("timezone")
     @classmethod

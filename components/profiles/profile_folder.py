@@ -40,12 +40,14 @@ class Wanted:
     intents: tuple[fit_vocabulary.IntentTargets, ...]
     rule: fit_vocabulary.ItemRule
     history_weeks: int
+    whole_history: bool = False  # rows keep all items that a user ever had
 
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Wanted":
         """Read what `Recommender.vocabulary_rule` says."""
         intents = tuple(fit_vocabulary.IntentTargets(**intent) for intent in wanted["intents"])
-        return cls(intents, fit_vocabulary.ItemRule(**wanted["items"]), wanted["history_weeks"])
+        rule = fit_vocabulary.ItemRule(**wanted["items"])
+        return cls(intents, rule, wanted["history_weeks"], wanted.get("whole_history", False))
 
 
 def build_folder(
@@ -87,7 +89,15 @@ def build_folder(
         cuts = plan.cutoffs(calendar, weeks.cutoffs, data_end=known.end + SECOND)
         everyone = users.take(pc.index_in(split.user_ids, user_ids))  # nulls for whom only events name
         codes = attributes.codes(everyone, vocabulary.attributes)
-        output = FeatureFiles(folder, Path(scratch), split.user_ids, cuts, spec.windows_days, codes)
+        output = FeatureFiles(
+            folder,
+            Path(scratch),
+            split.user_ids,
+            cuts,
+            spec.windows_days,
+            codes,
+            history_limit=vocabulary.history_limit,
+        )
         kept = _user_rows(split, output, vocabulary, spec, wanted, weeks, users=len(user_ids), training=training, at=at)
         if kept is not None:
             files.write_json(folder / training_rows.FILE, kept.as_dict())
@@ -157,7 +167,7 @@ def _vocabulary(
         counts.add(block)
     found = fit_vocabulary.fit(counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids)
     connection.disconnect()
-    return found
+    return dataclasses.replace(found, whole_history=wanted.whole_history)
 
 
 def _user_rows(

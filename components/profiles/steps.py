@@ -1,11 +1,14 @@
 """The profile steps: feature tables and vocabularies, then training rows, then the online store."""
 
 import dataclasses
+import functools
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.profiles import profile_folder
@@ -13,9 +16,10 @@ from components.profiles.build import plan, training_rows
 from components.profiles.build.feature_files import PROFILE
 from components.profiles.online import materialise, scoring_rows
 from components.profiles.spec import Profiles, Selection
-from components.profiles.training import feature_selection, training_set
+from components.profiles.training import feature_selection, label_strengths, training_set
 from components.step import step
 from feature_repo import columns, env_names, files
+from feature_repo.calendar import Calendar
 from feature_repo.dropped_features import FILE as FEATURES
 from feature_repo.dropped_features import REDUCE
 from feature_repo.errors import DataError
@@ -111,6 +115,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
             weeks=weeks,
             ranking_weeks=ranking_weeks,
             windows_days=tuple(summary["windows_days"]),
+            weighed=_weighed(ranking.get("weight"), clean, profiles, summary),
         )
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test, weeks.last)
         state_weeks = (*ranking_weeks, weeks.last)
@@ -143,6 +148,24 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
         files.write_json(folder / "split.json", split)
         progress.count(rows_in=_rows(profiles / PROFILE), rows_out=sum(counts.values()))
         progress.count(**counts, features_dropped=sum(len(table["dropped"]) for table in found["tables"].values()))
+
+
+def _weighed(
+    weight: dict[str, str] | None, clean: Path, profiles: Path, summary: dict[str, Any]
+) -> Callable[[pa.Table], pa.Table]:
+    """Return what adds the strengths of labels to the ranker's rows: nothing, where the spec weighs none."""
+    if weight is None:
+        return lambda rows: rows
+    return functools.partial(
+        label_strengths.with_strengths,
+        events=clean / "events.parquet",
+        item_ids=Vocabulary.load(profiles / "vocabulary").item_ids,
+        calendar=Calendar(**files.read_json(profiles / "calendar.json")),
+        labels=training_set.BOUGHT,
+        column=weight["of"],
+        add_up=weight["scale"] == "log",
+        event=summary["item_event"],
+    )
 
 
 def home() -> Path:

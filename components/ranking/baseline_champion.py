@@ -14,7 +14,7 @@ from components.ranking import examples
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
-from components.ranking.steps import TRAINING, judge
+from components.ranking.steps import TRAINING, judge, users_key
 from components.step import step
 from feature_repo import fallback, files
 
@@ -33,14 +33,14 @@ def run_baseline_ranking(
 ) -> None:
     """Write the model folder and the evaluation of the ranking part that serves; `baselines` is JSON by part."""
     with step("baseline_ranking") as progress:
-        Ranking.model_validate_json(ranking)
+        spec = Ranking.model_validate_json(ranking)
         name = str(json.loads(baselines).get(PART, ""))
         with files.written_folder(Path(baseline_ranker)) as folder:
             if name:
                 write(folder, name, instead_of=Path(ranker))
             else:
                 shutil.copytree(ranker, folder, dirs_exist_ok=True)
-        world = examples.load(Path(rows), Path(intent))
+        world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
         found, _ = judge(Path(baseline_ranker), world, Path(baseline_evaluation), rows=Path(rows), report=progress.at)
         progress.count(baseline=name, rows_in=int(found.test["rows"]), ndcg_at_10=found.test["ndcg_at_10"])
 

@@ -2,7 +2,8 @@
 
 No learning. Each is one formula over what is known of users and items, taken in two ways: `BASELINES` rank all items
 of every row, [B, k] item indexes, for the evaluation; `baseline_net.py` scores the candidates that the served ranker
-found, where a baseline serves. `unseen` leaves out what the row's history holds. `neighbours` are the model's own.
+found, where a baseline serves. `unseen` leaves out what the row's history holds, `barred` what eligibility.py bars its user from. `neighbours` are
+the model's own.
 
 Letters: B rows, I items.
 """
@@ -17,12 +18,13 @@ import numpy as np
 from components.ranking.catalogue import Catalogue
 from components.ranking.neighbours import Neighbours
 from feature_repo import columns
-from feature_repo.rows import UserRows
+from feature_repo.rows import Ragged, UserRows
 
+NOTHING = Ragged(np.empty(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
 FOUR_WEEKS = columns.SHARES[1]
 LESS_THAN_ONE = 1e-4  # turns a share into a tie-break below any difference of history counts
 LEAST_NEARNESS = 1e-9  # likewise below any nearness
-UNSEEN_ONLY = -1.0  # the score of what is left out
+LEFT_OUT = -1.0  # the score of what is left out
 
 
 class Evidence(Protocol):
@@ -52,7 +54,7 @@ def popular(of: Evidence) -> np.ndarray:
 
 def unseen_popular(of: Evidence) -> np.ndarray:
     """Score as popular, but only what the user has not had: the bar where nothing repeats."""
-    return np.where(of.weeks > 0, UNSEEN_ONLY, of.share)
+    return np.where(of.weeks > 0, LEFT_OUT, of.share)
 
 
 def personal_frequency(of: Evidence) -> np.ndarray:
@@ -123,23 +125,31 @@ Baseline = Callable[..., np.ndarray]
 
 
 def ranked(
-    name: str, rows: UserRows, catalogue: Catalogue, neighbours: Neighbours, *, k: int, unseen: bool = False
+    name: str,
+    rows: UserRows,
+    catalogue: Catalogue,
+    neighbours: Neighbours,
+    *,
+    k: int,
+    unseen: bool = False,
+    barred: Ragged = NOTHING,
 ) -> np.ndarray:
     """Return the best k items of each row by a baseline, -1 past the last, [B, k]."""
     scores = FORMULAS[name](AllItems(rows, catalogue, neighbours))
     if scores.ndim == 1:
         scores = np.repeat(scores[None], len(rows), axis=0)
-    return _best(scores, rows, k=k, unseen=unseen)
+    return _best(scores, rows, k=k, unseen=unseen, barred=barred)
 
 
 BASELINES: dict[str, Baseline] = {name: partial(ranked, name) for name in FORMULAS}
 
 
-def _best(scores: np.ndarray, rows: UserRows, *, k: int, unseen: bool) -> np.ndarray:
+def _best(scores: np.ndarray, rows: UserRows, *, k: int, unseen: bool, barred: Ragged) -> np.ndarray:
     """Return the positions of each row's k largest scores [B, I], ties by position, -1 past the last, [B, k]."""
     if unseen:
         items = rows.lists["history_items"]
-        scores[items.row_of_value(), items.values] = UNSEEN_ONLY
+        scores[items.row_of_value(), items.values] = LEFT_OUT
+    scores[barred.row_of_value(), barred.values] = LEFT_OUT
     best = np.full((len(scores), k), -1, dtype=np.int64)
     have = min(k, scores.shape[1])
     least = np.partition(scores, -have, axis=1)[:, -have]  # [B]: the k-th largest; sorting all costs six times as much

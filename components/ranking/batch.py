@@ -7,7 +7,8 @@ the segment had. Nothing here reads a store or the clock.
 Letters: B rows, C targets.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,14 @@ import pyarrow.parquet as pq
 
 from components.policy import policies
 from components.policy.choice import Policy, draws
+from components.ranking import eligibility
+from components.ranking.eligibility import Eligibility
 from components.ranking.sources import NAMES
+from components.ranking.spec import Ranking
 from feature_repo import columns
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
+from feature_repo.privacy.pseudonyms import matching, ring
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
 
@@ -47,13 +52,24 @@ Shown = tuple[int, float, str, float]  # and the propensity
 
 
 def write(
-    rows: Path, intents: Path, release: Path, destination: Path, *, k: int, at: Callable[[float], None]
+    rows: Path,
+    intents: Path,
+    release: Path,
+    destination: Path,
+    *,
+    k: int,
+    at: Callable[[float], None],
+    environment: Mapping[str, str],
 ) -> dict[str, int]:
-    """Write recommendations.parquet, `k` items for each user or the release's own number; return counts."""
+    """Write recommendations.parquet, `k` items for each user or the release's own number; return counts.
+
+    Of the environment the keys of pseudonyms are read, where items are users.
+    """
     from components.ranking.score import Ranker
 
     released = ReleaseFolder.read(release)
     ranker, fallback = Ranker.load(released.ranking), Fallback.load(released.ranking)
+    ranker = replace(ranker, eligible=_eligible(released, ranker.vocabulary.item_ids, environment))
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
@@ -72,19 +88,29 @@ def write(
     return {"users": users, "items": listed, "k": wanted}
 
 
+def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
+    """Return what the release's users may be shown; the rows' key is the release's own."""
+    spec = Ranking.model_validate(released.slices["ranking"])
+    key = matching(ring(environment), released.key, what=f"release {released.id}") if spec.exclude_self else None
+    return eligibility.of(spec, item_ids, key=key)
+
+
 def recommended(
     table: pa.Table, probabilities: np.ndarray, ranker: "Ranker", fallback: Fallback, *, k: int
 ) -> list[list[Listed]]:
     """Return the best k items of each row of a group, given intents [B, C]."""
     rungs, group = table[RUNG].to_pylist(), table[GROUP].to_pylist()
+    rows = UserRows.from_arrow(table.drop([GROUP, RUNG]))
     answers: list[list[Listed]] = [[] for _ in rungs]
     modelled = [row for row, rung in enumerate(rungs) if rung in columns.MODELLED]
     if modelled:
-        rows = UserRows.from_arrow(table.drop([GROUP, RUNG])).take(np.asarray(modelled))
-        for row, answer in zip(modelled, _modelled(rows, probabilities[modelled], ranker, k=k), strict=True):
+        mine = rows.take(np.asarray(modelled))
+        for row, answer in zip(modelled, _modelled(mine, probabilities[modelled], ranker, k=k), strict=True):
             answers[row] = answer
+    barred = ranker.eligible.barred(rows)
     for row in set(range(len(rungs))) - set(modelled):
-        found = fallback.recommend(group[row], n_items=len(ranker.catalogue), k=k)
+        exclude = frozenset(barred.row(row).tolist())
+        found = fallback.recommend(group[row], n_items=len(ranker.catalogue), k=k, exclude=exclude)
         answers[row] = [(one.item_index, one.score, one.source) for one in found]
     return answers
 

@@ -31,15 +31,17 @@ class CandidateSet:
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
 
-def candidates(history: History, catalogue: Catalogue, spec: Candidates) -> CandidateSet:
-    """Find each row's candidates; a user without a history gets popular items only."""
+def candidates(
+    history: History, catalogue: Catalogue, spec: Candidates, *, barred: np.ndarray | None = None
+) -> CandidateSet:
+    """Find each row's candidates, none of those barred [B, I]; a user without a history gets popular items only."""
     had = np.zeros((history.n_rows, history.n_items), dtype=bool)  # [B, I]
     had.reshape(-1)[history.row * history.n_items + history.item] = True
-    context = Context(history, catalogue, had, brought=np.zeros_like(had))
+    context = Context(history, catalogue, had, taken=np.zeros_like(had) if barred is None else barred.copy())
     parts = []
     for source in SOURCES:
         found = finder(source.name).candidates(context, spec.limit(source.name))
-        context.brought.reshape(-1)[found] = True
+        context.taken.reshape(-1)[found] = True
         parts.append(found)
     keys = np.concatenate(parts)  # [M] row * I + item
     codes = np.repeat(np.asarray([source.code for source in SOURCES], dtype=np.int8), [len(part) for part in parts])

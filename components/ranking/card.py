@@ -7,8 +7,10 @@ from components.ranking.encode import FEATURES
 from components.ranking.evaluate import CHOSEN, EXPLORE, Evaluation
 from components.ranking.metrics import K
 from components.ranking.net import ScoringNet
+from components.ranking.spec import FORBID
 from components.resamples import MODEL
 
+UNDEFINED = "no target"  # no row has one
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
 TITLES = {METRICS[0]: f"NDCG@{K}", METRICS[1]: f"Recall@{K}", METRICS[2]: f"PHR@{K}", EXPLORE: f"explore NDCG@{K}"}
 
@@ -27,10 +29,10 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
         "## Cohorts",
         _cohorts(found),
         "## Definitions and limits",
-        f"Target: every item of the vocabulary that the user had in the week. NDCG's ideal is cut at min(had, {K}); "
-        f"PHR is any hit in {K}; explore ranks and counts only items that the kept history does not hold. Rows are "
-        "user-weeks in which the user had an item, so figures hold given a visit. Items that were rare in training "
-        "weeks are never recommended.",
+        f"Target: every item of the vocabulary that the user had in the week{_new(config)}. NDCG's ideal is cut at "
+        f"min(had, {K}); PHR is any hit in {K};{_weighed(training)} explore ranks and counts only items that the kept "
+        "history does not hold. Rows are user-weeks in which the user had an item, so figures hold given a visit. "
+        "Items that were rare in training weeks are never recommended.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -50,6 +52,18 @@ def _made(training: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     )
 
 
+def _weighed(training: Mapping[str, Any]) -> str:
+    """Say what a hit gains where the spec weighs labels."""
+    weight = training.get("spec", {}).get("weight")
+    return f" a hit's gain in NDCG is the {weight['scale']} of its {weight['of']}, 0 to 1;" if weight else ""
+
+
+def _new(config: Mapping[str, Any]) -> str:
+    """Say what repeats are where the spec forbids them."""
+    forbidden = " and never before; nothing that a user had is a candidate or in a baseline (`repeat: forbid`)"
+    return forbidden if config.get("repeat") == FORBID else ""
+
+
 def _left_out(features: Sequence[str]) -> str:
     """Say which features the model does without, since they told nothing in the training rows."""
     missing = [name for name in FEATURES if name not in features]
@@ -58,10 +72,11 @@ def _left_out(features: Sequence[str]) -> str:
 
 def _table(found: Evaluation) -> str:
     lines = [["", *TITLES.values()]]
-    model = {m: f"**{found.test[m]:.4f}** [{found.intervals[m][0]:.4f}, {found.intervals[m][1]:.4f}]" for m in METRICS}
-    lines.append([MODEL, *model.values()])
+    model = {m: f"**{found.test[m]:.4f}** [{found.intervals[m][0]:.4f}, {found.intervals[m][1]:.4f}]"
+             for m in METRICS if m in found.test}  # fmt: skip
+    lines.append([MODEL, *(model.get(m, UNDEFINED) for m in METRICS)])
     for name, values in found.baselines.items():
-        lines.append([name.replace("_", " "), *(f"{values[m]:.4f}" for m in METRICS)])
+        lines.append([name.replace("_", " "), *(f"{values[m]:.4f}" if m in values else UNDEFINED for m in METRICS)])
     return _markdown(lines)
 
 

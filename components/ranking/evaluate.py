@@ -1,14 +1,15 @@
 """Judge a ranker and the baselines on the same user-weeks: means, intervals over users, cohorts.
 
-A row's target is every vocabulary item bought in its week. `explore` ranks and counts only items that the user's
-history does not hold. The item arrays are those known at each week; the neighbours are the model's own.
+A row's target is every vocabulary item bought in its week; where the spec forbids repeats, every one that is new to the
+user. `explore` ranks and counts only items that the user's history does not hold. A metric that no row has a target for
+is undefined, and left out. The item arrays are those known at each week; the neighbours are the model's own.
 
 Letters: R rows, K positions.
 """
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def evaluate(
 ) -> Evaluation:
     """Rank every row of a part of the split by the model and the baselines, and compare."""
     start = time.monotonic()
-    weeks = world.weeks(part)
+    ranker, weeks = replace(ranker, eligible=world.eligible), world.weeks(part)
     ranked: dict[str, list[_Ranked]] = {name: [] for name in (MODEL, *BASELINES)}
     found_share, examples = [], world.examples.of_weeks(weeks)
     examples = examples.take(np.argsort(examples.week, kind="stable"))
@@ -85,6 +86,7 @@ def evaluate(
         n_items=len(ranker.catalogue),
         weeks=weeks,
         candidate_recall=sum(found_share) / len(examples),
+        rule=world.rule,
         seconds=lambda: round(time.monotonic() - start, 2),
     )
 
@@ -98,8 +100,8 @@ def _by_model(ranker: Ranker, chunk: Examples) -> tuple[_Ranked, float]:
 
 
 def _by_baseline(baseline: Callable[..., np.ndarray], ranker: Ranker, chunk: Examples) -> _Ranked:
-    known = (chunk.rows, ranker.catalogue, ranker.neighbours)
-    return _Ranked(baseline(*known, k=K), baseline(*known, k=K, unseen=True))
+    known, barred = (chunk.rows, ranker.catalogue, ranker.neighbours), ranker.eligible.barred(chunk.rows)
+    return _Ranked(*(baseline(*known, k=K, unseen=unseen, barred=barred) for unseen in (False, True)))
 
 
 def _compared(
@@ -109,10 +111,13 @@ def _compared(
     n_items: int,
     weeks: list[int],
     candidate_recall: float,
+    rule: str,
     seconds: Callable[[], float],
 ) -> Evaluation:
-    new = metrics.without(examples.bought, examples.rows.lists["history_items"], n_items)
-    judged = {name: _judged(parts, examples.bought, new, n_items) for name, parts in ranked.items()}
+    had = metrics.among(examples.bought, examples.rows.lists["history_items"], n_items)
+    new, worth = metrics.only(examples.bought, ~had), examples.worth
+    labels = ((examples.bought, worth), (new, None if worth is None else metrics.only(worth, ~had)))
+    judged = {name: _judged(parts, labels, n_items) for name, parts in ranked.items()}
     overall, explore = judged[MODEL]
     user_id, counts = examples.rows.user_id, overall.counts
     values = {f"ndcg_at_{K}": overall.ndcg, f"recall_at_{K}": overall.recall, f"phr_at_{K}": overall.hit}
@@ -128,17 +133,22 @@ def _compared(
         weeks=weeks,
         seconds=seconds(),
         resamples=uncertainty.lines(judged, user_id, groups=groups, chosen=CHOSEN, explore=EXPLORE),
-        rows_digest=digest(user_id, examples.week),
+        rows_digest=digest(user_id, examples.week, rule=rule),
     )
 
 
-def _judged(parts: list[_Ranked], bought: Ragged, new: Ragged, n_items: int) -> tuple[PerRow, PerRow]:
-    items = metrics.per_row(np.concatenate([part.items for part in parts]), bought, n_items)
-    return items, metrics.per_row(np.concatenate([part.explore for part in parts]), new, n_items)
+def _judged(
+    parts: list[_Ranked], labels: tuple[tuple[Ragged, Ragged | None], ...], n_items: int
+) -> tuple[PerRow, PerRow]:
+    (bought, worth), (new, worth_of_new) = labels
+    items = metrics.per_row(np.concatenate([part.items for part in parts]), bought, n_items, worth=worth)
+    explore = np.concatenate([part.explore for part in parts])
+    return items, metrics.per_row(explore, new, n_items, worth=worth_of_new)
 
 
 def _means(overall: PerRow, explore: PerRow) -> dict[str, float]:
-    means = overall.mean() | {EXPLORE: explore.mean()[f"ndcg_at_{K}"]}
+    means, ndcg = overall.mean(), explore.mean().get(f"ndcg_at_{K}")
+    means |= {} if ndcg is None else {EXPLORE: ndcg}
     return {name: round(value, 5) for name, value in means.items()}
 
 

@@ -1,6 +1,7 @@
 """What the ranker learns from and is judged by: user rows with the items bought in the week after them.
 
-Reads the `rows` artifact and joins the intent model's out-of-time probabilities. Computes no feature.
+Reads the `rows` artifact and joins the intent model's out-of-time probabilities. Computes no feature. An item that the
+spec lets nobody show its user (eligibility.py) is no label: under `repeat: forbid` labels are new items.
 
 Letters: B rows, I items, C targets.
 """
@@ -13,6 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.ranking import eligibility, metrics
+from components.ranking.eligibility import ANY, Eligibility
+from components.ranking.relevance import relevance
+from components.ranking.spec import FORBID, Ranking, Weight
 from feature_repo import columns, dropped_features, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -24,23 +29,35 @@ WEEK, BOUGHT = columns.WEEK, "bought"
 
 @dataclass(frozen=True)
 class Examples:
-    """User-weeks in which something was bought."""
+    """User-weeks in which something was bought; nothing but repeats in some, where the spec forbids these."""
 
     rows: UserRows
     week: np.ndarray  # [B] int64, the label week: the row knows what happened before it
     bought: Ragged  # item indexes bought in the week
     probabilities: np.ndarray  # [B, C] float32, from an intent model that had not seen the week
+    worth: Ragged | None = None  # how much each item bought is wanted, 0..1; None: all alike
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, index: np.ndarray) -> "Examples":
         """Return the rows in `index`, in its order."""
-        return Examples(self.rows.take(index), self.week[index], self.bought.take(index), self.probabilities[index])
+        return Examples(
+            self.rows.take(index),
+            self.week[index],
+            self.bought.take(index),
+            self.probabilities[index],
+            None if self.worth is None else self.worth.take(index),
+        )
 
     def of_weeks(self, weeks: Collection[int]) -> "Examples":
-        """Return the rows of some weeks, in their order."""
-        return self.take(np.flatnonzero(np.isin(self.week, list(weeks))))
+        """Return the rows of some weeks that have a label, in their order."""
+        return self.take(np.flatnonzero(np.isin(self.week, list(weeks)) & self.labelled))
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Tell which rows have something to find, bool [B]."""
+        return np.asarray(np.diff(self.bought.offsets) > 0)
 
 
 @dataclass(frozen=True)
@@ -53,39 +70,79 @@ class World:
     calendar: Calendar
     split: dict[str, list[int]]  # train, validate, test: label weeks
     dropped: frozenset[str] = frozenset()  # stored numbers that models do without
+    eligible: Eligibility = ANY  # what labels, candidates and baselines keep to
+    weight: Weight | None = None  # what labels are weighed by
+
+    @property
+    def rule(self) -> str:
+        """Name by what rule labels are made and judged, '' for all that was bought, alike."""
+        weighed = "" if self.weight is None else f"{self.weight.scale} of {self.weight.of}"
+        return " ".join(part for part in (self.eligible.rule, weighed) if part)
 
     def weeks(self, part: str) -> list[int]:
         """List the label weeks of a part of the split that have rows."""
-        present = set(np.unique(self.examples.week).tolist())
+        present = set(np.unique(self.examples.week[self.examples.labelled]).tolist())
         found = [week for week in self.split[part] if week in present]
         if not found:
+            new = ("that was new to them ", " `repeat: allow`,") if self.eligible.repeat == FORBID else ("", "")
             raise DataError(
-                f"rows: no user bought a vocabulary item in the {part} weeks {self.split[part]}; "
+                f"rows: no user bought a vocabulary item {new[0]}in the {part} weeks {self.split[part]};{new[1]} "
                 "lower models.ranking.min_item_sessions or widen data.split"
             )
         return found
 
 
-def load(rows: Path, intent: Path) -> World:
-    """Read the `rows` artifact and the intent model folder beside it."""
+def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | None = None) -> World:
+    """Read the `rows` artifact and the intent model folder beside it; `spec` says what a user may be shown.
+
+    `key` is the key of the rows' pseudonyms, needed where items are users.
+    """
     wanted = [name for name in pq.read_schema(rows / "ranking.parquet").names if name not in columns.RECENT_LISTS]
     if columns.ROW_WEIGHT in wanted:  # every list of a user who bought is kept: thinned ones come from elsewhere
         raise DataError("rows: ranking.parquet has weights, which the ranker does not read; build the profiles again")
     table = pq.read_table(rows / "ranking.parquet", columns=wanted)
     vocabulary = Vocabulary.load(rows / "vocabulary")
-    bought = table[BOUGHT].combine_chunks()
+    bought = Ragged.from_arrow(table[BOUGHT].combine_chunks(), np.int64)
     week = np.asarray(table[WEEK].to_numpy(), dtype=np.int64)
+    strength = None
+    if columns.LABEL_STRENGTH in wanted:
+        strength = Ragged.from_arrow(table[columns.LABEL_STRENGTH].combine_chunks(), np.float64)
+        table = table.drop([columns.LABEL_STRENGTH])
     user_rows = UserRows.from_arrow(table.drop([WEEK, BOUGHT]))
     out_of_time = pq.read_table(intent / "out_of_time.parquet")
     probabilities = join(user_rows.user_id, week, out_of_time, n_targets=len(vocabulary.targets))
+    spec = spec or Ranking()
+    eligible = eligibility.of(spec, vocabulary.item_ids, key=key)
+    if eligible.own and not eligible.own.keys() & set(user_rows.user_id.tolist()):
+        raise DataError(
+            f"models.ranking.exclude_self: none of the {len(vocabulary.item_ids):,} items has the id of a user with "
+            "rows, so items are no users here; leave exclude_self out, or map item_id to a column of user ids"
+        )
+    split = files.read_json(rows / "split.json")
+    worth = _worth(strength, week, spec.weight, train=split["train"]) if spec.weight is not None else None
+    keep = np.ones(len(bought.values), dtype=bool) if worth is None else worth.values > 0
+    if eligible.bars:
+        keep &= ~metrics.among(bought, eligible.barred(user_rows), len(vocabulary.item_ids))
+    if not keep.all():
+        bought, worth = metrics.only(bought, keep), None if worth is None else metrics.only(worth, keep)
     return World(
-        examples=Examples(user_rows, week, Ragged.from_arrow(bought, np.int64), probabilities),
+        examples=Examples(user_rows, week, bought, probabilities, worth),
         item_state=pq.read_table(rows / "item_state.parquet"),
         vocabulary=vocabulary,
         calendar=Calendar(**files.read_json(rows / "calendar.json")),
-        split=files.read_json(rows / "split.json"),
+        split=split,
         dropped=dropped_features.dropped(rows),
+        eligible=eligible,
+        weight=spec.weight,
     )
+
+
+def _worth(strength: Ragged | None, week: np.ndarray, weight: Weight, *, train: Collection[int]) -> Ragged:
+    """Return how much each label is wanted, on the scale of the training weeks' labels."""
+    if strength is None:
+        raise DataError(f"rows: ranking.parquet has no {columns.LABEL_STRENGTH}; make the training set again")
+    known = strength.values[np.isin(week, list(train))[strength.row_of_value()]]
+    return Ragged(relevance(strength.values, known, weight.scale), strength.offsets)
 
 
 def join(user_id: np.ndarray, week: np.ndarray, out_of_time: pa.Table, *, n_targets: int) -> np.ndarray:

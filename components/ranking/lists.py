@@ -6,11 +6,11 @@ Letters: B rows, M candidates over all rows, F features.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from components.ranking import cooccurrence, encode
+from components.ranking import cooccurrence, encode, metrics
 from components.ranking.candidates import candidates, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
@@ -33,6 +33,8 @@ class Lists:
     bought: np.ndarray  # [M] bool: the candidate was bought in the row's week
     wanted: np.ndarray  # [B] int64: items bought in the week, candidates or not
     offsets: np.ndarray  # [B + 1] int64
+    worth: np.ndarray | None = field(default=None, kw_only=True)  # [M] float32: how much bought ones are wanted, 0..1
+    ideal: np.ndarray | None = field(default=None, kw_only=True)  # [B]: gain of the best order; None: all alike
     recall: float  # mean share of the bought items that are candidates
 
     def __len__(self) -> int:
@@ -76,7 +78,7 @@ def chunks(examples: Examples) -> Iterator[Examples]:
 
 def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neighbours, spec: Candidates) -> Lists:
     history = History.of(chunk.rows, table)
-    found = candidates(history, catalogue, spec)
+    found = candidates(history, catalogue, spec, barred=world.eligible.dense(chunk.rows, len(catalogue)))
     facts = encode.facts(
         chunk.rows,
         found,
@@ -85,14 +87,17 @@ def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neig
         catalogue=catalogue,
         calendar=world.calendar,
     )
-    n_items = len(catalogue)
-    bought = np.isin(found.row * n_items + found.item, chunk.bought.row_of_value() * n_items + chunk.bought.values)
+    n_items, keys = len(catalogue), found.row * len(catalogue) + found.item
+    bought = np.isin(keys, chunk.bought.row_of_value() * n_items + chunk.bought.values)
+    worth = chunk.worth
     return Lists(
         features=encode.matrix(facts, kept(encode.FEATURES, world.dropped)),
         bought=bought,
         wanted=np.diff(chunk.bought.offsets),
         offsets=found.offsets,
         recall=recall(found, chunk.bought, n_items),
+        worth=None if worth is None else metrics.worth_of(keys, chunk.bought, worth, n_items).astype(np.float32),
+        ideal=None if worth is None else metrics.ideal_gain(worth, metrics.K),
     )
 
 
@@ -105,4 +110,11 @@ def _joined(parts: list[Lists]) -> Lists:
         wanted=np.concatenate([part.wanted for part in parts]),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         recall=float(np.average([part.recall for part in parts], weights=rows)),
+        worth=_all([part.worth for part in parts]),
+        ideal=_all([part.ideal for part in parts]),
     )
+
+
+def _all(parts: list[np.ndarray | None]) -> np.ndarray | None:
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found) if found else None

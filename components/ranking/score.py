@@ -19,11 +19,12 @@ from components.ranking import encode, model
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.candidates import CandidateSet, candidates, given
 from components.ranking.catalogue import WEEK, Catalogue
+from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.sources import NAMES, SOURCES, finder
-from components.ranking.spec import Candidates
+from components.ranking.spec import ALLOW, Candidates
 from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -70,6 +71,7 @@ class Ranker:
     calendar: Calendar
     spec: Candidates
     features: tuple[str, ...] = encode.FEATURES  # what the network was trained to see, in its order
+    eligible: Eligibility = ANY  # a loaded one knows no user as an item: whoever asks says so, or excludes it
 
     def at(self, item_state: pa.Table, *, week: int | None = None) -> "Ranker":
         """Return the same ranker with items as known at another week (None: the table's last)."""
@@ -78,21 +80,29 @@ class Ranker:
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score every candidate of rows [B], given intents [B, C]."""
         history = History.of(rows, self.neighbours)
-        found = candidates(history, self.catalogue, self.spec)
+        found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
         return self._scored(rows, probabilities, history, found)
 
     def recommend(
         self, rows: UserRows, probabilities: np.ndarray, *, k: int, exclude: Collection[int] = frozenset()
     ) -> list[Recommended]:
-        """Return the best k items for one user row and intents [C]; past the candidates, popular items follow."""
-        history = History.of(rows, self.neighbours)
-        found = candidates(history, self.catalogue, self.spec)
+        """Return the best k items for one user row and intents [C]; past the candidates, popular items follow.
+
+        Fewer where the user may be shown no more.
+        """
+        history, barred = History.of(rows, self.neighbours), self._barred(rows)
+        found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._scored(rows, probabilities[None], history, found)
         chosen = _best(scored, k, exclude)
         answer = [_recommended(scored, m) for m in chosen]
         if len(answer) < k and len(found.item) < len(self.catalogue):
-            answer += self._more(rows, probabilities, history, k=k, answer=answer, unwanted={*exclude, *found.item})
+            unwanted = {*exclude, *found.item, *([] if barred is None else np.flatnonzero(barred[0]))}
+            answer += self._more(rows, probabilities, history, k=k, answer=answer, unwanted=unwanted)
         return answer
+
+    def _barred(self, rows: UserRows) -> np.ndarray | None:
+        """Return which items the rows' users may not be shown, bool [B, I]; None: all may be."""
+        return self.eligible.dense(rows, len(self.catalogue)) if self.eligible.bars else None
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Score given items [M] for one user row and intents [C], [M]."""
@@ -149,7 +159,8 @@ class Ranker:
             "calendar": asdict(self.calendar),
             "vocabulary": self.vocabulary.digest,
         }
-        files.write_json(folder / "config.json", config | (notes or {}))
+        repeat = {} if self.eligible.repeat == ALLOW else {"repeat": self.eligible.repeat}
+        files.write_json(folder / "config.json", config | repeat | (notes or {}))
 
     @classmethod
     def load(cls, folder: Path | str) -> "Ranker":
@@ -169,6 +180,7 @@ class Ranker:
             calendar=Calendar(**config["calendar"]),
             spec=Candidates(**NONE | config["candidates"]),
             features=tuple(config["features"]),
+            eligible=Eligibility(config.get("repeat", ALLOW)),
         )
 
 

@@ -3,6 +3,7 @@
 Runs in the evaluation step; the gates read what it returns as served.json.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from components.ranking.score import Ranker, Recommended, top
 
 def served(ranker: Ranker, world: World, *, memory: dict[str, float]) -> dict[str, Any]:
     """Ask for some test rows one by one and all at once, and compare; `memory` is what loading added."""
+    ranker = replace(ranker, eligible=world.eligible)
     examples = world.examples.of_weeks(world.weeks("test"))
     examples = examples.take(measure.spread(np.arange(len(examples))))
     at_week = {int(week): ranker.at(world.item_state, week=int(week)) for week in np.unique(examples.week)}
@@ -39,8 +41,9 @@ def served(ranker: Ranker, world: World, *, memory: dict[str, float]) -> dict[st
             mine = np.array([one.score for one in answers[i][:there_are]])
             gap = max(gap, float(np.abs(mine - scored.scores[row[:there_are]]).max(initial=0.0)))
     n_items = len(ranker.catalogue)
+    bought, worth = examples.bought, examples.worth
     together, apart = (
-        metrics.per_row(found, examples.bought, n_items).mean()["ndcg_at_10"] for found in (batch, items)
+        metrics.per_row(found, bought, n_items, worth=worth).mean()["ndcg_at_10"] for found in (batch, items)
     )
     return {
         "rows": len(examples),

@@ -5,6 +5,7 @@ trainer, the training step hands the work to a TrainJob, whose processes come ba
 components.ranking`.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from components.ranking.served import served
 from components.ranking.spec import Ranking
 from components.step import step
 from feature_repo import fallback, files
+from feature_repo.privacy.pseudonyms import ring
 
 TRAINING = "training.json"
 
@@ -38,7 +40,7 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, curv
             _draw(Path(ranker), curves)
             return
         with ranks.joined() as group:
-            world = examples.load(Path(rows), Path(intent))
+            world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
             trained = train.train(world, spec, report=progress.at, ranks=group)
             progress.count(**group.agreed(trained.ranker.net.state_dict()))
             if group.first:
@@ -47,6 +49,11 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, curv
         best = trained.epochs[trained.best_epoch]
         progress.count(rows_in=trained.rows["train"] + trained.rows["validate"])
         progress.count(**trained.rows, validate_ndcg_at_10=best.validate_ndcg_at_10, epochs=len(trained.epochs))
+
+
+def users_key(spec: Ranking) -> str | None:
+    """Return the key of pseudonyms, which only items that are users need."""
+    return ring(os.environ)[0] if spec.exclude_self else None
 
 
 def _save(trained: train.Trained, spec: Ranking, *, rows: Path, destination: Path) -> None:
@@ -84,8 +91,8 @@ def run_evaluate_ranking(
 ) -> Evaluation:
     """Judge a model folder on the test weeks; write metrics.json and the model card."""
     with step("evaluate_ranking") as progress:
-        Ranking.model_validate_json(ranking)
-        world = examples.load(Path(rows), Path(intent))
+        spec = Ranking.model_validate_json(ranking)
+        world = examples.load(Path(rows), Path(intent), spec, key=usersusers_key(spec))
         found, text = judge(Path(ranker), world, Path(evaluation), rows=Path(rows), report=progress.at)
         with files.written(Path(card)) as page:
             page.write_text(text)
@@ -126,7 +133,9 @@ def run_recommend(*, rows: str, intents: str, release: str, k: int, recommendati
     """Recommend items to all users of a `rows` folder with a release's ranker."""
     with step("recommend") as progress:
         with files.written_folder(Path(recommendations)) as folder:
-            counts = batch.write(Path(rows), Path(intents), Path(release), folder, k=k, at=progress.at)
+            counts = batch.write(
+                Path(rows), Path(intents), Path(release), folder, k=k, at=progress.at, environment=os.environ
+            )
         progress.count(rows_in=counts["users"], rows_out=counts["items"], **counts)
         progress.tell(**counts)
     return counts

@@ -90,6 +90,7 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
         calendar=world.calendar,
         spec=spec.candidates,
         features=kept(FEATURES, world.dropped),
+        eligible=world.eligible,
     )
     return Trained(
         ranker=ranker,
@@ -152,14 +153,18 @@ def _one_thread() -> Iterator[None]:
 
 
 def ndcg_at_k(scores: np.ndarray, of: Lists) -> float:
-    """Return the mean NDCG@10 of scored lists; the ideal counts bought items that are no candidates too."""
+    """Return the mean NDCG@10 of scored lists; the ideal counts bought items that are no candidates too.
+
+    A bought item gains as much as it is wanted, where the spec weighs labels.
+    """
     row = np.repeat(np.arange(len(of)), np.diff(of.offsets))
     order = np.lexsort((-scores, row))
     rank = np.arange(len(row)) - of.offsets[row]
     gain = 1.0 / np.log2(np.arange(2, K + 2))
     hit = of.bought[order] & (rank < K)
-    dcg = np.bincount(row[hit], gain[rank[hit]], minlength=len(of))
-    ideal = np.concatenate([[1.0], np.cumsum(gain)])[np.minimum(of.wanted, K)]
+    gained = gain[rank[hit]] if of.worth is None else gain[rank[hit]] * of.worth[order][hit]
+    dcg = np.bincount(row[hit], gained, minlength=len(of))
+    ideal = np.concatenate([[1.0], np.cumsum(gain)])[np.minimum(of.wanted, K)] if of.ideal is None else of.ideal
     return float((dcg / ideal)[of.wanted > 0].mean())
 
 
@@ -199,4 +204,5 @@ def _batches(
         mask = np.arange(lengths.max()) < lengths[:, None]  # [B, M]
         where = np.where(mask, of.offsets[rows][:, None] + np.arange(lengths.max()), 0)
         labels = (of.bought[where] & mask).astype(np.float32)
+        labels = labels if of.worth is None else labels * of.worth[where]
         yield torch.from_numpy(of.features[where]), torch.from_numpy(labels), torch.from_numpy(mask), share

@@ -122,7 +122,8 @@ def _told(folder: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
     from bentos.recommender.logs import requestlog
     from components.ranking.score import Ranker
 
-    ranker, rows = Ranker.load(ReleaseFolder.read(folder).ranking), requestlog.rows_of(answer)
+    released, rows = ReleaseFolder.read(folder), requestlog.rows_of(answer)
+    ranker = Ranker.load(released.ranking)
     vocabulary, probabilities = ranker.vocabulary, np.asarray(answer["probabilities"])
     best = np.argsort(-probabilities, kind="stable")[:MOST_INTENTS]
     intents = [{"name": vocabulary.target_names[t], "probability": float(probabilities[t])} for t in best]
@@ -131,7 +132,8 @@ def _told(folder: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
     if shown and answer["rung"] in columns.MODELLED:
         index = vocabulary.index_of_item
         gone = frozenset(index[i] for i in (answer["asked"] or {}).get("exclude", ()) if i in index)
-        again = ranker.recommend(rows, probabilities.astype(np.float32), k=len(shown), exclude=gone)
+        k = len(shown) + bool(released.slices["ranking"].get("exclude_self"))  # the user may be one of them here
+        again = ranker.recommend(rows, probabilities.astype(np.float32), k=k, exclude=gone)
         reasons = {vocabulary.item_ids[one.item_index]: dict(one.reasons) for one in again}
     titles = dict(zip(vocabulary.item_ids, vocabulary.items[columns.TITLE].to_pylist(), strict=True))
     items = [

@@ -57,7 +57,7 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
         "intents": text(dumped["intents"]),
         "intent": text(models["intent"]),
         "ranking": text(models["ranking"]),
-        "ranking_rows": text({k: models["ranking"][k] for k in ("train_weeks", "test_every_weeks")}),
+        "ranking_rows": text(spec.ranking_rows()),
         "ranking_weeks": spec.models.ranking.train_weeks,
         "promotion": text(dumped["promotion"]),
         "mode": spec.promotion.mode,

@@ -217,7 +217,7 @@ def test_a_column_of_numbers_is_one_whatever_its_type(tmp_path: Path, kind: str)
             "user_id=a,item_id=<column>",
         ),
         ({"a": "1"}, {"usr_id": "a"}, "--map usr_id=a: 'usr_id' is no column of events; have user_id, item_id, event, "
-         "timestamp, created_at, session_id, quantity, value, discount; did you mean 'user_id'?"),
+         "timestamp, created_at, session_id, quantity, value, discount, strength; did you mean 'user_id'?"),
         ({"abc": "1", "b": "2"}, {"user_id": "abd"}, "--map user_id=abd: no column 'abd' in log.csv; have abc, b; "
          "did you mean 'abc'?"),
     ],

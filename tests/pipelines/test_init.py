@@ -163,7 +163,7 @@ def test_what_the_events_file_says_of_items_is_used_where_there_is_no_other(tmp_
             "who,item,time",
             {"userid": "who"},
             "--map userid=who: 'userid' is no column of events; have user_id, item_id, event, timestamp, created_at, "
-            "session_id, quantity, value, discount; did you mean 'user_id'?",
+            "session_id, quantity, value, discount, strength; did you mean 'user_id'?",
         ),
     ],
 )

@@ -180,7 +180,7 @@ def test_words_for_nothing_are_listed(tmp_path: Path) -> None:
     assert kept(spec, tmp_path) == len(set(TRIPLES)) + 1
 
 
-def test_counts_are_a_quantity_and_stars_are_left_out_and_both_are_said(tmp_path: Path) -> None:
+def test_counts_are_a_quantity_and_stars_a_strength_and_both_are_said(tmp_path: Path) -> None:
     text = lines("{user},{item},{at:%Y-%m-%d %H:%M},4.5,17", "userID,artistID,time,rating,weight")
     (tmp_path / "log.csv").write_text(text)
     spec, made = drafted(tmp_path / "log.csv")
@@ -189,9 +189,29 @@ def test_counts_are_a_quantity_and_stars_are_left_out_and_both_are_said(tmp_path
         "item_id": "artistID",
         "timestamp": "time",
         "quantity": "weight",
+        "strength": "rating",
     }
+    assert spec["models"]["ranking"]["weight"] == {"of": "strength", "scale": "rank"}
     assert "'weight' is taken as quantity: how often, a strength of the row, and no money" in made.said
-    assert "# - column 'rating' is left out: stars are neither money nor a count" in made.text
+    assert "# - 'rating' is taken as strength: how much a user liked it, and no money" in made.text
+    assert "what had more strength is wanted more; left out: every row counts alike" in made.text
+
+
+@pytest.mark.parametrize(("column", "weight"), [("plays", {"of": "quantity", "scale": "log"}), ("qty", None)])
+def test_how_often_weighs_labels_and_how_many_pieces_does_not(
+    tmp_path: Path, column: str, weight: dict[str, str] | None
+) -> None:
+    (tmp_path / "log.csv").write_text(lines("{user},{item},{at:%Y-%m-%d %H:%M},17", f"user,artist,time,{column}"))
+    spec, _ = drafted(tmp_path / "log.csv")
+    assert spec["models"]["ranking"].get("weight") == weight
+
+
+def test_stars_in_words_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(lines("{user},{item},{at:%Y-%m-%d %H:%M},good", "user,movie_id,time,rating"))
+    spec, made = drafted(tmp_path / "log.csv")
+    assert "strength" not in spec["data"]["source"]["events"]["columns"]
+    assert "weight" not in spec["models"]["ranking"]
+    assert "column 'rating' is left out of strength: it holds texts that are no numbers" in made.said
 
 
 def test_a_price_of_one_piece_is_multiplied(tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_a_value_beside_the_border_is_refused(kind: type[BaseModel], name: str, 
         (Data, "week_start", ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]),
         (IntentModel, "architecture", ["transformer", "lstm", "cnn"]),
         (Ranking, "architecture", ["listwise_mlp"]),
+        (Ranking, "repeat", ["allow", "forbid"]),
         (Segments, "method", ["kmeans", "lda"]),
         (Selection, "constant", ["drop", "keep"]),
         (Selection, "duplicate", ["drop", "keep"]),
@@ -256,7 +257,7 @@ def test_what_is_left_out_is_empty() -> None:
     assert (profiles.windows_days, profiles.attributes) == ((7, 28, 91), None)
     assert (profiles.segments, profiles.selection) == (Segments(), Selection())
     assert (made(Intent).event, made(Intent).level, Selection().unstable_psi) == (None, None, None)
-    assert (Ranking().event, Ranking().candidates) == (None, Candidates())
+    assert (Ranking().event, Ranking().candidates, Ranking().exclude_self) == (None, Candidates(), False)
     assert (Rollout().steps, Rollout().shadow, Rollout().tolerance) == ((0.05, 0.25, 1.0), Shadow(), Tolerance())
     assert (Gate(metric="intent.map").tolerance, Gate(metric="intent.map").against) == (0.0, "baseline")
     assert (Promotion().parity, Promotion().rollout) == (Parity(), Rollout())

@@ -21,19 +21,19 @@ EVERY = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.nam
 
 @pytest.fixture
 def context(ranker: Ranker, catalogue: Catalogue, happened: dict[str, Happened]) -> Context:
-    """Give six users, of whom a source before brought every third item."""
+    """Give six users, of whom every third item is taken: brought before, or not to be shown."""
     rows = user_rows(*(known_row(user, happened[user], 21) for user in list(happened)[:6]))
     return of_rows(History.of(rows, ranker.neighbours), catalogue)
 
 
 def of_rows(history: History, catalogue: Catalogue) -> Context:
-    """Bring every third item, and put every other one into the week's flyer."""
+    """Take every third item, and put every other one into the week's flyer."""
     had = np.zeros((history.n_rows, ITEMS), dtype=bool)
     had[history.row, history.item] = True
-    brought = np.zeros_like(had)
-    brought[:, ::3] = True
+    taken = np.zeros_like(had)
+    taken[:, ::3] = True
     flyer = {"offer_flyer": (np.arange(ITEMS) % 2).astype(np.float64)}
-    return Context(history, dataclasses.replace(catalogue, state=catalogue.state | flyer), had, brought)
+    return Context(history, dataclasses.replace(catalogue, state=catalogue.state | flyer), had, taken)
 
 
 @EVERY
@@ -47,12 +47,24 @@ def test_a_source_brings_each_row_at_most_its_limit_of_items_and_none_twice(sour
 
 
 @EVERY
-def test_a_source_brings_what_none_before_it_brought(source: Source, context: Context) -> None:
-    if SOURCES[0] is source:
-        pytest.skip("nobody comes before the first")
+def test_a_source_brings_nothing_that_is_taken(source: Source, context: Context) -> None:
     keys = finder(source.name).candidates(context, 500)
     assert len(keys)
-    assert not context.brought.reshape(-1)[keys].any()
+    assert not context.taken.reshape(-1)[keys].any()
+
+
+@EVERY
+def test_a_source_brings_no_item_of_a_history_that_is_taken(source: Source, context: Context) -> None:
+    """Under `repeat: forbid` candidates.py has taken it: who brings only what a user had brings nothing."""
+    keys = finder(source.name).candidates(dataclasses.replace(context, taken=context.had.copy()), 500)
+    assert not context.had.reshape(-1)[keys].any()
+    assert bool(len(keys)) == source.brings_new
+
+
+@EVERY
+def test_a_source_brings_nothing_where_everything_is_taken(source: Source, context: Context) -> None:
+    everything = dataclasses.replace(context, taken=np.ones_like(context.had))
+    assert len(finder(source.name).candidates(everything, 500)) == 0
 
 
 @EVERY

@@ -73,6 +73,7 @@ class FeatureFiles:
     cutoffs: pa.Table  # week, state_at
     windows_days: tuple[int, ...]
     declared: pa.ListArray  # codes of each user's attributes, by position
+    history_limit: int | None = columns.HISTORY_LIMIT  # items kept in a row, None for all
     writers: dict[str, pq.ParquetWriter] = field(default_factory=dict)
     sums: Sums = field(default_factory=lambda: Sums(SUMS))
     profile_codes: list[np.ndarray] = field(default_factory=list)  # of user_profile's rows, in the file's order
@@ -105,7 +106,7 @@ class FeatureFiles:
         declared = self.declared.take(pa.array(targets.codes % CODE))
         cells = _beside(targets.cells, recent).append_column(columns.ATTRIBUTES, declared)
         targets = Rows(targets.codes, cells)
-        history = lists.packed(block[f"{part}_history"], HISTORY, KINDS, limit=columns.HISTORY_LIMIT)
+        history = lists.packed(block[f"{part}_history"], HISTORY, KINDS, limit=self.history_limit)
         self._write_rows("user_targets.parquet", targets)
         self._write_rows("user_history.parquet", history)
         self._write_rows(PROFILE, profile, folder=self.scratch)

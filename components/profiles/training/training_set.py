@@ -4,6 +4,7 @@ Point-in-time retrieval goes through the same feature services that serving read
 then by the users' order in `users.parquet`, so that nothing depends on the key of the pseudonyms.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.online import feast_store
 
-ROW = "row"
+ROW, BOUGHT = "row", "bought"
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,12 @@ def write(
     weeks: Weeks,
     ranking_weeks: tuple[int, ...],
     windows_days: tuple[int, ...],
+    weighed: Callable[[pa.Table], pa.Table] = lambda rows: rows,
 ) -> dict[str, int]:
-    """Retrieve and write intent.parquet and ranking.parquet into a folder; returns row counts."""
+    """Retrieve and write intent.parquet and ranking.parquet into a folder; returns row counts.
+
+    `weighed` adds the strength of the ranker's labels where the spec weighs them.
+    """
     calendar = Calendar(**_json(profiles / "calendar.json"))
     targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
     bought = pq.read_table(profiles / "keyed_items.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
@@ -133,7 +138,7 @@ def write(
         wanted = entities(known, users, ranking_weeks)
         _require_returning(len(wanted.week), pc.count_distinct(seen[columns.USER_ID]).as_py(), ranking_weeks)
         ranking = retrieve(feast, services.RANKING, wanted, calendar)
-        ranking = with_labels(ranking, bought, "bought")
+        ranking = weighed(with_labels(ranking, bought, BOUGHT))
         pq.write_table(ranking, destination / "ranking.parquet", compression="zstd", row_group_size=1 << 13)
     return counts | {"ranking_rows": ranking.num_rows}
 

@@ -1,8 +1,9 @@
 """The candidate sources: one module each, named in `SOURCES` in the order in which they bring items.
 
-A source sees what those before it brought, so none brings an item twice, and the last one fills up. The spec and the
-texts read `SOURCES`, so nothing here imports numpy; `finder` loads the module behind a name. A new source is its
-module and its entry: the spec's limit, the word in answers and logs and the sentence in texts follow from it.
+A source sees what is taken: what those before it brought, so that none brings an item twice, and what the user may not
+be shown (eligibility.py), so that none brings that. The last one fills up. The spec and the texts read `SOURCES`, so
+nothing here imports numpy; `finder` loads the module behind a name. A new source is its module and its entry: the
+spec's limit, the word in answers and logs and the sentence in texts follow from it.
 """
 
 import functools
@@ -26,11 +27,12 @@ class Source:
     limit: int  # items that it may bring for a user, unless the spec says otherwise
     about: str  # the limit's description in the spec
     least: int = 0  # smallest limit; 0 can be switched off
+    brings_new: bool = True  # False: only items that the user had, so none where the spec forbids repeats
     phrases: tuple[tuple[str, str], ...] = ()  # what a text says of a reason: (reason, sentence)
 
 
 SOURCES = (
-    Source("history", 0, 150, "Items the user had before"),
+    Source("history", 0, 150, "Items the user had before; none under `repeat: forbid`", brings_new=False),
     Source("neighbours", 1, 100, "Items near the user's history",
            phrases=(("near_history", "Users who chose what you chose often chose it too."),)),
     Source("offers", 3, 50, "Items in the week's flyer near the user's history",
@@ -48,7 +50,7 @@ class Finder(Protocol):
     REASONS: tuple[str, ...]  # names of facts that an answer quotes, strongest first
 
     def candidates(self, context: "Context", limit: int) -> "np.ndarray":
-        """Return the keys row * I + item, int64, of at most `limit` items a row that no source before it brought."""
+        """Return the keys row * I + item, int64, of at most `limit` items a row, none of them in `context.taken`."""
 
     def brings(self, history: "History", items: "np.ndarray") -> "np.ndarray":
         """Tell of items [M], asked about for one row, which are this source's kind, bool [M]."""

@@ -1,4 +1,4 @@
-"""What a source finds candidates from: the rows' histories, the items as known now, and what was brought before.
+"""What a source finds candidates from: the rows' histories, the items as known now, and what is taken.
 
 Letters: B rows, I items, N entries over all rows.
 """
@@ -18,7 +18,7 @@ class Context:
     history: History
     catalogue: Catalogue
     had: np.ndarray  # [B, I] bool: the item is in the row's history, candidate or not
-    brought: np.ndarray  # [B, I] bool: a source before this one brought it
+    taken: np.ndarray  # [B, I] bool: a source before this one brought it, or the user may not be shown it
 
 
 def first_of_each_row(row: np.ndarray, limit: int) -> np.ndarray:

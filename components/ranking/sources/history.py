@@ -11,9 +11,11 @@ REASONS = ("weeks_bought", "weeks_since", "intent", "popular_share")
 def candidates(context: Context, limit: int) -> np.ndarray:
     """Return keys of the items with the largest decayed weight, ties by item."""
     history = context.history
-    order = np.lexsort((history.item, -history.slow, history.row))
     keys = history.row * history.n_items + history.item
-    chosen: np.ndarray = keys[order[first_of_each_row(history.row, limit)]]
+    free = np.flatnonzero(~context.taken.reshape(-1)[keys])
+    row = history.row[free]
+    order = np.lexsort((history.item[free], -history.slow[free], row))
+    chosen: np.ndarray = keys[free[order[first_of_each_row(row, limit)]]]
     return chosen
 
 

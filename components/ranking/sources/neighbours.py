@@ -22,7 +22,7 @@ def brings(history: History, items: np.ndarray) -> np.ndarray:
 
 
 def nearest(context: Context, weight: np.ndarray, limit: int) -> np.ndarray:
-    """Return keys of the items nearest to the history that are neither in it nor brought yet, ties by item.
+    """Return keys of the items nearest to the history that are neither in it nor taken, ties by item.
 
     Nearness is weighed by item [I]: by what sells now, or items out of season and off the shelf would crowd the list.
     """
@@ -30,7 +30,7 @@ def nearest(context: Context, weight: np.ndarray, limit: int) -> np.ndarray:
         return np.empty(0, dtype=np.int64)
     n_items = context.history.n_items
     free = context.history.near * weight  # [B, I]
-    free[context.had | context.brought] = 0.0
+    free[context.had | context.taken] = 0.0
     limit = min(limit, n_items)
     least = np.partition(free, -limit, axis=1)[:, -limit]  # [B]: the limit-th largest
     keys = np.flatnonzero((free >= least[:, None]) & (free > 0))

@@ -12,13 +12,13 @@ REASONS = ("popular_share", "intent", "category_weeks")
 
 
 def candidates(context: Context, limit: int) -> np.ndarray:
-    """Return keys of the most popular items that are not brought yet."""
-    brought = context.brought  # [B, I]
-    most = int(brought.sum(axis=1).max(initial=0))
+    """Return keys of the most popular items that are not taken."""
+    taken = context.taken  # [B, I]
+    most = int(taken.sum(axis=1).max(initial=0))
     head = context.catalogue.by_popularity[: limit + most]
-    free = ~brought[:, head]
+    free = ~taken[:, head]
     row, position = np.nonzero(free & (np.cumsum(free, axis=1) <= limit))
-    keys: np.ndarray = row * brought.shape[1] + head[position]
+    keys: np.ndarray = row * taken.shape[1] + head[position]
     return keys
 
 
