@@ -2,8 +2,8 @@
 
 No learning. Each is one formula over what is known of users and items, taken in two ways: `BASELINES` rank all items
 of every row, [B, k] item indexes, for the evaluation; `baseline_net.py` scores the candidates that the served ranker
-found, where a baseline serves. `unseen` leaves out what the row's history holds, `barred` what eligibility.py bars its user from. `neighbours` are
-the model's own.
+found, where a baseline serves. `unseen` leaves out what the row's history holds, `barred` what eligibility.py bars its
+user from. `neighbours` are the model's own.
 
 Letters: B rows, I items.
 """

@@ -92,7 +92,7 @@ def run_evaluate_ranking(
     """Judge a model folder on the test weeks; write metrics.json and the model card."""
     with step("evaluate_ranking") as progress:
         spec = Ranking.model_validate_json(ranking)
-        world = examples.load(Path(rows), Path(intent), spec, key=usersusers_key(spec))
+        world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
         found, text = judge(Path(ranker), world, Path(evaluation), rows=Path(rows), report=progress.at)
         with files.written(Path(card)) as page:
             page.write_text(text)
