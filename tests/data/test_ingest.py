@@ -146,6 +146,30 @@ def test_parquet_with_its_own_types_and_names_is_read(shop, spec, rows):
     assert [r["item_id"] for r in found] == ["5", "5", "6", "6"]
 
 
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_an_attribute_that_is_no_number_is_missing(kind, shop, spec, rows):
+    table = pa.table({"item_id": ["tea", "milk", "bread"], "weight": pa.array([0.5, float("nan"), None], kind)})
+    pq.write_table(table, shop / "items.parquet")
+    source = {"type": "parquet", "events": {"path": "events.parquet"}, "items": {"path": "items.parquet"}}
+    days = [dt.datetime(2024, 1, day, 12) for day in (1, 8, 15, 22)]
+    events = {"user_id": ["1"] * 4, "item_id": ["tea"] * 4, "timestamp": pa.array(days, pa.timestamp("us"))}
+    pq.write_table(pa.table(events), shop / "events.parquet")
+    ingest(spec(source=source), shop / "tables", key=KEY, base=shop, now=NOW)
+    assert {r["item_id"]: r["weight"] for r in rows(shop / "tables" / "items.parquet")} == {
+        "tea": 0.5,
+        "milk": None,
+        "bread": None,
+    }
+
+
+def test_of_several_files_the_one_that_cannot_be_read_is_named_with_its_own_row(shop, spec):
+    (shop / "part-1.csv").write_text("user_id,item_id,timestamp\n1,tea,2024-01-01\n1,tea,2024-01-08\n")
+    (shop / "part-2.csv").write_text("user_id,item_id,timestamp\n1,tea,2024-01-15\n1,tea,soon\n1,tea,2024-01-22\n")
+    with pytest.raises(DataError) as caught:
+        ingest(spec({"path": "part-*.csv"}), shop / "tables", key=KEY, base=shop, now=NOW)
+    assert "holds 'soon' in row 2 of part-2.csv, which is no timestamp" in str(caught.value)
+
+
 def test_items_in_the_events_own_file_are_one_row_an_item_without_its_other_columns(shop, spec, rows):
     (shop / "events.csv").write_text(
         "user_id,item_id,timestamp,kind\n"

@@ -120,6 +120,16 @@ def test_who_wrote_a_field_last_is_told_and_never_the_loop_itself() -> None:
     assert pods.writer({"metadata": {}}, "spec") == ""
 
 
+def test_a_condition_that_holds_is_told_with_its_message_if_it_has_one() -> None:
+    held = [
+        {"type": "Complete", "status": "True"},
+        {"type": "Failed", "status": "True", "message": "no pods"},
+        {"type": "Suspended", "status": "False", "message": "not now"},
+    ]
+    assert pods.conditions({"status": {"conditions": held}}) == {"Complete": "", "Failed": "no pods"}
+    assert pods.conditions(None) == {}
+
+
 def test_a_deployment_is_of_the_release_that_its_new_pods_will_run() -> None:
     template = {"metadata": {"labels": {pods.VERSION: "aaaa"}}}
     labels = {"labels": {pods.VERSION: "other"}}
