@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from feature_repo import files
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.vocabulary import Vocabulary
+from pipelines.releases.release import models_of
 from tests.pipelines.conftest import USER, Shop
 
 
@@ -74,7 +75,7 @@ def test_the_door_answers_what_item_knn_computes_by_hand(first: FirstShop, repor
     told = first.json("why", str(first.spec), "--user", USER)
     assert told["baselines"] == {"ranking": "item_knn"}
     row = {feature["name"]: feature["value"] for feature in told["features"]}
-    release = ReleaseFolder.read(first.home / "releases" / report["release"]["id"])
+    release = ReleaseFolder.read(models_of(first.home, report["release"]["id"]))
     ids = Vocabulary.load(release.ranking / "vocabulary").item_ids
     near = load_file(release.ranking / "neighbours.safetensors")
     scores = dict.fromkeys(ids, 0.0)
