@@ -21,7 +21,7 @@ from feature_repo import env_names, files
 from feature_repo.errors import UserError
 from pipelines import init
 
-VERDICTS = {0: "passed", 2: "stopped", 3: "refused"}
+VERDICTS = {2: "stopped", 3: "refused"}
 METRICS = {"ranking": "ndcg_at_10", "intent": "map"}
 
 
@@ -83,9 +83,18 @@ def _run(spec: Path, folder: Path, *, limit_s: float) -> script.Document:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:
         return {"verdict": "stopped", "why": f"over {limit_s:.0f} s"}
+    if done.returncode == 0:
+        return {**_judged(folder / "state"), **_metrics(folder / "state")}
     said = done.stderr.strip().splitlines()
-    why = {} if done.returncode == 0 else {"why": said[-1] if said else ""}
-    return {"verdict": VERDICTS.get(done.returncode, "fault"), **why, **_metrics(folder / "state")}
+    why = said[-1] if said else ""
+    return {"verdict": VERDICTS.get(done.returncode, "fault"), "why": why, **_metrics(folder / "state")}
+
+
+def _judged(state: Path) -> script.Document:
+    """Say what the gates said of a run that ended well: also one that they held back, and whose baseline serves."""
+    (run,) = (files.read_json(path) for path in state.glob("*/run.json"))
+    (line,) = (line for line in run["steps"] if line["step"] == "register")
+    return {"verdict": line["verdict"], **({"why": line["refused"]} if line.get("refused") else {})}
 
 
 def _metrics(state: Path) -> script.Document:

@@ -131,3 +131,39 @@ def test_evaluation_tells_what_one_row_at_a_time_costs_and_that_it_is_the_batch(
     assert 0 < served["latency"]["predict_ms_p50"] <= served["latency"]["predict_ms_p95"]
     assert served["variant"]["probability_gap"] < 1e-5
     assert served["memory"].get("rss_mib", 0) >= 0
+
+
+def test_a_rate_takes_the_networks_place_and_its_evaluation_says_what_the_baseline_was_worth(
+    folders: dict[str, Artifact], rows_folder: Path, tmp_path: Path
+) -> None:
+    made, judged = Artifact(str(tmp_path / "made")), Artifact(str(tmp_path / "judged"))
+    component.baseline_intent.python_func(
+        INTENTS_JSON, '{"intent": "decayed_rate"}', "code", rows=Artifact(str(rows_folder)), intent=folders["intent"],
+        intent_evaluation=folders["evaluation"], baseline_intent=made, baseline_intent_evaluation=judged,
+    )  # fmt: skip
+    compared, found = (
+        json.loads((Path(at.path) / "metrics.json").read_text()) for at in (folders["evaluation"], judged)
+    )
+    assert {name: found["test"][name] for name in ("map", "bce", "ece")} == {
+        name: compared["baselines"]["decayed_rate"][name] for name in ("map", "bce", "ece")
+    }
+    assert json.loads((Path(judged.path) / "served.json").read_text())["variant"]["probability_gap"] < 1e-6
+    assert "A baseline, `decayed_rate`: rates of " in (Path(judged.path) / "card.md").read_text()
+    mine, theirs = (pq.read_table(Path(at.path) / "out_of_time.parquet") for at in (made, folders["intent"]))
+    weeks = {"user_id", "week"}
+    pairs = [set(zip(*(table[name].to_pylist() for name in sorted(weeks)), strict=True)) for table in (mine, theirs)]
+    assert pairs[0] == pairs[1]  # a ranker that stays finds intents for each of its rows
+
+
+def test_a_network_that_passed_its_gates_stays_with_its_evaluation(
+    folders: dict[str, Artifact], rows_folder: Path, tmp_path: Path
+) -> None:
+    made, judged = Artifact(str(tmp_path / "made")), Artifact(str(tmp_path / "judged"))
+    component.baseline_intent.python_func(
+        INTENTS_JSON, '{"ranking": "item_knn"}', "code", rows=Artifact(str(rows_folder)), intent=folders["intent"],
+        intent_evaluation=folders["evaluation"], baseline_intent=made, baseline_intent_evaluation=judged,
+    )  # fmt: skip
+    for before, after in ((folders["intent"], made), (folders["evaluation"], judged)):
+        names = sorted(path.name for path in Path(before.path).iterdir() if path.is_file())
+        assert names == sorted(path.name for path in Path(after.path).iterdir() if path.is_file())
+        assert all((Path(before.path) / n).read_bytes() == (Path(after.path) / n).read_bytes() for n in names)

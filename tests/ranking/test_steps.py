@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 import pytest
 
 from components.ranking import steps
+from components.ranking.baseline_champion import run_baseline_ranking
 from components.ranking.score import Ranker
 from components.registry import gate_metrics
 from components.step import ERROR_FILE
@@ -93,3 +95,24 @@ def test_evaluation_tells_what_one_row_at_a_time_costs_and_that_it_is_the_batch(
     assert 0 < served["latency"]["recommend_ms_p50"] <= served["latency"]["recommend_ms_p95"]
     assert served["variant"]["score_gap"] < 1e-4
     assert abs(served["variant"]["ndcg_loss"]) < 1e-3
+
+
+@pytest.mark.parametrize(("replaced", "architecture"), [("item_knn", "item_knn"), ("", "listwise_mlp")])
+def test_a_baseline_takes_the_rankers_place_or_the_ranker_stays_and_is_judged_anew(
+    replaced: str, architecture: str, model: Path, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run_baseline_ranking(
+        JSON, json.dumps({"ranking": replaced} if replaced else {"intent": "decayed_rate"}), rows=str(folders[0]),
+        intent=str(folders[1]), ranker=str(model), baseline_ranker=str(tmp_path / "made"),
+        baseline_evaluation=str(tmp_path / "judged"),
+    )  # fmt: skip
+    assert files.read_json(tmp_path / "made/config.json")["architecture"] == architecture
+    found = files.read_json(tmp_path / "judged/metrics.json")
+    card = (tmp_path / "judged/card.md").read_text()
+    if replaced:
+        compared = found["baselines"]["item_knn"]["ndcg_at_10"]  # of all items; served, it orders what was found
+        assert found["test"]["ndcg_at_10"] == pytest.approx(compared, abs=0.05)
+        assert "by a baseline, `item_knn`, and nothing that was trained." in card
+    else:
+        assert "A network (`listwise_mlp`) of width 16" in card
+    assert files.read_json(tmp_path / "judged/served.json")["variant"]["score_gap"] < 1e-5

@@ -1,10 +1,14 @@
 """Where nobody serves and the gates hold a candidate back, the best baselines become a release; else none is made."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from components.intent.rate_net import RateNet
+from components.intent.score import IntentScorer
 from components.ranking import baseline_champion as ranking_part
 from components.registry import aliases, baseline_steps, champion, release, rollout_tags, steps
 from components.registry import client as mlflow_client
@@ -14,7 +18,6 @@ from feature_repo import files
 from feature_repo.errors import Refused
 from feature_repo.release_folder import ReleaseFolder
 
-REFUSED = {"metric": "ranking.ndcg_at_10", "passed": False}
 FIGURES = {
     "intent": {"baselines": {"global_rate": {"map": 0.1, "bce": 0.5}, "decayed_rate": {"map": 0.2, "bce": 0.6}}},
     "ranking": {
@@ -48,17 +51,26 @@ def test_only_the_part_that_was_held_back_is_replaced_by_what_is_best_at_it(
 GATES = [{"metric": "intent.map"}, {"metric": "ranking.ndcg_at_10", "against": "value", "limit": 0.5}]
 
 
+def rate(folder: Path, name: str, *, instead_of: Path) -> None:
+    """Write a rate's folder; the toy has no rows to count rates in."""
+    like = IntentScorer.load(instead_of)
+    net = RateNet.of(name, like.shape, rate=np.array([0.5, 0.25, 0.125]), prior_weeks=2.0)
+    IntentScorer(net, like.vocabulary, like.context, like.calendar, like.profile).save(folder)
+
+
 @pytest.fixture
 def toy(shared, lineage, tmp_path):
     """Register a candidate, and the baseline where one is needed, as the pipeline does; return both versions."""
 
-    def call(folders: Folders = shared.folders, *, mode: str = "auto", spec: str = lineage.spec) -> tuple[str, str]:
+    def call(
+        folders: Folders = shared.folders, *, mode: str = "auto", spec: str = lineage.spec, gates: Any = GATES
+    ) -> tuple[str, str]:
         known = lineage.model_copy(update={"spec": spec}).model_dump_json()
         serving = json.dumps({"profiles": {"windows_days": [7, 28, 91]}})
         version, chosen, made = (tmp_path / name for name in ("version", "baselines", "made"))
         given: dict[str, Any] = {"lineage": known, "serving": serving, "report": str(tmp_path / "report")}
         paths = [str(path) for path in vars(folders).values()]
-        promotion = json.dumps({"gates": GATES, "mode": mode})
+        promotion = json.dumps({"gates": gates, "mode": mode})
         passed = steps.register(
             "shared", folders=paths, promotion=promotion, release_version=str(version), mode=mode, **given
         )
@@ -67,10 +79,12 @@ def toy(shared, lineage, tmp_path):
             "shared", version.read_text(), evaluations=evaluations, baselines_file=str(chosen)
         ):
             return version.read_text(), ""
-        ranker = tmp_path / "baseline"
-        ranker.mkdir(exist_ok=True)
-        ranking_part.write(ranker, json.loads(chosen.read_text())["ranking"], instead_of=folders.ranking)
-        paths[3] = str(ranker)
+        replaced = json.loads(chosen.read_text())
+        for part, place, write in (("intent", 1, rate), ("ranking", 3, ranking_part.write)):
+            if part in replaced:
+                (tmp_path / part).mkdir(exist_ok=True)
+                write(tmp_path / part, replaced[part], instead_of=folders.model(part))
+                paths[place] = str(tmp_path / part)
         why = baseline_steps.register_baseline(
             "shared", candidate=version.read_text(), replaced=chosen.read_text(), folders=paths,
             release_version=str(made), why="passed its gates; monday", **given,
@@ -124,12 +138,17 @@ def test_where_there_is_a_champion_no_baseline_is_made_and_the_next_candidate_is
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
-def test_by_hand_a_baseline_waits_and_can_be_promoted_while_what_was_refused_cannot(toy) -> None:
-    assert toy(mode="manual") == ("1", "2")
+def test_by_hand_a_baseline_waits_and_can_be_promoted_while_what_was_refused_cannot(toy, tmp_path) -> None:
+    floor = [{"metric": "intent.map", "against": "value", "limit": 0.5}]
+    assert toy(mode="manual", gates=floor) == ("1", "2")
     assert aliases.status("shared").holders == {"challenger": "2"}
     with pytest.raises(Refused, match="its gates refused it"):
         aliases.promote("shared", "1", who="ana", why="by hand")
     assert aliases.promote("shared", "challenger", who="ana", why="by hand").moved
+    served = ReleaseFolder.read(release.assemble("shared", "champion", tmp_path / "served"))
+    assert served.baselines == {"intent": "decayed_rate"}
+    scorer = IntentScorer.load(served.intent)
+    assert scorer.shape.architecture == "decayed_rate"
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)
