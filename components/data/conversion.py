@@ -146,7 +146,7 @@ def _is(kind: str, *families: str) -> bool:
 
 
 def _string(column: str, kind: str, canonical: str, *, place: str, nulls: list[str] | None) -> Reading:
-    if canonical in IDS and (kind.startswith(NESTED) or kind.endswith("]")):
+    if canonical in IDS and (kind.startswith((*NESTED, "BOOLEAN")) or kind.endswith("]")):  # yes and no name nobody
         raise DataError(f"{place}: column '{column}' has type {kind}, which is no id; map another to {canonical}")
     value, wanted = as_text(column, kind), "text"
     if not _is(kind, "VARCHAR", "BLOB"):

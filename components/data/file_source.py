@@ -130,7 +130,9 @@ def _readable(
     with tempfile.TemporaryDirectory(prefix="intentflow-read-") as folder:
         try:
             if kind == "parquet":
-                yield f"read_parquet({text(path)})", pq.ParquetFile(path).metadata.num_rows
+                held = pq.ParquetFile(path)
+                _require_once(held.schema_arrow.names, place=f"{place}: {path.name}")
+                yield f"read_parquet({text(path)})", held.metadata.num_rows
             elif kind == "csv":
                 yield csv_source.scan(db, path, table, wanted, Path(folder), place=place)
             else:
@@ -138,6 +140,14 @@ def _readable(
                 yield json_lines.scan(readable, Path(folder), place=place, label=path.name)
         except UNREADABLE as error:
             raise DataError(f"{place}: {path.name} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _require_once(names: list[str], *, place: str) -> None:
+    """Refuse columns that differ in nothing but case: which of them is meant, nobody can tell."""
+    plain = [name.lower() for name in names]
+    for at, name in enumerate(plain):
+        if name in plain[:at]:
+            raise DataError(f"{place} names '{names[at]}' twice (case does not count); rename one of the columns")
 
 
 def _zone(table: Table, path: Path, *, place: str) -> str:

@@ -207,7 +207,7 @@ def _readings(
                 timestamps=table.timestamps,
                 unit=table.units.get(column),
                 nulls=table.nulls,
-                place=place(label),
+                place=": ".join((place(label), *part.files[:1])),  # the others have the same types
             )
             for column, source in sources.items()
             if source in part.present

@@ -10,6 +10,7 @@ import datetime as dt
 import decimal
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from feature_repo.errors import DataError, ServerError, SpecError, nearest
 
 CHUNK_ROWS = 50_000
 CONNECT_S = 10
+BEYOND = re.compile("(timestamp|date) too (large|small)")  # psycopg's words for a time that Python has none for
 EXAMPLE = "postgresql://user:password@host:5432/database"
 
 
@@ -79,6 +81,8 @@ def _count(connection: Any, origin: str, label: SourceTable) -> int:
 def _dump(result: Any, folder: Path, *, label: SourceTable) -> tuple[list[str], int]:
     """Write a result's rows to parquet files, a chunk each; return the names of its columns and the number of rows."""
     names = list(map(str, result.keys()))
+    if twice := next((own for at, own in enumerate(names) if own.lower() in map(str.lower, names[:at])), ""):
+        raise DataError(f"{place(label)}: the result names '{twice}' twice; name one of them otherwise, with AS")
     count = 0
     for number, rows in enumerate(result.partitions(CHUNK_ROWS)):
         held = {}
@@ -237,7 +241,9 @@ def _executed(connection: Any, query: str, *, label: SourceTable) -> Any:
         return connection.execute(sqlalchemy.text(query.replace(":", "\\:")))
     except exc.DBAPIError as error:
         kind = ServerError if error.connection_invalidated else DataError
-        raise kind(f"{place(label)}: {_reason(error, connection.engine.url)}") from None
+        reason = _reason(error, connection.engine.url)
+        cure = "; leave such rows out, by a view or `query:`" if BEYOND.search(reason) else ""
+        raise kind(f"{place(label)}: {reason}{cure}") from None
 
 
 def _require_columns(connection: Any, label: SourceTable, table: SqlTable, marks: list[str]) -> None:

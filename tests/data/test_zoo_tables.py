@@ -35,6 +35,11 @@ ID_TYPES: dict[str, Callable[[], pa.Array]] = {
     "large string": lambda: pa.array(TEXTS, pa.large_string()),
     "dictionary": lambda: pa.array(TEXTS).dictionary_encode(),
     "binary": lambda: pa.array([one.encode() for one in TEXTS], pa.binary()),
+    # What polars, DuckDB and Arrow's own writers choose.
+    "string view": lambda: pa.array(TEXTS, pa.string_view()),
+    "large binary": lambda: pa.array([one.encode() for one in TEXTS], pa.large_binary()),
+    "polars category": lambda: pa.array(TEXTS).dictionary_encode().cast(pa.dictionary(pa.uint32(), pa.large_string())),
+    "decimal of 256 bits": lambda: pa.array([decimal.Decimal(n) for n in NUMBERS], pa.decimal256(40, 0)),
     "fixed binary": lambda: pa.array([one.encode() for one in TEXTS], pa.binary(4)),
 }
 AT = [at.replace(tzinfo=None) for at in zoo.TIMES]
@@ -45,6 +50,12 @@ TIME_TYPES: dict[str, tuple[Callable[[], pa.Array], dict[str, Any]]] = {
     },
     **{f"timestamp {u} naive": (lambda u=u: pa.array(AT, pa.timestamp(u)), {}) for u in ("s", "ms", "us", "ns")},
     "text": (lambda: pa.array([at.isoformat() for at in zoo.TIMES]), {}),
+    "text view": (lambda: pa.array([at.isoformat() for at in zoo.TIMES], pa.string_view()), {}),
+    "timestamp ns fixed offset": (lambda: pa.array(zoo.TIMES, pa.timestamp("ns", tz="+05:30")), {}),
+    "unsigned seconds": (
+        lambda: pa.array([int(at.timestamp()) for at in zoo.TIMES], pa.uint32()),
+        {"timestamps": "epoch_s"},
+    ),
     "bytes": (lambda: pa.array([at.isoformat().encode() for at in zoo.TIMES]), {}),
     "seconds": (lambda: pa.array([int(at.timestamp()) for at in zoo.TIMES]), {"timestamps": "epoch_s"}),
     "float seconds": (lambda: pa.array([at.timestamp() for at in zoo.TIMES]), {"timestamps": "epoch_s"}),
@@ -55,6 +66,9 @@ AMOUNT_TYPES: dict[str, Callable[[], pa.Array]] = {
     "float": lambda: pa.array([n + 0.25 for n in range(8)], pa.float32()),
     "decimal": lambda: pa.array([decimal.Decimal(n) + decimal.Decimal("0.25") for n in range(8)], pa.decimal128(9, 2)),
     "text": lambda: pa.array([f"{n}.25" for n in range(8)]),
+    "half": lambda: pa.array([n + 0.25 for n in range(8)], pa.float16()),
+    "decimal of 256 bits": lambda: pa.array([decimal.Decimal(f"{n}.25") for n in range(8)], pa.decimal256(50, 2)),
+    "dictionary": lambda: pa.array([n + 0.25 for n in range(8)]).dictionary_encode(),
 }
 TRUTH = [(str(1000 + n), f"i{n}", "event", zoo.TIMES[n], 1.0, n + 0.25) for n in range(8)]
 
@@ -95,6 +109,14 @@ REFUSED: dict[str, tuple[str, pa.Array, str]] = {
     "float ids beyond 2^53": ("user_id", pa.array([float(n) for n in BIG]), "in row 1 of a.parquet, which is no exact"),
     "nested ids": ("user_id", pa.array([{"a": 1}] * 8), r"has type STRUCT\(a BIGINT\), which is no id; map another"),
     "lists as ids": ("item_id", pa.array([[1]] * 8), r"has type BIGINT\[\], which is no id; map another to item_id"),
+    "maps as ids": ("user_id", pa.array([[("a", 1)]] * 8, pa.map_(pa.string(), pa.int64())), "a.parquet: .* is no id"),
+    "yes and no as ids": (
+        "user_id",
+        pa.array([True, False] * 4),
+        "a.parquet: column 'user_id' has type BOOLEAN, which",
+    ),
+    "times of day": ("timestamp", pa.array([dt.time(10)] * 8), "has type TIME, which is no timestamp; map another"),
+    "lists as amounts": ("value", pa.array([[1.0]] * 8), r"a.parquet: .* has type DOUBLE\[\], which is no number"),
     "bytes that are no text": ("user_id", pa.array([b"\xff"] * 8), "in row 1 of a.parquet, which is no exact id"),
     "dates as amounts": ("value", pa.array([dt.date(2024, 1, 1)] * 8), "has type DATE, which is no number"),
     "infinite amounts": ("value", pa.array([math.inf] * 8), r"no finite number up to 1e\+15 \(8 such rows\)"),
@@ -127,6 +149,23 @@ def test_what_pandas_writes_is_read(tmp_path: Path) -> None:
     wanted = [list(row) for row in TRUTH]
     wanted[2][0], wanted[3][5] = None, 0.0
     assert _read(tmp_path) == [tuple(row) for row in wanted]
+
+
+@pytest.mark.parametrize("zone", ["UTC", None])
+def test_times_of_96_bits_as_spark_writes_them_are_read(zone: str | None, tmp_path: Path) -> None:
+    times = pa.array(zoo.TIMES if zone else AT, pa.timestamp("ns", tz=zone))
+    table = _table("int64").set_column(2, "timestamp", times)
+    pq.write_table(table, tmp_path / "a.parquet", use_deprecated_int96_timestamps=True)
+    assert pq.ParquetFile(tmp_path / "a.parquet").schema.column(2).physical_type == "INT96"
+    assert _read(tmp_path) == TRUTH
+
+
+@pytest.mark.parametrize("second", ["user_id", "User_ID"])
+def test_two_columns_of_one_name_are_refused(second: str, tmp_path: Path) -> None:
+    table = _table("int64").append_column(second, pa.array(NUMBERS))
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=f"a.parquet names '{second}' twice .* rename one of the columns"):
+        _read(tmp_path)
 
 
 @pytest.mark.slow

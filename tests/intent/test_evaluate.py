@@ -49,7 +49,7 @@ def test_the_resamples_are_of_the_model_and_the_best_baselines(found: Evaluation
     lines = {(line.side, line.draws, line.cohort, line.metric): line for line in found.resamples}
     assert len(lines) == len(found.resamples)
     users = len(np.unique(examples.users[examples.part("test")]))
-    for metric in ("map", "macro_auroc", "bce", "ece"):
+    for metric in ("map", "macro_auroc", "micro_auroc", "bce", "ece"):
         values = {name: figures[metric] for name, figures in found.baselines.items()}
         best = (min if metric in ("bce", "ece") else max)(values, key=lambda name: values[name])
         assert (best, "within", "", metric) in lines

@@ -88,6 +88,27 @@ def test_resampled_figures_are_those_of_the_rows_as_often_as_they_were_drawn() -
     assert np.isnan(metrics.resampled(label[:, 1:] * 0, score[:, 1:], weight)["map"]).all()
 
 
+def test_the_pooled_auroc_is_resampled_as_the_rows_are_drawn() -> None:
+    label = np.stack([LABEL, (RNG.random(400) < 0.1).astype(np.uint8)], axis=1)
+    score = np.clip(np.stack([SCORE, RNG.random(400)], axis=1) * 0.5 + 0.1, 0.01, 0.99).astype(np.float32)
+    weight = metrics.user_weights(np.arange(400) // 2, resamples=20)
+    found = metrics.resampled_micro_auroc(label, score, weight)
+    for draw in range(20):
+        rows = np.repeat(np.arange(400), weight[:, draw].astype(int))
+        assert found[draw] == pytest.approx(roc_auc_score(label[rows].ravel(), score[rows].ravel()), abs=1e-3)
+    assert np.isnan(metrics.resampled_micro_auroc(label * 0, score, weight)).all()
+    tied = metrics.resampled_micro_auroc(label, np.full_like(score, 0.3), weight)
+    np.testing.assert_allclose(tied, 0.5)
+
+
+def test_rows_past_one_block_count_as_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    label, score = LABEL[:, None], np.clip(SCORE, 0, 1)[:, None]
+    weight = metrics.user_weights(np.arange(400), resamples=5)
+    whole = metrics.resampled_micro_auroc(label, score, weight)
+    monkeypatch.setattr(metrics, "BLOCK", 7)
+    np.testing.assert_allclose(metrics.resampled_micro_auroc(label, score, weight), whole)
+
+
 def test_the_roc_curve_goes_from_corner_to_corner() -> None:
     found = metrics.curve(LABEL, np.clip(SCORE, 0, 1), threshold=0.5)
     assert (found.fpr[0], found.tpr[0]) == (0, 0)
