@@ -89,6 +89,7 @@ def test_every_type_of_a_time_and_of_an_amount_is_read(time: str, tmp_path: Path
         assert _read(tmp_path, **TIME_TYPES[time][1]) == TRUTH, amount
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("first", ID_TYPES)
 def test_ids_of_two_types_in_two_files_are_the_same_people(first: str, tmp_path: Path) -> None:
     for second in ID_TYPES:
