@@ -29,7 +29,43 @@ def train_intent(
     from components.intent.steps import run_train_intent
 
     run_train_intent(
-        intents, model, ranking_weeks=ranking_weeks, rows=rows.path, intent=intent.path, curves=intent_curves.path
+        intents,
+        model,
+        ranking_weeks=ranking_weeks,
+        rows=rows.path,
+        intent=intent.path,
+        code=code,
+        curves=intent_curves.path,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def refit_intent(
+    intents: str,
+    model: str,
+    ranking_weeks: int,
+    code: str,
+    refit: bool,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    refitted_intent: Output[Model],
+) -> None:
+    """Fit the judged intent model once more, on all ripe weeks, and prove that only its rows differ.
+
+    Returns:
+        refitted_intent: The model that serves; empty where the spec asks for no refit.
+    """
+    from components.intent.steps import run_refit_intent
+
+    run_refit_intent(
+        intents,
+        model,
+        ranking_weeks=ranking_weeks,
+        code=code,
+        refit=refit,
+        rows=rows.path,
+        intent=intent.path,
+        refitted=refitted_intent.path,
     )
 
 

@@ -101,6 +101,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
         *weeks.validate,
         *weeks.test[:: ranking["test_every_weeks"]],
     )
+    judging_weeks, ranking_weeks = ranking_weeks, (*ranking_weeks, *_for_refit(ranking, snapshot, weeks, ranking_weeks))
     with step("training_set") as progress, files.written_folder(destination) as folder:
         users = pq.read_table(clean / "users.parquet", columns=[columns.USER_ID])
         counts = training_set.write(
@@ -135,13 +136,28 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
             "train": list(weeks.train),
             "validate": list(weeks.validate),
             "test": list(weeks.test),
-            "ranking": list(ranking_weeks),
+            "ranking": list(judging_weeks),
             "incomplete": incomplete,
             "next": weeks.last,
         }
         files.write_json(folder / "split.json", split)
         progress.count(rows_in=_rows(profiles / PROFILE), rows_out=sum(counts.values()))
         progress.count(**counts, features_dropped=sum(len(table["dropped"]) for table in found["tables"].values()))
+
+
+def _for_refit(
+    ranking: dict[str, Any], snapshot: dict[str, Any], weeks: plan.Weeks, have: tuple[int, ...]
+) -> list[int]:
+    """Return the newest complete weeks that a refit of the ranker learns from and nothing else needs.
+
+    >>> weeks = plan.Weeks(train=(5, 6, 7), validate=(8,), test=(9, 10, 11), last=12)
+    >>> _for_refit({"train_weeks": 3, "refit": True}, {"last_week_complete": False}, weeks, (5, 6, 7, 8, 9, 11))
+    [10]
+    """
+    if not ranking.get("refit"):
+        return []
+    ripe = [*weeks.train, *weeks.validate, *weeks.test][: None if snapshot["last_week_complete"] else -1]
+    return [week for week in ripe[-ranking["train_weeks"] :] if week not in have]
 
 
 def home() -> Path:

@@ -27,7 +27,37 @@ def train_ranking(
     """
     from components.ranking.steps import run_train_ranking
 
-    run_train_ranking(ranking, rows=rows.path, intent=intent.path, ranker=ranker.path, curves=ranking_curves.path)
+    run_train_ranking(
+        ranking, rows=rows.path, intent=intent.path, ranker=ranker.path, code=code, curves=ranking_curves.path
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def refit_ranking(
+    ranking: str,
+    code: str,
+    refit: bool,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    ranker: Input[Model],
+    refitted_ranker: Output[Model],
+) -> None:
+    """Fit the judged ranker once more, on the newest ripe weeks, and prove that only its rows differ.
+
+    Returns:
+        refitted_ranker: The ranker that serves; empty where the spec asks for no refit.
+    """
+    from components.ranking.steps import run_refit_ranking
+
+    run_refit_ranking(
+        ranking,
+        code=code,
+        refit=refit,
+        rows=rows.path,
+        intent=intent.path,
+        ranker=ranker.path,
+        refitted=refitted_ranker.path,
+    )
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

@@ -5,7 +5,7 @@ Reads the `rows` artifact and joins the intent model's out-of-time probabilities
 Letters: B rows, I items, C targets.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,10 +54,14 @@ class World:
     split: dict[str, list[int]]  # train, validate, test: label weeks
     dropped: frozenset[str] = frozenset()  # stored numbers that models do without
 
+    @property
+    def present(self) -> set[int]:
+        """The label weeks that have rows to train or judge by; others have rows for a refit alone."""
+        return set(np.unique(self.examples.week).tolist()) & {*self.split.get("ranking", self.examples.week.tolist())}
+
     def weeks(self, part: str) -> list[int]:
         """List the label weeks of a part of the split that have rows."""
-        present = set(np.unique(self.examples.week).tolist())
-        found = [week for week in self.split[part] if week in present]
+        found = [week for week in self.split[part] if week in self.present]
         if not found:
             raise DataError(
                 f"rows: no user bought a vocabulary item in the {part} weeks {self.split[part]}; "
@@ -86,6 +90,27 @@ def load(rows: Path, intent: Path) -> World:
         split=files.read_json(rows / "split.json"),
         dropped=dropped_features.dropped(rows),
     )
+
+
+def require_out_of_time(scored: Mapping[str, Collection[int]] | None, weeks: Collection[int]) -> None:
+    """Refuse intents of `weeks` that come from a network which had learnt from the same week or a later one.
+
+    `scored` is what the intent model's training.json says: the weeks that each stage learnt from, and those it scored.
+
+    >>> scored = {"early": [1], "scored_by_early": [2], "full": [1, 2], "scored_by_full": [3]}
+    >>> require_out_of_time(scored, [2, 3])
+    """
+    if scored is None:
+        raise DataError("intent: training.json names no weeks; train the intent model again")
+    for week in sorted(weeks):
+        stage = next((one for one in ("early", "full") if week in scored[f"scored_by_{one}"]), None)
+        if stage is None:
+            raise DataError(f"intent: out_of_time.parquet has no scores of week {week}; train the intent model again")
+        if (last := max(scored[stage], default=week - 1)) >= week:
+            raise DataError(
+                f"intent: the scores of week {week} come from a network that had learnt from week {last}; a ranker "
+                "learns from intents that were predicted before they came true, train the intent model again"
+            )
 
 
 def join(user_id: np.ndarray, week: np.ndarray, out_of_time: pa.Table, *, n_targets: int) -> np.ndarray:

@@ -52,6 +52,36 @@ def register(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register_refit(
+    name: str,
+    version: str,
+    lineage: str,
+    serving: str,
+    clean: Input[Dataset],
+    refitted_intent: Input[Model],
+    intent_evaluation: Input[Dataset],
+    refitted_ranker: Input[Model],
+    ranking_evaluation: Input[Dataset],
+) -> str:
+    """Register the refit of a judged release; return its version, or the judged one's where none was asked for."""
+    from components.registry import steps
+
+    return steps.register_refit(
+        name,
+        version,
+        folders=(
+            clean.path,
+            refitted_intent.path,
+            intent_evaluation.path,
+            refitted_ranker.path,
+            ranking_evaluation.path,
+        ),
+        lineage=lineage,
+        serving=serving,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def promote(name: str, version: str, mode: str, why: str) -> str:
     """Make a release the champion where the spec leaves that to the pipeline; return the champion's version."""
     from components.registry import steps

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.registry import aliases, champion, gate_metrics, gates, release
+from components import conditions
+from components.registry import aliases, champion, gate_metrics, gates, refit, release
 from components.registry import client as mlflow_client
 from components.registry.gate_inputs import Metrics, measured
-from components.registry.lineage import Folders, Lineage, Result
+from components.registry.lineage import PARTS, Folders, Lineage, Result
 from components.registry.register import RegisteredParts
 from components.registry.register import register as register_result
 from components.registry.report import markdown
@@ -64,8 +65,9 @@ def register(
             registered = _registered(name, at, lineage=known, slices=slices)
             made = _made(name, registered, slices=slices, verdict=verdict, metrics=candidate.overall.values)
             run_id = registered.run_id
-            why = "passed its gates" if verdict.passed else verdict.refusals
-            aliases.challenge(name, made.version, passed=verdict.passed, who=_pipeline(), why=why)
+            if not (rules.refit and verdict.passed):  # else its refit is what may be promoted
+                why = "passed its gates" if verdict.passed else verdict.refusals
+                aliases.challenge(name, made.version, passed=verdict.passed, who=_pipeline(), why=why)
         title = f"Release {made.id} of {name} (version {made.version})" if made else f"Dry run of {name}"
         with files.written(Path(report)) as aside:
             aside.write_text(markdown(verdict, title=title))
@@ -104,6 +106,26 @@ def _made(
     """Make the release of both models, with its verdict."""
     with tempfile.TemporaryDirectory() as scratch:
         return release.make(name, registered, serving=slices, verdict=verdict, metrics=metrics, scratch=Path(scratch))
+
+
+def register_refit(name: str, version: str, *, folders: Sequence[str], lineage: str, serving: str) -> str:
+    """Register the refit of a judged release and return its version; the judged one's where none was asked for.
+
+    `folders` are those of `lineage.Folders`, the models refitted and the evaluations of their judged twins.
+    """
+    with step("register_refit") as progress:
+        at = Folders(*map(Path, folders))
+        if version == UNREGISTERED or not all(conditions.asked(at.model(part)) for part in PARTS):
+            progress.count(refitted="")
+            return version
+        judged, slices = refit.twin(name, version, at), json.loads(serving)
+        registered = _registered(name, at, lineage=Lineage.model_validate_json(lineage), slices=slices)
+        with tempfile.TemporaryDirectory() as scratch:
+            made = refit.make(name, registered, judged=judged, serving=slices, scratch=Path(scratch))
+        aliases.challenge(name, made.version, passed=made.passed, who=_pipeline(), why=refit.said(judged))
+        progress.tell(release={"id": made.id, "version": made.version, "created": made.created}, judged=judged)
+        progress.count(refitted=made.version, judged=version, release=made.id, created=made.created)
+    return made.version
 
 
 def promote(name: str, version: str, *, mode: str, why: str) -> str:

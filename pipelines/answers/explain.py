@@ -42,6 +42,7 @@ def why(
         "logged_at": answer["logged_at"],
         "endpoint": answer["endpoint"],
         "release": answer[columns.RELEASE],
+        "judged": dict(ReleaseFolder.read(folder).judged) if here else {},
         "policy": answer["policy"],
         "verb": place.spec.verb,
         "user_id": answer[columns.USER_ID],
@@ -147,7 +148,7 @@ def text(found: Mapping[str, Any]) -> str:
     known_at = found["features"][0]["at"] if found["features"] else "never"
     lines = [
         f"Answer     {found['request_id']} of {found['logged_at']}: /{found['endpoint']}, {found['latency_ms']:g} ms",
-        f"Release    {found['release']}, policy {found['policy']}",
+        f"Release    {found['release']}, policy {found['policy']}{_judged(found.get('judged', {}))}",
         f"Rung       {found['rung']}" + (f", degraded: {found['degraded']}" if found["degraded"] else ""),
         f"User       {found['user_id']}, asked about {found['now']}",
         f"Features   as known at {known_at}",
@@ -164,6 +165,11 @@ def text(found: Mapping[str, Any]) -> str:
         name = item.get("title") or item["item_id"]
         lines.append(f"  {item['position']}. {name}  [{item['source']}]  score {item['score']:.4g}  {reasons}")
     return "\n".join([*lines, *([found["note"]] if found["note"] else [])])
+
+
+def _judged(twin: Mapping[str, Any]) -> str:
+    """Say which release was judged where another serves."""
+    return f", refit of the judged release {twin['id']} (version {twin['version']})" if twin else ""
 
 
 def _shown(name: str, value: float) -> str:

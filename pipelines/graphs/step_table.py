@@ -40,12 +40,13 @@ SLICES = {
     "profiles": "The spec's `profiles` slice, JSON.",
     "vocabulary": "What the vocabularies are fitted on: intents' levels, item thresholds; JSON.",
     "intents": "The spec's `intents`, JSON.",
-    "intent": "The spec's `models.intent`, JSON.",
+    "intent_model": "The spec's `models.intent`, JSON.",
     "ranking": "The spec's `models.ranking`, JSON.",
     "ranking_rows": "Which weeks the ranker's rows come from, JSON.",
     "ranking_weeks": "Last training weeks that the ranker learns from.",
     "promotion": "The spec's `promotion`, JSON.",
     "mode": "auto promotes what passes, manual leaves that to a person, dry_run judges and changes nothing.",
+    "refit": "Whether what passed its gates is trained once more, on all complete weeks, and that one serves.",
     "why": "Why a release is promoted, for the registry's record.",
     "serving": "What the release tells the services, JSON.",
     "monitoring": "The spec's `monitoring`, JSON.",
@@ -134,9 +135,13 @@ def _rows() -> Iterator[Step]:
 
     part = "components.intent.component"
     yield Step("train_intent", f"{part}:train_intent", "pure", Size(2, "4Gi", minutes=720),
-               "Fit the intent model", ("intents", "model=intent", "ranking_weeks", "code=intent_code"), takes_gpu=True)
+               "Fit the intent model", ("intents", "model=intent_model", "ranking_weeks", "code=intent_code"),
+               takes_gpu=True)
     yield Step("evaluate_intent", f"{part}:evaluate_intent", "pure", Size(1, "3Gi"),
                "Judge the intent model on the test weeks", ("intents", "code=intent_code"))
+    yield Step("refit_intent", f"{part}:refit_intent", "pure", Size(2, "4Gi", minutes=720),
+               "Fit the judged intent model on all ripe weeks",
+               ("intents", "model=intent_model", "ranking_weeks", "refit", "code=intent_code"), takes_gpu=True)
     yield Step("predict_intents", f"{part}:predict_intents", "pure", Size(2, "3Gi", minutes=240),
                "Predict the intents of all users", ("code=intent_code",))
 
@@ -145,12 +150,17 @@ def _rows() -> Iterator[Step]:
                "Fit the ranker", ("ranking", "code=ranking_code"), takes_gpu=True)
     yield Step("evaluate_ranking", f"{part}:evaluate_ranking", "pure", Size(1, "3Gi"),
                "Judge the ranker on the test weeks", ("ranking", "code=ranking_code"))
+    yield Step("refit_ranking", f"{part}:refit_ranking", "pure", Size(2, "6Gi", minutes=360),
+               "Fit the judged ranker on the newest ripe weeks", ("ranking", "refit", "code=ranking_code"),
+               takes_gpu=True)
     yield Step("recommend", f"{part}:recommend", "pure", Size(2, "3Gi", minutes=480),
                "Recommend items to all users", ("k", "code=ranking_code"))
 
     part = "components.registry.component"
     yield Step("register", f"{part}:register", "effects", Size(1, "2Gi"),
                "Register the models and judge them by the gates", ("name", "lineage", "promotion", "serving", "mode"))
+    yield Step("register_refit", f"{part}:register_refit", "effects", Size(1, "2Gi"),
+               "Register what was refitted, with the verdict on its judged twin", ("name", "lineage", "serving"))
     yield Step("promote", f"{part}:promote", "effects", Size(0.5, "1Gi", minutes=15),
                "Make a release the champion", ("name", "mode"))
     yield Step("champion", f"{part}:champion", "effects", Size(0.5, "1Gi", minutes=15),  # an alias moves by itself

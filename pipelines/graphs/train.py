@@ -61,12 +61,33 @@ def trained(graph: Graph, at: Prepared) -> Models:
 
 
 def released(graph: Graph, at: Prepared, models: Models) -> Output:
-    """Register the models, and where their gates are passed bring the profiles online and promote the release."""
+    """Register the models, and where their gates are passed refit them, bring the profiles online and promote.
+
+    Returns the judged release's version; what serves may be its refit.
+    """
     with graph.group("release", "Register the models, judge them by the gates, promote what passes."):
         registered = graph.step("register", clean=at.clean, **vars(models))
         version = registered["release_version"]
         with graph.when(registered[RETURNED], name="gates-passed"):
-            online = graph.step("materialise", release_version=version, features=at.features)  # before serving follows
+            serves = _refitted(graph, at, models, version)
+            online = graph.step("materialise", release_version=serves, features=at.features)  # before serving follows
             # A note of the run is in `why`: it is no reason to run anything again.
-            graph.step("promote", version=version, why=graph.first["why"], after=[online])
+            graph.step("promote", version=serves, why=graph.first["why"], after=[online])
     return version
+
+
+def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Output:
+    """Fit what passed once more, on all ripe weeks; without `promotion.refit` these steps hand the version on."""
+    intent = graph.step("refit_intent", rows=at.rows, intent=models.intent)["refitted_intent"]
+    # The judged intent model predicted the weeks that the ranker learns from out of time; the refitted has seen them.
+    ranker = graph.step("refit_ranking", rows=at.rows, intent=models.intent, ranker=models.ranker)["refitted_ranker"]
+    made = graph.step(
+        "register_refit",
+        version=version,
+        clean=at.clean,
+        refitted_intent=intent,
+        intent_evaluation=models.intent_evaluation,
+        refitted_ranker=ranker,
+        ranking_evaluation=models.ranking_evaluation,
+    )
+    return made[RETURNED]

@@ -81,7 +81,16 @@ def test_promotion_stands_behind_the_gates(ir: dict[str, Any]) -> None:
         "inputs.parameter_values['pipelinechannel--register-Output'] == true"
     ]
     (group,) = behind
-    assert set(ir["components"][f"comp-{group}"]["dag"]["tasks"]) == {"materialise", "promote"}
+    assert set(ir["components"][f"comp-{group}"]["dag"]["tasks"]) == {
+        *("refit-intent", "refit-ranking", "register-refit", "materialise", "promote")
+    }
+    after = {
+        name: task["dependentTasks"]
+        for name, task in ir["components"][f"comp-{group}"]["dag"]["tasks"].items()
+        if "dependentTasks" in task
+    }
+    assert after["materialise"] == ["register-refit"]
+    assert {"materialise", "register-refit"} <= set(after["promote"])
     assert group in ir["components"]["comp-release"]["dag"]["tasks"]
 
 
@@ -224,7 +233,11 @@ def test_a_spec_and_an_environment_say_what_steps_get(tmp_path: Path) -> None:
     ("steps_", "said"),
     [
         ({"train_intnet": {"cpu": 1}}, "no step 'train_intnet'"),
-        ({"validate": {"gpu": 1}}, "validate.gpu: this step uses no GPU; give them to train_intent or train_ranking"),
+        (
+            {"validate": {"gpu": 1}},
+            "validate.gpu: this step uses no GPU; "
+            "give them to train_intent, refit_intent, train_ranking, refit_ranking",
+        ),
         ({"validate": {"memory": "6GB"}}, "compute.steps.validate.memory"),
     ],
 )
