@@ -103,6 +103,27 @@ def evaluate_intent(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def judge_twin_intent(
+    intents: str,
+    code: str,
+    rows: Input[Dataset],
+    twin: Input[Model],
+    twin_rows: Input[Dataset],
+    champion_intent: Output[Dataset],
+) -> None:
+    """Judge the intent model that the champion was judged as on the candidate's test rows.
+
+    Returns:
+        champion_intent: Its figures on these rows, and its answers; or why it could not be asked.
+    """
+    from components.intent.steps import run_judge_twin_intent
+
+    run_judge_twin_intent(
+        intents, rows=rows.path, twin=twin.path, twin_rows=twin_rows.path, evaluation=champion_intent.path
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def predict_intents(code: str, rows: Input[Dataset], release: Input[Model], intents: Output[Dataset]) -> None:
     """Predict the intents of all users with a release's model.
 

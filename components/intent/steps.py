@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from components import conditions, measure, resamples
+from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
 from components.intent import examples
@@ -201,6 +201,27 @@ def run_evaluate_intent(
         log_confusion_matrix(result.curve.categories, result.curve.confusion)
         progress.count(rows_in=int(result.test["rows"] or 0), map=result.test["map"], bce=result.test["bce"])
     return result
+
+
+def run_judge_twin_intent(intents: str, *, rows: str, twin: str, twin_rows: str, evaluation: str) -> None:
+    """Judge the intent model of the champion's judged twin on the candidate's test rows."""
+    with step("judge_twin_intent") as progress:
+        found = twins.read(Path(twin_rows))
+
+        def work(folder: Path) -> None:
+            from components.intent import twin as judged
+            from components.intent.evaluate import evaluate
+
+            candidate = examples.load(Path(rows), _INTENTS.validate_json(intents))
+            model = Path(twin) / twins.RELEASE / "intent"
+            asked, own = judged.asked(model, Path(twin_rows), candidate)
+            result = evaluate(asked, candidate, report=progress.at)
+            files.write_json(folder / "metrics.json", result.metrics())
+            resamples.write(folder, result.resamples, rows_digest=result.rows_digest)
+            pq.write_table(_table(own), folder / OUT_OF_TIME, compression="zstd")
+            progress.count(rows_in=int(result.test["rows"] or 0), map=result.test["map"])
+
+        progress.count(why=twins.judged(found, Path(evaluation), work).why)
 
 
 def run_predict_intents(*, rows: str, release: str, intents: str) -> int:

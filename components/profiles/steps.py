@@ -8,14 +8,16 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from components import twins
 from components.profiles import profile_folder
 from components.profiles.build import plan, training_rows
 from components.profiles.build.feature_files import PROFILE
 from components.profiles.online import materialise, scoring_rows
 from components.profiles.spec import Profiles, Selection
-from components.profiles.training import feature_selection, training_set
+from components.profiles.training import feature_selection, training_set, twin_rows
 from components.step import step
 from feature_repo import columns, env_names, files
+from feature_repo.calendar import Calendar
 from feature_repo.dropped_features import FILE as FEATURES
 from feature_repo.errors import DataError
 from feature_repo.fallback import CARDS, FILE
@@ -163,6 +165,21 @@ def _for_refit(
 def home() -> Path:
     """Return the state folder that the environment names."""
     return Path(os.environ[env_names.HOME])
+
+
+def run_twin_rows(split_json: str, *, clean: Path, rows: Path, twin: Path, destination: Path) -> None:
+    """Write the rows that judge in the vocabulary of the champion's judged twin, unless it has learnt from them."""
+    with step("twin_rows") as progress:
+        found, snapshot = twins.read(twin), files.read_json(clean / "snapshot.json")
+        weeks = weeks_of(snapshot, json.loads(split_json))
+        if not found.why and found.learnt_from(Calendar(**snapshot["calendar"]).start(weeks.test[0])):
+            found = found.without(f"its judged twin, version {found.version}, has learnt from the first of them")
+
+        def work(folder: Path) -> None:
+            written = twin_rows.write(folder, clean=clean, rows=rows, release=twin / twins.RELEASE, weeks=weeks)
+            progress.count(rows_in=snapshot["rows"]["events"], rows_out=written)
+
+        progress.count(why=twins.judged(found, destination, work).why)
 
 
 def run_materialise(name: str, *, profiles: Path, release_version: str) -> None:

@@ -92,6 +92,35 @@ def evaluate_ranking(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def judge_twin_ranking(
+    code: str,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    ranker: Input[Model],
+    twin: Input[Model],
+    twin_rows: Input[Dataset],
+    champion_intent: Input[Dataset],
+    champion_ranking: Output[Dataset],
+) -> None:
+    """Judge the ranker that the champion was judged as on the candidate's test rows.
+
+    Returns:
+        champion_ranking: Its figures on these rows; or why it could not be asked.
+    """
+    from components.ranking.steps import run_judge_twin_ranking
+
+    run_judge_twin_ranking(
+        rows=rows.path,
+        intent=intent.path,
+        ranker=ranker.path,
+        twin=twin.path,
+        twin_rows=twin_rows.path,
+        twin_intent=champion_intent.path,
+        evaluation=champion_ranking.path,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def recommend(
     k: int,
     code: str,

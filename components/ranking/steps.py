@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from components import conditions, measure, resamples
+from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
 from components.ranking import batch, examples, train
@@ -21,6 +21,7 @@ from components.ranking.evaluate import Evaluation, evaluate
 from components.ranking.score import Ranker
 from components.ranking.served import served
 from components.ranking.spec import Ranking
+from components.ranking.twin import Twin
 from components.step import step
 from feature_repo import fallback, files
 
@@ -144,6 +145,24 @@ def run_evaluate_ranking(
             log_metric(f"ranking.{name}", value)
         progress.count(rows_in=int(found.test["rows"]), ndcg_at_10=found.test["ndcg_at_10"])
     return found
+
+
+def run_judge_twin_ranking(
+    *, rows: str, intent: str, ranker: str, twin: str, twin_rows: str, twin_intent: str, evaluation: str
+) -> None:
+    """Judge the ranker of the champion's judged twin on the candidate's test rows."""
+    with step("judge_twin_ranking") as progress:
+        found = twins.read(Path(twin_intent))  # why the intents could not be told is why this cannot
+
+        def work(folder: Path) -> None:
+            beside, model = Ranker.load(Path(ranker)), Path(twin) / twins.RELEASE / "ranking"
+            judged = Twin.load(model, Path(twin_rows), Path(twin_intent), beside)
+            result = evaluate(judged, examples.load(Path(rows), Path(intent)), report=progress.at)
+            files.write_json(folder / "metrics.json", result.metrics())
+            resamples.write(folder, result.resamples, rows_digest=result.rows_digest)
+            progress.count(rows_in=int(result.test["rows"]), ndcg_at_10=result.test["ndcg_at_10"])
+
+        progress.count(why=twins.judged(found, Path(evaluation), work).why)
 
 
 def _training(trained: train.Trained, spec: Ranking) -> dict[str, object]:

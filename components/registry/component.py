@@ -25,6 +25,8 @@ def register(
     intent_evaluation: Input[Dataset],
     ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
+    champion_intent: Input[Dataset],
+    champion_ranking: Input[Dataset],
     gates_report: Output[Markdown],
     gate_metrics: Output[Metrics],
     release_version: OutputPath(str),  # type: ignore[valid-type]
@@ -45,10 +47,23 @@ def register(
         promotion=promotion,
         serving=serving,
         mode=mode,
+        champion_folders=(champion_intent.path, champion_ranking.path),
         report=gates_report.path,
         log_metric=gate_metrics.log_metric,
         release_version=release_version,
     )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def fetch_twin(name: str, clean: Input[Dataset], twin: Output[Model]) -> None:
+    """Fetch the release that the champion was judged as.
+
+    Returns:
+        twin: The judged release's folder; empty where there is none to score on these rows, and why.
+    """
+    from components.registry import steps
+
+    steps.fetch_twin(name, clean=clean.path, folder=twin.path)
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

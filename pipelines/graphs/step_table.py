@@ -128,6 +128,9 @@ def _rows() -> Iterator[Step]:
                ("profiles", "split", "vocabulary", "code=profiles_code"))
     yield Step("training_set", f"{part}:training_set", "pure", Size(1, "4Gi", minutes=120),
                "Retrieve point-in-time rows with labels", ("split", "ranking=ranking_rows", "code=profiles_code"))
+    yield Step("twin_rows", f"{part}:twin_rows", "pure", Size(2, "4Gi", minutes=120),
+               "Compute the test rows in the vocabulary of the champion's judged twin",
+               ("split", "code=profiles_code"))
     yield Step("materialise", f"{part}:materialise", "effects", Size(1, "2Gi", minutes=120),
                "Write the newest user rows into the online store", ("name",))
     yield Step("newest_rows", f"{part}:newest_rows", "pure", Size(2, "4Gi", minutes=120),
@@ -139,6 +142,8 @@ def _rows() -> Iterator[Step]:
                takes_gpu=True)
     yield Step("evaluate_intent", f"{part}:evaluate_intent", "pure", Size(1, "3Gi"),
                "Judge the intent model on the test weeks", ("intents", "code=intent_code"))
+    yield Step("judge_twin_intent", f"{part}:judge_twin_intent", "pure", Size(1, "3Gi"),
+               "Judge the champion's intent model on the same test weeks", ("intents", "code=intent_code"))
     yield Step("refit_intent", f"{part}:refit_intent", "pure", Size(2, "4Gi", minutes=720),
                "Fit the judged intent model on all ripe weeks",
                ("intents", "model=intent_model", "ranking_weeks", "refit", "code=intent_code"), takes_gpu=True)
@@ -150,6 +155,8 @@ def _rows() -> Iterator[Step]:
                "Fit the ranker", ("ranking", "code=ranking_code"), takes_gpu=True)
     yield Step("evaluate_ranking", f"{part}:evaluate_ranking", "pure", Size(1, "3Gi"),
                "Judge the ranker on the test weeks", ("ranking", "code=ranking_code"))
+    yield Step("judge_twin_ranking", f"{part}:judge_twin_ranking", "pure", Size(1, "3Gi"),
+               "Judge the champion's ranker on the same test weeks", ("code=ranking_code",))
     yield Step("refit_ranking", f"{part}:refit_ranking", "pure", Size(2, "6Gi", minutes=360),
                "Fit the judged ranker on the newest ripe weeks", ("ranking", "refit", "code=ranking_code"),
                takes_gpu=True)
@@ -157,6 +164,8 @@ def _rows() -> Iterator[Step]:
                "Recommend items to all users", ("k", "code=ranking_code"))
 
     part = "components.registry.component"
+    yield Step("fetch_twin", f"{part}:fetch_twin", "effects", Size(0.5, "1Gi", minutes=30),  # an alias moves by itself
+               "Fetch the release that the champion was judged as", ("name",))
     yield Step("register", f"{part}:register", "effects", Size(1, "2Gi"),
                "Register the models and judge them by the gates", ("name", "lineage", "promotion", "serving", "mode"))
     yield Step("register_refit", f"{part}:register_refit", "effects", Size(1, "2Gi"),

@@ -66,7 +66,17 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
     Returns the judged release's version; what serves may be its refit.
     """
     with graph.group("release", "Register the models, judge them by the gates, promote what passes."):
-        registered = graph.step("register", clean=at.clean, **vars(models))
+        twin_intent, twin_ranking = _champion(graph, at, models)
+        registered = graph.step(
+            "register",
+            clean=at.clean,
+            intent=models.intent,
+            intent_evaluation=models.intent_evaluation,
+            ranker=models.ranker,
+            ranking_evaluation=models.ranking_evaluation,
+            champion_intent=twin_intent,
+            champion_ranking=twin_ranking,
+        )
         version = registered["release_version"]
         with graph.when(registered[RETURNED], name="gates-passed"):
             serves = _refitted(graph, at, models, version)
@@ -74,6 +84,27 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
             # A note of the run is in `why`: it is no reason to run anything again.
             graph.step("promote", version=serves, why=graph.first["why"], after=[online])
     return version
+
+
+def _champion(graph: Graph, at: Prepared, models: Models) -> tuple[Output, Output]:
+    """Judge the champion on the candidate's test rows, as the pair that it was judged as.
+
+    Without a champion on other data these steps hand on why, and the gates compare as they can.
+    """
+    with graph.group("champion", "Judge the champion on the same test rows."):
+        twin = graph.step("fetch_twin", clean=at.clean)["twin"]
+        rows = graph.step("twin_rows", clean=at.clean, rows=at.rows, twin=twin)["twin_rows"]
+        intent = graph.step("judge_twin_intent", rows=at.rows, twin=twin, twin_rows=rows)["champion_intent"]
+        ranking = graph.step(
+            "judge_twin_ranking",
+            rows=at.rows,
+            intent=models.intent,
+            ranker=models.ranker,
+            twin=twin,
+            twin_rows=rows,
+            champion_intent=intent,
+        )["champion_ranking"]
+    return intent, ranking
 
 
 def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Output:

@@ -36,7 +36,7 @@ def refolders(shared, make) -> Folders:
 
 
 @pytest.fixture
-def run(shared, lineage, refolders, tmp_path):
+def run(shared, lineage, refolders, tmp_path, own_rows):
     """Run the steps behind register, as the pipeline does."""
 
     def call(folders=refolders, *, gates=GATES, mode="auto") -> str:
@@ -44,6 +44,7 @@ def run(shared, lineage, refolders, tmp_path):
         passed = component.register.python_func(
             "shared", lineage.model_dump_json(), json.dumps({"gates": gates, "refit": True}), SERVING, mode,
             *(at["clean"], at["intent"], at["intent_evaluation"], at["ranking"], at["ranking_evaluation"]),
+            *own_rows,
             SimpleNamespace(path=str(tmp_path / "report")), SimpleNamespace(log_metric=lambda name, value: None),
             str(tmp_path / "version"),
         )  # fmt: skip
