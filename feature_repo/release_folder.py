@@ -29,6 +29,7 @@ READABLE = (FIRST, CURRENT)  # today's and the one before it
 
 ID, KEY, SLICES = "id", "key", "serving"
 KIND, BASELINE, BASELINES = "kind", "baseline", "baselines"  # of releases that serve since no champion was there
+JUDGED = "judged"  # the release whose refit this one is; absent where what was judged serves itself
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ class ReleaseFolder:
     def slices(self) -> Mapping[str, Any]:
         """The spec's slices that serving needs, as they were written: `profiles`, `ranking`, `serving` and others."""
         found: Mapping[str, Any] = self.document[SLICES]
+        return found
+
+    @property
+    def judged(self) -> Mapping[str, Any]:
+        """The judged release that this one is a refit of: `id`, `version` and each part's; empty where it is none."""
+        found: Mapping[str, Any] = self.document.get(JUDGED, {})
         return found
 
     @property

@@ -13,7 +13,7 @@ SECTIONS = {
     "profiles:": "what is known of a user: windows, groups of alike users, how long it may be used",
     "intents:": "what a user may do within 7 days; with a level, one question for each of its top values",
     "  ranking:": "items need this many sessions and users to be recommended",
-    "promotion:": "auto: a release that passes the gates goes live; manual and dry_run do not",
+    "promotion:": "auto: a release that passes the gates goes live; refit: it learns from the newest weeks first",
     "      delimiter:": "what splits the fields; also `header: none`, `encoding`, `nulls`",
     "      nulls:": "words that stand for nothing, in every column",
     "      timestamps:": "how times are written: iso, epoch_s, epoch_ms, a format, or a list of them",

@@ -199,7 +199,7 @@ def _spec(
         "profiles": profiles,
         "intents": intents,
         "models": models,
-        "promotion": {"mode": "auto"},
+        "promotion": {"mode": "auto", "refit": True},
     }
 
 

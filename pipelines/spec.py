@@ -102,7 +102,8 @@ class Recommender(Slice):
     def ranking_rows(self) -> dict[str, Any]:
         """Return what the training set needs of ranking: which weeks, and what weighs a label."""
         dumped = self.models.ranking.model_dump(mode="json")
-        return {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped}
+        refit = {"refit": True} if self.promotion.refit else {}  # left out where it is off: the rows are the same
+        return {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped} | refit
 
     def vocabulary_rule(self) -> dict[str, Any]:
         """Return what vocabularies and profiles need of the intents and of ranking."""

@@ -113,6 +113,7 @@ def _due(holders: dict[str, str], versions: dict[str, dict[str, str]]) -> str:
 
 def text(found: dict[str, Any]) -> str:
     """Return the status as a person reads it."""
+    from components.registry.refit import TWIN, TWIN_ID
     from pipelines.cluster_view import report
     from pipelines.rollout import status_text
 
@@ -132,6 +133,8 @@ def text(found: dict[str, Any]) -> str:
     for alias, version in found["aliases"].items():
         tags = found["versions"][version]
         lines.append(f"  {alias:<11} version {version}  release {tags.get('id', '?')}  {status_text.judged(tags)}")
+        if TWIN in tags:
+            lines.append(f"    refit on all complete weeks; judged was version {tags[TWIN]}, {tags.get(TWIN_ID, '?')}")
         lines += status_text.gates(tags)
     lines += [
         f"  {alias:<11} version {version}, which was deleted; `intentflow promote --version N` names another"

@@ -16,12 +16,18 @@ def main() -> None:
     parser.add_argument("--intents", required=True, help="the spec's slice `intents`, as JSON")
     parser.add_argument("--model", required=True, help="the spec's slice `models.intent`, as JSON")
     parser.add_argument("--ranking-weeks", type=int, required=True, help="weeks that are scored out of time")
+    parser.add_argument("--code", default="", help="digest of the code that trains, for a refit to compare with")
     parser.add_argument("--rows", required=True, help="folder that the step training_set wrote")
     parser.add_argument("--intent", required=True, help="model folder to write")
     asked = parser.parse_args()
     entry.run(
         lambda: run_train_intent(
-            asked.intents, asked.model, ranking_weeks=asked.ranking_weeks, rows=asked.rows, intent=asked.intent
+            asked.intents,
+            asked.model,
+            ranking_weeks=asked.ranking_weeks,
+            rows=asked.rows,
+            intent=asked.intent,
+            code=asked.code,
         )
     )
 

@@ -65,5 +65,12 @@ def write(folder: Path, name: str, found: Examples, *, instead_of: Path, prior_w
     rows = found.rows.take(scored)
     table = out_of_time_table(OutOfTime(rows.user_id, found.week[scored], scorer.predict(rows)))
     pq.write_table(table, folder / OUT_OF_TIME, compression="zstd")
-    training = {"baseline": name, "prior_weeks": prior_weeks, "rows": {"train": len(found.part("train"))}, "epochs": []}
+    learnt = found.part("train")
+    training = {
+        "baseline": name,
+        "prior_weeks": prior_weeks,
+        "rows": {"train": len(learnt)},
+        "weeks": {"full": [int(week) for week in np.unique(found.week[learnt])]},
+        "epochs": [],
+    }
     files.write_json(folder / TRAINING, training)

@@ -29,7 +29,43 @@ def train_intent(
     from components.intent.steps import run_train_intent
 
     run_train_intent(
-        intents, model, ranking_weeks=ranking_weeks, rows=rows.path, intent=intent.path, curves=intent_curves.path
+        intents,
+        model,
+        ranking_weeks=ranking_weeks,
+        rows=rows.path,
+        intent=intent.path,
+        code=code,
+        curves=intent_curves.path,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def refit_intent(
+    intents: str,
+    model: str,
+    ranking_weeks: int,
+    code: str,
+    refit: bool,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    refitted_intent: Output[Model],
+) -> None:
+    """Fit the judged intent model once more, on all ripe weeks, and prove that only its rows differ.
+
+    Returns:
+        refitted_intent: The model that serves; empty where the spec asks for no refit.
+    """
+    from components.intent.steps import run_refit_intent
+
+    run_refit_intent(
+        intents,
+        model,
+        ranking_weeks=ranking_weeks,
+        code=code,
+        refit=refit,
+        rows=rows.path,
+        intent=intent.path,
+        refitted=refitted_intent.path,
     )
 
 
@@ -93,6 +129,27 @@ def baseline_intent(
         intent_evaluation=intent_evaluation.path,
         baseline_intent=baseline_intent.path,
         baseline_evaluation=baseline_intent_evaluation.path,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def judge_twin_intent(
+    intents: str,
+    code: str,
+    rows: Input[Dataset],
+    twin: Input[Model],
+    twin_rows: Input[Dataset],
+    champion_intent: Output[Dataset],
+) -> None:
+    """Judge the intent model that the champion was judged as on the candidate's test rows.
+
+    Returns:
+        champion_intent: Its figures on these rows, and its answers; or why it could not be asked.
+    """
+    from components.intent.steps import run_judge_twin_intent
+
+    run_judge_twin_intent(
+        intents, rows=rows.path, twin=twin.path, twin_rows=twin_rows.path, evaluation=champion_intent.path
     )
 
 

@@ -8,14 +8,13 @@ Letters: B rows, C targets.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from components.intent import baselines, metrics, uncertainty
 from components.intent.examples import Examples
 from components.intent.metrics import Curve
-from components.intent.score import IntentScorer
 from components.resamples import Line, digest
 from feature_repo import columns
 from feature_repo.rows import UserRows
@@ -26,6 +25,14 @@ TENURES = ((0, "under 13 weeks"), (13, "13 to 25 weeks"), (26, "from 26 weeks"))
 ACTIVITIES = ("low", "middle", "high")  # thirds of the test rows by decayed sessions
 ELSEWHERE = ("curve", "resamples", "rows_digest")  # fields with a file of their own
 Numbers = dict[str, float | None]
+
+
+class Predicts(Protocol):
+    """What is judged: rows in, a probability of each target out."""
+
+    def predict(self, rows: UserRows) -> np.ndarray:
+        """Return probabilities, float32 [B, C]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Judge:
 
 
 def evaluate(
-    scorer: IntentScorer, examples: Examples, *, report: Callable[[float, str], None] = lambda share, note: None
+    scorer: Predicts, examples: Examples, *, report: Callable[[float, str], None] = lambda share, note: None
 ) -> Evaluation:
     """Judge a model on the examples' test rows."""
     validate, test = examples.part("validate"), examples.part("test")

@@ -1,11 +1,14 @@
 """Fit the network to encoded rows: batches, the learning rate's course, early stopping. Knows no files.
 
+`run` stops by the validation rows. `rerun` has none left to stop by, and goes as far along the same course as told.
+
 Equal seeds and thread counts give equal weights: rows are drawn by numpy's generator, and the caller seeds torch's.
 Several ranks share every batch (components/distributed/ranks.py); the validation loss, which decides, is one number.
 
 Letters: R rows, B rows of a batch, C targets, W weeks.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -46,7 +49,7 @@ class Epoch:
 
     stage: str
     train_bce: float
-    validate_bce: float
+    validate_bce: float | None  # None: a refit, which learns from the validation rows too
     seconds: float
 
 
@@ -56,7 +59,7 @@ class Fit:
 
     net: IntentNet
     rows: Rows
-    validate: Rows
+    validate: Rows | None  # None: a refit
     unknown: Encoded  # an unknown user at the start of each week, [W] rows
     weight: np.ndarray  # [C] float32, of each target in the loss
     spec: IntentModel
@@ -65,12 +68,32 @@ class Fit:
 
     def run(self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]) -> None:
         """Fit the net to the rows in `index`; it ends with the weights of this stage's best epoch."""
+        assert self.validate is not None, "without validation rows nothing says when to stop"
+        lowest, best = math.inf, self.net.state_dict()
+        for loss, start in self._passes(stage, index, report=report):
+            found = self.ranks.decided(bce(self.net, self.validate, ranks=self.ranks))
+            self._tell(stage, loss, found, start)
+            if found < lowest:
+                lowest, best = found, {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+            elif min(e.validate_bce for e in self.epochs[-PATIENCE:] if e.validate_bce is not None) > lowest:
+                break
+        self.net.load_state_dict(best)
+
+    def rerun(self, stage: str, index: np.ndarray, *, epochs: int, report: Callable[[float, str], None]) -> None:
+        """Fit the net to the rows in `index` for the first `epochs` of the spec's; it ends with the last weights."""
+        for loss, start in itertools.islice(self._passes(stage, index, report=report), epochs):
+            self._tell(stage, loss, None, start)
+        self.net.eval()
+
+    def _passes(
+        self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]
+    ) -> Iterator[tuple[float, float]]:
+        """Go over the rows epoch by epoch; yield the mean loss of each and when it began."""
         rng, epochs = np.random.default_rng(self.spec.seed), self.spec.epochs
         net = self.ranks.parallel(self.net, unused=True)  # a transformer's table of words: weeks come as vectors
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=self.spec.learning_rate, weight_decay=WEIGHT_DECAY)
         per_epoch = math.ceil(len(index) / self._batch_size(index))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(step / (epochs * per_epoch)))
-        lowest, best = math.inf, self.net.state_dict()
         for epoch in range(epochs):
             start, losses = time.monotonic(), []
             self.net.train()
@@ -80,14 +103,11 @@ class Fit:
                 if len(losses) % REPORT_STEPS == 0:
                     report((epoch + len(losses) / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
             self.net.eval()
-            found = self.ranks.decided(bce(self.net, self.validate, ranks=self.ranks))
-            seconds, loss = round(time.monotonic() - start, 2), self.ranks.mean(float(np.mean(losses)))
-            self.epochs.append(Epoch(stage, round(loss, 6), round(found, 6), seconds))
-            if found < lowest:
-                lowest, best = found, {name: value.detach().clone() for name, value in self.net.state_dict().items()}
-            elif min(e.validate_bce for e in self.epochs[-PATIENCE:]) > lowest:
-                break
-        self.net.load_state_dict(best)
+            yield float(np.mean(losses)), start
+
+    def _tell(self, stage: str, loss: float, validate: float | None, start: float) -> None:
+        seconds, found = round(time.monotonic() - start, 2), None if validate is None else round(validate, 6)
+        self.epochs.append(Epoch(stage, round(self.ranks.mean(loss), 6), found, seconds))
 
     def _batch_size(self, index: np.ndarray) -> int:
         """Return the rows of a batch: fewer where rows stand for several, or an epoch would have too few steps."""

@@ -69,6 +69,10 @@ class IntentScorer:
         """Names of the C targets."""
         return self.vocabulary.target_names
 
+    def at(self, context: TargetContext, calendar: Calendar) -> "IntentScorer":
+        """Return the same model with the targets' shares and the calendar of other data."""
+        return IntentScorer(self._model, self.vocabulary, context, calendar, self.profile)
+
     def encode(self, rows: UserRows) -> Encoded:
         """Encode rows as the network was trained to see them."""
         n_targets = self.shape.targets

@@ -5,6 +5,7 @@ imported within the frame, which first tells torch's threads how to wait. Where 
 training step hands the work to a TrainJob, whose processes come back here by `torchrun -m components.intent`.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
+from components import conditions, measure, resamples, twins
 from components import curves as pages
-from components import measure, resamples
 from components.distributed import ranks, trainjob
 from components.intent import examples, inputs
 from components.intent.spec import Intent, IntentModel
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 OUT_OF_TIME = "out_of_time.parquet"
 TRAINING = "training.json"
+BEGINNING = "early.safetensors"  # where the stage `full` began, for a refit
 PROBABILITIES = "probabilities"
 STAGES = {
     "early": "early network, scores for the ranker",
@@ -37,7 +39,9 @@ STAGES = {
 _INTENTS = TypeAdapter(list[Intent])
 
 
-def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str, intent: str, curves: str = "") -> None:
+def run_train_intent(
+    intents: str, model: str, *, ranking_weeks: int, rows: str, intent: str, code: str = "", curves: str = ""
+) -> None:
     """Fit the model that the slice `models.intent` (JSON) asks for and write its model folder.
 
     `curves` is the page of the losses to write, '' in the processes of a TrainJob.
@@ -45,13 +49,14 @@ def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str,
     with step("train_intent") as progress:
         spec = IntentModel.model_validate_json(model)
         if (settings := trainjob.asked("train_intent")) is not None:
-            words = {"intents": intents, "model": model, "ranking-weeks": str(ranking_weeks)}
+            words = {"intents": intents, "model": model, "ranking-weeks": str(ranking_weeks), "code": code}
             task = trainjob.Task("components.intent", words, {"rows": Path(rows)}, output="intent")
             progress.count(**trainjob.run(task, settings, Path(intent), at=progress.at))
             progress.count(**_sees(inputs.read(Path(intent))))
             _draw(Path(intent), curves)
             return
         with ranks.joined() as group:
+            from components.intent.refit import described
             from components.intent.train import train
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
@@ -59,9 +64,10 @@ def run_train_intent(intents: str, model: str, *, ranking_weeks: int, rows: str,
             progress.count(**_sees(trained.inputs))
             progress.count(**group.agreed(trained.scorer.net.state_dict()))
             if group.first:
-                save(trained, spec, Path(intent))
+                under = _conditions(intents, model, ranking_weeks, code) | described(found, trained.scorer.net.shape)
+                save(trained, spec, Path(intent), under=under)
                 _draw(Path(intent), curves)
-        best = min(epoch.validate_bce for epoch in trained.epochs)
+        best = min(epoch.validate_bce for epoch in trained.epochs if epoch.validate_bce is not None)
         progress.count(rows_in=trained.rows["train"] + trained.rows["validate"], rows_out=trained.rows["out_of_time"])
         progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
 
@@ -72,10 +78,26 @@ def _sees(found: Mapping[str, Any]) -> dict[str, str]:
     return {"inputs": said} if said else {}
 
 
-def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
-    """Write the `intent` artifact: the model folder, the out-of-time scores and how training went."""
+def _conditions(intents: str, model: str, ranking_weeks: int, code: str) -> dict[str, Any]:
+    """Name what a run says of how the model is trained; the rest is told by the rows."""
+    return {
+        "spec intents": json.loads(intents),
+        "spec models.intent": json.loads(model),
+        "spec models.ranking.train_weeks": ranking_weeks,
+        "code": code,
+    }
+
+
+def save(trained: "Trained", spec: IntentModel, destination: Path, *, under: Mapping[str, Any]) -> None:
+    """Write the `intent` artifact: the model folder, the out-of-time scores and how training went.
+
+    `under` are the conditions that a refit must share.
+    """
+    from components.intent.refit import save_beginning
+
     with files.written_folder(destination) as folder:
         trained.scorer.save(folder)
+        save_beginning(trained.beginning, folder / BEGINNING)
         inputs.write(folder, trained.inputs)
         pq.write_table(out_of_time_table(trained.out_of_time), folder / OUT_OF_TIME, compression="zstd")
         training = {
@@ -85,8 +107,37 @@ def save(trained: "Trained", spec: IntentModel, destination: Path) -> None:
             "threads": trained.threads,
             "seconds": trained.seconds,
             "spec": spec.model_dump(),
+            conditions.KEY: conditions.digests(**under),
         }
         files.write_json(folder / TRAINING, training)
+
+
+def run_refit_intent(
+    intents: str, model: str, *, ranking_weeks: int, code: str, refit: bool, rows: str, intent: str, refitted: str
+) -> None:
+    """Fit the judged model `intent` once more, on all ripe weeks; prove that nothing else differs.
+
+    Where the spec asks for no refit the folder says so, and holds nothing else.
+    """
+    with step("refit_intent") as progress:
+        if not refit:
+            conditions.unasked(Path(refitted))
+            progress.count(**{conditions.ASKED: False})
+            return
+        from components.intent import refit as refits
+
+        judged, found = Path(intent), examples.load(Path(rows), _INTENTS.validate_json(intents))
+        spec, training = IntentModel.model_validate_json(model), files.read_json(judged / TRAINING)
+        beginning = refits.load_beginning(judged / BEGINNING)
+        under = _conditions(intents, model, ranking_weeks, code) | refits.described(found, refits.shape(found, spec))
+        proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
+        weeks, epochs = conditions.ripe(found.split), refits.epochs_of(training)
+        made = refits.refit(found, spec, beginning, weeks=weeks, epochs=epochs, report=progress.at)
+        with files.written_folder(Path(refitted)) as folder:
+            made.scorer.save(folder)
+            about = {"weeks": made.weeks, "rows": made.rows, "epochs": epochs, "means": made.means}
+            files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | about)
+        progress.count(rows_in=made.rows, asked=True, epochs=epochs, weeks=len(made.weeks))
 
 
 def _draw(intent: Path, page: str) -> None:
@@ -167,6 +218,27 @@ def judge(
         files.write_json(out / "classification.json", asdict(result.curve))
         (out / "card.md").write_text(text)
     return result, text
+
+
+def run_judge_twin_intent(intents: str, *, rows: str, twin: str, twin_rows: str, evaluation: str) -> None:
+    """Judge the intent model of the champion's judged twin on the candidate's test rows."""
+    with step("judge_twin_intent") as progress:
+        found = twins.read(Path(twin_rows))
+
+        def work(folder: Path) -> None:
+            from components.intent import twin as judged
+            from components.intent.evaluate import evaluate
+
+            candidate = examples.load(Path(rows), _INTENTS.validate_json(intents))
+            model = Path(twin) / twins.RELEASE / "intent"
+            asked, own = judged.asked(model, Path(twin_rows), candidate)
+            result = evaluate(asked, candidate, report=progress.at)
+            files.write_json(folder / "metrics.json", result.metrics())
+            resamples.write(folder, result.resamples, rows_digest=result.rows_digest)
+            pq.write_table(out_of_time_table(own), folder / OUT_OF_TIME, compression="zstd")
+            progress.count(rows_in=int(result.test["rows"] or 0), map=result.test["map"])
+
+        progress.count(why=twins.judged(found, Path(evaluation), work).why)
 
 
 def run_predict_intents(*, rows: str, release: str, intents: str) -> int:

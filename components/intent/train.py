@@ -2,7 +2,8 @@
 
 Stage `early` sees the training weeks before those that the ranker learns from, and scores the latter out of time.
 Stage `full` goes on from there with all training weeks, at the full learning rate again: half of it left the network
-measurably behind. Both stop early on the validation weeks.
+measurably behind. Both stop early on the validation weeks. Where `full` began is kept: a refit begins there too
+(refit.py).
 
 Letters: R training rows, B rows, C targets, W weeks.
 """
@@ -43,11 +44,26 @@ class OutOfTime:
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """Where the stage `full` begins: the weights of the early network, and the generator that dropout draws from."""
+
+    weights: dict[str, torch.Tensor]
+    generator: torch.Tensor
+
+    @classmethod
+    def of(cls, net: IntentNet) -> "Beginning":
+        """Take a copy."""
+        weights = {name: value.detach().cpu().clone() for name, value in net.state_dict().items()}
+        return cls(weights, torch.random.get_rng_state())
+
+
+@dataclass(frozen=True)
 class Trained:
     """A fitted model and how it came about."""
 
     scorer: IntentScorer
     out_of_time: OutOfTime
+    beginning: Beginning
     epochs: tuple[Epoch, ...]
     rows: dict[str, int]
     weeks: dict[str, list[int]]  # whose labels each stage saw, and those scored out of time by each
@@ -82,12 +98,13 @@ def train(
         report(0.05, "encoded")
         examples, projection, reduction = inputs.reduced(examples, rows.encoded.profile, rows.weight)
         scorer = _untrained(examples, spec, rows, device, projection)
-        fit = Fit(scorer.net, rows, validate, _unknown(examples), _weights(examples), spec, ranks)
+        fit = Fit(scorer.net, rows, validate, unknown(examples), weights(examples), spec, ranks)
         ranks.scatter_seed(spec.seed)
         if not held.all():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(~held), _between(report, 0.05, 0.5)
             fit.run("early", early, report=at)
         held_scores = scorer.predict(examples.rows.take(parts["train"][held]))
+        beginning = Beginning.of(scorer.net)
         full, at = np.arange(len(held)), _between(report, 0.5, 0.9)
         fit.run("full", full, report=at)
     scored = np.concatenate([parts["train"][held], later])
@@ -95,14 +112,15 @@ def train(
     return Trained(
         scorer=scorer,
         out_of_time=OutOfTime(examples.rows.user_id[scored], examples.week[scored], probabilities),
+        beginning=beginning,
         epochs=tuple(fit.epochs),
         rows={"train": len(held), "validate": len(parts["validate"]), "out_of_time": len(scored)}
         | ({} if rows.weight is None else {"train_stand_for": round(float(rows.weight.sum()))}),
         weeks={
-            "early": _present(examples, parts["train"][~held]),
-            "full": _present(examples, parts["train"]),
-            "scored_by_early": _present(examples, parts["train"][held]),
-            "scored_by_full": _present(examples, later),
+            "early": present(examples, parts["train"][~held]),
+            "full": present(examples, parts["train"]),
+            "scored_by_early": present(examples, parts["train"][held]),
+            "scored_by_full": present(examples, later),
         },
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - start, 1),
@@ -124,7 +142,7 @@ def encoded(examples: Examples, index: np.ndarray) -> Rows:
     return Rows(Encoded(**whole), examples.labels[index], week, examples.weights(index))
 
 
-def _present(examples: Examples, index: np.ndarray) -> list[int]:
+def present(examples: Examples, index: np.ndarray) -> list[int]:
     """List the weeks of the rows in `index`."""
     return [int(week) for week in np.unique(examples.week[index])]
 
@@ -139,7 +157,7 @@ def _weeks(examples: Examples) -> np.ndarray:
     return np.unique(examples.week)
 
 
-def _unknown(examples: Examples) -> Encoded:
+def unknown(examples: Examples) -> Encoded:
     """Encode a user of whom nothing is known, at the start of each week, [W] rows."""
     weeks, rows = _weeks(examples), examples.rows
     n = len(weeks)
@@ -159,20 +177,7 @@ def _untrained(
 ) -> IntentScorer:
     taken = np.linspace(0, len(rows.week) - 1, min(STANDARD_ROWS, len(rows.week))).astype(np.int64)
     some = rows.encoded.take(taken)
-    net = IntentNet(
-        Shape(
-            spec.architecture,
-            width=spec.width,
-            layers=spec.layers,
-            dropout=spec.dropout,
-            targets=some.frequency.shape[1],
-            weeks=WEEKS,
-            frequency=some.frequency.shape[2],
-            profile=some.profile.shape[1],
-            segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,
-            components=examples.components,
-        )
-    )
+    net = IntentNet(shape(examples, spec, some))
     net.standardise(some.frequency, some.profile, weight=None if rows.weight is None else rows.weight[taken])
     if projection is not None:
         net.project(projection)
@@ -180,7 +185,23 @@ def _untrained(
     return IntentScorer(net.to(pick_device(device)), examples.vocabulary, examples.context, examples.calendar, names)
 
 
-def _weights(examples: Examples) -> np.ndarray:
+def shape(examples: Examples, spec: IntentModel, some: Encoded) -> Shape:
+    """Return the network's sizes: the spec's, and those of the rows as they are encoded."""
+    return Shape(
+        spec.architecture,
+        width=spec.width,
+        layers=spec.layers,
+        dropout=spec.dropout,
+        targets=some.frequency.shape[1],
+        weeks=WEEKS,
+        frequency=some.frequency.shape[2],
+        profile=some.profile.shape[1],
+        segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,
+        components=examples.components,
+    )
+
+
+def weights(examples: Examples) -> np.ndarray:
     """Return the targets' weights in the loss, mean 1, float32 [C]."""
     weight = np.array([SINGLE_WEIGHT if t.value is None else 1.0 for t in examples.vocabulary.targets], np.float32)
     return np.asarray(weight / weight.mean())

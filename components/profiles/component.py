@@ -39,6 +39,28 @@ def training_set(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def twin_rows(
+    split: str, code: str, clean: Input[Dataset], rows: Input[Dataset], twin: Input[Model], twin_rows: Output[Dataset]
+) -> None:
+    """Compute the rows that judge a candidate in the vocabulary of the champion's judged twin.
+
+    Returns:
+        twin_rows: The validation and test rows as the twin reads them; or why it cannot be asked about them.
+    """
+    from pathlib import Path
+
+    from components.profiles.steps import run_twin_rows
+
+    run_twin_rows(
+        split,
+        clean=Path(clean.path),
+        rows=Path(rows.path),
+        twin=Path(twin.path),
+        destination=Path(twin_rows.path),
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def materialise(name: str, release_version: str, features: Input[Dataset]) -> None:
     """Write the newest user rows into the online store, where there is a release to serve with them."""
     from pathlib import Path

@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components import twins
 from components.profiles import profile_folder
 from components.profiles.build import plan, training_rows
 from components.profiles.build.feature_files import PROFILE
 from components.profiles.online import materialise, scoring_rows
 from components.profiles.spec import Profiles, Selection
-from components.profiles.training import feature_selection, label_strengths, training_set
+from components.profiles.training import feature_selection, label_strengths, training_set, twin_rows
 from components.step import step
 from feature_repo import columns, env_names, files
 from feature_repo.calendar import Calendar
@@ -106,6 +107,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
         *weeks.validate,
         *weeks.test[:: ranking["test_every_weeks"]],
     )
+    judging_weeks, ranking_weeks = ranking_weeks, (*ranking_weeks, *_for_refit(ranking, snapshot, weeks, ranking_weeks))
     with step("training_set") as progress, files.written_folder(destination) as folder:
         users = pq.read_table(clean / "users.parquet", columns=[columns.USER_ID])
         counts = training_set.write(
@@ -141,7 +143,7 @@ def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profile
             "train": list(weeks.train),
             "validate": list(weeks.validate),
             "test": list(weeks.test),
-            "ranking": list(ranking_weeks),
+            "ranking": list(judging_weeks),
             "incomplete": incomplete,
             "next": weeks.last,
         }
@@ -168,9 +170,39 @@ def _weighed(
     )
 
 
+def _for_refit(
+    ranking: dict[str, Any], snapshot: dict[str, Any], weeks: plan.Weeks, have: tuple[int, ...]
+) -> list[int]:
+    """Return the newest complete weeks that a refit of the ranker learns from and nothing else needs.
+
+    >>> weeks = plan.Weeks(train=(5, 6, 7), validate=(8,), test=(9, 10, 11), last=12)
+    >>> _for_refit({"train_weeks": 3, "refit": True}, {"last_week_complete": False}, weeks, (5, 6, 7, 8, 9, 11))
+    [10]
+    """
+    if not ranking.get("refit"):
+        return []
+    ripe = [*weeks.train, *weeks.validate, *weeks.test][: None if snapshot["last_week_complete"] else -1]
+    return [week for week in ripe[-ranking["train_weeks"] :] if week not in have]
+
+
 def home() -> Path:
     """Return the state folder that the environment names."""
     return Path(os.environ[env_names.HOME])
+
+
+def run_twin_rows(split_json: str, *, clean: Path, rows: Path, twin: Path, destination: Path) -> None:
+    """Write the rows that judge in the vocabulary of the champion's judged twin, unless it has learnt from them."""
+    with step("twin_rows") as progress:
+        found, snapshot = twins.read(twin), files.read_json(clean / "snapshot.json")
+        weeks = weeks_of(snapshot, json.loads(split_json))
+        if not found.why and found.learnt_from(Calendar(**snapshot["calendar"]).start(weeks.test[0])):
+            found = found.without(f"its judged twin, version {found.version}, has learnt from the first of them")
+
+        def work(folder: Path) -> None:
+            written = twin_rows.write(folder, clean=clean, rows=rows, release=twin / twins.RELEASE, weeks=weeks)
+            progress.count(rows_in=snapshot["rows"]["events"], rows_out=written)
+
+        progress.count(why=twins.judged(found, destination, work).why)
 
 
 def run_materialise(name: str, *, profiles: Path, release_version: str) -> None:

@@ -14,11 +14,16 @@ def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(prog="components.ranking", description="Train the ranker.")
     parser.add_argument("--ranking", required=True, help="the spec's slice `models.ranking`, as JSON")
+    parser.add_argument("--code", default="", help="digest of the code that trains, for a refit to compare with")
     parser.add_argument("--rows", required=True, help="folder that the step training_set wrote")
     parser.add_argument("--intent", required=True, help="folder of the intent model")
     parser.add_argument("--ranker", required=True, help="model folder to write")
     asked = parser.parse_args()
-    entry.run(lambda: run_train_ranking(asked.ranking, rows=asked.rows, intent=asked.intent, ranker=asked.ranker))
+    entry.run(
+        lambda: run_train_ranking(
+            asked.ranking, rows=asked.rows, intent=asked.intent, ranker=asked.ranker, code=asked.code
+        )
+    )
 
 
 if __name__ == "__main__":

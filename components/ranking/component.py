@@ -27,7 +27,37 @@ def train_ranking(
     """
     from components.ranking.steps import run_train_ranking
 
-    run_train_ranking(ranking, rows=rows.path, intent=intent.path, ranker=ranker.path, curves=ranking_curves.path)
+    run_train_ranking(
+        ranking, rows=rows.path, intent=intent.path, ranker=ranker.path, code=code, curves=ranking_curves.path
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def refit_ranking(
+    ranking: str,
+    code: str,
+    refit: bool,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    ranker: Input[Model],
+    refitted_ranker: Output[Model],
+) -> None:
+    """Fit the judged ranker once more, on the newest ripe weeks, and prove that only its rows differ.
+
+    Returns:
+        refitted_ranker: The ranker that serves; empty where the spec asks for no refit.
+    """
+    from components.ranking.steps import run_refit_ranking
+
+    run_refit_ranking(
+        ranking,
+        code=code,
+        refit=refit,
+        rows=rows.path,
+        intent=intent.path,
+        ranker=ranker.path,
+        refitted=refitted_ranker.path,
+    )
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
@@ -88,6 +118,37 @@ def baseline_ranking(
         ranker=ranker.path,
         baseline_ranker=baseline_ranker.path,
         baseline_evaluation=baseline_ranking_evaluation.path,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def judge_twin_ranking(
+    ranking: str,
+    code: str,
+    rows: Input[Dataset],
+    intent: Input[Model],
+    ranker: Input[Model],
+    twin: Input[Model],
+    twin_rows: Input[Dataset],
+    champion_intent: Input[Dataset],
+    champion_ranking: Output[Dataset],
+) -> None:
+    """Judge the ranker that the champion was judged as on the candidate's test rows.
+
+    Returns:
+        champion_ranking: Its figures on these rows; or why it could not be asked.
+    """
+    from components.ranking.steps import run_judge_twin_ranking
+
+    run_judge_twin_ranking(
+        ranking,
+        rows=rows.path,
+        intent=intent.path,
+        ranker=ranker.path,
+        twin=twin.path,
+        twin_rows=twin_rows.path,
+        twin_intent=champion_intent.path,
+        evaluation=champion_ranking.path,
     )
 
 

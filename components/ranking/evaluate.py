@@ -20,6 +20,7 @@ from components.ranking.candidates import recall
 from components.ranking.examples import Examples, World
 from components.ranking.metrics import K, PerRow
 from components.ranking.score import Ranker, top
+from components.ranking.twin import Twin
 from components.resamples import MODEL, Line, digest
 from feature_repo import columns
 from feature_repo.rows import Ragged
@@ -63,7 +64,7 @@ class _Ranked:
 
 
 def evaluate(
-    ranker: Ranker, world: World, *, part: str = "test", report: Report = lambda done, note: None
+    ranker: Ranker | Twin, world: World, *, part: str = "test", report: Report = lambda done, note: None
 ) -> Evaluation:
     """Rank every row of a part of the split by the model and the baselines, and compare."""
     start = time.monotonic()
@@ -91,7 +92,7 @@ def evaluate(
     )
 
 
-def _by_model(ranker: Ranker, chunk: Examples) -> tuple[_Ranked, float]:
+def _by_model(ranker: Ranker | Twin, chunk: Examples) -> tuple[_Ranked, float]:
     scored = ranker.rank(chunk.rows, chunk.probabilities)
     new = scored.facts["weeks_bought"] == 0
     item = np.append(scored.found.item, -1)  # position -1 reads as no item
@@ -99,7 +100,7 @@ def _by_model(ranker: Ranker, chunk: Examples) -> tuple[_Ranked, float]:
     return ranked, recall(scored.found, chunk.bought, len(ranker.catalogue))
 
 
-def _by_baseline(baseline: Callable[..., np.ndarray], ranker: Ranker, chunk: Examples) -> _Ranked:
+def _by_baseline(baseline: Callable[..., np.ndarray], ranker: Ranker | Twin, chunk: Examples) -> _Ranked:
     known, barred = (chunk.rows, ranker.catalogue, ranker.neighbours), ranker.eligible.barred(chunk.rows)
     return _Ranked(*(baseline(*known, k=K, unseen=unseen, barred=barred) for unseen in (False, True)))
 

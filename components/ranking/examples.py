@@ -6,7 +6,7 @@ spec lets nobody show its user (eligibility.py) is no label: under `repeat: forb
 Letters: B rows, I items, C targets.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,10 +79,15 @@ class World:
         weighed = "" if self.weight is None else f"{self.weight.scale} of {self.weight.of}"
         return " ".join(part for part in (self.eligible.rule, weighed) if part)
 
+    @property
+    def present(self) -> set[int]:
+        """The label weeks that have rows to train or judge by; others have rows for a refit alone."""
+        labelled = np.unique(self.examples.week[self.examples.labelled]).tolist()
+        return set(labelled) & {*self.split.get("ranking", labelled)}
+
     def weeks(self, part: str) -> list[int]:
         """List the label weeks of a part of the split that have rows."""
-        present = set(np.unique(self.examples.week[self.examples.labelled]).tolist())
-        found = [week for week in self.split[part] if week in present]
+        found = [week for week in self.split[part] if week in self.present]
         if not found:
             new = ("that was new to them ", " `repeat: allow`,") if self.eligible.repeat == FORBID else ("", "")
             raise DataError(
@@ -143,6 +148,27 @@ def _worth(strength: Ragged | None, week: np.ndarray, weight: Weight, *, train: 
         raise DataError(f"rows: ranking.parquet has no {columns.LABEL_STRENGTH}; make the training set again")
     known = strength.values[np.isin(week, list(train))[strength.row_of_value()]]
     return Ragged(relevance(strength.values, known, weight.scale), strength.offsets)
+
+
+def require_out_of_time(scored: Mapping[str, Collection[int]] | None, weeks: Collection[int]) -> None:
+    """Refuse intents of `weeks` that come from a network which had learnt from the same week or a later one.
+
+    `scored` is what the intent model's training.json says: the weeks that each stage learnt from, and those it scored.
+
+    >>> scored = {"early": [1], "scored_by_early": [2], "full": [1, 2], "scored_by_full": [3]}
+    >>> require_out_of_time(scored, [2, 3])
+    """
+    if scored is None:
+        raise DataError("intent: training.json names no weeks; train the intent model again")
+    for week in sorted(weeks):
+        stage = next((one for one in ("early", "full") if week in scored[f"scored_by_{one}"]), None)
+        if stage is None:
+            raise DataError(f"intent: out_of_time.parquet has no scores of week {week}; train the intent model again")
+        if (last := max(scored[stage], default=week - 1)) >= week:
+            raise DataError(
+                f"intent: the scores of week {week} come from a network that had learnt from week {last}; a ranker "
+                "learns from intents that were predicted before they came true, train the intent model again"
+            )
 
 
 def join(user_id: np.ndarray, week: np.ndarray, out_of_time: pa.Table, *, n_targets: int) -> np.ndarray:

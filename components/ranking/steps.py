@@ -5,20 +5,24 @@ trainer, the training step hands the work to a TrainJob, whose processes come ba
 components.ranking`.
 """
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from components import conditions, measure, resamples, twins
 from components import curves as pages
-from components import measure, resamples
 from components.distributed import ranks, trainjob
 from components.ranking import batch, examples, train
+from components.ranking import refit as refits
 from components.ranking.card import write
 from components.ranking.evaluate import Evaluation, evaluate
 from components.ranking.score import Ranker
 from components.ranking.served import served
 from components.ranking.spec import Ranking
+from components.ranking.twin import Twin
 from components.step import step
 from feature_repo import fallback, files
 from feature_repo.privacy.pseudonyms import ring
@@ -26,7 +30,7 @@ from feature_repo.privacy.pseudonyms import ring
 TRAINING = "training.json"
 
 
-def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, curves: str = "") -> None:
+def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, code: str = "", curves: str = "") -> None:
     """Fit the ranker that the slice `models.ranking` (JSON) asks for and write its model folder.
 
     `curves` is the page of loss and NDCG to write, '' in the processes of a TrainJob.
@@ -35,7 +39,7 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, curv
         spec = Ranking.model_validate_json(ranking)
         if (settings := trainjob.asked("train_ranking")) is not None:
             folders = {"rows": Path(rows), "intent": Path(intent)}
-            task = trainjob.Task("components.ranking", {"ranking": ranking}, folders, output="ranker")
+            task = trainjob.Task("components.ranking", {"ranking": ranking, "code": code}, folders, output="ranker")
             progress.count(**trainjob.run(task, settings, Path(ranker), at=progress.at))
             _draw(Path(ranker), curves)
             return
@@ -44,7 +48,8 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, curv
             trained = train.train(world, spec, report=progress.at, ranks=group)
             progress.count(**group.agreed(trained.ranker.net.state_dict()))
             if group.first:
-                _save(trained, spec, rows=Path(rows), destination=Path(ranker))
+                under = _conditions(ranking, code) | refits.described(world)
+                _save(trained, spec, rows=Path(rows), destination=Path(ranker), under=under)
                 _draw(Path(ranker), curves)
         best = trained.epochs[trained.best_epoch]
         progress.count(rows_in=trained.rows["train"] + trained.rows["validate"])
@@ -56,12 +61,53 @@ def users_key(spec: Ranking) -> str | None:
     return ring(os.environ)[0] if spec.exclude_self else None
 
 
-def _save(trained: train.Trained, spec: Ranking, *, rows: Path, destination: Path) -> None:
-    """Write the `ranker` artifact."""
+def _conditions(ranking: str, code: str) -> dict[str, Any]:
+    """Name what a run says of how the ranker is trained; the rest is told by the rows."""
+    return {"spec models.ranking": json.loads(ranking), "code": code}
+
+
+def run_refit_ranking(
+    ranking: str, *, code: str, refit: bool, rows: str, intent: str, ranker: str, refitted: str
+) -> None:
+    """Fit the judged ranker once more, on the newest ripe weeks; prove that nothing else differs.
+
+    Where the spec asks for no refit the folder says so, and holds nothing else.
+    """
+    with step("refit_ranking") as progress:
+        if not refit:
+            conditions.unasked(Path(refitted))
+            progress.count(**{conditions.ASKED: False})
+            return
+        judged, spec = Path(ranker), Ranking.model_validate_json(ranking)
+        world, training = (
+            examples.load(Path(rows), Path(intent), spec, key=users_key(spec)),
+            files.read_json(judged / TRAINING),
+        )
+        under = _conditions(ranking, code) | refits.described(world)
+        proven = conditions.require_same(training, conditions.digests(**under), of="refit of the ranker")
+        examples.require_out_of_time(_scored(Path(intent)), refits.weeks_of(world, spec))
+        made = refits.refit(world, spec, epochs=refits.epochs_of(training), report=progress.at)
+        refits.require_sane(made, training)
+        with files.written_folder(Path(refitted)) as folder:
+            made.ranker.save(folder)
+            files.copied(Path(rows), folder, [fallback.FILE])
+            about = {"weeks": made.weeks, "rows": made.rows, "epochs": len(made.epochs), "ndcg_at_10": made.ndcg_at_10}
+            files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | about)
+        progress.count(rows_in=made.rows, asked=True, epochs=len(made.epochs), weeks=len(made.weeks))
+
+
+def _scored(intent: Path) -> Mapping[str, list[int]] | None:
+    """Return which weeks the intent model's stages learnt from and scored."""
+    found: dict[str, Any] = files.read_json(intent / TRAINING) if (intent / TRAINING).is_file() else {}
+    return found.get("weeks")
+
+
+def _save(trained: train.Trained, spec: Ranking, *, rows: Path, destination: Path, under: Mapping[str, Any]) -> None:
+    """Write the `ranker` artifact; `under` are the conditions that a refit must share."""
     with files.written_folder(destination) as folder:
         trained.ranker.save(folder)
         files.copied(rows, folder, [fallback.FILE])  # the release serves it where no model can answer
-        files.write_json(folder / TRAINING, _training(trained, spec))
+        files.write_json(folder / TRAINING, _training(trained, spec) | {conditions.KEY: conditions.digests(**under)})
 
 
 def _draw(ranker: Path, page: str) -> None:
@@ -116,6 +162,26 @@ def judge(
         (out / "card.md").write_text(text)
         files.copied(rows, out, fallback.CARDS)
     return found, text
+
+
+def run_judge_twin_ranking(
+    ranking: str, *, rows: str, intent: str, ranker: str, twin: str, twin_rows: str, twin_intent: str, evaluation: str
+) -> None:
+    """Judge the ranker of the champion's judged twin on the candidate's test rows."""
+    with step("judge_twin_ranking") as progress:
+        spec = Ranking.model_validate_json(ranking)
+        found = twins.read(Path(twin_intent))  # why the intents could not be told is why this cannot
+
+        def work(folder: Path) -> None:
+            beside, model = Ranker.load(Path(ranker)), Path(twin) / twins.RELEASE / "ranking"
+            judged = Twin.load(model, Path(twin_rows), Path(twin_intent), beside)
+            world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
+            result = evaluate(judged, world, report=progress.at)
+            files.write_json(folder / "metrics.json", result.metrics())
+            resamples.write(folder, result.resamples, rows_digest=result.rows_digest)
+            progress.count(rows_in=int(result.test["rows"]), ndcg_at_10=result.test["ndcg_at_10"])
+
+        progress.count(why=twins.judged(found, Path(evaluation), work).why)
 
 
 def _training(trained: train.Trained, spec: Ranking) -> dict[str, object]:

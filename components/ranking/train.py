@@ -22,6 +22,7 @@ from components.ranking.encode import FEATURES
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.metrics import K
+from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker, latest
 from components.ranking.spec import Ranking
@@ -39,7 +40,7 @@ class Epoch:
     """How one pass over the training lists went."""
 
     loss: float
-    validate_ndcg_at_10: float
+    validate_ndcg_at_10: float | None  # None: a refit, which learns from the validation weeks too
     seconds: float
 
 
@@ -76,24 +77,12 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
         report=lambda done: report(0.4 + 0.2 * done, "validation lists"),
     )
     encoded = time.monotonic()
-    with _one_thread():
+    with one_thread():
         net, epochs, best = fit_net(
             fit, check, spec, report=lambda done: report(0.6 + 0.4 * done, "epochs"), ranks=ranks
         )
-    state = latest(world.item_state)
-    ranker = Ranker(
-        net=net,
-        vocabulary=world.vocabulary,
-        item_state=state,
-        catalogue=Catalogue.of(world.vocabulary, state),
-        neighbours=final,
-        calendar=world.calendar,
-        spec=spec.candidates,
-        features=kept(FEATURES, world.dropped),
-        eligible=world.eligible,
-    )
     return Trained(
-        ranker=ranker,
+        ranker=ranker_of(world, spec, net=net, neighbours=final),
         epochs=epochs,
         best_epoch=best,
         rows={"train": len(fit), "validate": len(check)},
@@ -106,6 +95,22 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
     )
 
 
+def ranker_of(world: World, spec: Ranking, *, net: ScoringNet, neighbours: Neighbours) -> Ranker:
+    """Put a ranker together, with items as known after the last week."""
+    state = latest(world.item_state)
+    return Ranker(
+        net=net,
+        vocabulary=world.vocabulary,
+        item_state=state,
+        catalogue=Catalogue.of(world.vocabulary, state),
+        neighbours=neighbours,
+        calendar=world.calendar,
+        spec=spec.candidates,
+        features=kept(FEATURES, world.dropped),
+        eligible=world.eligible,
+    )
+
+
 def fit_net(
     fit: Lists,
     check: Lists,
@@ -115,6 +120,39 @@ def fit_net(
     ranks: Ranks = ALONE,
 ) -> tuple[ScoringNet, list[Epoch], int]:
     """Train the network; return it at its best epoch, all epochs, and which was best."""
+    epochs: list[Epoch] = []
+    best, highest = -1, 0.0
+    weights: dict[str, torch.Tensor] = {}
+    for number, (net, loss, start) in enumerate(_passes(fit, spec, ranks=ranks)):
+        ndcg = ranks.decided(ndcg_at_k(net.score(check.features), check) if ranks.first else 0.0)
+        epochs.append(Epoch(round(loss, 5), round(ndcg, 5), round(time.monotonic() - start, 2)))
+        if best < 0 or ndcg > highest:
+            best, highest = number, round(ndcg, 5)
+            weights = {k: v.clone() for k, v in net.state_dict().items()}
+        report((number + 1) / spec.epochs)
+        if number - best >= PATIENCE:
+            break
+    net.load_state_dict(weights)
+    net.eval()
+    return net, epochs, best
+
+
+def refit_net(
+    fit: Lists, spec: Ranking, *, epochs: int, report: Callable[[float], None] = lambda done: None
+) -> tuple[ScoringNet, list[Epoch]]:
+    """Train the network for the first `epochs` of the spec's, with nothing to stop by; return it after the last."""
+    told: list[Epoch] = []
+    passes = _passes(fit, spec)
+    while len(told) < epochs:
+        net, loss, start = next(passes)
+        told.append(Epoch(round(loss, 5), None, round(time.monotonic() - start, 2)))
+        report(len(told) / epochs)
+    net.eval()
+    return net, told
+
+
+def _passes(fit: Lists, spec: Ranking, *, ranks: Ranks = ALONE) -> Iterator[tuple[ScoringNet, float, float]]:
+    """Go over the lists epoch by epoch; yield the network, the mean loss of each and when it began."""
     torch.manual_seed(spec.seed)
     net = model.build(spec.architecture, fit.features.shape[1], width=spec.width, dropout=spec.dropout)
     net.standardise(fit.features)
@@ -124,26 +162,15 @@ def fit_net(
     order = np.random.default_rng(spec.seed)
     steps = spec.epochs * -(-len(fit) // spec.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, spec.learning_rate, total_steps=steps)
-    epochs: list[Epoch] = []
-    best, weights = -1, net.state_dict()
-    for number in range(spec.epochs):
+    for _ in range(spec.epochs):
         start = time.monotonic()
         batches = _batches(fit, order.permutation(len(fit)), spec.batch_size, ranks=ranks)
-        loss = ranks.mean(_epoch(parallel, net.loss, optimizer, schedule, batches))
-        ndcg = ranks.decided(ndcg_at_k(net.score(check.features), check) if ranks.first else 0.0)
-        epochs.append(Epoch(round(loss, 5), round(ndcg, 5), round(time.monotonic() - start, 2)))
-        if best < 0 or ndcg > epochs[best].validate_ndcg_at_10:
-            best, weights = number, {k: v.clone() for k, v in net.state_dict().items()}
-        report((number + 1) / spec.epochs)
-        if number - best >= PATIENCE:
-            break
-    net.load_state_dict(weights)
-    net.eval()
-    return net, epochs, best
+        yield net, ranks.mean(_epoch(parallel, net.loss, optimizer, schedule, batches)), start
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread meanwhile."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

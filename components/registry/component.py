@@ -25,6 +25,8 @@ def register(
     intent_evaluation: Input[Dataset],
     ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
+    champion_intent: Input[Dataset],
+    champion_ranking: Input[Dataset],
     gates_report: Output[Markdown],
     gate_metrics: Output[Metrics],
     release_version: OutputPath(str),  # type: ignore[valid-type]
@@ -45,9 +47,52 @@ def register(
         promotion=promotion,
         serving=serving,
         mode=mode,
+        champion_folders=(champion_intent.path, champion_ranking.path),
         report=gates_report.path,
         log_metric=gate_metrics.log_metric,
         release_version=release_version,
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def fetch_twin(name: str, clean: Input[Dataset], twin: Output[Model]) -> None:
+    """Fetch the release that the champion was judged as.
+
+    Returns:
+        twin: The judged release's folder; empty where there is none to score on these rows, and why.
+    """
+    from components.registry import steps
+
+    steps.fetch_twin(name, clean=clean.path, folder=twin.path)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register_refit(
+    name: str,
+    version: str,
+    lineage: str,
+    serving: str,
+    clean: Input[Dataset],
+    refitted_intent: Input[Model],
+    intent_evaluation: Input[Dataset],
+    refitted_ranker: Input[Model],
+    ranking_evaluation: Input[Dataset],
+) -> str:
+    """Register the refit of a judged release; return its version, or the judged one's where none was asked for."""
+    from components.registry import steps
+
+    return steps.register_refit(
+        name,
+        version,
+        folders=(
+            clean.path,
+            refitted_intent.path,
+            intent_evaluation.path,
+            refitted_ranker.path,
+            ranking_evaluation.path,
+        ),
+        lineage=lineage,
+        serving=serving,
     )
 
 

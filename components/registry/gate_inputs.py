@@ -84,6 +84,7 @@ class Champion:
     used: Mapping[str, ResourceUse] = field(default_factory=dict)
     resamples: Mapping[str, Resamples] = field(default_factory=dict, repr=False, compare=False)  # by part
     named: str = ALL  # the cohort whose numbers these are
+    elsewhere: str = ""  # its figures are of its own test rows, since ...
 
     def cohort(self, name: str) -> "Champion":
         """Return the same champion with the numbers of one cohort."""

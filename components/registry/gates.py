@@ -306,7 +306,10 @@ def _pairing(case: _Case) -> str:
         return ""
     if case.cohort:
         return ", unpaired"
-    return ", paired by user on the same rows" if case.same_rows else ", paired by user on each release's own test rows"
+    if case.same_rows:
+        return ", paired by user on the same rows"
+    why = case.champion.elsewhere if case.champion else ""
+    return f", paired by user on each release's own test rows{f', since {why}' if why else ''}"
 
 
 def _undecided(case: _Case, reason: str) -> Outcome:

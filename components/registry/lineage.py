@@ -20,8 +20,9 @@ from feature_repo.vocabulary import Vocabulary
 
 Part = Literal["intent", "ranking"]
 PARTS: tuple[Part, ...] = ("intent", "ranking")
-# Needed by training only. The first names users; the second holds timings, so equal models would differ.
-LEFT_OUT = ("out_of_time.parquet", "training.json")
+# Needed by training only. The first names users; the second holds timings, so equal models would differ; a refit begins
+# with the third.
+LEFT_OUT = ("out_of_time.parquet", "training.json", "early.safetensors")
 
 
 class Lineage(Slice):

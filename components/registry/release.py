@@ -27,7 +27,7 @@ from components.step import RUN
 from components.verdicts import PASSED
 from feature_repo import files, release_folder
 from feature_repo.errors import DataError, ServerError, SpecError
-from feature_repo.release_folder import BASELINE, BASELINES, FILE, KEY, KIND, ReleaseFolder
+from feature_repo.release_folder import BASELINE, BASELINES, FILE, JUDGED, KEY, KIND, ReleaseFolder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,9 +56,14 @@ def model_name(name: str) -> str:
 
 
 def document(
-    name: str, registered: RegisteredParts, serving: dict[str, Any], *, kind: Mapping[str, Any] = MappingProxyType({})
+    name: str,
+    registered: RegisteredParts,
+    serving: dict[str, Any],
+    *,
+    kind: Mapping[str, Any] = MappingProxyType({}),
+    judged: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return release.json: its id is the digest of the rest."""
+    """Return release.json: its id is the digest of the rest. `judged` is the release that this one is a refit of."""
     result, lineage = registered.result, registered.result.lineage
     parts = {part: {"version": at.version, "digest": at.digest} for part, at in registered.versions.items()}
     rest = {
@@ -73,7 +78,7 @@ def document(
         "serving": {"name": name, "calendar": result.snapshot["calendar"], "data_end": result.snapshot["last"]}
         | ({KEY: key} if (key := result.snapshot.get(KEY)) else {})
         | serving,
-    }
+    } | ({JUDGED: dict(judged)} if judged else {})
     return release_folder.identified(rest)
 
 
@@ -95,20 +100,30 @@ def make(
         TOLERANCE: files.canonical(verdict.tolerance()),
         "metrics": files.canonical(metrics),
     }
+    about = _about(released["id"], verdict)
+    made = kept(registered, released, tags=judged, about=about, scratch=scratch)
+    return Release(made.id, made.version, verdict.passed, made.created)
+
+
+def kept(
+    registered: RegisteredParts, released: dict[str, Any], *, tags: Mapping[str, str], about: str, scratch: Path
+) -> Release:
+    """Make the version of a document, or find it and see that the verdict in `tags` still holds."""
+    name = released["name"]
     with mlflow_client.connected() as client:
         found = mlflow_client.version_tagged(client, model_name(name), "id", released["id"])
         if found is None:
-            tags = _tags(released) | judged
-            version = _version(client, registered, released, tags=tags, verdict=verdict, scratch=scratch)
+            every = _tags(released) | dict(tags)
+            version = _version(client, registered, released, tags=every, about=about, scratch=scratch)
         else:
             version = str(found.version)
-            if any(found.tags.get(key) != judged[key] for key in ("gates", "metrics")):
-                for key, value in judged.items():
+            if any(found.tags.get(key) != tags[key] for key in ("gates", "metrics")):
+                for key, value in tags.items():
                     client.set_model_version_tag(model_name(name), version, key, value)
-                client.update_model_version(model_name(name), version, _about(released["id"], verdict))
-        if (run := os.environ.get(RUN)) and not kind:  # a run is asked about its candidate
+                client.update_model_version(model_name(name), version, about)
+        if (run := os.environ.get(RUN)) and KIND not in released:  # a run is asked about its candidate
             client.set_model_version_tag(model_name(name), version, ASKED, run)
-    return Release(released["id"], version, verdict.passed, created=found is None)
+    return Release(released["id"], version, tags["gates"] == PASSED, created=found is None)
 
 
 def may_serve(tags: Mapping[str, str]) -> bool:
@@ -132,9 +147,9 @@ def assemble(name: str, which: str, destination: Path) -> Path:
         if _holds(destination, release_id):
             return destination
         with files.written_folder(destination) as aside:
-            _fetched(f"{model_name(name)}/{version}", FILE, aside)
+            fetched(f"{model_name(name)}/{version}", FILE, aside)
             document = _whole(aside, release_id, f"{model_name(name)} {version}")
-            listed = files.read_json(_fetched(f"{model_name(name)}/{version}", BYTES, aside / "download"))
+            listed = files.read_json(fetched(f"{model_name(name)}/{version}", BYTES, aside / "download"))
             for part in PARTS:
                 _assemble_part(name, part, document[part], listed[part], aside)
             shutil.rmtree(aside / "download")
@@ -182,7 +197,7 @@ def _version(
     released: dict[str, Any],
     *,
     tags: dict[str, str],
-    verdict: Verdict | BaselineChampion,
+    about: str,
     scratch: Path,
 ) -> str:
     """Write the release's files into the result's run and make a version of them, tags and all, in one step."""
@@ -196,7 +211,6 @@ def _version(
     source = f"{client.get_run(registered.run_id).info.artifact_uri}/{place}"
     if mlflow_client.registered_model(client, name) is None:
         client.create_registered_model(name)
-    about = _about(released["id"], verdict)
     return str(client.create_model_version(name, source, registered.run_id, tags=tags, description=about).version)
 
 
@@ -253,8 +267,8 @@ def _whole(folder: Path, release_id: str, place: str) -> dict[str, Any]:
 def _assemble_part(name: str, part: Part, at: dict[str, str], listed: dict[str, str], folder: Path) -> None:
     """Bring one model folder into `folder/part` and compare it with what was released."""
     version = f"{name}-{part}/{at['version']}"
-    fetched = _fetched(version, f"artifacts/{frames.MODEL}", folder / "download" / part)
-    fetched.rename(folder / part)
+    found = fetched(version, f"artifacts/{frames.MODEL}", folder / "download" / part)
+    found.rename(folder / part)
     if files.file_digest(folder / part) == at["digest"]:
         return
     have = model_versions.files(folder / part)
@@ -265,7 +279,7 @@ def _assemble_part(name: str, part: Part, at: dict[str, str], listed: dict[str, 
     )
 
 
-def _fetched(version: str, path: str, folder: Path) -> Path:
+def fetched(version: str, path: str, folder: Path) -> Path:
     """Download one file or folder of a registered version."""
     import mlflow
 

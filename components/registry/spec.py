@@ -159,5 +159,9 @@ class Promotion(Slice):
         ],
         description="What a release must pass; each is one condition on a test metric",
     )
+    refit: bool = Field(
+        default=False,
+        description="Train what passed its gates once more, on all complete weeks, the newest too; that one serves",
+    )
     parity: Parity = Parity()
     rollout: Rollout = Rollout()

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components.registry import aliases, champion, gate_metrics, gates, release
+from components import conditions, twins
+from components.registry import aliases, champion, gate_metrics, gates, refit, release, twin
 from components.registry import client as mlflow_client
 from components.registry.gate_inputs import Metrics, measured
-from components.registry.lineage import Folders, Lineage, Result
+from components.registry.lineage import PARTS, Folders, Lineage, Result
 from components.registry.register import RegisteredParts
 from components.registry.register import register as register_result
 from components.registry.report import markdown
@@ -41,6 +42,7 @@ def register(
     report: str,
     release_version: str,
     mode: str = "",
+    champion_folders: Sequence[str] = (),
     log_metric: Callable[[str, float], None] | None = None,
 ) -> bool:
     """Register both models, judge them by the gates, make their release, and tell whether every gate passed.
@@ -48,6 +50,7 @@ def register(
     In a dry run nothing is written but the report: no run, no version, no tag, no alias. `mode` is the run's own and
     goes before that of `promotion`; a pipeline that 0.1 compiled gives none. `folders` are those of `lineage.Folders`,
     in its order; `lineage`, `promotion` and `serving` are JSON; `report` and `release_version` are files to write.
+    `champion_folders` are what the champion's judged twin says on the candidate's rows, by part.
     """
     with step("register") as progress:
         rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
@@ -57,15 +60,20 @@ def register(
         result = Result.read(at, known)
         segments = result.vocabulary.segments
         candidate = measured(result.metrics, result.served, segments=segments, resamples=result.resamples)
-        verdict = gates.evaluate(rules.gates, candidate, champion=champion.champion(name))
+        compared = champion.champion(name)
+        if champion_folders:
+            places = dict(zip(PARTS, map(Path, champion_folders), strict=True))
+            compared = twin.on_same_rows(compared, places, segments=segments)
+        verdict = gates.evaluate(rules.gates, candidate, champion=compared)
         progress.at(0.1, "gates")
         made, run_id = None, ""
         if mode != DRY_RUN:
             registered = registered_parts(name, at, lineage=known, slices=slices)
             made = _made(name, registered, slices=slices, verdict=verdict, metrics=candidate.overall.values)
             run_id = registered.run_id
-            why = "passed its gates" if verdict.passed else verdict.refusals
-            aliases.challenge(name, made.version, passed=verdict.passed, who=aliases.pipeline(), why=why)
+            if not (rules.refit and verdict.passed):  # else its refit is what may be promoted
+                why = "passed its gates" if verdict.passed else verdict.refusals
+                aliases.challenge(name, made.version, passed=verdict.passed, who=aliases.pipeline(), why=why)
         title = f"Release {made.id} of {name} (version {made.version})" if made else f"Dry run of {name}"
         with files.written(Path(report)) as aside:
             aside.write_text(markdown(verdict, title=title))
@@ -104,6 +112,35 @@ def _made(
     """Make the release of both models, with its verdict."""
     with tempfile.TemporaryDirectory() as scratch:
         return release.make(name, registered, serving=slices, verdict=verdict, metrics=metrics, scratch=Path(scratch))
+
+
+def fetch_twin(name: str, *, clean: str, folder: str) -> None:
+    """Fetch the champion's judged twin, where it was judged on other data than `clean`."""
+    with step("fetch_twin") as progress:
+        with files.written_folder(Path(folder)) as aside:
+            found = twin.fetch(name, aside, data=str(files.read_json(Path(clean) / "snapshot.json")["digest"]))
+            twins.write(found, aside)
+        progress.count(version=found.version, why=found.why)
+
+
+def register_refit(name: str, version: str, *, folders: Sequence[str], lineage: str, serving: str) -> str:
+    """Register the refit of a judged release and return its version; the judged one's where none was asked for.
+
+    `folders` are those of `lineage.Folders`, the models refitted and the evaluations of their judged twins.
+    """
+    with step("register_refit") as progress:
+        at = Folders(*map(Path, folders))
+        if version == UNREGISTERED or not all(conditions.asked(at.model(part)) for part in PARTS):
+            progress.count(refitted="")
+            return version
+        judged, slices = refit.twin(name, version, at), json.loads(serving)
+        registered = registered_parts(name, at, lineage=Lineage.model_validate_json(lineage), slices=slices)
+        with tempfile.TemporaryDirectory() as scratch:
+            made = refit.make(name, registered, judged=judged, serving=slices, scratch=Path(scratch))
+        aliases.challenge(name, made.version, passed=made.passed, who=aliases.pipeline(), why=refit.said(judged))
+        progress.tell(release={"id": made.id, "version": made.version, "created": made.created}, judged=judged)
+        progress.count(refitted=made.version, judged=version, release=made.id, created=made.created)
+    return made.version
 
 
 def promote(name: str, version: str, *, mode: str, why: str) -> str:

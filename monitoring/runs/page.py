@@ -116,8 +116,9 @@ def _not_trained(run: RunState, links: Links) -> tuple[str, list[str]]:
 
 
 def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
-    facts, promoted, stands_in = run.of("register"), run.of("promote"), run.of("register_baseline")
-    release = facts.get("release")
+    facts, promoted, refit = run.of("register"), run.of("promote"), run.of("register_refit")
+    stands_in = run.of("register_baseline")
+    release = refit.get("release") or facts.get("release")
     version = str(release["version"]) if release else ""
     champion = str(promoted.get("champion", facts.get("champion", "")))
     word = _word(facts, version, champion) + _stands_in(stands_in, champion)
@@ -126,6 +127,7 @@ def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
         " ".join([result, *_data(facts)]),
         *([" ".join(_compared(facts))] if facts.get("compared") else []),
         *_gates(facts),
+        *_refitted(name, refit, links),
         *(
             [_baseline(name, champion, stands_in, links), *_next(version, facts, promoted)]
             if stands_in
@@ -190,6 +192,16 @@ def _gates(facts: Mapping[str, Any]) -> Iterator[str]:
         said.append(("Not judged, and no reason to hold the release back:", skipped))
     for head, reasons in said:
         yield "\n".join([head, "", *(f"- {reason}" for reason in reasons)])
+
+
+def _refitted(name: str, refit: Mapping[str, Any], links: Links) -> Iterator[str]:
+    """Say that what serves is a refit, and what was judged."""
+    if judged := refit.get("judged"):
+        first, last = judged["weeks"]["intent"]
+        yield (
+            f"The figures and gates are of {links.version(name, str(judged['version']))}, its judged twin. It was "
+            f"refitted on all complete weeks, {first} to {last}, under the same spec, code and seed."
+        )
 
 
 def _serves(

@@ -42,6 +42,7 @@ def why(
         "logged_at": answer["logged_at"],
         "endpoint": answer["endpoint"],
         "release": answer[columns.RELEASE],
+        "judged": dict(ReleaseFolder.read(folder).judged) if here else {},
         "policy": answer["policy"],
         "baselines": dict(ReleaseFolder.read(folder).baselines) if here else {},
         "verb": place.spec.verb,
@@ -150,7 +151,7 @@ def text(found: Mapping[str, Any]) -> str:
     known_at = found["features"][0]["at"] if found["features"] else "never"
     lines = [
         f"Answer     {found['request_id']} of {found['logged_at']}: /{found['endpoint']}, {found['latency_ms']:g} ms",
-        f"Release    {found['release']}, policy {found['policy']}",
+        f"Release    {found['release']}, policy {found['policy']}{_judged(found.get('judged', {}))}",
         *(
             f"Baseline   {part} by {name}: {words.baseline(name, found['verb'])}; no model had passed its gates"
             for part, name in found["baselines"].items()
@@ -171,6 +172,11 @@ def text(found: Mapping[str, Any]) -> str:
         name = item.get("title") or item["item_id"]
         lines.append(f"  {item['position']}. {name}  [{item['source']}]  score {item['score']:.4g}  {reasons}")
     return "\n".join([*lines, *([found["note"]] if found["note"] else [])])
+
+
+def _judged(twin: Mapping[str, Any]) -> str:
+    """Say which release was judged where another serves."""
+    return f", refit of the judged release {twin['id']} (version {twin['version']})" if twin else ""
 
 
 def _shown(name: str, value: float) -> str:

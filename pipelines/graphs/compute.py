@@ -40,7 +40,7 @@ class Compute(Slice):
             if name not in STEPS:
                 raise ValueError(f"no step '{name}'; have {', '.join(STEPS)}{nearest(name, list(STEPS))}")
             if step.gpu and name not in WITH_GPU:
-                raise ValueError(f"{name}.gpu: this step uses no GPU; give them to {' or '.join(WITH_GPU)}")
+                raise ValueError(f"{name}.gpu: this step uses no GPU; give them to {', '.join(WITH_GPU)}")
         return value
 
     def size(self, step: str) -> Size:

@@ -11,6 +11,7 @@ from typing import Any
 
 from components.data.derived import rules_at_the_door, unknown_items
 from components.data.ingest import source_digest
+from components.registry.spec import DRY_RUN
 from feature_repo import files, services
 from feature_repo.errors import DataError
 from pipelines.environment import Installation
@@ -55,12 +56,13 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
         "profiles": text(dumped["profiles"]),
         "vocabulary": text(spec.vocabulary_rule()),
         "intents": text(dumped["intents"]),
-        "intent": text(models["intent"]),
+        "intent_model": text(models["intent"]),
         "ranking": text(models["ranking"]),
         "ranking_rows": text(spec.ranking_rows()),
         "ranking_weeks": spec.models.ranking.train_weeks,
         "promotion": text(dumped["promotion"]),
         "mode": spec.promotion.mode,
+        "refit": spec.promotion.refit and spec.promotion.mode != DRY_RUN,
         "serving": text(serving),
         "monitoring": text(dumped["monitoring"]),
     }

@@ -40,12 +40,13 @@ SLICES = {
     "profiles": "The spec's `profiles` slice, JSON.",
     "vocabulary": "What the vocabularies are fitted on: intents' levels, item thresholds; JSON.",
     "intents": "The spec's `intents`, JSON.",
-    "intent": "The spec's `models.intent`, JSON.",
+    "intent_model": "The spec's `models.intent`, JSON.",
     "ranking": "The spec's `models.ranking`, JSON.",
     "ranking_rows": "Which weeks the ranker's rows come from, JSON.",
     "ranking_weeks": "Last training weeks that the ranker learns from.",
     "promotion": "The spec's `promotion`, JSON.",
     "mode": "auto promotes what passes, manual leaves that to a person, dry_run judges and changes nothing.",
+    "refit": "Whether what passed its gates is trained once more, on all complete weeks, and that one serves.",
     "why": "Why a release is promoted, for the registry's record.",
     "serving": "What the release tells the services, JSON.",
     "monitoring": "The spec's `monitoring`, JSON.",
@@ -127,6 +128,9 @@ def _rows() -> Iterator[Step]:
                ("profiles", "split", "vocabulary", "code=profiles_code"))
     yield Step("training_set", f"{part}:training_set", "pure", Size(1, "4Gi", minutes=120),
                "Retrieve point-in-time rows with labels", ("split", "ranking=ranking_rows", "code=profiles_code"))
+    yield Step("twin_rows", f"{part}:twin_rows", "pure", Size(2, "4Gi", minutes=120),
+               "Compute the test rows in the vocabulary of the champion's judged twin",
+               ("split", "code=profiles_code"))
     yield Step("materialise", f"{part}:materialise", "effects", Size(1, "2Gi", minutes=120),
                "Write the newest user rows into the online store", ("name",))
     yield Step("newest_rows", f"{part}:newest_rows", "pure", Size(2, "4Gi", minutes=120),
@@ -134,12 +138,18 @@ def _rows() -> Iterator[Step]:
 
     part = "components.intent.component"
     yield Step("train_intent", f"{part}:train_intent", "pure", Size(2, "4Gi", minutes=720),
-               "Fit the intent model", ("intents", "model=intent", "ranking_weeks", "code=intent_code"), takes_gpu=True)
+               "Fit the intent model", ("intents", "model=intent_model", "ranking_weeks", "code=intent_code"),
+               takes_gpu=True)
     yield Step("evaluate_intent", f"{part}:evaluate_intent", "pure", Size(1, "3Gi"),
                "Judge the intent model on the test weeks", ("intents", "code=intent_code"))
     yield Step("baseline_intent", f"{part}:baseline_intent", "pure", Size(1, "3Gi"),
                "Put a rate in the network's place where gates held it back",
                ("intents", "code=intent_code"), planned=False)
+    yield Step("judge_twin_intent", f"{part}:judge_twin_intent", "pure", Size(1, "3Gi"),
+               "Judge the champion's intent model on the same test weeks", ("intents", "code=intent_code"))
+    yield Step("refit_intent", f"{part}:refit_intent", "pure", Size(2, "4Gi", minutes=720),
+               "Fit the judged intent model on all ripe weeks",
+               ("intents", "model=intent_model", "ranking_weeks", "refit", "code=intent_code"), takes_gpu=True)
     yield Step("predict_intents", f"{part}:predict_intents", "pure", Size(2, "3Gi", minutes=240),
                "Predict the intents of all users", ("code=intent_code",))
 
@@ -151,10 +161,17 @@ def _rows() -> Iterator[Step]:
     yield Step("baseline_ranking", f"{part}:baseline_ranking", "pure", Size(1, "3Gi"),
                "Put a baseline in the ranker's place where gates held it back",
                ("ranking", "code=ranking_code"), planned=False)
+    yield Step("judge_twin_ranking", f"{part}:judge_twin_ranking", "pure", Size(1, "3Gi"),
+               "Judge the champion's ranker on the same test weeks", ("ranking", "code=ranking_code"))
+    yield Step("refit_ranking", f"{part}:refit_ranking", "pure", Size(2, "6Gi", minutes=360),
+               "Fit the judged ranker on the newest ripe weeks", ("ranking", "refit", "code=ranking_code"),
+               takes_gpu=True)
     yield Step("recommend", f"{part}:recommend", "pure", Size(2, "3Gi", minutes=480),
                "Recommend items to all users", ("k", "code=ranking_code"))
 
     part = "components.registry.component"
+    yield Step("fetch_twin", f"{part}:fetch_twin", "effects", Size(0.5, "1Gi", minutes=30),  # an alias moves by itself
+               "Fetch the release that the champion was judged as", ("name",))
     yield Step("register", f"{part}:register", "effects", Size(1, "2Gi"),
                "Register the models and judge them by the gates", ("name", "lineage", "promotion", "serving", "mode"))
     yield Step("need_baseline", f"{part}:need_baseline", "effects", Size(0.5, "1Gi", minutes=15),
@@ -162,6 +179,8 @@ def _rows() -> Iterator[Step]:
     yield Step("register_baseline", f"{part}:register_baseline", "effects", Size(1, "2Gi"),
                "Register the baselines as a release that may serve", ("name", "lineage", "serving", "why"),
                planned=False)
+    yield Step("register_refit", f"{part}:register_refit", "effects", Size(1, "2Gi"),
+               "Register what was refitted, with the verdict on its judged twin", ("name", "lineage", "serving"))
     yield Step("promote", f"{part}:promote", "effects", Size(0.5, "1Gi", minutes=15),
                "Make a release the champion", ("name", "mode"))
     yield Step("champion", f"{part}:champion", "effects", Size(0.5, "1Gi", minutes=15),  # an alias moves by itself

@@ -61,16 +61,67 @@ def trained(graph: Graph, at: Prepared) -> Models:
 
 
 def released(graph: Graph, at: Prepared, models: Models) -> Output:
-    """Register the models, and where their gates are passed bring the profiles online and promote the release."""
+    """Register the models, and where their gates are passed refit them, bring the profiles online and promote.
+
+    Returns the judged release's version; what serves may be its refit.
+    """
     with graph.group("release", "Register the models, judge them by the gates, promote what passes."):
-        registered = graph.step("register", clean=at.clean, **vars(models))
+        twin_intent, twin_ranking = _champion(graph, at, models)
+        registered = graph.step(
+            "register",
+            clean=at.clean,
+            intent=models.intent,
+            intent_evaluation=models.intent_evaluation,
+            ranker=models.ranker,
+            ranking_evaluation=models.ranking_evaluation,
+            champion_intent=twin_intent,
+            champion_ranking=twin_ranking,
+        )
         version = registered["release_version"]
         with graph.when(registered[RETURNED], name="gates-passed"):
             # A note of the run is in `why`: it is no reason to run anything again.
-            served(graph, at, version, why=graph.first["why"])
+            served(graph, at, _refitted(graph, at, models, version), why=graph.first["why"])
         with graph.unless(registered[RETURNED], name="gates-held-back"):
             stood_in(graph, at, models, version)
     return version
+
+
+def _champion(graph: Graph, at: Prepared, models: Models) -> tuple[Output, Output]:
+    """Judge the champion on the candidate's test rows, as the pair that it was judged as.
+
+    Without a champion on other data these steps hand on why, and the gates compare as they can.
+    """
+    with graph.group("champion", "Judge the champion on the same test rows."):
+        twin = graph.step("fetch_twin", clean=at.clean)["twin"]
+        rows = graph.step("twin_rows", clean=at.clean, rows=at.rows, twin=twin)["twin_rows"]
+        intent = graph.step("judge_twin_intent", rows=at.rows, twin=twin, twin_rows=rows)["champion_intent"]
+        ranking = graph.step(
+            "judge_twin_ranking",
+            rows=at.rows,
+            intent=models.intent,
+            ranker=models.ranker,
+            twin=twin,
+            twin_rows=rows,
+            champion_intent=intent,
+        )["champion_ranking"]
+    return intent, ranking
+
+
+def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Output:
+    """Fit what passed once more, on all ripe weeks; without `promotion.refit` these steps hand the version on."""
+    intent = graph.step("refit_intent", rows=at.rows, intent=models.intent)["refitted_intent"]
+    # The judged intent model predicted the weeks that the ranker learns from out of time; the refitted has seen them.
+    ranker = graph.step("refit_ranking", rows=at.rows, intent=models.intent, ranker=models.ranker)["refitted_ranker"]
+    made = graph.step(
+        "register_refit",
+        version=version,
+        clean=at.clean,
+        refitted_intent=intent,
+        intent_evaluation=models.intent_evaluation,
+        refitted_ranker=ranker,
+        ranking_evaluation=models.ranking_evaluation,
+    )
+    return made[RETURNED]
 
 
 def stood_in(graph: Graph, at: Prepared, models: Models, candidate: Output) -> None:

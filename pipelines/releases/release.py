@@ -14,7 +14,7 @@ from pipelines.environment import Installation, exported
 RELEASES = "releases"  # below the state folder, one folder an id
 MATCHED = (  # what a release fixes: two releases with the same values are one
     *("intent", "ranking", "feature_services", "policy", "prompt", "vocabulary", "segments"),
-    *("data", "spec", "lock", "git"),
+    *("data", "spec", "lock", "git", "judged"),
 )
 
 
@@ -140,7 +140,9 @@ def _shown(value: Any) -> str:
     >>> _shown({"version": "3", "digest": "aa"}), _shown("greedy@1")
     ('version 3, digest aa', 'greedy@1')
     """
-    return ", ".join(f"{key} {part}" for key, part in value.items()) if isinstance(value, dict) else str(value)
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{key} {part}" for key, part in value.items() if not isinstance(part, dict))
 
 
 @contextmanager

@@ -215,7 +215,8 @@ def _keep_measures(runs: Path) -> None:
 def _outcome(left: Left, *, seconds: float, lines: list[dict[str, Any]]) -> Run:
     """Gather what the run's tasks left."""
     outputs = left.outputs
-    version = outputs.get("register", {}).get("release_version", outputs.get("champion", {}).get("version", ""))
+    judged = outputs.get("register", {}).get("release_version", outputs.get("champion", {}).get("version", ""))
+    version = outputs.get("register_refit", {}).get(RETURNED, judged)
     slices = {name: int(one) if isinstance(one, float) else one for name, one in outputs[ADMIT].items()}
     return Run(
         folders=left.artifacts(),

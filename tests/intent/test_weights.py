@@ -47,7 +47,7 @@ def fitted(examples: Examples, small: Small) -> fitting.Fit:
     torch.manual_seed(0)
     scorer = training._untrained(examples, spec, rows, "cpu")
     scorer.net.standardise(check.encoded.frequency[:64], check.encoded.profile[:64])  # the same for both
-    made = fitting.Fit(scorer.net, rows, check, training._unknown(examples), training._weights(examples), spec)
+    made = fitting.Fit(scorer.net, rows, check, training.unknown(examples), training.weights(examples), spec)
     made.run("full", np.arange(len(rows.week)), report=lambda share, note: None)
     return made
 

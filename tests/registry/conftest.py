@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pytest
 import requests
 import torch
 
+from components import twins
 from components.intent import encode as intent_encode
 from components.intent.context import TargetContext
 from components.intent.model import IntentNet
@@ -273,6 +275,15 @@ def make(tmp_path: Path) -> Callable[..., Folders]:
         return result(tmp_path / f"result-{seed}", seed=seed, quality=quality)
 
     return build
+
+
+@pytest.fixture
+def own_rows(tmp_path: Path) -> list[SimpleNamespace]:
+    """What the steps before `register` say of a champion that was judged on the same data: nothing, for both parts."""
+    folder = tmp_path / "own-rows"
+    folder.mkdir()
+    twins.write(twins.Twin("1", why=twins.SAME_DATA), folder)
+    return [SimpleNamespace(path=str(folder))] * 2
 
 
 @dataclass(frozen=True)

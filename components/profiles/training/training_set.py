@@ -117,10 +117,12 @@ def write(
     ranking_weeks: tuple[int, ...],
     windows_days: tuple[int, ...],
     weighed: Callable[[pa.Table], pa.Table] = lambda rows: rows,
+    ranked: pa.Table | None = None,
 ) -> dict[str, int]:
     """Retrieve and write intent.parquet and ranking.parquet into a folder; returns row counts.
 
-    `weighed` adds the strength of the ranker's labels where the spec weighs them.
+    `weighed` adds the strength of the ranker's labels where the spec weighs them. `ranked` are the (user_id, week)
+    pairs of ranking.parquet; else they are those who bought something.
     """
     calendar = Calendar(**_json(profiles / "calendar.json"))
     targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
@@ -134,7 +136,9 @@ def write(
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)
         counts = {"intent_rows": intent.num_rows}
         del intent
-        known = for_ranking.join(seen, [columns.USER_ID, columns.WEEK], join_type="inner")
+        known = (
+            ranked if ranked is not None else for_ranking.join(seen, [columns.USER_ID, columns.WEEK], join_type="inner")
+        )
         wanted = entities(known, users, ranking_weeks)
         _require_returning(len(wanted.week), pc.count_distinct(seen[columns.USER_ID]).as_py(), ranking_weeks)
         ranking = retrieve(feast, services.RANKING, wanted, calendar)

@@ -124,6 +124,16 @@ def test_a_release_that_waits_names_the_command_that_promotes_it() -> None:
     assert "`intentflow promote --version 5`" in text
 
 
+def test_a_refit_that_serves_is_said_with_what_was_judged() -> None:
+    judged = {"id": "c58", "version": "5", "weeks": {"intent": [5, 20], "ranking": [13, 20]}}
+    made = {"release": {"id": "d69", "version": "6", "created": True}, "judged": judged}
+    text = _page(register=REGISTER, register_refit=made, promote=PROMOTED | {"champion": "6"}, watch=STABLE)
+    assert text.startswith("# shop: version 6 passed and serves\n")
+    assert "The figures and gates are of [version 5 of shop-release]" in text
+    assert "refitted on all complete weeks, 5 to 20, under the same spec, code and seed" in text
+    assert "refit" not in _page(register=REGISTER, register_refit={}, promote=PROMOTED, watch=STABLE)
+
+
 def test_a_dry_run_registers_nothing_and_says_so() -> None:
     text = _page(register=REGISTER | {"release": None}, watch=STABLE | {"workspace": None})
     assert text.startswith("# shop: dry run, gates passed\n\nNothing was registered: a dry run. It was trained")

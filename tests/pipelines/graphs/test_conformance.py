@@ -92,7 +92,17 @@ def test_every_field_of_the_run_form_has_words_and_a_default_of_the_spec(name: s
 
 @pytest.mark.parametrize("name", list(index.PIPELINES))
 def test_every_pure_step_is_cached_and_no_other(name: str) -> None:
-    tells = {"admit", "champion", "outcome", "register", "materialise", "promote", "watch"}
+    tells = {
+        "admit",
+        "champion",
+        "outcome",
+        "fetch_twin",
+        "register",
+        "register_refit",
+        "materialise",
+        "promote",
+        "watch",
+    }
     tells |= {"need_baseline", "register_baseline"}  # they ask the registry, and write into it
     for task, found in _tasks(_golden(name)).items():
         cached = bool(found["cachingOptions"].get("enableCache"))

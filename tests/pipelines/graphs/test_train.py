@@ -92,11 +92,19 @@ def test_promotion_stands_behind_the_gates(ir: dict[str, Any]) -> None:
     asked = "inputs.parameter_values['pipelinechannel--{}-Output'] == {}".format
     (nobody,) = [group for group, policy in behind.items() if "need-baseline" in policy["condition"]]
     assert inside == {
-        asked("register", "true"): {"materialise", "promote"},
+        asked("register", "true"): {"refit-intent", "refit-ranking", "register-refit", "materialise", "promote"},
         asked("register", "false"): {"need-baseline", nobody},
         asked("need-baseline", "true"): BASELINE,
     }
     assert set(behind) - {nobody} < set(ir["components"]["comp-release"]["dag"]["tasks"])
+    (passed,) = [group for group, policy in behind.items() if policy["condition"] == asked("register", "true")]
+    after = {
+        name: task["dependentTasks"]
+        for name, task in ir["components"][f"comp-{passed}"]["dag"]["tasks"].items()
+        if "dependentTasks" in task
+    }
+    assert after["materialise"] == ["register-refit"]
+    assert {"materialise", "register-refit"} <= set(after["promote"])
 
 
 def test_the_outcome_is_told_however_any_step_of_the_root_ends(ir: dict[str, Any]) -> None:
@@ -238,7 +246,11 @@ def test_a_spec_and_an_environment_say_what_steps_get(tmp_path: Path) -> None:
     ("steps_", "said"),
     [
         ({"train_intnet": {"cpu": 1}}, "no step 'train_intnet'"),
-        ({"validate": {"gpu": 1}}, "validate.gpu: this step uses no GPU; give them to train_intent or train_ranking"),
+        (
+            {"validate": {"gpu": 1}},
+            "validate.gpu: this step uses no GPU; "
+            "give them to train_intent, refit_intent, train_ranking, refit_ranking",
+        ),
         ({"validate": {"memory": "6GB"}}, "compute.steps.validate.memory"),
     ],
 )

@@ -87,7 +87,7 @@ def test_an_edge_that_passes_a_row_has_a_place_in_it() -> None:
         ("root", "admit", "runs every time"),
         ("root", "data", "opens: 4 boxes"),
         ("data", "ingest", "cached by its inputs"),
-        ("release", "gates-passed", "if so, opens: 2 boxes"),
+        ("release", "gates-passed", "if so, opens: 5 boxes"),
         ("release", "gates-held-back", "if so, opens: 2 boxes"),
         ("intent", "intent_classification", "ROC curve, confusion matrix"),
     ],

@@ -1,0 +1,99 @@
+"""Fit the judged ranker once more, on the newest ripe weeks, the newest complete one included; it then serves.
+
+As many weeks as the judged one learnt from, for as many epochs as validation chose for it. It takes the intents that
+the judged intent model predicted out of time: that one's early network scored the last training weeks, and the judged
+model itself the weeks after them, neither with labels of those weeks. What serves beside it has learnt from them, and
+its own scores of them would tell the ranker what it is to predict.
+
+Letters: B lists, M candidates over all of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from components import conditions
+from components.ranking import encode, lists, train
+from components.ranking.examples import World
+from components.ranking.lists import Lists
+from components.ranking.net import ScoringNet
+from components.ranking.score import Ranker
+from components.ranking.spec import Ranking
+from components.ranking.train import Epoch, Report
+from feature_repo.dropped_features import kept
+from feature_repo.errors import DataError
+
+LEAST_OF = 0.5  # of the judged model's NDCG on the validation weeks: what a refit reaches on its own lists
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """A refitted ranker and how it came about."""
+
+    ranker: Ranker
+    epochs: list[Epoch]
+    rows: int  # lists
+    weeks: list[int]
+    ndcg_at_10: float  # on the lists that it learnt from
+
+
+def weeks_of(world: World, spec: Ranking) -> list[int]:
+    """Return the newest ripe weeks that have rows, as many as a ranker learns from."""
+    have = set(np.unique(world.examples.week[world.examples.labelled]).tolist())
+    return [week for week in conditions.ripe(world.split) if week in have][-spec.train_weeks :]
+
+
+def described(world: World) -> dict[str, Any]:
+    """Return what a ranker is trained under that its rows decide, but for which weeks they are of."""
+    return {
+        "vocabulary": world.vocabulary.digest,
+        "split": {part: list(weeks) for part, weeks in world.split.items() if isinstance(weeks, list)},
+        "calendar": [world.calendar.first_day, world.calendar.timezone],
+        "encode": list(kept(encode.FEATURES, world.dropped)),
+        "labels": world.rule,
+    }
+
+
+def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda share, note: None) -> Refitted:
+    """Fit the ranker to the weeks of `weeks_of`."""
+    weeks = weeks_of(world, spec)
+    final = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=weeks[-1])
+    fit = lists.of_weeks(
+        world, weeks, lists.tables(world, weeks), spec.candidates, report=lambda done: report(0.1 + 0.5 * done, "lists")
+    )
+    with train.one_thread():
+        net, told = train.refit_net(fit, spec, epochs=epochs, report=lambda done: report(0.6 + 0.4 * done, "epochs"))
+    ranker = train.ranker_of(world, spec, net=net, neighbours=final)
+    return Refitted(ranker, told, len(fit), weeks, reached(net, fit))
+
+
+def reached(net: ScoringNet, fit: Lists) -> float:
+    """Return the NDCG@10 of a network on lists; scores that are not finite are refused."""
+    scores = net.score(fit.features)  # [M]
+    if not np.isfinite(scores).all():
+        raise _insane("its scores are not finite")
+    return round(train.ndcg_at_k(scores, fit), 5)
+
+
+def require_sane(made: Refitted, training: Mapping[str, Any]) -> None:
+    """Refuse a refit that ranks what it has learnt from far worse than the judged ranker ranked weeks unseen."""
+    judged = training["epochs"][training["best_epoch"]]["validate_ndcg_at_10"]
+    if made.ndcg_at_10 < LEAST_OF * judged:
+        raise _insane(
+            f"its NDCG@10 is {made.ndcg_at_10:.4f} on the weeks that it learnt from, the judged ranker's {judged:.4f} "
+            "on the validation weeks"
+        )
+
+
+def epochs_of(training: Mapping[str, Any]) -> int:
+    """Return the epochs that the judged ranker was kept after."""
+    return int(training["best_epoch"]) + 1
+
+
+def _insane(why: str) -> DataError:
+    return DataError(
+        f"refit of the ranker: {why}; the judged model is in the registry and the champion stays; look at the newest "
+        f"weeks of the data, or {conditions.OFF}"
+    )

@@ -1,0 +1,91 @@
+"""Judge the champion's judged twin on a candidate's user-weeks, as if it were the candidate: same weeks, same baskets.
+
+The twin finds, encodes and orders candidates on its own rows of these users, with its own items and the intents of its
+own intent model; what it recommends is named by the candidate's items. Items that the candidate does not know any more
+are passed over. The baselines beside it are the candidate's.
+
+Letters: B rows, I items of the twin, M candidates over all rows.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from components.ranking import examples
+from components.ranking.candidates import CandidateSet
+from components.ranking.catalogue import Catalogue
+from components.ranking.eligibility import ANY, Eligibility
+from components.ranking.examples import World
+from components.ranking.neighbours import Neighbours
+from components.ranking.score import Ranker, Scored
+from feature_repo.errors import DataError
+from feature_repo.rows import UserRows
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A ranker that answers for another's rows."""
+
+    ranker: Ranker
+    own: World  # its rows, with the intents of its intent model
+    beside: Ranker  # the candidate's, whose items are meant and whose baselines are compared
+    item: np.ndarray  # [I] int64: the candidate's index of each of its items, -1 where there is none
+    place: dict[tuple[str, int], int]  # its row by user and instant
+    eligible: Eligibility = ANY  # what the candidate's users may be shown
+
+    @classmethod
+    def load(cls, model: Path, rows: Path, intents: Path, beside: Ranker) -> "Twin":
+        """Read a model folder, its own rows and what its intent model said of them."""
+        ranker, own = Ranker.load(model), examples.load(rows, intents)
+        if ranker.vocabulary.digest != own.vocabulary.digest:
+            raise DataError(f"twin_rows: vocabulary {own.vocabulary.digest}, the model's {ranker.vocabulary.digest}")
+        index = {name: i for i, name in enumerate(beside.vocabulary.item_ids)}
+        item = np.array([index.get(name, -1) for name in ranker.vocabulary.item_ids], dtype=np.int64)
+        had = own.examples.rows
+        place = {key: b for b, key in enumerate(zip(had.user_id.astype(str), had.now.tolist(), strict=True))}
+        return cls(replace(ranker, calendar=own.calendar), own, beside, item, place)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The candidate's items."""
+        return self.beside.catalogue
+
+    @property
+    def neighbours(self) -> Neighbours:
+        """The candidate's, for the baselines."""
+        return self.beside.neighbours
+
+    def at(self, item_state: pa.Table, *, week: int | None = None) -> "Twin":
+        """Return the same with items as known at a week, each by its own table."""
+        own, theirs = self.ranker.at(self.own.item_state, week=week), self.beside.at(item_state, week=week)
+        return replace(self, ranker=own, beside=theirs)
+
+    def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
+        """Find and score candidates for the candidate's rows [B] by the twin's own; its intents are its own too."""
+        keys = zip(rows.user_id.astype(str), rows.now.tolist(), strict=True)
+        found = [self.place.get(key, -1) for key in keys]
+        if -1 in found:
+            raise DataError(f"twin_rows: no row of user {rows.user_id[found.index(-1)]}; the rows are of other data")
+        mine = self.own.examples.take(np.array(found, dtype=np.int64))
+        scored = renamed(self.ranker.rank(mine.rows, mine.probabilities), self.item)
+        if not self.eligible.bars:
+            return scored
+        barred = self.eligible.dense(rows, len(self.catalogue))
+        return only(scored, ~barred[scored.found.row, scored.found.item], n_rows=len(rows))
+
+
+def renamed(scored: Scored, item: np.ndarray) -> Scored:
+    """Name scored candidates by other indexes, `item` [I]; those that have none are left out."""
+    names = item[scored.found.item]
+    found = replace(scored, found=replace(scored.found, item=names))
+    return only(found, names >= 0, n_rows=len(scored.found.offsets) - 1)
+
+
+def only(scored: Scored, kept: np.ndarray, *, n_rows: int) -> Scored:
+    """Leave out the candidates that are not `kept`, bool [M]."""
+    counts = np.bincount(scored.found.row[kept], minlength=n_rows)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    found = CandidateSet(scored.found.item[kept], scored.found.source[kept], offsets)
+    return Scored(found, {name: fact[kept] for name, fact in scored.facts.items()}, scored.scores[kept])

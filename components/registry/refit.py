@@ -1,0 +1,94 @@
+"""The release that serves in place of the one that was judged: the same pair, refitted on all ripe weeks.
+
+It carries the verdict of its judged twin and names it, by version and by the digests of both its models. The twin stays
+in the registry: figures, gates and later comparisons are of it, since nothing is left that could judge the refit.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components import conditions
+from components.registry import client as mlflow_client
+from components.registry.lineage import PARTS, Folders, Part
+from components.registry.register import RegisteredParts
+from components.registry.release import (
+    BYTES,
+    DESCRIPTION_CHARACTERS,
+    TOLERANCE,
+    VERDICT,
+    Release,
+    document,
+    fetched,
+    kept,
+    model_name,
+)
+from feature_repo import files
+from feature_repo.errors import DataError
+from feature_repo.release_folder import FILE
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TWIN = "judged_version"  # a version's tag: the release that it is a refit of
+TWIN_ID = "judged_release"
+OF_VERDICT = ("gates", VERDICT, TOLERANCE, "metrics")  # tags that a refit has from its twin
+
+
+def twin(name: str, version: str, folders: Folders) -> dict[str, Any]:
+    """Return what release.json says of the judged release; refuse models that are no refits of its own."""
+    with tempfile.TemporaryDirectory() as aside, mlflow_client.connected():
+        place = f"{model_name(name)}/{version}"
+        released = files.read_json(fetched(place, FILE, Path(aside)))
+        listed = files.read_json(fetched(place, BYTES, Path(aside)))
+    proofs = {part: _proof(folders, part, listed[part], place) for part in PARTS}
+    return {
+        "id": released["id"],
+        "version": version,
+        **{part: released[part] for part in PARTS},
+        conditions.KEY: {part: proof[conditions.KEY] for part, proof in proofs.items()},
+        "weeks": {part: [min(proof["weeks"]), max(proof["weeks"])] for part, proof in proofs.items()},
+    }
+
+
+def _proof(folders: Folders, part: Part, listed: Mapping[str, str], place: str) -> dict[str, Any]:
+    """Return what a refitted model says of itself, if it is one of the judged model."""
+    found: dict[str, Any] = files.read_json(folders.model(part) / conditions.FILE)
+    if found[conditions.JUDGED] != listed[conditions.WEIGHTS]:
+        raise DataError(
+            f"{place}: the refitted {part} model is one of other weights ({found[conditions.JUDGED][:12]}) than were "
+            f"judged ({listed[conditions.WEIGHTS][:12]}); run the pipeline again"
+        )
+    return found
+
+
+def make(
+    name: str, registered: RegisteredParts, *, judged: Mapping[str, Any], serving: dict[str, Any], scratch: Path
+) -> Release:
+    """Make the release of refitted models, with the verdict on its twin, or find it."""
+    released = document(name, registered, serving, judged=judged)
+    version = str(judged["version"])
+    with mlflow_client.connected() as client:
+        held = client.get_model_version(model_name(name), version)
+        tags = {key: held.tags[key] for key in OF_VERDICT} | {TWIN: version, TWIN_ID: str(judged["id"])}
+        _name_twins(client, registered, judged)
+    about = f"Refit of version {version} on all ripe weeks; judged was that version.\n\n{held.description or ''}"
+    return kept(registered, released, tags=tags, about=about[:DESCRIPTION_CHARACTERS], scratch=scratch)
+
+
+def _name_twins(client: "MlflowClient", registered: RegisteredParts, judged: Mapping[str, Any]) -> None:
+    """Say of the refitted models and of their run whose figures they carry."""
+    client.set_tag(registered.run_id, TWIN, judged["version"])
+    for part, at in registered.versions.items():
+        client.set_model_version_tag(at.name, at.version, TWIN, judged[part]["version"])
+
+
+def said(judged: Mapping[str, Any]) -> str:
+    """Say of which release one is the refit.
+
+    >>> said({"version": "3", "weeks": {"intent": [5, 20], "ranking": [15, 20]}})
+    'refit of version 3 on weeks 5 to 20, the ranker on 15 to 20'
+    """
+    (first, last), (of_ranker, to) = judged["weeks"]["intent"], judged["weeks"]["ranking"]
+    return f"refit of version {judged['version']} on weeks {first} to {last}, the ranker on {of_ranker} to {to}"

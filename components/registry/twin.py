@@ -1,0 +1,109 @@
+"""The champion's judged twin: what of it is fetched to be scored on a candidate's rows, and what gates make of that.
+
+A champion that is a refit was judged as another version, its twin, which has not learnt from the weeks that judged it.
+One that is none is its own twin. Scoring is done by the parts; here nothing is scored.
+"""
+
+import datetime as dt
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components import resamples, twins
+from components.registry import client as mlflow_client
+from components.registry.gate_inputs import Champion, measured
+from components.registry.lineage import PARTS, Part
+from components.registry.refit import TWIN
+from components.registry.release import assemble, model_name
+from components.resamples import Resamples
+from components.twins import Twin
+from feature_repo import files
+from feature_repo.calendar import Calendar
+from feature_repo.errors import ServerError
+from feature_repo.release_folder import ReleaseFolder
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+OTHER_WEEKS = "it was judged on other weeks of the same data"
+TRAINING = "intent/training.json"  # of a result's run
+
+
+def fetch(name: str, folder: Path, *, data: str) -> Twin:
+    """Fetch the twin's release into `folder`/release, if there is one that was judged on other data than `data`."""
+    if mlflow_client.unmade():
+        return Twin(why="there is no champion yet")
+    with mlflow_client.connected() as client:
+        model = mlflow_client.registered_model(client, model_name(name))
+        champion = None if model is None else _version(client, name, str(model.aliases.get("champion", "")))
+        if champion is None:
+            return Twin(why="there is no champion yet")
+        version = str(champion.tags.get(TWIN, champion.version))
+        held = _version(client, name, version)
+        if held is None:
+            return Twin(why=f"its judged twin, version {version}, was deleted")
+        if held.tags.get("data") == data:
+            return Twin(version, why=twins.SAME_DATA)
+        if any(f"{part}_version" not in held.tags for part in PARTS):
+            return Twin(version, why="it is no pair of models")
+        weeks = _weeks(client, str(held.run_id or ""))
+    if weeks is None:
+        return Twin(version, why=f"nobody knows which weeks version {version} learnt from")
+    try:
+        released = ReleaseFolder.read(assemble(name, version, folder / twins.RELEASE))
+    except ServerError as error:
+        return Twin(version, why=f"version {version} cannot be fetched: {error}")
+    return Twin(version, _until(released.calendar, weeks).isoformat())
+
+
+def _version(client: "MlflowClient", name: str, version: str) -> Any | None:
+    if not version:
+        return None
+    found = client.search_model_versions(f"name='{model_name(name)}' and version_number={int(version)}")
+    return found[0] if found else None
+
+
+def _weeks(client: "MlflowClient", run_id: str) -> list[int] | None:
+    """Return the weeks that the twin's intent model learnt from, None where nobody kept them."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if all(one.path != TRAINING for one in client.list_artifacts(run_id, "intent")):
+            return None
+        with tempfile.TemporaryDirectory() as aside:
+            found = files.read_json(Path(client.download_artifacts(run_id, TRAINING, aside)))
+    except MlflowException:
+        return None
+    weeks: list[int] | None = found.get("weeks", {}).get("full")
+    return weeks or None
+
+
+def _until(calendar: Calendar, weeks: list[int]) -> dt.datetime:
+    """Return the end of the newest week that was learnt from: labels of a week are known at its end."""
+    return calendar.start(max(weeks) + 1).astimezone(dt.UTC)
+
+
+def on_same_rows(champion: Champion | None, folders: Mapping[Part, Path], *, segments: str) -> Champion | None:
+    """Return the champion with the figures of its twin on the candidate's rows, as far as it could be scored there.
+
+    What serving costs stays as it was measured: that is no matter of rows.
+    """
+    if champion is None:
+        return None
+    why = {part: twins.read(folder).why for part, folder in folders.items()}
+    if any(why.values()):
+        said = next(filter(None, why.values()))
+        # Of the same data the figures are of the same rows, but under another split; gates say why only if they differ.
+        return replace(champion, elsewhere=OTHER_WEEKS if said == twins.SAME_DATA else said)
+    metrics: dict[str, Any] = {part: files.read_json(folder / "metrics.json") for part, folder in folders.items()}
+    drawn: dict[str, Resamples] = {part: resamples.read(folder) for part, folder in folders.items()}
+    found = measured(metrics, segments=segments, resamples=drawn)
+    return replace(
+        champion,
+        values={**champion.values, **found.overall.values},
+        cohorts={name: group.values for name, group in found.cohorts.items()},
+        segments=segments,
+        resamples=drawn,
+    )

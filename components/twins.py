@@ -1,0 +1,60 @@
+"""The champion's judged twin, as the steps hand it on: which version it is, until when it learnt, and why not.
+
+A folder of these steps holds `twin.json`. Where `why` is set nothing else in it counts: the champion could not be
+scored on the candidate's rows, and the gates say so. Knows no model and no registry.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from feature_repo import files
+from feature_repo.errors import DataError
+
+FILE = "twin.json"
+RELEASE = "release"  # the twin's release folder, below the one that says which it is
+SAME_DATA = "it was judged on the same data"
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Whom a candidate is compared with on its own rows."""
+
+    version: str = ""  # of the release that was judged; '' without a champion
+    learnt_until: str = ""  # ISO, UTC: the end of the newest week that its intent model learnt from
+    why: str = ""  # it is not scored on the candidate's rows, since ...
+
+    def learnt_from(self, start: dt.datetime) -> bool:
+        """Tell whether it learnt from what came after an instant."""
+        return dt.datetime.fromisoformat(self.learnt_until) > start
+
+    def without(self, why: str) -> "Twin":
+        """Return the same twin, which cannot be scored."""
+        return replace(self, why=why)
+
+
+def read(folder: Path) -> Twin:
+    """Read what a step says of the twin."""
+    return Twin(**files.read_json(folder / FILE))
+
+
+def write(twin: Twin, folder: Path) -> None:
+    """Say it in an existing folder."""
+    files.write_json(folder / FILE, asdict(twin))
+
+
+def judged(twin: Twin, destination: Path, work: Callable[[Path], None]) -> Twin:
+    """Fill a step's folder by `work`; where the twin cannot be scored the folder says why, and holds nothing else."""
+    found = twin
+    if not twin.why:
+        try:
+            with files.written_folder(destination) as folder:
+                work(folder)
+                write(twin, folder)
+        except DataError as error:  # its rows or its model do not fit this code or this data
+            found = twin.without(" ".join(str(error).split()))
+    if found.why:
+        with files.written_folder(destination) as folder:
+            write(found, folder)
+    return found

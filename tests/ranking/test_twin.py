@@ -1,0 +1,89 @@
+"""The champion's judged twin ranks a candidate's user-weeks: its own rows and items, named by the candidate's."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from components import resamples, twins
+from components.ranking import steps
+from components.ranking.candidates import CandidateSet
+from components.ranking.evaluate import evaluate
+from components.ranking.examples import World
+from components.ranking.score import Ranker, Scored
+from components.ranking.train import Trained
+from components.ranking.twin import Twin, renamed
+from components.twins import Twin as Known
+from feature_repo import files
+
+
+@pytest.fixture(scope="module")
+def twin(folders: tuple[Path, Path], trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Give the folder of a twin's release, and what its intent model said of its own rows."""
+    at = tmp_path_factory.mktemp("twin")
+    ranking = at / "twin" / twins.RELEASE / "ranking"
+    ranking.mkdir(parents=True)
+    trained.ranker.save(ranking)
+    shutil.copytree(folders[1], at / "intent")
+    twins.write(Known("1", "2024-01-01T00:00:00+00:00"), at / "intent")
+    return at / "twin", at / "intent"
+
+
+def _judged(twin: tuple[Path, Path], folders: tuple[Path, Path], ranker: Ranker, to: Path) -> Path:
+    (to / "ranker").mkdir(parents=True)
+    ranker.save(to / "ranker")
+    steps.run_judge_twin_ranking(
+        rows=str(folders[0]), intent=str(folders[1]), ranker=str(to / "ranker"), twin=str(twin[0]),
+        twin_rows=str(folders[0]), twin_intent=str(twin[1]), evaluation=str(to / "said"),
+    )  # fmt: skip
+    return to / "said"
+
+
+def _worse(ranker: Ranker) -> Ranker:
+    """Return a ranker that orders by chance."""
+    torch.manual_seed(1)
+    net = type(ranker.net)(len(ranker.features), width=16, dropout=0.0)
+    return replace(ranker, net=net.eval())
+
+
+def test_a_twin_of_the_same_items_is_worth_what_it_is_worth_by_itself(
+    twin: tuple[Path, Path], folders: tuple[Path, Path], trained: Trained, world: World, tmp_path: Path
+) -> None:
+    """The candidate beside it is a poor one, and lends its items and baselines alone."""
+    said = _judged(twin, folders, _worse(trained.ranker), tmp_path)
+    metrics, own = files.read_json(said / "metrics.json"), evaluate(trained.ranker, world)
+    assert metrics["test"] == own.test
+    assert resamples.read(said).rows_digest == own.rows_digest
+    assert metrics["test"]["ndcg_at_10"] > evaluate(_worse(trained.ranker), world).test["ndcg_at_10"] + 0.1
+
+
+def test_baselines_are_the_candidates(
+    twin: tuple[Path, Path], folders: tuple[Path, Path], trained: Trained, world: World
+) -> None:
+    asked = Twin.load(twin[0] / twins.RELEASE / "ranking", folders[0], twin[1], trained.ranker)
+    assert asked.catalogue is trained.ranker.catalogue
+    assert asked.neighbours is trained.ranker.neighbours
+    assert evaluate(asked, world).baselines == evaluate(trained.ranker, world).baselines
+
+
+def test_items_are_named_by_the_candidates_and_unknown_ones_are_passed_over() -> None:
+    found = CandidateSet(np.array([0, 2, 1, 2]), np.array([0, 1, 0, 1], dtype=np.int8), np.array([0, 2, 4]))
+    scored = Scored(found, {"weeks_bought": np.array([3.0, 0.0, 1.0, 2.0])}, np.array([0.1, 0.2, 0.3, 0.4]))
+    named = renamed(scored, np.array([5, -1, 3]))  # the candidate has no item of the twin's second
+    assert named.found.item.tolist() == [5, 3, 3]
+    assert named.found.offsets.tolist() == [0, 2, 3]
+    assert named.scores.tolist() == [0.1, 0.2, 0.4]
+    assert named.facts["weeks_bought"].tolist() == [3.0, 0.0, 2.0]
+
+
+def test_why_its_intents_could_not_be_told_is_why_it_is_not_judged(
+    twin: tuple[Path, Path], folders: tuple[Path, Path], trained: Trained, tmp_path: Path
+) -> None:
+    twins_intent = tmp_path / "intent"
+    twins_intent.mkdir()
+    twins.write(Known("1", why="it has learnt from the first of them"), twins_intent)
+    said = _judged((twin[0], twins_intent), folders, trained.ranker, tmp_path / "run")
+    assert twins.read(said).why == "it has learnt from the first of them"
