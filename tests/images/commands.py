@@ -87,7 +87,8 @@ STEPS = {
     "train": AROUND
     | {
         *("ingest", "validate", "build-profiles", "training-set", "train-intent", "evaluate-intent", "train-ranking"),
-        *("evaluate-ranking", "register", "materialise", "promote", "watch"),
+        *("evaluate-ranking", "fetch-twin", "twin-rows", "judge-twin-intent", "judge-twin-ranking", "register"),
+        *("refit-intent", "refit-ranking", "register-refit", "materialise", "promote", "watch"),
     },
     "batch": AROUND
     | {
