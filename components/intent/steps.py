@@ -64,7 +64,9 @@ def run_train_intent(
             progress.count(**_sees(trained.inputs))
             progress.count(**group.agreed(trained.scorer.net.state_dict()))
             if group.first:
-                under = _conditions(intents, model, ranking_weeks, code) | described(found, trained.scorer.net.shape)
+                under = _conditions(intents, model, ranking_weeks, code) | described(
+                    inputs.again(found, trained.inputs), trained.scorer.net.shape
+                )
                 save(trained, spec, Path(intent), under=under)
                 _draw(Path(intent), curves)
         best = min(epoch.validate_bce for epoch in trained.epochs if epoch.validate_bce is not None)
@@ -126,7 +128,8 @@ def run_refit_intent(
             return
         from components.intent import refit as refits
 
-        judged, found = Path(intent), examples.load(Path(rows), _INTENTS.validate_json(intents))
+        judged, whole = Path(intent), examples.load(Path(rows), _INTENTS.validate_json(intents))
+        found = inputs.again(whole, inputs.read(judged))
         spec, training = IntentModel.model_validate_json(model), files.read_json(judged / TRAINING)
         beginning = refits.load_beginning(judged / BEGINNING)
         under = _conditions(intents, model, ranking_weeks, code) | refits.described(found, refits.shape(found, spec))
@@ -135,6 +138,7 @@ def run_refit_intent(
         made = refits.refit(found, spec, beginning, weeks=weeks, epochs=epochs, report=progress.at)
         with files.written_folder(Path(refitted)) as folder:
             made.scorer.save(folder)
+            inputs.write(folder, inputs.read(judged))
             about = {"weeks": made.weeks, "rows": made.rows, "epochs": epochs, "means": made.means}
             files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | about)
         progress.count(rows_in=made.rows, asked=True, epochs=epochs, weeks=len(made.weeks))

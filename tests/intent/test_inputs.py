@@ -123,7 +123,7 @@ def test_alone_in_a_batch_and_loaded_again_a_user_scores_alike(
     _, trained = fewer
     rows = examples.rows.take(examples.part("test"))
     together = trained.scorer.predict(rows)
-    save(trained, small("cnn"), tmp_path / "intent")
+    save(trained, small("cnn"), tmp_path / "intent", under={})
     loaded = IntentScorer.load(tmp_path / "intent")
     np.testing.assert_array_equal(loaded.predict(rows), together)
     alone = np.concatenate([loaded.predict(rows.take(np.array([b]))) for b in range(len(rows))])
@@ -138,7 +138,7 @@ def test_a_model_that_is_fitted_again_sees_what_it_saw(
 ) -> None:
     """Nothing is chosen anew: the numbers are the judged model's, and its weights, which hold the projection, fit."""
     way, trained = fewer
-    save(trained, small("cnn"), tmp_path / "intent")
+    save(trained, small("cnn"), tmp_path / "intent", under={})
     found = inputs.again(replace(examples, asked=WAYS[way]), inputs.read(tmp_path / "intent"))
     assert inputs.names_of(found) == trained.scorer.profile
     assert found.components == trained.scorer.net.shape.components
@@ -154,7 +154,7 @@ def test_equal_seeds_leave_equal_files(
     way, first = fewer
     second = train(replace(examples, asked=WAYS[way]), small("cnn"), ranking_weeks=HELD, device="cpu")
     for name, trained in (("first", first), ("second", second)):
-        save(trained, small("cnn"), tmp_path / name)
+        save(trained, small("cnn"), tmp_path / name, under={})
     for file in ("config.json", "weights.safetensors", inputs.FILE):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
 
@@ -197,7 +197,7 @@ def test_as_many_components_as_the_numbers_have_lose_nothing(examples: Examples,
 def test_a_model_of_all_numbers_is_saved_as_ever(examples: Examples, small: Small, tmp_path: Path) -> None:
     spec = small("cnn").model_copy(update={"epochs": 1})
     trained = train(examples, spec, ranking_weeks=HELD, device="cpu")
-    save(trained, spec, tmp_path / "intent")
+    save(trained, spec, tmp_path / "intent", under={})
     assert not (tmp_path / "intent" / inputs.FILE).exists()
     network = files.read_json(tmp_path / "intent" / "config.json")["network"]
     assert sorted(network) == [
@@ -271,3 +271,27 @@ def test_the_card_tells_what_stays_and_what_components_are_made_of(
     if way != "top_k":
         assert "| 1 | " in text
         assert next(iter(trained.inputs["reduction"]["components"][0]["loadings"])) in text
+
+
+def test_a_refit_sees_what_the_judged_model_saw(asked_rows: Path, small: Small, tmp_path: Path) -> None:
+    """On the judged weeks it comes to the judged weights; nothing is chosen anew, and the folder says what it sees."""
+    from components.intent import refit as refits
+    from components.intent import steps
+
+    intents, model = json.dumps([intent.model_dump() for intent in INTENTS]), small("cnn")
+    judged, to = tmp_path / "intent", tmp_path / "refitted"
+    told = {"ranking_weeks": HELD, "rows": str(asked_rows), "code": "c0de"}
+    run_train_intent(intents, model.model_dump_json(), intent=str(judged), **told)  # type: ignore[arg-type]
+    steps.run_refit_intent(
+        intents, model.model_dump_json(), refit=True, intent=str(judged), refitted=str(to), **told  # type: ignore[arg-type]
+    )  # fmt: skip
+    first, second = IntentScorer.load(judged), IntentScorer.load(to)
+    assert second.profile == first.profile
+    assert torch.equal(second.net.profile_matrix, first.net.profile_matrix)
+    assert inputs.read(to) == inputs.read(judged) != {}
+    found = inputs.again(load(asked_rows, INTENTS), inputs.read(judged))
+    epochs = refits.epochs_of(files.read_json(judged / steps.TRAINING))
+    beginning = refits.load_beginning(judged / steps.BEGINNING)
+    made = refits.refit(found, model, beginning, weeks=SPLIT["train"], epochs=epochs, device="cpu")
+    want = first.net.state_dict()
+    assert all(torch.equal(made.scorer.net.state_dict()[name], want[name]) for name in want)
