@@ -1,11 +1,12 @@
 """One id has one form in all files and tables of a source: else one person, or one item, would become two in silence.
 
-What was read is text by now. The forms that writers give the same number (`1000`, `1000.0`, `01000`) must not meet.
+What was read is text by now. The forms that writers give the same id (`1000`, `1000.0`, `01000`, `1,000`, `'1000`,
+`="1000"`, `b'1000'`) must not meet.
 """
 
 import duckdb
 
-from components.data.database import name
+from components.data.database import name, text
 from feature_repo import columns
 from feature_repo.errors import DataError
 
@@ -14,6 +15,11 @@ HOLDERS = {
     columns.ITEM_ID: ("events", "items", "offers"),
 }
 POINT, ZEROS = r"^-?\d+\.0+$", r"^0+\d+$"
+# A spreadsheet's text marks, Python's bytes, separators of thousands, digits of full width.
+WIDE = "".join(chr(0xFF10 + digit) for digit in range(10))
+DRESSED = rf"""^(="[^"]+"|b'[^']+'|b"[^"]+"|'[^']+'?|"[^"]+"|\d{{1,3}}(,\d{{3}})+|[{WIDE}]+)$"""
+DRESS = r"""^(=|b)?["']|["']$|,"""
+LEAST_PAIRS = 3  # of one table: `007` beside `7` may be two things; most ids with a zero having a twin is no chance
 
 
 def require(db: duckdb.DuckDBPyConnection, labels: dict[str, str]) -> None:
@@ -33,23 +39,29 @@ def _require_one_form(db: duckdb.DuckDBPyConnection, column: str, held: list[str
         f"SELECT {own} AS id, '{label}' AS label, {n} AS nth FROM source_{label}" for n, label in enumerate(held)
     )
     plain = r"regexp_replace(id, '\.0+$', '')"
-    pointed = f"regexp_matches(id, '{POINT}')"
-    zeros = f"regexp_matches(id, '{ZEROS}')"
+    undressed = f"translate(regexp_replace(id, {text(DRESS)}, '', 'g'), '{WIDE}', '0123456789')"
+    bare = "ltrim(id, '0')"
+    pointed, dressed, zeros = (f"regexp_matches(id, {text(form)})" for form in (POINT, DRESSED, ZEROS))
     # Nearly all sources have no id that is odd, which a look at the ids tells in a tenth of the time.
-    any_pointed, any_zeros = db.execute(f"SELECT bool_or({pointed}), bool_or({zeros}) FROM ({every})").fetchone() or (
-        False,
-        False,
-    )
-    found = (
-        any_pointed
-        and db.execute(f"""
-        WITH odd AS (SELECT DISTINCT id, label, {plain} AS one FROM ({every}) WHERE {pointed}),
-        met AS (SELECT DISTINCT e.id, e.label FROM ({every}) e SEMI JOIN odd ON odd.one = e.id)
-        SELECT odd.id, odd.label, met.id, met.label, count(*) OVER ()
-        FROM odd JOIN met ON met.id = odd.one ORDER BY ALL LIMIT 1""").fetchone()
-    )
-    if not found and any_zeros and len(held) > 1:
-        bare = "ltrim(id, '0')"
+    looked = ", ".join(f"coalesce(bool_or({odd}), false)" for odd in (pointed, dressed, zeros))
+    any_pointed, any_dressed, any_zeros = db.execute(f"SELECT {looked} FROM ({every})").fetchone() or (False,) * 3
+    found = None
+    for any_odd, odd, one in ((any_pointed, pointed, plain), (any_dressed, dressed, undressed)):
+        if found is None and any_odd:
+            found = db.execute(f"""
+                WITH odd AS (SELECT DISTINCT id, label, {one} AS one FROM ({every}) WHERE {odd}),
+                met AS (SELECT DISTINCT e.id, e.label FROM ({every}) e SEMI JOIN odd ON odd.one = e.id)
+                SELECT odd.id, odd.label, met.id, met.label, count(*) OVER ()
+                FROM odd JOIN met ON met.id = odd.one ORDER BY ALL LIMIT 1""").fetchone()
+    if found is None and any_zeros:
+        found = db.execute(f"""
+            WITH ids AS (SELECT DISTINCT id, label FROM ({every})),
+            odd AS (SELECT *, {bare} AS one FROM ids WHERE {zeros}),
+            met AS (SELECT odd.id, label, ids.id AS other FROM odd JOIN ids USING (label) WHERE ids.id = one)
+            SELECT min(id), label, min(other), label, count(*) FROM met GROUP BY label
+            HAVING count(*) >= {LEAST_PAIRS} AND 2 * count(*) >= (SELECT count(*) FROM odd o WHERE o.label = met.label)
+            ORDER BY ALL LIMIT 1""").fetchone()
+    if found is None and any_zeros and len(held) > 1:
         found = db.execute(f"""
             WITH odd AS (SELECT DISTINCT id, label, {bare} AS one FROM ({every}) WHERE {zeros}),
             met AS (SELECT DISTINCT e.id, e.label FROM ({every}) e SEMI JOIN odd ON odd.one = e.id)

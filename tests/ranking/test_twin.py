@@ -36,7 +36,7 @@ def _judged(twin: tuple[Path, Path], folders: tuple[Path, Path], ranker: Ranker,
     (to / "ranker").mkdir(parents=True)
     ranker.save(to / "ranker")
     steps.run_judge_twin_ranking(
-        rows=str(folders[0]), intent=str(folders[1]), ranker=str(to / "ranker"), twin=str(twin[0]),
+        "{}", rows=str(folders[0]), intent=str(folders[1]), ranker=str(to / "ranker"), twin=str(twin[0]),
         twin_rows=str(folders[0]), twin_intent=str(twin[1]), evaluation=str(to / "said"),
     )  # fmt: skip
     return to / "said"

@@ -333,4 +333,7 @@ def shared(store: Path, kept: dict[str, Shared], tmp_path_factory: pytest.TempPa
         for part in ("shared-intent", "shared-ranking"):
             for alias in client.get_registered_model(part).aliases:
                 client.delete_registered_model_alias(part, alias)
+            for version in client.search_model_versions(f"name='{part}'"):  # what another test registered beside it
+                if int(version.version) > 1:
+                    client.delete_model_version(part, version.version)
     return kept[str(store)]
