@@ -52,7 +52,7 @@ class Tree:
         folders = [parent for parent in Path(file).parents if parent.name]
         found = self._beside(folders, "__init__.py")
         if file.endswith(".py"):
-            for node in _run(ast.parse((self.root / file).read_bytes())):
+            for node in _leads((self.root / file).read_bytes()):
                 if isinstance(node, ast.Constant):
                     found += self._beside(folders, str(node.value))
                 elif isinstance(node, ast.Call):
@@ -70,6 +70,12 @@ class Tree:
             return None
         path = name.replace(".", "/")
         return next((file for file in (f"{path}.py", f"{path}/__init__.py") if (self.root / file).is_file()), None)
+
+
+@functools.cache
+def _leads(source: bytes) -> tuple[ast.Import | ast.ImportFrom | ast.Constant | ast.Call, ...]:
+    """Parse a source once, in whichever tree it stands."""
+    return tuple(_run(ast.parse(source)))
 
 
 def _run(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom | ast.Constant | ast.Call]:
