@@ -9,6 +9,7 @@ It leaves out `world` as well: files whose tests build profiles or samples for s
 """
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,7 +90,12 @@ class Watch:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch for processes where tests that start some are left out."""
+    """Let libraries compute with one thread, and watch for processes where tests that start some are left out.
+
+    Toy products gain nothing from a second thread, and threads that wait for each other spin: the ranking tests took
+    twice the CPU time. A variable, as it must be there before torch is imported, here and in programs that tests start.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if config.getoption("-m") == FAST:
         config.pluginmanager.register(Watch())
 
