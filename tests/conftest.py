@@ -5,7 +5,7 @@ take longest, begin first.
 
 `make test-fast` leaves out tests with the mark `process`: those that start processes (servers, browsers, whole runs)
 or compile pipelines. Folders and fixtures below have it; others say so themselves, and one that forgets fails there.
-It leaves out `world` as well: files whose tests build profiles or samples for seconds each.
+It leaves out `world` as well: tests that build profiles or samples, read the zoo's files or start Great Expectations.
 """
 
 import gc

@@ -16,6 +16,8 @@ from feature_repo.errors import DataError, Refused, SpecError
 from feature_repo.privacy.pseudonyms import pseudonym
 from tests.data import plain_verdicts
 
+pytestmark = pytest.mark.world  # Great Expectations takes seconds to start, and half a second for each contract
+
 KEY = "00" * 16
 NOW = dt.datetime(2024, 3, 1, tzinfo=dt.UTC)
 UNKNOWN = "10,coffee,view,2024-01-30T08:00:00Z,s6,1,0,0"

@@ -6,6 +6,8 @@ import pytest
 from components.data.steps import run_ingest, run_validate
 from feature_repo.errors import DataError, Refused, SpecError
 
+pytestmark = pytest.mark.world  # each starts Great Expectations, or kfp
+
 KEY = "00" * 16
 
 
