@@ -1,6 +1,6 @@
 """The contract's findings by plain SQL instead of Great Expectations, which takes seconds to start and as long to ask.
 
-For tests about what follows from findings; `test_contract` compares these with what Great Expectations finds.
+For tests about what follows from findings; `test_plain_verdicts` compares these with what Great Expectations finds.
 """
 
 from collections.abc import Mapping
