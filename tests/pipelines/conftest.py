@@ -3,7 +3,9 @@
 And a stand-in cluster, with places that roll out there or here.
 """
 
+import contextlib
 import csv
+import io
 import json
 import os
 import subprocess
@@ -18,6 +20,7 @@ import yaml
 
 from components import kube_api
 from pipelines import environment
+from pipelines.cli import main
 from pipelines.environment import Installation, Kubernetes
 from pipelines.namespace import connected
 from tests import kubernetes_server, worlds
@@ -61,6 +64,27 @@ class Shop:
         return subprocess.run(
             command, env=self.environment(), capture_output=True, text=True, timeout=patient(timeout), check=False
         )
+
+    def here(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line in this process, which has imported everything before."""
+        out, error, code, before = io.StringIO(), io.StringIO(), 0, dict(os.environ)
+        os.environ.update(self.environment())
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
+                main(list(arguments))
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
+
+    def aliases(self) -> dict[str, str]:
+        """Return the versions that the registry's aliases name, as `status` tells them."""
+        done = self.here("status", str(self.spec), "--json")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, str] = json.loads(done.stdout)["aliases"]
+        return found
 
     def json(self, *arguments: str) -> Any:
         """Run the command line with --json and return its document; it must succeed."""

@@ -1,8 +1,6 @@
 """Forgetting people, on copies of a shop whose demo has run: gone everywhere, kept out, proven, also after kills."""
 
-import contextlib
 import fcntl
-import io
 import json
 import multiprocessing
 import os
@@ -23,7 +21,6 @@ from bentos.recommender.logs import traces
 from feature_repo.errors import SpecError
 from feature_repo.online import erase
 from feature_repo.privacy.pseudonyms import pseudonym
-from pipelines.cli import main
 from pipelines.environment import Installation, place
 from pipelines.graphs.parameters import run_parameters
 from pipelines.privacy import forget as forgetting
@@ -66,18 +63,7 @@ def opened(shop: Shop) -> Installation:
 
 
 def intentflow(shop: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in this process, which has imported everything before."""
-    out, error, code, before = io.StringIO(), io.StringIO(), 0, dict(os.environ)
-    os.environ.update(shop.environment())
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-            main(list(arguments))
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), error.getvalue())
+    return shop.here(*arguments)
 
 
 def hidden(shop: Shop, raw: str) -> str:

@@ -87,7 +87,7 @@ def test_the_release_is_written_as_manifests_of_the_same_release(shop: Shop, rep
 
 
 def test_a_broken_contract_stops_with_exit_3_and_promotes_nothing(shop: Shop) -> None:
-    before = shop.json("status", str(shop.spec))["aliases"]
+    before = shop.aliases()
     text = shop.spec.read_text()
     try:
         document = yaml.safe_load(text)
@@ -99,7 +99,7 @@ def test_a_broken_contract_stops_with_exit_3_and_promotes_nothing(shop: Shop) ->
     assert done.returncode == 3
     assert "at least 1,000,000 rows" in done.stderr
     assert "Traceback" not in done.stderr
-    assert shop.json("status", str(shop.spec))["aliases"] == before
+    assert shop.aliases() == before
 
 
 def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop) -> None:
@@ -112,11 +112,11 @@ def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop) -> 
     assert done.returncode == 3
     assert "did not pass" in done.stderr
     assert "refused by its gates\n\nThe result is version" in done.stderr  # the page, before the line
-    assert shop.json("status", str(shop.spec))["aliases"]["champion"] == "1"
+    assert shop.aliases()["champion"] == "1"
 
 
 def test_a_demo_whose_gates_cannot_tell_prints_its_figures_and_promotes_nothing(shop: Shop) -> None:
-    text, before = shop.spec.read_text(), shop.json("status", str(shop.spec))["aliases"]
+    text, before = shop.spec.read_text(), shop.aliases()
     report = (shop.home / "report.json").read_bytes()
     try:
         shop.edit(promotion={"gates": [{"metric": "intent.map", "min_users": 41}]})
@@ -134,7 +134,7 @@ def test_a_demo_whose_gates_cannot_tell_prints_its_figures_and_promotes_nothing(
     assert (shop.home / "report.json").read_bytes() == report
     assert "undecided by its gates" in status.stdout
     assert "    undecided: intent.map 1 was not judged: 40 users" in status.stdout
-    assert shop.json("status", str(shop.spec))["aliases"] == before
+    assert shop.aliases() == before
 
 
 def test_two_runs_at_once_are_refused(shop: Shop) -> None:
