@@ -170,7 +170,7 @@ class OneUser(Asked):
 
     expect: Literal["share_of_one_user"]
     max: float = Field(default=0.05, gt=0, le=1, description="Largest share of all events")
-    over: int = Field(default=1000, ge=1, description="Events of one user from which on it is judged")
+    over: int = Field(default=300, ge=1, description="Events of one user from which on it is judged")
 
     @property
     @override
