@@ -13,6 +13,7 @@ from pipelines.environment import Installation
 from pipelines.graphs import conformance, index
 from pipelines.graphs.graph import outdated
 from pipelines.graphs.parameters import run_parameters
+from pipelines.graphs.step_table import STEPS
 
 APPLIED = "applied.json"
 # Layers as a user thinks of them, and where the spec keeps each; `compute` is the environment's.
@@ -79,7 +80,8 @@ def plan(place: Installation) -> Plan:
     last = last_parameters(place.home)
     parameters = run_parameters(place)
     inputs = [] if last is None else _inputs(last, parameters)
-    return Plan(layers, inputs, outdated(index.reads(), last, parameters))
+    idle = {step.name for step in STEPS.values() if step.only_with and not parameters[step.only_with]}
+    return Plan(layers, inputs, [name for name in outdated(index.reads(), last, parameters) if name not in idle])
 
 
 def apply(place: Installation) -> Plan:

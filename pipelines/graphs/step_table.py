@@ -88,6 +88,7 @@ class Step:
     reads: tuple[str, ...] = ()  # slices; argument=slice where the component calls it otherwise
     takes_gpu: bool = False
     planned: bool = True  # False: `plan` does not list it: it only speaks of the run, or nothing is known to need it
+    only_with: str = ""  # slice without which the step hands on what it got: `plan` does not list it then
 
     @property
     def module(self) -> str:
@@ -130,7 +131,7 @@ def _rows() -> Iterator[Step]:
                "Retrieve point-in-time rows with labels", ("split", "ranking=ranking_rows", "code=profiles_code"))
     yield Step("twin_rows", f"{part}:twin_rows", "pure", Size(2, "4Gi", minutes=120),
                "Compute the test rows in the vocabulary of the champion's judged twin",
-               ("split", "code=profiles_code"))
+               ("split", "code=profiles_code"), planned=False)
     yield Step("materialise", f"{part}:materialise", "effects", Size(1, "2Gi", minutes=120),
                "Write the newest user rows into the online store", ("name",))
     yield Step("newest_rows", f"{part}:newest_rows", "pure", Size(2, "4Gi", minutes=120),
@@ -146,10 +147,12 @@ def _rows() -> Iterator[Step]:
                "Put a rate in the network's place where gates held it back",
                ("intents", "code=intent_code"), planned=False)
     yield Step("judge_twin_intent", f"{part}:judge_twin_intent", "pure", Size(1, "3Gi"),
-               "Judge the champion's intent model on the same test weeks", ("intents", "code=intent_code"))
+               "Judge the champion's intent model on the same test weeks", ("intents", "code=intent_code"),
+               planned=False)
     yield Step("refit_intent", f"{part}:refit_intent", "pure", Size(2, "4Gi", minutes=720),
                "Fit the judged intent model on all ripe weeks",
-               ("intents", "model=intent_model", "ranking_weeks", "refit", "code=intent_code"), takes_gpu=True)
+               ("intents", "model=intent_model", "ranking_weeks", "refit", "code=intent_code"), takes_gpu=True,
+               only_with="refit")
     yield Step("predict_intents", f"{part}:predict_intents", "pure", Size(2, "3Gi", minutes=240),
                "Predict the intents of all users", ("code=intent_code",))
 
@@ -162,16 +165,16 @@ def _rows() -> Iterator[Step]:
                "Put a baseline in the ranker's place where gates held it back",
                ("ranking", "code=ranking_code"), planned=False)
     yield Step("judge_twin_ranking", f"{part}:judge_twin_ranking", "pure", Size(1, "3Gi"),
-               "Judge the champion's ranker on the same test weeks", ("ranking", "code=ranking_code"))
+               "Judge the champion's ranker on the same test weeks", ("ranking", "code=ranking_code"), planned=False)
     yield Step("refit_ranking", f"{part}:refit_ranking", "pure", Size(2, "6Gi", minutes=360),
                "Fit the judged ranker on the newest ripe weeks", ("ranking", "refit", "code=ranking_code"),
-               takes_gpu=True)
+               takes_gpu=True, only_with="refit")
     yield Step("recommend", f"{part}:recommend", "pure", Size(2, "3Gi", minutes=480),
                "Recommend items to all users", ("k", "code=ranking_code"))
 
     part = "components.registry.component"
     yield Step("fetch_twin", f"{part}:fetch_twin", "effects", Size(0.5, "1Gi", minutes=30),  # an alias moves by itself
-               "Fetch the release that the champion was judged as", ("name",))
+               "Fetch the release that the champion was judged as", ("name",), planned=False)
     yield Step("register", f"{part}:register", "effects", Size(1, "2Gi"),
                "Register the models and judge them by the gates", ("name", "lineage", "promotion", "serving", "mode"))
     yield Step("need_baseline", f"{part}:need_baseline", "effects", Size(0.5, "1Gi", minutes=15),
@@ -180,7 +183,8 @@ def _rows() -> Iterator[Step]:
                "Register the baselines as a release that may serve", ("name", "lineage", "serving", "why"),
                planned=False)
     yield Step("register_refit", f"{part}:register_refit", "effects", Size(1, "2Gi"),
-               "Register what was refitted, with the verdict on its judged twin", ("name", "lineage", "serving"))
+               "Register what was refitted, with the verdict on its judged twin", ("name", "lineage", "serving"),
+               only_with="refit")
     yield Step("promote", f"{part}:promote", "effects", Size(0.5, "1Gi", minutes=15),
                "Make a release the champion", ("name", "mode"))
     yield Step("champion", f"{part}:champion", "effects", Size(0.5, "1Gi", minutes=15),  # an alias moves by itself

@@ -58,7 +58,7 @@ def evaluate(
 def _measured(check: Check, told: Measurement, rows: int) -> Finding:
     low, high = (check.meaning.kwargs.get(f"{end}_value") for end in ("min", "max"))
     holds = told.value is None or ((low is None or told.value >= low) and (high is None or told.value <= high))
-    return Finding(check, holds, 0, rows, told.found, told.note)
+    return Finding(check, holds, 0, rows, told.found, told.note, judged=told.judged)
 
 
 def _counted(check: Check, rows: int, unexpected: int, missing: int) -> Finding:
@@ -66,8 +66,8 @@ def _counted(check: Check, rows: int, unexpected: int, missing: int) -> Finding:
         least = check.meaning.kwargs["min_value"]
         return Finding(check, rows >= least, 0, rows, found=f"there are {rows:,}")
     if check.meaning.expectation in SILENT and rows and missing == rows:
-        return Finding(check, check.derived, 0 if check.derived else rows, rows, note=ALL_NULL)
-    return Finding(check, unexpected <= (1 - check.mostly) * (rows - missing), unexpected, rows)
+        return Finding(check, check.derived, 0 if check.derived else rows, rows, note=ALL_NULL, judged=False)
+    return Finding(check, unexpected <= (1 - check.mostly) * (rows - missing), unexpected, rows, judged=rows > 0)
 
 
 def _missing(check: Check) -> str:

@@ -89,6 +89,7 @@ STEPS = {
         *("ingest", "validate", "build-profiles", "training-set", "train-intent", "evaluate-intent", "train-ranking"),
         *("evaluate-ranking", "fetch-twin", "twin-rows", "judge-twin-intent", "judge-twin-ranking", "register"),
         *("refit-intent", "refit-ranking", "register-refit", "materialise", "promote", "watch"),
+        *("need-baseline", "baseline-intent", "baseline-ranking", "register-baseline", "materialise-2", "promote-2"),
     },
     "batch": AROUND
     | {

@@ -45,6 +45,11 @@ def test_at_first_everything_is_new(shop: Path) -> None:
     assert len(found.steps) == 12
 
 
+def test_a_refit_is_planned_where_the_spec_asks_for_one(shop: Path) -> None:
+    steps = plan.plan(_at(shop, **{"promotion:\n": "promotion:\n  refit: true\n"})).steps
+    assert [name for name in steps if "refit" in name] == ["refit_intent", "refit_ranking", "register_refit"]
+
+
 def test_after_apply_and_run_nothing_changes(shop: Path) -> None:
     at = _at(shop)
     _done(at)

@@ -120,12 +120,13 @@ def make(folder: Path, name: str, **spec: Any) -> Made:
 
 @pytest.fixture(scope="module")
 def sides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
-    """The same events with all rows, with few silent ones, and with few users."""
+    """The same events with all rows, with few silent ones, with few users, and with both bounds."""
     folder = tmp_path_factory.mktemp("leavers")
     return {
         "all": make(folder, "all", silent_one_in=1),
         "thinned": make(folder, "thinned", silent_one_in=16),
         "users": make(folder, "users", train_users=100),
+        "both": make(folder, "both", train_users=100, silent_one_in=16),
     }
 
 
@@ -139,7 +140,7 @@ def read(made: Made, table: str) -> tuple[pa.Table, dict[str, Any]]:
 
 
 @pytest.mark.world
-@pytest.mark.parametrize("side", ["thinned", "users"])
+@pytest.mark.parametrize("side", ["thinned", "users", "both"])
 @pytest.mark.parametrize("table", ["intent", "ranking"])
 def test_rows_that_judge_are_the_same_with_and_without_a_bound(sides: dict[str, Made], side: str, table: str) -> None:
     (whole, split), (bounded, _) = read(sides["all"], table), read(sides[side], table)
