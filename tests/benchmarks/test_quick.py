@@ -135,7 +135,9 @@ def test_fewer_inputs_are_fewer_and_differences_are_paired(run: Run) -> None:
 def test_dearer_prices_are_named_and_the_floor_silences_chance(run: Run) -> None:
     document = run("drift")
     cases = {case["case"]: case for case in document["cases"]}
-    assert cases["test weeks against train weeks"]["verdicts"] == ["stable"]
+    calm = cases["test weeks against train weeks"]
+    assert calm["alarms"] == 0
+    assert set(calm["verdicts"]) <= {"stable", "undecided"}  # so few users leave some columns open
     assert "log_value_per_unit" in cases["test weeks, prices x 2, against train weeks"]["drifted"]
     assert max(document["noise_floor"]["with_floor"].values()) == 0.0
 
