@@ -123,7 +123,7 @@ def recommended(cluster: World) -> dict[str, Any]:
     deadline = time.monotonic() + patient(20)
     while True:
         reply = requests.post(url, json={"user_id": "1", "k": 4}, timeout=60)
-        late = reply.status_code == 503 or (reply.status_code == 200 and reply.json()["degraded"])
+        late = reply.status_code == 503 or (reply.status_code == 200 and reply.json()["profile"]["degraded"])
         if not late or time.monotonic() > deadline:
             break
         time.sleep(float(reply.headers.get("Retry-After", 1)))
