@@ -1,7 +1,10 @@
 """The champion's judged twin, as the steps hand it on: which version it is, until when it learnt, and why not.
 
 A folder of these steps holds `twin.json`. Where `why` is set nothing else in it counts: the champion could not be
-scored on the candidate's rows, and the gates say so. Knows no model and no registry.
+scored on the candidate's rows, and the gates say so. Both parts find the twin's rows of the candidate's by `places` and
+`positions`. Knows no model and no registry.
+
+Letters: B rows.
 """
 
 import datetime as dt
@@ -9,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from feature_repo import files
 from feature_repo.errors import DataError
+from feature_repo.rows import UserRows
 
 FILE = "twin.json"
 RELEASE = "release"  # the twin's release folder, below the one that says which it is
@@ -58,3 +64,17 @@ def judged(twin: Twin, destination: Path, work: Callable[[Path], None]) -> Twin:
         with files.written_folder(destination) as folder:
             write(found, folder)
     return found
+
+
+def places(rows: UserRows) -> dict[tuple[str, int], int]:
+    """Number rows by user and instant."""
+    return {key: b for b, key in enumerate(zip(rows.user_id.astype(str), rows.now.tolist(), strict=True))}
+
+
+def positions(place: dict[tuple[str, int], int], rows: UserRows) -> np.ndarray:
+    """Find rows by user and instant, int64 [B]."""
+    try:
+        found = [place[key] for key in zip(rows.user_id.astype(str), rows.now.tolist(), strict=True)]
+    except KeyError as missing:
+        raise DataError(f"twin_rows: no row of user and instant {missing}; the rows are of other data") from missing
+    return np.array(found, dtype=np.int64)

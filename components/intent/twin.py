@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components import twins
 from components.intent.examples import Examples, load
 from components.intent.score import IntentScorer
 from components.intent.spec import Intent
@@ -29,22 +30,8 @@ class Twin:
 
     def predict(self, rows: UserRows) -> np.ndarray:
         """Return the probability of each of the candidate's targets for each row, float32 [B, C]."""
-        found: np.ndarray = self.said[positions(self.place, rows)]
+        found: np.ndarray = self.said[twins.positions(self.place, rows)]
         return found
-
-
-def places(rows: UserRows) -> dict[tuple[str, int], int]:
-    """Number rows by user and instant."""
-    return {key: b for b, key in enumerate(zip(rows.user_id.astype(str), rows.now.tolist(), strict=True))}
-
-
-def positions(place: dict[tuple[str, int], int], rows: UserRows) -> np.ndarray:
-    """Find rows by user and instant, int64 [B]."""
-    try:
-        found = [place[key] for key in zip(rows.user_id.astype(str), rows.now.tolist(), strict=True)]
-    except KeyError as missing:
-        raise DataError(f"twin_rows: no row of user and instant {missing}; the rows are of other data") from missing
-    return np.array(found, dtype=np.int64)
 
 
 def asked(model: Path, rows: Path, candidate: Examples) -> tuple[Twin, OutOfTime]:
@@ -57,7 +44,7 @@ def asked(model: Path, rows: Path, candidate: Examples) -> tuple[Twin, OutOfTime
     # Weeks are counted by the calendar of the data at hand, and the targets' shares are those known then.
     scorer = kept.at(own.context, own.calendar)
     said = scorer.predict(own.rows)
-    twin = Twin(translated(said, scorer.names, candidate), places(own.rows))
+    twin = Twin(translated(said, scorer.names, candidate), twins.places(own.rows))
     return twin, OutOfTime(own.rows.user_id, own.week, said)
 
 

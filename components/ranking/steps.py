@@ -79,10 +79,8 @@ def run_refit_ranking(
             progress.count(**{conditions.ASKED: False})
             return
         judged, spec = Path(ranker), Ranking.model_validate_json(ranking)
-        world, training = (
-            examples.load(Path(rows), Path(intent), spec, key=users_key(spec)),
-            files.read_json(judged / TRAINING),
-        )
+        world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
+        training = files.read_json(judged / TRAINING)
         under = _conditions(ranking, code) | refits.described(world)
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the ranker")
         examples.require_out_of_time(_scored(Path(intent)), refits.weeks_of(world, spec))

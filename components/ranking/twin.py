@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from components import twins
 from components.ranking import examples
 from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
@@ -44,7 +45,7 @@ class Twin:
         index = {name: i for i, name in enumerate(beside.vocabulary.item_ids)}
         item = np.array([index.get(name, -1) for name in ranker.vocabulary.item_ids], dtype=np.int64)
         had = own.examples.rows
-        place = {key: b for b, key in enumerate(zip(had.user_id.astype(str), had.now.tolist(), strict=True))}
+        place = twins.places(had)
         return cls(replace(ranker, calendar=own.calendar), own, beside, item, place)
 
     @property
@@ -64,11 +65,7 @@ class Twin:
 
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score candidates for the candidate's rows [B] by the twin's own; its intents are its own too."""
-        keys = zip(rows.user_id.astype(str), rows.now.tolist(), strict=True)
-        found = [self.place.get(key, -1) for key in keys]
-        if -1 in found:
-            raise DataError(f"twin_rows: no row of user {rows.user_id[found.index(-1)]}; the rows are of other data")
-        mine = self.own.examples.take(np.array(found, dtype=np.int64))
+        mine = self.own.examples.take(twins.positions(self.place, rows))
         scored = renamed(self.ranker.rank(mine.rows, mine.probabilities), self.item)
         if not self.eligible.bars:
             return scored

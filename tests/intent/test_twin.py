@@ -128,7 +128,7 @@ def test_its_own_rows_score_as_it_does_by_itself(twin: tuple[Path, Path], exampl
     folder = twin[0] / twins.RELEASE / "intent"
     asked, own = judged.asked(folder, twin[1], examples)
     row = examples.rows.take(examples.part("test")[:1])
-    place = judged.places(row)[(str(row.user_id[0]), int(row.now[0]))]
+    place = twins.places(row)[(str(row.user_id[0]), int(row.now[0]))]
     assert place == 0
     said = own.probabilities[(own.user_id == row.user_id[0]) & (own.week == SPLIT["test"][0])][0]
     np.testing.assert_array_equal(asked.predict(row)[0], said[OTHERS])
