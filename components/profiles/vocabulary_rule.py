@@ -1,0 +1,21 @@
+"""What vocabularies and profiles need of a spec's intents and of its ranking; a release keeps both slices."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def of(intents: Sequence[Mapping[str, Any]], ranking: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rule of the slices `intents` and `models.ranking`, as they are written.
+
+    >>> of([{"name": "buy", "event": None, "column": "category", "top": 5}],
+    ...    {"event": None, "min_item_sessions": 2, "min_item_users": 1, "train_weeks": 8, "repeat": "allow"})["items"]
+    {'event': None, 'min_sessions': 2, 'min_users': 1}
+    """
+    items = {
+        "event": ranking["event"],
+        "min_sessions": ranking["min_item_sessions"],
+        "min_users": ranking["min_item_users"],
+    }
+    whole = {"whole_history": True} if ranking.get("repeat") == "forbid" else {}
+    named = [{key: intent[key] for key in ("name", "event", "column", "top")} for intent in intents]
+    return {"intents": named, "items": items, "history_weeks": ranking["train_weeks"]} | whole
