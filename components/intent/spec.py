@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, field_validator
 
 from components.intent.networks import NETWORKS
+from feature_repo import columns
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
@@ -50,7 +51,7 @@ class Intent(Slice):
         >>> Intent(name="watch", level="items.genres").column
         'genres'
         """
-        return self.level.removeprefix("items.") if self.level else None
+        return columns.of_level(self.level)
 
 
 class IntentModel(Slice):

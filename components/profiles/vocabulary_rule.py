@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from feature_repo import columns
+
 
 def of(intents: Sequence[Mapping[str, Any]], ranking: Mapping[str, Any]) -> dict[str, Any]:
     """Return the rule of the slices `intents` and `models.ranking`, as they are written.
 
-    >>> of([{"name": "buy", "event": None, "column": "category", "top": 5}],
-    ...    {"event": None, "min_item_sessions": 2, "min_item_users": 1, "train_weeks": 8, "repeat": "allow"})["items"]
-    {'event': None, 'min_sessions': 2, 'min_users': 1}
+    >>> rule = of([{"name": "buy", "event": None, "level": "items.genres", "top": 5}],
+    ...     {"event": None, "min_item_sessions": 2, "min_item_users": 1, "train_weeks": 8, "repeat": "allow"})
+    >>> rule["items"], rule["intents"][0]["column"]
+    ({'event': None, 'min_sessions': 2, 'min_users': 1}, 'genres')
     """
     items = {
         "event": ranking["event"],
@@ -17,5 +20,8 @@ def of(intents: Sequence[Mapping[str, Any]], ranking: Mapping[str, Any]) -> dict
         "min_users": ranking["min_item_users"],
     }
     whole = {"whole_history": True} if ranking.get("repeat") == "forbid" else {}
-    named = [{key: intent[key] for key in ("name", "event", "column", "top")} for intent in intents]
+    named = [
+        {"name": i["name"], "event": i["event"], "column": columns.of_level(i["level"]), "top": i["top"]}
+        for i in intents
+    ]
     return {"intents": named, "items": items, "history_weeks": ranking["train_weeks"]} | whole

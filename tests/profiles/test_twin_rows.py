@@ -31,7 +31,7 @@ def _twin(folder: Path, made: Made, known: Twin) -> Path:
     slices = {
         "profiles": json.loads(PROFILES),
         "ranking": {"event": None, "min_item_sessions": 2, "min_item_users": 1, **json.loads(RANKING)},
-        "intents": worlds.VOCABULARY["intents"],
+        "intents": [intent | {"level": intent["column"]} for intent in worlds.VOCABULARY["intents"]],
     }
     document = {"name": "shop", "vocabulary": Vocabulary.load(made.profiles / "vocabulary").digest, "serving": slices}
     files.write_json(folder / twins.RELEASE / "release.json", release_folder.identified(document))
