@@ -44,6 +44,8 @@ class Facts:
     blank: int  # rows that lack every required column
     active: dict[int, int]  # week: users with an event
     joined: dict[int, int]  # week: users whose first event is in it
+    possible: dict[int, int]  # week: training rows that it could have
+    kept: dict[int, int]  # week: those kept where rows of silent users are thinned
     returning: int  # users with events in two weeks or more
     repeats: float  # share of events of an item that the user had before
     lifetime_weeks: float  # median, from an item's first event to its last
@@ -99,6 +101,7 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
         blank=none,
         active=dict(_rows(db, "SELECT week, count(DISTINCT user_id) FROM seen GROUP BY week ORDER BY week")),
         joined=dict(_rows(db, f"SELECT week, count(*) FROM ({FIRST}) GROUP BY week ORDER BY week")),
+        **_training_rows(db, span.weeks),
         returning=_rows(db, f"SELECT count_if(weeks > 1) FROM ({FIRST})")[0][0],
         repeats=1 - _rows(db, "SELECT count(DISTINCT (user_id, item_id)) / count(*) FROM seen")[0][0],
         lifetime_weeks=_rows(db, f"SELECT median(life) FROM ({LIFE})")[0][0],
@@ -107,6 +110,27 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
         kinds_are_items=bool(same),
         people=_people(db, pair=pair),
     )
+
+
+def _training_rows(db: duckdb.DuckDBPyConnection, weeks: int) -> dict[str, dict[int, int]]:
+    """Count the training rows of each week, by the rule of the profiles step: those possible, and those kept."""
+    import ibis
+
+    from components.profiles.build import training_rows
+
+    db.execute(f"""
+        CREATE OR REPLACE TEMP TABLE active_weeks AS
+        SELECT DISTINCT dense_rank() OVER (ORDER BY user_id)::INTEGER AS user_id, week::INTEGER AS week,
+            week::INTEGER + 1 AS known FROM seen;
+        CREATE OR REPLACE TEMP TABLE cut_weeks AS SELECT unnest(range(1, {weeks + 1}))::INTEGER AS week""")
+    engine = ibis.duckdb.from_connection(db)
+    events, cuts = engine.table("active_weeks"), engine.table("cut_weeks")
+    thinned = training_rows.chosen(events, cuts, one_in=training_rows.tried("auto"))
+    pairs = {"possible": training_rows.possible(events, cuts), "kept": thinned}
+    return {
+        name: dict(_rows(db, f"SELECT week, count(*) FROM ({ibis.to_sql(table)}) GROUP BY week ORDER BY week"))
+        for name, table in pairs.items()
+    }
 
 
 FIRST = "SELECT user_id, min(week) AS week, count(DISTINCT week) AS weeks FROM seen GROUP BY user_id"
@@ -152,7 +176,7 @@ def _support(db: duckdb.DuckDBPyConnection) -> tuple[tuple[int, int], int]:
 def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
     """Size the models for the rows that they learn from; `strength` names the column that says how strong one is."""
     train = range(split["warmup_weeks"] + 1, found.period.weeks - split["validate_weeks"] - split["test_weeks"] + 1)
-    rows = sum(users * sum(week > joined for week in train) for joined, users in found.joined.items())
+    rows = _rows_of(found, train)
     why: dict[str, str] = {}
     intent: dict[str, Any] = {"architecture": "transformer"}
     ranking: dict[str, Any] = {}
@@ -194,6 +218,14 @@ def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
         ranking["candidates"] = {s: min(found.items, n) for s, n in (*old, ("neighbours", 100), ("popular", 50))}
         why["candidates"] = f"no more than the {found.items:,} items there are"
     return Sizes(rows, (START_S + rows * ROW_MS / 1000) / 60, intent, ranking, train_users, why)
+
+
+def _rows_of(found: Facts, weeks: range) -> int:
+    """Return how many training rows these weeks have: fewer than possible, where most are of silent users."""
+    from components.profiles.build import training_rows
+
+    possible, kept = (sum(by_week.get(week, 0) for week in weeks) for by_week in (found.possible, found.kept))
+    return possible if training_rows.one_in("auto", possible=possible, kept=kept) == 1 else kept
 
 
 def lines(found: Facts, size: Sizes, split: dict[str, int]) -> tuple[str, ...]:
