@@ -18,7 +18,7 @@ from feature_repo.errors import DataError
 LEAST_WEEKS = 4  # one each to warm up, train, validate and test
 SUPPORT = ((20, 5), (5, 3), (2, 2), (1, 1))  # sessions and users that an item needs, strictest first
 ENOUGH_ITEMS = 50
-FEW_ROWS, MANY_ROWS, MOST_ROWS = 20_000, 100_000, 150_000  # training rows of the intent model
+FEW_ROWS, MANY_ROWS, MOST_ROWS = 20_000, 50_000, 150_000  # training rows of the intent model
 FEW_ACTIVE = 300  # active users a week: fewer, and the ranker learns from more weeks
 FEW_JUDGED = 100  # active user-weeks in the test weeks: fewer, and verdicts will hardly tell
 START_S, ROW_MS = 120.0, 1.5  # of a first run, and of one training row; measured on two cores under load
