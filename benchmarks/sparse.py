@@ -17,6 +17,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,8 +36,8 @@ VOCABULARY = {
 }
 FULL = {"users": 4_814, "items": 5_858, "weeks": 273}
 QUICK = {"users": 200, "items": 200, "weeks": 60}
-SMALL = {"width": 32, "layers": 1, "dropout": 0.2, "epochs": 2}
-DRAFTED = {"epochs": 2}  # for so many rows
+SMALL: dict[str, Any] = {"width": 32, "layers": 1, "dropout": 0.2, "epochs": 2}
+DRAFTED: dict[str, Any] = {"epochs": 2}  # for so many rows
 METRICS = ("map", "bce", "ece")
 SIDES: dict[str, int | str] = {"bounded": "auto", "unbounded": 1}
 WALLS = ("profiles_s", "training_set_s", "train_s")
