@@ -73,6 +73,12 @@ class Recommender(Slice):
         return self
 
     @model_validator(mode="after")
+    def _horizons_are_steps(self) -> "Recommender":
+        for intent in self.intents:
+            intent.steps(self.data.pace)
+        return self
+
+    @model_validator(mode="after")
     def _weight_is_there(self) -> "Recommender":
         weight = self.models.ranking.weight
         if weight is not None and weight.of == columns.STRENGTH and not self.data.has_strength:
@@ -105,9 +111,17 @@ class Recommender(Slice):
         refit = {"refit": True} if self.promotion.refit else {}  # left out where it is off: the rows are the same
         return {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped} | refit
 
+    def split_slice(self) -> dict[str, int]:
+        """Return how steps are laid out: each part's length, and how many the longest label looks ahead, if several."""
+        longest = max(intent.steps(self.data.pace) for intent in self.intents)
+        return self.data.split.lengths() | ({"horizon": longest} if longest > 1 else {})
+
     def vocabulary_rule(self) -> dict[str, Any]:
         """Return what vocabularies and profiles need of the intents and of ranking."""
         intents = [{"name": i.name, "event": i.event, "column": i.column, "top": i.top} for i in self.intents]
+        for intent, declared in zip(intents, self.intents, strict=True):
+            steps = declared.steps(self.data.pace)
+            intent |= {"horizon": steps} if steps > 1 else {}  # left out of what was recorded before horizons
         ranking = self.models.ranking
         items = {
             "event": ranking.event,

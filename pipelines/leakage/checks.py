@@ -196,9 +196,10 @@ def intents_of(made: FinishedRun, chosen: SampledRows) -> list[Leak]:
     from components.intent.steps import TRAINING
 
     weeks = files.read_json(made.intent / TRAINING).get("weeks")
-    found = of_intents.recorded(weeks, made.split)
+    found = of_intents.recorded(weeks, made.split, horizon=made.horizon)
     scorer, rows, week, stored = scored(made, chosen)
-    return found + of_intents.scores(scorer, rows, week, stored=stored, weeks=weeks or of_intents.assumed(made.split))
+    weeks = weeks or of_intents.assumed(made.split, horizon=made.horizon)
+    return found + of_intents.scores(scorer, rows, week, stored=stored, weeks=weeks)
 
 
 def scored(made: FinishedRun, chosen: SampledRows) -> tuple["IntentScorer", UserRows, np.ndarray, pa.Table]:

@@ -144,7 +144,7 @@ def final_intents(made: FinishedRun, chosen: SampledRows) -> Plant:
     from components.intent import leaks as of_intents
 
     scorer, rows, week, stored = checks.scored(made, chosen)
-    weeks = of_intents.assumed(made.split)
+    weeks = of_intents.assumed(made.split, horizon=made.horizon)
     said = scorer.predict(rows)
     kind = stored.schema.field(of_intents.COLUMN).type
     planted = pa.table(
