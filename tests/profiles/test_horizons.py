@@ -18,6 +18,7 @@ from components.profiles.label_steps import within_horizon
 from feature_repo import files
 from feature_repo.clock import Step
 from feature_repo.errors import DataError
+from feature_repo.fallback import EVERYONE
 from feature_repo.vocabulary import Vocabulary
 from tests import worlds
 
@@ -140,6 +141,6 @@ def test_rates_of_the_fallback_are_of_whole_horizons(tmp_path: Path) -> None:
         destination=tmp_path / "p",
     )
     names = [t.name for t in Vocabulary.load(tmp_path / "p" / "vocabulary").targets]
-    everyone = dict(zip(names, files.read_json(tmp_path / "p" / "segments.json")["rates"][-1], strict=True))
+    everyone = dict(zip(names, files.read_json(tmp_path / "p" / "segments.json")["rates"][EVERYONE], strict=True))
     assert everyone["visit"] == pytest.approx(0.5, abs=0.08)
     assert everyone["back"] == pytest.approx(1.0)
