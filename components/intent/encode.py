@@ -138,8 +138,8 @@ def _named(profile: np.ndarray, windows_days: list[int], pace: Pace, wanted: Seq
     have = {name: place for place, name in enumerate(profile_names(windows_days, pace))}
     if unknown := [name for name in wanted if name not in have]:
         raise DataError(
-            f"intent model: these rows give no {', '.join(unknown)}; profiles.windows_days or data.step has "
-            "changed, train again"
+            f"intent model: these rows give no {', '.join(unknown)}; profiles.windows_days has changed, "
+            "or data.step; train again"
         )
     return profile[:, [have[name] for name in wanted]]
 

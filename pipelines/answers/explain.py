@@ -154,7 +154,8 @@ def text(found: Mapping[str, Any]) -> str:
         f"Answer     {found['request_id']} of {found['logged_at']}: /{found['endpoint']}, {found['latency_ms']:g} ms",
         f"Release    {found['release']}, policy {found['policy']}{_judged(found.get('judged', {}))}",
         *(
-            f"Baseline   {part} by {name}: {words.baseline(name, found['verb'], found['step'])}; no model had passed its gates"
+            f"Baseline   {part} by {name}: {words.baseline(name, found['verb'], found['step'])}; "
+            "no model had passed its gates"
             for part, name in found["baselines"].items()
         ),
         f"Rung       {found['rung']}" + (f", degraded: {found['degraded']}" if found["degraded"] else ""),

@@ -85,14 +85,15 @@ def _by_item(row: dict[str, object]) -> dict[str, object]:
     return {name: np.asarray(row[name])[order].tolist() for name in columns.HISTORY_LISTS}
 
 
-def test_arrays_move_on_as_a_state_does(tmp_path: Path) -> None:
-    world = worlds.scattered(3)
+@pytest.mark.parametrize(("step", "n"), [("week", 9), ("day", 60), ("hour", 90)])
+def test_arrays_move_on_as_a_state_does(tmp_path: Path, step: Step, n: int) -> None:
+    world = worlds.scattered(3, step=step, weeks=n)
     clean = world.write(tmp_path / "clean")
     split, wanted = json.dumps({"warmup_weeks": 1, "validate_weeks": 1, "test_weeks": 1}), json.dumps(worlds.VOCABULARY)
     profiles = tmp_path / "profiles"
     steps.run_profiles(json.dumps({"windows_days": WINDOWS, "segments": {"k": 2}}), split, wanted, clean=clean,
                        destination=profiles)  # fmt: skip
-    calendar = Calendar(worlds.FIRST_DAY)
+    calendar = world.calendar
     folding = Folding(calendar, Vocabulary.load(profiles / "vocabulary"), WINDOWS)
     until = int(calendar.start(world.weeks + 12).timestamp())
     states = {user: folding.fold(folding.empty(), events) for user, events in _by_user(world).items()}
