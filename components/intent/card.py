@@ -158,8 +158,8 @@ def _limits(found: Evaluation, pace: Pace, ahead: str) -> str:
     prior = ", ".join(f"{name.replace('_', ' ')} {weeks:g}" for name, weeks in found.prior_weeks.items())
     return (
         f"Inputs are what was known at the start of the {step}: the user's decayed and lifetime rates, recency and "
-        f"gaps by target, the last {pace.recent} {step}s, totals by windows of days, the segment, and the targets' shares "
-        "of all users. "
+        f"gaps by target, the last {pace.recent} {step}s, totals by windows of days, the segment, and the targets' "
+        "shares of all users. "
         f"No declared attribute of a user is read. Baselines draw personal rates towards the training rate by {step}s "
         f"chosen on the validation {step}s ({prior}). Macro figures are means over targets, micro ones over all pairs; "
         f"F1 counts a probability from {found.curve.threshold:.3f} as yes, chosen on the validation {step}s. Rows are "
