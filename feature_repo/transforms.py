@@ -2,13 +2,15 @@
 
 DuckDB runs them on one machine; the same expressions run on any engine ibis speaks to. A cutoff is the start of a
 week; its row holds what was known before it: an event counts from the first cutoff after both its timestamp and its
-`created_at`. Ages are whole calendar weeks, `cutoff week - event week`, at least 1, of late events too. Nothing here
-reads files or the clock, and nothing makes lists: lists are rows here, packed where they are written.
+`created_at`. A week is a step of the spec's clock (`clock.py`), be it an hour, a day or a week; `Pace` says how long
+it is. Ages are whole steps, `cutoff week - event week`, at least 1, of late events too. Nothing here reads files or
+the time, and nothing makes lists: lists are rows here, packed where they are written.
 
 Tables by their columns:
   events   user_id, item_id, event, timestamp, created_at, session_id, quantity, value, discount
-  days     day (number), starts, ends, week, weekend          one row a local day
-  cutoffs  week, state_at, end_day (last day that a row of this cutoff may see)
+  days     day (number), starts, ends, week, weekend          one row a span: a local day, or an hour of an hourly clock
+           midnight                                           where spans are hours: when their local day starts
+  cutoffs  week, state_at, end_day (last span that a row of this cutoff may see)
   keyed    user_id, key, week, known, new, first_at, last_at  one row a user, key, week and week `known`
 
 Why windows and not a join with the cutoffs: a row changes its user's state once, and the state holds until the next
@@ -23,10 +25,12 @@ import ibis
 from ibis import _
 
 from feature_repo import columns
-from feature_repo.columns import EVENING_HOUR, FAST_DECAY, SLOW_DECAY, windowed
+from feature_repo.clock import Pace
+from feature_repo.columns import EVENING_HOUR, windowed
 
 Table = Any  # ibis ships no types that a strict checker can follow
 
+WEEKLY = Pace()
 FIXED_POINT = 1e9
 SLOT_S = 900  # local days start at a quarter of an hour in every zone of today
 
@@ -38,7 +42,8 @@ def dated(events: Table, days: Table, *, late: bool = True) -> Table:
     """
     # Days as slots of a quarter of an hour: an equality, which engines join many times faster than a range.
     slots = days.mutate(slot=ibis.range(_slot(days.starts), _slot(days.ends)).unnest())
-    slots = slots.mutate(evening=((_.slot - _slot(_.starts)) >= EVENING_HOUR * 3600 // SLOT_S).cast("int64"))
+    midnight = slots.midnight if "midnight" in slots.columns else slots.starts
+    slots = slots.mutate(evening=((slots.slot - _slot(midnight)) >= EVENING_HOUR * 3600 // SLOT_S).cast("int64"))
     mine = slots.select("slot", "day", columns.WEEK, "weekend", "evening")
     marked = events.mutate(at=events.timestamp.epoch_seconds().cast("int64"), slot=_slot(events.timestamp))
     if not late:
@@ -86,7 +91,7 @@ def _marked_new(table: Table, keys: list[str]) -> Table:
     return table.mutate(new=(table.known == first).cast("int64"))
 
 
-def state(keyed: Table, cutoffs: Table) -> Table:
+def state(keyed: Table, cutoffs: Table, pace: Pace = WEEKLY) -> Table:
     """Sum up what is known of each user and key at each cutoff: weeks, decayed weeks, first and last time."""
     running = _running(keyed, "user_id", "key")
     changes = keyed.select(
@@ -95,12 +100,12 @@ def state(keyed: Table, cutoffs: Table) -> Table:
         "known",
         until=_until(keyed, "user_id", "key"),
         weeks=keyed.new.sum().over(running),
-        slow=(keyed.new * _grown(SLOW_DECAY, keyed.week)).sum().over(running),
-        fast=(keyed.new * _grown(FAST_DECAY, keyed.week)).sum().over(running),
+        slow=(keyed.new * _grown(pace.slow, keyed.week)).sum().over(running),
+        fast=(keyed.new * _grown(pace.fast, keyed.week)).sum().over(running),
         first_at=keyed.first_at.min().over(running),
         last_at=keyed.last_at.max().over(running),
     )
-    held = _held(changes, cutoffs)
+    held = _held(changes, cutoffs, pace=pace)
     return held.select(
         "user_id",
         "cutoff",
@@ -114,7 +119,7 @@ def state(keyed: Table, cutoffs: Table) -> Table:
     )
 
 
-def recent(keyed: Table, cutoffs: Table, *, weeks: int = columns.RECENT_WEEKS) -> Table:
+def recent(keyed: Table, cutoffs: Table, *, weeks: int = WEEKLY.recent) -> Table:
     """List the (key, week) pairs of the last `weeks` weeks before each cutoff, one row a pair."""
     pairs = keyed.filter(_.new == 1).select("user_id", "key", columns.WEEK, "known", until=_.week + weeks)
     return _held(pairs, cutoffs).select("user_id", "cutoff", columns.STATE_AT, "key", columns.WEEK)
@@ -182,20 +187,20 @@ def firsts(dated_events: Table) -> Table:
     return first.group_by("user_id", "known").agg(items=_.count())
 
 
-def recent_days(daily: Table, cutoffs: Table, *, windows_days: tuple[int, ...]) -> Table:
-    """List the sums of each day that some window holds at a cutoff, one row a day.
+def recent_days(daily: Table, cutoffs: Table, *, windows_days: tuple[int, ...], pace: Pace = WEEKLY) -> Table:
+    """List the sums of each span (a day, or an hour) that some window holds at a cutoff, one row a span.
 
     They are what windows are sums of, and what moves windows on without a batch.
     """
     sums = {name: _unfixed(_[name].sum()) for name in columns.WINDOWED}
-    return _days(daily, cutoffs, windows_days).group_by("user_id", "cutoff", "day").agg(**sums)
+    return _days(daily, cutoffs, windows_days, pace).group_by("user_id", "cutoff", "day").agg(**sums)
 
 
-def _days(daily: Table, cutoffs: Table, windows_days: tuple[int, ...]) -> Table:
-    """Repeat each day over the cutoffs that have it in their widest window; its sums as integers of fixed point."""
-    widest = max(windows_days)
+def _days(daily: Table, cutoffs: Table, windows_days: tuple[int, ...], pace: Pace) -> Table:
+    """Repeat each span over the cutoffs that have it in their widest window; its sums as integers of fixed point."""
+    widest, steps = pace.spans(max(windows_days)), pace.steps(max(windows_days))
     sums = {name: _fixed(daily[name]) for name in columns.WINDOWED}
-    days = daily.select("user_id", "day", "known", until=_.week + (widest + 6) // 7 + 1, **sums)
+    days = daily.select("user_id", "day", "known", until=_.week + steps + 1, **sums)
     return _held(days, cutoffs, "end_day").filter(_.day > _.end_day - widest)
 
 
@@ -207,24 +212,26 @@ def last_session(dated_events: Table, cutoffs: Table) -> Table:
     return found.select("user_id", "cutoff", columns.STATE_AT, last_session_id=found.mark["session_id"])
 
 
-def profile(daily: Table, firsts: Table, cutoffs: Table, *, windows_days: tuple[int, ...]) -> Table:
+def profile(
+    daily: Table, firsts: Table, cutoffs: Table, *, windows_days: tuple[int, ...], pace: Pace = WEEKLY
+) -> Table:
     """Sum up each user at each cutoff: lifetime totals, shares, decayed sums and windows of days.
 
     `daily` and `firsts` are what the functions of these names return.
     """
     keys = ["user_id", "cutoff"]
     windows = {
-        windowed(name, days): _unfixed((_.day > _.end_day - days).ifelse(_[name], 0).sum())
+        windowed(name, days): _unfixed((_.day > _.end_day - pace.spans(days)).ifelse(_[name], 0).sum())
         for days in windows_days
         for name in columns.WINDOWED
     }
-    recently = _days(daily, cutoffs, windows_days).group_by(keys).agg(**windows)
-    totals = _totals(daily, cutoffs).join(_items_total(firsts, cutoffs), keys)
+    recently = _days(daily, cutoffs, windows_days, pace).group_by(keys).agg(**windows)
+    totals = _totals(daily, cutoffs, pace).join(_items_total(firsts, cutoffs), keys)
     joined = totals.left_join(recently, keys).drop("user_id_right", "cutoff_right")
     return joined.mutate(**{name: joined[name].fill_null(0.0) for name in windows})
 
 
-def _totals(daily: Table, cutoffs: Table) -> Table:
+def _totals(daily: Table, cutoffs: Table, pace: Pace) -> Table:
     """Sum up each user's whole past at each cutoff."""
     money, counts = ("quantity", "value", "discount"), ("events", "discounted", "sessions")
     weekly = daily.group_by("user_id", columns.WEEK, "known").agg(
@@ -236,7 +243,7 @@ def _totals(daily: Table, cutoffs: Table) -> Table:
         **{name: _sum(_[name]) for name in money},
     )
     weekly = _marked_new(weekly, ["user_id", columns.WEEK])
-    running, grown = _running(weekly, "user_id"), _grown(SLOW_DECAY, weekly.week)
+    running, grown = _running(weekly, "user_id"), _grown(pace.slow, weekly.week)
     changes = weekly.select(
         "user_id",
         "known",
@@ -249,7 +256,7 @@ def _totals(daily: Table, cutoffs: Table) -> Table:
         **{name: weekly[name].sum().over(running) for name in (*counts, "weekend", "evening")},
         **{name: _sum(weekly[name], over=running) for name in money},
     )
-    held = _held(changes, cutoffs)
+    held = _held(changes, cutoffs, pace=pace)
     return held.select(
         "user_id",
         "cutoff",
@@ -296,8 +303,8 @@ def sold(dated_events: Table, item_index: Table) -> Table:
     return mine.group_by(columns.WEEK, "known", key=_.item_index).agg(value=_sum(_.value), quantity=_sum(_.quantity))
 
 
-def shares(per_week: Table, active: Table, cutoffs: Table) -> Table:
-    """Give each key at each cutoff its share of the active users: last week, last four, and slowly decayed.
+def shares(per_week: Table, active: Table, cutoffs: Table, pace: Pace = WEEKLY) -> Table:
+    """Give each key at each cutoff its share of the active users: last step, last four, and slowly decayed.
 
     `per_week` and `active` are what the functions of these names return, added up over all users.
     """
@@ -307,13 +314,15 @@ def shares(per_week: Table, active: Table, cutoffs: Table) -> Table:
         "key",
         "known",
         until=_until(per_week, "key"),
-        slow=(per_week.users * _grown(SLOW_DECAY, per_week.week)).sum().over(running),
+        slow=(per_week.users * _grown(pace.slow, per_week.week)).sum().over(running),
     )
-    held = _held(changes, cutoffs)
+    held = _held(changes, cutoffs, pace=pace)
     mine = held.select("key", "cutoff", columns.STATE_AT, **{slow: held.slow * held.slow_shrunk})
     newest = _held(per_week.mutate(until=_.week + 4), cutoffs).mutate(age=_.cutoff - _.week)
-    newest = newest.group_by("key", "cutoff").agg(**_share_sums("users", (last, four)))
-    everyone = _before(active, cutoffs).group_by("cutoff").agg(**_share_sums("users", columns.SHARES, prefix="all_"))
+    newest = newest.group_by("key", "cutoff").agg(**_share_sums("users", (last, four), pace))
+    everyone = (
+        _before(active, cutoffs).group_by("cutoff").agg(**_share_sums("users", columns.SHARES, pace, prefix="all_"))
+    )
     joined = mine.left_join(newest, ["key", "cutoff"]).drop("key_right", "cutoff_right").join(everyone, "cutoff")
     return joined.select(
         "cutoff",
@@ -323,13 +332,13 @@ def shares(per_week: Table, active: Table, cutoffs: Table) -> Table:
     )
 
 
-def _share_sums(column: str, names: tuple[str, ...], *, prefix: str = "") -> dict[str, Any]:
+def _share_sums(column: str, names: tuple[str, ...], pace: Pace, *, prefix: str = "") -> dict[str, Any]:
     users = _[column].cast("float64")
     last, four, slow = columns.SHARES
     sums = {
         last: (_.age <= 1).ifelse(users, 0.0).sum(),
         four: (_.age <= 4).ifelse(users, 0.0).sum(),
-        slow: _sum(_decay(SLOW_DECAY) * users),
+        slow: _sum(_decay(pace.slow) * users),
     }
     return {prefix + name: sums[name] for name in names}
 
@@ -338,7 +347,7 @@ def _at_least_one(value: Any) -> Any:
     return ibis.greatest(value, ibis.literal(1.0))
 
 
-def item_numbers(per_week: Table, sold: Table, cutoffs: Table) -> Table:
+def item_numbers(per_week: Table, sold: Table, cutoffs: Table, pace: Pace = WEEKLY) -> Table:
     """Give each item at each cutoff its recent and usual unit price, and the share of its user-weeks that were repeats.
 
     A user's first week with an item is the one that is no repeat, so the users tell how many there are.
@@ -354,7 +363,7 @@ def item_numbers(per_week: Table, sold: Table, cutoffs: Table) -> Table:
     repeats = _held(repeats, cutoffs)
     repeats = repeats.select("cutoff", "key", repeat_share=((_.weeks - _.users) / _.weeks).cast("float32"))
     running = _running(sold, "key")
-    grown = {"price": _grown(FAST_DECAY, sold.week), "price_usual": _grown(SLOW_DECAY, sold.week)}
+    grown = {"price": _grown(pace.fast, sold.week), "price_usual": _grown(pace.slow, sold.week)}
     prices = sold.select(
         "key",
         "known",
@@ -377,14 +386,14 @@ def _until(table: Table, *keys: str) -> Any:
     return table.known.lead().over(order)
 
 
-def _held(changes: Table, cutoffs: Table, *more: str) -> Table:
+def _held(changes: Table, cutoffs: Table, *more: str, pace: Pace = WEEKLY) -> Table:
     """Repeat each row at every cutoff in (known, until], null for no end; `more` names columns of the cutoffs.
 
     Adds what makes sums over `_grown` weeks decay to the cutoff: slow_shrunk and fast_shrunk. Cutoffs
     with a user_id are those of that user alone.
     """
     if "user_id" in cutoffs.columns:
-        return _held_of_user(changes, cutoffs, *more)
+        return _held_of_user(changes, cutoffs, *more, pace=pace)
     bounds = cutoffs.agg(first_cutoff=_.week.min(), last_cutoff=_.week.max())
     bounded = changes.cross_join(bounds)
     bounded = bounded.mutate(
@@ -392,13 +401,13 @@ def _held(changes: Table, cutoffs: Table, *more: str) -> Table:
         until=ibis.least(bounded.until.fill_null(bounded.last_cutoff), bounded.last_cutoff),
     ).filter(_.since <= _.until)
     repeated = bounded.mutate(cutoff=ibis.range(bounded.since, bounded.until + 1).unnest())
-    marks = cutoffs.select(columns.STATE_AT, *more, **_marks(cutoffs))
+    marks = cutoffs.select(columns.STATE_AT, *more, **_marks(cutoffs, pace))
     return repeated.drop("known", "until", "since", "first_cutoff", "last_cutoff").join(marks, "cutoff")
 
 
-def _held_of_user(changes: Table, cutoffs: Table, *more: str) -> Table:
+def _held_of_user(changes: Table, cutoffs: Table, *more: str, pace: Pace) -> Table:
     """Repeat each row at the cutoffs of its own user: costs as much as these are, however many weeks there are."""
-    marks = cutoffs.select(columns.STATE_AT, *more, owner="user_id", **_marks(cutoffs))
+    marks = cutoffs.select(columns.STATE_AT, *more, owner="user_id", **_marks(cutoffs, pace))
     joined = changes.join(
         marks,
         [
@@ -410,16 +419,16 @@ def _held_of_user(changes: Table, cutoffs: Table, *more: str) -> Table:
     return joined.drop("known", "until", "owner")
 
 
-def _marks(cutoffs: Table) -> dict[str, Any]:
+def _marks(cutoffs: Table, pace: Pace) -> dict[str, Any]:
     return {
         "cutoff": cutoffs.week,
-        "slow_shrunk": _shrunk(SLOW_DECAY, cutoffs.week),
-        "fast_shrunk": _shrunk(FAST_DECAY, cutoffs.week),
+        "slow_shrunk": _shrunk(pace.slow, cutoffs.week),
+        "fast_shrunk": _shrunk(pace.fast, cutoffs.week),
     }
 
 
 def _before(table: Table, cutoffs: Table) -> Table:
-    """Pair each row with every cutoff after its week known; `age` is in weeks, >= 1. For few rows."""
+    """Pair each row with every cutoff after its week known; `age` is in steps, >= 1. For few rows."""
     marks = cutoffs.rename(cutoff=columns.WEEK)
     joined = table.join(marks, table.known < marks.cutoff)
     return joined.mutate(age=joined.cutoff - joined.week) if columns.WEEK in table.columns else joined
@@ -447,7 +456,7 @@ def _decay(per_week: float) -> Any:
 
 
 def _grown(per_week: float, week: Any) -> Any:
-    """Weigh a week so that `_shrunk` at a cutoff makes it decay by its age; doubles hold sixty years of weeks."""
+    """Weigh a step so that `_shrunk` at a cutoff makes it decay by its age; doubles hold `Pace.most_steps` of them."""
     return ibis.literal(1.0 / per_week) ** week.cast("float64")
 
 

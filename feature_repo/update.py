@@ -3,7 +3,7 @@
 The state is the row of the feature service `state_v1`: numbers by name, lists by name as numpy arrays. A test
 folds whole histories and compares with the batch. Events may arrive in any order of sessions; the events of one
 session are taken to arrive together, in order. What a row does not hold cannot be told apart: whether a late event's
-week was counted already is known for the last 16 weeks and 91 days, and of an item for its first and last week.
+week was counted already is known for `Pace.recent` steps and 91 days, and of an item for its first and last week.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import numpy as np
 
 from feature_repo import columns
 from feature_repo.calendar import Calendar
-from feature_repo.columns import EVENING_HOUR, FAST_DECAY, SLOW_DECAY
+from feature_repo.columns import EVENING_HOUR
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
 
@@ -81,22 +81,23 @@ class Folding:
         week, opened = self.calendar.week(when), event.session_id != state[columns.LAST_SESSION]
         state_at = max(int(state[columns.STATE_AT]), event.at + 1)
         self._move_on(new, state_at)
-        age = self._upcoming(state_at) - week
+        age, pace = self._upcoming(state_at) - week, self.calendar.pace
+        worth = pace.slow**age, pace.fast**age
         targets = self.vocabulary.fulfilled(event.item_id, event.event)
         index = self.vocabulary.index_of_item.get(event.item_id)
         for target in targets:
-            _count(new, columns.TARGET_LISTS, target, event.at, age, new_week=self._new_week(new, target, week))
+            _count(new, columns.TARGET_LISTS, target, event.at, worth, new_week=self._new_week(new, target, week))
             _remember(new, target, week)
         if index is not None and self.item_event in (None, event.event):
             known = _position(new, columns.HISTORY_LISTS, index)
             ends = () if known is None else (new["history_first_at"][known], new["history_last_at"][known])
             fresh = week not in {self._week(int(end)) for end in ends}
-            _count(new, columns.HISTORY_LISTS, index, event.at, age, new_week=fresh)
+            _count(new, columns.HISTORY_LISTS, index, event.at, worth, new_week=fresh)
             if known is None:
                 new["items_total"] = new["items_total"] + 1
         _by_strength(new, columns.TARGET_LISTS, limit=None)
         _by_strength(new, columns.HISTORY_LISTS, limit=self.vocabulary.history_limit)
-        self._total(new, event, when, age, opened=opened, new_week=week not in self._weeks(state))
+        self._total(new, event, when, worth[0], opened=opened, new_week=week not in self._weeks(state))
         self._daily(new, event, when, state_at, opened=opened)
         return new | {columns.STATE_AT: state_at, columns.LAST_SESSION: event.session_id}
 
@@ -116,14 +117,14 @@ class Folding:
         """Decay sums to the week that is upcoming now, and drop weeks that are no longer recent."""
         if not state[columns.STATE_AT]:
             return
-        upcoming = self._upcoming(state_at)
+        upcoming, pace = self._upcoming(state_at), self.calendar.pace
         weeks = upcoming - self._upcoming(int(state[columns.STATE_AT]))
-        for name, decay in (("slow", SLOW_DECAY), ("fast", FAST_DECAY)):
+        for name, decay in (("slow", pace.slow), ("fast", pace.fast)):
             for family in ("target", "history"):
                 state[f"{family}_{name}"] = state[f"{family}_{name}"] * np.float32(decay**weeks)
         for name in ("sessions_slow", "value_slow"):
-            state[name] = state[name] * SLOW_DECAY**weeks
-        kept = state["recent_weeks"] >= upcoming - columns.RECENT_WEEKS
+            state[name] = state[name] * pace.slow**weeks
+        kept = state["recent_weeks"] >= upcoming - pace.recent
         for name in columns.RECENT_LISTS:
             state[name] = state[name][kept]
 
@@ -131,8 +132,10 @@ class Folding:
         seen = (state["recent_targets"] == target) & (state["recent_weeks"] == week)
         return not seen.any()
 
-    def _total(self, state: State, event: Event, when: dt.datetime, age: int, *, opened: bool, new_week: bool) -> None:
-        """Add the event to the lifetime totals."""
+    def _total(
+        self, state: State, event: Event, when: dt.datetime, worth: float, *, opened: bool, new_week: bool
+    ) -> None:
+        """Add the event to the lifetime totals; `worth` is what the slow decay leaves of it."""
         first = not state["events_total"]
         if new_week:
             state["weeks_total"] = state["weeks_total"] + 1
@@ -142,21 +145,21 @@ class Folding:
         for name in ("quantity", "value", "discount"):
             state[f"{name}_total"] = state[f"{name}_total"] + getattr(event, name)
         state["discounted_total"] = state["discounted_total"] + (event.discount > 0)
-        state["value_slow"] = state["value_slow"] + SLOW_DECAY**age * event.value
+        state["value_slow"] = state["value_slow"] + worth * event.value
         if opened:
             n = state["sessions_total"]
             weekend, evening = self._habits(when)
             state["weekend_share"] = (state["weekend_share"] * n + weekend) / (n + 1)
             state["evening_share"] = (state["evening_share"] * n + evening) / (n + 1)
             state["sessions_total"] = n + 1
-            state["sessions_slow"] = state["sessions_slow"] + SLOW_DECAY**age
+            state["sessions_slow"] = state["sessions_slow"] + worth
 
     def _weeks(self, state: Mapping[str, Any]) -> set[int]:
         """Return the weeks that the state shows some event in: its ends, its recent days and its recent targets."""
         if not state["events_total"]:
             return set()
         ends = {self._week(int(state[name])) for name in columns.PROFILE_TIMES}
-        days = {int(day) // 7 + 1 for day in state["daily_days"]}
+        days = {self.calendar.step_of_span(int(day)) for day in state["daily_days"]}
         return ends | days | {int(week) for week in state["recent_weeks"]}
 
     def _habits(self, when: dt.datetime) -> tuple[int, int]:
@@ -166,7 +169,8 @@ class Folding:
         return int(day.weekday() >= 5), int(hour >= EVENING_HOUR)
 
     def _day(self, when: dt.datetime) -> int:
-        return (self.calendar.day(when) - dt.date.fromisoformat(self.calendar.first_day)).days
+        """Return the span, a day or an hour, that windows count an instant in."""
+        return self.calendar.span(when)
 
     def _daily(self, state: State, event: Event, when: dt.datetime, state_at: int, *, opened: bool) -> None:
         """Add the event to its day, drop days past the widest window, and sum the windows anew."""
@@ -180,11 +184,12 @@ class Folding:
         for name, amount in zip(columns.DAILY_LISTS[1:], amounts[1:], strict=True):
             state[name] = state[name].copy()
             state[name][position] += amount
-        kept = state["daily_days"] > end_day - max(self.windows_days)
+        spans = self.calendar.pace.spans
+        kept = state["daily_days"] > end_day - spans(max(self.windows_days))
         for name in columns.DAILY_LISTS:
             state[name] = state[name][kept]
         for days in self.windows_days:
-            inside = state["daily_days"] > end_day - days
+            inside = state["daily_days"] > end_day - spans(days)
             for name in columns.WINDOWED:
                 state[columns.windowed(name, days)] = float(state[f"daily_{name}"][inside].sum(dtype=np.float64))
 
@@ -194,8 +199,13 @@ def _position(state: State, names: tuple[str, ...], key: int) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-def _count(state: State, names: tuple[str, ...], key: int, at: int, age: int, *, new_week: bool) -> None:
-    """Add a key's week to its parallel lists, opening a place for a key that is new."""
+def _count(
+    state: State, names: tuple[str, ...], key: int, at: int, worth: tuple[float, float], *, new_week: bool
+) -> None:
+    """Add a key's week to its parallel lists, opening a place for a key that is new.
+
+    `worth` is what the slow and the fast decay leave of the week.
+    """
     ids, weeks, slow, fast, first_at, last_at = names
     place = _position(state, names, key)
     if place is None:
@@ -207,8 +217,8 @@ def _count(state: State, names: tuple[str, ...], key: int, at: int, age: int, *,
         state[name] = state[name].copy()
     if new_week:
         state[weeks][place] += 1
-        state[slow][place] += SLOW_DECAY**age
-        state[fast][place] += FAST_DECAY**age
+        state[slow][place] += worth[0]
+        state[fast][place] += worth[1]
     state[first_at][place] = min(state[first_at][place], at)
     state[last_at][place] = max(state[last_at][place], at)
 
@@ -246,8 +256,8 @@ def moved_on(rows: UserRows, until: int, calendar: Calendar) -> UserRows:
         return dataclasses.replace(rows, state_at=state_at)
     numbers, lists = dict(rows.numbers), dict(rows.lists)
     for name in ("sessions_slow", "value_slow"):
-        numbers[name] = numbers[name] * SLOW_DECAY**weeks
-    for name, decay in (("slow", SLOW_DECAY), ("fast", FAST_DECAY)):
+        numbers[name] = numbers[name] * calendar.pace.slow**weeks
+    for name, decay in (("slow", calendar.pace.slow), ("fast", calendar.pace.fast)):
         for family in ("target", "history"):
             had = lists[f"{family}_{name}"]
             lists[f"{family}_{name}"] = Ragged(
@@ -255,7 +265,7 @@ def moved_on(rows: UserRows, until: int, calendar: Calendar) -> UserRows:
             )
     recent = lists["recent_weeks"]
     owner = recent.row_of_value()
-    kept = ~(weeks > 0)[owner] | (recent.values >= upcoming(until) - columns.RECENT_WEEKS)
+    kept = ~(weeks > 0)[owner] | (recent.values >= upcoming(until) - calendar.pace.recent)
     offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[kept], minlength=len(rows)))]).astype(np.int64)
     for name in columns.RECENT_LISTS:
         lists[name] = Ragged(lists[name].values[kept], offsets)

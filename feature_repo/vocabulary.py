@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,7 @@ class Target:
     value: str | None
     event: str | None
     column: str | None
+    horizon: int = 1  # steps of the clock that y looks ahead
 
     @property
     def name(self) -> str:
@@ -37,6 +39,10 @@ class Target:
         ('buy:SOUP', 'visit')
         """
         return f"{self.intent}:{self.value}" if self.value is not None else self.intent
+
+    def document(self) -> dict[str, Any]:
+        """Return it as files hold it, without a horizon of one step, which files of before horizons do not name."""
+        return {name: value for name, value in asdict(self).items() if name != "horizon" or value != 1}
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class Vocabulary:
             "segments": self.segments,
             "attributes": {name: list(v) for name, v in self.attributes.items()},
             WHOLE: self.whole_history,
+            "horizons": [t.horizon for t in self.targets] if (self.horizons > 1).any() else [],
         }
         return files.digest(meant | {name: value for name, value in more.items() if value})
 
@@ -89,6 +96,11 @@ class Vocabulary:
     def target_names(self) -> list[str]:
         """Names by position."""
         return [t.name for t in self.targets]
+
+    @cached_property
+    def horizons(self) -> np.ndarray:
+        """Steps that each target looks ahead, int64 by position."""
+        return np.asarray([t.horizon for t in self.targets], dtype=np.int64)
 
     @cached_property
     def targets_of_item(self) -> dict[str, tuple[int, ...]]:
@@ -118,7 +130,7 @@ class Vocabulary:
     def save(self, folder: Path) -> None:
         """Write targets.json, meaning.json, items.parquet and item_targets.parquet, making the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "targets.json").write_text(files.canonical([asdict(t) for t in self.targets]) + "\n")
+        (folder / "targets.json").write_text(files.canonical([t.document() for t in self.targets]) + "\n")
         declared = {name: list(values) for name, values in self.attributes.items()}
         whole = {WHOLE: True} if self.whole_history else {}
         files.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared} | whole)

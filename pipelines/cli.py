@@ -286,7 +286,7 @@ def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, 
             answer = client.recommend(user, k=k).model_dump(mode="json")
         except Unanswered as refusal:
             raise SpecError(str(refusal)) from None
-    return answer, report.answer_text(user, answer, did=place.spec.verb)
+    return answer, report.answer_text(user, answer, did=place.spec.verb, step=place.spec.data.step)
 
 
 @verb

@@ -9,9 +9,10 @@ SECTIONS = {
     "data:": "paths start at this file's folder; columns are `ours: yours`",
     "  timezone:": "local time of your weeks, such as Europe/Berlin",
     "  contract:": "rules that the data must keep; a critical one stops the run, severity: warning does not",
-    "  split:": "whole weeks; the data has {weeks} ({first} to {last})",
+    "  step:": "the clock: cutoffs, split and labels count in it; hour, day or week",
+    "  split:": "whole {step}s; the data has {weeks} ({first} to {last})",
     "profiles:": "what is known of a user: windows, groups of alike users, how long it may be used",
-    "intents:": "what a user may do within 7 days; with a level, one question for each of its top values",
+    "intents:": "what a user may do within {ahead}; with a level, one question for each of its top values",
     "  ranking:": "items need this many sessions and users to be recommended",
     "promotion:": "auto: a release that passes the gates goes live; refit: it learns from the newest weeks first",
     "      delimiter:": "what splits the fields; also `header: none`, `encoding`, `nulls`",
@@ -25,7 +26,14 @@ MADE_SPLIT = "leave-one-out by order: each user's last rows lie in the last of {
 
 def commented(lines: Sequence[str], found: Facts, size: Sizes) -> list[str]:
     """Append comments to the lines of a dumped spec."""
-    held = {"weeks": found.period.weeks, "first": found.period.first.date(), "last": found.period.last.date()}
+    ahead = next((line.partition("horizon: ")[2].split("}")[0] for line in lines if "horizon: " in line), "7 days")
+    held = {
+        "ahead": ahead,
+        "step": found.step,
+        "weeks": found.period.weeks,
+        "first": found.period.first.date(),
+        "last": found.period.last.date(),
+    }
     sections = SECTIONS | ({"  split:": MADE_SPLIT} if found.made else {})
     told = []
     for line in lines:

@@ -13,9 +13,16 @@ from components.data.snapshot import Period, period
 from components.data.source_spec import Files
 from components.data.spec import Data
 from feature_repo import columns
+from feature_repo.clock import DAY, DAY_S, HOUR, WEEK, Step
 from feature_repo.errors import DataError
 
 LEAST_WEEKS = 4  # one each to warm up, train, validate and test
+RARE_DAYS = 2  # median of days between two of a user's days: who comes less often has no rhythm within a week
+DAILY_DAYS = 1.5  # the same: who comes so often has one within a day
+HOURLY_SPAN_DAYS, DAILY_SPAN_DAYS = 28, 400  # longer data has too many steps: rows are of users and steps
+LEAST_HOURLY_DAYS, LEAST_DAILY_DAYS = 4, 14  # shorter data has too few of them
+JUDGED_STEPS: dict[Step, int] = {WEEK: 8, DAY: 28, HOUR: 72}  # to test on, at most
+RANKED_STEPS: dict[Step, int] = {WEEK: 26, DAY: 60, HOUR: 168}  # that a ranker with few rows learns from, at most
 SUPPORT = ((20, 5), (5, 3), (2, 2), (1, 1))  # sessions and users that an item needs, strictest first
 ENOUGH_ITEMS = 50
 FEW_ROWS, MANY_ROWS, MOST_ROWS = 20_000, 50_000, 150_000  # training rows of the intent model
@@ -26,6 +33,11 @@ NO_REPEATS = 0.02  # share of events that repeat: below it nobody wants an item 
 PEOPLE = 0.5  # share of the items that have ids of users, at least, where items are people
 BY_CHANCE = 10.0  # events of users with themselves that ids of two kinds would make, and still make ten times as many
 FAR_OFF = 0.5  # share of the span that the first or the last percent of events may take
+
+STEP_SAID: dict[Step, str] = {
+    DAY: "step: day, since users come back within days; `data.step: week` would see no rhythm within one",
+    HOUR: "step: hour, since users come day after day and the data is short; `data.step: day` costs fewer rows",
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,11 @@ class Facts:
     kinds_are_items: bool = False
     people: float = 0.0  # share of the items that have a user's id, where ids are of one kind; else 0
 
+    @property
+    def step(self) -> Step:
+        """The clock's step, in which `week`, `weeks` and `active` count."""
+        return self.period.calendar.step
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -74,8 +91,10 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
     """
     span = period(db, "source_events", data=data, now=dt.datetime.now(dt.UTC))
     if span.weeks < LEAST_WEEKS:
-        raise DataError(f"{label}: {span.weeks} weeks of events; at least {LEAST_WEEKS} are needed")
-    week = f"(CAST(timestamp AT TIME ZONE '{data.timezone}' AS DATE) - DATE '{span.calendar.first_day}') // 7 + 1"
+        raise DataError(
+            f"{label}: {span.calendar.pace.counted(span.weeks)} of events; at least {LEAST_WEEKS} are needed"
+        )
+    week = _step_number(span, data)
     db.execute(f"""
         CREATE TEMP TABLE seen AS SELECT user_id, item_id, event, timestamp, session_id, {week} AS week
         FROM source_events WHERE user_id IS NOT NULL AND item_id IS NOT NULL AND timestamp IS NOT NULL""")
@@ -101,7 +120,7 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
         blank=none,
         active=dict(_rows(db, "SELECT week, count(DISTINCT user_id) FROM seen GROUP BY week ORDER BY week")),
         joined=dict(_rows(db, f"SELECT week, count(*) FROM ({FIRST}) GROUP BY week ORDER BY week")),
-        **_training_rows(db, span.weeks),
+        **_training_rows(db, span.weeks, data.pace.silent),
         returning=_rows(db, f"SELECT count_if(weeks > 1) FROM ({FIRST})")[0][0],
         repeats=1 - _rows(db, "SELECT count(DISTINCT (user_id, item_id)) / count(*) FROM seen")[0][0],
         lifetime_weeks=_rows(db, f"SELECT median(life) FROM ({LIFE})")[0][0],
@@ -112,7 +131,7 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
     )
 
 
-def _training_rows(db: duckdb.DuckDBPyConnection, weeks: int) -> dict[str, dict[int, int]]:
+def _training_rows(db: duckdb.DuckDBPyConnection, weeks: int, silent: int) -> dict[str, dict[int, int]]:
     """Count the training rows of each week, by the rule of the profiles step: those possible, and those kept."""
     import ibis
 
@@ -125,12 +144,56 @@ def _training_rows(db: duckdb.DuckDBPyConnection, weeks: int) -> dict[str, dict[
         CREATE OR REPLACE TEMP TABLE cut_weeks AS SELECT unnest(range(1, {weeks + 1}))::INTEGER AS week""")
     engine = ibis.duckdb.from_connection(db)
     events, cuts = engine.table("active_weeks"), engine.table("cut_weeks")
-    thinned = training_rows.chosen(events, cuts, one_in=training_rows.tried("auto"))
+    thinned = training_rows.chosen(events, cuts, one_in=training_rows.tried("auto"), silent=silent)
     pairs = {"possible": training_rows.possible(events, cuts), "kept": thinned}
     return {
         name: dict(_rows(db, f"SELECT week, count(*) FROM ({ibis.to_sql(table)}) GROUP BY week ORDER BY week"))
         for name, table in pairs.items()
     }
+
+
+def step_of(db: duckdb.DuckDBPyConnection, data: Data) -> Step:
+    """Propose the clock's step from how often users of `source_events` come, and over how long."""
+    if isinstance(data.source, Files) and data.source.made_times is not None:
+        return WEEK
+    local = f"timestamp AT TIME ZONE '{data.timezone}'"
+    gap, span_days, times = _rows(
+        db,
+        f"""
+        WITH days AS (SELECT DISTINCT user_id, CAST({local} AS DATE) AS day FROM source_events
+                      WHERE user_id IS NOT NULL AND timestamp IS NOT NULL),
+             gaps AS (SELECT day - lag(day) OVER (PARTITION BY user_id ORDER BY day) AS gap FROM days)
+        SELECT (SELECT median(gap) FROM gaps WHERE gap IS NOT NULL), (SELECT max(day) - min(day) + 1 FROM days),
+               (SELECT count(DISTINCT CAST({local} AS TIME)) FROM source_events)""",
+    )[0]
+    return proposed(gap_days=gap, span_days=span_days or 0, times_of_day=times)
+
+
+def proposed(*, gap_days: float | None, span_days: int, times_of_day: int) -> Step:
+    """Choose the step: hours for short data of daily users, days for data of frequent ones, else weeks.
+
+    `gap_days` is the median of days between two days of one user, None where nobody came on two; `times_of_day` counts
+    the distinct ones: a single one is no clock of hours.
+
+    >>> proposed(gap_days=1, span_days=20, times_of_day=900), proposed(gap_days=2, span_days=200, times_of_day=1)
+    ('hour', 'day')
+    >>> proposed(gap_days=7, span_days=200, times_of_day=900), proposed(gap_days=1, span_days=3000, times_of_day=900)
+    ('week', 'week')
+    """
+    if gap_days is None or gap_days > RARE_DAYS or span_days > DAILY_SPAN_DAYS:
+        return WEEK
+    if gap_days <= DAILY_DAYS and times_of_day > 1 and LEAST_HOURLY_DAYS <= span_days < HOURLY_SPAN_DAYS:
+        return HOUR
+    return DAY if span_days >= LEAST_DAILY_DAYS else WEEK
+
+
+def _step_number(span: Period, data: Data) -> str:
+    """Return the SQL of an event's step."""
+    calendar = span.calendar
+    if calendar.step == HOUR:
+        return f"CAST((epoch(timestamp) - {calendar.start(1).timestamp():.0f}) // 3600 AS BIGINT) + 1"
+    days = f"(CAST(timestamp AT TIME ZONE '{data.timezone}' AS DATE) - DATE '{calendar.first_day}')"
+    return f"{days} // {calendar.pace.seconds // DAY_S} + 1"
 
 
 FIRST = "SELECT user_id, min(week) AS week, count(DISTINCT week) AS weeks FROM seen GROUP BY user_id"
@@ -175,7 +238,8 @@ def _support(db: duckdb.DuckDBPyConnection) -> tuple[tuple[int, int], int]:
 
 def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
     """Size the models for the rows that they learn from; `strength` names the column that says how strong one is."""
-    train = range(split["warmup_weeks"] + 1, found.period.weeks - split["validate_weeks"] - split["test_weeks"] + 1)
+    warmup, validate, test = split.values()
+    train = range(warmup + 1, found.period.weeks - validate - test + 1)
     rows = _rows_of(found, train)
     why: dict[str, str] = {}
     intent: dict[str, Any] = {"architecture": "transformer"}
@@ -195,9 +259,11 @@ def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
         why["architecture"] = f"two epochs for about {rows:,} training rows; the default is 3"
     mean = sum(found.active.values()) / max(1, found.period.weeks)
     if mean < FEW_ACTIVE and len(train) > 8:
-        ranking["train_weeks"] = min(len(train), 26)
-        why["train_weeks"] = f"{mean:,.0f} users a week are active: the ranker learns from more weeks than 8"
-    if split["test_weeks"] >= 8:
+        ranking["train_weeks"] = min(len(train), RANKED_STEPS[found.step])
+        why["train_weeks"] = (
+            f"{mean:,.0f} users a {found.step} are active: the ranker learns from more {found.step}s than 8"
+        )
+    if test >= JUDGED_STEPS[found.step]:
         ranking["test_every_weeks"] = 2
     if found.repeats < NO_REPEATS:
         ranking["repeat"] = "forbid"
@@ -233,12 +299,13 @@ def lines(found: Facts, size: Sizes, split: dict[str, int]) -> tuple[str, ...]:
     first, last = found.period.first.date(), found.period.last.date()
     seen = sum(found.active.values())
     told = [
-        f"{found.rows:,} rows of {found.users:,} users and {found.items:,} items, {found.period.weeks} weeks "
+        f"{found.rows:,} rows of {found.users:,} users and {found.items:,} items, {found.period.weeks} {found.step}s "
         + (f"made by order, not measured ({first} to {last})" if found.made else f"({first} to {last})"),
-        f"{found.rows / max(1, found.users) / found.period.weeks:.2g} events a user a week; "
+        f"{found.rows / max(1, found.users) / found.period.weeks:.2g} events a user a {found.step}; "
         f"{found.repeats:.0%} of events repeat an item that the user had before",
         f"{found.returning:,} of {found.users:,} users ({_share(found.returning, found.users)}) come back in another "
-        f"week; {seen / found.period.weeks:,.0f} users a week are active",
+        f"{found.step}; {seen / found.period.weeks:,.0f} users a {found.step} are active",
+        *([] if found.step == WEEK else [STEP_SAID[found.step]]),
         f"half of the items are seen over {found.lifetime_weeks:.1f} weeks or less; {found.supported:,} of "
         f"{found.items:,} items have {found.support[0]} sessions of {found.support[1]} users and can be recommended",
         f"about {size.rows:,} training rows and {max(1, round(size.minutes))} minutes for a first run (an estimate: "
@@ -265,17 +332,21 @@ def _warnings(found: Facts, split: dict[str, int]) -> list[str]:
         told.append("the data has no times: nothing that is measured says when something happens, only what comes last")
     if found.returning == 0:
         told.append(
-            "WILL NOT WORK: no user comes back in another week, so there is nothing to learn from the past of one; "
-            "check user_id (is it a session's or an order's id?), or bring more weeks"
+            f"WILL NOT WORK: no user comes back in another {found.step}, so there is nothing to learn from the past of "
+            f"one; check user_id (is it a session's or an order's id?), or bring more {found.step}s"
         )
     elif found.returning < 0.05 * found.users:
         told.append(
             f"weak: {_share(found.returning, found.users)} of users come back; most answers will be the popular"
         )
-    judged = sum(users for week, users in found.active.items() if week > weeks - split["test_weeks"])
+    *_before, test = split.values()
+    judged = sum(users for week, users in found.active.items() if week > weeks - test)
     if judged < FEW_JUDGED:
-        told.append(f"weak: {judged:,} active user-weeks in the test weeks; verdicts will hardly tell models apart")
-    if weeks < 2 * LEAST_WEEKS:
+        told.append(
+            f"weak: {judged:,} active user-{found.step}s in the test {found.step}s; verdicts will hardly tell models "
+            "apart"
+        )
+    if found.step == WEEK and weeks < 2 * LEAST_WEEKS:
         told.append(f"weak: {weeks} weeks; habits need some 12 weeks to be seen, and drift about as many")
     if found.items < 2:
         told.append("WILL NOT WORK: there is one item; nothing can be ranked")

@@ -25,9 +25,10 @@ from components.intent.spec import Intent, IntentModel
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
 from feature_repo import columns, files
+from feature_repo.clock import DAY, WEEK, Step
 from feature_repo.errors import DataError, SpecError
 from pipelines.draft_comments import commented
-from pipelines.findings import Facts, Sizes, facts, lines, sizes
+from pipelines.findings import JUDGED_STEPS, Facts, Sizes, facts, lines, sizes, step_of
 from pipelines.reference.schemas import SPEC_FILE as SCHEMA
 
 MAX_KINDS = 20  # kinds of event that a rule lists
@@ -81,8 +82,10 @@ def draft(
         file_source.read(db, Files.model_validate(source), folder)
         level = of_items.level or f"items.{columns.ITEM_ID}"
         data, label = Data.model_validate({"source": source}), str(source["events"]["path"])
+        step = step_of(db, data)
+        data = data if step == WEEK else Data.model_validate({"source": source, "step": step})
         found = facts(db, data, level, label=label, pair=of_events.pair)
-    split = _split(found.period.weeks)
+    split = _split(found.period.weeks, step)
     size = sizes(found, split, strength=of_events.strength)
     spec = _spec(name, source, found, level, split=split, size=size)
     notes = tuple(" ".join(note.split()) for note in (*of_events.notes, *of_items.notes))
@@ -177,7 +180,7 @@ def _spec(
 ) -> dict[str, Any]:
     """Compose the spec; every slice is checked by its model, so that the draft is one that loads."""
     data: dict[str, Any] = {"source": source, "timezone": "UTC", "week_start": "monday", "contract": _contract(found)}
-    data["split"] = split
+    data |= {"split": split} if found.step == WEEK else {"step": found.step, "split": split}
     Data.model_validate(data)
     profiles: dict[str, Any] = {
         "segments": {"method": "kmeans", "k": max(2, min(8, found.users // 20))},
@@ -220,18 +223,33 @@ def _contract(found: Facts) -> dict[str, list[dict[str, Any]]]:
     return {"events": rules}
 
 
-def _split(weeks: int) -> dict[str, int]:
-    """Share weeks out: some 15 % to test, half of that to validate, a fifth to warm up.
+def _split(weeks: int, step: Step = WEEK) -> dict[str, int]:
+    """Share the clock's steps out: some 15 % to test, half of that to validate, a fifth to warm up.
 
     >>> _split(53)
     {'warmup_weeks': 10, 'validate_weeks': 4, 'test_weeks': 8}
+    >>> _split(90, "day")
+    {'warmup_steps': 18, 'validate_steps': 7, 'test_steps': 14}
     """
-    test = max(1, min(8, round(weeks * 0.15)))
-    return {
-        "warmup_weeks": max(1, min(11, weeks // 5)),
-        "validate_weeks": max(1, min(4, test // 2)),
-        "test_weeks": test,
+    most = JUDGED_STEPS[step]
+    test = max(1, min(most, round(weeks * 0.15)))
+    lengths = {
+        "warmup": max(1, min(most * 11 // 8, weeks // 5)),
+        "validate": max(1, min(most // 2, test // 2)),
+        "test": test,
     }
+    return {f"{part}_{'weeks' if step == WEEK else 'steps'}": n for part, n in lengths.items()}
+
+
+def _horizon(found: Facts) -> dict[str, Any]:
+    """Ask as far ahead as the data's length allows, under a split that labels take three horizons of.
+
+    A week's question by days and a day's by hours, where that is at most a fifth of the data; else a step's.
+    """
+    if found.step == WEEK:
+        return {"horizon_days": 7}
+    steps, longer, one = (7, "7d", "24h") if found.step == DAY else (24, "24h", "1h")
+    return {"horizon": longer if 3 * steps <= found.period.weeks // 5 else one}
 
 
 def _intents(found: Facts, level: str) -> list[dict[str, Any]]:
@@ -246,8 +264,8 @@ def _intents(found: Facts, level: str) -> list[dict[str, Any]]:
     elif len(found.kinds) > 1:
         intent["event"] = kind
     most = 50 if item_level else 100
-    intent |= {"level": level, "top": max(1, min(most, found.levels)), "horizon_days": 7}
-    return [intent] if found.made else [intent, {"name": "visit", "horizon_days": 7}]
+    intent |= {"level": level, "top": max(1, min(most, found.levels))} | _horizon(found)
+    return [intent] if found.made else [intent, {"name": "visit"} | _horizon(found)]
 
 
 def _written(spec: dict[str, Any], found: Facts, size: Sizes, notes: tuple[str, ...], folder: Path) -> str:

@@ -18,7 +18,7 @@ from pipelines.graphs.step_table import STEPS
 APPLIED = "applied.json"
 # Layers as a user thinks of them, and where the spec keeps each; `compute` is the environment's.
 LAYERS = {
-    "data": ("data.source", "data.timezone", "data.week_start", "data.clean", "data.split"),
+    "data": ("data.source", "data.timezone", "data.week_start", "data.step", "data.clean", "data.split"),
     "contract": ("data.contract",),
     "profiles": ("profiles",),
     "intents": ("intents",),

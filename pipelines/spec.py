@@ -74,6 +74,12 @@ class Recommender(Slice):
         return self
 
     @model_validator(mode="after")
+    def _horizons_are_steps(self) -> "Recommender":
+        for intent in self.intents:
+            intent.steps(self.data.pace)
+        return self
+
+    @model_validator(mode="after")
     def _weight_is_there(self) -> "Recommender":
         weight = self.models.ranking.weight
         if weight is not None and weight.of == columns.STRENGTH and not self.data.has_strength:
@@ -106,10 +112,17 @@ class Recommender(Slice):
         refit = {"refit": True} if self.promotion.refit else {}  # left out where it is off: the rows are the same
         return {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped} | refit
 
+    def split_slice(self) -> dict[str, int]:
+        """Return how steps are laid out: each part's length, and how many the longest label looks ahead, if several."""
+        longest = max(intent.steps(self.data.pace) for intent in self.intents)
+        return self.data.split.lengths() | ({"horizon": longest} if longest > 1 else {})
+
     def vocabulary_rule(self) -> dict[str, Any]:
         """Return what vocabularies and profiles need of the intents and of ranking."""
         return vocabulary_rule.of(
-            [intent.model_dump(mode="json") for intent in self.intents], self.models.ranking.model_dump(mode="json")
+            [intent.model_dump(mode="json") for intent in self.intents],
+            self.models.ranking.model_dump(mode="json"),
+            ahead={intent.name: intent.steps(self.data.pace) for intent in self.intents},
         )
 
 

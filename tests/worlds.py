@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from feature_repo import files
 from feature_repo.calendar import Calendar
+from feature_repo.clock import Step
 
 FIRST_DAY = "2024-01-01"  # a Monday
 SPLIT = {"warmup_weeks": 4, "validate_weeks": 2, "test_weeks": 2}
@@ -35,6 +36,12 @@ class World:
     users: list[str]
     weeks: int
     timezone: str = "UTC"
+    step: Step = "week"
+
+    @property
+    def calendar(self) -> Calendar:
+        """Return the clock that counts `weeks`."""
+        return Calendar(FIRST_DAY, self.timezone, self.step)
 
     def write(self, folder: Path) -> Path:
         """Write the `clean` folder."""
@@ -53,7 +60,7 @@ class World:
             "rows": {"events": len(self.events), "items": len(self.items), "users": len(self.users)},
             "first": min(stamps).isoformat(),  # type: ignore[type-var, union-attr]
             "last": max(stamps).isoformat(),  # type: ignore[type-var, union-attr]
-            "calendar": {"first_day": FIRST_DAY, "timezone": self.timezone},
+            "calendar": self.calendar.document(),
             "weeks": self.weeks,
             "last_week_complete": True,
         }
@@ -105,15 +112,21 @@ def checkerboard(*, users: int = 24, items: int = 12, weeks: int = 16) -> World:
     return World(events, catalogue, [f"u{n:02}" for n in range(users)], weeks)
 
 
-def scattered(seed: int, *, users: int = 4, items: int = 8, weeks: int = 9, timezone: str = "UTC") -> World:
-    """Random baskets at random times, some users silent for weeks: for properties that hold whatever the data."""
+def scattered(
+    seed: int, *, users: int = 4, items: int = 8, weeks: int = 9, timezone: str = "UTC", step: Step = "week"
+) -> World:
+    """Random baskets at random times, some users silent for weeks: for properties that hold whatever the data.
+
+    `weeks` counts steps.
+    """
     rng = random.Random(seed)
-    calendar = Calendar(FIRST_DAY, timezone)
+    calendar = Calendar(FIRST_DAY, timezone, step)
+    whole_s = int(weeks * calendar.pace.seconds)
     catalogue = [item(f"i{n}", f"C{n % 4}") for n in range(items)]
     events = []
     for user in range(users):
         for session in range(rng.randrange(3, 14)):
-            at = calendar.start(1) + dt.timedelta(seconds=rng.randrange(7 * 86_400 * weeks))
+            at = calendar.start(1) + dt.timedelta(seconds=rng.randrange(whole_s))
             for line in range(rng.randrange(1, 5)):
                 events.append(
                     event(
@@ -127,4 +140,7 @@ def scattered(seed: int, *, users: int = 4, items: int = 8, weeks: int = 9, time
                         discount=round(rng.random(), 2),
                     )
                 )
-    return World(events, catalogue, [f"u{n:02}" for n in range(users)], weeks, timezone)
+    last = max(calendar.week(e["timestamp"]) for e in events)  # type: ignore[arg-type]
+    return World(
+        events, catalogue, [f"u{n:02}" for n in range(users)], weeks if step == "week" else last, timezone, step
+    )

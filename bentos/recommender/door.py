@@ -76,7 +76,7 @@ class Door:
         self.policy: Policy = policies.named(release.policy)
         titles = self.vocabulary.items[columns.TITLE].to_pylist()
         self.titles = [t or i for t, i in zip(titles, self.vocabulary.item_ids, strict=True)]
-        self.texts = Texts(self.vocabulary, self.titles, release.content, verb=release.verb)
+        self.texts = Texts(self.vocabulary, self.titles, release.content, verb=release.verb, step=release.calendar.step)
         self.intake = Intake(events, profiles, clock=clock, calendar=release.calendar, key=key, tombstones=tombstones)
         if events.latest is not None:
             clock.saw(events.latest)

@@ -14,14 +14,18 @@ from components.content.facts import Facts
 from components.content.plain import plain
 from components.content.spec import Content
 from components.ranking.sources import PHRASES
+from feature_repo.clock import WEEK, Step
 from feature_repo.vocabulary import Vocabulary
 
 
 class Texts:
     """Writes about the items of one release."""
 
-    def __init__(self, vocabulary: Vocabulary, titles: Sequence[str], spec: Content, *, verb: str) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, titles: Sequence[str], spec: Content, *, verb: str, step: Step = WEEK
+    ) -> None:
         self._vocabulary, self._titles, self._spec, self._verb = vocabulary, titles, spec, verb
+        self._step = step
         self._writer = writers.named(spec.prompt)
 
     def describe(self, index: int, found: Recommended | None, state: ProfileState) -> schemas.Description:
@@ -36,6 +40,7 @@ class Texts:
             reasons=found.reasons if found else {},
             phrases=PHRASES,
             verb=self._verb,
+            step=self._step,
             intents={names[t]: float(state.probabilities[t]) for t in targets},
         )
         text = self._writer.write(facts, max_attributes=self._spec.max_attributes)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.content.words import CHOSE
+from feature_repo.clock import WEEK
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Facts:
     intents: Mapping[str, float] = field(default_factory=dict)  # that the item fulfils: probability by name
     phrases: Mapping[str, str] = field(default_factory=dict)  # what the candidate sources say of their reasons
     verb: str = CHOSE  # what users do to items, past tense
+    step: str = WEEK  # of the clock that reasons count in
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ verb follows from the kind of event that the spec counts; `content.verbs` names 
 
 from collections.abc import Iterable, Mapping
 
+from feature_repo.clock import WEEK, Pace, Step
+
 CHOSE = "chose"  # where the spec counts several kinds of events, or one that nobody has given a verb
 VERBS = {
     "add_to_cart": "put in the cart",
@@ -38,11 +40,11 @@ BASELINES = {  # what a baseline says, where one serves in a model's place
     "global_rate": "how often all users do it",
     "personal_rate": "how often this user did it, drawn towards all users' rate",
     "decayed_rate": "how often this user did it, lately above all, drawn towards all users' rate",
-    "popular": "what most users {did} in the last four weeks",
-    "unseen_popular": "what most users {did} in the last four weeks and this one has not",
-    "personal_frequency": "what this user {did} in the most weeks, then what is popular",
-    "personal_popular": "what this user {did} in the most weeks, the popular of them first",
-    "decayed_personal": "what this user {did} in the most weeks, lately above all, then what is popular",
+    "popular": "what most users {did} in the last four {steps}",
+    "unseen_popular": "what most users {did} in the last four {steps} and this one has not",
+    "personal_frequency": "what this user {did} in the most {steps}, then what is popular",
+    "personal_popular": "what this user {did} in the most {steps}, the popular of them first",
+    "decayed_personal": "what this user {did} in the most {steps}, lately above all, then what is popular",
     "item_knn": "what lies near what this user {did}, then what is popular",
 }
 
@@ -62,22 +64,24 @@ def verb(ranked: str | None, intents: Iterable[str | None], declared: Mapping[st
     return declared.get(kind) or VERBS.get(kind.lower(), CHOSE)
 
 
-def baseline(name: str, did: str = CHOSE) -> str:
-    """Return what a baseline's answers are, in words.
+def baseline(name: str, did: str = CHOSE, step: Step = WEEK) -> str:
+    """Return what a baseline's answers are, in words; it counts in steps of the clock.
 
     >>> baseline("item_knn", "bought")
     'what lies near what this user bought, then what is popular'
     """
-    return BASELINES[name].format(did=did)
+    return BASELINES[name].format(did=did, steps=f"{step}s")
 
 
-def reason(name: str, value: float, did: str = CHOSE) -> str:
-    """Return a ranker's reason as a person reads it.
+def reason(name: str, value: float, did: str = CHOSE, step: Step = WEEK) -> str:
+    """Return a ranker's reason as a person reads it; it counts in steps of the clock.
 
     >>> reason("weeks_bought", 24.0, "bought"), reason("popular_share", 0.1927)
     ('bought in 24 weeks', 'popular share 0.1927')
+    >>> reason("weeks_since", 3.0, "read", "hour")
+    'last 3 hours ago'
     """
-    weeks = f"{value:g} week" if value == 1 else f"{value:g} weeks"
+    weeks = Pace(step).counted(value)
     if name == "weeks_bought":
         return f"{did} in {weeks}"
     if name == "weeks_since":

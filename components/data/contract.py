@@ -176,7 +176,7 @@ def _judge(
         cleaned=create_kept(db, data.clean),
         kept={},
         weekly=activity.weekly(),
-        last_week_complete=ingested.last_week_complete,
+        last_week_complete=activity.last_week_complete,
     )
 
 
@@ -193,7 +193,7 @@ def _let_through(
         )
     _require_known_in_time(db)
     span = period(db, "good_events", data=data, now=now)
-    require_weeks(span.weeks, data.split)
+    require_weeks(span.weeks, data)
     ingested = Snapshot.load(tables)
     rules = data.model_dump(mode="json", include={"contract", "clean"})
     digest = files.digest({"tables": ingested.digest, "rules": rules, "rows": kept})

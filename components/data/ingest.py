@@ -57,7 +57,7 @@ def ingest(
         report(0.3, "source read")
         arrived = _arrived(db, data, read, home=home, now=now, clock=clock)
         span = period(db, "arrived_events", data=data, now=now, far_out=not leaves_far_out(data.contract))
-        require_weeks(span.weeks, data.split)
+        require_weeks(span.weeks, data)
         report(0.4, "calendar")
         rows = _write(db, data.timezone, folder, key=key)
         identity = _identity(data, read, arrived) | ({"left_out": left_out} if left_out else {})

@@ -17,6 +17,7 @@ from components.data.database import text
 from components.data.rules import Described, Fresh, OneUser, Present, Volume
 from components.data.snapshot import Snapshot
 from feature_repo.calendar import Calendar
+from feature_repo.clock import WEEK as WEEKS
 
 Counts = dict[dt.date, dict[str | None, int]]  # local day -> kind -> events
 LEAST = 3  # periods before, without which nothing is usual
@@ -57,6 +58,7 @@ class Activity:
     def read(cls, db: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> "Activity":
         """Count `checked_events`; those after the period say nothing about it."""
         zone, last = text(snapshot.calendar.timezone), dt.datetime.fromisoformat(snapshot.last)
+        calendar, weeks, complete = _by_weeks(snapshot, last)
         rows = db.execute(
             f"""SELECT CAST(timestamp AT TIME ZONE {zone} AS DATE) AS day, event, count(*), max(timestamp)
             FROM checked_events WHERE timestamp <= ? GROUP BY ALL ORDER BY ALL""",
@@ -72,9 +74,9 @@ class Activity:
         return cls(
             counts,
             newest,
-            snapshot.calendar,
-            snapshot.weeks,
-            snapshot.last_week_complete,
+            calendar,
+            weeks,
+            complete,
             last,
             int(busiest),
             snapshot.users_of_events,
@@ -101,6 +103,19 @@ class Activity:
         first = dt.date.fromisoformat(self.calendar.first_day)
         days = [first + dt.timedelta(days=n) for n in range(7 * self.weeks)]
         return [sum(self.on(day, event) for day in days[n : n + 7]) for n in range(0, len(days), 7)]
+
+
+def _by_weeks(snapshot: Snapshot, last: dt.datetime) -> tuple[Calendar, int, bool]:
+    """Return the calendar by weeks, the last week's number, and whether it is complete: rules speak of weeks.
+
+    Where the spec's steps are others, weeks of seven days start with the data, and the last one is complete when an
+    event of its last day is there.
+    """
+    if snapshot.calendar.step == WEEKS:
+        return snapshot.calendar, snapshot.weeks, snapshot.last_week_complete
+    calendar = Calendar(snapshot.calendar.first_day, snapshot.calendar.timezone)
+    week = calendar.week(last)
+    return calendar, week, calendar.day(last) + dt.timedelta(days=1) >= calendar.day(calendar.start(week + 1))
 
 
 def measure(checks: Sequence[Check], activity: Activity, *, now: dt.datetime | None) -> dict[str, Measurement]:

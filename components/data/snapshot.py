@@ -11,15 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
-from components.data.spec import Data, Split
+from components.data.spec import PARTS, Data
 from feature_repo import files
 from feature_repo.calendar import Calendar
+from feature_repo.clock import DAY, DAY_S, HOUR, HOUR_S, WEEK, Step
 from feature_repo.errors import DataError
 
 FILE = "snapshot.json"
 LISTED_USERS = "listed_users.parquet"  # whom the source's own table of users names; only where there is one
 FAR = dt.timedelta(days=366)  # without an event: what lies past it, and past the span of the others, is far from them
+# A complete step has events in as many of these parts as is usual.
+PARTS_S: dict[Step, int] = {HOUR: 60, DAY: HOUR_S, WEEK: DAY_S}
+ON: dict[Step, str] = {HOUR: "at", DAY: "of a"}
 NEARLY_ALL = 0.8  # share of the events that the others must have
 
 
@@ -69,7 +74,7 @@ class Snapshot:
 
     def save(self, folder: Path) -> None:
         """Write snapshot.json into a folder."""
-        files.write_json(folder / FILE, asdict(self))
+        files.write_json(folder / FILE, asdict(self) | {"calendar": self.calendar.document()})
 
     @classmethod
     def load(cls, folder: Path) -> "Snapshot":
@@ -130,39 +135,64 @@ def period(
             f"data.source: every timestamp is in the future (the earliest is {earliest:%Y-%m-%d %H:%M} UTC); "
             "check the column, its format and its time zone"
         )
-    calendar = Calendar.starting(first, timezone=data.timezone, week_start=data.week_start)
-    days = _days_by_week(db, events, calendar, now=now)
-    weeks = max(days)
-    earlier = [days.get(week, 0) for week in range(2, weeks)]  # week 1 may be cut as well
-    usual = statistics.median(earlier) if earlier else 7
-    return Period(first, last, calendar, weeks, last_week_complete=days[weeks] >= usual)
+    calendar = Calendar.starting(first, timezone=data.timezone, week_start=data.week_start, pace=data.pace)
+    _require_fine_times(db, events, calendar, now=now)
+    parts = _parts_by_step(db, events, calendar, now=now)
+    weeks = max(parts)
+    earlier = [parts.get(week, 0) for week in range(2, weeks)]  # step 1 may be cut as well
+    usual = statistics.median(earlier) if earlier else calendar.pace.seconds // PARTS_S[calendar.step]
+    return Period(first, last, calendar, weeks, last_week_complete=parts[weeks] >= usual)
 
 
-def require_weeks(weeks: int, split: Split) -> None:
-    """Refuse data that ends before the split's first test week could be learnt for."""
-    needed = split.warmup_weeks + 1 + split.validate_weeks + split.test_weeks
+def require_weeks(weeks: int, data: Data) -> None:
+    """Refuse data that ends before the split's first test step could be learnt for; labels of several need more."""
+    warmup, validate, test = data.split.lengths().values()
+    needed, unit = warmup + 1 + validate + test, f"{data.step}s"
     if weeks < needed:
+        names = [f"{part}_{'weeks' if data.step == WEEK else 'steps'}" for part in PARTS]
         raise DataError(
-            f"data.split: the events span {weeks} weeks and the split needs {needed} ({split.warmup_weeks} warm-up "
-            f"+ at least 1 train + {split.validate_weeks} validate + {split.test_weeks} test); "
-            "lower warmup_weeks, validate_weeks or test_weeks, or bring more weeks"
+            f"data.split: the events span {data.pace.counted(weeks)} and the split needs {needed} ({warmup} warm-up "
+            f"+ at least 1 train + {validate} validate + {test} test); "
+            f"lower {names[0]}, {names[1]} or {names[2]}, or bring more {unit}"
         )
 
 
-def _days_by_week(
+def _require_fine_times(db: duckdb.DuckDBPyConnection, events: str, calendar: Calendar, *, now: dt.datetime) -> None:
+    """Refuse steps that are finer than the times: of hours where all are at one time of day, of days where of a week.
+
+    A single step could not hold two events then, and most steps would be empty whatever users do.
+    """
+    if calendar.step == WEEK:
+        return
+    local = f"timestamp AT TIME ZONE '{calendar.timezone}'"
+    part, coarser = ("CAST({} AS TIME)", "day") if calendar.step == HOUR else ("dayofweek({})", "week")
+    kinds, days, first = _one(
+        db,
+        f"""SELECT count(DISTINCT {part.format(local)}), count(DISTINCT CAST({local} AS DATE)),
+        strftime(min({local}), {"'%H:%M'" if calendar.step == HOUR else "'%A'"}) FROM {events} WHERE timestamp <= ?""",
+        now,
+    )
+    if kinds == 1 and days > 1:
+        raise DataError(
+            f"data.step: {calendar.step} is finer than the data's clock: every timestamp is {ON[calendar.step]} "
+            f"{first} ({calendar.timezone}); use {coarser}, or map a column of full times"
+        )
+
+
+def _parts_by_step(
     db: duckdb.DuckDBPyConnection, events: str, calendar: Calendar, *, now: dt.datetime
 ) -> dict[int, int]:
-    """Count the local days with events, by week."""
-    rows = db.execute(
-        f"SELECT DISTINCT CAST(timestamp AT TIME ZONE ? AS DATE) FROM {events} WHERE timestamp <= ?",
-        [calendar.timezone, now],
-    ).fetchall()
-    anchor = dt.date.fromisoformat(calendar.first_day)
-    days: dict[int, int] = {}
-    for (day,) in rows:
-        week = (day - anchor).days // 7 + 1
-        days[week] = days.get(week, 0) + 1
-    return days
+    """Count by step the parts of it that have events: days of a week, hours of a day, minutes of an hour."""
+    if calendar.step == WEEK:
+        query = f"SELECT DISTINCT CAST(timestamp AT TIME ZONE ? AS DATE) FROM {events} WHERE timestamp <= ?"
+        days = db.execute(query, [calendar.timezone, now]).fetchall()
+        starts = [int(calendar.midnight(day).timestamp()) for (day,) in days]
+    else:
+        size = PARTS_S[calendar.step]
+        query = f"SELECT DISTINCT CAST(floor(epoch(timestamp) / {size}) AS BIGINT) FROM {events} WHERE timestamp <= ?"
+        starts = [part * size for (part,) in db.execute(query, [now]).fetchall()]
+    steps, counts = np.unique(calendar.weeks(np.asarray(starts, dtype=np.int64)), return_counts=True)
+    return dict(zip(steps.tolist(), counts.tolist(), strict=True))
 
 
 def _one(db: duckdb.DuckDBPyConnection, query: str, *values: Any) -> tuple[Any, ...]:

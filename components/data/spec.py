@@ -1,14 +1,16 @@
 """The spec's `data` slice: where rows come from, what they must satisfy, how time is split."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from components.data.rules import Rule, TableName, label, misplaced
 from components.data.source_spec import CANONICAL_TYPES, Files, Source, Sql, known_zone
 from feature_repo import columns
+from feature_repo.clock import DURATION, WEEK, Pace, Step
 from feature_repo.slice import Slice
 
+PARTS = ("warmup", "validate", "test")  # of a split; the rest is to train
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 # What the columns of these tables hold is known before the data is read; items and users have attributes of their own.
 KNOWN_AHEAD: dict[TableName, tuple[str, ...]] = {
@@ -27,11 +29,65 @@ class Clean(Slice):
 
 
 class Split(Slice):
-    """Label weeks by time: warm-up | train | validate | test, each whole weeks."""
+    """Label steps by time: warm-up | train | validate | test, each whole steps of `data.step`.
+
+    `*_weeks` are for steps of a week; `*_steps` are for any step.
+    """
 
     warmup_weeks: int = Field(default=4, ge=1, le=260, description="First weeks, features only")
     validate_weeks: int = Field(default=2, ge=1, le=52, description="Weeks that decide when training stops")
     test_weeks: int = Field(default=2, ge=1, le=52, description="Last weeks, which gates are judged on")
+    warmup_steps: int | None = Field(
+        default=None, ge=1, le=50_000, description="First steps, features only; left out: 4, or warmup_weeks"
+    )
+    validate_steps: int | None = Field(
+        default=None, ge=1, le=10_000, description="Steps that decide when training stops; left out: 2"
+    )
+    test_steps: int | None = Field(
+        default=None, ge=1, le=10_000, description="Last steps, which gates are judged on; left out: 2"
+    )
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> "Split":
+        for part in PARTS:
+            if getattr(self, f"{part}_steps") is not None and f"{part}_weeks" in self.model_fields_set:
+                raise ValueError(f"{part}_weeks and {part}_steps are both given; keep one")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write of each part the one that counts, so that a dump reads as it was meant and recorded digests hold."""
+        dumped: dict[str, Any] = dump(self)
+        steps = {part: dumped.pop(f"{part}_steps", None) for part in PARTS}
+        for part, n in steps.items():
+            if n is not None:
+                dumped.pop(f"{part}_weeks", None)
+                dumped[f"{part}_steps"] = n
+        return dumped
+
+    def lengths(self) -> dict[str, int]:
+        """Return how many steps each part has, under the names that the layout of weeks reads.
+
+        >>> Split(test_steps=48).lengths()
+        {'warmup_weeks': 4, 'validate_weeks': 2, 'test_weeks': 48}
+        """
+        found = {part: getattr(self, f"{part}_steps") or getattr(self, f"{part}_weeks") for part in PARTS}
+        return {f"{part}_weeks": n for part, n in found.items()}
+
+
+class HalfLives(Slice):
+    """After how long an event counts half in decaying sums; long enough that the data has at most 950 of them."""
+
+    slow: str = Field(
+        default="",
+        pattern=f"{DURATION}|^$",
+        description="Duration such as 28d; left out: 28d where steps are days, 7d where they are hours, and .96 a week",
+    )
+    fast: str = Field(
+        default="",
+        pattern=f"{DURATION}|^$",
+        description="Duration such as 24h; left out: 7d where steps are days, 24h where they are hours, and .80 a week",
+    )
 
 
 class Data(Slice):
@@ -40,9 +96,48 @@ class Data(Slice):
     source: Annotated[Source, Field(discriminator="type", description="Where the rows are")]
     timezone: str = Field(default="UTC", description="Local time of weeks, an IANA zone")
     week_start: Weekday = Field(default="monday", description="First day of a week")
+    step: Step = Field(
+        default=WEEK,
+        description="The clock: cutoffs, splits, labels, tenure and decay count in whole steps of an hour, a day or a "
+        "week; docs/clock.md",
+    )
+    half_lives: HalfLives = HalfLives()
     clean: Clean = Clean()
     split: Split = Split()
     contract: dict[TableName, list[Rule]] = Field(default={}, description="Rules by canonical table")
+
+    @property
+    def pace(self) -> Pace:
+        """How long a step of the clock is."""
+        return Pace(self.step, self.half_lives.slow, self.half_lives.fast)
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said; a split in steps of other than weeks says so."""
+        dumped: dict[str, Any] = dump(self)
+        if dumped.get("half_lives") == HalfLives().model_dump():
+            del dumped["half_lives"]
+        if dumped.get("step") == WEEK:
+            del dumped["step"]
+        elif "split" in dumped:
+            dumped["split"] = {name.replace("_weeks", "_steps"): n for name, n in self.split.lengths().items()}
+        return dumped
+
+    @model_validator(mode="after")
+    def _clock_fits(self) -> "Data":
+        """Refuse weeks in a split whose steps are none, and made times, which say nothing below a week."""
+        if self.step == WEEK:
+            return self
+        for part in PARTS:
+            if f"{part}_weeks" in self.split.model_fields_set:
+                raise ValueError(
+                    f"split.{part}_weeks: data.step is {self.step}, so a split counts {self.step}s; use {part}_steps"
+                )
+        if isinstance(self.source, Files) and self.source.made_times is not None:
+            raise ValueError(
+                f"step: {self.step} is finer than the data's clock: the source's times are made up, by week; use week"
+            )
+        return self
 
     @property
     def lists_items(self) -> bool:

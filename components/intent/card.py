@@ -5,25 +5,33 @@ from typing import Any
 
 from components.intent import inputs
 from components.intent.evaluate import COMPARED, Evaluation
+from feature_repo.clock import Pace
 from feature_repo.vocabulary import Vocabulary
 
 TITLES = {"macro_auroc": "macro AUROC", "micro_auroc": "micro AUROC", "map": "mAP", "bce": "BCE", "ece": "ECE",
           "micro_f1": "micro F1"}  # fmt: skip
+WEEKLY = Pace()
 EXTREMES = 5  # targets shown at either end
 
 
 def write(
-    found: Evaluation, training: Mapping[str, Any], vocabulary: Vocabulary, *, sees: Mapping[str, Any] | None = None
+    found: Evaluation,
+    training: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    *,
+    sees: Mapping[str, Any] | None = None,
+    pace: Pace = WEEKLY,
 ) -> str:
     """Write the model card; `sees` is what selection and reduction left of the profile's numbers, where they ran."""
+    step, ahead = pace.step, _ahead(vocabulary, pace)
     weeks = ", ".join(map(str, found.weeks))
     parts = [
         "# Intent model",
-        f"Says for each of {len(vocabulary.targets)} targets how likely a user is to fulfil it in the coming week. "
-        + _made(training),
-        f"## Test weeks {weeks}: {_number(found.test['rows'])} user-weeks, "
+        f"Says for each of {len(vocabulary.targets)} targets how likely a user is to fulfil it in the coming {ahead}. "
+        + _made(training, step),
+        f"## Test {step}s {weeks}: {_number(found.test['rows'])} user-{step}s, "
         f"{_share(found.test['positive_share'])} of pairs positive",
-        _table(found),
+        _table(found, step),
         _gain(found),
         *_single(found, vocabulary),
         "## Cohorts",
@@ -32,42 +40,50 @@ def write(
         _targets(found),
         *_inputs(sees or {}),
         "## Data, features and limits",
-        _limits(found),
+        _limits(found, pace, ahead),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _made(training: Mapping[str, Any]) -> str:
+def _ahead(vocabulary: Vocabulary, pace: Pace) -> str:
+    """Say how far ahead targets look: one step, or each intent its own horizon."""
+    if (vocabulary.horizons == 1).all():
+        return pace.step
+    by_intent = {target.intent: target.horizon for target in vocabulary.targets}
+    return ", ".join(f"{pace.counted(horizon)} ({name})" for name, horizon in by_intent.items())
+
+
+def _made(training: Mapping[str, Any], step: str) -> str:
     """Say what answers, and what it was made of."""
     rows = training["rows"]
     if name := training.get("baseline"):
         return (
-            f"A baseline, `{name}`: rates of {_trained(rows)}, and nothing that was trained. It serves because no "
-            "network had passed its gates and no champion was there."
+            f"A baseline, `{name}`: rates of {_trained(rows, step)}, and nothing that was trained. It serves because "
+            "no network had passed its gates and no champion was there."
         )
     spec = training["spec"]
     return (
-        f"A {spec['architecture']} of width {spec['width']} over the last weeks and a perceptron over each target's "
-        f"own frequency numbers, trained on {_trained(rows)} in {len(training['epochs'])} passes."
+        f"A {spec['architecture']} of width {spec['width']} over the last {step}s and a perceptron over each target's "
+        f"own frequency numbers, trained on {_trained(rows, step)} in {len(training['epochs'])} passes."
     )
 
 
-def _trained(rows: Mapping[str, int]) -> str:
+def _trained(rows: Mapping[str, int], step: str = WEEKLY.step) -> str:
     """Say how many training rows there were, and how many they stand for where they were thinned.
 
     >>> _trained({"train": 61_204, "train_stand_for": 851_758})
     '61204 user-weeks that stand for 851758'
     """
     more = f" that stand for {rows['train_stand_for']}" if "train_stand_for" in rows else ""
-    return f"{rows['train']} user-weeks{more}"
+    return f"{rows['train']} user-{step}s{more}"
 
 
-def _table(found: Evaluation) -> str:
+def _table(found: Evaluation, step: str) -> str:
     lines = [["", *TITLES.values()]]
     lines.append(["**model**", *(_with_interval(found, name) for name in TITLES)])
     for name, values in found.baselines.items():
         lines.append([name.replace("_", " "), *(_number(values[m]) for m in TITLES)])
-    lines.append(["model, validation weeks", *(_number(found.validate[m]) for m in TITLES)])
+    lines.append([f"model, validation {step}s", *(_number(found.validate[m]) for m in TITLES)])
     return _markdown(lines)
 
 
@@ -137,16 +153,19 @@ def _inputs(sees: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def _limits(found: Evaluation) -> str:
+def _limits(found: Evaluation, pace: Pace, ahead: str) -> str:
+    step = pace.step
     prior = ", ".join(f"{name.replace('_', ' ')} {weeks:g}" for name, weeks in found.prior_weeks.items())
     return (
-        "Inputs are what was known at the start of the week: the user's decayed and lifetime rates, recency and gaps "
-        "by target, the last 16 weeks, totals by windows of days, the segment, and the targets' shares of all users. "
-        "No declared attribute of a user is read. Baselines draw personal rates towards the training rate by weeks "
-        f"chosen on the validation weeks ({prior}). Macro figures are means over targets, micro ones over all pairs; "
-        f"F1 counts a probability from {found.curve.threshold:.3f} as yes, chosen on the validation weeks. Rows are "
+        f"Inputs are what was known at the start of the {step}: the user's decayed and lifetime rates, recency and "
+        f"gaps by target, the last {pace.recent} {step}s, totals by windows of days, the segment, and the targets' "
+        "shares of all users. "
+        f"No declared attribute of a user is read. Baselines draw personal rates towards the training rate by {step}s "
+        f"chosen on the validation {step}s ({prior}). Macro figures are means over targets, micro ones over all pairs; "
+        f"F1 counts a probability from {found.curve.threshold:.3f} as yes, chosen on the validation {step}s. Rows are "
         "users with an earlier event; for others the model falls back to what it learned of users without a history. "
-        "Probabilities hold for one week ahead and drift with the seasons: retrain when monitoring says so."
+        f"Probabilities hold for {'one ' if ahead == step else ''}{ahead} ahead and drift with the seasons: "
+        "retrain when monitoring says so."
     )
 
 

@@ -2,9 +2,10 @@
 
 Pure numpy: no files, no clock (`now` is a column of the rows), no torch. Values are raw but tame (logs, logits,
 shares); the model standardises them with what it saw in training. Counts and tenure grow by construction, so
-counts appear as rates per week of tenure, and ages are whole weeks before the upcoming week, >= 1.
+counts appear as rates per week of tenure, and ages are whole weeks before the upcoming week, >= 1. A week is a step
+of the spec's clock: of days and hours, the upcoming one's place in the day and the week is told too.
 
-Letters: B rows, C targets, T weeks of the sequence, F numbers a target, P numbers a user, N list elements.
+Letters: B rows, C targets, T steps of the sequence, F numbers a target, P numbers a user, N list elements.
 """
 
 from collections.abc import Sequence
@@ -15,15 +16,13 @@ import numpy as np
 from components.intent.context import TargetContext
 from feature_repo import columns
 from feature_repo.calendar import Calendar
-from feature_repo.columns import FAST_DECAY, SLOW_DECAY
+from feature_repo.clock import DAY_S, WEEK, Pace
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 
-WEEKS = columns.RECENT_WEEKS
 PRIOR_WEEKS = 2.0  # weeks of evidence that the expected rate weighs in a smoothed personal rate
 EPSILON = 1e-4  # keeps logits of shares of 0 and 1 finite
-TENURE_CAP = 26  # weeks after which a user is simply an old one
-DAY_S = 86400
+TENURE_CAP = 26  # steps after which a user is simply an old one
 
 FREQUENCY = (
     "slow_logit",  # decayed rate (.96 a week), smoothed towards the expected one
@@ -49,6 +48,7 @@ _RATES = ("events_total", "sessions_total", "weeks_total", "items_total", "quant
           "discount_total", "sessions_slow", "value_slow")  # fmt: skip
 _SHARES = ("weekend_share", "evening_share")
 _AGES = ("days_idle", "weeks_idle", "tenure", "active_recent")
+_PHASE = ("hour_sin", "hour_cos", "weekday_sin", "weekday_cos")  # of the upcoming step, where steps are no weeks
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,15 @@ def encode(
     require_targets(rows, n_targets)
     owner = rows.lists["target_ids"].row_of_value()  # [N]
     ages = _ages(rows, owner, calendar)
-    sequence = _sequence(rows, ages.week, n_targets)
-    within = np.arange(WEEKS, 0, -1) <= ages.tenure[:, None]  # [B, T]
+    pace = calendar.pace
+    sequence = _sequence(rows, ages.week, n_targets, steps=pace.recent)
+    within = np.arange(pace.recent, 0, -1) <= ages.tenure[:, None]  # [B, T]
     active = np.stack([sequence.any(axis=2), within], axis=2).astype(np.uint8)
     return Encoded(
-        frequency=_frequency(rows, owner, ages, sequence, active[:, :, 0], context.at(ages.week)),
+        frequency=_frequency(rows, owner, ages, sequence, active[:, :, 0], context.at(ages.week), pace),
         sequence=sequence,
         active=active,
-        profile=_named(_profile(rows, ages, active[:, :, 0]), windows_of(rows), profile),
+        profile=_named(_profile(rows, ages, active[:, :, 0], calendar), windows_of(rows), pace, profile),
         segment=np.where(rows.known, rows.numbers[columns.SEGMENT].astype(np.int64) + 1, 0),
     )
 
@@ -120,24 +121,25 @@ def require_targets(rows: UserRows, n_targets: int) -> None:
         )
 
 
-def profile_names(windows_days: tuple[int, ...] | list[int]) -> list[str]:
+def profile_names(windows_days: tuple[int, ...] | list[int], pace: Pace = Pace()) -> list[str]:  # noqa: B008 - frozen
     """Name the columns of `Encoded.profile`.
 
     >>> profile_names([7])[:3]
     ['events_7d', 'sessions_7d', 'quantity_7d']
     """
     windows = [columns.windowed(name, days) for days in windows_days for name in columns.WINDOWED]
-    return [*windows, *_RATES, "value_a_session", *_SHARES, *_AGES]
+    return [*windows, *_RATES, "value_a_session", *_SHARES, *_AGES, *(() if pace.step == WEEK else _PHASE)]
 
 
-def _named(profile: np.ndarray, windows_days: list[int], wanted: Sequence[str] | None) -> np.ndarray:
+def _named(profile: np.ndarray, windows_days: list[int], pace: Pace, wanted: Sequence[str] | None) -> np.ndarray:
     """Take the wanted columns [B, P] of all of them."""
     if wanted is None:
         return profile
-    have = {name: place for place, name in enumerate(profile_names(windows_days))}
+    have = {name: place for place, name in enumerate(profile_names(windows_days, pace))}
     if unknown := [name for name in wanted if name not in have]:
         raise DataError(
-            f"intent model: these rows give no {', '.join(unknown)}; profiles.windows_days has changed, train again"
+            f"intent model: these rows give no {', '.join(unknown)}; profiles.windows_days has changed, "
+            "or data.step; train again"
         )
     return profile[:, [have[name] for name in wanted]]
 
@@ -174,31 +176,37 @@ def _ages(rows: UserRows, owner: np.ndarray, calendar: Calendar) -> _Ages:
     )
 
 
-def _sequence(rows: UserRows, week: np.ndarray, n_targets: int) -> np.ndarray:
+def _sequence(rows: UserRows, week: np.ndarray, n_targets: int, *, steps: int) -> np.ndarray:
     targets, weeks = (rows.lists[name] for name in columns.RECENT_LISTS)
     owner = targets.row_of_value()  # [N]
     age = week[owner] - weeks.values  # [N]
-    seen = (age >= 1) & (age <= WEEKS)
-    sequence = np.zeros((len(rows), WEEKS, n_targets), dtype=np.uint8)
-    sequence[owner[seen], WEEKS - age[seen], targets.values[seen]] = 1
+    seen = (age >= 1) & (age <= steps)
+    sequence = np.zeros((len(rows), steps, n_targets), dtype=np.uint8)
+    sequence[owner[seen], steps - age[seen], targets.values[seen]] = 1
     return sequence
 
 
 def _frequency(
-    rows: UserRows, owner: np.ndarray, ages: _Ages, sequence: np.ndarray, active: np.ndarray, shares: np.ndarray
+    rows: UserRows,
+    owner: np.ndarray,
+    ages: _Ages,
+    sequence: np.ndarray,
+    active: np.ndarray,
+    shares: np.ndarray,
+    pace: Pace,
 ) -> np.ndarray:
     B, C, _ = shares.shape
     span = np.maximum(ages.tenure, 1).astype(np.float32)[:, None]  # [B, 1] weeks
     weeks_active = rows.numbers["weeks_total"].astype(np.float32)[:, None]  # [B, 1]
     share = np.clip(shares[:, :, 2], EPSILON, 1)  # [B, C]
     expected = expected_rate(active, ages.tenure, share)
-    slow, fast, weeks, bought, again, recency, gap, days = _dense(rows, owner, ages, span, n_targets=C)
+    slow, fast, weeks, bought, again, recency, gap, days = _dense(rows, owner, ages, span, pace, n_targets=C)
     recent = sequence.sum(axis=1, dtype=np.float32)  # [B, C] weeks with the target
     recent_active = active.sum(axis=1, dtype=np.float32)[:, None]  # [B, 1]
 
     out = np.empty((B, C, len(FREQUENCY)), dtype=np.float32)
-    out[:, :, 0] = (slow + PRIOR_WEEKS * expected) / (_possible(SLOW_DECAY, span) + PRIOR_WEEKS)
-    out[:, :, 1] = (fast + PRIOR_WEEKS * expected) / (_possible(FAST_DECAY, span) + PRIOR_WEEKS)
+    out[:, :, 0] = (slow + PRIOR_WEEKS * expected) / (_possible(pace.slow, span) + PRIOR_WEEKS)
+    out[:, :, 1] = (fast + PRIOR_WEEKS * expected) / (_possible(pace.fast, span) + PRIOR_WEEKS)
     out[:, :, 2] = (weeks + PRIOR_WEEKS * expected) / (span + PRIOR_WEEKS)
     out[:, :, 3] = expected
     out[:, :, 4:LOGITS] = shares
@@ -216,7 +224,9 @@ def _frequency(
     return out
 
 
-def _dense(rows: UserRows, owner: np.ndarray, ages: _Ages, span: np.ndarray, *, n_targets: int) -> np.ndarray:
+def _dense(
+    rows: UserRows, owner: np.ndarray, ages: _Ages, span: np.ndarray, pace: Pace, *, n_targets: int
+) -> np.ndarray:
     """Spread the sparse lists over all targets: sums, weeks, flags and log ages, float32 [8, B, C].
 
     A target that never happened is as old as a time just before the user's first event.
@@ -225,15 +235,15 @@ def _dense(rows: UserRows, owner: np.ndarray, ages: _Ages, span: np.ndarray, *, 
     count = lists["target_weeks"].values  # [N]
     gap = np.where(count > 1, (ages.first - ages.last) / np.maximum(count - 1, 1), span[owner, 0])  # [N] weeks
     values = np.empty((8, len(owner)), dtype=np.float32)
-    values[0] = lists["target_slow"].values * SLOW_DECAY ** ages.lag[owner]
-    values[1] = lists["target_fast"].values * FAST_DECAY ** ages.lag[owner]
+    values[0] = lists["target_slow"].values * pace.slow ** ages.lag[owner]
+    values[1] = lists["target_fast"].values * pace.fast ** ages.lag[owner]
     values[2] = count
     values[3] = 1
     values[4] = count > 1
     values[5:] = np.log([ages.last, np.maximum(gap, 1), np.maximum(ages.days_since, 1 / 24)])
     out = np.zeros((8, len(rows), n_targets), dtype=np.float32)
     out[5:7] = np.log(span + 1)
-    out[7] = np.log(7 * (span + 1))
+    out[7] = np.log(pace.days * (span + 1))
     out.reshape(8, -1)[:, owner * n_targets + lists["target_ids"].values] = values
     return out
 
@@ -243,7 +253,7 @@ def expected_rate(active: np.ndarray, tenure: np.ndarray, share: np.ndarray) -> 
 
     Activity is the smoothed share of active weeks among the last T weeks of tenure, `active` [B, T].
     """
-    seen = np.minimum(tenure, WEEKS)
+    seen = np.minimum(tenure, active.shape[1])
     activity = (active.sum(axis=1) + 1.0) / (seen + 2.0)  # [B]
     return np.asarray(activity.astype(np.float32)[:, None] * share, dtype=np.float32)
 
@@ -272,11 +282,11 @@ def _active_since(sequence: np.ndarray, active: np.ndarray) -> np.ndarray:
     return np.where(sequence.any(axis=1), since, total).astype(np.float32)
 
 
-def _profile(rows: UserRows, ages: _Ages, active: np.ndarray) -> np.ndarray:
-    numbers = rows.numbers
+def _profile(rows: UserRows, ages: _Ages, active: np.ndarray, calendar: Calendar) -> np.ndarray:
+    numbers, pace = rows.numbers, calendar.pace
     span = np.maximum(ages.tenure, 1).astype(np.float32)  # [B]
-    slow = _possible(SLOW_DECAY, span)
-    rates = [rows.windowed(name, days) / (days / 7) for days in windows_of(rows) for name in columns.WINDOWED]
+    slow = _possible(pace.slow, span)
+    rates = [rows.windowed(name, days) / (days / pace.days) for days in windows_of(rows) for name in columns.WINDOWED]
     rates += [numbers[name] / (slow if name.endswith("_slow") else span) for name in _RATES]
     rates.append(numbers["value_total"] / np.maximum(numbers["sessions_total"], 1))
     ages_of_user = [
@@ -286,4 +296,5 @@ def _profile(rows: UserRows, ages: _Ages, active: np.ndarray) -> np.ndarray:
         active.mean(axis=1),
     ]
     logs = np.log1p(np.maximum(rates, 0))  # [P', B]
-    return np.concatenate([logs, [numbers[n] for n in _SHARES], ages_of_user]).T.astype(np.float32)
+    phase = [] if pace.step == WEEK else [*calendar.phase(ages.week).T]
+    return np.concatenate([logs, [numbers[n] for n in _SHARES], ages_of_user + phase]).T.astype(np.float32)

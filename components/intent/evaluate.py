@@ -21,7 +21,7 @@ from feature_repo.rows import UserRows
 
 COMPARED = "decayed_rate"  # the baseline that gains are over
 COHORT_METRICS = ("rows", "map", "macro_auroc", "bce", "ece")
-TENURES = ((0, "under 13 weeks"), (13, "13 to 25 weeks"), (26, "from 26 weeks"))
+TENURES = ((0, "under 13"), (13, "13 to 25"), (26, "from 26"))  # steps since the first event
 ACTIVITIES = ("low", "middle", "high")  # thirds of the test rows by decayed sessions
 ELSEWHERE = ("curve", "resamples", "rows_digest")  # fields with a file of their own
 Numbers = dict[str, float | None]
@@ -90,8 +90,9 @@ def evaluate(
     report(0.4, "predicted")
     rate = examples.train_rate  # [C]
     calendar = examples.calendar
-    prior = baselines.choose(rate, validate_rows, examples.labels[validate], calendar=calendar)
-    others = baselines.predictions(rate, rows, prior, calendar=calendar)
+    ahead = examples.vocabulary.horizons
+    prior = baselines.choose(rate, validate_rows, examples.labels[validate], calendar=calendar, horizons=ahead)
+    others = baselines.predictions(rate, rows, prior, calendar=calendar, horizons=ahead)
     judge = _judge(examples, examples.labels[validate], validate_said)
     report(0.5, "baselines")
     head = judge.headline
@@ -134,7 +135,7 @@ def cohorts(rows: UserRows, examples: Examples) -> dict[str, np.ndarray]:
     found = {f"segment {s}": segment == s for s in np.unique(segment)}
     tenure = calendar.upcoming(rows.now) - calendar.weeks(rows.numbers["first_at"].astype(np.int64))
     place = np.searchsorted([start for start, _ in TENURES], tenure, side="right") - 1
-    found |= {f"tenure {name}": place == i for i, (_, name) in enumerate(TENURES)}
+    found |= {f"tenure {name} {calendar.step}s": place == i for i, (_, name) in enumerate(TENURES)}
     active = rows.numbers["sessions_slow"]
     third = np.searchsorted(np.quantile(active, [1 / 3, 2 / 3]), active, side="left")
     found |= {f"activity {name}": third == i for i, name in enumerate(ACTIVITIES)}

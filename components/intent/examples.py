@@ -78,6 +78,7 @@ def load(folder: Path, intents: Sequence[Intent]) -> Examples:
     n_targets = len(vocabulary.targets)
     week = np.asarray(table[WEEK].to_numpy(), dtype=np.int64)
     split = {k: v for k, v in files.read_json(folder / "split.json").items() if isinstance(v, list)}
+    require_purged(split, int(vocabulary.horizons.max()))
     return Examples(
         rows=UserRows.from_arrow(table.drop([WEEK, LABELS])),
         week=week,
@@ -90,6 +91,20 @@ def load(folder: Path, intents: Sequence[Intent]) -> Examples:
         weight=_weight(table, week, split),
         asked=dropped_features.asked(folder),
     )
+
+
+def require_purged(split: dict[str, list[int]], horizon: int) -> None:
+    """Refuse a split of which one part's labels reach into the next part's time.
+
+    >>> require_purged({"train": [5, 6], "validate": [10], "test": [14]}, 4)
+    """
+    for part, following in (("train", "validate"), ("validate", "test")):
+        last, first = max(split[part]), min(split[following])
+        if last + horizon > first:
+            raise DataError(
+                f"rows: labels of {part} week {last} look ahead {horizon} steps, past the first {following} cutoff "
+                f"{first}; a model would learn what it is judged on, build the profiles and the training set again"
+            )
 
 
 def _weight(table: pa.Table, week: np.ndarray, split: dict[str, list[int]]) -> np.ndarray | None:

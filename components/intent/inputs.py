@@ -29,7 +29,7 @@ Document = dict[str, Any]
 
 def names_of(examples: Examples) -> tuple[str, ...]:
     """Name the profile numbers to learn from."""
-    return kept(profile_names(windows_of(examples.rows)), examples.dropped)
+    return kept(profile_names(windows_of(examples.rows), examples.calendar.pace), examples.dropped)
 
 
 def selected(examples: Examples, index: np.ndarray) -> tuple[Examples, Document]:

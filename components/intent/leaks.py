@@ -20,8 +20,10 @@ RECORDED, SCORES = "recorded training weeks", "scores compared with the final mo
 CLOSE = 1e-3  # two runs of one network differ by less, two networks by more
 
 
-def recorded(weeks: Mapping[str, list[int]] | None, split: Mapping[str, list[int]]) -> list[Leak]:
+def recorded(weeks: Mapping[str, list[int]] | None, split: Mapping[str, list[int]], *, horizon: int = 1) -> list[Leak]:
     """Compare the weeks that each stage learned from with those it scored; `weeks` is training.json's.
+
+    Labels look ahead `horizon` steps: what a stage learned from must have been known when it first scored.
 
     >>> split = {"train": [1, 2, 3], "validate": [4], "test": [5]}
     >>> good = {"early": [1], "full": [1, 2, 3], "scored_by_early": [2, 3], "scored_by_full": [4, 5]}
@@ -37,8 +39,9 @@ def recorded(weeks: Mapping[str, list[int]] | None, split: Mapping[str, list[int
     for stage in ("early", "full"):
         first = min(weeks[f"scored_by_{stage}"], default=None)
         for week in weeks[stage]:
-            if first is not None and week >= first:
-                what = f"stage {stage} learned from week {week} and scored week {first}"
+            if first is not None and week + horizon > first:
+                ahead = "" if horizon == 1 else f" with labels of {horizon} steps"
+                what = f"stage {stage} learned from week {week}{ahead} and scored week {first}"
                 found.append(Leak(TABLE, COLUMN, week, "", RECORDED, what))
     for week in sorted({*weeks["early"], *weeks["full"]} - {*split["train"]}):
         found.append(Leak(TABLE, COLUMN, week, "", RECORDED, f"week {week} is no training week"))
@@ -67,11 +70,12 @@ def scores(
     return found
 
 
-def assumed(split: Mapping[str, list[int]]) -> dict[str, list[int]]:
+def assumed(split: Mapping[str, list[int]], *, horizon: int = 1) -> dict[str, list[int]]:
     """Return the weeks that training should have used, for a model folder that does not name its own."""
     held = [week for week in split["train"] if week in split["ranking"]]
+    first = min(held, default=max(split["train"]) + horizon)
     return {
-        "early": [week for week in split["train"] if week not in held],
+        "early": [week for week in split["train"] if week + horizon <= first],
         "full": list(split["train"]),
         "scored_by_early": held,
         "scored_by_full": [*split["validate"], *split["test"]],

@@ -40,8 +40,8 @@ class RateNet(nn.Module):
         net.prior_weeks.fill_(prior_weeks)
         return net
 
-    def predict(self, rows: UserRows, calendar: Calendar) -> np.ndarray:
-        """Return the probability of each target for each row, float32 [B, C]."""
+    def predict(self, rows: UserRows, calendar: Calendar, horizons: np.ndarray | None = None) -> np.ndarray:
+        """Return the probability of each target for each row, float32 [B, C]; `horizons` [C] are in steps."""
         require_targets(rows, self.shape.targets)
         return rates.predicted(
             self.shape.architecture,
@@ -49,4 +49,5 @@ class RateNet(nn.Module):
             rate=self.rate.numpy(),
             prior_weeks=float(self.prior_weeks),
             calendar=calendar,
+            horizons=horizons,
         )

@@ -58,7 +58,7 @@ def described(examples: Examples, shape: Shape) -> dict[str, Any]:
     return {
         "vocabulary": examples.vocabulary.digest,
         "split": {part: list(weeks) for part, weeks in examples.split.items()},
-        "calendar": [examples.calendar.first_day, examples.calendar.timezone],
+        "calendar": list(examples.calendar.document().values()),
         "encode": {"profile": list(inputs.names_of(examples)), "frequency": list(encode.FREQUENCY), **asdict(shape)},
     }
 

@@ -87,7 +87,7 @@ class IntentScorer:
     def predict(self, rows: UserRows) -> np.ndarray:
         """Return the probability of each target for each row, float32 [B, C]."""
         if isinstance(self._model, RateNet):
-            return self._model.predict(rows, self.calendar)
+            return self._model.predict(rows, self.calendar, self.vocabulary.horizons)
         if len(rows) == 1 and self._single is not None:
             return self._one(rows)
         parts = [
@@ -109,7 +109,7 @@ class IntentScorer:
             config = files.read_json(folder / CONFIG)
             files.write_json(folder / CONFIG, config | {"profile": list(self.profile)})
         self.context.save(folder / CONTEXT)
-        files.write_json(folder / CALENDAR, vars_of(self.calendar))
+        files.write_json(folder / CALENDAR, self.calendar.document())
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "IntentScorer":
@@ -122,11 +122,6 @@ class IntentScorer:
             Calendar(**files.read_json(folder / CALENDAR)),
             files.read_json(folder / CONFIG).get("profile"),
         )
-
-
-def vars_of(calendar: Calendar) -> dict[str, str]:
-    """Return a calendar as `calendar.json` holds it."""
-    return {"first_day": calendar.first_day, "timezone": calendar.timezone}
 
 
 @torch.inference_mode()

@@ -1,12 +1,13 @@
 """The spec's `intents` and `models.intent` slices."""
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from components.intent.networks import NETWORKS
 from feature_repo import columns
+from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
@@ -19,7 +20,7 @@ else:
 
 
 class Intent(Slice):
-    """Something a user may be about to do: y in {0, 1} within `horizon_days` of a cutoff.
+    """Something a user may be about to do: y in {0, 1}, whether it happens in [cutoff, cutoff + horizon).
 
     With a `level` there is one y for each of the `top` values of that item column; without, one in all.
     """
@@ -32,7 +33,47 @@ class Intent(Slice):
         json_schema_extra={"pattern": f"^({LEVEL})$"},
     )
     top: int = Field(default=100, ge=1, le=1000, description="Values of the level that are predicted")
-    horizon_days: int = Field(default=7, ge=7, le=7, description="Days ahead; whole weeks, 7 for now")
+    horizon: str | None = Field(
+        default=None,
+        pattern=DURATION,
+        description="How far ahead: hours or days that are whole steps of data.step, such as 1h, 24h, 7d, 28d; "
+        "left out: 7d",
+    )
+    horizon_days: int = Field(default=7, ge=1, le=365, description="Older form of horizon: the same in days")
+
+    @model_validator(mode="after")
+    def _one_horizon(self) -> "Intent":
+        if self.horizon is not None and "horizon_days" in self.model_fields_set:
+            raise ValueError(f"horizon and horizon_days are both given; keep `horizon: {self.horizon}`")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write one form, the older one where the newer is not said, so that recorded digests hold."""
+        dumped: dict[str, Any] = dump(self)
+        dumped.pop("horizon" if self.horizon is None else "horizon_days", None)
+        return dumped
+
+    @property
+    def duration(self) -> str:
+        """How far ahead, as a duration.
+
+        >>> Intent(name="visit").duration, Intent(name="visit", horizon="24h").duration
+        ('7d', '24h')
+        """
+        return self.horizon or f"{self.horizon_days}d"
+
+    def steps(self, pace: Pace) -> int:
+        """Return how many steps of a clock the horizon has; ValueError where it is below one, or no whole number."""
+        seconds = seconds_of(self.duration)
+        if seconds < pace.seconds or seconds % pace.seconds:
+            what = (
+                f"is below data.step: {pace.step}" if seconds < pace.seconds else f"is no whole number of {pace.step}s"
+            )
+            use = f"{pace.seconds // HOUR_S}h" if pace.step == HOUR else f"{int(pace.days)}d"
+            finer = "" if pace.step == HOUR else ", or a finer data.step"
+            raise ValueError(f"intents.{self.name}: horizon {self.duration} {what}; use {use} or a multiple{finer}")
+        return seconds // pace.seconds
 
     @field_validator("level")
     @classmethod

@@ -215,7 +215,8 @@ def judge(
 
     scorer, memory = measure.growth(lambda: IntentScorer.load(folder))
     result = evaluate(scorer, found, report=report)
-    text = cards.write(result, files.read_json(folder / TRAINING), found.vocabulary, sees=inputs.read(folder))
+    training, pace = files.read_json(folder / TRAINING), found.calendar.pace
+    text = cards.write(result, training, found.vocabulary, sees=inputs.read(folder), pace=pace)
     with files.written_folder(evaluation) as out:
         files.write_json(out / "metrics.json", result.metrics())
         resamples.write(out, result.resamples, rows_digest=result.rows_digest)

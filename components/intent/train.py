@@ -1,6 +1,7 @@
 """Train the intent model in two stages, so that the ranker gets intents that were predicted before they came true.
 
-Stage `early` sees the training weeks before those that the ranker learns from, and scores the latter out of time.
+Stage `early` sees the training weeks before those that the ranker learns from, as far as their labels were known when
+the first of these began, and scores the latter out of time.
 Stage `full` goes on from there with all training weeks, at the full learning rate again: half of it left the network
 measurably behind. Both stop early on the validation weeks. Where `full` began is kept: a refit begins there too
 (refit.py).
@@ -18,7 +19,7 @@ import torch
 
 from components.distributed.ranks import ALONE, Ranks
 from components.intent import inputs
-from components.intent.encode import WEEKS, Encoded, encode
+from components.intent.encode import Encoded, encode
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows
 from components.intent.model import IntentNet, pick_device
@@ -90,7 +91,9 @@ def train(
     held_weeks = sorted(examples.split["train"])[-ranking_weeks:]
     held = np.isin(examples.week[parts["train"]], held_weeks)  # [R]
     later = np.concatenate([parts["validate"], parts["test"]])
-    known = parts["train"] if held.all() else parts["train"][~held]  # whose labels no score out of time may meet
+    # Labels that no score out of time may meet: of rows whose whole horizon had passed when the first of them was made.
+    passed = examples.week[parts["train"]] + int(examples.vocabulary.horizons.max()) <= held_weeks[0]  # [R]
+    known = parts["train"][passed] if passed.any() else parts["train"]
     examples, selection = inputs.selected(examples, known)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
@@ -100,8 +103,8 @@ def train(
         scorer = _untrained(examples, spec, rows, device, projection)
         fit = Fit(scorer.net, rows, validate, unknown(examples), weights(examples), spec, ranks)
         ranks.scatter_seed(spec.seed)
-        if not held.all():  # else the ranker gets what an untrained network says: the personal decayed rates
-            early, at = np.flatnonzero(~held), _between(report, 0.05, 0.5)
+        if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
+            early, at = np.flatnonzero(passed), _between(report, 0.05, 0.5)
             fit.run("early", early, report=at)
         held_scores = scorer.predict(examples.rows.take(parts["train"][held]))
         beginning = Beginning.of(scorer.net)
@@ -117,7 +120,7 @@ def train(
         rows={"train": len(held), "validate": len(parts["validate"]), "out_of_time": len(scored)}
         | ({} if rows.weight is None else {"train_stand_for": round(float(rows.weight.sum()))}),
         weeks={
-            "early": present(examples, parts["train"][~held]),
+            "early": present(examples, parts["train"][passed]),
             "full": present(examples, parts["train"]),
             "scored_by_early": present(examples, parts["train"][held]),
             "scored_by_full": present(examples, later),
@@ -193,7 +196,7 @@ def shape(examples: Examples, spec: IntentModel, some: Encoded) -> Shape:
         layers=spec.layers,
         dropout=spec.dropout,
         targets=some.frequency.shape[1],
-        weeks=WEEKS,
+        weeks=some.sequence.shape[1],
         frequency=some.frequency.shape[2],
         profile=some.profile.shape[1],
         segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,

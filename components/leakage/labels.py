@@ -19,20 +19,26 @@ FULFILLED, BOUGHT = LABELS
 def of_week(
     events: pa.Table, users: pa.Array, *, week: int, calendar: Calendar, vocabulary: Vocabulary, item_event: str | None
 ) -> pa.Table:
-    """Return user_id, week, label_ids and bought of `users` in one week, sorted lists, empty where nothing happened."""
+    """Return user_id, week, label_ids and bought of `users` from one week on: sorted lists, empty where nothing was.
+
+    Targets count to the end of their own horizon, items to the end of the week.
+    """
     seconds = events[columns.TIMESTAMP].cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64()).to_numpy()
-    start, end = (int(calendar.start(w).timestamp()) for w in (week, week + 1))
-    within = pa.array((seconds >= start) & (seconds < end))
-    mine = events.filter(pc.and_(within, pc.is_in(events[columns.USER_ID], users)))
+    ahead = [target.horizon for target in vocabulary.targets]
+    ends = {steps: int(calendar.start(week + steps).timestamp()) for steps in {1, *ahead}}
+    within = pa.array((seconds >= int(calendar.start(week).timestamp())) & (seconds < max(ends.values())))
+    mask = pc.and_(within, pc.is_in(events[columns.USER_ID], users))
+    mine = events.filter(mask)
     fulfilled: dict[str, set[int]] = {user: set() for user in users.to_pylist()}
     bought: dict[str, set[int]] = {user: set() for user in fulfilled}
     kinds = mine[columns.EVENT].to_pylist() if columns.EVENT in mine.column_names else [None] * mine.num_rows
-    for user, item, kind in zip(
-        mine[columns.USER_ID].to_pylist(), mine[columns.ITEM_ID].to_pylist(), kinds, strict=True
+    at = seconds[np.asarray(mask)].tolist()
+    for user, item, kind, second in zip(
+        mine[columns.USER_ID].to_pylist(), mine[columns.ITEM_ID].to_pylist(), kinds, at, strict=True
     ):
-        fulfilled[user] |= set(vocabulary.fulfilled(item, kind))
+        fulfilled[user] |= {t for t in vocabulary.fulfilled(item, kind) if second < ends[ahead[t]]}
         index = vocabulary.index_of_item.get(item)
-        if index is not None and item_event in (None, kind):
+        if index is not None and item_event in (None, kind) and second < ends[1]:
             bought[user].add(index)
     return pa.table(
         {

@@ -24,12 +24,12 @@ from components.profiles.segments import card, fallback, fit
 from components.profiles.spec import Profiles
 from feature_repo import attributes, columns, files
 from feature_repo.calendar import Calendar
+from feature_repo.clock import Pace
 from feature_repo.dropped_features import REDUCE
 from feature_repo.errors import DataError
 from feature_repo.vocabulary import Vocabulary
 
 SAMPLE_SEED = 0
-RECENT_LABELS = 6  # weeks of what happened that a build without training rows keeps, for the fallback
 SECOND = dt.timedelta(seconds=1)
 
 
@@ -69,6 +69,7 @@ def build_folder(
     user_ids = users[columns.USER_ID].combine_chunks()
     known = blocks.look(connection, clean / "events.parquet")
     weeks = as_known(weeks, calendar, known)
+    _require_countable(weeks, calendar.pace)
     with tempfile.TemporaryDirectory(prefix="profiles-", dir=folder.parent) as scratch:
         split = blocks.split(
             connection,
@@ -82,7 +83,7 @@ def build_folder(
         at(0.1, "events")
         vocabulary = _vocabulary(split, clean, wanted, weeks, fitted=fitted)
         if fitted is None:
-            seen = fit_vocabulary.seen_until(connection, clean / "events.parquet", calendar.start(weeks.train[-1] + 1))
+            seen = fit_vocabulary.seen_until(connection, clean / "events.parquet", calendar.start(weeks.validate[0]))
             declared = attributes.fit(users, seen, spec.attributes)
             vocabulary = dataclasses.replace(vocabulary, attributes=declared)
         at(0.2, "vocabularies")
@@ -98,7 +99,18 @@ def build_folder(
             codes,
             history_limit=vocabulary.history_limit,
         )
-        kept = _user_rows(split, output, vocabulary, spec, wanted, weeks, users=len(user_ids), training=training, at=at)
+        kept = _user_rows(
+            split,
+            output,
+            vocabulary,
+            spec,
+            wanted,
+            weeks,
+            calendar.pace,
+            users=len(user_ids),
+            training=training,
+            at=at,
+        )
         if kept is not None:
             files.write_json(folder / training_rows.FILE, kept.as_dict())
         found = _segmented(output, vocabulary, weeks, spec, fitted=fitted)
@@ -111,7 +123,9 @@ def build_folder(
             folder, clean, output, vocabulary, calendar, weeks, cuts=cuts if training else cuts.slice(cuts.num_rows - 1)
         )
     connection.disconnect()
-    fallback.write(folder, found.segmentation, vocabulary, weeks=weeks, whole=snapshot["last_week_complete"])
+    fallback.write(
+        folder, found.segmentation, vocabulary, weeks=weeks, whole=snapshot["last_week_complete"], pace=calendar.pace
+    )
     card.write(folder, vocabulary, trained=weeks.validate[0])
     files.write_json(folder / "calendar.json", snapshot["calendar"])
     summary = _summary(snapshot, vocabulary, known, weeks, wanted, spec) | {"users": len(user_ids)}
@@ -152,6 +166,15 @@ def as_known(weeks: plan.Weeks, calendar: Calendar, known: blocks.KnownEvents) -
     return dataclasses.replace(weeks, last=max(weeks.last, calendar.week(known.end) + 1))
 
 
+def _require_countable(weeks: plan.Weeks, pace: Pace) -> None:
+    """Refuse more steps than decaying sums can hold, before they come out as infinite."""
+    if weeks.last > pace.most_steps():
+        raise DataError(
+            f"data.half_lives.fast: the data spans {weeks.last:,} {pace.step}s, and sums that decay so fast hold "
+            f"{pace.most_steps():,}; give a longer half-life, a coarser data.step, or fewer {pace.step}s of events"
+        )
+
+
 def _vocabulary(
     split: blocks.Blocks, clean: Path, wanted: Wanted, weeks: plan.Weeks, *, fitted: Path | None
 ) -> Vocabulary:
@@ -161,7 +184,7 @@ def _vocabulary(
     connection = engine.duckdb(f"{blocks.MEMORY_MIB}MiB")
     items = connection.read_parquet(str(clean / "items.parquet"))
     levels, labels = fit_vocabulary.levels(items, wanted.intents, split.item_ids)
-    plan = fit_vocabulary.counting(wanted.rule, until_week=weeks.train[-1])
+    plan = fit_vocabulary.counting(wanted.rule, until_week=weeks.validate[0] - 1)
     counts = Sums({"labels": ("intent", "label"), "items": ("item_id",)})
     for block in split.run({False: plan, True: plan}, {"levels": levels}):
         counts.add(block)
@@ -177,13 +200,14 @@ def _user_rows(
     spec: Profiles,
     wanted: Wanted,
     weeks: plan.Weeks,
+    pace: Pace,
     *,
     users: int,
     training: bool,
     at: Callable[[float, str], None],
 ) -> training_rows.TrainingRows | None:
     """Write the rows of every block of users; return how many of the training weeks there are."""
-    bound = _bound(split, output.cutoffs, spec, weeks, users=users) if training else Bound()
+    bound = _bound(split, output.cutoffs, spec, weeks, pace, users=users) if training else Bound()
     plans = {
         late: plan.plan(
             late=late,
@@ -193,7 +217,8 @@ def _user_rows(
             training=training,
             sampled=bound.sampled,
             one_in=bound.one_in,
-            from_week=weeks.train[0] if training else weeks.last - RECENT_LABELS,
+            from_week=weeks.train[0] if training else weeks.last - _labels_kept(pace, weeks),
+            pace=pace,
         )
         for late in {False, split.known.late}
     }
@@ -219,6 +244,11 @@ def _user_rows(
     return training_rows.TrainingRows(bound.possible or kept, kept, bound.one_in) if training else None
 
 
+def _labels_kept(pace: Pace, weeks: plan.Weeks) -> int:
+    """Return how many steps of what happened a build without training rows keeps, for the fallback."""
+    return pace.lately + 1 + weeks.horizon
+
+
 @dataclass(frozen=True)
 class Bound:
     """What bounds the rows of the training weeks; rows of weeks that judge a model are never bounded."""
@@ -233,13 +263,13 @@ class Bound:
         return self.sampled or self.one_in > 1
 
 
-def _bound(split: blocks.Blocks, cuts: pa.Table, spec: Profiles, weeks: plan.Weeks, *, users: int) -> Bound:
+def _bound(split: blocks.Blocks, cuts: pa.Table, spec: Profiles, weeks: plan.Weeks, pace: Pace, *, users: int) -> Bound:
     """Count the rows that the training weeks could have, and find one in how many silent ones is kept."""
     sampled = spec.train_users is not None and spec.train_users < users
     if spec.silent_one_in == 1:
         return Bound(sampled)
     tried = training_rows.tried(spec.silent_one_in)
-    counting = plan.count_plan(users=_declared(split, users), sampled=sampled, one_in=tried)
+    counting = plan.count_plan(users=_declared(split, users), sampled=sampled, one_in=tried, pace=pace)
     week = cuts[columns.WEEK].to_numpy()
     tables = {
         TRAINING: cuts.filter(week < weeks.validate[0]),
@@ -317,7 +347,7 @@ def _states(
     index = engine.stored(connection, "item_index", vocabulary.items.select(["item_id", "item_index"]))
     end = output.cutoffs[columns.STATE_AT][-1].as_py()
     weekly = states.weekly_offers(connection, clean, index, calendar, weeks, data_end=end)
-    for name, sql in states.compiled(offers=weekly is not None).items():
+    for name, sql in states.compiled(offers=weekly is not None, pace=calendar.pace).items():
         rows = as_feature_rows(connection.con.sql(sql).to_arrow_table())
         pq.write_table(rows, folder / f"{name}.parquet", compression="zstd", row_group_size=1 << 16)
     connection.disconnect()

@@ -5,10 +5,10 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from feature_repo import columns
+from feature_repo.clock import DAY, HOUR, Pace
 from feature_repo.slice import Slice
 
 MOST_SEGMENTS = 64
-SILENT_WEEKS = 2  # after a user's last active week: later training rows are silent
 AUTO_ONE_IN, MOST_ONE_IN = 64, 1000
 FEW_ROWS = 100_000  # up to so many training rows, auto keeps them all
 MOST_NUMBERS = 512  # that selection or reduction may be asked to leave
@@ -133,7 +133,8 @@ class Profiles(Slice):
     )
     silent_one_in: int | Literal["auto"] = Field(
         default="auto",
-        description=f"Training rows of users silent for over {SILENT_WEEKS} weeks are thinned, down to one in so many, "
+        description=f"Training rows of users silent for over {Pace().silent} weeks ({Pace(DAY).silent} days, "
+        f"{Pace(HOUR).silent} hours where these are the steps) are thinned, down to one in so many, "
         f"1 to {MOST_ONE_IN}; each counts as those it stands for. 1: all; auto: {AUTO_ONE_IN} where this halves more "
         f"than {FEW_ROWS:,} rows, else 1",
         json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_ONE_IN}, {"const": "auto"}]},

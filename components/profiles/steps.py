@@ -22,6 +22,7 @@ from components.profiles.training import feature_selection, label_strengths, tra
 from components.step import step
 from feature_repo import columns, env_names, files
 from feature_repo.calendar import Calendar
+from feature_repo.clock import WEEK, Pace
 from feature_repo.dropped_features import FILE as FEATURES
 from feature_repo.dropped_features import REDUCE
 from feature_repo.errors import DataError
@@ -29,24 +30,44 @@ from feature_repo.fallback import CARDS, FILE
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.vocabulary import Vocabulary
 
+HORIZON = "horizon"  # of a split's slice: steps that the longest label looks ahead
+
 
 def weeks_of(snapshot: dict[str, Any], split: dict[str, int]) -> plan.Weeks:
-    """Lay out warm-up | train | validate | test over the snapshot's weeks.
+    """Lay out warm-up | train | validate | test over the snapshot's steps, purged.
+
+    A label looks ahead `horizon` steps. Each part ends so many before the next one's first cutoff, and the test part so
+    many before the data's end, so that no label that one part learns from or stops by is of time that the next is
+    judged on.
 
     >>> weeks_of({"weeks": 10}, {"warmup_weeks": 4, "validate_weeks": 1, "test_weeks": 2})
-    Weeks(train=(5, 6, 7), validate=(8,), test=(9, 10), last=11)
+    Weeks(train=(5, 6, 7), validate=(8,), test=(9, 10), last=11, horizon=1)
+    >>> weeks_of({"weeks": 20}, {"warmup_weeks": 4, "validate_weeks": 1, "test_weeks": 2, "horizon": 4})
+    Weeks(train=(5, 6, 7, 8), validate=(12,), test=(16, 17), last=21, horizon=4)
     """
-    last, test, validate = snapshot["weeks"], split["test_weeks"], split["validate_weeks"]
-    first_validate = last - test - validate + 1
-    train = tuple(range(split["warmup_weeks"] + 1, first_validate))
+    last, test, validate, horizon = (
+        snapshot["weeks"],
+        split["test_weeks"],
+        split["validate_weeks"],
+        split.get(HORIZON, 1),
+    )
+    first_test = last - horizon - test + 2
+    first_validate = first_test - horizon - validate + 1
+    train = tuple(range(split["warmup_weeks"] + 1, first_validate - horizon + 1))
     if not train:
-        need = split["warmup_weeks"] + validate + test + 1
-        raise DataError(f"data.split: the data has {last} weeks, the split needs at least {need}; lower warmup_weeks")
+        need = split["warmup_weeks"] + validate + test + 1 + 3 * (horizon - 1)
+        words = Calendar(**snapshot["calendar"]).pace if "calendar" in snapshot else Pace()
+        ahead = "" if horizon == 1 else f", of which labels of {words.counted(horizon)} take {3 * (horizon - 1)}"
+        raise DataError(
+            f"data.split: the data has {words.counted(last)}, the split needs at least {need}{ahead}; lower warmup_"
+            f"{'weeks' if words.step == WEEK else 'steps'}" + ("" if horizon == 1 else " or the intents' horizons")
+        )
     return plan.Weeks(
         train=train,
         validate=tuple(range(first_validate, first_validate + validate)),
-        test=tuple(range(first_validate + validate, last + 1)),
+        test=tuple(range(first_test, first_test + test)),
         last=last + 1,
+        horizon=horizon,
     )
 
 
@@ -157,7 +178,7 @@ def write_training_set(
     files.write_json(folder / "calendar.json", snapshot["calendar"])
     files.write_json(folder / "profiles.json", summary)
     files.copied(profiles, folder, (FILE, *CARDS, training_rows.FILE))
-    incomplete = [] if snapshot["last_week_complete"] else [snapshot["weeks"]]
+    incomplete = [] if snapshot["last_week_complete"] else [weeks.test[-1]]  # whose labels reach the last step
     split = {
         "train": list(weeks.train),
         "validate": list(weeks.validate),
@@ -165,7 +186,7 @@ def write_training_set(
         "ranking": list(judging_weeks),
         "incomplete": incomplete,
         "next": weeks.last,
-    }
+    } | ({"purged": [weeks.horizon]} if weeks.horizon > 1 else {})
     files.write_json(folder / "split.json", split)
     return counts | {"features_dropped": sum(len(table["dropped"]) for table in found["tables"].values())}
 
@@ -242,7 +263,10 @@ def _rows_anew(
 ) -> int:
     """Write what a release's models would learn from and be judged by under the candidate's split."""
     slices = ReleaseFolder.read(release).slices
-    spec, rule = Profiles.model_validate(slices["profiles"]), vocabulary_rule.of(slices["intents"], slices["ranking"])
+    spec = Profiles.model_validate(slices["profiles"])
+    targets = Vocabulary.load(ReleaseFolder.read(release).ranking / "vocabulary").targets
+    ahead = {target.intent: target.horizon for target in targets}
+    rule = vocabulary_rule.of(slices["intents"], slices["ranking"], ahead=ahead)
     judged = pq.read_table(rows / "ranking.parquet", columns=[columns.USER_ID, columns.WEEK])
     with tempfile.TemporaryDirectory(prefix="twin-", dir=folder.parent) as scratch:
         made = Path(scratch) / "profiles"

@@ -1,13 +1,18 @@
 """What vocabularies and profiles need of a spec's intents and of its ranking; a release keeps both slices."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from feature_repo import columns
 
 
-def of(intents: Sequence[Mapping[str, Any]], ranking: Mapping[str, Any]) -> dict[str, Any]:
+def of(
+    intents: Sequence[Mapping[str, Any]], ranking: Mapping[str, Any], *, ahead: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, Any]:
     """Return the rule of the slices `intents` and `models.ranking`, as they are written.
+
+    `ahead` says how many steps of the clock the labels of intents look ahead; one, where it says nothing.
 
     >>> rule = of([{"name": "buy", "event": None, "level": "items.genres", "top": 5}],
     ...     {"event": None, "min_item_sessions": 2, "min_item_users": 1, "train_weeks": 8, "repeat": "allow"})
@@ -22,6 +27,7 @@ def of(intents: Sequence[Mapping[str, Any]], ranking: Mapping[str, Any]) -> dict
     whole = {"whole_history": True} if ranking.get("repeat") == "forbid" else {}
     named = [
         {"name": i["name"], "event": i["event"], "column": columns.of_level(i["level"]), "top": i["top"]}
+        | ({"horizon": ahead[i["name"]]} if ahead.get(i["name"], 1) > 1 else {})  # as recorded before horizons
         for i in intents
     ]
     return {"intents": named, "items": items, "history_weeks": ranking["train_weeks"]} | whole

@@ -9,6 +9,7 @@ from components.ranking.metrics import K
 from components.ranking.net import ScoringNet
 from components.ranking.spec import FORBID
 from components.resamples import MODEL
+from feature_repo.clock import WEEK
 
 UNDEFINED = "no target"  # no row has one
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
@@ -18,26 +19,27 @@ TITLES = {METRICS[0]: f"NDCG@{K}", METRICS[1]: f"Recall@{K}", METRICS[2]: f"PHR@
 def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Write the model card."""
     low, high = found.gain[CHOSEN]
-    chosen = CHOSEN.replace("_", " ")
+    chosen, step = CHOSEN.replace("_", " "), config.get("calendar", {}).get("step", WEEK)
     parts = [
         "# Ranking model",
-        f"Orders candidates ({', '.join(config['candidates'])}) for a user's next week by {_made(training, config)}",
-        f"## Test weeks {', '.join(map(str, found.weeks))}: {found.test['rows']} user-weeks",
+        f"Orders candidates ({', '.join(config['candidates'])}) for a user's next {step} by "
+        + _made(training, config, step),
+        f"## Test {step}s {', '.join(map(str, found.weeks))}: {found.test['rows']} user-{step}s",
         _table(found),
         f"Over {chosen} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over users). "
         f"Candidates hold {found.test['candidate_recall']:.1%} of what users had.",
         "## Cohorts",
         _cohorts(found),
         "## Definitions and limits",
-        f"Target: every item of the vocabulary that the user had in the week{_new(config)}. NDCG's ideal is cut at "
+        f"Target: every item of the vocabulary that the user had in the {step}{_new(config)}. NDCG's ideal is cut at "
         f"min(had, {K}); PHR is any hit in {K};{_weighed(training)} explore ranks and counts only items that the kept "
-        "history does not hold. Rows are user-weeks in which the user had an item, so figures hold given a visit. "
-        "Items that were rare in training weeks are never recommended.",
+        f"history does not hold. Rows are user-{step}s in which the user had an item, so figures hold given a visit. "
+        f"Items that were rare in training {step}s are never recommended.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _made(training: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+def _made(training: Mapping[str, Any], config: Mapping[str, Any], step: str) -> str:
     """Say what orders them, and what it was made of."""
     if name := training.get("baseline"):
         return (
@@ -47,8 +49,8 @@ def _made(training: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     return (
         f"{len(config['features'])} user x item features, the intent model's probabilities among them. A network "
         f"(`{config.get('architecture', ScoringNet.architecture)}`) of width {config['width']}, trained listwise on "
-        f"{training['rows']['train']} user-weeks; epoch {training['best_epoch'] + 1} of {len(training['epochs'])} was "
-        "best on the validation weeks." + _left_out(config["features"])
+        f"{training['rows']['train']} user-{step}s; epoch {training['best_epoch'] + 1} of {len(training['epochs'])} "
+        f"was best on the validation {step}s." + _left_out(config["features"])
     )
 
 

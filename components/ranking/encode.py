@@ -58,7 +58,7 @@ def user(rows: UserRows, probabilities: np.ndarray, catalogue: Catalogue, calend
     undiscounted = numbers["value_total"] + numbers["discount_total"]
     facts = {
         "user_weeks": numbers["weeks_total"],
-        "user_slow": numbers["sessions_slow"] * columns.SLOW_DECAY**rebase,
+        "user_slow": numbers["sessions_slow"] * calendar.pace.slow**rebase,
         "tenure": np.where(rows.known, week - first, 0).astype(np.float64),
         "idle": np.where(rows.known, np.maximum(week - last, 1), NEVER).astype(np.float64),
         "basket": numbers["events_total"] / sessions,
@@ -87,7 +87,7 @@ def facts(
     result |= _own(rows, found, row, history=history, shared=shared, calendar=calendar)
     result |= _targets(rows, found, row, shared=shared, catalogue=catalogue, calendar=calendar)
     result["intent"] = _widest(probabilities.astype(np.float64), row, catalogue.targets[found.item])
-    result |= _affinity(found, row, history=history, shared=shared, catalogue=catalogue)
+    result |= _affinity(found, row, history=history, shared=shared, catalogue=catalogue, calendar=calendar)
     result |= {name: catalogue.state[name][found.item] for name in columns.ITEM_NUMBERS}
     result["near"] = history.near[row, found.item]
     result["affinity"] = history.neighbours.affinity(history.tastes[row], found.item)
@@ -162,8 +162,8 @@ def _own(
     entry, mine = entry[had], row[had]
     result = {
         "weeks_bought": _spread(had, rows.lists["history_weeks"].values[entry], 0.0),
-        "slow": _spread(had, history.slow[entry] * columns.SLOW_DECAY ** shared.rebase[mine], 0.0),
-        "fast": _spread(had, rows.lists["history_fast"].values[entry] * columns.FAST_DECAY ** shared.rebase[mine], 0.0),
+        "slow": _spread(had, history.slow[entry] * calendar.pace.slow ** shared.rebase[mine], 0.0),
+        "fast": _spread(had, rows.lists["history_fast"].values[entry] * calendar.pace.fast ** shared.rebase[mine], 0.0),
     }
     for name, column in (("weeks_since", "history_last_at"), ("first_since", "history_first_at")):
         weeks = calendar.weeks(rows.lists[column].values[entry])
@@ -181,7 +181,7 @@ def _targets(
     wanted = catalogue.targets[found.item]  # [M, L]
     values = {
         "target_weeks": lists["target_weeks"].values,
-        "target_slow": lists["target_slow"].values * columns.SLOW_DECAY ** shared.rebase[owner],
+        "target_slow": lists["target_slow"].values * calendar.pace.slow ** shared.rebase[owner],
         "target_since": -since,  # widest of the negated age: the most recent
     }
     result = {}
@@ -194,10 +194,16 @@ def _targets(
 
 
 def _affinity(
-    found: CandidateSet, row: np.ndarray, *, history: History, shared: User, catalogue: Catalogue
+    found: CandidateSet,
+    row: np.ndarray,
+    *,
+    history: History,
+    shared: User,
+    catalogue: Catalogue,
+    calendar: Calendar,
 ) -> dict[str, np.ndarray]:
     """Sum the user's decayed weight by category path and by brand, and the item's share of it."""
-    slow = history.slow * columns.SLOW_DECAY ** shared.rebase[history.row]
+    slow = history.slow * calendar.pace.slow ** shared.rebase[history.row]
     total = np.maximum(np.bincount(history.row, slow, minlength=history.n_rows), 1e-9)[row]
     kind = _group(history, slow, catalogue.kind, catalogue.kinds)[row, catalogue.kind[found.item]]
     brand = _group(history, slow, catalogue.brand, catalogue.brands)[row, catalogue.brand[found.item]]

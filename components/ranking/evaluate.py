@@ -27,9 +27,9 @@ from feature_repo.rows import Ragged
 
 EXPLORE = f"explore_ndcg_at_{K}"
 ACTIVITY = {
-    "activity new (up to 8 weeks)": (0, 8),
-    "activity regular (9 to 24 weeks)": (9, 24),
-    "activity frequent (over 24 weeks)": (25, 10**9),
+    "activity new (up to 8 {steps})": (0, 8),
+    "activity regular (9 to 24 {steps})": (9, 24),
+    "activity frequent (over 24 {steps})": (25, 10**9),
 }
 CHOSEN = "personal_frequency"  # the baseline that cohorts are compared with
 
@@ -88,6 +88,7 @@ def evaluate(
         weeks=weeks,
         candidate_recall=sum(found_share) / len(examples),
         rule=world.rule,
+        steps=f"{world.calendar.step}s",
         seconds=lambda: round(time.monotonic() - start, 2),
     )
 
@@ -113,6 +114,7 @@ def _compared(
     weeks: list[int],
     candidate_recall: float,
     rule: str,
+    steps: str,
     seconds: Callable[[], float],
 ) -> Evaluation:
     had = metrics.among(examples.bought, examples.rows.lists["history_items"], n_items)
@@ -123,7 +125,7 @@ def _compared(
     user_id, counts = examples.rows.user_id, overall.counts
     values = {f"ndcg_at_{K}": overall.ndcg, f"recall_at_{K}": overall.recall, f"phr_at_{K}": overall.hit}
     gains = {name: overall.ndcg - judged[name][0].ndcg for name in BASELINES}
-    groups = _groups(examples)
+    groups = _groups(examples, steps)
     return Evaluation(
         test=_means(overall, explore) | {"rows": int(counts.sum()), "candidate_recall": round(candidate_recall, 5)},
         baselines={name: _means(*judged[name]) for name in BASELINES},
@@ -153,10 +155,10 @@ def _means(overall: PerRow, explore: PerRow) -> dict[str, float]:
     return {name: round(value, 5) for name, value in means.items()}
 
 
-def _groups(examples: Examples) -> dict[str, np.ndarray]:
-    """Name groups of rows by activity and by segment; masks [R]."""
+def _groups(examples: Examples, steps: str) -> dict[str, np.ndarray]:
+    """Name groups of rows by activity, in the clock's steps, and by segment; masks [R]."""
     weeks = examples.rows.numbers["weeks_total"]
-    groups = {name: (weeks >= low) & (weeks <= high) for name, (low, high) in ACTIVITY.items()}
+    groups = {name.format(steps=steps): (weeks >= low) & (weeks <= high) for name, (low, high) in ACTIVITY.items()}
     segment = examples.rows.numbers[columns.SEGMENT].astype(int)
     return groups | {f"segment {s}": segment == s for s in np.unique(segment)}
 

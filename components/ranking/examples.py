@@ -150,10 +150,13 @@ def _worth(strength: Ragged | None, week: np.ndarray, weight: Weight, *, train: 
     return Ragged(relevance(strength.values, known, weight.scale), strength.offsets)
 
 
-def require_out_of_time(scored: Mapping[str, Collection[int]] | None, weeks: Collection[int]) -> None:
+def require_out_of_time(
+    scored: Mapping[str, Collection[int]] | None, weeks: Collection[int], *, horizon: int = 1
+) -> None:
     """Refuse intents of `weeks` that come from a network which had learnt from the same week or a later one.
 
     `scored` is what the intent model's training.json says: the weeks that each stage learnt from, and those it scored.
+    Labels look ahead `horizon` steps, so that much must have passed since the last week that was learnt from.
 
     >>> scored = {"early": [1], "scored_by_early": [2], "full": [1, 2], "scored_by_full": [3]}
     >>> require_out_of_time(scored, [2, 3])
@@ -164,9 +167,11 @@ def require_out_of_time(scored: Mapping[str, Collection[int]] | None, weeks: Col
         stage = next((one for one in ("early", "full") if week in scored[f"scored_by_{one}"]), None)
         if stage is None:
             raise DataError(f"intent: out_of_time.parquet has no scores of week {week}; train the intent model again")
-        if (last := max(scored[stage], default=week - 1)) >= week:
+        if (last := max(scored[stage], default=week - horizon)) + horizon > week:
             raise DataError(
-                f"intent: the scores of week {week} come from a network that had learnt from week {last}; a ranker "
+                f"intent: the scores of week {week} come from a network that had learnt from week {last}"
+                + (f", whose labels look ahead {horizon} steps" if horizon > 1 else "")
+                + "; a ranker "
                 "learns from intents that were predicted before they came true, train the intent model again"
             )
 

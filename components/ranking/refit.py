@@ -50,7 +50,7 @@ def described(world: World) -> dict[str, Any]:
     return {
         "vocabulary": world.vocabulary.digest,
         "split": {part: list(weeks) for part, weeks in world.split.items() if isinstance(weeks, list)},
-        "calendar": [world.calendar.first_day, world.calendar.timezone],
+        "calendar": list(world.calendar.document().values()),
         "encode": list(kept(encode.FEATURES, world.dropped)),
         "labels": world.rule,
     }

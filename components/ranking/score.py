@@ -7,7 +7,7 @@ Letters: B rows, C targets, M candidates over all rows.
 """
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +156,7 @@ class Ranker:
             "width": self.net.width,
             "dropout": self.net.dropout,
             "candidates": self.spec.model_dump(),
-            "calendar": asdict(self.calendar),
+            "calendar": self.calendar.document(),
             "vocabulary": self.vocabulary.digest,
         }
         repeat = {} if self.eligible.repeat == ALLOW else {"repeat": self.eligible.repeat}

@@ -84,7 +84,8 @@ def run_refit_ranking(
         training = files.read_json(judged / TRAINING)
         under = _conditions(ranking, code) | refits.described(world)
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the ranker")
-        examples.require_out_of_time(_scored(Path(intent)), refits.weeks_of(world, spec))
+        ahead = int(world.vocabulary.horizons.max())
+        examples.require_out_of_time(_scored(Path(intent)), refits.weeks_of(world, spec), horizon=ahead)
         made = refits.refit(world, spec, epochs=refits.epochs_of(training), report=progress.at)
         refits.require_sane(made, training)
         with files.written_folder(Path(refitted)) as folder:

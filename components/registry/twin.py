@@ -23,6 +23,7 @@ from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import ServerError
 from feature_repo.release_folder import ReleaseFolder
+from feature_repo.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,8 +56,9 @@ def fetch(name: str, folder: Path, *, data: str) -> Twin:
     except ServerError as error:
         return Twin(version, why=f"version {version} cannot be fetched: {error}")
     files.write_json(folder / twins.INTENT_MODEL, training.get("spec", {}))
-    until, split = _until(released.calendar, weeks).isoformat(), training.get(conditions.KEY, {}).get("split", "")
-    return Twin(version, until, split=split if held.tags.get("data") == data else "")
+    ahead = int(Vocabulary.load(released.ranking / "vocabulary").horizons.max())
+    until, split = _until(released.calendar, weeks, ahead), training.get(conditions.KEY, {}).get("split", "")
+    return Twin(version, until.isoformat(), split=split if held.tags.get("data") == data else "")
 
 
 def _version(client: "MlflowClient", name: str, version: str) -> Any | None:
@@ -80,9 +82,9 @@ def _training(client: "MlflowClient", run_id: str) -> dict[str, Any]:
     return found
 
 
-def _until(calendar: Calendar, weeks: list[int]) -> dt.datetime:
-    """Return the end of the newest week that was learnt from: labels of a week are known at its end."""
-    return calendar.start(max(weeks) + 1).astimezone(dt.UTC)
+def _until(calendar: Calendar, weeks: list[int], ahead: int) -> dt.datetime:
+    """Return the end of the newest label that was learnt from: it is known at the end of its horizon, in steps."""
+    return calendar.start(max(weeks) + ahead).astimezone(dt.UTC)
 
 
 def on_same_rows(champion: Champion | None, folders: Mapping[Part, Path], *, segments: str) -> Champion | None:

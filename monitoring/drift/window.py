@@ -83,7 +83,8 @@ def windows(
     split = files.read_json(folder / "split.json")
     vocabulary = Vocabulary.load(folder / "vocabulary")
     source = folder / ("intent.parquet" if served is None else "ranking.parquet")
-    days = _full_windows(source, history_days=7 * (min(split["train"]) - 1))
+    history_days = int(calendar_of(folder).pace.days * (min(split["train"]) - 1))
+    days = _full_windows(source, history_days=history_days)
     make = Maker(calendar_of(folder), vocabulary.targets, days, np.random.default_rng(seed))
     reference = _window("train", make.frames(_batches(source, split["train"], days=days, even=seed)))
     if served is None:

@@ -46,6 +46,7 @@ def why(
         "policy": answer["policy"],
         "baselines": dict(ReleaseFolder.read(folder).baselines) if here else {},
         "verb": place.spec.verb,
+        "step": place.spec.data.step,
         "user_id": answer[columns.USER_ID],
         "now": _iso(answer["now"]),
         "rung": answer["rung"],
@@ -153,7 +154,8 @@ def text(found: Mapping[str, Any]) -> str:
         f"Answer     {found['request_id']} of {found['logged_at']}: /{found['endpoint']}, {found['latency_ms']:g} ms",
         f"Release    {found['release']}, policy {found['policy']}{_judged(found.get('judged', {}))}",
         *(
-            f"Baseline   {part} by {name}: {words.baseline(name, found['verb'])}; no model had passed its gates"
+            f"Baseline   {part} by {name}: {words.baseline(name, found['verb'], found['step'])}; "
+            "no model had passed its gates"
             for part, name in found["baselines"].items()
         ),
         f"Rung       {found['rung']}" + (f", degraded: {found['degraded']}" if found["degraded"] else ""),
@@ -167,7 +169,8 @@ def text(found: Mapping[str, Any]) -> str:
     ]
     for item in found["items"]:
         reasons = ", ".join(
-            words.reason(why, value, found["verb"]) for why, value in list(item.get("reasons", {}).items())[:4]
+            words.reason(why, value, found["verb"], found["step"])
+            for why, value in list(item.get("reasons", {}).items())[:4]
         )
         name = item.get("title") or item["item_id"]
         lines.append(f"  {item['position']}. {name}  [{item['source']}]  score {item['score']:.4g}  {reasons}")

@@ -52,7 +52,7 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
         "name": spec.name,
         "reading": text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean")}),
         "data": text(spec.judged_data().model_dump(mode="json")),
-        "split": text(dumped["data"]["split"]),
+        "split": text(spec.split_slice()),
         "profiles": text(dumped["profiles"]),
         "vocabulary": text(spec.vocabulary_rule()),
         "intents": text(dumped["intents"]),

@@ -72,7 +72,7 @@ def _build(place: Installation, released: ReleaseFolder, features: Path) -> None
     from components.profiles.online import materialise as store
     from components.profiles.steps import run_profiles
 
-    asked = place.spec.model_dump(mode="json")["data"]["split"]
+    asked = place.spec.split_slice()
     made = place.home / JOBS / "materialise" / "profiles"
     run_profiles(
         files.canonical(released.slices["profiles"]),

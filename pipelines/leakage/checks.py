@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.leakage import alternative_futures, compare, labels, skill
+from components.leakage import alternative_futures, compare, labels, purge, skill
 from components.leakage.alternative_futures import Cutoff
 from components.profiles.segments.fit import Segmentation
 from feature_repo import columns, files
@@ -56,6 +56,7 @@ def examine(
         found += recomputed(made, chosen, cutoff, scratch)
     observe(0.7, "labels")
     found += labels_of(made, chosen)
+    found += purge.overlaps(made.split, horizon=made.horizon)
     observe(0.75, "vocabularies and segments")
     found += refitted(made, scratch)
     observe(0.9, "intents")
@@ -129,15 +130,21 @@ def labels_of(made: FinishedRun, chosen: SampledRows) -> list[Leak]:
     return found
 
 
-def happenings(made: FinishedRun, chosen: SampledRows) -> pa.Table:
-    """Derive the sampled users' labels of every label week from clean events."""
+def happenings(
+    made: FinishedRun,
+    chosen: SampledRows,
+    *,
+    vocabulary: Vocabulary | None = None,
+    weeks: tuple[int, ...] | None = None,
+) -> pa.Table:
+    """Derive the sampled users' labels of every label week from clean events; or of other targets, or weeks."""
     wanted = [columns.USER_ID, columns.ITEM_ID, columns.EVENT, columns.TIMESTAMP]
     have = pq.read_schema(made.clean / "events.parquet").names
     where = pc.field(columns.USER_ID).isin(chosen.users)
     events = pq.read_table(
         made.clean / "events.parquet", columns=[name for name in wanted if name in have], filters=where
     )
-    vocabulary, split = made.vocabulary(), made.split
+    split, vocabulary = made.split, vocabulary or made.vocabulary()
     return pa.concat_tables(
         labels.of_week(
             events,
@@ -147,7 +154,7 @@ def happenings(made: FinishedRun, chosen: SampledRows) -> pa.Table:
             vocabulary=vocabulary,
             item_event=made.item_event,
         )
-        for week in (*split["train"], *split["validate"], *split["test"])
+        for week in weeks or (*split["train"], *split["validate"], *split["test"])
     )
 
 
@@ -196,9 +203,10 @@ def intents_of(made: FinishedRun, chosen: SampledRows) -> list[Leak]:
     from components.intent.steps import TRAINING
 
     weeks = files.read_json(made.intent / TRAINING).get("weeks")
-    found = of_intents.recorded(weeks, made.split)
+    found = of_intents.recorded(weeks, made.split, horizon=made.horizon)
     scorer, rows, week, stored = scored(made, chosen)
-    return found + of_intents.scores(scorer, rows, week, stored=stored, weeks=weeks or of_intents.assumed(made.split))
+    weeks = weeks or of_intents.assumed(made.split, horizon=made.horizon)
+    return found + of_intents.scores(scorer, rows, week, stored=stored, weeks=weeks)
 
 
 def scored(made: FinishedRun, chosen: SampledRows) -> tuple["IntentScorer", UserRows, np.ndarray, pa.Table]:

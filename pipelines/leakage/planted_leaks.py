@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.leakage import alternative_futures, compare, labels, skill
+from components.leakage import alternative_futures, compare, labels, purge, skill
 from feature_repo import columns
 from pipelines.leakage import checks
 from pipelines.leakage.checks import Observe
@@ -25,6 +25,9 @@ COLUMN = "a column made from the label week"
 ADDED = "the label week's events added to an honest column"
 LABELS = "labels of the following week"
 INTENTS = "intents scored by the final model"
+HORIZON = "a split that ends where the next part begins, with labels of 28 days"
+LONGER = "labels that look ahead longer than declared"
+LONG_DAYS = 28
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ def prove(
         lambda: future_column(made, chosen, cutoff, other=other, happened=happened),
         lambda: added(made, chosen, cutoff, other=other, happened=happened),
         lambda: later_labels(made, chosen, happened=happened),
+        lambda: longer_labels(made, chosen, happened=happened),
+        lambda: unpurged(made),
     ]
     if made.intent is not None:
         plants.append(lambda: final_intents(made, chosen))
@@ -139,12 +144,34 @@ def later_labels(made: FinishedRun, chosen: SampledRows, *, happened: pa.Table) 
     return Plant(LABELS, bool(found), sorted({*found}))
 
 
+def longer_labels(made: FinishedRun, chosen: SampledRows, *, happened: pa.Table) -> Plant:
+    """Give rows the labels of 28 days, or of one step more where steps are long or labels look so far ahead."""
+    steps = made.calendar.pace.steps(LONG_DAYS)
+    week = min(pc.unique(happened[compare.WEEK]).to_pylist())
+    honest = made.vocabulary()
+    longer = [replace(target, horizon=max(steps, target.horizon + 1)) for target in honest.targets]
+    planted = checks.happenings(made, chosen, vocabulary=replace(honest, targets=tuple(longer)), weeks=(week,))
+    truth = happened.filter(pc.equal(happened[compare.WEEK], week))
+    found = compare.differences(planted, truth, table="intent", how=compare.LABEL_WEEK, chosen=(labels.FULFILLED,))
+    moved = planted[labels.FULFILLED].to_pylist() != truth[labels.FULFILLED].to_pylist()  # else nobody did more
+    return Plant(LONGER, bool(found) or not moved, sorted({leak.column for leak in found}))
+
+
+def unpurged(made: FinishedRun) -> Plant:
+    """Let training weeks go on to the first validation cutoff, while labels look ahead 28 days or as far as they do."""
+    first = min(made.split["validate"])
+    weeks = range(min(made.split["train"]), first)
+    horizon = max(made.horizon, made.calendar.pace.steps(LONG_DAYS))
+    found = purge.overlaps(made.split | {"train": [*weeks]}, horizon=horizon)
+    return Plant(HORIZON, any(leak.week is not None and leak.week < first for leak in found), [purge.UNPURGED])
+
+
 def final_intents(made: FinishedRun, chosen: SampledRows) -> Plant:
     """Give the ranker what the final model says of weeks that it was trained on."""
     from components.intent import leaks as of_intents
 
     scorer, rows, week, stored = checks.scored(made, chosen)
-    weeks = of_intents.assumed(made.split)
+    weeks = of_intents.assumed(made.split, horizon=made.horizon)
     said = scorer.predict(rows)
     kind = stored.schema.field(of_intents.COLUMN).type
     planted = pa.table(

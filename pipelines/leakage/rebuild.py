@@ -82,6 +82,11 @@ class FinishedRun:
         found: str | None = json.loads(self.slices["vocabulary"])["items"]["event"]
         return found
 
+    @property
+    def horizon(self) -> int:
+        """Return how many steps the longest label looks ahead."""
+        return int(self.vocabulary().horizons.max())
+
     def vocabulary(self) -> Vocabulary:
         """Read the run's vocabulary."""
         return Vocabulary.load(self.profiles / "vocabulary")

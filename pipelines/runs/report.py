@@ -9,9 +9,11 @@ from components.data.spec import Data
 from components.intent import inputs
 from components.verdicts import UNDECIDED
 from feature_repo import dropped_features, fallback, files
+from feature_repo.clock import WEEK, Step
 from pipelines.environment import Installation
 from pipelines.releases.release import ReleasedFiles
 from pipelines.runs.local import Run
+from pipelines.spec import Recommender
 
 FILE = "report.json"
 INTENT_BASELINE = "decayed_rate"
@@ -55,7 +57,7 @@ def build(
         | ({"baseline": True, "instead_of": run.release_version} if run.baseline_serves else {}),
         **({} if run.passed else {"page": run.page, "held": run.held_places}),
         **({"waits": run.baseline} if run.baseline and not run.baseline_serves else {}),
-        **({} if answer is None else _answer(user, answer, place.spec.verb)),
+        **({} if answer is None else _answer(user, answer, place.spec)),
         "drift": {} if drift is None else _drift(drift),
         "uis": urls,
         # A step whose inputs are the same does not run; its seconds are those of the run that made its artifact.
@@ -65,10 +67,11 @@ def build(
     }
 
 
-def _answer(user: str, answer: dict[str, Any], verb: str) -> dict[str, Any]:
+def _answer(user: str, answer: dict[str, Any], spec: Recommender) -> dict[str, Any]:
     return {
         "user": user,
-        "verb": verb,
+        "verb": spec.verb,
+        **({} if spec.data.step == WEEK else {"step": spec.data.step}),
         "profile": answer["profile"],
         "intents": answer["intents"],
         "recommendations": answer["items"],
@@ -161,7 +164,7 @@ def text(report: dict[str, Any]) -> str:
 def _release_lines(report: dict[str, Any]) -> list[str]:
     release = report["release"]
     answered = report | {"items": report["recommendations"]}
-    answer = answer_text(report["user"], answered, did=report.get("verb", words.CHOSE))
+    answer = answer_text(report["user"], answered, did=report.get("verb", words.CHOSE), step=report.get("step", WEEK))
     kind = "champion: a baseline" if release.get("baseline") else "champion"
     return [f"Release    {release['id']} (version {release['version']}, {kind})", "", answer]
 
@@ -184,16 +187,18 @@ def _table(title: str, scores: dict[str, Any], metrics: tuple[str, ...]) -> list
     ]
 
 
-def _recommended(number: int, item: dict[str, Any], did: str) -> str:
-    reasons = ", ".join(words.reason(name, value, did) for name, value in list(item.get("reasons", {}).items())[:4])
+def _recommended(number: int, item: dict[str, Any], did: str, step: Step) -> str:
+    reasons = ", ".join(
+        words.reason(name, value, did, step) for name, value in list(item.get("reasons", {}).items())[:4]
+    )
     return f"  {number}. {item['title']}  [{item['source']}]  {reasons}"
 
 
-def answer_text(user: str, answer: dict[str, Any], *, did: str) -> str:
-    """Return an answer of the service as a person reads it; `did` is what users do to items."""
+def answer_text(user: str, answer: dict[str, Any], *, did: str, step: Step = WEEK) -> str:
+    """Return an answer of the service as a person reads it; `did` is what users do to items, `step` the clock's."""
     about = ", ".join(f"{i['name']} {i['probability']:.0%}" for i in answer["intents"][:5])
     profile = answer["profile"]
     rung = profile["rung"] + (f", {profile['reason']}" if profile.get("reason") else "")
     segment = f"; segment: {profile['segment']}" if profile.get("segment") else ""
     lines = [f"User {user} (profile {rung}{segment}) is about to: {about}", "Recommendations:"]
-    return "\n".join(lines + [_recommended(n, item, did) for n, item in enumerate(answer["items"], 1)])
+    return "\n".join(lines + [_recommended(n, item, did, step) for n, item in enumerate(answer["items"], 1)])

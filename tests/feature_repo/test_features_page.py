@@ -6,6 +6,7 @@ from pathlib import Path
 from components.intent import encode as intent
 from components.ranking import encode as ranking
 from feature_repo import columns
+from feature_repo.clock import Pace
 
 PAGE = Path("docs/features.md").read_text(encoding="utf-8")
 
@@ -32,5 +33,5 @@ def test_every_number_of_items_and_targets_is_explained() -> None:
 def test_every_feature_of_the_models_is_explained() -> None:
     stored = set(intent.profile_names([])) & {*columns.PROFILE_TOTALS}  # explained as the user row's
     found = named("The intent model", "The ranker")
-    assert found == {*intent.FREQUENCY} | (set(intent.profile_names([])) - stored)
+    assert found == {*intent.FREQUENCY} | (set(intent.profile_names([], Pace("day"))) - stored)
     assert named("The ranker", "## Selection") == set(ranking.KNOWN)

@@ -13,6 +13,7 @@ import pytest
 from components.profiles import steps
 from feature_repo import columns
 from feature_repo.calendar import Calendar
+from feature_repo.clock import Step
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 from feature_repo.update import Event, Folding, moved_on
 from feature_repo.vocabulary import Vocabulary
@@ -23,9 +24,19 @@ pytestmark = pytest.mark.world
 WINDOWS = (7, 28)
 
 
-@pytest.mark.parametrize(("seed", "timezone"), [(0, "UTC"), (1, "America/New_York"), (2, "Asia/Kolkata")])
-def test_folding_every_event_equals_the_batch(tmp_path: Path, seed: int, timezone: str) -> None:
-    world = worlds.scattered(seed, timezone=timezone)
+@pytest.mark.parametrize(
+    ("seed", "timezone", "step", "n"),
+    [
+        (0, "UTC", "week", 9),
+        (1, "America/New_York", "week", 9),
+        (2, "Asia/Kolkata", "week", 9),
+        (3, "America/New_York", "day", 90),  # clocks change on day 70
+        (4, "Asia/Kolkata", "hour", 100),
+        (5, "Europe/Berlin", "hour", 2200),  # clocks change in hour 2138
+    ],
+)
+def test_folding_every_event_equals_the_batch(tmp_path: Path, seed: int, timezone: str, step: Step, n: int) -> None:
+    world = worlds.scattered(seed, timezone=timezone, step=step, weeks=n)
     clean = world.write(tmp_path / "clean")
     split = json.dumps({"warmup_weeks": 1, "validate_weeks": 1, "test_weeks": 1})
     wanted = json.dumps(worlds.VOCABULARY)
@@ -38,7 +49,7 @@ def test_folding_every_event_equals_the_batch(tmp_path: Path, seed: int, timezon
     )
     batch = _last_rows(tmp_path / "profiles", week=world.weeks + 1)
     vocabulary = Vocabulary.load(tmp_path / "profiles" / "vocabulary")
-    folding = Folding(Calendar(worlds.FIRST_DAY, timezone), vocabulary, WINDOWS)
+    folding = Folding(world.calendar, vocabulary, WINDOWS)
     end = int(max(e["timestamp"] for e in world.events).timestamp()) + 1  # type: ignore[type-var, union-attr]
     for user, events in _by_user(world).items():
         state = folding.empty()
@@ -74,14 +85,15 @@ def _by_item(row: dict[str, object]) -> dict[str, object]:
     return {name: np.asarray(row[name])[order].tolist() for name in columns.HISTORY_LISTS}
 
 
-def test_arrays_move_on_as_a_state_does(tmp_path: Path) -> None:
-    world = worlds.scattered(3)
+@pytest.mark.parametrize(("step", "n"), [("week", 9), ("day", 60), ("hour", 90)])
+def test_arrays_move_on_as_a_state_does(tmp_path: Path, step: Step, n: int) -> None:
+    world = worlds.scattered(3, step=step, weeks=n)
     clean = world.write(tmp_path / "clean")
     split, wanted = json.dumps({"warmup_weeks": 1, "validate_weeks": 1, "test_weeks": 1}), json.dumps(worlds.VOCABULARY)
     profiles = tmp_path / "profiles"
     steps.run_profiles(json.dumps({"windows_days": WINDOWS, "segments": {"k": 2}}), split, wanted, clean=clean,
                        destination=profiles)  # fmt: skip
-    calendar = Calendar(worlds.FIRST_DAY)
+    calendar = world.calendar
     folding = Folding(calendar, Vocabulary.load(profiles / "vocabulary"), WINDOWS)
     until = int(calendar.start(world.weeks + 12).timestamp())
     states = {user: folding.fold(folding.empty(), events) for user, events in _by_user(world).items()}
@@ -142,7 +154,7 @@ def _assert_same(
         if "_7d" in name or "_28d" in name:
             continue  # as of the user's own last event; the lists below hold what they are sums of
         assert state[name] == pytest.approx(row[name], rel=1e-5, abs=1e-6), name
-    first_day = folding._day(dt.datetime.fromtimestamp(end - 1, dt.UTC)) - max(WINDOWS)
+    first_day = folding._day(dt.datetime.fromtimestamp(end - 1, dt.UTC)) - folding.calendar.pace.spans(max(WINDOWS))
     kept = np.asarray(state["daily_days"]) > first_day
     for name in LIST_TYPES:
         if name in without:

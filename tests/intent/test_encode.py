@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from components.intent.context import TargetContext
-from components.intent.encode import FREQUENCY, WEEKS, Encoded, encode, profile_names
+from components.intent.encode import FREQUENCY, Encoded, encode, profile_names
+from feature_repo.columns import RECENT_WEEKS as WEEKS
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 

@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 
 from components.intent import baselines
-from components.intent.encode import FREQUENCY, WEEKS
+from components.intent.encode import FREQUENCY
 from components.intent.examples import Examples
 from components.intent.rate_net import RateNet
 from components.intent.rates import NAMES
 from components.intent.score import IntentScorer
 from components.intent.shape import Shape
+from feature_repo import columns
 from feature_repo.errors import DataError
 
 from .conftest import known_row, noon, start, unknown_row, user_rows
 
-SHAPE = Shape("cnn", 8, 1, 0.0, targets=7, weeks=WEEKS, frequency=len(FREQUENCY), profile=3, segments=2)
+SHAPE = Shape("cnn", 8, 1, 0.0, targets=7, weeks=columns.RECENT_WEEKS, frequency=len(FREQUENCY), profile=3, segments=2)
 
 
 def scorer(name: str, examples: Examples) -> IntentScorer:

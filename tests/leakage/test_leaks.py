@@ -96,7 +96,7 @@ def test_a_clean_world_has_no_leak(examined: tuple[checks.Findings, Path]) -> No
 def test_every_planted_leak_is_caught(honest: Made, examined: tuple[checks.Findings, Path]) -> None:
     proved = planted_leaks.prove(as_run(honest), some(honest, WEEK), examined[1])
     assert [plant.name for plant in proved if not plant.caught] == []
-    assert len(proved) == 5
+    assert len(proved) == 7
 
 
 def _peek(monkeypatch: pytest.MonkeyPatch) -> None:

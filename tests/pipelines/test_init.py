@@ -90,10 +90,11 @@ def test_a_draft_for_a_shop_is_guessed_and_runs(shop):
         "event": "purchase",
         "level": "category",
         "top": 6,
-        "horizon_days": 7,
+        "horizon": "24h",
     }
-    assert spec["data"]["split"] == {"warmup_weeks": 2, "validate_weeks": 1, "test_weeks": 2}
-    assert "whole weeks; the data has 10" in made.text
+    assert spec["data"]["step"] == "day"  # 30 people who come nearly every day
+    assert spec["data"]["split"] == {"warmup_steps": 14, "validate_steps": 5, "test_steps": 10}
+    assert "whole days; the data has 70" in made.text
     assert runs(spec, shop) == 1425
 
 

@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from feature_repo.calendar import Calendar
-from feature_repo.columns import EVENING_HOUR, FAST_DECAY, RECENT_WEEKS, SLOW_DECAY
+from feature_repo.columns import EVENING_HOUR
 from feature_repo.vocabulary import Vocabulary
 
 Event = dict[str, Any]
@@ -33,9 +33,29 @@ class Reference:
         return self.calendar.week(event["timestamp"])
 
     def day(self, event: Event) -> int:
-        """Return an event's own day, from the calendar's first."""
+        """Return an event's own day, or hour on an hourly clock, from the calendar's first."""
+        return self.span(event["timestamp"])
+
+    def span(self, at: dt.datetime) -> int:
+        """Return the day, or hour on an hourly clock, of an instant."""
         first = dt.date.fromisoformat(self.calendar.first_day)
-        return (self.calendar.day(event["timestamp"]) - first).days
+        if self.calendar.step == "hour":
+            return int((at - self.calendar.midnight(first)).total_seconds() // 3600)
+        return (self.calendar.day(at) - first).days
+
+    @property
+    def spans_a_day(self) -> int:
+        """Return 24 for hours, 1 for days."""
+        return 24 if self.calendar.step == "hour" else 1
+
+    @property
+    def decays(self) -> tuple[float, float]:
+        """Return what a slowly and a fast decaying sum keep from step to step."""
+        return {
+            "week": (0.96, 0.8),
+            "day": (0.5 ** (1 / 28), 0.5 ** (1 / 7)),
+            "hour": (0.5 ** (1 / 168), 0.5 ** (1 / 24)),
+        }[self.calendar.step]
 
     def times(self, events: list[Event], keys: Any) -> dict[tuple[str, int], list[Event]]:
         """Group events by user and by each of their keys."""
@@ -61,7 +81,7 @@ class Reference:
         for (_, key), events in self.times(self.known(at, user), keys).items():
             ages = [cutoff - week for week in {self.week(e) for e in events}]
             seconds = [int(e["timestamp"].timestamp()) for e in events]
-            slow, fast = (sum(decay**age for age in ages) for decay in (SLOW_DECAY, FAST_DECAY))
+            slow, fast = (sum(decay**age for age in ages) for decay in self.decays)
             rows.append((round(-slow, 9), key, len(ages), slow, fast, min(seconds), max(seconds)))
         names = (ids, "weeks", "slow", "fast", "first_at", "last_at")
         return {f"{family}_{n}": [row[place + 1] for row in sorted(rows)] for place, n in enumerate(names)}
@@ -69,7 +89,9 @@ class Reference:
     def recent(self, user: str, at: dt.datetime, cutoff: int) -> dict[str, list[float]]:
         """Return a user's recent (target, week) pairs."""
         pairs = {(self.week(e), key) for e in self.known(at, user) for key in self.targets_of(e)}
-        kept = sorted(pair for pair in pairs if cutoff - pair[0] <= RECENT_WEEKS)
+        kept = sorted(
+            pair for pair in pairs if cutoff - pair[0] <= {"week": 16, "day": 28, "hour": 48}[self.calendar.step]
+        )
         return {"recent_targets": [key for _, key in kept], "recent_weeks": [week for week, _ in kept]}
 
     def starts(self, events: list[Event]) -> list[Event]:
@@ -91,17 +113,18 @@ class Reference:
             "weeks_total": len({self.week(e) for e in events}),
             "items_total": len({e["item_id"] for e in events}),
             "discounted_total": sum(e["discount"] > 0 for e in events),
-            "weekend_share": fmean(self.day(e) % 7 >= 5 for e in starts),
+            "weekend_share": fmean(self.calendar.day(e["timestamp"]).weekday() >= 5 for e in starts),
             "evening_share": fmean(self._hours(e) >= EVENING_HOUR for e in starts),
-            "sessions_slow": sum(SLOW_DECAY ** (cutoff - self.week(e)) for e in starts),
-            "value_slow": sum(SLOW_DECAY ** (cutoff - self.week(e)) * e["value"] for e in events),
+            "sessions_slow": sum(self.decays[0] ** (cutoff - self.week(e)) for e in starts),
+            "value_slow": sum(self.decays[0] ** (cutoff - self.week(e)) * e["value"] for e in events),
         }
         for name in ("quantity", "value", "discount"):
             found[f"{name}_total"] = sum(e[name] for e in events)
         for days in self.windows_days:
-            inside = [e for e in events if self.day(e) > end_day - days]
+            back = days * self.spans_a_day
+            inside = [e for e in events if self.day(e) > end_day - back]
             found[f"events_{days}d"] = len(inside)
-            found[f"sessions_{days}d"] = sum(self.day(e) > end_day - days for e in starts)
+            found[f"sessions_{days}d"] = sum(self.day(e) > end_day - back for e in starts)
             for name in ("quantity", "value", "discount"):
                 found[f"{name}_{days}d"] = sum(e[name] for e in inside)
         return found
@@ -114,7 +137,7 @@ class Reference:
         """Return a user's sums by day."""
         events = self.known(at, user)
         starts = [self.day(e) for e in self.starts(events)]
-        days = sorted({d for d in map(self.day, events) if d > end_day - max(self.windows_days)})
+        days = sorted({d for d in map(self.day, events) if d > end_day - max(self.windows_days) * self.spans_a_day})
         mine = [[e for e in events if self.day(e) == day] for day in days]
         sums = {f"daily_{n}": [sum(e[n] for e in part) for part in mine] for n in ("quantity", "value", "discount")}
         return sums | {
@@ -142,7 +165,7 @@ class Reference:
             if family == "item":
                 sold = [e for e in events if self.items_of(e) == (key,) and e["quantity"] > 0]
                 found[key]["repeat_share"] = 1 - len(weeks) / len(mine)
-                for name, decay in (("price", FAST_DECAY), ("price_usual", SLOW_DECAY)):
+                for name, decay in (("price", self.decays[1]), ("price_usual", self.decays[0])):
                     money, pieces = (sum(decay ** -self.week(e) * e[n] for e in sold) for n in ("value", "quantity"))
                     found[key][name] = money / pieces if pieces else None
         return found
@@ -154,5 +177,5 @@ class Reference:
         return {
             "share_1w": ratio(lambda week: cutoff - week <= 1),
             "share_4w": ratio(lambda week: cutoff - week <= 4),
-            "share_slow": ratio(lambda week: SLOW_DECAY ** (cutoff - week)),
+            "share_slow": ratio(lambda week: self.decays[0] ** (cutoff - week)),
         }

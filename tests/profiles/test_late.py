@@ -15,6 +15,7 @@ from components.profiles import steps
 from components.profiles.build import blocks
 from feature_repo import columns
 from feature_repo.calendar import Calendar
+from feature_repo.clock import Step
 from feature_repo.vocabulary import Vocabulary
 from tests import worlds
 from tests.profiles.reference import Reference
@@ -26,9 +27,9 @@ SPLIT = json.dumps({"warmup_weeks": 2, "validate_weeks": 1, "test_weeks": 2})
 PROFILES = json.dumps({"windows_days": WINDOWS, "segments": {"k": 2}})
 
 
-def late_world(seed: int, timezone: str) -> worlds.World:
+def late_world(seed: int, timezone: str, *, step: Step = "week", n: int = 9) -> worlds.World:
     """Scatter events of which a third became known late: lines of one session hours to weeks apart."""
-    world = worlds.scattered(seed, users=5, weeks=9, timezone=timezone)
+    world = worlds.scattered(seed, users=5, weeks=n, timezone=timezone, step=step)
     rng = random.Random(seed)
     events = []
     for event in world.events:
@@ -60,21 +61,27 @@ def assert_like(row: dict[str, Any], expected: dict[str, Any]) -> None:
             assert mine == (value if value is None else pytest.approx(value, rel=1e-5, abs=1e-6)), name
 
 
-@pytest.mark.parametrize(("seed", "timezone"), [(2, "America/New_York"), (3, "Asia/Kolkata")])
+@pytest.mark.parametrize(
+    ("seed", "timezone", "step", "n"),
+    [
+        (2, "America/New_York", "week", 9),
+        (3, "Asia/Kolkata", "week", 9),
+        (4, "Europe/Berlin", "day", 40),
+        (5, "Asia/Kolkata", "hour", 60),
+    ],
+)
 def test_every_row_is_what_its_cutoff_knew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, timezone: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, timezone: str, step: Step, n: int
 ) -> None:
     monkeypatch.setattr(blocks, "BLOCK_EVENTS", 40)  # some users a block
-    world = late_world(seed, timezone)
+    world = late_world(seed, timezone, step=step, n=n)
     profiles = built(world, tmp_path)
     vocabulary = Vocabulary.load(profiles / "vocabulary")
-    calendar = Calendar(worlds.FIRST_DAY, timezone)
-    slow = Reference(world.events, calendar, vocabulary, WINDOWS)
-    first_day = dt.date.fromisoformat(worlds.FIRST_DAY)
+    slow = Reference(world.events, world.calendar, vocabulary, WINDOWS)
     for view in ("user_profile", "user_targets", "user_history", "user_daily"):
         for row in rows_of(profiles, view):
             user, at, cutoff = row["user_id"], row["event_timestamp"], row["week"]
-            end_day = (calendar.day(at - dt.timedelta(seconds=1)) - first_day).days
+            end_day = slow.span(at - dt.timedelta(seconds=1))
             assert row["state_at"] == int(at.timestamp())
             if view == "user_profile":
                 assert_like(row, slow.profile(user, at, cutoff, end_day))

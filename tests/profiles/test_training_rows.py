@@ -15,14 +15,16 @@ from pydantic import ValidationError
 
 from components.profiles import steps
 from components.profiles.build import training_rows
-from components.profiles.spec import SILENT_WEEKS, Profiles
+from components.profiles.spec import Profiles
 from components.profiles.training.feature_selection import instability
 from feature_repo import files
 from feature_repo.calendar import Calendar
+from feature_repo.clock import Pace
 from tests import worlds
 from tests.profiles.conftest import RANKING, SPLIT, Made
 
 WEEKS, USERS = 30, 400
+SILENT_WEEKS = Pace().silent
 LEAVERS = {"windows_days": [7], "segments": {"k": 2}}
 VOCABULARY = json.dumps(worlds.VOCABULARY)
 VIEWS = ("user_profile", "user_targets", "user_history")

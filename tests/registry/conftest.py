@@ -95,7 +95,7 @@ def intent_model(folder: Path, words: Vocabulary, *, seed: int) -> None:
     context = TargetContext(np.array([53]), np.full((1, 3, 3), 0.3, dtype=np.float32))
     encoded = intent_encode.encode(example, context, calendar=CALENDAR, n_targets=3)
     shape = Shape(
-        "cnn", width=8, layers=1, dropout=0.0, targets=3, weeks=intent_encode.WEEKS,
+        "cnn", width=8, layers=1, dropout=0.0, targets=3, weeks=encoded.sequence.shape[1],
         frequency=encoded.frequency.shape[2], profile=encoded.profile.shape[1], segments=8,
     )  # fmt: skip
     IntentScorer(IntentNet(shape), words, context, CALENDAR).save(folder)

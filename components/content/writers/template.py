@@ -48,6 +48,9 @@ class Template:
         'Blue. Price: 2.50. You listened to it in 3 weeks.'
         >>> CHOICES.write(facts, max_attributes=0).used
         ('title', 'reason:weeks_bought')
+        >>> heard = Facts("i1", {}, "history", {"weeks_bought": 3.0, "weeks_since": 1.0}, verb="heard", step="day")
+        >>> DEEDS.write(heard, max_attributes=0).text
+        'Item i1. You heard it in 3 days, most recently 1 day ago.'
         """
         told = [_name(facts), *_attributes(facts, max_attributes), *_reasons(facts, self.sentences), *_intent(facts)]
         text = " ".join(sentence for sentence, _ in told if sentence)
@@ -85,9 +88,9 @@ def _reasons(facts: Facts, sentences: Sentences) -> list[Told]:
     told: list[Told] = []
     if weeks := given.get("weeks_bought"):
         since = given.get("weeks_since")
-        last = f", most recently {_count(since, 'week')} ago" if since else ""
+        last = f", most recently {_count(since, facts.step)} ago" if since else ""
         names = ("weeks_bought", "weeks_since") if since else ("weeks_bought",)
-        had = sentences.had.format(did=facts.verb, weeks=_count(weeks, "week"))
+        had = sentences.had.format(did=facts.verb, weeks=_count(weeks, facts.step))
         told.append((f"{had}{last}.", _named(*names)))
     for name, least, say in _sayings(facts, sentences):
         if (value := given.get(name, 0.0)) >= least:
@@ -123,7 +126,7 @@ Saying = tuple[str, float, Callable[[float], str]]  # a reason, its least value,
 def _sayings(facts: Facts, sentences: Sentences) -> tuple[Saying, ...]:
     """Return what may be said of reasons: first the user's own, then the sources' sentences, then others' deeds."""
     did = facts.verb
-    of_user = ("category_weeks", 1, lambda v: sentences.of_category.format(did=did, weeks=_count(v, "week")))
+    of_user = ("category_weeks", 1, lambda v: sentences.of_category.format(did=did, weeks=_count(v, facts.step)))
     of_sources = ((reason, LEAST, lambda _, sentence=sentence: sentence) for reason, sentence in facts.phrases.items())
     return (
         of_user,

@@ -29,6 +29,7 @@ class IntentTargets:
     event: str | None
     column: str | None
     top: int
+    horizon: int = 1  # steps of the clock
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,12 @@ def fit(
     targets: list[Target] = []
     for number, intent in enumerate(intents):
         if intent.column is None:
-            targets.append(Target(intent.name, None, intent.event, None))
+            targets.append(Target(intent.name, None, intent.event, None, intent.horizon))
             continue
         mine = sorted((-row["n"], labels[row["label"]]) for row in found if row["intent"] == number)
-        targets += [Target(intent.name, label, intent.event, intent.column) for _n, label in mine[: intent.top]]
+        targets += [
+            Target(intent.name, label, intent.event, intent.column, intent.horizon) for _n, label in mine[: intent.top]
+        ]
     if not targets:
         raise DataError("intents: no event of the training weeks fulfils any of them; check intents.event and .level")
     common = _items(counts["items"], items, rule, item_ids)

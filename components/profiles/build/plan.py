@@ -16,10 +16,12 @@ from ibis import _
 from components.profiles.build import training_rows
 from feature_repo import columns, intervals, transforms
 from feature_repo.calendar import Calendar
+from feature_repo.clock import HOUR, Pace
 from feature_repo.errors import DataError
 from feature_repo.vocabulary import Vocabulary
 
 Table = Any
+WEEKLY = Pace()
 # Events as a plan sees them: users and items by their position, an instant by its day and week.
 EVENTS = {
     "user_id": "int32",
@@ -47,6 +49,7 @@ class Weeks:
     validate: tuple[int, ...]
     test: tuple[int, ...]
     last: int  # the week after the data's end, which serving predicts
+    horizon: int = 1  # steps that the longest label looks ahead; parts end so many before the next begins
 
     @property
     def cutoffs(self) -> tuple[int, ...]:
@@ -55,32 +58,33 @@ class Weeks:
 
 
 def days(calendar: Calendar, weeks: int) -> pa.Table:
-    """List the local days of weeks 1..weeks with the instants at which they start and end."""
-    first = dt.date.fromisoformat(calendar.first_day)
-    starts = [calendar.midnight(first + dt.timedelta(days=n)) for n in range(7 * weeks + 1)]
+    """List the spans of weeks 1..weeks, local days or hours, with the instants at which they start and end."""
+    starts = calendar.span_starts(weeks)
+    local = [calendar.day(start) for start in starts[:-1]]
     for start in starts:
         if start.timestamp() % transforms.SLOT_S:
             raise DataError(
                 f"data.timezone: a day of {calendar.timezone} starts at {start:%Y-%m-%d %H:%M:%S} UTC, not at a "
                 "quarter of an hour; name a zone with today's rules, such as UTC"
             )
-    numbers = range(7 * weeks)
-    return pa.table(
-        {
-            "day": pa.array(numbers, pa.int64()),
-            "starts": pa.array(starts[:-1], pa.timestamp("us", tz="UTC")),
-            "ends": pa.array(starts[1:], pa.timestamp("us", tz="UTC")),
-            columns.WEEK: pa.array([n // 7 + 1 for n in numbers], pa.int64()),
-            "weekend": pa.array([int((first + dt.timedelta(days=n)).weekday() >= 5) for n in numbers], pa.int64()),
-        }
-    )
+    numbers, instant = range(len(local)), pa.timestamp("us", tz="UTC")
+    found = {
+        "day": pa.array(numbers, pa.int64()),
+        "starts": pa.array(starts[:-1], instant),
+        "ends": pa.array(starts[1:], instant),
+        columns.WEEK: pa.array([calendar.step_of_span(n) for n in numbers], pa.int64()),
+        "weekend": pa.array([int(day.weekday() >= 5) for day in local], pa.int64()),
+    }
+    if calendar.step == HOUR:
+        midnights = {day: calendar.midnight(day) for day in local}
+        found["midnight"] = pa.array([midnights[day] for day in local], instant)
+    return pa.table(found)
 
 
 def cutoffs(calendar: Calendar, weeks: tuple[int, ...], *, data_end: dt.datetime) -> pa.Table:
     """List the cutoffs: the start of each week, and for the last one the end of the data."""
     at = [min(calendar.start(w), data_end) for w in weeks]
-    first = dt.date.fromisoformat(calendar.first_day)
-    end_days = [(calendar.day(instant - dt.timedelta(seconds=1)) - first).days for instant in at]
+    end_days = [calendar.span(instant - dt.timedelta(seconds=1)) for instant in at]
     return pa.table(
         {
             columns.WEEK: pa.array(weeks, pa.int64()),
@@ -134,6 +138,7 @@ def plan(
     sampled: bool,
     one_in: int,
     from_week: int,
+    pace: Pace = WEEKLY,
 ) -> Plan:
     """Plan a block of users' rows: at the newest cutoff, at the cutoffs before it, and its share of all sums.
 
@@ -156,8 +161,8 @@ def plan(
     kept = everyone if users is None else {name: t.filter(_.user_id < users) for name, t in everyone.items()}
     mine = events if users is None else events.filter(_.user_id < users)
     newest = ibis.table(CUTOFFS, name="newest")
-    rows = _user_rows("newest", kept, newest, newest, windows_days=windows_days)
-    days = transforms.recent_days(kept["daily"], newest, windows_days=windows_days)
+    rows = _user_rows("newest", kept, newest, newest, windows_days=windows_days, pace=pace)
+    days = transforms.recent_days(kept["daily"], newest, windows_days=windows_days, pace=pace)
     rows["newest_days"] = days.order_by("cutoff", "user_id", "day")
     rows["newest_session"] = transforms.last_session(mine, newest).order_by("cutoff", "user_id")
     rows["active"] = transforms.active(everyone["daily"])
@@ -172,29 +177,30 @@ def plan(
         return Plan(stages, rows)
     cuts, ranking = (ibis.table(CUTOFFS, name=name) for name in ("training", "training_ranking"))
     if not sampled and one_in == 1:
-        return Plan(stages, rows | _user_rows("training", kept, cuts, ranking, windows_days=windows_days))
+        return Plan(stages, rows | _user_rows("training", kept, cuts, ranking, windows_days=windows_days, pace=pace))
     judging = [ibis.table(CUTOFFS, name=name) for name in ("judging", "judging_ranking")]
-    rows |= _user_rows("judging", kept, *judging, windows_days=windows_days)
+    rows |= _user_rows("judging", kept, *judging, windows_days=windows_days, pace=pace)
     if sampled:
         kept = {name: _of_sampled(table) for name, table in kept.items()}
     if one_in > 1:
-        chosen = training_rows.chosen(kept["daily"], cuts, one_in=one_in)
+        chosen = training_rows.chosen(kept["daily"], cuts, one_in=one_in, silent=pace.silent)
         stages["chosen"] = chosen.select("user_id", *CUTOFFS, "weight")
         cuts = ibis.table(stages["chosen"].schema(), name="chosen")
         rows["row_weights"] = (
             cuts.filter(_.weight > 1).select("user_id", columns.WEEK, "weight").order_by(columns.WEEK, "user_id")
         )
         ranking = cuts.semi_join(ranking, columns.WEEK)
-    return Plan(stages, rows | _user_rows("training", kept, cuts, ranking, windows_days=windows_days))
+    return Plan(stages, rows | _user_rows("training", kept, cuts, ranking, windows_days=windows_days, pace=pace))
 
 
 @functools.cache
-def count_plan(*, users: int | None, sampled: bool, one_in: int) -> Plan:
+def count_plan(*, users: int | None, sampled: bool, one_in: int, pace: Pace = WEEKLY) -> Plan:
     """Plan the counts that bound the training rows: how many there could be, and how many are kept."""
     events = ibis.table(EVENTS, name="events")
     mine = events if users is None else events.filter(_.user_id < users)
     mine = _of_sampled(mine) if sampled else mine
-    return Plan({}, {"row_counts": training_rows.counted(mine, ibis.table(CUTOFFS, name="training"), one_in=one_in)})
+    cuts = ibis.table(CUTOFFS, name="training")
+    return Plan({}, {"row_counts": training_rows.counted(mine, cuts, one_in=one_in, silent=pace.silent)})
 
 
 def _of_sampled(table: Table) -> Table:
@@ -203,14 +209,17 @@ def _of_sampled(table: Table) -> Table:
 
 
 def _user_rows(
-    prefix: str, kept: dict[str, Table], cuts: Table, history_cuts: Table, *, windows_days: tuple[int, ...]
+    prefix: str, kept: dict[str, Table], cuts: Table, history_cuts: Table, *, windows_days: tuple[int, ...], pace: Pace
 ) -> dict[str, Table]:
     """Order the user rows of some cutoffs as lists want them. History is the largest: only ranking reads it."""
     order = ["cutoff", "user_id", ibis.desc("slow"), "key"]
-    profile = transforms.profile(kept["daily"], kept["firsts"], cuts, windows_days=windows_days)
+    profile = transforms.profile(kept["daily"], kept["firsts"], cuts, windows_days=windows_days, pace=pace)
+    targets = transforms.state(kept["keyed_targets"], cuts, pace).drop(columns.STATE_AT)
+    recent = transforms.recent(kept["keyed_targets"], cuts, weeks=pace.recent).drop(columns.STATE_AT)
+    history = transforms.state(kept["keyed_items"], history_cuts, pace).drop(columns.STATE_AT)
     return {
         f"{prefix}_profile": profile.order_by("cutoff", "user_id"),
-        f"{prefix}_targets": transforms.state(kept["keyed_targets"], cuts).drop(columns.STATE_AT).order_by(order),
-        f"{prefix}_recent": transforms.recent(kept["keyed_targets"], cuts).drop(columns.STATE_AT),  # in no order
-        f"{prefix}_history": transforms.state(kept["keyed_items"], history_cuts).drop(columns.STATE_AT).order_by(order),
+        f"{prefix}_targets": targets.order_by(order),
+        f"{prefix}_recent": recent,  # in no order
+        f"{prefix}_history": history.order_by(order),
     }

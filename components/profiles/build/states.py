@@ -17,10 +17,12 @@ from components.profiles.build import engine
 from components.profiles.build.plan import CUTOFFS, Weeks
 from feature_repo import columns, intervals, offers, transforms
 from feature_repo.calendar import Calendar
+from feature_repo.clock import Pace
 
 FILE = "offers.parquet"
 Table = Any
 KEYS = ["cutoff", "key"]
+WEEKLY = Pace()
 
 
 def weekly_offers(
@@ -55,30 +57,30 @@ SUMS = {
     "sold": {columns.WEEK: "int64", "known": "int64", "key": "int32", "value": "float64", "quantity": "float64"},
 }
 SUMS |= {f"targets_{name}": SUMS[f"items_{name}"] for name in ("weeks", "steps")}
-WEEKLY = {"item_index": "int32", columns.WEEK: "int64"} | dict.fromkeys(columns.OFFER_KINDS, "float64")
+OFFERED = {"item_index": "int32", columns.WEEK: "int64"} | dict.fromkeys(columns.OFFER_KINDS, "float64")
 
 
 @functools.cache
-def compiled(*, offers: bool) -> dict[str, str]:
+def compiled(*, offers: bool, pace: Pace = WEEKLY) -> dict[str, str]:
     """Compile both states to DuckDB's SQL over tables of these names, once a process."""
     sums = {name: ibis.table(schema, name=name) for name, schema in SUMS.items()}
     cutoffs = ibis.table(CUTOFFS, name="cutoffs")
     index = ibis.table({"item_id": "string", "item_index": "int32"}, name="item_index")
     pairs = ibis.table({"item_id": "string", "target_id": "int32", "kind": "string"}, name="item_targets")
-    weekly = ibis.table(WEEKLY, name="weekly_offers") if offers else None
-    items = item_state(sums, cutoffs, weekly).order_by("cutoff", "item_index")
-    targets = target_state(sums, cutoffs, weekly, index, pairs).order_by("cutoff", "target_id")
+    weekly = ibis.table(OFFERED, name="weekly_offers") if offers else None
+    items = item_state(sums, cutoffs, weekly, pace).order_by("cutoff", "item_index")
+    targets = target_state(sums, cutoffs, weekly, index, pairs, pace).order_by("cutoff", "target_id")
     both = {"item_state": items, "target_state": targets}
     return {name: ibis.to_sql(state, dialect="duckdb") for name, state in both.items()}
 
 
-def item_state(sums: Mapping[str, Table], cutoffs: Table, weekly: Table | None) -> Table:
+def item_state(sums: Mapping[str, Table], cutoffs: Table, weekly: Table | None, pace: Pace = WEEKLY) -> Table:
     """Give every item with a user or an offer at a cutoff all of `columns.ITEM_NUMBERS`.
 
     `sums` holds what blocks of users add up to, by name.
     """
-    shares = transforms.shares(sums["items_weeks"], sums["active"], cutoffs)
-    numbers = transforms.item_numbers(sums["items_weeks"], sums["sold"], cutoffs)
+    shares = transforms.shares(sums["items_weeks"], sums["active"], cutoffs, pace)
+    numbers = transforms.item_numbers(sums["items_weeks"], sums["sold"], cutoffs, pace)
     parts = [shares, numbers, intervals.gaps(sums["items_steps"], cutoffs)]
     if weekly is not None:
         parts.append(offers.of_items(weekly, cutoffs))
@@ -87,15 +89,20 @@ def item_state(sums: Mapping[str, Table], cutoffs: Table, weekly: Table | None) 
 
 
 def target_state(
-    sums: Mapping[str, Table], cutoffs: Table, weekly: Table | None, item_index: Table, item_targets: Table
+    sums: Mapping[str, Table],
+    cutoffs: Table,
+    weekly: Table | None,
+    item_index: Table,
+    item_targets: Table,
+    pace: Pace = WEEKLY,
 ) -> Table:
     """Give every target with a user at a cutoff all of `columns.TARGET_NUMBERS`."""
     parts = [
-        transforms.shares(sums["targets_weeks"], sums["active"], cutoffs),
+        transforms.shares(sums["targets_weeks"], sums["active"], cutoffs, pace),
         intervals.gaps(sums["targets_steps"], cutoffs),
     ]
     if weekly is not None:
-        sold = transforms.shares(sums["items_weeks"], sums["active"], cutoffs)
+        sold = transforms.shares(sums["items_weeks"], sums["active"], cutoffs, pace)
         of_items = offers.of_items(weekly, cutoffs)
         parts.append(offers.of_targets(of_items, sold, item_index, item_targets))
     return _complete(_joined(parts, cutoffs), columns.TARGET_NUMBERS).rename(target_id="key")

@@ -1,7 +1,7 @@
 """Which (user, week) pairs have training rows, so that rows grow with what happened and not with users x weeks.
 
-A row is kept for sure if its user was active in its label week or in the `SILENT_WEEKS` weeks before it. Of later ones
-ever fewer are: after g silent weeks one in (g / SILENT_WEEKS)^2, at most one in N, drawn by a hash of the user's place
+A row is kept for sure if its user was active in its label week or in the `Pace.silent` weeks before it. Of later ones
+ever fewer are: after g silent weeks one in (g / silent)^2, at most one in N, drawn by a hash of the user's place
 and the week; a kept row counts as those that it stands for. Each row's chance is known, so weighted sums over kept
 rows have the sums over all possible rows as their expectation, whatever is summed. Rows in which something happened
 are all kept, and so are all that the ranker reads. Places do not depend on the key of the pseudonyms.
@@ -18,9 +18,11 @@ from typing import Any
 import ibis
 from ibis import _
 
-from components.profiles.spec import AUTO_ONE_IN, FEW_ROWS, SILENT_WEEKS
+from components.profiles.spec import AUTO_ONE_IN, FEW_ROWS
 from feature_repo import columns
+from feature_repo.clock import Pace
 
+WEEKLY = Pace()
 FILE = "training_rows.json"  # of the profiles folder: what was possible, and what was kept
 WEIGHTS = "row_weights.parquet"  # there too, where rows are thinned: those that count as several
 WEIGHT = "weight"
@@ -89,18 +91,18 @@ def possible(events: Table, cuts: Table) -> Table:
     )
 
 
-def chosen(events: Table, cuts: Table, *, one_in: int) -> Table:
+def chosen(events: Table, cuts: Table, *, one_in: int, silent: int = WEEKLY.silent) -> Table:
     """List the pairs that are kept, with the cutoffs' own columns and their weight."""
     pairs = possible(events, cuts)
-    thinned = ibis.least((pairs.gap * pairs.gap + SILENT_WEEKS**2 - 1) // SILENT_WEEKS**2, one_in).cast("int64")
+    thinned = ibis.least((pairs.gap * pairs.gap + silent**2 - 1) // silent**2, one_in).cast("int64")
     pairs = pairs.select("user_id", columns.WEEK, **{WEIGHT: pairs.active.ifelse(1, thinned)})
     return pairs.filter(place(pairs.user_id, pairs.week) % pairs[WEIGHT] == 0).join(cuts, columns.WEEK)
 
 
-def counted(events: Table, cuts: Table, *, one_in: int) -> Table:
+def counted(events: Table, cuts: Table, *, one_in: int, silent: int = WEEKLY.silent) -> Table:
     """Count the pairs that are possible and those kept, in one row; counts add up over blocks."""
     whole = possible(events, cuts).agg(possible=_.count())
-    return whole.cross_join(chosen(events, cuts, one_in=one_in).agg(kept=_.count()))
+    return whole.cross_join(chosen(events, cuts, one_in=one_in, silent=silent).agg(kept=_.count()))
 
 
 def place(user: Any, week: Any) -> Any:

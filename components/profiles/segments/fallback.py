@@ -11,33 +11,41 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from ibis import _
 
 from components.profiles.build import engine, training_rows
 from components.profiles.build.plan import Weeks
+from components.profiles.label_steps import within_horizon
 from components.profiles.segments.fit import Segmentation
 from feature_repo import columns, files
+from feature_repo.clock import Pace
 from feature_repo.fallback import FILE, Fallback, ListedItem
 from feature_repo.vocabulary import Vocabulary
 
-SPAN_WEEKS = 4
 PRIOR = 50.0  # users (user-weeks, for rates) of evidence that everyone's share weighs in a segment's
 LISTED = 500  # items of a segment; what is rarer is nobody's idea of popular
 LISTED_EVERYONE = 2_000  # as many as a request may ask for and exclude
 MEMORY = "1GB"
+WEEKLY = Pace()
 Counts = dict[int, np.ndarray]  # by group
 
 
-def write(folder: Path, found: Segmentation, vocabulary: Vocabulary, *, weeks: Weeks, whole: bool) -> dict[str, Any]:
-    """Write segments.json into a folder that holds the feature tables; `whole`: the last week is complete."""
-    end = max(weeks.test[-1] + (1 if whole else 0), 2)
-    span = range(max(end - SPAN_WEEKS, 1), end)
+def write(
+    folder: Path, found: Segmentation, vocabulary: Vocabulary, *, weeks: Weeks, whole: bool, pace: Pace = WEEKLY
+) -> dict[str, Any]:
+    """Write segments.json into a folder that holds the feature tables; `whole`: the last step is complete."""
+    end = max(weeks.test[-1] + weeks.horizon - 1 + (1 if whole else 0), 2)
+    span = range(max(end - pace.lately, 1), end)
+    # A rate is of cutoffs whose whole horizon has passed.
+    passed = range(max(end - weeks.horizon + 1 - pace.lately, 1), max(end - weeks.horizon + 1, 2))
     connection = engine.duckdb(MEMORY)
     profiles = connection.read_parquet(str(folder / "user_profile.parquet"))
     users = _newest(profiles, weeks.last)
     known = engine.stored(connection, "newest", users)
     items = _happened(connection.read_parquet(str(folder / "keyed_items.parquet")), known, span)
-    targets = _happened(connection.read_parquet(str(folder / "keyed_targets.parquet")), known, span)
+    ahead = within_horizon(pq.read_table(folder / "keyed_targets.parquet"), vocabulary.horizons)
+    targets = _happened(engine.stored(connection, "ahead", ahead), known, passed)
     path = folder / training_rows.WEIGHTS
     sizes = _sizes(profiles, connection.read_parquet(str(path)) if path.is_file() else None)
     connection.disconnect()
@@ -45,7 +53,7 @@ def write(folder: Path, found: Segmentation, vocabulary: Vocabulary, *, weeks: W
     standby = Fallback(
         digest=found.digest,
         names=found.names,
-        rates=rates(targets, members, span=len(span), n_targets=len(vocabulary.targets)),
+        rates=rates(targets, members, span=len(passed), n_targets=len(vocabulary.targets)),
         listed=popular(items, k=len(found), n_items=vocabulary.items.num_rows),
     )
     about = {"vocabulary": vocabulary.digest, "weeks": list(span), "users": members.tolist(), "by_week": sizes}

@@ -17,12 +17,15 @@ import pyarrow.parquet as pq
 
 from components.profiles.build import training_rows
 from components.profiles.build.plan import Weeks
+from components.profiles.label_steps import within_horizon
 from feature_repo import columns, services
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.online import feast_store
+from feature_repo.vocabulary import Vocabulary
 
 ROW, BOUGHT = "row", "bought"
+STEPS = 10_000_000  # more than any clock counts: over a thousand years of hours
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def with_weights(rows: pa.Table, profiles: Path) -> pa.Table:
 def _codes(pairs: pa.Table, users: pa.Array) -> np.ndarray:
     """Number (user, week) pairs alike in every table; users that are not in `users` share a number below 0."""
     position = np.asarray(pc.fill_null(pc.index_in(pairs[columns.USER_ID], users), -1), dtype=np.int64)
-    return position * 100_000 + np.asarray(pairs[columns.WEEK], dtype=np.int64)
+    return position * STEPS + np.asarray(pairs[columns.WEEK], dtype=np.int64)
 
 
 def write(
@@ -131,7 +134,8 @@ def write(
     with feast_store.offline("training", profiles, windows_days=windows_days) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
-        intent = with_weights(with_labels(intent, targets, "label_ids"), profiles)
+        ahead = within_horizon(targets, Vocabulary.load(profiles / "vocabulary").horizons)
+        intent = with_weights(with_labels(intent, ahead, "label_ids"), profiles)
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)
         counts = {"intent_rows": intent.num_rows}
         del intent
@@ -178,8 +182,8 @@ def state_table(path: Path, weeks: tuple[int, ...]) -> pa.Table:
     return kept.drop([columns.EVENT_TIMESTAMP, columns.STATE_AT])
 
 
-def _json(path: Path) -> dict[str, str]:
+def _json(path: Path) -> dict[str, Any]:
     from feature_repo import files
 
-    found: dict[str, str] = files.read_json(path)
+    found: dict[str, Any] = files.read_json(path)
     return found

@@ -1,0 +1,30 @@
+"""Turn what happened in a step into labels: from which cutoffs a target's horizon reaches it.
+
+A label of a cutoff at step w with a horizon of h steps counts what happened in steps w to w + h - 1, which is the time
+[cutoff, cutoff + horizon). Training rows and the fallback's rates read labels made here; leak checks make their own.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from feature_repo import columns
+
+
+def within_horizon(happened: pa.Table, horizons: np.ndarray) -> pa.Table:
+    """Give each (user_id, key, week) that happened a row at every cutoff whose horizon holds it, once.
+
+    `horizons` are steps by key, [C].
+
+    >>> one = pa.table({"user_id": ["u"], "key": [0], "week": [9]})
+    >>> within_horizon(one, np.array([3]))["week"].to_pylist()
+    [9, 8, 7]
+    """
+    if not (horizons > 1).any():
+        return happened
+    ahead = horizons[happened["key"].to_numpy()]  # [N]
+    row = np.repeat(np.arange(len(ahead)), ahead)
+    back = np.arange(len(row)) - np.repeat(np.cumsum(ahead) - ahead, ahead)
+    found = happened.take(pa.array(row))
+    week = pa.array(found[columns.WEEK].to_numpy() - back, pa.int64())
+    found = found.set_column(found.schema.get_field_index(columns.WEEK), columns.WEEK, week)
+    return found.group_by(found.column_names, use_threads=False).aggregate([])

@@ -1,0 +1,102 @@
+"""The clock's steps: where they start, also where clocks change, and what a duration is in them."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from feature_repo.clock import STEPS, Calendar, Pace, Step, seconds_of
+
+UTC = dt.UTC
+
+
+def local(calendar: Calendar, step: int) -> str:
+    """Say when a step starts, by the clock on the wall."""
+    return f"{calendar.start(step).astimezone(calendar._zone):%m-%d %H:%M}"
+
+
+def test_the_day_on_which_clocks_change_is_one_step() -> None:
+    days = Calendar("2024-03-30", "Europe/Berlin", "day")
+    assert [local(days, n) for n in (1, 2, 3)] == ["03-30 00:00", "03-31 00:00", "04-01 00:00"]
+    assert days.start(3) - days.start(2) == dt.timedelta(hours=23)
+
+
+def test_no_hour_is_missing_or_twice_where_clocks_change() -> None:
+    spring, autumn = (Calendar(day, "Europe/Berlin", "hour") for day in ("2024-03-31", "2024-10-27"))
+    assert [local(spring, n) for n in (2, 3, 24)] == ["03-31 01:00", "03-31 03:00", "04-01 00:00"]
+    assert [local(autumn, n) for n in (3, 4, 25, 26)] == ["10-27 02:00", "10-27 02:00", "10-27 23:00", "10-28 00:00"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("timezone", ["UTC", "Asia/Kolkata", "America/New_York", "Australia/Lord_Howe"])
+def test_a_step_holds_its_first_second_and_not_the_next_ones(step: Step, timezone: str) -> None:
+    calendar = Calendar("2024-01-01", timezone, step)
+    numbers = np.arange(1, {"hour": 9000, "day": 400, "week": 60}[step])
+    starts = np.asarray([int(calendar.start(int(n)).timestamp()) for n in numbers])
+    assert (np.diff(starts) > 0).all()
+    assert calendar.weeks(starts).tolist() == numbers.tolist()
+    assert calendar.weeks(starts - 1).tolist() == (numbers - 1).tolist()
+    assert calendar.upcoming(starts).tolist() == numbers.tolist()
+    some = [calendar.start(int(n)) for n in numbers[:: max(1, len(numbers) // 50)]]
+    assert [calendar.week(at) for at in some] == numbers[:: max(1, len(numbers) // 50)].tolist()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_spans_lie_side_by_side_and_name_their_step(step: Step) -> None:
+    calendar = Calendar("2024-03-25", "Europe/Berlin", step)
+    starts = calendar.span_starts(15)
+    assert starts[0] == calendar.start(1)
+    assert starts[-1] == calendar.start(16)
+    for n, start in enumerate(starts[:-1]):
+        assert calendar.span(start) == n
+        assert calendar.span(starts[n + 1] - dt.timedelta(seconds=1)) == n
+        assert calendar.start(calendar.step_of_span(n)) <= start < calendar.start(calendar.step_of_span(n) + 1)
+
+
+def test_a_week_says_what_it_said_before_there_were_other_steps() -> None:
+    assert Calendar("2024-01-01", "UTC").document() == {"first_day": "2024-01-01", "timezone": "UTC"}
+    assert (Pace().slow, Pace().fast, Pace().recent, Pace().silent, Pace().lately) == (0.96, 0.8, 16, 2, 4)
+    said = Calendar("2024-01-01", "UTC", "hour", slow_half_life="48h")
+    assert Calendar(**said.document()) == said
+
+
+def test_steps_begin_with_the_first_event() -> None:
+    first = dt.datetime(2024, 1, 3, 17, tzinfo=UTC)  # a Wednesday
+    made = {
+        step: Calendar.starting(first, timezone="UTC", week_start="monday", pace=Pace(step)).week(first)
+        for step in STEPS
+    }
+    assert made == {"hour": 18, "day": 1, "week": 1}
+
+
+@pytest.mark.parametrize(("duration", "seconds"), [("1h", 3600), ("24h", 86_400), ("7d", 604_800), ("28d", 2_419_200)])
+def test_durations(duration: str, seconds: int) -> None:
+    assert seconds_of(duration) == seconds
+
+
+@pytest.mark.parametrize("wrong", ["", "0h", "7", "1w", "1.5h", "-1d", "7 d"])
+def test_what_is_no_duration_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="is no duration; write hours or days"):
+        seconds_of(wrong)
+
+
+def test_half_lives_are_halved_after_as_long() -> None:
+    assert Pace("hour", fast_half_life="6h").fast ** 6 == pytest.approx(0.5)
+    assert Pace("day", slow_half_life="14d").slow ** 14 == pytest.approx(0.5)
+    assert Pace("week", slow_half_life="28d").slow ** 4 == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("pace", [Pace(), Pace("day"), Pace("hour"), Pace("hour", fast_half_life="1h")])
+def test_as_many_steps_as_sums_hold_stay_finite(pace: Pace) -> None:
+    most = pace.most_steps()
+    assert np.isfinite(1e20 * (1 / pace.fast) ** float(most))
+    assert pace.fast**most > 0
+
+
+def test_the_phase_turns_once_a_day_and_once_a_week() -> None:
+    hours = Calendar("2024-01-01", "America/New_York", "hour")
+    a, day, week = hours.phase(np.asarray([9, 9 + 24, 9 + 168]))
+    np.testing.assert_allclose(a[:2], day[:2], atol=1e-6)
+    np.testing.assert_allclose(a, week, atol=1e-6)
+    assert not np.allclose(a[2:], day[2:], atol=0.1)
+    assert hours.phase(np.asarray([1]))[0].tolist() == pytest.approx([0, 1, 0, 1], abs=1e-6)  # Monday, midnight
