@@ -93,6 +93,7 @@ def build_folder(
             folder,
             Path(scratch),
             split.user_ids,
+            split.item_ids,
             cuts,
             spec.windows_days,
             codes,
@@ -139,6 +140,7 @@ def _summary(
         "items": vocabulary.items.num_rows,
         "windows_days": list(spec.windows_days),
         "selection": spec.selection.model_dump(mode="json"),
+        columns.MEMORY: spec.memory,
     } | ({} if spec.reduce is None else {REDUCE: spec.reduce.model_dump(mode="json")})
 
 
@@ -194,6 +196,7 @@ def _user_rows(
             sampled=bound.sampled,
             one_in=bound.one_in,
             from_week=weeks.train[0] if training else weeks.last - RECENT_LABELS,
+            memories=training and spec.memory == TRAINING,
         )
         for late in {False, split.known.late}
     }

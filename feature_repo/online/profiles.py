@@ -170,8 +170,10 @@ class OnlineProfiles:
                 continue
             numbers = {name: float(values[place]) for name, values in rows.numbers.items()}
             lists = {name: values.row(place) for name, values in rows.lists.items()}
-            last = feast_values.number(found["user_daily"][place], columns.LAST_SESSION, "string_val", "")
+            daily = found["user_daily"][place]
+            last = feast_values.number(daily, columns.LAST_SESSION, "string_val", "")
             states[user] |= numbers | lists | {columns.STATE_AT: int(rows.state_at[place]), columns.LAST_SESSION: last}
+            states[user][columns.MEMORY] = feast_values.number(daily, columns.MEMORY, "bytes_val", b"")
         return states
 
 

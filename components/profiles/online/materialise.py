@@ -198,7 +198,10 @@ def _write_batch(
     states: dict[str, State] = {}
     made: dict[str, Provenance] = {}
     for (user, cells), (_, first, own) in zip(batch.items(), others.read(list(batch), since=end), strict=True):
-        states[user] = fold.fold(fold.empty() | cells | {columns.VOCABULARY: fold.vocabulary.digest}, [*first, *own])
+        lacking = {columns.MEMORY: b""}  # files of before memories
+        states[user] = fold.fold(
+            fold.empty() | lacking | cells | {columns.VOCABULARY: fold.vocabulary.digest}, [*first, *own]
+        )
         made[user] = Provenance.of(fold.vocabulary.digest, digests[user], end, [*first, *own], others=first)
     profiles.write(states, made)
 
