@@ -51,6 +51,18 @@ def added(memory: bytes, events: Sequence[Remembered]) -> bytes:
     return _whole([*lines, *map(_line, new)])
 
 
+def without(memory: bytes, names: Iterable[str]) -> bytes:
+    r"""Return a memory without the events that name someone, as an item or in a session's name.
+
+    >>> without(b"1\n7\ts1\tf00d\tfollow\t0\n9\ts1\ti7\tview\t0", ["f00d"])
+    b'1\n9\ts1\ti7\tview\t0'
+    """
+    told = [name.encode() for name in names]
+    lines = _lines(memory)
+    kept = [line for line in lines if not any(name in line for name in told)]
+    return memory if len(kept) == len(lines) else _whole(kept)
+
+
 def readable(memory: bytes) -> bool:
     """Tell whether a text is a memory of a version that this code reads.
 

@@ -141,8 +141,8 @@ class Profiles(Slice):
 
     memory: Literal["newest", "training"] = Field(
         default="newest",
-        description=f"Which rows keep the user's last {columns.MEMORY_EVENTS} events: the newest, which serve; or those "
-        "of training weeks too, for models of sequences",
+        description=f"Which rows keep the user's last {columns.MEMORY_EVENTS} events: the newest, which serve, or also "
+        "those of training weeks, for models of sequences",
     )
 
     @field_validator("silent_one_in", mode="before")

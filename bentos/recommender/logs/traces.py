@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bentos.recommender.logs import eventlog, json_lines
-from feature_repo import columns, files
+from feature_repo import columns, files, memory
 from feature_repo.logs import request_log
 
 LOGS = (columns.REQUESTS_FOLDER, eventlog.FOLDER)  # folders of the services' logs: a line is about one person
@@ -344,7 +344,8 @@ def _rows(path: Path, people: People) -> tuple[int, int]:
             return 0, file.metadata.num_rows
         found = 0
         for group in range(file.num_row_groups):
-            found += pc.sum(_about(file.read_row_group(group, columns=names), people)).as_py() or 0
+            table = file.read_row_group(group, columns=names)
+            found += pc.sum(pc.or_(_about(table, people), _mentions(table, people))).as_py() or 0
         return int(found), file.metadata.num_rows
 
 
@@ -353,6 +354,8 @@ def _about(table: pa.Table, people: People) -> pa.ChunkedArray:
     about = pa.chunked_array([pa.array([False] * table.num_rows, pa.bool_())])
     has_users = columns.USER_ID in table.column_names  # an item may be called like a user: those stay
     for name in _texts(table.schema):
+        if name == columns.MEMORY:  # of whose row it is, and in it, where items are people, of others: `_corrected`
+            continue
         column = table[name]
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
@@ -364,6 +367,23 @@ def _about(table: pa.Table, people: People) -> pa.ChunkedArray:
             hit = pc.or_(hit, pc.is_in(column.cast(pa.string()), people.ids))
         about = pc.or_(about, pc.fill_null(hit, False))
     return about
+
+
+def _mentions(table: pa.Table, people: People) -> pa.ChunkedArray:
+    """Tell of each row whether its event memory names one of the people."""
+    if columns.MEMORY not in table.column_names:
+        return pa.chunked_array([pa.array([False] * table.num_rows, pa.bool_())])
+    texts = table[columns.MEMORY].cast(pa.string())
+    return pc.fill_null(pc.match_substring_regex(texts, people.within(raws=False)), False)
+
+
+def _corrected(table: pa.Table, people: People) -> pa.Table:
+    """Take people out of the event memories of others, whose rows stay."""
+    if not (pc.sum(_mentions(table, people)).as_py() or 0):
+        return table
+    place = table.schema.get_field_index(columns.MEMORY)
+    cells = [None if c is None else memory.without(c, people.pseudonyms) for c in table[columns.MEMORY].to_pylist()]
+    return table.set_column(place, table.schema.field(place), pa.array(cells, pa.binary()))
 
 
 def _flat(value: object) -> str | None:
@@ -379,7 +399,8 @@ def _rewrite(path: Path, people: People) -> int:
                 table = file.read_row_group(group)
                 about = _about(table, people)
                 kept = table.filter(pc.invert(about))
-                gone += table.num_rows - kept.num_rows
+                gone += table.num_rows - kept.num_rows + (pc.sum(_mentions(kept, people)).as_py() or 0)
+                kept = _corrected(kept, people)
                 if kept.num_rows:
                     writer.write_table(kept, row_group_size=kept.num_rows)
         shutil.copymode(path, aside)
