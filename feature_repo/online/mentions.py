@@ -25,12 +25,12 @@ def remove(project: str, names: Sequence[str]) -> int:
     for online, user, rows in _naming(project, names):
         for view, (at, row) in rows.items():
             _write(online, view, user, at, row)
-        at, found = online.read_timed(MADE_OF, [user])[0]
-        if at is not None and found is not None:
+        written, found = online.read_timed(MADE_OF, [user])[0]
+        if written is not None and found is not None:
             made = provenance_of(found)
             others = provenance.encode(_of_others(provenance.decode(made.others), names)) if made.others else ""
             doubt = dataclasses.replace(made, folded=f"{made.folded.rstrip('?')}?", others=others)
-            online.write(MADE_OF, [(user, int(at.timestamp()), provenance.cells(doubt))])
+            online.write(MADE_OF, [(user, int(written.timestamp()), provenance.cells(doubt))])
         corrected += 1
     return corrected
 

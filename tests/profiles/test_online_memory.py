@@ -3,14 +3,16 @@
 
 import contextlib
 import dataclasses
+import datetime as dt
 import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.profiles.online import materialise
+from components.profiles.online import materialise, row_stream
 from feature_repo import columns, memory
 from feature_repo.errors import ServerError
 from feature_repo.online import feast_values, memory_cells, mentions
@@ -18,6 +20,8 @@ from feature_repo.online.profiles import DAILY, OnlineProfiles
 from feature_repo.privacy import sealing
 from feature_repo.privacy.sealing import SealError
 from feature_repo.update import Event
+from pipelines.answers import memory_parity
+from pipelines.answers.offline_rows import Offline
 from tests import worlds
 from tests.profiles.conftest import Made
 from tests.profiles.test_online import (  # noqa: F401
@@ -159,6 +163,26 @@ def test_a_person_who_is_an_item_goes_out_of_the_rows_of_others(place: Place, ma
     assert place.materialise(made.profiles)["written"] == 1  # sums still counted the event
     assert profiles.memories(["u03"]) == [kept]
     assert int(profiles.read(["u03"], now=LAST).numbers["events_total"][0]) == 48 + 1
+
+
+def test_parity_compares_what_the_store_remembers_with_files_and_pushes(place: Place, made: Made) -> None:
+    place.materialise(made.profiles)
+    profiles, end = place.open(made.profiles), end_of(made.profiles)
+    profiles.push_all({"u03": [purchase("i1", end + 5), purchase("i2", end + 3)], "new": [purchase("i1", end + 6)]})
+    files_end = dt.datetime.fromtimestamp(end, dt.UTC)
+    batch = {}
+    for part in row_stream.rows(made.profiles, pa.array(made.world.users), data_end=files_end, batch=500):
+        batch |= part
+    offline = Offline(profiles.folding, batch, end, {})
+    users = [*made.world.users, "new", "nobody"]
+    assert list(memory_parity.differences(profiles, offline, users)) == []
+    state = profiles.folding.fold(batch["u05"] | {columns.VOCABULARY: ""}, [purchase("planted", end + 9)])
+    wrong = {**batch["u05"], columns.MEMORY: state[columns.MEMORY], columns.LAST_SESSION: "s", columns.SEGMENT: 0.0}
+    profiles.online.write(DAILY, [("u05", end, {**wrong, columns.MEMORY: memory_cells.packed(wrong[columns.MEMORY])})])
+    newest = truth(made.world, "u05")[-1]
+    assert list(memory_parity.differences(profiles, offline, users)) == [
+        ("u05", f"purchase of planted at {end + 9}", f"purchase of {newest.item_id} at {newest.at}")
+    ]
 
 
 def test_a_row_with_a_memory_is_read_by_a_release_that_asks_for_none(place: Place, made: Made) -> None:
