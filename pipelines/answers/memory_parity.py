@@ -1,7 +1,8 @@
 """Compare the event memories of the online store with what the feature files and the events pushed since give.
 
-No answer holds a memory, so those of the store are compared, of the users whom the replayed answers are about. What a row
-was made of lies beside it: of a row that is being written, or that is of other files, nothing is said. This only reads.
+No answer holds a memory, so those of the store are compared, of the users whom the replayed answers are about. What a
+row was made of lies beside it: of one that is being written, or that is of other files, nothing is said. This only
+reads.
 """
 
 from collections.abc import Iterator, Sequence
