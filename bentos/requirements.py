@@ -18,6 +18,7 @@ from feature_repo.errors import SpecError
 DIRECT = (
     "bentoml",
     "click",
+    "cryptography",
     "feast[duckdb]",
     "limits",
     "numpy",

@@ -77,6 +77,8 @@ PROFILE_TOTALS = (
 SEGMENT = "segment"
 LAST_SESSION = "last_session_id"  # tells whether the next event opens a session
 VOCABULARY = "vocabulary"  # digest of the vocabulary that the row's lists are aligned to
+MEMORY = "memory"  # the user's last events in order, as feature_repo/memory.py writes them
+TEXTS = (LAST_SESSION, VOCABULARY, MEMORY)  # cells that are neither numbers nor lists
 
 
 def profile_columns(windows_days: tuple[int, ...] = WINDOWS_DAYS) -> tuple[str, ...]:
@@ -104,6 +106,7 @@ SLOW_DECAY = 0.96  # per week
 FAST_DECAY = 0.80  # per week
 HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first; all where the vocabulary says so
 RECENT_WEEKS = 16  # weeks of (target, week) pairs kept
+MEMORY_EVENTS = 64  # kept in a memory
 
 # How many possible rows a training row stands for; a table without the column holds all of them, once. It is made
 # with the label in view, so that no model may see it.

@@ -33,6 +33,7 @@ PROCESS = "INTENTFLOW_PROCESS"  # marks processes that `up` started
 # People
 PSEUDONYM_KEY = "INTENTFLOW_PSEUDONYM_KEY"
 PREVIOUS_PSEUDONYM_KEYS = "INTENTFLOW_PREVIOUS_PSEUDONYM_KEYS"
+DATA_KEYS = "INTENTFLOW_DATA_KEYS"  # that encrypt event memories and logs at rest, the newest first
 
 # Services
 RELEASE = "INTENTFLOW_RELEASE"  # folder of the release that a door serves

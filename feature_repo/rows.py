@@ -153,7 +153,7 @@ class UserRows:
         state = answer[columns.STATE_AT]
         numbers, lists = {}, {}
         for name, values in answer.items():
-            if name in (columns.USER_ID, columns.STATE_AT, "now", columns.LAST_SESSION, columns.VOCABULARY):
+            if name in (columns.USER_ID, columns.STATE_AT, "now", *columns.TEXTS):
                 continue
             if name in LIST_TYPES:
                 rows = [np.asarray(v if v is not None else (), dtype=LIST_TYPES[name]) for v in values]

@@ -8,6 +8,7 @@ from feature_repo.views import Views
 INTENT = "intent_v1"
 RANKING = "ranking_v1"
 STATE = "state_v1"  # all that a new event may move; for writers, not for models
+MEMORY = "memory_v1"  # event memories at the training cutoffs, where the spec keeps them; offline only
 
 
 def build(views: Views) -> list[Any]:
@@ -19,6 +20,13 @@ def build(views: Views) -> list[Any]:
         FeatureService(name=RANKING, features=[views.user_profile, views.user_targets, views.user_history]),
         FeatureService(name=STATE, features=list(views.of_users().values())),
     ]
+
+
+def of_memories(view: Any) -> Any:
+    """Declare the service of the training cutoffs' event memories."""
+    from feast import FeatureService
+
+    return FeatureService(name=MEMORY, features=[view])
 
 
 def digest(name: str, *, windows_days: tuple[int, ...]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from feature_repo import columns
+from feature_repo import columns, memory
 from feature_repo.calendar import Calendar
 from feature_repo.columns import EVENING_HOUR
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
@@ -66,16 +66,20 @@ class Folding:
         numbers = dict.fromkeys(columns.profile_columns(self.windows_days), 0.0) | {columns.SEGMENT: -1.0}  # none yet
         lists = {name: np.empty(0, dtype) for name, dtype in LIST_TYPES.items()}
         texts = {columns.LAST_SESSION: "", columns.VOCABULARY: self.vocabulary.digest}
-        return numbers | lists | texts | {columns.STATE_AT: 0}
+        return numbers | lists | texts | {columns.STATE_AT: 0, columns.MEMORY: memory.EMPTY}
 
     def fold(self, state: State, events: Sequence[Event]) -> State:
         """Return the state after events, one after another."""
         for event in events:
-            state = self.update(state, event)
-        return state
+            state = self._updated(state, event)
+        return _remembering(state, events)
 
     def update(self, state: Mapping[str, Any], event: Event) -> State:
         """Return the state after one more event; the given state is left as it is."""
+        return _remembering(self._updated(state, event), [event])
+
+    def _updated(self, state: Mapping[str, Any], event: Event) -> State:
+        """Return the state after one more event, its memory as it was."""
         new = dict(state)
         when = dt.datetime.fromtimestamp(event.at, dt.UTC)
         week, opened = self.calendar.week(when), event.session_id != state[columns.LAST_SESSION]
@@ -192,6 +196,12 @@ class Folding:
             inside = state["daily_days"] > end_day - spans(days)
             for name in columns.WINDOWED:
                 state[columns.windowed(name, days)] = float(state[f"daily_{name}"][inside].sum(dtype=np.float64))
+
+
+def _remembering(state: State, events: Sequence[Event]) -> State:
+    """Return a state whose memory holds more events; all of a call at once, since it is read and written whole."""
+    new = [memory.Remembered(e.at, e.session_id, e.item_id, e.event, e.value) for e in events]
+    return state | {columns.MEMORY: memory.added(state[columns.MEMORY], new)} if new else state
 
 
 def _position(state: State, names: tuple[str, ...], key: int) -> int | None:

@@ -18,6 +18,7 @@ ROW_VIEWS = ("user_profile", "user_targets", "user_history", "user_daily")  # a 
 PUSHED, MADE_OF = "user_pushed", "user_made_of"
 USER_VIEWS = (*ROW_VIEWS, PUSHED, MADE_OF)
 STATE_VIEWS = ("item_state", "target_state")
+MEMORIES = "user_memory"  # event memories of the training cutoffs, from a file that a spec may ask for; never online
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
     the time and memory.
     """
     from feast import Entity, ValueType
-    from feast.types import Array, Float32, Float64, Int32, Int64, String
+    from feast.types import Array, Bytes, Float32, Float64, Int32, Int64, String
 
     user = Entity(name="user", join_keys=[columns.USER_ID], value_type=ValueType.STRING)
     item = Entity(name="item", join_keys=[columns.ITEM_INDEX], value_type=ValueType.INT32)
@@ -97,7 +98,7 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
         user_daily=view(
             "user_daily",
             user,
-            lists(columns.DAILY_LISTS) | {columns.LAST_SESSION: String},
+            lists(columns.DAILY_LISTS) | {columns.LAST_SESSION: String, columns.MEMORY: Bytes},
         ),
         # These are written online only; a view must name a file, which tells Feast the type of its key.
         user_pushed=view(PUSHED, user, {"events": String}, file="user_daily"),
@@ -106,6 +107,18 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
         ),
         item_state=view("item_state", item, dict.fromkeys(columns.ITEM_NUMBERS, Float32)),
         target_state=view("target_state", target, dict.fromkeys(columns.TARGET_NUMBERS, Float32)),
+    )
+
+
+def memories(folder: Path, user: Any, *, lookback: dt.timedelta) -> Any:
+    """Declare the view of the training cutoffs' event memories; None where the folder has none."""
+    from feast.types import Bytes, Int64
+
+    path = folder / f"{MEMORIES}.parquet"
+    if not path.is_file():
+        return None
+    return _view(
+        MEMORIES, user, str(path), {columns.MEMORY: Bytes, columns.STATE_AT: Int64}, lookback=lookback, about={}
     )
 
 

@@ -21,6 +21,7 @@ from components.distributed.settings import VARIABLE as TRAINER
 from components.distributed.settings import Trainer
 from feature_repo import env_names
 from feature_repo.errors import SpecError, nearest
+from feature_repo.privacy import sealing
 from feature_repo.privacy.pseudonyms import KEY, PREVIOUS, fingerprint, ring
 from feature_repo.privacy.tombstones import ELSEWHERE, Tombstones
 from feature_repo.slice import Slice
@@ -65,6 +66,17 @@ class Pseudonyms(Slice):
         if self.previous_key_file is not None and self.previous_key_file == self.key_file:
             raise ValueError("previous_key_file is the key_file; write the new key to a file of its own")
         return self
+
+
+class Privacy(Slice):
+    """Encryption at rest of event memories and of the services' logs (docs/privacy.md says what is and what is not)."""
+
+    key_env: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Variable that holds the key, 64 hex digits; while it is changed the new one, a comma and the old "
+        "one. Left out: nothing is encrypted here",
+    )
 
 
 class Engine(Slice):
@@ -207,6 +219,7 @@ class Environment(Slice):
     feast: Feast
     evidently: str = Field(description="Evidently's server, or the folder of its workspace")
     pseudonyms: Pseudonyms
+    privacy: Privacy = Privacy()
     profiles: Engine = Engine()
     kubeflow: Kubeflow | None = None
     kubernetes: Kubernetes = Kubernetes()
@@ -353,6 +366,7 @@ def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapp
         env_names.EVIDENTLY: settings.evidently,
         KEY: _key(settings.pseudonyms, outside),
         PREVIOUS: _previous(settings.pseudonyms, outside),
+        env_names.DATA_KEYS: _data_keys(settings.privacy, outside),
         SHADOW_TOKEN: outside.get(SHADOW_TOKEN) or _shared(settings, home),
         ELSEWHERE: outside.get(ELSEWHERE, ""),
         env_names.REQUESTS_URL: settings.requests.url,
@@ -378,6 +392,20 @@ def _key(pseudonyms: Pseudonyms, outside: Mapping[str, str]) -> str:
             raise SpecError(f"pseudonyms.key_env: {pseudonyms.key_env} is not set; export the key as hex digits")
         return outside[pseudonyms.key_env]
     return _secret(Path(str(pseudonyms.key_file)))
+
+
+def _data_keys(privacy: Privacy, outside: Mapping[str, str]) -> str:
+    """Read the keys that encrypt at rest: a name without a key must not mean that nothing is encrypted."""
+    if privacy.key_env is None:
+        return outside.get(env_names.DATA_KEYS, "")  # as a Secret gives it to pods
+    found = outside.get(privacy.key_env, "")
+    try:
+        keys = sealing.keys_of(found)
+    except SpecError as error:
+        raise SpecError(f"privacy.key_env: {privacy.key_env}: {str(error).partition(': ')[2]}") from None
+    if not keys.newest:
+        raise SpecError(f"privacy.key_env: {privacy.key_env} is not set; export {sealing.FORM}, or leave the field out")
+    return found
 
 
 def _shared(settings: Environment, home: Path) -> str:

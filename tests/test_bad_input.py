@@ -13,6 +13,7 @@ from components.data.ingest import ingest
 from components.data.spec import Data
 from feature_repo.errors import Refused, ServerError, UserError
 from feature_repo.privacy.pseudonyms import matching, ring
+from feature_repo.privacy.sealing import keys_of
 from feature_repo.privacy.tombstones import Tombstones
 from pipelines import environment, init, spec
 from pipelines.privacy import forget, rotate_key
@@ -219,6 +220,10 @@ PRIVACY: dict[str, Callable[[Path], object]] = {
     "a key that forgotten people are not marked under": lambda folder: (
         Tombstones(folder, ("0a" * 16,)).write("ann", {}),
         Tombstones(folder, (KEY,)),
+    ),
+    "a key of encryption at rest that is no key": lambda _: keys_of("secret"),
+    "a log under another key": lambda folder: keys_of("0a" * 32).open(
+        keys_of("0b" * 32).seal(b"{}"), what=f"{folder}/events/2024-06-01.00000.jsonl: a line"
     ),
     "nobody to forget": lambda _: forget.forget(_place(), []),
     "a rotation without a previous key": lambda folder: rotate_key.rotate(_place(folder)),

@@ -33,6 +33,7 @@ from bentos.remote import RemoteRanker, RemoteScorer
 from components.step import reason_left
 from feature_repo.errors import SpecError
 from feature_repo.fallback import Fallback
+from feature_repo.privacy import sealing
 from feature_repo.update import Folding
 from feature_repo.vocabulary import Vocabulary
 
@@ -117,6 +118,7 @@ def open_door(settings: Settings) -> DoorContext:
     """Load the release's models, open store and logs, and answer once to warm up."""
     from feature_repo.online.profiles import OnlineProfiles
 
+    sealing.given()  # a key that is none is refused before anything is written under it
     release = settings.release
     metrics, ranker, scorer = Metrics(release), _ranker(settings), _scorer(settings)
     folds = folding(release, ranker.vocabulary)

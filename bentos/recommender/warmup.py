@@ -25,7 +25,7 @@ def row(folding: Folding, user: str, *, now: int) -> UserRows:
     ]
     state = folding.fold(folding.empty(), events)
     lists = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
-    texts = (columns.LAST_SESSION, columns.VOCABULARY, columns.STATE_AT)
+    texts = (*columns.TEXTS, columns.STATE_AT)
     numbers = {name: float(v) for name, v in state.items() if name not in lists and name not in texts}
     return UserRows(
         user_id=np.asarray([user], dtype=object),

@@ -94,6 +94,7 @@ def build_folder(
             folder,
             Path(scratch),
             split.user_ids,
+            split.item_ids,
             cuts,
             spec.windows_days,
             codes,
@@ -153,6 +154,7 @@ def _summary(
         "items": vocabulary.items.num_rows,
         "windows_days": list(spec.windows_days),
         "selection": spec.selection.model_dump(mode="json"),
+        columns.MEMORY: spec.memory,
     } | ({} if spec.reduce is None else {REDUCE: spec.reduce.model_dump(mode="json")})
 
 
@@ -219,6 +221,7 @@ def _user_rows(
             one_in=bound.one_in,
             from_week=weeks.train[0] if training else weeks.last - _labels_kept(pace, weeks),
             pace=pace,
+            memories=training and spec.memory == TRAINING,
         )
         for late in {False, split.known.late}
     }

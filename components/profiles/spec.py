@@ -140,6 +140,12 @@ class Profiles(Slice):
         json_schema_extra={"anyOf": [{"type": "integer", "minimum": 1, "maximum": MOST_ONE_IN}, {"const": "auto"}]},
     )
 
+    memory: Literal["newest", "training"] = Field(
+        default="newest",
+        description=f"Which rows keep the user's last {columns.MEMORY_EVENTS} events: the newest, which serve, or also "
+        "those of training weeks, for models of sequences",
+    )
+
     @field_validator("silent_one_in", mode="before")
     @classmethod
     def _one_in_or_auto(cls, value: object) -> object:
@@ -158,7 +164,8 @@ class Profiles(Slice):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
         dumped: dict[str, Any] = dump(self)
-        return {k: v for k, v in dumped.items() if k != "reduce" or v is not None}
+        newer = {"reduce": None, "memory": "newest"}
+        return {k: v for k, v in dumped.items() if k not in newer or v != newer[k]}
 
     @model_validator(mode="after")
     def _stale_after_fresh(self) -> "Profiles":

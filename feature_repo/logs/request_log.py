@@ -26,7 +26,8 @@ import pyarrow.parquet as pq
 from pydantic_core import from_json
 
 from feature_repo import columns, files
-from feature_repo.logs import packed_answer
+from feature_repo.logs import packed_answer, parquet_files
+from feature_repo.privacy import sealing
 
 SEGMENT, PARQUET = ".jsonl", ".parquet"
 MERGED = ".day.parquet"  # of a day that is over, whole
@@ -132,7 +133,7 @@ def _read_day(merged: Path, paths: Sequence[Path], *, newest_first: bool) -> Ite
 def read_file(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
     """Yield a file's answers; a line that a crash cut short is skipped and said so."""
     if path.suffix == PARQUET:
-        with pq.ParquetFile(path) as file:
+        with parquet_files.opened(path) as file:
             yield from read_groups(file, newest_first=newest_first)
         return
     yield from read_lines(path, newest_first=newest_first)
@@ -171,7 +172,7 @@ def _parsed(stream: Iterable[bytes], path: Path) -> Iterator[Answer]:
     for number, text in enumerate(stream, 1):
         if text.strip():
             try:
-                yield from_json(text)
+                yield from_json(sealing.given().open(text, what=f"{path}: a line"))
             except ValueError:
                 log.warning("%s line %d: cut short, skipped", path, number)
 
@@ -189,7 +190,7 @@ def _tables(merged: Path, paths: Sequence[Path], schema: pa.Schema) -> list[pa.T
     if merged not in paths or len(paths) == 1:
         try:
             return [
-                pq.read_table(path, columns=schema.names, schema=schema)
+                _read_table(path, schema)
                 if path.suffix == PARQUET
                 else table_of(list(read_file(path))).select(schema.names)
                 for path in paths
@@ -197,6 +198,14 @@ def _tables(merged: Path, paths: Sequence[Path], schema: pa.Schema) -> list[pa.T
         except FileNotFoundError:  # merged meanwhile
             pass
     return [table_of(list(_read_day(merged, paths, newest_first=False))).select(schema.names)]
+
+
+def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """Read a parquet file as a schema has it; Arrow's own reading of a path knows no keys."""
+    if not parquet_files.encrypted(path):
+        return pq.read_table(path, columns=schema.names, schema=schema)
+    with parquet_files.opened(path) as file:
+        return file.read(columns=schema.names).select(schema.names).cast(schema)
 
 
 def table_of(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -216,7 +225,7 @@ def compact(path: Path) -> Path | None:
         if not same_file(segment, path):
             return None
         if not target.exists() and next(read_file(path), None) is not None:
-            with files.written(target) as aside, pq.ParquetWriter(aside, SCHEMA, **WRITTEN) as writer:
+            with files.written(target) as aside, parquet_files.writer(aside, SCHEMA, **WRITTEN) as writer:
                 parts = _parts(read_file(path))
                 while some := list(itertools.islice(parts, GROUP_ROWS // PART_ROWS)):
                     writer.write_table(pa.concat_tables(some), row_group_size=GROUP_ROWS)

@@ -15,13 +15,13 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow.parquet as pq
 from pydantic_core import from_json
 
 from feature_repo import columns
-from feature_repo.logs import request_log
+from feature_repo.logs import parquet_files, request_log
 from feature_repo.logs.object_store import Entry, Store
 from feature_repo.logs.request_log import MERGED, Answer
+from feature_repo.privacy import sealing
 
 FOLDER, EVENTS = "_days", "_events"  # no host is called like these
 FOLDERS = (columns.REQUESTS_FOLDER, columns.EVENTS_FOLDER)  # of a door's state folder
@@ -66,9 +66,10 @@ def whole_size(stream: Any) -> int:
 
 def read_events(store: Store) -> Iterator[dict[str, Any]]:
     """Yield the lines of every shipped file of the event log, oldest first; another door may have the same events."""
+    keys = sealing.given()
     for entry in sorted(store.files(LINES), key=lambda e: (e.name, e.path)):
         with store.system.open_input_file(entry.path) as stream, gzip.open(stream) as lines:
-            yield from (from_json(line) for line in lines if line.strip())
+            yield from (from_json(keys.open(line, what=entry.path)) for line in lines if line.strip())
 
 
 def files_of(store: Store) -> list[Entry]:
@@ -121,6 +122,6 @@ def _read_day(
 
 
 def _read_file(store: Store, path: str, *, names: Sequence[str] | None, newest_first: bool) -> Iterator[Answer]:
-    with store.system.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
+    with store.system.open_input_file(path) as stream, parquet_files.opened(stream) as file:
         have = None if names is None else [name for name in names if name in file.schema_arrow.names]
         yield from request_log.read_groups(file, names=have, newest_first=newest_first)

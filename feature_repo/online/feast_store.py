@@ -190,6 +190,8 @@ def offline(project: str, folder: Path, *, windows_days: tuple[int, ...]) -> Ite
         store = FeatureStore(config=config(project, settings))
         declared = views.build(folder, windows_days=windows_days, lookback=LOOKBACK)
         store.apply([*declared.all(), *services.build(declared)])
+        if (memories := views.memories(folder, declared.user, lookback=LOOKBACK)) is not None:
+            store.apply([memories, services.of_memories(memories)])
         try:
             yield store
         finally:

@@ -13,6 +13,7 @@ import numpy as np
 from feature_repo.rows import LIST_TYPES, Ragged
 
 LIST = "_list_val"
+TEXTS = ("string_val", "bytes_val")  # neither numbers nor lists
 PACKED = 0x0A  # the tag of a list's only field: packed values follow, after their length
 Row = Mapping[str, Any]  # feature name -> Value
 
@@ -39,6 +40,8 @@ def value(kind: str, cell: Any) -> Any:
         return pb.Value(**{kind: message(val=np.asarray(cell).tolist())})
     if kind == "string_val":
         return pb.Value(string_val=str(cell))
+    if kind == "bytes_val":
+        return pb.Value(bytes_val=bytes(cell))
     return pb.Value(**{kind: int(cell) if kind.startswith("int") else float(cell)})
 
 
@@ -50,7 +53,7 @@ def entity_key(join_key: str, entity: str) -> Any:
 
 
 def number(row: Row | None, name: str, kind: str, default: Any = 0.0) -> Any:
-    """Return a number or a text of a row, `default` where it has none."""
+    """Return a number, a text or bytes of a row, `default` where it has none."""
     found = None if row is None else row.get(name)
     return default if found is None or not found.HasField(kind) else getattr(found, kind)
 
@@ -60,7 +63,7 @@ def arrays(rows: Sequence[Row | None], kinds: Mapping[str, str]) -> tuple[dict[s
 
     All features are taken together: for one user numpy's calls would cost more than what they do.
     """
-    plain = [(name, kind) for name, kind in kinds.items() if not kind.endswith(LIST) and kind != "string_val"]
+    plain = [(name, kind) for name, kind in kinds.items() if not kind.endswith(LIST) and kind not in TEXTS]
     cells = [[number(row, name, kind, 0) for name, kind in plain] for row in rows]
     matrix = np.asarray(cells, dtype=np.float64).reshape(len(rows), len(plain)).T
     lists: dict[str, Ragged] = {}

@@ -5,14 +5,15 @@ write the same rows meanwhile: both keep, beside a row, what it was made of, and
 pushes write, so whatever one of them overwrote the next materialisation sees and makes good (docs/online.md).
 """
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from feature_repo import columns
-from feature_repo.online import feast_values, provenance
+from feature_repo import columns, memory
+from feature_repo.online import feast_values, memory_cells, provenance
 from feature_repo.online.feast_store import Online, space
 from feature_repo.online.provenance import Provenance
 from feature_repo.rows import Ragged, UserRows
@@ -20,7 +21,9 @@ from feature_repo.update import Event, Folding, State, moved_on
 from feature_repo.views import MADE_OF, PUSHED, ROW_VIEWS
 
 READ_VIEWS = ("user_profile", "user_targets", "user_history")
+DAILY = "user_daily"  # the view that a model never reads; it has the memory, since only a push reads and writes both
 READS = 4  # at most, of a row that is being written
+log = logging.getLogger("intentflow")
 REMEMBER_S = 10.0  # how long the end of the last batch, and who was forgotten, are taken as known
 Rows = Mapping[str, Sequence[feast_values.Row | None]]  # view -> a row a user
 
@@ -33,6 +36,7 @@ class OnlineProfiles:
     folding: Folding
     clock: Callable[[], float] = time.monotonic
     _confirmed: dict[str, tuple[float, int]] = field(default_factory=dict, repr=False)
+    _lacking: list[str] = field(default_factory=list, repr=False)  # whether rows without memories were met, and said
     _tombstones: list[frozenset[str]] = field(default_factory=lambda: [frozenset()], repr=False)  # as last heard
 
     @classmethod
@@ -68,7 +72,7 @@ class OnlineProfiles:
         made: dict[str, Provenance] = {}
         old = self._states(users, found)
         for place, user in enumerate(users):
-            was = _made_of(found[MADE_OF][place])
+            was = provenance_of(found[MADE_OF][place])
             others = provenance.since(provenance.decode(was.others), was.data_end)
             own = provenance.since(decoded(found[PUSHED][place]), was.data_end)
             had = [*provenance.lacking(own, [others]), *own]
@@ -88,6 +92,11 @@ class OnlineProfiles:
         self.write(states, made)
         return states
 
+    def memories(self, user_ids: Sequence[str]) -> list[list[memory.Remembered] | None]:
+        """Read the last events of users, oldest first; None of whom no row has a memory."""
+        cells = [_memory_of(row) for row in self.online.read(DAILY, user_ids)]
+        return [memory.decode(cell) if cell else None for cell in cells]
+
     def forgotten(self, user_ids: Sequence[str]) -> frozenset[str]:
         """Return which of some users were forgotten, as the store knows now."""
         return self.online.forgotten(user_ids)
@@ -100,8 +109,11 @@ class OnlineProfiles:
         """Write rows view by view, and last what they are made of: a row that was cut short shows as such."""
         if not states:
             return
+        cells = {
+            u: {**state, columns.MEMORY: memory_cells.packed(state[columns.MEMORY])} for u, state in states.items()
+        }
         for view in ROW_VIEWS:
-            self.online.write(view, [(user, int(state[columns.STATE_AT]), state) for user, state in states.items()])
+            self.online.write(view, [(user, int(row[columns.STATE_AT]), row) for user, row in cells.items()])
         self.online.write(
             MADE_OF, [(user, int(states[user][columns.STATE_AT]), provenance.cells(made[user])) for user in states]
         )
@@ -109,7 +121,7 @@ class OnlineProfiles:
     def made_of(self, user_ids: Sequence[str]) -> list[tuple[Provenance, list[Event]]]:
         """Read what users' rows are made of, and the events pushed since."""
         made, events = (self.online.read(view, user_ids) for view in (MADE_OF, PUSHED))
-        return [(_made_of(m), decoded(e)) for m, e in zip(made, events, strict=True)]
+        return [(provenance_of(m), decoded(e)) for m, e in zip(made, events, strict=True)]
 
     def confirm(self, data_end: int) -> None:
         """Note that a batch which ends at `data_end` was written whole: a row it left as it was holds until then."""
@@ -131,7 +143,7 @@ class OnlineProfiles:
         """Return where the last batch of our vocabulary ended, 0 where there was none; as of some seconds ago."""
         asked, end = self._confirmed.get(provenance.BATCH, (-REMEMBER_S, 0))
         if self.clock() - asked >= REMEMBER_S:
-            found = _made_of(self.online.read(MADE_OF, [provenance.BATCH])[0])
+            found = provenance_of(self.online.read(MADE_OF, [provenance.BATCH])[0])
             end = found.data_end if found.vocabulary == self.folding.vocabulary.digest else 0
             self._tombstones[0] = self.online.tombstones()
             self._confirmed[provenance.BATCH] = (self.clock(), end)
@@ -170,14 +182,33 @@ class OnlineProfiles:
                 continue
             numbers = {name: float(values[place]) for name, values in rows.numbers.items()}
             lists = {name: values.row(place) for name, values in rows.lists.items()}
-            last = feast_values.number(found["user_daily"][place], columns.LAST_SESSION, "string_val", "")
+            daily = found[DAILY][place]
+            last = feast_values.number(daily, columns.LAST_SESSION, "string_val", "")
             states[user] |= numbers | lists | {columns.STATE_AT: int(rows.state_at[place]), columns.LAST_SESSION: last}
+            states[user][columns.MEMORY] = _memory_of(daily)
+        if any(known and not states[user][columns.MEMORY] for user, known in zip(users, rows.known, strict=True)):
+            self._say_lacking()
         return states
 
+    def _say_lacking(self) -> None:
+        """Say once that rows have no memory: it must not be taken for that of people who did nothing."""
+        if not self._lacking:
+            self._lacking.append("said")
+            log.warning(
+                "online store: user rows were written before rows had event memories; theirs hold only what comes now, "
+                "until a run has materialised new rows"
+            )
 
-def _made_of(row: feast_values.Row | None) -> Provenance:
+
+def provenance_of(row: feast_values.Row | None) -> Provenance:
+    """Return what a row of `user_made_of` says."""
     text = {name: feast_values.number(row, name, "string_val", "") for name in ("row", "folded", "others")}
     return Provenance(data_end=int(feast_values.number(row, "data_end", "int64_val")), **text)
+
+
+def _memory_of(row: feast_values.Row | None) -> bytes:
+    """Return the memory of a row of `user_daily`, b"" where it has none."""
+    return memory_cells.unpacked(feast_values.number(row, columns.MEMORY, "bytes_val", b""))
 
 
 def decoded(row: feast_values.Row | None) -> list[Event]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from bentos.release import INTENT, RANKING, Release
 from feature_repo import columns, release_folder
-from feature_repo.errors import SpecError
+from feature_repo.errors import SpecError, StoreAway
 from pipelines import namespace
 from pipelines.answers import offline_rows
 from pipelines.environment import Installation
@@ -80,7 +80,8 @@ def parity(place: Installation, release_id: str | None = None, *, sample: int = 
         return _document(release_id, answers, found, reason=_features_unchecked(place))
     # Features first: a wrong one moves scores too, and it is the one to name.
     found = [d for answer in answers for d in features_of(offline, answer)] + found
-    return _document(release_id, answers, found, reason="")
+    memories, why = memories_of(place, offline, answers)
+    return _document(release_id, answers, found + memories, reason=why)
 
 
 def logged(home: Path, release_id: str, *, sample: int) -> list[Answer]:
@@ -151,6 +152,24 @@ def features_of(offline: offline_rows.Offline, answer: Answer) -> Iterator[Diffe
         return
     for field, online, again in offline_rows.contrasts(answer, expected):
         yield _difference(answer, field, online, again)
+
+
+def memories_of(
+    place: Installation, offline: offline_rows.Offline, answers: Sequence[Answer]
+) -> tuple[list[Difference], str]:
+    """Compare the event memories that the store has of the answers' users; say why where it cannot be asked."""
+    from feature_repo.online.profiles import OnlineProfiles
+    from pipelines.answers import memory_parity
+    from pipelines.releases import release as releases
+
+    newest = {str(answer[columns.USER_ID]): answer for answer in reversed(answers)}
+    try:
+        with releases.variables(place):
+            profiles = OnlineProfiles.open(place.spec.name, offline.folding)
+            found = list(memory_parity.differences(profiles, offline, sorted(newest)))
+    except StoreAway as away:
+        return [], f"event memories were not compared: {away}"
+    return [_difference(newest[user], columns.MEMORY, ours, theirs) for user, ours, theirs in found], ""
 
 
 def text(document: Mapping[str, Any]) -> str:

@@ -28,6 +28,7 @@ CONFIG_KEYS = (
 SECRET_KEYS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", env_names.ALERT_URL, env_names.EVIDENTLY_SECRET),
     *(env_names.FEAST, env_names.PSEUDONYM_KEY, env_names.PREVIOUS_PSEUDONYM_KEYS),
+    env_names.DATA_KEYS,
     *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"),
 )
 STATE, DATA, FORGOTTEN = "/state", "/data", "/forgotten"  # where volumes are mounted

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from feature_repo.errors import ServerError
-from feature_repo.logs import request_log, shipped_log
+from feature_repo.logs import parquet_files, request_log, shipped_log
 from feature_repo.logs.object_store import ASIDE, Entry, Store
 
 NAME = re.compile(r"^(\d{4}-\d\d-\d\d)\.(\d+|day)\.parquet$")
@@ -72,11 +71,11 @@ def _merged(store: Store, target: str, sources: Iterable[Entry]) -> int:
     if not lacking:
         return 0
     had, before = 0, len(seen)
-    with store.written(target) as sink, pq.ParquetWriter(sink, request_log.SCHEMA, **request_log.WRITTEN) as writer:
+    with store.written(target) as sink, parquet_files.writer(sink, request_log.SCHEMA, **request_log.WRITTEN) as writer:
         for table in _groups_of(_chained(store, target if there else "", lacking, seen)):
             writer.write_table(table, row_group_size=request_log.GROUP_ROWS)
             had += table.num_rows
-    with store.system.open_input_file(target) as stream, pq.ParquetFile(stream) as file:
+    with store.system.open_input_file(target) as stream, parquet_files.opened(stream) as file:
         if file.metadata.num_rows != had:
             raise ServerError(f"{target}: {file.metadata.num_rows} answers were read back of {had}; nothing is deleted")
     return len(seen) - before
@@ -101,13 +100,13 @@ def _unseen(store: Store, path: str, seen: set[request_log.Key]) -> Iterator[pa.
 
 
 def _keys(store: Store, path: str) -> list[request_log.Key | None]:
-    with store.system.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
+    with store.system.open_input_file(path) as stream, parquet_files.opened(stream) as file:
         return [request_log.key_of(row) for row in file.read(columns=list(request_log.KEY)).to_pylist()]
 
 
 def _tables(store: Store, path: str) -> Iterator[pa.Table]:
     """Yield a file's row groups as today's schema has them; a column of before it is null."""
-    with store.system.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
+    with store.system.open_input_file(path) as stream, parquet_files.opened(stream) as file:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
             arrays: list[Any] = [

@@ -34,7 +34,7 @@ class Removal:
 
     def remove(self, found: traces.TraceReport) -> dict[str, int]:
         """Take people out of files, logs, the online store and a server's artifacts; return what went where."""
-        from feature_repo.online import erase
+        from feature_repo.online import erase, mentions
 
         for entry in (self.place.home / CACHE).glob("*.json"):
             entry.unlink()  # another run must make everything anew: a cached artifact would be taken for whole
@@ -51,6 +51,8 @@ class Removal:
             self.observe("shipped")
         if rows := erase.erase(self.place.spec.name, self.people.pseudonyms):
             removed["online store"] = rows
+        if others := mentions.remove(self.place.spec.name, self.people.pseudonyms):
+            removed["online store, rows of others that name them"] = others
         self.observe("online")
         return removed
 
@@ -62,7 +64,7 @@ class Removal:
     def prove(self) -> tuple[dict[str, Any], list[str]]:
         """Look at everything again; return what was looked at and what is left."""
         from components.registry import forget as registry
-        from feature_repo.online import erase
+        from feature_repo.online import erase, mentions
 
         looked, left = 0, list[str]()
         if _has_registry(self.place):
@@ -77,6 +79,8 @@ class Removal:
         left += [f"{self._named(path)} (cannot be read)" for path in found.unreadable]
         if online := erase.count(self.place.spec.name, self.people.pseudonyms):
             left.append(f"online store: {online} rows")
+        if others := mentions.count(self.place.spec.name, self.people.pseudonyms):
+            left.append(f"online store: {others} rows of others that name them")
         if missing := set(self.in_store) - erase.kept_out(self.place.spec.name, self.in_store):
             left.append(f"online store: {len(missing)} tombstones are not there")
         copies = 0

@@ -68,5 +68,6 @@ def _asked(container: Object, pod: Object, maps: dict[str, Any]) -> list[str]:
         if text and volume["name"] in mounted:
             document = yaml.safe_load(text)  # read, so that what a comment says asks for nothing
             names |= set(re.findall(r"\$\{(\w+)\}", json.dumps(document)))
-            names |= {str(value) for key, value in (document.get("pseudonyms") or {}).items() if key.endswith("_env")}
+            for part in ("pseudonyms", "privacy"):
+                names |= {str(value) for key, value in (document.get(part) or {}).items() if key.endswith("_env")}
     return sorted(names)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from feature_repo import columns
+from feature_repo import columns, memory
 from feature_repo.calendar import Calendar
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 from feature_repo.update import Event, Folding, event_of, moved_on
@@ -80,6 +80,7 @@ def counted(events: Sequence[Event], *, now: int) -> dict[str, Any]:
         "value_slow": sum(e.value * 0.96 ** (upcoming - week_of(e.at)) for e in events),
         "state_at": now,
         "last_session_id": events[-1].session_id,
+        "memory": memory.encode(memory.Remembered(e.at, e.session_id, e.item_id, e.event, e.value) for e in events),
     }
     fulfilled = [(target, e) for e in events for target in FOLDING.vocabulary.fulfilled(e.item_id, e.event)]
     had = [(ITEMS.index(e.item_id), e) for e in events if e.item_id in ITEMS and e.event == "purchase"]
@@ -144,7 +145,7 @@ def same(state: dict[str, Any], expected: dict[str, Any]) -> None:
         if name in LIST_TYPES:
             np.testing.assert_allclose(state[name], value, rtol=1e-5, err_msg=name)
             assert np.asarray(state[name]).dtype == LIST_TYPES[name], name
-        elif isinstance(value, str):
+        elif isinstance(value, str | bytes):
             assert state[name] == value
         else:
             assert state[name] == pytest.approx(value, rel=1e-6), name

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.profiles import steps
-from feature_repo import columns
+from feature_repo import columns, memory
 from feature_repo.calendar import Calendar
 from feature_repo.clock import Step
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
@@ -162,6 +162,7 @@ def _assert_same(
         mine = np.asarray(state[name])[kept] if name in columns.DAILY_LISTS else np.asarray(state[name])
         theirs = np.asarray(row[name] or [], dtype=LIST_TYPES[name])
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5, err_msg=name)
+    assert memory.decode(state[columns.MEMORY]) == memory.decode(row[columns.MEMORY])  # type: ignore[arg-type]
     assert columns.LAST_SESSION in without or state[columns.LAST_SESSION] == row[columns.LAST_SESSION]
 
 

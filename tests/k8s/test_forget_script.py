@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from feature_repo import env_names
+
 pytestmark = pytest.mark.process
 SCRIPT = Path(__file__).resolve().parents[2] / "k8s" / "forget.sh"
 KUBECTL = r"""#!/bin/sh
@@ -62,6 +64,9 @@ def test_the_volume_of_logs_is_looked_through_by_a_pod_that_pod_security_admits(
     assert container["image"] == "registry/intentflow:1"
     assert container["command"] == ["python", "-m", "bentos.recommender.logs.forget", "/logs"]
     assert spec["volumes"][0]["persistentVolumeClaim"] == {"claimName": "recommender-state"}
+    assert [one["name"] for one in container["env"]] == [
+        env_names.PSEUDONYM_KEY, env_names.PREVIOUS_PSEUDONYM_KEYS, env_names.DATA_KEYS,
+    ]  # fmt: skip
     assert spec["securityContext"]["runAsNonRoot"]
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 

@@ -61,6 +61,24 @@ def test_a_previous_key_comes_by_reference_too_and_its_absence_is_one_line(tmp_p
         _ = place(GROCERY, str(named(tmp_path / "no.key")), variables=state).variables
 
 
+def test_the_key_of_encryption_at_rest_comes_by_reference_and_is_never_silently_absent(tmp_path: Path) -> None:
+    path = tmp_path / "encrypted.yaml"
+    path.write_text((FOLDER / "local.yaml").read_text() + "privacy: {key_env: SHOP_KEY}\n")
+    state, keys = {"INTENTFLOW_STATE": str(tmp_path)}, "0b" * 32 + "," + "0a" * 32
+
+    def found(more: dict[str, str], name: str = str(path)) -> str:
+        return place(GROCERY, name, variables=state | more).variables["INTENTFLOW_DATA_KEYS"]
+
+    assert found({"SHOP_KEY": keys}) == keys
+    assert (found({}, "local"), found({"INTENTFLOW_DATA_KEYS": keys}, "local")) == ("", keys)
+    for given in ({}, {"SHOP_KEY": ""}, {"SHOP_KEY": " , "}):
+        with pytest.raises(SpecError, match=r"^privacy.key_env: SHOP_KEY is not set; export 64 hex digits.*leave the"):
+            found(given)
+    with pytest.raises(SpecError, match=r"^privacy.key_env: SHOP_KEY: a key of 6 characters is none; use 64 hex") as no:
+        found({"SHOP_KEY": "secret"})
+    assert "secret" not in str(no.value)
+
+
 def test_the_key_of_one_environment_tells_nobody_of_another(tmp_path: Path) -> None:
     places = [place(GROCERY, "local", variables={"INTENTFLOW_STATE": str(tmp_path / name)}) for name in ("a", "b")]
     places.append(place(GROCERY, "cluster", variables=CLUSTER | {"INTENTFLOW_STATE": str(tmp_path)}))

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from feature_repo.logs import request_log
+from feature_repo.privacy import sealing
 
 SUFFIX, PACKED = request_log.SEGMENT, request_log.PACKED
 read = request_log.read_lines
@@ -57,7 +58,8 @@ class Lines:
 
     def append(self, *lines: bytes) -> None:
         """Write lines (without their ends) after each other; all are on disk when this returns, if so asked."""
-        block = b"".join(line + b"\n" for line in lines)
+        keys = sealing.given()
+        block = b"".join(keys.seal(line) + b"\n" for line in lines)
         with self._lock:
             self._open(len(block))
             self._write(block)
@@ -69,8 +71,9 @@ class Lines:
         `make` gets the names that this process noted for the file, adds its own, and returns a line of `most` bytes.
         """
         with self._lock:
-            self._open(most)
-            self._write(make(self._noted) + b"\n")
+            keys = sealing.given()
+            self._open(most * 3 // 2 if keys.newest else most)  # a seal is a third longer than its text
+            self._write(keys.seal(make(self._noted)) + b"\n")
         self._dirty.set()
 
     def _write(self, block: bytes) -> None:

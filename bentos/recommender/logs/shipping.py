@@ -20,11 +20,13 @@ from bentos.recommender.logs import json_lines
 from bentos.recommender.logs.leftovers import Leftovers
 from feature_repo import columns
 from feature_repo.logs import object_store, request_log, shipped_log
+from feature_repo.privacy.sealing import SealError
 
 EVERY_S = 5.0
 PAUSE_S = 30.0  # after a store failed
 LEFTOVERS_EVERY_S = 300.0
 LAST_S = 20.0  # for what is left at the end; a pod has 75 s
+FAILURES = (OSError, ValueError, SealError)  # arrow's errors are of the first two kinds
 EVENTS_KEEP_BYTES = 512 << 20  # of event files here that the store has too
 log = logging.getLogger("intentflow.door")
 
@@ -145,7 +147,7 @@ class Shipping:
             try:
                 self.turn()
                 self._shared_volume()
-            except (OSError, ValueError) as error:  # arrow's errors are of these two kinds
+            except FAILURES as error:
                 where = object_store.shown(self._store) or self._folder
                 log.warning("logs: %s: %s; tried again in %.0f s", where, error, PAUSE_S)
                 failed = True
@@ -156,7 +158,7 @@ class Shipping:
         """Send what the end leaves."""
         try:
             self._compact_and_send(self._given_up)
-        except (OSError, ValueError) as error:
+        except FAILURES as error:
             log.warning("logs: %s: %s; what is left stays here", object_store.shown(self._store), error)
 
     def _status(self, sent: int, *, failed: bool) -> ShippingStatus:

@@ -22,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bentos.recommender.logs import eventlog, json_lines
-from feature_repo import columns, files
-from feature_repo.logs import request_log
+from bentos.recommender.logs import eventlog, json_lines, line_bytes
+from feature_repo import columns, files, memory
+from feature_repo.logs import parquet_files, request_log
 
 LOGS = (columns.REQUESTS_FOLDER, eventlog.FOLDER)  # folders of the services' logs: a line is about one person
 DATABASE = re.compile(r"\.db(-wal|-shm|-journal)?$")
@@ -124,13 +124,13 @@ def users(roots: Sequence[Path]) -> set[str]:
     found: set[str] = set()
     for path in walk(roots):
         if path.suffix == ".parquet":
-            with contextlib.suppress(pa.ArrowInvalid, FileNotFoundError), pq.ParquetFile(path) as file:
+            with contextlib.suppress(pa.ArrowInvalid, FileNotFoundError), parquet_files.opened(path) as file:
                 if columns.USER_ID in file.schema_arrow.names:
                     read = file.read(columns=[columns.USER_ID])[columns.USER_ID]
                     found |= {str(user) for user in pc.unique(read).to_pylist() if user is not None}
         elif path.parent.name in LOGS:
             with contextlib.suppress(FileNotFoundError):
-                names = map(_user_of, _bytes_of(path).splitlines())
+                names = map(_user_of, line_bytes.said(path).splitlines())
                 found |= {name.decode() for name in names if name is not None}
     return found
 
@@ -181,7 +181,7 @@ def mask_keys(folder: Path, people: People) -> None:
 def event_keys(path: Path, people: People) -> set[str]:
     """Return the keys of people's events in one file of the event log, as JSON writes them."""
     keys = set()
-    for line in _hit_lines(_bytes_of(path), people):
+    for line in _hit_lines(line_bytes.said(path), people):
         with contextlib.suppress(ValueError):  # half a line of an earlier, killed attempt
             keys.add(json.dumps(json.loads(line).get("key", ""), ensure_ascii=False)[1:-1])
     return keys - {""}
@@ -195,24 +195,32 @@ def mask_notes(path: Path, keys: Iterable[str], people: People) -> int:
 
 def mask(path: Path, needles: Sequence[Needle], *, only: Callable[[bytes], bool] = lambda line: True) -> int:
     """Overwrite what names people with as many x, in place; a compressed file is written anew."""
-    places = []
-    start = 0
-    data = _bytes_of(path)
+    places: list[tuple[int, int, bytes]] = []  # begin, end, and what stands there then
+    start, count = 0, 0
+    data = line_bytes.raw(path)
     for line in data.splitlines(keepends=True):
-        if only(line):
-            places += [(start + b, start + e) for needle in needles for b, e in needle.spans(line)]
+        text = line_bytes.opened(line)
+        spans = [span for needle in needles for span in needle.spans(text)] if only(text) else []
+        count += len(spans)
+        if spans and text is not line:
+            masked = bytearray(text)
+            for begin, end in spans:
+                masked[begin:end] = b"x" * (end - begin)
+            places.append((start, start + len(line), line_bytes.resealed(bytes(masked), line)))
+        else:
+            places += [(start + begin, start + end, b"x" * (end - begin)) for begin, end in spans]
         start += len(line)
     if places and path.suffix == request_log.PACKED:
-        masked = bytearray(data)
-        for begin, end in places:
-            masked[begin:end] = b"x" * (end - begin)
-        _packed(path, bytes(masked))
+        whole = bytearray(data)
+        for begin, end, new in places:
+            whole[begin:end] = new
+        _packed(path, bytes(whole))
     elif places:
         with path.open("r+b") as stream:
-            for begin, end in places:
-                os.pwrite(stream.fileno(), b"x" * (end - begin), begin)
+            for begin, _, new in places:
+                os.pwrite(stream.fileno(), new, begin)
             os.fsync(stream.fileno())
-    return len(places)
+    return count
 
 
 def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
@@ -228,13 +236,14 @@ def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
             parquet = path.with_suffix(request_log.PARQUET)
             return _replace_rows(parquet, names) if parquet.exists() else (0, 0)
         for line in path.read_bytes().splitlines(keepends=True):
-            user = _user_of(line)
+            text = line_bytes.opened(line)
+            user = _user_of(text)
             name = names(user) if user is not None else None
             if user is not None and name is None:
                 os.pwrite(stream.fileno(), b" " * len(line.rstrip(b"\n")), start)
                 gone += 1
             elif user is not None and name is not None and name != user:
-                os.pwrite(stream.fileno(), line.replace(user, name), start)
+                os.pwrite(stream.fileno(), line_bytes.resealed(text.replace(user, name), line), start)
                 renamed += 1
             start += len(line)
         os.fsync(stream.fileno())
@@ -244,8 +253,8 @@ def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
 def _replace_rows(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
     """Do the same to a parquet file, which is written anew."""
     renamed, gone = 0, 0
-    with pq.ParquetFile(path) as file, files.written(path) as aside:
-        with pq.ParquetWriter(aside, file.schema_arrow, compression="zstd") as writer:
+    with parquet_files.opened(path) as file, files.written(path) as aside:
+        with _writer_like(path, aside, file.schema_arrow) as writer:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
                 users = table[columns.USER_ID].to_pylist()
@@ -265,12 +274,14 @@ def _replace_rows(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
 def _replace_packed(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
     """Do the same to a compressed file of lines, which is written anew."""
     renamed, kept = 0, []
-    found = _bytes_of(path).splitlines(keepends=True)
+    found = line_bytes.raw(path).splitlines(keepends=True)
     for line in found:
-        user = _user_of(line)
+        text = line_bytes.opened(line)
+        user = _user_of(text)
         name = user if user is None else names(user)
         if user is None or name is not None:
-            kept.append(line if user is None or name is None else line.replace(user, name))
+            same = user is None or name is None or name == user
+            kept.append(line if same else line_bytes.resealed(text.replace(user or b"", name or b""), line))
             renamed += user != name
     if renamed or len(kept) < len(found):
         _packed(path, b"".join(kept))
@@ -279,16 +290,17 @@ def _replace_packed(path: Path, names: Callable[[bytes], bytes | None]) -> tuple
 
 def _without(path: Path, people: People) -> int:
     """Write a compressed file anew without people's lines."""
-    found = _bytes_of(path).splitlines(keepends=True)
-    kept = [line for line in found if not any(needle.spans(line) for needle in people.needles)]
+    found = line_bytes.raw(path).splitlines(keepends=True)
+    kept = [line for line in found if not any(needle.spans(line_bytes.opened(line)) for needle in people.needles)]
     if len(kept) < len(found):
         _packed(path, b"".join(kept))
     return len(found) - len(kept)
 
 
-def _bytes_of(path: Path) -> bytes:
-    """Return what a file holds."""
-    return gzip.decompress(path.read_bytes()) if path.suffix == request_log.PACKED else path.read_bytes()
+def _writer_like(path: Path, target: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Open a file to write to, encrypted if the one that it replaces is."""
+    make = parquet_files.writer if parquet_files.encrypted(path) else pq.ParquetWriter
+    return make(target, schema, compression="zstd")
 
 
 def _packed(path: Path, data: bytes) -> None:
@@ -314,8 +326,8 @@ def _alive(number: int) -> bool:
 
 def _in_bytes(path: Path, people: People) -> int:
     """Count what names people in a file's bytes."""
-    if path.suffix == request_log.PACKED or path.stat().st_size <= WHOLE:
-        data = _bytes_of(path)
+    if line_bytes.of_lines(path) or path.stat().st_size <= WHOLE:
+        data = line_bytes.said(path)
         return sum(len(needle.spans(data)) for needle in people.needles)
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return sum(len(needle.spans(mapped)) for needle in people.needles)
@@ -338,13 +350,14 @@ def _holds_text(kind: pa.DataType) -> bool:
 
 def _rows(path: Path, people: People) -> tuple[int, int]:
     """Count a parquet file's rows about people, and all its rows."""
-    with pq.ParquetFile(path) as file:
+    with parquet_files.opened(path) as file:
         names = _texts(file.schema_arrow)
         if not names:
             return 0, file.metadata.num_rows
         found = 0
         for group in range(file.num_row_groups):
-            found += pc.sum(_about(file.read_row_group(group, columns=names), people)).as_py() or 0
+            table = file.read_row_group(group, columns=names)
+            found += pc.sum(pc.or_(_about(table, people), _mentions(table, people))).as_py() or 0
         return int(found), file.metadata.num_rows
 
 
@@ -353,6 +366,8 @@ def _about(table: pa.Table, people: People) -> pa.ChunkedArray:
     about = pa.chunked_array([pa.array([False] * table.num_rows, pa.bool_())])
     has_users = columns.USER_ID in table.column_names  # an item may be called like a user: those stay
     for name in _texts(table.schema):
+        if name == columns.MEMORY:  # of whose row it is, and in it, where items are people, of others: `_corrected`
+            continue
         column = table[name]
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
@@ -366,6 +381,23 @@ def _about(table: pa.Table, people: People) -> pa.ChunkedArray:
     return about
 
 
+def _mentions(table: pa.Table, people: People) -> pa.ChunkedArray:
+    """Tell of each row whether its event memory names one of the people."""
+    if columns.MEMORY not in table.column_names:
+        return pa.chunked_array([pa.array([False] * table.num_rows, pa.bool_())])
+    texts = table[columns.MEMORY].cast(pa.string())
+    return pc.fill_null(pc.match_substring_regex(texts, people.within(raws=False)), False)
+
+
+def _corrected(table: pa.Table, people: People) -> pa.Table:
+    """Take people out of the event memories of others, whose rows stay."""
+    if not (pc.sum(_mentions(table, people)).as_py() or 0):
+        return table
+    place = table.schema.get_field_index(columns.MEMORY)
+    cells = [None if c is None else memory.without(c, people.pseudonyms) for c in table[columns.MEMORY].to_pylist()]
+    return table.set_column(place, table.schema.field(place), pa.array(cells, pa.binary()))
+
+
 def _flat(value: object) -> str | None:
     return None if value is None else json.dumps(value, default=str, ensure_ascii=False)
 
@@ -373,13 +405,14 @@ def _flat(value: object) -> str | None:
 def _rewrite(path: Path, people: People) -> int:
     """Write a parquet file anew without people's rows, its row groups as they were."""
     gone = 0
-    with pq.ParquetFile(path) as file, files.written(path) as aside:
-        with pq.ParquetWriter(aside, file.schema_arrow, compression="zstd") as writer:
+    with parquet_files.opened(path) as file, files.written(path) as aside:
+        with _writer_like(path, aside, file.schema_arrow) as writer:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group)
                 about = _about(table, people)
                 kept = table.filter(pc.invert(about))
-                gone += table.num_rows - kept.num_rows
+                gone += table.num_rows - kept.num_rows + (pc.sum(_mentions(kept, people)).as_py() or 0)
+                kept = _corrected(kept, people)
                 if kept.num_rows:
                     writer.write_table(kept, row_group_size=kept.num_rows)
         shutil.copymode(path, aside)
@@ -402,9 +435,10 @@ def _blank(path: Path, people: People) -> int:
             return _rewrite(parquet, people) if parquet.exists() else 0
         for line in path.read_bytes().splitlines(keepends=True):
             text = line.rstrip(b"\n")
-            hits = [span for needle in people.needles for span in needle.spans(text)]
+            shown = line_bytes.opened(text)
+            hits = [span for needle in people.needles for span in needle.spans(shown)]
             if hits:
-                begin, end = hits[0]
+                begin, end = hits[0] if shown is text else (0, len(text))
                 for first, last in ((end, len(text)), (0, begin), (begin, end)):
                     os.pwrite(stream.fileno(), b" " * (last - first), start + first)
                 gone += 1

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.profiles.build import lists, row_digests, training_rows
+from components.profiles.build import lists, memories, row_digests, training_rows
 from components.profiles.build.lists import CODE, Rows
 from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged
@@ -70,6 +70,7 @@ class FeatureFiles:
     folder: Path
     scratch: Path
     user_ids: pa.Array  # by position
+    item_ids: pa.Array  # the same
     cutoffs: pa.Table  # week, state_at
     windows_days: tuple[int, ...]
     declared: pa.ListArray  # codes of each user's attributes, by position
@@ -112,10 +113,13 @@ class FeatureFiles:
         self._write_rows(PROFILE, profile, folder=self.scratch)
         self.profile_codes.append(profile.codes)
         self.target_codes.append(targets.codes)
+        if part != NEWEST and f"{part}_memory" in block:
+            self._write_rows(memories.FILE, memories.packed(block[f"{part}_memory"], self.item_ids))
         if part == NEWEST:
             daily = lists.whole(block["newest_session"])
             days = lists.packed(block["newest_days"], DAILY, KINDS).aligned(daily.codes)
-            daily = Rows(daily.codes, _beside(daily.cells, days))
+            remembered = memories.aligned(memories.packed(block["newest_memory"], self.item_ids), daily.codes)
+            daily = Rows(daily.codes, _beside(daily.cells, days).append_column(columns.MEMORY, remembered))
             self._write_rows("user_daily.parquet", daily)
             found = np.zeros(len(profile.codes), np.uint64)
             for rows in (profile, targets, history, daily):

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import ibis
+import numpy as np
 import pyarrow as pa
 from ibis import _
 
 from components.profiles.build import training_rows
-from feature_repo import columns, intervals, transforms
+from feature_repo import columns, intervals, last_events, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.clock import HOUR, Pace
 from feature_repo.errors import DataError
@@ -95,14 +96,17 @@ def cutoffs(calendar: Calendar, weeks: tuple[int, ...], *, data_end: dt.datetime
 
 
 def keys(vocabulary: Vocabulary, item_ids: pa.Array) -> dict[str, pa.Table]:
-    """Name the tables that key events by item and target; items by their place in `item_ids`."""
+    """Name the tables that key events by item and target, and order items by id; items by their place in `item_ids`."""
     anywhere = [(i, t.event or "") for i, t in enumerate(vocabulary.targets) if t.column is None]
 
     def placed(table: pa.Table, column: str) -> pa.Table:
         place = pa.compute.index_in(table["item_id"], item_ids).cast(pa.int32())
         return table.select([column]).add_column(0, "item_id", place)
 
+    rank = np.empty(len(item_ids), np.int64)
+    rank[pa.compute.sort_indices(item_ids).to_numpy()] = np.arange(len(item_ids))
     return {
+        "item_order": pa.table({"item_id": pa.array(np.arange(len(rank), dtype=np.int32)), "place": pa.array(rank)}),
         "item_index": placed(vocabulary.items, "item_index"),
         "item_targets": placed(vocabulary.item_targets, "target_id").append_column(
             "kind", vocabulary.item_targets["kind"]
@@ -139,12 +143,14 @@ def plan(
     one_in: int,
     from_week: int,
     pace: Pace = WEEKLY,
+    memories: bool = False,
 ) -> Plan:
     """Plan a block of users' rows: at the newest cutoff, at the cutoffs before it, and its share of all sums.
 
     `late`: some event was known after its week. `users`: those placed below it have rows, None: all. `from_week`: the
-    first week whose labels are wanted. In the training weeks only users of the table `sampled` have rows, where
-    `sampled`, and of silent rows `one_in`; then the weeks that judge are planned apart.
+    first week whose labels are wanted. `memories`: rows of the training cutoffs have an event memory, as the newest
+    ones always have. In the training weeks only users of the table `sampled` have rows, where `sampled`, and of silent
+    rows `one_in`; then the weeks that judge are planned apart.
     """
     events = ibis.table(EVENTS, name="events")
     index = ibis.table({"item_id": "int32", "item_index": "int32"}, name="item_index")
@@ -165,6 +171,7 @@ def plan(
     days = transforms.recent_days(kept["daily"], newest, windows_days=windows_days, pace=pace)
     rows["newest_days"] = days.order_by("cutoff", "user_id", "day")
     rows["newest_session"] = transforms.last_session(mine, newest).order_by("cutoff", "user_id")
+    rows["newest_memory"] = _memory(mine, newest, late=late)
     rows["active"] = transforms.active(everyone["daily"])
     rows["sold"] = transforms.sold(events, index)
     for name in ("targets", "items"):
@@ -176,10 +183,16 @@ def plan(
     if not training:
         return Plan(stages, rows)
     cuts, ranking = (ibis.table(CUTOFFS, name=name) for name in ("training", "training_ranking"))
+    kept |= {"events": mine} if memories else {}
+
+    def user_rows(prefix: str, *cuts: Table) -> dict[str, Table]:
+        found = _user_rows(prefix, kept, *cuts, windows_days=windows_days, pace=pace)
+        more = {f"{prefix}_memory": _memory(kept["events"], cuts[0], late=late)} if memories else {}
+        return found | more
+
     if not sampled and one_in == 1:
-        return Plan(stages, rows | _user_rows("training", kept, cuts, ranking, windows_days=windows_days, pace=pace))
-    judging = [ibis.table(CUTOFFS, name=name) for name in ("judging", "judging_ranking")]
-    rows |= _user_rows("judging", kept, *judging, windows_days=windows_days, pace=pace)
+        return Plan(stages, rows | user_rows("training", cuts, ranking))
+    rows |= user_rows("judging", *(ibis.table(CUTOFFS, name=name) for name in ("judging", "judging_ranking")))
     if sampled:
         kept = {name: _of_sampled(table) for name, table in kept.items()}
     if one_in > 1:
@@ -190,7 +203,7 @@ def plan(
             cuts.filter(_.weight > 1).select("user_id", columns.WEEK, "weight").order_by(columns.WEEK, "user_id")
         )
         ranking = cuts.semi_join(ranking, columns.WEEK)
-    return Plan(stages, rows | _user_rows("training", kept, cuts, ranking, windows_days=windows_days, pace=pace))
+    return Plan(stages, rows | user_rows("training", cuts, ranking))
 
 
 @functools.cache
@@ -206,6 +219,12 @@ def count_plan(*, users: int | None, sampled: bool, one_in: int, pace: Pace = WE
 def _of_sampled(table: Table) -> Table:
     # A filter and no semi-join: ibis loses a relation where a join's left side is a semi-join (see _held_of_user).
     return table.filter(table.user_id.isin(ibis.table({"user_id": "int32"}, name="sampled").user_id))
+
+
+def _memory(events: Table, cuts: Table, *, late: bool) -> Table:
+    order = ibis.table({"item_id": "int32", "place": "int64"}, name="item_order")
+    found = last_events.last_events(events, order, cuts, late=late)
+    return found.order_by("cutoff", "user_id", *last_events.ORDER)
 
 
 def _user_rows(

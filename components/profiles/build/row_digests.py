@@ -57,9 +57,10 @@ def _of_lists(column: pa.ListArray, salt: np.uint64) -> np.ndarray:
 
 def _bits(column: pa.Array) -> np.ndarray:
     """Return the cells as uint64; null is a number of its own."""
-    if pa.types.is_string(column.type):
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
         unique = column.dictionary_encode()
-        known = np.asarray([zlib.crc32(text.encode()) for text in unique.dictionary.to_pylist()] + [0], np.uint64)
+        texts = unique.dictionary.cast(pa.binary()).to_pylist()
+        known = np.asarray([zlib.crc32(text) for text in texts] + [0], np.uint64)
         return np.asarray(known[np.asarray(pa.compute.fill_null(unique.indices, len(known) - 1))], dtype=np.uint64)
     values = np.asarray(pa.compute.fill_null(column, 0))
     if values.dtype.kind == "f":

@@ -30,6 +30,7 @@ from feature_repo.errors import DataError
 from feature_repo.online import erase, feast_store, stores
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.online.provenance import Provenance
+from feature_repo.privacy import sealing
 from feature_repo.update import Folding, State
 from feature_repo.vocabulary import Vocabulary
 
@@ -172,7 +173,7 @@ def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime, others:
         part = users.slice(start, COMPARED)
         ids, digests = (part[name].to_pylist() for name in (columns.USER_ID, DIGEST))
         for digest, (made, first, own) in zip(digests, others.read(ids, since=_seconds(end)), strict=True):
-            want = Provenance.of(vocabulary, digest, _seconds(end), [*first, *own])
+            want = Provenance.of(vocabulary, _under_key(digest), _seconds(end), [*first, *own])
             keep.append((made.row, made.folded) != (want.row, want.folded))
     return users.filter(pa.array(keep, pa.bool_()))
 
@@ -198,9 +199,19 @@ def _write_batch(
     states: dict[str, State] = {}
     made: dict[str, Provenance] = {}
     for (user, cells), (_, first, own) in zip(batch.items(), others.read(list(batch), since=end), strict=True):
-        states[user] = fold.fold(fold.empty() | cells | {columns.VOCABULARY: fold.vocabulary.digest}, [*first, *own])
-        made[user] = Provenance.of(fold.vocabulary.digest, digests[user], end, [*first, *own], others=first)
+        lacking = {columns.MEMORY: b""}  # files of before memories
+        states[user] = fold.fold(
+            fold.empty() | lacking | cells | {columns.VOCABULARY: fold.vocabulary.digest}, [*first, *own]
+        )
+        row = _under_key(digests[user])
+        made[user] = Provenance.of(fold.vocabulary.digest, row, end, [*first, *own], others=first)
     profiles.write(states, made)
+
+
+def _under_key(digest: str) -> str:
+    """Say under which key a row's memory is encrypted: another key means that the row is written anew."""
+    key = sealing.given().newest
+    return f"{digest}{sealing.MARK.decode()}{key}" if key else digest
 
 
 def _take_out(project: str, features: Path, vocabulary: str) -> int:

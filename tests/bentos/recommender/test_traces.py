@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bentos.recommender.logs import traces
+from feature_repo import memory
 from feature_repo.privacy.pseudonyms import pseudonym
 
 KEY = "0a" * 16
@@ -40,6 +41,22 @@ def test_parquet_is_decoded_and_written_anew_without_the_rows(tmp_path: Path) ->
     assert pq.read_schema(path) == table.schema
     assert traces.find([tmp_path], PEOPLE).hits == {}
     assert ANNS.encode() not in path.read_bytes()  # statistics of the columns included
+
+
+def test_a_memory_that_names_a_person_as_an_item_loses_the_event_and_its_row_stays(tmp_path: Path) -> None:
+    path = tmp_path / "user_daily.parquet"
+    memories = [
+        memory.encode([memory.Remembered(at, "s", item, "follow", 1.0) for at, item in enumerate(items)])
+        for items in (["i1"], ["i1", ANNS, "i2"], [BOBS])
+    ]
+    table = pa.table({"user_id": [ANNS, BOBS, "c" * 16], "memory": pa.array(memories, pa.binary())})
+    pq.write_table(table, path)
+    assert traces.find([tmp_path], PEOPLE).hits == {path: 2}
+    assert traces.clean(path, PEOPLE) == 2
+    assert traces.find([tmp_path], PEOPLE).hits == {}
+    assert pq.read_schema(path) == table.schema
+    left = {row["user_id"]: [e.item_id for e in memory.decode(row["memory"])] for row in rows(path)}  # type: ignore[arg-type]
+    assert left == {BOBS: ["i1", "i2"], "c" * 16: [BOBS]}
 
 
 def test_row_groups_stay_as_they_were(tmp_path: Path) -> None:

@@ -39,3 +39,10 @@ def test_numbers_and_texts_have_a_default_where_a_row_has_none() -> None:
     assert len(feast_values.arrays([], {"segment": "int64_val"})[0]["segment"]) == 0
     assert feast_values.number(row, "vocabulary", "string_val", "") == "abc"
     assert feast_values.number({}, "vocabulary", "string_val", "") == ""
+
+
+def test_bytes_are_neither_numbers_nor_lists() -> None:
+    row = {"memory": feast_values.value("bytes_val", b"1\n\xc3\xa9")}
+    assert feast_values.number(row, "memory", "bytes_val", b"") == b"1\n\xc3\xa9"
+    assert feast_values.number({}, "memory", "bytes_val", b"") == b""
+    assert feast_values.arrays([row], {"memory": "bytes_val"}) == ({}, {})
