@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from bentos.spec import Serving
 from components.content import words
 from components.content.spec import Content
-from components.data.derived import with_kinds, with_strength
+from components.data.derived import with_bare, with_kinds, with_strength
+from components.data.row_rules import OneOf
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
 from components.profiles.spec import Profiles
@@ -82,6 +83,47 @@ class Recommender(Slice):
             )
         return self
 
+    @model_validator(mode="after")
+    def _kinds_are_known(self) -> "Recommender":
+        """Refuse kinds of events on which the spec's parts disagree; each would be counted by nobody, in silence."""
+        ranking, bare = self.models.ranking, self.data.without_item
+        for kind in bare:
+            if ranking.kinds.get(kind, 0) != 0 or kind == ranking.event:
+                raise ValueError(
+                    f"data.without_item: '{kind}' says in models.ranking whether an item was wanted, so it has one; "
+                    "take it out of either"
+                )
+        for intent in self.intents:
+            place = f"intents.{intent.name}.event"
+            if intent.event in bare and intent.column is not None:
+                raise ValueError(
+                    f"{place}: '{intent.event}' is in data.without_item, and level {intent.level} is of items; leave "
+                    "level out, or name a kind with items"
+                )
+            if not ranking.kinds or intent.event is None or intent.event in bare:
+                continue
+            if intent.event not in ranking.kinds:
+                have = [*ranking.kinds, *bare]
+                raise ValueError(
+                    f"{place}: '{intent.event}' is no kind of models.ranking.kinds; have {', '.join(have)}"
+                    f"{nearest(intent.event, have)}"
+                )
+            if ranking.kinds[intent.event] < 0:
+                raise ValueError(
+                    f"{place}: '{intent.event}' has the weight {ranking.kinds[intent.event]:g}, which says that an "
+                    "item was not wanted; an intent is about a kind of 0 or more"
+                )
+        for rule in self.data.contract.get("events", ()):
+            if isinstance(rule, OneOf) and rule.column == columns.EVENT:
+                for kind in (*ranking.kinds, *bare):
+                    if kind not in map(str, rule.values):
+                        have = [str(value) for value in rule.values]
+                        raise ValueError(
+                            f"models.ranking.kinds: '{kind}' is no event that data.contract allows; one_of has "
+                            f"{', '.join(have)}{nearest(kind, have)}"
+                        )
+        return self
+
     @cached_property
     def digest(self) -> str:
         """Digest of what is declared."""
@@ -90,12 +132,15 @@ class Recommender(Slice):
     @property
     def verb(self) -> str:
         """What users do to items, past tense: texts and reports speak with it."""
-        return words.verb(self.models.ranking.event, (intent.event for intent in self.intents), self.content.verbs)
+        return words.verb(self.models.ranking.main_event, (intent.event for intent in self.intents), self.content.verbs)
 
     def judged_data(self) -> Data:
         """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""
-        kinds = dict.fromkeys(kind for kind in (*(i.event for i in self.intents), self.models.ranking.event) if kind)
-        contract = with_kinds(self.data.contract, list(kinds))
+        ranking, bare = self.models.ranking, self.data.without_item
+        told = (*(i.event for i in self.intents), ranking.event, *ranking.signs().wanted)
+        every = dict.fromkeys((*ranking.kinds, *bare)) if ranking.kinds else ()
+        contract = with_kinds(self.data.contract, list(dict.fromkeys(kind for kind in told if kind)), every=list(every))
+        contract = with_bare(contract, bare)
         contract = with_strength(contract) if self.data.has_strength else contract
         return self.data.model_copy(update={"contract": contract})
 
@@ -114,7 +159,9 @@ class Recommender(Slice):
             "min_sessions": ranking.min_item_sessions,
             "min_users": ranking.min_item_users,
         }
-        whole = {"whole_history": True} if ranking.repeat == FORBID else {}
+        signs = ranking.signs(self.data.without_item)
+        whole: dict[str, Any] = {"whole_history": True} if ranking.repeats == FORBID or signs else {}
+        whole |= {"signs": signs.as_dict()} if signs.declared else {}
         return {"intents": intents, "items": items, "history_weeks": ranking.train_weeks} | whole
 
 

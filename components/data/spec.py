@@ -1,8 +1,8 @@
 """The spec's `data` slice: where rows come from, what they must satisfy, how time is split."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from components.data.rules import Rule, TableName, label, misplaced
 from components.data.source_spec import CANONICAL_TYPES, Files, Source, Sql, known_zone
@@ -40,9 +40,21 @@ class Data(Slice):
     source: Annotated[Source, Field(discriminator="type", description="Where the rows are")]
     timezone: str = Field(default="UTC", description="Local time of weeks, an IANA zone")
     week_start: Weekday = Field(default="monday", description="First day of a week")
+    without_item: tuple[str, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Kinds of events that may lack an item, such as login or search: they count as activity, and for "
+        "intents without a level. An event of another kind without an item is set aside",
+    )
     clean: Clean = Clean()
     split: Split = Split()
     contract: dict[TableName, list[Rule]] = Field(default={}, description="Rules by canonical table")
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
+        dumped: dict[str, Any] = dump(self)
+        return {k: v for k, v in dumped.items() if k != "without_item" or v}
 
     @property
     def lists_items(self) -> bool:

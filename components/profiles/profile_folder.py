@@ -26,6 +26,7 @@ from feature_repo import attributes, columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.dropped_features import REDUCE
 from feature_repo.errors import DataError
+from feature_repo.signs import Signs
 from feature_repo.vocabulary import Vocabulary
 
 SAMPLE_SEED = 0
@@ -42,11 +43,16 @@ class Wanted:
     history_weeks: int
     whole_history: bool = False  # rows keep all items that a user ever had
 
+    @property
+    def signs(self) -> Signs:
+        """What kinds of events say of items."""
+        return self.rule.signs
+
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Wanted":
         """Read what `Recommender.vocabulary_rule` says."""
         intents = tuple(fit_vocabulary.IntentTargets(**intent) for intent in wanted["intents"])
-        rule = fit_vocabulary.ItemRule(**wanted["items"])
+        rule = fit_vocabulary.ItemRule(**wanted["items"], signs=Signs.of(wanted.get("signs", {})))
         return cls(intents, rule, wanted["history_weeks"], wanted.get("whole_history", False))
 
 
@@ -69,6 +75,7 @@ def build_folder(
     user_ids = users[columns.USER_ID].combine_chunks()
     known = blocks.look(connection, clean / "events.parquet")
     weeks = as_known(weeks, calendar, known)
+    signs = wanted.signs if fitted is None else Vocabulary.load(fitted / "vocabulary").signs
     with tempfile.TemporaryDirectory(prefix="profiles-", dir=folder.parent) as scratch:
         split = blocks.split(
             connection,
@@ -78,6 +85,7 @@ def build_folder(
             days=plan.days(calendar, weeks.last - 1),
             known=known,
             scratch=Path(scratch) / "events",
+            bare=signs.bare,
         )
         at(0.1, "events")
         vocabulary = _vocabulary(split, clean, wanted, weeks, fitted=fitted)
@@ -167,7 +175,7 @@ def _vocabulary(
         counts.add(block)
     found = fit_vocabulary.fit(counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids)
     connection.disconnect()
-    return dataclasses.replace(found, whole_history=wanted.whole_history)
+    return dataclasses.replace(found, whole_history=wanted.whole_history, signs=wanted.signs)
 
 
 def _user_rows(
@@ -194,6 +202,7 @@ def _user_rows(
             sampled=bound.sampled,
             one_in=bound.one_in,
             from_week=weeks.train[0] if training else weeks.last - RECENT_LABELS,
+            signs=vocabulary.signs,
         )
         for late in {False, split.known.late}
     }

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.ranking import eligibility, metrics
+from components.ranking import eligibility, encode, metrics
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.relevance import relevance
 from components.ranking.spec import FORBID, Ranking, Weight
-from feature_repo import columns, dropped_features, files
+from feature_repo import columns, dropped_features, files, signs
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import Ragged, UserRows
@@ -74,6 +74,11 @@ class World:
     weight: Weight | None = None  # what labels are weighed by
 
     @property
+    def features(self) -> tuple[str, ...]:
+        """Name what a model sees of a candidate, in its order."""
+        return tuple(dropped_features.kept(encode.features(self.vocabulary.signs), self.dropped))
+
+    @property
     def rule(self) -> str:
         """Name by what rule labels are made and judged, '' for all that was bought, alike."""
         weighed = "" if self.weight is None else f"{self.weight.scale} of {self.weight.of}"
@@ -113,7 +118,7 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
     if columns.LABEL_STRENGTH in wanted:
         strength = Ragged.from_arrow(table[columns.LABEL_STRENGTH].combine_chunks(), np.float64)
         table = table.drop([columns.LABEL_STRENGTH])
-    user_rows = UserRows.from_arrow(table.drop([WEEK, BOUGHT]))
+    user_rows = signs.read(UserRows.from_arrow(table.drop([WEEK, BOUGHT])), vocabulary.signs)
     out_of_time = pq.read_table(intent / "out_of_time.parquet")
     probabilities = join(user_rows.user_id, week, out_of_time, n_targets=len(vocabulary.targets))
     spec = spec or Ranking()
@@ -125,6 +130,7 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
         )
     split = files.read_json(rows / "split.json")
     worth = _worth(strength, week, spec.weight, train=split["train"]) if spec.weight is not None else None
+    worth = strength if vocabulary.signs else worth  # a week's largest share of the weights, 0..1 already
     keep = np.ones(len(bought.values), dtype=bool) if worth is None else worth.values > 0
     if eligible.bars:
         keep &= ~metrics.among(bought, eligible.barred(user_rows), len(vocabulary.item_ids))

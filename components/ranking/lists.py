@@ -17,7 +17,6 @@ from components.ranking.examples import Examples, World
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.spec import Candidates
-from feature_repo.dropped_features import kept
 
 CHUNK = 64  # rows encoded at a time: bounds the dense row x item views
 BLOCK_WEEKS = 4  # training weeks that share a neighbour table
@@ -86,12 +85,13 @@ def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neig
         probabilities=chunk.probabilities,
         catalogue=catalogue,
         calendar=world.calendar,
+        signs=world.vocabulary.signs,
     )
     n_items, keys = len(catalogue), found.row * len(catalogue) + found.item
     bought = np.isin(keys, chunk.bought.row_of_value() * n_items + chunk.bought.values)
     worth = chunk.worth
     return Lists(
-        features=encode.matrix(facts, kept(encode.FEATURES, world.dropped)),
+        features=encode.matrix(facts, world.features),
         bought=bought,
         wanted=np.diff(chunk.bought.offsets),
         offsets=found.offsets,

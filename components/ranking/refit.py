@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from components import conditions
-from components.ranking import encode, lists, train
+from components.ranking import lists, train
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
 from components.ranking.train import Epoch, Report
-from feature_repo.dropped_features import kept
 from feature_repo.errors import DataError
 
 LEAST_OF = 0.5  # of the judged model's NDCG on the validation weeks: what a refit reaches on its own lists
@@ -51,7 +50,7 @@ def described(world: World) -> dict[str, Any]:
         "vocabulary": world.vocabulary.digest,
         "split": {part: list(weeks) for part, weeks in world.split.items() if isinstance(weeks, list)},
         "calendar": [world.calendar.first_day, world.calendar.timezone],
-        "encode": list(kept(encode.FEATURES, world.dropped)),
+        "encode": list(world.features),
         "labels": world.rule,
     }
 

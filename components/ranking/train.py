@@ -18,7 +18,6 @@ import torch
 from components.distributed.ranks import ALONE, Ranks
 from components.ranking import lists, model
 from components.ranking.catalogue import Catalogue
-from components.ranking.encode import FEATURES
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.metrics import K
@@ -26,7 +25,6 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker, latest
 from components.ranking.spec import Ranking
-from feature_repo.dropped_features import kept
 
 PATIENCE = 2  # epochs without a better validation NDCG before training stops
 WEIGHT_DECAY = 1e-4
@@ -106,7 +104,7 @@ def ranker_of(world: World, spec: Ranking, *, net: ScoringNet, neighbours: Neigh
         neighbours=neighbours,
         calendar=world.calendar,
         spec=spec.candidates,
-        features=kept(FEATURES, world.dropped),
+        features=world.features,
         eligible=world.eligible,
     )
 
