@@ -148,7 +148,6 @@ def test_what_was_not_wanted_is_a_feature_of_the_item_its_category_and_its_brand
 def row_of(*events: tuple[str, int]) -> UserRows:
     """Return the stored row of a user after (kind, item) events of week 20."""
 
-
     spec = Ranking(kinds={"view": 1, "purchase": 5, "hide": -1}, hide=("hide",))
     known = dataclasses.replace(board.vocabulary(), whole_history=True, signs=spec.signs())
     folding = Folding(board.CALENDAR, known, columns.WINDOWS_DAYS)
