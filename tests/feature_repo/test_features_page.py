@@ -33,4 +33,5 @@ def test_every_feature_of_the_models_is_explained() -> None:
     stored = set(intent.profile_names([])) & {*columns.PROFILE_TOTALS}  # explained as the user row's
     found = named("The intent model", "The ranker")
     assert found == {*intent.FREQUENCY} | (set(intent.profile_names([])) - stored)
-    assert named("The ranker", "## Selection") == set(ranking.KNOWN)
+    by_kind = {f"{name}<kind>" for name in (ranking.SLOW_OF, ranking.SINCE_OF)}
+    assert named("The ranker", "## Selection") == {*ranking.KNOWN, *ranking.UNWANTED, *by_kind}
