@@ -35,6 +35,7 @@ class Signs:
     once: tuple[str, ...] = ()  # wanted kinds after which neither: what was bought, where `repeat` forbids it
     undoes: tuple[tuple[str, str], ...] = ()  # (kind, the kind that it takes back)
     bare: tuple[str, ...] = ()  # kinds without an item, such as a login
+    shown: str = ""  # the kind of an impression, '' where none is logged
 
     def __bool__(self) -> bool:
         return bool(self.weights)
@@ -86,7 +87,7 @@ class Signs:
     @cached_property
     def numbers(self) -> dict[str, int]:
         """The kinds of which rows keep a record, by number; the others say nothing of an item."""
-        acting = {*self.hides, *self.once, *(kind for pair in self.undoes for kind in pair)}
+        acting = {*self.hides, *self.once, self.shown, *(kind for pair in self.undoes for kind in pair)}
         return {kind: number for number, (kind, weight) in enumerate(self.weights) if weight != 0 or kind in acting}
 
     def key(self, kind: str, item_index: int) -> int | None:
@@ -109,6 +110,7 @@ class Signs:
         return {"weights": dict(self.weights), "hides": list(self.hides), "once": list(self.once)} | {
             "undoes": dict(self.undoes),
             "bare": list(self.bare),
+            "shown": self.shown,
         }
 
     @classmethod
@@ -122,6 +124,7 @@ class Signs:
             once=tuple(sorted(told["once"])),
             undoes=tuple(sorted(told["undoes"].items())),
             bare=tuple(sorted(told["bare"])),
+            shown=told["shown"],
         )
 
 

@@ -87,6 +87,11 @@ class Recommender(Slice):
     def _kinds_are_known(self) -> "Recommender":
         """Refuse kinds of events on which the spec's parts disagree; each would be counted by nobody, in silence."""
         ranking, bare = self.models.ranking, self.data.without_item
+        if ranking.impression in bare:
+            raise ValueError(
+                f"data.without_item: '{ranking.impression}' is models.ranking.impression, and what is shown is an "
+                "item; take it out of either"
+            )
         for kind in bare:
             if ranking.kinds.get(kind, 0) != 0 or kind == ranking.event:
                 raise ValueError(

@@ -9,8 +9,10 @@ from feature_repo.signs import Signs
 from tests import worlds
 
 KINDS = {"view": 1.0, "cart": 3.0, "purchase": 5.0, "skip": -1.0, "hide": -2.0, "return": -1.0, "search": 0.0}
+KINDS["impression"] = 0.0
 SIGNS = Signs.of(
-    {"weights": KINDS, "hides": ["hide"], "once": ["purchase"], "undoes": {"return": "purchase"}, "bare": ["login"]}
+    {"weights": KINDS, "hides": ["hide"], "once": ["purchase"], "undoes": {"return": "purchase"}}
+    | {"bare": ["login"], "shown": "impression"}
 )
 VOCABULARY: dict[str, Any] = worlds.VOCABULARY | {
     "intents": [
@@ -38,4 +40,6 @@ def scattered(seed: int, *, users: int = 6, late: bool = False) -> worlds.World:
     calendar = Calendar(worlds.FIRST_DAY)
     logins = [calendar.start(week) + dt.timedelta(hours=5) for week in (2, 5)]  # one user does nothing else
     events += [worlds.event("u99", "", at, session=f"l{n}", item_id=None, event="login") for n, at in enumerate(logins)]
+    first = calendar.start(1) + dt.timedelta(hours=6)  # every item is of the vocabulary: folds know no others
+    events += [worlds.event("u00", f"i{n}", first, session="first", event="view") for n in range(8)]
     return worlds.World(events, world.items, [*world.users, "u99"], world.weeks)

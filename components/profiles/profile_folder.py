@@ -18,7 +18,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.profiles.build import blocks, engine, fit_vocabulary, plan, states, training_rows
-from components.profiles.build.feature_files import JUDGING, NEWEST, TRAINING, FeatureFiles, Sums, as_feature_rows
+from components.profiles.build.feature_files import (
+    JUDGING,
+    NEWEST,
+    SHOWN,
+    SUMS,
+    TRAINING,
+    FeatureFiles,
+    Sums,
+    as_feature_rows,
+)
 from components.profiles.build.lists import CODE
 from components.profiles.segments import card, fallback, fit
 from components.profiles.spec import Profiles
@@ -105,6 +114,7 @@ def build_folder(
             spec.windows_days,
             codes,
             history_limit=vocabulary.history_limit,
+            sums=Sums(SUMS | SHOWN if signs.shown else SUMS),
         )
         kept = _user_rows(split, output, vocabulary, spec, wanted, weeks, users=len(user_ids), training=training, at=at)
         if kept is not None:
@@ -326,7 +336,7 @@ def _states(
     index = engine.stored(connection, "item_index", vocabulary.items.select(["item_id", "item_index"]))
     end = output.cutoffs[columns.STATE_AT][-1].as_py()
     weekly = states.weekly_offers(connection, clean, index, calendar, weeks, data_end=end)
-    for name, sql in states.compiled(offers=weekly is not None).items():
+    for name, sql in states.compiled(offers=weekly is not None, shown=bool(vocabulary.signs.shown)).items():
         rows = as_feature_rows(connection.con.sql(sql).to_arrow_table())
         pq.write_table(rows, folder / f"{name}.parquet", compression="zstd", row_group_size=1 << 16)
     connection.disconnect()

@@ -28,8 +28,8 @@ class Eligibility:
     """Which items of the vocabulary the users of some rows may be shown."""
 
     repeat: Repeat = ALLOW
-    signs: Signs = NONE  # by kind: what was bought, where that is not shown again, and what was hidden
     own: Mapping[str, int] = field(default_factory=dict, repr=False)  # pseudonym of a user: which item this is
+    signs: Signs = NONE  # by kind: what was bought, where that is not shown again, and what was hidden
 
     @property
     def bars(self) -> bool:
@@ -83,7 +83,7 @@ def of(spec: Ranking, item_ids: Sequence[str], *, key: str | None) -> Eligibilit
 
 def of_kinds(spec: Ranking) -> Eligibility:
     """Return what a spec says of what users did, whoever they are."""
-    return Eligibility(spec.repeats, spec.signs())
+    return Eligibility(spec.repeats, signs=spec.signs())
 
 
 def own_item(spec: Ranking, index_of_item: Mapping[str, int], user_id: str) -> frozenset[int]:

@@ -39,7 +39,9 @@ UNUSED = (
 )  # fmt: skip
 KNOWN = FEATURES + UNUSED
 # Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
+AGES = ("unwanted_since", "shown_since")
 UNWANTED = ("unwanted", "unwanted_since", "unwanted_target", "unwanted_brand")
+SHOWN = ("shown", "shown_since", "ctr")  # where impressions are logged
 SLOW_OF, SINCE_OF = "slow:", "since:"  # and the user's record with the item by kind: slow:cart, since:cart
 
 
@@ -51,7 +53,7 @@ def features(signs: Signs = NONE) -> tuple[str, ...]:
     """
     kinds = list(signs.wanted) if len(signs.wanted) > 1 else []  # of a single one, "slow" says it
     by_kind = tuple(f"{name}{kind}" for kind in kinds for name in (SLOW_OF, SINCE_OF))
-    return FEATURES + (UNWANTED if signs.unwanted else ()) + by_kind
+    return FEATURES + (UNWANTED if signs.unwanted else ()) + (SHOWN if signs.shown else ()) + by_kind
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,12 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     usual = np.log(np.where(f["price_usual"] > 0, f["price_usual"], np.nan))
     item_gap = np.where(f["gap_weeks"] > 0, f["gap_weeks"], NEVER)
     by_kind = {
-        name: _log_age(f[name]) if name.startswith(("unwanted_since", SINCE_OF)) else np.log1p(f[name])
+        name: _log_age(f[name]) if name.startswith((*AGES, SINCE_OF)) else np.log1p(f[name])
         for name in f
-        if name.startswith(("unwanted", SLOW_OF, SINCE_OF))
+        if name.startswith((*UNWANTED, "shown", SLOW_OF, SINCE_OF))
     }
+    if columns.SHOWN_SLOW in f:
+        by_kind["ctr"] = np.log((f["share_slow"] + 1e-4) / (f[columns.SHOWN_SLOW] + 1e-3))
     return by_kind | {
         "had": had,
         "weeks_bought": np.log1p(f["weeks_bought"]),
@@ -266,6 +270,10 @@ def _by_kind(
     for kind in signs.wanted:
         which = np.flatnonzero((kinds == signs.numbers[kind]) & (slow > 0))
         result[f"{SLOW_OF}{kind}"], result[f"{SINCE_OF}{kind}"] = spread(which, slow[which])
+    if signs.shown:
+        which = np.flatnonzero(kinds == signs.numbers[signs.shown])
+        result["shown"], result["shown_since"] = spread(which, slow[which])
+        result[columns.SHOWN_SLOW] = catalogue.state.get(columns.SHOWN_SLOW, np.zeros(n_items))[found.item]
     share = np.zeros(len(signs.weights))
     share[[signs.numbers[kind] for kind in signs.unwanted]] = list(signs.unwanted.values())
     which = np.flatnonzero((share[kinds] > 0) & (slow > 0))

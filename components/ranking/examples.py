@@ -36,6 +36,7 @@ class Examples:
     bought: Ragged  # item indexes bought in the week
     probabilities: np.ndarray  # [B, C] float32, from an intent model that had not seen the week
     worth: Ragged | None = None  # how much each item bought is wanted, 0..1; None: all alike
+    shown: Ragged | None = None  # item indexes shown in the week; None: not logged
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,6 +49,7 @@ class Examples:
             self.bought.take(index),
             self.probabilities[index],
             None if self.worth is None else self.worth.take(index),
+            None if self.shown is None else self.shown.take(index),
         )
 
     def of_weeks(self, weeks: Collection[int]) -> "Examples":
@@ -118,6 +120,10 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
     if columns.LABEL_STRENGTH in wanted:
         strength = Ragged.from_arrow(table[columns.LABEL_STRENGTH].combine_chunks(), np.float64)
         table = table.drop([columns.LABEL_STRENGTH])
+    shown = None
+    if columns.LABEL_SHOWN in wanted:
+        shown = Ragged.from_arrow(table[columns.LABEL_SHOWN].combine_chunks(), np.int64)
+        table = table.drop([columns.LABEL_SHOWN])
     user_rows = signs.read(UserRows.from_arrow(table.drop([WEEK, BOUGHT])), vocabulary.signs)
     out_of_time = pq.read_table(intent / "out_of_time.parquet")
     probabilities = join(user_rows.user_id, week, out_of_time, n_targets=len(vocabulary.targets))
@@ -137,7 +143,7 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
     if not keep.all():
         bought, worth = metrics.only(bought, keep), None if worth is None else metrics.only(worth, keep)
     return World(
-        examples=Examples(user_rows, week, bought, probabilities, worth),
+        examples=Examples(user_rows, week, bought, probabilities, worth, shown),
         item_state=pq.read_table(rows / "item_state.parquet"),
         vocabulary=vocabulary,
         calendar=Calendar(**files.read_json(rows / "calendar.json")),

@@ -60,7 +60,12 @@ def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda s
     weeks = weeks_of(world, spec)
     final = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=weeks[-1])
     fit = lists.of_weeks(
-        world, weeks, lists.tables(world, weeks), spec.candidates, report=lambda done: report(0.1 + 0.5 * done, "lists")
+        world,
+        weeks,
+        lists.tables(world, weeks),
+        spec.candidates,
+        report=lambda done: report(0.1 + 0.5 * done, "lists"),
+        passed_over=spec.passed_over,
     )
     with train.one_thread():
         net, told = train.refit_net(fit, spec, epochs=epochs, report=lambda done: report(0.6 + 0.4 * done, "epochs"))

@@ -184,7 +184,7 @@ class Ranker:
             calendar=Calendar(**config["calendar"]),
             spec=Candidates(**NONE | config["candidates"]),
             features=tuple(config["features"]),
-            eligible=Eligibility(config.get("repeat", ALLOW), vocabulary.signs),
+            eligible=Eligibility(config.get("repeat", ALLOW), signs=vocabulary.signs),
         )
 
 

@@ -15,7 +15,7 @@ Repeat = Literal["allow", "forbid"]
 ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
-NEWER = ("repeat", "exclude_self", "weight", "kinds", "hide", "undo")
+NEWER = ("repeat", "exclude_self", "weight", "kinds", "hide", "undo", "impression", "passed_over")
 LARGEST_WEIGHT = 1000
 Scale = Literal["log", "rank"]
 
@@ -69,6 +69,18 @@ class Ranking(Slice):
     undo: dict[str, str] = Field(
         default={}, description="Kind: the kind that it takes back, such as return: purchase; its weight is 0 or less"
     )
+    impression: str | None = Field(
+        default=None,
+        description="Kind of event that says that an item was shown, of the weight 0: never interest; what was shown "
+        "and not wanted teaches the ranker, and how often an item is wanted when shown is a feature",
+    )
+    passed_over: int = Field(
+        default=20,
+        ge=0,
+        le=512,
+        description="Of the items that a user was shown in a training week and did not want, at most so many are "
+        "learnt from, by chance; only with impression",
+    )
     repeat: Repeat | dict[str, Repeat] = Field(
         default=ALLOW,
         description="Whether a user may be shown an item again that they had; forbid where nobody wants it twice: "
@@ -120,6 +132,12 @@ class Ranking(Slice):
         self._declared("hide", self.hide)
         self._declared("undo", [*self.undo, *self.undo.values()])
         self._declared("repeat", list(self.repeat_by_kind))
+        self._declared("impression", [self.impression] if self.impression else [])
+        if self.impression and (self.kinds[self.impression] != 0 or self.impression in self.undo):
+            raise ValueError(
+                f"impression: '{self.impression}' has the weight {self.kinds[self.impression]:g} or takes something "
+                "back; to be shown an item says nothing of it: give it the weight 0, and no undo"
+            )
         for kind in self.hide:
             if self.kinds[kind] >= 0:
                 raise ValueError(f"hide: '{kind}' has the weight {self.kinds[kind]:g}; give it one below 0, such as -1")
@@ -163,7 +181,7 @@ class Ranking(Slice):
         """Return what each declared kind says of an item; `bare` are the kinds without one."""
         once = [kind for kind, repeat in self.repeat_by_kind.items() if repeat == FORBID]
         told = {"weights": self.kinds, "hides": self.hide, "once": once, "undoes": self.undo, "bare": bare}
-        return Signs.of(told)
+        return Signs.of(told | {"shown": self.impression or ""})
 
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

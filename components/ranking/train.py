@@ -65,7 +65,12 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
     final = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=weeks[-1])
     fitted = time.monotonic()
     fit = lists.of_weeks(
-        world, weeks, tables, spec.candidates, report=lambda done: report(0.1 + 0.3 * done, "training lists")
+        world,
+        weeks,
+        tables,
+        spec.candidates,
+        report=lambda done: report(0.1 + 0.3 * done, "training lists"),
+        passed_over=spec.passed_over,
     )
     check = lists.of_weeks(
         world,

@@ -190,6 +190,7 @@ def test_folding_events_of_every_kind_equals_the_batch(tmp_path: Path, seed: int
             theirs = np.asarray(batch[user].get(name) or [], dtype=LIST_TYPES[name])
             np.testing.assert_allclose(state[name], theirs, rtol=1e-4, err_msg=f"{user} {name}")
         seen |= {int(key) // STRIDE for key in state["history_items"]}
+    assert "search" not in SIGNS.numbers
     assert seen == set(SIGNS.numbers.values())  # every kind that says something of an item was there
     assert batch["u99"]["events_total"] == 2
     assert not batch["u99"].get("history_items")
@@ -224,12 +225,21 @@ def test_labels_popularity_and_prices_are_of_what_was_wanted(tmp_path: Path, lat
     }
     expected = {key: value for key, value in worth.items() if value and key[2] >= 2}
     assert found == pytest.approx(expected)
+    shown = {
+        (row["user_id"], row["key"], row["week"]) for row in pq.read_table(profiles / "keyed_shown.parquet").to_pylist()
+    }
+    assert shown == {key for key, kinds in weeks.items() if "impression" in kinds and key[2] >= 2}
     state = pq.read_table(profiles / "item_state.parquet").to_pylist()
     if not late:
         last = world.weeks
         for row in (row for row in state if row["week"] == last + 1):
             users = sum(value for (_, item, week), value in worth.items() if (item, week) == (row["item_index"], last))
             assert row["share_1w"] == pytest.approx(users / len(active[last]), abs=1e-6)
+            seen = 0.0  # of the users that were active, aged
+            everyone = sum(0.96 ** (last + 1 - week) * len(users) for week, users in active.items())
+            for (_, item, week), kinds in weeks.items():
+                seen += 0.96 ** (last + 1 - week) * ("impression" in kinds and item == row["item_index"])
+            assert row["shown_slow"] == pytest.approx(seen / everyone, abs=1e-6)
             mine = priced[known.item_ids[row["item_index"]]]
             paid = [(e, 0.8 ** (last + 1 - CALENDAR.week(e["timestamp"]))) for e in mine]
             value, quantity = (sum(e[name] * aged for e, aged in paid) for name in ("value", "quantity"))

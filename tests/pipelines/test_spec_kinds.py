@@ -90,6 +90,19 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         "kind of 0 or more",
     ),
     (
+        {"kinds": KINDS, "impression": "shown"},
+        "models.ranking: impression: 'shown' is no kind of models.ranking.kinds; have",
+    ),
+    (
+        {"kinds": KINDS, "impression": "view"},
+        "models.ranking: impression: 'view' has the weight 1 or takes something back; to be shown an item says "
+        "nothing of it: give it the weight 0, and no undo",
+    ),
+    (
+        {"kinds": {"view": 1, "seen": 0}, "impression": "seen", "data": {"without_item": ["seen"]}},
+        "data.without_item: 'seen' is models.ranking.impression, and what is shown is an item; take it out of either",
+    ),
+    (
         {"kinds": KINDS, "data": {"without_item": ["view"]}},
         "data.without_item: 'view' says in models.ranking whether an item was wanted, so it has one; take it out of "
         "either",
@@ -125,6 +138,9 @@ def test_a_spec_that_says_nothing_of_kinds_says_what_it_said_before() -> None:
 
 
 def test_what_is_declared_comes_back_from_its_slices() -> None:
+    assert (
+        recommender(kinds=KINDS).models.ranking.model_dump(mode="json").keys().isdisjoint({"impression", "passed_over"})
+    )
     said = {"kinds": KINDS, "hide": ["hide"], "undo": {"return": "purchase"}, "repeat": {"purchase": "forbid"}}
     made = recommender(**said, data={"without_item": ["login"]})
     dumped = made.models.ranking.model_dump(mode="json")

@@ -158,6 +158,8 @@ def plan(
     }
     if signs:  # what rows hold by item and kind is one thing, what was wanted of an item another
         stages["interest"] = transforms.interest(events, index, signs, late=late)
+    if signs.shown:
+        stages["shown"] = transforms.of_items(events.filter(_.event == signs.shown), index, late=late)
     everyone = {name: ibis.table(stage.schema(), name=name) for name, stage in stages.items()}
     kept = everyone if users is None else {name: t.filter(_.user_id < users) for name, t in everyone.items()}
     mine = events if users is None else events.filter(_.user_id < users)
@@ -178,6 +180,10 @@ def plan(
         else:
             labels = labels.filter(_.new == 1).select("user_id", "key", columns.WEEK)
         rows[f"label_{name}"] = labels.order_by("user_id", columns.WEEK, "key")
+    if signs.shown:
+        rows["shown_weeks"] = transforms.per_week(everyone["shown"])
+        shown = kept["shown"].filter((_.new == 1) & (_.week >= from_week)).select("user_id", "key", columns.WEEK)
+        rows["label_shown"] = shown.order_by("user_id", columns.WEEK, "key")
     if not training:
         return Plan(stages, rows)
     cuts, ranking = (ibis.table(CUTOFFS, name=name) for name in ("training", "training_ranking"))

@@ -24,6 +24,7 @@ from feature_repo.online import feast_store
 
 ROW, BOUGHT = "row", "bought"
 WORTH = "worth"  # of a label, where the spec declares kinds of events
+SHOWN = "keyed_shown.parquet"  # only where impressions are logged
 LISTED = {"key": pa.int64(), WORTH: pa.float64()}
 
 
@@ -150,6 +151,8 @@ def write(
         ranking = weighed(with_labels(ranking, bought, BOUGHT))
         if WORTH in bought.column_names:
             ranking = with_labels(ranking, bought, columns.LABEL_STRENGTH, value=WORTH)
+        if (profiles / SHOWN).is_file():
+            ranking = with_labels(ranking, pq.read_table(profiles / SHOWN), columns.LABEL_SHOWN)
         pq.write_table(ranking, destination / "ranking.parquet", compression="zstd", row_group_size=1 << 13)
     return counts | {"ranking_rows": ranking.num_rows}
 
