@@ -16,6 +16,7 @@ from components.content import words
 from components.content.spec import Content
 from components.data.derived import with_bare, with_kinds, with_strength
 from components.data.row_rules import OneOf
+from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
 from components.profiles.spec import Profiles
@@ -118,6 +119,12 @@ class Recommender(Slice):
                     f"{place}: '{intent.event}' has the weight {ranking.kinds[intent.event]:g}, which says that an "
                     "item was not wanted; an intent is about a kind of 0 or more"
                 )
+        listed = self.data.source.impressions if isinstance(self.data.source, Files) else None
+        if listed and (ranking.impression != listed.shown or ranking.kinds.get(listed.clicked, 0) <= 0):
+            raise ValueError(
+                f"data.source.impressions: declare its kinds in models.ranking, such as kinds: {{{listed.clicked}: 1, "
+                f"{listed.shown}: 0}} and impression: {listed.shown}; else what was shown would count as wanted"
+            )
         for rule in self.data.contract.get("events", ()):
             if isinstance(rule, OneOf) and rule.column == columns.EVENT:
                 for kind in (*ranking.kinds, *bare):

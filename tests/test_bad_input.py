@@ -158,6 +158,9 @@ SPECS: dict[str, dict[str, object]] = {
         "data": {"source": {"type": "completejourney"}, "without_item": ["view"]},
         "models": {"ranking": {"kinds": {"view": 1, "purchase": 5}}},
     },
+    "an impression that counts as wanted": {
+        "models": {"ranking": {"kinds": {"click": 1, "shown": 1}, "impression": "shown"}}
+    },
     "k = 0": {"serving": {"k": 0}},
     "a time zone that is none": {"data": {"source": {"type": "completejourney"}, "timezone": "Europe/Berln"}},
     "a unit of what is no number": {"data": {"source": CSV | {"events": {"path": "o.csv", "units": {"valeu": 0.01}}}}},

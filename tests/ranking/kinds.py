@@ -59,6 +59,20 @@ def listeners(seed: int = 0) -> Events:
     return world
 
 
+def readers(seed: int = 0) -> Events:
+    """Be shown six items a week of both colours, and click half of those of one's own."""
+    rng, world = np.random.default_rng(seed), {}
+    for user in range(USERS):
+        events = []
+        for week in range(1, WEEKS + 1):
+            for item in rng.choice(ITEMS, 6, replace=False).tolist():
+                events.append(happened("impression", item, week, day=1))
+                if item % 2 == user % 2 and rng.random() < 0.5:
+                    events.append(happened("click", item, week, day=2))
+        world[f"u{user:02}"] = events
+    return world
+
+
 def skipped(events: Sequence[Event], week: int) -> set[int]:
     """Return the items that were skipped before a week."""
     return {int(e.item_id[1:]) for e in events if e.event == "skip" and e.at < board.start(week)}
@@ -73,7 +87,12 @@ def write(folder: Path, world: Events, declared: Signs) -> tuple[Path, Path]:
     (folder / "rows").mkdir(parents=True)
     (folder / "intent").mkdir()
     worth = pa.array([row.pop(columns.LABEL_STRENGTH) for row in rows], pa.list_(pa.float64()))
-    pq.write_table(board.table(rows).append_column(columns.LABEL_STRENGTH, worth), folder / "rows/ranking.parquet")
+    shown_lists = [row.pop(columns.LABEL_SHOWN) for row in rows]
+    table = board.table(rows).append_column(columns.LABEL_STRENGTH, worth)
+    if declared.shown:
+        shown = pa.array(shown_lists, pa.list_(pa.int64()))
+        table = table.append_column(columns.LABEL_SHOWN, shown)
+    pq.write_table(table, folder / "rows/ranking.parquet")
     wanted = {user: _wanted(events, declared) for user, events in world.items()}
     pq.write_table(board.item_state(wanted, [*weeks, SPLIT["next"]]), folder / "rows/item_state.parquet")
     known.save(folder / "rows/vocabulary")
@@ -102,6 +121,9 @@ def _rows(user: str, events: Sequence[Event], weeks: Sequence[int], known: objec
         row |= {"user_id": user, "week": week, "now": start, "state_at": start, "segment": int(user[1:]) % 2}
         row |= {name: int(state[name]) for name in columns.PROFILE_TIMES}
         items = sorted(worth)
+        row[columns.LABEL_SHOWN] = sorted(
+            {int(e.item_id[1:]) for e in rest if e.at < end and e.event == declared.shown}
+        )
         found.append(row | {"recent_targets": [], "recent_weeks": [], "bought": items}
                      | {columns.LABEL_STRENGTH: [worth[item] for item in items]})  # fmt: skip
     return found

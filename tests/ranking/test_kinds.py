@@ -5,24 +5,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from components.ranking import encode, examples
 from components.ranking.baselines import BASELINES
-from components.ranking.candidates import given
+from components.ranking.candidates import CandidateSet, given
 from components.ranking.catalogue import Catalogue
 from components.ranking.eligibility import of_kinds
 from components.ranking.evaluate import evaluate
 from components.ranking.examples import World
 from components.ranking.history import History
-from components.ranking.lists import fit_until
+from components.ranking.lists import fit_until, of_weeks, with_shown
 from components.ranking.score import Ranker, top
 from components.ranking.spec import Ranking
 from components.ranking.train import train
 from feature_repo import columns, signs
-from feature_repo.rows import UserRows
+from feature_repo.rows import Ragged, UserRows
 from feature_repo.update import Folding
 from tests.ranking import board, kinds
 from tests.ranking.board import SPEC
+from tests.ranking.test_known_answers import FACTS
 
 FUNNEL = Ranking.model_validate(
     SPEC.model_dump() | {"kinds": {"view": 1, "cart": 20, "purchase": 30}, "repeat": {"purchase": "forbid"}}
@@ -182,3 +185,78 @@ def test_a_served_ranker_reads_stored_rows_itself(tmp_path: Path, funnel: World,
     assert [one.item_index for one in answer] == [
         one.item_index for one in shop.recommend(rows, funnel.examples.probabilities[0], k=10)
     ]
+
+
+READ = Ranking.model_validate(
+    SPEC.model_dump() | {"kinds": {"click": 1, "impression": 0}, "impression": "impression", "passed_over": 2}
+)
+
+
+def found_of(*rows: list[int]) -> CandidateSet:
+    offsets = np.cumsum([0, *map(len, rows)])
+    items = np.asarray([item for row in rows for item in row], dtype=np.int64)
+    return CandidateSet(items, np.zeros(len(items), dtype=np.int8), offsets)
+
+
+def ragged(*rows: list[int]) -> Ragged:
+    return Ragged(np.asarray([i for row in rows for i in row], dtype=np.int64), np.cumsum([0, *map(len, rows)]))
+
+
+def test_what_was_shown_joins_the_candidates_all_that_was_wanted_and_a_few_of_the_rest() -> None:
+    allowed = np.ones((3, 10), dtype=bool)
+    allowed[0, 9] = False  # was hidden
+    shown, wanted = ragged([1, 2, 3, 4, 5, 9], [], [0, 1, 2, 3]), ragged([1, 2, 7], [3], [0, 1, 2, 3])
+    found = with_shown(found_of([1, 6], [8], []), shown, wanted, allowed, most=1)
+    rows = [found.item[a:b].tolist() for a, b in zip(found.offsets, found.offsets[1:], strict=False)]
+    assert {1, 2, 6} < set(rows[0])
+    assert len(rows[0]) == 4  # 1 and 6 were candidates, 2 was wanted, and one of 3, 4, 5
+    assert len({3, 4, 5} & set(rows[0])) == 1
+    assert rows[1:] == [[8], [0, 1, 2, 3]]
+    none = with_shown(found_of([1, 6], [8], []), shown, wanted, allowed, most=0)
+    assert none.item.tolist() == [1, 2, 6, 8, 0, 1, 2, 3]
+    every = with_shown(found_of([1, 6], [8], []), shown, wanted, allowed, most=512)
+    assert every.item.tolist() == [1, 2, 3, 4, 5, 6, 8, 0, 1, 2, 3]
+
+
+@drawn(
+    shown=st.lists(st.lists(st.integers(0, 19), max_size=12, unique=True), min_size=2, max_size=5),
+    most=st.integers(0, 6),
+)
+def test_no_row_has_more_of_what_was_passed_over_than_the_bound(shown: list[list[int]], most: int) -> None:
+    wanted = [row[::3] for row in shown]
+    candidates = found_of(*([2, 4] for _ in shown))
+    found = with_shown(candidates, ragged(*shown), ragged(*wanted), np.ones((len(shown), 20), dtype=bool), most=most)
+    for b, (row, liked) in enumerate(zip(shown, wanted, strict=True)):
+        items = found.item[found.offsets[b] : found.offsets[b + 1]].tolist()
+        assert items == sorted(set(items))
+        assert {2, 4, *liked} <= set(items)
+        passed = set(row) - set(liked) - {2, 4}
+        assert len(set(items) & passed) == min(most, len(passed))
+
+
+def test_impressions_teach_and_are_no_interest(tmp_path: Path) -> None:
+    world = loaded(tmp_path, kinds.readers(), READ)
+    items = world.examples.rows.lists["history_items"]
+    owner = np.asarray([int(user[1:]) % 2 for user in world.examples.rows.user_id])
+    assert (items.values % 2 == owner[items.row_of_value()]).all()  # shown were both colours, clicked is one
+    assert set(encode.SHOWN) <= set(world.features)
+    weeks = world.weeks("train")[-2:]
+    table = fit_until(world.examples, 30, until=weeks[0])
+    tables = dict.fromkeys(weeks, table)
+    plain, taught = (
+        of_weeks(world, weeks, tables, READ.candidates, report=lambda done: None, passed_over=most)
+        for most in (None, 2)
+    )
+    assert taught.recall == plain.recall  # of what the sources bring
+    assert taught.bought.sum() > plain.bought.sum()  # what was clicked and no source brought
+    added = np.diff(taught.offsets) - np.diff(plain.offsets)
+    assert added.max() > 2  # clicks, and two of the others
+    result = evaluate(train(world, READ).ranker, world)
+    assert result.test["ndcg_at_10"] > result.baselines["popular"]["ndcg_at_10"]
+
+
+def test_how_often_an_item_is_wanted_when_it_is_shown_is_a_feature() -> None:
+    facts = {"share_slow": np.asarray([0.1, 0.1]), columns.SHOWN_SLOW: np.asarray([0.2, 0.9])}
+    rest = {name: np.ones(2) for name in FACTS}
+    ctr = encode.matrix(rest | facts, ["ctr"])[:, 0]
+    assert ctr.tolist() == pytest.approx(np.log([0.1001 / 0.201, 0.1001 / 0.901]).tolist(), rel=1e-4)
