@@ -89,7 +89,8 @@ class Release:
 
 def _verb(slices: Mapping[str, Any]) -> str:
     kinds = (intent.get("event") for intent in slices.get("intents", ()))
-    return words.verb(slices["ranking"].get("event"), kinds, slices.get("content", {}).get("verbs", {}))
+    ranked = Ranking.model_validate(slices["ranking"]).main_event
+    return words.verb(ranked, kinds, slices.get("content", {}).get("verbs", {}))
 
 
 def _event_rules(stored: list[dict[str, Any]] | None) -> tuple[RowRule, ...]:

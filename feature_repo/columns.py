@@ -111,6 +111,7 @@ MEMORY_EVENTS = 64  # kept in a memory
 # How many possible rows a training row stands for; a table without the column holds all of them, once. It is made
 # with the label in view, so that no model may see it.
 ROW_WEIGHT = "row_weight"
+LABEL_SHOWN = "shown_items"  # beside the ranker's labels, where impressions are logged: of the label week too
 LABEL_STRENGTH = "bought_strength"  # beside the ranker's labels, where a spec weighs them: of the label week too
 
 # State of a target or an item at an instant: shares of the active users, not counts, so that growth of
@@ -127,6 +128,7 @@ OFFER_NUMBERS = TARGET_OFFERS + (
     "offer_flyer_usual",
     "offer_display_usual",
 )
+SHOWN_SLOW = "shown_slow"  # share of the active users who were shown an item, decayed; only where that is logged
 ITEM_NUMBERS = SHARES + ("price", "price_usual", "repeat_share") + GAPS + OFFER_NUMBERS
 TARGET_NUMBERS = SHARES + GAPS + TARGET_OFFERS
 

@@ -27,6 +27,7 @@ from ibis import _
 from feature_repo import columns
 from feature_repo.clock import Pace
 from feature_repo.columns import EVENING_HOUR, windowed
+from feature_repo.signs import NONE, STRIDE, Signs
 
 Table = Any  # ibis ships no types that a strict checker can follow
 
@@ -64,12 +65,63 @@ def of_items(dated_events: Table, item_index: Table, *, late: bool = True) -> Ta
     return _keyed(dated_events.join(item_index, "item_id").mutate(key=_.item_index), late=late)
 
 
-def of_targets(dated_events: Table, item_targets: Table, everywhere: Table, *, late: bool = True) -> Table:
+def of_records(dated_events: Table, item_index: Table, signs: Signs, *, late: bool = True) -> Table:
+    """Key events by item position and kind, as `Signs.key` does; kinds that say nothing of an item are left out."""
+    numbers = [(dated_events.event == kind, number * STRIDE) for kind, number in signs.numbers.items()]
+    mine = dated_events.mutate(base=ibis.cases(*numbers, else_=ibis.null("int32")).cast("int32"))
+    mine = mine.filter(_.base.notnull()).join(item_index, "item_id")
+    return _keyed(mine.mutate(key=_.base + _.item_index), late=late)
+
+
+def interest(dated_events: Table, item_index: Table, signs: Signs, *, late: bool = True) -> Table:
+    """Key what users wanted by item position: `worth` of a week is the largest share of its kinds, less what it undid.
+
+    Rows of a week that became known in parts add up: one that takes something back has a `worth` below 0. `new` marks
+    the row by which a week first showed interest.
+    """
+    undone = {kind: [undoing for undoing, one in signs.undoes if one == kind] for kind in signs.wanted}
+    acting = sorted({*signs.wanted, *(kind for kinds in undone.values() for kind in kinds)})
+    keys = ["user_id", "key", columns.WEEK]
+    mine = dated_events.filter(_.event.isin(acting)).join(item_index, "item_id").mutate(key=_.item_index)
+    names = {kind: f"had_{place}" for place, kind in enumerate(acting)}
+    had = {name: (_.event == kind).cast("int64").max() for kind, name in names.items()}
+    found = mine.group_by([*keys, "known"] if late else keys).agg(**had)
+    if late:
+        window = ibis.cumulative_window(group_by=keys, order_by="known")
+        found = found.mutate(**{name: found[name].max().over(window) for name in names.values()})
+    shares = []
+    for kind, share in signs.wanted.items():
+        back = sum((found[names[undoing]] for undoing in undone[kind]), ibis.literal(0, "int64"))
+        shares.append(((found[names[kind]] == 1) & (back == 0)).ifelse(share, 0.0).cast("float64"))
+    found = found.mutate(total=ibis.greatest(*shares) if len(shares) > 1 else shares[0])
+    if not late:
+        found = found.filter(_.total > 0).mutate(known=_[columns.WEEK], new=ibis.literal(1, "int64"))
+        return found.select(*keys, "known", "new", worth="total")
+    order = ibis.window(group_by=keys, order_by="known")
+    before = ibis.window(group_by=keys, order_by="known", rows=(None, -1))
+    found = found.mutate(
+        worth=found.total - found.total.lag().over(order).fill_null(0.0),
+        new=((found.total > 0) & (found.total.max().over(before).fill_null(0.0) == 0)).cast("int64"),
+    )
+    return found.filter(_.worth != 0).select(*keys, "known", "new", "worth")
+
+
+def labels(keyed: Table) -> Table:
+    """List what users wanted by item and week: what was taken back in the same week is nothing wanted."""
+    found = keyed.group_by("user_id", "key", columns.WEEK).agg(worth=_sum(_.worth))
+    return found.filter(_.worth > 0)
+
+
+def of_targets(
+    dated_events: Table, item_targets: Table, everywhere: Table, *, signs: Signs = NONE, late: bool = True
+) -> Table:
     """Key events by target: those of the item (`item_targets`) and those that any item fulfils (`everywhere`).
 
-    Both tables carry `kind`, the event kind that counts, '' for any.
+    Both tables carry `kind`, the event kind that counts, '' for any; of an item, any that shows interest.
     """
     by_item = dated_events.join(item_targets, "item_id")
+    if signs:
+        by_item = by_item.filter((_.kind != "") | _.event.isin(list(signs.wanted)))
     anywhere = dated_events.cross_join(everywhere)
     wanted = ("user_id", columns.WEEK, "known", "at", "event", "kind", "target_id")
     both = by_item.select(*wanted).union(anywhere.select(*wanted))
@@ -181,10 +233,19 @@ def _starts_as_known(dated_events: Table) -> Table:
     return begun.union(left)
 
 
-def firsts(dated_events: Table) -> Table:
-    """Count by user and week the items that became known of the user in it."""
-    first = dated_events.group_by("user_id", "item_id").agg(known=_.known.min())
-    return first.group_by("user_id", "known").agg(items=_.count())
+def firsts(dated_events: Table, signs: Signs = NONE) -> Table:
+    """Count by user and week the items that became known of the user in it; of declared kinds, those wanted.
+
+    Then every user has a row at the first week known: it may hold nothing that was wanted.
+    """
+    wanted = dated_events.filter(_.event.isin(list(signs.wanted))) if signs else dated_events
+    wanted = wanted.filter(_.item_id.notnull()) if signs.bare else wanted
+    first = wanted.group_by("user_id", "item_id").agg(known=_.known.min())
+    found = first.group_by("user_id", "known").agg(items=_.count())
+    if not signs.declared:
+        return found
+    begun = dated_events.group_by("user_id").agg(known=_.known.min()).mutate(items=ibis.literal(0, "int64"))
+    return found.union(begun.select(*found.columns)).group_by("user_id", "known").agg(items=_["items"].sum())
 
 
 def recent_days(daily: Table, cutoffs: Table, *, windows_days: tuple[int, ...], pace: Pace = WEEKLY) -> Table:
@@ -288,6 +349,9 @@ def per_week(keyed: Table) -> Table:
     """Count by key and week the users, and by the week known those who were new to the key; counts add up."""
     order = ibis.window(group_by=["user_id", "key"], order_by=["known", columns.WEEK])
     marked = keyed.mutate(first=(ibis.row_number().over(order) == 0).cast("int64"))
+    if "worth" in keyed.columns:  # users count for what the week was worth
+        sums = {"users": _sum(_.worth), "firsts": _sum(_["first"] * _.worth)}
+        return marked.group_by("key", columns.WEEK, "known").agg(**sums)
     return marked.group_by("key", columns.WEEK, "known").agg(users=_.new.sum(), firsts=_["first"].sum())
 
 

@@ -48,7 +48,8 @@ def event_of(fields: Mapping[str, Any], calendar: Calendar) -> Event:
     day = calendar.day(dt.datetime.fromtimestamp(at, dt.UTC))
     session = fields.get(columns.SESSION_ID) or f"{fields[columns.USER_ID]} {day}"
     given: dict[str, Any] = {name: float(fields[name]) for name in AMOUNTS if fields.get(name) is not None}
-    item, kind = str(fields[columns.ITEM_ID]), str(fields.get(columns.EVENT) or "")
+    item = "" if fields.get(columns.ITEM_ID) is None else str(fields[columns.ITEM_ID])  # "": an event without one
+    kind = str(fields.get(columns.EVENT) or "")
     return Event(item, kind, at=at, session_id=str(session), **given)
 
 
@@ -89,21 +90,29 @@ class Folding:
         worth = pace.slow**age, pace.fast**age
         targets = self.vocabulary.fulfilled(event.item_id, event.event)
         index = self.vocabulary.index_of_item.get(event.item_id)
+        signs = self.vocabulary.signs
+        key = None if index is None else signs.key(event.event, index)
         for target in targets:
             _count(new, columns.TARGET_LISTS, target, event.at, worth, new_week=self._new_week(new, target, week))
             _remember(new, target, week)
-        if index is not None and self.item_event in (None, event.event):
-            known = _position(new, columns.HISTORY_LISTS, index)
+        if key is not None and self.item_event in (None, event.event):
+            wanted = signs.shows_interest(event.event) and not self._wanted(new, index)
+            known = _position(new, columns.HISTORY_LISTS, key)
             ends = () if known is None else (new["history_first_at"][known], new["history_last_at"][known])
             fresh = week not in {self._week(int(end)) for end in ends}
-            _count(new, columns.HISTORY_LISTS, index, event.at, worth, new_week=fresh)
-            if known is None:
-                new["items_total"] = new["items_total"] + 1
+            _count(new, columns.HISTORY_LISTS, key, event.at, worth, new_week=fresh)
+            new["items_total"] = new["items_total"] + wanted
         _by_strength(new, columns.TARGET_LISTS, limit=None)
         _by_strength(new, columns.HISTORY_LISTS, limit=self.vocabulary.history_limit)
         self._total(new, event, when, worth[0], opened=opened, new_week=week not in self._weeks(state))
         self._daily(new, event, when, state_at, opened=opened)
         return new | {columns.STATE_AT: state_at, columns.LAST_SESSION: event.session_id}
+
+    def _wanted(self, state: State, index: int | None) -> bool:
+        """Tell whether the state holds a record of interest in an item."""
+        signs = self.vocabulary.signs
+        keys = {signs.key(kind, index) for kind in signs.wanted or [""]} if index is not None else set()
+        return not keys.isdisjoint(state["history_items"].tolist())
 
     def moved(self, state: State, state_at: int) -> State:
         """Return the state as of a later time, of which no event is known: sums decay, old weeks drop out."""

@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo import columns, files
+from feature_repo.signs import NONE, Signs
 
 MEANING = "meaning.json"  # what the digest covers beside targets and items; absent in folders of before
 KNOWN_ITEMS = "known_items.npy"  # absent in folders of before
 WHOLE = "whole_history"
+SIGNS = "signs"
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Vocabulary:
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that a row's codes count
     known_items: np.ndarray | None = field(default=None, compare=False)  # as `hashed` gives it; None: not on record
     whole_history: bool = False  # rows hold all items that a user ever had, not the strongest columns.HISTORY_LIMIT
+    signs: Signs = NONE  # what each kind of event says of an item, where the spec declares kinds
 
     @cached_property
     def digest(self) -> str:
@@ -74,6 +77,7 @@ class Vocabulary:
             "attributes": {name: list(v) for name, v in self.attributes.items()},
             WHOLE: self.whole_history,
             "horizons": [t.horizon for t in self.targets] if (self.horizons > 1).any() else [],
+            SIGNS: self.signs.as_dict() if self.signs.declared else {},
         }
         return files.digest(meant | {name: value for name, value in more.items() if value})
 
@@ -113,10 +117,18 @@ class Vocabulary:
         return {item: tuple(sorted(targets)) for item, targets in found.items()}
 
     def fulfilled(self, item_id: str, event: str) -> tuple[int, ...]:
-        """Return the targets that one event fulfils: the item's, and those that any item fulfils."""
+        """Return the targets that one event fulfils: the item's, and those that any item fulfils.
+
+        An event that says that an item was not wanted fulfils no intent of any kind with the item's category.
+        """
         leveled = self.targets_of_item.get(item_id, ())
         anywhere = (i for i, t in enumerate(self.targets) if t.column is None)
+        leveled = leveled if self.signs.shows_interest(event) else self._of_a_kind(leveled)
         return tuple(i for i in sorted({*leveled, *anywhere}) if self.targets[i].event in (None, event))
+
+    def _of_a_kind(self, targets: Iterable[int]) -> tuple[int, ...]:
+        """Keep the targets that name a kind of event."""
+        return tuple(target for target in targets if self.targets[target].event is not None)
 
     def knows(self, item_id: str) -> bool:
         """Tell whether an item is in the catalogue, recommendable or not; where none is on record, every item is."""
@@ -132,7 +144,8 @@ class Vocabulary:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "targets.json").write_text(files.canonical([t.document() for t in self.targets]) + "\n")
         declared = {name: list(values) for name, values in self.attributes.items()}
-        whole = {WHOLE: True} if self.whole_history else {}
+        whole: dict[str, object] = {WHOLE: True} if self.whole_history else {}
+        whole |= {SIGNS: self.signs.as_dict()} if self.signs.declared else {}
         files.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared} | whole)
         pq.write_table(self.items, folder / "items.parquet")
         pq.write_table(self.item_targets, folder / "item_targets.parquet")
@@ -147,7 +160,8 @@ class Vocabulary:
         meaning = files.read_json(folder / MEANING) if (folder / MEANING).is_file() else {}
         declared = {name: tuple(values) for name, values in meaning.get("attributes", {}).items()}
         known = np.load(folder / KNOWN_ITEMS) if (folder / KNOWN_ITEMS).is_file() else None
-        return cls(targets, items, pairs, meaning.get("segments", ""), declared, known, bool(meaning.get(WHOLE)))
+        whole, signs = bool(meaning.get(WHOLE)), Signs.of(meaning.get(SIGNS, {}))
+        return cls(targets, items, pairs, meaning.get("segments", ""), declared, known, whole, signs)
 
 
 def hashed(item_ids: Iterable[str]) -> np.ndarray:

@@ -14,7 +14,9 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from bentos.spec import Serving
 from components.content import words
 from components.content.spec import Content
-from components.data.derived import with_kinds, with_strength
+from components.data.derived import with_bare, with_kinds, with_strength
+from components.data.row_rules import OneOf
+from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
 from components.profiles import vocabulary_rule
@@ -89,6 +91,58 @@ class Recommender(Slice):
             )
         return self
 
+    @model_validator(mode="after")
+    def _kinds_are_known(self) -> "Recommender":
+        """Refuse kinds of events on which the spec's parts disagree; each would be counted by nobody, in silence."""
+        ranking, bare = self.models.ranking, self.data.without_item
+        if ranking.impression in bare:
+            raise ValueError(
+                f"data.without_item: '{ranking.impression}' is models.ranking.impression, and what is shown is an "
+                "item; take it out of either"
+            )
+        for kind in bare:
+            if ranking.kinds.get(kind, 0) != 0 or kind == ranking.event:
+                raise ValueError(
+                    f"data.without_item: '{kind}' says in models.ranking whether an item was wanted, so it has one; "
+                    "take it out of either"
+                )
+        for intent in self.intents:
+            place = f"intents.{intent.name}.event"
+            if intent.event in bare and intent.column is not None:
+                raise ValueError(
+                    f"{place}: '{intent.event}' is in data.without_item, and level {intent.level} is of items; leave "
+                    "level out, or name a kind with items"
+                )
+            if not ranking.kinds or intent.event is None or intent.event in bare:
+                continue
+            if intent.event not in ranking.kinds:
+                have = [*ranking.kinds, *bare]
+                raise ValueError(
+                    f"{place}: '{intent.event}' is no kind of models.ranking.kinds; have {', '.join(have)}"
+                    f"{nearest(intent.event, have)}"
+                )
+            if ranking.kinds[intent.event] < 0:
+                raise ValueError(
+                    f"{place}: '{intent.event}' has the weight {ranking.kinds[intent.event]:g}, which says that an "
+                    "item was not wanted; an intent is about a kind of 0 or more"
+                )
+        listed = self.data.source.impressions if isinstance(self.data.source, Files) else None
+        if listed and (ranking.impression != listed.shown or ranking.kinds.get(listed.clicked, 0) <= 0):
+            raise ValueError(
+                f"data.source.impressions: declare its kinds in models.ranking, such as kinds: {{{listed.clicked}: 1, "
+                f"{listed.shown}: 0}} and impression: {listed.shown}; else what was shown would count as wanted"
+            )
+        for rule in self.data.contract.get("events", ()):
+            if isinstance(rule, OneOf) and rule.column == columns.EVENT:
+                for kind in (*ranking.kinds, *bare):
+                    if kind not in map(str, rule.values):
+                        have = [str(value) for value in rule.values]
+                        raise ValueError(
+                            f"models.ranking.kinds: '{kind}' is no event that data.contract allows; one_of has "
+                            f"{', '.join(have)}{nearest(kind, have)}"
+                        )
+        return self
+
     @cached_property
     def digest(self) -> str:
         """Digest of what is declared."""
@@ -97,12 +151,15 @@ class Recommender(Slice):
     @property
     def verb(self) -> str:
         """What users do to items, past tense: texts and reports speak with it."""
-        return words.verb(self.models.ranking.event, (intent.event for intent in self.intents), self.content.verbs)
+        return words.verb(self.models.ranking.main_event, (intent.event for intent in self.intents), self.content.verbs)
 
     def judged_data(self) -> Data:
         """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""
-        kinds = dict.fromkeys(kind for kind in (*(i.event for i in self.intents), self.models.ranking.event) if kind)
-        contract = with_kinds(self.data.contract, list(kinds))
+        ranking, bare = self.models.ranking, self.data.without_item
+        told = (*(i.event for i in self.intents), ranking.event, *ranking.signs().wanted)
+        every = dict.fromkeys((*ranking.kinds, *bare)) if ranking.kinds else ()
+        contract = with_kinds(self.data.contract, list(dict.fromkeys(kind for kind in told if kind)), every=list(every))
+        contract = with_bare(contract, bare)
         contract = with_strength(contract) if self.data.has_strength else contract
         return self.data.model_copy(update={"contract": contract})
 
@@ -123,6 +180,7 @@ class Recommender(Slice):
             [intent.model_dump(mode="json") for intent in self.intents],
             self.models.ranking.model_dump(mode="json"),
             ahead={intent.name: intent.steps(self.data.pace) for intent in self.intents},
+            signs=self.models.ranking.signs(self.data.without_item),
         )
 
 

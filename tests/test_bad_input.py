@@ -144,6 +144,24 @@ SPECS: dict[str, dict[str, object]] = {
     "an unknown key": {"modles": {}},
     "an architecture that is none": {"models": {"intent": {"architecture": "transfomer"}}},
     "a wrong level of an intent": {"intents": [{"name": "buy", "level": "categry"}]},
+    "an intent of a kind that is not declared": {
+        "models": {"ranking": {"kinds": {"view": 1, "purchase": 5}}},
+        "intents": [{"name": "buy", "event": "purchse"}],
+    },
+    "an intent to not want something": {
+        "models": {"ranking": {"kinds": {"view": 1, "skip": -1}}},
+        "intents": [{"name": "leave", "event": "skip"}],
+    },
+    "a repeat of a kind that is not declared": {
+        "models": {"ranking": {"kinds": {"view": 1, "purchase": 5}, "repeat": {"buy": "forbid"}}}
+    },
+    "a kind without an item that says it was wanted": {
+        "data": {"source": {"type": "completejourney"}, "without_item": ["view"]},
+        "models": {"ranking": {"kinds": {"view": 1, "purchase": 5}}},
+    },
+    "an impression that counts as wanted": {
+        "models": {"ranking": {"kinds": {"click": 1, "shown": 1}, "impression": "shown"}}
+    },
     "k = 0": {"serving": {"k": 0}},
     "a time zone that is none": {"data": {"source": {"type": "completejourney"}, "timezone": "Europe/Berln"}},
     "a unit of what is no number": {"data": {"source": CSV | {"events": {"path": "o.csv", "units": {"valeu": 0.01}}}}},

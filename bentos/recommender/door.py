@@ -31,7 +31,7 @@ from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
 from components.ranking.eligibility import own_item
-from feature_repo import columns
+from feature_repo import columns, signs
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
 from feature_repo.privacy.pseudonyms import pseudonym
@@ -126,7 +126,8 @@ class Door:
     ) -> list[schemas.Feature]:
         """Return the values behind an item: the ranker's reasons, the user's record with the item and its intents."""
         named = {t: self.vocabulary.target_names[t] for t in targets}
-        return features_of(state.rows, item_index=index, targets=named, reasons=reasons)
+        rows = signs.read(state.rows, self.vocabulary.signs)
+        return features_of(rows, item_index=index, targets=named, reasons=reasons)
 
     def signed(self, context: RequestContext) -> dict[str, Any]:
         """Return the fields that every answer ends with."""

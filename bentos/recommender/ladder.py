@@ -32,7 +32,7 @@ from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
 from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
 from bentos.release import Release
-from components.ranking.eligibility import Eligibility
+from components.ranking.eligibility import of_kinds
 from feature_repo import columns
 from feature_repo.errors import StoreAway
 from feature_repo.fallback import Fallback, of_age
@@ -78,7 +78,7 @@ class Ladder:
     ) -> None:
         self._release, self._scorer, self._ranker = release, scorer, ranker
         self._profiles, self._fallback = profiles, fallback
-        self._breaker, self._eligible = breaker, Eligibility(release.ranking.repeat)
+        self._breaker, self._eligible = breaker, of_kinds(release.ranking)
         self._n_items = len(ranker.vocabulary.item_ids)
 
     def state_of(self, user: str, now: int, at: dt.datetime | None, context: RequestContext) -> ProfileState:

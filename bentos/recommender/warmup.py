@@ -17,7 +17,7 @@ TIMES = 5  # a traced network compiles in the first few
 def row(folding: Folding, user: str, *, now: int) -> UserRows:
     """Return the row of somebody who had the catalogue's first items over the last weeks, as asked about at `now`."""
     ids = folding.vocabulary.item_ids[:ITEMS]
-    kind = folding.item_event or "purchase"
+    kind = folding.item_event or folding.vocabulary.signs.main or "purchase"
     start = now - (len(ids) + 1) * EVERY_DAYS * DAY_S
     events = [
         Event(item, kind, at=start + n * EVERY_DAYS * DAY_S, session_id=f"warm-up {n}", quantity=1.0, value=1.0)

@@ -6,6 +6,7 @@ and its expectation is about that number.
 """
 
 import datetime as dt
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +110,8 @@ class Check:
         """The columns of the frame that it reads."""
         kwargs = self.meaning.kwargs
         several = (kwargs.get(key) for key in ("column", "column_A", "column_B"))
-        return {column for column in (*several, *kwargs.get("column_list", ())) if column}
+        kinds = [columns.EVENT] * ("row_condition" in kwargs)
+        return {column for column in (*several, *kwargs.get("column_list", ()), *kinds) if column}
 
 
 def compile_checks(
@@ -136,8 +138,8 @@ def compile_checks(
 
 def _meaning(rule: Rule, called: str, held: dict[str, str], now: dt.datetime, around: Around | None) -> Meaning:
     match rule:
-        case NotNull(column=column):
-            return Meaning("expect_column_values_to_not_be_null", {"column": column}, f"{name(column)} IS NULL")
+        case NotNull():
+            return _not_null(rule)
         case Between():
             return _between(rule)
         case OneOf():
@@ -173,6 +175,15 @@ def _meaning(rule: Rule, called: str, held: dict[str, str], now: dt.datetime, ar
             return Meaning(BETWEEN, {"column": called, "min_value": rule.min})
         case Steady():
             return Meaning(BETWEEN, {"column": called, "max_value": rule.times})
+
+
+def _not_null(rule: NotNull) -> Meaning:
+    kwargs, bad = {"column": rule.column}, f"{name(rule.column)} IS NULL"
+    if rule.unless:  # rows of other kinds are asked alone
+        listed = ", ".join(text(kind) for kind in rule.unless)
+        bad += f" AND NOT coalesce({name(columns.EVENT)} IN ({listed}), false)"
+        kwargs |= {"row_condition": f"{columns.EVENT} not in {json.dumps(rule.unless)}", "condition_parser": "pandas"}
+    return Meaning("expect_column_values_to_not_be_null", kwargs, bad)
 
 
 def _near(column: str, around: Around | None) -> Meaning:

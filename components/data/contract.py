@@ -173,7 +173,7 @@ def _judge(
         rules=tuple(sorted(results, key=lambda r: shown.index(r.table))),
         rows={table: aside[table].checked for table in shown},
         quarantined={table: aside[table].rows for table in shown},
-        cleaned=create_kept(db, data.clean),
+        cleaned=create_kept(db, data.clean, bare=data.without_item),
         kept={},
         weekly=activity.weekly(),
         last_week_complete=activity.last_week_complete,

@@ -109,17 +109,36 @@ def derived(table: TableName) -> list[Rule]:
     ]
 
 
-def with_kinds(declared: Mapping[TableName, list[Rule]], kinds: Sequence[str]) -> dict[TableName, list[Rule]]:
+def with_kinds(
+    declared: Mapping[TableName, list[Rule]], kinds: Sequence[str], *, every: Sequence[str] = ()
+) -> dict[TableName, list[Rule]]:
     """Add what follows from the kinds that models are about, unless the contract says it.
 
-    They occur, and an event of such a kind is not in other case or between spaces: no model would see it.
+    They occur, and an event of such a kind is not in other case or between spaces: no model would see it. Where the
+    spec declares `every` kind there is, events of another are set aside, and refused at the door.
     """
     events = list(declared.get("events", []))
+    if every and not any(isinstance(r, OneOf) and r.column == columns.EVENT for r in events):
+        events.append(OneOf(expect="one_of", column=columns.EVENT, values=list(every), severity="warning"))
     if kinds and not any(isinstance(r, OneOf | Spelled) and r.column == columns.EVENT for r in events):
         events.append(Spelled(expect="spelled", column=columns.EVENT, values=list(kinds), severity="warning"))
     if kinds and not any(isinstance(rule, Present) for rule in events):
         events.append(Present(expect="present", values=list(kinds)))
     return dict(declared) | {"events": events}
+
+
+def with_bare(declared: Mapping[TableName, list[Rule]], kinds: Sequence[str]) -> dict[TableName, list[Rule]]:
+    """Let events of some kinds lack an item, in the contract's own rules about items and in the derived ones."""
+    if not kinds:
+        return dict(declared)
+
+    def about(rule: Rule) -> bool:
+        return isinstance(rule, NotNull) and rule.column == columns.ITEM_ID
+
+    own = list(declared.get("events", []))
+    rules = own if any(about(rule) for rule in own) else [*own, *(rule for rule in derived("events") if about(rule))]
+    told = [rule.model_copy(update={"unless": list(kinds)}) if about(rule) else rule for rule in rules]
+    return dict(declared) | {"events": told}
 
 
 def with_strength(declared: Mapping[TableName, list[Rule]]) -> dict[TableName, list[Rule]]:

@@ -14,7 +14,8 @@ WEEK_US = 7 * 86_400_000_000
 
 def create(db: duckdb.DuckDBPyConnection, made: MadeTimes) -> None:
     """Give the rows of `source_events`, whose times are null, their made ones."""
-    db.execute("ALTER VIEW source_events RENAME TO untimed_events")
+    (is_view,) = db.execute("SELECT count(*) FROM duckdb_views() WHERE view_name = 'source_events'").fetchall()[0]
+    db.execute(f"ALTER {'VIEW' if is_view else 'TABLE'} source_events RENAME TO untimed_events")
     moment = instant(made)
     db.execute(f"""
         CREATE TABLE source_events AS

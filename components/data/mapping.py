@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from components.data import made_times
+from components.data import impressions, made_times
 from components.data.arrivals import SOURCE_FILE
 from components.data.conversion import NESTED, Reading, as_text, reading, require_readable
 from components.data.database import name, text
@@ -82,6 +82,8 @@ def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[S
     made = source.made_times if isinstance(source, Files) else None
     required = tuple(c for c in columns.EVENTS_REQUIRED if not (made and c in MADE))
     _create_events(db, events, loaded["events"], required=required)
+    if isinstance(source, Files) and source.impressions:
+        impressions.create(db, source.impressions, place="data.source")
     if made:
         made_times.create(db, made)
     if source.items:

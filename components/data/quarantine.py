@@ -6,6 +6,7 @@ Works on relations in a database: `checked_<table>` (as ingested, numbered) give
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,13 @@ def bad_rows_sql(db: duckdb.DuckDBPyConnection, check: Check) -> str:
     return f"{name(column)} IN (SELECT value FROM {name(relation)})"
 
 
-def create_kept(db: duckdb.DuckDBPyConnection, clean: Clean) -> dict[str, int]:
-    """Create `kept_events`, the good events that the spec's clean section leaves; count the others by reason."""
+def create_kept(db: duckdb.DuckDBPyConnection, clean: Clean, *, bare: Sequence[str] = ()) -> dict[str, int]:
+    """Create `kept_events`, the good events that the spec's clean section leaves; count the others by reason.
+
+    Events of the kinds `bare` that have no item lack nothing of it.
+    """
     fields = {row[0]: row[1] for row in db.execute("DESCRIBE good_items").fetchall() if row[0] != "source_row"}
-    reasons = _reasons(clean, fields)
+    reasons = _reasons(clean, fields, bare)
     if not reasons:
         db.execute("CREATE VIEW kept_events AS FROM good_events")
         return {}
@@ -105,7 +109,7 @@ def create_kept(db: duckdb.DuckDBPyConnection, clean: Clean) -> dict[str, int]:
     return {reason: int(counted[reason]) for reason in reasons if reason in counted}
 
 
-def _reasons(clean: Clean, fields: dict[str, str]) -> dict[str, str]:
+def _reasons(clean: Clean, fields: dict[str, str], bare: Sequence[str]) -> dict[str, str]:
     """Say when an event `e` of an item `i` is dropped: reason -> SQL, in the order they are looked at."""
     for column in (*clean.require, *clean.exclude):
         if column not in fields:
@@ -114,7 +118,9 @@ def _reasons(clean: Clean, fields: dict[str, str]) -> dict[str, str]:
                 f"data.clean.{where}: no column '{column}' in the items table; have {', '.join(fields)}"
                 f"{nearest(column, list(fields))}"
             )
-    reasons = {f"{column} is missing": f"i.{name(column)} IS NULL" for column in clean.require}
+    kinds = ", ".join(text(kind) for kind in bare)
+    named = f" AND NOT (e.item_id IS NULL AND coalesce(e.event IN ({kinds}), false))" if bare else ""
+    reasons = {f"{column} is missing": f"i.{name(column)} IS NULL{named}" for column in clean.require}
     if clean.min_quantity > 0:
         reasons[f"quantity is below {clean.min_quantity:g}"] = f"e.{columns.QUANTITY} < {clean.min_quantity!r}"
     for column, values in clean.exclude.items():

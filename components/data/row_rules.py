@@ -10,9 +10,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, field_validator, model_validator
+from pydantic import (
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import override
 
+from feature_repo.columns import EVENT
 from feature_repo.slice import Slice
 
 Severity = Literal["critical", "warning", "info"]
@@ -95,11 +103,12 @@ class NotNull(_Values):
 
     expect: Literal["not_null"]
     column: str = Field(description="Column that it is about")
+    unless: list[str] = Field(default=[], description="Kinds of events that may lack it; only in a rule about events")
 
     @property
     @override
     def asks(self) -> str:
-        return f"{self.column} is given"
+        return f"{self.column} is given" + f", but by events of kind {', '.join(self.unless)}" * bool(self.unless)
 
     @override
     def misfit(self, held: Mapping[str, str]) -> str | None:
@@ -107,7 +116,13 @@ class NotNull(_Values):
 
     @override
     def broken_by(self, row: Row) -> bool:
-        return row.get(self.column) is None
+        return row.get(self.column) is None and row.get(EVENT) not in self.unless
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
+        dumped: dict[str, Any] = dump(self)
+        return {k: v for k, v in dumped.items() if k != "unless" or v}
 
 
 class _Numbers(_Values):

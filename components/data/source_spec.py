@@ -256,6 +256,26 @@ class MadeTimes(Slice):
     seed: int = Field(default=0, ge=0, description="The same seed gives the same order")
 
 
+class Impressions(Slice):
+    """Events whose item column holds a list of what was shown, each with whether it was clicked: N1-0 N2-1."""
+
+    separator: str = Field(default=" ", min_length=1, max_length=8, description="What stands between two items")
+    flag: str = Field(
+        default="-",
+        min_length=1,
+        max_length=8,
+        description="What stands before an item's 0 (shown) or 1 (clicked)",
+    )
+    shown: str = Field(default="impression", min_length=1, max_length=64, description="Kind of each shown item")
+    clicked: str = Field(default="click", min_length=1, max_length=64, description="Kind of a clicked one, beside")
+
+    @model_validator(mode="after")
+    def _kinds_differ(self) -> "Impressions":
+        if self.shown == self.clicked:
+            raise ValueError(f"shown and clicked are both '{self.shown}'; give each a kind of its own")
+        return self
+
+
 class Files(Slice):
     """Parquet, CSV or JSON lines files of the user's own."""
 
@@ -268,18 +288,28 @@ class Files(Slice):
         default=None, description="Of events without times; what is measured then says nothing of when"
     )
 
+    impressions: Impressions | None = Field(
+        default=None,
+        description="Of events whose item_id is a list of shown items with flags; left out: one item",
+    )
+
     @model_validator(mode="after")
     def _events_are_canonical(self) -> "Files":
         require_canonical(self.events, self.offers)
+        if self.impressions and columns.EVENT in self.events.columns:
+            raise ValueError("impressions: shown and clicked are the kinds of events; drop event from events.columns")
+        if self.impressions and self.items and self.items.origin == self.events.origin:
+            raise ValueError("impressions: lists are no table of items; leave items out, or name another file")
         if self.made_times and columns.TIMESTAMP in self.events.columns:
             raise ValueError("made_times: events.columns names a timestamp; drop one of the two")
         return self
 
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out made_times where there are none: digests recorded before the field hold."""
+        """Leave out what is newer than recorded digests and not said, so that these hold."""
         dumped: dict[str, Any] = dump(self)
-        return {key: value for key, value in dumped.items() if key != "made_times" or value is not None}
+        newer = ("made_times", "impressions")
+        return {key: value for key, value in dumped.items() if key not in newer or value is not None}
 
 
 class Sql(Slice):

@@ -102,6 +102,12 @@ class Data(Slice):
         "week; docs/clock.md",
     )
     half_lives: HalfLives = HalfLives()
+    without_item: tuple[str, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Kinds of events that may lack an item, such as login or search: they count as activity, and for "
+        "intents without a level. An event of another kind without an item is set aside",
+    )
     clean: Clean = Clean()
     split: Split = Split()
     contract: dict[TableName, list[Rule]] = Field(default={}, description="Rules by canonical table")
@@ -117,6 +123,8 @@ class Data(Slice):
         dumped: dict[str, Any] = dump(self)
         if dumped.get("half_lives") == HalfLives().model_dump():
             del dumped["half_lives"]
+        if not dumped.get("without_item", True):
+            del dumped["without_item"]
         if dumped.get("step") == WEEK:
             del dumped["step"]
         elif "split" in dumped:

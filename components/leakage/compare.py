@@ -20,7 +20,8 @@ from feature_repo.leak import Leak
 WEEK = columns.WEEK
 KEYS = {columns.USER_ID: "user", columns.ITEM_INDEX: "item", columns.TARGET_ID: "target"}
 LABELS = ("label_ids", "bought")
-KNOWN_AFTER = (*LABELS, columns.ROW_WEIGHT, columns.LABEL_STRENGTH)  # no features: made with the label week in view
+# No features: made with the label week in view.
+KNOWN_AFTER = (*LABELS, columns.ROW_WEIGHT, columns.LABEL_STRENGTH, columns.LABEL_SHOWN)
 DIGEST = "digest"  # of what is compared value by value, within a tolerance
 WITHOUT_FUTURE = "recomputed without the future"
 PERMUTED = "recomputed with another future"

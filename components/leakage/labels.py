@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from components.leakage.compare import LABELS, WEEK
 from feature_repo import columns
 from feature_repo.calendar import Calendar
+from feature_repo.signs import Signs
 from feature_repo.vocabulary import Vocabulary
 
 FULFILLED, BOUGHT = LABELS
@@ -31,6 +32,7 @@ def of_week(
     mine = events.filter(mask)
     fulfilled: dict[str, set[int]] = {user: set() for user in users.to_pylist()}
     bought: dict[str, set[int]] = {user: set() for user in fulfilled}
+    seen: dict[str, set[tuple[int, str]]] = {user: set() for user in fulfilled}
     kinds = mine[columns.EVENT].to_pylist() if columns.EVENT in mine.column_names else [None] * mine.num_rows
     at = seconds[np.asarray(mask)].tolist()
     for user, item, kind, second in zip(
@@ -40,6 +42,9 @@ def of_week(
         index = vocabulary.index_of_item.get(item)
         if index is not None and item_event in (None, kind) and second < ends[1]:
             bought[user].add(index)
+            seen[user].add((index, kind))
+    if vocabulary.signs:
+        bought = {user: _wanted(found, vocabulary.signs) for user, found in seen.items()}
     return pa.table(
         {
             columns.USER_ID: pa.array(list(fulfilled), pa.string()),
@@ -48,3 +53,14 @@ def of_week(
             BOUGHT: pa.array([sorted(found) for found in bought.values()], pa.list_(pa.int64())),
         }
     )
+
+
+def _wanted(seen: set[tuple[int, str]], signs: Signs) -> set[int]:
+    """Return the items that a kind of the week says were wanted, unless the same week took that back.
+
+    >>> shop = Signs((("buy", 1.0), ("return", -1.0)), undoes=(("return", "buy"),))
+    >>> _wanted({(1, "buy"), (2, "buy"), (2, "return"), (3, "return")}, shop)
+    {1}
+    """
+    back = {(item, undone) for undoing, undone in signs.undoes for item, kind in seen if kind == undoing}
+    return {item for item, kind in seen - back if kind in signs.wanted}

@@ -18,7 +18,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.profiles.build import blocks, engine, fit_vocabulary, plan, states, training_rows
-from components.profiles.build.feature_files import JUDGING, NEWEST, TRAINING, FeatureFiles, Sums, as_feature_rows
+from components.profiles.build.feature_files import (
+    JUDGING,
+    NEWEST,
+    SHOWN,
+    SUMS,
+    TRAINING,
+    FeatureFiles,
+    Sums,
+    as_feature_rows,
+)
 from components.profiles.build.lists import CODE
 from components.profiles.segments import card, fallback, fit
 from components.profiles.spec import Profiles
@@ -27,6 +36,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.clock import Pace
 from feature_repo.dropped_features import REDUCE
 from feature_repo.errors import DataError
+from feature_repo.signs import Signs
 from feature_repo.vocabulary import Vocabulary
 
 SAMPLE_SEED = 0
@@ -42,11 +52,16 @@ class Wanted:
     history_weeks: int
     whole_history: bool = False  # rows keep all items that a user ever had
 
+    @property
+    def signs(self) -> Signs:
+        """What kinds of events say of items."""
+        return self.rule.signs
+
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Wanted":
         """Read what `Recommender.vocabulary_rule` says."""
         intents = tuple(fit_vocabulary.IntentTargets(**intent) for intent in wanted["intents"])
-        rule = fit_vocabulary.ItemRule(**wanted["items"])
+        rule = fit_vocabulary.ItemRule(**wanted["items"], signs=Signs.of(wanted.get("signs", {})))
         return cls(intents, rule, wanted["history_weeks"], wanted.get("whole_history", False))
 
 
@@ -70,6 +85,7 @@ def build_folder(
     known = blocks.look(connection, clean / "events.parquet")
     weeks = as_known(weeks, calendar, known)
     _require_countable(weeks, calendar.pace)
+    signs = wanted.signs if fitted is None else Vocabulary.load(fitted / "vocabulary").signs
     with tempfile.TemporaryDirectory(prefix="profiles-", dir=folder.parent) as scratch:
         split = blocks.split(
             connection,
@@ -79,6 +95,7 @@ def build_folder(
             days=plan.days(calendar, weeks.last - 1),
             known=known,
             scratch=Path(scratch) / "events",
+            bare=signs.bare,
         )
         at(0.1, "events")
         vocabulary = _vocabulary(split, clean, wanted, weeks, fitted=fitted)
@@ -99,6 +116,7 @@ def build_folder(
             spec.windows_days,
             codes,
             history_limit=vocabulary.history_limit,
+            sums=Sums(SUMS | SHOWN if signs.shown else SUMS),
         )
         kept = _user_rows(
             split,
@@ -192,7 +210,7 @@ def _vocabulary(
         counts.add(block)
     found = fit_vocabulary.fit(counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids)
     connection.disconnect()
-    return dataclasses.replace(found, whole_history=wanted.whole_history)
+    return dataclasses.replace(found, whole_history=wanted.whole_history, signs=wanted.signs)
 
 
 def _user_rows(
@@ -222,6 +240,7 @@ def _user_rows(
             from_week=weeks.train[0] if training else weeks.last - _labels_kept(pace, weeks),
             pace=pace,
             memories=training and spec.memory == TRAINING,
+            signs=vocabulary.signs,
         )
         for late in {False, split.known.late}
     }
@@ -350,7 +369,9 @@ def _states(
     index = engine.stored(connection, "item_index", vocabulary.items.select(["item_id", "item_index"]))
     end = output.cutoffs[columns.STATE_AT][-1].as_py()
     weekly = states.weekly_offers(connection, clean, index, calendar, weeks, data_end=end)
-    for name, sql in states.compiled(offers=weekly is not None, pace=calendar.pace).items():
+    for name, sql in states.compiled(
+        offers=weekly is not None, shown=bool(vocabulary.signs.shown), pace=calendar.pace
+    ).items():
         rows = as_feature_rows(connection.con.sql(sql).to_arrow_table())
         pq.write_table(rows, folder / f"{name}.parquet", compression="zstd", row_group_size=1 << 16)
     connection.disconnect()

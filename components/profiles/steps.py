@@ -264,9 +264,9 @@ def _rows_anew(
     """Write what a release's models would learn from and be judged by under the candidate's split."""
     slices = ReleaseFolder.read(release).slices
     spec = Profiles.model_validate(slices["profiles"])
-    targets = Vocabulary.load(ReleaseFolder.read(release).ranking / "vocabulary").targets
-    ahead = {target.intent: target.horizon for target in targets}
-    rule = vocabulary_rule.of(slices["intents"], slices["ranking"], ahead=ahead)
+    known = Vocabulary.load(ReleaseFolder.read(release).ranking / "vocabulary")
+    ahead = {target.intent: target.horizon for target in known.targets}
+    rule = vocabulary_rule.of(slices["intents"], slices["ranking"], ahead=ahead, signs=known.signs)
     judged = pq.read_table(rows / "ranking.parquet", columns=[columns.USER_ID, columns.WEEK])
     with tempfile.TemporaryDirectory(prefix="twin-", dir=folder.parent) as scratch:
         made = Path(scratch) / "profiles"

@@ -88,7 +88,8 @@ def _state(table: pa.Table, n_items: int, *, week: int | None) -> dict[str, np.n
         table = table.filter(pc.equal(table[WEEK], week))
     index = table[columns.ITEM_INDEX].to_numpy()
     state = {}
-    for name in columns.ITEM_NUMBERS:
+    more = [name for name in (columns.SHOWN_SLOW,) if name in table.column_names]
+    for name in (*columns.ITEM_NUMBERS, *more):
         values = np.full(n_items, np.nan if name in PRICES else 0.0)
         if name in table.column_names:
             values[index] = table[name].cast(pa.float64()).to_numpy()

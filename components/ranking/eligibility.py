@@ -1,7 +1,8 @@
 """What a user may be shown at all: the spec's `models.ranking.repeat` and `exclude_self`, for every path.
 
 Training, labels, baselines, evaluation, batch answers, the door and its fallback ask `barred` here. `repeat: forbid`
-bars what the row's history holds, which is then all that the user ever had (Vocabulary.whole_history). `exclude_self`
+bars what the row's history holds, which is then all that the user ever had (Vocabulary.whole_history). By kind it bars
+what the user did that with, as `hide` does, until an `undo` of it came (feature_repo/signs.py). `exclude_self`
 bars the item that the user is: rows name users by pseudonym, so a step finds it under the key, which no file holds; the
 door has the raw id.
 
@@ -9,15 +10,17 @@ Letters: B rows, N barred items over all rows, I items.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from components.ranking.spec import ALLOW, FORBID, Ranking, Repeat
+from feature_repo import signs
 from feature_repo.errors import SpecError
 from feature_repo.ids import plain
 from feature_repo.privacy.pseudonyms import KEY, pseudonym
 from feature_repo.rows import Ragged, UserRows
+from feature_repo.signs import NONE, Signs
 
 
 @dataclass(frozen=True)
@@ -26,20 +29,25 @@ class Eligibility:
 
     repeat: Repeat = ALLOW
     own: Mapping[str, int] = field(default_factory=dict, repr=False)  # pseudonym of a user: which item this is
+    signs: Signs = NONE  # by kind: what was bought, where that is not shown again, and what was hidden
 
     @property
     def bars(self) -> bool:
         """Tell whether there is anything that somebody may not be shown."""
-        return self.repeat == FORBID or bool(self.own)
+        return self.repeat == FORBID or self.signs.bars or bool(self.own)
 
     @property
     def rule(self) -> str:
         """Name what is barred, '' where nothing is: evaluations by another rule are of other rows."""
-        return " ".join(word for word, said in (("new items", self.repeat == FORBID), ("others", self.own)) if said)
+        words = (("new items", self.repeat == FORBID), ("others", self.own), (self.signs.rule, self.signs))
+        return " ".join(word for word, said in words if said)
 
     def barred(self, rows: UserRows) -> Ragged:
         """Return the positions of the items that each row's user may not be shown, in no order."""
-        parts = []
+        parts, rows = [], signs.read(rows, self.signs)
+        if self.signs.bars:
+            after = rows.lists[signs.BARRED]
+            parts.append((after.row_of_value(), after.values.astype(np.int64)))
         if self.repeat == FORBID:
             had = rows.lists["history_items"]
             parts.append((had.row_of_value(), had.values.astype(np.int64)))
@@ -65,11 +73,17 @@ ANY = Eligibility()
 
 def of(spec: Ranking, item_ids: Sequence[str], *, key: str | None) -> Eligibility:
     """Return what a spec says of the users whose pseudonyms were made under `key`, needed where items are users."""
+    eligible = of_kinds(spec)
     if not spec.exclude_self:
-        return Eligibility(spec.repeat)
+        return eligible
     if key is None:
         raise SpecError(f"models.ranking.exclude_self: needs {KEY} to find which item a user is; set it for this step")
-    return Eligibility(spec.repeat, {pseudonym(item, key): index for index, item in enumerate(item_ids)})
+    return replace(eligible, own={pseudonym(item, key): index for index, item in enumerate(item_ids)})
+
+
+def of_kinds(spec: Ranking) -> Eligibility:
+    """Return what a spec says of what users did, whoever they are."""
+    return Eligibility(spec.repeats, signs=spec.signs())
 
 
 def own_item(spec: Ranking, index_of_item: Mapping[str, int], user_id: str) -> frozenset[int]:

@@ -18,6 +18,7 @@ from components.ranking.history import History
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.rows import UserRows
+from feature_repo.signs import NONE, RECORDS, Signs
 
 NEVER = 60.0  # weeks since, where something never happened; the model sees no larger age, since tenure only grows
 FEATURES = (
@@ -37,6 +38,22 @@ UNUSED = (
     "discount_share", "discounted_share",  # the user's sensitivity to price: of money, of lines
 )  # fmt: skip
 KNOWN = FEATURES + UNUSED
+# Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
+AGES = ("unwanted_since", "shown_since")
+UNWANTED = ("unwanted", "unwanted_since", "unwanted_target", "unwanted_brand")
+SHOWN = ("shown", "shown_since", "ctr")  # where impressions are logged
+SLOW_OF, SINCE_OF = "slow:", "since:"  # and the user's record with the item by kind: slow:cart, since:cart
+
+
+def features(signs: Signs = NONE) -> tuple[str, ...]:
+    """Name what a model sees, in its order.
+
+    >>> features(Signs((("cart", 3.0), ("view", 1.0))))[-4:]
+    ('slow:cart', 'since:cart', 'slow:view', 'since:view')
+    """
+    kinds = list(signs.wanted) if len(signs.wanted) > 1 else []  # of a single one, "slow" says it
+    by_kind = tuple(f"{name}{kind}" for kind in kinds for name in (SLOW_OF, SINCE_OF))
+    return FEATURES + (UNWANTED if signs.unwanted else ()) + (SHOWN if signs.shown else ()) + by_kind
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,7 @@ def facts(
     probabilities: np.ndarray,
     catalogue: Catalogue,
     calendar: Calendar,
+    signs: Signs = NONE,
 ) -> dict[str, np.ndarray]:
     """Say what is so of each candidate and its user, in natural units; each array [M] float64."""
     shared = user(rows, probabilities, catalogue, calendar)
@@ -89,6 +107,7 @@ def facts(
     result["intent"] = _widest(probabilities.astype(np.float64), row, catalogue.targets[found.item])
     result |= _affinity(found, row, history=history, shared=shared, catalogue=catalogue, calendar=calendar)
     result |= {name: catalogue.state[name][found.item] for name in columns.ITEM_NUMBERS}
+    result |= _by_kind(rows, found, row, signs=signs, shared=shared, catalogue=catalogue, calendar=calendar)
     result["near"] = history.near[row, found.item]
     result["affinity"] = history.neighbours.affinity(history.tastes[row], found.item)
     return result
@@ -112,7 +131,14 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     relative = np.nan_to_num(price - np.log(np.maximum(f["mean_price"], 0.01)))
     usual = np.log(np.where(f["price_usual"] > 0, f["price_usual"], np.nan))
     item_gap = np.where(f["gap_weeks"] > 0, f["gap_weeks"], NEVER)
-    return {
+    by_kind = {
+        name: _log_age(f[name]) if name.startswith((*AGES, SINCE_OF)) else np.log1p(f[name])
+        for name in f
+        if name.startswith((*UNWANTED, "shown", SLOW_OF, SINCE_OF))
+    }
+    if columns.SHOWN_SLOW in f:
+        by_kind["ctr"] = np.log((f["share_slow"] + 1e-4) / (f[columns.SHOWN_SLOW] + 1e-3))
+    return by_kind | {
         "had": had,
         "weeks_bought": np.log1p(f["weeks_bought"]),
         "week_rate": f["weeks_bought"] / np.maximum(f["user_weeks"], 1.0),
@@ -217,6 +243,56 @@ def _affinity(
         "of_target": mine / np.maximum(of_target, 1e-9),
         "brand_share": brand / total,
     }
+
+
+def _by_kind(
+    rows: UserRows,
+    found: CandidateSet,
+    row: np.ndarray,
+    *,
+    signs: Signs,
+    shared: User,
+    catalogue: Catalogue,
+    calendar: Calendar,
+) -> dict[str, np.ndarray]:
+    """Look up the user's records by kind, and what of the item, its category and its brand was not wanted."""
+    if not signs:
+        return {}
+    kinds, items, slow, last = (rows.lists[name].values for name in RECORDS)
+    owner, n_items = rows.lists[RECORDS[0]].row_of_value(), len(catalogue)
+    slow = slow * calendar.pace.slow ** shared.rebase[owner]
+    since = np.maximum(shared.week[owner] - calendar.weeks(last), 1).astype(np.float64)
+    wanted = row * n_items + found.item
+
+    def spread(which: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sum the weight of some records of each candidate, and find the weeks since the last of them."""
+        keys = owner[which] * n_items + items[which]
+        sums = np.bincount(keys, weight, minlength=len(rows) * n_items)
+        ages = np.full(len(rows) * n_items, NEVER)
+        np.minimum.at(ages, keys, since[which])
+        return sums[wanted], ages[wanted]
+
+    result = {}
+    for kind in signs.wanted:
+        which = np.flatnonzero((kinds == signs.numbers[kind]) & (slow > 0))
+        result[f"{SLOW_OF}{kind}"], result[f"{SINCE_OF}{kind}"] = spread(which, slow[which])
+    if signs.shown:
+        which = np.flatnonzero(kinds == signs.numbers[signs.shown])
+        result["shown"], result["shown_since"] = spread(which, slow[which])
+        result[columns.SHOWN_SLOW] = catalogue.state.get(columns.SHOWN_SLOW, np.zeros(n_items))[found.item]
+    share = np.zeros(len(signs.weights))
+    share[[signs.numbers[kind] for kind in signs.unwanted]] = list(signs.unwanted.values())
+    which = np.flatnonzero((share[kinds] > 0) & (slow > 0))
+    weight = share[kinds[which]] * slow[which]
+    result["unwanted"], result["unwanted_since"] = spread(which, weight)
+    target = catalogue.targets[:, 0]
+    codes = {"unwanted_target": np.where(target < catalogue.n_targets, target, -1), "unwanted_brand": catalogue.brand}
+    for name, code in codes.items():
+        size = int(code.max(initial=-1)) + 2  # the last is for -1, unknown
+        sums = np.bincount(owner[which] * size + code[items[which]] % size, weight, minlength=len(rows) * size)
+        mine = code[found.item]
+        result[name] = np.where(mine >= 0, sums[row * size + mine % size], 0.0)
+    return result
 
 
 def _group(history: History, weight: np.ndarray, code: np.ndarray, size: int) -> np.ndarray:

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.ranking import eligibility, metrics
+from components.ranking import eligibility, encode, metrics
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.relevance import relevance
 from components.ranking.spec import FORBID, Ranking, Weight
-from feature_repo import columns, dropped_features, files
+from feature_repo import columns, dropped_features, files, signs
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import Ragged, UserRows
@@ -36,6 +36,7 @@ class Examples:
     bought: Ragged  # item indexes bought in the week
     probabilities: np.ndarray  # [B, C] float32, from an intent model that had not seen the week
     worth: Ragged | None = None  # how much each item bought is wanted, 0..1; None: all alike
+    shown: Ragged | None = None  # item indexes shown in the week; None: not logged
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,6 +49,7 @@ class Examples:
             self.bought.take(index),
             self.probabilities[index],
             None if self.worth is None else self.worth.take(index),
+            None if self.shown is None else self.shown.take(index),
         )
 
     def of_weeks(self, weeks: Collection[int]) -> "Examples":
@@ -72,6 +74,11 @@ class World:
     dropped: frozenset[str] = frozenset()  # stored numbers that models do without
     eligible: Eligibility = ANY  # what labels, candidates and baselines keep to
     weight: Weight | None = None  # what labels are weighed by
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Name what a model sees of a candidate, in its order."""
+        return tuple(dropped_features.kept(encode.features(self.vocabulary.signs), self.dropped))
 
     @property
     def rule(self) -> str:
@@ -113,7 +120,11 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
     if columns.LABEL_STRENGTH in wanted:
         strength = Ragged.from_arrow(table[columns.LABEL_STRENGTH].combine_chunks(), np.float64)
         table = table.drop([columns.LABEL_STRENGTH])
-    user_rows = UserRows.from_arrow(table.drop([WEEK, BOUGHT]))
+    shown = None
+    if columns.LABEL_SHOWN in wanted:
+        shown = Ragged.from_arrow(table[columns.LABEL_SHOWN].combine_chunks(), np.int64)
+        table = table.drop([columns.LABEL_SHOWN])
+    user_rows = signs.read(UserRows.from_arrow(table.drop([WEEK, BOUGHT])), vocabulary.signs)
     out_of_time = pq.read_table(intent / "out_of_time.parquet")
     probabilities = join(user_rows.user_id, week, out_of_time, n_targets=len(vocabulary.targets))
     spec = spec or Ranking()
@@ -125,13 +136,14 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
         )
     split = files.read_json(rows / "split.json")
     worth = _worth(strength, week, spec.weight, train=split["train"]) if spec.weight is not None else None
+    worth = strength if vocabulary.signs else worth  # a week's largest share of the weights, 0..1 already
     keep = np.ones(len(bought.values), dtype=bool) if worth is None else worth.values > 0
     if eligible.bars:
         keep &= ~metrics.among(bought, eligible.barred(user_rows), len(vocabulary.item_ids))
     if not keep.all():
         bought, worth = metrics.only(bought, keep), None if worth is None else metrics.only(worth, keep)
     return World(
-        examples=Examples(user_rows, week, bought, probabilities, worth),
+        examples=Examples(user_rows, week, bought, probabilities, worth, shown),
         item_state=pq.read_table(rows / "item_state.parquet"),
         vocabulary=vocabulary,
         calendar=Calendar(**files.read_json(rows / "calendar.json")),

@@ -11,16 +11,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.ranking import cooccurrence, encode, metrics
-from components.ranking.candidates import candidates, recall
+from components.ranking.candidates import CandidateSet, candidates, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
+from components.ranking.sources import SOURCES
 from components.ranking.spec import Candidates
-from feature_repo.dropped_features import kept
+from feature_repo.rows import Ragged
 
 CHUNK = 64  # rows encoded at a time: bounds the dense row x item views
 BLOCK_WEEKS = 4  # training weeks that share a neighbour table
+SCRAMBLE = (48_271, 11, 2_147_483_647)
 
 Report = Callable[[float], None]
 
@@ -57,15 +59,24 @@ def fit_until(examples: Examples, n_items: int, *, until: int) -> Neighbours:
 
 
 def of_weeks(
-    world: World, weeks: list[int], tables: dict[int, Neighbours], spec: Candidates, *, report: Report
+    world: World,
+    weeks: list[int],
+    tables: dict[int, Neighbours],
+    spec: Candidates,
+    *,
+    report: Report,
+    passed_over: int | None = None,
 ) -> Lists:
-    """Find, encode and label the candidates of every row of the weeks."""
+    """Find, encode and label the candidates of every row of the weeks.
+
+    `passed_over`: what was shown in the week is in the list too, at most so many of those that were not wanted.
+    """
     catalogue = Catalogue.of(world.vocabulary, world.item_state, week=weeks[0])
     parts = []
     for done, week in enumerate(weeks):
         at_week = catalogue.with_state(world.item_state, week=week)
         for chunk in chunks(world.examples.of_weeks([week])):
-            parts.append(_encoded(chunk, at_week, world, table=tables[week], spec=spec))
+            parts.append(_encoded(chunk, at_week, world, table=tables[week], spec=spec, passed_over=passed_over))
         report((done + 1) / len(weeks))
     return _joined(parts)
 
@@ -76,9 +87,19 @@ def chunks(examples: Examples) -> Iterator[Examples]:
         yield examples.take(np.arange(start, min(start + CHUNK, len(examples))))
 
 
-def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neighbours, spec: Candidates) -> Lists:
-    history = History.of(chunk.rows, table)
-    found = candidates(history, catalogue, spec, barred=world.eligible.dense(chunk.rows, len(catalogue)))
+def _encoded(
+    chunk: Examples,
+    catalogue: Catalogue,
+    world: World,
+    *,
+    table: Neighbours,
+    spec: Candidates,
+    passed_over: int | None,
+) -> Lists:
+    history, barred = History.of(chunk.rows, table), world.eligible.dense(chunk.rows, len(catalogue))
+    brought = found = candidates(history, catalogue, spec, barred=barred)
+    if chunk.shown is not None and passed_over is not None:
+        found = with_shown(brought, chunk.shown, chunk.bought, ~barred, most=passed_over)
     facts = encode.facts(
         chunk.rows,
         found,
@@ -86,19 +107,44 @@ def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neig
         probabilities=chunk.probabilities,
         catalogue=catalogue,
         calendar=world.calendar,
+        signs=world.vocabulary.signs,
     )
     n_items, keys = len(catalogue), found.row * len(catalogue) + found.item
     bought = np.isin(keys, chunk.bought.row_of_value() * n_items + chunk.bought.values)
     worth = chunk.worth
     return Lists(
-        features=encode.matrix(facts, kept(encode.FEATURES, world.dropped)),
+        features=encode.matrix(facts, world.features),
         bought=bought,
         wanted=np.diff(chunk.bought.offsets),
         offsets=found.offsets,
-        recall=recall(found, chunk.bought, n_items),
+        recall=recall(brought, chunk.bought, n_items),
         worth=None if worth is None else metrics.worth_of(keys, chunk.bought, worth, n_items).astype(np.float32),
         ideal=None if worth is None else metrics.ideal_gain(worth, metrics.K),
     )
+
+
+def with_shown(found: CandidateSet, shown: Ragged, wanted: Ragged, allowed: np.ndarray, *, most: int) -> CandidateSet:
+    """Add what each row's user was shown and may be, bool [B, I]: all that was wanted, and `most` of the rest.
+
+    Whoever was shown an item and left it says more than one who never saw it. Which ones are taken is a scramble of
+    row and item, so that neither popular items nor the first of a page are preferred.
+    """
+    n_items = allowed.shape[1]
+    row = shown.row_of_value()
+    keys = np.unique(row * n_items + shown.values)
+    keys = keys[allowed.reshape(-1)[keys] & ~np.isin(keys, found.row * n_items + found.item)]
+    left = ~np.isin(keys, wanted.row_of_value() * n_items + wanted.values)
+    place = (keys * SCRAMBLE[0] + SCRAMBLE[1]) % SCRAMBLE[2]
+    order = np.lexsort((place, left, keys // n_items))
+    keys, left = keys[order], left[order]
+    passed = np.cumsum(left)
+    before = np.concatenate([[0], passed])[np.searchsorted(keys // n_items, keys // n_items)]
+    keys = keys[~left | (passed - before <= most)]
+    every = np.concatenate([found.row * n_items + found.item, keys])
+    source = np.concatenate([found.source, np.full(len(keys), SOURCES[-1].code, dtype=np.int8)])
+    order = np.argsort(every)
+    rows, items = np.divmod(every[order], n_items)
+    return CandidateSet(items, source[order], np.searchsorted(rows, np.arange(len(found.offsets))))
 
 
 def _joined(parts: list[Lists]) -> Lists:

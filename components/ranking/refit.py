@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from components import conditions
-from components.ranking import encode, lists, train
+from components.ranking import lists, train
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
 from components.ranking.train import Epoch, Report
-from feature_repo.dropped_features import kept
 from feature_repo.errors import DataError
 
 LEAST_OF = 0.5  # of the judged model's NDCG on the validation weeks: what a refit reaches on its own lists
@@ -51,7 +50,7 @@ def described(world: World) -> dict[str, Any]:
         "vocabulary": world.vocabulary.digest,
         "split": {part: list(weeks) for part, weeks in world.split.items() if isinstance(weeks, list)},
         "calendar": list(world.calendar.document().values()),
-        "encode": list(kept(encode.FEATURES, world.dropped)),
+        "encode": list(world.features),
         "labels": world.rule,
     }
 
@@ -61,7 +60,12 @@ def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda s
     weeks = weeks_of(world, spec)
     final = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=weeks[-1])
     fit = lists.of_weeks(
-        world, weeks, lists.tables(world, weeks), spec.candidates, report=lambda done: report(0.1 + 0.5 * done, "lists")
+        world,
+        weeks,
+        lists.tables(world, weeks),
+        spec.candidates,
+        report=lambda done: report(0.1 + 0.5 * done, "lists"),
+        passed_over=spec.passed_over,
     )
     with train.one_thread():
         net, told = train.refit_net(fit, spec, epochs=epochs, report=lambda done: report(0.6 + 0.4 * done, "epochs"))

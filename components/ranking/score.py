@@ -25,7 +25,7 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.sources import NAMES, SOURCES, finder
 from components.ranking.spec import ALLOW, Candidates
-from feature_repo import columns, files
+from feature_repo import columns, files, signs
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -79,6 +79,7 @@ class Ranker:
 
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score every candidate of rows [B], given intents [B, C]."""
+        rows = signs.read(rows, self.vocabulary.signs)
         history = History.of(rows, self.neighbours)
         found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
         return self._scored(rows, probabilities, history, found)
@@ -90,6 +91,7 @@ class Ranker:
 
         Fewer where the user may be shown no more.
         """
+        rows = signs.read(rows, self.vocabulary.signs)
         history, barred = History.of(rows, self.neighbours), self._barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._scored(rows, probabilities[None], history, found)
@@ -109,6 +111,7 @@ class Ranker:
         items = np.asarray(item_indexes, dtype=np.int64)
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
+        rows = signs.read(rows, self.vocabulary.signs)
         history = History.of(rows, self.neighbours)
         return self._scored(rows, probabilities[None], history, given(history, items)).scores
 
@@ -138,6 +141,7 @@ class Ranker:
             probabilities=probabilities,
             catalogue=self.catalogue,
             calendar=self.calendar,
+            signs=self.vocabulary.signs,
         )
         if isinstance(self.net, BaselineNet):
             return Scored(found, facts, self.net.of_facts(facts))
@@ -167,9 +171,9 @@ class Ranker:
         """Read what `save` wrote."""
         folder = Path(folder)
         config = files.read_json(folder / "config.json")
-        if unknown := sorted({*config["features"]} - {*encode.KNOWN}):
-            raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
         vocabulary = Vocabulary.load(folder / "vocabulary")
+        if unknown := sorted({*config["features"]} - {*encode.KNOWN, *encode.features(vocabulary.signs)}):
+            raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
         item_state = pq.read_table(folder / "item_state.parquet")
         return cls(
             net=model.load(folder, config),
@@ -180,7 +184,7 @@ class Ranker:
             calendar=Calendar(**config["calendar"]),
             spec=Candidates(**NONE | config["candidates"]),
             features=tuple(config["features"]),
-            eligible=Eligibility(config.get("repeat", ALLOW)),
+            eligible=Eligibility(config.get("repeat", ALLOW), signs=vocabulary.signs),
         )
 
 

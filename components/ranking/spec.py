@@ -1,18 +1,22 @@
 """The spec's `models.ranking` slice."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
 
 from components.ranking.models import MODELS
 from components.ranking.sources import SOURCES
+from feature_repo.errors import nearest
+from feature_repo.signs import MOST_KINDS, Signs
 from feature_repo.slice import Slice
 
 Repeat = Literal["allow", "forbid"]
 ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
-NEWER = ("repeat", "exclude_self", "weight")
+NEWER = ("repeat", "exclude_self", "weight", "kinds", "hide", "undo", "impression", "passed_over")
+LARGEST_WEIGHT = 1000
 Scale = Literal["log", "rank"]
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
@@ -52,10 +56,36 @@ class Ranking(Slice):
     """How candidates are found and ordered."""
 
     event: str | None = Field(default=None, description="Kind of event that counts; left out: any")
-    repeat: Repeat = Field(
+    kinds: dict[str, Annotated[float, Field(ge=-LARGEST_WEIGHT, le=LARGEST_WEIGHT)]] = Field(
+        default={},
+        max_length=MOST_KINDS,
+        description="Every kind of event with its weight, instead of `event`: above 0 the user wanted the item, below "
+        "0 did not, 0 says nothing of it. Weights count in labels, history, neighbours and popularity; other kinds of "
+        "events are set aside, and refused at the door",
+    )
+    hide: tuple[str, ...] = Field(
+        default=(), description="Kinds of a weight below 0 after which the user is not shown the item any more"
+    )
+    undo: dict[str, str] = Field(
+        default={}, description="Kind: the kind that it takes back, such as return: purchase; its weight is 0 or less"
+    )
+    impression: str | None = Field(
+        default=None,
+        description="Kind of event that says that an item was shown, of the weight 0: never interest; what was shown "
+        "and not wanted teaches the ranker, and how often an item is wanted when shown is a feature",
+    )
+    passed_over: int = Field(
+        default=20,
+        ge=0,
+        le=512,
+        description="Of the items that a user was shown in a training week and did not want, at most so many are "
+        "learnt from, by chance; only with impression",
+    )
+    repeat: Repeat | dict[str, Repeat] = Field(
         default=ALLOW,
         description="Whether a user may be shown an item again that they had; forbid where nobody wants it twice: "
-        "films, news, friends. Then only new items are candidates, labels and answers, and rows keep whole histories",
+        "films, news, friends. Then only new items are candidates, labels and answers, and rows keep whole histories. "
+        "By kind where kinds are declared, such as {purchase: forbid, view: allow}; kinds left out are allowed",
     )
     exclude_self: bool = Field(
         default=False,
@@ -82,15 +112,79 @@ class Ranking(Slice):
         """Refuse limits under which every candidate would be a repeat, while repeats are forbidden."""
         asked = [s.name for s in SOURCES if not s.brings_new and self.candidates.limit(s.name)]
         others = [s.name for s in SOURCES if s.brings_new and not s.least]
-        if self.repeat == FORBID and asked and not any(self.candidates.limit(name) for name in others):
+        if self.repeats == FORBID and asked and not any(self.candidates.limit(name) for name in others):
             raise ValueError(
                 f"candidates: {asked[0]} alone brings nothing under `repeat: forbid`, since it brings only what the "
                 f"user had; raise {' or '.join(others)}, or set {asked[0]}: 0 to rank popular items alone"
             )
         return self
 
+    @model_validator(mode="after")
+    def _kinds_agree(self) -> "Ranking":
+        """Refuse what says of kinds of events what cannot be."""
+        said = [name for name in ("event", "weight") if getattr(self, name) is not None]
+        if self.kinds and said:
+            what = {"event": "which kind counts", "weight": "how much a label is wanted"}[said[0]]
+            raise ValueError(f"{said[0]}: kinds says {what}; leave {said[0]} out, or kinds")
+        if self.kinds and max(self.kinds.values()) <= 0:
+            raise ValueError("kinds: no kind has a weight above 0, so nothing is wanted; give one a weight above 0")
+        forbidden = [kind for kind, repeat in self.repeat_by_kind.items() if repeat == FORBID]
+        self._declared("hide", self.hide)
+        self._declared("undo", [*self.undo, *self.undo.values()])
+        self._declared("repeat", list(self.repeat_by_kind))
+        self._declared("impression", [self.impression] if self.impression else [])
+        if self.impression and (self.kinds[self.impression] != 0 or self.impression in self.undo):
+            raise ValueError(
+                f"impression: '{self.impression}' has the weight {self.kinds[self.impression]:g} or takes something "
+                "back; to be shown an item says nothing of it: give it the weight 0, and no undo"
+            )
+        for kind in self.hide:
+            if self.kinds[kind] >= 0:
+                raise ValueError(f"hide: '{kind}' has the weight {self.kinds[kind]:g}; give it one below 0, such as -1")
+        for kind in forbidden:
+            if self.kinds[kind] <= 0:
+                raise ValueError(
+                    f"repeat: '{kind}' has the weight {self.kinds[kind]:g}, and only what was wanted can repeat; "
+                    "name a kind of a weight above 0, or say `hide` of one below"
+                )
+        for kind, undone in self.undo.items():
+            if self.kinds[kind] > 0:
+                raise ValueError(f"undo: '{kind}' has the weight {self.kinds[kind]:g}; give it 0, or one below")
+            if undone == kind or undone in self.undo:
+                raise ValueError(f"undo: '{kind}' takes back '{undone}', which takes back itself; name another kind")
+        return self
+
+    def _declared(self, place: str, names: Sequence[str]) -> None:
+        """Refuse a kind that `kinds` does not declare."""
+        for name in names:
+            if name not in self.kinds:
+                have = list(self.kinds)
+                told = f"have {', '.join(have)}{nearest(name, have)}" if have else "declare kinds with their weights"
+                raise ValueError(f"{place}: '{name}' is no kind of models.ranking.kinds; {told}")
+
+    @property
+    def repeat_by_kind(self) -> Mapping[str, Repeat]:
+        """Return what `repeat` says by kind; {} where it speaks of all."""
+        return self.repeat if isinstance(self.repeat, dict) else {}
+
+    @property
+    def repeats(self) -> Repeat:
+        """Return whether all that a user had may be shown again."""
+        return ALLOW if isinstance(self.repeat, dict) else self.repeat
+
+    @property
+    def main_event(self) -> str | None:
+        """The kind of event that answers speak of; None: any."""
+        return self.event or self.signs().main
+
+    def signs(self, bare: Sequence[str] = ()) -> Signs:
+        """Return what each declared kind says of an item; `bare` are the kinds without one."""
+        once = [kind for kind, repeat in self.repeat_by_kind.items() if repeat == FORBID]
+        told = {"weights": self.kinds, "hides": self.hide, "once": once, "undoes": self.undo, "bare": bare}
+        return Signs.of(told | {"shown": self.impression or ""})
+
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = dump(self)
         fields = type(self).model_fields
-        return {k: v for k, v in dumped.items() if k not in NEWER or v != fields[k].default}
+        return {k: v for k, v in dumped.items() if k not in NEWER or getattr(self, k) != fields[k].default}

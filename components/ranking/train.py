@@ -18,7 +18,6 @@ import torch
 from components.distributed.ranks import ALONE, Ranks
 from components.ranking import lists, model
 from components.ranking.catalogue import Catalogue
-from components.ranking.encode import FEATURES
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.metrics import K
@@ -26,7 +25,6 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker, latest
 from components.ranking.spec import Ranking
-from feature_repo.dropped_features import kept
 
 PATIENCE = 2  # epochs without a better validation NDCG before training stops
 WEIGHT_DECAY = 1e-4
@@ -67,7 +65,12 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
     final = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=weeks[-1])
     fitted = time.monotonic()
     fit = lists.of_weeks(
-        world, weeks, tables, spec.candidates, report=lambda done: report(0.1 + 0.3 * done, "training lists")
+        world,
+        weeks,
+        tables,
+        spec.candidates,
+        report=lambda done: report(0.1 + 0.3 * done, "training lists"),
+        passed_over=spec.passed_over,
     )
     check = lists.of_weeks(
         world,
@@ -106,7 +109,7 @@ def ranker_of(world: World, spec: Ranking, *, net: ScoringNet, neighbours: Neigh
         neighbours=neighbours,
         calendar=world.calendar,
         spec=spec.candidates,
-        features=kept(FEATURES, world.dropped),
+        features=world.features,
         eligible=world.eligible,
     )
 

@@ -163,7 +163,7 @@ def text(found: Mapping[str, Any]) -> str:
         f"Features   as known at {known_at}",
         *(f"  {name:<24} {_shown(name, numbers[name])}" for name in telling[:MOST_FEATURES]),
         "Events     the latest that it knew",
-        *(f"  {e['at']}  {e['event'] or 'event'} {e['item_id']} ({e['from']})" for e in found["events"]),
+        *(f"  {e['at']}  {e['event'] or 'event'} {e['item_id'] or '-'} ({e['from']})" for e in found["events"]),
         "Intents    " + ", ".join(f"{i['name']} {i['probability']:.0%}" for i in found["intents"]),
         "Items",
     ]

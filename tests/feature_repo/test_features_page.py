@@ -27,11 +27,12 @@ def test_every_number_and_list_of_the_user_row_is_explained() -> None:
 
 def test_every_number_of_items_and_targets_is_explained() -> None:
     found = named("## Items and targets", "## What the models see")
-    assert found == {*columns.ITEM_NUMBERS, *columns.TARGET_NUMBERS}
+    assert found == {*columns.ITEM_NUMBERS, *columns.TARGET_NUMBERS, columns.SHOWN_SLOW}
 
 
 def test_every_feature_of_the_models_is_explained() -> None:
     stored = set(intent.profile_names([])) & {*columns.PROFILE_TOTALS}  # explained as the user row's
     found = named("The intent model", "The ranker")
     assert found == {*intent.FREQUENCY} | (set(intent.profile_names([], Pace("day"))) - stored)
-    assert named("The ranker", "## Selection") == set(ranking.KNOWN)
+    by_kind = {f"{name}<kind>" for name in (ranking.SLOW_OF, ranking.SINCE_OF)}
+    assert named("The ranker", "## Selection") == {*ranking.KNOWN, *ranking.UNWANTED, *ranking.SHOWN, *by_kind}

@@ -22,12 +22,14 @@ from components.profiles.build import engine, plan, states, training_rows
 from feature_repo import columns, intervals, offers, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
+from feature_repo.signs import Signs
 from tests import worlds
 from tests.spark import SETTINGS as SPARK_SETTINGS
 from tests.spark import spark_or_skip
 
 WEEKS = 9
 WINDOWS = (7, 28)
+SIGNS = Signs((("purchase", 2.0), ("view", 1.0)), undoes=(("view", "purchase"),))  # a view takes back a purchase
 ZONE = "America/New_York"
 TOLERANCE = 1e-9
 
@@ -173,6 +175,9 @@ EXPRESSIONS: dict[str, Callable[[Slice], Any]] = {
     "transforms.dated": lambda s: s.dated,
     "transforms.of_items": lambda s: s.items,
     "transforms.of_targets": lambda s: s.targets,
+    "transforms.of_records": lambda s: transforms.of_records(s.dated, s.item_index, SIGNS),
+    "transforms.interest": lambda s: transforms.interest(s.dated, s.item_index, SIGNS),
+    "transforms.labels": lambda s: transforms.labels(transforms.interest(s.dated, s.item_index, SIGNS)),
     "transforms.state": lambda s: transforms.state(s.items, s.cutoffs),
     "transforms.recent": lambda s: transforms.recent(s.targets, s.cutoffs, weeks=3),
     "transforms.daily": lambda s: s.daily,

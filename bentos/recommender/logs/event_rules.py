@@ -14,9 +14,9 @@ from pydantic import Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from bentos.endpoints.events import MAX_EVENTS, EventsRequest, SetAside
-from bentos.endpoints.schemas import Event
+from bentos.endpoints.schemas import Event, Id
 from bentos.http.problems import BROKEN, short
-from components.data.row_rules import RowRule, Severity
+from components.data.row_rules import NotNull, RowRule, Severity
 from components.data.rules import Known, label, names
 
 KNOWN_ITEM = label(Known(expect="known", column="item_id"))
@@ -43,7 +43,7 @@ class EventRules:
         rows = [event.model_dump() for event in events] if self._counting else []
         counts = {name: sum(rule.broken_by(row) for row in rows) for name, rule in self._counting.items()}
         if self._unknown == "info":
-            counts[KNOWN_ITEM] = sum(not self._known(event.item_id) for event in events)
+            counts[KNOWN_ITEM] = sum(not self._holds(event) for event in events)
         return {name: count for name, count in counts.items() if count}
 
     def set_aside(self, events: Sequence[Event]) -> list[SetAside]:
@@ -53,8 +53,12 @@ class EventRules:
         return [
             SetAside(event=place, rule=KNOWN_ITEM, reason=f"{short(event.item_id)} is not among the items")
             for place, event in enumerate(events)
-            if not self._known(event.item_id)
+            if not self._holds(event)
         ]
+
+    def _holds(self, event: Event) -> bool:
+        """Tell whether an event's item, if it has one, is in the catalogue."""
+        return event.item_id is None or self._known(event.item_id)
 
     def _request(self) -> type[EventsRequest]:
         """Make the request model: the same names and fields, and the rules in its documentation."""
@@ -65,11 +69,15 @@ class EventRules:
             return event
 
         validators: dict[str, Any] = {"keeps_to_the_rules": model_validator(mode="after")(keep)}
+        bare = [rule.unless for rule in self._refusing.values() if isinstance(rule, NotNull) and rule.unless]
+        about = f"Left out or null by events of kind {', '.join(bare[0])}" if bare else ""
+        fields: dict[str, Any] = {"item_id": (Id | None, Field(default=None, description=about))} if bare else {}
         event = create_model(
             "Event",
             __base__=Event,
             __doc__=f"Something a user did. The data contract asks: {asked or 'nothing more'}.",
             __validators__=validators,
+            **fields,
         )
         events = (list[event], Field(min_length=1, max_length=MAX_EVENTS))  # type: ignore[valid-type]
         return create_model("EventsRequest", __base__=EventsRequest, __doc__=EventsRequest.__doc__, events=events)

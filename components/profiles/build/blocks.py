@@ -8,7 +8,7 @@ import datetime as dt
 import functools
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,8 +85,12 @@ def split(
     days: pa.Table,
     known: KnownEvents,
     scratch: Path,
+    bare: Sequence[str] = (),
 ) -> Blocks:
-    """Split the events by blocks of users of about alike many events, into `scratch`."""
+    """Split the events by blocks of users of about alike many events, into `scratch`.
+
+    Events without an item are left out, but those of the kinds `bare`.
+    """
     raw = connection.read_parquet(str(events))
     user_ids, item_ids = (_with_others(connection, raw, n, ids) for n, ids in (("user_id", users), ("item_id", items)))
     spark = connection.name == "pyspark"
@@ -95,7 +99,11 @@ def split(
     user_table = engine.stored(connection, "user_positions", places)
     item_table = engine.stored(connection, "item_positions", pa.table({"item_id": item_ids, "item": _places(item_ids)}))
     dated = transforms.dated(raw, engine.stored(connection, "local_days", days), late=known.late)
-    joined = dated.join(user_table, "user_id").join(item_table, "item_id")
+    if bare:
+        with_user = dated.filter(_.item_id.notnull() | _.event.isin(list(bare))).join(user_table, "user_id")
+        joined = with_user.left_join(item_table, "item_id").drop("item_id_right")
+    else:
+        joined = dated.join(user_table, "user_id").join(item_table, "item_id")
     coded = joined.drop("user_id", "item_id").rename(user_id="user", item_id="item")
     coded = coded.select("block", **{name: coded[name].cast(kind) for name, kind in EVENTS.items()})
     if spark:
@@ -115,7 +123,7 @@ def split(
 def _with_others(connection: Any, raw: Table, name: str, ids: pa.Array) -> pa.Array:
     """Append the ids that only events name."""
     declared = engine.stored(connection, f"declared_{name}", pa.table({name: ids}))
-    others = raw.select(name).anti_join(declared, name).distinct().order_by(name).to_pyarrow()
+    others = raw.select(name).filter(_[name].notnull()).anti_join(declared, name).distinct().order_by(name).to_pyarrow()
     return pa.concat_arrays([ids, others[name].combine_chunks().cast(ids.type)]) if others.num_rows else ids
 
 

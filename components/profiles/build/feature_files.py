@@ -32,6 +32,7 @@ SUMS = {
     "active": (columns.WEEK, "known"),
     "sold": ("key", columns.WEEK, "known"),
 }
+SHOWN = {"shown_weeks": ("key", columns.WEEK, "known")}  # beside SUMS, where impressions are logged
 PROFILE = "user_profile.parquet"
 
 
@@ -91,7 +92,7 @@ class FeatureFiles:
             ids = self.user_ids.take(weights["user_id"].combine_chunks())
             self._write(training_rows.WEIGHTS, weights.set_column(0, columns.USER_ID, ids))
         self.sums.add(block)
-        for name in ("targets", "items"):
+        for name in ("targets", "items", "shown"):
             if f"label_{name}" in block:
                 labels = block[f"label_{name}"]
                 ids = self.user_ids.take(labels["user_id"].combine_chunks())

@@ -16,6 +16,7 @@ from ibis import _
 from components.profiles.build.plan import EVENTS, Plan
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError, nearest
+from feature_repo.signs import NONE, Signs
 from feature_repo.vocabulary import Target, Vocabulary, hashed
 
 Table = Any
@@ -39,6 +40,7 @@ class ItemRule:
     event: str | None
     min_sessions: int
     min_users: int
+    signs: Signs = NONE  # where kinds are declared, those that show interest count
 
 
 def levels(items: Table, intents: Sequence[IntentTargets], item_ids: pa.Array) -> tuple[pa.Table, list[str]]:
@@ -81,9 +83,12 @@ def counting(rule: ItemRule, *, until_week: int) -> Plan:
     """Plan what to count of a block of users, in weeks <= `until_week` as known then; counts add up over blocks."""
     events = ibis.table(EVENTS, name="events").filter(_.known <= until_week)
     pairs = ibis.table({"intent": "int32", "item_id": "int32", "kind": "string", "label": "int32"}, name="levels")
-    fulfilled = events.join(pairs, "item_id").filter((_.kind == "") | (_.kind == _.event))
+    of_any = _.event.isin(list(rule.signs.wanted)) if rule.signs else ibis.literal(True)
+    fulfilled = events.join(pairs, "item_id").filter(((_.kind == "") & of_any) | (_.kind == _.event))
     weeks = fulfilled.select("user_id", columns.WEEK, "intent", "label").distinct()
     counted = events if rule.event is None else events.filter(_.event == rule.event)
+    counted = counted.filter(_.event.isin(list(rule.signs.wanted))) if rule.signs else counted
+    counted = counted.filter(_.item_id.notnull()) if rule.signs.bare else counted
     sessions = counted.select("user_id", "item_id", "session_id").distinct()
     mine = sessions.group_by("user_id", "item_id").agg(sessions=_.count())
     return Plan(

@@ -19,6 +19,7 @@ from feature_repo import columns, intervals, last_events, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.clock import HOUR, Pace
 from feature_repo.errors import DataError
+from feature_repo.signs import NONE, Signs
 from feature_repo.vocabulary import Vocabulary
 
 Table = Any
@@ -144,6 +145,7 @@ def plan(
     from_week: int,
     pace: Pace = WEEKLY,
     memories: bool = False,
+    signs: Signs = NONE,
 ) -> Plan:
     """Plan a block of users' rows: at the newest cutoff, at the cutoffs before it, and its share of all sums.
 
@@ -158,11 +160,17 @@ def plan(
     anywhere = ibis.table({"target_id": "int32", "kind": "string"}, name="everywhere")
     counted = events if item_event is None else events.filter(_.event == item_event)
     stages = {
-        "keyed_items": transforms.of_items(counted, index, late=late),
-        "keyed_targets": transforms.of_targets(events, pairs, anywhere, late=late),
+        "keyed_items": transforms.of_records(events, index, signs, late=late)
+        if signs
+        else transforms.of_items(counted, index, late=late),
+        "keyed_targets": transforms.of_targets(events, pairs, anywhere, signs=signs, late=late),
         "daily": transforms.daily(events, late=late),
-        "firsts": transforms.firsts(events),
+        "firsts": transforms.firsts(events, signs),
     }
+    if signs:  # what rows hold by item and kind is one thing, what was wanted of an item another
+        stages["interest"] = transforms.interest(events, index, signs, late=late)
+    if signs.shown:
+        stages["shown"] = transforms.of_items(events.filter(_.event == signs.shown), index, late=late)
     everyone = {name: ibis.table(stage.schema(), name=name) for name, stage in stages.items()}
     kept = everyone if users is None else {name: t.filter(_.user_id < users) for name, t in everyone.items()}
     mine = events if users is None else events.filter(_.user_id < users)
@@ -173,13 +181,21 @@ def plan(
     rows["newest_session"] = transforms.last_session(mine, newest).order_by("cutoff", "user_id")
     rows["newest_memory"] = _memory(mine, newest, late=late)
     rows["active"] = transforms.active(everyone["daily"])
-    rows["sold"] = transforms.sold(events, index)
-    for name in ("targets", "items"):
-        keyed = everyone[f"keyed_{name}"]
+    rows["sold"] = transforms.sold(events.filter(_.event.isin(signs.priced)) if signs else events, index)
+    for name, stage in (("targets", "keyed_targets"), ("items", "interest" if signs else "keyed_items")):
+        keyed = everyone[stage]
         rows[f"{name}_weeks"] = transforms.per_week(keyed)
         rows[f"{name}_steps"] = intervals.steps(keyed, late=late)
-        labels = kept[f"keyed_{name}"].filter((_.new == 1) & (_.week >= from_week))
-        rows[f"label_{name}"] = labels.select("user_id", "key", columns.WEEK).order_by("user_id", columns.WEEK, "key")
+        labels = kept[stage].filter(_.week >= from_week)
+        if "worth" in labels.columns:
+            labels = transforms.labels(labels)
+        else:
+            labels = labels.filter(_.new == 1).select("user_id", "key", columns.WEEK)
+        rows[f"label_{name}"] = labels.order_by("user_id", columns.WEEK, "key")
+    if signs.shown:
+        rows["shown_weeks"] = transforms.per_week(everyone["shown"])
+        shown = kept["shown"].filter((_.new == 1) & (_.week >= from_week)).select("user_id", "key", columns.WEEK)
+        rows["label_shown"] = shown.order_by("user_id", columns.WEEK, "key")
     if not training:
         return Plan(stages, rows)
     cuts, ranking = (ibis.table(CUTOFFS, name=name) for name in ("training", "training_ranking"))

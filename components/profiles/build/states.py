@@ -56,26 +56,29 @@ SUMS = {
     "active": {columns.WEEK: "int64", "known": "int64", "users": "int64"},
     "sold": {columns.WEEK: "int64", "known": "int64", "key": "int32", "value": "float64", "quantity": "float64"},
 }
+SUMS["shown_weeks"] = SUMS["items_weeks"]  # only where impressions are logged
 SUMS |= {f"targets_{name}": SUMS[f"items_{name}"] for name in ("weeks", "steps")}
 OFFERED = {"item_index": "int32", columns.WEEK: "int64"} | dict.fromkeys(columns.OFFER_KINDS, "float64")
 
 
 @functools.cache
-def compiled(*, offers: bool, pace: Pace = WEEKLY) -> dict[str, str]:
+def compiled(*, offers: bool, shown: bool = False, pace: Pace = WEEKLY) -> dict[str, str]:
     """Compile both states to DuckDB's SQL over tables of these names, once a process."""
     sums = {name: ibis.table(schema, name=name) for name, schema in SUMS.items()}
     cutoffs = ibis.table(CUTOFFS, name="cutoffs")
     index = ibis.table({"item_id": "string", "item_index": "int32"}, name="item_index")
     pairs = ibis.table({"item_id": "string", "target_id": "int32", "kind": "string"}, name="item_targets")
     weekly = ibis.table(OFFERED, name="weekly_offers") if offers else None
-    items = item_state(sums, cutoffs, weekly, pace).order_by("cutoff", "item_index")
+    items = item_state(sums, cutoffs, weekly, pace, shown=shown).order_by("cutoff", "item_index")
     targets = target_state(sums, cutoffs, weekly, index, pairs, pace).order_by("cutoff", "target_id")
     both = {"item_state": items, "target_state": targets}
     return {name: ibis.to_sql(state, dialect="duckdb") for name, state in both.items()}
 
 
-def item_state(sums: Mapping[str, Table], cutoffs: Table, weekly: Table | None, pace: Pace = WEEKLY) -> Table:
-    """Give every item with a user or an offer at a cutoff all of `columns.ITEM_NUMBERS`.
+def item_state(
+    sums: Mapping[str, Table], cutoffs: Table, weekly: Table | None, pace: Pace = WEEKLY, *, shown: bool = False
+) -> Table:
+    """Give every item with a user or an offer at a cutoff all of `columns.ITEM_NUMBERS`, and who was shown it.
 
     `sums` holds what blocks of users add up to, by name.
     """
@@ -84,8 +87,11 @@ def item_state(sums: Mapping[str, Table], cutoffs: Table, weekly: Table | None, 
     parts = [shares, numbers, intervals.gaps(sums["items_steps"], cutoffs)]
     if weekly is not None:
         parts.append(offers.of_items(weekly, cutoffs))
-    joined = _joined(parts, cutoffs)
-    return _complete(joined, columns.ITEM_NUMBERS).rename(item_index="key")
+    if shown:
+        impressions = transforms.shares(sums["shown_weeks"], sums["active"], cutoffs, pace)
+        parts.append(impressions.select("cutoff", "key", **{columns.SHOWN_SLOW: impressions[columns.SHARES[2]]}))
+    joined, more = _joined(parts, cutoffs), (columns.SHOWN_SLOW,) * shown
+    return _complete(joined, (*columns.ITEM_NUMBERS, *more)).rename(item_index="key")
 
 
 def target_state(

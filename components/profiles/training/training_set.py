@@ -26,6 +26,9 @@ from feature_repo.vocabulary import Vocabulary
 
 ROW, BOUGHT = "row", "bought"
 STEPS = 10_000_000  # more than any clock counts: over a thousand years of hours
+WORTH = "worth"  # of a label, where the spec declares kinds of events
+SHOWN = "keyed_shown.parquet"  # only where impressions are logged
+LISTED = {"key": pa.int64(), WORTH: pa.float64()}
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,21 @@ def retrieve(feast: Any, service: str, wanted: Entities, calendar: Calendar) -> 
     return table.select([*first, columns.STATE_AT, *rest]).add_column(2, "now", seconds)
 
 
-def with_labels(rows: pa.Table, happened: pa.Table, name: str) -> pa.Table:
-    """Add the list of keys that happened to each row's user in its week (user_id, week, key), sorted."""
+def with_labels(rows: pa.Table, happened: pa.Table, name: str, *, value: str = "key") -> pa.Table:
+    """Add the list of keys that happened to each row's user in its week (user_id, week, key), sorted.
+
+    `value` names another column to list, in the order of the keys.
+    """
     users = pc.unique(rows[columns.USER_ID])
     at, code = _codes(rows, users), _codes(happened, users)
     keys = happened["key"].to_numpy()
     order = np.lexsort((keys, code))
-    code, keys = code[order], keys[order]
+    code, listed = code[order], happened[value].to_numpy()[order]
     starts, ends = np.searchsorted(code, at, "left"), np.searchsorted(code, at, "right")
     lengths = ends - starts
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     index = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
-    lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(keys[index], pa.int64()))
+    lists = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(listed[index], LISTED[value]))
     return rows.append_column(name, lists)
 
 
@@ -129,7 +135,7 @@ def write(
     """
     calendar = Calendar(**_json(profiles / "calendar.json"))
     targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
-    bought = pq.read_table(profiles / "keyed_items.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
+    bought = pq.read_table(profiles / "keyed_items.parquet")
     seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, columns.WEEK])
     with feast_store.offline("training", profiles, windows_days=windows_days) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
@@ -143,6 +149,10 @@ def write(
         _require_returning(len(wanted.week), pc.count_distinct(seen[columns.USER_ID]).as_py(), ranking_weeks)
         ranking = retrieve(feast, services.RANKING, wanted, calendar)
         ranking = weighed(with_labels(ranking, bought, BOUGHT))
+        if WORTH in bought.column_names:
+            ranking = with_labels(ranking, bought, columns.LABEL_STRENGTH, value=WORTH)
+        if (profiles / SHOWN).is_file():
+            ranking = with_labels(ranking, pq.read_table(profiles / SHOWN), columns.LABEL_SHOWN)
         pq.write_table(ranking, destination / "ranking.parquet", compression="zstd", row_group_size=1 << 13)
     return counts | {"ranking_rows": ranking.num_rows}
 

@@ -1,0 +1,257 @@
+"""Kinds of events: rows keep a record by item and kind, and what models read of them is what was declared."""
+
+import datetime as dt
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from components.profiles import steps
+from feature_repo import columns, signs
+from feature_repo.calendar import Calendar
+from feature_repo.rows import LIST_TYPES, Ragged, UserRows
+from feature_repo.signs import STRIDE, Signs
+from feature_repo.update import Event, Folding, event_of
+from feature_repo.vocabulary import Vocabulary
+from tests import worlds
+from tests.signs import SIGNS, VOCABULARY, scattered
+
+CALENDAR = Calendar(worlds.FIRST_DAY)
+START = int(CALENDAR.start(1).timestamp())
+DAY, WEEK = 86_400, 7 * 86_400
+WINDOWS = (7, 28)
+ITEMS = ("pear", "leek", "bread")
+
+
+def vocabulary(declared: Signs = SIGNS) -> Vocabulary:
+    import pyarrow as pa
+
+    from feature_repo.vocabulary import Target
+
+    targets = (Target("any", "FRUIT", None, "category"), Target("skipped", "FRUIT", "skip", "category"),
+               Target("enter", None, "login", None), Target("visit", None, None, None))  # fmt: skip
+    items = pa.table({"item_index": pa.array(range(len(ITEMS)), pa.int32()), "item_id": list(ITEMS)})
+    pairs = pa.table({"item_id": ["pear", "pear"], "target_id": [0, 1], "kind": ["", "skip"]})
+    return Vocabulary(targets, items, pairs, whole_history=True, signs=declared)
+
+
+def rows_of(*events: tuple[str, str, float], declared: Signs = SIGNS, until: float = 70.0) -> UserRows:
+    """Return the read row of one user after (kind, item, day) events, as of a later day."""
+    folding = Folding(CALENDAR, vocabulary(declared), WINDOWS)
+    happened = [Event(item, kind, START + int(day * DAY), f"s{day}") for kind, item, day in events]
+    state = folding.moved(folding.fold(folding.empty(), happened), START + int(until * DAY))
+    lists = {name: Ragged(np.asarray(state[name]), np.asarray([0, len(state[name])])) for name in columns.HISTORY_LISTS}
+    at = np.asarray([state["state_at"]])
+    numbers = {name: np.asarray([state[name]]) for name in columns.profile_columns(WINDOWS)}
+    return signs.read(UserRows(np.asarray(["u"], object), at, at, np.asarray([True]), numbers, lists), declared)
+
+
+def history(rows: UserRows) -> dict[str, float]:
+    """Return what the row says was wanted: item and decayed weight."""
+    items, slow = (rows.lists[name].row(0).tolist() for name in ("history_items", "history_slow"))
+    return {ITEMS[item]: round(value, 4) for item, value in zip(items, slow, strict=True)}
+
+
+def barred(rows: UserRows) -> list[str]:
+    return [ITEMS[item] for item in rows.lists[signs.BARRED].row(0)]
+
+
+# What a row says ------------------------------------------------------------------------------------------------
+
+
+def test_history_is_what_was_wanted_each_kind_by_its_weight_beside_the_largest() -> None:
+    rows = rows_of(("view", "pear", 63), ("cart", "leek", 63), ("purchase", "bread", 63), ("view", "bread", 64))
+    aged = 0.96
+    assert history(rows) == {
+        "bread": pytest.approx(1.2 * aged, abs=1e-4),
+        "leek": pytest.approx(0.6 * aged, abs=1e-4),
+        "pear": pytest.approx(0.2 * aged, abs=1e-4),
+    }
+    assert rows.lists["history_weeks"].row(0).tolist() == [1, 1, 1]
+    assert rows.lists["history_last_at"].row(0)[0] == START + 64 * DAY
+
+
+@pytest.mark.parametrize("kind", ["skip", "hide", "return"])
+def test_what_was_not_wanted_is_in_no_history(kind: str) -> None:
+    assert history(rows_of((kind, "pear", 60), ("view", "leek", 60))).keys() == {"leek"}
+    assert rows_of((kind, "pear", 60)).numbers["items_total"].tolist() == [0.0]
+    assert rows_of(("view", "pear", 50), (kind, "pear", 60)).numbers["items_total"].tolist() == [1.0]
+
+
+def test_a_kind_that_says_nothing_of_items_leaves_no_record() -> None:
+    rows = rows_of(("search", "pear", 60), ("mystery", "leek", 60))
+    assert not len(rows.lists["history_items"].values)
+    assert not len(rows.lists[signs.ITEM_OF].values)
+    assert rows.numbers["events_total"].tolist() == [2.0]  # it is activity
+
+
+def test_one_declared_kind_says_what_the_kind_alone_says() -> None:
+    one = Signs((("purchase", 7.0),))
+    events = [("purchase", "pear", 3.0), ("purchase", "pear", 40.0), ("purchase", "leek", 41.0)]
+    plain, declared = rows_of(*events, declared=signs.NONE), rows_of(*events, declared=one)
+    for name in columns.HISTORY_LISTS:
+        np.testing.assert_array_equal(declared.lists[name].values, plain.lists[name].values, err_msg=name)
+        assert declared.lists[name].values.dtype == LIST_TYPES[name]
+
+
+def test_a_return_takes_a_purchase_back() -> None:
+    once, twice = ("purchase", "pear", 40.0), ("purchase", "pear", 50.0)
+    back = ("return", "pear", 52.0)
+    assert history(rows_of(once, back)) == {}
+    assert barred(rows_of(once)) == ["pear"]
+    assert barred(rows_of(once, back)) == []
+    half = history(rows_of(once, twice))["pear"] / 2
+    assert history(rows_of(once, twice, back))["pear"] == pytest.approx(half, abs=1e-4)
+    assert history(rows_of(("view", "pear", 39), once, back)).keys() == {"pear"}  # the look at it stays
+
+
+def test_bought_again_after_a_return_is_bought() -> None:
+    assert barred(rows_of(("purchase", "pear", 40), ("return", "pear", 45), ("purchase", "pear", 60))) == ["pear"]
+
+
+def test_hidden_and_bought_items_are_not_shown_again_viewed_and_skipped_ones_are() -> None:
+    assert barred(rows_of(("hide", "pear", 1), ("view", "leek", 2), ("skip", "bread", 3))) == ["pear"]
+    assert barred(rows_of(("purchase", "leek", 1))) == ["leek"]
+    assert barred(rows_of(("view", "pear", 1))) == []
+
+
+def test_rows_are_read_once() -> None:
+    rows = rows_of(("purchase", "pear", 1))
+    assert signs.read(rows, SIGNS) is rows
+    assert signs.read(rows, signs.NONE) is rows
+
+
+def test_what_was_not_wanted_fulfils_no_intent_of_any_kind_with_the_item_s_category() -> None:
+    known = vocabulary()
+    names = {kind: [known.target_names[t] for t in known.fulfilled("pear", kind)] for kind in ("view", "skip")}
+    assert names == {"view": ["any:FRUIT", "visit"], "skip": ["skipped:FRUIT", "visit"]}
+    assert [known.target_names[t] for t in known.fulfilled("", "login")] == ["enter", "visit"]
+
+
+def test_the_signs_travel_with_the_vocabulary_and_its_name(tmp_path: Path) -> None:
+    known = vocabulary()
+    known.save(tmp_path)
+    assert Vocabulary.load(tmp_path).signs == SIGNS
+    assert known.digest != vocabulary(signs.NONE).digest
+    vocabulary(signs.NONE).save(tmp_path / "plain")
+    assert json.loads((tmp_path / "plain/meaning.json").read_text()).keys() == {
+        "segments",
+        "attributes",
+        "whole_history",
+    }
+
+
+def test_an_event_without_an_item_is_read_as_such() -> None:
+    fields = {"user_id": "u", "item_id": None, "event": "login", "timestamp": START}
+    assert event_of(fields, CALENDAR).item_id == ""
+
+
+# Batch and stream ------------------------------------------------------------------------------------------------
+
+
+def built(folder: Path, world: worlds.World) -> Path:
+    steps.run_profiles(
+        json.dumps({"windows_days": WINDOWS, "segments": {"k": 2}}),
+        json.dumps({"warmup_weeks": 1, "validate_weeks": 1, "test_weeks": 1}),
+        json.dumps(VOCABULARY),
+        clean=world.write(folder / "clean"),
+        destination=folder / "profiles",
+    )
+    return folder / "profiles"
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("seed", [0, 1])
+def test_folding_events_of_every_kind_equals_the_batch(tmp_path: Path, seed: int) -> None:
+    world = scattered(seed)
+    profiles = built(tmp_path, world)
+    folding = Folding(CALENDAR, Vocabulary.load(profiles / "vocabulary"), WINDOWS)
+    assert folding.vocabulary.signs == SIGNS
+    end = max(int(e["timestamp"].timestamp()) for e in world.events) + 1  # type: ignore[attr-defined]
+    by_user: dict[str, list[Event]] = defaultdict(list)
+    for e in sorted(world.events, key=lambda e: str(e["timestamp"])):
+        by_user[str(e["user_id"])].append(event_of(e | {"timestamp": e["timestamp"].timestamp()}, CALENDAR))  # type: ignore[attr-defined]
+    batch: dict[str, dict[str, Any]] = defaultdict(dict)
+    for view in ("user_profile", "user_targets", "user_history", "user_daily"):
+        for row in pq.read_table(profiles / f"{view}.parquet").to_pylist():
+            if row["week"] == world.weeks + 1:
+                batch[row["user_id"]] |= row
+    assert batch.keys() == set(world.users)
+    seen: set[int] = set()
+    for user, events in by_user.items():
+        state = folding.moved(folding.fold(folding.empty(), events), end)
+        for name in ("events_total", "sessions_total", "items_total", "weeks_total", "sessions_slow"):
+            assert state[name] == pytest.approx(batch[user][name], rel=1e-5), (user, name)
+        for name in (*columns.TARGET_LISTS, *columns.HISTORY_LISTS, *columns.RECENT_LISTS):
+            theirs = np.asarray(batch[user].get(name) or [], dtype=LIST_TYPES[name])
+            np.testing.assert_allclose(state[name], theirs, rtol=1e-4, err_msg=f"{user} {name}")
+        seen |= {int(key) // STRIDE for key in state["history_items"]}
+    assert "search" not in SIGNS.numbers
+    assert seen == set(SIGNS.numbers.values())  # every kind that says something of an item was there
+    assert batch["u99"]["events_total"] == 2
+    assert not batch["u99"].get("history_items")
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("late", [False, True])
+def test_labels_popularity_and_prices_are_of_what_was_wanted(tmp_path: Path, late: bool) -> None:
+    world = scattered(4, users=12, late=late)
+    profiles = built(tmp_path, world)
+    known = Vocabulary.load(profiles / "vocabulary")
+    weeks: dict[tuple[str, int, int], set[str]] = defaultdict(set)
+    active: dict[int, set[str]] = defaultdict(set)
+    priced: dict[object, list[Any]] = defaultdict(list)
+    for e in world.events:
+        at = e["timestamp"]
+        assert isinstance(at, dt.datetime)
+        week, user = CALENDAR.week(at), str(e["user_id"])
+        active[week].add(user)
+        if e["event"] == "purchase":
+            priced[e["item_id"]].append(e)
+        if e["item_id"] in known.index_of_item:
+            weeks[user, known.index_of_item[str(e["item_id"])], week].add(str(e["event"]))
+    shares = SIGNS.wanted
+    worth = {
+        key: max((shares[k] for k in kinds & shares.keys() if not (k == "purchase" and "return" in kinds)), default=0.0)
+        for key, kinds in weeks.items()
+    }
+    found = {
+        (row["user_id"], row["key"], row["week"]): row["worth"]
+        for row in pq.read_table(profiles / "keyed_items.parquet").to_pylist()
+    }
+    expected = {key: value for key, value in worth.items() if value and key[2] >= 2}
+    assert found == pytest.approx(expected)
+    shown = {
+        (row["user_id"], row["key"], row["week"]) for row in pq.read_table(profiles / "keyed_shown.parquet").to_pylist()
+    }
+    assert shown == {key for key, kinds in weeks.items() if "impression" in kinds and key[2] >= 2}
+    state = pq.read_table(profiles / "item_state.parquet").to_pylist()
+    if not late:
+        last = world.weeks
+        for row in (row for row in state if row["week"] == last + 1):
+            users = sum(value for (_, item, week), value in worth.items() if (item, week) == (row["item_index"], last))
+            assert row["share_1w"] == pytest.approx(users / len(active[last]), abs=1e-6)
+            seen = 0.0  # of the users that were active, aged
+            everyone = sum(0.96 ** (last + 1 - week) * len(users) for week, users in active.items())
+            for (_, item, week), kinds in weeks.items():
+                seen += 0.96 ** (last + 1 - week) * ("impression" in kinds and item == row["item_index"])
+            assert row["shown_slow"] == pytest.approx(seen / everyone, abs=1e-6)
+            mine = priced[known.item_ids[row["item_index"]]]
+            paid = [(e, 0.8 ** (last + 1 - CALENDAR.week(e["timestamp"]))) for e in mine]
+            value, quantity = (sum(e[name] * aged for e, aged in paid) for name in ("value", "quantity"))
+            assert (row["price"] or 0.0) == pytest.approx(value / quantity if paid else 0.0, rel=1e-4)
+
+
+@pytest.mark.world
+def test_vocabularies_count_what_was_wanted(tmp_path: Path) -> None:
+    """An item that was only ever skipped is recommended to nobody."""
+    world = scattered(2, users=12)
+    only = [e | {"event": "skip"} if e["item_id"] == "i3" else e for e in world.events]
+    profiles = built(tmp_path, worlds.World(only, world.items, world.users, world.weeks))
+    known = Vocabulary.load(profiles / "vocabulary")
+    assert "i3" not in known.index_of_item
+    assert len(known.item_ids) == 7
