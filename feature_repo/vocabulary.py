@@ -18,6 +18,7 @@ from feature_repo import columns, files
 MEANING = "meaning.json"  # what the digest covers beside targets and items; absent in folders of before
 KNOWN_ITEMS = "known_items.npy"  # absent in folders of before
 WHOLE = "whole_history"
+PEOPLE = "people"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Vocabulary:
     segments: str = ""  # digest of the segments that a row's `segment` counts; '' where none were fitted
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that a row's codes count
     known_items: np.ndarray | None = field(default=None, compare=False)  # as `hashed` gives it; None: not on record
+    people: bool = field(default=False, kw_only=True)  # items are users, by pseudonym; rows say who acted on them
     whole_history: bool = False  # rows hold all items that a user ever had, not the strongest columns.HISTORY_LIMIT
 
     @cached_property
@@ -67,6 +69,7 @@ class Vocabulary:
             "segments": self.segments,
             "attributes": {name: list(v) for name, v in self.attributes.items()},
             WHOLE: self.whole_history,
+            PEOPLE: self.people,
         }
         return files.digest(meant | {name: value for name, value in more.items() if value})
 
@@ -120,7 +123,7 @@ class Vocabulary:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "targets.json").write_text(files.canonical([asdict(t) for t in self.targets]) + "\n")
         declared = {name: list(values) for name, values in self.attributes.items()}
-        whole = {WHOLE: True} if self.whole_history else {}
+        whole = {name: True for name, said in ((WHOLE, self.whole_history), (PEOPLE, self.people)) if said}
         files.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared} | whole)
         pq.write_table(self.items, folder / "items.parquet")
         pq.write_table(self.item_targets, folder / "item_targets.parquet")
@@ -135,7 +138,10 @@ class Vocabulary:
         meaning = files.read_json(folder / MEANING) if (folder / MEANING).is_file() else {}
         declared = {name: tuple(values) for name, values in meaning.get("attributes", {}).items()}
         known = np.load(folder / KNOWN_ITEMS) if (folder / KNOWN_ITEMS).is_file() else None
-        return cls(targets, items, pairs, meaning.get("segments", ""), declared, known, bool(meaning.get(WHOLE)))
+        whole, people = (bool(meaning.get(name)) for name in (WHOLE, PEOPLE))
+        return cls(
+            targets, items, pairs, meaning.get("segments", ""), declared, known, whole_history=whole, people=people
+        )
 
 
 def hashed(item_ids: Iterable[str]) -> np.ndarray:

@@ -41,13 +41,15 @@ class Wanted:
     rule: fit_vocabulary.ItemRule
     history_weeks: int
     whole_history: bool = False  # rows keep all items that a user ever had
+    people: bool = False  # items are users, and rows say who acted on them
 
     @classmethod
     def of(cls, wanted: dict[str, Any]) -> "Wanted":
         """Read what `Recommender.vocabulary_rule` says."""
         intents = tuple(fit_vocabulary.IntentTargets(**intent) for intent in wanted["intents"])
         rule = fit_vocabulary.ItemRule(**wanted["items"])
-        return cls(intents, rule, wanted["history_weeks"], wanted.get("whole_history", False))
+        whole, people = (wanted.get(name, False) for name in ("whole_history", "people"))
+        return cls(intents, rule, wanted["history_weeks"], whole, people)
 
 
 def build_folder(
@@ -78,6 +80,7 @@ def build_folder(
             days=plan.days(calendar, weeks.last - 1),
             known=known,
             scratch=Path(scratch) / "events",
+            people=wanted.people if fitted is None else Vocabulary.load(fitted / "vocabulary").people,
         )
         at(0.1, "events")
         vocabulary = _vocabulary(split, clean, wanted, weeks, fitted=fitted)
@@ -167,7 +170,7 @@ def _vocabulary(
         counts.add(block)
     found = fit_vocabulary.fit(counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids)
     connection.disconnect()
-    return dataclasses.replace(found, whole_history=wanted.whole_history)
+    return dataclasses.replace(found, whole_history=wanted.whole_history, people=wanted.people)
 
 
 def _user_rows(
@@ -194,6 +197,7 @@ def _user_rows(
             sampled=bound.sampled,
             one_in=bound.one_in,
             from_week=weeks.train[0] if training else weeks.last - RECENT_LABELS,
+            people=vocabulary.people,
         )
         for late in {False, split.known.late}
     }

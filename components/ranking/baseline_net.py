@@ -39,6 +39,21 @@ class Candidates:
         """Return the nearness to the history."""
         return self.facts["near"]
 
+    @property
+    def wrote(self) -> np.ndarray:
+        """Return how lately and often each acted on the user."""
+        return self.facts["wrote_slow"]
+
+    @property
+    def common(self) -> np.ndarray:
+        """Return the acquaintances in common."""
+        return self.facts["common_acquaintances"]
+
+    @property
+    def rare(self) -> np.ndarray:
+        """Return the same, weighed by their rarity."""
+        return self.facts["adamic_adar"]
+
 
 class BaselineNet(ScoringNet):
     """Facts to scores by one formula."""

@@ -91,7 +91,8 @@ def write(
 def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
     """Return what the release's users may be shown; the rows' key is the release's own."""
     spec = Ranking.model_validate(released.slices["ranking"])
-    key = matching(ring(environment), released.key, what=f"release {released.id}") if spec.exclude_self else None
+    hashed = spec.exclude_self and not spec.people
+    key = matching(ring(environment), released.key, what=f"release {released.id}") if hashed else None
     return eligibility.of(spec, item_ids, key=key)
 
 

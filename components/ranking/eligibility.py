@@ -3,7 +3,7 @@
 Training, labels, baselines, evaluation, batch answers, the door and its fallback ask `barred` here. `repeat: forbid`
 bars what the row's history holds, which is then all that the user ever had (Vocabulary.whole_history). `exclude_self`
 bars the item that the user is: rows name users by pseudonym, so a step finds it under the key, which no file holds; the
-door has the raw id.
+door has the raw id. Items that are people (`people`) go by the same pseudonyms, and need no key.
 
 Letters: B rows, N barred items over all rows, I items.
 """
@@ -67,12 +67,17 @@ def of(spec: Ranking, item_ids: Sequence[str], *, key: str | None) -> Eligibilit
     """Return what a spec says of the users whose pseudonyms were made under `key`, needed where items are users."""
     if not spec.exclude_self:
         return Eligibility(spec.repeat)
+    if spec.people:  # items go by the pseudonyms that rows name users by
+        return Eligibility(spec.repeat, {item: index for index, item in enumerate(item_ids)})
     if key is None:
         raise SpecError(f"models.ranking.exclude_self: needs {KEY} to find which item a user is; set it for this step")
     return Eligibility(spec.repeat, {pseudonym(item, key): index for index, item in enumerate(item_ids)})
 
 
-def own_item(spec: Ranking, index_of_item: Mapping[str, int], user_id: str) -> frozenset[int]:
-    """Return the position of the item that a raw user id names, as a set; empty where it names none."""
-    index = index_of_item.get(plain(user_id)) if spec.exclude_self else None
+def own_item(spec: Ranking, index_of_item: Mapping[str, int], user_id: str, *, hidden: str = "") -> frozenset[int]:
+    """Return the position of the item that a raw user id names, as a set; empty where it names none.
+
+    `hidden` is the same user's pseudonym, by which items go that are people.
+    """
+    index = index_of_item.get(hidden if spec.people else plain(user_id)) if spec.exclude_self else None
     return frozenset() if index is None else frozenset({index})

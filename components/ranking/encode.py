@@ -14,6 +14,7 @@ import numpy as np
 
 from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
+from components.ranking.graph import Ties
 from components.ranking.history import History
 from feature_repo import columns
 from feature_repo.calendar import Calendar
@@ -36,7 +37,21 @@ UNUSED = (
     "price_change", "item_gap", "item_gap_spread", "item_overdue",  # the item against what is usual for it
     "discount_share", "discounted_share",  # the user's sensitivity to price: of money, of lines
 )  # fmt: skip
-KNOWN = FEATURES + UNUSED
+# Of items that are people: the person beside the user.
+PEOPLE = (
+    "wrote_weeks", "wrote_slow", "wrote_since", "unanswered", "mutual",  # what they did to the user
+    "common_acquaintances", "adamic_adar", "friends_of_friends",  # whom both know
+)  # fmt: skip
+KNOWN = FEATURES + UNUSED + PEOPLE
+
+
+def features(*, people: bool) -> tuple[str, ...]:
+    """Name what a ranker sees, of items that are people or others.
+
+    >>> features(people=True)[:len(FEATURES)] == features(people=False) == FEATURES
+    True
+    """
+    return FEATURES + PEOPLE if people else FEATURES
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,8 @@ def facts(
     result |= {name: catalogue.state[name][found.item] for name in columns.ITEM_NUMBERS}
     result["near"] = history.near[row, found.item]
     result["affinity"] = history.neighbours.affinity(history.tastes[row], found.item)
+    if history.ties is not None:
+        result |= _ties(rows, found, row, ties=history.ties, shared=shared, calendar=calendar)
     return result
 
 
@@ -112,7 +129,7 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     relative = np.nan_to_num(price - np.log(np.maximum(f["mean_price"], 0.01)))
     usual = np.log(np.where(f["price_usual"] > 0, f["price_usual"], np.nan))
     item_gap = np.where(f["gap_weeks"] > 0, f["gap_weeks"], NEVER)
-    return {
+    return (_derived_of_people(f) if "wrote_weeks" in f else {}) | {
         "had": had,
         "weeks_bought": np.log1p(f["weeks_bought"]),
         "week_rate": f["weeks_bought"] / np.maximum(f["user_weeks"], 1.0),
@@ -150,6 +167,42 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "item_gap": _log_age(item_gap),
         "item_gap_spread": f["gap_spread"] / item_gap,
         "item_overdue": np.log(np.clip(f["weeks_since"] / item_gap, 0.02, 50.0)) * had,
+    }
+
+
+def _derived_of_people(f: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    wrote = f["wrote_weeks"] > 0
+    return {
+        "wrote_weeks": np.log1p(f["wrote_weeks"]),
+        "wrote_slow": np.log1p(f["wrote_slow"]),
+        "wrote_since": _log_age(f["wrote_since"]),
+        "unanswered": f["unanswered"],
+        "mutual": (wrote & (f["weeks_bought"] > 0)).astype(np.float64),
+        "common_acquaintances": np.log1p(f["common_acquaintances"]),
+        "adamic_adar": np.log1p(f["adamic_adar"]),
+        "friends_of_friends": np.log1p(f["friends_of_friends"]),
+    }
+
+
+def _ties(
+    rows: UserRows, found: CandidateSet, row: np.ndarray, *, ties: Ties, shared: User, calendar: Calendar
+) -> dict[str, np.ndarray]:
+    """Say what each candidate did to the user, and whom they both know."""
+    at = ties.received_last_at[row, found.item]
+    wrote = at > 0
+    since = np.where(wrote, np.maximum(shared.week[row] - calendar.weeks(np.where(wrote, at, rows.now[row])), 1), NEVER)
+    answered = np.zeros(len(rows) * ties.common.shape[1])
+    had = rows.lists["history_items"]
+    answered[had.row_of_value() * ties.common.shape[1] + had.values] = rows.lists["history_last_at"].values
+    last = answered.reshape(ties.common.shape)[row, found.item]
+    return {
+        "wrote_weeks": ties.received[row, found.item],
+        "wrote_slow": ties.received_slow[row, found.item] * columns.SLOW_DECAY ** shared.rebase[row],
+        "wrote_since": since.astype(np.float64),
+        "unanswered": (wrote & (at > last)).astype(np.float64),
+        "common_acquaintances": ties.common[row, found.item],
+        "adamic_adar": ties.adamic_adar[row, found.item],
+        "friends_of_friends": ties.followed[row, found.item],
     }
 
 

@@ -14,6 +14,7 @@ from components.ranking import cooccurrence, encode, metrics
 from components.ranking.candidates import candidates, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
+from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.spec import Candidates
@@ -63,9 +64,9 @@ def of_weeks(
     catalogue = Catalogue.of(world.vocabulary, world.item_state, week=weeks[0])
     parts = []
     for done, week in enumerate(weeks):
-        at_week = catalogue.with_state(world.item_state, week=week)
+        at_week, graph = catalogue.with_state(world.item_state, week=week), world.graph(week)
         for chunk in chunks(world.examples.of_weeks([week])):
-            parts.append(_encoded(chunk, at_week, world, table=tables[week], spec=spec))
+            parts.append(_encoded(chunk, at_week, world, table=tables[week], graph=graph, spec=spec))
         report((done + 1) / len(weeks))
     return _joined(parts)
 
@@ -76,8 +77,10 @@ def chunks(examples: Examples) -> Iterator[Examples]:
         yield examples.take(np.arange(start, min(start + CHUNK, len(examples))))
 
 
-def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neighbours, spec: Candidates) -> Lists:
-    history = History.of(chunk.rows, table)
+def _encoded(
+    chunk: Examples, catalogue: Catalogue, world: World, *, table: Neighbours, graph: Graph | None, spec: Candidates
+) -> Lists:
+    history = History.of(chunk.rows, table, graph)
     found = candidates(history, catalogue, spec, barred=world.eligible.dense(chunk.rows, len(catalogue)))
     facts = encode.facts(
         chunk.rows,
@@ -91,7 +94,7 @@ def _encoded(chunk: Examples, catalogue: Catalogue, world: World, *, table: Neig
     bought = np.isin(keys, chunk.bought.row_of_value() * n_items + chunk.bought.values)
     worth = chunk.worth
     return Lists(
-        features=encode.matrix(facts, kept(encode.FEATURES, world.dropped)),
+        features=encode.matrix(facts, kept(encode.features(people=graph is not None), world.dropped)),
         bought=bought,
         wanted=np.diff(chunk.bought.offsets),
         offsets=found.offsets,

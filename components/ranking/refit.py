@@ -51,7 +51,7 @@ def described(world: World) -> dict[str, Any]:
         "vocabulary": world.vocabulary.digest,
         "split": {part: list(weeks) for part, weeks in world.split.items() if isinstance(weeks, list)},
         "calendar": [world.calendar.first_day, world.calendar.timezone],
-        "encode": list(kept(encode.FEATURES, world.dropped)),
+        "encode": list(kept(encode.features(people=world.ties is not None), world.dropped)),
         "labels": world.rule,
     }
 

@@ -12,7 +12,8 @@ Repeat = Literal["allow", "forbid"]
 ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
-NEWER = ("repeat", "exclude_self", "weight")
+NEWER = ("repeat", "exclude_self", "people", "weight")
+OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 Scale = Literal["log", "rank"]
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
@@ -33,6 +34,12 @@ class Candidates(Limits):
     def limit(self, source: str) -> int:
         """Return the limit of a source."""
         return int(getattr(self, source))
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out sources of people that are off: digests recorded before them hold."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: limit for name, limit in dumped.items() if limit or name not in OF_PEOPLE}
 
 
 class Weight(Slice):
@@ -61,6 +68,11 @@ class Ranking(Slice):
         default=False,
         description="Items are users, such as friends or recipients: nobody is recommended to themselves",
     )
+    people: bool = Field(
+        default=False,
+        description="Set where `data.source.items` is `{from: users}`: items are users by pseudonym; `exclude_self` "
+        "holds, and candidates come from who acted on whom",
+    )
     weight: Weight | None = Field(
         default=None, description="How much a label is wanted, by stars, plays or money; left out: all alike"
     )
@@ -76,6 +88,19 @@ class Ranking(Slice):
     batch_size: int = Field(default=32, ge=1, le=4096, description="User-weeks a step")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Step size of the optimizer")
     seed: int = Field(default=0, ge=0, description="The same seed trains the same model")
+
+    @model_validator(mode="after")
+    def _people_are_others(self) -> "Ranking":
+        """Refuse sources of people where items are none, and oneself among people."""
+        on = [name for name in OF_PEOPLE if self.candidates.limit(name)]
+        if on and not self.people:
+            raise ValueError(
+                f"candidates: {on[0]} finds people, and items are none here; leave it out, or say "
+                "`data.source.items: {from: users}`"
+            )
+        if self.people and not self.exclude_self:
+            raise ValueError("exclude_self: false is not allowed where items are users; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _brings_something(self) -> "Ranking":

@@ -16,9 +16,8 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.ranking import lists, model
-from components.ranking.catalogue import Catalogue
-from components.ranking.encode import FEATURES
+from components.ranking import encode, lists, model
+from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.metrics import K
@@ -106,7 +105,8 @@ def ranker_of(world: World, spec: Ranking, *, net: ScoringNet, neighbours: Neigh
         neighbours=neighbours,
         calendar=world.calendar,
         spec=spec.candidates,
-        features=kept(FEATURES, world.dropped),
+        features=kept(encode.features(people=world.ties is not None), world.dropped),
+        graph=world.graph(int(state[WEEK][0].as_py()) if state.num_rows else 0),
         eligible=world.eligible,
     )
 

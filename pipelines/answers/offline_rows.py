@@ -23,7 +23,13 @@ from feature_repo.update import Folding, State
 from pipelines.environment import Installation
 
 RELATIVE, LEAST = 1e-3, 1e-3  # by how much a sum of 32-bit floats may differ
-FAMILIES = (columns.TARGET_LISTS, columns.HISTORY_LISTS, columns.RECENT_LISTS, columns.DAILY_LISTS)
+FAMILIES = (
+    columns.TARGET_LISTS,
+    columns.HISTORY_LISTS,
+    columns.RECEIVED_LISTS,
+    columns.RECENT_LISTS,
+    columns.DAILY_LISTS,
+)
 AT_ONCE = 500  # users
 Row = dict[str, Any]
 

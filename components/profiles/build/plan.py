@@ -134,6 +134,7 @@ def plan(
     sampled: bool,
     one_in: int,
     from_week: int,
+    people: bool = False,
 ) -> Plan:
     """Plan a block of users' rows: at the newest cutoff, at the cutoffs before it, and its share of all sums.
 
@@ -152,6 +153,10 @@ def plan(
         "daily": transforms.daily(events, late=late),
         "firsts": transforms.firsts(events),
     }
+    if people:  # what was done to the block's users, with who did it as the item
+        received = ibis.table(EVENTS, name="received_events")
+        received = received if item_event is None else received.filter(_.event == item_event)
+        stages["keyed_received"] = transforms.of_items(received, index, late=late)
     everyone = {name: ibis.table(stage.schema(), name=name) for name, stage in stages.items()}
     kept = everyone if users is None else {name: t.filter(_.user_id < users) for name, t in everyone.items()}
     mine = events if users is None else events.filter(_.user_id < users)
@@ -208,7 +213,11 @@ def _user_rows(
     """Order the user rows of some cutoffs as lists want them. History is the largest: only ranking reads it."""
     order = ["cutoff", "user_id", ibis.desc("slow"), "key"]
     profile = transforms.profile(kept["daily"], kept["firsts"], cuts, windows_days=windows_days)
-    return {
+    received = {}
+    if "keyed_received" in kept:
+        state = transforms.state(kept["keyed_received"], history_cuts)
+        received = {f"{prefix}_received": state.drop(columns.STATE_AT).order_by(order)}
+    return received | {
         f"{prefix}_profile": profile.order_by("cutoff", "user_id"),
         f"{prefix}_targets": transforms.state(kept["keyed_targets"], cuts).drop(columns.STATE_AT).order_by(order),
         f"{prefix}_recent": transforms.recent(kept["keyed_targets"], cuts).drop(columns.STATE_AT),  # in no order

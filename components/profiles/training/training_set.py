@@ -21,6 +21,7 @@ from feature_repo import columns, services
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.online import feast_store
+from feature_repo.vocabulary import Vocabulary
 
 ROW, BOUGHT = "row", "bought"
 
@@ -129,7 +130,8 @@ def write(
     bought = pq.read_table(profiles / "keyed_items.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
     seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, columns.WEEK])
     for_ranking = bought.select([columns.USER_ID, columns.WEEK]).group_by([columns.USER_ID, columns.WEEK]).aggregate([])
-    with feast_store.offline("training", profiles, windows_days=windows_days) as feast:
+    people = Vocabulary.load(profiles / "vocabulary").people
+    with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
         intent = with_weights(with_labels(intent, targets, "label_ids"), profiles)
