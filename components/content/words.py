@@ -45,6 +45,7 @@ BASELINES = {  # what a baseline says, where one serves in a model's place
     "decayed_personal": "what this user {did} in the most weeks, lately above all, then what is popular",
     "wrote_to_me": "who acted on this user, lately above all, then who is popular",
     "repeat_and_wrote": "whom this user {did} and who acted on this user, lately above all, then who is popular",
+    "latest_contact": "whom this user {did}, or who acted on this user, last; then who is popular",
     "common_neighbours": "who has the most acquaintances in common with this user, then who is popular",
     "adamic_adar": "who has the rarest acquaintances in common with this user, then who is popular",
     "item_knn": "what lies near what this user {did}, then what is popular",

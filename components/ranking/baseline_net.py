@@ -45,6 +45,16 @@ class Candidates:
         return self.facts["wrote_slow"]
 
     @property
+    def wrote_at(self) -> np.ndarray:
+        """Return when each acted on the user."""
+        return self.facts["wrote_at"]
+
+    @property
+    def acted_at(self) -> np.ndarray:
+        """Return when the user acted on each."""
+        return self.facts["acted_at"]
+
+    @property
     def common(self) -> np.ndarray:
         """Return the acquaintances in common."""
         return self.facts["common_acquaintances"]

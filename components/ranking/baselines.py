@@ -52,6 +52,14 @@ class Evidence(Protocol):
         """Of a person: weeks in which they acted on the user, each worth .96 per week of age."""
 
     @property
+    def wrote_at(self) -> np.ndarray:
+        """Of a person: when they acted on the user last, epoch seconds; 0: never."""
+
+    @property
+    def acted_at(self) -> np.ndarray:
+        """Of a person: when the user acted on them last, epoch seconds; 0: never."""
+
+    @property
     def common(self) -> np.ndarray:
         """Of a person: acquaintances in common."""
 
@@ -100,6 +108,11 @@ def repeat_and_wrote(of: Evidence) -> np.ndarray:
     return np.asarray(of.slow + of.wrote + LESS_THAN_ONE * of.share)
 
 
+def latest_contact(of: Evidence) -> np.ndarray:
+    """Score people by when they or the user acted on the other last; popular ones follow."""
+    return np.asarray(np.maximum(of.acted_at, of.wrote_at) + LESS_THAN_ONE * of.share)
+
+
 def common_neighbours(of: Evidence) -> np.ndarray:
     """Score people by the acquaintances that they have in common with the user; popular ones follow."""
     return of.common + LESS_THAN_ONE * of.share
@@ -114,7 +127,7 @@ Formula = Callable[[Evidence], np.ndarray]
 ANY_ITEM: tuple[Formula, ...] = (
     popular, unseen_popular, personal_frequency, personal_popular, decayed_personal, item_knn
 )  # fmt: skip
-OF_PEOPLE: tuple[Formula, ...] = (wrote_to_me, repeat_and_wrote, common_neighbours, adamic_adar)
+OF_PEOPLE: tuple[Formula, ...] = (wrote_to_me, repeat_and_wrote, latest_contact, common_neighbours, adamic_adar)
 FORMULAS: dict[str, Formula] = {formula.__name__: formula for formula in (*ANY_ITEM, *OF_PEOPLE)}
 
 
@@ -131,6 +144,16 @@ class AllItems:
     def wrote(self) -> np.ndarray:
         """Return who acted on the rows' users."""
         return self._people.received_slow
+
+    @property
+    def wrote_at(self) -> np.ndarray:
+        """Return when each acted on the rows' users."""
+        return self._people.received_last_at
+
+    @property
+    def acted_at(self) -> np.ndarray:
+        """Return when the rows' users acted on each."""
+        return self._dense("history_last_at")
 
     @property
     def common(self) -> np.ndarray:

@@ -18,7 +18,7 @@ from components.ranking.graph import Ties
 from components.ranking.history import History
 from feature_repo import columns
 from feature_repo.calendar import Calendar
-from feature_repo.rows import UserRows
+from feature_repo.rows import DAY_S, UserRows
 
 NEVER = 60.0  # weeks since, where something never happened; the model sees no larger age, since tenure only grows
 FEATURES = (
@@ -39,7 +39,8 @@ UNUSED = (
 )  # fmt: skip
 # Of items that are people: the person beside the user.
 PEOPLE = (
-    "wrote_weeks", "wrote_slow", "wrote_since", "unanswered", "mutual",  # what they did to the user
+    "wrote_weeks", "wrote_slow", "wrote_since", "wrote_days", "unanswered", "mutual",  # what they did to the user
+    "acted_days", "contact_days",  # how long ago, finer than weeks, the user acted on them, and either on the other
     "common_acquaintances", "adamic_adar", "friends_of_friends",  # whom both know
 )  # fmt: skip
 KNOWN = FEATURES + UNUSED + PEOPLE
@@ -176,6 +177,9 @@ def _derived_of_people(f: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         "wrote_weeks": np.log1p(f["wrote_weeks"]),
         "wrote_slow": np.log1p(f["wrote_slow"]),
         "wrote_since": _log_age(f["wrote_since"]),
+        "wrote_days": _log_days(f["wrote_days"]),
+        "acted_days": _log_days(f["acted_days"]),
+        "contact_days": _log_days(np.minimum(f["wrote_days"], f["acted_days"])),
         "unanswered": f["unanswered"],
         "mutual": (wrote & (f["weeks_bought"] > 0)).astype(np.float64),
         "common_acquaintances": np.log1p(f["common_acquaintances"]),
@@ -195,7 +199,12 @@ def _ties(
     had = rows.lists["history_items"]
     answered[had.row_of_value() * ties.common.shape[1] + had.values] = rows.lists["history_last_at"].values
     last = answered.reshape(ties.common.shape)[row, found.item]
+    now = rows.now[row].astype(np.float64)
     return {
+        "wrote_at": at,
+        "acted_at": last,
+        "wrote_days": np.where(wrote, np.clip((now - at) / DAY_S, 0.0, 7 * NEVER), 7 * NEVER),
+        "acted_days": np.where(last > 0, np.clip((now - last) / DAY_S, 0.0, 7 * NEVER), 7 * NEVER),
         "wrote_weeks": ties.received[row, found.item],
         "wrote_slow": ties.received_slow[row, found.item] * columns.SLOW_DECAY ** shared.rebase[row],
         "wrote_since": since.astype(np.float64),
@@ -291,6 +300,10 @@ def _spread(where: np.ndarray, values: np.ndarray, otherwise: float) -> np.ndarr
 
 def _log_age(weeks: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(np.minimum(weeks, NEVER)))
+
+
+def _log_days(days: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(days + 0.02))  # half an hour, below which nothing is told apart
 
 
 def _logit(p: np.ndarray) -> np.ndarray:
