@@ -26,11 +26,12 @@ class Eligibility:
 
     repeat: Repeat = ALLOW
     own: Mapping[str, int] = field(default_factory=dict, repr=False)  # pseudonym of a user: which item this is
+    gone: frozenset[int] = frozenset()  # items that are people who were forgotten
 
     @property
     def bars(self) -> bool:
         """Tell whether there is anything that somebody may not be shown."""
-        return self.repeat == FORBID or bool(self.own)
+        return self.repeat == FORBID or bool(self.own) or bool(self.gone)
 
     @property
     def rule(self) -> str:
@@ -46,6 +47,9 @@ class Eligibility:
         if self.own:
             mine = np.asarray([self.own.get(str(user), -1) for user in rows.user_id], dtype=np.int64)  # [B]
             parts.append((np.flatnonzero(mine >= 0), mine[mine >= 0]))
+        if self.gone:
+            nobody = np.asarray(sorted(self.gone), dtype=np.int64)
+            parts.append((np.repeat(np.arange(len(rows)), len(nobody)), np.tile(nobody, len(rows))))
         row, item = (np.concatenate([part[side] for part in parts] or [_NONE]) for side in (0, 1))
         order = np.argsort(row, kind="stable")
         return Ragged(item[order], np.searchsorted(row[order], np.arange(len(rows) + 1)))
