@@ -79,6 +79,12 @@ class Recommender(Slice):
 
     @model_validator(mode="after")
     def _people_are_users(self) -> "Recommender":
+        for place, intent in enumerate(self.intents):
+            if self.data.items_are_users and intent.column == columns.ITEM_ID:
+                raise ValueError(
+                    f"intents[{place}].level: items.item_id would name people one by one, in answers and tables; leave "
+                    "level out, to ask whether a user will act on anyone, or name another column"
+                )
         if self.models.ranking.people != self.data.items_are_users:
             raise ValueError(
                 "models.ranking.people: follows from `data.source.items: {from: users}`; leave it out, and say that"

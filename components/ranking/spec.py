@@ -35,12 +35,6 @@ class Candidates(Limits):
         """Return the limit of a source."""
         return int(getattr(self, source))
 
-    @model_serializer(mode="wrap")
-    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out sources of people that are off: digests recorded before them hold."""
-        dumped: dict[str, Any] = dump(self)
-        return {name: limit for name, limit in dumped.items() if limit or name not in OF_PEOPLE}
-
 
 class Weight(Slice):
     """How much a label is wanted, 0 to 1, by a number of its events: the weight in training, and NDCG's gain."""
@@ -118,4 +112,7 @@ class Ranking(Slice):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = dump(self)
         fields = type(self).model_fields
+        if not self.people:  # digests recorded before there were sources of people hold
+            limits = dumped["candidates"]
+            dumped["candidates"] = {name: limit for name, limit in limits.items() if name not in OF_PEOPLE}
         return {k: v for k, v in dumped.items() if k not in NEWER or v != fields[k].default}

@@ -268,5 +268,7 @@ def test_a_slice_that_contradicts_itself_is_refused(said: dict[str, Any], error:
 
 
 def test_sources_of_people_that_are_off_are_in_no_dump() -> None:
-    assert not set(OF_PEOPLE) & set(Candidates().model_dump())
+    assert not set(OF_PEOPLE) & set(Ranking().model_dump()["candidates"])
+    off = SPEC.model_copy(update={"candidates": Candidates(**{"reciprocity": 0})})
+    assert Ranking.model_validate(off.model_dump()) == off  # of people, off is said
     assert Candidates.model_validate(Candidates(**{"reciprocity": 3}).model_dump()).limit("reciprocity") == 3

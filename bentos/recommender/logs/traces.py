@@ -110,8 +110,8 @@ def find(roots: Sequence[Path], people: People) -> TraceReport:
             found.size += path.stat().st_size
             parquet = path.suffix == ".parquet"
             if path.parent.name == VOCABULARY:
-                if parquet and _rows(path, people)[0]:
-                    found.item_tables.append(path)
+                named = _rows(path, people)[0] if parquet else _in_bytes(path, People((), people.pseudonyms))
+                found.item_tables += [path] if named else []
                 found.files += 1
                 continue
             hits = _in_bytes(path, People((), people.pseudonyms) if parquet else people)
