@@ -127,7 +127,7 @@ LISTS = "'tags' holds lists, of which only not_null can be asked"
         (compared("<"), None),
         (compared(">", "at", "until"), None),
         (compared("==", "text", "more"), None),
-        (compared("<", "text", "more"), "texts can only be equal; use op: '==' or other columns than 'text'"),
+        (compared("<", "text", "more"), "texts can only be equal or not; use op: '==' or '!=', or other columns than 'text'"),
         (compared("==", "flag", "flag2"), None),
         (compared("<", "n", "at"), "'n' holds double and 'at' holds timestamp[us, tz=UTC]; "
          "compare columns of one kind"),
