@@ -143,6 +143,38 @@ def test_a_world_without_ties_asks_no_source_of_people() -> None:
         assert not finder(source.name).brings(history, np.arange(3)).any()
 
 
+def facts_of(mine: UserRows, calendar: Calendar) -> dict[str, dict[str, float]]:
+    """Return the facts of each person for one row."""
+    zeros = np.zeros(len(PLACE), np.int64)
+    catalogue = Catalogue(
+        zeros[:, None], np.empty(0, np.int64), 1, zeros, zeros, {n: np.zeros(len(PLACE)) for n in columns.ITEM_NUMBERS}
+    )
+    history = History.of(mine, fit(mine, len(PLACE)), graph())
+    found = encode.facts(
+        mine,
+        given(history, np.arange(len(PLACE))),
+        history=history,
+        probabilities=np.full((1, 1), 0.5, np.float32),
+        catalogue=catalogue,
+        calendar=calendar,
+    )
+    return {person: {name: round(float(values[n]), 4) for name, values in found.items()} for person, n in PLACE.items()}
+
+
+def test_the_facts_of_people_are_what_happened() -> None:
+    calendar = Calendar(worlds.FIRST_DAY)
+    tuesday = int((calendar.start(10) + dt.timedelta(days=1)).timestamp())
+    found = facts_of(row("a", had="b", wrote="bc", at=tuesday, answered=tuesday - 3 * 86_400), calendar)
+    assert found["b"]["unanswered"] == 1.0  # they wrote after the user did
+    assert (found["b"]["wrote_weeks"], found["b"]["wrote_since"]) == (1.0, 1.0)
+    assert (found["b"]["wrote_days"], found["b"]["acted_days"]) == (0.0, 3.0)
+    assert (found["c"]["wrote_weeks"], found["c"]["weeks_bought"]) == (1.0, 0.0)
+    assert (found["d"]["wrote_weeks"], found["d"]["wrote_since"], found["d"]["wrote_days"]) == (0.0, 60.0, 420.0)
+    assert (found["d"]["common_acquaintances"], found["d"]["friends_of_friends"]) == (2.0, 1.0)
+    answered = facts_of(row("a", had="b", wrote="b", at=tuesday, answered=tuesday), calendar)
+    assert answered["b"]["unanswered"] == 0.0
+
+
 # What was known when --------------------------------------------------------------------------------
 
 
