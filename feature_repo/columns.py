@@ -97,6 +97,15 @@ HISTORY_LISTS = (
     "history_first_at",
     "history_last_at",
 )
+# Where items are people: who acted on the user, as HISTORY_LISTS hold whom the user acted on.
+RECEIVED_LISTS = (
+    "received_items",
+    "received_weeks",
+    "received_slow",
+    "received_fast",
+    "received_first_at",
+    "received_last_at",
+)
 RECENT_LISTS = ("recent_targets", "recent_weeks")  # (target, week number) pairs, oldest first
 ATTRIBUTES = "attributes"  # codes of what the user declared, in the vocabulary's order; 0 is unknown
 MOST_ATTRIBUTES = 16

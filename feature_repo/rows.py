@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from feature_repo import columns
 
+KEYS = ("target_ids", "history_items", "received_items")
 LIST_TYPES = (
     {
-        name: np.int64 if name.endswith("_at") else np.int32 if name in ("target_ids", "history_items") else np.float32
-        for name in columns.TARGET_LISTS + columns.HISTORY_LISTS
+        name: np.int64 if name.endswith("_at") else np.int32 if name in KEYS else np.float32
+        for name in columns.TARGET_LISTS + columns.HISTORY_LISTS + columns.RECEIVED_LISTS
     }
     | dict.fromkeys(columns.RECENT_LISTS, np.int32)
     | dict.fromkeys(columns.DAILY_LISTS, np.float32)

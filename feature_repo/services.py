@@ -15,9 +15,10 @@ def build(views: Views) -> list[Any]:
     """Declare the services over the views."""
     from feast import FeatureService
 
+    received = [] if views.user_received is None else [views.user_received]
     return [
         FeatureService(name=INTENT, features=[views.user_profile, views.user_targets]),
-        FeatureService(name=RANKING, features=[views.user_profile, views.user_targets, views.user_history]),
+        FeatureService(name=RANKING, features=[views.user_profile, views.user_targets, views.user_history, *received]),
         FeatureService(name=STATE, features=list(views.of_users().values())),
     ]
 
@@ -29,7 +30,7 @@ def of_memories(view: Any) -> Any:
     return FeatureService(name=MEMORY, features=[view])
 
 
-def digest(name: str, *, windows_days: tuple[int, ...]) -> str:
+def digest(name: str, *, windows_days: tuple[int, ...], people: bool = False) -> str:
     """Digest of a service's feature names, to tie a model to what it saw; needs no Feast.
 
     >>> digest("intent_v1", windows_days=(7,)) != digest("ranking_v1", windows_days=(7,))
@@ -38,4 +39,5 @@ def digest(name: str, *, windows_days: tuple[int, ...]) -> str:
     names = [*columns.profile_columns(windows_days), columns.SEGMENT, *columns.TARGET_LISTS, *columns.RECENT_LISTS]
     names.append(columns.ATTRIBUTES)
     history = list(columns.HISTORY_LISTS) if name == RANKING else []
+    history += columns.RECEIVED_LISTS if name == RANKING and people else ()
     return files.digest({"service": name, "features": sorted(names + history)})

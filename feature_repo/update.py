@@ -21,6 +21,8 @@ from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
 
 State = dict[str, Any]
+FAMILIES = ("target", "history", "received")  # of lists that decay
+RECEIVED = "\u2190"  # begins the kind of an event that somebody did to the user; `item_id` is then who did it
 AMOUNTS = (columns.QUANTITY, columns.VALUE, columns.DISCOUNT)
 
 
@@ -37,6 +39,15 @@ class Event:
     discount: float = 0.0
     known_at: int = 0  # epoch seconds: when it arrived; 0: when it happened
     key: str = ""  # two deliveries of one event have the same; "": each is a new event
+
+
+def mirrored(event: Event, *, by: str) -> Event:
+    """Return an event as the person saw it whom it was done to; `by` is who did it, by pseudonym.
+
+    >>> mirrored(Event("b", "message", 7, "s"), by="a").item_id
+    'a'
+    """
+    return dataclasses.replace(event, item_id=by, event=RECEIVED + event.event)
 
 
 def event_of(fields: Mapping[str, Any], calendar: Calendar) -> Event:
@@ -65,7 +76,8 @@ class Folding:
     def empty(self) -> State:
         """Return the state of a user without events."""
         numbers = dict.fromkeys(columns.profile_columns(self.windows_days), 0.0) | {columns.SEGMENT: -1.0}  # none yet
-        lists = {name: np.empty(0, dtype) for name, dtype in LIST_TYPES.items()}
+        held = [n for n in LIST_TYPES if self.vocabulary.people or n not in columns.RECEIVED_LISTS]
+        lists = {name: np.empty(0, LIST_TYPES[name]) for name in held}
         texts = {columns.LAST_SESSION: "", columns.VOCABULARY: self.vocabulary.digest}
         return numbers | lists | texts | {columns.STATE_AT: 0, columns.MEMORY: memory.EMPTY}
 
@@ -73,14 +85,16 @@ class Folding:
         """Return the state after events, one after another."""
         for event in events:
             state = self._updated(state, event)
-        return _remembering(state, events)
+        return _remembering(state, [one for one in events if not one.event.startswith(RECEIVED)])
 
     def update(self, state: Mapping[str, Any], event: Event) -> State:
         """Return the state after one more event; the given state is left as it is."""
-        return _remembering(self._updated(state, event), [event])
+        return self.fold(dict(state), [event])
 
     def _updated(self, state: Mapping[str, Any], event: Event) -> State:
         """Return the state after one more event, its memory as it was."""
+        if self.vocabulary.people and event.event.startswith(RECEIVED):
+            return self._received(state, event)
         new = dict(state)
         when = dt.datetime.fromtimestamp(event.at, dt.UTC)
         week, opened = self.calendar.week(when), event.session_id != state[columns.LAST_SESSION]
@@ -114,6 +128,22 @@ class Folding:
         keys = {signs.key(kind, index) for kind in signs.wanted or [""]} if index is not None else set()
         return not keys.isdisjoint(state["history_items"].tolist())
 
+    def _received(self, state: Mapping[str, Any], event: Event) -> State:
+        """Return the state after somebody acted on the user, who did nothing."""
+        new, week, pace = dict(state), self._week(event.at), self.calendar.pace
+        state_at = max(int(state[columns.STATE_AT]), event.at + 1)
+        self._move_on(new, state_at)
+        index = self.vocabulary.index_of_item.get(event.item_id)
+        if index is not None and self.item_event in (None, event.event.removeprefix(RECEIVED)):
+            known = _position(new, columns.RECEIVED_LISTS, index)
+            ends = () if known is None else (new["received_first_at"][known], new["received_last_at"][known])
+            fresh = week not in {self._week(int(end)) for end in ends}
+            age = self._upcoming(state_at) - week
+            worth = pace.slow**age, pace.fast**age
+            _count(new, columns.RECEIVED_LISTS, index, event.at, worth, new_week=fresh)
+            _by_strength(new, columns.RECEIVED_LISTS, limit=self.vocabulary.history_limit)
+        return new | {columns.STATE_AT: state_at}
+
     def moved(self, state: State, state_at: int) -> State:
         """Return the state as of a later time, of which no event is known: sums decay, old weeks drop out."""
         new, state_at = dict(state), max(state_at, int(state[columns.STATE_AT]))
@@ -133,8 +163,9 @@ class Folding:
         upcoming, pace = self._upcoming(state_at), self.calendar.pace
         weeks = upcoming - self._upcoming(int(state[columns.STATE_AT]))
         for name, decay in (("slow", pace.slow), ("fast", pace.fast)):
-            for family in ("target", "history"):
-                state[f"{family}_{name}"] = state[f"{family}_{name}"] * np.float32(decay**weeks)
+            for family in FAMILIES:
+                if f"{family}_{name}" in state:
+                    state[f"{family}_{name}"] = state[f"{family}_{name}"] * np.float32(decay**weeks)
         for name in ("sessions_slow", "value_slow"):
             state[name] = state[name] * pace.slow**weeks
         kept = state["recent_weeks"] >= upcoming - pace.recent
@@ -277,7 +308,7 @@ def moved_on(rows: UserRows, until: int, calendar: Calendar) -> UserRows:
     for name in ("sessions_slow", "value_slow"):
         numbers[name] = numbers[name] * calendar.pace.slow**weeks
     for name, decay in (("slow", calendar.pace.slow), ("fast", calendar.pace.fast)):
-        for family in ("target", "history"):
+        for family in (family for family in FAMILIES if f"{family}_{name}" in lists):
             had = lists[f"{family}_{name}"]
             lists[f"{family}_{name}"] = Ragged(
                 had.values * (decay ** weeks[had.row_of_value()]).astype(np.float32), had.offsets

@@ -16,9 +16,19 @@ from feature_repo import columns, fallback, files
 ROW_VIEWS = ("user_profile", "user_targets", "user_history", "user_daily")  # a user's row, from files
 # What the online store keeps beside a row: the events that were pushed, and what the row was made of.
 PUSHED, MADE_OF = "user_pushed", "user_made_of"
-USER_VIEWS = (*ROW_VIEWS, PUSHED, MADE_OF)
+RECEIVED = "user_received"  # of a user's row, where items are people
+USER_VIEWS = (*ROW_VIEWS, RECEIVED, PUSHED, MADE_OF)
 STATE_VIEWS = ("item_state", "target_state")
 MEMORIES = "user_memory"  # event memories of the training cutoffs, from a file that a spec may ask for; never online
+
+
+def row_views(*, people: bool) -> tuple[str, ...]:
+    """Name the views of a user's row; where items are people there is one more.
+
+    >>> row_views(people=True)[-1]
+    'user_received'
+    """
+    return (*ROW_VIEWS, RECEIVED) if people else ROW_VIEWS
 
 
 @dataclass(frozen=True)
@@ -36,10 +46,12 @@ class Views:
     user_made_of: Any
     item_state: Any
     target_state: Any
+    user_received: Any = None  # only where items are people
 
     def of_users(self) -> dict[str, Any]:
         """Return the views of users by name."""
-        return {name: getattr(self, name) for name in USER_VIEWS}
+        found = {name: getattr(self, name) for name in USER_VIEWS}
+        return {name: view for name, view in found.items() if view is not None}
 
     def all(self) -> list[Any]:
         """Return everything to apply, entities first."""
@@ -55,10 +67,17 @@ class Views:
             self.user_made_of,
             self.item_state,
             self.target_state,
+            *([] if self.user_received is None else [self.user_received]),
         ]
 
 
-def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.timedelta = dt.timedelta(0)) -> Views:
+def build(
+    folder: Path | str,
+    *,
+    windows_days: tuple[int, ...],
+    lookback: dt.timedelta = dt.timedelta(0),
+    people: bool = False,
+) -> Views:
     """Declare the views over the parquet files in `folder` (a path, or a bucket's URL).
 
     `lookback` bounds how far back a point-in-time join searches, 0 for no bound. Feast joins every earlier row
@@ -107,6 +126,7 @@ def build(folder: Path | str, *, windows_days: tuple[int, ...], lookback: dt.tim
         ),
         item_state=view("item_state", item, dict.fromkeys(columns.ITEM_NUMBERS, Float32)),
         target_state=view("target_state", target, dict.fromkeys(columns.TARGET_NUMBERS, Float32)),
+        user_received=view(RECEIVED, user, lists(columns.RECEIVED_LISTS)) if people else None,
     )
 
 

@@ -21,6 +21,7 @@ MEANING = "meaning.json"  # what the digest covers beside targets and items; abs
 KNOWN_ITEMS = "known_items.npy"  # absent in folders of before
 WHOLE = "whole_history"
 SIGNS = "signs"
+PEOPLE = "people"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Vocabulary:
     segments: str = ""  # digest of the segments that a row's `segment` counts; '' where none were fitted
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # values that a row's codes count
     known_items: np.ndarray | None = field(default=None, compare=False)  # as `hashed` gives it; None: not on record
+    people: bool = field(default=False, kw_only=True)  # items are users, by pseudonym; rows say who acted on them
     whole_history: bool = False  # rows hold all items that a user ever had, not the strongest columns.HISTORY_LIMIT
     signs: Signs = NONE  # what each kind of event says of an item, where the spec declares kinds
 
@@ -78,6 +80,7 @@ class Vocabulary:
             WHOLE: self.whole_history,
             "horizons": [t.horizon for t in self.targets] if (self.horizons > 1).any() else [],
             SIGNS: self.signs.as_dict() if self.signs.declared else {},
+            PEOPLE: self.people,
         }
         return files.digest(meant | {name: value for name, value in more.items() if value})
 
@@ -144,7 +147,9 @@ class Vocabulary:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "targets.json").write_text(files.canonical([t.document() for t in self.targets]) + "\n")
         declared = {name: list(values) for name, values in self.attributes.items()}
-        whole: dict[str, object] = {WHOLE: True} if self.whole_history else {}
+        whole: dict[str, object] = {
+            name: True for name, said in ((WHOLE, self.whole_history), (PEOPLE, self.people)) if said
+        }
         whole |= {SIGNS: self.signs.as_dict()} if self.signs.declared else {}
         files.write_json(folder / MEANING, {"segments": self.segments, "attributes": declared} | whole)
         pq.write_table(self.items, folder / "items.parquet")
@@ -160,8 +165,11 @@ class Vocabulary:
         meaning = files.read_json(folder / MEANING) if (folder / MEANING).is_file() else {}
         declared = {name: tuple(values) for name, values in meaning.get("attributes", {}).items()}
         known = np.load(folder / KNOWN_ITEMS) if (folder / KNOWN_ITEMS).is_file() else None
-        whole, signs = bool(meaning.get(WHOLE)), Signs.of(meaning.get(SIGNS, {}))
-        return cls(targets, items, pairs, meaning.get("segments", ""), declared, known, whole, signs)
+        whole, people = (bool(meaning.get(name)) for name in (WHOLE, PEOPLE))
+        return cls(
+            targets, items, pairs, meaning.get("segments", ""), declared, known,
+            whole_history=whole, signs=Signs.of(meaning.get(SIGNS, {})), people=people,
+        )  # fmt: skip
 
 
 def hashed(item_ids: Iterable[str]) -> np.ndarray:

@@ -236,8 +236,11 @@ def _support(db: duckdb.DuckDBPyConnection) -> tuple[tuple[int, int], int]:
     return SUPPORT[-1], wide
 
 
-def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
-    """Size the models for the rows that they learn from; `strength` names the column that says how strong one is."""
+def sizes(found: Facts, split: dict[str, int], *, strength: str = "", of_users: bool = False) -> Sizes:
+    """Size the models for the rows that they learn from; `strength` names the column that says how strong one is.
+
+    `of_users`: the spec says `items: {from: users}`.
+    """
     warmup, validate, test = split.values()
     train = range(warmup + 1, found.period.weeks - validate - test + 1)
     rows = _rows_of(found, train)
@@ -272,10 +275,13 @@ def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
             "left out: allow"
         )
     if found.people:
-        ranking["exclude_self"] = True
-        why["exclude_self"] = (
-            f"{found.people:.0%} of the items have a user's id: nobody is recommended to themselves; left out: false"
-        )
+        alike = f"{found.people:.0%} of the items have a user's id"
+        ranking |= {} if of_users else {"exclude_self": True}
+        why |= {
+            "from": f"{alike}: both ends of an event get one pseudonym, and who wrote to a user, and whom both know, "
+            "are candidates",
+            "exclude_self": f"{alike}: nobody is recommended to themselves; left out: false",
+        }
     if strength:
         ranking["weight"] = {"of": strength, "scale": "rank" if strength == columns.STRENGTH else "log"}
         why["weight"] = f"what had more {strength} is wanted more; left out: every row counts alike"

@@ -85,8 +85,10 @@ def draft(
         step = step_of(db, data)
         data = data if step == WEEK else Data.model_validate({"source": source, "step": step})
         found = facts(db, data, level, label=label, pair=of_events.pair)
+    of_users = bool(found.people) and "items" not in source
+    source |= {"items": {"from": "users"}} if of_users else {}
     split = _split(found.period.weeks, step)
-    size = sizes(found, split, strength=of_events.strength)
+    size = sizes(found, split, strength=of_events.strength, of_users=of_users)
     spec = _spec(name, source, found, level, split=split, size=size)
     notes = tuple(" ".join(note.split()) for note in (*of_events.notes, *of_items.notes))
     return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes), found)
@@ -188,11 +190,12 @@ def _spec(
     }
     profiles |= {"train_users": size.train_users} if size.train_users else {}
     Profiles.model_validate(profiles)
-    intents = _intents(found, level)
+    of_users = source.get("items") == {"from": "users"}
+    intents = _intents(found, None if of_users else level)
     for intent in intents:
         Intent.model_validate(intent)
     IntentModel.model_validate(size.intent)
-    sessions, users = found.support
+    sessions, users = (1, 1) if of_users else found.support  # nobody is too new to be met
     ranking = {"min_item_sessions": sessions, "min_item_users": users, **size.ranking}
     Ranking.model_validate(ranking)
     models = {"intent": size.intent, "ranking": ranking}
@@ -252,8 +255,11 @@ def _horizon(found: Facts) -> dict[str, Any]:
     return {"horizon": longer if 3 * steps <= found.period.weeks // 5 else one}
 
 
-def _intents(found: Facts, level: str) -> list[dict[str, Any]]:
-    """Ask for the strongest kind of event, by the level's values; and for any event, where its time was measured."""
+def _intents(found: Facts, level: str | None) -> list[dict[str, Any]]:
+    """Ask for the strongest kind of event, by the level's values; and for any event, where its time was measured.
+
+    Without a level, as where items are people, it is one question for each kind.
+    """
     item_level = level == f"items.{columns.ITEM_ID}"
     kind = next((k for wanted in WANTED_KINDS for k in found.kinds if k.lower() == wanted), None)
     kind = kind or next((k for word in WANTED_WORDS for k in found.kinds if word in k.lower()), found.kinds[0])
@@ -263,6 +269,9 @@ def _intents(found: Facts, level: str) -> list[dict[str, Any]]:
         intent["name"] = "next"
     elif len(found.kinds) > 1:
         intent["event"] = kind
+    if level is None:
+        several = len(found.kinds) > 1
+        return [intent | {"horizon_days": 7}] + ([{"name": "visit", "horizon_days": 7}] if several else [])
     most = 50 if item_level else 100
     intent |= {"level": level, "top": max(1, min(most, found.levels))} | _horizon(found)
     return [intent] if found.made else [intent, {"name": "visit"} | _horizon(found)]

@@ -14,14 +14,14 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from bentos.spec import Serving
 from components.content import words
 from components.content.spec import Content
-from components.data.derived import with_bare, with_kinds, with_strength
+from components.data.derived import with_bare, with_kinds, with_people, with_strength
 from components.data.row_rules import OneOf
 from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
 from components.profiles import vocabulary_rule
 from components.profiles.spec import Profiles
-from components.ranking.spec import Ranking
+from components.ranking.spec import OF_PEOPLE, Ranking
 from components.registry.spec import Promotion
 from feature_repo import columns, files
 from feature_repo.errors import SpecError, nearest
@@ -68,6 +68,31 @@ class Recommender(Slice):
             if names.count(name) > 1:
                 raise ValueError(f"'{name}' is declared twice; give each intent a name of its own")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _items_are_people(cls, document: Any) -> Any:
+        """Rank people as such where items are users: nobody to themselves, and from who acted on whom."""
+        if not _of(document, "data", "source", "items").get("from"):
+            return document
+        models = _of(document, "models")
+        ranking, limits = _of(models, "ranking"), _of(models, "ranking", "candidates")
+        said = {"people": True, "exclude_self": True} | ranking | {"candidates": OF_PEOPLE | limits}
+        return {**document, "models": {**models, "ranking": said}}
+
+    @model_validator(mode="after")
+    def _people_are_users(self) -> "Recommender":
+        for place, intent in enumerate(self.intents):
+            if self.data.items_are_users and intent.column == columns.ITEM_ID:
+                raise ValueError(
+                    f"intents[{place}].level: items.item_id would name people one by one, in answers and tables; leave "
+                    "level out, to ask whether a user will act on anyone, or name another column"
+                )
+        if self.models.ranking.people != self.data.items_are_users:
+            raise ValueError(
+                "models.ranking.people: follows from `data.source.items: {from: users}`; leave it out, and say that"
+            )
+        return self
 
     @model_validator(mode="after")
     def _k_fits(self) -> "Recommender":
@@ -161,6 +186,7 @@ class Recommender(Slice):
         contract = with_kinds(self.data.contract, list(dict.fromkeys(kind for kind in told if kind)), every=list(every))
         contract = with_bare(contract, bare)
         contract = with_strength(contract) if self.data.has_strength else contract
+        contract = with_people(contract) if self.data.items_are_users else contract
         return self.data.model_copy(update={"contract": contract})
 
     def ranking_rows(self) -> dict[str, Any]:
@@ -182,6 +208,13 @@ class Recommender(Slice):
             ahead={intent.name: intent.steps(self.data.pace) for intent in self.intents},
             signs=self.models.ranking.signs(self.data.without_item),
         )
+
+
+def _of(document: Any, *keys: str) -> dict[str, Any]:
+    """Return a mapping within a document that nothing has checked yet; empty where there is none."""
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document if isinstance(document, dict) else {}
 
 
 def load(path: Path) -> Recommender:
@@ -304,7 +337,9 @@ def _below(kind: Any, step: Any) -> Any:
 def _tagged(kind: Any, tag: str) -> Any:
     """Return the member of a discriminated union that has the tag."""
     for member in typing.get_args(_plain(kind)):
-        for field in member.model_fields.values():
+        if any(getattr(mark, "tag", None) == tag for mark in getattr(member, "__metadata__", ())):
+            return _plain(member)
+        for field in getattr(_plain(member), "model_fields", {}).values():
             if tag in typing.get_args(field.annotation):
                 return member
     return Any

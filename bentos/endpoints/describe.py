@@ -40,7 +40,11 @@ def answer(door: "Door", ask: DescribeRequest, context: RequestContext) -> Descr
         state, candidates = door.ladder.recommend(state, k=door.release.candidates)
     found = {one.item_index: one for one in candidates}
     texts = [door.texts.describe(index, found.get(index), state) for index in indexes]
-    door.write(context, state, asked={"item_ids": ask.item_ids, "at": ask.at, "prompt": content.prompt})
+    door.write(
+        context,
+        state,
+        asked={"item_ids": [door.item_id(item) for item in ask.item_ids], "at": ask.at, "prompt": content.prompt},
+    )
     return Descriptions(items=texts, profile=state.profile, **door.signed(context))
 
 

@@ -45,7 +45,7 @@ def answer(door: "Door", ask: ExplainRequest, context: RequestContext) -> Explan
         state, (score,) = door.ladder.score(state, [index])
     targets = door.targets_of(ask.item_id)
     features = door.features_of(state, index, targets, reasons=found.reasons if found else {})
-    door.write(context, state, asked={"item_id": ask.item_id, "at": ask.at})
+    door.write(context, state, asked={"item_id": door.item_id(ask.item_id), "at": ask.at})
     return Explanation(
         item_id=ask.item_id,
         title=door.titles[index],

@@ -47,6 +47,9 @@ class PopularDocument(AnswerPart):
     k: int = Field(ge=1, description="Items in an answer that does not say how many")
     max_k: int = Field(ge=1, description="Most items that a request may ask for")
     exclude_self: bool = Field(default=False, description="Items are users: nobody is shown the one of their own id")
+    people: bool = Field(
+        default=False, description="Items are users by pseudonym: who has no key cannot tell whom not to show"
+    )
     timeout_s: float = Field(gt=0, description="The door's own deadline: silent for longer, it is away")
     items: Sequence[Item] = Field(min_length=1, description="Best first, as an answer shows them")
     intents: Sequence[Intent]
@@ -64,6 +67,7 @@ def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocume
         k=serving.k,
         max_k=serving.max_k,
         exclude_self=mine,
+        people=door.release.ranking.people,
         timeout_s=serving.timeout_s,
         items=[shown(door, one, ALWAYS) for one in items],
         intents=intents,
@@ -73,8 +77,9 @@ def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocume
 def sealed(found: PopularDocument) -> dict[str, Any]:
     """Return a document as JSON holds it, with the digest of all else."""
     content = found.model_dump(mode="json")
-    if not found.exclude_self:  # routers of before have no such field
-        del content["exclude_self"]
+    for newer in ("exclude_self", "people"):  # routers of before have no such fields
+        if not content[newer]:
+            del content[newer]
     return content | {DIGEST: files.digest(content)}
 
 
@@ -109,7 +114,8 @@ def answer(found: PopularDocument, ask: RecommendRequest, request_id: str) -> Re
     """Answer a request from a document, in a door's place: what the user had is not known here."""
     own = [plain(ask.user_id)] if found.exclude_self else []
     k, excluded = wanted(ask.k, k=found.k, max_k=found.max_k), frozenset([*ask.exclude, *own])
-    items = list(islice((item for item in found.items if item.item_id not in excluded), k))
+    listed = () if found.people else found.items  # nobody is shown to themselves, and who asks is not known here
+    items = list(islice((item for item in listed if item.item_id not in excluded), k))
     profile = Profile(rung="popular", state_at=None, age_days=None, segment=None, degraded=True, reason="door_away")
     return Recommendations(
         items=items, intents=list(found.intents), profile=profile, release=found.release, request_id=request_id

@@ -41,7 +41,11 @@ def answer(door: "Door", ask: RankRequest, context: RequestContext) -> Scores:
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
         state, values = door.ladder.score(state, indexes)
-    door.write(context, state, asked={"item_ids": ask.item_ids, "scores": values, "at": ask.at})
+    door.write(
+        context,
+        state,
+        asked={"item_ids": [door.item_id(item) for item in ask.item_ids], "scores": values, "at": ask.at},
+    )
     scores = [Score(item_id=item, score=value) for item, value in zip(ask.item_ids, values, strict=True)]
     return Scores(scores=scores, profile=state.profile, **door.signed(context))
 

@@ -56,7 +56,8 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     """Recommend items to a user."""
     serving, index = door.release.serving, door.vocabulary.index_of_item
     k = wanted(ask.k, k=serving.k, max_k=serving.max_k)
-    exclude = frozenset(index[item] for item in ask.exclude if item in index)
+    unwanted = [door.item_id(item) for item in ask.exclude]
+    exclude = frozenset(index[item] for item in unwanted if item in index)
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
         state, ranked = door.ladder.recommend(state, k=door.policy.considered(k), exclude=exclude)
@@ -65,7 +66,7 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     door.write(
         context,
         state,
-        asked={"k": k, "context": ask.context, "exclude": ask.exclude, "at": ask.at},
+        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at},
         items=[
             {"position": place, **item.model_dump(exclude={"title", "reasons"})} for place, item in enumerate(items, 1)
         ],

@@ -20,6 +20,7 @@ from bentos.http.request_context import RequestContext
 from bentos.recommender import warmup
 from bentos.recommender.clock import Clock
 from bentos.recommender.explanation import features_of
+from bentos.recommender.gone import Gone
 from bentos.recommender.ladder import Ladder, ProfileState, likeliest
 from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
@@ -77,13 +78,28 @@ class Door:
         titles = self.vocabulary.items[columns.TITLE].to_pylist()
         self.titles = [t or i for t, i in zip(titles, self.vocabulary.item_ids, strict=True)]
         self.texts = Texts(self.vocabulary, self.titles, release.content, verb=release.verb, step=release.calendar.step)
-        self.intake = Intake(events, profiles, clock=clock, calendar=release.calendar, key=key, tombstones=tombstones)
+        self._gone = Gone(self.vocabulary.item_ids, tombstones, profiles) if release.ranking.people else None
+        self.intake = Intake(
+            events,
+            profiles,
+            clock=clock,
+            calendar=release.calendar,
+            key=key,
+            tombstones=tombstones,
+            item_of=self.item_id if release.ranking.people else None,
+        )
         if events.latest is not None:
             clock.saw(events.latest)
 
+    def item_id(self, given: str) -> str:
+        """Return an item's id as the catalogue has it: a person's pseudonym, given that or the raw id."""
+        if not self.release.ranking.people or given in self.vocabulary.index_of_item:
+            return given
+        return pseudonym(given, self._key)
+
     def index_of(self, item_id: str, *, where: str) -> int:
         """Return an item's position in the catalogue, or refuse the field `where` that names it."""
-        index = self.vocabulary.index_of_item.get(item_id)
+        index = self.vocabulary.index_of_item.get(self.item_id(item_id))
         if index is None:
             allowed = f"the {len(self.vocabulary.item_ids)} items of release {self.release.id}"
             raise refused(where, f"{short(item_id)} is no item", allowed)
@@ -91,15 +107,17 @@ class Door:
 
     def targets_of(self, item_id: str) -> list[int]:
         """Return the intents that an event with an item would fulfil, as positions in the vocabulary."""
-        leveled = self.vocabulary.targets_of_item.get(item_id, ())
+        leveled = self.vocabulary.targets_of_item.get(self.item_id(item_id), ())
         return [t for t, target in enumerate(self.vocabulary.targets) if target.column is None or t in leveled]
 
     def state_of(self, user_id: str, at: dt.datetime | None, context: RequestContext) -> ProfileState:
         """Find the rung of a user as of `at`, or as of the clock's time."""
         now = self._clock.now() if at is None else int(at.timestamp())
-        state = self.ladder.state_of(self._pseudonym(user_id), now, at, context)
-        own = own_item(self.release.ranking, self.vocabulary.index_of_item, user_id)
-        return dataclasses.replace(state, own=own) if own else state
+        hidden = self._pseudonym(user_id)
+        state = self.ladder.state_of(hidden, now, at, context)
+        own = own_item(self.release.ranking, self.vocabulary.index_of_item, user_id, hidden=hidden)
+        barred = own if self._gone is None else own | self._gone.items()
+        return dataclasses.replace(state, own=barred) if barred else state
 
     def choose(self, ranked: Sequence[Recommended], k: int, context: RequestContext) -> list[tuple[Recommended, float]]:
         """Have the release's policy choose `k` of the ranked items: each in its order, with its propensity."""

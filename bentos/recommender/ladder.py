@@ -50,7 +50,7 @@ class ProfileState:
     profile: schemas.Profile
     probabilities: np.ndarray  # [C]
     modelled: bool  # the models answer; else the fallback
-    own: frozenset[int] = frozenset()  # the item that the user is, where items are users and nobody is shown their own
+    own: frozenset[int] = frozenset()  # never shown: where items are users the user, and people who were forgotten
 
     def likeliest(self, most: int) -> list[int]:
         """Return the positions of the likeliest intents, the likeliest first."""

@@ -45,6 +45,11 @@ BASELINES = {  # what a baseline says, where one serves in a model's place
     "personal_frequency": "what this user {did} in the most {steps}, then what is popular",
     "personal_popular": "what this user {did} in the most {steps}, the popular of them first",
     "decayed_personal": "what this user {did} in the most {steps}, lately above all, then what is popular",
+    "wrote_to_me": "who acted on this user, lately above all, then who is popular",
+    "repeat_and_wrote": "whom this user {did} and who acted on this user, lately above all, then who is popular",
+    "latest_contact": "whom this user {did}, or who acted on this user, last; then who is popular",
+    "common_neighbours": "who has the most acquaintances in common with this user, then who is popular",
+    "adamic_adar": "who has the rarest acquaintances in common with this user, then who is popular",
     "item_knn": "what lies near what this user {did}, then what is popular",
 }
 
@@ -88,4 +93,12 @@ def reason(name: str, value: float, did: str = CHOSE, step: Step = WEEK) -> str:
         return f"last {weeks} ago"
     if name == "category_weeks":
         return f"{did} others of its category in {weeks}"
+    if name == "wrote_weeks":
+        return f"wrote to you in {weeks}"
+    if name == "wrote_since":
+        return f"wrote to you {weeks} ago"
+    if name == "common_acquaintances":
+        return f"{value:g} {'person' if value == 1 else 'people'} you both know"
+    if name == "friends_of_friends":
+        return f"{value:g} of your people {'is' if value == 1 else 'are'} in touch with them"
     return f"{name.replace('_', ' ')} {value:g}"

@@ -52,6 +52,7 @@ KNOWN = {columns.ITEM_ID: ITEM_KNOWN, columns.USER_ID: USER_KNOWN}
 ADDED: dict[str, tuple[str, ...]] = {"events": (ITEM_KNOWN, USER_KNOWN, ROW_HASH), "offers": (ITEM_KNOWN,)}
 Around = tuple[dt.datetime, dt.datetime]
 BETWEEN, IN_SET, REGEX = (f"expect_column_values_to_{what}" for what in ("be_between", "be_in_set", "match_regex"))
+APART = "expect_select_column_values_to_be_unique_within_record"
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,8 @@ def _one_of(rule: OneOf, *, worded: bool) -> Meaning:
 def _compare(rule: Compare) -> Meaning:
     """Ask it of the pair: Great Expectations knows 'greater' and 'equal', so 'less' turns the pair round."""
     bad = f"NOT ({name(rule.column)} {rule.op} {name(rule.other)})"
+    if rule.op == "!=":
+        return Meaning(APART, {"column_list": [rule.column, rule.other], "ignore_row_if": "any_value_is_missing"}, bad)
     pair = (rule.column, rule.other) if rule.op in ("==", ">", ">=") else (rule.other, rule.column)
     kwargs: dict[str, Any] = {"column_A": pair[0], "column_B": pair[1], "ignore_row_if": "either_value_is_missing"}
     if rule.op == "==":

@@ -25,6 +25,7 @@ from components.data.rules import (
     Unique,
     Volume,
     names,
+    of_oneself,
 )
 from feature_repo import columns
 
@@ -152,6 +153,18 @@ def with_strength(declared: Mapping[TableName, list[Rule]]) -> dict[TableName, l
     return dict(declared) | {"events": [*own, *(rule for rule in rules if subject(rule) not in taken)]}
 
 
+def with_people(declared: Mapping[TableName, list[Rule]]) -> dict[TableName, list[Rule]]:
+    """Add what holds where items are people, unless the contract says it: nobody acts on themselves.
+
+    Such a row is set aside with the rule's name, and refused at the door.
+    """
+    own = list(declared.get("events", []))
+    if not any(of_oneself(rule) for rule in own):
+        other = columns.ITEM_ID
+        own.append(Compare(expect="compare", column=columns.USER_ID, op="!=", other=other, severity="warning"))
+    return dict(declared) | {"events": own}
+
+
 def rules_at_the_door(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowRule]:
     """List the rules of events that a single event can be judged by as it arrives.
 
@@ -164,7 +177,7 @@ def rules_at_the_door(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowR
         rule
         for rule in found
         if isinstance(rule, ROW_RULES)
-        and set(rule.named) <= AT_THE_DOOR
+        and (set(rule.named) <= AT_THE_DOOR or of_oneself(rule))
         and not (isinstance(rule, NotNull) and (rule.column in FILLED_IN or rule is not given[rule.column]))
     ]
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 
-from components.data.checks import BETWEEN, IN_SET, REGEX, Check
+from components.data.checks import APART, BETWEEN, IN_SET, REGEX, Check
 from components.data.measures import Measurement
 from components.verdicts import PASSED, REFUSED, UNDECIDED, Word
 
 SILENT = (BETWEEN, IN_SET, REGEX)  # about nulls
-PAIRS = ("expect_column_pair_values_to_be_equal", "expect_column_pair_values_a_to_be_greater_than_b")
+PAIRS = ("expect_column_pair_values_to_be_equal", "expect_column_pair_values_a_to_be_greater_than_b", APART)
 WITH_MOSTLY = ("expect_column_values_to_not_be_null", *SILENT, *PAIRS)
 ALL_NULL = "the column holds only nulls"
 

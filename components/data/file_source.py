@@ -43,7 +43,8 @@ def read(db: duckdb.DuckDBPyConnection, source: Files, base: Path) -> tuple[list
     found = _found(source, base)
     loaded = {label: _load_table(db, source, label, files) for label, files in found.items()}
     tells = mapping.create(db, source, loaded)
-    ids_agree.require(db, {label: table.label for label, table in mapping.tables(source).items()})
+    labels: dict[str, str] = {label: table.label for label, table in mapping.tables(source).items()}
+    ids_agree.require(db, labels, items_are_users=source.items_are_users)
     return [path for files in found.values() for path in files], tells
 
 

@@ -14,6 +14,7 @@ HOLDERS = {
     columns.USER_ID: ("events", "users"),
     columns.ITEM_ID: ("events", "items", "offers"),
 }
+ENDS = "events' items"
 POINT, ZEROS = r"^-?\d+\.0+$", r"^0+\d+$"
 # A spreadsheet's text marks, Python's bytes, separators of thousands, digits of full width.
 WIDE = "".join(chr(0xFF10 + digit) for digit in range(10))
@@ -22,21 +23,27 @@ DRESS = r"""^(=|b)?["']|["']$|,"""
 LEAST_PAIRS = 3  # of one table: `007` beside `7` may be two things; most ids with a zero having a twin is no chance
 
 
-def require(db: duckdb.DuckDBPyConnection, labels: dict[str, str]) -> None:
+def require(db: duckdb.DuckDBPyConnection, labels: dict[str, str], *, items_are_users: bool = False) -> None:
     """Refuse a source in which an id has two forms, or whose tables share no id at all."""
     for column, holders in HOLDERS.items():
         held = [label for label in holders if label in labels]
-        _require_one_form(db, column, held, labels)
+        places = [(label, f"source_{label}", column) for label in held]
+        if items_are_users and column == columns.USER_ID:  # both ends of an event name people, in one form
+            places.append((ENDS, "source_events", columns.ITEM_ID))
+        _require_one_form(db, column, places, labels | {ENDS: columns.ITEM_ID})
         if "events" in held:
             for other in held:
                 if other in ("users", "items"):
                     _require_common(db, column, other, labels)
 
 
-def _require_one_form(db: duckdb.DuckDBPyConnection, column: str, held: list[str], labels: dict[str, str]) -> None:
-    own = name(column)
+def _require_one_form(
+    db: duckdb.DuckDBPyConnection, column: str, held: list[tuple[str, str, str]], labels: dict[str, str]
+) -> None:
+    """Compare the ids of places: each has a label, a relation and a column."""
     every = " UNION ALL ".join(
-        f"SELECT {own} AS id, '{label}' AS label, {n} AS nth FROM source_{label}" for n, label in enumerate(held)
+        f"SELECT {name(own)} AS id, {text(label)} AS label, {n} AS nth FROM {relation}"
+        for n, (label, relation, own) in enumerate(held)
     )
     plain = r"regexp_replace(id, '\.0+$', '')"
     undressed = f"translate(regexp_replace(id, {text(DRESS)}, '', 'g'), '{WIDE}', '0123456789')"

@@ -53,13 +53,13 @@ def ingest(
     now = now or dt.datetime.now(dt.UTC)
     with files.written_folder(destination) as folder, _work(folder) as work, database(folder) as db:
         read = sources.read(db, data.source, base, work=Path(work))
-        left_out = forgotten.leave_out(db, tombstones)
+        left_out = forgotten.leave_out(db, tombstones, items_are_users=data.items_are_users)
         report(0.3, "source read")
         arrived = _arrived(db, data, read, home=home, now=now, clock=clock)
         span = period(db, "arrived_events", data=data, now=now, far_out=not leaves_far_out(data.contract))
         require_weeks(span.weeks, data)
         report(0.4, "calendar")
-        rows = _write(db, data.timezone, folder, key=key)
+        rows = _write(db, data, folder, key=key)
         identity = _identity(data, read, arrived) | ({"left_out": left_out} if left_out else {})
         digest = files.digest(identity)
         snapshot = Snapshot.of(span, source=data.source.type, digest=digest, rows=rows, key=fingerprint(key))
@@ -114,13 +114,15 @@ def everyone(data: Data, base: Path) -> list[str]:
     """Return every user id as the source has it: for a change of keys, which needs raw ids once more."""
     with _work(Path(tempfile.gettempdir())) as work, database(Path(work)) as db:
         sources.read(db, data.source, base, work=Path(work))
-        return forgotten.raw_ids(db)
+        return forgotten.raw_ids(db, items_are_users=data.items_are_users)
 
 
-def _write(db: duckdb.DuckDBPyConnection, timezone: str, folder: Path, *, key: str) -> dict[str, int]:
+def _write(db: duckdb.DuckDBPyConnection, data: Data, folder: Path, *, key: str) -> dict[str, int]:
     """Write the three tables from the source relations; return their rows."""
-    _create_people(db, key)
-    queries = {"events": _events(timezone), "items": _items(), "users": _users()}
+    both = data.items_are_users
+    _create_people(db, key, items_are_users=both)
+    events = _events(data.timezone, items_are_users=both)
+    queries = {"events": events, "items": _items(items_are_users=both), "users": _users()}
     if _has(db, "source_offers"):
         queries["offers"] = "SELECT * EXCLUDE (source_row) FROM source_offers ORDER BY ALL"
     rows = {table: write_parquet(db, query, folder / f"{table}.parquet") for table, query in queries.items()}
@@ -136,12 +138,9 @@ def _has(db: duckdb.DuckDBPyConnection, relation: str) -> bool:
     return db.execute(query, [relation]).fetchone() is not None
 
 
-def _create_people(db: duckdb.DuckDBPyConnection, key: str) -> None:
+def _create_people(db: duckdb.DuckDBPyConnection, key: str, *, items_are_users: bool) -> None:
     """Give every raw user id its pseudonym, in an order that no key changes: 2 before 10 before 'ann'."""
-    found = db.execute("""
-        SELECT user_id FROM (SELECT user_id FROM source_events UNION SELECT user_id FROM source_users)
-        WHERE user_id IS NOT NULL ORDER BY length(user_id), user_id""")
-    raw = [row[0] for row in found.fetchall()]
+    raw = forgotten.raw_ids(db, items_are_users=items_are_users)
     people = {"raw": raw, "pseudonym": [pseudonym(r, key) for r in raw], "position": range(len(raw))}
     schema = pa.schema([("raw", pa.string()), ("pseudonym", pa.string()), ("position", pa.int64())])
     db.register("people", pa.table({k: list(v) for k, v in people.items()}, schema=schema))
@@ -164,22 +163,25 @@ def _write_listed(db: duckdb.DuckDBPyConnection, folder: Path) -> tuple[int, int
     return int(users), int(listed)
 
 
-def _events(timezone: str) -> str:
+def _events(timezone: str, *, items_are_users: bool) -> str:
     """Select events under pseudonyms; a source without sessions has one a user and local day."""
+    item, other = ("o.pseudonym", "LEFT JOIN people o ON o.raw = e.item_id") if items_are_users else ("e.item_id", "")
     day = f"CAST(e.timestamp AT TIME ZONE {text(timezone)} AS DATE)"
     return f"""
         SELECT p.pseudonym AS user_id, e.* EXCLUDE (user_id, source_row)
-            REPLACE (coalesce(e.session_id, concat(p.pseudonym, ' ', {day})) AS session_id)
-        FROM arrived_events e LEFT JOIN people p ON p.raw = e.user_id
+            REPLACE (coalesce(e.session_id, concat(p.pseudonym, ' ', {day})) AS session_id, {item} AS item_id)
+        FROM arrived_events e LEFT JOIN people p ON p.raw = e.user_id {other}
         ORDER BY timestamp NULLS LAST, source_row"""
 
 
-def _items() -> str:
-    return """
-        SELECT i.* EXCLUDE (source_row) REPLACE (coalesce(i.first_seen, s.first_seen) AS first_seen)
+def _items(*, items_are_users: bool) -> str:
+    item, people = ("p.pseudonym", "JOIN people p ON p.raw = i.item_id") if items_are_users else ("i.item_id", "")
+    return f"""
+        SELECT i.* EXCLUDE (source_row)
+            REPLACE (coalesce(i.first_seen, s.first_seen) AS first_seen, {item} AS item_id)
         FROM source_items i LEFT JOIN (
             SELECT item_id, min(timestamp) AS first_seen FROM source_events GROUP BY item_id
-        ) s USING (item_id)
+        ) s ON s.item_id = i.item_id {people}
         ORDER BY i.source_row"""
 
 

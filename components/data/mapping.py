@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from components.data import impressions, made_times
+from components.data import impressions, items_of_users, made_times
 from components.data.arrivals import SOURCE_FILE
 from components.data.conversion import NESTED, Reading, as_text, reading, require_readable
 from components.data.database import name, text
@@ -64,7 +64,7 @@ def tables(source: Files | Sql) -> dict[SourceTable, Mapped]:
     """List the tables that a source declares."""
     found: dict[SourceTable, Mapped | None] = {
         "events": source.events,
-        "items": source.items,
+        "items": source.items_table,
         "users": source.users,
         "offers": source.offers,
     }
@@ -86,11 +86,14 @@ def create(db: duckdb.DuckDBPyConnection, source: Files | Sql, loaded: Mapping[S
         impressions.create(db, source.impressions, place="data.source")
     if made:
         made_times.create(db, made)
-    if source.items:
-        _create_items(db, source.items, loaded["items"], of_events=source.items.origin == events.origin)
+    _create_users(db, source.users, loaded.get("users", ()))
+    if source.items_are_users:
+        items_of_users.create(db, ITEM_DEFAULTS | {columns.TITLE: TEXT, columns.CATEGORY_PATH: TEXT})
+    elif source.items_table:
+        of_events = source.items_table.origin == events.origin
+        _create_items(db, source.items_table, loaded["items"], of_events=of_events)
     else:
         _create_items_of_events(db)
-    _create_users(db, source.users, loaded.get("users", ()))
     if source.offers:
         _create_offers(db, source.offers, loaded["offers"])
     own = events.columns.get(columns.CREATED_AT, columns.CREATED_AT).lower()

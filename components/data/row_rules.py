@@ -30,12 +30,13 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     "==": operator.eq,
+    "!=": operator.ne,
     ">=": operator.ge,
     ">": operator.gt,
 }
 
 LARGEST_AMOUNT = 1e12  # either way; sums of a lifetime stay far from what a single-precision number holds
-WORDED = {"<": "below", "<=": "at most", "==": "equal to", ">=": "at least", ">": "above"}
+WORDED = {"<": "below", "<=": "at most", "==": "equal to", "!=": "other than", ">=": "at least", ">": "above"}
 
 
 def kind_of(held: str) -> str:
@@ -277,7 +278,7 @@ class Compare(_Values):
 
     expect: Literal["compare"]
     column: str = Field(description="Column that it is about")
-    op: Literal["<", "<=", "==", ">=", ">"] = Field(description="How `column` stands to `other`")
+    op: Literal["<", "<=", "==", "!=", ">=", ">"] = Field(description="How `column` stands to `other`")
     other: str = Field(description="The other column")
 
     @model_validator(mode="after")
@@ -307,8 +308,9 @@ class Compare(_Values):
         if kinds[0] != kinds[1]:
             one, two = (f"'{column}' holds {held[column]}" for column in self.named)
             return f"{one} and {two}; compare columns of one kind"
-        told = f"texts can only be equal; use op: '==' or other columns than '{self.column}'"
-        return super().misfit(held) or (told if kinds[0] not in (NUMBER, TIME) and self.op != "==" else None)
+        told = f"texts can only be equal or not; use op: '==' or '!=', or other columns than '{self.column}'"
+        ordered = kinds[0] in (NUMBER, TIME) or self.op in ("==", "!=")
+        return super().misfit(held) or (None if ordered else told)
 
     @override
     def holds(self, *values: Any) -> bool:

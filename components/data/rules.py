@@ -260,6 +260,11 @@ def names(rules: list[Rule]) -> list[str]:
     return [f"{told} #{count + 1}" if count else told for told, count in zip(labels, again, strict=True)]
 
 
+def of_oneself(rule: Rule) -> bool:
+    """Tell whether a rule asks that nobody acts on themselves, which pseudonyms tell as well where items are people."""
+    return isinstance(rule, Compare) and rule.op == "!=" and set(rule.named) == {columns.USER_ID, columns.ITEM_ID}
+
+
 def misplaced(rule: Rule, table: TableName, held: Mapping[str, str] | None) -> str | None:
     """Say why a rule cannot be asked of a table whose columns hold these Arrow types (None: not known yet).
 
@@ -275,6 +280,6 @@ def misplaced(rule: Rule, table: TableName, held: Mapping[str, str] | None) -> s
     for column in rule.named:
         if column not in held:
             return f"no column '{column}'; have {', '.join(held)}{nearest(column, list(held))}"
-    if columns.USER_ID in rule.named and isinstance(rule, Matches | OneOf | Compare):
+    if columns.USER_ID in rule.named and isinstance(rule, Matches | OneOf | Compare) and not of_oneself(rule):
         return "user_id holds pseudonyms, not the source's ids; ask not_null, unique or known of it"
     return rule.misfit(held)

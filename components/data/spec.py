@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from components.data.rules import Rule, TableName, label, misplaced
+from components.data.row_rules import Matches, OneOf
+from components.data.rules import Rule, TableName, label, misplaced, of_oneself
 from components.data.source_spec import CANONICAL_TYPES, Files, Source, Sql, known_zone
 from feature_repo import columns
 from feature_repo.clock import DURATION, WEEK, Pace, Step
@@ -153,7 +154,12 @@ class Data(Slice):
         source = self.source
         if not isinstance(source, Files | Sql):
             return True
-        return source.items is not None and source.items.origin != source.events.origin
+        return source.items_table is not None and source.items_table.origin != source.events.origin
+
+    @property
+    def items_are_users(self) -> bool:
+        """Tell whether items are people, under the pseudonyms of users."""
+        return isinstance(self.source, Files | Sql) and self.source.items_are_users
 
     @property
     def has_strength(self) -> bool:
@@ -174,3 +180,18 @@ class Data(Slice):
                 if wrong := misplaced(rule, table, HELD.get(table)):
                     raise ValueError(f"{table}: {label(rule)}: {wrong}")
         return value
+
+    @model_validator(mode="after")
+    def _rules_know_what_ids_are(self) -> "Data":
+        """Refuse a rule that would hold of every row, or of none, since it reads pseudonyms."""
+        for table, rules in self.contract.items():
+            for rule in rules:
+                place = f"contract.{table}: {label(rule)}"
+                if of_oneself(rule) and not self.items_are_users:
+                    raise ValueError(
+                        f"{place}: user_id holds pseudonyms and item_id does not, so that no row breaks it; it is for "
+                        "`source.items: {from: users}`"
+                    )
+                if self.items_are_users and columns.ITEM_ID in rule.named and isinstance(rule, Matches | OneOf):
+                    raise ValueError(f"{place}: item_id holds pseudonyms; ask not_null, unique or known of it")
+        return self

@@ -70,7 +70,8 @@ def read(db: duckdb.DuckDBPyConnection, source: Sql, work: Path, environ: Mappin
             loaded[label] = (_load(db, label, folder, names, table),)
     digests = [_digest(db, label, part.present) for label, (part,) in loaded.items()]
     tells = mapping.create(db, source, loaded)
-    ids_agree.require(db, {label: table.label for label, table in mapping.tables(source).items()})
+    labels: dict[str, str] = {label: table.label for label, table in mapping.tables(source).items()}
+    ids_agree.require(db, labels, items_are_users=source.items_are_users)
     return digests, tells
 
 

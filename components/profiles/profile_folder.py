@@ -51,6 +51,7 @@ class Wanted:
     rule: fit_vocabulary.ItemRule
     history_weeks: int
     whole_history: bool = False  # rows keep all items that a user ever had
+    people: bool = False  # items are users, and rows say who acted on them
 
     @property
     def signs(self) -> Signs:
@@ -62,7 +63,8 @@ class Wanted:
         """Read what `Recommender.vocabulary_rule` says."""
         intents = tuple(fit_vocabulary.IntentTargets(**intent) for intent in wanted["intents"])
         rule = fit_vocabulary.ItemRule(**wanted["items"], signs=Signs.of(wanted.get("signs", {})))
-        return cls(intents, rule, wanted["history_weeks"], wanted.get("whole_history", False))
+        whole, people = (wanted.get(name, False) for name in ("whole_history", "people"))
+        return cls(intents, rule, wanted["history_weeks"], whole, people)
 
 
 def build_folder(
@@ -96,6 +98,7 @@ def build_folder(
             known=known,
             scratch=Path(scratch) / "events",
             bare=signs.bare,
+            people=wanted.people if fitted is None else Vocabulary.load(fitted / "vocabulary").people,
         )
         at(0.1, "events")
         vocabulary = _vocabulary(split, clean, wanted, weeks, fitted=fitted)
@@ -210,7 +213,7 @@ def _vocabulary(
         counts.add(block)
     found = fit_vocabulary.fit(counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids)
     connection.disconnect()
-    return dataclasses.replace(found, whole_history=wanted.whole_history, signs=wanted.signs)
+    return dataclasses.replace(found, whole_history=wanted.whole_history, signs=wanted.signs, people=wanted.people)
 
 
 def _user_rows(
@@ -241,6 +244,7 @@ def _user_rows(
             pace=pace,
             memories=training and spec.memory == TRAINING,
             signs=vocabulary.signs,
+            people=vocabulary.people,
         )
         for late in {False, split.known.late}
     }

@@ -20,7 +20,7 @@ from components.profiles.online import materialise, scoring_rows
 from components.profiles.spec import Profiles, Selection
 from components.profiles.training import feature_selection, label_strengths, training_set, twin_rows
 from components.step import step
-from feature_repo import columns, env_names, files
+from feature_repo import columns, edges, env_names, files
 from feature_repo.calendar import Calendar
 from feature_repo.clock import WEEK, Pace
 from feature_repo.dropped_features import FILE as FEATURES
@@ -174,7 +174,11 @@ def write_training_set(
         windows_days=tuple(summary["windows_days"]),
     )
     files.write_json(folder / FEATURES, found | {key: summary[key] for key in (REDUCE,) if key in summary})
-    Vocabulary.load(profiles / "vocabulary").save(folder / "vocabulary")
+    vocabulary = Vocabulary.load(profiles / "vocabulary")
+    vocabulary.save(folder / "vocabulary")
+    if vocabulary.people:
+        calendar = Calendar(**snapshot["calendar"])
+        edges.write(clean, folder, vocabulary.item_ids, calendar, event=summary["item_event"])
     files.write_json(folder / "calendar.json", snapshot["calendar"])
     files.write_json(folder / "profiles.json", summary)
     files.copied(profiles, folder, (FILE, *CARDS, training_rows.FILE))

@@ -31,6 +31,7 @@ def of(
         "min_users": ranking["min_item_users"],
     }
     whole: dict[str, Any] = {"whole_history": True} if ranking.get("repeat") == "forbid" or signs else {}
+    whole |= {"people": True} if ranking.get("people") else {}
     whole |= {"signs": signs.as_dict()} if signs.declared else {}
     named = [
         {"name": i["name"], "event": i["event"], "column": columns.of_level(i["level"]), "top": i["top"]}

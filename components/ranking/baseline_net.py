@@ -39,6 +39,31 @@ class Candidates:
         """Return the nearness to the history."""
         return self.facts["near"]
 
+    @property
+    def wrote(self) -> np.ndarray:
+        """Return how lately and often each acted on the user."""
+        return self.facts["wrote_slow"]
+
+    @property
+    def wrote_at(self) -> np.ndarray:
+        """Return when each acted on the user."""
+        return self.facts["wrote_at"]
+
+    @property
+    def acted_at(self) -> np.ndarray:
+        """Return when the user acted on each."""
+        return self.facts["acted_at"]
+
+    @property
+    def common(self) -> np.ndarray:
+        """Return the acquaintances in common."""
+        return self.facts["common_acquaintances"]
+
+    @property
+    def rare(self) -> np.ndarray:
+        """Return the same, weighed by their rarity."""
+        return self.facts["adamic_adar"]
+
 
 class BaselineNet(ScoringNet):
     """Facts to scores by one formula."""

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from components.ranking.catalogue import Catalogue
+from components.ranking.graph import Ties
 from components.ranking.neighbours import Neighbours
 from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
@@ -45,6 +46,26 @@ class Evidence(Protocol):
     @property
     def near(self) -> np.ndarray:
         """Nearness of the item to the user's history."""
+
+    @property
+    def wrote(self) -> np.ndarray:
+        """Of a person: weeks in which they acted on the user, each worth .96 per week of age."""
+
+    @property
+    def wrote_at(self) -> np.ndarray:
+        """Of a person: when they acted on the user last, epoch seconds; 0: never."""
+
+    @property
+    def acted_at(self) -> np.ndarray:
+        """Of a person: when the user acted on them last, epoch seconds; 0: never."""
+
+    @property
+    def common(self) -> np.ndarray:
+        """Of a person: acquaintances in common."""
+
+    @property
+    def rare(self) -> np.ndarray:
+        """Of a person: the same, weighed by their rarity."""
 
 
 def popular(of: Evidence) -> np.ndarray:
@@ -77,10 +98,37 @@ def item_knn(of: Evidence) -> np.ndarray:
     return of.near + LEAST_NEARNESS * of.share
 
 
-FORMULAS: dict[str, Callable[[Evidence], np.ndarray]] = {
-    formula.__name__: formula
-    for formula in (popular, unseen_popular, personal_frequency, personal_popular, decayed_personal, item_knn)
-}
+def wrote_to_me(of: Evidence) -> np.ndarray:
+    """Score people by the weeks in which they acted on the user, each worth .96 per week of age; then popular ones."""
+    return of.wrote + LESS_THAN_ONE * of.share
+
+
+def repeat_and_wrote(of: Evidence) -> np.ndarray:
+    """Score people by both: the weeks in which the user acted on them, and they on the user."""
+    return np.asarray(of.slow + of.wrote + LESS_THAN_ONE * of.share)
+
+
+def latest_contact(of: Evidence) -> np.ndarray:
+    """Score people by when they or the user acted on the other last; popular ones follow."""
+    return np.asarray(np.maximum(of.acted_at, of.wrote_at) + LESS_THAN_ONE * of.share)
+
+
+def common_neighbours(of: Evidence) -> np.ndarray:
+    """Score people by the acquaintances that they have in common with the user; popular ones follow."""
+    return of.common + LESS_THAN_ONE * of.share
+
+
+def adamic_adar(of: Evidence) -> np.ndarray:
+    """Score as common_neighbours, each acquaintance worth 1 / log of how many people they know."""
+    return of.rare + LESS_THAN_ONE * of.share
+
+
+Formula = Callable[[Evidence], np.ndarray]
+ANY_ITEM: tuple[Formula, ...] = (
+    popular, unseen_popular, personal_frequency, personal_popular, decayed_personal, item_knn
+)  # fmt: skip
+OF_PEOPLE: tuple[Formula, ...] = (wrote_to_me, repeat_and_wrote, latest_contact, common_neighbours, adamic_adar)
+FORMULAS: dict[str, Formula] = {formula.__name__: formula for formula in (*ANY_ITEM, *OF_PEOPLE)}
 
 
 @dataclass(frozen=True)
@@ -90,6 +138,37 @@ class AllItems:
     rows: UserRows
     catalogue: Catalogue
     neighbours: Neighbours
+    ties: Ties | None = None  # where items are people
+
+    @property
+    def wrote(self) -> np.ndarray:
+        """Return who acted on the rows' users."""
+        return self._people.received_slow
+
+    @property
+    def wrote_at(self) -> np.ndarray:
+        """Return when each acted on the rows' users."""
+        return self._people.received_last_at
+
+    @property
+    def acted_at(self) -> np.ndarray:
+        """Return when the rows' users acted on each."""
+        return self._dense("history_last_at")
+
+    @property
+    def common(self) -> np.ndarray:
+        """Return the acquaintances in common."""
+        return self._people.common
+
+    @property
+    def rare(self) -> np.ndarray:
+        """Return the same, weighed."""
+        return self._people.adamic_adar
+
+    @property
+    def _people(self) -> Ties:
+        assert self.ties is not None, "a baseline of people, asked where items are none"
+        return self.ties
 
     @property
     def share(self) -> np.ndarray:
@@ -133,15 +212,22 @@ def ranked(
     k: int,
     unseen: bool = False,
     barred: Ragged = NOTHING,
+    ties: Ties | None = None,
 ) -> np.ndarray:
     """Return the best k items of each row by a baseline, -1 past the last, [B, k]."""
-    scores = FORMULAS[name](AllItems(rows, catalogue, neighbours))
+    scores = FORMULAS[name](AllItems(rows, catalogue, neighbours, ties))
     if scores.ndim == 1:
         scores = np.repeat(scores[None], len(rows), axis=0)
     return _best(scores, rows, k=k, unseen=unseen, barred=barred)
 
 
-BASELINES: dict[str, Baseline] = {name: partial(ranked, name) for name in FORMULAS}
+BASELINES: dict[str, Baseline] = {formula.__name__: partial(ranked, formula.__name__) for formula in ANY_ITEM}
+PEOPLES: dict[str, Baseline] = {formula.__name__: partial(ranked, formula.__name__) for formula in OF_PEOPLE}
+
+
+def of_world(*, people: bool) -> dict[str, Baseline]:
+    """Return the baselines to beat, of items that are people or others."""
+    return BASELINES | PEOPLES if people else BASELINES
 
 
 def _best(scores: np.ndarray, rows: UserRows, *, k: int, unseen: bool, barred: Ragged) -> np.ndarray:

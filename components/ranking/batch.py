@@ -22,10 +22,12 @@ from components.ranking import eligibility
 from components.ranking.eligibility import Eligibility
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
-from feature_repo import columns
+from feature_repo import columns, env_names
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
+from feature_repo.online.forgotten import names_of
 from feature_repo.privacy.pseudonyms import matching, ring
+from feature_repo.privacy.tombstones import names_here
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
 
@@ -91,8 +93,16 @@ def write(
 def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
     """Return what the release's users may be shown; the rows' key is the release's own."""
     spec = Ranking.model_validate(released.slices["ranking"])
-    key = matching(ring(environment), released.key, what=f"release {released.id}") if spec.exclude_self else None
-    return eligibility.of(spec, item_ids, key=key)
+    hashed = spec.exclude_self and not spec.people
+    key = matching(ring(environment), released.key, what=f"release {released.id}") if hashed else None
+    eligible = eligibility.of(spec, item_ids, key=key)
+    if not spec.people:
+        return eligible
+    # A release that was trained before somebody was forgotten still has them among its items.
+    names = names_here(environment.get(env_names.HOME, ""), environment.get(env_names.FORGOTTEN, ""))
+    keys = ring(environment) if names else ()
+    gone = [n for n, item in enumerate(item_ids) if names and not names.isdisjoint(names_of(item, keys))]
+    return replace(eligible, gone=frozenset(gone))
 
 
 def recommended(

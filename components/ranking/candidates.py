@@ -40,7 +40,8 @@ def candidates(
     context = Context(history, catalogue, had, taken=np.zeros_like(had) if barred is None else barred.copy())
     parts = []
     for source in SOURCES:
-        found = finder(source.name).candidates(context, spec.limit(source.name))
+        limit = spec.limit(source.name)
+        found = finder(source.name).candidates(context, limit) if limit else np.empty(0, dtype=np.int64)
         context.taken.reshape(-1)[found] = True
         parts.append(found)
     keys = np.concatenate(parts)  # [M] row * I + item

@@ -14,10 +14,11 @@ import numpy as np
 
 from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
+from components.ranking.graph import Ties
 from components.ranking.history import History
 from feature_repo import columns
 from feature_repo.calendar import Calendar
-from feature_repo.rows import UserRows
+from feature_repo.rows import DAY_S, UserRows
 from feature_repo.signs import NONE, RECORDS, Signs
 
 NEVER = 60.0  # weeks since, where something never happened; the model sees no larger age, since tenure only grows
@@ -37,7 +38,13 @@ UNUSED = (
     "price_change", "item_gap", "item_gap_spread", "item_overdue",  # the item against what is usual for it
     "discount_share", "discounted_share",  # the user's sensitivity to price: of money, of lines
 )  # fmt: skip
-KNOWN = FEATURES + UNUSED
+# Of items that are people: the person beside the user.
+PEOPLE = (
+    "wrote_weeks", "wrote_slow", "wrote_since", "wrote_days", "unanswered", "mutual",  # what they did to the user
+    "acted_days", "contact_days",  # how long ago, finer than weeks, the user acted on them, and either on the other
+    "common_acquaintances", "adamic_adar", "friends_of_friends",  # whom both know
+)  # fmt: skip
+KNOWN = FEATURES + UNUSED + PEOPLE
 # Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
 AGES = ("unwanted_since", "shown_since")
 UNWANTED = ("unwanted", "unwanted_since", "unwanted_target", "unwanted_brand")
@@ -45,15 +52,18 @@ SHOWN = ("shown", "shown_since", "ctr")  # where impressions are logged
 SLOW_OF, SINCE_OF = "slow:", "since:"  # and the user's record with the item by kind: slow:cart, since:cart
 
 
-def features(signs: Signs = NONE) -> tuple[str, ...]:
-    """Name what a model sees, in its order.
+def features(signs: Signs = NONE, *, people: bool = False) -> tuple[str, ...]:
+    """Name what a model sees, in its order, of items that are people or others.
 
     >>> features(Signs((("cart", 3.0), ("view", 1.0))))[-4:]
     ('slow:cart', 'since:cart', 'slow:view', 'since:view')
+    >>> features(people=True)[:len(FEATURES)] == features() == FEATURES
+    True
     """
     kinds = list(signs.wanted) if len(signs.wanted) > 1 else []  # of a single one, "slow" says it
     by_kind = tuple(f"{name}{kind}" for kind in kinds for name in (SLOW_OF, SINCE_OF))
-    return FEATURES + (UNWANTED if signs.unwanted else ()) + (SHOWN if signs.shown else ()) + by_kind
+    signed = (UNWANTED if signs.unwanted else ()) + (SHOWN if signs.shown else ()) + by_kind
+    return FEATURES + (PEOPLE if people else ()) + signed
 
 
 @dataclass(frozen=True)
@@ -110,6 +120,8 @@ def facts(
     result |= _by_kind(rows, found, row, signs=signs, shared=shared, catalogue=catalogue, calendar=calendar)
     result["near"] = history.near[row, found.item]
     result["affinity"] = history.neighbours.affinity(history.tastes[row], found.item)
+    if history.ties is not None:
+        result |= _ties(rows, found, row, ties=history.ties, shared=shared, calendar=calendar)
     return result
 
 
@@ -138,44 +150,92 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
     if columns.SHOWN_SLOW in f:
         by_kind["ctr"] = np.log((f["share_slow"] + 1e-4) / (f[columns.SHOWN_SLOW] + 1e-3))
-    return by_kind | {
-        "had": had,
-        "weeks_bought": np.log1p(f["weeks_bought"]),
-        "week_rate": f["weeks_bought"] / np.maximum(f["user_weeks"], 1.0),
-        "slow": np.log1p(f["slow"]),
-        "fast": np.log1p(f["fast"]),
-        "slow_rate": np.log(f["slow"] / np.maximum(f["user_slow"], 0.1) + 0.003),
-        "fast_slow": f["fast"] / np.maximum(f["slow"], 1e-3),
-        "weeks_since": _log_age(f["weeks_since"]),
-        "last_week": (f["weeks_since"] <= 1).astype(np.float64),
-        "gap": _log_age(gap),
-        "overdue": np.log(np.clip(f["weeks_since"] / gap, 0.02, 50.0)) * had,
-        "first_since": _log_age(f["first_since"]),
-        "share_1w": np.log(f["share_1w"] + 3e-4),
-        "share_4w": np.log(f["share_4w"] + 1e-4),
-        "share_slow": np.log(f["share_slow"] + 1e-4),
-        "trend": np.log((f["share_1w"] + 3e-4) / (f["share_slow"] + 3e-4)),
-        "price": np.nan_to_num(price),
-        "price_relative": np.clip(relative, -3.0, 3.0),
-        "price_known": np.isfinite(price).astype(np.float64),
-        "near": np.log(f["near"] + 1e-4),
-        "intent": _logit(f["intent"]),
-        "intent_share": np.log(f["intent"] * f["of_target"] + 1e-3),
-        "target_weeks": np.log1p(f["target_weeks"]),
-        "target_slow": np.log1p(f["target_slow"]),
-        "target_since": _log_age(f["target_since"]),
-        "target_gap": np.log(np.clip(target_gap, 0.1, NEVER)),
-        "kind_slow": np.log1p(f["kind_slow"]),
-        "visit": _logit(f["visit"]),
-        "user_rate": f["user_weeks"] / np.maximum(f["tenure"], 1.0),
-        "user_slow": np.log1p(f["user_slow"]),
-        "tenure": _log_age(f["tenure"] + 1),
-        "idle": _log_age(f["idle"]),
-        "basket": np.log1p(f["basket"]),
-        "price_change": np.clip(np.nan_to_num(price - usual), -3.0, 3.0),
-        "item_gap": _log_age(item_gap),
-        "item_gap_spread": f["gap_spread"] / item_gap,
-        "item_overdue": np.log(np.clip(f["weeks_since"] / item_gap, 0.02, 50.0)) * had,
+    return (
+        by_kind
+        | (_derived_of_people(f) if "wrote_weeks" in f else {})
+        | {
+            "had": had,
+            "weeks_bought": np.log1p(f["weeks_bought"]),
+            "week_rate": f["weeks_bought"] / np.maximum(f["user_weeks"], 1.0),
+            "slow": np.log1p(f["slow"]),
+            "fast": np.log1p(f["fast"]),
+            "slow_rate": np.log(f["slow"] / np.maximum(f["user_slow"], 0.1) + 0.003),
+            "fast_slow": f["fast"] / np.maximum(f["slow"], 1e-3),
+            "weeks_since": _log_age(f["weeks_since"]),
+            "last_week": (f["weeks_since"] <= 1).astype(np.float64),
+            "gap": _log_age(gap),
+            "overdue": np.log(np.clip(f["weeks_since"] / gap, 0.02, 50.0)) * had,
+            "first_since": _log_age(f["first_since"]),
+            "share_1w": np.log(f["share_1w"] + 3e-4),
+            "share_4w": np.log(f["share_4w"] + 1e-4),
+            "share_slow": np.log(f["share_slow"] + 1e-4),
+            "trend": np.log((f["share_1w"] + 3e-4) / (f["share_slow"] + 3e-4)),
+            "price": np.nan_to_num(price),
+            "price_relative": np.clip(relative, -3.0, 3.0),
+            "price_known": np.isfinite(price).astype(np.float64),
+            "near": np.log(f["near"] + 1e-4),
+            "intent": _logit(f["intent"]),
+            "intent_share": np.log(f["intent"] * f["of_target"] + 1e-3),
+            "target_weeks": np.log1p(f["target_weeks"]),
+            "target_slow": np.log1p(f["target_slow"]),
+            "target_since": _log_age(f["target_since"]),
+            "target_gap": np.log(np.clip(target_gap, 0.1, NEVER)),
+            "kind_slow": np.log1p(f["kind_slow"]),
+            "visit": _logit(f["visit"]),
+            "user_rate": f["user_weeks"] / np.maximum(f["tenure"], 1.0),
+            "user_slow": np.log1p(f["user_slow"]),
+            "tenure": _log_age(f["tenure"] + 1),
+            "idle": _log_age(f["idle"]),
+            "basket": np.log1p(f["basket"]),
+            "price_change": np.clip(np.nan_to_num(price - usual), -3.0, 3.0),
+            "item_gap": _log_age(item_gap),
+            "item_gap_spread": f["gap_spread"] / item_gap,
+            "item_overdue": np.log(np.clip(f["weeks_since"] / item_gap, 0.02, 50.0)) * had,
+        }
+    )
+
+
+def _derived_of_people(f: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    wrote = f["wrote_weeks"] > 0
+    return {
+        "wrote_weeks": np.log1p(f["wrote_weeks"]),
+        "wrote_slow": np.log1p(f["wrote_slow"]),
+        "wrote_since": _log_age(f["wrote_since"]),
+        "wrote_days": _log_days(f["wrote_days"]),
+        "acted_days": _log_days(f["acted_days"]),
+        "contact_days": _log_days(np.minimum(f["wrote_days"], f["acted_days"])),
+        "unanswered": f["unanswered"],
+        "mutual": (wrote & (f["weeks_bought"] > 0)).astype(np.float64),
+        "common_acquaintances": np.log1p(f["common_acquaintances"]),
+        "adamic_adar": np.log1p(f["adamic_adar"]),
+        "friends_of_friends": np.log1p(f["friends_of_friends"]),
+    }
+
+
+def _ties(
+    rows: UserRows, found: CandidateSet, row: np.ndarray, *, ties: Ties, shared: User, calendar: Calendar
+) -> dict[str, np.ndarray]:
+    """Say what each candidate did to the user, and whom they both know."""
+    at = ties.received_last_at[row, found.item]
+    wrote = at > 0
+    since = np.where(wrote, np.maximum(shared.week[row] - calendar.weeks(np.where(wrote, at, rows.now[row])), 1), NEVER)
+    answered = np.zeros(len(rows) * ties.common.shape[1])
+    had = rows.lists["history_items"]
+    answered[had.row_of_value() * ties.common.shape[1] + had.values] = rows.lists["history_last_at"].values
+    last = answered.reshape(ties.common.shape)[row, found.item]
+    now = rows.now[row].astype(np.float64)
+    return {
+        "wrote_at": at,
+        "acted_at": last,
+        "wrote_days": np.where(wrote, np.clip((now - at) / DAY_S, 0.0, 7 * NEVER), 7 * NEVER),
+        "acted_days": np.where(last > 0, np.clip((now - last) / DAY_S, 0.0, 7 * NEVER), 7 * NEVER),
+        "wrote_weeks": ties.received[row, found.item],
+        "wrote_slow": ties.received_slow[row, found.item] * columns.SLOW_DECAY ** shared.rebase[row],
+        "wrote_since": since.astype(np.float64),
+        "unanswered": (wrote & (at > last)).astype(np.float64),
+        "common_acquaintances": ties.common[row, found.item],
+        "adamic_adar": ties.adamic_adar[row, found.item],
+        "friends_of_friends": ties.followed[row, found.item],
     }
 
 
@@ -320,6 +380,10 @@ def _spread(where: np.ndarray, values: np.ndarray, otherwise: float) -> np.ndarr
 
 def _log_age(weeks: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(np.minimum(weeks, NEVER)))
+
+
+def _log_days(days: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(days + 0.02))  # half an hour, below which nothing is told apart
 
 
 def _logit(p: np.ndarray) -> np.ndarray:

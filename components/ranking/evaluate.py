@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from components.ranking import lists, metrics, uncertainty
-from components.ranking.baselines import BASELINES
+from components.ranking.baselines import of_world
 from components.ranking.candidates import recall
 from components.ranking.examples import Examples, World
+from components.ranking.graph import Ties
 from components.ranking.metrics import K, PerRow
 from components.ranking.score import Ranker, top
 from components.ranking.twin import Twin
@@ -69,16 +70,17 @@ def evaluate(
     """Rank every row of a part of the split by the model and the baselines, and compare."""
     start = time.monotonic()
     ranker, weeks = replace(ranker, eligible=world.eligible), world.weeks(part)
-    ranked: dict[str, list[_Ranked]] = {name: [] for name in (MODEL, *BASELINES)}
+    baselines = of_world(people=world.ties is not None)
+    ranked: dict[str, list[_Ranked]] = {name: [] for name in (MODEL, *baselines)}
     found_share, examples = [], world.examples.of_weeks(weeks)
     examples = examples.take(np.argsort(examples.week, kind="stable"))
     for done, week in enumerate(weeks):
-        at_week = ranker.at(world.item_state, week=week)
+        at_week = ranker.at(world.item_state, week=week, graph=world.graph(week))
         for chunk in lists.chunks(examples.of_weeks([week])):
             own, share = _by_model(at_week, chunk)
             ranked[MODEL].append(own)
             found_share.append(share * len(chunk))
-            for name, baseline in BASELINES.items():
+            for name, baseline in baselines.items():
                 ranked[name].append(_by_baseline(baseline, at_week, chunk))
         report((done + 1) / len(weeks), f"week {week}")
     return _compared(
@@ -103,7 +105,8 @@ def _by_model(ranker: Ranker | Twin, chunk: Examples) -> tuple[_Ranked, float]:
 
 def _by_baseline(baseline: Callable[..., np.ndarray], ranker: Ranker | Twin, chunk: Examples) -> _Ranked:
     known, barred = (chunk.rows, ranker.catalogue, ranker.neighbours), ranker.eligible.barred(chunk.rows)
-    return _Ranked(*(baseline(*known, k=K, unseen=unseen, barred=barred) for unseen in (False, True)))
+    ties = None if ranker.graph is None else Ties.of(chunk.rows, ranker.graph)
+    return _Ranked(*(baseline(*known, k=K, unseen=unseen, barred=barred, ties=ties) for unseen in (False, True)))
 
 
 def _compared(
@@ -124,11 +127,11 @@ def _compared(
     overall, explore = judged[MODEL]
     user_id, counts = examples.rows.user_id, overall.counts
     values = {f"ndcg_at_{K}": overall.ndcg, f"recall_at_{K}": overall.recall, f"phr_at_{K}": overall.hit}
-    gains = {name: overall.ndcg - judged[name][0].ndcg for name in BASELINES}
+    gains = {name: overall.ndcg - judged[name][0].ndcg for name in judged if name != MODEL}
     groups = _groups(examples, steps)
     return Evaluation(
         test=_means(overall, explore) | {"rows": int(counts.sum()), "candidate_recall": round(candidate_recall, 5)},
-        baselines={name: _means(*judged[name]) for name in BASELINES},
+        baselines={name: _means(*judged[name]) for name in judged if name != MODEL},
         intervals=metrics.intervals(values, user_id, counts)
         | metrics.intervals({EXPLORE: explore.ndcg}, user_id, explore.counts),
         gain=metrics.intervals(gains, user_id, counts),

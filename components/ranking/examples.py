@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 
 from components.ranking import eligibility, encode, metrics
 from components.ranking.eligibility import ANY, Eligibility
+from components.ranking.graph import Graph
 from components.ranking.relevance import relevance
 from components.ranking.spec import FORBID, Ranking, Weight
 from feature_repo import columns, dropped_features, files, signs
 from feature_repo.calendar import Calendar
+from feature_repo.edges import Edges
 from feature_repo.errors import DataError
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
@@ -74,11 +76,18 @@ class World:
     dropped: frozenset[str] = frozenset()  # stored numbers that models do without
     eligible: Eligibility = ANY  # what labels, candidates and baselines keep to
     weight: Weight | None = None  # what labels are weighed by
+    ties: Edges | None = None  # who acted on whom and when that was known, where items are people
+
+    def graph(self, week: int) -> Graph | None:
+        """Return who had acted on whom as known at the start of a week; None where items are no people."""
+        return None if self.ties is None else Graph.of(*self.ties.before(week), self.vocabulary.index_of_item)
 
     @property
     def features(self) -> tuple[str, ...]:
         """Name what a model sees of a candidate, in its order."""
-        return tuple(dropped_features.kept(encode.features(self.vocabulary.signs), self.dropped))
+        return tuple(
+            dropped_features.kept(encode.features(self.vocabulary.signs, people=self.ties is not None), self.dropped)
+        )
 
     @property
     def rule(self) -> str:
@@ -151,6 +160,7 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
         dropped=dropped_features.dropped(rows),
         eligible=eligible,
         weight=spec.weight,
+        ties=Edges.load(rows) if vocabulary.people else None,
     )
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from components.ranking.graph import Graph, Ties
 from components.ranking.neighbours import Neighbours
 from feature_repo.rows import UserRows
 
@@ -23,6 +24,7 @@ class History:
     tastes: np.ndarray  # [B, D] float32
     neighbours: Neighbours
     n_rows: int
+    ties: Ties | None = None  # where items are people
 
     @property
     def n_items(self) -> int:
@@ -37,10 +39,11 @@ class History:
         return position
 
     @classmethod
-    def of(cls, rows: UserRows, neighbours: Neighbours) -> "History":
+    def of(cls, rows: UserRows, neighbours: Neighbours, graph: Graph | None = None) -> "History":
         """Flatten the history lists of `rows`."""
         items = rows.lists["history_items"]
         row, item = items.row_of_value(), items.values
         slow = rows.lists["history_slow"].values.astype(np.float64)
         near = neighbours.near(row, item, slow, rows=len(rows))
-        return cls(row, item, slow, near, neighbours.tastes(items, slow), neighbours, len(rows))
+        ties = None if graph is None else Ties.of(rows, graph)
+        return cls(row, item, slow, near, neighbours.tastes(items, slow), neighbours, len(rows), ties)

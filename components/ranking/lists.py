@@ -14,6 +14,7 @@ from components.ranking import cooccurrence, encode, metrics
 from components.ranking.candidates import CandidateSet, candidates, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
+from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.sources import SOURCES
@@ -74,9 +75,11 @@ def of_weeks(
     catalogue = Catalogue.of(world.vocabulary, world.item_state, week=weeks[0])
     parts = []
     for done, week in enumerate(weeks):
-        at_week = catalogue.with_state(world.item_state, week=week)
+        at_week, graph = catalogue.with_state(world.item_state, week=week), world.graph(week)
         for chunk in chunks(world.examples.of_weeks([week])):
-            parts.append(_encoded(chunk, at_week, world, table=tables[week], spec=spec, passed_over=passed_over))
+            parts.append(
+                _encoded(chunk, at_week, world, table=tables[week], graph=graph, spec=spec, passed_over=passed_over)
+            )
         report((done + 1) / len(weeks))
     return _joined(parts)
 
@@ -93,10 +96,11 @@ def _encoded(
     world: World,
     *,
     table: Neighbours,
+    graph: Graph | None,
     spec: Candidates,
     passed_over: int | None,
 ) -> Lists:
-    history, barred = History.of(chunk.rows, table), world.eligible.dense(chunk.rows, len(catalogue))
+    history, barred = History.of(chunk.rows, table, graph), world.eligible.dense(chunk.rows, len(catalogue))
     brought = found = candidates(history, catalogue, spec, barred=barred)
     if chunk.shown is not None and passed_over is not None:
         found = with_shown(brought, chunk.shown, chunk.bought, ~barred, most=passed_over)

@@ -20,6 +20,7 @@ from components.ranking.baseline_net import BaselineNet
 from components.ranking.candidates import CandidateSet, candidates, given
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.eligibility import ANY, Eligibility
+from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
@@ -71,16 +72,21 @@ class Ranker:
     calendar: Calendar
     spec: Candidates
     features: tuple[str, ...] = encode.FEATURES  # what the network was trained to see, in its order
-    eligible: Eligibility = ANY  # a loaded one knows no user as an item: whoever asks says so, or excludes it
+    graph: Graph | None = None  # where items are people
+    eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
 
-    def at(self, item_state: pa.Table, *, week: int | None = None) -> "Ranker":
-        """Return the same ranker with items as known at another week (None: the table's last)."""
-        return replace(self, item_state=item_state, catalogue=self.catalogue.with_state(item_state, week=week))
+    def at(self, item_state: pa.Table, *, week: int | None = None, graph: Graph | None = None) -> "Ranker":
+        """Return the same ranker with items as known at another week (None: the table's last).
+
+        Where items are people, `graph` is what was known of their ties then; None: as the ranker has it.
+        """
+        catalogue = self.catalogue.with_state(item_state, week=week)
+        return replace(self, item_state=item_state, catalogue=catalogue, graph=graph or self.graph)
 
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score every candidate of rows [B], given intents [B, C]."""
         rows = signs.read(rows, self.vocabulary.signs)
-        history = History.of(rows, self.neighbours)
+        history = History.of(rows, self.neighbours, self.graph)
         found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
         return self._scored(rows, probabilities, history, found)
 
@@ -92,7 +98,7 @@ class Ranker:
         Fewer where the user may be shown no more.
         """
         rows = signs.read(rows, self.vocabulary.signs)
-        history, barred = History.of(rows, self.neighbours), self._barred(rows)
+        history, barred = History.of(rows, self.neighbours, self.graph), self._barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._scored(rows, probabilities[None], history, found)
         chosen = _best(scored, k, exclude)
@@ -112,7 +118,7 @@ class Ranker:
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
         rows = signs.read(rows, self.vocabulary.signs)
-        history = History.of(rows, self.neighbours)
+        history = History.of(rows, self.neighbours, self.graph)
         return self._scored(rows, probabilities[None], history, given(history, items)).scores
 
     def _more(
@@ -151,6 +157,8 @@ class Ranker:
         """Write the self-sufficient model folder's files into an existing folder."""
         model.save(self.net, folder)
         self.neighbours.save(folder)
+        if self.graph is not None:
+            self.graph.save(folder)
         self.vocabulary.save(folder / "vocabulary")
         pq.write_table(self.item_state, folder / "item_state.parquet")
         config = {
@@ -174,6 +182,7 @@ class Ranker:
         vocabulary = Vocabulary.load(folder / "vocabulary")
         if unknown := sorted({*config["features"]} - {*encode.KNOWN, *encode.features(vocabulary.signs)}):
             raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
+        place = vocabulary.index_of_item
         item_state = pq.read_table(folder / "item_state.parquet")
         return cls(
             net=model.load(folder, config),
@@ -184,7 +193,10 @@ class Ranker:
             calendar=Calendar(**config["calendar"]),
             spec=Candidates(**NONE | config["candidates"]),
             features=tuple(config["features"]),
-            eligible=Eligibility(config.get("repeat", ALLOW), signs=vocabulary.signs),
+            graph=Graph.load(folder, place) if vocabulary.people else None,
+            eligible=Eligibility(
+                config.get("repeat", ALLOW), place if vocabulary.people else {}, signs=vocabulary.signs
+            ),
         )
 
 

@@ -15,12 +15,16 @@ from components.ranking.metrics import K
 from components.ranking.score import Ranker, Recommended, top
 
 
+def _at(ranker: Ranker, world: World, week: int) -> Ranker:
+    return ranker.at(world.item_state, week=week, graph=world.graph(week))
+
+
 def served(ranker: Ranker, world: World, *, memory: dict[str, float]) -> dict[str, Any]:
     """Ask for some test rows one by one and all at once, and compare; `memory` is what loading added."""
     ranker = replace(ranker, eligible=world.eligible)
     examples = world.examples.of_weeks(world.weeks("test"))
     examples = examples.take(measure.spread(np.arange(len(examples))))
-    at_week = {int(week): ranker.at(world.item_state, week=int(week)) for week in np.unique(examples.week)}
+    at_week = {int(week): _at(ranker, world, int(week)) for week in np.unique(examples.week)}
 
     def alone(i: int) -> list[Recommended]:
         row = examples.rows.take(np.array([i]))

@@ -15,8 +15,9 @@ Repeat = Literal["allow", "forbid"]
 ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
-NEWER = ("repeat", "exclude_self", "weight", "kinds", "hide", "undo", "impression", "passed_over")
+NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over")
 LARGEST_WEIGHT = 1000
+OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 Scale = Literal["log", "rank"]
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
@@ -91,6 +92,11 @@ class Ranking(Slice):
         default=False,
         description="Items are users, such as friends or recipients: nobody is recommended to themselves",
     )
+    people: bool = Field(
+        default=False,
+        description="Set where `data.source.items` is `{from: users}`: items are users by pseudonym; `exclude_self` "
+        "holds, and candidates come from who acted on whom",
+    )
     weight: Weight | None = Field(
         default=None, description="How much a label is wanted, by stars, plays or money; left out: all alike"
     )
@@ -106,6 +112,19 @@ class Ranking(Slice):
     batch_size: int = Field(default=32, ge=1, le=4096, description="User-weeks a step")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Step size of the optimizer")
     seed: int = Field(default=0, ge=0, description="The same seed trains the same model")
+
+    @model_validator(mode="after")
+    def _people_are_others(self) -> "Ranking":
+        """Refuse sources of people where items are none, and oneself among people."""
+        on = [name for name in OF_PEOPLE if self.candidates.limit(name)]
+        if on and not self.people:
+            raise ValueError(
+                f"candidates: {on[0]} finds people, and items are none here; leave it out, or say "
+                "`data.source.items: {from: users}`"
+            )
+        if self.people and not self.exclude_self:
+            raise ValueError("exclude_self: false is not allowed where items are users; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _brings_something(self) -> "Ranking":
@@ -187,4 +206,7 @@ class Ranking(Slice):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         dumped: dict[str, Any] = dump(self)
         fields = type(self).model_fields
+        if not self.people:  # digests recorded before there were sources of people hold
+            limits = dumped["candidates"]
+            dumped["candidates"] = {name: limit for name, limit in limits.items() if name not in OF_PEOPLE}
         return {k: v for k, v in dumped.items() if k not in NEWER or getattr(self, k) != fields[k].default}

@@ -59,7 +59,7 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, code
 
 def users_key(spec: Ranking) -> str | None:
     """Return the key of pseudonyms, which only items that are users need."""
-    return ring(os.environ)[0] if spec.exclude_self else None
+    return ring(os.environ)[0] if spec.exclude_self and not spec.people else None
 
 
 def _conditions(ranking: str, code: str) -> dict[str, Any]:

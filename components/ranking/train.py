@@ -17,7 +17,7 @@ import torch
 
 from components.distributed.ranks import ALONE, Ranks
 from components.ranking import lists, model
-from components.ranking.catalogue import Catalogue
+from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.metrics import K
@@ -110,6 +110,7 @@ def ranker_of(world: World, spec: Ranking, *, net: ScoringNet, neighbours: Neigh
         calendar=world.calendar,
         spec=spec.candidates,
         features=world.features,
+        graph=world.graph(int(state[WEEK][0].as_py()) if state.num_rows else 0),
         eligible=world.eligible,
     )
 

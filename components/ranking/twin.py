@@ -19,6 +19,7 @@ from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.examples import World
+from components.ranking.graph import Graph
 from components.ranking.neighbours import Neighbours
 from components.ranking.score import Ranker, Scored
 from feature_repo.errors import DataError
@@ -63,9 +64,16 @@ class Twin:
         """The candidate's, for the baselines."""
         return self.beside.neighbours
 
-    def at(self, item_state: pa.Table, *, week: int | None = None) -> "Twin":
+    @property
+    def graph(self) -> Graph | None:
+        """The candidate's, for the baselines."""
+        return self.beside.graph
+
+    def at(self, item_state: pa.Table, *, week: int | None = None, graph: Graph | None = None) -> "Twin":
         """Return the same with items as known at a week, each by its own table."""
-        own, theirs = self.ranker.at(self.own.item_state, week=week), self.beside.at(item_state, week=week)
+        mine = None if week is None else self.own.graph(week)
+        own = self.ranker.at(self.own.item_state, week=week, graph=mine)
+        theirs = self.beside.at(item_state, week=week, graph=graph)
         return replace(self, ranker=own, beside=theirs)
 
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:

@@ -61,7 +61,13 @@ def example(
         "last_at": last_at,
     }
     known: dict[str, Any] = {name: float(value) for name, value in numbers.items()} | {columns.SEGMENT: 0}
-    ids = {"target_ids": [0], "history_items": [0], "recent_targets": [0], "recent_weeks": [week]}
+    ids = {
+        "target_ids": [0],
+        "history_items": [0],
+        "received_items": [0],
+        "recent_targets": [0],
+        "recent_weeks": [week],
+    }
     for name in lists:
         by_end = first_at if name.endswith("first_at") else last_at if name.endswith("last_at") else 1.0
         known[name] = np.asarray(ids.get(name, [by_end]), dtype=LIST_TYPES[name])

@@ -83,7 +83,9 @@ def requirements(part: Part) -> list[str]:
 
 def example(part: Part, result: Result, *, windows_days: Sequence[int]) -> pd.DataFrame:
     """Make the input example of a part."""
-    lists = frames.INTENT_LISTS if part == "intent" else frames.RANKING_LISTS
+    lists: tuple[str, ...] = frames.INTENT_LISTS if part == "intent" else frames.RANKING_LISTS
+    if part == "ranking" and result.vocabulary.people:
+        lists += columns.RECEIVED_LISTS
     frame = frames.example(lists=lists, windows_days=windows_days, last=result.last, calendar=result.calendar)
     if part == "ranking":
         frame[frames.PROBABILITIES] = [[0.5] * len(result.vocabulary.targets)] * len(frame)

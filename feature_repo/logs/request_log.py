@@ -37,6 +37,7 @@ GROUP_ROWS = 1024  # of a row group: the more, the more often a user's row is in
 AT_ONCE = 64  # answers that are read as Python's numbers: one holds a whole user row, of thousands
 # Pages as large as a row group: zstd finds a row again only within a page.
 WRITTEN: dict[str, Any] = {"compression": "zstd", "compression_level": 9, "data_page_size": 64 << 20}
+ITEMS, ASKED = "items", "asked"  # columns: what was shown, and the request as JSON
 ITEM = pa.struct(
     {
         columns.ITEM_ID: pa.string(),

@@ -8,7 +8,8 @@ import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from feature_repo.online import feast_store, tombstone_list
+from feature_repo import columns, views
+from feature_repo.online import feast_store, feast_values, provenance, tombstone_list
 from feature_repo.online.forgotten import Guard
 from feature_repo.online.stores.rows import Rows
 
@@ -23,6 +24,29 @@ def erase(project: str, user_ids: Sequence[str], *, space: str | None = None) ->
     with _opened(project, space=space) as rows:
         found = sum(rows.delete(part) for part in _parts(user_ids))
         rows.tidy()  # also where nothing was found: a call before this one may have been killed between the two
+    return found
+
+
+def erase_items(project: str, item_ids: Collection[str]) -> int:
+    """Take the events with some items out of the lists that wait beside users' rows; return how many there were.
+
+    For items that are people: what others did to a forgotten person, and what the person did to them.
+    """
+    from feature_repo.online.feast_store import Online
+
+    found = 0
+    for space in spaces(project, view=views.PUSHED):
+        online = Online.open(space, windows_days=columns.WINDOWS_DAYS)
+        for part in _parts(sorted(users(project, space=space, view=views.PUSHED))):
+            for view, name in ((views.PUSHED, "events"), (views.MADE_OF, "others")):
+                for user, (at, row) in zip(part, online.read_timed(view, part), strict=True):
+                    cells = {f: feast_values.number(row, f, kind, 0 if kind == "int64_val" else "")
+                             for f, kind in online.kinds[view].items()}  # fmt: skip
+                    events = provenance.decode(str(cells[name]))
+                    kept = [event for event in events if event.item_id not in item_ids]
+                    if len(kept) < len(events) and at is not None:
+                        found += len(events) - len(kept)
+                        online.write(view, [(user, int(at.timestamp()), cells | {name: provenance.encode(kept)})])
     return found
 
 

@@ -91,12 +91,12 @@ class Online:
     guard: Guard  # keeps forgotten people out
 
     @classmethod
-    def open(cls, project: str, *, windows_days: tuple[int, ...]) -> "Online":
+    def open(cls, project: str, *, windows_days: tuple[int, ...], people: bool = False) -> "Online":
         """Open the store that the environment names; nothing is asked of it yet."""
         from feast.infra.provider import get_provider
 
         found = config(project, settings_from())
-        declared = views.build("", windows_days=windows_days).of_users()
+        declared = views.build("", windows_days=windows_days, people=people).of_users()
         kinds = {name: feast_values.kinds(view) for name, view in declared.items()}
         provider = get_provider(found)
         return cls(found, provider, declared, kinds, guard(found, provider))
@@ -177,7 +177,7 @@ def _away() -> tuple[type[BaseException], ...]:
 
 
 @contextmanager
-def offline(project: str, folder: Path, *, windows_days: tuple[int, ...]) -> Iterator[Any]:
+def offline(project: str, folder: Path, *, windows_days: tuple[int, ...], people: bool = False) -> Iterator[Any]:
     """Open a throw-away store over feature files, for point-in-time retrieval: nothing outside is touched."""
     import ibis
     from feast import FeatureStore
@@ -188,7 +188,7 @@ def offline(project: str, folder: Path, *, windows_days: tuple[int, ...]) -> Ite
             "online_store": {"type": "sqlite", "path": f"{scratch}/online.db"},
         }
         store = FeatureStore(config=config(project, settings))
-        declared = views.build(folder, windows_days=windows_days, lookback=LOOKBACK)
+        declared = views.build(folder, windows_days=windows_days, lookback=LOOKBACK, people=people)
         store.apply([*declared.all(), *services.build(declared)])
         if (memories := views.memories(folder, declared.user, lookback=LOOKBACK)) is not None:
             store.apply([memories, services.of_memories(memories)])

@@ -17,8 +17,9 @@ from feature_repo.online import feast_values, memory_cells, provenance
 from feature_repo.online.feast_store import Online, space
 from feature_repo.online.provenance import Provenance
 from feature_repo.rows import Ragged, UserRows
+from feature_repo.update import RECEIVED as MIRRORED
 from feature_repo.update import Event, Folding, State, moved_on
-from feature_repo.views import MADE_OF, PUSHED, ROW_VIEWS
+from feature_repo.views import MADE_OF, PUSHED, RECEIVED, row_views
 
 READ_VIEWS = ("user_profile", "user_targets", "user_history")
 DAILY = "user_daily"  # the view that a model never reads; it has the memory, since only a push reads and writes both
@@ -42,7 +43,16 @@ class OnlineProfiles:
     @classmethod
     def open(cls, project: str, folding: Folding) -> "OnlineProfiles":
         """Open the store that the environment names: of all rows there those of our vocabulary."""
-        return cls(Online.open(space(project, folding.vocabulary.digest), windows_days=folding.windows_days), folding)
+        where, people = space(project, folding.vocabulary.digest), folding.vocabulary.people
+        return cls(Online.open(where, windows_days=folding.windows_days, people=people), folding)
+
+    @property
+    def _read_views(self) -> tuple[str, ...]:
+        return (*READ_VIEWS, RECEIVED) if self.folding.vocabulary.people else READ_VIEWS
+
+    @property
+    def _row_views(self) -> tuple[str, ...]:
+        return row_views(people=self.folding.vocabulary.people)
 
     def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
         """Read the rows of users as known now (epoch seconds); a user without a row comes back unknown.
@@ -66,7 +76,7 @@ class OnlineProfiles:
         users = list(events)
         if not users:
             return {}
-        found = {view: self.online.read(view, users) for view in (*ROW_VIEWS, MADE_OF, PUSHED)}
+        found = {view: self.online.read(view, users) for view in (*self._row_views, MADE_OF, PUSHED)}
         kept: dict[str, list[Event]] = {}
         states: dict[str, State] = {}
         made: dict[str, Provenance] = {}
@@ -82,6 +92,8 @@ class OnlineProfiles:
             mine = was.vocabulary == self.folding.vocabulary.digest
             if was.from_batch and not mine:
                 continue
+            if not was.row and all(event.event.startswith(MIRRORED) for event in (*had, *new)):
+                continue  # who never acted has no row, as in a batch; what was done to them waits in their list
             waiting = was.missing(had) if mine else had  # of before, and not in the row
             states[user] = self.folding.fold(old[user], [*waiting, *new])
             doubt = "?" if mine and waiting else ""
@@ -112,7 +124,7 @@ class OnlineProfiles:
         cells = {
             u: {**state, columns.MEMORY: memory_cells.packed(state[columns.MEMORY])} for u, state in states.items()
         }
-        for view in ROW_VIEWS:
+        for view in self._row_views:
             self.online.write(view, [(user, int(row[columns.STATE_AT]), row) for user, row in cells.items()])
         self.online.write(
             MADE_OF, [(user, int(states[user][columns.STATE_AT]), provenance.cells(made[user])) for user in states]
@@ -133,7 +145,7 @@ class OnlineProfiles:
         """Read every view, and again where a writer came in between: then the times of a row differ."""
         times: list[tuple[object, ...]] = []
         for _ in range(READS):
-            found = {view: self.online.read_timed(view, users) for view in READ_VIEWS}
+            found = {view: self.online.read_timed(view, users) for view in self._read_views}
             before, times = times, list(zip(*([at for at, _ in rows] for rows in found.values()), strict=True))
             if times == before or all(len(set(of)) == 1 for of in times):
                 break
@@ -157,7 +169,7 @@ class OnlineProfiles:
         numbers: dict[str, np.ndarray] = {}
         lists: dict[str, Ragged] = {}
         for view, rows in found.items():
-            if view in ROW_VIEWS:
+            if view in self._row_views:
                 mine = [row if ours else None for row, ours in zip(rows, known, strict=True)]
                 more = feast_values.arrays(mine, kinds[view])
                 numbers |= more[0]

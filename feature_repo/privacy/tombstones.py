@@ -40,6 +40,12 @@ class Tombstones:
         """Tell whether a user, by raw id, was forgotten."""
         return self.mark_of(raw) is not None
 
+    def hides(self, hidden: str) -> bool:
+        """Tell whether a user, by pseudonym, was forgotten."""
+        if self._changed():
+            self._read()
+        return any(mark(hidden, key) in self._marks.get(name, frozenset()) for name, key in self._keys.items())
+
     def mark_of(self, raw: str) -> str | None:
         """Return the mark under which a user was forgotten, if so."""
         if self._changed():

@@ -19,11 +19,17 @@ from bentos.recommender.logs import eventlog, json_lines
 from bentos.release import Release
 from feature_repo import columns
 from feature_repo.online.provenance import since
-from feature_repo.update import Folding, State
+from feature_repo.update import RECEIVED, Event, Folding, State, mirrored
 from pipelines.environment import Installation
 
 RELATIVE, LEAST = 1e-3, 1e-3  # by how much a sum of 32-bit floats may differ
-FAMILIES = (columns.TARGET_LISTS, columns.HISTORY_LISTS, columns.RECENT_LISTS, columns.DAILY_LISTS)
+FAMILIES = (
+    columns.TARGET_LISTS,
+    columns.HISTORY_LISTS,
+    columns.RECEIVED_LISTS,
+    columns.RECENT_LISTS,
+    columns.DAILY_LISTS,
+)
 AT_ONCE = 500  # users
 Row = dict[str, Any]
 
@@ -51,7 +57,8 @@ class Offline:
         wanted = pa.array(sorted(set(users)), pa.string())
         batch = {user: cells for part in row_stream.rows(features, wanted, data_end=end, batch=AT_ONCE)
                  for user, cells in part.items()}  # fmt: skip
-        return cls(folding, batch, int(end.timestamp()), accepted(place.home / eventlog.FOLDER))
+        later = accepted(place.home / eventlog.FOLDER, both_ends=folding.vocabulary.people)
+        return cls(folding, batch, int(end.timestamp()), later)
 
     def row(self, answer: Mapping[str, Any]) -> State | None:
         """Return the row that an answer should have been made from; None where the files cannot tell.
@@ -62,15 +69,26 @@ class Offline:
         if state_at < self.data_end:
             return None
         cells = self.batch.get(user)
-        events = [eventlog.pushed(line, self.folding.calendar) for line in self.later.get(user, ())]
-        events = [event for event in since(events, self.data_end) if event.at < state_at]
-        if cells is None and not events:
+        events = [event for event in since(self._pushed(user), self.data_end) if event.at < state_at]
+        own = [event for event in events if not event.event.startswith(RECEIVED)]
+        if cells is None and not own:
             return None
         state = self.folding.empty() | (cells or {}) | {columns.VOCABULARY: self.folding.vocabulary.digest}
         # Events of one second after each other: how many of them the row had seen is what it says itself.
         seen = int(answer["numbers"].get("events_total", -1)) - int(state["events_total"])
-        state = self.folding.fold(state, events[:seen] if 0 <= seen < len(events) else events)
+        left_out = own[seen:] if 0 <= seen < len(own) else []
+        state = self.folding.fold(state, [event for event in events if event not in left_out])
         return self.folding.moved(state, state_at)
+
+    def _pushed(self, user: str) -> list[Event]:
+        """Return the events that the door pushed to a user's row, in order of arrival."""
+        lines = self.later.get(user, ())
+        return [
+            eventlog.pushed(line, self.folding.calendar)
+            if line[columns.USER_ID] == user
+            else mirrored(eventlog.pushed(line, self.folding.calendar), by=str(line[columns.USER_ID]))
+            for line in lines
+        ]
 
 
 def clean_events(clean: Path, users: Sequence[str]) -> dict[str, list[Row]]:
@@ -83,8 +101,11 @@ def clean_events(clean: Path, users: Sequence[str]) -> dict[str, list[Row]]:
     return found
 
 
-def accepted(folder: Path) -> dict[str, list[Row]]:
-    """Read the events of a log that were confirmed, each key once, by user in order of arrival."""
+def accepted(folder: Path, *, both_ends: bool = False) -> dict[str, list[Row]]:
+    """Read the events of a log that were confirmed, each key once, by user in order of arrival.
+
+    `both_ends`: where items are people, also by whom each was done to.
+    """
     found: dict[str, Row] = {}
     folded: set[str] = set()
     for path in json_lines.files(folder):
@@ -95,7 +116,8 @@ def accepted(folder: Path) -> dict[str, list[Row]]:
     by_user: dict[str, list[Row]] = {}
     for key, event in found.items():
         if key in folded:
-            by_user.setdefault(str(event[columns.USER_ID]), []).append(event)
+            for name in (columns.USER_ID, columns.ITEM_ID) if both_ends else (columns.USER_ID,):
+                by_user.setdefault(str(event[name]), []).append(event)
     return by_user
 
 

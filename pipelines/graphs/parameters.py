@@ -76,7 +76,8 @@ def slices(spec: Recommender, *, source: str, note: str = "") -> dict[str, Any]:
         "git": code_digests.git_commit(),
         "lock": code_digests.lock_digest(),
         "feature_services": {
-            name: services.digest(name, windows_days=windows) for name in (services.INTENT, services.RANKING)
+            name: services.digest(name, windows_days=windows, people=spec.data.items_are_users)
+            for name in (services.INTENT, services.RANKING)
         },
         "params": spec.models.model_dump(mode="json"),
     }

@@ -49,6 +49,10 @@ class Removal:
         if self.place.environment.requests.url:
             removed |= shipped.clean(self.place.environment.requests.url, self.people)
             self.observe("shipped")
+        if self.place.spec.data.items_are_users and (
+            events := erase.erase_items(self.place.spec.name, self.people.pseudonyms)
+        ):
+            removed["online store, events of others"] = events
         if rows := erase.erase(self.place.spec.name, self.people.pseudonyms):
             removed["online store"] = rows
         if others := mentions.remove(self.place.spec.name, self.people.pseudonyms):
@@ -96,6 +100,7 @@ class Removal:
             "tombstones_in_store": len(self.in_store),
             "shipped_files": copies,
             "server_artifacts": looked,
+            **({"item_tables": len(found.item_tables)} if found.item_tables else {}),
             "raw_ids": "anywhere" if set(self.people.telling) == set(self.people.raws) else "as a user_id; too short",
             "evidently": "not read: its reports hold counts" if evidently.startswith("http") else "as files",
         }, left

@@ -69,9 +69,11 @@ RULES = st.one_of(
     st.builds(
         lambda pair, op: {"expect": "compare", "column": pair[0], "op": op, "other": pair[1]},
         st.lists(AMOUNT, min_size=2, max_size=2, unique=True),
-        st.sampled_from(["<", "<=", "==", ">=", ">"]),
+        st.sampled_from(["<", "<=", "==", "!=", ">=", ">"]),
     ),
-    st.builds(lambda: {"expect": "compare", "column": "item_id", "op": "==", "other": "event"}),
+    st.builds(
+        lambda op: {"expect": "compare", "column": "item_id", "op": op, "other": "event"}, st.sampled_from(["==", "!="])
+    ),
 )
 
 

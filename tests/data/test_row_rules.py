@@ -56,6 +56,7 @@ def test_types_are_of_a_kind(held: str, kind: str) -> None:
         (compared("<"), "n is below whole", ["n", "whole"], ["n < whole"]),
         (compared("<="), "n is at most whole", ["n", "whole"], ["n <= whole"]),
         (compared("=="), "n is equal to whole", ["n", "whole"], ["n == whole"]),
+        (compared("!="), "n is other than whole", ["n", "whole"], ["n != whole"]),
         (compared(">="), "n is at least whole", ["n", "whole"], ["n >= whole"]),
         (compared(">"), "n is above whole", ["n", "whole"], ["n > whole"]),
     ],
@@ -127,7 +128,8 @@ LISTS = "'tags' holds lists, of which only not_null can be asked"
         (compared("<"), None),
         (compared(">", "at", "until"), None),
         (compared("==", "text", "more"), None),
-        (compared("<", "text", "more"), "texts can only be equal; use op: '==' or other columns than 'text'"),
+        (compared("<", "text", "more"), "texts can only be equal or not; use op: '==' or '!=', or other columns "
+         "than 'text'"),
         (compared("==", "flag", "flag2"), None),
         (compared("<", "n", "at"), "'n' holds double and 'at' holds timestamp[us, tz=UTC]; "
          "compare columns of one kind"),
@@ -152,8 +154,8 @@ def test_a_rule_that_cannot_be_asked_of_a_column_says_why(asked: Any, told: str 
         ({"expect": "matches", "column": "n", "pattern": "(?i)a"}, "'(?i)a' is no regular expression: global flags"),
         ({"expect": "compare", "column": "n", "op": "<", "other": "n"}, "'n' is compared with itself; name another"),
         (
-            {"expect": "compare", "column": "n", "op": "!=", "other": "m"},
-            "Input should be '<', '<=', '==', '>=' or '>'",
+            {"expect": "compare", "column": "n", "op": "<>", "other": "m"},
+            "Input should be '<', '<=', '==', '!=', '>=' or '>'",
         ),
         ({"expect": "not_null", "column": "n", "mostly": 0}, "greater than 0"),
         ({"expect": "not_null", "column": "n", "mostly": 1.01}, "less than or equal to 1"),

@@ -92,7 +92,7 @@ def test_a_row_keeps_to_a_rule_or_breaks_it(asked, row, broken):
         (
             "events",
             {"expect": "compare", "column": "item_id", "op": "<", "other": "event"},
-            "compare(item_id < event): texts can only be equal; use op: '==' or other columns than 'item_id'",
+            "compare(item_id < event): texts can only be equal or not; use op: '==' or '!=', or other columns than",
         ),
         ("events", {"expect": "compare", "column": "value", "op": "<", "other": "value"}, "compared with itself"),
         ("events", {"expect": "compare", "column": "value", "op": "<", "other": "valeu"}, "did you mean 'value'?"),

@@ -20,7 +20,8 @@ def named(start: str, end: str) -> set[str]:
 
 def test_every_number_and_list_of_the_user_row_is_explained() -> None:
     numbers = {*columns.PROFILE_TIMES, *columns.PROFILE_TOTALS, *columns.WINDOWED, columns.SEGMENT}
-    families = (columns.TARGET_LISTS, columns.HISTORY_LISTS, columns.RECENT_LISTS, columns.DAILY_LISTS)
+    families = (columns.TARGET_LISTS, columns.HISTORY_LISTS, columns.RECEIVED_LISTS)
+    families += (columns.RECENT_LISTS, columns.DAILY_LISTS)
     lists = {name for family in families for name in family} | {columns.ATTRIBUTES}
     assert named("## The user row", "## Items and targets") == numbers | lists
 

@@ -12,7 +12,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/data/afterwards.py": ("tests/data/test_afterwards.py",),
     "components/data/quarantine.py": ("tests/data/test_contract.py",),
     # Folding events into profiles.
-    "feature_repo/update.py": ("tests/feature_repo/test_fold.py",),
+    "feature_repo/update.py": ("tests/feature_repo/test_fold.py", "tests/feature_repo/test_people_fold.py"),
     # What a model sees.
     "components/intent/encode.py": ("tests/intent/test_encode.py", "tests/intent/test_known_answers.py"),
     "components/intent/relevance.py": ("tests/intent/test_relevance.py",),

@@ -9,6 +9,7 @@ import yaml
 
 from components.ranking.spec import Ranking
 from pipelines.init import draft
+from pipelines.spec import load
 
 START = dt.datetime(2024, 1, 1)
 PEOPLE = 60
@@ -52,8 +53,13 @@ def test_items_that_are_people_are_found_by_their_names_or_since_nobody_meets_th
 ) -> None:
     header = header.replace("contact", "item_id")
     ranking, text = drafted(tmp_path, header, numbers(2, selves=False, once=False))
-    assert ranking.exclude_self
-    assert "100% of the items have a user's id: nobody is recommended to themselves" in text
+    assert yaml.safe_load(text)["data"]["source"]["items"] == {"from": "users"}
+    assert "100% of the items have a user's id: both ends of an event get one pseudonym" in text
+    assert not ranking.exclude_self  # follows from the items
+    assert "level:" not in text  # no question for each person
+    (tmp_path / "log.yaml").write_text(text)
+    drawn = load(tmp_path / "log.yaml").models.ranking
+    assert (drawn.people, drawn.exclude_self, drawn.candidates.limit("reciprocity")) == (True, True, 100)
 
 
 def test_a_pair_of_two_kinds_is_no_pair_of_people(tmp_path: Path) -> None:

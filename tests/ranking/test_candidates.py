@@ -7,7 +7,7 @@ from components.ranking.candidates import CandidateSet, candidates, given, recal
 from components.ranking.catalogue import Catalogue
 from components.ranking.history import History
 from components.ranking.score import Ranker
-from components.ranking.sources import NAMES
+from components.ranking.sources import NAMES, SOURCES
 from components.ranking.spec import Candidates
 from feature_repo.rows import Ragged
 from tests.ranking.board import ITEMS, Happened, cold_rows, known_row, start, user_rows
@@ -58,12 +58,13 @@ def test_a_cold_user_gets_popular_candidates_only(ranker: Ranker, catalogue: Cat
         "neighbours": [],
         "popular": sorted(catalogue.by_popularity[:4].tolist()),
         "offers": [],
+        **{source.name: [] for source in SOURCES if source.for_people},  # items are no people here
     }
 
 
 def test_a_source_of_size_0_is_off(history: History, catalogue: Catalogue) -> None:
     found = by_source(candidates(history, catalogue, Candidates(history=0, neighbours=0, popular=4)))
-    assert [len(items) for items in found.values()] == [0, 0, 4, 0]
+    assert [len(items) for items in found.values()] == [0, 0, 4, *[0] * (len(SOURCES) - 3)]
 
 
 def test_offers_brings_the_items_in_the_flyer_that_are_near_the_history(history: History, catalogue: Catalogue) -> None:

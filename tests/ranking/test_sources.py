@@ -8,12 +8,14 @@ import pytest
 from components.ranking import encode
 from components.ranking.candidates import given
 from components.ranking.catalogue import Catalogue
+from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.score import FACT, Ranker
 from components.ranking.sources import NAMES, PHRASES, SOURCES, Source, finder
 from components.ranking.sources.context import Context
 from components.ranking.spec import Candidates, Ranking
 from feature_repo import columns
+from feature_repo.rows import Ragged, UserRows
 from tests.ranking.board import ITEMS, Happened, intents, known_row, user_rows
 
 EVERY = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
@@ -23,7 +25,19 @@ EVERY = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.nam
 def context(ranker: Ranker, catalogue: Catalogue, happened: dict[str, Happened]) -> Context:
     """Give six users, of whom every third item is taken: brought before, or not to be shown."""
     rows = user_rows(*(known_row(user, happened[user], 21) for user in list(happened)[:6]))
-    return of_rows(History.of(rows, ranker.neighbours), catalogue)
+    return of_rows(history_of(rows, ranker), catalogue)
+
+
+def history_of(rows: UserRows, ranker: Ranker) -> History:
+    """Tie the items as if they were people: each to those seven and eleven on, and five of them to each user."""
+    one = np.repeat(np.arange(ITEMS), 2)
+    graph = Graph.of(one, (one + np.tile([7, 11], ITEMS)) % ITEMS, {f"i{n}": n for n in range(ITEMS)})
+    wrote = [(np.arange(5) * 6 + int(str(user)[1:]) + 1) % ITEMS for user in rows.user_id]
+    offsets = np.arange(len(rows) + 1) * 5
+    values = dict.fromkeys(columns.RECEIVED_LISTS, np.ones(5 * len(rows)))
+    values |= {"received_items": np.concatenate(wrote), "received_last_at": np.tile(np.arange(5.0) + 9, len(rows))}
+    lists = {name: Ragged(value, offsets) for name, value in values.items()}
+    return History.of(dataclasses.replace(rows, lists={**rows.lists, **lists}), ranker.neighbours, graph)
 
 
 def of_rows(history: History, catalogue: Catalogue) -> Context:
@@ -74,7 +88,7 @@ def test_rows_together_get_what_each_gets_alone(
     together = finder(source.name).candidates(context, 4)
     for b, user in enumerate(list(happened)[:6]):
         rows = user_rows(known_row(user, happened[user], 21))
-        alone = finder(source.name).candidates(of_rows(History.of(rows, ranker.neighbours), catalogue), 4)
+        alone = finder(source.name).candidates(of_rows(history_of(rows, ranker), catalogue), 4)
         assert sorted(alone) == sorted(together[together // ITEMS == b] - b * ITEMS)
 
 
@@ -89,7 +103,7 @@ def test_an_answer_can_quote_what_a_source_names_as_its_reasons(
     source: Source, ranker: Ranker, happened: dict[str, Happened]
 ) -> None:
     rows = user_rows(known_row("u00", happened["u00"], 21))
-    history = History.of(rows, ranker.neighbours)
+    history = history_of(rows, ranker)
     facts = encode.facts(
         rows,
         given(history, np.arange(ITEMS)),
@@ -123,7 +137,7 @@ def test_the_last_source_fills_up_and_claims_what_nobody_claims() -> None:
 
 
 def test_the_spec_of_before_reads_the_same() -> None:
-    assert Ranking().candidates.model_dump() == {"history": 150, "neighbours": 100, "offers": 50, "popular": 50}
+    assert Ranking().model_dump()["candidates"] == {"history": 150, "neighbours": 100, "offers": 50, "popular": 50}
     assert Candidates(history=150, neighbours=100, popular=50).limit("offers") == 50
     with pytest.raises(ValueError, match="extra"):
         Candidates(histories=1)

@@ -6,7 +6,7 @@ end was not confirmed, and its sender repeats it. Logged events hold pseudonyms,
 
 import contextlib
 import datetime as dt
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from bentos.recommender.clock import Clock
 from bentos.recommender.logs import eventlog
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.ports import Profiles
-from feature_repo import columns
+from feature_repo import columns, update
 from feature_repo.calendar import Calendar
 from feature_repo.errors import StoreAway
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
@@ -46,10 +46,12 @@ class Intake:
         calendar: Calendar,
         key: str,
         tombstones: Tombstones | None = None,
+        item_of: Callable[[str], str] | None = None,
     ) -> None:
+        """Where items are people, `item_of` returns the pseudonym of the one that an event names."""
         self._log, self._profiles, self._clock, self._key = log, profiles, clock, key
         self._tombstones, self._under = tombstones, fingerprint(key)
-        self._calendar = calendar
+        self._calendar, self._item_of = calendar, item_of
         self._copied: dict[str, None] = {}  # keys of the router's copies, in order of arrival
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
 
@@ -63,22 +65,36 @@ class Intake:
         if self._tombstones is None:
             return self._take(events, self._heard_of(events), now, mirrored=mirrored)
         with self._tombstones.read_locked():  # a concurrent `forget` waits for this lock, and then finds these events
-            users = {event.user_id for event in events}
-            forgotten = {user for user in users if self._tombstones.holds(user)} | self._heard_of(events)
+            forgotten = {user for user in self._people(events) if self._gone(user)} | self._heard_of(events)
             return self._take(events, forgotten, now, mirrored=mirrored)
 
     def _heard_of(self, events: Sequence[schemas.Event]) -> set[str]:
         """Return, by raw id, of whom the store has a tombstone; one that is away is told when the events are folded."""
-        hidden = {pseudonym(user, self._key): user for user in {event.user_id for event in events}}
+        hidden = {self._hidden(user): user for user in self._people(events)}
         with contextlib.suppress(StoreAway):
             return {hidden[name] for name in self._profiles.forgotten(list(hidden))}
         return set()
 
+    def _people(self, events: Sequence[schemas.Event]) -> set[str]:
+        """Return whom events name: who acted, and where items are people, on whom."""
+        both = set() if self._item_of is None else {event.item_id for event in events}
+        return {event.user_id for event in events} | both
+
+    def _hidden(self, user: str) -> str:
+        return pseudonym(user, self._key) if self._item_of is None else self._item_of(user)
+
+    def _gone(self, user: str) -> bool:
+        """Tell whether there is a tombstone here of a person, by raw id, or by the pseudonym that an answer had."""
+        assert self._tombstones is not None, "asked of tombstones that are not there"
+        return self._tombstones.holds(user) or (self._item_of is not None and self._tombstones.hides(user))
+
     def _take(
-        self, events: Sequence[schemas.Event], forgotten: Container[str], now: int, *, mirrored: bool
+        self, events: Sequence[schemas.Event], forgotten: Collection[str], now: int, *, mirrored: bool
     ) -> IntakeReport:
         checked = [self._checked(event, place, now) for place, event in enumerate(events)]
-        taken = [line for line, event in zip(checked, events, strict=True) if event.user_id not in forgotten]
+        taken = [
+            line for line, event in zip(checked, events, strict=True) if self._people([event]).isdisjoint(forgotten)
+        ]
         with self._log.lock:
             fresh = self._log.unseen(taken)
             try:
@@ -104,6 +120,10 @@ class Intake:
             raise refused(f"events[{place}].timestamp", f"{instant(timestamp).isoformat()} is out of time", allowed)
         fields = event.model_dump(exclude={"event_id"})
         fields |= {columns.USER_ID: pseudonym(event.user_id, self._key), columns.TIMESTAMP: timestamp}
+        if self._item_of is not None:
+            fields[columns.ITEM_ID] = self._item_of(event.item_id)
+            if fields[columns.ITEM_ID] == fields[columns.USER_ID]:
+                raise refused(f"events[{place}].item_id", "is the user themselves", "the id of another user")
         # A sender's own id of an event may be made of the user's.
         event_id = None if event.event_id is None else pseudonym(f"event {event.event_id}", self._key)
         key = eventlog.key_of(fields, event_id, timed=event.timestamp is not None)
@@ -113,7 +133,10 @@ class Intake:
         """Fold events into their users' profiles, and note that it was done; what came as a copy is folded once."""
         by_user: dict[str, list[Event]] = {}
         for event in (one for one in events if one[eventlog.KEY] not in self._copied):
-            by_user.setdefault(event[columns.USER_ID], []).append(eventlog.pushed(event, self._calendar))
+            done = eventlog.pushed(event, self._calendar)
+            by_user.setdefault(event[columns.USER_ID], []).append(done)
+            if self._item_of is not None:  # it moves the row of whom it was done to as well
+                by_user.setdefault(event[columns.ITEM_ID], []).append(update.mirrored(done, by=event[columns.USER_ID]))
         if by_user:
             self._profiles.push_all(by_user)
             self._clock.saw(max(event[columns.TIMESTAMP] for event in events))

@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +31,8 @@ LOGS = (columns.REQUESTS_FOLDER, eventlog.FOLDER)  # folders of the services' lo
 DATABASE = re.compile(r"\.db(-wal|-shm|-journal)?$")
 ASIDE = re.compile(r"\.(\d+)\.(part|old)$")  # what feature_repo.files writes aside, with the writer's number
 FOLDED = b'{"folded"'  # how a line of the event log begins that names events, not people
+VOCABULARY = "vocabulary"  # a folder: where items are people its tables name them, until the next run
+NAME = re.compile(rb'(?<=")[0-9a-f]{16}(?=")')  # a pseudonym within a line
 WHOLE = 64 << 20  # bytes of a file that is read at once
 SHORTEST = 8  # characters of a raw id that can be told from other text
 
@@ -96,6 +99,7 @@ class TraceReport:
     files: int = 0
     size: int = 0  # bytes
     rows: int = 0  # of parquet files, decoded
+    item_tables: list[Path] = field(default_factory=list)  # of vocabularies, in which a person is an item
 
 
 def find(roots: Sequence[Path], people: People) -> TraceReport:
@@ -105,6 +109,11 @@ def find(roots: Sequence[Path], people: People) -> TraceReport:
         with contextlib.suppress(FileNotFoundError):  # logs rotate while we look
             found.size += path.stat().st_size
             parquet = path.suffix == ".parquet"
+            if path.parent.name == VOCABULARY:
+                named = _rows(path, people)[0] if parquet else _in_bytes(path, People((), people.pseudonyms))
+                found.item_tables += [path] if named else []
+                found.files += 1
+                continue
             hits = _in_bytes(path, People((), people.pseudonyms) if parquet else people)
             if parquet:
                 try:
@@ -145,7 +154,12 @@ def walk(roots: Sequence[Path]) -> Iterator[Path]:
 
 
 def clean(path: Path, people: People) -> int:
-    """Take the traces out of one file, unless it is a database; return the rows or places that went."""
+    """Take the traces out of one file, unless it is a database; return the rows or places that went.
+
+    A vocabulary stays whole: rows name items by their place in it, and releases are verified by its digest.
+    """
+    if path.parent.name == VOCABULARY:
+        return 0
     if path.suffix == ".parquet":
         return _rewrite(path, people)
     if DATABASE.search(path.name):
@@ -243,11 +257,20 @@ def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
                 os.pwrite(stream.fileno(), b" " * len(line.rstrip(b"\n")), start)
                 gone += 1
             elif user is not None and name is not None and name != user:
-                os.pwrite(stream.fileno(), line_bytes.resealed(text.replace(user, name), line), start)
+                os.pwrite(stream.fileno(), line_bytes.resealed(_renamed(text.replace(user, name), names), line), start)
                 renamed += 1
             start += len(line)
         os.fsync(stream.fileno())
     return renamed, gone
+
+
+def _renamed(line: bytes, names: Callable[[bytes], bytes | None]) -> bytes:
+    """Rename the people whom a line names as items; other names of that form stay.
+
+    >>> _renamed(b'{"item_id":"0123456789abcdef"}', lambda name: b"f" * 16)
+    b'{"item_id":"ffffffffffffffff"}'
+    """
+    return NAME.sub(lambda match: names(match[0]) or match[0], line)
 
 
 def _replace_rows(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
@@ -263,12 +286,37 @@ def _replace_rows(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
                 renamed += sum(n is not None and n.decode() != u for u, n in zip(users, new, strict=True))
                 gone += len(kept) - sum(kept)
                 column = pa.array([None if name is None else name.decode() for name in new], pa.string())
+                table = _with_items_renamed(table, names)
                 place = table.schema.get_field_index(columns.USER_ID)
                 table = table.set_column(place, table.schema.field(place), column).filter(pa.array(kept))
                 if table.num_rows:
                     writer.write_table(table, row_group_size=table.num_rows)
         shutil.copymode(path, aside)
     return renamed, gone
+
+
+def _with_items_renamed(table: pa.Table, names: Callable[[bytes], bytes | None]) -> pa.Table:
+    """Rename the people whom answers named as items, in what was shown and what was asked."""
+    for at, name in enumerate(table.column_names):
+        if name in (request_log.ITEMS, request_log.ASKED):
+            kind = table.schema.field(at).type
+            cells = [None if value is None else json.dumps(value).encode() for value in table[name].to_pylist()]
+            if any(NAME.search(cell.replace(b'\\"', b'"')) for cell in cells if cell is not None):
+                plain = [None if cell is None else json.loads(cell) for cell in cells]
+                new = [_in_value(value, names) for value in plain]
+                table = table.set_column(at, table.schema.field(at), pa.array(new, kind))
+    return table
+
+
+def _in_value(value: Any, names: Callable[[bytes], bytes | None]) -> Any:
+    """Rename people in a value of any depth; a text may itself be JSON."""
+    if isinstance(value, dict):
+        return {key: _in_value(one, names) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_in_value(one, names) for one in value]
+    if isinstance(value, str):
+        return _renamed(b'"' + value.encode() + b'"', names)[1:-1].decode()
+    return value
 
 
 def _replace_packed(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[int, int]:
@@ -280,8 +328,10 @@ def _replace_packed(path: Path, names: Callable[[bytes], bytes | None]) -> tuple
         user = _user_of(text)
         name = user if user is None else names(user)
         if user is None or name is not None:
-            same = user is None or name is None or name == user
-            kept.append(line if same else line_bytes.resealed(text.replace(user or b"", name or b""), line))
+            if user is None or name is None:
+                kept.append(line)
+            else:
+                kept.append(line_bytes.resealed(_renamed(text.replace(user, name), names), line))
             renamed += user != name
     if renamed or len(kept) < len(found):
         _packed(path, b"".join(kept))

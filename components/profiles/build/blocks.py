@@ -27,6 +27,7 @@ BLOCK_EVENTS = 250_000
 MEMORY_MIB = 2048  # of DuckDB; past it, it spills
 LEAST_MIB = 512  # of one core's
 MOST_CORES = 8  # a container may see more cores than it has
+MIRRORED = "mirrored"  # column of a block's file where items are people: the ends are exchanged
 Table = Any
 
 
@@ -86,10 +87,12 @@ def split(
     known: KnownEvents,
     scratch: Path,
     bare: Sequence[str] = (),
+    people: bool = False,
 ) -> Blocks:
     """Split the events by blocks of users of about alike many events, into `scratch`.
 
-    Events without an item are left out, but those of the kinds `bare`.
+    Events without an item are left out, but those of the kinds `bare`. Where items are people a block has what was done
+    to its users as well, as events with the ends exchanged.
     """
     raw = connection.read_parquet(str(events))
     user_ids, item_ids = (_with_others(connection, raw, n, ids) for n, ids in (("user_id", users), ("item_id", items)))
@@ -99,19 +102,28 @@ def split(
     user_table = engine.stored(connection, "user_positions", places)
     item_table = engine.stored(connection, "item_positions", pa.table({"item_id": item_ids, "item": _places(item_ids)}))
     dated = transforms.dated(raw, engine.stored(connection, "local_days", days), late=known.late)
-    if bare:
-        with_user = dated.filter(_.item_id.notnull() | _.event.isin(list(bare))).join(user_table, "user_id")
-        joined = with_user.left_join(item_table, "item_id").drop("item_id_right")
-    else:
-        joined = dated.join(user_table, "user_id").join(item_table, "item_id")
-    coded = joined.drop("user_id", "item_id").rename(user_id="user", item_id="item")
-    coded = coded.select("block", **{name: coded[name].cast(kind) for name, kind in EVENTS.items()})
+
+    def coded_of(events: Table) -> Table:
+        if bare:
+            with_user = events.filter(_.item_id.notnull() | _.event.isin(list(bare))).join(user_table, "user_id")
+            joined = with_user.left_join(item_table, "item_id").drop("item_id_right")
+        else:
+            joined = events.join(user_table, "user_id").join(item_table, "item_id")
+        coded = joined.drop("user_id", "item_id").rename(user_id="user", item_id="item")
+        return coded.select("block", **{name: coded[name].cast(kind) for name, kind in EVENTS.items()})
+
+    exchanged = dated.filter(_.item_id.notnull()).mutate(user_id=_.item_id, item_id=_.user_id)
+    coded, received = coded_of(dated), coded_of(exchanged) if people else None
     if spark:
         engine.stored(connection, "events", coded.drop("block"))
+        if received is not None:
+            engine.stored(connection, "received_events", received.drop("block"))
         return Blocks((), user_ids, item_ids, known, connection)
     # A block's file stays open and takes large parts: with hundreds of blocks there would be thousands of small files.
     connection.raw_sql(f"SET temp_directory = '{scratch}-spill'; SET partitioned_write_max_open_files = 800")
     connection.raw_sql("SET partitioned_write_flush_threshold = 2000000")
+    if received is not None:
+        coded = coded.mutate(**{MIRRORED: False}).union(received.mutate(**{MIRRORED: True}))
     connection.raw_sql(
         f"COPY ({ibis.to_sql(coded, dialect='duckdb')}) TO '{scratch}' "
         "(FORMAT parquet, PARTITION_BY (block), COMPRESSION lz4_raw)"
@@ -167,10 +179,14 @@ class _Work:
     def rows(self, folder: Path) -> dict[str, pa.Table]:
         """Return a block's rows."""
         duckdb = self._connection(folder.parent).con
-        duckdb.execute(
-            f"CREATE OR REPLACE TABLE events AS FROM read_parquet('{folder}/*.parquet', hive_partitioning = false)"
-        )
-        late = duckdb.sql("SELECT coalesce(bool_or(known > week), false) FROM events").fetchall()[0][0]
+        read = f"read_parquet('{folder}/*.parquet', hive_partitioning = false)"
+        if MIRRORED in duckdb.sql(f"FROM {read} LIMIT 0").columns:
+            for table, theirs in (("events", f"NOT {MIRRORED}"), ("received_events", MIRRORED)):
+                query = f"SELECT * EXCLUDE ({MIRRORED}) FROM {read} WHERE {theirs}"
+                duckdb.execute(f"CREATE OR REPLACE TABLE {table} AS {query}")
+        else:
+            duckdb.execute(f"CREATE OR REPLACE TABLE events AS FROM {read}")
+        late = duckdb.sql(f"SELECT coalesce(bool_or(known > week), false) FROM {read}").fetchall()[0][0]
         plan = self.plans[late]
         for name, sql in plan.stages.items():
             duckdb.execute(f"CREATE OR REPLACE TABLE {name} AS {sql}")

@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 from components.profiles.build import lists, memories, row_digests, training_rows
 from components.profiles.build.lists import CODE, Rows
 from feature_repo import columns
+from feature_repo import views as views_of
 from feature_repo.rows import LIST_TYPES, Ragged
 
 STATE = ("key", "weeks", "slow", "fast", "first_at", "last_at")
 KINDS = {name: pa.from_numpy_dtype(kind) for name, kind in LIST_TYPES.items()}
 TARGETS = dict(zip(columns.TARGET_LISTS, STATE, strict=True))
 HISTORY = dict(zip(columns.HISTORY_LISTS, STATE, strict=True))
+RECEIVED = dict(zip(columns.RECEIVED_LISTS, STATE, strict=True))
 RECENT = dict(zip(columns.RECENT_LISTS, ("key", columns.WEEK), strict=True))
 DAILY = dict(zip(columns.DAILY_LISTS, ("day", *columns.WINDOWED), strict=True))
 NEWEST, TRAINING, JUDGING = "newest", "training", "judging"  # the weeks that judge, where training ones are bounded
@@ -111,6 +113,10 @@ class FeatureFiles:
         history = lists.packed(block[f"{part}_history"], HISTORY, KINDS, limit=self.history_limit)
         self._write_rows("user_targets.parquet", targets)
         self._write_rows("user_history.parquet", history)
+        views = [profile, targets, history]
+        if f"{part}_received" in block:
+            views.append(lists.packed(block[f"{part}_received"], RECEIVED, KINDS, limit=self.history_limit))
+            self._write_rows(f"{views_of.RECEIVED}.parquet", views[-1])
         self._write_rows(PROFILE, profile, folder=self.scratch)
         self.profile_codes.append(profile.codes)
         self.target_codes.append(targets.codes)
@@ -123,7 +129,7 @@ class FeatureFiles:
             daily = Rows(daily.codes, _beside(daily.cells, days).append_column(columns.MEMORY, remembered))
             self._write_rows("user_daily.parquet", daily)
             found = np.zeros(len(profile.codes), np.uint64)
-            for rows in (profile, targets, history, daily):
+            for rows in (*views, daily):
                 found = row_digests.of_cells(rows.aligned(profile.codes), start=found)
             self.digests.append((profile.codes % CODE, found))
 

@@ -146,6 +146,7 @@ def plan(
     pace: Pace = WEEKLY,
     memories: bool = False,
     signs: Signs = NONE,
+    people: bool = False,
 ) -> Plan:
     """Plan a block of users' rows: at the newest cutoff, at the cutoffs before it, and its share of all sums.
 
@@ -171,6 +172,10 @@ def plan(
         stages["interest"] = transforms.interest(events, index, signs, late=late)
     if signs.shown:
         stages["shown"] = transforms.of_items(events.filter(_.event == signs.shown), index, late=late)
+    if people:  # what was done to the block's users, with who did it as the item
+        received = ibis.table(EVENTS, name="received_events")
+        received = received if item_event is None else received.filter(_.event == item_event)
+        stages["keyed_received"] = transforms.of_items(received, index, late=late)
     everyone = {name: ibis.table(stage.schema(), name=name) for name, stage in stages.items()}
     kept = everyone if users is None else {name: t.filter(_.user_id < users) for name, t in everyone.items()}
     mine = events if users is None else events.filter(_.user_id < users)
@@ -252,7 +257,11 @@ def _user_rows(
     targets = transforms.state(kept["keyed_targets"], cuts, pace).drop(columns.STATE_AT)
     recent = transforms.recent(kept["keyed_targets"], cuts, weeks=pace.recent).drop(columns.STATE_AT)
     history = transforms.state(kept["keyed_items"], history_cuts, pace).drop(columns.STATE_AT)
-    return {
+    received = {}
+    if "keyed_received" in kept:
+        state = transforms.state(kept["keyed_received"], history_cuts, pace)
+        received = {f"{prefix}_received": state.drop(columns.STATE_AT).order_by(order)}
+    return received | {
         f"{prefix}_profile": profile.order_by("cutoff", "user_id"),
         f"{prefix}_targets": targets.order_by(order),
         f"{prefix}_recent": recent,  # in no order

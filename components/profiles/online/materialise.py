@@ -36,7 +36,7 @@ from feature_repo.vocabulary import Vocabulary
 
 FILES = tuple(f"{name}.parquet" for name in (*views.ROW_VIEWS, *views.STATE_VIEWS))
 WORDS = ("vocabulary", "calendar.json")  # how events move rows
-MAY = (DIGESTS, "segments.json")  # files that profiles of before do not have
+MAY = (DIGESTS, "segments.json", f"{views.RECEIVED}.parquet")  # files that profiles of before do not have
 PUBLISHED = "features"  # below the state folder
 GONE = "gone.parquet"  # users of the files before, who are not in these, until their rows are taken out
 COMPARED, WRITTEN = 2_000, 500  # users at a time
@@ -113,7 +113,7 @@ def run(project: str, features: Path, folds: Folding, *, each: Each = lambda _: 
     """
     summary = files.read_json(features / "profiles.json")
     end = data_end(features)
-    _declare(feast_store.space(project, folds.vocabulary.digest), features, folds.windows_days)
+    _declare(feast_store.space(project, folds.vocabulary.digest), features, folds)
     swept = erase.sweep(project)
     profiles = OnlineProfiles.open(project, folds)
     others = lists.Others.open(project, profiles)
@@ -158,9 +158,9 @@ def prune(project: str, home: Path, keep: Collection[str]) -> list[str]:
     return dropped
 
 
-def _declare(space: str, features: Path, windows_days: tuple[int, ...]) -> None:
+def _declare(space: str, features: Path, folds: Folding) -> None:
     feast = feast_store.open_store(space)
-    declared = views.build(features, windows_days=windows_days)
+    declared = views.build(features, windows_days=folds.windows_days, people=folds.vocabulary.people)
     feast.apply([*declared.all(), *services.build(declared)])
     if (store := stores.named(feast_store.kind(feast.config.online_store))) is not None:
         store.let_read(feast.config)

@@ -21,7 +21,7 @@ from components.profiles.build.row_digests import FILE as DIGESTS
 from feature_repo import columns
 from feature_repo.rows import LIST_TYPES, Ragged
 from feature_repo.update import State
-from feature_repo.views import ROW_VIEWS
+from feature_repo.views import RECEIVED, row_views
 
 READ_ROWS = 1_000
 SKIPPED = (columns.USER_ID, columns.WEEK, columns.EVENT_TIMESTAMP)
@@ -44,8 +44,9 @@ def digests(features: Path, *, fallback: str) -> pa.Table:
 
 def rows(features: Path, wanted: pa.Array, *, data_end: dt.datetime, batch: int) -> Iterator[dict[str, State]]:
     """Yield the newest rows of the wanted users, at most `batch` users at a time; a view without one adds nothing."""
-    streams = {view: _stream(features / f"{view}.parquet", wanted, data_end) for view in ROW_VIEWS}
-    seen = dict.fromkeys(ROW_VIEWS, 0)  # users
+    views = row_views(people=(features / f"{RECEIVED}.parquet").is_file())
+    streams = {view: _stream(features / f"{view}.parquet", wanted, data_end) for view in views}
+    seen = dict.fromkeys(views, 0)  # users
     told: dict[str, int] = {}  # views that named a user
     parts: dict[str, State] = {}
     ready: dict[str, State] = {}
@@ -59,7 +60,7 @@ def rows(features: Path, wanted: pa.Array, *, data_end: dt.datetime, batch: int)
         for user, cells in found:
             parts.setdefault(user, {}).update(cells)
             told[user] = told.get(user, 0) + 1
-            if told[user] == len(ROW_VIEWS):
+            if told[user] == len(views):
                 ready[user] = parts.pop(user)
                 del told[user]
                 if len(ready) == batch:

@@ -132,7 +132,8 @@ def _table(batch: Mapping[str, Row], folds: Folding, standing: FreshnessRule) ->
     found |= {name: pa.array([one[name] for one in stands], pa.int64()) for name in ("now", columns.STATE_AT, GROUP)}
     found[RUNG] = pa.array([one[RUNG] for one in stands], pa.string())
     found |= {name: pa.array([float(state[name]) for state in states], pa.float64()) for name in numbers}
-    found |= {name: _lists([state[name] for state in states], LIST_TYPES[name]) for name in LISTS}
+    held = (*LISTS, *columns.RECEIVED_LISTS) if folds.vocabulary.people else LISTS
+    found |= {name: _lists([state[name] for state in states], LIST_TYPES[name]) for name in held}
     return pa.table(found)
 
 

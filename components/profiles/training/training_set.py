@@ -137,7 +137,8 @@ def write(
     targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
     bought = pq.read_table(profiles / "keyed_items.parquet")
     seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, columns.WEEK])
-    with feast_store.offline("training", profiles, windows_days=windows_days) as feast:
+    people = Vocabulary.load(profiles / "vocabulary").people
+    with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
         ahead = within_horizon(targets, Vocabulary.load(profiles / "vocabulary").horizons)

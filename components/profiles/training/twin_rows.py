@@ -18,7 +18,8 @@ from components.profiles import profile_folder
 from components.profiles.build import fit_vocabulary, plan
 from components.profiles.spec import Profiles
 from components.profiles.training import training_set
-from feature_repo import columns, files
+from feature_repo import columns, edges, files
+from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.vocabulary import Vocabulary
@@ -66,7 +67,11 @@ def _rows(destination: Path, made: Path, *, clean: Path, rows: Path, weeks: plan
         table = training_set.state_table(made / f"{name}.parquet", (*label_weeks, judging.last))
         pq.write_table(table, destination / f"{name}.parquet")
     files.copied(made, destination, ["calendar.json", "profiles.json"])
-    Vocabulary.load(made / "vocabulary").save(destination / "vocabulary")
+    vocabulary = Vocabulary.load(made / "vocabulary")
+    vocabulary.save(destination / "vocabulary")
+    if vocabulary.people:
+        calendar = Calendar(**files.read_json(made / "calendar.json"))
+        edges.write(clean, destination, vocabulary.item_ids, calendar, event=summary["item_event"])
     split = files.read_json(rows / "split.json") | {"train": []}
     files.write_json(destination / "split.json", split)
     return sum(counts.values())

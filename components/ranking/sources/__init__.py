@@ -28,11 +28,19 @@ class Source:
     about: str  # the limit's description in the spec
     least: int = 0  # smallest limit; 0 can be switched off
     brings_new: bool = True  # False: only items that the user had, so none where the spec forbids repeats
+    for_people: int = 0  # the limit where items are people; sources of people bring nothing elsewhere
     phrases: tuple[tuple[str, str], ...] = ()  # what a text says of a reason: (reason, sentence)
 
 
 SOURCES = (
     Source("history", 0, 150, "Items the user had before; none under `repeat: forbid`", brings_new=False),
+    Source("reciprocity", 4, 0, "People who acted on the user; 100 where items are users", for_people=100,
+           phrases=(("wrote_weeks", "They wrote to you."),)),
+    Source("adamic_adar", 5, 0, "People with rare acquaintances in common; 50 where items are users", for_people=50,
+           phrases=(("common_acquaintances", "You have acquaintances in common."),)),
+    Source("common_neighbours", 6, 0, "People with acquaintances in common; 50 where items are users", for_people=50),
+    Source("friends_of_friends", 7, 0, "People of the user's people; 50 where items are users", for_people=50,
+           phrases=(("friends_of_friends", "People whom you know are in touch with them."),)),
     Source("neighbours", 1, 100, "Items near the user's history",
            phrases=(("near_history", "Users who chose what you chose often chose it too."),)),
     Source("offers", 3, 50, "Items in the week's flyer near the user's history",

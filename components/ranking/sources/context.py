@@ -21,6 +21,18 @@ class Context:
     taken: np.ndarray  # [B, I] bool: a source before this one brought it, or the user may not be shown it
 
 
+def strongest(context: Context, score: np.ndarray, limit: int, *, new: bool = False) -> np.ndarray:
+    """Return keys of the items that score highest above 0 and are not taken, ties by item; `new`: none of those had."""
+    n_items = context.history.n_items
+    barred = context.taken | context.had if new else context.taken
+    free = np.where(barred, 0.0, score)  # [B, I]
+    keys = np.flatnonzero(free > 0)
+    row, item = np.divmod(keys, n_items)
+    order = np.lexsort((item, -free.reshape(-1)[keys], row))
+    chosen: np.ndarray = keys[order[first_of_each_row(row, limit)]]
+    return chosen
+
+
 def first_of_each_row(row: np.ndarray, limit: int) -> np.ndarray:
     """Tell which entries [N] are among the first `limit` of their row; `row` is sorted, bool [N].
 

@@ -195,3 +195,36 @@ def test_a_log_whose_cleaning_was_killed_is_cleaned_by_the_next_call(tmp_path: P
 def test_a_file_that_cannot_be_decoded_is_told(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 half a file")
     assert traces.find([tmp_path], PEOPLE).unreadable == [tmp_path / "broken.parquet"]
+
+
+def test_where_items_are_people_both_ends_go_and_item_tables_stay_and_are_told(tmp_path: Path) -> None:
+    events, words = tmp_path / "events.parquet", tmp_path / "vocabulary" / "items.parquet"
+    words.parent.mkdir()
+    pq.write_table(pa.table({"user_id": [ANNS, BOBS, BOBS], "item_id": [BOBS, ANNS, "c" * 16]}), events)
+    pq.write_table(pa.table({"item_index": [0, 1], "item_id": [ANNS, BOBS]}), words)
+    (words.parent / "targets.json").write_text("[]")
+    before = words.read_bytes()
+    found = traces.find([tmp_path], PEOPLE)
+    assert (found.hits, found.item_tables, found.files) == ({events: 2}, [words], 3)
+    assert [traces.clean(path, PEOPLE) for path in (events, words)] == [2, 0]
+    assert rows(events) == [{"user_id": BOBS, "item_id": "c" * 16}]
+    assert words.read_bytes() == before  # releases are verified by it
+    assert traces.find([tmp_path], PEOPLE).hits == {}
+
+
+def test_people_who_are_items_in_logs_get_new_names_too(tmp_path: Path) -> None:
+    lines = tmp_path / "events" / "one.jsonl"
+    lines.parent.mkdir()
+    line = {"user_id": BOBS, "item_id": ANNS, "key": "ab" * 16}
+    lines.write_text(json.dumps(line, separators=(",", ":")) + "\n")
+    new = {BOBS.encode(): b"b" * 16, ANNS.encode(): b"a" * 16}
+    assert traces.replace_users(lines, new.get) == (1, 0)
+    assert json.loads(lines.read_text()) == line | {"user_id": "b" * 16, "item_id": "a" * 16}
+    answers = tmp_path / "requests.parquet"
+    shown = [[{"item_id": ANNS, "source": "reciprocity"}, {"item_id": "tea", "source": "history"}]]
+    asked = [json.dumps({"exclude": [ANNS], "k": 3})]
+    pq.write_table(pa.table({"user_id": [BOBS], "items": shown, "asked": asked}), answers)
+    assert traces.replace_users(answers, new.get) == (1, 0)
+    (row,) = rows(answers)
+    assert row["items"] == [{"item_id": "a" * 16, "source": "reciprocity"}, {"item_id": "tea", "source": "history"}]
+    assert json.loads(str(row["asked"])) == {"exclude": ["a" * 16], "k": 3}

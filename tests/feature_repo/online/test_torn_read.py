@@ -28,7 +28,8 @@ class Written:
 
 
 def whole(store):
-    profiles = OnlineProfiles(store, folding=None)  # reading needs no folding
+    plain = SimpleNamespace(vocabulary=SimpleNamespace(people=False))  # reading needs no more of the folding
+    profiles = OnlineProfiles(store, folding=plain)
     rows = profiles._whole(["ann"])
     return {view: row[0].at for view, row in rows.items()}
 

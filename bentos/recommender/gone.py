@@ -1,0 +1,41 @@
+"""Which items are people who were forgotten: a release of before still has them, and no answer shows them.
+
+Asked of the tombstones, by the pseudonyms that such items go by. The answer is kept until the folder of tombstones
+changes, and for what only the store heard of, a few seconds.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from bentos.recommender.ports import Profiles
+from feature_repo.privacy.tombstones import Tombstones
+
+REMEMBER_S = 5.0
+
+
+class Gone:
+    """The positions of forgotten people among the items."""
+
+    def __init__(
+        self,
+        item_ids: Sequence[str],
+        tombstones: Tombstones | None,
+        profiles: Profiles,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._item_ids, self._tombstones, self._profiles, self._clock = item_ids, tombstones, profiles, clock
+        self._until, self._of, self._found = -1.0, "", frozenset[int]()
+
+    def items(self) -> frozenset[int]:
+        """Return the positions."""
+        of = self._tombstones.digest if self._tombstones is not None else ""
+        if of != self._of or self._clock() >= self._until:
+            self._found = frozenset(place for place, item in enumerate(self._item_ids) if self.holds(item))
+            self._of, self._until = of, self._clock() + REMEMBER_S
+        return self._found
+
+    def holds(self, hidden: str) -> bool:
+        """Tell whether a person, by pseudonym, was forgotten, as far as is heard."""
+        here = self._tombstones is not None and self._tombstones.any and self._tombstones.hides(hidden)
+        return here or self._profiles.heard_of(hidden)
