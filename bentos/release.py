@@ -17,6 +17,7 @@ from components.content.spec import Content
 from components.data.derived import rules_at_the_door
 from components.data.row_rules import RowRule, Severity
 from components.profiles.spec import Profiles
+from components.ranking.sources import SOURCES
 from components.ranking.spec import Ranking
 from feature_repo.calendar import Calendar
 from feature_repo.release_folder import INTENT as INTENT
@@ -84,7 +85,7 @@ class Release:
     @property
     def candidates(self) -> int:
         """Items that the ranker looks at for a user, at most."""
-        return sum(self.ranking.candidates.model_dump().values())
+        return sum(self.ranking.candidates.limit(source.name) for source in SOURCES)
 
 
 def _verb(slices: Mapping[str, Any]) -> str:

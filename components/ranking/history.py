@@ -3,11 +3,12 @@
 Letters: B rows, I items, N history entries over all rows, D factors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from components.ranking.catalogue import Catalogue
 from components.ranking.neighbours import Neighbours
 from feature_repo.rows import UserRows
 
@@ -23,6 +24,7 @@ class History:
     tastes: np.ndarray  # [B, D] float32
     neighbours: Neighbours
     n_rows: int
+    learnt: int | None = None  # items that training knew; the others came later. None: all
 
     @property
     def n_items(self) -> int:
@@ -44,3 +46,11 @@ class History:
         slow = rows.lists["history_slow"].values.astype(np.float64)
         near = neighbours.near(row, item, slow, rows=len(rows))
         return cls(row, item, slow, near, neighbours.tastes(items, slow), neighbours, len(rows))
+
+    def over(self, catalogue: Catalogue) -> "History":
+        """Let later items be as near as what they are like is on average: no history has them yet."""
+        if catalogue.learnt is None:
+            return self
+        for group in catalogue.like:
+            self.near[:, group.later] = self.near[:, group.known].mean(axis=1, keepdims=True)
+        return replace(self, learnt=catalogue.learnt)

@@ -37,7 +37,7 @@ FACT = {  # reasons that are named otherwise than their fact
     "category_weeks": "target_weeks",
     "in_flyer": "offer_flyer",
 }
-NONE = {source.name: source.least for source in SOURCES}  # limits of a model that is older than a source
+NONE = {s.name: s.least for s in SOURCES if not s.later}  # limits of a model that is older than a source
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Ranker:
 
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score every candidate of rows [B], given intents [B, C]."""
-        history = History.of(rows, self.neighbours)
+        history = self._history(rows)
         found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
         return self._scored(rows, probabilities, history, found)
 
@@ -90,7 +90,7 @@ class Ranker:
 
         Fewer where the user may be shown no more.
         """
-        history, barred = History.of(rows, self.neighbours), self._barred(rows)
+        history, barred = self._history(rows), self._barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._scored(rows, probabilities[None], history, found)
         chosen = _best(scored, k, exclude)
@@ -102,14 +102,23 @@ class Ranker:
 
     def _barred(self, rows: UserRows) -> np.ndarray | None:
         """Return which items the rows' users may not be shown, bool [B, I]; None: all may be."""
-        return self.eligible.dense(rows, len(self.catalogue)) if self.eligible.bars else None
+        barred, hidden = None, self.catalogue.hidden
+        if self.eligible.bars:
+            barred = self.eligible.dense(rows, len(self.catalogue))
+        if hidden is None:
+            return barred
+        return np.tile(hidden, (len(rows), 1)) if barred is None else barred | hidden
+
+    def _history(self, rows: UserRows) -> History:
+        """Lay out the rows' histories beside the items as they are known now."""
+        return History.of(rows, self.neighbours).over(self.catalogue)
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Score given items [M] for one user row and intents [C], [M]."""
         items = np.asarray(item_indexes, dtype=np.int64)
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
-        history = History.of(rows, self.neighbours)
+        history = self._history(rows)
         return self._scored(rows, probabilities[None], history, given(history, items)).scores
 
     def _more(

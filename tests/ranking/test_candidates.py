@@ -58,12 +58,13 @@ def test_a_cold_user_gets_popular_candidates_only(ranker: Ranker, catalogue: Cat
         "neighbours": [],
         "popular": sorted(catalogue.by_popularity[:4].tolist()),
         "offers": [],
+        "new": [],
     }
 
 
 def test_a_source_of_size_0_is_off(history: History, catalogue: Catalogue) -> None:
     found = by_source(candidates(history, catalogue, Candidates(history=0, neighbours=0, popular=4)))
-    assert [len(items) for items in found.values()] == [0, 0, 4, 0]
+    assert [len(items) for items in found.values()] == [0, 0, 4, 0, 0]
 
 
 def test_offers_brings_the_items_in_the_flyer_that_are_near_the_history(history: History, catalogue: Catalogue) -> None:

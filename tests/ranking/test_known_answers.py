@@ -309,7 +309,7 @@ def test_popular_fills_up_with_what_nobody_brought(limit: int, expected: tuple[l
 
 def test_what_the_history_kept_back_may_come_as_popular_but_not_as_a_neighbour() -> None:
     both = brought(small_history(NEAR), small_catalogue(), history=1, neighbours=9, popular=1)
-    assert both[0] == {"history": [3], "neighbours": [1, 2, 4], "popular": [5], "offers": []}
+    assert both[0] == {"history": [3], "neighbours": [1, 2, 4], "popular": [5], "offers": [], "new": []}
 
 
 def test_the_first_of_each_row_are_counted_anew_in_every_row() -> None:

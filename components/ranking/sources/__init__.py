@@ -28,11 +28,13 @@ class Source:
     about: str  # the limit's description in the spec
     least: int = 0  # smallest limit; 0 can be switched off
     brings_new: bool = True  # False: only items that the user had, so none where the spec forbids repeats
+    later: bool = False  # only items that came after training: no model needs to know it, no training meets it
     phrases: tuple[tuple[str, str], ...] = ()  # what a text says of a reason: (reason, sentence)
 
 
 SOURCES = (
     Source("history", 0, 150, "Items the user had before; none under `repeat: forbid`", brings_new=False),
+    Source("new", 4, 20, "Items that came after training, of the user's categories, newest first", later=True),
     Source("neighbours", 1, 100, "Items near the user's history",
            phrases=(("near_history", "Users who chose what you chose often chose it too."),)),
     Source("offers", 3, 50, "Items in the week's flyer near the user's history",

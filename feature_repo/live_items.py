@@ -1,0 +1,114 @@
+"""What the document log says of items, over a release's own: the vocabulary grows by append, positions never move.
+
+A release's items keep their positions, so rows and models stay valid. An item that only the log names is appended, in
+the order in which ids first came, and keeps its place also after it was taken back. Pure: no store, no model.
+"""
+
+import collections
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from feature_repo import columns
+from feature_repo.documents.changes import Newest
+from feature_repo.vocabulary import Vocabulary
+
+AVAILABLE = "available"  # of an item's document; false: out of stock, or no longer sold
+FIXED = (columns.ITEM_INDEX, columns.ITEM_ID, columns.FIRST_SEEN)  # columns that no document sets
+
+
+@dataclass(frozen=True)
+class LiveItems:
+    """A release's items as the log changes them."""
+
+    vocabulary: Vocabulary  # grown: `learnt` says where the release's own items end
+    hidden: frozenset[int]  # positions that nobody may be shown
+    changed: Mapping[int, frozenset[str]]  # what the log says of which position, by column
+
+
+def declared(vocabulary: Vocabulary) -> list[str]:
+    """Name what a document may say of an item: the columns that the release's items have."""
+    return [name for name in vocabulary.items.column_names if name not in FIXED]
+
+
+def live(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
+    """Lay documents, in the order in which their ids first came, over a release's vocabulary."""
+    learnt, index = len(vocabulary.item_ids), dict(vocabulary.index_of_item)
+    says: dict[int, dict[str, Any]] = {}
+    names, hidden = list(vocabulary.item_ids), set()
+    have = set(declared(vocabulary))
+    for one in documents:
+        place = index.setdefault(one.id, len(names))
+        if place == len(names):
+            names.append(one.id)
+        document = one.document or {}
+        # A column that another release had is not this one's.
+        said = {name: value for name, value in document.items() if name in have}
+        if document.get(AVAILABLE) is False or (place >= learnt and not said):
+            hidden.add(place)
+        if said or place >= learnt:
+            says[place] = said
+    if not says:
+        return LiveItems(replace(vocabulary, learnt=learnt), frozenset(hidden), {})
+    items = _items(vocabulary, names, says)
+    changed = {place: frozenset(said) for place, said in says.items()}
+    grown = replace(vocabulary, items=items, item_targets=_pairs(vocabulary, items, changed), learnt=learnt)
+    return LiveItems(grown, frozenset(hidden), changed)
+
+
+def _items(vocabulary: Vocabulary, names: Sequence[str], says: Mapping[int, Mapping[str, Any]]) -> pa.Table:
+    """Return the table of items with what the log says of them."""
+    table, learnt = vocabulary.items, vocabulary.items.num_rows
+    paths = _path_of_category(table)
+    made = {}
+    for name in table.column_names:
+        values = table[name].to_pylist() + [None] * (len(names) - learnt)
+        if name == columns.ITEM_INDEX:
+            values = list(range(len(names)))
+        elif name == columns.ITEM_ID:
+            values = list(names)
+        else:
+            for place, said in says.items():
+                if name in said:
+                    values[place] = said[name]
+                elif name == columns.CATEGORY_PATH and columns.CATEGORY in said:
+                    values[place] = paths.get(said[columns.CATEGORY])
+        kind = table.schema.field(name).type
+        made[name] = pa.array(values, pa.string() if pa.types.is_null(kind) else kind)
+    return pa.table(made)
+
+
+def _path_of_category(table: pa.Table) -> dict[str, str]:
+    """Return the path that most items of a category have: who names a category need not know its path."""
+    if not {columns.CATEGORY, columns.CATEGORY_PATH} <= {*table.column_names}:
+        return {}
+    pairs = zip(table[columns.CATEGORY].to_pylist(), table[columns.CATEGORY_PATH].to_pylist(), strict=True)
+    counted = collections.Counter(pair for pair in pairs if None not in pair)
+    return {category: path for (category, path), _ in reversed(counted.most_common())}
+
+
+def _pairs(vocabulary: Vocabulary, items: pa.Table, changed: Mapping[int, frozenset[str]]) -> pa.Table:
+    """Return which targets events with which items fulfil, anew for the columns that the log speaks of."""
+    by_value: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for number, target in enumerate(vocabulary.targets):
+        if target.column is not None and target.value is not None:
+            by_value.setdefault((target.column, target.value), []).append((number, target.event or ""))
+    levels = {column for column, _ in by_value}
+    column_of = [target.column for target in vocabulary.targets]
+    ids = items[columns.ITEM_ID].to_pylist()
+    anew = {ids[place]: said & levels for place, said in changed.items() if said & levels}
+    old = vocabulary.item_targets
+    keep = [
+        column_of[target] not in anew.get(item, ())
+        for item, target in zip(old["item_id"].to_pylist(), old["target_id"].to_pylist(), strict=True)
+    ]
+    rows = []
+    for place, said in changed.items():
+        for column in sorted(said & levels):
+            value = items[column][place].as_py()
+            for one in value if isinstance(value, list) else [value]:
+                rows += [(ids[place], *pair) for pair in by_value.get((column, str(one)), ()) if one is not None]
+    named = [dict(zip(("item_id", "target_id", "kind"), row, strict=True)) for row in rows]
+    return pa.concat_tables([old.filter(pa.array(keep, pa.bool_())), pa.Table.from_pylist(named, schema=old.schema)])
