@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from bentos.spec import Serving
 from components.content import words, writers
 from components.content.spec import Content
-from components.data.derived import rules_at_the_door
+from components.data.derived import rules_at_the_door, rules_of_an_item
 from components.data.row_rules import RowRule, Severity
 from components.profiles.spec import Profiles
 from components.ranking.sources import SOURCES
@@ -44,6 +44,7 @@ class Release:
     content: Content  # a release made before there was one has its writer's sentences
     verb: str  # what users do to items, past tense
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
+    item_rules: tuple[RowRule, ...]  # of the data's contract: what an item that is changed live must keep to
     unknown_items: Severity | None  # how grave an event with an item outside the catalogue is; None: it is fine
     document: dict[str, Any]  # release.json, whole
     key: str  # fingerprint of the key that the users it knows are hashed with; '' where none was noted
@@ -67,6 +68,7 @@ class Release:
             content=Content.model_validate(slices.get("content", {"prompt": writers.UNNAMED})),
             verb=_verb(slices),
             event_rules=_event_rules(slices.get("event_rules")),
+            item_rules=_item_rules(slices.get("item_rules")),
             unknown_items=slices.get("unknown_items"),
             document=released.document,
             key=released.key,
@@ -97,4 +99,11 @@ def _event_rules(stored: list[dict[str, Any]] | None) -> tuple[RowRule, ...]:
     """Read the rules of events; a release made before there were any keeps to those of every recommender."""
     if stored is None:
         return tuple(rules_at_the_door({}))
+    return TypeAdapter(tuple[RowRule, ...]).validate_python(stored)
+
+
+def _item_rules(stored: list[dict[str, Any]] | None) -> tuple[RowRule, ...]:
+    """Read the rules of items; a spec that asks nothing of its own keeps to those of every recommender."""
+    if stored is None:
+        return tuple(rules_of_an_item({}))
     return TypeAdapter(tuple[RowRule, ...]).validate_python(stored)

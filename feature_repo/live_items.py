@@ -19,6 +19,50 @@ AVAILABLE = "available"  # of an item's document; false: out of stock, or no lon
 FIXED = (columns.ITEM_INDEX, columns.ITEM_ID, columns.FIRST_SEEN)  # columns that no document sets
 
 
+def fits(kind: pa.DataType, value: Any) -> bool:
+    """Tell whether a value, as JSON has it, can stand in a column; null can in every one.
+
+    >>> fits(pa.float64(), 2), fits(pa.float64(), True), fits(pa.string(), 2), fits(pa.list_(pa.string()), ["a"])
+    (True, False, False, True)
+    """
+    if value is None:
+        return True
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return isinstance(value, list) and all(one is not None and fits(kind.value_type, one) for one in value)
+    if pa.types.is_boolean(kind):
+        return isinstance(value, bool)
+    if pa.types.is_integer(kind):
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
+    if pa.types.is_floating(kind):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, str) and _text(kind)
+
+
+def kind_in_words(kind: pa.DataType) -> str:
+    """Name what a column takes.
+
+    >>> kind_in_words(pa.list_(pa.string())), kind_in_words(pa.int32())
+    ('a list of texts', 'a whole number')
+    """
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"a list of {kind_in_words(kind.value_type).removeprefix('a ')}s"
+    if pa.types.is_boolean(kind):
+        return "true or false"
+    return "a whole number" if pa.types.is_integer(kind) else "a number" if pa.types.is_floating(kind) else "a text"
+
+
+def _text(kind: pa.DataType) -> bool:
+    dictionary = pa.types.is_dictionary(kind) and _text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind) or dictionary)
+
+
+def _settable(kind: pa.DataType) -> bool:
+    """Tell whether JSON can say a value of a type: times and structures are the source's own."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _settable(kind.value_type) and not pa.types.is_null(kind.value_type)
+    return pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or _text(kind)
+
+
 @dataclass(frozen=True)
 class LiveItems:
     """A release's items as the log changes them."""
@@ -30,7 +74,7 @@ class LiveItems:
 
 def declared(vocabulary: Vocabulary) -> list[str]:
     """Name what a document may say of an item: the columns that the release's items have."""
-    return [name for name in vocabulary.items.column_names if name not in FIXED]
+    return [field.name for field in vocabulary.items.schema if field.name not in FIXED and _settable(field.type)]
 
 
 def live(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
@@ -38,14 +82,14 @@ def live(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
     learnt, index = len(vocabulary.item_ids), dict(vocabulary.index_of_item)
     says: dict[int, dict[str, Any]] = {}
     names, hidden = list(vocabulary.item_ids), set()
-    have = set(declared(vocabulary))
+    have = {name: vocabulary.items.schema.field(name).type for name in declared(vocabulary)}
     for one in documents:
         place = index.setdefault(one.id, len(names))
         if place == len(names):
             names.append(one.id)
         document = one.document or {}
-        # A column that another release had is not this one's.
-        said = {name: value for name, value in document.items() if name in have}
+        # A column that another release had, or had with another type, is not this one's.
+        said = {name: value for name, value in document.items() if name in have and fits(have[name], value)}
         if document.get(AVAILABLE) is False or (place >= learnt and not said):
             hidden.add(place)
         if said or place >= learnt:

@@ -42,6 +42,7 @@ class PopularDocument(AnswerPart):
 
     format: Literal[1] = 1
     release: str = Field(min_length=1, max_length=64)
+    catalogue_version: int | None = Field(default=None, description="Of the document log, as answers say it")
     made_at: AwareDatetime
     auth: Auth = Field(description="How the door recognises callers: who answers in its place does the same")
     k: int = Field(ge=1, description="Items in an answer that does not say how many")
@@ -56,16 +57,18 @@ def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocume
     """Write down what a door's lowest rung answers."""
     serving = door.release.serving
     mine = door.release.ranking.exclude_self
-    items, intents = door.popular(items=serving.max_k + MOST_EXCLUDED + mine, intents=TOP_INTENTS)
+    among = door.catalogue.current
+    items, intents = door.popular(among, items=serving.max_k + MOST_EXCLUDED + mine, intents=TOP_INTENTS)
     return PopularDocument(
         release=door.release.id,
+        catalogue_version=among.version,
         made_at=made_at,
         auth=auth,
         k=serving.k,
         max_k=serving.max_k,
         exclude_self=mine,
         timeout_s=serving.timeout_s,
-        items=[shown(door, one, ALWAYS) for one in items],
+        items=[shown(among, one, ALWAYS) for one in items],
         intents=intents,
     )
 
@@ -75,6 +78,8 @@ def sealed(found: PopularDocument) -> dict[str, Any]:
     content = found.model_dump(mode="json")
     if not found.exclude_self:  # routers of before have no such field
         del content["exclude_self"]
+    if found.catalogue_version is None:  # nor this one
+        del content["catalogue_version"]
     return content | {DIGEST: files.digest(content)}
 
 
@@ -112,5 +117,10 @@ def answer(found: PopularDocument, ask: RecommendRequest, request_id: str) -> Re
     items = list(islice((item for item in found.items if item.item_id not in excluded), k))
     profile = Profile(rung="popular", state_at=None, age_days=None, segment=None, degraded=True, reason="door_away")
     return Recommendations(
-        items=items, intents=list(found.intents), profile=profile, release=found.release, request_id=request_id
+        items=items,
+        intents=list(found.intents),
+        profile=profile,
+        catalogue_version=found.catalogue_version,
+        release=found.release,
+        request_id=request_id,
     )

@@ -40,18 +40,14 @@ class Change:
     entries: tuple[Entry, ...]
     undoes: int | None = None
     key: str = ""  # a change that is sent again under the same key is the same change; '' is none
+    asked: str = ""  # digest of what the sender said, from which the documents were made
 
     @property
     def text(self) -> str:
         """Return the change as a store keeps it."""
         named = {"version": self.version, "at": self.at, "who": self.who, "kind": self.kind, "undoes": self.undoes}
         entries = [{"id": e.id, "document": e.document, "before": e.before} for e in self.entries]
-        return files.canonical(named | {"key": self.key, "entries": entries})
-
-    @property
-    def says(self) -> str:
-        """Digest what the sender said: a key stands for one such change and no other."""
-        return files.digest([self.kind, self.undoes, [[entry.id, entry.document] for entry in self.entries]])
+        return files.canonical(named | {"key": self.key, "asked": self.asked, "entries": entries})
 
     @classmethod
     def of(cls, text: str) -> "Change":

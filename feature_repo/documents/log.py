@@ -61,6 +61,15 @@ class DocumentLog:
             return held
         return Snapshot(page.head, {**held.by_id, **{(one.kind, one.id): one for one in page.newest}})
 
+    def earlier(self, key: str, asked: str) -> Change | None:
+        """Return the change that came under a key, if it did; refuse the key for a request that says something else."""
+        if len(key) > LONGEST_ID:
+            raise DataError(f"change_id: {len(key)} characters; allowed: at most {LONGEST_ID}")
+        found = self.shelf.keyed(key) if key else None
+        if found is not None and found.asked != asked:
+            raise DataError(f"change_id: '{key}' stands for version {found.version}; allowed: one of its own")
+        return found
+
     def put(
         self,
         kind: Kind,
@@ -70,60 +79,41 @@ class DocumentLog:
         at: dt.datetime,
         after: Snapshot,
         key: str = "",
+        asked: str = "",
         undoes: int | None = None,
-    ) -> tuple[Change, bool]:
-        """Append documents as one version; return it, and whether it is new: its key may have come before.
+    ) -> Change:
+        """Append documents as one version; return it.
 
-        Raises Behind where `after` is not the log's newest version, DataError where the change is out of bounds or its
-        key stands for another change.
+        A sender with a key looks for an `earlier` change first. Raises Behind where `after` is not the log's newest
+        version, or the key was taken meanwhile; DataError where the change is out of bounds.
         """
-        if len(key) > LONGEST_ID:
-            raise DataError(f"change_id: {len(key)} characters; allowed: at most {LONGEST_ID}")
         require_bounds(documents)
         newest = after.of(kind)
-        entries = tuple(
-            Entry(one, document, newest[one].document if one in newest else None) for one, document in documents
-        )
-        at_utc = at.astimezone(dt.UTC).isoformat(timespec="seconds")
-        change = Change(after.head.version + 1, at_utc, who, kind, entries, undoes, key)
-        if key and (earlier := self.shelf.keyed(key)) is not None:
-            return require_same(earlier, change), False
         if (count := len({*newest, *(one for one, _ in documents)})) > MOST_DOCUMENTS:
             raise DataError(
                 f"documents: {count} ids of kind {kind}; allowed: at most {MOST_DOCUMENTS}; put what lasts into the "
                 "source's own table"
             )
+        entries = tuple(
+            Entry(one, document, newest[one].document if one in newest else None) for one, document in documents
+        )
+        at_utc = at.astimezone(dt.UTC).isoformat(timespec="seconds")
+        change = Change(after.head.version + 1, at_utc, who, kind, entries, undoes, key, asked)
         if not self.shelf.write(change, uuid.uuid4().hex):
             raise Behind
-        return change, True
+        return change
 
-    def undo(self, version: int, *, who: str, at: dt.datetime, after: Snapshot, key: str = "") -> tuple[Change, bool]:
+    def undo(
+        self, version: int, *, who: str, at: dt.datetime, after: Snapshot, key: str = "", asked: str = ""
+    ) -> Change:
         """Append the change that takes a version back."""
-        if key and (earlier := self.shelf.keyed(key)) is not None:
-            if earlier.undoes != version:
-                raise DataError(f"change_id: '{key}' stands for version {earlier.version}; allowed: one of its own")
-            return earlier, False
         found = self.shelf.changes(version - 1, version)
         if not found:
             raise DataError(f"undo: no version {version}; have 1 to {after.head.version}")
-        entries = inverse(found[0], after.of(found[0].kind))
-        return self.put(
-            found[0].kind,
-            [(e.id, e.document) for e in entries],
-            who=who,
-            at=at,
-            after=after,
-            key=key,
-            undoes=version,
-        )
+        kind = found[0].kind
+        entries = [(entry.id, entry.document) for entry in inverse(found[0], after.of(kind))]
+        return self.put(kind, entries, who=who, at=at, after=after, key=key, asked=asked, undoes=version)
 
     def changes(self, *, after: int = 0, until: int | None = None) -> list[Change]:
         """Return changes, oldest first."""
         return self.shelf.changes(after, self.head().version if until is None else until)
-
-
-def require_same(earlier: Change, again: Change) -> Change:
-    """Return the change that came under a key; refuse another one under the same key."""
-    if earlier.says != again.says:
-        raise DataError(f"change_id: '{again.key}' stands for version {earlier.version}; allowed: one of its own")
-    return earlier

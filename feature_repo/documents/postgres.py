@@ -41,7 +41,8 @@ class PostgresShelf:
             asked("SELECT pg_advisory_xact_lock(hashtext(%s))", f"{self._at}_documents")
             for statement in TABLES:
                 asked(statement)
-            if _head(asked).version != change.version - 1:
+            taken = asked("SELECT 1 FROM {log} WHERE key = %s", change.key).fetchone()
+            if taken or _head(asked).version != change.version - 1:
                 return False
             if change.version == 1:
                 asked("INSERT INTO {name} VALUES (%s)", name)

@@ -33,8 +33,9 @@ class Shelf(Protocol):
         """Return the log's name and version."""
 
     def write(self, change: Change, name: str) -> bool:
-        """Append a change, durably and in one step, if the log stands at the version before it; say whether it did.
+        """Append a change, durably and in one step; say whether it did.
 
+        It does not where the log does not stand at the version before it, or knows its key.
         `name` becomes the log's name if this is its first change.
         """
 

@@ -45,7 +45,9 @@ class SqliteShelf:
             db.execute("BEGIN IMMEDIATE")  # closing an open transaction rolls it back
             for statement in TABLES.format(at=self._at).split(";"):
                 db.execute(statement)
-            if _head(self._asking(db)).version != change.version - 1:
+            asked = self._asking(db)
+            taken = asked('SELECT 1 FROM "{at}_documents_log" WHERE key = ?', change.key)
+            if taken or _head(asked).version != change.version - 1:
                 return False
             if change.version == 1:
                 db.execute(f'INSERT INTO "{self._at}_documents_name" VALUES (?)', [name])
