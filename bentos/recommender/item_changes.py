@@ -7,7 +7,7 @@ none. What a change leaves out stays as it was; a field that is null is unknown 
 
 import datetime as dt
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from bentos.recommender.catalogue import OpenCatalogue, ShownItems
 from components.data.row_rules import RowRule
 from components.data.rules import names
 from feature_repo import columns, files
-from feature_repo.documents.changes import ITEM, Change, Document, Newest
+from feature_repo.documents.changes import ITEM, Change, Document, Entry, Newest
 from feature_repo.documents.log import Behind, DocumentLog
 from feature_repo.errors import DataError, StoreAway, nearest
 from feature_repo.ids import NOBODY, plain
@@ -35,11 +35,12 @@ class Written:
 
     change: Change
     new: bool
+    released: Container[str]  # ids of the release's own items
 
     @property
     def outcomes(self) -> list[tuple[str, Outcome]]:
         """Say in a word what became of each item."""
-        return [(entry.id, _outcome(entry.document, entry.before)) for entry in self.change.entries]
+        return [(entry.id, _outcome(entry, there=entry.id in self.released)) for entry in self.change.entries]
 
 
 def write(catalogue: OpenCatalogue, ask: ItemsRequest, *, who: str) -> Written:
@@ -51,7 +52,9 @@ def write(catalogue: OpenCatalogue, ask: ItemsRequest, *, who: str) -> Written:
         written = _written(catalogue, documents, ask, who)
         catalogue.refresh()
     except DataError as error:
-        raise refused("undo" if ask.undo is not None else "items", str(error), "see docs/catalogue.md") from None
+        what, _, allowed = str(error).partition("; allowed: ")
+        where = "undo" if ask.undo is not None else "items"
+        raise refused(where, what.removeprefix("undo: "), allowed or "see docs/catalogue.md") from None
     except StoreAway as away:
         raise refused("items", f"are not in the document log: {away}", "a retry", status=UNAVAILABLE) from away
     if written.new:
@@ -61,17 +64,21 @@ def write(catalogue: OpenCatalogue, ask: ItemsRequest, *, who: str) -> Written:
 
 def _written(catalogue: OpenCatalogue, documents: DocumentLog, ask: ItemsRequest, who: str) -> Written:
     key, asked = ask.change_id or "", files.digest(ask.model_dump(mode="json", exclude_unset=True))
-    now = dt.datetime.now(dt.UTC)
+    now, released = dt.datetime.now(dt.UTC), catalogue.vocabulary.index_of_item
     for _ in range(TRIES):
         if (earlier := documents.earlier(key, asked)) is not None:
-            return Written(earlier, new=False)
+            return Written(earlier, False, released)
         shown = catalogue.refresh()
         after = catalogue.snapshot
         try:
             if ask.undo is not None:
-                return Written(documents.undo(ask.undo, who=who, at=now, after=after, key=key, asked=asked), new=True)
+                return Written(
+                    documents.undo(ask.undo, who=who, at=now, after=after, key=key, asked=asked), True, released
+                )
             said = drafted(ask.items, shown, after.of(ITEM), rules=catalogue.release.item_rules)
-            return Written(documents.put(ITEM, said, who=who, at=now, after=after, key=key, asked=asked), new=True)
+            return Written(
+                documents.put(ITEM, said, who=who, at=now, after=after, key=key, asked=asked), True, released
+            )
         except Behind:
             continue
     raise refused("items", "others change items at this moment", "a retry", status=UNAVAILABLE)
@@ -100,12 +107,12 @@ def drafted(
     return list(found.items())
 
 
-def _outcome(document: Document | None, before: Document | None) -> Outcome:
-    if document is None:
+def _outcome(entry: Entry, *, there: bool) -> Outcome:
+    if entry.document is None:
         return "taken back"
-    if document.get(AVAILABLE) is False:
+    if entry.document.get(AVAILABLE) is False:
         return "withdrawn"
-    return "added" if before is None else "changed"
+    return "changed" if there or entry.before is not None else "added"
 
 
 def _said(item: ItemChange, shown: ShownItems, where: str) -> dict[str, Any]:
