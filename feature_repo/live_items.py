@@ -4,7 +4,6 @@ A release's items keep their positions, so rows and models stay valid. An item t
 the order in which ids first came, and keeps its place also after it was taken back. Pure: no store, no model.
 """
 
-import collections
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -125,12 +124,14 @@ def _items(vocabulary: Vocabulary, names: Sequence[str], says: Mapping[int, Mapp
 
 
 def _path_of_category(table: pa.Table) -> dict[str, str]:
-    """Return the path that most items of a category have: who names a category need not know its path."""
+    """Return the path of each category that has one only: who names such a category need not know its path."""
     if not {columns.CATEGORY, columns.CATEGORY_PATH} <= {*table.column_names}:
         return {}
     pairs = zip(table[columns.CATEGORY].to_pylist(), table[columns.CATEGORY_PATH].to_pylist(), strict=True)
-    counted = collections.Counter(pair for pair in pairs if None not in pair)
-    return {category: path for (category, path), _ in reversed(counted.most_common())}
+    paths: dict[str, set[str]] = {}
+    for category, path in pairs:
+        paths.setdefault(category, set()).add(path)
+    return {category: min(found) for category, found in paths.items() if len(found) == 1 and None not in found}
 
 
 def _pairs(vocabulary: Vocabulary, items: pa.Table, changed: Mapping[int, frozenset[str]]) -> pa.Table:

@@ -7,6 +7,7 @@ Letters: I items, C targets, L levels an item can have (1 where every item has o
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,9 @@ PRICES = (columns.PRICE, "price_usual")  # NaN where unknown
 
 @dataclass(frozen=True)
 class Like:
-    """Items that came later, and those of their category that training knew."""
+    """Items that came later, and those of their category that training knew, the best selling first."""
+
+    TYPICAL: ClassVar[int] = 8  # of the known items, that a later one is scored beside
 
     later: np.ndarray  # [N] int64
     known: np.ndarray  # [G] int64

@@ -2,8 +2,8 @@
 
 The network knows no item by name: it sees counts, prices, categories, nearness. An item that training did not know has
 no counts yet, so it stands in for one of its category that sells well (quantile SELLS of the shares), is as near to a
-history as its category is on average, and has its category's mean factors. So the ranker places it by the user's
-tastes; once the item has counts of its own, a training replaces all of this.
+history as its category is on average, and has its category's mean factors; its score is at least that of a typical
+item of its category for the user (score.py). Once the item has counts of its own, a training replaces all of this.
 
 Letters: I items, N of them later, G of a category.
 """
@@ -50,6 +50,7 @@ def _like(catalogue: Catalogue, learnt: int) -> tuple[Like, ...]:
     for (column, code), later in groups.items():
         same = catalogue.kind == code if column == "kind" else (catalogue.targets == code).any(axis=1)  # [I]
         known = np.flatnonzero(same[:learnt])
+        known = known[np.argsort(-catalogue.popularity[known], kind="stable")]
         if len(known):
             found.append(Like(np.asarray(later, dtype=np.int64), known))
     return tuple(found)

@@ -92,7 +92,7 @@ class Ranker:
         """
         history, barred = self._history(rows), self._barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
-        scored = self._scored(rows, probabilities[None], history, found)
+        scored = self._of_one(rows, probabilities, history, found)
         chosen = _best(scored, k, exclude)
         answer = [_recommended(scored, m) for m in chosen]
         if len(answer) < k and len(found.item) < len(self.catalogue):
@@ -119,7 +119,7 @@ class Ranker:
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
         history = self._history(rows)
-        return self._scored(rows, probabilities[None], history, given(history, items)).scores
+        return self._of_one(rows, probabilities, history, given(history, items)).scores
 
     def _more(
         self,
@@ -134,10 +134,29 @@ class Ranker:
         """Continue an answer with the most popular other items, none scored above what stands before it."""
         order = self.catalogue.by_popularity
         items = order[~np.isin(order, np.asarray(list(unwanted), dtype=np.int64))][: k - len(answer)]
-        scored = self._scored(rows, probabilities[None], history, given(history, items))
+        scored = self._of_one(rows, probabilities, history, given(history, items))
         ceiling = answer[-1].score if answer else np.inf
         falling = np.minimum.accumulate(np.minimum(scored.scores, ceiling))
         return [_recommended(replace(scored, scores=falling), m) for m in range(len(items))]
+
+    def _of_one(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
+        """Score one user's candidates: an item that came later at least as a typical one of its category.
+
+        Training saw nobody who knows a category well and none of an item in it, so the network alone may place such an
+        item anywhere. A typical item is the median of the category's best selling ones, for this user.
+        """
+        scored = self._scored(rows, probabilities[None], history, found)
+        groups = [(g, at) for g in self.catalogue.like if len(at := np.flatnonzero(np.isin(found.item, g.later)))]
+        if not groups:
+            return scored
+        typical = np.concatenate([group.known[: group.TYPICAL] for group, _ in groups])
+        others = self._scored(rows, probabilities[None], history, given(history, typical)).scores
+        scores, start = scored.scores.copy(), 0
+        for group, places in groups:
+            end = start + len(group.known[: group.TYPICAL])
+            scores[places] = np.maximum(scores[places], np.median(others[start:end]))
+            start = end
+        return replace(scored, scores=scores)
 
     def _scored(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
         facts = encode.facts(

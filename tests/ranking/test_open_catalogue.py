@@ -91,3 +91,17 @@ def test_positions_are_the_same_at_every_version(ranker: Ranker, grown_twice: bo
     documents: dict[str, Any] = {"b": {"category": "C1"}, "a": {"category": "C0"}}
     more: dict[str, Any] = {"c": {"category": "C2"}} if grown_twice else {}
     assert over(ranker, **documents, **more).vocabulary.item_ids[ITEMS : ITEMS + 2] == ["b", "a"]
+
+
+def test_a_new_item_is_scored_at_least_as_a_typical_one_of_its_category(
+    ranker: Ranker, happened: dict[str, Happened]
+) -> None:
+    grown = over(ranker, kale={"category": "C0"}, thing={"category": "C1"})
+    rows, chances = user_rows(known_row("u00", happened["u00"], 21)), np.asarray(intents("u00"), np.float32)
+    for item, category in ((ITEMS, 0), (ITEMS + 1, 1)):
+        known = np.arange(category, ITEMS, 6)
+        (score,) = grown.score(rows, chances, np.asarray([item]))
+        assert score >= np.median(ranker.score(rows, chances, known)) - 1e-6
+    alone = grown.score(rows, chances, np.asarray([ITEMS]))
+    together = grown.score(rows, chances, np.asarray([3, ITEMS, ITEMS + 1]))
+    assert alone[0] == pytest.approx(together[1], abs=1e-6)
