@@ -116,7 +116,7 @@ def drain_first(drain_s: float) -> None:
 
 def open_door(settings: Settings) -> DoorContext:
     """Load the release's models, open store and logs, and answer once to warm up."""
-    from feature_repo.documents.opened import document_log
+    from feature_repo.documents.opened import document_log_if_any
     from feature_repo.online.profiles import OnlineProfiles
 
     release = settings.release
@@ -147,7 +147,7 @@ def open_door(settings: Settings) -> DoorContext:
         fallback=Fallback.load(release.folder / RANKING),
         key=settings.key,
         tombstones=settings.tombstones,
-        documents=document_log(release.name),
+        documents=document_log_if_any(release.name),
         grow=grow,
     )
     door.warm_up(folds)

@@ -18,11 +18,22 @@ Result = TypeVar("Result")
 
 def document_log(project: str) -> DocumentLog:
     """Return a recommender's log; nothing is asked of the store yet."""
+    found = document_log_if_any(project)
+    if found is None:
+        raise ServerError(
+            "feast.online_store: a store of this type keeps no document log; have sqlite, redis, postgres"
+        )
+    return found
+
+
+def document_log_if_any(project: str) -> DocumentLog | None:
+    """Return a recommender's log; None where its store is of a kind that keeps none."""
     config = feast_store.config(project, feast_store.settings_from())
-    return DocumentLog(_Answering(config, _shelf(config)))
+    shelf = _shelf(config)
+    return None if shelf is None else DocumentLog(_Answering(config, shelf))
 
 
-def _shelf(config: Any) -> Shelf:
+def _shelf(config: Any) -> Shelf | None:
     recommender, settings = recommender_of(config.project), config.online_store
     kind = feast_store.kind(settings)
     if kind == "sqlite":
@@ -33,9 +44,7 @@ def _shelf(config: Any) -> Shelf:
         from feast.infra.online_stores.redis import RedisOnlineStore
 
         return RedisShelf(RedisOnlineStore()._get_client(settings), recommender)
-    raise ServerError(
-        f"feast.online_store: a store of type '{kind}' keeps no document log; have sqlite, redis, postgres"
-    )
+    return None
 
 
 class _Answering:

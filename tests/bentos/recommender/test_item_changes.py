@@ -356,3 +356,16 @@ def test_what_the_router_keeps_has_no_withdrawn_item(shown: World) -> None:
 def test_no_raw_user_is_in_the_document_log(shown: World) -> None:
     put(client(shown), {"item_id": "kiwi", "title": "kiwi"})
     assert pseudonym("ann", conftest.KEY) not in shown.log().changes()[0].text
+
+
+def test_where_items_are_users_nobody_is_put_into_the_log(shown: World) -> None:
+    door = client(shown)
+    release = shown.opened[0].release  # type: ignore[attr-defined]
+    people = release.ranking.model_copy(update={"exclude_self": True})
+    object.__setattr__(release, "ranking", people)
+    reply = door.put("/items", json={"items": [{"item_id": "i0", "available": False}]})
+    assert (reply.status_code, reply.json()["error"]) == (
+        422,
+        "items: are users here; allowed: what the source's tables say of users",
+    )
+    assert shown.log().head().version == 0
