@@ -15,6 +15,9 @@ from feature_repo.documents.changes import Newest
 from feature_repo.vocabulary import Vocabulary
 
 AVAILABLE = "available"  # of an item's document; false: out of stock, or no longer sold
+FROM_SOURCE = (
+    "from_source"  # of a document that a job made of the source's table: a release that learnt it knows better
+)
 FIXED = (columns.ITEM_INDEX, columns.ITEM_ID, columns.FIRST_SEEN)  # columns that no document sets
 
 
@@ -87,6 +90,8 @@ def live(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
         if place == len(names):
             names.append(one.id)
         document = one.document or {}
+        if place < learnt and document.get(FROM_SOURCE):
+            continue
         # A column that another release had, or had with another type, is not this one's.
         said = {name: value for name, value in document.items() if name in have and fits(have[name], value)}
         if document.get(AVAILABLE) is False or (place >= learnt and not said):

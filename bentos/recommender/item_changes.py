@@ -21,7 +21,7 @@ from feature_repo.documents.changes import ITEM, Change, Document, Entry, Newest
 from feature_repo.documents.log import Behind, DocumentLog
 from feature_repo.errors import DataError, StoreAway, nearest
 from feature_repo.ids import NOBODY, plain
-from feature_repo.live_items import AVAILABLE, FIXED, declared, fits, kind_in_words
+from feature_repo.live_items import AVAILABLE, FIXED, FROM_SOURCE, declared, fits, kind_in_words
 
 TRIES = 20  # of a change that others are quicker than
 OWN = (columns.TITLE, columns.CATEGORY, columns.CATEGORY_PATH, columns.BRAND, columns.PRICE)
@@ -103,6 +103,7 @@ def drafted(
         _require_same_thing(item, said, row, where)
         newest = documents.get(identity)
         before = dict(newest.document or {}) if newest is not None and not item.replaces else {}
+        before.pop(FROM_SOURCE, None)  # from now on people say what it is
         document = before | said
         _judge(document, row | said, shown, where, learnt=identity in _learnt(shown), rules=rules)
         found[identity] = document
