@@ -1,8 +1,8 @@
 """The job `materialise` and items that came after training: put what the source's own table says of them into the log.
 
-`jobs.materialise.later_items` says how many at most; 0, the default, puts none. An item came later where its
-first event (else `first_seen`) lies after that of every item which a release in use has learnt. Its document is marked: a release
-that learns the item ignores it, since its own table is newer. An id that the log already knows is left as it is there.
+`jobs.materialise.later_items` says how many at most; 0, the default, puts none. An item came later where its first
+event (else `first_seen`) lies after that of every item which a release in use has learnt. Its document is marked: a
+release that learns the item ignores it, since its own table is newer. An id that the log already knows is left alone.
 """
 
 import datetime as dt
