@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
+from bentos.endpoints.examples import SIGNED
 from bentos.http.bounded_pool import BoundedPool
 from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs import requestlog
