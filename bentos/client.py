@@ -76,7 +76,15 @@ class Recommender(Methods):
     ) -> None:
         self.close()
 
-    def _ask(self, path: str, asks: type[BaseModel], fields: dict[str, Any], answers: type[AnswerModel]) -> AnswerModel:
+    def _ask(
+        self,
+        path: str,
+        asks: type[BaseModel],
+        fields: dict[str, Any],
+        answers: type[AnswerModel],
+        *,
+        method: str = "POST",
+    ) -> AnswerModel:
         if path in WRITES:
             fields = {name: _identified(entries) for name, entries in fields.items()}
         try:
@@ -84,12 +92,12 @@ class Recommender(Methods):
         except ValidationError as error:  # the line that the service would answer with
             refusal = rejected(error, asks)
             raise Unanswered(refusal.status, refusal.problem) from None
-        reply = self._sent(path, ask.model_dump_json(exclude_none=True).encode())
+        reply = self._sent(method, path, ask.model_dump_json(exclude_none=True).encode())
         if reply.ok:
             return answers.model_validate_json(reply.content)
         raise Unanswered(reply.status_code, _problem(reply))
 
-    def _sent(self, path: str, body: bytes) -> requests.Response:
+    def _sent(self, method: str, path: str, body: bytes) -> requests.Response:
         """Send a body, again where that may help; return the last reply or raise what the last try raised."""
         trace = self._traceparent()
         headers = {"Content-Type": "application/json"} | ({"traceparent": trace} if trace else {})
@@ -100,7 +108,7 @@ class Recommender(Methods):
             retry_error_callback=_last,
         )
         reply: requests.Response = again(
-            self._session.post, self.url + path, data=body, headers=headers, timeout=self._timeout_s
+            self._session.request, method, self.url + path, data=body, headers=headers, timeout=self._timeout_s
         )
         return reply
 

@@ -11,6 +11,7 @@ from bentos.endpoints.describe import DescribeRequest, Descriptions
 from bentos.endpoints.events import Accepted, EventsRequest
 from bentos.endpoints.explain import ExplainRequest, Explanation
 from bentos.endpoints.intents import Intents, IntentsRequest
+from bentos.endpoints.items import ItemChange, ItemsChanged, ItemsRequest
 from bentos.endpoints.rank import RankRequest, Scores
 from bentos.endpoints.recommend import Recommendations, RecommendRequest
 from bentos.endpoints.schemas import Event
@@ -22,7 +23,15 @@ class Methods(ABC):
     """A method for each endpoint; what is None is left out of the request."""
 
     @abstractmethod
-    def _ask(self, path: str, asks: type[BaseModel], fields: dict[str, Any], answers: type[AnswerModel]) -> AnswerModel:
+    def _ask(
+        self,
+        path: str,
+        asks: type[BaseModel],
+        fields: dict[str, Any],
+        answers: type[AnswerModel],
+        *,
+        method: str = "POST",
+    ) -> AnswerModel:
         """Send a request of the fields that are not None; return its answer."""
 
     def recommend(
@@ -62,4 +71,12 @@ class Methods(ABC):
         """Say in words what is known of items, and what speaks for them."""
         return self._ask(
             "/describe", DescribeRequest, {"user_id": user_id, "item_ids": item_ids, "at": at}, Descriptions
+        )
+
+    def items(
+        self, *, items: Sequence[ItemChange] | None = None, undo: int | None = None, change_id: str | None = None
+    ) -> ItemsChanged:
+        """Add, change or withdraw items, all of them or none, or undo a version; every door shows it within 5 s."""
+        return self._ask(
+            "/items", ItemsRequest, {"items": items, "undo": undo, "change_id": change_id}, ItemsChanged, method="PUT"
         )

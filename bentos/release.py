@@ -14,9 +14,10 @@ from pydantic import TypeAdapter
 from bentos.spec import Serving
 from components.content import words, writers
 from components.content.spec import Content
-from components.data.derived import rules_at_the_door
+from components.data.derived import rules_at_the_door, rules_of_an_item
 from components.data.row_rules import RowRule, Severity
 from components.profiles.spec import Profiles
+from components.ranking.sources import SOURCES
 from components.ranking.spec import Ranking
 from feature_repo.calendar import Calendar
 from feature_repo.release_folder import INTENT as INTENT
@@ -43,6 +44,7 @@ class Release:
     content: Content  # a release made before there was one has its writer's sentences
     verb: str  # what users do to items, past tense
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
+    item_rules: tuple[RowRule, ...]  # of the data's contract: what an item that is changed live must keep to
     unknown_items: Severity | None  # how grave an event with an item outside the catalogue is; None: it is fine
     document: dict[str, Any]  # release.json, whole
     key: str  # fingerprint of the key that the users it knows are hashed with; '' where none was noted
@@ -66,6 +68,7 @@ class Release:
             content=Content.model_validate(slices.get("content", {"prompt": writers.UNNAMED})),
             verb=_verb(slices),
             event_rules=_event_rules(slices.get("event_rules")),
+            item_rules=_item_rules(slices.get("item_rules")),
             unknown_items=slices.get("unknown_items"),
             document=released.document,
             key=released.key,
@@ -84,7 +87,7 @@ class Release:
     @property
     def candidates(self) -> int:
         """Items that the ranker looks at for a user, at most."""
-        return sum(self.ranking.candidates.model_dump().values())
+        return sum(self.ranking.candidates.limit(source.name) for source in SOURCES)
 
 
 def _verb(slices: Mapping[str, Any]) -> str:
@@ -97,4 +100,11 @@ def _event_rules(stored: list[dict[str, Any]] | None) -> tuple[RowRule, ...]:
     """Read the rules of events; a release made before there were any keeps to those of every recommender."""
     if stored is None:
         return tuple(rules_at_the_door({}))
+    return TypeAdapter(tuple[RowRule, ...]).validate_python(stored)
+
+
+def _item_rules(stored: list[dict[str, Any]] | None) -> tuple[RowRule, ...]:
+    """Read the rules of items; a spec that asks nothing of its own keeps to those of every recommender."""
+    if stored is None:
+        return tuple(rules_of_an_item({}))
     return TypeAdapter(tuple[RowRule, ...]).validate_python(stored)

@@ -8,7 +8,7 @@ Letters: B rows, C targets of the intent model, M items asked about.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,24 @@ from bentos import wire
 from bentos.http import headers
 from bentos.http.breaker import Breaker
 from bentos.release import INTENT, RANKING, Release
+from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError, StoreAway
+from feature_repo.live_items import LiveItems
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
 
 CONNECTIONS = 8  # kept to a service; more are made when needed
 CONNECT_S = 0.5
 VOCABULARY = "vocabulary"  # folder of a model folder
+CATALOGUE_UNKNOWN = 412
 
 
 class ModelAway(StoreAway):
     """A model service gave no answer that can be used: away, late, overloaded, or of another release."""
+
+
+class CatalogueAway(ModelAway):
+    """The ranker's service does not have the version of the catalogue that is asked about."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +73,14 @@ class Remote:
         """Send arrays and return the answer's; raises ModelAway where there is none."""
         body = wire.packed(arrays, fields)
         try:
-            return wire.unpacked(self.breaker.call(lambda: self._post(path, body)))
+            answer = self.breaker.call(lambda: self._post(path, body))
         except ModelAway:
             raise
         except StoreAway:  # the breaker's own
             raise ModelAway(f"{self.url}: failed just now; it is asked again in a moment") from None
+        if answer is None:
+            raise CatalogueAway(f"{self.url}{path}: does not have that version of the catalogue")
+        return wire.unpacked(answer)
 
     def checked(self) -> "Remote":
         """Refuse a service that has another release, with DataError; one that is away is left to the ladder."""
@@ -82,8 +92,11 @@ class Remote:
             raise DataError(f"{self.url}: {difference}; roll the model services out with the same release")
         return self
 
-    def _post(self, path: str, body: bytes) -> bytes:
+    def _post(self, path: str, body: bytes) -> bytes | None:
+        """Return the answer's body; None where the service lacks the catalogue, which is no failure of it."""
         reply = self._request("POST", path, body)
+        if reply.status == CATALOGUE_UNKNOWN:
+            return None
         if reply.status != 200:
             raise ModelAway(f"{self.url}{path}: {reply.status} {reply.data[:200].decode(errors='replace')}")
         if difference := self._difference(reply):
@@ -142,11 +155,18 @@ class RemoteRanker:
 
     remote: Remote
     vocabulary: Vocabulary
+    catalogue: Snapshot = field(
+        default_factory=Snapshot
+    )  # the service ranks over it, and is given it where it lacks it
 
     @classmethod
     def open(cls, url: str, release: Release) -> "RemoteRanker":
         """Return the client of the service `ranking` of a release."""
         return cls(Remote.of(url, release).checked(), _vocabulary(release.folder / RANKING))
+
+    def over(self, items: LiveItems, catalogue: Snapshot) -> "RemoteRanker":
+        """Return the client of the same service over items as the document log changes them."""
+        return replace(self, vocabulary=items.vocabulary, catalogue=catalogue)
 
     def recommend(
         self, rows: UserRows, probabilities: np.ndarray, *, k: int, exclude: frozenset[int]
@@ -154,7 +174,7 @@ class RemoteRanker:
         """Return at most k items of one user (B = 1), best first."""
         arrays, fields = wire.rows_packed(rows)
         arrays |= {"probabilities": probabilities, "exclude": np.asarray(sorted(exclude), dtype=np.int64)}
-        arrays, fields = self.remote.ask("/recommend", arrays, fields | {"k": k})
+        arrays, fields = self._ask("/recommend", arrays, fields | {"k": k})
         pairs = zip(arrays["items"].tolist(), arrays["scores"].tolist(), strict=True)
         return [
             Recommended(item, score, source, reasons)
@@ -165,8 +185,29 @@ class RemoteRanker:
         """Return the scores [M] of items for one user (B = 1)."""
         arrays, fields = wire.rows_packed(rows)
         arrays |= {"probabilities": probabilities, "items": np.asarray(item_indexes, dtype=np.int64)}
-        arrays, _ = self.remote.ask("/score", arrays, fields)
+        arrays, _ = self._ask("/score", arrays, fields)
         return _shaped(arrays, "scores", (len(item_indexes),))
+
+    def _ask(
+        self, path: str, arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]
+    ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Ask about our version of the catalogue; a service that lacks it is given the documents, and asked again."""
+        fields = {**fields, "catalogue": name_of(self.catalogue)}
+        try:
+            return self.remote.ask(path, arrays, fields)
+        except CatalogueAway:
+            newest = [asdict(one) for one in self.catalogue.by_id.values()]
+            self.remote.ask("/catalogue", {}, {"catalogue": name_of(self.catalogue), "newest": newest})
+            return self.remote.ask(path, arrays, fields)
+
+
+def name_of(catalogue: Snapshot) -> str:
+    """Name a version of a log.
+
+    >>> name_of(Snapshot())
+    ' 0'
+    """
+    return f"{catalogue.head.name} {catalogue.head.version}"
 
 
 def _vocabulary(folder: Path) -> Vocabulary:

@@ -147,6 +147,7 @@ EVENTS_FOLDER = "events"  # of the event log's files, there too
 MODELLED = ("fresh", "stale")  # rungs of the ladder on which the models answer; the others: segment, popular
 REQUEST_ID = "request_id"
 RELEASE = "release"
+CATALOGUE_VERSION = "catalogue_version"
 REQUEST_LOG = (
     REQUEST_ID,
     "logged_at",  # UTC, wall time
@@ -168,6 +169,7 @@ REQUEST_LOG = (
     "mirrored",  # a router's copy of a request: nobody saw the answer
     "trace_id",  # W3C trace context, 32 hex digits; null: none came
     "sample",  # probability with which such an answer is logged: its line counts for 1 / sample answers
+    CATALOGUE_VERSION,  # of the document log that the items are as of; null: it was not read, or is older than the log
 )
 
 

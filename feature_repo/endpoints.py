@@ -14,19 +14,21 @@ the request log holds the names too.
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["read", "stream", "write"]
+Kind = Literal["read", "stream", "write", "admin"]
 RECOMMEND, EVENTS = "recommend", "events"  # the two that other modules name
 POPULAR = "/internal/popular"  # of the door, for the router alone; no caller's endpoint (bentos/endpoints/popular.py)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One POST endpoint.
+    """One endpoint: a POST, and a PUT where it is of kind `admin`.
 
     read    one user's, answered whole: may be asked twice, of either release, and mirrored; objectives count it
     stream  one user's, and may be asked twice; passes the router in pieces, so that nothing there counts or compares it
     write   takes entries, a list under the endpoint's own name: each has a user_id, and one with an event_id may come
             twice; has threads of its own, needs the scope `events`, and is copied to the other release
+    admin   changes what every release shows, through the document log: needs the scope `admin`, shares the threads of
+            writes, goes to the stable release and is copied to none
     """
 
     name: str
@@ -42,6 +44,11 @@ class Endpoint:
         """
         return f"/{self.name}"
 
+    @property
+    def method(self) -> Literal["POST", "PUT"]:
+        """Return how it is asked."""
+        return "PUT" if self.kind == "admin" else "POST"
+
 
 ENDPOINTS = (
     Endpoint(RECOMMEND, "read", "Items for a user"),
@@ -50,6 +57,7 @@ ENDPOINTS = (
     Endpoint(EVENTS, "write", "Take note of events"),
     Endpoint("explain", "read", "Why an item for a user"),
     Endpoint("describe", "stream", "Text about items for a user"),
+    Endpoint("items", "admin", "Add, change and withdraw items, or undo that"),
 )
 
 

@@ -66,14 +66,16 @@ class Vocabulary:
     people: bool = field(default=False, kw_only=True)  # items are users, by pseudonym; rows say who acted on them
     whole_history: bool = False  # rows hold all items that a user ever had, not the strongest columns.HISTORY_LIMIT
     signs: Signs = NONE  # what each kind of event says of an item, where the spec declares kinds
+    learnt: int | None = None  # models and rows know the first so many items; the others came later. None: all
 
     @cached_property
     def digest(self) -> str:
         """Digest of what positions mean: rows of two vocabularies with the same digest say the same by the same.
 
         Whole histories are rows of their own: where they lay beside cut ones, a service that cuts would spoil them.
+        Items that came later (feature_repo/live_items.py) are in no row, and in no digest.
         """
-        meant = {"targets": [t.name for t in self.targets], "items": self.item_ids}
+        meant = {"targets": [t.name for t in self.targets], "items": self.item_ids[: self.learnt]}
         more = {
             "segments": self.segments,
             "attributes": {name: list(v) for name, v in self.attributes.items()},

@@ -14,6 +14,7 @@ from pipelines.environment import Environment
 
 CLUSTER = "k8s/backup FOLDER", "k8s/restore FOLDER"  # where the server runs in the overlay's namespace
 SECRET = re.compile(r"(?i)(password|passwd|secret|token|key)=[^,&;\s]*")
+DOCUMENTS = "the document log (items changed live)"
 Outside = dict[str, str]  # what, where, holds, save, restore
 
 
@@ -45,14 +46,16 @@ def _outside(environment: Environment, home: Path) -> Iterator[Outside]:
     online = environment.feast.online_store
     if online["type"] == "redis":
         yield _server(
-            "Redis", str(online.get("connection_string", "")), "profiles, and events since the last run",
-            "redis-cli --rdb FILE", "an empty server over that file; or empty, and `intentflow job materialise`",
+            "Redis", str(online.get("connection_string", "")), f"profiles, events since the last run, and {DOCUMENTS}",
+            "redis-cli --rdb FILE",
+            "an empty server over that file; or empty, and `intentflow job materialise`, without what items were put",
         )  # fmt: skip
     elif online["type"] == "postgres":
         where = f"{online.get('host', '')}:{online.get('port', 5432)}/{online.get('database', '')}"
-        yield _postgres("PostgreSQL (online store)", where, "profiles, and events since the last run")
+        yield _postgres("PostgreSQL (online store)", where, f"profiles, events since the last run, and {DOCUMENTS}")
     elif not _is_here(str(online.get("path", "")), home):
-        yield _store("the online store", str(online.get("path", "")), "profiles, and events since the last run")
+        held = f"profiles, events since the last run, and {DOCUMENTS}"
+        yield _store("the online store", str(online.get("path", "")), held)
     registry: Any = environment.feast.registry
     registry = registry.get("path", "") if isinstance(registry, dict) else registry
     if not _is_here(str(registry), home):

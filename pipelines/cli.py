@@ -347,6 +347,18 @@ def down(place: "Installation") -> tuple[Any, str]:
 
 
 @verb
+@click.argument("action", type=click.Choice(["put", "withdraw", "undo", "list"]))
+@click.argument("what", nargs=-1)
+@click.option("--change-id", default="", help="makes a repeated put, withdraw or undo harmless")
+def items(place: "Installation", *, action: str, what: tuple[str, ...], change_id: str) -> tuple[Any, str]:
+    """Change the items that every door shows: put FILE, withdraw ID ..., undo VERSION, list."""
+    from pipelines import items as live
+
+    found = live.act(place, action, what, change_id=change_id)
+    return found, live.text(found)
+
+
+@verb
 @click.option("--user", "users", multiple=True, help="user id, as in your data; may be given again")
 @click.option("--users-file", type=click.Path(path_type=Path), help="file with one user id a line")
 @click.option("--again", is_flag=True, help="after a restore: remove once more whoever was forgotten")

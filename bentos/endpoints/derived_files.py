@@ -64,7 +64,15 @@ class Methods(ABC):
     """A method for each endpoint; what is None is left out of the request."""
 
     @abstractmethod
-    def _ask(self, path: str, asks: type[BaseModel], fields: dict[str, Any], answers: type[AnswerModel]) -> AnswerModel:
+    def _ask(
+        self,
+        path: str,
+        asks: type[BaseModel],
+        fields: dict[str, Any],
+        answers: type[AnswerModel],
+        *,
+        method: str = "POST",
+    ) -> AnswerModel:
         """Send a request of the fields that are not None; return its answer."""
 
 '''
@@ -88,12 +96,16 @@ def _method(operation: Operation) -> str:
             f'        """{about}"""',
             *_call(
                 "        return self._ask",
-                [f'"{operation.path}"', asks.__name__, f"{{{fields}}}", answers.__name__],
+                [f'"{operation.path}"', asks.__name__, f"{{{fields}}}", answers.__name__, *_method_of(operation)],
                 "",
             ),
             "",
         ]
     )
+
+
+def _method_of(operation: Operation) -> list[str]:
+    return [] if operation.endpoint.method == "POST" else [f'method="{operation.endpoint.method}"']
 
 
 def _call(head: str, arguments: list[str], tail: str) -> Iterator[str]:
@@ -145,7 +157,7 @@ def gateway_route(operations: Sequence[Operation], _: str) -> str:
     gateway = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public", "namespace": "gateway"}
     timeout = f"{ASKED_FOR_S}s"
     rule = {
-        "matches": [{"path": {"type": "Exact", "value": operation.path}} for operation in operations],
+        "matches": [{"path": {"type": "Exact", "value": o.path}} for o in operations if o.endpoint.kind != "admin"],
         "timeouts": {"request": timeout, "backendRequest": timeout},
         "backendRefs": [{"group": "", "kind": "Service", "name": "recommender", "port": 80, "weight": 1}],
     }
@@ -157,8 +169,8 @@ def gateway_route(operations: Sequence[Operation], _: str) -> str:
     }
     head = (
         f"# Written by `{COMMAND}`; do not edit. An overlay patches the Gateway and the hostname.\n"
-        "# What callers may ask, path by path; /metrics and the routers' own paths are not among them. There are no\n"
-        "# retries: the router repeats what is safe to repeat.\n"
+        "# What callers may ask, path by path; /metrics, the routers' own paths and what changes items are not among\n"
+        "# them. There are no retries: the router repeats what is safe to repeat.\n"
     )
     return head + yaml.safe_dump(route, sort_keys=False, width=WIDTH)
 
@@ -166,7 +178,8 @@ def gateway_route(operations: Sequence[Operation], _: str) -> str:
 def serving_table(operations: Sequence[Operation], page: str) -> str:
     """Return docs/serving.md with its table of endpoints."""
     rows = [
-        f"| `POST {o.path}` | {o.endpoint.about} | {_asked(o.contract.asks)} | {_answered(o.contract.answers)} |"
+        f"| `{o.endpoint.method} {o.path}` | {o.endpoint.about} | {_asked(o.contract.asks)} | "
+        f"{_answered(o.contract.answers)} |"
         for o in operations
     ]
     return between(page, "\n".join(["| endpoint | what | in | out |", "| --- | --- | --- | --- |", *rows]))
@@ -192,7 +205,8 @@ def curl_examples(operations: Sequence[Operation], page: str) -> str:
     """Return docs/client.md with a call of curl for each endpoint."""
     blocks = []
     for operation in operations:
-        head = f"curl -s localhost:3000{operation.path} -H 'Content-Type: application/json'"
+        verb = "" if operation.endpoint.method == "POST" else f" -X {operation.endpoint.method}"
+        head = f"curl -s{verb} localhost:3000{operation.path} -H 'Content-Type: application/json'"
         body = f"-d '{json.dumps(operation.contract.example.ask, ensure_ascii=False)}'"
         gap = " " if len(head) + len(body) < WIDTH else " \\\n  "
         blocks.append(f"```bash\n{head}{gap}{body}\n```")

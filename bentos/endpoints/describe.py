@@ -34,12 +34,13 @@ def answer(door: "Door", ask: DescribeRequest, context: RequestContext) -> Descr
     content = door.release.content
     if len(ask.item_ids) > content.max_items:
         raise refused("item_ids", f"{len(ask.item_ids)} are too many", f"1 to {content.max_items}")
-    indexes = [door.index_of(item, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
+    indexes = [door.index_of(item, context, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
         state, candidates = door.ladder.recommend(state, k=door.release.candidates)
     found = {one.item_index: one for one in candidates}
-    texts = [door.texts.describe(index, found.get(index), state) for index in indexes]
+    writer = door.items_of(context).texts
+    texts = [writer.describe(index, found.get(index), state) for index in indexes]
     door.write(
         context,
         state,

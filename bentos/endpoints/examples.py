@@ -2,7 +2,7 @@
 
 from feature_repo import columns
 
-SIGNED = {"release": "81233fd8eeda", "request_id": "77cae0c571094597979190466f34e6cf"}
+SIGNED = {"catalogue_version": 0, "release": "81233fd8eeda", "request_id": "77cae0c571094597979190466f34e6cf"}
 INTENT = {"name": "buy:TROPICAL FRUIT", "probability": 0.482}
 VISIT = {"name": "visit", "probability": 0.8104}
 PROFILE = {

@@ -36,19 +36,19 @@ class Explanation(Answer):
 
 def answer(door: "Door", ask: ExplainRequest, context: RequestContext) -> Explanation:
     """Say what speaks for an item: its source and place, the features and the intents that it rests on."""
-    index = door.index_of(ask.item_id, where="item_id")
+    index = door.index_of(ask.item_id, context, where="item_id")
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
         state, candidates = door.ladder.recommend(state, k=door.release.candidates)
     position, found = next(((n, one) for n, one in enumerate(candidates, 1) if one.item_index == index), (None, None))
     if found is None:
         state, (score,) = door.ladder.score(state, [index])
-    targets = door.targets_of(ask.item_id)
+    targets = door.targets_of(ask.item_id, context)
     features = door.features_of(state, index, targets, reasons=found.reasons if found else {})
     door.write(context, state, asked={"item_id": door.item_id(ask.item_id), "at": ask.at})
     return Explanation(
         item_id=ask.item_id,
-        title=door.titles[index],
+        title=door.items_of(context).titles[index],
         source=found.source if found else None,
         position=position,
         score=float(found.score) if found else score,

@@ -13,10 +13,13 @@ from pydantic import BaseModel
 from bentos.access import Scope
 from bentos.endpoints.contract import Contract
 from bentos.http.request_context import RequestContext
-from feature_repo.endpoints import ENDPOINTS, Endpoint
+from feature_repo.endpoints import ENDPOINTS, Endpoint, Kind
 
 if TYPE_CHECKING:
     from bentos.recommender.door import Door
+
+
+SCOPE_OF: dict[Kind, Scope] = {"write": "events", "admin": "admin"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Operation:
 
     @property
     def writes(self) -> bool:
-        """Say whether it takes entries, on threads of its own: it may take longer, and must not hold up the others."""
-        return self.endpoint.kind == "write"
+        """Say whether it stores something, on threads of its own: it may take longer, and hold up no reads."""
+        return self.endpoint.kind in ("write", "admin")
 
     @property
     def streams(self) -> bool:
@@ -44,7 +47,7 @@ class Operation:
     @property
     def scope(self) -> Scope:
         """Return what a key or token must be for."""
-        return "events" if self.writes else "recommend"
+        return SCOPE_OF.get(self.endpoint.kind, "recommend")
 
     def asks_of(self, door: "Door") -> type[BaseModel]:
         """Return the model of a request, as the door's release has it."""

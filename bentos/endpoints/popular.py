@@ -42,6 +42,7 @@ class PopularDocument(AnswerPart):
 
     format: Literal[1] = 1
     release: str = Field(min_length=1, max_length=64)
+    catalogue_version: int | None = Field(default=None, description="Of the document log, as answers say it")
     made_at: AwareDatetime
     auth: Auth = Field(description="How the door recognises callers: who answers in its place does the same")
     k: int = Field(ge=1, description="Items in an answer that does not say how many")
@@ -59,9 +60,11 @@ def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocume
     """Write down what a door's lowest rung answers."""
     serving = door.release.serving
     mine = door.release.ranking.exclude_self
-    items, intents = door.popular(items=serving.max_k + MOST_EXCLUDED + mine, intents=TOP_INTENTS)
+    among = door.catalogue.current
+    items, intents = door.popular(among, items=serving.max_k + MOST_EXCLUDED + mine, intents=TOP_INTENTS)
     return PopularDocument(
         release=door.release.id,
+        catalogue_version=among.version,
         made_at=made_at,
         auth=auth,
         k=serving.k,
@@ -69,7 +72,7 @@ def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocume
         exclude_self=mine,
         people=door.release.ranking.people,
         timeout_s=serving.timeout_s,
-        items=[shown(door, one, ALWAYS) for one in items],
+        items=[shown(among, one, ALWAYS) for one in items],
         intents=intents,
     )
 
@@ -80,6 +83,8 @@ def sealed(found: PopularDocument) -> dict[str, Any]:
     for newer in ("exclude_self", "people"):  # routers of before have no such fields
         if not content[newer]:
             del content[newer]
+    if found.catalogue_version is None:  # nor this one
+        del content["catalogue_version"]
     return content | {DIGEST: files.digest(content)}
 
 
@@ -118,5 +123,10 @@ def answer(found: PopularDocument, ask: RecommendRequest, request_id: str) -> Re
     items = list(islice((item for item in listed if item.item_id not in excluded), k))
     profile = Profile(rung="popular", state_at=None, age_days=None, segment=None, degraded=True, reason="door_away")
     return Recommendations(
-        items=items, intents=list(found.intents), profile=profile, release=found.release, request_id=request_id
+        items=items,
+        intents=list(found.intents),
+        profile=profile,
+        catalogue_version=found.catalogue_version,
+        release=found.release,
+        request_id=request_id,
     )

@@ -32,22 +32,23 @@ class Scores(Answer):
     """Scores in the order asked."""
 
     scores: list[Score]
+    withdrawn: list[str] = Field(default=[], description="Items asked about that nobody may be shown now: no scores")
     profile: Profile
 
 
 def answer(door: "Door", ask: RankRequest, context: RequestContext) -> Scores:
     """Score given items for a user, in the order given."""
-    indexes = [door.index_of(item, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
+    asked = [door.index_of(item, context, where=f"item_ids[{place}]") for place, item in enumerate(ask.item_ids)]
+    hidden = door.items_of(context).hidden
+    names = [item for item, index in zip(ask.item_ids, asked, strict=True) if index not in hidden]
+    withdrawn = [item for item, index in zip(ask.item_ids, asked, strict=True) if index in hidden]
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
-        state, values = door.ladder.score(state, indexes)
-    door.write(
-        context,
-        state,
-        asked={"item_ids": [door.item_id(item) for item in ask.item_ids], "scores": values, "at": ask.at},
-    )
-    scores = [Score(item_id=item, score=value) for item, value in zip(ask.item_ids, values, strict=True)]
-    return Scores(scores=scores, profile=state.profile, **door.signed(context))
+        state, values = door.ladder.score(state, [index for index in asked if index not in hidden])
+    logged = {"item_ids": [door.item_id(item) for item in names], "scores": values, "at": ask.at}
+    door.write(context, state, asked=logged)
+    scores = [Score(item_id=item, score=value) for item, value in zip(names, values, strict=True)]
+    return Scores(scores=scores, withdrawn=withdrawn, profile=state.profile, **door.signed(context))
 
 
 CONTRACT = Contract(
@@ -58,6 +59,7 @@ CONTRACT = Contract(
         {"user_id": "1", "item_ids": ["1082185", "995242"]},
         {
             "scores": [{"item_id": "1082185", "score": 3.5152}, {"item_id": "995242", "score": 3.38}],
+            "withdrawn": [],
             "profile": examples.PROFILE,
         }
         | examples.SIGNED,

@@ -12,6 +12,7 @@ from bentos.http.request_context import RequestContext
 from components.ranking.sources import SOURCES
 
 if TYPE_CHECKING:
+    from bentos.recommender.catalogue import ShownItems
     from bentos.recommender.door import Door
     from bentos.recommender.ports import Recommended
 
@@ -54,7 +55,8 @@ class Recommendations(Answer):
 
 def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Recommendations:
     """Recommend items to a user."""
-    serving, index = door.release.serving, door.vocabulary.index_of_item
+    serving, among = door.release.serving, door.items_of(context)
+    index = among.vocabulary.index_of_item
     k = wanted(ask.k, k=serving.k, max_k=serving.max_k)
     unwanted = [door.item_id(item) for item in ask.exclude]
     exclude = frozenset(index[item] for item in unwanted if item in index)
@@ -62,7 +64,7 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     with context.stage("rank"):
         state, ranked = door.ladder.recommend(state, k=door.policy.considered(k), exclude=exclude)
         chosen = door.choose(ranked, k, context)
-    items = [shown(door, one, propensity) for one, propensity in chosen]
+    items = [shown(among, one, propensity) for one, propensity in chosen]
     door.write(
         context,
         state,
@@ -82,11 +84,11 @@ def wanted(asked: int | None, *, k: int, max_k: int) -> int:
     return asked or k
 
 
-def shown(door: "Door", one: "Recommended", propensity: float) -> Item:
+def shown(among: "ShownItems", one: "Recommended", propensity: float) -> Item:
     """Return a ranked item as an answer shows it."""
     return Item(
-        item_id=door.vocabulary.item_ids[one.item_index],
-        title=door.titles[one.item_index],
+        item_id=among.vocabulary.item_ids[one.item_index],
+        title=among.titles[one.item_index],
         score=float(one.score),
         source=one.source,
         propensity=propensity,

@@ -109,8 +109,11 @@ class Intent(AnswerPart):
 
 
 class Answer(AnswerPart):
-    """An answer: which release gave it, and to which request."""
+    """An answer: which release gave it, over which catalogue, and to which request."""
 
+    catalogue_version: int | None = Field(
+        default=None, description="The version of the document log that the items are as of; null: it was never read"
+    )
     release: str
     request_id: str
 

@@ -23,8 +23,9 @@ PAGES = ("/", "/docs.json", "/schema.json")
 ASSETS = ("/assets/", "/static_content/")
 HEADER_BYTES = 16 << 10
 TRACE = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-REQUEST_ID, SHADOW, RELEASE, PATIENCE = (
-    n.lower().encode() for n in (headers.REQUEST_ID, headers.SHADOW, headers.RELEASE, headers.PATIENCE)
+REQUEST_ID, SHADOW, RELEASE, PATIENCE, CATALOGUE = (
+    n.lower().encode()
+    for n in (headers.REQUEST_ID, headers.SHADOW, headers.RELEASE, headers.PATIENCE, headers.CATALOGUE)
 )
 CONTEXT = "intentflow.context"  # in the ASGI scope
 log = logging.getLogger("intentflow.door")
@@ -51,6 +52,8 @@ class Guard:
                 if span is not None:
                     opened.tracing.end(span, context, message["status"])
                 ours = [(REQUEST_ID, context.request_id.encode()), (RELEASE, opened.release.encode())]
+                if context.items is not None and context.items.version is not None:
+                    ours.append((CATALOGUE, str(context.items.version).encode()))
                 if getattr(self._state, "draining", False):
                     ours.append((b"connection", b"close"))
                 message = {**message, "headers": [*message.get("headers", ()), *ours]}
@@ -93,6 +96,7 @@ class Guard:
             return
         needed = self._needed(path, opened.open_pages)
         who = await _caller(opened.check, given, needed, scope)
+        context.caller = who
         await opened.limits.hit(needed, who)
 
     def _needed(self, path: str, open_pages: frozenset[str]) -> str | None:

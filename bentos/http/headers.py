@@ -3,6 +3,7 @@
 import re
 
 RELEASE = "X-IntentFlow-Release"  # on every answer of a door
+CATALOGUE = "X-IntentFlow-Catalogue"  # on an answer about items: the document log's version that it rests on
 VOCABULARY = "X-IntentFlow-Vocabulary"  # on every answer of a model service
 SHADOW = "X-IntentFlow-Shadow"  # on the router's copies, with the token; never from a client
 REQUEST_ID = "X-Request-Id"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bentos.recommender.catalogue import ShownItems
     from feature_repo.rows import UserRows
 
 
@@ -28,6 +29,8 @@ class RequestContext:
         self.reading = False  # a thread waits for the store
         self.endpoint = ""  # its name in the request log
         self.rows: UserRows | None = None  # once read
+        self.caller = ""  # who asks: a key, a subject of a token, or an address
+        self.items: ShownItems | None = None  # what the answer is made from: the same to its end
         self.mirrored = False  # by the router itself, with its token: no caller sees the answer
         self.trace_id: str | None = None
         self.stages: list[tuple[str, int, int]] | None = None  # name, start and end in epoch ns; None: not traced

@@ -4,6 +4,7 @@ By default the door has the ranker in its own process. An environment that scale
 sets INTENTFLOW_RANKING_URL at the door. The routes are in bentos/models.py, the format of bodies in bentos/wire.py.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +12,19 @@ import bentoml
 import numpy as np
 
 from bentos import models, wire
+from bentos.http.problems import refused
 from bentos.release import RANKING, Release
+from bentos.remote import CATALOGUE_UNKNOWN, name_of
+from feature_repo.documents.changes import ITEM, Newest
+from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
+from feature_repo.live_items import live
 from feature_repo.rows import UserRows
 
-app = models.create_app("/recommend", "/score")
+NOTHING_CHANGED = name_of(Snapshot())
+KEPT = 4  # versions of the catalogue: doors change theirs within seconds of each other
+
+app = models.create_app("/recommend", "/score", "/catalogue")
 
 
 @bentoml.service(name="ranking", workers=1, traffic={"timeout": 65}, logging={"access": {"enabled": False}})
@@ -34,15 +43,31 @@ class Ranking:
 
 def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
     """Load the release's ranker; return its vocabulary's digest and its calls."""
+    from components.ranking import open_catalogue
     from components.ranking.score import Ranker
 
     ranker = Ranker.load(release.folder / RANKING)
     targets = len(ranker.vocabulary.targets)
+    over: OrderedDict[str, Ranker] = OrderedDict({NOTHING_CHANGED: ranker})
+
+    def asked_over(fields: Mapping[str, Any]) -> Ranker:
+        found = over.get(str(fields.get("catalogue", NOTHING_CHANGED)))
+        if found is None:
+            raise refused("catalogue", "is not here", "one that was sent", status=CATALOGUE_UNKNOWN)
+        return found
+
+    def catalogue(_: models.Arrays, fields: Mapping[str, Any]) -> bytes:
+        newest = sorted(map(_newest, fields["newest"]), key=lambda one: one.first)
+        items = live(ranker.vocabulary, (one for one in newest if one.kind == ITEM))
+        over[str(fields["catalogue"])] = open_catalogue.over(ranker, items)
+        while len(over) > KEPT:
+            del over[next(name for name in over if name != NOTHING_CHANGED)]
+        return wire.packed({}, {"items": len(items.changed)})
 
     def recommend(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
         rows, probabilities = _one(arrays, fields, targets)
         exclude = frozenset(_integers(arrays, "exclude").tolist())
-        found = ranker.recommend(rows, probabilities, k=_k(fields), exclude=exclude)
+        found = asked_over(fields).recommend(rows, probabilities, k=_k(fields), exclude=exclude)
         items = {
             "items": np.asarray([one.item_index for one in found], dtype=np.int64),
             "scores": np.asarray([one.score for one in found], dtype=np.float64),
@@ -51,9 +76,15 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
 
     def score(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
         rows, probabilities = _one(arrays, fields, targets)
-        return wire.packed({"scores": ranker.score(rows, probabilities, _integers(arrays, "items"))})  # [M]
+        scores = asked_over(fields).score(rows, probabilities, _integers(arrays, "items"))  # [M]
+        return wire.packed({"scores": scores})
 
-    return ranker.vocabulary.digest, {"/recommend": recommend, "/score": score}
+    return ranker.vocabulary.digest, {"/recommend": recommend, "/score": score, "/catalogue": catalogue}
+
+
+def _newest(given: Mapping[str, Any]) -> Newest:
+    """Read a document as the door sends it."""
+    return Newest(given["kind"], given["id"], given["version"], tuple(given["first"]), given["document"])
 
 
 def _one(arrays: models.Arrays, fields: Mapping[str, Any], targets: int) -> tuple[UserRows, np.ndarray]:

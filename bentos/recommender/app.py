@@ -10,7 +10,6 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -54,22 +53,30 @@ class DoorContext:
     shadow_token: str = ""
     tracing: Tracing | None = None
     auth: popular.Auth = "none"
+    _popular: dict[int | None, bytes] = dataclasses.field(default_factory=dict)
 
     @property
     def release(self) -> str:
         """Return the id of the release that answers."""
         return self.door.release.id
 
-    @cached_property
+    @property
     def popular(self) -> bytes:
-        """The document of what is popular; one release always says the same."""
-        made = popular.document(self.door, auth=self.auth, made_at=dt.datetime.now(dt.UTC))
-        return json.dumps(popular.sealed(made)).encode()
+        """The document of what is popular; one release always says the same of one version of the catalogue."""
+        version = self.door.catalogue.current.version
+        if version not in self._popular:
+            made = popular.document(self.door, auth=self.auth, made_at=dt.datetime.now(dt.UTC))
+            self._popular.clear()
+            self._popular[made.catalogue_version] = json.dumps(popular.sealed(made)).encode()
+            return self._popular[made.catalogue_version]
+        return self._popular[version]
 
 
 def create_app(operations: Sequence[Operation] = OPERATIONS) -> Starlette:
     """Make the application; `app.state.opened` is set when the service starts."""
-    routes = [Route(operation.path, _handler(operation), methods=["POST"]) for operation in operations]
+    routes = [
+        Route(operation.path, _handler(operation), methods=[operation.endpoint.method]) for operation in operations
+    ]
     routes += [
         Route("/docs.json", _docs, methods=["GET"]),
         Route(POPULAR, _popular, methods=["GET"]),
@@ -167,7 +174,9 @@ async def _wrong_method(request: Request, _: Exception) -> Response:
 
 
 def _no_such(request: Request, status: int) -> Response:
-    allowed = ", ".join(f"POST {operation.path}" for operation in request.app.state.operations)
+    have = [operation.endpoint for operation in request.app.state.operations]
+    allowed = ", ".join(f"{one.method} {one.path}" for one in have)
     error = f"no endpoint {request.method} {request.url.path}; have {allowed}"
-    headers = {"Allow": "POST"} if status == WRONG_METHOD else {}
+    here = [one.method for one in have if one.path == request.url.path]
+    headers = {"Allow": here[0]} if status == WRONG_METHOD else {}
     return JSONResponse(Problem(error=error, where="path", allowed=allowed).model_dump(), status, headers=headers)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from bentos.endpoints import schemas
+from bentos.endpoints.items import ItemsRequest
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused, short
 from bentos.http.request_context import RequestContext
-from bentos.recommender import warmup
+from bentos.recommender import item_changes, warmup
+from bentos.recommender.catalogue import Grow, OpenCatalogue, ShownItems
 from bentos.recommender.clock import Clock
 from bentos.recommender.explanation import features_of
 from bentos.recommender.gone import Gone
@@ -27,12 +29,12 @@ from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
-from bentos.recommender.texts import Texts
 from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
 from components.ranking.eligibility import own_item
-from feature_repo import columns, signs
+from feature_repo import signs
+from feature_repo.documents.log import DocumentLog
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
 from feature_repo.privacy.pseudonyms import pseudonym
@@ -59,6 +61,8 @@ class Door:
         key: str,
         tombstones: Tombstones | None = None,
         breaker: Breaker | None = None,
+        documents: DocumentLog | None = None,  # what people change live; None: nobody can
+        grow: Grow | None = None,  # with it: the ranker over other items
     ) -> None:
         self.release = release
         self._log, self._clock, self._events, self._key = log, clock, events, key
@@ -69,15 +73,15 @@ class Door:
                     f"release {release.id}: its {part} model has the vocabulary {found}, "
                     f"release.json says {release.vocabulary}; assemble the release again"
                 )
-        self.vocabulary = ranker.vocabulary
+        self.vocabulary = ranker.vocabulary  # the release's own: rows and intents follow it
+        self.catalogue = OpenCatalogue(release, ranker, documents, grow)
         self.ladder = Ladder(release, scorer, ranker, profiles, fallback, breaker=breaker or Breaker())
         self.rules: EventRules = EventRules(
-            release.event_rules, known=self.vocabulary.knows, unknown=release.unknown_items
+            release.event_rules,
+            known=lambda item: self.catalogue.current.vocabulary.knows(item),
+            unknown=release.unknown_items,
         )
         self.policy: Policy = policies.named(release.policy)
-        titles = self.vocabulary.items[columns.TITLE].to_pylist()
-        self.titles = [t or i for t, i in zip(titles, self.vocabulary.item_ids, strict=True)]
-        self.texts = Texts(self.vocabulary, self.titles, release.content, verb=release.verb, step=release.calendar.step)
         self._gone = Gone(self.vocabulary.item_ids, tombstones, profiles) if release.ranking.people else None
         self.intake = Intake(
             events,
@@ -90,6 +94,7 @@ class Door:
         )
         if events.latest is not None:
             clock.saw(events.latest)
+        self.catalogue.start()
 
     def item_id(self, given: str) -> str:
         """Return an item's id as the catalogue has it: a person's pseudonym, given that or the raw id."""
@@ -97,27 +102,36 @@ class Door:
             return given
         return pseudonym(given, self._key)
 
-    def index_of(self, item_id: str, *, where: str) -> int:
+    def items_of(self, context: RequestContext) -> ShownItems:
+        """Return the items that a request is about: as they are when it first asks, to its end."""
+        if context.items is None:
+            context.items = self.catalogue.current
+        return context.items
+
+    def index_of(self, item_id: str, context: RequestContext, *, where: str) -> int:
         """Return an item's position in the catalogue, or refuse the field `where` that names it."""
-        index = self.vocabulary.index_of_item.get(self.item_id(item_id))
+        found = self.items_of(context).vocabulary
+        index = found.index_of_item.get(self.item_id(item_id))
         if index is None:
-            allowed = f"the {len(self.vocabulary.item_ids)} items of release {self.release.id}"
+            later = len(found.item_ids) - len(self.vocabulary.item_ids)
+            more = f" and {later} that came later" if later else ""
+            allowed = f"the {len(self.vocabulary.item_ids)} items of release {self.release.id}{more}"
             raise refused(where, f"{short(item_id)} is no item", allowed)
         return index
 
-    def targets_of(self, item_id: str) -> list[int]:
+    def targets_of(self, item_id: str, context: RequestContext) -> list[int]:
         """Return the intents that an event with an item would fulfil, as positions in the vocabulary."""
-        leveled = self.vocabulary.targets_of_item.get(self.item_id(item_id), ())
+        leveled = self.items_of(context).vocabulary.targets_of_item.get(self.item_id(item_id), ())
         return [t for t, target in enumerate(self.vocabulary.targets) if target.column is None or t in leveled]
 
     def state_of(self, user_id: str, at: dt.datetime | None, context: RequestContext) -> ProfileState:
         """Find the rung of a user as of `at`, or as of the clock's time."""
         now = self._clock.now() if at is None else int(at.timestamp())
-        hidden = self._pseudonym(user_id)
+        hidden, items = self._pseudonym(user_id), self.items_of(context)
         state = self.ladder.state_of(hidden, now, at, context)
-        own = own_item(self.release.ranking, self.vocabulary.index_of_item, user_id, hidden=hidden)
+        own = own_item(self.release.ranking, items.vocabulary.index_of_item, user_id, hidden=hidden)
         barred = own if self._gone is None else own | self._gone.items()
-        return dataclasses.replace(state, own=barred) if barred else state
+        return dataclasses.replace(state, own=barred, items=items)
 
     def choose(self, ranked: Sequence[Recommended], k: int, context: RequestContext) -> list[tuple[Recommended, float]]:
         """Have the release's policy choose `k` of the ranked items: each in its order, with its propensity."""
@@ -129,9 +143,11 @@ class Door:
         """Name intents, each with its probability for the user."""
         return self._named(state.probabilities, targets)
 
-    def popular(self, *, items: int, intents: int) -> tuple[Sequence[Recommended], list[schemas.Intent]]:
+    def popular(
+        self, among: ShownItems, *, items: int, intents: int
+    ) -> tuple[Sequence[Recommended], list[schemas.Intent]]:
         """Return what the lowest rung says of anyone: at most so many items and intents."""
-        rates, listed = self.ladder.popular(most=items)
+        rates, listed = self.ladder.popular(most=items, n_items=len(among.titles), exclude=among.hidden)
         return listed, self._named(rates, likeliest(rates, intents))
 
     def _named(self, probabilities: np.ndarray, targets: Iterable[int]) -> list[schemas.Intent]:
@@ -147,9 +163,14 @@ class Door:
         rows = signs.read(state.rows, self.vocabulary.signs)
         return features_of(rows, item_index=index, targets=named, reasons=reasons)
 
+    def changed(self, ask: ItemsRequest, *, who: str) -> item_changes.Written:
+        """Write what a request says of items into the document log, and show it."""
+        return item_changes.write(self.catalogue, ask, who=who)
+
     def signed(self, context: RequestContext) -> dict[str, Any]:
         """Return the fields that every answer ends with."""
-        return {"release": self.release.id, "request_id": context.request_id}
+        version = self.items_of(context).version
+        return {"catalogue_version": version, "release": self.release.id, "request_id": context.request_id}
 
     def write(
         self,
@@ -177,6 +198,7 @@ class Door:
                     items=items,
                     mirrored=context.mirrored,
                     trace_id=context.trace_id,
+                    catalogue_version=None if state.items is None else state.items.version,
                 )
             )
 
@@ -187,7 +209,8 @@ class Door:
         _ = self.vocabulary.index_of_item, self.vocabulary.targets_of_item
 
     def close(self) -> None:
-        """Sync and close the logs."""
+        """Follow the catalogue no longer; sync and close the logs."""
+        self.catalogue.close()
         self._events.close()  # first: the request log ships what both leave
         self._log.close()
 

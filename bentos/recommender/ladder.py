@@ -19,7 +19,7 @@ import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -38,6 +38,9 @@ from feature_repo.errors import StoreAway
 from feature_repo.fallback import Fallback, of_age
 from feature_repo.rows import UserRows
 
+if TYPE_CHECKING:
+    from bentos.recommender.catalogue import ShownItems
+
 Answer = TypeVar("Answer")
 log = logging.getLogger("intentflow.door")
 
@@ -51,6 +54,7 @@ class ProfileState:
     probabilities: np.ndarray  # [C]
     modelled: bool  # the models answer; else the fallback
     own: frozenset[int] = frozenset()  # never shown: where items are users the user, and people who were forgotten
+    items: "ShownItems | None" = None  # what may be shown; None: the release's own items
 
     def likeliest(self, most: int) -> list[int]:
         """Return the positions of the likeliest intents, the likeliest first."""
@@ -108,31 +112,37 @@ class Ladder:
     ) -> tuple[ProfileState, Sequence[Recommended]]:
         """Return k items, or all that may be shown, and the state after it, which is lower where the ranker fails."""
         rows, exclude = state.rows, exclude | state.own
+        ranker, n_items = self._ranker_of(state), self._n_items
+        if state.items is not None:
+            exclude, n_items = exclude | state.items.hidden, len(state.items.titles)
         if state.modelled:
-            items = _tried(lambda: _scored(self._ranker.recommend(rows, state.probabilities, k=k, exclude=exclude)))
+            items = _tried(lambda: _scored(ranker.recommend(rows, state.probabilities, k=k, exclude=exclude)))
             if items is not None:
                 return state, items
-            state = self._down(rows, reason="models_failed")
+            state = dataclasses.replace(self._down(rows, reason="models_failed"), items=state.items)
         group, barred = self._group(rows), self._eligible.barred(rows)
         exclude |= frozenset(barred.values.tolist())
-        return state, self._fallback.recommend(group, n_items=self._n_items, k=k, exclude=exclude)
+        return state, self._fallback.recommend(group, n_items=n_items, k=k, exclude=exclude)
 
     def score(self, state: ProfileState, indexes: Sequence[int]) -> tuple[ProfileState, list[float]]:
         """Score items [M], by the share of a group's users who had them where no model does."""
         rows = state.rows
         if state.modelled:
             wanted = np.asarray(indexes, dtype=np.int64)
-            values = _tried(lambda: _finite(self._ranker.score(rows, state.probabilities, wanted)))
+            values = _tried(lambda: _finite(self._ranker_of(state).score(rows, state.probabilities, wanted)))
             if values is not None:
                 return state, [float(value) for value in values]
-            state = self._down(rows, reason="models_failed")
+            state = dataclasses.replace(self._down(rows, reason="models_failed"), items=state.items)
         group = self._group(rows)
         return state, [self._fallback.score(group, index) for index in indexes]
 
-    def popular(self, *, most: int) -> tuple[np.ndarray, Sequence[Recommended]]:
-        """Return what the lowest rung says of anyone: intent rates [C] and at most so many items."""
+    def popular(
+        self, *, most: int, n_items: int, exclude: frozenset[int] = frozenset()
+    ) -> tuple[np.ndarray, Sequence[Recommended]]:
+        """Return what the lowest rung says of anyone: intent rates [C] and at most so many of the items."""
         everyone = self._fallback.everyone
-        return self._fallback.rates[everyone], self._fallback.recommend(everyone, n_items=self._n_items, k=most)
+        listed = self._fallback.recommend(everyone, n_items=n_items, k=most, exclude=exclude)
+        return self._fallback.rates[everyone], listed
 
     def warm_up(self, user: str, now: int, like: UserRows | None = None) -> None:
         """Read nobody's row and run the models on it and on a row `like` users' own; start even where one is away."""
@@ -146,6 +156,9 @@ class Ladder:
                 self._ranker.recommend(asked, self._scorer.predict(asked)[0], k=1, exclude=frozenset())
         except StoreAway as away:  # a model service
             log.warning("%s; serving starts without it", away)
+
+    def _ranker_of(self, state: ProfileState) -> Ranker:
+        return self._ranker if state.items is None else state.items.ranker
 
     def _read(self, user: str, now: int, context: RequestContext) -> UserRows:
         context.reading = True

@@ -24,7 +24,7 @@ REFUSALS = {
     "422": "A field is wrong, or names what the release does not have",
     "429": "Too many requests, at once or by this caller",
     "500": "A fault of the service; its log says more",
-    "503": "Events could not be stored or folded into profiles, or the service is about to end",
+    "503": "Events or items could not be stored, events not be folded, or the service is about to end",
     "504": "Events were not taken in time",
 }
 
@@ -45,11 +45,13 @@ def merged(base: dict[str, Any], operations: Sequence[tuple[Operation, type[Base
     document["openapi"] = "3.1.0"  # pydantic's schemas are JSON Schema 2020-12
     document.setdefault("components", {}).setdefault("schemas", {}).update(definitions["$defs"])
     document["components"].setdefault("securitySchemes", {}).update(SECURITY)
-    document.setdefault("paths", {}).update({o.path: {"post": _post(o, asks)} for o, asks in operations})
+    document.setdefault("paths", {}).update(
+        {o.path: {o.endpoint.method.lower(): _described(o, asks)} for o, asks in operations}
+    )
     return document
 
 
-def _post(operation: Operation, asks: type[BaseModel]) -> dict[str, Any]:
+def _described(operation: Operation, asks: type[BaseModel]) -> dict[str, Any]:
     example = operation.contract.example
     answered = _content(operation.contract.answers, example.answer)
     if operation.streams:

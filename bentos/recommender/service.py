@@ -21,6 +21,7 @@ from bentos.http.limits import Limits
 from bentos.http.tracing import Tracing
 from bentos.recommender import ports
 from bentos.recommender.app import DoorContext, create_app, scopes
+from bentos.recommender.catalogue import Grow
 from bentos.recommender.door import Door
 from bentos.recommender.logs import eventlog, requestlog
 from bentos.recommender.logs.eventlog import EventLog
@@ -116,11 +117,12 @@ def drain_first(drain_s: float) -> None:
 
 def open_door(settings: Settings) -> DoorContext:
     """Load the release's models, open store and logs, and answer once to warm up."""
+    from feature_repo.documents.opened import document_log_if_any
     from feature_repo.online.profiles import OnlineProfiles
 
     sealing.given()  # a key that is none is refused before anything is written under it
     release = settings.release
-    metrics, ranker, scorer = Metrics(release), _ranker(settings), _scorer(settings)
+    metrics, (ranker, grow), scorer = Metrics(release), _ranker(settings), _scorer(settings)
     folds = folding(release, ranker.vocabulary)
     events = EventLog(
         settings.home / eventlog.FOLDER,
@@ -147,6 +149,8 @@ def open_door(settings: Settings) -> DoorContext:
         fallback=Fallback.load(release.folder / RANKING),
         key=settings.key,
         tombstones=settings.tombstones,
+        documents=document_log_if_any(release.name),
+        grow=grow,
     )
     door.warm_up(folds)
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s
@@ -183,16 +187,19 @@ def _scorer(settings: Settings) -> ports.Scorer:
     return IntentScorer.load(settings.release.folder / INTENT)
 
 
-def _ranker(settings: Settings) -> ports.Ranker:
-    """Return the ranker, in this process or behind its service."""
+def _ranker(settings: Settings) -> tuple[ports.Ranker, Grow]:
+    """Return the ranker, in this process or behind its service, and how it is laid over other items."""
     if settings.ranking_url:
-        return RemoteRanker.open(settings.ranking_url, settings.release)
+        remote = RemoteRanker.open(settings.ranking_url, settings.release)
+        return remote, remote.over
     import torch
 
+    from components.ranking import open_catalogue
     from components.ranking.score import Ranker
 
     torch.set_num_threads(settings.threads)
-    return Ranker.load(settings.release.folder / RANKING)
+    ranker = Ranker.load(settings.release.folder / RANKING)
+    return ranker, lambda items, _: open_catalogue.over(ranker, items)
 
 
 def folding(release: Release, vocabulary: Vocabulary) -> Folding:

@@ -44,6 +44,7 @@ class Popular:
         self._wake = asyncio.Event()
         self._held: PopularDocument | None = None
         self._confirmed = 0.0  # by time.monotonic
+        self._seen = 0  # the latest version of the catalogue that an answer named
         self._said = ""  # the last refusal, so that the log has each once
         self._task: asyncio.Task[None] | None = None
 
@@ -62,6 +63,13 @@ class Popular:
     def wake(self) -> None:
         """Ask at once: the routes have changed."""
         self._wake.set()
+
+    def saw(self, version: str | None) -> None:
+        """Ask at once where a door's answer rests on a later catalogue than the document: an item may be withdrawn."""
+        held = self._held.catalogue_version if self._held is not None else None
+        if version is not None and version.isdecimal() and int(version) > max(held or 0, self._seen):
+            self._seen = int(version)  # each version wakes once, whatever the door then gives
+            self._wake.set()
 
     def document(self, routes: Routes) -> PopularDocument | None:
         """Return what may be served now, for the stable release of these routes."""

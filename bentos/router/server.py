@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bentos.endpoints.popular import PopularDocument
 from bentos.http.bodies import MAX_BODY_BYTES
-from bentos.http.headers import REQUEST_ID
+from bentos.http.headers import CATALOGUE, REQUEST_ID
 from bentos.http.problems import FAULT, MALFORMED, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
 from bentos.router import headers
 from bentos.router.counts import Counts, Metrics
@@ -163,6 +163,8 @@ class Router:
     ) -> web.StreamResponse:
         """Pass an answer on, and hand its request to the mirror."""
         answer = found.answer
+        if found.arm == STABLE:
+            self._popular.saw(answer.headers.get(CATALOGUE))
         given = headers.answered(answer.headers.items(), request_id=name, release=found.release)
         if answer.response is not None:
             return await self._stream(request, answer, web.StreamResponse(status=answer.status, headers=given))

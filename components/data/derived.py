@@ -182,6 +182,17 @@ def rules_at_the_door(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowR
     ]
 
 
+def rules_of_an_item(declared: Mapping[TableName, Sequence[Rule]]) -> list[RowRule]:
+    """List the rules of items that one item can be judged by as it is changed live; its id is judged by itself.
+
+    >>> [f"{rule.expect} {rule.column}" for rule in rules_of_an_item({})]
+    ['between price', 'finite price']
+    """
+    found = [asked.rule for asked in contract_of(declared, "items")]
+    rows = [rule for rule in found if isinstance(rule, ROW_RULES) and rule.severity != "info"]
+    return [rule for rule in rows if rule.named != [columns.ITEM_ID] or not isinstance(rule, NotNull)]
+
+
 def leaves_far_out(declared: Mapping[TableName, Sequence[Rule]]) -> bool:
     """Tell whether events years away from all others are set aside, so that they say nothing of the period."""
     rules = [asked.rule for asked in contract_of(declared, "events")]

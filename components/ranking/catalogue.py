@@ -5,8 +5,9 @@ Made once per week in training and once per refresh in serving; candidates and e
 Letters: I items, C targets, L levels an item can have (1 where every item has one category).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,16 @@ PRICES = (columns.PRICE, "price_usual")  # NaN where unknown
 
 
 @dataclass(frozen=True)
+class Like:
+    """Items that came later, and those of their category that training knew, the best selling first."""
+
+    TYPICAL: ClassVar[int] = 8  # of the known items, that a later one is scored beside
+
+    later: np.ndarray  # [N] int64
+    known: np.ndarray  # [G] int64
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """The items that may be recommended, aligned to the vocabulary's positions."""
 
@@ -29,6 +40,9 @@ class Catalogue:
     kind: np.ndarray  # [I] int64: code of the full category path, -1 unknown
     brand: np.ndarray  # [I] int64: code of the brand, -1 unknown
     state: dict[str, np.ndarray]  # each [I] float64: columns.ITEM_NUMBERS as known at the week; NaN: price unknown
+    learnt: int | None = None  # the first so many items were there in training; None: all
+    hidden: np.ndarray | None = None  # [I] bool: items that nobody may be shown; None: there are none
+    like: tuple[Like, ...] = ()  # what items that came later are taken to be like
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -55,14 +69,7 @@ class Catalogue:
 
     def with_state(self, table: pa.Table, *, week: int | None = None) -> "Catalogue":
         """Return the same items as known at `week` of an item_state table (None: its last week)."""
-        return Catalogue(
-            targets=self.targets,
-            visits=self.visits,
-            n_targets=self.n_targets,
-            kind=self.kind,
-            brand=self.brand,
-            state=_state(table, len(self), week=week),
-        )
+        return replace(self, state=_state(table, len(self), week=week))
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, table: pa.Table, *, week: int | None = None) -> "Catalogue":

@@ -3,11 +3,12 @@
 Letters: B rows, I items, N history entries over all rows, D factors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from components.ranking.catalogue import Catalogue
 from components.ranking.graph import Graph, Ties
 from components.ranking.neighbours import Neighbours
 from feature_repo.rows import UserRows
@@ -25,6 +26,7 @@ class History:
     neighbours: Neighbours
     n_rows: int
     ties: Ties | None = None  # where items are people
+    learnt: int | None = None  # items that training knew; the others came later. None: all
 
     @property
     def n_items(self) -> int:
@@ -47,3 +49,11 @@ class History:
         near = neighbours.near(row, item, slow, rows=len(rows))
         ties = None if graph is None else Ties.of(rows, graph)
         return cls(row, item, slow, near, neighbours.tastes(items, slow), neighbours, len(rows), ties)
+
+    def over(self, catalogue: Catalogue) -> "History":
+        """Let later items be as near as what they are like is on average: no history has them yet."""
+        if catalogue.learnt is None:
+            return self
+        for group in catalogue.like:
+            self.near[:, group.later] = self.near[:, group.known].mean(axis=1, keepdims=True)
+        return replace(self, learnt=catalogue.learnt)

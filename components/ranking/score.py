@@ -38,7 +38,7 @@ FACT = {  # reasons that are named otherwise than their fact
     "category_weeks": "target_weeks",
     "in_flyer": "offer_flyer",
 }
-NONE = {source.name: source.least for source in SOURCES}  # limits of a model that is older than a source
+NONE = {s.name: s.least for s in SOURCES if not s.later}  # limits of a model that is older than a source
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Ranker:
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score every candidate of rows [B], given intents [B, C]."""
         rows = signs.read(rows, self.vocabulary.signs)
-        history = History.of(rows, self.neighbours, self.graph)
+        history = self._history(rows)
         found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
         return self._scored(rows, probabilities, history, found)
 
@@ -98,9 +98,9 @@ class Ranker:
         Fewer where the user may be shown no more.
         """
         rows = signs.read(rows, self.vocabulary.signs)
-        history, barred = History.of(rows, self.neighbours, self.graph), self._barred(rows)
+        history, barred = self._history(rows), self._barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
-        scored = self._scored(rows, probabilities[None], history, found)
+        scored = self._of_one(rows, probabilities, history, found)
         chosen = _best(scored, k, exclude)
         answer = [_recommended(scored, m) for m in chosen]
         if len(answer) < k and len(found.item) < len(self.catalogue):
@@ -110,7 +110,16 @@ class Ranker:
 
     def _barred(self, rows: UserRows) -> np.ndarray | None:
         """Return which items the rows' users may not be shown, bool [B, I]; None: all may be."""
-        return self.eligible.dense(rows, len(self.catalogue)) if self.eligible.bars else None
+        barred, hidden = None, self.catalogue.hidden
+        if self.eligible.bars:
+            barred = self.eligible.dense(rows, len(self.catalogue))
+        if hidden is None:
+            return barred
+        return np.tile(hidden, (len(rows), 1)) if barred is None else barred | hidden
+
+    def _history(self, rows: UserRows) -> History:
+        """Lay out the rows' histories beside the items as they are known now."""
+        return History.of(rows, self.neighbours, self.graph).over(self.catalogue)
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Score given items [M] for one user row and intents [C], [M]."""
@@ -118,8 +127,8 @@ class Ranker:
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
         rows = signs.read(rows, self.vocabulary.signs)
-        history = History.of(rows, self.neighbours, self.graph)
-        return self._scored(rows, probabilities[None], history, given(history, items)).scores
+        history = self._history(rows)
+        return self._of_one(rows, probabilities, history, given(history, items)).scores
 
     def _more(
         self,
@@ -134,10 +143,29 @@ class Ranker:
         """Continue an answer with the most popular other items, none scored above what stands before it."""
         order = self.catalogue.by_popularity
         items = order[~np.isin(order, np.asarray(list(unwanted), dtype=np.int64))][: k - len(answer)]
-        scored = self._scored(rows, probabilities[None], history, given(history, items))
+        scored = self._of_one(rows, probabilities, history, given(history, items))
         ceiling = answer[-1].score if answer else np.inf
         falling = np.minimum.accumulate(np.minimum(scored.scores, ceiling))
         return [_recommended(replace(scored, scores=falling), m) for m in range(len(items))]
+
+    def _of_one(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
+        """Score one user's candidates: an item that came later at least as a typical one of its category.
+
+        Training saw nobody who knows a category well and none of an item in it, so the network alone may place such an
+        item anywhere. A typical item is the median of the category's best selling ones, for this user.
+        """
+        scored = self._scored(rows, probabilities[None], history, found)
+        groups = [(g, at) for g in self.catalogue.like if len(at := np.flatnonzero(np.isin(found.item, g.later)))]
+        if not groups:
+            return scored
+        typical = np.concatenate([group.known[: group.TYPICAL] for group, _ in groups])
+        others = self._scored(rows, probabilities[None], history, given(history, typical)).scores
+        scores, start = scored.scores.copy(), 0
+        for group, places in groups:
+            end = start + len(group.known[: group.TYPICAL])
+            scores[places] = np.maximum(scores[places], np.median(others[start:end]))
+            start = end
+        return replace(scored, scores=scores)
 
     def _scored(self, rows: UserRows, probabilities: np.ndarray, history: History, found: CandidateSet) -> Scored:
         facts = encode.facts(

@@ -39,6 +39,13 @@ class Candidates(Limits):
         """Return the limit of a source."""
         return int(getattr(self, source))
 
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out limits of no training's concern where nobody says them, so that digests of before hold."""
+        dumped: dict[str, Any] = dump(self)
+        unsaid = {source.name for source in SOURCES if source.later and self.limit(source.name) == source.limit}
+        return {name: limit for name, limit in dumped.items() if name not in unsaid}
+
 
 class Weight(Slice):
     """How much a label is wanted, 0 to 1, by a number of its events: the weight in training, and NDCG's gain."""
@@ -130,7 +137,7 @@ class Ranking(Slice):
     def _brings_something(self) -> "Ranking":
         """Refuse limits under which every candidate would be a repeat, while repeats are forbidden."""
         asked = [s.name for s in SOURCES if not s.brings_new and self.candidates.limit(s.name)]
-        others = [s.name for s in SOURCES if s.brings_new and not s.least]
+        others = [s.name for s in SOURCES if s.brings_new and not s.least and not s.later]
         if self.repeats == FORBID and asked and not any(self.candidates.limit(name) for name in others):
             raise ValueError(
                 f"candidates: {asked[0]} alone brings nothing under `repeat: forbid`, since it brings only what the "

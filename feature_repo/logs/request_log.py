@@ -59,6 +59,7 @@ TYPES = {
     "items": pa.list_(ITEM),
     "mirrored": pa.bool_(),
     "sample": pa.float64(),
+    columns.CATALOGUE_VERSION: pa.int64(),
 }  # every other column is text; `asked` is JSON
 SCHEMA = pa.schema([(name, TYPES.get(name, pa.string())) for name in columns.REQUEST_LOG])
 KEY = (columns.REQUEST_ID, "endpoint", "logged_at")  # what tells an answer from every other one

@@ -12,11 +12,12 @@ import numpy as np
 
 from components.content import words
 from feature_repo import columns, release_folder
-from feature_repo.errors import SpecError
+from feature_repo.errors import SpecError, StoreAway
 from feature_repo.logs import request_log
 from feature_repo.privacy.pseudonyms import pseudonym, ring
 from feature_repo.release_folder import ReleaseFolder
 from pipelines.answers import offline_rows
+from pipelines.answers.past_catalogue import PastCatalogue
 from pipelines.environment import Installation
 from pipelines.releases.release import models_of
 from pipelines.runs import local
@@ -47,6 +48,7 @@ def why(
         "baselines": dict(ReleaseFolder.read(folder).baselines) if here else {},
         "verb": place.spec.verb,
         "step": place.spec.data.step,
+        columns.CATALOGUE_VERSION: answer.get(columns.CATALOGUE_VERSION),
         "user_id": answer[columns.USER_ID],
         "now": _iso(answer["now"]),
         "rung": answer["rung"],
@@ -57,8 +59,7 @@ def why(
         "asked": answer["asked"],
         "features": _features(answer),
         "events": _events(place, answer),
-        **(_told(folder, answer) if here else {"intents": [], "items": answer["items"] or []}),
-        "note": "" if here else f"release {answer[columns.RELEASE]} is not on this machine: no names, no reasons",
+        **(_told(place, folder, answer) if here else _untold(answer)),
     }
 
 
@@ -119,13 +120,17 @@ def _events(place: Installation, answer: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
-def _told(folder: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
+def _told(place: Installation, folder: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
     """Name intents and items, and give the ranker's reasons for the items, from the row as served."""
     from bentos.recommender.logs import requestlog
     from components.ranking.score import Ranker
 
     released, rows = ReleaseFolder.read(folder), requestlog.rows_of(answer)
-    ranker = Ranker.load(released.ranking)
+    ranker, note = Ranker.load(released.ranking), ""
+    try:
+        ranker = PastCatalogue(place, ranker).ranker_of(answer)
+    except (SpecError, StoreAway) as missing:
+        note = f"{missing}: reasons are those of the release's own items"
     vocabulary, probabilities = ranker.vocabulary, np.asarray(answer["probabilities"])
     best = np.argsort(-probabilities, kind="stable")[:MOST_INTENTS]
     intents = [{"name": vocabulary.target_names[t], "probability": float(probabilities[t])} for t in best]
@@ -142,7 +147,12 @@ def _told(folder: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
         {"title": titles.get(item[columns.ITEM_ID]), **item, "reasons": reasons.get(item[columns.ITEM_ID], {})}
         for item in shown
     ]
-    return {"intents": intents, "items": items}
+    return {"intents": intents, "items": items, "note": note}
+
+
+def _untold(answer: Mapping[str, Any]) -> dict[str, Any]:
+    note = f"release {answer[columns.RELEASE]} is not on this machine: no names, no reasons"
+    return {"intents": [], "items": answer["items"] or [], "note": note}
 
 
 def text(found: Mapping[str, Any]) -> str:
@@ -158,6 +168,7 @@ def text(found: Mapping[str, Any]) -> str:
             "no model had passed its gates"
             for part, name in found["baselines"].items()
         ),
+        *([f"Catalogue  version {found[columns.CATALOGUE_VERSION]}"] if found[columns.CATALOGUE_VERSION] else []),
         f"Rung       {found['rung']}" + (f", degraded: {found['degraded']}" if found["degraded"] else ""),
         f"User       {found['user_id']}, asked about {found['now']}",
         f"Features   as known at {known_at}",

@@ -19,6 +19,7 @@ from feature_repo import columns, release_folder
 from feature_repo.errors import SpecError, StoreAway
 from pipelines import namespace
 from pipelines.answers import offline_rows
+from pipelines.answers.past_catalogue import PastCatalogue
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def parity(place: Installation, release_id: str | None = None, *, sample: int = 
             release_id, [], [], reason=f"{where}no answer of release {release_id} is logged here yet: nothing to replay"
         )
     release = Release.load(folder)
-    found = list(scores_of(release, answers))
+    found = list(scores_of(place, release, answers))
     if shipped:
         why = "features were not recomputed: the pods' newest events are not in the store"
         return _document(release_id, answers, found, reason=why)
@@ -112,14 +113,20 @@ def _newest(answers: Iterator[dict[str, Any]], release_id: str, sample: int) -> 
     return list(itertools.islice(ours, sample))
 
 
-def scores_of(release: Release, answers: Sequence[Answer]) -> Iterator[Difference]:
-    """Score logged rows with the release's models again."""
+def scores_of(place: Installation, release: Release, answers: Sequence[Answer]) -> Iterator[Difference]:
+    """Score logged rows with the release's models again, over the catalogue that each answer rests on."""
     from components.intent.score import IntentScorer
     from components.ranking.score import Ranker
 
     scorer, ranker = IntentScorer.load(release.folder / INTENT), Ranker.load(release.folder / RANKING)
+    past = PastCatalogue(place, ranker)
     for answer in answers:
-        yield from rescored(scorer, ranker, answer)
+        try:
+            then = past.ranker_of(answer)
+        except SpecError as gone:
+            yield _difference(answer, columns.CATALOGUE_VERSION, answer[columns.CATALOGUE_VERSION], str(gone))
+            continue
+        yield from rescored(scorer, then, answer)
 
 
 def rescored(scorer: "IntentScorer", ranker: "Ranker", answer: Answer) -> Iterator[Difference]:

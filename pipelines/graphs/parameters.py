@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.data.derived import rules_at_the_door, unknown_items
+from components.data.derived import rules_at_the_door, rules_of_an_item, unknown_items
 from components.data.ingest import source_digest
 from components.registry.spec import DRY_RUN
 from feature_repo import files, services
@@ -47,6 +47,10 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     }
     contract = spec.judged_data().contract
     serving["event_rules"] = [rule.model_dump(mode="json") for rule in rules_at_the_door(contract)]
+    if (own := rules_of_an_item(contract)) != rules_of_an_item(
+        {}
+    ):  # else a release has none, as before there were such
+        serving["item_rules"] = [rule.model_dump(mode="json") for rule in own]
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     return {
         "name": spec.name,

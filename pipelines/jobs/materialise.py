@@ -5,6 +5,7 @@ vocabulary's rows from them, with the release's own vocabulary and segments. The
 changed (components/profiles/online/materialise.py). Rows of unused vocabularies stay: the rollout's `prune` drops them.
 """
 
+import datetime as dt
 import shutil
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,22 @@ def materialise(place: Installation, lease: Lease) -> dict[str, Any]:
     in_use = registry.aliased(place.spec.name)
     with local.alone(place.home):
         folders = [releases.assembled(place, version) for version in in_use]
-        return brought(place, folders, lease)
+        counts = brought(place, folders, lease)
+        if most := place.environment.jobs.materialise.later_items:
+            lease.require()
+            counts["later_items"] = _later(place, folders, most)
+        return counts
+
+
+def _later(place: Installation, folders: list[Path], most: int) -> int:
+    """Put items that came after training into the document log."""
+    from feature_repo.documents.opened import document_log
+    from feature_repo.vocabulary import Vocabulary
+    from pipelines.jobs import later_items
+
+    words = [Vocabulary.load(ReleaseFolder.read(folder).ranking / "vocabulary") for folder in folders]
+    now = dt.datetime.now(dt.UTC)
+    return later_items.bring(document_log(place.spec.name), words, sources.clean(place), most=most, at=now)
 
 
 def of_version(place: Installation, version: str, lease: Lease) -> dict[str, Any]:

@@ -11,6 +11,17 @@ class Score(Slice):
     keep: int = Field(default=7, ge=1, le=400, description="Results of the last so many days")
 
 
+class Materialise(Slice):
+    """What materialising brings beside profiles."""
+
+    later_items: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Items that came after training, put into the catalogue each time, at most",
+    )
+
+
 class Compact(Slice):
     """What compaction touches."""
 
@@ -27,3 +38,4 @@ class Jobs(Slice):
 
     score: Score = Score()
     compact: Compact = Compact()
+    materialise: Materialise = Materialise()

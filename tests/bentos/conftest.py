@@ -19,8 +19,11 @@ from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.requestlog import RequestLog
 from bentos.release import Release
 from feature_repo import files
+from feature_repo.documents.log import DocumentLog
+from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import StoreAway
 from feature_repo.fallback import Fallback, ListedItem
+from feature_repo.live_items import LiveItems
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
@@ -67,12 +70,17 @@ class TinyRanker:
     """Items of the history first, the last bought on top; the rest by number, as popular."""
 
     vocabulary: Vocabulary
+    hidden: frozenset[int] = frozenset()
+
+    def over(self, items: LiveItems, _: object) -> "TinyRanker":
+        return TinyRanker(items.vocabulary, items.hidden)
 
     def recommend(
         self, rows: UserRows, probabilities: np.ndarray, *, k: int, exclude: frozenset[int]
     ) -> list[SimpleNamespace]:
         had = list(dict.fromkeys(rows.lists["history_items"].row(0)[::-1].tolist()))
-        order = [i for i in [*had, *(i for i in range(6) if i not in had)] if i not in exclude]
+        every = range(len(self.vocabulary.item_ids))
+        order = [i for i in [*had, *(i for i in every if i not in had)] if i not in exclude | self.hidden]
         return [
             SimpleNamespace(
                 item_index=i,
@@ -187,6 +195,7 @@ class World:
     tombstones: Tombstones | None = None
     scorer: Any = field(default_factory=lambda: TinyScorer(vocabulary()))
     ranker: Any = field(default_factory=lambda: TinyRanker(vocabulary()))
+    documents: DocumentLog | None = None  # what people change live
 
     def release(self, **serving: Any) -> Release:
         words = vocabulary()
@@ -206,7 +215,13 @@ class World:
             fallback=fallback(),
             key=KEY,
             tombstones=self.tombstones,
+            documents=self.documents,
+            grow=self.ranker.over if self.documents else None,
         )
+
+    def log(self) -> DocumentLog:
+        """Return the document log of all doors of this world."""
+        return DocumentLog(SqliteShelf(str(self.folder / "online.db"), "tiny"))
 
     def knows(self, user: str, *items: int, days_ago: float = 1.0, segment: int = -1) -> None:
         """Give a user a history that ended so long before the end of the data."""

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
+from bentos.endpoints.examples import SIGNED
 from bentos.http.bounded_pool import BoundedPool
 from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs import requestlog
@@ -44,7 +45,7 @@ def test_a_text_names_the_item_and_the_intent_that_it_fits(client: TestClient, w
             "attributes": ["item_id"],
         },
     ]
-    assert (answer["profile"]["rung"], set(answer)) == ("fresh", {"items", "profile", "release", "request_id"})
+    assert (answer["profile"]["rung"], set(answer)) == ("fresh", {"items", "profile", *SIGNED})
 
 
 def test_without_models_nothing_is_said_of_intents(client: TestClient, world: Any) -> None:
@@ -66,7 +67,7 @@ def test_who_asks_for_events_gets_one_an_item_and_then_done(client: TestClient) 
     assert [block["event"] for block in blocks] == ["item", "item", "item", "done"]
     plain = client.post("/describe", json=ask).json()
     assert [json.loads(block["data"]) for block in blocks[:3]] == plain["items"]
-    assert set(json.loads(blocks[3]["data"])) == {"profile", "release", "request_id"}
+    assert set(json.loads(blocks[3]["data"])) == {"profile", *SIGNED}
 
 
 def test_an_error_is_json_also_for_who_asks_for_events(client: TestClient) -> None:

@@ -17,7 +17,7 @@ def test_a_release_brings_the_specs_slices(world: Any) -> None:
         1.5,
         9,
     )
-    assert (release.ttl_s, release.candidates) == (120 * 86400, 350)
+    assert (release.ttl_s, release.candidates) == (120 * 86400, 370)
 
 
 def test_a_release_that_was_edited_is_refused(world: Any) -> None:

@@ -1,6 +1,7 @@
 """A state folder is saved, taken away and restored elsewhere: it is whole, and serves the same answers."""
 
 import contextlib
+import datetime as dt
 import io
 import json
 import os
@@ -14,6 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
+from feature_repo.documents.changes import ITEM
+from feature_repo.documents.log import DocumentLog, Snapshot
+from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import DataError, SpecError
 from pipelines import backup
 from pipelines.runs import local
@@ -39,6 +43,20 @@ def home(tmp_path: Path) -> Path:
         database.execute("CREATE TABLE runs (id INTEGER, artifact_uri VARCHAR(200), note TEXT)")
         database.execute("INSERT INTO runs VALUES (1, ?, 'kept')", (f"{home}/mlflow/artifacts/m-1",))
     return home
+
+
+def test_a_restored_state_folder_has_the_document_log(home: Path, tmp_path: Path) -> None:
+    def log(at: Path) -> DocumentLog:
+        (at / "feast").mkdir(exist_ok=True)
+        return DocumentLog(SqliteShelf(str(at / "feast" / "online.db"), "shop"))
+
+    put = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+    log(home).put(ITEM, [("kale", {"price": 2.0})], who="key 1", at=put, after=Snapshot(), key="c1")
+    backup.save(home, tmp_path / "shop.tar.gz")
+    backup.restore(tmp_path / "shop.tar.gz", tmp_path / "there" / "shop")
+    restored = log(tmp_path / "there" / "shop")
+    assert (restored.head(), restored.changes()) == (log(home).head(), log(home).changes())
+    assert restored.refreshed(Snapshot()) == log(home).refreshed(Snapshot())
 
 
 def test_a_state_folder_moves_with_its_paths(home: Path, tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def test_a_cold_user_gets_popular_candidates_only(ranker: Ranker, catalogue: Cat
         "popular": sorted(catalogue.by_popularity[:4].tolist()),
         "offers": [],
         **{source.name: [] for source in SOURCES if source.for_people},  # items are no people here
+        "new": [],
     }
 
 

@@ -41,13 +41,14 @@ def history_of(rows: UserRows, ranker: Ranker) -> History:
 
 
 def of_rows(history: History, catalogue: Catalogue) -> Context:
-    """Take every third item, and put every other one into the week's flyer."""
+    """Take every third item, put every other one into the week's flyer, and let the last three be later ones."""
     had = np.zeros((history.n_rows, ITEMS), dtype=bool)
     had[history.row, history.item] = True
     taken = np.zeros_like(had)
     taken[:, ::3] = True
     flyer = {"offer_flyer": (np.arange(ITEMS) % 2).astype(np.float64)}
-    return Context(history, dataclasses.replace(catalogue, state=catalogue.state | flyer), had, taken)
+    shown = dataclasses.replace(catalogue, state=catalogue.state | flyer, learnt=ITEMS - 3)
+    return Context(history, shown, had, taken)
 
 
 @EVERY

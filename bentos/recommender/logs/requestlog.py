@@ -53,6 +53,7 @@ class LoggedAnswer:
     items: Sequence[Mapping[str, Any]] = ()  # item_id, position, score, source, propensity
     mirrored: bool = False  # a copy of a request: nobody sees the answer
     trace_id: str | None = None
+    catalogue_version: int | None = None  # of the document log; None: it was never read
 
 
 class RequestLog:
@@ -144,6 +145,7 @@ def line_of(answer: LoggedAnswer, *, sample: float = 1.0) -> dict[str, Any]:
         answer.mirrored,
         answer.trace_id,
         sample,
+        answer.catalogue_version,
     )
     return dict(zip(columns.REQUEST_LOG, values, strict=True))
 

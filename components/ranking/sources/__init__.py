@@ -29,6 +29,7 @@ class Source:
     least: int = 0  # smallest limit; 0 can be switched off
     brings_new: bool = True  # False: only items that the user had, so none where the spec forbids repeats
     for_people: int = 0  # the limit where items are people; sources of people bring nothing elsewhere
+    later: bool = False  # only items that came after training: no model needs to know it, no training meets it
     phrases: tuple[tuple[str, str], ...] = ()  # what a text says of a reason: (reason, sentence)
 
 
@@ -41,6 +42,7 @@ SOURCES = (
     Source("common_neighbours", 6, 0, "People with acquaintances in common; 50 where items are users", for_people=50),
     Source("friends_of_friends", 7, 0, "People of the user's people; 50 where items are users", for_people=50,
            phrases=(("friends_of_friends", "People whom you know are in touch with them."),)),
+    Source("new", 8, 20, "Items that came after training, of the user's categories, newest first", later=True),
     Source("neighbours", 1, 100, "Items near the user's history",
            phrases=(("near_history", "Users who chose what you chose often chose it too."),)),
     Source("offers", 3, 50, "Items in the week's flyer near the user's history",

@@ -21,6 +21,7 @@ BASE = {"openapi": "3.0.2", "paths": {"/livez": {"get": {}}}, "components": {"sc
 
 @pytest.fixture
 def opened(world: Any) -> Iterator[DoorContext]:
+    world.documents = world.log()
     door = world.door()
     reads, writes = (
         BoundedPool(timeout_s=0.3, max_concurrency=2),
@@ -29,6 +30,7 @@ def opened(world: Any) -> Iterator[DoorContext]:
     yield DoorContext(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), BASE)
     reads.close()
     writes.close()
+    door.close()
 
 
 @pytest.fixture
@@ -48,7 +50,8 @@ def test_recommend_answers_in_json(client: TestClient, world: Any) -> None:
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "application/json"
     answer = reply.json()
-    assert set(answer) == {"items", "intents", "profile", "release", "request_id"}
+    assert set(answer) == {"items", "intents", "profile", "catalogue_version", "release", "request_id"}
+    assert answer["catalogue_version"] == 0, "nobody changed an item yet"
     assert answer["items"] == [
         {
             "item_id": "i3",
@@ -77,9 +80,12 @@ def test_every_endpoint_answers(client: TestClient) -> None:
         "/events": {"events": [{"user_id": "ann", "item_id": "i1", "event": "purchase", "value": 2}]},
         "/explain": {"user_id": "ann", "item_id": "i1"},
         "/describe": {"user_id": "ann", "item_ids": ["i1"]},
+        "/items": {"items": [{"item_id": "i1", "available": False}]},
     }
-    assert set(asks) == {endpoint.path for endpoint in OPERATIONS}
-    assert {path: client.post(path, json=ask).status_code for path, ask in asks.items()} == dict.fromkeys(asks, 200)
+    methods = {one.path: one.endpoint.method for one in OPERATIONS}
+    assert set(asks) == set(methods)
+    codes = {path: client.request(methods[path], path, json=ask).status_code for path, ask in asks.items()}
+    assert codes == dict.fromkeys(asks, 200)
 
 
 TIME = "an ISO 8601 time with its offset, such as 2017-12-25T10:00:00Z"

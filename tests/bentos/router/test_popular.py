@@ -301,3 +301,21 @@ def test_a_silent_door_is_waited_for_as_long_as_another_could_answer(play, how):
             assert (status, body["profile"]["reason"]) == (200, "door_away")
 
     play(scene, patience_s=0.3, timeout_s=60.0, **QUICK)
+
+
+def test_an_answer_over_a_later_catalogue_makes_the_router_ask_anew(play):
+    async def scene(world: World):
+        await armed(world, catalogue_version=1)
+        world.stable.popular = popular_document(world.stable.release, catalogue_version=2, items=3)
+        popular = world.router._popular
+        popular.saw("1")
+        popular.saw(None)
+        popular.saw("two")
+        assert not popular._wake.is_set(), "nothing is newer"
+        popular.saw("2")
+        routes = world.router.file.routes
+        await until(lambda: popular.document(routes).catalogue_version == 2)
+        popular.saw("2")
+        assert not popular._wake.is_set(), "a version wakes once"
+
+    play(scene, popular_every_s=600)

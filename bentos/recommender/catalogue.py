@@ -1,0 +1,109 @@
+"""The items that a door shows: its release's own, as the document log changes them. Follows the log within seconds.
+
+A thread asks the log for its version each second; where it is another one, the ranker is laid over the new documents,
+and takes the old one's place in one step. A request works with the items that it found first, to its end. While the
+store is away the door goes on with what it has; what it says is then as old as the version in its answers.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bentos.recommender.ports import Ranker
+from bentos.recommender.texts import Texts
+from bentos.release import Release
+from feature_repo import columns
+from feature_repo.documents.changes import ITEM
+from feature_repo.documents.log import DocumentLog, Snapshot
+from feature_repo.errors import StoreAway
+from feature_repo.live_items import LiveItems, live
+from feature_repo.vocabulary import Vocabulary
+
+EVERY_S = 1.0  # between looks at the log; docs/catalogue.md promises 5
+log = logging.getLogger("intentflow.door")
+Grow = Callable[[LiveItems, Snapshot], Ranker]  # the release's ranker over other items
+
+
+@dataclass(frozen=True)
+class ShownItems:
+    """The items as of one version of the log, and what ranks and describes them."""
+
+    version: int | None  # of the log; None: it was never read
+    ranker: Ranker
+    vocabulary: Vocabulary
+    hidden: frozenset[int]  # positions that nobody may be shown
+    titles: list[str]  # by position
+    texts: Texts
+
+
+class OpenCatalogue:
+    """What is shown now; without a log always the release's own items."""
+
+    def __init__(
+        self, release: Release, ranker: Ranker, documents: DocumentLog | None = None, grow: Grow | None = None
+    ) -> None:
+        self.release, self.documents, self._grow = release, documents, grow
+        self.vocabulary = ranker.vocabulary  # the release's own
+        self.snapshot = Snapshot()
+        self.current = self._shown(None, ranker, LiveItems(ranker.vocabulary, frozenset(), {}))
+        self._one, self._end, self._said = threading.Lock(), threading.Event(), ""
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Read the log, if it answers, and follow it."""
+        if self.documents is None:
+            return
+        self._look()
+        self._thread = threading.Thread(target=self._follow, name="catalogue", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Follow the log no longer."""
+        self._end.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def refresh(self) -> ShownItems:
+        """Read the log and show what it says; raises StoreAway where it does not answer."""
+        assert self.documents is not None
+        assert self._grow is not None
+        with self._one:
+            found = self.documents.refreshed(self.snapshot)
+            lost = not found.head.version and self.snapshot.head.version
+            if lost or (found is self.snapshot and self.current.version is not None):
+                if lost:
+                    self._say(f"the document log is empty and was at version {lost}; what it said stays until restart")
+                return self.current
+            if self.snapshot.head.name not in ("", found.head.name):
+                self._say(f"another document log, at version {found.head.version}, is in the place of the one before")
+            items = live(self.vocabulary, found.of(ITEM).values())
+            self.snapshot, self.current = found, self._shown(found.head.version, self._grow(items, found), items)
+            log.info("catalogue version %d: %d items differ from the release's", found.head.version, len(items.changed))
+            return self.current
+
+    def _shown(self, version: int | None, ranker: Ranker, items: LiveItems) -> ShownItems:
+        words = items.vocabulary
+        titles = [t or i for t, i in zip(words.items[columns.TITLE].to_pylist(), words.item_ids, strict=True)]
+        texts = Texts(words, titles, self.release.content, verb=self.release.verb, step=self.release.calendar.step)
+        return ShownItems(version, ranker, words, items.hidden, titles, texts)
+
+    def _follow(self) -> None:
+        while not self._end.wait(EVERY_S):
+            self._look()
+
+    def _look(self) -> None:
+        """Refresh where the log's version is another one; one that is away is asked again."""
+        assert self.documents is not None
+        try:
+            if self.current.version is None or self.documents.head() != self.snapshot.head:
+                self.refresh()
+            self._said = ""
+        except StoreAway as away:
+            self._say(f"{away}; the catalogue stays at version {self.current.version}")
+
+    def _say(self, problem: str) -> None:
+        """Log a problem once."""
+        if problem != self._said:
+            log.error("%s", problem)
+        self._said = problem

@@ -1,0 +1,119 @@
+"""The document log as writers and readers call it, over the kind of store that the environment names.
+
+A writer says which version it has read (`after`): where somebody else was quicker nothing is written, and it reads,
+judges and tries again. So what a change was judged by is what it follows. A reader holds a Snapshot and refreshes it.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from feature_repo.documents.changes import (
+    LONGEST_ID,
+    MOST_DOCUMENTS,
+    Change,
+    Document,
+    Entry,
+    Kind,
+    Newest,
+    inverse,
+    require_bounds,
+)
+from feature_repo.documents.shelf import Head, Shelf
+from feature_repo.errors import DataError
+
+
+class Behind(Exception):
+    """The log has gone on since the writer read it: read again."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The newest document of each id, as of one version of one log."""
+
+    head: Head = field(default_factory=Head)
+    by_id: Mapping[tuple[str, str], Newest] = field(default_factory=dict)
+
+    def of(self, kind: Kind) -> dict[str, Newest]:
+        """Return the newest documents of a kind by id, in the order in which ids came."""
+        found = sorted((one for one in self.by_id.values() if one.kind == kind), key=lambda one: one.first)
+        return {one.id: one for one in found}
+
+
+@dataclass(frozen=True)
+class DocumentLog:
+    """One recommender's log."""
+
+    shelf: Shelf
+
+    def head(self) -> Head:
+        """Return the log's name and version."""
+        return self.shelf.head()
+
+    def refreshed(self, held: Snapshot) -> Snapshot:
+        """Bring a snapshot up to date. One of another log, or of a later version than the log's, is read anew."""
+        page = self.shelf.newest(held.head.version)
+        if page.head.name != held.head.name or page.head.version < held.head.version:
+            page = self.shelf.newest(0)
+            return Snapshot(page.head, {(one.kind, one.id): one for one in page.newest})
+        if page.head == held.head:
+            return held
+        return Snapshot(page.head, {**held.by_id, **{(one.kind, one.id): one for one in page.newest}})
+
+    def earlier(self, key: str, asked: str) -> Change | None:
+        """Return the change that came under a key, if it did; refuse the key for a request that says something else."""
+        if len(key) > LONGEST_ID:
+            raise DataError(f"change_id: {len(key)} characters; allowed: at most {LONGEST_ID}")
+        found = self.shelf.keyed(key) if key else None
+        if found is not None and found.asked != asked:
+            raise DataError(f"change_id: '{key}' stands for version {found.version}; allowed: one of its own")
+        return found
+
+    def put(
+        self,
+        kind: Kind,
+        documents: Sequence[tuple[str, Document | None]],
+        *,
+        who: str,
+        at: dt.datetime,
+        after: Snapshot,
+        key: str = "",
+        asked: str = "",
+        undoes: int | None = None,
+    ) -> Change:
+        """Append documents as one version; return it.
+
+        A sender with a key looks for an `earlier` change first. Raises Behind where `after` is not the log's newest
+        version, or the key was taken meanwhile; DataError where the change is out of bounds.
+        """
+        require_bounds(documents)
+        newest = after.of(kind)
+        if (count := len({*newest, *(one for one, _ in documents)})) > MOST_DOCUMENTS:
+            raise DataError(
+                f"documents: {count} ids of kind {kind}; allowed: at most {MOST_DOCUMENTS}; put what lasts into the "
+                "source's own table"
+            )
+        entries = tuple(
+            Entry(one, document, newest[one].document if one in newest else None) for one, document in documents
+        )
+        at_utc = at.astimezone(dt.UTC).isoformat(timespec="seconds")
+        change = Change(after.head.version + 1, at_utc, who, kind, entries, undoes, key, asked)
+        if not self.shelf.write(change, uuid.uuid4().hex):
+            raise Behind
+        return change
+
+    def undo(
+        self, version: int, *, who: str, at: dt.datetime, after: Snapshot, key: str = "", asked: str = ""
+    ) -> Change:
+        """Append the change that takes a version back."""
+        found = self.shelf.changes(version - 1, version)
+        if not found:
+            raise DataError(f"undo: no version {version}; have 1 to {after.head.version}")
+        kind = found[0].kind
+        entries = [(entry.id, entry.document) for entry in inverse(found[0], after.of(kind))]
+        return self.put(kind, entries, who=who, at=at, after=after, key=key, asked=asked, undoes=version)
+
+    def changes(self, *, after: int = 0, until: int | None = None) -> list[Change]:
+        """Return changes, oldest first."""
+        return self.shelf.changes(after, self.head().version if until is None else until)

@@ -1,0 +1,52 @@
+"""The ranker over the catalogue as it was when an answer was given: the document log, up to the answer's version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from feature_repo import columns
+from feature_repo.errors import SpecError
+from pipelines.environment import Installation
+
+KEPT = 8  # versions: an answer's neighbours in the log rest on the same
+
+if TYPE_CHECKING:
+    from components.ranking.score import Ranker
+
+
+@dataclass
+class PastCatalogue:
+    """One release's ranker at the versions that answers name; each is made once, the newest few are kept."""
+
+    place: Installation
+    ranker: "Ranker"  # over the release's own items
+    _made: dict[int, "Ranker"] = field(default_factory=dict)
+
+    def ranker_of(self, answer: Mapping[str, Any]) -> "Ranker":
+        """Return the ranker that gave an answer; raises SpecError where the log does not go that far."""
+        version = answer.get(columns.CATALOGUE_VERSION) or 0  # null: the log was not read, the release's own items
+        if version == 0:
+            return self.ranker
+        if version not in self._made:
+            if len(self._made) >= KEPT:
+                del self._made[min(self._made)]
+            self._made[version] = self._at(version)
+        return self._made[version]
+
+    def _at(self, version: int) -> "Ranker":
+        from components.ranking import open_catalogue
+        from feature_repo.documents.changes import ITEM, newest_of
+        from feature_repo.documents.opened import document_log
+        from feature_repo.live_items import live
+        from pipelines.releases import release as releases
+
+        with releases.variables(self.place):
+            changes = document_log(self.place.spec.name).changes(until=version)
+        have = changes[-1].version if changes else 0
+        if have < version:
+            raise SpecError(
+                f"the answer rests on version {version} of the document log, and the log of "
+                f"{self.place.spec.name} ends at version {have}: it was restored from an older copy, or is another one"
+            )
+        newest = [one for one in newest_of(changes) if one.kind == ITEM]
+        return open_catalogue.over(self.ranker, live(self.ranker.vocabulary, newest))
