@@ -1,7 +1,7 @@
 """Run a pipeline on this machine: kfp's local runner, its output in a log file, a progress bar for each step.
 
-Each step is a process of its own (warm_start.py says how it starts). Their output goes to the run's log, their progress to the progress
-file, and the reason of a failure to the error file.
+Each step is a process of its own; warm_start.py says how it starts. Its output goes to the run's log, its progress to
+the progress file, and the reason of a failure to the error file.
 """
 
 import contextlib

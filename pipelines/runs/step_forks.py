@@ -22,21 +22,16 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-# What two or more steps of a run import. Great Expectations, Feast and Evidently are one step's each, and the last two
-# open files and sockets as they are imported.
+# What two or more steps of a run import, as deep as they do. prometheus_client stands before Feast, which would
+# otherwise have it open files. Great Expectations and Evidently are one step's each, which imports them itself.
 PRELOADED = (
-    "kfp.dsl.executor_main",
-    "pandas",
-    "pyarrow.parquet",
-    "duckdb",
-    "scipy.stats",
-    "sklearn",
-    "torch",
-    "mlflow",
+    *("kfp.dsl.executor_main", "pandas", "pyarrow.parquet", "duckdb", "scipy.special", "ibis.backends.duckdb"),
+    *("torch._dynamo", "transformers.modeling_layers", "mlflow.store.tracking.sqlalchemy_store"),
+    *("prometheus_client", "feast"),
 )
 # pyarrow's allocator has a thread of its own unless this says otherwise; steps do not get the variable.
 ONE_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
@@ -78,7 +73,7 @@ def _received(control: socket.socket) -> tuple[StepProgram, int, int] | None:
     return StepProgram(**json.loads(body)), output, status
 
 
-def preload(modules: tuple[str, ...] = PRELOADED) -> None:
+def preload(modules: Sequence[str]) -> None:
     """Import the libraries and end the threads that they started to compute with."""
     for name in modules:
         importlib.import_module(name)
@@ -195,11 +190,11 @@ def execute(program: StepProgram) -> None:
         executor_main()
 
 
-def main(descriptor: int, environment: Mapping[str, str]) -> None:
+def main(descriptor: int, modules: Sequence[str]) -> None:
     """Import, tell whether steps may be forked, and fork those that are asked for until the run ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the steps' and the run's
     control = socket.socket(fileno=descriptor)
-    preload()
+    preload(modules)
     reason = in_the_way((descriptor,))
     control.sendall(HEADER.pack(len(reason.encode())) + reason.encode())
     if reason or (step := Steps(control).next()) is None:
@@ -210,4 +205,4 @@ def main(descriptor: int, environment: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), os.environ)
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -13,11 +13,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from components.step import OWN_PROCESS, PATIENT
-from pipelines.runs.step_forks import HEADER, ONE_THREAD, STATUS, StepProgram, send
+from pipelines.runs.step_forks import HEADER, ONE_THREAD, PRELOADED, STATUS, StepProgram, send
 
 EXECUTOR = "-m kfp.dsl.executor_main"
 SCRIPT = "program_path=$(mktemp -d)"  # how kfp's script begins where there is nothing to install first
@@ -120,14 +120,14 @@ class Starter:
 
 
 @contextlib.contextmanager
-def starter() -> Iterator[Starter]:
+def starter(modules: Sequence[str] = PRELOADED) -> Iterator[Starter]:
     """Start the process that forks steps, and end it: with it end the steps that still run."""
     here, there = socket.socketpair()
     # As a step would have them: libraries read them while they are imported.
     environment = PATIENT | dict(os.environ) | ONE_THREAD | {OWN_PROCESS: "true"}
     with here, tempfile.TemporaryFile() as said:
         with there:
-            command = [sys.executable, "-m", "pipelines.runs.step_forks", str(there.fileno())]
+            command = [sys.executable, "-m", "pipelines.runs.step_forks", str(there.fileno()), *modules]
             process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, pass_fds=[there.fileno()])
         try:
             yield Starter(here, process, said)
