@@ -1,8 +1,9 @@
 """Have a local run's steps start warm: as forks of one process that imports the heavy libraries once.
 
 A step that is a new Python imports kfp, torch, MLflow and the rest before it does anything: most of a small run is
-that. Where this platform cannot fork so, or a library started a thread or opened a file as it was imported, steps
-start as new processes, and the run's log says why. What a forked step is like, step_forks.py says.
+that. Steps that measure their own memory start as new processes still. Where this platform cannot fork so, or a library
+started a thread or opened a file as it was imported, all do, and the run's log says why. What a forked step is like,
+step_forks.py says.
 """
 
 import contextlib
@@ -21,6 +22,9 @@ from pipelines.runs.step_forks import HEADER, ONE_THREAD, PRELOADED, STATUS, Ste
 
 EXECUTOR = "-m kfp.dsl.executor_main"
 SCRIPT = "program_path=$(mktemp -d)"  # how kfp's script begins where there is nothing to install first
+# Steps that measure how the memory of their process grows with a model and the libraries that it takes
+# (components/measure.py): in a fork that has imported them a gate would judge another number.
+MEASURED = ("baseline_intent", "evaluate_intent", "baseline_ranking", "evaluate_ranking")
 STOP_S = 10  # within which the starter ends its steps and itself; it is killed then
 Started = Callable[[list[str], dict[str, str] | None], int]
 log = logging.getLogger("intentflow")
@@ -54,9 +58,10 @@ def warm(*, wanted: bool = True) -> Iterator[None]:
 
 
 def program_of(command: list[str], added: dict[str, str]) -> StepProgram | None:
-    """Read kfp's command of a step; None where it does anything but run the step's source, such as install packages."""
+    """Read kfp's command of a step; None where that has to be a new process: it measures itself or installs packages."""
     shell, script, *rest = command[:1], command[2] if len(command) > 2 else "", *command[3:]
-    if shell != ["sh"] or not rest or not script.startswith(SCRIPT) or EXECUTOR not in script:
+    known = shell == ["sh"] and script.startswith(SCRIPT) and EXECUTOR in script
+    if not known or not rest or rest[-1] in MEASURED:
         return None
     environment = dict(os.environ) | added | {OWN_PROCESS: "true"}
     return StepProgram(source=rest[0], arguments=rest[1:], environment=environment, folder=os.getcwd())

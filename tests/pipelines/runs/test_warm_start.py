@@ -1,5 +1,6 @@
 """Steps of a local run as forks: each a process of its own, as a new Python would be, and none left behind."""
 
+import ast
 import contextlib
 import io
 import json
@@ -18,9 +19,10 @@ import psutil
 import pytest
 from kfp import dsl
 
+from pipelines.graphs.step_table import STEPS
 from pipelines.runs import warm_start
 from pipelines.runs.step_forks import PRELOADED, StepProgram
-from pipelines.runs.warm_start import Starter, program_of, starter, warm
+from pipelines.runs.warm_start import MEASURED, Starter, program_of, starter, warm
 from tests.patience import patient
 
 pytestmark = [
@@ -133,7 +135,7 @@ def test_a_library_that_starts_a_thread_makes_steps_new_processes_and_the_log_sa
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "busy.py").write_text(
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,)).start()\n"
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
     with starter((*LIGHT, "busy")) as found:
@@ -173,6 +175,8 @@ def test_a_step_has_its_own_variables_folder_and_process_and_leaves_nothing_to_t
     [
         ("raise ValueError('as it is')", 1),
         ("raise SystemExit(3)", 3),
+        ("raise SystemExit('a word')", 1),
+        ("raise SystemExit", 0),
         ("import os; os.kill(os.getpid(), 9)", -9),
         ("import signal, os; os.kill(os.getpid(), signal.SIGTERM)", -15),
     ],
@@ -180,18 +184,19 @@ def test_a_step_has_its_own_variables_folder_and_process_and_leaves_nothing_to_t
 def test_a_step_ends_as_a_process_of_its_own_would(steps: Starter, tmp_path: Path, code: str, status: int) -> None:
     found, output = ran(steps, step(code, tmp_path))
     assert found == status
-    assert ("ValueError: as it is" in output) == (status == 1)
+    assert ("ValueError: as it is" in output) == ("ValueError" in code)
     assert told(steps, step("print('> the next')", tmp_path)) == ["the next"]
 
 
 def test_what_a_step_registered_for_its_end_runs_and_its_source_is_not_left(steps: Starter, tmp_path: Path) -> None:
     code = """
-        import atexit, sys
+        import atexit, sys, threading, time
         atexit.register(print, "> at the end")
+        threading.Thread(target=lambda: (time.sleep(0.2), print("> in a thread"))).start()
         print(">", sys.modules["ephemeral_component"].__file__)
     """
-    path, last = told(steps, step(code, tmp_path))
-    assert last == "at the end"
+    path, *last = told(steps, step(code, tmp_path))
+    assert last == ["in a thread", "at the end"]
     assert not Path(path).parent.exists()
 
 
@@ -269,6 +274,26 @@ def test_kfps_command_is_read_and_one_that_installs_packages_is_left_to_kfp() ->
     assert program.environment == os.environ | {"MORE": "1", "_KFP_RUNTIME": "true"}
     assert program_of(command_of(["humanize"]), {}) is None
     assert program_of(["sh", "-c", "echo"], {}) is None
+
+
+def calls(name: str) -> list[str]:
+    """Name the functions of components that call another, by its name there."""
+    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "components").glob("*/*.py"))]
+    functions = [one for tree in trees for one in tree.body if isinstance(one, ast.FunctionDef)]
+    return [
+        one.name
+        for one in functions
+        if any(isinstance(node, ast.Call) and ast.unparse(node.func) == name for node in ast.walk(one))
+    ]
+
+
+def test_the_steps_that_measure_the_memory_of_their_process_are_new_processes() -> None:
+    """kfp calls a step by its component's function; what does its work is called run_<that>."""
+    assert calls("measure.growth") == ["judge", "judge"]
+    assert [name.removeprefix("run_") for name in calls("judge")] == list(MEASURED)
+    assert set(MEASURED) < {row.function for row in STEPS.values()}
+    for name in MEASURED:
+        assert program_of([*command_of()[:-1], name], {}) is None
 
 
 @pytest.mark.parametrize("wanted", [True, False])
