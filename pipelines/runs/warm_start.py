@@ -58,7 +58,7 @@ def warm(*, wanted: bool = True) -> Iterator[None]:
 
 
 def program_of(command: list[str], added: dict[str, str]) -> StepProgram | None:
-    """Read kfp's command of a step; None where that has to be a new process: it measures itself or installs packages."""
+    """Read kfp's command of a step; None where it has to be a new process: it measures itself or installs packages."""
     shell, script, *rest = command[:1], command[2] if len(command) > 2 else "", *command[3:]
     known = shell == ["sh"] and script.startswith(SCRIPT) and EXECUTOR in script
     if not known or not rest or rest[-1] in MEASURED:
