@@ -71,9 +71,12 @@ class Watch:
 
     Tests share fixtures: one whose set-up started a process is refused to them as well, also where a test with the mark
     set it up before. A thread that was there before a test is none of it, such as one of a server that others share.
+    Nor is a fixture that every test gets: it may start a server because others ask for it. Where `fast` tests run
+    alone, nobody else asks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fast: bool) -> None:
+        self.fast = fast
         self.running: pytest.Item | None = None
         self.refused = ""  # why the running test fails: what it was told in a thread of its own, it may not have heard
         self.ending = False
@@ -89,6 +92,8 @@ class Watch:
         words = arguments[1] if isinstance(arguments[1], list | tuple) else [arguments[1]]
         program = Path(str(arguments[0] or words[0])).name
         if program in LIGHT or (self.ending and self.starting):  # fixtures of others may end with it
+            return
+        if not self.fast and any(fixture._autouse for fixture in self.being_set_up):
             return
         self.starting |= set(self.being_set_up)
         if runs_fast(self.running):
@@ -150,7 +155,7 @@ def pytest_configure(config: pytest.Config) -> None:
     twice the CPU time. A variable, as it must be there before torch is imported, here and in programs that tests start.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    config.pluginmanager.register(Watch(), "watch")
+    config.pluginmanager.register(Watch(fast=config.getoption("-m") == FAST), "watch")
 
 
 def pytest_collection_finish() -> None:

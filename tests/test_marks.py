@@ -34,6 +34,13 @@ def after(started):
     return 1
 
 
+@pytest.fixture(scope="session", autouse=True)
+def everybodys(request):
+    if "started" in {name for item in request.session.items for name in item.fixturenames}:
+        start()
+
+
+def test_first(): ...
 @pytest.mark.process
 def test_marked(started): ...
 def test_shares_a_fixture(started): ...
@@ -87,7 +94,7 @@ def test_every_selection_refuses_processes_to_tests_without_the_mark(tmp_path: P
         REFUSED
     )
     passed = {line.split("::test_")[1] for line in lines if line.startswith("PASSED")}
-    others = {"marked", "of_a_world", "light", "last_where_a_fixture_of_others_ends"}
+    others = {"first", "marked", "of_a_world", "light", "last_where_a_fixture_of_others_ends"}
     assert passed == others | ({"slow"} if selection else set())
     assert (
         "uses the fixture started, which starts a process: give the test or its file the mark `process`" in found.stdout

@@ -19,7 +19,11 @@ import psutil
 import pytest
 from kfp import dsl
 
+from feature_repo.errors import SpecError
+from pipelines import environment
+from pipelines.graphs import index
 from pipelines.graphs.step_table import STEPS
+from pipelines.runs import local as local_runs
 from pipelines.runs import warm_start
 from pipelines.runs.step_forks import PRELOADED, StepProgram
 from pipelines.runs.warm_start import MEASURED, Starter, program_of, starter, warm
@@ -30,6 +34,7 @@ pytestmark = [
     pytest.mark.skipif(not warm_start.available(), reason="this platform starts steps as new processes"),
 ]
 ROOT = Path(__file__).parents[3]
+GROCERY = ROOT / "pipelines" / "specs" / "grocery.yaml"
 LIGHT = ("kfp.dsl.executor_main",)
 SOURCE = "from kfp.dsl import *\n\ndef body(code: str):\n    exec(code, {})\n"
 
@@ -316,6 +321,35 @@ def test_kfps_local_runner_starts_steps_warm_while_the_block_lasts(
         assert twice(word="ab").output == "abab"
     assert len(started) == wanted
     assert subprocess_task_handler.run_local_subprocess is cold
+
+
+class Asked(Exception):
+    """What `warm` was asked for."""
+
+
+@pytest.mark.parametrize(("line", "wanted"), [("", True), ("runner: warm\n", True), ("runner: subprocess\n", False)])
+def test_the_environment_file_says_how_steps_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, wanted: bool
+) -> None:
+    def asked(*, wanted: bool) -> None:
+        raise Asked(wanted)
+
+    monkeypatch.setattr(local_runs, "warm", asked)
+    path = tmp_path / "own.yaml"
+    path.write_text((environment.FOLDER / "local.yaml").read_text() + line)
+    at = environment.place(GROCERY, str(path), variables={"INTENTFLOW_STATE": str(tmp_path)})
+    with pytest.raises(Asked, match=str(wanted)):
+        local_runs._execute(at, index.pipeline("train"), {}, local_runs.Left())
+
+
+def test_another_word_for_how_steps_start_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text((environment.FOLDER / "local.yaml").read_text() + "runner: fork\n")
+    with pytest.raises(
+        SpecError, match=r"^\S*own.yaml: runner: 'fork' is not allowed; use 'warm' or 'subprocess'$"
+    ) as found:
+        environment.place(GROCERY, str(path), variables={"INTENTFLOW_STATE": str(tmp_path)})
+    assert "\n" not in str(found.value)
 
 
 def test_where_the_platform_cannot_steps_are_new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
