@@ -32,6 +32,7 @@ from pipelines.jobs.spec import Jobs
 log = logging.getLogger("intentflow")
 FOLDER = Path(__file__).parent / "environments"
 SHADOW_TOKEN = env_names.SHADOW_TOKEN  # marks the router's copies of requests; the router and the doors share it
+WARM: Literal["warm"] = "warm"  # how steps of a local run start, by default
 STATE = env_names.STATE  # folder that holds every recommender's state; .intentflow by default
 
 
@@ -221,6 +222,11 @@ class Environment(Slice):
     pseudonyms: Pseudonyms
     privacy: Privacy = Privacy()
     profiles: Engine = Engine()
+    runner: Literal["warm", "subprocess"] = Field(
+        default=WARM,
+        description="How steps of a local run start: `warm` forks each from one process that has imported the "
+        "libraries, where the platform can; `subprocess` starts a Python for each",
+    )
     kubeflow: Kubeflow | None = None
     kubernetes: Kubernetes = Kubernetes()
     compute: Compute = Compute()

@@ -4,22 +4,25 @@ Tests of one folder share costly fixtures, so a folder stays in one process; the
 take longest, begin first.
 
 `make test-fast` leaves out tests with the mark `process`: those that start processes (servers, browsers, whole runs)
-or compile pipelines. Folders and fixtures below have it; others say so themselves, and one that forgets fails there.
+or compile pipelines. Folders and fixtures below have it; others say so themselves, and one that forgets fails in every
+selection.
 It leaves out `world` as well: tests that build profiles or samples, read the zoo's files or start Great Expectations.
 """
 
 import gc
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 SHOP = "shop"  # the fixture that runs a whole demo
 ALONE = ("jobs", "kubeflow", "rollout")  # folders of pipelines/ whose own fixtures are costly
 FAST = "not process and not world"
+OPT_IN = ("slow", "cluster", "gpu", "images")  # marks of tests that run only where -m asks for them
 PROCESS_FOLDERS = ("benchmarks", "browser", "chaos", "distributed", "graphs", "images", "jobs", "kubeflow")
 PROCESS_FIXTURES = {SHOP, "laptop", "registry", "server", "sqlite", "store"}  # MLflow's database takes as long
 LIGHT = (
@@ -51,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if starts_processes(item):
             item.add_marker("process")
-        for mark in ("slow", "cluster", "gpu", "images"):
+        for mark in OPT_IN:
             if item.get_closest_marker(mark) and mark not in asked:
                 item.add_marker(pytest.mark.skip(reason=f"opt in with -m {mark}"))
         item.add_marker(pytest.mark.xdist_group(group(item)))
@@ -64,40 +67,95 @@ def starts_processes(item: pytest.Item) -> bool:
 
 
 class Watch:
-    """Refuses processes to tests that do not have the mark."""
+    """Refuses processes to tests that `make test-fast` runs, whichever selection runs now.
 
-    def __init__(self) -> None:
+    Tests share fixtures: one whose set-up started a process is refused to them as well, also where a test with the mark
+    set it up before. A thread that was there before a test is none of it, such as one of a server that others share.
+    Nor is a fixture that every test gets: it may start a server because others ask for it. Where `fast` tests run
+    alone, nobody else asks.
+    """
+
+    def __init__(self, *, fast: bool) -> None:
+        self.fast = fast
         self.running: pytest.Item | None = None
+        self.refused = ""  # why the running test fails: what it was told in a thread of its own, it may not have heard
+        self.ending = False
+        self.threads: set[threading.Thread] = set()  # that were there before the test
+        self.being_set_up: list[pytest.FixtureDef[Any]] = []
+        self.starting: set[pytest.FixtureDef[Any]] = set()  # fixtures that start processes
         sys.addaudithook(self.heard)
 
     def heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Fail the running test where it starts a program that is not one of the light ones."""
-        if event != "subprocess.Popen" or self.running is None:
+        if event != "subprocess.Popen" or self.running is None or threading.current_thread() in self.threads:
             return
         words = arguments[1] if isinstance(arguments[1], list | tuple) else [arguments[1]]
         program = Path(str(arguments[0] or words[0])).name
-        if program not in LIGHT:
-            pytest.fail(f"starts {program}: give the test or its file the mark `process` (tests/conftest.py)")
+        if program in LIGHT or (self.ending and self.starting):  # fixtures of others may end with it
+            return
+        if not self.fast and any(fixture._autouse for fixture in self.being_set_up):
+            return
+        self.starting |= set(self.being_set_up)
+        if runs_fast(self.running):
+            self.refuse(f"starts {program}")
+
+    def refuse(self, what: str) -> NoReturn:
+        """Fail the running test."""
+        self.refused = f"{what}: give the test or its file the mark `process` (tests/conftest.py)"
+        pytest.fail(self.refused)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """Remember which test runs."""
-        self.running = item
+        self.running, self.threads = item, set(threading.enumerate()) - {threading.main_thread()}
+        self.refused, self.ending = "", False
         try:
             return (yield)
         finally:
             self.running = None
 
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test that uses a fixture for which another test started a process."""
+        used = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+        found = [name for name, definitions in used.items() if definitions[-1] in self.starting]
+        if found and runs_fast(item):
+            self.refuse(f"uses the fixture {found[0]}, which starts a process")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Iterator[None]:
+        """Fail a test that a thread of its own did not fail."""
+        yield
+        if self.refused:
+            pytest.fail(self.refused)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        """Remember that fixtures end, also those that no later test uses."""
+        self.ending = True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+        """Remember which fixtures are being set up, each for the next."""
+        self.being_set_up.append(fixturedef)
+        try:
+            return (yield)
+        finally:
+            self.being_set_up.pop()
+
+
+def runs_fast(item: pytest.Item) -> bool:
+    """Tell whether `make test-fast` runs a test."""
+    return not any(item.get_closest_marker(mark) for mark in ("process", "world", *OPT_IN))
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let libraries compute with one thread, and watch for processes where tests that start some are left out.
+    """Let libraries compute with one thread, and watch for processes that tests start without saying so.
 
     Toy products gain nothing from a second thread, and threads that wait for each other spin: the ranking tests took
     twice the CPU time. A variable, as it must be there before torch is imported, here and in programs that tests start.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if config.getoption("-m") == FAST:
-        config.pluginmanager.register(Watch())
+    config.pluginmanager.register(Watch(fast=config.getoption("-m") == FAST), "watch")
 
 
 def pytest_collection_finish() -> None:

@@ -1,7 +1,7 @@
 """Run a pipeline on this machine: kfp's local runner, its output in a log file, a progress bar for each step.
 
-The steps run in subprocesses of this environment. Their output goes to the run's log, their progress to the progress
-file, and the reason of a failure to the error file.
+Each step is a process of its own; warm_start.py says how it starts. Its output goes to the run's log, its progress to
+the progress file, and the reason of a failure to the error file.
 """
 
 import contextlib
@@ -24,10 +24,11 @@ from feature_repo import files
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError, of_code
 from monitoring.runs.page import plain
-from pipelines.environment import Installation, exported
+from pipelines.environment import WARM, Installation, exported
 from pipelines.graphs import index
 from pipelines.graphs.graph import RETURNED
 from pipelines.graphs.step_table import ADMIT, OUTCOME, step_of
+from pipelines.runs.warm_start import warm
 
 RUN_FILE = "run.json"  # of the last run that trained
 OTHER_RUN_FILE = "run-{pipeline}.json"
@@ -186,9 +187,9 @@ class Left:
 
 
 def _execute(place: Installation, pipeline: index.Pipeline, values: dict[str, Any], left: Left) -> None:
-    from kfp import local
+    with warm(wanted=place.environment.runner == WARM), warnings.catch_warnings():
+        from kfp import local
 
-    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         built = pipeline.build(place.spec)
         _keep_measures(place.home / RUNS)
