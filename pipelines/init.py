@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,14 @@ def draft(
         data = data if step == WEEK else Data.model_validate({"source": source, "step": step})
         found = facts(db, data, level, label=label, pair=of_events.pair)
     of_users = bool(found.people) and "items" not in source
-    source |= {"items": {"from": "users"}} if of_users else {}
+    if of_users:  # nobody is too new to be met
+        source["items"] = {"from": "users"}
+        found = replace(found, support=(1, 1), supported=found.items)
     split = _split(found.period.weeks, step)
     size = sizes(found, split, strength=of_events.strength, of_users=of_users)
     spec = _spec(name, source, found, level, split=split, size=size)
-    notes = tuple(" ".join(note.split()) for note in (*of_events.notes, *of_items.notes))
+    told_of = [note for note in (*of_events.notes, *of_items.notes) if not (of_users and "from: users" in note)]
+    notes = tuple(" ".join(note.split()) for note in told_of)
     return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes), found)
 
 
@@ -195,7 +198,7 @@ def _spec(
     for intent in intents:
         Intent.model_validate(intent)
     IntentModel.model_validate(size.intent)
-    sessions, users = (1, 1) if of_users else found.support  # nobody is too new to be met
+    sessions, users = found.support
     ranking = {"min_item_sessions": sessions, "min_item_users": users, **size.ranking}
     Ranking.model_validate(ranking)
     models = {"intent": size.intent, "ranking": ranking}

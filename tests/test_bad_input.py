@@ -139,6 +139,10 @@ def _rule(**rule: object) -> dict[str, object]:
     return {"data": {"source": source, "contract": {"events": [rule]}}}
 
 
+def _people(**change: object) -> dict[str, object]:
+    return {"data": {"source": CSV | {"events": {"path": "o.csv"}, "items": {"from": "users"}}}} | change
+
+
 CSV: dict[str, object] = {"type": "csv"}
 SPECS: dict[str, dict[str, object]] = {
     "an unknown key": {"modles": {}},
@@ -176,6 +180,14 @@ SPECS: dict[str, dict[str, object]] = {
     "a pattern that is none": _rule(expect="matches", column="item_id", pattern="[a-"),
     "money compared with a time": _rule(expect="compare", column="value", op="<", other="timestamp"),
     "freshness without its limit": _rule(expect="fresh"),
+    "items from what is no user": {
+        "data": {"source": CSV | {"events": {"path": "o.csv"}, "items": {"from": "clients"}}}
+    },
+    "people who may be shown to themselves": _people(models={"ranking": {"exclude_self": False}}),
+    "a question for each person": _people(intents=[{"name": "follow", "level": "items.item_id"}]),
+    "offers of people": {
+        "data": {"source": CSV | {"events": {"path": "o.csv"}, "items": {"from": "users"}, "offers": {"path": "p.csv"}}}
+    },
     "a gate without its limit": {"promotion": {"gates": [{"metric": "intent.ece", "against": "value"}]}},
 }
 

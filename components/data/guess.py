@@ -189,8 +189,8 @@ def _pair(found: dict[str, str], present: Loaded, notes: list[str]) -> None:
         if actor in known and other in known:
             found[columns.USER_ID], found[columns.ITEM_ID] = known[actor], known[other]
             notes.append(
-                f"items are what '{known[other]}' names; if these are users too, `exclude_self: true` in "
-                "models.ranking keeps people from being recommended to themselves"
+                f"items are what '{known[other]}' names; if these are users too, `items: {{from: users}}` in "
+                "data.source makes them people"
             )
             return
 

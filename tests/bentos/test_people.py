@@ -152,7 +152,7 @@ def test_an_event_with_a_forgotten_person_at_either_end_is_ignored(world: People
     )
     assert (answer.accepted, answer.ignored) == (1, 3)
     world.profiles.gone.add(HIDDEN[2])  # as only the store heard
-    assert posted(world, message(RAWS[0], RAWS[2])).ignored == 1
+    assert posted(world, message(RAWS[0], RAWS[2]), message(RAWS[0], HIDDEN[2])).ignored == 2
 
 
 def test_a_forgotten_person_is_shown_to_nobody_at_once(world: People, tmp_path: Path) -> None:

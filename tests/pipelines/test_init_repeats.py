@@ -56,6 +56,7 @@ def test_items_that_are_people_are_found_by_their_names_or_since_nobody_meets_th
     assert yaml.safe_load(text)["data"]["source"]["items"] == {"from": "users"}
     assert "100% of the items have a user's id: both ends of an event get one pseudonym" in text
     assert not ranking.exclude_self  # follows from the items
+    assert "if these are users too" not in text  # that is settled
     assert "level:" not in text  # no question for each person
     (tmp_path / "log.yaml").write_text(text)
     drawn = load(tmp_path / "log.yaml").models.ranking
@@ -66,4 +67,4 @@ def test_a_pair_of_two_kinds_is_no_pair_of_people(tmp_path: Path) -> None:
     pairs = [(f"u{u}", f"page{i}") for u, i in numbers(3, selves=True, once=False)]
     ranking, text = drafted(tmp_path, "source,target,time", pairs)
     assert not ranking.exclude_self
-    assert "if these are users too, `exclude_self: true`" in text
+    assert "if these are users too, `items: {from: users}` in data.source makes them people" in text

@@ -70,9 +70,10 @@ class Intake:
 
     def _heard_of(self, events: Sequence[schemas.Event]) -> set[str]:
         """Return, by raw id, of whom the store has a tombstone; one that is away is told when the events are folded."""
-        hidden = {self._hidden(user): user for user in self._people(events)}
+        hidden = {user: self._hidden(user) for user in self._people(events)}
         with contextlib.suppress(StoreAway):
-            return {hidden[name] for name in self._profiles.forgotten(list(hidden))}
+            gone = self._profiles.forgotten(sorted(set(hidden.values())))
+            return {user for user, name in hidden.items() if name in gone}
         return set()
 
     def _people(self, events: Sequence[schemas.Event]) -> set[str]:
