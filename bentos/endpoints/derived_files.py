@@ -192,7 +192,7 @@ def _asked(model: type[BaseModel]) -> str:
 def _answered(model: type[BaseModel]) -> str:
     """Name an answer's fields, of a list its entries' fields; those of every answer come last."""
     fields = dict(model.model_fields)
-    ends = [name for name in ("profile", "release", "request_id") if name in fields]
+    ends = [name for name in ("profile", "catalogue_version", "release", "request_id") if name in fields]
     parts = []
     for name in (*(name for name in fields if name not in ends), *ends):
         inner = [one for one in get_args(fields[name].annotation) if isinstance(one, type)]

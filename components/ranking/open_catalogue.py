@@ -24,6 +24,8 @@ SELLS = 0.9  # which of its category's items a new one is taken for, by share of
 def over(ranker: Ranker, live: LiveItems) -> Ranker:
     """Return the ranker over items as the log changes them; `ranker` is the release's own."""
     learnt, vocabulary = len(ranker.catalogue), live.vocabulary
+    if not live.changed and not live.hidden:
+        return replace(ranker, vocabulary=vocabulary)
     catalogue = Catalogue.of(vocabulary, ranker.item_state)
     like = _like(catalogue, learnt)
     state = _state(ranker, catalogue, live, like)

@@ -181,7 +181,10 @@ def test_the_client_has_its_method(found: dict[str, Any]) -> None:
 def test_the_gateway_and_the_docs_name_it(found: dict[str, Any]) -> None:
     files = found["files"]
     assert "value: /similar\n" in files["route.yaml"]
-    row = "| `POST /similar` | How alike users are | user_id, others, by?, at? | shares, profile, release, request_id |"
+    row = (
+        "| `POST /similar` | How alike users are | user_id, others, by?, at? | "
+        "shares, profile, catalogue_version, release, request_id |"
+    )
     assert row in files["serving.md"]
     assert "curl -s localhost:3000/similar" in files["client.md"]
 
