@@ -167,6 +167,11 @@ SPECS: dict[str, dict[str, object]] = {
         "models": {"ranking": {"kinds": {"click": 1, "shown": 1}, "impression": "shown"}}
     },
     "k = 0": {"serving": {"k": 0}},
+    "a horizon below the step": {"intents": [{"name": "buy", "level": "category", "horizon": "24h"}]},
+    "a horizon of no whole steps": {"intents": [{"name": "buy", "level": "category", "horizon": "10d"}]},
+    "a split in weeks whose steps are days": {
+        "data": {"source": CSV | {"events": {"path": "o.csv"}}, "step": "day", "split": {"test_weeks": 2}}
+    },
     "a time zone that is none": {"data": {"source": {"type": "completejourney"}, "timezone": "Europe/Berln"}},
     "a unit of what is no number": {"data": {"source": CSV | {"events": {"path": "o.csv", "units": {"valeu": 0.01}}}}},
     "a password in the spec": {"data": {"source": {"type": "sql", "url": "postgresql://ann:x@db/shop", "events": {}}}},

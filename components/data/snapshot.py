@@ -165,7 +165,7 @@ def _require_fine_times(db: duckdb.DuckDBPyConnection, events: str, calendar: Ca
     if calendar.step == WEEK:
         return
     local = f"timestamp AT TIME ZONE '{calendar.timezone}'"
-    part, coarser = ("CAST({} AS TIME)", "day") if calendar.step == HOUR else ("dayofweek({})", "week")
+    part, coarser = ("CAST({} AS TIME)", DAY) if calendar.step == HOUR else ("dayofweek({})", WEEK)
     kinds, days, first = _one(
         db,
         f"""SELECT count(DISTINCT {part.format(local)}), count(DISTINCT CAST({local} AS DATE)),

@@ -41,9 +41,8 @@ def run_ingest(data: str, tables: str) -> Snapshot:
             tombstones=_tombstones(),
             report=progress.at,
         )
-        progress.count(
-            rows_out=sum(snapshot.rows.values()), **snapshot.rows, weeks=snapshot.weeks, digest=snapshot.digest
-        )
+        span = {f"{snapshot.calendar.step}s": snapshot.weeks}
+        progress.count(rows_out=sum(snapshot.rows.values()), **snapshot.rows, **span, digest=snapshot.digest)
         progress.count(**{name: n for name in ("repeats", "late") if (n := getattr(snapshot, name))})
     return snapshot
 

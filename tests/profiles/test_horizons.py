@@ -13,10 +13,11 @@ import pytest
 
 from components.intent.examples import require_purged
 from components.leakage import labels, purge
-from components.profiles import steps
+from components.profiles import profile_folder, steps
+from components.profiles.build import plan
 from components.profiles.label_steps import within_horizon
 from feature_repo import files
-from feature_repo.clock import Step
+from feature_repo.clock import Pace, Step
 from feature_repo.errors import DataError
 from feature_repo.fallback import EVERYONE
 from feature_repo.vocabulary import Vocabulary
@@ -144,3 +145,14 @@ def test_rates_of_the_fallback_are_of_whole_horizons(tmp_path: Path) -> None:
     everyone = dict(zip(names, files.read_json(tmp_path / "p" / "segments.json")["rates"][EVERYONE], strict=True))
     assert everyone["visit"] == pytest.approx(0.5, abs=0.08)
     assert everyone["back"] == pytest.approx(1.0)
+
+
+def test_more_steps_than_decaying_sums_hold_are_refused() -> None:
+    pace = Pace("hour", fast_half_life="1h")
+    profile_folder._require_countable(plan.Weeks((1,), (2,), (3,), last=950), pace)
+    with pytest.raises(DataError) as caught:
+        profile_folder._require_countable(plan.Weeks((1,), (2,), (3,), last=951), pace)
+    assert str(caught.value) == (
+        "data.half_lives.fast: the data spans 951 hours, and sums that decay so fast hold 950; give a longer "
+        "half-life, a coarser data.step, or fewer hours of events"
+    )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from feature_repo import files
+from feature_repo.clock import WEEK
 from feature_repo.fallback import CARDS, FILE, Fallback
 from feature_repo.vocabulary import Vocabulary
 
@@ -132,10 +133,11 @@ def _about(document: Mapping[str, Any], found: Sequence[Portrait], *, moved: flo
     how = {"kmeans": "K-means on the mix of targets", "lda": "LDA topics over the targets"}[document["method"]]
     chosen = document["silhouette"].get(str(len(found)))
     silhouette = f", chosen by the silhouette ({chosen:.3f})" if chosen is not None else ""
-    weeks = document["weeks"]
+    weeks, step = document["weeks"], document.get("step", WEEK)
     return (
-        f"{len(found)} segments by {how}{silhouette}, fitted on training weeks; digest {document['digest']}. Rates and "
-        f"items are of weeks {weeks[0]} to {weeks[-1]}. Sizes have moved by a PSI of {moved:.3f} since training ended."
+        f"{len(found)} segments by {how}{silhouette}, fitted on training {step}s; digest {document['digest']}. Rates "
+        f"and items are of {step}s {weeks[0]} to {weeks[-1]}. Sizes have moved by a PSI of {moved:.3f} since training "
+        "ended."
     )
 
 
@@ -149,6 +151,7 @@ def page(document: Mapping[str, Any], found: Sequence[Portrait], *, moved: float
         about=_about(document, found, moved=moved),
         found=found,
         weeks=(weeks[0], weeks[-1]),
+        step=document.get("step", WEEK),
         size=(WIDTH, HEIGHT),
         widest=max(one.share for one in found),
     )

@@ -19,7 +19,7 @@ from components.profiles.build.plan import Weeks
 from components.profiles.label_steps import within_horizon
 from components.profiles.segments.fit import Segmentation
 from feature_repo import columns, files
-from feature_repo.clock import Pace
+from feature_repo.clock import WEEK, Pace
 from feature_repo.fallback import FILE, Fallback, ListedItem
 from feature_repo.vocabulary import Vocabulary
 
@@ -57,6 +57,7 @@ def write(
         listed=popular(items, k=len(found), n_items=vocabulary.items.num_rows),
     )
     about = {"vocabulary": vocabulary.digest, "weeks": list(span), "users": members.tolist(), "by_week": sizes}
+    about |= {} if pace.step == WEEK else {"step": pace.step}
     document = found.as_dict() | about | standby.as_dict()
     files.write_json(folder / FILE, document)
     return document

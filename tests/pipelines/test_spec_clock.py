@@ -1,0 +1,131 @@
+"""The clock in a spec: what is taken, what older forms mean, and what is refused with one line."""
+
+from typing import Any
+
+import pytest
+
+from components.data.spec import Data
+from components.intent.spec import Intent
+from feature_repo.clock import Pace
+from feature_repo.errors import SpecError
+from pipelines import spec
+from pipelines.graphs import parameters
+
+CSV = {"type": "csv", "events": {"path": "e.csv"}}
+
+
+def document(*intents: dict[str, Any], **data: Any) -> dict[str, Any]:
+    """Return a spec of some intents with a data slice of its own."""
+    return {
+        "apiVersion": "intentflow/v1",
+        "kind": "Recommender",
+        "name": "shop",
+        "data": {"source": CSV} | data,
+        "intents": list(intents) or [{"name": "visit"}],
+    }
+
+
+def refused(text: dict[str, Any]) -> str:
+    """Return the line that a document is refused with."""
+    with pytest.raises(SpecError) as caught:
+        spec.parse(text, place="shop.yaml")
+    return str(caught.value).removeprefix("shop.yaml: ")
+
+
+def test_a_spec_without_a_clock_is_dumped_as_before_there_was_one() -> None:
+    plain = spec.parse(document(), place="test").model_dump(mode="json")
+    assert plain["data"]["split"] == {"warmup_weeks": 4, "validate_weeks": 2, "test_weeks": 2}
+    assert not {"step", "half_lives"} & {*plain["data"]}
+    assert plain["intents"] == [{"name": "visit", "event": None, "level": None, "top": 100, "horizon_days": 7}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        document(),
+        document(step="day"),
+        document({"name": "visit", "horizon": "1h"}, step="hour", split={"test_steps": 48}),
+        document({"name": "visit", "horizon": "28d"}, split={"warmup_weeks": 9}),
+        document(split={"test_steps": 5}),
+        document(step="hour", half_lives={"fast": "6h"}),
+    ],
+)
+def test_a_dump_reads_as_it_was_meant(text: dict[str, Any]) -> None:
+    first = spec.parse(text, place="test")
+    for dumped in (first.model_dump(mode="json"), parameters.form(first)["spec"]):
+        again = spec.parse(dumped, place="test")
+        assert again.digest == first.digest
+        assert (again.data.pace, again.split_slice()) == (first.data.pace, first.split_slice())
+    slices = parameters.spec_slices(first)
+    for name in ("reading", "data"):
+        assert Data.model_validate_json(slices[name]).pace == first.data.pace
+
+
+@pytest.mark.parametrize(
+    ("intent", "step", "steps"),
+    [
+        ({}, "week", 1),
+        ({"horizon_days": 7}, "week", 1),
+        ({"horizon": "7d"}, "week", 1),
+        ({"horizon": "28d"}, "week", 4),
+        ({"horizon": "168h"}, "week", 1),
+        ({}, "day", 7),
+        ({"horizon": "24h"}, "day", 1),
+        ({"horizon": "28d"}, "day", 28),
+        ({"horizon": "1h"}, "hour", 1),
+        ({"horizon_days": 1}, "hour", 24),
+    ],
+)
+def test_a_horizon_is_so_many_steps(intent: dict[str, Any], step: Any, steps: int) -> None:
+    assert Intent.model_validate({"name": "visit"} | intent).steps(Pace(step)) == steps
+
+
+def test_the_longest_horizon_purges_and_each_intent_keeps_its_own() -> None:
+    made = spec.parse(
+        document({"name": "soon", "horizon": "24h"}, {"name": "month", "horizon": "28d"}, step="day"), place="test"
+    )
+    assert made.split_slice() == {"warmup_weeks": 4, "validate_weeks": 2, "test_weeks": 2, "horizon": 28}
+    assert [intent.get("horizon", 1) for intent in made.vocabulary_rule()["intents"]] == [1, 28]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            document({"name": "visit", "horizon": "24h"}),
+            "intents.visit: horizon 24h is below data.step: week; use 7d or a multiple, or a finer data.step",
+        ),
+        (
+            document({"name": "visit", "horizon": "10d"}),
+            "intents.visit: horizon 10d is no whole number of weeks; use 7d or a multiple, or a finer data.step",
+        ),
+        (
+            document({"name": "visit", "horizon": "36h"}, step="day"),
+            "intents.visit: horizon 36h is no whole number of days; use 1d or a multiple, or a finer data.step",
+        ),
+        (
+            document({"name": "visit", "horizon": "7d", "horizon_days": 7}),
+            "intents[0]: horizon and horizon_days are both given; keep `horizon: 7d`",
+        ),
+        (document(step="month"), "data.step: 'month' is not allowed; use 'hour', 'day' or 'week'"),
+        (
+            document(step="day", split={"test_weeks": 2}),
+            "data: split.test_weeks: data.step is day, so a split counts days; use test_steps",
+        ),
+        (
+            document(split={"test_weeks": 2, "test_steps": 2}),
+            "data.split: test_weeks and test_steps are both given; keep one",
+        ),
+        (
+            document(step="day", source=CSV | {"made_times": {"weeks": 12}}),
+            "data: step: day is finer than the data's clock: the source's times are made up, by week; use week",
+        ),
+    ],
+)
+def test_what_no_clock_can_count_is_refused(text: dict[str, Any], line: str) -> None:
+    assert refused(text) == line
+
+
+@pytest.mark.parametrize("field", [("half_lives", {"slow": "1w"}), ("half_lives", {"fast": "0h"})])
+def test_half_lives_are_durations(field: tuple[str, Any]) -> None:
+    assert "is wrong: string should match pattern" in refused(document(**dict([field])))
