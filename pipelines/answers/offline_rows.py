@@ -6,7 +6,7 @@ on the way is not counted again, while the batch counts before it cuts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from bentos.recommender.logs import eventlog, json_lines
 from bentos.release import Release
-from feature_repo import columns
+from feature_repo import columns, files
 from feature_repo.online.provenance import since
 from feature_repo.update import Folding, State
 from pipelines.environment import Installation
@@ -36,6 +36,7 @@ class Offline:
     batch: Mapping[str, State]  # newest rows of the files, by user
     data_end: int  # epoch seconds: what the files know of came before
     later: Mapping[str, list[Row]]  # events that the door took, by user
+    digests: Mapping[str, str] = field(default_factory=dict)  # of the newest rows, by user
 
     @classmethod
     def of(cls, place: Installation, release: Release, users: Iterable[str]) -> "Offline | None":
@@ -51,7 +52,11 @@ class Offline:
         wanted = pa.array(sorted(set(users)), pa.string())
         batch = {user: cells for part in row_stream.rows(features, wanted, data_end=end, batch=AT_ONCE)
                  for user, cells in part.items()}  # fmt: skip
-        return cls(folding, batch, int(end.timestamp()), accepted(place.home / eventlog.FOLDER))
+        fallback = files.digest(files.read_json(features / "profiles.json"))
+        told = row_stream.digests(features, fallback=fallback)
+        told = told.filter(pc.is_in(told[columns.USER_ID], wanted))
+        digests = dict(zip(*(told[name].to_pylist() for name in told.column_names), strict=True))
+        return cls(folding, batch, int(end.timestamp()), accepted(place.home / eventlog.FOLDER), digests)
 
     def row(self, answer: Mapping[str, Any]) -> State | None:
         """Return the row that an answer should have been made from; None where the files cannot tell.

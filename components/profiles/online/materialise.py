@@ -173,7 +173,7 @@ def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime, others:
         part = users.slice(start, COMPARED)
         ids, digests = (part[name].to_pylist() for name in (columns.USER_ID, DIGEST))
         for digest, (made, first, own) in zip(digests, others.read(ids, since=_seconds(end)), strict=True):
-            want = Provenance.of(vocabulary, _under_key(digest), _seconds(end), [*first, *own])
+            want = Provenance.of(vocabulary, under_key(digest), _seconds(end), [*first, *own])
             keep.append((made.row, made.folded) != (want.row, want.folded))
     return users.filter(pa.array(keep, pa.bool_()))
 
@@ -203,12 +203,12 @@ def _write_batch(
         states[user] = fold.fold(
             fold.empty() | lacking | cells | {columns.VOCABULARY: fold.vocabulary.digest}, [*first, *own]
         )
-        row = _under_key(digests[user])
+        row = under_key(digests[user])
         made[user] = Provenance.of(fold.vocabulary.digest, row, end, [*first, *own], others=first)
     profiles.write(states, made)
 
 
-def _under_key(digest: str) -> str:
+def under_key(digest: str) -> str:
     """Say under which key a row's memory is encrypted: another key means that the row is written anew."""
     key = sealing.given().newest
     return f"{digest}{sealing.MARK.decode()}{key}" if key else digest
