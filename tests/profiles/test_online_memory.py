@@ -114,6 +114,9 @@ def test_without_its_key_a_memory_is_no_empty_one(
     with pytest.raises(SealError):
         profiles.push_all({"u03": [purchase("i1", end_of(made.profiles) + 5)]})
     assert cell_of(profiles, "u03") == sealed
+    if not keys:
+        with pytest.raises(SealError, match="this step has no key and would write them in plain"):
+            place.materialise(made.profiles)
     assert profiles.read(["u03"], now=LAST).known[0]  # what models read is not encrypted, and goes on
     monkeypatch.setenv(sealing.KEYS, SECOND)
     damaged = feast_values.value("bytes_val", sealed[:-9])
