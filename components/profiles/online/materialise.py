@@ -215,7 +215,7 @@ def _require_key(row: str) -> None:
     _, encrypted, key = row.partition(sealing.MARK.decode())
     if encrypted and not sealing.given().newest:
         raise SealError(
-            f"{sealing.KEYS}: event memories in the online store are encrypted under the key {key}, this step has no "
+            f"{sealing.KEYS}: event memories in the store are encrypted under the key {key}, this step has no "
             "key and would write them in plain; export the key that privacy.key_env names (docs/privacy.md), or empty the "
             "store first to stop encrypting"
         )
