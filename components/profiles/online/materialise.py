@@ -216,8 +216,8 @@ def _require_key(row: str) -> None:
     if encrypted and not sealing.given().newest:
         raise SealError(
             f"{sealing.KEYS}: event memories in the store are encrypted under the key {key}, this step has no "
-            "key and would write them in plain; export the key that privacy.key_env names (docs/privacy.md), or empty the "
-            "store first to stop encrypting"
+            "key and would write them in plain; export the key that privacy.key_env names (docs/privacy.md), or empty "
+            "the store first to stop encrypting"
         )
 
 
