@@ -39,7 +39,6 @@ class Keys:
     """The keys of one environment by fingerprint, the newest first; none leaves texts as they are."""
 
     by_name: Mapping[bytes, Fernet]
-    footers: tuple[bytes, ...] = ()  # the same for parquet files, 16 bytes each
 
     @property
     def newest(self) -> str:
@@ -56,7 +55,9 @@ class Keys:
         """Decrypt a text; one that is not sealed comes back as it is. Raises SealError or DamagedSeal."""
         if not sealed(text):
             return text
-        name, _, token = text[1:].partition(END)
+        name, whole, token = text[1:].partition(END)
+        if not whole:
+            raise DamagedSeal(f"{what}: an encrypted text is cut short before the name of its key ends")
         key = self.by_name.get(name)
         if key is None:
             raise SealError(self._strange(name.decode("ascii", "replace"), what))
@@ -97,7 +98,7 @@ def keys_of(text: str) -> Keys:
     """
     raws = [_raw(part.strip()) for part in text.split(",") if part.strip()]
     names = {fingerprint(raw.hex()).encode(): Fernet(base64.urlsafe_b64encode(raw)) for raw in raws}
-    return Keys(names, tuple(raw[:16] for raw in raws))
+    return Keys(names)
 
 
 def _raw(text: str) -> bytes:

@@ -8,6 +8,7 @@ reads.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from components.profiles.online import materialise
 from feature_repo import columns, memory
 from feature_repo.memory import Remembered
 from feature_repo.online import provenance
@@ -24,10 +25,10 @@ def differences(profiles: OnlineProfiles, offline: Offline, users: Sequence[str]
         made, pushed = then
         whole = [*provenance.decode(made.others), *provenance.since(pushed, made.data_end)]
         settled = first == then and made.folded == provenance.stamp(whole)
-        ours = made.vocabulary == offline.folding.vocabulary.digest and made.data_end in (0, offline.data_end)
-        cells = offline.batch.get(user, {})
-        batch = cells.get(columns.MEMORY, b"" if cells else memory.EMPTY)
-        if served is None or not settled or not ours or not batch or bool(cells) != made.from_batch:
+        digest = offline.digests.get(user)
+        row = f"{offline.folding.vocabulary.digest}:{'' if digest is None else materialise.under_key(digest)}"
+        batch = memory.EMPTY if digest is None else offline.batch.get(user, {}).get(columns.MEMORY, b"")
+        if served is None or not settled or made.row != row or not batch:
             continue
         new = [Remembered(e.at, e.session_id, e.item_id, e.event, e.value) for e in whole]
         expected = memory.decode(memory.added(batch, new))

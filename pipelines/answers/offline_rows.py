@@ -6,7 +6,7 @@ on the way is not counted again, while the batch counts before it cuts.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from bentos.recommender.logs import eventlog, json_lines
 from bentos.release import Release
-from feature_repo import columns
+from feature_repo import columns, files
 from feature_repo.online.provenance import since
 from feature_repo.update import RECEIVED, Event, Folding, State, mirrored
 from pipelines.environment import Installation
@@ -42,6 +42,7 @@ class Offline:
     batch: Mapping[str, State]  # newest rows of the files, by user
     data_end: int  # epoch seconds: what the files know of came before
     later: Mapping[str, list[Row]]  # events that the door took, by user
+    digests: Mapping[str, str] = field(default_factory=dict)  # of the newest rows, by user
 
     @classmethod
     def of(cls, place: Installation, release: Release, users: Iterable[str]) -> "Offline | None":
@@ -58,7 +59,11 @@ class Offline:
         batch = {user: cells for part in row_stream.rows(features, wanted, data_end=end, batch=AT_ONCE)
                  for user, cells in part.items()}  # fmt: skip
         later = accepted(place.home / eventlog.FOLDER, both_ends=folding.vocabulary.people)
-        return cls(folding, batch, int(end.timestamp()), later)
+        fallback = files.digest(files.read_json(features / "profiles.json"))
+        told = row_stream.digests(features, fallback=fallback)
+        told = told.filter(pc.is_in(told[columns.USER_ID], wanted))
+        digests = dict(zip(*(told[name].to_pylist() for name in told.column_names), strict=True))
+        return cls(folding, batch, int(end.timestamp()), later, digests)
 
     def row(self, answer: Mapping[str, Any]) -> State | None:
         """Return the row that an answer should have been made from; None where the files cannot tell.

@@ -19,7 +19,7 @@ import pytest
 
 from components.profiles import steps
 from components.profiles.build import engine, plan, states, training_rows
-from feature_repo import columns, intervals, offers, transforms
+from feature_repo import columns, intervals, last_events, offers, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from feature_repo.signs import Signs
@@ -160,6 +160,10 @@ def _numbered(table: Any) -> Any:
     return table.mutate(user_id=table.user_id.substr(1).cast("int32"))
 
 
+def _last_events(s: Slice) -> Any:
+    return last_events.last_events(s.dated, s.item_index.select("item_id", place="item_index"), s.cutoffs)
+
+
 def _chosen(s: Slice) -> Any:
     return training_rows.chosen(_numbered(s.dated), s.cutoffs, one_in=5)
 
@@ -192,6 +196,7 @@ EXPRESSIONS: dict[str, Callable[[Slice], Any]] = {
     "transforms.item_numbers": lambda s: transforms.item_numbers(s.items_weeks, s.sold, s.cutoffs),
     "intervals.steps": lambda s: s.steps,
     "intervals.gaps": lambda s: intervals.gaps(s.steps, s.cutoffs),
+    "last_events.last_events": _last_events,
     "offers.weekly": lambda s: s.offers,
     "offers.of_items": lambda s: offers.of_items(s.offers, s.cutoffs),
     "offers.of_targets": _of_targets,
@@ -243,7 +248,7 @@ def differences(left: Any, right: Any, place: str = "") -> list[str]:
 def test_every_public_expression_is_compared() -> None:
     public = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
-        for module in (transforms, intervals, offers)
+        for module in (transforms, intervals, last_events, offers)
         for name, member in inspect.getmembers(module, inspect.isfunction)
         if member.__module__ == module.__name__ and not name.startswith("_")
     }

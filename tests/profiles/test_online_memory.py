@@ -114,6 +114,9 @@ def test_without_its_key_a_memory_is_no_empty_one(
     with pytest.raises(SealError):
         profiles.push_all({"u03": [purchase("i1", end_of(made.profiles) + 5)]})
     assert cell_of(profiles, "u03") == sealed
+    if not keys:
+        with pytest.raises(SealError, match="this step has no key and would write them in plain"):
+            place.materialise(made.profiles)
     assert profiles.read(["u03"], now=LAST).known[0]  # what models read is not encrypted, and goes on
     monkeypatch.setenv(sealing.KEYS, SECOND)
     damaged = feast_values.value("bytes_val", sealed[:-9])
@@ -173,7 +176,9 @@ def test_parity_compares_what_the_store_remembers_with_files_and_pushes(place: P
     batch = {}
     for part in row_stream.rows(made.profiles, pa.array(made.world.users), data_end=files_end, batch=500):
         batch |= part
-    offline = Offline(profiles.folding, batch, end, {})
+    digests = row_stream.digests(made.profiles, fallback="")
+    digest_of = dict(zip(*(digests[name].to_pylist() for name in digests.column_names), strict=True))
+    offline = Offline(profiles.folding, batch, end, {}, digest_of)
     users = [*made.world.users, "new", "nobody"]
     assert list(memory_parity.differences(profiles, offline, users)) == []
     state = profiles.folding.fold(batch["u05"] | {columns.VOCABULARY: ""}, [purchase("planted", end + 9)])
@@ -183,6 +188,8 @@ def test_parity_compares_what_the_store_remembers_with_files_and_pushes(place: P
     assert list(memory_parity.differences(profiles, offline, users)) == [
         ("u05", f"purchase of planted at {end + 9}", f"purchase of {newest.item_id} at {newest.at}")
     ]
+    other = dataclasses.replace(offline, digests=digest_of | {"u05": "of files that the store does not have yet"})
+    assert list(memory_parity.differences(profiles, other, users)) == []
 
 
 def test_a_row_with_a_memory_is_read_by_a_release_that_asks_for_none(place: Place, made: Made) -> None:
@@ -197,6 +204,6 @@ def test_a_row_with_a_memory_is_read_by_a_release_that_asks_for_none(place: Plac
 
 
 def test_the_folded_row_of_materialise_names_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert materialise._under_key("17") == "17"
+    assert materialise.under_key("17") == "17"
     monkeypatch.setenv(sealing.KEYS, FIRST)
-    assert materialise._under_key("17") == f"17~{sealing.given().newest}"
+    assert materialise.under_key("17") == f"17~{sealing.given().newest}"

@@ -18,7 +18,7 @@ from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.ports import Profiles
 from feature_repo import columns, update
 from feature_repo.calendar import Calendar
-from feature_repo.errors import StoreAway
+from feature_repo.errors import DataError, ServerError, StoreAway
 from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
 from feature_repo.privacy.sealing import SealError
 from feature_repo.privacy.tombstones import Tombstones
@@ -108,7 +108,7 @@ class Intake:
                     self._fold(fresh, mirrored=mirrored)
                 except OSError as error:  # the note that they are folded; their keys make a repetition harmless
                     raise refused("events", "could not be confirmed", "a retry", status=UNAVAILABLE) from error
-                except (StoreAway, SealError) as away:
+                except (ServerError, DataError, SealError) as away:  # the store, or a row there that cannot be read
                     raise refused("events", f"are not in profiles yet: {away}", "a retry", status=UNAVAILABLE) from away
         return IntakeReport(len(fresh), duplicates=len(taken) - len(fresh), ignored=len(events) - len(taken))
 

@@ -31,6 +31,7 @@ from feature_repo.online import erase, feast_store, stores
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.online.provenance import Provenance
 from feature_repo.privacy import sealing
+from feature_repo.privacy.sealing import SealError
 from feature_repo.update import Folding, State
 from feature_repo.vocabulary import Vocabulary
 
@@ -173,7 +174,8 @@ def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime, others:
         part = users.slice(start, COMPARED)
         ids, digests = (part[name].to_pylist() for name in (columns.USER_ID, DIGEST))
         for digest, (made, first, own) in zip(digests, others.read(ids, since=_seconds(end)), strict=True):
-            want = Provenance.of(vocabulary, _under_key(digest), _seconds(end), [*first, *own])
+            _require_key(made.row)
+            want = Provenance.of(vocabulary, under_key(digest), _seconds(end), [*first, *own])
             keep.append((made.row, made.folded) != (want.row, want.folded))
     return users.filter(pa.array(keep, pa.bool_()))
 
@@ -203,12 +205,23 @@ def _write_batch(
         states[user] = fold.fold(
             fold.empty() | lacking | cells | {columns.VOCABULARY: fold.vocabulary.digest}, [*first, *own]
         )
-        row = _under_key(digests[user])
+        row = under_key(digests[user])
         made[user] = Provenance.of(fold.vocabulary.digest, row, end, [*first, *own], others=first)
     profiles.write(states, made)
 
 
-def _under_key(digest: str) -> str:
+def _require_key(row: str) -> None:
+    """Refuse to write in plain what is encrypted: a step that lacks the doors' key would undo it without a word."""
+    _, encrypted, key = row.partition(sealing.MARK.decode())
+    if encrypted and not sealing.given().newest:
+        raise SealError(
+            f"{sealing.KEYS}: event memories in the store are encrypted under the key {key}, this step has no "
+            "key and would write them in plain; export the key that privacy.key_env names (docs/privacy.md), or empty "
+            "the store first to stop encrypting"
+        )
+
+
+def under_key(digest: str) -> str:
     """Say under which key a row's memory is encrypted: another key means that the row is written anew."""
     key = sealing.given().newest
     return f"{digest}{sealing.MARK.decode()}{key}" if key else digest

@@ -16,7 +16,9 @@ from bentos.http.problems import Rejected
 from bentos.recommender.door import Door
 from bentos.recommender.logs import requestlog
 from feature_repo import files
-from feature_repo.errors import DataError
+from feature_repo.errors import DataError, ServerError
+from feature_repo.privacy import sealing
+from feature_repo.privacy.sealing import SealError
 from tests.bentos.conftest import asked, fallback
 
 
@@ -165,6 +167,36 @@ def test_an_event_is_on_disk_before_it_is_folded(world: Any) -> None:
     world.profiles.down = False
     assert asked(door, bought("ann", "i4", event_id="e1")).accepted == 1, "it was never confirmed: the retry counts"
     assert world.profiles.bought[world.hidden("ann")][1] == [4]
+
+
+@pytest.mark.parametrize(
+    "why", [SealError("an event memory is encrypted under the key 1a"), DataError("form '2'"), ServerError("damaged")]
+)
+def test_an_event_of_a_user_whose_memory_cannot_be_read_waits_for_who_can(
+    world: Any, monkeypatch: pytest.MonkeyPatch, why: Exception
+) -> None:
+    door = world.door()
+
+    def unreadable(events: object) -> None:
+        raise why
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.profiles, "push_all", unreadable)
+        with pytest.raises(Rejected, match=f"events: are not in profiles yet: {why}; allowed: a retry"):
+            asked(door, bought("ann", "i4", event_id="e1"))
+    assert asked(door, bought("ann", "i4", event_id="e1")).accepted == 1
+    assert world.profiles.bought[world.hidden("ann")][1] == [4]
+
+
+def test_a_door_whose_log_is_encrypted_takes_up_what_it_had(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(sealing.KEYS, "0b" * 32)
+    assert asked(world.door(), bought("ann", "i4", event_id="e1")).accepted == 1
+    (path,) = (world.folder / "events").iterdir()
+    assert world.hidden("ann") not in path.read_text()
+    assert asked(world.door(), bought("ann", "i4", event_id="e1")).duplicates == 1
+    monkeypatch.delenv(sealing.KEYS)
+    with pytest.raises(SealError, match="a line is encrypted under the key"):
+        world.door()
 
 
 def test_the_clock_moves_with_events_and_not_back(world: Any) -> None:

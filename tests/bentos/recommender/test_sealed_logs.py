@@ -77,8 +77,12 @@ def test_a_door_without_the_key_does_not_start_with_an_empty_log(
         EventLog(events.parent)
 
 
-def test_a_line_that_a_crash_cut_short_is_skipped_and_said(events: Path, caplog: pytest.LogCaptureFixture) -> None:
-    events.write_bytes(events.read_bytes()[:-30])
+@pytest.mark.parametrize("left", [1, 6, 13, 14, 60])
+def test_a_line_that_a_crash_cut_short_is_skipped_and_said(
+    events: Path, caplog: pytest.LogCaptureFixture, left: int
+) -> None:
+    *whole, torn = events.read_bytes().splitlines(keepends=True)
+    events.write_bytes(b"".join([*whole, torn[:left]]))
     with caplog.at_level(logging.WARNING):
         assert [line["user_id"] for line in lines(events)] == [ANN, BOB]
     assert "line 3: cut short, skipped" in caplog.text
