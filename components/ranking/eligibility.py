@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from components.ranking.spec import ALLOW, FORBID, Ranking, Repeat
-from feature_repo import signs
+from feature_repo import records
 from feature_repo.errors import SpecError
 from feature_repo.ids import plain
 from feature_repo.privacy.pseudonyms import KEY, pseudonym
@@ -44,9 +44,9 @@ class Eligibility:
 
     def barred(self, rows: UserRows) -> Ragged:
         """Return the positions of the items that each row's user may not be shown, in no order."""
-        parts, rows = [], signs.read(rows, self.signs)
+        parts, rows = [], records.read(rows, self.signs)
         if self.signs.bars:
-            after = rows.lists[signs.BARRED]
+            after = rows.lists[records.BARRED]
             parts.append((after.row_of_value(), after.values.astype(np.int64)))
         if self.repeat == FORBID:
             had = rows.lists["history_items"]

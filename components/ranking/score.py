@@ -25,7 +25,7 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.sources import NAMES, SOURCES, finder
 from components.ranking.spec import ALLOW, Candidates
-from feature_repo import columns, files, signs
+from feature_repo import columns, files, records
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -79,7 +79,7 @@ class Ranker:
 
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score every candidate of rows [B], given intents [B, C]."""
-        rows = signs.read(rows, self.vocabulary.signs)
+        rows = records.read(rows, self.vocabulary.signs)
         history = History.of(rows, self.neighbours)
         found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
         return self._scored(rows, probabilities, history, found)
@@ -91,7 +91,7 @@ class Ranker:
 
         Fewer where the user may be shown no more.
         """
-        rows = signs.read(rows, self.vocabulary.signs)
+        rows = records.read(rows, self.vocabulary.signs)
         history, barred = History.of(rows, self.neighbours), self._barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._scored(rows, probabilities[None], history, found)
@@ -111,7 +111,7 @@ class Ranker:
         items = np.asarray(item_indexes, dtype=np.int64)
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
-        rows = signs.read(rows, self.vocabulary.signs)
+        rows = records.read(rows, self.vocabulary.signs)
         history = History.of(rows, self.neighbours)
         return self._scored(rows, probabilities[None], history, given(history, items)).scores
 
