@@ -2,7 +2,7 @@
 
 Training, labels, baselines, evaluation, batch answers, the door and its fallback ask `barred` here. `repeat: forbid`
 bars what the row's history holds, which is then all that the user ever had (Vocabulary.whole_history). By kind it bars
-what the user did that with, as `hide` does, until an `undo` of it came (feature_repo/signs.py). `exclude_self`
+what the user did that with, as `hide` does, until an `undo` of it came (feature_repo/records.py). `exclude_self`
 bars the item that the user is: rows name users by pseudonym, so a step finds it under the key, which no file holds; the
 door has the raw id.
 
