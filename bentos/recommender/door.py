@@ -33,7 +33,7 @@ from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
 from components.ranking.eligibility import own_item
-from feature_repo import signs
+from feature_repo import records
 from feature_repo.documents.log import DocumentLog
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
@@ -160,7 +160,7 @@ class Door:
     ) -> list[schemas.Feature]:
         """Return the values behind an item: the ranker's reasons, the user's record with the item and its intents."""
         named = {t: self.vocabulary.target_names[t] for t in targets}
-        rows = signs.read(state.rows, self.vocabulary.signs)
+        rows = records.read(state.rows, self.vocabulary.signs)
         return features_of(rows, item_index=index, targets=named, reasons=reasons)
 
     def changed(self, ask: ItemsRequest, *, who: str) -> item_changes.Written:

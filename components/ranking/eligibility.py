@@ -2,7 +2,7 @@
 
 Training, labels, baselines, evaluation, batch answers, the door and its fallback ask `barred` here. `repeat: forbid`
 bars what the row's history holds, which is then all that the user ever had (Vocabulary.whole_history). By kind it bars
-what the user did that with, as `hide` does, until an `undo` of it came (feature_repo/signs.py). `exclude_self`
+what the user did that with, as `hide` does, until an `undo` of it came (feature_repo/records.py). `exclude_self`
 bars the item that the user is: rows name users by pseudonym, so a step finds it under the key, which no file holds; the
 door has the raw id. Items that are people (`people`) go by the same pseudonyms, and need no key.
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from components.ranking.spec import ALLOW, FORBID, Ranking, Repeat
-from feature_repo import signs
+from feature_repo import records
 from feature_repo.errors import SpecError
 from feature_repo.ids import plain
 from feature_repo.privacy.pseudonyms import KEY, pseudonym
@@ -45,9 +45,9 @@ class Eligibility:
 
     def barred(self, rows: UserRows) -> Ragged:
         """Return the positions of the items that each row's user may not be shown, in no order."""
-        parts, rows = [], signs.read(rows, self.signs)
+        parts, rows = [], records.read(rows, self.signs)
         if self.signs.bars:
-            after = rows.lists[signs.BARRED]
+            after = rows.lists[records.BARRED]
             parts.append((after.row_of_value(), after.values.astype(np.int64)))
         if self.repeat == FORBID:
             had = rows.lists["history_items"]

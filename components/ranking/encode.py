@@ -18,8 +18,9 @@ from components.ranking.graph import Ties
 from components.ranking.history import History
 from feature_repo import columns
 from feature_repo.calendar import Calendar
+from feature_repo.records import RECORDS
 from feature_repo.rows import DAY_S, UserRows
-from feature_repo.signs import NONE, RECORDS, Signs
+from feature_repo.signs import NONE, Signs
 
 NEVER = 60.0  # weeks since, where something never happened; the model sees no larger age, since tenure only grows
 FEATURES = (

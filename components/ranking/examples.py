@@ -19,7 +19,7 @@ from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.relevance import relevance
 from components.ranking.spec import FORBID, Ranking, Weight
-from feature_repo import columns, dropped_features, files, signs
+from feature_repo import columns, dropped_features, files, records
 from feature_repo.calendar import Calendar
 from feature_repo.edges import Edges
 from feature_repo.errors import DataError
@@ -133,7 +133,7 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
     if columns.LABEL_SHOWN in wanted:
         shown = Ragged.from_arrow(table[columns.LABEL_SHOWN].combine_chunks(), np.int64)
         table = table.drop([columns.LABEL_SHOWN])
-    user_rows = signs.read(UserRows.from_arrow(table.drop([WEEK, BOUGHT])), vocabulary.signs)
+    user_rows = records.read(UserRows.from_arrow(table.drop([WEEK, BOUGHT])), vocabulary.signs)
     out_of_time = pq.read_table(intent / "out_of_time.parquet")
     probabilities = join(user_rows.user_id, week, out_of_time, n_targets=len(vocabulary.targets))
     spec = spec or Ranking()

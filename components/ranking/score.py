@@ -26,7 +26,7 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.sources import NAMES, SOURCES, finder
 from components.ranking.spec import ALLOW, Candidates
-from feature_repo import columns, files, signs
+from feature_repo import columns, files, records
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -85,7 +85,7 @@ class Ranker:
 
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score every candidate of rows [B], given intents [B, C]."""
-        rows = signs.read(rows, self.vocabulary.signs)
+        rows = records.read(rows, self.vocabulary.signs)
         history = self._history(rows)
         found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
         return self._scored(rows, probabilities, history, found)
@@ -97,7 +97,7 @@ class Ranker:
 
         Fewer where the user may be shown no more.
         """
-        rows = signs.read(rows, self.vocabulary.signs)
+        rows = records.read(rows, self.vocabulary.signs)
         history, barred = self._history(rows), self._barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._of_one(rows, probabilities, history, found)
@@ -126,7 +126,7 @@ class Ranker:
         items = np.asarray(item_indexes, dtype=np.int64)
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
-        rows = signs.read(rows, self.vocabulary.signs)
+        rows = records.read(rows, self.vocabulary.signs)
         history = self._history(rows)
         return self._of_one(rows, probabilities, history, given(history, items)).scores
 

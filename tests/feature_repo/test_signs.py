@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.profiles import steps
-from feature_repo import columns, signs
+from feature_repo import columns, records, signs
 from feature_repo.calendar import Calendar
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
 from feature_repo.signs import STRIDE, Signs
@@ -47,7 +47,7 @@ def rows_of(*events: tuple[str, str, float], declared: Signs = SIGNS, until: flo
     lists = {name: Ragged(np.asarray(state[name]), np.asarray([0, len(state[name])])) for name in columns.HISTORY_LISTS}
     at = np.asarray([state["state_at"]])
     numbers = {name: np.asarray([state[name]]) for name in columns.profile_columns(WINDOWS)}
-    return signs.read(UserRows(np.asarray(["u"], object), at, at, np.asarray([True]), numbers, lists), declared)
+    return records.read(UserRows(np.asarray(["u"], object), at, at, np.asarray([True]), numbers, lists), declared)
 
 
 def history(rows: UserRows) -> dict[str, float]:
@@ -57,7 +57,7 @@ def history(rows: UserRows) -> dict[str, float]:
 
 
 def barred(rows: UserRows) -> list[str]:
-    return [ITEMS[item] for item in rows.lists[signs.BARRED].row(0)]
+    return [ITEMS[item] for item in rows.lists[records.BARRED].row(0)]
 
 
 # What a row says ------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def test_what_was_not_wanted_is_in_no_history(kind: str) -> None:
 def test_a_kind_that_says_nothing_of_items_leaves_no_record() -> None:
     rows = rows_of(("search", "pear", 60), ("mystery", "leek", 60))
     assert not len(rows.lists["history_items"].values)
-    assert not len(rows.lists[signs.ITEM_OF].values)
+    assert not len(rows.lists[records.ITEM_OF].values)
     assert rows.numbers["events_total"].tolist() == [2.0]  # it is activity
 
 
@@ -121,8 +121,8 @@ def test_hidden_and_bought_items_are_not_shown_again_viewed_and_skipped_ones_are
 
 def test_rows_are_read_once() -> None:
     rows = rows_of(("purchase", "pear", 1))
-    assert signs.read(rows, SIGNS) is rows
-    assert signs.read(rows, signs.NONE) is rows
+    assert records.read(rows, SIGNS) is rows
+    assert records.read(rows, signs.NONE) is rows
 
 
 def test_what_was_not_wanted_fulfils_no_intent_of_any_kind_with_the_item_s_category() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from components.profiles import steps
 from components.profiles.build import engine, plan, states, training_rows
-from feature_repo import columns, intervals, last_events, offers, transforms
+from feature_repo import columns, interest, intervals, last_events, offers, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.errors import SpecError
 from feature_repo.signs import Signs
@@ -179,9 +179,9 @@ EXPRESSIONS: dict[str, Callable[[Slice], Any]] = {
     "transforms.dated": lambda s: s.dated,
     "transforms.of_items": lambda s: s.items,
     "transforms.of_targets": lambda s: s.targets,
-    "transforms.of_records": lambda s: transforms.of_records(s.dated, s.item_index, SIGNS),
-    "transforms.interest": lambda s: transforms.interest(s.dated, s.item_index, SIGNS),
-    "transforms.labels": lambda s: transforms.labels(transforms.interest(s.dated, s.item_index, SIGNS)),
+    "interest.of_records": lambda s: interest.of_records(s.dated, s.item_index, SIGNS),
+    "interest.wanted": lambda s: interest.wanted(s.dated, s.item_index, SIGNS),
+    "interest.labels": lambda s: interest.labels(interest.wanted(s.dated, s.item_index, SIGNS)),
     "transforms.state": lambda s: transforms.state(s.items, s.cutoffs),
     "transforms.recent": lambda s: transforms.recent(s.targets, s.cutoffs, weeks=3),
     "transforms.daily": lambda s: s.daily,
@@ -248,7 +248,7 @@ def differences(left: Any, right: Any, place: str = "") -> list[str]:
 def test_every_public_expression_is_compared() -> None:
     public = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
-        for module in (transforms, intervals, last_events, offers)
+        for module in (transforms, interest, intervals, last_events, offers)
         for name, member in inspect.getmembers(module, inspect.isfunction)
         if member.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -20,7 +20,7 @@ from components.ranking.lists import fit_until, of_weeks, with_shown
 from components.ranking.score import Ranker, top
 from components.ranking.spec import Ranking
 from components.ranking.train import train
-from feature_repo import columns, signs
+from feature_repo import columns, records
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.update import Folding
 from tests.ranking import board, kinds
@@ -180,7 +180,7 @@ def test_a_served_ranker_reads_stored_rows_itself(tmp_path: Path, funnel: World,
     assert served.eligible.signs == FUNNEL.signs()
     assert served.features == shop.features
     rows = funnel.examples.rows.take(np.asarray([0]))
-    assert signs.BARRED in rows.lists
+    assert records.BARRED in rows.lists
     answer = served.recommend(rows, funnel.examples.probabilities[0], k=10)
     assert [one.item_index for one in answer] == [
         one.item_index for one in shop.recommend(rows, funnel.examples.probabilities[0], k=10)

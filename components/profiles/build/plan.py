@@ -15,7 +15,7 @@ import pyarrow as pa
 from ibis import _
 
 from components.profiles.build import training_rows
-from feature_repo import columns, intervals, last_events, transforms
+from feature_repo import columns, interest, intervals, last_events, transforms
 from feature_repo.calendar import Calendar
 from feature_repo.clock import HOUR, Pace
 from feature_repo.errors import DataError
@@ -161,7 +161,7 @@ def plan(
     anywhere = ibis.table({"target_id": "int32", "kind": "string"}, name="everywhere")
     counted = events if item_event is None else events.filter(_.event == item_event)
     stages = {
-        "keyed_items": transforms.of_records(events, index, signs, late=late)
+        "keyed_items": interest.of_records(events, index, signs, late=late)
         if signs
         else transforms.of_items(counted, index, late=late),
         "keyed_targets": transforms.of_targets(events, pairs, anywhere, signs=signs, late=late),
@@ -169,7 +169,7 @@ def plan(
         "firsts": transforms.firsts(events, signs),
     }
     if signs:  # what rows hold by item and kind is one thing, what was wanted of an item another
-        stages["interest"] = transforms.interest(events, index, signs, late=late)
+        stages["interest"] = interest.wanted(events, index, signs, late=late)
     if signs.shown:
         stages["shown"] = transforms.of_items(events.filter(_.event == signs.shown), index, late=late)
     if people:  # what was done to the block's users, with who did it as the item
@@ -193,7 +193,7 @@ def plan(
         rows[f"{name}_steps"] = intervals.steps(keyed, late=late)
         labels = kept[stage].filter(_.week >= from_week)
         if "worth" in labels.columns:
-            labels = transforms.labels(labels)
+            labels = interest.labels(labels)
         else:
             labels = labels.filter(_.new == 1).select("user_id", "key", columns.WEEK)
         rows[f"label_{name}"] = labels.order_by("user_id", columns.WEEK, "key")
