@@ -134,9 +134,12 @@ def starter(modules: Sequence[str] = PRELOADED) -> Iterator[Starter]:
         with there:
             command = [sys.executable, "-m", "pipelines.runs.step_forks", str(there.fileno()), *modules]
             process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, pass_fds=[there.fileno()])
+        found = Starter(here, process, said)
         try:
-            yield Starter(here, process, said)
+            yield found
         finally:
+            if found.able is None:  # it still imports, and no step runs
+                process.kill()
             here.close()
             try:
                 process.wait(STOP_S)

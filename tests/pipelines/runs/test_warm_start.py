@@ -148,6 +148,16 @@ def test_a_library_that_starts_a_thread_makes_steps_new_processes_and_the_log_sa
     assert "steps start as new processes: 2 threads" in caplog.text
 
 
+def test_a_run_that_ends_before_its_first_step_waits_for_no_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "long.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    with starter((*LIGHT, "long")) as found:
+        pass
+    assert found.process.returncode == -signal.SIGKILL
+
+
 def test_a_library_that_is_absent_makes_steps_new_processes_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
