@@ -20,6 +20,7 @@ from feature_repo.rows import UserRows
 
 FILE = "twin.json"
 RELEASE = "release"  # the twin's release folder, below the one that says which it is
+INTENT_MODEL = "intent_model.json"  # beside the release: how its intent model was asked for, should it be trained anew
 SAME_DATA = "it was judged on the same data"
 
 
@@ -30,10 +31,16 @@ class Twin:
     version: str = ""  # of the release that was judged; '' without a champion
     learnt_until: str = ""  # ISO, UTC: the end of the newest week that its intent model learnt from
     why: str = ""  # it is not scored on the candidate's rows, since ...
+    split: str = ""  # digest of the weeks that it was trained and judged on, where the data is the candidate's
+    retrained: bool = False  # it has learnt from the candidate's rows: its like is trained at the candidate's cutoffs
 
     def learnt_from(self, start: dt.datetime) -> bool:
         """Tell whether it learnt from what came after an instant."""
         return dt.datetime.fromisoformat(self.learnt_until) > start
+
+    def anew(self) -> "Twin":
+        """Return the same twin, whose like is trained at the candidate's cutoffs and judged in its place."""
+        return replace(self, retrained=True)
 
     def without(self, why: str) -> "Twin":
         """Return the same twin, which cannot be scored."""

@@ -155,3 +155,12 @@ REQUEST_LOG = (
     "trace_id",  # W3C trace context, 32 hex digits; null: none came
     "sample",  # probability with which such an answer is logged: its line counts for 1 / sample answers
 )
+
+
+def of_level(level: str | None) -> str | None:
+    """Name the item column of an intent's level.
+
+    >>> of_level("items.genres"), of_level("category"), of_level(None)
+    ('genres', 'category', None)
+    """
+    return level.removeprefix("items.") if level else None

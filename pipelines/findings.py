@@ -25,7 +25,7 @@ JUDGED_STEPS: dict[Step, int] = {WEEK: 8, DAY: 28, HOUR: 72}  # to test on, at m
 RANKED_STEPS: dict[Step, int] = {WEEK: 26, DAY: 60, HOUR: 168}  # that a ranker with few rows learns from, at most
 SUPPORT = ((20, 5), (5, 3), (2, 2), (1, 1))  # sessions and users that an item needs, strictest first
 ENOUGH_ITEMS = 50
-FEW_ROWS, MANY_ROWS, MOST_ROWS = 20_000, 100_000, 150_000  # training rows of the intent model
+FEW_ROWS, MANY_ROWS, MOST_ROWS = 20_000, 50_000, 150_000  # training rows of the intent model
 FEW_ACTIVE = 300  # active users a week: fewer, and the ranker learns from more weeks
 FEW_JUDGED = 100  # active user-weeks in the test weeks: fewer, and verdicts will hardly tell
 START_S, ROW_MS = 120.0, 1.5  # of a first run, and of one training row; measured on two cores under load
@@ -56,6 +56,8 @@ class Facts:
     blank: int  # rows that lack every required column
     active: dict[int, int]  # week: users with an event
     joined: dict[int, int]  # week: users whose first event is in it
+    possible: dict[int, int]  # week: training rows that it could have
+    kept: dict[int, int]  # week: those kept where rows of silent users are thinned
     returning: int  # users with events in two weeks or more
     repeats: float  # share of events of an item that the user had before
     lifetime_weeks: float  # median, from an item's first event to its last
@@ -118,6 +120,7 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
         blank=none,
         active=dict(_rows(db, "SELECT week, count(DISTINCT user_id) FROM seen GROUP BY week ORDER BY week")),
         joined=dict(_rows(db, f"SELECT week, count(*) FROM ({FIRST}) GROUP BY week ORDER BY week")),
+        **_training_rows(db, span.weeks, span.calendar.pace.silent),
         returning=_rows(db, f"SELECT count_if(weeks > 1) FROM ({FIRST})")[0][0],
         repeats=1 - _rows(db, "SELECT count(DISTINCT (user_id, item_id)) / count(*) FROM seen")[0][0],
         lifetime_weeks=_rows(db, f"SELECT median(life) FROM ({LIFE})")[0][0],
@@ -172,6 +175,27 @@ def _step_number(span: Period, data: Data) -> str:
     return f"{days} // {calendar.pace.seconds // DAY_S} + 1"
 
 
+def _training_rows(db: duckdb.DuckDBPyConnection, weeks: int, silent: int) -> dict[str, dict[int, int]]:
+    """Count the training rows of each week, by the rule of the profiles step: those possible, and those kept."""
+    import ibis
+
+    from components.profiles.build import training_rows
+
+    db.execute(f"""
+        CREATE OR REPLACE TEMP TABLE active_weeks AS
+        SELECT DISTINCT dense_rank() OVER (ORDER BY user_id)::INTEGER AS user_id, week::INTEGER AS week,
+            week::INTEGER + 1 AS known FROM seen;
+        CREATE OR REPLACE TEMP TABLE cut_weeks AS SELECT unnest(range(1, {weeks + 1}))::INTEGER AS week""")
+    engine = ibis.duckdb.from_connection(db)
+    events, cuts = engine.table("active_weeks"), engine.table("cut_weeks")
+    thinned = training_rows.chosen(events, cuts, one_in=training_rows.tried("auto"), silent=silent)
+    pairs = {"possible": training_rows.possible(events, cuts), "kept": thinned}
+    return {
+        name: dict(_rows(db, f"SELECT week, count(*) FROM ({ibis.to_sql(table)}) GROUP BY week ORDER BY week"))
+        for name, table in pairs.items()
+    }
+
+
 FIRST = "SELECT user_id, min(week) AS week, count(DISTINCT week) AS weeks FROM seen GROUP BY user_id"
 LIFE = "SELECT (epoch(max(timestamp)) - epoch(min(timestamp))) / 604800 AS life FROM seen GROUP BY item_id"
 
@@ -216,7 +240,7 @@ def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
     """Size the models for the rows that they learn from; `strength` names the column that says how strong one is."""
     warmup, validate, test = split.values()
     train = range(warmup + 1, found.period.weeks - validate - test + 1)
-    rows = sum(users * sum(week > joined for week in train) for joined, users in found.joined.items())
+    rows = _rows_of(found, train)
     why: dict[str, str] = {}
     intent: dict[str, Any] = {"architecture": "transformer"}
     ranking: dict[str, Any] = {}
@@ -260,6 +284,14 @@ def sizes(found: Facts, split: dict[str, int], *, strength: str = "") -> Sizes:
         ranking["candidates"] = {s: min(found.items, n) for s, n in (*old, ("neighbours", 100), ("popular", 50))}
         why["candidates"] = f"no more than the {found.items:,} items there are"
     return Sizes(rows, (START_S + rows * ROW_MS / 1000) / 60, intent, ranking, train_users, why)
+
+
+def _rows_of(found: Facts, weeks: range) -> int:
+    """Return how many training rows these weeks have: fewer than possible, where most are of silent users."""
+    from components.profiles.build import training_rows
+
+    possible, kept = (sum(by_week.get(week, 0) for week in weeks) for by_week in (found.possible, found.kept))
+    return possible if training_rows.one_in("auto", possible=possible, kept=kept) == 1 else kept
 
 
 def lines(found: Facts, size: Sizes, split: dict[str, int]) -> tuple[str, ...]:

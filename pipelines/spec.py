@@ -17,8 +17,9 @@ from components.content.spec import Content
 from components.data.derived import with_kinds, with_strength
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
+from components.profiles import vocabulary_rule
 from components.profiles.spec import Profiles
-from components.ranking.spec import FORBID, Ranking
+from components.ranking.spec import Ranking
 from components.registry.spec import Promotion
 from feature_repo import columns, files
 from feature_repo.errors import SpecError, nearest
@@ -118,18 +119,11 @@ class Recommender(Slice):
 
     def vocabulary_rule(self) -> dict[str, Any]:
         """Return what vocabularies and profiles need of the intents and of ranking."""
-        intents = [{"name": i.name, "event": i.event, "column": i.column, "top": i.top} for i in self.intents]
-        for intent, declared in zip(intents, self.intents, strict=True):
-            steps = declared.steps(self.data.pace)
-            intent |= {"horizon": steps} if steps > 1 else {}  # left out of what was recorded before horizons
-        ranking = self.models.ranking
-        items = {
-            "event": ranking.event,
-            "min_sessions": ranking.min_item_sessions,
-            "min_users": ranking.min_item_users,
-        }
-        whole = {"whole_history": True} if ranking.repeat == FORBID else {}
-        return {"intents": intents, "items": items, "history_weeks": ranking.train_weeks} | whole
+        return vocabulary_rule.of(
+            [intent.model_dump(mode="json") for intent in self.intents],
+            self.models.ranking.model_dump(mode="json"),
+            self.data.pace,
+        )
 
 
 def load(path: Path) -> Recommender:

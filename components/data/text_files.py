@@ -261,7 +261,7 @@ def width_fault(label: str, line: int, fields: list[str], names: list[str], *, p
         if again
         else f"line {line} has {len(fields)} fields and the first line {len(names)} ({shown}); mend or remove the line"
     )
-    return DataError(f"{place}: {label}: {what}")
+    return DataError(f"{place if place.endswith(label) else f'{place}: {label}'}: {what}")
 
 
 def with_backslash(dialect: Dialect) -> Dialect:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from components.intent.networks import NETWORKS
+from feature_repo import columns
 from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
@@ -91,7 +92,7 @@ class Intent(Slice):
         >>> Intent(name="watch", level="items.genres").column
         'genres'
         """
-        return self.level.removeprefix("items.") if self.level else None
+        return columns.of_level(self.level)
 
 
 class IntentModel(Slice):

@@ -23,6 +23,7 @@ from components.intent import examples, inputs
 from components.intent.spec import Intent, IntentModel
 from components.step import step
 from feature_repo import columns, files
+from feature_repo.release_folder import ReleaseFolder
 
 if TYPE_CHECKING:
     from components.intent.evaluate import Evaluation
@@ -235,8 +236,19 @@ def run_judge_twin_intent(intents: str, *, rows: str, twin: str, twin_rows: str,
             from components.intent.evaluate import evaluate
 
             candidate = examples.load(Path(rows), _INTENTS.validate_json(intents))
-            model = Path(twin) / twins.RELEASE / "intent"
-            asked, own = judged.asked(model, Path(twin_rows), candidate)
+            release = Path(twin) / twins.RELEASE
+            if found.retrained:
+                slices = ReleaseFolder.read(release).slices
+                asked, own = judged.retrained(
+                    IntentModel.model_validate(files.read_json(Path(twin) / twins.INTENT_MODEL)),
+                    _INTENTS.validate_python(slices["intents"]),
+                    Path(twin_rows),
+                    candidate,
+                    ranking_weeks=slices["ranking"]["train_weeks"],
+                    report=progress.at,
+                )
+            else:
+                asked, own = judged.asked(release / "intent", Path(twin_rows), candidate)
             result = evaluate(asked, candidate, report=progress.at)
             files.write_json(folder / "metrics.json", result.metrics())
             resamples.write(folder, result.resamples, rows_digest=result.rows_digest)

@@ -1,7 +1,8 @@
 """Judge the champion's judged twin on a candidate's rows, as if it were the candidate: same users, weeks and labels.
 
 The twin reads its own rows of these users and weeks, in its own vocabulary, and its answers are put in the order of the
-candidate's targets. Of a target that it does not know it says how often the training rows fulfil it.
+candidate's targets. Of a target that it does not know it says how often the training rows fulfil it. One that has
+learnt from these rows is not asked: its like, of the same spec, is trained at the candidate's cutoffs.
 
 Letters: B rows, C targets.
 """
@@ -14,8 +15,8 @@ import numpy as np
 from components import twins
 from components.intent.examples import Examples, load
 from components.intent.score import IntentScorer
-from components.intent.spec import Intent
-from components.intent.train import OutOfTime
+from components.intent.spec import Intent, IntentModel
+from components.intent.train import OutOfTime, Report, train
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
@@ -46,6 +47,17 @@ def asked(model: Path, rows: Path, candidate: Examples) -> tuple[Twin, OutOfTime
     said = scorer.predict(own.rows)
     twin = Twin(translated(said, scorer.names, candidate), twins.places(own.rows))
     return twin, OutOfTime(own.rows.user_id, own.week, said)
+
+
+def retrained(
+    spec: IntentModel, intents: list[Intent], rows: Path, candidate: Examples, *, ranking_weeks: int, report: Report
+) -> tuple[Twin, OutOfTime]:
+    """Train what a twin's spec asks for on its own rows; return its answers for the candidate's, and its own."""
+    own = load(rows, intents)
+    trained = train(own, spec, ranking_weeks=ranking_weeks, report=report)
+    judging = own.rows.take(np.concatenate([own.part("validate"), own.part("test")]))
+    said = translated(trained.scorer.predict(judging), trained.scorer.names, candidate)
+    return Twin(said, twins.places(judging)), trained.out_of_time
 
 
 def translated(said: np.ndarray, names: list[str], candidate: Examples) -> np.ndarray:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components import twins
-from components.profiles import profile_folder
+from components import conditions, twins
+from components.profiles import profile_folder, vocabulary_rule
 from components.profiles.build import plan, training_rows
 from components.profiles.build.feature_files import PROFILE
 from components.profiles.online import materialise, scoring_rows
@@ -26,6 +27,7 @@ from feature_repo.dropped_features import FILE as FEATURES
 from feature_repo.dropped_features import REDUCE
 from feature_repo.errors import DataError
 from feature_repo.fallback import CARDS, FILE
+from feature_repo.release_folder import ReleaseFolder
 from feature_repo.vocabulary import Vocabulary
 
 HORIZON = "horizon"  # of a split's slice: steps that the longest label looks ahead
@@ -119,58 +121,74 @@ def _rows(path: Path) -> int:
 
 def run_training_set(split_json: str, ranking_json: str, *, clean: Path, profiles: Path, destination: Path) -> None:
     """Write the `rows` folder: point-in-time rows with labels for intent and ranking."""
-    ranking = json.loads(ranking_json)
-    snapshot = files.read_json(clean / "snapshot.json")
+    ranking, snapshot = json.loads(ranking_json), files.read_json(clean / "snapshot.json")
+    weeks = weeks_of(snapshot, json.loads(split_json))
+    with step("training_set") as progress, files.written_folder(destination) as folder:
+        counts = write_training_set(folder, ranking, weeks, snapshot, clean=clean, profiles=profiles)
+        rows = counts["intent_rows"] + counts["ranking_rows"]
+        progress.count(rows_in=_rows(profiles / PROFILE), rows_out=rows, **counts)
+
+
+def write_training_set(
+    folder: Path,
+    ranking: dict[str, Any],
+    weeks: plan.Weeks,
+    snapshot: dict[str, Any],
+    *,
+    clean: Path,
+    profiles: Path,
+    judged: pa.Table | None = None,
+) -> dict[str, int]:
+    """Fill a `rows` folder; `judged` are another's (user_id, week) of the ranker's rows in the test weeks."""
     summary = files.read_json(profiles / "profiles.json")
-    weeks = dataclasses.replace(weeks_of(snapshot, json.loads(split_json)), last=summary["next"])
+    weeks = dataclasses.replace(weeks, last=summary["next"])
     ranking_weeks = (
         *weeks.train[-ranking["train_weeks"] :],
         *weeks.validate,
         *weeks.test[:: ranking["test_every_weeks"]],
     )
     judging_weeks, ranking_weeks = ranking_weeks, (*ranking_weeks, *_for_refit(ranking, snapshot, weeks, ranking_weeks))
-    with step("training_set") as progress, files.written_folder(destination) as folder:
-        users = pq.read_table(clean / "users.parquet", columns=[columns.USER_ID])
-        counts = training_set.write(
-            profiles,
-            users,
-            folder,
-            weeks=weeks,
-            ranking_weeks=ranking_weeks,
-            windows_days=tuple(summary["windows_days"]),
-            weighed=_weighed(ranking.get("weight"), clean, profiles, summary),
-        )
-        label_weeks = (*weeks.train, *weeks.validate, *weeks.test, weeks.last)
-        state_weeks = (*ranking_weeks, weeks.last)
-        pq.write_table(
-            training_set.state_table(profiles / "target_state.parquet", label_weeks), folder / "target_state.parquet"
-        )
-        pq.write_table(
-            training_set.state_table(profiles / "item_state.parquet", state_weeks), folder / "item_state.parquet"
-        )
-        found = feature_selection.examine(
-            folder,
-            Selection.model_validate(summary["selection"]),
-            train=weeks.train,
-            windows_days=tuple(summary["windows_days"]),
-        )
-        files.write_json(folder / FEATURES, found | {key: summary[key] for key in (REDUCE,) if key in summary})
-        Vocabulary.load(profiles / "vocabulary").save(folder / "vocabulary")
-        files.write_json(folder / "calendar.json", snapshot["calendar"])
-        files.write_json(folder / "profiles.json", summary)
-        files.copied(profiles, folder, (FILE, *CARDS, training_rows.FILE))
-        incomplete = [] if snapshot["last_week_complete"] else [weeks.test[-1]]  # whose labels reach the last step
-        split = {
-            "train": list(weeks.train),
-            "validate": list(weeks.validate),
-            "test": list(weeks.test),
-            "ranking": list(judging_weeks),
-            "incomplete": incomplete,
-            "next": weeks.last,
-        } | ({"purged": [weeks.horizon]} if weeks.horizon > 1 else {})
-        files.write_json(folder / "split.json", split)
-        progress.count(rows_in=_rows(profiles / PROFILE), rows_out=sum(counts.values()))
-        progress.count(**counts, features_dropped=sum(len(table["dropped"]) for table in found["tables"].values()))
+    users = pq.read_table(clean / "users.parquet", columns=[columns.USER_ID])
+    counts = training_set.write(
+        profiles,
+        users,
+        folder,
+        weeks=weeks,
+        ranking_weeks=ranking_weeks,
+        windows_days=tuple(summary["windows_days"]),
+        weighed=_weighed(ranking.get("weight"), clean, profiles, summary),
+        ranked=None if judged is None else training_set.judged_pairs(profiles, judged, weeks.test),
+    )
+    label_weeks = (*weeks.train, *weeks.validate, *weeks.test, weeks.last)
+    state_weeks = (*ranking_weeks, weeks.last)
+    pq.write_table(
+        training_set.state_table(profiles / "target_state.parquet", label_weeks), folder / "target_state.parquet"
+    )
+    pq.write_table(
+        training_set.state_table(profiles / "item_state.parquet", state_weeks), folder / "item_state.parquet"
+    )
+    found = feature_selection.examine(
+        folder,
+        Selection.model_validate(summary["selection"]),
+        train=weeks.train,
+        windows_days=tuple(summary["windows_days"]),
+    )
+    files.write_json(folder / FEATURES, found | {key: summary[key] for key in (REDUCE,) if key in summary})
+    Vocabulary.load(profiles / "vocabulary").save(folder / "vocabulary")
+    files.write_json(folder / "calendar.json", snapshot["calendar"])
+    files.write_json(folder / "profiles.json", summary)
+    files.copied(profiles, folder, (FILE, *CARDS, training_rows.FILE))
+    incomplete = [] if snapshot["last_week_complete"] else [weeks.test[-1]]  # whose labels reach the last step
+    split = {
+        "train": list(weeks.train),
+        "validate": list(weeks.validate),
+        "test": list(weeks.test),
+        "ranking": list(judging_weeks),
+        "incomplete": incomplete,
+        "next": weeks.last,
+    } | ({"purged": [weeks.horizon]} if weeks.horizon > 1 else {})
+    files.write_json(folder / "split.json", split)
+    return counts | {"features_dropped": sum(len(table["dropped"]) for table in found["tables"].values())}
 
 
 def _weighed(
@@ -212,18 +230,64 @@ def home() -> Path:
 
 
 def run_twin_rows(split_json: str, *, clean: Path, rows: Path, twin: Path, destination: Path) -> None:
-    """Write the rows that judge in the vocabulary of the champion's judged twin, unless it has learnt from them."""
+    """Write the rows that judge as the champion's judged twin reads them.
+
+    One that has learnt from them is trained anew by the next steps: then they are rows of all its weeks.
+    """
     with step("twin_rows") as progress:
         found, snapshot = twins.read(twin), files.read_json(clean / "snapshot.json")
         weeks = weeks_of(snapshot, json.loads(split_json))
+        if found.split and found.split == conditions.digests(split=_weeks(rows))["split"]:
+            found = found.without(twins.SAME_DATA)
         if not found.why and found.learnt_from(Calendar(**snapshot["calendar"]).start(weeks.test[0])):
-            found = found.without(f"its judged twin, version {found.version}, has learnt from the first of them")
+            found = found.anew()
+        if not found.why and (other := _other_clock(twin / twins.RELEASE, snapshot, weeks)):
+            found = found.without(other)
 
         def work(folder: Path) -> None:
-            written = twin_rows.write(folder, clean=clean, rows=rows, release=twin / twins.RELEASE, weeks=weeks)
-            progress.count(rows_in=snapshot["rows"]["events"], rows_out=written)
+            release = twin / twins.RELEASE
+            if found.retrained:
+                written = _rows_anew(folder, weeks, snapshot, clean=clean, rows=rows, release=release)
+            else:
+                written = twin_rows.write(folder, clean=clean, rows=rows, release=release, weeks=weeks)
+            progress.count(rows_in=snapshot["rows"]["events"], rows_out=written, retrained=found.retrained)
 
         progress.count(why=twins.judged(found, destination, work).why)
+
+
+def _other_clock(release: Path, snapshot: dict[str, Any], weeks: plan.Weeks) -> str:
+    """Say why a release cannot be judged on these weeks: other steps, or labels past what they are purged for."""
+    slices, pace = ReleaseFolder.read(release).slices, Calendar(**snapshot["calendar"]).pace
+    step = slices.get("calendar", {}).get("step", WEEK)
+    if step != pace.step:
+        return f"it counts in {step}s, the candidate in {pace.step}s"
+    ahead = max(vocabulary_rule.horizons(slices.get("intents", [{}]), pace))
+    return f"its labels look ahead {pace.counted(ahead)}, past the candidate's split" if ahead > weeks.horizon else ""
+
+
+def _weeks(rows: Path) -> dict[str, list[int]]:
+    """Return the weeks of each part of a `rows` folder, as a model's conditions have them."""
+    return {part: weeks for part, weeks in files.read_json(rows / "split.json").items() if isinstance(weeks, list)}
+
+
+def _rows_anew(
+    folder: Path, weeks: plan.Weeks, snapshot: dict[str, Any], *, clean: Path, rows: Path, release: Path
+) -> int:
+    """Write what a release's models would learn from and be judged by under the candidate's split."""
+    slices = ReleaseFolder.read(release).slices
+    spec, pace = Profiles.model_validate(slices["profiles"]), Calendar(**snapshot["calendar"]).pace
+    rule = vocabulary_rule.of(slices["intents"], slices["ranking"], pace)
+    judged = pq.read_table(rows / "ranking.parquet", columns=[columns.USER_ID, columns.WEEK])
+    with tempfile.TemporaryDirectory(prefix="twin-", dir=folder.parent) as scratch:
+        made = Path(scratch) / "profiles"
+        made.mkdir()
+        profile_folder.build_folder(
+            made, clean, spec, profile_folder.Wanted.of(rule), snapshot, weeks,
+            fitted=None, training=True, at=lambda share, note: None,
+        )  # fmt: skip
+        ranking = dict(slices["ranking"]) | {"test_every_weeks": 1}  # the candidate's lists may be of any test week
+        counts = write_training_set(folder, ranking, weeks, snapshot, clean=clean, profiles=made, judged=judged)
+    return counts["intent_rows"] + counts["ranking_rows"]
 
 
 def run_materialise(name: str, *, profiles: Path, release_version: str) -> None:

@@ -26,6 +26,7 @@ from components.ranking.twin import Twin
 from components.step import step
 from feature_repo import fallback, files
 from feature_repo.privacy.pseudonyms import ring
+from feature_repo.release_folder import ReleaseFolder
 
 TRAINING = "training.json"
 
@@ -166,14 +167,20 @@ def judge(
 def run_judge_twin_ranking(
     ranking: str, *, rows: str, intent: str, ranker: str, twin: str, twin_rows: str, twin_intent: str, evaluation: str
 ) -> None:
-    """Judge the ranker of the champion's judged twin on the candidate's test rows."""
+    """Judge the ranker of the champion's judged twin on the candidate's test rows; one that learnt of them anew."""
     with step("judge_twin_ranking") as progress:
         spec = Ranking.model_validate_json(ranking)
         found = twins.read(Path(twin_intent))  # why the intents could not be told is why this cannot
 
         def work(folder: Path) -> None:
-            beside, model = Ranker.load(Path(ranker)), Path(twin) / twins.RELEASE / "ranking"
-            judged = Twin.load(model, Path(twin_rows), Path(twin_intent), beside)
+            beside, release = Ranker.load(Path(ranker)), Path(twin) / twins.RELEASE
+            if found.retrained:
+                asked = Ranking.model_validate(ReleaseFolder.read(release).slices["ranking"])
+                world = examples.load(Path(twin_rows), Path(twin_intent), asked, key=users_key(asked))
+                own = train.train(world, asked, report=progress.at).ranker
+                judged = Twin.of(own, examples.load(Path(twin_rows), Path(twin_intent)), beside)
+            else:
+                judged = Twin.load(release / "ranking", Path(twin_rows), Path(twin_intent), beside)
             world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
             result = evaluate(judged, world, report=progress.at)
             files.write_json(folder / "metrics.json", result.metrics())

@@ -42,6 +42,11 @@ class Twin:
         ranker, own = Ranker.load(model), examples.load(rows, intents)
         if ranker.vocabulary.digest != own.vocabulary.digest:
             raise DataError(f"twin_rows: vocabulary {own.vocabulary.digest}, the model's {ranker.vocabulary.digest}")
+        return cls.of(ranker, own, beside)
+
+    @classmethod
+    def of(cls, ranker: Ranker, own: World, beside: Ranker) -> "Twin":
+        """Let a ranker answer on its own rows for those of the ranker `beside` it."""
         index = {name: i for i, name in enumerate(beside.vocabulary.item_ids)}
         item = np.array([index.get(name, -1) for name in ranker.vocabulary.item_ids], dtype=np.int64)
         had = own.examples.rows

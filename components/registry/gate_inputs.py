@@ -85,6 +85,7 @@ class Champion:
     resamples: Mapping[str, Resamples] = field(default_factory=dict, repr=False, compare=False)  # by part
     named: str = ALL  # the cohort whose numbers these are
     elsewhere: str = ""  # its figures are of its own test rows, since ...
+    retrained: bool = False  # its figures are those of its like, which was trained at the candidate's cutoffs
 
     def cohort(self, name: str) -> "Champion":
         """Return the same champion with the numbers of one cohort."""

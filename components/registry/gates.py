@@ -21,6 +21,7 @@ from components.verdicts import PASSED, REFUSED, UNDECIDED, Judgement, Sample, W
 
 PARITY = "parity"
 OLDER = "written before evaluations kept resamples"
+LIKE = ", by its like, trained at this candidate's cutoffs, since it has learnt from them"
 
 
 @dataclass(frozen=True)
@@ -307,7 +308,8 @@ def _pairing(case: _Case) -> str:
     if case.cohort:
         return ", unpaired"
     if case.same_rows:
-        return ", paired by user on the same rows"
+        anew = case.champion is not None and case.champion.retrained
+        return f", paired by user on the same rows{LIKE if anew else ''}"
     why = case.champion.elsewhere if case.champion else ""
     return f", paired by user on each release's own test rows{f', since {why}' if why else ''}"
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import resamples, twins
+from components import conditions, resamples, twins
 from components.registry import client as mlflow_client
 from components.registry.gate_inputs import Champion, measured
 from components.registry.lineage import PARTS, Part
@@ -33,7 +33,7 @@ TRAINING = "intent/training.json"  # of a result's run
 
 
 def fetch(name: str, folder: Path, *, data: str) -> Twin:
-    """Fetch the twin's release into `folder`/release, if there is one that was judged on other data than `data`."""
+    """Fetch the twin's release into `folder`/release, if there is one; `data` is the digest of the candidate's data."""
     if mlflow_client.unmade():
         return Twin(why="there is no champion yet")
     with mlflow_client.connected() as client:
@@ -45,19 +45,23 @@ def fetch(name: str, folder: Path, *, data: str) -> Twin:
         held = _version(client, name, version)
         if held is None:
             return Twin(why=f"its judged twin, version {version}, was deleted")
-        if held.tags.get("data") == data:
-            return Twin(version, why=twins.SAME_DATA)
         if any(f"{part}_version" not in held.tags for part in PARTS):
             return Twin(version, why="it is no pair of models")
-        weeks = _weeks(client, str(held.run_id or ""))
-    if weeks is None:
+        training = _training(client, str(held.run_id or ""))
+    weeks = training.get("weeks", {}).get("full")
+    if not weeks:
         return Twin(version, why=f"nobody knows which weeks version {version} learnt from")
     try:
         released = ReleaseFolder.read(assemble(name, version, folder / twins.RELEASE))
     except ServerError as error:
         return Twin(version, why=f"version {version} cannot be fetched: {error}")
     ahead = int(Vocabulary.load(released.ranking / "vocabulary").horizons.max())
-    return Twin(version, _until(released.calendar, weeks, ahead).isoformat())
+    files.write_json(folder / twins.INTENT_MODEL, training.get("spec", {}))
+    until, split = (
+        _until(released.calendar, weeks, ahead).isoformat(),
+        training.get(conditions.KEY, {}).get("split", ""),
+    )
+    return Twin(version, until, split=split if held.tags.get("data") == data else "")
 
 
 def _version(client: "MlflowClient", name: str, version: str) -> Any | None:
@@ -67,19 +71,18 @@ def _version(client: "MlflowClient", name: str, version: str) -> Any | None:
     return found[0] if found else None
 
 
-def _weeks(client: "MlflowClient", run_id: str) -> list[int] | None:
-    """Return the weeks that the twin's intent model learnt from, None where nobody kept them."""
+def _training(client: "MlflowClient", run_id: str) -> dict[str, Any]:
+    """Return how the twin's intent model was trained, empty where nobody kept it."""
     from mlflow.exceptions import MlflowException
 
     try:
         if all(one.path != TRAINING for one in client.list_artifacts(run_id, "intent")):
-            return None
+            return {}
         with tempfile.TemporaryDirectory() as aside:
-            found = files.read_json(Path(client.download_artifacts(run_id, TRAINING, aside)))
+            found: dict[str, Any] = files.read_json(Path(client.download_artifacts(run_id, TRAINING, aside)))
     except MlflowException:
-        return None
-    weeks: list[int] | None = found.get("weeks", {}).get("full")
-    return weeks or None
+        return {}
+    return found
 
 
 def _until(calendar: Calendar, weeks: list[int], ahead: int) -> dt.datetime:
@@ -94,9 +97,8 @@ def on_same_rows(champion: Champion | None, folders: Mapping[Part, Path], *, seg
     """
     if champion is None:
         return None
-    why = {part: twins.read(folder).why for part, folder in folders.items()}
-    if any(why.values()):
-        said = next(filter(None, why.values()))
+    told = [twins.read(folder) for folder in folders.values()]
+    if said := next((one.why for one in told if one.why), ""):
         # Of the same data the figures are of the same rows, but under another split; gates say why only if they differ.
         return replace(champion, elsewhere=OTHER_WEEKS if said == twins.SAME_DATA else said)
     metrics: dict[str, Any] = {part: files.read_json(folder / "metrics.json") for part, folder in folders.items()}
@@ -108,4 +110,5 @@ def on_same_rows(champion: Champion | None, folders: Mapping[Part, Path], *, seg
         cohorts={name: group.values for name, group in found.cohorts.items()},
         segments=segments,
         resamples=drawn,
+        retrained=any(one.retrained for one in told),
     )

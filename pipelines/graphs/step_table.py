@@ -146,7 +146,7 @@ def _rows() -> Iterator[Step]:
     yield Step("baseline_intent", f"{part}:baseline_intent", "pure", Size(1, "3Gi"),
                "Put a rate in the network's place where gates held it back",
                ("intents", "code=intent_code"), planned=False)
-    yield Step("judge_twin_intent", f"{part}:judge_twin_intent", "pure", Size(1, "3Gi"),
+    yield Step("judge_twin_intent", f"{part}:judge_twin_intent", "pure", Size(2, "4Gi", minutes=720),
                "Judge the champion's intent model on the same test weeks", ("intents", "code=intent_code"),
                planned=False)
     yield Step("refit_intent", f"{part}:refit_intent", "pure", Size(2, "4Gi", minutes=720),
@@ -164,7 +164,7 @@ def _rows() -> Iterator[Step]:
     yield Step("baseline_ranking", f"{part}:baseline_ranking", "pure", Size(1, "3Gi"),
                "Put a baseline in the ranker's place where gates held it back",
                ("ranking", "code=ranking_code"), planned=False)
-    yield Step("judge_twin_ranking", f"{part}:judge_twin_ranking", "pure", Size(1, "3Gi"),
+    yield Step("judge_twin_ranking", f"{part}:judge_twin_ranking", "pure", Size(2, "6Gi", minutes=360),
                "Judge the champion's ranker on the same test weeks", ("ranking", "code=ranking_code"), planned=False)
     yield Step("refit_ranking", f"{part}:refit_ranking", "pure", Size(2, "6Gi", minutes=360),
                "Fit the judged ranker on the newest ripe weeks", ("ranking", "refit", "code=ranking_code"),

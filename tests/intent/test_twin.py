@@ -17,7 +17,7 @@ from components.intent.examples import Examples
 from components.intent.score import IntentScorer
 from components.intent.spec import IntentModel
 from components.twins import Twin
-from feature_repo import files
+from feature_repo import files, release_folder
 from feature_repo.errors import DataError
 from feature_repo.vocabulary import Vocabulary
 
@@ -83,6 +83,30 @@ def test_it_is_judged_on_the_candidates_very_rows(
     assert resamples.read(tmp_path / "said").rows_digest == mine
     assert metrics["test"]["map"] > metrics["baselines"]["global_rate"]["map"]
     assert twins.read(tmp_path / "said") == Twin("1", "2024-01-01T00:00:00+00:00")
+
+
+def test_of_one_that_has_learnt_from_them_the_like_is_trained_and_judged(
+    twin: tuple[Path, Path], rows_folder: Path, tmp_path: Path
+) -> None:
+    """Its release holds no model that could be asked; its spec is all that counts."""
+    release, rows = tmp_path / "twin" / twins.RELEASE, shutil.copytree(twin[1], tmp_path / "rows")
+    release.mkdir(parents=True)
+    slices = {"intents": json.loads(INTENTS_JSON), "ranking": {"train_weeks": 4}}
+    files.write_json(release / "release.json", release_folder.identified({"serving": slices}))
+    files.write_json(tmp_path / "twin" / twins.INTENT_MODEL, MODEL.model_dump())
+    twins.write(Twin("1", "2999-01-01T00:00:00+00:00").anew(), rows)
+    steps.run_judge_twin_intent(
+        INTENTS_JSON, rows=str(rows_folder), twin=str(tmp_path / "twin"), twin_rows=str(rows),
+        evaluation=str(tmp_path / "said"),
+    )  # fmt: skip
+    metrics = files.read_json(tmp_path / "said" / "metrics.json")
+    assert metrics["test"]["map"] > metrics["baselines"]["global_rate"]["map"]
+    assert twins.read(tmp_path / "said").retrained
+    own = pq.read_table(tmp_path / "said" / steps.OUT_OF_TIME)
+    trained = pq.read_table(twin[0] / twins.RELEASE / "intent" / steps.OUT_OF_TIME)  # of the same rows and spec
+    assert own.select(["user_id", "week"]) == trained.select(["user_id", "week"])
+    for mine, theirs in zip(own["probabilities"].to_pylist(), trained["probabilities"].to_pylist(), strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
 
 
 def test_of_a_target_that_it_does_not_know_it_says_the_training_rate(examples: Examples) -> None:

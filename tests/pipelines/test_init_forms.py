@@ -298,3 +298,12 @@ def test_what_the_data_holds_is_said_in_numbers(tmp_path: Path) -> None:
     assert made.said[2].startswith("31 of 31 users (100.0 %) come back in another week; ")
     assert "training rows and 2 minutes for a first run (an estimate: " in made.said[4]
     assert "small for about" in made.text
+
+
+def test_a_fault_names_the_file_once(tmp_path: Path) -> None:
+    lines = [f"u{n % 20},i{n % 7},2024-0{1 + n % 6}-10" for n in range(400)]
+    (tmp_path / "log.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines, "(400 rows)"]) + "\n")
+    with pytest.raises(DataError) as caught:
+        draft(tmp_path / "log.csv", name="log", folder=tmp_path)
+    assert str(caught.value).count("log.csv") == 1
+    assert "line 402 has 1 fields" in str(caught.value)

@@ -17,7 +17,8 @@ from components.ranking.score import Ranker, Scored
 from components.ranking.train import Trained
 from components.ranking.twin import Twin, renamed
 from components.twins import Twin as Known
-from feature_repo import files
+from feature_repo import files, release_folder
+from tests.ranking.board import SPEC
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,21 @@ def test_a_twin_of_the_same_items_is_worth_what_it_is_worth_by_itself(
     assert metrics["test"] == own.test
     assert resamples.read(said).rows_digest == own.rows_digest
     assert metrics["test"]["ndcg_at_10"] > evaluate(_worse(trained.ranker), world).test["ndcg_at_10"] + 0.1
+
+
+def test_of_one_that_has_learnt_from_them_the_like_is_trained_and_judged(
+    folders: tuple[Path, Path], trained: Trained, world: World, tmp_path: Path
+) -> None:
+    """Its release holds no ranker that could be asked; its spec is all that counts."""
+    release, intents = tmp_path / "twin" / twins.RELEASE, shutil.copytree(folders[1], tmp_path / "intent")
+    release.mkdir(parents=True)
+    slices = {"ranking": SPEC.model_dump(mode="json")}
+    files.write_json(release / "release.json", release_folder.identified({"serving": slices}))
+    twins.write(Known("1", "2999-01-01T00:00:00+00:00").anew(), intents)
+    said = _judged((tmp_path / "twin", intents), folders, _worse(trained.ranker), tmp_path / "run")
+    metrics = files.read_json(said / "metrics.json")
+    assert metrics["test"]["ndcg_at_10"] == pytest.approx(evaluate(trained.ranker, world).test["ndcg_at_10"], abs=0.02)
+    assert twins.read(said).retrained
 
 
 def test_baselines_are_the_candidates(

@@ -32,10 +32,10 @@ def _metrics(value: float) -> dict:
     }
 
 
-def _said(folder: Path, value: float, *, why: str = "", metric: str = "ndcg_at_10") -> Path:
+def _said(folder: Path, value: float, *, why: str = "", metric: str = "ndcg_at_10", retrained: bool = False) -> Path:
     """Write what a part's twin says on the candidate's rows."""
     folder.mkdir(parents=True)
-    twins.write(Twin("1", why=why), folder)
+    twins.write(Twin("1", why=why, retrained=retrained), folder)
     if not why:
         files.write_json(folder / "metrics.json", _metrics(value))
         lines = [Line(metric, value + SPREAD, 100, 50, draws=draws) for draws in (resamples.ACROSS, resamples.WITHIN)]
@@ -71,6 +71,13 @@ def test_the_champions_figure_on_the_same_rows_decides(there: float, word: str, 
     assert compared is not None
     assert compared.used == BEFORE.used
     assert compared.values["latency.recommend_ms_p50"] == 2.0
+
+
+def test_the_reason_says_where_the_like_of_the_champion_was_trained(tmp_path: Path) -> None:
+    folders = {part: _said(tmp_path / part, 0.2, retrained=True) for part in ("intent", "ranking")}
+    compared = twin.on_same_rows(BEFORE, folders, segments="mine")
+    (outcome,) = evaluate([GATE], _candidate(0.3), champion=compared).outcomes
+    assert "on the same rows, by its like, trained at this candidate's cutoffs" in outcome.reason
 
 
 def test_cohorts_are_the_candidates_own_groups(tmp_path: Path) -> None:
@@ -112,7 +119,8 @@ def test_a_champion_that_was_judged_on_the_same_data_is_compared_as_it_was(tmp_p
 def registered(shared, lineage, make, tmp_path):
     """Register a result whose intent model says what it learnt from, as the champion."""
     made = make(seed=11)
-    files.write_json(made.intent / "training.json", {"weeks": {"full": [5, 6, 7]}})
+    told = {"weeks": {"full": [5, 6, 7]}, "spec": {"seed": 3}, "conditions": {"split": "c0ffee"}}
+    files.write_json(made.intent / "training.json", told)
     report = str(tmp_path / "report")
     version = tmp_path / "version"
     at = {name: SimpleNamespace(path=str(path)) for name, path in vars(made).items()}
@@ -131,8 +139,9 @@ def test_the_champions_release_is_fetched_with_how_far_it_learnt(registered, sha
     assert found == Twin(registered, "2017-02-13T05:00:00+00:00")  # the seventh week ends, in New York
     assert (tmp_path / "twin" / twins.RELEASE / "intent" / "weights.safetensors").is_file()
     clean = SimpleNamespace(path=str(shared.folders.clean))
+    assert files.read_json(tmp_path / "twin" / twins.INTENT_MODEL) == {"seed": 3}
     component.fetch_twin.python_func("shared", clean, SimpleNamespace(path=str(tmp_path / "same")))
-    assert twins.read(tmp_path / "same").why == twins.SAME_DATA
+    assert twins.read(tmp_path / "same") == dataclasses.replace(found, split="c0ffee")  # of the same data
 
 
 @SQLITE

@@ -131,7 +131,6 @@ def write(
     targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
     bought = pq.read_table(profiles / "keyed_items.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
     seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, columns.WEEK])
-    for_ranking = bought.select([columns.USER_ID, columns.WEEK]).group_by([columns.USER_ID, columns.WEEK]).aggregate([])
     with feast_store.offline("training", profiles, windows_days=windows_days) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
@@ -140,15 +139,30 @@ def write(
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)
         counts = {"intent_rows": intent.num_rows}
         del intent
-        known = (
-            ranked if ranked is not None else for_ranking.join(seen, [columns.USER_ID, columns.WEEK], join_type="inner")
-        )
-        wanted = entities(known, users, ranking_weeks)
+        wanted = entities(_returned(bought, seen) if ranked is None else ranked, users, ranking_weeks)
         _require_returning(len(wanted.week), pc.count_distinct(seen[columns.USER_ID]).as_py(), ranking_weeks)
         ranking = retrieve(feast, services.RANKING, wanted, calendar)
         ranking = weighed(with_labels(ranking, bought, BOUGHT))
         pq.write_table(ranking, destination / "ranking.parquet", compression="zstd", row_group_size=1 << 13)
     return counts | {"ranking_rows": ranking.num_rows}
+
+
+def _returned(bought: pa.Table, seen: pa.Table) -> pa.Table:
+    """Return the (user_id, week) pairs of known users who bought something."""
+    pairs = bought.select([columns.USER_ID, columns.WEEK]).group_by([columns.USER_ID, columns.WEEK]).aggregate([])
+    return pairs.join(seen, [columns.USER_ID, columns.WEEK], join_type="inner")
+
+
+def judged_pairs(profiles: Path, judged: pa.Table, test: tuple[int, ...]) -> pa.Table:
+    """Return the pairs of `ranking.parquet` with those of the test weeks replaced by another's, `judged`."""
+    bought, seen = (
+        pq.read_table(profiles / f"{name}.parquet", columns=[columns.USER_ID, columns.WEEK])
+        for name in ("keyed_items", "user_profile")
+    )
+    own, weeks = _returned(bought, seen), pa.array(test, pa.int64())
+    kept = own.filter(pc.invert(pc.is_in(own[columns.WEEK], weeks)))
+    theirs = judged.filter(pc.is_in(judged[columns.WEEK], weeks))
+    return pa.concat_tables([kept, theirs.select(kept.column_names).cast(kept.schema)])
 
 
 def _require_returning(rows: int, users: int, weeks: tuple[int, ...]) -> None:
