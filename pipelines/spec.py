@@ -205,7 +205,7 @@ class Recommender(Slice):
         return vocabulary_rule.of(
             [intent.model_dump(mode="json") for intent in self.intents],
             self.models.ranking.model_dump(mode="json"),
-            ahead={intent.name: intent.steps(self.data.pace) for intent in self.intents},
+            self.data.pace,
             signs=self.models.ranking.signs(self.data.without_item),
         )
 

@@ -245,6 +245,8 @@ def run_twin_rows(split_json: str, *, clean: Path, rows: Path, twin: Path, desti
             found = found.without(twins.SAME_DATA)
         if not found.why and found.learnt_from(Calendar(**snapshot["calendar"]).start(weeks.test[0])):
             found = found.anew()
+        if not found.why and (other := _other_clock(twin / twins.RELEASE, snapshot, weeks)):
+            found = found.without(other)
 
         def work(folder: Path) -> None:
             release = twin / twins.RELEASE
@@ -255,6 +257,16 @@ def run_twin_rows(split_json: str, *, clean: Path, rows: Path, twin: Path, desti
             progress.count(rows_in=snapshot["rows"]["events"], rows_out=written, retrained=found.retrained)
 
         progress.count(why=twins.judged(found, destination, work).why)
+
+
+def _other_clock(release: Path, snapshot: dict[str, Any], weeks: plan.Weeks) -> str:
+    """Say why a release cannot be judged on these weeks: other steps, or labels past what they are purged for."""
+    slices, pace = ReleaseFolder.read(release).slices, Calendar(**snapshot["calendar"]).pace
+    step = slices.get("calendar", {}).get("step", WEEK)
+    if step != pace.step:
+        return f"it counts in {step}s, the candidate in {pace.step}s"
+    ahead = max(vocabulary_rule.horizons(slices.get("intents", [{}]), pace))
+    return f"its labels look ahead {pace.counted(ahead)}, past the candidate's split" if ahead > weeks.horizon else ""
 
 
 def _weeks(rows: Path) -> dict[str, list[int]]:
@@ -269,8 +281,8 @@ def _rows_anew(
     slices = ReleaseFolder.read(release).slices
     spec = Profiles.model_validate(slices["profiles"])
     known = Vocabulary.load(ReleaseFolder.read(release).ranking / "vocabulary")
-    ahead = {target.intent: target.horizon for target in known.targets}
-    rule = vocabulary_rule.of(slices["intents"], slices["ranking"], ahead=ahead, signs=known.signs)
+    pace = Calendar(**snapshot["calendar"]).pace
+    rule = vocabulary_rule.of(slices["intents"], slices["ranking"], pace, signs=known.signs)
     judged = pq.read_table(rows / "ranking.parquet", columns=[columns.USER_ID, columns.WEEK])
     with tempfile.TemporaryDirectory(prefix="twin-", dir=folder.parent) as scratch:
         made = Path(scratch) / "profiles"

@@ -1,23 +1,24 @@
 """What vocabularies and profiles need of a spec's intents and of its ranking; a release keeps both slices."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from feature_repo import columns
+from feature_repo.clock import Pace, seconds_of
 from feature_repo.signs import NONE, Signs
+
+WEEKLY = Pace()
 
 
 def of(
     intents: Sequence[Mapping[str, Any]],
     ranking: Mapping[str, Any],
+    pace: Pace = WEEKLY,
     *,
-    ahead: Mapping[str, int] = MappingProxyType({}),
     signs: Signs = NONE,
 ) -> dict[str, Any]:
-    """Return the rule of the slices `intents` and `models.ranking`, as they are written.
+    """Return the rule of the slices `intents` and `models.ranking`, as they are written, on a clock.
 
-    `ahead` says how many steps of the clock the labels of intents look ahead; one, where it says nothing.
     `signs` is what declared kinds of events say of items.
 
     >>> rule = of([{"name": "buy", "event": None, "level": "items.genres", "top": 5}],
@@ -35,7 +36,18 @@ def of(
     whole |= {"signs": signs.as_dict()} if signs.declared else {}
     named = [
         {"name": i["name"], "event": i["event"], "column": columns.of_level(i["level"]), "top": i["top"]}
-        | ({"horizon": ahead[i["name"]]} if ahead.get(i["name"], 1) > 1 else {})  # as recorded before horizons
         for i in intents
     ]
+    for intent, steps in zip(named, horizons(intents, pace), strict=True):
+        intent |= {"horizon": steps} if steps > 1 else {}  # left out of what was recorded before horizons
     return {"intents": named, "items": items, "history_weeks": ranking["train_weeks"]} | whole
+
+
+def horizons(intents: Sequence[Mapping[str, Any]], pace: Pace) -> list[int]:
+    """Return how many steps of a clock each intent of the slice looks ahead.
+
+    >>> horizons([{"horizon_days": 7}, {"horizon": "28d"}], Pace())
+    [1, 4]
+    """
+    durations = [intent.get("horizon") or f"{intent.get('horizon_days', 7)}d" for intent in intents]
+    return [max(seconds_of(duration) // pace.seconds, 1) for duration in durations]
