@@ -24,8 +24,11 @@ Firsts = Mapping[str, dt.datetime]  # an item's first event
 
 
 def bring(log: DocumentLog, vocabularies: Collection[Vocabulary], clean: Path, *, most: int, at: dt.datetime) -> int:
-    """Put the newest later items of clean tables into the log, at most so many; return how many."""
-    if most == 0 or not vocabularies or not (clean / "items.parquet").is_file():
+    """Put the newest later items of clean tables into the log, at most so many; return how many.
+
+    None where items are people: `forget` reaches no document.
+    """
+    if most == 0 or not vocabularies or any(one.people for one in vocabularies) or not (clean / "items.parquet").is_file():
         return 0
     found = later(vocabularies, _items(clean), firsts(clean))
     for _ in range(TRIES):

@@ -1,6 +1,7 @@
 """What the job `materialise` puts into the document log of a source's later items; no shop is needed."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -84,3 +85,9 @@ def test_a_release_that_learnt_the_item_goes_by_its_own_table(log: DocumentLog, 
     documents = log.refreshed(Snapshot()).of(ITEM).values()
     assert live(vocabulary("soup", "tea"), documents).vocabulary.item_ids == ["soup", "tea", "kale", "beet"]
     assert live(vocabulary("soup", "kale", "beet"), documents).changed == {}
+
+
+def test_people_who_came_later_are_put_into_no_log(log: DocumentLog, clean: Path) -> None:
+    people = replace(vocabulary("soup", "tea"), people=True)
+    assert bring(log, [people], clean, most=10, at=NOW) == 0
+    assert list(log.changes()) == []
