@@ -9,15 +9,17 @@ Letters: N instants.
 """
 
 import datetime as dt
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from feature_repo.columns import FAST_DECAY, RECENT_WEEKS, SLOW_DECAY
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Step = Literal["hour", "day", "week"]
 HOUR: Step = "hour"
@@ -133,7 +135,7 @@ class Pace:
 
     def most_steps(self) -> int:
         """Return how many steps running sums can hold, as growth by the faster decay must fit a double."""
-        return int(MOST_HALF_LIVES * np.log(0.5) / np.log(min(self.slow, self.fast)))
+        return int(MOST_HALF_LIVES * math.log(0.5) / math.log(min(self.slow, self.fast)))
 
 
 @dataclass(frozen=True)
@@ -231,14 +233,17 @@ class Calendar:
         days = (self._first + dt.timedelta(days=n) for n in range(self._days * steps + 1))
         return [self.midnight(day) for day in days]
 
-    def upcoming(self, seconds: np.ndarray) -> np.ndarray:
+    def upcoming(self, seconds: "np.ndarray") -> "np.ndarray":
         """Return for epoch seconds [N] the first step that starts at or after each, int64 [N].
 
         >>> calendar = Calendar("2016-12-26", "America/New_York")
         >>> start = int(calendar.start(12).timestamp())
+        >>> import numpy as np
         >>> calendar.upcoming(np.array([start, start + 1])).tolist()
         [12, 13]
         """
+        import numpy as np
+
         return self.weeks(np.asarray(seconds, dtype=np.int64) - 1) + 1
 
     @cached_property
@@ -251,8 +256,10 @@ class Calendar:
             self._starts[week] = int(self.start(week).timestamp())
         return self._starts[week]
 
-    def weeks(self, seconds: np.ndarray) -> np.ndarray:
+    def weeks(self, seconds: "np.ndarray") -> "np.ndarray":
         """Return the steps of epoch seconds [N] as int64 [N]; of days and weeks by search among their first seconds."""
+        import numpy as np
+
         seconds = np.asarray(seconds, dtype=np.int64)
         if not seconds.size:
             return seconds
@@ -263,11 +270,13 @@ class Calendar:
         starts = np.asarray([self._second(week) for week in range(first + 1, last + 1)], dtype=np.int64)
         return first + np.searchsorted(starts, seconds, side="right").astype(np.int64)
 
-    def phase(self, week: np.ndarray) -> np.ndarray:
+    def phase(self, week: "np.ndarray") -> "np.ndarray":
         """Return where steps [N] lie in their local day and week, as angles' sines and cosines, float32 [N, 4].
 
         Columns: sine and cosine of the hour of the day, then of the day of the week.
         """
+        import numpy as np
+
         numbers, place = np.unique(week, return_inverse=True)
         starts = [self.start(int(n)).astimezone(self._zone) for n in numbers]
         hours = np.asarray([at.hour + at.minute / 60 for at in starts]) / 24

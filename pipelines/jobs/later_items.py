@@ -28,7 +28,12 @@ def bring(log: DocumentLog, vocabularies: Collection[Vocabulary], clean: Path, *
 
     None where items are people: `forget` reaches no document.
     """
-    if most == 0 or not vocabularies or any(one.people for one in vocabularies) or not (clean / "items.parquet").is_file():
+    if (
+        most == 0
+        or not vocabularies
+        or any(one.people for one in vocabularies)
+        or not (clean / "items.parquet").is_file()
+    ):
         return 0
     found = later(vocabularies, _items(clean), firsts(clean))
     for _ in range(TRIES):

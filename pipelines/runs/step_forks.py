@@ -39,6 +39,7 @@ PRELOADED = (
 )
 # pyarrow's allocator has a thread of its own unless this says otherwise; steps do not get the variable.
 ONE_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+OPENS_FILES = "PROMETHEUS_MULTIPROC_DIR"  # where Feast was imported before, it names a folder for metrics as files
 COMPONENT = "ephemeral_component"  # the module that kfp makes of a step's source
 HEADER = struct.Struct("!I")  # bytes of the JSON that follows
 STATUS = struct.Struct("!i")

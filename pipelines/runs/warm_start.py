@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
 from components.step import OWN_PROCESS, PATIENT
-from pipelines.runs.step_forks import HEADER, ONE_THREAD, PRELOADED, STATUS, StepProgram, send
+from pipelines.runs.step_forks import HEADER, ONE_THREAD, OPENS_FILES, PRELOADED, STATUS, StepProgram, send
 
 EXECUTOR = "-m kfp.dsl.executor_main"
 SCRIPT = "program_path=$(mktemp -d)"  # how kfp's script begins where there is nothing to install first
@@ -129,7 +129,8 @@ def starter(modules: Sequence[str] = PRELOADED) -> Iterator[Starter]:
     """Start the process that forks steps, and end it: with it end the steps that still run."""
     here, there = socket.socketpair()
     # As a step would have them: libraries read them while they are imported.
-    environment = PATIENT | dict(os.environ) | ONE_THREAD | {OWN_PROCESS: "true"}
+    here_set = {name: value for name, value in os.environ.items() if name != OPENS_FILES}
+    environment = PATIENT | here_set | ONE_THREAD | {OWN_PROCESS: "true"}
     with here, tempfile.TemporaryFile() as said:
         with there:
             command = [sys.executable, "-m", "pipelines.runs.step_forks", str(there.fileno()), *modules]

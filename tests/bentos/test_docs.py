@@ -14,7 +14,8 @@ from bentos.endpoints.operations import OPERATIONS
 from bentos.http.bounded_pool import BoundedPool
 from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.metrics import Metrics
-from tests.bentos.conftest import World
+from tests.bentos.conftest import TinyRanker, TinyScorer, World
+from tests.bentos.recommender.test_item_changes import shop
 from tests.bentos.sockets import listening
 from tests.patience import patient
 
@@ -26,6 +27,13 @@ IDS = {"1082185": "i1", "995242": "i0"}  # of the page, of the tiny world
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def stocked(world: World) -> None:
+    """Give the world's items a category and a price, as the page's have, and a log in which people change them."""
+    words = shop()
+    world.scorer, world.ranker, world.documents = TinyScorer(words), TinyRanker(words), world.log()
 
 
 @pytest.fixture
@@ -49,7 +57,7 @@ def here(text: str, url: str) -> str:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
-def test_every_endpoint_has_a_curl_example_that_answers(url: str) -> None:
+def test_every_endpoint_has_a_curl_example_that_answers(stocked: None, url: str) -> None:
     asked = set()
     for block in blocks("bash"):
         command = here(block, url)

@@ -315,7 +315,7 @@ def test_a_cluster_of_redis_nodes_keeps_people_out_by_looking_twice(
 
     dumping.stop()
     (dumping.folder / "dump.rdb").unlink(missing_ok=True)
-    dumping.start("--cluster-enabled", "yes")
+    dumping.start("--cluster-enabled", "yes", "--cluster-port", str(servers.free_port()))  # else 10,000 above its own
     node = redis.Redis(port=dumping.port)
     node.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
     deadline = time.monotonic() + patient(20)

@@ -27,7 +27,7 @@ def test_the_one_leak_of_a_run_is_named_with_exit_3_and_the_planted_ones_are_cau
     assert (leak["table"], leak["column"]) == ("rows/intent", "hindsight")
     assert leak["what"] == "not reproducible from the past"
     assert [plant["name"] for plant in document["planted"] if not plant["caught"]] == []
-    assert len(document["planted"]) == 6
+    assert len(document["planted"]) == 8
     assert document["checked"]["intents"]
     assert files.read_json(shop.home / "run.json") == before
     assert not list(shop.home.glob("doctor-*"))

@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import io
 import json
 import os
@@ -243,7 +244,11 @@ def test_a_run_that_ends_leaves_no_step_and_no_starter(tmp_path: Path, number: s
     code = "import os, pathlib, time; pathlib.Path('step.pid').write_text(str(os.getpid())); time.sleep(600)"
     command = [sys.executable, "-c", textwrap.dedent(RUN), json.dumps(asdict(step(code, tmp_path))), *LIGHT]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, stderr=-3) as run:
+    # What is started in the background, as CI may be, hands on that Ctrl-C is nothing to it.
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, start_new_session=True, stderr=-3, preexec_fn=heeds
+    ) as run:
         pids = [int(appears(tmp_path / name)) for name in ("step.pid", "starter.pid")]
         (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
         assert run.wait(patient(30)) == -number
