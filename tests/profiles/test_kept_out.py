@@ -253,7 +253,9 @@ def test_after_forget_no_order_of_events_batches_and_losses_brings_a_row_back(
 
 @pytest.fixture
 def dumping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Dumping"]:
-    found = Dumping(tmp_path / "data", servers.free_port())
+    # A cluster's nodes talk on a port 10,000 above.
+    port = next(port for port in iter(servers.free_port, 0) if port <= 65_535 - 10_000)
+    found = Dumping(tmp_path / "data", port)
     found.folder.mkdir()
     where = {"type": "redis", "connection_string": f"127.0.0.1:{found.port}"}
     monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path))
@@ -315,7 +317,7 @@ def test_a_cluster_of_redis_nodes_keeps_people_out_by_looking_twice(
 
     dumping.stop()
     (dumping.folder / "dump.rdb").unlink(missing_ok=True)
-    dumping.start("--cluster-enabled", "yes", "--cluster-port", str(servers.free_port()))  # else 10,000 above its own
+    dumping.start("--cluster-enabled", "yes")
     node = redis.Redis(port=dumping.port)
     node.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
     deadline = time.monotonic() + patient(20)
