@@ -71,7 +71,8 @@ def _measured(raw: RawSet, data: Path, folder: Path, asked: argparse.Namespace) 
     except UserError as error:
         return {"drafted": False, "why": str(error)}
     held = {"rows": made.found.rows, "users": made.found.users, "items": made.found.items}
-    told = {"drafted": True, **held, "weeks": made.found.period.weeks, "made_times": made.found.made}
+    step = f"{made.found.period.calendar.step}s"
+    told = {"drafted": True, **held, "steps": made.found.period.weeks, "step": step, "made_times": made.found.made}
     return told | _run(spec, folder, limit_s=asked.limit_s) | {"minutes": round((time.monotonic() - start) / 60, 1)}
 
 
@@ -125,7 +126,7 @@ def _made(folder: Path) -> Path:
 
 def text(document: script.Document) -> str:
     """Return the document as Markdown."""
-    head = ["set", "events", "users", "items", "weeks", "verdict", "NDCG@10", "best baseline", "difference",
+    head = ["set", "events", "users", "items", "steps", "verdict", "NDCG@10", "best baseline", "difference",
             "intent mAP", "best baseline", "difference", "minutes"]  # fmt: skip
     lines, reasons = [], []
     for name, found in document["sets"].items():
@@ -133,10 +134,10 @@ def text(document: script.Document) -> str:
             lines.append([f"{name} (skipped: {found['skipped']})", *[None] * (len(head) - 1)])
             continue
         counts = [found.get(key) for key in ("rows", "users", "items")]
-        weeks = f"{found.get('weeks')} made" if found.get("made_times") else found.get("weeks")
+        steps = f"{found.get('steps')} {found.get('step')}" + (", made" if found.get("made_times") else "")
         verdict = found.get("verdict") if found["drafted"] else "not drafted"
         sides = [cell for part in METRICS for cell in _sides(found.get(part))]
-        lines.append([name, *counts, weeks, verdict, *sides, found.get("minutes")])
+        lines.append([name, *counts, steps, verdict, *sides, found.get("minutes")])
         if found.get("why"):
             reasons.append(f"{name}: {found['why']}")
     return "\n\n".join([script.table(head, lines), *reasons])
