@@ -129,7 +129,7 @@ def test_a_rank_that_is_killed_fails_the_job_and_leaves_no_model(tmp_path: Path)
 def test_a_rank_without_rows_says_so_in_one_line_and_the_job_fails(tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "rows", checkerboard())
     split = json.loads((rows / "split.json").read_text())
-    (rows / "split.json").write_text(json.dumps(split | {"validate": [90]}))
+    (rows / "split.json").write_text(json.dumps(split | {"validate": [90], "test": [91]}))
     code, said = ended(started(intent_words(rows, tmp_path / "intent"), processes=2))
     assert code != 0
     assert "rank 0: rows: no user in the validate weeks [90]" in said

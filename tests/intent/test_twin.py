@@ -71,11 +71,13 @@ def test_its_answers_stand_in_the_candidates_order(twin: tuple[Path, Path], exam
 def test_it_is_judged_on_the_candidates_very_rows(
     twin: tuple[Path, Path], rows_folder: Path, examples: Examples, tmp_path: Path
 ) -> None:
+    rows = shutil.copytree(twin[1], tmp_path / "rows")
+    files.write_json(rows / "split.json", files.read_json(rows / "split.json") | {"train": []})  # as twin_rows does
     steps.run_judge_twin_intent(
         INTENTS_JSON,
         rows=str(rows_folder),
         twin=str(twin[0]),
-        twin_rows=str(twin[1]),
+        twin_rows=str(rows),
         evaluation=str(tmp_path / "said"),
     )
     metrics = files.read_json(tmp_path / "said" / "metrics.json")
