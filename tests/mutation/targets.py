@@ -40,11 +40,17 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/analysis.py": ("tests/pipelines/rollout/test_analysis.py",),
     "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
     # The spec's checks.
-    "pipelines/spec.py": ("tests/pipelines/test_spec_mistakes.py", "tests/pipelines/test_spec.py"),
+    "pipelines/spec.py": (
+        "tests/pipelines/test_spec_mistakes.py",
+        "tests/pipelines/test_spec.py",
+        "tests/pipelines/test_spec_clock.py",
+        "tests/pipelines/test_spec_kinds.py",
+        "tests/pipelines/test_spec_people.py",
+    ),
     "components/content/spec.py": ("tests/pipelines/test_spec_fields.py",),
-    "components/data/spec.py": ("tests/pipelines/test_spec_fields.py",),
-    "components/intent/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/data/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_clock.py", "tests/pipelines/test_spec_people.py"),
+    "components/intent/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_clock.py"),
     "components/profiles/spec.py": ("tests/pipelines/test_spec_fields.py",),
-    "components/ranking/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/ranking/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_kinds.py", "tests/pipelines/test_spec_people.py"),
     "components/registry/spec.py": ("tests/pipelines/test_spec_fields.py",),
 }
