@@ -52,6 +52,7 @@ def checks(*rules: dict[str, Any]) -> list[Any]:
         ({"expect": "one_of", "column": "title", "values": ["Tea", "O'Neill", 5]}, [2, 3]),
         ({"expect": "compare", "column": "size", "op": ">", "other": "weight"}, []),
         ({"expect": "compare", "column": "size", "op": "<=", "other": "weight"}, [1, 2, 5]),
+        ({"expect": "compare", "column": "size", "op": "!=", "other": "weight"}, []),
         ({"expect": "unique", "columns": ["item_id"]}, [3]),
         ({"expect": "unique", "columns": ["item_id", "size"]}, []),
     ],

@@ -48,9 +48,17 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/test_spec_people.py",
     ),
     "components/content/spec.py": ("tests/pipelines/test_spec_fields.py",),
-    "components/data/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_clock.py", "tests/pipelines/test_spec_people.py"),
+    "components/data/spec.py": (
+        "tests/pipelines/test_spec_fields.py",
+        "tests/pipelines/test_spec_clock.py",
+        "tests/pipelines/test_spec_people.py",
+    ),
     "components/intent/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_clock.py"),
     "components/profiles/spec.py": ("tests/pipelines/test_spec_fields.py",),
-    "components/ranking/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_kinds.py", "tests/pipelines/test_spec_people.py"),
+    "components/ranking/spec.py": (
+        "tests/pipelines/test_spec_fields.py",
+        "tests/pipelines/test_spec_kinds.py",
+        "tests/pipelines/test_spec_people.py",
+    ),
     "components/registry/spec.py": ("tests/pipelines/test_spec_fields.py",),
 }

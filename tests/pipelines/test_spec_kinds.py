@@ -40,6 +40,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         "models.ranking: weight: kinds says how much a label is wanted; leave weight out, or kinds",
     ),
     (
+        {"kinds": {"skip": -1, "login": -2}},
+        "models.ranking: kinds: no kind has a weight above 0, so nothing is wanted; give one a weight above 0",
+    ),
+    (
         {"kinds": {"skip": -1, "login": 0}},
         "models.ranking: kinds: no kind has a weight above 0, so nothing is wanted; give one a weight above 0",
     ),
