@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.profiles import profile_folder
-from components.profiles.build import fit_vocabulary, plan
+from components.profiles import profile_folder, vocabulary_rule
+from components.profiles.build import plan
 from components.profiles.online import materialise, row_stream
 from components.profiles.spec import Profiles
 from feature_repo import columns, files
@@ -56,7 +56,7 @@ def write(
             made,
             clean,
             profiles,
-            _wanted(released.slices["ranking"]),
+            profile_folder.Wanted.of(vocabulary_rule.of((), released.slices["ranking"])),
             snapshot,
             weeks,
             fitted=released.ranking,  # its vocabulary and its segments
@@ -96,14 +96,6 @@ def _same_key(snapshot: Row, theirs: str) -> None:
         raise DataError(
             f"the data's users are hashed with the key {ours}, the release's with {theirs}; train under the new key"
         )
-
-
-def _wanted(ranking: Row) -> profile_folder.Wanted:
-    """Say what rows are made for, as the release's training had it; the vocabulary itself is taken as it is."""
-    rule = fit_vocabulary.ItemRule(
-        event=ranking["event"], min_sessions=ranking["min_item_sessions"], min_users=ranking["min_item_users"]
-    )
-    return profile_folder.Wanted((), rule, ranking["train_weeks"])
 
 
 def _rows(path: Path, made: Path, folds: Folding, standing: FreshnessRule) -> dict[str, int]:

@@ -6,16 +6,14 @@ reads what it was trained to read. The folder is a `rows` folder of validation a
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.profiles import profile_folder
-from components.profiles.build import fit_vocabulary, plan
+from components.profiles import profile_folder, vocabulary_rule
+from components.profiles.build import plan
 from components.profiles.spec import Profiles
 from components.profiles.training import training_set
 from feature_repo import columns, edges, files
@@ -33,22 +31,16 @@ def write(destination: Path, *, clean: Path, rows: Path, release: Path, weeks: p
     spec = Profiles.model_validate(released.slices["profiles"]).model_copy(
         update={"train_users": None, "silent_one_in": 1}
     )
+    wanted = profile_folder.Wanted.of(vocabulary_rule.of((), released.slices["ranking"]))
     few = dataclasses.replace(weeks, train=weeks.train[-1:])  # the plan needs one; nothing is fitted on it
     with tempfile.TemporaryDirectory(prefix="twin-", dir=destination.parent) as scratch:
         made = Path(scratch) / "profiles"
         made.mkdir()
         profile_folder.build_folder(
-            made, clean, spec, _wanted(released.slices["ranking"]), snapshot, few,
+            made, clean, spec, wanted, snapshot, few,
             fitted=released.ranking, training=True, at=lambda share, note: None,
         )  # fmt: skip
         return _rows(destination, made, clean=clean, rows=rows, weeks=few)
-
-
-def _wanted(ranking: Mapping[str, Any]) -> profile_folder.Wanted:
-    rule = fit_vocabulary.ItemRule(
-        event=ranking["event"], min_sessions=ranking["min_item_sessions"], min_users=ranking["min_item_users"]
-    )
-    return profile_folder.Wanted((), rule, 1)
 
 
 def _rows(destination: Path, made: Path, *, clean: Path, rows: Path, weeks: plan.Weeks) -> int:
