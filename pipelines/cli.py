@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 the user's mistake, 3 a gate or contract said no, 1 a faul
 Imports stay inside the verbs, so that help and plan are fast.
 """
 
+import errno
 import functools
 import json
 import sys
@@ -18,6 +19,7 @@ from feature_repo.errors import Refused, ServerError, SpecError, UserError
 if TYPE_CHECKING:
     from pipelines.environment import Installation
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, a quota, a limit on files
 OVERLAYS = "overlay of k8s/overlays that the release goes on; default: the environment's"
 
 
@@ -492,6 +494,11 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         click.echo(f"intentflow: {error.format_message()}", err=True)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        click.echo(f"intentflow: no room to write: {error}; free some, then run it again", err=True)
+        sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("intentflow: interrupted; a re-run goes on from the last finished step", err=True)
         sys.exit(130)

@@ -43,7 +43,7 @@ OPENS_FILES = "PROMETHEUS_MULTIPROC_DIR"  # where Feast was imported before, it 
 COMPONENT = "ephemeral_component"  # the module that kfp makes of a step's source
 HEADER = struct.Struct("!I")  # bytes of the JSON that follows
 STATUS = struct.Struct("!i")
-GRACE_S = 0.25  # Ctrl-C reaches the steps too: so long they may end by themselves, as kfp grants it
+GRACE_S = 0.25  # Ctrl-C reaches the steps too: so long they may end by themselves, as kfp grants it, and after SIGTERM
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -153,13 +153,19 @@ class Steps:
 
     def _stop(self) -> None:
         """Leave no step behind a run that has ended or was killed."""
-        until = time.monotonic() + GRACE_S
         self.selector.unregister(self.control)
+        self._wait(GRACE_S)
+        for number in (signal.SIGTERM, signal.SIGKILL):  # asked first: a step takes back what it has half written
+            for child, _ in self.running.values():
+                os.kill(child, number)
+            self._wait(GRACE_S if number == signal.SIGTERM else 0)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until every step has ended, as long as that at most."""
+        until = time.monotonic() + seconds
         while self.running and (left := until - time.monotonic()) > 0:
             for key, _ in self.selector.select(left):
                 self._ended(key.fd)
-        for child, _ in self.running.values():
-            os.kill(child, signal.SIGKILL)
 
 
 def _end_with(starter: int) -> None:
@@ -167,6 +173,11 @@ def _end_with(starter: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != starter:  # it was, meanwhile
         os._exit(1)
+
+
+def _asked_to_end(number: int, frame: object) -> NoReturn:
+    """End by the signal, as a new Python would, but only after the step has taken back what it has half written."""
+    sys.exit(-number)
 
 
 def become(program: StepProgram, output: int) -> None:
@@ -179,6 +190,7 @@ def become(program: StepProgram, output: int) -> None:
     time.tzset()
     os.chdir(program.folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _asked_to_end)  # a new Python would die of it, with its half-written files left
     if (numpy := sys.modules.get("numpy")) is not None:
         numpy.random.seed()  # Python's own generator does so by itself
 
@@ -219,6 +231,9 @@ def leave(status: int) -> NoReturn:
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
     os._exit(status)
 
 
