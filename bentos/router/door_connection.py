@@ -12,7 +12,7 @@ from typing import cast
 
 import httptools
 
-from bentos.router.headers import Header, value_of
+from bentos.router.headers import Header, key, value_of
 
 STREAMED = b"text/event-stream"
 WHOLE_BYTES = 4 << 20  # a longer answer is passed on in pieces
@@ -50,7 +50,7 @@ class Answer:
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header."""
-        value = value_of(self.headers, name.lower().encode())
+        value = value_of(self.headers, key(name))
         return None if value is None else value.decode("latin-1")
 
     def discard(self) -> None:

@@ -3,6 +3,7 @@
 A header is a pair of bytes whose name is in lower case; a block of headers is its lines as they go over the wire.
 """
 
+import functools
 import os
 from collections.abc import Iterable
 
@@ -13,13 +14,24 @@ SERVER = "intentflow"
 
 Header = tuple[bytes, bytes]  # a name in lower case, and its value
 
+
+@functools.cache
+def key(name: str) -> bytes:
+    """Return a header's name as a pair has it.
+
+    >>> key("X-Request-Id")
+    b'x-request-id'
+    """
+    return name.lower().encode()
+
+
 _HOP = {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
         b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings"}  # fmt: skip
-_OURS = frozenset(name.lower().encode() for name in (SHADOW, REQUEST_ID, FORWARDED))
+_OURS = frozenset(map(key, (SHADOW, REQUEST_ID, FORWARDED)))
 _NOT_ASKED = frozenset(_HOP | {b"host", b"content-length", b"expect"} | _OURS)
 _NOT_ANSWERED = frozenset(_HOP | {b"content-length", b"server"})  # versions are nobody's business
 _STAYS = frozenset((b"", b"keep-alive", b"close"))  # in `connection`: no name of a header
-_FORWARDED, _REQUEST_ID, _RELEASE = (name.lower().encode() for name in (FORWARDED, REQUEST_ID, RELEASE))
+_FORWARDED, _REQUEST_ID, _RELEASE = map(key, (FORWARDED, REQUEST_ID, RELEASE))
 _NAMED = f"{REQUEST_ID}: ".encode()
 _RELEASED = f"{RELEASE}: ".encode()
 _SERVED = f"Server: {SERVER}\r\n".encode()
@@ -49,7 +61,10 @@ def value_of(headers: Iterable[Header], name: bytes) -> bytes | None:
     >>> value_of([(b"accept", b"a"), (b"accept", b"b")], b"accept")
     b'a'
     """
-    return next((value for given, value in headers if given == name), None)
+    for given, value in headers:
+        if given == name:
+            return value
+    return None
 
 
 def passed_on(headers: Iterable[Header], *, request_id: str, peer: str) -> bytes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from bentos.router.headers import Header, value_of
+from bentos.router.headers import Header, key, value_of
 
 OK, NO_CONTENT, NOT_MODIFIED = 200, 204, 304
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -35,7 +35,7 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header."""
-        value = value_of(self.headers, name.lower().encode())
+        value = value_of(self.headers, key(name))
         return None if value is None else value.decode("latin-1")
 
     @property
