@@ -53,6 +53,7 @@ class ClientConnection(asyncio.Protocol):
         self._waiting: deque[Request | Response] = deque()
         self._task: asyncio.Task[None] | None = None
         self._deaf = False  # what comes from now on is thrown away
+        self._heard_all = False  # the client says no more
         self._ending = False  # its last answer is written
         self._drained: asyncio.Future[None] | None = None  # while the client does not read
         self.due = ENDLESS
@@ -82,7 +83,7 @@ class ClientConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Let a client that has said all it has to say hear its answer."""
-        self._keep_alive = False
+        self._heard_all = True
         return self.busy
 
     def pause_writing(self) -> None:
@@ -345,6 +346,9 @@ class ClientConnection(asyncio.Protocol):
     def _go_on(self) -> None:
         """Wait for the next request."""
         assert self._transport is not None
+        if self._heard_all:
+            self._transport.close()
+            return
         self._transport.resume_reading()
         self._say_continue()
         wait_s = self._site.body_s if self._in_body else self._site.head_s if self._reading else self._site.keep_s
