@@ -32,8 +32,6 @@ async def serve(settings: Settings) -> None:
 def main() -> int:
     """Run; a mistake in the settings is one line and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # What it logs are tracebacks of what clients did wrong: our own faults never come so far (server.py).
-    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             uvloop.run(serve(Settings.read(os.environ)))

@@ -1,55 +1,72 @@
-"""Listening for clients: aiohttp's plain server, the bounds on a client's body, and whether a client is local."""
+"""Listening for clients: the sockets, the bounds on a client's time, and the count of requests in flight.
+
+Once in LOOK_S the site looks for connections that are overdue, so no request has a timer of its own.
+"""
 
 import asyncio
-import ipaddress
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Protocol
 
-from aiohttp import web
+from bentos.router.client_connection import ClientConnection
+from bentos.router.messages import Request, Response
 
-from bentos.http.bodies import MAX_BODY_BYTES
-
+HEAD_S = 10.0  # for a client to send a request's line and headers
 BODY_S = 30.0  # for a client to send its body
 KEEP_S = 75.0  # an idle connection of a client
-CLOSE_S = 1.0  # for connections to close
+WRITE_S = 30.0  # for a client to go on reading
+CLOSE_S = 1.0  # for a client that was refused to stop sending
+LOOK_S = 0.25
+BACKLOG = 1024
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-async def listen(handler: Handler, host: str, port: int) -> web.ServerRunner:
-    """Listen, without a routing table and without an access log."""
-    loop = asyncio.get_running_loop()
-
-    def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY_BYTES + 1)
-
-    server = web.Server(handler, request_factory=make, access_log=None, keepalive_timeout=KEEP_S, auto_decompress=False)
-    runner = web.ServerRunner(server, shutdown_timeout=CLOSE_S)
-    await runner.setup()
-    await web.TCPSite(runner, host, port).start()
-    return runner
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-async def body_of(request: web.BaseRequest) -> bytes:
-    """Read a request's body, but not a huge or a slow one."""
-    if not request.body_exists:
-        return b""
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, request.content_length or 0)
-    if request.content.is_eof():  # it came with the head, as small ones do: nothing to wait for
-        return await request.read()
-    async with asyncio.timeout(BODY_S):
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
-        return await request.read()
+class Refuse(Protocol):
+    """Writes a refusal in the doors' words."""
+
+    def __call__(self, code: int, error: str, *, where: str, allowed: str) -> Response:
+        """Return it."""
+        ...
 
 
-def from_here(request: web.BaseRequest) -> bool:
-    """Say whether a request comes from this machine, and not through a proxy on it."""
-    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
-        return False
-    try:
-        return ipaddress.ip_address(request.remote or "").is_loopback
-    except ValueError:
-        return False
+class Site:
+    """One address on which clients are heard; make it in a running loop."""
+
+    def __init__(self, handler: Handler, refuse: Refuse, *, draining: Callable[[], bool]) -> None:
+        self.handler, self.refuse, self.draining = handler, refuse, draining
+        self.loop = asyncio.get_running_loop()
+        self.time = self.loop.time
+        self.connections: set[ClientConnection] = set()
+        self.in_flight = 0  # requests whose head has come and whose answer has not gone
+        self.head_s, self.body_s, self.keep_s, self.write_s, self.close_s = HEAD_S, BODY_S, KEEP_S, WRITE_S, CLOSE_S
+        self._server: asyncio.Server | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    async def open(self, host: str, port: int) -> None:
+        """Listen."""
+        self._server = await self.loop.create_server(lambda: ClientConnection(self), host, port, backlog=BACKLOG)
+        self._looking = self.loop.create_task(self._look())
+
+    def refuse_new(self) -> None:
+        """Take no more connections; those that are open stay."""
+        if self._server is not None:
+            self._server.close()
+
+    async def close(self) -> None:
+        """Close every connection, after what is written has gone, for CLOSE_S at most."""
+        self.refuse_new()
+        for connection in list(self.connections):
+            connection.close()
+        deadline = self.time() + self.close_s
+        while self.connections and self.time() < deadline:
+            await asyncio.sleep(0.01)
+        if self._looking is not None:
+            self._looking.cancel()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now = self.time()
+            for connection in list(self.connections):
+                if connection.due <= now:
+                    connection.overdue()

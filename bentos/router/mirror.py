@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from bentos.http.headers import SHADOW
 from bentos.http.problems import FAULT, OVERLOADED
 from bentos.router.counts import LOST, Metrics
+from bentos.router.door_connection import Lost
+from bentos.router.headers import lines
 from bentos.router.proxy import RoutedRequest
 from bentos.router.requests import RECOMMEND, items_of, overlap
 from bentos.router.routes import CANDIDATE, STABLE, Arm, Backend, Routes
 from bentos.router.settings import Settings
-from bentos.router.upstreams import Doors, Lost
+from bentos.router.upstreams import Doors
 
 MOST_BYTES = 64 << 20  # of bodies that wait, in each queue
 PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between attempts at a copy
@@ -75,6 +77,7 @@ class Mirror:
 
     def __init__(self, doors: Doors, metrics: Metrics, settings: Settings, *, current: Callable[[], Routes | None]):
         self._doors, self._metrics, self._settings, self._current = doors, metrics, settings, current
+        self._mark = lines([(SHADOW, settings.token)])
         self._reads = _Queue(settings.mirror_queue)
         self._copies: dict[Arm, _Queue] = {arm: _Queue(settings.copy_queue) for arm in (STABLE, CANDIDATE)}
         self._tasks: list[asyncio.Task[None]] = []
@@ -167,7 +170,7 @@ class Mirror:
         return routes is not None and backend in (routes.stable, routes.candidate)
 
     async def _send(self, one: _Waiting, patience_s: float) -> tuple[int, bytes]:
-        sent = one.routed.sent.marked({SHADOW: self._settings.token})
+        sent = one.routed.sent.marked(self._mark)
         answer = await self._doors.send(one.backend, sent, patience_s=patience_s)
         answer.discard()
         return answer.status, answer.body

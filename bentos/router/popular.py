@@ -15,15 +15,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from multidict import CIMultiDict
-
 from bentos.endpoints import popular
 from bentos.endpoints.popular import LARGEST_BYTES, PopularDocument
 from bentos.http.headers import SHADOW
 from bentos.router.counts import Metrics
+from bentos.router.door_connection import Lost
+from bentos.router.headers import lines
 from bentos.router.routes import SEED, Routes
 from bentos.router.settings import Settings
-from bentos.router.upstreams import Doors, Lost, Sent
+from bentos.router.upstreams import Doors, Sent
 from feature_repo import files
 from feature_repo.endpoints import POPULAR
 from feature_repo.errors import DataError
@@ -97,7 +97,7 @@ class Popular:
         routes = self._current()
         if routes is None:
             return False
-        sent = Sent("GET", POPULAR, CIMultiDict({SHADOW: self._settings.token, "Accept": "application/json"}), b"")
+        sent = Sent("GET", POPULAR, lines([(SHADOW, self._settings.token), ("Accept", "application/json")]), b"")
         try:
             answer = await self._doors.send(routes.stable, sent, patience_s=self._settings.patience_s)
         except Lost:
@@ -105,7 +105,7 @@ class Popular:
             return False
         answer.discard()
         try:
-            if answer.response is not None:
+            if answer.rest is not None:
                 raise DataError(f"too large, or a stream; allowed: at most {LARGEST_BYTES} bytes")
             if answer.status != OK:
                 raise DataError(f"the door answers {answer.status}")

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from bentos.http.problems import FAULT, UNAVAILABLE
 from bentos.router.counts import LOST, Counts, Metrics, count
+from bentos.router.door_connection import Answer, Lost
 from bentos.router.requests import PERSONAL, READS, WRITES, degraded, repeatable
 from bentos.router.routes import CANDIDATE, Arm, Routes
 from bentos.router.settings import Settings
-from bentos.router.upstreams import Answer, Doors, Lost, Sent
+from bentos.router.slow_start import SlowStart
+from bentos.router.upstreams import Doors, Sent
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,13 @@ class Proxy:
 
     def __init__(self, doors: Doors, metrics: Metrics, settings: Settings) -> None:
         self._doors, self._metrics, self._settings = doors, metrics, settings
+        self._trials: dict[str, SlowStart] = {}  # by the door's URL
 
     async def answer(self, routed: RoutedRequest, *, spare_s: float | None = None) -> Answered:
         """Return the first answer that is fit to be given; raise Lost where none comes.
 
-        `spare_s` is the patience with each door where the router has an answer of its own to fall back on.
+        `spare_s` is the patience with each door where the router has an answer of its own to fall back on: then a door
+        that is away is tried by few requests at once.
         """
         order = attempts(routed)
         for place, arm in enumerate(order):
@@ -68,15 +72,26 @@ class Proxy:
         assert backend is not None
         elsewhere = routed.endpoint in READS and after is not None and after != arm
         patience_s = self._settings.patience_s if elsewhere else spare_s or self._settings.timeout_s
+        trial = self._trial(backend.url) if spare_s is not None else None
         started, code, low = time.perf_counter(), LOST, False
         try:
             answer = await self._doors.send(backend, routed.sent, patience_s=patience_s)
             code, low = answer.status, routed.endpoint in READS and degraded(answer.body)
         finally:
             seconds = time.perf_counter() - started
+            if trial is not None:
+                trial.leave(answered=code not in (LOST, UNAVAILABLE))
             self._metrics.attempt(arm, backend.release, code, endpoint=routed.endpoint, seconds=seconds)
             count(routed.counts, arm, routed.endpoint, code=code, seconds=seconds, degraded=low)
         return Answered(arm, backend.release, answer)
+
+    def _trial(self, url: str) -> SlowStart:
+        """Let one more request try a door, if the door is not away or few do."""
+        trial = self._trials.setdefault(url, SlowStart())
+        if not trial.admits:
+            raise Lost("held")
+        trial.enter()
+        return trial
 
 
 def attempts(routed: RoutedRequest) -> list[Arm]:
@@ -91,7 +106,7 @@ def _again(routed: RoutedRequest, lost: Lost, arm: Arm, after: Arm) -> bool:
     """Say whether a request that got no answer is sent again: not if that could do its work twice."""
     if lost.reason == "late":
         return routed.endpoint in READS and after != arm
-    return lost.reason == "refused" or repeatable(routed.sent.method, routed.endpoint, routed.sent.body)
+    return lost.reason in ("refused", "held") or repeatable(routed.sent.method, routed.endpoint, routed.sent.body)
 
 
 def _unfit(routed: RoutedRequest, found: Answered, after: Arm) -> bool:

@@ -5,6 +5,7 @@ The file is the router's only input. routes_file.py reads it again and again, up
 
 import hashlib
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -31,6 +32,8 @@ class Backend(Known):
     @field_validator("url")
     @classmethod
     def _bare(cls, url: str) -> str:
+        if urlsplit(url).port == 0:  # one that is no number or too large raises by itself
+            raise ValueError("port 0 is none; give 1 to 65535")
         return url.rstrip("/")
 
 

@@ -1,26 +1,26 @@
 """The router's HTTP side: probes, metrics and observations are its own, every other path goes to a door.
 
-It keeps no state: a second router with the same routes.json decides the same. It uses aiohttp's plain server and
-client, since every request passes it: routing tables and middleware would cost as much again.
+It keeps no state: a second router with the same routes.json decides the same. Every request passes it, so its HTTP is
+as small as it can be: client_connection.py reads requests, door_connection.py sends them.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
 import uuid
+from collections.abc import Mapping
 
-from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bentos.endpoints.popular import PopularDocument
-from bentos.http.bodies import MAX_BODY_BYTES
 from bentos.http.headers import CATALOGUE, REQUEST_ID
-from bentos.http.problems import FAULT, MALFORMED, TIMEOUT, TOO_LARGE, UNAVAILABLE, Problem
-from bentos.router import headers
+from bentos.http.problems import FAULT, TIMEOUT, UNAVAILABLE, Problem
+from bentos.router import headers, messages
 from bentos.router.counts import Counts, Metrics
-from bentos.router.listen import BODY_S, body_of, from_here, listen
+from bentos.router.door_connection import Lost
+from bentos.router.listen import Site
+from bentos.router.messages import OK, Request, Response
 from bentos.router.mirror import Mirror
 from bentos.router.observations import PATH as OBSERVATIONS
 from bentos.router.popular import Popular
@@ -29,13 +29,13 @@ from bentos.router.requests import READS, RECOMMEND, WRITES, arm_for, endpoint_o
 from bentos.router.routes import STABLE, Routes
 from bentos.router.routes_file import RoutesFile
 from bentos.router.settings import Settings
-from bentos.router.spare import Spare
-from bentos.router.upstreams import Answer, Doors, Lost, Sent
+from bentos.router.spare import READS_OF, Spare
+from bentos.router.upstreams import Doors, Sent
 from feature_repo.endpoints import POPULAR
 
-OK, NOT_FOUND, WRONG_METHOD, LATE_CLIENT, BAD_GATEWAY = 200, 404, 405, 408, 502
+NOT_FOUND, WRONG_METHOD, BAD_GATEWAY = 404, 405, 502
 GRACE_S = 1.0  # beyond the door's own deadline, for an answer to come
-LOST = {
+ANSWERS = {
     "refused": (UNAVAILABLE, "no door takes requests"),
     "reset": (BAD_GATEWAY, "the door broke off"),
     "late": (TIMEOUT, "the door did not answer in time"),
@@ -48,10 +48,16 @@ class Router:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.boot, self.draining = settings, uuid.uuid4().hex, False
-        self.metrics, self.counts, self.in_flight = Metrics(), Counts(), 0
+        self.metrics, self.counts = Metrics(), Counts()
         self.metrics.in_flight.set_function(lambda: self.in_flight)
         self.file = RoutesFile(settings.routes, on_change=self._changed, first=settings.first_routes)
         self._draw = random.Random().random
+        self._sites: list[Site] = []
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being answered, but those of the admin port."""
+        return self._sites[0].in_flight if self._sites else 0
 
     async def start(self) -> None:
         """Read the routes and listen."""
@@ -64,72 +70,56 @@ class Router:
         self._mirror.start()
         self._popular.start()
         self._watching = asyncio.create_task(self._watch())
-        self._runners = [await listen(self.handle, self.settings.host, self.settings.port)]
+        self._sites = [Site(self.handle, self._own, draining=lambda: self.draining)]
+        await self._sites[0].open(self.settings.host, self.settings.port)
         if self.settings.admin_port is not None:
-            self._runners.append(await listen(self.handle_admin, self.settings.host, self.settings.admin_port))
+            self._sites.append(Site(self.handle_admin, self._own, draining=lambda: self.draining))
+            await self._sites[1].open(self.settings.host, self.settings.admin_port)
 
     async def stop(self) -> None:
         """Take no more connections, let what is in flight finish, send the copies that wait, close."""
         self.draining = True  # from here on /readyz says 503, and answers close their connections
         deadline = time.monotonic() + self.settings.drain_s
-        for site in list(self._runners[0].sites):
-            await site.stop()
+        self._sites[0].refuse_new()
         await asyncio.sleep(min(self.settings.linger_s, self.settings.drain_s))
         while self.in_flight and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         await self._mirror.stop(max(deadline - time.monotonic(), 0.1))
         await self._popular.stop()
         self._watching.cancel()
-        for runner in self._runners:
-            await runner.cleanup()
+        for site in self._sites:
+            await site.close()
         await self._doors.close()
         log.info("stopped with %d requests in flight", self.in_flight)
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: Request) -> Response:
         """Answer a request, whatever happens."""
-        self.in_flight += 1
         try:
-            response = await self._answer(request)
-        except web.HTTPRequestEntityTooLarge:
-            response = self._own(TOO_LARGE, "the body is too large", where="body", allowed=_MOST)
-        except web.RequestPayloadError:
-            response = self._own(MALFORMED, "the body is broken", where="body", allowed="what its headers say")
-        except TimeoutError:
-            response = self._own(LATE_CLIENT, "the body did not come", where="body", allowed=f"{BODY_S:.0f} s")
-        except (ConnectionError, asyncio.CancelledError):
-            raise  # the client has gone
+            return await self._answer(request)
         except Exception:  # the traceback belongs in our log, not in the answer
             log.exception("%s %s failed", request.method, request.path)
-            response = self._own(FAULT, "a fault of the router; its log says more", where="service", allowed="a retry")
-        finally:
-            self.in_flight -= 1
-        if self.draining:
-            response.force_close()
-        return response
+            return self._own(FAULT, "a fault of the router; its log says more", where="service", allowed="a retry")
 
-    async def handle_admin(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle_admin(self, request: Request) -> Response:
         """Answer on the port of its own for probes and for those who watch."""
         if request.path in _LOCAL:
             return self._local(request, inside=True)
         allowed = f"GET /livez /readyz /metrics {OBSERVATIONS}"
         return self._own(NOT_FOUND, f"nothing at {request.path}", where="path", allowed=allowed)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.path in _LOCAL:
-            return self._local(request, inside=self.settings.admin_port is None and from_here(request))
-        if request.path == POPULAR:  # the doors' answer to the router alone
+    async def _answer(self, request: Request) -> Response:
+        path, body = request.path, request.body
+        if path in _LOCAL:
+            return self._local(request, inside=self.settings.admin_port is None and request.from_here)
+        if path == POPULAR:  # the doors' answer to the router alone
             return self._own(NOT_FOUND, f"nothing at {POPULAR} here", where="path", allowed="the doors' endpoints")
-        path = request.raw_path
-        if not path.startswith("/"):
-            return self._own(MALFORMED, "the target is no path", where="path", allowed="a path that begins with /")
         routes, counts = self.file.routes, self.counts
         if routes is None:
             return self._own(UNAVAILABLE, "no release is routed yet", where="service", allowed="a retry")
-        body = await body_of(request)
-        name = headers.request_id(request.headers.get(REQUEST_ID))
-        passed = headers.passed_on(request.headers.items(), request_id=name, peer=request.remote or "unknown")
-        endpoint = endpoint_of(request.method, request.path)
-        sent = Sent(request.method, path, passed, body)
+        name = headers.request_id(request.header(REQUEST_ID))
+        passed = headers.passed_on(request.headers, request_id=name, peer=request.peer)
+        endpoint = endpoint_of(request.method, path)
+        sent = Sent(request.method, request.target, passed, body)
         routed = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts)
         spare = self._popular.document(routes) if endpoint == RECOMMEND else None
         spare_s = None if spare is None else max(self.settings.patience_s, spare.timeout_s + GRACE_S)
@@ -138,56 +128,34 @@ class Router:
         except Lost as lost:
             if spare is not None:
                 return await self._in_their_place(request, spare, body, name)
-            code, error = LOST[lost.reason]
+            code, error = ANSWERS[lost.reason]
             return self._own(code, error, where="service", allowed="a retry", request_id=name)
         if spare is not None and found.answer.status == UNAVAILABLE:  # it starts, or ends
             self.metrics.retried(str(UNAVAILABLE))
             found.answer.discard()
             return await self._in_their_place(request, spare, body, name)
-        return await self._give(request, routed, found, name)
+        return self._give(request, routed, found, name)
 
-    async def _in_their_place(
-        self, request: web.BaseRequest, spare: PopularDocument, body: bytes, name: str
-    ) -> web.Response:
+    async def _in_their_place(self, request: Request, spare: PopularDocument, body: bytes, name: str) -> Response:
         """Answer while no door does; the arm that failed has been counted."""
-        made = await self._spare.answer(spare, request.headers, body, request_id=name)
+        given = {header: value for header in READS_OF if (value := request.header(header)) is not None}
+        made = await self._spare.answer(spare, given, body, request_id=name)
         if made.status == OK:
             self.metrics.popular_answered(spare.release)
         else:
             self.metrics.own.labels(str(made.status)).inc()
-        given = {"Server": headers.SERVER, REQUEST_ID: name} | made.headers
-        return web.Response(body=made.body, status=made.status, content_type="application/json", headers=given)
+        return _json(made.status, made.body, {REQUEST_ID: name} | made.headers)
 
-    async def _give(
-        self, request: web.BaseRequest, routed: RoutedRequest, found: Answered, name: str
-    ) -> web.StreamResponse:
+    def _give(self, request: Request, routed: RoutedRequest, found: Answered, name: str) -> Response:
         """Pass an answer on, and hand its request to the mirror."""
         answer = found.answer
         if found.arm == STABLE:
-            self._popular.saw(answer.headers.get(CATALOGUE))
-        given = headers.answered(answer.headers.items(), request_id=name, release=found.release)
-        if answer.response is not None:
-            return await self._stream(request, answer, web.StreamResponse(status=answer.status, headers=given))
-        if request.method == "HEAD" and "Content-Length" in answer.headers:
-            given["Content-Length"] = answer.headers["Content-Length"]
+            self._popular.saw(answer.header(CATALOGUE))
+        given = headers.answered(answer.headers, request_id=name, release=found.release)
+        if answer.rest is not None:
+            return Response(answer.status, given, pieces=answer.rest.pieces(), length=answer.length)
         self._hand_to_mirror(routed, found)
-        return web.Response(body=answer.body or None, status=answer.status, headers=given)
-
-    async def _stream(self, request: web.BaseRequest, answer: Answer, given: web.StreamResponse) -> web.StreamResponse:
-        """Pass pieces on as they come; a door that breaks off is seen as a broken answer, not as a short one."""
-        if self.draining:
-            given.force_close()
-        await given.prepare(request)
-        try:
-            async with contextlib.aclosing(answer.pieces()) as pieces:
-                async for piece in pieces:
-                    await given.write(piece)
-        except ConnectionError:
-            raise
-        except Exception as error:  # what aiohttp's client raises has no end; the client must see a break
-            raise ConnectionResetError(f"the door broke off: {error}") from error
-        await given.write_eof()
-        return given
+        return Response(answer.status, given, answer.body, length=answer.length)
 
     def _hand_to_mirror(self, routed: RoutedRequest, found: Answered) -> None:
         routes, status = routed.routes, found.answer.status
@@ -201,24 +169,22 @@ class Router:
         if shown and self._draw() < routes.mirror:
             self._mirror.mirror(routed, status, found.answer.body)
 
-    def _local(self, request: web.BaseRequest, *, inside: bool) -> web.Response:
+    def _local(self, request: Request, *, inside: bool) -> Response:
         """Answer what is the router's own; `inside`: the asker may see what it counts."""
         path = request.path
         if request.method not in ("GET", "HEAD"):
             return self._own(WRONG_METHOD, f"no {request.method} {path}", where="path", allowed=f"GET {path}")
         if path == "/livez":
-            return web.Response(text="alive\n")
+            return _text(OK, "alive")
         if path == "/readyz":
             problem = self._unready()
-            return web.Response(text=f"{problem or 'ready'}\n", status=UNAVAILABLE if problem else 200)
+            return _text(UNAVAILABLE, problem) if problem else _text(OK, "ready")
         if not inside:
             allowed = "the admin port" if self.settings.admin_port else "this machine"
             return self._own(NOT_FOUND, f"nothing at {path} here", where="path", allowed=allowed)
         if path == OBSERVATIONS:
-            seen = self.counts.observations(self.boot).model_dump_json()
-            return web.Response(text=seen, content_type="application/json")
-        text = generate_latest(self.metrics.registry)
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+            return _json(OK, self.counts.observations(self.boot).model_dump_json().encode(), {})
+        return _own(OK, generate_latest(self.metrics.registry), CONTENT_TYPE_LATEST, {})
 
     def _unready(self) -> str:
         """Say why no request should come here, '' if they may."""
@@ -226,13 +192,12 @@ class Router:
             return "draining"
         return self.file.problem or "no routes" if self.file.routes is None else ""
 
-    def _own(self, code: int, error: str, *, where: str, allowed: str, request_id: str = "") -> web.Response:
+    def _own(self, code: int, error: str, *, where: str, allowed: str, request_id: str = "") -> Response:
         """Answer in the doors' words."""
         self.metrics.own.labels(str(code)).inc()
         problem = Problem(error=error, where=where, allowed=allowed).model_dump_json()
         more = {"Retry-After": "1"} if code in (UNAVAILABLE, BAD_GATEWAY, TIMEOUT) else {}
-        more |= {"Server": headers.SERVER} | ({REQUEST_ID: request_id} if request_id else {})
-        return web.Response(text=problem, status=code, content_type="application/json", headers=more)
+        return _json(code, problem.encode(), more | ({REQUEST_ID: request_id} if request_id else {}))
 
     def _changed(self, routes: Routes) -> None:
         self._popular.wake()
@@ -246,5 +211,17 @@ class Router:
             self.file.check()
 
 
+def _text(status: int, text: str) -> Response:
+    return _own(status, f"{text}\n".encode(), "text/plain; charset=utf-8", {})
+
+
+def _json(status: int, body: bytes, more: Mapping[str, str]) -> Response:
+    return _own(status, body, "application/json", more)
+
+
+def _own(status: int, body: bytes, kind: str, more: Mapping[str, str]) -> Response:
+    named = {"Content-Type": kind, "Server": headers.SERVER, "Date": messages.date(), **more}
+    return Response(status, headers.lines(named.items()), body, length=len(body))
+
+
 _LOCAL = frozenset({"/livez", "/readyz", "/metrics", OBSERVATIONS})
-_MOST = f"at most {MAX_BODY_BYTES} bytes"

@@ -20,6 +20,8 @@ from bentos.http.problems import Rejected, rejected
 
 OK = 200
 SCOPE = "recommend"
+AUTHORIZATION, API_KEY = "Authorization", "X-API-Key"
+READS_OF = (PATIENCE, AUTHORIZATION, API_KEY)  # the headers that it looks at
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Spare:
     async def _admit(self, given: Mapping[str, str]) -> None:
         if (known := self._check) is None:
             return
-        credential = credential_of(given.get("Authorization", ""), given.get("X-API-Key", ""))
+        credential = credential_of(given.get(AUTHORIZATION, ""), given.get(API_KEY, ""))
         who = await asyncio.to_thread(known.caller, credential) if known.blocks else known.caller(credential)
         who.need(SCOPE)
 

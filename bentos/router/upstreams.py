@@ -1,111 +1,116 @@
 """Requests to the doors: send one and return its answer, or say why there is none: refused, reset or late."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+import ssl
+from collections import deque
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
-import aiohttp
-from multidict import CIMultiDict, CIMultiDictProxy
-from yarl import URL
-
+from bentos.router.door_connection import Answer, DoorConnection, Lost
 from bentos.router.routes import Backend
 
 CONNECT_S = 1.0
 KEEP_S = 2.0  # an idle connection; below the 5 s after which the doors' servers close theirs
-STREAMED = "text/event-stream"
-WHOLE_BYTES = 4 << 20  # a longer answer is passed on in pieces
-OURS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")  # what aiohttp would add by itself
+PORTS = {"http": 80, "https": 443}
+WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
 
-class Lost(Exception):
-    """No answer came: `refused` before the request was sent; `reset` or `late` after, so it may have been worked on."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass
-class Answer:
-    """A door's answer: whole, or to be streamed."""
-
-    status: int
-    headers: CIMultiDictProxy[str]
-    body: bytes
-    response: aiohttp.ClientResponse | None = None  # the rest is still to come
-
-    def discard(self) -> None:
-        """Give the rest up."""
-        if self.response is not None:
-            self.response.close()
-
-    async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Yield the rest as it comes."""
-        assert self.response is not None
-        async with self.response as response:
-            async for piece in response.content.iter_any():
-                yield piece
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sent:
     """A request as it goes to a door."""
 
     method: str
     path: str  # raw, with its query
-    headers: CIMultiDict[str]
+    headers: bytes  # a block (headers.py)
     body: bytes
 
-    def marked(self, more: Mapping[str, str]) -> "Sent":
+    def marked(self, more: bytes) -> "Sent":
         """Return it with more headers."""
-        headers = self.headers.copy()
-        headers.update(more)
-        return Sent(self.method, self.path, headers, self.body)
+        return replace(self, headers=self.headers + more)
+
+
+class Door:
+    """Where a door listens, and the connections to it that are idle."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.host, self.port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+        self.ssl = ssl.create_default_context() if parts.scheme == "https" else None
+        self.idle: deque[DoorConnection] = deque()
+        self._named = f" HTTP/1.1\r\nHost: {parts.netloc}\r\n".encode("latin-1")
+
+    def message(self, sent: Sent) -> bytes:
+        """Write a request as it goes over the wire."""
+        first = f"{sent.method} {sent.path}".encode("latin-1")
+        if not sent.body and sent.method not in WITH_BODY:
+            return b"%b%b%b\r\n" % (first, self._named, sent.headers)
+        return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (first, self._named, sent.headers, len(sent.body), sent.body)
+
+    def free(self, connection: DoorConnection) -> None:
+        """Keep a connection for the next request."""
+        connection.idle_since = asyncio.get_running_loop().time()
+        self.idle.append(connection)
+
+    def kept(self, now: float) -> DoorConnection | None:
+        """Return the connection that was used last; None where each is closed or too old to be trusted."""
+        while self.idle:
+            connection = self.idle.pop()
+            if connection.open and now - connection.idle_since < KEEP_S:
+                return connection
+            connection.abort()
+        return None
+
+    def drop_old(self, now: float) -> None:
+        """Close what nobody has used for a while."""
+        while self.idle and (now - self.idle[0].idle_since >= KEEP_S or not self.idle[0].open):
+            self.idle.popleft().abort()
 
 
 class Doors:
-    """Connections to the doors, kept open."""
+    """Connections to the doors, kept open; make it in a running loop."""
 
     def __init__(self, *, silence_s: float) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=silence_s)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=OURS,
-            trust_env=False,
-        )
+        self._silence_s = silence_s
+        self._loop = asyncio.get_running_loop()
+        self._doors: dict[str, Door] = {}
+        self._looking = self._loop.create_task(self._look())
 
     async def send(self, backend: Backend, sent: Sent, *, patience_s: float) -> Answer:
         """Send a request and read its answer; raise Lost if none comes."""
+        if (door := self._doors.get(backend.url)) is None:
+            door = self._doors[backend.url] = Door(backend.url)
+        began = self._loop.time()
+        if (connection := door.kept(began)) is None:
+            connection = await self._connected(door, min(CONNECT_S, patience_s))
+            patience_s -= self._loop.time() - began
         try:
-            async with asyncio.timeout(patience_s):
-                return await self._send(backend, sent)
-        # First, for it is a TimeoutError too: no connection was made, so nothing was sent.
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
-            raise Lost("refused") from None
-        except TimeoutError:
-            raise Lost("late") from None
-        except (aiohttp.ClientError, OSError):
-            raise Lost("reset") from None
-
-    async def _send(self, backend: Backend, sent: Sent) -> Answer:
-        response = await self._session.request(
-            sent.method,
-            URL(backend.url + sent.path, encoded=True),
-            data=sent.body or None,
-            headers=sent.headers,
-            allow_redirects=False,
-            timeout=self._timeout,
-        )
-        length = response.content_length
-        if response.content_type == STREAMED or (length is not None and length > WHOLE_BYTES):
-            return Answer(response.status, response.headers, b"", response)
-        try:
-            return Answer(response.status, response.headers, await response.read())
-        finally:
-            response.release()
+            return await connection.ask(
+                door.message(sent), head_only=sent.method == "HEAD", patience_s=max(patience_s, 0)
+            )
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._session.close()
+        """Close every connection that is idle; the others end with their requests."""
+        self._looking.cancel()
+        for door in self._doors.values():
+            while door.idle:
+                door.idle.pop().abort()
+
+    async def _connected(self, door: Door, within_s: float) -> DoorConnection:
+        def made() -> DoorConnection:
+            return DoorConnection(silence_s=self._silence_s, free=door.free)
+
+        try:
+            async with asyncio.timeout(within_s):
+                return (await self._loop.create_connection(made, door.host, door.port, ssl=door.ssl))[1]
+        except (OSError, UnicodeError):  # TimeoutError too, and names that are none: nothing was sent
+            raise Lost("refused") from None
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(KEEP_S / 2)
+            now = self._loop.time()
+            for door in list(self._doors.values()):
+                door.drop_old(now)

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from multidict import CIMultiDict
 
+from bentos.router.door_connection import Lost
 from bentos.router.routes import Backend
-from bentos.router.upstreams import Doors, Lost, Sent
+from bentos.router.upstreams import Doors, Sent
 from tests.patience import patient
 
-READ = Sent("POST", "/recommend", CIMultiDict({"Content-Type": "application/json"}), b'{"user_id": "1"}')
+READ = Sent("POST", "/recommend", b"Content-Type: application/json\r\n", b'{"user_id": "1"}')
 
 
 @contextlib.contextmanager
