@@ -37,6 +37,7 @@ DIRECT = (
     "starlette",
     "torch",
     "transformers",
+    "typeguard",
     "typing-extensions",
     "urllib3",
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from feature_repo import columns, fallback, files
+from feature_repo import columns, fallback, files, plain_feast
 
 ROW_VIEWS = ("user_profile", "user_targets", "user_history", "user_daily")  # a user's row, from files
 # What the online store keeps beside a row: the events that were pushed, and what the row was made of.
@@ -84,6 +84,7 @@ def build(
     before it picks the newest: where each user has a row a week, eight days find the same row in a tenth of
     the time and memory.
     """
+    plain_feast.load()
     from feast import Entity, ValueType
     from feast.types import Array, Bytes, Float32, Float64, Int32, Int64, String
 
@@ -132,6 +133,7 @@ def build(
 
 def memories(folder: Path, user: Any, *, lookback: dt.timedelta) -> Any:
     """Declare the view of the training cutoffs' event memories; None where the folder has none."""
+    plain_feast.load()
     from feast.types import Bytes, Int64
 
     path = folder / f"{MEMORIES}.parquet"

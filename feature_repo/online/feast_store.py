@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from feature_repo import columns, env_names, services, views
+from feature_repo import columns, env_names, plain_feast, services, views
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError, StoreAway
 from feature_repo.online import feast_values, stores, tombstone_list
@@ -59,6 +59,7 @@ def _bounded(online: dict[str, Any]) -> dict[str, Any]:
 
 def config(project: str, settings: dict[str, Any]) -> Any:
     """Return the same as Feast's RepoConfig."""
+    plain_feast.load()
     from feast import RepoConfig
 
     return RepoConfig(**document(project, settings))
@@ -75,6 +76,7 @@ def settings_from(environment: dict[str, str] | None = None) -> dict[str, Any]:
 
 def open_store(project: str) -> Any:
     """Open the feature store that the environment names."""
+    plain_feast.load()
     from feast import FeatureStore
 
     return FeatureStore(config=config(project, settings_from()))
@@ -93,6 +95,7 @@ class Online:
     @classmethod
     def open(cls, project: str, *, windows_days: tuple[int, ...], people: bool = False) -> "Online":
         """Open the store that the environment names; nothing is asked of it yet."""
+        plain_feast.load()
         from feast.infra.provider import get_provider
 
         found = config(project, settings_from())
@@ -179,6 +182,7 @@ def _away() -> tuple[type[BaseException], ...]:
 @contextmanager
 def offline(project: str, folder: Path, *, windows_days: tuple[int, ...], people: bool = False) -> Iterator[Any]:
     """Open a throw-away store over feature files, for point-in-time retrieval: nothing outside is touched."""
+    plain_feast.load()
     import ibis
     from feast import FeatureStore
 

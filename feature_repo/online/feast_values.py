@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from feature_repo import plain_feast
 from feature_repo.rows import LIST_TYPES, Ragged
 
 LIST = "_list_val"
@@ -25,6 +26,7 @@ def kinds(view: Any) -> dict[str, str]:
 
 @cache
 def _messages() -> Any:
+    plain_feast.load()
     from feast.protos.feast.types import Value_pb2
 
     return Value_pb2
@@ -47,6 +49,7 @@ def value(kind: str, cell: Any) -> Any:
 
 def entity_key(join_key: str, entity: str) -> Any:
     """Return the key of one entity."""
+    plain_feast.load()
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
     return EntityKey(join_keys=[join_key], entity_values=[_messages().Value(string_val=entity)])

@@ -2,7 +2,8 @@
 
 `pipelines/runs/warm_start.py` starts it as a program for one run and sends it a request per step over a socket. A step
 is a process of its own: its variables, folder, output and exit status are those that a new Python would have. This
-module imports libraries only, never ours: a step imports our code from disk, as a new process does.
+module imports libraries only, and of ours no more than how to import one: a step imports our code from disk, as a new
+process does.
 
 A fork copies one thread. Were others running, what they held at that moment (locks, OpenMP's pool, a database) would
 stay held in every step; a file or a socket would be shared by all. So nothing is forked unless there is one thread and
@@ -29,6 +30,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from feature_repo import plain_feast
 
 # What two or more steps of a run import, as deep as they do. prometheus_client stands before Feast, which would
 # otherwise have it open files. Great Expectations and Evidently are one step's each, which imports them itself.
@@ -81,6 +84,8 @@ def _received(control: socket.socket) -> tuple[StepProgram, int, int] | None:
 def preload(modules: Sequence[str]) -> None:
     """Import the libraries and end the threads that they started to compute with."""
     for name in modules:
+        if name == "feast":
+            plain_feast.load()
         importlib.import_module(name)
     # OpenBLAS starts its threads as it is loaded and ends them before a fork: this is the one that ends them.
     if not (child := os.fork()):
