@@ -4,11 +4,14 @@
 """
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 
+from components.data.database import text
+from components.data.guess_kinds import Kinds, sign_of
 from components.data.snapshot import Period, period
 from components.data.source_spec import Files
 from components.data.spec import Data
@@ -27,17 +30,11 @@ SUPPORT = ((20, 5), (5, 3), (2, 2), (1, 1))  # sessions and users that an item n
 ENOUGH_ITEMS = 50
 FEW_ROWS, MANY_ROWS, MOST_ROWS = 20_000, 50_000, 150_000  # training rows of the intent model
 FEW_ACTIVE = 300  # active users a week: fewer, and the ranker learns from more weeks
-FEW_JUDGED = 100  # active user-weeks in the test weeks: fewer, and verdicts will hardly tell
 START_S, ROW_MS = 120.0, 1.5  # of a first run, and of one training row; measured on two cores under load
 NO_REPEATS = 0.02  # share of events that repeat: below it nobody wants an item twice
 PEOPLE = 0.5  # share of the items that have ids of users, at least, where items are people
+BARE = 0.9  # share of a kind's events without an item, from which on the kind has none
 BY_CHANCE = 10.0  # events of users with themselves that ids of two kinds would make, and still make ten times as many
-FAR_OFF = 0.5  # share of the span that the first or the last percent of events may take
-
-STEP_SAID: dict[Step, str] = {
-    DAY: "step: day, since users come back within days; `data.step: week` would see no rhythm within one",
-    HOUR: "step: hour, since users come day after day and the data is short; `data.step: day` costs fewer rows",
-}
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Facts:
 
     period: Period
     rows: int
-    kinds: tuple[str, ...]  # most frequent first
+    kinds: dict[str, int]  # rows by kind of event, most frequent first
     users: int
     items: int
     levels: int  # distinct values of the level
@@ -65,6 +62,9 @@ class Facts:
     made: bool = False  # times are made by order
     kinds_are_items: bool = False
     people: float = 0.0  # share of the items that have a user's id, where ids are of one kind; else 0
+    bare: tuple[str, ...] = ()  # kinds of events that have no item
+    session_events: float = 0.0  # events a session, on the average; 0 where no column names sessions
+    per_step: float = 0.0  # events of a user in a step in which there are any, on the average
 
     @property
     def step(self) -> Step:
@@ -98,10 +98,9 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
     db.execute(f"""
         CREATE TEMP TABLE seen AS SELECT user_id, item_id, event, timestamp, session_id, {week} AS week
         FROM source_events WHERE user_id IS NOT NULL AND item_id IS NOT NULL AND timestamp IS NOT NULL""")
-    shares = ", ".join(f"count_if({column} IS NULL)" for column in columns.EVENTS_REQUIRED)
-    blank = " AND ".join(f"{column} IS NULL" for column in columns.EVENTS_REQUIRED)
-    rows, none, *lacking = _rows(db, f"SELECT count(*), count_if({blank}), {shares} FROM source_events")[0]
-    kinds = _rows(db, "SELECT event FROM source_events GROUP BY event ORDER BY count(*) DESC, event")
+    kinds = dict(_rows(db, "SELECT event, count(*) FROM source_events GROUP BY event ORDER BY count(*) DESC, event"))
+    bare = _bare(db, kinds)
+    rows, none, *lacking = _rows(db, _lacking(bare))[0]
     users, items, same = _rows(
         db, "SELECT count(DISTINCT user_id), count(DISTINCT item_id), bool_and(event = item_id) FROM seen"
     )[0]
@@ -110,7 +109,7 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
     return Facts(
         period=span,
         rows=rows,
-        kinds=tuple(kind for (kind,) in kinds),
+        kinds=kinds,
         users=users,
         items=items,
         levels=_levels(db, level),
@@ -128,7 +127,30 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
         made=isinstance(data.source, Files) and data.source.made_times is not None,
         kinds_are_items=bool(same),
         people=_people(db, pair=pair),
+        bare=bare,
+        session_events=_rows(db, "SELECT coalesce(count(*) / nullif(count(DISTINCT session_id), 0), 0) FROM seen")[0][
+            0
+        ],
+        per_step=_rows(db, "SELECT coalesce(count(*) / nullif(count(DISTINCT (user_id, week)), 0), 0) FROM seen")[0][0],
     )
+
+
+def _bare(db: duckdb.DuckDBPyConnection, kinds: Mapping[str, int]) -> tuple[str, ...]:
+    """List the kinds of several that hardly ever have an item, and whose words do not say that one was wanted."""
+    share = f"SELECT event FROM source_events GROUP BY event HAVING avg(CAST(item_id IS NULL AS INTEGER)) >= {BARE}"
+    without = {kind for (kind,) in _rows(db, share)}
+    found = [kind for kind in kinds if kind in without and not ((sign := sign_of(kind)) and sign.weight)]
+    return tuple(found) if len(found) < len(kinds) else ()
+
+
+def _lacking(bare: Sequence[str]) -> str:
+    """Return the query that counts rows, blank ones, and those that lack what an event must have."""
+    kinds = ", ".join(text(kind) for kind in bare)
+    lacks = {column: f"{column} IS NULL" for column in columns.EVENTS_REQUIRED}
+    blank = " AND ".join(lacks.values())
+    lacks[columns.ITEM_ID] += f" AND coalesce(event NOT IN ({kinds}), true)" if bare else ""
+    shares = ", ".join(f"count_if({lack})" for lack in lacks.values())
+    return f"SELECT count(*), count_if({blank}), {shares} FROM source_events"
 
 
 def _training_rows(db: duckdb.DuckDBPyConnection, weeks: int, silent: int) -> dict[str, dict[int, int]]:
@@ -236,10 +258,12 @@ def _support(db: duckdb.DuckDBPyConnection) -> tuple[tuple[int, int], int]:
     return SUPPORT[-1], wide
 
 
-def sizes(found: Facts, split: dict[str, int], *, strength: str = "", of_users: bool = False) -> Sizes:
+def sizes(
+    found: Facts, split: dict[str, int], *, kinds: Kinds | None = None, strength: str = "", of_users: bool = False
+) -> Sizes:
     """Size the models for the rows that they learn from; `strength` names the column that says how strong one is.
 
-    `of_users`: the spec says `items: {from: users}`.
+    `kinds` are those with weights, which take the strength's place. `of_users`: the spec says `items: {from: users}`.
     """
     warmup, validate, test = split.values()
     train = range(warmup + 1, found.period.weeks - validate - test + 1)
@@ -282,7 +306,9 @@ def sizes(found: Facts, split: dict[str, int], *, strength: str = "", of_users: 
             "are candidates",
             "exclude_self": f"{alike}: nobody is recommended to themselves; left out: false",
         }
-    if strength:
+    if kinds:
+        ranking |= kinds.fields()
+    elif strength:
         ranking["weight"] = {"of": strength, "scale": "rank" if strength == columns.STRENGTH else "log"}
         why["weight"] = f"what had more {strength} is wanted more; left out: every row counts alike"
     if found.items < 150:
@@ -298,76 +324,6 @@ def _rows_of(found: Facts, weeks: range) -> int:
 
     possible, kept = (sum(by_week.get(week, 0) for week in weeks) for by_week in (found.possible, found.kept))
     return possible if training_rows.one_in("auto", possible=possible, kept=kept) == 1 else kept
-
-
-def lines(found: Facts, size: Sizes, split: dict[str, int]) -> tuple[str, ...]:
-    """Say what was seen, then what will not work."""
-    first, last = found.period.first.date(), found.period.last.date()
-    seen = sum(found.active.values())
-    told = [
-        f"{found.rows:,} rows of {found.users:,} users and {found.items:,} items, {found.period.weeks} {found.step}s "
-        + (f"made by order, not measured ({first} to {last})" if found.made else f"({first} to {last})"),
-        f"{found.rows / max(1, found.users) / found.period.weeks:.2g} events a user a {found.step}; "
-        f"{found.repeats:.0%} of events repeat an item that the user had before",
-        f"{found.returning:,} of {found.users:,} users ({_share(found.returning, found.users)}) come back in another "
-        f"{found.step}; {seen / found.period.weeks:,.0f} users a {found.step} are active",
-        *([] if found.step == WEEK else [STEP_SAID[found.step]]),
-        f"half of the items are seen over {found.lifetime_weeks:.1f} weeks or less; {found.supported:,} of "
-        f"{found.items:,} items have {found.support[0]} sessions of {found.support[1]} users and can be recommended",
-        f"about {size.rows:,} training rows and {max(1, round(size.minutes))} minutes for a first run (an estimate: "
-        f"{START_S:.0f} s and {ROW_MS} ms a row, on two busy cores)",
-    ]
-    return (*told, *_missing(found), *_warnings(found, split))
-
-
-def _missing(found: Facts) -> list[str]:
-    if found.blank and set(found.missing.values()) == {found.blank}:
-        share = _share(found.blank, found.rows)
-        return [f"{found.blank:,} of {found.rows:,} rows ({share}) are blank: the contract sets them aside and says so"]
-    return [
-        f"{count:,} of {found.rows:,} rows ({_share(count, found.rows)}) have no {column}: the contract sets them "
-        "aside and says so"
-        for column, count in found.missing.items()
-    ]
-
-
-def _warnings(found: Facts, split: dict[str, int]) -> list[str]:
-    told = []
-    weeks = found.period.weeks
-    if found.made:
-        told.append("the data has no times: nothing that is measured says when something happens, only what comes last")
-    if found.returning == 0:
-        told.append(
-            f"WILL NOT WORK: no user comes back in another {found.step}, so there is nothing to learn from the past of "
-            f"one; check user_id (is it a session's or an order's id?), or bring more {found.step}s"
-        )
-    elif found.returning < 0.05 * found.users:
-        told.append(
-            f"weak: {_share(found.returning, found.users)} of users come back; most answers will be the popular"
-        )
-    *_before, test = split.values()
-    judged = sum(users for week, users in found.active.items() if week > weeks - test)
-    if judged < FEW_JUDGED:
-        told.append(
-            f"weak: {judged:,} active user-{found.step}s in the test {found.step}s; verdicts will hardly tell models "
-            "apart"
-        )
-    if found.step == WEEK and weeks < 2 * LEAST_WEEKS:
-        told.append(f"weak: {weeks} weeks; habits need some 12 weeks to be seen, and drift about as many")
-    if found.items < 2:
-        told.append("WILL NOT WORK: there is one item; nothing can be ranked")
-    whole = (found.period.last - found.period.first).total_seconds()
-    for edge, low, high in (("first", found.period.first, found.core[0]), ("last", found.core[1], found.period.last)):
-        if whole and not found.made and (high - low).total_seconds() > FAR_OFF * whole:
-            told.append(
-                f"look: the {edge} 1 % of events take over half of the time ({low.date()} to {high.date()}); these may "
-                "be wrong times, or move the split's weeks"
-            )
-    return told
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / max(1, whole):.1f} %"
 
 
 def _rows(db: duckdb.DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:

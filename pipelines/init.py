@@ -19,6 +19,7 @@ import yaml
 from components.data import file_source
 from components.data.database import database
 from components.data.guess import Columns, guess_events, guess_items
+from components.data.guess_kinds import Kinds, guess_kinds
 from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
@@ -28,7 +29,9 @@ from feature_repo import columns, files
 from feature_repo.clock import DAY, WEEK, Step
 from feature_repo.errors import DataError, SpecError
 from pipelines.draft_comments import commented
-from pipelines.findings import JUDGED_STEPS, Facts, Sizes, facts, lines, sizes, step_of
+from pipelines.findings import JUDGED_STEPS, Facts, Sizes, facts, sizes, step_of
+from pipelines.findings_text import lines
+from pipelines.nearest_domain import nearest
 from pipelines.reference.schemas import SPEC_FILE as SCHEMA
 
 MAX_KINDS = 20  # kinds of event that a rule lists
@@ -89,10 +92,15 @@ def draft(
     if of_users:  # nobody is too new to be met
         source["items"] = {"from": "users"}
         found = replace(found, support=(1, 1), supported=found.items)
+    kinds = _kinds(found)
     split = _split(found.period.weeks, step)
-    size = sizes(found, split, strength=of_events.strength, of_users=of_users)
-    spec = _spec(name, source, found, level, split=split, size=size)
+    size = sizes(found, split, kinds=kinds, strength=of_events.strength, of_users=of_users)
     told_of = [note for note in (*of_events.notes, *of_items.notes) if not (of_users and "from: users" in note)]
+    if kinds and (stars := source["events"]["columns"].pop(columns.STRENGTH, None)):
+        told_of = [note for note in told_of if f"'{stars}' is taken as strength" not in note]
+        told_of.append(f"column '{stars}' is left out: models.ranking.kinds says how much an item is wanted")
+    spec = _spec(name, source, found, level, split=split, size=size)
+    told_of += [nearest(found, strength=of_events.strength).line, *_of_kinds(found, kinds)]
     notes = tuple(" ".join(note.split()) for note in told_of)
     return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes), found)
 
@@ -185,6 +193,7 @@ def _spec(
 ) -> dict[str, Any]:
     """Compose the spec; every slice is checked by its model, so that the draft is one that loads."""
     data: dict[str, Any] = {"source": source, "timezone": "UTC", "week_start": "monday", "contract": _contract(found)}
+    data |= {"without_item": list(found.bare)} if found.bare else {}
     data |= {"split": split} if found.step == WEEK else {"step": found.step, "split": split}
     Data.model_validate(data)
     profiles: dict[str, Any] = {
@@ -194,7 +203,7 @@ def _spec(
     profiles |= {"train_users": size.train_users} if size.train_users else {}
     Profiles.model_validate(profiles)
     of_users = source.get("items") == {"from": "users"}
-    intents = _intents(found, None if of_users else level)
+    intents = _intents(found, None if of_users else level, size.ranking.get("kinds", {}))
     for intent in intents:
         Intent.model_validate(intent)
     IntentModel.model_validate(size.intent)
@@ -210,6 +219,31 @@ def _spec(
         "models": models,
         "promotion": {"mode": "auto", "refit": True},
     }
+
+
+def _kinds(found: Facts) -> Kinds:
+    """Weigh the kinds of events that have items, unless they are the items, or too many to list."""
+    if found.kinds_are_items or not 1 < len(found.kinds) <= MAX_KINDS:
+        return Kinds()
+    return guess_kinds({kind: rows for kind, rows in found.kinds.items() if kind not in found.bare})
+
+
+def _of_kinds(found: Facts, kinds: Kinds) -> list[str]:
+    """Say what was drafted of kinds, and what was not."""
+    told = []
+    if found.bare:
+        told.append(f"events of {', '.join(found.bare)} have no item: `data.without_item` counts them as activity")
+    if kinds.unknown:
+        told.append(
+            f"kinds of no known word: {', '.join(kinds.unknown)}; their weight is 0, which says nothing of an item: "
+            "give each its own in models.ranking.kinds"
+        )
+    elif not kinds and 1 < len(found.kinds) <= MAX_KINDS and not found.kinds_are_items:
+        told.append(
+            f"the kinds {', '.join(found.kinds)} have no known words, so each event counts alike; "
+            "`models.ranking.kinds` weighs them, such as {view: 1, cart: 3, purchase: 5, skip: -1}"
+        )
+    return told
 
 
 def _contract(found: Facts) -> dict[str, list[dict[str, Any]]]:
@@ -258,14 +292,15 @@ def _horizon(found: Facts) -> dict[str, Any]:
     return {"horizon": longer if 3 * steps <= found.period.weeks // 5 else one}
 
 
-def _intents(found: Facts, level: str | None) -> list[dict[str, Any]]:
+def _intents(found: Facts, level: str | None, weights: Mapping[str, int]) -> list[dict[str, Any]]:
     """Ask for the strongest kind of event, by the level's values; and for any event, where its time was measured.
 
     Without a level, as where items are people, it is one question for each kind.
     """
     item_level = level == f"items.{columns.ITEM_ID}"
-    kind = next((k for wanted in WANTED_KINDS for k in found.kinds if k.lower() == wanted), None)
-    kind = kind or next((k for word in WANTED_WORDS for k in found.kinds if word in k.lower()), found.kinds[0])
+    asked = [k for k in found.kinds if weights.get(k, 0 if weights else 1) > 0 and k not in found.bare]
+    kind = next((k for wanted in WANTED_KINDS for k in asked if k.lower() == wanted), None)
+    kind = kind or next((k for word in WANTED_WORDS for k in asked if word in k.lower()), asked[0])
     slug = re.sub(r"[^a-z0-9_]+", "_", kind.lower()).strip("_") or "act"
     intent: dict[str, Any] = {"name": INTENT_NAMES.get(slug, slug if slug[:1].isalpha() else f"do_{slug}")[:40]}
     if item_level and found.kinds_are_items:

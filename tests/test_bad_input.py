@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.data.contract import validate
+from components.data.derived import with_people
 from components.data.ingest import ingest
 from components.data.spec import Data
 from feature_repo.errors import Refused, ServerError, UserError
@@ -65,6 +66,23 @@ ROWS: dict[str, Edit] = {
     "a column that is empty throughout": lambda rows: [r | {"sku": ""} for r in rows],
     "the same event twice": lambda rows: rows + rows[:6],
 }
+IN_STEPS = {"split": {"warmup_steps": 3, "validate_steps": 1, "test_steps": 2}}
+# Mistakes that are some under another clock or another catalogue.
+UNDER: dict[str, tuple[Edit, dict[str, object]]] = {
+    "a step finer than the data's clock": (
+        lambda rows: [r | {"bought_at": r["bought_at"][:10]} for r in rows],
+        IN_STEPS | {"step": "hour"},
+    ),
+    "days where all times are of one day of the week": (lambda rows: rows, IN_STEPS | {"step": "day"}),
+    "a follow of oneself": (
+        lambda rows: [r | {"sku": r["customer"] if n == 7 else f"u{(n + 1) % 6}"} for n, r in enumerate(rows)],
+        {"items": {"from": "users"}},
+    ),
+    "an item id twice in the table of items, of which the first row counts": (
+        lambda rows: rows,
+        {"items": {"path": "items.csv"}},
+    ),
+}
 
 
 # Mistakes that a rule of the spec names.
@@ -89,7 +107,13 @@ RULES: dict[str, tuple[Edit, dict[str, object]]] = {
 }
 
 
-def _ingest(folder: Path, edit: Edit, *rules: dict[str, object], clock: str = "data_end") -> str:
+def _ingest(
+    folder: Path,
+    edit: Edit,
+    *rules: dict[str, object],
+    clock: str = "data_end",
+    under: dict[str, object] | None = None,
+) -> str:
     """Return what ingest and the contract, with rules of the spec's own, say of edited rows."""
     rows = edit(_rows())
     with (folder / "orders.csv").open("w", newline="") as stream:
@@ -97,13 +121,19 @@ def _ingest(folder: Path, edit: Edit, *rules: dict[str, object], clock: str = "d
         writer.writeheader()
         writer.writerows(rows)
     columns = COLUMNS | ({"quantity": "pieces"} if rows and "pieces" in rows[0] else {})
+    (folder / "items.csv").write_text("item_id,title\n" + "".join(f"i{n % 5},Thing {n}\n" for n in range(6)))
+    more = dict(under or {})
+    items = {"items": more.pop("items")} if "items" in more else {}
     data = Data.model_validate(
         {
-            "source": {"type": "csv", "events": {"path": "orders.csv", "columns": columns}},
+            "source": {"type": "csv", "events": {"path": "orders.csv", "columns": columns}} | items,
             "split": {"warmup_weeks": 3, "validate_weeks": 1, "test_weeks": 2},
             "contract": {"events": list(rules)},
         }
+        | more
     )
+    if data.items_are_users:
+        data = data.model_copy(update={"contract": with_people(data.contract)})
     try:
         ingest(data, folder / "tables", key=KEY, base=folder, now=NOW)
         verdict = validate(folder / "tables", data, folder / "clean", now=NOW, clock=clock)
@@ -111,7 +141,7 @@ def _ingest(folder: Path, edit: Edit, *rules: dict[str, object], clock: str = "d
         assert not list(folder.rglob("*.part"))
         return f"{error.exit_code} | {_shown(str(error), folder)}"
     warned = "; ".join(f"{w.table}: {w.rule}, {w.unexpected} rows" for w in verdict.warnings)
-    return f"0 | goes on without these rows: {verdict.quarantined['events']} quarantined ({warned})"
+    return f"0 | goes on without these rows: {sum(verdict.quarantined.values())} quarantined ({warned})"
 
 
 def _shown(message: str, folder: Path) -> str:
@@ -293,6 +323,10 @@ def test_the_page_of_bad_input_is_what_the_product_says(
         folder, clock = tmp_path / f"rule-{number}", "wall" if rule["expect"] == "fresh" else "data_end"
         folder.mkdir()
         rows.append(f"| {name} | {_ingest(folder, edit, rule, clock=clock)} |")
+    for number, (name, (edit, under)) in enumerate(UNDER.items()):
+        folder = tmp_path / f"under-{number}"
+        folder.mkdir()
+        rows.append(f"| {name} | {_ingest(folder, edit, under=under)} |")
     for number, (name, (url, events)) in enumerate(DATABASES.items()):
         folder = tmp_path / f"database-{number}"
         folder.mkdir()

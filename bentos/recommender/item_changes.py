@@ -104,8 +104,10 @@ def drafted(
         newest = documents.get(identity)
         before = dict(newest.document or {}) if newest is not None and not item.replaces else {}
         before.pop(FROM_SOURCE, None)  # from now on people say what it is
+        if item.replaces and row:  # nor does what the release's table says of the old thing hold of the new one
+            before = dict.fromkeys(declared(shown.vocabulary))
         document = before | said
-        _judge(document, row | said, shown, where, learnt=identity in _learnt(shown), rules=rules)
+        _judge(document, row | document, shown, where, learnt=identity in _learnt(shown), rules=rules)
         found[identity] = document
     return list(found.items())
 

@@ -16,7 +16,7 @@ from bentos.http.bounded_pool import BoundedPool
 from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs import requestlog
 from bentos.recommender.metrics import Metrics
-from components.data.row_rules import Between, Finite, OneOf
+from components.data.row_rules import Between, Finite, NotNull, OneOf
 from feature_repo.documents.changes import ITEM
 from feature_repo.documents.log import Snapshot
 from feature_repo.errors import StoreAway
@@ -215,8 +215,37 @@ def test_an_id_is_given_to_another_thing_where_that_is_said(shown: World) -> Non
     door = client(shown)
     put(door, {"item_id": "i0", "price": 0.7, "attributes": {"tags": ["old"]}})
     put(door, {"item_id": "i0", "title": "saw", "category": "TOOLS", "replaces": True})
-    assert shown.log().refreshed(Snapshot()).of(ITEM)["i0"].document == {"title": "saw", "category": "TOOLS"}
+    said = {"title": "saw", "category": "TOOLS", "brand": None, "price": None, "stock": None, "tags": None}
+    assert shown.log().refreshed(Snapshot()).of(ITEM)["i0"].document == said
+    (one,) = shown.opened  # type: ignore[attr-defined]
+    row = one.catalogue.current.vocabulary.items.slice(0, 1).to_pylist()[0]
+    assert row == {"item_index": 0, "item_id": "i0"} | said, "nothing of the apple is left"
     assert put(door, {"item_id": "i1", "title": "pear, ripe"})["items"][0]["outcome"] == "changed", "a name may change"
+
+
+@pytest.mark.parametrize("old", ["i0", "kiwi"])  # of the release, and of the log alone
+def test_another_thing_under_the_id_of_a_withdrawn_one_is_refused_until_it_is_said(shown: World, old: str) -> None:
+    door = client(shown)
+    put(door, {"item_id": "kiwi", "title": "kiwi", "category": "FRUIT"})
+    put(door, {"item_id": old, "available": False})
+    saw = {"item_id": old, "title": "saw", "category": "TOOLS"}
+    reply = door.put("/items", json={"items": [saw]})
+    assert (reply.status_code, reply.json()["where"]) == (422, "items[0].item_id")
+    assert "allowed: an id of its own, or `replaces: true` where the old thing is gone for good" in reply.json()["error"]
+    assert old not in recommended(door), "it stays withdrawn"
+    assert put(door, saw | {"replaces": True})["items"][0]["outcome"] in ("added", "changed")
+    assert old in recommended(door), "the new thing may be shown"
+
+
+def test_the_rules_judge_the_new_thing_under_an_old_id_by_what_is_said_of_it_alone(shown: World) -> None:
+    door = client(shown)
+    (one,) = shown.opened  # type: ignore[attr-defined]
+    rules = (NotNull(expect="not_null", column="brand"),)
+    object.__setattr__(one.release, "item_rules", rules)
+    saw = {"item_id": "i0", "title": "saw", "category": "TOOLS", "replaces": True}
+    reply = door.put("/items", json={"items": [saw]})
+    assert reply.json()["where"] == "items[0].brand", "the apple's brand is not the saw's"
+    put(door, saw | {"brand": "Best"})
 
 
 def test_the_rules_of_the_release_judge_items_and_not_withdrawn_ones(shown: World) -> None:
