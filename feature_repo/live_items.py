@@ -5,13 +5,13 @@ the order in which ids first came, and keeps its place also after it was taken b
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 
 from feature_repo import columns
-from feature_repo.documents.changes import Newest
+from feature_repo.documents.changes import ITEM, VECTOR, Document, Newest
 from feature_repo.vocabulary import Vocabulary
 
 AVAILABLE = "available"  # of an item's document; false: out of stock, or no longer sold
@@ -72,6 +72,7 @@ class LiveItems:
     vocabulary: Vocabulary  # grown: `learnt` says where the release's own items end
     hidden: frozenset[int]  # positions that nobody may be shown
     changed: Mapping[int, frozenset[str]]  # what the log says of which position, by column
+    vectors: Mapping[int, Document] = field(default_factory=dict)  # what it holds of vectors, by position
 
 
 def declared(vocabulary: Vocabulary) -> list[str]:
@@ -80,7 +81,18 @@ def declared(vocabulary: Vocabulary) -> list[str]:
 
 
 def live(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
-    """Lay documents, in the order in which their ids first came, over a release's vocabulary."""
+    """Lay documents, in the order in which their ids first came, over a release's vocabulary.
+
+    Those of other kinds than items and their vectors are passed over.
+    """
+    every = list(documents)
+    found = _items_of(vocabulary, (one for one in every if one.kind == ITEM))
+    place = found.vocabulary.index_of_item
+    vectors = {place[one.id]: one.document for one in every if one.kind == VECTOR and one.document and one.id in place}
+    return replace(found, vectors=vectors) if vectors else found
+
+
+def _items_of(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
     learnt, index = len(vocabulary.item_ids), dict(vocabulary.index_of_item)
     says: dict[int, dict[str, Any]] = {}
     names, hidden = list(vocabulary.item_ids), set()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_repo.errors import DataError, ServerError, SpecError
+from feature_repo.item_vectors import BY_ENCODER
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ def text(found: Mapping[str, Any]) -> str:
 
 
 def _said(document: Mapping[str, Any] | None) -> str:
+    if document is not None and BY_ENCODER in document:
+        return "a vector of its text or image"
     return "taken back" if document is None else json.dumps(document, ensure_ascii=False)
 
 

@@ -24,6 +24,7 @@ LAYERS = {
     "intents": ("intents",),
     "intent model": ("models.intent",),
     "ranking model": ("models.ranking",),
+    "vectors": ("vectors",),
     "promotion": ("promotion",),
     "serving": ("serving", "content"),
     "monitoring": ("monitoring",),
@@ -81,7 +82,9 @@ def plan(place: Installation) -> Plan:
     parameters = run_parameters(place)
     inputs = [] if last is None else _inputs(last, parameters)
     idle = {step.name for step in STEPS.values() if step.only_with and not parameters[step.only_with]}
-    return Plan(layers, inputs, [name for name in outdated(index.reads(), last, parameters) if name not in idle])
+    return Plan(
+        layers, inputs, [name for name in outdated(index.reads(spec=place.spec), last, parameters) if name not in idle]
+    )
 
 
 def apply(place: Installation) -> Plan:

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from bentos.spec import Serving
 from components.content import words
@@ -21,8 +29,9 @@ from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
 from components.profiles import vocabulary_rule
 from components.profiles.spec import Profiles
-from components.ranking.spec import OF_PEOPLE, Ranking
+from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
 from components.registry.spec import Promotion
+from components.vectors.spec import Vectors
 from feature_repo import columns, files
 from feature_repo.errors import SpecError, nearest
 from feature_repo.slice import Slice
@@ -54,6 +63,9 @@ class Recommender(Slice):
     intents: tuple[Intent, ...] = Field(
         min_length=1, max_length=16, description="What users may be about to do; each has a name of its own"
     )
+    vectors: Vectors | None = Field(
+        default=None, description="Vectors of items' texts and images: candidates, features, and items nobody chose yet"
+    )
     models: Models = Models()
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
@@ -79,6 +91,38 @@ class Recommender(Slice):
         ranking, limits = _of(models, "ranking"), _of(models, "ranking", "candidates")
         said = {"people": True, "exclude_self": True} | ranking | {"candidates": OF_PEOPLE | limits}
         return {**document, "models": {**models, "ranking": said}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _items_have_vectors(cls, document: Any) -> Any:
+        """Tell ranking what vectors of items there are; what is wrong with them their own slice says."""
+        if not isinstance(document, dict) or not document.get("vectors"):
+            return document
+        try:
+            vectors = Vectors.model_validate(document["vectors"]).model_dump(mode="json")
+        except ValidationError:
+            return document
+        models = _of(document, "models")
+        ranking, limits = _of(models, "ranking"), _of(models, "ranking", "candidates")
+        said = ranking | {"vectors": vectors, "candidates": OF_VECTORS | limits}
+        return {**document, "models": {**models, "ranking": said}}
+
+    @model_validator(mode="after")
+    def _vectors_are_of_things(self) -> "Recommender":
+        if self.vectors is not None and self.data.items_are_users:
+            raise ValueError(
+                "vectors: items are users, and what is known of people stays in the source, where `forget` reaches it; "
+                "leave vectors out"
+            )
+        if self.models.ranking.vectors != (self.vectors and self.vectors.model_dump(mode="json")):
+            raise ValueError("models.ranking.vectors: follows from `vectors`; leave it out, and say that")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out vectors where there are none, so that digests recorded before there were such hold."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name != "vectors" or value is not None}
 
     @model_validator(mode="after")
     def _people_are_users(self) -> "Recommender":

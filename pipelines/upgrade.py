@@ -13,7 +13,7 @@ from pipelines import plan
 from pipelines.environment import Installation
 from pipelines.graphs import index
 from pipelines.graphs.graph import outdated
-from pipelines.graphs.parameters import CODES
+from pipelines.graphs.parameters import codes
 from pipelines.releases.release import RELEASES, models_of
 
 
@@ -49,18 +49,16 @@ def due(place: Installation) -> Upgrade:
                 bentos.append(folder.name)
         except DataError as error:
             unreadable.append(str(error))
-    return Upgrade(_steps(place.home), tuple(bentos), tuple(unreadable))
+    return Upgrade(_steps(place), tuple(bentos), tuple(unreadable))
 
 
-def _steps(home: Path) -> tuple[str, ...]:
+def _steps(place: Installation) -> tuple[str, ...]:
     """Name the steps whose code changed since the last run, and those after them."""
-    from pipelines.graphs import code_digests
-
-    before = plan.last_parameters(home)
+    before = plan.last_parameters(place.home)
     if before is None:
         return ()
-    now = before | {f"{part}_code": code_digests.step_digest(part) for part in CODES if f"{part}_code" in before}
-    return tuple(outdated(index.reads(), before, now))
+    now = before | {name: code for name, code in codes(place.spec).items() if name in before}
+    return tuple(outdated(index.reads(spec=place.spec), before, now))
 
 
 def _has_other_bento(home: Path, models: Path) -> bool:

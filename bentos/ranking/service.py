@@ -15,7 +15,7 @@ from bentos import models, wire
 from bentos.http.problems import refused
 from bentos.release import RANKING, Release
 from bentos.remote import CATALOGUE_UNKNOWN, name_of
-from feature_repo.documents.changes import ITEM, Newest
+from feature_repo.documents.changes import Newest
 from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from feature_repo.live_items import live
@@ -58,7 +58,7 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
 
     def catalogue(_: models.Arrays, fields: Mapping[str, Any]) -> bytes:
         newest = sorted(map(_newest, fields["newest"]), key=lambda one: one.first)
-        items = live(ranker.vocabulary, (one for one in newest if one.kind == ITEM))
+        items = live(ranker.vocabulary, newest)
         over[str(fields["catalogue"])] = open_catalogue.over(ranker, items)
         while len(over) > KEPT:
             del over[next(name for name in over if name != NOTHING_CHANGED)]

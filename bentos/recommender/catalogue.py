@@ -14,7 +14,7 @@ from bentos.recommender.ports import Ranker
 from bentos.recommender.texts import Texts
 from bentos.release import Release
 from feature_repo import columns
-from feature_repo.documents.changes import ITEM
+from feature_repo.documents.changes import ITEM, VECTOR
 from feature_repo.documents.log import DocumentLog, Snapshot
 from feature_repo.errors import StoreAway
 from feature_repo.live_items import LiveItems, live
@@ -77,7 +77,7 @@ class OpenCatalogue:
                 return self.current
             if self.snapshot.head.name not in ("", found.head.name):
                 self._say(f"another document log, at version {found.head.version}, is in the place of the one before")
-            items = live(self.vocabulary, found.of(ITEM).values())
+            items = live(self.vocabulary, [*found.of(ITEM).values(), *found.of(VECTOR).values()])
             self.snapshot, self.current = found, self._shown(found.head.version, self._grow(items, found), items)
             log.info("catalogue version %d: %d items differ from the release's", found.head.version, len(items.changed))
             return self.current

@@ -45,7 +45,9 @@ PEOPLE = (
     "acted_days", "contact_days",  # how long ago, finer than weeks, the user acted on them, and either on the other
     "common_acquaintances", "adamic_adar", "friends_of_friends",  # whom both know
 )  # fmt: skip
-KNOWN = FEATURES + UNUSED + PEOPLE
+# Where vectors of items are declared: the item's text and image beside those of the user's history.
+CONTENT = ("content", "content_known")
+KNOWN = FEATURES + UNUSED + PEOPLE + CONTENT
 # Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
 AGES = ("unwanted_since", "shown_since")
 UNWANTED = ("unwanted", "unwanted_since", "unwanted_target", "unwanted_brand")
@@ -53,8 +55,8 @@ SHOWN = ("shown", "shown_since", "ctr")  # where impressions are logged
 SLOW_OF, SINCE_OF = "slow:", "since:"  # and the user's record with the item by kind: slow:cart, since:cart
 
 
-def features(signs: Signs = NONE, *, people: bool = False) -> tuple[str, ...]:
-    """Name what a model sees, in its order, of items that are people or others.
+def features(signs: Signs = NONE, *, people: bool = False, content: bool = False) -> tuple[str, ...]:
+    """Name what a model sees, in its order, of items that are people or others, with vectors (`content`) or without.
 
     >>> features(Signs((("cart", 3.0), ("view", 1.0))))[-4:]
     ('slow:cart', 'since:cart', 'slow:view', 'since:view')
@@ -64,7 +66,7 @@ def features(signs: Signs = NONE, *, people: bool = False) -> tuple[str, ...]:
     kinds = list(signs.wanted) if len(signs.wanted) > 1 else []  # of a single one, "slow" says it
     by_kind = tuple(f"{name}{kind}" for kind in kinds for name in (SLOW_OF, SINCE_OF))
     signed = (UNWANTED if signs.unwanted else ()) + (SHOWN if signs.shown else ()) + by_kind
-    return FEATURES + (PEOPLE if people else ()) + signed
+    return FEATURES + (PEOPLE if people else ()) + (CONTENT if content else ()) + signed
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,10 @@ def facts(
     result |= _by_kind(rows, found, row, signs=signs, shared=shared, catalogue=catalogue, calendar=calendar)
     result["near"] = history.near[row, found.item]
     result["affinity"] = history.neighbours.affinity(history.tastes[row], found.item)
+    if history.content is not None:
+        result["content"] = history.content.of_candidates(row, found.item)
+        known = history.content.known[row] & history.content.vectors.known[found.item]
+        result["content_known"] = known.astype(np.float64)
     if history.ties is not None:
         result |= _ties(rows, found, row, ties=history.ties, shared=shared, calendar=calendar)
     return result

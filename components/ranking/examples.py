@@ -23,6 +23,7 @@ from feature_repo import columns, dropped_features, files, records
 from feature_repo.calendar import Calendar
 from feature_repo.edges import Edges
 from feature_repo.errors import DataError
+from feature_repo.item_vectors import FOLDER, ItemVectors
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.vocabulary import Vocabulary
 
@@ -77,6 +78,7 @@ class World:
     eligible: Eligibility = ANY  # what labels, candidates and baselines keep to
     weight: Weight | None = None  # what labels are weighed by
     ties: Edges | None = None  # who acted on whom and when that was known, where items are people
+    vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
 
     def graph(self, week: int) -> Graph | None:
         """Return who had acted on whom as known at the start of a week; None where items are no people."""
@@ -86,7 +88,10 @@ class World:
     def features(self) -> tuple[str, ...]:
         """Name what a model sees of a candidate, in its order."""
         return tuple(
-            dropped_features.kept(encode.features(self.vocabulary.signs, people=self.ties is not None), self.dropped)
+            dropped_features.kept(
+                encode.features(self.vocabulary.signs, people=self.ties is not None, content=self.vectors is not None),
+                self.dropped,
+            )
         )
 
     @property
@@ -161,7 +166,20 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
         eligible=eligible,
         weight=spec.weight,
         ties=Edges.load(rows) if vocabulary.people else None,
+        vectors=vectors_of(rows, spec, vocabulary),
     )
+
+
+def vectors_of(rows: Path, spec: Ranking, vocabulary: Vocabulary) -> ItemVectors | None:
+    """Read the vectors of items beside the rows, which are there where the spec declares some."""
+    if (rows / FOLDER).is_dir():
+        return ItemVectors.load(rows / FOLDER, vocabulary.item_ids)
+    if spec.vectors is not None:
+        raise DataError(
+            "rows: hold no vectors, and the spec declares `vectors`; this pipeline was compiled of a spec without "
+            "them: compile and upload it again (`intentflow apply`)"
+        )
+    return None
 
 
 def _worth(strength: Ragged | None, week: np.ndarray, weight: Weight, *, train: Collection[int]) -> Ragged:

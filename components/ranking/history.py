@@ -9,8 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from components.ranking.catalogue import Catalogue
+from components.ranking.content import Content
 from components.ranking.graph import Graph, Ties
 from components.ranking.neighbours import Neighbours
+from feature_repo.item_vectors import ItemVectors
 from feature_repo.rows import UserRows
 
 
@@ -26,6 +28,7 @@ class History:
     neighbours: Neighbours
     n_rows: int
     ties: Ties | None = None  # where items are people
+    content: Content | None = None  # where the spec declares vectors of items
     learnt: int | None = None  # items that training knew; the others came later. None: all
 
     @property
@@ -41,14 +44,21 @@ class History:
         return position
 
     @classmethod
-    def of(cls, rows: UserRows, neighbours: Neighbours, graph: Graph | None = None) -> "History":
+    def of(
+        cls,
+        rows: UserRows,
+        neighbours: Neighbours,
+        graph: Graph | None = None,
+        vectors: ItemVectors | None = None,
+    ) -> "History":
         """Flatten the history lists of `rows`."""
         items = rows.lists["history_items"]
         row, item = items.row_of_value(), items.values
         slow = rows.lists["history_slow"].values.astype(np.float64)
         near = neighbours.near(row, item, slow, rows=len(rows))
         ties = None if graph is None else Ties.of(rows, graph)
-        return cls(row, item, slow, near, neighbours.tastes(items, slow), neighbours, len(rows), ties)
+        content = None if vectors is None else Content.of(rows, vectors)
+        return cls(row, item, slow, near, neighbours.tastes(items, slow), neighbours, len(rows), ties, content)
 
     def over(self, catalogue: Catalogue) -> "History":
         """Let later items be as near as what they are like is on average: no history has them yet."""

@@ -100,7 +100,10 @@ def _encoded(
     spec: Candidates,
     passed_over: int | None,
 ) -> Lists:
-    history, barred = History.of(chunk.rows, table, graph), world.eligible.dense(chunk.rows, len(catalogue))
+    history, barred = (
+        History.of(chunk.rows, table, graph, world.vectors),
+        world.eligible.dense(chunk.rows, len(catalogue)),
+    )
     brought = found = candidates(history, catalogue, spec, barred=barred)
     if chunk.shown is not None and passed_over is not None:
         found = with_shown(brought, chunk.shown, chunk.bought, ~barred, most=passed_over)

@@ -24,8 +24,9 @@ SELLS = 0.9  # which of its category's items a new one is taken for, by share of
 def over(ranker: Ranker, live: LiveItems) -> Ranker:
     """Return the ranker over items as the log changes them; `ranker` is the release's own."""
     learnt, vocabulary = len(ranker.catalogue), live.vocabulary
+    vectors = None if ranker.vectors is None else ranker.vectors.over(vocabulary.items, live.vectors)
     if not live.changed and not live.hidden:
-        return replace(ranker, vocabulary=vocabulary)
+        return replace(ranker, vocabulary=vocabulary, vectors=vectors)
     catalogue = Catalogue.of(vocabulary, ranker.item_state)
     like = _like(catalogue, learnt)
     state = _state(ranker, catalogue, live, like)
@@ -34,6 +35,7 @@ def over(ranker: Ranker, live: LiveItems) -> Ranker:
     return replace(
         ranker,
         vocabulary=vocabulary,
+        vectors=vectors,
         catalogue=replace(catalogue, state=state, learnt=learnt, hidden=hidden if hidden.any() else None, like=like),
         neighbours=_neighbours(ranker.neighbours, len(catalogue), like),
     )

@@ -52,6 +52,7 @@ def described(world: World) -> dict[str, Any]:
         "calendar": list(world.calendar.document().values()),
         "encode": list(world.features),
         "labels": world.rule,
+        **({} if world.vectors is None else {"vectors": world.vectors.encoder}),
     }
 
 

@@ -29,6 +29,7 @@ from components.ranking.spec import ALLOW, Candidates
 from feature_repo import columns, files, records
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
+from feature_repo.item_vectors import FOLDER, ItemVectors
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
 
@@ -73,6 +74,7 @@ class Ranker:
     spec: Candidates
     features: tuple[str, ...] = encode.FEATURES  # what the network was trained to see, in its order
     graph: Graph | None = None  # where items are people
+    vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
     eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
 
     def at(self, item_state: pa.Table, *, week: int | None = None, graph: Graph | None = None) -> "Ranker":
@@ -119,7 +121,7 @@ class Ranker:
 
     def _history(self, rows: UserRows) -> History:
         """Lay out the rows' histories beside the items as they are known now."""
-        return History.of(rows, self.neighbours, self.graph).over(self.catalogue)
+        return History.of(rows, self.neighbours, self.graph, self.vectors).over(self.catalogue)
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Score given items [M] for one user row and intents [C], [M]."""
@@ -187,6 +189,8 @@ class Ranker:
         self.neighbours.save(folder)
         if self.graph is not None:
             self.graph.save(folder)
+        if self.vectors is not None:
+            self.vectors.save(folder / FOLDER, self.vocabulary.item_ids)
         self.vocabulary.save(folder / "vocabulary")
         pq.write_table(self.item_state, folder / "item_state.parquet")
         config = {
@@ -222,6 +226,7 @@ class Ranker:
             spec=Candidates(**NONE | config["candidates"]),
             features=tuple(config["features"]),
             graph=Graph.load(folder, place) if vocabulary.people else None,
+            vectors=ItemVectors.load(folder / FOLDER, vocabulary.item_ids) if (folder / FOLDER).is_dir() else None,
             eligible=Eligibility(
                 config.get("repeat", ALLOW), place if vocabulary.people else {}, signs=vocabulary.signs
             ),

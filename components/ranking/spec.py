@@ -15,9 +15,12 @@ Repeat = Literal["allow", "forbid"]
 ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
-NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over")
+NEWER = (
+    "repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors"
+)  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
+OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
 Scale = Literal["log", "rank"]
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
@@ -43,7 +46,8 @@ class Candidates(Limits):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out limits of no training's concern where nobody says them, so that digests of before hold."""
         dumped: dict[str, Any] = dump(self)
-        unsaid = {source.name for source in SOURCES if source.later and self.limit(source.name) == source.limit}
+        newer = [source for source in SOURCES if source.later or source.for_vectors]
+        unsaid = {source.name for source in newer if self.limit(source.name) == source.limit}
         return {name: limit for name, limit in dumped.items() if name not in unsaid}
 
 
@@ -104,6 +108,10 @@ class Ranking(Slice):
         description="Set where `data.source.items` is `{from: users}`: items are users by pseudonym; `exclude_self` "
         "holds, and candidates come from who acted on whom",
     )
+    vectors: dict[str, Any] | None = Field(
+        default=None,
+        description="Set where the spec declares `vectors`: what that says; candidates and features come from them",
+    )
     weight: Weight | None = Field(
         default=None, description="How much a label is wanted, by stars, plays or money; left out: all alike"
     )
@@ -131,6 +139,17 @@ class Ranking(Slice):
             )
         if self.people and not self.exclude_self:
             raise ValueError("exclude_self: false is not allowed where items are users; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _content_has_vectors(self) -> "Ranking":
+        """Refuse sources that look at vectors where the spec declares none: they would bring nothing, in silence."""
+        on = [name for name in OF_VECTORS if self.candidates.limit(name)]
+        if on and self.vectors is None:
+            raise ValueError(
+                f"candidates: {on[0]} compares vectors of items, and none are declared; leave it out, or say "
+                "`vectors: {text: {columns: [title]}}`"
+            )
         return self
 
     @model_validator(mode="after")
@@ -216,4 +235,6 @@ class Ranking(Slice):
         if not self.people:  # digests recorded before there were sources of people hold
             limits = dumped["candidates"]
             dumped["candidates"] = {name: limit for name, limit in limits.items() if name not in OF_PEOPLE}
+        if self.vectors is not None:  # there, to be off is to be said
+            dumped["candidates"] |= {name: self.candidates.limit(name) for name in OF_VECTORS}
         return {k: v for k, v in dumped.items() if k not in NEWER or getattr(self, k) != fields[k].default}

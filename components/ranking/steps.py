@@ -8,7 +8,7 @@ components.ranking`.
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,11 @@ def run_judge_twin_ranking(
             beside, release = Ranker.load(Path(ranker)), Path(twin) / twins.RELEASE
             if found.retrained:
                 asked = Ranking.model_validate(ReleaseFolder.read(release).slices["ranking"])
-                world = examples.load(Path(twin_rows), Path(twin_intent), asked, key=users_key(asked))
+                own_words = asked.model_copy(
+                    update={"vectors": None}
+                )  # its vectors are in the release, not in the rows
+                world = examples.load(Path(twin_rows), Path(twin_intent), own_words, key=users_key(asked))
+                world = replace(world, vectors=examples.vectors_of(release / "ranking", asked, world.vocabulary))
                 own = train.train(world, asked, report=progress.at).ranker
                 judged = Twin.of(own, examples.load(Path(twin_rows), Path(twin_intent)), beside)
             else:

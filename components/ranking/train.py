@@ -112,6 +112,7 @@ def ranker_of(world: World, spec: Ranking, *, net: ScoringNet, neighbours: Neigh
         features=world.features,
         graph=world.graph(int(state[WEEK][0].as_py()) if state.num_rows else 0),
         eligible=world.eligible,
+        vectors=world.vectors,
     )
 
 

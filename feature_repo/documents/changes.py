@@ -11,8 +11,9 @@ from typing import Any, Literal
 from feature_repo import files
 from feature_repo.errors import DataError
 
-Kind = Literal["item"]  # rules and experiments come later
+Kind = Literal["item", "vector"]  # rules and experiments come later
 ITEM: Kind = "item"
+VECTOR: Kind = "vector"  # of an item's text and image, put by the job `materialise` (feature_repo/item_vectors.py)
 MOST_ENTRIES = 1_000  # documents in a change
 MOST_BYTES = 16 << 10  # of a document, as JSON
 MOST_DOCUMENTS = 20_000  # ids that a log may know: every door holds them all

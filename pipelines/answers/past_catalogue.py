@@ -35,7 +35,7 @@ class PastCatalogue:
 
     def _at(self, version: int) -> "Ranker":
         from components.ranking import open_catalogue
-        from feature_repo.documents.changes import ITEM, newest_of
+        from feature_repo.documents.changes import newest_of
         from feature_repo.documents.opened import document_log
         from feature_repo.live_items import live
         from pipelines.releases import release as releases
@@ -48,5 +48,4 @@ class PastCatalogue:
                 f"the answer rests on version {version} of the document log, and the log of "
                 f"{self.place.spec.name} ends at version {have}: it was restored from an older copy, or is another one"
             )
-        newest = [one for one in newest_of(changes) if one.kind == ITEM]
-        return open_catalogue.over(self.ranker, live(self.ranker.vocabulary, newest))
+        return open_catalogue.over(self.ranker, live(self.ranker.vocabulary, newest_of(changes)))

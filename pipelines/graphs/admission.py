@@ -37,8 +37,9 @@ def admit(recommender: str, document: Any, *, mode: str, which: str, k: int, not
         if k < 0:
             raise SpecError(f"k: {k} is below 0; give the number of items for each user, or 0 for the spec's serving.k")
         run_lock.take(spec.name)
-        source = parameters.source_state(spec, Path(os.environ.get(env_names.SPEC_DIR, ".")), _people())
-        found = parameters.slices(spec, source=source, note=said) | {"which": which, "k": k}
+        base = Path(os.environ.get(env_names.SPEC_DIR, "."))
+        source = parameters.source_state(spec, base, _people())
+        found = parameters.slices(spec, source=source, base=base, note=said) | {"which": which, "k": k}
         progress.count(spec=spec.digest, mode=spec.promotion.mode, source=source)
         progress.tell(note=said, mode=spec.promotion.mode)
     return tuple(found[name] for name in SLICES)

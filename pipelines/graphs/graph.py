@@ -95,8 +95,10 @@ Body = list[Node | Branch | Group]
 class Graph:
     """A pipeline that is being put together; its first step checks the run form, its last tells how the run ended."""
 
-    def __init__(self, pipeline: str = "", *, form: tuple[str, ...] = tuple(step_table.FORM)) -> None:
-        self.form = form
+    def __init__(
+        self, pipeline: str = "", *, form: tuple[str, ...] = tuple(step_table.FORM), vectors: bool = False
+    ) -> None:
+        self.form, self.vectors = form, vectors  # whether the spec asks for vectors of items
         self._open: list[Part] = []
         admit = step_table.step(ADMIT)
         self.first = Node(admit, {"recommender": Recommender()} | {name: Parameter(name) for name in form})

@@ -52,9 +52,10 @@ class Pipeline:
                 raise SpecError(f"{name}: {KINDS[kind]}")
         return found
 
-    def graph(self) -> Graph:
-        """Return its graph; a step without a row is refused."""
-        graph = Graph(self.name.removeprefix(PREFIX), form=self.fields)
+    def graph(self, spec: Recommender | None = None, *, vectors: bool = False) -> Graph:
+        """Return its graph, with steps that a spec may ask for as it does; a step without a row is refused."""
+        vectors = vectors or (spec is not None and spec.vectors is not None)
+        graph = Graph(self.name.removeprefix(PREFIX), form=self.fields, vectors=vectors)
         self.hang(graph)
         return graph
 
@@ -98,14 +99,14 @@ def pipeline(name: str) -> Pipeline:
     return PIPELINES[name]
 
 
-def reads(name: str = "train") -> Reads:
+def reads(name: str = "train", *, spec: Recommender | None = None) -> Reads:
     """Return by step of a pipeline what makes it run again."""
-    return pipeline(name).graph().reads
+    return pipeline(name).graph(spec).reads
 
 
 def require_hung() -> None:
     """Refuse a row of the step table that hangs in no pipeline."""
-    hung = {node.step.name for one in PIPELINES.values() for node in one.graph().nodes}
+    hung = {node.step.name for one in PIPELINES.values() for node in one.graph(vectors=True).nodes}
     if missing := [name for name in step_table.STEPS if name not in hung]:
         raise SpecError(
             f"step_table.py: step '{missing[0]}' hangs in no pipeline; add it to one (pipelines/graphs/train.py), or "

@@ -30,7 +30,7 @@ Channels = dict[Any, Any]  # kfp's channels by Output, and by name of a form's f
 
 def built(pipeline: index.Pipeline, spec: Recommender | None = None) -> Any:
     """Return kfp's object of a pipeline; the form's defaults are the spec's, and tasks get what the platform says."""
-    graph = pipeline.graph()
+    graph = pipeline.graph(spec)
     name = spec.name if spec else index.ANY
     values = pipeline.form(spec) if spec else {field: KINDS.get(field, str)() for field in graph.form}
     with frames_without_source():

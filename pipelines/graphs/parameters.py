@@ -12,6 +12,7 @@ from typing import Any
 from components.data.derived import rules_at_the_door, rules_of_an_item, unknown_items
 from components.data.ingest import source_digest
 from components.registry.spec import DRY_RUN
+from components.vectors.steps import KEY, MADE_BY
 from feature_repo import files, services
 from feature_repo.errors import DataError
 from pipelines.environment import Installation
@@ -36,11 +37,6 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     """Return the slices that the spec alone decides."""
     dumped = spec.model_dump(mode="json")
 
-    def text(value: Any) -> str:
-        # Numbers inside dicts become floats on their way through Kubeflow, and keys lose their order; a JSON string
-        # stays what it is.
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-
     models = dumped["models"]
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving", "content")} | {
         "ranking": models["ranking"]
@@ -54,26 +50,32 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     return {
         "name": spec.name,
-        "reading": text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean")}),
-        "data": text(spec.judged_data().model_dump(mode="json")),
-        "split": text(spec.split_slice()),
-        "profiles": text(dumped["profiles"]),
-        "vocabulary": text(spec.vocabulary_rule()),
-        "intents": text(dumped["intents"]),
-        "intent_model": text(models["intent"]),
-        "ranking": text(models["ranking"]),
-        "ranking_rows": text(spec.ranking_rows()),
+        "reading": _text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean")}),
+        "data": _text(spec.judged_data().model_dump(mode="json")),
+        "split": _text(spec.split_slice()),
+        "profiles": _text(dumped["profiles"]),
+        "vocabulary": _text(spec.vocabulary_rule()),
+        "intents": _text(dumped["intents"]),
+        "intent_model": _text(models["intent"]),
+        "ranking": _text(models["ranking"]),
+        "ranking_rows": _text(spec.ranking_rows()),
         "ranking_weeks": spec.models.ranking.train_weeks,
-        "promotion": text(dumped["promotion"]),
+        "promotion": _text(dumped["promotion"]),
         "mode": spec.promotion.mode,
         "refit": spec.promotion.refit and spec.promotion.mode != DRY_RUN,
-        "serving": text(serving),
-        "monitoring": text(dumped["monitoring"]),
+        "serving": _text(serving),
+        "monitoring": _text(dumped["monitoring"]),
     }
 
 
-def slices(spec: Recommender, *, source: str, note: str = "") -> dict[str, Any]:
-    """Return the slices of a run: the spec's, and the digests of data, code and lock."""
+def _text(value: Any) -> str:
+    # Numbers inside dicts become floats on their way through Kubeflow, and keys lose their order; a JSON string stays
+    # what it is.
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+
+
+def slices(spec: Recommender, *, source: str, base: Path, note: str = "") -> dict[str, Any]:
+    """Return the slices of a run: the spec's, and the digests of data, code and lock; paths begin at `base`."""
     windows = spec.profiles.windows_days
     lineage = {
         "spec": spec.digest,
@@ -85,12 +87,35 @@ def slices(spec: Recommender, *, source: str, note: str = "") -> dict[str, Any]:
         },
         "params": spec.models.model_dump(mode="json"),
     }
-    return spec_slices(spec) | {
-        "source": source,
-        "lineage": json.dumps(lineage, sort_keys=True),
-        "why": f"{PASSED}; {note}" if note else PASSED,
-        **{f"{part}_code": code_digests.step_digest(part) for part in CODES},
-    }
+    return (
+        spec_slices(spec)
+        | {
+            "source": source,
+            "lineage": json.dumps(lineage, sort_keys=True),
+            "why": f"{PASSED}; {note}" if note else PASSED,
+            **codes(spec),
+        }
+        | _of_vectors(spec, base)
+    )
+
+
+def codes(spec: Recommender) -> dict[str, str]:
+    """Return the digests of the code behind the steps; that of vectors, which few specs have, goes with ranking's."""
+    found = {f"{part}_code": code_digests.step_digest(part) for part in CODES}
+    if spec.vectors is not None:
+        found["ranking_code"] = files.digest([found["ranking_code"], code_digests.step_digest("vectors")])
+    return found
+
+
+def _of_vectors(spec: Recommender, base: Path) -> dict[str, Any]:
+    """Return the slice `ranking` with what makes the vectors: another encoder, and they are made again."""
+    if spec.vectors is None:
+        return {}
+    from components.vectors.build import made_by  # numpy, which only specs with vectors pay for
+
+    ranking = spec.models.ranking.model_dump(mode="json")
+    ranking[KEY] = {**ranking[KEY], MADE_BY: made_by(spec.vectors, base)}
+    return {"ranking": _text(ranking)}
 
 
 def source_state(spec: Recommender, base: Path, people: dict[str, str]) -> str:
@@ -109,4 +134,4 @@ def run_parameters(place: Installation) -> dict[str, Any]:
         if place.environment.kubeflow is None:
             raise
         source = files.digest([dt.datetime.now(dt.UTC).isoformat(timespec="microseconds"), place.people])
-    return slices(place.spec, source=source)
+    return slices(place.spec, source=source, base=place.spec_path.absolute().parent)

@@ -156,6 +156,9 @@ def _rows() -> Iterator[Step]:
     yield Step("predict_intents", f"{part}:predict_intents", "pure", Size(2, "3Gi", minutes=240),
                "Predict the intents of all users", ("code=intent_code",))
 
+    yield Step("item_vectors", "components.vectors.component:item_vectors", "pure", Size(2, "3Gi", minutes=240),
+               "Encode the items' texts and images", ("ranking", "code=ranking_code"))
+
     part = "components.ranking.component"
     yield Step("train_ranking", f"{part}:train_ranking", "pure", Size(2, "6Gi", minutes=360),
                "Fit the ranker", ("ranking", "code=ranking_code"), takes_gpu=True)

@@ -26,6 +26,7 @@ class Models:
     intent_evaluation: Output
     ranker: Output
     ranking_evaluation: Output
+    rows: Output  # that the ranker reads: those of the training set, with vectors of the items where there are some
 
 
 def train(graph: Graph) -> None:
@@ -55,9 +56,10 @@ def trained(graph: Graph, at: Prepared) -> Models:
         intent = graph.step("train_intent", rows=at.rows)["intent"]
         judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)["intent_evaluation"]
     with graph.group("ranking", "Train the ranker and judge it on the test weeks."):
-        ranker = graph.step("train_ranking", rows=at.rows, intent=intent)["ranker"]
-        compared = graph.step("evaluate_ranking", rows=at.rows, intent=intent, ranker=ranker)["ranking_evaluation"]
-    return Models(intent, judged, ranker, compared)
+        rows = graph.step("item_vectors", rows=at.rows)["vector_rows"] if graph.vectors else at.rows
+        ranker = graph.step("train_ranking", rows=rows, intent=intent)["ranker"]
+        compared = graph.step("evaluate_ranking", rows=rows, intent=intent, ranker=ranker)["ranking_evaluation"]
+    return Models(intent, judged, ranker, compared, rows)
 
 
 def released(graph: Graph, at: Prepared, models: Models) -> Output:
@@ -97,7 +99,7 @@ def _champion(graph: Graph, at: Prepared, models: Models) -> tuple[Output, Outpu
         intent = graph.step("judge_twin_intent", rows=at.rows, twin=twin, twin_rows=rows)["champion_intent"]
         ranking = graph.step(
             "judge_twin_ranking",
-            rows=at.rows,
+            rows=models.rows,
             intent=models.intent,
             ranker=models.ranker,
             twin=twin,
@@ -111,7 +113,9 @@ def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Ou
     """Fit what passed once more, on all ripe weeks; without `promotion.refit` these steps hand the version on."""
     intent = graph.step("refit_intent", rows=at.rows, intent=models.intent)["refitted_intent"]
     # The judged intent model predicted the weeks that the ranker learns from out of time; the refitted has seen them.
-    ranker = graph.step("refit_ranking", rows=at.rows, intent=models.intent, ranker=models.ranker)["refitted_ranker"]
+    ranker = graph.step("refit_ranking", rows=models.rows, intent=models.intent, ranker=models.ranker)[
+        "refitted_ranker"
+    ]
     made = graph.step(
         "register_refit",
         version=version,
@@ -142,7 +146,7 @@ def stood_in(graph: Graph, at: Prepared, models: Models, candidate: Output) -> N
             intent_evaluation=models.intent_evaluation,
         )
         intent = rate["baseline_intent"]
-        order = graph.step("baseline_ranking", baselines=chosen, rows=at.rows, intent=intent, ranker=models.ranker)
+        order = graph.step("baseline_ranking", baselines=chosen, rows=models.rows, intent=intent, ranker=models.ranker)
         registered = graph.step(
             "register_baseline",
             candidate=candidate,

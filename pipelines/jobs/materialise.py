@@ -7,6 +7,7 @@ changed (components/profiles/online/materialise.py). Rows of unused vocabularies
 
 import datetime as dt
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,21 @@ def materialise(place: Installation, lease: Lease) -> dict[str, Any]:
         if most := place.environment.jobs.materialise.later_items:
             lease.require()
             counts["later_items"] = _later(place, folders, most)
+        if place.spec.vectors is not None:
+            lease.require()
+            counts |= _vectors(place, folders)
         return counts
+
+
+def _vectors(place: Installation, folders: list[Path]) -> dict[str, int]:
+    """Bring the vectors of items that came later, or whose texts changed, into the document log."""
+    from components.vectors.build import Work
+    from feature_repo.documents.opened import document_log
+    from pipelines.jobs import item_vectors
+
+    rankers = [ReleaseFolder.read(folder).ranking for folder in folders]
+    work = Work(place.spec_path.absolute().parent, place.home, time.monotonic)
+    return item_vectors.bring(document_log(place.spec.name), rankers, work, at=dt.datetime.now(dt.UTC))
 
 
 def _later(place: Installation, folders: list[Path], most: int) -> int:

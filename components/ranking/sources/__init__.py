@@ -29,6 +29,7 @@ class Source:
     least: int = 0  # smallest limit; 0 can be switched off
     brings_new: bool = True  # False: only items that the user had, so none where the spec forbids repeats
     for_people: int = 0  # the limit where items are people; sources of people bring nothing elsewhere
+    for_vectors: int = 0  # the limit where the spec declares vectors of items; elsewhere it brings nothing
     later: bool = False  # only items that came after training: no model needs to know it, no training meets it
     phrases: tuple[tuple[str, str], ...] = ()  # what a text says of a reason: (reason, sentence)
 
@@ -47,6 +48,8 @@ SOURCES = (
            phrases=(("near_history", "Users who chose what you chose often chose it too."),)),
     Source("offers", 3, 50, "Items in the week's flyer near the user's history",
            phrases=(("in_flyer", "It is in this week's flyer."),)),
+    Source("content", 9, 0, "Items whose text or image is like the history; 50 where vectors are declared",
+           for_vectors=50, phrases=(("content", "It is like what you chose."),)),
     Source("popular", 2, 50, "Items popular now; also for cold users", least=1),
 )  # fmt: skip
 
