@@ -41,7 +41,8 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
         # stays what it is.
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
-    models = dumped["models"]
+    models, rule = dumped["models"], spec.session_rule()
+    dumped["intents"] = [intent.model_dump(mode="json") for intent in spec.clocked]
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving", "content")} | {
         "ranking": models["ranking"]
     }
@@ -54,13 +55,14 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     return {
         "name": spec.name,
-        "reading": text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean")}),
+        "reading": text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean", "session_gap")}),
         "data": text(spec.judged_data().model_dump(mode="json")),
         "split": text(spec.split_slice()),
         "profiles": text(dumped["profiles"]),
         "vocabulary": text(spec.vocabulary_rule()),
         "intents": text(dumped["intents"]),
         "intent_model": text(models["intent"]),
+        "session": "" if rule is None else text(rule.model_dump(mode="json")),
         "ranking": text(models["ranking"]),
         "ranking_rows": text(spec.ranking_rows()),
         "ranking_weeks": spec.models.ranking.train_weeks,
@@ -90,6 +92,7 @@ def slices(spec: Recommender, *, source: str, note: str = "") -> dict[str, Any]:
         "lineage": json.dumps(lineage, sort_keys=True),
         "why": f"{PASSED}; {note}" if note else PASSED,
         **{f"{part}_code": code_digests.step_digest(part) for part in CODES},
+        "session_code": code_digests.step_digest("intent/sessions"),
     }
 
 

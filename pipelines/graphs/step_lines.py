@@ -13,6 +13,7 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "training_set": ("rows_in", "rows_out", "intent_rows", "ranking_rows"),
     "train_intent": ("rows_in", "rows_out", "epochs", "validate_bce"),
     "evaluate_intent": ("rows_in", "map", "bce"),
+    "train_session": ("asked",),
     "train_ranking": ("rows_in", "epochs", "validate_ndcg_at_10"),
     "refit_intent": ("asked",),
     "refit_ranking": ("asked",),
