@@ -55,7 +55,7 @@ def trained(graph: Graph, at: Prepared) -> Models:
     with graph.group("intent", "Train the intent model and judge it on the test weeks."):
         intent = graph.step("train_intent", rows=at.rows)["intent"]
         judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)["intent_evaluation"]
-        session = graph.step("train_session", clean=at.clean, rows=at.rows)["session"]
+        session = graph.step("train_session", clean=at.clean, rows=at.rows)["session_model"]
     with graph.group("ranking", "Train the ranker and judge it on the test weeks."):
         ranker = graph.step("train_ranking", rows=at.rows, intent=intent)["ranker"]
         compared = graph.step("evaluate_ranking", rows=at.rows, intent=intent, ranker=ranker)["ranking_evaluation"]

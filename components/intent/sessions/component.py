@@ -12,15 +12,15 @@ def train_session(
     code: str,
     clean: Input[Dataset],
     rows: Input[Dataset],
-    session: Output[Model],
+    session_model: Output[Model],
 ) -> None:
     """Fit and judge the model of intents within a visit, where the spec has some.
 
     Returns:
-        session: The model and its evaluation; without an intent of `horizon: session` a note that there is none.
+        session_model: The model and its evaluation; without an intent of `horizon: session` a note that there is none.
     """
     from pathlib import Path
 
     from components.intent.sessions.steps import run_train_session
 
-    run_train_session(rule, clean=Path(clean.path), rows=Path(rows.path), destination=Path(session.path))
+    run_train_session(rule, clean=Path(clean.path), rows=Path(rows.path), destination=Path(session_model.path))

@@ -135,7 +135,8 @@ def test_a_visit_that_is_over_or_never_began_has_the_rates_of_a_start(learnt):
     last = Remembered(1_000_000, "s1", "1", "cart", 0.0)
     nobody, silent = scorer.said([], now=5), scorer.said([last], now=last.at + scorer.codes.quiet_s + 1)
     going_on = scorer.said([last], now=last.at + scorer.codes.quiet_s)
-    assert nobody.events == silent.events == 0 and going_on.events == 1
+    assert nobody.events == silent.events == 0
+    assert going_on.events == 1
     assert nobody.probabilities.tolist() == silent.probabilities.tolist() == scorer.start.tolist()
     assert 0.1 < scorer.start[0] < 0.4  # the share of visits that buy
     expected = scorer.predict(encode(window([last], scorer.codes), scorer.codes))[0]

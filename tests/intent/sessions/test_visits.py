@@ -58,14 +58,16 @@ def test_another_session_of_the_same_user_is_another_visit_also_where_both_go_on
         ("bob", 7, "x", "i1", "view"),
     ]
     found, gap = cut(rows)
-    assert gap is None and len(set(found.visit)) == 3
+    assert gap is None
+    assert len(set(found.visit)) == 3
     assert visits.rows(found, (BUY,)).labels.ravel().tolist() == [1, 0, 0, 0]
 
 
 def test_without_sessions_of_the_data_half_an_hour_of_silence_ends_a_visit_and_that_is_said():
     rows = [("ann", s, "ann 2024-01-01", "i1", "view") for s in (0, 1800, 3601)]
     found, gap = cut(rows)
-    assert not found.sessions_told and gap == 1800
+    assert not found.sessions_told
+    assert gap == 1800
     assert found.visit.tolist() == [0, 0, 1]
     assert (
         said_of(found, gap)
@@ -110,7 +112,8 @@ def test_the_door_encodes_a_memory_as_training_encodes_the_history(gap_s, told):
     codes = Codes(codes.kinds[:3], codes.categories, codes.category_of, codes.by_id, codes.gap_s, codes.quiet_s)
     rows = visits.rows(found, (BUY,))
     offline = encode(visits.windows(found, rows.event, codes), codes)
-    assert offline.shape == (len(rows), len(codes.names)) and len(rows) > 150
+    assert offline.shape == (len(rows), len(codes.names))
+    assert len(rows) > 150
     first = int(CALENDAR.start(1).timestamp())
     for row, (user, newest) in enumerate(zip(rows.user.tolist(), rows.event.tolist(), strict=True)):
         name, now = found.user_ids[user], int(found.at[newest])
