@@ -30,6 +30,8 @@ HOUR_S, DAY_S = 3600, 86_400
 SECONDS: dict[Step, int] = {HOUR: HOUR_S, DAY: DAY_S, WEEK: 7 * DAY_S}
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DURATION = r"^[1-9][0-9]{0,4}[hd]$"
+GAP = r"^[1-9][0-9]{0,3}[mh]$"  # of silence between two visits
+MOST_GAP_S = 7 * DAY_S
 HALF_LIVES: dict[Step, tuple[str, str]] = {HOUR: ("7d", "24h"), DAY: ("28d", "7d")}  # slow, fast; a week has factors
 # A running sum weighs a step by its growth since step 1: doubles hold about 1,000 doublings, less what sums add.
 MOST_HALF_LIVES = 950
@@ -54,6 +56,20 @@ def seconds_of(duration: str) -> int:
     if not re.fullmatch(DURATION, duration):
         raise ValueError(f"'{duration}' is no duration; write hours or days, such as 1h, 24h, 7d or 28d")
     return int(duration[:-1]) * (HOUR_S if duration.endswith("h") else DAY_S)
+
+
+def gap_seconds(gap: str) -> int:
+    """Return a silence such as 30m or 2h in seconds.
+
+    >>> gap_seconds("30m"), gap_seconds("2h")
+    (1800, 7200)
+    """
+    if not re.fullmatch(GAP, gap):
+        raise ValueError(f"'{gap}' is no silence between visits; write minutes or hours, such as 30m or 2h")
+    seconds = int(gap[:-1]) * (60 if gap.endswith("m") else HOUR_S)
+    if seconds > MOST_GAP_S:
+        raise ValueError(f"{gap} is more than a week; a visit ends after minutes or hours of silence, such as 30m")
+    return seconds
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from feature_repo.errors import DataError
 FILE = "release.json"
 INTENT = "intent"  # folder of the intent model
 RANKING = "ranking"  # folder of the ranking model
+SESSION = "session"  # folder of the session model, within the intent model's; absent where no intent is of a visit
 
 FORMAT = "format"
 FIRST = 1  # of documents without the field
@@ -114,6 +115,11 @@ class ReleaseFolder:
     def intent(self) -> Path:
         """The folder of the intent model."""
         return self.path / INTENT
+
+    @property
+    def session(self) -> Path:
+        """The folder of the session model, if the release has one."""
+        return self.intent / SESSION
 
     @property
     def ranking(self) -> Path:

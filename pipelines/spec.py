@@ -26,6 +26,7 @@ from components.data.derived import with_bare, with_kinds, with_people, with_str
 from components.data.row_rules import OneOf
 from components.data.source_spec import Files
 from components.data.spec import Data
+from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
 from components.intent.spec import Intent, IntentModel
 from components.profiles import vocabulary_rule
 from components.profiles.spec import Profiles
@@ -45,7 +46,16 @@ class Models(Slice):
     """The models of a recommender."""
 
     intent: IntentModel = IntentModel()
+    session: SessionModel = SessionModel()
     ranking: Ranking = Ranking()
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said, so that these hold."""
+        dumped: dict[str, Any] = dump(self)
+        if self.session == SessionModel():
+            dumped.pop("session", None)
+        return dumped
 
 
 class Recommender(Slice):
@@ -146,9 +156,51 @@ class Recommender(Slice):
 
     @model_validator(mode="after")
     def _horizons_are_steps(self) -> "Recommender":
-        for intent in self.intents:
+        for intent in self.clocked:
             intent.steps(self.data.pace)
         return self
+
+    @model_validator(mode="after")
+    def _sessions_fit(self) -> "Recommender":
+        """Refuse sessions alone, and what is said of sessions where there are none: it would say nothing."""
+        if not self.clocked:
+            raise ValueError(
+                "intents: each has horizon: session, and the ranker learns from what users are about to do on the "
+                "clock; add one, such as {name: visit}"
+            )
+        if self.of_sessions:
+            return self
+        needs = "an intent with horizon: session, and there is none; add one, such as "
+        example = "{name: buy_now, event: purchase, horizon: session}"
+        if self.data.session_gap is not None:
+            raise ValueError(f"data.session_gap: is for {needs}{example}, or drop it")
+        if self.models.session != SessionModel():
+            raise ValueError(f"models.session: is for {needs}{example}, or drop it")
+        for place, gate in enumerate(self.promotion.gates):
+            if gate.metric.startswith("session."):
+                raise ValueError(f"promotion.gates[{place}]: {gate.metric} is measured of {needs}{example}")
+        return self
+
+    @property
+    def clocked(self) -> tuple[Intent, ...]:
+        """The intents that look ahead on the clock: the intent model's."""
+        return tuple(intent for intent in self.intents if not intent.of_session)
+
+    @property
+    def of_sessions(self) -> tuple[Intent, ...]:
+        """The intents of a visit: the session model's."""
+        return tuple(intent for intent in self.intents if intent.of_session)
+
+    def session_rule(self) -> SessionRule | None:
+        """Return what the session model needs; None where no intent is of a visit."""
+        if not self.of_sessions:
+            return None
+        return SessionRule(
+            intents=tuple(SessionIntent(name=i.name, event=i.event, ends=i.ends) for i in self.of_sessions),
+            gap=self.data.session_gap,
+            people=self.data.items_are_users,
+            model=self.models.session,
+        )
 
     @model_validator(mode="after")
     def _weight_is_there(self) -> "Recommender":
@@ -241,13 +293,13 @@ class Recommender(Slice):
 
     def split_slice(self) -> dict[str, int]:
         """Return how steps are laid out: each part's length, and how many the longest label looks ahead, if several."""
-        longest = max(intent.steps(self.data.pace) for intent in self.intents)
+        longest = max(intent.steps(self.data.pace) for intent in self.clocked)
         return self.data.split.lengths() | ({"horizon": longest} if longest > 1 else {})
 
     def vocabulary_rule(self) -> dict[str, Any]:
         """Return what vocabularies and profiles need of the intents and of ranking."""
         return vocabulary_rule.of(
-            [intent.model_dump(mode="json") for intent in self.intents],
+            [intent.model_dump(mode="json") for intent in self.clocked],
             self.models.ranking.model_dump(mode="json"),
             self.data.pace,
             signs=self.models.ranking.signs(self.data.without_item),

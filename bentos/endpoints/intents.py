@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
-from bentos.endpoints.schemas import Answer, At, Id, Intent, Profile, Request
+from bentos.endpoints.schemas import Answer, At, Id, Intent, Profile, Request, Session
 from bentos.http.request_context import RequestContext
 
 if TYPE_CHECKING:
@@ -22,15 +24,21 @@ class Intents(Answer):
     """Every intent of a user, in the vocabulary's order."""
 
     intents: list[Intent]
+    session: Session | None = Field(
+        default=None,
+        description="Of the visit that goes on; null where the release has no intent with horizon: session",
+    )
     profile: Profile
 
 
 def answer(door: "Door", ask: IntentsRequest, context: RequestContext) -> Intents:
     """Return every intent of a user."""
     state = door.state_of(ask.user_id, ask.at, context)
-    door.write(context, state, asked={"at": ask.at})
+    session = door.session_of(state, context)
+    told = {} if session is None else {"session": session.model_dump()}
+    door.write(context, state, asked={"at": ask.at} | told)
     every = door.intents_of(state, range(len(state.probabilities)))
-    return Intents(intents=every, profile=state.profile, **door.signed(context))
+    return Intents(intents=every, session=session, profile=state.profile, **door.signed(context))
 
 
 CONTRACT = Contract(
@@ -39,6 +47,11 @@ CONTRACT = Contract(
     answer,
     Example(
         {"user_id": "1"},
-        {"intents": [examples.INTENT, examples.VISIT], "profile": examples.PROFILE} | examples.SIGNED,
+        {
+            "intents": [examples.INTENT, examples.VISIT],
+            "session": {"basis": "visit", "events": 3, "intents": [{"name": "buy_now", "probability": 0.214}]},
+            "profile": examples.PROFILE,
+        }
+        | examples.SIGNED,
     ),
 )

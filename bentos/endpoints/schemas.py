@@ -26,6 +26,7 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Amount = Annotated[float, Field(ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT, allow_inf_nan=False)]
 Rung = Literal["fresh", "stale", "segment", "popular"]
 Reason = Literal["store_away", "models_failed", "timeout", "door_away"]
+SessionBasis = Literal["visit", "start", "unknown"]
 FIRST, LAST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(9998, 12, 31, tzinfo=dt.UTC)
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -106,6 +107,17 @@ class Intent(AnswerPart):
 
     name: str
     probability: float = Field(description="Within the intent's horizon, 0..1")
+
+
+class Session(AnswerPart):
+    """What the rest of the visit that goes on may hold: the intents with horizon: session."""
+
+    basis: SessionBasis = Field(
+        description="What it rests on. visit: the model, by the events of the visit so far; start: no visit goes on, "
+        "so the rates of visits that begin; unknown: the user's last events could not be read, so those rates too"
+    )
+    events: int = Field(description="Of the visit so far, as far as the last 64 events of the user tell")
+    intents: list[Intent] = Field(description="Each with its probability in the rest of the visit")
 
 
 class Answer(AnswerPart):

@@ -28,7 +28,7 @@ from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
-from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
+from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer, Sessions
 from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
@@ -62,11 +62,12 @@ class Door:
         tombstones: Tombstones | None = None,
         breaker: Breaker | None = None,
         documents: DocumentLog | None = None,  # what people change live; None: nobody can
+        sessions: Sessions | None = None,  # None: no intent of the release is of a visit
         grow: Grow | None = None,  # with it: the ranker over other items
     ) -> None:
         self.release = release
         self._log, self._clock, self._events, self._key = log, clock, events, key
-        self._tombstones, self._profiles = tombstones, profiles
+        self._tombstones, self._profiles, self._sessions = tombstones, profiles, sessions
         for part, found in (("intent", scorer.vocabulary.digest), ("ranking", ranker.vocabulary.digest)):
             if found != release.vocabulary:
                 raise DataError(
@@ -142,6 +143,17 @@ class Door:
     def intents_of(self, state: ProfileState, targets: Iterable[int]) -> list[schemas.Intent]:
         """Name intents, each with its probability for the user."""
         return self._named(state.probabilities, targets)
+
+    def session_of(self, state: ProfileState, context: RequestContext) -> schemas.Session | None:
+        """Say what the rest of the visit that goes on may hold; None where the release has no intents of a visit."""
+        if self._sessions is None:
+            return None
+        read = self.ladder.session_of(self._sessions, state, context)
+        found = self._sessions.said([], now=0) if read is None else read
+        basis: schemas.SessionBasis = "unknown" if read is None else "visit" if found.events else "start"
+        named = zip(self._sessions.names, found.probabilities.tolist(), strict=True)
+        every = [schemas.Intent(name=name, probability=probability) for name, probability in named]
+        return schemas.Session(basis=basis, events=found.events, intents=every)
 
     def popular(
         self, among: ShownItems, *, items: int, intents: int

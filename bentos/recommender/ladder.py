@@ -30,7 +30,7 @@ from bentos.http.request_context import RequestContext
 from bentos.recommender import warmup
 from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
-from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer
+from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid
 from bentos.release import Release
 from components.ranking.eligibility import of_kinds
 from feature_repo import columns
@@ -143,6 +143,16 @@ class Ladder:
         everyone = self._fallback.everyone
         listed = self._fallback.recommend(everyone, n_items=n_items, k=most, exclude=exclude)
         return self._fallback.rates[everyone], listed
+
+    def session_of(self, sessions: Sessions, state: ProfileState, context: RequestContext) -> SessionSaid | None:
+        """Ask about the visit that a user's last events are of; None where they cannot be read."""
+        if context.overdue or state.profile.reason == "store_away":
+            return None
+        user, now = str(state.rows.user_id[0]), int(state.rows.now[0])
+        with context.stage("predict session"):
+            return _tried(
+                lambda: sessions.said(self._breaker.call(lambda: self._profiles.memories([user]))[0] or [], now=now)
+            )
 
     def warm_up(self, user: str, now: int, like: UserRows | None = None) -> None:
         """Read nobody's row and run the models on it and on a row `like` users' own; start even where one is away."""

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from feature_repo.memory import Remembered
 from feature_repo.rows import UserRows
 from feature_repo.update import Event
 from feature_repo.vocabulary import Vocabulary
@@ -23,6 +24,29 @@ class Scorer(Protocol):
 
     def predict(self, rows: UserRows) -> np.ndarray:
         """Return probabilities [B, C]."""
+
+
+class SessionSaid(Protocol):
+    """What is said of a visit."""
+
+    @property
+    def events(self) -> int:
+        """How many of the visit's events it rests on; 0: no visit goes on, and the probabilities are rates."""
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """By intent of a visit."""
+
+
+class Sessions(Protocol):
+    """Predicts what the rest of a visit holds."""
+
+    @property
+    def names(self) -> list[str]:
+        """The intents, in the order of probabilities."""
+
+    def said(self, memory: Sequence[Remembered], *, now: int) -> SessionSaid:
+        """Answer from a user's last events."""
 
 
 class Recommended(Protocol):
@@ -66,6 +90,9 @@ class Profiles(Protocol):
 
     def read(self, user_ids: Sequence[str], *, now: int) -> UserRows:
         """Return the rows of users as asked about at `now`."""
+
+    def memories(self, user_ids: Sequence[str]) -> list[list[Remembered] | None]:
+        """Return the last events of users, oldest first; None of whom no row has a memory."""
 
     def forgotten(self, user_ids: Sequence[str]) -> frozenset[str]:
         """Return which of some users were forgotten, as the store knows now."""

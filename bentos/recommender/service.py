@@ -31,10 +31,12 @@ from bentos.recommender.metrics import Metrics
 from bentos.recommender.settings import Settings
 from bentos.release import INTENT, RANKING, Release
 from bentos.remote import RemoteRanker, RemoteScorer
+from components.intent.sessions.score import SessionScorer, held
 from components.step import reason_left
 from feature_repo.errors import SpecError
 from feature_repo.fallback import Fallback
 from feature_repo.privacy import sealing
+from feature_repo.release_folder import SESSION
 from feature_repo.update import Folding
 from feature_repo.vocabulary import Vocabulary
 
@@ -150,6 +152,7 @@ def open_door(settings: Settings) -> DoorContext:
         key=settings.key,
         tombstones=settings.tombstones,
         documents=document_log_if_any(release.name),
+        sessions=_sessions(release),
         grow=grow,
     )
     door.warm_up(folds)
@@ -185,6 +188,12 @@ def _scorer(settings: Settings) -> ports.Scorer:
 
     torch.set_num_threads(settings.threads)
     return IntentScorer.load(settings.release.folder / INTENT)
+
+
+def _sessions(release: Release) -> ports.Sessions | None:
+    """Return the model of intents within a visit, in this process wherever the others are; it needs no torch."""
+    folder = release.folder / INTENT / SESSION
+    return SessionScorer.load(folder) if held(folder) else None
 
 
 def _ranker(settings: Settings) -> tuple[ports.Ranker, Grow]:

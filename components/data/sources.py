@@ -11,9 +11,9 @@ from typing import Any
 
 import duckdb
 
-from components.data import completejourney, file_source, mapping, movielens, sql, synthetic
+from components.data import clickstream, completejourney, file_source, mapping, movielens, sql, synthetic
 from components.data.database import text
-from components.data.source_spec import CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
+from components.data.source_spec import Clickstream, CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
 from feature_repo import files
 
 
@@ -41,6 +41,8 @@ def _read(db: duckdb.DuckDBPyConnection, source: Source, base: Path, *, work: Pa
             return Read(_digests(movielens.read(db, source.path, base)))
         case Synthetic():
             return _synthetic(db, source, work)
+        case Clickstream():
+            return _clickstream(db, source, work)
         case Files():
             found, tells = file_source.read(db, source, base)
             return Read(_digests(found), grows=True, tells=tells)
@@ -62,6 +64,8 @@ def _state(source: Source, base: Path) -> Any:
             return _stats(movielens.files(source.path, base))
         case Synthetic():
             return {"synthetic": synthetic.VERSION, **source.model_dump()}
+        case Clickstream():
+            return {"clickstream": clickstream.VERSION, **source.model_dump()}
         case Files():
             return _stats(file_source.paths(source, base))
         case Sql():
@@ -71,17 +75,30 @@ def _state(source: Source, base: Path) -> Any:
 def _synthetic(db: duckdb.DuckDBPyConnection, source: Synthetic, work: Path) -> Read:
     """Make the rows, and read them as files; the truth comes along."""
     synthetic.write_events(work, **source.model_dump(exclude={"type"}))
+    return _made(db, work, events="events/*.parquet", version=synthetic.VERSION, users={"taste": "taste"})
+
+
+def _clickstream(db: duckdb.DuckDBPyConnection, source: Clickstream, work: Path) -> Read:
+    """Make the visits, and read them as files; the truth comes along."""
+    clickstream.write(work, **source.model_dump(exclude={"type"}))
+    return _made(db, work, events="events.parquet", version=clickstream.VERSION)
+
+
+def _made(
+    db: duckdb.DuckDBPyConnection, work: Path, *, events: str, version: int, users: dict[str, str] | None = None
+) -> Read:
+    """Read what was made in a folder."""
     made = Files(
         type="parquet",
-        events=Table(path="events/*.parquet"),
+        events=Table(path=events),
         items=Table(path="items.parquet"),
-        users=Table(path="users.parquet", columns={"taste": "taste"}),
+        users=Table(path="users.parquet", columns=users or {}),
     )
     file_source.read(db, made, work)
     db.execute(f"""
         CREATE TABLE source_truth AS SELECT CAST(user_id AS VARCHAR) AS user_id, * EXCLUDE (user_id)
         FROM read_parquet({text(work / "truth.parquet")})""")
-    return Read([str(synthetic.VERSION)])
+    return Read([str(version)])
 
 
 def _digests(found: list[Path]) -> list[str]:

@@ -8,7 +8,7 @@ from components.data.row_rules import Matches, OneOf
 from components.data.rules import Rule, TableName, label, misplaced, of_oneself
 from components.data.source_spec import CANONICAL_TYPES, Files, Source, Sql, known_zone
 from feature_repo import columns
-from feature_repo.clock import DURATION, WEEK, Pace, Step
+from feature_repo.clock import DURATION, GAP, WEEK, Pace, Step, gap_seconds
 from feature_repo.slice import Slice
 
 PARTS = ("warmup", "validate", "test")  # of a split; the rest is to train
@@ -109,6 +109,12 @@ class Data(Slice):
         description="Kinds of events that may lack an item, such as login or search: they count as activity, and for "
         "intents without a level. An event of another kind without an item is set aside",
     )
+    session_gap: str | None = Field(
+        default=None,
+        pattern=GAP,
+        description="Silence that ends a visit, such as 30m, for intents with horizon: session; left out: session_id "
+        "alone tells visits, and 30m where the events have none",
+    )
     clean: Clean = Clean()
     split: Split = Split()
     contract: dict[TableName, list[Rule]] = Field(default={}, description="Rules by canonical table")
@@ -124,6 +130,8 @@ class Data(Slice):
         dumped: dict[str, Any] = dump(self)
         if dumped.get("half_lives") == HalfLives().model_dump():
             del dumped["half_lives"]
+        if dumped.get("session_gap") is None:
+            dumped.pop("session_gap", None)
         if not dumped.get("without_item", True):
             del dumped["without_item"]
         if dumped.get("step") == WEEK:
@@ -165,6 +173,13 @@ class Data(Slice):
     def has_strength(self) -> bool:
         """Tell whether events say how much a user liked an item, or how often."""
         return isinstance(self.source, Files | Sql) and columns.STRENGTH in self.source.events.columns
+
+    @field_validator("session_gap")
+    @classmethod
+    def _gap(cls, value: str | None) -> str | None:
+        if value is not None:
+            gap_seconds(value)
+        return value
 
     @field_validator("timezone")
     @classmethod

@@ -11,6 +11,7 @@ from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
+SESSION = "session"  # the horizon of intents of the visit that goes on (components/intent/sessions)
 LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ else:
 class Intent(Slice):
     """Something a user may be about to do: y in {0, 1}, whether it happens in [cutoff, cutoff + horizon).
 
-    With a `level` there is one y for each of the `top` values of that item column; without, one in all.
+    With a `level` there is one y for each of the `top` values of that item column; without, one in all. With
+    `horizon: session` it is asked within a visit: whether the rest of it holds the event.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40, description="Its name in answers; unique")
@@ -35,11 +37,14 @@ class Intent(Slice):
     top: int = Field(default=100, ge=1, le=1000, description="Values of the level that are predicted")
     horizon: str | None = Field(
         default=None,
-        pattern=DURATION,
+        pattern=f"{DURATION}|^{SESSION}$",
         description="How far ahead: hours or days that are whole steps of data.step, such as 1h, 24h, 7d, 28d; "
-        "left out: 7d",
+        "or session, the rest of the visit (docs/sessions.md); left out: 7d",
     )
     horizon_days: int = Field(default=7, ge=1, le=365, description="Older form of horizon: the same in days")
+    ends: bool = Field(
+        default=False, description="With horizon: session and no event: whether the visit ends here, with no more event"
+    )
 
     @model_validator(mode="after")
     def _one_horizon(self) -> "Intent":
@@ -47,12 +52,38 @@ class Intent(Slice):
             raise ValueError(f"horizon and horizon_days are both given; keep `horizon: {self.horizon}`")
         return self
 
+    @model_validator(mode="after")
+    def _session_fits(self) -> "Intent":
+        """Refuse what an intent of the visit does not have, and what only it has."""
+        if not self.of_session:
+            if self.ends:
+                raise ValueError("ends is of a visit, so it goes with `horizon: session`; drop it, or say that")
+            return self
+        if self.level is not None or "top" in self.model_fields_set:
+            key = "level" if self.level is not None else "top"
+            raise ValueError(
+                f"{key} and horizon: session do not go together: a visit is asked for one event in all; drop {key}, or "
+                "use a horizon in hours or days"
+            )
+        if self.ends and self.event is not None:
+            raise ValueError(f"ends says that no event follows; drop ends, or event: {self.event}")
+        return self
+
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write one form, the older one where the newer is not said, so that recorded digests hold."""
         dumped: dict[str, Any] = dump(self)
         dumped.pop("horizon" if self.horizon is None else "horizon_days", None)
+        if not self.ends:
+            dumped.pop("ends", None)
+        if self.of_session:
+            dumped.pop("top", None)
         return dumped
+
+    @property
+    def of_session(self) -> bool:
+        """Tell whether it is asked within a visit, and not on the clock."""
+        return self.horizon == SESSION
 
     @property
     def duration(self) -> str:

@@ -25,6 +25,7 @@ def register(
     intent_evaluation: Input[Dataset],
     ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
+    session: Input[Model],
     champion_intent: Input[Dataset],
     champion_ranking: Input[Dataset],
     gates_report: Output[Markdown],
@@ -42,7 +43,7 @@ def register(
 
     return steps.register(
         name,
-        folders=(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path),
+        folders=(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path, session.path),
         lineage=lineage,
         promotion=promotion,
         serving=serving,
@@ -77,6 +78,7 @@ def register_refit(
     intent_evaluation: Input[Dataset],
     refitted_ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
+    session: Input[Model],
 ) -> str:
     """Register the refit of a judged release; return its version, or the judged one's where none was asked for."""
     from components.registry import steps
@@ -90,6 +92,7 @@ def register_refit(
             intent_evaluation.path,
             refitted_ranker.path,
             ranking_evaluation.path,
+            session.path,
         ),
         lineage=lineage,
         serving=serving,
@@ -136,6 +139,7 @@ def register_baseline(
     intent_evaluation: Input[Dataset],
     ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
+    session: Input[Model],
     baseline_report: Output[Markdown],
     baseline_version: OutputPath(str),  # type: ignore[valid-type]
 ) -> str:
@@ -151,7 +155,7 @@ def register_baseline(
         name,
         candidate=candidate,
         replaced=baselines,
-        folders=(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path),
+        folders=(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path, session.path),
         lineage=lineage,
         serving=serving,
         why=why,

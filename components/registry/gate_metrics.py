@@ -38,6 +38,10 @@ METRICS = (
     GateMetric("ranking.recall_at_10", cohorts="measured"),
     GateMetric("ranking.phr_at_10", cohorts="measured"),
     GateMetric("ranking.explore_ndcg_at_10"),  # ranks and counts only items that the user has not had
+    # Within a visit: whether the rest of it holds what the intents with horizon: session ask for.
+    GateMetric("session.auroc"),
+    GateMetric("session.ap"),
+    GateMetric("session.bce", lower_is_better=True),
     # Milliseconds are a thread's own, so other work on the machine does not count.
     _lower("latency.predict_ms_p50", "budget"),
     _lower("latency.predict_ms_p95", "budget"),

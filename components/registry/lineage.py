@@ -20,6 +20,7 @@ from feature_repo.vocabulary import Vocabulary
 
 Part = Literal["intent", "ranking"]
 PARTS: tuple[Part, ...] = ("intent", "ranking")
+SESSION = "session"  # measured as a part is; its model travels in the intent model's folder
 # Needed by training only. The first names users; the second holds timings, so equal models would differ; a refit begins
 # with the third.
 LEFT_OUT = ("out_of_time.parquet", "training.json", "early.safetensors")
@@ -55,6 +56,21 @@ class Folders:
     intent_evaluation: Path
     ranking: Path
     ranking_evaluation: Path
+    session: Path | None = None  # model/ and evaluation/ of intents within a visit; empty where the spec asks for none
+
+    @property
+    def session_model(self) -> Path | None:
+        """Return the session model's folder, if there is one; it travels in the intent model's."""
+        return self._of_session("model")
+
+    @property
+    def session_evaluation(self) -> Path | None:
+        """Return the folder of the session model's evaluation, if there is one."""
+        return self._of_session("evaluation")
+
+    def _of_session(self, name: str) -> Path | None:
+        folder = None if self.session is None else self.session / name
+        return folder if folder is not None and folder.is_dir() else None
 
     def model(self, part: Part) -> Path:
         """Return the model folder of a part."""
@@ -87,14 +103,17 @@ class Result:
                 f"{folders.ranking}: vocabulary {vocabularies['ranking'].digest}, but the intent model in "
                 f"{folders.intent} has {vocabularies['intent'].digest}; train both on one `profiles` artifact"
             )
+        evaluations = {part: folders.evaluation(part) for part in PARTS}
+        session = folders.session_evaluation
+        judged: dict[str, Path] = {**evaluations} | ({SESSION: session} if session is not None else {})
         return cls(
             folders=folders,
             lineage=lineage,
             vocabulary=vocabularies["intent"],
             snapshot=snapshot,
-            metrics={part: _document(folders.evaluation(part) / "metrics.json") for part in PARTS},
+            metrics={part: _document(at / "metrics.json") for part, at in judged.items()},
             served={part: _served(folders, part) for part in PARTS},
-            resamples={part: resamples.read(folders.evaluation(part)) for part in PARTS},
+            resamples={part: resamples.read(at) for part, at in judged.items()},
         )
 
     @property

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from components import resamples
 from components.registry import client as mlflow_client
 from components.registry import model_versions
-from components.registry.lineage import PARTS, Folders, Lineage, Part, Result, flat
+from components.registry.lineage import PARTS, SESSION, Folders, Lineage, Part, Result, flat
 from components.registry.model_versions import Version
 from feature_repo import columns, fallback, files
 
@@ -57,7 +57,10 @@ def register(
     result = Result.read(folders, lineage)
     with tempfile.TemporaryDirectory() as aside, mlflow_client.connected() as client:
         scratch = Path(aside)
-        staged = {part: model_versions.staged(folders.model(part), scratch / part) for part in PARTS}
+        within = {"intent": folders.session_model}
+        staged = {
+            part: model_versions.staged(folders.model(part), scratch / part, session=within.get(part)) for part in PARTS
+        }
         digests = {part: files.file_digest(folder) for part, folder in staged.items()}
         run = _run(client, name, mark=files.digest({"models": digests, "metrics": result.metrics}))
         versions = {part: _found(client, f"{name}-{part}", digests[part], staged[part]) for part in PARTS}
@@ -150,7 +153,7 @@ def _tags(part: Part, result: Result, *, digest: str, intent: Version | None) ->
 def _metrics(result: Result) -> dict[str, float]:
     """Name every measured number, as intent.test.map or ranking.baselines.popular.ndcg_at_10."""
     found: dict[str, float] = {}
-    for part in PARTS:
+    for part in result.metrics:
         document = {group: result.metrics[part].get(group, {}) for group in GROUPS}
         for key, value in flat(document, part).items():
             if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
@@ -175,6 +178,8 @@ def _reports(result: Result, target: Path) -> Path:
     for part in PARTS:
         wanted |= {Path(part) / file: folders.evaluation(part) / file for file in EVALUATION}
         wanted[Path(part) / "training.json"] = folders.model(part) / "training.json"
+    if (session := folders.session_evaluation) is not None:
+        wanted |= {Path(SESSION) / file: session / file for file in EVALUATION}
     wanted |= {Path("segments") / file: folders.evaluation("ranking") / file for file in fallback.CARDS}
     target.mkdir(parents=True)
     for place, file in wanted.items():

@@ -67,6 +67,10 @@ class Gate(Slice):
             raise ValueError(
                 "repeats counts uses of a tolerance, so it goes with `against: champion` and a `tolerance`"
             )
+        if self.metric.startswith("session.") and self.against == "champion":
+            raise ValueError(
+                f"{self.metric}: the champion is not judged on the same visits; use `against: baseline`, or a `limit`"
+            )
         kind = gate_metrics.BY_NAME[self.metric].kind
         if kind == "budget" and self.against == "baseline":
             raise ValueError(f"{self.metric} has no baseline; give a `limit`, or `against: champion`")

@@ -37,7 +37,8 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     """Return the slices that the spec alone decides."""
     dumped = spec.model_dump(mode="json")
 
-    models = dumped["models"]
+    models, rule = dumped["models"], spec.session_rule()
+    dumped["intents"] = [intent.model_dump(mode="json") for intent in spec.clocked]
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving", "content")} | {
         "ranking": models["ranking"]
     }
@@ -50,13 +51,14 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     return {
         "name": spec.name,
-        "reading": _text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean")}),
+        "reading": _text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean", "session_gap")}),
         "data": _text(spec.judged_data().model_dump(mode="json")),
         "split": _text(spec.split_slice()),
         "profiles": _text(dumped["profiles"]),
         "vocabulary": _text(spec.vocabulary_rule()),
         "intents": _text(dumped["intents"]),
         "intent_model": _text(models["intent"]),
+        "session": "" if rule is None else _text(rule.model_dump(mode="json")),
         "ranking": _text(models["ranking"]),
         "ranking_rows": _text(spec.ranking_rows()),
         "ranking_weeks": spec.models.ranking.train_weeks,
@@ -102,6 +104,7 @@ def slices(spec: Recommender, *, source: str, base: Path, note: str = "") -> dic
 def codes(spec: Recommender) -> dict[str, str]:
     """Return the digests of the code behind the steps; that of vectors, which few specs have, goes with ranking's."""
     found = {f"{part}_code": code_digests.step_digest(part) for part in CODES}
+    found["session_code"] = code_digests.step_digest("intent/sessions")
     if spec.vectors is not None:
         found["ranking_code"] = files.digest([found["ranking_code"], code_digests.step_digest("vectors")])
     return found

@@ -41,6 +41,7 @@ SLICES = {
     "vocabulary": "What the vocabularies are fitted on: intents' levels, item thresholds; JSON.",
     "intents": "The spec's `intents`, JSON.",
     "intent_model": "The spec's `models.intent`, JSON.",
+    "session": "Intents within a visit, how visits are cut and the model's settings, JSON; empty where there are none.",
     "ranking": "The spec's `models.ranking`, JSON.",
     "ranking_rows": "Which weeks the ranker's rows come from, JSON.",
     "ranking_weeks": "Last training weeks that the ranker learns from.",
@@ -56,6 +57,7 @@ SLICES = {
     "data_code": "Digest of the code behind the data steps.",
     "profiles_code": "Digest of the code behind the profile steps.",
     "intent_code": "Digest of the code behind the intent steps.",
+    "session_code": "Digest of the code behind the session step.",
     "ranking_code": "Digest of the code behind the ranking steps.",
     "registry_code": "Digest of the code that fetches a release.",
 }
@@ -153,6 +155,9 @@ def _rows() -> Iterator[Step]:
                "Fit the judged intent model on all ripe weeks",
                ("intents", "model=intent_model", "ranking_weeks", "refit", "code=intent_code"), takes_gpu=True,
                only_with="refit")
+    yield Step("train_session", "components.intent.sessions.component:train_session", "pure",
+               Size(2, "4Gi", minutes=240), "Fit the model of intents within a visit and judge it by position",
+               ("rule=session", "code=session_code"), only_with="session")
     yield Step("predict_intents", f"{part}:predict_intents", "pure", Size(2, "3Gi", minutes=240),
                "Predict the intents of all users", ("code=intent_code",))
 

@@ -27,6 +27,7 @@ class Models:
     ranker: Output
     ranking_evaluation: Output
     rows: Output  # that the ranker reads: those of the training set, with vectors of the items where there are some
+    session: Output  # what `horizon: session` asks for, with its evaluation
 
 
 def train(graph: Graph) -> None:
@@ -55,11 +56,12 @@ def trained(graph: Graph, at: Prepared) -> Models:
     with graph.group("intent", "Train the intent model and judge it on the test weeks."):
         intent = graph.step("train_intent", rows=at.rows)["intent"]
         judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)["intent_evaluation"]
+        session = graph.step("train_session", clean=at.clean, rows=at.rows)["session_model"]
     with graph.group("ranking", "Train the ranker and judge it on the test weeks."):
         rows = graph.step("item_vectors", rows=at.rows)["vector_rows"] if graph.vectors else at.rows
         ranker = graph.step("train_ranking", rows=rows, intent=intent)["ranker"]
         compared = graph.step("evaluate_ranking", rows=rows, intent=intent, ranker=ranker)["ranking_evaluation"]
-    return Models(intent, judged, ranker, compared, rows)
+    return Models(intent, judged, ranker, compared, rows, session)
 
 
 def released(graph: Graph, at: Prepared, models: Models) -> Output:
@@ -76,6 +78,7 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
             intent_evaluation=models.intent_evaluation,
             ranker=models.ranker,
             ranking_evaluation=models.ranking_evaluation,
+            session=models.session,
             champion_intent=twin_intent,
             champion_ranking=twin_ranking,
         )
@@ -124,6 +127,7 @@ def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Ou
         intent_evaluation=models.intent_evaluation,
         refitted_ranker=ranker,
         ranking_evaluation=models.ranking_evaluation,
+        session=models.session,
     )
     return made[RETURNED]
 
@@ -156,6 +160,7 @@ def stood_in(graph: Graph, at: Prepared, models: Models, candidate: Output) -> N
             intent_evaluation=rate["baseline_intent_evaluation"],
             ranker=order["baseline_ranker"],
             ranking_evaluation=order["baseline_ranking_evaluation"],
+            session=models.session,
         )
         served(graph, at, registered["baseline_version"], why=registered[RETURNED])
 

@@ -16,6 +16,7 @@ RANKING = {
     "ndcg_at_10": 0.2, "recall_at_10": 0.1, "phr_at_10": 0.6, "explore_ndcg_at_10": 0.1, "candidate_recall": 0.75,
     "rows": 800,
 }  # fmt: skip
+SESSION = {"auroc": 0.7, "ap": 0.4, "bce": 0.5, "rows": 700}
 SERVED = {
     "latency": PER_ROW,
     "memory": {"model_mib": 2.0, "rss_mib": 9.0},
@@ -25,7 +26,8 @@ SERVED = {
 
 @EVERY
 def test_the_evaluations_tell_it(metric: GateMetric) -> None:
-    found = measured({"intent": {"test": INTENT}, "ranking": {"test": RANKING}}, {"ranking": SERVED})
+    metrics = {"intent": {"test": INTENT}, "ranking": {"test": RANKING}, "session": {"test": SESSION}}
+    found = measured(metrics, {"ranking": SERVED})
     assert metric.name in found.overall.values
     if metric.derive is not None:
         assert metric.derive({}) is None
