@@ -36,7 +36,6 @@ def batch_form(spec: Recommender) -> dict[str, Any]:
 def spec_slices(spec: Recommender) -> dict[str, Any]:
     """Return the slices that the spec alone decides."""
     dumped = spec.model_dump(mode="json")
-
     models, rule = dumped["models"], spec.session_rule()
     dumped["intents"] = [intent.model_dump(mode="json") for intent in spec.clocked]
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving", "content")} | {

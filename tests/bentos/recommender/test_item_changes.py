@@ -231,7 +231,9 @@ def test_another_thing_under_the_id_of_a_withdrawn_one_is_refused_until_it_is_sa
     saw = {"item_id": old, "title": "saw", "category": "TOOLS"}
     reply = door.put("/items", json={"items": [saw]})
     assert (reply.status_code, reply.json()["where"]) == (422, "items[0].item_id")
-    assert "allowed: an id of its own, or `replaces: true` where the old thing is gone for good" in reply.json()["error"]
+    assert (
+        "allowed: an id of its own, or `replaces: true` where the old thing is gone for good" in reply.json()["error"]
+    )
     assert old not in recommended(door), "it stays withdrawn"
     assert put(door, saw | {"replaces": True})["items"][0]["outcome"] in ("added", "changed")
     assert old in recommended(door), "the new thing may be shown"
