@@ -27,9 +27,10 @@ SCRIPTS = {
     "demo": {"runs", "largest_difference", "alike"},
     "requestlog": {"users", "each_once", "each_4_times"},
     "domains": {"sets"},
+    "sessions": {"sets"},
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
 }
-OWN_WORLD = ("contract", "profiles", "demo", "domains", "online", "router", "sizing", "sparse")
+OWN_WORLD = ("contract", "profiles", "demo", "domains", "online", "router", "sessions", "sizing", "sparse")
 SLOW = (
     "demo",
     "domains",

@@ -134,7 +134,7 @@ def result(folder: Path, *, seed: int, quality: float) -> Folders:
     made = Folders(
         *(folder / part for part in ("clean", "intent", "intent_evaluation", "ranking", "ranking_evaluation"))
     )
-    for place in vars(made).values():
+    for place in filter(None, vars(made).values()):
         place.mkdir(parents=True, exist_ok=True)
     words = replace(vocabulary(*TITLES), segments=SEGMENTS)
     intent_model(made.intent, words, seed=seed)

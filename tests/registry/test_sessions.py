@@ -1,0 +1,98 @@
+"""A session model goes with its release: measured, judged by gates, registered, assembled whole."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components import resamples
+from components.intent.sessions.encode import Codes
+from components.intent.sessions.score import SessionScorer
+from components.intent.sessions.spec import SessionIntent
+from components.registry.gate_inputs import measured
+from components.registry.gates import evaluate
+from components.registry.lineage import Folders, Result
+from components.registry.register import register
+from components.registry.release import assemble
+from components.registry.release import make as make_release
+from components.registry.spec import Gate
+from components.resamples import MODEL, Line
+from feature_repo import files
+from feature_repo.release_folder import ReleaseFolder
+from tests.registry.conftest import LINEAGE, SERVING, result
+
+GATE = Gate(metric="session.auroc")
+
+
+def scorer() -> SessionScorer:
+    codes = Codes(("view",), ())
+    F = len(codes.names)
+    return SessionScorer(
+        intents=(SessionIntent(name="leave", ends=True),),
+        codes=codes,
+        mean=np.zeros(F),
+        scale=np.ones(F),
+        weights=(np.ones((F, 2)), np.ones((2, 2)), np.ones((2, 1))),
+        biases=(np.zeros(2), np.zeros(2), np.zeros(1)),
+        start=np.asarray([0.5]),
+    )
+
+
+def with_session(made: Folders, *, auroc: float) -> Folders:
+    """Put a session artifact beside a result whose best baseline reaches .6."""
+    folder = made.clean.parent / "session"
+    for name in ("model", "evaluation"):
+        (folder / name).mkdir(parents=True)
+    scorer().save(folder / "model")
+    numbers = {
+        "test": {"auroc": auroc, "rows": 500, "users": 90},
+        "baselines": {"last_event": {"auroc": 0.6}, "markov_1": {"auroc": 0.55}},
+    }
+    files.write_json(folder / "evaluation" / "metrics.json", numbers)
+    rng = np.random.default_rng(0)
+    lines = [
+        Line("auroc", value + 0.01 * rng.standard_normal(50), 500, 90, side)
+        for side, value in ((MODEL, auroc), ("last_event", 0.6), ("markov_1", 0.55))
+    ]
+    resamples.write(folder / "evaluation", lines, rows_digest="r0w5")
+    (folder / "evaluation" / "card.md").write_text("# Card\n")
+    return replace(made, session=folder)
+
+
+@pytest.mark.parametrize(("auroc", "word"), [(0.75, "passed"), (0.5, "refused"), (0.605, "undecided")])
+def test_a_gate_judges_the_session_model_against_its_best_baseline(tmp_path: Path, auroc: float, word: str) -> None:
+    found = Result.read(with_session(result(tmp_path, seed=0, quality=0.3), auroc=auroc), LINEAGE)
+    candidate = measured(found.metrics, found.served, resamples=found.resamples)
+    assert candidate.overall.baseline["session.auroc"] == 0.6
+    assert evaluate([GATE], candidate, champion=None).word == word
+
+
+def test_a_result_without_sessions_is_read_as_before(tmp_path: Path) -> None:
+    made = result(tmp_path, seed=0, quality=0.3)
+    unasked = made.clean.parent / "session"
+    unasked.mkdir()
+    files.write_json(unasked / "none.json", {"asked": False})
+    for folders in (made, replace(made, session=unasked)):
+        assert set(Result.read(folders, LINEAGE).metrics) == {"intent", "ranking"}
+        assert folders.session_model is None
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_the_model_travels_in_the_intent_models_folder(store: Path, tmp_path: Path) -> None:
+    folders = with_session(result(tmp_path / "result", seed=7, quality=0.3), auroc=0.75)
+    registered = register("visits", folders, lineage=LINEAGE)
+    candidate = measured(registered.result.metrics, resamples=registered.result.resamples)
+    verdict = evaluate([GATE], candidate, champion=None)
+    with tempfile.TemporaryDirectory() as scratch:
+        made = make_release(
+            "visits", registered, serving=SERVING, verdict=verdict, metrics={"session.auroc": 0.75},
+            scratch=Path(scratch),
+        )  # fmt: skip
+    found = ReleaseFolder.read(assemble("visits", made.version, tmp_path / "release"))
+    loaded = SessionScorer.load(found.session)
+    assert made.passed
+    assert loaded.names == ["leave"]
+    features = np.ones((3, len(loaded.codes.names)))
+    assert np.array_equal(loaded.predict(features), scorer().predict(features))
