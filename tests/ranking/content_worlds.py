@@ -21,9 +21,7 @@ def of_rows(rows: Sequence[Sequence[float]], *, encoder: str = "e") -> ItemVecto
     place = np.where(vectors.any(axis=1), np.arange(len(rows)), -1).astype(np.int32)
     about = {"digest": encoder, "spec": SPEC.model_dump(mode="json"), "counts": {}}
     digests = tuple(text_digest(f"text {n}") if at >= 0 else "" for n, at in enumerate(place))
-    return ItemVectors(
-        about, Part(vectors, place), Part.none(len(rows)), {"text": digests, "image": ("",) * len(rows)}
-    )
+    return ItemVectors(about, Part(vectors, place), Part.none(len(rows)), {"text": digests, "image": ("",) * len(rows)})
 
 
 def vectors_of_numbers(n_items: int) -> ItemVectors:

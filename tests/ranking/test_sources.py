@@ -16,8 +16,8 @@ from components.ranking.sources.context import Context
 from components.ranking.spec import Candidates, Ranking
 from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
-from tests.ranking.content_worlds import vectors_of_numbers
 from tests.ranking.board import ITEMS, Happened, intents, known_row, user_rows
+from tests.ranking.content_worlds import vectors_of_numbers
 
 EVERY = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 
