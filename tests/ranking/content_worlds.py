@@ -19,7 +19,7 @@ def of_rows(rows: Sequence[Sequence[float]], *, encoder: str = "e") -> ItemVecto
     """Return vectors of texts, one an item; a row of zeros is none."""
     vectors = np.asarray(rows, np.float16)
     place = np.where(vectors.any(axis=1), np.arange(len(rows)), -1).astype(np.int32)
-    about = {"digest": encoder, "spec": SPEC.model_dump(mode="json"), "counts": {}}
+    about = {"digest": encoder, "spec": SPEC.slice(), "counts": {}}
     digests = tuple(text_digest(f"text {n}") if at >= 0 else "" for n, at in enumerate(place))
     return ItemVectors(about, Part(vectors, place), Part.none(len(rows)), {"text": digests, "image": ("",) * len(rows)})
 

@@ -25,7 +25,7 @@ from feature_repo.live_items import live
 from tests.ranking import content_worlds as worlds
 from tests.ranking.board import ITEMS, SPEC, Happened, cold_rows, intents, known_row, start, user_rows
 
-SPEC_VECTORS = worlds.SPEC.model_dump(mode="json")
+SPEC_VECTORS = worlds.SPEC.slice()
 LIMITS = Candidates(history=10, neighbours=5, popular=5, content=6)
 CONTENT = SPEC.model_copy(update={"vectors": SPEC_VECTORS, "candidates": LIMITS})
 
@@ -164,7 +164,7 @@ def test_content_finds_new_items_that_popularity_and_categories_cannot(
     assert wrong == 0
     rows, chances = user_rows(known_row("u00", happened["u00"], 21)), np.asarray(intents("u00"), np.float32)
     wine, oil = grown["vectors"].score(rows, chances, np.asarray([ITEMS, ITEMS + 3]))
-    assert wine != oil, "a new item is scored by its text"
+    assert wine > oil, "a new item is scored by its text"
     shown = [one for one in grown["vectors"].recommend(rows, chances, k=ITEMS) if one.item_index == ITEMS]
     assert (shown[0].source, shown[0].reasons["content"] > 0.4) == ("content", True)
 
