@@ -109,7 +109,7 @@ class Recommender(Slice):
         if not isinstance(document, dict) or not document.get("vectors"):
             return document
         try:
-            vectors = Vectors.model_validate(document["vectors"]).model_dump(mode="json")
+            vectors = Vectors.model_validate(document["vectors"]).slice()
         except ValidationError:
             return document
         models = _of(document, "models")
@@ -124,7 +124,7 @@ class Recommender(Slice):
                 "vectors: items are users, and what is known of people stays in the source, where `forget` reaches it; "
                 "leave vectors out"
             )
-        if self.models.ranking.vectors != (self.vectors and self.vectors.model_dump(mode="json")):
+        if self.models.ranking.vectors != (self.vectors and self.vectors.slice()):
             raise ValueError("models.ranking.vectors: follows from `vectors`; leave it out, and say that")
         return self
 

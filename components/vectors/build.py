@@ -49,7 +49,7 @@ def made_by(spec: Vectors, base: Path) -> str:
 def build(items: pa.Table, popularity: np.ndarray, spec: Vectors, work: Work) -> ItemVectors:
     """Return the vectors of items [I]; those that are most popular, float [I], are encoded first."""
     n_items, order = items.num_rows, np.lexsort((np.arange(items.num_rows), -popularity))
-    about: dict[str, Any] = {"digest": made_by(spec, work.base), "spec": spec.model_dump(mode="json"), "items": n_items}
+    about: dict[str, Any] = {"digest": made_by(spec, work.base), "spec": spec.slice(), "items": n_items}
     texts, found = texts_of(items, spec), Encoded({}, 0, 0, 0)
     if spec.text is not None:
         by_digest = {text_digest(texts[item]): texts[item] for item in order if texts[item]}

@@ -1,5 +1,7 @@
 """The spec's `vectors` slice."""
 
+from typing import Any
+
 from pydantic import Field, field_validator, model_validator
 
 from components.vectors.encoders import ENCODERS
@@ -52,6 +54,10 @@ class Vectors(Slice):
 
     text: Text | None = Field(default=None, description="Vectors of texts")
     image: Image | None = Field(default=None, description="Vectors of images")
+
+    def slice(self) -> dict[str, Any]:
+        """Return it as the slice `models.ranking` holds it; kfp knows no null."""
+        return self.model_dump(mode="json", exclude_none=True)
 
     @model_validator(mode="after")
     def _says_something(self) -> "Vectors":

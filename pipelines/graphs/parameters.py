@@ -75,8 +75,11 @@ def _text(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 
-def slices(spec: Recommender, *, source: str, base: Path, note: str = "") -> dict[str, Any]:
-    """Return the slices of a run: the spec's, and the digests of data, code and lock; paths begin at `base`."""
+def slices(spec: Recommender, *, source: str, base: Path, note: str = "", elsewhere: bool = False) -> dict[str, Any]:
+    """Return the slices of a run: the spec's, and the digests of data, code and lock; paths begin at `base`.
+
+    Of a run `elsewhere` the encoder of texts may be there alone: its first step names it.
+    """
     windows = spec.profiles.windows_days
     lineage = {
         "spec": spec.digest,
@@ -96,7 +99,7 @@ def slices(spec: Recommender, *, source: str, base: Path, note: str = "") -> dic
             "why": f"{PASSED}; {note}" if note else PASSED,
             **codes(spec),
         }
-        | _of_vectors(spec, base)
+        | _of_vectors(spec, base, elsewhere=elsewhere)
     )
 
 
@@ -109,14 +112,18 @@ def codes(spec: Recommender) -> dict[str, str]:
     return found
 
 
-def _of_vectors(spec: Recommender, base: Path) -> dict[str, Any]:
+def _of_vectors(spec: Recommender, base: Path, *, elsewhere: bool) -> dict[str, Any]:
     """Return the slice `ranking` with what makes the vectors: another encoder, and they are made again."""
     if spec.vectors is None:
         return {}
     from components.vectors.build import made_by  # numpy, which only specs with vectors pay for
 
     ranking = spec.models.ranking.model_dump(mode="json")
-    ranking[KEY] = {**ranking[KEY], MADE_BY: made_by(spec.vectors, base)}
+    try:
+        ranking[KEY] = {**ranking[KEY], MADE_BY: made_by(spec.vectors, base)}
+    except DataError:
+        if not elsewhere:
+            raise
     return {"ranking": _text(ranking)}
 
 
@@ -130,10 +137,11 @@ def run_parameters(place: Installation) -> dict[str, Any]:
 
     Where the pipeline runs elsewhere, its files may be there only: then the time stands for their state.
     """
+    base, elsewhere = place.spec_path.absolute().parent, place.environment.kubeflow is not None
     try:
-        source = source_state(place.spec, place.spec_path.absolute().parent, place.people)
+        source = source_state(place.spec, base, place.people)
     except DataError:  # no file, or one without rows
-        if place.environment.kubeflow is None:
+        if not elsewhere:
             raise
         source = files.digest([dt.datetime.now(dt.UTC).isoformat(timespec="microseconds"), place.people])
-    return slices(place.spec, source=source, base=place.spec_path.absolute().parent)
+    return slices(place.spec, source=source, base=base, elsewhere=elsewhere)

@@ -110,7 +110,8 @@ def _missing_of(release: Release, held: Snapshot, work: Work, *, most: int) -> t
     todo = [item for item in order if lack[item]]
     texts = {wanted[i][TEXT]: text_of(rows[i], now.columns_of_text) for i in todo[:most] if TEXT in lack[i]}
     vectors = build.encoded(texts, spec, work).vectors if texts else {}
-    images = _images(table.take([i for i in todo[:most] if IMAGE in lack[i]]), spec, now)
+    pictured = np.asarray([i for i in todo[:most] if IMAGE in lack[i]], dtype=np.int64)
+    images = _images(table.take(pictured), spec, now)
     found: dict[str, Made] = {}
     for item in todo[:most]:
         name, parts = items.vocabulary.item_ids[item], {}

@@ -58,7 +58,7 @@ def test_a_cold_user_gets_popular_candidates_only(ranker: Ranker, catalogue: Cat
         "neighbours": [],
         "popular": sorted(catalogue.by_popularity[:4].tolist()),
         "offers": [],
-        **{source.name: [] for source in SOURCES if source.for_people},  # items are no people here
+        **{s.name: [] for s in SOURCES if s.for_people or s.for_vectors},  # items are no people, and have no vectors
         "new": [],
     }
 

@@ -17,6 +17,7 @@ from components.ranking.spec import Candidates, Ranking
 from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
 from tests.ranking.board import ITEMS, Happened, intents, known_row, user_rows
+from tests.ranking.content_worlds import vectors_of_numbers
 
 EVERY = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 
@@ -29,7 +30,10 @@ def context(ranker: Ranker, catalogue: Catalogue, happened: dict[str, Happened])
 
 
 def history_of(rows: UserRows, ranker: Ranker) -> History:
-    """Tie the items as if they were people: each to those seven and eleven on, and five of them to each user."""
+    """Tie the items as if they were people: each to those seven and eleven on, and five of them to each user.
+
+    Each has a vector of its number, so that some are like a user's own.
+    """
     one = np.repeat(np.arange(ITEMS), 2)
     graph = Graph.of(one, (one + np.tile([7, 11], ITEMS)) % ITEMS, {f"i{n}": n for n in range(ITEMS)})
     wrote = [(np.arange(5) * 6 + int(str(user)[1:]) + 1) % ITEMS for user in rows.user_id]
@@ -37,7 +41,8 @@ def history_of(rows: UserRows, ranker: Ranker) -> History:
     values = dict.fromkeys(columns.RECEIVED_LISTS, np.ones(5 * len(rows)))
     values |= {"received_items": np.concatenate(wrote), "received_last_at": np.tile(np.arange(5.0) + 9, len(rows))}
     lists = {name: Ragged(value, offsets) for name, value in values.items()}
-    return History.of(dataclasses.replace(rows, lists={**rows.lists, **lists}), ranker.neighbours, graph)
+    tied = dataclasses.replace(rows, lists={**rows.lists, **lists})
+    return History.of(tied, ranker.neighbours, graph, vectors_of_numbers(ITEMS))
 
 
 def of_rows(history: History, catalogue: Catalogue) -> Context:
