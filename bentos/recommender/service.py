@@ -28,7 +28,7 @@ from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.leftovers import Leftovers
 from bentos.recommender.logs.requestlog import RequestLog
 from bentos.recommender.metrics import Metrics
-from bentos.recommender.settings import Settings
+from bentos.recommender.settings import Settings, reading_threads
 from bentos.release import INTENT, RANKING, Release
 from bentos.remote import RemoteRanker, RemoteScorer
 from components.intent.sessions.score import SessionScorer, held
@@ -157,7 +157,7 @@ def open_door(settings: Settings) -> DoorContext:
     )
     door.warm_up(folds)
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s
-    reads = BoundedPool(timeout_s=timeout_s, max_concurrency=most)
+    reads = BoundedPool(timeout_s=timeout_s, max_concurrency=most, threads=reading_threads(os.environ))
     writes = BoundedPool(
         timeout_s=max(timeout_s, WRITE_S), max_concurrency=most, threads=1
     )  # the event log has one writer

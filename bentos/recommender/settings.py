@@ -1,6 +1,7 @@
 """The service's settings: environment variables, read and checked once, before anything heavy is imported."""
 
 import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import bentoml
 
 from bentos.access import Access, access_of
+from bentos.http import bounded_pool
 from bentos.recommender.clock import Clock, make_clock
 from bentos.release import MODEL_ALIAS, Release
 from feature_repo import env_names
@@ -20,6 +22,7 @@ REQUESTS_URL = env_names.REQUESTS_URL
 RELEASE = env_names.RELEASE  # on a cluster: the folder that the init container fetched
 INTENT_URL, RANKING_URL = env_names.INTENT_URL, env_names.RANKING_URL
 THREADS = "OMP_NUM_THREADS"
+LOCAL_STORE = "sqlite"  # a file of this machine
 ACCESS = env_names.SERVING  # the environment's `serving` block
 LIMITS_STORE, SHADOW_TOKEN = env_names.LIMITS_STORE, env_names.SHADOW_TOKEN
 OTLP, OTLP_SHARE = env_names.OTLP, env_names.OTLP_SHARE
@@ -105,3 +108,17 @@ def threads(environment: Mapping[str, str]) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise SpecError(f"{THREADS}: '{text}' is no number of threads; allowed: 1 or more")
     return int(text)
+
+
+def reading_threads(environment: Mapping[str, str]) -> int:
+    """Return how many reads run at once: one where they only compute, a few where they wait for a network.
+
+    >>> reading_threads({"INTENTFLOW_FEAST": '{"online_store": {"type": "sqlite"}}'})
+    1
+    """
+    if environment.get(INTENT_URL) or environment.get(RANKING_URL):
+        return bounded_pool.THREADS
+    with contextlib.suppress(ValueError, TypeError, KeyError):  # who opens the store says what is wrong with it
+        if json.loads(environment.get(env_names.FEAST, ""))["online_store"]["type"] == LOCAL_STORE:
+            return bounded_pool.ALONE
+    return bounded_pool.THREADS

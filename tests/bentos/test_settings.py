@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from bentos.recommender.settings import Settings
+from bentos.http.bounded_pool import ALONE, THREADS
+from bentos.recommender.settings import Settings, reading_threads
 from feature_repo.errors import SpecError
 
 
@@ -42,3 +43,18 @@ def test_a_key_that_is_wrong_is_not_printed(world: Any) -> None:
     with pytest.raises(SpecError) as refusal:
         Settings.read({"INTENTFLOW_HOME": "/s", "INTENTFLOW_PSEUDONYM_KEY": "my secret"})
     assert "my secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [
+        ({"INTENTFLOW_FEAST": '{"online_store": {"type": "sqlite", "path": "a.db"}}'}, ALONE),
+        ({"INTENTFLOW_FEAST": '{"online_store": {"type": "redis"}}'}, THREADS),
+        ({"INTENTFLOW_FEAST": '{"online_store": {"type": "sqlite"}}', "INTENTFLOW_RANKING_URL": "http://r"}, THREADS),
+        ({"INTENTFLOW_FEAST": "[]"}, THREADS),
+        ({"INTENTFLOW_FEAST": "no JSON"}, THREADS),
+        ({}, THREADS),
+    ],
+)
+def test_reads_that_only_compute_run_one_by_one(given: dict[str, str], threads: int) -> None:
+    assert reading_threads(given) == threads

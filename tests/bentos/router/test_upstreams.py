@@ -94,3 +94,135 @@ def test_half_an_answer_resets() -> None:
 def test_a_door_that_says_nothing_is_late() -> None:
     with talking(None) as port:
         assert lost(port, patience_s=1.5) == "late"
+
+
+@contextlib.contextmanager
+def scripted(*answers: bytes) -> Iterator[tuple[int, list[int]]]:
+    """Say one answer to each request, on however many connections; yield the port and who asked on which connection."""
+    asked: list[int] = []
+    left = list(answers)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(5)
+
+        def talk(connection: socket.socket, number: int) -> None:
+            with connection:
+                while connection.recv(65536):
+                    asked.append(number)
+                    connection.sendall(answer := left.pop(0))
+                    if answer.endswith(b"the end"):
+                        return
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                for number in range(len(answers)):
+                    connection, _ = server.accept()
+                    threading.Thread(target=talk, args=(connection, number), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1], asked
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def answers(port: int, *, times: int, sent: Sent = READ, pause_s: float = 0.0) -> list[tuple[int, bytes] | str]:
+    async def ask() -> list[tuple[int, bytes] | str]:
+        doors, found = Doors(silence_s=30), list[tuple[int, bytes] | str]()
+        for _ in range(times):
+            try:
+                backend = Backend(release="aaaa", url=f"http://127.0.0.1:{port}")
+                answer = await doors.send(backend, sent, patience_s=patient(5))
+                found.append((answer.status, answer.body))
+            except Lost as lost:
+                found.append(lost.reason)
+            await asyncio.sleep(pause_s)
+        await doors.close()
+        return found
+
+    return asyncio.run(ask())
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+
+def test_a_connection_is_used_again() -> None:
+    with scripted(OK + b"{}", OK + b"[]") as (port, asked):
+        assert answers(port, times=2) == [(200, b"{}"), (200, b"[]")]
+    assert asked == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        OK + b"{}" + OK + b"no",  # the next user would get it
+        OK + b"{}x",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+    ids=["an answer too many", "a byte too many", "one that closes", "an old one"],
+)
+def test_a_connection_whose_answer_may_go_on_is_not_used_again(first: bytes) -> None:
+    with scripted(first, OK + b"[]") as (port, asked):
+        assert answers(port, times=2) == [(200, b"{}"), (200, b"[]")]
+    assert asked == [0, 1]
+
+
+def test_what_comes_on_an_idle_connection_is_nobody_s_answer() -> None:
+    with scripted(OK + b"{}", OK + b"[]") as (port, asked):
+        late = threading.Event()
+
+        async def ask() -> list[bytes]:
+            doors, backend = Doors(silence_s=30), Backend(release="aaaa", url=f"http://127.0.0.1:{port}")
+            first = await doors.send(backend, READ, patience_s=patient(5))
+            (connection,) = doors._doors[backend.url].idle
+            connection.data_received(OK + b"no")
+            second = await doors.send(backend, READ, patience_s=patient(5))
+            await doors.close()
+            late.set()
+            return [first.body, second.body]
+
+        assert asyncio.run(ask()) == [b"{}", b"[]"]
+    assert asked == [0, 1]
+
+
+def test_a_head_has_no_body_whatever_length_it_names() -> None:
+    with scripted(OK, OK + b"[]") as (port, asked):
+        assert answers(port, times=2, sent=Sent("HEAD", "/", b"", b"")) == [(200, b""), (200, b"")]
+    assert asked == [0, 1]
+
+
+def test_an_answer_that_lasts_until_the_door_closes_is_whole() -> None:
+    with scripted(b"HTTP/1.1 200 OK\r\n\r\nthis is the end") as (port, _):
+        assert answers(port, times=1) == [(200, b"this is the end")]
+
+
+def test_what_comes_before_an_answer_is_not_it() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
+    with scripted(early + OK + b"{}", OK + b"[]") as (port, asked):
+        assert answers(port, times=2) == [(200, b"{}"), (200, b"[]")]
+    assert asked == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nthis is no chunk at the end",
+        b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"220 mail.example SMTP\r\n",
+    ],
+    ids=[
+        "two lengths",
+        "a length and chunks",
+        "a bad chunk",
+        "half of the chunks",
+        "a long head",
+        "another protocol",
+        "no HTTP",
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_none(broken: bytes) -> None:
+    with scripted(broken) as (port, _):
+        assert answers(port, times=1) == ["reset"]
