@@ -1,7 +1,7 @@
 """What every test may use: golden files, rewritten only on request; and how tests are shared out to processes.
 
 Tests of one folder share costly fixtures, so a folder stays in one process; the tests on the finished shop, which
-take longest, begin first.
+take longest, begin first, and folders without processes and worlds last: they are short, and fill the end evenly.
 
 `make test-fast` leaves out tests with the mark `process`: those that start processes (servers, browsers, whole runs)
 or compile pipelines. Folders and fixtures below have it; others say so themselves, and one that forgets fails in every
@@ -9,9 +9,10 @@ selection.
 It leaves out `world` as well: tests that build profiles or samples, read the zoo's files or start Great Expectations.
 """
 
+import functools
 import gc
 import os
-import sys
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,10 +51,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what is opt-in unless `-m` asks for it; group tests for `-n`."""
     asked = config.getoption("-m")
-    items.sort(key=lambda item: group(item) != SHOP)
     for item in items:
         if starts_processes(item):
             item.add_marker("process")
+    lengths: dict[str, int] = {}
+    for item in items:
+        lengths[group(item)] = min(lengths.get(group(item), 3), turn(item))
+    items.sort(key=lambda item: lengths[group(item)])
+    for item in items:
         for mark in OPT_IN:
             if item.get_closest_marker(mark) and mark not in asked:
                 item.add_marker(pytest.mark.skip(reason=f"opt in with -m {mark}"))
@@ -83,14 +88,13 @@ class Watch:
         self.threads: set[threading.Thread] = set()  # that were there before the test
         self.being_set_up: list[pytest.FixtureDef[Any]] = []
         self.starting: set[pytest.FixtureDef[Any]] = set()  # fixtures that start processes
-        sys.addaudithook(self.heard)
 
-    def heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def heard(self, arguments: Any, executable: Any, *, shell: bool) -> None:
         """Fail the running test where it starts a program that is not one of the light ones."""
-        if event != "subprocess.Popen" or self.running is None or threading.current_thread() in self.threads:
+        if self.running is None or threading.current_thread() in self.threads:
             return
-        words = arguments[1] if isinstance(arguments[1], list | tuple) else [arguments[1]]
-        program = Path(str(arguments[0] or words[0])).name
+        first = arguments[0] if isinstance(arguments, list | tuple) else arguments
+        program = Path(os.fsdecode(executable or ("sh" if shell else first))).name
         if program in LIGHT or (self.ending and self.starting):  # fixtures of others may end with it
             return
         if not self.fast and any(fixture._autouse for fixture in self.being_set_up):
@@ -155,7 +159,25 @@ def pytest_configure(config: pytest.Config) -> None:
     twice the CPU time. A variable, as it must be there before torch is imported, here and in programs that tests start.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    config.pluginmanager.register(Watch(fast=config.getoption("-m") == FAST), "watch")
+    watch = Watch(fast=config.getoption("-m") == FAST)
+    config.pluginmanager.register(watch, "watch")
+    tell_of_programs(watch)
+
+
+def tell_of_programs(watch: Watch) -> None:
+    """Have `watch` hear of every program that this process starts.
+
+    Python's own audit events would tell as well. But it raises one for each `id()` and each look at a frame, so with a
+    hook copies of nested objects take four times as long, and so do imports.
+    """
+    begun = subprocess.Popen.__init__
+
+    @functools.wraps(begun)
+    def beginning(process: Any, args: Any, *more: Any, **named: Any) -> None:
+        watch.heard(args, named.get("executable"), shell=bool(named.get("shell")))
+        begun(process, args, *more, **named)
+
+    subprocess.Popen.__init__ = beginning  # type: ignore[assignment]
 
 
 def pytest_collection_finish() -> None:
@@ -169,9 +191,22 @@ def group(item: pytest.Item) -> str:
     """Name the tests that one process runs: by folder, but those that need the shop's demo, and those that do not."""
     place = item.path.relative_to(item.config.rootpath)
     of_pipelines = place.parts[:2] == ("tests", "pipelines")
-    if of_pipelines and SHOP in getattr(item, "fixturenames", ()):
+    if of_pipelines and uses_the_demo(item):
         return SHOP
     return place.stem if of_pipelines and place.parent.name not in ALONE else place.parent.name
+
+
+def turn(item: pytest.Item) -> int:
+    """Return when a test's group begins: what takes longest first, so that both processes end together."""
+    if group(item) == SHOP:
+        return 0
+    return 1 if item.get_closest_marker("process") else 2 if item.get_closest_marker("world") else 3
+
+
+def uses_the_demo(item: pytest.Item) -> bool:
+    """Tell whether a test uses the shop whose demo has run: some files have a shop of their own, which takes less."""
+    found = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).get(SHOP)
+    return bool(found) and found[-1].scope == "session"
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from tests.patience import patient
 ROOT = Path(__file__).resolve().parents[2]
 RAW = "raw-user-7f3a-"  # how every user id of the shop begins: nothing that is kept may hold it
 USER = f"{RAW}u02"
+STARTS_STEPS = ("demo", "job", "run")  # verbs that shall have a process of their own, as a person's have
 # Items of this shop take turns, so what lies near the last one is all but certain: no ranker beats item_knn here.
 GATES = [
     {"metric": "intent.map"},
@@ -87,8 +88,9 @@ class Shop:
         return found
 
     def json(self, *arguments: str) -> Any:
-        """Run the command line with --json and return its document; it must succeed."""
-        done = self.run(*arguments, "--json")
+        """Take the command line with --json and return its document; it must succeed."""
+        take = self.run if arguments[0] in STARTS_STEPS else self.here
+        done = take(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -126,7 +128,7 @@ def open_shop(folder: Path) -> Shop:
     write_files(folder, worlds.checkerboard(users=40, items=16))
     files = (str(folder / "orders.csv"), "--items", str(folder / "products.csv"))
     mapping = ("--map", "timestamp=bought_at", "--map", "user_id=customer")
-    done = shop.run("init", *files, "--name", "shop", *mapping, "--output", str(shop.spec))
+    done = shop.here("init", *files, "--name", "shop", *mapping, "--output", str(shop.spec))
     assert done.returncode == 0, done.stderr
     return shop
 

@@ -3,9 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evidently.legacy.calculations.stattests.jensenshannon import _jensenshannon
-from evidently.legacy.calculations.stattests.psi import _psi
-from evidently.legacy.core import ColumnType
 
 from monitoring.drift import permutation
 from monitoring.drift.statistics import distance, psi
@@ -42,6 +39,10 @@ def floor(now: pd.Series, then: pd.Series, *, number: bool) -> float:
 
 
 def score(now: pd.Series, then: pd.Series, *, number: bool) -> float:
+    from evidently.legacy.calculations.stattests.jensenshannon import _jensenshannon  # seconds, for whom runs these
+    from evidently.legacy.calculations.stattests.psi import _psi
+    from evidently.legacy.core import ColumnType
+
     if number:
         return float(_psi(then, now, ColumnType.Numerical, 0.2)[0])
     return float(_jensenshannon(then, now, ColumnType.Categorical, 0.1)[0])

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def test_a_lock_counts_no_more_when_its_run_is_silent_for_long(pods: Callable[[s
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Installation:
-    """A recommender whose source is a file, which is there."""
+    """A recommender whose source is a file, which is there; its runs end before a second step could start warm."""
     folder = tmp_path_factory.mktemp("files")
     document = yaml.safe_load(SYNTHETIC.read_text())
     columns = {"user_id": "u", "item_id": "i", "event": "e", "timestamp": "t"}
@@ -195,7 +196,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     document["data"] = document["data"] | {"source": source}
     (folder / "shop.yaml").write_text(yaml.safe_dump(document))
     (folder / "events.csv").write_text("u,i,e,t\n1,2,buy,2026-01-01T00:00:00\n")
-    return place(folder / "shop.yaml", "local", variables={"INTENTFLOW_STATE": str(folder / "state")})
+    found = place(folder / "shop.yaml", "local", variables={"INTENTFLOW_STATE": str(folder / "state")})
+    return replace(found, environment=found.environment.model_copy(update={"runner": "subprocess"}))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def test_the_one_leak_of_a_run_is_named_with_exit_3_and_the_planted_ones_are_cau
     honest = pq.read_table(path)
     try:
         pq.write_table(honest.append_column("hindsight", pa.array(range(honest.num_rows))), path)
-        done = shop.run("doctor", str(shop.spec), "--leaks", "--users", "8", "--cutoffs", "1", "--json")
+        done = shop.here("doctor", str(shop.spec), "--leaks", "--users", "8", "--cutoffs", "1", "--json")
     finally:
         pq.write_table(honest, path)
     assert done.returncode == 3, done.stderr
@@ -36,6 +36,6 @@ def test_the_one_leak_of_a_run_is_named_with_exit_3_and_the_planted_ones_are_cau
 def test_without_a_finished_run_it_says_what_to_do(shop: Shop, tmp_path: Path) -> None:
     spec = tmp_path / "shop.yaml"
     spec.write_text(shop.spec.read_text().replace("name: shop", "name: other-shop"))
-    done = shop.run("doctor", str(spec), "--leaks")
+    done = shop.here("doctor", str(spec), "--leaks")
     assert done.returncode == 2
     assert "no finished run with its artifacts; run `intentflow run" in done.stderr

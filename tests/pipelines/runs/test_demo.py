@@ -72,7 +72,7 @@ def test_recommend_answers_an_unknown_user_with_popular_items(shop: Shop) -> Non
 
 
 def test_recommend_refuses_k_of_0_in_one_line(shop: Shop) -> None:
-    done = shop.run("recommend", str(shop.spec), "--user", USER, "--k", "0")
+    done = shop.here("recommend", str(shop.spec), "--user", USER, "--k", "0")
     assert done.returncode == 2
     assert "k" in done.stderr
     assert "Traceback" not in done.stderr
@@ -122,7 +122,7 @@ def test_a_demo_whose_gates_cannot_tell_prints_its_figures_and_promotes_nothing(
     try:
         shop.edit(promotion={"gates": [{"metric": "intent.map", "min_users": 41}]})
         done = shop.run("demo", str(shop.spec), "--user", USER)
-        status = shop.run("status", str(shop.spec))
+        status = shop.here("status", str(shop.spec))
     finally:
         shop.spec.write_text(text)
         shop.json("apply", str(shop.spec))  # as it was declared before
@@ -143,6 +143,6 @@ def test_two_runs_at_once_are_refused(shop: Shop) -> None:
 
     with (shop.home / "run.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = shop.run("run", str(shop.spec))
+        done = shop.here("run", str(shop.spec))
     assert done.returncode == 2
     assert "another run of this recommender is under way" in done.stderr

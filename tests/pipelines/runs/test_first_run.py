@@ -67,7 +67,7 @@ def test_a_refused_first_run_says_loudly_what_serves_and_what_to_edit(first: Fir
     assert "The champion stays" not in said
     assert (report["release"]["passed"], report["release"]["baseline"]) == (False, True)
     assert "train_intent" not in report["ran"]
-    status = first.run("status", str(first.spec)).stdout
+    status = first.here("status", str(first.spec)).stdout
     assert "baseline: no gate judged it; it serves because no champion was there (item_knn for ranking, ins" in status
 
 
