@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from components.data.synthetic_spec import SyntheticMusic, SyntheticNews
 from components.data.time_formats import EPOCHS as EPOCHS
 from components.data.time_formats import fault_of
 from feature_repo import columns
@@ -395,7 +396,7 @@ class Sql(Slice):
         return self
 
 
-Source = CompleteJourney | MovieLens | Synthetic | Files | Sql
+Source = CompleteJourney | MovieLens | Synthetic | SyntheticMusic | SyntheticNews | Files | Sql
 
 
 def require_no_offers(of_people: bool, offers: Mapped | None) -> None:

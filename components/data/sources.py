@@ -7,14 +7,32 @@ has them `source_offers` and `source_truth`. Each adapter is a module; here they
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import duckdb
 
-from components.data import completejourney, file_source, mapping, movielens, sql, synthetic
+from components.data import (
+    completejourney,
+    file_source,
+    mapping,
+    movielens,
+    sql,
+    synthetic,
+    synthetic_music,
+    synthetic_news,
+)
 from components.data.database import text
 from components.data.source_spec import CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
+from components.data.synthetic_spec import SyntheticMusic, SyntheticNews
 from feature_repo import files
+
+Made = Synthetic | SyntheticMusic | SyntheticNews
+MAKERS: dict[type[Made], ModuleType] = {
+    Synthetic: synthetic,
+    SyntheticMusic: synthetic_music,
+    SyntheticNews: synthetic_news,
+}
 
 
 @dataclass(frozen=True)
@@ -39,8 +57,8 @@ def _read(db: duckdb.DuckDBPyConnection, source: Source, base: Path, *, work: Pa
             return Read(_digests(completejourney.read(db)))
         case MovieLens():
             return Read(_digests(movielens.read(db, source.path, base)))
-        case Synthetic():
-            return _synthetic(db, source, work)
+        case Synthetic() | SyntheticMusic() | SyntheticNews():
+            return _made(db, source, work)
         case Files():
             found, tells = file_source.read(db, source, base)
             return Read(_digests(found), grows=True, tells=tells)
@@ -60,17 +78,18 @@ def _state(source: Source, base: Path) -> Any:
             return {"package": completejourney.DISTRIBUTION, "version": completejourney.version()}
         case MovieLens():
             return _stats(movielens.files(source.path, base))
-        case Synthetic():
-            return {"synthetic": synthetic.VERSION, **source.model_dump()}
+        case Synthetic() | SyntheticMusic() | SyntheticNews():
+            return {"synthetic": MAKERS[type(source)].VERSION, **source.model_dump()}
         case Files():
             return _stats(file_source.paths(source, base))
         case Sql():
             return sql.state(source, os.environ)
 
 
-def _synthetic(db: duckdb.DuckDBPyConnection, source: Synthetic, work: Path) -> Read:
+def _made(db: duckdb.DuckDBPyConnection, source: Made, work: Path) -> Read:
     """Make the rows, and read them as files; the truth comes along."""
-    synthetic.write_events(work, **source.model_dump(exclude={"type"}))
+    maker = MAKERS[type(source)]
+    maker.write_events(work, **source.model_dump(exclude={"type"}))
     made = Files(
         type="parquet",
         events=Table(path="events/*.parquet"),
@@ -81,7 +100,7 @@ def _synthetic(db: duckdb.DuckDBPyConnection, source: Synthetic, work: Path) -> 
     db.execute(f"""
         CREATE TABLE source_truth AS SELECT CAST(user_id AS VARCHAR) AS user_id, * EXCLUDE (user_id)
         FROM read_parquet({text(work / "truth.parquet")})""")
-    return Read([str(synthetic.VERSION)])
+    return Read([str(maker.VERSION)])
 
 
 def _digests(found: list[Path]) -> list[str]:
