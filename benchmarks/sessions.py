@@ -74,7 +74,7 @@ SETS = (
 )
 SHOP = VisitSet(
     MADE,
-    "events.parquet",
+    "events/part-00000.parquet",
     _made,
     (SessionIntent(name="buy", event="purchase"), SessionIntent(name="cart", event="cart"), LEAVE),
     gap=None,
@@ -88,7 +88,8 @@ def measure(asked: argparse.Namespace) -> script.Document:
     if asked.quick or not asked.only or MADE in asked.only:
         with tempfile.TemporaryDirectory(prefix="intentflow-sessions-") as folder:
             users = 600 if asked.quick else 6000
-            clickstream.write(Path(folder), users=users, items=1000, categories=10, days=42, visits_per_user=2, seed=1)
+            made = {"items": 1000, "categories": 10, "days": 42, "visits_per_user": 2, "seed": 1}
+            clickstream.write_events(Path(folder), users=users, **made)
             found[MADE] = _measured(SHOP, Path(folder))
     return {"sets": found}
 

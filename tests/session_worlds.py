@@ -69,8 +69,10 @@ class Shop:
 
 def shop(folder: Path, *, users: int = 2500, seed: int = 1) -> Shop:
     """Make it."""
-    clickstream.write(folder, users=users, items=1000, categories=10, days=30, visits_per_user=1.5, seed=seed)
-    events, items, truth = (pq.read_table(folder / f"{name}.parquet") for name in ("events", "items", "truth"))
+    clickstream.write_events(folder, users=users, items=1000, categories=10, days=30, visits_per_user=1.5, seed=seed)
+    events, items, truth = (
+        pq.read_table(folder / f"{name}.parquet") for name in ("events/part-00000", "items", "truth")
+    )
     told = truth.to_pandas()
     seconds = told["timestamp"].astype("datetime64[s, UTC]").astype("int64")
     return Shop(_texts(events), _texts(items), told.assign(user=told["user_id"].astype(str), at=seconds))

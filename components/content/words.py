@@ -41,6 +41,7 @@ BASELINES = {  # what a baseline says, where one serves in a model's place
     "personal_rate": "how often this user did it, drawn towards all users' rate",
     "decayed_rate": "how often this user did it, lately above all, drawn towards all users' rate",
     "popular": "what most users {did} in the last four {steps}",
+    "popular_now": "what most users {did} in the last {step}",
     "unseen_popular": "what most users {did} in the last four {steps} and this one has not",
     "personal_frequency": "what this user {did} in the most {steps}, then what is popular",
     "personal_popular": "what this user {did} in the most {steps}, the popular of them first",
@@ -50,6 +51,7 @@ BASELINES = {  # what a baseline says, where one serves in a model's place
     "latest_contact": "whom this user {did}, or who acted on this user, last; then who is popular",
     "common_neighbours": "who has the most acquaintances in common with this user, then who is popular",
     "adamic_adar": "who has the rarest acquaintances in common with this user, then who is popular",
+    "last_event": "what this user {did} last, then what is popular",
     "item_knn": "what lies near what this user {did}, then what is popular",
 }
 
@@ -75,7 +77,7 @@ def baseline(name: str, did: str = CHOSE, step: Step = WEEK) -> str:
     >>> baseline("item_knn", "bought")
     'what lies near what this user bought, then what is popular'
     """
-    return BASELINES[name].format(did=did, steps=f"{step}s")
+    return BASELINES[name].format(did=did, step=step, steps=f"{step}s")
 
 
 def reason(name: str, value: float, did: str = CHOSE, step: Step = WEEK) -> str:

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from components.data.synthetic import price
 
 VERSION = 1  # counts up when the same seed gives other rows
+USERS: dict[str, str] = {}  # columns of its users that are theirs
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 VIEW, CART, PURCHASE = range(3)
 KINDS = pa.array(["view", "cart", "purchase"])
@@ -71,10 +72,10 @@ def chances() -> dict[str, np.ndarray]:
     }
 
 
-def write(
+def write_events(
     folder: Path, *, users: int, items: int, categories: int, days: int, visits_per_user: float, seed: int
 ) -> int:
-    """Write events.parquet, items.parquet, users.parquet and truth.parquet; return the number of events."""
+    """Write events/, items.parquet, users.parquet and truth.parquet; return the number of events."""
     rng = np.random.default_rng(seed)
     categories = min(categories, items)
     V_of = 1 + rng.poisson(max(visits_per_user - 1, 0), size=users)
@@ -96,8 +97,8 @@ def write(
         "session_id": made.visit + 1,
         "value": np.where(bought, price(made.item + 1), 0.0),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(events), folder / "events.parquet")
+    (folder / "events").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(events), folder / "events" / "part-00000.parquet")
     truth = {name: by_state[made.state] for name, by_state in chances().items()}
     keys = {name: events[name] for name in ("user_id", "session_id", "timestamp", "item_id", "event")}
     pq.write_table(pa.table(keys | truth), folder / "truth.parquet")

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from components.data.synthetic_spec import Clickstream, SyntheticMusic, SyntheticNews
 from components.data.time_formats import EPOCHS as EPOCHS
 from components.data.time_formats import fault_of
 from feature_repo import columns
@@ -283,18 +284,6 @@ class Synthetic(Slice):
         return self
 
 
-class Clickstream(Slice):
-    """A made-up shop's visits of views, carts and purchases, in which the chance of what follows is known."""
-
-    type: Literal["clickstream"]
-    users: int = Field(default=4000, ge=2, le=10_000_000, description="How many visitors; most come once or twice")
-    items: int = Field(default=1000, ge=2, le=1_000_000, description="How many items")
-    categories: int = Field(default=10, ge=2, le=200, description="How many categories of items")
-    days: int = Field(default=42, ge=2, le=3650, description="How many days of visits")
-    visits_per_user: float = Field(default=3, ge=1, le=1000, description="Expected, of a visitor")
-    seed: int = Field(default=1, ge=0, description="The same seed makes the same data")
-
-
 class MadeTimes(Slice):
     """Times for events that have none: each user's rows, in order, spread over made-up weeks; the last one ends them.
 
@@ -407,7 +396,7 @@ class Sql(Slice):
         return self
 
 
-Source = CompleteJourney | MovieLens | Synthetic | Clickstream | Files | Sql
+Source = CompleteJourney | MovieLens | Synthetic | Clickstream | SyntheticMusic | SyntheticNews | Files | Sql
 
 
 def require_no_offers(of_people: bool, offers: Mapped | None) -> None:

@@ -7,14 +7,34 @@ has them `source_offers` and `source_truth`. Each adapter is a module; here they
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import duckdb
 
-from components.data import clickstream, completejourney, file_source, mapping, movielens, sql, synthetic
+from components.data import (
+    clickstream,
+    completejourney,
+    file_source,
+    mapping,
+    movielens,
+    sql,
+    synthetic,
+    synthetic_music,
+    synthetic_news,
+)
 from components.data.database import text
-from components.data.source_spec import Clickstream, CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
+from components.data.source_spec import CompleteJourney, Files, MovieLens, Source, Sql, Synthetic, Table
+from components.data.synthetic_spec import Clickstream, SyntheticMusic, SyntheticNews
 from feature_repo import files
+
+Made = Synthetic | SyntheticMusic | SyntheticNews | Clickstream
+MAKERS: dict[type[Made], ModuleType] = {
+    Synthetic: synthetic,
+    SyntheticMusic: synthetic_music,
+    SyntheticNews: synthetic_news,
+    Clickstream: clickstream,
+}
 
 
 @dataclass(frozen=True)
@@ -39,10 +59,8 @@ def _read(db: duckdb.DuckDBPyConnection, source: Source, base: Path, *, work: Pa
             return Read(_digests(completejourney.read(db)))
         case MovieLens():
             return Read(_digests(movielens.read(db, source.path, base)))
-        case Synthetic():
-            return _synthetic(db, source, work)
-        case Clickstream():
-            return _clickstream(db, source, work)
+        case Synthetic() | SyntheticMusic() | SyntheticNews() | Clickstream():
+            return _made(db, source, work)
         case Files():
             found, tells = file_source.read(db, source, base)
             return Read(_digests(found), grows=True, tells=tells)
@@ -62,43 +80,29 @@ def _state(source: Source, base: Path) -> Any:
             return {"package": completejourney.DISTRIBUTION, "version": completejourney.version()}
         case MovieLens():
             return _stats(movielens.files(source.path, base))
-        case Synthetic():
-            return {"synthetic": synthetic.VERSION, **source.model_dump()}
-        case Clickstream():
-            return {"clickstream": clickstream.VERSION, **source.model_dump()}
+        case Synthetic() | SyntheticMusic() | SyntheticNews() | Clickstream():
+            return {"synthetic": MAKERS[type(source)].VERSION, **source.model_dump()}
         case Files():
             return _stats(file_source.paths(source, base))
         case Sql():
             return sql.state(source, os.environ)
 
 
-def _synthetic(db: duckdb.DuckDBPyConnection, source: Synthetic, work: Path) -> Read:
+def _made(db: duckdb.DuckDBPyConnection, source: Made, work: Path) -> Read:
     """Make the rows, and read them as files; the truth comes along."""
-    synthetic.write_events(work, **source.model_dump(exclude={"type"}))
-    return _made(db, work, events="events/*.parquet", version=synthetic.VERSION, users={"taste": "taste"})
-
-
-def _clickstream(db: duckdb.DuckDBPyConnection, source: Clickstream, work: Path) -> Read:
-    """Make the visits, and read them as files; the truth comes along."""
-    clickstream.write(work, **source.model_dump(exclude={"type"}))
-    return _made(db, work, events="events.parquet", version=clickstream.VERSION)
-
-
-def _made(
-    db: duckdb.DuckDBPyConnection, work: Path, *, events: str, version: int, users: dict[str, str] | None = None
-) -> Read:
-    """Read what was made in a folder."""
+    maker = MAKERS[type(source)]
+    maker.write_events(work, **source.model_dump(exclude={"type"}))
     made = Files(
         type="parquet",
-        events=Table(path=events),
+        events=Table(path="events/*.parquet"),
         items=Table(path="items.parquet"),
-        users=Table(path="users.parquet", columns=users or {}),
+        users=Table(path="users.parquet", columns=maker.USERS),
     )
     file_source.read(db, made, work)
     db.execute(f"""
         CREATE TABLE source_truth AS SELECT CAST(user_id AS VARCHAR) AS user_id, * EXCLUDE (user_id)
         FROM read_parquet({text(work / "truth.parquet")})""")
-    return Read([str(version)])
+    return Read([str(maker.VERSION)])
 
 
 def _digests(found: list[Path]) -> list[str]:

@@ -101,7 +101,7 @@ def build_folder(
             people=wanted.people if fitted is None else Vocabulary.load(fitted / "vocabulary").people,
         )
         at(0.1, "events")
-        vocabulary = _vocabulary(split, clean, wanted, weeks, fitted=fitted)
+        vocabulary = _vocabulary(split, clean, wanted, weeks, trained=calendar.start(weeks.validate[0]), fitted=fitted)
         if fitted is None:
             seen = fit_vocabulary.seen_until(connection, clean / "events.parquet", calendar.start(weeks.validate[0]))
             declared = attributes.fit(users, seen, spec.attributes)
@@ -199,9 +199,15 @@ def _require_countable(weeks: plan.Weeks, pace: Pace) -> None:
 
 
 def _vocabulary(
-    split: blocks.Blocks, clean: Path, wanted: Wanted, weeks: plan.Weeks, *, fitted: Path | None
+    split: blocks.Blocks,
+    clean: Path,
+    wanted: Wanted,
+    weeks: plan.Weeks,
+    *,
+    trained: dt.datetime,
+    fitted: Path | None,
 ) -> Vocabulary:
-    """Fit the vocabulary on the training weeks, or take the fitted one."""
+    """Fit the vocabulary on the training weeks, which end at `trained`, or take the fitted one."""
     if fitted is not None:
         return Vocabulary.load(fitted / "vocabulary")
     connection = engine.duckdb(f"{blocks.MEMORY_MIB}MiB")
@@ -211,7 +217,9 @@ def _vocabulary(
     counts = Sums({"labels": ("intent", "label"), "items": ("item_id",)})
     for block in split.run({False: plan, True: plan}, {"levels": levels}):
         counts.add(block)
-    found = fit_vocabulary.fit(counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids)
+    found = fit_vocabulary.fit(
+        counts.all(), items, wanted.intents, wanted.rule, labels=labels, item_ids=split.item_ids, trained=trained
+    )
     connection.disconnect()
     return dataclasses.replace(found, whole_history=wanted.whole_history, signs=wanted.signs, people=wanted.people)
 

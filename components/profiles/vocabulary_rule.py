@@ -31,6 +31,7 @@ def of(
         "min_sessions": ranking["min_item_sessions"],
         "min_users": ranking["min_item_users"],
     }
+    items |= {"later": True} if ranking.get("later_items") else {}
     whole: dict[str, Any] = {"whole_history": True} if ranking.get("repeat") == "forbid" or signs else {}
     whole |= {"people": True} if ranking.get("people") else {}
     whole |= {"signs": signs.as_dict()} if signs.declared else {}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.ranking.baselines import FORMULAS, FOUR_WEEKS
+from components.ranking.baselines import FORMULAS, FOUR_WEEKS, LAST_WEEK
 from components.ranking.net import ScoringNet
 
 
@@ -23,6 +23,11 @@ class Candidates:
     def share(self) -> np.ndarray:
         """Return the items' shares."""
         return self.facts[FOUR_WEEKS]
+
+    @property
+    def share_now(self) -> np.ndarray:
+        """Return the items' shares of the last week."""
+        return self.facts[LAST_WEEK]
 
     @property
     def weeks(self) -> np.ndarray:
@@ -51,7 +56,7 @@ class Candidates:
 
     @property
     def acted_at(self) -> np.ndarray:
-        """Return when the user acted on each."""
+        """Return when the user had each last."""
         return self.facts["acted_at"]
 
     @property

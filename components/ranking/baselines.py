@@ -22,7 +22,7 @@ from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
 
 NOTHING = Ragged(np.empty(0, dtype=np.int64), np.zeros(1, dtype=np.int64))
-FOUR_WEEKS = columns.SHARES[1]
+LAST_WEEK, FOUR_WEEKS = columns.SHARES[:2]
 LESS_THAN_ONE = 1e-4  # turns a share into a tie-break below any difference of history counts
 LEAST_NEARNESS = 1e-9  # likewise below any nearness
 LEFT_OUT = -1.0  # the score of what is left out
@@ -34,6 +34,10 @@ class Evidence(Protocol):
     @property
     def share(self) -> np.ndarray:
         """Share of users who had the item in the last four weeks."""
+
+    @property
+    def share_now(self) -> np.ndarray:
+        """Share of users who had the item in the last week."""
 
     @property
     def weeks(self) -> np.ndarray:
@@ -57,7 +61,7 @@ class Evidence(Protocol):
 
     @property
     def acted_at(self) -> np.ndarray:
-        """Of a person: when the user acted on them last, epoch seconds; 0: never."""
+        """When the user had the item last, epoch seconds; 0: never."""
 
     @property
     def common(self) -> np.ndarray:
@@ -71,6 +75,11 @@ class Evidence(Protocol):
 def popular(of: Evidence) -> np.ndarray:
     """Score items by their share of users in the last four weeks."""
     return of.share
+
+
+def popular_now(of: Evidence) -> np.ndarray:
+    """Score items by their share of users in the last week alone: the bar where items live briefly."""
+    return of.share_now + LESS_THAN_ONE * of.share
 
 
 def unseen_popular(of: Evidence) -> np.ndarray:
@@ -91,6 +100,11 @@ def personal_popular(of: Evidence) -> np.ndarray:
 def decayed_personal(of: Evidence) -> np.ndarray:
     """Score the user's items by weeks bought, each worth .96 per week of age; popular ones follow."""
     return of.slow + LESS_THAN_ONE * of.share
+
+
+def last_event(of: Evidence) -> np.ndarray:
+    """Score the user's items by when they had each last; popular ones follow."""
+    return of.acted_at + LESS_THAN_ONE * of.share
 
 
 def item_knn(of: Evidence) -> np.ndarray:
@@ -125,7 +139,7 @@ def adamic_adar(of: Evidence) -> np.ndarray:
 
 Formula = Callable[[Evidence], np.ndarray]
 ANY_ITEM: tuple[Formula, ...] = (
-    popular, unseen_popular, personal_frequency, personal_popular, decayed_personal, item_knn
+    popular, popular_now, unseen_popular, personal_frequency, personal_popular, decayed_personal, last_event, item_knn
 )  # fmt: skip
 OF_PEOPLE: tuple[Formula, ...] = (wrote_to_me, repeat_and_wrote, latest_contact, common_neighbours, adamic_adar)
 FORMULAS: dict[str, Formula] = {formula.__name__: formula for formula in (*ANY_ITEM, *OF_PEOPLE)}
@@ -152,7 +166,7 @@ class AllItems:
 
     @property
     def acted_at(self) -> np.ndarray:
-        """Return when the rows' users acted on each."""
+        """Return when the rows' users had each last."""
         return self._dense("history_last_at")
 
     @property
@@ -174,6 +188,11 @@ class AllItems:
     def share(self) -> np.ndarray:
         """Return the items' shares, [I]."""
         return self.catalogue.state[FOUR_WEEKS]
+
+    @property
+    def share_now(self) -> np.ndarray:
+        """Return the items' shares of the last week, [I]."""
+        return self.catalogue.state[LAST_WEEK]
 
     @cached_property
     def weeks(self) -> np.ndarray:

@@ -233,7 +233,6 @@ def _ties(
     now = rows.now[row].astype(np.float64)
     return {
         "wrote_at": at,
-        "acted_at": last,
         "wrote_days": np.where(wrote, np.clip((now - at) / DAY_S, 0.0, 7 * NEVER), 7 * NEVER),
         "acted_days": np.where(last > 0, np.clip((now - last) / DAY_S, 0.0, 7 * NEVER), 7 * NEVER),
         "wrote_weeks": ties.received[row, found.item],
@@ -257,6 +256,7 @@ def _own(
         "weeks_bought": _spread(had, rows.lists["history_weeks"].values[entry], 0.0),
         "slow": _spread(had, history.slow[entry] * calendar.pace.slow ** shared.rebase[mine], 0.0),
         "fast": _spread(had, rows.lists["history_fast"].values[entry] * calendar.pace.fast ** shared.rebase[mine], 0.0),
+        "acted_at": _spread(had, rows.lists["history_last_at"].values[entry].astype(np.float64), 0.0),
     }
     for name, column in (("weeks_since", "history_last_at"), ("first_since", "history_first_at")):
         weeks = calendar.weeks(rows.lists[column].values[entry])

@@ -15,9 +15,8 @@ Repeat = Literal["allow", "forbid"]
 ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
-NEWER = (
-    "repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors"
-)  # fmt: skip
+NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
+         "later_items")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
@@ -117,6 +116,12 @@ class Ranking(Slice):
     )
     min_item_sessions: int = Field(default=20, ge=1, description="Items with fewer sessions are not recommended")
     min_item_users: int = Field(default=5, ge=1, description="Items with fewer users are not recommended")
+    later_items: bool = Field(
+        default=False,
+        description="Items whose first_seen lies after the training weeks are ranked too, whatever their sessions: the "
+        "network knows no item by name, so it scores them by what is known of them at each step. For items that live "
+        "shorter than the split, such as news",
+    )
     candidates: Candidates = Candidates()
     architecture: Architecture = Field(default="listwise_mlp", description="Network that scores the candidates")
     train_weeks: int = Field(default=8, ge=2, le=260, description="Last training weeks that rows come from")

@@ -18,12 +18,13 @@ def shares() -> dict[int, float]:
 
 @pytest.fixture
 def shelf(catalogue: Catalogue, shares: dict[int, float]) -> Catalogue:
-    """Give the items with known popularity."""
-    share = np.zeros(len(catalogue))
+    """Give the items with known popularity; in the last week alone, item 8 leads and item 6 follows."""
+    share, now = np.zeros(len(catalogue)), np.zeros(len(catalogue))
     share[list(shares)] = list(shares.values())
+    now[[8, 6]] = [0.4, 0.3]
     return Catalogue(
         catalogue.targets, catalogue.visits, catalogue.n_targets, catalogue.kind, catalogue.brand,
-        catalogue.state | {"share_4w": share},
+        catalogue.state | {"share_4w": share, "share_1w": now},
     )  # fmt: skip
 
 
@@ -45,6 +46,8 @@ def rows() -> UserRows:
     ("name", "first"),
     [
         ("popular", [7, 6, 2, 8, 0]),
+        ("popular_now", [8, 6, 7, 2, 0]),  # the last week, then the last four
+        ("last_event", [2, 6, 4, 7, 8]),  # weeks 20, 19 and 4, then by popularity
         ("personal_frequency", [4, 2, 6, 7, 8]),  # 3 weeks, then 2 and 2: ties by item; then by popularity
         ("personal_popular", [4, 6, 2, 7, 8]),  # ties by popularity
         ("decayed_personal", [2, 6, 4, 7, 8]),  # the old weeks weigh less
@@ -60,13 +63,14 @@ def test_a_baseline_ranks_the_known_user_as_expected(
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_unseen_leaves_out_the_history(rows: UserRows, shelf: Catalogue, near: Neighbours, name: str) -> None:
-    expected = [8, 0, 7] if name == "item_knn" else [7, 8, 0]
+    expected = {"item_knn": [8, 0, 7], "popular_now": [8, 7, 0]}.get(name, [7, 8, 0])
     assert BASELINES[name](rows, shelf, near, k=3, unseen=True)[0].tolist() == expected
 
 
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_a_cold_user_gets_popular_items_from_every_baseline(shelf: Catalogue, near: Neighbours, name: str) -> None:
-    assert BASELINES[name](cold_rows(start(21)), shelf, near, k=4)[0].tolist() == [7, 6, 2, 8]
+    expected = [8, 6, 7, 2] if name == "popular_now" else [7, 6, 2, 8]
+    assert BASELINES[name](cold_rows(start(21)), shelf, near, k=4)[0].tolist() == expected
 
 
 def test_k_past_the_catalogue_leaves_empty_places(rows: UserRows, shelf: Catalogue, near: Neighbours) -> None:

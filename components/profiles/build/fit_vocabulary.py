@@ -41,6 +41,7 @@ class ItemRule:
     min_sessions: int
     min_users: int
     signs: Signs = NONE  # where kinds are declared, those that show interest count
+    later: bool = False  # items that came after the training weeks as well, whatever their sessions
 
 
 def levels(items: Table, intents: Sequence[IntentTargets], item_ids: pa.Array) -> tuple[pa.Table, list[str]]:
@@ -108,8 +109,9 @@ def fit(
     *,
     labels: Sequence[str],
     item_ids: pa.Array,
+    trained: dt.datetime,
 ) -> Vocabulary:
-    """Fit targets and items on what `counting` counted, added up over blocks."""
+    """Fit targets and items on what `counting` counted of weeks before `trained`, added up over blocks."""
     found = counts["labels"].to_pylist()
     targets: list[Target] = []
     for number, intent in enumerate(intents):
@@ -122,7 +124,7 @@ def fit(
         ]
     if not targets:
         raise DataError("intents: no event of the training weeks fulfils any of them; check intents.event and .level")
-    common = _items(counts["items"], items, rule, item_ids)
+    common = _items(counts["items"], items, rule, item_ids, trained=trained)
     return Vocabulary(tuple(targets), common, item_targets(items, targets), known_items=_known(items))
 
 
@@ -148,8 +150,11 @@ def leveled(items: Table, column: str) -> Table:
     return pairs.mutate(label=_.label.cast("string")).filter(_.label.notnull())
 
 
-def _items(counts: pa.Table, items: Table, rule: ItemRule, item_ids: pa.Array) -> pa.Table:
-    """Select the items that are common enough, most users first, with their attributes."""
+def _items(counts: pa.Table, items: Table, rule: ItemRule, item_ids: pa.Array, *, trained: dt.datetime) -> pa.Table:
+    """Select the items that are common enough, most users first, with their attributes; then, if asked, later ones.
+
+    Later ones are ordered by when they came: nothing of what became of them takes part.
+    """
     enough = pc.and_(
         pc.greater_equal(counts["sessions"], rule.min_sessions), pc.greater_equal(counts["users"], rule.min_users)
     )
@@ -162,6 +167,15 @@ def _items(counts: pa.Table, items: Table, rule: ItemRule, item_ids: pa.Array) -
             f"models.ranking: no item has {rule.min_sessions} sessions of {rule.min_users} users in the training "
             "weeks; lower min_item_sessions or min_item_users"
         )
+    if rule.later:
+        came = items.filter(_.first_seen >= ibis.literal(trained)).order_by(["first_seen", "item_id"]).to_pyarrow()
+        came = came.filter(pc.invert(pc.is_in(came["item_id"], value_set=found["item_id"].combine_chunks())))
+        if came.num_rows == 0:
+            raise DataError(
+                f"models.ranking.later_items: no item has a first_seen of {trained:%Y-%m-%d %H:%M} UTC, where training "
+                "weeks end, or later; leave later_items out, or map first_seen of items"
+            )
+        found = pa.concat_tables([found, came.select(found.column_names)])
     index = pa.array(range(found.num_rows), pa.int32())
     return found.add_column(0, columns.ITEM_INDEX, index)
 
