@@ -14,6 +14,7 @@ from pathlib import Path
 from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import SERVING, TOKEN
+from feature_repo import env_names, signing
 from pipelines.environment import Installation
 from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, uis
@@ -33,7 +34,7 @@ def door(place: Installation, release_id: str, bento: str, *, port: int) -> proc
     return processes.Process(
         name=f"{DOOR}-{release_id}",
         command=tuple(serve.command(bento, port=port)),
-        env={"OMP_NUM_THREADS": "1", **place.variables, **serve.prepare(place.home, port=port)},
+        env={"OMP_NUM_THREADS": "1", **_of_a_service(place), **serve.prepare(place.home, port=port)},
         url=url,
         ready_url=f"{url}/readyz",
         version=bento,
@@ -51,6 +52,12 @@ def router(place: Installation, *, port: int) -> processes.Process:
         ready_url=f"{url}/readyz",
         version=str(port),
     )
+
+
+def _of_a_service(place: Installation) -> dict[str, str]:
+    """Return a door's variables: it checks signatures, and has no use for the key that makes them."""
+    public = ",".join(signing.public_keys(place.variables))
+    return place.variables | {env_names.VERIFY_KEYS: public, env_names.SIGNING_KEY: ""}
 
 
 def _environment(place: Installation, routes: Path, *, port: int) -> dict[str, str]:
@@ -104,7 +111,7 @@ def asked(place: Installation, released: ReleasedFiles) -> Iterator[str]:
     if url := running(place):
         yield url
         return
-    serving = serve.serve(released.bento, port=processes.free_port(0), env=place.variables)
+    serving = serve.serve(released.bento, port=processes.free_port(0), env=_of_a_service(place))
     try:
         yield serving.url
     finally:
@@ -116,7 +123,7 @@ def foreground(place: Installation, released: ReleasedFiles, *, port: int) -> in
     from bentos import serve
 
     serve.check_free(port)
-    opened = serve.serve(released.bento, port=processes.free_port(0), env=place.variables)
+    opened = serve.serve(released.bento, port=processes.free_port(0), env=_of_a_service(place))
     folder = serve.folder_of(place.home, port)
     routes = Routes(stable=Backend(release=released.id, url=opened.url))
     routed: serve.Serving | None = None
