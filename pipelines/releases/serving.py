@@ -4,8 +4,10 @@
 (`rollout/`); here it is the champion, at once.
 """
 
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,6 +125,8 @@ def foreground(place: Installation, released: ReleasedFiles, *, port: int) -> in
     from bentos import serve
 
     serve.check_free(port)
+    if threading.current_thread() is threading.main_thread():  # Python lets no other set it
+        signal.signal(signal.SIGTERM, _interrupted)
     opened = serve.serve(released.bento, port=processes.free_port(0), env=_of_a_service(place))
     folder = serve.folder_of(place.home, port)
     routes = Routes(stable=Backend(release=released.id, url=opened.url))
@@ -143,6 +147,11 @@ def foreground(place: Installation, released: ReleasedFiles, *, port: int) -> in
         for one in (routed, opened):
             if one is not None:
                 one.stop()
+
+
+def _interrupted(*_: object) -> None:
+    """End as at Ctrl-C: what was started is stopped, and nothing goes on listening."""
+    raise KeyboardInterrupt
 
 
 def _first(children: list[subprocess.Popen[bytes]]) -> int:
