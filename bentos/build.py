@@ -36,7 +36,7 @@ def bento_home(home: Path) -> Path:
 
 def build(release_folder: Path, *, home: Path, service: str = NAME) -> str:
     """Build the Bento of one of a release's services under `home`, unless it is there; return its tag."""
-    release = Release.load(release_folder)
+    release = Release.verified(release_folder)
     tag = f"{service}:{version_of(release)}"
     if (bento_home(home) / "bentos" / service / version_of(release) / "bento.yaml").is_file():
         return tag
@@ -103,4 +103,4 @@ def _flat(document: dict[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print(build_here(Release.load(Path(sys.argv[1])), sys.argv[2] if len(sys.argv) > 2 else NAME))
+    print(build_here(Release.verified(Path(sys.argv[1])), sys.argv[2] if len(sys.argv) > 2 else NAME))

@@ -59,7 +59,7 @@ def opened(load: Callable[[Release], tuple[str, Mapping[str, Call]]]) -> ModelAp
     import torch
 
     with reason_left():  # BentoML would try again for ever
-        release = Release.load(release_folder(os.environ))
+        release = Release.verified(release_folder(os.environ))
         torch.set_num_threads(threads(os.environ))
         vocabulary, calls = load(release)
         if vocabulary != release.vocabulary:

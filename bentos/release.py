@@ -51,13 +51,21 @@ class Release:
 
     @classmethod
     def load(cls, folder: Path) -> "Release":
-        """Read and check the release in a folder."""
-        released = ReleaseFolder.read(folder)
+        """Read and check the release in a folder; its models' bytes are not looked at."""
+        return cls._of(ReleaseFolder.read(folder))
+
+    @classmethod
+    def verified(cls, folder: Path) -> "Release":
+        """Do the same before its models are loaded: every byte of them must be the registered one."""
+        return cls._of(ReleaseFolder.verified(folder))
+
+    @classmethod
+    def _of(cls, released: ReleaseFolder) -> "Release":
         slices = released.slices
         return cls(
             id=released.id,
             name=released.name,
-            folder=folder,
+            folder=released.path,
             vocabulary=released.vocabulary,
             policy=released.policy,
             calendar=released.calendar,

@@ -4,13 +4,15 @@ Each server gets a BENTOML_HOME of its own with links to the shared stores: Bent
 at every start, also while another server uses it.
 """
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from feature_repo import env_names, files
 from feature_repo.errors import ServerError, SpecError, UserError
 
 LOOPBACK = "127.0.0.1"
+PR_SET_PDEATHSIG = 1  # of prctl(2)
 READY_S = 120.0
 STOP_S = 20.0
 LOG = "serve.log"
@@ -76,6 +79,7 @@ def started(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a Ctrl+C at our terminal is ours to handle
+            preexec_fn=_ends_with_us(),
         )
     serving = Serving(process, url, folder)
     try:
@@ -84,6 +88,17 @@ def started(
         serving.stop(timeout_s=2.0)
         raise
     return serving
+
+
+def _ends_with_us() -> Callable[[], None] | None:
+    """Return what has Linux send SIGTERM to a child when we end, however we do: nobody else would stop it then.
+
+    The kernel watches the thread that starts the child, so only the main thread's children are asked for that.
+    """
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return None
+    call = ctypes.CDLL(None).prctl  # looked up before the fork
+    return lambda: call(PR_SET_PDEATHSIG, int(signal.SIGTERM)) and None
 
 
 def check_free(port: int) -> None:
@@ -100,7 +115,7 @@ def check_free(port: int) -> None:
 
 def command(tag: str, *, port: int) -> list[str]:
     """Return the command that serves a Bento on loopback."""
-    return [sys.executable, "-m", "bentoml", "serve", tag, "--host", LOOPBACK, "--port", str(port)]
+    return [sys.executable, "-m", "bentos.launch", "serve", tag, "--host", LOOPBACK, "--port", str(port)]
 
 
 def folder_of(home: Path, port: int) -> Path:

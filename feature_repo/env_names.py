@@ -35,6 +35,10 @@ PSEUDONYM_KEY = "INTENTFLOW_PSEUDONYM_KEY"
 PREVIOUS_PSEUDONYM_KEYS = "INTENTFLOW_PREVIOUS_PSEUDONYM_KEYS"
 DATA_KEYS = "INTENTFLOW_DATA_KEYS"  # that encrypt event memories and logs at rest, the newest first
 
+# Releases
+SIGNING_KEY = "INTENTFLOW_SIGNING_KEY"  # private, of who registers
+VERIFY_KEYS = "INTENTFLOW_VERIFY_KEYS"  # public, separated by commas: whose releases are loaded
+
 # Services
 RELEASE = "INTENTFLOW_RELEASE"  # folder of the release that a door serves
 RELEASE_ID = "INTENTFLOW_RELEASE_ID"

@@ -1,20 +1,22 @@
 """The one reader of `release.json`: what a release is made of, where its parts lie, and the spec's slices in it.
 
-A release folder holds `release.json`, `intent/` and `ranking/`. The registry writes the document; doors, jobs, the
-rollout loop and the answers' replay read it here. The slices stay as they were written: the models that validate them
-belong to the layers above, and bentos/release.py applies those of the services. Nothing here loads a model.
+A release folder holds `release.json`, `intent/`, `ranking/` and, of a signed one, `signature.json`. The registry writes
+the document; doors, jobs, the rollout loop and the answers' replay read it here, which checks its signature where the
+environment asks for one. The slices stay as they were written: the models that validate them belong to the layers
+above, and bentos/release.py applies those of the services. Nothing here loads a model; who does calls `verified`.
 
 `format` says how a document is laid out. Documents written before there was such a field are format 1.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from feature_repo import files
+from feature_repo import file_set, files, signing
 from feature_repo.calendar import Calendar, epoch
 from feature_repo.errors import DataError
 
@@ -30,6 +32,7 @@ READABLE = (FIRST, CURRENT)  # today's and the one before it
 
 ID, KEY, SLICES = "id", "key", "serving"
 KIND, BASELINE, BASELINES = "kind", "baseline", "baselines"  # of releases that serve since no champion was there
+PARTS = (INTENT, RANKING)
 JUDGED = "judged"  # the release whose refit this one is; absent where what was judged serves itself
 
 
@@ -42,11 +45,31 @@ class ReleaseFolder:
 
     @classmethod
     def read(cls, path: Path) -> "ReleaseFolder":
-        """Read and check the release in a folder."""
+        """Read and check the release in a folder, its signature included where the environment asks for one."""
         file = path / FILE
         if not file.is_file():
             raise DataError(f"{file}: no such file; a release folder holds {FILE}, {INTENT}/ and {RANKING}/")
-        return cls(path, _checked(_parsed(file), file))
+        document = _checked(_parsed(file), file)
+        signature = path / signing.FILE
+        text = signature.read_text(errors="replace") if signature.is_file() else ""
+        signing.trusted(os.environ).require(document, text, file)
+        return cls(path, document)
+
+    @classmethod
+    def verified(cls, path: Path) -> "ReleaseFolder":
+        """Read a release whose models are about to be loaded: every byte must be what the document stands for."""
+        found = cls.read(path)
+        for part in PARTS:
+            if not file_set.matches(path / part, expected := found.digest(part)):
+                raise DataError(
+                    f"{path / part}: is not what release {found.id} was made of (digest {expected}); delete the folder "
+                    "and fetch the release again"
+                )
+        return found
+
+    def digest(self, part: str) -> str:
+        """Return the digest that a part was registered with."""
+        return str(self.document[part]["digest"])
 
     @property
     def id(self) -> str:

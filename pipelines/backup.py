@@ -14,13 +14,14 @@ import argparse
 import contextlib
 import datetime as dt
 import json
+import os
 import shutil
 import sqlite3
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from feature_repo import files
@@ -30,7 +31,7 @@ from pipelines.backup_servers import Outside
 from pipelines.environment import place
 from pipelines.runs import local
 
-ABOUT = "backup.json"
+ABOUT, STATE = "backup.json", "state"  # the members of an archive: its record, and the folder
 # Made again: releases and Bentos from the registry, the rest by use.
 REBUILT = frozenset({"bentoml", "logs", "progress.jsonl", "releases", "rollout", "run.lock", "serving", "up"})
 TEXTS = frozenset({".json", ".yaml", ".yml", ""})  # MLmodel has no suffix
@@ -52,10 +53,10 @@ def save(home: Path, archive: Path, *, outside: Sequence[Outside] = ()) -> dict[
     about |= {"not_in_archive": list(outside)}
     with local.alone(home), tempfile.TemporaryDirectory(dir=archive.absolute().parent) as scratch:
         files.write_json(Path(scratch) / ABOUT, about)
-        with files.written(archive) as aside, tarfile.open(aside, "w:gz") as tar:
+        with files.written(archive) as aside, tarfile.open(aside, "w:gz", dereference=True) as tar:
             tar.add(Path(scratch) / ABOUT, ABOUT)
             for path in _kept(home):
-                tar.add(_whole(path, Path(scratch)), f"state/{path.relative_to(home)}", recursive=False)
+                tar.add(_whole(path, Path(scratch)), f"{STATE}/{path.relative_to(home)}", recursive=False)
     return about | {"archive": str(archive), "bytes": archive.stat().st_size}
 
 
@@ -66,7 +67,7 @@ def restore(archive: Path, home: Path) -> dict[str, Any]:
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=".restore-") as scratch:
         about = _unpacked(archive, Path(scratch))
-        state = Path(scratch) / "state"
+        state = Path(scratch) / STATE
         moved = _moved(state, about["home"], str(home))
         if home.exists():
             home.rmdir()
@@ -83,8 +84,11 @@ def _kept(home: Path) -> Iterator[Path]:
     """Yield what an archive holds, folders before their files."""
     for path in sorted(home.rglob("*")):
         parts = path.relative_to(home).parts
-        if parts[0] not in REBUILT and ".kfp_cache" not in parts and not path.name.endswith(("-wal", "-shm")):
-            yield path
+        if parts[0] in REBUILT or ".kfp_cache" in parts or path.name.endswith(("-wal", "-shm")):
+            continue
+        if path.is_symlink() and path.is_dir():
+            raise SpecError(f"{path}: is a link to a folder; an archive holds what lies in {home}: move it there first")
+        yield path
 
 
 def _whole(path: Path, scratch: Path) -> Path:
@@ -107,11 +111,36 @@ def _is_database(path: Path) -> bool:
 def _unpacked(archive: Path, folder: Path) -> dict[str, Any]:
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            for member in tar:
+                _write(tar, member, folder, archive)
         about: dict[str, Any] = files.read_json(folder / ABOUT)
-    except (OSError, tarfile.TarError, EOFError, ValueError) as error:
+    except (OSError, tarfile.TarError, EOFError, ValueError, KeyError) as error:
         raise DataError(f"{archive}: is no whole archive of `pipelines.backup save`: {error}") from error
     return about
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, archive: Path) -> None:
+    """Write one member of an archive below a folder that was empty, readable by its owner only.
+
+    An archive may come from anywhere, and what Python's own filters let through has led outside (CVE-2025-4517). So
+    nothing is extracted: a folder is made, and a file's bytes are read from the archive, a second name of one included.
+    """
+    parts = PurePosixPath(member.name).parts
+    inside = member.name == ABOUT or parts[:1] == (STATE,)
+    if not inside or ".." in parts or "\0" in member.name:
+        raise DataError(f"{archive}: holds '{member.name}'; an archive holds {ABOUT} and files below {STATE}/ alone")
+    if not (member.isdir() or member.isreg() or member.islnk()):
+        raise DataError(f"{archive}: '{member.name}' is a link, a device or a pipe; an archive holds files and folders")
+    path = folder.joinpath(*parts)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if member.isdir():
+        path.mkdir(mode=0o700, exist_ok=True)
+        return
+    source = tar.extractfile(member)
+    assert source is not None  # of a file
+    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600 | member.mode & 0o100), "wb") as target:
+        shutil.copyfileobj(source, target)
+    os.utime(path, (member.mtime, member.mtime))
 
 
 def _moved(state: Path, old: str, new: str) -> int:

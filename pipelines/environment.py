@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from bentos.access import Access
 from components.distributed.settings import VARIABLE as TRAINER
 from components.distributed.settings import Trainer
-from feature_repo import env_names
+from feature_repo import env_names, signing
 from feature_repo.errors import SpecError, nearest
 from feature_repo.privacy import sealing
 from feature_repo.privacy.pseudonyms import KEY, PREVIOUS, fingerprint, ring
@@ -77,6 +77,23 @@ class Privacy(Slice):
         min_length=1,
         description="Variable that holds the key, 64 hex digits; while it is changed the new one, a comma and the old "
         "one. Left out: nothing is encrypted here",
+    )
+
+
+class Signing(Slice):
+    """Who signs releases, and whose releases are loaded (docs/security.md); keys by reference, public ones as they are.
+
+    Left out, releases are neither signed nor asked for a signature.
+    """
+
+    key_env: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Variable that holds the private key, 64 hex digits; only who registers releases needs it set",
+    )
+    public_keys: list[Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]] = Field(
+        default=[],
+        description="64 hex digits each; a release must be signed with one of them. Empty: the private key's own",
     )
 
 
@@ -221,6 +238,7 @@ class Environment(Slice):
     evidently: str = Field(description="Evidently's server, or the folder of its workspace")
     pseudonyms: Pseudonyms
     privacy: Privacy = Privacy()
+    signing: Signing = Signing()
     profiles: Engine = Engine()
     runner: Literal["warm", "subprocess"] = Field(
         default=WARM,
@@ -373,6 +391,7 @@ def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapp
         KEY: _key(settings.pseudonyms, outside),
         PREVIOUS: _previous(settings.pseudonyms, outside),
         env_names.DATA_KEYS: _data_keys(settings.privacy, outside),
+        **_signing_keys(settings.signing, outside),
         SHADOW_TOKEN: outside.get(SHADOW_TOKEN) or _shared(settings, home),
         ELSEWHERE: outside.get(ELSEWHERE, ""),
         env_names.REQUESTS_URL: settings.requests.url,
@@ -411,6 +430,23 @@ def _data_keys(privacy: Privacy, outside: Mapping[str, str]) -> str:
         raise SpecError(f"privacy.key_env: {privacy.key_env}: {str(error).partition(': ')[2]}") from None
     if not keys.newest:
         raise SpecError(f"privacy.key_env: {privacy.key_env} is not set; export {sealing.FORM}, or leave the field out")
+    return found
+
+
+def _signing_keys(given: Signing, outside: Mapping[str, str]) -> dict[str, str]:
+    """Read the keys of releases: a name without a key must not mean that signatures are not asked for."""
+    if given.key_env is None and not given.public_keys:
+        return {name: outside.get(name, "") for name in (env_names.SIGNING_KEY, env_names.VERIFY_KEYS)}
+    private = outside.get(given.key_env or "", "")
+    if not private and not given.public_keys:
+        raise SpecError(
+            f"signing.key_env: {given.key_env} is not set; export the key, or give signing.public_keys where releases "
+            "are only loaded"
+        )
+    found = {env_names.SIGNING_KEY: private, env_names.VERIFY_KEYS: ",".join(given.public_keys)}
+    signing.trusted(found)  # a key of another form is one line now
+    if private:
+        signing.require_signer(found)
     return found
 
 

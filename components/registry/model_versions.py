@@ -5,7 +5,6 @@ It becomes a version only after it was loaded back and asked. Runs and releases 
 """
 
 import contextlib
-import hashlib
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -132,12 +131,6 @@ def version(client: "MlflowClient", model: str, *, model_id: str, run_id: str, t
     if mlflow_client.registered_model(client, model) is None:
         client.create_registered_model(model)
     return str(client.create_model_version(model, f"models:/{model_id}", run_id, tags=tags, model_id=model_id).version)
-
-
-def files(folder: Path) -> dict[str, str]:
-    """Return the sha256 of each file of a model folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def _signature(part: Part, frame: pd.DataFrame) -> Any:

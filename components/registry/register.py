@@ -18,7 +18,7 @@ from components.registry import client as mlflow_client
 from components.registry import model_versions
 from components.registry.lineage import PARTS, SESSION, Folders, Lineage, Part, Result, flat
 from components.registry.model_versions import Version
-from feature_repo import columns, fallback, files
+from feature_repo import columns, fallback, file_set, files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,7 +61,7 @@ def register(
         staged = {
             part: model_versions.staged(folders.model(part), scratch / part, session=within.get(part)) for part in PARTS
         }
-        digests = {part: files.file_digest(folder) for part, folder in staged.items()}
+        digests = {part: file_set.digest(folder) for part, folder in staged.items()}
         run = _run(client, name, mark=files.digest({"models": digests, "metrics": result.metrics}))
         versions = {part: _found(client, f"{name}-{part}", digests[part], staged[part]) for part in PARTS}
         if run.info.status != "FINISHED" or None in versions.values():
@@ -78,7 +78,7 @@ def register(
 def _found(client: "MlflowClient", model: str, digest: str, folder: Path) -> Version | None:
     """Return the version that holds an equal model folder, or None."""
     found = mlflow_client.version_tagged(client, model, "digest", digest)
-    return Version(model, str(found.version), digest, model_versions.files(folder), created=False) if found else None
+    return Version(model, str(found.version), digest, file_set.listed(folder), created=False) if found else None
 
 
 def _run(client: "MlflowClient", name: str, *, mark: str) -> Any:
@@ -131,7 +131,7 @@ def _made(
     with mlflow.start_run(run_id=run_id):
         model_id = model_versions.log(part, folder, result=result, frame=frame, tags=tags, scratch=folder.parent)
     number = model_versions.version(client, f"{name}-{part}", model_id=model_id, run_id=run_id, tags=tags)
-    return Version(f"{name}-{part}", number, tags["digest"], model_versions.files(folder), created=True)
+    return Version(f"{name}-{part}", number, tags["digest"], file_set.listed(folder), created=True)
 
 
 def _tags(part: Part, result: Result, *, digest: str, intent: Version | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from components.content import writers
 from components.policy import policies
 from components.registry import client as mlflow_client
-from components.registry import frames, model_versions
+from components.registry import frames
 from components.registry.baseline_champion import INSTEAD_OF, BaselineChampion
 from components.registry.gate_inputs import Metrics
 from components.registry.gates import Verdict
@@ -25,7 +25,7 @@ from components.registry.register import RegisteredParts
 from components.registry.report import markdown
 from components.step import RUN
 from components.verdicts import PASSED
-from feature_repo import files, release_folder
+from feature_repo import file_set, files, release_folder, signing
 from feature_repo.errors import DataError, ServerError, SpecError
 from feature_repo.release_folder import BASELINE, BASELINES, FILE, JUDGED, KEY, KIND, ReleaseFolder
 
@@ -109,11 +109,12 @@ def kept(
     registered: RegisteredParts, released: dict[str, Any], *, tags: Mapping[str, str], about: str, scratch: Path
 ) -> Release:
     """Make the version of a document, or find it and see that the verdict in `tags` still holds."""
-    name = released["name"]
+    name, signer = released["name"], signing.require_signer(os.environ)
+    signature = {signing.TAG: signer.sign(released)} if signer else {}
     with mlflow_client.connected() as client:
         found = mlflow_client.version_tagged(client, model_name(name), "id", released["id"])
         if found is None:
-            every = _tags(released) | dict(tags)
+            every = _tags(released) | dict(tags) | signature
             version = _version(client, registered, released, tags=every, about=about, scratch=scratch)
         else:
             version = str(found.version)
@@ -121,6 +122,9 @@ def kept(
                 for key, value in tags.items():
                     client.set_model_version_tag(model_name(name), version, key, value)
                 client.update_model_version(model_name(name), version, about)
+            for key, text in signature.items():  # registered before signing was on, or under the key before
+                if found.tags.get(key) != text:
+                    client.set_model_version_tag(model_name(name), version, key, text)
         if (run := os.environ.get(RUN)) and KIND not in released:  # a run is asked about its candidate
             client.set_model_version_tag(model_name(name), version, ASKED, run)
     return Release(released["id"], version, tags["gates"] == PASSED, created=found is None)
@@ -143,12 +147,16 @@ def assemble(name: str, which: str, destination: Path) -> Path:
         raise SpecError(f"{destination}: holds something else than a release; name a new folder, or empty this one")
     with mlflow_client.connected() as client:
         version = resolve(client, name, which)
-        release_id = client.get_model_version(model_name(name), version).tags.get("id", "")
+        tags = client.get_model_version(model_name(name), version).tags
+        release_id, signature = tags.get("id", ""), tags.get(signing.TAG, "")
         if _holds(destination, release_id):
             return destination
         with files.written_folder(destination) as aside:
             fetched(f"{model_name(name)}/{version}", FILE, aside)
-            document = _whole(aside, release_id, f"{model_name(name)} {version}")
+            document = _whole(aside, name, release_id, f"{model_name(name)} {version}")
+            signing.trusted(os.environ).require(document, signature, f"{model_name(name)} {version}")
+            if signature:
+                (aside / signing.FILE).write_text(signature)
             listed = files.read_json(fetched(f"{model_name(name)}/{version}", BYTES, aside / "download"))
             for part in PARTS:
                 _assemble_part(name, part, document[part], listed[part], aside)
@@ -245,14 +253,12 @@ def _part_tags(part: Part, at: dict[str, str]) -> dict[str, str]:
 def _holds(folder: Path, release_id: str) -> bool:
     """Tell whether a folder already is this release, whole."""
     try:
-        released = ReleaseFolder.read(folder)
+        return ReleaseFolder.verified(folder).id == release_id
     except DataError:  # broken, or of a format that is not read: fetched again, which says what is wrong
         return False
-    parts = all(files.file_digest(folder / part) == released.document[part]["digest"] for part in PARTS)
-    return released.id == release_id and parts
 
 
-def _whole(folder: Path, release_id: str, place: str) -> dict[str, Any]:
+def _whole(folder: Path, name: str, release_id: str, place: str) -> dict[str, Any]:
     """Return the document that was fetched into a folder, if it is the one that was released."""
     document: dict[str, Any] = files.read_json(folder / FILE)
     computed = release_folder.digest_of(document)
@@ -261,6 +267,8 @@ def _whole(folder: Path, release_id: str, place: str) -> dict[str, Any]:
             f"{place}: {FILE} in the registry is broken (its digest is {computed}, not {release_id}); {MEND}"
         )
     release_folder.require_readable(document, place)
+    if document.get("name") != name:
+        raise DataError(f"{place}: holds a release of '{document.get('name')}', not of '{name}'; delete the version")
     return document
 
 
@@ -269,9 +277,9 @@ def _assemble_part(name: str, part: Part, at: dict[str, str], listed: dict[str, 
     version = f"{name}-{part}/{at['version']}"
     found = fetched(version, f"artifacts/{frames.MODEL}", folder / "download" / part)
     found.rename(folder / part)
-    if files.file_digest(folder / part) == at["digest"]:
+    have = file_set.listed(folder / part)
+    if file_set.matches(folder / part, at["digest"]) and have == listed:
         return
-    have = model_versions.files(folder / part)
     differing = sorted(f"{part}/{file}" for file in {*have, *listed} if have.get(file) != listed.get(file))
     raise ServerError(
         f"models:/{version}: {', '.join(differing) or part} in the registry differs from what was released "

@@ -19,7 +19,7 @@ from feature_repo.release_folder import ReleaseFolder
 from pipelines.answers import offline_rows
 from pipelines.answers.past_catalogue import PastCatalogue
 from pipelines.environment import Installation
-from pipelines.releases.release import models_of
+from pipelines.releases.release import models_of, variables
 from pipelines.runs import local
 
 NEAR = 3  # answers that are named where none fits
@@ -37,15 +37,16 @@ def why(
         raise SpecError("why: give --user (with --at, or the latest answer counts) or --request, one of them")
     answer = _asked_for(place, user=user, at=at, request_id=request_id)
     folder = models_of(place.home, str(answer[columns.RELEASE]))
-    here = release_folder.holds(folder)
+    with variables(place):  # they say whose releases are loaded
+        here = ReleaseFolder.verified(folder) if release_folder.holds(folder) else None
     return {
         "request_id": answer[columns.REQUEST_ID],
         "logged_at": answer["logged_at"],
         "endpoint": answer["endpoint"],
         "release": answer[columns.RELEASE],
-        "judged": dict(ReleaseFolder.read(folder).judged) if here else {},
+        "judged": dict(here.judged) if here else {},
         "policy": answer["policy"],
-        "baselines": dict(ReleaseFolder.read(folder).baselines) if here else {},
+        "baselines": dict(here.baselines) if here else {},
         "verb": place.spec.verb,
         "step": place.spec.data.step,
         columns.CATALOGUE_VERSION: answer.get(columns.CATALOGUE_VERSION),
@@ -59,7 +60,7 @@ def why(
         "asked": answer["asked"],
         "features": _features(answer),
         "events": _events(place, answer),
-        **(_told(place, folder, answer) if here else _untold(answer)),
+        **(_told(place, here, answer) if here else _untold(answer)),
     }
 
 
@@ -120,12 +121,12 @@ def _events(place: Installation, answer: Mapping[str, Any]) -> list[dict[str, An
     ]
 
 
-def _told(place: Installation, folder: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
+def _told(place: Installation, released: ReleaseFolder, answer: Mapping[str, Any]) -> dict[str, Any]:
     """Name intents and items, and give the ranker's reasons for the items, from the row as served."""
     from bentos.recommender.logs import requestlog
     from components.ranking.score import Ranker
 
-    released, rows = ReleaseFolder.read(folder), requestlog.rows_of(answer)
+    rows = requestlog.rows_of(answer)
     ranker, note = Ranker.load(released.ranking), ""
     try:
         ranker = PastCatalogue(place, ranker).ranker_of(answer)

@@ -71,7 +71,8 @@ def parity(place: Installation, release_id: str | None = None, *, sample: int = 
         return _document(
             release_id, [], [], reason=f"{where}no answer of release {release_id} is logged here yet: nothing to replay"
         )
-    release = Release.load(folder)
+    with releases.variables(place):  # they say whose releases are loaded
+        release = Release.verified(folder)
     found = list(scores_of(place, release, answers))
     if shipped:
         why = "features were not recomputed: the pods' newest events are not in the store"

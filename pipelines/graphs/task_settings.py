@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CONFIG_KEYS = (
     *(env_names.CLOCK, env_names.EVIDENTLY, env_names.LINKS, env_names.MLFLOW_ARTIFACTS, env_names.OTLP),
     *(env_names.OTLP_SHARE, env_names.PROFILES_ENGINE, env_names.REQUESTS_URL, env_names.SPARK),
+    env_names.VERIFY_KEYS,
     *(env_names.TRAINER, "MLFLOW_S3_ENDPOINT_URL", "MLFLOW_TRACKING_URI"),
 )
 SECRET_KEYS = (
@@ -31,6 +32,7 @@ SECRET_KEYS = (
     env_names.DATA_KEYS,
     *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"),
 )
+SIGNS = (ADMIT, "register", "register_baseline", "register_refit")  # steps that get the key that signs releases
 STATE, DATA, FORGOTTEN = "/state", "/data", "/forgotten"  # where volumes are mounted
 TOMBSTONES = "recommender-forgotten"  # ConfigMap with the names of tombstones; it may be absent (docs/privacy.md)
 RUN_LABEL = "pipeline/runid"  # Kubeflow's own label of a run's pods
@@ -85,7 +87,7 @@ def _place(task: Any, step: str, platform: Platform) -> None:
     size = platform.compute.size(step)
     _resources(task, size, platform)
     _pod(task, step, size, platform)
-    _variables(task, platform)
+    _variables(task, step, platform)
     _volumes(task, platform)
     if step in (ADMIT, "ingest"):  # what is left out at ingest is in no table, profile or model
         _leave_out(task)
@@ -127,13 +129,14 @@ def _tolerate(task: Any, toleration: "Toleration") -> None:
     kubernetes.add_toleration(task, **toleration.model_dump(exclude_defaults=True))
 
 
-def _variables(task: Any, platform: Platform) -> None:
+def _variables(task: Any, step: str, platform: Platform) -> None:
     """Name the objects and keys that variables come from; the places of volumes are values."""
     from kfp import kubernetes
 
     at = platform.kubeflow
     kubernetes.use_config_map_as_env(task, at.config_map, {key: key for key in CONFIG_KEYS}, optional=True)
-    kubernetes.use_secret_as_env(task, at.secret, {key: key for key in SECRET_KEYS}, optional=True)
+    secrets = (*SECRET_KEYS, env_names.SIGNING_KEY) if step in SIGNS else SECRET_KEYS
+    kubernetes.use_secret_as_env(task, at.secret, {key: key for key in secrets}, optional=True)
     kubernetes.use_field_path_as_env(task, env_names.RUN, f"metadata.labels['{RUN_LABEL}']")
     task.set_env_variable(env_names.HOME, f"{STATE}/{platform.name}")
     task.set_env_variable(env_names.SPEC_DIR, DATA)

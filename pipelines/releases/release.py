@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_repo import files, release_folder
+from feature_repo.errors import DataError
 from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import Installation, exported
 
@@ -105,7 +106,7 @@ def assembled(place: Installation, version: str) -> Path:
     releases = place.home / RELEASES
     known = _known(releases)
     folder = models_of(place.home, known.get(version, "none"))
-    if release_folder.holds(folder):
+    if _whole(folder):
         return folder
     scratch = registry.assemble(place.spec.name, version, releases / f".version-{version}")
     release_id = ReleaseFolder.read(scratch).id
@@ -115,6 +116,14 @@ def assembled(place: Installation, version: str) -> Path:
     scratch.rename(folder)
     files.write_json(releases / "versions.json", known | {version: release_id})
     return folder
+
+
+def _whole(folder: Path) -> bool:
+    """Tell whether a folder holds a release as it was registered; what was changed meanwhile is fetched again."""
+    try:
+        return release_folder.holds(folder) and ReleaseFolder.verified(folder) is not None
+    except DataError:
+        return False
 
 
 def models_of(home: Path, release_id: str) -> Path:

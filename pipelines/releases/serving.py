@@ -4,8 +4,10 @@
 (`rollout/`); here it is the champion, at once.
 """
 
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from pathlib import Path
 from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import SERVING, TOKEN
+from feature_repo import env_names, signing
 from pipelines.environment import Installation
 from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, uis
@@ -33,7 +36,7 @@ def door(place: Installation, release_id: str, bento: str, *, port: int) -> proc
     return processes.Process(
         name=f"{DOOR}-{release_id}",
         command=tuple(serve.command(bento, port=port)),
-        env={"OMP_NUM_THREADS": "1", **place.variables, **serve.prepare(place.home, port=port)},
+        env={"OMP_NUM_THREADS": "1", **_of_a_service(place), **serve.prepare(place.home, port=port)},
         url=url,
         ready_url=f"{url}/readyz",
         version=bento,
@@ -51,6 +54,12 @@ def router(place: Installation, *, port: int) -> processes.Process:
         ready_url=f"{url}/readyz",
         version=str(port),
     )
+
+
+def _of_a_service(place: Installation) -> dict[str, str]:
+    """Return a door's variables: it checks signatures, and has no use for the key that makes them."""
+    public = ",".join(signing.public_keys(place.variables))
+    return place.variables | {env_names.VERIFY_KEYS: public, env_names.SIGNING_KEY: ""}
 
 
 def _environment(place: Installation, routes: Path, *, port: int) -> dict[str, str]:
@@ -104,7 +113,7 @@ def asked(place: Installation, released: ReleasedFiles) -> Iterator[str]:
     if url := running(place):
         yield url
         return
-    serving = serve.serve(released.bento, port=processes.free_port(0), env=place.variables)
+    serving = serve.serve(released.bento, port=processes.free_port(0), env=_of_a_service(place))
     try:
         yield serving.url
     finally:
@@ -116,7 +125,9 @@ def foreground(place: Installation, released: ReleasedFiles, *, port: int) -> in
     from bentos import serve
 
     serve.check_free(port)
-    opened = serve.serve(released.bento, port=processes.free_port(0), env=place.variables)
+    if threading.current_thread() is threading.main_thread():  # Python lets no other set it
+        signal.signal(signal.SIGTERM, _interrupted)
+    opened = serve.serve(released.bento, port=processes.free_port(0), env=_of_a_service(place))
     folder = serve.folder_of(place.home, port)
     routes = Routes(stable=Backend(release=released.id, url=opened.url))
     routed: serve.Serving | None = None
@@ -136,6 +147,11 @@ def foreground(place: Installation, released: ReleasedFiles, *, port: int) -> in
         for one in (routed, opened):
             if one is not None:
                 one.stop()
+
+
+def _interrupted(*_: object) -> None:
+    """End as at Ctrl-C: what was started is stopped, and nothing goes on listening."""
+    raise KeyboardInterrupt
 
 
 def _first(children: list[subprocess.Popen[bytes]]) -> int:

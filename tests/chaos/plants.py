@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.registry import client as mlflow_client
-from feature_repo import files
+from feature_repo import file_set, files
 from pipelines.releases import release as releases
 from pipelines.releases.release import variables
 from tests.chaos.stage import Stage
@@ -49,18 +49,16 @@ def _model(client: "MlflowClient", scratch: Path, change: Change) -> tuple[dict[
     """Register a changed ranking model; return what release.json and files.json say of it."""
     import mlflow
 
-    from components.registry import model_versions
-
     first = client.get_model_version("shop-ranking", "1")
     whole = Path(mlflow.artifacts.download_artifacts("models:/shop-ranking/1", dst_path=str(scratch / "whole")))
     folder = whole / "artifacts" / "model"
     change(folder)
-    digest = files.file_digest(folder)
+    digest = file_set.digest(folder)
     at = f"planted/{digest}"
     client.log_artifacts(first.run_id, str(whole), at)
     source = f"{client.get_run(first.run_id).info.artifact_uri}/{at}"
     made = client.create_model_version("shop-ranking", source, first.run_id, tags=first.tags | {"digest": digest})
-    return {"version": str(made.version), "digest": digest}, model_versions.files(folder)
+    return {"version": str(made.version), "digest": digest}, file_set.listed(folder)
 
 
 def upside_down(folder: Path) -> None:

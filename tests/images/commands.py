@@ -12,7 +12,7 @@ FETCH = (
     "python -m components.registry.fetch $(INTENTFLOW_RELEASE_NAME) $(INTENTFLOW_RELEASE_VERSION) $(INTENTFLOW_RELEASE)"
 )
 JOB = "python -m pipelines.cli job {} /spec/recommender.yaml --env /environment/environment.yaml"
-SERVE = "bentoml serve bentos.{} --host 0.0.0.0 --port 3000"
+SERVE = "python -m bentos.launch serve bentos.{} --host 0.0.0.0 --port 3000"
 
 
 def _row(workload: str, container: str, words: str, image: str = OURS) -> Command:

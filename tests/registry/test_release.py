@@ -9,7 +9,7 @@ import pytest
 from components.registry import client as mlflow_client
 from components.registry.aliases import challenge
 from components.registry.release import ASKED, assemble, document
-from feature_repo import files
+from feature_repo import file_set, files
 from feature_repo.errors import ServerError, SpecError
 
 WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
@@ -76,7 +76,7 @@ def test_a_release_folder_holds_what_serving_needs(shared, tmp_path, which) -> N
     assert released["id"] == made.id
     assert {path.name for path in folder.iterdir()} == {"release.json", "intent", "ranking"}
     for part in ("intent", "ranking"):
-        assert files.file_digest(folder / part) == released[part]["digest"]
+        assert file_set.digest(folder / part) == released[part]["digest"]
         assert (folder / part / "weights.safetensors").is_file()
 
 

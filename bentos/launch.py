@@ -1,0 +1,39 @@
+"""Starts BentoML with its process manager out of reach: `python -m bentos.launch serve TAG …` for `bentoml serve TAG …`.
+
+BentoML's process manager takes commands on a socket, and one of them starts any program as the service's user. BentoML
+puts that socket on loopback, where every user of the machine reaches it, without asking who calls. Here it lies in a
+folder that only the service's user may enter, and goes with the server.
+"""
+
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+
+def private(watchers: Any, *, threaded: bool = False, **settings: Any) -> Any:
+    """Make BentoML's process manager with sockets in a folder of its own, mode 0700, instead of on loopback."""
+    from bentoml._internal.utils import circus
+
+    folder = tempfile.mkdtemp(prefix="intentflow-control-")  # mkdtemp makes it 0700
+    kind = circus.ThreadedArbiter if threaded else circus.Arbiter
+    settings.setdefault("check_delay", 10)  # as BentoML has it
+    manager = kind(watchers, endpoint=f"ipc://{folder}/control", pubsub_endpoint=f"ipc://{folder}/events", **settings)
+    manager.exit_stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    return manager
+
+
+def main() -> None:
+    """Run BentoML's command line."""
+    from bentoml._internal.utils import circus
+    from bentoml_cli.cli import cli
+
+    if not hasattr(circus, "create_standalone_arbiter"):  # a version that makes it elsewhere would make it open
+        sys.exit("intentflow: this BentoML makes its process manager in a way that bentos/launch.py does not know")
+    circus.create_standalone_arbiter = private
+    sys.modules.pop("bentos", None)  # a Bento brings its own
+    cli()
+
+
+if __name__ == "__main__":
+    main()
