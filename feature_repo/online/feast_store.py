@@ -15,7 +15,7 @@ import yaml
 from feature_repo import columns, env_names, services, views
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError, StoreAway
-from feature_repo.online import feast_values, stores, tombstone_list
+from feature_repo.online import feast_values, lazy_torch, stores, tombstone_list
 from feature_repo.online.forgotten import Guard, keys_given
 from feature_repo.online.stores.rows import DIGITS
 
@@ -93,6 +93,7 @@ class Online:
     @classmethod
     def open(cls, project: str, *, windows_days: tuple[int, ...], people: bool = False) -> "Online":
         """Open the store that the environment names; nothing is asked of it yet."""
+        lazy_torch.defer()
         from feast.infra.provider import get_provider
 
         found = config(project, settings_from())

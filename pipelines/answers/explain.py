@@ -126,7 +126,7 @@ def _told(place: Installation, folder: Any, answer: Mapping[str, Any]) -> dict[s
     from components.ranking.score import Ranker
 
     released, rows = ReleaseFolder.read(folder), requestlog.rows_of(answer)
-    ranker, note = Ranker.load(released.ranking), ""
+    ranker, note = Ranker.served(released.ranking), ""
     try:
         ranker = PastCatalogue(place, ranker).ranker_of(answer)
     except (SpecError, StoreAway) as missing:
