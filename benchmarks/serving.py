@@ -111,17 +111,16 @@ class InProcess:
     """The peer: profile read, scorer and ranker, called as the door calls them."""
 
     def __init__(self, found: Subject, release: Release) -> None:
-        import torch
-
+        from bentos import threads
         from bentos.recommender.clock import make_clock
         from bentos.recommender.service import folding
         from components.intent.score import IntentScorer
         from components.ranking.score import Ranker
         from feature_repo.online.profiles import OnlineProfiles
 
-        torch.set_num_threads(1)
-        self._scorer = IntentScorer.load(release.folder / INTENT)
-        self._ranker = Ranker.load(release.folder / RANKING)
+        self._scorer = IntentScorer.served(release.folder / INTENT)
+        self._ranker = Ranker.served(release.folder / RANKING)
+        threads.limit(1)
         self._profiles = OnlineProfiles.open(release.name, folding(release, self._ranker.vocabulary))
         self._key, self._k = found.variables[env_names.PSEUDONYM_KEY], release.serving.k
         self._now = make_clock(found.variables[env_names.CLOCK], release.data_end).now()

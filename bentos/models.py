@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bentos import wire
+from bentos import threads, wire
 from bentos.http import headers
 from bentos.http.bodies import whole_body
 from bentos.http.bounded_pool import BoundedPool
 from bentos.http.problems import FAULT, OUR_FAULT, UNACCEPTABLE, Problem, Rejected, refused
-from bentos.recommender.settings import release_folder, threads
+from bentos.recommender import settings
 from bentos.release import Release
 from components.step import reason_left
 from feature_repo.errors import DataError
@@ -56,12 +56,10 @@ def create_app(*paths: str) -> Starlette:
 
 def opened(load: Callable[[Release], tuple[str, Mapping[str, Call]]]) -> ModelApp:
     """Load the release's model; write the reason of a failure where `serve` reads it."""
-    import torch
-
     with reason_left():  # BentoML would try again for ever
-        release = Release.verified(release_folder(os.environ))
-        torch.set_num_threads(threads(os.environ))
+        release = Release.verified(settings.release_folder(os.environ))
         vocabulary, calls = load(release)
+        threads.limit(settings.threads(os.environ))
         if vocabulary != release.vocabulary:
             raise DataError(f"release {release.id}: its model has the vocabulary {vocabulary}, not its own")
     serving = release.serving

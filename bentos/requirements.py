@@ -35,6 +35,7 @@ DIRECT = (
     "safetensors",
     "scipy",
     "starlette",
+    "threadpoolctl",
     "torch",
     "transformers",
     "typeguard",

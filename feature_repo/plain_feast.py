@@ -9,6 +9,8 @@ import sys
 import threading
 from typing import Any
 
+from feature_repo import lazy_torch
+
 _LOADING = threading.Lock()
 
 
@@ -21,6 +23,7 @@ def load() -> None:
             return
         import typeguard
 
+        lazy_torch.defer()
         checked = typeguard.typechecked
         typeguard.typechecked = _as_written  # type: ignore[assignment]
         try:

@@ -21,18 +21,17 @@ class Answerer:
     """The models and the profile store of one release."""
 
     def __init__(self) -> None:
-        import torch
-
+        from bentos import threads
         from bentos.recommender.clock import make_clock
         from bentos.recommender.service import folding
         from components.intent.score import IntentScorer
         from components.ranking.score import Ranker
         from feature_repo.online.profiles import OnlineProfiles
 
-        torch.set_num_threads(1)
         release = Release.load(Path(os.environ[RELEASE]))
-        self._scorer = IntentScorer.load(release.folder / INTENT)
-        self._ranker = Ranker.load(release.folder / RANKING)
+        self._scorer = IntentScorer.served(release.folder / INTENT)
+        self._ranker = Ranker.served(release.folder / RANKING)
+        threads.limit(1)
         self._profiles = OnlineProfiles.open(release.name, folding(release, self._ranker.vocabulary))
         self._key, self._k = os.environ[env_names.PSEUDONYM_KEY], release.serving.k
         self._now = make_clock(os.environ[env_names.CLOCK], release.data_end).now()

@@ -33,7 +33,7 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
     """Load the release's intent model; return its vocabulary's digest and its calls."""
     from components.intent.score import IntentScorer
 
-    scorer = IntentScorer.load(release.folder / INTENT)
+    scorer = IntentScorer.served(release.folder / INTENT)
 
     def predict(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
         return wire.packed({"probabilities": scorer.predict(wire.rows_unpacked(arrays, fields))})  # [B, C]

@@ -46,7 +46,7 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
     from components.ranking import open_catalogue
     from components.ranking.score import Ranker
 
-    ranker = Ranker.load(release.folder / RANKING)
+    ranker = Ranker.served(release.folder / RANKING)
     targets = len(ranker.vocabulary.targets)
     over: OrderedDict[str, Ranker] = OrderedDict({NOTHING_CHANGED: ranker})
 

@@ -13,6 +13,7 @@ import threading
 
 import bentoml
 
+from bentos import threads
 from bentos.access import Access
 from bentos.http.auth import check
 from bentos.http.bounded_pool import BoundedPool
@@ -179,15 +180,14 @@ def open_door(settings: Settings) -> DoorContext:
 
 
 def _scorer(settings: Settings) -> ports.Scorer:
-    """Return the intent model, in this process or behind its service; the door of a service needs no torch."""
+    """Return the intent model, in this process or behind its service."""
     if settings.intent_url:
         return RemoteScorer.open(settings.intent_url, settings.release)
-    import torch
-
     from components.intent.score import IntentScorer
 
-    torch.set_num_threads(settings.threads)
-    return IntentScorer.load(settings.release.folder / INTENT)
+    scorer = IntentScorer.served(settings.release.folder / INTENT)
+    threads.limit(settings.threads)
+    return scorer
 
 
 def _sessions(release: Release) -> ports.Sessions | None:
@@ -201,13 +201,11 @@ def _ranker(settings: Settings) -> tuple[ports.Ranker, Grow]:
     if settings.ranking_url:
         remote = RemoteRanker.open(settings.ranking_url, settings.release)
         return remote, remote.over
-    import torch
-
     from components.ranking import open_catalogue
     from components.ranking.score import Ranker
 
-    torch.set_num_threads(settings.threads)
-    ranker = Ranker.load(settings.release.folder / RANKING)
+    ranker = Ranker.served(settings.release.folder / RANKING)
+    threads.limit(settings.threads)
     return ranker, lambda items, _: open_catalogue.over(ranker, items)
 
 

@@ -103,7 +103,7 @@ def _required(environment: Mapping[str, str], name: str) -> str:
 
 
 def threads(environment: Mapping[str, str]) -> int:
-    """Return how many threads torch may use."""
+    """Return how many threads the models may use."""
     text = environment.get(THREADS, "1")
     if not text.isdecimal() or int(text) < 1:
         raise SpecError(f"{THREADS}: '{text}' is no number of threads; allowed: 1 or more")

@@ -20,8 +20,8 @@ from torch import nn
 
 from components.distributed.ranks import ALONE, Ranks
 from components.intent.encode import Encoded
-from components.intent.model import Batch, IntentNet
-from components.intent.score import ROWS, forward
+from components.intent.model import Batch, IntentNet, probabilities
+from components.intent.score import ROWS
 from components.intent.spec import IntentModel
 
 UNKNOWN_SHARE = 0.01  # of training rows shown as if nothing were known of the user, so that new users get a fair guess
@@ -155,7 +155,7 @@ def bce(net: IntentNet, rows: Rows, *, ranks: Ranks = ALONE) -> float:
     total = 0.0
     for start in range(ranks.rank * ROWS, len(rows.week), ROWS * ranks.world):
         index = np.arange(start, min(start + ROWS, len(rows.week)))
-        p = forward(net, rows.encoded.take(index)).astype(np.float64).clip(1e-7, 1 - 1e-7)  # [B, C]
+        p = probabilities(net, rows.encoded.take(index)).astype(np.float64).clip(1e-7, 1 - 1e-7)  # [B, C]
         total -= float(np.log(np.where(rows.labels[index] > 0, p, 1 - p)).sum())
     return ranks.total(total) / rows.labels.size
 

@@ -8,6 +8,7 @@ sauce). Saved as safetensors and JSON; nothing is pickled.
 Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, S segments, D width.
 """
 
+import logging
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,16 +16,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.intent import networks, rates
+from components import served_form
+from components.intent import networks, numpy_net
 from components.intent.encode import Encoded
+from components.intent.numpy_encoders import ENCODERS
+from components.intent.numpy_net import CONFIG, WEIGHTS, NumpyNet
 from components.intent.projection import Projection
-from components.intent.rate_net import RateNet
 from components.intent.shape import Shape
 from feature_repo import files
-from feature_repo.errors import DataError, SpecError
+from feature_repo.errors import SpecError
 
-WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 SEGMENT_WIDTH = 8
+log = logging.getLogger("intentflow.intent")
 
 
 @dataclass(frozen=True)
@@ -151,25 +154,39 @@ class IntentNet(nn.Module):
         return user
 
 
-def save(net: IntentNet | RateNet, folder: Path) -> None:
-    """Write weights and shape into an existing folder."""
+def save(net: IntentNet, folder: Path) -> None:
+    """Write weights and shape into an existing folder, and that it may be served in numpy where both forms agree."""
     from safetensors.torch import save_file
 
     save_file({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
     files.write_json(folder / CONFIG, {"network": net.shape.document()})
+    if net.shape.architecture not in ENCODERS:
+        log.warning("intent model: '%s' has no numpy form; torch serves it", net.shape.architecture)
+        return
+    with torch.random.fork_rng(devices=[]):  # a network that is built draws its first weights
+        trained = load(folder)
+    form = NumpyNet.load(folder)
+    asked = numpy_net.drawn(net.shape, form.weights)
+    served_form.note(folder / WEIGHTS, probabilities(trained, asked), form.probabilities(asked), what="intent model")
 
 
-def load(folder: Path, device: str = "cpu") -> IntentNet | RateNet:
-    """Read what `save` wrote, ready to predict; a rate is read where its name stands for an architecture."""
+def load(folder: Path, device: str = "cpu") -> IntentNet:
+    """Read what `save` wrote, ready to predict."""
     from safetensors.torch import load_file
 
-    if not (folder / CONFIG).is_file():
-        raise DataError(f"{folder}: no {CONFIG}; this is no trained intent model, run the pipeline again")
-    shape = Shape(**files.read_json(folder / CONFIG)["network"])
-    net: IntentNet | RateNet = RateNet(shape) if shape.architecture in rates.NAMES else IntentNet(shape)
+    net = IntentNet(numpy_net.shape_of(folder))
     net.load_state_dict(load_file(folder / WEIGHTS))
-    return net.eval() if isinstance(net, RateNet) else net.to(pick_device(device)).eval()
+    return net.to(pick_device(device)).eval()
+
+
+@torch.inference_mode()
+def probabilities(net: IntentNet, encoded: Encoded) -> np.ndarray:
+    """Score encoded rows, float32 [B, C] probabilities."""
+    device = net.bias.device
+    with torch.autocast("cuda", enabled=device.type == "cuda"):
+        logits = net(Batch.of(encoded, device))
+    return np.asarray(torch.sigmoid(logits.float()).cpu().numpy())
 
 
 def _moments(values: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

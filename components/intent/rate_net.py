@@ -8,37 +8,45 @@ Letters: B rows, C targets.
 """
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from safetensors.numpy import load_file, save_file
 
 from components.intent import rates
 from components.intent.encode import require_targets
+from components.intent.numpy_net import CONFIG, WEIGHTS, shape_of
 from components.intent.shape import Shape
+from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.rows import UserRows
 
 
-class RateNet(nn.Module):
+@dataclasses.dataclass(frozen=True)
+class RateNet:
     """Rows to probabilities by one of `rates.NAMES`."""
 
-    rate: Tensor  # [C] float64
-    prior_weeks: Tensor  # [] float64
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        self.register_buffer("rate", torch.zeros(shape.targets, dtype=torch.float64))
-        self.register_buffer("prior_weeks", torch.zeros((), dtype=torch.float64))
+    shape: Shape
+    rate: np.ndarray  # [C] float64
+    prior_weeks: float
 
     @classmethod
     def of(cls, name: str, shape: Shape, *, rate: np.ndarray, prior_weeks: float) -> "RateNet":
         """Return the rate of a name, of as many targets as a network of that shape has."""
-        net = cls(dataclasses.replace(shape, architecture=name))
-        net.rate.copy_(torch.from_numpy(np.asarray(rate, dtype=np.float64)))
-        net.prior_weeks.fill_(prior_weeks)
-        return net
+        given = np.asarray(rate, dtype=np.float64)
+        return cls(dataclasses.replace(shape, architecture=name), given, float(prior_weeks))
+
+    def save(self, folder: Path) -> None:
+        """Write it into an existing folder as a network is written."""
+        save_file({"rate": self.rate, "prior_weeks": np.asarray(self.prior_weeks)}, folder / WEIGHTS)
+        (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
+        files.write_json(folder / CONFIG, {"network": self.shape.document()})
+
+    @classmethod
+    def load(cls, folder: Path) -> "RateNet":
+        """Read what `save` wrote."""
+        weights = load_file(folder / WEIGHTS)
+        return cls(shape_of(folder), weights["rate"], float(weights["prior_weeks"]))
 
     def predict(self, rows: UserRows, calendar: Calendar, horizons: np.ndarray | None = None) -> np.ndarray:
         """Return the probability of each target for each row, float32 [B, C]; `horizons` [C] are in steps."""
@@ -46,8 +54,8 @@ class RateNet(nn.Module):
         return rates.predicted(
             self.shape.architecture,
             rows,
-            rate=self.rate.numpy(),
-            prior_weeks=float(self.prior_weeks),
+            rate=self.rate,
+            prior_weeks=self.prior_weeks,
             calendar=calendar,
             horizons=horizons,
         )

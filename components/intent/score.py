@@ -1,28 +1,31 @@
 """A trained intent model that answers: user rows in, probabilities out. Used by serving, evaluation and training.
 
-The model folder is enough by itself: network, vocabulary, the targets' shares by week, calendar. How many threads
-torch uses is the caller's matter.
+The model folder is enough by itself: network, vocabulary, the targets' shares by week, calendar. `load` reads the
+network as it was trained, `served` as a door serves it: in numpy where the folder says that both are equal, so that
+torch is not imported. How many threads either uses is the caller's matter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from components.intent import model as models
+from components.intent import numpy_net, rates
 from components.intent.context import FILE as CONTEXT
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
-from components.intent.model import CONFIG, Batch, IntentNet
+from components.intent.numpy_net import CONFIG, NumpyNet
 from components.intent.rate_net import RateNet
 from components.intent.shape import Shape
-from components.intent.traced import Single
 from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from components.intent.model import IntentNet
 
 ROWS = 1024  # rows encoded and scored at a time: bounds memory
 CALENDAR = "calendar.json"
@@ -34,7 +37,7 @@ class IntentScorer:
 
     def __init__(
         self,
-        net: IntentNet | RateNet,
+        net: "IntentNet | NumpyNet | RateNet",
         vocabulary: Vocabulary,
         context: TargetContext,
         calendar: Calendar,
@@ -45,18 +48,20 @@ class IntentScorer:
                 f"intent model: made for {net.shape.targets} targets of {net.shape.frequency} numbers, this vocabulary "
                 f"and encode.py have {len(vocabulary.targets)} of {len(FREQUENCY)}; train again"
             )
-        self._model = net.eval()
-        self._single = Single(net) if isinstance(net, IntentNet) and net.bias.device.type == "cpu" else None
+        self._model = net
+        self._probabilities = None if isinstance(net, RateNet) else _forward_of(net)
         self.vocabulary = vocabulary
         self.context = context
         self.calendar = calendar
         self.profile = profile  # names of the profile numbers that it was trained to see; None: all
 
     @property
-    def net(self) -> IntentNet:
-        """The network; a rate that serves in its place has none."""
-        if not isinstance(self._model, IntentNet):
+    def net(self) -> "IntentNet":
+        """The network as it was trained; a rate that serves in its place has none, and a served form has none."""
+        if isinstance(self._model, RateNet):
             raise TypeError(f"intent model: '{self.shape.architecture}' is a rate, which has no network")
+        if isinstance(self._model, NumpyNet):
+            raise TypeError("intent model: what was read is the served form; `load` reads the network")
         return self._model
 
     @property
@@ -88,23 +93,24 @@ class IntentScorer:
         """Return the probability of each target for each row, float32 [B, C]."""
         if isinstance(self._model, RateNet):
             return self._model.predict(rows, self.calendar, self.vocabulary.horizons)
-        if len(rows) == 1 and self._single is not None:
-            return self._one(rows)
+        assert self._probabilities is not None  # only a rate has none
+        if 0 < len(rows) <= ROWS:
+            return self._probabilities(self.encode(rows))
         parts = [
-            forward(self.net, self.encode(rows.take(np.arange(start, min(start + ROWS, len(rows))))))
+            self._probabilities(self.encode(rows.take(np.arange(start, min(start + ROWS, len(rows))))))
             for start in range(0, len(rows), ROWS)
         ]
         return np.concatenate(parts) if parts else np.empty((0, self.shape.targets), dtype=np.float32)
 
-    @torch.inference_mode()
-    def _one(self, rows: UserRows) -> np.ndarray:
-        assert self._single is not None
-        return np.asarray(torch.sigmoid(self._single(Batch.of(self.encode(rows)))).numpy())
-
     def save(self, folder: Path) -> None:
         """Write the model folder's files, making the folder."""
         self.vocabulary.save(folder / VOCABULARY)
-        models.save(self._model, folder)
+        if isinstance(self._model, RateNet):
+            self._model.save(folder)
+        else:
+            from components.intent import model
+
+            model.save(self.net, folder)
         if self.profile is not None:
             config = files.read_json(folder / CONFIG)
             files.write_json(folder / CONFIG, config | {"profile": list(self.profile)})
@@ -113,8 +119,22 @@ class IntentScorer:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "IntentScorer":
-        """Read a model folder."""
-        net = models.load(folder, device)
+        """Read a model folder, the network as it was trained."""
+        if numpy_net.shape_of(folder).architecture in rates.NAMES:
+            return cls._read(folder, RateNet.load(folder))
+        from components.intent import model
+
+        return cls._read(folder, model.load(folder, device))
+
+    @classmethod
+    def served(cls, folder: Path) -> "IntentScorer":
+        """Read a model folder, the network in the form that answers fastest: by torch only where no other is proven."""
+        is_rate = numpy_net.shape_of(folder).architecture in rates.NAMES
+        form = None if is_rate else numpy_net.served(folder)
+        return cls.load(folder) if form is None else cls._read(folder, form)
+
+    @classmethod
+    def _read(cls, folder: Path, net: "IntentNet | NumpyNet | RateNet") -> "IntentScorer":
         return cls(
             net,
             Vocabulary.load(folder / VOCABULARY),
@@ -124,10 +144,10 @@ class IntentScorer:
         )
 
 
-@torch.inference_mode()
-def forward(net: IntentNet, encoded: Encoded) -> np.ndarray:
-    """Score encoded rows, float32 [B, C] probabilities."""
-    device = net.bias.device
-    with torch.autocast("cuda", enabled=device.type == "cuda"):
-        logits = net(Batch.of(encoded, device))
-    return np.asarray(torch.sigmoid(logits.float()).cpu().numpy())
+def _forward_of(net: "IntentNet | NumpyNet") -> Callable[[Encoded], np.ndarray]:
+    """Return what scores encoded rows, float32 [B, C] probabilities: a trained network one row at a time by a trace."""
+    if isinstance(net, NumpyNet):
+        return net.probabilities
+    from components.intent import traced
+
+    return traced.Forward(net)

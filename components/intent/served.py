@@ -13,11 +13,16 @@ from components.intent.examples import Examples
 from components.intent.score import IntentScorer
 
 
-def served(scorer: IntentScorer, examples: Examples, *, memory: dict[str, float]) -> dict[str, Any]:
-    """Ask for some test rows one by one and all at once, and compare; `memory` is what loading added."""
+def served(
+    scorer: IntentScorer, examples: Examples, *, trained: IntentScorer, memory: dict[str, float]
+) -> dict[str, Any]:
+    """Ask for some test rows one by one as they are served, and the trained network for all at once, and compare.
+
+    `memory` is what loading the served form added.
+    """
     chosen = measure.spread(examples.part("test"))
     rows, labels = examples.rows.take(chosen), examples.labels[chosen]
-    batch = scorer.predict(rows)  # [B, C]
+    batch = trained.predict(rows)  # [B, C]
     singles, ms = measure.one_by_one(lambda i: scorer.predict(rows.take(np.array([i])))[0], len(rows))
     alone = np.stack(singles)  # [B, C]
     variant = {"probability_gap": float(np.abs(batch - alone).max())}

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+HEAD_WIDTH = 16  # of the attention's heads
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -18,6 +20,11 @@ class Shape:
     profile: int
     segments: int
     components: int | None = None  # that the profile's numbers are projected to; None: the numbers themselves
+
+    @property
+    def heads(self) -> int:
+        """Return how many heads a transformer's attention has."""
+        return max(1, self.width // HEAD_WIDTH) if self.width % HEAD_WIDTH == 0 else 1
 
     @property
     def user_inputs(self) -> int:

@@ -213,14 +213,16 @@ def judge(
     from components.intent.score import IntentScorer
     from components.intent.served import served
 
-    scorer, memory = measure.growth(lambda: IntentScorer.load(folder))
+    # First: after the network as trained, which imports torch, loading it would seem to add less.
+    answering, memory = measure.growth(lambda: IntentScorer.served(folder))
+    scorer = IntentScorer.load(folder)
     result = evaluate(scorer, found, report=report)
     training, pace = files.read_json(folder / TRAINING), found.calendar.pace
     text = cards.write(result, training, found.vocabulary, sees=inputs.read(folder), pace=pace)
     with files.written_folder(evaluation) as out:
         files.write_json(out / "metrics.json", result.metrics())
         resamples.write(out, result.resamples, rows_digest=result.rows_digest)
-        files.write_json(out / "served.json", served(scorer, found, memory=memory))
+        files.write_json(out / "served.json", served(answering, found, trained=scorer, memory=memory))
         files.write_json(out / "classification.json", asdict(result.curve))
         (out / "card.md").write_text(text)
     return result, text

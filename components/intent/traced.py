@@ -10,10 +10,12 @@ import threading
 import warnings
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from components.intent.model import Batch, IntentNet
+from components.intent.encode import Encoded
+from components.intent.model import Batch, IntentNet, probabilities
 
 NAMES = tuple(field.name for field in dataclasses.fields(Batch))
 RUNS = 3  # the first ones are profiled and compiled
@@ -32,6 +34,21 @@ class _Plain(nn.Module):
         """Return logits [B, C]."""
         logits: Tensor = self.net(Batch(**dict(zip(NAMES, arrays, strict=True))))
         return logits
+
+
+class Forward:
+    """Probabilities of encoded rows: one row by the trace where the network is on the CPU, more as they are."""
+
+    def __init__(self, net: IntentNet) -> None:
+        self._net = net.eval()
+        self._single = Single(net) if net.bias.device.type == "cpu" else None
+
+    def __call__(self, encoded: Encoded) -> np.ndarray:
+        """Return float32 [B, C]."""
+        if len(encoded) != 1 or self._single is None:
+            return probabilities(self._net, encoded)
+        with torch.inference_mode():
+            return np.asarray(torch.sigmoid(self._single(Batch.of(encoded))).numpy())
 
 
 class Single:

@@ -6,11 +6,11 @@ float64, since popularity breaks ties far below a history's counts. It cannot be
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from components.ranking.baselines import FORMULAS, FOUR_WEEKS, LAST_WEEK
-from components.ranking.net import ScoringNet
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,14 @@ class Candidates:
         return self.facts["adamic_adar"]
 
 
-class BaselineNet(ScoringNet):
+@dataclass(frozen=True)
+class BaselineNet:
     """Facts to scores by one formula."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(0, width=0, dropout=0.0)
-        self.architecture = name
+    architecture: str  # the formula's name
+    n_features: ClassVar[int] = 0
+    width: ClassVar[int] = 0
+    dropout: ClassVar[float] = 0.0
 
     def of_facts(self, facts: Mapping[str, np.ndarray]) -> np.ndarray:
         """Score candidates, float64 [M]."""

@@ -3,37 +3,63 @@
 Weights and the inputs' mean and scale live in one safetensors file; nothing here reads user rows.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
-from components.ranking import models
+from components import served_form
+from components.ranking import models, numpy_net
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.baselines import FORMULAS
 from components.ranking.net import ScoringNet
+from components.ranking.numpy_net import FILE, FORMS, NumpyNet
 
-FILE = "weights.safetensors"
+log = logging.getLogger("intentflow.ranking")
 
 
 def build(architecture: str, n_features: int, *, width: int, dropout: float) -> ScoringNet:
-    """Return an untrained network, or a baseline by its name."""
-    if architecture in FORMULAS:
-        return BaselineNet(architecture)
+    """Return an untrained network."""
     net = models.builder(architecture).build(n_features, width=width, dropout=dropout)
     net.architecture = architecture
     return net
 
 
-def save(net: ScoringNet, folder: Path) -> None:
-    """Write the weights into an existing folder."""
-    save_file({k: v.contiguous() for k, v in net.state_dict().items()}, folder / FILE)
+def save(net: ScoringNet | BaselineNet, folder: Path) -> None:
+    """Write the weights into an existing folder, and that it may be served in numpy where both forms agree."""
+    if isinstance(net, BaselineNet):
+        save_arrays({"mean": np.zeros(0, np.float32), "scale": np.ones(0, np.float32)}, folder / FILE)
+    else:
+        save_file({k: v.contiguous() for k, v in net.state_dict().items()}, folder / FILE)
     (folder / FILE).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
+    if not isinstance(net, BaselineNet):
+        _compare(net, folder)
 
 
-def load(folder: Path, config: Mapping[str, Any]) -> ScoringNet:
+def _compare(net: ScoringNet, folder: Path) -> None:
+    if net.architecture not in FORMS:
+        log.warning("ranking model: '%s' has no numpy form; torch serves it", net.architecture)
+        return
+    config = {name: getattr(net, name) for name in ("architecture", "n_features", "width", "dropout")}
+    with torch.random.fork_rng(devices=[]):  # a network that is built draws its first weights
+        trained = _loaded(folder, config)
+    form = NumpyNet.load(folder, config)
+    asked = numpy_net.drawn(form)
+    served_form.note(folder / FILE, trained.score(asked), form.score(asked), what="ranking model")
+
+
+def load(folder: Path, config: Mapping[str, Any]) -> ScoringNet | BaselineNet:
     """Read what `save` wrote; `config` has n_features, width, dropout and, unless it is older, the architecture."""
+    name = config.get("architecture", ScoringNet.architecture)
+    return BaselineNet(name) if name in FORMULAS else _loaded(folder, config)
+
+
+def _loaded(folder: Path, config: Mapping[str, Any]) -> ScoringNet:
     net = build(
         config.get("architecture", ScoringNet.architecture),
         int(config["n_features"]),

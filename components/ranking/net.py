@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from components.ranking.numpy_net import FIRST
+
 
 class ScoringNet(nn.Module):
     """Features [..., F] to scores [...]; only scores of one list compare. A ranker adds `forward` and `loss`."""
 
     mean: torch.Tensor
     scale: torch.Tensor
-    architecture = "listwise_mlp"  # of folders written before there were several
+    architecture = FIRST
 
     def __init__(self, n_features: int, *, width: int, dropout: float) -> None:
         super().__init__()

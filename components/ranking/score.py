@@ -6,24 +6,26 @@ calendar. It reads no store and no clock (`now` is in the row).
 Letters: B rows, C targets, M candidates over all rows.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.ranking import encode, model
+from components.ranking import encode, numpy_net
 from components.ranking.baseline_net import BaselineNet
+from components.ranking.baselines import FORMULAS
 from components.ranking.candidates import CandidateSet, candidates, given
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
-from components.ranking.net import ScoringNet
+from components.ranking.numpy_net import NumpyNet
 from components.ranking.sources import NAMES, SOURCES, finder
 from components.ranking.spec import ALLOW, Candidates
 from feature_repo import columns, files, records
@@ -32,6 +34,9 @@ from feature_repo.errors import DataError
 from feature_repo.item_vectors import FOLDER, ItemVectors
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from components.ranking.net import ScoringNet
 
 FACT = {  # reasons that are named otherwise than their fact
     "near_history": "near",
@@ -65,7 +70,7 @@ class Scored:
 class Ranker:
     """Finds, encodes and orders candidates."""
 
-    net: ScoringNet
+    net: "ScoringNet | NumpyNet | BaselineNet"
     vocabulary: Vocabulary
     item_state: pa.Table
     catalogue: Catalogue
@@ -185,6 +190,10 @@ class Ranker:
 
     def save(self, folder: Path, *, notes: dict[str, object] | None = None) -> None:
         """Write the self-sufficient model folder's files into an existing folder."""
+        if isinstance(self.net, NumpyNet):
+            raise TypeError("ranking model: what was read is the served form; `load` reads what can be saved")
+        from components.ranking import model
+
         model.save(self.net, folder)
         self.neighbours.save(folder)
         if self.graph is not None:
@@ -208,16 +217,31 @@ class Ranker:
 
     @classmethod
     def load(cls, folder: Path | str) -> "Ranker":
-        """Read what `save` wrote."""
+        """Read what `save` wrote, the network as it was trained."""
+        from components.ranking import model
+
         folder = Path(folder)
         config = files.read_json(folder / "config.json")
+        return cls._read(folder, config, model.load(folder, config))
+
+    @classmethod
+    def served(cls, folder: Path | str) -> "Ranker":
+        """Read what `save` wrote, the network in numpy where it is proven equal: by torch only where it is not."""
+        folder = Path(folder)
+        config = files.read_json(folder / "config.json")
+        name = str(config.get("architecture", numpy_net.FIRST))
+        form = BaselineNet(name) if name in FORMULAS else numpy_net.served(folder, config)
+        return cls.load(folder) if form is None else cls._read(folder, config, form)
+
+    @classmethod
+    def _read(cls, folder: Path, config: Mapping[str, Any], net: "ScoringNet | NumpyNet | BaselineNet") -> "Ranker":
         vocabulary = Vocabulary.load(folder / "vocabulary")
         if unknown := sorted({*config["features"]} - {*encode.KNOWN, *encode.features(vocabulary.signs)}):
             raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
         place = vocabulary.index_of_item
         item_state = pq.read_table(folder / "item_state.parquet")
         return cls(
-            net=model.load(folder, config),
+            net=net,
             vocabulary=vocabulary,
             item_state=item_state,
             catalogue=Catalogue.of(vocabulary, item_state),

@@ -19,9 +19,12 @@ def _at(ranker: Ranker, world: World, week: int) -> Ranker:
     return ranker.at(world.item_state, week=week, graph=world.graph(week))
 
 
-def served(ranker: Ranker, world: World, *, memory: dict[str, float]) -> dict[str, Any]:
-    """Ask for some test rows one by one and all at once, and compare; `memory` is what loading added."""
-    ranker = replace(ranker, eligible=world.eligible)
+def served(ranker: Ranker, world: World, *, trained: Ranker, memory: dict[str, float]) -> dict[str, Any]:
+    """Ask for some test rows one by one as they are served, and the trained network for all at once, and compare.
+
+    `memory` is what loading the served form added.
+    """
+    ranker, trained = (replace(one, eligible=world.eligible) for one in (ranker, trained))
     examples = world.examples.of_weeks(world.weeks("test"))
     examples = examples.take(measure.spread(np.arange(len(examples))))
     at_week = {int(week): _at(ranker, world, int(week)) for week in np.unique(examples.week)}
@@ -35,9 +38,9 @@ def served(ranker: Ranker, world: World, *, memory: dict[str, float]) -> dict[st
     batch, gap = items.copy(), 0.0
     for i, answer in enumerate(answers):
         items[i, : len(answer)] = [one.item_index for one in answer]
-    for week, there in at_week.items():
+    for week in at_week:
         member = np.flatnonzero(examples.week == week)
-        scored = there.rank(examples.rows.take(member), examples.probabilities[member])
+        scored = _at(trained, world, week).rank(examples.rows.take(member), examples.probabilities[member])
         best = top(scored, K)  # [member, K]
         batch[member] = np.append(scored.found.item, -1)[best]
         for row, i in zip(best, member.tolist(), strict=True):

@@ -47,7 +47,7 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, code
         with ranks.joined() as group:
             world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
             trained = train.train(world, spec, report=progress.at, ranks=group)
-            progress.count(**group.agreed(trained.ranker.net.state_dict()))
+            progress.count(**group.agreed(trained.state))
             if group.first:
                 under = _conditions(ranking, code) | refits.described(world)
                 _save(trained, spec, rows=Path(rows), destination=Path(ranker), under=under)
@@ -152,13 +152,14 @@ def judge(
     folder: Path, world: examples.World, evaluation: Path, *, rows: Path, report: Callable[[float, str], None]
 ) -> tuple[Evaluation, str]:
     """Judge a model folder on the test weeks and write the evaluation's folder; return what was found, and the card."""
-    loaded, memory = measure.growth(lambda: Ranker.load(folder))
+    answering, memory = measure.growth(lambda: Ranker.served(folder))
+    loaded = Ranker.load(folder)
     found = evaluate(loaded, world, report=report)
     text = write(found, files.read_json(folder / TRAINING), files.read_json(folder / "config.json"))
     with files.written_folder(evaluation) as out:
         files.write_json(out / "metrics.json", found.metrics())
         resamples.write(out, found.resamples, rows_digest=found.rows_digest)
-        files.write_json(out / "served.json", served(loaded, world, memory=memory))
+        files.write_json(out / "served.json", served(answering, world, trained=loaded, memory=memory))
         (out / "card.md").write_text(text)
         files.copied(rows, out, fallback.CARDS)
     return found, text

@@ -53,6 +53,13 @@ class Trained:
     candidate_recall: dict[str, float]  # by part
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the network's weights, by name."""
+        net = self.ranker.net
+        assert isinstance(net, ScoringNet)  # it was trained here
+        return net.state_dict()
+
 
 def train(world: World, spec: Ranking, *, report: Report = lambda share, note: None, ranks: Ranks = ALONE) -> Trained:
     """Fit on the last `train_weeks` training weeks, stop by NDCG@10 on the validation weeks.

@@ -127,7 +127,7 @@ def _told(place: Installation, released: ReleaseFolder, answer: Mapping[str, Any
     from components.ranking.score import Ranker
 
     rows = requestlog.rows_of(answer)
-    ranker, note = Ranker.load(released.ranking), ""
+    ranker, note = Ranker.served(released.ranking), ""
     try:
         ranker = PastCatalogue(place, ranker).ranker_of(answer)
     except (SpecError, StoreAway) as missing:

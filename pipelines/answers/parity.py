@@ -119,7 +119,7 @@ def scores_of(place: Installation, release: Release, answers: Sequence[Answer]) 
     from components.intent.score import IntentScorer
     from components.ranking.score import Ranker
 
-    scorer, ranker = IntentScorer.load(release.folder / INTENT), Ranker.load(release.folder / RANKING)
+    scorer, ranker = IntentScorer.served(release.folder / INTENT), Ranker.served(release.folder / RANKING)
     past = PastCatalogue(place, ranker)
     for answer in answers:
         try:

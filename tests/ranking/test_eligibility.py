@@ -84,7 +84,7 @@ def test_a_ranker_trained_without_repeats_is_judged_on_new_items_alone(new_ranke
     assert found.baselines["popular"] == found.baselines["unseen_popular"]
     otherwise = evaluate(new_ranker, dataclasses.replace(new_world, eligible=eligibility.ANY))
     assert found.rows_digest != otherwise.rows_digest  # the same rows, by another rule
-    measured = served(new_ranker, new_world, memory={})
+    measured = served(new_ranker, new_world, trained=new_ranker, memory={})
     assert measured["variant"] == {"score_gap": pytest.approx(0, abs=1e-5), "ndcg_loss": 0.0}
     config = {"candidates": {}, "features": [], "width": 1, "repeat": "forbid"}
     assert "never before" in card(found, {"rows": {"train": 1}, "best_epoch": 0, "epochs": [{}]}, config)

@@ -25,7 +25,14 @@ def model(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_training_leaves_a_self_sufficient_folder(model: Path) -> None:
-    expected = {"weights.safetensors", "neighbours.safetensors", "config.json", "training.json", "item_state.parquet"}
+    expected = {
+        "served_form.json",
+        "weights.safetensors",
+        "neighbours.safetensors",
+        "config.json",
+        "training.json",
+        "item_state.parquet",
+    }
     assert {p.name for p in model.iterdir()} == expected | {"vocabulary"}
     training = files.read_json(model / "training.json")
     assert training["spec"]["width"] == 16

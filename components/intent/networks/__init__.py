@@ -1,7 +1,8 @@
 """The encoders of the weekly sequence: one module each, by the name that `models.intent.architecture` gives it.
 
 A module has `build(shape)`, which returns a torch module from tokens [B, T, D] to [B, T, D]. The spec reads `NETWORKS`,
-so nothing here imports torch; `build` loads the module behind a name. A new one is its module and its name here.
+so nothing here imports torch; `build` loads the module behind a name. A new one is its module, its name here, and the
+same in numpy in components/intent/numpy_encoders.py, which serves it.
 """
 
 import importlib

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from components.intent.shape import Shape
 
-HEAD_WIDTH = 16  # of the attention's heads
-
 
 class Transformer(nn.Module):
     """A small BERT over weekly tokens; weeks before the user's first carry a flag instead of a mask."""
@@ -21,7 +19,7 @@ class Transformer(nn.Module):
             vocab_size=1,  # tokens come as vectors
             hidden_size=shape.width,
             num_hidden_layers=shape.layers,
-            num_attention_heads=max(1, shape.width // HEAD_WIDTH) if shape.width % HEAD_WIDTH == 0 else 1,
+            num_attention_heads=shape.heads,
             intermediate_size=2 * shape.width,
             max_position_embeddings=shape.weeks,
             hidden_dropout_prob=shape.dropout,

@@ -1,0 +1,129 @@
+"""The encoders of the weekly sequence in numpy: what components/intent/networks has, from its saved weights, to serve.
+
+An encoder takes the weights by name, once, and returns a function from tokens [B, T, D] to [B, T, D] without torch.
+Dropout is none here: nothing is trained. `numpy_net.py` proves each saved network equal to the trained one.
+
+Letters: B users, T weeks, D width, H heads.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from scipy.special import erf, expit
+
+from components.intent.shape import Shape
+
+Weights = Mapping[str, np.ndarray]
+Encoder = Callable[[np.ndarray], np.ndarray]
+Linear = tuple[np.ndarray, np.ndarray]  # [in, out] and [out]
+BERT_EPSILON, ROOT_HALF = np.float32(1e-12), np.float32(np.sqrt(0.5))
+
+
+def linear(weights: Weights, name: str) -> Linear:
+    """Return a linear layer's matrix, turned so that rows of inputs stand before it, and its bias."""
+    return np.ascontiguousarray(weights[f"{name}.weight"].T), weights[f"{name}.bias"]
+
+
+def normed(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, epsilon: np.float32) -> np.ndarray:
+    """Return layer-normalised vectors [..., D].
+
+    >>> normed(np.array([1.0, 3.0]), np.ones(2), np.zeros(2), np.float32(0.0)).tolist()
+    [-1.0, 1.0]
+    """
+    width = x.shape[-1]
+    away = x - x.sum(axis=-1, keepdims=True) / width
+    variance = np.einsum("...d,...d->...", away, away)[..., None] / width
+    return np.asarray(away / np.sqrt(variance + epsilon) * gain + bias)
+
+
+def cnn(shape: Shape, weights: Weights) -> Encoder:
+    """Return the dilated convolutions: each is one product with the weeks before, at and after, side by side."""
+    layers = []
+    for i in range(min(shape.layers, 4)):
+        kernel = weights[f"layers.{i}.weight"]  # [D, D, 3]: out, in, week
+        layers.append((np.ascontiguousarray(kernel.transpose(2, 1, 0)).reshape(-1, shape.width), 2**i, f"layers.{i}"))
+
+    def encode(x: np.ndarray) -> np.ndarray:
+        B, T, D = x.shape
+        for matrix, reach, name in layers:
+            padded = np.zeros((B, T + 2 * reach, D), dtype=x.dtype)
+            padded[:, reach : reach + T] = x
+            near = np.concatenate([padded[:, k * reach : k * reach + T] for k in range(3)], axis=2)  # [B, T, 3 D]
+            x = x + np.maximum(near @ matrix + weights[f"{name}.bias"], 0)
+        return x
+
+    return encode
+
+
+def lstm(shape: Shape, weights: Weights) -> Encoder:
+    """Return the LSTM: gates in torch's order (input, forget, cell, output), the oldest week first."""
+    layers = [
+        (
+            np.ascontiguousarray(weights[f"lstm.weight_ih_l{i}"].T),
+            np.ascontiguousarray(weights[f"lstm.weight_hh_l{i}"].T),
+            weights[f"lstm.bias_ih_l{i}"] + weights[f"lstm.bias_hh_l{i}"],
+        )
+        for i in range(shape.layers)
+    ]
+
+    def encode(x: np.ndarray) -> np.ndarray:
+        B, T, D = x.shape
+        for of_input, of_state, bias in layers:
+            given = x @ of_input + bias  # [B, T, 4 D]
+            hidden, cell = np.zeros((2, B, D), dtype=x.dtype)
+            x = np.empty((B, T, D), dtype=x.dtype)
+            for t in range(T):
+                gates = given[:, t] + hidden @ of_state  # [B, 4 D]
+                opened = expit(gates)  # of the cell's part too, which costs less than to cut it out
+                cell = opened[:, D : 2 * D] * cell + opened[:, :D] * np.tanh(gates[:, 2 * D : 3 * D])
+                hidden = x[:, t] = opened[:, 3 * D :] * np.tanh(cell)
+        return x
+
+    return encode
+
+
+def transformer(shape: Shape, weights: Weights) -> Encoder:
+    """Return the small BERT: no week is masked, so attention is over all of them."""
+    table = "bert.embeddings"
+    place = weights[f"{table}.position_embeddings.weight"] + weights[f"{table}.token_type_embeddings.weight"][0]
+    blocks = [_block(shape, weights, f"bert.encoder.layer.{i}") for i in range(shape.layers)]
+
+    def encode(x: np.ndarray) -> np.ndarray:
+        x = _norm(weights, f"{table}.LayerNorm", x + place[: x.shape[1]])
+        for block in blocks:
+            x = block(x)
+        return x
+
+    return encode
+
+
+def _block(shape: Shape, weights: Weights, name: str) -> Encoder:
+    """Return one layer of BERT: attention, then a perceptron, each around a residual path."""
+    H, width = shape.heads, shape.width
+    parts = [linear(weights, f"{name}.attention.self.{part}") for part in ("query", "key", "value")]
+    asked, about = np.concatenate([m for m, _ in parts], axis=1), np.concatenate([b for _, b in parts])  # [D, 3 D]
+    joined, joined_bias = linear(weights, f"{name}.attention.output.dense")
+    wide, wide_bias = linear(weights, f"{name}.intermediate.dense")
+    narrow, narrow_bias = linear(weights, f"{name}.output.dense")
+    scale = np.float32(1 / np.sqrt(width / H))
+
+    def encode(x: np.ndarray) -> np.ndarray:
+        B, T, D = x.shape
+        query, key, value = (x @ asked + about).reshape(B, T, 3, H, D // H).transpose(2, 0, 3, 1, 4)  # [B, H, T, D / H]
+        looks = query @ key.swapaxes(2, 3) * scale  # [B, H, T, T]
+        looks = np.exp(looks - looks.max(axis=3, keepdims=True))
+        seen = (looks / looks.sum(axis=3, keepdims=True)) @ value  # [B, H, T, D / H]
+        seen = seen.transpose(0, 2, 1, 3).reshape(B, T, D)
+        x = _norm(weights, f"{name}.attention.output.LayerNorm", seen @ joined + joined_bias + x)
+        h = x @ wide + wide_bias  # [B, T, 2 D]
+        h = h * (erf(h * ROOT_HALF) + 1) * np.float32(0.5)  # GELU
+        return _norm(weights, f"{name}.output.LayerNorm", h @ narrow + narrow_bias + x)
+
+    return encode
+
+
+def _norm(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
+    return normed(x, weights[f"{name}.weight"], weights[f"{name}.bias"], BERT_EPSILON)
+
+
+ENCODERS: Mapping[str, Callable[[Shape, Weights], Encoder]] = {"transformer": transformer, "lstm": lstm, "cnn": cnn}

@@ -1,0 +1,136 @@
+"""The trained intent network in numpy: the form that is served, since a door without torch starts soon and is small.
+
+It computes what `model.IntentNet` computes, in the same order, from the same weights file. A form that is not the
+same to 1e-5 is not served: saving a network compares the two (`model.save`) and writes `served_form.json` beside the
+weights only where they agree. A model folder without that file, as those of before this form, is served by torch.
+
+Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, D width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit
+
+from components import served_form
+from components.intent import numpy_encoders
+from components.intent.encode import Encoded
+from components.intent.numpy_encoders import Encoder, linear
+from components.intent.shape import Shape
+from feature_repo import files
+from feature_repo.errors import DataError
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+EPSILON = np.float32(1e-5)  # of torch's LayerNorm
+DRAWN = 24  # made-up users that both forms are asked about
+
+
+@dataclass(frozen=True)
+class NumpyNet:
+    """Give every user a probability for every target."""
+
+    shape: Shape
+    weights: Mapping[str, np.ndarray]
+    _made: Mapping[str, np.ndarray] = field(repr=False)  # turned and summed up once
+    _weeks: Encoder = field(repr=False)
+
+    @classmethod
+    def of(cls, shape: Shape, weights: Mapping[str, np.ndarray]) -> "NumpyNet":
+        """Return the network of a shape from its weights by name."""
+        made = {
+            "outs": weights["shared_out"] + weights["target_out"],  # [C, D / 2]
+            "user_out": np.ascontiguousarray(weights["user_out"].T),
+            "pair_of_user": np.ascontiguousarray(weights["pair_of_user.weight"].T),
+        }
+        for name in ("weeks.token", "user", "pair_of_target", "mix"):
+            made[f"{name}.weight"], made[f"{name}.bias"] = linear(weights, name)
+        body = {name.removeprefix("weeks.body."): values for name, values in weights.items()}
+        return cls(shape, weights, made, numpy_encoders.ENCODERS[shape.architecture](shape, body))
+
+    @classmethod
+    def load(cls, folder: Path) -> "NumpyNet":
+        """Read the weights that `model.save` wrote."""
+        from safetensors.numpy import load_file
+
+        return cls.of(shape_of(folder), load_file(folder / WEIGHTS))
+
+    def probabilities(self, encoded: Encoded) -> np.ndarray:
+        """Return the probability of each target for encoded rows, float32 [B, C]."""
+        return np.asarray(expit(self.logits(encoded)))
+
+    def logits(self, encoded: Encoded) -> np.ndarray:
+        """Return logits, float32 [B, C]."""
+        w, made = self.weights, self._made
+        raw = encoded.frequency.astype(np.float32, copy=False)  # [B, C, F]
+        B, C, F = raw.shape
+        T = encoded.sequence.shape[1]
+        user = self._user(encoded)  # [B, D]
+        own = np.empty((B, C, F + T), dtype=np.float32)
+        np.multiply(raw - w["frequency_mean"], w["frequency_scale"], out=own[:, :, :F])
+        own[:, :, F:] = encoded.sequence.transpose(0, 2, 1)
+        h = own @ made["pair_of_target.weight"] + made["pair_of_target.bias"]  # [B, C, D]
+        h += (user @ made["pair_of_user"])[:, None]
+        h += w["target"]
+        np.maximum(h, 0, out=h)
+        h = h @ made["mix.weight"] + made["mix.bias"]  # [B, C, D / 2]
+        np.maximum(h, 0, out=h)
+        decayed = raw[:, :, 0]  # [B, C] logits
+        logits: np.ndarray = (
+            w["skip"] * decayed
+            + w["bias"]
+            + np.einsum("bch,ch->bc", h, made["outs"])
+            + np.einsum("bcf,cf->bc", own, w["own_out"])
+            + np.sqrt(expit(decayed)) @ w["across"]
+            + user @ made["user_out"]
+        )  # [B, C]
+        return logits
+
+    def _user(self, encoded: Encoded) -> np.ndarray:
+        w, made = self.weights, self._made
+        profile = (encoded.profile.astype(np.float32, copy=False) - w["profile_mean"]) * w["profile_scale"]  # [B, P]
+        if self.shape.components is not None:
+            profile = profile @ w["profile_matrix"]  # [B, N]
+        known = np.where(encoded.segment > self.shape.segments, 0, encoded.segment)  # [B]; a new segment is unknown
+        weeks = np.concatenate([encoded.sequence, encoded.active], axis=2).astype(np.float32)  # [B, T, C + 2]
+        h = self._weeks(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"])  # [B, T, D]
+        summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
+        summed = numpy_encoders.normed(summed, w["weeks.norm.weight"], w["weeks.norm.bias"], EPSILON)  # [B, D]
+        parts = np.concatenate([profile, w["segment.weight"][known], summed], axis=1)
+        return np.asarray(np.maximum(parts @ made["user.weight"] + made["user.bias"], 0))  # [B, D]
+
+
+def shape_of(folder: Path) -> Shape:
+    """Read what a model folder's network is built from."""
+    if not (folder / CONFIG).is_file():
+        raise DataError(f"{folder}: no {CONFIG}; this is no trained intent model, run the pipeline again")
+    return Shape(**files.read_json(folder / CONFIG)["network"])
+
+
+def served(folder: Path) -> NumpyNet | None:
+    """Return the form that a model folder is served in, None where only torch can: it is older, or they differ."""
+    return NumpyNet.load(folder) if served_form.proven(folder, folder / WEIGHTS, what="intent model") else None
+
+
+def drawn(shape: Shape, weights: Mapping[str, np.ndarray], *, rows: int = DRAWN) -> Encoded:
+    """Make up encoded users as wide as training's were, the first of them nobody: to compare both forms on."""
+    rng = np.random.default_rng(0)
+
+    def like(name: str, *size: int) -> np.ndarray:
+        spread = np.where(scale := weights[f"{name}_scale"], 1 / np.where(scale, scale, 1), 0)
+        made: np.ndarray = weights[f"{name}_mean"] + spread * rng.normal(0, 2, (rows, *size, len(scale)))
+        made[0] = 0
+        return made.astype(np.float32)
+
+    sequence = (rng.random((rows, shape.weeks, shape.targets)) < 0.2).astype(np.uint8)
+    sequence[0] = 0
+    active = np.stack([sequence.any(axis=2), np.ones(sequence.shape[:2], bool)], axis=2).astype(np.uint8)
+    active[0] = 0
+    return Encoded(
+        frequency=like("frequency", shape.targets),
+        sequence=sequence,
+        active=active,
+        profile=like("profile"),
+        segment=np.arange(rows) % (shape.segments + 2),  # one that training never saw, too
+    )

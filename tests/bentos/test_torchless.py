@@ -1,0 +1,86 @@
+"""A door answers without torch; one whose release is older than the numpy form answers the same with it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components import served_form
+from feature_repo import env_names
+from tests.bentos import toy
+from tests.patience import patient
+
+pytestmark = [pytest.mark.process, pytest.mark.world]
+USERS = [*(f"u{n:02}" for n in range(24)), "nobody"]
+# Scores that are nearer are equal. Each form alone is within 1e-5, but the ranker sees intents as log odds, and at .998
+# the last bit of a float32 probability is 3e-5 of them.
+APART = 5e-5
+ASK = """
+import datetime as dt, json, os, sys
+from bentos.endpoints import recommend
+from bentos.http.request_context import RequestContext
+from bentos.recommender import service
+from bentos.recommender.settings import Settings
+
+opened = service.open_door(Settings.read(os.environ))
+found, at = {}, dt.datetime.fromtimestamp(opened.door.release.data_end + 60, dt.UTC)
+for number, user in enumerate(json.loads(os.environ["USERS"])):
+    context = RequestContext()
+    answer = recommend.answer(opened.door, recommend.RecommendRequest(user_id=user, k=8, at=at), context)
+    found[user] = answer.model_dump(mode="json")
+opened.door.close()
+print("FOUND", json.dumps({"torch": "torch" in sys.modules, "answers": found}))
+"""
+
+
+def answers(made: toy.Toy, release: Path, home: Path) -> dict[str, Any]:
+    """Open the door of a release in a process of its own, over the toy's store, and ask it about every user."""
+    variables = os.environ | made.variables | {env_names.RELEASE: str(release), env_names.HOME: str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", ASK],
+        env=variables | {"USERS": json.dumps(USERS)},
+        capture_output=True,
+        text=True,
+        timeout=patient(120),
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("FOUND ")]
+    assert lines, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(lines[0].removeprefix("FOUND "))
+    return found
+
+
+def in_order(items: list[dict[str, Any]]) -> list[list[str]]:
+    """Name items from the best on, those with equal scores together; the last ones may have equals beyond the cut."""
+    groups: list[list[str]] = []
+    last = np.inf
+    for item in items:
+        if last - item["score"] > APART:
+            groups.append([])
+        groups[-1].append(item["item_id"])
+        last = item["score"]
+    return [sorted(group) for group in groups[:-1]]
+
+
+def test_a_door_needs_no_torch_and_a_release_of_before_answers_the_same_from_one_store(
+    trained_toy: toy.Toy, tmp_path: Path
+) -> None:
+    older = shutil.copytree(trained_toy.release, tmp_path / "older")
+    for part in ("intent", "ranking"):
+        (older / part / served_form.FILE).unlink()
+    new = answers(trained_toy, trained_toy.release, tmp_path / "new")
+    old = answers(trained_toy, older, tmp_path / "old")
+    assert (new["torch"], old["torch"]) == (False, True)
+    for user in USERS:
+        one, other = new["answers"][user], old["answers"][user]
+        assert in_order(one["items"]) == in_order(other["items"])
+        for kind, field, most in (("items", "score", APART), ("intents", "probability", 1e-5)):
+            scores = [[entry[field] for entry in answer[kind]] for answer in (one, other)]
+            np.testing.assert_allclose(*scores, atol=most)
+    assert {new["answers"][user]["profile"]["rung"] for user in USERS} == {"fresh", "popular"}
