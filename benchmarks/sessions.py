@@ -64,7 +64,8 @@ def _messages(file: Path) -> pd.DataFrame:
 
 def _made(file: Path) -> pd.DataFrame:
     """Read made-up visits, which have sessions of their own."""
-    return pq.read_table(file).to_pandas()
+    found: pd.DataFrame = pq.read_table(file).to_pandas()
+    return found
 
 
 LEAVE = SessionIntent(name="leave", ends=True)

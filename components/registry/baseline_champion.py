@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.registry.gate_metrics import lower_is_better
-from components.registry.lineage import PARTS, Part
+from components.registry.lineage import PARTS, SESSION, Part
 from feature_repo.release_folder import BASELINE, BASELINES, KIND
 
 INSTEAD_OF = "instead_of"  # the id of the release that was held back
@@ -32,6 +32,7 @@ class BaselineChampion:
 
     instead_of: str
     baselines: Mapping[str, str] = field(default_factory=dict)  # by part
+    without_sessions: bool = False  # the session model was held back, and nothing stands in its place
     word = UNJUDGED
     passed = False  # nothing judged it
 
@@ -58,6 +59,8 @@ class BaselineChampion:
             "",
             *(f"- {p}: {said}" for p, said in parts.items()),
         ]
+        if self.without_sessions:
+            lines.append("- session: none, since it was held back; answers say nothing of the visit that goes on")
         return "\n".join([*lines, "", "A candidate that passes its gates replaces it in the ordinary way.", ""])
 
 
@@ -82,13 +85,26 @@ def baselines(verdict: Mapping[str, Any], metrics: Mapping[Part, Mapping[str, An
     return found
 
 
+def holds_sessions_back(verdict: Mapping[str, Any]) -> bool:
+    """Tell whether a gate holds the model of intents within a visit back.
+
+    >>> holds_sessions_back({"gates": [{"metric": "session.auroc", "passed": False}]})
+    True
+    """
+    return any(str(gate["metric"]).startswith(f"{SESSION}.") for gate in held_back(verdict))
+
+
 def parts_of(metric: str) -> tuple[Part, ...]:
     """Name the parts of a release that a metric is measured on; both share a process, so memory is of both.
+
+    The session model is no part: it has no baseline that could serve in its place.
 
     >>> parts_of("ranking.ndcg_at_10"), parts_of("latency.predict_ms_p50"), parts_of("memory.rss_mib")
     (('ranking',), ('intent',), ('intent', 'ranking'))
     """
     group, _, name = metric.partition(".")
+    if group == SESSION:
+        return ()
     found = tuple(part for part in PARTS if group == part or (group not in PARTS and name.startswith(OWN[part])))
     return found or PARTS
 

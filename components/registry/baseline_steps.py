@@ -8,11 +8,12 @@ They run where `register` held a candidate back. The shells for Kubeflow are in 
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from components.registry import aliases, champion, release
 from components.registry import client as mlflow_client
-from components.registry.baseline_champion import WHY, BaselineChampion, baselines
+from components.registry.baseline_champion import WHY, BaselineChampion, baselines, holds_sessions_back
 from components.registry.gate_inputs import measured
 from components.registry.lineage import PARTS, Folders, Lineage, Part, Result
 from components.registry.steps import UNREGISTERED, registered_parts
@@ -60,10 +61,12 @@ def register_baseline(
     """
     with step("register_baseline") as progress:
         at, known, slices = Folders(*map(Path, folders)), Lineage.model_validate_json(lineage), json.loads(serving)
+        without = holds_sessions_back(champion.verdict(name, candidate))
+        at = replace(at, session=None) if without else at
         result = Result.read(at, known)
         metrics = measured(result.metrics, result.served, segments=result.vocabulary.segments)
         registered = registered_parts(name, at, lineage=known, slices=slices)
-        stands_in = BaselineChampion(_release_id(name, candidate), json.loads(replaced))
+        stands_in = BaselineChampion(_release_id(name, candidate), json.loads(replaced), without_sessions=without)
         with tempfile.TemporaryDirectory() as scratch:
             made = release.make(
                 name,

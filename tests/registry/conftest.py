@@ -132,9 +132,12 @@ def ranking_model(folder: Path, words: Vocabulary, *, seed: int) -> None:
 def result(folder: Path, *, seed: int, quality: float) -> Folders:
     """Write the folders of one pipeline run whose models reach `quality` where the baselines reach .25."""
     made = Folders(
-        *(folder / part for part in ("clean", "intent", "intent_evaluation", "ranking", "ranking_evaluation"))
+        *(
+            folder / part
+            for part in ("clean", "intent", "intent_evaluation", "ranking", "ranking_evaluation", "session")
+        )
     )
-    for place in filter(None, vars(made).values()):
+    for place in vars(made).values():
         place.mkdir(parents=True, exist_ok=True)
     words = replace(vocabulary(*TITLES), segments=SEGMENTS)
     intent_model(made.intent, words, seed=seed)

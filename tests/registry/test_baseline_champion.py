@@ -38,6 +38,7 @@ FIGURES = {
         ("intent.bce", {"intent": "global_rate"}),  # the lower is the better
         ("variant.map_loss", {"intent": "decayed_rate"}),  # baselines have none: by the metric that gates compare with
         ("latency.recommend_ms_p95", {"ranking": "item_knn"}),
+        ("session.auroc", {}),  # the session model is no part: it alone is left out
         ("memory.model_mib", {"intent": "decayed_rate", "ranking": "item_knn"}),
     ],
 )

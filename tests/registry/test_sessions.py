@@ -1,5 +1,6 @@
 """A session model goes with its release: measured, judged by gates, registered, assembled whole."""
 
+import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 
 from components import resamples
 from components.intent.sessions.encode import Codes
-from components.intent.sessions.score import SessionScorer
+from components.intent.sessions.score import SessionScorer, held
 from components.intent.sessions.spec import SessionIntent
+from components.registry import baseline_steps, steps
 from components.registry.gate_inputs import measured
 from components.registry.gates import evaluate
 from components.registry.lineage import Folders, Result
@@ -44,7 +46,7 @@ def with_session(made: Folders, *, auroc: float) -> Folders:
     """Put a session artifact beside a result whose best baseline reaches .6."""
     folder = made.clean.parent / "session"
     for name in ("model", "evaluation"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     scorer().save(folder / "model")
     numbers = {
         "test": {"auroc": auroc, "rows": 500, "users": 90},
@@ -71,10 +73,9 @@ def test_a_gate_judges_the_session_model_against_its_best_baseline(tmp_path: Pat
 
 def test_a_result_without_sessions_is_read_as_before(tmp_path: Path) -> None:
     made = result(tmp_path, seed=0, quality=0.3)
-    unasked = made.clean.parent / "session"
-    unasked.mkdir()
-    files.write_json(unasked / "none.json", {"asked": False})
-    for folders in (made, replace(made, session=unasked)):
+    assert made.session is not None
+    files.write_json(made.session / "none.json", {"asked": False})
+    for folders in (made, replace(made, session=None)):
         assert set(Result.read(folders, LINEAGE).metrics) == {"intent", "ranking"}
         assert folders.session_model is None
 
@@ -96,3 +97,27 @@ def test_the_model_travels_in_the_intent_models_folder(store: Path, tmp_path: Pa
     assert loaded.names == ["leave"]
     features = np.ones((3, len(loaded.codes.names)))
     assert np.array_equal(loaded.predict(features), scorer().predict(features))
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_a_session_model_that_was_held_back_serves_nowhere_and_the_pair_stays(
+    store: Path, name: str, tmp_path: Path
+) -> None:
+    folders = with_session(result(tmp_path / "result", seed=9, quality=0.3), auroc=0.5)
+    paths = [str(path) for path in vars(folders).values()]
+    version, chosen, made, report = (tmp_path / one for one in ("version", "baselines", "made", "report"))
+    given = {"lineage": LINEAGE.model_dump_json(), "serving": json.dumps(SERVING), "report": str(report)}
+    gates = json.dumps({"gates": [{"metric": "session.auroc"}, {"metric": "intent.map", "limit": 0.1}]})
+    assert not steps.register(name, folders=paths, promotion=gates, release_version=str(version), mode="auto", **given)
+    assert baseline_steps.need_baseline(
+        name, version.read_text(), evaluations=(paths[2], paths[4]), baselines_file=str(chosen)
+    )
+    assert json.loads(chosen.read_text()) == {}  # neither part is replaced
+    baseline_steps.register_baseline(
+        name, candidate=version.read_text(), replaced=chosen.read_text(), folders=paths, release_version=str(made),
+        why="passed its gates", **given,
+    )  # fmt: skip
+    served = ReleaseFolder.read(assemble(name, made.read_text(), tmp_path / "release"))
+    assert not held(served.session)
+    assert (served.intent / "weights.safetensors").is_file()
+    assert "session: none, since it was held back" in report.read_text()
