@@ -93,7 +93,7 @@ def test_another_encoder_runs_the_vectors_and_what_rests_on_them_again(tmp_path:
     assert ranking == found.models.ranking.model_dump(mode="json")
     assert slices["ranking_code"] != code_digests.step_digest("ranking"), "the encoders' code is in it"
     folder = parsed(vectors={"text": {"encoder": "./mine"}})
-    with pytest.raises(DataError, match="mine holds no config.json"):
+    with pytest.raises(DataError, match=r"mine holds no config\.json"):
         parameters.slices(folder, source="s", base=tmp_path)
     assert (
         MADE_BY not in json.loads(parameters.slices(folder, source="s", base=tmp_path, elsewhere=True)["ranking"])[KEY]
