@@ -2,6 +2,7 @@
 
 Messages, listening, groceries and a shop's funnel, as they were published (`--data`); a set whose file is not there
 is skipped with the reason. Nothing is edited between `init` and the run, so that a row says what a newcomer gets.
+With `--specs` the specs of the checkout run instead, one a domain, as `make demo SPEC=…` runs them (domain_specs.py).
 """
 
 import argparse
@@ -12,13 +13,14 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import script
+from benchmarks import domain_specs, script
 from components import resamples, verdicts
 from feature_repo import env_names, files
-from feature_repo.errors import UserError
+from feature_repo.errors import SpecError, UserError, nearest
 from pipelines import init
 
 VERDICTS = {2: "stopped", 3: "refused"}
@@ -44,8 +46,16 @@ QUICK = RawSet("made plays", "plays.dat")
 
 
 def measure(asked: argparse.Namespace) -> script.Document:
-    """Take each set through `init` and a training run, in a state folder of its own."""
+    """Take each set through `init` and a training run, or each spec through a run, in a state folder of its own."""
+    have = domain_specs.NAMES if asked.specs else tuple(s.name for s in SETS)
+    if unknown := [name for name in asked.only or [] if name not in have]:
+        what = "spec of --specs" if asked.specs else "raw set; specs are run with --specs"
+        raise SpecError(f"--only: '{unknown[0]}' is no {what}; have {', '.join(have)}{nearest(unknown[0], list(have))}")
     with tempfile.TemporaryDirectory(prefix="intentflow-domains-") as scratch:
+        if asked.specs:
+            names = tuple(name for name in have if not asked.only or name in asked.only)
+            run = partial(_run, limit_s=asked.limit_s)
+            return {"specs": domain_specs.measure(names, Path(scratch), asked.data, run, quick=asked.quick)}
         data = _made(Path(scratch)) if asked.quick else asked.data
         wanted = (QUICK,) if asked.quick else tuple(s for s in SETS if not asked.only or s.name in asked.only)
         return {
@@ -128,6 +138,8 @@ def text(document: script.Document) -> str:
     """Return the document as Markdown."""
     head = ["set", "events", "users", "items", "steps", "verdict", "NDCG@10", "best baseline", "difference",
             "intent mAP", "best baseline", "difference", "minutes"]  # fmt: skip
+    if "specs" in document:
+        return domain_specs.text(document["specs"])
     lines, reasons = [], []
     for name, found in document["sets"].items():
         if "skipped" in found:
@@ -155,6 +167,7 @@ def _sides(found: script.Document | None) -> list[Any]:
 if __name__ == "__main__":
     made = script.parser(__doc__, trained=False)
     made.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the raw sets")
-    made.add_argument("--only", action="append", choices=[s.name for s in SETS], help="this set; may be repeated")
+    made.add_argument("--specs", action="store_true", help="run the specs of the domains instead of raw sets")
+    made.add_argument("--only", action="append", help="this set, or this spec; may be repeated")
     made.add_argument("--limit-s", type=float, default=1800, help="seconds that a run may take")
     script.main(made, measure, text)

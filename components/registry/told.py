@@ -10,10 +10,11 @@ from components.registry.lineage import Result
 from components.registry.release import Release
 from components.verdicts import REFUSED, UNDECIDED
 
-# Of each part: the metric that people compare by, its words, the baseline, and the gain's key in metrics.json.
+# Of each part: the metric that people compare by, its words, and the baseline; None: the best of them, by whose name
+# metrics.json has the interval of the gain. An intent's gain is by metric, over its decayed rate.
 COMPARED = {
-    "intent": ("map", "mean average precision", "decayed_rate", "map"),
-    "ranking": ("ndcg_at_10", "NDCG@10", "personal_frequency", "personal_frequency"),
+    "intent": ("map", "mean average precision", "decayed_rate"),
+    "ranking": ("ndcg_at_10", "NDCG@10", None),
 }
 
 
@@ -37,11 +38,13 @@ def told(result: Result, verdict: Verdict, made: Release | None, *, run_id: str,
 
 def _compared(metrics: dict[str, Any], part: str) -> dict[str, Any] | None:
     """Return a model's figure beside its baseline's, with the interval of the difference as far as there is one."""
-    name, words, baseline, gain = COMPARED[part]
-    value, other = metrics.get("test", {}).get(name), metrics.get("baselines", {}).get(baseline, {}).get(name)
+    name, words, fixed = COMPARED[part]
+    others = {by: row[name] for by, row in metrics.get("baselines", {}).items() if name in row}
+    baseline = fixed or max(others, key=lambda by: others[by], default="")
+    value, other = metrics.get("test", {}).get(name), others.get(baseline)
     if value is None or other is None:
         return None
-    interval = metrics.get("gain", {}).get(gain)
+    interval = metrics.get("gain", {}).get(name if fixed else baseline)
     return {"metric": words, "value": value, "baseline": baseline, "other": other, "interval": interval} | (
         {"weeks": metrics["weeks"]} if metrics.get("weeks") else {}
     )

@@ -133,7 +133,19 @@ def _scores(evaluation: Path, baseline: str) -> dict[str, Any]:
         "test": metrics["test"],
         "baseline": {"name": baseline} | metrics["baselines"][baseline],
         "baselines": metrics["baselines"],
+        "unbeaten": {
+            name: ends
+            for name, ends in metrics.get("gain", {}).items()
+            if name in metrics["baselines"] and ends[0] <= 0
+        },
     }
+
+
+def _unbeaten(scores: dict[str, Any]) -> list[str]:
+    """Name the baselines that the model is not clearly better than, each with the interval of the difference."""
+    found = scores.get("unbeaten", {})
+    named = ", ".join(f"{name} ({low:+.4f} to {high:+.4f})" for name, (low, high) in found.items())
+    return [f"{'':<10} the model is not clearly better than {named}"] if found else []
 
 
 def text(report: dict[str, Any]) -> str:
@@ -148,6 +160,7 @@ def text(report: dict[str, Any]) -> str:
         *_table("Intent", report["intent"], ("map", "macro_auroc", "bce", "ece")),
         "",
         *_table("Ranking", report["ranking"], ("ndcg_at_10", "recall_at_10", "phr_at_10")),
+        *_unbeaten(report["ranking"]),
         "",
         *_segment_lines(report["segments"]),
         *([f"Inputs     {seen['text']}"] if (seen := report.get("features", {}).get("inputs")) else []),

@@ -1,0 +1,128 @@
+"""The specs of the domains, each run as `make demo SPEC=…` runs it: model beside simple baselines on the same rows.
+
+Read by domains.py; measures nothing by itself. Data that no package brings lies in a folder (`--data`) or beside the
+spec; a spec without its data is skipped with the reason.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks import script
+from feature_repo import files
+from feature_repo.checkout import ROOT
+
+FOLDER = ROOT / "pipelines" / "specs"
+NAMES = ("grocery", "movies", "clickstream", "music", "news", "social")
+# What --quick runs: listening in small.
+SMALL = {
+    "data": {
+        "source": {"type": "synthetic_music", "users": 80, "tracks": 60, "genres": 4, "days": 50, "seed": 1},
+        "step": "day",
+        "split": {"warmup_steps": 14, "validate_steps": 5, "test_steps": 7},
+    },
+    "profiles": {"windows_days": [7], "segments": {"method": "kmeans", "k": 2}},
+    "intents": [{"name": "listen", "event": "listen", "level": "category", "top": 4, "horizon": "24h"}],
+    "models": {
+        "intent": {"architecture": "transformer", "width": 16, "layers": 1, "epochs": 1},
+        "ranking": {"min_item_sessions": 2, "min_item_users": 1, "train_weeks": 10, "width": 16, "epochs": 2},
+    },
+}
+Run = Callable[[Path, Path], script.Document]  # of a spec in a folder: its verdict, `ranking` and `intent`
+
+
+def measure(names: tuple[str, ...], scratch: Path, data: Path, run: Run, *, quick: bool) -> script.Document:
+    """Run each spec in a state folder of its own."""
+    if quick:
+        return {"small": measured(_small(scratch), scratch / "small", run)}
+    found = {}
+    for name in names:
+        script.note(f"{name}: {FOLDER / name}.yaml")
+        spec, lacking = placed(FOLDER / f"{name}.yaml", data, scratch)
+        found[name] = {"skipped": lacking} if spec is None else measured(spec, scratch / name, run)
+    return found
+
+
+def placed(spec: Path, data: Path, scratch: Path) -> tuple[Path | None, str]:
+    """Return the spec, or a copy that names its files in the folder of data; None and the reason where they lack."""
+    if not spec.is_file():
+        return None, f"no {spec.name} in {spec.parent}"
+    document = yaml.safe_load(spec.read_text())
+    source, moved = document["data"]["source"], False
+    for table in (source.get(name) for name in ("events", "items", "users", "offers")):
+        path = table.get("path") if isinstance(table, dict) else None
+        if path is None or any(spec.parent.glob(path)):
+            continue
+        if not (data / path).is_file():
+            return None, f"no {path} in {spec.parent} or {data}"
+        table["path"], moved = str((data / path).resolve()), True
+    if not moved:
+        return spec, ""
+    copy = scratch / spec.name
+    copy.write_text(yaml.safe_dump(document, sort_keys=False))
+    return copy, ""
+
+
+def measured(spec: Path, folder: Path, run: Run) -> script.Document:
+    """Run a spec; say how many rows it read, and how its ranker did beside every baseline."""
+    start = time.monotonic()
+    found = run(spec, folder)
+    minutes = round((time.monotonic() - start) / 60, 1)
+    return {"rows": _rows(folder), "minutes": minutes, **found, **beside(found.get("ranking"))}
+
+
+def beside(ranking: Mapping[str, Any] | None) -> script.Document:
+    """Return a ranker's figure, each baseline's, the best one and the interval of the difference to it.
+
+    >>> beside({"model": 0.3, "baselines": {"popular": 0.1}, "best": "popular", "difference": (0.1, 0.3)})["beats_all"]
+    True
+    """
+    if ranking is None:
+        return {"model": None, "baselines": {}, "best": None, "difference": None, "beats_all": None}
+    ends = ranking["difference"]
+    told = {name: ranking[name] for name in ("model", "baselines", "best")}
+    return told | {"difference": None if ends is None else list(ends), "beats_all": ends is not None and ends[0] > 0}
+
+
+def _rows(folder: Path) -> int | None:
+    """Read how many events the run took in."""
+    steps = [line for path in folder.glob("state/*/run.json") for line in files.read_json(path)["steps"]]
+    counts = [line["events"] for line in steps if line["step"] == "ingest" and "events" in line]
+    return int(counts[0]) if counts else None
+
+
+def _small(scratch: Path) -> Path:
+    document = {"apiVersion": "intentflow/v1", "kind": "Recommender", "name": "small"} | SMALL
+    path = scratch / "small.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return path
+
+
+def text(found: script.Document) -> str:
+    """Return the specs' table as Markdown, and what each verdict rests on."""
+    head = ["spec", "events", "verdict", "NDCG@10", "best baseline", "difference", "other baselines", "minutes"]
+    lines, reasons = [], []
+    for name, one in found.items():
+        if "skipped" in one:
+            lines.append([f"{name} (skipped: {one['skipped']})", *[None] * (len(head) - 1)])
+            continue
+        lines.append([name, one["rows"], one.get("verdict"), *_sides(one), one["minutes"]])
+        if one.get("why"):
+            reasons.append(f"{name}: {one['why']}")
+    return "\n\n".join([script.table(head, lines), *reasons])
+
+
+def _sides(one: script.Document) -> list[Any]:
+    if one["model"] is None:
+        return [None] * 4
+    baselines, best, ends = one["baselines"], one["best"], one["difference"]
+    others = sorted((name for name in baselines if name != best), key=lambda name: -baselines[name])
+    return [
+        f"{one['model']:.4f}",
+        f"{baselines[best]:.4f} ({best})",
+        "no interval" if ends is None else f"{ends[0]:+.4f} to {ends[1]:+.4f}",
+        ", ".join(f"{baselines[name]:.3f} {name}" for name in others),
+    ]

@@ -1,0 +1,92 @@
+"""The table of the domains' specs: each one's data is found or it is skipped, and the best baseline is named."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks import domain_specs
+from feature_repo import files
+
+RANKING = {
+    "model": 0.3, "baselines": {"popular": 0.1, "last_event": 0.31}, "best": "last_event", "difference": (-0.03, 0.01),
+    "users": 50,
+}  # fmt: skip
+
+
+def spec(folder: Path, path: str) -> Path:
+    document = {"data": {"source": {"type": "csv", "events": {"path": path}, "items": {"from": "users"}}}}
+    (folder / "social.yaml").write_text(yaml.safe_dump(document))
+    return folder / "social.yaml"
+
+
+def finished(spec: Path, folder: Path) -> dict[str, Any]:
+    (folder / "state/social").mkdir(parents=True)
+    files.write_json(folder / "state/social/run.json", {"steps": [{"step": "ingest", "events": 59_835}]})
+    return {"verdict": "undecided", "ranking": RANKING}
+
+
+def test_a_spec_whose_data_lies_in_the_folder_of_data_is_run_on_it(tmp_path: Path) -> None:
+    for name in ("specs", "data", "scratch"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "data/messages.txt").write_text("1 2 3\n")
+    found, lacking = domain_specs.placed(
+        spec(tmp_path / "specs", "messages.txt"), tmp_path / "data", tmp_path / "scratch"
+    )
+    assert (found, lacking) == (tmp_path / "scratch/social.yaml", "")
+    source = yaml.safe_load(found.read_text())["data"]["source"]
+    assert source["events"]["path"] == str(tmp_path / "data/messages.txt")
+
+
+def test_a_spec_without_its_data_is_skipped_and_says_which(tmp_path: Path) -> None:
+    found, lacking = domain_specs.placed(spec(tmp_path, "messages.txt"), tmp_path, tmp_path)
+    assert (found, lacking) == (None, f"no messages.txt in {tmp_path} or {tmp_path}")
+    assert domain_specs.placed(tmp_path / "video.yaml", tmp_path, tmp_path) == (None, f"no video.yaml in {tmp_path}")
+
+
+def test_a_spec_that_beats_not_all_baselines_says_so(tmp_path: Path) -> None:
+    found = domain_specs.measured(tmp_path / "social.yaml", tmp_path, finished)
+    assert {"rows": 59_835, "verdict": "undecided", "model": 0.3, "best": "last_event", "beats_all": False}.items() <= (
+        found.items()
+    )
+    assert found["difference"] == [-0.03, 0.01]
+    said = domain_specs.text({"social": found, "clickstream": {"skipped": "no clickstream.yaml"}})
+    assert "| social | 59835 | undecided | 0.3000 | 0.3100 (last_event) | -0.0300 to +0.0100 | 0.100 popular |" in said
+    assert "clickstream (skipped: no clickstream.yaml)" in said
+
+
+def test_a_run_that_stopped_has_no_figures(tmp_path: Path) -> None:
+    found = domain_specs.measured(
+        tmp_path / "x.yaml", tmp_path, lambda spec, folder: {"verdict": "stopped", "why": "y"}
+    )
+    assert (found["model"], found["difference"], found["beats_all"], found["rows"]) == (None, None, None, None)
+    assert "x: y" in domain_specs.text({"x": found})
+
+
+def _asked(*more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.domains", "--json", *more]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.process
+def test_a_name_that_is_none_is_one_line() -> None:
+    done = _asked("--specs", "--only", "musik")
+    assert done.returncode == 2
+    assert "--only: 'musik' is no spec of --specs; have grocery, movies, clickstream" in done.stderr
+    assert "did you mean 'music'?" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_the_quick_form_runs_a_small_spec() -> None:
+    done = _asked("--specs", "--quick")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["specs"].values()
+    assert found["rows"] > 1000
+    assert 0 < found["model"] <= 1
+    assert {"popular_now", "personal_frequency", "item_knn", "last_event"} <= set(found["baselines"])
+    assert len(found["difference"]) == 2
