@@ -231,7 +231,9 @@ def test_another_thing_under_the_id_of_a_withdrawn_one_is_refused_until_it_is_sa
     saw = {"item_id": old, "title": "saw", "category": "TOOLS"}
     reply = door.put("/items", json={"items": [saw]})
     assert (reply.status_code, reply.json()["where"]) == (422, "items[0].item_id")
-    assert "allowed: an id of its own, or `replaces: true` where the old thing is gone for good" in reply.json()["error"]
+    assert (
+        "allowed: an id of its own, or `replaces: true` where the old thing is gone for good" in reply.json()["error"]
+    )
     assert old not in recommended(door), "it stays withdrawn"
     assert put(door, saw | {"replaces": True})["items"][0]["outcome"] in ("added", "changed")
     assert old in recommended(door), "the new thing may be shown"
@@ -395,6 +397,7 @@ def test_where_items_are_users_nobody_is_put_into_the_log(shown: World) -> None:
     reply = door.put("/items", json={"items": [{"item_id": "i0", "available": False}]})
     assert (reply.status_code, reply.json()["error"]) == (
         422,
-        "items: are users here; allowed: what the source's tables say of users",
+        "items: are users here: a new one is recommended to others once a run has learnt them from the source, and "
+        "`intentflow forget` removes one; allowed: what the source's tables say of users",
     )
     assert shown.log().head().version == 0
