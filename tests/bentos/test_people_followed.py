@@ -1,4 +1,4 @@
-"""Whom one follows already is never recommended, nor oneself: a trained ranker of people, at the door, event by event."""
+"""Whom one follows already is never recommended, nor oneself: a trained ranker of people at the door, by event."""
 
 import dataclasses
 import datetime as dt
