@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from bentos.endpoints.recommend import (
     MOST_EXCLUDED,
@@ -52,12 +52,18 @@ class PopularDocument(AnswerPart):
         default=False, description="Items are users by pseudonym: who has no key cannot tell whom not to show"
     )
     timeout_s: float = Field(gt=0, description="The door's own deadline: silent for longer, it is away")
-    items: Sequence[Item] = Field(min_length=1, description="Best first, as an answer shows them")
+    items: Sequence[Item] = Field(description="Best first, as an answer shows them; none where items are people")
     intents: Sequence[Intent]
+
+    @model_validator(mode="after")
+    def _has_items(self) -> "PopularDocument":
+        if not self.items and not self.people:
+            raise ValueError("items: there are none; a document of items has one or more")
+        return self
 
 
 def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocument:
-    """Write down what a door's lowest rung answers."""
+    """Write down what a door's lowest rung answers; no people: a router shows none and would keep them."""
     serving = door.release.serving
     mine = door.release.ranking.exclude_self
     among = door.catalogue.current
@@ -72,7 +78,7 @@ def document(door: "Door", *, auth: Auth, made_at: dt.datetime) -> PopularDocume
         exclude_self=mine,
         people=door.release.ranking.people,
         timeout_s=serving.timeout_s,
-        items=[shown(among, one, ALWAYS) for one in items],
+        items=[] if door.release.ranking.people else [shown(among, one, ALWAYS) for one in items],
         intents=intents,
     )
 

@@ -58,7 +58,7 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     serving, among = door.release.serving, door.items_of(context)
     index = among.vocabulary.index_of_item
     k = wanted(ask.k, k=serving.k, max_k=serving.max_k)
-    unwanted = [door.item_id(item) for item in ask.exclude]
+    unwanted = [found for item in ask.exclude if not door.forgets(found := door.item_id(item))]
     exclude = frozenset(index[item] for item in unwanted if item in index)
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):

@@ -103,6 +103,10 @@ class Door:
             return given
         return pseudonym(given, self._key)
 
+    def forgets(self, item_id: str) -> bool:
+        """Tell whether an item, by the catalogue's id, is a person who was forgotten: nothing is said or kept of it."""
+        return self._gone is not None and self._gone.holds(item_id)
+
     def items_of(self, context: RequestContext) -> ShownItems:
         """Return the items that a request is about: as they are when it first asks, to its end."""
         if context.items is None:
@@ -113,7 +117,7 @@ class Door:
         """Return an item's position in the catalogue, or refuse the field `where` that names it."""
         found = self.items_of(context).vocabulary
         index = found.index_of_item.get(self.item_id(item_id))
-        if index is None:
+        if index is None or self.forgets(self.item_id(item_id)):
             later = len(found.item_ids) - len(self.vocabulary.item_ids)
             more = f" and {later} that came later" if later else ""
             allowed = f"the {len(self.vocabulary.item_ids)} items of release {self.release.id}{more}"
@@ -159,7 +163,8 @@ class Door:
         self, among: ShownItems, *, items: int, intents: int
     ) -> tuple[Sequence[Recommended], list[schemas.Intent]]:
         """Return what the lowest rung says of anyone: at most so many items and intents."""
-        rates, listed = self.ladder.popular(most=items, n_items=len(among.titles), exclude=among.hidden)
+        exclude = among.hidden if self._gone is None else among.hidden | self._gone.items()
+        rates, listed = self.ladder.popular(most=items, n_items=len(among.titles), exclude=exclude)
         return listed, self._named(rates, likeliest(rates, intents))
 
     def _named(self, probabilities: np.ndarray, targets: Iterable[int]) -> list[schemas.Intent]:

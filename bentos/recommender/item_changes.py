@@ -49,7 +49,12 @@ def write(catalogue: OpenCatalogue, ask: ItemsRequest, *, who: str) -> Written:
     if documents is None:
         raise refused("items", "this service keeps no document log", "a service with an online store")
     if catalogue.release.ranking.exclude_self:  # an id would be a person's, and `forget` reaches no document
-        raise refused("items", "are users here", "what the source's tables say of users")
+        raise refused(
+            "items",
+            "are users here: a new one is recommended to others once a run has learnt them from the source, and "
+            "`intentflow forget` removes one",
+            "what the source's tables say of users",
+        )
     try:
         written = _written(catalogue, documents, ask, who)
         catalogue.refresh()

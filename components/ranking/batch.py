@@ -2,11 +2,13 @@
 
 The last step of batch scoring. Candidates of a group of users are scored together; a user with fewer candidates than
 `k` is asked about alone, so that popular items follow as at the door. A user on a lower rung of the ladder gets what
-the segment had. Nothing here reads a store or the clock.
+the segment had. Items are as the document log has them when the step begins, so that nothing withdrawn is in a list
+and later items may be. Nothing here reads the clock, or a row of the store.
 
 Letters: B rows, C targets.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +25,11 @@ from components.ranking.eligibility import Eligibility
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
 from feature_repo import columns, env_names
+from feature_repo.documents.changes import ITEM
+from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
+from feature_repo.live_items import live
 from feature_repo.online.forgotten import names_of
 from feature_repo.privacy.pseudonyms import matching, ring
 from feature_repo.privacy.tombstones import names_here
@@ -47,8 +52,10 @@ SCHEMA = pa.schema(
         "propensity": pa.float64(),
         RUNG: pa.string(),
         columns.RELEASE: pa.string(),
+        columns.CATALOGUE_VERSION: pa.int64(),  # of the document log; null: it was not read
     }
 )
+log = logging.getLogger(__name__)
 Listed = tuple[int, float, str]  # item, score, source
 Shown = tuple[int, float, str, float]  # and the propensity
 
@@ -65,12 +72,14 @@ def write(
 ) -> dict[str, int]:
     """Write recommendations.parquet, `k` items for each user or the release's own number; return counts.
 
-    Of the environment the keys of pseudonyms are read, where items are users.
+    Items are those of the document log in the online store that the environment names, as of one version. Of the
+    environment the keys of pseudonyms are read too, where items are users.
     """
     from components.ranking.score import Ranker
 
     released = ReleaseFolder.read(release)
     ranker, fallback = Ranker.load(released.ranking), Fallback.load(released.ranking)
+    ranker, version = _live(ranker, released.name, environment)
     ranker = replace(ranker, eligible=_eligible(released, ranker.vocabulary.item_ids, environment))
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     source = pq.ParquetFile(rows / ROWS)
@@ -83,11 +92,29 @@ def write(
                 _shown(answer, policy, k=wanted, key=f"{released.id} {user}")
                 for user, answer in zip(users_of, best, strict=True)
             ]
-            found = _table(table, answers, ranker.vocabulary.item_ids, released.id)
+            found = _table(table, answers, ranker.vocabulary.item_ids, released.id, version)
             writer.write_table(found, row_group_size=max(found.num_rows, 1))
             users, listed = users + table.num_rows, listed + found.num_rows
             at(users / source.metadata.num_rows)
-    return {"users": users, "items": listed, "k": wanted}
+    return {"users": users, "items": listed, "k": wanted} | ({} if version is None else {"catalogue_version": version})
+
+
+def _live(ranker: "Ranker", name: str, environment: Mapping[str, str]) -> tuple["Ranker", int | None]:
+    """Return the ranker over the items as the document log has them now, and its version; StoreAway where it is away.
+
+    None: there is no log, since the environment names no online store, or one of a kind that keeps none.
+    """
+    if not environment.get(env_names.FEAST):
+        log.warning("%s is not set: batch answers may hold withdrawn items, and no later ones", env_names.FEAST)
+        return ranker, None
+    from components.ranking import open_catalogue
+    from feature_repo.documents.opened import document_log_if_any
+
+    documents = document_log_if_any(name)
+    if documents is None:
+        return ranker, None
+    held = documents.refreshed(Snapshot())
+    return open_catalogue.over(ranker, live(ranker.vocabulary, held.of(ITEM).values())), held.head.version
 
 
 def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
@@ -117,9 +144,10 @@ def recommended(
         mine = rows.take(np.asarray(modelled))
         for row, answer in zip(modelled, _modelled(mine, probabilities[modelled], ranker, k=k), strict=True):
             answers[row] = answer
-    barred = ranker.eligible.barred(rows)
+    barred, hidden = ranker.eligible.barred(rows), ranker.catalogue.hidden
+    gone = () if hidden is None else np.flatnonzero(hidden).tolist()
     for row in set(range(len(rungs))) - set(modelled):
-        exclude = frozenset(barred.row(row).tolist())
+        exclude = frozenset([*barred.row(row).tolist(), *gone])
         found = fallback.recommend(group[row], n_items=len(ranker.catalogue), k=k, exclude=exclude)
         answers[row] = [(one.item_index, one.score, one.source) for one in found]
     return answers
@@ -154,7 +182,13 @@ def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.
         yield table, np.asarray(flat, dtype=np.float32).reshape(table.num_rows, -1)
 
 
-def _table(table: pa.Table, answers: Sequence[Sequence[Shown]], item_ids: Sequence[str], release_id: str) -> pa.Table:
+def _table(
+    table: pa.Table,
+    answers: Sequence[Sequence[Shown]],
+    item_ids: Sequence[str],
+    release_id: str,
+    version: int | None,
+) -> pa.Table:
     users, rungs = table[columns.USER_ID].to_pylist(), table[RUNG].to_pylist()
     lines: list[dict[str, Any]] = [
         {
@@ -166,6 +200,7 @@ def _table(table: pa.Table, answers: Sequence[Sequence[Shown]], item_ids: Sequen
             "propensity": propensity,
             RUNG: rungs[row],
             columns.RELEASE: release_id,
+            columns.CATALOGUE_VERSION: version,
         }
         for row, answer in enumerate(answers)
         for place, (item, score, source, propensity) in enumerate(answer, start=1)

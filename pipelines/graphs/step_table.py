@@ -177,7 +177,8 @@ def _rows() -> Iterator[Step]:
     yield Step("refit_ranking", f"{part}:refit_ranking", "pure", Size(2, "6Gi", minutes=360),
                "Fit the judged ranker on the newest ripe weeks", ("ranking", "refit", "code=ranking_code"),
                takes_gpu=True, only_with="refit")
-    yield Step("recommend", f"{part}:recommend", "pure", Size(2, "3Gi", minutes=480),
+    # The document log may have moved since an equal call: what it withdrew must be in no list.
+    yield Step("recommend", f"{part}:recommend", "effects", Size(2, "3Gi", minutes=480),
                "Recommend items to all users", ("k", "code=ranking_code"))
 
     part = "components.registry.component"

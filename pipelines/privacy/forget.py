@@ -38,8 +38,9 @@ NOT_COVERED = (
 
 
 ITEM_TABLES = (
-    "the pseudonym in {} item tables of vocabularies, by which releases are verified: no door and no batch shows the "
-    "person; the next run makes vocabularies without them"
+    "the pseudonym, and what the table of users said of the person, in {} item tables of vocabularies, by which "
+    "releases are verified: no answer, no batch list and no log line names the person; the next run makes vocabularies "
+    "without them, and deleting older releases removes theirs"
 )
 
 

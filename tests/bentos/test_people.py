@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from bentos.endpoints import popular
+from bentos.endpoints.describe import DescribeRequest
 from bentos.endpoints.events import EventsRequest
 from bentos.endpoints.explain import ExplainRequest
 from bentos.endpoints.rank import RankRequest
@@ -167,8 +168,38 @@ def test_a_forgotten_person_is_shown_to_nobody_at_once(world: People, tmp_path: 
     assert HIDDEN[3] not in shown(world, RAWS[0])
 
 
+@pytest.mark.parametrize("named", [RAWS[1], HIDDEN[1]])
+@pytest.mark.parametrize("heard", ["here", "in the store"])
+def test_no_endpoint_knows_a_forgotten_person_and_no_log_names_them(
+    world: People, tmp_path: Path, named: str, heard: str
+) -> None:
+    world.knows(RAWS[0], 1, 3)
+    world.tombstones = Tombstones(tmp_path, (KEY,))
+    if heard == "here":
+        world.tombstones.write(RAWS[1], {})
+    else:
+        world.profiles.gone.add(HIDDEN[1])
+    door = world.door()
+    asks = (
+        RankRequest(user_id=RAWS[0], item_ids=[RAWS[2], named]),
+        ExplainRequest(user_id=RAWS[0], item_id=named),
+        DescribeRequest(user_id=RAWS[0], item_ids=[named]),
+    )
+    for ask in asks:
+        with pytest.raises(Rejected, match="is no item") as refused:
+            asked(door, ask)
+        assert "Bert" not in str(refused.value)
+    asked(door, RecommendRequest(user_id=RAWS[0], k=50, exclude=[named, RAWS[2]]))
+    asked(door, EventsRequest.model_validate({"events": [message(RAWS[0], named)]}))
+    document = popular.document(door, auth="none", made_at=dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
+    for text in (world.written(), json.dumps(popular.sealed(document))):
+        assert not [one for one in (HIDDEN[1], RAWS[1], "Bert") if one in text]
+    assert HIDDEN[2] in world.written()  # the log does name whom else was left out
+
+
 def test_a_router_that_cannot_tell_who_asks_shows_no_people(world: People) -> None:
     made = popular.document(world.door(), auth="none", made_at=dt.datetime(2026, 11, 1, tzinfo=dt.UTC))
+    assert made.items == []  # nor keeps any, since nobody tells it whom to forget
     found = popular.unsealed(json.dumps(popular.sealed(made)).encode())
     answer = popular.answer(found, RecommendRequest(user_id=RAWS[0], k=5), "r1")
     assert (answer.items, answer.profile.degraded) == ([], True)

@@ -1,4 +1,5 @@
 """Where items are people, the online store: an event moves both rows as a batch would, and a person leaves both."""
+# ruff: noqa: F811  # a fixture of another module is an argument here
 
 import dataclasses
 import datetime as dt
@@ -20,6 +21,7 @@ from feature_repo.privacy.pseudonyms import KEY
 from feature_repo.rows import UserRows
 from feature_repo.update import Event, event_of, mirrored
 from tests import people_worlds, worlds
+from tests.profiles.test_online import NUMBER, server  # noqa: F401
 
 pytestmark = pytest.mark.world
 CALENDAR = Calendar(worlds.FIRST_DAY)
@@ -29,8 +31,8 @@ LISTS = (*columns.RECEIVED_LISTS, *columns.HISTORY_LISTS)
 class Place:
     """A store of its own, with what fills it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, project: str = "people") -> None:
+        self.folder, self.project = folder, project
 
     def built(self, world: worlds.World, name: str, *, fitted: Path | None = None) -> Path:
         clean, made = world.write(self.folder / name / "clean"), self.folder / name / "profiles"
@@ -44,8 +46,8 @@ class Place:
         folds = materialise.folding(profiles)
         features = materialise.published(self.folder, folds.vocabulary.digest)
         materialise.publish(profiles, features)
-        materialise.run("people", features, folds)
-        return OnlineProfiles.open("people", folds)
+        materialise.run(self.project, features, folds)
+        return OnlineProfiles.open(self.project, folds)
 
 
 @pytest.fixture
@@ -56,6 +58,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setenv("INTENTFLOW_FEAST", servers.settings(str(tmp_path / "registry.db"), store))
     monkeypatch.setattr(materialise, "SETTLED_S", 0.0)
     return Place(tmp_path)
+
+
+@pytest.fixture
+def anywhere(server: servers.Server, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """The same on each kind of store, on its real server."""
+    own = {"path": str(tmp_path / "online.db")} if server.kind == "sqlite" else {}
+    settings = servers.settings(str(tmp_path / "registry.db"), server.online_store | own)
+    monkeypatch.setenv("INTENTFLOW_FEAST", settings)
+    return Place(tmp_path, f"people{next(NUMBER)}")
 
 
 def world() -> worlds.World:
@@ -113,15 +124,27 @@ def test_pushed_events_give_both_rows_that_the_next_batch_gives(place: Place) ->
     assert place_of_p02 in mine.lists["history_items"].values
 
 
-def test_a_person_leaves_the_lists_of_those_who_met_them(place: Place) -> None:
-    online = place.materialise(place.built(world(), "first"))
+def test_a_person_leaves_the_lists_of_those_who_met_them_on_every_store(anywhere: Place) -> None:
+    name, online = anywhere.project, anywhere.materialise(anywhere.built(world(), "first"))
     online.push_all(both(later(5, "p00", "p01"), later(9, "p01", "p02"), later(12, "p00", "p02")))
-    assert erase.erase_items("people", {"p01"}) == 2  # p00's message to them, and theirs that p02 has
-    assert erase.erase("people", ["p01"]) > 0
+    assert erase.erase_items(name, {"p01"}) == 2  # p00's message to them, and theirs that p02 has
+    assert erase.erase(name, ["p01"]) > 0
     left = {user: [e.item_id for e in online.made_of([user])[0][1]] for user in ("p00", "p01", "p02")}
     assert left == {"p00": ["p02"], "p01": [], "p02": ["p00"]}
-    assert erase.erase_items("people", {"p01"}) == 0
+    assert erase.erase_items(name, {"p01"}) == 0
     assert online.read(["p00"], now=later(30, "p00", "p01")["timestamp"].timestamp()).known[0]  # type: ignore[attr-defined]
+    online.push_all(both(later(20, "p00", "p03")))  # what is left is folded on, and written as before
+    (((_, mine),),) = [online.made_of(["p00"])]
+    assert [event.item_id for event in mine] == ["p02", "p03"]
+
+
+def test_erasing_leaves_another_recommender_in_the_same_store_alone(anywhere: Place) -> None:
+    other = Place(anywhere.folder / "other", f"{anywhere.project}x")
+    profiles = anywhere.built(world(), "first")
+    for one in (anywhere, other):
+        one.materialise(profiles).push_all(both(later(5, "p00", "p01")))
+    assert erase.erase_items(anywhere.project, {"p01"}) == 1
+    assert erase.erase_items(other.project, {"p01"}) == 1
 
 
 def test_a_batch_has_a_row_of_received_for_whom_it_has_a_row(place: Place) -> None:

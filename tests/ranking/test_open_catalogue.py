@@ -3,12 +3,16 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from components.ranking import open_catalogue
+from components.ranking import batch, open_catalogue
+from components.ranking.batch import GROUP
 from components.ranking.score import Ranker, Recommended
 from feature_repo.documents.changes import ITEM, Newest
+from feature_repo.fallback import RUNG, Fallback, ListedItem
 from feature_repo.live_items import live
+from tests.ranking import board
 from tests.ranking.board import ITEMS, Happened, cold_rows, intents, known_row, start, user_rows
 
 
@@ -77,6 +81,20 @@ def test_a_withdrawn_item_is_in_no_answer_however_long(ranker: Ranker, happened:
     assert not {best, "kale"} & {*names(grown, cold)}
     back = over(ranker, **{best: {"available": True}})
     assert names(back, recommended(back, happened, "u00"))[0] == best
+
+
+@pytest.mark.parametrize("rung", ["fresh", "segment", "popular"])
+def test_batch_lists_hold_later_items_and_no_withdrawn_one_on_any_rung(
+    ranker: Ranker, happened: dict[str, Happened], rung: str
+) -> None:
+    grown = over(ranker, i00={"available": False}, i29={"available": False}, kale={"category": "C0"})
+    listed = [ListedItem(np.asarray(items), np.full(5, 0.2)) for items in (range(5), range(ITEMS - 5, ITEMS))]
+    standby = Fallback("d", ("one",), np.zeros((2, 7), np.float32), tuple(listed))
+    rows = board.table([known_row("u00", happened["u00"], 21)]).drop(["week", "bought"])
+    rows = rows.append_column(RUNG, pa.array([rung])).append_column(GROUP, pa.array([0 if rung == "segment" else 1]))
+    (answer,) = batch.recommended(rows, np.asarray([intents("u00")], np.float32), grown, standby, k=ITEMS + 9)
+    shown = [grown.vocabulary.item_ids[item] for item, *_ in answer]
+    assert sorted(shown) == sorted({*grown.vocabulary.item_ids} - {"i00", "i29"})  # a long list has all the others
 
 
 def test_an_item_of_another_category_is_scored_by_it(ranker: Ranker, happened: dict[str, Happened]) -> None:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ import pytest
 
 from bentos.endpoints.intents import IntentsRequest
 from bentos.endpoints.recommend import RecommendRequest
-from feature_repo import files
+from feature_repo import env_names, files
+from feature_repo.documents.changes import ITEM
+from feature_repo.documents.log import DocumentLog, Snapshot
+from feature_repo.documents.opened import document_log
 from feature_repo.privacy.pseudonyms import KEY, pseudonym
 from tests.bentos.conftest import asked
 from tests.pipelines.conftest import RAW, Shop
@@ -151,6 +155,58 @@ def test_years_later_a_users_segment_answers(shop: Shop, scored: Scored, tmp_pat
     intents = pq.read_table(tmp_path / "intents" / "intents.parquet").to_pylist()
     for line in intents:
         assert any(line["probabilities"] == pytest.approx(rates, abs=1e-6) for rates in first)
+
+
+@pytest.fixture
+def documents(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DocumentLog:
+    """A document log beside the shop's own store, which the environment names for this test."""
+    settings = json.loads(shop_feast(shop))
+    settings["online_store"] = {"type": "sqlite", "path": str(tmp_path / "online.db")}
+    monkeypatch.setenv(env_names.FEAST, json.dumps(settings))
+    return document_log("shop")
+
+
+def shop_feast(shop: Shop) -> str:
+    """Return how the shop's environment names its stores."""
+    from pipelines.environment import place
+    from pipelines.releases.release import variables
+
+    with variables(place(shop.spec, "local", variables=shop.environment())):
+        return os.environ[env_names.FEAST]
+
+
+@pytest.mark.parametrize("now", ["", str(int(dt.datetime(2034, 1, 1, tzinfo=dt.UTC).timestamp()))])  # fresh, segment
+def test_no_list_holds_what_was_withdrawn_and_later_items_may_be_in_them(
+    shop: Shop, scored: Scored, documents: DocumentLog, tmp_path: Path, now: str
+) -> None:
+    best = scored.recommendations[0]["item_id"]
+    category = {row["item_id"]: row["category"] for row in _items(shop)}[best]
+    said = [(best, {"available": False}), ("later", {"title": "Later", "category": category})]
+    documents.put(ITEM, said, who="test", at=dt.datetime.now(dt.UTC), after=Snapshot())
+    _batch(shop, _released(shop), tmp_path, now=now)
+    lines = pq.read_table(tmp_path / "recommendations" / "recommendations.parquet").to_pylist()
+    shown = {line["item_id"] for line in lines}
+    assert best not in shown
+    assert {line["catalogue_version"] for line in lines} == {1}
+    assert ("later" in shown) is (not now)  # a segment's list is of what was bought
+    assert {line["user_id"] for line in lines} == set(scored.answers)
+
+
+def _items(shop: Shop) -> list[dict[str, Any]]:
+    table: list[dict[str, Any]] = pq.read_table(
+        _released(shop) / "ranking" / "vocabulary" / "items.parquet"
+    ).to_pylist()
+    return table
+
+
+def test_an_environment_without_a_store_is_said_and_the_lists_say_that_no_log_was_read(
+    shop: Shop, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(env_names.FEAST, raising=False)
+    _batch(shop, _released(shop), tmp_path)
+    lines = pq.read_table(tmp_path / "recommendations" / "recommendations.parquet").to_pylist()
+    assert {line["catalogue_version"] for line in lines} == {None}
+    assert "INTENTFLOW_FEAST is not set: batch answers may hold withdrawn items" in caplog.text
 
 
 def test_users_come_in_groups_that_bound_memory(
