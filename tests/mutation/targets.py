@@ -28,6 +28,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "components/registry/gates.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
     "components/registry/gate_inputs.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
+    # The router.
+    "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
     # The rollout.
     "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
     "pipelines/rollout/state_machine.py": (
