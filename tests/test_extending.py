@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from feature_repo.checkout import ROOT
+from tests.checkouts import copy_tree
 
 pytestmark = pytest.mark.process
 
@@ -54,7 +55,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the checkout with every example in it."""
     copy = tmp_path_factory.mktemp("extended")
     for name in COPIED:
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        copy_tree(ROOT / name, copy / name)
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copy(ROOT / name, copy)
     for language, path, text in blocks():

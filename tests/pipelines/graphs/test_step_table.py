@@ -13,6 +13,7 @@ from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError
 from pipelines.graphs import index, step_table
 from pipelines.graphs.step_table import Size, Step
+from tests.checkouts import copy_tree
 
 FUNCTION = '''
 
@@ -58,7 +59,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what a copied tree says of a step that was added to it."""
     tree = tmp_path_factory.mktemp("toy")
     for package in ("pipelines", "bentos", "monitoring", "components", "feature_repo"):
-        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__"))
+        copy_tree(ROOT / package, tree / package)
     shutil.copyfile(ROOT / "requirements.lock", tree / "requirements.lock")
 
     def write(path: str, text: str, *, instead: str = "") -> None:
