@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from feature_repo import files
 from feature_repo.errors import Refused, ServerError, SpecError, UserError
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def verb(function: Callable[..., Any]) -> click.Command:
 
         if "quiet" in function.__code__.co_varnames[: function.__code__.co_kwonlyargcount + 1]:
             options["quiet"] = as_json
-        document, text = function(place(spec, environment), **options)
+        at = place(spec, environment)
+        files.keep_private(at.home)
+        document, text = function(at, **options)
         _say(document, text, as_json=as_json)
 
     return cli.command(function.__name__.rstrip("_"))(run)
@@ -483,6 +486,7 @@ def _say(document: Any, text: str, *, as_json: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
+    files.private_from_now()
     try:
         cli.main(args=arguments, standalone_mode=False)
     except (UserError, Refused, ServerError) as error:
