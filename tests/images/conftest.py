@@ -118,7 +118,17 @@ def run(state: Path, trained_toy: toy.Toy) -> Iterator[Callable[..., Container]]
     def start(image: str, *options: str, env: dict[str, str], command: Sequence[str] = ()) -> Container:
         port = free_port()
         words = command or [
-            *("python", "-m", "bentos.launch", "serve", "bentos.recommender.service:Recommender", "--host", "127.0.0.1", "--port", str(port))
+            *(
+                "python",
+                "-m",
+                "bentos.launch",
+                "serve",
+                "bentos.recommender.service:Recommender",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+            )
         ]
         variables = {"BENTOML_HOME": "/tmp/bentoml", "BENTOML_DO_NOT_TRACK": "True", "OMP_NUM_THREADS": "1"} | env
         name = f"intentflow-test-{port}"

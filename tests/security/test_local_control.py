@@ -19,7 +19,7 @@ from pipelines.releases.processes import free_port
 from tests.patience import patient
 
 pytestmark = [pytest.mark.process, pytest.mark.skipif(sys.platform != "linux", reason="looks at Linux's processes")]
-SERVICE = '''
+SERVICE = """
 import bentoml
 
 @bentoml.service(workers=1)
@@ -27,7 +27,7 @@ class Greeter:
     @bentoml.api
     def greet(self) -> str:
         return "hello"
-'''
+"""
 PARENT = """
 import sys, time
 from pathlib import Path
@@ -58,9 +58,7 @@ def served(tmp_path: Path) -> Iterator[tuple[psutil.Process, int]]:
     words = serve.command("greeter:Greeter", port=port)
     variables = {"BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1"}
     variables |= {"TMPDIR": str(tmp_path / "control")}
-    one = serve.started(
-        words, tmp_path, env=variables, url=f"http://127.0.0.1:{port}", ready_s=patient(serve.READY_S)
-    )
+    one = serve.started(words, tmp_path, env=variables, url=f"http://127.0.0.1:{port}", ready_s=patient(serve.READY_S))
     try:
         yield psutil.Process(one.process.pid), port
     finally:

@@ -43,7 +43,10 @@ def test_a_label_opens_one_right_and_no_other(production: dict[str, Any], name: 
 def test_the_label_for_callers_opens_the_router_alone(production: dict[str, Any]) -> None:
     policies = [one for title, one in production.items() if title.startswith("NetworkPolicy/")]
     by_access = {
-        (one["metadata"]["name"], port) for one in policies for port, labels in opened(one).items() if "access" in labels
+        (one["metadata"]["name"], port)
+        for one in policies
+        for port, labels in opened(one).items()
+        if "access" in labels
     }
     assert by_access == {("router", "http")}
 
