@@ -50,9 +50,7 @@ def verb(function: Callable[..., Any]) -> click.Command:
 
         if "quiet" in function.__code__.co_varnames[: function.__code__.co_kwonlyargcount + 1]:
             options["quiet"] = as_json
-        at = place(spec, environment)
-        files.keep_private(at.home)
-        document, text = function(at, **options)
+        document, text = function(place(spec, environment), **options)
         _say(document, text, as_json=as_json)
 
     return cli.command(function.__name__.rstrip("_"))(run)
@@ -407,25 +405,34 @@ def rotate(place: "Installation") -> tuple[Any, str]:
 
 @verb
 @click.option("--leaks", is_flag=True, help="look in the last run for features that knew their future, instead")
+@click.option("--security", is_flag=True, help="hold files, keys, ports and manifests to docs/security.md, instead")
 @click.option("--users", default=200, show_default=True, type=click.IntRange(1), help="users whose rows --leaks checks")
 @click.option("--cutoffs", default=2, show_default=True, type=click.IntRange(1), help="weeks that --leaks checks")
 @click.option("--seed", default=0, show_default=True, help="which users and weeks --leaks draws")
 def doctor(
-    place: "Installation", *, leaks: bool, users: int, cutoffs: int, seed: int, quiet: bool = False
+    place: "Installation", *, leaks: bool, security: bool, users: int, cutoffs: int, seed: int, quiet: bool = False
 ) -> tuple[Any, str]:
     """Check this machine, the environment's servers and the state folder; with --leaks, the last run's data."""
     from pipelines import doctor as doctors
 
+    if leaks and security:
+        raise SpecError("doctor: --leaks and --security are two examinations; give one of them")
     if leaks:
         _here(place, "doctor --leaks", "run with `--env local` on a copy of the data to look for leaks")
         return _leaks(place, users=users, cutoffs=cutoffs, seed=seed, quiet=quiet)
-    found = doctors.examine(place)
+    found = _security(place) if security else doctors.examine(place)
     bad = [c for c in found if c.fine is False]
     document, text = [vars(c) for c in found], doctors.text(found)
     if bad:
         _say(document, text, as_json=quiet)
         raise ServerError(f"doctor: {len(bad)} of {len(found)} checks failed")
     return document, text
+
+
+def _security(place: "Installation") -> Any:
+    from pipelines import security_checks
+
+    return security_checks.examine(place)
 
 
 def _leaks(place: "Installation", *, users: int, cutoffs: int, seed: int, quiet: bool) -> tuple[Any, str]:
