@@ -5,6 +5,7 @@ an environment variable of its own.
 """
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -12,6 +13,7 @@ from feature_repo import env_names
 from feature_repo.errors import SpecError
 from feature_repo.slice import Slice
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Scope = Literal["recommend", "events", "admin"]
 SCOPES: tuple[Scope, ...] = ("recommend", "events", "admin")
 
@@ -24,6 +26,12 @@ class Jwt(Slice):
     audience: str = Field(min_length=1, description="Whom a token must be meant for")
     leeway_s: int = Field(default=30, ge=0, le=300, description="Seconds that clocks may differ")
     scopes_claim: str = Field(default="scope", description="A list, or words in one string")
+
+    @model_validator(mode="after")
+    def _unchanged_on_the_way(self) -> "Jwt":
+        if self.jwks.startswith("http://") and urlsplit(self.jwks).hostname not in LOOPBACK:
+            raise ValueError(f"jwks: {self.jwks} is not https://: whoever sits between could let anybody in")
+        return self
 
 
 class Access(Slice):

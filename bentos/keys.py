@@ -80,6 +80,7 @@ def _save(path: Path, keys: Keys) -> None:
 @click.pass_context
 def main(context: click.Context, file: Path) -> None:
     """Make, list and revoke API keys in FILE."""
+    files.private_from_now()
     context.obj = file
 
 

@@ -1,4 +1,4 @@
-"""Starts BentoML with its process manager out of reach: `python -m bentos.launch` for `python -m bentoml`.
+"""Starts BentoML with its process manager out of reach: `python -m bentos.launch serve TAG` for `bentoml serve TAG`.
 
 BentoML's process manager takes commands on a socket, and one of them starts any program as the service's user. BentoML
 puts that socket on loopback, where every user of the machine reaches it, without asking who calls. Here it lies in a

@@ -5,9 +5,25 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+
+def private_from_now() -> None:
+    """Make what this process and its children write from now on readable by their user alone: umask 077.
+
+    A state folder holds keys, profiles and logs of people, and the libraries that write them ask for no mode.
+    """
+    os.umask(0o077)
+
+
+def keep_private(folder: Path) -> None:
+    """Shut a folder that is there to other users; a folder of another owner stays as its owner has it."""
+    if folder.is_dir() and (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
+        with contextlib.suppress(PermissionError):
+            folder.chmod(mode & 0o700)
 
 
 @contextlib.contextmanager

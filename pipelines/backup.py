@@ -196,6 +196,7 @@ def main() -> None:
     parser.add_argument("--env", default="local")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     asked = parser.parse_args()
+    files.private_from_now()
     try:
         there = place(asked.spec, asked.env)
         elsewhere = backup_servers.outside(there.environment, there.home)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from feature_repo import files
 from feature_repo.errors import Refused, ServerError, SpecError, UserError
 
 if TYPE_CHECKING:
@@ -404,25 +405,34 @@ def rotate(place: "Installation") -> tuple[Any, str]:
 
 @verb
 @click.option("--leaks", is_flag=True, help="look in the last run for features that knew their future, instead")
+@click.option("--security", is_flag=True, help="hold files, keys, ports and manifests to docs/security.md, instead")
 @click.option("--users", default=200, show_default=True, type=click.IntRange(1), help="users whose rows --leaks checks")
 @click.option("--cutoffs", default=2, show_default=True, type=click.IntRange(1), help="weeks that --leaks checks")
 @click.option("--seed", default=0, show_default=True, help="which users and weeks --leaks draws")
 def doctor(
-    place: "Installation", *, leaks: bool, users: int, cutoffs: int, seed: int, quiet: bool = False
+    place: "Installation", *, leaks: bool, security: bool, users: int, cutoffs: int, seed: int, quiet: bool = False
 ) -> tuple[Any, str]:
     """Check this machine, the environment's servers and the state folder; with --leaks, the last run's data."""
     from pipelines import doctor as doctors
 
+    if leaks and security:
+        raise SpecError("doctor: --leaks and --security are two examinations; give one of them")
     if leaks:
         _here(place, "doctor --leaks", "run with `--env local` on a copy of the data to look for leaks")
         return _leaks(place, users=users, cutoffs=cutoffs, seed=seed, quiet=quiet)
-    found = doctors.examine(place)
+    found = _security(place) if security else doctors.examine(place)
     bad = [c for c in found if c.fine is False]
     document, text = [vars(c) for c in found], doctors.text(found)
     if bad:
         _say(document, text, as_json=quiet)
         raise ServerError(f"doctor: {len(bad)} of {len(found)} checks failed")
     return document, text
+
+
+def _security(place: "Installation") -> Any:
+    from pipelines import security_checks
+
+    return security_checks.examine(place)
 
 
 def _leaks(place: "Installation", *, users: int, cutoffs: int, seed: int, quiet: bool) -> tuple[Any, str]:
@@ -483,6 +493,7 @@ def _say(document: Any, text: str, *, as_json: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake is one line and exit code 2."""
+    files.private_from_now()
     try:
         cli.main(args=arguments, standalone_mode=False)
     except (UserError, Refused, ServerError) as error:

@@ -391,7 +391,7 @@ def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapp
         KEY: _key(settings.pseudonyms, outside),
         PREVIOUS: _previous(settings.pseudonyms, outside),
         env_names.DATA_KEYS: _data_keys(settings.privacy, outside),
-        **_signing_keys(settings.signing, outside),
+        **signing_keys(settings.signing, outside),
         SHADOW_TOKEN: outside.get(SHADOW_TOKEN) or _shared(settings, home),
         ELSEWHERE: outside.get(ELSEWHERE, ""),
         env_names.REQUESTS_URL: settings.requests.url,
@@ -433,7 +433,7 @@ def _data_keys(privacy: Privacy, outside: Mapping[str, str]) -> str:
     return found
 
 
-def _signing_keys(given: Signing, outside: Mapping[str, str]) -> dict[str, str]:
+def signing_keys(given: Signing, outside: Mapping[str, str]) -> dict[str, str]:
     """Read the keys of releases: a name without a key must not mean that signatures are not asked for."""
     if given.key_env is None and not given.public_keys:
         return {name: outside.get(name, "") for name in (env_names.SIGNING_KEY, env_names.VERIFY_KEYS)}

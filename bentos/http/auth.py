@@ -1,11 +1,12 @@
 """Authentication: an API key from a file, or a token of an OIDC provider. Secrets are never logged.
 
-Secrets are compared in constant time. A changed file of keys is read again within a second; verified tokens are
-remembered for at most a minute.
+Secrets are compared in constant time. A changed file of keys is read again within a second; one that is gone or broken
+lets nobody in, which is logged and counted. Verified tokens are remembered for at most a minute.
 """
 
 import hashlib
 import hmac
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -15,12 +16,17 @@ from typing import Any, Protocol
 
 from bentos import keys
 from bentos.access import SCOPES, Access, Jwt
+from bentos.http import provider_keys
 from bentos.http.problems import FORBIDDEN, UNAUTHENTICATED, UNAVAILABLE, Rejected, refused
+from feature_repo.errors import SpecError
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")  # none that shares a secret
 LOOK_S = 1.0  # between looks at the file of keys
 REMEMBER_S, REMEMBERED = 60.0, 10_000
 FRESH_S, AGAIN_S, FETCH_S = 300.0, 10.0, 5.0  # a key set's age, the pause between fetches, patience for one
+FIRST_S = 1.0  # the pause between fetches while there are no keys yet
+STALE_S = 3600.0  # a key set's age past which nobody is let in by it: a key that was taken back ends by then
+log = logging.getLogger("intentflow.access")
 
 
 @dataclass(frozen=True)
@@ -77,15 +83,18 @@ class KeyFile:
     blocks = False
 
     def __init__(self, path: Path) -> None:
-        self._path, self._looked, self._changed = path, 0.0, 0
-        self._keys: dict[str, keys.Key] = {}
+        self._path, self._looked = path, 0.0
         self._nobody = keys.Key(id="", name="", salt="0" * 32, hash="0" * 64, scopes=())
-        self._look()
+        self._broken = ""  # why nobody is let in
+        self._mark = _mark(path)
+        self._keys = {key.id: key for key in keys.load(path).keys}
 
     def caller(self, credential: str) -> Caller:
         """Return whose key it is."""
         if time.monotonic() - self._looked > LOOK_S:
             self._look()
+        if self._broken:
+            raise refused("authorization", "the service's keys cannot be read", "a retry", status=UNAVAILABLE)
         _, name, secret = [*credential.split("_", 2), "", ""][:3]
         key = self._keys.get(name, self._nobody)
         if not hmac.compare_digest(keys.hashed(secret, key.salt), key.hash):
@@ -93,11 +102,27 @@ class KeyFile:
         return Caller(f"key {key.id}", frozenset(key.scopes))
 
     def _look(self) -> None:
+        """Read the file again where it changed; keys that it does not say any more open nothing from then on."""
         self._looked = time.monotonic()
-        changed = self._path.stat().st_mtime_ns if self._path.exists() else 0
-        if changed != self._changed or not changed:
-            self._keys = {key.id: key for key in keys.load(self._path).keys}
-            self._changed = changed
+        mark = _mark(self._path)
+        if mark == self._mark and not self._broken:
+            return
+        was, self._broken = self._broken, ""
+        try:
+            self._mark, self._keys = mark, {key.id: key for key in keys.load(self._path).keys}
+        except (SpecError, OSError) as error:
+            self._broken, self._keys = str(error), {}
+        if self._broken != was:
+            log.error("%s", f"{self._broken}: nobody is let in" if self._broken else f"{self._path}: read again")
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file does; of one that is not there, nothing."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 class Tokens:
@@ -150,39 +175,62 @@ class Tokens:
 
 
 class KeySet:
-    """A provider's public keys, fetched when they are old or one is missing, with a pause between fetches."""
+    """A provider's public keys, fetched when they are old or one is missing, with a pause between fetches.
+
+    Nobody whose key is known waits for the provider: old keys are renewed aside, and hold for STALE_S at most. Who
+    brings an unknown key waits for one fetch; others with such a key are told to come again meanwhile.
+    """
 
     def __init__(self, source: str) -> None:
         self._source, self.remote = source, source.startswith(("https://", "http://"))
         self._keys: dict[str | None, Any] = {}
-        self._asked = 0.0
-        self._lock = threading.Lock()
+        self._asked = self._fetched = 0.0  # 0: never
+        self._fetching = threading.Lock()
 
     def key(self, name: str | None) -> Any | None:
         """Return a key by its id, or the only one there is."""
-        with self._lock:
-            age_s = time.monotonic() - self._asked if self._asked else float("inf")
-            if age_s > FRESH_S or (name not in self._keys and age_s > AGAIN_S):
-                self._fetch()
+        found, age_s = self._found(name), _age_s(self._asked)
+        if found is None and age_s > self._pause_s:
+            self._renewed()
+            found = self._found(name)
+        elif found is not None and age_s > FRESH_S and not self._fetching.locked():
+            threading.Thread(target=self._renew, name="provider's keys", daemon=True).start()
+        if not self._keys:
+            raise refused("authorization", "the provider's keys are away", "a retry", status=UNAVAILABLE)
+        if _age_s(self._fetched) > STALE_S:
+            raise refused("authorization", "the provider's keys are too old", "a retry", status=UNAVAILABLE)
+        return found
+
+    @property
+    def _pause_s(self) -> float:
+        return AGAIN_S if self._keys else FIRST_S
+
+    def _found(self, name: str | None) -> Any | None:
         if name is None and len(self._keys) == 1:
             return next(iter(self._keys.values()))
         return self._keys.get(name)
 
-    def _fetch(self) -> None:
-        import jwt
-        import requests
+    def _renewed(self) -> None:
+        """Fetch the keys now, unless somebody does already."""
+        if self._keys and self._fetching.locked():
+            raise refused("authorization", "the provider's keys are being fetched", "a retry", status=UNAVAILABLE)
+        self._renew()
 
-        self._asked = time.monotonic()
+    def _renew(self) -> None:
+        """Fetch the keys, one caller at a time; those that are held stay where the provider is away."""
+        if not self._fetching.acquire(timeout=0.0 if self._keys else FETCH_S):
+            return
         try:
-            if self.remote:
-                reply = requests.get(self._source, timeout=FETCH_S)
-                reply.raise_for_status()
-                text = reply.text
-            else:
-                text = Path(self._source).read_text()
-            found = {one.key_id: one for one in jwt.PyJWKSet.from_json(text).keys}
-        except (OSError, ValueError, jwt.PyJWTError) as error:  # those of requests are OSErrors
-            if not self._keys:
-                raise refused("authorization", "the provider's keys are away", "a retry", status=UNAVAILABLE) from error
-            return  # the old ones still hold
-        self._keys = dict(found)
+            if _age_s(self._asked) <= self._pause_s:  # another has just done it
+                return
+            self._asked = time.monotonic()
+            self._keys = provider_keys.read(self._source, within_s=FETCH_S)
+            self._fetched = time.monotonic()
+        except provider_keys.Away as error:
+            log.warning("%s: the provider's keys cannot be read: %s", self._source, error)
+        finally:
+            self._fetching.release()
+
+
+def _age_s(since: float) -> float:
+    return time.monotonic() - since if since else float("inf")

@@ -124,7 +124,7 @@ def open_door(settings: Settings) -> DoorContext:
     from feature_repo.online.profiles import OnlineProfiles
 
     sealing.given()  # a key that is none is refused before anything is written under it
-    release = settings.release
+    release = Release.verified(settings.release.folder)  # before anything of it is loaded
     metrics, (ranker, grow), scorer = Metrics(release), _ranker(settings), _scorer(settings)
     folds = folding(release, ranker.vocabulary)
     events = EventLog(

@@ -45,6 +45,18 @@ def mark(hidden: str, key: str) -> str:
     return hmac.new(bytes.fromhex(key), b"forgotten " + hidden.encode(), hashlib.sha256).hexdigest()[:32]
 
 
+def event_mark(event_id: str, hidden: str, key: str) -> str:
+    """Name a sender's own id of an event of one user: it says nothing of another user's event with the same id.
+
+    Under a key of its own, so that no user's id has the mark of an event.
+
+    >>> event_mark("e1", pseudonym("1", "00"), "00") != event_mark("e1", pseudonym("2", "00"), "00")
+    True
+    """
+    own = hmac.new(bytes.fromhex(key), b"intentflow: ids of events", hashlib.sha256).digest()
+    return hmac.new(own, f"{hidden} {event_id}".encode(), hashlib.sha256).hexdigest()[:LENGTH]
+
+
 def ring(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the keys that the environment gives: the one in use, then those before it."""
     keys = [environment.get(KEY, ""), *environment.get(PREVIOUS, "").split(",")]

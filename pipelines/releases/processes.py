@@ -285,6 +285,7 @@ def _log(home: Path, name: str) -> Path:
 
 def _folder(home: Path) -> Path:
     (home / "up").mkdir(parents=True, exist_ok=True)
+    files.keep_private(home)
     return home / "up"
 
 

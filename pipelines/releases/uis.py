@@ -34,21 +34,24 @@ def uis(home: Path, *, name: str, environ: Mapping[str, str], ports: Mapping[str
 
 
 def mlflow(home: Path, *, uri: str, port: int | None = None) -> Process | None:
-    """Serve the tracking store. Job execution would cost eight more processes, which outlive the server."""
+    """Serve the tracking store. Job execution would cost eight more processes, which outlive the server.
+
+    Its address may hold a password, and every user of the machine reads other processes' arguments: it is a variable.
+    """
     if uri.startswith(("http://", "https://")):
         return None
     port = _port(home, "mlflow", port)
     return Process(
         name="mlflow",
         command=(
-            *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri),
+            *(sys.executable, "-m", "mlflow", "server"),
             *("--artifacts-destination", str(home / "mlflow" / "artifacts")),
             *("--host", LOOPBACK, "--port", str(port), "--workers", "1"),
         ),
-        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_BACKEND_STORE_URI": uri},
         url=f"http://{LOOPBACK}:{port}/#/models",  # its own first page is about language models
         ready_url=f"http://{LOOPBACK}:{port}/health",
-        version=uri,
+        version=files.digest(uri),
     )
 
 
@@ -58,6 +61,7 @@ def feast(home: Path, *, project: str, settings: dict[str, Any], port: int | Non
     document = feast_store.document(project, settings)
     folder = home / "up" / "feast"
     with files.written(folder / "feature_store.yaml") as aside:
+        aside.touch(0o600)  # it holds the stores' passwords
         aside.write_text(yaml.safe_dump(document, sort_keys=False))
     return Process(
         name="feast",

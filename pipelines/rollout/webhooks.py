@@ -21,6 +21,7 @@ from pipelines.environment import Installation
 
 PATH = "/mlflow"
 SIGNATURE, DELIVERY, TIMESTAMP = "X-MLflow-Signature", "X-MLflow-Delivery-Id", "X-MLflow-Timestamp"
+DIGITS = 12  # of a time in epoch seconds, at most
 OLDEST_S = 300.0  # MLflow's retries end long before
 BYTES = 64 * 1024
 READ_S = 5.0
@@ -65,7 +66,7 @@ class Verifier:
         if not hmac.compare_digest(_digest(headers.get(SIGNATURE, "")), sign(self.secret, delivery, stamp, body)):
             return "wrong signature"
         now = self.clock()
-        if abs(now - float(int(stamp) if stamp.isdecimal() else 0)) > OLDEST_S:
+        if abs(now - _seconds(stamp)) > OLDEST_S:
             return f"older than {OLDEST_S:.0f} s, or from the future"
         with self._lock:
             self._taken = {key: at for key, at in self._taken.items() if now - at <= 2 * OLDEST_S}
@@ -73,6 +74,11 @@ class Verifier:
                 return "delivered before"
             self._taken[delivery] = now
         return ""
+
+
+def _seconds(stamp: str) -> float:
+    """Read a time in epoch seconds; a text that is none, such as one of 5,000 digits, is long past."""
+    return float(stamp) if stamp.isascii() and stamp.isdecimal() and len(stamp) <= DIGITS else 0.0
 
 
 def sign(secret: str, delivery: str, timestamp: str, body: bytes) -> bytes:

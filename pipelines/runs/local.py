@@ -247,6 +247,7 @@ def _reason(error: Path, log: Path, failure: RuntimeError) -> Exception:
 def alone(home: Path) -> Iterator[None]:
     """Hold the run lock; a second run of the same recommender is told so at once."""
     home.mkdir(parents=True, exist_ok=True)
+    files.keep_private(home)  # one that was made before, or by hand
     with (home / "run.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

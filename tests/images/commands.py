@@ -28,8 +28,7 @@ MLFLOW = _row(
 MANAGED = _row(
     "Deployment/mlflow",
     "containers.mlflow",
-    "mlflow server --backend-store-uri=$(MLFLOW_BACKEND_STORE_URI)"
-    f" --artifacts-destination=$(MLFLOW_ARTIFACTS_DESTINATION) --host=0.0.0.0 --port=5000 --workers=1 {HOSTS}",
+    f"mlflow server --host=0.0.0.0 --port=5000 --workers=1 {HOSTS}",
 )
 EVIDENTLY = _row(
     "Deployment/evidently",

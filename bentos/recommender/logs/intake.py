@@ -19,7 +19,7 @@ from bentos.recommender.ports import Profiles
 from feature_repo import columns, update
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError, ServerError, StoreAway
-from feature_repo.privacy.pseudonyms import fingerprint, pseudonym
+from feature_repo.privacy.pseudonyms import event_mark, fingerprint, pseudonym
 from feature_repo.privacy.sealing import SealError
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import Event
@@ -125,8 +125,9 @@ class Intake:
             fields[columns.ITEM_ID] = self._item_of(event.item_id)
             if fields[columns.ITEM_ID] == fields[columns.USER_ID]:
                 raise refused(f"events[{place}].item_id", "is the user themselves", "the id of another user")
-        # A sender's own id of an event may be made of the user's.
-        event_id = None if event.event_id is None else pseudonym(f"event {event.event_id}", self._key)
+        # A sender's own id of an event may be made of the user's, and must not hide an event of another user.
+        hidden = str(fields[columns.USER_ID])
+        event_id = None if event.event_id is None else event_mark(event.event_id, hidden, self._key)
         key = eventlog.key_of(fields, event_id, timed=event.timestamp is not None)
         return {eventlog.KEY: key, **fields, columns.CREATED_AT: now, eventlog.UNDER: self._under}
 

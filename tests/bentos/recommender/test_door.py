@@ -18,8 +18,9 @@ from bentos.recommender.logs import requestlog
 from feature_repo import files
 from feature_repo.errors import DataError, ServerError
 from feature_repo.privacy import sealing
+from feature_repo.privacy.pseudonyms import event_mark
 from feature_repo.privacy.sealing import SealError
-from tests.bentos.conftest import asked, fallback
+from tests.bentos.conftest import KEY, asked, fallback
 
 
 def bought(user: str, item: str, **fields: Any) -> EventsRequest:
@@ -163,7 +164,7 @@ def test_an_event_is_on_disk_before_it_is_folded(world: Any) -> None:
     with pytest.raises(Rejected, match="events: are not in profiles yet: the store is down; allowed: a retry"):
         asked(door, bought("ann", "i4", event_id="e1"))
     (path,) = (world.folder / "events").iterdir()
-    assert f'"key":"id:{world.hidden("event e1")}"' in path.read_text()
+    assert f'"key":"id:{event_mark("e1", world.hidden("ann"), KEY)}"' in path.read_text()
     world.profiles.down = False
     assert asked(door, bought("ann", "i4", event_id="e1")).accepted == 1, "it was never confirmed: the retry counts"
     assert world.profiles.bought[world.hidden("ann")][1] == [4]

@@ -1,0 +1,237 @@
+"""`doctor --security` is quiet about a sound installation, and names each planted weakness with what mends it."""
+
+import contextlib
+import copy
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from feature_repo import env_names, files
+from feature_repo.checkout import ROOT
+from feature_repo.errors import ServerError, SpecError
+from pipelines import security_checks
+from pipelines.environment import FOLDER, Installation, place
+from pipelines.manifests import release_overlay
+from pipelines.releases import processes
+from pipelines.runs import local
+from pipelines.server_checks.check import Check
+
+SPEC = ROOT / "pipelines" / "specs" / "grocery.yaml"
+KEY = secrets.token_hex(32)
+
+
+def installed(folder: Path, *, change: dict[str, Any] | None = None, **outside: str) -> Installation:
+    """A laptop whose environment file says something else than ours."""
+    document = yaml.safe_load((FOLDER / "local.yaml").read_text()) | (change or {})
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return place(SPEC, str(path), variables={"INTENTFLOW_STATE": str(folder / "state"), **outside})
+
+
+def ready(at: Installation) -> Installation:
+    """Make the state folder as the first run does."""
+    before = os.umask(0o022)
+    try:
+        with local.alone(at.home):
+            assert at.variables
+    finally:
+        os.umask(before)
+    return at
+
+
+def bad(found: list[Check]) -> dict[str, str]:
+    return {one.name: one.note for one in found if one.fine is False}
+
+
+def test_a_fresh_laptop_has_no_weakness(tmp_path: Path) -> None:
+    assert bad(security_checks.examine(installed(tmp_path))) == {}
+
+
+def test_neither_has_one_after_its_first_run_also_where_others_files_are_open(tmp_path: Path) -> None:
+    found = security_checks.examine(ready(installed(tmp_path)))
+    assert bad(found) == {}
+    assert {one.name for one in found if one.fine} >= {"state folder", "file pseudonym.key", "callers", "registry"}
+
+
+def open_folder(at: Installation) -> None:
+    at.home.chmod(0o755)
+
+
+def open_key(at: Installation) -> None:
+    (at.home / "secrets" / "pseudonym.key").chmod(0o644)
+
+
+def zero_key(at: Installation) -> None:
+    (at.home / "secrets" / "pseudonym.key").write_text("00" * 32)
+
+
+def short_key(at: Installation) -> None:
+    (at.home / "secrets" / "pseudonym.key").write_text("5eed")
+
+
+@pytest.mark.parametrize(
+    ("plant", "name", "mend"),
+    [
+        (open_folder, "state folder", "chmod 700 "),
+        (open_key, "file pseudonym.key", "chmod 600 "),
+        (zero_key, "key of pseudonyms pseudonym.key", "rotate it"),
+        (short_key, "key of pseudonyms pseudonym.key", "rotate it"),
+    ],
+)
+def test_a_weakness_of_files_is_named_with_what_mends_it(
+    tmp_path: Path, plant: Callable[[Installation], None], name: str, mend: str
+) -> None:
+    at = ready(installed(tmp_path))
+    plant(at)
+    found = bad(security_checks.examine(at))
+    assert list(found) == [name]
+    assert mend in found[name]
+    assert "\n" not in found[name]
+
+
+@pytest.mark.parametrize(
+    ("change", "outside", "name", "mend"),
+    [
+        ({"serving": {"anyone": True}}, {}, "callers", "set serving: {auth: keys"),
+        ({}, {env_names.ROUTER_HOST: "0.0.0.0"}, "callers", "set serving: {auth: keys"),
+        ({"mlflow": {"tracking_uri": "http://mlflow:5000"}}, {}, "registry", "signing_keys"),
+        ({"pseudonyms": {"key_env": "SHOP_KEY"}}, {"SHOP_KEY": "ab" * 32}, "key of pseudonyms SHOP_KEY", "rotate it"),
+        (
+            {"webhooks": {"url": "http://loop:8085/mlflow"}},
+            {env_names.WEBHOOK_SECRET: "short"},
+            "secret of webhooks",
+            "openssl rand -hex 32",
+        ),
+    ],
+)
+def test_a_weakness_of_the_environment_is_named_with_what_mends_it(
+    tmp_path: Path, change: dict[str, Any], outside: dict[str, str], name: str, mend: str
+) -> None:
+    found = bad(security_checks.examine(installed(tmp_path, change=change, **outside)))
+    assert list(found) == [name]
+    assert mend in found[name]
+
+
+def test_signed_releases_guard_a_registry_that_others_reach(tmp_path: Path) -> None:
+    change = {"mlflow": {"tracking_uri": "http://mlflow:5000"}, "signing": {"public_keys": [secrets.token_hex(32)]}}
+    assert bad(security_checks.examine(installed(tmp_path, change=change))) == {}
+
+
+@pytest.mark.parametrize("public_keys", [["ab"], ["zz" * 32], [""]])
+def test_a_public_key_that_is_none_is_one_line(tmp_path: Path, public_keys: list[str]) -> None:
+    with pytest.raises(SpecError, match=r"signing\.public_keys"):
+        installed(tmp_path, change={"signing": {"public_keys": public_keys}})
+
+
+def test_a_signing_key_that_is_named_and_not_set_does_not_mean_that_signing_is_off(tmp_path: Path) -> None:
+    at = installed(tmp_path, change={"signing": {"key_env": "SHOP_SIGNS"}})
+    with pytest.raises(SpecError, match=r"signing\.key_env: SHOP_SIGNS is not set"):
+        assert at.variables
+
+
+def test_the_private_key_reaches_who_registers_and_no_door(tmp_path: Path) -> None:
+    from pipelines.releases import serving
+
+    at = installed(tmp_path, change={"signing": {"key_env": "SHOP_SIGNS"}}, SHOP_SIGNS=KEY)
+    assert at.variables[env_names.SIGNING_KEY] == KEY
+    door = serving.door(at, "0123456789ab", "recommender:1", port=processes.free_port(0))
+    assert KEY not in door.env.values()
+    assert len(door.env[env_names.VERIFY_KEYS]) == 64
+
+
+@contextlib.contextmanager
+def open_port(at: Installation) -> Iterator[int]:
+    """A recorded process of the installation, this one, that listens where it should not."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        record = {"name": "mlflow", "pid": os.getpid(), "marker": "m", "version": "", "command": [], "url": url}
+        import psutil
+
+        record |= {"created": psutil.Process().create_time(), "ready_url": url, "error_file": ""}
+        files.write_json(at.home / "up" / "mlflow.json", record)
+        yield server.getsockname()[1]
+
+
+def test_a_port_that_other_machines_reach_is_named(tmp_path: Path) -> None:
+    at = ready(installed(tmp_path))
+    with open_port(at) as port:
+        assert f"0.0.0.0:{port}" in bad(security_checks.examine(at))["port of mlflow"]
+
+
+@pytest.fixture(scope="module")
+def production() -> list[dict[str, Any]]:
+    if shutil.which("kubectl") is None:
+        pytest.skip("renders manifests with kubectl")
+    return release_overlay.render(ROOT / "k8s" / "overlays" / "production")
+
+
+def test_the_overlay_production_has_no_weakness(production: list[dict[str, Any]]) -> None:
+    assert bad(security_checks.manifests(production, "production")) == {}
+
+
+def the(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    return next(one for one in objects if one["kind"] == kind and one["metadata"]["name"] == name)
+
+
+def callers_reach_mlflow(objects: list[dict[str, Any]]) -> None:
+    peers = the(objects, "NetworkPolicy", "mlflow")["spec"]["ingress"][0]["from"]
+    peers.append({"namespaceSelector": {"matchLabels": {"intentflow/access": "allowed"}}})
+
+
+def an_unknown_right(objects: list[dict[str, Any]]) -> None:
+    peers = the(objects, "NetworkPolicy", "router")["spec"]["ingress"][0]["from"]
+    peers.append({"namespaceSelector": {"matchLabels": {"intentflow/everything": "allowed"}}})
+
+
+def no_policy(objects: list[dict[str, Any]]) -> None:
+    for name in ("router", "default-deny"):
+        objects.remove(the(objects, "NetworkPolicy", name))
+
+
+def a_password_in_words(objects: list[dict[str, Any]]) -> None:
+    container = the(objects, "Deployment", "mlflow")["spec"]["template"]["spec"]["containers"][0]
+    container["args"].append("--backend-store-uri=$(MLFLOW_BACKEND_STORE_URI)")
+
+
+def an_open_manager(objects: list[dict[str, Any]]) -> None:
+    container = the(objects, "Deployment", "recommender")["spec"]["template"]["spec"]["containers"][0]
+    container["command"] = ["bentoml", "serve"]
+
+
+@pytest.mark.parametrize(
+    ("plant", "what", "said"),
+    [
+        (callers_reach_mlflow, "labels", "intentflow/access opens mlflow:http"),
+        (an_unknown_right, "labels", "intentflow/everything opens router:http"),
+        (no_policy, "policies", "Deployment/router has no NetworkPolicy"),
+        (a_password_in_words, "arguments", "Deployment/mlflow mlflow: an argument holds a secret"),
+        (an_open_manager, "arguments", "its process manager takes commands on loopback"),
+    ],
+)
+def test_a_weakness_of_manifests_is_named_with_what_mends_it(
+    production: list[dict[str, Any]], plant: Callable[[list[dict[str, Any]]], None], what: str, said: str
+) -> None:
+    objects = copy.deepcopy(production)
+    plant(objects)
+    found = bad(security_checks.manifests(objects, "production"))
+    assert list(found) == [f"overlay production: {what}"]
+    assert said in found[f"overlay production: {what}"]
+
+
+def test_the_verb_fails_where_something_is_weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines import cli
+
+    monkeypatch.setenv("INTENTFLOW_STATE", str(tmp_path / "state"))
+    cli.cli.main(args=["doctor", str(SPEC), "--security"], standalone_mode=False)
+    monkeypatch.setenv(env_names.ROUTER_HOST, "0.0.0.0")
+    with pytest.raises(ServerError, match="doctor: 1 of"):
+        cli.cli.main(args=["doctor", str(SPEC), "--security"], standalone_mode=False)
+    with pytest.raises(SpecError, match="two examinations"):
+        cli.cli.main(args=["doctor", str(SPEC), "--security", "--leaks"], standalone_mode=False)
