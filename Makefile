@@ -55,7 +55,7 @@ lint: install ## formatting, lint, types, layers and declared dependencies
 
 lock: install ## pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions (CPU and CUDA share the lock)
 	sed -E 's/^(torch==[0-9.]+)$$/\1+cpu/' requirements.lock > requirements.lock.part  # versions stay; no CUDA packages
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --extra cluster --python-version 3.11 --no-header --no-emit-find-links \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --extra cluster --extra vectors --python-version 3.11 --no-header --no-emit-find-links \
 		$(LINKS) $(UPGRADE) --quiet --output-file requirements.lock.part
 	sed -E 's/^(torch==[0-9.]+)\+cpu/\1/' requirements.lock.part > requirements.lock
 	rm requirements.lock.part
