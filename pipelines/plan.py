@@ -18,11 +18,19 @@ from pipelines.graphs.step_table import STEPS
 APPLIED = "applied.json"
 # Layers as a user thinks of them, and where the spec keeps each; `compute` is the environment's.
 LAYERS = {
-    "data": ("data.source", "data.timezone", "data.week_start", "data.step", "data.clean", "data.split"),
+    "data": (
+        "data.source",
+        "data.timezone",
+        "data.week_start",
+        "data.step",
+        "data.clean",
+        "data.split",
+        "data.session_gap",
+    ),
     "contract": ("data.contract",),
     "profiles": ("profiles",),
     "intents": ("intents",),
-    "intent model": ("models.intent",),
+    "intent model": ("models.intent", "models.session"),
     "ranking model": ("models.ranking",),
     "vectors": ("vectors",),
     "promotion": ("promotion",),
@@ -159,6 +167,6 @@ def last_parameters(home: Path) -> dict[str, Any] | None:
 def _inputs(last: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Name what changed beside the spec."""
     words = {"source": "the source's data", "lineage": "commit, lock or spec"} | {
-        f"{part}_code": f"the code of the {part} steps" for part in ("data", "profiles", "intent", "ranking")
+        f"{part}_code": f"the code of the {part} steps" for part in ("data", "profiles", "intent", "session", "ranking")
     }
     return [f"{word} changed" for name, word in words.items() if last.get(name) != now.get(name)]

@@ -60,7 +60,7 @@ class Shop:
         found, gap = visits.cut(visits.history(self.events, timezone="UTC"), gap_s=None)
         assert gap is None
         every = visits.rows(found, intents)
-        inside = parts(found, SPLIT, CALENDAR, quiet_s=0)[every.visit] == PARTS.index("test")
+        inside = parts(found, SPLIT, CALENDAR, quiet_s=1800)[every.visit] == PARTS.index("test")
         rows = every.take(np.flatnonzero(inside))
         place = {(user, at): n for n, (user, at) in enumerate(zip(self.truth.user, self.truth["at"], strict=True))}
         index = [place[found.user_ids[u], a] for u, a in zip(rows.user, found.at[rows.event].tolist(), strict=True)]

@@ -26,7 +26,8 @@ class Intents(Answer):
     intents: list[Intent]
     session: Session | None = Field(
         default=None,
-        description="Of the visit that goes on; null where the release has no intent with horizon: session",
+        description="Of the visit that goes on; null where the release has no intent with horizon: session, or no door "
+        "answered",
     )
     profile: Profile
 
