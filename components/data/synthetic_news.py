@@ -129,7 +129,8 @@ def write_events(
     _write_users(folder, planted)
     events = _events(planted, days=days, seed=seed)
     pq.write_table(events, folder / "events" / "part-00000.parquet")
-    return events.num_rows
+    written: int = events.num_rows
+    return written
 
 
 def _events(planted: Planted, *, days: int, seed: int) -> pa.Table:

@@ -227,3 +227,16 @@ def test_times_of_whole_days_are_no_clock_of_hours(tmp_path: Path) -> None:
         "data.step: hour is finer than the data's clock: every timestamp is at 00:00 (Europe/Berlin); use day"
         in str(caught.value)
     )
+
+
+def test_times_of_one_day_of_the_week_are_no_clock_of_days(tmp_path: Path) -> None:
+    lines = ["user_id,item_id,event,timestamp"]
+    mondays = [dt.date(2024, 1, 1) + dt.timedelta(weeks=n) for n in range(28)]
+    lines += [f"u{n % 7},i{n % 4},play,{mondays[n % 28]}T09:{n % 60:02}:00+01:00" for n in range(200)]
+    (tmp_path / "events.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "items.csv").write_text("item_id,category\n" + "".join(f"i{n},C{n % 2}\n" for n in range(4)))
+    wanted = spec.parse(RHYTHMS["day"].document(), place="test")
+    with pytest.raises(
+        DataError, match=r"data.step: day is finer than the data's clock: every timestamp is of a Monday"
+    ):
+        ingest(wanted.data, tmp_path / "tables", key=KEY, base=tmp_path, now=NOW)
