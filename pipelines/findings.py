@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from components.data.database import text
-from components.data.guess_kinds import Kinds, sign_of
+from components.data.guess_kinds import FOLLOWED, Kinds, is_, sign_of
 from components.data.snapshot import Period, period
 from components.data.source_spec import Files
 from components.data.spec import Data
@@ -308,6 +308,10 @@ def sizes(
         }
     if kinds:
         ranking |= kinds.fields()
+        once = {kind: "forbid" for kind in kinds.weights if of_users and is_(kind, FOLLOWED)}
+        if once and "repeat" not in ranking:
+            ranking["repeat"] = once
+            why["repeat"] = "whom one follows already is not shown, until it is taken back; kinds left out are allowed"
     elif strength:
         ranking["weight"] = {"of": strength, "scale": "rank" if strength == columns.STRENGTH else "log"}
         why["weight"] = f"what had more {strength} is wanted more; left out: every row counts alike"

@@ -13,6 +13,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/data/quarantine.py": ("tests/data/test_contract.py",),
     # Folding events into profiles.
     "feature_repo/update.py": ("tests/feature_repo/test_fold.py", "tests/feature_repo/test_people_fold.py"),
+    # The clock, and what a row remembers of which kind of event.
+    "feature_repo/clock.py": ("tests/feature_repo/test_clock.py",),
+    "feature_repo/memory.py": ("tests/feature_repo/test_memory.py",),
+    "feature_repo/signs.py": ("tests/feature_repo/test_signs.py",),
+    "feature_repo/records.py": ("tests/feature_repo/test_signs.py",),
     # What a model sees.
     "components/intent/encode.py": ("tests/intent/test_encode.py", "tests/intent/test_known_answers.py"),
     "components/intent/relevance.py": ("tests/intent/test_relevance.py",),

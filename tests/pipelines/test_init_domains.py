@@ -139,6 +139,15 @@ def test_stars_beside_weighed_kinds_are_left_out_and_said(tmp_path: Path) -> Non
     assert "column 'rating' is left out: models.ranking.kinds says how much an item is wanted" in made.said
 
 
+def test_whom_one_follows_already_is_not_shown_until_it_is_taken_back(tmp_path: Path) -> None:
+    dice = random.Random(0)
+    rows = [(*dice.sample(range(40), 2), dice.choice(["follow", "unfollow", "view"]), at(n / 20)) for n in range(1200)]
+    made = drafted(tmp_path, "follower,followee,action,time", iter(rows))
+    ranking = yaml.safe_load(made.text)["models"]["ranking"]
+    assert (ranking["repeat"], ranking["undo"]) == ({"follow": "forbid"}, {"unfollow": "follow"})
+    assert "repeat: {follow: forbid}  # whom one follows already is not shown, until it is taken back" in made.text
+
+
 def test_kinds_of_no_known_word_are_named_and_count_alike(tmp_path: Path) -> None:
     rows = [(u, f"i{n % 9}", f"step_{n % 2}", at(u / 20 + 3 * n)) for u in range(20) for n in range(20)]
     made = drafted(tmp_path, "user_id,item_id,event,timestamp", iter(rows))
