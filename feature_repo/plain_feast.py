@@ -22,7 +22,7 @@ def load() -> None:
         import typeguard
 
         checked = typeguard.typechecked
-        typeguard.typechecked = _as_written  # type: ignore[assignment]
+        typeguard.typechecked = _as_written
         try:
             import feast  # noqa: F401
         finally:
