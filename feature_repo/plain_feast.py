@@ -25,7 +25,7 @@ def load() -> None:
 
         lazy_torch.defer()
         checked = typeguard.typechecked
-        typeguard.typechecked = _as_written  # type: ignore[assignment]
+        typeguard.typechecked = _as_written
         try:
             import feast  # noqa: F401
         finally:

@@ -19,10 +19,12 @@ import pytest
 import yaml
 
 from components import kube_api
+from components.step import QUIET
 from pipelines import environment
 from pipelines.cli import main
 from pipelines.environment import Installation, Kubernetes
 from pipelines.namespace import connected
+from pipelines.runs import warm_start
 from tests import kubernetes_server, worlds
 from tests.patience import patient
 
@@ -142,6 +144,21 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     assert done.returncode == 0, done.stderr
     (shop.folder / "demo.out").write_text(done.stdout)
     return shop
+
+
+@pytest.fixture(scope="session")
+def starter() -> Iterator[warm_start.Starter]:
+    """The process that forks the steps of runs; it has imported the libraries."""
+    with contextlib.ExitStack() as stack:
+        with environment.exported(QUIET):
+            found = stack.enter_context(warm_start.starter())
+        yield found
+
+
+@pytest.fixture
+def warm_steps(starter: warm_start.Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have runs in this process (`Shop.here`) share one starter of steps; each imports the libraries for 10 s else."""
+    monkeypatch.setattr(warm_start, "starter", lambda: contextlib.nullcontext(starter))
 
 
 @dataclass(frozen=True)

@@ -87,14 +87,14 @@ def test_the_release_is_written_as_manifests_of_the_same_release(shop: Shop, rep
     assert found["id"] in text
 
 
-def test_a_broken_contract_stops_with_exit_3_and_promotes_nothing(shop: Shop) -> None:
+def test_a_broken_contract_stops_with_exit_3_and_promotes_nothing(shop: Shop, warm_steps: None) -> None:
     before = shop.aliases()
     text = shop.spec.read_text()
     try:
         document = yaml.safe_load(text)
         document["data"]["contract"]["events"].append({"expect": "rows", "min": 1_000_000})
         shop.spec.write_text(yaml.safe_dump(document, sort_keys=False))
-        done = shop.run("run", str(shop.spec))
+        done = shop.here("run", str(shop.spec))
     finally:
         shop.spec.write_text(text)
     assert done.returncode == 3
@@ -103,11 +103,11 @@ def test_a_broken_contract_stops_with_exit_3_and_promotes_nothing(shop: Shop) ->
     assert shop.aliases() == before
 
 
-def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop) -> None:
+def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop, warm_steps: None) -> None:
     text = shop.spec.read_text()
     try:
         shop.edit(promotion={"gates": [{"metric": "intent.bce", "against": "value", "limit": 0.0}]})
-        done = shop.run("run", str(shop.spec))
+        done = shop.here("run", str(shop.spec))
     finally:
         shop.spec.write_text(text)
     assert done.returncode == 3
