@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -24,6 +25,8 @@ async def serve(settings: Settings) -> None:
         await router.start()
     except OSError as error:
         raise SpecError(f"port: {settings.port} cannot be listened on ({error.strerror or error})") from None
+    gc.collect()
+    gc.freeze()  # what was loaded stays: a full collection over it would hold answers up
     logging.getLogger("intentflow.router").info("router at http://%s:%d", settings.host, settings.port)
     await stop.wait()
     await router.stop()

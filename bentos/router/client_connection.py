@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from bentos.http.bodies import MAX_BODY_BYTES
-from bentos.http.problems import HEADERS_TOO_LARGE, MALFORMED, TOO_LARGE
+from bentos.http.problems import HEADERS_TOO_LARGE, MALFORMED, TOO_LARGE, UNAVAILABLE
 from bentos.router import messages
 from bentos.router.headers import Header, value_of
 from bentos.router.messages import Request, Response
@@ -70,14 +70,15 @@ class ClientConnection(asyncio.Protocol):
         self._peer = str(peer[0]) if peer else "unknown"
         self._site.connections.add(self)
         self.due = self._site.time() + self._site.keep_s
+        if len(self._site.connections) > self._site.most:
+            self._refuse(_full(f"{self._site.most} connections are open"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was not yet asked of a door; what was goes on, since a door may have taken it."""
         self._transport, self._deaf = None, True
         self._site.connections.discard(self)
         self._leave_body()
-        self._site.in_flight -= sum(isinstance(one, Request) for one in self._waiting)
-        self._waiting.clear()
+        self._drop_waiting()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
@@ -160,6 +161,8 @@ class ClientConnection(asyncio.Protocol):
             return data
         part, rest = data[: self._upgraded_bytes], data[self._upgraded_bytes :]
         self._parts.append(part)
+        self._size += len(part)
+        self._site.held_bytes += len(part)
         self._upgraded_bytes -= len(part)
         if not self._upgraded_bytes:
             self._complete()
@@ -208,8 +211,11 @@ class ClientConnection(asyncio.Protocol):
         """Take in a part of the body."""
         self._parts.append(part)
         self._size += len(part)
+        self._site.held_bytes += len(part)
         if self._size > MAX_BODY_BYTES:
             raise _large_body()
+        if self._site.held_bytes > self._site.most_bytes:
+            raise _full(f"bodies of {self._site.most_bytes} bytes are held")
 
     def on_message_complete(self) -> None:
         """Answer, or wait for the requests before."""
@@ -265,8 +271,17 @@ class ClientConnection(asyncio.Protocol):
         self._answer(self._site.refuse(refused.status, str(refused), where=refused.where, allowed=refused.allowed))
 
     def _leave_body(self) -> None:
-        self._site.in_flight -= self._in_body
+        """Give up a request that is not whole."""
+        if self._in_body:
+            self._site.left(self._size)
         self._in_body = False
+
+    def _drop_waiting(self) -> None:
+        """Give up what nobody can hear the answer to."""
+        for one in self._waiting:
+            if isinstance(one, Request):
+                self._site.left(len(one.body))
+        self._waiting.clear()
 
     def _answer(self, one: Request | Response) -> None:
         """Answer now, or in turn: a client that asks ahead is not read meanwhile."""
@@ -297,8 +312,7 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(one, Response):
             self._end(one)
         elif close:
-            self._site.in_flight -= sum(isinstance(left, Request) for left in self._waiting)
-            self._waiting.clear()
+            self._drop_waiting()
             self._deaf = self._ending = True
             self.due = self._site.time() + self._site.write_s
             self._transport.close()
@@ -319,7 +333,7 @@ class ClientConnection(asyncio.Protocol):
                 await self._drained
             return close
         finally:
-            self._site.in_flight -= 1
+            self._site.left(len(request.body))
 
     async def _write_pieces(self, request: Request, response: Response, close: bool) -> bool:
         """Pass pieces on as they come; one that breaks off is seen as a broken answer, not as a short one."""
@@ -373,3 +387,7 @@ def _large_head() -> _Refused:
 def _large_body() -> _Refused:
     allowed = f"at most {MAX_BODY_BYTES} bytes"
     return _Refused(TOO_LARGE, "the body is too large", where="body", allowed=allowed)
+
+
+def _full(error: str) -> _Refused:
+    return _Refused(UNAVAILABLE, error, where="service", allowed="a retry")

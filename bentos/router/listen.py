@@ -16,6 +16,8 @@ KEEP_S = 75.0  # an idle connection of a client
 WRITE_S = 30.0  # for a client to go on reading
 CLOSE_S = 1.0  # for a client that was refused to stop sending
 LOOK_S = 0.25
+MOST = 8192  # connections at once
+MOST_BYTES = 64 << 20  # of all bodies together that have come and are not answered
 BACKLOG = 1024
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -38,6 +40,8 @@ class Site:
         self.time = self.loop.time
         self.connections: set[ClientConnection] = set()
         self.in_flight = 0  # requests whose head has come and whose answer has not gone
+        self.held_bytes = 0  # of their bodies
+        self.most, self.most_bytes = MOST, MOST_BYTES
         self.head_s, self.body_s, self.keep_s, self.write_s, self.close_s = HEAD_S, BODY_S, KEEP_S, WRITE_S, CLOSE_S
         self._server: asyncio.Server | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -46,6 +50,11 @@ class Site:
         """Listen."""
         self._server = await self.loop.create_server(lambda: ClientConnection(self), host, port, backlog=BACKLOG)
         self._looking = self.loop.create_task(self._look())
+
+    def left(self, body_bytes: int) -> None:
+        """Take note that a request is answered, or given up."""
+        self.in_flight -= 1
+        self.held_bytes -= body_bytes
 
     def refuse_new(self) -> None:
         """Take no more connections; those that are open stay."""

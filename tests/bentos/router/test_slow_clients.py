@@ -183,3 +183,59 @@ def test_a_large_answer_passes_in_pieces_with_its_length(play):
             assert (reply.content_length, await reply.read()) == (len(large), large)
 
     play(scene)
+
+
+def test_bodies_of_many_slow_clients_do_not_fill_the_memory(play, monkeypatch):
+    monkeypatch.setattr("bentos.router.listen.MOST_BYTES", 1_000_000)
+    head = LINE + b"Content-Length: 900000\r\n\r\n"
+
+    async def scene(world: World):
+        async with client(world) as (_, first), client(world) as (reader, second):
+            first.write(head + b"x" * 800_000)
+            await until(lambda: world.router._sites[0].held_bytes == 800_000)
+            second.write(head + b"x" * 800_000)
+            heard = await all_of(reader)
+            assert heard.startswith(b"HTTP/1.1 503 ")
+            assert b"Retry-After: 1" in heard
+            assert (await world.post("/recommend", {"user_id": "1"}))[0] == 200
+        await until(lambda: world.router._sites[0].held_bytes == 0)
+        assert world.router.in_flight == 0
+
+    play(scene)
+
+
+def test_more_connections_than_allowed_are_told_to_retry_and_the_others_go_on(play, monkeypatch):
+    monkeypatch.setattr("bentos.router.listen.MOST", 2)
+
+    async def scene(world: World):
+        async with client(world) as (kept, asking), client(world):
+            asking.write(GOOD)
+            await asyncio.wait_for(kept.readuntil(b'"release":"aaa"}'), patient(2))
+            async with client(world) as (refused, _):
+                assert (await all_of(refused)).startswith(b"HTTP/1.1 503 ")
+            asking.write(GOOD)
+            await asyncio.wait_for(kept.readuntil(b'"release":"aaa"}'), patient(2))
+        await until(lambda: not world.router._sites[0].connections)
+        assert (await world.post("/recommend", {"user_id": "1"}))[0] == 200
+
+    play(scene)
+
+
+def test_after_every_kind_of_request_nothing_is_held(play):
+    async def scene(world: World):
+        upgrade = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+        async with client(world) as (reader, writer):
+            writer.write(
+                LINE + upgrade + b"Content-Length: 2\r\n\r\n{}" + GOOD + b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+            )
+            writer.write(LINE + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+            writer.write(LINE + b"Content-Length: 9\r\nConnection: close\r\n\r\n{")
+            writer.write_eof()
+            await all_of(reader)
+        async with client(world) as (_, writer):
+            writer.write(GOOD * 20)
+            writer.transport.abort()
+        await until(lambda: world.router.in_flight == 0)
+        assert world.router._sites[0].held_bytes == 0
+
+    play(scene)
