@@ -1,10 +1,10 @@
 """What an answer costs in process, by stage and by form of the models: `python -m benchmarks.door`.
 
 Users of the last run are read, predicted (encoding included) and ranked one at a time, as the door does it: through
-torch, as a release without served forms is (`torch`), and in numpy (`numpy`). Both take turns user by user in one run, and every
-figure is a median of processor milliseconds, so that other work on the machine meets both alike. `same` says how far
-the two are apart: the largest differences of probabilities and scores, and users whose first ten items differ in order
-other than by ties.
+torch, as a release without served forms is (`torch`), and in numpy (`numpy`). Both take turns user by user in one run,
+and every figure is a median of processor milliseconds, so that other work on the machine meets both alike. `same` says
+how far the two are apart: the largest differences of probabilities and scores, and users whose first ten items differ
+in order other than by ties.
 """
 
 import argparse
