@@ -35,6 +35,7 @@ MOST_GAP_S = 7 * DAY_S
 HALF_LIVES: dict[Step, tuple[str, str]] = {HOUR: ("7d", "24h"), DAY: ("28d", "7d")}  # slow, fast; a week has factors
 # A running sum weighs a step by its growth since step 1: doubles hold about 1,000 doublings, less what sums add.
 MOST_HALF_LIVES = 950
+MOST_KEPT = 20_000  # steps whose first seconds a calendar remembers: half a century of days
 
 
 def epoch(iso: str) -> int:
@@ -152,6 +153,17 @@ class Pace:
     def most_steps(self) -> int:
         """Return how many steps running sums can hold, as growth by the faster decay must fit a double."""
         return int(MOST_HALF_LIVES * math.log(0.5) / math.log(min(self.slow, self.fast)))
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """Steps first..last: where the first starts, where the last ends, and the first seconds of all but the first."""
+
+    first: int
+    last: int
+    start: int
+    end: int
+    starts: "np.ndarray"  # [last - first] int64
 
 
 @dataclass(frozen=True)
@@ -281,10 +293,31 @@ class Calendar:
             return seconds
         if self.step == HOUR:
             return np.asarray((seconds - int(self._origin.timestamp())) // HOUR_S + 1, dtype=np.int64)
-        ends = (dt.datetime.fromtimestamp(int(end), dt.UTC) for end in (seconds.min(), seconds.max()))
-        first, last = (self.week(end) for end in ends)
-        starts = np.asarray([self._second(week) for week in range(first + 1, last + 1)], dtype=np.int64)
+        first, starts = self._searched(int(seconds.min()), int(seconds.max()))
         return first + np.searchsorted(starts, seconds, side="right").astype(np.int64)
+
+    def _searched(self, low: int, high: int) -> "tuple[int, np.ndarray]":
+        """Return a step, and the first seconds of those after it, among which two instants and all between them lie.
+
+        One row asks eight times within the same years: what was searched before is kept, and grows.
+        """
+        import numpy as np
+
+        kept = self._kept.get(self.step)
+        if kept is not None and kept.start <= low and high < kept.end:
+            return kept.first, kept.starts
+        first, last = (self.week(dt.datetime.fromtimestamp(end, dt.UTC)) for end in (low, high))
+        if kept is not None and max(last, kept.last) - min(first, kept.first) <= MOST_KEPT:
+            first, last = min(first, kept.first), max(last, kept.last)
+        starts = np.asarray([self._second(week) for week in range(first + 1, last + 1)], dtype=np.int64)
+        if last - first <= MOST_KEPT:
+            self._kept[self.step] = _Searched(first, last, self._second(first), self._second(last + 1), starts)
+        return first, starts
+
+    @cached_property
+    def _kept(self) -> "dict[str, _Searched]":
+        """Remember the steps that were searched last."""
+        return {}
 
     def phase(self, week: "np.ndarray") -> "np.ndarray":
         """Return where steps [N] lie in their local day and week, as angles' sines and cosines, float32 [N, 4].

@@ -32,7 +32,7 @@ def write(rows: Path, release: Path, destination: Path, *, at: Callable[[float],
     from components.intent.score import IntentScorer
 
     released = ReleaseFolder.read(release)
-    scorer, fallback = IntentScorer.load(released.intent), Fallback.load(released.ranking)
+    scorer, fallback = IntentScorer.served(released.intent), Fallback.load(released.ranking)
     source = pq.ParquetFile(rows / ROWS)
     files.write_json(destination / NAMES, scorer.names)
     users, writer = 0, None

@@ -10,6 +10,7 @@ Letters: B rows, C targets, T steps of the sequence, F numbers a target, P numbe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -133,21 +134,30 @@ def profile_names(windows_days: tuple[int, ...] | list[int], pace: Pace = Pace()
 
 def _named(profile: np.ndarray, windows_days: list[int], pace: Pace, wanted: Sequence[str] | None) -> np.ndarray:
     """Take the wanted columns [B, P] of all of them."""
-    if wanted is None:
-        return profile
+    return profile if wanted is None else profile[:, _places(tuple(windows_days), pace, tuple(wanted))]
+
+
+@lru_cache(maxsize=64)
+def _places(windows_days: tuple[int, ...], pace: Pace, wanted: tuple[str, ...]) -> np.ndarray:
+    """Return where wanted columns stand among all, int64 [P]."""
     have = {name: place for place, name in enumerate(profile_names(windows_days, pace))}
     if unknown := [name for name in wanted if name not in have]:
         raise DataError(
             f"intent model: these rows give no {', '.join(unknown)}; profiles.windows_days has changed, "
             "or data.step; train again"
         )
-    return profile[:, [have[name] for name in wanted]]
+    return np.asarray([have[name] for name in wanted], dtype=np.int64)
 
 
 def windows_of(rows: UserRows) -> list[int]:
     """Return the windows in days that the rows were counted over, ascending."""
+    return list(_windows_among(tuple(rows.numbers)))
+
+
+@lru_cache(maxsize=64)
+def _windows_among(names: tuple[str, ...]) -> tuple[int, ...]:
     stem = f"{columns.WINDOWED[0]}_"
-    return sorted(int(n[len(stem) : -1]) for n in rows.numbers if n.startswith(stem) and n[len(stem) : -1].isdigit())
+    return tuple(sorted(int(n[len(stem) : -1]) for n in names if n.startswith(stem) and n[len(stem) : -1].isdigit()))
 
 
 def _ages(rows: UserRows, owner: np.ndarray, calendar: Calendar) -> _Ages:
@@ -286,9 +296,18 @@ def _profile(rows: UserRows, ages: _Ages, active: np.ndarray, calendar: Calendar
     numbers, pace = rows.numbers, calendar.pace
     span = np.maximum(ages.tenure, 1).astype(np.float32)  # [B]
     slow = _possible(pace.slow, span)
-    rates = [rows.windowed(name, days) / (days / pace.days) for days in windows_of(rows) for name in columns.WINDOWED]
-    rates += [numbers[name] / (slow if name.endswith("_slow") else span) for name in _RATES]
-    rates.append(numbers["value_total"] / np.maximum(numbers["sessions_total"], 1))
+    windows = windows_of(rows)
+    counts = np.asarray([numbers[columns.windowed(name, days)] for days in windows for name in columns.WINDOWED])
+    old = (
+        rows.now - rows.state_at >= np.asarray(windows)[:, None] * DAY_S
+    )  # [W, B]: nothing lies in the window any more
+    each = len(columns.WINDOWED)
+    rates = np.empty((len(counts) + len(_RATES) + 1, len(rows)))  # [P', B]
+    rates[: len(counts)] = np.where(old.repeat(each, axis=0), 0.0, counts)
+    rates[: len(counts)] /= np.repeat([days / pace.days for days in windows], each)[:, None]
+    for place, name in enumerate(_RATES, len(counts)):
+        rates[place] = numbers[name] / (slow if name.endswith("_slow") else span)
+    rates[-1] = numbers["value_total"] / np.maximum(numbers["sessions_total"], 1)
     ages_of_user = [
         np.log(np.maximum(ages.days_idle, 1 / 24)),
         np.log(ages.idle),

@@ -78,7 +78,7 @@ def write(
     from components.ranking.score import Ranker
 
     released = ReleaseFolder.read(release)
-    ranker, fallback = Ranker.load(released.ranking), Fallback.load(released.ranking)
+    ranker, fallback = Ranker.served(released.ranking), Fallback.load(released.ranking)
     ranker, version = _live(ranker, released.name, environment)
     ranker = replace(ranker, eligible=_eligible(released, ranker.vocabulary.item_ids, environment))
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)

@@ -169,7 +169,7 @@ CALLS: dict[str, Any] = {}
 def test_a_ranker_behind_a_service_ranks_the_same_new_items(trained_toy: toy.Toy) -> None:
     release = Release.load(trained_toy.release)
     CALLS["here"] = load(release)[1]
-    ranker, scorer = Ranker.load(release.folder / RANKING), IntentScorer.load(release.folder / INTENT)
+    ranker, scorer = Ranker.served(release.folder / RANKING), IntentScorer.served(release.folder / INTENT)
     change = Change(1, "", "", ITEM, (Entry("new", {"category": "C0"}), Entry("i0", {"available": False})))
     newest = newest_of([change])
     items, held = live(ranker.vocabulary, newest), Snapshot(Head("log", 1), {(one.kind, one.id): one for one in newest})

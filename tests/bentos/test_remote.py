@@ -155,7 +155,7 @@ def test_a_body_that_is_no_rows_is_refused_in_one_line_without_a_trace(world: Wo
 def test_the_served_models_give_the_scores_of_those_in_process(served_toy: Any) -> None:
     """The real models of a trained toy, through the services' own code and sockets."""
     release = served_toy.release
-    here, ranker = IntentScorer.load(release.folder / "intent"), Ranker.load(release.folder / "ranking")
+    here, ranker = IntentScorer.served(release.folder / "intent"), Ranker.served(release.folder / "ranking")
     rows = served_toy.rows
     apps = [app_of(release, dict(part.load(release)[1])) for part in (intent, ranking)]
     with listening(apps[0]) as a, listening(apps[1]) as b:
@@ -186,7 +186,7 @@ class ServedToy:
 @pytest.fixture(scope="module")
 def served_toy(trained_toy: toy.Toy) -> ServedToy:
     release = Release.load(trained_toy.release)
-    words = folding(release, Ranker.load(release.folder / "ranking").vocabulary)
+    words = folding(release, Ranker.served(release.folder / "ranking").vocabulary)
     users = [pseudonym(user, toy.KEY) for user in ("u00", "u01", "u13", "nobody")]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in trained_toy.variables.items():

@@ -215,10 +215,10 @@ def redis_server(port: int) -> Iterator[None]:
 def in_process(made: toy.Toy, folder: Path, breaker: Breaker) -> Door:
     """Open the toy's door in this process, over the store that the environment names."""
     release = Release.load(made.release)
-    ranker = Ranker.load(release.folder / RANKING)
+    ranker = Ranker.served(release.folder / RANKING)
     return Door(
         release,
-        IntentScorer.load(release.folder / INTENT),
+        IntentScorer.served(release.folder / INTENT),
         ranker,
         OnlineProfiles.open(release.name, folding(release, ranker.vocabulary)),
         requestlog.RequestLog(folder / "requests"),
@@ -247,7 +247,7 @@ def test_refusals_are_one_line_of_json(live: Live) -> None:
 def test_logged_answers_replay_to_the_same_scores(live: Live) -> None:
     shown = live.client.recommend("u14", k=6)
     release = Release.load(live.toy.release)
-    scorer, ranker = IntentScorer.load(release.folder / INTENT), Ranker.load(release.folder / RANKING)
+    scorer, ranker = IntentScorer.served(release.folder / INTENT), Ranker.served(release.folder / RANKING)
     line = next(line for line in live.lines() if line["request_id"] == shown.request_id)
     rows = requestlog.rows_of(line)
     probabilities = scorer.predict(rows)[0]

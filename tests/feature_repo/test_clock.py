@@ -100,3 +100,18 @@ def test_the_phase_turns_once_a_day_and_once_a_week() -> None:
     np.testing.assert_allclose(a, week, atol=1e-6)
     assert not np.allclose(a[2:], day[2:], atol=0.1)
     assert hours.phase(np.asarray([1]))[0].tolist() == pytest.approx([0, 1, 0, 1], abs=1e-6)  # Monday, midnight
+
+
+@pytest.mark.parametrize("step", ["day", "week"])
+def test_steps_are_the_same_whatever_was_asked_before(step: Step) -> None:
+    """What was searched is kept: near and far instants, in any order, each as a calendar that was asked nothing."""
+    rng = np.random.default_rng(0)
+    asked = Calendar("2016-12-28", "America/New_York", step)
+    for spread in (3, 400, 40_000, 10, 20_000, 100_000):
+        days = rng.integers(-spread, spread, 7)
+        seconds = 1_500_000_000 + days * 86_400 + rng.integers(0, 86_400, 7)
+        fresh = Calendar("2016-12-28", "America/New_York", step)
+        want = [fresh.week(dt.datetime.fromtimestamp(int(second), dt.UTC)) for second in seconds]
+        assert asked.weeks(seconds).tolist() == want
+    borders = np.asarray([int(asked.start(n).timestamp()) + off for n in (-5, 0, 1, 12, 13) for off in (-1, 0)])
+    assert asked.weeks(borders).tolist() == [n - 1 + off for n in (-5, 0, 1, 12, 13) for off in (0, 1)]

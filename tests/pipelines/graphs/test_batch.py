@@ -95,7 +95,7 @@ def _asked(release: Path, key: str, folder: Path) -> dict[str, Any]:
     from feature_repo.online.profiles import OnlineProfiles
 
     found = Release.load(release)
-    scorer, ranker = IntentScorer.load(release / "intent"), Ranker.load(release / "ranking")
+    scorer, ranker = IntentScorer.served(release / "intent"), Ranker.served(release / "ranking")
     door = Door(
         found,
         scorer,
