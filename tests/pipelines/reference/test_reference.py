@@ -174,7 +174,9 @@ def test_a_field_is_explained_with_its_values_and_default(capsys: pytest.Capture
 
 def test_a_field_that_says_which_kind_names_each_kind(capsys: pytest.CaptureFixture[str]) -> None:
     said = _explained(capsys, "data.source.type")
-    kinds = "completejourney, movielens, synthetic, clickstream, synthetic_music, synthetic_news, parquet, csv, jsonl, sql"
+    kinds = (
+        "completejourney, movielens, synthetic, clickstream, synthetic_music, synthetic_news, parquet, csv, jsonl, sql"
+    )
     assert f"allowed    {kinds}\n" in said
     assert "    sql              A database that SQLAlchemy speaks to" in said
     assert "only with  sql" in _explained(capsys, "data.source.url_env")
