@@ -62,12 +62,14 @@ def encoded(
 ) -> Encoded:
     """Return vectors of texts by digest, those that come first first; stop to encode after so many seconds.
 
-    The encoder is opened only where a text is not in the cache.
+    The encoder is opened only where a text is not in the cache. One batch is encoded whatever the budget, so that runs
+    come to an end.
     """
     found = cache.get(list(texts))
-    todo, start, computed = [digest for digest in texts if digest not in found], clock(), 0
+    todo, computed = [digest for digest in texts if digest not in found], 0
     model = encoder() if todo else None
-    while model is not None and computed < len(todo) and clock() - start < seconds:
+    start = clock()  # a model that is slow to open leaves the budget whole
+    while model is not None and computed < len(todo) and (not computed or clock() - start < seconds):
         batch = todo[computed : computed + BATCH]
         vectors = unit(np.asarray(model.encode([texts[digest] for digest in batch]), dtype=np.float32))
         if len(vectors) != len(batch) or not np.isfinite(vectors).all():

@@ -70,11 +70,25 @@ def test_an_encoder_is_not_opened_where_all_is_cached(tmp_path: Path) -> None:
 
 def test_the_budget_ends_the_work_and_the_next_run_goes_on(tmp_path: Path) -> None:
     texts = [f"text {n}" for n in range(4 * BATCH)]
-    found, encoder = run(texts, Cache(tmp_path, "e"), seconds=2.5)
+    found, encoder = run(texts, Cache(tmp_path, "e"), seconds=1.5)
     assert encoder.asked == texts[: 2 * BATCH], "those that come first"
     assert (found.computed, found.waiting) == (2 * BATCH, 2 * BATCH)
-    again, encoder = run(texts, Cache(tmp_path, "e"), seconds=2.5)
+    again, encoder = run(texts, Cache(tmp_path, "e"), seconds=1.5)
     assert (encoder.asked, again.waiting) == (texts[2 * BATCH :], 0)
+
+
+def test_a_model_that_is_slow_to_open_leaves_the_budget_whole_and_every_run_goes_on(tmp_path: Path) -> None:
+    texts = {text_digest(f"text {n}"): f"text {n}" for n in range(3 * BATCH)}
+    clock = Ticking()
+
+    def slow() -> Counting:
+        clock.now += 1000
+        return Counting()
+
+    found = encoded(texts, slow, Cache(tmp_path, "e"), seconds=1.5, clock=clock)
+    assert (found.computed, found.waiting) == (2 * BATCH, BATCH)
+    found = encoded(texts, slow, Cache(tmp_path, "e"), seconds=0.0, clock=clock)
+    assert (found.computed, found.waiting) == (BATCH, 0), "one batch whatever the budget"
 
 
 def test_without_a_state_folder_nothing_outlives_the_cache() -> None:
