@@ -1,11 +1,12 @@
 """The clock's steps: where they start, also where clocks change, and what a duration is in them."""
 
 import datetime as dt
+import time
 
 import numpy as np
 import pytest
 
-from feature_repo.clock import STEPS, Calendar, Pace, Step, seconds_of
+from feature_repo.clock import STEPS, Calendar, Pace, Step, epoch, seconds_of
 
 UTC = dt.UTC
 
@@ -100,3 +101,14 @@ def test_the_phase_turns_once_a_day_and_once_a_week() -> None:
     np.testing.assert_allclose(a, week, atol=1e-6)
     assert not np.allclose(a[2:], day[2:], atol=0.1)
     assert hours.phase(np.asarray([1]))[0].tolist() == pytest.approx([0, 1, 0, 1], abs=1e-6)  # Monday, midnight
+
+
+def test_an_instant_without_a_zone_is_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert epoch("2024-01-01T09:00:00") == epoch("2024-01-01T09:00:00+00:00") == 1704099600
+        assert epoch("2024-01-01T09:00:00+09:00") == 1704067200
+    finally:
+        monkeypatch.undo()
+        time.tzset()
