@@ -9,7 +9,7 @@ import pytest
 from feature_repo import columns, records, signs
 from feature_repo.calendar import Calendar
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
-from feature_repo.signs import Signs
+from feature_repo.signs import STRIDE, Signs
 from feature_repo.update import Event, Folding, event_of
 from feature_repo.vocabulary import Vocabulary
 from tests import worlds
@@ -143,3 +143,18 @@ def test_the_signs_travel_with_the_vocabulary_and_its_name(tmp_path: Path) -> No
 def test_an_event_without_an_item_is_read_as_such() -> None:
     fields = {"user_id": "u", "item_id": None, "event": "login", "timestamp": START}
     assert event_of(fields, CALENDAR).item_id == ""
+
+
+def test_what_signs_say_of_themselves() -> None:
+    told = {"weights": {"view": 1, "skip": -2, "cart": 4, "search": 0, "hide": -4}, "hides": ["hide"], "once": ["cart"]}
+    found = Signs.of(told | {"undoes": {"skip": "cart"}, "bare": ["login"], "shown": "search"})
+    assert found.wanted == {"cart": 1.0, "view": 0.25}
+    assert found.unwanted == {"hide": 1.0, "skip": 0.5}
+    assert (found.main, found.shown) == ("cart", "search")
+    assert found.rule == "cart 4, hide -4, search 0, skip -2, view 1; once cart; hide hide; undo skip cart"
+    assert signs.NONE.rule == ""
+    assert (signs.NONE.main, signs.NONE.unwanted, signs.NONE.declared) == (None, {}, False)
+    assert Signs(bare=("login",)).declared
+    assert Signs((("view", 1.0),)).declared
+    assert Signs.of(found.as_dict()) == found
+    assert STRIDE == 16_777_216  # stored rows hold keys of it
