@@ -155,3 +155,15 @@ def test_the_phase_counts_minutes_and_is_of_the_local_hour() -> None:
     assert shifted.tolist() == pytest.approx(expected, abs=1e-6)
     assert shifted.dtype == np.float32
     assert nepal.phase(np.asarray([7]))[0][:2].tolist() == pytest.approx([1, 0], abs=1e-6)  # six in the morning
+
+
+def test_numbers_of_steps_are_said_and_the_upcoming_one_is_the_next_to_start() -> None:
+    assert [Pace("day").counted(n) for n in (0, 1, 2)] == ["0 days", "1 day", "2 days"]
+    late = dt.datetime(2024, 1, 2, 22, tzinfo=dt.UTC)  # in Tokyo it is Wednesday already
+    assert (
+        Calendar.starting(late, timezone="Asia/Tokyo", week_start="monday", pace=Pace("day")).first_day == "2024-01-03"
+    )
+    for step in STEPS:
+        calendar = Calendar("2024-01-01", "Asia/Tokyo", step)
+        at = int(calendar.start(12).timestamp())
+        assert calendar.upcoming(np.asarray([at - 1, at, at + 1])).tolist() == [12, 12, 13]

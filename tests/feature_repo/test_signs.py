@@ -158,3 +158,11 @@ def test_what_signs_say_of_themselves() -> None:
     assert Signs((("view", 1.0),)).declared
     assert Signs.of(found.as_dict()) == found
     assert STRIDE == 16_777_216  # stored rows hold keys of it
+
+
+def test_each_record_stays_beside_its_kind_and_item() -> None:
+    rows = rows_of(("view", "pear", 1), ("cart", "leek", 8))
+    kinds, items, slow, last = (rows.lists[name].row(0).tolist() for name in records.RECORDS)
+    assert sorted(zip(items, last, strict=True)) == [(0, START + DAY), (1, START + 8 * DAY)]
+    assert len(kinds) == len(slow) == 2
+    assert slow[items.index(1)] > slow[items.index(0)]
