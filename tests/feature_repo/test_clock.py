@@ -1,11 +1,12 @@
 """The clock's steps: where they start, also where clocks change, and what a duration is in them."""
 
 import datetime as dt
+import time
 
 import numpy as np
 import pytest
 
-from feature_repo.clock import STEPS, Calendar, Pace, Step, seconds_of
+from feature_repo.clock import STEPS, Calendar, Pace, Step, epoch, seconds_of
 
 UTC = dt.UTC
 
@@ -115,3 +116,69 @@ def test_steps_are_the_same_whatever_was_asked_before(step: Step) -> None:
         assert asked.weeks(seconds).tolist() == want
     borders = np.asarray([int(asked.start(n).timestamp()) + off for n in (-5, 0, 1, 12, 13) for off in (-1, 0)])
     assert asked.weeks(borders).tolist() == [n - 1 + off for n in (-5, 0, 1, 12, 13) for off in (0, 1)]
+
+
+def test_an_instant_without_a_zone_is_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert epoch("2024-01-01T09:00:00") == epoch("2024-01-01T09:00:00+00:00") == 1704099600
+        assert epoch("2024-01-01T09:00:00+09:00") == 1704067200
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_what_follows_from_a_step() -> None:
+    hour, day, week = Pace("hour"), Pace("day"), Pace("week")
+    assert [(p.recent, p.lately, p.silent, p.spans_a_day) for p in (hour, day, week)] == [
+        (48, 24, 24, 24),
+        (28, 7, 7, 1),
+        (16, 4, 2, 1),
+    ]
+    assert [p.steps(8) for p in (hour, day, week)] == [192, 8, 2]
+    assert type(week.steps(8)) is int
+    assert [p.spans(7) for p in (hour, day, week)] == [168, 7, 7]
+
+
+@pytest.mark.parametrize(("start", "first"), [("monday", "2024-01-01"), ("sunday", "2023-12-31")])
+def test_a_calendar_starts_in_the_week_of_the_first_event_and_keeps_half_lives(start: str, first: str) -> None:
+    at = dt.datetime(2024, 1, 3, 12, tzinfo=dt.UTC)
+    assert Calendar.starting(at, timezone="UTC", week_start=start).first_day == first
+    found = Calendar.starting(at, timezone="Asia/Tokyo", week_start=start, pace=Pace("day", "28d", "7d"))
+    assert found == Calendar("2024-01-03", "Asia/Tokyo", "day", "28d", "7d")
+    assert Calendar("2024-01-03").timezone == "UTC"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_steps_of_instants_are_whole_numbers_whatever_they_came_as(step: Step) -> None:
+    calendar = Calendar("2024-01-01", "UTC", step)
+    seconds = [calendar.start(n).timestamp() + 1 for n in (1, 5, 3)]
+    for given in (seconds, np.asarray(seconds, dtype=np.float32)[:0], np.asarray(seconds, dtype=np.int64)):
+        found = calendar.weeks(np.asarray(given))
+        assert found.dtype == np.int64
+        assert found.tolist() in ([1, 5, 3], [])
+
+
+def test_the_phase_counts_minutes_and_is_of_the_local_hour() -> None:
+    nepal = Calendar("2024-01-01", "Asia/Kathmandu", "hour")
+    half = Calendar("2024-01-01", "Australia/Lord_Howe", "hour")  # whose clocks move by half an hour
+    shifted = half.phase(np.asarray([1 + 24 * 100]))[0]  # from April on local hours start at 23:30
+    hour, day = 23.5 / 24, (1 + 23.5 / 24) / 7  # 100 days later less half an hour: a Tuesday
+    angles = [2 * np.pi * hour, 2 * np.pi * day]
+    expected = [np.sin(angles[0]), np.cos(angles[0]), np.sin(angles[1]), np.cos(angles[1])]
+    assert shifted.tolist() == pytest.approx(expected, abs=1e-6)
+    assert shifted.dtype == np.float32
+    assert nepal.phase(np.asarray([7]))[0][:2].tolist() == pytest.approx([1, 0], abs=1e-6)  # six in the morning
+
+
+def test_numbers_of_steps_are_said_and_the_upcoming_one_is_the_next_to_start() -> None:
+    assert [Pace("day").counted(n) for n in (0, 1, 2)] == ["0 days", "1 day", "2 days"]
+    late = dt.datetime(2024, 1, 2, 22, tzinfo=dt.UTC)  # in Tokyo it is Wednesday already
+    assert (
+        Calendar.starting(late, timezone="Asia/Tokyo", week_start="monday", pace=Pace("day")).first_day == "2024-01-03"
+    )
+    for step in STEPS:
+        calendar = Calendar("2024-01-01", "Asia/Tokyo", step)
+        at = int(calendar.start(12).timestamp())
+        assert calendar.upcoming(np.asarray([at - 1, at, at + 1])).tolist() == [12, 12, 13]
