@@ -157,7 +157,7 @@ def starter() -> Iterator[warm_start.Starter]:
 
 @pytest.fixture
 def warm_steps(starter: warm_start.Starter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have runs in this process (`Shop.here`) share one starter of steps; each imports the libraries for 10 s else."""
+    """Have runs in this process (`Shop.here`) share one starter of steps; each would import the libraries anew."""
     monkeypatch.setattr(warm_start, "starter", lambda: contextlib.nullcontext(starter))
 
 

@@ -64,7 +64,7 @@ class Watched:
             promotion=gates | {"mode": mode}, monitoring={"min_rows": 20, "share": 0.01, "psi": 0.01}, **spec
         )
         before = self.effects()
-        done = self.shop.run("run", str(self.shop.spec), "--pipeline", pipeline, *form, timeout=900)
+        done = self.shop.here("run", str(self.shop.spec), "--pipeline", pipeline, *form)
         assert done.returncode == code, done.stderr
         newest = max((self.shop.home / "logs").glob("run-*.log"), key=lambda path: path.stat().st_mtime_ns)
         assert list(problems(newest)) == []  # these runs have every step of every pipeline
@@ -109,7 +109,7 @@ def _impossible(shop: Shop) -> dict[str, Any]:
     return data | {"split": {"warmup_weeks": 50, "validate_weeks": 1, "test_weeks": 1}}
 
 
-def test_no_dry_run_changes_anything_and_the_same_runs_in_auto_do(watched: Watched) -> None:
+def test_no_dry_run_changes_anything_and_the_same_runs_in_auto_do(watched: Watched, warm_steps: None) -> None:
     changed, said = watched.changed(pipeline="train", mode="dry_run")
     assert changed == set()
     assert "dry run, gates passed" in said

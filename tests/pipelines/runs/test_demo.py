@@ -49,8 +49,10 @@ def test_after_the_demo_plan_has_nothing_to_do(shop: Shop) -> None:
     assert shop.json("plan", str(shop.spec))["nothing"] is True
 
 
-def test_a_second_demo_changes_nothing_that_is_true(shop: Shop, report: dict[str, Any]) -> None:
-    again = shop.json("demo", str(shop.spec), "--user", USER)
+def test_a_second_demo_changes_nothing_that_is_true(shop: Shop, report: dict[str, Any], warm_steps: None) -> None:
+    done = shop.here("demo", str(shop.spec), "--user", USER, "--json")
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
     pure = {"ingest", "validate", "profiles", "training_set", "train_intent", "train_ranking"}
     assert pure & set(again["ran"]) == set()
     assert again["release"] == report["release"]
@@ -116,12 +118,12 @@ def test_a_gate_that_refuses_gives_exit_3_and_keeps_the_champion(shop: Shop, war
     assert shop.aliases()["champion"] == "1"
 
 
-def test_a_demo_whose_gates_cannot_tell_prints_its_figures_and_promotes_nothing(shop: Shop) -> None:
+def test_a_demo_whose_gates_cannot_tell_prints_its_figures_and_promotes_nothing(shop: Shop, warm_steps: None) -> None:
     text, before = shop.spec.read_text(), shop.aliases()
     report = (shop.home / "report.json").read_bytes()
     try:
         shop.edit(promotion={"gates": [{"metric": "intent.map", "min_users": 41}]})
-        done = shop.run("demo", str(shop.spec), "--user", USER)
+        done = shop.here("demo", str(shop.spec), "--user", USER)
         status = shop.here("status", str(shop.spec))
     finally:
         shop.spec.write_text(text)
