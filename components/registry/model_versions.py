@@ -36,7 +36,7 @@ CODE = (
     "feature_repo",
 )
 REQUIREMENTS: dict[Part, tuple[str, ...]] = {
-    "intent": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "transformers"),
+    "intent": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch", "transformers"),
     "ranking": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch"),
 }
 
