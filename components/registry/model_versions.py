@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Both parts in every model: one process can then load both, whichever it meets first.
 CODE = (
     "components/__init__.py",
+    "components/served_form.py",
     "components/intent",
     "components/ranking",
     "components/registry/__init__.py",
@@ -35,7 +36,7 @@ CODE = (
     "feature_repo",
 )
 REQUIREMENTS: dict[Part, tuple[str, ...]] = {
-    "intent": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "torch", "transformers"),
+    "intent": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch", "transformers"),
     "ranking": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch"),
 }
 
