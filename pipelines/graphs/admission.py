@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components import run_lock
-from components.registry.spec import MODES
+from components.registry.spec import DRY_RUN, MODES
 from components.step import step
 from feature_repo import env_names, signing
 from feature_repo.errors import SpecError, nearest
@@ -33,7 +33,8 @@ def admit(recommender: str, document: Any, *, mode: str, which: str, k: int, not
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
         spec = admitted(document, recommender=recommender, mode=mode)
-        signing.require_signer(os.environ)  # before hours of training whose release would be refused
+        if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
+            signing.require_signer(os.environ)  # before hours of training whose release would be refused
         said = noted(note)
         if k < 0:
             raise SpecError(f"k: {k} is below 0; give the number of items for each user, or 0 for the spec's serving.k")

@@ -12,8 +12,12 @@ from components.registry import client as mlflow_client
 from components.registry import signing_keys
 from components.registry.release import assemble, model_name
 from feature_repo import env_names, file_set, files, release_folder, signing
+from feature_repo.checkout import ROOT
 from feature_repo.errors import DataError, SpecError, UserError
 from feature_repo.release_folder import ReleaseFolder
+from pipelines.environment import place
+from pipelines.graphs import admission
+from pipelines.graphs.parameters import form
 from tests.registry.conftest import Shared
 from tests.security.test_release_files import release
 
@@ -201,3 +205,23 @@ def test_made_keys_fit_each_other_and_the_private_one_is_printed_once(
     assert capsys.readouterr().out.strip() == shown == public(private)
     monkeypatch.delenv(env_names.SIGNING_KEY)
     assert signing_keys.main(["--public"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "which", "refused"), [("", "", True), ("dry_run", "", False), ("", "champion", False)]
+)
+def test_a_run_that_could_not_sign_ends_in_its_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, which: str, refused: bool
+) -> None:
+    at = place(ROOT / "pipelines/specs/synthetic.yaml", "local", variables={"INTENTFLOW_STATE": str(tmp_path)})
+    for name, value in (at.variables | {signing.PUBLIC: public(PRIVATE), signing.KEY: ""}).items():
+        monkeypatch.setenv(name, value)
+
+    def admitted() -> object:
+        return admission.admit("synthetic", form(at.spec)["spec"], mode=mode, which=which, k=0, note="")
+
+    if not refused:
+        assert admitted()
+        return
+    with pytest.raises(SpecError, match=f"{signing.KEY} is not set"):
+        admitted()

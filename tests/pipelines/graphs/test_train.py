@@ -177,13 +177,15 @@ def test_every_step_has_resources_a_deadline_retries_and_labels(
 
 
 def test_variables_come_by_reference_and_may_be_absent(pods: dict[str, dict[str, Any]]) -> None:
-    for pod in pods.values():
+    for name, pod in pods.items():
         (config,), (secret,) = pod["configMapAsEnv"], pod["secretAsEnv"]
         assert (config["configMapName"], secret["secretName"]) == ("intentflow", "intentflow")
         assert config["optional"]
         assert secret["optional"]
         assert {pair["envVar"] for pair in config["keyToEnv"]} == set(task_settings.CONFIG_KEYS)
-        assert {pair["secretKey"] for pair in secret["keyToEnv"]} == set(task_settings.SECRET_KEYS)
+        signs = name.removeprefix("exec-").replace("-", "_") in task_settings.SIGNS
+        own = {env_names.SIGNING_KEY} if signs else set()
+        assert {pair["secretKey"] for pair in secret["keyToEnv"]} == {*task_settings.SECRET_KEYS} | own, name
 
 
 def test_the_steps_that_look_at_the_source_know_who_was_forgotten(
