@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from components.data.synthetic import price
 
 VERSION = 1  # counts up when the same seed gives other rows
-USERS: dict[str, str] = {}  # columns of its users that are theirs
+USER_COLUMNS: dict[str, str] = {}  # columns of its users that are theirs
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 VIEW, CART, PURCHASE = range(3)
 KINDS = pa.array(["view", "cart", "purchase"])

@@ -96,7 +96,7 @@ def _made(db: duckdb.DuckDBPyConnection, source: Made, work: Path) -> Read:
         type="parquet",
         events=Table(path="events/*.parquet"),
         items=Table(path="items.parquet"),
-        users=Table(path="users.parquet", columns=maker.USERS),
+        users=Table(path="users.parquet", columns=maker.USER_COLUMNS),
     )
     file_source.read(db, made, work)
     db.execute(f"""

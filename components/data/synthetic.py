@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 VERSION = 1  # counts up when the same seed gives other rows
-USERS: dict[str, str] = {"taste": "taste"}  # columns of its users that are theirs
+USER_COLUMNS: dict[str, str] = {"taste": "taste"}  # columns of its users that are theirs
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)  # a Monday
 GROUPS, FAVOURITES, RARE = 6, 3, 0.03  # a favourite pair for each group, and one of the user's own
 LIKELY = (0.15, 0.75)  # weekly probability of a favourite; fewer events scale all of them down, more add lines

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 VERSION = 1  # counts up when the same seed gives other rows
-USERS: dict[str, str] = {"taste": "taste"}  # columns of its users that are theirs
+USER_COLUMNS: dict[str, str] = {"taste": "taste"}  # columns of its users that are theirs
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)  # a Monday
 DAY_S, EVENING_S = 86_400, 17 * 3600
 BEFORE = 60  # days before the first event in which tracks were found already

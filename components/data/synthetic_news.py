@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 VERSION = 1  # counts up when the same seed gives other rows
-USERS: dict[str, str] = {"taste": "taste"}  # columns of its users that are theirs
+USER_COLUMNS: dict[str, str] = {"taste": "taste"}  # columns of its users that are theirs
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)  # a Monday
 HOUR_S, DAY_H = 3600, 24
 LIFE = 24  # hours for which a story is shown at all

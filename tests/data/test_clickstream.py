@@ -17,13 +17,13 @@ SIZE = {"items": 200, "categories": 5, "days": 20, "visits_per_user": 2.0}
 
 def test_the_same_seed_makes_the_same_rows(tmp_path: Path) -> None:
     for name, seed in (("one", 1), ("again", 1), ("other", 2)):
-        clickstream.write(tmp_path / name, users=50, seed=seed, **SIZE)
+        clickstream.write_events(tmp_path / name, users=50, seed=seed, **SIZE)
     one, again, other = (files.file_digest(tmp_path / name) for name in ("one", "again", "other"))
     assert one == again != other
 
 
 def test_the_truth_is_the_share_of_visits_that_go_on_to_a_purchase_a_cart_or_nothing(tmp_path: Path) -> None:
-    assert clickstream.write(tmp_path, users=20_000, seed=3, **SIZE) > 200_000
+    assert clickstream.write_events(tmp_path, users=20_000, seed=3, **SIZE) > 200_000
     told = pq.read_table(tmp_path / "truth.parquet").to_pandas()
     for kind in ("purchase", "cart"):
         happens = (told["event"] == kind).astype(int)
@@ -36,7 +36,7 @@ def test_the_truth_is_the_share_of_visits_that_go_on_to_a_purchase_a_cart_or_not
 
 
 def test_the_last_two_events_do_not_tell_the_truth(tmp_path: Path) -> None:
-    clickstream.write(tmp_path, users=2000, seed=3, **SIZE)
+    clickstream.write_events(tmp_path, users=2000, seed=3, **SIZE)
     told = pq.read_table(tmp_path / "truth.parquet").to_pandas()
     before = told.groupby("session_id")["event"].shift(1)
     views = told[(told["event"] == "view") & (before == "view")]

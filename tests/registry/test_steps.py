@@ -41,6 +41,7 @@ def run(shared, lineage, tmp_path, logged, own_rows):
             json.dumps({"profiles": {"windows_days": [7, 28, 91]}}),
             mode,
             *(at["clean"], at["intent"], at["intent_evaluation"], at["ranking"], at["ranking_evaluation"]),
+            SimpleNamespace(path=str(tmp_path / "no-session")),
             *own_rows,
             report,
             SimpleNamespace(log_metric=logged.__setitem__),
@@ -175,7 +176,7 @@ def test_the_shells_are_uncached_thin_and_named_as_the_pipeline_wires_them() -> 
     spec = component.register.component_spec
     assert set(spec.inputs) == {
         *("name", "lineage", "promotion", "serving", "mode", "clean", "intent", "intent_evaluation", "ranker"),
-        *("ranking_evaluation", "champion_intent", "champion_ranking"),
+        *("ranking_evaluation", "session", "champion_intent", "champion_ranking"),
     }
     assert set(spec.outputs) == {"gates_report", "gate_metrics", "release_version", "Output"}
 

@@ -103,6 +103,7 @@ def test_every_pure_step_is_cached_and_no_other(name: str) -> None:
         "promote",
         "watch",
     }
+    tells |= {"recommend"}  # it reads the document log, which moves by itself
     tells |= {"need_baseline", "register_baseline"}  # they ask the registry, and write into it
     for task, found in _tasks(_golden(name)).items():
         cached = bool(found["cachingOptions"].get("enableCache"))
@@ -111,7 +112,7 @@ def test_every_pure_step_is_cached_and_no_other(name: str) -> None:
 
 def test_every_step_of_every_pipeline_has_a_size_and_a_name_that_plan_uses() -> None:
     found = {step_of(task) for name in index.PIPELINES for task in _tasks(_golden(name))}
-    assert found == set(STEPS)
+    assert found == set(STEPS) - {"item_vectors"}  # only in graphs of specs with vectors (test_spec_vectors.py)
     for name in index.PIPELINES:
         assert set(index.reads(name)) <= found
 

@@ -209,7 +209,7 @@ def test_every_variable_that_an_environment_gives_reaches_the_steps_that_read_it
     read = {name for name in at.variables if f'"{name}"' in code or names.get(name, f'"{name}"') in code}
     assert {"INTENTFLOW_CLOCK", "MLFLOW_TRACKING_URI"} <= read
     fixed = {"INTENTFLOW_HOME", "INTENTFLOW_SPEC_DIR", "INTENTFLOW_FORGOTTEN"}  # places of volumes
-    assert read - fixed <= {*task_settings.CONFIG_KEYS, *task_settings.SECRET_KEYS}
+    assert read - fixed <= {*task_settings.CONFIG_KEYS, *task_settings.SECRET_KEYS, env_names.SIGNING_KEY}
 
 
 def test_a_spec_and_an_environment_say_what_steps_get(tmp_path: Path) -> None:
