@@ -262,12 +262,20 @@ def latest(item_state: pa.Table) -> pa.Table:
     return item_state.filter(pc.equal(item_state[WEEK], pc.max(item_state[WEEK])))
 
 
+TIE = np.float32(1e-5)
+
+
 def top(scored: Scored, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
-    """Return each row's best k candidates by position, -1 where there are fewer, int64 [B, k]; ties by item."""
+    """Return each row's best k candidates by position, -1 where there are fewer, int64 [B, k]; ties by item.
+
+    A network's scores that are closer than `TIE` are ties: their last bits depend on how many rows were scored at once.
+    """
     found = scored.found
     member = np.arange(len(found.item)) if allowed is None else np.flatnonzero(allowed)
     row = found.row[member]
-    order = np.lexsort((found.item[member], -scored.scores[member], row))
+    scores = scored.scores[member]
+    compared = np.rint(scores / TIE) if scores.dtype == np.float32 else scores
+    order = np.lexsort((found.item[member], -compared, row))
     rank = np.arange(len(member)) - np.searchsorted(row, row)
     best = np.full((len(found.offsets) - 1, k), -1, dtype=np.int64)
     keep = rank < k

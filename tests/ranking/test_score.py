@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.ranking.score import Ranker, Recommended
+from components.ranking.score import Ranker, Recommended, top
 from components.ranking.spec import Candidates
 from feature_repo import files
 from feature_repo.errors import DataError
@@ -148,3 +148,14 @@ def test_a_model_of_other_features_is_refused(ranker: Ranker, tmp_path: Path) ->
     files.write_json(tmp_path / "config.json", config | {"features": [*config["features"], "moon_phase"]})
     with pytest.raises(DataError, match="moon_phase"):
         Ranker.load(tmp_path)
+
+
+def test_the_last_bits_of_a_network_s_scores_order_nothing(ranker: Ranker, rows: UserRows) -> None:
+    """Scores that are alike but for rounding: the smaller item comes first, as where they are equal."""
+    scored = ranker.rank(rows.take(np.array([0])), probabilities(0)[None])
+    n = len(scored.found.item)
+    alike = (1 + 1.2e-7 * (np.arange(n) % 3)).astype(np.float32)
+    assert len(set(alike.tolist())) == 3
+    assert top(replace(scored, scores=alike), n)[0].tolist() == np.argsort(scored.found.item).tolist()
+    apart = 1 + 1e-7 * np.arange(n)  # float64, a baseline's: these it tells apart
+    assert top(replace(scored, scores=apart), n)[0].tolist() == list(range(n))[::-1]
