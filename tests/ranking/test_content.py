@@ -26,7 +26,7 @@ from feature_repo.documents.log import DocumentLog, Snapshot
 from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import DataError
 from feature_repo.item_vectors import FOLDER, document, text_digest
-from feature_repo.live_items import live
+from feature_repo.live_items import declared, live
 from tests.ranking import content_worlds as worlds
 from tests.ranking.board import ITEMS, SPEC, Happened, cold_rows, intents, known_row, start, user_rows
 
@@ -204,6 +204,17 @@ def test_a_text_that_the_log_changes_keeps_its_vector_until_it_is_encoded_again(
     assert near(over(ranker, {}, **changed)) == before
     assert near(over(ranker, {"i00": vector_of(ranker, "motor oil")}, **changed)) > 0.5 > before
     assert near(over(ranker, {"i00": vector_of(ranker, "motor oil")})) == before, "the change was taken back"
+
+
+def test_an_id_that_another_thing_was_given_is_like_nothing_until_it_is_encoded(
+    ranker: Ranker, happened: dict[str, Happened]
+) -> None:
+    other = dict.fromkeys(declared(ranker.vocabulary)) | {"title": "motor oil"}  # as `replaces: true` has it
+    for documents in ({"i00": other}, {"i00": dict.fromkeys(other)}):
+        found = over(ranker, {}, **documents).vectors
+        assert found is not None
+        assert not found.known[0]
+        assert found.known[2], "who shared its text"
 
 
 def test_rows_without_vectors_are_refused_where_the_spec_declares_them(folders: tuple[Path, Path]) -> None:
