@@ -278,7 +278,7 @@ class Recommender(Slice):
     @property
     def verb(self) -> str:
         """What users do to items, past tense: texts and reports speak with it."""
-        return words.verb(self.models.ranking.main_event, (intent.event for intent in self.intents), self.content.verbs)
+        return words.verb(self.models.ranking.main_event, (intent.event for intent in self.clocked), self.content.verbs)
 
     def judged_data(self) -> Data:
         """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""
