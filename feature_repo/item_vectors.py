@@ -10,7 +10,7 @@ Letters: I items, T distinct texts, J distinct images, D components.
 import base64
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -54,8 +54,21 @@ def text_digest(text: str) -> str:
 
 
 def image_digest(vector: Sequence[Any] | None) -> str:
-    """Return the digest of an item's own image vector as its table has it, '' for none."""
-    return hashlib.sha256(files.canonical([str(one) for one in vector]).encode()).hexdigest()[:32] if vector else ""
+    """Return the digest of an item's own image vector as its table has it, '' for none: one of zeros is none.
+
+    >>> image_digest([0.0, "0"]), image_digest(None), len(image_digest([0.0, 1.0]))
+    ('', '', 32)
+    """
+    if not vector or all(_is_zero(one) for one in vector):
+        return ""
+    return hashlib.sha256(files.canonical([str(one) for one in vector]).encode()).hexdigest()[:32]
+
+
+def _is_zero(value: Any) -> bool:
+    try:
+        return float(value) == 0
+    except (TypeError, ValueError):  # refused where vectors are read, by item and value
+        return False
 
 
 @dataclass(frozen=True)
@@ -76,10 +89,11 @@ class Part:
         padded = np.concatenate([self.vectors, np.zeros((1, self.vectors.shape[1]), STORED)])  # the last for -1
         return np.asarray(padded[self.place], dtype=np.float32)
 
-    def grown(self, n_items: int, said: Mapping[int, np.ndarray]) -> "Part":
-        """Return the same over more items, with other vectors [D] where something is said."""
+    def grown(self, n_items: int, said: Mapping[int, np.ndarray], gone: Collection[int] = ()) -> "Part":
+        """Return the same over more items, with other vectors [D] where something is said, none where it is gone."""
         place = np.full(n_items, -1, np.int32)
         place[: len(self.place)] = self.place
+        place[list(gone)] = -1
         for number, item in enumerate(said):
             place[item] = len(self.vectors) + number
         return Part(np.concatenate([self.vectors, *(one[None] for one in said.values())]), place)
@@ -130,31 +144,46 @@ class ItemVectors:
         image = row.get(column) if column else None
         return {TEXT: text_digest(text_of(row, self.columns_of_text)), IMAGE: image_digest(image)}
 
-    def over(self, items: pa.Table, documents: Mapping[int, Document]) -> "ItemVectors":
+    def over(
+        self,
+        items: pa.Table,
+        documents: Mapping[int, Document],
+        *,
+        changed: Collection[int] = (),
+        anew: Collection[int] = (),
+    ) -> "ItemVectors":
         """Return the same over items that the log changes or adds, with the vectors that its documents hold.
 
         A document of an item that has a vector counts only where it was made of what the item says now: an older
-        release's, or one of a text that was changed since, is left alone.
+        release's, or one of a text that was changed since, is left alone. What the log changed (`changed`) and now says
+        nothing has no vector; of an item of which the log says everything (`anew`: the id may be another thing's), one
+        that was made of something else counts no more.
         """
         said: dict[str, dict[int, np.ndarray]] = {part: {} for part in PARTS}
+        gone: dict[str, list[int]] = {part: [] for part in PARTS}
         own = {part: getattr(self, part) for part in PARTS}
-        names = [name for name in (*self.columns_of_text, self.column_of_image) if name in items.column_names]
-        table, digests = items.select(names), {part: list(self.digests[part]) for part in PARTS}
-        for part in PARTS:
-            digests[part] += [""] * (items.num_rows - len(self))
-        for item, document in documents.items():
-            mine = document.get(BY_ENCODER, {}).get(self.encoder)
-            if mine is None:
-                continue
-            now = self.wanted(table.slice(item, 1).to_pylist()[0]) if names else dict.fromkeys(PARTS, "")
+        more = [""] * (items.num_rows - len(self))
+        digests = {part: [*self.digests[part], *more] for part in PARTS}
+        for item, now in self._now(items, sorted({*documents, *changed})).items():
+            mine = documents.get(item, {}).get(BY_ENCODER, {}).get(self.encoder, {})
             for part in PARTS:
                 has = item < len(self) and own[part].place[item] >= 0
-                if part not in mine or (has and mine[part]["of"] != now[part]):
-                    continue
-                said[part][item] = unpacked(mine[part]["vector"], width=own[part].vectors.shape[1])
-                digests[part][item] = mine[part]["of"]
-        grown = {part: own[part].grown(items.num_rows, said[part]) for part in PARTS}
+                # A release that saw no image, say, has no width to compare one by.
+                of = mine[part]["of"] if part in mine and own[part].vectors.shape[1] else None
+                if of is not None and now[part] and (of == now[part] or not (has or item in anew)):
+                    said[part][item] = unpacked(mine[part]["vector"], width=own[part].vectors.shape[1])
+                    digests[part][item] = of
+                elif has and item in changed and (not now[part] or (item in anew and digests[part][item] != now[part])):
+                    gone[part].append(item)
+                    digests[part][item] = ""
+        grown = {part: own[part].grown(items.num_rows, said[part], gone[part]) for part in PARTS}
         return replace(self, digests={part: tuple(digests[part]) for part in PARTS}, **grown)
+
+    def _now(self, items: pa.Table, places: Sequence[int]) -> dict[int, dict[str, str]]:
+        """Return of what the vectors of some items are to be made, by position."""
+        names = [name for name in (*self.columns_of_text, self.column_of_image) if name in items.column_names]
+        rows = items.select(list(dict.fromkeys(names))).take(pa.array(places, pa.int64())).to_pylist()
+        return dict(zip(places, map(self.wanted, rows or [{}] * len(places)), strict=True))
 
     def save(self, folder: Path, item_ids: Sequence[str]) -> None:
         """Write vectors.json, the arrays and the items that they are of into a folder, making it."""

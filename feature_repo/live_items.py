@@ -74,6 +74,12 @@ class LiveItems:
     changed: Mapping[int, frozenset[str]]  # what the log says of which position, by column
     vectors: Mapping[int, Document] = field(default_factory=dict)  # what it holds of vectors, by position
 
+    @property
+    def anew(self) -> frozenset[int]:
+        """Return the items of which the log says everything, as it does where an id was given to another thing."""
+        every = {*declared(self.vocabulary)}
+        return frozenset(place for place, said in self.changed.items() if said >= every)
+
 
 def declared(vocabulary: Vocabulary) -> list[str]:
     """Name what a document may say of an item: the columns that the release's items have."""

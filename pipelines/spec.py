@@ -126,6 +126,12 @@ class Recommender(Slice):
             )
         if self.models.ranking.vectors != (self.vectors and self.vectors.slice()):
             raise ValueError("models.ranking.vectors: follows from `vectors`; leave it out, and say that")
+        # A text is there before its item is: at a test hour it would bring items of the hours after.
+        if self.models.ranking.later_items and self.models.ranking.candidates.limit("content"):
+            raise ValueError(
+                "models.ranking.later_items: with vectors, each step's candidates would hold items that came after it, "
+                "by their texts; say `candidates: {content: 0}`, which leaves vectors as features, or leave one out"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -272,7 +278,7 @@ class Recommender(Slice):
     @property
     def verb(self) -> str:
         """What users do to items, past tense: texts and reports speak with it."""
-        return words.verb(self.models.ranking.main_event, (intent.event for intent in self.intents), self.content.verbs)
+        return words.verb(self.models.ranking.main_event, (intent.event for intent in self.clocked), self.content.verbs)
 
     def judged_data(self) -> Data:
         """Return the data slice as the contract judges it: events of the kinds that models are about must occur."""

@@ -197,9 +197,8 @@ def _let_through(
     ingested = Snapshot.load(tables)
     rules = data.model_dump(mode="json", include={"contract", "clean"})
     digest = files.digest({"tables": ingested.digest, "rules": rules, "rows": kept})
-    return replace(verdict, kept=kept), Snapshot.of(
-        span, source=ingested.source, digest=digest, rows=kept, key=ingested.key
-    )
+    snapshot = Snapshot.of(span, source=ingested.source, digest=digest, rows=kept, key=ingested.key)
+    return replace(verdict, kept=kept), replace(snapshot, items_undated=ingested.items_undated)
 
 
 def _most(verdict: Verdict) -> str:

@@ -64,7 +64,7 @@ def ingest(
         digest = files.digest(identity)
         snapshot = Snapshot.of(span, source=data.source.type, digest=digest, rows=rows, key=fingerprint(key))
         users, listed = _write_listed(db, folder)
-        snapshot = replace(snapshot, users_of_events=users, users_listed=listed)
+        snapshot = replace(snapshot, users_of_events=users, users_listed=listed, items_undated=_undated(db))
         if arrived:
             snapshot = replace(snapshot, repeats=arrived.repeats, late=sum(count for _, count, *_ in arrived.late))
         snapshot.save(folder)
@@ -161,6 +161,12 @@ def _write_listed(db: duckdb.DuckDBPyConnection, folder: Path) -> tuple[int, int
         return int(users), None
     write_parquet(db, named, folder / LISTED_USERS)
     return int(users), int(listed)
+
+
+def _undated(db: duckdb.DuckDBPyConnection) -> int:
+    """Count the items whose first_seen their first event has to stand in for."""
+    found = db.execute("SELECT count(*) FROM source_items WHERE first_seen IS NULL").fetchone()
+    return int((found or (0,))[0])
 
 
 def _events(timezone: str, *, items_are_users: bool) -> str:

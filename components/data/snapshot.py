@@ -56,6 +56,7 @@ class Snapshot:
     late: int = 0  # events that came after the first delivery
     users_of_events: int = 0
     users_listed: int | None = None  # of them, in the source's table of users; None: it has none
+    items_undated: int | None = None  # whose first_seen the source left out; None: written before it was counted
 
     @classmethod
     def of(cls, period: Period, *, source: str, digest: str, rows: dict[str, int], key: str) -> "Snapshot":

@@ -80,6 +80,8 @@ def build_folder(
     at: Callable[[float, str], None],
 ) -> dict[str, Any]:
     """Write every file of the folder; return what profiles.json says."""
+    if fitted is None:
+        fit_vocabulary.require_dated(wanted.rule, snapshot.get("items_undated"))
     calendar = Calendar(**snapshot["calendar"])
     connection = build_connection()
     users = pq.read_table(clean / "users.parquet")

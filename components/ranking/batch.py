@@ -25,7 +25,7 @@ from components.ranking.eligibility import Eligibility
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
 from feature_repo import columns, env_names
-from feature_repo.documents.changes import ITEM
+from feature_repo.documents.changes import ITEM, VECTOR
 from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
@@ -114,7 +114,8 @@ def _live(ranker: "Ranker", name: str, environment: Mapping[str, str]) -> tuple[
     if documents is None:
         return ranker, None
     held = documents.refreshed(Snapshot())
-    return open_catalogue.over(ranker, live(ranker.vocabulary, held.of(ITEM).values())), held.head.version
+    items = live(ranker.vocabulary, [*held.of(ITEM).values(), *held.of(VECTOR).values()])
+    return open_catalogue.over(ranker, items), held.head.version
 
 
 def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:

@@ -24,7 +24,9 @@ SELLS = 0.9  # which of its category's items a new one is taken for, by share of
 def over(ranker: Ranker, live: LiveItems) -> Ranker:
     """Return the ranker over items as the log changes them; `ranker` is the release's own."""
     learnt, vocabulary = len(ranker.catalogue), live.vocabulary
-    vectors = None if ranker.vectors is None else ranker.vectors.over(vocabulary.items, live.vectors)
+    vectors = ranker.vectors
+    if vectors is not None:
+        vectors = vectors.over(vocabulary.items, live.vectors, changed=live.changed, anew=live.anew)
     if not live.changed and not live.hidden:
         return replace(ranker, vocabulary=vocabulary, vectors=vectors)
     catalogue = Catalogue.of(vocabulary, ranker.item_state)

@@ -46,6 +46,7 @@ def test_good_data_goes_on_unchanged(ingested, spec, rows):
     assert verdict.kept == verdict.rows == {"events": 6, "items": 3, "users": 3}
     for table in ("events", "items", "users"):
         assert rows(clean / f"{table}.parquet") == rows(tables / f"{table}.parquet")
+    assert json.loads((clean / "snapshot.json").read_text())["items_undated"] == 3
     assert not (clean / "quarantine").exists()
 
 

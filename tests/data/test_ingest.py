@@ -44,6 +44,16 @@ def test_events_become_canonical_rows_in_order_of_time(shop, spec, rows):
     assert (second["item_id"], second["quantity"], second["discount"]) == ("milk", 2.0, 0.2)
 
 
+def test_items_without_a_first_seen_of_their_own_are_counted(shop, spec):
+    assert ingest(spec(), shop / "tables", key=KEY, base=shop, now=NOW).items_undated == 3
+    dates = {"tea": "2024-01-01T00:00:00Z", "milk": "2023-01-01T00:00:00Z", "bread": ""}
+    told = "".join(f"{item},{first}\n" for item, first in dates.items())
+    (shop / "items.csv").write_text(f"item_id,first_seen\n{told}")
+    found = ingest(spec(items={"lists": {}}), shop / "tables", key=KEY, base=shop, now=NOW)
+    assert found.items_undated == 1
+    assert Snapshot.load(shop / "tables").items_undated == 1
+
+
 @pytest.mark.parametrize("header", ["user_id,item_id,timestamp", "user_id,item_id,timestamp,quantity,value,brand"])
 def test_columns_have_their_canonical_types_whatever_the_file_has(shop, spec, header):
     filled = "," * (header.count(",") - 2)

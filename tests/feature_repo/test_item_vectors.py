@@ -1,5 +1,6 @@
 """Vectors of items as arrays: whole vectors by value, what the log lays over them, and what a folder must hold."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -94,9 +95,34 @@ def test_a_vector_of_another_text_or_encoder_changes_no_item_that_has_one() -> N
     np.testing.assert_allclose(found.whole[0], [0, 0.5**0.5, 0.5**0.5, 0, 0], atol=1e-3)
 
 
+def test_what_the_log_takes_from_an_item_is_in_no_vector_of_it() -> None:
+    blank = items([None, "tea", None, "milk", None])
+    before = both().whole
+    stale = {4: said("beer", 0.0, -1.0)}
+    found = both().over(blank, stale, changed={0, 4})
+    assert found.whole[0].tolist() == [0, 0, 1, 0, 0], "its picture is left"
+    assert found.digests["text"][:2] == ("", text_digest("tea"))
+    assert not found.known[4], "a later item whose text was taken away"
+    np.testing.assert_array_equal(found.whole[1:4], before[1:])
+
+
+def test_a_vector_of_another_thing_under_the_id_does_not_stand_until_the_job_runs() -> None:
+    other = items(["hammer", "tea", None, "milk", "nail"])
+    stale = {4: said("beer", 0.0, -1.0)}
+    kept = both().over(other, stale, changed={0, 4})
+    assert kept.known[[0, 4]].tolist() == [True, True], "a text that was changed keeps its former vector"
+    found = both().over(other, stale, changed={0, 4}, anew={0, 4})
+    assert found.whole[0].tolist() == [0, 0, 1, 0, 0], "the picture is the very one that it was"
+    assert not found.known[4]
+    again = both().over(other, {0: said("hammer", 0.0, 1.0)}, changed={0}, anew={0})
+    np.testing.assert_allclose(again.whole[0], [0, 0.5**0.5, 0.5**0.5, 0, 0], atol=1e-3)
+
+
 def test_a_vector_of_another_width_is_refused() -> None:
     with pytest.raises(DataError, match="a vector of 3 numbers where 2 finite ones are expected"):
         both().over(items([*TITLES, "beer"]), {4: said("beer", 1.0, 0.0, 0.0)})
+    plain = dataclasses.replace(both(), text=Part.none(4), digests={**both().digests, "text": ("",) * 4})
+    assert not plain.over(items([*TITLES, "beer"]), {4: said("beer", 1.0, 0.0)}).known[4], "no text was ever read"
     with pytest.raises(DataError, match="finite ones are expected"):
         unpacked(packed(np.asarray([np.inf])), width=1)
 

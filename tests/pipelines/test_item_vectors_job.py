@@ -16,7 +16,7 @@ from feature_repo.documents.changes import ITEM, VECTOR, Document
 from feature_repo.documents.log import DocumentLog, Snapshot
 from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import DataError
-from feature_repo.item_vectors import BY_ENCODER, FOLDER, ItemVectors, text_digest
+from feature_repo.item_vectors import BY_ENCODER, FOLDER, ItemVectors, Part, image_digest, text_digest
 from feature_repo.live_items import live
 from feature_repo.vocabulary import Vocabulary
 from pipelines.jobs import item_vectors
@@ -67,7 +67,8 @@ def shown(folder: Path, log: DocumentLog) -> ItemVectors:
     vocabulary = Vocabulary.load(folder / "vocabulary")
     found = log.refreshed(Snapshot())
     items = live(vocabulary, [*found.of(ITEM).values(), *found.of(VECTOR).values()])
-    return ItemVectors.load(folder / FOLDER, vocabulary.item_ids).over(items.vocabulary.items, items.vectors)
+    loaded = ItemVectors.load(folder / FOLDER, vocabulary.item_ids)
+    return loaded.over(items.vocabulary.items, items.vectors, changed=items.changed, anew=items.anew)
 
 
 def test_a_new_item_and_a_changed_text_get_vectors_and_nothing_is_done_twice(
@@ -158,6 +159,80 @@ def test_an_image_of_a_new_item_comes_from_its_own_column(tmp_path: Path, log: D
     put(log, beet={"picture": [1.0, 2.0, 3.0]})
     with pytest.raises(DataError, match="item 'beet' has 3 numbers; the release's have 2"):
         bring(log, [folder], work, at=NOW)
+
+
+BOTH = Vectors.model_validate({"text": {"columns": ["title"]}, "image": {"column": "picture"}})
+
+
+def parts_of(log: DocumentLog, item: str) -> Mapping[str, Any]:
+    (mine,) = held(log)[item][BY_ENCODER].values()
+    return {part: one["of"] for part, one in mine.items()}
+
+
+def test_a_text_and_an_image_leave_each_other_and_a_second_run_brings_nothing(
+    tmp_path: Path, log: DocumentLog, work: Work
+) -> None:
+    folder = ranking(tmp_path / "r", work, BOTH)
+    put(log, kale={"title": "fine red wine"})
+    assert bring(log, [folder], work, at=NOW)["item_vectors"] == 1
+    for title, picture in (("fine red wine", [0.0, 2.0]), ("motor oil", [0.0, 2.0]), ("motor oil", [3.0, 0.0])):
+        put(log, kale={"title": title, "picture": picture})
+        assert bring(log, [folder], work, at=NOW)["item_vectors"] == 1
+        assert parts_of(log, "kale") == {"text": text_digest(title), "image": image_digest(picture)}
+        assert bring(log, [folder], work, at=NOW) == {"item_vectors": 0, "item_vectors_waiting": 0}
+    put(log, kale={"title": "cheap motor oil"})
+    bring(log, [folder], work, at=NOW)
+    assert set(parts_of(log, "kale")) == {"text"}, "the picture was taken away"
+
+
+def test_every_release_in_use_gets_its_vectors_also_where_two_share_an_encoder(
+    tmp_path: Path, log: DocumentLog, work: Work
+) -> None:
+    lacking, whole = ranking(tmp_path / "one", work, left=5), ranking(tmp_path / "two", work)
+    assert bring(log, [lacking, whole], work, at=NOW) == {"item_vectors": 5, "item_vectors_waiting": 0}
+    assert shown(lacking, log).known.all()
+    assert bring(log, [lacking, whole], work, at=NOW) == {"item_vectors": 0, "item_vectors_waiting": 0}
+
+
+def test_releases_that_read_different_texts_of_an_item_do_not_take_turns(
+    tmp_path: Path, log: DocumentLog, work: Work
+) -> None:
+    learnt, other = ranking(tmp_path / "one", work, left=1), ranking(tmp_path / "two", work, left=1)
+    words = Vocabulary.load(other / "vocabulary")
+    at = words.items.schema.get_field_index("title")
+    names = [*words.items["title"].to_pylist()[:-1], "another title"]
+    replace(words, items=words.items.set_column(at, "title", [names])).save(other / "vocabulary")
+    assert bring(log, [learnt, other], work, at=NOW)["item_vectors"] == 1
+    before = held(log)
+    assert bring(log, [learnt, other], work, at=NOW) == {"item_vectors": 0, "item_vectors_waiting": 0}
+    assert held(log) == before
+
+
+def test_what_can_have_no_vector_neither_waits_nor_keeps_others_waiting(
+    tmp_path: Path, log: DocumentLog, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ranking(tmp_path / "r", work, BOTH)
+    put(log, kale={"picture": [0.0, 0.0]}, beet={"title": "dry red wine"})
+    monkeypatch.setattr(item_vectors, "MOST_ENTRIES", 1)
+    assert bring(log, [folder], work, at=NOW) == {"item_vectors": 1, "item_vectors_waiting": 0}
+    assert set(held(log)) == {"beet"}
+    found = ItemVectors.load(folder / FOLDER, Vocabulary.load(folder / "vocabulary").item_ids)
+    none = replace(found, image=Part.none(board.ITEMS), digests={**found.digests, "image": ("",) * board.ITEMS})
+    none.save(folder / FOLDER, Vocabulary.load(folder / "vocabulary").item_ids)  # a release that saw no picture
+    put(log, kale={"picture": [0.0, 1.0]})
+    assert bring(log, [folder], work, at=NOW) == {"item_vectors": 0, "item_vectors_waiting": 0}
+
+
+def test_a_full_log_still_takes_new_vectors_of_the_items_that_it_knows(
+    tmp_path: Path, log: DocumentLog, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ranking(tmp_path / "r", work)
+    put(log, kale={"title": "fine red wine"})
+    bring(log, [folder], work, at=NOW)
+    monkeypatch.setattr(item_vectors, "MOST_DOCUMENTS", 1)
+    put(log, kale={"title": "motor oil"}, beet={"title": "dry red wine"})
+    assert bring(log, [folder], work, at=NOW) == {"item_vectors": 1, "item_vectors_waiting": 1}
+    assert parts_of(log, "kale") == {"text": text_digest("motor oil")}
 
 
 def test_an_undo_of_vectors_is_brought_again(tmp_path: Path, log: DocumentLog, work: Work) -> None:

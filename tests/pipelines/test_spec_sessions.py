@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from components.content import words
 from feature_repo.errors import SpecError
 from pipelines import spec
 from pipelines.graphs import parameters
@@ -42,6 +43,13 @@ def test_intents_of_a_visit_are_the_session_models_alone() -> None:
         {"name": "leave", "event": None, "ends": True},
     ]
     assert (rule["gap"], rule["model"]["positions"]) == ("20m", 64)
+
+
+def test_reports_and_the_door_name_what_users_do_alike() -> None:
+    listen = {"name": "listen", "event": "listen", "level": "category"}
+    found = spec.parse(document(VISIT, listen, NOW), place="test")
+    kept = json.loads(parameters.spec_slices(found)["serving"])["intents"]  # what a release keeps of intents
+    assert found.verb == words.verb(None, (one["event"] for one in kept), {}) == "listened to"
 
 
 def test_a_changed_gap_trains_the_session_model_and_reads_nothing_anew() -> None:

@@ -84,6 +84,15 @@ def test_vectors_of_people_and_vectors_that_nobody_declared_are_refused() -> Non
         parsed(models=models)
 
 
+def test_items_of_later_steps_are_no_candidates_by_their_texts() -> None:
+    models = document("news")["models"]
+    line = r"models.ranking.later_items: with vectors, .* say `candidates: \{content: 0\}`"
+    with pytest.raises(SpecError, match=line):
+        parsed("news", vectors=TEXT)
+    models["ranking"].setdefault("candidates", {})["content"] = 0
+    assert parsed("news", vectors=TEXT, models=models).models.ranking.vectors is not None
+
+
 def test_another_encoder_runs_the_vectors_and_what_rests_on_them_again(tmp_path: Path) -> None:
     found = parsed(vectors=TEXT)
     slices = parameters.slices(found, source="s", base=tmp_path)

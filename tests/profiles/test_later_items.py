@@ -2,14 +2,18 @@
 
 import datetime as dt
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from components.profiles import steps, vocabulary_rule
+from components.profiles.build.fit_vocabulary import ItemRule, require_dated
 from components.ranking.spec import Ranking
+from feature_repo import files
 from feature_repo.errors import DataError
+from feature_repo.signs import Signs
 from feature_repo.vocabulary import Vocabulary
 from tests import worlds
 from tests.profiles.conftest import PROFILES, RANKING, SPLIT
@@ -71,6 +75,27 @@ def test_where_none_came_later_it_is_one_line(tmp_path: Path) -> None:
         DataError, match=r"models.ranking.later_items: no item has a first_seen of 2024-02-26 00:00 UTC"
     ):
         build(tmp_path, world(later=False), later=True)
+
+
+def test_items_that_would_come_later_by_being_chosen_are_refused() -> None:
+    plain = ItemRule(None, 1, 1, later=True)
+    with pytest.raises(
+        DataError, match=r"^models.ranking.later_items: the source has no first_seen of 2 items, so they"
+    ):
+        require_dated(plain, 2)
+    require_dated(plain, 0)
+    require_dated(plain, None)  # data of before it was counted
+    require_dated(ItemRule(None, 1, 1), 2)
+    require_dated(ItemRule(None, 1, 1, Signs((("click", 1.0),), shown="impression"), later=True), 2)
+
+
+def test_a_run_over_such_items_is_refused(tmp_path: Path) -> None:
+    clean = world().write(tmp_path / "clean")
+    files.write_json(clean / "snapshot.json", files.read_json(clean / "snapshot.json") | {"items_undated": 4})
+    for later in (True, False):
+        wanted = worlds.VOCABULARY | {"items": worlds.VOCABULARY["items"] | ({"later": True} if later else {})}
+        with pytest.raises(DataError, match="no first_seen of 4 items") if later else nullcontext():
+            steps.run_profiles(PROFILES, SPLIT, json.dumps(wanted), clean=clean, destination=tmp_path / "profiles")
 
 
 def test_the_rule_and_the_digest_name_them_only_where_asked() -> None:

@@ -1,13 +1,14 @@
 """Texts of items as candidates and features: by value, the same for one row as for many, and for items nobody chose."""
 
 import dataclasses
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from components.ranking import encode, examples, open_catalogue
+from components.ranking import batch, encode, examples, open_catalogue
 from components.ranking.candidates import candidates, given
 from components.ranking.content import Content
 from components.ranking.evaluate import evaluate
@@ -18,13 +19,18 @@ from components.ranking.sources import NAMES
 from components.ranking.spec import OF_VECTORS, Candidates, Ranking
 from components.ranking.train import train
 from components.vectors.build import Work, encoded
+from feature_repo import env_names
+from feature_repo.documents import opened
 from feature_repo.documents.changes import ITEM, VECTOR, Newest
+from feature_repo.documents.log import DocumentLog, Snapshot
+from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import DataError
 from feature_repo.item_vectors import FOLDER, document, text_digest
-from feature_repo.live_items import live
+from feature_repo.live_items import declared, live
 from tests.ranking import content_worlds as worlds
 from tests.ranking.board import ITEMS, SPEC, Happened, cold_rows, intents, known_row, start, user_rows
 
+NOW = dt.datetime(2026, 11, 29, tzinfo=dt.UTC)
 SPEC_VECTORS = worlds.SPEC.slice()
 LIMITS = Candidates(history=10, neighbours=5, popular=5, content=6)
 CONTENT = SPEC.model_copy(update={"vectors": SPEC_VECTORS, "candidates": LIMITS})
@@ -115,14 +121,14 @@ def test_one_row_is_encoded_as_in_a_batch_and_as_loaded(
     users = list(happened)[:8]
     rows = user_rows(*(known_row(user, happened[user], 21) for user in users))
     chances = np.asarray([intents(user) for user in users], np.float32)
-    batch = ranker.rank(rows, chances)
+    together = ranker.rank(rows, chances)
     for b, user in enumerate(users):
         alone = loaded.rank(rows.take(np.array([b])), chances[b : b + 1])
-        mine = batch.found.row == b
-        assert alone.found.item.tolist() == batch.found.item[mine].tolist(), user
-        assert alone.found.source.tolist() == batch.found.source[mine].tolist(), user
-        assert alone.facts["content"].tolist() == batch.facts["content"][mine].tolist(), user
-        np.testing.assert_allclose(alone.scores, batch.scores[mine], atol=1e-5)
+        mine = together.found.row == b
+        assert alone.found.item.tolist() == together.found.item[mine].tolist(), user
+        assert alone.found.source.tolist() == together.found.source[mine].tolist(), user
+        assert alone.facts["content"].tolist() == together.facts["content"][mine].tolist(), user
+        np.testing.assert_allclose(alone.scores, together.scores[mine], atol=1e-5)
 
 
 def over(ranker: Ranker, vectors: dict[str, Any], **documents: dict[str, Any]) -> Ranker:
@@ -169,6 +175,21 @@ def test_content_finds_new_items_that_popularity_and_categories_cannot(
     assert (shown[0].source, shown[0].reasons["content"] > 0.4) == ("content", True)
 
 
+def test_a_batch_ranks_a_later_item_by_its_text_as_the_door_does(
+    ranker: Ranker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happened: dict[str, Happened]
+) -> None:
+    log = DocumentLog(SqliteShelf(str(tmp_path / "online.db"), "shop"))
+    title, vector = {"title": "fine red wine"}, vector_of(ranker, "fine red wine")
+    log.put(ITEM, [("wine", title)], who="key", at=NOW, after=log.refreshed(Snapshot()))
+    log.put(VECTOR, [("wine", vector)], who="job", at=NOW, after=log.refreshed(Snapshot()))
+    monkeypatch.setattr(opened, "document_log_if_any", lambda name: log)
+    listed, version = batch._live(ranker, "shop", {env_names.FEAST: "{}"})
+    rows, chances = user_rows(known_row("u00", happened["u00"], 21)), np.asarray(intents("u00"), np.float32)
+    answer = listed.recommend(rows, chances, k=ITEMS)
+    assert (version, answer) == (2, over(ranker, {"wine": vector}, wine=title).recommend(rows, chances, k=ITEMS))
+    assert [one.source for one in answer if one.item_index == ITEMS] == ["content"]
+
+
 def test_a_text_that_the_log_changes_keeps_its_vector_until_it_is_encoded_again(
     ranker: Ranker, happened: dict[str, Happened]
 ) -> None:
@@ -183,6 +204,17 @@ def test_a_text_that_the_log_changes_keeps_its_vector_until_it_is_encoded_again(
     assert near(over(ranker, {}, **changed)) == before
     assert near(over(ranker, {"i00": vector_of(ranker, "motor oil")}, **changed)) > 0.5 > before
     assert near(over(ranker, {"i00": vector_of(ranker, "motor oil")})) == before, "the change was taken back"
+
+
+def test_an_id_that_another_thing_was_given_is_like_nothing_until_it_is_encoded(
+    ranker: Ranker, happened: dict[str, Happened]
+) -> None:
+    other = dict.fromkeys(declared(ranker.vocabulary)) | {"title": "motor oil"}  # as `replaces: true` has it
+    for documents in ({"i00": other}, {"i00": dict.fromkeys(other)}):
+        found = over(ranker, {}, **documents).vectors
+        assert found is not None
+        assert not found.known[0]
+        assert found.known[2], "who shared its text"
 
 
 def test_rows_without_vectors_are_refused_where_the_spec_declares_them(folders: tuple[Path, Path]) -> None:

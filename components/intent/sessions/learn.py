@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from components.intent.sessions import baselines, evaluate, visits
 from components.intent.sessions.encode import Codes, encode
-from components.intent.sessions.spec import USUAL_GAP_S, SessionIntent, SessionRule
+from components.intent.sessions.spec import SessionIntent, SessionRule
 from components.intent.sessions.split import PARTS, parts, require_rows
 from components.intent.sessions.train import Sample, Trained, train
 from components.intent.sessions.visits import History, Rows
@@ -49,7 +49,8 @@ def learn(
     """Fit and judge the model of a rule's intents; refuse data that cannot tell."""
     found, gap_s = visits.cut(visits.history(events, timezone=calendar.timezone), gap_s=rule.gap_s)
     told = said_of(found, gap_s)
-    quiet_s = USUAL_GAP_S if gap_s is None else gap_s  # before the data's end: a visit may go on after it
+    # A visit that is silent for less before the data's end may go on after it: its labels are not known.
+    quiet_s = visits.quiet(found, np.ones(len(found), dtype=bool), gap_s)
     part = parts(found, split, calendar, quiet_s=quiet_s)  # [V]
     every = visits.rows(found, rule.intents, positions=rule.model.positions)
     require_rows(every, part, found, what=told)

@@ -122,10 +122,10 @@ def codes(events: History, part: np.ndarray, categories: dict[str, str], *, gap_
     named = tuple(sorted(sorted(weight, key=lambda name: (-weight[name], name))[:MOST_CATEGORIES]))
     code = {name: place for place, name in enumerate(named, start=1)}
     of = {item: code[name] for item, name in categories.items() if name in code}
-    return Codes(kinds, named, of, by_id=events.sessions_told, gap_s=gap_s, quiet_s=_quiet(events, part, gap_s))
+    return Codes(kinds, named, of, by_id=events.sessions_told, gap_s=gap_s, quiet_s=quiet(events, part, gap_s))
 
 
-def _quiet(events: History, part: np.ndarray, gap_s: int | None) -> int:
+def quiet(events: History, part: np.ndarray, gap_s: int | None) -> int:
     """Return after how much silence a visit counts as over: the gap, or what is longer than nearly all within one."""
     if gap_s is not None:
         return gap_s

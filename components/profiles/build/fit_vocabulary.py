@@ -79,6 +79,20 @@ def levels(items: Table, intents: Sequence[IntentTargets], item_ids: pa.Array) -
     return pa.concat_tables([empty.empty_table(), *tables]), ordered
 
 
+def require_dated(rule: ItemRule, undated: int | None) -> None:
+    """Refuse later items that came by what became of them: where no first_seen is told, it is the first event.
+
+    Of an item that is shown before it is chosen, the first event is an impression; then that tells nothing. `undated`
+    counts the items without a first_seen of their own; None: nobody counted.
+    """
+    if rule.later and undated and not rule.signs.shown:
+        raise DataError(
+            f"models.ranking.later_items: the source has no first_seen of {undated:,} items, so they would come later "
+            "by being chosen in the weeks that judge; map first_seen of every item, name impressions in "
+            "models.ranking.impression, or leave later_items out"
+        )
+
+
 @functools.cache
 def counting(rule: ItemRule, *, until_week: int) -> Plan:
     """Plan what to count of a block of users, in weeks <= `until_week` as known then; counts add up over blocks."""

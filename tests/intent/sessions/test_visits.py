@@ -7,8 +7,8 @@ import pytest
 
 from components.intent.sessions import visits
 from components.intent.sessions.encode import Codes, encode, visit, window
-from components.intent.sessions.learn import _require_both, said_of
-from components.intent.sessions.spec import SessionIntent
+from components.intent.sessions.learn import _require_both, learn, said_of
+from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
 from components.intent.sessions.split import parts, require_rows
 from feature_repo import memory
 from feature_repo.columns import MEMORY_EVENTS
@@ -154,6 +154,21 @@ def test_a_visit_that_runs_into_the_next_part_is_in_none_and_one_that_may_go_on_
     split = {"train": [1], "validate": [2], "test": [3]}
     part = parts(found, split, CALENDAR, quiet_s=1800)
     assert [int(part[found.visit[found.user == u][0]]) for u in range(5)] == [0, -1, 1, 2, -1]
+
+
+def test_a_visit_that_the_door_would_still_count_on_has_no_labels_yet():
+    days = [(f"{user}{day}", day) for day in range(1, 30) for user in "abc"]
+    rows = []  # told by ids alone; two hours of silence are usual within a visit
+    for name, day in days:
+        start = (day - 1) * DAY
+        rows += [(name, start + n * 7200, name, "i1", ("view", "purchase")[(day + n) % 2]) for n in range(3)]
+    end = 29 * DAY
+    rows += [("late", end - 7000, "late", "i1", "view"), ("last", end, "last", "i1", "view")]
+    split = {"train": list(range(1, 20)), "validate": list(range(20, 24)), "test": list(range(24, 31))}
+    rule = SessionRule(intents=(BUY,), model=SessionModel(epochs=1, width=8))
+    found = learn(table(rows), None, rule, split=split, calendar=CALENDAR)
+    assert found.trained.scorer.codes.quiet_s == 7200
+    assert found.counts["sessions_left_out"] == 2, "both visits that a purchase may still follow"
 
 
 def test_data_in_which_no_visit_goes_on_is_refused():
