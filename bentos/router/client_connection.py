@@ -24,6 +24,7 @@ LATE_CLIENT = 408
 HEAD_BYTES = 16 << 10  # of a request's line and headers, as at the doors
 HEADERS = 100
 CHUNKED_BYTES = 8 * MAX_BODY_BYTES  # as they come: chunks of a byte cost five more
+AHEAD = 32  # requests of a connection that wait for the one being answered
 ENDLESS = float("inf")
 
 
@@ -47,6 +48,7 @@ class ClientConnection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._target, self._method = b"", ""
         self._size = self._raw = 0  # bytes of the head or of the body; bytes since a head or a body began
+        self._beside = 0  # bytes since a part of the body came: of a chunk's extension, or of trailers
         self._idle, self._reading, self._in_body, self._began = True, False, False, False
         self._old, self._keep_alive, self._continue = False, True, False
         self._upgraded_bytes = 0  # of a body that the parser leaves to an upgrade, which we do not make
@@ -107,7 +109,7 @@ class ClientConnection(asyncio.Protocol):
         elif self.busy:
             self.due = ENDLESS
         elif self._idle:
-            self._transport.close()
+            self._leave(self._site.close_s)
         else:
             where, seconds = ("body", self._site.body_s) if self._in_body else ("request", self._site.head_s)
             error = f"the {where} did not come"
@@ -127,26 +129,28 @@ class ClientConnection(asyncio.Protocol):
         if self._idle:
             self._idle, self.due = False, self._site.time() + self._site.head_s
         self._began = False
-        if data:
-            self._feed(data)
+        come = len(data)
+        self._beside += come
+        while data and not self._deaf:
+            data = self._feed(data)
         if self._deaf or not self._reading:
             return
-        self._raw = 0 if self._began else self._raw + len(data)
-        if not self._in_body and self._raw > HEAD_BYTES:
+        self._raw = 0 if self._began else self._raw + come
+        if (self._beside if self._in_body else self._raw) > HEAD_BYTES:
             self._refuse(_large_head())
         elif self._raw > CHUNKED_BYTES:
             self._refuse(_large_body())
 
-    def _feed(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> bytes:
+        """Have the parser read; return what it leaves behind a request that asks for another protocol."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._parser = httptools.HttpRequestParser(self)
-            if rest := self._read_upgraded(data[upgrade.args[0] :]):
-                self._feed(rest)
+            return self._read_upgraded(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             if self._deaf:  # it comes after a request that ends the connection
-                return
+                return b""
             cause = error.__context__
             where = "body" if self._in_body else "request"
             self._refuse(
@@ -154,18 +158,21 @@ class ClientConnection(asyncio.Protocol):
                 if isinstance(cause, _Refused)
                 else _Refused(MALFORMED, f"no HTTP: {error}", where=where, allowed="HTTP/1.1")
             )
+        return b""
 
     def _read_upgraded(self, data: bytes) -> bytes:
         """Read the body of a request that asks for another protocol as well; return what is left."""
         if not self._upgraded_bytes:
             return data
         part, rest = data[: self._upgraded_bytes], data[self._upgraded_bytes :]
-        self._parts.append(part)
-        self._size += len(part)
-        self._site.held_bytes += len(part)
         self._upgraded_bytes -= len(part)
-        if not self._upgraded_bytes:
-            self._complete()
+        try:
+            self._hold(part)
+            if not self._upgraded_bytes:
+                self._complete()
+        except _Refused as refused:
+            self._refuse(refused)
+            return b""
         return rest
 
     def on_message_begin(self) -> None:
@@ -194,7 +201,7 @@ class ClientConnection(asyncio.Protocol):
         length, chunked = self._judged(version)
         self._reading = self._in_body = True
         self._site.in_flight += 1
-        self._size = 0
+        self._size = self._beside = 0
         if length > MAX_BODY_BYTES:
             raise _large_body()
         if length and self._parser.should_upgrade():
@@ -209,6 +216,11 @@ class ClientConnection(asyncio.Protocol):
 
     def on_body(self, part: bytes) -> None:
         """Take in a part of the body."""
+        self._beside = 0
+        self._hold(part)
+
+    def _hold(self, part: bytes) -> None:
+        """Keep a part of the body, as long as it and all bodies together are not too large."""
         self._parts.append(part)
         self._size += len(part)
         self._site.held_bytes += len(part)
@@ -256,6 +268,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _complete(self) -> None:
         """Have a whole request answered."""
+        if len(self._waiting) >= AHEAD:  # one read holds thousands, and each costs memory until its turn
+            raise _full(f"{AHEAD} requests of this connection wait")
         self._reading = self._in_body = self._continue = False
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         request = Request(self._method, self._target.decode("latin-1"), self._headers, body, self._peer)
@@ -274,7 +288,7 @@ class ClientConnection(asyncio.Protocol):
         """Give up a request that is not whole."""
         if self._in_body:
             self._site.left(self._size)
-        self._in_body = False
+        self._in_body, self._upgraded_bytes, self._parts = False, 0, []
 
     def _drop_waiting(self) -> None:
         """Give up what nobody can hear the answer to."""
@@ -313,9 +327,7 @@ class ClientConnection(asyncio.Protocol):
             self._end(one)
         elif close:
             self._drop_waiting()
-            self._deaf = self._ending = True
-            self.due = self._site.time() + self._site.write_s
-            self._transport.close()
+            self._leave(self._site.write_s)
         else:
             self._go_on()
 
@@ -361,12 +373,19 @@ class ClientConnection(asyncio.Protocol):
         """Wait for the next request."""
         assert self._transport is not None
         if self._heard_all:
-            self._transport.close()
+            self._leave(self._site.write_s)
             return
         self._transport.resume_reading()
         self._say_continue()
         wait_s = self._site.body_s if self._in_body else self._site.head_s if self._reading else self._site.keep_s
         self._idle, self.due = not self._reading, self._site.time() + wait_s
+
+    def _leave(self, within_s: float) -> None:
+        """Close once what is written has gone; a client that never reads has so long."""
+        assert self._transport is not None
+        self._deaf = self._ending = True
+        self.due = self._site.time() + within_s
+        self._transport.close()
 
     def _end(self, response: Response) -> None:
         """Write a refusal. What the client still sends is thrown away for a while: a reset could cost it the answer."""

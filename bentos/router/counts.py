@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from bentos.http.problems import FAULT, OVERLOADED
+from bentos.http.problems import FAULT, FORBIDDEN, HEADERS_TOO_LARGE, MALFORMED, OVERLOADED, UNAUTHENTICATED
 from bentos.router.observations import BUCKETS_MS, LABELS, ArmSeen, CopiesSeen, Observations, ShadowSeen
 from bentos.router.requests import READS, WRITES
 from bentos.router.routes import CANDIDATE, STABLE, Arm
 
 LOST = 0  # the code of an attempt that no answer came to
+# What a door may answer before it knows its caller: a stranger could fill a rollout's evidence with them.
+UNPROVEN = frozenset((MALFORMED, UNAUTHENTICATED, FORBIDDEN, HEADERS_TOO_LARGE))
 
 
 @dataclass
@@ -187,7 +189,9 @@ class Metrics:
 
 
 def count(counts: Counts, arm: Arm, endpoint: str, *, code: int, seconds: float, degraded: bool) -> None:
-    """Count an attempt for the loop."""
+    """Count an attempt for the loop, unless its answer is one that strangers get."""
+    if code in UNPROVEN:
+        return
     if endpoint in READS:
         counts.arms[arm].read(code, seconds, degraded=degraded)
     elif endpoint in WRITES:

@@ -191,6 +191,7 @@ class DoorConnection(asyncio.Protocol):
             if self._spoilt:
                 self.abort()
             else:
+                self.resume()  # a slow client may have held it back until the last piece
                 self._free(self)
 
     def on_message_begin(self) -> None:

@@ -55,6 +55,15 @@ def lines(named: Iterable[tuple[str, str]]) -> bytes:
     return "".join(f"{name}: {value}\r\n" for name, value in named).encode("latin-1")
 
 
+def without(block: bytes, name: bytes) -> bytes:
+    r"""Take a header off a block, all its lines.
+
+    >>> without(b"accept: a\r\nage: 1\r\n", b"age")
+    b'accept: a\r\n'
+    """
+    return b"".join(line for line in block.splitlines(keepends=True) if not line.lower().startswith(name + b":"))
+
+
 def value_of(headers: Iterable[Header], name: bytes) -> bytes | None:
     """Return the first value of a header; None without one.
 

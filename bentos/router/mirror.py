@@ -10,13 +10,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bentos.http.headers import SHADOW
+from bentos.http.headers import PATIENCE, SHADOW
 from bentos.http.problems import FAULT, OVERLOADED
 from bentos.router.counts import LOST, Metrics
 from bentos.router.door_connection import Lost
-from bentos.router.headers import lines
+from bentos.router.headers import key, lines, without
 from bentos.router.proxy import RoutedRequest
 from bentos.router.requests import RECOMMEND, items_of, overlap
 from bentos.router.routes import CANDIDATE, STABLE, Arm, Backend, Routes
@@ -170,7 +170,10 @@ class Mirror:
         return routes is not None and backend in (routes.stable, routes.candidate)
 
     async def _send(self, one: _Waiting, patience_s: float) -> tuple[int, bytes]:
-        sent = one.routed.sent.marked(self._mark)
+        sent = one.routed.sent
+        if one.routed.hurried:  # its caller does not wait for a copy, which has to arrive
+            sent = replace(sent, headers=without(sent.headers, key(PATIENCE)))
+        sent = sent.marked(self._mark)
         answer = await self._doors.send(one.backend, sent, patience_s=patience_s)
         answer.discard()
         return answer.status, answer.body

@@ -26,6 +26,7 @@ class RoutedRequest:
     arm: Arm
     routes: Routes
     counts: Counts
+    hurried: bool = False  # its caller says how long it waits: its failures are the caller's choice, and no evidence
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Proxy:
             if trial is not None:
                 trial.leave(answered=code not in (LOST, UNAVAILABLE))
             self._metrics.attempt(arm, backend.release, code, endpoint=routed.endpoint, seconds=seconds)
-            count(routed.counts, arm, routed.endpoint, code=code, seconds=seconds, degraded=low)
+            if not routed.hurried:
+                count(routed.counts, arm, routed.endpoint, code=code, seconds=seconds, degraded=low)
         return Answered(arm, backend.release, answer)
 
     def _trial(self, url: str) -> SlowStart:

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bentos.endpoints.popular import PopularDocument
-from bentos.http.headers import CATALOGUE, REQUEST_ID
-from bentos.http.problems import FAULT, TIMEOUT, UNAVAILABLE, Problem
+from bentos.http.headers import CATALOGUE, PATIENCE, REQUEST_ID
+from bentos.http.problems import FAULT, OVERLOADED, TIMEOUT, UNAVAILABLE, Problem
 from bentos.router import headers, messages
-from bentos.router.counts import Counts, Metrics
+from bentos.router.counts import UNPROVEN, Counts, Metrics
 from bentos.router.door_connection import Lost
 from bentos.router.listen import Site
 from bentos.router.messages import OK, Request, Response
@@ -120,7 +120,8 @@ class Router:
         passed = headers.passed_on(request.headers, request_id=name, peer=request.peer)
         endpoint = endpoint_of(request.method, path)
         sent = Sent(request.method, request.target, passed, body)
-        routed = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts)
+        hurried = request.header(PATIENCE) is not None
+        routed = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts, hurried)
         spare = self._popular.document(routes) if endpoint == RECOMMEND else None
         spare_s = None if spare is None else max(self.settings.patience_s, spare.timeout_s + GRACE_S)
         try:
@@ -165,6 +166,8 @@ class Router:
             if status < 300 and not routes.shared:
                 self._mirror.copy(routed, found.arm)
             return
+        if routed.hurried or status == OVERLOADED or status in UNPROVEN:
+            return  # the copy passes the candidate's checks of callers: it would differ by what the caller did
         shown = routes.mode == "shadow" and routed.endpoint in READS and found.arm == STABLE
         if shown and self._draw() < routes.mirror:
             self._mirror.mirror(routed, status, found.answer.body)
