@@ -22,11 +22,12 @@ from components.ranking.evaluate import Evaluation, evaluate
 from components.ranking.score import Ranker
 from components.ranking.served import served
 from components.ranking.spec import Ranking
-from components.ranking.twin import Twin
+from components.ranking.twin import Twin, require_known
 from components.step import step
 from feature_repo import fallback, files
 from feature_repo.privacy.pseudonyms import ring
 from feature_repo.release_folder import ReleaseFolder
+from feature_repo.vocabulary import Vocabulary
 
 TRAINING = "training.json"
 
@@ -175,18 +176,20 @@ def run_judge_twin_ranking(
 
         def work(folder: Path) -> None:
             beside, release = Ranker.load(Path(ranker)), Path(twin) / twins.RELEASE
+            world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
+            if spec.later_items:
+                require_known(set(Vocabulary.load(Path(twin_rows) / "vocabulary").item_ids), world)
             if found.retrained:
                 asked = Ranking.model_validate(ReleaseFolder.read(release).slices["ranking"])
                 own_words = asked.model_copy(
                     update={"vectors": None}
                 )  # its vectors are in the release, not in the rows
-                world = examples.load(Path(twin_rows), Path(twin_intent), own_words, key=users_key(asked))
-                world = replace(world, vectors=examples.vectors_of(release / "ranking", asked, world.vocabulary))
-                own = train.train(world, asked, report=progress.at).ranker
+                theirs = examples.load(Path(twin_rows), Path(twin_intent), own_words, key=users_key(asked))
+                theirs = replace(theirs, vectors=examples.vectors_of(release / "ranking", asked, theirs.vocabulary))
+                own = train.train(theirs, asked, report=progress.at).ranker
                 judged = Twin.of(own, examples.load(Path(twin_rows), Path(twin_intent)), beside)
             else:
                 judged = Twin.load(release / "ranking", Path(twin_rows), Path(twin_intent), beside)
-            world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
             result = evaluate(judged, world, report=progress.at)
             files.write_json(folder / "metrics.json", result.metrics())
             resamples.write(folder, result.resamples, rows_digest=result.rows_digest)

@@ -7,6 +7,7 @@ are passed over. The baselines beside it are the candidate's.
 Letters: B rows, I items of the twin, M candidates over all rows.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,18 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.score import Ranker, Scored
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
+
+
+def require_known(items: Collection[str], world: World) -> None:
+    """Refuse to judge by rows whose labels name items that came after the twin's.
+
+    A candidate has them where the spec ranks later items. The twin would too, had it run on this data: that it
+    ranks none of them says nothing of it, and any candidate would be better.
+    """
+    known = np.array([name in items for name in world.vocabulary.item_ids])
+    unknown = 1 - known[world.examples.of_weeks(world.weeks("test")).bought.values].mean()
+    if unknown > 0:
+        raise DataError(f"items that came after its own are {unknown:.1%} of what was chosen on the candidate's")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The champion's judged twin ranks a candidate's user-weeks: its own rows and items, named by the candidate's."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from components.ranking.train import Trained
 from components.ranking.twin import Twin, renamed
 from components.twins import Twin as Known
 from feature_repo import files, release_folder
+from feature_repo.vocabulary import Vocabulary
 from tests.ranking.board import SPEC
 
 
@@ -33,12 +35,20 @@ def twin(folders: tuple[Path, Path], trained: Trained, tmp_path_factory: pytest.
     return at / "twin", at / "intent"
 
 
-def _judged(twin: tuple[Path, Path], folders: tuple[Path, Path], ranker: Ranker, to: Path) -> Path:
+def _judged(
+    twin: tuple[Path, Path],
+    folders: tuple[Path, Path],
+    ranker: Ranker,
+    to: Path,
+    *,
+    ranking: str = "{}",
+    twin_rows: Path | None = None,
+) -> Path:
     (to / "ranker").mkdir(parents=True)
     ranker.save(to / "ranker")
     steps.run_judge_twin_ranking(
-        "{}", rows=str(folders[0]), intent=str(folders[1]), ranker=str(to / "ranker"), twin=str(twin[0]),
-        twin_rows=str(folders[0]), twin_intent=str(twin[1]), evaluation=str(to / "said"),
+        ranking, rows=str(folders[0]), intent=str(folders[1]), ranker=str(to / "ranker"), twin=str(twin[0]),
+        twin_rows=str(twin_rows or folders[0]), twin_intent=str(twin[1]), evaluation=str(to / "said"),
     )  # fmt: skip
     return to / "said"
 
@@ -103,3 +113,21 @@ def test_why_its_intents_could_not_be_told_is_why_it_is_not_judged(
     twins.write(Known("1", why="it has learnt from the first of them"), twins_intent)
     said = _judged((twin[0], twins_intent), folders, trained.ranker, tmp_path / "run")
     assert twins.read(said).why == "it has learnt from the first of them"
+
+
+def test_a_twin_is_not_judged_by_items_that_came_after_its_own_where_the_spec_ranks_such(
+    twin: tuple[Path, Path], folders: tuple[Path, Path], trained: Trained, tmp_path: Path
+) -> None:
+    earlier = tmp_path / "rows"
+    shutil.copytree(folders[0], earlier)
+    words = Vocabulary.load(earlier / "vocabulary")
+    at = words.items.schema.get_field_index("item_id")
+    ids = ["gone", *words.item_ids[1:]]
+    replace(words, items=words.items.set_column(at, "item_id", [ids])).save(earlier / "vocabulary")
+    later = '{"later_items": true}'
+    said = _judged(twin, folders, trained.ranker, tmp_path / "other", ranking=later, twin_rows=earlier)
+    why = twins.read(said).why
+    assert re.fullmatch(r"items that came after its own are \d\.\d% of what was chosen on the candidate's", why)
+    assert not (said / "metrics.json").exists()
+    alike = _judged(twin, folders, trained.ranker, tmp_path / "same", ranking=later)
+    assert not twins.read(alike).why
