@@ -99,7 +99,15 @@ def _callers(place: Installation) -> Iterator[Check]:
 
 def _registry(place: Installation) -> Check:
     """Tell whether who reaches MLflow decides what is loaded."""
-    uri, keys = place.environment.mlflow.tracking_uri, _trusted(place)
+    uri, given = place.environment.mlflow.tracking_uri, signing_keys(place.environment.signing, place.outside)
+    keys, signer = list(signing.public_keys(given)), signing.signer(given)
+    if signer is not None and not keys:
+        return Check(
+            "registry",
+            False,
+            "releases are signed and nothing checks it: once the champion is signed, give "
+            f"signing.public_keys: [{signer.public}]",
+        )
     if keys:
         return Check("registry", True, f"releases are signed; trusted: {', '.join(map(signing.name_of, keys))}")
     if urlsplit(uri).scheme not in ("http", "https"):
@@ -110,10 +118,6 @@ def _registry(place: Installation) -> Check:
         f"whoever reaches {urlsplit(uri).hostname} moves the champion to files of their own, and services load them; "
         "make keys with `python -m components.registry.signing_keys` and give signing: {key_env: …, public_keys: […]}",
     )
-
-
-def _trusted(place: Installation) -> list[str]:
-    return list(signing.public_keys(signing_keys(place.environment.signing, place.outside)))
 
 
 def _ports(place: Installation) -> Iterator[Check]:

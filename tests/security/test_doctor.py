@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from feature_repo import env_names, files
+from feature_repo import env_names, files, signing
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError
 from pipelines import security_checks
@@ -139,11 +139,21 @@ def test_a_signing_key_that_is_named_and_not_set_does_not_mean_that_signing_is_o
 def test_the_private_key_reaches_who_registers_and_no_door(tmp_path: Path) -> None:
     from pipelines.releases import serving
 
-    at = installed(tmp_path, change={"signing": {"key_env": "SHOP_SIGNS"}}, SHOP_SIGNS=KEY)
+    one = signing.signer({signing.KEY: KEY})
+    assert one is not None
+    change = {"signing": {"key_env": "SHOP_SIGNS", "public_keys": [one.public]}}
+    at = installed(tmp_path, change=change, SHOP_SIGNS=KEY)
     assert at.variables[env_names.SIGNING_KEY] == KEY
     door = serving.door(at, "0123456789ab", "recommender:1", port=processes.free_port(0))
     assert KEY not in door.env.values()
-    assert len(door.env[env_names.VERIFY_KEYS]) == 64
+    assert door.env[env_names.VERIFY_KEYS] == one.public
+
+
+def test_releases_that_are_signed_and_not_checked_are_named(tmp_path: Path) -> None:
+    at = ready(installed(tmp_path, change={"signing": {"key_env": "SHOP_SIGNS"}}, SHOP_SIGNS=KEY))
+    one = signing.signer({signing.KEY: KEY})
+    assert one is not None
+    assert f"public_keys: [{one.public}]" in bad(security_checks.examine(at))["registry"]
 
 
 @contextlib.contextmanager
