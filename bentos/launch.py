@@ -5,20 +5,42 @@ puts that socket on loopback, where every user of the machine reaches it, withou
 folder that only the service's user may enter, and goes with the server.
 """
 
+import atexit
+import os
 import shutil
 import sys
 import tempfile
 from typing import Any
+
+PATH_BYTES = 107  # the longest path of a socket
+CONTROL, EVENTS = "control", "events"  # the two sockets
+
+
+def control_folder() -> str:
+    """Make a folder of this user's alone for the sockets; it goes with this process, however far that came."""
+    folder = tempfile.mkdtemp(prefix="intentflow-control-")  # mkdtemp makes it 0700
+    if len(os.fsencode(f"{folder}/{CONTROL}")) > PATH_BYTES:  # a TMPDIR deep in a project or a job's scratch
+        os.rmdir(folder)
+        folder = tempfile.mkdtemp(prefix="intentflow-control-", dir="/tmp")
+    atexit.register(_removed, folder, os.getpid())
+    return folder
+
+
+def _removed(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # not a fork of it that ends before
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def private(watchers: Any, *, threaded: bool = False, **settings: Any) -> Any:
     """Make BentoML's process manager with sockets in a folder of its own, mode 0700, instead of on loopback."""
     from bentoml._internal.utils import circus
 
-    folder = tempfile.mkdtemp(prefix="intentflow-control-")  # mkdtemp makes it 0700
+    folder = control_folder()
     kind = circus.ThreadedArbiter if threaded else circus.Arbiter
     settings.setdefault("check_delay", 10)  # as BentoML has it
-    manager = kind(watchers, endpoint=f"ipc://{folder}/control", pubsub_endpoint=f"ipc://{folder}/events", **settings)
+    manager = kind(
+        watchers, endpoint=f"ipc://{folder}/{CONTROL}", pubsub_endpoint=f"ipc://{folder}/{EVENTS}", **settings
+    )
     manager.exit_stack.callback(shutil.rmtree, folder, ignore_errors=True)
     return manager
 

@@ -46,14 +46,18 @@ class ReleaseFolder:
     @classmethod
     def read(cls, path: Path) -> "ReleaseFolder":
         """Read and check the release in a folder, its signature included where the environment asks for one."""
+        found, signature = cls.described(path), path / signing.FILE
+        text = signature.read_text(errors="replace") if signature.is_file() else ""
+        signing.trusted(os.environ).require(found.document, text, path / FILE)
+        return found
+
+    @classmethod
+    def described(cls, path: Path) -> "ReleaseFolder":
+        """Read what a release was, whoever signed it: nothing of it may be loaded."""
         file = path / FILE
         if not file.is_file():
             raise DataError(f"{file}: no such file; a release folder holds {FILE}, {INTENT}/ and {RANKING}/")
-        document = _checked(_parsed(file), file)
-        signature = path / signing.FILE
-        text = signature.read_text(errors="replace") if signature.is_file() else ""
-        signing.trusted(os.environ).require(document, text, file)
-        return cls(path, document)
+        return cls(path, _checked(_parsed(file), file))
 
     @classmethod
     def verified(cls, path: Path) -> "ReleaseFolder":

@@ -93,7 +93,7 @@ def signer(environment: Mapping[str, str]) -> Signer | None:
 
 
 def trusted(environment: Mapping[str, str]) -> TrustedKeys:
-    """Return whose releases are loaded here: the public keys given, or the one of the private key where none is."""
+    """Return whose releases are loaded here; the private key alone signs, so that signing can be turned on first."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     found = {text: _bytes(PUBLIC, text) for text in public_keys(environment)}
@@ -102,10 +102,7 @@ def trusted(environment: Mapping[str, str]) -> TrustedKeys:
 
 def public_keys(environment: Mapping[str, str]) -> Iterator[str]:
     """Yield the public keys as the environment gives them."""
-    given = [text.strip().lower() for text in environment.get(PUBLIC, "").split(",") if text.strip()]
-    if not given and (one := signer(environment)) is not None:
-        given = [one.public]
-    yield from dict.fromkeys(given)
+    yield from dict.fromkeys(text.strip().lower() for text in environment.get(PUBLIC, "").split(",") if text.strip())
 
 
 def require_signer(environment: Mapping[str, str]) -> Signer | None:
@@ -116,7 +113,7 @@ def require_signer(environment: Mapping[str, str]) -> Signer | None:
             f"{KEY} is not set, and {PUBLIC} has releases signed: what is registered here would be refused by every "
             "service; give the private key to who registers (docs/security.md#signed-releases)"
         )
-    if one is not None and one.name not in keys.by_name:
+    if keys.on and one is not None and one.name not in keys.by_name:
         raise SpecError(
             f"{KEY}: its public key {one.public} is not among those of {PUBLIC} ({', '.join(keys.by_name)}); what it "
             "signs would be refused: add it there first"

@@ -93,7 +93,7 @@ class Signing(Slice):
     )
     public_keys: list[Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]] = Field(
         default=[],
-        description="64 hex digits each; a release must be signed with one of them. Empty: the private key's own",
+        description="64 hex digits each; a release must be signed with one of them. Empty: nothing is checked",
     )
 
 

@@ -99,7 +99,15 @@ def _callers(place: Installation) -> Iterator[Check]:
 
 def _registry(place: Installation) -> Check:
     """Tell whether who reaches MLflow decides what is loaded."""
-    uri, keys = place.environment.mlflow.tracking_uri, _trusted(place)
+    uri, given = place.environment.mlflow.tracking_uri, signing_keys(place.environment.signing, place.outside)
+    keys, signer = list(signing.public_keys(given)), signing.signer(given)
+    if signer is not None and not keys:
+        return Check(
+            "registry",
+            False,
+            "releases are signed and nothing checks it: once the champion is signed, give "
+            f"signing.public_keys: [{signer.public}]",
+        )
     if keys:
         return Check("registry", True, f"releases are signed; trusted: {', '.join(map(signing.name_of, keys))}")
     if urlsplit(uri).scheme not in ("http", "https"):
@@ -110,10 +118,6 @@ def _registry(place: Installation) -> Check:
         f"whoever reaches {urlsplit(uri).hostname} moves the champion to files of their own, and services load them; "
         "make keys with `python -m components.registry.signing_keys` and give signing: {key_env: …, public_keys: […]}",
     )
-
-
-def _trusted(place: Installation) -> list[str]:
-    return list(signing.public_keys(signing_keys(place.environment.signing, place.outside)))
 
 
 def _ports(place: Installation) -> Iterator[Check]:
@@ -164,7 +168,7 @@ def _overlay(place: Installation) -> list[Check]:
 def manifests(objects: Iterable[Mapping[str, Any]], name: str) -> list[Check]:
     """Judge rendered objects: rights of labels, pods that nothing guards, secrets in arguments, the process manager."""
     every = list(objects)
-    checks = {"labels": _labels(every), "policies": _unguarded(every), "arguments": _arguments(every)}
+    checks = {"labels": _labels(every), "policies": _unguarded(every) | _opened(every), "arguments": _arguments(every)}
     return [
         Check(f"overlay {name}: {what}", not bad, "; ".join(sorted(bad)) or "as docs/security.md has them")
         for what, bad in checks.items()
@@ -179,7 +183,7 @@ def _labels(every: Iterable[Mapping[str, Any]]) -> set[str]:
         for rule in policy["spec"].get("ingress", ()):
             labels = {key for peer in rule.get("from", ()) for key in _of_namespaces(peer) if key.startswith(LABEL)}
             for label in labels:
-                for port in rule.get("ports", ()):
+                for port in (one for one in rule.get("ports", ()) if "port" in one):
                     if (component, str(port["port"])) not in RIGHTS.get(label.removeprefix(LABEL), set()):
                         bad.add(
                             f"{label} opens {policy['metadata']['name']}:{port['port']}; use the label of that right "
@@ -193,29 +197,56 @@ def _of_namespaces(peer: Mapping[str, Any]) -> Mapping[str, str]:
     return found
 
 
+def _opened(every: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Name policies with a rule that lets in more than pods of the namespace or labelled namespaces, or to any port."""
+    bad = set()
+    for policy in (one for one in every if one["kind"] == "NetworkPolicy"):
+        for rule in policy["spec"].get("ingress") or ():
+            where, peers, ports = f"NetworkPolicy/{policy['metadata']['name']}", rule.get("from"), rule.get("ports")
+            if not peers:
+                bad.add(f"{where} lets everybody in; name who in `from`")
+            if not ports or any("port" not in port for port in ports):
+                bad.add(f"{where} opens every port; name one in `ports`")
+            if any("ipBlock" in peer for peer in peers or ()):
+                bad.add(f"{where} lets addresses in, whoever has them; name a namespace's label")
+            if any("namespaceSelector" in peer and not _of_namespaces(peer) for peer in peers or ()):
+                bad.add(f"{where} lets other namespaces in without a label of theirs; name it in `matchLabels`")
+    return bad
+
+
 def _unguarded(every: list[Mapping[str, Any]]) -> set[str]:
-    """Name Deployments and StatefulSets whose pods no policy keeps strangers from."""
+    """Name what runs pods that no policy keeps strangers from; one that selects by expressions counts as none."""
     selectors = [
         one["spec"]["podSelector"].get("matchLabels", {})
         for one in every
-        if one["kind"] == "NetworkPolicy" and "Ingress" in one["spec"].get("policyTypes", ())
+        if one["kind"] == "NetworkPolicy"
+        and "Ingress" in one["spec"].get("policyTypes", ("Ingress",))
+        and not one["spec"]["podSelector"].get("matchExpressions")
     ]
-    bad = set()
-    for one in (one for one in every if one["kind"] in ("Deployment", "StatefulSet")):
-        labels = one["spec"]["template"]["metadata"].get("labels", {})
-        if not any(selector.items() <= labels.items() for selector in selectors):
-            bad.add(f"{one['kind']}/{one['metadata']['name']} has no NetworkPolicy of Ingress; give it one")
-    return bad
+    return {
+        f"{where} has no NetworkPolicy of Ingress; give it one"
+        for where, pod in _pods(every)
+        if not any(selector.items() <= pod.get("metadata", {}).get("labels", {}).items() for selector in selectors)
+    }
+
+
+def _pods(every: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the pods, or their templates, of everything that runs some."""
+    for one in every:
+        spec = one.get("spec") or {}
+        spec = spec.get("jobTemplate", {}).get("spec", spec)  # of a CronJob
+        pod = one if one["kind"] == "Pod" else spec.get("template") or {}
+        if "containers" in (pod.get("spec") or {}):
+            yield f"{one['kind']}/{one['metadata']['name']}", pod
 
 
 def _arguments(every: Iterable[Mapping[str, Any]]) -> set[str]:
     """Name containers whose arguments hold a secret, or that start BentoML with its manager open."""
     bad = set()
-    for one in every:
-        pod = one.get("spec", {}).get("template", {}).get("spec", {})
-        for container in [*pod.get("initContainers", ()), *pod.get("containers", ())]:
+    for name, pod in _pods(every):
+        for container in [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]:
             words = [str(word) for word in [*container.get("command", ()), *container.get("args", ())]]
-            where = f"{one['kind']}/{one['metadata']['name']} {container['name']}"
+            where = f"{name} {container['name']}"
             if any(mark in word for mark in SECRETIVE for word in words):
                 bad.add(f"{where}: an argument holds a secret; have the program read it from a variable")
             if words[:2] == OPEN_MANAGER:

@@ -177,7 +177,8 @@ class Tokens:
 class KeySet:
     """A provider's public keys, fetched when they are old or one is missing, with a pause between fetches.
 
-    Nobody whose key is known waits for the provider: old keys are renewed aside, and hold for STALE_S at most. Who
+    Nobody whose key is known waits for the provider: old keys are renewed aside, and hold for STALE_S at most. Those
+    who come later than that, after a quiet hour, wait for one fetch that they share. Who
     brings an unknown key waits for one fetch; others with such a key are told to come again meanwhile.
     """
 
@@ -189,6 +190,8 @@ class KeySet:
 
     def key(self, name: str | None) -> Any | None:
         """Return a key by its id, or the only one there is."""
+        if self._keys and self._stale:
+            self._renew()
         found, age_s = self._found(name), _age_s(self._asked)
         if found is None and age_s > self._pause_s:
             self._renewed()
@@ -197,9 +200,13 @@ class KeySet:
             threading.Thread(target=self._renew, name="provider's keys", daemon=True).start()
         if not self._keys:
             raise refused("authorization", "the provider's keys are away", "a retry", status=UNAVAILABLE)
-        if _age_s(self._fetched) > STALE_S:
+        if self._stale:
             raise refused("authorization", "the provider's keys are too old", "a retry", status=UNAVAILABLE)
         return found
+
+    @property
+    def _stale(self) -> bool:
+        return _age_s(self._fetched) > STALE_S
 
     @property
     def _pause_s(self) -> float:
@@ -218,7 +225,7 @@ class KeySet:
 
     def _renew(self) -> None:
         """Fetch the keys, one caller at a time; those that are held stay where the provider is away."""
-        if not self._fetching.acquire(timeout=0.0 if self._keys else FETCH_S):
+        if not self._fetching.acquire(timeout=0.0 if self._keys and not self._stale else FETCH_S):
             return
         try:
             if _age_s(self._asked) <= self._pause_s:  # another has just done it

@@ -10,6 +10,7 @@ import sys
 
 import uvloop
 
+from bentos.router.listen import allow_files
 from bentos.router.server import Router
 from bentos.router.settings import Settings
 from feature_repo.errors import SpecError
@@ -35,6 +36,7 @@ async def serve(settings: Settings) -> None:
 def main() -> int:
     """Run; a mistake in the settings is one line and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    allow_files()
     try:
         with contextlib.suppress(KeyboardInterrupt):
             uvloop.run(serve(Settings.read(os.environ)))

@@ -71,7 +71,7 @@ class ClientConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._peer = str(peer[0]) if peer else "unknown"
         self._site.connections.add(self)
-        self.due = self._site.time() + self._site.keep_s
+        self.due = self._site.time() + self._site.head_s
         if len(self._site.connections) > self._site.most:
             self._refuse(_full(f"{self._site.most} connections are open"))
 

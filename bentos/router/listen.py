@@ -4,23 +4,44 @@ Once in LOOK_S the site looks for connections that are overdue, so no request ha
 """
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from bentos.router.client_connection import ClientConnection
 from bentos.router.messages import Request, Response
 
-HEAD_S = 10.0  # for a client to send a request's line and headers
+HEAD_S = 10.0  # for a client to send a request's line and headers, the first one of a connection from its opening on
 BODY_S = 30.0  # for a client to send its body
-KEEP_S = 75.0  # an idle connection of a client
+KEEP_S = 75.0  # an idle connection of a client that has asked before
 WRITE_S = 30.0  # for a client to go on reading
 CLOSE_S = 1.0  # for a client that was refused to stop sending
 LOOK_S = 0.25
-MOST = 8192  # connections at once
+MOST = 8192  # connections at once, where the process may open so many files
+SPARE_FILES = 256  # for doors, sockets and files beside clients
+FEWEST = 16  # connections, however few files may be open
 MOST_BYTES = 64 << 20  # of all bodies together that have come and are not answered
 BACKLOG = 1024
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+def most_connections(files: int) -> int:
+    """Return how many clients may be connected where so many files may be open: beyond it none could be told why.
+
+    >>> most_connections(1024), most_connections(1 << 20), most_connections(resource.RLIM_INFINITY)
+    (768, 8192, 8192)
+    """
+    return MOST if files == resource.RLIM_INFINITY else min(MOST, max(FEWEST, files - SPARE_FILES))
+
+
+def allow_files() -> None:
+    """Raise this process's limit of open files, as far as it may, to what all clients and a door each need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST + SPARE_FILES
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Refuse(Protocol):
@@ -41,7 +62,7 @@ class Site:
         self.connections: set[ClientConnection] = set()
         self.in_flight = 0  # requests whose head has come and whose answer has not gone
         self.held_bytes = 0  # of their bodies
-        self.most, self.most_bytes = MOST, MOST_BYTES
+        self.most, self.most_bytes = most_connections(resource.getrlimit(resource.RLIMIT_NOFILE)[0]), MOST_BYTES
         self.head_s, self.body_s, self.keep_s, self.write_s, self.close_s = HEAD_S, BODY_S, KEEP_S, WRITE_S, CLOSE_S
         self._server: asyncio.Server | None = None
         self._looking: asyncio.Task[None] | None = None

@@ -21,7 +21,7 @@ from components.resamples import Resamples
 from components.twins import Twin
 from feature_repo import files
 from feature_repo.calendar import Calendar
-from feature_repo.errors import ServerError
+from feature_repo.errors import DataError, ServerError
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.vocabulary import Vocabulary
 
@@ -53,7 +53,10 @@ def fetch(name: str, folder: Path, *, data: str) -> Twin:
         return Twin(version, why=f"nobody knows which weeks version {version} learnt from")
     try:
         released = ReleaseFolder.read(assemble(name, version, folder / twins.RELEASE))
-    except ServerError as error:
+    except (
+        DataError,
+        ServerError,
+    ) as error:  # DataError: it is not signed, as when the keys are new; the run signs its own
         return Twin(version, why=f"version {version} cannot be fetched: {error}")
     files.write_json(folder / twins.INTENT_MODEL, training.get("spec", {}))
     ahead = int(Vocabulary.load(released.ranking / "vocabulary").horizons.max())

@@ -132,9 +132,9 @@ def models_of(home: Path, release_id: str) -> Path:
 
 
 def fetched(home: Path) -> list[ReleaseFolder]:
-    """Read every release that was fetched into a state folder."""
+    """Read what every release was that was fetched into a state folder, those of before it was signed included."""
     folders = sorted((home / RELEASES).glob("*/models"))
-    return [ReleaseFolder.read(folder) for folder in folders if release_folder.holds(folder)]
+    return [ReleaseFolder.described(folder) for folder in folders if release_folder.holds(folder)]
 
 
 def _known(releases: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import secrets
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +18,7 @@ from components.registry.refit import TWIN
 from components.registry.spec import Gate
 from components.resamples import Line
 from components.twins import Twin
-from feature_repo import files
+from feature_repo import files, signing
 
 SQLITE = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 GATE = Gate(metric="ranking.ndcg_at_10", against="champion", tolerance=0.02)
@@ -159,6 +160,18 @@ def test_a_release_of_before_is_compared_as_before(registered, shared, tmp_path,
     found = twin.fetch("shared", tmp_path / "twin", data="0ther0ther00")
     assert found.why == f"nobody knows which weeks version {registered} learnt from"
     assert champion.champion("shared") is not None
+
+
+@SQLITE
+def test_a_champion_of_before_releases_were_signed_does_not_stop_the_run_that_signs(
+    registered, shared, tmp_path, monkeypatch
+) -> None:
+    one = signing.signer({signing.KEY: secrets.token_hex(32)})
+    monkeypatch.setenv(signing.PUBLIC, one.public)
+    found = twin.fetch("shared", tmp_path / "twin", data="0ther0ther00")
+    assert found.version
+    assert "is not signed" in found.why
+    assert not (tmp_path / "twin" / twins.RELEASE).exists()
 
 
 def test_without_a_registry_there_is_no_champion_and_none_is_made(tmp_path, monkeypatch) -> None:

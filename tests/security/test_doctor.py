@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from feature_repo import env_names, files
+from feature_repo import env_names, files, signing
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError
 from pipelines import security_checks
@@ -139,11 +139,21 @@ def test_a_signing_key_that_is_named_and_not_set_does_not_mean_that_signing_is_o
 def test_the_private_key_reaches_who_registers_and_no_door(tmp_path: Path) -> None:
     from pipelines.releases import serving
 
-    at = installed(tmp_path, change={"signing": {"key_env": "SHOP_SIGNS"}}, SHOP_SIGNS=KEY)
+    one = signing.signer({signing.KEY: KEY})
+    assert one is not None
+    change = {"signing": {"key_env": "SHOP_SIGNS", "public_keys": [one.public]}}
+    at = installed(tmp_path, change=change, SHOP_SIGNS=KEY)
     assert at.variables[env_names.SIGNING_KEY] == KEY
     door = serving.door(at, "0123456789ab", "recommender:1", port=processes.free_port(0))
     assert KEY not in door.env.values()
-    assert len(door.env[env_names.VERIFY_KEYS]) == 64
+    assert door.env[env_names.VERIFY_KEYS] == one.public
+
+
+def test_releases_that_are_signed_and_not_checked_are_named(tmp_path: Path) -> None:
+    at = ready(installed(tmp_path, change={"signing": {"key_env": "SHOP_SIGNS"}}, SHOP_SIGNS=KEY))
+    one = signing.signer({signing.KEY: KEY})
+    assert one is not None
+    assert f"public_keys: [{one.public}]" in bad(security_checks.examine(at))["registry"]
 
 
 @contextlib.contextmanager
@@ -195,6 +205,62 @@ def no_policy(objects: list[dict[str, Any]]) -> None:
         objects.remove(the(objects, "NetworkPolicy", name))
 
 
+def ingress(objects: list[dict[str, Any]]) -> list[Any]:
+    rules: list[Any] = the(objects, "NetworkPolicy", "mlflow")["spec"]["ingress"]
+    return rules
+
+
+def everybody(objects: list[dict[str, Any]]) -> None:
+    ingress(objects)[:] = [{}]
+
+
+def every_namespace(objects: list[dict[str, Any]]) -> None:
+    ingress(objects)[0]["from"].append({"namespaceSelector": {}})
+
+
+def any_address(objects: list[dict[str, Any]]) -> None:
+    ingress(objects)[0]["from"].append({"ipBlock": {"cidr": "0.0.0.0/0"}})
+
+
+def every_port(objects: list[dict[str, Any]]) -> None:
+    del ingress(objects)[0]["ports"]
+
+
+def a_port_without_a_number(objects: list[dict[str, Any]]) -> None:
+    del ingress(objects)[0]["ports"][0]["port"]
+
+
+def a_policy_of_other_pods(objects: list[dict[str, Any]]) -> None:
+    no_policy(objects)
+    policy = copy.deepcopy(the(objects, "NetworkPolicy", "mlflow"))
+    policy["spec"]["podSelector"] = {"matchExpressions": [{"key": "app", "operator": "In", "values": ["other"]}]}
+    objects.append(policy)
+
+
+def a_job(objects: list[dict[str, Any]], **container: Any) -> None:
+    labels = the(objects, "Deployment", "mlflow")["spec"]["template"]["metadata"]["labels"]
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", **container}]}}
+    spec = {"jobTemplate": {"spec": {"template": pod}}}
+    objects.append({"kind": "CronJob", "metadata": {"name": "nightly"}, "spec": spec})
+
+
+def a_job_with_a_password(objects: list[dict[str, Any]]) -> None:
+    a_job(objects, args=["--u=$(A_URI)"])
+
+
+def a_pod_with_an_open_manager(objects: list[dict[str, Any]]) -> None:
+    labels = the(objects, "Deployment", "mlflow")["spec"]["template"]["metadata"]["labels"]
+    container = {"name": "c", "command": ["bentoml", "serve"]}
+    objects.append(
+        {"kind": "Pod", "metadata": {"name": "alone", "labels": labels}, "spec": {"containers": [container]}}
+    )
+
+
+def a_job_that_nothing_guards(objects: list[dict[str, Any]]) -> None:
+    a_job(objects)
+    objects[-1]["spec"]["jobTemplate"]["spec"]["template"]["metadata"] = {"labels": {"app": "other"}}
+
+
 def a_password_in_words(objects: list[dict[str, Any]]) -> None:
     container = the(objects, "Deployment", "mlflow")["spec"]["template"]["spec"]["containers"][0]
     container["args"].append("--backend-store-uri=$(MLFLOW_BACKEND_STORE_URI)")
@@ -213,6 +279,15 @@ def an_open_manager(objects: list[dict[str, Any]]) -> None:
         (no_policy, "policies", "Deployment/router has no NetworkPolicy"),
         (a_password_in_words, "arguments", "Deployment/mlflow mlflow: an argument holds a secret"),
         (an_open_manager, "arguments", "its process manager takes commands on loopback"),
+        (everybody, "policies", "NetworkPolicy/mlflow lets everybody in"),
+        (every_namespace, "policies", "NetworkPolicy/mlflow lets other namespaces in"),
+        (any_address, "policies", "NetworkPolicy/mlflow lets addresses in"),
+        (every_port, "policies", "NetworkPolicy/mlflow opens every port"),
+        (a_port_without_a_number, "policies", "NetworkPolicy/mlflow opens every port"),
+        (a_policy_of_other_pods, "policies", "Deployment/router has no NetworkPolicy"),
+        (a_job_that_nothing_guards, "policies", "CronJob/nightly has no NetworkPolicy"),
+        (a_job_with_a_password, "arguments", "CronJob/nightly c: an argument holds a secret"),
+        (a_pod_with_an_open_manager, "arguments", "Pod/alone c: its process manager"),
     ],
 )
 def test_a_weakness_of_manifests_is_named_with_what_mends_it(

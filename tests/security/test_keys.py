@@ -1,6 +1,7 @@
 """Keys fail closed: what cannot be read lets nobody in, and a slow provider holds nobody whose key is known."""
 
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -8,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def public(name: str, **more: str) -> dict[str, Any]:
     return {**json.loads(jwt.algorithms.ECAlgorithm.to_jwk(made)), "kid": name, "alg": "ES256", **more}
 
 
-@contextmanager
+@contextlib.contextmanager
 def answering(reply: bytes, *, holding: threading.Event | None = None) -> Iterator[tuple[str, list[bytes]]]:
     """A server on loopback that gives each caller these bytes, after `holding` is set; and what it was asked."""
     asked: list[bytes] = []
@@ -139,6 +139,34 @@ def test_keys_of_a_provider_that_is_away_hold_for_an_hour_and_no_longer(tmp_path
     with pytest.raises(Rejected) as refused:
         known.key("k1")
     assert refused.value.status == UNAVAILABLE
+
+
+def test_after_a_quiet_hour_those_whose_keys_are_known_wait_for_one_fetch() -> None:
+    holding = threading.Event()
+    holding.set()
+    with answering(page({"keys": [public("k1")]}), holding=holding) as (url, asked):
+        known = KeySet(url)
+        assert known.key("k1") is not None
+        holding.clear()
+        known._asked, known._fetched = known._asked - auth.STALE_S - 1, known._fetched - auth.STALE_S - 1
+        found: list[object] = []
+
+        def ask() -> None:
+            with contextlib.suppress(Rejected):
+                found.append(known.key("k1"))
+
+        callers = [threading.Thread(target=ask, daemon=True) for _ in range(3)]
+        for one in callers:
+            one.start()
+        while len(asked) < 2:
+            time.sleep(0.01)
+        time.sleep(0.1)  # so that the others have come as well
+        holding.set()
+        for one in callers:
+            one.join(patient(30))
+        assert len(found) == 3
+        assert None not in found
+        assert len(asked) == 2
 
 
 def test_a_redirect_of_the_provider_is_not_followed() -> None:

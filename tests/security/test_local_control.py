@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +17,7 @@ import psutil
 import pytest
 import requests
 
-from bentos import serve
+from bentos import launch, serve
 from pipelines.releases.processes import free_port
 from tests.patience import patient
 
@@ -71,9 +74,7 @@ def test_the_process_manager_takes_commands_in_a_folder_of_its_user_alone(
     """The attack of the review was one message to a port of loopback."""
     manager, port = served
     family = [manager, *manager.children(recursive=True)]
-    listening = {
-        socket.laddr.port for one in family for socket in one.net_connections("tcp") if socket.status == "LISTEN"
-    }
+    listening = {held.laddr.port for one in family for held in one.net_connections("tcp") if held.status == "LISTEN"}
     assert listening == {port}
     assert requests.get(f"http://127.0.0.1:{port}/livez", timeout=patient(10)).ok
     (folder,) = (tmp_path / "control").glob("intentflow-control-*")
@@ -81,6 +82,32 @@ def test_the_process_manager_takes_commands_in_a_folder_of_its_user_alone(
     assert {path.name for path in folder.iterdir()} == {"control", "events"}
     manager.terminate()
     assert eventually(lambda: not folder.exists())
+
+
+def test_where_temporary_files_lie_deep_the_sockets_lie_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path of a socket holds 107 bytes; the service did not start where TMPDIR was longer."""
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    folder = Path(launch.control_folder())
+    try:
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert list(deep.iterdir()) == []
+        for name in (launch.CONTROL, launch.EVENTS):
+            with socket.socket(socket.AF_UNIX) as one:
+                one.bind(str(folder / name))
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_the_folder_of_the_sockets_goes_with_a_server_that_failed_to_start() -> None:
+    words = [sys.executable, "-c", "from bentos import launch; print(launch.control_folder()); raise SystemExit(3)"]
+    told = subprocess.run(words, capture_output=True, text=True, check=False, timeout=patient(60))
+    assert told.returncode == 3
+    assert told.stdout.strip()
+    assert not Path(told.stdout.strip()).exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -18,6 +18,7 @@ from feature_repo.release_folder import ReleaseFolder
 from pipelines.environment import place
 from pipelines.graphs import admission
 from pipelines.graphs.parameters import form
+from pipelines.releases.release import fetched, models_of
 from tests.registry.conftest import Shared
 from tests.security.test_release_files import release
 
@@ -135,8 +136,10 @@ def test_keys_that_would_sign_nothing_useful_are_one_line_before_any_work(
     assert all(key not in str(error.value) for key in (PRIVATE, OTHER))
 
 
-def test_the_private_key_alone_turns_signing_on() -> None:
-    assert signing.trusted({signing.KEY: PRIVATE}).on
+def test_the_private_key_alone_signs_and_refuses_nothing() -> None:
+    """So the release that serves goes on until the next one, which is signed, takes its place."""
+    assert not signing.trusted({signing.KEY: PRIVATE}).on
+    assert signing.require_signer({signing.KEY: PRIVATE}).public == public(PRIVATE)
     assert not signing.trusted({}).on
     assert signing.require_signer({}) is None
 
@@ -177,6 +180,7 @@ def test_what_was_registered_before_signing_was_on_is_signed_when_it_is_register
 ) -> None:
     made = shared.release()
     monkeypatch.setenv(signing.KEY, PRIVATE)
+    monkeypatch.setenv(signing.PUBLIC, public(PRIVATE))
     with pytest.raises(UserError, match="is not signed"):
         assemble("shared", made.version, tmp_path / "release")
     assert shared.release().id == made.id
@@ -188,11 +192,23 @@ def test_a_fetched_folder_that_was_changed_is_fetched_again(
     shared: Shared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(signing.KEY, PRIVATE)
+    monkeypatch.setenv(signing.PUBLIC, public(PRIVATE))
     made = shared.release()
     folder = assemble("shared", made.version, tmp_path / "release")
     shutil.rmtree(folder / "intent")
     (folder / signing.FILE).unlink()
     assert ReleaseFolder.verified(assemble("shared", made.version, folder)).id == made.id
+
+
+def test_what_a_state_folder_holds_of_before_signing_can_still_be_named(tmp_path: Path, on: None) -> None:
+    """Rotating the key of people asks which releases were made under it; nothing of them is loaded."""
+    folder = release(tmp_path / "new")
+    place_of = models_of(tmp_path, "0123456789ab")
+    place_of.parent.mkdir(parents=True)
+    folder.rename(place_of)
+    assert [one.name for one in fetched(tmp_path)] == ["shop"]
+    with pytest.raises(DataError, match="is not signed"):
+        ReleaseFolder.read(place_of)
 
 
 def test_made_keys_fit_each_other_and_the_private_one_is_printed_once(

@@ -1,6 +1,8 @@
 """The bounds on what one client makes the router hold: no kind of request has a way around them."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from aiohttp import web
@@ -149,3 +151,41 @@ def test_a_connection_that_a_slow_client_held_back_serves_the_next_one(play, mon
         ) is None  # fmt: skip
 
     play(scene, timeout_s=0.5)
+
+
+def test_a_connection_that_has_not_asked_has_the_time_of_a_head_and_one_that_has_stays(play, monkeypatch):
+    monkeypatch.setattr("bentos.router.listen.HEAD_S", 0.3)
+
+    async def scene(world: World):
+        async with client(world) as (reader, writer), client(world) as (idle, _):
+            writer.write(GOOD)
+            await asyncio.wait_for(reader.readuntil(b'"release":"aaa"}'), patient(2))
+            assert await all_of(idle) == b""
+            writer.write(GOOD)
+            await asyncio.wait_for(reader.readuntil(b'"release":"aaa"}'), patient(2))
+
+    play(scene)
+
+
+LIMITS = """
+import asyncio, resource, sys
+soft, hard = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+from bentos.router import listen
+listen.allow_files()
+
+async def most():
+    return listen.Site(None, None, draining=lambda: False).most
+
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], asyncio.run(most()))
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("soft", "hard", "files", "most"), [(1024, 1024, 1024, 768), (256, 2000, 2000, 1744), (200, 200, 200, 16)]
+)
+def test_no_more_clients_are_let_in_than_files_may_be_open(soft, hard, files, most):
+    words = [sys.executable, "-c", LIMITS, str(soft), str(hard)]
+    told = subprocess.run(words, capture_output=True, text=True, check=True, timeout=patient(30)).stdout
+    assert told.split() == [str(files), str(most)]

@@ -53,7 +53,8 @@ def test_a_request_that_comes_drop_by_drop_is_given_up(play, monkeypatch, drip):
 
 
 def test_a_connection_without_a_request_is_closed_and_one_that_asks_is_later(play, monkeypatch):
-    monkeypatch.setattr("bentos.router.listen.KEEP_S", 1.5)
+    for bound in ("HEAD_S", "KEEP_S"):
+        monkeypatch.setattr(f"bentos.router.listen.{bound}", 1.5)
 
     async def scene(world: World):
         async with client(world) as (idle, _), client(world) as (reader, writer):
