@@ -120,7 +120,7 @@ class Router:
         passed = headers.passed_on(request.headers, request_id=name, peer=request.peer)
         endpoint = endpoint_of(request.method, path)
         sent = Sent(request.method, request.target, passed, body)
-        hurried = request.header(PATIENCE) is not None
+        hurried = _hurried(request.header(PATIENCE), least_s=self.settings.patience_s)
         routed = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts, hurried)
         spare = self._popular.document(routes) if endpoint == RECOMMEND else None
         spare_s = None if spare is None else max(self.settings.patience_s, spare.timeout_s + GRACE_S)
@@ -228,3 +228,14 @@ def _own(status: int, body: bytes, kind: str, more: Mapping[str, str]) -> Respon
 
 
 _LOCAL = frozenset({"/livez", "/readyz", "/metrics", OBSERVATIONS})
+
+
+def _hurried(patience_ms: str | None, *, least_s: float) -> bool:
+    """Say whether a caller waits for less than this router would: then a failure may be the caller's choice.
+
+    >>> [_hurried(ms, least_s=3) for ms in (None, "5000", "3000", "2999", "soon")]
+    [False, False, False, True, True]
+    """
+    if patience_ms is None:
+        return False
+    return not patience_ms.isdecimal() or int(patience_ms[:9]) < 1000 * least_s
