@@ -2,13 +2,15 @@
 
 import ast
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from bentos.build import PACKAGES, ROOT
-from bentos.requirements import locked, normal, pinned
+from bentos.requirements import DIRECT, locked, normal, pinned
 from feature_repo.errors import SpecError
 
 OPTIONAL = {"psycopg"}  # only an environment whose store is PostgreSQL imports it, and installs the extra
@@ -20,6 +22,12 @@ def test_every_pin_is_the_locks_and_the_direct_ones_are_there() -> None:
     assert {"bentoml", "feast", "torch", "numpy", "pyarrow", "starlette", "uvicorn", "duckdb"} <= set(pins)
     assert {name: versions[name] for name in pins} == pins
     assert not {"mlflow", "kfp", "evidently", "great-expectations"} & set(pins), "a service needs none of them"
+
+
+def test_the_image_of_services_installs_what_a_bento_needs() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    installed = {normal(Requirement(line).name) for line in groups["serving"]}
+    assert {normal(Requirement(line).name) for line in DIRECT} <= installed
 
 
 def test_a_direct_requirement_without_a_pin_is_refused(tmp_path: Path) -> None:
