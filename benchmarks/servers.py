@@ -42,7 +42,8 @@ class Server:
             yield
         finally:
             for process in held:
-                process.resume()
+                with contextlib.suppress(psutil.NoSuchProcess):  # PostgreSQL's own helpers come and go
+                    process.resume()
 
 
 def settings(registry: str | dict[str, Any], online_store: dict[str, Any]) -> str:

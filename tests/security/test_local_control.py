@@ -53,31 +53,32 @@ def eventually(told: Callable[[], bool], *, within_s: float = 60) -> bool:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[psutil.Process, int]]:
+def served(tmp_path: Path) -> Iterator[tuple[psutil.Process, int, Path]]:
     """A BentoML server started as ours are, and its port."""
     (tmp_path / "greeter.py").write_text(SERVICE)
-    (tmp_path / "control").mkdir()
+    control = Path(tempfile.mkdtemp(prefix="control-"))  # short: a socket's path holds 107 bytes, pytest's hold more
     port = free_port(0)
     words = serve.command("greeter:Greeter", port=port)
     variables = {"BENTOML_HOME": str(tmp_path / "home"), "BENTOML_DO_NOT_TRACK": "True", "DO_NOT_TRACK": "1"}
-    variables |= {"TMPDIR": str(tmp_path / "control")}
+    variables |= {"TMPDIR": str(control)}
     one = serve.started(words, tmp_path, env=variables, url=f"http://127.0.0.1:{port}", ready_s=patient(serve.READY_S))
     try:
-        yield psutil.Process(one.process.pid), port
+        yield psutil.Process(one.process.pid), port, control
     finally:
         one.stop()
+        shutil.rmtree(control, ignore_errors=True)
 
 
 def test_the_process_manager_takes_commands_in_a_folder_of_its_user_alone(
-    served: tuple[psutil.Process, int], tmp_path: Path
+    served: tuple[psutil.Process, int, Path],
 ) -> None:
     """The attack of the review was one message to a port of loopback."""
-    manager, port = served
+    manager, port, control = served
     family = [manager, *manager.children(recursive=True)]
     listening = {held.laddr.port for one in family for held in one.net_connections("tcp") if held.status == "LISTEN"}
     assert listening == {port}
     assert requests.get(f"http://127.0.0.1:{port}/livez", timeout=patient(10)).ok
-    (folder,) = (tmp_path / "control").glob("intentflow-control-*")
+    (folder,) = control.glob("intentflow-control-*")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {path.name for path in folder.iterdir()} == {"control", "events"}
     manager.terminate()
