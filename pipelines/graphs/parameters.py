@@ -36,16 +36,15 @@ def batch_form(spec: Recommender) -> dict[str, Any]:
 def spec_slices(spec: Recommender) -> dict[str, Any]:
     """Return the slices that the spec alone decides."""
     dumped = spec.model_dump(mode="json")
-    models, rule = dumped["models"], spec.session_rule()
+    models, session = dumped["models"], spec.session_rule()
     dumped["intents"] = [intent.model_dump(mode="json") for intent in spec.clocked]
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving", "content")} | {
         "ranking": models["ranking"]
     }
     contract = spec.judged_data().contract
     serving["event_rules"] = [rule.model_dump(mode="json") for rule in rules_at_the_door(contract)]
-    if (own := rules_of_an_item(contract)) != rules_of_an_item(
-        {}
-    ):  # else a release has none, as before there were such
+    # A contract without rules of its own leaves none in the release, as before there were such.
+    if (own := rules_of_an_item(contract)) != rules_of_an_item({}):
         serving["item_rules"] = [rule.model_dump(mode="json") for rule in own]
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     return {
@@ -57,7 +56,7 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
         "vocabulary": _text(spec.vocabulary_rule()),
         "intents": _text(dumped["intents"]),
         "intent_model": _text(models["intent"]),
-        "session": "" if rule is None else _text(rule.model_dump(mode="json")),
+        "session": "" if session is None else _text(session.model_dump(mode="json")),
         "ranking": _text(models["ranking"]),
         "ranking_rows": _text(spec.ranking_rows()),
         "ranking_weeks": spec.models.ranking.train_weeks,
