@@ -8,7 +8,6 @@ must agree.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -67,7 +66,7 @@ def _demo(spec: Path, state: Path) -> dict[str, Any]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment[env_names.STATE] = str(state)
     command = [sys.executable, "-m", "pipelines.cli", "demo", str(spec), "--json"]
-    start, cpu, peak = time.monotonic(), _used(), 0
+    start, cpu, peak = time.monotonic(), script.child_cpu_s(), 0
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=sys.stderr, text=True) as process:
         while True:
             peak = max(peak, _memory(process.pid))
@@ -82,16 +81,10 @@ def _demo(spec: Path, state: Path) -> dict[str, Any]:
     report = json.loads(said)
     return {
         "seconds": seconds,
-        "cpu_s": round(_used() - cpu, 1),
+        "cpu_s": round(script.child_cpu_s() - cpu, 1),
         "peak_memory_gib": round(peak / 2**30, 2),
         "report": report,
     }
-
-
-def _used() -> float:
-    """Return the processor seconds of children that have ended, and of theirs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _memory(pid: int) -> int:

@@ -31,6 +31,7 @@ SMALL = {
         "ranking": {"min_item_sessions": 2, "min_item_users": 1, "train_weeks": 10, "width": 16, "epochs": 2},
     },
 }
+COSTS = ("minutes", "cpu_minutes", "first_answer")
 Run = Callable[[Path, Path], script.Document]  # of a spec in a folder: its verdict, `ranking` and `intent`
 
 
@@ -67,11 +68,25 @@ def placed(spec: Path, data: Path, scratch: Path) -> tuple[Path | None, str]:
 
 
 def measured(spec: Path, folder: Path, run: Run) -> script.Document:
-    """Run a spec; say how many rows it read, and how its ranker did beside every baseline."""
-    start = time.monotonic()
+    """Run a spec; say how many rows it read, what it cost, and how its ranker did beside every baseline.
+
+    A busy machine stretches `minutes` and `first_answer` (minutes from the start to it), and leaves `cpu_minutes`, of
+    all the run's processes, alone.
+    """
+    start, cpu = time.monotonic(), script.child_cpu_s()
     found = run(spec, folder)
-    minutes = round((time.monotonic() - start) / 60, 1)
-    return {"rows": _rows(folder), "minutes": minutes, **found, **beside(found.get("ranking"))}
+    cost = {
+        "minutes": round((time.monotonic() - start) / 60, 1),
+        "cpu_minutes": round((script.child_cpu_s() - cpu) / 60, 2),
+        "first_answer": _first_answer(folder),
+    }
+    return {"rows": _rows(folder), **cost, **found, **beside(found.get("ranking"))}
+
+
+def _first_answer(folder: Path) -> float | None:
+    """Read after how many minutes the service answered; None where it did not."""
+    reports = [files.read_json(path) for path in folder.glob("state/*/report.json")]
+    return next((round(report["first_answer_s"] / 60, 1) for report in reports), None)
 
 
 def beside(ranking: Mapping[str, Any] | None) -> script.Document:
@@ -103,13 +118,13 @@ def _small(scratch: Path) -> Path:
 
 def text(found: script.Document) -> str:
     """Return the specs' table as Markdown, and what each verdict rests on."""
-    head = ["spec", "events", "verdict", "NDCG@10", "best baseline", "difference", "other baselines", "minutes"]
+    head = ["spec", "events", "verdict", "NDCG@10", "best baseline", "difference", "other baselines", *COSTS]
     lines, reasons = [], []
     for name, one in found.items():
         if "skipped" in one:
             lines.append([f"{name} (skipped: {one['skipped']})", *[None] * (len(head) - 1)])
             continue
-        lines.append([name, one["rows"], one.get("verdict"), *_sides(one), one["minutes"]])
+        lines.append([name, one["rows"], one.get("verdict"), *_sides(one), *(one[cost] for cost in COSTS)])
         if one.get("why"):
             reasons.append(f"{name}: {one['why']}")
     return "\n\n".join([script.table(head, lines), *reasons])

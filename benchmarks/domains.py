@@ -2,16 +2,19 @@
 
 Messages, listening, groceries and a shop's funnel, as they were published (`--data`); a set whose file is not there
 is skipped with the reason. Nothing is edited between `init` and the run, so that a row says what a newcomer gets.
-With `--specs` the specs of the checkout run instead, one a domain, as `make demo SPEC=…` runs them (domain_specs.py).
+With `--specs` the specs of the checkout run instead, one a domain, as `make demo SPEC=…` runs them (domain_specs.py):
+`{spec: {rows, minutes, cpu_minutes, first_answer, model, baselines, difference, …}}`.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +27,7 @@ from feature_repo.errors import SpecError, UserError, nearest
 from pipelines import init
 
 VERDICTS = {2: "stopped", 3: "refused"}
+DEMO = ("demo", "--json")  # what `make demo` calls: also a release, a service and its answer
 METRICS = {"ranking": "ndcg_at_10", "intent": "map"}
 
 
@@ -51,10 +55,10 @@ def measure(asked: argparse.Namespace) -> script.Document:
     if unknown := [name for name in asked.only or [] if name not in have]:
         what = "spec of --specs" if asked.specs else "raw set; specs are run with --specs"
         raise SpecError(f"--only: '{unknown[0]}' is no {what}; have {', '.join(have)}{nearest(unknown[0], list(have))}")
-    with tempfile.TemporaryDirectory(prefix="intentflow-domains-") as scratch:
+    with _scratch(asked.keep) as scratch:
         if asked.specs:
             names = tuple(name for name in have if not asked.only or name in asked.only)
-            run = partial(_run, limit_s=asked.limit_s)
+            run = partial(_run, limit_s=asked.limit_s, verb=DEMO)
             return {"specs": domain_specs.measure(names, Path(scratch), asked.data, run, quick=asked.quick)}
         data = _made(Path(scratch)) if asked.quick else asked.data
         wanted = (QUICK,) if asked.quick else tuple(s for s in SETS if not asked.only or s.name in asked.only)
@@ -63,6 +67,19 @@ def measure(asked: argparse.Namespace) -> script.Document:
                 raw.name: _measured(raw, data, Path(scratch) / raw.name.replace(" ", "-"), asked) for raw in wanted
             }
         }
+
+
+@contextlib.contextmanager
+def _scratch(keep: Path | None) -> Iterator[str]:
+    """Yield a folder for the states: an empty one that stays, where asked for, else one that goes."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="intentflow-domains-") as scratch:
+            yield scratch
+        return
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise SpecError(f"--keep: {keep} is there and not empty; name a new folder, since states must be fresh")
+    keep.mkdir(parents=True, exist_ok=True)
+    yield str(keep.resolve())
 
 
 def _measured(raw: RawSet, data: Path, folder: Path, asked: argparse.Namespace) -> script.Document:
@@ -86,9 +103,9 @@ def _measured(raw: RawSet, data: Path, folder: Path, asked: argparse.Namespace) 
     return told | _run(spec, folder, limit_s=asked.limit_s) | {"minutes": round((time.monotonic() - start) / 60, 1)}
 
 
-def _run(spec: Path, folder: Path, *, limit_s: float) -> script.Document:
-    """Train from the drafted spec; say what the gates said, and the test metrics beside the best baseline."""
-    command = [sys.executable, "-m", "pipelines.cli", "run", str(spec)]
+def _run(spec: Path, folder: Path, *, limit_s: float, verb: Sequence[str] = ("run",)) -> script.Document:
+    """Train from a spec; say what the gates said, and the test metrics beside the best baseline."""
+    command = [sys.executable, "-m", "pipelines.cli", verb[0], str(spec), *verb[1:]]
     environment = os.environ | {env_names.STATE: str(folder / "state")}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
@@ -121,7 +138,7 @@ def _metrics(state: Path) -> script.Document:
             mine = drawn.sample(model, metric)
             judged = verdicts.better(mine, drawn.sample(baselines[by], metric, side=by), least=verdicts.Least())
             told[part] = {"metric": metric, "model": model, "baselines": baselines, "best": by,
-                          "difference": judged.interval, "users": judged.users}  # fmt: skip
+                          "difference": judged.interval, "users": judged.users, "test": found["test"]}  # fmt: skip
     return told
 
 
@@ -169,5 +186,6 @@ if __name__ == "__main__":
     made.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the raw sets")
     made.add_argument("--specs", action="store_true", help="run the specs of the domains instead of raw sets")
     made.add_argument("--only", action="append", help="this set, or this spec; may be repeated")
+    made.add_argument("--keep", type=Path, help="new folder for the states of the runs, which stay; else they go")
     made.add_argument("--limit-s", type=float, default=1800, help="seconds that a run may take")
     script.main(made, measure, text)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def spec(folder: Path, path: str) -> Path:
 def finished(spec: Path, folder: Path) -> dict[str, Any]:
     (folder / "state/social").mkdir(parents=True)
     files.write_json(folder / "state/social/run.json", {"steps": [{"step": "ingest", "events": 59_835}]})
+    files.write_json(folder / "state/social/report.json", {"first_answer_s": 150.0})
     return {"verdict": "undecided", "ranking": RANKING}
 
 
@@ -54,6 +56,7 @@ def test_a_spec_that_beats_not_all_baselines_says_so(tmp_path: Path) -> None:
         found.items()
     )
     assert found["difference"] == [-0.03, 0.01]
+    assert found["first_answer"] == 2.5
     said = domain_specs.text({"social": found, "clickstream": {"skipped": "no clickstream.yaml"}})
     assert "| social | 59835 | undecided | 0.3000 | 0.3100 (last_event) | -0.0300 to +0.0100 | 0.100 popular |" in said
     assert "clickstream (skipped: no clickstream.yaml)" in said
@@ -65,6 +68,29 @@ def test_a_run_that_stopped_has_no_figures(tmp_path: Path) -> None:
     )
     assert (found["model"], found["difference"], found["beats_all"], found["rows"]) == (None, None, None, None)
     assert "x: y" in domain_specs.text({"x": found})
+
+
+def test_processor_minutes_are_those_of_the_runs_processes_and_not_of_others(tmp_path: Path) -> None:
+    busy = "import time\nend = time.process_time() + 1.2\nwhile time.process_time() < end: pass"
+
+    def run(spec: Path, folder: Path) -> dict[str, Any]:
+        subprocess.run([sys.executable, "-c", busy], check=True)
+        own = time.process_time()
+        while time.process_time() < own + 1.2:  # the benchmark's own work is no cost of the run
+            pass
+        return {"verdict": "passed"}
+
+    found = domain_specs.measured(tmp_path / "x.yaml", tmp_path, run)
+    assert 0.02 <= found["cpu_minutes"] <= 0.03
+    assert found["first_answer"] is None
+
+
+@pytest.mark.process
+def test_a_folder_to_keep_that_holds_something_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    done = _asked("--specs", "--only", "music", "--keep", str(tmp_path))
+    assert done.returncode == 2
+    assert "is there and not empty; name a new folder" in done.stderr
 
 
 def _asked(*more: str) -> subprocess.CompletedProcess[str]:
@@ -90,3 +116,5 @@ def test_the_quick_form_runs_a_small_spec() -> None:
     assert 0 < found["model"] <= 1
     assert {"popular_now", "personal_frequency", "item_knn", "last_event"} <= set(found["baselines"])
     assert len(found["difference"]) == 2
+    assert 0 < found["first_answer"] <= found["minutes"]
+    assert found["cpu_minutes"] > 0

@@ -11,7 +11,8 @@ from pipelines.graphs.index import reads
 from tests.pipelines.conftest import USER, Shop
 
 TWIN = {"fetch_twin", "twin_rows", "judge_twin_intent", "judge_twin_ranking"}  # hand on why there is no champion
-REPORT = ("contract", "intent", "ranking", "release", "recommendations", "drift", "seconds", "peak_memory_gib", "uis")
+REPORT = ("contract", "intent", "ranking", "release", "recommendations", "drift", "seconds", "peak_memory_gib", "uis",
+          "first_answer_s")  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,7 @@ def test_the_demo_leaves_a_report_with_everything(shop: Shop, report: dict[str, 
     assert sum(one["users"] for one in report["segments"]["segments"]) > 0
     assert set(report["ran"]) == {"admit", *reads()} | TWIN
     assert report["drift"]["verdict"] in ("stable", "drifted", "undecided")
+    assert report["seconds"]["serve"] < report["first_answer_s"] < 3600
     printed = (shop.folder / "demo.out").read_text()
     for said in ("Contract", "Intent", "Ranking", report["release"]["id"], "Recommendations:", "Drift", "mlflow"):
         assert said in printed
