@@ -219,6 +219,27 @@ class Recommender(Slice):
         return self
 
     @model_validator(mode="after")
+    def _places_are_no_days(self) -> "Recommender":
+        """Refuse what counts in days or visits where steps are places in a user's order."""
+        if self.data.split.leave_one_out is None:
+            return self
+        for intent in self.intents:
+            place = f"intents.{intent.name}.horizon"
+            if intent.of_session:
+                raise ValueError(f"{place}: visits have no order under data.split.leave_one_out; leave the intent out")
+            if (steps := intent.steps(self.data.pace)) > 1:
+                raise ValueError(
+                    f"{place}: {intent.horizon} is {steps} steps, and under data.split.leave_one_out a user's test is "
+                    "one; use 24h, or leave the intent out"
+                )
+        if self.models.ranking.later_items:
+            raise ValueError(
+                "models.ranking.later_items: items come by their days, which data.split.leave_one_out gives up; leave "
+                "one of the two out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _kinds_are_known(self) -> "Recommender":
         """Refuse kinds of events on which the spec's parts disagree; each would be counted by nobody, in silence."""
         ranking, bare = self.models.ranking, self.data.without_item

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from components.data import forgotten, sources
+from components.data import forgotten, leave_one_out, sources
 from components.data.arrivals import Arrivals, create_arrived, create_plain
 from components.data.database import database, text, write_parquet
 from components.data.derived import leaves_far_out
@@ -54,6 +54,8 @@ def ingest(
     with files.written_folder(destination) as folder, _work(folder) as work, database(folder) as db:
         read = sources.read(db, data.source, base, work=Path(work))
         left_out = forgotten.leave_out(db, tombstones, items_are_users=data.items_are_users)
+        if data.split.leave_one_out is not None:
+            leave_one_out.create(db, data.split, timezone=data.timezone)
         report(0.3, "source read")
         arrived = _arrived(db, data, read, home=home, now=now, clock=clock)
         span = period(db, "arrived_events", data=data, now=now, far_out=not leaves_far_out(data.contract))
@@ -86,7 +88,7 @@ def _arrived(
     if not (read.grows and isinstance(source, Files | Sql)):
         create_plain(db)
         return None
-    if isinstance(source, Files) and source.made_times:
+    if (isinstance(source, Files) and source.made_times) or data.split.leave_one_out is not None:
         home = None  # made times move when rows are added: such rows have no arrival to remember
     reading = files.digest(
         {
@@ -201,6 +203,8 @@ def _users() -> str:
 def _identity(data: Data, read: Read, arrived: Arrivals | None) -> dict[str, object]:
     """Say what makes the data what it is: the rows, how they are read and when late ones came, but not the key."""
     slices = data.model_dump(mode="json", include={"source", "timezone", "week_start"})
+    if data.split.leave_one_out is not None:
+        slices["split"] = data.split.model_dump(mode="json")
     return {"data": slices, "files": read.identity, "late": arrived.late if arrived else []}
 
 

@@ -8,7 +8,7 @@ from components.data.row_rules import Matches, OneOf
 from components.data.rules import Rule, TableName, label, misplaced, of_oneself
 from components.data.source_spec import CANONICAL_TYPES, Files, Source, Sql, known_zone
 from feature_repo import columns
-from feature_repo.clock import DURATION, GAP, WEEK, Pace, Step, gap_seconds
+from feature_repo.clock import DAY, DURATION, GAP, WEEK, Pace, Step, gap_seconds
 from feature_repo.slice import Slice
 
 PARTS = ("warmup", "validate", "test")  # of a split; the rest is to train
@@ -47,6 +47,26 @@ class Split(Slice):
     test_steps: int | None = Field(
         default=None, ge=1, le=10_000, description="Last steps, which gates are judged on; left out: 2"
     )
+    leave_one_out: int | None = Field(
+        default=None,
+        ge=2,
+        le=1000,
+        description="Only to reproduce a published protocol: each user's last event is the test, the one before "
+        "validates, and so many before that are training steps, whatever their days; a step is then a place in a "
+        "user's order. Older events fill the warm-up. With data.step: day",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> "Split":
+        """Refuse lengths of what a protocol has one of."""
+        said = [f"{part}_{unit}" for part in PARTS[1:] for unit in ("weeks", "steps")]
+        said = [name for name in said if name in self.model_fields_set and getattr(self, name) not in (None, 1)]
+        if self.leave_one_out is not None and said:
+            raise ValueError(
+                f"{said[0]}: under leave_one_out each user has one event that validates and one that tests; leave it "
+                "out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_unit(self) -> "Split":
@@ -59,6 +79,8 @@ class Split(Slice):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Write of each part the one that counts, so that a dump reads as it was meant and recorded digests hold."""
         dumped: dict[str, Any] = dump(self)
+        if dumped.get("leave_one_out") is None:
+            dumped.pop("leave_one_out", None)
         steps = {part: dumped.pop(f"{part}_steps", None) for part in PARTS}
         for part, n in steps.items():
             if n is not None:
@@ -73,6 +95,8 @@ class Split(Slice):
         {'warmup_weeks': 4, 'validate_weeks': 2, 'test_weeks': 48}
         """
         found = {part: getattr(self, f"{part}_steps") or getattr(self, f"{part}_weeks") for part in PARTS}
+        if self.leave_one_out is not None:
+            found |= dict.fromkeys(PARTS[1:], 1)
         return {f"{part}_weeks": n for part, n in found.items()}
 
 
@@ -137,12 +161,15 @@ class Data(Slice):
         if dumped.get("step") == WEEK:
             del dumped["step"]
         elif "split" in dumped:
-            dumped["split"] = {name.replace("_weeks", "_steps"): n for name, n in self.split.lengths().items()}
+            more = {} if self.split.leave_one_out is None else {"leave_one_out": self.split.leave_one_out}
+            dumped["split"] = {n.replace("_weeks", "_steps"): steps for n, steps in self.split.lengths().items()} | more
         return dumped
 
     @model_validator(mode="after")
     def _clock_fits(self) -> "Data":
         """Refuse weeks in a split whose steps are none, and made times, which say nothing below a week."""
+        if self.split.leave_one_out is not None and self.step != DAY:
+            raise ValueError(f"split.leave_one_out: needs data.step: day, since a place is a day then; it is {self.step}")
         if self.step == WEEK:
             return self
         for part in PARTS:
