@@ -24,7 +24,9 @@ def create(db: duckdb.DuckDBPyConnection, split: Split, *, timezone: str) -> Non
     warmup, validate, test = split.lengths().values()
     zone, newest = text(timezone), split.leave_one_out + validate + test
     drawn = f"(('0x' || left(md5(concat(user_id, '/', step)), 12))::UBIGINT / {16**12}.0)"  # [0, 1): all hours of a day
-    hours = f"{FIRST_HOUR} + {HOURS} * (row_number() OVER placed - {drawn}) / count(*) OVER (PARTITION BY user_id, step)"
+    hours = (
+        f"{FIRST_HOUR} + {HOURS} * (row_number() OVER placed - {drawn}) / count(*) OVER (PARTITION BY user_id, step)"
+    )
     day = f"(SELECT max(CAST(timestamp AT TIME ZONE {zone} AS DATE)) FROM timed_events)"
     steps = warmup + newest
     moment = f"({day} - CAST({steps} - step AS INTEGER) + to_microseconds(CAST(({hours}) * 3600e6 AS BIGINT)))"

@@ -169,7 +169,9 @@ class Data(Slice):
     def _clock_fits(self) -> "Data":
         """Refuse weeks in a split whose steps are none, and made times, which say nothing below a week."""
         if self.split.leave_one_out is not None and self.step != DAY:
-            raise ValueError(f"split.leave_one_out: needs data.step: day, since a place is a day then; it is {self.step}")
+            raise ValueError(
+                f"split.leave_one_out: needs data.step: day, since a place is a day then; it is {self.step}"
+            )
         if self.step == WEEK:
             return self
         for part in PARTS:

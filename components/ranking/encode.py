@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.ranking import places
+from components.ranking.baselines import FORMULAS
 from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
 from components.ranking.graph import Ties
@@ -47,7 +49,7 @@ PEOPLE = (
 )  # fmt: skip
 # Where vectors of items are declared: the item's text and image beside those of the user's history.
 CONTENT = ("content", "content_known")
-KNOWN = FEATURES + UNUSED + PEOPLE + CONTENT
+KNOWN = FEATURES + UNUSED + PEOPLE + CONTENT + tuple(places.feature(name) for name in FORMULAS)
 # Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
 AGES = ("unwanted_since", "shown_since")
 UNWANTED = ("unwanted", "unwanted_since", "unwanted_target", "unwanted_brand")
@@ -55,8 +57,12 @@ SHOWN = ("shown", "shown_since", "ctr")  # where impressions are logged
 SLOW_OF, SINCE_OF = "slow:", "since:"  # and the user's record with the item by kind: slow:cart, since:cart
 
 
-def features(signs: Signs = NONE, *, people: bool = False, content: bool = False) -> tuple[str, ...]:
+def features(
+    signs: Signs = NONE, *, people: bool = False, content: bool = False, start: str | None = None
+) -> tuple[str, ...]:
     """Name what a model sees, in its order, of items that are people or others, with vectors (`content`) or without.
+
+    `start` is the baseline whose order training starts from.
 
     >>> features(Signs((("cart", 3.0), ("view", 1.0))))[-4:]
     ('slow:cart', 'since:cart', 'slow:view', 'since:view')
@@ -66,7 +72,8 @@ def features(signs: Signs = NONE, *, people: bool = False, content: bool = False
     kinds = list(signs.wanted) if len(signs.wanted) > 1 else []  # of a single one, "slow" says it
     by_kind = tuple(f"{name}{kind}" for kind in kinds for name in (SLOW_OF, SINCE_OF))
     signed = (UNWANTED if signs.unwanted else ()) + (SHOWN if signs.shown else ()) + by_kind
-    return FEATURES + (PEOPLE if people else ()) + (CONTENT if content else ()) + signed
+    started = () if start is None else (places.feature(start),)
+    return FEATURES + (PEOPLE if people else ()) + (CONTENT if content else ()) + signed + started
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def facts(
     catalogue: Catalogue,
     calendar: Calendar,
     signs: Signs = NONE,
+    starts: Sequence[str] = (),
 ) -> dict[str, np.ndarray]:
     """Say what is so of each candidate and its user, in natural units; each array [M] float64."""
     shared = user(rows, probabilities, catalogue, calendar)
@@ -129,7 +137,7 @@ def facts(
         result["content_known"] = known.astype(np.float64)
     if history.ties is not None:
         result |= _ties(rows, found, row, ties=history.ties, shared=shared, calendar=calendar)
-    return result
+    return result | places.places(starts, rows, found, history=history, catalogue=catalogue)
 
 
 def matrix(facts: Mapping[str, np.ndarray], names: Sequence[str] = FEATURES) -> np.ndarray:
@@ -159,6 +167,7 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         by_kind["ctr"] = np.log((f["share_slow"] + 1e-4) / (f[columns.SHOWN_SLOW] + 1e-3))
     return (
         by_kind
+        | {name: np.log(f[name]) for name in f if name.startswith(places.PLACE_OF)}
         | (_derived_of_people(f) if "wrote_weeks" in f else {})
         | {
             "had": had,

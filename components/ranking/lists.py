@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from components.ranking import cooccurrence, encode, metrics
+from components.ranking import cooccurrence, encode, metrics, places
 from components.ranking.candidates import CandidateSet, candidates, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
@@ -115,6 +115,7 @@ def _encoded(
         catalogue=catalogue,
         calendar=world.calendar,
         signs=world.vocabulary.signs,
+        starts=places.baselines_of(world.features),
     )
     n_items, keys = len(catalogue), found.row * len(catalogue) + found.item
     bought = np.isin(keys, chunk.bought.row_of_value() * n_items + chunk.bought.values)

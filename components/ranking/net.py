@@ -27,6 +27,10 @@ class ScoringNet(nn.Module):
         """Return the loss of scored lists, each [B, M]; labels are 1 where bought, the mask is False at padding."""
         raise NotImplementedError
 
+    def start_from(self, place: int) -> None:
+        """Let the untrained network rank by one feature alone: the log of a baseline's place, its best first."""
+        raise NotImplementedError
+
     def standardised(self, features: torch.Tensor) -> torch.Tensor:
         """Return features in units of their spread in training, [..., F]."""
         return (features - self.mean) * self.scale

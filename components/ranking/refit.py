@@ -69,7 +69,13 @@ def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda s
         passed_over=spec.passed_over,
     )
     with train.one_thread():
-        net, told = train.refit_net(fit, spec, epochs=epochs, report=lambda done: report(0.6 + 0.4 * done, "epochs"))
+        net, told = train.refit_net(
+            fit,
+            spec,
+            epochs=epochs,
+            start=train.start_of(world),
+            report=lambda done: report(0.6 + 0.4 * done, "epochs"),
+        )
     ranker = train.ranker_of(world, spec, net=net, neighbours=final)
     return Refitted(ranker, told, len(fit), weeks, reached(net, fit))
 

@@ -26,6 +26,7 @@ from components.ranking.graph import Graph
 from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.numpy_net import NumpyNet
+from components.ranking.places import baselines_of
 from components.ranking.sources import NAMES, SOURCES, finder
 from components.ranking.spec import ALLOW, Candidates
 from feature_repo import columns, files, records
@@ -183,6 +184,7 @@ class Ranker:
             catalogue=self.catalogue,
             calendar=self.calendar,
             signs=self.vocabulary.signs,
+            starts=baselines_of(self.features),
         )
         if isinstance(self.net, BaselineNet):
             return Scored(found, facts, self.net.of_facts(facts))

@@ -16,17 +16,22 @@ ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
-         "later_items")  # fmt: skip
+         "later_items", "start")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
 Scale = Literal["log", "rank"]
+STARTS_OF_PEOPLE = ("wrote_to_me", "repeat_and_wrote", "latest_contact", "common_neighbours", "adamic_adar")
+STARTS = ("popular", "popular_now", "personal_frequency", "personal_popular", "decayed_personal", "last_event",
+          "item_knn", *STARTS_OF_PEOPLE)  # fmt: skip
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
     Architecture = str
+    Start = str
     Limits = Slice
 else:
     Architecture = Literal[MODELS]
+    Start = Literal[STARTS]
     Limits = create_model(
         "Limits",
         __base__=Slice,
@@ -124,6 +129,12 @@ class Ranking(Slice):
     )
     candidates: Candidates = Candidates()
     architecture: Architecture = Field(default="listwise_mlp", description="Network that scores the candidates")
+    start: Start | None = Field(
+        default=None,
+        description="Baseline whose order training starts from: each item's place in it is a feature, the untrained "
+        "network ranks as it does, and stays where no epoch does better on the validation weeks. For few rows, of "
+        "which a network alone learns less than the baseline knows",
+    )
     train_weeks: int = Field(default=8, ge=2, le=260, description="Last training weeks that rows come from")
     test_every_weeks: int = Field(default=1, ge=1, le=8, description="Every n-th test week is evaluated")
     width: int = Field(default=64, ge=8, le=512, description="Width of the hidden layers")
@@ -144,6 +155,17 @@ class Ranking(Slice):
             )
         if self.people and not self.exclude_self:
             raise ValueError("exclude_self: false is not allowed where items are users; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_from_what_is_there(self) -> "Ranking":
+        """Refuse to start from a baseline of people where items are none."""
+        if self.start in STARTS_OF_PEOPLE and not self.people:
+            have = [name for name in STARTS if name not in STARTS_OF_PEOPLE]
+            raise ValueError(
+                f"start: {self.start} ranks people, and items are none here; have {', '.join(have)}, or say "
+                "`data.source.items: {from: users}`"
+            )
         return self
 
     @model_validator(mode="after")

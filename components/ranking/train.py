@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.ranking import lists, model
+from components.ranking import lists, model, places
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.examples import World
 from components.ranking.lists import Lists
@@ -89,7 +89,7 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
     encoded = time.monotonic()
     with one_thread():
         net, epochs, best = fit_net(
-            fit, check, spec, report=lambda done: report(0.6 + 0.4 * done, "epochs"), ranks=ranks
+            fit, check, spec, start=start_of(world), report=lambda done: report(0.6 + 0.4 * done, "epochs"), ranks=ranks
         )
     return Trained(
         ranker=ranker_of(world, spec, net=net, neighbours=final),
@@ -103,6 +103,11 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
             "epochs": round(time.monotonic() - encoded, 2),
         },
     )
+
+
+def start_of(world: World) -> int | None:
+    """Return which feature is the place in the order that training starts from, None: there is no such order."""
+    return None if world.start is None else world.features.index(places.feature(world.start))
 
 
 def ranker_of(world: World, spec: Ranking, *, net: ScoringNet, neighbours: Neighbours) -> Ranker:
@@ -128,16 +133,20 @@ def fit_net(
     check: Lists,
     spec: Ranking,
     *,
+    start: int | None = None,
     report: Callable[[float], None] = lambda done: None,
     ranks: Ranks = ALONE,
 ) -> tuple[ScoringNet, list[Epoch], int]:
-    """Train the network; return it at its best epoch, all epochs, and which was best."""
+    """Train the network; return it at its best epoch, all epochs, and which was best.
+
+    With a `start` (start_of) the first epoch is none: it says how the baseline's own order does.
+    """
     epochs: list[Epoch] = []
     best, highest = -1, 0.0
     weights: dict[str, torch.Tensor] = {}
-    for number, (net, loss, start) in enumerate(_passes(fit, spec, ranks=ranks)):
+    for number, (net, loss, began) in enumerate(_passes(fit, spec, start=start, ranks=ranks)):
         ndcg = ranks.decided(ndcg_at_k(net.score(check.features), check) if ranks.first else 0.0)
-        epochs.append(Epoch(round(loss, 5), round(ndcg, 5), round(time.monotonic() - start, 2)))
+        epochs.append(Epoch(round(loss, 5), round(ndcg, 5), round(time.monotonic() - began, 2)))
         if best < 0 or ndcg > highest:
             best, highest = number, round(ndcg, 5)
             weights = {k: v.clone() for k, v in net.state_dict().items()}
@@ -150,24 +159,37 @@ def fit_net(
 
 
 def refit_net(
-    fit: Lists, spec: Ranking, *, epochs: int, report: Callable[[float], None] = lambda done: None
+    fit: Lists,
+    spec: Ranking,
+    *,
+    epochs: int,
+    start: int | None = None,
+    report: Callable[[float], None] = lambda done: None,
 ) -> tuple[ScoringNet, list[Epoch]]:
     """Train the network for the first `epochs` of the spec's, with nothing to stop by; return it after the last."""
     told: list[Epoch] = []
-    passes = _passes(fit, spec)
+    passes = _passes(fit, spec, start=start)
     while len(told) < epochs:
-        net, loss, start = next(passes)
-        told.append(Epoch(round(loss, 5), None, round(time.monotonic() - start, 2)))
+        net, loss, began = next(passes)
+        told.append(Epoch(round(loss, 5), None, round(time.monotonic() - began, 2)))
         report(len(told) / epochs)
     net.eval()
     return net, told
 
 
-def _passes(fit: Lists, spec: Ranking, *, ranks: Ranks = ALONE) -> Iterator[tuple[ScoringNet, float, float]]:
-    """Go over the lists epoch by epoch; yield the network, the mean loss of each and when it began."""
+def _passes(
+    fit: Lists, spec: Ranking, *, start: int | None, ranks: Ranks = ALONE
+) -> Iterator[tuple[ScoringNet, float, float]]:
+    """Go over the lists epoch by epoch; yield the network, the mean loss of each and when it began.
+
+    With a `start` the network comes first as it begins, before any epoch.
+    """
     torch.manual_seed(spec.seed)
     net = model.build(spec.architecture, fit.features.shape[1], width=spec.width, dropout=spec.dropout)
     net.standardise(fit.features)
+    if start is not None:
+        net.start_from(start)
+        yield net, _untrained(net, fit, spec), time.monotonic()
     ranks.scatter_seed(spec.seed)
     parallel = ranks.parallel(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=spec.learning_rate, weight_decay=WEIGHT_DECAY)
@@ -175,9 +197,18 @@ def _passes(fit: Lists, spec: Ranking, *, ranks: Ranks = ALONE) -> Iterator[tupl
     steps = spec.epochs * -(-len(fit) // spec.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, spec.learning_rate, total_steps=steps)
     for _ in range(spec.epochs):
-        start = time.monotonic()
+        began = time.monotonic()
         batches = _batches(fit, order.permutation(len(fit)), spec.batch_size, ranks=ranks)
-        yield net, ranks.mean(_epoch(parallel, net.loss, optimizer, schedule, batches)), start
+        yield net, ranks.mean(_epoch(parallel, net.loss, optimizer, schedule, batches)), began
+
+
+@torch.inference_mode()
+def _untrained(net: ScoringNet, fit: Lists, spec: Ranking) -> float:
+    """Return the mean loss of the network as it is."""
+    net.eval()
+    batches = _batches(fit, np.arange(len(fit)), spec.batch_size, ranks=ALONE)
+    losses = [net.loss(net(features), labels, mask).item() for features, labels, mask, _share in batches]
+    return float(np.mean(losses)) if losses else 0.0
 
 
 @contextlib.contextmanager

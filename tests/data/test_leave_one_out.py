@@ -39,7 +39,9 @@ def moved(folder: Path, rows: list[tuple[str, str, str]]) -> dict[str, list[tupl
     snapshot = ingest(asked, folder / "tables", key=KEY, base=folder, now=dt.datetime(2024, 6, 1, tzinfo=dt.UTC))
     found = defaultdict(list)
     with database(folder) as db:
-        told = db.execute(f"SELECT user_id, item_id, timestamp FROM '{folder}/tables/events.parquet' ORDER BY timestamp")
+        told = db.execute(
+            f"SELECT user_id, item_id, timestamp FROM '{folder}/tables/events.parquet' ORDER BY timestamp"
+        )
         for user, item, at in told.fetchall():
             found[user].append((item, snapshot.calendar.week(at)))
     assert snapshot.weeks == 9
@@ -129,7 +131,10 @@ def test_a_place_is_a_day(tmp_path: Path) -> None:
     ("more", "said"),
     [
         ({"intents": [{"name": "back", "horizon": "7d"}]}, r"intents\.back\.horizon: 7d is 7 steps"),
-        ({"intents": [WATCH, {"name": "now", "event": "watch", "horizon": "session"}]}, r"intents\.now\.horizon: visits"),
+        (
+            {"intents": [WATCH, {"name": "now", "event": "watch", "horizon": "session"}]},
+            r"intents\.now\.horizon: visits",
+        ),
         ({"models": {"ranking": {"later_items": True}}}, r"models\.ranking\.later_items: items come by their days"),
     ],
 )

@@ -31,6 +31,17 @@ class RankingNet(ScoringNet):
         scores: torch.Tensor = (self.body(x) + self.skip(x)).squeeze(-1)  # [...]
         return scores
 
+    @torch.no_grad()
+    def start_from(self, place: int) -> None:
+        """Score every candidate by 1 / its place: chances fall with places as Zipf's law has it."""
+        last = self.body[-1]
+        assert isinstance(last, nn.Linear)
+        for layer in (self.skip, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        if self.scale[place] > 0:
+            self.skip.weight[0, place] = -1.0 / self.scale[place]
+
     def loss(self, scores: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return the listwise loss."""
         return listwise_loss(scores, labels, mask)
