@@ -45,15 +45,21 @@ class Recommender(Methods):
         timeout_s: float = 10.0,
         api_key: str | None = None,
         token: str | None = None,
+        origin: str | None = None,
         retries: int = RETRIES,
         traceparent: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Give `api_key` or a bearer `token` where the service asks for one, `traceparent` to carry a trace on."""
+        """Give `api_key` or a bearer `token` where the service asks for one, `traceparent` to carry a trace on.
+
+        `origin` is the page's that a page's key was made for, as a browser would say it.
+        """
         self.url, self._timeout_s, self._retries = url.rstrip("/"), timeout_s, retries
         self._traceparent = traceparent
         self._session = requests.Session()
         if api_key is not None:
             self._session.headers["X-API-Key"] = api_key
+        if origin is not None:
+            self._session.headers["Origin"] = origin
         if token is not None:
             self._session.headers["Authorization"] = f"Bearer {token}"
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from bentos.access import Scope
 from bentos.endpoints.contract import Contract
+from bentos.http.callers import require_own
 from bentos.http.request_context import RequestContext
 from feature_repo.endpoints import ENDPOINTS, Endpoint, Kind
 
@@ -54,9 +55,14 @@ class Operation:
         asks: type[BaseModel] = self.contract.asks_of(door) if self.contract.asks_of else self.contract.asks
         return asks
 
+    def require_own(self, ask: BaseModel, context: RequestContext) -> None:
+        """Refuse a request about another user than the one its caller speaks for."""
+        require_own(context.who, ask, entries=self.endpoint.name if self.endpoint.kind == "write" else "")
+
     def answer(self, door: "Door", ask: BaseModel, context: RequestContext) -> BaseModel:
         """Answer a request; the request log has it under the endpoint's name."""
         context.endpoint = self.endpoint.name
+        self.require_own(ask, context)
         answer: BaseModel = self.contract.answer(door, ask, context)
         return answer
 

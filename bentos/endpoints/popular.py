@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 LARGEST_BYTES = 2 << 20
 DIGEST = "digest"
 ALWAYS = 1.0  # the propensity: nothing is drawn
-Auth = Literal["none", "keys", "jwt"]
+Auth = Literal["none", "keys", "jwt", "both"]
 
 
 class PopularDocument(AnswerPart):

@@ -10,15 +10,17 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from bentos import keys
 from bentos.access import SCOPES, Access, Jwt
 from bentos.http import provider_keys
-from bentos.http.problems import FORBIDDEN, UNAUTHENTICATED, UNAVAILABLE, Rejected, refused
+from bentos.http.callers import Caller, PageRights
+from bentos.http.problems import UNAUTHENTICATED, UNAVAILABLE, Rejected, refused
 from feature_repo.errors import SpecError
+from feature_repo.ids import plain
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA")  # none that shares a secret
 LOOK_S = 1.0  # between looks at the file of keys
@@ -29,35 +31,26 @@ STALE_S = 3600.0  # a key set's age past which nobody is let in by it: a key tha
 log = logging.getLogger("intentflow.access")
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who asks; `name` may be logged."""
-
-    name: str
-    scopes: frozenset[str]
-
-    def need(self, scope: str) -> None:
-        """Refuse a caller without a scope."""
-        if scope and scope not in self.scopes:
-            raise refused(
-                "authorization", f"{scope} is not among its scopes", f"a key or token for {scope}", status=FORBIDDEN
-            ).with_header("WWW-Authenticate", f'Bearer realm="intentflow", error="insufficient_scope", scope="{scope}"')
-
-
 class Check(Protocol):
     """Finds the caller that a credential belongs to."""
 
     blocks: bool  # may wait for a server
 
+    @property
+    def origins(self) -> frozenset[str]:
+        """Return the origins of all pages that may send."""
+
     def caller(self, credential: str) -> Caller:
         """Return who it is, or refuse."""
 
 
-def check(access: Access) -> Check | None:
-    """Return how callers are recognised; None: everyone may do everything."""
-    if access.auth == "keys":
-        return KeyFile(Path(access.keys_file))
-    return None if access.jwt is None or access.auth == "none" else Tokens(access.jwt)
+def check(access: Access, *, hide: Callable[[str], str] = str) -> Check | None:
+    """Return how callers are recognised, None: everyone may do everything; `hide` names a user where it is logged."""
+    if access.auth == "none":
+        return None
+    known = KeyFile(Path(access.keys_file)) if access.auth in ("keys", "both") else None
+    tokens = Tokens(access.jwt, hide=hide) if access.jwt is not None and access.auth in ("jwt", "both") else None
+    return KeysAndTokens(known, tokens) if known is not None and tokens is not None else known or tokens
 
 
 def unknown(what: str) -> Rejected:
@@ -99,7 +92,22 @@ class KeyFile:
         key = self._keys.get(name, self._nobody)
         if not hmac.compare_digest(keys.hashed(secret, key.salt), key.hash):
             raise unknown("no such key")
-        return Caller(f"key {key.id}", frozenset(key.scopes))
+        if key.ended(time.time()):
+            raise unknown("the key has ended")
+        page = None
+        if key.page is not None:
+            page = PageRights(frozenset(key.page.events), frozenset(key.page.origins), key.page.rate)
+        return Caller(f"key {key.id}", frozenset(key.scopes), page, _own(key, secret) if key.user else None)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Return the origins of all pages that have a key which has not ended."""
+        if time.monotonic() - self._looked > LOOK_S:
+            self._look()
+        now = time.time()
+        return frozenset(
+            one for key in self._keys.values() if key.page and not key.ended(now) for one in key.page.origins
+        )
 
     def _look(self) -> None:
         """Read the file again where it changed; keys that it does not say any more open nothing from then on."""
@@ -116,6 +124,11 @@ class KeyFile:
             log.error("%s", f"{self._broken}: nobody is let in" if self._broken else f"{self._path}: read again")
 
 
+def _own(key: keys.Key, secret: str) -> Callable[[str], bool]:
+    """Return what tells whether a user is the one that a key is bound to; the file alone does not say who that is."""
+    return lambda user: hmac.compare_digest(keys.bound(secret, user), key.user)
+
+
 def _mark(path: Path) -> tuple[int, ...]:
     """Return what changes when a file does; of one that is not there, nothing."""
     try:
@@ -128,8 +141,10 @@ def _mark(path: Path) -> tuple[int, ...]:
 class Tokens:
     """Verifies tokens against the provider's public keys."""
 
-    def __init__(self, settings: Jwt) -> None:
-        self._settings, self._set = settings, KeySet(settings.jwks)
+    origins: frozenset[str] = frozenset()  # no page has a token of its own
+
+    def __init__(self, settings: Jwt, *, hide: Callable[[str], str] = str) -> None:
+        self._settings, self._set, self._hide = settings, KeySet(settings.jwks), hide
         self.blocks = self._set.remote
         self._seen: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
 
@@ -169,9 +184,37 @@ class Tokens:
         return claims
 
     def _who(self, claims: dict[str, Any]) -> Caller:
-        given = claims.get(self._settings.scopes_claim, ())
+        settings, given = self._settings, claims.get(self._settings.scopes_claim, ())
         words = given.split() if isinstance(given, str) else given if isinstance(given, list) else ()
-        return Caller(f"subject {claims['sub']}", frozenset(words).intersection(SCOPES))
+        scopes = frozenset(word for word in words if isinstance(word, str))
+        if settings.speaks_for == "anyone" or (settings.servers_scope and settings.servers_scope in scopes):
+            return Caller(f"subject {claims['sub']}", scopes.intersection(SCOPES))
+        user = claims.get(settings.user_claim)
+        if not isinstance(user, str) or not (own := plain(user)):
+            raise unknown(f"the token's {settings.user_claim} names no user")
+        # Whom it speaks for is a person, whom no log names; and one user's credential changes nothing for all.
+        return Caller(
+            f"subject {self._hide(own)}",
+            scopes.intersection(SCOPES) - {"admin"},
+            speaks_for=lambda asked: plain(asked) == own,
+        )
+
+
+class KeysAndTokens:
+    """Knows keys and tokens: a key begins as keys do, and no token does."""
+
+    def __init__(self, known: KeyFile, tokens: Tokens) -> None:
+        self._known, self._tokens = known, tokens
+        self.blocks = tokens.blocks
+
+    def caller(self, credential: str) -> Caller:
+        """Return whose key or token it is."""
+        return (self._known if credential.startswith(f"{keys.PREFIX}_") else self._tokens).caller(credential)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Return the origins of all pages that have a key."""
+        return self._known.origins
 
 
 class KeySet:

@@ -12,8 +12,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bentos.http import headers
-from bentos.http.auth import Caller, Check, credential_of
+from bentos.http import cors, headers
+from bentos.http.auth import Check, credential_of
+from bentos.http.callers import Caller, network_of
 from bentos.http.patience import patience_ms
 from bentos.http.problems import FAULT, HEADERS_TOO_LARGE, OUR_FAULT, Problem, Rejected, refused
 from bentos.http.request_context import RequestContext
@@ -27,6 +28,7 @@ REQUEST_ID, SHADOW, RELEASE, PATIENCE, CATALOGUE = (
     n.lower().encode()
     for n in (headers.REQUEST_ID, headers.SHADOW, headers.RELEASE, headers.PATIENCE, headers.CATALOGUE)
 )
+_ORIGIN, _ASKED_METHOD = cors.ORIGIN.lower().encode(), cors.ASKED_METHOD.lower().encode()
 CONTEXT = "intentflow.context"  # in the ASGI scope
 log = logging.getLogger("intentflow.door")
 
@@ -54,6 +56,10 @@ class Guard:
                 ours = [(REQUEST_ID, context.request_id.encode()), (RELEASE, opened.release.encode())]
                 if context.items is not None and context.items.version is not None:
                     ours.append((CATALOGUE, str(context.items.version).encode()))
+                if context.origin:
+                    ours += [
+                        (name.lower().encode(), text.encode()) for name, text in cors.shown_to(context.origin).items()
+                    ]
                 if getattr(self._state, "draining", False):
                     ours.append((b"connection", b"close"))
                 message = {**message, "headers": [*message.get("headers", ()), *ours]}
@@ -61,6 +67,11 @@ class Guard:
 
         try:
             given = dict(scope["headers"])
+            origin = given.get(_ORIGIN, b"").decode("latin-1")
+            if opened.check is not None and cors.is_preflight(scope["method"], scope["path"], origin):
+                asked = given.get(_ASKED_METHOD, b"").decode("latin-1")
+                await _send(sending, cors.NO_CONTENT, b"", cors.preflight(origin, asked, opened.check.origins))
+                return
             await self._admit(scope, context, given)
             if opened.tracing is not None and scope["path"] in self._scopes:
                 span = opened.tracing.begin(context, scope["path"], given)
@@ -95,9 +106,15 @@ class Guard:
         if path in PROBES:
             return
         needed = self._needed(path, opened.open_pages)
-        who = await _caller(opened.check, given, needed, scope)
-        context.caller = who
-        await opened.limits.hit(needed, who)
+        context.address = network_of(str((scope.get("client") or ("",))[0]))
+        context.who = who = await _caller(opened.check, given, needed)
+        context.caller = context.address if who is None else who.name
+        counted = context.caller
+        if who is not None and who.page is not None:
+            who.need_origin(given.get(_ORIGIN, b"").decode("latin-1"))
+            context.origin = given[_ORIGIN].decode("latin-1")
+            counted = f"{who.name} {context.address}"  # a page's key is everybody's who sees the page
+        await opened.limits.hit(needed, counted)
 
     def _needed(self, path: str, open_pages: frozenset[str]) -> str | None:
         """Return the scope that a page needs; '': any authenticated caller, None: everyone."""
@@ -110,20 +127,23 @@ class Guard:
         return ""
 
 
-async def _caller(check: Check | None, given: dict[bytes, bytes], needed: str | None, scope: Scope) -> str:
-    """Return the name of who asks, for the limits: a key, a subject, or an address."""
+async def _caller(check: Check | None, given: dict[bytes, bytes], needed: str | None) -> Caller | None:
+    """Return who asks; None where that does not matter."""
     if check is None or needed is None:
-        return str((scope.get("client") or ("",))[0])
+        return None
     named = (given.get(name, b"").decode("latin-1") for name in (b"authorization", b"x-api-key"))
     credential = credential_of(*named)
     who: Caller = await asyncio.to_thread(check.caller, credential) if check.blocks else check.caller(credential)
     who.need(needed)
-    return who.name
+    return who
 
 
 async def _answer(send: Send, status: int, problem: Problem, headers: dict[str, str]) -> None:
-    body = problem.model_dump_json().encode()
-    sent = {"content-type": "application/json", "content-length": str(len(body))} | headers
+    await _send(send, status, problem.model_dump_json().encode(), {"content-type": "application/json"} | headers)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: dict[str, str]) -> None:
+    sent = headers if status == cors.NO_CONTENT else headers | {"content-length": str(len(body))}
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

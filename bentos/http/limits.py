@@ -4,6 +4,7 @@ The library's own store in memory walks all callers at every hit's expiry, 0.1 m
 While Redis is away every caller is let in: limits protect the service and must not be what stops it.
 """
 
+import functools
 import logging
 import math
 import time
@@ -75,6 +76,7 @@ class Limits:
 
     def __init__(self, texts: Mapping[str, str], *, store: str = "", clock: Callable[[], float] = time.time) -> None:
         self._items = {scope: limits.parse(text) for scope, text in texts.items()}
+        self._parsed = functools.lru_cache(maxsize=256)(limits.parse)  # rates of keys, which are few
         self._here = FixedWindowRateLimiter(Counted(clock))
         self._clock, self._resting = clock, 0.0
         self._there = None
@@ -88,14 +90,14 @@ class Limits:
             )
             self._there = Shared(redis)
 
-    async def hit(self, scope: str, caller: str) -> None:
-        """Count a request; refuse it beyond the limit, saying when to come again."""
-        item = self._items.get(scope)
+    async def hit(self, scope: str, caller: str, *, cost: int = 1, rate: str = "") -> None:
+        """Count what a request costs; refuse it beyond the scope's limit, or `rate`, saying when to come again."""
+        item = self._parsed(rate) if rate else self._items.get(scope)
         if item is None:
             return
         if self._there is not None and self._clock() > self._resting:
             try:
-                if await self._there.hit(item, scope, caller):
+                if await self._there.hit(item, scope, caller, cost=cost):
                     return
                 end = (await self._there.get_window_stats(item, scope, caller)).reset_time
             except Exception as error:  # whatever its client raises
@@ -103,7 +105,7 @@ class Limits:
                 self._resting = self._clock() + REST_S
                 return
         else:
-            if self._here.hit(item, scope, caller):
+            if self._here.hit(item, scope, caller, cost=cost):
                 return
             end = self._here.get_window_stats(item, scope, caller).reset_time
         wait_s = max(1, math.ceil(end - self._clock()))

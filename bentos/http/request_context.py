@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bentos.http.callers import Caller
     from bentos.recommender.catalogue import ShownItems
     from feature_repo.rows import UserRows
 
@@ -30,6 +31,9 @@ class RequestContext:
         self.endpoint = ""  # its name in the request log
         self.rows: UserRows | None = None  # once read
         self.caller = ""  # who asks: a key, a subject of a token, or an address
+        self.who: Caller | None = None  # the same with its rights; None: callers are not recognised, or the router asks
+        self.address = ""  # of the caller, or of its network
+        self.origin = ""  # of the page that asks, where it may
         self.items: ShownItems | None = None  # what the answer is made from: the same to its end
         self.mirrored = False  # by the router itself, with its token: no caller sees the answer
         self.trace_id: str | None = None

@@ -18,12 +18,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bentos.access import Bounds
 from bentos.endpoints import popular
+from bentos.endpoints.events import Accepted
 from bentos.endpoints.operations import OPERATIONS, Operation
 from bentos.http import sse
 from bentos.http.auth import Check
 from bentos.http.bodies import whole_body
 from bentos.http.bounded_pool import BoundedPool
+from bentos.http.event_bounds import EventBounds
 from bentos.http.guard import CONTEXT
 from bentos.http.limits import Limits
 from bentos.http.problems import FAULT, OUR_FAULT, OVERLOADED, Problem, Rejected, rejected
@@ -49,6 +52,7 @@ class DoorContext:
     openapi: dict[str, Any]  # BentoML's own document
     check: Check | None = None  # of callers' keys or tokens; None: everyone is let in
     limits: Limits = dataclasses.field(default_factory=lambda: Limits({}))
+    bounds: EventBounds = dataclasses.field(default_factory=lambda: EventBounds(Bounds()))
     open_pages: frozenset[str] = frozenset()
     shadow_token: str = ""
     tracing: Tracing | None = None
@@ -118,6 +122,9 @@ async def _answer(opened: DoorContext, operation: Operation, request: Request) -
     try:
         ask = asks.model_validate_json(await whole_body(request))
         context: RequestContext = request.scope.get(CONTEXT) or RequestContext()
+        if operation.endpoint.kind == "write" and not context.mirrored:  # the door of the original has bounded a copy
+            operation.require_own(ask, context)  # first: what is refused must not count for an item
+            await opened.bounds.admit(context.who, context.address, getattr(ask, operation.endpoint.name))
         answer = await _answered(opened, operation, ask, context)
     except ValidationError as error:
         return _refused(rejected(error, asks))
@@ -127,6 +134,8 @@ async def _answer(opened: DoorContext, operation: Operation, request: Request) -
         log.exception("%s failed", operation.path)
         return FAULT, OUR_FAULT.model_dump_json().encode(), {}
     opened.metrics.counted(answer)
+    if context.who is not None and context.who.page is not None and isinstance(answer, Accepted):
+        answer = answer.without_findings()
     return OK, answer.model_dump_json().encode(), {}
 
 

@@ -35,6 +35,12 @@ class Metrics:
             "intentflow_degraded", "Answers from a lower rung since something failed", ["reason"], registry=registry
         )
         self.events = Counter("intentflow_events", "Events by outcome", ["outcome"], registry=registry)
+        self.bounded = Counter(
+            "intentflow_events_bounded",
+            "Events refused since a bound of their caller was reached",
+            ["bound"],
+            registry=registry,
+        )
         self.noted = Counter(
             "intentflow_events_noted", "Events that break a rule of severity info", ["rule"], registry=registry
         )
@@ -67,6 +73,10 @@ class Metrics:
         """Count a request that no endpoint saw."""
         self.requests.labels(endpoint, str(code), self._release).inc()
         self.refused.labels(REASONS.get(code, "malformed")).inc()
+
+    def beyond(self, bound: str, events: int) -> None:
+        """Count events of a request that went beyond a bound."""
+        self.bounded.labels(bound).inc(events)
 
     def unstored(self, events: int) -> None:
         """Count events that the log could not take; their senders were told so."""

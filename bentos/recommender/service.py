@@ -5,6 +5,7 @@ concurrency are the release's; bounded pools keep them, since BentoML reads its 
 """
 
 import asyncio
+import functools
 import gc
 import ipaddress
 import os
@@ -17,6 +18,7 @@ from bentos import threads
 from bentos.access import Access
 from bentos.http.auth import check
 from bentos.http.bounded_pool import BoundedPool
+from bentos.http.event_bounds import EventBounds
 from bentos.http.guard import Guard
 from bentos.http.limits import Limits
 from bentos.http.tracing import Tracing
@@ -37,6 +39,7 @@ from components.step import reason_left
 from feature_repo.errors import SpecError
 from feature_repo.fallback import Fallback
 from feature_repo.privacy import sealing
+from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.release_folder import SESSION
 from feature_repo.update import Folding
 from feature_repo.vocabulary import Vocabulary
@@ -163,14 +166,15 @@ def open_door(settings: Settings) -> DoorContext:
         timeout_s=max(timeout_s, WRITE_S), max_concurrency=most, threads=1
     )  # the event log has one writer
     service = Recommender.openapi_spec.asdict()  # type: ignore[attr-defined]  # the decorator made it a Service
-    access = settings.access
+    access, hide = settings.access, functools.partial(pseudonym, key=settings.key)
     return DoorContext(
         door,
         reads,
         writes,
         metrics,
         service,
-        check=check(access),
+        check=check(access, hide=hide),
+        bounds=EventBounds(access.bounds, store=settings.limits_store, hide=hide, refused=metrics.beyond),
         limits=Limits({str(scope): text for scope, text in access.limits.items()}, store=settings.limits_store),
         open_pages=frozenset(("metrics", "docs") if access.auth == "none" else access.open),
         shadow_token=settings.shadow_token,

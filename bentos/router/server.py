@@ -113,6 +113,9 @@ class Router:
             return self._local(request, inside=self.settings.admin_port is None and request.from_here)
         if path == POPULAR:  # the doors' answer to the router alone
             return self._own(NOT_FOUND, f"nothing at {POPULAR} here", where="path", allowed="the doors' endpoints")
+        if (preflight := self._spare.preflight(request.method, path, request.header)) is not None:
+            self.metrics.own.labels(str(preflight.status)).inc()
+            return _json(preflight.status, preflight.body, preflight.headers)
         routes, counts = self.file.routes, self.counts
         if routes is None:
             return self._own(UNAVAILABLE, "no release is routed yet", where="service", allowed="a retry")

@@ -5,7 +5,7 @@ request log: an answer is gone once it is given.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from bentos.access import Access
 from bentos.endpoints.popular import PopularDocument, answer
 from bentos.endpoints.recommend import RecommendRequest
+from bentos.http import cors
 from bentos.http.auth import check, credential_of
+from bentos.http.callers import Caller, require_own
 from bentos.http.headers import PATIENCE, RELEASE
 from bentos.http.patience import patience_ms
 from bentos.http.problems import Rejected, rejected
@@ -46,8 +48,9 @@ class Spare:
         try:
             if patience := given.get(PATIENCE):
                 patience_ms(patience)
-            await self._admit(given)
+            who = await self._admit(given)
             ask = RecommendRequest.model_validate_json(body)
+            require_own(who, ask)
             made = answer(document, ask, request_id)
         except ValidationError as error:
             return _refusal(rejected(error, RecommendRequest))
@@ -55,12 +58,24 @@ class Spare:
             return _refusal(refusal)
         return SpareAnswer(OK, made.model_dump_json().encode(), {RELEASE: document.release})
 
-    async def _admit(self, given: Mapping[str, str]) -> None:
+    def preflight(self, method: str, path: str, given: Callable[[str], str | None]) -> SpareAnswer | None:
+        """Answer a browser that asks whether a page may send events; None: it is no such question."""
+        origin = given(cors.ORIGIN) or ""
+        if self._check is None or not cors.is_preflight(method, path, origin):
+            return None
+        try:
+            headers = cors.preflight(origin, given(cors.ASKED_METHOD) or "", self._check.origins)
+        except Rejected as refusal:
+            return _refusal(refusal)
+        return SpareAnswer(cors.NO_CONTENT, b"", headers)
+
+    async def _admit(self, given: Mapping[str, str]) -> Caller | None:
         if (known := self._check) is None:
-            return
+            return None
         credential = credential_of(given.get(AUTHORIZATION, ""), given.get(API_KEY, ""))
         who = await asyncio.to_thread(known.caller, credential) if known.blocks else known.caller(credential)
         who.need(SCOPE)
+        return who
 
 
 def _refusal(refusal: Rejected) -> SpareAnswer:
