@@ -23,7 +23,7 @@ COPIED = ("bentos", "components", "feature_repo", "monitoring", "pipelines", "te
 BLOCK = re.compile(r"^```(python|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MOST_LINES = 30
 EXAMPLES = {  # what the page adds, and the contract that judges it
-    "gru": "tests/intent/test_train.py",
+    "mixer": "tests/intent/test_train.py",
     "rising": "tests/ranking/test_sources.py",
     "linear": "tests/ranking/test_models.py",
     "swapped@1": "tests/policy/test_policies.py",

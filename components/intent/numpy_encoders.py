@@ -82,6 +82,59 @@ def lstm(shape: Shape, weights: Weights) -> Encoder:
     return encode
 
 
+def gru(shape: Shape, weights: Weights) -> Encoder:
+    """Return the GRU; torch's gates are, in this order, reset, update and new, and reset meets the state's bias too."""
+    layers = [
+        (
+            np.ascontiguousarray(weights[f"gru.weight_ih_l{i}"].T),
+            np.ascontiguousarray(weights[f"gru.weight_hh_l{i}"].T),
+            weights[f"gru.bias_ih_l{i}"],
+            weights[f"gru.bias_hh_l{i}"],
+        )
+        for i in range(shape.layers)
+    ]
+
+    def encode(x: np.ndarray) -> np.ndarray:
+        B, T, D = x.shape
+        for of_input, of_state, input_bias, state_bias in layers:
+            given = x @ of_input + input_bias  # [B, T, 3 D]
+            hidden = np.zeros((B, D), dtype=x.dtype)
+            x = np.empty((B, T, D), dtype=x.dtype)
+            for t in range(T):
+                held = hidden @ of_state + state_bias  # [B, 3 D]
+                opened = expit(given[:, t, : 2 * D] + held[:, : 2 * D])
+                update = opened[:, D:]
+                new = np.tanh(given[:, t, 2 * D :] + opened[:, :D] * held[:, 2 * D :])
+                hidden = x[:, t] = new + update * (hidden - new)
+        return x
+
+    return encode
+
+
+def rnn(shape: Shape, weights: Weights) -> Encoder:
+    """Return the recurrent network without gates."""
+    layers = [
+        (
+            np.ascontiguousarray(weights[f"rnn.weight_ih_l{i}"].T),
+            np.ascontiguousarray(weights[f"rnn.weight_hh_l{i}"].T),
+            weights[f"rnn.bias_ih_l{i}"] + weights[f"rnn.bias_hh_l{i}"],
+        )
+        for i in range(shape.layers)
+    ]
+
+    def encode(x: np.ndarray) -> np.ndarray:
+        B, T, D = x.shape
+        for of_input, of_state, bias in layers:
+            given = x @ of_input + bias  # [B, T, D]
+            hidden = np.zeros((B, D), dtype=x.dtype)
+            x = np.empty((B, T, D), dtype=x.dtype)
+            for t in range(T):
+                hidden = x[:, t] = np.tanh(given[:, t] + hidden @ of_state)
+        return x
+
+    return encode
+
+
 def transformer(shape: Shape, weights: Weights) -> Encoder:
     """Return the small BERT: no week is masked, so attention is over all of them."""
     table = "bert.embeddings"
@@ -126,4 +179,10 @@ def _norm(weights: Weights, name: str, x: np.ndarray) -> np.ndarray:
     return normed(x, weights[f"{name}.weight"], weights[f"{name}.bias"], BERT_EPSILON)
 
 
-ENCODERS: Mapping[str, Callable[[Shape, Weights], Encoder]] = {"transformer": transformer, "lstm": lstm, "cnn": cnn}
+ENCODERS: Mapping[str, Callable[[Shape, Weights], Encoder]] = {
+    "transformer": transformer,
+    "lstm": lstm,
+    "gru": gru,
+    "rnn": rnn,
+    "cnn": cnn,
+}

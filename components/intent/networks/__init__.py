@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from components.intent.shape import Shape
 
-NETWORKS = ("transformer", "lstm", "cnn")
+NETWORKS = ("transformer", "lstm", "gru", "rnn", "cnn")
 
 
 class Builder(Protocol):
