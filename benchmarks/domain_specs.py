@@ -16,7 +16,7 @@ from feature_repo import files
 from feature_repo.checkout import ROOT
 
 FOLDER = ROOT / "pipelines" / "specs"
-NAMES = ("grocery", "movies", "clickstream", "music", "news", "social")
+NAMES = ("grocery", "movies", "clickstream", "music", "news", "social", "movies-loo")
 # What --quick runs: listening in small.
 SMALL = {
     "data": {
@@ -92,13 +92,14 @@ def _first_answer(folder: Path) -> float | None:
 def beside(ranking: Mapping[str, Any] | None) -> script.Document:
     """Return a ranker's figure, each baseline's, the best one and the interval of the difference to it.
 
-    >>> beside({"model": 0.3, "baselines": {"popular": 0.1}, "best": "popular", "difference": (0.1, 0.3)})["beats_all"]
+    >>> found = {"model": 0.3, "test": {"rows": 9}, "baselines": {"popular": 0.1}, "best": "popular"}
+    >>> beside(found | {"difference": (0.1, 0.3)})["beats_all"]
     True
     """
     if ranking is None:
-        return {"model": None, "baselines": {}, "best": None, "difference": None, "beats_all": None}
+        return {"model": None, "test": {}, "baselines": {}, "best": None, "difference": None, "beats_all": None}
     ends = ranking["difference"]
-    told = {name: ranking[name] for name in ("model", "baselines", "best")}
+    told = {name: ranking[name] for name in ("model", "test", "baselines", "best")}
     return told | {"difference": None if ends is None else list(ends), "beats_all": ends is not None and ends[0] > 0}
 
 
@@ -118,13 +119,15 @@ def _small(scratch: Path) -> Path:
 
 def text(found: script.Document) -> str:
     """Return the specs' table as Markdown, and what each verdict rests on."""
-    head = ["spec", "events", "verdict", "NDCG@10", "best baseline", "difference", "other baselines", *COSTS]
+    head = ["spec", "events", "rows judged", "verdict", "NDCG@10", "recall@10", "best baseline", "difference",
+            "other baselines", *COSTS]  # fmt: skip
     lines, reasons = [], []
     for name, one in found.items():
         if "skipped" in one:
             lines.append([f"{name} (skipped: {one['skipped']})", *[None] * (len(head) - 1)])
             continue
-        lines.append([name, one["rows"], one.get("verdict"), *_sides(one), *(one[cost] for cost in COSTS)])
+        judged = f"{one['test']['rows']:.0f} of {one['ranking']['users']} users" if one["test"] else None
+        lines.append([name, one["rows"], judged, one.get("verdict"), *_sides(one), *(one[cost] for cost in COSTS)])
         if one.get("why"):
             reasons.append(f"{name}: {one['why']}")
     return "\n\n".join([script.table(head, lines), *reasons])
@@ -132,11 +135,12 @@ def text(found: script.Document) -> str:
 
 def _sides(one: script.Document) -> list[Any]:
     if one["model"] is None:
-        return [None] * 4
+        return [None] * 5
     baselines, best, ends = one["baselines"], one["best"], one["difference"]
     others = sorted((name for name in baselines if name != best), key=lambda name: -baselines[name])
     return [
         f"{one['model']:.4f}",
+        f"{one['test']['recall_at_10']:.4f}",
         f"{baselines[best]:.4f} ({best})",
         "no interval" if ends is None else f"{ends[0]:+.4f} to {ends[1]:+.4f}",
         ", ".join(f"{baselines[name]:.3f} {name}" for name in others),

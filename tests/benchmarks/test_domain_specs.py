@@ -15,7 +15,7 @@ from feature_repo import files
 
 RANKING = {
     "model": 0.3, "baselines": {"popular": 0.1, "last_event": 0.31}, "best": "last_event", "difference": (-0.03, 0.01),
-    "users": 50,
+    "users": 50, "test": {"rows": 60.0, "recall_at_10": 0.4},
 }  # fmt: skip
 
 
@@ -58,7 +58,10 @@ def test_a_spec_that_beats_not_all_baselines_says_so(tmp_path: Path) -> None:
     assert found["difference"] == [-0.03, 0.01]
     assert found["first_answer"] == 2.5
     said = domain_specs.text({"social": found, "clickstream": {"skipped": "no clickstream.yaml"}})
-    assert "| social | 59835 | undecided | 0.3000 | 0.3100 (last_event) | -0.0300 to +0.0100 | 0.100 popular |" in said
+    told = (
+        "| social | 59835 | 60 of 50 users | undecided | 0.3000 | 0.4000 | 0.3100 (last_event) | -0.0300 to +0.0100 |"
+    )
+    assert f"{told} 0.100 popular |" in said
     assert "clickstream (skipped: no clickstream.yaml)" in said
 
 

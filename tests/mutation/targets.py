@@ -22,6 +22,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/intent/relevance.py": ("tests/intent/test_relevance.py",),
     "components/intent/projection.py": ("tests/intent/test_projection.py",),
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
+    "components/ranking/places.py": ("tests/ranking/test_start.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
     # The gates.
     "components/verdicts.py": ("tests/test_verdicts.py",),
@@ -52,12 +53,14 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/test_spec_clock.py",
         "tests/pipelines/test_spec_kinds.py",
         "tests/pipelines/test_spec_people.py",
+        "tests/data/test_leave_one_out.py",
     ),
     "components/content/spec.py": ("tests/pipelines/test_spec_fields.py",),
     "components/data/spec.py": (
         "tests/pipelines/test_spec_fields.py",
         "tests/pipelines/test_spec_clock.py",
         "tests/pipelines/test_spec_people.py",
+        "tests/data/test_leave_one_out.py",
     ),
     "components/intent/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_clock.py"),
     "components/profiles/spec.py": ("tests/pipelines/test_spec_fields.py",),
@@ -65,6 +68,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/test_spec_fields.py",
         "tests/pipelines/test_spec_kinds.py",
         "tests/pipelines/test_spec_people.py",
+        "tests/ranking/test_start.py",
     ),
     "components/registry/spec.py": ("tests/pipelines/test_spec_fields.py",),
 }

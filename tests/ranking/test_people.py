@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.ranking import encode, examples
+from components.ranking import encode, examples, places
 from components.ranking.baselines import BASELINES, PEOPLES
 from components.ranking.candidates import candidates, given
 from components.ranking.catalogue import Catalogue
@@ -119,6 +119,17 @@ def test_the_latest_of_those_who_wrote_come_first() -> None:
     last_at = Ragged(np.asarray([5.0, 9.0, 7.0]), mine.lists["received_last_at"].offsets)
     late = dataclasses.replace(mine, lists={**mine.lists, "received_last_at": last_at})
     assert found_for(late, limits)["b"] == "reciprocity"
+
+
+def test_the_place_of_a_person_is_that_of_the_latest_contact_either_way() -> None:
+    mine = row("a", had="b", wrote="c", answered=5.0, at=9)
+    zeros = np.zeros(len(PLACE), np.int64)
+    state = {name: np.zeros(len(PLACE)) for name in columns.ITEM_NUMBERS}
+    catalogue = Catalogue(zeros[:, None], np.empty(0, np.int64), 1, zeros, zeros, state)
+    history = History.of(mine, fit(mine, len(PLACE)), graph())
+    everyone = given(history, np.arange(len(PLACE)))
+    found = places.places(["latest_contact"], mine, everyone, history=history, catalogue=catalogue)
+    assert found["place:latest_contact"].tolist() == [5.0, 2.0, 1.0, 5.0, 5.0, 5.0, 5.0]  # c, then b; the others alike
 
 
 def test_given_people_are_told_by_the_source_that_would_bring_them() -> None:
