@@ -98,6 +98,23 @@ class UserRows:
         return np.asarray(np.where(lapsed, 0.0, self.numbers[columns.windowed(name, days)]))
 
     @classmethod
+    def joined(cls, one: "UserRows", other: "UserRows") -> "UserRows":
+        """Return the rows of one, then those of the other; both hold the same names."""
+        lists = {}
+        for name, first in one.lists.items():
+            second = other.lists[name]
+            offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
+            lists[name] = Ragged(np.concatenate([first.values, second.values]), offsets)
+        return cls(
+            user_id=np.concatenate([one.user_id, other.user_id]),
+            now=np.concatenate([one.now, other.now]),
+            state_at=np.concatenate([one.state_at, other.state_at]),
+            known=np.concatenate([one.known, other.known]),
+            numbers={name: np.concatenate([values, other.numbers[name]]) for name, values in one.numbers.items()},
+            lists=lists,
+        )
+
+    @classmethod
     def unknown(
         cls, user_ids: Sequence[str], *, now: int, windows_days: tuple[int, ...] = columns.WINDOWS_DAYS
     ) -> "UserRows":

@@ -16,6 +16,7 @@ from feature_repo import columns, fallback, files, plain_feast
 ROW_VIEWS = ("user_profile", "user_targets", "user_history", "user_daily")  # a user's row, from files
 # What the online store keeps beside a row: the events that were pushed, and what the row was made of.
 PUSHED, MADE_OF = "user_pushed", "user_made_of"
+BLOB, BLOB_OF = "blob", "blob_of"  # of MADE_OF: the row as one cell (feature_repo/online/row_blob.py), and its head
 RECEIVED = "user_received"  # of a user's row, where items are people
 USER_VIEWS = (*ROW_VIEWS, RECEIVED, PUSHED, MADE_OF)
 STATE_VIEWS = ("item_state", "target_state")
@@ -123,7 +124,10 @@ def build(
         # These are written online only; a view must name a file, which tells Feast the type of its key.
         user_pushed=view(PUSHED, user, {"events": String}, file="user_daily"),
         user_made_of=view(
-            MADE_OF, user, {"row": String, "data_end": Int64, "folded": String, "others": String}, file="user_daily"
+            MADE_OF,
+            user,
+            {"row": String, "data_end": Int64, "folded": String, "others": String, BLOB_OF: String, BLOB: Bytes},
+            file="user_daily",
         ),
         item_state=view("item_state", item, dict.fromkeys(columns.ITEM_NUMBERS, Float32)),
         target_state=view("target_state", target, dict.fromkeys(columns.TARGET_NUMBERS, Float32)),

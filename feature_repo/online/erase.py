@@ -14,6 +14,7 @@ from feature_repo.online.forgotten import Guard
 from feature_repo.online.stores.rows import Rows
 
 AT_ONCE = 500  # users in one question
+EMPTY = {"int64_val": 0, "string_val": "", "bytes_val": b""}  # cells of the views beside a row, where it has none
 
 
 def erase(project: str, user_ids: Sequence[str], *, space: str | None = None) -> int:
@@ -40,7 +41,7 @@ def erase_items(project: str, item_ids: Collection[str]) -> int:
         for part in _parts(sorted(users(project, space=space, view=views.PUSHED))):
             for view, name in ((views.PUSHED, "events"), (views.MADE_OF, "others")):
                 for user, (at, row) in zip(part, online.read_timed(view, part), strict=True):
-                    cells = {f: feast_values.number(row, f, kind, 0 if kind == "int64_val" else "")
+                    cells = {f: feast_values.number(row, f, kind, EMPTY[kind])
                              for f, kind in online.kinds[view].items()}  # fmt: skip
                     events = provenance.decode(str(cells[name]))
                     kept = [event for event in events if event.item_id not in item_ids]

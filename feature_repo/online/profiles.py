@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -16,10 +17,11 @@ from feature_repo import columns, memory
 from feature_repo.online import feast_values, memory_cells, provenance
 from feature_repo.online.feast_store import Online, space
 from feature_repo.online.provenance import Provenance
+from feature_repo.online.row_blob import Parts, RowBlob
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.update import RECEIVED as MIRRORED
 from feature_repo.update import Event, Folding, State, moved_on
-from feature_repo.views import MADE_OF, PUSHED, RECEIVED, row_views
+from feature_repo.views import BLOB, BLOB_OF, MADE_OF, PUSHED, RECEIVED, row_views
 
 READ_VIEWS = ("user_profile", "user_targets", "user_history")
 DAILY = "user_daily"  # the view that a model never reads; it has the memory, since only a push reads and writes both
@@ -50,6 +52,11 @@ class OnlineProfiles:
     def _read_views(self) -> tuple[str, ...]:
         return (*READ_VIEWS, RECEIVED) if self.folding.vocabulary.people else READ_VIEWS
 
+    @cached_property
+    def form(self) -> RowBlob:
+        """How a row is laid out in one cell."""
+        return RowBlob.of([self.online.kinds[view] for view in self._read_views])
+
     @property
     def _row_views(self) -> tuple[str, ...]:
         return row_views(people=self.folding.vocabulary.people)
@@ -59,8 +66,7 @@ class OnlineProfiles:
 
         Raises StoreAway when the store does not answer in its time.
         """
-        rows = self._arrays(user_ids, self._whole(user_ids), now=now)
-        return moved_on(rows, self._batch_end(), self.folding.calendar)
+        return moved_on(self._stored(user_ids, now=now), self._batch_end(), self.folding.calendar)
 
     def push(self, user_id: str, events: Sequence[Event]) -> UserRows:
         """Fold events into a user's row, oldest first, write it, and return it; the next read sees it."""
@@ -126,13 +132,13 @@ class OnlineProfiles:
         }
         for view in self._row_views:
             self.online.write(view, [(user, int(row[columns.STATE_AT]), row) for user, row in cells.items()])
-        self.online.write(
-            MADE_OF, [(user, int(states[user][columns.STATE_AT]), provenance.cells(made[user])) for user in states]
-        )
+        blobs = {user: self.form.pack(state, made=made[user]) for user, state in states.items()}
+        told = {user: provenance.cells(made[user], blob=blob) for user, blob in blobs.items()}
+        self.online.write(MADE_OF, [(user, int(states[user][columns.STATE_AT]), row) for user, row in told.items()])
 
     def made_of(self, user_ids: Sequence[str]) -> list[tuple[Provenance, list[Event]]]:
         """Read what users' rows are made of, and the events pushed since."""
-        made, events = (self.online.read(view, user_ids) for view in (MADE_OF, PUSHED))
+        made, events = (self.online.read(view, user_ids, without=(BLOB,)) for view in (MADE_OF, PUSHED))
         return [(provenance_of(m), decoded(e)) for m, e in zip(made, events, strict=True)]
 
     def confirm(self, data_end: int) -> None:
@@ -140,6 +146,32 @@ class OnlineProfiles:
         made = Provenance(f"{self.folding.vocabulary.digest}:", data_end)
         self.online.write(MADE_OF, [(provenance.BATCH, data_end, provenance.cells(made))])
         self._confirmed.clear()
+
+    def has_blob(self, made: Provenance) -> bool:
+        """Tell whether a row that is `made` so has a blob that `read` takes."""
+        return made.blob_of == self.form.head(made).hex()
+
+    def _stored(self, users: Sequence[str], *, now: int) -> UserRows:
+        """Return rows as they are stored: out of their blobs, and view by view those that have none of this form."""
+        found = {place: row for place, row in enumerate(self._blobs(users)) if row is not None}
+        rest = [place for place in range(len(users)) if place not in found]
+        if not rest and found:
+            return self.form.rows(list(found.values()), users, now=now)
+        named = [users[place] for place in rest]
+        rows = self._arrays(named, self._whole(named), now=now)
+        if not found:
+            return rows
+        mine = self.form.rows(list(found.values()), [users[place] for place in found], now=now)
+        return UserRows.joined(mine, rows).take(np.argsort([*found, *rest]))
+
+    def _blobs(self, users: Sequence[str]) -> list[Parts | None]:
+        """Read rows' blobs with what the rows are made of: one of another row, form or vocabulary counts as none."""
+        parts: list[Parts | None] = []
+        for row in self.online.read(MADE_OF, users):
+            made, blob = provenance_of(row), feast_values.number(row, BLOB, "bytes_val", b"")
+            mine = bool(blob) and made.vocabulary == self.folding.vocabulary.digest
+            parts.append(self.form.parts(blob, made=made) if mine else None)
+        return parts
 
     def _whole(self, users: Sequence[str]) -> Rows:
         """Read every view, and again where a writer came in between: then the times of a row differ."""
@@ -214,7 +246,7 @@ class OnlineProfiles:
 
 def provenance_of(row: feast_values.Row | None) -> Provenance:
     """Return what a row of `user_made_of` says."""
-    text = {name: feast_values.number(row, name, "string_val", "") for name in ("row", "folded", "others")}
+    text = {name: feast_values.number(row, name, "string_val", "") for name in ("row", "folded", "others", BLOB_OF)}
     return Provenance(data_end=int(feast_values.number(row, "data_end", "int64_val")), **text)
 
 

@@ -13,8 +13,10 @@ from typing import Any
 
 from feature_repo import files
 from feature_repo.update import Event
+from feature_repo.views import BLOB, BLOB_OF
 
 BATCH = "batch"  # the entity that stands for the last batch as a whole; users are named by 16 hex digits
+BLOB_HEAD = 24  # bytes by which a blob says what it is of (row_blob.py)
 LIMIT = 2_000  # latest events kept of a user: who is in no batch for longer loses the oldest at the next vocabulary
 
 
@@ -26,6 +28,7 @@ class Provenance:
     data_end: int = 0  # epoch seconds, of that batch
     folded: str = ""  # digest of the events; with '?' behind where one may be in twice: the next batch writes it anew
     others: str = ""  # encoded events that only lists of other vocabularies have; they come before this one's own
+    blob_of: str = ""  # head of the row's blob, in hex; '' where there is none
 
     @classmethod
     def of(
@@ -101,6 +104,7 @@ def stamp(events: Sequence[Event]) -> str:
     return f"{len(events)}-{files.digest([astuple(e) for e in events[-LIMIT:]])}" if events else ""
 
 
-def cells(made: Provenance) -> Mapping[str, Any]:
-    """Return the cells of a row of `user_made_of`."""
-    return {"row": made.row, "data_end": made.data_end, "folded": made.folded, "others": made.others}
+def cells(made: Provenance, *, blob: bytes = b"") -> Mapping[str, Any]:
+    """Return the cells of a row of `user_made_of`, with the row's blob; without one it is read from its views."""
+    told = {"row": made.row, "data_end": made.data_end, "folded": made.folded, "others": made.others}
+    return told | {BLOB_OF: blob[:BLOB_HEAD].hex(), BLOB: blob}

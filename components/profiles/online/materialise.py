@@ -168,7 +168,10 @@ def _declare(space: str, features: Path, folds: Folding) -> None:
 
 
 def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime, others: lists.Others) -> pa.Table:
-    """Return which users' stored rows are not made of the files' row and the events that came after it."""
+    """Return which users' stored rows are not made of the files' row and the events that came after it.
+
+    A row without a blob of its own, which a release wrote that knows none, is written anew as well.
+    """
     vocabulary, keep = profiles.folding.vocabulary.digest, []
     for start in range(0, users.num_rows, COMPARED):
         part = users.slice(start, COMPARED)
@@ -176,7 +179,7 @@ def changed(profiles: OnlineProfiles, users: pa.Table, end: dt.datetime, others:
         for digest, (made, first, own) in zip(digests, others.read(ids, since=_seconds(end)), strict=True):
             _require_key(made.row)
             want = Provenance.of(vocabulary, under_key(digest), _seconds(end), [*first, *own])
-            keep.append((made.row, made.folded) != (want.row, want.folded))
+            keep.append((made.row, made.folded) != (want.row, want.folded) or not profiles.has_blob(made))
     return users.filter(pa.array(keep, pa.bool_()))
 
 
