@@ -3,6 +3,8 @@
 BentoML's process manager takes commands on a socket, and one of them starts any program as the service's user. BentoML
 puts that socket on loopback, where every user of the machine reaches it, without asking who calls. Here it lies in a
 folder that only the service's user may enter, and goes with the server.
+
+A door gets as many processes as `bentos/workers.py` says, and a folder for what they share while they run.
 """
 
 import atexit
@@ -12,6 +14,11 @@ import sys
 import tempfile
 from typing import Any
 
+from bentos import workers
+from feature_repo import env_names
+from feature_repo.errors import SpecError
+
+DOOR = "recommender"  # the service that may have several processes
 PATH_BYTES = 107  # the longest path of a socket
 CONTROL, EVENTS = "control", "events"  # the two sockets
 
@@ -36,8 +43,10 @@ def private(watchers: Any, *, threaded: bool = False, **settings: Any) -> Any:
     from bentoml._internal.utils import circus
 
     folder = control_folder()
+    spread(watchers, folder)
     kind = circus.ThreadedArbiter if threaded else circus.Arbiter
-    settings.setdefault("check_delay", 10)  # as BentoML has it
+    # Seconds between looks for processes that died; BentoML's own 10 where there is one, whose death is the door's.
+    settings.setdefault("check_delay", 1.0 if any(watcher.numprocesses > 1 for watcher in watchers) else 10)
     manager = kind(
         watchers, endpoint=f"ipc://{folder}/{CONTROL}", pubsub_endpoint=f"ipc://{folder}/{EVENTS}", **settings
     )
@@ -45,8 +54,26 @@ def private(watchers: Any, *, threaded: bool = False, **settings: Any) -> Any:
     return manager
 
 
+def spread(watchers: Any, folder: str) -> None:
+    """Have the door's watcher start its processes, and tell them where they share what each must know.
+
+    One of several that dies is started again, in a container too, where BentoML leaves it dead: the others go on, so
+    nothing else would notice.
+    """
+    for watcher in watchers:
+        if DOOR in watcher.args:
+            watcher.numprocesses = workers.count(os.environ)
+            watcher.respawn = watcher.respawn or watcher.numprocesses > 1
+            watcher.env = {**(watcher.env or {}), env_names.DOOR_SHARED: folder}
+
+
 def main() -> None:
     """Run BentoML's command line."""
+    try:
+        workers.count(os.environ)
+    except SpecError as error:
+        print(f"intentflow: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     from bentoml._internal.utils import circus
     from bentoml_cli.cli import cli
 

@@ -1,4 +1,4 @@
-"""Starts a built Bento as a process of its own and stops it again. One worker, access log off.
+"""Starts a built Bento as a process of its own and stops it again; workers.py says how many processes answer.
 
 Each server gets a BENTOML_HOME of its own with links to the shared stores: BentoML wipes the metrics folder of its home
 at every start, also while another server uses it.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import requests
 
+from bentos import workers
 from bentos.build import bento_home
 from components.step import ERROR_FILE
 from feature_repo import env_names, files
@@ -38,6 +39,7 @@ class Serving:
     process: subprocess.Popen[bytes]
     url: str
     folder: Path  # its own BENTOML_HOME, with its log
+    workers: tuple[str, ...] = ()  # where each of its processes answers, if there are several
 
     @property
     def log(self) -> Path:
@@ -61,7 +63,7 @@ def serve(tag: str, *, port: int, env: Mapping[str, str], ready_s: float = READY
     home = Path(env[env_names.HOME])
     folder = folder_of(home, port)
     threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    variables = threads | dict(env) | prepare(home, port=port)
+    variables = threads | dict(env) | prepare(home, port=port, variables=os.environ | dict(env))
     return started(command(tag, port=port), folder, env=variables, url=f"http://{LOOPBACK}:{port}", ready_s=ready_s)
 
 
@@ -81,7 +83,7 @@ def started(
             start_new_session=True,  # a Ctrl+C at our terminal is ours to handle
             preexec_fn=_ends_with_us(),
         )
-    serving = Serving(process, url, folder)
+    serving = Serving(process, url, folder, workers.urls(env))
     try:
         wait_ready(serving, ready_s)
     except BaseException:
@@ -123,8 +125,11 @@ def folder_of(home: Path, port: int) -> Path:
     return home.resolve() / "serving" / str(port)
 
 
-def prepare(home: Path, *, port: int) -> dict[str, str]:
-    """Make a server's folder with links to the shared stores; return the variables that make it the server's own."""
+def prepare(home: Path, *, port: int, variables: Mapping[str, str]) -> dict[str, str]:
+    """Make a server's folder with links to the shared stores; return the variables that make it the server's own.
+
+    `variables` are those that it will have beside: they say how many processes it has.
+    """
     folder = folder_of(home, port)
     folder.mkdir(parents=True, exist_ok=True)
     for store in ("bentos", "models"):
@@ -137,12 +142,14 @@ def prepare(home: Path, *, port: int) -> dict[str, str]:
         "BENTOML_DO_NOT_TRACK": "True",
         "DO_NOT_TRACK": "1",
         ERROR_FILE: str(folder / ERROR),
+        env_names.DOOR_PORTS: workers.free_ports(workers.count(variables)),
     }
 
 
 def wait_ready(serving: Serving, ready_s: float) -> None:
-    """Wait until the server answers /readyz, for at most so long; say why it does not."""
+    """Wait until each process of the server answers /readyz, for at most so long; say why it does not."""
     deadline = time.monotonic() + ready_s
+    waiting = list(serving.workers or (serving.url,))
     while time.monotonic() < deadline:
         if (serving.folder / ERROR).is_file():
             reason = files.read_json(serving.folder / ERROR)
@@ -152,8 +159,10 @@ def wait_ready(serving: Serving, ready_s: float) -> None:
         if serving.process.poll() is not None:
             raise ServerError(f"{serving.url}: ended with {serving.process.returncode}; {tail(serving.log)}")
         try:
-            if requests.get(f"{serving.url}/readyz", timeout=1.0).ok:
-                return
+            while requests.get(f"{waiting[-1]}/readyz", timeout=1.0).ok:
+                waiting.pop()
+                if not waiting:
+                    return
         except requests.RequestException:
             pass  # not listening yet
         time.sleep(0.1)

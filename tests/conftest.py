@@ -159,6 +159,7 @@ def pytest_configure(config: pytest.Config) -> None:
     twice the CPU time. A variable, as it must be there before torch is imported, here and in programs that tests start.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("INTENTFLOW_DOOR_WORKERS", "1")  # a door a core would starve the tests beside it
     watch = Watch(fast=config.getoption("-m") == FAST)
     config.pluginmanager.register(watch, "watch")
     tell_of_programs(watch)

@@ -4,11 +4,16 @@ A call that nobody waits for any more keeps its place until it ends: a bound tha
 Calls wait in their order, so a queue longer than the time of an answer would have every call begin just before its
 caller gives it up: all work, no answers. The pool therefore refuses what would wait for longer than half of that time,
 as far as the calls before took; a few are always let in.
+
+Where calls only compute, `inline`, they run in the event loop's own thread, one in each of its rounds: a second thread
+would wait for the first one's lock of Python, and the loop for it. Probes and refusals come between two calls. A call
+that took long waited for something, so for a while after it calls go to the thread, where they hold nobody up.
 The metrics call a pool a lane (label `lane`: reads, writes).
 """
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -17,20 +22,24 @@ from bentos.http.problems import OVERLOADED, TIMEOUT, refused
 from bentos.http.request_context import GivenUp
 
 Answer = TypeVar("Answer")
+Loop = asyncio.AbstractEventLoop
 THREADS = 4  # where calls wait for others: a store or models behind a network
 ALONE = 1  # where they only compute: more threads would wait for each other in Python, for half of the processor
 FEW = 8  # calls a thread that are let in whatever calls took: one that was slow says little
 SHARE = 0.5  # of an answer's time, that a call may wait to begin
 WEIGHT = 0.1  # of the last call in how long calls take
+LONG, REST_S = 0.5, 10.0  # the share of an answer's time after which a call is long; how long calls are not inline then
 
 
 class BoundedPool:
     """Runs blocking calls for the event loop. Use it from the loop's thread only."""
 
-    def __init__(self, *, timeout_s: float, max_concurrency: int, threads: int = THREADS) -> None:
+    def __init__(self, *, timeout_s: float, max_concurrency: int, threads: int = THREADS, inline: bool = False) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="door")
         self._timeout_s, self._most, self._running = timeout_s, max_concurrency, 0
         self._threads, self._typical_s = threads, 0.0
+        self._inline, self._resting = inline, 0.0
+        self._turns: deque[tuple[asyncio.Future[bool], float]] = deque()  # who waits for a turn in the loop, until when
 
     async def run(
         self,
@@ -47,6 +56,11 @@ class BoundedPool:
             raise refused("service", f"{self._running} requests are running", f"{most}", status=OVERLOADED)
         patience_s = self._timeout_s if timeout_s is None else min(self._timeout_s, timeout_s)
         loop = asyncio.get_running_loop()
+        if self._inline and time.monotonic() >= self._resting:
+            began = time.monotonic()
+            if (found := await self._here(call, late, patience_s, loop)) is not None:
+                return found[0]
+            patience_s = max(0.0, patience_s - (time.monotonic() - began))
         self._running += 1
         running = self._pool.submit(self._timed, call)
         running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave))
@@ -62,6 +76,45 @@ class BoundedPool:
             return late()
         except GivenUp:  # the call was just about to answer
             return await asyncio.wrap_future(running)
+
+    async def _here(
+        self, call: Callable[[], Answer], late: Callable[[], Answer] | None, patience_s: float, loop: Loop
+    ) -> tuple[Answer] | None:
+        """Make a call in the loop's thread when its turn comes; None where it is to go to the thread instead."""
+        turn: asyncio.Future[bool] = loop.create_future()
+        if not self._turns:
+            loop.call_soon(self._next, loop)
+        self._turns.append((turn, time.monotonic() + patience_s))
+        self._running += 1
+        try:
+            if not await turn:
+                if late is not None:
+                    return (late(),)
+                raise refused("service", "no answer in time", f"{patience_s} s an answer", status=TIMEOUT)
+            if time.monotonic() < self._resting:
+                return None
+            began = time.monotonic()
+            try:
+                return (self._timed(call),)
+            finally:
+                if (ended := time.monotonic()) - began > LONG * self._timeout_s:
+                    self._resting = ended + REST_S
+        finally:
+            self._running -= 1
+
+    def _next(self, loop: Loop) -> None:
+        """Give the first who waits their turn, and tell those whose time is up; the others come in later rounds."""
+        now, left = time.monotonic(), False
+        for turn, until in [one for one in self._turns if one[1] <= now]:
+            self._turns.remove((turn, until))
+            if not turn.done():
+                turn.set_result(False)
+        while self._turns and not left:
+            turn, _ = self._turns.popleft()
+            if left := not turn.done():  # else who waited is gone
+                turn.set_result(True)
+        if self._turns:
+            loop.call_soon(self._next, loop)
 
     @property
     def most(self) -> int:

@@ -2,13 +2,15 @@
 
 Counted by event, not by request. A request beyond a bound is refused whole, with 429 and the time to come again:
 nothing of it is stored, and no copy of it goes to another release. Servers speak for all of their users, so of these
-bounds one alone is theirs, where the environment gives it. Rates are counted together where the environment names a
-store for limits; shares of items are counted in each process.
+bounds one alone is theirs, where the environment gives it. Rates are counted together by the processes
+of one door, and by all doors where the environment names a store for limits; shares of items are counted in each
+process.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from bentos.access import Bounds
@@ -91,12 +93,14 @@ class EventBounds:
         bounds: Bounds,
         *,
         store: str = "",
+        shared: Path | None = None,  # folder of the door's processes
         hide: Callable[[str], str] = str,  # names a user where others may read it
         refused: Callable[[str, int], object] = lambda bound, events: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         given = {USERS: bounds.user, CALLERS: bounds.caller, SERVERS: bounds.server}
-        self._limits = Limits({name: text for name, text in given.items() if text}, store=store, clock=clock)
+        rates = {name: text for name, text in given.items() if text}
+        self._limits = Limits(rates, store=store, shared=shared, clock=clock)
         self._shares, self._hide, self._refused = ItemShares(bounds, clock), hide, refused
 
     async def admit(self, who: Caller | None, address: str, events: Sequence[Sent]) -> None:

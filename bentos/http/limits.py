@@ -1,4 +1,4 @@
-"""Rate limits by caller and scope. Counts are in memory, or in Redis where several replicas share them.
+"""Rate limits by caller and scope. Counts are in memory that a door's processes share, or in Redis.
 
 The library's own store in memory walks all callers at every hit's expiry, 0.1 ms and more; this one is a dictionary.
 While Redis is away every caller is let in: limits protect the service and must not be what stops it.
@@ -10,12 +10,14 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import limits
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
 from bentos.http.problems import OVERLOADED, refused
+from bentos.http.shared_counts import SharedCounts
 
 CALLERS = 100_000  # that are counted; the longest silent ones are forgotten
 PATIENCE_S, REST_S = 0.1, 5.0  # for Redis; and how long one that failed is not asked
@@ -74,10 +76,19 @@ class Counted(Storage):
 class Limits:
     """Refuses callers who ask too often."""
 
-    def __init__(self, texts: Mapping[str, str], *, store: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        texts: Mapping[str, str],
+        *,
+        store: str = "",
+        shared: Path | None = None,  # folder of the door's processes
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._items = {scope: limits.parse(text) for scope, text in texts.items()}
         self._parsed = functools.lru_cache(maxsize=256)(limits.parse)  # rates of keys, which are few
-        self._here = FixedWindowRateLimiter(Counted(clock))
+        self._here = FixedWindowRateLimiter(
+            SharedCounts(shared, clock) if shared is not None and self._items else Counted(clock)
+        )
         self._clock, self._resting = clock, 0.0
         self._there = None
         if store and self._items:

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Protocol
 
+from bentos.recommender.shared_time import SharedTime
 from feature_repo.errors import SpecError, nearest
 
 DAY = 86400
@@ -44,21 +45,24 @@ class DataEndClock:
 
     ahead_s = 31 * DAY  # one event of a stray clock must not move time by years and make every profile stale
 
-    def __init__(self, data_end: int) -> None:
-        self._now = data_end
+    def __init__(self, data_end: int, shared: SharedTime | None = None) -> None:
+        """`shared` is what other processes of the same door see as well."""
+        self._now, self._shared = data_end, shared
         self._lock = threading.Lock()
 
     def now(self) -> int:
         """Return the time, epoch seconds."""
-        return self._now
+        return self._now if self._shared is None else max(self._now, self._shared.read())
 
     def saw(self, timestamp: int) -> None:
         """Move on to just after `timestamp`, never back: a state holds what came before its time."""
+        if self._shared is not None:
+            self._shared.saw(timestamp + 1)
         with self._lock:
             self._now = max(self._now, timestamp + 1)
 
 
-def make_clock(kind: str, data_end: int) -> Clock:
+def make_clock(kind: str, data_end: int, *, shared: SharedTime | None = None) -> Clock:
     """Make the clock that the environment asks for.
 
     >>> clock = make_clock("data_end", 100)
@@ -70,4 +74,4 @@ def make_clock(kind: str, data_end: int) -> Clock:
         raise SpecError(
             f"INTENTFLOW_CLOCK: '{kind}' is no clock; have {', '.join(CLOCKS)}{nearest(kind, list(CLOCKS))}"
         )
-    return WallClock() if kind == "wall" else DataEndClock(data_end)
+    return WallClock() if kind == "wall" else DataEndClock(data_end, shared)

@@ -17,10 +17,11 @@ import bentoml
 from bentos import threads
 from bentos.access import Access
 from bentos.http.auth import check
-from bentos.http.bounded_pool import BoundedPool
+from bentos.http.bounded_pool import ALONE, BoundedPool
 from bentos.http.event_bounds import EventBounds
 from bentos.http.guard import Guard
 from bentos.http.limits import Limits
+from bentos.http.own_port import OwnPort
 from bentos.http.tracing import Tracing
 from bentos.recommender import ports
 from bentos.recommender.app import DoorContext, create_app, scopes
@@ -67,7 +68,7 @@ class Recommender:
             check_reach(settings.access, listening())
             opened = open_door(settings)
         app.state.opened = self._opened = opened
-        app.state.draining = False
+        app.state.draining, app.state.ports = False, settings.ports
         gc.collect()
         gc.freeze()  # what was loaded stays: a full collection over it holds answers up for .2 to .6 s
         drain_first(settings.access.drain_s)
@@ -86,6 +87,7 @@ class Recommender:
             self._opened.tracing.close()
 
 
+Recommender.add_asgi_middleware(OwnPort, state=app.state)  # type: ignore[attr-defined]
 Recommender.add_asgi_middleware(Guard, state=app.state, scopes=scopes())  # type: ignore[attr-defined]
 
 
@@ -161,7 +163,8 @@ def open_door(settings: Settings) -> DoorContext:
     )
     door.warm_up(folds)
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s
-    reads = BoundedPool(timeout_s=timeout_s, max_concurrency=most, threads=reading_threads(os.environ))
+    threads_ = reading_threads(os.environ)
+    reads = BoundedPool(timeout_s=timeout_s, max_concurrency=most, threads=threads_, inline=threads_ == ALONE)
     writes = BoundedPool(
         timeout_s=max(timeout_s, WRITE_S), max_concurrency=most, threads=1
     )  # the event log has one writer
@@ -174,8 +177,14 @@ def open_door(settings: Settings) -> DoorContext:
         metrics,
         service,
         check=check(access, hide=hide),
-        bounds=EventBounds(access.bounds, store=settings.limits_store, hide=hide, refused=metrics.beyond),
-        limits=Limits({str(scope): text for scope, text in access.limits.items()}, store=settings.limits_store),
+        bounds=EventBounds(
+            access.bounds, store=settings.limits_store, shared=settings.shared, hide=hide, refused=metrics.beyond
+        ),
+        limits=Limits(
+            {str(scope): text for scope, text in access.limits.items()},
+            store=settings.limits_store,
+            shared=settings.shared,
+        ),
         open_pages=frozenset(("metrics", "docs") if access.auth == "none" else access.open),
         shadow_token=settings.shadow_token,
         auth=access.auth,

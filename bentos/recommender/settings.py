@@ -8,9 +8,11 @@ from pathlib import Path
 
 import bentoml
 
+from bentos import workers
 from bentos.access import Access, access_of
 from bentos.http import bounded_pool
 from bentos.recommender.clock import Clock, make_clock
+from bentos.recommender.shared_time import SharedTime
 from bentos.release import MODEL_ALIAS, Release
 from feature_repo import env_names
 from feature_repo.errors import SpecError
@@ -48,6 +50,8 @@ class Settings:
     requests_url: str = ""  # where closed files of the logs are copied to
     logs_keep_bytes: int = 0  # of these, where that is a folder; 0: everything stays
     doors: Path | None = None  # the state folders of all doors of a shared volume
+    ports: tuple[int, ...] = ()  # of this door's processes, where it has several
+    shared: Path | None = None  # folder of what these processes share
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> "Settings":
@@ -55,18 +59,25 @@ class Settings:
         home, _ = Path(_required(environment, HOME)), _required(environment, KEY)
         keys = ring(environment)
         release = Release.load(release_folder(environment))
+        shared = Path(found) if (found := environment.get(env_names.DOOR_SHARED)) else None
         return cls(
             home=home,
             key=matching(keys, release.key, what=f"release {release.id}"),
             tombstones=Tombstones(home, keys),
             release=release,
-            clock=make_clock(environment.get(CLOCK, "wall"), release.data_end),
+            clock=make_clock(
+                environment.get(CLOCK, "wall"),
+                release.data_end,
+                shared=None if shared is None else SharedTime(shared),
+            ),
             threads=threads(environment),
             intent_url=environment.get(INTENT_URL, ""),
             ranking_url=environment.get(RANKING_URL, ""),
             requests_url=environment.get(REQUESTS_URL, ""),
             logs_keep_bytes=_bytes(environment, env_names.LOGS_KEEP_BYTES),
             doors=Path(found) if (found := environment.get(env_names.DOORS)) else None,
+            ports=workers.ports(environment),
+            shared=shared,
             access=access_of(environment.get(ACCESS, "")),
             limits_store=environment.get(LIMITS_STORE, ""),
             shadow_token=environment.get(SHADOW_TOKEN, ""),

@@ -4,10 +4,11 @@ The file is the router's only input. routes_file.py reads it again and again, up
 """
 
 import hashlib
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 SEED = "seed"  # the release of the committed routes: whichever the doors have (k8s/components/router)
 FOLDER, FILE = "router", "routes.json"  # below the state folder of a recommender
@@ -15,6 +16,15 @@ FOLDER, FILE = "router", "routes.json"  # below the state folder of a recommende
 Arm = Literal["stable", "candidate"]
 STABLE: Arm = "stable"
 CANDIDATE: Arm = "candidate"
+
+
+def _bare(url: str) -> str:
+    if urlsplit(url).port == 0:  # one that is no number or too large raises by itself
+        raise ValueError("port 0 is none; give 1 to 65535")
+    return url.rstrip("/")
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+/?$"), AfterValidator(_bare)]
 
 
 class Known(BaseModel):
@@ -27,14 +37,20 @@ class Backend(Known):
     """The door of one release."""
 
     release: str = Field(min_length=1, max_length=64, pattern=r"^[\w.-]+$", description="Its release id")
-    url: str = Field(pattern=r"^https?://[^/\s?#@]+/?$", description="http://host:port; no path")
+    url: Url = Field(description="http://host:port; no path")
+    workers: tuple[Url, ...] = Field(default=(), max_length=64, description="The same of each of its processes")
 
-    @field_validator("url")
-    @classmethod
-    def _bare(cls, url: str) -> str:
-        if urlsplit(url).port == 0:  # one that is no number or too large raises by itself
-            raise ValueError("port 0 is none; give 1 to 65535")
-        return url.rstrip("/")
+    def processes(self, owner: int) -> tuple[str, ...]:
+        """Return where to ask for a user, best first: their process, its neighbours, the address that all share.
+
+        >>> door = {"release": "a", "url": "http://h:1", "workers": ["http://h:2", "http://h:3"]}
+        >>> Backend.model_validate(door).processes(5)
+        ('http://h:3', 'http://h:2', 'http://h:1')
+        """
+        if not self.workers:
+            return (self.url,)
+        first = owner % len(self.workers)
+        return (*self.workers[first:], *self.workers[:first], self.url)
 
 
 class Routes(Known):
@@ -57,6 +73,17 @@ class Routes(Known):
     def backend(self, arm: Arm) -> Backend | None:
         """Return the door of an arm."""
         return self.stable if arm == STABLE else self.candidate
+
+    @property
+    def spread(self) -> bool:
+        """Tell whether a door has several processes, of which each has its users."""
+        return bool(self.stable.workers) or (self.candidate is not None and bool(self.candidate.workers))
+
+    def over(self, workers: Mapping[str, Sequence[str]]) -> "Routes":
+        """Return the same routes with the processes of each door, by its URL."""
+        arms = {arm: backend for arm in (STABLE, CANDIDATE) if (backend := self.backend(arm)) is not None}
+        named = {arm: one.model_copy(update={"workers": tuple(workers.get(one.url, ()))}) for arm, one in arms.items()}
+        return self.model_copy(update=dict(named))
 
     def other(self, arm: Arm) -> Arm | None:
         """Return the arm beside this one, if its door runs."""

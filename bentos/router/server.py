@@ -25,7 +25,7 @@ from bentos.router.mirror import Mirror
 from bentos.router.observations import PATH as OBSERVATIONS
 from bentos.router.popular import Popular
 from bentos.router.proxy import Answered, Proxy, RoutedRequest
-from bentos.router.requests import READS, RECOMMEND, WRITES, arm_for, endpoint_of
+from bentos.router.requests import READS, RECOMMEND, WRITES, arm_for, endpoint_of, owner_of
 from bentos.router.routes import STABLE, Routes
 from bentos.router.routes_file import RoutesFile
 from bentos.router.settings import Settings
@@ -122,7 +122,8 @@ class Router:
         name = headers.request_id(request.header(REQUEST_ID))
         passed = headers.passed_on(request.headers, request_id=name, peer=request.peer)
         endpoint = endpoint_of(request.method, path)
-        sent = Sent(request.method, request.target, passed, body)
+        owner = owner_of(endpoint, body) if routes.spread else 0
+        sent = Sent(request.method, request.target, passed, body, owner)
         hurried = _hurried(request.header(PATIENCE), least_s=self.settings.patience_s)
         routed = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts, hurried)
         spare = self._popular.document(routes) if endpoint == RECOMMEND else None

@@ -23,6 +23,7 @@ class Sent:
     path: str  # raw, with its query
     headers: bytes  # a block (headers.py)
     body: bytes
+    owner: int = 0  # of the user: which of a door's processes it is for
 
     def marked(self, more: bytes) -> "Sent":
         """Return it with more headers."""
@@ -76,13 +77,27 @@ class Doors:
         self._looking = self._loop.create_task(self._look())
 
     async def send(self, backend: Backend, sent: Sent, *, patience_s: float) -> Answer:
-        """Send a request and read its answer; raise Lost if none comes."""
-        if (door := self._doors.get(backend.url)) is None:
-            door = self._doors[backend.url] = Door(backend.url)
-        began = self._loop.time()
-        if (connection := door.kept(began)) is None:
-            connection = await self._connected(door, min(CONNECT_S, patience_s))
-            patience_s -= self._loop.time() - began
+        """Send a request to the process that its user has and read the answer; raise Lost if none comes.
+
+        A process that refuses has taken nothing: it was killed, or starts. Its neighbour is asked then.
+        """
+        began, urls = self._loop.time(), backend.processes(sent.owner)
+        for url in urls:
+            if (door := self._doors.get(url)) is None:
+                door = self._doors[url] = Door(url)
+            if (connection := door.kept(began)) is not None:
+                break
+            try:
+                connection = await self._connected(door, min(CONNECT_S, max(patience_s, 0)))
+            except Lost:
+                if url == urls[-1]:
+                    raise
+                continue
+            finally:
+                patience_s -= self._loop.time() - began
+                began = self._loop.time()
+            break
+        assert connection is not None, "a door has at least one address"
         try:
             return await connection.ask(
                 door.message(sent), head_only=sent.method == "HEAD", patience_s=max(patience_s, 0)

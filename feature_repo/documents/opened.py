@@ -28,7 +28,7 @@ def document_log(project: str) -> DocumentLog:
 
 def document_log_if_any(project: str) -> DocumentLog | None:
     """Return a recommender's log; None where its store is of a kind that keeps none."""
-    config = feast_store.config(project, feast_store.settings_from())
+    config = feast_store.online_config(project)
     shelf = _shelf(config)
     return None if shelf is None else DocumentLog(_Answering(config, shelf))
 

@@ -21,6 +21,7 @@ from feature_repo.online.stores.rows import DIGITS
 
 VARIABLE = env_names.FEAST
 FILE = ROOT / "feature_repo" / "feature_store.yaml"
+NO_OFFLINE = "feature_repo.online.no_offline.NoOfflineStore"  # a door has no use for history
 # Training rows ask at cutoffs a week apart, at which every known user has a row; a week with a clock change
 # is up to an hour longer.
 LOOKBACK = dt.timedelta(days=8)
@@ -59,10 +60,12 @@ def _bounded(online: dict[str, Any]) -> dict[str, Any]:
 
 def config(project: str, settings: dict[str, Any]) -> Any:
     """Return the same as Feast's RepoConfig."""
-    plain_feast.load()
-    from feast import RepoConfig
+    return plain_feast.repo_config(document(project, settings))
 
-    return RepoConfig(**document(project, settings))
+
+def online_config(project: str) -> Any:
+    """Return the same from the environment, for a process that only reads and pushes rows."""
+    return config(project, settings_from() | {"offline_store": {"type": NO_OFFLINE}})
 
 
 def settings_from(environment: dict[str, str] | None = None) -> dict[str, Any]:
@@ -98,11 +101,13 @@ class Online:
         plain_feast.load()
         from feast.infra.provider import get_provider
 
-        found = config(project, settings_from())
+        found = online_config(project)
         declared = views.build("", windows_days=windows_days, people=people).of_users()
         kinds = {name: feast_values.kinds(view) for name, view in declared.items()}
-        provider = get_provider(found)
-        return cls(found, provider, declared, kinds, guard(found, provider))
+        writer = get_provider(found)
+        # Of a file, reads have a connection of their own: on a shared one they would wait while a write waits its turn.
+        reader = get_provider(found) if kind(found.online_store) == "sqlite" else writer
+        return cls(found, reader, declared, kinds, guard(found, writer))
 
     def read(
         self, view: str, users: Sequence[str], *, without: Collection[str] = ()

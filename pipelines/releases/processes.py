@@ -40,6 +40,7 @@ class Process:
     ready_url: str  # answers 2xx or 3xx once it is ready
     env: Mapping[str, str] = field(default_factory=dict)
     version: str = ""  # what it runs; a running process of another version is replaced
+    workers: tuple[str, ...] = ()  # where each of its processes answers, if there are several; ready when all do
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class State:
     log: Path
     pid: int | None = None
     reason: str = ""
+    workers: tuple[str, ...] = ()
 
 
 def up(home: Path, processes: Sequence[Process], *, wait_s: float = 120) -> list[State]:
@@ -134,6 +136,7 @@ def _start(home: Path, process: Process) -> tuple[subprocess.Popen[bytes] | None
         "url": process.url,
         "ready_url": process.ready_url,
         "error_file": process.env.get(ERROR_FILE, ""),
+        "workers": list(process.workers),
     }
     files.write_json(_path(home, process.name), record)
     return child, record
@@ -151,7 +154,7 @@ def _awaited(
                 break
             if reason := _told(record):
                 break
-            if _answers(session, record["ready_url"]):
+            if all(_answers(session, url) for url in _ready_urls(record)):
                 return _state(home, record, "running" if child is None else "started")
             if time.monotonic() > deadline:
                 reason = f"no answer from {record['ready_url']} in {wait_s:g} s"
@@ -161,6 +164,10 @@ def _awaited(
     _path(home, record["name"]).unlink(missing_ok=True)
     tail = _log(home, record["name"]).read_text(errors="replace").strip().splitlines()[-LOG_LINES:]
     return _state(home, record, "failed", reason="; ".join([reason, *(line.strip() for line in tail)]))
+
+
+def _ready_urls(record: Mapping[str, Any]) -> list[str]:
+    return [f"{url}/readyz" for url in record.get("workers", ())] or [str(record["ready_url"])]
 
 
 def _told(record: Mapping[str, Any]) -> str:
@@ -258,7 +265,8 @@ def _alive(record: Mapping[str, Any]) -> bool:
 
 def _state(home: Path, record: Mapping[str, Any], state: Any, *, reason: str = "") -> State:
     pid = record["pid"] if state in ("started", "running") else None
-    return State(record["name"], state, record["url"], _log(home, record["name"]), pid, reason)
+    log, workers = _log(home, record["name"]), tuple(record.get("workers", ()))  # none in a record of an older version
+    return State(record["name"], state, record["url"], log, pid, reason, workers)
 
 
 def _record(home: Path, name: str) -> dict[str, Any] | None:

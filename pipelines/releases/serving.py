@@ -4,6 +4,7 @@
 (`rollout/`); here it is the champion, at once.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bentos import workers
 from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import SERVING, TOKEN
@@ -32,14 +34,16 @@ def door(place: Installation, release_id: str, bento: str, *, port: int) -> proc
     """Describe the door of a release as a background process."""
     from bentos import serve
 
-    url = f"http://{processes.LOOPBACK}:{port}"
+    url, known = f"http://{processes.LOOPBACK}:{port}", _of_a_service(place)
+    own = serve.prepare(place.home, port=port, variables=os.environ | known)
     return processes.Process(
         name=f"{DOOR}-{release_id}",
         command=tuple(serve.command(bento, port=port)),
-        env={"OMP_NUM_THREADS": "1", **_of_a_service(place), **serve.prepare(place.home, port=port)},
+        env={"OMP_NUM_THREADS": "1", **known, **own},
         url=url,
         ready_url=f"{url}/readyz",
         version=bento,
+        workers=workers.urls(own),
     )
 
 
@@ -74,6 +78,12 @@ def doors(place: Installation) -> dict[str, str]:
     return {s.name.removeprefix(prefix): s.url for s in states}
 
 
+def route(place: Installation, routes: Routes) -> None:
+    """Have the router follow these routes, and spread each door's users over its processes."""
+    states = [s for s in processes.status(place.home) if s.name.startswith(f"{DOOR}-")]
+    start.write(start.routes_file(place.home), routes.over({s.url: s.workers for s in states}))
+
+
 def running(place: Installation) -> str | None:
     """Return the URL that callers use, the router's, if it runs in the background."""
     states = [s for s in processes.status(place.home) if s.name == ROUTER and s.state == "running"]
@@ -99,7 +109,7 @@ def _follow(place: Installation, release_id: str, url: str) -> None:
     looped = (place.home / FOLDER).is_dir() or (now is not None and now.candidate is not None)
     if now is not None and looped and live.get(now.stable.release) == now.stable.url:
         return
-    start.write(path, Routes(stable=Backend(release=release_id, url=url)))
+    route(place, Routes(stable=Backend(release=release_id, url=url)))
     time.sleep(SEEN_S)
     if idle := [f"{DOOR}-{one}" for one in live if one != release_id]:
         processes.down(place.home, idle)
@@ -129,7 +139,7 @@ def foreground(place: Installation, released: ReleasedFiles, *, port: int) -> in
         signal.signal(signal.SIGTERM, _interrupted)
     opened = serve.serve(released.bento, port=processes.free_port(0), env=_of_a_service(place))
     folder = serve.folder_of(place.home, port)
-    routes = Routes(stable=Backend(release=released.id, url=opened.url))
+    routes = Routes(stable=Backend(release=released.id, url=opened.url, workers=opened.workers))
     routed: serve.Serving | None = None
     try:
         start.write(folder / "routes.json", routes)

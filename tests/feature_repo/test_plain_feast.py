@@ -1,6 +1,8 @@
 """Feast is imported with its methods as they are written, whoever of ours imports it first."""
 
 import ast
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,3 +51,55 @@ def test_its_methods_are_not_compiled_anew_and_others_keep_their_checks() -> Non
         [sys.executable, "-c", LOOKS], cwd=Path(ROOT), capture_output=True, text=True, check=True, timeout=patient(60)
     )
     assert done.stdout.split() == ["0", "0", "True"]
+
+
+READS = """
+import json, os, sys
+from feature_repo.documents.opened import document_log_if_any
+from feature_repo.online.feast_store import Online
+Online.open("toy", windows_days=(7, 28))
+document_log_if_any("toy")
+print(json.dumps([name for name in sys.argv[1:] if name in sys.modules]))
+"""
+STORE = """
+import json, sys
+from feature_repo import plain_feast
+plain_feast.load()
+import feast
+kept = [n for n, m in sys.modules.items() if n.startswith("feast.") and getattr(m, "FeatureStore", None) is object]
+before = "feast.feature_store" in sys.modules
+from feast import FeastVectorStore, FeatureStore
+assert FeastVectorStore.__module__ == "feast.vector_store"
+from feast.errors import HttpStatusCode
+from feast.repo_operations import is_valid_name
+import fastapi
+names = ["a_b", "_a", "-a", "a-b", "a b", "", "é1", "a.b", "0a"]
+print(json.dumps([
+    kept, before, FeatureStore.__module__, feast.FeatureStore is FeatureStore, HttpStatusCode.HTTP_404_NOT_FOUND,
+    fastapi.FastAPI.__name__, [is_valid_name(n) == plain_feast.is_valid_name(n) for n in names],
+]))
+"""
+
+
+def _run(program: str, *words: str, **variables: str) -> object:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], env=os.environ | variables, capture_output=True, text=True,
+        timeout=patient(120), check=True, cwd=ROOT,
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.process
+def test_a_process_that_reads_rows_imports_no_database_tools_and_no_web_server(tmp_path: Path) -> None:
+    settings = {"registry": f"{tmp_path}/r.db", "online_store": {"type": "sqlite", "path": f"{tmp_path}/o.db"}}
+    heavy = ("sqlalchemy", "fastapi", "ibis", "duckdb", "sqlglot", "gunicorn", "torch", "feast.feature_store")
+    assert _run(READS, *heavy, INTENTFLOW_FEAST=json.dumps(settings), INTENTFLOW_PSEUDONYM_KEY="00ff") == []
+
+
+@pytest.mark.process
+def test_the_feature_store_is_the_real_one_for_whoever_asks_for_it() -> None:
+    kept, before, module, same, status, web, equal = _run(STORE)  # type: ignore[misc]
+    assert kept == [], "a module of Feast's keeps what stood in for the store"
+    assert (before, module, same) == (False, "feast.feature_store", True)
+    assert (status, web) == (404, "FastAPI")
+    assert all(equal), "a name that Feast takes and we do not, or the other way round"

@@ -15,6 +15,7 @@ from bentos.http.problems import UNAVAILABLE, refused
 from bentos.recommender.clock import Clock
 from bentos.recommender.logs import eventlog
 from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.push_lock import PushLock
 from bentos.recommender.ports import Profiles
 from feature_repo import columns, update
 from feature_repo.calendar import Calendar
@@ -51,6 +52,7 @@ class Intake:
         """Where items are people, `item_of` returns the pseudonym of the one that an event names."""
         self._log, self._profiles, self._clock, self._key = log, profiles, clock, key
         self._tombstones, self._under = tombstones, fingerprint(key)
+        self._pushing = PushLock(log.folder)
         self._calendar, self._item_of = calendar, item_of
         self._copied: dict[str, None] = {}  # keys of the router's copies, in order of arrival
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
@@ -140,7 +142,8 @@ class Intake:
             if self._item_of is not None:  # it moves the row of whom it was done to as well
                 by_user.setdefault(event[columns.ITEM_ID], []).append(update.mirrored(done, by=event[columns.USER_ID]))
         if by_user:
-            self._profiles.push_all(by_user)
+            with self._pushing.held(by_user):
+                self._profiles.push_all(by_user)
             self._clock.saw(max(event[columns.TIMESTAMP] for event in events))
         keys = [event[eventlog.KEY] for event in events]
         if mirrored:  # never on disk: if this door becomes the first, it still stores what it then takes

@@ -1,6 +1,7 @@
 """A bounded pool answers a request once: by its thread, or where that is late by the call that needs no wait."""
 
 import asyncio
+import itertools
 import threading
 import time
 
@@ -112,4 +113,91 @@ def test_a_pool_that_is_full_in_time_says_how_many_it_lets_in() -> None:
         await asyncio.gather(*waiting)
 
     asyncio.run(scene())
+    pool.close()
+
+
+def inline(**more: float) -> BoundedPool:
+    return BoundedPool(timeout_s=more.get("timeout_s", 5.0), max_concurrency=64, threads=1, inline=True)
+
+
+def test_a_call_that_computes_runs_in_the_loop_and_the_loop_goes_on_between_two() -> None:
+    pool, order = inline(), []
+
+    async def ask() -> set[int]:
+        async def one(number: int) -> int:
+            def call() -> int:
+                order.append(f"call {number}")
+                return threading.get_ident()
+
+            return await pool.run(call)
+
+        async def beside() -> None:
+            for _ in range(8):
+                order.append("probe")
+                await asyncio.sleep(0)
+
+        *threads, _ = await asyncio.gather(one(0), one(1), one(2), beside())
+        return set(threads)
+
+    assert asyncio.run(ask()) == {threading.get_ident()}
+    calls = [place for place, what in enumerate(order) if what.startswith("call")]
+    assert [order[place] for place in calls] == ["call 0", "call 1", "call 2"]
+    assert all("probe" in order[a:b] for a, b in itertools.pairwise(calls)), "calls came without a pause"
+    pool.close()
+
+
+def test_after_a_call_that_took_long_calls_leave_the_loop_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = inline(timeout_s=0.2)
+    monkeypatch.setattr("bentos.http.bounded_pool.REST_S", 0.3)
+
+    async def ask() -> list[bool]:
+        await pool.run(lambda: time.sleep(0.15))
+        at_once = await pool.run(threading.get_ident)
+        await asyncio.sleep(0.4)
+        return [found == threading.get_ident() for found in (at_once, await pool.run(threading.get_ident))]
+
+    assert asyncio.run(ask()) == [False, True]
+    pool.close()
+
+
+def test_who_waits_for_a_turn_longer_than_they_may_gets_the_late_answer() -> None:
+    pool = inline()
+
+    async def ask() -> list[str]:
+        slow = [pool.run(lambda: time.sleep(0.05) or "the call's") for _ in range(4)]
+        return await asyncio.gather(
+            *slow, pool.run(lambda: "the call's", late=lambda: "the late one's", timeout_s=0.02)
+        )
+
+    assert asyncio.run(ask()) == ["the call's"] * 4 + ["the late one's"]
+    assert pool._running == 0
+    pool.close()
+
+
+def test_a_failed_call_leaves_its_place_and_the_next_has_its_turn() -> None:
+    pool = inline()
+
+    async def ask() -> list[object]:
+        calls = [pool.run(lambda: 1 / 0), pool.run(lambda: "fine")]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    broken, fine = asyncio.run(ask())
+    assert isinstance(broken, ZeroDivisionError)
+    assert fine == "fine"
+    assert pool._running == 0
+    pool.close()
+
+
+def test_a_queue_in_the_loop_is_as_long_as_can_be_answered_in_time() -> None:
+    pool = inline(timeout_s=1.0)
+
+    async def ask() -> list[object]:
+        for _ in range(4):
+            await pool.run(lambda: time.sleep(0.05))
+        crowd = [pool.run(lambda: time.sleep(0.05)) for _ in range(40)]
+        return await asyncio.gather(*crowd, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    refusals = sum(isinstance(one, Rejected) for one in found)
+    assert 28 <= refusals <= 33, "ten calls of .05 s begin within half a second"
     pool.close()
