@@ -147,6 +147,5 @@ def _only(action: str, asked: Asked, *allowed: str) -> None:
 
 def _no_more(action: str, what: Sequence[str], *, least: int, most: int) -> None:
     if not least <= len(what) <= most:
-        raise SpecError(
-            f"keys {action}: {' '.join(what) or 'nothing'} is not allowed; give {'one ID' if most else 'no ID'}"
-        )
+        given, needs = " ".join(what) or "nothing", "one ID" if most else "no ID"
+        raise SpecError(f"keys {action}: {given} is not allowed; give {needs}")

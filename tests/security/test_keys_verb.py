@@ -106,5 +106,5 @@ def test_an_environment_without_a_file_of_keys_says_which_line_it_lacks(monkeypa
     from pipelines import cli
 
     monkeypatch.setenv("INTENTFLOW_STATE", str(tmp_path / "state"))
-    with pytest.raises(SpecError, match="names no serving.keys_file"):
+    with pytest.raises(SpecError, match=r"names no serving\.keys_file"):
         cli.cli.main(args=["keys", str(SPEC), "list"], standalone_mode=False)
