@@ -362,6 +362,25 @@ def items(place: "Installation", *, action: str, what: tuple[str, ...], change_i
 
 
 @verb
+@click.argument("action", type=click.Choice(["create", "list", "rotate", "revoke"]))
+@click.argument("what", nargs=-1)
+@click.option("--for", "audience", default="", help="of create: server, page or user")
+@click.option("--name", default="", help="whose it is, as `list` shows it")
+@click.option("--scopes", default="", help="of a server's or a user's; default: recommend,events")
+@click.option("--event", "kinds", multiple=True, help="kind of event that a page may send; may be given again")
+@click.option("--origin", "origins", multiple=True, help="page that may send, https://shop.example; may be given again")
+@click.option("--rate", default="", help="events of all who use a page's key; default: 600/minute")
+@click.option("--user", default="", help="whom a user's key speaks for, as in your data")
+@click.option("--keep-hours", type=float, help="that a rotated key still holds; default: 24")
+def keys(place: "Installation", *, action: str, what: tuple[str, ...], **asked: Any) -> tuple[Any, str]:
+    """Create, list, rotate and revoke API keys: create, list, rotate ID, revoke ID."""
+    from pipelines import access_keys
+
+    found = access_keys.act(place, action, what, access_keys.Asked(**asked))
+    return found, access_keys.text(found)
+
+
+@verb
 @click.option("--user", "users", multiple=True, help="user id, as in your data; may be given again")
 @click.option("--users-file", type=click.Path(path_type=Path), help="file with one user id a line")
 @click.option("--again", is_flag=True, help="after a restore: remove once more whoever was forgotten")

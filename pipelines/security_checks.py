@@ -7,13 +7,14 @@ are signed. Where releases roll out on a cluster: the overlay as it renders. Eve
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from feature_repo import env_names, signing
+from feature_repo import signing
 from feature_repo.checkout import ROOT
+from pipelines import caller_checks
+from pipelines.caller_checks import loopback
 from pipelines.environment import Installation, signing_keys
 from pipelines.releases import processes
 from pipelines.server_checks.check import Check
@@ -33,7 +34,7 @@ OPEN_MANAGER = ["bentoml", "serve"]  # its control socket is on loopback
 
 def examine(place: Installation) -> list[Check]:
     """Run every check that fits the installation."""
-    found = [*_files(place), *_keys(place), *_callers(place), _registry(place), *_ports(place)]
+    found = [*_files(place), *_keys(place), *caller_checks.examine(place), _registry(place), *_ports(place)]
     return found + (_overlay(place) if place.environment.kubernetes.namespace else [])
 
 
@@ -85,18 +86,6 @@ def _strong(name: str, text: str, mend: str) -> Check:
     return Check(name, fine, f"{digits} hex digits, {different} different bytes" + ("" if fine else f": {mend}"))
 
 
-def _callers(place: Installation) -> Iterator[Check]:
-    """Tell whether anybody may ask from elsewhere."""
-    serving = place.environment.serving
-    host = place.outside.get(env_names.ROUTER_HOST, processes.LOOPBACK)
-    open_to_all = serving.auth == "none" and (serving.anyone or not _loopback(host))
-    mend = (
-        f"auth: none, and the service may listen on {host if not _loopback(host) else 'any address'}: everybody is let "
-        "in; set serving: {auth: keys, keys_file: …} or {auth: jwt, …}, or take `anyone` away"
-    )
-    yield Check("callers", not open_to_all, mend if open_to_all else f"auth: {serving.auth}, on {host}")
-
-
 def _registry(place: Installation) -> Check:
     """Tell whether who reaches MLflow decides what is loaded."""
     uri, given = place.environment.mlflow.tracking_uri, signing_keys(place.environment.signing, place.outside)
@@ -126,10 +115,10 @@ def _ports(place: Installation) -> Iterator[Check]:
         if state.pid is None:
             continue
         meant = urlsplit(state.url).port
-        strange = sorted(one for one in _listening(state.pid) if not _loopback(one[0]) or one[1] != meant)
+        strange = sorted(one for one in _listening(state.pid) if not loopback(one[0]) or one[1] != meant)
         said = ", ".join(f"{host}:{port}" for host, port in strange)
         # The router counts on a port beside its own.
-        strange = [one for one in strange if not (state.name == "router" and _loopback(one[0]))]
+        strange = [one for one in strange if not (state.name == "router" and loopback(one[0]))]
         mend = f"listens on {said} too; `make down`, then `make up` with this version" if strange else f"port {meant}"
         yield Check(f"port of {state.name}", not strange, mend)
 
@@ -148,13 +137,6 @@ def _listening(pid: int) -> Iterator[tuple[str, int]]:
         return
 
 
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _overlay(place: Installation) -> list[Check]:
     """Render the overlay that releases are written on, and judge its objects."""
     from pipelines.manifests import release_overlay
@@ -169,6 +151,7 @@ def manifests(objects: Iterable[Mapping[str, Any]], name: str) -> list[Check]:
     """Judge rendered objects: rights of labels, pods that nothing guards, secrets in arguments, the process manager."""
     every = list(objects)
     checks = {"labels": _labels(every), "policies": _unguarded(every) | _opened(every), "arguments": _arguments(every)}
+    checks["callers"] = caller_checks.unrecognised(every)
     return [
         Check(f"overlay {name}: {what}", not bad, "; ".join(sorted(bad)) or "as docs/security.md has them")
         for what, bad in checks.items()

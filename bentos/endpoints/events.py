@@ -42,7 +42,7 @@ class Accepted(Answer):
     )
 
     def without_findings(self) -> "Accepted":
-        """Return what a page is told, which reads nothing: not who was forgotten, nor what came before or is no item."""
+        """Return what a page is told, which reads nothing: not who was forgotten, what came before or is no item."""
         sent = self.accepted + self.duplicates + self.ignored + len(self.set_aside)
         return Accepted(
             accepted=sent,

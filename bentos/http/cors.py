@@ -1,7 +1,7 @@
 """Cross-origin requests of pages: a browser asks first (a preflight) whether a page of an origin may send events.
 
-Origins are compared whole, with no wildcard. A preflight has no key, so it is answered by what all keys of pages declare;
-the request itself is held to the origins of its own key (bentos/http/callers.py). The door and the router both answer.
+Origins are compared whole, with no wildcard. A preflight has no key, so it is answered by what all keys of pages
+declare; the request itself is held to the origins of its own key (bentos/http/callers.py). Door and router both answer.
 """
 
 from collections.abc import Collection

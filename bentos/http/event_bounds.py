@@ -103,16 +103,23 @@ class EventBounds:
         self._limits = Limits(rates, store=store, shared=shared, clock=clock)
         self._shares, self._hide, self._refused = ItemShares(bounds, clock), hide, refused
 
-    async def admit(self, who: Caller | None, address: str, events: Sequence[Sent]) -> None:
-        """Let events in, or refuse all of them; `who` is None where callers are not recognised."""
+    async def admit(
+        self, who: Caller | None, address: str, events: Sequence[Sent], *, item_of: Callable[[str], str] = str
+    ) -> None:
+        """Let events in, or refuse all of them; `who` is None where callers are not recognised.
+
+        `item_of` gives an item its one name: where items are people, they have two.
+        """
+        items = [None if event.item_id is None else item_of(event.item_id) for event in events]
         try:
-            await self._admit(who, address, events)
+            await self._admit(who, address, events, items)
         except _Beyond as beyond:
             self._refused(beyond.bound, len(events))
             raise beyond.refusal from None
 
-    async def _admit(self, who: Caller | None, address: str, events: Sequence[Sent]) -> None:
-        items = [event.item_id for event in events]
+    async def _admit(
+        self, who: Caller | None, address: str, events: Sequence[Sent], items: Sequence[str | None]
+    ) -> None:
         if who is None or who.serves:
             await self._spend(SERVERS, address if who is None else who.name, len(events))
             self._shares.count("", items)

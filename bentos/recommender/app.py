@@ -124,7 +124,8 @@ async def _answer(opened: DoorContext, operation: Operation, request: Request) -
         context: RequestContext = request.scope.get(CONTEXT) or RequestContext()
         if operation.endpoint.kind == "write" and not context.mirrored:  # the door of the original has bounded a copy
             operation.require_own(ask, context)  # first: what is refused must not count for an item
-            await opened.bounds.admit(context.who, context.address, getattr(ask, operation.endpoint.name))
+            entries, item_of = getattr(ask, operation.endpoint.name), opened.door.item_id
+            await opened.bounds.admit(context.who, context.address, entries, item_of=item_of)
         answer = await _answered(opened, operation, ask, context)
     except ValidationError as error:
         return _refused(rejected(error, asks))

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bentos import keys
 from feature_repo import env_names, files, signing
 from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError
@@ -117,6 +119,68 @@ def test_a_weakness_of_the_environment_is_named_with_what_mends_it(
     found = bad(security_checks.examine(installed(tmp_path, change=change, **outside)))
     assert list(found) == [name]
     assert mend in found[name]
+
+
+def keys_here(
+    folder: Path, *made: dict[str, Any], change: dict[str, Any] | None = None, **serving: Any
+) -> Installation:
+    """A laptop with keys, of which one may be changed by hand after it was made."""
+    file = folder / "keys.json"
+    at = installed(folder, change={"serving": {"auth": "keys", "keys_file": str(file)} | serving})
+    for one in made:
+        keys.make(file, **{"name": "", "scopes": ("events",)} | one)
+    if change:
+        held = json.loads(file.read_text())
+        held["keys"][0] |= change
+        file.write_text(json.dumps(held))
+    return at
+
+
+ORIGIN = "https://shop.example"
+PAGE: dict[str, Any] = {"page": keys.Page(events=("view",), origins=(ORIGIN,))}
+FREE: dict[str, Any] = {"scopes": ("recommend", "events")}  # of before keys were declared
+JWT = {"jwks": "https://id.example/keys", "issuer": "https://id.example", "audience": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("made", "change", "serving", "name", "mend"),
+    [
+        ([PAGE], {"scopes": ["recommend", "events"]}, {}, "keys", "a page's key has the scope events alone"),
+        ([PAGE], {"page": {"events": ["view"], "origins": []}}, {}, "keys", "create another"),
+        ([PAGE], {"page": {"events": ["view"], "origins": ["*"]}}, {}, "keys", "as browsers write it"),
+        ([PAGE], {"page": {"events": ["view"], "origins": ["http://shop.example"]}}, {}, "keys", "is not https://"),
+        ([FREE, PAGE], {}, {}, "key {0}", "--for server"),
+        ([FREE, {"user": "ann"}], {}, {}, "key {0}", "--for server"),
+        ([FREE], {}, {"auth": "both", "jwt": JWT | {"speaks_for": "sub"}}, "key {0}", "--for server"),
+        ([], {}, {"auth": "both", "jwt": JWT}, "tokens", "speaks_for: sub"),
+        ([PAGE], {}, {"bounds": {"item_share": 1}}, "bounds", "a share such as 0.2"),
+    ],
+)
+def test_a_weakness_of_callers_rights_is_named_with_what_mends_it(
+    tmp_path: Path, made: list[dict[str, Any]], change: dict[str, Any], serving: dict[str, Any], name: str, mend: str
+) -> None:
+    at = keys_here(tmp_path, *made, change=change, **serving)
+    found = bad(security_checks.examine(at))
+    ids = [one["id"] for one in json.loads((tmp_path / "keys.json").read_text())["keys"]] if made else []
+    assert list(found) == [name.format(*ids)]
+    assert mend in found[name.format(*ids)]
+    assert "\n" not in found[name.format(*ids)]
+
+
+@pytest.mark.parametrize(
+    ("made", "serving"),
+    [
+        ([], {}),
+        ([FREE], {}),
+        ([FREE | {"server": True}, PAGE, {"user": "ann"}], {}),
+        ([FREE | {"server": True}, PAGE], {"auth": "both", "jwt": JWT | {"speaks_for": "sub"}}),
+        ([], {"auth": "jwt", "jwt": JWT}),
+    ],
+)
+def test_keys_that_are_declared_are_no_weakness_and_neither_are_those_of_before_among_servers(
+    tmp_path: Path, made: list[dict[str, Any]], serving: dict[str, Any]
+) -> None:
+    assert bad(security_checks.examine(keys_here(tmp_path, *made, **serving))) == {}
 
 
 def test_signed_releases_guard_a_registry_that_others_reach(tmp_path: Path) -> None:
@@ -271,9 +335,35 @@ def an_open_manager(objects: list[dict[str, Any]]) -> None:
     container["command"] = ["bentoml", "serve"]
 
 
+def a_way_from_outside(objects: list[dict[str, Any]]) -> None:
+    objects.append({"kind": "HTTPRoute", "metadata": {"name": "shop"}, "spec": {}})
+
+
+def a_public_service(objects: list[dict[str, Any]]) -> None:
+    the(objects, "Service", "router")["spec"]["type"] = "LoadBalancer"
+
+
+def serving(objects: list[dict[str, Any]], block: str) -> None:
+    for one in objects:
+        if one["kind"] == "ConfigMap" and env_names.SERVING in one.get("data", {}):
+            one["data"][env_names.SERVING] = block
+
+
+def tokens_that_speak_for_all(objects: list[dict[str, Any]]) -> None:
+    serving(objects, json.dumps({"auth": "both", "keys_file": "/keys/keys.json", "jwt": JWT}))
+
+
+def a_block_that_is_none(objects: list[dict[str, Any]]) -> None:
+    serving(objects, '{"auth": "everyone"}')
+
+
 @pytest.mark.parametrize(
     ("plant", "what", "said"),
     [
+        (a_way_from_outside, "callers", "lets everybody in whom HTTPRoute/shop brings"),
+        (a_public_service, "callers", "lets everybody in whom Service/router brings"),
+        (tokens_that_speak_for_all, "callers", "set serving.jwt: {speaks_for: sub"),
+        (a_block_that_is_none, "callers", "serving.auth"),
         (callers_reach_mlflow, "labels", "intentflow/access opens mlflow:http"),
         (an_unknown_right, "labels", "intentflow/everything opens router:http"),
         (no_policy, "policies", "Deployment/router has no NetworkPolicy"),

@@ -1,0 +1,178 @@
+"""What one caller can change with a flood of events is bounded, counted by event, and said in metrics."""
+
+import asyncio
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from bentos import keys
+from bentos.access import Access, Bounds
+from bentos.http import limits
+from bentos.http.callers import Caller, PageRights
+from bentos.http.event_bounds import EventBounds, ItemShares
+from bentos.http.problems import OVERLOADED, Rejected
+from tests.bentos.conftest import World
+from tests.bentos.http.test_auth import opened_by
+
+SHOP = "https://shop.example"
+PAGE = Caller("key p", frozenset({"events"}), page=PageRights(frozenset({"view"}), frozenset({SHOP}), "100000/minute"))
+SERVER = Caller("key s", frozenset({"events"}))
+
+
+@dataclass(frozen=True)
+class Sent:
+    user_id: str
+    item_id: str | None
+    event: str = "view"
+
+
+def user_of(name: str) -> Caller:
+    return Caller(f"subject {name}", frozenset({"events"}), speaks_for=lambda user: user == name)
+
+
+class Play:
+    """Bounds with a clock that stands, and what they refused."""
+
+    def __init__(self, **bounds: Any) -> None:
+        self.now, self.refused = 1_000_000.0, {}  # type: float, dict[str, int]
+        self.bounds = EventBounds(Bounds.model_validate(bounds), refused=self._note, clock=lambda: self.now)
+
+    def _note(self, bound: str, events: int) -> None:
+        self.refused[bound] = self.refused.get(bound, 0) + events
+
+    def sends(self, who: Caller | None, *events: Sent, address: str = "10.0.0.1") -> str:
+        try:
+            asyncio.run(self.bounds.admit(who, address, events))
+        except Rejected as refusal:
+            waits = int(refusal.headers.get("Retry-After", "0")) > 0
+            return refusal.problem.where if waits == (refusal.status == OVERLOADED) else "no time to come again"
+        return ""
+
+
+def many(count: int, *, user: str = "u", item: str = "i", same: bool = False) -> list[Sent]:
+    return [Sent(f"{user}{0 if same else n}", f"{item}{n}") for n in range(count)]
+
+
+def test_a_caller_s_events_count_and_not_its_requests() -> None:
+    play = Play(caller="10/minute")
+    assert play.sends(PAGE, *many(8)) == ""
+    assert play.sends(PAGE, *many(8)) == "service"
+    assert play.refused == {"caller": 8}
+    assert play.sends(PAGE, *many(8), address="10.0.0.2") == "", "another address is another caller"
+    play.now += 61
+    assert play.sends(PAGE, *many(8)) == ""
+
+
+def test_a_user_s_events_are_bounded_whoever_sends_them_and_a_stranger_uses_up_none_of_the_user_s_own() -> None:
+    play = Play(user="5/minute", caller="1000/minute")
+    for address in ("10.0.0.1", "10.0.0.2"):
+        play.sends(PAGE, *many(4, user="ann", same=True), address=address)
+    assert play.refused == {"user": 4}
+    ann = user_of("ann0")
+    assert play.sends(ann, *many(5, user="ann", same=True)) == ""
+    assert play.sends(SERVER, *many(50, user="ann", same=True)) == ""
+
+
+def test_a_caller_has_a_bounded_share_of_an_item_s_events() -> None:
+    play = Play(item_share=0.2, item_events=10)
+    push = [Sent(f"u{n}", "mine") for n in range(10)]
+    assert play.sends(PAGE, *push) == ""
+    assert play.sends(PAGE, Sent("u", "other"), Sent("u", "mine")) == "events[1].item_id"
+    assert play.refused == {"item_share": 2}
+    assert play.sends(SERVER, *[Sent(f"s{n}", "mine") for n in range(45)]) == "", "others act on it as well"
+    assert play.sends(PAGE, Sent("u", "mine")) == "", "11 of 56"
+    assert play.sends(PAGE, Sent("u", "mine")) == "events[0].item_id", "12 of 57"
+    play.now += 3600
+    assert play.sends(PAGE, *push) == "", "an hour later"
+
+
+def test_two_names_of_one_item_are_one() -> None:
+    play = Play(item_events=5)
+    events = [Sent("u", name) for name in ("ann", "pseudonym-of-ann") * 3]
+    with pytest.raises(Rejected):
+        asyncio.run(play.bounds.admit(PAGE, "10.0.0.1", events, item_of=lambda item: "pseudonym-of-ann"))
+
+
+def test_events_without_an_item_have_no_share() -> None:
+    assert Play(item_events=1).sends(PAGE, *[Sent(f"u{n}", None) for n in range(50)]) == ""
+
+
+def test_servers_are_bounded_where_the_environment_says_so_and_else_not() -> None:
+    assert Play().sends(SERVER, *many(5000)) == ""
+    assert Play().sends(None, *many(5000)) == ""
+    play = Play(server="100/minute")
+    assert [play.sends(SERVER, *many(60)), play.sends(SERVER, *many(60))] == ["", "service"]
+    assert [play.sends(None, *many(60)), play.sends(None, *many(60))] == ["", "service"], "by address"
+    assert play.refused == {"server": 120}
+
+
+def test_memory_is_bounded_whatever_callers_users_and_items_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CALLERS", 100)
+    shares = ItemShares(Bounds())
+    for n in range(500):
+        shares.count(f"caller {n}", [f"i{n}"])
+    assert len(shares._mine._windows) == len(shares._total._windows) == 100
+    play = Play()
+    for n in range(300):
+        assert play.sends(PAGE, Sent(f"u{n}", f"i{n}"), address=f"10.0.{n // 250}.{n % 250}") == ""
+    assert len(play.bounds._limits._here.storage._windows) == 100  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("bounds", [{"user": "often"}, {"caller": "5/fortnight"}, {"item_share": 0}, {"item_share": 2}])
+def test_a_bound_that_is_none_is_refused(bounds: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"no rate|greater than|less than"):
+        Bounds.model_validate(bounds)
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> tuple[TestClient, Any, dict[str, str], World]:
+    """A door that counts its callers' events, and what a page sends with them."""
+    world, file = World(tmp_path), tmp_path / "keys.json"
+    made = keys.Page(events=("view",), origins=(SHOP,))
+    key = keys.make(file, name="page", scopes=("events",), page=made)
+    access = Access(auth="keys", keys_file=str(file), bounds=Bounds(user="4/minute", item_events=2))
+    client, opened = opened_by(world, access)
+    opened = dataclasses.replace(opened, bounds=EventBounds(access.bounds, refused=opened.metrics.beyond))
+    client.app._state.opened = opened  # type: ignore[attr-defined]
+    return client, opened, {"X-API-Key": key, "Origin": SHOP}, world
+
+
+def test_a_flood_over_http_is_refused_whole_and_stores_nothing(
+    page: tuple[TestClient, Any, dict[str, str], World],
+) -> None:
+    client, opened, headers, world = page
+    flood = {"events": [{"user_id": "victim", "item_id": f"i{n % 5}", "event": "view"} for n in range(5)]}
+    reply = client.post("/events", json=flood, headers=headers)
+    assert (reply.status_code, "Retry-After" in reply.headers) == (429, True)
+    assert world.profiles.bought == {}
+    assert opened.metrics.bounded.labels("user")._value.get() == 5
+    push = {"events": [{"user_id": f"u{n}", "item_id": "i1", "event": "view"} for n in range(3)]}
+    reply = client.post("/events", json=push, headers=headers)
+    assert (reply.status_code, reply.json()["where"]) == (429, "events[0].item_id")
+    assert opened.metrics.bounded.labels("item_share")._value.get() == 3
+
+
+def test_copies_by_the_router_are_not_bounded_twice(page: tuple[TestClient, Any, dict[str, str], World]) -> None:
+    client, opened, _, _ = page
+    client.app._state.opened = dataclasses.replace(opened, shadow_token="t" * 32)  # type: ignore[attr-defined]
+    copy = {"events": [{"user_id": "ann", "item_id": "i1", "event": "buy", "event_id": f"e{n}"} for n in range(9)]}
+    reply = client.post("/events", json=copy, headers={"X-IntentFlow-Shadow": "t" * 32})
+    assert (reply.status_code, reply.json()["accepted"]) == (200, 9)
+
+
+def test_addresses_that_are_none_are_one_caller(page: tuple[TestClient, Any, dict[str, str], World]) -> None:
+    """The review kept 94 MB of 6,000 made-up addresses, each with a limit of its own."""
+    client, opened, _, _ = page
+    guard = client.app
+    opened = dataclasses.replace(opened, check=None, limits=limits.Limits({"recommend": "5/minute"}))
+    guard._state.opened = opened  # type: ignore[attr-defined]
+    codes = []
+    for n in range(8):
+        stranger = TestClient(guard, client=(f"{n}" * 9000, 1))
+        codes.append(stranger.post("/recommend", json={"user_id": "ann"}).status_code)
+    assert codes == [200] * 5 + [429] * 3
+    assert max(len(key) for key in opened.limits._here.storage._windows) < 100  # type: ignore[attr-defined]
