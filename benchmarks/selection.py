@@ -118,7 +118,7 @@ def _side(judge: Judge, way: Asked, spec: IntentModel, *, name: str, seeds: int,
         trained.scorer.save(folder)
         inputs.write(folder, trained.inputs)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Side(figures, drawn, trained.scorer.net.shape.user_inputs, size, inputs.sentence(trained.inputs))
+    return Side(figures, drawn, trained.scorer.shape.user_inputs, size, inputs.sentence(trained.inputs))
 
 
 def _document(side: Side, judge: Judge) -> Document:

@@ -5,6 +5,7 @@ from typing import Any
 
 from components.intent import inputs
 from components.intent.evaluate import COMPARED, Evaluation
+from components.intent.networks import TREES
 from feature_repo.clock import Pace
 from feature_repo.vocabulary import Vocabulary
 
@@ -62,6 +63,12 @@ def _made(training: Mapping[str, Any], step: str) -> str:
             "no network had passed its gates and no champion was there."
         )
     spec = training["spec"]
+    if spec["architecture"] == TREES:
+        trees = sum(epoch["stage"] == "full" for epoch in training["epochs"])
+        return (
+            f"Gradient-boosted trees, one forest over each target's own frequency numbers and the user's, grown on "
+            f"{_trained(rows, step)} in {trees} rounds."
+        )
     return (
         f"A {spec['architecture']} of width {spec['width']} over the last {step}s and a perceptron over each target's "
         f"own frequency numbers, trained on {_trained(rows, step)} in {len(training['epochs'])} passes."

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from components.intent import encode, inputs, train
+from components.intent.boosting import Boosting
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit
 from components.intent.model import IntentNet, pick_device
@@ -95,6 +96,37 @@ def refit(
         torch.random.set_rng_state(beginning.generator)
         fit = Fit(scorer.net, rows, None, train.unknown(examples), train.weights(examples), spec)
         fit.rerun(STAGE, np.arange(len(index)), epochs=epochs, report=report)
+    return _refitted(scorer, fit, examples, index)
+
+
+def regrow(
+    examples: Examples,
+    spec: IntentModel,
+    beginning: Beginning,
+    *,
+    weeks: list[int],
+    epochs: int,
+    report: Report = lambda share, note: None,
+) -> Refitted:
+    """Grow as many trees as validation chose on the rows of `weeks`, by the judged forest's cells and projection."""
+    index = np.flatnonzero(np.isin(examples.week, weeks))
+    rows = train.encoded(examples, index)
+    report(0.05, "encoded")
+    fit = Boosting.begun(
+        shape(examples, spec),
+        rows,
+        None,
+        unknown=train.unknown(examples),
+        weight=train.weights(examples),
+        rate=examples.train_rate,
+        spec=spec,
+        given={name: values.numpy() for name, values in beginning.weights.items()},
+    )
+    fit.rerun(STAGE, np.arange(len(index)), epochs=epochs, report=report)
+    return _refitted(train.scorer_of(fit, examples), fit, examples, index)
+
+
+def _refitted(scorer: IntentScorer, fit: Fit | Boosting, examples: Examples, index: np.ndarray) -> Refitted:
     means = sane(scorer, examples, index)
     return Refitted(scorer, tuple(fit.epochs), len(index), train.present(examples, index), means)
 

@@ -15,6 +15,8 @@ from components.intent import numpy_net, rates
 from components.intent.context import FILE as CONTEXT
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
+from components.intent.forest import Forest
+from components.intent.networks import TREES
 from components.intent.numpy_net import CONFIG, NumpyNet
 from components.intent.rate_net import RateNet
 from components.intent.shape import Shape
@@ -37,7 +39,7 @@ class IntentScorer:
 
     def __init__(
         self,
-        net: "IntentNet | NumpyNet | RateNet",
+        net: "IntentNet | NumpyNet | Forest | RateNet",
         vocabulary: Vocabulary,
         context: TargetContext,
         calendar: Calendar,
@@ -60,6 +62,8 @@ class IntentScorer:
         """The network as it was trained; a rate that serves in its place has none, and a served form has none."""
         if isinstance(self._model, RateNet):
             raise TypeError(f"intent model: '{self.shape.architecture}' is a rate, which has no network")
+        if isinstance(self._model, Forest):
+            raise TypeError("intent model: a forest of trees has no network")
         if isinstance(self._model, NumpyNet):
             raise TypeError("intent model: what was read is the served form; `load` reads the network")
         return self._model
@@ -105,7 +109,7 @@ class IntentScorer:
     def save(self, folder: Path) -> None:
         """Write the model folder's files, making the folder."""
         self.vocabulary.save(folder / VOCABULARY)
-        if isinstance(self._model, RateNet):
+        if isinstance(self._model, RateNet | Forest):
             self._model.save(folder)
         else:
             from components.intent import model
@@ -120,8 +124,8 @@ class IntentScorer:
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "IntentScorer":
         """Read a model folder, the network as it was trained."""
-        if numpy_net.shape_of(folder).architecture in rates.NAMES:
-            return cls._read(folder, RateNet.load(folder))
+        if (named := _without_network(folder)) is not None:
+            return cls._read(folder, named)
         from components.intent import model
 
         return cls._read(folder, model.load(folder, device))
@@ -129,12 +133,11 @@ class IntentScorer:
     @classmethod
     def served(cls, folder: Path) -> "IntentScorer":
         """Read a model folder, the network in the form that answers fastest: by torch only where no other is proven."""
-        is_rate = numpy_net.shape_of(folder).architecture in rates.NAMES
-        form = None if is_rate else numpy_net.served(folder)
+        form = _without_network(folder) or numpy_net.served(folder)
         return cls.load(folder) if form is None else cls._read(folder, form)
 
     @classmethod
-    def _read(cls, folder: Path, net: "IntentNet | NumpyNet | RateNet") -> "IntentScorer":
+    def _read(cls, folder: Path, net: "IntentNet | NumpyNet | Forest | RateNet") -> "IntentScorer":
         return cls(
             net,
             Vocabulary.load(folder / VOCABULARY),
@@ -144,9 +147,17 @@ class IntentScorer:
         )
 
 
-def _forward_of(net: "IntentNet | NumpyNet") -> Callable[[Encoded], np.ndarray]:
+def _without_network(folder: Path) -> RateNet | Forest | None:
+    """Read a model folder that holds no network, None where it holds one."""
+    architecture = numpy_net.shape_of(folder).architecture
+    if architecture in rates.NAMES:
+        return RateNet.load(folder)
+    return Forest.load(folder) if architecture == TREES else None
+
+
+def _forward_of(net: "IntentNet | NumpyNet | Forest") -> Callable[[Encoded], np.ndarray]:
     """Return what scores encoded rows, float32 [B, C] probabilities: a trained network one row at a time by a trace."""
-    if isinstance(net, NumpyNet):
+    if isinstance(net, NumpyNet | Forest):
         return net.probabilities
     from components.intent import traced
 

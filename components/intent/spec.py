@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from components.intent.networks import NETWORKS
+from components.intent.networks import NETWORKS, TREES
 from feature_repo import columns
 from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
 from feature_repo.errors import nearest
@@ -17,7 +17,7 @@ LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 if TYPE_CHECKING:
     Architecture = str  # a type checker cannot read a tuple as a Literal
 else:
-    Architecture = Literal[NETWORKS]
+    Architecture = Literal[(*NETWORKS, TREES)]
 
 
 class Intent(Slice):
@@ -126,10 +126,29 @@ class Intent(Slice):
         return columns.of_level(self.level)
 
 
+class Trees(Slice):
+    """How the trees of architecture gbdt are grown."""
+
+    rounds: int = Field(default=200, ge=1, le=2000, description="Trees at most, in each of two stages; stops early")
+    leaves: int = Field(default=31, ge=2, le=255, description="Leaves of a tree at most")
+    depth: int = Field(default=8, ge=1, le=32, description="Splits from a tree's root to a leaf at most")
+    least: int = Field(default=100, ge=1, le=100_000, description="Training pairs in a leaf at least")
+    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Share of a tree that counts")
+    pairs: int = Field(
+        default=1_000_000,
+        ge=1000,
+        le=100_000_000,
+        description="Pairs of a user-step and a target to learn from at most",
+    )
+
+
 class IntentModel(Slice):
     """How the intent model is built and trained; the frequency features and skip path are always there."""
 
-    architecture: Architecture = Field(default="transformer", description="Encoder of the weekly sequence")
+    architecture: Architecture = Field(
+        default="transformer",
+        description="Encoder of the weekly sequence; or gbdt, gradient-boosted trees, which read no sequence",
+    )
     width: int = Field(default=64, ge=8, le=512, multiple_of=8, description="Width of the hidden layers")
     layers: int = Field(default=2, ge=1, le=8, description="Layers of the encoder")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Share of activations dropped in training")
@@ -139,3 +158,31 @@ class IntentModel(Slice):
     batch_size: int = Field(default=512, ge=8, le=65536, description="User-weeks a step")
     learning_rate: float = Field(default=2e-3, gt=0, le=1, description="Step size of the optimizer")
     seed: int = Field(default=0, ge=0, description="The same seed trains the same model")
+    trees: Trees = Field(default=Trees(), description="With architecture: gbdt, how its trees are grown")
+
+    @model_validator(mode="after")
+    def _fits_architecture(self) -> "IntentModel":
+        """Refuse what the architecture would not read: it would be silently without effect."""
+        said = self.model_fields_set
+        if self.architecture != TREES:
+            if "trees" in said and self.trees != Trees():
+                raise ValueError(f"trees are of architecture {TREES}, not of {self.architecture}; drop trees")
+            return self
+        defaults = {name: IntentModel.model_fields[name].default for name in OF_NETWORKS}
+        odd = [name for name in OF_NETWORKS if name in said and getattr(self, name) != defaults[name]]
+        if odd:
+            raise ValueError(
+                f"{', '.join(odd)}: of networks, and architecture {TREES} has none; use trees: "
+                f"{{{', '.join(Trees.model_fields)}}}"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name not in NEWER or value != NEWER[name]}
+
+
+OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
+NEWER: dict[str, Any] = {"trees": Trees().model_dump()}

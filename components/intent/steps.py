@@ -20,6 +20,7 @@ from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
 from components.intent import examples, inputs
+from components.intent.networks import TREES
 from components.intent.spec import Intent, IntentModel
 from components.step import step
 from feature_repo import columns, files
@@ -63,10 +64,11 @@ def run_train_intent(
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
             trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group)
             progress.count(**_sees(trained.inputs))
-            progress.count(**group.agreed(trained.scorer.net.state_dict()))
+            if trained.scorer.shape.architecture != TREES:  # which one process grows
+                progress.count(**group.agreed(trained.scorer.net.state_dict()))
             if group.first:
                 under = _conditions(intents, model, ranking_weeks, code) | described(
-                    inputs.again(found, trained.inputs), trained.scorer.net.shape
+                    inputs.again(found, trained.inputs), trained.scorer.shape
                 )
                 save(trained, spec, Path(intent), under=under)
                 _draw(Path(intent), curves)
@@ -136,7 +138,8 @@ def run_refit_intent(
         under = _conditions(intents, model, ranking_weeks, code) | refits.described(found, refits.shape(found, spec))
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
         weeks, epochs = conditions.ripe(found.split), refits.epochs_of(training)
-        made = refits.refit(found, spec, beginning, weeks=weeks, epochs=epochs, report=progress.at)
+        again = refits.regrow if spec.architecture == TREES else refits.refit
+        made = again(found, spec, beginning, weeks=weeks, epochs=epochs, report=progress.at)
         with files.written_folder(Path(refitted)) as folder:
             made.scorer.save(folder)
             inputs.write(folder, inputs.read(judged))

@@ -19,15 +19,18 @@ import torch
 
 from components.distributed.ranks import ALONE, Ranks
 from components.intent import inputs
+from components.intent.boosting import Boosting
 from components.intent.encode import Encoded, encode
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows
 from components.intent.model import IntentNet, pick_device
+from components.intent.networks import TREES
 from components.intent.projection import Projection
 from components.intent.score import ROWS, IntentScorer
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel
 from feature_repo import columns
+from feature_repo.errors import SpecError
 from feature_repo.rows import Ragged, UserRows
 
 SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
@@ -52,9 +55,10 @@ class Beginning:
     generator: torch.Tensor
 
     @classmethod
-    def of(cls, net: IntentNet) -> "Beginning":
-        """Take a copy."""
-        weights = {name: value.detach().cpu().clone() for name, value in net.state_dict().items()}
+    def of(cls, fit: Fit | Boosting) -> "Beginning":
+        """Take a copy; each stage grows its own trees, from what both see of targets and profile."""
+        state = fit.sees if isinstance(fit, Boosting) else fit.net.state_dict()
+        weights = {name: value.detach().cpu().clone() for name, value in state.items()}
         return cls(weights, torch.random.get_rng_state())
 
 
@@ -100,16 +104,20 @@ def train(
         rows, validate = encoded(examples, parts["train"]), encoded(examples, parts["validate"])
         report(0.05, "encoded")
         examples, projection, reduction = inputs.reduced(examples, rows.encoded.profile, rows.weight)
-        scorer = _untrained(examples, spec, rows, device, projection)
-        fit = Fit(scorer.net, rows, validate, unknown(examples), weights(examples), spec, ranks)
+        if spec.architecture == TREES:
+            fit: Fit | Boosting = _seed(examples, spec, rows, validate, projection=projection, ranks=ranks)
+        else:
+            net = _untrained(examples, spec, rows, device, projection)
+            fit = Fit(net, rows, validate, unknown(examples), weights(examples), spec, ranks)
         ranks.scatter_seed(spec.seed)
         if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(passed), _between(report, 0.05, 0.5)
             fit.run("early", early, report=at)
-        held_scores = scorer.predict(examples.rows.take(parts["train"][held]))
-        beginning = Beginning.of(scorer.net)
+        held_scores = scorer_of(fit, examples).predict(examples.rows.take(parts["train"][held]))
+        beginning = Beginning.of(fit)
         full, at = np.arange(len(held)), _between(report, 0.5, 0.9)
         fit.run("full", full, report=at)
+        scorer = scorer_of(fit, examples)
     scored = np.concatenate([parts["train"][held], later])
     probabilities = np.concatenate([held_scores, scorer.predict(examples.rows.take(later))])
     return Trained(
@@ -175,17 +183,47 @@ def unknown(examples: Examples) -> Encoded:
     return _encode(examples, nobody)
 
 
+def scorer_of(fit: Fit | Boosting, examples: Examples) -> IntentScorer:
+    """Return what is being fitted, as it answers now."""
+    model = fit.forest if isinstance(fit, Boosting) else fit.net
+    return IntentScorer(model, examples.vocabulary, examples.context, examples.calendar, inputs.names_of(examples))
+
+
 def _untrained(
     examples: Examples, spec: IntentModel, rows: Rows, device: str, projection: Projection | None = None
-) -> IntentScorer:
-    taken = np.linspace(0, len(rows.week) - 1, min(STANDARD_ROWS, len(rows.week))).astype(np.int64)
-    some = rows.encoded.take(taken)
+) -> IntentNet:
+    some, weight = _some(rows)
     net = IntentNet(shape(examples, spec, some))
-    net.standardise(some.frequency, some.profile, weight=None if rows.weight is None else rows.weight[taken])
+    net.standardise(some.frequency, some.profile, weight=weight)
     if projection is not None:
         net.project(projection)
-    names = inputs.names_of(examples)
-    return IntentScorer(net.to(pick_device(device)), examples.vocabulary, examples.context, examples.calendar, names)
+    return net.to(pick_device(device))
+
+
+def _seed(
+    examples: Examples, spec: IntentModel, rows: Rows, validate: Rows, *, projection: Projection | None, ranks: Ranks
+) -> Boosting:
+    if ranks.world > 1:
+        raise SpecError(
+            f"models.intent.architecture: {TREES} is grown by one process, and {ranks.world} were started; take "
+            "train_intent out of the environment's trainers, or use a network"
+        )
+    return Boosting.begun(
+        shape(examples, spec, rows.encoded),
+        rows,
+        validate,
+        unknown=unknown(examples),
+        weight=weights(examples),
+        rate=examples.train_rate,
+        spec=spec,
+        projection=projection,
+    )
+
+
+def _some(rows: Rows) -> tuple[Encoded, np.ndarray | None]:
+    """Take the training rows that mean and spread are taken from, and their weights."""
+    taken = np.linspace(0, len(rows.week) - 1, min(STANDARD_ROWS, len(rows.week))).astype(np.int64)
+    return rows.encoded.take(taken), None if rows.weight is None else rows.weight[taken]
 
 
 def shape(examples: Examples, spec: IntentModel, some: Encoded) -> Shape:

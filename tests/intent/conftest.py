@@ -5,6 +5,7 @@ Rows are made here by plain loops over what happened, so that encode and train a
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 
 from components.intent.context import TargetContext
 from components.intent.examples import Examples, load
-from components.intent.networks import NETWORKS
+from components.intent.networks import NETWORKS, TREES
 from components.intent.spec import Intent, IntentModel
 from components.intent.train import Trained, train
 from feature_repo import columns, files
@@ -30,7 +31,7 @@ VISIT = len(CATEGORIES)
 USERS, WEEKS = 40, 20
 SPLIT = {"train": list(range(5, 17)), "validate": [17, 18], "test": [19, 20]}
 INTENTS = [Intent(name="buy", event="purchase", level="category", top=6), Intent(name="visit")]
-ARCHITECTURES = NETWORKS
+ARCHITECTURES = (*NETWORKS, TREES)
 Happened = dict[int, list[int]]  # week: targets fulfilled
 Row = dict[str, Any]
 
@@ -169,12 +170,26 @@ def examples(rows_folder: Path) -> Examples:
 @pytest.fixture(scope="session")
 def small() -> Callable[[str], IntentModel]:
     """Make the spec of a small model of an architecture."""
-    return lambda architecture: IntentModel(
-        architecture=architecture, width=16, layers=1, epochs=6, batch_size=64, learning_rate=1e-2
+    network = {"width": 16, "layers": 1, "epochs": 6, "batch_size": 64, "learning_rate": 1e-2}
+    trees = {"trees": {"rounds": 60, "least": 5}}
+    return lambda architecture: IntentModel.model_validate(
+        {"architecture": architecture} | (trees if architecture == TREES else network)
     )
 
 
+@pytest.fixture(scope="session")
+def training(examples: Examples, small: Callable[[str], IntentModel]) -> Callable[[str], Trained]:
+    """Train a model of an architecture on the checkerboard, once."""
+    return cache(lambda architecture: train(examples, small(architecture), ranking_weeks=4, device="cpu"))
+
+
 @pytest.fixture(scope="session", params=ARCHITECTURES)
-def trained(request: pytest.FixtureRequest, examples: Examples, small: Callable[[str], IntentModel]) -> Trained:
-    """Give a model of every architecture, trained on the checkerboard."""
-    return train(examples, small(request.param), ranking_weeks=4, device="cpu")
+def trained(request: pytest.FixtureRequest, training: Callable[[str], Trained]) -> Trained:
+    """Give a model of every architecture."""
+    return training(request.param)
+
+
+@pytest.fixture(scope="session", params=NETWORKS)
+def trained_network(request: pytest.FixtureRequest, training: Callable[[str], Trained]) -> Trained:
+    """Give a model of every architecture that is a network."""
+    return training(request.param)

@@ -32,11 +32,12 @@ def test_cuda_is_refused_where_there_is_none() -> None:
         pick_device("cuda")
 
 
-def test_another_vocabulary_is_refused(trained: Trained) -> None:
+def test_another_vocabulary_is_refused(trained_network: Trained) -> None:
     whole = vocabulary()
     fewer = Vocabulary(whole.targets[:-1], whole.items, whole.item_targets)
+    mine = trained_network.scorer
     with pytest.raises(DataError, match="made for 7 targets"):
-        IntentScorer(trained.scorer.net, fewer, trained.scorer.context, trained.scorer.calendar)
+        IntentScorer(mine.net, fewer, mine.context, mine.calendar)
 
 
 def test_rows_counted_over_other_windows_are_refused(trained: Trained) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,7 +24,8 @@ from components.intent.score import IntentScorer
 from components.intent.shape import Shape
 from components.intent.train import Trained
 from feature_repo import files
-from tests.intent.conftest import WEEKS, checkerboard, known_row, unknown_row, user_rows
+from tests.intent.conftest import WEEKS, checkerboard, known_row, start, unknown_row, user_rows
+from tests.intent.conftest import table as user_table
 
 SMALL = Shape(
     "cnn", width=32, layers=2, dropout=0.1, targets=7, weeks=5, frequency=len(FREQUENCY), profile=4, segments=3
@@ -57,7 +59,7 @@ def test_every_architecture_has_a_served_form() -> None:
 def test_a_trained_model_is_served_in_numpy_and_answers_all_users_the_same(trained: Trained, tmp_path: Path) -> None:
     trained.scorer.save(tmp_path / "intent")
     served = IntentScorer.served(tmp_path / "intent")
-    with pytest.raises(TypeError, match="is the served form"):
+    with pytest.raises(TypeError, match=r"is the served form|a forest of trees has no network"):
         _ = served.net
     world = checkerboard()
     every = [known_row(user, happened, week) for user, happened in world.items() for week in (2, 9, WEEKS)]
@@ -113,10 +115,10 @@ def test_degraded_rows_give_the_same_probabilities(
 
 
 def test_a_model_of_before_the_form_is_served_by_torch(
-    trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    trained_network: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "intent"
-    trained.scorer.save(folder)
+    trained_network.scorer.save(folder)
     (folder / served_form.FILE).unlink()
     with caplog.at_level(logging.INFO):
         assert isinstance(IntentScorer.served(folder).net, IntentNet)
@@ -124,10 +126,10 @@ def test_a_model_of_before_the_form_is_served_by_torch(
 
 
 def test_weights_that_changed_since_are_not_taken_for_proven(
-    trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    trained_network: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "intent"
-    trained.scorer.save(folder)
+    trained_network.scorer.save(folder)
     found = files.read_json(folder / served_form.FILE)
     files.write_json(folder / served_form.FILE, found | {"weights": "0" * 12})
     assert isinstance(IntentScorer.served(folder).net, IntentNet)
@@ -135,11 +137,11 @@ def test_weights_that_changed_since_are_not_taken_for_proven(
 
 
 def test_a_form_that_differs_is_not_served(
-    trained: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    trained_network: Trained, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = NumpyNet.probabilities
     monkeypatch.setattr(NumpyNet, "probabilities", lambda self, encoded: real(self, encoded) + np.float32(2e-5))
-    trained.scorer.save(tmp_path / "intent")
+    trained_network.scorer.save(tmp_path / "intent")
     assert not (tmp_path / "intent" / served_form.FILE).exists()
     assert "more than 1e-05; torch serves it" in caplog.text
 
@@ -156,12 +158,15 @@ def test_saving_draws_nothing_from_torchs_generator(tmp_path: Path) -> None:
 @pytest.mark.process
 def test_a_served_model_answers_without_torch(trained: Trained, tmp_path: Path) -> None:
     trained.scorer.save(tmp_path / "intent")
+    table = tmp_path / "rows.parquet"
+    pq.write_table(user_table([unknown_row("new", start(9))]).drop(["week", "label_ids"]), table)
     script = (
-        "import sys; from pathlib import Path\n"
+        "import sys; from pathlib import Path; import pyarrow.parquet as pq\n"
         "from components.intent.score import IntentScorer\n"
-        "from components.intent import numpy_net\n"
-        f"net = IntentScorer.served(Path({str(tmp_path / 'intent')!r}))._model\n"
-        "print(net.probabilities(numpy_net.drawn(net.shape, net.weights)).shape, 'torch' in sys.modules)\n"
+        "from feature_repo.rows import UserRows\n"
+        f"scorer = IntentScorer.served(Path({str(tmp_path / 'intent')!r}))\n"
+        f"said = scorer.predict(UserRows.from_arrow(pq.read_table({str(table)!r})))\n"
+        "print(said.shape, [name for name in ('torch', 'sklearn') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
-    assert done.stdout.strip().endswith("7) False"), done.stdout + done.stderr
+    assert done.stdout.strip().endswith("7) []"), done.stdout + done.stderr

@@ -45,9 +45,9 @@ def fitted(examples: Examples, small: Small) -> fitting.Fit:
     spec = small("cnn").model_copy(update={"dropout": 0.0, "batch_size": 65_536, "epochs": 4})
     rows, check = (training.encoded(examples, examples.part(part)) for part in ("train", "validate"))
     torch.manual_seed(0)
-    scorer = training._untrained(examples, spec, rows, "cpu")
-    scorer.net.standardise(check.encoded.frequency[:64], check.encoded.profile[:64])  # the same for both
-    made = fitting.Fit(scorer.net, rows, check, training.unknown(examples), training.weights(examples), spec)
+    net = training._untrained(examples, spec, rows, "cpu")
+    net.standardise(check.encoded.frequency[:64], check.encoded.profile[:64])  # the same for both
+    made = fitting.Fit(net, rows, check, training.unknown(examples), training.weights(examples), spec)
     made.run("full", np.arange(len(rows.week)), report=lambda share, note: None)
     return made
 

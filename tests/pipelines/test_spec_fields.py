@@ -148,7 +148,7 @@ def test_a_value_beside_the_border_is_refused(kind: type[BaseModel], name: str, 
     [
         (Content, "prompt", ["template@2", "template@1"]),
         (Data, "week_start", ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]),
-        (IntentModel, "architecture", ["transformer", "lstm", "gru", "rnn", "cnn"]),
+        (IntentModel, "architecture", ["transformer", "lstm", "gru", "rnn", "cnn", "gbdt"]),
         (Ranking, "architecture", ["listwise_mlp"]),
         (Ranking, "repeat", ["allow", "forbid"]),
         (Segments, "method", ["kmeans", "lda"]),

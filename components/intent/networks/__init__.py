@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from components.intent.shape import Shape
 
+TREES = "gbdt"  # the architecture that is no network (components/intent/forest.py)
 NETWORKS = ("transformer", "lstm", "gru", "rnn", "cnn")
 
 

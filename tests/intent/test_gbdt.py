@@ -1,0 +1,156 @@
+"""The architecture gbdt: its arrays of nodes answer as the library that grew the trees, and its refit is a refit."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy.special import expit
+
+from components import conditions
+from components.distributed.ranks import Ranks
+from components.intent import examples as intent_examples
+from components.intent import steps
+from components.intent.boosting import Boosting
+from components.intent.encode import Encoded
+from components.intent.examples import Examples
+from components.intent.fit import Rows
+from components.intent.forest import MOST_CELLS, Forest
+from components.intent.networks import TREES
+from components.intent.score import IntentScorer
+from components.intent.shape import Shape
+from components.intent.spec import IntentModel
+from components.intent.train import Trained, train
+from feature_repo import files
+from feature_repo.dropped_features import Asked, Reduction
+from feature_repo.errors import SpecError
+
+from .conftest import INTENTS, SPLIT
+
+Training = Callable[[str], Trained]
+INTENTS_JSON = json.dumps([intent.model_dump() for intent in INTENTS])
+MODEL = IntentModel.model_validate({"architecture": TREES, "trees": {"rounds": 40, "least": 5}})
+
+
+def seen(rows: int, targets: int, *, seed: int = 0) -> Encoded:
+    """Make up encoded users whose numbers are noise."""
+    rng = np.random.default_rng(seed)
+    return Encoded(
+        frequency=rng.normal(size=(rows, targets, 3)).astype(np.float32),
+        sequence=np.zeros((rows, 2, targets), dtype=np.uint8),
+        active=np.zeros((rows, 2, 2), dtype=np.uint8),
+        profile=rng.normal(size=(rows, 2)).astype(np.float32),
+        segment=rng.integers(0, 4, rows),
+    )
+
+
+def grown(targets: int, label: Callable[[Encoded], np.ndarray], **trees: int) -> Boosting:
+    """Grow trees on a made world of 400 training and 200 validation rows."""
+    spec = IntentModel.model_validate(
+        {"architecture": TREES, "trees": {"rounds": 30, "least": 5, "pairs": 20_000} | trees}
+    )
+    shape = Shape(TREES, 8, 1, 0.0, targets=targets, weeks=2, frequency=3, profile=2, segments=2)
+    parts = [
+        Rows(e, label(e), np.zeros(len(e), dtype=np.int64)) for e in (seen(400, targets), seen(200, targets, seed=1))
+    ]
+    fit = Boosting.begun(
+        shape, parts[0], parts[1], unknown=seen(1, targets, seed=2), weight=np.ones(targets, np.float32),
+        rate=parts[0].labels.mean(axis=0), spec=spec,
+    )  # fmt: skip
+    fit.run("full", np.arange(400), report=lambda share, note: None)
+    return fit
+
+
+def by_sign(encoded: Encoded) -> np.ndarray:
+    """Say yes where a target's first number and its place agree: no threshold tells it without the category."""
+    even = np.arange(encoded.frequency.shape[1]) % 2 == 0
+    return ((encoded.frequency[:, :, 0] > 0) == even).astype(np.uint8)
+
+
+@pytest.mark.parametrize("targets", [5, 300])
+def test_trees_tell_targets_apart_and_segments_and_targets_that_are_new_get_a_guess(targets: int) -> None:
+    fit = grown(targets, by_sign, rounds=60, leaves=8)
+    asked = seen(50, targets, seed=3)
+    said = fit.forest.probabilities(asked)
+    right = np.where(by_sign(asked) > 0, said, 1 - said)
+    assert right.mean() > (0.8 if targets < MOST_CELLS else 0.5)
+    odd = replace(asked, segment=np.full(50, 99))
+    assert np.isfinite(fit.forest.probabilities(odd)).all()
+    assert fit.forest.weights["cell"].max() < MOST_CELLS
+
+
+def test_trees_stop_at_the_best_one_and_say_so_tree_by_tree() -> None:
+    rng = np.random.default_rng(0)
+    fit = grown(5, lambda e: rng.integers(0, 2, (len(e), 5)).astype(np.uint8), rounds=200)  # nothing to learn
+    losses = [epoch.validate_bce for epoch in fit.epochs]
+    assert len(losses) < 60
+    assert len(fit.forest.weights["roots"]) == int(np.argmin(losses)) + 1
+
+
+def test_a_forest_without_trees_says_the_personal_decayed_rate() -> None:
+    fit = grown(5, by_sign)
+    bare = Forest(fit.shape, {"roots": np.empty(0, np.int32)})
+    asked = seen(4, 5)
+    np.testing.assert_allclose(bare.probabilities(asked), expit(asked.frequency[:, :, 0]))
+
+
+def test_the_checkerboards_trees_are_small_and_stop_early(training: Training, tmp_path: Path) -> None:
+    training(TREES).scorer.save(tmp_path)
+    assert (tmp_path / "weights.safetensors").stat().st_size < 500_000
+
+
+def test_on_the_judged_weeks_the_refit_comes_to_the_judged_trees(rows_folder: Path, tmp_path: Path) -> None:
+    for name in ("judged", "again"):
+        steps.run_train_intent(
+            INTENTS_JSON, MODEL.model_dump_json(), ranking_weeks=4, rows=str(rows_folder), intent=str(tmp_path / name)
+        )
+    same = [(tmp_path / name / "weights.safetensors").read_bytes() for name in ("judged", "again")]
+    assert same[0] == same[1]
+    steps.run_refit_intent(
+        INTENTS_JSON, MODEL.model_dump_json(), ranking_weeks=4, code="", refit=True,
+        rows=str(rows_folder), intent=str(tmp_path / "judged"), refitted=str(tmp_path / "refit"),
+    )  # fmt: skip
+    said = files.read_json(tmp_path / "refit" / conditions.FILE)
+    assert said["weeks"] == [*SPLIT["train"], *SPLIT["validate"], *SPLIT["test"]]
+    judged, refit = (IntentScorer.load(tmp_path / name) for name in ("judged", "refit"))
+    trees = [len(Forest.load(tmp_path / name).weights["roots"]) for name in ("judged", "refit")]
+    assert trees[0] == trees[1] == said["epochs"]
+    found = intent_examples.load(rows_folder, INTENTS)
+    rows = found.rows.take(found.part("test"))
+    assert 0 < np.abs(judged.predict(rows) - refit.predict(rows)).max() < 0.5
+
+
+def test_trees_see_the_components_where_the_profile_is_projected(examples: Examples, tmp_path: Path) -> None:
+    asked = replace(examples, asked=Asked(reduction=Reduction(3)))
+    made = train(asked, MODEL, ranking_weeks=4, device="cpu")
+    assert made.scorer.shape.user_inputs == 3
+    made.scorer.save(tmp_path)
+    rows = examples.rows.take(examples.part("test"))
+    np.testing.assert_array_equal(IntentScorer.served(tmp_path).predict(rows), made.scorer.predict(rows))
+
+
+def test_several_processes_do_not_grow_one_forest(examples: Examples) -> None:
+    with pytest.raises(SpecError, match="gbdt is grown by one process, and 2 were started; take train_intent out"):
+        train(examples, MODEL, ranking_weeks=4, device="cpu", ranks=Ranks(0, 2))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"architecture": TREES, "width": 32, "epochs": 9}, "width, epochs: of networks, and architecture gbdt has"),
+        ({"architecture": "lstm", "trees": {"leaves": 8}}, "trees are of architecture gbdt, not of lstm; drop trees"),
+    ],
+)
+def test_what_the_architecture_would_not_read_is_refused(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        IntentModel.model_validate(given)
+
+
+def test_a_network_is_written_as_before_trees_were_there() -> None:
+    assert set(IntentModel().model_dump()) == {
+        "architecture", "width", "layers", "dropout", "epochs", "batch_size", "learning_rate", "seed"
+    }  # fmt: skip
+    assert MODEL.model_dump()["trees"]["rounds"] == 40
