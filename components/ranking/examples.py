@@ -79,6 +79,7 @@ class World:
     weight: Weight | None = None  # what labels are weighed by
     ties: Edges | None = None  # who acted on whom and when that was known, where items are people
     vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
+    learn: tuple[str, ...] = ()  # candidate sources to fit, by name
 
     def graph(self, week: int) -> Graph | None:
         """Return who had acted on whom as known at the start of a week; None where items are no people."""
@@ -89,7 +90,12 @@ class World:
         """Name what a model sees of a candidate, in its order."""
         return tuple(
             dropped_features.kept(
-                encode.features(self.vocabulary.signs, people=self.ties is not None, content=self.vectors is not None),
+                encode.features(
+                    self.vocabulary.signs,
+                    people=self.ties is not None,
+                    content=self.vectors is not None,
+                    learnt=self.learn,
+                ),
                 self.dropped,
             )
         )
@@ -167,6 +173,7 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
         weight=spec.weight,
         ties=Edges.load(rows) if vocabulary.people else None,
         vectors=vectors_of(rows, spec, vocabulary),
+        learn=spec.learn,
     )
 
 
