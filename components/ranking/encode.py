@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from components.ranking import places
+from components.ranking import places, sources
 from components.ranking.baselines import FORMULAS
 from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
 from components.ranking.graph import Ties
 from components.ranking.history import History
+from components.ranking.sources import LEARNT
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.records import RECORDS
@@ -49,7 +50,16 @@ PEOPLE = (
 )  # fmt: skip
 # Where vectors of items are declared: the item's text and image beside those of the user's history.
 CONTENT = ("content", "content_known")
-KNOWN = FEATURES + UNUSED + PEOPLE + CONTENT + tuple(places.feature(name) for name in FORMULAS)
+# Where sources that are fitted are asked for: what each makes of the item.
+OF_LEARNT = {name: f"by_{name}" for name in LEARNT}
+KNOWN = (
+    FEATURES
+    + UNUSED
+    + PEOPLE
+    + CONTENT
+    + tuple(OF_LEARNT.values())
+    + tuple(places.feature(name) for name in FORMULAS)
+)
 # Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
 AGES = ("unwanted_since", "shown_since")
 UNWANTED = ("unwanted", "unwanted_since", "unwanted_target", "unwanted_brand")
@@ -58,11 +68,16 @@ SLOW_OF, SINCE_OF = "slow:", "since:"  # and the user's record with the item by 
 
 
 def features(
-    signs: Signs = NONE, *, people: bool = False, content: bool = False, start: str | None = None
+    signs: Signs = NONE,
+    *,
+    people: bool = False,
+    content: bool = False,
+    learnt: Sequence[str] = (),
+    start: str | None = None,
 ) -> tuple[str, ...]:
     """Name what a model sees, in its order, of items that are people or others, with vectors (`content`) or without.
 
-    `start` is the baseline whose order training starts from.
+    `learnt` are the fitted sources, whose scores it sees too; `start` is the baseline whose order training starts from.
 
     >>> features(Signs((("cart", 3.0), ("view", 1.0))))[-4:]
     ('slow:cart', 'since:cart', 'slow:view', 'since:view')
@@ -72,8 +87,9 @@ def features(
     kinds = list(signs.wanted) if len(signs.wanted) > 1 else []  # of a single one, "slow" says it
     by_kind = tuple(f"{name}{kind}" for kind in kinds for name in (SLOW_OF, SINCE_OF))
     signed = (UNWANTED if signs.unwanted else ()) + (SHOWN if signs.shown else ()) + by_kind
+    scores = tuple(OF_LEARNT[name] for name in learnt)
     started = () if start is None else (places.feature(start),)
-    return FEATURES + (PEOPLE if people else ()) + (CONTENT if content else ()) + signed + started
+    return FEATURES + (PEOPLE if people else ()) + (CONTENT if content else ()) + signed + scores + started
 
 
 @dataclass(frozen=True)
@@ -135,6 +151,8 @@ def facts(
         result["content"] = history.content.of_candidates(row, found.item)
         known = history.content.known[row] & history.content.vectors.known[found.item]
         result["content_known"] = known.astype(np.float64)
+    for name in history.neighbours.learnt:
+        result[OF_LEARNT[name]] = sources.learnt(name).scores(history)[found.row, found.item]
     if history.ties is not None:
         result |= _ties(rows, found, row, ties=history.ties, shared=shared, calendar=calendar)
     return result | places.places(starts, rows, found, history=history, catalogue=catalogue)
@@ -165,8 +183,10 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
     if columns.SHOWN_SLOW in f:
         by_kind["ctr"] = np.log((f["share_slow"] + 1e-4) / (f[columns.SHOWN_SLOW] + 1e-3))
+    by_source = {name: np.log1p(np.maximum(f[name], 0.0)) for name in OF_LEARNT.values() if name in f}
     return (
         by_kind
+        | by_source
         | {name: np.log(f[name]) for name in f if name.startswith(places.PLACE_OF)}
         | (_derived_of_people(f) if "wrote_weeks" in f else {})
         | {

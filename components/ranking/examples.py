@@ -80,6 +80,7 @@ class World:
     ties: Edges | None = None  # who acted on whom and when that was known, where items are people
     vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
     start: str | None = None  # the baseline whose order training starts from
+    learn: tuple[str, ...] = ()  # candidate sources to fit, by name
 
     def graph(self, week: int) -> Graph | None:
         """Return who had acted on whom as known at the start of a week; None where items are no people."""
@@ -95,6 +96,7 @@ class World:
                     people=self.ties is not None,
                     content=self.vectors is not None,
                     start=self.start,
+                    learnt=self.learn,
                 ),
                 self.dropped,
             )
@@ -174,6 +176,7 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
         ties=Edges.load(rows) if vocabulary.people else None,
         vectors=vectors_of(rows, spec, vocabulary),
         start=spec.start,
+        learn=spec.learn,
     )
 
 

@@ -3,7 +3,7 @@
 Letters: B rows, I items, N history entries over all rows, D factors.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,6 +12,7 @@ from components.ranking.catalogue import Catalogue
 from components.ranking.content import Content
 from components.ranking.graph import Graph, Ties
 from components.ranking.neighbours import Neighbours
+from feature_repo import columns
 from feature_repo.item_vectors import ItemVectors
 from feature_repo.rows import UserRows
 
@@ -30,6 +31,9 @@ class History:
     ties: Ties | None = None  # where items are people
     content: Content | None = None  # where the spec declares vectors of items
     learnt: int | None = None  # items that training knew; the others came later. None: all
+    last_at: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # [N] epoch seconds
+    segment: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # [B] of the row's user
+    scored: dict[str, np.ndarray] = field(default_factory=dict)  # by fitted source: its scores, made once
 
     @property
     def n_items(self) -> int:
@@ -58,7 +62,19 @@ class History:
         near = neighbours.near(row, item, slow, rows=len(rows))
         ties = None if graph is None else Ties.of(rows, graph)
         content = None if vectors is None else Content.of(rows, vectors)
-        return cls(row, item, slow, near, neighbours.tastes(items, slow), neighbours, len(rows), ties, content)
+        return cls(
+            row,
+            item,
+            slow,
+            near,
+            neighbours.tastes(items, slow),
+            neighbours,
+            len(rows),
+            ties,
+            content,
+            last_at=rows.lists["history_last_at"].values,
+            segment=rows.numbers[columns.SEGMENT].astype(np.int64),
+        )
 
     def over(self, catalogue: Catalogue) -> "History":
         """Let later items be as near as what they are like is on average: no history has them yet."""

@@ -5,12 +5,12 @@ A row's neighbour table is fitted before its week, block by block of weeks, so n
 Letters: B rows, M candidates over all rows, F features.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from components.ranking import cooccurrence, encode, metrics, places
+from components.ranking import cooccurrence, encode, learnt, metrics, places
 from components.ranking.candidates import CandidateSet, candidates, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.examples import Examples, World
@@ -50,13 +50,15 @@ def tables(world: World, weeks: list[int]) -> dict[int, Neighbours]:
     found: dict[int, Neighbours] = {}
     for start in range(0, len(weeks), BLOCK_WEEKS):
         block = weeks[start : start + BLOCK_WEEKS]
-        found |= dict.fromkeys(block, fit_until(world.examples, n_items, until=block[0]))
+        found |= dict.fromkeys(block, fit_until(world.examples, n_items, until=block[0], learn=world.learn))
     return found
 
 
-def fit_until(examples: Examples, n_items: int, *, until: int) -> Neighbours:
-    """Fit the neighbour table on what was known at the start of week `until`."""
-    return cooccurrence.fit(cooccurrence.latest_rows(examples.rows, examples.week, until=until), n_items)
+def fit_until(examples: Examples, n_items: int, *, until: int, learn: Collection[str] = ()) -> Neighbours:
+    """Fit the neighbour table, and the sources to `learn`, on what was known at the start of week `until`."""
+    rows = cooccurrence.latest_rows(examples.rows, examples.week, until=until)
+    table = cooccurrence.fit(rows, n_items)
+    return replace(table, learnt=learnt.fit(rows, n_items, learn)) if learn else table
 
 
 def of_weeks(

@@ -6,7 +6,8 @@ user and for many. It asks how a history's weight is spread, not how large it is
 Letters: I items, K neighbours of an item, D factors, B rows, N history entries and M candidates over all rows.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from safetensors.numpy import load_file, save_file
 from feature_repo.rows import Ragged
 
 FILE = "neighbours.safetensors"
+LEARNT_FILE = "learnt.safetensors"
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Neighbours:
     similarities: np.ndarray  # [I, K] float32
     factors: np.ndarray  # [I, D] float32
     scale: np.ndarray  # [I] float32: how strongly an item stands out; undoes the damping of popular items
+    learnt: Mapping[str, Arrays] = field(default_factory=dict)  # by source that was fitted: its arrays
 
     def __len__(self) -> int:
         return len(self.items)
@@ -53,11 +57,20 @@ class Neighbours:
         return np.asarray(fit, dtype=np.float64)
 
     def save(self, folder: Path) -> None:
-        """Write the tables into an existing folder."""
-        save_file({name: np.ascontiguousarray(value) for name, value in vars(self).items()}, folder / FILE)
-        (folder / FILE).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
+        """Write the tables into an existing folder, and beside them what fitted sources learnt, if there are any."""
+        tables = {name: value for name, value in vars(self).items() if name != "learnt"}
+        flat = {f"{source}/{name}": value for source, arrays in self.learnt.items() for name, value in arrays.items()}
+        for values, file in ((tables, FILE), (flat, LEARNT_FILE)):
+            if values:
+                save_file({name: np.ascontiguousarray(value) for name, value in values.items()}, folder / file)
+                (folder / file).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
 
     @classmethod
     def load(cls, folder: Path) -> "Neighbours":
         """Read what `save` wrote."""
-        return cls(**load_file(folder / FILE))
+        learnt: dict[str, dict[str, np.ndarray]] = {}
+        if (folder / LEARNT_FILE).is_file():
+            for key, value in load_file(folder / LEARNT_FILE).items():
+                source, _, name = key.partition("/")
+                learnt.setdefault(source, {})[name] = value
+        return cls(**load_file(folder / FILE), learnt=learnt)

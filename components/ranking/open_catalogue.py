@@ -82,14 +82,17 @@ def _state(ranker: Ranker, catalogue: Catalogue, live: LiveItems, like: tuple[Li
 
 
 def _neighbours(old: Neighbours, n_items: int, like: tuple[Like, ...]) -> Neighbours:
-    """Append later items: no neighbours of their own, the mean factors of what they are like."""
+    """Append later items: no neighbours of their own, the mean factors of what they are like.
+
+    Sources that are fitted score them 0 (sources/fitted.py).
+    """
     more = n_items - len(old)
     factors, scale = _appended(old.factors, more), _appended(old.scale, more)
     scale[len(old) :] = 1.0
     for group in like:
         factors[group.later] = old.factors[group.known].mean(axis=0)
         scale[group.later] = old.scale[group.known].mean()
-    return Neighbours(_appended(old.items, more), _appended(old.similarities, more), factors, scale)
+    return Neighbours(_appended(old.items, more), _appended(old.similarities, more), factors, scale, old.learnt)
 
 
 def _appended(values: np.ndarray, more: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from components.ranking.lists import Lists
 from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
+from components.ranking.torch_fit import one_thread
 from components.ranking.train import Epoch, Report
 from feature_repo.errors import DataError
 
@@ -59,7 +60,8 @@ def described(world: World) -> dict[str, Any]:
 def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda share, note: None) -> Refitted:
     """Fit the ranker to the weeks of `weeks_of`."""
     weeks = weeks_of(world, spec)
-    final = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=weeks[-1])
+    n_items = world.vocabulary.items.num_rows
+    final = lists.fit_until(world.examples, n_items, until=weeks[-1], learn=world.learn)
     fit = lists.of_weeks(
         world,
         weeks,
@@ -68,7 +70,7 @@ def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda s
         report=lambda done: report(0.1 + 0.5 * done, "lists"),
         passed_over=spec.passed_over,
     )
-    with train.one_thread():
+    with one_thread():
         net, told = train.refit_net(
             fit,
             spec,

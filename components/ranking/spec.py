@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
 
 from components.ranking.models import MODELS
-from components.ranking.sources import SOURCES
+from components.ranking.sources import LEARNT, SOURCES
 from feature_repo.errors import nearest
 from feature_repo.signs import MOST_KINDS, Signs
 from feature_repo.slice import Slice
@@ -50,7 +50,7 @@ class Candidates(Limits):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out limits of no training's concern where nobody says them, so that digests of before hold."""
         dumped: dict[str, Any] = dump(self)
-        newer = [source for source in SOURCES if source.later or source.for_vectors]
+        newer = [source for source in SOURCES if source.later or source.for_vectors or source.asked]
         unsaid = {source.name for source in newer if self.limit(source.name) == source.limit}
         return {name: limit for name, limit in dumped.items() if name not in unsaid}
 
@@ -243,6 +243,11 @@ class Ranking(Slice):
     def repeats(self) -> Repeat:
         """Return whether all that a user had may be shown again."""
         return ALLOW if isinstance(self.repeat, dict) else self.repeat
+
+    @property
+    def learn(self) -> tuple[str, ...]:
+        """Name the candidate sources that are fitted, in their order."""
+        return tuple(name for name in LEARNT if self.candidates.limit(name))
 
     @property
     def main_event(self) -> str | None:

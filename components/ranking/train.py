@@ -7,7 +7,6 @@ instead of 27 s on two cores) and cost tenfold where the cores are shared.
 Letters: B lists of a batch, M candidates of the longest, F features.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker, latest
 from components.ranking.spec import Ranking
+from components.ranking.torch_fit import one_thread
 
 PATIENCE = 2  # epochs without a better validation NDCG before training stops
 WEIGHT_DECAY = 1e-4
@@ -69,7 +69,8 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
     start = time.monotonic()
     weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
     tables = lists.tables(world, weeks)
-    final = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=weeks[-1])
+    n_items = world.vocabulary.items.num_rows
+    final = lists.fit_until(world.examples, n_items, until=weeks[-1], learn=world.learn)
     fitted = time.monotonic()
     fit = lists.of_weeks(
         world,
@@ -209,17 +210,6 @@ def _untrained(net: ScoringNet, fit: Lists, spec: Ranking) -> float:
     batches = _batches(fit, np.arange(len(fit)), spec.batch_size, ranks=ALONE)
     losses = [net.loss(net(features), labels, mask).item() for features, labels, mask, _share in batches]
     return float(np.mean(losses)) if losses else 0.0
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread meanwhile."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def ndcg_at_k(scores: np.ndarray, of: Lists) -> float:

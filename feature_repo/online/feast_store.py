@@ -109,9 +109,7 @@ class Online:
         reader = get_provider(found) if kind(found.online_store) == "sqlite" else writer
         return cls(found, reader, declared, kinds, guard(found, writer))
 
-    def read(
-        self, view: str, users: Sequence[str], *, without: Collection[str] = ()
-    ) -> list[feast_values.Row | None]:
+    def read(self, view: str, users: Sequence[str], *, without: Collection[str] = ()) -> list[feast_values.Row | None]:
         """Read rows of one view in the order of users; None where there is none. Cells in `without` are not needed."""
         return [row for _, row in self.read_timed(view, users, without=without)]
 

@@ -1,22 +1,24 @@
 """The contract of every candidate source."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 
-from components.ranking import encode
+from components.ranking import encode, learnt
 from components.ranking.candidates import given
 from components.ranking.catalogue import Catalogue
 from components.ranking.graph import Graph
 from components.ranking.history import History
+from components.ranking.neighbours import Arrays, Neighbours
 from components.ranking.score import FACT, Ranker
-from components.ranking.sources import NAMES, PHRASES, SOURCES, Source, finder
+from components.ranking.sources import LEARNT, NAMES, PHRASES, SOURCES, Source, finder
 from components.ranking.sources.context import Context
 from components.ranking.spec import Candidates, Ranking
 from feature_repo import columns
 from feature_repo.rows import Ragged, UserRows
-from tests.ranking.board import ITEMS, Happened, intents, known_row, user_rows
+from tests.ranking.board import ITEMS, Happened, checkerboard, intents, known_row, user_rows
 from tests.ranking.content_worlds import vectors_of_numbers
 
 EVERY = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
@@ -42,7 +44,19 @@ def history_of(rows: UserRows, ranker: Ranker) -> History:
     values |= {"received_items": np.concatenate(wrote), "received_last_at": np.tile(np.arange(5.0) + 9, len(rows))}
     lists = {name: Ragged(value, offsets) for name, value in values.items()}
     tied = dataclasses.replace(rows, lists={**rows.lists, **lists})
-    return History.of(tied, ranker.neighbours, graph, vectors_of_numbers(ITEMS))
+    return History.of(tied, fitted(ranker), graph, vectors_of_numbers(ITEMS))
+
+
+@functools.cache
+def _arrays() -> dict[str, Arrays]:
+    world = checkerboard()
+    everyone = user_rows(*(known_row(user, world[user], 19) for user in world))
+    return learnt.fit(everyone, ITEMS, LEARNT)
+
+
+def fitted(ranker: Ranker) -> Neighbours:
+    """Give the ranker's neighbours with what every source learns of the board."""
+    return dataclasses.replace(ranker.neighbours, learnt=_arrays())
 
 
 def of_rows(history: History, catalogue: Catalogue) -> Context:

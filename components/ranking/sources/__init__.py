@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from components.ranking.history import History
+    from components.ranking.neighbours import Arrays
     from components.ranking.sources.context import Context
+    from feature_repo.rows import UserRows
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Source:
     brings_new: bool = True  # False: only items that the user had, so none where the spec forbids repeats
     for_people: int = 0  # the limit where items are people; sources of people bring nothing elsewhere
     for_vectors: int = 0  # the limit where the spec declares vectors of items; elsewhere it brings nothing
+    asked: bool = False  # off unless a spec says a limit; specs that leave it out have the digests they had
+    learnt: bool = False  # fitted on histories, week by week: its module has `fit` and `scores`
     later: bool = False  # only items that came after training: no model needs to know it, no training meets it
     phrases: tuple[tuple[str, str], ...] = ()  # what a text says of a reason: (reason, sentence)
 
@@ -50,10 +54,19 @@ SOURCES = (
            phrases=(("in_flyer", "It is in this week's flyer."),)),
     Source("content", 9, 0, "Items whose text or image is like the history; 50 where vectors are declared",
            for_vectors=50, phrases=(("content", "It is like what you chose."),)),
+    Source("als", 10, 0, "Items near the history in factors of weighted matrix factorisation", asked=True, learnt=True),
+    Source("bpr", 11, 0, "Items near the history in factors learnt by pairwise ranking", asked=True, learnt=True),
+    Source("ease", 12, 0, "Items that a linear model of items upon items predicts of the history", asked=True,
+           learnt=True),
+    Source("sequence", 13, 0, "Items that self-attention over the history's order predicts", asked=True, learnt=True),
+    Source("users", 14, 0, "Items that groups of users with histories like this one have", asked=True, learnt=True),
+    Source("segment_popular", 15, 0, "Items popular in the user's segment", asked=True, learnt=True),
+    Source("trending", 16, 0, "Items that more users had last week than usual", asked=True),
     Source("popular", 2, 50, "Items popular now; also for cold users", least=1),
 )  # fmt: skip
 
 NAMES = tuple(source.name for source in sorted(SOURCES, key=lambda source: source.code))  # by code
+LEARNT = tuple(source.name for source in SOURCES if source.learnt)
 PHRASES = {reason: sentence for source in SOURCES for reason, sentence in source.phrases}
 
 
@@ -67,6 +80,21 @@ class Finder(Protocol):
 
     def brings(self, history: "History", items: "np.ndarray") -> "np.ndarray":
         """Tell of items [M], asked about for one row, which are this source's kind, bool [M]."""
+
+
+class Learnt(Finder, Protocol):
+    """What the module of a source that is fitted has besides."""
+
+    def fit(self, rows: "UserRows", n_items: int) -> "Arrays":
+        """Fit on what was known of users, one row each; the same rows give the same arrays."""
+
+    def scores(self, history: "History") -> "np.ndarray":
+        """Score every item of every row, float64 [B, I]; 0 or less where it does not bring it."""
+
+
+def learnt(name: str) -> Learnt:
+    """Return the module of a source that is fitted."""
+    return cast(Learnt, finder(name))
 
 
 @functools.cache
