@@ -53,12 +53,7 @@ CONTENT = ("content", "content_known")
 # Where sources that are fitted are asked for: what each makes of the item.
 OF_LEARNT = {name: f"by_{name}" for name in LEARNT}
 KNOWN = (
-    FEATURES
-    + UNUSED
-    + PEOPLE
-    + CONTENT
-    + tuple(OF_LEARNT.values())
-    + tuple(places.feature(name) for name in FORMULAS)
+    FEATURES + UNUSED + PEOPLE + CONTENT + tuple(OF_LEARNT.values()) + tuple(places.feature(name) for name in FORMULAS)
 )
 # Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
 AGES = ("unwanted_since", "shown_since")
