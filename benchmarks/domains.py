@@ -14,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks import domain_specs, script
 from components import resamples, verdicts
@@ -107,15 +109,31 @@ def _run(spec: Path, folder: Path, *, limit_s: float, verb: Sequence[str] = ("ru
     """Train from a spec; say what the gates said, and the test metrics beside the best baseline."""
     command = [sys.executable, "-m", "pipelines.cli", verb[0], str(spec), *verb[1:]]
     environment = os.environ | {env_names.STATE: str(folder / "state")}
-    try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
-    except subprocess.TimeoutExpired:
-        return {"verdict": "stopped", "why": f"over {limit_s:.0f} s"}
+    done = ended(command, environment, limit_s=limit_s)
+    if done is None:
+        return {"verdict": "stopped", "why": f"over {limit_s:.0f} s; --limit-s allows more"}
     if done.returncode == 0:
         return {**_judged(folder / "state"), **_metrics(folder / "state")}
     said = done.stderr.strip().splitlines()
     why = said[-1] if said else ""
     return {"verdict": VERDICTS.get(done.returncode, "fault"), "why": why, **_metrics(folder / "state")}
+
+
+def ended(
+    command: Sequence[str], environment: Mapping[str, str], *, limit_s: float
+) -> subprocess.CompletedProcess[str] | None:
+    """Run a command; None where it took too long, and then nothing that it started goes on."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+        try:
+            said, error = process.communicate(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            root = psutil.Process(process.pid)
+            for one in [*root.children(recursive=True), root]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+            return None
+    return subprocess.CompletedProcess(command, process.returncode, said, error)
 
 
 def _judged(state: Path) -> script.Document:

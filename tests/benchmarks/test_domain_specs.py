@@ -1,17 +1,20 @@
 """The table of the domains' specs: each one's data is found or it is skipped, and the best baseline is named."""
 
 import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
-from benchmarks import domain_specs
+from benchmarks import domain_specs, domains
 from feature_repo import files
+from tests.patience import patient
 
 RANKING = {
     "model": 0.3, "baselines": {"popular": 0.1, "last_event": 0.31}, "best": "last_event", "difference": (-0.03, 0.01),
@@ -86,6 +89,16 @@ def test_processor_minutes_are_those_of_the_runs_processes_and_not_of_others(tmp
     found = domain_specs.measured(tmp_path / "x.yaml", tmp_path, run)
     assert 0.02 <= found["cpu_minutes"] <= 0.03
     assert found["first_answer"] is None
+
+
+@pytest.mark.process
+def test_of_a_run_that_takes_too_long_nothing_goes_on(tmp_path: Path) -> None:
+    told = tmp_path / "pid"
+    inner = f"import os, time; open({str(told)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}], start_new_session=True)"
+    found = domains.ended([sys.executable, "-c", outer], os.environ, limit_s=patient(2))
+    assert found is None
+    assert not psutil.pid_exists(int(told.read_text()))
 
 
 @pytest.mark.process

@@ -34,6 +34,7 @@ NUMBERS = [
     (Split, "warmup_steps", None, 1, 50_000),
     (Split, "validate_steps", None, 1, 10_000),
     (Split, "test_steps", None, 1, 10_000),
+    (Split, "leave_one_out", None, 2, 1000),
     (Intent, "top", 100, 1, 1000),
     (Intent, "horizon_days", 7, 1, 365),
     (IntentModel, "layers", 2, 1, 8),
