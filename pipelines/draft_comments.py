@@ -12,6 +12,7 @@ SECTIONS = {
     "  contract:": "rules that the data must keep; a critical one stops the run, severity: warning does not",
     "  step:": "the clock: cutoffs, split and labels count in it; hour, day or week",
     "  without_item:": "kinds of events that have no item; they count as activity",
+    "  session_gap:": "silence that ends a visit",
     "  split:": "whole {step}s; the data has {weeks} ({first} to {last})",
     "profiles:": "what is known of a user: windows, groups of alike users, how long it may be used",
     "intents:": "what a user may do within {ahead}; with a level, one question for each of its top values{visits}",
@@ -33,7 +34,8 @@ MADE_SPLIT = "leave-one-out by order: each user's last rows lie in the last of {
 
 def commented(lines: Sequence[str], found: Facts, size: Sizes) -> list[str]:
     """Append comments to the lines of a dumped spec."""
-    ahead = next((line.partition("horizon: ")[2].split("}")[0] for line in lines if "horizon: " in line), "7 days")
+    asked = (match[1] for line in lines if (match := re.search(r"horizon: (?!session)(\w+)", line)))
+    ahead = next(asked, "7 days")
     held = {
         "ahead": ahead,
         "step": found.step,

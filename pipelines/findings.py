@@ -16,7 +16,7 @@ from components.data.snapshot import Period, period
 from components.data.source_spec import Files
 from components.data.spec import Data
 from feature_repo import columns
-from feature_repo.clock import DAY, DAY_S, HOUR, WEEK, Step
+from feature_repo.clock import DAY, DAY_S, HOUR, HOUR_S, WEEK, Step
 from feature_repo.errors import DataError
 
 LEAST_WEEKS = 4  # one each to warm up, train, validate and test
@@ -94,7 +94,7 @@ def facts(db: duckdb.DuckDBPyConnection, data: Data, level: str, *, label: str, 
         raise DataError(
             f"{label}: {span.calendar.pace.counted(span.weeks)} of events; at least {LEAST_WEEKS} are needed"
         )
-    week = _step_number(span, data)
+    week = step_number(span, data)
     db.execute(f"""
         CREATE TEMP TABLE seen AS SELECT user_id, item_id, event, timestamp, session_id, {week} AS week
         FROM source_events WHERE user_id IS NOT NULL AND item_id IS NOT NULL AND timestamp IS NOT NULL""")
@@ -209,11 +209,11 @@ def proposed(*, gap_days: float | None, span_days: int, times_of_day: int) -> St
     return DAY if span_days >= LEAST_DAILY_DAYS else WEEK
 
 
-def _step_number(span: Period, data: Data) -> str:
+def step_number(span: Period, data: Data) -> str:
     """Return the SQL of an event's step."""
     calendar = span.calendar
     if calendar.step == HOUR:
-        return f"CAST((epoch(timestamp) - {calendar.start(1).timestamp():.0f}) // 3600 AS BIGINT) + 1"
+        return f"CAST(floor((epoch(timestamp) - {calendar.start(1).timestamp():.0f}) / {HOUR_S}) AS BIGINT) + 1"
     days = f"(CAST(timestamp AT TIME ZONE '{data.timezone}' AS DATE) - DATE '{calendar.first_day}')"
     return f"{days} // {calendar.pace.seconds // DAY_S} + 1"
 

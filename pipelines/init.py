@@ -8,7 +8,7 @@ the split, users and rows the sizes. Nothing is taken without being said.
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from components.data.spec import Data
 from components.intent.spec import Intent, IntentModel
 from components.profiles.spec import Profiles
 from components.ranking.spec import Ranking
+from components.registry.spec import Promotion
 from feature_repo import columns, files
 from feature_repo.clock import DAY, WEEK, Step
 from feature_repo.errors import DataError, SpecError
@@ -33,10 +34,12 @@ from pipelines.findings import JUDGED_STEPS, Facts, Sizes, facts, sizes, step_of
 from pipelines.findings_text import lines
 from pipelines.nearest_domain import nearest
 from pipelines.reference.schemas import SPEC_FILE as SCHEMA
+from pipelines.visits_found import Visits, visits_of
 
 MAX_KINDS = 20  # kinds of event that a rule lists
 NOTED_SHARE = 0.15  # of rows set aside: from here on the draft says how many the contract allows
 MADE_WEEKS = 12  # that rows without times are spread over
+SESSION_TOLERANCE = 0.02  # by which a drafted session model may be worse than the last event and Markov chains tell
 INTENT_NAMES = {
     "purchase": "buy",
     "transaction": "buy",
@@ -88,19 +91,24 @@ def draft(
         step = step_of(db, data)
         data = data if step == WEEK else Data.model_validate({"source": source, "step": step})
         found = facts(db, data, level, label=label, pair=of_events.pair)
+        kinds, split = _kinds(found), _split(found.period.weeks, step)
+        asked = _asked(found, kinds.weights)
+        visits = visits_of(db, data, found, split=split, bought=_bought(asked), kinds=asked)
     of_users = bool(found.people) and "items" not in source
     if of_users:  # nobody is too new to be met
         source["items"] = {"from": "users"}
         found = replace(found, support=(1, 1), supported=found.items)
-    kinds = _kinds(found)
-    split = _split(found.period.weeks, step)
     size = sizes(found, split, kinds=kinds, strength=of_events.strength, of_users=of_users)
     told_of = [note for note in (*of_events.notes, *of_items.notes) if not (of_users and "from: users" in note)]
     if kinds and (stars := source["events"]["columns"].pop(columns.STRENGTH, None)):
         told_of = [note for note in told_of if f"'{stars}' is taken as strength" not in note]
         told_of.append(f"column '{stars}' is left out: models.ranking.kinds says how much an item is wanted")
-    spec = _spec(name, source, found, level, split=split, size=size)
-    told_of += [nearest(found, strength=of_events.strength).line, *_of_kinds(found, kinds)]
+    spec = _spec(name, source, found, level, split=split, size=size, visits=visits)
+    told_of += [
+        nearest(found, strength=of_events.strength).line,
+        *_of_kinds(found, kinds),
+        *(visits.lines if visits else ()),
+    ]
     notes = tuple(" ".join(note.split()) for note in told_of)
     return Draft(_written(spec, found, size, notes, folder), (*lines(found, size, split), *notes), found)
 
@@ -189,11 +197,20 @@ def _order(db: duckdb.DuckDBPyConnection, of_events: Columns) -> str:
 
 
 def _spec(
-    name: str, source: dict[str, Any], found: Facts, level: str, *, split: dict[str, int], size: Sizes
+    name: str,
+    source: dict[str, Any],
+    found: Facts,
+    level: str,
+    *,
+    split: dict[str, int],
+    size: Sizes,
+    visits: Visits | None,
 ) -> dict[str, Any]:
     """Compose the spec; every slice is checked by its model, so that the draft is one that loads."""
     data: dict[str, Any] = {"source": source, "timezone": "UTC", "week_start": "monday", "contract": _contract(found)}
     data |= {"without_item": list(found.bare)} if found.bare else {}
+    within = visits.intents() if visits else []
+    data |= {"session_gap": visits.gap} if visits and within and visits.gap else {}
     data |= {"split": split} if found.step == WEEK else {"step": found.step, "split": split}
     Data.model_validate(data)
     profiles: dict[str, Any] = {
@@ -204,6 +221,7 @@ def _spec(
     Profiles.model_validate(profiles)
     of_users = source.get("items") == {"from": "users"}
     intents = _intents(found, None if of_users else level, size.ranking.get("kinds", {}))
+    intents += [intent for intent in within if intent["name"] not in {other["name"] for other in intents}]
     for intent in intents:
         Intent.model_validate(intent)
     IntentModel.model_validate(size.intent)
@@ -217,8 +235,14 @@ def _spec(
         "profiles": profiles,
         "intents": intents,
         "models": models,
-        "promotion": {"mode": "auto", "refit": True},
+        "promotion": {"mode": "auto", "refit": True} | ({"gates": _gates()} if within else {}),
     }
+
+
+def _gates() -> list[dict[str, Any]]:
+    """Return the gates that a spec has by itself, and one of the session model: what answers must be judged."""
+    usual = [gate.model_dump(exclude_unset=True) for gate in Promotion().gates]
+    return [*usual, {"metric": "session.auroc", "against": "baseline", "tolerance": SESSION_TOLERANCE}]
 
 
 def _kinds(found: Facts) -> Kinds:
@@ -292,15 +316,25 @@ def _horizon(found: Facts) -> dict[str, Any]:
     return {"horizon": longer if 3 * steps <= found.period.weeks // 5 else one}
 
 
+def _asked(found: Facts, weights: Mapping[str, int]) -> list[str]:
+    """List the kinds that an intent may be of: those that were wanted, and have items."""
+    return [k for k in found.kinds if weights.get(k, 0 if weights else 1) > 0 and k not in found.bare]
+
+
+def _bought(kinds: Sequence[str]) -> str | None:
+    """Return the kind that says best that something was bought, if one does."""
+    whole = next((k for wanted in WANTED_KINDS for k in kinds if k.lower() == wanted), None)
+    return whole or next((k for word in WANTED_WORDS for k in kinds if word in k.lower()), None)
+
+
 def _intents(found: Facts, level: str | None, weights: Mapping[str, int]) -> list[dict[str, Any]]:
     """Ask for the strongest kind of event, by the level's values; and for any event, where its time was measured.
 
     Without a level, as where items are people, it is one question for each kind.
     """
     item_level = level == f"items.{columns.ITEM_ID}"
-    asked = [k for k in found.kinds if weights.get(k, 0 if weights else 1) > 0 and k not in found.bare]
-    kind = next((k for wanted in WANTED_KINDS for k in asked if k.lower() == wanted), None)
-    kind = kind or next((k for word in WANTED_WORDS for k in asked if word in k.lower()), asked[0])
+    asked = _asked(found, weights)
+    kind = _bought(asked) or asked[0]
     slug = re.sub(r"[^a-z0-9_]+", "_", kind.lower()).strip("_") or "act"
     intent: dict[str, Any] = {"name": INTENT_NAMES.get(slug, slug if slug[:1].isalpha() else f"do_{slug}")[:40]}
     if item_level and found.kinds_are_items:

@@ -73,3 +73,20 @@ def test_a_draft_counts_in_the_step_that_users_come_in(
 def test_dates_alone_are_a_clock_of_days(tmp_path: Path) -> None:
     made = draft(log(tmp_path / "log.csv", days=20, every=1, hours=False), name="site", folder=tmp_path)
     assert yaml.safe_load(made.text)["data"]["step"] == "day"
+
+
+def test_an_event_late_in_an_hour_is_of_that_hour() -> None:
+    import duckdb
+
+    from components.data.snapshot import Period
+    from components.data.spec import Data
+    from feature_repo.calendar import Calendar
+    from pipelines.findings import step_number
+
+    first = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+    span = Period(first, first, Calendar("2024-01-01", "UTC", "hour"), 3, False)
+    data = Data.model_validate({"source": {"type": "movielens"}, "step": "hour"})
+    at = duckdb.sql(f"""
+        SELECT {step_number(span, data)} FROM (VALUES (TIMESTAMPTZ '2024-01-01 00:59:59Z'),
+            (TIMESTAMPTZ '2024-01-01 01:00:00Z'), (TIMESTAMPTZ '2024-01-01 02:30:00Z')) AS seen(timestamp)""")
+    assert [row[0] for row in at.fetchall()] == [1, 2, 3]
