@@ -2,9 +2,12 @@
 
 A line names its user row and its scores by short keys, `row` and `scores`. The first line of a file that names a key
 holds its text too, below `packed`: users ask again within minutes, and their row is then written once. A key is made of
-the text and of the user, so that no line depends on another user's, which `forget` may blank.
+the text and of the user, so that no line depends on another user's, which `forget` may blank. Items stand in the line in
+plain: where they are people, `forget` has to find them.
 
-A text is base64 of zlib of a JSON head and of arrays: the smallest type that gives every value back exactly.
+A text is `z1:` and base64 of four bytes of size and of zstd: a JSON head, then the arrays as the bytes they are, which
+takes a door no more than copying them. Texts of before are base64 of zlib of arrays in the smallest types that give every
+value back; they are read, and written no more.
 
 >>> text = pack({"a": np.array([1.5, 2.5], np.float32), "b": np.array([1_500_000_000, 1_500_000_007])}, {"k": 1})
 >>> unpack(text)
@@ -16,16 +19,20 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Mapping, MutableMapping
+from functools import cache
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from pydantic_core import from_json, to_json
 
 PACKED, ROW, SCORES = "packed", "row", "scores"  # keys of a line
 NUMBERS, LISTS, PROBABILITIES, ITEMS = "numbers", "lists", "probabilities", "items"
-WHOLE = ("B", "H", "I", "Q")  # numpy's names of unsigned types, by size
-EXACT = 2**53  # whole numbers up to here are the same as a double
-# What heads usually say, so that it costs next to nothing. Never change it: files were written with it.
+BEGIN = "z1:"  # of a text; those of before begin otherwise, with base64
+LEVEL = 1  # of zstd
+MOST_BYTES = 64 << 20  # of a text that is taken apart: a damaged size must not take the memory
+WHOLE = ("B", "H", "I", "Q")  # numpy's names of unsigned types in texts of before
+# What heads of before usually say. Never change it: files were written with it.
 PRIMER = (
     b'["position","item_id","score","source","propensity"],"history","neighbours","popular",'
     b'["first_at","last_at","events_total","sessions_total","weeks_total","items_total","quantity_total","value_total",'
@@ -43,52 +50,63 @@ PRIMER = (
 
 def pack(arrays: Mapping[str, np.ndarray], more: Mapping[str, Any]) -> str:
     """Return arrays by name, and something more that JSON can hold, as text."""
-    described, parts = [], []
-    for name, values in arrays.items():
-        code, base, part = _smallest(values)
-        described.append([name, code, values.dtype.kind in "iu", len(values), base])
-        parts.append(part)
+    described = [[name, values.dtype.str, len(values)] for name, values in arrays.items()]
     head = to_json({"arrays": described, "more": more})
-    squeeze = zlib.compressobj(6, zdict=PRIMER)
-    body = b"".join([struct.pack("<I", len(head)), head, *parts])
-    return base64.b64encode(squeeze.compress(body) + squeeze.flush()).decode("ascii")
+    body = b"".join([struct.pack("<I", len(head)), head, *(values.tobytes() for values in arrays.values())])
+    return BEGIN + base64.b64encode(struct.pack("<I", len(body)) + _zstd().compress(body, asbytes=True)).decode("ascii")
 
 
 def unpack(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """Return the arrays as lists, and what came with them; raises ValueError where a text is damaged."""
     try:
-        body = zlib.decompressobj(zdict=PRIMER).decompress(base64.b64decode(text, validate=True))
-        (length,) = struct.unpack_from("<I", body)
-        head, at = from_json(body[4 : 4 + length]), 4 + length
-        arrays: dict[str, list[Any]] = {}
-        for name, code, whole, count, base in head["arrays"]:
-            stored = np.frombuffer(body, np.dtype(code).newbyteorder("<"), count, at)
-            at += stored.nbytes
-            if code in WHOLE:
-                values = stored.astype(np.int64) + base
-                arrays[name] = (values if whole else values.astype(np.float64)).tolist()
-            else:
-                arrays[name] = stored.tolist()
-    except (zlib.error, struct.error, KeyError, TypeError) as error:
+        return _unpacked(text.removeprefix(BEGIN)) if text.startswith(BEGIN) else _unpacked_of_before(text)
+    except (zlib.error, struct.error, KeyError, TypeError, OSError) as error:
         raise ValueError(f"packed numbers cannot be read: {error}") from error
+
+
+def _unpacked(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    packed = base64.b64decode(text, validate=True)
+    (size,) = struct.unpack_from("<I", packed)
+    if size > MOST_BYTES:
+        raise ValueError(f"packed numbers cannot be read: {size} bytes are said to follow, {MOST_BYTES} at most can")
+    body = _zstd().decompress(packed[4:], decompressed_size=size, asbytes=True)
+    (length,) = struct.unpack_from("<I", body)
+    head, at = from_json(body[4 : 4 + length]), 4 + length
+    arrays: dict[str, list[Any]] = {}
+    for name, kind, count in head["arrays"]:
+        stored = np.frombuffer(body, kind, count, at)
+        at += stored.nbytes
+        arrays[name] = stored.tolist()
     return arrays, head["more"]
 
 
+def _unpacked_of_before(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    body = zlib.decompressobj(zdict=PRIMER).decompress(base64.b64decode(text, validate=True))
+    (length,) = struct.unpack_from("<I", body)
+    head, at = from_json(body[4 : 4 + length]), 4 + length
+    arrays: dict[str, list[Any]] = {}
+    for name, code, whole, count, base in head["arrays"]:
+        stored = np.frombuffer(body, np.dtype(code).newbyteorder("<"), count, at)
+        at += stored.nbytes
+        if code in WHOLE:
+            values = stored.astype(np.int64) + base
+            arrays[name] = (values if whole else values.astype(np.float64)).tolist()
+        else:
+            arrays[name] = stored.tolist()
+    return arrays, head["more"]
+
+
+@cache
+def _zstd() -> pa.Codec:
+    return pa.Codec("zstd", LEVEL)
+
+
 def texts_of(
-    user: str,
-    *,
-    numbers: Mapping[str, float],
-    lists: Mapping[str, np.ndarray],
-    probabilities: np.ndarray,
-    items: Any,
+    user: str, *, numbers: Mapping[str, float], lists: Mapping[str, np.ndarray], probabilities: np.ndarray
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the keys that a line names, and their texts: of the user row, and of scores with items."""
+    """Return the keys that a line names, and their texts: of the user row, and of the scores."""
     row = pack({**lists, NUMBERS: np.asarray(list(numbers.values()), np.float64)}, {NUMBERS: list(numbers)})
-    names = list(items[0]) if items else []
-    rows = [[item.get(name) for name in names] for item in items]
-    alike = all(list(item) == names for item in items)
-    shown = {"names": names, ITEMS: rows} if alike else {ITEMS: list(items)}
-    scores = pack({PROBABILITIES: np.asarray(probabilities)}, shown)
+    scores = pack({PROBABILITIES: np.asarray(probabilities)}, {})
     keys = {ROW: key_of(user, row), SCORES: key_of(user, scores)}
     return keys, {keys[ROW]: row, keys[SCORES]: scores}
 
@@ -108,31 +126,7 @@ def whole(line: dict[str, Any], known: MutableMapping[str, str]) -> dict[str, An
         raise ValueError(f"no line before it holds {', '.join(lacking)}")
     (row, about), (scores, shown) = (unpack(known[key]) for key in keys)
     numbers = dict(zip(about[NUMBERS], row.pop(NUMBERS), strict=True))
-    items = shown[ITEMS]
-    if "names" in shown:
-        items = [dict(zip(shown["names"], item, strict=True)) for item in items]
-    return line | {NUMBERS: numbers, LISTS: row, PROBABILITIES: scores[PROBABILITIES], ITEMS: items}
-
-
-def _smallest(values: np.ndarray) -> tuple[str, int, bytes]:
-    """Return the type, the offset and the bytes that give every value back exactly."""
-    wide = values.astype(np.float64) if values.dtype.kind == "f" else values
-    if not len(wide):
-        return "B", 0, b""
-    if values.dtype.kind in "iu" or _are_whole(wide):
-        base = int(wide.min())
-        offsets = wide.astype(np.int64) - base
-        code = next(c for c in WHOLE if int(offsets.max()) <= np.iinfo(np.dtype(c)).max)
-        return code, base, offsets.astype(np.dtype(code).newbyteorder("<")).tobytes()
-    with np.errstate(over="ignore"):
-        narrow = wide.astype("<f4")
-    if np.array_equal(narrow.astype(np.float64), wide):
-        return "f", 0, narrow.tobytes()
-    return "d", 0, wide.astype("<f8").tobytes()
-
-
-def _are_whole(values: np.ndarray) -> bool:
-    """Tell whether an offset and small integers can hold doubles: no fraction, no -0.0, no infinity."""
-    if not np.isfinite(values).all() or np.abs(values).max() >= EXACT:
-        return False
-    return bool((values == np.floor(values)).all() and not np.signbit(values[values == 0]).any())
+    if ITEMS not in line:  # a line of before has them beside its scores
+        items = shown[ITEMS]
+        line[ITEMS] = [dict(zip(shown["names"], one, strict=True)) for one in items] if "names" in shown else items
+    return line | {NUMBERS: numbers, LISTS: row, PROBABILITIES: scores[PROBABILITIES]}

@@ -1,6 +1,8 @@
 """An answer's numbers come back from their packed form as they were, whatever they are."""
 
+import base64
 import json
+import struct
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from feature_repo.logs import packed_answer
 
+ITEMS = [{"item_id": "soup", "position": 1, "score": 0.1}]
 HISTORY = [11.836450576782227, 9.559448, 0.0, 1e-30]
 WHAT = {
     "nothing": np.empty(0, np.float32),
@@ -31,12 +34,28 @@ def test_every_value_comes_back_with_its_type(name: str) -> None:
     assert more == {"k": 1}
 
 
-@pytest.mark.parametrize(
-    ("name", "size"),
-    [("small whole numbers", 3), ("times", 8), ("below zero", 4), ("single precision", 16), ("double precision", 16)],
-)
-def test_a_value_takes_the_smallest_type_that_is_exact(name: str, size: int) -> None:
-    assert len(packed_answer._smallest(WHAT[name])[2]) == size
+def test_a_text_of_before_is_read_as_it_was_written() -> None:
+    text = (
+        "eLv6VIbzW8HAwICS5koyc8E6YBYY6RiaGpgamxgbmBnGAk1G95Mx0DigMEYoAPWBxNPz81KR4tQAohqLm41QnAVXYQVM0UBlSUqxtbVxlk0M"
+        "ICCVZOvY8FnCEcRWY5g1EwR22jNAgAMA4yM7NA=="
+    )
+    arrays, more = packed_answer.unpack(text)
+    assert arrays == {
+        "times": [1_513_877_427, 1_505_343_061],
+        "slow": [11.836450576782227, float(np.float32(9.559448)), 0.0],
+        "weeks": [39.0, 1.0],
+        "gone": [],
+        "numbers": [0.1, 2.0],
+    }
+    assert isinstance(arrays["times"][0], int)
+    assert isinstance(arrays["weeks"][0], float)
+    assert more == {"numbers": ["a", "b"]}
+
+
+def test_a_size_that_no_text_has_is_refused_before_memory_is_taken() -> None:
+    huge = base64.b64encode(struct.pack("<I", 2**32 - 1) + b"x").decode()
+    with pytest.raises(ValueError, match="4294967295 bytes are said to follow"):
+        packed_answer.unpack(packed_answer.BEGIN + huge)
 
 
 def line(user: str, **more: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -46,9 +65,8 @@ def line(user: str, **more: Any) -> tuple[dict[str, Any], dict[str, str]]:
         numbers={"events_total": 2.0},
         lists={"history_slow": np.asarray(HISTORY, np.float32)},
         probabilities=np.asarray([0.25, 1 / 3]),
-        items=[{"item_id": "soup", "position": 1, "score": 0.1}],
     )
-    return {"request_id": "r", "user_id": user} | keys | more, texts
+    return {"request_id": "r", "user_id": user, "items": ITEMS} | keys | more, texts
 
 
 def test_a_line_takes_its_numbers_from_an_earlier_one() -> None:
@@ -57,7 +75,7 @@ def test_a_line_takes_its_numbers_from_an_earlier_one() -> None:
     whole = packed_answer.whole(first | {packed_answer.PACKED: texts}, known)
     assert whole["lists"] == {"history_slow": np.asarray(HISTORY, np.float32).tolist()}
     assert whole["numbers"] == {"events_total": 2.0}
-    assert whole["items"] == [{"item_id": "soup", "position": 1, "score": 0.1}]
+    assert whole["items"] == ITEMS
     assert packed_answer.whole(line("ann")[0], known) == whole
 
 
@@ -69,15 +87,32 @@ def test_numbers_that_are_lost_or_damaged_are_refused() -> None:
     found, texts = line("ann")
     with pytest.raises(ValueError, match="no line before it holds"):
         packed_answer.whole(dict(found), {})
-    for damaged in ("", "AAAA", next(iter(texts.values()))[:-8]):
+    for damaged in ("", "AAAA", "z1:", "z1:AAAA", *(text[:-8] for text in texts.values())):
         with pytest.raises(ValueError):
             packed_answer.unpack(damaged)
 
 
-def test_items_of_differing_kinds_come_back_too() -> None:
-    items = [{"item_id": "soup"}, {"item_id": "tea", "score": 1.0}]
-    keys, texts = packed_answer.texts_of("ann", numbers={}, lists={}, probabilities=np.empty(0), items=items)
-    assert packed_answer.whole(dict(keys), dict(texts))["items"] == items
+def test_a_line_of_before_has_its_items_beside_its_scores() -> None:
+    packed = {
+        "r": (
+            "eLv6VIbzy2RgYEBJc7jcbgTUhmIb3L+GOkZIBsJVWEWjli+xtbVSSbaOQPvsGQC1SiUH"
+        ),
+        "s": (
+            "eLv6VIbzK2VgYEBJczh1GqHoU8pLzE0F6UAqpJBKLkh5FQstNMAGA4uuAiUdoO16hrGxtbUMDA12DAwO9gB87ygt"
+        ),
+        "of differing kinds": (
+            "eLv6VIbzK2BgYEBJc+g64d4yQNEHKQ2AOqrhpZQVqHQqUKrVQRYqSU2EF19WhnoGtbG1tQB6gCWQ"
+        ),
+    }
+    whole = packed_answer.whole({"row": "r", "scores": "s", "packed": packed}, {})
+    assert whole == {
+        "numbers": {"events_total": 2.0},
+        "lists": {"history_slow": [11.836450576782227, 0.5]},
+        "probabilities": [0.25, 0.75],
+        "items": ITEMS,
+    }
+    whole = packed_answer.whole({"row": "r", "scores": "of differing kinds"}, packed)
+    assert whole["items"] == [{"item_id": "soup"}, {"item_id": "tea", "score": 1.0}]
 
 
 def test_a_line_of_decimals_stays_as_it_is() -> None:

@@ -24,7 +24,7 @@ from components.profiles.online import materialise
 from feature_repo import columns, files, services, views
 from feature_repo.calendar import Calendar
 from feature_repo.errors import StoreAway
-from feature_repo.online import erase, feast_store
+from feature_repo.online import erase, feast_store, provenance
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.online.stores.rows import key_of
 from feature_repo.rows import LIST_TYPES, UserRows
@@ -166,6 +166,17 @@ def test_only_rows_that_changed_are_written(place: Place, made: Made, later: Pat
     assert place.materialise(made.profiles) == {"written": 0, "unchanged": 24, "removed": 0}
     assert place.materialise(later)["written"] in range(1, 24)
     assert_same(place.open(later).read(users, now=LAST), offline(later, users, now=LAST), rtol=1e-6)
+
+
+def test_a_row_that_an_older_release_wrote_gets_its_blob_with_the_next_batch(place: Place, made: Made) -> None:
+    place.materialise(made.profiles)
+    profiles, users = place.open(made.profiles), made.world.users
+    old, _ = profiles.made_of(users[:1])[0]
+    profiles.online.write(views.MADE_OF, [(users[0], end_of(made.profiles), provenance.cells(old))])
+    assert [part is None for part in profiles._blobs(users[:2])] == [True, False]
+    assert_same(profiles.read(users, now=LAST), offline(made.profiles, users, now=LAST))
+    assert place.materialise(made.profiles) == {"written": 1, "unchanged": len(users) - 1, "removed": 0}
+    assert all(profiles._blobs(users))
 
 
 def test_a_store_that_lost_rows_gets_them_again(place: Place, made: Made) -> None:

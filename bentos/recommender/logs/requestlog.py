@@ -7,7 +7,6 @@ Monitoring reads the log for drift, the parity check replays it (`rows_of`), off
 their propensities as impressions. Users are pseudonyms. The names of the columns are in feature_repo/columns.py.
 """
 
-import dataclasses
 import datetime as dt
 import hashlib
 import logging
@@ -31,7 +30,7 @@ FOLDER = columns.REQUESTS_FOLDER
 # A log that only grows would fill the disk of a pod. Ship the files elsewhere to keep more.
 KEEP_BYTES = 512 << 20
 SEGMENT_BYTES = 16 << 20  # of an open file; as parquet it is smaller
-LONGEST = 4096  # bytes of a line without its numbers, about
+LONGEST, LONGEST_ITEM = 4096, 160  # bytes of a line without its numbers, and of an item that it shows, about
 MAX_AGE_S = 900.0  # of a segment: what is in a store is at most about that old
 log = logging.getLogger("intentflow.door")
 
@@ -101,7 +100,8 @@ class RequestLog:
                 noted.update(new)
                 return written
 
-            self._lines.append_referring(referring, most=sum(map(len, texts.values())) + LONGEST)
+            shown = LONGEST_ITEM * len(answer.items)
+            self._lines.append_referring(referring, most=sum(map(len, texts.values())) + LONGEST + shown)
         except OSError as error:
             log.error("request %s was answered but not logged: %s", answer.request_id, error)
             self._on_failure()
@@ -124,49 +124,50 @@ def drawn(request_id: str, sample: float) -> bool:
 def line_of(answer: LoggedAnswer, *, sample: float = 1.0) -> dict[str, Any]:
     """Return the answer as readers see it; keys are columns.REQUEST_LOG."""
     rows = answer.rows
-    values = (
-        answer.request_id,
-        dt.datetime.now(dt.UTC),
-        answer.endpoint,
-        answer.release,
-        answer.policy,
-        str(rows.user_id[0]),
-        int(rows.now[0]),
-        int(rows.state_at[0]),
-        bool(rows.known[0]),
-        answer.rung,
-        answer.degraded,
-        round(answer.latency_ms, 3),
-        answer.asked,
-        {name: float(column[0]) for name, column in rows.numbers.items()},
-        {name: ragged.row(0).tolist() for name, ragged in rows.lists.items()},
-        answer.probabilities.tolist(),
-        answer.items,
-        answer.mirrored,
-        answer.trace_id,
-        sample,
-        answer.catalogue_version,
-    )
-    return dict(zip(columns.REQUEST_LOG, values, strict=True))
+    told = {
+        packed_answer.NUMBERS: {name: float(column[0]) for name, column in rows.numbers.items()},
+        packed_answer.LISTS: {name: ragged.row(0).tolist() for name, ragged in rows.lists.items()},
+        packed_answer.PROBABILITIES: answer.probabilities.tolist(),
+    }
+    line = _bare(answer, sample) | told
+    return {name: line[name] for name in columns.REQUEST_LOG}
 
 
 def packed_line(answer: LoggedAnswer, *, sample: float = 1.0) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the answer as an open segment holds it, and the texts that its keys mean (packed_answer.py)."""
-    rows = answer.rows
-    bare = dataclasses.replace(
-        answer, rows=dataclasses.replace(rows, numbers={}, lists={}), probabilities=np.empty(0), items=()
-    )
-    line = line_of(bare, sample=sample)
-    for name in (packed_answer.NUMBERS, packed_answer.LISTS, packed_answer.PROBABILITIES, packed_answer.ITEMS):
-        del line[name]
+    rows, line = answer.rows, _bare(answer, sample)
     keys, texts = packed_answer.texts_of(
         line[columns.USER_ID],
         numbers={name: float(column[0]) for name, column in rows.numbers.items()},
         lists={name: ragged.row(0) for name, ragged in rows.lists.items()},
         probabilities=answer.probabilities,
-        items=answer.items,
     )
     return line | keys, texts
+
+
+def _bare(answer: LoggedAnswer, sample: float) -> dict[str, Any]:
+    """Return the answer without its numbers."""
+    rows = answer.rows
+    return {
+        columns.REQUEST_ID: answer.request_id,
+        "logged_at": dt.datetime.now(dt.UTC),
+        "endpoint": answer.endpoint,
+        columns.RELEASE: answer.release,
+        "policy": answer.policy,
+        columns.USER_ID: str(rows.user_id[0]),
+        "now": int(rows.now[0]),
+        columns.STATE_AT: int(rows.state_at[0]),
+        "known": bool(rows.known[0]),
+        "rung": answer.rung,
+        "degraded": answer.degraded,
+        "latency_ms": round(answer.latency_ms, 3),
+        "asked": answer.asked,
+        packed_answer.ITEMS: answer.items,
+        "mirrored": answer.mirrored,
+        "trace_id": answer.trace_id,
+        "sample": sample,
+        columns.CATALOGUE_VERSION: answer.catalogue_version,
+    }
 
 
 def rows_of(line: Mapping[str, Any]) -> UserRows:

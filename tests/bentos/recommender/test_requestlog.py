@@ -165,7 +165,7 @@ def test_readers_get_what_was_answered_whatever_form_the_line_has(tmp_path: Path
         log.append(answer)
     log.close()
     (segment,) = request_log.log_files(tmp_path / "new")
-    assert segment.stat().st_size < old.stat().st_size / 3
+    assert segment.stat().st_size < old.stat().st_size / 2
 
     def read(path: Path, *, newest_first: bool = False) -> list[dict[str, object]]:
         return [dict(a, logged_at="") for a in request_log.read_file(path, newest_first=newest_first)]
@@ -210,6 +210,21 @@ def test_a_new_process_and_a_new_segment_depend_on_no_line_of_before(tmp_path: P
         path.unlink()
     fill(tmp_path, 2, max_age_s=0.0)
     assert all(len(list(request_log.read_file(path))) == 1 for path in request_log.log_files(tmp_path))
+
+
+def test_a_person_whom_an_answer_shows_is_found_in_an_open_segment(tmp_path: Path) -> None:
+    from bentos.recommender.logs import traces
+
+    shown = "f00d" * 4
+    log = RequestLog(tmp_path / "requests")
+    for n, item in enumerate((shown, "i1")):
+        log.append(dataclasses.replace(ANSWER, request_id=f"r{n}", items=[ITEM | {"item_id": item}]))
+    log.close()
+    people = traces.People((), (shown,))
+    assert len(traces.find([tmp_path / "requests"], people).hits) == 1
+    (segment,) = request_log.log_files(tmp_path / "requests")
+    assert traces.clean(segment, people) == 1
+    assert not traces.find([tmp_path / "requests"], people).hits
 
 
 def test_a_person_who_is_blanked_takes_no_other_answers_along(tmp_path: Path) -> None:
