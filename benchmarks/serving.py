@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 
 from benchmarks import script, subject
-from benchmarks.peers import compare, servers
+from benchmarks.peers import compare, servers, strain
 from benchmarks.script import Document
 from benchmarks.subject import Subject
 from bentos.release import INTENT, RANKING, Release
@@ -34,11 +34,14 @@ from feature_repo.checkout import ROOT
 from feature_repo.errors import ServerError, SpecError
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.vocabulary import Vocabulary
+from pipelines.releases.processes import free_port
 
 REQUESTS, QUICK_REQUESTS = 1_000, 40
 TURNS = 5  # service and peer alternate, so that other work on the machine meets both
 BATCH_USERS = 200
+QUICK_EVENTS = 200.0  # a second
 PARTS = ("read", "predict", "rank")
+HERE, KINDS = "sqlite", ("sqlite", "redis", "postgres")
 Call = Callable[[], Any]
 
 
@@ -76,7 +79,7 @@ class Service:
 
     def __init__(self, url: str, pid: int) -> None:
         self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
-        self._root = psutil.Process(pid)
+        self.root = psutil.Process(pid)
 
     def post(self, path: str, body: Document) -> Any:
         """Ask and return the answer."""
@@ -104,7 +107,7 @@ class Service:
         return float(sum(process.memory_full_info().pss for process in self._tree()) / 2**30)
 
     def _tree(self) -> list[psutil.Process]:
-        return [self._root, *self._root.children(recursive=True)]
+        return [self.root, *self.root.children(recursive=True)]
 
 
 class InProcess:
@@ -153,7 +156,6 @@ class InProcess:
 def measure(asked: argparse.Namespace) -> Document:
     """Serve the release and ask it."""
     from bentos import build, serve
-    from pipelines.releases.processes import free_port
 
     requests = min(asked.requests, QUICK_REQUESTS) if asked.quick else asked.requests
     with subject.subject(asked) as found, tempfile.TemporaryDirectory(prefix="intentflow-benchmark-") as scratch:
@@ -165,6 +167,7 @@ def measure(asked: argparse.Namespace) -> Document:
         try:
             service = Service(serving.url, serving.process.pid)
             document = {"recommender": found.name, **_asked(service, found, requests)}
+            document["door"] = strain.processes(serving.workers, service.root)
         finally:
             serving.stop()
         return document | _beside(asked, found, tag, variables)
@@ -173,21 +176,83 @@ def measure(asked: argparse.Namespace) -> Document:
 def _beside(asked: argparse.Namespace, found: Subject, tag: str, variables: dict[str, str]) -> Document:
     """Measure the servers side by side."""
     peers = compare.REFERENCE if asked.quick and asked.peers is None else asked.peers or ",".join(servers.PLAIN)
+    kinds = [HERE] if asked.quick and asked.stores is None else (asked.stores or ",".join(KINDS)).split(",")
+    if unknown := set(kinds) - set(KINDS):
+        raise SpecError(f"--stores: no store {', '.join(sorted(unknown))}; have {', '.join(KINDS)}")
     names = [compare.OURS, compare.ROUTED, *(n for n in peers.split(",") if n)]
     if unknown := set(names[2:]) - set(servers.PLAIN):
         raise SpecError(f"--peers: no peer {', '.join(sorted(unknown))}; have {', '.join(servers.PLAIN)}")
-    side_by_side = compare.compare(
-        names,
-        InProcess(found, Release.load(found.release)).known(list(itertools.islice(_users(found), len(found.users())))),
-        tag=tag,
-        release=found.release,
-        variables=variables,
-        kept=ROOT / ".intentflow" / "benchmarks",
-        seconds=2.0 if asked.quick else asked.seconds,
-        rate=asked.rate,
-        rounds=1 if asked.quick else asked.rounds,
-    )
-    return {"servers": side_by_side, "ours_by_theirs": compare.ratios(side_by_side), "rate": asked.rate}
+    lacks: dict[str, str] = {}
+    peer = InProcess(found, Release.load(found.release))
+    users = peer.known(list(itertools.islice(_users(found), len(found.users()))))
+    measured = _Measured(asked, found, tag, users, list(map(str, peer.vocabulary.item_ids)), lacks)
+    tables = {kind: table for kind in kinds if (table := measured.on(kind, names, variables)) is not None}
+    side_by_side = {
+        name if kind == HERE else f"{name}@{kind}": of
+        for kind, table in tables.items()
+        for name, of in table["servers"].items()
+    }
+    document = {"servers": side_by_side, "peers": compare.short(side_by_side), "rate": asked.rate, "lacks": lacks}
+    document |= {what: {kind: table[what] for kind, table in tables.items()} for what in ("events", "overload")}
+    if compare.OURS in side_by_side:
+        document["ours_by_theirs"] = compare.ratios(side_by_side)
+    return document
+
+
+@dataclasses.dataclass
+class _Measured:
+    """Measures the servers with the profiles in one kind of store."""
+
+    asked: argparse.Namespace
+    found: Subject
+    tag: str
+    users: list[str]
+    items: list[str]
+    lacks: dict[str, str]
+
+    def on(self, kind: str, names: Sequence[str], variables: dict[str, str]) -> Document | None:
+        """Measure; None where the store is not to be had here. Beside the first store only the reference runs."""
+        from benchmarks.peers import stores
+
+        few = [name for name in names if kind == HERE or name in (compare.OURS, compare.ROUTED, compare.REFERENCE)]
+        release = Release.load(self.found.release)
+        with tempfile.TemporaryDirectory(prefix="intentflow-store-") as folder:
+            try:
+                with stores.filled(kind, variables, release, self.users, Path(folder)) as theirs:
+                    return self._measure(few, theirs, Path(folder))
+            except stores.FAILURES as error:
+                if kind == HERE:
+                    raise
+                self.lacks[f"store {kind}"] = (str(error).splitlines() or [type(error).__name__])[0]
+                script.note(f"{kind} is left out: {self.lacks[f'store {kind}']}")
+                return None
+
+    def _measure(self, names: Sequence[str], variables: dict[str, str], scratch: Path) -> Document:
+        asked, kept = self.asked, ROOT / ".intentflow" / "benchmarks"
+        seconds = 2.0 if asked.quick else asked.seconds
+        side_by_side = compare.compare(
+            names,
+            self.users,
+            tag=self.tag,
+            release=self.found.release,
+            variables=variables,
+            kept=kept,
+            seconds=seconds,
+            rate=asked.rate,
+            rounds=1 if asked.quick else asked.rounds,
+            lacks=self.lacks,
+        )
+        kind = next((i.event for i in self.found.intents if i.event), None) or "purchase"
+        port = free_port(0)
+        with compare.started(compare.ROUTED, port, self.tag, self.found.release, variables, kept, scratch) as server:
+            url, bodies = server.url.removesuffix("/recommend"), compare.bodies_of(server, self.users, scratch)
+            capacity = side_by_side[compare.ROUTED]["requests_per_s"]
+            script.note("three times what the door can answer")
+            over = strain.overload(url, bodies, capacity=capacity, seconds=seconds)
+            script.note("events")
+            rate = QUICK_EVENTS if asked.quick else asked.events
+            told = strain.events(url, self.users, self.items, kind, rate=rate, seconds=seconds, scratch=scratch)
+        return {"servers": side_by_side, "events": told, "overload": over}
 
 
 def aside(variables: dict[str, str], scratch: Path) -> dict[str, str]:
@@ -293,8 +358,16 @@ def text(document: Document) -> str:
             f"the same both ways. A start takes {start['cpu_s']} processor seconds; after all this the process tree "
             f"holds {start['memory_gib']} GiB.",
             script.table([f"server; open loop of {document['rate']:g}/s, closed loop", *compare.FIGURES], beside),
+            *(_strained(what, document[what]) for what in ("overload", "events") if document[what]),
+            f"A process of the door: {json.dumps(document['door'])}.",
+            "Lacking: " + ("; ".join(f"{name}: {why}" for name, why in document["lacks"].items()) or "nothing") + ".",
         ]
     )
+
+
+def _strained(what: str, by_store: Document) -> str:
+    names = list(next(iter(by_store.values())))
+    return script.table([f"{what}, by store", *names], [[kind, *of.values()] for kind, of in by_store.items()])
 
 
 if __name__ == "__main__":
@@ -302,6 +375,8 @@ if __name__ == "__main__":
     switches.add_argument("--requests", type=int, default=REQUESTS, help="recommendations for known users")
     switches.add_argument("--peers", help=f"other servers, with commas; default: {','.join(servers.PLAIN)}")
     switches.add_argument("--seconds", type=float, default=15.0, help="of each loop against each server")
-    switches.add_argument("--rate", type=float, default=30.0, help="requests a second in the open loop")
+    switches.add_argument("--stores", help=f"online stores, with commas; default: {','.join(KINDS)}")
+    switches.add_argument("--rate", type=float, default=100.0, help="requests a second in the open loop")
+    switches.add_argument("--events", type=float, default=2000.0, help="events a second, ten a request")
     switches.add_argument("--rounds", type=int, default=3, help="in which each server is started and loaded once")
     script.main(switches, measure, text)

@@ -14,7 +14,13 @@ from bentos.release import INTENT, RANKING, Release
 from feature_repo import env_names
 
 RELEASE, READS = env_names.RELEASE, "INTENTFLOW_BENCHMARK_READS"
+PROCESSES = "INTENTFLOW_BENCHMARK_PROCESSES"  # that a server may have
 TOP_INTENTS = 5
+
+
+def processes() -> int:
+    """Return how many processes a server may have: as many as our door."""
+    return int(os.environ.get(PROCESSES, "1"))
 
 
 class Answerer:
@@ -36,8 +42,11 @@ class Answerer:
         self._key, self._k = os.environ[env_names.PSEUDONYM_KEY], release.serving.k
         self._now = make_clock(os.environ[env_names.CLOCK], release.data_end).now()
         self._titles = self._ranker.vocabulary.items["title"].to_pylist()
-        # Profiles that were read, as eight bytes in a file: some servers answer in a process of their own.
-        self._reads, self._file = 0, os.open(os.environ[READS], os.O_CREAT | os.O_WRONLY)
+        # Profiles that were read, as eight bytes in a file of each process that answers.
+        counted = Path(os.environ[READS])
+        counted.mkdir(parents=True, exist_ok=True)
+        self._reads, self._file = 0, os.open(counted / str(os.getpid()), os.O_CREAT | os.O_WRONLY)
+        os.pwrite(self._file, bytes(8), 0)
 
     def recommend(self, user: str) -> dict[str, Any]:
         """Return the items for a user as JSON values."""

@@ -5,28 +5,32 @@ as the requests that it answered. Servers take turns over several rounds, and ea
 that other work on the machine meets all of them.
 """
 
-import json
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from benchmarks import script
 from benchmarks.peers import servers
+from benchmarks.peers.load import run_load
 from benchmarks.peers.servers import Server
 from benchmarks.script import Document
 from feature_repo.errors import ServerError
 
+if TYPE_CHECKING:
+    from bentos.serve import Serving
+
 OURS, ROUTED = "intentflow", "intentflow_routed"
 REFERENCE = "starlette"
 CLIENTS = 8
+FAILURES = (ServerError, subprocess.SubprocessError, OSError)  # of a peer: it is left out, and said to be lacking
 FIGURES = ("p50_ms", "p99_ms", "requests_per_s", "errors", "cpu_s_per_1k")
 
 
@@ -41,8 +45,12 @@ def compare(
     seconds: float,
     rate: float,
     rounds: int,
+    lacks: dict[str, str],
 ) -> dict[str, Document]:
-    """Return the figures by server; `tag` is our Bento, in the state folder that the variables name."""
+    """Return the figures by server; `tag` is our Bento, in the state folder that the variables name.
+
+    `lacks` is told of each peer that could not be measured, and why.
+    """
     from pipelines.releases.processes import free_port
 
     found: dict[str, list[Document]] = {name: [] for name in names}
@@ -50,11 +58,27 @@ def compare(
         scratch = Path(folder)
         for number in range(rounds):
             for name in names:
+                if name in lacks:
+                    continue
                 script.note(f"{name}, round {number + 1} of {rounds}")
-                with _started(name, free_port(0), tag, release, variables, kept, scratch) as server:
-                    found[name].append(_measured(server, users, scratch, seconds=seconds, rate=rate))
+                try:
+                    with started(name, free_port(0), tag, release, variables, kept, scratch) as server:
+                        found[name].append(_measured(server, users, scratch, seconds=seconds, rate=rate))
+                except FAILURES as error:
+                    if name in (OURS, ROUTED):
+                        raise
+                    lacks[name] = (str(error).splitlines() or [type(error).__name__])[0]
+                    script.note(f"{name} is left out: {lacks[name]}")
     return {name: {f: round(statistics.median(d[f] for d in documents), 3) for f in documents[0]}
-            for name, documents in found.items()}  # fmt: skip
+            for name, documents in found.items() if documents}  # fmt: skip
+
+
+def short(found: Mapping[str, Document]) -> dict[str, Document]:
+    """Return of each server what a reader compares first."""
+    return {
+        name: {"requests_per_s": of["requests_per_s"], "p99_ms": of["p99_ms"], "cpu_ms": of["cpu_s_per_1k"]}
+        for name, of in found.items()
+    }
 
 
 def ratios(found: Mapping[str, Document]) -> dict[str, Document]:
@@ -63,10 +87,18 @@ def ratios(found: Mapping[str, Document]) -> dict[str, Document]:
     return {name: script.ratios(found[OURS], of, figures) for name, of in found.items() if name != OURS}
 
 
+def bodies_of(server: Server, users: Sequence[str], scratch: Path) -> Path:
+    """Write a file with a request for each user."""
+    bodies = scratch / "bodies"
+    bodies.write_bytes(b"\n".join(map(server.body, users)))
+    return bodies
+
+
 @contextmanager
-def _started(
+def started(
     name: str, port: int, tag: str, release: Path, variables: Mapping[str, str], kept: Path, scratch: Path
 ) -> Iterator[Server]:
+    """Run a server by its name; each process of ours is asked in turn, or the router sends each user to theirs."""
     if name not in (OURS, ROUTED):
         with servers.peer(name, port, variables=variables, release=release, scratch=scratch, kept=kept) as server:
             yield server
@@ -76,19 +108,23 @@ def _started(
     door = serve.serve(tag, port=port, env=variables)
     try:
         mine = Server(
-            name, f"{door.url}/recommend", (psutil.Process(door.process.pid),), _read_by(door.url), servers.plain
+            name,
+            ",".join(f"{url}/recommend" for url in door.workers or (door.url,)),
+            (psutil.Process(door.process.pid),),
+            _read_by(door.url),
+            servers.plain,
         )
         if name == OURS:
             yield mine
         else:
-            with _behind_router(mine, door.url, scratch, variables) as routed:
+            with _behind_router(mine, door, scratch, variables) as routed:
                 yield routed
     finally:
         door.stop()
 
 
 @contextmanager
-def _behind_router(door: Server, url: str, scratch: Path, variables: Mapping[str, str]) -> Iterator[Server]:
+def _behind_router(door: Server, ours: "Serving", scratch: Path, variables: Mapping[str, str]) -> Iterator[Server]:
     """Put the router before our door."""
     from bentos import serve
     from bentos.router import start
@@ -96,7 +132,7 @@ def _behind_router(door: Server, url: str, scratch: Path, variables: Mapping[str
     from pipelines.releases.processes import free_port
 
     port, routes = free_port(0), scratch / "routes.json"
-    start.write(routes, Routes(stable=Backend(release="measured", url=url)))
+    start.write(routes, Routes(stable=Backend(release="measured", url=ours.url, workers=ours.workers)))
     environment = dict(variables) | start.environment(routes, token="0" * 64, port=port)
     router = serve.started(start.command(), scratch / "router", env=environment, url=start.url(port))
     try:
@@ -108,9 +144,8 @@ def _behind_router(door: Server, url: str, scratch: Path, variables: Mapping[str
 
 def _measured(server: Server, users: Sequence[str], scratch: Path, *, seconds: float, rate: float) -> Document:
     """Load one server; refuse figures of one that did not read a profile for each answer."""
-    bodies = scratch / "bodies"
-    bodies.write_bytes(b"\n".join(map(server.body, users)))
-    _load(server, bodies, "--clients", "2", seconds=min(seconds, 3.0))  # the first ones are for the caches
+    bodies = bodies_of(server, users, scratch)
+    _load(server, bodies, "--clients", str(CLIENTS), seconds=min(seconds, 3.0))  # the first ones are for the caches
     reads, cpu = server.reads(), server.cpu()
     closed = _load(server, bodies, "--clients", str(CLIENTS), seconds=seconds)
     cpu = server.cpu() - cpu
@@ -131,9 +166,7 @@ def _measured(server: Server, users: Sequence[str], scratch: Path, *, seconds: f
 
 
 def _load(server: Server, bodies: Path, *how: str, seconds: float) -> Document:
-    command = [sys.executable, "-m", "benchmarks.peers.load", server.url, str(bodies), "--seconds", str(seconds), *how]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 120)
-    return dict(json.loads(done.stdout))
+    return run_load(server.url, bodies, *how, seconds=seconds)
 
 
 def _read_by(url: str) -> Callable[[], int]:

@@ -18,11 +18,12 @@ from pathlib import Path
 import psutil
 
 from benchmarks.peers import answer, environments
+from bentos import workers
 from feature_repo.errors import ServerError
 
 LOOPBACK = "127.0.0.1"
 READY_S, STOP_S = 180.0, 20.0
-PLAIN = ("starlette", "fastapi", "litserve", "ray", "mlserver")
+PLAIN = ("starlette", "bentoml", "fastapi", "litserve", "ray", "mlserver")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Server:
     """A server that runs."""
 
     name: str
-    url: str  # of the request, path and all
+    url: str  # of the request, path and all; several, with commas, take turns
     roots: tuple[psutil.Process, ...]
     reads: Callable[[], int]
     body: Callable[[str], bytes]  # of a request for a user
@@ -50,9 +51,11 @@ def peer(
     name: str, port: int, *, variables: Mapping[str, str], release: Path, scratch: Path, kept: Path
 ) -> Iterator[Server]:
     """Run a peer with the models of a release; `kept` holds its environment."""
-    reads, log = scratch / f"{name}.reads", scratch / f"{name}.log"
+    reads, log = scratch / f"{name}.{port}.reads", scratch / f"{name}.log"
     environment = os.environ | dict(variables) | {"OMP_NUM_THREADS": "1"}
-    environment |= {answer.RELEASE: str(release), answer.READS: str(reads)}
+    many = workers.count(os.environ)
+    environment |= {answer.RELEASE: str(release), answer.READS: str(reads), answer.PROCESSES: str(many)}
+    environment |= {"BENTOML_HOME": str(scratch / "bentoml"), "BENTOML_DO_NOT_TRACK": "True"}
     command = [str(environments.python_of(name, kept)), "-m", f"benchmarks.peers.with_{name}", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
@@ -62,7 +65,7 @@ def peer(
         name, f"http://{LOOPBACK}:{port}{path}", (psutil.Process(process.pid),), lambda: _count(reads), body
     )
     try:
-        _wait(server, process, log)
+        _wait(server, process, log, lambda: reads.is_dir() and len(list(reads.iterdir())) >= many)
         yield server
     finally:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
@@ -86,11 +89,12 @@ def _v2(user: str) -> bytes:
 
 
 def _count(reads: Path) -> int:
-    return int.from_bytes(reads.read_bytes()[:8], "little")
+    found = reads.iterdir() if reads.is_dir() else ()
+    return sum(int.from_bytes(one.read_bytes()[:8], "little") for one in found)
 
 
-def _wait(server: Server, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until it answers a question about nobody."""
+def _wait(server: Server, process: "subprocess.Popen[bytes]", log: Path, whole: Callable[[], bool]) -> None:
+    """Wait until it answers a question about nobody, and each of its processes has loaded the models."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline and process.poll() is None:
         request = urllib.request.Request(
@@ -98,7 +102,7 @@ def _wait(server: Server, process: "subprocess.Popen[bytes]", log: Path) -> None
         )
         away = contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError)
         with away, urllib.request.urlopen(request, timeout=10) as reply:
-            if reply.status == 200:
+            if reply.status == 200 and whole():
                 return
         time.sleep(0.25)
     tail = " ".join(log.read_text(errors="replace").strip().splitlines()[-3:])

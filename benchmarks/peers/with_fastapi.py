@@ -1,4 +1,4 @@
-"""FastAPI on uvicorn, as its documentation has it. `python -m benchmarks.peers.with_fastapi PORT`."""
+"""FastAPI on uvicorn, a process a core, answers in the event loop. `python -m benchmarks.peers.with_fastapi PORT`."""
 
 import sys
 from typing import Any
@@ -7,7 +7,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from benchmarks.peers.answer import Answerer
+from benchmarks.peers.answer import Answerer, processes
 
 
 class Asked(BaseModel):
@@ -21,11 +21,18 @@ def app() -> FastAPI:
     answerer, made = Answerer(), FastAPI()
 
     @made.post("/recommend")
-    def recommend(asked: Asked) -> dict[str, Any]:
+    async def recommend(asked: Asked) -> dict[str, Any]:
         return answerer.recommend(asked.user_id)
 
     return made
 
 
 if __name__ == "__main__":
-    uvicorn.run(app(), port=int(sys.argv[1]), access_log=False, log_level="warning")
+    uvicorn.run(
+        "benchmarks.peers.with_fastapi:app",
+        factory=True,
+        port=int(sys.argv[1]),
+        workers=processes(),
+        access_log=False,
+        log_level="warning",
+    )

@@ -1,11 +1,11 @@
-"""LitServe, one worker. `python -m benchmarks.peers.with_litserve PORT`."""
+"""LitServe, a worker and an API server a core, its fast queue. `python -m benchmarks.peers.with_litserve PORT`."""
 
 import sys
 from typing import Any
 
 import litserve
 
-from benchmarks.peers.answer import Answerer
+from benchmarks.peers.answer import Answerer, processes
 
 
 class Recommender(litserve.LitAPI):  # type: ignore[misc]
@@ -29,6 +29,8 @@ class Recommender(litserve.LitAPI):  # type: ignore[misc]
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(Recommender(api_path="/recommend"), accelerator="cpu", workers_per_device=1)
+    server = litserve.LitServer(
+        Recommender(api_path="/recommend"), accelerator="cpu", workers_per_device=processes(), fast_queue=True
+    )
     server.run(host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, access_log=False,
-               log_level="warning", num_api_servers=1)  # fmt: skip
+               log_level="warning", num_api_servers=processes())  # fmt: skip

@@ -1,4 +1,4 @@
-"""MLServer, its V2 protocol, models in the server's process. `python -m benchmarks.peers.with_mlserver PORT`."""
+"""MLServer, its V2 protocol, a process of inference a core. `python -m benchmarks.peers.with_mlserver PORT`."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from mlserver import MLModel, MLServer, ModelSettings, Settings
 from mlserver.codecs import StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 
-from benchmarks.peers.answer import Answerer
+from benchmarks.peers.answer import Answerer, processes
 
 
 class Recommender(MLModel):  # type: ignore[misc]
@@ -29,7 +29,7 @@ class Recommender(MLModel):  # type: ignore[misc]
 async def serve(port: int) -> None:
     """Run until the process is told to end."""
     settings = Settings(
-        host="127.0.0.1", http_port=port, grpc_port=port + 1, metrics_port=port + 2, parallel_workers=0,
+        host="127.0.0.1", http_port=port, grpc_port=port + 1, metrics_port=port + 2, parallel_workers=processes(),
         logging_settings=None, debug=False, metrics_endpoint=None,
     )  # fmt: skip
     server = MLServer(settings)

@@ -1,6 +1,7 @@
-"""Ray Serve, one replica, HTTP proxy on loopback. `python -m benchmarks.peers.with_ray PORT`."""
+"""Ray Serve, a replica a core, for throughput, HTTP proxy on loopback. `python -m benchmarks.peers.with_ray PORT`."""
 
 import logging
+import os
 import signal
 import sys
 from typing import Any
@@ -9,10 +10,10 @@ import ray
 from ray import serve
 from starlette.requests import Request
 
-from benchmarks.peers.answer import Answerer
+from benchmarks.peers.answer import Answerer, processes
 
 
-@serve.deployment(num_replicas=1, max_ongoing_requests=64, ray_actor_options={"num_cpus": 1})
+@serve.deployment(num_replicas=processes(), max_ongoing_requests=64, ray_actor_options={"num_cpus": 1})
 class Recommender:
     """A replica with the models."""
 
@@ -25,7 +26,8 @@ class Recommender:
 
 
 if __name__ == "__main__":
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+    os.environ.setdefault("RAY_SERVE_THROUGHPUT_OPTIMIZED", "1")
+    ray.init(num_cpus=processes() + 1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
              _metrics_export_port=None, object_store_memory=100 << 20)  # fmt: skip
     serve.start(
         http_options={"host": "127.0.0.1", "port": int(sys.argv[1])}, logging_config={"enable_access_log": False}

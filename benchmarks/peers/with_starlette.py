@@ -1,15 +1,17 @@
-"""Bare Starlette on uvicorn: the least that HTTP costs in Python. `python -m benchmarks.peers.with_starlette PORT`."""
+"""Bare Starlette on uvicorn, a process a core, each answer in the event loop: the least that HTTP costs in Python.
+
+`python -m benchmarks.peers.with_starlette PORT`.
+"""
 
 import sys
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from benchmarks.peers.answer import Answerer
+from benchmarks.peers.answer import Answerer, processes
 
 
 def app() -> Starlette:
@@ -17,10 +19,17 @@ def app() -> Starlette:
     answerer = Answerer()
 
     async def recommend(request: Request) -> JSONResponse:
-        return JSONResponse(await run_in_threadpool(answerer.recommend, (await request.json())["user_id"]))
+        return JSONResponse(answerer.recommend((await request.json())["user_id"]))
 
     return Starlette(routes=[Route("/recommend", recommend, methods=["POST"])])
 
 
 if __name__ == "__main__":
-    uvicorn.run(app(), port=int(sys.argv[1]), access_log=False, log_level="warning")
+    uvicorn.run(
+        "benchmarks.peers.with_starlette:app",
+        factory=True,
+        port=int(sys.argv[1]),
+        workers=processes(),
+        access_log=False,
+        log_level="warning",
+    )

@@ -81,9 +81,11 @@ class Routes(Known):
 
     def over(self, workers: Mapping[str, Sequence[str]]) -> "Routes":
         """Return the same routes with the processes of each door, by its URL."""
-        arms = {arm: backend for arm in (STABLE, CANDIDATE) if (backend := self.backend(arm)) is not None}
-        named = {arm: one.model_copy(update={"workers": tuple(workers.get(one.url, ()))}) for arm, one in arms.items()}
-        return self.model_copy(update=dict(named))
+        named: dict[str, Backend] = {}
+        for arm in (STABLE, CANDIDATE):
+            if (door := self.backend(arm)) is not None:
+                named[arm] = door.model_copy(update={"workers": tuple(workers.get(door.url, ()))})
+        return self.model_copy(update=named)
 
     def other(self, arm: Arm) -> Arm | None:
         """Return the arm beside this one, if its door runs."""

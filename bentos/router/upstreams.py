@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -81,23 +82,9 @@ class Doors:
 
         A process that refuses has taken nothing: it was killed, or starts. Its neighbour is asked then.
         """
-        began, urls = self._loop.time(), backend.processes(sent.owner)
-        for url in urls:
-            if (door := self._doors.get(url)) is None:
-                door = self._doors[url] = Door(url)
-            if (connection := door.kept(began)) is not None:
-                break
-            try:
-                connection = await self._connected(door, min(CONNECT_S, max(patience_s, 0)))
-            except Lost:
-                if url == urls[-1]:
-                    raise
-                continue
-            finally:
-                patience_s -= self._loop.time() - began
-                began = self._loop.time()
-            break
-        assert connection is not None, "a door has at least one address"
+        until = self._loop.time() + patience_s
+        door, connection = await self._reached(backend.processes(sent.owner), until)
+        patience_s = until - self._loop.time()
         try:
             return await connection.ask(
                 door.message(sent), head_only=sent.method == "HEAD", patience_s=max(patience_s, 0)
@@ -105,6 +92,21 @@ class Doors:
         except asyncio.CancelledError:
             connection.abort()
             raise
+
+    async def _reached(self, urls: Sequence[str], until: float) -> tuple[Door, DoorConnection]:
+        """Return a connection to the first address that takes one."""
+        for place, url in enumerate(urls):
+            if (door := self._doors.get(url)) is None:
+                door = self._doors[url] = Door(url)
+            now = self._loop.time()
+            if (connection := door.kept(now)) is not None:
+                return door, connection
+            try:
+                return door, await self._connected(door, min(CONNECT_S, max(until - now, 0)))
+            except Lost:
+                if place + 1 == len(urls):
+                    raise
+        raise Lost("refused")  # not reached: there is always an address
 
     async def close(self) -> None:
         """Close every connection that is idle; the others end with their requests."""

@@ -8,7 +8,7 @@ from typing import Literal
 from feast.repo_config import FeastConfigBaseModel
 
 
-class NoOfflineStoreConfig(FeastConfigBaseModel):
+class NoOfflineStoreConfig(FeastConfigBaseModel):  # type: ignore[misc]  # Feast is untyped
     """Its settings: none."""
 
     type: Literal["feature_repo.online.no_offline.NoOfflineStore"] = "feature_repo.online.no_offline.NoOfflineStore"

@@ -22,7 +22,20 @@ SCRIPTS = {
     "selection": {"rows", "sides", "difference"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
-    "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
+    "serving": {
+        "http",
+        "in_process",
+        "ratio",
+        "same_answers",
+        "start",
+        "servers",
+        "ours_by_theirs",
+        "peers",
+        "events",
+        "overload",
+        "door",
+        "lacks",
+    },
     "door": {"read_ms", "ms", "torch_over_numpy", "same"},
     "router": {"requests", "router"},
     "demo": {"runs", "largest_difference", "alike"},
@@ -156,6 +169,10 @@ def test_the_service_says_what_the_models_say(run: Run) -> None:
     assert document["same_answers"] == 1.0
     assert document["ratio"]["p50_ms"] > 0
     assert {"recommend", "recommend_unknown", "livez", "events_one"} <= set(document["http"])
+    assert set(document["peers"]) == {"intentflow", "intentflow_routed", "starlette"}
+    assert all(set(of) == {"requests_per_s", "p99_ms", "cpu_ms"} for of in document["peers"].values())
+    assert document["events"]["sqlite"]["next_read_sees"] == 1.0
+    assert document["lacks"] == {}
 
 
 def test_without_a_finished_run_a_script_says_what_makes_one(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -226,3 +227,26 @@ def test_what_comes_before_an_answer_is_not_it() -> None:
 def test_an_answer_that_cannot_be_read_is_none(broken: bytes) -> None:
     with scripted(broken) as (port, _):
         assert answers(port, times=1) == ["reset"]
+
+
+def test_a_process_that_refuses_leaves_its_users_to_its_neighbour_and_then_to_the_address_of_all() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+    with socket.socket() as free:  # bound, and nobody listens: it refuses
+        free.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{free.getsockname()[1]}"
+
+        async def ask(url: str, workers: tuple[str, ...], owner: int) -> bytes:
+            doors = Doors(silence_s=5)
+            try:
+                backend = Backend(release="a", url=url, workers=workers)
+                return (await doors.send(backend, replace(READ, owner=owner), patience_s=patient(5))).body
+            finally:
+                await doors.close()
+
+        with talking(answer + b"ok") as port:
+            assert asyncio.run(ask(dead, (dead, f"http://127.0.0.1:{port}"), 0)) == b"ok"
+        with talking(answer + b"ok") as port:
+            assert asyncio.run(ask(f"http://127.0.0.1:{port}", (dead, dead), 1)) == b"ok"
+        with pytest.raises(Lost) as lost_:
+            asyncio.run(ask(dead, (dead,), 0))
+        assert lost_.value.reason == "refused"
