@@ -4,6 +4,7 @@ Nothing here is secret. Keys are in a file, as salted hashes; the address of a s
 an environment variable of its own.
 """
 
+import re
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from feature_repo.slice import Slice
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Scope = Literal["recommend", "events", "admin"]
+ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(:(?P<port>[1-9][0-9]{0,4}))?", re.ASCII)
+USUAL_PORTS = {"https": "443", "http": "80"}  # which browsers leave out
 SCOPES: tuple[Scope, ...] = ("recommend", "events", "admin")
 
 
@@ -45,10 +48,13 @@ class Jwt(Slice):
 class Bounds(Slice):
     """How much one caller's events may change, counted by event; docs/security.md says what counts in each process."""
 
-    user: str = Field(default="240/minute", description="Events of one user, by pages' and by users' credentials each")
+    user: str = Field(
+        default="240/minute",
+        description="Events of one user, by pages' and by users' credentials each; empty: any number",
+    )
     caller: str = Field(
         default="600/minute",
-        description="Events of one caller: a user's token or key, or an address with a page's key",
+        description="Events of one caller: a user's token or key, or an address with a page's key; empty: any number",
     )
     item_share: float = Field(
         default=0.2, gt=0, le=1, description="Of an item's events within an hour, from one such caller; 1: any"
@@ -75,6 +81,22 @@ def require_rate(text: str, *, place: str) -> None:
         limits.parse(text)
     except ValueError:
         raise ValueError(f"{place}: {text!r} is no rate; give one such as 600/minute") from None
+
+
+def problem_of_origin(origin: str) -> str:
+    """Say what is wrong with an origin that somebody declares, '' if nothing is.
+
+    >>> problem_of_origin("https://shop.example"), problem_of_origin("http://localhost:8000")
+    ('', '')
+    >>> problem_of_origin("https://shop.example/cart")
+    'is not as browsers write it; give scheme://host, with a port only where it is not the usual one'
+    """
+    found = ORIGIN.fullmatch(origin)
+    if found is None or found["port"] == USUAL_PORTS[found["scheme"]]:
+        return "is not as browsers write it; give scheme://host, with a port only where it is not the usual one"
+    if found["scheme"] == "http" and found["host"].strip("[]") not in LOOPBACK:
+        return "is not https://: whoever sits between could send what the page may send"
+    return ""
 
 
 class Access(Slice):

@@ -16,8 +16,7 @@ from typing import Annotated, Literal
 import click
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from bentos.access import SCOPES, Scope, require_rate
-from bentos.http import cors
+from bentos.access import SCOPES, Scope, problem_of_origin, require_rate
 from feature_repo import files
 from feature_repo.errors import SpecError
 from feature_repo.ids import plain
@@ -40,7 +39,7 @@ class Page(Slice):
     @model_validator(mode="after")
     def _exact(self) -> "Page":
         for origin in self.origins:
-            if problem := cors.problem_of(origin):
+            if problem := problem_of_origin(origin):
                 raise ValueError(f"origin {origin[:60]!r} {problem}")
         require_rate(self.rate, place="rate")
         return self

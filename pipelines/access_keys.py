@@ -106,8 +106,8 @@ def _created(path: Path, asked: Asked) -> dict[str, Any]:
 
     if asked.audience not in AUDIENCES:
         raise SpecError(
-            f"keys create: --for: {asked.audience or 'nothing'} is not allowed; give server (it speaks for every user), "
-            "page (it sends events alone) or user (it speaks for --user)"
+            f"keys create: --for: {asked.audience or 'nothing'} is not allowed; give server (speaks for every user), "
+            "page (sends events alone) or user (speaks for --user)"
         )
     allowed = {PAGE: ("--event", "--origin", "--rate"), USER: ("--user", "--scopes"), SERVER: ("--scopes",)}
     _only(f"create --for {asked.audience}", asked, "--for", "--name", *allowed[asked.audience])

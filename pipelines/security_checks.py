@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 from feature_repo import signing
 from feature_repo.checkout import ROOT
+from feature_repo.privacy.pseudonyms import weakness
 from pipelines import caller_checks
 from pipelines.caller_checks import loopback
 from pipelines.environment import Installation, signing_keys
 from pipelines.releases import processes
 from pipelines.server_checks.check import Check
 
-KEY_DIGITS, DIFFERENT_BYTES = 32, 8  # hex digits of a key, and how many of its bytes differ, at least
 SECRET_CHARACTERS = 16
 LABEL = "intentflow/"
 RIGHTS = {  # labels of namespaces, and the ports that each may open, by component of the pods behind
@@ -80,10 +80,8 @@ def _given(file: str | None, variable: str | None, variables: Mapping[str, str])
 
 
 def _strong(name: str, text: str, mend: str) -> Check:
-    digits = len(text)
-    different = len({text[at : at + 2].lower() for at in range(0, digits, 2)})
-    fine = digits >= KEY_DIGITS and different >= DIFFERENT_BYTES
-    return Check(name, fine, f"{digits} hex digits, {different} different bytes" + ("" if fine else f": {mend}"))
+    weak = weakness(text)
+    return Check(name, not weak, f"{weak}: {mend}" if weak else f"{len(text)} hex digits")
 
 
 def _registry(place: Installation) -> Check:

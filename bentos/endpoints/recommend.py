@@ -1,8 +1,8 @@
 """POST /recommend: items for a user, best first."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, FiniteFloat, StringConstraints
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TOP_INTENTS = 5
 MOST_EXCLUDED = 1000
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Text = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class RecommendRequest(Request):
@@ -25,7 +27,7 @@ class RecommendRequest(Request):
 
     user_id: Id
     k: int | None = Field(default=None, ge=1, description="Items wanted; left out: the spec's serving.k")
-    context: dict[str, str | bool | int | FiniteFloat] = Field(
+    context: dict[Name, Text | bool | int | FiniteFloat] = Field(
         default={}, max_length=32, description="Where the items will be shown; logged, not used by the models yet"
     )
     exclude: list[Id] = Field(

@@ -5,12 +5,10 @@ declare; the request itself is held to the origins of its own key (bentos/http/c
 """
 
 from collections.abc import Collection
-from urllib.parse import urlsplit
 
 from bentos.http.problems import FORBIDDEN, refused
 from feature_repo import endpoints
 
-LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 PATHS = frozenset(endpoints.paths("write"))
 ASKS, METHOD = "OPTIONS", "POST"
 ORIGIN, ASKED_METHOD = "Origin", "Access-Control-Request-Method"
@@ -52,25 +50,3 @@ def shown_to(origin: str) -> dict[str, str]:
         "Access-Control-Expose-Headers": "Retry-After, X-Request-Id",
         "Vary": "Origin",
     }
-
-
-def problem_of(origin: str) -> str:
-    """Say what is wrong with an origin that somebody declares, '' if nothing is.
-
-    >>> problem_of("https://shop.example"), problem_of("http://localhost:8000")
-    ('', '')
-    >>> problem_of("https://shop.example/cart")
-    'is not as browsers write it; give scheme://host, with a port only where it is not the usual one'
-    """
-    parts = urlsplit(origin)
-    try:
-        usual = {"https": 443, "http": 80}.get(parts.scheme)
-        whole = f"{parts.scheme}://{parts.netloc}" == origin and parts.port != usual and parts.hostname
-    except ValueError:  # a port that is none
-        whole = None
-    if not whole or usual is None or "@" in parts.netloc or "*" in origin or origin != origin.lower():
-        return "is not as browsers write it; give scheme://host, with a port only where it is not the usual one"
-    host = parts.netloc.rsplit(":", 1)[0] if parts.port else parts.netloc
-    if parts.scheme == "http" and host not in LOOPBACK:
-        return "is not https://: whoever sits between could send what the page may send"
-    return ""

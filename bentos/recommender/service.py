@@ -145,6 +145,7 @@ def open_door(settings: Settings) -> DoorContext:
         RequestLog(
             settings.home / requestlog.FOLDER,
             sample=release.serving.log.sample,
+            sample_key=settings.key,
             store=settings.requests_url,
             keep_bytes=settings.logs_keep_bytes,
             events=events,

@@ -1,5 +1,6 @@
 """The router's settings, read from the environment and checked once, at the start. routes.py says where requests go."""
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,11 +61,18 @@ class Settings:
                 "the same to the doors (such as: openssl rand -hex 32)"
             )
         made = cls(Path(routes), token)
+        access = access_of(variables.get(SERVING, ""))
+        host = variables.get(HOST) or made.host
+        if not _loopback(host) and access.auth == "none" and not access.anyone:
+            raise SpecError(
+                f"{HOST}: {host} is not this machine alone, and {SERVING} lets everybody in; give it the doors' block, "
+                'or {"anyone":true} where something else keeps strangers out (docs/security.md)'
+            )
         return cls(
             routes=made.routes,
             token=token,
             first_routes=Path(first) if (first := variables.get(FIRST_ROUTES, "")) else None,
-            host=variables.get(HOST) or made.host,
+            host=host,
             port=_port(variables, PORT) or made.port,
             admin_port=_port(variables, ADMIN_PORT),
             patience_s=_seconds(variables, PATIENCE_S, made.patience_s),
@@ -72,8 +80,15 @@ class Settings:
             drain_s=_seconds(variables, DRAIN_S, made.drain_s),
             popular_s=_seconds(variables, POPULAR_S, made.popular_s, most=DAY_S),
             scratch=Path(scratch) if (scratch := variables.get(SCRATCH, "")) else None,
-            access=access_of(variables.get(SERVING, "")),
+            access=access,
         )
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _port(variables: Mapping[str, str], name: str) -> int | None:

@@ -7,6 +7,7 @@ from components.intent import inputs
 from components.intent.evaluate import COMPARED, Evaluation
 from components.intent.networks import TREES
 from feature_repo.clock import Pace
+from feature_repo.markdown import words
 from feature_repo.vocabulary import Vocabulary
 
 TITLES = {"macro_auroc": "macro AUROC", "micro_auroc": "micro AUROC", "map": "mAP", "bce": "BCE", "ece": "ECE",
@@ -111,7 +112,7 @@ def _single(found: Evaluation, vocabulary: Vocabulary) -> list[str]:
     lines = [["intent", "AUROC", "AP", "Brier", f"{COMPARED.replace('_', ' ')} AUROC"]]
     for name in names:
         mine = [_number(found.test[f"{name}_{metric}"]) for metric in ("auroc", "ap", "brier")]
-        lines.append([name, *mine, _number(found.baselines[COMPARED][f"{name}_auroc"])])
+        lines.append([words(name), *mine, _number(found.baselines[COMPARED][f"{name}_auroc"])])
     return [_markdown(lines)]
 
 
@@ -119,7 +120,7 @@ def _cohorts(found: Evaluation) -> str:
     lines = [["cohort", "rows", "mAP", f"{COMPARED.replace('_', ' ')} mAP", "macro AUROC", "BCE", "ECE"]]
     for name, values in found.cohorts.items():
         figures = ("rows", "map", f"{COMPARED}_map", "macro_auroc", "bce", "ece")
-        lines.append([name, *(_number(values[figure]) for figure in figures)])
+        lines.append([words(name), *(_number(values[figure]) for figure in figures)])
     return _markdown(lines)
 
 
@@ -130,7 +131,7 @@ def _targets(found: Evaluation) -> str:
     )
     shown = ranked if len(ranked) <= 2 * EXTREMES else [*ranked[:EXTREMES], *ranked[-EXTREMES:]]
     lines = [["easiest and hardest", "AUROC", "AP"]]
-    lines += [[name, _number(v["auroc"]), _number(v["ap"])] for name, v in shown]
+    lines += [[words(name), _number(v["auroc"]), _number(v["ap"])] for name, v in shown]
     return _markdown(lines)
 
 

@@ -10,6 +10,7 @@ from components.ranking.net import ScoringNet
 from components.ranking.spec import FORBID
 from components.resamples import MODEL
 from feature_repo.clock import WEEK
+from feature_repo.markdown import words
 
 UNDEFINED = "no target"  # no row has one
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
@@ -86,7 +87,7 @@ def _cohorts(found: Evaluation) -> str:
     lines = [["cohort", "rows", f"NDCG@{K}", CHOSEN.replace("_", " "), f"PHR@{K}"]]
     for name, values in found.cohorts.items():
         figures = (values[METRICS[0]], values[f"{CHOSEN}_{METRICS[0]}"], values[METRICS[2]])
-        lines.append([name, str(int(values["rows"])), *(f"{value:.4f}" for value in figures)])
+        lines.append([words(name), str(int(values["rows"])), *(f"{value:.4f}" for value in figures)])
     return _markdown(lines)
 
 

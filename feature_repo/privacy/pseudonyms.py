@@ -15,6 +15,7 @@ from feature_repo.ids import plain
 LENGTH = 16  # hex digits: 64 bits, collisions are improbable below a billion users
 KEY = env_names.PSEUDONYM_KEY
 PREVIOUS = env_names.PREVIOUS_PSEUDONYM_KEYS  # separated by commas, the newest first; usually none
+KEY_DIGITS, DIFFERENT_BYTES = 32, 8  # hex digits of a key, and how many of its bytes differ, at least
 MEND = "must be hexadecimal, as `openssl rand -hex 32` prints; its value is not"
 
 
@@ -55,6 +56,18 @@ def event_mark(event_id: str, hidden: str, key: str) -> str:
     """
     own = hmac.new(bytes.fromhex(key), b"intentflow: ids of events", hashlib.sha256).digest()
     return hmac.new(own, f"{hidden} {event_id}".encode(), hashlib.sha256).hexdigest()[:LENGTH]
+
+
+def weakness(key: str) -> str:
+    """Say why a key could be guessed, '' where it could not: it is short, or few of its bytes differ.
+
+    >>> weakness("00" * 32), weakness("5eed"), weakness("000102030405060708090a0b0c0d0e0f")
+    ('64 hex digits, 1 different bytes', '4 hex digits, 2 different bytes', '')
+    """
+    digits = len(key)
+    different = len({key[at : at + 2].lower() for at in range(0, digits, 2)})
+    fine = digits >= KEY_DIGITS and different >= DIFFERENT_BYTES
+    return "" if fine else f"{digits} hex digits, {different} different bytes"
 
 
 def ring(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ seconds.
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from components.registry.spec import DRY_RUN, MODES
 from components.step import step
 from feature_repo import env_names, signing
 from feature_repo.errors import SpecError, nearest
-from feature_repo.privacy.pseudonyms import KEY, fingerprint, ring
+from feature_repo.privacy.pseudonyms import KEY, fingerprint, ring, weakness
 from feature_repo.privacy.tombstones import Tombstones
 from pipelines import environment
 from pipelines import spec as specs
@@ -35,6 +36,7 @@ def admit(recommender: str, document: Any, *, mode: str, which: str, k: int, not
         spec = admitted(document, recommender=recommender, mode=mode)
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused
+        require_fit_key(spec.name, os.environ)
         said = noted(note)
         if k < 0:
             raise SpecError(f"k: {k} is below 0; give the number of items for each user, or 0 for the spec's serving.k")
@@ -62,6 +64,28 @@ def admitted(document: Any, *, recommender: str, mode: str) -> Recommender:
     return spec.model_copy(
         update={"promotion": spec.promotion.model_copy(update={"mode": mode or spec.promotion.mode})}
     )
+
+
+def require_fit_key(recommender: str, variables: Mapping[str, str]) -> None:
+    """Refuse a key of pseudonyms that can be guessed where nobody has a name under it yet; else say it in the log.
+
+    A recommender with a release goes on under its key: `doctor --security` names it, and docs/privacy.md changes it.
+    """
+    weak = weakness(variables.get(KEY, "").strip())
+    if not variables.get(KEY) or not weak:
+        return
+    from components.registry.client import connected, registered_model, unmade
+    from components.registry.release import model_name
+
+    if unmade():
+        released = None
+    else:
+        with connected() as client:
+            released = registered_model(client, model_name(recommender))
+    mend = "whoever has the data could guess it, and with it who everybody is"
+    if released is None:
+        raise SpecError(f"{KEY}: {weak}: {mend}; before the first run, give a key as `openssl rand -hex 32` prints")
+    log.warning(f"{KEY}: {weak}: {mend}; change it as docs/privacy.md says (a previous key, a run, `rotate`)")
 
 
 def _asked(document: Any, mode: str) -> Any:

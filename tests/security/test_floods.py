@@ -15,8 +15,10 @@ from bentos.http import limits
 from bentos.http.callers import Caller, PageRights
 from bentos.http.event_bounds import EventBounds, ItemShares
 from bentos.http.problems import OVERLOADED, Rejected
+from pipelines.releases.processes import free_port
 from tests.bentos.conftest import World
 from tests.bentos.http.test_auth import opened_by
+from tests.bentos.test_service import redis_server
 
 SHOP = "https://shop.example"
 PAGE = Caller("key p", frozenset({"events"}), page=PageRights(frozenset({"view"}), frozenset({SHOP}), "100000/minute"))
@@ -108,6 +110,31 @@ def test_servers_are_bounded_where_the_environment_says_so_and_else_not() -> Non
     assert [play.sends(SERVER, *many(60)), play.sends(SERVER, *many(60))] == ["", "service"]
     assert [play.sends(None, *many(60)), play.sends(None, *many(60))] == ["", "service"], "by address"
     assert play.refused == {"server": 120}
+
+
+@pytest.mark.process
+def test_doors_with_a_store_for_limits_count_together(tmp_path: Path) -> None:
+    """Without one each counts by itself; the share of an item always does."""
+    port = free_port(0)
+    with redis_server(port):
+        doors = [
+            EventBounds(Bounds(caller="10/minute", user="6/minute"), store=f"redis://127.0.0.1:{port}/0") for _ in "ab"
+        ]
+
+        async def sends(events: list[list[Sent]]) -> list[str]:
+            found = []
+            for door, some in zip(doors * 2, events, strict=False):
+                try:
+                    await door.admit(PAGE, "10.0.0.1", some)
+                    found.append("")
+                except Rejected as refusal:
+                    found.append(refusal.problem.allowed)
+            return found
+
+        assert asyncio.run(sends([many(6), many(6)])) == ["", "10 per 1 minute"]
+        other = [[Sent("victim", f"x{n}") for n in range(4)]] * 2
+        doors[:] = [EventBounds(Bounds(caller="", user="6/minute"), store=f"redis://127.0.0.1:{port}/1") for _ in "ab"]
+        assert asyncio.run(sends(other)) == ["", "6 per 1 minute"]
 
 
 def test_memory_is_bounded_whatever_callers_users_and_items_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

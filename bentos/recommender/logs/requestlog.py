@@ -63,6 +63,7 @@ class RequestLog:
         folder: Path,
         *,
         sample: float = 1.0,  # share of answers; those that were degraded are always kept
+        sample_key: str = "",  # hex, of all doors: callers choose ids of requests, and must not choose what is kept
         store: str = "",  # folder or URL that closed files are copied to
         keep_bytes: int = 0,  # of the store, if that is a folder; 0: everything stays
         events: EventLog | None = None,  # whose closed files go there too
@@ -75,6 +76,7 @@ class RequestLog:
             folder, sync_every_s=1.0, max_bytes=SEGMENT_BYTES, keep_bytes=KEEP_BYTES, max_age_s=max_age_s
         )
         self._sample, self._on_failure = sample, on_failure
+        self._sample_key = hashlib.sha256(f"sample {sample_key}".encode()).digest() if sample_key else b""
         leave = [self._lines.leave_old, *([] if events is None else [events.leave_old])]
         self._shipping = Shipping(
             folder,
@@ -89,7 +91,7 @@ class RequestLog:
     def append(self, answer: LoggedAnswer) -> None:
         """Write one answer, if it is of the sample."""
         sample = 1.0 if answer.degraded else self._sample
-        if sample < 1.0 and not drawn(answer.request_id, sample):
+        if sample < 1.0 and not drawn(answer.request_id, sample, key=self._sample_key):
             return
         try:
             line, texts = packed_line(answer, sample=sample)
@@ -112,13 +114,13 @@ class RequestLog:
         self._shipping.close()
 
 
-def drawn(request_id: str, sample: float) -> bool:
-    """Tell whether a request is of the sample; every process says the same.
+def drawn(request_id: str, sample: float, *, key: bytes = b"") -> bool:
+    """Tell whether a request is of the sample; every process with the key says the same, and nobody else can tell.
 
     >>> drawn("a", 1.0), sum(drawn(str(n), 0.25) for n in range(1000))
     (True, 227)
     """
-    return int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=8).digest()) < sample * 2**64
+    return int.from_bytes(hashlib.blake2b(request_id.encode(), digest_size=8, key=key).digest()) < sample * 2**64
 
 
 def line_of(answer: LoggedAnswer, *, sample: float = 1.0) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from feature_repo import files
 from feature_repo.clock import WEEK
 from feature_repo.fallback import CARDS, FILE, Fallback
+from feature_repo.markdown import words
 from feature_repo.vocabulary import Vocabulary
 
 PAGE, MARKDOWN = CARDS
@@ -113,8 +114,8 @@ def _line(shares: Sequence[float]) -> str:
 def markdown(document: Mapping[str, Any], found: Sequence[Portrait], *, moved: float) -> str:
     """Write the card as Markdown."""
     rows = [
-        f"| {one.number} | {one.name} | {one.users:,} | {one.share:.1%} | {one.then:.1%} | "
-        f"{', '.join(f'{name.lower()} (x {lift:.1f})' for name, _, lift in one.targets)} |"
+        f"| {one.number} | {words(one.name)} | {one.users:,} | {one.share:.1%} | {one.then:.1%} | "
+        f"{', '.join(f'{words(name.lower())} (x {lift:.1f})' for name, _, lift in one.targets)} |"
         for one in found
     ]
     lines = [
