@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+MINUTES ?= 10
 SAMPLE ?= 200
 SEED ?= 1
 # Byte code makes every step's imports twice as fast.
@@ -11,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # uv does not read this variable by itself; a folder of wheels in it saves downloads.
 LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-fast mutants lint lock golden image clean
+.PHONY: help install demo up down test test-fast mutants fuzz lint lock golden image clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,6 +45,10 @@ test-fast: install ## run the tests that start no processes and build no worlds:
 
 mutants: install ## break the pure cores in small ways; tests must find SAMPLE such faults (SEED chooses which)
 	$(BIN)/python -m tests.mutation --sample $(SAMPLE) --seed $(SEED) --parallel $(JOBS) --least 90
+
+fuzz: install ## feed every reader of other people's bytes what it has not seen, for MINUTES in all (Linux on x86-64, Python 3.11)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes $(LINKS) -r requirements-fuzz.lock
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 lint: install ## formatting, lint, types, layers and declared dependencies
 	$(BIN)/ruff format --check .

@@ -69,7 +69,9 @@ def unpack(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
                 arrays[name] = (values if whole else values.astype(np.float64)).tolist()
             else:
                 arrays[name] = stored.tolist()
-    except (zlib.error, struct.error, KeyError, TypeError) as error:
+        if not isinstance(head["more"], dict):
+            raise TypeError("what came with them is no object")
+    except (zlib.error, struct.error, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise ValueError(f"packed numbers cannot be read: {error}") from error
     return arrays, head["more"]
 
@@ -102,16 +104,26 @@ def whole(line: dict[str, Any], known: MutableMapping[str, str]) -> dict[str, An
     """Return a line with its numbers, and note the texts that it brings; a line of before this form stays as it is."""
     if ROW not in line:
         return line
-    known.update(line.pop(PACKED, {}))
-    keys = line.pop(ROW), line.pop(SCORES)
+    known.update(texts_in(line))
+    line.pop(PACKED, None)
+    keys = str(line.pop(ROW)), str(line.pop(SCORES, None))
     if lacking := [key for key in keys if key not in known]:
         raise ValueError(f"no line before it holds {', '.join(lacking)}")
     (row, about), (scores, shown) = (unpack(known[key]) for key in keys)
-    numbers = dict(zip(about[NUMBERS], row.pop(NUMBERS), strict=True))
-    items = shown[ITEMS]
-    if "names" in shown:
-        items = [dict(zip(shown["names"], item, strict=True)) for item in items]
-    return line | {NUMBERS: numbers, LISTS: row, PROBABILITIES: scores[PROBABILITIES], ITEMS: items}
+    try:
+        numbers = dict(zip(about[NUMBERS], row.pop(NUMBERS), strict=True))
+        items = shown[ITEMS]
+        if "names" in shown:
+            items = [dict(zip(shown["names"], item, strict=True)) for item in items]
+        return line | {NUMBERS: numbers, LISTS: row, PROBABILITIES: scores[PROBABILITIES], ITEMS: items}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"packed numbers are not of an answer: {error!r}") from error
+
+
+def texts_in(line: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts that a line brings, by their keys."""
+    found = line.get(PACKED)
+    return {key: text for key, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
 
 
 def _smallest(values: np.ndarray) -> tuple[str, int, bytes]:
