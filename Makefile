@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+MINUTES ?= 10
 SAMPLE ?= 200
 SEED ?= 1
 # Byte code makes every step's imports twice as fast.
@@ -11,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # uv does not read this variable by itself; a folder of wheels in it saves downloads.
 LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-fast mutants lint lock golden image clean
+.PHONY: help install demo up down test test-fast mutants fuzz lint lock audit golden image clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -45,6 +46,10 @@ test-fast: install ## run the tests that start no processes and build no worlds:
 mutants: install ## break the pure cores in small ways; tests must find SAMPLE such faults (SEED chooses which)
 	$(BIN)/python -m tests.mutation --sample $(SAMPLE) --seed $(SEED) --parallel $(JOBS) --least 90
 
+fuzz: install ## feed every reader of other people's bytes what it has not seen, for MINUTES in all (Linux on x86-64, Python 3.11)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes $(LINKS) -r requirements-fuzz.lock
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
 lint: install ## formatting, lint, types, layers and declared dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -54,11 +59,19 @@ lint: install ## formatting, lint, types, layers and declared dependencies
 	$(BIN)/deptry tests benchmarks k8s --ignore DEP002,DEP004
 
 lock: install ## pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions (CPU and CUDA share the lock)
-	sed -E 's/^(torch==[0-9.]+)$$/\1+cpu/' requirements.lock > requirements.lock.part  # versions stay; no CUDA packages
+	sed -E 's/ \\$$//; /^ +--hash=/d; s/^(torch==[0-9.]+)$$/\1+cpu/' requirements.lock > requirements.lock.part  # versions stay; no CUDA packages
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --extra cluster --extra vectors --python-version 3.11 --no-header --no-emit-find-links \
-		$(LINKS) $(UPGRADE) --quiet --output-file requirements.lock.part
-	sed -E 's/^(torch==[0-9.]+)\+cpu/\1/' requirements.lock.part > requirements.lock
-	rm requirements.lock.part
+		$(LINKS) $(UPGRADE) --generate-hashes --quiet --output-file requirements.lock.part
+	# torch's hashes: of the CPU build above, and of the index's builds of the same version.
+	sed -nE 's/^(torch==[0-9.]+)\+cpu.*/\1/p' requirements.lock.part | $(BIN)/uv pip compile - --no-deps --generate-hashes --no-header \
+		--no-annotate --python-version 3.11 --quiet | sed -nE 's/^( +--hash=[^ ]+).*/\1 \\/p' > requirements.torch.part
+	test -s requirements.torch.part
+	sed -E -e '/^torch==[0-9.]+\+cpu/{s/\+cpu//;p;r requirements.torch.part' -e 'd;}' requirements.lock.part > requirements.lock
+	rm requirements.lock.part requirements.torch.part
+
+audit: install ## ask OSV for known faults of what the locks pin; needs the network
+	$(BIN)/uv tool run --from "pip-audit>=2.9,<3" pip-audit --disable-pip --require-hashes --vulnerability-service osv \
+		--requirement requirements.lock --requirement requirements-data.lock
 
 golden: install ## rewrite the golden files after a wanted change
 	$(BIN)/python -m bentos.endpoints.derived_files

@@ -19,10 +19,12 @@ from components.data.row_rules import RowRule, Severity
 from components.profiles.spec import Profiles
 from components.ranking.sources import SOURCES
 from components.ranking.spec import Ranking
+from feature_repo import release_folder
 from feature_repo.calendar import Calendar
+from feature_repo.errors import DataError, shortened
+from feature_repo.release_folder import FILE, SLICES, ReleaseFolder
 from feature_repo.release_folder import INTENT as INTENT
 from feature_repo.release_folder import RANKING as RANKING
-from feature_repo.release_folder import ReleaseFolder
 
 MODEL_ALIAS = "release"  # how a Bento calls the BentoML model that holds the folder
 
@@ -61,6 +63,17 @@ class Release:
 
     @classmethod
     def _of(cls, released: ReleaseFolder) -> "Release":
+        """Validate the slices; a document whose id is right may still hold what no version ever wrote."""
+        try:
+            return cls._read(released)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            said = shortened(" ".join(str(error).split()), 200)
+            raise DataError(
+                f"{released.path / FILE}: {SLICES}: {type(error).__name__}: {said}; {release_folder.ANEW}"
+            ) from error
+
+    @classmethod
+    def _read(cls, released: ReleaseFolder) -> "Release":
         slices = released.slices
         return cls(
             id=released.id,

@@ -39,6 +39,12 @@ DATA_KEYS = "INTENTFLOW_DATA_KEYS"  # that encrypt event memories and logs at re
 SIGNING_KEY = "INTENTFLOW_SIGNING_KEY"  # private, of who registers
 VERIFY_KEYS = "INTENTFLOW_VERIFY_KEYS"  # public, separated by commas: whose releases are loaded
 
+# Accounts of the MLflow server that pods share (components/registry/accounts.py)
+MLFLOW_WRITER = "INTENTFLOW_MLFLOW_WRITER"
+MLFLOW_WRITER_PASSWORD = "INTENTFLOW_MLFLOW_WRITER_PASSWORD"
+MLFLOW_READER = "INTENTFLOW_MLFLOW_READER"
+MLFLOW_READER_PASSWORD = "INTENTFLOW_MLFLOW_READER_PASSWORD"
+
 # Services
 RELEASE = "INTENTFLOW_RELEASE"  # folder of the release that a door serves
 RELEASE_ID = "INTENTFLOW_RELEASE_ID"

@@ -33,6 +33,8 @@ READABLE = (FIRST, CURRENT)  # today's and the one before it
 ID, KEY, SLICES = "id", "key", "serving"
 KIND, BASELINE, BASELINES = "kind", "baseline", "baselines"  # of releases that serve since no champion was there
 PARTS = (INTENT, RANKING)
+SHAPE = {"name": str, "vocabulary": str, "policy": str, INTENT: Mapping, RANKING: Mapping, SLICES: Mapping}
+ANEW = "fetch the release again, or run the pipeline to register it anew"
 JUDGED = "judged"  # the release whose refit this one is; absent where what was judged serves itself
 
 
@@ -196,6 +198,8 @@ def _parsed(file: Path) -> dict[str, Any]:
         found = files.read_json(file)
     except json.JSONDecodeError as error:
         raise DataError(f"{file}: line {error.lineno} is no JSON; fetch the release again") from error
+    except (ValueError, RecursionError) as error:  # bytes that are no text, a number of 5,000 digits, lists without end
+        raise DataError(f"{file}: is no JSON that can be read; fetch the release again") from error
     if not isinstance(found, dict):
         raise DataError(f"{file}: no JSON object; fetch the release again")
     return found
@@ -205,4 +209,8 @@ def _checked(document: dict[str, Any], place: object) -> dict[str, Any]:
     require_readable(document, place)
     if document.get(ID) != (expected := digest_of(document)):
         raise DataError(f"{place}: id '{document.get(ID)}' is not the digest of the rest, '{expected}'")
+    if lacking := [name for name, kind in SHAPE.items() if not isinstance(document.get(name), kind)]:
+        raise DataError(f"{place}: holds no good '{lacking[0]}', which every release has; {ANEW}")
+    if lacking := [part for part in PARTS if not isinstance(document[part].get("digest"), str)]:
+        raise DataError(f"{place}: holds no digest of '{lacking[0]}'; {ANEW}")
     return document

@@ -14,12 +14,14 @@ import argparse
 import contextlib
 import datetime as dt
 import json
+import lzma
 import os
 import shutil
 import sqlite3
 import sys
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,6 +38,11 @@ ABOUT, STATE = "backup.json", "state"  # the members of an archive: its record, 
 REBUILT = frozenset({"bentoml", "logs", "progress.jsonl", "releases", "rollout", "run.lock", "serving", "up"})
 TEXTS = frozenset({".json", ".yaml", ".yml", ""})  # MLmodel has no suffix
 LARGEST_TEXT = 4 << 20
+# What Python's readers of archives and JSON raise at bytes that are none, a link to itself or to a folder included.
+BROKEN = (
+    OSError, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, KeyError, OverflowError,
+    RecursionError,
+)  # fmt: skip
 
 
 def save(home: Path, archive: Path, *, outside: Sequence[Outside] = ()) -> dict[str, Any]:
@@ -68,7 +75,10 @@ def restore(archive: Path, home: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=".restore-") as scratch:
         about = _unpacked(archive, Path(scratch))
         state = Path(scratch) / STATE
-        moved = _moved(state, about["home"], str(home))
+        try:
+            moved = _moved(state, about["home"], str(home))
+        except sqlite3.Error as error:
+            raise DataError(f"{archive}: holds a database that cannot be read: {error}") from error
         if home.exists():
             home.rmdir()
         state.rename(home)
@@ -113,9 +123,14 @@ def _unpacked(archive: Path, folder: Path) -> dict[str, Any]:
         with tarfile.open(archive) as tar:
             for member in tar:
                 _write(tar, member, folder, archive)
-        about: dict[str, Any] = files.read_json(folder / ABOUT)
-    except (OSError, tarfile.TarError, EOFError, ValueError, KeyError) as error:
-        raise DataError(f"{archive}: is no whole archive of `pipelines.backup save`: {error}") from error
+        about = files.read_json(folder / ABOUT)
+        if not (isinstance(about, dict) and isinstance(home := about.get("home"), str) and home[:1] == "/" != home):
+            raise ValueError(f"its {ABOUT} names no folder that it was saved from")
+        if not (folder / STATE).is_dir():
+            raise ValueError(f"it holds no {STATE}/")
+    except BROKEN as error:
+        said = " ".join(str(error).split())
+        raise DataError(f"{archive}: is no whole archive of `pipelines.backup save`: {said}") from error
     return about
 
 
@@ -137,7 +152,8 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, archive:
         path.mkdir(mode=0o700, exist_ok=True)
         return
     source = tar.extractfile(member)
-    assert source is not None  # of a file
+    if source is None:
+        raise DataError(f"{archive}: '{member.name}' is a second name of what is no file; an archive holds files alone")
     with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600 | member.mode & 0o100), "wb") as target:
         shutil.copyfileobj(source, target)
     os.utime(path, (member.mtime, member.mtime))
@@ -171,12 +187,18 @@ def _moved_rows(path: Path, old: str, new: str) -> int:
     count = 0
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         for table in [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]:
-            for _, column, kind, *_ in database.execute(f'PRAGMA table_info("{table}")').fetchall():
+            for _, name, kind, *_ in database.execute(f"PRAGMA table_info({_quoted(table)})").fetchall():
                 if not kind.upper().startswith(("VARCHAR", "TEXT", "CHAR")):
                     continue
-                change = f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE instr("{column}", ?) > 0'
+                column = _quoted(name)
+                change = f"UPDATE {_quoted(table)} SET {column} = replace({column}, ?, ?) WHERE instr({column}, ?) > 0"
                 count += database.execute(change, (old, new, old)).rowcount
     return count
+
+
+def _quoted(name: str) -> str:
+    """Quote a name of SQL: an archive's database may call a table as it likes."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def text(found: Mapping[str, Any], verb: str) -> str:

@@ -53,7 +53,7 @@ def _locked(name: str) -> str:
     for line in (ROOT / "requirements.lock").read_text().splitlines():
         package, mark, version = line.partition("==")
         if mark and package == name:
-            return version.strip()
+            return version.removesuffix("\\").strip()
     return "none"
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from feature_repo import signing
-from feature_repo.checkout import ROOT
+from feature_repo.checkout import LOCK, ROOT
 from feature_repo.privacy.pseudonyms import weakness
-from pipelines import caller_checks
+from pipelines import caller_checks, manifest_checks
 from pipelines.caller_checks import loopback
 from pipelines.environment import Installation, signing_keys
 from pipelines.releases import processes
@@ -35,7 +35,18 @@ OPEN_MANAGER = ["bentoml", "serve"]  # its control socket is on loopback
 def examine(place: Installation) -> list[Check]:
     """Run every check that fits the installation."""
     found = [*_files(place), *_keys(place), *caller_checks.examine(place), _registry(place), *_ports(place)]
+    found.append(_packages(LOCK))
     return found + (_overlay(place) if place.environment.kubernetes.namespace else [])
+
+
+def _packages(lock: Path) -> Check:
+    """Tell whether every package of the lock is held to its bytes."""
+    lines = lock.read_text().splitlines() if lock.is_file() else []
+    pins = [(at, line.split("==")[0]) for at, line in enumerate(lines) if "==" in line and line[:1].isalnum()]
+    bare = [name for at, name in pins if "--hash=" not in "".join(lines[at : at + 2])]
+    fine = bool(pins) and not bare
+    mend = "" if fine else f", {len(bare)} without a hash ({', '.join(bare[:3])} …); `make lock` writes them"
+    return Check("packages", fine, f"{len(pins)} pins in {lock.name}{mend}")
 
 
 def _files(place: Installation) -> Iterator[Check]:
@@ -146,10 +157,17 @@ def _overlay(place: Installation) -> list[Check]:
 
 
 def manifests(objects: Iterable[Mapping[str, Any]], name: str) -> list[Check]:
-    """Judge rendered objects: rights of labels, pods that nothing guards, secrets in arguments, the process manager."""
+    """Judge rendered objects by the promises of docs/security.md, one finding a promise."""
     every = list(objects)
-    checks = {"labels": _labels(every), "policies": _unguarded(every) | _opened(every), "arguments": _arguments(every)}
-    checks["callers"] = caller_checks.unrecognised(every)
+    checks = {
+        "labels": _labels(every),
+        "policies": _unguarded(every) | _opened(every),
+        "egress": manifest_checks.egress(every),
+        "accounts": manifest_checks.accounts(every),
+        "admission": manifest_checks.admission(every),
+        "callers": caller_checks.unrecognised(every),
+        "arguments": _arguments(every),
+    }
     return [
         Check(f"overlay {name}: {what}", not bad, "; ".join(sorted(bad)) or "as docs/security.md has them")
         for what, bad in checks.items()

@@ -4,6 +4,7 @@ A mistake becomes one line: place, value, what is allowed, the nearest valid nam
 """
 
 import typing
+from collections.abc import Hashable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +35,7 @@ from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
 from components.registry.spec import Promotion
 from components.vectors.spec import Vectors
 from feature_repo import columns, files
-from feature_repo.errors import SpecError, nearest
+from feature_repo.errors import SpecError, nearest, shortened
 from feature_repo.slice import Slice
 from monitoring.spec import Monitoring
 
@@ -476,6 +477,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dic
     seen = set()
     for key_node, _value in node.value:
         key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise SpecError(f"line {key_node.start_mark.line + 1}: a key must be a word, not a list or a mapping")
         if key in seen:
             raise SpecError(f"line {key_node.start_mark.line + 1}: the key '{key}' is given twice; keep one")
         seen.add(key)
@@ -497,5 +500,10 @@ def read_yaml(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SpecError(f"{path}: line {line}: {error.problem}; mend the YAML there") from None
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError) as error:
+        # A control character, a 30th of February, a number of 5,000 digits, lists in lists without end, a tag's value
+        # of another kind than the tag: PyYAML raises what its readers of values do.
+        said = " ".join(str(error).split())
+        raise SpecError(f"{path}: is no YAML that can be read: {shortened(said, 200)}; mend it") from None
     except SpecError as error:
         raise SpecError(f"{path}: {error}") from None

@@ -60,7 +60,7 @@ def unpack(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """Return the arrays as lists, and what came with them; raises ValueError where a text is damaged."""
     try:
         return _unpacked(text.removeprefix(BEGIN)) if text.startswith(BEGIN) else _unpacked_of_before(text)
-    except (zlib.error, struct.error, KeyError, TypeError, OSError) as error:
+    except (zlib.error, struct.error, KeyError, TypeError, OSError, OverflowError, MemoryError) as error:
         raise ValueError(f"packed numbers cannot be read: {error}") from error
 
 
@@ -77,7 +77,7 @@ def _unpacked(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
         stored = np.frombuffer(body, kind, count, at)
         at += stored.nbytes
         arrays[name] = stored.tolist()
-    return arrays, head["more"]
+    return arrays, _object(head["more"])
 
 
 def _unpacked_of_before(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
@@ -93,7 +93,14 @@ def _unpacked_of_before(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]
             arrays[name] = (values if whole else values.astype(np.float64)).tolist()
         else:
             arrays[name] = stored.tolist()
-    return arrays, head["more"]
+    return arrays, _object(head["more"])
+
+
+def _object(more: Any) -> dict[str, Any]:
+    """Return what came with the arrays, which is an object."""
+    if not isinstance(more, dict):
+        raise TypeError("what came with them is no object")
+    return more
 
 
 @cache
@@ -120,13 +127,23 @@ def whole(line: dict[str, Any], known: MutableMapping[str, str]) -> dict[str, An
     """Return a line with its numbers, and note the texts that it brings; a line of before this form stays as it is."""
     if ROW not in line:
         return line
-    known.update(line.pop(PACKED, {}))
-    keys = line.pop(ROW), line.pop(SCORES)
+    known.update(texts_in(line))
+    line.pop(PACKED, None)
+    keys = str(line.pop(ROW)), str(line.pop(SCORES, None))
     if lacking := [key for key in keys if key not in known]:
         raise ValueError(f"no line before it holds {', '.join(lacking)}")
     (row, about), (scores, shown) = (unpack(known[key]) for key in keys)
-    numbers = dict(zip(about[NUMBERS], row.pop(NUMBERS), strict=True))
-    if ITEMS not in line:  # a line of before has them beside its scores
-        items = shown[ITEMS]
-        line[ITEMS] = [dict(zip(shown["names"], one, strict=True)) for one in items] if "names" in shown else items
-    return line | {NUMBERS: numbers, LISTS: row, PROBABILITIES: scores[PROBABILITIES]}
+    try:
+        numbers = dict(zip(about[NUMBERS], row.pop(NUMBERS), strict=True))
+        if ITEMS not in line:  # a line of before has them beside its scores
+            items = shown[ITEMS]
+            line[ITEMS] = [dict(zip(shown["names"], one, strict=True)) for one in items] if "names" in shown else items
+        return line | {NUMBERS: numbers, LISTS: row, PROBABILITIES: scores[PROBABILITIES]}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"packed numbers are not of an answer: {error!r}") from error
+
+
+def texts_in(line: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts that a line brings, by their keys."""
+    found = line.get(PACKED)
+    return {key: text for key, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}

@@ -161,7 +161,7 @@ def read_lines(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
         lines = _parsed(stream, path)
         if newest_first:  # a line's numbers may stand in an earlier one
             found = list(lines)
-            known = {key: text for line in found for key, text in line.get(packed_answer.PACKED, {}).items()}
+            known = {key: text for line in found for key, text in packed_answer.texts_in(line).items()}
             lines = iter(reversed(found))
         for line in lines:
             try:
@@ -174,9 +174,14 @@ def _parsed(stream: Iterable[bytes], path: Path) -> Iterator[Answer]:
     for number, text in enumerate(stream, 1):
         if text.strip():
             try:
-                yield from_json(sealing.given().open(text, what=f"{path}: a line"))
+                line = from_json(sealing.given().open(text, what=f"{path}: a line"))
             except ValueError:
                 log.warning("%s line %d: cut short, skipped", path, number)
+                continue
+            if isinstance(line, dict):
+                yield line
+            else:
+                log.warning("%s line %d: no JSON object, skipped", path, number)
 
 
 def table(folder: Path, *, names: Sequence[str] = columns.REQUEST_LOG) -> pa.Table:

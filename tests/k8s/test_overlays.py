@@ -169,7 +169,8 @@ def test_every_secret_that_production_names_is_filled_from_outside(production):
             named |= {source["secretRef"]["name"] for source in container.get("envFrom", []) if "secretRef" in source}
             entries = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in container.get("env", [])]
             named |= {entry["name"] for entry in entries if entry}
-    assert named == {"recommender", "reconciler", "mlflow", "evidently"}
+    accounts = {"mlflow-writer", "mlflow-reader", "mlflow-server"}
+    assert named == {"recommender", "reconciler", "mlflow", "evidently"} | accounts
     filled = {o["spec"]["target"]["name"] for o in production.values() if o["kind"] == "ExternalSecret"}
     assert named <= filled
 

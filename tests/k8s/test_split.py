@@ -58,7 +58,10 @@ def test_a_model_pod_serves_its_service_of_the_same_release_and_holds_no_secret(
     module, service = container["args"][0].split(":")
     assert getattr(importlib.import_module(module), service)
     assert pod["initContainers"][0]["args"] == door["initContainers"][0]["args"]
-    assert pod["initContainers"][0]["envFrom"] == door["initContainers"][0]["envFrom"] == container["envFrom"]
+    reader = {"secretRef": {"name": "mlflow-reader", "optional": True}}  # of the registry, while a release is fetched
+    assert (
+        pod["initContainers"][0]["envFrom"] == door["initContainers"][0]["envFrom"] == [*container["envFrom"], reader]
+    )
     assert not any("secretRef" in source for source in container["envFrom"])
 
 

@@ -109,15 +109,27 @@ class EventLog:
         """Read back the latest keys, newest file first, and the time that events had moved the clock to."""
         for path in reversed(json_lines.files(folder)):
             found = list(json_lines.read(path))
-            keys = [key for line in found for key in line.get(FOLDED, ())]
+            keys = [key for line in found for key in _folded(line)]
             known = dict.fromkeys(keys)
-            times = [line[columns.TIMESTAMP] for line in found if line.get(KEY) in known]
+            found = [line for line in found if _whole(line)]
+            times = [line[columns.TIMESTAMP] for line in found if line[KEY] in known]
             self.latest = max(times + ([self.latest] if self.latest is not None else []), default=None)
             self._folded = known | self._folded
-            logged = {line[KEY]: line for line in reversed(found) if KEY in line}  # the first line of each
+            logged = {line[KEY]: line for line in reversed(found)}  # the first line of each
             self._waiting |= {key: line for key, line in logged.items() if key not in self._folded}
             if len(self._folded) >= self._remember:
                 return
+
+
+def _folded(line: Mapping[str, Any]) -> list[str]:
+    """Return the keys that a line says are folded; none of a line that is no such one."""
+    keys = line.get(FOLDED)
+    return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
+
+
+def _whole(line: Mapping[str, Any]) -> bool:
+    """Tell whether a line is an event with its key and time: a disk's or a person's damage must not stop a door."""
+    return isinstance(line.get(KEY), str) and type(line.get(columns.TIMESTAMP)) is int
 
 
 def pushed(event: Mapping[str, Any], calendar: Calendar) -> update.Event:

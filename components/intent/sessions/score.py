@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from components.intent.sessions.encode import Codes, encode, visit, window
 from components.intent.sessions.spec import SessionIntent
+from feature_repo import arrays as arrays_file
 from feature_repo import files
 from feature_repo.errors import DataError
 from feature_repo.memory import Remembered
@@ -103,7 +104,7 @@ class SessionScorer:
         )
         if list(codes.names) != document["features"]:
             raise DataError(f"{folder / FILE}: was trained on other features than this version makes; run again")
-        with np.load(folder / WEIGHTS) as arrays:
+        with arrays_file.opened(folder / WEIGHTS) as arrays:
             weights, biases = (tuple(arrays[f"{name}_{n}"] for n in range(LAYERS)) for name in ("weight", "bias"))
             return cls(
                 intents=tuple(SessionIntent.model_validate(one) for one in document["intents"]),

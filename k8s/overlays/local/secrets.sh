@@ -19,6 +19,13 @@ FEAST='{"registry": {"registry_type": "sql", "path": "postgresql+psycopg://feast
 made recommender || kube create secret generic recommender --from-literal=INTENTFLOW_FEAST="$FEAST" \
   --from-literal=INTENTFLOW_PSEUDONYM_KEY="$(random 32)" --from-literal=INTENTFLOW_SHADOW_TOKEN="$(random 32)" >&2
 KEY=$(field recommender INTENTFLOW_PSEUDONYM_KEY)
+# MLflow's accounts: the loop, jobs and people write, doors read; and the key of its forms.
+for role in writer reader; do
+  made "mlflow-$role" || kube create secret generic "mlflow-$role" --from-literal=MLFLOW_TRACKING_USERNAME="$role" \
+    --from-literal=MLFLOW_TRACKING_PASSWORD="$(random 24)" >&2
+done
+made mlflow-server || kube create secret generic mlflow-server \
+  --from-literal=MLFLOW_FLASK_SERVER_SECRET_KEY="$(random 32)" >&2
 # What the environments of components/jobs, materialise and reconciler name.
 for name in jobs materialise reconciler; do
   made "$name" || kube create secret generic "$name" --from-literal=INTENTFLOW_PSEUDONYM_KEY="$KEY" \
@@ -27,3 +34,5 @@ for name in jobs materialise reconciler; do
 done
 echo "export REDIS_PASSWORD=$REDIS_PASSWORD POSTGRES_PASSWORD=$POSTGRES_PASSWORD"
 echo "export INTENTFLOW_PSEUDONYM_KEY=$KEY"
+echo "export MLFLOW_TRACKING_USERNAME=$(field mlflow-writer MLFLOW_TRACKING_USERNAME)"
+echo "export MLFLOW_TRACKING_PASSWORD=$(field mlflow-writer MLFLOW_TRACKING_PASSWORD)"

@@ -1,0 +1,280 @@
+"""The policies that bind the loop's pods, evaluated as CEL: its own doors and Jobs pass, each attack is refused.
+
+The API server's own functions that CEL's core lacks (`split`) are given here.
+"""
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from feature_repo.checkout import ROOT
+from pipelines.manifests import release_overlay
+from pipelines.rollout import release_objects
+
+celpy = pytest.importorskip("celpy", reason="cel-python evaluates admission policies: `make install`")
+pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="renders manifests with kubectl")
+PODS, NAMES = "intentflow-reconciler-pods", "intentflow-reconciler-names"
+LOOP = "system:serviceaccount:intentflow:reconciler"
+RESOURCES = {
+    "Deployment": "deployments",
+    "Job": "jobs",
+    "Pod": "pods",
+    "Service": "services",
+    "ConfigMap": "configmaps",
+}
+Object = dict[str, Any]
+
+
+def split(text: Any, separator: Any) -> Any:
+    return celpy.celtypes.ListType([celpy.celtypes.StringType(one) for one in str(text).split(str(separator))])
+
+
+@pytest.fixture(scope="module")
+def production() -> list[Object]:
+    return release_overlay.render(ROOT / "k8s" / "overlays" / "production")
+
+
+@pytest.fixture(scope="module")
+def job() -> Object:
+    """The Job of profiles, as the loop completes it."""
+    found: Object = json.loads((ROOT / "k8s" / "components" / "materialise" / "job.json").read_text())
+    found["metadata"]["name"] = "materialise-0a1b2c3d4e5f"
+    found["spec"]["template"]["spec"]["containers"][0]["image"] = "intentflow-python:0.1.0"
+    return found
+
+
+@pytest.fixture(scope="module")
+def doors(production: list[Object]) -> list[Object]:
+    """What the loop applies for a release."""
+    return release_objects.objects(production, "0a1b2c3d4e5f")
+
+
+def the(objects: list[Object], kind: str, name: str) -> Object:
+    return next(one for one in objects if one["kind"] == kind and one["metadata"]["name"] == name)
+
+
+class Policies:
+    """Both policies of a render, as an API server applies them."""
+
+    def __init__(self, objects: list[Object]) -> None:
+        self._objects = objects
+        self._params = the(objects, "ConfigMap", "reconciler-admission")
+
+    def refusals(
+        self, one: Object, *, old: Object | None = None, user: str = LOOP, operation: str = "CREATE"
+    ) -> list[str]:
+        """Return the messages of what refuses a request."""
+        resource = RESOURCES.get(one["kind"], f"{one['kind'].lower()}s")
+        request = {
+            "userInfo": {"username": user},
+            "namespace": "intentflow",
+            "name": one["metadata"]["name"],
+            "operation": operation,
+            "resource": {"resource": "networkpolicies" if one["kind"] == "NetworkPolicy" else resource},
+        }
+        known = {"object": one, "oldObject": old, "request": request, "params": self._params}
+        found = []
+        for name in (PODS, NAMES):
+            spec = the(self._objects, "ValidatingAdmissionPolicy", name)["spec"]
+            if not self._matches(spec, request) or not all(
+                self._value(condition["expression"], known) for condition in spec["matchConditions"]
+            ):
+                continue
+            variables: dict[str, Any] = {}
+            for variable in spec.get("variables", ()):
+                variables[variable["name"]] = self._value(variable["expression"], known | {"variables": variables})
+            found += [
+                str(rule["message"])
+                for rule in spec["validations"]
+                if not self._value(rule["expression"], known | {"variables": variables})
+            ]
+        return found
+
+    @staticmethod
+    def _matches(spec: Object, request: Object) -> bool:
+        return any(
+            request["resource"]["resource"] in rule["resources"] and request["operation"] in rule["operations"]
+            for rule in spec["matchConstraints"]["resourceRules"]
+        )
+
+    @staticmethod
+    def _value(expression: str, known: dict[str, Any]) -> Any:
+        environment = celpy.Environment()
+        program = environment.program(environment.compile(expression), functions={"split": split})
+        given = {name: celpy.json_to_cel(value) if name != "variables" else value for name, value in known.items()}
+        given["variables"] = celpy.celtypes.MapType(
+            {celpy.celtypes.StringType(name): value for name, value in known.get("variables", {}).items()}
+        )
+        return program.evaluate(given)
+
+
+@pytest.fixture(scope="module")
+def policies(production: list[Object]) -> Policies:
+    return Policies(production)
+
+
+def pod_of(one: Object) -> Object:
+    found: Object = one["spec"]["template"]["spec"]
+    return found
+
+
+def test_what_the_loop_makes_passes(policies: Policies, doors: list[Object], job: Object) -> None:
+    assert {one["kind"] for one in doors} >= {"Deployment", "Service", "ConfigMap", "NetworkPolicy"}
+    for one in [*doors, job]:
+        assert policies.refusals(one) == [], one["metadata"]["name"]
+    routes = {"kind": "ConfigMap", "metadata": {"name": "recommender-routes"}, "data": {}}
+    assert policies.refusals(routes, old=routes, operation="UPDATE") == []
+
+
+def test_the_overlay_s_own_door_may_be_scaled_by_the_loop(policies: Policies, production: list[Object]) -> None:
+    door = the(production, "Deployment", "recommender")
+    assert policies.refusals(door, old=door, operation="UPDATE") == []
+
+
+def test_other_accounts_are_not_bound(policies: Policies, production: list[Object]) -> None:
+    redis = the(production, "Deployment", "mlflow")
+    assert policies.refusals(redis)
+    assert policies.refusals(redis, user="kubernetes-admin") == []
+
+
+def of_env_from(pod: Object) -> None:
+    pod["containers"][0].setdefault("envFrom", []).append({"secretRef": {"name": "mlflow"}})
+
+
+def of_env(pod: Object) -> None:
+    value = {"valueFrom": {"secretKeyRef": {"name": "redis", "key": "password"}}}
+    pod["containers"][0].setdefault("env", []).append({"name": "A", **value})
+
+
+def of_init_env(pod: Object) -> None:
+    value = {"valueFrom": {"secretKeyRef": {"name": "redis", "key": "password"}}}
+    extra = copy.deepcopy(pod["containers"][0]) | {"name": "first", "env": [{"name": "A", **value}]}
+    pod.setdefault("initContainers", []).append(extra)
+
+
+def volume(**source: Any) -> Callable[[Object], None]:
+    def plant(pod: Object) -> None:
+        pod.setdefault("volumes", []).append({"name": "theirs", **source})
+
+    return plant
+
+
+def another_image(pod: Object) -> None:
+    pod["containers"][0]["image"] = "evil.example/intentflow-python:0.1.0"
+
+
+def an_image_like_ours(pod: Object) -> None:
+    pod["containers"][0]["image"] = "intentflow-python-evil:0.1.0"
+
+
+def an_init_image(pod: Object) -> None:
+    pod.setdefault("initContainers", []).append({"name": "first", "image": "busybox"})
+
+
+def another_account(pod: Object) -> None:
+    pod["serviceAccountName"] = "reconciler"
+
+
+def no_account(pod: Object) -> None:
+    del pod["serviceAccountName"]
+
+
+def a_token(pod: Object) -> None:
+    pod["automountServiceAccountToken"] = True
+
+
+def the_node(pod: Object) -> None:
+    pod["hostNetwork"] = True
+
+
+def a_registry_s_credentials(pod: Object) -> None:
+    pod["imagePullSecrets"] = [{"name": "mlflow"}]
+
+
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (of_env_from, "declared Secrets alone"),
+        (of_env, "declared Secrets alone"),
+        (of_init_env, "declared Secrets alone"),
+        (volume(secret={"secretName": "mlflow"}), "no path of the node"),
+        (volume(hostPath={"path": "/"}), "no path of the node"),
+        (volume(nfs={"server": "a", "path": "/"}), "no path of the node"),
+        (volume(projected={"sources": [{"serviceAccountToken": {"path": "token"}}]}), "no path of the node"),
+        (volume(projected={"sources": [{"secret": {"name": "mlflow"}}]}), "no path of the node"),
+        (volume(persistentVolumeClaim={"claimName": "mlflow"}), "no path of the node"),
+        (another_image, "images of this installation"),
+        (an_image_like_ours, "images of this installation"),
+        (an_init_image, "images of this installation"),
+        (another_account, "declared account"),
+        (no_account, "declared account"),
+        (a_token, "no token"),
+        (the_node, "nothing with their node"),
+        (a_registry_s_credentials, "bring no credentials"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_an_attack_by_the_loop_s_account_is_refused(
+    policies: Policies, doors: list[Object], job: Object, kind: str, plant: Callable[[Object], None], said: str
+) -> None:
+    """The attack of the review: who has the loop's account makes a pod, and reads every Secret through it."""
+    one = copy.deepcopy(job if kind == "Job" else the(doors, "Deployment", "recommender-0a1b2c3d4e5f"))
+    plant(pod_of(one))
+    for operation in ("CREATE", "UPDATE"):
+        refused = policies.refusals(one, operation=operation)
+        assert len(refused) == 1
+        assert said in refused[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("Service", "mlflow"),
+        ("ConfigMap", "reconciler-admission"),
+        ("ConfigMap", "reconciler-spec"),
+        ("NetworkPolicy", "default-deny"),
+        ("Deployment", "router"),
+    ],
+)
+def test_the_loop_changes_nothing_but_doors(policies: Policies, production: list[Object], kind: str, name: str) -> None:
+    found = [one for one in production if one["kind"] == kind and one["metadata"]["name"].startswith(name)]
+    assert found
+    for operation in ("CREATE", "UPDATE", "DELETE"):
+        assert any("doors and their routes alone" in said for said in policies.refusals(found[0], operation=operation))
+
+
+def test_a_job_of_another_name_is_refused(policies: Policies, job: Object) -> None:
+    other = job | {"metadata": {**job["metadata"], "name": "anything"}}
+    assert policies.refusals(other) == ["the loop makes Jobs of profiles alone, whose names begin with materialise-"]
+
+
+def test_a_router_s_pod_may_be_marked_and_its_image_may_not_be_changed(
+    policies: Policies, production: list[Object]
+) -> None:
+    spec = pod_of(the(production, "Deployment", "router"))
+    pod = {"kind": "Pod", "metadata": {"name": "router-6d5f-abcde"}, "spec": spec}
+    marked = pod | {"metadata": {**pod["metadata"], "annotations": {"intentflow/routes": "1"}}}
+    assert policies.refusals(marked, old=pod, operation="UPDATE") == []
+    changed = copy.deepcopy(pod)
+    changed["spec"]["containers"][0]["image"] = "evil"
+    assert "changes nothing that runs in them" in policies.refusals(changed, old=pod, operation="UPDATE")[0]
+    mlflow = pod | {"metadata": {"name": "mlflow-6d5f-abcde"}}
+    assert policies.refusals(mlflow, old=mlflow, operation="UPDATE")
+
+
+def test_every_policy_denies_and_fails_shut(production: list[Object]) -> None:
+    for name in (PODS, NAMES):
+        assert the(production, "ValidatingAdmissionPolicy", name)["spec"]["failurePolicy"] == "Fail"
+        assert the(production, "ValidatingAdmissionPolicyBinding", name)["spec"]["validationActions"] == ["Deny"]
+    bound = the(production, "ValidatingAdmissionPolicyBinding", PODS)["spec"]
+    assert bound["paramRef"] == {"name": "reconciler-admission", "parameterNotFoundAction": "Deny"}
+
+
+def test_the_namespace_bears_the_label_by_which_the_policies_hold(production: list[Object]) -> None:
+    wanted = the(production, "ValidatingAdmissionPolicyBinding", PODS)["spec"]["matchResources"]["namespaceSelector"]
+    labels = the(production, "Namespace", "intentflow")["metadata"]["labels"]
+    assert wanted["matchLabels"].items() <= labels.items()
