@@ -37,5 +37,6 @@ def weights_of_positives(asked: float | str, rate: np.ndarray) -> np.ndarray | N
     ([1.0, 4.0, 50.0], None)
     """
     if asked == "balanced":
-        return np.clip((1 - rate) / np.maximum(rate, 1e-9), 1 / MOST_BALANCED, MOST_BALANCED).astype(np.float32)
+        ratio = (1 - rate) / np.maximum(rate, 1e-9)
+        return np.asarray(np.clip(ratio, 1 / MOST_BALANCED, MOST_BALANCED), dtype=np.float32)
     return None if float(asked) == 1.0 else np.full(len(rate), float(asked), dtype=np.float32)
