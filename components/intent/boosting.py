@@ -39,9 +39,9 @@ class Boosting:
     rows: Rows
     validate: Rows | None  # None: a refit
     unknown: Encoded  # an unknown user at the start of each week, [W] rows
-    weight: np.ndarray  # [C] float32, of each target in the loss
     spec: IntentModel
     forest: Forest
+    positives: np.ndarray | None = None  # [C] float32, what pairs that came true count; None: as all others
     epochs: list[Epoch] = field(default_factory=list)  # one a tree
 
     @classmethod
@@ -52,17 +52,17 @@ class Boosting:
         validate: Rows | None,
         *,
         unknown: Encoded,
-        weight: np.ndarray,
         rate: np.ndarray,
         spec: IntentModel,
         projection: Projection | None = None,
         given: dict[str, np.ndarray] | None = None,
+        positives: np.ndarray | None = None,
     ) -> "Boosting":
         """Begin without a tree; `given` are a judged forest's cells and projection, for a refit."""
         start = {"cell": cells(rate)} if given is None else given
         if projection is not None:
             start |= {f"profile_{name}": getattr(projection, name).astype(np.float32) for name in PROJECTED}
-        return cls(shape, rows, validate, unknown, weight, spec, Forest(shape, start | _nodes([])))
+        return cls(shape, rows, validate, unknown, spec, Forest(shape, start | _nodes([])), positives)
 
     @property
     def sees(self) -> dict[str, torch.Tensor]:
@@ -76,9 +76,11 @@ class Boosting:
         assert self.validate is not None, "without validation rows nothing says when to stop"
         report(0.0, f"{stage}, up to {self.spec.trees.rounds} trees")
         start, rng = time.monotonic(), np.random.default_rng(self.spec.seed)
-        x, y, weight = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, blank=UNKNOWN_SHARE)
+        x, y, weight = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, learns=True)
         every = np.arange(len(self.validate.week))
-        check = self._drawn(self.validate, every, rng, pairs=max(self.spec.trees.pairs // VALIDATE_SHARE, 1), blank=0.0)
+        check = self._drawn(
+            self.validate, every, rng, pairs=max(self.spec.trees.pairs // VALIDATE_SHARE, 1), learns=False
+        )
         model = self._booster(self.spec.trees.rounds, stops=True)
         model.fit(x, y, sample_weight=weight, X_val=check[0], y_val=check[1], sample_weight_val=check[2])
         losses = [(-float(a), -float(b)) for a, b in zip(model.train_score_, model.validation_score_, strict=True)][1:]
@@ -91,7 +93,7 @@ class Boosting:
         """Grow so many trees on the rows in `index`."""
         report(0.0, f"{stage}, {epochs} trees")
         start, rng = time.monotonic(), np.random.default_rng(self.spec.seed)
-        x, y, weight = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, blank=UNKNOWN_SHARE)
+        x, y, weight = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, learns=True)
         model = self._booster(epochs, stops=False).fit(x, y, sample_weight=weight)
         seconds = round(time.monotonic() - start, 2)
         self.epochs.append(Epoch(stage, round(_loss(y, model.predict_proba(x)[:, 1], weight), 6), None, seconds))
@@ -116,23 +118,28 @@ class Boosting:
         )
 
     def _drawn(
-        self, rows: Rows, index: np.ndarray, rng: np.random.Generator, *, pairs: int, blank: float
+        self, rows: Rows, index: np.ndarray, rng: np.random.Generator, *, pairs: int, learns: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draw pairs of the rows in `index` and targets: columns [n, X], labels [n], weights [n], of mean 1."""
-        C = len(self.weight)
+        """Draw pairs of the rows in `index` and targets: columns [n, X], labels [n], weights [n], of mean 1.
+
+        All targets weigh alike: trees tell them apart by category, so that an intent of one target is not lost.
+        """
+        C = self.shape.targets
         whole = len(index) * C
         drawn = np.sort(rng.choice(whole, min(pairs, whole), replace=False))
         place, target = np.divmod(drawn, C)
-        row, hidden = index[place], (rng.random(len(index)) < blank)[place]
+        hide = UNKNOWN_SHARE if learns else 0.0
+        row, hidden = index[place], (rng.random(len(index)) < hide)[place]
         x = np.empty((len(row), CATEGORIES + self.shape.frequency + self.shape.user_inputs), dtype=np.float32)
         for mask, encoded, at in ((~hidden, rows.encoded, row), (hidden, self.unknown, rows.week[row])):
             if mask.any():
                 some = at[mask], target[mask]
                 x[mask] = columns_of(encoded, *some, weights=self.forest.weights, segments=self.shape.segments)
-        weight = self.weight[target].astype(np.float64)
-        if rows.weight is not None:
-            weight = weight * rows.weight[row]
-        return x, rows.labels[row, target].astype(np.int64), weight / weight.mean()
+        weight = np.ones(len(row)) if rows.weight is None else rows.weight[row].astype(np.float64)
+        y = rows.labels[row, target].astype(np.int64)
+        if learns and self.positives is not None:
+            weight = np.where(y > 0, weight * self.positives[target], weight)
+        return x, y, weight / weight.mean()
 
     def _take(self, model: Any, trees: int, x: np.ndarray) -> None:
         """Keep the first trees of a fitted booster as arrays, which must answer as it does."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.intent import inputs
-from components.intent.evaluate import COMPARED, Evaluation
+from components.intent.evaluate import BCE_COMPARED, COMPARED, Evaluation
 from components.intent.networks import TREES
 from feature_repo.clock import Pace
 from feature_repo.markdown import words
@@ -13,6 +13,8 @@ from feature_repo.vocabulary import Vocabulary
 TITLES = {"macro_auroc": "macro AUROC", "micro_auroc": "micro AUROC", "map": "mAP", "bce": "BCE", "ece": "ECE",
           "micro_f1": "micro F1"}  # fmt: skip
 WEEKLY = Pace()
+BESIDE = (("map", f"{COMPARED}_map", 1), ("bce", BCE_COMPARED, -1))  # of a cohort, and whether more is better
+BAR, LONGEST = 0.01, 20  # of a sign in the table of calibration, and signs at most
 EXTREMES = 5  # targets shown at either end
 
 
@@ -36,8 +38,13 @@ def write(
         _table(found, step),
         _gain(found),
         *_single(found, vocabulary),
+        "## Decisions",
+        _decisions(found, step),
+        "## Calibration",
+        _calibration(found),
         "## Cohorts",
         _cohorts(found),
+        _worse(found),
         "## Targets",
         _targets(found),
         *_inputs(sees or {}),
@@ -118,10 +125,52 @@ def _single(found: Evaluation, vocabulary: Vocabulary) -> list[str]:
 
 def _cohorts(found: Evaluation) -> str:
     lines = [["cohort", "rows", "mAP", f"{COMPARED.replace('_', ' ')} mAP", "macro AUROC", "BCE", "ECE"]]
-    for name, values in found.cohorts.items():
+    for name, values in (found.cohorts | {f"{group} targets": v for group, v in found.groups.items()}).items():
         figures = ("rows", "map", f"{COMPARED}_map", "macro_auroc", "bce", "ece")
         lines.append([words(name), *(_number(values[figure]) for figure in figures)])
     return _markdown(lines)
+
+
+def _decisions(found: Evaluation, step: str) -> str:
+    lines = [["", "precision", "recall", "F1"]]
+    for name, prefix in (("over all pairs (micro)", "micro"), ("mean of targets (macro)", "macro")):
+        lines.append([name, *(_number(found.test[f"{prefix}_{figure}"]) for figure in ("precision", "recall", "f1"))])
+    return _markdown(lines) + (
+        f"\n\nA probability from {found.curve.threshold:.3f} on counts as yes in the first line, from each target's "
+        f"own threshold on in the second; both were chosen for F1 on validation {step}s. Brier score "
+        f"{_number(found.test['brier'])}. Each target's report is in metrics.json."
+    )
+
+
+def _calibration(found: Evaluation) -> str:
+    """Draw for each intent what was said against what happened."""
+    parts = []
+    for intent, bins in found.reliability.items():
+        lines = [["said", "happened", "pairs", ""]]
+        for cell in bins:
+            off = cell["happened"] - cell["said"]
+            lines.append(
+                [f"{cell['said']:.3f}", f"{cell['happened']:.3f}", str(int(cell["pairs"])),
+                 ("+" if off > 0 else "-") * min(round(abs(off) / BAR), LONGEST)]
+            )  # fmt: skip
+        parts.append(f"`{intent}`\n\n{_markdown(lines)}")
+    parts.append(f"Each sign is {BAR:.0%} that happened more (+) or less (-) often than was said.")
+    return "\n\n".join(parts)
+
+
+def _worse(found: Evaluation) -> str:
+    """Name the cohorts and groups of targets that the compared rate serves better."""
+    name = COMPARED.replace("_", " ")
+    worse = [
+        f"{cohort} ({', '.join(TITLES[m] for m in behind)})"
+        for cohort, values in (found.cohorts | {f"{g} targets": v for g, v in found.groups.items()}).items()
+        if (behind := [m for m, other, sign in BESIDE if _behind(values[m], values[other], sign)])
+    ]
+    return f"Behind the {name}: {'; '.join(worse)}." if worse else f"In none of these the model is behind the {name}."
+
+
+def _behind(mine: float | None, theirs: float | None, sign: int) -> bool:
+    return mine is not None and theirs is not None and sign * mine < sign * theirs
 
 
 def _targets(found: Evaluation) -> str:
@@ -130,8 +179,9 @@ def _targets(found: Evaluation) -> str:
         key=lambda pair: -(pair[1]["auroc"] or 0),
     )
     shown = ranked if len(ranked) <= 2 * EXTREMES else [*ranked[:EXTREMES], *ranked[-EXTREMES:]]
-    lines = [["easiest and hardest", "AUROC", "AP"]]
-    lines += [[words(name), _number(v["auroc"]), _number(v["ap"])] for name, v in shown]
+    figures = ("auroc", "ap", "precision", "recall", "f1", "support")
+    lines = [["easiest and hardest", "AUROC", "AP", "precision", "recall", "F1", "came true"]]
+    lines += [[words(name), *(_number(v[figure]) for figure in figures)] for name, v in shown]
     return _markdown(lines)
 
 

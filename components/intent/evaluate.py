@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from components.intent import baselines, metrics, uncertainty
+from components.intent import baselines, decisions, metrics, uncertainty
+from components.intent.decisions import Thresholds
 from components.intent.examples import Examples
 from components.intent.metrics import Curve
 from components.resamples import Line, digest
@@ -20,8 +21,10 @@ from feature_repo import columns
 from feature_repo.rows import UserRows
 
 COMPARED = "decayed_rate"  # the baseline that gains are over
+BCE_COMPARED = f"bce_of_{COMPARED}"  # not as a gate reads a baseline's: no resamples of it are drawn
 COHORT_METRICS = ("rows", "map", "macro_auroc", "bce", "ece")
 TENURES = ((0, "under 13"), (13, "13 to 25"), (26, "from 26"))  # steps since the first event
+RARITIES = ("rare", "middle", "common")  # thirds of the headline's targets by their rate in training rows
 ACTIVITIES = ("low", "middle", "high")  # thirds of the test rows by decayed sessions
 ELSEWHERE = ("curve", "resamples", "rows_digest")  # fields with a file of their own
 Numbers = dict[str, float | None]
@@ -49,6 +52,8 @@ class Evaluation:
     targets: dict[str, Numbers]  # test figures by target
     weeks: list[int]
     curve: Curve
+    groups: dict[str, Numbers] = field(default_factory=dict)  # of targets, by how often they come true
+    reliability: dict[str, list[dict[str, float]]] = field(default_factory=dict)  # by intent
     resamples: list[Line] = field(repr=False, default_factory=list)  # what gates make intervals of
     rows_digest: str = ""  # of which users and weeks these are
 
@@ -63,16 +68,33 @@ class Judge:
 
     names: list[str]
     headline: np.ndarray  # [C] bool
-    threshold: float
+    threshold: float  # of all pairs, for micro figures
+    by_target: np.ndarray  # [C] thresholds, for macro figures
 
     def summary(self, labels: np.ndarray, probability: np.ndarray) -> Numbers:
         """Return the headline figures and those of each other target."""
         found = self.headline_of(labels, probability) | metrics.pooled(
             labels[:, self.headline], probability[:, self.headline], threshold=self.threshold
         )
+        each = metrics.classified(labels, probability >= self.by_target)
+        found |= metrics.macro({name: values[self.headline] for name, values in each.items()})
         for c in np.flatnonzero(~self.headline):
             found |= metrics.named(self.names[c], metrics.single(labels[:, c], probability[:, c]))
         return found
+
+    def by_name(self, labels: np.ndarray, probability: np.ndarray) -> dict[str, Numbers]:
+        """Return the figures of each target, as a classification report has them."""
+        each = metrics.classified(labels, probability >= self.by_target)
+        return {
+            name: metrics.single(labels[:, c], probability[:, c])
+            | {
+                "bce": round(float(metrics.cross_entropy(labels[:, [c]], probability[:, [c]]).mean()), 6),
+                "ece": round(metrics.calibration_error(labels[:, c], probability[:, c]), 6),
+                "threshold": float(self.by_target[c]),
+            }
+            | {figure: round(float(values[c]), 6) for figure, values in each.items()}
+            for c, name in enumerate(self.names)
+        }
 
     def headline_of(self, labels: np.ndarray, probability: np.ndarray) -> Numbers:
         """Return the headline figures that need no threshold."""
@@ -80,9 +102,13 @@ class Judge:
 
 
 def evaluate(
-    scorer: Predicts, examples: Examples, *, report: Callable[[float, str], None] = lambda share, note: None
+    scorer: Predicts,
+    examples: Examples,
+    *,
+    thresholds: Thresholds | None = None,
+    report: Callable[[float, str], None] = lambda share, note: None,
 ) -> Evaluation:
-    """Judge a model on the examples' test rows."""
+    """Judge a model on the examples' test rows; `thresholds` are its own, left out: chosen on the validation rows."""
     validate, test = examples.part("validate"), examples.part("test")
     validate_rows, rows = examples.rows.take(validate), examples.rows.take(test)
     labels = examples.labels[test]
@@ -93,7 +119,7 @@ def evaluate(
     ahead = examples.vocabulary.horizons
     prior = baselines.choose(rate, validate_rows, examples.labels[validate], calendar=calendar, horizons=ahead)
     others = baselines.predictions(rate, rows, prior, calendar=calendar, horizons=ahead)
-    judge = _judge(examples, examples.labels[validate], validate_said)
+    judge = _judge(examples, examples.labels[validate], validate_said, thresholds)
     report(0.5, "baselines")
     head = judge.headline
     figures = {name: judge.summary(labels, p) for name, p in others.items()}
@@ -113,19 +139,21 @@ def evaluate(
         intervals=intervals,
         gain=gain,
         cohorts=_cohorts(judge, labels, said, others[COMPARED], masks=masks),
-        targets={name: metrics.single(labels[:, c], said[:, c]) for c, name in enumerate(judge.names)},
+        targets=judge.by_name(labels, said),
         weeks=[int(w) for w in np.unique(examples.week[test])],
         curve=metrics.curve(labels[:, head], said[:, head], threshold=judge.threshold),
+        groups=_groups(rate, head, labels, said, others[COMPARED]),
+        reliability=_reliability(examples, labels, said),
         resamples=lines,
         rows_digest=digest(rows.user_id, examples.week[test]),
     )
 
 
-def _judge(examples: Examples, labels: np.ndarray, probability: np.ndarray) -> Judge:
-    leveled = np.array([target.value is not None for target in examples.vocabulary.targets])
-    head = leveled if leveled.any() else ~leveled
-    threshold = metrics.best_threshold(labels[:, head], probability[:, head])
-    return Judge(examples.vocabulary.target_names, head, threshold)
+def _judge(examples: Examples, labels: np.ndarray, probability: np.ndarray, thresholds: Thresholds | None) -> Judge:
+    found = decisions.choose(labels, probability, examples.vocabulary) if thresholds is None else thresholds
+    head = decisions.headline(examples.vocabulary)
+    pooled = found.pooled if found.apart else metrics.best_threshold(labels[:, head], probability[:, head])
+    return Judge(examples.vocabulary.target_names, head, pooled, found.by_target)
 
 
 def cohorts(rows: UserRows, examples: Examples) -> dict[str, np.ndarray]:
@@ -142,11 +170,38 @@ def cohorts(rows: UserRows, examples: Examples) -> dict[str, np.ndarray]:
     return {name: mask for name, mask in found.items() if mask.any()}
 
 
+def _groups(
+    rate: np.ndarray, head: np.ndarray, labels: np.ndarray, said: np.ndarray, other: np.ndarray
+) -> dict[str, Numbers]:
+    """Sum up thirds of the headline's targets by how often training rows fulfilled them; none of fewer than three."""
+    ordered = np.flatnonzero(head)[np.argsort(rate[head], kind="stable")]
+    if len(ordered) < len(RARITIES):
+        return {}
+    parts = dict(zip(RARITIES, np.array_split(ordered, len(RARITIES)), strict=True))
+    return {
+        name: {"targets": len(mine)} | _beside(labels[:, mine], said[:, mine], other[:, mine])
+        for name, mine in parts.items()
+    }
+
+
+def _beside(labels: np.ndarray, said: np.ndarray, other: np.ndarray) -> Numbers:
+    """Return the figures of a cohort, the compared baseline's mean average precision and cross-entropy beside them."""
+    mine, theirs = (metrics.summary(labels, p) for p in (said, other))
+    compared = {f"{COMPARED}_map": theirs["map"], BCE_COMPARED: theirs["bce"]}
+    return {key: mine[key] for key in COHORT_METRICS} | compared
+
+
+def _reliability(examples: Examples, labels: np.ndarray, said: np.ndarray) -> dict[str, list[dict[str, float]]]:
+    of = np.array([target.intent for target in examples.vocabulary.targets])
+    return {
+        name: metrics.reliability(labels[:, of == name], said[:, of == name]) for name in dict.fromkeys(of.tolist())
+    }
+
+
 def _cohorts(
     judge: Judge, labels: np.ndarray, said: np.ndarray, other: np.ndarray, *, masks: dict[str, np.ndarray]
 ) -> dict[str, Numbers]:
-    found = {}
-    for name, mask in masks.items():
-        mine, theirs = (judge.headline_of(labels[mask], p[mask]) for p in (said, other))
-        found[name] = {key: mine[key] for key in COHORT_METRICS} | {f"{COMPARED}_map": theirs["map"]}
-    return found
+    head = judge.headline
+    return {
+        name: _beside(*(part[np.ix_(mask, head)] for part in (labels, said, other))) for name, mask in masks.items()
+    }

@@ -19,7 +19,9 @@ import torch
 from torch import nn
 
 from components.distributed.ranks import ALONE, Ranks
+from components.intent import metrics
 from components.intent.encode import Encoded
+from components.intent.loss import cross_entropy
 from components.intent.model import Batch, IntentNet, probabilities
 from components.intent.score import ROWS
 from components.intent.spec import IntentModel
@@ -30,6 +32,8 @@ WARM_UP = 0.1  # of the steps, until the learning rate peaks
 LARGEST_GRADIENT = 1.0  # norm
 PATIENCE = 2  # epochs in a row that may bring nothing
 REPORT_STEPS = 16
+FIGURED = 2000  # validation rows, at most, that the figures of an epoch are of
+TOLD = ("map", "macro_auroc", "ece", "micro_f1", "micro_precision", "micro_recall", "brier")
 MOST_SMALLER = 4  # times that a batch of thinned rows is smaller than the spec's, at most
 
 
@@ -51,6 +55,7 @@ class Epoch:
     train_bce: float
     validate_bce: float | None  # None: a refit, which learns from the validation rows too
     seconds: float
+    figures: dict[str, float | None] = field(default_factory=dict)  # on some validation rows, by metric
 
 
 @dataclass
@@ -64,6 +69,7 @@ class Fit:
     weight: np.ndarray  # [C] float32, of each target in the loss
     spec: IntentModel
     ranks: Ranks = ALONE
+    positives: np.ndarray | None = None  # [C] float32, what pairs that came true count; None: as all others
     epochs: list[Epoch] = field(default_factory=list)
 
     def run(self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]) -> None:
@@ -72,7 +78,7 @@ class Fit:
         lowest, best = math.inf, self.net.state_dict()
         for loss, start in self._passes(stage, index, report=report):
             found = self.ranks.decided(bce(self.net, self.validate, ranks=self.ranks))
-            self._tell(stage, loss, found, start)
+            self._tell(stage, loss, found, start, figures(self.net, self.validate))
             if found < lowest:
                 lowest, best = found, {name: value.detach().clone() for name, value in self.net.state_dict().items()}
             elif min(e.validate_bce for e in self.epochs[-PATIENCE:] if e.validate_bce is not None) > lowest:
@@ -91,6 +97,8 @@ class Fit:
         """Go over the rows epoch by epoch; yield the mean loss of each and when it began."""
         rng, epochs = np.random.default_rng(self.spec.seed), self.spec.epochs
         net = self.ranks.parallel(self.net, unused=True)  # a transformer's table of words: weeks come as vectors
+        device = next(self.net.parameters()).device
+        positives = None if self.positives is None else torch.from_numpy(self.positives).to(device)  # [C]
         optimizer = torch.optim.AdamW(self.net.parameters(), lr=self.spec.learning_rate, weight_decay=WEIGHT_DECAY)
         per_epoch = math.ceil(len(index) / self._batch_size(index))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(step / (epochs * per_epoch)))
@@ -98,16 +106,18 @@ class Fit:
             start, losses = time.monotonic(), []
             self.net.train()
             for encoded, labels, weight in self._batches(index, rng):
-                losses.append(_step(net, encoded, labels, weight, optimizer))
+                losses.append(_step(net, encoded, labels, weight, optimizer, positives, self.spec.loss.focal))
                 schedule.step()
                 if len(losses) % REPORT_STEPS == 0:
                     report((epoch + len(losses) / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
             self.net.eval()
             yield float(np.mean(losses)), start
 
-    def _tell(self, stage: str, loss: float, validate: float | None, start: float) -> None:
+    def _tell(
+        self, stage: str, loss: float, validate: float | None, start: float, told: dict[str, float | None] | None = None
+    ) -> None:
         seconds, found = round(time.monotonic() - start, 2), None if validate is None else round(validate, 6)
-        self.epochs.append(Epoch(stage, round(self.ranks.mean(loss), 6), found, seconds))
+        self.epochs.append(Epoch(stage, round(self.ranks.mean(loss), 6), found, seconds, told or {}))
 
     def _batch_size(self, index: np.ndarray) -> int:
         """Return the rows of a batch: fewer where rows stand for several, or an epoch would have too few steps."""
@@ -160,8 +170,26 @@ def bce(net: IntentNet, rows: Rows, *, ranks: Ranks = ALONE) -> float:
     return ranks.total(total) / rows.labels.size
 
 
+def figures(net: IntentNet, rows: Rows) -> dict[str, float | None]:
+    """Return what people know on some of the validation rows, over all targets; F1 at the threshold that is best here.
+
+    The loss alone decides when to stop; these are for the curves.
+    """
+    some = np.linspace(0, len(rows.week) - 1, min(FIGURED, len(rows.week))).astype(np.int64)
+    labels, said = rows.labels[some], probabilities(net, rows.encoded.take(some))
+    whole = metrics.summary(labels, said)
+    pooled = metrics.pooled(labels, said, threshold=metrics.best_threshold(labels, said))
+    return {name: (whole | pooled)[name] for name in TOLD}
+
+
 def _step(
-    net: nn.Module, encoded: Encoded, labels: np.ndarray, weight: np.ndarray, optimizer: torch.optim.Optimizer
+    net: nn.Module,
+    encoded: Encoded,
+    labels: np.ndarray,
+    weight: np.ndarray,
+    optimizer: torch.optim.Optimizer,
+    positives: torch.Tensor | None,
+    focal: float,
 ) -> float:
     device = next(net.parameters()).device
     optimizer.zero_grad()
@@ -169,7 +197,7 @@ def _step(
         logits = net(Batch.of(encoded, device))  # [B, C]
     wanted = torch.from_numpy(labels).to(device, torch.float32)  # [B, C]
     counts = torch.from_numpy(weight).to(device)  # [C] or [B, C]
-    loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted, weight=counts)
+    loss = cross_entropy(logits.float(), wanted, counts, positives=positives, focal=focal)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
     optimizer.step()

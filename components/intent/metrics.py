@@ -66,6 +66,25 @@ def calibration_parts(label: np.ndarray, probability: np.ndarray) -> np.ndarray:
     return np.bincount(place.ravel(), (probability - label).ravel(), B * BINS).reshape(B, BINS)
 
 
+def reliability(label: np.ndarray, probability: np.ndarray) -> list[dict[str, float]]:
+    """Return by bin of equal width what was said on average and what happened; bins without a pair are left out.
+
+    >>> reliability(np.array([0, 1]), np.array([0.5, 0.5]))
+    [{'pairs': 2, 'said': 0.5, 'happened': 0.5}]
+    """
+    flat, truth = probability.ravel(), label.ravel()
+    place = np.minimum((flat * BINS).astype(np.int64), BINS - 1)
+    often, said, was = (np.bincount(place, values, BINS) for values in (None, flat, truth))
+    return [
+        {
+            "pairs": int(often[b]),
+            "said": round(float(said[b] / often[b]), 6),
+            "happened": round(float(was[b] / often[b]), 6),
+        }
+        for b in np.flatnonzero(often)
+    ]
+
+
 def calibration_error(label: np.ndarray, probability: np.ndarray) -> float:
     """Return the expected calibration error over all pairs, bins of equal width.
 
@@ -117,7 +136,44 @@ def pooled(label: np.ndarray, probability: np.ndarray, *, threshold: float) -> d
     said = probability >= threshold
     hits = int(label[said].sum())
     f1 = 2 * hits / max(int(said.sum()) + int(label.sum()), 1)
-    return {"micro_auroc": _rounded(auroc[0]), "micro_f1": _rounded(f1)}
+    return {
+        "micro_auroc": _rounded(auroc[0]),
+        "micro_f1": _rounded(f1),
+        "micro_precision": _rounded(hits / max(int(said.sum()), 1)),
+        "micro_recall": _rounded(hits / max(int(label.sum()), 1)),
+        "brier": _rounded(((probability.astype(np.float64) - label) ** 2).mean()),
+    }
+
+
+def classified(label: np.ndarray, said: np.ndarray) -> dict[str, np.ndarray]:
+    """Return precision, recall and F1 of each target from truth and decisions [B, C], each [C], and its support.
+
+    As a classification report has them: 0 where nothing was said, or nothing was there.
+
+    >>> found = classified(np.array([[1, 0], [1, 0]]), np.array([[True, True], [False, False]]))
+    >>> found["precision"].tolist(), found["recall"].tolist(), found["f1"].round(3).tolist(), found["support"].tolist()
+    ([1.0, 0.0], [0.5, 0.0], [0.667, 0.0], [2, 0])
+    """
+    truth = label > 0
+    hits, yes, there = (part.sum(axis=0) for part in (truth & said, said, truth))
+    return {
+        "precision": hits / np.maximum(yes, 1),
+        "recall": hits / np.maximum(there, 1),
+        "f1": 2 * hits / np.maximum(yes + there, 1),
+        "support": there,
+    }
+
+
+def macro(found: Mapping[str, np.ndarray]) -> dict[str, float | None]:
+    """Average a classification over the targets that came true at least once.
+
+    >>> macro({"precision": np.array([0.5, 0]), "recall": np.ones(2), "f1": np.ones(2), "support": np.array([3, 0])})
+    {'macro_precision': 0.5, 'macro_recall': 1.0, 'macro_f1': 1.0}
+    """
+    some = found["support"] > 0
+    return {
+        f"macro_{n}": _rounded(found[n][some].mean()) if some.any() else None for n in ("precision", "recall", "f1")
+    }
 
 
 def single(label: np.ndarray, probability: np.ndarray) -> dict[str, float | None]:

@@ -3,7 +3,7 @@
 It begins where the judged model's stage `full` began, with the same generator, and goes on for as many epochs as
 validation chose for that one, along the same course of the learning rate: on the training weeks alone it would come to
 the judged weights. Validation rows are learnt from, so nothing stops it early, and nothing judges it but `sane`. The
-probabilities are the network's own, as the judged model's are: no calibration is fitted to them, so none is carried.
+judged model's thresholds, and its calibration where it has one, are carried on: no rows are left to fit others on.
 
 Letters: R rows, B rows, C targets.
 """
@@ -17,8 +17,10 @@ import torch
 
 from components.intent import encode, inputs, train
 from components.intent.boosting import Boosting
+from components.intent.calibration import Calibration
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit
+from components.intent.loss import weights_of_positives
 from components.intent.model import IntentNet, pick_device
 from components.intent.score import IntentScorer
 from components.intent.shape import Shape
@@ -76,6 +78,7 @@ def refit(
     *,
     weeks: list[int],
     epochs: int,
+    calibration: Calibration | None = None,
     device: str = "auto",
     report: Report = lambda share, note: None,
 ) -> Refitted:
@@ -94,9 +97,10 @@ def refit(
             inputs.names_of(examples),
         )
         torch.random.set_rng_state(beginning.generator)
-        fit = Fit(scorer.net, rows, None, train.unknown(examples), train.weights(examples), spec)
+        nobody, positives = train.unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
+        fit = Fit(scorer.net, rows, None, nobody, train.weights(examples), spec, positives=positives)
         fit.rerun(STAGE, np.arange(len(index)), epochs=epochs, report=report)
-    return _refitted(scorer, fit, examples, index)
+    return _refitted(scorer.calibrated(calibration), fit, examples, index)
 
 
 def regrow(
@@ -106,6 +110,7 @@ def regrow(
     *,
     weeks: list[int],
     epochs: int,
+    calibration: Calibration | None = None,
     report: Report = lambda share, note: None,
 ) -> Refitted:
     """Grow as many trees as validation chose on the rows of `weeks`, by the judged forest's cells and projection."""
@@ -117,13 +122,13 @@ def regrow(
         rows,
         None,
         unknown=train.unknown(examples),
-        weight=train.weights(examples),
         rate=examples.train_rate,
         spec=spec,
         given={name: values.numpy() for name, values in beginning.weights.items()},
+        positives=weights_of_positives(spec.loss.positives, examples.train_rate),
     )
     fit.rerun(STAGE, np.arange(len(index)), epochs=epochs, report=report)
-    return _refitted(train.scorer_of(fit, examples), fit, examples, index)
+    return _refitted(train.scorer_of(fit, examples).calibrated(calibration), fit, examples, index)
 
 
 def _refitted(scorer: IntentScorer, fit: Fit | Boosting, examples: Examples, index: np.ndarray) -> Refitted:

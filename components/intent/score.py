@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from components.intent import numpy_net, rates
+from components.intent.calibration import Calibration
 from components.intent.context import FILE as CONTEXT
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
@@ -44,6 +45,7 @@ class IntentScorer:
         context: TargetContext,
         calendar: Calendar,
         profile: Sequence[str] | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         if net.shape.targets != len(vocabulary.targets) or net.shape.frequency != len(FREQUENCY):
             raise DataError(
@@ -56,6 +58,7 @@ class IntentScorer:
         self.context = context
         self.calendar = calendar
         self.profile = profile  # names of the profile numbers that it was trained to see; None: all
+        self.calibration = calibration  # None: probabilities are the model's own
 
     @property
     def net(self) -> "IntentNet":
@@ -80,7 +83,11 @@ class IntentScorer:
 
     def at(self, context: TargetContext, calendar: Calendar) -> "IntentScorer":
         """Return the same model with the targets' shares and the calendar of other data."""
-        return IntentScorer(self._model, self.vocabulary, context, calendar, self.profile)
+        return IntentScorer(self._model, self.vocabulary, context, calendar, self.profile, self.calibration)
+
+    def calibrated(self, calibration: Calibration | None) -> "IntentScorer":
+        """Return the same model with its probabilities mapped."""
+        return IntentScorer(self._model, self.vocabulary, self.context, self.calendar, self.profile, calibration)
 
     def encode(self, rows: UserRows) -> Encoded:
         """Encode rows as the network was trained to see them."""
@@ -95,6 +102,11 @@ class IntentScorer:
 
     def predict(self, rows: UserRows) -> np.ndarray:
         """Return the probability of each target for each row, float32 [B, C]."""
+        said = self._said(rows)
+        return said if self.calibration is None else self.calibration.apply(said)
+
+    def _said(self, rows: UserRows) -> np.ndarray:
+        """Return what the model itself says, float32 [B, C]."""
         if isinstance(self._model, RateNet):
             return self._model.predict(rows, self.calendar, self.vocabulary.horizons)
         assert self._probabilities is not None  # only a rate has none
@@ -118,6 +130,8 @@ class IntentScorer:
         if self.profile is not None:
             config = files.read_json(folder / CONFIG)
             files.write_json(folder / CONFIG, config | {"profile": list(self.profile)})
+        if self.calibration is not None:
+            self.calibration.save(folder)
         self.context.save(folder / CONTEXT)
         files.write_json(folder / CALENDAR, self.calendar.document())
 
@@ -138,12 +152,14 @@ class IntentScorer:
 
     @classmethod
     def _read(cls, folder: Path, net: "IntentNet | NumpyNet | Forest | RateNet") -> "IntentScorer":
+        vocabulary = Vocabulary.load(folder / VOCABULARY)
         return cls(
             net,
-            Vocabulary.load(folder / VOCABULARY),
+            vocabulary,
             TargetContext.load(folder / CONTEXT, n_targets=net.shape.targets),
             Calendar(**files.read_json(folder / CALENDAR)),
             files.read_json(folder / CONFIG).get("profile"),
+            Calibration.read(folder, vocabulary),
         )
 
 

@@ -126,6 +126,33 @@ class Intent(Slice):
         return columns.of_level(self.level)
 
 
+class Loss(Slice):
+    """What pairs of a user and a target weigh in training; other weights than 1 distort probabilities."""
+
+    positives: float | Literal["balanced"] = Field(
+        default=1.0,
+        description="What a pair that came true counts; balanced: as often as makes both kinds of a target weigh alike",
+    )
+    focal: float = Field(
+        default=0.0,
+        ge=0,
+        le=5,
+        description="Focus: a pair counts (1 - p) to this power, p being what the model gave to what happened",
+    )
+
+    @field_validator("positives")
+    @classmethod
+    def _bounded(cls, value: float | str) -> float | str:
+        if value != "balanced" and not 0.02 <= float(value) <= 50:
+            raise ValueError(f"{value} is out of bounds; use a number from 0.02 to 50, or balanced")
+        return value
+
+    @property
+    def distorts(self) -> bool:
+        """Tell whether what is learnt are other numbers than probabilities."""
+        return self.positives != 1.0 or self.focal > 0
+
+
 class Trees(Slice):
     """How the trees of architecture gbdt are grown."""
 
@@ -160,6 +187,25 @@ class IntentModel(Slice):
     seed: int = Field(default=0, ge=0, description="The same seed trains the same model")
     trees: Trees = Field(default=Trees(), description="With architecture: gbdt, how its trees are grown")
 
+    loss: Loss = Field(default=Loss(), description="Binary cross-entropy; class weights and focal loss by option")
+    calibrate: Literal["none", "temperature", "isotonic"] = Field(
+        default="none",
+        description="Map probabilities to how often they come true, by intent: fitted on a third of the validation "
+        "users, another third stops training, and the last sets thresholds",
+    )
+
+    @model_validator(mode="after")
+    def _holds_probabilities(self) -> "IntentModel":
+        """Refuse a loss after which answers would be called probabilities and be none."""
+        if self.loss.distorts and self.calibrate != "isotonic":
+            raise ValueError(
+                f"loss distorts probabilities, and calibrate: {self.calibrate} does not mend that; use calibrate: "
+                "isotonic, or drop loss"
+            )
+        if self.loss.focal and self.architecture == TREES:
+            raise ValueError(f"loss.focal: of networks, and architecture {TREES} has none; use loss.positives")
+        return self
+
     @model_validator(mode="after")
     def _fits_architecture(self) -> "IntentModel":
         """Refuse what the architecture would not read: it would be silently without effect."""
@@ -185,4 +231,4 @@ class IntentModel(Slice):
 
 
 OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
-NEWER: dict[str, Any] = {"trees": Trees().model_dump()}
+NEWER: dict[str, Any] = {"trees": Trees().model_dump(), "loss": Loss().model_dump(), "calibrate": "none"}

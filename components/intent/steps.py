@@ -20,6 +20,8 @@ from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
 from components.intent import examples, inputs
+from components.intent.calibration import Calibration
+from components.intent.decisions import Thresholds
 from components.intent.networks import TREES
 from components.intent.spec import Intent, IntentModel
 from components.step import step
@@ -38,6 +40,12 @@ STAGES = {
     "early": "early network, scores for the ranker",
     "full": "the model that is kept",
 }  # on the page of the losses
+CURVES = {
+    "map": ("mAP", False),
+    "macro_auroc": ("macro AUROC", False),
+    "micro_f1": ("micro F1", False),
+    "ece": ("calibration error", True),
+}  # figures of epochs on that page, and whether lower is better
 _INTENTS = TypeAdapter(list[Intent])
 
 
@@ -104,6 +112,8 @@ def save(trained: "Trained", spec: IntentModel, destination: Path, *, under: Map
         trained.scorer.save(folder)
         save_beginning(trained.beginning, folder / BEGINNING)
         inputs.write(folder, trained.inputs)
+        if trained.thresholds is not None:
+            trained.thresholds.save(folder, trained.scorer.names)
         pq.write_table(out_of_time_table(trained.out_of_time), folder / OUT_OF_TIME, compression="zstd")
         training = {
             "epochs": [asdict(epoch) for epoch in trained.epochs],
@@ -139,9 +149,12 @@ def run_refit_intent(
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
         weeks, epochs = conditions.ripe(found.split), refits.epochs_of(training)
         again = refits.regrow if spec.architecture == TREES else refits.refit
-        made = again(found, spec, beginning, weeks=weeks, epochs=epochs, report=progress.at)
+        mapping = Calibration.read(judged, found.vocabulary)
+        made = again(found, spec, beginning, weeks=weeks, epochs=epochs, calibration=mapping, report=progress.at)
         with files.written_folder(Path(refitted)) as folder:
             made.scorer.save(folder)
+            if (thresholds := Thresholds.read(judged, made.scorer.names)) is not None:
+                thresholds.save(folder, made.scorer.names)
             inputs.write(folder, inputs.read(judged))
             about = {"weeks": made.weeks, "rows": made.rows, "epochs": epochs, "means": made.means}
             files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | about)
@@ -164,6 +177,18 @@ def _draw(intent: Path, page: str) -> None:
             },
         )
         for title, key in (("Training", "train_bce"), ("Validation", "validate_bce"))
+    ]
+    charts += [
+        pages.Chart(
+            f"Validation {CURVES[name][0]}",
+            lower_is_better=CURVES[name][1],
+            series={
+                STAGES.get(stage, stage): [epoch["figures"][name] or 0.0 for epoch in epochs if epoch["stage"] == stage]
+                for stage in stages
+            },
+        )
+        for name in CURVES
+        if all(epoch.get("figures") for epoch in epochs)
     ]
     pages.write(Path(page), "Training of the intent model", charts)
 
@@ -219,7 +244,7 @@ def judge(
     # First: after the network as trained, which imports torch, loading it would seem to add less.
     answering, memory = measure.growth(lambda: IntentScorer.served(folder))
     scorer = IntentScorer.load(folder)
-    result = evaluate(scorer, found, report=report)
+    result = evaluate(scorer, found, thresholds=Thresholds.read(folder, scorer.names), report=report)
     training, pace = files.read_json(folder / TRAINING), found.calendar.pace
     text = cards.write(result, training, found.vocabulary, sees=inputs.read(folder), pace=pace)
     with files.written_folder(evaluation) as out:

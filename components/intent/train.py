@@ -10,7 +10,7 @@ Letters: R training rows, B rows, C targets, W weeks.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +18,13 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import inputs
+from components.intent import calibration, decisions, inputs
 from components.intent.boosting import Boosting
+from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows
+from components.intent.loss import weights_of_positives
 from components.intent.model import IntentNet, pick_device
 from components.intent.networks import TREES
 from components.intent.projection import Projection
@@ -30,7 +32,7 @@ from components.intent.score import ROWS, IntentScorer
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel
 from feature_repo import columns
-from feature_repo.errors import SpecError
+from feature_repo.errors import DataError, SpecError
 from feature_repo.rows import Ragged, UserRows
 
 SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
@@ -75,6 +77,7 @@ class Trained:
     threads: int
     seconds: float
     inputs: dict[str, Any] = field(default_factory=dict)  # what it sees of the profile; empty: all
+    thresholds: Thresholds | None = None
 
 
 def train(
@@ -92,6 +95,9 @@ def train(
     """
     start = time.monotonic()
     parts = {name: examples.part(name) for name in ("train", "validate", "test")}
+    apart = spec.calibrate != "none"
+    uses = calibration.folds(examples.users, parts["validate"]) if apart else {}
+    require_folds(uses)
     held_weeks = sorted(examples.split["train"])[-ranking_weeks:]
     held = np.isin(examples.week[parts["train"]], held_weeks)  # [R]
     later = np.concatenate([parts["validate"], parts["test"]])
@@ -101,25 +107,34 @@ def train(
     examples, selection = inputs.selected(examples, known)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        rows, validate = encoded(examples, parts["train"]), encoded(examples, parts["validate"])
+        rows, validate = encoded(examples, parts["train"]), encoded(examples, uses.get("stop", parts["validate"]))
         report(0.05, "encoded")
         examples, projection, reduction = inputs.reduced(examples, rows.encoded.profile, rows.weight)
         if spec.architecture == TREES:
             fit: Fit | Boosting = _seed(examples, spec, rows, validate, projection=projection, ranks=ranks)
         else:
             net = _untrained(examples, spec, rows, device, projection)
-            fit = Fit(net, rows, validate, unknown(examples), weights(examples), spec, ranks)
+            nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
+            fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives)
         ranks.scatter_seed(spec.seed)
         if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(passed), _between(report, 0.05, 0.5)
             fit.run("early", early, report=at)
-        held_scores = scorer_of(fit, examples).predict(examples.rows.take(parts["train"][held]))
+        early_scorer = scorer_of(fit, examples)
+        if passed.any():  # what the ranker learns from is of the kind that it will be given
+            early_scorer = mapped(early_scorer, examples, uses, spec)
+        held_scores = early_scorer.predict(examples.rows.take(parts["train"][held]))
         beginning = Beginning.of(fit)
         full, at = np.arange(len(held)), _between(report, 0.5, 0.9)
         fit.run("full", full, report=at)
-        scorer = scorer_of(fit, examples)
+        scorer = mapped(scorer_of(fit, examples), examples, uses, spec)
     scored = np.concatenate([parts["train"][held], later])
-    probabilities = np.concatenate([held_scores, scorer.predict(examples.rows.take(later))])
+    later_scores = scorer.predict(examples.rows.take(later))
+    probabilities = np.concatenate([held_scores, later_scores])
+    decides = np.isin(later, uses["decide"]) if apart else np.isin(later, parts["validate"])
+    thresholds = decisions.choose(
+        examples.labels[later[decides]], later_scores[decides], examples.vocabulary, apart=apart
+    )
     return Trained(
         scorer=scorer,
         out_of_time=OutOfTime(examples.rows.user_id[scored], examples.week[scored], probabilities),
@@ -136,7 +151,27 @@ def train(
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - start, 1),
         inputs=selection | reduction,
+        thresholds=thresholds,
     )
+
+
+def require_folds(uses: Mapping[str, np.ndarray]) -> None:
+    """Refuse validation rows of so few users that a third of them is nobody."""
+    empty = [name for name, rows in uses.items() if not len(rows)]
+    if empty:
+        raise DataError(
+            f"models.intent.calibrate: the validation rows have no third of users to {empty[0]} with; give the source "
+            "more users, or use calibrate: none"
+        )
+
+
+def mapped(scorer: IntentScorer, examples: Examples, uses: Mapping[str, np.ndarray], spec: IntentModel) -> IntentScorer:
+    """Calibrate a model on the rows that are for it, where the spec asks for that."""
+    if spec.calibrate == "none":
+        return scorer
+    rows = uses["calibrate"]
+    said = scorer.predict(examples.rows.take(rows))
+    return scorer.calibrated(calibration.fit(spec.calibrate, examples.labels[rows], said, examples.vocabulary))
 
 
 def encoded(examples: Examples, index: np.ndarray) -> Rows:
@@ -213,10 +248,10 @@ def _seed(
         rows,
         validate,
         unknown=unknown(examples),
-        weight=weights(examples),
         rate=examples.train_rate,
         spec=spec,
         projection=projection,
+        positives=weights_of_positives(spec.loss.positives, examples.train_rate),
     )
 
 

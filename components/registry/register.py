@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,9 +105,12 @@ def _describe(client: "MlflowClient", name: str, run: Any, result: Result, scrat
     params = [Param(key, _text(value)) for key, value in flat(result.lineage.params).items()]
     # One time for all: a repeated batch is the same rows, not more of them.
     metrics = [Metric(key, value, run.info.start_time, 0) for key, value in _metrics(result).items()]
+    metrics += [Metric(key, value, run.info.start_time, step) for key, value, step in _curves(result)]
     for at in range(0, len(params), PARAMS_AT_ONCE):
         client.log_batch(run_id, params=params[at : at + PARAMS_AT_ONCE])
-    client.log_batch(run_id, metrics=metrics, tags=[RunTag(key, value) for key, value in result.tags().items()])
+    for at in range(0, len(metrics), METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics=metrics[at : at + METRICS_AT_ONCE])
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in result.tags().items()])
     client.log_inputs(run_id, [_dataset(name, result)])
     client.log_artifacts(run_id, str(_reports(result, scratch / "reports")))
 
@@ -159,6 +163,23 @@ def _metrics(result: Result) -> dict[str, float]:
             if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
                 found[re.sub(r"[^\w\-. :/]", "_", key)[:250]] = float(value)
     return dict(list(found.items())[:METRICS_AT_ONCE])
+
+
+def _curves(result: Result) -> list[tuple[str, float, int]]:
+    """Return how training went, as metrics by epoch: intent.full.validate_bce and so on, value and number from 1."""
+    found: list[tuple[str, float, int]] = []
+    for part in PARTS:
+        path, step = result.folders.model(part) / "training.json", Counter[str]()
+        for epoch in files.read_json(path).get("epochs", []) if path.is_file() else []:
+            stage = str(epoch.get("stage", "full"))
+            step[stage] += 1
+            told = epoch | epoch.get("figures", {})
+            found += [
+                (f"{part}.{stage}.{name}", float(value), step[stage])
+                for name, value in told.items()
+                if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            ]
+    return found
 
 
 def _dataset(name: str, result: Result) -> Any:

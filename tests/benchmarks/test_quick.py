@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import profiles
+from components.intent.networks import NETWORKS, TREES
 from tests.patience import patient
 
 SCRIPTS = {
@@ -19,6 +20,7 @@ SCRIPTS = {
     "drift": {"cases", "noise_floor", "thresholds"},
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
+    "intent": {"rows", "intent", "less_default"},
     "selection": {"rows", "sides", "difference"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
@@ -57,6 +59,7 @@ SLOW = (
     "drift",
     "contract",
     "profiles",
+    "intent",
     "selection",
     "sparse",
 )  # half a minute each
@@ -131,6 +134,22 @@ def test_trees_and_model_learn_the_checkerboard_alike(run: Run) -> None:
     models = run("models")["intent"]["models"]
     assert models["intentflow"]["map"] == models["gradient_boosting"]["map"] == 1.0
     assert models["global_rate"]["macro_auroc"] == 0.5
+
+
+@pytest.mark.slow
+def test_every_architecture_is_judged_on_the_same_rows(run: Run) -> None:
+    document = run("intent")
+    sides = document["intent"]
+    assert {*NETWORKS, TREES, "cnn+temperature"} == set(sides)
+    for side in sides.values():
+        assert {"map", "macro_auroc", "f1_micro", "ece", "bce", "fit_cpu_s", "predict_us_1", "predict_us_256",
+                "size_mb", "ci95"} <= set(side)  # fmt: skip
+        assert side["ci95"]["bce"][0] <= side["bce"] <= side["ci95"]["bce"][1]
+        assert min(side["fit_cpu_s"], side["predict_us_1"], side["size_mb"]) > 0
+    assert document["default"] not in document["less_default"]
+    for name, found in document["less_default"].items():
+        want = sides[name]["map"] - sides[document["default"]]["map"]
+        assert found["map"]["estimate"] == pytest.approx(want, abs=2e-6)
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ def examples(rows_folder: Path) -> Examples:
 def small() -> Callable[[str], IntentModel]:
     """Make the spec of a small model of an architecture."""
     network = {"width": 16, "layers": 1, "epochs": 6, "batch_size": 64, "learning_rate": 1e-2}
-    trees = {"trees": {"rounds": 60, "least": 5}}
+    trees = {"trees": {"rounds": 150, "least": 40, "leaves": 8}}
     return lambda architecture: IntentModel.model_validate(
         {"architecture": architecture} | (trees if architecture == TREES else network)
     )

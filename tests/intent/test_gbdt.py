@@ -57,7 +57,7 @@ def grown(targets: int, label: Callable[[Encoded], np.ndarray], **trees: int) ->
         Rows(e, label(e), np.zeros(len(e), dtype=np.int64)) for e in (seen(400, targets), seen(200, targets, seed=1))
     ]
     fit = Boosting.begun(
-        shape, parts[0], parts[1], unknown=seen(1, targets, seed=2), weight=np.ones(targets, np.float32),
+        shape, parts[0], parts[1], unknown=seen(1, targets, seed=2),
         rate=parts[0].labels.mean(axis=0), spec=spec,
     )  # fmt: skip
     fit.run("full", np.arange(400), report=lambda share, note: None)

@@ -1,0 +1,249 @@
+"""What is each intent architecture worth, and what does it cost? All of them on the same rows of one finished run.
+
+Each is trained with the same seeds on the same training users, as many as let the slowest stay within the budget of a
+cell (`--cell-s`, processor seconds of one training; a probe on a twentieth of the users tells), and judged on the same
+test rows, over the targets of intents with a level. Figures are means over the seeds; `ci95` is an interval over
+resampled users, which all sides share, and holds no chance of training, for which `by_seed` stands. `less_default` is
+each side less the spec's own architecture. A variant stands behind a `+`, such as `transformer+temperature`.
+
+Letters: B rows, C targets, H targets of the headline, R resamples of users.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import script, subject
+from benchmarks.script import Document
+from components import verdicts
+from components.intent import decisions, metrics
+from components.intent import examples as intent_examples
+from components.intent.examples import Examples
+from components.intent.networks import NETWORKS, TREES
+from components.intent.score import IntentScorer
+from components.intent.spec import OF_NETWORKS, IntentModel
+from components.intent.train import train
+from components.verdicts import Least, Sample
+from feature_repo.errors import SpecError
+
+METRICS = {"macro_auroc": False, "map": False, "bce": True}  # whether lower is better
+FIGURES = ("map", "macro_auroc", "f1_micro", "f1_macro", "ece", "bce", "brier")
+COSTS = ("fit_cpu_s", "predict_us_1", "predict_us_256", "size_mb")
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "temperature": {"calibrate": "temperature"},
+    "isotonic": {"calibrate": "isotonic"},
+    "balanced": {"loss": {"positives": "balanced"}, "calibrate": "isotonic"},
+    "focal": {"loss": {"focal": 2.0}, "calibrate": "isotonic"},
+}
+SIDES = (*NETWORKS, TREES, *(f"transformer+{name}" for name in VARIANTS))
+QUICK = (*NETWORKS, TREES, "cnn+temperature")
+CELL_S, QUICK_CELL_S = 300.0, 60.0
+PROBE, LEAST_USERS = 20, 50  # one in so many training users is probed, and no fewer than so many
+ASKED, BATCH = 64, 256  # rows that are asked one at a time; rows of a batch
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The test rows that all sides are judged on."""
+
+    examples: Examples
+    test: np.ndarray  # [B] positions
+    head: np.ndarray  # [C] bool
+    weight: np.ndarray  # [B, R] how often a resample draws the row
+
+    @classmethod
+    def of(cls, examples: Examples) -> "Judge":
+        """Take the examples' test rows."""
+        test = examples.part("test")
+        user = np.unique(examples.users[test], return_inverse=True)[1]
+        return cls(examples, test, decisions.headline(examples.vocabulary), metrics.user_weights(user))
+
+    @property
+    def users(self) -> int:
+        """Count the users of the test rows."""
+        return len(np.unique(self.examples.users[self.test]))
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to predict, trained with several seeds."""
+
+    figures: list[dict[str, float]]  # by seed
+    drawn: list[dict[str, np.ndarray]]  # by seed, each metric [R]
+    costs: dict[str, float]
+
+    def sample(self, metric: str, judge: Judge) -> Sample:
+        """Return the mean over seeds of a metric, on all rows and on each resample."""
+        value = float(np.mean([one[metric] for one in self.figures]))
+        return Sample(value, np.mean([one[metric] for one in self.drawn], axis=0), len(judge.test), judge.users)
+
+
+def measure(asked: argparse.Namespace) -> Document:
+    """Train and judge all sides."""
+    names = tuple(asked.only.split(",")) if asked.only else QUICK if asked.quick else SIDES
+    with subject.subject(asked) as found:
+        examples, spec = intent_examples.load(found.rows, found.intents), found.intent
+    specs = {name: spec_of(name, spec) for name in names}
+    cell_s = min(asked.cell_s, QUICK_CELL_S) if asked.quick else asked.cell_s
+    seeds, held = 2 if asked.quick else asked.seeds, found.ranking.train_weeks
+    share = shared(examples, specs, held=held, cell_s=cell_s)
+    judge, taught = Judge.of(examples), some_users(examples, share)
+    sides = {name: _side(judge, taught, one, name=name, seeds=seeds, held=held) for name, one in specs.items()}
+    default = sides.get(spec.architecture)
+    return {
+        "recommender": found.name,
+        "seeds": list(range(seeds)),
+        "cell_s": cell_s,
+        "train_share": round(share, 4),
+        "rows": {"train": len(taught.part("train")), "of": len(examples.part("train")), "test": len(judge.test)},
+        "users": judge.users,
+        "targets": int(judge.head.sum()),
+        "default": spec.architecture,
+        "intent": {name: _document(side, judge) for name, side in sides.items()},
+        "less_default": {
+            name: {metric: _difference(side, default, metric, judge) for metric in METRICS}
+            for name, side in sides.items()
+            if default is not None and side is not default
+        },
+    }
+
+
+def spec_of(name: str, spec: IntentModel) -> IntentModel:
+    """Return the spec of a side: the run's own, with another architecture and a variant's options."""
+    architecture, _, variant = name.partition("+")
+    if architecture not in (*NETWORKS, TREES) or (variant and variant not in VARIANTS):
+        raise SpecError(
+            f"--only: '{name}' is no side; use {', '.join((*NETWORKS, TREES))}, "
+            f"with + and one of {', '.join(VARIANTS)}, or without"
+        )
+    asked = spec.model_dump(exclude_unset=True) | {"architecture": architecture} | dict(VARIANTS.get(variant, {}))
+    unread = OF_NETWORKS if architecture == TREES else ("trees",)
+    return IntentModel.model_validate({key: value for key, value in asked.items() if key not in unread})
+
+
+def some_users(examples: Examples, share: float) -> Examples:
+    """Keep the training rows of a share of the users, and all rows that judge."""
+    users = examples.users
+    mine = np.random.default_rng(0).random(int(users.max()) + 1) < share
+    kept = np.flatnonzero(mine[users] | ~np.isin(examples.week, examples.split["train"]))
+    weight = None if examples.weight is None else examples.weight[kept]
+    return replace(
+        examples,
+        rows=examples.rows.take(kept),
+        week=examples.week[kept],
+        labels=examples.labels[kept],
+        weight=weight,
+    )
+
+
+def shared(examples: Examples, specs: Mapping[str, IntentModel], *, held: int, cell_s: float) -> float:
+    """Return the share of training users with which the slowest side fits into a cell, 0..1."""
+    users = len(np.unique(examples.users[examples.part("train")]))
+    few, share = some_users(examples, max(1 / PROBE, min(1.0, LEAST_USERS / users))), 1.0
+    more = len(examples.part("train")) / len(few.part("train"))
+    for name, spec in specs.items():
+        if "+" in name:  # options cost next to nothing beside their architecture
+            continue
+        start = time.process_time()
+        train(few, spec, ranking_weeks=held, device="cpu")
+        spent = time.process_time() - start
+        script.note(f"{name}: {spent:.1f} s on {len(few.part('train'))} rows")
+        share = min(share, cell_s / max(spent * more, 1e-9))
+    return share
+
+
+def _side(judge: Judge, taught: Examples, spec: IntentModel, *, name: str, seeds: int, held: int) -> Side:
+    figures, drawn, costs = [], [], []
+    labels = judge.examples.labels[judge.test]
+    for seed in range(seeds):
+        script.note(f"{name}, seed {seed} …")
+        start = time.process_time()
+        trained = train(taught, spec.model_copy(update={"seed": seed}), ranking_weeks=held, device="cpu")
+        fit_cpu_s = time.process_time() - start
+        assert trained.thresholds is not None  # training always chooses them
+        with tempfile.TemporaryDirectory() as scratch:
+            trained.scorer.save(Path(scratch))
+            served = IntentScorer.served(Path(scratch))
+            said = served.predict(judge.examples.rows.take(judge.test))
+            size = sum(path.stat().st_size for path in Path(scratch).rglob("*") if path.is_file())
+        pooled = metrics.pooled(labels[:, judge.head], said[:, judge.head], threshold=trained.thresholds.pooled)
+        each = metrics.macro(metrics.classified(labels[:, judge.head], trained.thresholds.decided(said)[:, judge.head]))
+        found = metrics.summary(labels[:, judge.head], said[:, judge.head]) | {
+            "f1_micro": pooled["micro_f1"], "brier": pooled["brier"], "f1_macro": each["macro_f1"]
+        }  # fmt: skip
+        figures.append({figure: float(found[figure] or 0.0) for figure in FIGURES})
+        drawn.append(metrics.resampled(labels[:, judge.head], said[:, judge.head], judge.weight))
+        costs.append({"fit_cpu_s": fit_cpu_s, "size_mb": size / 1e6} | _speed(served, judge))
+    return Side(figures, drawn, {cost: float(np.mean([one[cost] for one in costs])) for cost in COSTS})
+
+
+def _speed(scorer: IntentScorer, judge: Judge) -> dict[str, float]:
+    """Return processor microseconds a row, one at a time and in a batch, encoding included; the quickest of rounds."""
+    rows = judge.examples.rows
+    singles = [rows.take(np.array([row])) for row in judge.test[np.linspace(0, len(judge.test) - 1, ASKED).astype(int)]]
+    batch = rows.take(np.resize(judge.test, BATCH))
+    spent = []
+    for _ in range(3):
+        start = time.process_time()
+        for single in singles:
+            scorer.predict(single)
+        one = (time.process_time() - start) / len(singles)
+        start = time.process_time()
+        scorer.predict(batch)
+        spent.append((one, (time.process_time() - start) / BATCH))
+    return dict(zip(("predict_us_1", "predict_us_256"), (1e6 * np.min(spent, axis=0)).tolist(), strict=True))
+
+
+def _document(side: Side, judge: Judge) -> Document:
+    means = {name: round(float(np.mean([one[name] for one in side.figures])), 6) for name in FIGURES}
+    costs = {"fit_cpu_s": 1, "predict_us_1": 0, "predict_us_256": 1, "size_mb": 3}
+    around = {name: list(metrics.interval(np.mean([one[name] for one in side.drawn], axis=0))) for name in METRICS}
+    told = {name: round(side.costs[name], digits) for name, digits in costs.items()}
+    return means | told | {"ci95": around, "by_seed": side.figures}
+
+
+def _difference(side: Side, default: Side, metric: str, judge: Judge) -> Document:
+    """Return a side less the default, its interval, and whether that says better, worse or neither."""
+    mine, theirs = side.sample(metric, judge), default.sample(metric, judge)
+    found = verdicts.better(mine, theirs, lower=METRICS[metric], least=Least())
+    return {
+        "estimate": round(found.estimate or 0.0, 6),
+        "ci95": [round(end, 6) for end in found.interval or ()],
+        "no_worse": found.word,
+    }
+
+
+def text(document: Document) -> str:
+    """Write the tables."""
+    rows = document["rows"]
+    head = (
+        f"{document['recommender']}: {rows['train']:,} of {rows['of']:,} training rows, {rows['test']:,} test rows of "
+        f"{document['users']:,} users, {len(document['seeds'])} seeds, at most {document['cell_s']:g} processor "
+        "seconds a training"
+    )
+    lines = [[name, *(side[f] for f in (*FIGURES, *COSTS))] for name, side in document["intent"].items()]
+    less = [
+        [f"{name} less {document['default']}", *(_cell(found[metric]) for metric in METRICS)]
+        for name, found in document["less_default"].items()
+    ]
+    tables = [script.table(["", *FIGURES, *COSTS], lines)] + ([script.table(["", *METRICS], less)] if less else [])
+    return "\n\n".join([head, *tables])
+
+
+def _cell(found: Mapping[str, Any]) -> str:
+    around = ", ".join(f"{end:+.4f}" for end in found["ci95"])
+    return f"{found['estimate']:+.4f} [{around}]"
+
+
+if __name__ == "__main__":
+    switches = script.parser(__doc__, trained=True)
+    switches.add_argument("--cell-s", type=float, default=CELL_S, help="processor seconds of one training, at most")
+    switches.add_argument("--seeds", type=int, default=3, help="models a side")
+    switches.add_argument("--only", help="sides, by comma, such as lstm,gbdt,transformer+temperature")
+    script.main(switches, measure, text)
