@@ -62,6 +62,12 @@ DOOR = _of(
         "outcome",
         "Events by outcome: accepted, duplicate, ignored, unstored (refused: the log could not take them)",
     ),
+    (
+        "intentflow_events_bounded",
+        "counter",
+        "bound",
+        "Events refused by a bound of their caller: kind, key, caller, user, item_share, server",
+    ),
     ("intentflow_events_noted", "counter", "rule", "Events that break a rule of severity info"),
     ("intentflow_events_unfolded", "gauge", "", "Events that were logged and are in no profile yet"),
     ("intentflow_unlogged", "counter", "", "Answers that the request log could not take"),
