@@ -79,6 +79,8 @@ class Field:
         """Ask MLflow through its port-forward, which ends with each pod and comes again."""
         with requests.Session() as session:
             session.trust_env = False
+            given = [self.kube.variables.get(f"MLFLOW_TRACKING_{name}", "") for name in ("USERNAME", "PASSWORD")]
+            session.auth = (given[0], given[1])  # as the sixth command printed them
             session.mount("http://", HTTPAdapter(max_retries=Retry(8, backoff_factor=0.5, allowed_methods=None)))
             return session.request(method, f"{MLFLOW}/registered-models/{path}", timeout=20, **more)
 

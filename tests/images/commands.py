@@ -22,14 +22,15 @@ def _row(workload: str, container: str, words: str, image: str = OURS) -> Comman
 MLFLOW = _row(
     "Deployment/mlflow",
     "containers.mlflow",
-    "mlflow server --backend-store-uri=sqlite:////data/mlflow.db --artifacts-destination=/data/artifacts"
-    f" --host=0.0.0.0 --port=5000 --workers=1 {HOSTS}",
+    "mlflow server --app-name=basic-auth --backend-store-uri=sqlite:////data/mlflow.db"
+    f" --artifacts-destination=/data/artifacts --host=0.0.0.0 --port=5000 --workers=1 {HOSTS}",
 )
 MANAGED = _row(
     "Deployment/mlflow",
     "containers.mlflow",
-    f"mlflow server --host=0.0.0.0 --port=5000 --workers=1 {HOSTS}",
+    f"mlflow server --app-name=basic-auth --host=0.0.0.0 --port=5000 --workers=1 {HOSTS}",
 )
+ACCOUNTS = _row("Deployment/mlflow", "initContainers.accounts", "python -m components.registry.accounts /auth")
 EVIDENTLY = _row(
     "Deployment/evidently",
     "containers.evidently",
@@ -54,7 +55,21 @@ MATERIALISE = _row(
 JOBS = {name: _row(f"CronJob/job-{name}", "containers.job", JOB.format(name))
         for name in ("materialise", "monitor", "score", "compact")}  # fmt: skip
 TRAINER = _row("TrainingRuntime/intentflow-torch", "containers.node", "torchrun")  # the step adds what to train
-RUN = {MLFLOW, MANAGED, EVIDENTLY, *FETCHES, DOOR, INTENT, RANKING, ROUTER, LOOP, MATERIALISE, *JOBS.values(), TRAINER}
+RUN = {
+    ACCOUNTS,
+    MLFLOW,
+    MANAGED,
+    EVIDENTLY,
+    *FETCHES,
+    DOOR,
+    INTENT,
+    RANKING,
+    ROUTER,
+    LOOP,
+    MATERIALISE,
+    *JOBS.values(),
+    TRAINER,
+}
 
 # Not run, and why.
 LEFT = {

@@ -47,7 +47,24 @@ def local(cluster: World) -> pods.Namespace:
 @pytest.fixture(scope="module")
 def servers(cluster: World, local: pods.Namespace) -> dict[str, Started]:
     """MLflow and Evidently, ready by the probes of their manifests."""
-    return {name: cluster.server(local, f"Deployment/{name}", name, name=name) for name in ("mlflow", "evidently")}
+    return {
+        "mlflow": registry(cluster, local, name="mlflow"),
+        "evidently": cluster.server(local, "Deployment/evidently", "evidently", name="evidently"),
+    }
+
+
+def registry(cluster: World, namespace: pods.Namespace, *, name: str) -> Started:
+    """Start MLflow behind its accounts, which its init container makes; return the server, ready."""
+    made, space = cluster.pod(namespace, "Deployment/mlflow", "accounts", name=name)
+    assert made.ended(JOB_S) == 0, made.logs()
+    assert "writer made, reader made" in made.logs()
+    return cluster.server(namespace, "Deployment/mlflow", "mlflow", name=name, space=space)
+
+
+def account(cluster: World, role: str = "writer") -> tuple[str, str]:
+    """Return an account's name and password."""
+    secret = cluster.secrets[f"mlflow-{role}"]
+    return secret["MLFLOW_TRACKING_USERNAME"], secret["MLFLOW_TRACKING_PASSWORD"]
 
 
 def intentflow(cluster: World, namespace: pods.Namespace, *words: str, name: str) -> str:
@@ -83,9 +100,12 @@ def test_mlflow_keeps_its_data_on_its_volume_and_knows_the_name_of_its_service(t
     assert (cluster.claim("mlflow") / "mlflow.db").stat().st_uid == 10001
     asked = f"http://{cluster.cluster.addresses['Deployment/mlflow']}:5000/api/2.0/mlflow/registered-models/alias"
     query = {"name": "grocery-release", "alias": "champion"}
-    found = requests.get(asked, params=query, headers={"Host": "mlflow:5000"}, timeout=30).json()
+    reads = account(cluster, "reader")
+    found = requests.get(asked, params=query, headers={"Host": "mlflow:5000"}, auth=reads, timeout=30).json()
     assert found["model_version"]["version"] == "1"
-    assert requests.get(asked, params=query, headers={"Host": "elsewhere:5000"}, timeout=30).status_code == 403
+    assert requests.get(asked, params=query, headers={"Host": "mlflow:5000"}, timeout=30).status_code == 401
+    elsewhere = requests.get(asked, params=query, headers={"Host": "elsewhere:5000"}, auth=reads, timeout=30)
+    assert elsewhere.status_code == 403
 
 
 @pytest.fixture(scope="module")
@@ -240,10 +260,10 @@ def test_a_managed_mlflow_keeps_its_registry_in_postgresql(cluster: World) -> No
     password = secrets["postgres"]["password"]
     secrets["mlflow"] = {"MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg://feast:{password}@postgres:5432/mlflow"}
     own = pods.Namespace(found.objects, secrets, more=found.more)
-    cluster.server(own, "Deployment/mlflow", "mlflow", name="managed")
+    registry(cluster, own, name="managed")
     url = f"http://{cluster.cluster.addresses['Deployment/mlflow']}:5000/api/2.0/mlflow"
-    name = {"Host": "mlflow:5000"}
-    made = requests.post(f"{url}/experiments/create", json={"name": "kept"}, headers=name, timeout=30)
+    more = {"headers": {"Host": "mlflow:5000"}, "auth": account(cluster), "timeout": 30}
+    made = requests.post(f"{url}/experiments/create", json={"name": "kept"}, **more)
     assert made.status_code == 200, made.text
-    kept = requests.get(f"{url}/experiments/get-by-name", params={"experiment_name": "kept"}, headers=name, timeout=30)
+    kept = requests.get(f"{url}/experiments/get-by-name", params={"experiment_name": "kept"}, **more)
     assert kept.json()["experiment"]["artifact_location"].startswith("mlflow-artifacts:/")

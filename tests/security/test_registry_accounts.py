@@ -80,7 +80,7 @@ class Server:
         )  # fmt: skip
         return done.stdout
 
-    def ask(self, who: tuple[str, str] | None, method: str, path: str, **body: object) -> requests.Response:
+    def ask(self, who: tuple[str, str] | None, method: str, path: str, /, **body: object) -> requests.Response:
         more = {"params": body} if method == "GET" else {"json": body}
         return requests.request(method, f"{self.url}/api/2.0/{path}", auth=who, timeout=patient(30), **more)
 
