@@ -10,7 +10,7 @@ from torch import nn
 
 from components.ranking.torch_fit import seeded
 
-FACTORS, BATCH, PAIRS, EPOCHS = 64, 128, 20, 60
+FACTORS, BATCH, PAIRS, EPOCHS = 64, 128, 20, 30
 LEARNING_RATE, WEIGHT_DECAY = 1e-2, 1e-3
 
 
@@ -18,7 +18,11 @@ def learn(liked: sp.csr_matrix, *, seed: int = 0) -> dict[str, np.ndarray]:
     """Return `history` [I, D], `factors` [I, D] and `bias` [I] that order what users had before what they had not."""
     n_items = liked.shape[1]
     with seeded(seed):
-        history, factors, bias = nn.Embedding(n_items, FACTORS), nn.Embedding(n_items, FACTORS), nn.Embedding(n_items, 1)
+        history, factors, bias = (
+            nn.Embedding(n_items, FACTORS),
+            nn.Embedding(n_items, FACTORS),
+            nn.Embedding(n_items, 1),
+        )
         for table, spread in ((history, 0.1), (factors, 0.1), (bias, 0.0)):
             nn.init.normal_(table.weight, std=spread)
         tables = nn.ModuleList([history, factors, bias])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
 
-from components.ranking.models import MODELS
+from components.ranking.models import ALGORITHMS, BY_NAME, MODELS, NETWORK
 from components.ranking.sources import LEARNT, SOURCES
 from feature_repo.errors import nearest
 from feature_repo.signs import MOST_KINDS, Signs
@@ -16,17 +16,17 @@ ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
-         "later_items")  # fmt: skip
+         "later_items", "algorithm")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
 Scale = Literal["log", "rank"]
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
-    Architecture = str
+    Architecture = Ranked = str
     Limits = Slice
 else:
-    Architecture = Literal[MODELS]
+    Architecture, Ranked = Literal[MODELS], Literal[tuple(BY_NAME)]
     Limits = create_model(
         "Limits",
         __base__=Slice,
@@ -123,6 +123,10 @@ class Ranking(Slice):
         "shorter than the split, such as news",
     )
     candidates: Candidates = Candidates()
+    algorithm: Ranked = Field(
+        default=NETWORK,
+        description="What orders the candidates; " + "; ".join(f"{one.name}: {one.about}" for one in ALGORITHMS),
+    )
     architecture: Architecture = Field(default="listwise_mlp", description="Network that scores the candidates")
     train_weeks: int = Field(default=8, ge=2, le=260, description="Last training weeks that rows come from")
     test_every_weeks: int = Field(default=1, ge=1, le=8, description="Every n-th test week is evaluated")
@@ -225,7 +229,8 @@ class Ranking(Slice):
     @property
     def learn(self) -> tuple[str, ...]:
         """Name the candidate sources that are fitted, in their order."""
-        return tuple(name for name in LEARNT if self.candidates.limit(name))
+        read = BY_NAME[self.algorithm].source
+        return tuple(name for name in LEARNT if self.candidates.limit(name) or name == read)
 
     @property
     def main_event(self) -> str | None:
