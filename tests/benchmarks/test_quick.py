@@ -20,6 +20,7 @@ SCRIPTS = {
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "selection": {"rows", "sides", "difference"},
+    "ranking": {"models", "rows", "skipped"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
     "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
@@ -45,6 +46,7 @@ SLOW = (
     "contract",
     "profiles",
     "selection",
+    "ranking",
     "sparse",
 )  # half a minute each
 Run = Callable[[str], dict[str, Any]]

@@ -104,9 +104,7 @@ def test_another_algorithm_is_refused() -> None:
         Ranking(algorithm="forest")
 
 
-def test_trees_without_their_library_are_refused_before_any_work(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trees_without_their_library_are_refused_before_any_work(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     with pytest.raises(SpecError, match=r"models\.ranking\.algorithm: lambdamart is trained by .*intentflow\[trees\]"):
         train(world, SPEC.model_copy(update={"algorithm": TREES}))

@@ -48,7 +48,7 @@ def test_on_the_checkerboard_it_prefers_the_users_own_colour(
 @EVERY
 def test_what_happened_after_the_week_changes_nothing(source: str, world: World) -> None:
     later = world.examples.week > 15
-    lists_of = {name: value for name, value in world.examples.rows.lists.items()}
+    lists_of = dict(world.examples.rows.lists)
     items = lists_of["history_items"]
     owner = items.row_of_value()
     lists_of["history_items"] = replace(items, values=np.where(later[owner], 3, items.values))

@@ -1,4 +1,4 @@
-"""The user's decayed frequencies blended with those of near users, after TIFU-KNN (Hu et al., SIGIR 2020); sources/users.py."""
+"""Decayed frequencies of the user, blended with those of near users, after TIFU-KNN (Hu et al., SIGIR 2020)."""
 
 from collections.abc import Mapping
 
