@@ -32,6 +32,7 @@ class Subject:
     monitoring: Monitoring
     clean: Path
     rows: Path
+    trained_intent: Path  # as training left it, with out-of-time intents
     release: Path  # release.json, intent/, ranking/
     variables: Mapping[str, str]
     users: Callable[[], list[str]]  # raw ids, as the door is asked with
@@ -65,6 +66,7 @@ def _of_last_run(place: Installation, scratch: Path) -> Subject:
         monitoring=spec.monitoring,
         clean=last.folders["clean"],
         rows=last.folders["rows"],
+        trained_intent=last.folders["intent"],
         release=release,
         variables=place.variables,
         users=lambda: _users(place),
@@ -99,6 +101,7 @@ def _made(folder: Path) -> Subject:
         monitoring=Monitoring(min_rows=10),
         clean=folder / "clean",
         rows=folder / "rows",
+        trained_intent=folder / "release" / "intent",
         release=folder / "release",
         variables=files.read_json(folder / VARIABLES),
         users=lambda: worlds.checkerboard().users,

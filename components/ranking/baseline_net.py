@@ -1,7 +1,8 @@
 """A baseline in a ranker's place: what serves where no network has passed its gates and nothing else could.
 
 It has no weights and reads no features: a formula of components/ranking/baselines.py on the candidates' facts, in
-float64, since popularity breaks ties far below a history's counts. It cannot be trained, so no spec may ask for it.
+float64, since popularity breaks ties far below a history's counts. The formulas of components/ranking/models, which a
+spec may ask for by name, are read the same way.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from components.ranking import models
 from components.ranking.baselines import FORMULAS, FOUR_WEEKS, LAST_WEEK
 
 
@@ -72,7 +74,7 @@ class Candidates:
 
 @dataclass(frozen=True)
 class BaselineNet:
-    """Facts to scores by one formula."""
+    """Facts to scores by one formula: a baseline's, or that of a ranker that a spec may ask for."""
 
     architecture: str  # the formula's name
     n_features: ClassVar[int] = 0
@@ -81,4 +83,11 @@ class BaselineNet:
 
     def of_facts(self, facts: Mapping[str, np.ndarray]) -> np.ndarray:
         """Score candidates, float64 [M]."""
+        if self.architecture in models.FORMULAS:
+            return np.asarray(models.formula(self.architecture).score(facts), dtype=np.float64)
         return np.asarray(FORMULAS[self.architecture](Candidates(facts)), dtype=np.float64)
+
+
+def is_formula(name: str) -> bool:
+    """Tell whether a name is a formula's."""
+    return name in FORMULAS or name in models.FORMULAS

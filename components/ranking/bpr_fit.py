@@ -10,7 +10,7 @@ from torch import nn
 
 from components.ranking.torch_fit import seeded
 
-FACTORS, BATCH, PAIRS, EPOCHS = 64, 128, 20, 60
+FACTORS, BATCH, PAIRS, EPOCHS = 64, 128, 20, 30
 LEARNING_RATE, WEIGHT_DECAY = 1e-2, 1e-3
 
 

@@ -35,9 +35,7 @@ def candidates(
     history: History, catalogue: Catalogue, spec: Candidates, *, barred: np.ndarray | None = None
 ) -> CandidateSet:
     """Find each row's candidates, none of those barred [B, I]; a user without a history gets popular items only."""
-    had = np.zeros((history.n_rows, history.n_items), dtype=bool)  # [B, I]
-    had.reshape(-1)[history.row * history.n_items + history.item] = True
-    context = Context(history, catalogue, had, taken=np.zeros_like(had) if barred is None else barred.copy())
+    context = context_of(history, catalogue, barred)
     parts = []
     for source in SOURCES:
         limit = spec.limit(source.name)
@@ -49,6 +47,13 @@ def candidates(
     order = np.argsort(keys)
     row, item = np.divmod(keys[order], history.n_items)
     return CandidateSet(item, codes[order], np.searchsorted(row, np.arange(history.n_rows + 1)))
+
+
+def context_of(history: History, catalogue: Catalogue, barred: np.ndarray | None) -> Context:
+    """Lay out what sources find candidates from; only those barred [B, I] are taken yet."""
+    had = np.zeros((history.n_rows, history.n_items), dtype=bool)  # [B, I]
+    had.reshape(-1)[history.row * history.n_items + history.item] = True
+    return Context(history, catalogue, had, taken=np.zeros_like(had) if barred is None else barred.copy())
 
 
 def given(history: History, items: np.ndarray) -> CandidateSet:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.ranking import source_report
 from components.ranking.encode import FEATURES
 from components.ranking.evaluate import CHOSEN, EXPLORE, Evaluation
 from components.ranking.metrics import K
+from components.ranking.models import BY_NAME, NETWORK, TREES
 from components.ranking.net import ScoringNet
 from components.ranking.spec import FORBID
 from components.resamples import MODEL
@@ -29,6 +31,7 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
         _table(found),
         f"Over {chosen} the model gains between {low:+.4f} and {high:+.4f} NDCG@{K} (95 %, bootstrap over users). "
         f"Candidates hold {found.test['candidate_recall']:.1%} of what users had.",
+        *_sources(found),
         "## Cohorts",
         _cohorts(found),
         "## Definitions and limits",
@@ -46,6 +49,16 @@ def _made(training: Mapping[str, Any], config: Mapping[str, Any], step: str) -> 
         return (
             f"a baseline, `{name}`, and nothing that was trained. It serves because no network had passed its gates "
             "and no champion was there."
+        )
+    algorithm = training.get("spec", {}).get("algorithm", NETWORK)
+    if BY_NAME[algorithm].formula:
+        return f"`{algorithm}`: {BY_NAME[algorithm].about}. Nothing else is trained, and it reads no features."
+    if algorithm == TREES:
+        return (
+            f"{len(config['features'])} user x item features, the intent model's probabilities among them. Boosted "
+            f"trees (`{TREES}`), trained listwise on {training['rows']['train']} user-{step}s; "
+            f"{training['best_epoch'] + 1} of {len(training['epochs'])} trees were best on the validation {step}s."
+            + _left_out(config["features"])
         )
     return (
         f"{len(config['features'])} user x item features, the intent model's probabilities among them. A network "
@@ -80,6 +93,44 @@ def _table(found: Evaluation) -> str:
     lines.append([MODEL, *(model.get(m, UNDEFINED) for m in METRICS)])
     for name, values in found.baselines.items():
         lines.append([name.replace("_", " "), *(f"{values[m]:.4f}" if m in values else UNDEFINED for m in METRICS)])
+    return _markdown(lines)
+
+
+def _sources(found: Evaluation) -> list[str]:
+    """Say what each candidate source finds by itself, what is shown of it, and which adds nothing."""
+    if not found.sources:
+        return []
+    lines = [["source", "recall", "of new items", "found by it alone", "of places shown", "items", "ms"]]
+    for name, one in found.sources.items():
+        shares = (one["recall"], one["recall_new"], one["unique"], found.shown.get(name, {}).get("share", 0.0))
+        lines.append(
+            [name, *(f"{share:.2%}" for share in shares), f"{one['items_a_row']:.0f}", f"{one['ms_a_row']:.2f}"]
+        )
+    rows, idle = next(iter(found.sources.values()))["rows"], source_report.idle(found.sources)
+    nothing = f" Nothing is found by {' or '.join(idle)} alone: switched off, it would not be missed." if idle else ""
+    return [
+        "## Candidate sources",
+        _markdown(lines),
+        f"Each source by itself, on {rows} of the rows. Recall is the share of what users had that it brings.{nothing}",
+        "## Lists",
+        _lengths(found),
+        _contents(found),
+    ]
+
+
+def _lengths(found: Evaluation) -> str:
+    lines = [["length", *next(iter(found.at_k.values()))]]
+    lines += [[f"{k}", *(f"{value:.4f}" for value in values.values())] for k, values in found.at_k.items()]
+    return _markdown(lines)
+
+
+def _contents(found: Evaluation) -> str:
+    names = list(found.lists[MODEL])
+    lines = [[f"first {K} places", *(name.replace("_", " ") for name in names)]]
+    lines += [
+        [name.replace("_", " "), *(f"{one[figure]:.4f}" if figure in one else "" for figure in names)]
+        for name, one in found.lists.items()
+    ]
     return _markdown(lines)
 
 

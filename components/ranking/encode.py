@@ -18,7 +18,7 @@ from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
 from components.ranking.graph import Ties
 from components.ranking.history import History
-from components.ranking.sources import LEARNT
+from components.ranking.sources import OF_LEARNT
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.records import RECORDS
@@ -50,8 +50,7 @@ PEOPLE = (
 )  # fmt: skip
 # Where vectors of items are declared: the item's text and image beside those of the user's history.
 CONTENT = ("content", "content_known")
-# Where sources that are fitted are asked for: what each makes of the item.
-OF_LEARNT = {name: f"by_{name}" for name in LEARNT}
+# And where sources that are fitted are asked for, what each makes of the item (OF_LEARNT).
 KNOWN = (
     FEATURES + UNUSED + PEOPLE + CONTENT + tuple(OF_LEARNT.values()) + tuple(places.feature(name) for name in FORMULAS)
 )

@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from components.ranking import lists, metrics, uncertainty
+from components.ranking import list_figures, lists, metrics, uncertainty
 from components.ranking.baselines import of_world
 from components.ranking.candidates import recall
 from components.ranking.examples import Examples, World
 from components.ranking.graph import Ties
+from components.ranking.list_figures import LONGEST, Made
 from components.ranking.metrics import K, PerRow
 from components.ranking.score import Ranker, top
+from components.ranking.sources import NAMES
 from components.ranking.twin import Twin
 from components.resamples import MODEL, Line, digest
 from feature_repo import columns
@@ -32,6 +34,7 @@ ACTIVITY = {
     "activity regular (9 to 24 {steps})": (9, 24),
     "activity frequent (over 24 {steps})": (25, 10**9),
 }
+SHARE = columns.SHARES[1]  # of active users who had an item in the last four weeks
 CHOSEN = "personal_frequency"  # the baseline that cohorts are compared with
 
 Report = Callable[[float, str], None]
@@ -48,6 +51,10 @@ class Evaluation:
     cohorts: dict[str, dict[str, float]]
     weeks: list[int]
     seconds: float
+    at_k: dict[str, dict[str, float]] = field(default_factory=dict)  # of the model, by length of the list
+    lists: dict[str, dict[str, float]] = field(default_factory=dict)  # by model and baseline: what ten places hold
+    shown: dict[str, dict[str, float]] = field(default_factory=dict)  # of the model's ten places, by source
+    sources: dict[str, dict[str, float | int]] = field(default_factory=dict)  # what each source finds by itself
     resamples: list[Line] = field(repr=False, default_factory=list)  # what gates make intervals of
     rows_digest: str = ""  # of which users and weeks these are
 
@@ -62,6 +69,9 @@ class _Ranked:
 
     items: np.ndarray  # [R, K]
     explore: np.ndarray  # [R, K]
+    share: np.ndarray  # [R, K] float64: of active users who had the item lately
+    longer: np.ndarray | None = None  # [R, LONGEST]: of the model
+    source: np.ndarray | None = None  # [R, K] int8: of the model
 
 
 def evaluate(
@@ -72,7 +82,7 @@ def evaluate(
     ranker, weeks = replace(ranker, eligible=world.eligible), world.weeks(part)
     baselines = of_world(people=world.ties is not None)
     ranked: dict[str, list[_Ranked]] = {name: [] for name in (MODEL, *baselines)}
-    found_share, examples = [], world.examples.of_weeks(weeks)
+    found_share, wanted_share, examples = [], [], world.examples.of_weeks(weeks)
     examples = examples.take(np.argsort(examples.week, kind="stable"))
     for done, week in enumerate(weeks):
         at_week = ranker.at(world.item_state, week=week, graph=world.graph(week))
@@ -80,6 +90,7 @@ def evaluate(
             own, share = _by_model(at_week, chunk)
             ranked[MODEL].append(own)
             found_share.append(share * len(chunk))
+            wanted_share.append(at_week.catalogue.state[SHARE][chunk.bought.values])
             for name, baseline in baselines.items():
                 ranked[name].append(_by_baseline(baseline, at_week, chunk))
         report((done + 1) / len(weeks), f"week {week}")
@@ -89,6 +100,7 @@ def evaluate(
         n_items=len(ranker.catalogue),
         weeks=weeks,
         candidate_recall=sum(found_share) / len(examples),
+        wanted_share=float(np.concatenate(wanted_share).mean()),
         rule=world.rule,
         steps=f"{world.calendar.step}s",
         seconds=lambda: round(time.monotonic() - start, 2),
@@ -99,14 +111,18 @@ def _by_model(ranker: Ranker | Twin, chunk: Examples) -> tuple[_Ranked, float]:
     scored = ranker.rank(chunk.rows, chunk.probabilities)
     new = scored.facts["weeks_bought"] == 0
     item = np.append(scored.found.item, -1)  # position -1 reads as no item
-    ranked = _Ranked(item[top(scored, K)], item[top(scored, K, allowed=new)])
+    best, share = top(scored, LONGEST), np.append(ranker.catalogue.state[SHARE], 0.0)
+    items, source = item[best], np.append(scored.found.source, 0)[best[:, :K]]
+    explore = item[top(scored, K, allowed=new)]
+    ranked = _Ranked(items[:, :K], explore, share[items[:, :K]], longer=items, source=source)
     return ranked, recall(scored.found, chunk.bought, len(ranker.catalogue))
 
 
 def _by_baseline(baseline: Callable[..., np.ndarray], ranker: Ranker | Twin, chunk: Examples) -> _Ranked:
     known, barred = (chunk.rows, ranker.catalogue, ranker.neighbours), ranker.eligible.barred(chunk.rows)
     ties = None if ranker.graph is None else Ties.of(chunk.rows, ranker.graph)
-    return _Ranked(*(baseline(*known, k=K, unseen=unseen, barred=barred, ties=ties) for unseen in (False, True)))
+    every, explore = (baseline(*known, k=K, unseen=unseen, barred=barred, ties=ties) for unseen in (False, True))
+    return _Ranked(every, explore, np.append(ranker.catalogue.state[SHARE], 0.0)[every])
 
 
 def _compared(
@@ -116,6 +132,7 @@ def _compared(
     n_items: int,
     weeks: list[int],
     candidate_recall: float,
+    wanted_share: float,
     rule: str,
     steps: str,
     seconds: Callable[[], float],
@@ -138,9 +155,27 @@ def _compared(
         cohorts=_cohorts(judged, groups),
         weeks=weeks,
         seconds=seconds(),
+        **_lists(ranked, examples.bought, wanted_share, n_items),
         resamples=uncertainty.lines(judged, user_id, groups=groups, chosen=CHOSEN, explore=EXPLORE),
         rows_digest=digest(user_id, examples.week, rule=rule),
     )
+
+
+def _lists(
+    ranked: dict[str, list[_Ranked]], wanted: Ragged, wanted_share: float, n_items: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Say what the model's lists are worth at several lengths, and what everyone's are made of."""
+    made = {
+        name: Made(*(np.concatenate([getattr(part, field) for part in parts]) for field in ("items", "share")))
+        for name, parts in ranked.items()
+    }
+    longer = np.concatenate([part.longer for part in ranked[MODEL] if part.longer is not None])
+    codes = np.concatenate([part.source for part in ranked[MODEL] if part.source is not None])
+    return {
+        "at_k": list_figures.at_lengths(longer, wanted, n_items),
+        "lists": {name: list_figures.made_of(one, wanted_share, n_items) for name, one in made.items()},
+        "shown": list_figures.by_source(made[MODEL], codes, wanted, NAMES, n_items),
+    }
 
 
 def _judged(

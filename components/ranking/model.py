@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from components import served_form
 from components.ranking import models, numpy_net
-from components.ranking.baseline_net import BaselineNet
-from components.ranking.baselines import FORMULAS
+from components.ranking.baseline_net import BaselineNet, is_formula
+from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
 from components.ranking.numpy_net import FILE, FORMS, NumpyNet
 
@@ -30,8 +30,11 @@ def build(architecture: str, n_features: int, *, width: int, dropout: float) -> 
     return net
 
 
-def save(net: ScoringNet | BaselineNet, folder: Path) -> None:
+def save(net: ScoringNet | BaselineNet | Trees, folder: Path) -> None:
     """Write the weights into an existing folder, and that it may be served in numpy where both forms agree."""
+    if isinstance(net, Trees):
+        net.save(folder)
+        return
     if isinstance(net, BaselineNet):
         save_arrays({"mean": np.zeros(0, np.float32), "scale": np.ones(0, np.float32)}, folder / FILE)
     else:
@@ -53,10 +56,12 @@ def _compare(net: ScoringNet, folder: Path) -> None:
     served_form.note(folder / FILE, trained.score(asked), form.score(asked), what="ranking model")
 
 
-def load(folder: Path, config: Mapping[str, Any]) -> ScoringNet | BaselineNet:
+def load(folder: Path, config: Mapping[str, Any]) -> ScoringNet | BaselineNet | Trees:
     """Read what `save` wrote; `config` has n_features, width, dropout and, unless it is older, the architecture."""
     name = config.get("architecture", ScoringNet.architecture)
-    return BaselineNet(name) if name in FORMULAS else _loaded(folder, config)
+    if name == Trees.architecture:
+        return Trees.load(folder)
+    return BaselineNet(name) if is_formula(name) else _loaded(folder, config)
 
 
 def _loaded(folder: Path, config: Mapping[str, Any]) -> ScoringNet:

@@ -8,16 +8,19 @@ its own scores of them would tell the ranker what it is to predict.
 Letters: B lists, M candidates over all of them.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from components import conditions
-from components.ranking import lists, train
+from components.ranking import lists, models, train
 from components.ranking.examples import World
 from components.ranking.lists import Lists
+from components.ranking.models import lambdamart
+from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
@@ -60,6 +63,8 @@ def described(world: World) -> dict[str, Any]:
 def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda share, note: None) -> Refitted:
     """Fit the ranker to the weeks of `weeks_of`."""
     weeks = weeks_of(world, spec)
+    if models.BY_NAME[spec.algorithm].formula:
+        return _of_formula(world, spec, weeks)
     n_items = world.vocabulary.items.num_rows
     final = lists.fit_until(world.examples, n_items, until=weeks[-1], learn=world.learn)
     fit = lists.of_weeks(
@@ -71,7 +76,7 @@ def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda s
         passed_over=spec.passed_over,
     )
     with one_thread():
-        net, told = train.refit_net(
+        net, told = _fitted(
             fit,
             spec,
             epochs=epochs,
@@ -82,7 +87,27 @@ def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda s
     return Refitted(ranker, told, len(fit), weeks, reached(net, fit))
 
 
-def reached(net: ScoringNet, fit: Lists) -> float:
+def _of_formula(world: World, spec: Ranking, weeks: list[int]) -> Refitted:
+    """Fit what a formula reads anew; it is tried on the newest week."""
+    start = time.monotonic()
+    ranker = train.formula_ranker(world, spec, until=weeks[-1])
+    ndcg, rows, _ = train.validated(ranker, world, weeks[-1:])
+    return Refitted(ranker, [Epoch(0.0, None, round(time.monotonic() - start, 2))], rows, weeks, ndcg)
+
+
+def _fitted(
+    fit: Lists, spec: Ranking, *, epochs: int, start: int | None, report: Callable[[float], None]
+) -> tuple[ScoringNet | Trees, list[Epoch]]:
+    """Fit the network for so many epochs, or so many trees."""
+    if spec.algorithm != models.TREES:
+        return train.refit_net(fit, spec, epochs=epochs, start=start, report=report)
+    began = time.monotonic()
+    trees, _ = lambdamart.fit(fit, seed=spec.seed, trees=epochs)
+    each = (time.monotonic() - began) / epochs
+    return trees, [Epoch(0.0, None, round(each, 2))] * epochs
+
+
+def reached(net: ScoringNet | Trees, fit: Lists) -> float:
     """Return the NDCG@10 of a network on lists; scores that are not finite are refused."""
     scores = net.score(fit.features)  # [M]
     if not np.isfinite(scores).all():

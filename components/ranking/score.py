@@ -17,17 +17,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ranking import encode, numpy_net
-from components.ranking.baseline_net import BaselineNet
-from components.ranking.baselines import FORMULAS
-from components.ranking.candidates import CandidateSet, candidates, given
+from components.ranking.baseline_net import BaselineNet, is_formula
+from components.ranking.candidates import CandidateSet, candidates, context_of, given
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.history import History
+from components.ranking.models.trees import Trees
 from components.ranking.neighbours import Neighbours
 from components.ranking.numpy_net import NumpyNet
 from components.ranking.places import baselines_of
 from components.ranking.sources import NAMES, SOURCES, finder
+from components.ranking.sources.context import Context
 from components.ranking.spec import ALLOW, Candidates
 from feature_repo import columns, files, records
 from feature_repo.calendar import Calendar
@@ -71,7 +72,7 @@ class Scored:
 class Ranker:
     """Finds, encodes and orders candidates."""
 
-    net: "ScoringNet | NumpyNet | BaselineNet"
+    net: "ScoringNet | NumpyNet | BaselineNet | Trees"
     vocabulary: Vocabulary
     item_state: pa.Table
     catalogue: Catalogue
@@ -115,6 +116,11 @@ class Ranker:
             unwanted = {*exclude, *found.item, *([] if barred is None else np.flatnonzero(barred[0]))}
             answer += self._more(rows, probabilities, history, k=k, answer=answer, unwanted=unwanted)
         return answer
+
+    def context(self, rows: UserRows) -> Context:
+        """Lay out what a source finds candidates of rows from, nothing taken but what they may not be shown."""
+        rows = records.read(rows, self.vocabulary.signs)
+        return context_of(self._history(rows), self.catalogue, self._barred(rows))
 
     def _barred(self, rows: UserRows) -> np.ndarray | None:
         """Return which items the rows' users may not be shown, bool [B, I]; None: all may be."""
@@ -232,11 +238,17 @@ class Ranker:
         folder = Path(folder)
         config = files.read_json(folder / "config.json")
         name = str(config.get("architecture", numpy_net.FIRST))
-        form = BaselineNet(name) if name in FORMULAS else numpy_net.served(folder, config)
+        if is_formula(name):
+            return cls._read(folder, config, BaselineNet(name))
+        if name == Trees.architecture:
+            return cls._read(folder, config, Trees.load(folder))
+        form = numpy_net.served(folder, config)
         return cls.load(folder) if form is None else cls._read(folder, config, form)
 
     @classmethod
-    def _read(cls, folder: Path, config: Mapping[str, Any], net: "ScoringNet | NumpyNet | BaselineNet") -> "Ranker":
+    def _read(
+        cls, folder: Path, config: Mapping[str, Any], net: "ScoringNet | NumpyNet | BaselineNet | Trees"
+    ) -> "Ranker":
         vocabulary = Vocabulary.load(folder / "vocabulary")
         if unknown := sorted({*config["features"]} - {*encode.KNOWN, *encode.features(vocabulary.signs)}):
             raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")

@@ -13,7 +13,7 @@ from torch import nn
 from components.ranking.torch_fit import seeded
 
 LONGEST, WIDTH, BLOCKS, DROPOUT = 50, 64, 2, 0.2
-EPOCHS, BATCH, NEGATIVES, LEARNING_RATE = 20, 64, 1024, 2e-3
+EPOCHS, BATCH, NEGATIVES, LEARNING_RATE = 10, 64, 256, 3e-3
 NONE = -1  # padding, before the first item of a short sequence
 
 

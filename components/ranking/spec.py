@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
 
-from components.ranking.models import MODELS
+from components.ranking.models import ALGORITHMS, BY_NAME, MODELS, NETWORK
 from components.ranking.sources import LEARNT, SOURCES
 from feature_repo.errors import nearest
 from feature_repo.signs import MOST_KINDS, Signs
@@ -16,7 +16,7 @@ ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
-         "later_items", "start")  # fmt: skip
+         "later_items", "start", "algorithm")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
@@ -26,11 +26,11 @@ STARTS = ("popular", "popular_now", "personal_frequency", "personal_popular", "d
           "item_knn", *STARTS_OF_PEOPLE)  # fmt: skip
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
-    Architecture = str
+    Architecture = Ranked = str
     Start = str
     Limits = Slice
 else:
-    Architecture = Literal[MODELS]
+    Architecture, Ranked = Literal[MODELS], Literal[tuple(BY_NAME)]
     Start = Literal[STARTS]
     Limits = create_model(
         "Limits",
@@ -128,6 +128,10 @@ class Ranking(Slice):
         "shorter than the split, such as news",
     )
     candidates: Candidates = Candidates()
+    algorithm: Ranked = Field(
+        default=NETWORK,
+        description="What orders the candidates; " + "; ".join(f"{one.name}: {one.about}" for one in ALGORITHMS),
+    )
     architecture: Architecture = Field(default="listwise_mlp", description="Network that scores the candidates")
     start: Start | None = Field(
         default=None,
@@ -159,7 +163,9 @@ class Ranking(Slice):
 
     @model_validator(mode="after")
     def _starts_from_what_is_there(self) -> "Ranking":
-        """Refuse to start from a baseline of people where items are none."""
+        """Refuse to start from a baseline of people where items are none, and a start of what is no network."""
+        if self.start and self.algorithm != NETWORK:
+            raise ValueError(f"start: {self.algorithm} starts from nothing; leave start out, or say algorithm: {NETWORK}")
         if self.start in STARTS_OF_PEOPLE and not self.people:
             have = [name for name in STARTS if name not in STARTS_OF_PEOPLE]
             raise ValueError(
@@ -247,7 +253,8 @@ class Ranking(Slice):
     @property
     def learn(self) -> tuple[str, ...]:
         """Name the candidate sources that are fitted, in their order."""
-        return tuple(name for name in LEARNT if self.candidates.limit(name))
+        read = BY_NAME[self.algorithm].source
+        return tuple(name for name in LEARNT if self.candidates.limit(name) or name == read)
 
     @property
     def main_event(self) -> str | None:

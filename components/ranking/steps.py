@@ -15,7 +15,7 @@ from typing import Any
 from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.ranking import batch, examples, train
+from components.ranking import batch, examples, source_report, train
 from components.ranking import refit as refits
 from components.ranking.card import write
 from components.ranking.evaluate import Evaluation, evaluate
@@ -155,7 +155,7 @@ def judge(
     """Judge a model folder on the test weeks and write the evaluation's folder; return what was found, and the card."""
     answering, memory = measure.growth(lambda: Ranker.served(folder))
     loaded = Ranker.load(folder)
-    found = evaluate(loaded, world, report=report)
+    found = replace(evaluate(loaded, world, report=report), sources=source_report.report(loaded, world))
     text = write(found, files.read_json(folder / TRAINING), files.read_json(folder / "config.json"))
     with files.written_folder(evaluation) as out:
         files.write_json(out / "metrics.json", found.metrics())

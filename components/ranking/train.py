@@ -15,14 +15,18 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.ranking import lists, model, places
+from components.ranking import lists, metrics, model, models, places
+from components.ranking.baseline_net import BaselineNet
+from components.ranking.candidates import recall as candidate_recall
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.examples import World
 from components.ranking.lists import Lists
 from components.ranking.metrics import K
+from components.ranking.models import lambdamart
+from components.ranking.models.trees import Trees
 from components.ranking.neighbours import Neighbours
 from components.ranking.net import ScoringNet
-from components.ranking.score import Ranker, latest
+from components.ranking.score import Ranker, latest, top
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread
 
@@ -55,10 +59,9 @@ class Trained:
 
     @property
     def state(self) -> dict[str, torch.Tensor]:
-        """Return the network's weights, by name."""
+        """Return the network's weights, by name; {} of a ranker that is none."""
         net = self.ranker.net
-        assert isinstance(net, ScoringNet)  # it was trained here
-        return net.state_dict()
+        return net.state_dict() if isinstance(net, ScoringNet) else {}
 
 
 def train(world: World, spec: Ranking, *, report: Report = lambda share, note: None, ranks: Ranks = ALONE) -> Trained:
@@ -68,6 +71,10 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
     """
     start = time.monotonic()
     weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
+    if models.BY_NAME[spec.algorithm].formula:
+        return _by_formula(world, spec, weeks[-1], validate_weeks)
+    if spec.algorithm == models.TREES:
+        lambdamart.library()  # before the lists are made, which takes minutes
     tables = lists.tables(world, weeks)
     n_items = world.vocabulary.items.num_rows
     final = lists.fit_until(world.examples, n_items, until=weeks[-1], learn=world.learn)
@@ -89,9 +96,10 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
     )
     encoded = time.monotonic()
     with one_thread():
-        net, epochs, best = fit_net(
-            fit, check, spec, start=start_of(world), report=lambda done: report(0.6 + 0.4 * done, "epochs"), ranks=ranks
-        )
+        if spec.algorithm == models.TREES:
+            net, epochs, best = fit_trees(fit, check, spec, report=lambda done: report(0.6 + 0.4 * done, "epochs"))
+        else:
+            net, epochs, best = fit_net(fit, check, spec, start=start_of(world), report=lambda done: report(0.6 + 0.4 * done, "epochs"), ranks=ranks)
     return Trained(
         ranker=ranker_of(world, spec, net=net, neighbours=final),
         epochs=epochs,
@@ -111,7 +119,43 @@ def start_of(world: World) -> int | None:
     return None if world.start is None else world.features.index(places.feature(world.start))
 
 
-def ranker_of(world: World, spec: Ranking, *, net: ScoringNet, neighbours: Neighbours) -> Ranker:
+def _by_formula(world: World, spec: Ranking, last: int, validate_weeks: list[int]) -> Trained:
+    """Put a formula in a ranker's place, with sources as known at the last training week."""
+    start = time.monotonic()
+    ranker = formula_ranker(world, spec, until=last)
+    fitted = time.monotonic()
+    ndcg, rows, share = validated(ranker, world, validate_weeks)
+    return Trained(
+        ranker=ranker,
+        epochs=[Epoch(0.0, ndcg, round(time.monotonic() - fitted, 2))],
+        best_epoch=0,
+        rows={"train": 0, "validate": rows},
+        candidate_recall={"validate": share},
+        seconds={"neighbours": round(fitted - start, 2)},
+    )
+
+
+def formula_ranker(world: World, spec: Ranking, *, until: int) -> Ranker:
+    """Return the ranker of a formula, with neighbours and sources fitted on what was known at a week."""
+    neighbours = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=until, learn=world.learn)
+    return ranker_of(world, spec, net=BaselineNet(spec.algorithm), neighbours=neighbours)
+
+
+def validated(ranker: Ranker, world: World, weeks: list[int]) -> tuple[float, int, float]:
+    """Return a ranker's NDCG@10 on weeks, how many rows they have, and the share of what was wanted that it found."""
+    parts, shares, rows = [], [], 0
+    for week in weeks:
+        at_week = ranker.at(world.item_state, week=week, graph=world.graph(week))
+        for chunk in lists.chunks(world.examples.of_weeks([week])):
+            scored = at_week.rank(chunk.rows, chunk.probabilities)
+            items = np.append(scored.found.item, -1)[top(scored, K)]
+            parts.append(metrics.per_row(items, chunk.bought, len(ranker.catalogue), worth=chunk.worth).ndcg)
+            shares.append(candidate_recall(scored.found, chunk.bought, len(ranker.catalogue)) * len(chunk))
+            rows += len(chunk)
+    return round(float(np.concatenate(parts).mean()), 5), rows, sum(shares) / rows
+
+
+def ranker_of(world: World, spec: Ranking, *, net: ScoringNet | BaselineNet | Trees, neighbours: Neighbours) -> Ranker:
     """Put a ranker together, with items as known after the last week."""
     state = latest(world.item_state)
     return Ranker(
@@ -122,7 +166,7 @@ def ranker_of(world: World, spec: Ranking, *, net: ScoringNet, neighbours: Neigh
         neighbours=neighbours,
         calendar=world.calendar,
         spec=spec.candidates,
-        features=world.features,
+        features=() if isinstance(net, BaselineNet) else world.features,
         graph=world.graph(int(state[WEEK][0].as_py()) if state.num_rows else 0),
         eligible=world.eligible,
         vectors=world.vectors,
@@ -157,6 +201,21 @@ def fit_net(
     net.load_state_dict(weights)
     net.eval()
     return net, epochs, best
+
+
+def fit_trees(
+    fit: Lists,
+    check: Lists,
+    spec: Ranking,
+    *,
+    report: Callable[[float], None] = lambda done: None,
+) -> tuple[Trees, list[Epoch], int]:
+    """Fit boosted trees; return them at their best, and an epoch a tree. Every rank fits the same."""
+    start = time.monotonic()
+    trees, told = lambdamart.fit(fit, seed=spec.seed, check=check, ndcg=lambda scores: ndcg_at_k(scores, check))
+    each = (time.monotonic() - start) / max(len(told), 1)
+    report(1.0)
+    return trees, [Epoch(0.0, ndcg, round(each, 2)) for ndcg in told], len(trees.value) - 1
 
 
 def refit_net(

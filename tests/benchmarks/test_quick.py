@@ -22,6 +22,7 @@ SCRIPTS = {
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "intent": {"rows", "intent", "less_default"},
     "selection": {"rows", "sides", "difference"},
+    "ranking": {"models", "rows", "skipped"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
     "serving": {
@@ -61,6 +62,7 @@ SLOW = (
     "profiles",
     "intent",
     "selection",
+    "ranking",
     "sparse",
 )  # half a minute each
 Run = Callable[[str], dict[str, Any]]

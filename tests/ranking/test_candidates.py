@@ -60,6 +60,7 @@ def test_a_cold_user_gets_popular_candidates_only(ranker: Ranker, catalogue: Cat
         "offers": [],
         **{s.name: [] for s in SOURCES if s.for_people or s.for_vectors},  # items are no people, and have no vectors
         "new": [],
+        **{s.name: [] for s in SOURCES if s.asked},  # off
     }
 
 

@@ -67,6 +67,7 @@ SOURCES = (
 
 NAMES = tuple(source.name for source in sorted(SOURCES, key=lambda source: source.code))  # by code
 LEARNT = tuple(source.name for source in SOURCES if source.learnt)
+OF_LEARNT = {name: f"by_{name}" for name in LEARNT}  # the fact and the feature that its score is
 PHRASES = {reason: sentence for source in SOURCES for reason, sentence in source.phrases}
 
 

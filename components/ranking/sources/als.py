@@ -68,7 +68,7 @@ def _of_one(arrays: Arrays, one: Known) -> np.ndarray:
     y = arrays["factors"]
     if not len(one.item):
         return np.zeros(len(y))
-    mine, more = y[one.item].astype(np.float64), CONFIDENCE * np.log1p(one.slow)
+    mine, more = y[one.item].astype(np.float64), CONFIDENCE * np.log1p(np.maximum(one.slow, 0))
     left = arrays["gram"] + REGULARISATION * np.eye(y.shape[1]) + (mine.T * more) @ mine
     return np.asarray(y @ np.linalg.solve(left, mine.T @ (1 + more)))
 

@@ -45,7 +45,7 @@ def scores(history: History) -> np.ndarray:
 
 def _of_one(arrays: Arrays, one: Known) -> np.ndarray:
     place = arrays["place"][one.item]
-    at, weight = place[place >= 0], np.log1p(one.slow[place >= 0])
+    at, weight = place[place >= 0], np.log1p(np.maximum(one.slow[place >= 0], 0))
     mass = weight[:, None] * arrays["weights"][at]
     return np.bincount(arrays["items"][at].ravel(), mass.ravel(), minlength=len(arrays["place"]))
 

@@ -1,0 +1,211 @@
+"""Which ranker is best? Every algorithm that a spec may name, and its peers, on the test rows of one finished run.
+
+All are trained on that run's rows and its intents, which are out of time, and judged on the same user-weeks: `default`
+is the spec's own ranker trained anew, the others differ from it by their algorithm alone. `--source NAME` adds the
+default with a candidate source more, `--seeds N` trains each with N seeds and gives the means. TIFU-KNN, over whole
+baskets, and the baselines stand beside them. `fit_cpu_s` is what fitting took of the processor, neighbours and lists
+included. `ci95` are intervals over resampled users; `less_default` is the paired difference.
+
+Letters: R rows.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks import script, subject, tifu
+from benchmarks.script import Document
+from components.ranking import examples as ranking_examples
+from components.ranking import lists, metrics
+from components.ranking.baselines import BASELINES
+from components.ranking.evaluate import EXPLORE
+from components.ranking.examples import Examples, World
+from components.ranking.metrics import K
+from components.ranking.models import ALGORITHMS, TREES, lambdamart
+from components.ranking.score import Ranker, top
+from components.ranking.sources import NAMES
+from components.ranking.spec import Ranking
+from components.ranking.train import train
+from feature_repo.errors import SpecError
+
+DEFAULT, PEER = "default", "tifu_knn"
+METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
+LIMIT = 50  # items that a source more may bring
+Lists = tuple[np.ndarray, np.ndarray]  # the first K items of each row, of all and of new ones, [R, K]
+
+
+@dataclass
+class Side:
+    """One ranker's lists, by seed."""
+
+    fit_cpu_s: float = 0.0
+    by_seed: list[Lists] = field(default_factory=list)
+
+
+def measure(asked: argparse.Namespace) -> Document:
+    """Train and judge all sides."""
+    with subject.subject(asked) as found:
+        sides, skipped = _sides(found.ranking, asked.source), {}
+        rows = ranking_examples.load(found.rows, found.trained_intent, found.ranking).examples
+        made: dict[str, Side] = {}
+        for name, spec in sides.items():
+            if spec.algorithm == TREES and (why := _lacking()):
+                skipped[name] = why
+                continue
+            made[name] = Side()
+            for seed in range(asked.seeds):
+                script.note(f"{name}, seed {seed} …")
+                seeded = spec.model_copy(update={"seed": spec.seed + seed})
+                world = ranking_examples.load(found.rows, found.trained_intent, seeded)
+                start = time.process_time()
+                ranker = train(world, seeded).ranker
+                made[name].fit_cpu_s += (time.process_time() - start) / asked.seeds
+                made[name].by_seed.append(_of_ranker(ranker, world))
+        baskets = tifu.Baskets.read(found.clean / "events.parquet", ranker.vocabulary.item_ids,
+                                    event=found.ranking.event)  # fmt: skip
+        made |= _peers(ranker, world, baskets)
+    judged = _test(world)
+    document = _document(made, judged, len(ranker.catalogue))
+    return {
+        "recommender": found.name,
+        "weeks": [int(week) for week in np.unique(judged.week)],
+        "rows": len(judged),
+        "seeds": asked.seeds,
+        "train_rows": int(np.isin(rows.week, world.weeks("train")[-found.ranking.train_weeks :]).sum()),
+        "models": document,
+        "skipped": skipped,
+    }
+
+
+def _sides(spec: Ranking, sources: list[str]) -> dict[str, Ranking]:
+    """Name the specs that are trained: the spec's own, then with each other algorithm, then with each source more."""
+    others = {one.name: spec.model_copy(update={"algorithm": one.name})
+              for one in ALGORITHMS if one.name != spec.algorithm}  # fmt: skip
+    for name in sources:
+        if name not in NAMES:
+            raise SpecError(f"--source: '{name}' is no candidate source; have {', '.join(sorted(NAMES))}")
+    more = {
+        f"{DEFAULT}+{name}": spec.model_copy(update={"candidates": spec.candidates.model_copy(update={name: LIMIT})})
+        for name in sources
+    }
+    return {DEFAULT: spec} | others | more
+
+
+def _lacking() -> str:
+    try:
+        lambdamart.library()
+    except SpecError as error:
+        return str(error)
+    return ""
+
+
+def _test(world: World) -> Examples:
+    """Return the test rows in the order in which lists are made."""
+    test = world.examples.of_weeks(world.weeks("test"))
+    return test.take(np.argsort(test.week, kind="stable"))
+
+
+def _of_ranker(ranker: Ranker, world: World) -> Lists:
+    ranker, parts = replace(ranker, eligible=world.eligible), []
+    for week in world.weeks("test"):
+        at_week = ranker.at(world.item_state, week=week, graph=world.graph(week))
+        for chunk in lists.chunks(world.examples.of_weeks([week])):
+            scored = at_week.rank(chunk.rows, chunk.probabilities)
+            item, new = np.append(scored.found.item, -1), scored.facts["weeks_bought"] == 0
+            parts.append((item[top(scored, K)], item[top(scored, K, allowed=new)]))
+    return _joined(parts)
+
+
+def _joined(parts: list[Lists]) -> Lists:
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def _peers(ranker: Ranker, world: World, baskets: tifu.Baskets) -> dict[str, Side]:
+    """Let TIFU-KNN and the baselines rank the same rows."""
+    ranker = replace(ranker, eligible=world.eligible)
+    parts: dict[str, list[Lists]] = {name: [] for name in (PEER, *BASELINES)}
+    fitted = 0.0
+    for week in world.weeks("test"):
+        script.note(f"peers, week {week} …")
+        at_week, start = ranker.at(world.item_state, week=week), time.process_time()
+        before = int(world.calendar.start(week).timestamp())
+        peer = tifu.Tifu.at(baskets, before, n_items=len(ranker.catalogue))
+        fitted += time.process_time() - start
+        for chunk in lists.chunks(world.examples.of_weeks([week])):
+            barred = world.eligible.barred(chunk.rows)
+            scores, history = peer.scores(chunk.rows.user_id), chunk.rows.lists["history_items"]
+            scores[barred.row_of_value(), barred.values] = 0.0
+            unseen = scores.copy()
+            unseen[history.row_of_value(), history.values] = 0.0
+            parts[PEER].append((tifu.best(scores, K), tifu.best(unseen, K)))
+            known = (chunk.rows, at_week.catalogue, at_week.neighbours)
+            for name, baseline in BASELINES.items():
+                whole, fresh = (baseline(*known, k=K, unseen=new, barred=barred) for new in (False, True))
+                parts[name].append((whole, fresh))
+    return {name: Side(fitted if name == PEER else 0.0, [_joined(part)]) for name, part in parts.items()}
+
+
+def _document(sides: dict[str, Side], examples: Examples, n_items: int) -> dict[str, Any]:
+    """Judge all lists; a side's value of a row is the mean over its seeds."""
+    users = examples.rows.user_id
+    values, counts = {}, {}
+    for name, side in sides.items():
+        values[name], counts[name] = _values(side, examples, n_items)
+    document: dict[str, Any] = {}
+    for name, side in sides.items():
+        found: dict[str, Any] = {}
+        around: dict[str, list[float]] = {}
+        less: dict[str, list[float]] = {}
+        for metric, value in values[name].items():
+            where = counts[name][metric]
+            found[metric] = round(float(value[where].mean()), 5) if where.any() else None
+            apart = value - values[DEFAULT][metric]
+            drawn = metrics.intervals({"value": value, "apart": apart}, users, where)
+            around[metric], less[metric] = drawn.get("value", []), drawn.get("apart", [])
+        document[name] = found | {"fit_cpu_s": round(side.fit_cpu_s, 2), "ci95": around}
+        if name != DEFAULT:
+            document[name]["less_default"] = less
+    return document
+
+
+def _values(side: Side, examples: Examples, n_items: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    had = metrics.among(examples.bought, examples.rows.lists["history_items"], n_items)
+    new, worth = metrics.only(examples.bought, ~had), examples.worth
+    fresh_worth = None if worth is None else metrics.only(worth, ~had)
+    seeds: dict[str, list[np.ndarray]] = {metric: [] for metric in METRICS}
+    for whole, fresh in side.by_seed:
+        overall = metrics.per_row(whole, examples.bought, n_items, worth=worth)
+        explore = metrics.per_row(fresh, new, n_items, worth=fresh_worth)
+        for metric, value in zip(METRICS, (overall.ndcg, overall.recall, overall.hit, explore.ndcg), strict=True):
+            seeds[metric].append(value)
+    counts = dict.fromkeys(METRICS, overall.counts) | {EXPLORE: explore.counts}
+    return {metric: np.mean(value, axis=0) for metric, value in seeds.items()}, counts
+
+
+def text(document: Document) -> str:
+    """Write the table, best first."""
+    models = sorted(document["models"].items(), key=lambda pair: -(pair[1][METRICS[0]] or 0.0))
+    lines = [[name, *(_cell(one, metric) for metric in METRICS), one["fit_cpu_s"]] for name, one in models]
+    head = (
+        f"{document['recommender']}: {document['rows']:,} user-steps of the test steps "
+        f"{', '.join(map(str, document['weeks']))}, {document['seeds']} seeds"
+    )
+    left = [f"{name}: {why}" for name, why in document["skipped"].items()]
+    return "\n\n".join([head, script.table(["", *METRICS, "fit CPU-s"], lines), *left])
+
+
+def _cell(one: dict[str, Any], metric: str) -> str:
+    if one[metric] is None or not one["ci95"][metric]:
+        return "no target"
+    low, high = one["ci95"][metric]
+    return f"{one[metric]:.4f} [{low:.4f}, {high:.4f}]"
+
+
+if __name__ == "__main__":
+    switches = script.parser(__doc__, trained=True)
+    switches.add_argument("--source", action="append", default=[], help="a candidate source to add; may be repeated")
+    switches.add_argument("--seeds", type=int, default=1, help="rankers a side")
+    script.main(switches, measure, text)
