@@ -26,7 +26,8 @@ STARTS = ("popular", "popular_now", "personal_frequency", "personal_popular", "d
           "item_knn", *STARTS_OF_PEOPLE)  # fmt: skip
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
-    Architecture = Ranked = str
+    Architecture = str
+    Ranked = str
     Start = str
     Limits = Slice
 else:
@@ -165,7 +166,9 @@ class Ranking(Slice):
     def _starts_from_what_is_there(self) -> "Ranking":
         """Refuse to start from a baseline of people where items are none, and a start of what is no network."""
         if self.start and self.algorithm != NETWORK:
-            raise ValueError(f"start: {self.algorithm} starts from nothing; leave start out, or say algorithm: {NETWORK}")
+            raise ValueError(
+                f"start: {self.algorithm} starts from nothing; leave start out, or say algorithm: {NETWORK}"
+            )
         if self.start in STARTS_OF_PEOPLE and not self.people:
             have = [name for name in STARTS if name not in STARTS_OF_PEOPLE]
             raise ValueError(

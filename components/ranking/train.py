@@ -96,10 +96,18 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
     )
     encoded = time.monotonic()
     with one_thread():
+        net: ScoringNet | Trees
         if spec.algorithm == models.TREES:
             net, epochs, best = fit_trees(fit, check, spec, report=lambda done: report(0.6 + 0.4 * done, "epochs"))
         else:
-            net, epochs, best = fit_net(fit, check, spec, start=start_of(world), report=lambda done: report(0.6 + 0.4 * done, "epochs"), ranks=ranks)
+            net, epochs, best = fit_net(
+                fit,
+                check,
+                spec,
+                start=start_of(world),
+                report=lambda done: report(0.6 + 0.4 * done, "epochs"),
+                ranks=ranks,
+            )
     return Trained(
         ranker=ranker_of(world, spec, net=net, neighbours=final),
         epochs=epochs,

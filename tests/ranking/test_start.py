@@ -121,3 +121,8 @@ def test_a_baseline_of_people_is_refused_where_items_are_none() -> None:
         Ranking(start="latest_contact")
     with pytest.raises(ValidationError, match="'popular', 'popular_now'"):
         Ranking(start="bestsellers")
+
+
+def test_what_is_no_network_starts_from_nothing() -> None:
+    with pytest.raises(ValidationError, match="start: lambdamart starts from nothing"):
+        Ranking(start="popular", algorithm="lambdamart")
