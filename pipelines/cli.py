@@ -423,6 +423,15 @@ def rotate(place: "Installation") -> tuple[Any, str]:
 
 
 @verb
+def seal(place: "Installation") -> tuple[Any, str]:
+    """Encrypt logs that were written before privacy.key_env named a key, or under an earlier one."""
+    from pipelines.privacy import seal_logs
+
+    found = seal_logs.seal(place)
+    return found.document(), found.text()
+
+
+@verb
 @click.option("--leaks", is_flag=True, help="look in the last run for features that knew their future, instead")
 @click.option("--security", is_flag=True, help="hold files, keys, ports and manifests to docs/security.md, instead")
 @click.option("--users", default=200, show_default=True, type=click.IntRange(1), help="users whose rows --leaks checks")
