@@ -51,9 +51,9 @@ class Methods(ABC):
             Recommendations,
         )
 
-    def intents(self, user_id: str, *, at: dt.datetime | None = None) -> Intents:
+    def intents(self, user_id: str, *, at: dt.datetime | None = None, decide: bool | None = None) -> Intents:
         """Return every intent of a user."""
-        return self._ask("/intents", IntentsRequest, {"user_id": user_id, "at": at}, Intents)
+        return self._ask("/intents", IntentsRequest, {"user_id": user_id, "at": at, "decide": decide}, Intents)
 
     def rank(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> Scores:
         """Score given items for a user, in the order given."""

@@ -18,12 +18,18 @@ class IntentsRequest(Request):
 
     user_id: Id
     at: At = None
+    decide: bool = Field(default=False, description="Also say of each intent whether it counts as yes")
 
 
 class Intents(Answer):
     """Every intent of a user, in the vocabulary's order."""
 
     intents: list[Intent]
+    decisions: dict[str, bool] | None = Field(
+        default=None,
+        description="With decide: by intent, whether its probability reaches the threshold that validation chose; null "
+        "without it, and of a release whose model has no thresholds",
+    )
     session: Session | None = Field(
         default=None,
         description="Of the visit that goes on; null where the release has no intent with horizon: session, or no door "
@@ -39,7 +45,8 @@ def answer(door: "Door", ask: IntentsRequest, context: RequestContext) -> Intent
     told = {} if session is None else {"session": session.model_dump()}
     door.write(context, state, asked={"at": ask.at} | told)
     every = door.intents_of(state, range(len(state.probabilities)))
-    return Intents(intents=every, session=session, profile=state.profile, **door.signed(context))
+    decided = door.decisions_of(state) if ask.decide else None
+    return Intents(intents=every, decisions=decided, session=session, profile=state.profile, **door.signed(context))
 
 
 CONTRACT = Contract(
@@ -47,9 +54,10 @@ CONTRACT = Contract(
     Intents,
     answer,
     Example(
-        {"user_id": "1"},
+        {"user_id": "1", "decide": True},
         {
             "intents": [examples.INTENT, examples.VISIT],
+            "decisions": {examples.INTENT["name"]: False, examples.VISIT["name"]: True},
             "session": {"basis": "visit", "events": 3, "intents": [{"name": "buy_now", "probability": 0.214}]},
             "profile": examples.PROFILE,
         }

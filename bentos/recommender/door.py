@@ -28,7 +28,7 @@ from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
-from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer, Sessions
+from bentos.recommender.ports import Decides, Profiles, Ranker, Recommended, Scorer, Sessions
 from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
@@ -64,10 +64,12 @@ class Door:
         documents: DocumentLog | None = None,  # what people change live; None: nobody can
         sessions: Sessions | None = None,  # None: no intent of the release is of a visit
         grow: Grow | None = None,  # with it: the ranker over other items
+        thresholds: Decides | None = None,  # None: the intent model has none
     ) -> None:
         self.release = release
         self._log, self._clock, self._events, self._key = log, clock, events, key
         self._tombstones, self._profiles, self._sessions = tombstones, profiles, sessions
+        self._thresholds = thresholds
         for part, found in (("intent", scorer.vocabulary.digest), ("ranking", ranker.vocabulary.digest)):
             if found != release.vocabulary:
                 raise DataError(
@@ -147,6 +149,13 @@ class Door:
     def intents_of(self, state: ProfileState, targets: Iterable[int]) -> list[schemas.Intent]:
         """Name intents, each with its probability for the user."""
         return self._named(state.probabilities, targets)
+
+    def decisions_of(self, state: ProfileState) -> dict[str, bool] | None:
+        """Say of each intent whether it counts as yes; None where the release has no thresholds."""
+        if self._thresholds is None:
+            return None
+        yes = self._thresholds.decided(np.asarray(state.probabilities)).tolist()
+        return dict(zip(self.vocabulary.target_names, yes, strict=True))
 
     def session_of(self, state: ProfileState, context: RequestContext) -> schemas.Session | None:
         """Say what the rest of the visit that goes on may hold; None where the release has no intents of a visit."""

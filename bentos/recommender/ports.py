@@ -26,6 +26,13 @@ class Scorer(Protocol):
         """Return probabilities [B, C]."""
 
 
+class Decides(Protocol):
+    """Knows from which probability on an intent counts as yes."""
+
+    def decided(self, probability: np.ndarray) -> np.ndarray:
+        """Return yes or no for probabilities [C]."""
+
+
 class SessionSaid(Protocol):
     """What is said of a visit."""
 

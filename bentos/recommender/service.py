@@ -35,6 +35,7 @@ from bentos.recommender.metrics import Metrics
 from bentos.recommender.settings import Settings, reading_threads
 from bentos.release import INTENT, RANKING, Release
 from bentos.remote import RemoteRanker, RemoteScorer
+from components.intent.decisions import Thresholds
 from components.intent.sessions.score import SessionScorer, held
 from components.step import reason_left
 from feature_repo.errors import SpecError
@@ -161,6 +162,7 @@ def open_door(settings: Settings) -> DoorContext:
         documents=document_log_if_any(release.name),
         sessions=_sessions(release),
         grow=grow,
+        thresholds=Thresholds.read(release.folder / INTENT, scorer.vocabulary.target_names),
     )
     door.warm_up(folds)
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s

@@ -120,7 +120,7 @@ def test_on_the_judged_weeks_the_refit_comes_to_the_judged_trees(rows_folder: Pa
     assert trees[0] == trees[1] == said["epochs"]
     found = intent_examples.load(rows_folder, INTENTS)
     rows = found.rows.take(found.part("test"))
-    assert 0 < np.abs(judged.predict(rows) - refit.predict(rows)).max() < 0.5
+    assert 0 < np.abs(judged.predict(rows) - refit.predict(rows)).mean() < 0.15
 
 
 def test_trees_see_the_components_where_the_profile_is_projected(examples: Examples, tmp_path: Path) -> None:
