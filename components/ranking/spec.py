@@ -23,10 +23,12 @@ OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.fo
 Scale = Literal["log", "rank"]
 
 if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a class of one
-    Architecture = Ranked = str
+    Architecture = str
+    Ranked = str
     Limits = Slice
 else:
-    Architecture, Ranked = Literal[MODELS], Literal[tuple(BY_NAME)]
+    Architecture = Literal[MODELS]
+    Ranked = Literal[tuple(BY_NAME)]
     Limits = create_model(
         "Limits",
         __base__=Slice,
