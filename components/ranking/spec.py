@@ -31,7 +31,8 @@ if TYPE_CHECKING:  # a type checker cannot read a tuple as a Literal, or make a 
     Start = str
     Limits = Slice
 else:
-    Architecture, Ranked = Literal[MODELS], Literal[tuple(BY_NAME)]
+    Architecture = Literal[MODELS]
+    Ranked = Literal[tuple(BY_NAME)]
     Start = Literal[STARTS]
     Limits = create_model(
         "Limits",

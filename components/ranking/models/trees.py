@@ -66,7 +66,7 @@ class Trees:
         leaves = max([len(tree["leaf_value"]) for tree in read] + [1])
 
         def stacked(name: str, kind: type, width: int, filler: float) -> np.ndarray:
-            found = np.full((len(read), width), filler, dtype=kind)
+            found: np.ndarray = np.full((len(read), width), filler, dtype=kind)
             for tree, values in enumerate(read):
                 found[tree, : len(values[name])] = values[name]
             return found

@@ -23,10 +23,22 @@ class Context:
 
 def strongest(context: Context, score: np.ndarray, limit: int, *, new: bool = False) -> np.ndarray:
     """Return keys of the items that score highest above 0 and are not taken, ties by item; `new`: none of those had."""
-    n_items = context.history.n_items
     barred = context.taken | context.had if new else context.taken
-    free = np.where(barred, 0.0, score)  # [B, I]
-    keys = np.flatnonzero(free > 0)
+    return largest(np.where(barred, 0.0, score), limit)
+
+
+def largest(free: np.ndarray, limit: int) -> np.ndarray:
+    """Return keys of each row's `limit` largest values [B, I] above 0, largest first, ties by item.
+
+    >>> largest(np.array([[0.5, 0.0, 0.9, 0.5]]), 2).tolist()
+    [2, 0]
+    """
+    n_items = free.shape[1]
+    limit = min(limit, n_items)
+    if limit == 0:
+        return np.empty(0, dtype=np.int64)
+    least = np.partition(free, -limit, axis=1)[:, -limit]  # [B]: the limit-th largest; sorting all costs far more
+    keys = np.flatnonzero((free >= least[:, None]) & (free > 0))
     row, item = np.divmod(keys, n_items)
     order = np.lexsort((item, -free.reshape(-1)[keys], row))
     chosen: np.ndarray = keys[order[first_of_each_row(row, limit)]]

@@ -70,7 +70,7 @@ def lift(logits: np.ndarray) -> np.ndarray:
 
 def best_of(context: Context, scores: np.ndarray, limit: int) -> np.ndarray:
     """Return keys of the `limit` items of each row that score highest above 0, none of them had or taken."""
-    return strongest(context, scores, limit, new=True) if limit else np.empty(0, dtype=np.int64)
+    return strongest(context, scores, limit, new=True)
 
 
 def claims_none(history: History, items: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ Letters: B rows, I items.
 import numpy as np
 
 from components.ranking.history import History
-from components.ranking.sources.context import Context, first_of_each_row
+from components.ranking.sources.context import Context, largest
 
 REASONS = ("near_history", "intent", "category_weeks", "popular_share")
 
@@ -28,13 +28,6 @@ def nearest(context: Context, weight: np.ndarray, limit: int) -> np.ndarray:
     """
     if limit == 0 or not weight.any():
         return np.empty(0, dtype=np.int64)
-    n_items = context.history.n_items
     free = context.history.near * weight  # [B, I]
     free[context.had | context.taken] = 0.0
-    limit = min(limit, n_items)
-    least = np.partition(free, -limit, axis=1)[:, -limit]  # [B]: the limit-th largest
-    keys = np.flatnonzero((free >= least[:, None]) & (free > 0))
-    row, item = np.divmod(keys, n_items)
-    order = np.lexsort((item, -free.reshape(-1)[keys], row))
-    chosen: np.ndarray = keys[order[first_of_each_row(row, limit)]]
-    return chosen
+    return largest(free, limit)
