@@ -3,11 +3,15 @@
 import asyncio
 import json
 import logging
+import stat
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from starlette.testclient import TestClient
 
 from bentos.access import Access
@@ -18,15 +22,20 @@ from components.intent import card as intent_card
 from components.profiles.segments import card as segment_card
 from components.ranking import card as ranking_card
 from feature_repo import markdown
+from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError
 from feature_repo.privacy.pseudonyms import KEY as PSEUDONYM_KEY
 from feature_repo.privacy.pseudonyms import weakness
+from pipelines.environment import FOLDER
 from pipelines.graphs import admission
+from pipelines.releases import uis
 from tests.bentos.conftest import World
 from tests.bentos.http.test_auth import ASK, opened_by
 from tests.bentos.router.conftest import World as Routed
 from tests.bentos.router.conftest import running
+from tests.patience import patient
 
+SPEC = ROOT / "pipelines" / "specs" / "grocery.yaml"
 MARKUP = "<img src=x onerror=alert(1)>|`x`[a](javascript:b)\nc"
 
 
@@ -176,3 +185,32 @@ def test_a_name_of_the_data_is_no_markup_in_a_card() -> None:
         assert "[a](" not in text.replace("\\[", "")
         assert markdown.words(MARKUP) in text or markdown.words(MARKUP.lower()) in text
     assert json.dumps(markdown.words("FRUIT & VEG")) == '"FRUIT & VEG"', "usual names stay"
+
+
+def test_no_ui_of_a_laptop_has_a_password_among_its_arguments(tmp_path: Path) -> None:
+    """Every user of a machine reads the arguments of all its processes."""
+    mlflow = uis.mlflow(tmp_path, uri="postgresql://shop:hunter2@db/mlflow", port=0)
+    store = {"type": "postgres", "host": "db", "user": "shop", "password": "hunter2"}
+    feast = uis.feast(tmp_path, project="shop", settings={"registry": "r.db", "online_store": store}, port=0)
+    assert mlflow is not None
+    for process in (mlflow, feast):
+        assert "hunter2" not in " ".join(process.command)
+    assert "hunter2" in mlflow.env["MLFLOW_BACKEND_STORE_URI"]
+
+
+@pytest.mark.process
+def test_what_the_command_line_writes_is_its_user_s_alone_whatever_the_umask(tmp_path: Path) -> None:
+    document = yaml.safe_load((FOLDER / "local.yaml").read_text())
+    document["serving"] = {"auth": "keys", "keys_file": str(tmp_path / "secrets" / "keys.json")}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
+    script = """
+import os, sys
+os.umask(0)
+from pipelines import cli
+cli.main(["keys", sys.argv[1], "create", "--for", "server", "--env", sys.argv[2]])
+"""
+    words = [sys.executable, "-c", script, str(SPEC), str(tmp_path / "mine.yaml")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=patient(120))
+    assert done.returncode == 0, done.stderr
+    made = [tmp_path / "secrets", tmp_path / "secrets" / "keys.json"]
+    assert [stat.S_IMODE(path.stat().st_mode) & 0o077 for path in made] == [0, 0]
