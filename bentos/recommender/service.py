@@ -31,7 +31,7 @@ from bentos.recommender.logs import eventlog, requestlog
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.leftovers import Leftovers
 from bentos.recommender.logs.requestlog import RequestLog
-from bentos.recommender.metrics import Metrics
+from bentos.recommender.metrics import Metrics, forget_the_dead
 from bentos.recommender.settings import Settings, reading_threads
 from bentos.release import INTENT, RANKING, Release
 from bentos.remote import RemoteRanker, RemoteScorer
@@ -131,6 +131,7 @@ def open_door(settings: Settings) -> DoorContext:
 
     sealing.given()  # a key that is none is refused before anything is written under it
     release = Release.verified(settings.release.folder)  # before anything of it is loaded
+    forget_the_dead(os.environ)
     metrics, (ranker, grow), scorer = Metrics(release), _ranker(settings), _scorer(settings)
     folds = folding(release, ranker.vocabulary)
     events = EventLog(

@@ -36,14 +36,15 @@ def door(place: Installation, release_id: str, bento: str, *, port: int) -> proc
 
     url, known = f"http://{processes.LOOPBACK}:{port}", _of_a_service(place)
     own = serve.prepare(place.home, port=port, variables=os.environ | known)
+    many = workers.urls(own)
     return processes.Process(
         name=f"{DOOR}-{release_id}",
         command=tuple(serve.command(bento, port=port)),
         env={"OMP_NUM_THREADS": "1", **known, **own},
         url=url,
         ready_url=f"{url}/readyz",
-        version=bento,
-        workers=workers.urls(own),
+        version=" x".join([bento, *([str(len(many))] if many else [])]),  # another number of processes is another door
+        workers=many,
     )
 
 
@@ -123,7 +124,8 @@ def asked(place: Installation, released: ReleasedFiles) -> Iterator[str]:
     if url := running(place):
         yield url
         return
-    serving = serve.serve(released.bento, port=processes.free_port(0), env=_of_a_service(place))
+    alone = {env_names.DOOR_WORKERS: "1"}
+    serving = serve.serve(released.bento, port=processes.free_port(0), env=_of_a_service(place) | alone)
     try:
         yield serving.url
     finally:

@@ -1,5 +1,6 @@
 """The parts that a door's processes share or divide, each by itself."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from bentos.http.limits import Limits
 from bentos.http.shared_counts import NEAR, ROWS, SharedCounts
 from bentos.recommender.clock import DataEndClock, make_clock
 from bentos.recommender.logs.push_lock import STRIPES, PushLock
+from bentos.recommender.metrics import forget_the_dead
 from bentos.recommender.shared_time import SharedTime
 from bentos.router.requests import owner_of
 from bentos.router.routes import Backend, Routes
@@ -182,3 +184,16 @@ def test_routes_name_the_processes_of_the_doors_that_run() -> None:
     )
     assert Routes.model_validate_json(spread.model_dump_json()) == spread
     assert spread.over({}) == plain
+
+
+@pytest.mark.process
+def test_a_process_that_is_gone_is_not_in_flight_for_ever(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    gone, here = (tmp_path / f"gauge_livesum_{pid}.db" for pid in (ended.pid, os.getpid()))
+    counts = tmp_path / f"counter_{ended.pid}.db"
+    for path in (gone, here, counts):
+        path.write_bytes(b"")
+    forget_the_dead({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
+    assert [path.exists() for path in (gone, here, counts)] == [False, True, True]
+    forget_the_dead({})
