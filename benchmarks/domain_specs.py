@@ -5,7 +5,7 @@ spec; a spec without its data is skipped with the reason.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,13 @@ def text(found: script.Document) -> str:
         lines.append([name, one["rows"], judged, one.get("verdict"), *_sides(one), *(one[cost] for cost in COSTS)])
         if one.get("why"):
             reasons.append(f"{name}: {one['why']}")
+        if "session" in one:
+            told = one["session"]
+            best = f"{told['baselines'][told['best']]:.4f} ({told['best']})"
+            reasons.append(
+                f"{name}, within visits: {told['metric']} {told['model']:.4f}, best baseline {best}, difference "
+                f"{_interval(told['difference'])}, {told['users']} users"
+            )
     return "\n\n".join([script.table(head, lines), *reasons])
 
 
@@ -142,6 +149,10 @@ def _sides(one: script.Document) -> list[Any]:
         f"{one['model']:.4f}",
         f"{one['test']['recall_at_10']:.4f}",
         f"{baselines[best]:.4f} ({best})",
-        "no interval" if ends is None else f"{ends[0]:+.4f} to {ends[1]:+.4f}",
+        _interval(ends),
         ", ".join(f"{baselines[name]:.3f} {name}" for name in others),
     ]
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "no interval" if ends is None else f"{ends[0]:+.4f} to {ends[1]:+.4f}"

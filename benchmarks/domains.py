@@ -31,6 +31,13 @@ from pipelines import init
 VERDICTS = {2: "stopped", 3: "refused"}
 DEMO = ("demo", "--json")  # what `make demo` calls: also a release, a service and its answer
 METRICS = {"ranking": "ndcg_at_10", "intent": "map"}
+KILLED_S = 30  # by when a process that was killed has ended
+SESSION = ("session", "auroc")  # only where a spec asks within visits
+EVALUATIONS = {
+    "ranking": "ranking_evaluation",
+    "intent": "intent_evaluation",
+    "session": "session_model/evaluation",
+}
 
 
 @dataclass(frozen=True)
@@ -129,9 +136,11 @@ def ended(
             said, error = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
             root = psutil.Process(process.pid)
-            for one in [*root.children(recursive=True), root]:
+            started = [*root.children(recursive=True), root]
+            for one in started:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.kill()
+            psutil.wait_procs(started, timeout=KILLED_S)
             return None
     return subprocess.CompletedProcess(command, process.returncode, said, error)
 
@@ -146,8 +155,8 @@ def _judged(state: Path) -> script.Document:
 def _metrics(state: Path) -> script.Document:
     """Return by part the model's metric, each baseline's, and the interval of the difference to the best of them."""
     told: dict[str, Any] = {}
-    for part, metric in METRICS.items():
-        for path in state.glob(f"*/runs/*/*/{part}_evaluation/metrics.json"):
+    for part, metric in (*METRICS.items(), SESSION):
+        for path in state.glob(f"*/runs/*/*/{EVALUATIONS[part]}/metrics.json"):
             found = files.read_json(path)
             model = found["test"][metric]
             baselines = {name: row[metric] for name, row in found["baselines"].items() if metric in row}

@@ -8,11 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import yaml
 
 from benchmarks import domain_specs, domains
+from components import resamples
 from feature_repo import files
 from tests.patience import patient
 
@@ -74,6 +76,25 @@ def test_a_run_that_stopped_has_no_figures(tmp_path: Path) -> None:
     )
     assert (found["model"], found["difference"], found["beats_all"], found["rows"]) == (None, None, None, None)
     assert "x: y" in domain_specs.text({"x": found})
+
+
+def test_what_is_asked_within_visits_is_compared_with_its_own_baselines(tmp_path: Path) -> None:
+    folder = tmp_path / "shop/runs/first/train-session/session_model/evaluation"
+    folder.mkdir(parents=True)
+    sides = {"model": 0.7, "last_event": 0.5, "markov_1": 0.6}
+    values = {name: {"auroc": value} for name, value in sides.items()}
+    files.write_json(folder / "metrics.json", {"test": values.pop("model"), "baselines": values})
+    drawn = np.linspace(-0.01, 0.01, 1000)
+    lines = [resamples.Line("auroc", value + drawn, 900, 300, side=name) for name, value in sides.items()]
+    resamples.write(folder, lines, rows_digest="")
+    found = domains._metrics(tmp_path)
+    assert set(found) == {"session"}
+    assert (found["session"]["model"], found["session"]["best"], found["session"]["users"]) == (0.7, "markov_1", 300)
+    assert found["session"]["difference"][0] > 0.09
+    row = domain_specs.measured(tmp_path / "x.yaml", tmp_path, lambda spec, folder: {"verdict": "passed"} | found)
+    assert "x, within visits: auroc 0.7000, best baseline 0.6000 (markov_1), difference +0." in domain_specs.text(
+        {"x": row}
+    )
 
 
 def test_processor_minutes_are_those_of_the_runs_processes_and_not_of_others(tmp_path: Path) -> None:
