@@ -104,9 +104,7 @@ class Online:
         provider = get_provider(found)
         return cls(found, provider, declared, kinds, guard(found, provider))
 
-    def read(
-        self, view: str, users: Sequence[str], *, without: Collection[str] = ()
-    ) -> list[feast_values.Row | None]:
+    def read(self, view: str, users: Sequence[str], *, without: Collection[str] = ()) -> list[feast_values.Row | None]:
         """Read rows of one view in the order of users; None where there is none. Cells in `without` are not needed."""
         return [row for _, row in self.read_timed(view, users, without=without)]
 

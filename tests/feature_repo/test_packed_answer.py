@@ -94,15 +94,9 @@ def test_numbers_that_are_lost_or_damaged_are_refused() -> None:
 
 def test_a_line_of_before_has_its_items_beside_its_scores() -> None:
     packed = {
-        "r": (
-            "eLv6VIbzy2RgYEBJc7jcbgTUhmIb3L+GOkZIBsJVWEWjli+xtbVSSbaOQPvsGQC1SiUH"
-        ),
-        "s": (
-            "eLv6VIbzK2VgYEBJczh1GqHoU8pLzE0F6UAqpJBKLkh5FQstNMAGA4uuAiUdoO16hrGxtbUMDA12DAwO9gB87ygt"
-        ),
-        "of differing kinds": (
-            "eLv6VIbzK2BgYEBJc+g64d4yQNEHKQ2AOqrhpZQVqHQqUKrVQRYqSU2EF19WhnoGtbG1tQB6gCWQ"
-        ),
+        "r": ("eLv6VIbzy2RgYEBJc7jcbgTUhmIb3L+GOkZIBsJVWEWjli+xtbVSSbaOQPvsGQC1SiUH"),
+        "s": ("eLv6VIbzK2VgYEBJczh1GqHoU8pLzE0F6UAqpJBKLkh5FQstNMAGA4uuAiUdoO16hrGxtbUMDA12DAwO9gB87ygt"),
+        "of differing kinds": ("eLv6VIbzK2BgYEBJc+g64d4yQNEHKQ2AOqrhpZQVqHQqUKrVQRYqSU2EF19WhnoGtbG1tQB6gCWQ"),
     }
     whole = packed_answer.whole({"row": "r", "scores": "s", "packed": packed}, {})
     assert whole == {
