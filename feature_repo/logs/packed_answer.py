@@ -2,23 +2,25 @@
 
 A line names its user row and its scores by short keys, `row` and `scores`. The first line of a file that names a key
 holds its text too, below `packed`: users ask again within minutes, and their row is then written once. A key is made of
-the text and of the user, so that no line depends on another user's, which `forget` may blank. Items stand in the line in
-plain: where they are people, `forget` has to find them.
+the text and of the user, so that no line depends on another user's, which `forget` may blank. Items stand in the line
+in plain: where they are people, `forget` has to find them.
 
 A text is `z1:` and base64 of four bytes of size and of zstd: a JSON head, then the arrays as the bytes they are, which
-takes a door no more than copying them. Texts of before are base64 of zlib of arrays in the smallest types that give every
-value back; they are read, and written no more.
+takes a door little more than copying them. Texts written before that form are base64 of zlib of arrays in the smallest
+types that give every value back; they are read, and written no more.
 
 >>> text = pack({"a": np.array([1.5, 2.5], np.float32), "b": np.array([1_500_000_000, 1_500_000_007])}, {"k": 1})
 >>> unpack(text)
 ({'a': [1.5, 2.5], 'b': [1500000000, 1500000007]}, {'k': 1})
+>>> arrays(text)[0]["b"]
+array([1500000000, 1500000007])
 """
 
 import base64
 import hashlib
 import struct
 import zlib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from functools import cache
 from typing import Any
 
@@ -58,13 +60,19 @@ def pack(arrays: Mapping[str, np.ndarray], more: Mapping[str, Any]) -> str:
 
 def unpack(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     """Return the arrays as lists, and what came with them; raises ValueError where a text is damaged."""
+    found, more = arrays(text)
+    return {name: values.tolist() for name, values in found.items()}, more
+
+
+def arrays(text: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays, and what came with them; raises ValueError where a text is damaged."""
     try:
         return _unpacked(text.removeprefix(BEGIN)) if text.startswith(BEGIN) else _unpacked_of_before(text)
     except (zlib.error, struct.error, KeyError, TypeError, OSError, OverflowError, MemoryError) as error:
         raise ValueError(f"packed numbers cannot be read: {error}") from error
 
 
-def _unpacked(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+def _unpacked(text: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     packed = base64.b64decode(text, validate=True)
     (size,) = struct.unpack_from("<I", packed)
     if size > MOST_BYTES:
@@ -72,28 +80,26 @@ def _unpacked(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
     body = _zstd().decompress(packed[4:], decompressed_size=size, asbytes=True)
     (length,) = struct.unpack_from("<I", body)
     head, at = from_json(body[4 : 4 + length]), 4 + length
-    arrays: dict[str, list[Any]] = {}
+    found: dict[str, np.ndarray] = {}
     for name, kind, count in head["arrays"]:
-        stored = np.frombuffer(body, kind, count, at)
-        at += stored.nbytes
-        arrays[name] = stored.tolist()
-    return arrays, _object(head["more"])
+        found[name] = np.frombuffer(body, kind, count, at)
+        at += found[name].nbytes
+    return found, _object(head["more"])
 
 
-def _unpacked_of_before(text: str) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+def _unpacked_of_before(text: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     body = zlib.decompressobj(zdict=PRIMER).decompress(base64.b64decode(text, validate=True))
     (length,) = struct.unpack_from("<I", body)
     head, at = from_json(body[4 : 4 + length]), 4 + length
-    arrays: dict[str, list[Any]] = {}
+    found: dict[str, np.ndarray] = {}
     for name, code, whole, count, base in head["arrays"]:
         stored = np.frombuffer(body, np.dtype(code).newbyteorder("<"), count, at)
         at += stored.nbytes
         if code in WHOLE:
-            values = stored.astype(np.int64) + base
-            arrays[name] = (values if whole else values.astype(np.float64)).tolist()
-        else:
-            arrays[name] = stored.tolist()
-    return arrays, _object(head["more"])
+            stored = stored.astype(np.int64) + base
+            stored = stored if whole else stored.astype(np.float64)
+        found[name] = stored
+    return found, _object(head["more"])
 
 
 def _object(more: Any) -> dict[str, Any]:
@@ -123,8 +129,13 @@ def key_of(user: str, text: str) -> str:
     return hashlib.blake2b(f"{user} {text}".encode(), digest_size=9).hexdigest()
 
 
-def whole(line: dict[str, Any], known: MutableMapping[str, str]) -> dict[str, Any]:
-    """Return a line with its numbers, and note the texts that it brings; a line of before this form stays as it is."""
+def whole(
+    line: dict[str, Any], known: MutableMapping[str, str], *, read: Callable[[str], Any] = unpack
+) -> dict[str, Any]:
+    """Return a line with its numbers, and note the texts that it brings; a line of before this form stays as it is.
+
+    `read` is `unpack`, or `arrays` for who wants numbers as arrays.
+    """
     if ROW not in line:
         return line
     known.update(texts_in(line))
@@ -132,9 +143,10 @@ def whole(line: dict[str, Any], known: MutableMapping[str, str]) -> dict[str, An
     keys = str(line.pop(ROW)), str(line.pop(SCORES, None))
     if lacking := [key for key in keys if key not in known]:
         raise ValueError(f"no line before it holds {', '.join(lacking)}")
-    (row, about), (scores, shown) = (unpack(known[key]) for key in keys)
+    (row, about), (scores, shown) = (read(known[key]) for key in keys)
     try:
-        numbers = dict(zip(about[NUMBERS], row.pop(NUMBERS), strict=True))
+        values = row.pop(NUMBERS)
+        numbers = dict(zip(about[NUMBERS], values if isinstance(values, list) else values.tolist(), strict=True))
         if ITEMS not in line:  # a line of before has them beside its scores
             items = shown[ITEMS]
             line[ITEMS] = [dict(zip(shown["names"], one, strict=True)) for one in items] if "names" in shown else items

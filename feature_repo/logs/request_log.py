@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic_core import from_json
@@ -35,8 +36,9 @@ PACKED = ".gz"  # behind the name of a file of lines that was compressed
 PART_ROWS = 8
 GROUP_ROWS = 1024  # of a row group: the more, the more often a user's row is in it again, which then costs nothing
 AT_ONCE = 64  # answers that are read as Python's numbers: one holds a whole user row, of thousands
-# Pages as large as a row group: zstd finds a row again only within a page.
-WRITTEN: dict[str, Any] = {"compression": "zstd", "compression_level": 9, "data_page_size": 64 << 20}
+# Pages as large as a row group: zstd finds a row again only within a page. A door compacts beside its answers, so the
+# level is low: 9 takes twice the processor for a tenth less.
+WRITTEN: dict[str, Any] = {"compression": "zstd", "compression_level": 3, "data_page_size": 64 << 20}
 ITEMS, ASKED = "items", "asked"  # columns: what was shown, and the request as JSON
 ITEM = pa.struct(
     {
@@ -154,8 +156,12 @@ def read_groups(
             yield from map(_answer, reversed(rows) if newest_first else rows)
 
 
-def read_lines(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
-    """Yield the lines of a file of JSON lines; one that a crash cut short is skipped and said so."""
+def read_lines(path: Path, *, newest_first: bool = False, arrays: bool = False) -> Iterator[Answer]:
+    """Yield the lines of a file of JSON lines; one that a crash cut short is skipped and said so.
+
+    With `arrays` packed numbers stay arrays, which Arrow takes without a look at each number.
+    """
+    unpacked = packed_answer.arrays if arrays else packed_answer.unpack
     known: dict[str, str] = {}
     with gzip.open(path) if path.suffix == PACKED else path.open("rb") as stream:
         lines = _parsed(stream, path)
@@ -165,7 +171,7 @@ def read_lines(path: Path, *, newest_first: bool = False) -> Iterator[Answer]:
             lines = iter(reversed(found))
         for line in lines:
             try:
-                yield packed_answer.whole(line, known)
+                yield packed_answer.whole(line, known, read=unpacked)
             except ValueError as error:
                 log.warning("%s: request %s: %s; skipped", path, line.get(columns.REQUEST_ID), error)
 
@@ -217,7 +223,34 @@ def _read_table(path: Path, schema: pa.Schema) -> pa.Table:
 
 def table_of(answers: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Return answers as Arrow; what an older line does not have is null."""
-    return pa.Table.from_pylist([_row(answer) for answer in answers], schema=SCHEMA)
+    rows = [_row(answer) for answer in answers]
+    if not rows or any(not _arrays_of(row) for row in rows):
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+    lists = [array for row in rows for _, array in row["lists"]]
+    names = pa.array([name for row in rows for name, _ in row["lists"]], pa.string())
+    made = {
+        "lists": pa.MapArray.from_arrays(_offsets([row["lists"] for row in rows]), names, _list_array(lists)),
+        "probabilities": _list_array([row["probabilities"] for row in rows]),
+    }
+    rest = pa.schema([field for field in SCHEMA if field.name not in made])
+    table = pa.Table.from_pylist([{name: row[name] for name in rest.names} for row in rows], schema=rest)
+    every = {name: table[name] for name in rest.names} | made
+    return pa.Table.from_arrays([every[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _arrays_of(row: Answer) -> bool:
+    """Tell whether a row's numbers are arrays; those of a line of decimals may be null."""
+    return all(isinstance(one, np.ndarray) for one in (row["probabilities"], *(array for _, array in row["lists"])))
+
+
+def _offsets(parts: Sequence[Any]) -> pa.Array:
+    return pa.array(np.concatenate([[0], np.cumsum([len(part) for part in parts])]), pa.int32())
+
+
+def _list_array(parts: Sequence[np.ndarray]) -> pa.ListArray:
+    """Return arrays as one Arrow array of lists of doubles."""
+    values = np.concatenate([np.empty(0), *parts], dtype=np.float64)
+    return pa.ListArray.from_arrays(_offsets(parts), pa.array(values))
 
 
 def compact(path: Path) -> Path | None:
@@ -233,7 +266,7 @@ def compact(path: Path) -> Path | None:
             return None
         if not target.exists() and next(read_file(path), None) is not None:
             with files.written(target) as aside, parquet_files.writer(aside, SCHEMA, **WRITTEN) as writer:
-                parts = _parts(read_file(path))
+                parts = _parts(read_lines(path, arrays=True))
                 while some := list(itertools.islice(parts, GROUP_ROWS // PART_ROWS)):
                     writer.write_table(pa.concat_tables(some), row_group_size=GROUP_ROWS)
         path.unlink()

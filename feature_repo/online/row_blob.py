@@ -2,9 +2,8 @@
 
 The cell lies in `user_made_of`, beside what says of which batch's row and of which pushed events the row is made. It
 begins with the digest of its schema and with the mark of that provenance, and a reader takes it only where it has the
-schema that the reader knows and the mark of the provenance that was read with it. So a row that somebody wrote who knows
-no blobs (a door of an older release writes the views and the provenance, and leaves the cell as it was) is read from
-its views, and never from a blob of before.
+schema that the reader knows and the mark of the provenance that was read with it. A door of an older release writes
+the views and the provenance, and leaves the cell as it was: such a row is read from its views, not from an old blob.
 
 It holds what the views that models read hold, to the bit: no event memory, no text.
 
@@ -86,7 +85,7 @@ class RowBlob:
         arrays = {kind: [np.asarray(cells[name], kind) for name in names] for kind, names in self._by_kind.items()}
         of = {name: one for kind, names in self._by_kind.items() for name, one in zip(names, arrays[kind], strict=True)}
         times = np.concatenate([np.empty(0, np.int64), *arrays[np.int64]])
-        wide = bool(len(times)) and not (0 <= int(times.min()) and int(times.max()) < NARROW)
+        wide = bool(len(times)) and not (int(times.min()) >= 0 and int(times.max()) < NARROW)
         lengths = [int(wide), *(len(of[name]) for name in self.lists)]
         parts = [
             self.head(made),

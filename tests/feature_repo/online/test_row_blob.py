@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from feature_repo import columns
 from feature_repo.calendar import Calendar
-from feature_repo.online import erase, feast_store, feast_values, mentions, provenance
+from feature_repo.online import erase, feast_values, mentions, provenance
 from feature_repo.online.profiles import OnlineProfiles, provenance_of
 from feature_repo.online.provenance import Provenance
 from feature_repo.online.row_blob import RowBlob
@@ -24,8 +24,15 @@ from tests.bentos.conftest import vocabulary
 
 FOLDING = Folding(Calendar("2016-12-26", "America/New_York"), vocabulary(), (7, 28, 91))
 NOW = 1_500_000_000
-KINDS = {"state_at": "int64_val", "first_at": "int64_val", "value_total": "double_val", "last_session_id": "string_val",
-         "target_ids": "int32_list_val", "target_last_at": "int64_list_val", "target_slow": "float_list_val"}  # fmt: skip
+KINDS = {
+    "state_at": "int64_val",
+    "first_at": "int64_val",
+    "value_total": "double_val",
+    "last_session_id": "string_val",
+    "target_ids": "int32_list_val",
+    "target_last_at": "int64_list_val",
+    "target_slow": "float_list_val",
+}
 MADE = Provenance("v:digest", 7, "1-ab")
 
 
