@@ -7,6 +7,7 @@ of one door, and by all doors where the environment names a store for limits; sh
 process.
 """
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from bentos.http.problems import FORBIDDEN, OVERLOADED, Rejected, refused, short
 from feature_repo.ids import plain
 
 WINDOW_S = 3600  # of an item's events
+PAIRS = 50_000  # of a caller and an item, and items, that are counted: 12 MB each
 USERS, CALLERS, SERVERS, KEYS = "user", "caller", "server", "key"
 KIND, ITEM = "kind", "item_share"
 
@@ -50,11 +52,11 @@ def within(mine: int, total: int, *, share: float, free: int) -> bool:
 
 
 class ItemShares:
-    """Counts events of items by caller within an hour; the longest silent pairs go beyond CALLERS of them."""
+    """Counts events of items by caller within an hour; beyond PAIRS of them the longest silent go."""
 
     def __init__(self, bounds: Bounds, clock: Callable[[], float] = time.time) -> None:
         self._share, self._free, self._clock = bounds.item_share, bounds.item_events, clock
-        self._total, self._mine = Counted(clock), Counted(clock)
+        self._total, self._mine = Counted(clock, most=PAIRS), Counted(clock, most=PAIRS)
 
     def excess(self, caller: str, items: Sequence[str | None]) -> int | None:
         """Return the place of an item of which the caller would have too large a share with these events."""
@@ -82,7 +84,8 @@ class ItemShares:
 
     def _key(self, item: str, caller: str = "") -> str:
         """Name a count: both kinds begin anew at the same moment, so that no share is of another hour's total."""
-        return f"{int(self._clock() // WINDOW_S)} {caller} {plain(item)}"
+        text = f"{int(self._clock() // WINDOW_S)} {caller} {plain(item)}"
+        return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()  # ids may be long, and of people
 
 
 class EventBounds:

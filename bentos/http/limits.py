@@ -29,9 +29,10 @@ class Counted(Storage):
 
     STORAGE_SCHEME = None
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, *, most: int = 0) -> None:
+        """Count at most so many names; 0: CALLERS."""
         super().__init__()
-        self._clock = clock
+        self._clock, self._most = clock, most or CALLERS
         self._windows: OrderedDict[str, tuple[int, float]] = OrderedDict()  # count, end
 
     @property
@@ -45,7 +46,7 @@ class Counted(Storage):
         if end <= (now := self._clock()):
             count, end = 0, now + expiry
         self._windows[key] = (count + amount, end)
-        if len(self._windows) > CALLERS:
+        if len(self._windows) > self._most:
             self._windows.popitem(last=False)
         return count + amount
 

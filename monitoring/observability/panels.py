@@ -245,6 +245,8 @@ DRIFT = Board(
                       (Query(f"max by (pod) (intentflow_events_unfolded{{{NS}}})", "{{pod}}"),)),
                 Panel("Events that break a rule", "Of severity info: they are taken all the same.",
                       (Query(_by("rule", "intentflow_events_noted_total"), "{{rule}}"),)),
+                Panel("Events beyond a bound", "Of pages' and users' credentials: refused, and nothing of them stored.",
+                      (Query(_by("bound", "intentflow_events_bounded_total"), "{{bound}}"),)),
             ),
         ),
     ),

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from starlette.testclient import TestClient
 
 from bentos import keys
 from bentos.access import Access, Bounds
-from bentos.http import limits
+from bentos.http import event_bounds, limits
 from bentos.http.callers import Caller, PageRights
 from bentos.http.event_bounds import EventBounds, ItemShares
 from bentos.http.problems import OVERLOADED, Rejected
@@ -133,16 +134,26 @@ def test_doors_with_a_store_for_limits_count_together(tmp_path: Path) -> None:
 
         assert asyncio.run(sends([many(6), many(6)])) == ["", "10 per 1 minute"]
         other = [[Sent("victim", f"x{n}") for n in range(4)]] * 2
-        doors[:] = [EventBounds(Bounds(caller="", user="6/minute"), store=f"redis://127.0.0.1:{port}/1") for _ in "ab"]
+        store = f"redis://127.0.0.1:{port}/1"
+        doors[:] = [
+            EventBounds(Bounds(caller="", user="6/minute"), store=store, hide=lambda user: f"hidden {len(user)}")
+            for _ in "ab"
+        ]
         assert asyncio.run(sends(other)) == ["", "6 per 1 minute"]
+        with redis.Redis.from_url(store) as held:
+            names = held.keys()
+        assert any(b"hidden 6" in name for name in names)
+        assert not any(b"victim" in name for name in names), "no raw id leaves the door"
 
 
 def test_memory_is_bounded_whatever_callers_users_and_items_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CALLERS", 100)
+    monkeypatch.setattr(event_bounds, "PAIRS", 100)
     shares = ItemShares(Bounds())
     for n in range(500):
-        shares.count(f"caller {n}", [f"i{n}"])
+        shares.count(f"caller {n}", [f"{n}" * 200])
     assert len(shares._mine._windows) == len(shares._total._windows) == 100
+    assert max(map(len, shares._mine._windows)) < 30, "however long ids are"
     play = Play()
     for n in range(300):
         assert play.sends(PAGE, Sent(f"u{n}", f"i{n}"), address=f"10.0.{n // 250}.{n % 250}") == ""

@@ -37,6 +37,7 @@ def door_text(folder, release) -> str:
     metrics.in_flight.labels("reads").inc()
     metrics.shed.labels("reads").inc()
     metrics.unlogged.inc()
+    metrics.beyond("caller", 3)
     metrics.logs_seen(ShippingStatus(size_bytes=9, sent=2, waiting=1, waiting_since=5.0, failed=True), EventLog(folder))
     return whole(registry)
 
