@@ -311,6 +311,11 @@ def admission_of_another_account(objects: list[dict[str, Any]]) -> None:
     the(objects, "RoleBinding", "reconciler")["subjects"].append({"kind": "ServiceAccount", "name": "other"})
 
 
+def a_namespace_without_the_label(objects: list[dict[str, Any]]) -> None:
+    """Then no policy holds there, and nothing says so but this check."""
+    del the(objects, "Namespace", "intentflow")["metadata"]["labels"]["app.kubernetes.io/part-of"]
+
+
 def admission_that_fails_open(objects: list[dict[str, Any]]) -> None:
     the(objects, "ValidatingAdmissionPolicy", "intentflow-reconciler-pods")["spec"]["failurePolicy"] = "Ignore"
 
@@ -325,6 +330,7 @@ def admission_that_fails_open(objects: list[dict[str, Any]]) -> None:
         (mlflow_without_accounts, "accounts", "Deployment/mlflow: who reaches MLflow moves models without an account"),
         (no_admission, "admission", "ServiceAccount/reconciler may make pods"),
         (admission_that_only_warns, "admission", "ServiceAccount/reconciler may make pods"),
+        (a_namespace_without_the_label, "admission", "ServiceAccount/reconciler may make pods"),
         (admission_that_fails_open, "admission", "ServiceAccount/reconciler may make pods"),
         (admission_of_another_account, "admission", "ServiceAccount/other may make pods"),
         (callers_reach_mlflow, "labels", "intentflow/access opens mlflow:http"),
