@@ -84,8 +84,8 @@ def admission(every: Sequence[Object]) -> set[str]:
             if not any(f":{name}'" in condition for condition in bound):
                 bad.add(
                     f"{subject['kind']}/{name} may make pods, which may mount every Secret, and no "
-                    "ValidatingAdmissionPolicy that denies and holds in the overlay's Namespace says otherwise; give it "
-                    "one, or the Namespace its label (k8s/components/reconciler/admission.yaml)"
+                    "ValidatingAdmissionPolicy that denies and holds in the overlay's Namespace says otherwise; give "
+                    "it one, or the Namespace its label (k8s/components/reconciler/admission.yaml)"
                 )
     return bad
 

@@ -362,6 +362,27 @@ def test_a_weakness_of_manifests_is_named_with_what_mends_it(
     assert said in found[f"overlay production: {what}"]
 
 
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("click==8.5.1 \\\n    --hash=sha256:aa\nidna==3.10 \\\n    --hash=sha256:bb\n", True),
+        ("click==8.5.1 \\\n    --hash=sha256:aa\nidna==3.10\n    # via requests\n", False),
+        ("click==8.5.1\nidna==3.10 \\\n    --hash=sha256:bb\n", False),
+        ("", False),
+    ],
+)
+def test_a_lock_without_hashes_is_named(tmp_path: Path, text: str, fine: bool) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(text)
+    assert security_checks.packages(lock).fine is fine
+
+
+def test_the_locks_of_this_checkout_have_hashes() -> None:
+    for name in ("requirements.lock", "requirements-data.lock", "requirements-fuzz.lock"):
+        assert security_checks.packages(ROOT / name).fine, name
+    assert security_checks.packages(ROOT / "no.lock").fine is None
+
+
 def test_the_verb_fails_where_something_is_weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pipelines import cli
 
