@@ -8,7 +8,6 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 Object = Mapping[str, Any]
-OURS = "app.kubernetes.io/part-of"
 MAKERS = {"pods", "deployments", "jobs", "cronjobs", "replicasets", "statefulsets", "daemonsets", "*"}
 MAKES = {"create", "update", "patch", "*"}
 DENY = "Deny"
@@ -23,7 +22,7 @@ def egress(every: Sequence[Object]) -> set[str]:
     for policy in policies:
         where = f"NetworkPolicy/{policy['metadata']['name']}"
         for rule in policy["spec"].get("egress") or ():
-            ports = ", ".join(str(port.get("port", "every port")) for port in rule.get("ports") or ({},))
+            ports = ", ".join(str(port.get("port", "every port")) for port in rule.get("ports", ())) or "every port"
             if not rule.get("to"):
                 bad.add(f"{where} lets pods call every host on {ports}; name peers in `to`")
             for block in (peer["ipBlock"] for peer in rule.get("to") or () if "ipBlock" in peer):
@@ -85,8 +84,8 @@ def admission(every: Sequence[Object]) -> set[str]:
             if not any(f":{name}'" in condition for condition in bound):
                 bad.add(
                     f"{subject['kind']}/{name} may make pods, which may mount every Secret, and no "
-                    "ValidatingAdmissionPolicy that denies says otherwise; give it one "
-                    "(k8s/components/reconciler/admission.yaml)"
+                    "ValidatingAdmissionPolicy that denies and holds in the overlay's Namespace says otherwise; give "
+                    "it one, or the Namespace its label (k8s/components/reconciler/admission.yaml)"
                 )
     return bad
 
@@ -101,10 +100,13 @@ def _makes_pods(role: Object) -> bool:
 def _conditions(every: Iterable[Object]) -> list[str]:
     """Return whom the policies that hold for pods' makers are about, of those that a binding has deny and fail shut."""
     found = list(every)
+    labels = [one["metadata"].get("labels", {}) for one in found if one["kind"] == "Namespace"]
     denying = {
         one["spec"]["policyName"]
         for one in found
-        if one["kind"] == "ValidatingAdmissionPolicyBinding" and DENY in one["spec"].get("validationActions", ())
+        if one["kind"] == "ValidatingAdmissionPolicyBinding"
+        and DENY in one["spec"].get("validationActions", ())
+        and any(_namespaces(one).items() <= given.items() for given in labels)
     }
     return [
         str(condition["expression"])
@@ -116,6 +118,14 @@ def _conditions(every: Iterable[Object]) -> list[str]:
         and any("secretRef" in rule["expression"] for rule in one["spec"].get("validations", ()))
         for condition in one["spec"].get("matchConditions", ())
     ]
+
+
+def _namespaces(binding: Object) -> Mapping[str, str]:
+    """Return the labels of namespaces in which a binding holds."""
+    found: Mapping[str, str] = (
+        binding["spec"].get("matchResources", {}).get("namespaceSelector", {}).get("matchLabels", {})
+    )
+    return found
 
 
 def _workloads(every: Iterable[Object]) -> Iterable[tuple[str, Mapping[str, str]]]:

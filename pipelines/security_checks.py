@@ -35,13 +35,15 @@ OPEN_MANAGER = ["bentoml", "serve"]  # its control socket is on loopback
 def examine(place: Installation) -> list[Check]:
     """Run every check that fits the installation."""
     found = [*_files(place), *_keys(place), *caller_checks.examine(place), _registry(place), *_ports(place)]
-    found.append(_packages(LOCK))
+    found.append(packages(LOCK))
     return found + (_overlay(place) if place.environment.kubernetes.namespace else [])
 
 
-def _packages(lock: Path) -> Check:
+def packages(lock: Path) -> Check:
     """Tell whether every package of the lock is held to its bytes."""
-    lines = lock.read_text().splitlines() if lock.is_file() else []
+    if not lock.is_file():
+        return Check("packages", None, f"{lock} is not there: an image is judged by its bill of materials")
+    lines = lock.read_text().splitlines()
     pins = [(at, line.split("==")[0]) for at, line in enumerate(lines) if "==" in line and line[:1].isalnum()]
     bare = [name for at, name in pins if "--hash=" not in "".join(lines[at : at + 2])]
     fine = bool(pins) and not bare

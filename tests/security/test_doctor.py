@@ -397,6 +397,11 @@ def admission_of_another_account(objects: list[dict[str, Any]]) -> None:
     the(objects, "RoleBinding", "reconciler")["subjects"].append({"kind": "ServiceAccount", "name": "other"})
 
 
+def a_namespace_without_the_label(objects: list[dict[str, Any]]) -> None:
+    """Then no policy holds there, and nothing says so but this check."""
+    del the(objects, "Namespace", "intentflow")["metadata"]["labels"]["app.kubernetes.io/part-of"]
+
+
 def admission_that_fails_open(objects: list[dict[str, Any]]) -> None:
     the(objects, "ValidatingAdmissionPolicy", "intentflow-reconciler-pods")["spec"]["failurePolicy"] = "Ignore"
 
@@ -415,6 +420,7 @@ def admission_that_fails_open(objects: list[dict[str, Any]]) -> None:
         (mlflow_without_accounts, "accounts", "Deployment/mlflow: who reaches MLflow moves models without an account"),
         (no_admission, "admission", "ServiceAccount/reconciler may make pods"),
         (admission_that_only_warns, "admission", "ServiceAccount/reconciler may make pods"),
+        (a_namespace_without_the_label, "admission", "ServiceAccount/reconciler may make pods"),
         (admission_that_fails_open, "admission", "ServiceAccount/reconciler may make pods"),
         (admission_of_another_account, "admission", "ServiceAccount/other may make pods"),
         (callers_reach_mlflow, "labels", "intentflow/access opens mlflow:http"),
@@ -444,6 +450,27 @@ def test_a_weakness_of_manifests_is_named_with_what_mends_it(
         "overlay production: egress"
     }
     assert said in found[f"overlay production: {what}"]
+
+
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("click==8.5.1 \\\n    --hash=sha256:aa\nidna==3.10 \\\n    --hash=sha256:bb\n", True),
+        ("click==8.5.1 \\\n    --hash=sha256:aa\nidna==3.10\n    # via requests\n", False),
+        ("click==8.5.1\nidna==3.10 \\\n    --hash=sha256:bb\n", False),
+        ("", False),
+    ],
+)
+def test_a_lock_without_hashes_is_named(tmp_path: Path, text: str, fine: bool) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(text)
+    assert security_checks.packages(lock).fine is fine
+
+
+def test_the_locks_of_this_checkout_have_hashes() -> None:
+    for name in ("requirements.lock", "requirements-data.lock", "requirements-fuzz.lock"):
+        assert security_checks.packages(ROOT / name).fine, name
+    assert security_checks.packages(ROOT / "no.lock").fine is None
 
 
 def test_the_verb_fails_where_something_is_weak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
