@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bentos.http import cors, headers
 from bentos.http.auth import Check, credential_of
 from bentos.http.callers import Caller, network_of
+from bentos.http.client_address import named_by
 from bentos.http.patience import patience_ms
 from bentos.http.problems import FAULT, HEADERS_TOO_LARGE, OUR_FAULT, Problem, Rejected, refused
 from bentos.http.request_context import RequestContext
@@ -28,6 +29,7 @@ REQUEST_ID, SHADOW, RELEASE, PATIENCE, CATALOGUE = (
     n.lower().encode()
     for n in (headers.REQUEST_ID, headers.SHADOW, headers.RELEASE, headers.PATIENCE, headers.CATALOGUE)
 )
+_CLIENT = headers.CLIENT.lower().encode()
 _ORIGIN, _ASKED_METHOD = cors.ORIGIN.lower().encode(), cors.ASKED_METHOD.lower().encode()
 CONTEXT = "intentflow.context"  # in the ASGI scope
 log = logging.getLogger("intentflow.door")
@@ -106,7 +108,8 @@ class Guard:
         if path in PROBES:
             return
         needed = self._needed(path, opened.open_pages)
-        context.address = network_of(str((scope.get("client") or ("",))[0]))
+        named = named_by(given[_CLIENT].decode("latin-1"), opened.shadow_token) if _CLIENT in given else None
+        context.address = network_of(named or str((scope.get("client") or ("",))[0]))
         context.who = who = await _caller(opened.check, given, needed)
         context.caller = context.address if who is None else who.name
         counted = context.caller

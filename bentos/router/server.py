@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bentos.endpoints.popular import PopularDocument
-from bentos.http.headers import CATALOGUE, PATIENCE, REQUEST_ID
+from bentos.http.client_address import client_of, vouched
+from bentos.http.headers import CATALOGUE, CLIENT, PATIENCE, REQUEST_ID
 from bentos.http.problems import FAULT, OVERLOADED, TIMEOUT, UNAVAILABLE, Problem
 from bentos.router import headers, messages
 from bentos.router.counts import UNPROVEN, Counts, Metrics
@@ -120,7 +121,7 @@ class Router:
         if routes is None:
             return self._own(UNAVAILABLE, "no release is routed yet", where="service", allowed="a retry")
         name = headers.request_id(request.header(REQUEST_ID))
-        passed = headers.passed_on(request.headers, request_id=name, peer=request.peer)
+        passed = headers.passed_on(request.headers, request_id=name, peer=request.peer) + self._client(request)
         endpoint = endpoint_of(request.method, path)
         owner = owner_of(endpoint, body) if routes.spread else 0
         sent = Sent(request.method, request.target, passed, body, owner)
@@ -140,6 +141,11 @@ class Router:
             found.answer.discard()
             return await self._in_their_place(request, spare, body, name)
         return self._give(request, routed, found, name)
+
+    def _client(self, request: Request) -> bytes:
+        """Vouch for the address that a request came from: doors count callers by it."""
+        client = client_of(request.peer, request.header(headers.FORWARDED) or "", self.settings.trusted)
+        return headers.lines([(CLIENT, vouched(client, self.settings.token))])
 
     async def _in_their_place(self, request: Request, spare: PopularDocument, body: bytes, name: str) -> Response:
         """Answer while no door does; the arm that failed has been counted."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bentos.access import Access, access_of
+from bentos.http.client_address import Network
 from feature_repo import env_names
 from feature_repo.errors import SpecError
 
@@ -20,6 +21,8 @@ TIMEOUT_S = env_names.ROUTER_TIMEOUT_S
 DRAIN_S = env_names.ROUTER_DRAIN_S
 POPULAR_S, SCRATCH = env_names.ROUTER_POPULAR_S, env_names.ROUTER_SCRATCH
 SERVING = env_names.SERVING
+TRUSTED = env_names.FORWARDED_ALLOW_IPS
+LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 SHORTEST_TOKEN = 16
 LONGEST_S, DAY_S = 3600.0, 86_400.0
 
@@ -47,6 +50,7 @@ class Settings:
     popular_every_s: float = 60.0  # between questions of what is popular
     popular_again_s: float = 5.0  # after one that failed
     scratch: Path | None = None  # folder for what is popular, so that a router that restarts has it; None: no file
+    trusted: tuple[Network, ...] = LOOPBACK  # proxies before the router, whose X-Forwarded-For is believed
     access: Access = field(default_factory=Access)  # as the doors have it: who answers in their place knows callers too
 
     @classmethod
@@ -80,6 +84,7 @@ class Settings:
             drain_s=_seconds(variables, DRAIN_S, made.drain_s),
             popular_s=_seconds(variables, POPULAR_S, made.popular_s, most=DAY_S),
             scratch=Path(scratch) if (scratch := variables.get(SCRATCH, "")) else None,
+            trusted=_networks(variables.get(TRUSTED, "")) or made.trusted,
             access=access,
         )
 
@@ -89,6 +94,16 @@ def _loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(one.strip()) for one in text.split(",") if one.strip())
+    except ValueError:
+        raise SpecError(
+            f"{TRUSTED}: '{text}' names no networks; give the addresses of proxies before the router, as 10.0.0.0/8, "
+            "separated by commas"
+        ) from None
 
 
 def _port(variables: Mapping[str, str], name: str) -> int | None:

@@ -2,23 +2,32 @@
 
 import asyncio
 import dataclasses
+import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+import requests
 from starlette.testclient import TestClient
 
 from bentos import keys
 from bentos.access import Access, Bounds
 from bentos.http import event_bounds, limits
 from bentos.http.callers import Caller, PageRights
+from bentos.http.client_address import client_of, vouched
 from bentos.http.event_bounds import EventBounds, ItemShares
 from bentos.http.problems import OVERLOADED, Rejected
+from bentos.router import start
+from bentos.router.routes import Backend, Routes
+from bentos.router.settings import Settings
+from feature_repo.errors import SpecError
 from pipelines.releases.processes import free_port
 from tests.bentos.conftest import World
 from tests.bentos.http.test_auth import opened_by
+from tests.bentos.router.conftest import TOKEN, running
+from tests.bentos.sockets import listening
 from tests.bentos.test_service import redis_server
 
 SHOP = "https://shop.example"
@@ -200,6 +209,66 @@ def test_copies_by_the_router_are_not_bounded_twice(page: tuple[TestClient, Any,
     copy = {"events": [{"user_id": "ann", "item_id": "i1", "event": "buy", "event_id": f"e{n}"} for n in range(9)]}
     reply = client.post("/events", json=copy, headers={"X-IntentFlow-Shadow": "t" * 32})
     assert (reply.status_code, reply.json()["accepted"]) == (200, 9)
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("203.0.113.9", "", "203.0.113.9"),
+        ("203.0.113.9", "1.2.3.4", "203.0.113.9"),
+        ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "1.2.3.4, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        ("10.0.0.1", "203.0.113.9, unknown", "10.0.0.1"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("unknown", "1.2.3.4", "unknown"),
+    ],
+)
+def test_a_client_begins_no_address_of_its_own(peer: str, forwarded: str, client: str) -> None:
+    assert client_of(peer, forwarded, [ipaddress.ip_network("10.0.0.0/8")]) == client
+
+
+def test_behind_a_router_visitors_are_told_apart_and_nobody_names_another(
+    page: tuple[TestClient, Any, dict[str, str], World], tmp_path: Path
+) -> None:
+    """Behind a router all would else be one caller, whose share of every item is too large."""
+    client, opened, headers, _ = page
+    client.app._state.opened = dataclasses.replace(opened, shadow_token=TOKEN)  # type: ignore[attr-defined]
+    (tmp_path / "router").mkdir()
+
+    async def scene(url: str) -> list[int]:
+        async with running(tmp_path / "router") as place:
+            start.write(
+                place.router.settings.routes,
+                Routes(rollout="r2", mode="stable", stable=Backend(release="aaa", url=url)),
+            )
+            place.router.file.check()
+
+            async def sends(visitor: str, **more: str) -> int:
+                event = {"user_id": f"of {visitor}", "item_id": "i1", "event": "view"}
+                forged = {"X-IntentFlow-Client": f"9.9.9.9 {'0' * 32}"}
+                status, _, _ = await place.post(
+                    "/events", {"events": [event]}, **headers, **forged, **{"X-Forwarded-For": visitor}, **more
+                )
+                return int(status)
+
+            return [await sends(visitor) for visitor in ["1.1.1.1"] * 3 + ["2.2.2.2"] * 3]
+
+    with listening(client.app) as place:
+        assert asyncio.run(scene(place.url)) == [200, 200, 429, 200, 200, 429]
+        forged = {"X-IntentFlow-Client": vouched("3.3.3.3", "another token")}
+        event = {"events": [{"user_id": "u", "item_id": "i1", "event": "view"}]}
+        codes = [requests.post(f"{place.url}/events", json=event, headers=headers | forged, timeout=30) for _ in "abc"]
+        assert [reply.status_code for reply in codes] == [200, 200, 429], "as who it is: from this machine"
+
+
+@pytest.mark.parametrize("networks", ["*", "10.0.0.1/8", "here"])
+def test_proxies_that_are_none_are_one_line(networks: str) -> None:
+    given = {"INTENTFLOW_ROUTES": "/routes.json", "INTENTFLOW_SHADOW_TOKEN": TOKEN, "FORWARDED_ALLOW_IPS": networks}
+    with pytest.raises(SpecError, match="names no networks"):
+        Settings.read(given)
+    right = Settings.read(given | {"FORWARDED_ALLOW_IPS": "10.0.0.0/8, ::1"})
+    assert [str(one) for one in right.trusted] == ["10.0.0.0/8", "::1/128"]
 
 
 def test_addresses_that_are_none_are_one_caller(page: tuple[TestClient, Any, dict[str, str], World]) -> None:
