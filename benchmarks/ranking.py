@@ -32,6 +32,7 @@ from components.ranking.train import train
 from feature_repo.errors import SpecError
 
 DEFAULT, PEER = "default", "tifu_knn"
+OF_ALL = "_of_all_items"  # a baseline with an algorithm's name: it ranks all items, the algorithm its candidates
 METRICS = (f"ndcg_at_{K}", f"recall_at_{K}", f"phr_at_{K}", EXPLORE)
 LIMIT = 50  # items that a source more may bring
 Lists = tuple[np.ndarray, np.ndarray]  # the first K items of each row, of all and of new ones, [R, K]
@@ -66,7 +67,8 @@ def measure(asked: argparse.Namespace) -> Document:
                 made[name].by_seed.append(_of_ranker(ranker, world))
         baskets = tifu.Baskets.read(found.clean / "events.parquet", ranker.vocabulary.item_ids,
                                     event=found.ranking.event)  # fmt: skip
-        made |= _peers(ranker, world, baskets)
+        peers = _peers(ranker, world, baskets)
+        made |= {f"{name}{OF_ALL}" if name in made else name: side for name, side in peers.items()}
     judged = _test(world)
     document = _document(made, judged, len(ranker.catalogue))
     return {

@@ -3,11 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from components.ranking.candidates import CandidateSet, candidates, given, recall
+from components.ranking.candidates import CandidateSet, candidates, context_of, given, recall
 from components.ranking.catalogue import Catalogue
 from components.ranking.history import History
 from components.ranking.score import Ranker
-from components.ranking.sources import NAMES, SOURCES
+from components.ranking.sources import NAMES, SOURCES, attributes
 from components.ranking.spec import Candidates
 from feature_repo.rows import Ragged
 from tests.ranking.board import ITEMS, Happened, cold_rows, known_row, start, user_rows
@@ -108,3 +108,22 @@ def test_recall_is_the_mean_share_of_bought_items_among_the_candidates() -> None
     found = CandidateSet(np.array([1, 2, 3]), np.zeros(3, np.int8), np.array([0, 2, 3]))
     bought = Ragged(np.array([1, 9, 3]), np.array([0, 2, 3]))  # row 0: 1 of 2, row 1: 1 of 1
     assert recall(found, bought, 10) == pytest.approx(0.75)
+
+
+def test_attributes_bring_what_shares_a_rare_one_also_what_nobody_had(ranker: Ranker, catalogue: Catalogue) -> None:
+    """One user had item 0. Item 4 is of its brand, items 2 and 6 of its category, whose seven others say less."""
+    none = np.full(ITEMS, -1)
+    brand, kind = none.copy(), none.copy()
+    brand[[0, 4]], kind[[0, 2, 6, *range(7, 14)]] = 0, 0
+    state = catalogue.state | {name: np.zeros(ITEMS) for name in ("share_1w", "share_4w")}
+    plain = dataclasses.replace(
+        catalogue, brand=brand, kind=kind, targets=np.full((ITEMS, 1), catalogue.n_targets), state=state
+    )
+    history = History.of(user_rows(known_row("u00", {20: [0]}, 21)), ranker.neighbours)
+    found = by_source(
+        candidates(history, plain, Candidates(history=1, neighbours=0, offers=0, popular=1, attributes=3))
+    )
+    assert found["attributes"] == [2, 4, 6]
+    first = attributes.candidates(context_of(history, plain, None), 1)
+    assert first.tolist() == [4]
+    assert not attributes.shared(History.of(cold_rows(start(21)), ranker.neighbours), plain).any()

@@ -133,7 +133,7 @@ def test_a_model_without_fitted_sources_writes_no_file_of_them(ranker: Ranker, t
 
 
 def test_a_source_that_a_spec_leaves_out_is_not_in_its_digest() -> None:
-    assert not {*LEARNT, "trending"} & {*Ranking().model_dump()["candidates"]}
+    assert not {*LEARNT, "trending", "attributes"} & {*Ranking().model_dump()["candidates"]}
     assert Ranking(candidates=Candidates(als=30)).model_dump()["candidates"]["als"] == 30
 
 

@@ -61,6 +61,8 @@ SOURCES = (
     Source("sequence", 13, 0, "Items that self-attention over the history's order predicts", asked=True, learnt=True),
     Source("users", 14, 0, "Items that groups of users with histories like this one have", asked=True, learnt=True),
     Source("segment_popular", 15, 0, "Items popular in the user's segment", asked=True, learnt=True),
+    Source("attributes", 17, 0, "Items that share category, brand or targets with the history, rare ones above all",
+           asked=True),
     Source("trending", 16, 0, "Items that more users had last week than usual", asked=True),
     Source("popular", 2, 50, "Items popular now; also for cold users", least=1),
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """Items near the user in the factors of a weighted matrix factorisation (Hu, Koren and Volinsky, 2008).
 
 What a user had is a 1 of a confidence that grows with its decayed weight, all else a 0 of little confidence. Both sides
-are solved in turn by a few steps of conjugate gradients, over all rows at once. A user is not kept: the history is
+are solved in turn by a few steps of conjugate gradients, many rows at once. A user is not kept: the history is
 folded into the items' factors, exactly, when it is asked about.
 
 Letters: U users, I items, D factors, N entries.
@@ -20,6 +20,7 @@ REASONS = ("near_history", "intent", "category_weeks")
 FACTORS, ROUNDS, STEPS = 64, 12, 3
 CONFIDENCE = 8.0  # of a weight of 1, beside 1 for all that a user did not have
 REGULARISATION = 10.0
+BLOCK = 4096  # rows that are solved at once: bounds memory
 brings = claims_none
 
 
@@ -37,17 +38,26 @@ def fit(rows: UserRows, n_items: int) -> Arrays:
 
 
 def _solved(liked: sp.csr_matrix, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Move x [U, D] towards (Y'CY + R) x = Y'Cp, all rows at once, by conjugate gradients."""
+    """Move x [U, D] towards (Y'CY + R) x = Y'Cp, a block of rows at once."""
     gram = (y.T @ y + REGULARISATION * np.eye(y.shape[1])).astype(np.float32)
-    more = liked * CONFIDENCE  # the confidence beyond 1
+    starts = range(0, liked.shape[0], BLOCK)
+    parts = [_block(liked[start : start + BLOCK], x[start : start + BLOCK], y, gram) for start in starts]
+    return np.concatenate(parts) if parts else x
+
+
+def _block(liked: sp.csr_matrix, x: np.ndarray, y: np.ndarray, gram: np.ndarray) -> np.ndarray:
+    """Take a few steps of conjugate gradients, from x."""
+    more = CONFIDENCE * liked.data  # [N] the confidence beyond 1
     row = np.repeat(np.arange(liked.shape[0]), np.diff(liked.indptr))
-    right = more @ y + (liked > 0).astype(np.float32) @ y  # [U, D]
+    near = y[liked.indices]  # [N, D]
+
+    def gathered(values: np.ndarray) -> np.ndarray:
+        return np.asarray(sp.csr_matrix((values, liked.indices, liked.indptr), liked.shape) @ y)
 
     def times(v: np.ndarray) -> np.ndarray:
-        at = np.einsum("nd,nd->n", v[row], y[liked.indices]) * more.data
-        return np.asarray(v @ gram + sp.csr_matrix((at, liked.indices, liked.indptr), liked.shape) @ y)
+        return np.asarray(v @ gram + gathered(np.einsum("nd,nd->n", v[row], near) * more))
 
-    left = right - times(x)
+    left = gathered((more + 1) * (liked.data > 0)) - times(x)
     step, square = left.copy(), np.einsum("ud,ud->u", left, left)
     for _ in range(STEPS):
         product = times(step)
