@@ -130,8 +130,8 @@ def ended(
     command: Sequence[str], environment: Mapping[str, str], *, limit_s: float
 ) -> subprocess.CompletedProcess[str] | None:
     """Run a command; None where it took too long, and then nothing that it started goes on."""
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             said, error = process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:

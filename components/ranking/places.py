@@ -8,9 +8,9 @@ Letters: B rows, I items, M candidates over all rows.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from scipy.stats import rankdata
 
 from components.ranking.baselines import FORMULAS, AllItems
 from components.ranking.candidates import CandidateSet
@@ -59,7 +59,26 @@ def places(
     known = _Known(rows, catalogue, history.neighbours, history.ties, history)
     result = {}
     for baseline in baselines:
-        scores = FORMULAS[baseline](known)  # [B, I] or [I]
-        place = np.atleast_2d(rankdata(-scores, axis=-1))
-        result[feature(baseline)] = place[found.row if len(place) > 1 else 0, found.item]
+        scores = np.atleast_2d(FORMULAS[baseline](known))  # [B, I], or [1, I] where it is the same for all
+        result[feature(baseline)] = np.concatenate(
+            [
+                np.empty(0),
+                *(
+                    _place(scores[row if len(scores) > 1 else 0], found.item[start:end])
+                    for row, (start, end) in enumerate(pairwise(found.offsets))
+                ),
+            ]
+        )
     return result
+
+
+def _place(scores: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Return the places of some items among all by their scores [I], float64.
+
+    >>> _place(np.array([0.5, 0.9, 0.5, 0.1]), np.array([1, 0, 3]))
+    array([1. , 2.5, 4. ])
+    """
+    ordered = np.sort(scores)
+    below = np.searchsorted(ordered, scores[items], "left")
+    up_to = np.searchsorted(ordered, scores[items], "right")
+    return np.asarray(len(scores) - up_to + (up_to - below + 1) / 2)

@@ -49,7 +49,7 @@ def _ask(place: Installation, released: release.ReleasedFiles, *, user: str, k: 
 
 def _seconds_of_process() -> float:
     """Return the seconds since this process began: what the user who started it has waited."""
-    return round(time.time() - psutil.Process().create_time(), 1)
+    return round(time.time() - float(psutil.Process().create_time()), 1)
 
 
 def _places(place: Installation) -> dict[str, str]:
