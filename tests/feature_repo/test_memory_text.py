@@ -112,3 +112,8 @@ def test_another_version_is_refused_in_one_line_that_says_which_and_what_to_do(r
         "memory: form 'version of � a later' of a user row is unknown, this code reads 1; a newer release wrote the "
         "rows: run its code, or materialise again with this one"
     )
+
+
+def test_a_version_is_what_stands_in_the_first_line() -> None:
+    with pytest.raises(DataError, match="memory: form '2' of a user row is unknown"):
+        memory.decode(b"2\n7\ts1\ttea\tview\t0\n9")
