@@ -42,12 +42,13 @@ def ingest(
     home: Path | None = None,
     clock: str = "wall",
     tombstones: Tombstones | None = None,
+    horizon: int = 1,
     report: Callable[[float, str], None] = lambda share, note: None,
 ) -> Snapshot:
     """Write the `tables` folder of a source; relative paths of the spec start at `base`.
 
     With a `home` (the recommender's state folder) a source that grows has its deliveries on record there. People
-    who were forgotten, as `tombstones` tell, are left out.
+    who were forgotten, as `tombstones` tell, are left out. `horizon` is how many steps the longest label looks ahead.
     """
     _require_key(key)
     now = now or dt.datetime.now(dt.UTC)
@@ -59,7 +60,7 @@ def ingest(
         report(0.3, "source read")
         arrived = _arrived(db, data, read, home=home, now=now, clock=clock)
         span = period(db, "arrived_events", data=data, now=now, far_out=not leaves_far_out(data.contract))
-        require_weeks(span.weeks, data)
+        require_weeks(span.weeks, data, horizon=horizon)
         report(0.4, "calendar")
         rows = _write(db, data, folder, key=key)
         identity = _identity(data, read, arrived) | ({"left_out": left_out} if left_out else {})

@@ -145,16 +145,23 @@ def period(
     return Period(first, last, calendar, weeks, last_week_complete=parts[weeks] >= usual)
 
 
-def require_weeks(weeks: int, data: Data) -> None:
-    """Refuse data that ends before the split's first test step could be learnt for; labels of several need more."""
+def require_weeks(weeks: int, data: Data, *, horizon: int = 1) -> None:
+    """Refuse data that ends before the split's first test step could be learnt for.
+
+    `horizon` is how many steps the longest label looks ahead: each part ends so many before the next begins.
+    """
     warmup, validate, test = data.split.lengths().values()
-    needed, unit = warmup + 1 + validate + test, f"{data.step}s"
+    ahead = 3 * (horizon - 1)
+    needed, unit = warmup + 1 + validate + test + ahead, f"{data.step}s"
     if weeks < needed:
         names = [f"{part}_{'weeks' if data.step == WEEK else 'steps'}" for part in PARTS]
         raise DataError(
             f"data.split: the events span {data.pace.counted(weeks)} and the split needs {needed} ({warmup} warm-up "
-            f"+ at least 1 train + {validate} validate + {test} test); "
-            f"lower {names[0]}, {names[1]} or {names[2]}, or bring more {unit}"
+            f"+ at least 1 train + {validate} validate + {test} test"
+            + (f" + {ahead} for labels of {data.pace.counted(horizon)}" if ahead else "")
+            + f"); lower {names[0]}, {names[1]} or {names[2]}"
+            + (", or the intents' horizons" if ahead else "")
+            + f", or bring more {unit}"
         )
 
 

@@ -19,6 +19,7 @@ KNOWN_AHEAD: dict[TableName, tuple[str, ...]] = {
     "offers": columns.OFFERS,
 }
 HELD = {table: {name: CANONICAL_TYPES.get(name, "string") for name in names} for table, names in KNOWN_AHEAD.items()}
+HORIZON = "horizon"  # beside a data slice's fields in the step `ingest`: steps that the longest label looks ahead
 
 
 class Clean(Slice):

@@ -3,6 +3,7 @@
 `component` calls these from Kubeflow; they hold no logic of their own.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from components.data.contract import Verdict, validate
 from components.data.ingest import ingest
 from components.data.snapshot import Snapshot
-from components.data.spec import Data
+from components.data.spec import HORIZON, Data
 from components.step import step
 from feature_repo import env_names
 from feature_repo.errors import SpecError
@@ -25,20 +26,23 @@ SPEC_DIR = env_names.SPEC_DIR
 
 
 def run_ingest(data: str, tables: str) -> Snapshot:
-    """Write the `tables` folder of the source that a data slice (JSON) names."""
+    """Write the `tables` folder of the source that a data slice (JSON) names; it may say the labels' horizon too."""
     with step("ingest") as progress:
         key = os.environ.get(KEY)
         if not key:
             raise SpecError(f"{KEY} is not set: user ids need a key (at least 32 hex digits) to become pseudonyms")
         base = Path(os.environ.get(SPEC_DIR, "."))
+        asked = json.loads(data)
+        horizon = asked.pop(HORIZON, 1)
         snapshot = ingest(
-            Data.model_validate_json(data),
+            Data.model_validate(asked),
             Path(tables),
             key=key,
             base=base,
             home=Path(os.environ[HOME]) if os.environ.get(HOME) else None,
             clock=os.environ.get(CLOCK, "wall"),
             tombstones=_tombstones(),
+            horizon=horizon,
             report=progress.at,
         )
         span = {f"{snapshot.calendar.step}s": snapshot.weeks}

@@ -25,12 +25,12 @@ def register(
     intent_evaluation: Input[Dataset],
     ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
-    session: Input[Model],
     champion_intent: Input[Dataset],
     champion_ranking: Input[Dataset],
     gates_report: Output[Markdown],
     gate_metrics: Output[Metrics],
     release_version: OutputPath(str),  # type: ignore[valid-type]
+    session: Input[Model] = None,  # only where the spec has intents of a visit
 ) -> bool:
     """Register both models, judge them by the gates and make their release; tell whether every gate passed.
 
@@ -43,7 +43,10 @@ def register(
 
     return steps.register(
         name,
-        folders=(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path, session.path),
+        folders=(
+            *(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path),
+            *([session.path] if session else []),
+        ),
         lineage=lineage,
         promotion=promotion,
         serving=serving,
@@ -78,7 +81,7 @@ def register_refit(
     intent_evaluation: Input[Dataset],
     refitted_ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
-    session: Input[Model],
+    session: Input[Model] = None,
 ) -> str:
     """Register the refit of a judged release; return its version, or the judged one's where none was asked for."""
     from components.registry import steps
@@ -92,7 +95,7 @@ def register_refit(
             intent_evaluation.path,
             refitted_ranker.path,
             ranking_evaluation.path,
-            session.path,
+            *([session.path] if session else []),
         ),
         lineage=lineage,
         serving=serving,
@@ -139,9 +142,9 @@ def register_baseline(
     intent_evaluation: Input[Dataset],
     ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
-    session: Input[Model],
     baseline_report: Output[Markdown],
     baseline_version: OutputPath(str),  # type: ignore[valid-type]
+    session: Input[Model] = None,
 ) -> str:
     """Register the baselines as a release that may serve; return why, for the registry's record.
 
@@ -155,7 +158,10 @@ def register_baseline(
         name,
         candidate=candidate,
         replaced=baselines,
-        folders=(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path, session.path),
+        folders=(
+            *(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path),
+            *([session.path] if session else []),
+        ),
         lineage=lineage,
         serving=serving,
         why=why,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from components import conditions
 from components.registry import client as mlflow_client
-from components.registry.lineage import PARTS, Folders, Part
+from components.registry.lineage import PARTS, SESSION, Folders
 from components.registry.register import RegisteredParts
 from components.registry.release import (
     BYTES,
@@ -31,6 +31,7 @@ from feature_repo.release_folder import FILE
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+SESSION_WEIGHTS = "weights.npz"  # of a session model's folder
 TWIN = "judged_version"  # a version's tag: the release that it is a refit of
 TWIN_ID = "judged_release"
 OF_VERDICT = ("gates", VERDICT, TOLERANCE, "metrics")  # tags that a refit has from its twin
@@ -42,23 +43,31 @@ def twin(name: str, version: str, folders: Folders) -> dict[str, Any]:
         place = f"{model_name(name)}/{version}"
         released = files.read_json(fetched(place, FILE, Path(aside)))
         listed = files.read_json(fetched(place, BYTES, Path(aside)))
-    proofs = {part: _proof(folders, part, listed[part], place) for part in PARTS}
+    proofs: dict[str, dict[str, Any]] = {
+        part: _proof(folders.model(part), part, listed[part][conditions.WEIGHTS], place) for part in PARTS
+    }
+    session = folders.session_model
+    # A pipeline that an earlier version compiled hands the judged session model on as it is, without a proof.
+    if session is not None and (session / conditions.FILE).is_file():
+        proofs |= {SESSION: _proof(session, SESSION, listed["intent"][f"{SESSION}/{SESSION_WEIGHTS}"], place)}
     return {
         "id": released["id"],
         "version": version,
         **{part: released[part] for part in PARTS},
         conditions.KEY: {part: proof[conditions.KEY] for part, proof in proofs.items()},
+        # The judged session model is within the judged intent model's digest; this one says which weights it had.
+        **({SESSION: proofs[SESSION][conditions.JUDGED]} if SESSION in proofs else {}),
         "weeks": {part: [min(proof["weeks"]), max(proof["weeks"])] for part, proof in proofs.items()},
     }
 
 
-def _proof(folders: Folders, part: Part, listed: Mapping[str, str], place: str) -> dict[str, Any]:
-    """Return what a refitted model says of itself, if it is one of the judged model."""
-    found: dict[str, Any] = files.read_json(folders.model(part) / conditions.FILE)
-    if found[conditions.JUDGED] != listed[conditions.WEIGHTS]:
+def _proof(folder: Path, part: str, judged: str, place: str) -> dict[str, Any]:
+    """Return what a refitted model says of itself, if it is one of the model whose weights have the digest `judged`."""
+    found: dict[str, Any] = files.read_json(folder / conditions.FILE)
+    if found[conditions.JUDGED] != judged:
         raise DataError(
             f"{place}: the refitted {part} model is one of other weights ({found[conditions.JUDGED][:12]}) than were "
-            f"judged ({listed[conditions.WEIGHTS][:12]}); run the pipeline again"
+            f"judged ({judged[:12]}); run the pipeline again"
         )
     return found
 

@@ -29,11 +29,18 @@ LONGEST_NOTE = 160  # characters; the registry keeps 200 of why an alias moved
 log = logging.getLogger("intentflow")
 
 
-def admit(recommender: str, document: Any, *, mode: str, which: str, k: int, note: str) -> tuple[Any, ...]:
-    """Return the slices of a run, in the order of SLICES."""
+def admit(
+    recommender: str, document: Any, *, mode: str, which: str, k: int, note: str, sessions: bool = True
+) -> tuple[Any, ...]:
+    """Return the slices of a run, in the order of SLICES; `sessions`: the pipeline has the steps of a session model."""
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
         spec = admitted(document, recommender=recommender, mode=mode)
+        if not which and spec.of_sessions and not sessions:
+            raise SpecError(
+                f"{PLACE}: intents.{spec.of_sessions[0].name}: horizon: session needs steps that this pipeline was not "
+                "compiled with; declare the spec first, `intentflow apply`, or drop the intent"
+            )
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused
         require_fit_key(spec.name, os.environ)

@@ -19,6 +19,7 @@ def admit(
     which: str = "",
     k: int = 0,
     note: str = "",
+    sessions: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Slices",
     [
@@ -55,4 +56,4 @@ def admit(
     """Check the form, and give each step its slice."""
     from pipelines.graphs import admission
 
-    return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note)
+    return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, sessions=sessions)

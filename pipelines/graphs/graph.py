@@ -96,14 +96,26 @@ class Graph:
     """A pipeline that is being put together; its first step checks the run form, its last tells how the run ended."""
 
     def __init__(
-        self, pipeline: str = "", *, form: tuple[str, ...] = tuple(step_table.FORM), vectors: bool = False
+        self,
+        pipeline: str = "",
+        *,
+        form: tuple[str, ...] = tuple(step_table.FORM),
+        vectors: bool = False,
+        sessions: bool = False,
     ) -> None:
-        self.form, self.vectors = form, vectors  # whether the spec asks for vectors of items
+        self.form = form
+        self.vectors, self.sessions = vectors, sessions  # whether the spec asks for vectors of items, intents of visits
         self._open: list[Part] = []
         admit = step_table.step(ADMIT)
-        self.first = Node(admit, {"recommender": Recommender()} | {name: Parameter(name) for name in form})
+        self.first = Node(admit, self._admitted)
         self.body: Body = [self.first]
         self.last = Node(step_table.step(OUTCOME), {"name": Recommender(), "pipeline": pipeline})
+
+    @property
+    def _admitted(self) -> dict[str, Any]:
+        """Return what the first step is given: the form, and whether a spec with intents of visits may come by it."""
+        said = {"sessions": self.sessions} if self.sessions else {}
+        return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}
 
     def step(self, name: str, *, after: Iterable[Node] = (), **inputs: Any) -> Node:
         """Hang a step: `inputs` are artifacts, values and constants; its slices come from the first step."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from components.data.derived import rules_at_the_door, rules_of_an_item, unknown_items
 from components.data.ingest import source_digest
+from components.data.spec import HORIZON
 from components.registry.spec import DRY_RUN
 from components.vectors.steps import KEY, MADE_BY
 from feature_repo import files, services
@@ -47,9 +48,11 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     if (own := rules_of_an_item(contract)) != rules_of_an_item({}):
         serving["item_rules"] = [rule.model_dump(mode="json") for rule in own]
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
+    reading = {k: v for k, v in dumped["data"].items() if k not in ("contract", "clean", "session_gap")}
     return {
         "name": spec.name,
-        "reading": _text({k: v for k, v in dumped["data"].items() if k not in ("contract", "clean", "session_gap")}),
+        # With what the labels take of the steps, so that data too short for them is refused before it is read on.
+        "reading": _text(reading | {k: n for k, n in spec.split_slice().items() if k == HORIZON}),
         "data": _text(spec.judged_data().model_dump(mode="json")),
         "split": _text(spec.split_slice()),
         "profiles": _text(dumped["profiles"]),

@@ -157,7 +157,10 @@ def _rows() -> Iterator[Step]:
                only_with="refit")
     yield Step("train_session", "components.intent.sessions.component:train_session", "pure",
                Size(2, "4Gi", minutes=240), "Fit the model of intents within a visit and judge it by position",
-               ("rule=session", "code=session_code"), only_with="session")
+               ("rule=session", "code=session_code"))
+    yield Step("refit_session", "components.intent.sessions.component:refit_session", "pure",
+               Size(2, "4Gi", minutes=240), "Fit the judged session model on all ripe visits",
+               ("rule=session", "refit", "code=session_code"), only_with="refit")
     yield Step("predict_intents", f"{part}:predict_intents", "pure", Size(2, "3Gi", minutes=240),
                "Predict the intents of all users", ("code=intent_code",))
 

@@ -5,6 +5,7 @@ Steps with side effects never are; they are safe to repeat. What a step is comes
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from pipelines.graphs.graph import RETURNED, Graph, Output
 
@@ -27,7 +28,12 @@ class Models:
     ranker: Output
     ranking_evaluation: Output
     rows: Output  # that the ranker reads: those of the training set, with vectors of the items where there are some
-    session: Output  # what `horizon: session` asks for, with its evaluation
+    session: Output | None  # what `horizon: session` asks for, with its evaluation
+
+    @property
+    def of_visits(self) -> dict[str, Any]:
+        """Return the session model as an input of the registry's steps, where there is one."""
+        return {} if self.session is None else {"session": self.session}
 
 
 def train(graph: Graph) -> None:
@@ -56,7 +62,9 @@ def trained(graph: Graph, at: Prepared) -> Models:
     with graph.group("intent", "Train the intent model and judge it on the test weeks."):
         intent = graph.step("train_intent", rows=at.rows)["intent"]
         judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)["intent_evaluation"]
-        session = graph.step("train_session", clean=at.clean, rows=at.rows)["session_model"]
+        session = None
+        if graph.sessions:
+            session = graph.step("train_session", clean=at.clean, rows=at.rows)["session_model"]
     with graph.group("ranking", "Train the ranker and judge it on the test weeks."):
         rows = graph.step("item_vectors", rows=at.rows)["vector_rows"] if graph.vectors else at.rows
         ranker = graph.step("train_ranking", rows=rows, intent=intent)["ranker"]
@@ -78,7 +86,7 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
             intent_evaluation=models.intent_evaluation,
             ranker=models.ranker,
             ranking_evaluation=models.ranking_evaluation,
-            session=models.session,
+            **models.of_visits,
             champion_intent=twin_intent,
             champion_ranking=twin_ranking,
         )
@@ -119,6 +127,10 @@ def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Ou
     ranker = graph.step("refit_ranking", rows=models.rows, intent=models.intent, ranker=models.ranker)[
         "refitted_ranker"
     ]
+    session: dict[str, Any] = {}
+    if models.session is not None:
+        again = graph.step("refit_session", clean=at.clean, rows=at.rows, session_model=models.session)
+        session = {"session": again["refitted_session"]}
     made = graph.step(
         "register_refit",
         version=version,
@@ -127,7 +139,7 @@ def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Ou
         intent_evaluation=models.intent_evaluation,
         refitted_ranker=ranker,
         ranking_evaluation=models.ranking_evaluation,
-        session=models.session,
+        **session,
     )
     return made[RETURNED]
 
@@ -160,7 +172,7 @@ def stood_in(graph: Graph, at: Prepared, models: Models, candidate: Output) -> N
             intent_evaluation=rate["baseline_intent_evaluation"],
             ranker=order["baseline_ranker"],
             ranking_evaluation=order["baseline_ranking_evaluation"],
-            session=models.session,
+            **models.of_visits,
         )
         served(graph, at, registered["baseline_version"], why=registered[RETURNED])
 

@@ -432,3 +432,13 @@ def test_an_adapter_that_lacks_an_optional_column_gets_its_default(kind, monkeyp
         mapping.complete_events(db)
         found = db.sql("SELECT user_id, quantity, channel, event, source_row FROM source_events").fetchall()
     assert found == [("u1", 2.0, "unknown", "event", 7)]
+
+
+def test_what_labels_of_several_steps_take_of_the_split_counts(shop, spec):
+    with pytest.raises(DataError) as caught:
+        ingest(spec(), shop / "tables", key=KEY, base=shop, now=NOW, horizon=4)
+    assert str(caught.value).endswith(
+        "the split needs 13 (1 warm-up + at least 1 train + 1 validate + 1 test + 9 for labels of 4 weeks); lower "
+        "warmup_weeks, validate_weeks or test_weeks, or the intents' horizons, or bring more weeks"
+    )
+    assert not (shop / "tables").exists()

@@ -104,3 +104,9 @@ def test_the_components_run_as_a_kubeflow_pipeline_in_process(environment, spec)
     (page,) = root.glob("*/validate/contract_page")
     assert "passed" in page.read_text()
     assert json.loads(next(root.glob("*/validate/clean/contract.json")).read_text())["kept"]["events"] == 6
+
+
+def test_ingest_counts_what_the_labels_of_the_spec_take(environment, spec):
+    asked = json.loads(spec().model_dump_json()) | {"horizon": 4}
+    with pytest.raises(DataError, match=r"the split needs 13 .* 9 for labels of 4 weeks"):
+        run_ingest(json.dumps(asked), str(environment / "tables"))

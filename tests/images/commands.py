@@ -105,8 +105,8 @@ STEPS = {
     "train": AROUND
     | {
         *("ingest", "validate", "build-profiles", "training-set", "train-intent", "evaluate-intent"),
-        *("train-session", "train-ranking"),
-        *("evaluate-ranking", "fetch-twin", "twin-rows", "judge-twin-intent", "judge-twin-ranking", "register"),
+        *("train-ranking", "evaluate-ranking", "fetch-twin", "twin-rows"),
+        *("judge-twin-intent", "judge-twin-ranking", "register"),
         *("refit-intent", "refit-ranking", "register-refit", "materialise", "promote", "watch"),
     }
     | HELD_BACK,

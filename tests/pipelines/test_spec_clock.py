@@ -1,5 +1,6 @@
 """The clock in a spec: what is taken, what older forms mean, and what is refused with one line."""
 
+import json
 from typing import Any
 
 import pytest
@@ -86,6 +87,9 @@ def test_the_longest_horizon_purges_and_each_intent_keeps_its_own() -> None:
     )
     assert made.split_slice() == {"warmup_weeks": 4, "validate_weeks": 2, "test_weeks": 2, "horizon": 28}
     assert [intent.get("horizon", 1) for intent in made.vocabulary_rule()["intents"]] == [1, 28]
+    assert json.loads(parameters.spec_slices(made)["reading"])["horizon"] == 28  # ingest counts it too
+    one = spec.parse(document({"name": "soon", "horizon": "24h"}, step="day"), place="test")
+    assert "horizon" not in json.loads(parameters.spec_slices(one)["reading"])  # as it was before horizons
 
 
 @pytest.mark.parametrize(

@@ -41,10 +41,9 @@ def run(shared, lineage, refolders, tmp_path, own_rows):
 
     def call(folders=refolders, *, gates=GATES, mode="auto") -> str:
         at = {name: SimpleNamespace(path=str(path)) for name, path in vars(shared.folders).items()}
-        no_session = SimpleNamespace(path=str(tmp_path / "no-session"))
         passed = component.register.python_func(
             "shared", lineage.model_dump_json(), json.dumps({"gates": gates, "refit": True}), SERVING, mode,
-            *(at["clean"], at["intent"], at["intent_evaluation"], at["ranking"], at["ranking_evaluation"]), no_session,
+            *(at["clean"], at["intent"], at["intent_evaluation"], at["ranking"], at["ranking_evaluation"]),
             *own_rows,
             SimpleNamespace(path=str(tmp_path / "report")), SimpleNamespace(log_metric=lambda name, value: None),
             str(tmp_path / "version"),
@@ -53,7 +52,7 @@ def run(shared, lineage, refolders, tmp_path, own_rows):
             return ""
         version: str = component.register_refit.python_func(
             "shared", (tmp_path / "version").read_text(), lineage.model_dump_json(), SERVING,
-            *(SimpleNamespace(path=str(path)) for name, path in vars(folders).items() if name != "session"), no_session,
+            *(SimpleNamespace(path=str(path)) for name, path in vars(folders).items() if name != "session"),
         )  # fmt: skip
         component.promote.python_func("shared", version, mode, "test")
         return version

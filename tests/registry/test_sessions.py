@@ -1,5 +1,6 @@
 """A session model goes with its release: measured, judged by gates, registered, assembled whole."""
 
+import hashlib
 import json
 import tempfile
 from dataclasses import replace
@@ -8,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components import resamples
+from components import conditions, resamples
 from components.intent.sessions.encode import Codes
 from components.intent.sessions.score import SessionScorer, held
 from components.intent.sessions.spec import SessionIntent
-from components.registry import baseline_steps, steps
+from components.registry import baseline_steps, refit, steps
 from components.registry.gate_inputs import measured
 from components.registry.gates import evaluate
 from components.registry.lineage import Folders, Result
@@ -22,6 +23,7 @@ from components.registry.release import make as make_release
 from components.registry.spec import Gate
 from components.resamples import MODEL, Line
 from feature_repo import files
+from feature_repo.errors import DataError
 from feature_repo.release_folder import ReleaseFolder
 from tests.registry.conftest import LINEAGE, SERVING, result
 
@@ -97,6 +99,31 @@ def test_the_model_travels_in_the_intent_models_folder(store: Path, tmp_path: Pa
     assert loaded.names == ["leave"]
     features = np.ones((3, len(loaded.codes.names)))
     assert np.array_equal(loaded.predict(features), scorer().predict(features))
+
+
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+def test_the_refit_s_release_names_the_judged_session_weights_and_refuses_others(store: Path, tmp_path: Path) -> None:
+    folders = with_session(result(tmp_path / "result", seed=7, quality=0.3), auroc=0.75)
+    registered = register("again", folders, lineage=LINEAGE)
+    candidate = measured(registered.result.metrics, resamples=registered.result.resamples)
+    with tempfile.TemporaryDirectory() as scratch:
+        made = make_release(
+            "again", registered, serving=SERVING, verdict=evaluate([GATE], candidate, champion=None),
+            metrics={"session.auroc": 0.75}, scratch=Path(scratch),
+        )  # fmt: skip
+    assert folders.session_model is not None
+    judged = hashlib.sha256((folders.session_model / "weights.npz").read_bytes()).hexdigest()
+    for part in ("intent", "ranking"):
+        proof = conditions.proof(folders.model(part), "5ha2ed")
+        files.write_json(folders.model(part) / conditions.FILE, proof | {"weeks": [5, 6], "rows": 9, "epochs": 2})
+    proof = {conditions.ASKED: True, conditions.JUDGED: judged, conditions.KEY: "of-visits"}
+    files.write_json(folders.session_model / conditions.FILE, proof | {"weeks": [5, 6], "rows": 9, "epochs": 2})
+    twin = refit.twin("again", made.version, folders)
+    assert twin["session"] == judged
+    assert twin[conditions.KEY]["session"] == "of-visits"
+    files.write_json(folders.session_model / conditions.FILE, proof | {conditions.JUDGED: "0" * 64})
+    with pytest.raises(DataError, match=r"the refitted session model is one of other weights \(000000000000\)"):
+        refit.twin("again", made.version, folders)
 
 
 @pytest.mark.parametrize("store", ["sqlite"], indirect=True)

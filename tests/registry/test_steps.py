@@ -41,7 +41,6 @@ def run(shared, lineage, tmp_path, logged, own_rows):
             json.dumps({"profiles": {"windows_days": [7, 28, 91]}}),
             mode,
             *(at["clean"], at["intent"], at["intent_evaluation"], at["ranking"], at["ranking_evaluation"]),
-            SimpleNamespace(path=str(tmp_path / "no-session")),
             *own_rows,
             report,
             SimpleNamespace(log_metric=logged.__setitem__),

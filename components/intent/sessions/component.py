@@ -1,4 +1,7 @@
-"""The session step as Kubeflow sees it: one import and one call. `code` does nothing but change the cache's key."""
+"""The session step as Kubeflow sees it: one import and one call.
+
+`code` changes the cache's key, and a refit's must be the judged model's.
+"""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Model, Output
@@ -23,4 +26,36 @@ def train_session(
 
     from components.intent.sessions.steps import run_train_session
 
-    run_train_session(rule, clean=Path(clean.path), rows=Path(rows.path), destination=Path(session_model.path))
+    run_train_session(
+        rule, clean=Path(clean.path), rows=Path(rows.path), destination=Path(session_model.path), code=code
+    )
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def refit_session(
+    rule: str,
+    refit: bool,
+    code: str,
+    clean: Input[Dataset],
+    rows: Input[Dataset],
+    session_model: Input[Model],
+    refitted_session: Output[Model],
+) -> None:
+    """Fit the judged session model once more, on every visit whose end the data shows.
+
+    Returns:
+        refitted_session: The model that serves, with the judged one's evaluation; empty where no refit is asked for.
+    """
+    from pathlib import Path
+
+    from components.intent.sessions.steps import run_refit_session
+
+    run_refit_session(
+        rule,
+        code=code,
+        refit=refit,
+        clean=Path(clean.path),
+        rows=Path(rows.path),
+        judged=Path(session_model.path),
+        destination=Path(refitted_session.path),
+    )

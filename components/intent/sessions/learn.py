@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from components.intent.sessions import baselines, evaluate, visits
 from components.intent.sessions.encode import Codes, encode
-from components.intent.sessions.spec import SessionIntent, SessionRule
+from components.intent.sessions.recurrent import Events, events_of
+from components.intent.sessions.spec import GRU, SessionIntent, SessionModel, SessionRule
 from components.intent.sessions.split import PARTS, parts, require_rows
 from components.intent.sessions.train import Sample, Trained, train
 from components.intent.sessions.visits import History, Rows
@@ -59,8 +60,8 @@ def learn(
     report(0.1, "visits")
     learnt_from = part[found.visit] == PARTS.index("train")
     codes = visits.codes(found, learnt_from, {} if rule.people else _categories(items), gap_s=gap_s)
-    start = _start(found, part == PARTS.index("train"), rule.intents)
-    samples = {name: Sample(encoded(found, rows, codes), rows.labels) for name, rows in by_part.items()}
+    rates = start(found, part == PARTS.index("train"), rule.intents)
+    samples = {name: sample(found, rows, codes, rule.model) for name, rows in by_part.items()}
     report(0.3, "encoded")
     trained = train(
         samples["train"],
@@ -68,13 +69,15 @@ def learn(
         rule.model,
         codes=codes,
         intents=rule.intents,
-        start=start,
+        start=rates,
         report=lambda share, note: report(0.3 + 0.5 * share, note),
     )
     test = by_part["test"]
     others = baselines.predictions(found, by_part["train"], test, rule.intents)
     names = [intent.name for intent in rule.intents]
-    judged = evaluate.evaluate(test, trained.scorer.predict(samples["test"].features), others, names)
+    judged = evaluate.evaluate(
+        test, trained.scorer.predict(samples["test"].features, samples["test"].events), others, names
+    )
     return Learnt(trained, judged, told, _counts(found, part, by_part))
 
 
@@ -93,15 +96,23 @@ def said_of(events: History, gap_s: int | None) -> str:
     return f"by session_id, and cut where {silence}" if silence else "by session_id"
 
 
-def encoded(events: History, rows: Rows, codes: Codes) -> np.ndarray:
-    """Encode rows, float32 [R, F]."""
-    chunks = [rows.event[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    return np.concatenate([encode(visits.windows(events, newest, codes), codes) for newest in chunks])
+def sample(events: History, rows: Rows, codes: Codes, model: SessionModel) -> Sample:
+    """Encode rows: their features, and the visits' events where the model reads them."""
+    features, told = [], []
+    for begin in range(0, len(rows), CHUNK):
+        windows = visits.windows(events, rows.event[begin : begin + CHUNK], codes)
+        features.append(encode(windows, codes))
+        if model.architecture == GRU:
+            told.append(events_of(windows, codes))
+    return Sample(np.concatenate(features), rows.labels, Events.joined(told) if told else None)
 
 
 def _of(every: Rows, part: np.ndarray, place: int) -> Rows:
-    index = np.flatnonzero(part[every.visit] == place)
-    most = MOST_ROWS[PARTS[place]]
+    return spaced(every, np.flatnonzero(part[every.visit] == place), MOST_ROWS[PARTS[place]])
+
+
+def spaced(every: Rows, index: np.ndarray, most: int) -> Rows:
+    """Return the rows at `index`, evenly spaced ones where they are more than `most`."""
     if len(index) > most:
         index = index[np.linspace(0, len(index) - 1, most).astype(np.int64)]
     return every.take(index)
@@ -119,7 +130,7 @@ def _require_both(learnt: Rows, intents: Sequence[SessionIntent]) -> None:
             )
 
 
-def _start(events: History, mine: np.ndarray, intents: Sequence[SessionIntent]) -> np.ndarray:
+def start(events: History, mine: np.ndarray, intents: Sequence[SessionIntent]) -> np.ndarray:
     """Return the share of visits [V] in `mine` that hold what each intent asks for, float64 [C].
 
     Every visit that begins has an event, and ends: of an intent about any event that is 1, of an end it is the share

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.intent.sessions.encode import Codes, encode, visit, window
+from components.intent.sessions.recurrent import Events, Unit, events_of
 from components.intent.sessions.spec import SessionIntent
 from feature_repo import arrays as arrays_file
 from feature_repo import files
@@ -22,7 +23,7 @@ from feature_repo.errors import DataError
 from feature_repo.memory import Remembered
 
 FILE, WEIGHTS, CATEGORIES = "session.json", "weights.npz", "categories.parquet"
-FORMAT = 1
+FORMAT, RECURRENT_FORMAT = 1, 2  # the second of models with a recurrent unit, which earlier versions cannot read
 LAYERS = 3
 
 
@@ -42,18 +43,22 @@ class SessionScorer:
     codes: Codes
     mean: np.ndarray  # [F]
     scale: np.ndarray  # [F]
-    weights: tuple[np.ndarray, ...]  # [F, H], [H, H], [H, C]
+    weights: tuple[np.ndarray, ...]  # [F, H] ([F + H, H] with a unit), [H, H], [H, C]
     biases: tuple[np.ndarray, ...]
     start: np.ndarray  # [C] share of the training visits that hold what the intent asks for
+    unit: Unit | None = None  # that reads the visit's events; its state follows the features in the first layer
 
     @property
     def names(self) -> list[str]:
         """Name the intents by position."""
         return [intent.name for intent in self.intents]
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
-        """Return probabilities of encoded rows, float64 [R, C]."""
+    def predict(self, features: np.ndarray, events: Events | None = None) -> np.ndarray:
+        """Return probabilities of encoded rows, float64 [R, C]; a model with a unit needs the visits' events too."""
         x = (features.astype(np.float64) - self.mean) / self.scale  # [R, F]
+        if self.unit is not None:
+            assert events is not None
+            x = np.concatenate([x, self.unit.last(events, n_kinds=len(self.codes.kinds) + 1)], axis=1)
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True), start=1):
             x = x @ weight + bias
             x = np.maximum(x, 0) if layer < LAYERS else x
@@ -64,19 +69,20 @@ class SessionScorer:
         if not memory or now - memory[-1].at > self.codes.quiet_s:
             return Said(0, self.start)
         windows = window(memory, self.codes)
-        return Said(int(visit(windows, self.codes).sum()), self.predict(encode(windows, self.codes))[0])
+        events = None if self.unit is None else events_of(windows, self.codes)
+        return Said(int(visit(windows, self.codes).sum()), self.predict(encode(windows, self.codes), events)[0])
 
     def save(self, folder: Path) -> None:
         """Write the folder's files."""
         document = {
-            "format": FORMAT,
+            "format": FORMAT if self.unit is None else RECURRENT_FORMAT,
             "intents": [intent.model_dump() for intent in self.intents],
             "codes": self.codes.document(),
             "features": list(self.codes.names),
             "start": [float(rate) for rate in self.start],
         }
         files.write_json(folder / FILE, document)
-        arrays = {"mean": self.mean, "scale": self.scale}
+        arrays = {"mean": self.mean, "scale": self.scale} | ({} if self.unit is None else self.unit.arrays())
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             arrays |= {f"weight_{layer}": weight, f"bias_{layer}": bias}
         np.savez(folder / WEIGHTS, allow_pickle=False, **arrays)
@@ -88,10 +94,10 @@ class SessionScorer:
     def load(cls, folder: Path) -> "SessionScorer":
         """Read what `save` wrote."""
         document = files.read_json(folder / FILE)
-        if document.get("format") != FORMAT:
+        if document.get("format") not in (FORMAT, RECURRENT_FORMAT):
             raise DataError(
-                f"{folder / FILE}: format {document.get('format')!r} of a session model, this version reads {FORMAT}; "
-                "run the pipeline again, or serve it with the version that wrote it"
+                f"{folder / FILE}: format {document.get('format')!r} of a session model, this version reads {FORMAT} "
+                f"and {RECURRENT_FORMAT}; run the pipeline again, or serve it with the version that wrote it"
             )
         told, table = document["codes"], pq.read_table(folder / CATEGORIES)
         codes = Codes(
@@ -114,6 +120,7 @@ class SessionScorer:
                 weights=weights,
                 biases=biases,
                 start=np.asarray(document["start"], dtype=np.float64),
+                unit=Unit.read(arrays) if document["format"] == RECURRENT_FORMAT else None,
             )
 
 

@@ -37,6 +37,15 @@ def parts(events: History, split: Mapping[str, Sequence[int]], calendar: Calenda
     return found
 
 
+def inside(events: History, weeks: Sequence[int], calendar: Calendar, *, quiet_s: int) -> np.ndarray:
+    """Mark the visits that begin in some steps and whose end the data shows, bool [V]."""
+    V = int(events.visit.max()) + 1
+    begin, end = np.full(V, np.iinfo(np.int64).max), np.zeros(V, dtype=np.int64)
+    np.minimum.at(begin, events.visit, events.at)
+    np.maximum.at(end, events.visit, events.at)
+    return np.asarray(np.isin(calendar.weeks(begin), weeks) & (end + quiet_s < int(events.at.max())))
+
+
 def require_rows(rows: Rows, part: np.ndarray, events: History, *, what: str) -> None:
     """Refuse data in which no visit goes on, or a part without any row; `part` is of visits, [V]."""
     length = np.bincount(events.visit)

@@ -9,7 +9,7 @@ import torch
 from components.intent import metrics
 from components.intent.sessions.card import write
 from components.intent.sessions.encode import encode, window
-from components.intent.sessions.learn import encoded
+from components.intent.sessions.learn import sample
 from components.intent.sessions.score import SessionScorer
 from components.intent.sessions.spec import SessionModel
 from components.intent.sessions.train import Sample, train
@@ -75,7 +75,7 @@ def test_the_card_says_what_was_measured(learnt):
 
 def test_what_is_saved_answers_as_the_network_did(made, learnt, tmp_path: Path):
     found, rows, _ = made.test_rows(INTENTS)
-    features = encoded(found, rows, learnt.trained.scorer.codes)
+    features = sample(found, rows, learnt.trained.scorer.codes, SessionModel()).features
     learnt.trained.scorer.save(tmp_path)
     loaded = SessionScorer.load(tmp_path)
     x = ((features - loaded.mean) / loaded.scale).astype(np.float32)
@@ -91,9 +91,9 @@ def test_what_is_saved_needs_no_torch(learnt, tmp_path: Path):
     import inspect
 
     from components.intent.sessions import encode as encoder
-    from components.intent.sessions import score
+    from components.intent.sessions import recurrent, score
 
-    for module in (encoder, score):
+    for module in (encoder, recurrent, score):
         named = {
             name
             for node in ast.walk(ast.parse(inspect.getsource(module)))

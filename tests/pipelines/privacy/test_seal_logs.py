@@ -53,7 +53,5 @@ def test_while_a_service_appends_it_says_what_stays_in_plain_and_fails(plain: Ev
 
 def test_without_a_key_there_is_nothing_to_seal_with(plain: EventLog, tmp_path: Path) -> None:
     plain.close()
-    with pytest.raises(
-        SpecError, match=r"^local: privacy.key_env names no key, so logs stay in plain"
-    ):
+    with pytest.raises(SpecError, match=r"^local: privacy.key_env names no key, so logs stay in plain"):
         seal(at(tmp_path, keyed=False))
