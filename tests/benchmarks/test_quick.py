@@ -23,7 +23,7 @@ SCRIPTS = {
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
     "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
-    "door": {"read_ms", "ms", "torch_over_numpy", "same"},
+    "door": {"read_ms", "views_ms", "log_ms", "rows_apart", "ms", "torch_over_numpy", "same"},
     "router": {"requests", "router"},
     "demo": {"runs", "largest_difference", "alike"},
     "requestlog": {"users", "each_once", "each_4_times"},
