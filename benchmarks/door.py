@@ -4,10 +4,13 @@ Users of the last run are read, predicted (encoding included) and ranked one at 
 torch, as a release without served forms is (`torch`), and in numpy (`numpy`). Both take turns user by user in one run,
 and every figure is a median of processor milliseconds, so that other work on the machine meets both alike. `same` says
 how far the two are apart: the largest differences of probabilities and scores, and users whose first ten items differ
-in order other than by ties.
+in order other than by ties. A row is read as a door reads it (`read_ms`), and in turns view by view (`views_ms`), as
+releases do that know no blobs; `rows_apart` counts users of whom both are not the same to the bit. `log_ms` is what a
+line of the request log takes. Rows that were materialised by a release without blobs have none: then both are views.
 """
 
 import argparse
+import dataclasses
 import os
 import tempfile
 import time
@@ -17,15 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic_core import to_json
 
 from benchmarks import script, subject
 from benchmarks.script import Document
 from benchmarks.serving import aside
 from bentos import threads
+from bentos.recommender.logs import requestlog
 from bentos.release import INTENT, RANKING, Release
 from components.intent.score import IntentScorer
 from components.ranking.score import Ranker, Recommended
 from feature_repo.errors import SpecError
+from feature_repo.logs import packed_answer
 from feature_repo.online.profiles import OnlineProfiles
 from feature_repo.privacy.pseudonyms import pseudonym, ring
 from feature_repo.rows import UserRows
@@ -68,8 +74,8 @@ def measure(asked: argparse.Namespace) -> Document:
         forms = {name: _form(release, name) for name in FORMS}
         threads.limit(1)
         profiles = _profiles(release, forms["numpy"].ranker)
-        read: list[float] = []
-        rows = _rows(profiles, found, release, most=users, read=read)
+        spent: dict[str, list[float]] = {"read": [], "views": [], "log": []}
+        rows, apart = _rows(profiles, found, release, most=users, spent=spent)
         same = {"users": len(rows), "probability": 0.0, "score": 0.0, "other_order": 0}
         for number in range(1 + rounds):
             for row in rows:
@@ -78,12 +84,15 @@ def measure(asked: argparse.Namespace) -> Document:
                     _compare(answers, same)
             if number == 0:  # the first round warms up
                 forms = {name: Form(form.scorer, form.ranker) for name, form in forms.items()}
+        for row in rows:
+            _log(release, row, forms["numpy"].answer(row), spent["log"])
     medians = {name: form.medians() for name, form in forms.items()}
     ratio = round(medians["torch"]["answer"] / medians["numpy"]["answer"], 2)
     return {
         "recommender": found.name,
         "architecture": forms["torch"].scorer.shape.architecture,
-        "read_ms": round(float(np.median(read)), 3),
+        **{f"{name}_ms": round(float(np.median(values)), 3) for name, values in spent.items()},
+        "rows_apart": apart,
         "ms": medians,
         "torch_over_numpy": ratio,
         "same": same,
@@ -104,21 +113,45 @@ def _profiles(release: Release, ranker: Ranker) -> OnlineProfiles:
 
 
 def _rows(
-    profiles: OnlineProfiles, found: subject.Subject, release: Release, *, most: int, read: list[float]
-) -> list[UserRows]:
-    """Read the rows of users who have one, each by itself; note what a read takes."""
-    key, users, rows = ring(found.variables)[0], found.users(), []
+    profiles: OnlineProfiles, found: subject.Subject, release: Release, *, most: int, spent: dict[str, list[float]]
+) -> tuple[list[UserRows], int]:
+    """Read the rows of users who have one, each by itself and in both ways; note what that takes, and count others."""
+    key, users, rows, apart = ring(found.variables)[0], found.users(), [], 0
+    views = dataclasses.replace(profiles, blobs=False)
     for place in np.random.default_rng(0).permutation(len(users)):
-        start = time.process_time()
-        row = profiles.read([pseudonym(users[place], key)], now=release.data_end)
-        read.append(1000 * (time.process_time() - start))
-        if row.known[0]:
-            rows.append(row)
+        both = []
+        for name, reader in (("read", profiles), ("views", views)):
+            start = time.process_time()
+            both.append(reader.read([pseudonym(users[place], key)], now=release.data_end))
+            spent[name].append(1000 * (time.process_time() - start))
+        if both[0].known[0]:
+            rows.append(both[0])
+            apart += _bits(both[0]) != _bits(both[1])
         if len(rows) == most:
             break
     if not rows:
         raise SpecError("no user of the source is in the online store; `intentflow demo` brings them there")
-    return rows
+    return rows, apart
+
+
+def _bits(rows: UserRows) -> list[bytes]:
+    """Return all that a row holds, as bytes."""
+    lists = [part for ragged in rows.lists.values() for part in (ragged.values, ragged.offsets)]
+    return [values.tobytes() for values in (rows.state_at, rows.known, *rows.numbers.values(), *lists)]
+
+
+def _log(release: Release, rows: UserRows, answered: tuple[np.ndarray, list[Recommended]], spent: list[float]) -> None:
+    """Make the line of an answer in the request log, and note what it takes."""
+    probabilities, ranked = answered
+    items = [{"position": place, "item_id": str(one.item_index), "score": one.score, "source": one.source,
+              "propensity": 1.0} for place, one in enumerate(ranked, 1)]  # fmt: skip
+    start = time.process_time()
+    line = requestlog.LoggedAnswer(
+        "0" * 32, "recommend", release.id, release.policy, "fresh", rows, probabilities, 1.0, items=items
+    )
+    told, texts = requestlog.packed_line(line)
+    to_json(told | {packed_answer.PACKED: texts})
+    spent.append(1000 * (time.process_time() - start))
 
 
 def _compare(answers: Mapping[str, tuple[np.ndarray, list[Recommended]]], same: dict[str, Any]) -> None:
@@ -147,7 +180,9 @@ def text(document: Document) -> str:
         [
             f"{document['recommender']}, {document['architecture']}: processor milliseconds an answer, medians",
             script.table(["form", *STAGES, "answer"], lines),
-            f"Reading the row takes {document['read_ms']} ms more. torch over numpy: {document['torch_over_numpy']}. "
+            f"Reading the row takes {document['read_ms']} ms more, view by view {document['views_ms']} (rows that "
+            f"differ: {document['rows_apart']}), the line of the log {document['log_ms']}.",
+            f"torch over numpy: {document['torch_over_numpy']}. "
             f"Of {same['users']} users the probabilities differ by {same['probability']:.1g} at most, scores by "
             f"{same['score']:.1g}, the order of {same['other_order']}.",
         ]

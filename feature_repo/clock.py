@@ -294,7 +294,7 @@ class Calendar:
         if self.step == HOUR:
             return np.asarray((seconds - int(self._origin.timestamp())) // HOUR_S + 1, dtype=np.int64)
         first, starts = self._searched(int(seconds.min()), int(seconds.max()))
-        return first + np.searchsorted(starts, seconds, side="right").astype(np.int64)
+        return np.asarray(first + starts.searchsorted(seconds, side="right"), dtype=np.int64)
 
     def _searched(self, low: int, high: int) -> "tuple[int, np.ndarray]":
         """Return a step, and the first seconds of those after it, among which two instants and all between them lie.

@@ -11,6 +11,7 @@ Letters: B rows, C targets, T steps of the sequence, F numbers a target, P numbe
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -170,7 +171,9 @@ def _ages(rows: UserRows, owner: np.ndarray, calendar: Calendar) -> _Ages:
     targets_first, targets_last = rows.lists["target_first_at"].values, rows.lists["target_last_at"].values
     # One look at the calendar for all instants: its fixed cost is what a single row would feel.
     instants = np.concatenate([rows.now - 1, state_at - 1, first_at, last_at, targets_first, targets_last])
-    weeks = np.split(calendar.weeks(instants), np.cumsum([B, B, B, B, N]))
+    every = calendar.weeks(instants)
+    ends = (0, B, 2 * B, 3 * B, 4 * B, 4 * B + N, 4 * B + 2 * N)
+    weeks = [every[start:end] for start, end in pairwise(ends)]
     week = weeks[0] + 1
     starts = {int(w): int(calendar.start(int(w)).timestamp()) for w in np.unique(week)}
     start = np.array([starts[int(w)] for w in week], dtype=np.int64)

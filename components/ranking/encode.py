@@ -167,7 +167,7 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     gap = np.where(had > 0, f["first_since"] / np.maximum(f["weeks_bought"], 1.0), NEVER)
     target_gap = f["tenure"] / np.maximum(f["target_weeks"], 0.5)
     price = np.log(np.where(f["price"] > 0, f["price"], np.nan))
-    relative = np.nan_to_num(price - np.log(np.maximum(f["mean_price"], 0.01)))
+    relative = _zero_where_unknown(price - np.log(np.maximum(f["mean_price"], 0.01)))
     usual = np.log(np.where(f["price_usual"] > 0, f["price_usual"], np.nan))
     item_gap = np.where(f["gap_weeks"] > 0, f["gap_weeks"], NEVER)
     by_kind = {
@@ -200,7 +200,7 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             "share_4w": np.log(f["share_4w"] + 1e-4),
             "share_slow": np.log(f["share_slow"] + 1e-4),
             "trend": np.log((f["share_1w"] + 3e-4) / (f["share_slow"] + 3e-4)),
-            "price": np.nan_to_num(price),
+            "price": _zero_where_unknown(price),
             "price_relative": np.clip(relative, -3.0, 3.0),
             "price_known": np.isfinite(price).astype(np.float64),
             "near": np.log(f["near"] + 1e-4),
@@ -217,7 +217,7 @@ def _derived(facts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             "tenure": _log_age(f["tenure"] + 1),
             "idle": _log_age(f["idle"]),
             "basket": np.log1p(f["basket"]),
-            "price_change": np.clip(np.nan_to_num(price - usual), -3.0, 3.0),
+            "price_change": np.clip(_zero_where_unknown(price - usual), -3.0, 3.0),
             "item_gap": _log_age(item_gap),
             "item_gap_spread": f["gap_spread"] / item_gap,
             "item_overdue": np.log(np.clip(f["weeks_since"] / item_gap, 0.02, 50.0)) * had,
@@ -406,6 +406,10 @@ def _spread(where: np.ndarray, values: np.ndarray, otherwise: float) -> np.ndarr
     result = np.full(len(where), otherwise)
     result[where] = values
     return result
+
+
+def _zero_where_unknown(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _log_age(weeks: np.ndarray) -> np.ndarray:

@@ -38,6 +38,7 @@ class OnlineProfiles:
     online: Online
     folding: Folding
     clock: Callable[[], float] = time.monotonic
+    blobs: bool = True  # False: rows are read from their views, as releases do that know no blobs
     _confirmed: dict[str, tuple[float, int]] = field(default_factory=dict, repr=False)
     _lacking: list[str] = field(default_factory=list, repr=False)  # whether rows without memories were met, and said
     _tombstones: list[frozenset[str]] = field(default_factory=lambda: [frozenset()], repr=False)  # as last heard
@@ -153,7 +154,8 @@ class OnlineProfiles:
 
     def _stored(self, users: Sequence[str], *, now: int) -> UserRows:
         """Return rows as they are stored: out of their blobs, and view by view those that have none of this form."""
-        found = {place: row for place, row in enumerate(self._blobs(users)) if row is not None}
+        blobs = self._blobs(users) if self.blobs else ()
+        found = {place: row for place, row in enumerate(blobs) if row is not None}
         rest = [place for place in range(len(users)) if place not in found]
         if not rest and found:
             return self.form.rows(list(found.values()), users, now=now)

@@ -39,7 +39,7 @@ SCRIPTS = {
         "door",
         "lacks",
     },
-    "door": {"read_ms", "ms", "torch_over_numpy", "same"},
+    "door": {"read_ms", "views_ms", "log_ms", "rows_apart", "ms", "torch_over_numpy", "same"},
     "router": {"requests", "router"},
     "demo": {"runs", "largest_difference", "alike"},
     "requestlog": {"users", "each_once", "each_4_times"},

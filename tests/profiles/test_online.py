@@ -168,6 +168,22 @@ def test_only_rows_that_changed_are_written(place: Place, made: Made, later: Pat
     assert_same(place.open(later).read(users, now=LAST), offline(later, users, now=LAST), rtol=1e-6)
 
 
+def test_a_row_out_of_its_blob_is_the_row_out_of_its_views_to_the_bit(place: Place, made: Made) -> None:
+    place.materialise(made.profiles)
+    profiles, users = place.open(made.profiles), made.world.users
+    profiles.push(users[0], [purchase("i1", LAST)])
+    views_alone = dataclasses.replace(profiles, blobs=False)
+    assert all(profiles._blobs(users))
+    for asked in ([*users, "nobody"], *([user] for user in users)):
+        one, other = (reader.read(asked, now=LAST + 9) for reader in (profiles, views_alone))
+        assert (list(one.numbers), list(one.lists)) == (list(other.numbers), list(other.lists))
+        assert one.state_at.tolist() == other.state_at.tolist()
+        assert all(values.tobytes() == other.numbers[name].tobytes() for name, values in one.numbers.items())
+        for name, lists in one.lists.items():
+            assert lists.values.tobytes() == other.lists[name].values.tobytes()
+            assert lists.offsets.tobytes() == other.lists[name].offsets.tobytes()
+
+
 def test_a_row_that_an_older_release_wrote_gets_its_blob_with_the_next_batch(place: Place, made: Made) -> None:
     place.materialise(made.profiles)
     profiles, users = place.open(made.profiles), made.world.users
