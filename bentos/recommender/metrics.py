@@ -24,7 +24,7 @@ def forget_the_dead(environment: Mapping[str, str]) -> None:
     for path in Path(folder).glob("gauge_live*_*.db") if folder else ():
         number = path.stem.rpartition("_")[2]
         if number.isdecimal() and not psutil.pid_exists(int(number)):
-            multiprocess.mark_process_dead(int(number), folder)
+            multiprocess.mark_process_dead(int(number), folder)  # type: ignore[no-untyped-call]
 
 
 class Metrics:

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bentos.router.door_connection import Answer, DoorConnection, Lost
@@ -28,7 +28,8 @@ class Sent:
 
     def marked(self, more: bytes) -> "Sent":
         """Return it with more headers."""
-        return replace(self, headers=self.headers + more)
+        # Made anew, since `dataclasses.replace` takes ten times as long.
+        return Sent(self.method, self.path, self.headers + more, self.body, self.owner)
 
 
 class Door:

@@ -197,3 +197,20 @@ def test_a_process_that_is_gone_is_not_in_flight_for_ever(tmp_path: Path) -> Non
     forget_the_dead({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
     assert [path.exists() for path in (gone, here, counts)] == [False, True, True]
     forget_the_dead({})
+
+
+@pytest.mark.process
+def test_a_bento_that_is_started_with_a_wrong_number_says_so_in_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bentos.launch", "serve", "recommender:none"],
+        env=os.environ | {env_names.DOOR_WORKERS: "many"},
+        capture_output=True,
+        text=True,
+        timeout=patient(60),
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "intentflow: INTENTFLOW_DOOR_WORKERS: 'many' is no number of processes; give 1 to 64, or leave it out for one "
+        "process a core"
+    ]

@@ -52,7 +52,7 @@ class Intake:
         """Where items are people, `item_of` returns the pseudonym of the one that an event names."""
         self._log, self._profiles, self._clock, self._key = log, profiles, clock, key
         self._tombstones, self._under = tombstones, fingerprint(key)
-        self._pushing = PushLock(log.folder)
+        self._pushing = PushLock(log.folder.parent)
         self._calendar, self._item_of = calendar, item_of
         self._copied: dict[str, None] = {}  # keys of the router's copies, in order of arrival
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before

@@ -17,7 +17,7 @@ STRIPES = 4096
 
 
 class PushLock:
-    """Locks of users, for all processes that use this folder. Threads of one process take turns by themselves."""
+    """Locks of users, for all processes that use this state folder. Threads of one process take turns by themselves."""
 
     def __init__(self, folder: Path) -> None:
         self._path, self._file = folder / FILE, -1

@@ -30,14 +30,14 @@ class SlowRanker(TinyRanker):
         return super().recommend(*args, **kwargs)
 
 
-@pytest.fixture
-def server(world: Any) -> Iterator[Listening]:
+@pytest.fixture(params=[False, True], ids=["in a thread", "in the loop"])
+def server(world: Any, request: pytest.FixtureRequest) -> Iterator[Listening]:
     world.documents = None
     world.ranker = SlowRanker(world.ranker.vocabulary)
     world.knows("ann", 3)
     door = world.door()
     # More requests than it can answer in their time are allowed at once, as with a slow model and the default of 64.
-    reads = BoundedPool(timeout_s=TIMEOUT_S, max_concurrency=64, threads=1)
+    reads = BoundedPool(timeout_s=TIMEOUT_S, max_concurrency=64, threads=1, inline=request.param)
     writes = BoundedPool(timeout_s=5, max_concurrency=2, threads=1)
     app = create_app()
     app.state.opened = DoorContext(door, reads, writes, Metrics(door.release, registry=CollectorRegistry()), {})

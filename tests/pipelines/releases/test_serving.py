@@ -9,7 +9,9 @@ import requests
 from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import TOKEN
+from feature_repo import files
 from pipelines.releases import processes, serving
+from pipelines.rollout.laptop import LaptopActuator
 
 pytestmark = pytest.mark.process
 
@@ -66,3 +68,27 @@ def test_what_a_rollout_says_stays_while_its_stable_door_runs(place):
     processes.down(place.home, [f"{serving.DOOR}-aaa"])
     serving._follow(place, "bbb", second)
     assert start.read(file) == Routes(stable=backends[1])
+
+
+def test_the_router_learns_a_door_s_processes_and_the_loop_compares_routes_without_them(tmp_path):
+    (tmp_path / "up").mkdir()
+    own = ["http://127.0.0.1:4002", "http://127.0.0.1:4003"]
+    for name, url, more in (
+        (f"{serving.DOOR}-r1", "http://127.0.0.1:4001", {"workers": own}),
+        (f"{serving.DOOR}-r0", "http://127.0.0.1:4000", {}),  # a record of an older version
+    ):
+        record = {"name": name, "url": url, "pid": 2**22 + 1, "created": 0.0, "marker": "none", "version": "v"} | more
+        files.write_json(tmp_path / "up" / f"{name}.json", record)
+    wanted = Routes(
+        mode="canary",
+        share=0.5,
+        stable=Backend(release="r0", url="http://127.0.0.1:4000"),
+        candidate=Backend(release="r1", url="http://127.0.0.1:4001"),
+    )
+    actuator = LaptopActuator(SimpleNamespace(home=tmp_path))
+    actuator.route(wanted)
+    written = start.read(start.routes_file(tmp_path))
+    assert written is not None
+    assert written.candidate is not None
+    assert (written.stable.workers, list(written.candidate.workers)) == ((), own)
+    assert actuator.routed() == wanted, "the loop would route again at every round"
