@@ -23,6 +23,7 @@ from feature_repo.ids import plain
 from feature_repo.slice import Slice
 
 PREFIX = "if"
+LAST_S = 253_402_300_799.0  # epoch seconds of the last moment of the year 9999
 PAGE_RATE = "600/minute"  # events of all visitors who use a page's key
 PAGE_SCOPES: tuple[Scope, ...] = ("events",)
 Audience = Literal["server", "page", "user", "undeclared"]
@@ -56,7 +57,7 @@ class Key(Slice):
     server: bool = False  # declared: it speaks for every user
     page: Page | None = None
     user: str = ""  # hash of the one user that it speaks for
-    until: float | None = None  # epoch seconds; None: until it is revoked
+    until: Annotated[float, Field(ge=0, le=LAST_S, allow_inf_nan=False)] | None = None  # epoch; None: until revoked
 
     @model_validator(mode="after")
     def _one_audience(self) -> "Key":

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MARK_DIGITS = 32
+LONGEST = 128  # characters of an address and its mark: a stranger's longer ones are not even remembered
 KEPT = 4096  # addresses whose mark is remembered
 
 
@@ -43,6 +44,8 @@ def vouched(address: str, token: str) -> str:
 
 def named_by(text: str, token: str) -> str | None:
     """Return the address that a router vouches for; None: it is none of ours."""
+    if len(text) > LONGEST:
+        return None
     address, _, mark = text.partition(" ")
     return address if token and hmac.compare_digest(mark.encode(), _mark(address, token).encode()) else None
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from bentos import keys
 from bentos.access import Access, Bounds
-from bentos.http import event_bounds, limits
+from bentos.http import client_address, event_bounds, limits
 from bentos.http.callers import Caller, PageRights
 from bentos.http.client_address import client_of, vouched
 from bentos.http.event_bounds import EventBounds, ItemShares
@@ -256,6 +256,10 @@ def test_behind_a_router_visitors_are_told_apart_and_nobody_names_another(
 
     with listening(client.app) as place:
         assert asyncio.run(scene(place.url)) == [200, 200, 429, 200, 200, 429]
+        client_address._mark.cache_clear()
+        long = {"X-IntentFlow-Client": "9" * 12_000 + f" {'0' * 32}"}
+        requests.post(f"{place.url}/events", json={}, headers=headers | long, timeout=30)
+        assert client_address._mark.cache_info().currsize == 0, "nothing of a stranger's stays"
         forged = {"X-IntentFlow-Client": vouched("3.3.3.3", "another token")}
         event = {"events": [{"user_id": "u", "item_id": "i1", "event": "view"}]}
         codes = [requests.post(f"{place.url}/events", json=event, headers=headers | forged, timeout=30) for _ in "abc"]

@@ -198,6 +198,9 @@ def test_a_page_that_is_declared_wrong_is_one_line(page: dict[str, Any], said: s
         ({"page": {"events": ["view"], "origins": ["*"]}}, "as browsers write it"),
         ({"user": "ab" * 32}, "one of them"),
         ({"server": True}, "one of them"),
+        ({"until": "soon"}, "is no file of keys"),
+        ({"until": 1e300}, "is no file of keys"),
+        ({"until": float("nan")}, "is no file of keys"),
     ],
 )
 def test_a_file_that_gives_a_page_more_opens_nothing(file: Path, change: dict[str, Any], said: str) -> None:
