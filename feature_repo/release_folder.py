@@ -211,7 +211,11 @@ def _parsed(file: Path) -> dict[str, Any]:
 
 def _checked(document: dict[str, Any], place: object) -> dict[str, Any]:
     require_readable(document, place)
-    if document.get(ID) != (expected := digest_of(document)):
+    try:
+        expected = digest_of(document)
+    except UnicodeEncodeError as error:  # half of a pair of surrogates, which JSON can write and UTF-8 cannot
+        raise DataError(f"{place}: holds text that is no Unicode; {ANEW}") from error
+    if document.get(ID) != expected:
         raise DataError(f"{place}: id '{document.get(ID)}' is not the digest of the rest, '{expected}'")
     if wrong := [name for name, kind in SHAPE.items() if not isinstance(document.get(name, kind()), kind)]:
         raise DataError(f"{place}: its '{wrong[0]}' is no {NAMED[SHAPE[wrong[0]]]}; {ANEW}")

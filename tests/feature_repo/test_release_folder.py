@@ -87,6 +87,12 @@ def test_a_document_of_another_shape_is_one_line(tmp_path: Path, wrong: dict[str
     assert "\n" not in str(error.value)
 
 
+def test_half_a_character_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "release.json").write_text('{"id": "1", "name": "\\ud800"}')
+    with pytest.raises(DataError, match="is no Unicode"):
+        ReleaseFolder.read(tmp_path)
+
+
 def test_a_part_without_a_digest_is_one_line(tmp_path: Path) -> None:
     files.write_json(tmp_path / "release.json", release_folder.identified(rest(FORMAT_1) | {"intent": {}}))
     with pytest.raises(DataError, match="holds no digest of 'intent'"):
