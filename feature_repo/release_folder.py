@@ -33,7 +33,8 @@ READABLE = (FIRST, CURRENT)  # today's and the one before it
 ID, KEY, SLICES = "id", "key", "serving"
 KIND, BASELINE, BASELINES = "kind", "baseline", "baselines"  # of releases that serve since no champion was there
 PARTS = (INTENT, RANKING)
-SHAPE = {"name": str, "vocabulary": str, "policy": str, INTENT: Mapping, RANKING: Mapping, SLICES: Mapping}
+SHAPE: dict[str, type] = {"name": str, "vocabulary": str, "policy": str, INTENT: dict, RANKING: dict, SLICES: dict}
+NAMED = {str: "text", dict: "object"}
 ANEW = "fetch the release again, or run the pipeline to register it anew"
 JUDGED = "judged"  # the release whose refit this one is; absent where what was judged serves itself
 
@@ -75,7 +76,10 @@ class ReleaseFolder:
 
     def digest(self, part: str) -> str:
         """Return the digest that a part was registered with."""
-        return str(self.document[part]["digest"])
+        found = self.document.get(part, {}).get("digest")
+        if not isinstance(found, str):
+            raise DataError(f"{self.path / FILE}: holds no digest of '{part}'; {ANEW}")
+        return found
 
     @property
     def id(self) -> str:
@@ -207,10 +211,12 @@ def _parsed(file: Path) -> dict[str, Any]:
 
 def _checked(document: dict[str, Any], place: object) -> dict[str, Any]:
     require_readable(document, place)
-    if document.get(ID) != (expected := digest_of(document)):
+    try:
+        expected = digest_of(document)
+    except UnicodeEncodeError as error:  # half of a pair of surrogates, which JSON can write and UTF-8 cannot
+        raise DataError(f"{place}: holds text that is no Unicode; {ANEW}") from error
+    if document.get(ID) != expected:
         raise DataError(f"{place}: id '{document.get(ID)}' is not the digest of the rest, '{expected}'")
-    if lacking := [name for name, kind in SHAPE.items() if not isinstance(document.get(name), kind)]:
-        raise DataError(f"{place}: holds no good '{lacking[0]}', which every release has; {ANEW}")
-    if lacking := [part for part in PARTS if not isinstance(document[part].get("digest"), str)]:
-        raise DataError(f"{place}: holds no digest of '{lacking[0]}'; {ANEW}")
+    if wrong := [name for name, kind in SHAPE.items() if not isinstance(document.get(name, kind()), kind)]:
+        raise DataError(f"{place}: its '{wrong[0]}' is no {NAMED[SHAPE[wrong[0]]]}; {ANEW}")
     return document

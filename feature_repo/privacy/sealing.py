@@ -11,6 +11,7 @@ Pseudonyms have a key of their own (pseudonyms.py): one tells who a name is, the
 import base64
 import functools
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from feature_repo.privacy.pseudonyms import fingerprint
 
 KEYS = env_names.DATA_KEYS  # separated by commas, the newest first
 MARK, END = b"~", b":"
+NAME = re.compile(rb"[0-9a-f]+")  # a fingerprint; what is none names no key that could be given
 BYTES = 32  # of a key
 FORM = "64 hex digits, as `openssl rand -hex 32` prints"
 
@@ -56,8 +58,8 @@ class Keys:
         if not sealed(text):
             return text
         name, whole, token = text[1:].partition(END)
-        if not whole:
-            raise DamagedSeal(f"{what}: an encrypted text is cut short before the name of its key ends")
+        if not whole or not NAME.fullmatch(name):
+            raise DamagedSeal(f"{what}: an encrypted text is cut short before the name of its key ends, or was changed")
         key = self.by_name.get(name)
         if key is None:
             raise SealError(self._strange(name.decode("ascii", "replace"), what))

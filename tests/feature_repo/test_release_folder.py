@@ -74,6 +74,31 @@ def test_a_format_that_is_not_read_is_one_line_that_says_what_rewrites_it(tmp_pa
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"name": 7}, "its 'name' is no text"), ({"intent": "x"}, "its 'intent' is no object"),
+     ({"serving": []}, "its 'serving' is no object")],
+)  # fmt: skip
+def test_a_document_of_another_shape_is_one_line(tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+    """Its id is right, so whoever wrote it did so on purpose, or with a tool of their own."""
+    files.write_json(tmp_path / "release.json", release_folder.identified(rest(FORMAT_1) | wrong))
+    with pytest.raises(DataError, match=said) as error:
+        ReleaseFolder.read(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_half_a_character_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "release.json").write_text('{"id": "1", "name": "\\ud800"}')
+    with pytest.raises(DataError, match="is no Unicode"):
+        ReleaseFolder.read(tmp_path)
+
+
+def test_a_part_without_a_digest_is_one_line(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "release.json", release_folder.identified(rest(FORMAT_1) | {"intent": {}}))
+    with pytest.raises(DataError, match="holds no digest of 'intent'"):
+        ReleaseFolder.verified(tmp_path)
+
+
 @pytest.mark.parametrize("document", [FORMAT_1, release_folder.identified(rest(FORMAT_1))])
 def test_a_release_that_was_edited_is_refused(tmp_path: Path, document: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=f"id '{document['id']}' is not the digest of the rest"):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 OURS = ["bentos", "components", "feature_repo", "pipelines", "tarfile", "yaml"]
-BOUNDS = ["-rss_limit_mb=2048", "-timeout=20", "-max_len=16384", "-print_final_stats=0", "-verbosity=1"]
+BOUNDS = ["-rss_limit_mb=2048", "-timeout=60", "-max_len=16384", "-print_final_stats=0", "-verbosity=1"]
 WORDS = {  # by reader, the words of its language
     "specs": "yaml",
     "environments": "yaml",

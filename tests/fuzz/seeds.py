@@ -5,6 +5,7 @@ Run it again where a format changes. Files that say what a crash was are not its
 
 import io
 import json
+import sqlite3
 import tarfile
 from pathlib import Path
 
@@ -42,7 +43,17 @@ def releases() -> None:
     write("releases", "small", json.dumps(release_folder.identified(rest)).encode())
 
 
-def archive(members: dict[str, bytes], *, link: str = "", mode: str = "w:") -> bytes:
+def database(statement: str) -> bytes:
+    """Return a database of one statement."""
+    with sqlite3.connect(":memory:") as made:
+        made.execute("PRAGMA page_size = 512")
+        made.execute(statement)
+        return made.serialize()
+
+
+def archive(
+    members: dict[str, bytes], *, link: str = "", kind: bytes = tarfile.SYMTYPE, folder: bool = False, mode: str = "w:"
+) -> bytes:
     """Return an archive of files, and of a link with that target."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode=mode, format=tarfile.PAX_FORMAT) as tar:
@@ -50,9 +61,13 @@ def archive(members: dict[str, bytes], *, link: str = "", mode: str = "w:") -> b
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
+        if folder:
+            info = tarfile.TarInfo("state/folder")
+            info.type = tarfile.DIRTYPE
+            tar.addfile(info)
         if link:
             info = tarfile.TarInfo("state/link")
-            info.type, info.linkname = tarfile.SYMTYPE, link
+            info.type, info.linkname = kind, link
             tar.addfile(info)
     found = out.getvalue()
     if mode == "w:":  # two blocks of zeros end an archive; the rest of its record says nothing
@@ -69,6 +84,11 @@ def backups() -> None:
     write("backups", "compressed", archive(whole, mode="w:gz"))
     write("backups", "link", archive(whole, link="../../outside"))
     write("backups", "outside", archive({**whole, "state/../../outside": b"theirs"}))
+    write("backups", "second-name-of-itself", archive(whole, link="state/link", kind=tarfile.LNKTYPE))
+    write("backups", "second-name-of-a-folder", archive(whole, link="state/folder", kind=tarfile.LNKTYPE, folder=True))
+    write("backups", "from-nowhere", archive({**whole, "backup.json": b'{"home": "", "name": "shop"}'}))
+    write("backups", "database", archive({**whole, "state/mlflow.db": database('CREATE TABLE "a""b" (c TEXT)')}))
+    write("backups", "broken-database", archive({**whole, "state/mlflow.db": b"SQLite format 3\0" + bytes(200)}))
 
 
 def sessions(at: Path) -> None:

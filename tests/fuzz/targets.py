@@ -26,6 +26,7 @@ from components.data.derived import rules_at_the_door
 from components.intent.sessions.score import SessionScorer
 from feature_repo import files, release_folder
 from feature_repo.errors import DataError, SpecError, UserError
+from feature_repo.privacy import sealing
 from feature_repo.release_folder import ReleaseFolder
 from pipelines import backup, environment, spec
 from tests.fuzz import http
@@ -71,12 +72,14 @@ def requests(data: bytes) -> None:
 def event_lines(data: bytes) -> None:
     """A segment of the event log, as a door finds it when it starts; bad lines are skipped."""
     with folder() as at:
-        (at / f"2026-11-23.00001{json_lines.SUFFIX}").write_bytes(data)
-        log = eventlog.EventLog(at)
-        log.unseen([])
-        log.close()
-        for line in json_lines.read(at / f"2026-11-23.00001{json_lines.SUFFIX}"):
-            assert isinstance(line, dict)
+        segment = at / f"2026-11-23.00001{json_lines.SUFFIX}"
+        segment.write_bytes(data)
+        with contextlib.suppress(sealing.SealError):  # a line that names a key which the environment does not give
+            for line in json_lines.read(segment):
+                assert isinstance(line, dict)
+            log = eventlog.EventLog(at)
+            log.unseen([])
+            log.close()
 
 
 def specs(data: bytes) -> None:

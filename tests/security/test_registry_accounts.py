@@ -170,6 +170,16 @@ def test_a_door_s_account_reads_the_champion_and_cannot_move_it(server: Server, 
 
 @NEEDS_FORMS
 @pytest.mark.process
+def test_a_door_s_account_owns_a_name_that_it_took_first(server: Server, versions: tuple[str, str]) -> None:
+    """What is not promised (docs/security.md): MLflow has every account make models, so releases are signed too."""
+    assert server.ask(READER, "POST", "mlflow/registered-models/create", name="free").status_code == 200
+    taken = server.ask(READER, "POST", "mlflow/registered-models/create", name=MODEL)
+    assert taken.json()["error_code"] == "RESOURCE_ALREADY_EXISTS"
+    assert server.ask(READER, "DELETE", "mlflow/registered-models/delete", name=MODEL).status_code == 403
+
+
+@NEEDS_FORMS
+@pytest.mark.process
 def test_a_door_s_account_reads_artifacts_and_cannot_replace_them(server: Server, versions: tuple[str, str]) -> None:
     path = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/{server.artifacts}/release.json"
     assert requests.put(path, data=b"good", auth=WRITER, timeout=patient(30)).status_code == 200

@@ -15,6 +15,9 @@ from tests.bentos.router.test_upstreams import black_hole
 
 VALUE = "c2VjcmV0LXZhbHVl"  # of every key; it must never be shown
 SECRETS = {
+    "mlflow-reader": ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME"],
+    "mlflow-server": ["MLFLOW_FLASK_SERVER_SECRET_KEY"],
+    "mlflow-writer": ["MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_USERNAME"],
     "postgres": ["password"],
     "recommender": ["INTENTFLOW_FEAST", "INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_SHADOW_TOKEN"],
     "redis": ["password"],
@@ -69,7 +72,7 @@ def test_a_cluster_that_has_everything_is_fine(made, cluster):
         Check("kubernetes", True, f"{cluster.url} runs v1.36.2"),
         Check("namespace", True, "intentflow exists"),
         Check("pod security", True, "intentflow enforces restricted"),
-        Check("secrets", True, "postgres, recommender, redis: there, with the keys that pods need"),
+        Check("secrets", True, f"{', '.join(SECRETS)}: there, with the keys that pods need"),
         Check("storage", True, "StorageClass shared; ReadWriteMany: shared"),
         Check("metrics-server", True, "answers"),
         Check("rights: status", True, "all are there"),
