@@ -59,7 +59,7 @@ class Forest:
         while len(walking):
             at = node[walking]
             value = flat[base[walking] + w["column"][at]]
-            left = value <= w["threshold"][at]
+            left = np.where(np.isnan(value), w["missing_left"][at], value <= w["threshold"][at])
             by_category = w["split"][at]  # -1: by a threshold
             some = np.flatnonzero(by_category >= 0)
             left[some] = w["goes_left"][by_category[some], value[some].astype(np.int64)]
