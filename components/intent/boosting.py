@@ -18,14 +18,13 @@ from scipy.special import expit
 
 from components.intent.encode import Encoded
 from components.intent.fit import UNKNOWN_SHARE, Epoch, Rows
-from components.intent.forest import MOST_CELLS, Forest, cells, columns_of
+from components.intent.forest import CATEGORIES, MOST_CELLS, Forest, cells, columns_of
 from components.intent.projection import Projection
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel
 from components.served_form import CLOSE
 from feature_repo.errors import DataError
 
-CATEGORIES = 2  # columns, the first ones
 PROJECTED = ("mean", "scale", "matrix")
 PATIENCE = 10  # trees in a row that may bring nothing
 CHECKED = 2000  # pairs that the library and the arrays are both asked about
