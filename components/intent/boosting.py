@@ -18,13 +18,13 @@ from scipy.special import expit
 
 from components.intent.encode import Encoded
 from components.intent.fit import UNKNOWN_SHARE, Epoch, Rows
-from components.intent.forest import MOST_CELLS, Forest, cells, columns_of
+from components.intent.forest import CATEGORIES, MOST_CELLS, Forest, cells, columns_of
 from components.intent.projection import Projection
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel
 from components.served_form import CLOSE
+from feature_repo.errors import DataError
 
-CATEGORIES = 2  # columns, the first ones
 PROJECTED = ("mean", "scale", "matrix")
 PATIENCE = 10  # trees in a row that may bring nothing
 CHECKED = 2000  # pairs that the library and the arrays are both asked about
@@ -81,6 +81,7 @@ class Boosting:
         check = self._drawn(
             self.validate, every, rng, pairs=max(self.spec.trees.pairs // VALIDATE_SHARE, 1), learns=False
         )
+        _require_both(y, check[1])
         model = self._booster(self.spec.trees.rounds, stops=True)
         model.fit(x, y, sample_weight=weight, X_val=check[0], y_val=check[1], sample_weight_val=check[2])
         losses = [(-float(a), -float(b)) for a, b in zip(model.train_score_, model.validation_score_, strict=True)][1:]
@@ -94,6 +95,7 @@ class Boosting:
         report(0.0, f"{stage}, {epochs} trees")
         start, rng = time.monotonic(), np.random.default_rng(self.spec.seed)
         x, y, weight = self._drawn(self.rows, index, rng, pairs=self.spec.trees.pairs, learns=True)
+        _require_both(y)
         model = self._booster(epochs, stops=False).fit(x, y, sample_weight=weight)
         seconds = round(time.monotonic() - start, 2)
         self.epochs.append(Epoch(stage, round(_loss(y, model.predict_proba(x)[:, 1], weight), 6), None, seconds))
@@ -155,6 +157,16 @@ class Boosting:
         self.forest = Forest(self.shape, kept | _nodes(found[:trees], known) | {"baseline": baseline})
 
 
+def _require_both(*labels: np.ndarray) -> None:
+    """Refuse labels that are all alike: trees would split nothing."""
+    for y in labels:
+        if y.min() == y.max():
+            raise DataError(
+                f"models.intent.architecture: gbdt needs pairs of both kinds, and all {len(y):,} drawn "
+                f"{'came true' if y.max() else 'came to nothing'}; give the source more events, or mend intents"
+            )
+
+
 def _loss(label: np.ndarray, probability: np.ndarray, weight: np.ndarray) -> float:
     p = np.clip(probability, 1e-7, 1 - 1e-7)
     return float(-np.average(np.log(np.where(label > 0, p, 1 - p)), weights=weight))
@@ -189,6 +201,7 @@ def _nodes(trees: Sequence[Any], known: Sequence[np.ndarray] = ()) -> dict[str, 
         "threshold": nodes["num_threshold"].astype(np.float64),
         "left": np.where(leaf, -1, start + nodes["left"]).astype(np.int32),
         "right": np.where(leaf, -1, start + nodes["right"]).astype(np.int32),
+        "missing_left": (nodes["missing_go_to_left"] > 0) & ~leaf,  # of a number that is none
         "value": nodes["value"].astype(np.float64),
         "split": split,
         "goes_left": goes_left,

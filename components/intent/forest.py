@@ -10,6 +10,7 @@ category, n pairs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,20 @@ from components.intent.numpy_net import CONFIG, WEIGHTS, shape_of
 from components.intent.shape import Shape
 from feature_repo import files
 
+CATEGORIES = 2  # columns, the first ones: the segment, and the target's cell
 MOST_CELLS = 255  # targets that trees tell apart one by one; more share cells with those of a like rate
-AT_ONCE = 400_000  # pairs times trees that are walked together: bounds memory
+AT_ONCE = 60_000  # pairs times trees that are walked together: bounds memory, and stays in the cache
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """Trees as one table: from node to node by one comparison, whether a split is by a number or by a category."""
+
+    column: np.ndarray  # [M] of the value that is compared, a category's splits behind the X columns
+    threshold: np.ndarray  # [M] beyond which the way is right; infinite at leaves
+    child: np.ndarray  # [2 M] left and right of each node; a leaf's is itself
+    goes_right: tuple[np.ndarray, ...]  # by category column: by its value 1 where a split sends it right, [256, K']
+    depth: int
 
 
 @dataclass(frozen=True)
@@ -51,22 +64,47 @@ class Forest:
 
     def logits(self, x: np.ndarray) -> np.ndarray:
         """Walk all trees with the columns of pairs [n, X], float64 [n]."""
-        w, n = self.weights, len(x)
+        w, walk, n = self.weights, self._walk, len(x)
         roots = w["roots"]
-        node = np.tile(roots, n)  # [n * N]
-        base = np.repeat(np.arange(n, dtype=np.int64) * x.shape[1], len(roots))  # where a pair's columns begin
-        flat, walking = x.ravel(), np.arange(len(node))
-        while len(walking):
-            at = node[walking]
-            value = flat[base[walking] + w["column"][at]]
-            left = value <= w["threshold"][at]
-            by_category = w["split"][at]  # -1: by a threshold
-            some = np.flatnonzero(by_category >= 0)
-            left[some] = w["goes_left"][by_category[some], value[some].astype(np.int64)]
-            node[walking] = np.where(left, w["left"][at], w["right"][at])
-            walking = walking[w["left"][node[walking]] >= 0]
-        summed: np.ndarray = w["baseline"] + w["value"][node].reshape(n, len(roots)).sum(axis=1)
+        told = [goes.take(x[:, c].astype(np.intp), axis=0) for c, goes in enumerate(walk.goes_right)]
+        wide = np.concatenate([x, *told], axis=1)  # [n, X + K]: a split by category is one by a threshold, too
+        flat, base = wide.ravel(), np.repeat(np.arange(n) * wide.shape[1], len(roots))  # where a pair's columns begin
+        lacking = np.isnan(x).any()
+        node = np.tile(roots.astype(np.intp), n)  # [n * N]
+        for _ in range(walk.depth):
+            value = flat.take(base + walk.column.take(node))
+            beyond = value > walk.threshold.take(node)
+            if lacking:
+                beyond = np.where(np.isnan(value), ~w["missing_left"].take(node), beyond)
+            node = walk.child.take(2 * node + beyond)
+        summed: np.ndarray = w["baseline"] + w["value"].take(node).reshape(n, len(roots)).sum(axis=1)
         return summed
+
+    @cached_property
+    def _walk(self) -> "_Walk":
+        """How trees are walked, made once."""
+        w = self.weights
+        split, here = w["split"], np.arange(len(w["split"]))
+        inner = w["left"] >= 0
+        by_category = split >= 0
+        place = np.zeros(len(split), dtype=np.intp)  # of a split's column in what the walk reads
+        X, goes_right = CATEGORIES + self.shape.frequency + self.shape.user_inputs, []
+        for c in range(CATEGORIES):
+            mine = np.flatnonzero(by_category & (w["column"] == c))
+            place[mine] = X + np.arange(len(mine))
+            X += len(mine)
+            goes_right.append(np.ascontiguousarray(~w["goes_left"][split[mine]].T, dtype=np.float32))  # [256, K']
+        child = np.where(inner[:, None], np.stack([w["left"], w["right"]], axis=1), here[:, None])  # a leaf stays
+        depth, at = 0, np.unique(w["roots"])
+        while inner[at].any():
+            depth, at = depth + 1, np.unique(child[at])
+        return _Walk(
+            column=np.where(by_category, place, w["column"]).astype(np.intp),
+            threshold=np.where(inner, np.where(by_category, 0.5, w["threshold"]), np.inf),
+            child=child.ravel().astype(np.intp),
+            goes_right=tuple(goes_right),
+            depth=depth,
+        )
 
     def save(self, folder: Path) -> None:
         """Write it into an existing folder as a network is written."""

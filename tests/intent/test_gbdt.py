@@ -26,7 +26,7 @@ from components.intent.spec import IntentModel
 from components.intent.train import Trained, train
 from feature_repo import files
 from feature_repo.dropped_features import Asked, Reduction
-from feature_repo.errors import SpecError
+from feature_repo.errors import DataError, SpecError
 
 from .conftest import INTENTS, SPLIT
 
@@ -130,6 +130,32 @@ def test_trees_see_the_components_where_the_profile_is_projected(examples: Examp
     made.scorer.save(tmp_path)
     rows = examples.rows.take(examples.part("test"))
     np.testing.assert_array_equal(IntentScorer.served(tmp_path).predict(rows), made.scorer.predict(rows))
+
+
+def test_a_number_that_is_none_takes_the_librarys_way() -> None:
+    """Growing compares the arrays with the library on training pairs, of which a third lack a number here."""
+
+    def holed(encoded: Encoded) -> Encoded:
+        profile = encoded.profile.copy()
+        profile[::3, 0] = np.nan
+        return replace(encoded, profile=profile)
+
+    def by_hole(encoded: Encoded) -> np.ndarray:
+        return np.repeat(np.isnan(encoded.profile[:, :1]), 5, axis=1).astype(np.uint8)
+
+    parts = [holed(seen(n, 5, seed=n)) for n in (400, 200, 60)]
+    spec = IntentModel.model_validate({"architecture": TREES, "trees": {"rounds": 30, "least": 5}})
+    rows = [Rows(part, by_hole(part), np.zeros(len(part), dtype=np.int64)) for part in parts]
+    shape = Shape(TREES, 8, 1, 0.0, targets=5, weeks=2, frequency=3, profile=2, segments=2)
+    fit = Boosting.begun(shape, *rows[:2], unknown=seen(1, 5), rate=np.full(5, 1 / 3), spec=spec)
+    fit.run("full", np.arange(400), report=lambda share, note: None)
+    assert ((fit.forest.probabilities(parts[2]) > 0.5) == by_hole(parts[2])).all()
+
+
+def test_labels_that_are_all_alike_are_told(examples: Examples) -> None:
+    nothing = replace(examples, labels=np.zeros_like(examples.labels))
+    with pytest.raises(DataError, match=r"gbdt needs pairs of both kinds, and all [0-9,]+ drawn came to nothing; give"):
+        train(nothing, MODEL, ranking_weeks=4, device="cpu")
 
 
 def test_several_processes_do_not_grow_one_forest(examples: Examples) -> None:
