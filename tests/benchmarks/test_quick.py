@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks import profiles
+from components.ranking.baselines import BASELINES
 from tests.patience import patient
 
 SCRIPTS = {
@@ -20,7 +21,7 @@ SCRIPTS = {
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "selection": {"rows", "sides", "difference"},
-    "ranking": {"models", "rows", "skipped"},
+    "ranking": {"default", "frequency", "tifu_knn", "ranked", "rows", "skipped"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
     "serving": {"http", "in_process", "ratio", "same_answers", "start", "servers", "ours_by_theirs"},
@@ -120,6 +121,21 @@ def test_trees_and_model_learn_the_checkerboard_alike(run: Run) -> None:
     models = run("models")["intent"]["models"]
     assert models["intentflow"]["map"] == models["gradient_boosting"]["map"] == 1.0
     assert models["global_rate"]["macro_auroc"] == 0.5
+
+
+@pytest.mark.slow
+def test_every_ranker_is_judged_beside_the_default(run: Run) -> None:
+    document = run("ranking")
+    assert {"popular", "popular_of_all_items", "tifu", "sequence", *BASELINES} <= {*document["ranked"]}
+    figures = [document[name]["ndcg_at_10"] for name in document["ranked"]]
+    assert figures == sorted(figures, reverse=True)
+    for name in document["ranked"]:
+        one = document[name]
+        assert {"ndcg_at_10", "recall_at_10", "phr_at_10", "explore_ndcg_at_10", "fit_cpu_s", "ci95"} <= set(one)
+        low, high = one["ci95"]["ndcg_at_10"]
+        assert low <= one["ndcg_at_10"] <= high
+        assert ("less_default" in one) == (name != "default")
+    assert document["default"]["ndcg_at_10"] > document["popular"]["ndcg_at_10"]
 
 
 @pytest.mark.slow
