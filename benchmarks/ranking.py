@@ -3,8 +3,9 @@
 All are trained on that run's rows and its intents, which are out of time, and judged on the same user-weeks: `default`
 is the spec's own ranker trained anew, the others differ from it by their algorithm alone. `--source NAME` adds the
 default with a candidate source more, `--seeds N` trains each with N seeds and gives the means. TIFU-KNN, over whole
-baskets, and the baselines stand beside them. `fit_cpu_s` is what fitting took of the processor, neighbours and lists
-included. `ci95` are intervals over resampled users; `less_default` is the paired difference.
+baskets, and the baselines stand beside them. The document has an entry a model under its name. `fit_cpu_s` is what
+fitting took of the processor, neighbours and lists included; `ci95` are intervals over resampled users; `less_default`
+is the paired difference.
 
 Letters: R rows.
 """
@@ -77,9 +78,9 @@ def measure(asked: argparse.Namespace) -> Document:
         "rows": len(judged),
         "seeds": asked.seeds,
         "train_rows": int(np.isin(rows.week, world.weeks("train")[-found.ranking.train_weeks :]).sum()),
-        "models": document,
+        "ranked": sorted(document, key=lambda name: -(document[name][METRICS[0]] or 0.0)),  # names, best first
         "skipped": skipped,
-    }
+    } | document
 
 
 def _sides(spec: Ranking, sources: list[str]) -> dict[str, Ranking]:
@@ -189,7 +190,7 @@ def _values(side: Side, examples: Examples, n_items: int) -> tuple[dict[str, np.
 
 def text(document: Document) -> str:
     """Write the table, best first."""
-    models = sorted(document["models"].items(), key=lambda pair: -(pair[1][METRICS[0]] or 0.0))
+    models = [(name, document[name]) for name in document["ranked"]]
     lines = [[name, *(_cell(one, metric) for metric in METRICS), one["fit_cpu_s"]] for name, one in models]
     head = (
         f"{document['recommender']}: {document['rows']:,} user-steps of the test steps "

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import profiles
 from components.intent.networks import NETWORKS, TREES
+from components.ranking.baselines import BASELINES
 from tests.patience import patient
 
 SCRIPTS = {
@@ -22,7 +23,7 @@ SCRIPTS = {
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "intent": {"rows", "intent", "less_default"},
     "selection": {"rows", "sides", "difference"},
-    "ranking": {"models", "rows", "skipped"},
+    "ranking": {"default", "frequency", "tifu_knn", "ranked", "rows", "skipped"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
     "serving": {
@@ -152,6 +153,20 @@ def test_every_architecture_is_judged_on_the_same_rows(run: Run) -> None:
     for name, found in document["less_default"].items():
         want = sides[name]["map"] - sides[document["default"]]["map"]
         assert found["map"]["estimate"] == pytest.approx(want, abs=2e-6)
+
+
+def test_every_ranker_is_judged_beside_the_default(run: Run) -> None:
+    document = run("ranking")
+    assert {"popular", "popular_of_all_items", "tifu", "sequence", *BASELINES} <= {*document["ranked"]}
+    figures = [document[name]["ndcg_at_10"] for name in document["ranked"]]
+    assert figures == sorted(figures, reverse=True)
+    for name in document["ranked"]:
+        one = document[name]
+        assert {"ndcg_at_10", "recall_at_10", "phr_at_10", "explore_ndcg_at_10", "fit_cpu_s", "ci95"} <= set(one)
+        low, high = one["ci95"]["ndcg_at_10"]
+        assert low <= one["ndcg_at_10"] <= high
+        assert ("less_default" in one) == (name != "default")
+    assert document["default"]["ndcg_at_10"] > document["popular"]["ndcg_at_10"]
 
 
 @pytest.mark.slow

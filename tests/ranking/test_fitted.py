@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from components.ranking import examples, learnt, lists, sequence_fit
+from components.ranking import encode, examples, learnt, lists, sequence_fit
+from components.ranking.candidates import candidates
+from components.ranking.catalogue import Catalogue
 from components.ranking.cooccurrence import latest_rows
 from components.ranking.examples import World
 from components.ranking.history import History
@@ -124,6 +126,40 @@ def test_the_ranker_sees_its_score_and_keeps_it_when_it_is_saved(
     np.testing.assert_array_equal(scored.found.source, again.found.source)
     np.testing.assert_array_equal(scored.facts[OF_LEARNT[source]], again.facts[OF_LEARNT[source]])
     np.testing.assert_allclose(scored.scores, again.scores, atol=1e-5)
+
+
+def test_with_every_source_on_nothing_that_is_barred_is_a_candidate_and_nothing_twice(
+    everyone: UserRows, fitted: Neighbours, ranker: Ranker
+) -> None:
+    """What is barred is what `repeat`, `exclude_self`, withdrawals and forgotten people leave to nobody."""
+    rows = everyone.take(np.arange(12))
+    barred = np.random.default_rng(1).random((12, ITEMS)) < 0.5
+    every = Candidates(**dict.fromkeys((*LEARNT, "trending", "attributes", "history", "neighbours", "popular"), 4))
+    found = candidates(History.of(rows, fitted), ranker.catalogue, every, barred=barred)
+    assert not barred[found.row, found.item].any()
+    keys = found.row * ITEMS + found.item
+    assert len(np.unique(keys)) == len(keys)
+    assert len({*found.source.tolist()}) >= 6
+
+
+@EVERY
+def test_a_feature_is_the_log_of_one_more_than_the_score(source: str, fitted: Neighbours, world: World) -> None:
+    some = world.examples.of_weeks([19]).take(np.arange(3))
+    history = History.of(some.rows, fitted)
+    catalogue = Catalogue.of(world.vocabulary, world.item_state, week=19)
+    found = candidates(history, catalogue, Candidates(history=3, neighbours=3, popular=3))
+    facts = encode.facts(
+        some.rows,
+        found,
+        history=history,
+        probabilities=some.probabilities,
+        catalogue=catalogue,
+        calendar=world.calendar,
+    )
+    score = source_of(source).scores(history)[found.row, found.item]
+    np.testing.assert_array_equal(facts[OF_LEARNT[source]], score)
+    seen = encode.matrix(facts, [OF_LEARNT[source]])[:, 0]
+    np.testing.assert_allclose(seen, np.log1p(np.maximum(score, 0)), rtol=1e-6)
 
 
 def test_a_model_without_fitted_sources_writes_no_file_of_them(ranker: Ranker, tmp_path: Path) -> None:
