@@ -2,11 +2,14 @@
 
 import concurrent.futures
 import datetime as dt
+import itertools
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import psutil
@@ -167,6 +170,60 @@ def test_a_killed_process_costs_no_answer_and_no_event_and_comes_back(spread: Sp
     folded = [key for path in eventlog.json_lines.files(spread.toy.home / eventlog.FOLDER)
               for line in request_log.read_lines(path) for key in line.get(eventlog.FOLDED, ())]  # fmt: skip
     assert len(set(folded)) >= 40
+
+
+@pytest.mark.slow
+def test_shadow_canary_promotion_and_rollback_fail_no_request_and_lose_no_event(spread: Spread) -> None:
+    """Two doors of two processes each, with one vocabulary, under load."""
+    token, routes, port = "0" * 64, spread.toy.home / "turns.json", free_port(0)
+    env = spread.toy.variables | {env_names.DOOR_WORKERS: "2", env_names.SHADOW_TOKEN: token}
+    tag = build(spread.toy.release, home=spread.toy.home)
+    with ExitStack() as held:
+        doors = []
+        for release in ("a", "b"):
+            door = serve(tag, port=free_port(0), env=env)
+            held.callback(door.stop)
+            doors.append(Backend(release=release, url=door.url, workers=door.workers))
+        start.write(routes, Routes(stable=doors[0]))
+        variables = start.environment(routes, token=token, port=port)
+        router = started(start.command(), spread.toy.home / "turning", env=variables, url=start.url(port))
+        held.callback(router.stop)
+        failed, over = [], threading.Event()
+
+        def ask(first: int) -> None:
+            for number in itertools.count(first):
+                if over.is_set():
+                    return
+                user = f"u{number % 24:02}"
+                read = requests.post(f"{router.url}/recommend", json={"user_id": user}, timeout=patient(20))
+                told = {"user_id": user, "item_id": "i1", "event": "purchase", "event_id": f"turn-{first}-{number}"}
+                write = requests.post(f"{router.url}/events", json={"events": [told]}, timeout=patient(20))
+                if read.status_code != 200 or read.json()["profile"]["degraded"]:
+                    failed.append(read.text)
+                if write.status_code != 200 or write.json()["accepted"] != 1:
+                    failed.append(write.text)
+
+        clients = [threading.Thread(target=ask, args=(1000 * n,)) for n in range(3)]
+        for client in clients:
+            client.start()
+        seen = []
+        for turn in (
+            Routes(rollout="r", mode="shadow", stable=doors[0], candidate=doors[1]),
+            Routes(rollout="r", mode="canary", share=0.5, stable=doors[0], candidate=doors[1]),
+            Routes(stable=doors[1]),
+            Routes(stable=doors[0]),
+        ):
+            start.write(routes, turn)
+            time.sleep(4)
+            seen.append(start.observe(router.url))
+        over.set()
+        for client in clients:
+            client.join()
+        assert failed == []
+        assert seen[1] is not None
+        assert seen[1].shadow.mirrored > 0
+        assert seen[1].arms["candidate"].requests > 0
+        assert seen[1].arms["stable"].requests > 0
 
 
 def test_it_stops_whole_and_in_its_time(spread: Spread) -> None:
