@@ -20,6 +20,7 @@ from bentos.http.client_address import client_of, vouched
 from bentos.http.event_bounds import EventBounds, ItemShares
 from bentos.http.problems import OVERLOADED, Rejected
 from bentos.router import start
+from bentos.router.headers import passed_on
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import Settings
 from feature_repo.errors import SpecError
@@ -287,3 +288,8 @@ def test_addresses_that_are_none_are_one_caller(page: tuple[TestClient, Any, dic
         codes.append(stranger.post("/recommend", json={"user_id": "ann"}).status_code)
     assert codes == [200] * 5 + [429] * 3
     assert max(len(key) for key in opened.limits._here.storage._windows) < 100  # type: ignore[attr-defined]
+
+
+def test_a_client_s_own_word_of_its_address_reaches_no_door() -> None:
+    given = [(b"x-intentflow-client", b"9.9.9.9 mark"), (b"accept", b"*/*")]
+    assert b"9.9.9.9" not in passed_on(given, request_id="r", peer="10.0.0.1")
