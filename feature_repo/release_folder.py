@@ -34,7 +34,7 @@ ID, KEY, SLICES = "id", "key", "serving"
 KIND, BASELINE, BASELINES = "kind", "baseline", "baselines"  # of releases that serve since no champion was there
 PARTS = (INTENT, RANKING)
 SHAPE: dict[str, type] = {"name": str, "vocabulary": str, "policy": str, INTENT: dict, RANKING: dict, SLICES: dict}
-NAMED = {str: "text", dict: "object"}
+NAMED: dict[type, str] = {str: "text", dict: "object"}
 ANEW = "fetch the release again, or run the pipeline to register it anew"
 JUDGED = "judged"  # the release whose refit this one is; absent where what was judged serves itself
 

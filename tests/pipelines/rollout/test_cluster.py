@@ -97,7 +97,9 @@ def test_a_door_is_the_overlay_s_own_under_the_release_s_name(actuator, cluster,
     ours, theirs = made["spec"]["template"]["spec"], released["spec"]["template"]["spec"]
     assert ours["containers"][0]["resources"] == theirs["containers"][0]["resources"]
     assert ours["serviceAccountName"] == "recommender"
-    named = [source["configMapRef"]["name"] for source in ours["initContainers"][0]["envFrom"]]
+    sources = ours["initContainers"][0]["envFrom"]
+    named = [source["configMapRef"]["name"] for source in sources if "configMapRef" in source]
+    assert {"secretRef": {"name": "mlflow-reader", "optional": True}} in sources
     assert all(name.startswith(f"recommender-{ID}-") for name in named)
     assert cluster.cluster.get("configmaps", named[1])["data"]["INTENTFLOW_RELEASE_VERSION"] == "3"
     assert made["spec"]["selector"]["matchLabels"] == {"app.kubernetes.io/name": f"recommender-{ID}"}
