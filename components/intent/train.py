@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import calibration, decisions, inputs
+from components.intent import calibrate, decisions, inputs
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
@@ -96,7 +96,7 @@ def train(
     start = time.monotonic()
     parts = {name: examples.part(name) for name in ("train", "validate", "test")}
     apart = spec.calibrate != "none"
-    uses = calibration.folds(examples.users, parts["validate"]) if apart else {}
+    uses = calibrate.folds(examples.users, parts["validate"]) if apart else {}
     require_folds(uses)
     held_weeks = sorted(examples.split["train"])[-ranking_weeks:]
     held = np.isin(examples.week[parts["train"]], held_weeks)  # [R]
@@ -171,7 +171,7 @@ def mapped(scorer: IntentScorer, examples: Examples, uses: Mapping[str, np.ndarr
         return scorer
     rows = uses["calibrate"]
     said = scorer.predict(examples.rows.take(rows))
-    return scorer.calibrated(calibration.fit(spec.calibrate, examples.labels[rows], said, examples.vocabulary))
+    return scorer.calibrated(calibrate.fit(spec.calibrate, examples.labels[rows], said, examples.vocabulary))
 
 
 def encoded(examples: Examples, index: np.ndarray) -> Rows:

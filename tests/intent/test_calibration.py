@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from components.intent import calibration, metrics
+from components.intent import calibrate, calibration, metrics
 from components.intent.calibration import Calibration, Method
 from components.intent.decisions import Thresholds
 from components.intent.examples import Examples
@@ -37,7 +37,7 @@ def world(n: int = 6000, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])
 def test_a_known_distortion_is_taken_back(method: Method) -> None:
     true, labels = world()
-    found = calibration.fit(method, labels, SHARP[method](true), vocabulary())
+    found = calibrate.fit(method, labels, SHARP[method](true), vocabulary())
     other, truth = world(seed=1)
     said = SHARP[method](other)
     mended = found.apply(said)
@@ -50,7 +50,7 @@ def test_a_known_distortion_is_taken_back(method: Method) -> None:
 @pytest.mark.parametrize("method", ["temperature", "isotonic"])
 def test_no_order_turns_and_nothing_is_tied(method: Method) -> None:
     true, labels = world()
-    found = calibration.fit(method, labels, true**2, vocabulary())
+    found = calibrate.fit(method, labels, true**2, vocabulary())
     asked = np.repeat(np.linspace(0.001, 0.999, 400)[:, None], C, axis=1)
     assert (np.diff(found.apply(asked).astype(np.float64), axis=0) > 0).all()
     assert np.isfinite(found.apply(np.array([[0.0] * C, [1.0] * C]))).all()
@@ -59,14 +59,14 @@ def test_no_order_turns_and_nothing_is_tied(method: Method) -> None:
 def test_an_intent_with_too_few_pairs_keeps_what_it_says() -> None:
     true, labels = world(200)
     labels[:, 6] = 0  # nobody visits
-    found = calibration.fit("isotonic", labels, true, vocabulary())
+    found = calibrate.fit("isotonic", labels, true, vocabulary())
     assert set(found.knots) == {"buy"}
     np.testing.assert_array_equal(found.apply(true)[:, 6], true[:, 6].astype(np.float32))
 
 
 def test_the_map_is_read_as_written_and_of_other_intents_refused(tmp_path: Path) -> None:
     true, labels = world()
-    found = calibration.fit("isotonic", labels, true**2, vocabulary())
+    found = calibrate.fit("isotonic", labels, true**2, vocabulary())
     found.save(tmp_path)
     again = Calibration.read(tmp_path, vocabulary())
     assert again is not None
@@ -78,7 +78,7 @@ def test_the_map_is_read_as_written_and_of_other_intents_refused(tmp_path: Path)
 
 
 def test_no_user_serves_two_ends(examples: Examples) -> None:
-    found = calibration.folds(examples.users, examples.part("validate"))
+    found = calibrate.folds(examples.users, examples.part("validate"))
     users = [set(examples.users[rows]) for rows in found.values()]
     assert sum(map(len, users)) == len(set.union(*users))
     assert sum(map(len, found.values())) == len(examples.part("validate"))
@@ -105,7 +105,7 @@ def test_a_calibrated_model_is_served_as_it_was_judged(
 def test_labels_of_those_who_calibrate_move_no_weight(examples: Examples, small: Callable[[str], IntentModel]) -> None:
     spec = small("cnn").model_copy(update={"calibrate": "temperature"})
     forged = examples.labels.copy()
-    mine = calibration.folds(examples.users, examples.part("validate"))["calibrate"]
+    mine = calibrate.folds(examples.users, examples.part("validate"))["calibrate"]
     forged[mine] = 1 - forged[mine]
     rows = examples.rows.take(examples.part("test"))
     found = [

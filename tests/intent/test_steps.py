@@ -76,7 +76,11 @@ def test_training_tells_how_it_went(folders: dict[str, Artifact]) -> None:
     assert training["rows"]["train"] == 40 * len(SPLIT["train"])
     assert training["weeks"]["scored_by_early"] == SPLIT["train"][-4:]
     page = Path(folders["curves"].path).read_text()
-    assert page.count("<polyline") == 2 * 2 * 2  # two figures of two networks, and the legends
+    assert page.count("<polyline") == 6 * 2 * 2  # two losses and four figures of two networks, and the legends
+    assert "Validation micro F1" in page
+    assert set(training["epochs"][0]["figures"]) == {
+        "map", "macro_auroc", "ece", "micro_f1", "micro_precision", "micro_recall", "brier"
+    }  # fmt: skip
     last = training["epochs"][-1]["validate_bce"]
     assert f"the model that is kept <b>{last:.4g}</b>" in page
 
@@ -90,6 +94,10 @@ def test_evaluation_leaves_metrics_curve_and_card(folders: dict[str, Artifact]) 
     assert folders["classification"].logged["confusion"][0] == ["no", "yes"]
     assert json.loads((out / "classification.json").read_text())["tpr"][-1] == 1
     assert Path(folders["card"].path).read_text() == (out / "card.md").read_text()
+    chosen = json.loads((Path(folders["intent"].path) / "thresholds.json").read_text())["targets"]
+    assert {name: one["threshold"] for name, one in chosen.items()} == {
+        name: one["threshold"] for name, one in metrics["targets"].items()
+    }
 
 
 def test_rows_of_other_intents_are_refused(rows_folder: Path) -> None:
