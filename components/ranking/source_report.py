@@ -23,9 +23,9 @@ Figures = dict[str, float | int]
 
 
 def report(ranker: Ranker, world: World, *, part: str = "test") -> dict[str, Figures]:
-    """Return the figures of every source that is on, by name."""
+    """Return the figures of every source that is on, by name; of those of later items test weeks can tell nothing."""
     ranker = replace(ranker, eligible=world.eligible)
-    on = [source.name for source in SOURCES if ranker.spec.limit(source.name)]
+    on = [source.name for source in SOURCES if ranker.spec.limit(source.name) and not source.later]
     examples = world.examples.of_weeks(world.weeks(part))
     examples = examples.take(np.unique(np.linspace(0, len(examples) - 1, min(ROWS, len(examples))).astype(np.int64)))
     found: dict[str, list[np.ndarray]] = defaultdict(list)  # by source, of each wanted item: was it found

@@ -80,8 +80,13 @@ def claims_none(history: History, items: np.ndarray) -> np.ndarray:
 
 def weights(rows: UserRows, n_items: int) -> sp.csr_matrix:
     """Weigh users' items by log(1 + slow count), float32 [U, I]."""
+    return counts(rows, n_items).log1p()
+
+
+def counts(rows: UserRows, n_items: int) -> sp.csr_matrix:
+    """Return users' slow counts of items, float32 [U, I]."""
     items, slow = rows.lists["history_items"], rows.lists["history_slow"]
-    values = np.log1p(np.maximum(slow.values, 0)).astype(np.float32)
+    values = np.maximum(slow.values, 0).astype(np.float32)
     found = sp.csr_matrix((values, items.values.copy(), items.offsets), shape=(len(rows), n_items))
     found.sort_indices()
     return found
