@@ -51,9 +51,9 @@ PEOPLE = (
 # Where vectors of items are declared: the item's text and image beside those of the user's history.
 CONTENT = ("content", "content_known")
 # And where sources that are fitted are asked for, what each makes of the item (OF_LEARNT).
-KNOWN = (
-    FEATURES + UNUSED + PEOPLE + CONTENT + tuple(OF_LEARNT.values()) + tuple(places.feature(name) for name in FORMULAS)
-)
+KNOWN = FEATURES + UNUSED + PEOPLE + CONTENT + tuple(OF_LEARNT.values())
+# Where training starts from a baseline's order: the item's place in it.
+PLACES = tuple(places.feature(name) for name in FORMULAS)
 # Beside them where kinds of events are declared: what the user did not want of the item, its category and its brand.
 AGES = ("unwanted_since", "shown_since")
 UNWANTED = ("unwanted", "unwanted_since", "unwanted_target", "unwanted_brand")

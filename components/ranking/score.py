@@ -250,7 +250,9 @@ class Ranker:
         cls, folder: Path, config: Mapping[str, Any], net: "ScoringNet | NumpyNet | BaselineNet | Trees"
     ) -> "Ranker":
         vocabulary = Vocabulary.load(folder / "vocabulary")
-        if unknown := sorted({*config["features"]} - {*encode.KNOWN, *encode.features(vocabulary.signs)}):
+        if unknown := sorted(
+            {*config["features"]} - {*encode.KNOWN, *encode.PLACES, *encode.features(vocabulary.signs)}
+        ):
             raise DataError(f"{folder}: this code knows no features {', '.join(unknown)} of the model's; train again")
         place = vocabulary.index_of_item
         item_state = pq.read_table(folder / "item_state.parquet")
