@@ -500,7 +500,7 @@ def read_yaml(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise SpecError(f"{path}: line {line}: {error.problem}; mend the YAML there") from None
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
         # A control character, a 30th of February, a number of 5,000 digits, lists in lists without end, a tag's value
         # of another kind than the tag: PyYAML raises what its readers of values do.
         said = " ".join(str(error).split())
