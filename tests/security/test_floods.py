@@ -267,6 +267,19 @@ def test_behind_a_router_visitors_are_told_apart_and_nobody_names_another(
         assert [reply.status_code for reply in codes] == [200, 200, 429], "as who it is: from this machine"
 
 
+def test_a_client_s_own_header_line_before_the_proxy_s_names_nobody(tmp_path: Path) -> None:
+    """A proxy may add a line of its own below the client's: the lines are one list."""
+
+    async def scene() -> str | None:
+        async with running(tmp_path) as place:
+            place.route()
+            lines = [("X-Forwarded-For", "9.9.9.9"), ("X-Forwarded-For", "203.0.113.9"), ("Accept", "*/*")]
+            async with place.client.post(f"{place.url}/events", json={}, headers=lines):
+                return client_address.named_by(place.stable.asked[-1][2]["X-IntentFlow-Client"], TOKEN)
+
+    assert asyncio.run(scene()) == "203.0.113.9"
+
+
 @pytest.mark.parametrize("networks", ["*", "10.0.0.1/8", "here"])
 def test_proxies_that_are_none_are_one_line(networks: str) -> None:
     given = {"INTENTFLOW_ROUTES": "/routes.json", "INTENTFLOW_SHADOW_TOKEN": TOKEN, "FORWARDED_ALLOW_IPS": networks}
