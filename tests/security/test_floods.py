@@ -103,6 +103,35 @@ def test_a_caller_has_a_bounded_share_of_an_item_s_events() -> None:
     assert play.sends(PAGE, *push) == "", "an hour later"
 
 
+def test_blanks_around_an_item_make_no_other_item_of_it() -> None:
+    play = Play(item_share=0.1, item_events=3)
+    blanks = [Sent(f"u{n}", " " * n + "mine") for n in range(4)]
+    assert play.sends(PAGE, Sent("u", "other"), *blanks) == "events[1].item_id"
+    assert play.sends(PAGE, *blanks[:3]) == ""
+    assert play.sends(PAGE, Sent("u", "  mine ")) == "events[0].item_id"
+
+
+def test_requests_at_once_have_one_share_of_an_item_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store for limits answers each later, and meanwhile the others are asked."""
+    play = Play(item_events=20, caller="", user="")
+    hit = play.bounds._limits.hit
+
+    async def later(*given: Any, **more: Any) -> None:
+        await asyncio.sleep(0)
+        await hit(*given, **more)
+
+    monkeypatch.setattr(play.bounds._limits, "hit", later)
+
+    async def at_once() -> list[str]:
+        pushes = [[Sent(f"u{n}", "mine") for n in range(20)] for _ in range(30)]
+        found = await asyncio.gather(
+            *(play.bounds.admit(PAGE, "10.0.0.1", push) for push in pushes), return_exceptions=True
+        )
+        return [one.problem.where if isinstance(one, Rejected) else "" for one in found]
+
+    assert asyncio.run(at_once()) == [""] + ["events[0].item_id"] * 29
+
+
 def test_two_names_of_one_item_are_one() -> None:
     play = Play(item_events=5)
     events = [Sent("u", name) for name in ("ann", "pseudonym-of-ann") * 3]
