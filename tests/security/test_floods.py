@@ -18,7 +18,7 @@ from bentos.http import client_address, event_bounds, limits
 from bentos.http.callers import Caller, PageRights
 from bentos.http.client_address import client_of, vouched
 from bentos.http.event_bounds import EventBounds, ItemShares
-from bentos.http.problems import OVERLOADED, Rejected
+from bentos.http.problems import OVERLOADED, TOO_LARGE, Rejected
 from bentos.router import start
 from bentos.router.headers import passed_on
 from bentos.router.routes import Backend, Routes
@@ -78,6 +78,20 @@ def test_a_caller_s_events_count_and_not_its_requests() -> None:
     assert play.sends(PAGE, *many(8), address="10.0.0.2") == "", "another address is another caller"
     play.now += 61
     assert play.sends(PAGE, *many(8)) == ""
+
+
+def test_what_is_refused_uses_up_nothing() -> None:
+    play = Play(caller="10/minute", user="")
+    assert [play.sends(PAGE, *many(size)) for size in (11, 6, 5, 4, 1)] == ["service", "", "service", "", "service"]
+    assert play.refused == {"caller": 17}
+
+
+def test_more_than_a_window_holds_is_refused_for_good() -> None:
+    play = Play(caller="10/minute", user="")
+    with pytest.raises(Rejected) as refusal:
+        asyncio.run(play.bounds.admit(PAGE, "10.0.0.1", many(11)))
+    assert (refusal.value.status, refusal.value.headers) == (TOO_LARGE, {})
+    assert refusal.value.problem.allowed == "at most 10 at once"
 
 
 def test_a_user_s_events_are_bounded_whoever_sends_them_and_a_stranger_uses_up_none_of_the_user_s_own() -> None:
@@ -224,9 +238,15 @@ def test_a_flood_over_http_is_refused_whole_and_stores_nothing(
     client, opened, headers, world = page
     flood = {"events": [{"user_id": "victim", "item_id": f"i{n % 5}", "event": "view"} for n in range(5)]}
     reply = client.post("/events", json=flood, headers=headers)
-    assert (reply.status_code, "Retry-After" in reply.headers) == (429, True)
+    assert (reply.status_code, "Retry-After" in reply.headers) == (413, False)
+    assert reply.json()["allowed"] == "at most 4 at once"
     assert world.profiles.bought == {}
     assert opened.metrics.bounded.labels("user")._value.get() == 5
+    some = {"events": flood["events"][:3]}
+    assert client.post("/events", json=some, headers=headers).status_code == 200
+    reply = client.post("/events", json=some, headers=headers)
+    assert (reply.status_code, "Retry-After" in reply.headers) == (429, True)
+    assert opened.metrics.bounded.labels("user")._value.get() == 8
     push = {"events": [{"user_id": f"u{n}", "item_id": "i1", "event": "view"} for n in range(3)]}
     reply = client.post("/events", json=push, headers=headers)
     assert (reply.status_code, reply.json()["where"]) == (429, "events[0].item_id")
