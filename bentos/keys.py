@@ -6,10 +6,13 @@ user the file holds a hash that nobody reads without the key itself, so it names
 """
 
 import base64
+import contextlib
+import fcntl
 import hashlib
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -129,9 +132,11 @@ def make(
     until: float | None = None,
 ) -> str:
     """Add a key to a file; return it."""
-    held = load(path) if path.exists() else Keys()
     key, text = _made(name=name, scopes=scopes, server=server, page=page, user=user, until=until)
-    _save(path, Keys(keys=(*held.keys, key)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        held = load(path) if path.exists() else Keys()
+        _save(path, Keys(keys=(*held.keys, key)))
     return text
 
 
@@ -140,28 +145,45 @@ def rotate(path: Path, name: str, *, user: str = "", keep_s: float = 0.0) -> str
 
     Whose a user's key is only the key itself tells, so `user` says it again.
     """
-    held = load(path)
-    old = held.named(name, place=path)
-    if bool(old.user) != bool(user):
-        raise SpecError(
-            f"keys rotate: {name} is {'a' if old.user else 'no'} user's key; "
-            + ("say again which user's: --user ID" if old.user else "leave --user out")
-        )
-    key, text = _made(name=old.name, scopes=old.scopes, server=old.server, page=old.page, user=user)
-    end = time.time() + keep_s
-    if old.until is not None:
-        end = min(end, old.until)
-    ending = old.model_copy(update={"until": end})
-    kept = tuple(ending if one.id == name else one for one in held.keys if one.id != name or keep_s > 0)
-    _save(path, Keys(keys=(*kept, key)))
+    with _changed(path) as held:
+        old = held.named(name, place=path)
+        if bool(old.user) != bool(user):
+            raise SpecError(
+                f"keys rotate: {name} is {'a' if old.user else 'no'} user's key; "
+                + ("say again which user's: --user ID" if old.user else "leave --user out")
+            )
+        key, text = _made(name=old.name, scopes=old.scopes, server=old.server, page=old.page, user=user)
+        end = time.time() + keep_s
+        if old.until is not None:
+            end = min(end, old.until)
+        ending = old.model_copy(update={"until": end})
+        kept = tuple(ending if one.id == name else one for one in held.keys if one.id != name or keep_s > 0)
+        _save(path, Keys(keys=(*kept, key)))
     return text
 
 
 def revoke(path: Path, name: str) -> None:
     """Take a key out of a file; services see that within a second."""
-    held = load(path)
-    held.named(name, place=path)
-    _save(path, Keys(keys=tuple(key for key in held.keys if key.id != name)))
+    with _changed(path) as held:
+        held.named(name, place=path)
+        _save(path, Keys(keys=tuple(key for key in held.keys if key.id != name)))
+
+
+@contextlib.contextmanager
+def _changed(path: Path) -> Iterator[Keys]:
+    """Read a file that is there and keep other writers away until its new content is saved."""
+    load(path)  # where there is no such file, no lock is left beside it
+    with _locked(path):
+        yield load(path)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time read and rewrite the file: else a revoked key comes back with another's new one."""
+    beside = path.with_name(f".{path.name}.lock")
+    with open(os.open(beside, os.O_RDWR | os.O_CREAT, 0o600), "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _made(
@@ -196,7 +218,6 @@ def _made(
 
 
 def _save(path: Path, keys: Keys) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(
         path, keys.model_dump(mode="json", exclude_defaults=True)
     )  # so that older services read old rights

@@ -62,17 +62,18 @@ class ItemShares:
         """Return the place of an item of which the caller would have too large a share with these events."""
         if self._share >= 1:
             return None
-        for item, count in Counter(item for item in items if item is not None).items():
+        names = [None if item is None else plain(item) for item in items]
+        for item, count in Counter(name for name in names if name is not None).items():
             mine, total = self._mine.get(self._key(item, caller)), self._total.get(self._key(item))
             if not within(mine + count, total + count, share=self._share, free=self._free):
-                return list(items).index(item)
+                return names.index(item)
         return None
 
     def count(self, caller: str, items: Sequence[str | None]) -> None:
         """Count events that are let in; a server's ('') count for the item alone."""
         if self._share >= 1:
             return
-        for item, count in Counter(item for item in items if item is not None).items():
+        for item, count in Counter(plain(item) for item in items if item is not None).items():
             self._total.incr(self._key(item), WINDOW_S, count)
             if caller:
                 self._mine.incr(self._key(item, caller), WINDOW_S, count)
@@ -84,7 +85,7 @@ class ItemShares:
 
     def _key(self, item: str, caller: str = "") -> str:
         """Name a count: both kinds begin anew at the same moment, so that no share is of another hour's total."""
-        text = f"{int(self._clock() // WINDOW_S)} {caller} {plain(item)}"
+        text = f"{int(self._clock() // WINDOW_S)} {caller} {item}"
         return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()  # ids may be long, and of people
 
 
@@ -135,10 +136,11 @@ class EventBounds:
         group = "page" if who.page is not None else "own"
         for user, count in Counter(plain(event.user_id) for event in events).items():
             await self._spend(USERS, f"{group} {self._hide(user)}", count)
-        if (place := self._shares.excess(caller, items)) is not None:
-            raise self._too_much_of(items, place)
         if who.page is not None:
             await self._spend(KEYS, who.name, len(events), rate=who.page.rate)
+        # Nothing is awaited from here on: else requests at once would each find the share that they had before.
+        if (place := self._shares.excess(caller, items)) is not None:
+            raise self._too_much_of(items, place)
         self._shares.count(caller, items)
 
     async def _spend(self, bound: str, name: str, events: int, *, rate: str = "") -> None:

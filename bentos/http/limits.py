@@ -16,7 +16,7 @@ import limits
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
-from bentos.http.problems import OVERLOADED, refused
+from bentos.http.problems import OVERLOADED, TOO_LARGE, refused
 from bentos.http.shared_counts import SharedCounts
 
 CALLERS = 100_000  # that are counted; the longest silent ones are forgotten
@@ -103,13 +103,20 @@ class Limits:
             self._there = Shared(redis)
 
     async def hit(self, scope: str, caller: str, *, cost: int = 1, rate: str = "") -> None:
-        """Count what a request costs; refuse it beyond the scope's limit, or `rate`, saying when to come again."""
+        """Count what a request costs; refuse it beyond the scope's limit, or `rate`, saying when to come again.
+
+        What is refused uses up nothing. More than a whole window's is refused for good: no time to come again helps.
+        """
         item = self._parsed(rate) if rate else self._items.get(scope)
         if item is None:
             return
+        if cost > max(item.amount, 1):
+            raise refused("service", f"asked for {cost} at once", f"at most {item.amount} at once", status=TOO_LARGE)
         if self._there is not None and self._clock() > self._resting:
             try:
-                if await self._there.hit(item, scope, caller, cost=cost):
+                # One that is too many changes nothing, so this is asked of dearer requests alone.
+                fits = cost == 1 or await self._there.test(item, scope, caller, cost=cost)
+                if fits and await self._there.hit(item, scope, caller, cost=cost):
                     return
                 end = (await self._there.get_window_stats(item, scope, caller)).reset_time
             except Exception as error:  # whatever its client raises
@@ -117,7 +124,8 @@ class Limits:
                 self._resting = self._clock() + REST_S
                 return
         else:
-            if self._here.hit(item, scope, caller, cost=cost):
+            fits = cost == 1 or self._here.test(item, scope, caller, cost=cost)
+            if fits and self._here.hit(item, scope, caller, cost=cost):
                 return
             end = self._here.get_window_stats(item, scope, caller).reset_time
         wait_s = max(1, math.ceil(end - self._clock()))

@@ -144,7 +144,9 @@ class Router:
 
     def _client(self, request: Request) -> bytes:
         """Vouch for the address that a request came from: doors count callers by it."""
-        client = client_of(request.peer, request.header(headers.FORWARDED) or "", self.settings.trusted)
+        named = headers.key(headers.FORWARDED)  # all its lines: the first may be the client's own, before a proxy's
+        forwarded = ", ".join(value.decode("latin-1") for name, value in request.headers if name == named)
+        client = client_of(request.peer, forwarded, self.settings.trusted)
         return headers.lines([(CLIENT, vouched(client, self.settings.token))])
 
     async def _in_their_place(self, request: Request, spare: PopularDocument, body: bytes, name: str) -> Response:

@@ -16,7 +16,9 @@ from bentos.endpoints.events import EventsRequest
 from bentos.endpoints.explain import ExplainRequest
 from bentos.endpoints.rank import RankRequest
 from bentos.endpoints.recommend import RecommendRequest
+from bentos.http.callers import Caller, PageRights
 from bentos.http.problems import Rejected
+from bentos.http.request_context import RequestContext
 from bentos.release import Release
 from feature_repo import files
 from feature_repo.privacy.pseudonyms import pseudonym
@@ -24,7 +26,7 @@ from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import RECEIVED, Event
 from feature_repo.vocabulary import Target, Vocabulary
 from tests.bentos import conftest
-from tests.bentos.conftest import DATA_END, KEY, TinyRanker, TinyScorer, asked
+from tests.bentos.conftest import DATA_END, KEY, OPERATION_OF, TinyRanker, TinyScorer, asked
 
 RAWS = ["person-a1", "person-b2", "person-c3", "person-d4", "person-e5", "person-f6"]
 HIDDEN = [pseudonym(raw, KEY) for raw in RAWS]
@@ -139,6 +141,26 @@ def test_an_event_with_oneself_is_refused_whole(world: People, to: str) -> None:
         posted(world, message(RAWS[1], RAWS[2]), message(RAWS[0], to))
     assert "events[1].item_id" in str(refused.value)
     assert not world.written()
+
+
+@pytest.mark.parametrize("to", [RAWS[0], HIDDEN[0]])
+def test_a_page_is_not_told_whose_pseudonym_it_named(world: People, to: str) -> None:
+    """Else it asks for each person of a list whether a pseudonym that it saw is theirs."""
+    door, context = world.door(), RequestContext()
+    context.who = Caller("key p", frozenset({"events"}), page=PageRights(frozenset({"message"}), frozenset(), ""))
+    ask = EventsRequest.model_validate({"events": [message(RAWS[0], to), message(RAWS[0], RAWS[1])]})
+    told = OPERATION_OF[EventsRequest].answer(door, ask, context)
+    assert told.without_findings().accepted == 2
+    assert (told.accepted, told.ignored) == (1, 1)
+    assert isinstance(world.profiles, Pushed)
+    assert [one.item_id for one in world.profiles.folded[HIDDEN[0]]] == [HIDDEN[1]]
+
+
+def test_a_copy_with_an_event_that_the_first_door_ignored_is_taken(world: People) -> None:
+    door, context = world.door(), RequestContext()
+    context.mirrored = True
+    ask = EventsRequest.model_validate({"events": [message(RAWS[0], HIDDEN[0]), message(RAWS[0], RAWS[1])]})
+    assert OPERATION_OF[EventsRequest].answer(door, ask, context).accepted == 1
 
 
 def test_an_event_with_a_forgotten_person_at_either_end_is_ignored(world: People, tmp_path: Path) -> None:

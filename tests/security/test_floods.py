@@ -18,7 +18,7 @@ from bentos.http import client_address, event_bounds, limits
 from bentos.http.callers import Caller, PageRights
 from bentos.http.client_address import client_of, vouched
 from bentos.http.event_bounds import EventBounds, ItemShares
-from bentos.http.problems import OVERLOADED, Rejected
+from bentos.http.problems import OVERLOADED, TOO_LARGE, Rejected
 from bentos.router import start
 from bentos.router.headers import passed_on
 from bentos.router.routes import Backend, Routes
@@ -80,6 +80,20 @@ def test_a_caller_s_events_count_and_not_its_requests() -> None:
     assert play.sends(PAGE, *many(8)) == ""
 
 
+def test_what_is_refused_uses_up_nothing() -> None:
+    play = Play(caller="10/minute", user="")
+    assert [play.sends(PAGE, *many(size)) for size in (11, 6, 5, 4, 1)] == ["service", "", "service", "", "service"]
+    assert play.refused == {"caller": 17}
+
+
+def test_more_than_a_window_holds_is_refused_for_good() -> None:
+    play = Play(caller="10/minute", user="")
+    with pytest.raises(Rejected) as refusal:
+        asyncio.run(play.bounds.admit(PAGE, "10.0.0.1", many(11)))
+    assert (refusal.value.status, refusal.value.headers) == (TOO_LARGE, {})
+    assert refusal.value.problem.allowed == "at most 10 at once"
+
+
 def test_a_user_s_events_are_bounded_whoever_sends_them_and_a_stranger_uses_up_none_of_the_user_s_own() -> None:
     play = Play(user="5/minute", caller="1000/minute")
     for address in ("10.0.0.1", "10.0.0.2"):
@@ -101,6 +115,35 @@ def test_a_caller_has_a_bounded_share_of_an_item_s_events() -> None:
     assert play.sends(PAGE, Sent("u", "mine")) == "events[0].item_id", "12 of 57"
     play.now += 3600
     assert play.sends(PAGE, *push) == "", "an hour later"
+
+
+def test_blanks_around_an_item_make_no_other_item_of_it() -> None:
+    play = Play(item_share=0.1, item_events=3)
+    blanks = [Sent(f"u{n}", " " * n + "mine") for n in range(4)]
+    assert play.sends(PAGE, Sent("u", "other"), *blanks) == "events[1].item_id"
+    assert play.sends(PAGE, *blanks[:3]) == ""
+    assert play.sends(PAGE, Sent("u", "  mine ")) == "events[0].item_id"
+
+
+def test_requests_at_once_have_one_share_of_an_item_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store for limits answers each later, and meanwhile the others are asked."""
+    play = Play(item_events=20, caller="", user="")
+    hit = play.bounds._limits.hit
+
+    async def later(*given: Any, **more: Any) -> None:
+        await asyncio.sleep(0)
+        await hit(*given, **more)
+
+    monkeypatch.setattr(play.bounds._limits, "hit", later)
+
+    async def at_once() -> list[str]:
+        pushes = [[Sent(f"u{n}", "mine") for n in range(20)] for _ in range(30)]
+        found = await asyncio.gather(
+            *(play.bounds.admit(PAGE, "10.0.0.1", push) for push in pushes), return_exceptions=True
+        )
+        return [one.problem.where if isinstance(one, Rejected) else "" for one in found]
+
+    assert asyncio.run(at_once()) == [""] + ["events[0].item_id"] * 29
 
 
 def test_two_names_of_one_item_are_one() -> None:
@@ -195,9 +238,15 @@ def test_a_flood_over_http_is_refused_whole_and_stores_nothing(
     client, opened, headers, world = page
     flood = {"events": [{"user_id": "victim", "item_id": f"i{n % 5}", "event": "view"} for n in range(5)]}
     reply = client.post("/events", json=flood, headers=headers)
-    assert (reply.status_code, "Retry-After" in reply.headers) == (429, True)
+    assert (reply.status_code, "Retry-After" in reply.headers) == (413, False)
+    assert reply.json()["allowed"] == "at most 4 at once"
     assert world.profiles.bought == {}
     assert opened.metrics.bounded.labels("user")._value.get() == 5
+    some = {"events": flood["events"][:3]}
+    assert client.post("/events", json=some, headers=headers).status_code == 200
+    reply = client.post("/events", json=some, headers=headers)
+    assert (reply.status_code, "Retry-After" in reply.headers) == (429, True)
+    assert opened.metrics.bounded.labels("user")._value.get() == 8
     push = {"events": [{"user_id": f"u{n}", "item_id": "i1", "event": "view"} for n in range(3)]}
     reply = client.post("/events", json=push, headers=headers)
     assert (reply.status_code, reply.json()["where"]) == (429, "events[0].item_id")
@@ -265,6 +314,19 @@ def test_behind_a_router_visitors_are_told_apart_and_nobody_names_another(
         event = {"events": [{"user_id": "u", "item_id": "i1", "event": "view"}]}
         codes = [requests.post(f"{place.url}/events", json=event, headers=headers | forged, timeout=30) for _ in "abc"]
         assert [reply.status_code for reply in codes] == [200, 200, 429], "as who it is: from this machine"
+
+
+def test_a_client_s_own_header_line_before_the_proxy_s_names_nobody(tmp_path: Path) -> None:
+    """A proxy may add a line of its own below the client's: the lines are one list."""
+
+    async def scene() -> str | None:
+        async with running(tmp_path) as place:
+            place.route()
+            lines = [("X-Forwarded-For", "9.9.9.9"), ("X-Forwarded-For", "203.0.113.9"), ("Accept", "*/*")]
+            async with place.client.post(f"{place.url}/events", json={}, headers=lines):
+                return client_address.named_by(place.stable.asked[-1][2]["X-IntentFlow-Client"], TOKEN)
+
+    assert asyncio.run(scene()) == "203.0.113.9"
 
 
 @pytest.mark.parametrize("networks", ["*", "10.0.0.1/8", "here"])

@@ -22,6 +22,7 @@ from bentos.access import Jwt
 from bentos.http import auth, provider_keys
 from bentos.http.auth import KeyFile, KeySet
 from bentos.http.problems import UNAUTHENTICATED, UNAVAILABLE, Rejected
+from feature_repo.errors import SpecError
 from pipelines.rollout import webhooks
 from tests.patience import patient
 
@@ -100,6 +101,48 @@ def test_a_key_that_was_taken_out_opens_nothing_even_where_the_file_has_its_old_
     keys.revoke(file, key.split("_")[1])
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert refusal(known, key) == UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("writer", ["make", "rotate"])
+def test_a_revoked_key_does_not_come_back_with_one_that_is_made_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str
+) -> None:
+    file = tmp_path / "keys.json"
+    shop, stolen = (keys.make(file, name=name, scopes=("recommend",)).split("_")[1] for name in ("shop", "stolen"))
+    saves, reached, may_save, written = keys._save, threading.Event(), threading.Event(), []
+
+    def slowly(path: Path, held: keys.Keys) -> None:
+        if not reached.is_set():
+            reached.set()
+            assert may_save.wait(patient(30))
+        saves(path, held)
+        written.append(len(held.keys))
+
+    monkeypatch.setattr(keys, "_save", slowly)
+    calls = {
+        "make": lambda: keys.make(file, name="new", scopes=("recommend",)),
+        "rotate": lambda: keys.rotate(file, shop),
+    }
+    first = threading.Thread(target=calls[writer])
+    second = threading.Thread(target=keys.revoke, args=(file, stolen))
+    first.start()
+    assert reached.wait(patient(30))
+    second.start()
+    second.join(0.3)
+    may_save.set()
+    for thread in (first, second):
+        thread.join(patient(30))
+    assert len(written) == 2
+    left = [key.id for key in keys.load(file).keys]
+    assert stolen not in left
+    assert len(left) == {"make": 2, "rotate": 1}[writer]
+    assert (tmp_path / ".keys.json.lock").stat().st_mode & 0o077 == 0
+
+
+def test_no_lock_is_left_where_there_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no file"):
+        keys.revoke(tmp_path / "keys.json", "shop")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_slow_provider_holds_nobody_whose_key_is_known() -> None:

@@ -78,10 +78,11 @@ def run_refit_session(
 ) -> None:
     """Fit the judged session model once more, on all ripe visits; prove that nothing else differs.
 
-    Where the spec asks for no refit the folder says so, and holds nothing else. The evaluation is the judged model's.
+    Where the spec asks for no refit, or has no intents within a visit, the folder says so and holds nothing else. The
+    evaluation is the judged model's.
     """
     with step("refit_session") as progress:
-        if not refit:
+        if not refit or not rule:
             conditions.unasked(destination)
             progress.count(**{conditions.ASKED: False})
             return

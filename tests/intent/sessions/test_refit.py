@@ -13,6 +13,7 @@ from components.intent.sessions.score import SessionScorer
 from components.intent.sessions.spec import SessionModel, SessionRule
 from components.intent.sessions.steps import run_refit_session, run_train_session
 from components.intent.sessions.train import Sample, train
+from components.registry.lineage import Folders
 from feature_repo import files
 from feature_repo.errors import DataError
 from tests.session_worlds import BUY, CALENDAR, LEAVE, SPLIT, shop
@@ -112,6 +113,18 @@ def test_where_no_refit_is_asked_for_the_folder_says_so(world: Path, tmp_path: P
     folder = refitted(world, tmp_path / "refitted", refit=False)
     assert [path.name for path in folder.iterdir()] == [conditions.FILE]
     assert not conditions.asked(folder)
+
+
+def test_a_spec_without_intents_of_visits_has_nothing_to_refit(world: Path, tmp_path: Path) -> None:
+    """A pipeline that was compiled with session steps runs such a spec as well."""
+    at = {"clean": world / "clean", "rows": world / "rows"}
+    run_train_session("", destination=tmp_path / "judged", **at)
+    run_refit_session(
+        "", code="c0de", refit=True, judged=tmp_path / "judged", destination=tmp_path / "refitted", **at
+    )
+    assert not conditions.asked(tmp_path / "refitted")
+    folders = Folders(*[tmp_path] * 5, session=tmp_path / "refitted")
+    assert (folders.session_model, folders.session_evaluation) == (None, None)
 
 
 def test_probabilities_far_from_the_rate_are_refused(world: Path) -> None:
