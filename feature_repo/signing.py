@@ -38,9 +38,9 @@ class Signer:
     public: str
     private: "Ed25519PrivateKey"
 
-    def sign(self, document: Mapping[str, Any]) -> str:
-        """Return the text of a signature of a release's document."""
-        return files.canonical({NAME: self.name, SIGNATURE: self.private.sign(_signed(document)).hex()})
+    def sign(self, document: Mapping[str, Any], *, purpose: bytes = PURPOSE) -> str:
+        """Return the text of a signature of a document, a release's unless `purpose` says otherwise."""
+        return files.canonical({NAME: self.name, SIGNATURE: self.private.sign(_signed(document, purpose)).hex()})
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,29 @@ class TrustedKeys:
         """Refuse a document that none of the keys has signed; without keys any is taken."""
         if not self.on:
             return
-        from cryptography.exceptions import InvalidSignature
-
         release = f"{place}: release '{document.get('id')}'"
-        if not signature:
-            raise DataError(f"{release} is not signed, and the environment gives public keys ({PUBLIC}); {MEND}")
-        name, value = _read(signature, release)
-        if name not in self.by_name:
-            raise DataError(f"{release} is signed with the key {name}, trusted are {', '.join(self.by_name)}; {MEND}")
-        try:
-            self.by_name[name].verify(value, _signed(document))
-        except InvalidSignature:
-            raise DataError(f"{release}: the signature with the key {name} is not of this document; {MEND}") from None
+        self.require_text(document, signature, release)
         if short := [part for part in PARTS if not file_set.is_full(_digest(document, part))]:
             raise DataError(
                 f"{release}: its {' and '.join(short)} digest is of the short form, which no signature can hold to; "
                 f"{MEND}"
             )
+
+    def require_text(self, document: Mapping[str, Any], signature: str, what: str, *, purpose: bytes = PURPOSE) -> None:
+        """Refuse a document of some purpose that none of the keys has signed; without keys any is taken."""
+        if not self.on:
+            return
+        from cryptography.exceptions import InvalidSignature
+
+        if not signature:
+            raise DataError(f"{what} is not signed, and the environment gives public keys ({PUBLIC}); {MEND}")
+        name, value = _read(signature, what)
+        if name not in self.by_name:
+            raise DataError(f"{what} is signed with the key {name}, trusted are {', '.join(self.by_name)}; {MEND}")
+        try:
+            self.by_name[name].verify(value, _signed(document, purpose))
+        except InvalidSignature:
+            raise DataError(f"{what}: the signature with the key {name} is not of this document; {MEND}") from None
 
 
 MEND = "run the pipeline again with the signing key to register it anew (docs/security.md#signed-releases)"
@@ -130,8 +136,8 @@ def name_of(public: str) -> str:
     return hashlib.sha256(bytes.fromhex(public)).hexdigest()[:12]
 
 
-def _signed(document: Mapping[str, Any]) -> bytes:
-    return PURPOSE + files.canonical(dict(document)).encode()
+def _signed(document: Mapping[str, Any], purpose: bytes) -> bytes:
+    return purpose + files.canonical(dict(document)).encode()
 
 
 def _digest(document: Mapping[str, Any], part: str) -> str:

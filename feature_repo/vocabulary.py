@@ -22,6 +22,7 @@ KNOWN_ITEMS = "known_items.npy"  # absent in folders of before
 WHOLE = "whole_history"
 SIGNS = "signs"
 PEOPLE = "people"
+ERASED = "erased.json"  # beside tables from which forgotten people were taken (erasure.py); absent where nobody was
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,18 @@ class Vocabulary:
     whole_history: bool = False  # rows hold all items that a user ever had, not the strongest columns.HISTORY_LIMIT
     signs: Signs = NONE  # what each kind of event says of an item, where the spec declares kinds
     learnt: int | None = None  # models and rows know the first so many items; the others came later. None: all
+    released_as: str = field(default="", kw_only=True)  # the digest before forgotten people were taken out of the items
 
     @cached_property
     def digest(self) -> str:
         """Digest of what positions mean: rows of two vocabularies with the same digest say the same by the same.
 
         Whole histories are rows of their own: where they lay beside cut ones, a service that cuts would spoil them.
-        Items that came later (feature_repo/live_items.py) are in no row, and in no digest.
+        Items that came later (feature_repo/live_items.py) are in no row, and in no digest. A row that names nobody any
+        more keeps its position: rows and models stay valid, so the digest is the one from before.
         """
+        if self.released_as:
+            return self.released_as
         meant = {"targets": [t.name for t in self.targets], "items": self.item_ids[: self.learnt]}
         more = {
             "segments": self.segments,
@@ -158,6 +163,8 @@ class Vocabulary:
         pq.write_table(self.item_targets, folder / "item_targets.parquet")
         if self.known_items is not None:
             np.save(folder / KNOWN_ITEMS, self.known_items)
+        if self.released_as:
+            files.write_json(folder / ERASED, {"vocabulary": self.released_as})
 
     @classmethod
     def load(cls, folder: Path) -> "Vocabulary":
@@ -168,10 +175,26 @@ class Vocabulary:
         declared = {name: tuple(values) for name, values in meaning.get("attributes", {}).items()}
         known = np.load(folder / KNOWN_ITEMS) if (folder / KNOWN_ITEMS).is_file() else None
         whole, people = (bool(meaning.get(name)) for name in (WHOLE, PEOPLE))
+        note = files.read_json(folder / ERASED) if (folder / ERASED).is_file() else {}
         return cls(
             targets, items, pairs, meaning.get("segments", ""), declared, known,
             whole_history=whole, signs=Signs.of(meaning.get(SIGNS, {})), people=people,
+            released_as=str(note.get("vocabulary", "")),
         )  # fmt: skip
+
+
+def erased_id(place: int) -> str:
+    """Return the id of an item that was a person who is forgotten; no pseudonym has this form.
+
+    >>> erased_id(17), is_erased("erased-17"), is_erased("0123456789abcdef")
+    ('erased-17', True, False)
+    """
+    return f"erased-{place}"
+
+
+def is_erased(item_id: str) -> bool:
+    """Tell, where items are people, whether an id stands for one who is forgotten."""
+    return item_id.startswith("erased-")
 
 
 def hashed(item_ids: Iterable[str]) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from bentos.recommender.ports import Profiles
 from feature_repo.privacy.tombstones import Tombstones
+from feature_repo.vocabulary import is_erased
 
 REMEMBER_S = 5.0
 
@@ -37,5 +38,7 @@ class Gone:
 
     def holds(self, hidden: str) -> bool:
         """Tell whether a person, by pseudonym, was forgotten, as far as is heard."""
+        if is_erased(hidden):  # the release's tables name the person no more (feature_repo/erasure.py)
+            return True
         here = self._tombstones is not None and self._tombstones.any and self._tombstones.hides(hidden)
         return here or self._profiles.heard_of(hidden)

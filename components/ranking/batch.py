@@ -35,6 +35,7 @@ from feature_repo.privacy.pseudonyms import matching, ring
 from feature_repo.privacy.tombstones import names_here
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
+from feature_repo.vocabulary import is_erased
 
 if TYPE_CHECKING:
     from components.ranking.score import Ranker
@@ -129,7 +130,11 @@ def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Map
     # A release that was trained before somebody was forgotten still has them among its items.
     names = names_here(environment.get(env_names.HOME, ""), environment.get(env_names.FORGOTTEN, ""))
     keys = ring(environment) if names else ()
-    gone = [n for n, item in enumerate(item_ids) if names and not names.isdisjoint(names_of(item, keys))]
+    gone = [
+        place
+        for place, item in enumerate(item_ids)
+        if is_erased(item) or (names and not names.isdisjoint(names_of(item, keys)))
+    ]
     return replace(eligible, gone=frozenset(gone))
 
 

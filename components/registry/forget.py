@@ -7,13 +7,15 @@ so its versions say that they are not reproducible and that retraining is due. N
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.registry import client as mlflow_client
 from components.registry.lineage import PARTS
 from components.registry.release import model_name
+from feature_repo.erasure import FILE as ERASED
+from feature_repo.erasure import Written
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,24 +59,35 @@ def mark(name: str, data: Mapping[str, bool], *, when: str) -> list[str]:
 
 
 def look_through(
-    name: str, *, here: Callable[[str], bool], names_them: Callable[[str], bool], clean: Callable[[Path], int]
-) -> tuple[int, list[str]]:
+    name: str,
+    *,
+    here: Callable[[str], bool],
+    names_them: Callable[[str], bool],
+    clean: Callable[[Path], int],
+    item_tables: Callable[[Path], Sequence[Path]] = lambda folder: (),
+    erase: Callable[[Path, Written], int] | None = None,
+) -> tuple[int, list[str], int]:
     """Look through what MLflow keeps of a recommender: texts of runs and versions, and artifacts that are elsewhere.
 
     `here` tells of an artifact address that it is a folder whose files are looked through anyway; `clean` takes
-    traces out of a downloaded file. Returns how many artifacts were looked at, and what is left.
+    traces out of a downloaded file. `item_tables` finds tables of vocabularies that name people within a downloaded
+    folder, and `erase` empties their rows; None: it may not. Returns how many artifacts were looked at, what is left,
+    and how many item tables still name people.
     """
     with mlflow_client.connected() as client:
         if (experiment := client.get_experiment_by_name(name)) is None:
-            return 0, []
+            return 0, [], 0
         runs = client.search_runs([experiment.experiment_id], max_results=MOST)
         versions = [v for model in _models(name) for v in client.search_model_versions(f"name='{model}'")]
         left = [f"run {run.info.run_id}" for run in runs if names_them(json.dumps(run.to_dictionary(), default=str))]
         left += [f"{v.name}/{v.version}" for v in versions if names_them(json.dumps([dict(v.tags), v.description]))]
         if here(experiment.artifact_location):
-            return 0, left
-        looked = sum(_artifacts(client, run.info.run_id, clean=clean) for run in runs)
-        return looked + sum(_model(version, clean=clean, left=left) for version in versions), left
+            return 0, left, 0
+        looked, tables = sum(_artifacts(client, run.info.run_id, clean=clean) for run in runs), 0
+        for version in versions:
+            count, stay = _model(client, version, clean=clean, left=left, item_tables=item_tables, erase=erase)
+            looked, tables = looked + count, tables + stay
+        return looked, left, tables
 
 
 def _models(name: str) -> tuple[str, ...]:
@@ -92,13 +105,31 @@ def _artifacts(client: "MlflowClient", run_id: str, *, clean: Callable[[Path], i
     return len(files)
 
 
-def _model(version: Any, *, clean: Callable[[Path], int], left: list[str]) -> int:
-    """Look through a version's files; they are verified by digest, so a trace there is told and not mended."""
+def _model(
+    client: "MlflowClient",
+    version: Any,
+    *,
+    clean: Callable[[Path], int],
+    left: list[str],
+    item_tables: Callable[[Path], Sequence[Path]],
+    erase: Callable[[Path, Written], int] | None,
+) -> tuple[int, int]:
+    """Look through a version's files; return how many there are, and how many item tables still name people.
+
+    They are verified by digest, so a trace there is told and not mended; rows of item tables are emptied with a note
+    that the digest bears, and each written file is put back in the order that keeps the version whole.
+    """
     import mlflow
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with tempfile.TemporaryDirectory() as scratch:
         uri = f"models:/{version.name}/{version.version}"
-        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=scratch))
+        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(Path(scratch) / "model")))
         files = [path for path in folder.rglob("*") if path.is_file()]
         left += [f"{uri}/{path.relative_to(folder)}" for path in files if clean(path)]
-    return len(files)
+        vocabularies = {path.parent for path in item_tables(folder)} | {p.parent for p in files if p.name == ERASED}
+        if erase is not None and vocabularies:
+            at = get_artifact_repository(client.get_model_version_download_uri(version.name, str(version.version)))
+            for one in sorted(vocabularies):
+                erase(one, lambda path: at.log_artifact(str(path), str(path.parent.relative_to(folder))))
+        return len(files), len(item_tables(folder))

@@ -25,7 +25,7 @@ from components.registry.register import RegisteredParts
 from components.registry.report import markdown
 from components.step import RUN
 from components.verdicts import PASSED
-from feature_repo import file_set, files, release_folder, signing
+from feature_repo import erasure, files, release_folder, signing
 from feature_repo.errors import DataError, ServerError, SpecError
 from feature_repo.release_folder import BASELINE, BASELINES, FILE, JUDGED, KEY, KIND, ReleaseFolder
 
@@ -277,8 +277,8 @@ def _assemble_part(name: str, part: Part, at: dict[str, str], listed: dict[str, 
     version = f"{name}-{part}/{at['version']}"
     found = fetched(version, f"artifacts/{frames.MODEL}", folder / "download" / part)
     found.rename(folder / part)
-    have = file_set.listed(folder / part)
-    if file_set.matches(folder / part, at["digest"]) and have == listed:
+    have = erasure.listed(folder / part)  # as registered: rows of forgotten people are gone since
+    if erasure.matches(folder / part, at["digest"]) and have == listed:
         return
     differing = sorted(f"{part}/{file}" for file in {*have, *listed} if have.get(file) != listed.get(file))
     raise ServerError(

@@ -38,9 +38,9 @@ NOT_COVERED = (
 
 
 ITEM_TABLES = (
-    "the pseudonym, and what the table of users said of the person, in {} item tables of vocabularies, by which "
-    "releases are verified: no answer, no batch list and no log line names the person; the next run makes vocabularies "
-    "without them, and deleting older releases removes theirs"
+    "the pseudonym, and what the table of users said of the person, in {} item tables of vocabularies: releases are "
+    "signed, and the signing key is not set here; no answer, no batch list and no log line names the person; run the "
+    "same command again with the key, or let the next run make vocabularies without them and delete older releases"
 )
 
 
@@ -144,7 +144,7 @@ def again(place: Installation, *, observe: Observer = lambda stage: None) -> For
         in_store = sorted({*names, *names_in_store(raws, keys)})
         erase.keep_out(place.spec.name, in_store)
         observe("kept out")
-        met = traces.users([place.home]) | erase.users(place.spec.name)
+        met = traces.users([place.home]) | erase.users(place.spec.name) | traces.items_named([place.home])
         back = [user for user in sorted(met) if not names.isdisjoint(names_of(user, keys))]
         hidden = dict.fromkeys([*back, *(pseudonym(raw, key) for key in keys for raw in raws)])
         paths = [str(place.home / FOLDER / f"{name}.json") for name in sorted(names)]

@@ -4,13 +4,14 @@
 with the command that does. Nothing here writes a tombstone.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bentos.recommender.logs import eventlog, traces
-from feature_repo import files
+from feature_repo import erasure, files, signing
 from pipelines.environment import Installation
 from pipelines.privacy import shipped
 from pipelines.runs import local
@@ -46,6 +47,7 @@ class Removal:
             if path.exists() and (gone := traces.clean(path, self.people)):
                 removed[self._named(path)] = gone
         self.observe("files")
+        removed |= self._item_tables(found)
         if self.place.environment.requests.url:
             removed |= shipped.clean(self.place.environment.requests.url, self.people)
             self.observe("shipped")
@@ -60,6 +62,25 @@ class Removal:
         self.observe("online")
         return removed
 
+    def _item_tables(self, found: traces.TraceReport) -> dict[str, int]:
+        """Empty people's rows in the item tables of vocabularies; without the key that signs releases they stay."""
+        if not self.may_erase:
+            return {}
+        removed: dict[str, int] = {}
+        noted = {path.parent for path in traces.walk(self.roots) if path.name == erasure.FILE}  # perhaps half done
+        for folder in sorted({path.parent for path in found.item_tables} | noted):
+            if gone := self._erased(folder, lambda path: self.observe(f"item table {path.name}")):
+                removed[self._named(folder)] = gone
+        return removed
+
+    def _erased(self, folder: Path, written: erasure.Written) -> int:
+        return erasure.erase(folder, self.people.pseudonyms, signing.signer(os.environ), written=written)
+
+    @property
+    def may_erase(self) -> bool:
+        """Whether a note of erased rows that is made here would be believed."""
+        return not signing.trusted(os.environ).on or signing.signer(os.environ) is not None
+
     def _logs(self, found: traces.TraceReport) -> list[Path]:
         """Return log files that came after the first look: a service may have been answering."""
         folders = [self.place.home / name for name in traces.LOGS]
@@ -70,13 +91,15 @@ class Removal:
         from components.registry import forget as registry
         from feature_repo.online import erase, mentions
 
-        looked, left = 0, list[str]()
+        looked, left, on_server = 0, list[str](), 0
         if _has_registry(self.place):
-            looked, left = registry.look_through(
+            looked, left, on_server = registry.look_through(
                 self.place.spec.name,
                 here=self._here,
                 names_them=lambda text: any(needle.spans(text.encode()) for needle in self.people.needles),
                 clean=lambda path: traces.clean(path, self.people),
+                item_tables=lambda folder: traces.find([folder], self.people).item_tables,
+                erase=self._erased if self.may_erase else None,
             )
         found = traces.find(self.roots, self.people)
         left += [self._named(path) for path in found.hits]
@@ -100,7 +123,7 @@ class Removal:
             "tombstones_in_store": len(self.in_store),
             "shipped_files": copies,
             "server_artifacts": looked,
-            **({"item_tables": len(found.item_tables)} if found.item_tables else {}),
+            **({"item_tables": len(found.item_tables) + on_server} if found.item_tables or on_server else {}),
             "raw_ids": "anywhere" if set(self.people.telling) == set(self.people.raws) else "as a user_id; too short",
             "evidently": "not read: its reports hold counts" if evidently.startswith("http") else "as files",
         }, left

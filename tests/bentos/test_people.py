@@ -20,7 +20,7 @@ from bentos.http.callers import Caller, PageRights
 from bentos.http.problems import Rejected
 from bentos.http.request_context import RequestContext
 from bentos.release import Release
-from feature_repo import files
+from feature_repo import erasure, files
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import RECEIVED, Event
@@ -217,6 +217,28 @@ def test_no_endpoint_knows_a_forgotten_person_and_no_log_names_them(
     for text in (world.written(), json.dumps(popular.sealed(document))):
         assert not [one for one in (HIDDEN[1], RAWS[1], "Bert") if one in text]
     assert HIDDEN[2] in world.written()  # the log does name whom else was left out
+
+
+def test_a_row_that_names_nobody_any_more_is_shown_on_no_rung_and_known_to_no_endpoint(tmp_path: Path) -> None:
+    """A door that starts after `forget`, and hears of no tombstone: the release itself says it."""
+    folder = tmp_path / "model" / "ranking" / "vocabulary"
+    vocabulary().save(folder)
+    assert erasure.erase(folder, [HIDDEN[1]], None) == 1
+    words = Vocabulary.load(folder)
+    world = People(tmp_path, profiles=Pushed(), scorer=TinyScorer(words), ranker=TinyRanker(words))
+    world.knows(RAWS[0], 1, 3)
+    everyone = {one for n, one in enumerate(HIDDEN) if n != 1}
+    assert set(shown(world, RAWS[0])) == everyone - {HIDDEN[0]}
+    assert set(shown(world, "a stranger")) == everyone
+    door = world.door()
+    for named in (RAWS[1], HIDDEN[1], "erased-1"):
+        for ask in (
+            RankRequest(user_id=RAWS[0], item_ids=[named]),
+            ExplainRequest(user_id=RAWS[0], item_id=named),
+            DescribeRequest(user_id=RAWS[0], item_ids=[named]),
+        ):
+            with pytest.raises(Rejected, match="is no item"):
+                asked(door, ask)
 
 
 def test_a_router_that_cannot_tell_who_asks_shows_no_people(world: People) -> None:

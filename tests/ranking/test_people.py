@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from components.ranking import encode, examples, places
+from components.ranking import batch, encode, examples, places
 from components.ranking.baselines import BASELINES, PEOPLES
 from components.ranking.candidates import candidates, given
 from components.ranking.catalogue import Catalogue
@@ -28,6 +28,7 @@ from components.ranking.train import train
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.edges import Edges
+from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import Ragged, UserRows
 from tests import people_worlds, worlds
 
@@ -145,6 +146,14 @@ def test_given_people_are_told_by_the_source_that_would_bring_them() -> None:
         "f": "adamic_adar",
         "g": "popular",
     }
+
+
+def test_batch_lists_lack_a_row_that_names_nobody_any_more(tmp_path: Path) -> None:
+    slices = {"ranking": {"people": True, "exclude_self": True}}
+    released = ReleaseFolder(tmp_path, {"id": "r", "serving": slices})
+    found = batch._eligible(released, ["a" * 16, "erased-1", "c" * 16], {})
+    assert found.gone == frozenset({1})
+    assert found.dense(row("a" * 16), 3).tolist() == [[True, True, False]]
 
 
 def test_a_world_without_ties_asks_no_source_of_people() -> None:

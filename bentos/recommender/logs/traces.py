@@ -24,14 +24,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bentos.recommender.logs import eventlog, json_lines, line_bytes
-from feature_repo import columns, files, memory
+from feature_repo import columns, erasure, files, memory, vocabulary
 from feature_repo.logs import parquet_files, request_log
 
 LOGS = (columns.REQUESTS_FOLDER, eventlog.FOLDER)  # folders of the services' logs: a line is about one person
 DATABASE = re.compile(r"\.db(-wal|-shm|-journal)?$")
 ASIDE = re.compile(r"\.(\d+)\.(part|old)$")  # what feature_repo.files writes aside, with the writer's number
 FOLDED = b'{"folded"'  # how a line of the event log begins that names events, not people
-VOCABULARY = "vocabulary"  # a folder: where items are people its tables name them, until the next run
+VOCABULARY = "vocabulary"  # a folder: where items are people its tables name them
 NAME = re.compile(rb'(?<=")[0-9a-f]{16}(?=")')  # a pseudonym within a line
 WHOLE = 64 << 20  # bytes of a file that is read at once
 SHORTEST = 8  # characters of a raw id that can be told from other text
@@ -111,6 +111,8 @@ def find(roots: Sequence[Path], people: People) -> TraceReport:
             parquet = path.suffix == ".parquet"
             if path.parent.name == VOCABULARY:
                 named = _rows(path, people)[0] if parquet else _in_bytes(path, People((), people.pseudonyms))
+                if path.name == vocabulary.KNOWN_ITEMS:
+                    named = erasure.knows_any(path.parent, people.pseudonyms)
                 found.item_tables += [path] if named else []
                 found.files += 1
                 continue
@@ -144,6 +146,15 @@ def users(roots: Sequence[Path]) -> set[str]:
     return found
 
 
+def items_named(roots: Sequence[Path]) -> set[str]:
+    """Return every item that a vocabulary below some folders names: where items are people, their pseudonyms."""
+    found: set[str] = set()
+    for path in walk(roots):
+        if path.parent.name == VOCABULARY and path.name in erasure.TABLES and path.suffix == ".parquet":
+            found |= {str(item) for item in pq.read_table(path, columns=[columns.ITEM_ID])[columns.ITEM_ID].to_pylist()}
+    return found
+
+
 def walk(roots: Sequence[Path]) -> Iterator[Path]:
     """Yield the files below some folders, once each; links are not followed."""
     for root in roots:
@@ -156,7 +167,7 @@ def walk(roots: Sequence[Path]) -> Iterator[Path]:
 def clean(path: Path, people: People) -> int:
     """Take the traces out of one file, unless it is a database; return the rows or places that went.
 
-    A vocabulary stays whole: rows name items by their place in it, and releases are verified by its digest.
+    A vocabulary keeps its rows, since others name items by their place in it: feature_repo/erasure.py empties them.
     """
     if path.parent.name == VOCABULARY:
         return 0

@@ -6,6 +6,7 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from bentos.recommender.logs import traces
 from feature_repo import memory
 from feature_repo.privacy.pseudonyms import pseudonym
+from feature_repo.vocabulary import hashed
 
 KEY = "0a" * 16
 ANN, BOB = "raw-user-7f3a-ann", "bob"
@@ -208,7 +210,10 @@ def test_where_items_are_people_both_ends_go_and_item_tables_stay_and_are_told(t
     assert (found.hits, found.item_tables, found.files) == ({events: 2}, [words], 3)
     assert [traces.clean(path, PEOPLE) for path in (events, words)] == [2, 0]
     assert rows(events) == [{"user_id": BOBS, "item_id": "c" * 16}]
-    assert words.read_bytes() == before  # releases are verified by it
+    assert words.read_bytes() == before  # releases are verified by it: erasure.py empties rows
+    assert traces.items_named([tmp_path]) == {ANNS, BOBS}
+    np.save(words.parent / "known_items.npy", hashed([ANNS]))
+    assert traces.find([tmp_path], PEOPLE).item_tables == [words, words.parent / "known_items.npy"]
     assert traces.find([tmp_path], PEOPLE).hits == {}
 
 
