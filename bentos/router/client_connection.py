@@ -14,7 +14,7 @@ import httptools
 from bentos.http.bodies import MAX_BODY_BYTES
 from bentos.http.problems import HEADERS_TOO_LARGE, MALFORMED, TOO_LARGE, UNAVAILABLE
 from bentos.router import messages
-from bentos.router.headers import Header, value_of
+from bentos.router.headers import Header, first_values
 from bentos.router.messages import Request, Response
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._peer = "unknown"
         self._headers: list[Header] = []
+        self._named: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._target, self._method = b"", ""
         self._size = self._raw = 0  # bytes of the head or of the body; bytes since a head or a body began
@@ -53,7 +54,8 @@ class ClientConnection(asyncio.Protocol):
         self._old, self._keep_alive, self._continue = False, True, False
         self._upgraded_bytes = 0  # of a body that the parser leaves to an upgrade, which we do not make
         self._waiting: deque[Request | Response] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._asked: Request | None = None  # the one that is being answered
+        self._task: asyncio.Task[None] | None = None  # that passes pieces on
         self._deaf = False  # what comes from now on is thrown away
         self._heard_all = False  # the client says no more
         self._ending = False  # its last answer is written
@@ -63,7 +65,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def busy(self) -> bool:
         """Whether a request of it is being answered."""
-        return self._task is not None
+        return self._asked is not None or bool(self._waiting)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -74,6 +76,7 @@ class ClientConnection(asyncio.Protocol):
         self.due = self._site.time() + self._site.head_s
         if len(self._site.connections) > self._site.most:
             self._refuse(_full(f"{self._site.most} connections are open"))
+            self._turn()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was not yet asked of a door; what was goes on, since a door may have taken it."""
@@ -114,6 +117,7 @@ class ClientConnection(asyncio.Protocol):
             where, seconds = ("body", self._site.body_s) if self._in_body else ("request", self._site.head_s)
             error = f"the {where} did not come"
             self._refuse(_Refused(LATE_CLIENT, error, where=where, allowed=f"{seconds:.0f} s"))
+            self._turn()
 
     def close(self) -> None:
         """Close it, whatever it does."""
@@ -121,7 +125,13 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
+        """Read on; answer once all is read that came, so that an answer never goes out amid the parser's work."""
+        self._read(data)
+        self._turn()
+        if self._waiting and not self._deaf and self._transport is not None:
+            self._transport.pause_reading()  # it asks ahead
+
+    def _read(self, data: bytes) -> None:
         if self._deaf:
             return
         if self._upgraded_bytes:
@@ -183,15 +193,17 @@ class ClientConnection(asyncio.Protocol):
     def on_url(self, part: bytes) -> None:
         """Take in the target."""
         self._target += part
-        self._sized(len(part))
+        self._size += len(part)
+        if self._size > HEAD_BYTES:
+            raise _large_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take in a header; those after a body are dropped."""
         if self._in_body:
             return
         self._headers.append((name.lower(), value))
-        self._sized(len(name) + len(value))
-        if len(self._headers) > HEADERS:
+        self._size += len(name) + len(value)
+        if self._size > HEAD_BYTES or len(self._headers) > HEADERS:
             raise _large_head()
 
     def on_headers_complete(self) -> None:
@@ -199,6 +211,7 @@ class ClientConnection(asyncio.Protocol):
         version, self._method = self._parser.get_http_version(), self._parser.get_method().decode()
         self._old, self._keep_alive = version == "1.0", self._parser.should_keep_alive()
         length, chunked = self._judged(version)
+        self._named = first_values(self._headers)
         self._reading = self._in_body = True
         self._site.in_flight += 1
         self._size = self._beside = 0
@@ -209,7 +222,7 @@ class ClientConnection(asyncio.Protocol):
         if not (length or chunked):
             return
         self.due = self._site.time() + self._site.body_s
-        expected = value_of(self._headers, b"expect")
+        expected = self._named.get(b"expect")
         if expected is not None and expected.lower() == b"100-continue" and not self._old:
             self._continue = True
             self._say_continue()
@@ -256,11 +269,6 @@ class ClientConnection(asyncio.Protocol):
             raise _Refused(MALFORMED, "an upgrade with a body in chunks", where="Upgrade", allowed="Content-Length")
         return length, chunked
 
-    def _sized(self, more: int) -> None:
-        self._size += more
-        if self._size > HEAD_BYTES:
-            raise _large_head()
-
     def _say_continue(self) -> None:
         if self._continue and not self.busy and self._transport is not None:
             self._transport.write(messages.CONTINUE)
@@ -268,11 +276,13 @@ class ClientConnection(asyncio.Protocol):
 
     def _complete(self) -> None:
         """Have a whole request answered."""
-        if len(self._waiting) >= AHEAD:  # one read holds thousands, and each costs memory until its turn
+        if len(self._waiting) >= AHEAD + (
+            self._asked is None
+        ):  # one read holds thousands, and each costs memory until its turn
             raise _full(f"{AHEAD} requests of this connection wait")
         self._reading = self._in_body = self._continue = False
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-        request = Request(self._method, self._target.decode("latin-1"), self._headers, body, self._peer)
+        request = Request(self._method, self._target.decode("latin-1"), self._headers, self._named, body, self._peer)
         request.keep_alive, request.old = self._keep_alive, self._old
         if not self._keep_alive:
             self._deaf = True
@@ -298,54 +308,59 @@ class ClientConnection(asyncio.Protocol):
         self._waiting.clear()
 
     def _answer(self, one: Request | Response) -> None:
-        """Answer now, or in turn: a client that asks ahead is not read meanwhile."""
-        if self._transport is None:
-            return
-        if self.busy:
+        """Answer in turn."""
+        if self._transport is not None:
             self._waiting.append(one)
-            if not self._deaf:
-                self._transport.pause_reading()
-        elif isinstance(one, Request):
-            self._task = self._site.loop.create_task(self._serve(one))
+
+    def _turn(self) -> None:
+        """Have the next request answered, unless one is being."""
+        if self._asked is not None or not self._waiting:
+            return
+        one = self._waiting.popleft()
+        if isinstance(one, Request):
+            self._asked = one
+            self._site.handler(one, self._give)
         else:
             self._end(one)
 
-    async def _serve(self, one: Request | Response) -> None:
-        """Answer one request, and those that came meanwhile."""
-        close = False
+    def _give(self, response: Response) -> None:
+        """Write the answer to the request that is being answered."""
+        request = self._asked
+        assert request is not None
+        close = not request.keep_alive or self._site.draining()
+        if response.pieces is not None:
+            self._task = self._site.loop.create_task(self._stream(request, response, close))
+            return
+        if self._transport is not None:
+            only = request.method == "HEAD"
+            self._transport.write(messages.whole(response, head_only=only, close=close, old=request.old))
+        if self._drained is not None:
+            self._drained.add_done_callback(lambda _: self._given(request, close))
+        else:
+            self._given(request, close)
+
+    async def _stream(self, request: Request, response: Response, close: bool) -> None:
+        broken = True
         try:
-            while isinstance(one, Request):
-                close = await self._served(one)
-                if close or not self._waiting:
-                    break
-                one = self._waiting.popleft()
+            close = await self._write_pieces(request, response, close)
+            broken = False
         finally:
             self._task = None
+            self._given(request, close or broken)
+
+    def _given(self, request: Request, close: bool) -> None:
+        """Go on behind an answer."""
+        self._asked = None
+        self._site.left(len(request.body))
         if self._transport is None:
             return
-        if isinstance(one, Response):
-            self._end(one)
-        elif close:
+        if close:
             self._drop_waiting()
             self._leave(self._site.write_s)
+        elif self._waiting:
+            self._turn()
         else:
             self._go_on()
-
-    async def _served(self, request: Request) -> bool:
-        """Answer a request; say whether its connection ends."""
-        try:
-            response = await self._site.handler(request)
-            close = not request.keep_alive or self._site.draining()
-            if response.pieces is not None:
-                return await self._write_pieces(request, response, close)
-            if self._transport is not None:
-                only = request.method == "HEAD"
-                self._transport.write(messages.whole(response, head_only=only, close=close, old=request.old))
-            if self._drained is not None:
-                await self._drained
-            return close
-        finally:
-            self._site.left(len(request.body))
 
     async def _write_pieces(self, request: Request, response: Response, close: bool) -> bool:
         """Pass pieces on as they come; one that breaks off is seen as a broken answer, not as a short one."""

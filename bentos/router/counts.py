@@ -5,12 +5,15 @@ routes changed is not counted with the next rollout.
 """
 
 import bisect
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from bentos.http.problems import FAULT, FORBIDDEN, HEADERS_TOO_LARGE, MALFORMED, OVERLOADED, UNAUTHENTICATED
-from bentos.router.observations import BUCKETS_MS, LABELS, ArmSeen, CopiesSeen, Observations, ShadowSeen
+from bentos.router.observations import BUCKETS_MS, ENDLESS, LABELS, ArmSeen, CopiesSeen, Observations, ShadowSeen
 from bentos.router.requests import READS, WRITES
 from bentos.router.routes import CANDIDATE, STABLE, Arm
 
@@ -112,24 +115,46 @@ class Counts:
         return Observations(boot=boot, rollout=self.rollout, arms=arms, shadow=shadow, copies=CopiesSeen(**self.copies))
 
 
+class Attempts(Collector):
+    """Attempts at doors, in plain numbers until somebody asks: one thread counts, so no number needs a lock."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, int, str], int] = {}  # by arm, release, code and endpoint
+        self._times: dict[tuple[str, str], Times] = {}  # by arm and endpoint
+
+    def add(self, key: tuple[str, str, int, str], seconds: float) -> None:
+        """Count one."""
+        self._counts[key] = self._counts.get(key, 0) + 1
+        if (times := self._times.get((key[0], key[3]))) is None:
+            times = self._times[key[0], key[3]] = Times()
+        times.add(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        requests = CounterMetricFamily(
+            "intentflow_router_requests",
+            "Attempts at the doors; code 0: no answer came",
+            labels=["arm", "release", "code", "endpoint"],
+        )
+        for (arm, release, code, endpoint), total in self._counts.items():
+            requests.add_metric([arm, release, str(code), endpoint], total)
+        seconds = HistogramMetricFamily(
+            "intentflow_router_door_seconds", "Seconds until a door had answered", labels=["arm", "endpoint"]
+        )
+        bounds = [*(str(ms / 1000) for ms in BUCKETS_MS), ENDLESS]
+        for (arm, endpoint), times in self._times.items():
+            buckets = list(zip(bounds, map(float, times.cumulative().values()), strict=True))
+            seconds.add_metric([arm, endpoint], buckets, times.seconds)
+        yield from (requests, seconds)
+
+
 class Metrics:
     """The same for Prometheus, by release, over the router's whole life."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "intentflow_router_requests",
-            "Attempts at the doors; code 0: no answer came",
-            ["arm", "release", "code", "endpoint"],
-            registry=self.registry,
-        )
-        self._seconds = Histogram(
-            "intentflow_router_door_seconds",
-            "Seconds until a door had answered",
-            ["arm", "endpoint"],
-            buckets=[ms / 1000 for ms in BUCKETS_MS],
-            registry=self.registry,
-        )
+        self.attempts = Attempts()
+        self.registry.register(self.attempts)
         self._outcomes = Counter(
             "intentflow_router_side",
             "Copies of requests by kind and outcome",
@@ -158,18 +183,11 @@ class Metrics:
         self.in_flight = Gauge(
             "intentflow_router_in_flight", "Requests that are being answered", registry=self.registry
         )
-        self._known: dict[tuple[str, str, int, str], Counter] = {}  # labels() costs more than inc()
-        self._timed: dict[tuple[str, str], Histogram] = {}
+        self._sides: dict[tuple[str, str], Counter] = {}  # labels() costs more than inc()
 
     def attempt(self, arm: Arm, release: str, code: int, *, endpoint: str, seconds: float) -> None:
         """Count one attempt at a door."""
-        key = (arm, release, code, endpoint)
-        if (counter := self._known.get(key)) is None:
-            counter = self._known[key] = self._requests.labels(arm, release, str(code), endpoint)
-        counter.inc()
-        if (timed := self._timed.get((arm, endpoint))) is None:
-            timed = self._timed[arm, endpoint] = self._seconds.labels(arm, endpoint)
-        timed.observe(seconds)
+        self.attempts.add((arm, release, code, endpoint), seconds)
 
     def retried(self, reason: str) -> None:
         """Count a second attempt."""
@@ -185,7 +203,9 @@ class Metrics:
 
     def side(self, kind: str, outcome: str) -> None:
         """Count a mirrored request or a copy of events."""
-        self._outcomes.labels(kind, outcome).inc()
+        if (counter := self._sides.get((kind, outcome))) is None:
+            counter = self._sides[kind, outcome] = self._outcomes.labels(kind, outcome)
+        counter.inc()
 
 
 def count(counts: Counts, arm: Arm, endpoint: str, *, code: int, seconds: float, degraded: bool) -> None:

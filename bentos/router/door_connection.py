@@ -7,12 +7,12 @@ answer could be taken for the next user's.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from typing import cast
 
 import httptools
+import msgspec
 
-from bentos.router.headers import Header, key, value_of
+from bentos.router.headers import Header, first_values, key
 
 STREAMED = b"text/event-stream"
 WHOLE_BYTES = 4 << 20  # a longer answer is passed on in pieces
@@ -33,30 +33,34 @@ class Lost(Exception):
         self.reason = reason
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct):
     """A door's answer: whole, or to be streamed."""
 
     status: int
     headers: list[Header]
+    named: dict[bytes, bytes]  # their first values
     body: bytes
     rest: "Rest | None" = None  # what is still to come
 
     @property
     def length(self) -> int | None:
         """Return the length that its head names."""
-        named = value_of(self.headers, b"content-length")
-        return int(named) if named is not None else None
+        length = self.named.get(b"content-length")
+        return int(length) if length is not None else None
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header."""
-        value = value_of(self.headers, key(name))
+        value = self.named.get(key(name))
         return None if value is None else value.decode("latin-1")
 
     def discard(self) -> None:
         """Give the rest up."""
         if self.rest is not None:
             self.rest.give_up()
+
+
+Outcome = Answer | Lost
+Done = Callable[[Outcome], None]  # is told how a request ended, once
 
 
 class Rest:
@@ -120,10 +124,15 @@ class DoorConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._done: Done | None = None  # of the request that waits for its answer
+        self._outcome: Outcome | None = None  # of it, until the parser is through
+        self._due = 0.0  # when its answer is late
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._paused = False
         self._rest: Rest | None = None
         self._headers: list[Header] = []
+        self._named: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
         self._status = self._size = 0
         self._head_only = self._to_the_end = self._over = self._spoilt = False
@@ -134,14 +143,14 @@ class DoorConnection(asyncio.Protocol):
         """Whether a request can be sent on it."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def ask(self, message: bytes, *, head_only: bool, patience_s: float) -> "asyncio.Future[Answer]":
-        """Send a request; its answer comes within so many seconds, or Lost."""
+    def ask(self, message: bytes, done: Done, *, head_only: bool, due: float) -> None:
+        """Send a request; `done` gets its answer, or Lost once the loop's time is `due`."""
         assert self._transport is not None
-        self._waiter = waiter = self._loop.create_future()
+        self._done, self._due = done, due
         self._head_only, self._over, self._rest = head_only, False, None
-        self._timer = self._loop.call_later(patience_s, self._late)
+        if self._timer is None or due < self._timer_at:
+            self._watch()
         self._transport.write(message)
-        return waiter
 
     def abort(self) -> None:
         """End it at once."""
@@ -151,11 +160,13 @@ class DoorConnection(asyncio.Protocol):
     def pause(self) -> None:
         """Read no more for now."""
         if self._transport is not None:
+            self._paused = True
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._paused and self._transport is not None and not self._transport.is_closing():
+            self._paused = False
             self._transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -170,10 +181,14 @@ class DoorConnection(asyncio.Protocol):
         elif self._rest is not None:
             self._rest.end(broken=True)
         self._fail("reset")
+        self._deliver()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
-        if self._waiter is None and self._rest is None:  # it says something that nobody asked for
+        if self._done is None and self._rest is None:  # it says something that nobody asked for
             self.abort()
             return
         try:
@@ -185,6 +200,7 @@ class DoorConnection(asyncio.Protocol):
                     self._rest.end(broken=True)
                 self._fail("reset")
                 self.abort()
+                self._deliver()
                 return
         if self._over:
             self._rest = None
@@ -193,6 +209,7 @@ class DoorConnection(asyncio.Protocol):
             else:
                 self.resume()  # a slow client may have held it back until the last piece
                 self._free(self)
+        self._deliver()
 
     def on_message_begin(self) -> None:
         """An answer begins (called by the parser, as all of `on_…`)."""
@@ -213,14 +230,14 @@ class DoorConnection(asyncio.Protocol):
         if status < FINAL or self._over:
             return
         self._status, self._size = status, 0
-        length = value_of(self._headers, b"content-length")
-        chunked = value_of(self._headers, b"transfer-encoding") is not None
+        self._named = named = first_values(self._headers)
+        length = named.get(b"content-length")
         if self._head_only:
             self._spoilt = True  # the parser waits for a body
             self._finish()
             return
-        self._to_the_end = length is None and not chunked and status not in NO_BODY
-        kind = value_of(self._headers, b"content-type")
+        self._to_the_end = length is None and b"transfer-encoding" not in named and status not in NO_BODY
+        kind = named.get(b"content-type")
         if (kind is not None and kind.lower().startswith(STREAMED)) or int(length or 0) > WHOLE_BYTES:
             self._begin_rest()
 
@@ -247,7 +264,7 @@ class DoorConnection(asyncio.Protocol):
         self._rest = Rest(self, silence_s=self._silence_s)
         for part in self._parts:
             self._rest.take(part)
-        self._give(Answer(self._status, self._headers, b"", self._rest))
+        self._give(Answer(self._status, self._headers, self._named, b"", self._rest))
 
     def _finish(self) -> None:
         self._over = True
@@ -255,26 +272,39 @@ class DoorConnection(asyncio.Protocol):
             self._rest.end(broken=False)
         else:
             body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
-            self._give(Answer(self._status, self._headers, body))
+            self._give(Answer(self._status, self._headers, self._named, body))
         self._status, self._to_the_end = 0, False
 
     def _give(self, answer: Answer) -> None:
-        waiter = self._stop_waiting()
-        if waiter is not None and not waiter.done():
-            waiter.set_result(answer)
+        if self._done is not None and self._outcome is None:
+            self._outcome = answer
 
     def _fail(self, reason: str) -> None:
-        waiter = self._stop_waiting()
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(Lost(reason))
+        if self._done is not None and self._outcome is None:
+            self._outcome = Lost(reason)
 
-    def _late(self) -> None:
-        self._fail("late")
-        self.abort()
+    def _deliver(self) -> None:
+        """Tell who asked, last of all: who is told may send the next request on this connection."""
+        if self._outcome is None or self._done is None:
+            return
+        done, outcome = self._done, self._outcome
+        self._done = self._outcome = None
+        done(outcome)
 
-    def _stop_waiting(self) -> "asyncio.Future[Answer] | None":
-        waiter, self._waiter = self._waiter, None
+    def _watch(self) -> None:
+        """Look when the answer is due; one timer lasts for many requests, since nearly all are answered before."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        return waiter
+        self._timer_at = self._due
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._done is None:
+            return
+        if self._loop.time() < self._due:
+            self._watch()
+            return
+        self._fail("late")
+        self.abort()
+        self._deliver()

@@ -5,7 +5,7 @@ A header is a pair of bytes whose name is in lower case; a block of headers is i
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from bentos.http.headers import CLIENT, RELEASE, REQUEST_ID, SHADOW, is_request_id
 
@@ -64,16 +64,13 @@ def without(block: bytes, name: bytes) -> bytes:
     return b"".join(line for line in block.splitlines(keepends=True) if not line.lower().startswith(name + b":"))
 
 
-def value_of(headers: Iterable[Header], name: bytes) -> bytes | None:
-    """Return the first value of a header; None without one.
+def first_values(headers: Sequence[Header]) -> dict[bytes, bytes]:
+    """Return the first value of each header.
 
-    >>> value_of([(b"accept", b"a"), (b"accept", b"b")], b"accept")
-    b'a'
+    >>> first_values([(b"accept", b"a"), (b"accept", b"b")])
+    {b'accept': b'a'}
     """
-    for given, value in headers:
-        if given == name:
-            return value
-    return None
+    return dict(headers[::-1])
 
 
 def passed_on(headers: Iterable[Header], *, request_id: str, peer: str) -> bytes:

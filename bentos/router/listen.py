@@ -5,7 +5,7 @@ Once in LOOK_S the site looks for connections that are overdue, so no request ha
 
 import asyncio
 import resource
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from bentos.router.client_connection import ClientConnection
@@ -23,7 +23,8 @@ FEWEST = 16  # connections, however few files may be open
 MOST_BYTES = 64 << 20  # of all bodies together that have come and are not answered
 BACKLOG = 1024
 
-Handler = Callable[[Request], Awaitable[Response]]
+Give = Callable[[Response], None]
+Handler = Callable[[Request, Give], None]  # gives the answer once, now or later
 
 
 def most_connections(files: int) -> int:

@@ -4,24 +4,25 @@ import email.utils
 import ipaddress
 import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from bentos.router.headers import Header, key, value_of
+import msgspec
+
+from bentos.router.headers import Header, key
 
 OK, NO_CONTENT, NOT_MODIFIED = 200, 204, 304
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """A whole request of a client."""
 
     method: str
     target: str  # as it came, with its query
     headers: list[Header]
+    named: dict[bytes, bytes]  # their first values
     body: bytes
     peer: str  # the client's address
     keep_alive: bool = True
@@ -35,7 +36,7 @@ class Request:
 
     def header(self, name: str) -> str | None:
         """Return the first value of a header."""
-        value = value_of(self.headers, key(name))
+        value = self.named.get(key(name))
         return None if value is None else value.decode("latin-1")
 
     @property
@@ -49,8 +50,7 @@ class Request:
             return False
 
 
-@dataclass(slots=True)
-class Response:
+class Response(msgspec.Struct):
     """An answer to a client: whole, or in pieces that come one by one."""
 
     status: int

@@ -9,13 +9,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
 
 from bentos.http.headers import PATIENCE, SHADOW
 from bentos.http.problems import FAULT, OVERLOADED
 from bentos.router.counts import LOST, Metrics
-from bentos.router.door_connection import Lost
+from bentos.router.door_connection import Lost, Outcome
 from bentos.router.headers import key, lines, without
 from bentos.router.proxy import RoutedRequest
 from bentos.router.requests import RECOMMEND, items_of, overlap
@@ -28,8 +30,7 @@ PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between attempts at a copy
 log = logging.getLogger("intentflow.router")
 
 
-@dataclass(frozen=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, frozen=True):
     routed: RoutedRequest
     arm: Arm  # that it goes to
     backend: Backend
@@ -63,6 +64,14 @@ class _Queue:
         self._bytes -= one.size
         return one
 
+    def take(self) -> _Waiting | None:
+        """Return one that waits."""
+        if self._queue.empty():
+            return None
+        one = self._queue.get_nowait()
+        self._bytes -= one.size
+        return one
+
     def done(self) -> None:
         """Mark one as done."""
         self._queue.task_done()
@@ -81,12 +90,12 @@ class Mirror:
         self._reads = _Queue(settings.mirror_queue)
         self._copies: dict[Arm, _Queue] = {arm: _Queue(settings.copy_queue) for arm in (STABLE, CANDIDATE)}
         self._tasks: list[asyncio.Task[None]] = []
+        self._asking = 0  # mirrored reads that the candidate has
+        self._stopped = False
 
     def start(self) -> None:
         """Begin to work through the queues."""
-        workers = [self._work(self._reads, self._mirrored) for _ in range(self._settings.mirror_at_once)]
-        workers += [self._work(queue, self._copied) for queue in self._copies.values()]
-        self._tasks = [asyncio.create_task(worker) for worker in workers]
+        self._tasks = [asyncio.create_task(self._work(queue)) for queue in self._copies.values()]
 
     async def stop(self, timeout_s: float) -> None:
         """Send the copies of writes that wait, within `timeout_s`; give up mirrored reads."""
@@ -94,6 +103,7 @@ class Mirror:
             async with asyncio.timeout(timeout_s):
                 for queue in self._copies.values():
                     await queue.empty()
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -104,6 +114,7 @@ class Mirror:
         if not self._reads.put(_Waiting(routed, CANDIDATE, routed.routes.candidate, status, body, time.monotonic())):
             routed.counts.mirror_dropped += 1
             self._metrics.side("mirror", "dropped")
+        self._ask_more()
 
     def copy(self, routed: RoutedRequest, taken_by: Arm) -> None:
         """Send a write that one arm took to the other one, if there is one."""
@@ -114,24 +125,40 @@ class Mirror:
         if not self._copies[other].put(_Waiting(routed, other, backend, 0, b"", time.monotonic())):
             self._note(routed, "dropped")
 
-    async def _work(self, queue: _Queue, deal: Callable[[_Waiting], Awaitable[None]]) -> None:
+    async def _work(self, queue: _Queue) -> None:
         while True:
             one = await queue.get()
             try:
-                await deal(one)
+                await self._copied(one)
             except Exception:  # one that cannot be sent must not end the worker
                 log.exception("a copy of %s failed", one.routed.endpoint)
             finally:
                 queue.done()
 
-    async def _mirrored(self, one: _Waiting) -> None:
-        """Ask the candidate and compare."""
-        counts, endpoint = one.routed.counts, one.routed.endpoint
-        started, status, body = time.perf_counter(), LOST, b""
-        with contextlib.suppress(Lost):
-            answer = await self._send(one, self._settings.patience_s)
-            status, body = answer
-        seconds = time.perf_counter() - started
+    def _ask_more(self) -> None:
+        """Ask the candidate, so many at once: without tasks, since a mirrored read is as frequent as a read."""
+        while not self._stopped and self._asking < self._settings.mirror_at_once:
+            if (one := self._reads.take()) is None:
+                return
+            self._asking += 1
+            done = partial(self._mirrored, one, time.perf_counter())
+            self._doors.ask(one.backend, one.routed.sent.marked(self._mark), done, patience_s=self._settings.patience_s)
+
+    def _mirrored(self, one: _Waiting, started: float, outcome: Outcome) -> None:
+        self._asking -= 1
+        try:
+            self._compare(one, outcome, time.perf_counter() - started)
+        except Exception:  # one that cannot be compared must not end the others
+            log.exception("a copy of %s failed", one.routed.endpoint)
+        self._ask_more()
+
+    def _compare(self, one: _Waiting, outcome: Outcome, seconds: float) -> None:
+        """Count what the candidate answered beside what stable had."""
+        counts = one.routed.counts
+        status, body = LOST, b""
+        if not isinstance(outcome, Lost):
+            outcome.discard()
+            status, body = outcome.status, outcome.body
         counts.mirrored += 1
         failed = status == LOST or status >= FAULT
         self._metrics.side("mirror", "failed" if failed else "answered")
@@ -140,7 +167,7 @@ class Mirror:
             counts.mirror_errors += 1
             return
         counts.mirror_times.add(seconds)
-        if endpoint == RECOMMEND and one.status == status == 200:
+        if one.routed.endpoint == RECOMMEND and one.status == status == 200:
             ours, theirs = items_of(one.body), items_of(body)
             if ours is not None and theirs is not None:
                 counts.overlap_sum += overlap(ours, theirs)
@@ -172,7 +199,7 @@ class Mirror:
     async def _send(self, one: _Waiting, patience_s: float) -> tuple[int, bytes]:
         sent = one.routed.sent
         if one.routed.hurried:  # its caller does not wait for a copy, which has to arrive
-            sent = replace(sent, headers=without(sent.headers, key(PATIENCE)))
+            sent = msgspec.structs.replace(sent, headers=without(sent.headers, key(PATIENCE)))
         sent = sent.marked(self._mark)
         answer = await self._doors.send(one.backend, sent, patience_s=patience_s)
         answer.discard()

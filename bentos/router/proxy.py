@@ -5,20 +5,21 @@ answer; its failure is counted all the same. Nothing here talks to clients.
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+
+import msgspec
 
 from bentos.http.problems import FAULT, UNAVAILABLE
 from bentos.router.counts import LOST, Counts, Metrics, count
-from bentos.router.door_connection import Answer, Lost
+from bentos.router.door_connection import Answer, Lost, Outcome
 from bentos.router.requests import PERSONAL, READS, WRITES, degraded, repeatable
-from bentos.router.routes import CANDIDATE, Arm, Routes
+from bentos.router.routes import CANDIDATE, Arm, Backend, Routes
 from bentos.router.settings import Settings
 from bentos.router.slow_start import SlowStart
 from bentos.router.upstreams import Doors, Sent
 
 
-@dataclass(frozen=True)
-class RoutedRequest:
+class RoutedRequest(msgspec.Struct, frozen=True):
     """A request, and the routes and counts that held when it came."""
 
     endpoint: str
@@ -29,13 +30,23 @@ class RoutedRequest:
     hurried: bool = False  # its caller says how long it waits: its failures are the caller's choice, and no evidence
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """An answer and where it came from."""
 
     arm: Arm
     release: str
     answer: Answer
+
+
+class _Attempt(msgspec.Struct, frozen=True):
+    """One request to one door."""
+
+    routed: RoutedRequest
+    arm: Arm
+    backend: Backend
+    patience_s: float
+    trial: SlowStart | None
+    started: float
 
 
 class Proxy:
@@ -45,21 +56,34 @@ class Proxy:
         self._doors, self._metrics, self._settings = doors, metrics, settings
         self._trials: dict[str, SlowStart] = {}  # by the door's URL
 
-    async def answer(self, routed: RoutedRequest, *, spare_s: float | None = None) -> Answered:
-        """Return the first answer that is fit to be given; raise Lost where none comes.
+    def first(self, routed: RoutedRequest, done: Callable[[Answered | Lost], None], *, spare_s: float | None) -> None:
+        """Make the first attempt and call `done`: most requests need no other, and so no task.
 
         `spare_s` is the patience with each door where the router has an answer of its own to fall back on: then a door
         that is away is tried by few requests at once.
         """
+        try:
+            attempt = self._attempt(routed, routed.arm, second(routed), spare_s)
+        except Lost as held:
+            done(held)
+            return
+        self._doors.ask(
+            attempt.backend,
+            routed.sent,
+            lambda outcome: done(self._ended(attempt, outcome)),
+            patience_s=attempt.patience_s,
+        )
+
+    async def answer(self, routed: RoutedRequest, first: Answered | Lost, *, spare_s: float | None = None) -> Answered:
+        """Return the first answer that is fit to be given, behind the first attempt; raise Lost where none comes."""
         order = attempts(routed)
         for place, arm in enumerate(order):
             after = order[place + 1] if place + 1 < len(order) else None
-            try:
-                found = await self._attempt(routed, arm, after, spare_s)
-            except Lost as lost:
-                if after is None or not _again(routed, lost, arm, after):
-                    raise
-                self._metrics.retried(lost.reason)
+            found = first if place == 0 else await self._next(routed, arm, after, spare_s)
+            if isinstance(found, Lost):
+                if after is None or not _again(routed, found, arm, after):
+                    raise found
+                self._metrics.retried(found.reason)
                 continue
             if after is not None and _unfit(routed, found, after):
                 self._metrics.retried(str(found.answer.status))
@@ -68,24 +92,41 @@ class Proxy:
             return found
         raise Lost("refused")  # not reached: there is always an arm
 
-    async def _attempt(self, routed: RoutedRequest, arm: Arm, after: Arm | None, spare_s: float | None) -> Answered:
+    async def _next(self, routed: RoutedRequest, arm: Arm, after: Arm | None, spare_s: float | None) -> Answered | Lost:
+        try:
+            attempt = self._attempt(routed, arm, after, spare_s)
+        except Lost as held:
+            return held
+        outcome: Outcome = Lost("reset")
+        try:
+            outcome = await self._doors.send(attempt.backend, routed.sent, patience_s=attempt.patience_s)
+        except Lost as lost:
+            outcome = lost
+        finally:
+            found = self._ended(attempt, outcome)
+        return found
+
+    def _attempt(self, routed: RoutedRequest, arm: Arm, after: Arm | None, spare_s: float | None) -> _Attempt:
         backend = routed.routes.backend(arm)
         assert backend is not None
-        elsewhere = routed.endpoint in READS and after is not None and after != arm
+        elsewhere = after is not None and after != arm and routed.endpoint in READS
         patience_s = self._settings.patience_s if elsewhere else spare_s or self._settings.timeout_s
         trial = self._trial(backend.url) if spare_s is not None else None
-        started, code, low = time.perf_counter(), LOST, False
-        try:
-            answer = await self._doors.send(backend, routed.sent, patience_s=patience_s)
-            code, low = answer.status, routed.endpoint in READS and degraded(answer.body)
-        finally:
-            seconds = time.perf_counter() - started
-            if trial is not None:
-                trial.leave(answered=code not in (LOST, UNAVAILABLE))
-            self._metrics.attempt(arm, backend.release, code, endpoint=routed.endpoint, seconds=seconds)
-            if not routed.hurried:
-                count(routed.counts, arm, routed.endpoint, code=code, seconds=seconds, degraded=low)
-        return Answered(arm, backend.release, answer)
+        return _Attempt(routed, arm, backend, patience_s, trial, time.perf_counter())
+
+    def _ended(self, attempt: _Attempt, outcome: Outcome) -> Answered | Lost:
+        """Count an attempt."""
+        routed, arm, release = attempt.routed, attempt.arm, attempt.backend.release
+        seconds = time.perf_counter() - attempt.started
+        code, low = LOST, False
+        if not isinstance(outcome, Lost):
+            code, low = outcome.status, routed.endpoint in READS and degraded(outcome.body)
+        if attempt.trial is not None:
+            attempt.trial.leave(answered=code not in (LOST, UNAVAILABLE))
+        self._metrics.attempt(arm, release, code, endpoint=routed.endpoint, seconds=seconds)
+        if not routed.hurried:
+            count(routed.counts, arm, routed.endpoint, code=code, seconds=seconds, degraded=low)
+        return outcome if isinstance(outcome, Lost) else Answered(arm, release, outcome)
 
     def _trial(self, url: str) -> SlowStart:
         """Let one more request try a door, if the door is not away or few do."""
@@ -100,8 +141,18 @@ def attempts(routed: RoutedRequest) -> list[Arm]:
     """Return the arms to try, in order: writes stay with their arm as long as its door takes them."""
     other = routed.routes.other(routed.arm)
     if routed.endpoint in PERSONAL:
-        return [routed.arm, other or routed.arm]
-    return [routed.arm, routed.arm, *([other] if other and routed.endpoint in WRITES else [])]
+        return [routed.arm, second(routed)]
+    return [routed.arm, second(routed), *([other] if other and routed.endpoint in WRITES else [])]
+
+
+def second(routed: RoutedRequest) -> Arm:
+    """Return the arm to try after the first one."""
+    return (routed.routes.other(routed.arm) or routed.arm) if routed.endpoint in PERSONAL else routed.arm
+
+
+def settled(routed: RoutedRequest, first: Answered | Lost) -> bool:
+    """Say whether the first attempt brought an answer that is fit to be given."""
+    return isinstance(first, Answered) and not _unfit(routed, first, second(routed))
 
 
 def _again(routed: RoutedRequest, lost: Lost, arm: Arm, after: Arm) -> bool:

@@ -5,12 +5,14 @@ as small as it can be: client_connection.py reads requests, door_connection.py s
 """
 
 import asyncio
+import functools
 import logging
 import random
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 
+import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bentos.endpoints.popular import PopularDocument
@@ -20,12 +22,12 @@ from bentos.http.problems import FAULT, OVERLOADED, TIMEOUT, UNAVAILABLE, Proble
 from bentos.router import headers, messages
 from bentos.router.counts import UNPROVEN, Counts, Metrics
 from bentos.router.door_connection import Lost
-from bentos.router.listen import Site
+from bentos.router.listen import Give, Site
 from bentos.router.messages import OK, Request, Response
 from bentos.router.mirror import Mirror
 from bentos.router.observations import PATH as OBSERVATIONS
 from bentos.router.popular import Popular
-from bentos.router.proxy import Answered, Proxy, RoutedRequest
+from bentos.router.proxy import Answered, Proxy, RoutedRequest, settled
 from bentos.router.requests import READS, RECOMMEND, WRITES, arm_for, endpoint_of, owner_of
 from bentos.router.routes import STABLE, Routes
 from bentos.router.routes_file import RoutesFile
@@ -35,6 +37,7 @@ from bentos.router.upstreams import Doors, Sent
 from feature_repo.endpoints import POPULAR
 
 NOT_FOUND, WRONG_METHOD, BAD_GATEWAY = 404, 405, 502
+PEERS = 4096  # addresses whose header is kept
 GRACE_S = 1.0  # beyond the door's own deadline, for an answer to come
 ANSWERS = {
     "refused": (UNAVAILABLE, "no door takes requests"),
@@ -42,6 +45,17 @@ ANSWERS = {
     "late": (TIMEOUT, "the door did not answer in time"),
 }
 log = logging.getLogger("intentflow.router")
+
+
+class _Passing(msgspec.Struct, frozen=True):
+    """A request that is passed on, and what its answer needs."""
+
+    request: Request
+    give: Give
+    routed: RoutedRequest
+    name: str  # its id
+    spare: PopularDocument | None
+    spare_s: float | None
 
 
 class Router:
@@ -54,6 +68,8 @@ class Router:
         self.file = RoutesFile(settings.routes, on_change=self._changed, first=settings.first_routes)
         self._draw = random.Random().random
         self._sites: list[Site] = []
+        self._vouched: dict[str, bytes] = {}  # the header of a client that no proxy names, by its address
+        self._tasks: set[asyncio.Task[None]] = set()  # of requests whose first attempt brought no answer
 
     @property
     def in_flight(self) -> int:
@@ -93,22 +109,32 @@ class Router:
         await self._doors.close()
         log.info("stopped with %d requests in flight", self.in_flight)
 
-    async def handle(self, request: Request) -> Response:
-        """Answer a request, whatever happens."""
+    def handle(self, request: Request, give: Give) -> None:
+        """Answer a request, whatever happens: now, or when a door has."""
         try:
-            return await self._answer(request)
-        except Exception:  # the traceback belongs in our log, not in the answer
-            log.exception("%s %s failed", request.method, request.path)
-            return self._own(FAULT, "a fault of the router; its log says more", where="service", allowed="a retry")
+            passing = self._pass_on(request, give)
+        except Exception:
+            passing = self._fault(request)
+        if isinstance(passing, Response):
+            give(passing)
+            return
+        self._proxy.first(passing.routed, functools.partial(self._answered, passing), spare_s=passing.spare_s)
 
-    async def handle_admin(self, request: Request) -> Response:
+    def handle_admin(self, request: Request, give: Give) -> None:
         """Answer on the port of its own for probes and for those who watch."""
         if request.path in _LOCAL:
-            return self._local(request, inside=True)
+            give(self._local(request, inside=True))
+            return
         allowed = f"GET /livez /readyz /metrics {OBSERVATIONS}"
-        return self._own(NOT_FOUND, f"nothing at {request.path}", where="path", allowed=allowed)
+        give(self._own(NOT_FOUND, f"nothing at {request.path}", where="path", allowed=allowed))
 
-    async def _answer(self, request: Request) -> Response:
+    def _fault(self, request: Request) -> Response:
+        """Write the traceback that is being handled into our log: it does not belong in the answer."""
+        log.exception("%s %s failed", request.method, request.path)
+        return self._own(FAULT, "a fault of the router; its log says more", where="service", allowed="a retry")
+
+    def _pass_on(self, request: Request, give: Give) -> _Passing | Response:
+        """Say where a request goes, or answer it."""
         path, body = request.path, request.body
         if path in _LOCAL:
             return self._local(request, inside=self.settings.admin_port is None and request.from_here)
@@ -129,25 +155,66 @@ class Router:
         routed = RoutedRequest(endpoint, sent, arm_for(endpoint, body, routes), routes, counts, hurried)
         spare = self._popular.document(routes) if endpoint == RECOMMEND else None
         spare_s = None if spare is None else max(self.settings.patience_s, spare.timeout_s + GRACE_S)
+        return _Passing(request, give, routed, name, spare, spare_s)
+
+    def _answered(self, passing: _Passing, first: Answered | Lost) -> None:
+        """Give the first attempt's answer, or look for another one in a task."""
+        if isinstance(first, Lost) or not settled(passing.routed, first) or _in_vain(passing, first):
+            self._spawn(self._go_on(passing, first))
+            return
         try:
-            found = await self._proxy.answer(routed, spare_s=spare_s)
-        except Lost as lost:
-            if spare is not None:
-                return await self._in_their_place(request, spare, body, name)
-            code, error = ANSWERS[lost.reason]
-            return self._own(code, error, where="service", allowed="a retry", request_id=name)
-        if spare is not None and found.answer.status == UNAVAILABLE:  # it starts, or ends
+            response = self._given(passing, first)
+        except Exception:
+            response = self._fault(passing.request)
+        passing.give(response)
+        self._hand_to_mirror(passing.routed, first)
+
+    async def _go_on(self, passing: _Passing, first: Answered | Lost) -> None:
+        found: Answered | None = None
+        try:
+            try:
+                found = await self._proxy.answer(passing.routed, first, spare_s=passing.spare_s)
+            except Lost as lost:
+                response = await self._without_doors(passing, lost)
+            else:
+                response = await self._found(passing, found)
+        except Exception:
+            response = self._fault(passing.request)
+        passing.give(response)
+        if found is not None and not _in_vain(passing, found):
+            self._hand_to_mirror(passing.routed, found)
+
+    async def _found(self, passing: _Passing, found: Answered) -> Response:
+        if passing.spare is not None and _in_vain(passing, found):
             self.metrics.retried(str(UNAVAILABLE))
             found.answer.discard()
-            return await self._in_their_place(request, spare, body, name)
-        return self._give(request, routed, found, name)
+            return await self._in_their_place(passing.request, passing.spare, passing.request.body, passing.name)
+        return self._given(passing, found)
+
+    async def _without_doors(self, passing: _Passing, lost: Lost) -> Response:
+        if passing.spare is not None:
+            return await self._in_their_place(passing.request, passing.spare, passing.request.body, passing.name)
+        code, error = ANSWERS[lost.reason]
+        return self._own(code, error, where="service", allowed="a retry", request_id=passing.name)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)  # the loop holds it weakly
+        task.add_done_callback(self._tasks.discard)
 
     def _client(self, request: Request) -> bytes:
         """Vouch for the address that a request came from: doors count callers by it."""
         named = headers.key(headers.FORWARDED)  # all its lines: the first may be the client's own, before a proxy's
         forwarded = ", ".join(value.decode("latin-1") for name, value in request.headers if name == named)
+        if not forwarded and (line := self._vouched.get(request.peer)) is not None:
+            return line
         client = client_of(request.peer, forwarded, self.settings.trusted)
-        return headers.lines([(CLIENT, vouched(client, self.settings.token))])
+        line = headers.lines([(CLIENT, vouched(client, self.settings.token))])
+        if not forwarded:
+            if len(self._vouched) >= PEERS:
+                self._vouched.clear()
+            self._vouched[request.peer] = line
+        return line
 
     async def _in_their_place(self, request: Request, spare: PopularDocument, body: bytes, name: str) -> Response:
         """Answer while no door does; the arm that failed has been counted."""
@@ -159,20 +226,20 @@ class Router:
             self.metrics.own.labels(str(made.status)).inc()
         return _json(made.status, made.body, {REQUEST_ID: name} | made.headers)
 
-    def _give(self, request: Request, routed: RoutedRequest, found: Answered, name: str) -> Response:
-        """Pass an answer on, and hand its request to the mirror."""
+    def _given(self, passing: _Passing, found: Answered) -> Response:
+        """Return a door's answer as the client gets it."""
         answer = found.answer
         if found.arm == STABLE:
             self._popular.saw(answer.header(CATALOGUE))
-        given = headers.answered(answer.headers, request_id=name, release=found.release)
+        given = headers.answered(answer.headers, request_id=passing.name, release=found.release)
         if answer.rest is not None:
             return Response(answer.status, given, pieces=answer.rest.pieces(), length=answer.length)
-        self._hand_to_mirror(routed, found)
         return Response(answer.status, given, answer.body, length=answer.length)
 
     def _hand_to_mirror(self, routed: RoutedRequest, found: Answered) -> None:
+        """Have the other arm asked, too: after the client has its answer."""
         routes, status = routed.routes, found.answer.status
-        if routes.candidate is None:
+        if routes.candidate is None or found.answer.rest is not None:
             return
         if routed.endpoint in WRITES:
             if status < 300 and not routes.shared:
@@ -237,6 +304,11 @@ def _json(status: int, body: bytes, more: Mapping[str, str]) -> Response:
 def _own(status: int, body: bytes, kind: str, more: Mapping[str, str]) -> Response:
     named = {"Content-Type": kind, "Server": headers.SERVER, "Date": messages.date(), **more}
     return Response(status, headers.lines(named.items()), body, length=len(body))
+
+
+def _in_vain(passing: _Passing, found: Answered) -> bool:
+    """Say whether a door starts or ends, and the router has an answer of its own."""
+    return passing.spare is not None and found.answer.status == UNAVAILABLE
 
 
 _LOCAL = frozenset({"/livez", "/readyz", "/metrics", OBSERVATIONS})

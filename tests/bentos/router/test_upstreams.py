@@ -6,11 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
-from bentos.router.door_connection import Lost
+from bentos.router.door_connection import Answer, Lost, Outcome
 from bentos.router.routes import Backend
 from bentos.router.upstreams import Doors, Sent
 from tests.patience import patient
@@ -250,3 +250,46 @@ def test_a_process_that_refuses_leaves_its_users_to_its_neighbour_and_then_to_th
         with pytest.raises(Lost) as lost_:
             asyncio.run(ask(dead, (dead,), 0))
         assert lost_.value.reason == "refused"
+
+
+@pytest.mark.parametrize("before_s", [0.3, 60.0])
+def test_each_request_of_a_connection_has_its_own_patience(before_s):
+    async def ask(port: int) -> float:
+        doors, backend = Doors(silence_s=30), Backend(release="aaaa", url=f"http://127.0.0.1:{port}")
+        try:
+            await doors.send(backend, READ, patience_s=patient(before_s))
+            started = time.perf_counter()
+            with pytest.raises(Lost, match="late"):
+                await doors.send(backend, READ, patience_s=1.5)
+            return time.perf_counter() - started
+        finally:
+            await doors.close()
+
+    with scripted(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"") as (port, asked):
+        assert 1.4 < asyncio.run(ask(port)) < patient(10)
+        assert asked == [0, 0]  # both on one connection
+
+
+def test_who_is_told_of_an_answer_may_ask_again_on_the_same_connection():
+    async def ask(port: int) -> list[bytes]:
+        doors, backend = Doors(silence_s=30), Backend(release="aaaa", url=f"http://127.0.0.1:{port}")
+        told, all_told = list[bytes](), asyncio.Event()
+
+        def done(outcome: Outcome) -> None:
+            assert isinstance(outcome, Answer)
+            told.append(outcome.body)
+            if len(told) == 3:
+                all_told.set()
+            else:
+                doors.ask(backend, READ, done, patience_s=patient(5))
+
+        doors.ask(backend, READ, done, patience_s=patient(5))
+        async with asyncio.timeout(patient(5)):
+            await all_told.wait()
+        await doors.close()
+        return told
+
+    texts = [b"a", b"b", b"c"]
+    with scripted(*(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + text for text in texts)) as (port, asked):
+        assert asyncio.run(ask(port)) == texts
+        assert asked == [0, 0, 0]
