@@ -18,6 +18,8 @@ from pipelines.rollout import release_objects
 celpy = pytest.importorskip("celpy", reason="cel-python evaluates admission policies: `make install`")
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="renders manifests with kubectl")
 PODS, NAMES = "intentflow-reconciler-pods", "intentflow-reconciler-names"
+MARKS = "intentflow-reconciler-marks"
+POLICIES = (PODS, NAMES, MARKS)
 LOOP = "system:serviceaccount:intentflow:reconciler"
 RESOURCES = {
     "Deployment": "deployments",
@@ -78,7 +80,7 @@ class Policies:
         }
         known = {"object": one, "oldObject": old, "request": request, "params": self._params}
         found = []
-        for name in (PODS, NAMES):
+        for name in POLICIES:
             spec = the(self._objects, "ValidatingAdmissionPolicy", name)["spec"]
             if not self._matches(spec, request) or not all(
                 self._value(condition["expression"], known) for condition in spec["matchConditions"]
@@ -262,12 +264,42 @@ def test_a_router_s_pod_may_be_marked_and_its_image_may_not_be_changed(
     changed = copy.deepcopy(pod)
     changed["spec"]["containers"][0]["image"] = "evil"
     assert "changes nothing that runs in them" in policies.refusals(changed, old=pod, operation="UPDATE")[0]
+    first = {**pod, "spec": {**spec, "initContainers": [{"name": "first", "image": "ours"}]}}
+    evil = {**pod, "spec": {**spec, "initContainers": [{"name": "first", "image": "evil"}]}}
+    assert "changes nothing that runs in them" in policies.refusals(evil, old=first, operation="UPDATE")[0]
+    named = pod | {"metadata": {**pod["metadata"], "labels": {"app.kubernetes.io/name": "mlflow"}}}
+    assert "nor their labels" in policies.refusals(named, old=pod, operation="UPDATE")[0]
     mlflow = pod | {"metadata": {"name": "mlflow-6d5f-abcde"}}
     assert policies.refusals(mlflow, old=mlflow, operation="UPDATE")
 
 
+@pytest.mark.parametrize("named", ["mlflow", "router", None])
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_a_pod_that_bears_a_server_s_name_is_refused(
+    policies: Policies, doors: list[Object], job: Object, kind: str, named: str | None
+) -> None:
+    """Labelled as MLflow's it would stand behind MLflow's Service, and be told the passwords of who asks."""
+    one = copy.deepcopy(job if kind == "Job" else the(doors, "Deployment", "recommender-0a1b2c3d4e5f"))
+    labels = one["spec"]["template"]["metadata"]["labels"]
+    labels.pop("app.kubernetes.io/name")
+    if named is not None:
+        labels["app.kubernetes.io/name"] = named
+    (refused,) = policies.refusals(one)
+    assert "bear their own name" in refused
+
+
+def test_each_expression_is_over_one_form_of_object(production: list[Object]) -> None:
+    """The API server checks an expression against every kind that its policy matches, and warns of absent fields."""
+    for name in POLICIES:
+        spec = the(production, "ValidatingAdmissionPolicy", name)["spec"]
+        said = " ".join(one["expression"] for one in [*spec.get("variables", ()), *spec["validations"]])
+        if "bject.spec" in said:
+            kinds = {kind for rule in spec["matchConstraints"]["resourceRules"] for kind in rule["resources"]}
+            assert kinds <= {"deployments", "jobs"} or kinds == {"pods"}
+
+
 def test_every_policy_denies_and_fails_shut(production: list[Object]) -> None:
-    for name in (PODS, NAMES):
+    for name in POLICIES:
         assert the(production, "ValidatingAdmissionPolicy", name)["spec"]["failurePolicy"] == "Fail"
         assert the(production, "ValidatingAdmissionPolicyBinding", name)["spec"]["validationActions"] == ["Deny"]
     bound = the(production, "ValidatingAdmissionPolicyBinding", PODS)["spec"]
