@@ -4,7 +4,8 @@ BentoML's process manager takes commands on a socket, and one of them starts any
 puts that socket on loopback, where every user of the machine reaches it, without asking who calls. Here it lies in a
 folder that only the service's user may enter, and goes with the server.
 
-A door gets as many processes as `bentos/workers.py` says, and a folder for what they share while they run.
+A door gets as many processes as `bentos/workers.py` says, and a folder for what they share while they run. Their ports
+are held here for as long as the door runs, so that no other user's program can take one whose process is not up.
 """
 
 import atexit
@@ -71,6 +72,7 @@ def main() -> None:
     """Run BentoML's command line."""
     try:
         workers.count(os.environ)
+        held = workers.reserve(os.environ)
     except SpecError as error:
         print(f"intentflow: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -81,7 +83,11 @@ def main() -> None:
         sys.exit("intentflow: this BentoML makes its process manager in a way that bentos/launch.py does not know")
     circus.create_standalone_arbiter = private
     sys.modules.pop("bentos", None)  # a Bento brings its own
-    cli()
+    try:
+        cli()
+    finally:
+        for port in held:
+            port.close()
 
 
 if __name__ == "__main__":

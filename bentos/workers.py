@@ -8,8 +8,8 @@ open to one of them, and nobody can choose. So each process of a door takes a po
 import math
 import os
 import socket
+from collections import deque
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 from feature_repo import env_names
@@ -17,6 +17,7 @@ from feature_repo.errors import SpecError
 
 LOOPBACK = "127.0.0.1"
 MOST = 64
+_HELD: deque[list[socket.socket]] = deque(maxlen=16)  # ports of doors that this process starts, until these hold them
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container, cgroup v2: "200000 100000" is two cores, "max 100000" all
 
 
@@ -68,8 +69,33 @@ def free_ports(many: int) -> str:
     """Choose ports for so many processes, as the variable has them; '' for one process."""
     if many < 2:
         return ""
-    with ExitStack() as held:  # all at once, so that they differ
-        found = [held.enter_context(socket.socket()) for _ in range(many)]
-        for one in found:
-            one.bind((LOOPBACK, 0))
-        return ",".join(str(one.getsockname()[1]) for one in found)
+    _HELD.append([reserved(0) for _ in range(many)])
+    return ",".join(str(one.getsockname()[1]) for one in _HELD[-1])
+
+
+def reserved(port: int) -> socket.socket:
+    """Bind a loopback port without listening there (0: a free one): this user's processes may bind it as well, which
+    ask for that by SO_REUSEPORT; another user's may not, and who connects is refused until one of ours listens.
+    """
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        found.bind((LOOPBACK, port))
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
+def reserve(environment: Mapping[str, str]) -> list[socket.socket]:
+    """Reserve the ports of a door's processes, for as long as the sockets stay open."""
+    held = []
+    for port in ports(environment):
+        try:
+            held.append(reserved(port))
+        except OSError as error:
+            raise SpecError(
+                f"{env_names.DOOR_PORTS}: {port} is taken ({error.strerror}), so another program would get what is "
+                "meant for a process of the door; start it again with other ports"
+            ) from None
+    return held

@@ -1,15 +1,20 @@
 """ASGI middleware that has this process answer on a loopback port of its own as well, once the service has started.
 
-The first port of a list that nobody listens on is this process's. Until the service is ready nobody listens there, and
-nobody does after a kill, so who asks is refused at once and asks another process. It stops before the service does, and
-answers what it has taken.
+The first port of a list that no process claims is this process's: a claim is a lock on a file in the folder that the
+processes share, which the kernel gives back. The door holds the ports (bentos/launch.py), so that no other user's program
+takes one. Until the service is ready nobody listens there, and nobody does after a kill, so who asks is refused at once
+and asks another process. It stops before the service does, and answers what it has taken.
 """
 
 import asyncio
 import contextlib
+import fcntl
 import logging
+import os
+import signal
 import socket
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -23,7 +28,7 @@ log = logging.getLogger("intentflow.door")
 
 
 class OwnPort:
-    """Listens beside the server that runs it; `state.ports` lists the ports once the service has started."""
+    """Listens beside the server that runs it; `state.ports` and `state.shared` say where once the service has started."""
 
     def __init__(self, app: ASGIApp, *, state: Any) -> None:
         self._app, self._state = app, state
@@ -36,8 +41,8 @@ class OwnPort:
         listening: list[Listener] = []
 
         async def sending(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete" and self._state.ports:
-                listening.append(Listener(scope["app"], self._state.ports))
+            if message["type"] == "lifespan.startup.complete" and self._state.ports and self._state.shared:
+                listening.append(Listener(scope["app"], self._state.ports, self._state.shared))
             await send(message)
 
         async def receiving() -> Message:
@@ -51,14 +56,14 @@ class OwnPort:
 
 
 class Listener:
-    """Serves an application on the first port that is free; make it in a running loop."""
+    """Serves an application on the first port that no process claims; make it in a running loop."""
 
-    def __init__(self, app: ASGIApp, ports: Sequence[int]) -> None:
+    def __init__(self, app: ASGIApp, ports: Sequence[int], shared: Path) -> None:
         config = uvicorn.Config(
             app, lifespan="off", log_config=None, access_log=False, server_header=False, backlog=BACKLOG
         )
         self._server = _Server(config)
-        self._serving = asyncio.create_task(self._serve(ports))
+        self._serving = asyncio.create_task(self._serve(ports, shared))
 
     async def close(self) -> None:
         """Take no more connections and let running requests end."""
@@ -68,11 +73,20 @@ class Listener:
         with contextlib.suppress(asyncio.CancelledError):
             await self._serving
 
-    async def _serve(self, ports: Sequence[int]) -> None:
-        while (own := bound(ports)) is None:
-            log.warning("all of the ports %s are taken; this process answers on the shared one alone", list(ports))
-            await asyncio.sleep(AGAIN_S)
-        await self._server.serve(sockets=[own])
+    async def _serve(self, ports: Sequence[int], shared: Path) -> None:
+        try:
+            while (own := bound(ports, shared)) is None:
+                log.warning("processes have all of the ports %s; this one answers on the shared one", list(ports))
+                await asyncio.sleep(AGAIN_S)
+        except OSError as error:  # the router would send this process's users to whoever has its port
+            log.error("a port of this door's, of %s, is taken: %s; this process ends", list(ports), error)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        found, claim = own
+        try:
+            await self._server.serve(sockets=[found])
+        finally:
+            os.close(claim)
 
 
 class _Server(uvicorn.Server):
@@ -83,16 +97,33 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bound(ports: Sequence[int]) -> socket.socket | None:
-    """Listen on the first port that nobody listens on."""
+def bound(ports: Sequence[int], shared: Path) -> tuple[socket.socket, int] | None:
+    """Listen on the first port that no process claims; return the socket, and the claim: an open file.
+
+    Raises OSError where something else has the port.
+    """
     for port in ports:
-        found = socket.socket()
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        claim = os.open(shared / f"port.{port}", os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            found.bind((LOOPBACK, port))
-            found.listen(BACKLOG)  # two may be bound to a port, one can listen
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _listening(port), claim
+        except BlockingIOError:
+            os.close(claim)
         except OSError:
-            found.close()
-            continue
-        return found
+            os.close(claim)
+            raise
     return None
+
+
+def _listening(port: int) -> socket.socket:
+    """Listen beside the door's reservation, and beside what a killed process's connections left."""
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        found.bind((LOOPBACK, port))
+        found.listen(BACKLOG)
+    except OSError:
+        found.close()
+        raise
+    return found

@@ -69,7 +69,8 @@ class Recommender:
             check_reach(settings.access, listening())
             opened = open_door(settings)
         app.state.opened = self._opened = opened
-        app.state.draining, app.state.ports = False, settings.ports
+        app.state.draining = False
+        app.state.ports, app.state.shared = settings.ports, settings.shared
         gc.collect()
         gc.freeze()  # what was loaded stays: a full collection over it holds answers up for .2 to .6 s
         drain_first(settings.access.drain_s)

@@ -21,6 +21,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -153,6 +154,16 @@ def whole(
         return line | {NUMBERS: numbers, LISTS: row, PROBABILITIES: scores[PROBABILITIES]}
     except (KeyError, TypeError) as error:
         raise ValueError(f"packed numbers are not of an answer: {error!r}") from error
+
+
+def items_of_before(line: Mapping[str, Any]) -> list[Any]:
+    """Return what was shown as far as the texts of a line hold it: in those written before items stood in plain."""
+    found: list[Any] = []
+    for text in texts_in(line).values():
+        if not text.startswith(BEGIN):
+            with suppress(ValueError):  # damaged: nobody can read it
+                found += unpack(text)[1].get(ITEMS) or []
+    return found
 
 
 def texts_in(line: Mapping[str, Any]) -> dict[str, str]:

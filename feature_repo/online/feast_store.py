@@ -107,7 +107,7 @@ class Online:
         writer = get_provider(found)
         # Of a file, reads have a connection of their own: on a shared one they would wait while a write waits its turn.
         reader = get_provider(found) if kind(found.online_store) == "sqlite" else writer
-        return cls(found, reader, declared, kinds, guard(found, writer))
+        return cls(found, reader, declared, kinds, guard(found, writer, reader=reader))
 
     def read(self, view: str, users: Sequence[str], *, without: Collection[str] = ()) -> list[feast_values.Row | None]:
         """Read rows of one view in the order of users; None where there is none. Cells in `without` are not needed."""
@@ -149,11 +149,12 @@ class Online:
             return self.guard.names()
 
 
-def guard(config: Any, provider: Any) -> Guard:
-    """Return what keeps forgotten people out of a store."""
-    return Guard(
-        store_of(config).marks(config, provider), keys_given(), lambda: tombstone_list.read(config, os.environ)
-    )
+def guard(config: Any, provider: Any, *, reader: Any = None) -> Guard:
+    """Return what keeps forgotten people out of a store; with a `reader` of its own it answers from that provider."""
+    store = store_of(config)
+    marks = store.marks(config, provider)
+    asked = marks if reader is None or reader is provider else store.marks(config, reader)
+    return Guard(marks, asked, keys_given(), lambda: tombstone_list.read(config, os.environ))
 
 
 def store_of(config: Any) -> stores.Store:

@@ -38,7 +38,8 @@ def names_of(user: str, keys: tuple[str, ...]) -> tuple[str, ...]:
 class Guard:
     """Keeps forgotten people out of one store."""
 
-    marks: Marks
+    marks: Marks  # writes, with the list in the same step
+    asked: Marks  # the same list for who only asks: an answer must not wait while a write waits its turn
     keys: tuple[str, ...]
     listed: Callable[[], frozenset[str]]  # the names that outlive the store
 
@@ -55,15 +56,15 @@ class Guard:
     def among(self, users: Iterable[str]) -> frozenset[str]:
         """Return which of some users were forgotten, as the store knows now."""
         told = {name: user for user in users for name in names_of(user, self.keys)}
-        found = self.marks.have(list(told))
+        found = self.asked.have(list(told))
         if found is None:
             self.marks.add(self.listed())
-            found = self.marks.have(list(told)) or frozenset()
+            found = self.asked.have(list(told)) or frozenset()
         return frozenset(told[name] for name in found)
 
     def names(self) -> frozenset[str]:
         """Return all names that the store has; none where it has no list."""
-        return self.marks.names() or frozenset()
+        return self.asked.names() or frozenset()
 
     def bring_in(self) -> frozenset[str]:
         """Add the names that outlive the store, and return all it then has."""

@@ -109,6 +109,7 @@ def _follow(place: Installation, release_id: str, url: str) -> None:
     now = start.read(path)
     looped = (place.home / FOLDER).is_dir() or (now is not None and now.candidate is not None)
     if now is not None and looped and live.get(now.stable.release) == now.stable.url:
+        route(place, now)  # a door that was started again has other processes
         return
     route(place, Routes(stable=Backend(release=release_id, url=url)))
     time.sleep(SEEN_S)

@@ -63,17 +63,74 @@ def test_only_the_door_has_several_processes_and_those_are_started_again(monkeyp
     assert (other.numprocesses, other.respawn, other.env) == (1, False, {"A": "1"})
 
 
-def test_a_process_takes_the_first_port_that_nobody_listens_on() -> None:
+def test_a_process_takes_the_first_port_that_no_process_claims(tmp_path: Path) -> None:
     ports = workers.ports({env_names.DOOR_PORTS: workers.free_ports(2)})
-    first, second, none = (own_port.bound(ports) for _ in range(3))
+    held = workers.reserve({env_names.DOOR_PORTS: ",".join(map(str, ports))})
+    first, second, none = (own_port.bound(ports, tmp_path) for _ in range(3))
     assert first is not None
     assert second is not None
     assert none is None
-    assert (first.getsockname()[1], second.getsockname()[1]) == ports
-    first.close()
-    with socket.socket() as again, own_port.bound(ports) or again as found:
-        assert found.getsockname()[1] == ports[0], "a port that its process left is free again"
-    second.close()
+    assert (first[0].getsockname()[1], second[0].getsockname()[1]) == ports
+    first[0].close()
+    os.close(first[1])
+    again = own_port.bound(ports, tmp_path)
+    assert again is not None
+    assert again[0].getsockname()[1] == ports[0], "a port that its process left is free again"
+    for one, claim in (again, second):
+        one.close()
+        os.close(claim)
+    for reserved in held:
+        reserved.close()
+
+
+@pytest.mark.parametrize("options", [(), (socket.SO_REUSEADDR,)])
+@pytest.mark.parametrize("address", [workers.LOOPBACK, "0.0.0.0"])
+def test_a_port_of_the_door_s_is_nobody_else_s_before_and_after_its_process(
+    options: tuple[int, ...], address: str, tmp_path: Path
+) -> None:
+    """Who is another user cannot ask for SO_REUSEPORT here: the kernel shares a port among one user's sockets."""
+    text = workers.free_ports(2)
+    (port, _), held = workers.ports({env_names.DOOR_PORTS: text}), workers.reserve({env_names.DOOR_PORTS: text})
+    workers._HELD.clear()  # the process that chose them is gone
+
+    def stolen() -> bool:
+        with socket.socket() as other:
+            for option in options:
+                other.setsockopt(socket.SOL_SOCKET, option, 1)
+            try:
+                other.bind((address, port))
+            except OSError:
+                return False
+            return True
+
+    assert not stolen(), "before its process is up"
+    with socket.socket() as client:
+        assert client.connect_ex((workers.LOOPBACK, port)) != 0, "nobody listens, so who asks is refused"
+    own = own_port.bound([port], tmp_path)
+    assert own is not None
+    with socket.create_connection((workers.LOOPBACK, port)):
+        assert not stolen(), "while its process listens"
+    own[0].close()
+    os.close(own[1])
+    assert not stolen(), "after its process was killed"
+    for one in held:
+        one.close()
+
+
+def test_a_port_that_another_program_has_ends_the_door_and_its_process(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind((workers.LOOPBACK, 0))
+        port = other.getsockname()[1]
+        with pytest.raises(SpecError, match=rf"INTENTFLOW_DOOR_PORTS: {port} is taken"):
+            workers.reserve({env_names.DOOR_PORTS: str(port)})
+        with pytest.raises(OSError, match="in use"):
+            own_port.bound([port], tmp_path)
+
+
+def test_chosen_ports_are_held_until_the_door_holds_them() -> None:
+    (port, _) = workers.ports({env_names.DOOR_PORTS: workers.free_ports(2)})
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind((workers.LOOPBACK, port))
 
 
 def test_processes_see_the_time_that_one_of_them_saw(tmp_path: Path) -> None:

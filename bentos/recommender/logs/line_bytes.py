@@ -7,8 +7,12 @@ Whoever looks for people reads what was written (`said`); whoever changes a line
 import gzip
 from pathlib import Path
 
-from feature_repo.logs import request_log
+from pydantic_core import from_json, to_json
+
+from feature_repo.logs import packed_answer, request_log
 from feature_repo.privacy import sealing
+
+PACKED = f'"{packed_answer.PACKED}":'.encode()
 
 
 def raw(path: Path) -> bytes:
@@ -17,11 +21,30 @@ def raw(path: Path) -> bytes:
 
 
 def said(path: Path) -> bytes:
-    """Return what a file says: encrypted lines as they were written."""
+    """Return what a file says: encrypted lines as they were written, and behind them what texts in them hide."""
     data = raw(path)
-    if not of_lines(path) or (not sealing.sealed(data) and b"\n" + sealing.MARK not in data):
+    if not of_lines(path):
         return data
-    return b"".join(opened(line) for line in data.splitlines(keepends=True))
+    if sealing.sealed(data) or b"\n" + sealing.MARK in data:
+        data = b"".join(opened(line) for line in data.splitlines(keepends=True))
+    return data + b"".join(map(hidden, data.splitlines())) if PACKED in data else data
+
+
+def hidden(line: bytes) -> bytes:
+    """Return the items that an opened line has within a compressed text, as JSON: lines of before have them there."""
+    if PACKED not in line:
+        return b""
+    try:
+        found = from_json(line)
+    except ValueError:  # cut short
+        return b""
+    items = packed_answer.items_of_before(found) if isinstance(found, dict) else []
+    return to_json(items) + b"\n" if items else b""
+
+
+def hides(path: Path) -> bool:
+    """Tell whether a segment of answers has lines of before, in which items cannot be seen or changed in place."""
+    return any(hidden(opened(line)) for line in raw(path).splitlines())
 
 
 def of_lines(path: Path) -> bool:

@@ -2,13 +2,16 @@
 
 A thread of its own does it: no answer waits. A store that is away is tried again; the bound on the request log's bytes
 holds all the while, so a store that stays away for days costs its oldest files. Files of the event log go only once the
-store has them. Where things lie in a store: feature_repo/logs/shipped_log.py.
+store has them. Of several processes that share a folder one copies, as long as it lives: two would write to one name in
+the store at once. Where things lie in a store: feature_repo/logs/shipped_log.py.
 """
 
 import contextlib
+import fcntl
 import gzip
 import io
 import logging
+import os
 import socket
 import threading
 import time
@@ -25,8 +28,10 @@ from feature_repo.privacy.sealing import SealError
 EVERY_S = 5.0
 PAUSE_S = 30.0  # after a store failed
 LEFTOVERS_EVERY_S = 300.0
+AGAIN_S = 0.1  # between looks at the end, whether this process is to copy
 LAST_S = 20.0  # for what is left at the end; a pod has 75 s
 FAILURES = (OSError, ValueError, SealError)  # arrow's errors are of the first two kinds
+LOCK = "shipping.lock"  # of the process that copies a folder's files
 EVENTS_KEEP_BYTES = 512 << 20  # of event files here that the store has too
 log = logging.getLogger("intentflow.door")
 
@@ -60,6 +65,7 @@ class Shipping:
         self._folder, self._store, self._every_s, self._on_turn = folder, store, every_s, on_turn
         self._keep_bytes, self._events, self._leftovers, self._leave = keep_bytes, events, leftovers, leave
         self._took_at = time.monotonic() - LEFTOVERS_EVERY_S + PAUSE_S  # soon after the start
+        self._lock = -1  # an open file, once this process is the one that copies
         self._sent: set[tuple[str, int]] = set()  # files that the store has, by name and size
         self._closed, self._given_up = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"compact {folder.name}", daemon=True)
@@ -74,12 +80,28 @@ class Shipping:
             last.start()
             last.join(timeout=LAST_S)
         self._given_up.set()
+        if not self._thread.is_alive() and self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
         if self._leftovers is not None:
             self._leftovers.close()
 
     def turn(self) -> None:
         """Compact every segment that nobody writes to, and send what was not sent."""
         self._compact_and_send(self._closed)
+
+    def _copies(self) -> bool:
+        """Be the process that copies this folder's files, unless another is; tell whether it is this one."""
+        if self._store and self._lock < 0:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            found = os.open(self._folder / LOCK, os.O_CREAT | os.O_RDWR, 0o640)
+            try:
+                fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(found)
+            else:
+                self._lock = found
+        return self._lock >= 0
 
     def _compact_and_send(self, stop: threading.Event) -> None:
         for leave in self._leave:
@@ -88,17 +110,19 @@ class Shipping:
             if stop.is_set():
                 return
             request_log.compact(path)
+        if not self._copies():
+            return
         for path in self._unsent():
-            if not stop.is_set():
+            if not stop.is_set() and path.exists():
                 key = (path.name, path.stat().st_size)
                 ship(path, self._store)
                 self._sent.add(key)
-        if self._store and self._events is not None:
+        if self._events is not None:
             self._prune_events(self._events)
 
     def _unsent(self) -> list[Path]:
         """List closed files that the store does not have: answers first, then events."""
-        if not self._store:
+        if self._lock < 0:
             return []
         found = sorted(self._folder.glob(f"*{request_log.PARQUET}"))
         found += [] if self._events is None else json_lines.files(self._events)
@@ -112,18 +136,22 @@ class Shipping:
 
     def _prune_events(self, folder: Path) -> None:
         """Delete the oldest event files that the store has, beyond what is kept here."""
-        sizes = {path: path.stat().st_size for path in json_lines.files(folder)}
+        sizes: dict[Path, int] = {}
+        for path in json_lines.files(folder):
+            with contextlib.suppress(FileNotFoundError):  # archived meanwhile
+                sizes[path] = path.stat().st_size
         left = sum(sizes.values()) - EVENTS_KEEP_BYTES
         for path, size in sizes.items():
-            if left > 0 and (path.name, size) in self._sent and json_lines.is_closed(path):
-                path.unlink()
-                left -= size
+            with contextlib.suppress(FileNotFoundError):
+                if left > 0 and (path.name, size) in self._sent and json_lines.is_closed(path):
+                    path.unlink()
+                    left -= size
 
     def _shared_volume(self) -> None:
         """Say that this door lives; now and then take what gone doors left, and keep the store's folder in bounds."""
         if self._leftovers is not None:
             self._leftovers.touch()
-        if time.monotonic() - self._took_at < LEFTOVERS_EVERY_S or not self._store:
+        if time.monotonic() - self._took_at < LEFTOVERS_EVERY_S or self._lock < 0:
             return
         self._took_at = time.monotonic()
         if self._leftovers is not None and (gone := self._leftovers.take(self._ship_folder)):
@@ -155,8 +183,10 @@ class Shipping:
             self._on_turn(self._status(len(self._sent) - before, failed=failed))
 
     def _last(self) -> None:
-        """Send what the end leaves."""
+        """Send what the end leaves, after the process that copies sent its own."""
         try:
+            while not self._copies() and not self._given_up.wait(AGAIN_S):
+                pass
             self._compact_and_send(self._given_up)
         except FAILURES as error:
             log.warning("logs: %s: %s; what is left stays here", object_store.shown(self._store), error)

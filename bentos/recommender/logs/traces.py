@@ -176,7 +176,8 @@ def clean(path: Path, people: People) -> int:
     if DATABASE.search(path.name):
         return 0
     if path.suffix == ".jsonl" and path.parent.name in LOGS:
-        return _blank(path, people)
+        parquet = _of_before(path)
+        return _blank(path, people) if parquet is None else _rewrite(parquet, people)
     if path.suffix == request_log.PACKED:
         return _without(path, people)
     return mask(path, people.needles)
@@ -254,17 +255,19 @@ def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
         return _replace_rows(path, names)
     if path.suffix == request_log.PACKED:
         return _replace_packed(path, names)
+    if (parquet := _of_before(path)) is not None:
+        return _replace_rows(parquet, names)
     renamed, gone, start = 0, 0, 0
     with path.open("r+b") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH)
         if not request_log.same_file(stream.fileno(), path):  # it became parquet while we waited
-            parquet = path.with_suffix(request_log.PARQUET)
-            return _replace_rows(parquet, names) if parquet.exists() else (0, 0)
+            again = path.with_suffix(request_log.PARQUET)
+            return _replace_rows(again, names) if again.exists() else (0, 0)
         for line in path.read_bytes().splitlines(keepends=True):
             text = line_bytes.opened(line)
             user = _user_of(text)
             name = names(user) if user is not None else None
-            if user is not None and name is None:
+            if user is not None and (name is None or _renamed(said := line_bytes.hidden(text), names) != said):
                 os.pwrite(stream.fileno(), b" " * len(line.rstrip(b"\n")), start)
                 gone += 1
             elif user is not None and name is not None and name != user:
@@ -273,6 +276,12 @@ def replace_users(path: Path, names: Callable[[bytes], bytes | None]) -> tuple[i
             start += len(line)
         os.fsync(stream.fileno())
     return renamed, gone
+
+
+def _of_before(path: Path) -> Path | None:
+    """Make parquet of a closed segment whose lines hide their items (line_bytes.py); None for every other file."""
+    hides = path.suffix == request_log.SEGMENT and path.exists() and line_bytes.hides(path)
+    return request_log.compact(path) if hides else None
 
 
 def _renamed(line: bytes, names: Callable[[bytes], bytes | None]) -> bytes:
@@ -498,8 +507,9 @@ def _blank(path: Path, people: People) -> int:
             text = line.rstrip(b"\n")
             shown = line_bytes.opened(text)
             hits = [span for needle in people.needles for span in needle.spans(shown)]
-            if hits:
-                begin, end = hits[0] if shown is text else (0, len(text))
+            within = line_bytes.hidden(shown)
+            if hits or any(needle.spans(within) for needle in people.needles):
+                begin, end = hits[0] if hits and shown is text else (0, len(text))
                 for first, last in ((end, len(text)), (0, begin), (begin, end)):
                     os.pwrite(stream.fileno(), b" " * (last - first), start + first)
                 gone += 1

@@ -1,8 +1,12 @@
 """The request log on disk: segments become parquet, nothing is lost on the way, a sample is a sample."""
 
+import base64
 import dataclasses
+import fcntl
 import os
+import struct
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +18,7 @@ from pydantic_core import from_json, to_json
 from bentos.recommender.logs import requestlog, shipping
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from feature_repo import columns
-from feature_repo.logs import request_log
+from feature_repo.logs import packed_answer, request_log
 from feature_repo.rows import Ragged, UserRows
 from tests.patience import patient
 
@@ -239,3 +243,60 @@ def test_a_person_who_is_blanked_takes_no_other_answers_along(tmp_path: Path) ->
     log.append(dataclasses.replace(ANSWER, request_id="r4", rows=UserRows.unknown([bo], now=1)))
     log.close()
     assert [line["request_id"] for line in requestlog.read(tmp_path / "requests")] == ["r1", "r3", "r4"]
+
+
+def of_before(answer: LoggedAnswer) -> bytes:
+    """Return a line as doors wrote it while its items lay within the text of its scores."""
+    line, texts = requestlog.packed_line(answer)
+    items = [dict(item) for item in line.pop("items")]
+    head = to_json({"arrays": [["probabilities", "d", False, 2, 0]], "more": {"items": items}})
+    body = struct.pack("<I", len(head)) + head + answer.probabilities.astype("<f8").tobytes()
+    squeeze = zlib.compressobj(6, zdict=packed_answer.PRIMER)
+    texts[line["scores"]] = base64.b64encode(squeeze.compress(body) + squeeze.flush()).decode()
+    return to_json(line | {packed_answer.PACKED: texts}) + b"\n"
+
+
+def two_of_before(tmp_path: Path) -> Path:
+    """Write a segment of before: ann is shown cid, then i1."""
+    segment = tmp_path / "requests" / "2026-11-01.00000.jsonl"
+    segment.parent.mkdir()
+    user = UserRows.unknown(["a" * 16], now=1)
+    answers = [
+        dataclasses.replace(ANSWER, request_id=f"r{n}", rows=user, items=[ITEM | {"item_id": item}])
+        for n, item in enumerate(("c" * 16, "i1"))
+    ]
+    segment.write_bytes(b"".join(map(of_before, answers)))
+    return segment
+
+
+def shown(folder: Path) -> list[tuple[str, str]]:
+    return [(line["user_id"][0], line["items"][0]["item_id"]) for line in requestlog.read(folder)]
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_person_whom_an_answer_of_before_shows_is_found_and_taken_out(tmp_path: Path, is_open: bool) -> None:
+    from bentos.recommender.logs import traces
+
+    segment, people = two_of_before(tmp_path), traces.People((), ("c" * 16,))
+    assert shown(segment.parent) == [("a", "c" * 16), ("a", "i1")]
+    assert traces.find([segment.parent], people).hits == {segment: 1}
+    with segment.open("rb") as door:
+        if is_open:
+            fcntl.flock(door, fcntl.LOCK_SH)
+        assert traces.clean(segment, people) == 1
+    assert segment.exists() is is_open
+    assert not traces.find([segment.parent], people).hits
+    assert shown(segment.parent) == [("a", "i1")]
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_person_whom_an_answer_of_before_shows_is_renamed_or_the_answer_goes(tmp_path: Path, is_open: bool) -> None:
+    from bentos.recommender.logs import traces
+
+    segment = two_of_before(tmp_path)
+    names = {b"a" * 16: b"b" * 16, b"c" * 16: b"d" * 16}
+    with segment.open("rb") as door:
+        if is_open:
+            fcntl.flock(door, fcntl.LOCK_SH)
+        assert traces.replace_users(segment, names.get) == ((1, 1) if is_open else (2, 0))
+    assert shown(segment.parent) == ([("b", "i1")] if is_open else [("b", "d" * 16), ("b", "i1")])

@@ -202,3 +202,32 @@ def test_a_full_volume_costs_lines_and_no_start(tmp_path: Path, monkeypatch: pyt
     assert events.unfolded == 0
     log.close()
     events.close()
+
+
+def test_of_processes_that_share_a_folder_one_copies_and_the_next_takes_over(tmp_path: Path, host: str) -> None:
+    """The lock is of an open file, so that two of these are like two processes."""
+    store = tmp_path / "store"
+
+    def answered(number: int) -> None:
+        log = RequestLog(tmp_path / "requests")
+        log.append(dataclasses.replace(ANSWER, request_id=f"r{number}"))
+        log.close()
+
+    def status(one: shipping.Shipping) -> tuple[int, int]:
+        before = len(one._sent)
+        one.turn()
+        found = one._status(len(one._sent) - before, failed=False)
+        return found.sent, found.waiting
+
+    answered(0)
+    first, second = (shipping.Shipping(tmp_path / "requests", str(store), every_s=60) for _ in range(2))
+    assert [status(first), status(second)] == [(1, 0), (0, 0)], "each counted the file, or both copied it"
+    answered(1)
+    assert [status(second), status(first)] == [(0, 0), (1, 0)]
+    answered(2)
+    first.close()
+    answered(3)
+    assert status(second)[1] == 0
+    second.close()
+    found = object_store.opened(str(store))
+    assert [answer["request_id"] for answer in shipped_log.read(found)] == ["r0", "r1", "r2", "r3"]

@@ -1,6 +1,10 @@
 """The contract of every kind of online store. Those that need a server are in tests/profiles/test_online.py as well."""
 
+import contextlib
 import json
+import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from feature_repo.errors import ServerError
 from feature_repo.online import erase, feast_store, stores
 from feature_repo.online.stores import STORES, Store
 from feature_repo.views import PUSHED
+from tests.patience import patient
 
 EVERY = pytest.mark.parametrize("store", STORES, ids=lambda store: store.name)
 SERVED = ("redis", "postgres")
@@ -50,6 +55,37 @@ def test_rows_are_written_counted_and_erased(store: Store, tmp_path: Path, monke
     assert online.read(PUSHED, ["u1", "u2"])[0] is None
     erase.drop("shop", space)
     assert erase.users("shop") == set()
+
+
+def test_who_was_forgotten_is_told_while_a_write_waits_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A door asks in the loop that answers everybody; a batch may hold the file's write lock for seconds."""
+    file = tmp_path / "online.db"
+    given = {"type": "sqlite", "path": str(file)}
+    monkeypatch.setenv(
+        "INTENTFLOW_FEAST", json.dumps({"registry": str(tmp_path / "registry.db"), "online_store": given})
+    )
+    monkeypatch.setenv("INTENTFLOW_HOME", str(tmp_path))
+    online = feast_store.Online.open(feast_store.space("shop", "0123456789ab"), windows_days=(7,))
+    online.provider.update_infra("shop", [], list(online.views.values()), [], [], partial=True)
+    feast_store.store_of(online.config).let_read(online.config)
+    row = ("u1", 1_700_000_000, dict.fromkeys(online.kinds[PUSHED], "[]"))
+    online.write(PUSHED, [row])
+    waits_s = patient(6)
+    online.guard.marks._db.execute(f"PRAGMA busy_timeout = {waits_s * 1000:.0f}")  # type: ignore[attr-defined]
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as batch:
+        batch.execute("BEGIN IMMEDIATE")
+        writing = threading.Thread(target=online.write, args=(PUSHED, [row]))
+        writing.start()
+        time.sleep(0.5)  # by then it waits for the batch
+        begun = time.monotonic()
+        told = [online.tombstones(), online.forgotten(["u1"])]
+        took_s = time.monotonic() - begun
+        batch.rollback()
+    writing.join()
+    assert told == [frozenset(), frozenset()]
+    assert took_s < waits_s / 2, "an answer waited for the write"
 
 
 def test_a_store_that_only_feast_knows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.router.settings import TOKEN
 from feature_repo import files
+from pipelines.leases.lease import FOLDER
 from pipelines.releases import processes, serving
 from pipelines.rollout.laptop import LaptopActuator
 
@@ -68,6 +69,18 @@ def test_what_a_rollout_says_stays_while_its_stable_door_runs(place):
     processes.down(place.home, [f"{serving.DOOR}-aaa"])
     serving._follow(place, "bbb", second)
     assert start.read(file) == Routes(stable=backends[1])
+
+
+def test_a_door_that_was_started_again_has_its_new_processes_routed_while_a_loop_serves(place):
+    (url,) = opened(place, "aaa")
+    gone, came = (f"http://{start.LOOPBACK}:{port}" for port in (4001, 4002))
+    routes = Routes(stable=Backend(release="aaa", url=url, workers=(gone,)))
+    start.write(start.routes_file(place.home), routes)
+    (place.home / FOLDER).mkdir()
+    record = place.home / "up" / f"{serving.DOOR}-aaa.json"
+    files.write_json(record, files.read_json(record) | {"workers": [came]})
+    serving._follow(place, "aaa", url)
+    assert start.read(start.routes_file(place.home)) == routes.over({url: (came,)})
 
 
 def test_the_router_learns_a_door_s_processes_and_the_loop_compares_routes_without_them(tmp_path):
