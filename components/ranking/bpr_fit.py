@@ -28,10 +28,11 @@ def learn(liked: sp.csr_matrix, *, seed: int = 0) -> dict[str, np.ndarray]:
         tables = nn.ModuleList([history, factors, bias])
         optimizer = torch.optim.AdamW(tables.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         rows = np.flatnonzero(np.diff(liked.indptr) > 1)
-        order = np.random.default_rng(seed)
+        order, pairs = np.random.default_rng(seed), _pairs(liked)
         for _ in range(EPOCHS if len(rows) else 0):
             for start in range(0, len(rows), BATCH):
-                item, weight = _padded(liked, order.permutation(rows)[start : start + BATCH])  # [B, T]
+                batch = order.permutation(rows)[start : start + BATCH]
+                item, weight = _padded(liked, batch)  # [B, T]
                 own = history(item) * weight[..., None]  # [B, T, D]
                 whole = own.sum(dim=1)  # [B, D]
                 at = torch.multinomial(weight, PAIRS, replacement=True)  # [B, P]
@@ -39,13 +40,29 @@ def learn(liked: sp.csr_matrix, *, seed: int = 0) -> dict[str, np.ndarray]:
                 rest = (1 - weight.gather(1, at)).clamp(min=1e-3)[..., None]
                 user = (whole[:, None] - own.gather(1, at[..., None].expand(-1, -1, FACTORS))) / rest  # [B, P, D]
                 ahead = ((factors(better) - factors(worse)) * user).sum(-1) + (bias(better) - bias(worse)).squeeze(-1)
-                had = (worse[..., None] == item[:, None]).any(-1) if item.shape[1] <= 512 else torch.zeros_like(at) > 0
+                had = torch.from_numpy(_among(pairs, batch[:, None] * n_items + worse.numpy()))  # [B, P]
                 loss = (nn.functional.softplus(-ahead) * ~had).mean()
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
         learnt = {"history": history.weight, "factors": factors.weight, "bias": bias.weight[:, 0]}
         return {name: value.detach().numpy().copy() for name, value in learnt.items()}
+
+
+def _pairs(liked: sp.csr_matrix) -> np.ndarray:
+    """Return who had what as row * I + item, ascending; padding is no pair, so it keeps no item from being a negative.
+
+    >>> _pairs(sp.csr_matrix([[0.0, 0.7], [0.2, 0.3]])).tolist()
+    [1, 2, 3]
+    """
+    row = np.repeat(np.arange(liked.shape[0], dtype=np.int64), np.diff(liked.indptr))
+    return np.sort(row * liked.shape[1] + liked.indices)
+
+
+def _among(ascending: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Tell which of what is asked about is among some numbers, without sorting these for each batch."""
+    at = np.minimum(np.searchsorted(ascending, asked), len(ascending) - 1)
+    return np.asarray(ascending[at] == asked)
 
 
 def _padded(liked: sp.csr_matrix, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
