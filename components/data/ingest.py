@@ -55,10 +55,10 @@ def ingest(
     with files.written_folder(destination) as folder, _work(folder) as work, database(folder) as db:
         read = sources.read(db, data.source, base, work=Path(work))
         left_out = forgotten.leave_out(db, tombstones, items_are_users=data.items_are_users)
-        if data.split.leave_one_out is not None:
-            leave_one_out.create(db, data.split, timezone=data.timezone)
         report(0.3, "source read")
         arrived = _arrived(db, data, read, home=home, now=now, clock=clock)
+        if data.split.leave_one_out is not None:
+            leave_one_out.create(db, data.split, timezone=data.timezone)
         span = period(db, "arrived_events", data=data, now=now, far_out=not leaves_far_out(data.contract))
         require_weeks(span.weeks, data, horizon=horizon)
         report(0.4, "calendar")
@@ -189,7 +189,7 @@ def _items(*, items_are_users: bool) -> str:
         SELECT i.* EXCLUDE (source_row)
             REPLACE (coalesce(i.first_seen, s.first_seen) AS first_seen, {item} AS item_id)
         FROM source_items i LEFT JOIN (
-            SELECT item_id, min(timestamp) AS first_seen FROM source_events GROUP BY item_id
+            SELECT item_id, min(timestamp) AS first_seen FROM arrived_events GROUP BY item_id
         ) s ON s.item_id = i.item_id {people}
         ORDER BY i.source_row"""
 

@@ -46,20 +46,22 @@ def _temperature(truth: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.nd
 def _isotonic(truth: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pool neighbours that stand in the wrong order, and draw lines between the middles of the pools.
 
-    Steps, as isotonic regression has them, would tie what a model tells apart.
+    Steps, as isotonic regression has them, would tie what a model tells apart. Equal answers, which trees give by the
+    thousand, stay together: a cut among them would ask for two meanings of one answer.
     """
-    order = np.argsort(said, kind="stable")
+    answer, which, count = np.unique(said, return_inverse=True, return_counts=True)
     # Pairs in hundreds of equal parts first: a pool of a few pairs at either end would say 0 or 1.
-    part = np.arange(len(order)) * min(MOST_KNOTS, max(len(order) // LEAST, 1)) // len(order)
-    often = np.bincount(part)
-    middle, rate = (np.bincount(part, values[order]) / often for values in (said, truth.astype(np.float64)))
+    parts = min(MOST_KNOTS, max(len(said) // LEAST, 1))
+    part = np.unique((np.cumsum(count) - count) * parts // len(said), return_inverse=True)[1]  # of each answer
+    often = np.bincount(part, count)
+    middle, rate = (np.bincount(part, values) / often for values in (answer * count, np.bincount(which, truth)))
     level = isotonic_regression(rate, sample_weight=often, y_min=SMALL, y_max=1 - SMALL)
     pool = np.unique(level, return_inverse=True)[1]
     weight = np.bincount(pool, often)
     x, y = (np.bincount(pool, values * often) / weight for values in (middle, level))
     smooth = (y * weight + 0.5) / (weight + 1.0)  # a pool of none, or of all, is no certainty
     meant = np.maximum.accumulate(logit(smooth))
-    rising = np.concatenate([[True], np.diff(meant) > SMALL])
+    rising = np.concatenate([[True], (np.diff(meant) > SMALL) & (np.diff(x) > SMALL)])
     return x[rising], meant[rising]
 
 

@@ -24,6 +24,7 @@ Method = Literal["temperature", "isotonic"]
 FILE = "calibration.json"
 FORMAT = 1
 SMALL = 1e-6  # keeps logits finite
+STEEPEST = 10.0  # slope beyond the outer knots: of the coldest temperature
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,17 @@ class Calibration:
 
 
 def _through(said: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Go through knots in straight lines; beyond the ends the outer lines go on, a lone knot moves all alike."""
+    """Go through knots in straight lines; beyond the ends the outer lines go on, a lone knot moves all alike.
+
+    Beyond the ends no line is steeper than `STEEPEST`: two knots that lie close say nothing of what is far from them.
+    """
     if len(x) == 1:
         return np.asarray(said - x[0] + y[0])
     place = np.clip(np.searchsorted(x, said) - 1, 0, len(x) - 2)
     slope = np.diff(y) / np.diff(x)
-    return np.asarray(y[place] + (said - x[place]) * slope[place])
+    inside = np.clip(said, x[0], x[-1])
+    beyond = (said - inside) * np.minimum(slope, STEEPEST)[place]
+    return np.asarray(y[place] + (inside - x[place]) * slope[place] + beyond)
 
 
 def logits(probability: np.ndarray) -> np.ndarray:

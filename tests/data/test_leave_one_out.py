@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.data import leave_one_out
+from components.data.arrivals import create_plain
 from components.data.database import database
 from components.data.ingest import ingest
 from components.data.spec import Data, Split
@@ -59,6 +60,26 @@ def test_the_last_event_tests_and_the_one_before_validates_whatever_their_days(t
     assert places[tuple("xyz")] == [7, 8, 9]
 
 
+def test_a_row_that_two_files_have_takes_one_place(tmp_path: Path) -> None:
+    """Else the copy of a last event stands in the step before it, and the test asks for what training has shown."""
+    rows = [("ann", item, day(1 + n)) for n, item in enumerate("abcdefghi")]
+    asked = data(tmp_path, rows[:7])
+    (tmp_path / "plays.csv").rename(tmp_path / "plays-1.csv")
+    data(tmp_path, rows[5:])
+    (tmp_path / "plays.csv").rename(tmp_path / "plays-2.csv")
+    source = {"type": "csv", "events": {"path": "plays-*.csv", "timezone": ZONE}}
+    asked = Data.model_validate(asked.model_dump() | {"source": source})
+    now = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
+    snapshot = ingest(asked, tmp_path / "tables", key=KEY, base=tmp_path, now=now, home=tmp_path / "home")
+    with database(tmp_path) as db:
+        told = db.execute(f"SELECT item_id, timestamp FROM '{tmp_path}/tables/events.parquet' ORDER BY timestamp")
+        places = [(item, snapshot.calendar.week(at)) for item, at in told.fetchall()]
+        seen = db.execute(f"SELECT item_id, first_seen FROM '{tmp_path}/tables/items.parquet'").fetchall()
+    expected = list(zip("abcdefghi", range(1, 10), strict=True))
+    assert (places, snapshot.repeats) == (expected, 2)
+    assert sorted((item, snapshot.calendar.week(at)) for item, at in seen) == expected
+
+
 def test_what_is_older_than_all_training_steps_fills_the_warm_up_in_its_order(tmp_path: Path) -> None:
     items = [f"i{n:02}" for n in range(16)]
     rows = [("ann", item, day(1 + n)) for n, item in enumerate(items)]
@@ -89,8 +110,9 @@ def test_a_row_without_a_user_stays_where_it_is(tmp_path: Path) -> None:
             (NULL, TIMESTAMPTZ '2024-03-01 10:00:00+00', TIMESTAMPTZ '2024-03-01 10:00:00+00', 1),
             ('ann', NULL, NULL, 2), ('ann', TIMESTAMPTZ '2024-03-09 10:00:00+00', NULL, 3)
             ) AS t (user_id, timestamp, created_at, source_row)""")
+        create_plain(db)
         leave_one_out.create(db, Split.model_validate(SPLIT), timezone="UTC")
-        rows = db.execute("SELECT source_row, timestamp FROM source_events ORDER BY source_row").fetchall()
+        rows = db.execute("SELECT source_row, timestamp FROM arrived_events ORDER BY source_row").fetchall()
     at = {row: None if moment is None else moment.astimezone(dt.UTC) for row, moment in rows}
     assert at[1] == dt.datetime(2024, 3, 1, 10, tzinfo=dt.UTC)
     assert at[2] is None

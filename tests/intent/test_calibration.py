@@ -56,6 +56,29 @@ def test_no_order_turns_and_nothing_is_tied(method: Method) -> None:
     assert np.isfinite(found.apply(np.array([[0.0] * C, [1.0] * C]))).all()
 
 
+@pytest.mark.parametrize("parts", [1, 3, 40])
+def test_answers_that_are_tied_have_one_meaning_each(parts: int) -> None:
+    """A tree says one of a few numbers, each thousands of times; each comes to mean how often it came true."""
+    true, labels = world()
+    said = (np.floor(true * parts) + 0.5) / parts
+    found = calibrate.fit("isotonic", labels, said, vocabulary())
+    for x, meant in found.knots.values():
+        assert len(x) == 1 or min(np.diff(x).min(), np.diff(meant).min()) > 1e-6
+    asked = np.repeat(np.linspace(0.001, 0.999, 400)[:, None], C, axis=1)
+    assert (np.diff(found.apply(asked).astype(np.float64), axis=0) > 0).all()
+    mended = found.apply(said)
+    for value in np.unique(said[:, 0])[: parts - parts // 8]:  # the rare ones at the top are pooled
+        mine = said[:, :6] == value
+        assert abs(mended[:, :6][mine].mean() - true[:, :6][mine].mean()) < 0.04
+
+
+def test_beyond_knots_that_lie_close_no_answer_becomes_certain() -> None:
+    found = Calibration("isotonic", {"buy": (np.array([0.0, 1e-4]), np.array([-1.0, 1.0]))}, ("buy",))
+    assert found.apply(np.array([[expit(0.0)], [expit(1e-4)]]))[:, 0] == pytest.approx(expit([-1.0, 1.0]), abs=1e-3)
+    low, high = found.apply(expit(np.array([[-0.2], [0.2]])))[:, 0]
+    assert (low, high) == pytest.approx((expit(-3.0), expit(3.0)), abs=1e-2)
+
+
 def test_an_intent_with_too_few_pairs_keeps_what_it_says() -> None:
     true, labels = world(200)
     labels[:, 6] = 0  # nobody visits
