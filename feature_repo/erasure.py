@@ -100,7 +100,7 @@ def read(file: Path, trusted: signing.TrustedKeys) -> Note:
             {str(name): tuple(map(str, one[NOW])) for name, one in tables.items() if one[NOW]},
         )
         whole = whole and set(note.was) <= {*TABLES, FILE} and set(note.now) == set(note.was) - {FILE}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         whole = False
     if not whole:
         raise DataError(f"{file}: is no note of erased rows as `forget` writes it, or was changed; {MEND}")
@@ -224,8 +224,11 @@ def _require_rows(folder: Path, note: Note) -> None:
     """Refuse tables in which other rows than the noted ones are without a name, or a noted one has anything left."""
     if not note.was or not note.finished:
         return
-    items = pq.read_table(folder / ITEMS)
-    ids = [str(item) for item in items[columns.ITEM_ID].to_pylist()]
+    try:
+        items = pq.read_table(folder / ITEMS)
+        ids = [str(item) for item in items[columns.ITEM_ID].to_pylist()]
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        raise DataError(f"{folder / ITEMS}: is no table of items; {MEND}") from error
     said = [name for name in items.column_names if name not in (columns.ITEM_ID, columns.ITEM_INDEX)]
     rows = items.select(said).take(pa.array([p for p in note.places if 0 <= p < len(ids)], pa.int64()))
     if list(note.places) != [n for n, item in enumerate(ids) if vocabulary.is_erased(item)] or any(

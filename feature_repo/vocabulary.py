@@ -186,7 +186,7 @@ class Vocabulary:
 def erased_id(place: int) -> str:
     """Return the id of an item that was a person who is forgotten; no pseudonym has this form.
 
-    >>> erased_id(17), is_erased("erased-17"), is_erased("0123456789abcdef")
+    >>> erased_id(17), is_erased("erased-17"), is_erased("fedcba9876543210")
     ('erased-17', True, False)
     """
     return f"erased-{place}"

@@ -129,7 +129,15 @@ def _model(
         left += [f"{uri}/{path.relative_to(folder)}" for path in files if clean(path)]
         vocabularies = {path.parent for path in item_tables(folder)} | {p.parent for p in files if p.name == ERASED}
         if erase is not None and vocabularies:
-            at = get_artifact_repository(client.get_model_version_download_uri(version.name, str(version.version)))
+            at = get_artifact_repository(_place(client, version))
             for one in sorted(vocabularies):
                 erase(one, lambda path: at.log_artifact(str(path), str(path.parent.relative_to(folder))))
         return len(files), len(item_tables(folder))
+
+
+def _place(client: "MlflowClient", version: Any) -> str:
+    """Return the address under which the files of a version lie: a logged model's, or a folder of a run."""
+    source = str(version.source)
+    if not source.startswith("models:/"):
+        return source
+    return str(client.get_logged_model(source.removeprefix("models:/")).artifact_location)

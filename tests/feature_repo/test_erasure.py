@@ -132,6 +132,12 @@ def _one_more(folder: Path) -> None:
     (folder.parent / "more.py").write_text("")
 
 
+def _no_table(folder: Path) -> None:
+    (folder / erasure.ITEMS).write_bytes(b"PAR1 half a file")
+    now = [file_set.listed(folder)[erasure.ITEMS]]
+    _edit(lambda note: note["files"][erasure.ITEMS].update(now=now), check=True)(folder)
+
+
 def _weights_noted(folder: Path) -> None:
     def noted(note: dict) -> None:
         note["files"]["../weights.bin"] = {"was": file_set.listed(folder.parent)["weights.bin"], "now": ["0" * 64]}
@@ -146,6 +152,11 @@ def _weights_noted(folder: Path) -> None:
         _edit(lambda note: note.update(places=[0, 1]), check=False),
         _edit(lambda note: note.update(places=[0, 1]), check=True),
         _edit(lambda note: note.update(places=[]), check=True),
+        _edit(lambda note: note.update(places=[{}]), check=True),
+        _no_table,
+        lambda folder: (folder / erasure.FILE).write_text(
+            '{"vocabulary": "v", "places": [1e999], "files": {}, "check": ""}'
+        ),
         _edit(lambda note: note["files"]["items.parquet"].update(was="0" * 64), check=True),
         _edit(lambda note: note["files"].pop("items.parquet"), check=True),
         lambda folder: (folder / erasure.FILE).unlink(),

@@ -1,12 +1,17 @@
 """Forgotten people and the registry: which versions are due for retraining, and what a server keeps."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bentos.recommender.logs import traces
-from components.registry import aliases, forget
+from components.registry import aliases, forget, release
 from components.registry import client as mlflow_client
+from feature_repo import erasure
+from feature_repo.errors import ServerError
+from feature_repo.release_folder import ReleaseFolder
+from feature_repo.vocabulary import Vocabulary
 
 ANN, HIDDEN = "raw-user-7f3a-ann", "0123456789abcdef"
 DATA = "da7ada7ada7a"
@@ -71,3 +76,39 @@ def test_what_mlflow_keeps_elsewhere_is_looked_through_and_cleaned(shared, tmp_p
         assert Path(client.download_artifacts(run_id, "notes/note.txt", str(tmp_path / "back"))).read_text() == (
             f"{'x' * len(ANN)} asked\n"
         )
+
+
+@EITHER
+def test_item_tables_of_versions_are_emptied_and_the_release_is_fetched_as_before(shared, tmp_path: Path) -> None:
+    made, person = shared.release(), "i4"  # an id of the toy's, as if it were a pseudonym
+    people = traces.People((), (person,))
+
+    def tables(folder: Path) -> list[Path]:
+        return [path for path in traces.find([folder], people).item_tables if path.suffix == ".parquet"]
+
+    def look(*, may: bool) -> tuple[int, list[str], int]:
+        def erase(folder: Path, written: erasure.Written) -> int:
+            return erasure.erase(folder, [person], None, written=written)
+
+        return forget.look_through(
+            "shared", here=lambda _: False, names_them=lambda _: False, clean=lambda _: 0, item_tables=tables,
+            erase=erase if may else None,
+        )  # fmt: skip
+
+    safe = {part: shared.folder_of(part) / "artifacts" / "model" for part in ("intent", "ranking")}
+    for part, folder in safe.items():
+        shutil.copytree(folder, tmp_path / "safe" / part)
+    try:
+        assert look(may=False)[1:] == ([], 2)
+        assert look(may=True)[1:] == ([], 0)
+        folder = release.assemble("shared", made.version, tmp_path / "release")
+        found = Vocabulary.load(folder / "ranking" / "vocabulary")
+        assert (ReleaseFolder.verified(folder).id, found.item_ids[4]) == (made.id, "erased-4")
+        assert look(may=True)[1:] == ([], 0)
+        (safe["intent"] / "vocabulary" / erasure.FILE).unlink()
+        with pytest.raises(ServerError, match=r"items\.parquet"):
+            release.assemble("shared", made.version, tmp_path / "again")
+    finally:
+        for part, folder in safe.items():
+            shutil.rmtree(folder)
+            shutil.copytree(tmp_path / "safe" / part, folder)
