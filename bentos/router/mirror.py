@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
@@ -64,14 +65,6 @@ class _Queue:
         self._bytes -= one.size
         return one
 
-    def take(self) -> _Waiting | None:
-        """Return one that waits."""
-        if self._queue.empty():
-            return None
-        one = self._queue.get_nowait()
-        self._bytes -= one.size
-        return one
-
     def done(self) -> None:
         """Mark one as done."""
         self._queue.task_done()
@@ -87,7 +80,8 @@ class Mirror:
     def __init__(self, doors: Doors, metrics: Metrics, settings: Settings, *, current: Callable[[], Routes | None]):
         self._doors, self._metrics, self._settings, self._current = doors, metrics, settings, current
         self._mark = lines([(SHADOW, settings.token)])
-        self._reads = _Queue(settings.mirror_queue)
+        self._reads: deque[_Waiting] = deque()  # that wait for their turn
+        self._read_bytes = 0
         self._copies: dict[Arm, _Queue] = {arm: _Queue(settings.copy_queue) for arm in (STABLE, CANDIDATE)}
         self._tasks: list[asyncio.Task[None]] = []
         self._asking = 0  # mirrored reads that the candidate has
@@ -111,10 +105,15 @@ class Mirror:
     def mirror(self, routed: RoutedRequest, status: int, body: bytes) -> None:
         """Have the candidate answer a read that stable has answered, too."""
         assert routed.routes.candidate is not None
-        if not self._reads.put(_Waiting(routed, CANDIDATE, routed.routes.candidate, status, body, time.monotonic())):
+        one = _Waiting(routed, CANDIDATE, routed.routes.candidate, status, body, time.monotonic())
+        if self._asking < self._settings.mirror_at_once and not self._stopped:
+            self._ask(one)
+        elif len(self._reads) < self._settings.mirror_queue and self._read_bytes + one.size <= MOST_BYTES:
+            self._reads.append(one)
+            self._read_bytes += one.size
+        else:
             routed.counts.mirror_dropped += 1
             self._metrics.side("mirror", "dropped")
-        self._ask_more()
 
     def copy(self, routed: RoutedRequest, taken_by: Arm) -> None:
         """Send a write that one arm took to the other one, if there is one."""
@@ -135,14 +134,11 @@ class Mirror:
             finally:
                 queue.done()
 
-    def _ask_more(self) -> None:
-        """Ask the candidate, so many at once: without tasks, since a mirrored read is as frequent as a read."""
-        while not self._stopped and self._asking < self._settings.mirror_at_once:
-            if (one := self._reads.take()) is None:
-                return
-            self._asking += 1
-            done = partial(self._mirrored, one, time.perf_counter())
-            self._doors.ask(one.backend, one.routed.sent.marked(self._mark), done, patience_s=self._settings.patience_s)
+    def _ask(self, one: _Waiting) -> None:
+        """Ask the candidate: without a task, since mirrored reads are as frequent as reads."""
+        self._asking += 1
+        done = partial(self._mirrored, one, time.perf_counter())
+        self._doors.ask(one.backend, one.routed.sent.marked(self._mark), done, patience_s=self._settings.patience_s)
 
     def _mirrored(self, one: _Waiting, started: float, outcome: Outcome) -> None:
         self._asking -= 1
@@ -150,7 +146,10 @@ class Mirror:
             self._compare(one, outcome, time.perf_counter() - started)
         except Exception:  # one that cannot be compared must not end the others
             log.exception("a copy of %s failed", one.routed.endpoint)
-        self._ask_more()
+        if self._reads and not self._stopped:
+            following = self._reads.popleft()
+            self._read_bytes -= following.size
+            self._ask(following)
 
     def _compare(self, one: _Waiting, outcome: Outcome, seconds: float) -> None:
         """Count what the candidate answered beside what stable had."""

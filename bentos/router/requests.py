@@ -38,6 +38,8 @@ def arm_for(endpoint: str, body: bytes, routes: Routes) -> Arm:
     if routes.mode != "canary" or endpoint == OTHER:
         return STABLE
     users = _users(endpoint, body)
+    if len(users) == 1:
+        return arm_of(users[0], routes)
     return CANDIDATE if users and all(arm_of(user, routes) == CANDIDATE for user in users) else STABLE
 
 
