@@ -78,7 +78,12 @@ class Policies:
             "operation": operation,
             "resource": {"resource": resource},
         }
-        known = {"object": None if operation == "DELETE" else one, "oldObject": old, "request": request, "params": self._params}
+        known = {
+            "object": None if operation == "DELETE" else one,
+            "oldObject": old,
+            "request": request,
+            "params": self._params,
+        }
         found = []
         for name in (PODS, NAMES):
             spec = the(self._objects, "ValidatingAdmissionPolicy", name)["spec"]
@@ -321,7 +326,7 @@ def scales_mlflow(one: Object) -> None:
 def test_an_object_of_a_door_s_name_is_about_doors_alone(
     policies: Policies, doors: list[Object], job: Object, kind: str, plant: Callable[[Object], None], said: str
 ) -> None:
-    """A name that begins as a door's is anybody's to give; whose traffic it opens or takes, selectors and labels say."""
+    """A name that begins as a door's is anybody's to give; whose traffic it takes, selectors and labels say."""
     one = copy.deepcopy(job if kind == "Job" else the(doors, kind, "recommender-0a1b2c3d4e5f"))
     plant(one)
     (refused,) = policies.refusals(one)

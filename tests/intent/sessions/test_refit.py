@@ -120,9 +120,7 @@ def test_a_spec_without_intents_of_visits_has_nothing_to_refit(world: Path, tmp_
     """A pipeline that was compiled with session steps runs such a spec as well."""
     at = {"clean": world / "clean", "rows": world / "rows"}
     run_train_session("", destination=tmp_path / "judged", **at)
-    run_refit_session(
-        "", code="c0de", refit=True, judged=tmp_path / "judged", destination=tmp_path / "refitted", **at
-    )
+    run_refit_session("", code="c0de", refit=True, judged=tmp_path / "judged", destination=tmp_path / "refitted", **at)
     assert not conditions.asked(tmp_path / "refitted")
     folders = Folders(*[tmp_path] * 5, session=tmp_path / "refitted")
     assert (folders.session_model, folders.session_evaluation) == (None, None)
