@@ -8,7 +8,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 Object = Mapping[str, Any]
-MAKERS = {"pods", "deployments", "jobs", "cronjobs", "replicasets", "statefulsets", "daemonsets", "*"}
+MAKERS = {
+    "pods", "deployments", "jobs", "cronjobs", "replicasets", "statefulsets", "daemonsets", "replicationcontrollers",
+    "trainjobs", "sparkapplications", "*",
+}  # fmt: skip
 MAKES = {"create", "update", "patch", "*"}
 DENY = "Deny"
 PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))

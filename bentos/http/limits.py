@@ -87,12 +87,11 @@ class Limits:
     ) -> None:
         self._items = {scope: limits.parse(text) for scope, text in texts.items()}
         self._parsed = functools.lru_cache(maxsize=256)(limits.parse)  # rates of keys, which are few
-        self._here = FixedWindowRateLimiter(
-            SharedCounts(shared, clock) if shared is not None and self._items else Counted(clock)
-        )
+        # Opened without a rate of its own as well: a key may bring one.
+        self._here = FixedWindowRateLimiter(Counted(clock) if shared is None else SharedCounts(shared, clock))
         self._clock, self._resting = clock, 0.0
         self._there = None
-        if store and self._items:
+        if store:
             from limits.aio.storage import RedisStorage
             from limits.aio.strategies import FixedWindowRateLimiter as Shared
 

@@ -397,6 +397,19 @@ def admission_of_another_account(objects: list[dict[str, Any]]) -> None:
     the(objects, "RoleBinding", "reconciler")["subjects"].append({"kind": "ServiceAccount", "name": "other"})
 
 
+def an_account_that_makes(resource: str) -> Callable[[list[dict[str, Any]]], None]:
+    def plant(objects: list[dict[str, Any]]) -> None:
+        rule = {"apiGroups": ["*"], "resources": [resource], "verbs": ["create"]}
+        bound = {
+            "roleRef": {"kind": "Role", "name": "maker"},
+            "subjects": [{"kind": "ServiceAccount", "name": "maker"}],
+        }
+        objects.append({"kind": "Role", "metadata": {"name": "maker"}, "rules": [rule]})
+        objects.append({"kind": "RoleBinding", "metadata": {"name": "maker"}, **bound})
+
+    return plant
+
+
 def a_namespace_without_the_label(objects: list[dict[str, Any]]) -> None:
     """Then no policy holds there, and nothing says so but this check."""
     del the(objects, "Namespace", "intentflow")["metadata"]["labels"]["app.kubernetes.io/part-of"]
@@ -423,6 +436,9 @@ def admission_that_fails_open(objects: list[dict[str, Any]]) -> None:
         (a_namespace_without_the_label, "admission", "ServiceAccount/reconciler may make pods"),
         (admission_that_fails_open, "admission", "ServiceAccount/reconciler may make pods"),
         (admission_of_another_account, "admission", "ServiceAccount/other may make pods"),
+        (an_account_that_makes("trainjobs"), "admission", "ServiceAccount/maker may make pods"),
+        (an_account_that_makes("sparkapplications"), "admission", "ServiceAccount/maker may make pods"),
+        (an_account_that_makes("replicationcontrollers"), "admission", "ServiceAccount/maker may make pods"),
         (callers_reach_mlflow, "labels", "intentflow/access opens mlflow:http"),
         (an_unknown_right, "labels", "intentflow/everything opens router:http"),
         (no_policy, "policies", "Deployment/router has no NetworkPolicy"),

@@ -7,6 +7,7 @@ keeps jobs from moving files meanwhile.
 
 import fcntl
 import gzip
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,10 +38,14 @@ def seal(folder: Path) -> SealedFiles:
     """Bring every file of a log under the newest key; safe to repeat. Raises SealError where a key is not at hand."""
     total = SealedFiles()
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix == request_log.PARQUET:
-            total += _answers(path)
-        elif line_bytes.of_lines(path):
-            total += _lines(path)
+        try:
+            if path.suffix == request_log.PARQUET:
+                total += _answers(path)
+            elif line_bytes.of_lines(path):
+                total += _lines(path)
+        except FileNotFoundError:  # a log that is written prunes its oldest files and packs others while we look
+            if path.exists():
+                raise
     return total
 
 
@@ -108,6 +113,18 @@ def _answers(path: Path) -> SealedFiles:
 
 
 def _replaced(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file anew, durably, as its events were confirmed; one that is pruned meanwhile stays gone."""
     with files.written(path) as aside:
         write(aside)
-        shutil.copymode(path, aside)
+        shutil.copymode(path, aside)  # raises where the file is gone
+        _on_disk(aside)
+        path.stat()
+    _on_disk(path.parent)
+
+
+def _on_disk(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -19,7 +19,7 @@ from components.intent.sessions import learn, visits
 from components.intent.sessions.score import SessionScorer
 from components.intent.sessions.spec import SessionRule
 from components.intent.sessions.split import inside
-from components.intent.sessions.train import Sample, train
+from components.intent.sessions.train import LEAST_GAIN, Sample, train
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 
@@ -41,12 +41,18 @@ class Refitted:
 
 
 def epochs_of(training: Mapping[str, Any]) -> int:
-    """Return the epochs that the judged model was kept after.
+    """Return the epochs that the judged model was kept after: the last that was a gain, as training keeps them.
 
     >>> epochs_of({"epochs": [{"validate_bce": b} for b in (0.4, 0.2, 0.3)]})
     2
+    >>> epochs_of({"epochs": [{"validate_bce": b} for b in (0.4, 0.2, 0.199995)]})
+    2
     """
-    return int(np.argmin([epoch["validate_bce"] for epoch in training["epochs"]])) + 1
+    best, kept = float("inf"), 0
+    for number, epoch in enumerate(training["epochs"], start=1):
+        if epoch["validate_bce"] < best - LEAST_GAIN:
+            best, kept = epoch["validate_bce"], number
+    return kept
 
 
 def described(rule: SessionRule, split: Mapping[str, Any], calendar: Calendar, judged: SessionScorer) -> dict[str, Any]:

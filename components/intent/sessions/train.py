@@ -21,6 +21,7 @@ from components.intent.sessions.spec import GRU, SessionIntent, SessionModel
 
 PATIENCE = 3  # epochs without a better validation loss
 DECAY = 1e-4
+LEAST_GAIN = 1e-5  # of validation loss, for an epoch to be kept
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def _fit(
         with torch.no_grad():
             validate = float(loss_of(net(*judged[1:]), judged[0]))
         epochs.append(Epoch(total / len(order), validate))
-        if validate < best - 1e-5:
+        if validate < best - LEAST_GAIN:
             best, kept, since = validate, copy.deepcopy(net.state_dict()), 0
         elif (since := since + 1) >= PATIENCE:
             break

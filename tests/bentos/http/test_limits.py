@@ -1,11 +1,15 @@
 """Limits by caller and scope, in memory and with a Redis that is away."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bentos.access import Access
+from bentos.access import Access, Bounds
+from bentos.endpoints.schemas import Event
+from bentos.http.callers import Caller, PageRights
+from bentos.http.event_bounds import EventBounds
 from bentos.http.limits import CALLERS, Counted, Limits
 from bentos.http.problems import Rejected
 from tests.bentos.http.test_auth import ASK, opened_by
@@ -48,6 +52,33 @@ def test_a_store_that_is_away_lets_callers_in_and_counts_them_here() -> None:
             await limits.hit("recommend", "ann")
 
     asyncio.run(asks())
+
+
+def test_a_key_s_own_rate_is_of_all_processes_where_no_bound_is_set(tmp_path: Path) -> None:
+    bounds = Bounds(user="", caller="", server="")
+    page = PageRights(frozenset({"view"}), frozenset(), "5/minute")
+    who = Caller("key p", frozenset({"events"}), page=page)
+    processes = [EventBounds(bounds, shared=tmp_path) for _ in "ab"]
+
+    async def sends(process: EventBounds) -> int:
+        events = [Event(user_id=f"u{n}", item_id=f"i{n}", event="view") for n in range(3)]
+        try:
+            await process.admit(who, "10.0.0.1", events)
+        except Rejected as refusal:
+            return refusal.status
+        return 200
+
+    async def both() -> list[int]:
+        return [await sends(process) for process in processes]
+
+    assert asyncio.run(both()) == [200, 429]
+
+
+def test_a_key_s_own_rate_is_asked_of_the_store_where_no_bound_is_set(caplog: pytest.LogCaptureFixture) -> None:
+    limits = Limits({}, store="redis://127.0.0.1:1")
+    with caplog.at_level("WARNING", "intentflow.door"):
+        asyncio.run(limits.hit("key", "key p", cost=3, rate="5/minute"))
+    assert "their store is away" in caplog.text
 
 
 def test_only_so_many_callers_are_remembered() -> None:

@@ -1,12 +1,13 @@
 """Logs of before there was a key: sealed whole, read as before, and left alone while a service appends."""
 
 import gzip
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from bentos.recommender.logs import json_lines, sealed_files
+from bentos.recommender.logs import json_lines, line_bytes, sealed_files
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.sealed_files import SealedFiles
 from feature_repo.logs import parquet_files, request_log
@@ -60,6 +61,51 @@ def test_plain_files_are_sealed_and_say_what_they_said(tmp_path: Path, key: pyte
     assert not any(ANN.encode() in data or b"cherries" in data for data in everything)
     assert parquet.stat().st_mode & 0o777 == 0o600
     assert sealed_files.seal(tmp_path) == SealedFiles()  # nothing is left to do
+
+
+def test_what_is_sealed_is_on_disk_before_it_takes_the_file_s_place(tmp_path: Path, key: pytest.MonkeyPatch) -> None:
+    log(tmp_path).close()
+    answers(tmp_path)
+    done: list[tuple[str, int]] = []
+    flush, replace = os.fsync, os.replace
+    key.setattr(os, "fsync", lambda opened: (done.append(("flush", os.fstat(opened).st_ino)), flush(opened))[1])
+    key.setattr(os, "replace", lambda a, b: (done.append(("replace", os.stat(a).st_ino)), replace(a, b))[1])
+    key.setenv(sealing.KEYS, NEW)
+    assert sealed_files.seal(tmp_path).files == 2
+    folder = tmp_path.stat().st_ino
+    inodes = [path.stat().st_ino for path in sorted(tmp_path.iterdir())]
+    assert sorted(done) == sorted(
+        [(what, one) for one in inodes for what in ("flush", "replace")] + [("flush", folder)] * 2
+    )
+    for one in inodes:
+        at = done.index(("replace", one))
+        assert (done[at - 1], done[at + 1]) == (("flush", one), ("flush", folder))
+
+
+@pytest.mark.parametrize("moment", ["before it is read", "while it is written anew"])
+def test_a_file_that_is_pruned_meanwhile_stays_gone(tmp_path: Path, key: pytest.MonkeyPatch, moment: str) -> None:
+    parquet = answers(tmp_path)
+    kept = shutil.copy(parquet, tmp_path / "2026-11-24.00001.parquet")
+    key.setenv(sealing.KEYS, NEW)
+    asked = "encrypted" if moment == "before it is read" else "writer"
+    ask = getattr(parquet_files, asked)
+
+    def pruned_first(*given: object, **more: object) -> object:
+        parquet.unlink(missing_ok=True)
+        return ask(*given, **more)
+
+    key.setattr(parquet_files, asked, pruned_first)
+    assert sealed_files.seal(tmp_path) == SealedFiles(files=1, answers=2)
+    assert [str(path) for path in tmp_path.iterdir()] == [str(kept)]
+
+
+def test_a_file_of_lines_that_is_packed_meanwhile_is_no_fault(tmp_path: Path, key: pytest.MonkeyPatch) -> None:
+    log(tmp_path).close()
+    (path,) = json_lines.files(tmp_path)
+    key.setenv(sealing.KEYS, NEW)
+    of_lines = line_bytes.of_lines
+    key.setattr(line_bytes, "of_lines", lambda one: of_lines(one) and not path.unlink())
+    assert sealed_files.seal(tmp_path) == SealedFiles()
 
 
 def test_an_earlier_key_may_go_afterwards(tmp_path: Path, key: pytest.MonkeyPatch) -> None:

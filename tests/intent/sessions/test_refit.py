@@ -9,6 +9,7 @@ import pytest
 
 from components import conditions
 from components.intent.sessions import refit as refits
+from components.intent.sessions.encode import Codes
 from components.intent.sessions.score import SessionScorer
 from components.intent.sessions.spec import SessionModel, SessionRule
 from components.intent.sessions.steps import run_refit_session, run_train_session
@@ -123,6 +124,27 @@ def test_a_spec_without_intents_of_visits_has_nothing_to_refit(world: Path, tmp_
     assert not conditions.asked(tmp_path / "refitted")
     folders = Folders(*[tmp_path] * 5, session=tmp_path / "refitted")
     assert (folders.session_model, folders.session_evaluation) == (None, None)
+
+
+def test_an_epoch_that_gained_next_to_nothing_is_not_the_one_that_was_kept() -> None:
+    """Losses that still fall, by less than training takes for a gain: the judged weights are the first epoch's."""
+    model, rows = SessionModel(epochs=3, width=4, learning_rate=1e-6), np.arange(64) % 2
+    sample = Sample(rows[:, None].astype(np.float32), np.stack([rows, 1 - rows], axis=1).astype(np.uint8))
+    codes = Codes(("x",), ())
+    given = {"codes": codes, "intents": RULE.intents, "start": np.zeros(2)}
+    judged = train(sample, sample, model, **given)
+    losses = [epoch.validate_bce for epoch in judged.epochs]
+    assert losses[2] < losses[1] < losses[0] < losses[2] + 1e-5
+    epochs = refits.epochs_of({"epochs": [vars(epoch) for epoch in judged.epochs]})
+    again = train(
+        sample,
+        None,
+        model.model_copy(update={"epochs": epochs}),
+        scale=(judged.scorer.mean, judged.scorer.scale),
+        **given,
+    )
+    for mine, theirs in zip(again.scorer.weights, judged.scorer.weights, strict=True):
+        assert np.array_equal(mine, theirs)
 
 
 def test_probabilities_far_from_the_rate_are_refused(world: Path) -> None:
