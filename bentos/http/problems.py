@@ -95,12 +95,12 @@ def refused(where: str, what: str, allowed: str, *, status: int = UNACCEPTABLE) 
 
 
 def place(location: Sequence[int | str]) -> str:
-    """Write the place of an error as a path, in one line: names of fields are the caller's.
+    r"""Write the place of an error as a path, in one line: names of fields are the caller's.
 
     >>> place(("events", 2, "user_id"))
     'events[2].user_id'
-    >>> print(place(("a\\nb",)))
-    a\\nb
+    >>> print(place(("a\nb",)))
+    a\nb
     """
     text = ""
     for part in location:
