@@ -95,14 +95,20 @@ def refused(where: str, what: str, allowed: str, *, status: int = UNACCEPTABLE) 
 
 
 def place(location: Sequence[int | str]) -> str:
-    """Write the place of an error as a path.
+    r"""Write the place of an error as a path, in one line: names of fields are the caller's.
 
     >>> place(("events", 2, "user_id"))
     'events[2].user_id'
+    >>> print(place(("a\nb",)))
+    a\nb
     """
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part if part.isprintable() else part.encode("unicode_escape").decode("ascii")
+            text += f".{name}" if text else name
     return text or "body"
 
 
