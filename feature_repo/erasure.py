@@ -30,6 +30,8 @@ from feature_repo.errors import DataError
 FILE = vocabulary.ERASED
 ITEMS, PAIRS, KNOWN = "items.parquet", "item_targets.parquet", vocabulary.KNOWN_ITEMS
 TABLES = (ITEMS, PAIRS, KNOWN)  # what a note may speak of
+PLACED = (columns.ITEM_ID, columns.ITEM_INDEX)
+NAMING = (columns.TITLE, columns.FIRST_SEEN)
 PURPOSE = b"intentflow: erased rows 1\n"
 SIGNATURE, CHECK, WAS, NOW = "signature", "check", "was", "now"
 SHAPE: dict[str, type] = {"vocabulary": str, "places": list, "files": dict}
@@ -183,8 +185,9 @@ def _tables(folder: Path, scratch: Path, people: Collection[str]) -> tuple[int, 
             named = [vocabulary.erased_id(n) if n in set(mine) else item for n, item in enumerate(ids)]
             items = items.set_column(at, kind, pa.array(named, kind.type))
         elif kind.name != columns.ITEM_INDEX:
-            nulls = pa.nulls(len(ids), kind.type)
-            items = items.set_column(at, kind, pc.if_else(nobody, nulls, items[kind.name].combine_chunks()))
+            said = items[kind.name].combine_chunks()
+            filled = pa.array([_common(said, nobody, kind.name)] * len(ids), kind.type)
+            items = items.set_column(at, kind, pc.if_else(nobody, filled, said))
     _as_before(folder / ITEMS, scratch / ITEMS, items, anew=_rows(folder / ITEMS, people) > 0)
     pairs = pq.read_table(folder / PAIRS)
     kept = [str(item) not in people for item in pairs[columns.ITEM_ID].to_pylist()]
@@ -195,6 +198,19 @@ def _tables(folder: Path, scratch: Path, people: Collection[str]) -> tuple[int, 
         if gone.any():
             np.save(scratch / KNOWN, np.load(folder / KNOWN)[~gone])
     return tuple(mine)
+
+
+def _common(values: pa.Array, nobody: pa.Array, name: str) -> Any:
+    """Return what most of the other rows say in a column, None where no two say the same, and of what names somebody.
+
+    A network that never saw a row without a category would score one beyond all bounds, and with it the others.
+    """
+    others = values.filter(pc.invert(nobody))
+    if name in NAMING or pa.types.is_nested(values.type) or not len(others):
+        return None
+    most = max(others.value_counts().to_pylist(), key=lambda one: int(one["counts"]))
+    equal = most["values"] == most["values"]  # NaN is not, and could not be checked
+    return most["values"] if most["counts"] > 1 and equal else None
 
 
 def _as_before(source: Path, target: Path, table: pa.Table, *, anew: bool) -> None:
@@ -229,10 +245,12 @@ def _require_rows(folder: Path, note: Note) -> None:
         ids = [str(item) for item in items[columns.ITEM_ID].to_pylist()]
     except (pa.ArrowInvalid, KeyError, OSError) as error:
         raise DataError(f"{folder / ITEMS}: is no table of items; {MEND}") from error
-    said = [name for name in items.column_names if name not in (columns.ITEM_ID, columns.ITEM_INDEX)]
-    rows = items.select(said).take(pa.array([p for p in note.places if 0 <= p < len(ids)], pa.int64()))
-    if list(note.places) != [n for n, item in enumerate(ids) if vocabulary.is_erased(item)] or any(
-        rows[name].null_count != rows.num_rows for name in said
+    nobody = pa.array([vocabulary.is_erased(item) for item in ids], pa.bool_())
+    said = {name: items[name].combine_chunks() for name in items.column_names if name not in PLACED}
+    if list(note.places) != np.flatnonzero(nobody.to_numpy(zero_copy_only=False)).tolist() or any(
+        one != _common(values, nobody, name)
+        for name, values in said.items()
+        for one in values.filter(nobody).to_pylist()
     ):
         raise DataError(f"{folder / ITEMS}: other rows are erased than {FILE} beside it says; {MEND}")
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +224,24 @@ def test_a_vocabulary_that_is_saved_again_keeps_its_digest_and_can_be_erased_fro
     assert erasure.matches(again, registered)
     assert erasure.erase(again / "vocabulary", [ANN], None) == 2
     assert erasure.matches(again, registered)
+
+
+def test_columns_say_what_most_others_say(tmp_path: Path) -> None:
+    """A network that never saw a row without a town would score one beyond all bounds."""
+    folder, whole = tmp_path / "r" / "ranking" / "vocabulary", words()
+    towns = {"town": ["X", "Y", "X"], "age": [30, 41, 52], "weight": [float("nan")] * 3, "tags": [["a"], ["b"], ["a"]]}
+    items = whole.items
+    for name, values in towns.items():
+        items = items.append_column(name, pa.array(values))
+    replace(whole, items=items).save(folder)
+    registered = file_set.digest(folder.parent)
+    erasure.erase(folder, [BOB], None)
+    row = pq.read_table(folder / erasure.ITEMS).slice(1, 1).to_pylist()[0]
+    empty = {"title": None, "age": None, "weight": None, "tags": None}
+    assert row == {"item_index": 1, "item_id": "erased-1", "town": "X"} | empty
+    assert erasure.matches(folder.parent, registered)
+    erasure.erase(folder, [ANN], None)
+    assert erasure.matches(folder.parent, registered)
 
 
 def test_hashes_alone_go_too(tmp_path: Path) -> None:

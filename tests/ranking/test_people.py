@@ -25,7 +25,7 @@ from components.ranking.score import Ranker
 from components.ranking.sources import NAMES, SOURCES, finder
 from components.ranking.spec import OF_PEOPLE, Candidates, Ranking
 from components.ranking.train import train
-from feature_repo import columns
+from feature_repo import columns, erasure
 from feature_repo.calendar import Calendar
 from feature_repo.edges import Edges
 from feature_repo.release_folder import ReleaseFolder
@@ -290,6 +290,35 @@ def test_where_people_answer_the_ranker_finds_who_wrote_to_them(replied: people_
     assert all(me[str(last.rows.user_id[b])] not in [one.item_index for one in answers[b]] for b in range(5))
     reasons = {name for answer in answers for one in answer for name in one.reasons}
     assert {"wrote_weeks", "wrote_since"} <= reasons
+
+
+@pytest.mark.world
+def test_a_ranker_whose_row_of_somebody_was_emptied_scores_all_others_as_before(
+    replied: people_worlds.Made, tmp_path: Path
+) -> None:
+    spec = SPEC.model_copy(update={"epochs": 1})
+    world, folder = examples.load(replied.rows, replied.intent, spec), tmp_path / "release" / "ranking"
+    folder.mkdir(parents=True)
+    train(world, spec).ranker.save(folder)
+    whole, place = Ranker.load(folder), world.vocabulary.index_of_item["p05"]
+    assert erasure.erase(folder / "vocabulary", ["p05"], None) >= 1
+    emptied = Ranker.load(folder)
+    assert emptied.vocabulary.item_ids[place] == f"erased-{place}"
+    assert emptied.vocabulary.digest == whole.vocabulary.digest
+    last = world.examples.of_weeks(world.weeks("test")[-1:])
+    others = np.flatnonzero([str(user) != "p05" for user in last.rows.user_id])
+    rows, probabilities = last.rows.take(others), last.probabilities[others]
+    scored = [one.rank(rows, probabilities) for one in (whole, emptied)]
+    np.testing.assert_array_equal(scored[0].scores, scored[1].scores)
+    released = ReleaseFolder(tmp_path, {"id": "r", "serving": {"ranking": {"people": True, "exclude_self": True}}})
+    batched = dataclasses.replace(emptied, eligible=batch._eligible(released, emptied.vocabulary.item_ids, {}))
+    shown = [
+        one.item_index
+        for b in range(len(rows))
+        for one in batched.recommend(rows.take(np.array([b])), probabilities[b], k=len(emptied.catalogue))
+    ]
+    assert place not in shown
+    assert set(shown) == set(range(len(emptied.catalogue))) - {place}
 
 
 @pytest.mark.world
