@@ -2,8 +2,8 @@
 
 The first port of a list that no process claims is this process's: a claim is a lock on a file in the folder that the
 processes share, which the kernel gives back. The door holds the ports (bentos/launch.py), so that no program of another
-user's takes one. Until the service is ready nobody listens there, and nobody does after a kill, so who asks is refused at
-once and asks another process. It stops before the service does, and answers what it has taken.
+user's takes one. Until the service is ready nobody listens there, and nobody does after a kill, so who asks is refused
+at once and asks another process. It stops before the service does, and answers what it has taken.
 """
 
 import asyncio
