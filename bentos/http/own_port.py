@@ -1,9 +1,9 @@
 """ASGI middleware that has this process answer on a loopback port of its own as well, once the service has started.
 
 The first port of a list that no process claims is this process's: a claim is a lock on a file in the folder that the
-processes share, which the kernel gives back. The door holds the ports (bentos/launch.py), so that no other user's
-program takes one. Until the service is ready nobody listens there, and nobody does after a kill, so who asks is refused at once
-and asks another process. It stops before the service does, and answers what it has taken.
+processes share, which the kernel gives back. The door holds the ports (bentos/launch.py), so that no program of another
+user's takes one. Until the service is ready nobody listens there, and nobody does after a kill, so who asks is refused
+at once and asks another process. It stops before the service does, and answers what it has taken.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ log = logging.getLogger("intentflow.door")
 
 
 class OwnPort:
-    """Listens beside the server that runs it; `state.ports` and `state.shared` say where once the service starts."""
+    """Listens beside the server that runs it, as `state.ports` and `state.shared` say once the service has started."""
 
     def __init__(self, app: ASGIApp, *, state: Any) -> None:
         self._app, self._state = app, state

@@ -164,7 +164,7 @@ def read_lines(path: Path, *, newest_first: bool = False, arrays: bool = False) 
     unpacked = packed_answer.arrays if arrays else packed_answer.unpack
     known: dict[str, str] = {}
     with gzip.open(path) if path.suffix == PACKED else path.open("rb") as stream:
-        lines = _parsed(stream, path)
+        lines = parsed(stream, path)
         if newest_first:  # a line's numbers may stand in an earlier one
             found = list(lines)
             known = {key: text for line in found for key, text in packed_answer.texts_in(line).items()}
@@ -176,7 +176,8 @@ def read_lines(path: Path, *, newest_first: bool = False, arrays: bool = False) 
                 log.warning("%s: request %s: %s; skipped", path, line.get(columns.REQUEST_ID), error)
 
 
-def _parsed(stream: Iterable[bytes], path: Path) -> Iterator[Answer]:
+def parsed(stream: Iterable[bytes], path: Path) -> Iterator[Answer]:
+    """Yield the objects of lines of a file; one that a crash cut short is skipped and said so."""
     for number, text in enumerate(stream, 1):
         if text.strip():
             try:

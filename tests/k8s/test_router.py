@@ -1,11 +1,14 @@
 """The router on a cluster: callers reach it, it reaches the doors, and it starts with routes that hold."""
 
+import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bentos.router import settings
 from bentos.router.routes import Routes
+from bentos.router.settings import SERVING
 from pipelines.manifests import release_overlay
 
 LOCAL = Path(__file__).resolve().parents[2] / "k8s" / "overlays" / "local"
@@ -35,7 +38,7 @@ def test_the_routers_start_with_routes_to_the_stable_doors(objects):
     mount, first, scratch = container["volumeMounts"]
     assert "subPath" not in mount
     given = {entry["name"]: entry.get("value", "0" * 64) for entry in container["env"]}
-    read = settings.Settings.read(given)
+    read = settings.Settings.read(given | {SERVING: doors_block(objects)})
     assert read.routes == Path(mount["mountPath"], "routes.json")
     assert (read.scratch, read.popular_s) == (Path(scratch["mountPath"]), settings.Settings(read.routes, "").popular_s)
     assert "readOnly" not in scratch
@@ -47,6 +50,26 @@ def test_the_routers_start_with_routes_to_the_stable_doors(objects):
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert (read.port, read.admin_port) == (ports["http"], ports["admin"])
     assert pod["terminationGracePeriodSeconds"] > 3 + read.drain_s + read.linger_s
+
+
+def doors_block(objects):
+    """Return what the routers' reference to the doors' settings gives."""
+    (container,) = objects["Deployment/router"]["spec"]["template"]["spec"]["containers"]
+    (given,) = [entry["valueFrom"]["configMapKeyRef"] for entry in container["env"] if entry["name"] == SERVING]
+    (door,) = [c for c in objects["Deployment/recommender"]["spec"]["template"]["spec"]["containers"] if "envFrom" in c]
+    assert given["name"] in [one["configMapRef"]["name"] for one in door["envFrom"] if "configMapRef" in one]
+    return objects[f"ConfigMap/{given['name']}"]["data"][given["key"]]
+
+
+def test_an_overlay_that_asks_the_doors_for_keys_asks_the_routers_too(tmp_path):
+    block = '{"auth":"keys"}'
+    overlay = {
+        "resources": [os.path.relpath(LOCAL, tmp_path)],
+        "configMapGenerator": [{"name": "recommender", "behavior": "merge", "literals": [f"{SERVING}={block}"]}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    rendered = {f"{o['kind']}/{o['metadata']['name']}": o for o in release_overlay.render(tmp_path)}
+    assert doors_block(rendered) == block
 
 
 def test_no_manifest_holds_the_routes_that_a_rollout_writes(objects):

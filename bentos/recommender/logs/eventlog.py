@@ -1,14 +1,17 @@
 """The event log: every event that the door took, on disk before the answer, and which of them are in a profile.
 
 There are two kinds of lines: an event with its key, and `{"folded": [keys]}` once those events are in their users'
-profiles. An event is accepted when it is folded. One that was logged but not folded (the store was down, the process
+profiles. An event is accepted when it is folded, by whichever of the processes that share the folder: what others
+append is read before a duplicate is looked for. One that was logged but not folded (the store was down, the process
 was killed) was never confirmed; it is folded as it was logged when its sender repeats it. Readers drop repeated keys:
 another door may have logged the event too.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import logging
+import os
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +29,7 @@ KEY = "key"
 FOLDED = "folded"
 UNDER = "hashed_under"  # fingerprint of the key that the user's pseudonym was made under
 REMEMBERED = 200_000  # latest keys, by which duplicates are found
+GROWING = 8  # latest files that another process may still append to
 log = logging.getLogger("intentflow.door")
 Event = dict[str, Any]
 
@@ -47,6 +51,8 @@ class EventLog:
         self._waiting: dict[str, Event] = {}  # logged and not folded
         self.latest: int | None = None  # timestamp, epoch seconds, of the latest folded event that is remembered
         self.lock = threading.Lock()  # held from `unseen` to `folded`
+        self._read: dict[str, tuple[int, int]] = {}  # of a file: which it was, and how far its lines were read
+        self._read |= {path.name: (found.st_ino, found.st_size) for path, found in self._grown()}
         self._recover(folder)
 
     @property
@@ -65,11 +71,14 @@ class EventLog:
 
     @property
     def unfolded(self) -> int:
-        """Return how many events were logged and are in no profile, as far as is remembered."""
-        return len(self._waiting)
+        """Return how many events were logged and are in no profile, as far as is remembered. Never with `lock` held."""
+        with self.lock:
+            self._follow()
+            return len(self._waiting)
 
     def unseen(self, events: Sequence[Event]) -> list[Event]:
         """Return the events that were not accepted before, each key once; one that was logged as it was then."""
+        self._follow()
         first: dict[str, Event] = {}
         for event in events:
             if event[KEY] not in self._folded:
@@ -89,8 +98,7 @@ class EventLog:
                 self._on_failure(len(new))
                 raise
             self._waiting.update((event[KEY], event) for event in new)
-        while len(self._waiting) > self._remember:
-            del self._waiting[next(iter(self._waiting))]
+        self._trim()
 
     def folded(self, keys: Sequence[str]) -> None:
         """Note that events are in their users' profiles."""
@@ -98,12 +106,49 @@ class EventLog:
         self._folded.update(dict.fromkeys(keys))
         for key in keys:
             self._waiting.pop(key, None)
-        while len(self._folded) > self._remember:
-            del self._folded[next(iter(self._folded))]
+        self._trim()
 
     def close(self) -> None:
         """Sync and close."""
         self._lines.close()
+
+    def _trim(self) -> None:
+        """Forget the oldest of what is remembered."""
+        for kept in (self._waiting, self._folded):
+            while len(kept) > self._remember:
+                del kept[next(iter(kept))]
+
+    def _grown(self) -> list[tuple[Path, os.stat_result]]:
+        """Return the files that were not read to their end, oldest first, and how they are."""
+        found = [path for path in json_lines.files(self.folder) if path.suffix == json_lines.SUFFIX]
+        grown = []
+        for path in [one for one in found[:-GROWING] if one.name not in self._read] + found[-GROWING:]:
+            with contextlib.suppress(FileNotFoundError):  # shipped or archived meanwhile
+                state = path.stat()
+                if self._read.get(path.name) != (state.st_ino, state.st_size):
+                    grown.append((path, state))
+        return grown
+
+    def _follow(self) -> None:
+        """Read what was appended since the last look, by this process or by others."""
+        for path, state in self._grown():
+            node, end = self._read.get(path.name, (state.st_ino, 0))
+            begin = end if node == state.st_ino and end <= state.st_size else 0  # else it was written anew
+            with contextlib.suppress(FileNotFoundError):
+                lines, end = json_lines.read_from(path, begin)
+                self._read[path.name] = (state.st_ino, end)
+                for line in lines:
+                    self._note(line)
+        self._trim()
+
+    def _note(self, line: Event) -> None:
+        """Remember what a line says."""
+        for key in _folded(line):
+            self._folded.pop(key, None)
+            self._folded[key] = None  # the latest, also where it was known: lines of this process come by here too
+            self._waiting.pop(key, None)
+        if _whole(line) and line[KEY] not in self._folded:
+            self._waiting.setdefault(line[KEY], line)
 
     def _recover(self, folder: Path) -> None:
         """Read back the latest keys, newest file first, and the time that events had moved the clock to."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from feature_repo.logs import request_log
 from feature_repo.privacy import sealing
@@ -169,6 +170,15 @@ class Lines:
 def files(folder: Path) -> list[Path]:
     """List a folder's files, oldest first; old ones may be compressed (pipelines/jobs/archive.py)."""
     return sorted([*folder.glob(f"*{SUFFIX}"), *folder.glob(f"*{SUFFIX}{PACKED}")])
+
+
+def read_from(path: Path, begin: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the lines that stand whole behind a place in a file, and where they end."""
+    with path.open("rb") as stream:
+        stream.seek(begin)
+        data = stream.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    return list(request_log.parsed(whole.split(b"\n"), path)), begin + len(whole)
 
 
 def is_closed(path: Path) -> bool:

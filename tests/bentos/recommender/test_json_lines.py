@@ -117,3 +117,44 @@ def test_an_event_that_waits_for_its_profile_is_logged_once_and_keeps_its_time(t
     assert reopened.unseen([again]) == []
     (path,) = json_lines.files(tmp_path)
     assert list(json_lines.read(path)) == [first, {"folded": ["a"]}]
+
+
+EVENT = {"key": "a", "timestamp": 1, "created_at": 1}
+
+
+@pytest.mark.parametrize("max_age_s", [None, -1.0], ids=["one file", "a file for each line"])
+def test_an_event_that_another_process_folded_is_a_duplicate_here(tmp_path: Path, max_age_s: float | None) -> None:
+    """A batch may hold it by then, so that no list beside its user's row would tell."""
+    here, there = (EventLog(tmp_path, max_age_s=max_age_s) for _ in range(2))
+    events = [EVENT | {"key": f"e{n}"} for n in range(12)]
+    for event in events:
+        there.append([event])
+        there.folded([event["key"]])
+    assert here.unseen(events) == []
+    there.append([EVENT])
+    assert here.unseen([EVENT | {"created_at": 5}]) == [EVENT | {"created_at": 5}], "logged there, folded nowhere"
+    there.folded(["a"])
+    assert here.unseen([EVENT]) == []
+
+
+def test_what_waits_for_its_profile_is_counted_over_all_processes(tmp_path: Path) -> None:
+    here, there = EventLog(tmp_path), EventLog(tmp_path)
+    here.append([EVENT])
+    assert (here.unfolded, there.unfolded) == (1, 1)
+    there.folded(["a"])  # its sender repeated it there
+    assert (here.unfolded, there.unfolded) == (0, 0)
+
+
+def test_half_a_line_of_another_process_is_read_once_it_is_whole_and_a_file_of_its_name_anew(tmp_path: Path) -> None:
+    log, path = EventLog(tmp_path), tmp_path / "2026-11-29.00000.jsonl"
+    path.write_bytes(b'{"folded":["a"')
+    assert len(log.unseen([EVENT])) == 1
+    with path.open("ab") as other:
+        other.write(b"]}\n")
+    assert log.unseen([EVENT]) == []
+    aside = tmp_path / "aside"
+    aside.write_bytes(b'{"folded":["b"]}\n{"folded":["a"]}\n')
+    aside.rename(path)  # as `seal` does
+    assert log.unseen([EVENT | {"key": "b"}]) == []
+    path.unlink()
+    assert log.unseen([EVENT]) == []
