@@ -29,6 +29,7 @@ from components.ranking.models import ALGORITHMS, TREES, lambdamart
 from components.ranking.score import Ranker, top
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
+from components.ranking.steps import users_key
 from components.ranking.train import train
 from feature_repo.errors import SpecError
 
@@ -51,7 +52,7 @@ def measure(asked: argparse.Namespace) -> Document:
     """Train and judge all sides."""
     with subject.subject(asked) as found:
         sides, skipped = _sides(found.ranking, asked.source), {}
-        rows = ranking_examples.load(found.rows, found.trained_intent, found.ranking).examples
+        rows = _world(found, found.ranking).examples
         made: dict[str, Side] = {}
         for name, spec in sides.items():
             if spec.algorithm == TREES and (why := _lacking()):
@@ -61,7 +62,7 @@ def measure(asked: argparse.Namespace) -> Document:
             for seed in range(asked.seeds):
                 script.note(f"{name}, seed {seed} …")
                 seeded = spec.model_copy(update={"seed": spec.seed + seed})
-                world = ranking_examples.load(found.rows, found.trained_intent, seeded)
+                world = _world(found, seeded)
                 start = time.process_time()
                 ranker = train(world, seeded).ranker
                 made[name].fit_cpu_s += (time.process_time() - start) / asked.seeds
@@ -81,6 +82,11 @@ def measure(asked: argparse.Namespace) -> Document:
         "ranked": sorted(document, key=lambda name: -(document[name][METRICS[0]] or 0.0)),  # names, best first
         "skipped": skipped,
     } | document
+
+
+def _world(found: subject.Subject, spec: Ranking) -> World:
+    """Read the run's rows as training does, with the key of pseudonyms where items are users."""
+    return ranking_examples.load(found.rows, found.trained_intent, spec, key=users_key(spec, found.variables))
 
 
 def _sides(spec: Ranking, sources: list[str]) -> dict[str, Ranking]:

@@ -6,10 +6,13 @@ needed to serve.
 Letters: U users, I items, K neighbours of an item, D factors.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse as sp
 
 from components.ranking.neighbours import Neighbours
+from feature_repo.calendar import Calendar
 from feature_repo.rows import UserRows
 
 SIZE = 50  # neighbours kept of each item
@@ -33,6 +36,14 @@ def latest_rows(rows: UserRows, week: np.ndarray, *, until: int) -> UserRows:
     index = index[np.argsort(week[index], kind="stable")[::-1]]
     _, first = np.unique(rows.user_id[index].astype(str), return_index=True)
     return rows.take(np.sort(index[first]))
+
+
+def as_of(rows: UserRows, week: int, calendar: Calendar) -> UserRows:
+    """Return rows whose slow counts of items have decayed until the start of `week`; what was stored then stays."""
+    behind = np.where(rows.known, week - calendar.upcoming(np.where(rows.known, rows.state_at, rows.now)), 0)
+    slow = rows.lists["history_slow"]
+    left = calendar.pace.slow ** behind[slow.row_of_value()]
+    return replace(rows, lists={**rows.lists, "history_slow": replace(slow, values=slow.values * left)})
 
 
 def _weights(rows: UserRows, n_items: int) -> sp.csr_matrix:

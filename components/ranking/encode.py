@@ -17,7 +17,7 @@ from components.ranking.baselines import FORMULAS
 from components.ranking.candidates import CandidateSet
 from components.ranking.catalogue import Catalogue
 from components.ranking.graph import Ties
-from components.ranking.history import History
+from components.ranking.history import History, behind
 from components.ranking.sources import OF_LEARNT
 from feature_repo import columns
 from feature_repo.calendar import Calendar
@@ -98,7 +98,7 @@ class User:
 def user(rows: UserRows, probabilities: np.ndarray, catalogue: Catalogue, calendar: Calendar) -> User:
     """Compute the rows' own facts; zeros for a user without a row."""
     week = calendar.upcoming(rows.now)
-    rebase = np.where(rows.known, week - calendar.upcoming(np.where(rows.known, rows.state_at, rows.now)), 0)
+    rebase = behind(rows, calendar)
     numbers = rows.numbers
     sessions = np.maximum(numbers["sessions_total"], 1.0)
     first, last = (calendar.weeks(np.where(rows.known, numbers[c], rows.now)) for c in columns.PROFILE_TIMES)

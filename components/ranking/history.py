@@ -13,6 +13,7 @@ from components.ranking.content import Content
 from components.ranking.graph import Graph, Ties
 from components.ranking.neighbours import Neighbours
 from feature_repo import columns
+from feature_repo.calendar import Calendar
 from feature_repo.item_vectors import ItemVectors
 from feature_repo.rows import UserRows
 
@@ -33,6 +34,7 @@ class History:
     learnt: int | None = None  # items that training knew; the others came later. None: all
     last_at: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # [N] epoch seconds
     segment: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))  # [B] of the row's user
+    aged: np.ndarray = field(default_factory=lambda: np.ones(0))  # [B] what the decay from state_at to now left of slow
     scored: dict[str, np.ndarray] = field(default_factory=dict)  # by fitted source: its scores, made once
 
     @property
@@ -54,8 +56,10 @@ class History:
         neighbours: Neighbours,
         graph: Graph | None = None,
         vectors: ItemVectors | None = None,
+        *,
+        calendar: Calendar | None = None,
     ) -> "History":
-        """Flatten the history lists of `rows`."""
+        """Flatten the history lists of `rows`; fitted sources take them as of now by the `calendar`, or as stored."""
         items = rows.lists["history_items"]
         row, item = items.row_of_value(), items.values
         slow = rows.lists["history_slow"].values.astype(np.float64)
@@ -74,6 +78,7 @@ class History:
             content,
             last_at=rows.lists["history_last_at"].values,
             segment=rows.numbers[columns.SEGMENT].astype(np.int64),
+            aged=np.ones(len(rows)) if calendar is None else calendar.pace.slow ** behind(rows, calendar),
         )
 
     def over(self, catalogue: Catalogue) -> "History":
@@ -83,3 +88,9 @@ class History:
         for group in catalogue.like:
             self.near[:, group.later] = self.near[:, group.known].mean(axis=1, keepdims=True)
         return replace(self, learnt=catalogue.learnt)
+
+
+def behind(rows: UserRows, calendar: Calendar) -> np.ndarray:
+    """Return the weeks from the upcoming week of each row's state to that of its now, int64 [B]; 0 without a row."""
+    state = calendar.upcoming(np.where(rows.known, rows.state_at, rows.now))
+    return np.where(rows.known, calendar.upcoming(rows.now) - state, 0)

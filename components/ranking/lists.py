@@ -19,6 +19,7 @@ from components.ranking.history import History
 from components.ranking.neighbours import Neighbours
 from components.ranking.sources import SOURCES
 from components.ranking.spec import Candidates
+from feature_repo.calendar import Calendar
 from feature_repo.rows import Ragged
 
 CHUNK = 64  # rows encoded at a time: bounds the dense row x item views
@@ -50,15 +51,23 @@ def tables(world: World, weeks: list[int]) -> dict[int, Neighbours]:
     found: dict[int, Neighbours] = {}
     for start in range(0, len(weeks), BLOCK_WEEKS):
         block = weeks[start : start + BLOCK_WEEKS]
-        found |= dict.fromkeys(block, fit_until(world.examples, n_items, until=block[0], learn=world.learn))
+        found |= dict.fromkeys(block, fit_until(world.examples, n_items, until=block[0], learn=world.learn, calendar=world.calendar))
     return found
 
 
-def fit_until(examples: Examples, n_items: int, *, until: int, learn: Collection[str] = ()) -> Neighbours:
-    """Fit the neighbour table, and the sources to `learn`, on what was known at the start of week `until`."""
+def fit_until(
+    examples: Examples, n_items: int, *, until: int, learn: Collection[str] = (), calendar: Calendar | None = None
+) -> Neighbours:
+    """Fit the neighbour table, and the sources to `learn`, on what was known at the start of week `until`.
+
+    With a calendar the sources learn from rows as of that week: who left long ago weighs less than who is here.
+    """
     rows = cooccurrence.latest_rows(examples.rows, examples.week, until=until)
     table = cooccurrence.fit(rows, n_items)
-    return replace(table, learnt=learnt.fit(rows, n_items, learn)) if learn else table
+    if not learn:
+        return table
+    rows = rows if calendar is None else cooccurrence.as_of(rows, until, calendar)
+    return replace(table, learnt=learnt.fit(rows, n_items, learn))
 
 
 def of_weeks(
@@ -103,7 +112,7 @@ def _encoded(
     passed_over: int | None,
 ) -> Lists:
     history, barred = (
-        History.of(chunk.rows, table, graph, world.vectors),
+        History.of(chunk.rows, table, graph, world.vectors, calendar=world.calendar),
         world.eligible.dense(chunk.rows, len(catalogue)),
     )
     brought = found = candidates(history, catalogue, spec, barred=barred)

@@ -66,7 +66,7 @@ def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda s
     if models.BY_NAME[spec.algorithm].formula:
         return _of_formula(world, spec, weeks)
     n_items = world.vocabulary.items.num_rows
-    final = lists.fit_until(world.examples, n_items, until=weeks[-1], learn=world.learn)
+    final = lists.fit_until(world.examples, n_items, until=weeks[-1], learn=world.learn, calendar=world.calendar)
     fit = lists.of_weeks(
         world,
         weeks,

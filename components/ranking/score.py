@@ -133,7 +133,8 @@ class Ranker:
 
     def _history(self, rows: UserRows) -> History:
         """Lay out the rows' histories beside the items as they are known now."""
-        return History.of(rows, self.neighbours, self.graph, self.vectors).over(self.catalogue)
+        history = History.of(rows, self.neighbours, self.graph, self.vectors, calendar=self.calendar)
+        return history.over(self.catalogue)
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Score given items [M] for one user row and intents [C], [M]."""

@@ -58,9 +58,11 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, code
         progress.count(**trained.rows, validate_ndcg_at_10=best.validate_ndcg_at_10, epochs=len(trained.epochs))
 
 
-def users_key(spec: Ranking) -> str | None:
-    """Return the key of pseudonyms, which only items that are users need."""
-    return ring(os.environ)[0] if spec.exclude_self and not spec.people else None
+def users_key(spec: Ranking, environment: Mapping[str, str] | None = None) -> str | None:
+    """Return the key of pseudonyms, which only items that are users need; of the process unless told otherwise."""
+    return (
+        ring(os.environ if environment is None else environment)[0] if spec.exclude_self and not spec.people else None
+    )
 
 
 def _conditions(ranking: str, code: str) -> dict[str, Any]:

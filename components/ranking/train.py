@@ -77,7 +77,7 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
         lambdamart.library()  # before the lists are made, which takes minutes
     tables = lists.tables(world, weeks)
     n_items = world.vocabulary.items.num_rows
-    final = lists.fit_until(world.examples, n_items, until=weeks[-1], learn=world.learn)
+    final = lists.fit_until(world.examples, n_items, until=weeks[-1], learn=world.learn, calendar=world.calendar)
     fitted = time.monotonic()
     fit = lists.of_weeks(
         world,
@@ -145,7 +145,7 @@ def _by_formula(world: World, spec: Ranking, last: int, validate_weeks: list[int
 
 def formula_ranker(world: World, spec: Ranking, *, until: int) -> Ranker:
     """Return the ranker of a formula, with neighbours and sources fitted on what was known at a week."""
-    neighbours = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=until, learn=world.learn)
+    neighbours = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=until, learn=world.learn, calendar=world.calendar)
     return ranker_of(world, spec, net=BaselineNet(spec.algorithm), neighbours=neighbours)
 
 
@@ -203,7 +203,7 @@ def fit_net(
         if best < 0 or ndcg > highest:
             best, highest = number, round(ndcg, 5)
             weights = {k: v.clone() for k, v in net.state_dict().items()}
-        report((number + 1) / spec.epochs)
+        report((number + 1) / (spec.epochs + (start is not None)))
         if number - best >= PATIENCE:
             break
     net.load_state_dict(weights)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy.special import expit
 from components import conditions
 from components.distributed.ranks import Ranks
 from components.intent import examples as intent_examples
+from components.intent import refit as refits
 from components.intent import steps
 from components.intent.boosting import Boosting
 from components.intent.encode import Encoded
@@ -88,6 +90,17 @@ def test_trees_stop_at_the_best_one_and_say_so_tree_by_tree() -> None:
     losses = [epoch.validate_bce for epoch in fit.epochs]
     assert len(losses) < 60
     assert len(fit.forest.weights["roots"]) == int(np.argmin(losses)) + 1
+
+
+def test_of_losses_that_are_written_alike_the_first_is_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refit grows as many trees as what is written says; so must the judged forest have."""
+    scores = [-0.9, -0.2000004, -0.2000001, -0.3]  # of none, one, two and three trees
+    model = SimpleNamespace(train_score_=scores, validation_score_=scores, fit=lambda *data, **more: None)
+    kept: list[int] = []
+    monkeypatch.setattr(Boosting, "_booster", lambda self, rounds, *, stops: model)
+    monkeypatch.setattr(Boosting, "_take", lambda self, model, best, x: kept.append(best))
+    epochs = [{"stage": one.stage, "validate_bce": one.validate_bce} for one in grown(5, by_sign).epochs]
+    assert kept == [refits.epochs_of({"epochs": epochs})] == [1]
 
 
 def test_a_forest_without_trees_says_the_personal_decayed_rate() -> None:

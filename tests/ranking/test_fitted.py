@@ -20,7 +20,7 @@ from components.ranking.sources import learnt as source_of
 from components.ranking.spec import Candidates, Ranking
 from components.ranking.train import train
 from feature_repo.rows import UserRows
-from tests.ranking.board import ITEMS, SPEC, Happened, known_row, user_rows
+from tests.ranking.board import ITEMS, SPEC, Happened, known_row, start, user_rows
 
 EVERY = pytest.mark.parametrize("source", LEARNT)
 ONE_COLOUR = [name for name in LEARNT if name != "segment_popular"]  # the board's segments are of both colours
@@ -69,7 +69,8 @@ def test_every_training_week_has_what_was_known_before_it(source: str, folders: 
     assert world.learn == (source,)
     tables = lists.tables(world, [11, 12, 13, 14, 15, 16])
     for week, known_at in ((12, 11), (16, 15)):
-        expected = lists.fit_until(world.examples, ITEMS, until=known_at, learn=[source]).learnt[source]
+        known = lists.fit_until(world.examples, ITEMS, until=known_at, learn=[source], calendar=world.calendar)
+        expected = known.learnt[source]
         for name, value in expected.items():
             np.testing.assert_array_equal(tables[week].learnt[source][name], value)
 
@@ -160,6 +161,42 @@ def test_a_feature_is_the_log_of_one_more_than_the_score(source: str, fitted: Ne
     np.testing.assert_array_equal(facts[OF_LEARNT[source]], score)
     seen = encode.matrix(facts, [OF_LEARNT[source]])[:, 0]
     np.testing.assert_allclose(seen, np.log1p(np.maximum(score, 0)), rtol=1e-6)
+
+
+@EVERY
+def test_the_same_row_scores_the_same_however_long_ago_it_was_stored(
+    source: str, fitted: Neighbours, happened: dict[str, Happened], world: World
+) -> None:
+    rows = user_rows(known_row("u00", happened["u00"], 21))
+    stored = rows.lists["history_slow"]
+    ago = replace(
+        rows,
+        state_at=np.array([start(16)]),
+        lists={**rows.lists, "history_slow": replace(stored, values=stored.values / 0.96**5)},
+    )
+    now, then = (source_of(source).scores(History.of(one, fitted, calendar=world.calendar)) for one in (rows, ago))
+    np.testing.assert_allclose(now, then, atol=2e-5)
+    assert now.any()
+
+
+@pytest.mark.parametrize("source", ["ease", "users", "segment_popular"])  # those without noise of many small steps
+def test_in_the_fit_a_row_of_long_ago_counts_by_what_is_left_of_it(source: str, world: World) -> None:
+    """Half of the users' rows are stored five weeks before the fit, decayed that much less."""
+    rows, calendar = world.examples.rows, world.calendar
+    odd = np.array([int(user[1:]) % 4 == 0 for user in rows.user_id]) & (world.examples.week == 18) & rows.known
+    stored = rows.lists["history_slow"]
+    values = np.where(odd[stored.row_of_value()], stored.values / 0.96**5, stored.values).astype(np.float32)
+    ago = replace(
+        rows,
+        state_at=np.where(odd, start(13), rows.state_at),
+        lists={**rows.lists, "history_slow": replace(stored, values=values)},
+    )
+    now, then = (
+        lists.fit_until(of, ITEMS, until=18, learn=[source], calendar=calendar).learnt[source]
+        for of in (world.examples, replace(world.examples, rows=ago))
+    )
+    for name, value in now.items():
+        np.testing.assert_allclose(value, then[name], atol=1e-4)
 
 
 def test_a_model_without_fitted_sources_writes_no_file_of_them(ranker: Ranker, tmp_path: Path) -> None:

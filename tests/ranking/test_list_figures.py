@@ -1,5 +1,7 @@
 """Lists at several lengths, by hand and beside scikit-learn; what they are made of; what sources find."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
@@ -9,8 +11,9 @@ from components.ranking.evaluate import Evaluation, evaluate
 from components.ranking.examples import World
 from components.ranking.list_figures import Made
 from components.ranking.score import Ranker
+from components.ranking.sources.context import Context
 from components.ranking.spec import Candidates
-from feature_repo.rows import Ragged
+from feature_repo.rows import Ragged, UserRows
 
 ITEMS = 40
 
@@ -99,6 +102,26 @@ def test_a_source_is_asked_alone_and_what_only_it_finds_is_told(ranker: Ranker, 
     assert figures["history"]["recall_new"] == 0 < figures["history"]["unique"] <= figures["history"]["recall"]
     assert source_report.idle(figures | {"other": {"unique": 0}})[-1] == "other"
     assert figures["neighbours"]["items_a_row"] <= 5
+
+
+def test_milliseconds_are_the_sources_own_without_the_context_that_all_share(
+    ranker: Ranker, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running: list[bool] = [False]
+
+    def tick() -> float:
+        running[0] = not running[0]
+        return 0.0
+
+    laid = Ranker.context
+
+    def context(self: Ranker, rows: UserRows) -> Context:
+        assert not running[0], "the context is made while a source is timed"
+        return laid(self, rows)
+
+    monkeypatch.setattr(source_report, "time", SimpleNamespace(thread_time=tick))
+    monkeypatch.setattr(Ranker, "context", context)
+    assert source_report.report(ranker, world)["popular"]["ms_a_row"] == 0
 
 
 def test_two_sources_that_find_the_same_are_both_without_a_find_of_their_own(ranker: Ranker, world: World) -> None:

@@ -46,6 +46,15 @@ def test_the_first_epoch_is_the_baselines_own_order(begun: World, learnt: train.
     assert learnt.epochs[0].validate_ndcg_at_10 == pytest.approx(validated, abs=0.02)  # candidates hold nearly all
 
 
+def test_the_share_that_is_done_ends_at_1(begun: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(train, "PATIENCE", 99)
+    spec = STARTED.model_copy(update={"epochs": 2})
+    train.train(begun, spec, report=lambda share, note: shares.append(share))
+    assert shares[-1] == pytest.approx(1.0)
+    assert max(shares) <= 1.0 + 1e-9
+
+
 def test_what_is_learnt_is_above_what_it_began_with(learnt: train.Trained) -> None:
     assert learnt.best_epoch > 0
     assert learnt.epochs[learnt.best_epoch].validate_ndcg_at_10 > learnt.epochs[0].validate_ndcg_at_10

@@ -28,7 +28,7 @@ class Known:
     """The entries of one row's history that the fit knew."""
 
     item: np.ndarray
-    slow: np.ndarray
+    slow: np.ndarray  # as of now
     last_at: np.ndarray
     segment: int
 
@@ -40,7 +40,8 @@ def known(history: History, n_items: int) -> Iterator[Known]:
         mine = np.arange(ends[b], ends[b + 1])
         mine = mine[history.item[mine] < n_items]
         segment = int(history.segment[b]) if len(history.segment) else 0
-        yield Known(history.item[mine], history.slow[mine], history.last_at[mine], segment)
+        slow = history.slow[mine] * (history.aged[b] if len(history.aged) else 1.0)
+        yield Known(history.item[mine], slow, history.last_at[mine], segment)
 
 
 def scored(

@@ -1,0 +1,22 @@
+"""The comparison of rankers reads the rows of a run as its training did."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from benchmarks import ranking
+from components.ranking.spec import Ranking
+from feature_repo.env_names import PSEUDONYM_KEY
+
+
+@pytest.mark.parametrize(("spec", "key"), [(Ranking(exclude_self=True), "ab" * 16), (Ranking(), None)])
+def test_items_that_are_users_are_read_with_the_runs_key(
+    spec: Ranking, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(ranking.ranking_examples, "load", lambda *folders, **more: asked.update(more))
+    found: Any = SimpleNamespace(rows=Path("rows"), trained_intent=Path("intent"), variables={PSEUDONYM_KEY: "ab" * 16})
+    ranking._world(found, spec)
+    assert asked == {"key": key}
