@@ -104,7 +104,7 @@ class EventBounds:
     ) -> None:
         given = {USERS: bounds.user, CALLERS: bounds.caller, SERVERS: bounds.server}
         rates = {name: text for name, text in given.items() if text}
-        self._limits = Limits(rates, store=store, shared=shared, clock=clock)
+        self._limits = Limits(rates, store=store, shared=shared, keyed=True, clock=clock)
         self._shares, self._hide, self._refused = ItemShares(bounds, clock), hide, refused
 
     async def admit(

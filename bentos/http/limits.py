@@ -83,15 +83,18 @@ class Limits:
         *,
         store: str = "",
         shared: Path | None = None,  # folder of the door's processes
+        keyed: bool = False,  # rates come with keys as well
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._items = {scope: limits.parse(text) for scope, text in texts.items()}
         self._parsed = functools.lru_cache(maxsize=256)(limits.parse)  # rates of keys, which are few
-        # Opened without a rate of its own as well: a key may bring one.
-        self._here = FixedWindowRateLimiter(Counted(clock) if shared is None else SharedCounts(shared, clock))
+        counting = bool(self._items) or keyed
+        self._here = FixedWindowRateLimiter(
+            SharedCounts(shared, clock) if shared is not None and counting else Counted(clock)
+        )
         self._clock, self._resting = clock, 0.0
         self._there = None
-        if store:
+        if store and counting:
             from limits.aio.storage import RedisStorage
             from limits.aio.strategies import FixedWindowRateLimiter as Shared
 

@@ -75,7 +75,7 @@ def test_a_key_s_own_rate_is_of_all_processes_where_no_bound_is_set(tmp_path: Pa
 
 
 def test_a_key_s_own_rate_is_asked_of_the_store_where_no_bound_is_set(caplog: pytest.LogCaptureFixture) -> None:
-    limits = Limits({}, store="redis://127.0.0.1:1")
+    limits = Limits({}, store="redis://127.0.0.1:1", keyed=True)
     with caplog.at_level("WARNING", "intentflow.door"):
         asyncio.run(limits.hit("key", "key p", cost=3, rate="5/minute"))
     assert "their store is away" in caplog.text
