@@ -115,7 +115,7 @@ def _registry(place: Installation) -> Check:
     return Check(
         "registry",
         False,
-        f"whoever reaches {urlsplit(uri).hostname} moves the champion to files of their own, and services load them; "
+        f"who may write to {urlsplit(uri).hostname} moves the champion to files of their own, and services load them; "
         "make keys with `python -m components.registry.signing_keys` and give signing: {key_env: …, public_keys: […]}",
     )
 
