@@ -86,11 +86,9 @@ class Boosting:
         model.fit(x, y, sample_weight=weight, X_val=check[0], y_val=check[1], sample_weight_val=check[2])
         losses = [(-float(a), -float(b)) for a, b in zip(model.train_score_, model.validation_score_, strict=True)][1:]
         each = round((time.monotonic() - start) / len(losses), 3)
-        told = [Epoch(stage, round(a, 6), round(b, 6), each) for a, b in losses]
-        self.epochs += told
-        best = (
-            int(np.argmin([epoch.validate_bce for epoch in told])) + 1
-        )  # of what is written down, as a refit reads it
+        told = [(round(a, 6), round(b, 6)) for a, b in losses]
+        best = int(np.argmin([found for _, found in told])) + 1  # of what is written down, as a refit reads it
+        self.epochs += [Epoch(stage, a, b, each) for a, b in told]
         self._take(model, best, x)
 
     def rerun(self, stage: str, index: np.ndarray, *, epochs: int, report: Callable[[float, str], None]) -> None:

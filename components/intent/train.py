@@ -73,7 +73,7 @@ class Trained:
     beginning: Beginning
     epochs: tuple[Epoch, ...]
     rows: dict[str, int]
-    weeks: dict[str, list[int]]  # whose labels each stage saw, and those scored out of time by each
+    weeks: dict[str, list[int]]  # whose labels each stage and the calibration saw, and those scored out of time by each
     threads: int
     seconds: float
     inputs: dict[str, Any] = field(default_factory=dict)  # what it sees of the profile; empty: all
@@ -147,7 +147,8 @@ def train(
             "full": present(examples, parts["train"]),
             "scored_by_early": present(examples, parts["train"][held]),
             "scored_by_full": present(examples, later),
-        },
+        }
+        | ({"calibrated_on": present(examples, uses["calibrate"])} if apart else {}),
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - start, 1),
         inputs=selection | reduction,

@@ -51,7 +51,9 @@ def tables(world: World, weeks: list[int]) -> dict[int, Neighbours]:
     found: dict[int, Neighbours] = {}
     for start in range(0, len(weeks), BLOCK_WEEKS):
         block = weeks[start : start + BLOCK_WEEKS]
-        found |= dict.fromkeys(block, fit_until(world.examples, n_items, until=block[0], learn=world.learn, calendar=world.calendar))
+        found |= dict.fromkeys(
+            block, fit_until(world.examples, n_items, until=block[0], learn=world.learn, calendar=world.calendar)
+        )
     return found
 
 

@@ -3,7 +3,9 @@
 As many weeks as the judged one learnt from, for as many epochs as validation chose for it. It takes the intents that
 the judged intent model predicted out of time: that one's early network scored the last training weeks, and the judged
 model itself the weeks after them, neither with labels of those weeks. What serves beside it has learnt from them, and
-its own scores of them would tell the ranker what it is to predict.
+its own scores of them would tell the ranker what it is to predict. Under `models.intent.calibrate` one thing of the
+scores is of later weeks: the map of each intent, a curve that all its pairs share, fitted on a third of the validation
+users. It turns no order of pairs around; training.json names its weeks as `calibrated_on`.
 
 Letters: B lists, M candidates over all of them.
 """

@@ -145,7 +145,9 @@ def _by_formula(world: World, spec: Ranking, last: int, validate_weeks: list[int
 
 def formula_ranker(world: World, spec: Ranking, *, until: int) -> Ranker:
     """Return the ranker of a formula, with neighbours and sources fitted on what was known at a week."""
-    neighbours = lists.fit_until(world.examples, world.vocabulary.items.num_rows, until=until, learn=world.learn, calendar=world.calendar)
+    neighbours = lists.fit_until(
+        world.examples, world.vocabulary.items.num_rows, until=until, learn=world.learn, calendar=world.calendar
+    )
     return ranker_of(world, spec, net=BaselineNet(spec.algorithm), neighbours=neighbours)
 
 

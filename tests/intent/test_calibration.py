@@ -116,6 +116,7 @@ def test_a_calibrated_model_is_served_as_it_was_judged(
     assert made.thresholds is not None
     assert made.thresholds.apart
     made.scorer.save(tmp_path)
+    assert made.weeks["calibrated_on"] == made.weeks["scored_by_full"][: len(examples.split["validate"])]
     rows = examples.rows.take(examples.part("test"))
     want = made.scorer.predict(rows)
     np.testing.assert_allclose(IntentScorer.served(tmp_path).predict(rows), want, atol=1e-5)
