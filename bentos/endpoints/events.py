@@ -59,7 +59,8 @@ def answer(door: "Door", ask: EventsRequest, context: RequestContext) -> Accepte
     places = {one.event for one in aside}
     taken = [event for place, event in enumerate(ask.events) if place not in places]
     with context.stage("store and fold events"):
-        report = door.intake.take(taken, mirrored=context.mirrored)
+        write_only = context.who is not None and context.who.page is not None
+        report = door.intake.take(taken, mirrored=context.mirrored, write_only=write_only)
     noted = door.rules.noted(ask.events)
     return Accepted(**dataclasses.asdict(report), noted=noted, set_aside=aside, **door.signed(context))
 

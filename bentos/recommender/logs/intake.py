@@ -32,7 +32,7 @@ class IntakeReport:
 
     accepted: int
     duplicates: int
-    ignored: int  # of forgotten people
+    ignored: int  # of forgotten people; and of people with themselves, where the sender reads nothing
 
 
 class Intake:
@@ -57,18 +57,23 @@ class Intake:
         self._copied: dict[str, None] = {}  # keys of the router's copies, in order of arrival
         self._first = int(calendar.start(1).timestamp())  # epoch seconds; nothing was known before
 
-    def take(self, events: Sequence[schemas.Event], *, mirrored: bool = False) -> IntakeReport:
+    def take(
+        self, events: Sequence[schemas.Event], *, mirrored: bool = False, write_only: bool = False
+    ) -> IntakeReport:
         """Store and fold events, all or none, but ignore those of people who were forgotten.
 
         A tombstone reaches this door's folder later than the store that all doors share, which is asked as well.
-        Copies by the router are folded and not stored: the events of record are the first door's.
+        Copies by the router are folded and not stored: the events of record are the first door's. An event of a person
+        with themselves is refused, but ignored in a copy and where the sender is `write_only`: a refusal would tell a
+        page whose pseudonym it named.
         """
+        quiet = mirrored or write_only
         now = self._clock.now()
         if self._tombstones is None:
-            return self._take(events, self._heard_of(events), now, mirrored=mirrored)
+            return self._take(events, self._heard_of(events), now, mirrored=mirrored, quiet=quiet)
         with self._tombstones.read_locked():  # a concurrent `forget` waits for this lock, and then finds these events
             forgotten = {user for user in self._people(events) if self._gone(user)} | self._heard_of(events)
-            return self._take(events, forgotten, now, mirrored=mirrored)
+            return self._take(events, forgotten, now, mirrored=mirrored, quiet=quiet)
 
     def _heard_of(self, events: Sequence[schemas.Event]) -> set[str]:
         """Return, by raw id, of whom the store has a tombstone; one that is away is told when the events are folded."""
@@ -92,11 +97,15 @@ class Intake:
         return self._tombstones.holds(user) or (self._item_of is not None and self._tombstones.hides(user))
 
     def _take(
-        self, events: Sequence[schemas.Event], forgotten: Collection[str], now: int, *, mirrored: bool
+        self, events: Sequence[schemas.Event], forgotten: Collection[str], now: int, *, mirrored: bool, quiet: bool
     ) -> IntakeReport:
         checked = [self._checked(event, place, now) for place, event in enumerate(events)]
+        if not quiet and (alone := [place for place, line in enumerate(checked) if self._of_oneself(line)]):
+            raise refused(f"events[{alone[0]}].item_id", "is the user themselves", "the id of another user")
         taken = [
-            line for line, event in zip(checked, events, strict=True) if self._people([event]).isdisjoint(forgotten)
+            line
+            for line, event in zip(checked, events, strict=True)
+            if self._people([event]).isdisjoint(forgotten) and not self._of_oneself(line)
         ]
         with self._log.lock:
             fresh = self._log.unseen(taken)
@@ -125,13 +134,14 @@ class Intake:
         fields |= {columns.USER_ID: pseudonym(event.user_id, self._key), columns.TIMESTAMP: timestamp}
         if self._item_of is not None:
             fields[columns.ITEM_ID] = self._item_of(event.item_id)
-            if fields[columns.ITEM_ID] == fields[columns.USER_ID]:
-                raise refused(f"events[{place}].item_id", "is the user themselves", "the id of another user")
         # A sender's own id of an event may be made of the user's, and must not hide an event of another user.
         hidden = str(fields[columns.USER_ID])
         event_id = None if event.event_id is None else event_mark(event.event_id, hidden, self._key)
         key = eventlog.key_of(fields, event_id, timed=event.timestamp is not None)
         return {eventlog.KEY: key, **fields, columns.CREATED_AT: now, eventlog.UNDER: self._under}
+
+    def _of_oneself(self, line: Mapping[str, Any]) -> bool:
+        return self._item_of is not None and line[columns.ITEM_ID] == line[columns.USER_ID]
 
     def _fold(self, events: Sequence[Mapping[str, Any]], *, mirrored: bool) -> None:
         """Fold events into their users' profiles, and note that it was done; what came as a copy is folded once."""
