@@ -9,7 +9,8 @@ new passwords:
 
 Nobody else has an account; who has none learns what the server can do (server-info), and reads nothing. MLflow lets every
 account make experiments, models and secrets of its gateway, of names that are free; it then owns those. Names and
-passwords come from the Secrets `mlflow-writer` and `mlflow-reader`. Nothing is printed of them. What an account was called before loses its rights with the next start.
+passwords come from the Secrets `mlflow-writer` and `mlflow-reader`. Nothing is printed of them. What an account was
+called before loses its rights with the next start.
 """
 
 import configparser
