@@ -248,7 +248,7 @@ def test_the_readme_s_ten_commands_are_ten():
     section = text[text.index("## From nothing to recommendations") : text.index("## A new version")]
     assert [int(number) for number in re.findall(r"^(\d+)\. ", section, re.MULTILINE)] == list(range(1, 11))
     assert {Path(line).name for line in re.findall(r"kubectl apply -k ([\w/]+)", section)} >= {"local"}
-    # What runs inside a pod may call out as its policy lets it: a router calls doors, and no Service that leads to itself.
+    # What runs inside a pod calls out as its policy lets it: a router calls doors, and no Service that leads to itself.
     inside = [line for line in section.splitlines() if " exec deploy/router " in line]
     assert inside
     assert {host for line in inside for host in re.findall(r"https?://([^:/]+)", line)} == {"127.0.0.1"}
