@@ -7,9 +7,10 @@ new passwords:
     writer    an administrator of MLflow: pipelines, the loop, jobs, people who move the champion
     reader    reads everything, moves no alias, and changes nothing that it did not make: doors and model services
 
-Nobody else has an account, and who has none reads nothing. MLflow lets every account make experiments and models of
-names that are free; it then owns those. Names and passwords come from the Secrets `mlflow-writer` and `mlflow-reader`.
-Nothing is printed of them. What an account was called before loses its rights with the next start.
+Nobody else has an account; who has none learns what the server is able to do (server-info), and reads nothing. Every
+account may make experiments, models and secrets of its gateway, of names that are free; it then owns those. Names and
+passwords come from the Secrets `mlflow-writer` and `mlflow-reader`. Nothing is printed of them. What an account was
+called before loses its rights with the next start.
 """
 
 import configparser
