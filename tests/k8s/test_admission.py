@@ -310,3 +310,13 @@ def test_the_namespace_bears_the_label_by_which_the_policies_hold(production: li
     wanted = the(production, "ValidatingAdmissionPolicyBinding", PODS)["spec"]["matchResources"]["namespaceSelector"]
     labels = the(production, "Namespace", "intentflow")["metadata"]["labels"]
     assert wanted["matchLabels"].items() <= labels.items()
+
+
+def test_an_installation_without_a_loop_is_not_bound(production: list[Object]) -> None:
+    """The policies are cluster-wide and outlive a namespace: without the lists they would refuse every Deployment."""
+    local = release_overlay.render(ROOT / "k8s" / "overlays" / "local")
+    labels = the(local, "Namespace", "intentflow")["metadata"]["labels"]
+    assert not any(one["metadata"]["name"] == "reconciler-admission" for one in local)
+    for name in POLICIES:
+        selector = the(production, "ValidatingAdmissionPolicyBinding", name)["spec"]["matchResources"]
+        assert not selector["namespaceSelector"]["matchLabels"].items() <= labels.items()
