@@ -258,7 +258,7 @@ def test_a_router_s_pod_may_be_marked_and_its_image_may_not_be_changed(
     policies: Policies, production: list[Object]
 ) -> None:
     spec = pod_of(the(production, "Deployment", "router"))
-    pod = {"kind": "Pod", "metadata": {"name": "router-6d5f-abcde"}, "spec": spec}
+    pod: Object = {"kind": "Pod", "metadata": {"name": "router-6d5f-abcde"}, "spec": spec}
     marked = pod | {"metadata": {**pod["metadata"], "annotations": {"intentflow/routes": "1"}}}
     assert policies.refusals(marked, old=pod, operation="UPDATE") == []
     changed = copy.deepcopy(pod)
