@@ -352,7 +352,7 @@ def test_a_router_s_pod_may_be_marked_and_its_image_may_not_be_changed(
 ) -> None:
     spec = pod_of(the(production, "Deployment", "router"))
     labels = {NAME: "router", PART_OF: "intentflow"}
-    pod = {"kind": "Pod", "metadata": {"name": "router-6d5f-abcde", "labels": labels}, "spec": spec}
+    pod: Object = {"kind": "Pod", "metadata": {"name": "router-6d5f-abcde", "labels": labels}, "spec": spec}
     marked = pod | {"metadata": {**pod["metadata"], "annotations": {"intentflow/routes": "1"}}}
     assert policies.refusals(marked, old=pod, operation="UPDATE") == []
     changed = copy.deepcopy(pod)
@@ -404,3 +404,13 @@ def test_the_namespace_bears_the_label_by_which_the_policies_hold(production: li
     wanted = the(production, "ValidatingAdmissionPolicyBinding", PODS)["spec"]["matchResources"]["namespaceSelector"]
     labels = the(production, "Namespace", "intentflow")["metadata"]["labels"]
     assert wanted["matchLabels"].items() <= labels.items()
+
+
+def test_an_installation_without_a_loop_is_not_bound(production: list[Object]) -> None:
+    """The policies are cluster-wide and outlive a namespace: without the lists they would refuse every Deployment."""
+    local = release_overlay.render(ROOT / "k8s" / "overlays" / "local")
+    labels = the(local, "Namespace", "intentflow")["metadata"]["labels"]
+    assert not any(one["metadata"]["name"] == "reconciler-admission" for one in local)
+    for name in POLICIES:
+        selector = the(production, "ValidatingAdmissionPolicyBinding", name)["spec"]["matchResources"]
+        assert not selector["namespaceSelector"]["matchLabels"].items() <= labels.items()

@@ -412,7 +412,7 @@ def an_account_that_makes(resource: str) -> Callable[[list[dict[str, Any]]], Non
 
 def a_namespace_without_the_label(objects: list[dict[str, Any]]) -> None:
     """Then no policy holds there, and nothing says so but this check."""
-    del the(objects, "Namespace", "intentflow")["metadata"]["labels"]["app.kubernetes.io/part-of"]
+    del the(objects, "Namespace", "intentflow")["metadata"]["labels"]["intentflow/reconciler"]
 
 
 def admission_that_fails_open(objects: list[dict[str, Any]]) -> None:
