@@ -41,6 +41,7 @@ DIRECT = (
     "typeguard",
     "typing-extensions",
     "urllib3",
+    "uvicorn",
 )
 
 
