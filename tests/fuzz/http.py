@@ -8,7 +8,7 @@ from typing import Any
 from bentos.http.problems import Problem
 from bentos.router import requests as asked
 from bentos.router.client_connection import ClientConnection
-from bentos.router.door_connection import DoorConnection, Lost
+from bentos.router.door_connection import Answer, DoorConnection, Lost
 from bentos.router.headers import Header
 from bentos.router.listen import Site
 from bentos.router.messages import Request, Response
@@ -85,7 +85,7 @@ async def _heard(pieces: list[bytes]) -> list[Read]:
     """Feed a connection; return the requests that it had answered."""
     read: list[Read] = []
 
-    async def answer(request: Request) -> Response:
+    def answer(request: Request, give: Callable[[Response], None]) -> None:
         read.append((request.method, request.target, tuple(request.headers), request.body))
         endpoint = asked.endpoint_of(request.method, request.path)
         asked.arm_for(endpoint, request.body, ROUTES)
@@ -94,7 +94,7 @@ async def _heard(pieces: list[bytes]) -> list[Read]:
         assert not request.from_here
         for name, value in request.headers:
             assert not set(b"\r\n\0") & set(name + value), "a header holds the end of a line"
-        return Response(200, b"", b"{}")
+        asyncio.get_running_loop().call_soon(give, Response(200, b"", b"{}"))
 
     def refuse(code: int, error: str, *, where: str, allowed: str) -> Response:
         body = Problem(error=error, where=where, allowed=allowed).model_dump_json().encode()
@@ -122,7 +122,16 @@ async def _answered(pieces: list[bytes]) -> None:
     free: list[DoorConnection] = []
     connection = DoorConnection(silence_s=0.05, free=free.append)
     connection.connection_made(wire)  # type: ignore[arg-type]
-    waiter = connection.ask(b"", head_only=False, patience_s=60.0)
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[Answer] = loop.create_future()
+
+    def done(outcome: Answer | Lost) -> None:
+        if isinstance(outcome, Lost):
+            waiter.set_exception(outcome)
+        else:
+            waiter.set_result(outcome)
+
+    connection.ask(b"", done, head_only=False, due=loop.time() + 60.0)
     for piece in pieces:
         if not wire.closed:
             connection.data_received(piece)

@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,7 +133,9 @@ def learnt(
     assert wanted.digest == first.digest
     slices = parameters.spec_slices(wanted)
     tables, clean, profiles, rows = (folder / name for name in ("tables", "clean", "profiles", "rows"))
-    ingest(Data.model_validate_json(slices["reading"]), tables, key=KEY, base=folder, now=NOW)
+    reading = json.loads(slices["reading"])
+    longest = reading.pop("horizon", 1)
+    ingest(Data.model_validate(reading), tables, key=KEY, base=folder, now=NOW, horizon=longest)
     validate(tables, Data.model_validate_json(slices["data"]), clean, now=NOW)
     steps.run_profiles(slices["profiles"], slices["split"], slices["vocabulary"], clean=clean, destination=profiles)
     steps.run_training_set(slices["split"], slices["ranking_rows"], clean=clean, profiles=profiles, destination=rows)

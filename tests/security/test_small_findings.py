@@ -173,7 +173,8 @@ def test_a_name_of_the_data_is_no_markup_in_a_card() -> None:
     document = {"method": "kmeans", "silhouette": {}, "weeks": [1, 2], "digest": "d"}
     found: Any = SimpleNamespace(
         cohorts={MARKUP: dict.fromkeys(("rows", "map", "frequency_map", "macro_auroc", "bce", "ece"), 0.5)},
-        targets={MARKUP: {"auroc": 0.5, "ap": 0.5}},
+        targets={MARKUP: dict.fromkeys(("auroc", "ap", "precision", "recall", "f1", "support"), 0.5)},
+        groups={},
     )
     texts = [segment_card.markdown(document, [portrait], moved=0.0), intent_card._targets(found)]
     ranked = dict.fromkeys((ranking_card.METRICS[0], f"{ranking_card.CHOSEN}_{ranking_card.METRICS[0]}"), 0.5)

@@ -106,8 +106,8 @@ def test_what_is_saved_needs_no_torch(learnt, tmp_path: Path):
 def test_a_model_of_another_format_is_refused(learnt, tmp_path: Path):
     learnt.trained.scorer.save(tmp_path)
     file = tmp_path / "session.json"
-    file.write_text(file.read_text().replace('"format": 1', '"format": 2').replace('"format":1', '"format":2'))
-    with pytest.raises(DataError, match="format 2 of a session model, this version reads 1"):
+    file.write_text(file.read_text().replace('"format": 1', '"format": 3').replace('"format":1', '"format":3'))
+    with pytest.raises(DataError, match="format 3 of a session model, this version reads 1"):
         SessionScorer.load(tmp_path)
 
 
