@@ -17,10 +17,11 @@ from components.intent.sessions.spec import SessionModel
 from components.intent.sessions.steps import run_train_session
 from components.profiles.steps import weeks_of
 from feature_repo import files
+from feature_repo.checkout import ROOT
 from pipelines import spec
 from pipelines.init import Draft, draft
 
-FUNNEL = Path("/work/shared/data/funnel.csv")
+FUNNEL = ROOT.parent / "shared" / "data" / "funnel.csv"
 START = dt.datetime(2024, 1, 1)
 HEADER = "visitor_id,item_id,event,session,timestamp"
 Row = tuple[object, ...]
