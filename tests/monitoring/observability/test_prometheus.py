@@ -22,6 +22,7 @@ from bentos.router import start
 from bentos.router.routes import Backend, Routes
 from bentos.serve import serve
 from components.registry import heartbeats
+from feature_repo import env_names
 from monitoring.observability import prometheus_rules
 from monitoring.observability.panels import BOARDS
 from monitoring.observability.recording_rules import recorded
@@ -108,7 +109,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for name in ("INTENTFLOW_HOME", "INTENTFLOW_PSEUDONYM_KEY", "INTENTFLOW_CLOCK", "INTENTFLOW_FEAST"):
             patch.setenv(name, "")
         made = toy.make(folder / "toy")
-        variables = made.variables | {"INTENTFLOW_SHADOW_TOKEN": "t" * 32}
+        bounded = json.dumps({"bounds": {"server": "6/minute"}})  # most of the events that are sent go beyond it
+        variables = made.variables | {"INTENTFLOW_SHADOW_TOKEN": "t" * 32, env_names.SERVING: bounded}
         door = serve(build(made.release, home=made.home), port=free_port(0), env=variables)
         stack.callback(door.stop)
         port = free_port(0)
