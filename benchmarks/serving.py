@@ -220,7 +220,7 @@ class _Measured:
             try:
                 with stores.filled(kind, variables, release, self.users, Path(folder)) as theirs:
                     return self._measure(few, theirs, Path(folder))
-            except stores.FAILURES as error:
+            except (*stores.FAILURES, ServerError) as error:
                 if kind == HERE:
                     raise
                 self.lacks[f"store {kind}"] = (str(error).splitlines() or [type(error).__name__])[0]

@@ -20,14 +20,14 @@ def python_of(peer: str, folder: Path) -> Path:
     wanted = next((line for line in REQUIREMENTS.read_text().splitlines() if line.startswith(peer)), None)
     if wanted is None:
         return Path(sys.executable)
-    home = folder / wanted.replace("[", "-").replace("]", "-")
+    home = folder / wanted.replace("[", "-").replace("]", "-").replace(" ", "+")
     python, done = home / "bin" / "python", home / "installed"
     if not done.is_file():
         _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(home)])
         ours = home / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages" / "ours.pth"
         ours.write_text(sysconfig.get_path("purelib") + "\n")
         uv = Path(sys.executable).with_name("uv")
-        _run([str(uv), "pip", "install", "--quiet", "--python", str(python), wanted, "uvicorn"])
+        _run([str(uv), "pip", "install", "--quiet", "--python", str(python), *wanted.split(), "uvicorn"])
         done.touch()
     return python
 

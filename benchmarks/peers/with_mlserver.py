@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import sys
 
 from mlserver import MLModel, MLServer, ModelSettings, Settings
@@ -26,10 +27,17 @@ class Recommender(MLModel):  # type: ignore[misc]
         return InferenceResponse(model_name=self.name, outputs=[StringCodec.encode_output("answer", [text])])
 
 
+def free_port() -> int:
+    """Return a port that nobody has: its neighbours may be others' connections."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
 async def serve(port: int) -> None:
     """Run until the process is told to end."""
     settings = Settings(
-        host="127.0.0.1", http_port=port, grpc_port=port + 1, metrics_port=port + 2, parallel_workers=processes(),
+        host="127.0.0.1", http_port=port, grpc_port=free_port(), metrics_port=free_port(), parallel_workers=processes(),
         logging_settings=None, debug=False, metrics_endpoint=None,
     )  # fmt: skip
     server = MLServer(settings)
