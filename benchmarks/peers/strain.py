@@ -62,6 +62,7 @@ def processes(urls: Sequence[str], root: psutil.Process) -> Document:
     victim = mine[0]
     (port,) = ports & _listens(victim)
     document["rss_mib"] = round(max(p.memory_info().rss for p in mine) / 2**20, 1)
+    document["pss_mib"] = round(max(p.memory_full_info().pss for p in mine) / 2**20, 1)  # libraries by their sharers
     victim.kill()
     deadline = time.time() + 120
     while time.time() < deadline:
