@@ -224,6 +224,15 @@ def _require_value(model: BaseModel, name: str, value: Any, *, architecture: str
         raise ValueError(f"search.space.{name}: {value!r} would be taken for {found!r}; write that")
 
 
+def text(value: Choice) -> str:
+    """Write a choice as a command line and a manifest do.
+
+    >>> text(True), text(64), text(0.5), text("lstm")
+    ('true', '64', '0.5', 'lstm')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def said(error: ValidationError) -> str:
     """Return the first of pydantic's complaints, without its prefix."""
     first = error.errors()[0]
