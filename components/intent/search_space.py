@@ -218,7 +218,7 @@ def _require_value(model: BaseModel, name: str, value: Any, *, architecture: str
     try:
         made = type(model).model_validate(settings(model, chosen, reads))
     except ValidationError as error:
-        raise ValueError(f"search.space.{name}: {value!r} is out of bounds: {said(error)}") from None
+        raise ValueError(f"search.space.{name}: {value!r} is refused: {said(error)}") from None
     found = value_of(made, name)
     if found != value or isinstance(found, str) != isinstance(value, str):
         raise ValueError(f"search.space.{name}: {value!r} would be taken for {found!r}; write that")

@@ -85,11 +85,23 @@ def opened(name: str, folder: Path, url: str = "") -> Iterator["optuna.Study"]:
 @contextlib.contextmanager
 def _database(url: str) -> Iterator[Any]:
     from optuna.exceptions import StorageInternalError
-    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        yield RDBStorage(
+        yield _at(url)
+    except (StorageInternalError, SQLAlchemyError) as error:  # the text of either may hold the address
+        raise ServerError(
+            f"{env_names.SEARCH_STORAGE}: the database did not answer ({type(error).__name__}); finished trials are "
+            "kept, run again"
+        ) from None
+
+
+def _at(url: str) -> Any:
+    from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    try:
+        return RDBStorage(
             url,
             heartbeat_interval=HEARTBEAT_S,
             grace_period=GRACE_S,
@@ -99,12 +111,7 @@ def _database(url: str) -> Iterator[Any]:
         raise SpecError(
             f"{env_names.SEARCH_STORAGE}: is no address of a database that is installed here "
             f"({type(error).__name__}); use postgresql+psycopg://user:password@host/name"
-        ) from error
-    except (StorageInternalError, SQLAlchemyError) as error:  # the text of either may hold the address
-        raise ServerError(
-            f"{env_names.SEARCH_STORAGE}: the database did not answer ({type(error).__name__}); finished trials are "
-            "kept, run again"
-        ) from error
+        ) from None
 
 
 @contextlib.contextmanager
