@@ -32,7 +32,9 @@ class Search(Slice):
     """A search for better settings of the model; each trial trains one."""
 
     trials: int = Field(default=20, ge=1, le=10_000, description="Settings to try, those of the spec among them")
-    minutes: int = Field(default=60, ge=1, le=10_080, description="No trial begins after so long; the first always does")
+    minutes: int = Field(
+        default=60, ge=1, le=10_080, description="No trial begins after so long; the first always does"
+    )
     mode: Literal["propose", "auto"] = Field(
         default="propose",
         description="propose: the best settings are a diff of the spec, for a person; auto: the model is trained with "
@@ -77,7 +79,9 @@ def _require_form(name: str, given: Any) -> None:
     if len(given) < 2:
         raise ValueError(f"{name}: {len(given)} choices leave nothing to search; list two or more, or drop {name}")
     if len({_kind(one) for one in given}) > 1 or _kind(given[0]) == "":
-        raise ValueError(f"{name}: choices are of mixed kinds, {_listed(given)}; use all texts, all numbers or true, false")
+        raise ValueError(
+            f"{name}: choices are of mixed kinds, {_listed(given)}; use all texts, all numbers or true, false"
+        )
     if len(set(given)) < len(given):
         raise ValueError(f"{name}: a choice is listed twice in {_listed(given)}; list each once")
 
@@ -125,7 +129,7 @@ def step_of(info: Any) -> int:
 
 
 def settings(model: BaseModel, chosen: Mapping[str, Any], reads: Reads) -> dict[str, Any]:
-    """Return a model's settings with those chosen, as a spec says them; what the architecture does not read is left out.
+    """Return a model's settings with those chosen, as a spec says them, without what the architecture does not read.
 
     Raises nothing: whether they go together, the model's own class says.
     """
@@ -174,7 +178,7 @@ def holds(given: Range | tuple[Choice, ...], value: Any) -> bool:
 
 
 def require(model: BaseModel, search: Search, reads: Reads) -> None:
-    """Refuse a space that names no field, or has a value that the spec itself would refuse; ValueError with one line."""
+    """Refuse a space that names no field, or has a value that the spec would refuse; ValueError with one line."""
     have = fields(type(model))
     architectures = search.space.get(ARCHITECTURE, (getattr(model, ARCHITECTURE),))
     if isinstance(architectures, Range):
@@ -186,7 +190,9 @@ def require(model: BaseModel, search: Search, reads: Reads) -> None:
         readers = [one for one in architectures if reads(str(one), name)]
         if not readers:
             listed = ", ".join(map(str, architectures))
-            raise ValueError(f"search.space.{name}: {listed} reads no {name}; drop it, or add an architecture that does")
+            raise ValueError(
+                f"search.space.{name}: {listed} reads no {name}; drop it, or add an architecture that does"
+            )
         _require_kind(name, given, have[name])
         for value in _ends(given):
             for architecture in readers if name != ARCHITECTURE else [value]:
@@ -199,7 +205,9 @@ def _require_kind(name: str, given: Range | tuple[Choice, ...], info: Any) -> No
     if info.annotation not in (int, float) and float not in typing.get_args(info.annotation):
         raise ValueError(f"search.space.{name}: is no number; list choices")
     if step_of(info) > 1 and given.log:
-        raise ValueError(f"search.space.{name}: goes in steps of {step_of(info)}, and log in none; drop log, or list choices")
+        raise ValueError(
+            f"search.space.{name}: goes in steps of {step_of(info)}, and log in none; drop log, or list choices"
+        )
     if step_of(info) and not (given.low.is_integer() and given.high.is_integer()):
         raise ValueError(f"search.space.{name}: holds whole numbers, and {given.low:g} to {given.high:g} has others")
 

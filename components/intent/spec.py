@@ -196,7 +196,8 @@ class IntentModel(Slice):
         "users, another third stops training, and the last sets thresholds",
     )
     search: Search | None = Field(
-        default=None, description="Look for better settings before training (docs/search.md); left out: train as declared"
+        default=None,
+        description="Look for better settings before training (docs/search.md); left out: train as declared",
     )
 
     @model_validator(mode="after")

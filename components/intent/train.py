@@ -176,8 +176,8 @@ def require_folds(uses: Mapping[str, np.ndarray]) -> None:
         part = {3: "third", 4: "fourth"}.get(len(uses), "part")
         asked = [key for key, use in (("calibrate", "calibrate"), ("search", "search")) if use in uses]
         raise DataError(
-            f"models.intent.{asked[0]}: the validation rows have no {part} of users to {empty[0]} with; give the source "
-            f"more users, or {'use calibrate: none' if asked[0] == 'calibrate' else 'drop search'}"
+            f"models.intent.{asked[0]}: the validation rows have no {part} of users to {empty[0]} with; give the "
+            f"source more users, or {'use calibrate: none' if asked[0] == 'calibrate' else 'drop search'}"
         )
 
 

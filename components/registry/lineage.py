@@ -146,7 +146,7 @@ class Result:
 
 
 def _resolved(lineage: Lineage, folders: Folders) -> Lineage:
-    """Return the lineage with the settings that a search chose, where it chose them: those the model was trained with."""
+    """Return the lineage with the settings that the model was trained with, where a search chose them."""
     path = folders.intent / SETTINGS
     if not path.is_file():
         return lineage

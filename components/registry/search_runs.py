@@ -55,7 +55,11 @@ def _logged(
 
     began = int(1000 * trial["began"])
     tags = {PARENT: run_id, TRIAL: _mark(found, trial), "mlflow.user": mlflow_client.user()}
-    tags |= {"state": trial["state"], "own": str(trial["own"]).lower(), "best": str(trial["number"] == found["best"]).lower()}
+    tags |= {
+        "state": trial["state"],
+        "own": str(trial["own"]).lower(),
+        "best": str(trial["number"] == found["best"]).lower(),
+    }
     run = client.create_run(experiment, start_time=began, tags=tags, run_name=f"trial {trial['number']}")
     metric = found["metric"]
     metrics = [

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def sentences(found: Mapping[str, Any]) -> Iterator[str]:
-    """Say how many settings were tried, whether some are better, and the proposal; nothing where there was no search."""
+    """Say how many settings were tried, whether some are better, and the proposal; nothing without a search."""
     if not found:
         return
     yield _tried(found)
@@ -29,15 +29,18 @@ def _better(found: Mapping[str, Any]) -> str:
     between = f" (95 % interval {interval[0]:+.5f} to {interval[1]:+.5f})" if interval else ""
     told = f"Trial {found['best']} has a validation loss lower by {by:.5f}{between} than the spec's own settings"
     sure = "" if interval is None or interval[0] > 0 else " Chance alone could do that."
-    return f"{told}, on {found['users']:,} users that the search alone reads; picking the best of many flatters it.{sure}"
+    return (
+        f"{told}, on {found['users']:,} users that the search alone reads; picking the best of many flatters it.{sure}"
+    )
 
 
 def _used(found: Mapping[str, Any]) -> str:
     if found["mode"] == "auto":
         return "The model was trained with these settings, and the gates judged it:"
+    own = "The model was trained with the spec's own; to take these,"
     if found["diff"]:
-        return "The model was trained with the spec's own; to take these, apply `search/proposal.diff` of the state folder:"
-    return "The model was trained with the spec's own; to take these, write under `models.intent`:"
+        return f"{own} apply `search/proposal.diff` of the state folder:"
+    return f"{own} write under `models.intent`:"
 
 
 def _fields(changes: Mapping[str, Any]) -> list[str]:

@@ -56,8 +56,8 @@ def admit(
         if not which and spec.models.intent.search is not None:
             if not searches:
                 raise SpecError(
-                    f"{PLACE}: models.intent.search: needs a step that this pipeline was not compiled with; declare the "
-                    "spec first, `intentflow apply`, or drop search"
+                    f"{PLACE}: models.intent.search: needs a step that this pipeline was not compiled with; declare "
+                    "the spec first, `intentflow apply`, or drop search"
                 )
             require_installed()
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered

@@ -19,7 +19,7 @@ def rendered(place: Installation, *, rows: str, parallel: int) -> dict[str, Any]
     model = place.spec.models.intent
     if model.search is None:
         raise SpecError(
-            f"{place.spec_path}: models.intent.search: is missing, so there is nothing to search; add trials and a space"
+            f"{place.spec_path}: models.intent.search: is missing, so nothing is searched; add trials and a space"
         )
     if not PurePosixPath(rows).is_absolute():
         raise SpecError(

@@ -11,9 +11,28 @@ from components.registry.lineage import SETTINGS, Folders, Result
 from feature_repo import files
 
 TRIALS = [
-    {"number": 0, "state": "complete", "value": 0.30, "own": True, "chosen": {"learning_rate": 0.002, "architecture": "cnn"}},
-    {"number": 1, "state": "pruned", "value": None, "own": False, "chosen": {"learning_rate": 0.9, "architecture": "cnn"}},
-    {"number": 2, "state": "unfit", "value": None, "own": False, "chosen": {"calibrate": "none"}, "why": "no probability"},
+    {
+        "number": 0,
+        "state": "complete",
+        "value": 0.30,
+        "own": True,
+        "chosen": {"learning_rate": 0.002, "architecture": "cnn"},
+    },
+    {
+        "number": 1,
+        "state": "pruned",
+        "value": None,
+        "own": False,
+        "chosen": {"learning_rate": 0.9, "architecture": "cnn"},
+    },
+    {
+        "number": 2,
+        "state": "unfit",
+        "value": None,
+        "own": False,
+        "chosen": {"calibrate": "none"},
+        "why": "no probability",
+    },
     {"number": 4, "state": "complete", "value": 0.25, "own": False, "chosen": {"learning_rate": 0.01}},
 ]
 

@@ -1,8 +1,8 @@
 """Run one trial from a command line: what a Katib Experiment starts as a TrainJob, with the settings that it proposes.
 
-`python -m components.intent.search --intents JSON --model JSON --ranking-weeks 4 --rows FOLDER --set learning_rate=0.003`
-trains as a trial of the step `search_intent` does, and prints `validate_bce=…`, the loss on the rows that a search alone
-reads, after each epoch and at last: Katib's collector reads these lines, its early stopping compares them.
+`python -m components.intent.search --intents JSON --model JSON --ranking-weeks 4 --rows FOLDER --set dropout=0.2`
+trains as a trial of the step `search_intent` does, and prints `validate_bce=…`, the loss on the rows that a search
+alone reads, after each epoch and at last: Katib's collector reads these lines, its early stopping compares them.
 """
 
 import argparse
@@ -53,13 +53,13 @@ def run(intents: str, model: str, *, weeks: int, rows: str, settings: list[str])
         found = examples.load(Path(rows), _INTENTS.validate_json(intents)).without_test()
         made = judged(found, asked, ranking_weeks=weeks, watch=lambda stage, epoch, loss: _say(loss, asked))
         progress.count(**{METRIC: made.loss}, epochs=made.epochs)
-    print(f"{METRIC}={made.loss:.6f}", flush=True)  # noqa: T201 - Katib's collector reads it
+    print(f"{METRIC}={made.loss:.6f}", flush=True)  # Katib's collector reads it
     return made.loss
 
 
 def _say(loss: float, spec: IntentModel) -> None:
     if not spec.loss.distorts:  # else it compares with no other's before it is calibrated
-        print(f"{METRIC}={loss:.6f}", flush=True)  # noqa: T201
+        print(f"{METRIC}={loss:.6f}", flush=True)
 
 
 def parsed(settings: list[str], search: Search, *, architecture: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ GONE = object()  # in place of a value: the field is to go
 
 
 def diff(text: str, name: str, settings: Mapping[str, Any]) -> str:
-    """Return what to change in a spec's file so that `models.intent` becomes `settings`; '' where that cannot be written.
+    """Return what to change in a spec's file so that `models.intent` becomes `settings`; '' where that cannot be.
 
     `settings` are the fields that are said, nested as in the spec; `search`, where the file has it, stays.
     """
@@ -78,12 +78,12 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[
 
 
 def put(text: str, path: Sequence[str], value: Any) -> str:
-    """Return a YAML text with the value of a path replaced, added, or taken out if it is `GONE`.
+    r"""Return a YAML text with the value of a path replaced, added, or taken out if it is `GONE`.
 
-    >>> put("a: {b: 1}  # why", ("a", "b"), 2), put("a: {b: 1}", ("a", "c"), 2), put("a:\\n  b: 1\\n", ("a", "c"), 2)
-    ('a: {b: 2}  # why', 'a: {b: 1, c: 2}', 'a:\\n  c: 2\\n  b: 1\\n')
-    >>> put("a:\\n  b: 1\\n  c: 2\\n", ("a", "b"), GONE), put("a: {b: 1, c: 2}", ("a", "c"), GONE)
-    ('a:\\n  c: 2\\n', 'a: {b: 1}')
+    >>> put("a: {b: 1}  # why", ("a", "b"), 2), put("a: {b: 1}", ("a", "c"), 2), put("a:\n  b: 1\n", ("a", "c"), 2)
+    ('a: {b: 2}  # why', 'a: {b: 1, c: 2}', 'a:\n  c: 2\n  b: 1\n')
+    >>> put("a:\n  b: 1\n  c: 2\n", ("a", "b"), GONE), put("a: {b: 1, c: 2}", ("a", "c"), GONE)
+    ('a:\n  c: 2\n', 'a: {b: 1}')
     """
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for depth, key in enumerate(path):

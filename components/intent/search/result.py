@@ -31,7 +31,9 @@ def document(study: "optuna.Study", asked: Asked, *, users: np.ndarray, folder: 
     """Return what a study holds; `users` are those of the rows that it judges by, [B], and `folder` keeps losses."""
     trials = [_trial(one) for one in finished(study)]
     own = next((one for one in trials if one["own"] and one["value"] is not None), None)
-    best = min((one for one in trials if one["value"] is not None), key=lambda one: (one["value"], one["number"]), default=None)
+    best = min(
+        (one for one in trials if one["value"] is not None), key=lambda one: (one["value"], one["number"]), default=None
+    )
     better = best is not None and own is not None and best["value"] < own["value"]
     found: Document = {
         "format": FORMAT,

@@ -154,7 +154,7 @@ def _write(destination: Path, document: result.Document, text: str) -> None:
 
 
 def _proposal(document: result.Document, asked: Asked) -> str:
-    """Return the diff of the spec's file; '' where nothing is to change, or the file is elsewhere or was edited since."""
+    """Return the diff of the spec's file; '' where nothing is to change, or there is no file, or it was edited since."""
     path = Path(os.environ.get(env_names.SPEC_FILE, ""))
     if not document["better"] or not path.is_file():
         return ""

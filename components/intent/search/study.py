@@ -54,8 +54,8 @@ def require_installed() -> None:
 
     if importlib.util.find_spec("optuna") is None:
         raise SpecError(
-            "models.intent.search: Optuna is not installed here; install the extra, `pip install 'intentflow[search]'`, "
-            "or drop search"
+            "models.intent.search: Optuna is not installed here; install the extra, `pip install "
+            "'intentflow[search]'`, or drop search"
         )
 
 

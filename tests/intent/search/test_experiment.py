@@ -34,7 +34,12 @@ MODEL = IntentModel.model_validate({"seed": 3, "search": {"trials": 9, "space": 
 
 
 def made(**more: Any) -> dict[str, Any]:
-    given = {"intents": '[{"name": "$(visit)"}]', "ranking_weeks": 4, "rows": "/state/rows", "settings": Trainer(gpus=2)}
+    given = {
+        "intents": '[{"name": "$(visit)"}]',
+        "ranking_weeks": 4,
+        "rows": "/state/rows",
+        "settings": Trainer(gpus=2),
+    }
     return experiment("shop-1", MODEL, **(given | more))
 
 
@@ -63,7 +68,9 @@ def test_every_key_is_one_of_katib_s_and_every_value_of_its_type() -> None:
     assert read.to_dict() == found, "nothing is lost on the way"
 
 
-@pytest.mark.parametrize("place", [("spec", "maxTrials"), ("spec", "objective", "goals"), ("spec", "trialTemplate", "retainAll")])
+@pytest.mark.parametrize(
+    "place", [("spec", "maxTrials"), ("spec", "objective", "goals"), ("spec", "trialTemplate", "retainAll")]
+)
 def test_the_walk_finds_a_key_that_the_models_pass_over(place: tuple[str, ...]) -> None:
     found = json.loads(json.dumps(made()))
     inner = found
@@ -109,7 +116,13 @@ def test_the_pods_that_are_watched_are_those_of_the_runtime() -> None:
 
 def test_what_katib_puts_in_is_what_a_trial_reads() -> None:
     assert MODEL.search is not None
-    said = {"architecture": "gbdt", "learning_rate": "0.00123456", "dropout": "0.2", "width": "24", "trees.learning_rate": "0.05"}
+    said = {
+        "architecture": "gbdt",
+        "learning_rate": "0.00123456",
+        "dropout": "0.2",
+        "width": "24",
+        "trees.learning_rate": "0.05",
+    }
     words = [f"{name}={value}" for name, value in said.items()]
     assert parsed(words, MODEL.search, architecture="lstm") == {"architecture": "gbdt", "trees.learning_rate": 0.05}
     words[0] = "architecture=lstm"
@@ -142,7 +155,10 @@ def test_the_verb_prints_what_kubectl_applies(shop: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize(
     ("rows", "search", "why"),
-    [("rows", True, "--rows: 'rows' is no folder that a pod sees"), ("/state/rows", False, "models.intent.search: is missing")],
+    [
+        ("rows", True, "--rows: 'rows' is no folder that a pod sees"),
+        ("/state/rows", False, "models.intent.search: is missing"),
+    ],
 )
 def test_a_folder_that_no_pod_sees_and_a_spec_without_a_search_are_refused(
     shop: Path, capsys: pytest.CaptureFixture[str], rows: str, search: bool, why: str

@@ -77,6 +77,8 @@ def test_where_anchors_share_a_value_the_part_is_written_anew(tmp_path: Path) ->
     assert after == {"a": 32, "models": {"intent": {"width": 64}}}
 
 
-@pytest.mark.parametrize("text", ["models: [1]\n", "just words\n", "a: {b: 1\n", "models: &m {intent: {width: 1}}\nb: *m\n"])
+@pytest.mark.parametrize(
+    "text", ["models: [1]\n", "just words\n", "a: {b: 1\n", "models: &m {intent: {width: 1}}\nb: *m\n"]
+)
 def test_a_text_that_cannot_be_changed_so_gives_no_proposal(text: str) -> None:
     assert proposal.diff(text, "shop.yaml", {"width": 64}) == ""

@@ -44,7 +44,10 @@ def document(space: Any, **intent: Any) -> dict[str, Any]:
         ({"width": ["32", "64"]}, "search.space.width: '32' would be taken for 32; write that"),
         ({"architecture": {"low": 1, "high": 2}}, "search.space.architecture: is no number; list choices"),
         ({"architecture": ["lstm", "lsmt"]}, "search.space.architecture: 'lsmt' is refused"),
-        ({"trees.leaves": {"low": 7, "high": 63}}, "transformer reads no trees.leaves; drop it, or add an architecture"),
+        (
+            {"trees.leaves": {"low": 7, "high": 63}},
+            "transformer reads no trees.leaves; drop it, or add an architecture",
+        ),
         ({"loss.focal": [0, 2]}, "search.space.loss.focal: 2 is refused: loss distorts probabilities"),
         ({}, "at least 1"),
         ([], "holds no fields"),

@@ -1,4 +1,4 @@
-"""The step on the checkerboard: it never looks at test rows, parts validation users, proposes or applies, and resumes."""
+"""The step on the checkerboard: it looks at no test row, parts validation users, proposes or applies, and goes on."""
 
 import json
 import shutil
@@ -68,14 +68,19 @@ def poisoned(rows_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         if name not in table.column_names:
             continue
         kind = table.schema.field(name).type
-        other = [(0.0 if kind == pa.float64() else []) if bad else value for bad, value in zip(test, table[name].to_pylist(), strict=True)]
+        other = [
+            (0.0 if kind == pa.float64() else []) if bad else value
+            for bad, value in zip(test, table[name].to_pylist(), strict=True)
+        ]
         table = table.set_column(table.schema.get_field_index(name), name, pa.array(other, kind))
     pq.write_table(table, folder / "intent.parquet")
     return folder
 
 
 def test_the_search_never_reads_a_test_row(rows_folder: Path, poisoned: Path, tmp_path: Path, home: Path) -> None:
-    (document, settings), (other, same) = (run(rows, tmp_path / rows.parent.name, spec()) for rows in (rows_folder, poisoned))
+    (document, settings), (other, same) = (
+        run(rows, tmp_path / rows.parent.name, spec()) for rows in (rows_folder, poisoned)
+    )
     assert results(document) == results(other)
     assert settings == same
 
@@ -115,9 +120,7 @@ def test_stopping_calibration_thresholds_and_search_share_no_user(examples: Exam
 def test_users_keep_their_part_where_rows_are_not_in_order_of_time(examples: Examples) -> None:
     """Numbered anew among fewer rows, users would change parts, and training would stop by the search's."""
     order = np.argsort(-examples.week, kind="stable")  # test weeks first
-    turned = replace(
-        examples, rows=examples.rows.take(order), week=examples.week[order], labels=examples.labels[order]
-    )
+    turned = replace(examples, rows=examples.rows.take(order), week=examples.week[order], labels=examples.labels[order])
     some = np.flatnonzero((turned.week != SPLIT["test"][0]) | (np.arange(len(order)) % 3 > 0))
     turned = replace(turned, rows=turned.rows.take(some), week=turned.week[some], labels=turned.labels[some])
     late, found = turned.without_test(), train.folds(turned, spec())
@@ -131,7 +134,9 @@ def test_labels_of_the_search_s_users_move_no_weight_and_no_threshold(examples: 
     forged = examples.labels.copy()
     forged[mine] = 1 - forged[mine]
     rows = examples.rows.take(examples.part("test"))
-    made = [train.train(one, asked, ranking_weeks=4, device="cpu") for one in (examples, replace(examples, labels=forged))]
+    made = [
+        train.train(one, asked, ranking_weeks=4, device="cpu") for one in (examples, replace(examples, labels=forged))
+    ]
     np.testing.assert_array_equal(*(one.scorer.predict(rows) for one in made))
     first, second = (one.thresholds for one in made)
     assert first is not None
@@ -213,13 +218,19 @@ def test_settings_that_do_not_go_together_are_unfit() -> None:
 def test_too_few_users_are_told(examples: Examples) -> None:
     two = np.flatnonzero(np.isin(examples.rows.user_id, ["u00", "u01"]))
     few = replace(examples, rows=examples.rows.take(two), week=examples.week[two], labels=examples.labels[two])
-    with pytest.raises(DataError, match="models.intent.search: .* no third of users to search with; .* or drop search"):
+    with pytest.raises(
+        DataError, match=r"models.intent.search: .* no third of users to search with; .* or drop search"
+    ):
         train.folds(few, spec())
 
 
 @pytest.mark.parametrize(
     ("words", "why"),
-    [(["depth=3"], "the search has no field 'depth'"), (["dropout=0.7"], "is none of 0.0, 0.2"), (["learning_rate=x"], "is no number")],
+    [
+        (["depth=3"], "the search has no field 'depth'"),
+        (["dropout=0.7"], "is none of 0.0, 0.2"),
+        (["learning_rate=x"], "is no number"),
+    ],
 )
 def test_a_trial_s_words_are_checked(words: list[str], why: str) -> None:
     with pytest.raises(SpecError, match=why):

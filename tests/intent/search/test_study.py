@@ -1,4 +1,4 @@
-"""The study survives a kill, proposes the same again, and cuts short what is behind; the objective here is arithmetic."""
+"""The study survives a kill, proposes the same again, and cuts short what is behind; losses here are arithmetic."""
 
 import contextlib
 import math
@@ -63,9 +63,7 @@ def told(found: optuna.Study) -> list[tuple[Any, ...]]:
 
 def run(folder: Path, wanted: Asked, objective: Any = None, *, url: str = "") -> list[tuple[Any, ...]]:
     with study.opened("one", folder, url) as found:
-        study.search(
-            found, wanted, objective or (lambda trial, chosen: loss(chosen)), report=lambda share, note: None
-        )
+        study.search(found, wanted, objective or (lambda trial, chosen: loss(chosen)), report=lambda share, note: None)
         return told(found)
 
 
@@ -126,14 +124,13 @@ def test_more_trials_go_on_with_the_same_study(tmp_path: Path) -> None:
 
 def test_a_trial_that_kills_every_worker_is_given_up(tmp_path: Path) -> None:
     """It ran once and again three times; the next worker goes on with other settings."""
+
+    def objective(trial: optuna.Trial, chosen: dict[str, Any]) -> float:
+        if trial.number >= 3:
+            raise Killed
+        return loss(chosen)
+
     for _ in range(study.RETRIES + 1):
-        count = iter(range(1000))
-
-        def objective(trial: optuna.Trial, chosen: dict[str, Any]) -> float:
-            if trial.number >= 3 and next(count) == 0:
-                raise Killed
-            return loss(chosen)
-
         with pytest.raises(Killed):
             run(tmp_path, asked(), objective)
     assert len(run(tmp_path, asked())) == 12
@@ -235,7 +232,10 @@ def test_a_database_s_worker_that_stopped_its_heartbeat_loses_its_trial(
 
 @pytest.mark.parametrize("url", ["no address", "nosuch://user:secret@host/name"])
 def test_an_address_that_is_none_is_one_line_without_the_password(tmp_path: Path, url: str) -> None:
-    with pytest.raises(SpecError, match="INTENTFLOW_SEARCH_STORAGE: is no address") as raised, study.opened("one", tmp_path, url):
+    with (
+        pytest.raises(SpecError, match="INTENTFLOW_SEARCH_STORAGE: is no address") as raised,
+        study.opened("one", tmp_path, url),
+    ):
         pass
     assert "secret" not in str(raised.value)
 

@@ -56,7 +56,9 @@ def test_a_form_that_asks_for_a_search_of_a_pipeline_without_the_step_is_refused
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SpecError, match=r"spec: models.intent.search: needs a step that this pipeline was not compiled"):
+    with pytest.raises(
+        SpecError, match=r"spec: models.intent.search: needs a step that this pipeline was not compiled"
+    ):
         admission.admit("shop", document(SEARCH), mode="", which="", k=0, note="", searches=False)
 
 
@@ -65,7 +67,7 @@ def test_without_optuna_the_first_step_says_so(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SpecError, match="models.intent.search: Optuna is not installed here"):
+    with pytest.raises(SpecError, match=r"models.intent.search: Optuna is not installed here"):
         admission.admit("shop", document(SEARCH), mode="", which="", k=0, note="")
 
 
