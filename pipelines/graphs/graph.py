@@ -115,7 +115,7 @@ class Graph:
 
     @property
     def _admitted(self) -> dict[str, Any]:
-        """Return what the first step is given: the form, and whether specs with intents of visits, or searches, may be."""
+        """Return what the first step is given: the form, and whether intents of visits, and searches, may come."""
         said = {key: True for key, asked in (("sessions", self.sessions), ("searches", self.searches)) if asked}
         return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}
 

@@ -64,9 +64,8 @@ def run_search_intent(
                 document = result.document(opened, asked, users=_users(found, asked), folder=folder)
             text = _proposal(document, asked)
             _write(Path(search), document, text)
-            if mode != DRY and text:
-                with files.written(folder.parent / DIFF) as aside:
-                    aside.write_text(text, encoding="utf-8")
+            if mode != DRY:
+                _leave(folder.parent / DIFF, text)
         progress.tell(search=result.told(document, text))
         progress.count(rows_in=document["rows"], trials=len(document["trials"]), better=document["better"])
         return _settings(document, asked, model)
@@ -153,8 +152,17 @@ def _write(destination: Path, document: result.Document, text: str) -> None:
         (folder / DIFF).write_text(text, encoding="utf-8")
 
 
+def _leave(path: Path, text: str) -> None:
+    """Put the proposal where people look for it, and take an older search's away."""
+    if not text:
+        path.unlink(missing_ok=True)
+        return
+    with files.written(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
 def _proposal(document: result.Document, asked: Asked) -> str:
-    """Return the diff of the spec's file; '' where nothing is to change, or there is no file, or it was edited since."""
+    """Return the diff of the spec's file; '' where nothing is to change, or no file is, or it was edited."""
     path = Path(os.environ.get(env_names.SPEC_FILE, ""))
     if not document["better"] or not path.is_file():
         return ""
