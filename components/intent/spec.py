@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from components.intent import search_space
 from components.intent.networks import NETWORKS, TREES
 from components.intent.search_space import Search
 from feature_repo import columns
@@ -227,12 +226,6 @@ class IntentModel(Slice):
                 f"{', '.join(odd)}: of networks, and architecture {TREES} has none; use trees: "
                 f"{{{', '.join(Trees.model_fields)}}}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _search_fits(self) -> "IntentModel":
-        if self.search is not None:
-            search_space.require(self, self.search, read_by)
         return self
 
     @model_serializer(mode="wrap")

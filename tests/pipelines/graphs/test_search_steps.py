@@ -1,5 +1,8 @@
 """The step of a search hangs where a spec asks for one and nowhere else; what it decides reaches whoever trains."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +83,21 @@ def test_plan_lists_the_step_where_a_spec_searches(tmp_path: Path, monkeypatch: 
         found[name] = plan.plan(place(path, "local", variables={"INTENTFLOW_STATE": str(tmp_path / "state")})).steps
     assert "search_intent" in found["with"]
     assert set(found["with"]) - set(found["without"]) == {"search_intent"}
+
+
+@pytest.mark.process
+def test_plan_of_a_search_imports_neither_optuna_nor_torch(tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("user_id,item_id,timestamp\n1,2,2024-01-01\n")
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(document(SEARCH)))
+    code = (
+        "import sys; from pipelines.cli import main\n"
+        f"main(['plan', {str(tmp_path / 'shop.yaml')!r}])\n"
+        "print('HEAVY', sorted({'torch', 'optuna', 'kfp', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    variables = os.environ | {"INTENTFLOW_STATE": str(tmp_path / "state")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=variables)
+    assert "search_intent" in done.stdout
+    assert "HEAVY []" in done.stdout
 
 
 def test_the_code_of_a_search_is_part_of_the_digest_of_specs_that_search() -> None:
