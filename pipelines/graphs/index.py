@@ -117,8 +117,8 @@ def reads(name: str = "train", *, spec: Recommender | None = None) -> Reads:
 
 def require_hung() -> None:
     """Refuse a row of the step table that hangs in no pipeline."""
-    every = {"vectors": True, "sessions": True, "searches": True}
-    hung = {node.step.name for one in PIPELINES.values() for node in one.graph(**every).nodes}
+    graphs = [one.graph(vectors=True, sessions=True, searches=True) for one in PIPELINES.values()]
+    hung = {node.step.name for graph in graphs for node in graph.nodes}
     if missing := [name for name in step_table.STEPS if name not in hung]:
         raise SpecError(
             f"step_table.py: step '{missing[0]}' hangs in no pipeline; add it to one (pipelines/graphs/train.py), or "

@@ -72,7 +72,7 @@ def trained(graph: Graph, at: Prepared) -> Models:
     """Train both models and judge each on the test weeks."""
     with graph.group("intent", "Train the intent model and judge it on the test weeks."):
         searched = graph.step("search_intent", rows=at.rows) if graph.searches else None
-        asked = {} if searched is None else {"model": searched[RETURNED]}
+        asked: dict[str, Any] = {} if searched is None else {"model": searched[RETURNED]}
         intent = graph.step("train_intent", rows=at.rows, **asked)["intent"]
         judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)["intent_evaluation"]
         session = None

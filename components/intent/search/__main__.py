@@ -35,8 +35,8 @@ def main() -> None:
     entry.run(lambda: run(given.intents, given.model, weeks=given.ranking_weeks, rows=given.rows, settings=given.set))
 
 
-def run(intents: str, model: str, *, weeks: int, rows: str, settings: list[str]) -> float:
-    """Train with the settings that are said, and return the loss on the search's rows."""
+def run(intents: str, model: str, *, weeks: int, rows: str, settings: list[str]) -> None:
+    """Train with the settings that are said, and print the loss on the search's rows."""
     from pathlib import Path
 
     from components.intent.search.trial import judged
@@ -54,7 +54,6 @@ def run(intents: str, model: str, *, weeks: int, rows: str, settings: list[str])
         made = judged(found, asked, ranking_weeks=weeks, watch=lambda stage, epoch, loss: _say(loss, asked))
         progress.count(**{METRIC: made.loss}, epochs=made.epochs)
     print(f"{METRIC}={made.loss:.6f}", flush=True)  # Katib's collector reads it
-    return made.loss
 
 
 def _say(loss: float, spec: IntentModel) -> None:

@@ -171,10 +171,9 @@ def test_auto_hands_on_the_best_which_is_what_its_trial_trained(
     capsys.readouterr()
     # The same trial by itself, as a TrainJob of Katib's runs it, comes to the same loss, and says so for the collector.
     words = [f"{name}={value}" for name, value in best[CHOSEN].items()]
-    again = run_trial(INTENTS_JSON, asked.model_dump_json(), weeks=4, rows=str(rows_folder), settings=words)
-    assert again == best["value"]
+    run_trial(INTENTS_JSON, asked.model_dump_json(), weeks=4, rows=str(rows_folder), settings=words)
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("validate_bce=")]
-    assert said[-1] == f"validate_bce={again:.6f}"
+    assert said[-1] == f"validate_bce={best['value']:.6f}"
     assert [float(line.partition("=")[2]) for line in said[:-1]] == pytest.approx(
         [one["validate_bce"] for one in best["epochs"]], abs=1e-6
     )

@@ -254,7 +254,7 @@ def test_a_spec_and_an_environment_say_what_steps_get(tmp_path: Path) -> None:
         (
             {"validate": {"gpu": 1}},
             "validate.gpu: this step uses no GPU; "
-            "give them to train_intent, refit_intent, train_ranking, refit_ranking",
+            "give them to search_intent, train_intent, refit_intent, train_ranking, refit_ranking",
         ),
         ({"validate": {"memory": "6GB"}}, "compute.steps.validate.memory"),
     ],
