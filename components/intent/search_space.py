@@ -136,7 +136,7 @@ def settings(model: BaseModel, chosen: Mapping[str, Any], reads: Reads) -> dict[
     found = model.model_dump(mode="json", exclude_unset=True)
     found.pop("search", None)
     architecture = chosen.get(ARCHITECTURE, getattr(model, ARCHITECTURE))
-    for name in fields(type(model)):
+    for name in [*found, *fields(type(model))]:
         if not reads(architecture, name):
             _without(found, name.split("."))
     for name, value in chosen.items():
@@ -179,6 +179,10 @@ def holds(given: Range | tuple[Choice, ...], value: Any) -> bool:
 
 def require(model: BaseModel, search: Search, reads: Reads) -> None:
     """Refuse a space that names no field, or has a value that the spec would refuse; ValueError with one line."""
+    if (
+        getattr(model, "privacy", None) is not None
+    ):  # each trial would spend a budget of its own, and none would be told
+        raise ValueError("search: every trial spends epsilon, and privacy tells that of one; drop search, or privacy")
     have = fields(type(model))
     architectures = search.space.get(ARCHITECTURE, (getattr(model, ARCHITECTURE),))
     if isinstance(architectures, Range):

@@ -250,6 +250,7 @@ def read_by(architecture: str, name: str) -> bool:
     >>> read_by("lstm", "width"), read_by("gbdt", "width"), read_by("lstm", "trees.leaves")
     (True, False, False)
     """
+    of = name.partition(".")[0]
     if architecture == TREES:
-        return name not in (*OF_NETWORKS, "loss.focal")
-    return not name.startswith("trees.")
+        return of not in OF_NETWORKS and name != "loss.focal"
+    return of != "trees"

@@ -117,7 +117,8 @@ def _objective(
     spec = resolved(asked, chosen)
 
     def watch(stage: str, epoch: int, loss: float) -> None:
-        if spec.loss.distorts:  # it is no probability before it is calibrated: it compares with no other's
+        # A distorted loss is no probability before it is calibrated, and compares with no other's.
+        if spec.loss.distorts or stage not in study.STAGES:
             return
         trial.report(loss, study.STAGES[stage] + epoch)
         if trial.should_prune():

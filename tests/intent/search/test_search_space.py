@@ -101,6 +101,18 @@ def test_every_field_that_a_search_may_change_is_one_number_text_or_flag() -> No
         assert isinstance(search_space.value_of(IntentModel(), name), bool | int | float | str), name
 
 
+def test_a_private_training_is_not_searched() -> None:
+    """Each trial would spend a budget of its own, and the card would tell the last one's."""
+
+    class Private(IntentModel):
+        privacy: str = "epsilon 3"
+
+    model = Private.model_validate({"search": {"space": {"width": [32, 64]}}})
+    assert model.search is not None
+    with pytest.raises(ValueError, match="every trial spends epsilon"):
+        search_space.require(model, model.search, read_by)
+
+
 def test_settings_of_another_architecture_drop_what_it_does_not_read() -> None:
     model = IntentModel.model_validate({"architecture": "lstm", "width": 128, "calibrate": "temperature"})
     found = search_space.settings(model, {"architecture": TREES, "trees.leaves": 15}, read_by)
