@@ -10,6 +10,7 @@ from components.intent import search_space
 from components.intent.networks import TREES
 from components.intent.search_space import Range, Search
 from components.intent.spec import IntentModel, read_by
+from feature_repo.checkout import ROOT
 from feature_repo.errors import SpecError
 from pipelines import spec
 from pipelines.cli import main
@@ -99,6 +100,13 @@ def test_every_field_that_a_search_may_change_is_one_number_text_or_flag() -> No
     assert not {"seed", "search", "trees", "loss", "search.trials"} & set(found)
     for name in found:
         assert isinstance(search_space.value_of(IntentModel(), name), bool | int | float | str), name
+
+
+def test_the_example_of_the_page_is_a_spec() -> None:
+    text = (ROOT / "docs" / "search.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    found = spec.parse(document({}) | yaml.safe_load(text), place="docs/search.md").models.intent.search
+    assert found is not None
+    assert len(found.space) == 4
 
 
 def test_a_private_training_is_not_searched() -> None:

@@ -113,9 +113,12 @@ def test_the_pipeline_compiles_the_same_on_both_sides(tmp_path: Path) -> None:
     from pipelines.graphs.compute import Compute
 
     chosen = index.pipeline("train")
-    here = chosen.build(made())
+    asked = document(SEARCH)
+    asked["intents"].append({"name": "leave", "ends": True, "horizon": "session"})  # the fullest group of models
+    every = spec.parse(asked, place="test")
+    here = chosen.build(every)
     with task_settings.given(task_settings.Platform("shop", Compute(), Kubeflow(host=""))):
-        there = chosen.build(made())
+        there = chosen.build(every)
     local, ir = (MessageToDict(one.pipeline_spec) for one in (here, there))
     assert [*conformance.problems(ir), *conformance.differences(local, ir)] == []
     assert all(len(layer.tasks) <= 7 and layer.width <= 1400 for layer in layout.layers(ir))
