@@ -7,6 +7,7 @@ Values come from the environment file (pipelines/environment.py) on a laptop, fr
 STATE = "INTENTFLOW_STATE"  # folder of all recommenders' state on this machine
 HOME = "INTENTFLOW_HOME"  # one recommender's state folder
 SPEC_DIR = "INTENTFLOW_SPEC_DIR"  # relative paths of a spec start here
+SPEC_FILE = "INTENTFLOW_SPEC_FILE"  # the spec of a run on this machine, for proposals
 FORGOTTEN = "INTENTFLOW_FORGOTTEN"  # folder with the names of tombstones
 EVIDENTLY = "INTENTFLOW_EVIDENTLY"
 EVIDENTLY_SECRET = "INTENTFLOW_EVIDENTLY_SECRET"
@@ -14,6 +15,7 @@ FEAST = "INTENTFLOW_FEAST"  # JSON of Feast's stores
 MLFLOW_ARTIFACTS = "INTENTFLOW_MLFLOW_ARTIFACTS"
 SPARK = "INTENTFLOW_SPARK"
 TRAINER = "INTENTFLOW_TRAINER"  # JSON of components/distributed/settings.py
+SEARCH_STORAGE = "INTENTFLOW_SEARCH_STORAGE"  # database of searches, a SQLAlchemy address; empty: a journal
 PROFILES_ENGINE = "INTENTFLOW_PROFILES_ENGINE"
 OTLP = "INTENTFLOW_OTLP"
 OTLP_SHARE = "INTENTFLOW_OTLP_SHARE"

@@ -159,6 +159,17 @@ def run(
     raise _held_back(found.release_version, found.verdict, baseline=found.baseline)
 
 
+@verb
+@click.option("--rows", required=True, help="folder of training rows as the pods of the TrainingRuntime see it")
+@click.option("--parallel", default=2, show_default=True, type=click.IntRange(1, 64), help="trials at once")
+def experiment(place: "Installation", *, rows: str, parallel: int) -> tuple[Any, str]:
+    """Print the spec's search as a Katib Experiment over TrainJobs, for `kubectl apply -f -`."""
+    from pipelines.kubeflow import experiment as experiments
+
+    found = experiments.rendered(place, rows=rows, parallel=parallel)
+    return found, experiments.text(found)
+
+
 def _held_back(version: str, word: str, *, baseline: str = "") -> Refused:
     """Say that a release's gates hold it back."""
     said = f"gates: version {version} did not pass ({word})"

@@ -385,6 +385,7 @@ def _variables(settings: Environment, home: Path, spec_path: Path, outside: Mapp
     return {
         env_names.HOME: str(home),
         env_names.SPEC_DIR: str(spec_path.absolute().parent),
+        env_names.SPEC_FILE: str(spec_path.absolute()),
         env_names.CLOCK: settings.clock,
         env_names.FEAST: json.dumps(feast),
         env_names.EVIDENTLY: settings.evidently,

@@ -27,8 +27,9 @@ from components.data.derived import with_bare, with_kinds, with_people, with_str
 from components.data.row_rules import OneOf
 from components.data.source_spec import Files
 from components.data.spec import Data
+from components.intent import search_space
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
-from components.intent.spec import Intent, IntentModel
+from components.intent.spec import Intent, IntentModel, read_by
 from components.profiles import vocabulary_rule
 from components.profiles.spec import Profiles
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
@@ -208,6 +209,16 @@ class Recommender(Slice):
             people=self.data.items_are_users,
             model=self.models.session,
         )
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> "Recommender":
+        """Check the space of a search beside the settings that it begins with; not again with those that it finds."""
+        if (search := self.models.intent.search) is not None:
+            try:
+                search_space.require(self.models.intent, search, read_by)
+            except ValueError as error:
+                raise ValueError(f"models.intent.{error}") from None
+        return self
 
     @model_validator(mode="after")
     def _weight_is_there(self) -> "Recommender":

@@ -134,12 +134,25 @@ def body(task: Task, settings: Trainer, *, name: str, shared: Path) -> Object:
     # Kubernetes replaces $(NAME) in arguments; doubled, the dollar stays one.
     arguments = [word.replace("$(", "$$(") for word in task.arguments(shared)]
     variables = {PROGRESS_FILE: shared / "progress.jsonl", ERROR_FILE: shared / "error.json", VARIABLE: ""}
+    return document(
+        settings,
+        command=["torchrun"],
+        arguments=["-m", task.module, *arguments],
+        environment={key: str(value) for key, value in variables.items()},
+        name=name,
+    )
+
+
+def document(
+    settings: Trainer, *, command: list[str], arguments: list[str], environment: Mapping[str, str], name: str = ""
+) -> Object:
+    """Return a TrainJob that runs a command; without a name where whoever makes it names it, as Katib does."""
     trainer: Object = {
         "numNodes": settings.nodes,
         "numProcPerNode": settings.gpus or settings.processes,
-        "command": ["torchrun"],
-        "args": ["-m", task.module, *arguments],
-        "env": [{"name": key, "value": str(value)} for key, value in variables.items()],
+        "command": command,
+        "args": arguments,
+        "env": [{"name": key, "value": value} for key, value in environment.items()],
     }
     if settings.gpus:
         trainer["resourcesPerNode"] = {"limits": {settings.gpu_resource: settings.gpus}}
@@ -147,7 +160,8 @@ def body(task: Task, settings: Trainer, *, name: str, shared: Path) -> Object:
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
-        "metadata": {"name": name, "labels": {f"app.kubernetes.io/{key}": value for key, value in labels.items()}},
+        "metadata": ({"name": name} if name else {})
+        | {"labels": {f"app.kubernetes.io/{key}": value for key, value in labels.items()}},
         "spec": {
             "runtimeRef": {"apiGroup": GROUP, "kind": "TrainingRuntime", "name": settings.runtime},
             "trainer": trainer,

@@ -65,11 +65,24 @@ def _isotonic(truth: np.ndarray, said: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return x[rising], meant[rising]
 
 
-def folds(users: np.ndarray, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
+def folds(
+    users: np.ndarray, rows: Sequence[int] | np.ndarray, uses: Sequence[str] = ("stop", "calibrate", "decide")
+) -> dict[str, np.ndarray]:
     """Part validation rows by their users, so that what stops training, calibrates and sets thresholds are different.
 
     >>> {name: found.tolist() for name, found in folds(np.array([0, 1, 2, 3, 0]), np.array([0, 1, 2, 3, 4])).items()}
     {'stop': [0, 3, 4], 'calibrate': [1], 'decide': [2]}
     """
     rows = np.asarray(rows)
-    return {name: rows[users[rows] % 3 == n] for n, name in enumerate(("stop", "calibrate", "decide"))}
+    return {name: rows[users[rows] % len(uses) == n] for n, name in enumerate(uses)}
+
+
+def uses_of(*, calibrates: bool, searches: bool) -> tuple[str, ...]:
+    """Name what validation rows are parted for; one part for all where nothing asks for more.
+
+    >>> uses_of(calibrates=False, searches=False), uses_of(calibrates=False, searches=True)
+    ((), ('stop', 'decide', 'search'))
+    """
+    if not (calibrates or searches):
+        return ()
+    return ("stop", *(["calibrate"] if calibrates else []), "decide", *(["search"] if searches else []))

@@ -1,7 +1,7 @@
 """The `rows` artifact as the intent steps use it: rows, labels, weeks and what belongs to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ class Examples:
     weight: np.ndarray | None = None  # [B] float64, possible rows that a row stands for; None: each for itself
     asked: Asked = NOTHING  # of the profile's numbers that the model sees
     components: int | None = None  # that the network projects these numbers to; None: it sees them as they are
+    numbered: np.ndarray | None = None  # [B] int64, `users` as they were among more rows; None: among these
 
     def part(self, name: str) -> np.ndarray:
         """Return the positions of the rows of a part, int64."""
@@ -62,8 +63,23 @@ class Examples:
     @property
     def users(self) -> np.ndarray:
         """Number users by first appearance, which no key of pseudonyms moves, int64 [B]."""
+        if self.numbered is not None:
+            return self.numbered
         _, first, user = np.unique(self.rows.user_id.astype(str), return_index=True, return_inverse=True)
         return np.asarray(np.argsort(np.argsort(first))[user], dtype=np.int64)
+
+    def without_test(self) -> "Examples":
+        """Leave out the rows of the test weeks; users keep their numbers, and so their part of the validation rows."""
+        kept = np.flatnonzero(~np.isin(self.week, self.split["test"]))
+        return replace(
+            self,
+            rows=self.rows.take(kept),
+            week=self.week[kept],
+            labels=self.labels[kept],
+            weight=self.weights(kept),
+            numbered=self.users[kept],
+            split=self.split | {"test": []},
+        )
 
 
 def load(folder: Path, intents: Sequence[Intent]) -> Examples:

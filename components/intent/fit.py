@@ -71,6 +71,7 @@ class Fit:
     ranks: Ranks = ALONE
     positives: np.ndarray | None = None  # [C] float32, what pairs that came true count; None: as all others
     epochs: list[Epoch] = field(default_factory=list)
+    watch: Callable[[str, int, IntentNet], None] | None = None  # told of each epoch of `run`: its stage and number
 
     def run(self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]) -> None:
         """Fit the net to the rows in `index`; it ends with the weights of this stage's best epoch."""
@@ -79,6 +80,8 @@ class Fit:
         for loss, start in self._passes(stage, index, report=report):
             found = self.ranks.decided(bce(self.net, self.validate, ranks=self.ranks))
             self._tell(stage, loss, found, start, figures(self.net, self.validate))
+            if self.watch is not None:
+                self.watch(stage, sum(epoch.stage == stage for epoch in self.epochs), self.net)
             if found < lowest:
                 lowest, best = found, {name: value.detach().clone() for name, value in self.net.state_dict().items()}
             elif min(e.validate_bce for e in self.epochs[-PATIENCE:] if e.validate_bce is not None) > lowest:

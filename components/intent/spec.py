@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from components.intent.networks import NETWORKS, TREES
+from components.intent.search_space import Search
 from feature_repo import columns
 from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
 from feature_repo.errors import nearest
@@ -193,6 +194,10 @@ class IntentModel(Slice):
         description="Map probabilities to how often they come true, by intent: fitted on a third of the validation "
         "users, another third stops training, and the last sets thresholds",
     )
+    search: Search | None = Field(
+        default=None,
+        description="Look for better settings before training (docs/search.md); left out: train as declared",
+    )
 
     @model_validator(mode="after")
     def _holds_probabilities(self) -> "IntentModel":
@@ -231,4 +236,21 @@ class IntentModel(Slice):
 
 
 OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
-NEWER: dict[str, Any] = {"trees": Trees().model_dump(), "loss": Loss().model_dump(), "calibrate": "none"}
+NEWER: dict[str, Any] = {
+    "trees": Trees().model_dump(),
+    "loss": Loss().model_dump(),
+    "calibrate": "none",
+    "search": None,
+}
+
+
+def read_by(architecture: str, name: str) -> bool:
+    """Tell whether an architecture reads a field, named as a search names it.
+
+    >>> read_by("lstm", "width"), read_by("gbdt", "width"), read_by("lstm", "trees.leaves")
+    (True, False, False)
+    """
+    of = name.partition(".")[0]
+    if architecture == TREES:
+        return of not in OF_NETWORKS and name != "loss.focal"
+    return of != "trees"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 OUT_OF_TIME = "out_of_time.parquet"
 TRAINING = "training.json"
+SETTINGS = "settings.json"  # where a search may have chosen them: what the model was trained with
 BEGINNING = "early.safetensors"  # where the stage `full` began, for a refit
 PROBABILITIES = "probabilities"
 STAGES = {
@@ -112,6 +113,7 @@ def save(trained: "Trained", spec: IntentModel, destination: Path, *, under: Map
         trained.scorer.save(folder)
         save_beginning(trained.beginning, folder / BEGINNING)
         inputs.write(folder, trained.inputs)
+        _write_settings(folder, spec)
         if trained.thresholds is not None:
             trained.thresholds.save(folder, trained.scorer.names)
         pq.write_table(out_of_time_table(trained.out_of_time), folder / OUT_OF_TIME, compression="zstd")
@@ -125,6 +127,12 @@ def save(trained: "Trained", spec: IntentModel, destination: Path, *, under: Map
             conditions.KEY: conditions.digests(**under),
         }
         files.write_json(folder / TRAINING, training)
+
+
+def _write_settings(folder: Path, spec: IntentModel) -> None:
+    """Keep the settings in the model folder, and so in the release, where the spec alone does not tell them."""
+    if spec.search is not None:
+        files.write_json(folder / SETTINGS, spec.model_dump(mode="json"))
 
 
 def run_refit_intent(
@@ -156,6 +164,7 @@ def run_refit_intent(
             if (thresholds := Thresholds.read(judged, made.scorer.names)) is not None:
                 thresholds.save(folder, made.scorer.names)
             inputs.write(folder, inputs.read(judged))
+            _write_settings(folder, spec)
             about = {"weeks": made.weeks, "rows": made.rows, "epochs": epochs, "means": made.means}
             files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | about)
         progress.count(rows_in=made.rows, asked=True, epochs=epochs, weeks=len(made.weeks))

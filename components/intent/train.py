@@ -23,7 +23,7 @@ from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
 from components.intent.examples import Examples
-from components.intent.fit import Epoch, Fit, Rows
+from components.intent.fit import Epoch, Fit, Rows, bce
 from components.intent.loss import weights_of_positives
 from components.intent.model import IntentNet, pick_device
 from components.intent.networks import TREES
@@ -38,6 +38,7 @@ from feature_repo.rows import Ragged, UserRows
 SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
 STANDARD_ROWS = 4096  # training rows, at most, that mean and spread are taken from
 Report = Callable[[float, str], None]
+Watch = Callable[[str, int, float], None]  # of a stage, its epoch from 1, and the loss on the rows that search reads
 
 
 @dataclass(frozen=True)
@@ -88,19 +89,20 @@ def train(
     device: str = "auto",
     report: Report = lambda share, note: None,
     ranks: Ranks = ALONE,
+    watch: Watch | None = None,
 ) -> Trained:
     """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time.
 
-    Several ranks fit one model together and return the same, each with its own `seconds`.
+    Several ranks fit one model together and return the same, each with its own `seconds`. `watch` is a search's, which
+    may end training by an exception; its examples have no test weeks.
     """
     start = time.monotonic()
-    parts = {name: examples.part(name) for name in ("train", "validate", "test")}
-    apart = spec.calibrate != "none"
-    uses = calibrate.folds(examples.users, parts["validate"]) if apart else {}
-    require_folds(uses)
+    parts = {name: examples.part(name) for name in ("train", "validate", "test") if examples.split[name] or not watch}
+    uses = folds(examples, spec)
+    apart = bool(uses)
     held_weeks = sorted(examples.split["train"])[-ranking_weeks:]
     held = np.isin(examples.week[parts["train"]], held_weeks)  # [R]
-    later = np.concatenate([parts["validate"], parts["test"]])
+    later = np.concatenate([parts[name] for name in ("validate", "test") if name in parts])
     # Labels that no score out of time may meet: of rows whose whole horizon had passed when the first of them was made.
     passed = examples.week[parts["train"]] + int(examples.vocabulary.horizons.max()) <= held_weeks[0]  # [R]
     known = parts["train"][passed] if passed.any() else parts["train"]
@@ -108,6 +110,7 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         rows, validate = encoded(examples, parts["train"]), encoded(examples, uses.get("stop", parts["validate"]))
+        seen = encoded(examples, uses["search"]) if watch is not None else validate
         report(0.05, "encoded")
         examples, projection, reduction = inputs.reduced(examples, rows.encoded.profile, rows.weight)
         if spec.architecture == TREES:
@@ -116,6 +119,8 @@ def train(
             net = _untrained(examples, spec, rows, device, projection)
             nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
             fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives)
+            if watch is not None:
+                fit.watch = _watched(watch, seen)
         ranks.scatter_seed(spec.seed)
         if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(passed), _between(report, 0.05, 0.5)
@@ -148,7 +153,7 @@ def train(
             "scored_by_early": present(examples, parts["train"][held]),
             "scored_by_full": present(examples, later),
         }
-        | ({"calibrated_on": present(examples, uses["calibrate"])} if apart else {}),
+        | ({"calibrated_on": present(examples, uses["calibrate"])} if "calibrate" in uses else {}),
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - start, 1),
         inputs=selection | reduction,
@@ -156,14 +161,29 @@ def train(
     )
 
 
+def folds(examples: Examples, spec: IntentModel) -> dict[str, np.ndarray]:
+    """Return the validation rows by what they are for, of different users each; nothing where all are for all."""
+    names = calibrate.uses_of(calibrates=spec.calibrate != "none", searches=spec.search is not None)
+    uses = calibrate.folds(examples.users, examples.part("validate"), names) if names else {}
+    require_folds(uses)
+    return uses
+
+
 def require_folds(uses: Mapping[str, np.ndarray]) -> None:
-    """Refuse validation rows of so few users that a third of them is nobody."""
+    """Refuse validation rows of so few users that a third of them, or a fourth, is nobody."""
     empty = [name for name, rows in uses.items() if not len(rows)]
     if empty:
+        part = {3: "third", 4: "fourth"}.get(len(uses), "part")
+        asked = [key for key, use in (("calibrate", "calibrate"), ("search", "search")) if use in uses]
         raise DataError(
-            f"models.intent.calibrate: the validation rows have no third of users to {empty[0]} with; give the source "
-            "more users, or use calibrate: none"
+            f"models.intent.{asked[0]}: the validation rows have no {part} of users to {empty[0]} with; give the "
+            f"source more users, or {'use calibrate: none' if asked[0] == 'calibrate' else 'drop search'}"
         )
+
+
+def _watched(watch: Watch, rows: Rows) -> Callable[[str, int, IntentNet], None]:
+    """Tell a search the loss on its own rows, epoch by epoch."""
+    return lambda stage, epoch, net: watch(stage, epoch, bce(net, rows))
 
 
 def mapped(scorer: IntentScorer, examples: Examples, uses: Mapping[str, np.ndarray], spec: IntentModel) -> IntentScorer:

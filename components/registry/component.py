@@ -31,6 +31,7 @@ def register(
     gate_metrics: Output[Metrics],
     release_version: OutputPath(str),  # type: ignore[valid-type]
     session: Input[Model] = None,  # only where the spec has intents of a visit
+    search: Input[Dataset] = None,  # only where it has a search for settings
 ) -> bool:
     """Register both models, judge them by the gates and make their release; tell whether every gate passed.
 
@@ -51,6 +52,7 @@ def register(
         promotion=promotion,
         serving=serving,
         mode=mode,
+        search=search.path if search else "",
         champion_folders=(champion_intent.path, champion_ranking.path),
         report=gates_report.path,
         log_metric=gate_metrics.log_metric,

@@ -21,6 +21,7 @@ from feature_repo.vocabulary import Vocabulary
 Part = Literal["intent", "ranking"]
 PARTS: tuple[Part, ...] = ("intent", "ranking")
 SESSION = "session"  # measured as a part is; its model travels in the intent model's folder
+SETTINGS = "settings.json"  # of an intent model's folder, where a search may have chosen them
 # Needed by training only. The first names users; the second holds timings, so equal models would differ; a refit begins
 # with the third.
 LEFT_OUT = ("out_of_time.parquet", "training.json", "early.safetensors")
@@ -97,6 +98,7 @@ class Result:
     def read(cls, folders: Folders, lineage: Lineage) -> "Result":
         """Read what registering needs, and refuse folders that do not belong together."""
         snapshot = _document(folders.clean / "snapshot.json")
+        lineage = _resolved(lineage, folders)
         vocabularies = {part: Vocabulary.load(folders.model(part) / "vocabulary") for part in PARTS}
         if vocabularies["intent"].digest != vocabularies["ranking"].digest:
             raise DataError(
@@ -141,6 +143,14 @@ class Result:
             "git": lineage.git,
             "lock": lineage.lock,
         } | ({"segments": self.vocabulary.segments} if self.vocabulary.segments else {})
+
+
+def _resolved(lineage: Lineage, folders: Folders) -> Lineage:
+    """Return the lineage with the settings that the model was trained with, where a search chose them."""
+    path = folders.intent / SETTINGS
+    if not path.is_file():
+        return lineage
+    return lineage.model_copy(update={"params": lineage.params | {"intent": files.read_json(path)}})
 
 
 def _served(folders: Folders, part: Part) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from components import conditions, twins
-from components.registry import aliases, champion, gate_metrics, gates, refit, release, twin
+from components.registry import aliases, champion, gate_metrics, gates, refit, release, search_runs, twin
 from components.registry import client as mlflow_client
 from components.registry.gate_inputs import Metrics, measured
 from components.registry.lineage import PARTS, Folders, Lineage, Result
@@ -42,6 +42,7 @@ def register(
     report: str,
     release_version: str,
     mode: str = "",
+    search: str = "",
     champion_folders: Sequence[str] = (),
     log_metric: Callable[[str, float], None] | None = None,
 ) -> bool:
@@ -50,7 +51,8 @@ def register(
     In a dry run nothing is written but the report: no run, no version, no tag, no alias. `mode` is the run's own and
     goes before that of `promotion`; a pipeline that 0.1 compiled gives none. `folders` are those of `lineage.Folders`,
     in its order; `lineage`, `promotion` and `serving` are JSON; `report` and `release_version` are files to write.
-    `champion_folders` are what the champion's judged twin says on the candidate's rows, by part.
+    `champion_folders` are what the champion's judged twin says on the candidate's rows, by part; `search` is the folder
+    of a search's trials, where the spec has one.
     """
     with step("register") as progress:
         rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
@@ -71,6 +73,8 @@ def register(
             registered = registered_parts(name, at, lineage=known, slices=slices)
             made = _made(name, registered, slices=slices, verdict=verdict, metrics=candidate.overall.values)
             run_id = registered.run_id
+            if search:
+                progress.count(search_runs=search_runs.log(name, Path(search), run_id=run_id))
             if not (rules.refit and verdict.passed):  # else its refit is what may be promoted
                 why = "passed its gates" if verdict.passed else verdict.refusals
                 aliases.challenge(name, made.version, passed=verdict.passed, who=aliases.pipeline(), why=why)

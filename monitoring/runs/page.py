@@ -12,6 +12,7 @@ from typing import Any
 from components.verdicts import UNDECIDED
 from monitoring import drift_verdicts
 from monitoring.drift_verdicts import DRIFTED
+from monitoring.runs import search_text
 from monitoring.runs.run_state import RunState
 
 SAME_AGAIN = "start the run again: steps that ended are not repeated"
@@ -126,6 +127,7 @@ def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
     return word, [
         " ".join([result, *_data(facts)]),
         *([" ".join(_compared(facts))] if facts.get("compared") else []),
+        *search_text.sentences(run.of("search_intent").get("search", {})),
         *_gates(facts),
         *_refitted(name, refit, links),
         *(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from components import run_lock
+from components.intent.search.study import require_installed
 from components.registry.spec import DRY_RUN, MODES
 from components.step import step
 from feature_repo import env_names, signing
@@ -30,9 +31,20 @@ log = logging.getLogger("intentflow")
 
 
 def admit(
-    recommender: str, document: Any, *, mode: str, which: str, k: int, note: str, sessions: bool = True
+    recommender: str,
+    document: Any,
+    *,
+    mode: str,
+    which: str,
+    k: int,
+    note: str,
+    sessions: bool = True,
+    searches: bool = True,
 ) -> tuple[Any, ...]:
-    """Return the slices of a run, in the order of SLICES; `sessions`: the pipeline has the steps of a session model."""
+    """Return the slices of a run, in the order of SLICES.
+
+    `sessions`, `searches`: the pipeline has the steps of a session model, and of a search.
+    """
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
         spec = admitted(document, recommender=recommender, mode=mode)
@@ -41,6 +53,13 @@ def admit(
                 f"{PLACE}: intents.{spec.of_sessions[0].name}: horizon: session needs steps that this pipeline was not "
                 "compiled with; declare the spec first, `intentflow apply`, or drop the intent"
             )
+        if not which and spec.models.intent.search is not None:
+            if not searches:
+                raise SpecError(
+                    f"{PLACE}: models.intent.search: needs a step that this pipeline was not compiled with; declare "
+                    "the spec first, `intentflow apply`, or drop search"
+                )
+            require_installed()
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused
         require_fit_key(spec.name, os.environ)

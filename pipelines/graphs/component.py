@@ -20,6 +20,7 @@ def admit(
     k: int = 0,
     note: str = "",
     sessions: bool = False,
+    searches: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Slices",
     [
@@ -56,4 +57,6 @@ def admit(
     """Check the form, and give each step its slice."""
     from pipelines.graphs import admission
 
-    return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, sessions=sessions)
+    return admission.admit(
+        recommender, spec, mode=mode, which=which, k=k, note=note, sessions=sessions, searches=searches
+    )

@@ -102,9 +102,11 @@ class Graph:
         form: tuple[str, ...] = tuple(step_table.FORM),
         vectors: bool = False,
         sessions: bool = False,
+        searches: bool = False,
     ) -> None:
         self.form = form
         self.vectors, self.sessions = vectors, sessions  # whether the spec asks for vectors of items, intents of visits
+        self.searches = searches  # whether it asks for a search
         self._open: list[Part] = []
         admit = step_table.step(ADMIT)
         self.first = Node(admit, self._admitted)
@@ -113,8 +115,8 @@ class Graph:
 
     @property
     def _admitted(self) -> dict[str, Any]:
-        """Return what the first step is given: the form, and whether a spec with intents of visits may come by it."""
-        said = {"sessions": self.sessions} if self.sessions else {}
+        """Return what the first step is given: the form, and whether intents of visits, and searches, may come."""
+        said = {key: True for key, asked in (("sessions", self.sessions), ("searches", self.searches)) if asked}
         return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}
 
     def step(self, name: str, *, after: Iterable[Node] = (), **inputs: Any) -> Node:

@@ -106,9 +106,11 @@ def slices(spec: Recommender, *, source: str, base: Path, note: str = "", elsewh
 
 
 def codes(spec: Recommender) -> dict[str, str]:
-    """Return the digests of the code behind the steps; that of vectors, which few specs have, goes with ranking's."""
+    """Return the digests of the code behind the steps; what few specs have goes with intent's and ranking's."""
     found = {f"{part}_code": code_digests.step_digest(part) for part in CODES}
     found["session_code"] = code_digests.step_digest("intent/sessions")
+    if spec.models.intent.search is not None:
+        found["intent_code"] = files.digest([found["intent_code"], code_digests.step_digest("intent/search")])
     if spec.vectors is not None:
         found["ranking_code"] = files.digest([found["ranking_code"], code_digests.step_digest("vectors")])
     return found

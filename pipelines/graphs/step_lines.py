@@ -11,6 +11,7 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "validate": ("rows_in", "rows_out", "passed", "rules", "warnings"),
     "profiles": ("rows_in", "rows_out", "users", "items", "targets"),
     "training_set": ("rows_in", "rows_out", "intent_rows", "ranking_rows"),
+    "search_intent": ("rows_in", "trials", "better"),
     "train_intent": ("rows_in", "rows_out", "epochs", "validate_bce"),
     "evaluate_intent": ("rows_in", "map", "bce"),
     "item_vectors": ("rows_in", "rows_out", "texts", "encoded", "cached", "waiting", "images", "without"),

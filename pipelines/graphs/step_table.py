@@ -140,6 +140,9 @@ def _rows() -> Iterator[Step]:
                "Compute every user's newest row in a release's vocabulary", ("split", "code=profiles_code"))
 
     part = "components.intent.component"
+    yield Step("search_intent", "components.intent.search.component:search_intent", "pure",
+               Size(2, "4Gi", minutes=1440), "Look for better settings of the intent model",
+               ("name", "intents", "model=intent_model", "ranking_weeks", "mode", "code=intent_code"), takes_gpu=True)
     yield Step("train_intent", f"{part}:train_intent", "pure", Size(2, "4Gi", minutes=720),
                "Fit the intent model", ("intents", "model=intent_model", "ranking_weeks", "code=intent_code"),
                takes_gpu=True)

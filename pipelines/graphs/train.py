@@ -7,7 +7,7 @@ Steps with side effects never are; they are safe to repeat. What a step is comes
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.graphs.graph import RETURNED, Graph, Output
+from pipelines.graphs.graph import RETURNED, Graph, Node, Output
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,17 @@ class Models:
     ranking_evaluation: Output
     rows: Output  # that the ranker reads: those of the training set, with vectors of the items where there are some
     session: Output | None  # what `horizon: session` asks for, with its evaluation
+    searched: Node | None = None  # the search for settings, where the spec asks for one
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that a search decided on, as an input of the steps that train."""
+        return {} if self.searched is None else {"model": self.searched[RETURNED]}
+
+    @property
+    def of_search(self) -> dict[str, Any]:
+        """Return the search's trials as an input of the step that registers, where there was one."""
+        return {} if self.searched is None else {"search": self.searched["intent_search"]}
 
     @property
     def of_visits(self) -> dict[str, Any]:
@@ -60,7 +71,9 @@ def prepared(graph: Graph) -> Prepared:
 def trained(graph: Graph, at: Prepared) -> Models:
     """Train both models and judge each on the test weeks."""
     with graph.group("intent", "Train the intent model and judge it on the test weeks."):
-        intent = graph.step("train_intent", rows=at.rows)["intent"]
+        searched = graph.step("search_intent", rows=at.rows) if graph.searches else None
+        asked: dict[str, Any] = {} if searched is None else {"model": searched[RETURNED]}
+        intent = graph.step("train_intent", rows=at.rows, **asked)["intent"]
         judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)["intent_evaluation"]
         session = None
         if graph.sessions:
@@ -69,7 +82,7 @@ def trained(graph: Graph, at: Prepared) -> Models:
         rows = graph.step("item_vectors", rows=at.rows)["vector_rows"] if graph.vectors else at.rows
         ranker = graph.step("train_ranking", rows=rows, intent=intent)["ranker"]
         compared = graph.step("evaluate_ranking", rows=rows, intent=intent, ranker=ranker)["ranking_evaluation"]
-    return Models(intent, judged, ranker, compared, rows, session)
+    return Models(intent, judged, ranker, compared, rows, session, searched)
 
 
 def released(graph: Graph, at: Prepared, models: Models) -> Output:
@@ -87,6 +100,7 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
             ranker=models.ranker,
             ranking_evaluation=models.ranking_evaluation,
             **models.of_visits,
+            **models.of_search,
             champion_intent=twin_intent,
             champion_ranking=twin_ranking,
         )
@@ -122,7 +136,7 @@ def _champion(graph: Graph, at: Prepared, models: Models) -> tuple[Output, Outpu
 
 def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Output:
     """Fit what passed once more, on all ripe weeks; without `promotion.refit` these steps hand the version on."""
-    intent = graph.step("refit_intent", rows=at.rows, intent=models.intent)["refitted_intent"]
+    intent = graph.step("refit_intent", rows=at.rows, intent=models.intent, **models.settings)["refitted_intent"]
     # The judged intent model predicted the weeks that the ranker learns from out of time; the refitted has seen them.
     ranker = graph.step("refit_ranking", rows=models.rows, intent=models.intent, ranker=models.ranker)[
         "refitted_ranker"

@@ -20,6 +20,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "feature_repo/memory.py": ("tests/feature_repo/test_memory_text.py",),
     # What a model sees.
     "components/intent/encode.py": ("tests/intent/test_encode.py", "tests/intent/test_known_answers.py"),
+    "components/intent/search_space.py": ("tests/intent/search/test_search_space.py",),
+    "components/intent/search/proposal.py": ("tests/intent/search/test_proposal.py",),
     "components/intent/relevance.py": ("tests/intent/test_relevance.py",),
     "components/intent/projection.py": ("tests/intent/test_projection.py",),
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),

@@ -376,3 +376,44 @@ def test_the_page_of_a_pipeline_that_0_1_compiled_is_still_written(tmp_path: Pat
         "shop", folders={"clean": "/runs/clean", "rows": None}, facts={"passed": True}, page=str(tmp_path / "page")
     )
     assert "| passed | True |\n| clean | /runs/clean |" in (tmp_path / "page").read_text()
+
+
+SEARCHED = {
+    "study": "shop-1",
+    "mode": "propose",
+    "users": 120,
+    "better": True,
+    "best": 4,
+    "changes": {"width": [64, 128], "learning_rate": [0.002, 0.005]},
+    "complete": 5,
+    "pruned": 2,
+    "unfit": 1,
+    "why": "loss distorts probabilities",
+    "gain": {"by": 0.0123, "interval": [0.004, 0.02]},
+    "diff": ["--- a/shop.yaml", "+++ b/shop.yaml", "-  width: 64", "+  width: 128"],
+}
+
+
+def test_a_search_is_told_with_its_gain_and_its_proposal() -> None:
+    text = _page(register=REGISTER, promote=PROMOTED, watch=STABLE, search_intent={"search": SEARCHED})
+    assert "A search tried 8 settings of the intent model: 2 were cut short, 1 do not go together (loss dist" in text
+    assert "Trial 4 has a validation loss lower by 0.01230 (95 % interval +0.00400 to +0.02000)" in text
+    assert "on 120 users that the search alone reads" in text
+    assert "The model was trained with the spec's own; to take these, apply `search/proposal.diff`" in text
+    assert "    --- a/shop.yaml\n    +++ b/shop.yaml\n    -  width: 64\n    +  width: 128\n" in text
+    assert "    +  width: 128" in plain(text)
+
+
+def test_a_search_without_a_file_names_fields_and_one_that_chance_could_explain_says_so() -> None:
+    searched = SEARCHED | {"diff": [], "gain": {"by": 0.001, "interval": [-0.001, 0.003]}, "mode": "auto", "unfit": 0}
+    text = _page(register=REGISTER, promote=PROMOTED, watch=STABLE, search_intent={"search": searched})
+    assert "    width: 128  # was 64\n    learning_rate: 0.005  # was 0.002" in text
+    assert "Chance alone could do that." in text
+    assert "The model was trained with these settings, and the gates judged it:" in text
+
+
+def test_a_search_that_found_nothing_better_proposes_nothing() -> None:
+    searched = SEARCHED | {"better": False, "changes": {}, "diff": [], "gain": None}
+    text = _page(register=REGISTER, promote=PROMOTED, watch=STABLE, search_intent={"search": searched})
+    assert "None of them is better than the spec's own" in text
+    assert "proposal.diff" not in text

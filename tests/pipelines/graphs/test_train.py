@@ -183,8 +183,8 @@ def test_variables_come_by_reference_and_may_be_absent(pods: dict[str, dict[str,
         assert config["optional"]
         assert secret["optional"]
         assert {pair["envVar"] for pair in config["keyToEnv"]} == set(task_settings.CONFIG_KEYS)
-        signs = name.removeprefix("exec-").replace("-", "_") in task_settings.SIGNS
-        own = {env_names.SIGNING_KEY} if signs else set()
+        step = name.removeprefix("exec-").replace("-", "_")
+        own = {task_settings.OF_STEPS[step]} if step in task_settings.OF_STEPS else set()
         assert {pair["secretKey"] for pair in secret["keyToEnv"]} == {*task_settings.SECRET_KEYS} | own, name
 
 
@@ -209,6 +209,7 @@ def test_every_variable_that_an_environment_gives_reaches_the_steps_that_read_it
     read = {name for name in at.variables if f'"{name}"' in code or names.get(name, f'"{name}"') in code}
     assert {"INTENTFLOW_CLOCK", "MLFLOW_TRACKING_URI"} <= read
     fixed = {"INTENTFLOW_HOME", "INTENTFLOW_SPEC_DIR", "INTENTFLOW_FORGOTTEN"}  # places of volumes
+    fixed |= {env_names.SPEC_FILE}  # which a cluster has not
     assert read - fixed <= {*task_settings.CONFIG_KEYS, *task_settings.SECRET_KEYS, env_names.SIGNING_KEY}
 
 
@@ -253,7 +254,7 @@ def test_a_spec_and_an_environment_say_what_steps_get(tmp_path: Path) -> None:
         (
             {"validate": {"gpu": 1}},
             "validate.gpu: this step uses no GPU; "
-            "give them to train_intent, refit_intent, train_ranking, refit_ranking",
+            "give them to search_intent, train_intent, refit_intent, train_ranking, refit_ranking",
         ),
         ({"validate": {"memory": "6GB"}}, "compute.steps.validate.memory"),
     ],
