@@ -27,7 +27,7 @@ from feature_repo.documents.shelf import Head, Shelf
 from feature_repo.errors import DataError
 
 TRIES = 20  # of a removal that writers are quicker than
-PART = "."  # between a log's first name and how often people were taken out of it
+PART, WHEN = ".", "@"  # behind a log's first name: how often people were taken out of it, and the last time
 
 
 class Behind(Exception):
@@ -128,7 +128,7 @@ class DocumentLog:
         """Return everybody whom documents of people name, by pseudonym."""
         return named_in(self.changes())
 
-    def remove(self, people: Collection[str]) -> int:
+    def remove(self, people: Collection[str], *, at: dt.datetime | None = None) -> int:
         """Take people, by pseudonym, out of every version, in one step; return how many documents named one.
 
         Versions, and the places of other ids, stay as they were. The log gets another name, so that whoever holds a
@@ -143,26 +143,36 @@ class DocumentLog:
                 return 0
             pairs = zip(newest_of(before), newest_of(after), strict=True)
             newest = [((old.kind, old.id), new) for old, new in pairs if new != old]
-            if self.shelf.replace(head, moved, newest, removed_from(head.name)):
+            if self.shelf.replace(head, moved, newest, removed_from(head.name, at or dt.datetime.now(dt.UTC))):
                 entries = (zip(old.entries, new.entries, strict=True) for old, new in zip(before, after, strict=True))
                 return sum(a != b for both in entries for a, b in both)
         raise Behind
 
 
-def removed_from(name: str) -> str:
+def removed_from(name: str, at: dt.datetime) -> str:
     """Name a log from which people were taken out once more.
 
-    >>> removed_from("5f3c"), removed_from("5f3c.1")
-    ('5f3c.1', '5f3c.2')
+    >>> once = removed_from("5f3c", dt.datetime.fromtimestamp(60, dt.UTC))
+    >>> once, removed_from(once, dt.datetime.fromtimestamp(90, dt.UTC))
+    ('5f3c.1@60', '5f3c.2@90')
     """
-    first, _, times = name.partition(PART)
-    return f"{first}{PART}{int(times or 0) + 1}"
+    first, _, times = name.partition(WHEN)[0].partition(PART)
+    return f"{first}{PART}{int(times or 0) + 1}{WHEN}{int(at.timestamp())}"
+
+
+def removed_at(name: str) -> int:
+    """Return when people were last taken out of a log, epoch seconds; 0: never.
+
+    >>> removed_at("5f3c.2@90"), removed_at("5f3c")
+    (90, 0)
+    """
+    return int(name.partition(WHEN)[2] or 0)
 
 
 def same_log(one: str, other: str) -> bool:
     """Tell whether two names are of one log, before and after people were taken out of it.
 
-    >>> same_log("5f3c", "5f3c.2"), same_log("5f3c", "0af1")
+    >>> same_log("5f3c", "5f3c.2@90"), same_log("5f3c", "0af1")
     (True, False)
     """
     return one.partition(PART)[0] == other.partition(PART)[0]
