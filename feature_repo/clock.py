@@ -155,6 +155,21 @@ class Pace:
         return int(MOST_HALF_LIVES * math.log(0.5) / math.log(min(self.slow, self.fast)))
 
 
+def steps_of(duration: str, pace: Pace) -> int:
+    """Return a duration in steps of a clock; ValueError where it is below one, or no whole number of them.
+
+    >>> steps_of("7d", Pace()), steps_of("24h", Pace(DAY)), steps_of("6h", Pace(HOUR))
+    (1, 1, 6)
+    """
+    seconds = seconds_of(duration)
+    if seconds < pace.seconds or seconds % pace.seconds:
+        what = f"is below data.step: {pace.step}" if seconds < pace.seconds else f"is no whole number of {pace.step}s"
+        use = f"{pace.seconds // HOUR_S}h" if pace.step == HOUR else f"{int(pace.days)}d"
+        finer = "" if pace.step == HOUR else ", or a finer data.step"
+        raise ValueError(f"{duration} {what}; use {use} or a multiple{finer}")
+    return seconds // pace.seconds
+
+
 @dataclass(frozen=True)
 class _Searched:
     """Steps first..last: where the first starts, where the last ends, and the first seconds of all but the first."""

@@ -120,6 +120,7 @@ MEMORY_EVENTS = 64  # kept in a memory
 # How many possible rows a training row stands for; a table without the column holds all of them, once. It is made
 # with the label in view, so that no model may see it.
 ROW_WEIGHT = "row_weight"
+LABELS_AHEAD = "labels_ahead"  # of a split: how many steps the ranker's labels look ahead, where these are several
 LABEL_SHOWN = "shown_items"  # beside the ranker's labels, where impressions are logged: of the label week too
 LABEL_STRENGTH = "bought_strength"  # beside the ranker's labels, where a spec weighs them: of the label week too
 

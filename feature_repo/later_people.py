@@ -1,12 +1,14 @@
 """People who came after training, where items are people: what the document log says of them, beside users' rows.
 
-The job `materialise` puts a document for each (pipelines/jobs/later_people.py): what was known of the person as an item,
-and the records of everybody who acted on them (`by`) or on whom they acted (`to`). No row of the store can hold such
-records, since rows name people by their place in a release's vocabulary. So they are laid beside a row when it is
+The job `materialise` puts a document for each (pipelines/jobs/later_people.py): what was known of the person as an
+item, and the records of everybody who acted on them (`by`) or on whom they acted (`to`). No row of the store can hold
+such records, since rows name people by their place in a release's vocabulary. So they are laid beside a row when it is
 read: `extended` adds them, and from there on a later person is one among the others. Pure: no store, no clock.
 
 A record is [user, kind, weeks, slow, fast, first_at, last_at], sums as of the week after its last one, so that it stays
-as it is while nothing happens. AS_OF is when the data ended that it comes from, in epoch seconds. Letters: B rows, N records.
+as it is while nothing happens. AS_OF is when the data ended that it comes from, in epoch seconds.
+
+Letters: B rows, N records.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -133,6 +135,9 @@ class LaterPeople:
             return doubtful | {place for kind, place in last if event is None or kind in ("", event)}
         bars = {*signs.hides, *signs.once, *(signs.wanted if forbid else ())}
         return doubtful | {place for kind, place in last if kind in bars and _stands(kind, place, last, signs)}
+
+
+NOBODY = LaterPeople()
 
 
 def _stands(kind: str, place: int, last: Mapping[tuple[str, int], int], signs: Signs) -> bool:

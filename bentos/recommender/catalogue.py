@@ -16,7 +16,7 @@ from bentos.release import Release
 from feature_repo import columns
 from feature_repo.documents.log import DocumentLog, Snapshot, same_log
 from feature_repo.errors import StoreAway
-from feature_repo.later_people import LaterPeople
+from feature_repo.later_people import NOBODY, LaterPeople
 from feature_repo.live_items import LiveItems, of_log
 from feature_repo.vocabulary import Vocabulary
 
@@ -35,7 +35,7 @@ class ShownItems:
     hidden: frozenset[int]  # positions that nobody may be shown
     titles: list[str]  # by position
     texts: Texts
-    people: LaterPeople = LaterPeople()  # who came after training
+    people: LaterPeople = NOBODY  # who came after training
 
 
 class OpenCatalogue:

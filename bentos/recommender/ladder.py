@@ -38,7 +38,7 @@ from components.ranking.spec import FORBID
 from feature_repo import columns
 from feature_repo.errors import DataError, StoreAway
 from feature_repo.fallback import Fallback, of_age
-from feature_repo.later_people import LaterPeople
+from feature_repo.later_people import NOBODY
 from feature_repo.rows import UserRows
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Ladder:
 
         Where it cannot be read, nobody who came later is shown.
         """
-        later = LaterPeople() if state.items is None else state.items.people
+        later = NOBODY if state.items is None else state.items.people
         if not later or not self._eligible.bars:
             return frozenset()
         user, remembered = str(state.rows.user_id[0]), None

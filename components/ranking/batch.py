@@ -99,9 +99,7 @@ def write(
     return {"users": users, "items": listed, "k": wanted} | ({} if version is None else {"catalogue_version": version})
 
 
-def _live(
-    ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]
-) -> tuple["Ranker", int | None]:
+def _live(ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]) -> tuple["Ranker", int | None]:
     """Return the ranker over the items as the document log has them now, and its version; StoreAway where it is away.
 
     None: there is no log, since the environment names no online store, or one of a kind that keeps none.

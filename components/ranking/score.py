@@ -34,7 +34,7 @@ from feature_repo import columns, files, records
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.item_vectors import FOLDER, ItemVectors
-from feature_repo.later_people import LaterPeople
+from feature_repo.later_people import NOBODY, LaterPeople
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
 
@@ -84,7 +84,7 @@ class Ranker:
     graph: Graph | None = None  # where items are people
     vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
     eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
-    later: LaterPeople = LaterPeople()  # people who came after training, as the document log has them
+    later: LaterPeople = NOBODY  # people who came after training, as the document log has them
 
     def at(self, item_state: pa.Table, *, week: int | None = None, graph: Graph | None = None) -> "Ranker":
         """Return the same ranker with items as known at another week (None: the table's last).

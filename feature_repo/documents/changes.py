@@ -166,7 +166,7 @@ def first_of_lists(value: Any) -> set[str]:
     if not isinstance(value, list):
         return set()
     inner = [one for one in value if isinstance(one, list)]
-    return {one[0] for one in inner if one and isinstance(one[0], str)}.union(*map(_first_of_lists, inner))
+    return {one[0] for one in inner if one and isinstance(one[0], str)}.union(*map(first_of_lists, inner))
 
 
 def require_bounds(entries: Sequence[tuple[str, Document | None]], kind: Kind = ITEM) -> None:

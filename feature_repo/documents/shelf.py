@@ -11,7 +11,6 @@ from typing import Protocol
 
 from feature_repo.documents.changes import Change, Newest
 
-
 Replaced = tuple[tuple[str, str], Newest]  # kind and id of a newest document, and what is now in its place
 
 

@@ -75,7 +75,9 @@ def parity(place: Installation, release_id: str | None = None, *, sample: int = 
         release = Release.verified(folder)
     gone = changed_since(place, answers)
     found = list(scores_of(place, release, [a for a in answers if str(a[columns.REQUEST_ID]) not in gone]))
-    unscored = f"scores of {len(gone)} were not compared: people in their catalogue were forgotten since" if gone else ""
+    unscored = (
+        f"scores of {len(gone)} were not compared: people in their catalogue were forgotten since" if gone else ""
+    )
     if shipped:
         why = "features were not recomputed: the pods' newest events are not in the store"
         return _document(release_id, answers, found, reason="; ".join(filter(None, (why, unscored))))

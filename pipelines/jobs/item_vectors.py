@@ -20,7 +20,7 @@ from components.vectors import build, image
 from components.vectors.build import Work
 from components.vectors.spec import Vectors
 from components.vectors.steps import popularity
-from feature_repo.documents.changes import ITEM, MOST_DOCUMENTS, MOST_ENTRIES, VECTOR, Document
+from feature_repo.documents.changes import MOST_DOCUMENTS, MOST_ENTRIES, VECTOR, Document
 from feature_repo.documents.log import Behind, DocumentLog, Snapshot
 from feature_repo.item_vectors import BY_ENCODER, FOLDER, IMAGE, PARTS, TEXT, ItemVectors, document, text_of
 from feature_repo.live_items import of_log

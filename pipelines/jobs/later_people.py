@@ -239,7 +239,10 @@ def _ties(
     users = row_stream.digests(made, fallback="")[columns.USER_ID].combine_chunks()
     for batch in row_stream.rows(made, users, data_end=end, batch=USERS):
         for user, cells in batch.items():
-            for names, signs, found in ((columns.HISTORY_LISTS, everyone.signs, by), (columns.RECEIVED_LISTS, None, to)):
+            for names, signs, found in (
+                (columns.HISTORY_LISTS, everyone.signs, by),
+                (columns.RECEIVED_LISTS, None, to),
+            ):
                 for person, tie in _of_row(user, cells, names, signs, person_of, calendar):
                     found.setdefault(person, []).append(tie)
     return by, to

@@ -84,7 +84,11 @@ def _later_people(
     scratch.mkdir(parents=True, exist_ok=True)
     words = [sources.state(place), *(one.id for one in releases), most, code_digests.step_digest("profiles")]
     noted = {"made_from": files.digest(words), "log": dataclasses.asdict(log.head())}
-    if not forgotten(log.people()) and (scratch / LATER).is_file() and (before := files.read_json(scratch / LATER))["of"] == noted:
+    if (
+        not forgotten(log.people())
+        and (scratch / LATER).is_file()
+        and (before := files.read_json(scratch / LATER))["of"] == noted
+    ):
         return {"later_people": 0, "later_people_left_out": int(before["left_out"])}
     asked = {
         "split": files.canonical(place.spec.split_slice()),

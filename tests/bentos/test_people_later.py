@@ -99,7 +99,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[people_worlds.Mad
     files.write_json(folder / RANKING / "config.json", config | {"repeat": "forbid"})
     shutil.copyfile(made.profiles / "segments.json", folder / RANKING / "segments.json")
     ranker = Ranker.load(folder / RANKING)
-    released = cast(ReleaseFolder, SimpleNamespace(ranking=folder / RANKING, slices={"profiles": people_worlds.PROFILES}))
+    released = cast(
+        ReleaseFolder, SimpleNamespace(ranking=folder / RANKING, slices={"profiles": people_worlds.PROFILES})
+    )
     found = later_people.later([ranker.vocabulary], made.clean)
     documents = later_people.documents(found, ranker.vocabulary, released, made.clean, ASKED, scratch=folder)
     return made, ranker, documents
@@ -205,7 +207,10 @@ def test_a_newcomer_who_is_forgotten_is_shown_by_no_door_at_once(at: Open, place
     assert place.tombstones is not None
     place.tombstones.write(RAWS[NEW], {})
     assert HIDDEN[NEW] not in at.shown(0)
-    for ask in (ExplainRequest(user_id=RAWS[0], item_id=RAWS[NEW]), RankRequest(user_id=RAWS[0], item_ids=[HIDDEN[NEW]])):
+    for ask in (
+        ExplainRequest(user_id=RAWS[0], item_id=RAWS[NEW]),
+        RankRequest(user_id=RAWS[0], item_ids=[HIDDEN[NEW]]),
+    ):
         with pytest.raises(Rejected, match="is no item"):
             asked(at.door, ask)
 

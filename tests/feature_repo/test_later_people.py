@@ -1,4 +1,4 @@
-"""People who came after training, beside rows: one later person at place 5, whom `ann` followed and who wrote to her."""
+"""People who came after training, beside rows: one at place 5, whom `ann` followed and who wrote to her."""
 
 import numpy as np
 import pytest

@@ -135,3 +135,45 @@ def test_what_no_clock_can_count_is_refused(text: dict[str, Any], line: str) -> 
 @pytest.mark.parametrize("field", [("half_lives", {"slow": "1w"}), ("half_lives", {"fast": "0h"})])
 def test_half_lives_are_durations(field: tuple[str, Any]) -> None:
     assert "is wrong: string should match pattern" in refused(document(**dict([field])))
+
+
+def ranked(horizon: str, **ranking: Any) -> dict[str, Any]:
+    return {"models": {"ranking": {"horizon": horizon, **ranking}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "step", "steps"), [("7d", "week", 1), ("14d", "week", 2), ("3d", "day", 3), ("6h", "hour", 6)]
+)
+def test_the_ranker_has_a_horizon_of_its_own_and_the_split_is_purged_for_the_longest(
+    said: str, step: str, steps: int
+) -> None:
+    intent = {"name": "visit", "horizon": {"week": "7d", "day": "24h", "hour": "2h"}[step]}
+    found = spec.parse(document(intent, step=step, split={"test_steps": 5}) | ranked(said), place="test")
+    longest = max(steps, 2 if step == "hour" else 1)
+    assert found.split_slice().get("horizon", 1) == longest
+    assert found.ranking_rows().get("labels_ahead", 1) == steps
+    assert json.loads(json.dumps(found.model_dump(mode="json")))["models"]["ranking"]["horizon"] == said
+
+
+def test_without_one_nothing_is_said_of_it() -> None:
+    plain = spec.parse(document(), place="test")
+    assert "horizon" not in plain.model_dump(mode="json")["models"]["ranking"]
+    assert "labels_ahead" not in plain.ranking_rows()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            document() | ranked("3d"),
+            "models.ranking.horizon: 3d is below data.step: week; use 7d or a multiple, or a finer",
+        ),
+        (document() | ranked("10d"), "models.ranking.horizon: 10d is no whole number of weeks; use 7d or a multiple"),
+        (
+            document() | ranked("14d", weight={"of": "quantity"}),
+            "models.ranking.weight: weighs what one step holds, and models.ranking.horizon is 2 weeks; leave one",
+        ),
+    ],
+)
+def test_a_horizon_of_the_ranker_that_cannot_be_counted_is_one_line(text: dict[str, Any], line: str) -> None:
+    assert line in refused(text)

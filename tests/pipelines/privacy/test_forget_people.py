@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from benchmarks import servers
 from bentos.client import Recommender, Unanswered
 from bentos.endpoints.schemas import Event
-from benchmarks import servers
 from feature_repo.documents.changes import PERSON
 from feature_repo.documents.log import Snapshot
 from feature_repo.documents.opened import document_log
