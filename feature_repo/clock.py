@@ -130,17 +130,21 @@ class Pace:
         """Return in how many spans a day is counted, whose sums windows are made of."""
         return 24 if self.step == HOUR else 1
 
-    def spans(self, days: int) -> int:
-        """Return how many spans a window of days has."""
-        return days * self.spans_a_day
+    def spans(self, days: float) -> int:
+        """Return how many spans a window of days has.
 
-    def steps(self, days: int) -> int:
+        >>> Pace(HOUR).spans(0.25), Pace(DAY).spans(7)
+        (6, 7)
+        """
+        return round(days * self.spans_a_day)
+
+    def steps(self, days: float) -> int:
         """Return how many steps cover some days.
 
-        >>> Pace().steps(8), Pace(DAY).steps(8), Pace(HOUR).steps(8)
-        (2, 8, 192)
+        >>> Pace().steps(8), Pace(DAY).steps(8), Pace(HOUR).steps(8), Pace(HOUR).steps(0.25)
+        (2, 8, 192, 6)
         """
-        return -(-days * DAY_S // self.seconds)
+        return -(-round(days * DAY_S) // self.seconds)
 
     def counted(self, n: float) -> str:
         """Say a number of steps.

@@ -35,7 +35,7 @@ from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
 from components.registry.spec import Promotion
 from components.vectors.spec import Vectors
 from feature_repo import columns, files
-from feature_repo.clock import steps_of
+from feature_repo.clock import HOUR, steps_of
 from feature_repo.errors import SpecError, nearest, shortened
 from feature_repo.slice import Slice
 from monitoring.spec import Monitoring
@@ -209,6 +209,17 @@ class Recommender(Slice):
             people=self.data.items_are_users,
             model=self.models.session,
         )
+
+    @model_validator(mode="after")
+    def _windows_are_counted(self) -> "Recommender":
+        """Refuse windows in hours where time is counted in days: they would be counted as whole days, or as none."""
+        hours = [f"{days * 24:.0f}h" for days in self.profiles.windows_days if days != int(days)]
+        if hours and self.data.step != HOUR:
+            raise ValueError(
+                f"profiles.windows_days: {hours[0]} is no whole number of days, and data.step is {self.data.step}, "
+                "which counts days; use whole days, or `data.step: hour`"
+            )
+        return self
 
     @property
     def _ranking_steps(self) -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from components.data.spec import HORIZON, Data
 from components.intent.spec import Intent
+from components.profiles.spec import Profiles
 from feature_repo.clock import Pace
 from feature_repo.errors import SpecError
 from pipelines import spec
@@ -177,3 +178,26 @@ def test_without_one_nothing_is_said_of_it() -> None:
 )
 def test_a_horizon_of_the_ranker_that_cannot_be_counted_is_one_line(text: dict[str, Any], line: str) -> None:
     assert line in refused(text)
+
+
+def test_windows_of_hours_are_shares_of_a_day_and_whole_days_stay_whole() -> None:
+    text = document({"name": "visit", "horizon": "1h"}, step="hour", split={"test_steps": 48})
+    found = spec.parse(text | {"profiles": {"windows_days": ["6h", 1, "48h"]}}, place="test")
+    assert found.profiles.windows_days == (0.25, 1, 2)
+    assert found.profiles.model_dump(mode="json")["windows_days"] == [0.25, 1, 2]
+    again = spec.parse(found.model_dump(mode="json"), place="test")
+    assert again.digest == found.digest
+    assert json.dumps(Profiles().model_dump(mode="json")["windows_days"]) == "[7, 28, 91]"
+
+
+@pytest.mark.parametrize(
+    ("windows", "line"),
+    [
+        (["6h"], "profiles.windows_days: 6h is no whole number of days, and data.step is week, which counts days; use"),
+        ([0], "profiles.windows_days[0]: 0 is no window; write days, such as 7, or hours, such as 6h"),
+        ([0.1], "profiles.windows_days[0]: 0.1 is no window; write days, such as 7, or hours, such as 6h"),
+        (["six"], "profiles.windows_days[0]: 'six'"),
+    ],
+)
+def test_windows_that_cannot_be_counted_are_one_line(windows: list[Any], line: str) -> None:
+    assert line in refused(document() | {"profiles": {"windows_days": windows}})

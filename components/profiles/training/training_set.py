@@ -124,7 +124,7 @@ def write(
     *,
     weeks: Weeks,
     ranking_weeks: tuple[int, ...],
-    windows_days: tuple[int, ...],
+    windows_days: tuple[float, ...],
     weighed: Callable[[pa.Table], pa.Table] = lambda rows: rows,
     ranked: pa.Table | None = None,
     ahead: int = 1,
