@@ -130,17 +130,21 @@ class Pace:
         """Return in how many spans a day is counted, whose sums windows are made of."""
         return 24 if self.step == HOUR else 1
 
-    def spans(self, days: int) -> int:
-        """Return how many spans a window of days has."""
-        return days * self.spans_a_day
+    def spans(self, days: float) -> int:
+        """Return how many spans a window of days has.
 
-    def steps(self, days: int) -> int:
+        >>> Pace(HOUR).spans(0.25), Pace(DAY).spans(7)
+        (6, 7)
+        """
+        return round(days * self.spans_a_day)
+
+    def steps(self, days: float) -> int:
         """Return how many steps cover some days.
 
-        >>> Pace().steps(8), Pace(DAY).steps(8), Pace(HOUR).steps(8)
-        (2, 8, 192)
+        >>> Pace().steps(8), Pace(DAY).steps(8), Pace(HOUR).steps(8), Pace(HOUR).steps(0.25)
+        (2, 8, 192, 6)
         """
-        return -(-days * DAY_S // self.seconds)
+        return -(-round(days * DAY_S) // self.seconds)
 
     def counted(self, n: float) -> str:
         """Say a number of steps.
@@ -153,6 +157,21 @@ class Pace:
     def most_steps(self) -> int:
         """Return how many steps running sums can hold, as growth by the faster decay must fit a double."""
         return int(MOST_HALF_LIVES * math.log(0.5) / math.log(min(self.slow, self.fast)))
+
+
+def steps_of(duration: str, pace: Pace) -> int:
+    """Return a duration in steps of a clock; ValueError where it is below one, or no whole number of them.
+
+    >>> steps_of("7d", Pace()), steps_of("24h", Pace(DAY)), steps_of("6h", Pace(HOUR))
+    (1, 1, 6)
+    """
+    seconds = seconds_of(duration)
+    if seconds < pace.seconds or seconds % pace.seconds:
+        what = f"is below data.step: {pace.step}" if seconds < pace.seconds else f"is no whole number of {pace.step}s"
+        use = f"{pace.seconds // HOUR_S}h" if pace.step == HOUR else f"{int(pace.days)}d"
+        finer = "" if pace.step == HOUR else ", or a finer data.step"
+        raise ValueError(f"{duration} {what}; use {use} or a multiple{finer}")
+    return seconds // pace.seconds
 
 
 @dataclass(frozen=True)

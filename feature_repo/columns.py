@@ -47,13 +47,13 @@ ITEM_INDEX = "item_index"  # position in the item vocabulary
 WINDOWS_DAYS = (7, 28, 91)
 
 
-def windowed(name: str, days: int) -> str:
-    """Name a count over the last `days` days.
+def windowed(name: str, days: float) -> str:
+    """Name a count over the last `days` days, or hours where these are no whole days.
 
-    >>> windowed("sessions", 28)
-    'sessions_28d'
+    >>> windowed("sessions", 28), windowed("sessions", 0.25)
+    ('sessions_28d', 'sessions_6h')
     """
-    return f"{name}_{days}d"
+    return f"{name}_{days:.0f}d" if days == int(days) else f"{name}_{days * 24:.0f}h"
 
 
 WINDOWED = ("events", "sessions", "quantity", "value", "discount")
@@ -81,7 +81,7 @@ MEMORY = "memory"  # the user's last events in order, as feature_repo/memory.py 
 TEXTS = (LAST_SESSION, VOCABULARY, MEMORY)  # cells that are neither numbers nor lists
 
 
-def profile_columns(windows_days: tuple[int, ...] = WINDOWS_DAYS) -> tuple[str, ...]:
+def profile_columns(windows_days: tuple[float, ...] = WINDOWS_DAYS) -> tuple[str, ...]:
     """Name the numeric profile features in the order that models see them (segment excluded)."""
     windows = tuple(windowed(name, days) for days in windows_days for name in WINDOWED)
     return PROFILE_TIMES + PROFILE_TOTALS + windows
@@ -120,6 +120,7 @@ MEMORY_EVENTS = 64  # kept in a memory
 # How many possible rows a training row stands for; a table without the column holds all of them, once. It is made
 # with the label in view, so that no model may see it.
 ROW_WEIGHT = "row_weight"
+LABELS_AHEAD = "labels_ahead"  # of a split: how many steps the ranker's labels look ahead, where these are several
 LABEL_SHOWN = "shown_items"  # beside the ranker's labels, where impressions are logged: of the label week too
 LABEL_STRENGTH = "bought_strength"  # beside the ranker's labels, where a spec weighs them: of the label week too
 

@@ -11,7 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from feature_repo import columns
-from feature_repo.documents.changes import ITEM, VECTOR, Document, Newest
+from feature_repo.documents.changes import ITEM, PERSON, VECTOR, Document, Newest
+from feature_repo.documents.log import Snapshot
+from feature_repo.later_people import AS_PERSON, UNDER
 from feature_repo.vocabulary import Vocabulary
 
 AVAILABLE = "available"  # of an item's document; false: out of stock, or no longer sold
@@ -73,6 +75,7 @@ class LiveItems:
     hidden: frozenset[int]  # positions that nobody may be shown
     changed: Mapping[int, frozenset[str]]  # what the log says of which position, by column
     vectors: Mapping[int, Document] = field(default_factory=dict)  # what it holds of vectors, by position
+    people: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)  # and of people who came later
 
     @property
     def anew(self) -> frozenset[int]:
@@ -86,22 +89,30 @@ def declared(vocabulary: Vocabulary) -> list[str]:
     return [field.name for field in vocabulary.items.schema if field.name not in FIXED and _settable(field.type)]
 
 
-def live(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
+def live(vocabulary: Vocabulary, documents: Iterable[Newest], *, under: str = "") -> LiveItems:
     """Lay documents, in the order in which their ids first came, over a release's vocabulary.
 
-    Those of other kinds than items and their vectors are passed over.
+    Those of other kinds than items, people and vectors are passed over. `under` is the fingerprint of the release's
+    key, "" where none is known: a person whom the log names under another key is shown to nobody.
     """
     every = list(documents)
-    found = _items_of(vocabulary, (one for one in every if one.kind == ITEM))
+    found = _items_of(vocabulary, (one for one in every if one.kind in (ITEM, PERSON)), under)
     place = found.vocabulary.index_of_item
     vectors = {place[one.id]: one.document for one in every if one.kind == VECTOR and one.document and one.id in place}
     return replace(found, vectors=vectors) if vectors else found
 
 
-def _items_of(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
+def of_log(vocabulary: Vocabulary, held: Snapshot, *, under: str = "") -> LiveItems:
+    """Lay what a snapshot of the log holds over a release's vocabulary."""
+    every = (one for kind in (ITEM, PERSON, VECTOR) for one in held.of(kind).values())
+    return live(vocabulary, sorted(every, key=lambda one: one.first), under=under)
+
+
+def _items_of(vocabulary: Vocabulary, documents: Iterable[Newest], under: str) -> LiveItems:
     learnt, index = len(vocabulary.item_ids), dict(vocabulary.index_of_item)
     says: dict[int, dict[str, Any]] = {}
     names, hidden = list(vocabulary.item_ids), set()
+    people: dict[int, Mapping[str, Any]] = {}
     have = {name: vocabulary.items.schema.field(name).type for name in declared(vocabulary)}
     for one in documents:
         place = index.setdefault(one.id, len(names))
@@ -112,7 +123,10 @@ def _items_of(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
             continue
         # A column that another release had, or had with another type, is not this one's.
         said = {name: value for name, value in document.items() if name in have and fits(have[name], value)}
-        if document.get(AVAILABLE) is False or (place >= learnt and not said):
+        person = document.get(AS_PERSON) if place >= learnt and vocabulary.people else None
+        if person is not None and under in ("", person[UNDER]):
+            people[place] = person
+        elif document.get(AVAILABLE) is False or (place >= learnt and (person is not None or not said)):
             hidden.add(place)
         if said or place >= learnt:
             says[place] = said
@@ -121,7 +135,7 @@ def _items_of(vocabulary: Vocabulary, documents: Iterable[Newest]) -> LiveItems:
     items = _items(vocabulary, names, says)
     changed = {place: frozenset(said) for place, said in says.items()}
     grown = replace(vocabulary, items=items, item_targets=_pairs(vocabulary, items, changed), learnt=learnt)
-    return LiveItems(grown, frozenset(hidden), changed)
+    return LiveItems(grown, frozenset(hidden), changed, people=people)
 
 
 def _items(vocabulary: Vocabulary, names: Sequence[str], says: Mapping[int, Mapping[str, Any]]) -> pa.Table:

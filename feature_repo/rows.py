@@ -116,7 +116,7 @@ class UserRows:
 
     @classmethod
     def unknown(
-        cls, user_ids: Sequence[str], *, now: int, windows_days: tuple[int, ...] = columns.WINDOWS_DAYS
+        cls, user_ids: Sequence[str], *, now: int, windows_days: tuple[float, ...] = columns.WINDOWS_DAYS
     ) -> "UserRows":
         """Return the rows of users of whom nothing is known, as `from_online` reads them.
 

@@ -30,7 +30,7 @@ def of_memories(view: Any) -> Any:
     return FeatureService(name=MEMORY, features=[view])
 
 
-def digest(name: str, *, windows_days: tuple[int, ...], people: bool = False) -> str:
+def digest(name: str, *, windows_days: tuple[float, ...], people: bool = False) -> str:
     """Digest of a service's feature names, to tie a model to what it saw; needs no Feast.
 
     >>> digest("intent_v1", windows_days=(7,)) != digest("ranking_v1", windows_days=(7,))

@@ -201,7 +201,7 @@ def firsts(dated_events: Table, signs: Signs = NONE) -> Table:
     return found.union(begun.select(*found.columns)).group_by("user_id", "known").agg(items=_["items"].sum())
 
 
-def recent_days(daily: Table, cutoffs: Table, *, windows_days: tuple[int, ...], pace: Pace = WEEKLY) -> Table:
+def recent_days(daily: Table, cutoffs: Table, *, windows_days: tuple[float, ...], pace: Pace = WEEKLY) -> Table:
     """List the sums of each span (a day, or an hour) that some window holds at a cutoff, one row a span.
 
     They are what windows are sums of, and what moves windows on without a batch.
@@ -210,7 +210,7 @@ def recent_days(daily: Table, cutoffs: Table, *, windows_days: tuple[int, ...], 
     return _days(daily, cutoffs, windows_days, pace).group_by("user_id", "cutoff", "day").agg(**sums)
 
 
-def _days(daily: Table, cutoffs: Table, windows_days: tuple[int, ...], pace: Pace) -> Table:
+def _days(daily: Table, cutoffs: Table, windows_days: tuple[float, ...], pace: Pace) -> Table:
     """Repeat each span over the cutoffs that have it in their widest window; its sums as integers of fixed point."""
     widest, steps = pace.spans(max(windows_days)), pace.steps(max(windows_days))
     sums = {name: _fixed(daily[name]) for name in columns.WINDOWED}
@@ -227,7 +227,7 @@ def last_session(dated_events: Table, cutoffs: Table) -> Table:
 
 
 def profile(
-    daily: Table, firsts: Table, cutoffs: Table, *, windows_days: tuple[int, ...], pace: Pace = WEEKLY
+    daily: Table, firsts: Table, cutoffs: Table, *, windows_days: tuple[float, ...], pace: Pace = WEEKLY
 ) -> Table:
     """Sum up each user at each cutoff: lifetime totals, shares, decayed sums and windows of days.
 

@@ -70,7 +70,7 @@ class Folding:
 
     calendar: Calendar
     vocabulary: Vocabulary
-    windows_days: tuple[int, ...]
+    windows_days: tuple[float, ...]
     item_event: str | None = None
 
     def empty(self) -> State:

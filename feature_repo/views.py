@@ -75,7 +75,7 @@ class Views:
 def build(
     folder: Path | str,
     *,
-    windows_days: tuple[int, ...],
+    windows_days: tuple[float, ...],
     lookback: dt.timedelta = dt.timedelta(0),
     people: bool = False,
 ) -> Views:

@@ -183,7 +183,7 @@ class Vocabulary:
         )  # fmt: skip
 
 
-def erased_id(place: int) -> str:
+def erased_id(place: int | str) -> str:
     """Return the id of an item that was a person who is forgotten; no pseudonym has this form.
 
     >>> erased_id(17), is_erased("erased-17"), is_erased("fedcba9876543210")

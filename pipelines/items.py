@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_repo.errors import DataError, ServerError, SpecError
 from feature_repo.item_vectors import BY_ENCODER
+from feature_repo.later_people import AS_PERSON, BY, TO
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def changed(place: Installation, ask: "ItemsRequest") -> dict[str, Any]:
 
 def listed(place: Installation) -> dict[str, Any]:
     """Return the newest documents of items, and the newest changes."""
-    from feature_repo.documents.changes import ITEM
+    from feature_repo.documents.changes import ITEM, PERSON
     from feature_repo.documents.log import Snapshot
     from feature_repo.documents.opened import document_log
     from pipelines.releases import release as releases
@@ -95,7 +96,8 @@ def listed(place: Installation) -> dict[str, Any]:
         log = document_log(place.spec.name)
         held = log.refreshed(Snapshot())
         changes = log.changes(after=max(0, held.head.version - LISTED), until=held.head.version)
-    items = [{"item_id": n.id, "version": n.version, "document": n.document} for n in held.of(ITEM).values()]
+    said = [*held.of(ITEM).values(), *held.of(PERSON).values()]
+    items = [{"item_id": n.id, "version": n.version, "document": n.document} for n in said]
     return {
         "catalogue_version": held.head.version,
         "items": items,
@@ -120,6 +122,8 @@ def text(found: Mapping[str, Any]) -> str:
 def _said(document: Mapping[str, Any] | None) -> str:
     if document is not None and BY_ENCODER in document:
         return "a vector of its text or image"
+    if document is not None and AS_PERSON in document:
+        return f"a person who came later, {sum(len(document[AS_PERSON][ties]) for ties in (BY, TO))} ties"
     return "taken back" if document is None else json.dumps(document, ensure_ascii=False)
 
 

@@ -36,6 +36,7 @@ from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
 from components.registry.spec import Promotion
 from components.vectors.spec import Vectors
 from feature_repo import columns, files
+from feature_repo.clock import HOUR, steps_of
 from feature_repo.errors import SpecError, nearest, shortened
 from feature_repo.slice import Slice
 from monitoring.spec import Monitoring
@@ -221,6 +222,45 @@ class Recommender(Slice):
         return self
 
     @model_validator(mode="after")
+    def _windows_are_counted(self) -> "Recommender":
+        """Refuse windows in hours where time is counted in days: they would be counted as whole days, or as none."""
+        hours = [f"{days * 24:.0f}h" for days in self.profiles.windows_days if days != int(days)]
+        if hours and self.data.step != HOUR:
+            raise ValueError(
+                f"profiles.windows_days: {hours[0]} is no whole number of days, and data.step is {self.data.step}, "
+                "which counts days; use whole days, or `data.step: hour`"
+            )
+        return self
+
+    @property
+    def _ranking_steps(self) -> int:
+        """Return how many steps the ranker's labels look ahead."""
+        said = self.models.ranking.horizon
+        return 1 if said is None else steps_of(said, self.data.pace)
+
+    @model_validator(mode="after")
+    def _ranking_looks_ahead(self) -> "Recommender":
+        """Refuse a horizon of the ranker that its clock, its weights or its split cannot count."""
+        ranking = self.models.ranking
+        if ranking.horizon is None:
+            return self
+        try:
+            steps = self._ranking_steps
+        except ValueError as error:
+            raise ValueError(f"models.ranking.horizon: {error}") from None
+        if steps > 1 and ranking.weight is not None:
+            raise ValueError(
+                "models.ranking.weight: weighs what one step holds, and models.ranking.horizon is "
+                f"{self.data.pace.counted(steps)}; leave one of the two out"
+            )
+        if steps > 1 and self.data.split.leave_one_out is not None:
+            raise ValueError(
+                f"models.ranking.horizon: {ranking.horizon} is {steps} steps, and under data.split.leave_one_out a "
+                "user's test is one; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _weight_is_there(self) -> "Recommender":
         weight = self.models.ranking.weight
         if weight is not None and weight.of == columns.STRENGTH and not self.data.has_strength:
@@ -328,11 +368,14 @@ class Recommender(Slice):
         """Return what the training set needs of ranking: which weeks, and what weighs a label."""
         dumped = self.models.ranking.model_dump(mode="json")
         refit = {"refit": True} if self.promotion.refit else {}  # left out where it is off: the rows are the same
-        return {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped} | refit
+        ahead = {columns.LABELS_AHEAD: steps} if (steps := self._ranking_steps) > 1 else {}
+        return (
+            {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped} | refit | ahead
+        )
 
     def split_slice(self) -> dict[str, int]:
         """Return how steps are laid out: each part's length, and how many the longest label looks ahead, if several."""
-        longest = max(intent.steps(self.data.pace) for intent in self.clocked)
+        longest = max(self._ranking_steps, *(intent.steps(self.data.pace) for intent in self.clocked))
         return self.data.split.lengths() | ({"horizon": longest} if longest > 1 else {})
 
     def vocabulary_rule(self) -> dict[str, Any]:

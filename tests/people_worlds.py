@@ -121,3 +121,12 @@ def make(of: worlds.World, folder: Path, *, whole_history: bool = False) -> Made
     chances = pa.array([[0.5]] * rows.num_rows, pa.list_(pa.float32()))
     pq.write_table(rows.append_column("probabilities", chances), made.intent / "out_of_time.parquet")
     return made
+
+
+NEWCOMERS = [(11, 24, 0), (12, 24, 0), (12, 1, 24), (12, 2, 24), (12, 2, 24), (12, 24, 3), (12, 25, 3), (12, 24, 25)]
+
+
+def newcomers(seed: int = 1, *, people: int = 24, weeks: int = 12) -> worlds.World:
+    """Let two people join a world of chatter in its test weeks: p24 writes and is written to, p25 mostly writes."""
+    before, joined = chatter(seed, people=people, weeks=weeks), world(NEWCOMERS, people=people + 2, weeks=weeks)
+    return worlds.World([*before.events, *joined.events], joined.items, joined.users, weeks)

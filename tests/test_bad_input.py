@@ -199,6 +199,8 @@ SPECS: dict[str, dict[str, object]] = {
     "k = 0": {"serving": {"k": 0}},
     "a horizon below the step": {"intents": [{"name": "buy", "level": "category", "horizon": "24h"}]},
     "a horizon of no whole steps": {"intents": [{"name": "buy", "level": "category", "horizon": "10d"}]},
+    "a horizon of the ranker below the step": {"models": {"ranking": {"horizon": "3d"}}},
+    "windows of hours where days are counted": {"profiles": {"windows_days": ["6h", 7]}},
     "a split in weeks whose steps are days": {
         "data": {"source": CSV | {"events": {"path": "o.csv"}}, "step": "day", "split": {"test_weeks": 2}}
     },

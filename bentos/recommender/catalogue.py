@@ -14,10 +14,10 @@ from bentos.recommender.ports import Ranker
 from bentos.recommender.texts import Texts
 from bentos.release import Release
 from feature_repo import columns
-from feature_repo.documents.changes import ITEM, VECTOR
-from feature_repo.documents.log import DocumentLog, Snapshot
+from feature_repo.documents.log import DocumentLog, Snapshot, same_log
 from feature_repo.errors import StoreAway
-from feature_repo.live_items import LiveItems, live
+from feature_repo.later_people import NOBODY, LaterPeople
+from feature_repo.live_items import LiveItems, of_log
 from feature_repo.vocabulary import Vocabulary
 
 EVERY_S = 1.0  # between looks at the log; docs/catalogue.md promises 5
@@ -35,6 +35,7 @@ class ShownItems:
     hidden: frozenset[int]  # positions that nobody may be shown
     titles: list[str]  # by position
     texts: Texts
+    people: LaterPeople = NOBODY  # who came after training
 
 
 class OpenCatalogue:
@@ -75,9 +76,9 @@ class OpenCatalogue:
                 if lost:
                     self._say(f"the document log is empty and was at version {lost}; what it said stays until restart")
                 return self.current
-            if self.snapshot.head.name not in ("", found.head.name):
+            if self.snapshot.head.name and not same_log(self.snapshot.head.name, found.head.name):
                 self._say(f"another document log, at version {found.head.version}, is in the place of the one before")
-            items = live(self.vocabulary, [*found.of(ITEM).values(), *found.of(VECTOR).values()])
+            items = of_log(self.vocabulary, found, under=self.release.key)
             self.snapshot, self.current = found, self._shown(found.head.version, self._grow(items, found), items)
             log.info("catalogue version %d: %d items differ from the release's", found.head.version, len(items.changed))
             return self.current
@@ -86,7 +87,8 @@ class OpenCatalogue:
         words = items.vocabulary
         titles = [t or i for t, i in zip(words.items[columns.TITLE].to_pylist(), words.item_ids, strict=True)]
         texts = Texts(words, titles, self.release.content, verb=self.release.verb, step=self.release.calendar.step)
-        return ShownItems(version, ranker, words, items.hidden, titles, texts)
+        people = LaterPeople.of(items.people, words.item_ids)
+        return ShownItems(version, ranker, words, items.hidden, titles, texts, people)
 
     def _follow(self) -> None:
         while not self._end.wait(EVERY_S):

@@ -85,7 +85,8 @@ class Door:
             unknown=release.unknown_items,
         )
         self.policy: Policy = policies.named(release.policy)
-        self._gone = Gone(self.vocabulary.item_ids, tombstones, profiles) if release.ranking.people else None
+        people = release.ranking.people
+        self._gone = Gone(lambda: self.catalogue.current.vocabulary.item_ids, tombstones, profiles) if people else None
         self.intake = Intake(
             events,
             profiles,
@@ -93,7 +94,7 @@ class Door:
             calendar=release.calendar,
             key=key,
             tombstones=tombstones,
-            item_of=self.item_id if release.ranking.people else None,
+            item_of=self.item_id if people else None,
         )
         if events.latest is not None:
             clock.saw(events.latest)
@@ -101,7 +102,7 @@ class Door:
 
     def item_id(self, given: str) -> str:
         """Return an item's id as the catalogue has it: a person's pseudonym, given that or the raw id."""
-        if not self.release.ranking.people or given in self.vocabulary.index_of_item:
+        if not self.release.ranking.people or given in self.catalogue.current.vocabulary.index_of_item:
             return given
         return pseudonym(given, self._key)
 

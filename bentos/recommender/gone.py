@@ -1,4 +1,4 @@
-"""Which items are people who were forgotten: a release of before still has them, and no answer shows them.
+"""Which items are people who were forgotten: a release, or the document log, still has them, and no answer shows them.
 
 Asked of the tombstones, by the pseudonyms that such items go by. The answer is kept until the folder of tombstones
 changes, and for what only the store heard of, a few seconds.
@@ -19,20 +19,22 @@ class Gone:
 
     def __init__(
         self,
-        item_ids: Sequence[str],
+        item_ids: Callable[[], Sequence[str]],
         tombstones: Tombstones | None,
         profiles: Profiles,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._item_ids, self._tombstones, self._profiles, self._clock = item_ids, tombstones, profiles, clock
-        self._until, self._of, self._found = -1.0, "", frozenset[int]()
+        self._until, self._found = -1.0, frozenset[int]()
+        self._of: tuple[str, int] = ("", 0)
 
     def items(self) -> frozenset[int]:
         """Return the positions."""
-        of = self._tombstones.digest if self._tombstones is not None else ""
+        ids = self._item_ids()  # they grow, and keep their positions
+        of = (self._tombstones.digest if self._tombstones is not None else "", len(ids))
         if of != self._of or self._clock() >= self._until:
-            self._found = frozenset(place for place, item in enumerate(self._item_ids) if self.holds(item))
+            self._found = frozenset(place for place, item in enumerate(ids) if self.holds(item))
             self._of, self._until = of, self._clock() + REMEMBER_S
         return self._found
 

@@ -48,11 +48,11 @@ def write(catalogue: OpenCatalogue, ask: ItemsRequest, *, who: str) -> Written:
     documents = catalogue.documents
     if documents is None:
         raise refused("items", "this service keeps no document log", "a service with an online store")
-    if catalogue.release.ranking.exclude_self:  # an id would be a person's, and `forget` reaches no document
+    if catalogue.release.ranking.exclude_self:  # an id would be a person's
         raise refused(
             "items",
-            "are users here: a new one is recommended to others once a run has learnt them from the source, and "
-            "`intentflow forget` removes one",
+            "are users here: a new one is recommended to others once a run, or the job materialise, has read them from "
+            "the source, and `intentflow forget` removes one",
             "what the source's tables say of users",
         )
     try:

@@ -15,6 +15,7 @@ stale row gives the same numbers wherever it is read.
 Letters: C targets of the intent model, M items asked about.
 """
 
+import contextlib
 import dataclasses
 import datetime as dt
 import logging
@@ -33,9 +34,11 @@ from bentos.recommender.logs.intake import instant
 from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid
 from bentos.release import Release
 from components.ranking.eligibility import of_kinds
+from components.ranking.spec import FORBID
 from feature_repo import columns
-from feature_repo.errors import StoreAway
+from feature_repo.errors import DataError, StoreAway
 from feature_repo.fallback import Fallback, of_age
+from feature_repo.later_people import NOBODY
 from feature_repo.rows import UserRows
 
 if TYPE_CHECKING:
@@ -111,7 +114,7 @@ class Ladder:
         self, state: ProfileState, *, k: int, exclude: frozenset[int] = frozenset()
     ) -> tuple[ProfileState, Sequence[Recommended]]:
         """Return k items, or all that may be shown, and the state after it, which is lower where the ranker fails."""
-        rows, exclude = state.rows, exclude | state.own
+        rows, exclude = state.rows, exclude | state.own | self._acted_on(state)
         ranker, n_items = self._ranker_of(state), self._n_items
         if state.items is not None:
             exclude, n_items = exclude | state.items.hidden, len(state.items.titles)
@@ -123,6 +126,21 @@ class Ladder:
         group, barred = self._group(rows), self._eligible.barred(rows)
         exclude |= frozenset(barred.values.tolist())
         return state, self._fallback.recommend(group, n_items=n_items, k=k, exclude=exclude)
+
+    def _acted_on(self, state: ProfileState) -> frozenset[int]:
+        """Return who came after training and may not be shown: rows do not hold them, the user's memory does.
+
+        Where it cannot be read, nobody who came later is shown.
+        """
+        later = NOBODY if state.items is None else state.items.people
+        if not later or not self._eligible.bars:
+            return frozenset()
+        user, remembered = str(state.rows.user_id[0]), None
+        if state.profile.reason not in ("store_away", "timeout"):
+            with contextlib.suppress(StoreAway, DataError):
+                remembered = self._breaker.call(lambda: self._profiles.memories([user]))[0] or []
+        rule, signs = self._release.ranking, self._eligible.signs
+        return later.barred(user, remembered, signs=signs, forbid=rule.repeats == FORBID, event=rule.event)
 
     def score(self, state: ProfileState, indexes: Sequence[int]) -> tuple[ProfileState, list[float]]:
         """Score items [M], by the share of a group's users who had them where no model does."""

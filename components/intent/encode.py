@@ -123,7 +123,7 @@ def require_targets(rows: UserRows, n_targets: int) -> None:
         )
 
 
-def profile_names(windows_days: tuple[int, ...] | list[int], pace: Pace = Pace()) -> list[str]:  # noqa: B008 - frozen
+def profile_names(windows_days: tuple[float, ...] | list[int], pace: Pace = Pace()) -> list[str]:  # noqa: B008 - frozen
     """Name the columns of `Encoded.profile`.
 
     >>> profile_names([7])[:3]
@@ -139,7 +139,7 @@ def _named(profile: np.ndarray, windows_days: list[int], pace: Pace, wanted: Seq
 
 
 @lru_cache(maxsize=64)
-def _places(windows_days: tuple[int, ...], pace: Pace, wanted: tuple[str, ...]) -> np.ndarray:
+def _places(windows_days: tuple[float, ...], pace: Pace, wanted: tuple[str, ...]) -> np.ndarray:
     """Return where wanted columns stand among all, int64 [P]."""
     have = {name: place for place, name in enumerate(profile_names(windows_days, pace))}
     if unknown := [name for name in wanted if name not in have]:

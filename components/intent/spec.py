@@ -8,7 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from components.intent.networks import NETWORKS, TREES
 from components.intent.search_space import Search
 from feature_repo import columns
-from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
+from feature_repo.clock import DURATION, Pace, steps_of
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
@@ -97,15 +97,10 @@ class Intent(Slice):
 
     def steps(self, pace: Pace) -> int:
         """Return how many steps of a clock the horizon has; ValueError where it is below one, or no whole number."""
-        seconds = seconds_of(self.duration)
-        if seconds < pace.seconds or seconds % pace.seconds:
-            what = (
-                f"is below data.step: {pace.step}" if seconds < pace.seconds else f"is no whole number of {pace.step}s"
-            )
-            use = f"{pace.seconds // HOUR_S}h" if pace.step == HOUR else f"{int(pace.days)}d"
-            finer = "" if pace.step == HOUR else ", or a finer data.step"
-            raise ValueError(f"intents.{self.name}: horizon {self.duration} {what}; use {use} or a multiple{finer}")
-        return seconds // pace.seconds
+        try:
+            return steps_of(self.duration, pace)
+        except ValueError as error:
+            raise ValueError(f"intents.{self.name}: horizon {error}") from None
 
     @field_validator("level")
     @classmethod

@@ -18,21 +18,28 @@ FULFILLED, BOUGHT = LABELS
 
 
 def of_week(
-    events: pa.Table, users: pa.Array, *, week: int, calendar: Calendar, vocabulary: Vocabulary, item_event: str | None
+    events: pa.Table,
+    users: pa.Array,
+    *,
+    week: int,
+    calendar: Calendar,
+    vocabulary: Vocabulary,
+    item_event: str | None,
+    items_ahead: int = 1,
 ) -> pa.Table:
     """Return user_id, week, label_ids and bought of `users` from one week on: sorted lists, empty where nothing was.
 
-    Targets count to the end of their own horizon, items to the end of the week.
+    Targets count to the end of their own horizon, items to the end of `items_ahead` weeks, each judged by itself.
     """
     seconds = events[columns.TIMESTAMP].cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64()).to_numpy()
     ahead = [target.horizon for target in vocabulary.targets]
-    ends = {steps: int(calendar.start(week + steps).timestamp()) for steps in {1, *ahead}}
+    ends = {steps: int(calendar.start(week + steps).timestamp()) for steps in {*range(1, items_ahead + 1), *ahead}}
     within = pa.array((seconds >= int(calendar.start(week).timestamp())) & (seconds < max(ends.values())))
     mask = pc.and_(within, pc.is_in(events[columns.USER_ID], users))
     mine = events.filter(mask)
     fulfilled: dict[str, set[int]] = {user: set() for user in users.to_pylist()}
     bought: dict[str, set[int]] = {user: set() for user in fulfilled}
-    seen: dict[str, set[tuple[int, str]]] = {user: set() for user in fulfilled}
+    seen: dict[str, list[set[tuple[int, str]]]] = {user: [set() for _ in range(items_ahead)] for user in fulfilled}
     kinds = mine[columns.EVENT].to_pylist() if columns.EVENT in mine.column_names else [None] * mine.num_rows
     at = seconds[np.asarray(mask)].tolist()
     for user, item, kind, second in zip(
@@ -40,11 +47,13 @@ def of_week(
     ):
         fulfilled[user] |= {t for t in vocabulary.fulfilled(item, kind) if second < ends[ahead[t]]}
         index = vocabulary.index_of_item.get(item)
-        if index is not None and item_event in (None, kind) and second < ends[1]:
+        if index is not None and item_event in (None, kind) and second < ends[items_ahead]:
             bought[user].add(index)
-            seen[user].add((index, kind))
+            seen[user][sum(second >= ends[steps] for steps in range(1, items_ahead))].add((index, kind))
     if vocabulary.signs:
-        bought = {user: _wanted(found, vocabulary.signs) for user, found in seen.items()}
+        bought = {
+            user: set().union(*(_wanted(found, vocabulary.signs) for found in steps)) for user, steps in seen.items()
+        }
     return pa.table(
         {
             columns.USER_ID: pa.array(list(fulfilled), pa.string()),

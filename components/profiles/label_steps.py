@@ -28,3 +28,22 @@ def within_horizon(happened: pa.Table, horizons: np.ndarray) -> pa.Table:
     week = pa.array(found[columns.WEEK].to_numpy() - back, pa.int64())
     found = found.set_column(found.schema.get_field_index(columns.WEEK), columns.WEEK, week)
     return found.group_by(found.column_names, use_threads=False).aggregate([])
+
+
+def within_steps(happened: pa.Table, steps: int) -> pa.Table:
+    """Do the same for one horizon of all keys; of other columns, such as what a label is worth, the largest counts.
+
+    >>> one = pa.table({"user_id": ["u", "u"], "key": [0, 0], "week": [9, 8], "worth": [0.5, 1.0]})
+    >>> within_steps(one, 2).sort_by("week").to_pydict()
+    {'user_id': ['u', 'u', 'u'], 'key': [0, 0, 0], 'week': [7, 8, 9], 'worth': [1.0, 1.0, 0.5]}
+    """
+    if steps == 1:
+        return happened
+    parts = []
+    for back in range(steps):
+        week = pa.array(happened[columns.WEEK].to_numpy() - back, pa.int64())
+        parts.append(happened.set_column(happened.schema.get_field_index(columns.WEEK), columns.WEEK, week))
+    keys = [columns.USER_ID, "key", columns.WEEK]
+    others = [name for name in happened.column_names if name not in keys]
+    found = pa.concat_tables(parts).group_by(keys, use_threads=False).aggregate([(name, "max") for name in others])
+    return found.rename_columns([*keys, *others]).select(happened.column_names)

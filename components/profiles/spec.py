@@ -1,8 +1,17 @@
 """The spec's `profiles` slice."""
 
-from typing import Any, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from feature_repo import columns
 from feature_repo.clock import DAY, HOUR, Pace
@@ -103,11 +112,33 @@ def _or_word(schema: dict[str, Any]) -> None:
     schema["anyOf"].insert(0, {"type": "string", "const": PCA})
 
 
+def _window(value: object) -> object:
+    """Read hours such as 6h as a share of a day: what windows are counted in everywhere."""
+    if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,3}h", value):
+        hours = int(value[:-1])
+        return hours // 24 if hours % 24 == 0 else hours / 24
+    return value
+
+
+def _whole_hours(value: float) -> float:
+    if value <= 0 or abs(value * 24 - round(value * 24)) > 1e-9:
+        raise ValueError(f"{value:g} is no window; write days, such as 7, or hours, such as 6h")
+    return value
+
+
+Window = Annotated[
+    int | float, BeforeValidator(_window, json_schema_input_type=int | float | str), AfterValidator(_whole_hours)
+]
+
+
 class Profiles(Slice):
     """What is kept about a user and for how long it may be used."""
 
-    windows_days: tuple[int, ...] = Field(
-        default=columns.WINDOWS_DAYS, min_length=1, max_length=5, description="Days back that behaviour is counted over"
+    windows_days: tuple[Window, ...] = Field(
+        default=columns.WINDOWS_DAYS,
+        min_length=1,
+        max_length=5,
+        description="Days back that behaviour is counted over; where data.step is hour also hours, such as 6h",
     )
     ttl_days: int = Field(default=120, ge=1, le=3650, description="A row older than this is stale")
     stale_days: int | None = Field(

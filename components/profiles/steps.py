@@ -149,6 +149,7 @@ def write_training_set(
     )
     judging_weeks, ranking_weeks = ranking_weeks, (*ranking_weeks, *_for_refit(ranking, snapshot, weeks, ranking_weeks))
     users = pq.read_table(clean / "users.parquet", columns=[columns.USER_ID])
+    ahead = ranking.get(columns.LABELS_AHEAD, 1)
     counts = training_set.write(
         profiles,
         users,
@@ -157,7 +158,8 @@ def write_training_set(
         ranking_weeks=ranking_weeks,
         windows_days=tuple(summary["windows_days"]),
         weighed=_weighed(ranking.get("weight"), clean, profiles, summary),
-        ranked=None if judged is None else training_set.judged_pairs(profiles, judged, weeks.test),
+        ranked=None if judged is None else training_set.judged_pairs(profiles, judged, weeks.test, ahead=ahead),
+        ahead=ahead,
     )
     label_weeks = (*weeks.train, *weeks.validate, *weeks.test, weeks.last)
     state_weeks = (*ranking_weeks, weeks.last)
@@ -191,6 +193,7 @@ def write_training_set(
         "incomplete": incomplete,
         "next": weeks.last,
     } | ({"purged": [weeks.horizon]} if weeks.horizon > 1 else {})
+    split |= {columns.LABELS_AHEAD: [ahead]} if ahead > 1 else {}
     files.write_json(folder / "split.json", split)
     return counts | {"features_dropped": sum(len(table["dropped"]) for table in found["tables"].values())}
 
@@ -291,7 +294,9 @@ def _rows_anew(
             made, clean, spec, profile_folder.Wanted.of(rule), snapshot, weeks,
             fitted=None, training=True, at=lambda share, note: None,
         )  # fmt: skip
-        ranking = dict(slices["ranking"]) | {"test_every_weeks": 1}  # the candidate's lists may be of any test week
+        # The candidate's lists may be of any test week, and its labels judge.
+        ahead = files.read_json(rows / "split.json").get(columns.LABELS_AHEAD, [1])[0]
+        ranking = dict(slices["ranking"]) | {"test_every_weeks": 1, columns.LABELS_AHEAD: ahead}
         counts = write_training_set(folder, ranking, weeks, snapshot, clean=clean, profiles=made, judged=judged)
     return counts["intent_rows"] + counts["ranking_rows"]
 

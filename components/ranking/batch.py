@@ -25,11 +25,10 @@ from components.ranking.eligibility import Eligibility
 from components.ranking.sources import NAMES
 from components.ranking.spec import Ranking
 from feature_repo import columns, env_names
-from feature_repo.documents.changes import ITEM, VECTOR
 from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
-from feature_repo.live_items import live
+from feature_repo.live_items import of_log
 from feature_repo.online.forgotten import names_of
 from feature_repo.privacy.pseudonyms import matching, ring
 from feature_repo.privacy.tombstones import names_here
@@ -80,7 +79,7 @@ def write(
 
     released = ReleaseFolder.read(release)
     ranker, fallback = Ranker.served(released.ranking), Fallback.load(released.ranking)
-    ranker, version = _live(ranker, released.name, environment)
+    ranker, version = _live(ranker, released, environment)
     ranker = replace(ranker, eligible=_eligible(released, ranker.vocabulary.item_ids, environment))
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     source = pq.ParquetFile(rows / ROWS)
@@ -100,7 +99,7 @@ def write(
     return {"users": users, "items": listed, "k": wanted} | ({} if version is None else {"catalogue_version": version})
 
 
-def _live(ranker: "Ranker", name: str, environment: Mapping[str, str]) -> tuple["Ranker", int | None]:
+def _live(ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]) -> tuple["Ranker", int | None]:
     """Return the ranker over the items as the document log has them now, and its version; StoreAway where it is away.
 
     None: there is no log, since the environment names no online store, or one of a kind that keeps none.
@@ -111,11 +110,11 @@ def _live(ranker: "Ranker", name: str, environment: Mapping[str, str]) -> tuple[
     from components.ranking import open_catalogue
     from feature_repo.documents.opened import document_log_if_any
 
-    documents = document_log_if_any(name)
+    documents = document_log_if_any(released.name)
     if documents is None:
         return ranker, None
     held = documents.refreshed(Snapshot())
-    items = live(ranker.vocabulary, [*held.of(ITEM).values(), *held.of(VECTOR).values()])
+    items = of_log(ranker.vocabulary, held, under=released.key)
     return open_catalogue.over(ranker, items), held.head.version
 
 
@@ -150,7 +149,7 @@ def recommended(
         mine = rows.take(np.asarray(modelled))
         for row, answer in zip(modelled, _modelled(mine, probabilities[modelled], ranker, k=k), strict=True):
             answers[row] = answer
-    barred, hidden = ranker.eligible.barred(rows), ranker.catalogue.hidden
+    barred, hidden = ranker.eligible.barred(ranker.read(rows)), ranker.catalogue.hidden
     gone = () if hidden is None else np.flatnonzero(hidden).tolist()
     for row in set(range(len(rungs))) - set(modelled):
         exclude = frozenset([*barred.row(row).tolist(), *gone])

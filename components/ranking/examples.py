@@ -6,7 +6,7 @@ spec lets nobody show its user (eligibility.py) is no label: under `repeat: forb
 Letters: B rows, I items, C targets.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +106,9 @@ class World:
     def rule(self) -> str:
         """Name by what rule labels are made and judged, '' for all that was bought, alike."""
         weighed = "" if self.weight is None else f"{self.weight.scale} of {self.weight.of}"
-        return " ".join(part for part in (self.eligible.rule, weighed) if part)
+        ahead = self.split.get(columns.LABELS_AHEAD, [1])[0]
+        within = f"within {ahead} steps" if ahead > 1 else ""
+        return " ".join(part for part in (self.eligible.rule, weighed, within) if part)
 
     @property
     def present(self) -> set[int]:
@@ -157,6 +159,7 @@ def load(rows: Path, intent: Path, spec: Ranking | None = None, *, key: str | No
             "rows, so items are no users here; leave exclude_self out, or map item_id to a column of user ids"
         )
     split = files.read_json(rows / "split.json")
+    require_purged(split)
     worth = _worth(strength, week, spec.weight, train=split["train"]) if spec.weight is not None else None
     worth = strength if vocabulary.signs else worth  # a week's largest share of the weights, 0..1 already
     keep = np.ones(len(bought.values), dtype=bool) if worth is None else worth.values > 0
@@ -251,3 +254,17 @@ def join(user_id: np.ndarray, week: np.ndarray, out_of_time: pa.Table, *, n_targ
         )
     found: np.ndarray = flat.reshape(-1, n_targets)[joined["found"].to_numpy()]
     return found
+
+
+def require_purged(split: Mapping[str, Sequence[int]]) -> None:
+    """Refuse parts where labels of one, which look several steps ahead, lie in the next.
+
+    >>> require_purged({"train": [5, 6], "validate": [9], "test": [12], columns.LABELS_AHEAD: [3]})
+    """
+    ahead = next(iter(split.get(columns.LABELS_AHEAD, [1])))
+    for part, following in (("train", "validate"), ("validate", "test")):
+        if ahead > 1 and split[part] and split[following] and max(split[part]) + ahead > min(split[following]):
+            raise DataError(
+                f"rows: labels of the {part} step {max(split[part])} look {ahead} steps ahead, into the {following} "
+                f"steps from {min(split[following])} on; build the rows again"
+            )

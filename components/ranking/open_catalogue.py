@@ -5,17 +5,23 @@ no counts yet, so it stands in for one of its category that sells well (quantile
 history as its category is on average, and has its category's mean factors; its score is at least that of a typical
 item of its category for the user (score.py). Once the item has counts of its own, a training replaces all of this.
 
+A person who came later, where items are people, borrows nothing: the log says what was known of them as an item, who
+acted on them and on whom they acted (feature_repo/later_people.py). So their own shares, ties and acquaintances count.
+
 Letters: I items, N of them later, G of a category.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from components.ranking.catalogue import PRICES, Catalogue, Like
+from components.ranking.graph import Graph
 from components.ranking.neighbours import Neighbours
 from components.ranking.score import Ranker
 from feature_repo import columns
+from feature_repo.later_people import LaterPeople
 from feature_repo.live_items import LiveItems
 
 SELLS = 0.9  # which of its category's items a new one is taken for, by share of the active users
@@ -30,8 +36,12 @@ def over(ranker: Ranker, live: LiveItems) -> Ranker:
     if not live.changed and not live.hidden:
         return replace(ranker, vocabulary=vocabulary, vectors=vectors)
     catalogue = Catalogue.of(vocabulary, ranker.item_state)
-    like = _like(catalogue, learnt)
+    later = LaterPeople.of(live.people, vocabulary.item_ids)
+    like = () if later else _like(catalogue, learnt)
     state = _state(ranker, catalogue, live, like)
+    for place, known in later.state.items():
+        for name in known.keys() & state.keys():
+            state[name][place] = known[name]
     hidden = np.zeros(len(catalogue), dtype=bool)
     hidden[list(live.hidden)] = True
     return replace(
@@ -40,7 +50,18 @@ def over(ranker: Ranker, live: LiveItems) -> Ranker:
         vectors=vectors,
         catalogue=replace(catalogue, state=state, learnt=learnt, hidden=hidden if hidden.any() else None, like=like),
         neighbours=_neighbours(ranker.neighbours, len(catalogue), like),
+        graph=_graph(ranker.graph, vocabulary.index_of_item, later),
+        eligible=replace(ranker.eligible, own=vocabulary.index_of_item if ranker.eligible.own else {}),
+        later=later,
     )
+
+
+def _graph(old: Graph | None, place: Mapping[str, int], later: LaterPeople) -> Graph | None:
+    """Add the ties of people who came later."""
+    if old is None:
+        return None
+    actor, target = later.edges(place)
+    return Graph.of(np.concatenate([old.actor, actor]), np.concatenate([old.target, target]), place)
 
 
 def _like(catalogue: Catalogue, learnt: int) -> tuple[Like, ...]:

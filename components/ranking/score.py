@@ -34,6 +34,7 @@ from feature_repo import columns, files, records
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.item_vectors import FOLDER, ItemVectors
+from feature_repo.later_people import NOBODY, LaterPeople
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
 
@@ -83,6 +84,7 @@ class Ranker:
     graph: Graph | None = None  # where items are people
     vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
     eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
+    later: LaterPeople = NOBODY  # people who came after training, as the document log has them
 
     def at(self, item_state: pa.Table, *, week: int | None = None, graph: Graph | None = None) -> "Ranker":
         """Return the same ranker with items as known at another week (None: the table's last).
@@ -92,9 +94,14 @@ class Ranker:
         catalogue = self.catalogue.with_state(item_state, week=week)
         return replace(self, item_state=item_state, catalogue=catalogue, graph=graph or self.graph)
 
+    def read(self, rows: UserRows) -> UserRows:
+        """Return rows as models see them: with their records of people who came later, and by what kinds say."""
+        signs = self.vocabulary.signs
+        return records.read(self.later.extended(rows, signs, self.calendar), signs)
+
     def rank(self, rows: UserRows, probabilities: np.ndarray) -> Scored:
         """Find and score every candidate of rows [B], given intents [B, C]."""
-        rows = records.read(rows, self.vocabulary.signs)
+        rows = self.read(rows)
         history = self._history(rows)
         found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
         return self._scored(rows, probabilities, history, found)
@@ -106,7 +113,7 @@ class Ranker:
 
         Fewer where the user may be shown no more.
         """
-        rows = records.read(rows, self.vocabulary.signs)
+        rows = self.read(rows)
         history, barred = self._history(rows), self._barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._of_one(rows, probabilities, history, found)
@@ -119,7 +126,7 @@ class Ranker:
 
     def context(self, rows: UserRows) -> Context:
         """Lay out what a source finds candidates of rows from, nothing taken but what they may not be shown."""
-        rows = records.read(rows, self.vocabulary.signs)
+        rows = self.read(rows)
         return context_of(self._history(rows), self.catalogue, self._barred(rows))
 
     def _barred(self, rows: UserRows) -> np.ndarray | None:
@@ -141,7 +148,7 @@ class Ranker:
         items = np.asarray(item_indexes, dtype=np.int64)
         if len(items) and (items.min() < 0 or items.max() >= len(self.catalogue)):
             raise DataError(f"item_indexes: {items.min()}..{items.max()} is outside 0..{len(self.catalogue) - 1}")
-        rows = records.read(rows, self.vocabulary.signs)
+        rows = self.read(rows)
         history = self._history(rows)
         return self._of_one(rows, probabilities, history, given(history, items)).scores
 

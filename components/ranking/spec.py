@@ -7,6 +7,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_s
 
 from components.ranking.models import ALGORITHMS, BY_NAME, MODELS, NETWORK
 from components.ranking.sources import LEARNT, SOURCES
+from feature_repo.clock import DURATION
 from feature_repo.errors import nearest
 from feature_repo.signs import MOST_KINDS, Signs
 from feature_repo.slice import Slice
@@ -16,7 +17,7 @@ ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
-         "later_items", "start", "algorithm")  # fmt: skip
+         "later_items", "start", "algorithm", "horizon")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
@@ -98,6 +99,12 @@ class Ranking(Slice):
         le=512,
         description="Of the items that a user was shown in a training week and did not want, at most so many are "
         "learnt from, by chance; only with impression",
+    )
+    horizon: str | None = Field(
+        default=None,
+        pattern=DURATION,
+        description="How far ahead the ranker's labels look: what the user had in the step that begins, or within "
+        "hours or days that are whole steps of data.step, such as 3d; left out: one step",
     )
     repeat: Repeat | dict[str, Repeat] = Field(
         default=ALLOW,

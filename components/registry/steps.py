@@ -107,7 +107,7 @@ def shown(verdict: gates.Verdict, measured_values: Mapping[str, float]) -> dict[
 def registered_parts(name: str, folders: Folders, *, lineage: Lineage, slices: dict[str, Any]) -> RegisteredParts:
     """Register both models."""
     windows = slices.get("profiles", {}).get("windows_days", columns.WINDOWS_DAYS)
-    return register_result(name, folders, lineage=lineage, windows_days=[int(days) for days in windows])
+    return register_result(name, folders, lineage=lineage, windows_days=[float(days) for days in windows])
 
 
 def _made(

@@ -4,18 +4,20 @@ Pure: no store and no clock.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from feature_repo import files
 from feature_repo.errors import DataError
+from feature_repo.vocabulary import erased_id, is_erased
 
-Kind = Literal["item", "vector"]  # rules and experiments come later
+Kind = Literal["item", "vector", "person"]  # rules and experiments come later
 ITEM: Kind = "item"
 VECTOR: Kind = "vector"  # of an item's text and image, put by the job `materialise` (feature_repo/item_vectors.py)
+PERSON: Kind = "person"  # who came after training, where items are people; put by the same job (later_people.py)
 MOST_ENTRIES = 1_000  # documents in a change
-MOST_BYTES = 16 << 10  # of a document, as JSON
+MOST_BYTES = {ITEM: 16 << 10, VECTOR: 16 << 10, PERSON: 64 << 10}  # of a document, as JSON
 MOST_DOCUMENTS = 20_000  # ids that a log may know: every door holds them all
 LONGEST_ID = 256  # characters, of a document's id and of a change's key
 Document = Mapping[str, Any]
@@ -111,7 +113,63 @@ def inverse(change: Change, newest: Mapping[str, Newest]) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def require_bounds(entries: Sequence[tuple[str, Document | None]]) -> None:
+def without(changes: Sequence[Change], people: Collection[str]) -> list[Change]:
+    """Return all changes of a log with nothing in them of some people, by pseudonym; versions and places stay.
+
+    Their own documents go and their ids become such as name nobody, one for each id; what others' documents say of
+    them goes too.
+
+    >>> entries = Entry("f00d", {"by": []}), Entry("beef", {"by": [["f00d", 1], ["cafe", 2]]})
+    >>> [(one.id, one.document) for one in without([Change(1, "", "", "person", entries)], ["f00d"])[0].entries]
+    [('erased-1-0', None), ('beef', {'by': [['cafe', 2]]})]
+    """
+    gone = frozenset(people)
+    first: dict[str, str] = {}
+    for change in changes:
+        for place, entry in enumerate(change.entries):
+            if entry.id in gone:
+                first.setdefault(entry.id, erased_id(f"{change.version}-{place}"))
+
+    def of(entry: Entry) -> Entry:
+        if entry.id in gone:
+            return Entry(first[entry.id], None)
+        return Entry(entry.id, unnamed(entry.document, gone), unnamed(entry.before, gone))
+
+    return [replace(change, entries=tuple(of(entry) for entry in change.entries)) for change in changes]
+
+
+def named_in(changes: Sequence[Change]) -> set[str]:
+    """Return all people whom the documents of people name: their ids, and whom they are tied to.
+
+    >>> sorted(named_in([Change(1, "", "", "person", (Entry("beef", {"by": [["f00d", 1]]}),))]))
+    ['beef', 'f00d']
+    """
+    found: set[str] = set()
+    for entry in (entry for change in changes if change.kind == PERSON for entry in change.entries):
+        found |= {entry.id, *first_of_lists(entry.document), *first_of_lists(entry.before)}
+    return {one for one in found if not is_erased(one)}
+
+
+def unnamed(value: Any, people: Collection[str]) -> Any:
+    """Return a value without the lists that begin with one of some people's names."""
+    if isinstance(value, Mapping):
+        return {key: unnamed(one, people) for key, one in value.items()}
+    if isinstance(value, list):
+        return [unnamed(one, people) for one in value if not (isinstance(one, list) and one and one[0] in people)]
+    return value
+
+
+def first_of_lists(value: Any) -> set[str]:
+    """Return the texts that lists within lists begin with."""
+    if isinstance(value, Mapping):
+        return set().union(*(first_of_lists(one) for one in value.values()))
+    if not isinstance(value, list):
+        return set()
+    inner = [one for one in value if isinstance(one, list)]
+    return {one[0] for one in inner if one and isinstance(one[0], str)}.union(*map(first_of_lists, inner))
+
+
+def require_bounds(entries: Sequence[tuple[str, Document | None]], kind: Kind = ITEM) -> None:
     """Refuse a change that is too large, names an id twice, or holds what is no JSON."""
     if not 1 <= len(entries) <= MOST_ENTRIES:
         raise DataError(f"documents: {len(entries)} in a change; allowed: 1 to {MOST_ENTRIES}")
@@ -122,6 +180,10 @@ def require_bounds(entries: Sequence[tuple[str, Document | None]]) -> None:
         if identity in seen:
             raise DataError(f"document '{identity}': twice in one change; allowed: once")
         seen.add(identity)
-        size = len(files.canonical(document).encode())
-        if size > MOST_BYTES:
-            raise DataError(f"document '{identity}': {size} bytes; allowed: at most {MOST_BYTES}")
+        if (size := size_of(document)) > MOST_BYTES[kind]:
+            raise DataError(f"document '{identity}': {size} bytes; allowed: at most {MOST_BYTES[kind]}")
+
+
+def size_of(document: Document | None) -> int:
+    """Return the bytes of a document, as JSON."""
+    return len(files.canonical(document).encode())

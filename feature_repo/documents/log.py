@@ -6,7 +6,7 @@ judges and tries again. So what a change was judged by is what it follows. A rea
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from feature_repo.documents.changes import (
@@ -18,10 +18,16 @@ from feature_repo.documents.changes import (
     Kind,
     Newest,
     inverse,
+    named_in,
+    newest_of,
     require_bounds,
+    without,
 )
 from feature_repo.documents.shelf import Head, Shelf
 from feature_repo.errors import DataError
+
+TRIES = 20  # of a removal that writers are quicker than
+PART, WHEN = ".", "@"  # behind a log's first name: how often people were taken out of it, and the last time
 
 
 class Behind(Exception):
@@ -87,7 +93,7 @@ class DocumentLog:
         A sender with a key looks for an `earlier` change first. Raises Behind where `after` is not the log's newest
         version, or the key was taken meanwhile; DataError where the change is out of bounds.
         """
-        require_bounds(documents)
+        require_bounds(documents, kind)
         newest = after.of(kind)
         if (count := len({*newest, *(one for one, _ in documents)})) > MOST_DOCUMENTS:
             raise DataError(
@@ -117,3 +123,56 @@ class DocumentLog:
     def changes(self, *, after: int = 0, until: int | None = None) -> list[Change]:
         """Return changes, oldest first."""
         return self.shelf.changes(after, self.head().version if until is None else until)
+
+    def people(self) -> set[str]:
+        """Return everybody whom documents of people name, by pseudonym."""
+        return named_in(self.changes())
+
+    def remove(self, people: Collection[str], *, at: dt.datetime | None = None) -> int:
+        """Take people, by pseudonym, out of every version, in one step; return how many documents named one.
+
+        Versions, and the places of other ids, stay as they were. The log gets another name, so that whoever holds a
+        snapshot reads it whole. Raises Behind where others write without an end.
+        """
+        for _ in range(TRIES):
+            head = self.head()
+            before = self.shelf.changes(0, head.version) if head.version else []
+            after = without(before, people)
+            moved = [new for old, new in zip(before, after, strict=True) if new != old]
+            if not moved:
+                return 0
+            pairs = zip(newest_of(before), newest_of(after), strict=True)
+            newest = [((old.kind, old.id), new) for old, new in pairs if new != old]
+            if self.shelf.replace(head, moved, newest, removed_from(head.name, at or dt.datetime.now(dt.UTC))):
+                entries = (zip(old.entries, new.entries, strict=True) for old, new in zip(before, after, strict=True))
+                return sum(a != b for both in entries for a, b in both)
+        raise Behind
+
+
+def removed_from(name: str, at: dt.datetime) -> str:
+    """Name a log from which people were taken out once more.
+
+    >>> once = removed_from("5f3c", dt.datetime.fromtimestamp(60, dt.UTC))
+    >>> once, removed_from(once, dt.datetime.fromtimestamp(90, dt.UTC))
+    ('5f3c.1@60', '5f3c.2@90')
+    """
+    first, _, times = name.partition(WHEN)[0].partition(PART)
+    return f"{first}{PART}{int(times or 0) + 1}{WHEN}{int(at.timestamp())}"
+
+
+def removed_at(name: str) -> int:
+    """Return when people were last taken out of a log, epoch seconds; 0: never.
+
+    >>> removed_at("5f3c.2@90"), removed_at("5f3c")
+    (90, 0)
+    """
+    return int(name.partition(WHEN)[2] or 0)
+
+
+def same_log(one: str, other: str) -> bool:
+    """Tell whether two names are of one log, before and after people were taken out of it.
+
+    >>> same_log("5f3c", "5f3c.2@90"), same_log("5f3c", "0af1")
+    (True, False)
+    """
+    return one.partition(PART)[0] == other.partition(PART)[0]

@@ -1,13 +1,13 @@
 """Opens the document log of a recommender in the online store that the environment names, one kind of store a shelf."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from feature_repo.documents.changes import Change
 from feature_repo.documents.log import DocumentLog
 from feature_repo.documents.postgres import PostgresShelf
 from feature_repo.documents.redis import RedisShelf
-from feature_repo.documents.shelf import Head, Page, Shelf
+from feature_repo.documents.shelf import Head, Page, Replaced, Shelf
 from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import ServerError
 from feature_repo.online import feast_store
@@ -71,3 +71,6 @@ class _Answering:
 
     def newest(self, after: int) -> Page:
         return self._ask(lambda: self._shelf.newest(after))
+
+    def replace(self, head: Head, changes: Sequence[Change], newest: Sequence[Replaced], name: str) -> bool:
+        return self._ask(lambda: self._shelf.replace(head, changes, newest, name))

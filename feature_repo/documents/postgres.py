@@ -5,12 +5,12 @@ The connection is the store's own (online/bounded_postgres.py): it gives up wher
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from feature_repo.documents.changes import Change
-from feature_repo.documents.shelf import Head, Page
-from feature_repo.documents.sqlite import newest_row
+from feature_repo.documents.shelf import Head, Page, Replaced
+from feature_repo.documents.sqlite import newest_row, newest_values
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS {log} (version bigint PRIMARY KEY, key text UNIQUE, text text NOT NULL)",
@@ -51,6 +51,33 @@ class PostgresShelf:
                 text = None if entry.document is None else json.dumps(entry.document, ensure_ascii=False)
                 asked(NEWEST, change.kind, entry.id, change.version, change.version, place, text)
         return True
+
+    def replace(self, head: Head, changes: Sequence[Change], newest: Sequence[Replaced], name: str) -> bool:
+        """Put other texts of versions and newest documents in the place of theirs; say whether the head was this."""
+        with self._asked() as asked:
+            asked("SELECT pg_advisory_xact_lock(hashtext(%s))", f"{self._at}_documents")
+            if not _there(asked, self._at) or _head(asked) != head:
+                return False
+            for change in changes:
+                asked("UPDATE {log} SET text = %s WHERE version = %s", change.text, change.version)
+            for (kind, identity), new in newest:
+                asked("DELETE FROM {newest} WHERE kind = %s AND id = %s", kind, identity)
+                asked(NEWEST, *newest_values(new))
+            asked("UPDATE {name} SET name = %s", name)
+        self._vacuum()
+        return True
+
+    def _vacuum(self) -> None:
+        """Free what the rows before left in the files; a transaction cannot."""
+        from psycopg import sql
+
+        from feature_repo.online import bounded_postgres
+
+        with contextlib.closing(bounded_postgres.connected(self._settings)) as connection:
+            connection.autocommit = True
+            for part in ("log", "newest"):
+                table = sql.Identifier(f"{self._at}_documents_{part}")
+                connection.execute(sql.SQL("VACUUM {}").format(table))
 
     def keyed(self, key: str) -> Change | None:
         """Return the change that came under a key."""

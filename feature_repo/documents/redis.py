@@ -4,10 +4,11 @@ How much a killed server loses is its own setting: k8s/base runs it with an appe
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any, cast
 
 from feature_repo.documents.changes import Change, Kind, Newest
-from feature_repo.documents.shelf import Head, Page
+from feature_repo.documents.shelf import Head, Page, Replaced
 
 PARTS = ("head", "log", "keys", "newest", "order", "first")
 # ARGV: the version, the log's name, the key, the change's text; then kind and id, place and document of each entry.
@@ -36,6 +37,24 @@ for place = 1, #members, 2 do
 end
 return found
 """
+# ARGV: the head's name and version, the new name, how many changes; then version and text of each; then the member that
+# was there, the one that is now, its version, its first place and its document.
+REPLACE = """
+if redis.call('HGET', KEYS[1], 'name') ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[1], 'version') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'name', ARGV[3])
+local rest = 5 + 2 * tonumber(ARGV[4])
+for place = 5, rest - 1, 2 do redis.call('HSET', KEYS[2], ARGV[place], ARGV[place + 1]) end
+for place = rest, #ARGV, 5 do
+  redis.call('HDEL', KEYS[4], ARGV[place])
+  redis.call('ZREM', KEYS[5], ARGV[place])
+  redis.call('HDEL', KEYS[6], ARGV[place])
+  redis.call('HSET', KEYS[4], ARGV[place + 1], ARGV[place + 4])
+  redis.call('ZADD', KEYS[5], ARGV[place + 2], ARGV[place + 1])
+  redis.call('HSET', KEYS[6], ARGV[place + 1], ARGV[place + 3])
+end
+return 1
+"""
 AT_ONCE = 1_000  # changes read in a question
 
 
@@ -58,6 +77,16 @@ class RedisShelf:
             entries += [f"{change.kind} {entry.id}", place, json.dumps(entry.document, ensure_ascii=False)]
         given = [change.version, name, change.key, change.text, *entries]
         return bool(self._client.eval(WRITE, len(PARTS), *self._keys.values(), *given))
+
+    def replace(self, head: Head, changes: Sequence[Change], newest: Sequence[Replaced], name: str) -> bool:
+        """Put other texts of versions and newest documents in the place of theirs; say whether the head was this."""
+        given: list[Any] = [head.name, head.version, name, len(changes)]
+        for change in changes:
+            given += [change.version, change.text]
+        for (kind, identity), new in newest:
+            first, document = " ".join(map(str, new.first)), json.dumps(new.document, ensure_ascii=False)
+            given += [f"{kind} {identity}", f"{new.kind} {new.id}", new.version, first, document]
+        return bool(self._client.eval(REPLACE, len(PARTS), *self._keys.values(), *given))
 
     def keyed(self, key: str) -> Change | None:
         """Return the change that came under a key."""

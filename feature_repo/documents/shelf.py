@@ -2,12 +2,16 @@
 
 head     which log this is (a name that it got with its first change) and its version; 0: nothing was changed yet
 write    append a change whose version follows the log's, with its newest documents; or say what stands in its way
+replace  put changed texts of versions in the place of theirs, where people were taken out of them
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from feature_repo.documents.changes import Change, Newest
+
+Replaced = tuple[tuple[str, str], Newest]  # kind and id of a newest document, and what is now in its place
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,10 @@ class Shelf(Protocol):
 
     def newest(self, after: int) -> Page:
         """Return the newest documents that changed after a version, in the order of `first`, as of one moment."""
+
+    def replace(self, head: Head, changes: Sequence[Change], newest: Sequence[Replaced], name: str) -> bool:
+        """Put versions and newest documents in the place of those before, and name the log, durably and in one step.
+
+        Say whether it did: it does not where the log's head is another one. Nothing of what was there may stay in the
+        store's files once its rows are tidied (online/erase.py).
+        """

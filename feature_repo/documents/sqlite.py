@@ -6,12 +6,12 @@ A change is synced to disk before `write` returns: a process that is killed then
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from feature_repo.documents.changes import Change, Newest
-from feature_repo.documents.shelf import Head, Page
+from feature_repo.documents.shelf import Head, Page, Replaced
 
 BUSY_S = 5.0  # another writer is waited for
 TABLES = """
@@ -60,6 +60,24 @@ class SqliteShelf:
             db.execute("COMMIT")
         return True
 
+    def replace(self, head: Head, changes: Sequence[Change], newest: Sequence[Replaced], name: str) -> bool:
+        """Put other texts of versions and newest documents in the place of theirs; say whether the head was this."""
+        with contextlib.closing(sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA secure_delete = ON")
+            db.execute("BEGIN IMMEDIATE")  # closing an open transaction rolls it back
+            asked = self._asking(db)
+            if _head(asked) != head:
+                return False
+            for change in changes:
+                asked('UPDATE "{at}_documents_log" SET text = ? WHERE version = ?', change.text, change.version)
+            for (kind, identity), new in newest:
+                asked('DELETE FROM "{at}_documents_newest" WHERE kind = ? AND id = ?', kind, identity)
+                asked(NEWEST, *newest_values(new))
+            asked('UPDATE "{at}_documents_name" SET name = ?', name)
+            db.execute("COMMIT")
+        return True
+
     def keyed(self, key: str) -> Change | None:
         """Return the change that came under a key."""
         with self._read() as asked:
@@ -101,6 +119,12 @@ def newest_row(row: tuple[Any, ...]) -> Newest:
     """Read a row of a table of newest documents."""
     kind, identity, version, first, place, text = row
     return Newest(kind, identity, version, (first, place), None if text is None else json.loads(text))
+
+
+def newest_values(new: Newest) -> list[Any]:
+    """Lay out a row of a table of newest documents."""
+    text = None if new.document is None else json.dumps(new.document, ensure_ascii=False)
+    return [new.kind, new.id, new.version, *new.first, text]
 
 
 def _head(asked: Any) -> Head:

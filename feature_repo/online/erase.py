@@ -103,6 +103,12 @@ def kept_out(project: str, names: Collection[str]) -> frozenset[str]:
         return guard.marks.have(list(names)) or frozenset()
 
 
+def forgotten_among(project: str, users: Collection[str]) -> frozenset[str]:
+    """Return which of some people, by pseudonym, the store keeps out, by the keys that this process has."""
+    with _guarded(feast_store.config(project, feast_store.settings_from())) as guard:
+        return guard.among(users) if guard.keys and users else frozenset()
+
+
 def sweep(project: str) -> int:
     """Bring the list of forgotten people in, and delete rows of theirs that an older door wrote; return of how many.
 

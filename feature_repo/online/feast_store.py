@@ -96,7 +96,7 @@ class Online:
     guard: Guard  # keeps forgotten people out
 
     @classmethod
-    def open(cls, project: str, *, windows_days: tuple[int, ...], people: bool = False) -> "Online":
+    def open(cls, project: str, *, windows_days: tuple[float, ...], people: bool = False) -> "Online":
         """Open the store that the environment names; nothing is asked of it yet."""
         plain_feast.load()
         from feast.infra.provider import get_provider
@@ -189,7 +189,7 @@ def _away() -> tuple[type[BaseException], ...]:
 
 
 @contextmanager
-def offline(project: str, folder: Path, *, windows_days: tuple[int, ...], people: bool = False) -> Iterator[Any]:
+def offline(project: str, folder: Path, *, windows_days: tuple[float, ...], people: bool = False) -> Iterator[Any]:
     """Open a throw-away store over feature files, for point-in-time retrieval: nothing outside is touched."""
     plain_feast.load()
     import ibis

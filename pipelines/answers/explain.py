@@ -140,7 +140,8 @@ def _told(place: Installation, released: ReleaseFolder, answer: Mapping[str, Any
     if shown and answer["rung"] in columns.MODELLED:
         index = vocabulary.index_of_item
         gone = frozenset(index[i] for i in (answer["asked"] or {}).get("exclude", ()) if i in index)
-        k = len(shown) + bool(released.slices["ranking"].get("exclude_self"))  # the user may be one of them here
+        # The user may be one of them here, and so may people who came later, whom only the memory bars.
+        k = len(shown) + bool(released.slices["ranking"].get("exclude_self")) + len(ranker.later.place_of)
         again = ranker.recommend(rows, probabilities.astype(np.float32), k=k, exclude=gone)
         reasons = {vocabulary.item_ids[one.item_index]: dict(one.reasons) for one in again}
     titles = dict(zip(vocabulary.item_ids, vocabulary.items[columns.TITLE].to_pylist(), strict=True))

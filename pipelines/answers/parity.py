@@ -19,7 +19,7 @@ from feature_repo import columns, release_folder
 from feature_repo.errors import SpecError, StoreAway
 from pipelines import namespace
 from pipelines.answers import offline_rows
-from pipelines.answers.past_catalogue import PastCatalogue
+from pipelines.answers.past_catalogue import PastCatalogue, changed_since
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
@@ -73,17 +73,22 @@ def parity(place: Installation, release_id: str | None = None, *, sample: int = 
         )
     with releases.variables(place):  # they say whose releases are loaded
         release = Release.verified(folder)
-    found = list(scores_of(place, release, answers))
+    gone = changed_since(place, answers)
+    found = list(scores_of(place, release, [a for a in answers if str(a[columns.REQUEST_ID]) not in gone]))
+    unscored = (
+        f"scores of {len(gone)} were not compared: people in their catalogue were forgotten since" if gone else ""
+    )
     if shipped:
         why = "features were not recomputed: the pods' newest events are not in the store"
-        return _document(release_id, answers, found, reason=why)
+        return _document(release_id, answers, found, reason="; ".join(filter(None, (why, unscored))))
     offline = offline_rows.Offline.of(place, release, [str(answer[columns.USER_ID]) for answer in answers])
     if offline is None:
-        return _document(release_id, answers, found, reason=_features_unchecked(place))
+        why = "; ".join(filter(None, (_features_unchecked(place), unscored)))
+        return _document(release_id, answers, found, reason=why)
     # Features first: a wrong one moves scores too, and it is the one to name.
     found = [d for answer in answers for d in features_of(offline, answer)] + found
     memories, why = memories_of(place, offline, answers)
-    return _document(release_id, answers, found + memories, reason=why)
+    return _document(release_id, answers, found + memories, reason="; ".join(filter(None, (why, unscored))))
 
 
 def logged(home: Path, release_id: str, *, sample: int) -> list[Answer]:

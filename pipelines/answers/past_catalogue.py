@@ -1,6 +1,10 @@
-"""The ranker over the catalogue as it was when an answer was given: the document log, up to the answer's version."""
+"""The ranker over the catalogue as it was when an answer was given: the document log, up to the answer's version.
 
-from collections.abc import Mapping
+Where `forget` took people out of the log since, an answer's version is not what it was, and cannot be replayed.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,3 +53,22 @@ class PastCatalogue:
                 f"{self.place.spec.name} ends at version {have}: it was restored from an older copy, or is another one"
             )
         return open_catalogue.over(self.ranker, live(self.ranker.vocabulary, newest_of(changes)))
+
+
+def changed_since(place: Installation, answers: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the requests whose answers rest on a version of the log from which people were taken out since."""
+    from feature_repo.documents.log import removed_at
+    from feature_repo.documents.opened import document_log_if_any
+    from pipelines.releases import release as releases
+
+    over = [answer for answer in answers if answer.get(columns.CATALOGUE_VERSION)]
+    if not over:
+        return frozenset()
+    with releases.variables(place):
+        documents = document_log_if_any(place.spec.name)
+        since = 0 if documents is None else removed_at(documents.head().name)
+    return frozenset(
+        str(answer[columns.REQUEST_ID])
+        for answer in over
+        if since and dt.datetime.fromisoformat(str(answer["logged_at"])).timestamp() <= since + 1
+    )

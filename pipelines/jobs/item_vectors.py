@@ -20,10 +20,10 @@ from components.vectors import build, image
 from components.vectors.build import Work
 from components.vectors.spec import Vectors
 from components.vectors.steps import popularity
-from feature_repo.documents.changes import ITEM, MOST_DOCUMENTS, MOST_ENTRIES, VECTOR, Document
+from feature_repo.documents.changes import MOST_DOCUMENTS, MOST_ENTRIES, VECTOR, Document
 from feature_repo.documents.log import Behind, DocumentLog, Snapshot
 from feature_repo.item_vectors import BY_ENCODER, FOLDER, IMAGE, PARTS, TEXT, ItemVectors, document, text_of
-from feature_repo.live_items import live
+from feature_repo.live_items import of_log
 from feature_repo.vocabulary import Vocabulary
 
 WHO = "job materialise"
@@ -142,7 +142,7 @@ class Look:
         The log has one vector of an item by encoder and part: where another release with the encoder asked for one of
         another text, that one stands.
         """
-        live_ = live(release.vocabulary, [*held.of(ITEM).values(), *held.of(VECTOR).values()])
+        live_ = of_log(release.vocabulary, held)
         own, table, names = release.vectors, live_.vocabulary.items, live_.vocabulary.item_ids
         now = own.over(table, live_.vectors, changed=live_.changed, anew=live_.anew)
         rank = np.concatenate([release.popularity, np.full(table.num_rows - len(own), np.inf)])

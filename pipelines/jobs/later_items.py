@@ -26,7 +26,7 @@ Firsts = Mapping[str, dt.datetime]  # an item's first event
 def bring(log: DocumentLog, vocabularies: Collection[Vocabulary], clean: Path, *, most: int, at: dt.datetime) -> int:
     """Put the newest later items of clean tables into the log, at most so many; return how many.
 
-    None where items are people: `forget` reaches no document.
+    None where items are people: later_people.py brings those.
     """
     if (
         most == 0

@@ -5,11 +5,13 @@ vocabulary's rows from them, with the release's own vocabulary and segments. The
 changed (components/profiles/online/materialise.py). Rows of unused vocabularies stay: the rollout's `prune` drops them.
 """
 
+import dataclasses
 import datetime as dt
+import functools
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feature_repo import files
 from feature_repo.release_folder import ReleaseFolder
@@ -20,6 +22,10 @@ from pipelines.leases.lease import JOBS, Lease
 from pipelines.releases import release as releases
 from pipelines.runs import local
 
+if TYPE_CHECKING:
+    from feature_repo.documents.log import DocumentLog
+
+LATER = "later_people.json"  # below the job's folder: what the log's documents of people were made from
 SOURCE = "source.json"  # beside the feature files of a vocabulary: what they were made from
 
 
@@ -33,7 +39,7 @@ def materialise(place: Installation, lease: Lease) -> dict[str, Any]:
         counts = brought(place, folders, lease)
         if most := place.environment.jobs.materialise.later_items:
             lease.require()
-            counts["later_items"] = _later(place, folders, most)
+            counts |= _later(place, folders, most)
         if place.spec.vectors is not None:
             lease.require()
             counts |= _vectors(place, folders)
@@ -51,15 +57,48 @@ def _vectors(place: Installation, folders: list[Path]) -> dict[str, int]:
     return item_vectors.bring(document_log(place.spec.name), rankers, work, at=dt.datetime.now(dt.UTC))
 
 
-def _later(place: Installation, folders: list[Path], most: int) -> int:
-    """Put items that came after training into the document log."""
+def _later(place: Installation, folders: list[Path], most: int) -> dict[str, int]:
+    """Put items, or people, that came after training into the document log."""
     from feature_repo.documents.opened import document_log
     from feature_repo.vocabulary import Vocabulary
     from pipelines.jobs import later_items
 
+    log, now = document_log(place.spec.name), dt.datetime.now(dt.UTC)
+    if place.spec.data.items_are_users:
+        return _later_people(place, [ReleaseFolder.read(folder) for folder in folders], log, most, now)
     words = [Vocabulary.load(ReleaseFolder.read(folder).ranking / "vocabulary") for folder in folders]
-    now = dt.datetime.now(dt.UTC)
-    return later_items.bring(document_log(place.spec.name), words, sources.clean(place), most=most, at=now)
+    return {"later_items": later_items.bring(log, words, sources.clean(place), most=most, at=now)}
+
+
+def _later_people(
+    place: Installation, releases: list[ReleaseFolder], log: "DocumentLog", most: int, now: dt.datetime
+) -> dict[str, int]:
+    """Do so for people, unless source, releases and log are as the last such run left them: rows are made for it."""
+    from feature_repo.online import erase
+    from pipelines.jobs import later_people
+
+    if not releases:
+        return {"later_people": 0, "later_people_left_out": 0}
+    forgotten = functools.partial(erase.forgotten_among, place.spec.name)
+    scratch = place.home / JOBS / "materialise"
+    scratch.mkdir(parents=True, exist_ok=True)
+    words = [sources.state(place), *(one.id for one in releases), most, code_digests.step_digest("profiles")]
+    noted = {"made_from": files.digest(words), "log": dataclasses.asdict(log.head())}
+    if (
+        not forgotten(log.people())
+        and (scratch / LATER).is_file()
+        and (before := files.read_json(scratch / LATER))["of"] == noted
+    ):
+        return {"later_people": 0, "later_people_left_out": int(before["left_out"])}
+    asked = {
+        "split": files.canonical(place.spec.split_slice()),
+        "vocabulary": files.canonical(place.spec.vocabulary_rule()),
+    }
+    clean = sources.clean(place)
+    counts = later_people.bring(log, releases, clean, asked, most=most, at=now, scratch=scratch, forgotten=forgotten)
+    of = noted | {"log": dataclasses.asdict(log.head())}
+    files.write_json(scratch / LATER, {"of": of, "left_out": counts["later_people_left_out"]})
+    return counts
 
 
 def of_version(place: Installation, version: str, lease: Lease) -> dict[str, Any]:

@@ -18,7 +18,8 @@ class Materialise(Slice):
         default=0,
         ge=0,
         le=1000,
-        description="Items that came after training, put into the catalogue each time, at most",
+        description="Items, or people where items are people, that came after training, put into the catalogue each "
+        "time, at most",
     )
 
 

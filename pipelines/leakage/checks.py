@@ -153,6 +153,7 @@ def happenings(
             calendar=made.calendar,
             vocabulary=vocabulary,
             item_event=made.item_event,
+            items_ahead=made.items_ahead,
         )
         for week in weeks or (*split["train"], *split["validate"], *split["test"])
     )

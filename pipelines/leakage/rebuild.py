@@ -85,7 +85,12 @@ class FinishedRun:
     @property
     def horizon(self) -> int:
         """Return how many steps the longest label looks ahead."""
-        return int(self.vocabulary().horizons.max())
+        return max(int(self.vocabulary().horizons.max()), self.items_ahead)
+
+    @property
+    def items_ahead(self) -> int:
+        """Return how many steps the ranker's labels look ahead."""
+        return int(files.read_json(self.rows / "split.json").get(columns.LABELS_AHEAD, [1])[0])
 
     def vocabulary(self) -> Vocabulary:
         """Read the run's vocabulary."""

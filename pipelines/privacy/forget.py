@@ -119,13 +119,21 @@ def _found(place: Installation, tombstones: Tombstones, raws: Sequence[str], key
     """Tell of each person whether any trace is here, or was when a call that did not finish began; note it."""
     from feature_repo.online import erase
 
-    met = traces.users([place.home]) | erase.users(place.spec.name)
+    met = traces.users([place.home]) | erase.users(place.spec.name) | _in_documents(place)
     here = {}
     for raw in raws:
         document = _document(tombstones.path(raw))
         here[raw] = document.get(MET, False) or any(pseudonym(raw, key) in met for key in keys)
         tombstones.write(raw, document | {MET: here[raw]})
     return here
+
+
+def _in_documents(place: Installation) -> set[str]:
+    """Return whom the document log names, by pseudonym."""
+    from feature_repo.documents.opened import document_log_if_any
+
+    documents = document_log_if_any(place.spec.name)
+    return set() if documents is None else documents.people()
 
 
 def again(place: Installation, *, observe: Observer = lambda stage: None) -> ForgetReport:
@@ -145,6 +153,7 @@ def again(place: Installation, *, observe: Observer = lambda stage: None) -> For
         erase.keep_out(place.spec.name, in_store)
         observe("kept out")
         met = traces.users([place.home]) | erase.users(place.spec.name) | traces.items_named([place.home])
+        met |= _in_documents(place)
         back = [user for user in sorted(met) if not names.isdisjoint(names_of(user, keys))]
         hidden = dict.fromkeys([*back, *(pseudonym(raw, key) for key in keys for raw in raws)])
         paths = [str(place.home / FOLDER / f"{name}.json") for name in sorted(names)]

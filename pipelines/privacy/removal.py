@@ -35,6 +35,7 @@ class Removal:
 
     def remove(self, found: traces.TraceReport) -> dict[str, int]:
         """Take people out of files, logs, the online store and a server's artifacts; return what went where."""
+        from feature_repo.documents.opened import document_log_if_any
         from feature_repo.online import erase, mentions
 
         for entry in (self.place.home / CACHE).glob("*.json"):
@@ -51,6 +52,10 @@ class Removal:
         if self.place.environment.requests.url:
             removed |= shipped.clean(self.place.environment.requests.url, self.people)
             self.observe("shipped")
+        # Before the rows: tidying the store's files after them frees what the documents were.
+        documents = document_log_if_any(self.place.spec.name)
+        if documents is not None and (named := documents.remove(self.people.pseudonyms)):
+            removed["online store, documents that name them"] = named
         if self.place.spec.data.items_are_users and (
             events := erase.erase_items(self.place.spec.name, self.people.pseudonyms)
         ):
@@ -89,6 +94,7 @@ class Removal:
     def prove(self) -> tuple[dict[str, Any], list[str]]:
         """Look at everything again; return what was looked at and what is left."""
         from components.registry import forget as registry
+        from feature_repo.documents.opened import document_log_if_any
         from feature_repo.online import erase, mentions
 
         looked, left, on_server = 0, list[str](), 0
@@ -108,6 +114,9 @@ class Removal:
             left.append(f"online store: {online} rows")
         if others := mentions.count(self.place.spec.name, self.people.pseudonyms):
             left.append(f"online store: {others} rows of others that name them")
+        documents = document_log_if_any(self.place.spec.name)
+        if documents is not None and (named := documents.people().intersection(self.people.pseudonyms)):
+            left.append(f"online store: documents name {len(named)} of them")
         if missing := set(self.in_store) - erase.kept_out(self.place.spec.name, self.in_store):
             left.append(f"online store: {len(missing)} tombstones are not there")
         copies = 0

@@ -153,11 +153,15 @@ def _fresh(home: Path, current: str) -> set[str]:
 
 
 def _drop_users(place: Installation, known: set[str], *, current: str) -> int:
+    from feature_repo.documents.opened import document_log_if_any
     from feature_repo.online import erase
 
     people = {user for user in erase.users(place.spec.name) if len(user) == LENGTH}  # the store has rows of its own too
-    old = sorted(people - known - _fresh(place.home, current))
-    if old:
+    fresh = known | _fresh(place.home, current)
+    documents = document_log_if_any(place.spec.name)
+    named = 0 if documents is None else documents.remove(documents.people() - fresh)
+    old = sorted(people - fresh)
+    if old or named:  # the store's files are tidied with it
         erase.erase(place.spec.name, old)
     return len(old)
 

@@ -40,8 +40,9 @@ def test_folding_every_event_equals_the_batch(tmp_path: Path, seed: int, timezon
     clean = world.write(tmp_path / "clean")
     split = json.dumps({"warmup_weeks": 1, "validate_weeks": 1, "test_weeks": 1})
     wanted = json.dumps(worlds.VOCABULARY)
+    windows = (0.25, *WINDOWS) if step == "hour" else WINDOWS  # of six hours too
     steps.run_profiles(
-        json.dumps({"windows_days": WINDOWS, "segments": {"k": 2}}),
+        json.dumps({"windows_days": windows, "segments": {"k": 2}}),
         split,
         wanted,
         clean=clean,
@@ -49,7 +50,7 @@ def test_folding_every_event_equals_the_batch(tmp_path: Path, seed: int, timezon
     )
     batch = _last_rows(tmp_path / "profiles", week=world.weeks + 1)
     vocabulary = Vocabulary.load(tmp_path / "profiles" / "vocabulary")
-    folding = Folding(world.calendar, vocabulary, WINDOWS)
+    folding = Folding(world.calendar, vocabulary, windows)
     end = int(max(e["timestamp"] for e in world.events).timestamp()) + 1  # type: ignore[type-var, union-attr]
     for user, events in _by_user(world).items():
         state = folding.empty()

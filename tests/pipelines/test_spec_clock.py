@@ -7,6 +7,7 @@ import pytest
 
 from components.data.spec import HORIZON, Data
 from components.intent.spec import Intent
+from components.profiles.spec import Profiles
 from feature_repo.clock import Pace
 from feature_repo.errors import SpecError
 from pipelines import spec
@@ -135,3 +136,68 @@ def test_what_no_clock_can_count_is_refused(text: dict[str, Any], line: str) -> 
 @pytest.mark.parametrize("field", [("half_lives", {"slow": "1w"}), ("half_lives", {"fast": "0h"})])
 def test_half_lives_are_durations(field: tuple[str, Any]) -> None:
     assert "is wrong: string should match pattern" in refused(document(**dict([field])))
+
+
+def ranked(horizon: str, **ranking: Any) -> dict[str, Any]:
+    return {"models": {"ranking": {"horizon": horizon, **ranking}}}
+
+
+@pytest.mark.parametrize(
+    ("said", "step", "steps"), [("7d", "week", 1), ("14d", "week", 2), ("3d", "day", 3), ("6h", "hour", 6)]
+)
+def test_the_ranker_has_a_horizon_of_its_own_and_the_split_is_purged_for_the_longest(
+    said: str, step: str, steps: int
+) -> None:
+    intent = {"name": "visit", "horizon": {"week": "7d", "day": "24h", "hour": "2h"}[step]}
+    found = spec.parse(document(intent, step=step, split={"test_steps": 5}) | ranked(said), place="test")
+    longest = max(steps, 2 if step == "hour" else 1)
+    assert found.split_slice().get("horizon", 1) == longest
+    assert found.ranking_rows().get("labels_ahead", 1) == steps
+    assert json.loads(json.dumps(found.model_dump(mode="json")))["models"]["ranking"]["horizon"] == said
+
+
+def test_without_one_nothing_is_said_of_it() -> None:
+    plain = spec.parse(document(), place="test")
+    assert "horizon" not in plain.model_dump(mode="json")["models"]["ranking"]
+    assert "labels_ahead" not in plain.ranking_rows()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            document() | ranked("3d"),
+            "models.ranking.horizon: 3d is below data.step: week; use 7d or a multiple, or a finer",
+        ),
+        (document() | ranked("10d"), "models.ranking.horizon: 10d is no whole number of weeks; use 7d or a multiple"),
+        (
+            document() | ranked("14d", weight={"of": "quantity"}),
+            "models.ranking.weight: weighs what one step holds, and models.ranking.horizon is 2 weeks; leave one",
+        ),
+    ],
+)
+def test_a_horizon_of_the_ranker_that_cannot_be_counted_is_one_line(text: dict[str, Any], line: str) -> None:
+    assert line in refused(text)
+
+
+def test_windows_of_hours_are_shares_of_a_day_and_whole_days_stay_whole() -> None:
+    text = document({"name": "visit", "horizon": "1h"}, step="hour", split={"test_steps": 48})
+    found = spec.parse(text | {"profiles": {"windows_days": ["6h", 1, "48h"]}}, place="test")
+    assert found.profiles.windows_days == (0.25, 1, 2)
+    assert found.profiles.model_dump(mode="json")["windows_days"] == [0.25, 1, 2]
+    again = spec.parse(found.model_dump(mode="json"), place="test")
+    assert again.digest == found.digest
+    assert json.dumps(Profiles().model_dump(mode="json")["windows_days"]) == "[7, 28, 91]"
+
+
+@pytest.mark.parametrize(
+    ("windows", "line"),
+    [
+        (["6h"], "profiles.windows_days: 6h is no whole number of days, and data.step is week, which counts days; use"),
+        ([0], "profiles.windows_days[0]: 0 is no window; write days, such as 7, or hours, such as 6h"),
+        ([0.1], "profiles.windows_days[0]: 0.1 is no window; write days, such as 7, or hours, such as 6h"),
+        (["six"], "profiles.windows_days[0]: 'six'"),
+    ],
+)
+def test_windows_that_cannot_be_counted_are_one_line(windows: list[Any], line: str) -> None:
+    assert line in refused(document() | {"profiles": {"windows_days": windows}})

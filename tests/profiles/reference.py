@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from feature_repo.calendar import Calendar
-from feature_repo.columns import EVENING_HOUR
+from feature_repo.columns import EVENING_HOUR, windowed
 from feature_repo.vocabulary import Vocabulary
 
 Event = dict[str, Any]
@@ -21,7 +21,7 @@ class Reference:
     events: list[Event]
     calendar: Calendar
     vocabulary: Vocabulary
-    windows_days: tuple[int, ...]
+    windows_days: tuple[float, ...]
 
     def known(self, at: dt.datetime, user: str | None = None) -> list[Event]:
         """Return what was known before an instant, in order of time."""
@@ -123,10 +123,10 @@ class Reference:
         for days in self.windows_days:
             back = days * self.spans_a_day
             inside = [e for e in events if self.day(e) > end_day - back]
-            found[f"events_{days}d"] = len(inside)
-            found[f"sessions_{days}d"] = sum(self.day(e) > end_day - back for e in starts)
+            found[windowed("events", days)] = len(inside)
+            found[windowed("sessions", days)] = sum(self.day(e) > end_day - back for e in starts)
             for name in ("quantity", "value", "discount"):
-                found[f"{name}_{days}d"] = sum(e[name] for e in inside)
+                found[windowed(name, days)] = sum(e[name] for e in inside)
         return found
 
     def _hours(self, event: Event) -> float:

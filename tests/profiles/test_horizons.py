@@ -15,11 +15,14 @@ from components.intent.examples import require_purged
 from components.leakage import labels, purge
 from components.profiles import profile_folder, steps
 from components.profiles.build import plan
-from components.profiles.label_steps import within_horizon
-from feature_repo import files
+from components.profiles.label_steps import within_horizon, within_steps
+from components.ranking import examples
+from feature_repo import columns, files
+from feature_repo.calendar import Calendar
 from feature_repo.clock import Pace, Step
 from feature_repo.errors import DataError
 from feature_repo.fallback import EVERYONE
+from feature_repo.signs import Signs
 from feature_repo.vocabulary import Vocabulary
 from tests import worlds
 
@@ -156,3 +159,63 @@ def test_more_steps_than_decaying_sums_hold_are_refused() -> None:
         "data.half_lives.fast: the data spans 951 hours, and sums that decay so fast hold 950; give a longer "
         "half-life, a coarser data.step, or fewer hours of events"
     )
+
+
+def test_labels_of_the_ranker_are_of_so_many_steps_each_item_once_with_the_largest_worth() -> None:
+    happened = pa.table({"user_id": ["u", "u", "u"], "key": [0, 0, 1], "week": [9, 8, 9], "worth": [0.2, 1.0, 0.5]})
+    found = within_steps(happened, 3).sort_by([("key", "ascending"), ("week", "ascending")])
+    assert found.column_names == happened.column_names
+    assert list(zip(*(found[name].to_pylist() for name in ("key", "week", "worth")), strict=True)) == [
+        (0, 6, 1.0), (0, 7, 1.0), (0, 8, 1.0), (0, 9, 0.2), (1, 7, 0.5), (1, 8, 0.5), (1, 9, 0.5),
+    ]  # fmt: skip
+    assert within_steps(happened, 1) is happened
+
+
+@pytest.mark.world
+@pytest.mark.parametrize("step", ["week", "day"])
+def test_rows_of_the_ranker_list_what_was_had_within_its_horizon(tmp_path: Path, step: Step) -> None:
+    world = worlds.scattered(6, users=6, weeks=24, step=step)
+    clean, profiles, rows = (tmp_path / name for name in ("clean", "profiles", "rows"))
+    world.write(clean)
+    spec, split = json.dumps({"segments": {"k": 2}}), json.dumps(SPLIT | {"horizon": 3})
+    wanted = json.dumps(WANTED | {"intents": [{"name": "visit", "event": None, "column": None, "top": 1}]})
+    ranking = json.dumps({"train_weeks": 3, "test_every_weeks": 1, columns.LABELS_AHEAD: 3})
+    steps.run_profiles(spec, split, wanted, clean=clean, destination=profiles)
+    steps.run_training_set(split, ranking, clean=clean, profiles=profiles, destination=rows)
+    vocabulary, parts = Vocabulary.load(rows / "vocabulary"), files.read_json(rows / "split.json")
+    assert parts[columns.LABELS_AHEAD] == [3]
+    table = pq.read_table(rows / "ranking.parquet")
+    found = {(row["user_id"], row["week"]): row["bought"] for row in table.to_pylist()}
+    events, users = pq.read_table(clean / "events.parquet"), pa.array(world.users)
+    assert found
+    for user, week in found:
+        start, end = world.calendar.start(week), world.calendar.start(week + 3)
+        had = {str(e["item_id"]) for e in world.events if e["user_id"] == user and start <= e["timestamp"] < end}  # type: ignore[operator]
+        assert found[user, week] == sorted(vocabulary.index_of_item[i] for i in had if i in vocabulary.index_of_item)
+        truth = labels.of_week(
+            events, users, week=week, calendar=world.calendar, vocabulary=vocabulary, item_event=None, items_ahead=3
+        )
+        by_hand = {row["user_id"]: row["bought"] for row in truth.to_pylist()}
+        assert by_hand[user] == found[user, week]
+    assert any(len(had) > 1 for had in found.values())
+    examples.require_purged(parts)
+    with pytest.raises(DataError, match=r"labels of the train step \d+ look 9 steps ahead, into the validate steps"):
+        examples.require_purged(parts | {columns.LABELS_AHEAD: [9]})
+
+
+def test_a_kind_taken_back_in_a_later_step_of_the_horizon_is_judged_step_by_step() -> None:
+    """As the rows are: what one step wanted and another took back is a label, by both hands."""
+    signs = Signs((("buy", 1.0), ("return", -1.0)), undoes=(("return", "buy"),))
+    items = pa.table({"item_index": pa.array([0], pa.int32()), "item_id": ["i"]})
+    pairs = pa.table({"item_id": pa.array([], pa.string()), "target_id": pa.array([], pa.int32()),
+                      "kind": pa.array([], pa.string())})  # fmt: skip
+    words = Vocabulary((), items, pairs, signs=signs)
+    calendar = Calendar("2024-01-01")
+    events = pa.table({
+        "user_id": ["a", "a", "b", "b"], "item_id": ["i"] * 4, "event": ["buy", "return", "buy", "return"],
+        "timestamp": pa.array([calendar.start(week) for week in (3, 4, 3, 3)], pa.timestamp("us", tz="UTC")),
+    })  # fmt: skip
+    found = labels.of_week(
+        events, pa.array(["a", "b"]), week=3, calendar=calendar, vocabulary=words, item_event=None, items_ahead=2
+    )
+    assert found["bought"].to_pylist() == [[0], []]

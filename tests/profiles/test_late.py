@@ -40,10 +40,16 @@ def late_world(seed: int, timezone: str, *, step: Step = "week", n: int = 9) -> 
     return dataclasses.replace(world, events=events)
 
 
+def windows(step: Step) -> tuple[float, ...]:
+    """Return the windows; where hours are counted, one of six hours too."""
+    return (0.25, *WINDOWS) if step == "hour" else WINDOWS
+
+
 def built(world: worlds.World, folder: Path) -> Path:
     """Build the profiles of a world."""
     clean = world.write(folder / "clean")
-    steps.run_profiles(PROFILES, SPLIT, json.dumps(worlds.VOCABULARY), clean=clean, destination=folder / "profiles")
+    profiles = json.dumps(json.loads(PROFILES) | {"windows_days": windows(world.step)})
+    steps.run_profiles(profiles, SPLIT, json.dumps(worlds.VOCABULARY), clean=clean, destination=folder / "profiles")
     return folder / "profiles"
 
 
@@ -77,7 +83,7 @@ def test_every_row_is_what_its_cutoff_knew(
     world = late_world(seed, timezone, step=step, n=n)
     profiles = built(world, tmp_path)
     vocabulary = Vocabulary.load(profiles / "vocabulary")
-    slow = Reference(world.events, world.calendar, vocabulary, WINDOWS)
+    slow = Reference(world.events, world.calendar, vocabulary, windows(step))
     for view in ("user_profile", "user_targets", "user_history", "user_daily"):
         for row in rows_of(profiles, view):
             user, at, cutoff = row["user_id"], row["event_timestamp"], row["week"]

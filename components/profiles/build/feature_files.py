@@ -75,7 +75,7 @@ class FeatureFiles:
     user_ids: pa.Array  # by position
     item_ids: pa.Array  # the same
     cutoffs: pa.Table  # week, state_at
-    windows_days: tuple[int, ...]
+    windows_days: tuple[float, ...]
     declared: pa.ListArray  # codes of each user's attributes, by position
     history_limit: int | None = columns.HISTORY_LIMIT  # items kept in a row, None for all
     writers: dict[str, pq.ParquetWriter] = field(default_factory=dict)

@@ -136,7 +136,7 @@ class Plan:
 def plan(
     *,
     late: bool,
-    windows_days: tuple[int, ...],
+    windows_days: tuple[float, ...],
     item_event: str | None,
     users: int | None,
     training: bool,
@@ -249,7 +249,13 @@ def _memory(events: Table, cuts: Table, *, late: bool) -> Table:
 
 
 def _user_rows(
-    prefix: str, kept: dict[str, Table], cuts: Table, history_cuts: Table, *, windows_days: tuple[int, ...], pace: Pace
+    prefix: str,
+    kept: dict[str, Table],
+    cuts: Table,
+    history_cuts: Table,
+    *,
+    windows_days: tuple[float, ...],
+    pace: Pace,
 ) -> dict[str, Table]:
     """Order the user rows of some cutoffs as lists want them. History is the largest: only ranking reads it."""
     order = ["cutoff", "user_id", ibis.desc("slow"), "key"]

@@ -28,7 +28,7 @@ MOST_ROWS = 200_000
 SAME = 1.0 - 1e-9  # |r| from which two columns say the same
 
 
-def examine(rows: Path, spec: Selection, *, train: Sequence[int], windows_days: tuple[int, ...]) -> dict[str, Any]:
+def examine(rows: Path, spec: Selection, *, train: Sequence[int], windows_days: tuple[float, ...]) -> dict[str, Any]:
     """Return what features.json says of the `rows` folder."""
     numbers = [n for n in columns.profile_columns(windows_days) if n not in columns.PROFILE_TIMES]
     found = {

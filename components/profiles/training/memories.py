@@ -18,7 +18,7 @@ from feature_repo.online import feast_store
 TRAINING = "training"
 
 
-def retrieve(profiles: Path, wanted: training_set.Entities, *, windows_days: tuple[int, ...]) -> pa.Table:
+def retrieve(profiles: Path, wanted: training_set.Entities, *, windows_days: tuple[float, ...]) -> pa.Table:
     """Return user_id, week, now and the memory as known at the start of each pair's week, in the order of `wanted`.
 
     A pair without any event before its week has the empty memory.

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from components.profiles.build import training_rows
 from components.profiles.build.plan import Weeks
-from components.profiles.label_steps import within_horizon
+from components.profiles.label_steps import within_horizon, within_steps
 from feature_repo import columns, services
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
@@ -124,25 +124,26 @@ def write(
     *,
     weeks: Weeks,
     ranking_weeks: tuple[int, ...],
-    windows_days: tuple[int, ...],
+    windows_days: tuple[float, ...],
     weighed: Callable[[pa.Table], pa.Table] = lambda rows: rows,
     ranked: pa.Table | None = None,
+    ahead: int = 1,
 ) -> dict[str, int]:
     """Retrieve and write intent.parquet and ranking.parquet into a folder; returns row counts.
 
-    `weighed` adds the strength of the ranker's labels where the spec weighs them. `ranked` are the (user_id, week)
-    pairs of ranking.parquet; else they are those who bought something.
+    `weighed` adds the strength of the ranker's labels where the spec weighs them; they are of `ahead` steps. `ranked`
+    are the (user_id, week) pairs of ranking.parquet; else they are those who bought something within these.
     """
     calendar = Calendar(**_json(profiles / "calendar.json"))
     targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
-    bought = pq.read_table(profiles / "keyed_items.parquet")
+    bought = within_steps(pq.read_table(profiles / "keyed_items.parquet"), ahead)
     seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, columns.WEEK])
     people = Vocabulary.load(profiles / "vocabulary").people
     with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
-        ahead = within_horizon(targets, Vocabulary.load(profiles / "vocabulary").horizons)
-        intent = with_weights(with_labels(intent, ahead, "label_ids"), profiles)
+        fulfilled = within_horizon(targets, Vocabulary.load(profiles / "vocabulary").horizons)
+        intent = with_weights(with_labels(intent, fulfilled, "label_ids"), profiles)
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)
         counts = {"intent_rows": intent.num_rows}
         del intent
@@ -164,13 +165,13 @@ def _returned(bought: pa.Table, seen: pa.Table) -> pa.Table:
     return pairs.join(seen, [columns.USER_ID, columns.WEEK], join_type="inner")
 
 
-def judged_pairs(profiles: Path, judged: pa.Table, test: tuple[int, ...]) -> pa.Table:
+def judged_pairs(profiles: Path, judged: pa.Table, test: tuple[int, ...], *, ahead: int = 1) -> pa.Table:
     """Return the pairs of `ranking.parquet` with those of the test weeks replaced by another's, `judged`."""
     bought, seen = (
-        pq.read_table(profiles / f"{name}.parquet", columns=[columns.USER_ID, columns.WEEK])
-        for name in ("keyed_items", "user_profile")
+        pq.read_table(profiles / f"{name}.parquet", columns=[columns.USER_ID, columns.WEEK, *more])
+        for name, more in (("keyed_items", ["key"]), ("user_profile", []))
     )
-    own, weeks = _returned(bought, seen), pa.array(test, pa.int64())
+    own, weeks = _returned(within_steps(bought, ahead), seen), pa.array(test, pa.int64())
     kept = own.filter(pc.invert(pc.is_in(own[columns.WEEK], weeks)))
     theirs = judged.filter(pc.is_in(judged[columns.WEEK], weeks))
     return pa.concat_tables([kept, theirs.select(kept.column_names).cast(kept.schema)])

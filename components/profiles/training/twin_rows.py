@@ -51,9 +51,10 @@ def _rows(destination: Path, made: Path, *, clean: Path, rows: Path, weeks: plan
     theirs = pq.read_table(rows / "ranking.parquet", columns=[columns.USER_ID, columns.WEEK])
     theirs = theirs.filter(pc.is_in(theirs[columns.WEEK], pa.array(label_weeks, pa.int64())))
     users = pq.read_table(clean / "users.parquet", columns=[columns.USER_ID])
+    split = files.read_json(rows / "split.json") | {"train": []}
     counts = training_set.write(
         made, users, destination, weeks=judging, ranking_weeks=label_weeks,
-        windows_days=tuple(summary["windows_days"]), ranked=theirs,
+        windows_days=tuple(summary["windows_days"]), ranked=theirs, ahead=split.get(columns.LABELS_AHEAD, [1])[0],
     )  # fmt: skip
     for name in ("target_state", "item_state"):
         table = training_set.state_table(made / f"{name}.parquet", (*label_weeks, judging.last))
@@ -64,6 +65,5 @@ def _rows(destination: Path, made: Path, *, clean: Path, rows: Path, weeks: plan
     if vocabulary.people:
         calendar = Calendar(**files.read_json(made / "calendar.json"))
         edges.write(clean, destination, vocabulary.item_ids, calendar, event=summary["item_event"])
-    split = files.read_json(rows / "split.json") | {"train": []}
     files.write_json(destination / "split.json", split)
     return sum(counts.values())

@@ -1,4 +1,4 @@
-"""Items that came after training, of categories that the user's history has, newest first.
+"""Items that came after training, of categories that the user's history has, newest first; of people the newest.
 
 Later items lie behind the learnt ones in the order in which they came (feature_repo/live_items.py). A user without a
 history gets them, if at all, as popular ones.
@@ -34,6 +34,8 @@ def brings(history: History, items: np.ndarray) -> np.ndarray:
 def _fits(context: Context, later: np.ndarray) -> np.ndarray:
     """Tell which later items have a target or a category path of the row's history, bool [B, N]."""
     history, catalogue = context.history, context.catalogue
+    if history.ties is not None:  # people: few have a category, and it is the newest who know nobody yet
+        return np.ones((history.n_rows, len(later)), dtype=bool)
     rows, none = history.n_rows, catalogue.n_targets
     had = np.zeros((rows, none + 1), dtype=bool)  # [B, C + 1]
     had[history.row[:, None], catalogue.targets[history.item]] = True

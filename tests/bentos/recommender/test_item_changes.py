@@ -397,7 +397,7 @@ def test_where_items_are_users_nobody_is_put_into_the_log(shown: World) -> None:
     reply = door.put("/items", json={"items": [{"item_id": "i0", "available": False}]})
     assert (reply.status_code, reply.json()["error"]) == (
         422,
-        "items: are users here: a new one is recommended to others once a run has learnt them from the source, and "
-        "`intentflow forget` removes one; allowed: what the source's tables say of users",
+        "items: are users here: a new one is recommended to others once a run, or the job materialise, has read them "
+        "from the source, and `intentflow forget` removes one; allowed: what the source's tables say of users",
     )
     assert shown.log().head().version == 0

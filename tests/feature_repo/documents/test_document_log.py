@@ -11,10 +11,11 @@ import pytest
 from benchmarks import servers
 from feature_repo import files
 from feature_repo.documents import changes
-from feature_repo.documents.changes import ITEM, newest_of
-from feature_repo.documents.log import Behind, DocumentLog, Snapshot
+from feature_repo.documents.changes import ITEM, PERSON, newest_of
+from feature_repo.documents.log import Behind, DocumentLog, Snapshot, same_log
 from feature_repo.documents.opened import document_log
 from feature_repo.errors import DataError, StoreAway
+from feature_repo.online import erase
 
 AT = dt.datetime(2026, 11, 29, 10, tzinfo=dt.UTC)
 NUMBER = itertools.count()
@@ -183,3 +184,56 @@ def test_a_store_that_is_away_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("INTENTFLOW_FEAST", servers.settings(str(tmp_path / "registry.db"), away))
     with pytest.raises(StoreAway, match=r"online store redis at 127\.0\.0\.1"):
         document_log("shop").head()
+
+
+def put_people(log: DocumentLog, **people: dict[str, object] | None) -> int:
+    return log.put(PERSON, list(people.items()), who="job", at=AT, after=log.refreshed(Snapshot())).version
+
+
+def test_people_are_taken_out_of_every_version_and_places_stay(log: DocumentLog) -> None:
+    put_people(log, f00d={"as_person": {"by": [["cafe", 1]]}}, beef={"as_person": {"by": [["f00d", 1], ["cafe", 2]]}})
+    put_people(log, beef={"as_person": {"by": [["f00d", 3], ["cafe", 2]]}}, feed={"as_person": {"by": []}})
+    held = log.refreshed(Snapshot())
+    assert log.people() == {"f00d", "beef", "feed", "cafe"}
+    assert log.remove(["f00d", "nobody"]) == 3
+    found = log.refreshed(held)  # as a door that has the versions already
+    assert [(one.id, one.first, one.document) for one in found.of(PERSON).values()] == [
+        ("erased-1-0", (1, 0), None),
+        ("beef", (1, 1), {"as_person": {"by": [["cafe", 2]]}}),
+        ("feed", (2, 1), {"as_person": {"by": []}}),
+    ]
+    assert found == log.refreshed(Snapshot()), "what a door has is what the store has"
+    assert found.head.version == held.head.version
+    assert found.head.name != held.head.name
+    assert same_log(found.head.name, held.head.name)
+    assert "f00d" not in "".join(change.text for change in log.changes())
+    assert log.remove(["f00d"]) == 0
+    assert log.head() == found.head, "nothing was to do"
+    assert put_people(log, feed=None) == 3
+    assert newest_of(log.changes()) == list(log.refreshed(found).of(PERSON).values())
+
+
+def test_a_removal_waits_for_no_version_that_came_meanwhile_and_takes_it_in(log: DocumentLog) -> None:
+    put_people(log, f00d={})
+    head = log.head()
+    put_people(log, beef={"as_person": {"to": [["f00d", 1]]}})
+    assert not log.shelf.replace(head, [], [], "another")
+    assert log.remove({"f00d"}) == 2
+    assert log.people() == {"beef"}
+
+
+def test_nobody_is_taken_out_of_a_log_that_nobody_wrote_to(log: DocumentLog) -> None:
+    assert (log.remove(["f00d"]), log.people()) == (0, set())
+
+
+def test_the_file_of_a_laptop_holds_nothing_of_who_was_taken_out(
+    log: DocumentLog, running: servers.Server, tmp_path: Path
+) -> None:
+    if running.kind != "sqlite":
+        pytest.skip("a file is looked through only where there is one")
+    name = "f00dfeed" * 4
+    put_people(log, **{name: {"as_person": {"by": [["cafe", 1]] * 400}}})
+    log.remove([name])
+    erase.erase("none", [])  # tidies the file, as `forget` does
+    (path,) = [one for one in Path(str(running.online_store["path"])).parent.glob("*.db") if one.is_file()]
+    assert name.encode() not in path.read_bytes()

@@ -1,11 +1,12 @@
 """A small shop's items and what the log says of them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from feature_repo.documents.changes import ITEM, Newest
+from feature_repo.documents.changes import ITEM, PERSON, Newest
 from feature_repo.live_items import LiveItems, declared, live
 from feature_repo.vocabulary import Target, Vocabulary
 
@@ -95,3 +96,18 @@ def test_a_later_item_of_which_nothing_is_known_is_hidden_and_keeps_its_place() 
 def test_a_column_that_the_release_lacks_is_another_releases() -> None:
     assert said(soup={"colour": "red"}).changed == {}
     assert declared(vocabulary()) == ["title", "category", "category_path", "price", "genres"]
+
+
+def person(under: str) -> dict[str, Any]:
+    return {"from_source": True, "as_person": {"under": under, "as_of": 0, "state": {}, "by": [], "to": []}}
+
+
+def test_people_who_came_later_are_shown_under_their_own_key_and_hidden_under_another() -> None:
+    people = replace(vocabulary(), people=True)
+    log = [Newest(PERSON, one, n, (n, 0), document) for n, (one, document) in enumerate(
+        {"f00d": person("k1"), "beef": person("k2"), "cafe": None, "soup": person("k1")}.items(), 1)]  # fmt: skip
+    found = live(people, log, under="k1")
+    assert found.vocabulary.item_ids == ["soup", "tea", "leek", "f00d", "beef", "cafe"]
+    assert (set(found.people), found.hidden) == ({3}, {4, 5})
+    assert (set(live(people, log).people), live(people, log).hidden) == ({3, 4}, {5})
+    assert not live(vocabulary(), log).people, "items are things here"
