@@ -28,7 +28,7 @@ from components.data.row_rules import OneOf
 from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
-from components.intent.spec import Intent, IntentModel
+from components.intent.spec import EVENTS, Intent, IntentModel
 from components.profiles import vocabulary_rule
 from components.profiles.spec import Profiles
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
@@ -117,6 +117,24 @@ class Recommender(Slice):
         ranking, limits = _of(models, "ranking"), _of(models, "ranking", "candidates")
         said = ranking | {"vectors": vectors, "candidates": OF_VECTORS | limits}
         return {**document, "models": {**models, "ranking": said}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _events_are_kept(cls, document: Any) -> Any:
+        """Keep the event memories of training rows where the intent model reads them."""
+        profiles = _of(document, "profiles")
+        if _of(document, "models", "intent").get("reads") != EVENTS or columns.MEMORY in profiles:
+            return document
+        return {**document, "profiles": profiles | {columns.MEMORY: columns.OF_TRAINING}}
+
+    @model_validator(mode="after")
+    def _events_are_there(self) -> "Recommender":
+        if self.models.intent.reads == EVENTS and not self.profiles.rows_hold_events:
+            raise ValueError(
+                f"profiles.memory: {self.profiles.memory}, and models.intent.reads: {EVENTS} needs those of training "
+                f"rows; use memory: {columns.OF_TRAINING}, or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _vectors_are_of_things(self) -> "Recommender":

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.intent.context import FILE, TargetContext
+from components.intent.events import EventCodes
 from components.intent.spec import Intent
 from feature_repo import columns, dropped_features, files
 from feature_repo.calendar import Calendar
@@ -36,6 +37,7 @@ class Examples:
     weight: np.ndarray | None = None  # [B] float64, possible rows that a row stands for; None: each for itself
     asked: Asked = NOTHING  # of the profile's numbers that the model sees
     components: int | None = None  # that the network projects these numbers to; None: it sees them as they are
+    events: EventCodes | None = None  # how the network reads events; None: it reads steps
 
     def part(self, name: str) -> np.ndarray:
         """Return the positions of the rows of a part, int64."""

@@ -11,6 +11,7 @@ from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
+EVENTS = "events"  # what an encoder may read instead of steps
 SESSION = "session"  # the horizon of intents of the visit that goes on (components/intent/sessions)
 LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 
@@ -174,7 +175,12 @@ class IntentModel(Slice):
 
     architecture: Architecture = Field(
         default="transformer",
-        description="Encoder of the weekly sequence; or gbdt, gradient-boosted trees, which read no sequence",
+        description="Encoder of the sequence; or gbdt, gradient-boosted trees, which read no sequence",
+    )
+    reads: Literal["steps", "events"] = Field(
+        default="steps",
+        description="What the encoder reads: the last steps of the clock, or the user's last "
+        f"{columns.MEMORY_EVENTS} events one by one",
     )
     width: int = Field(default=64, ge=8, le=512, multiple_of=8, description="Width of the hidden layers")
     layers: int = Field(default=2, ge=1, le=8, description="Layers of the encoder")
@@ -230,5 +236,18 @@ class IntentModel(Slice):
         return {name: value for name, value in dumped.items() if name not in NEWER or value != NEWER[name]}
 
 
-OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
-NEWER: dict[str, Any] = {"trees": Trees().model_dump(), "loss": Loss().model_dump(), "calibrate": "none"}
+OF_NETWORKS = (
+    "reads",
+    "width",
+    "layers",
+    "dropout",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+)  # trees have none of these
+NEWER: dict[str, Any] = {
+    "reads": "steps",
+    "trees": Trees().model_dump(),
+    "loss": Loss().model_dump(),
+    "calibrate": "none",
+}

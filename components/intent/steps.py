@@ -7,7 +7,7 @@ training step hands the work to a TrainJob, whose processes come back here by `t
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.intent import examples, inputs
+from components.intent import events, examples, inputs
 from components.intent.calibration import Calibration
 from components.intent.decisions import Thresholds
 from components.intent.networks import TREES
@@ -142,7 +142,7 @@ def run_refit_intent(
         from components.intent import refit as refits
 
         judged, whole = Path(intent), examples.load(Path(rows), _INTENTS.validate_json(intents))
-        found = inputs.again(whole, inputs.read(judged))
+        found = replace(inputs.again(whole, inputs.read(judged)), events=events.read(judged))
         spec, training = IntentModel.model_validate_json(model), files.read_json(judged / TRAINING)
         beginning = refits.load_beginning(judged / BEGINNING)
         under = _conditions(intents, model, ranking_weeks, code) | refits.described(found, refits.shape(found, spec))
