@@ -132,7 +132,7 @@ def spec_of(name: str, spec: IntentModel) -> IntentModel:
     architecture = side.removesuffix(OF_EVENTS)
     said = {"architecture": architecture, "reads": EVENTS if side in READERS else "steps"}
     asked = spec.model_dump(exclude_unset=True) | said | dict(VARIANTS.get(variant, {}))
-    unread = OF_NETWORKS if architecture == TREES else ("trees",)
+    unread = OF_NETWORKS if architecture == TREES else ("trees", "titles")  # the run's rows hold no vectors
     return IntentModel.model_validate({key: value for key, value in asked.items() if key not in unread})
 
 

@@ -121,11 +121,13 @@ class Recommender(Slice):
     @model_validator(mode="before")
     @classmethod
     def _events_are_kept(cls, document: Any) -> Any:
-        """Keep the event memories of training rows where the intent model reads them."""
-        profiles = _of(document, "profiles")
-        if _of(document, "models", "intent").get("reads") != EVENTS or columns.MEMORY in profiles:
+        """Keep memories of training rows, and read vectors of texts, where the intent model reads events."""
+        models, intent = _of(document, "models"), _of(document, "models", "intent")
+        if intent.get("reads") != EVENTS:
             return document
-        return {**document, "profiles": profiles | {columns.MEMORY: columns.OF_TRAINING}}
+        said = {"titles": bool(_of(document, "vectors").get("text"))} | intent
+        profiles = {columns.MEMORY: columns.OF_TRAINING} | _of(document, "profiles")
+        return {**document, "profiles": profiles, "models": {**models, "intent": said}}
 
     @model_validator(mode="after")
     def _events_are_there(self) -> "Recommender":
@@ -134,6 +136,8 @@ class Recommender(Slice):
                 f"profiles.memory: {self.profiles.memory}, and models.intent.reads: {EVENTS} needs those of training "
                 f"rows; use memory: {columns.OF_TRAINING}, or leave it out"
             )
+        if self.models.intent.titles and (self.vectors is None or self.vectors.text is None):
+            raise ValueError("models.intent.titles: needs vectors of texts; add `vectors: {text: {}}`, or drop titles")
         return self
 
     @model_validator(mode="after")

@@ -64,7 +64,7 @@ class Encoded:
     active: np.ndarray  # [B, T, 2] uint8: any target in the week; the week lies within the user's tenure
     profile: np.ndarray  # [B, P] float32, columns profile_names(windows)
     segment: np.ndarray  # [B] int64: 0 for an unknown user, else 1 + segment
-    event_codes: np.ndarray | None = None  # [B, L, 2 + M] int16, as events.py has them; None: weeks are read
+    event_codes: np.ndarray | None = None  # [B, L, 2 + M], as events.py has them; None: weeks are read
     event_numbers: np.ndarray | None = None  # [B, L, N] float32
 
     def __len__(self) -> int:

@@ -51,17 +51,26 @@ class EventCodes:
     kinds: tuple[int, ...]  # checksums of the kinds told apart, ascending
     bands: tuple[float, ...]  # money from which the second band begins, the third …
     targets: int  # M
+    items: int = 0  # of the vocabulary, whose text vectors are read; 0: none are
+    texts: int = 0  # components of these vectors
+
+    @property
+    def width(self) -> int:
+        """Return how many codes an event has."""
+        return 2 + self.targets + (1 if self.items else 0)
 
     def document(self) -> dict[str, Any]:
         """Return what `config.json` holds of them."""
-        return {KEY: {"kinds": list(self.kinds), "bands": list(self.bands), "targets": self.targets}}
+        titles = {"items": self.items, "texts": self.texts} if self.items else {}
+        return {KEY: {"kinds": list(self.kinds), "bands": list(self.bands), "targets": self.targets} | titles}
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "EventCodes | None":
         """Read what a `config.json` holds of them; None of a model that reads steps."""
         if (found := config.get(KEY)) is None:
             return None
-        return cls(tuple(found["kinds"]), tuple(found["bands"]), int(found["targets"]))
+        titles = {name: int(found[name]) for name in ("items", "texts") if name in found}
+        return cls(tuple(found["kinds"]), tuple(found["bands"]), int(found["targets"]), **titles)
 
 
 def read(folder: Path) -> EventCodes | None:
@@ -74,40 +83,49 @@ def numbers_of(pace: Pace) -> tuple[str, ...]:
     return NUMBERS if pace.step == WEEK else NUMBERS + PHASE
 
 
-def fit(rows: UserRows) -> EventCodes:
-    """Fit kinds and bands on training rows; refuse rows that hold no events at all: nothing could be learnt of them."""
+def fit(rows: UserRows, titles: np.ndarray | None = None) -> EventCodes:
+    """Fit kinds and bands on training rows; refuse rows that hold no events at all: nothing could be learnt of them.
+
+    `titles` [I, V] are the frozen text vectors of the vocabulary's items, where they are read.
+    """
     if len(rows) > MOST_ROWS:
         rows = rows.take(np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64))
     lists = _lists(rows)
-    kinds, n = np.unique(lists["event_kinds"].values, return_counts=True)
-    if not len(kinds):
+    seen, n = np.unique(lists["event_kinds"].values, return_counts=True)
+    if not len(seen):
         raise DataError("models.intent.reads: events, and no training row remembers one; use reads: steps")
-    common = kinds[np.argsort(-n, kind="stable")[:MOST_KINDS]]
+    common = seen[np.argsort(-n, kind="stable")[:MOST_KINDS]]
     paid = lists["event_values"].values
     paid = paid[paid > 0]
     edges = np.unique(np.quantile(paid, np.arange(1, BANDS) / BANDS)) if len(paid) else np.zeros(0)
     most = int(lists["event_target_counts"].values.max(initial=0))
-    return EventCodes(tuple(map(int, np.sort(common))), tuple(map(float, edges)), max(min(most, MOST_TARGETS), 1))
+    items, texts = (0, 0) if titles is None else titles.shape
+    kinds, bands = tuple(map(int, np.sort(common))), tuple(map(float, edges))
+    return EventCodes(kinds, bands, max(min(most, MOST_TARGETS), 1), items, texts)
 
 
 def encode(
     rows: UserRows, start: np.ndarray, codes: EventCodes, *, calendar: Calendar, n_targets: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes int16 [B, L, 2 + M] (kind, band, targets from 1) and numbers float32 [B, L, N], the newest last.
+    """Return codes [B, L, 2 + M] (kind, band, targets from 1) and numbers float32 [B, L, N], the newest last.
 
     `start` [B] is when the upcoming step of each row begins, epoch seconds. Left of a row's oldest event all is 0.
+    Where titles are read one more code is the item, from 1; 0 of one that the vocabulary of training does not have.
     """
     lists, B, M = _lists(rows), len(rows), codes.targets
     names = numbers_of(calendar.pace)
-    coded, numbers = np.zeros((B * LENGTH, 2 + M), np.int16), np.zeros((B * LENGTH, len(names)), np.float32)
+    coded = np.zeros((B * LENGTH, codes.width), np.int32 if codes.items else np.int16)
+    numbers = np.zeros((B * LENGTH, len(names)), np.float32)
     chosen, place = _places(rows, lists["event_at"].row_of_value(), lists["event_at"].values)
     if len(chosen):
         owner = place // LENGTH
         coded[place, 0] = _kinds(lists["event_kinds"].values[chosen], codes)
         value = lists["event_values"].values[chosen]
         coded[place, 1] = np.where(value > 0, 1 + np.searchsorted(np.asarray(codes.bands), value, side="right"), 0)
-        coded[place, 2:] = _targets(lists, chosen, M, n_targets)
+        coded[place, 2 : 2 + M] = _targets(lists, chosen, M, n_targets)
         items = lists["event_items"].values[chosen].astype(np.int64)
+        if codes.items:
+            coded[place, -1] = np.where((items >= 0) & (items < codes.items), items + 1, 0)
         at = lists["event_at"].values[chosen]
         begins = np.ones(len(at), dtype=bool)  # of a row
         begins[1:] = owner[1:] != owner[:-1]
@@ -129,7 +147,7 @@ def encode(
         )
         if len(names) > len(NUMBERS):
             numbers[place, len(NUMBERS) :] = calendar.phases(at)
-    return coded.reshape(B, LENGTH, 2 + M), numbers.reshape(B, LENGTH, len(names))
+    return coded.reshape(B, LENGTH, codes.width), numbers.reshape(B, LENGTH, len(names))
 
 
 def trimmed(encoded: "Encoded") -> "Encoded":

@@ -39,7 +39,7 @@ class Batch:
     active: Tensor  # [B, T, 2] uint8
     profile: Tensor  # [B, P] float32
     segment: Tensor  # [B] int64
-    event_codes: Tensor | None = None  # [B, L, 2 + M] int16, only of a network that reads events
+    event_codes: Tensor | None = None  # [B, L, 2 + M], only of a network that reads events
     event_numbers: Tensor | None = None  # [B, L, N] float32
 
     @classmethod
@@ -79,14 +79,25 @@ class WeekEncoder(nn.Module):
 class EventEncoder(nn.Module):
     """Sum up the last events of a user as one vector, zeros where there are none."""
 
+    texts: Tensor  # [I + 1, V], only where titles are read; never trained
+    title: nn.Linear | None
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.kind = nn.Embedding(shape.kinds + events.KNOWN, shape.width)
         self.band = nn.Embedding(shape.bands + 1, shape.width)
         self.target = nn.Embedding(shape.targets + 1, shape.width, padding_idx=0)
         self.number = nn.Linear(shape.event_numbers, shape.width)
+        self.title = None
+        if shape.items:  # of nothing, then of the items
+            self.register_buffer("texts", torch.zeros(shape.items + 1, shape.texts, dtype=torch.float16))
+            self.title = nn.Linear(shape.texts, shape.width, bias=False)
         self.body = networks.build(shape)
         self.norm = nn.LayerNorm(shape.width)
+
+    def freeze(self, titles: np.ndarray) -> None:
+        """Take the text vectors of items [I, V]."""
+        self.texts[1:].copy_(torch.from_numpy(titles))
 
     def forward(self, codes: Tensor, numbers: Tensor) -> Tensor:
         """Encode events [B, L, 2 + M] and [B, L, N] as vectors [B, D]."""
@@ -96,8 +107,12 @@ class EventEncoder(nn.Module):
         read = torch.cat(
             [there[:, :-1], there[:, -1:] | ~some], dim=1
         )  # of nobody one token, or nothing is attended to
-        token = self.kind(codes[:, :, 0]) + self.band(codes[:, :, 1]) + self.target(codes[:, :, 2:]).sum(dim=2)
-        h = self.body(token + self.number(numbers.to(self.number.weight.dtype)), read)  # [B, L, D]
+        last = None if self.title is None else -1  # the code that is the item
+        token = self.kind(codes[:, :, 0]) + self.band(codes[:, :, 1]) + self.target(codes[:, :, 2:last]).sum(dim=2)
+        token = token + self.number(numbers.to(self.number.weight.dtype))  # [B, L, D]
+        if self.title is not None:
+            token = token + self.title(self.texts.to(token.dtype))[codes[:, :, -1]]
+        h = self.body(token, read)  # [B, L, D]
         mean = (h * read[:, :, None]).sum(dim=1) / read.sum(dim=1, keepdim=True)
         summed: Tensor = self.norm(h[:, -1] + mean) * some
         return summed  # [B, D]

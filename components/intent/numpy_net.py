@@ -48,6 +48,8 @@ class NumpyNet:
         token, part = ("weeks.token", "weeks") if shape.events is None else ("events.number", "events")
         for name in (token, "user", "pair_of_target", "mix"):
             made[f"{name}.weight"], made[f"{name}.bias"] = linear(weights, name)
+        if shape.items:
+            made["titles"] = weights["events.texts"].astype(np.float32) @ weights["events.title.weight"].T  # [I + 1, D]
         body = {name.removeprefix(f"{part}.body."): values for name, values in weights.items()}
         return cls(shape, weights, made, numpy_encoders.ENCODERS[shape.architecture](shape, body))
 
@@ -116,7 +118,10 @@ class NumpyNet:
         read = there.copy()
         read[:, -1:] |= ~some
         token = w["events.kind.weight"][codes[:, :, 0]] + w["events.band.weight"][codes[:, :, 1]]
-        token += w["events.target.weight"][codes[:, :, 2:]].sum(axis=2)
+        last = -1 if self.shape.items else None  # the code that is the item
+        token += w["events.target.weight"][codes[:, :, 2:last]].sum(axis=2)
+        if self.shape.items:
+            token += made["titles"][codes[:, :, -1]]
         token += numbers.astype(np.float32, copy=False) @ made["events.number.weight"] + made["events.number.bias"]
         h = self._body(token, read)  # [B, L, D]
         mean = (h * read[:, :, None]).sum(axis=1) / read.sum(axis=1, keepdims=True).astype(np.float32)
@@ -166,11 +171,12 @@ def _drawn_events(
     assert shape.events is not None
     L, most = shape.events, 3
     there = np.arange(L)[None] >= L - np.linspace(0, L, rows).astype(int)[:, None]  # [B, L]
-    sizes = (weights["events.kind.weight"], weights["events.band.weight"], *[weights["events.target.weight"]] * most)
+    names = ["events.kind.weight", "events.band.weight", *["events.target.weight"] * most]
+    sizes = [weights[name] for name in names + (["events.texts"] if shape.items else [])]
     codes = np.stack([rng.integers(0, len(table), (rows, L)) for table in sizes], axis=2)
     codes[:, :, 0] = np.maximum(codes[:, :, 0], events.OTHER)
     numbers = rng.random((rows, L, shape.event_numbers)) * 2
     return {
-        "event_codes": (codes * there[:, :, None]).astype(np.int16),
+        "event_codes": (codes * there[:, :, None]).astype(np.int32),
         "event_numbers": (numbers * there[:, :, None]).astype(np.float32),
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 CONFIG = "config.json"  # of a model folder
 HEAD_WIDTH = 16  # of the attention's heads
-OF_EVENTS = ("events", "kinds", "bands", "event_numbers")  # sizes that only a network of events has
+OF_EVENTS = ("events", "kinds", "bands", "event_numbers", "items", "texts")  # sizes that only a network of events has
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Shape:
     kinds: int = 0  # of events, told apart
     bands: int = 0  # of money, told apart
     event_numbers: int = 0  # a token holds
+    items: int = 0  # whose frozen text vectors the network holds; 0: it reads no titles
+    texts: int = 0  # components of these vectors
 
     @property
     def heads(self) -> int:

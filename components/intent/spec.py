@@ -182,6 +182,11 @@ class IntentModel(Slice):
         description="What the encoder reads: the last steps of the clock, or the user's last "
         f"{columns.MEMORY_EVENTS} events one by one",
     )
+    titles: bool = Field(
+        default=False,
+        description="With reads: events, whether a token holds the frozen text vector of its item; left out: where "
+        "`vectors.text` is declared",
+    )
     width: int = Field(default=64, ge=8, le=512, multiple_of=8, description="Width of the hidden layers")
     layers: int = Field(default=2, ge=1, le=8, description="Layers of the encoder")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Share of activations dropped in training")
@@ -213,6 +218,12 @@ class IntentModel(Slice):
         return self
 
     @model_validator(mode="after")
+    def _titles_are_of_events(self) -> "IntentModel":
+        if self.titles and self.reads != EVENTS:
+            raise ValueError(f"titles: steps have none; use reads: {EVENTS}, or drop titles")
+        return self
+
+    @model_validator(mode="after")
     def _fits_architecture(self) -> "IntentModel":
         """Refuse what the architecture would not read: it would be silently without effect."""
         said = self.model_fields_set
@@ -238,6 +249,7 @@ class IntentModel(Slice):
 
 OF_NETWORKS = (
     "reads",
+    "titles",
     "width",
     "layers",
     "dropout",
@@ -247,6 +259,7 @@ OF_NETWORKS = (
 )  # trees have none of these
 NEWER: dict[str, Any] = {
     "reads": "steps",
+    "titles": False,
     "trees": Trees().model_dump(),
     "loss": Loss().model_dump(),
     "calibrate": "none",

@@ -46,6 +46,7 @@ CURVES = {
     "micro_f1": ("micro F1", False),
     "ece": ("calibration error", True),
 }  # figures of epochs on that page, and whether lower is better
+NO_TITLES = "it reads titles, and its rows hold no vectors of texts to train it anew on"
 _INTENTS = TypeAdapter(list[Intent])
 
 
@@ -70,6 +71,7 @@ def run_train_intent(
             from components.intent.train import train
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
+            found = examples.with_titles(found, Path(rows)) if spec.titles else found
             trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group)
             progress.count(**_sees(trained.inputs))
             if trained.scorer.shape.architecture != TREES:  # which one process grows
@@ -260,6 +262,8 @@ def run_judge_twin_intent(intents: str, *, rows: str, twin: str, twin_rows: str,
     """Judge the intent model of the champion's judged twin on the candidate's test rows."""
     with step("judge_twin_intent") as progress:
         found = twins.read(Path(twin_rows))
+        if found.retrained and IntentModel.model_validate(files.read_json(Path(twin) / twins.INTENT_MODEL)).titles:
+            found = found.without(NO_TITLES)
 
         def work(folder: Path) -> None:
             from components.intent import twin as judged

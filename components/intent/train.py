@@ -108,7 +108,10 @@ def train(
     known = parts["train"][passed] if passed.any() else parts["train"]
     examples, selection = inputs.selected(examples, known)
     if spec.reads == EVENTS:
-        examples = replace(examples, events=events.fit(examples.rows.take(parts["train"])))
+        if spec.titles and examples.titles is None:
+            raise DataError("models.intent.titles: no text vectors are at hand; use titles: false")
+        titles = examples.titles if spec.titles else None
+        examples = replace(examples, events=events.fit(examples.rows.take(parts["train"]), titles), titles=titles)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         rows, validate = encoded(examples, parts["train"]), encoded(examples, uses.get("stop", parts["validate"]))
@@ -243,6 +246,8 @@ def _untrained(
     some, weight = _some(rows)
     net = IntentNet(shape(examples, spec, some))
     net.standardise(some.frequency, some.profile, weight=weight)
+    if examples.titles is not None:
+        net.events.freeze(examples.titles)
     if projection is not None:
         net.project(projection)
     return net.to(pick_device(device))
@@ -296,7 +301,8 @@ def _of_events(codes: EventCodes | None, some: Encoded) -> dict[str, int]:
     if codes is None or some.event_numbers is None:
         return {}
     _, length, numbers = some.event_numbers.shape
-    return {"events": length, "kinds": len(codes.kinds), "bands": len(codes.bands) + 1, "event_numbers": numbers}
+    sizes = {"events": length, "kinds": len(codes.kinds), "bands": len(codes.bands) + 1, "event_numbers": numbers}
+    return sizes | {"items": codes.items, "texts": codes.texts}
 
 
 def weights(examples: Examples) -> np.ndarray:

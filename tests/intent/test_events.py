@@ -25,7 +25,7 @@ from feature_repo import columns, event_lists, files, memory
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.memory import Remembered
-from feature_repo.rows import UserRows
+from feature_repo.rows import Ragged, UserRows
 
 from . import event_worlds
 from .conftest import VISIT, known_row, start, unknown_row, user_rows
@@ -126,10 +126,13 @@ SMALL = Shape("cnn", width=32, layers=2, dropout=0.1, targets=7, weeks=5, freque
               segments=3, events=9, kinds=2, bands=3, event_numbers=7)  # fmt: skip
 
 
+@pytest.mark.parametrize("items", [0, 5])
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("architecture", NETWORKS)
-def test_random_weights_give_the_same_probabilities_in_numpy(architecture: str, layers: int) -> None:
-    net = random_net(replace(SMALL, architecture=architecture, layers=layers))
+def test_random_weights_give_the_same_probabilities_in_numpy(architecture: str, layers: int, items: int) -> None:
+    net = random_net(replace(SMALL, architecture=architecture, layers=layers, items=items, texts=8 if items else 0))
+    if items:
+        net.events.freeze(np.random.default_rng(1).normal(size=(items, 8)).astype(np.float32))
     form = numpy_of(net)
     asked = numpy_net.drawn(net.shape, form.weights)
     assert asked.event_codes is not None
@@ -170,6 +173,25 @@ def test_a_network_of_steps_is_what_it_was() -> None:
 def test_trees_read_no_events() -> None:
     with pytest.raises(ValidationError, match="reads: of networks, and architecture gbdt has none"):
         IntentModel.model_validate({"architecture": "gbdt", "reads": "events"})
+
+
+def test_a_token_holds_its_item_where_titles_are_read() -> None:
+    codes, _ = events.encode(
+        rows_of([*EVENTS, Remembered(NOW - 9, "s3", "of no vocabulary", "view", 0.0)]),
+        np.array([NOW]),
+        replace(CODES, items=6, texts=3),
+        calendar=Calendar("2024-01-01"),
+        n_targets=VISIT + 1,
+    )
+    assert codes.dtype == np.int32
+    assert codes[0, -5:, -1].tolist() == [2, 2, 0, 2, 0]  # i1 is the second item; none, and one that is unknown
+
+
+def test_titles_are_refused_where_nothing_has_them(world: Examples) -> None:
+    with pytest.raises(ValidationError, match="titles: steps have none; use reads: events"):
+        IntentModel.model_validate({"titles": True})
+    with pytest.raises(DataError, match="no text vectors are at hand"):
+        train(world, spec_of("cnn", "events", titles=True), ranking_weeks=4, device="cpu")
 
 
 # A world whose truth is the order of events ---------------------------------------------------------------------------
@@ -273,3 +295,26 @@ def test_encoding_tells_a_memory_only_where_it_is_asked(world: Examples) -> None
     plain = encode(rows, world.context, calendar=world.calendar, n_targets=VISIT + 1)
     assert plain.event_codes is None
     assert set(plain.arrays()) == {"frequency", "sequence", "active", "profile", "segment"}
+
+
+def untold(world: Examples) -> Examples:
+    """Return a world in which events say nothing of their items but which they are."""
+    lists = dict(world.rows.lists)
+    counts, targets = lists["event_target_counts"], lists["event_targets"]
+    lists["event_target_counts"] = Ragged(np.zeros_like(counts.values), counts.offsets)
+    lists["event_targets"] = Ragged(targets.values[:0], np.zeros_like(targets.offsets))
+    return replace(world, rows=replace(world.rows, lists=lists))
+
+
+def test_titles_tell_items_apart_and_stay_as_they_are(world: Examples, tmp_path: Path) -> None:
+    titles = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float16).astype(np.float32)
+    blind = untold(world)
+    assert auroc(train(blind, spec_of("gru", "events"), ranking_weeks=4, device="cpu").scorer, blind) < 0.65
+    told = replace(blind, titles=titles)
+    found = train(told, spec_of("gru", "events", titles=True), ranking_weeks=4, device="cpu")
+    assert auroc(found.scorer, blind) > 0.95  # rows need no vectors any more
+    np.testing.assert_array_equal(found.scorer.net.events.texts[1:].float().numpy(), titles)
+    found.scorer.save(tmp_path)
+    rows = blind.rows.take(blind.part("test")[:40])
+    np.testing.assert_allclose(IntentScorer.served(tmp_path).predict(rows), found.scorer.predict(rows), atol=1e-5)
+    assert isinstance(IntentScorer.served(tmp_path)._model, NumpyNet)
