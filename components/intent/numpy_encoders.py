@@ -8,6 +8,7 @@ Letters: B users, T weeks, D width, H heads.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import numpy as np
 from scipy.special import erf, expit
@@ -16,10 +17,16 @@ from components.intent.shape import Shape
 
 Weights = Mapping[str, np.ndarray]
 Whole = Callable[[np.ndarray], np.ndarray]
-Encoder = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 Linear = tuple[np.ndarray, np.ndarray]  # [in, out] and [out]
 BERT_EPSILON, ROOT_HALF = np.float32(1e-12), np.float32(np.sqrt(0.5))
 LOWEST = np.finfo(np.float32).min
+
+
+class Encoder(Protocol):
+    """What stands between the tokens of a user and their sum."""
+
+    def __call__(self, x: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
+        """Map tokens [B, T, D] to [B, T, D]; `there` [B, T] marks those that are no padding, None: all."""
 
 
 def linear(weights: Weights, name: str) -> Linear:

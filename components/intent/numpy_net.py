@@ -104,7 +104,7 @@ class NumpyNet:
     def _of_weeks(self, encoded: Encoded) -> np.ndarray:
         w, made = self.weights, self._made
         weeks = np.concatenate([encoded.sequence, encoded.active], axis=2).astype(np.float32)  # [B, T, C + 2]
-        h = self._body(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"], None)  # [B, T, D]
+        h = self._body(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"])  # [B, T, D]
         summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
         return numpy_encoders.normed(summed, w["weeks.norm.weight"], w["weeks.norm.bias"], EPSILON)
 
