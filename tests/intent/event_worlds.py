@@ -64,7 +64,7 @@ def lived(users: int, seed: int) -> dict[str, tuple[Happened, list[Remembered]]]
     return world
 
 
-def write(folder: Path, *, users: int = 120, seed: int = 0) -> Path:
+def write(folder: Path, *, users: int = 80, seed: int = 0) -> Path:
     """Write the `rows` artifact, with the rows' memories as lists."""
     world, known = lived(users, seed), items()
     weeks = [week for part in SPLIT.values() for week in part]
@@ -86,7 +86,7 @@ def write(folder: Path, *, users: int = 120, seed: int = 0) -> Path:
 
 
 @cache
-def examples(folder: Path, users: int = 120) -> Examples:
+def examples(folder: Path, users: int = 80) -> Examples:
     """Return the world's examples, written once."""
     rows = folder / "rows"
     return load(rows if rows.is_dir() else write(rows, users=users), INTENTS)

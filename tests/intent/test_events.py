@@ -92,6 +92,7 @@ def test_an_event_at_or_after_the_cutoff_is_not_read(late: int) -> None:
     assert codes[0, -1, 2] == 1  # a second before it is
 
 
+@pytest.mark.world
 def test_a_forgery_of_the_future_moves_no_probability(reading: Mapping[str, Trained]) -> None:
     scorer = reading["gru"].scorer
     planted = [Remembered(NOW + n, "s9", "i0", "purchase", 9.0) for n in range(20)]
@@ -187,6 +188,7 @@ def test_a_token_holds_its_item_where_titles_are_read() -> None:
     assert codes[0, -5:, -1].tolist() == [2, 2, 0, 2, 0]  # i1 is the second item; none, and one that is unknown
 
 
+@pytest.mark.world
 def test_titles_are_refused_where_nothing_has_them(world: Examples) -> None:
     with pytest.raises(ValidationError, match="titles: steps have none; use reads: events"):
         IntentModel.model_validate({"titles": True})
@@ -203,7 +205,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Examples:
 
 
 def spec_of(architecture: str, reads: str, **more: Any) -> IntentModel:
-    small = {"width": 16, "layers": 1, "epochs": 8, "batch_size": 64, "learning_rate": 1e-2, "dropout": 0.0}
+    small = {"width": 16, "layers": 1, "epochs": 6, "batch_size": 64, "learning_rate": 1e-2, "dropout": 0.0}
     return IntentModel.model_validate(small | {"architecture": architecture, "reads": reads} | more)
 
 
@@ -232,6 +234,7 @@ def auroc(scorer: IntentScorer, world: Examples) -> float:
     return float(found)
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_the_order_of_events_is_learnt(architecture: str, reading: Reading, world: Examples) -> None:
     assert auroc(reading[architecture].scorer, world) > 0.95
@@ -240,11 +243,12 @@ def test_the_order_of_events_is_learnt(architecture: str, reading: Reading, worl
     assert np.abs(early.probabilities[held, 0] - 0.5).mean() > 0.3
 
 
-@pytest.mark.parametrize("architecture", ["transformer", "gru"])
-def test_a_reader_of_steps_cannot_see_it(architecture: str, world: Examples) -> None:
-    assert auroc(train(world, spec_of(architecture, "steps"), ranking_weeks=4, device="cpu").scorer, world) < 0.65
+@pytest.mark.world
+def test_a_reader_of_steps_cannot_see_it(world: Examples) -> None:
+    assert auroc(train(world, spec_of("gru", "steps"), ranking_weeks=4, device="cpu").scorer, world) < 0.65
 
 
+@pytest.mark.world
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_a_saved_model_answers_as_before_in_numpy_alone_and_together(
     architecture: str, reading: Reading, world: Examples, tmp_path: Path
@@ -266,6 +270,7 @@ def test_a_saved_model_answers_as_before_in_numpy_alone_and_together(
         IntentScorer.load(tmp_path)
 
 
+@pytest.mark.world
 def test_an_untrained_network_of_events_says_the_personal_decayed_rate(world: Examples) -> None:
     found = train(world, spec_of("gru", "events", epochs=1), ranking_weeks=99, device="cpu")
     held = np.isin(found.out_of_time.week, world.split["train"])
@@ -274,6 +279,7 @@ def test_an_untrained_network_of_events_says_the_personal_decayed_rate(world: Ex
     np.testing.assert_allclose(found.out_of_time.probabilities[held], decayed, atol=1e-6)
 
 
+@pytest.mark.world
 def test_rows_without_events_are_refused_before_anything_is_learnt(world: Examples) -> None:
     lists = {name: ragged for name, ragged in world.rows.lists.items() if name not in columns.EVENT_LISTS}
     bare = replace(world, rows=replace(world.rows, lists=lists))
@@ -281,6 +287,7 @@ def test_rows_without_events_are_refused_before_anything_is_learnt(world: Exampl
         train(bare, spec_of("cnn", "events"), ranking_weeks=4, device="cpu")
 
 
+@pytest.mark.world
 def test_the_same_seed_trains_the_same_model_and_calibration_works(world: Examples) -> None:
     spec = spec_of("lstm", "events", epochs=2, calibrate="isotonic")
     first, second = (train(world, spec, ranking_weeks=4, device="cpu") for _ in range(2))
@@ -298,14 +305,17 @@ def test_encoding_tells_a_memory_only_where_it_is_asked(world: Examples) -> None
 
 
 def untold(world: Examples) -> Examples:
-    """Return a world in which events say nothing of their items but which they are."""
+    """Return a world in which views say of their items but which they are, and purchases nothing."""
     lists = dict(world.rows.lists)
+    items, kinds = lists["event_items"], lists["event_kinds"].values
+    lists["event_items"] = Ragged(np.where(kinds == BUY, event_lists.NO_ITEM, items.values), items.offsets)
     counts, targets = lists["event_target_counts"], lists["event_targets"]
     lists["event_target_counts"] = Ragged(np.zeros_like(counts.values), counts.offsets)
     lists["event_targets"] = Ragged(targets.values[:0], np.zeros_like(targets.offsets))
     return replace(world, rows=replace(world.rows, lists=lists))
 
 
+@pytest.mark.world
 def test_titles_tell_items_apart_and_stay_as_they_are(world: Examples, tmp_path: Path) -> None:
     titles = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float16).astype(np.float32)
     blind = untold(world)
