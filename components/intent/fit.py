@@ -12,7 +12,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -144,8 +144,9 @@ class Fit:
             mine, share = self.ranks.shard(len(chosen))
             chosen, blank = chosen[mine], blank[mine]
             encoded = self.rows.encoded.take(chosen)
-            for part in fields(Encoded):
-                getattr(encoded, part.name)[blank] = getattr(self.unknown, part.name)[self.rows.week[chosen[blank]]]
+            nobody = self.unknown.arrays()
+            for name, values in encoded.arrays().items():
+                values[blank] = nobody[name][self.rows.week[chosen[blank]]]
             weight = self.weight * np.float32(share)  # [C]
             if self.rows.weight is not None:
                 weight = weight * (self.rows.weight[chosen, None] / mean).astype(np.float32)  # [B, C]

@@ -1,15 +1,15 @@
 """The intent network: what a user may do next week, one logit a target.
 
-A user is read twice: an encoder (the spec's architecture) sums up the last weeks, and a perceptron that all targets
-share reads each target's own frequency numbers and weeks. Straight paths lie beside them: the personal decayed
-rate, which makes an untrained network exactly that baseline, and linear maps across targets (who buys pasta buys
-sauce). Saved as safetensors and JSON; nothing is pickled.
+A user is read twice: an encoder (the spec's architecture) sums up the last weeks, or the last events, and a perceptron
+that all targets share reads each target's own frequency numbers and weeks. Straight paths lie beside them: the personal
+decayed rate, which makes an untrained network exactly that baseline, and linear maps across targets (who buys pasta
+buys sauce). Saved as safetensors and JSON; nothing is pickled.
 
 Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, S segments, D width.
 """
 
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from components import served_form
-from components.intent import networks, numpy_net
+from components.intent import events, networks, numpy_net
 from components.intent.encode import Encoded
 from components.intent.numpy_encoders import ENCODERS
 from components.intent.numpy_net import CONFIG, WEIGHTS, NumpyNet
@@ -39,11 +39,14 @@ class Batch:
     active: Tensor  # [B, T, 2] uint8
     profile: Tensor  # [B, P] float32
     segment: Tensor  # [B] int64
+    event_codes: Tensor | None = None  # [B, L, 2 + M], only of a network that reads events
+    event_numbers: Tensor | None = None  # [B, L, N] float32
 
     @classmethod
     def of(cls, encoded: Encoded, device: torch.device | str = "cpu") -> "Batch":
-        """Move arrays to a device; numbers stored as float16 widen there."""
-        moved = {f.name: torch.from_numpy(getattr(encoded, f.name)).to(device) for f in fields(cls)}
+        """Move arrays to a device; numbers stored as float16 widen there. Padding that all rows share is left out."""
+        arrays = events.trimmed(encoded).arrays()
+        moved = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
         return cls(**{name: t.float() if t.is_floating_point() else t for name, t in moved.items()})
 
 
@@ -73,6 +76,48 @@ class WeekEncoder(nn.Module):
         return summed
 
 
+class EventEncoder(nn.Module):
+    """Sum up the last events of a user as one vector, zeros where there are none."""
+
+    texts: Tensor  # [I + 1, V], only where titles are read; never trained
+    title: nn.Linear | None
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.kind = nn.Embedding(shape.kinds + events.KNOWN, shape.width)
+        self.band = nn.Embedding(shape.bands + 1, shape.width)
+        self.target = nn.Embedding(shape.targets + 1, shape.width, padding_idx=0)
+        self.number = nn.Linear(shape.event_numbers, shape.width)
+        self.title = None
+        if shape.items:  # of nothing, then of the items
+            self.register_buffer("texts", torch.zeros(shape.items + 1, shape.texts, dtype=torch.float16))
+            self.title = nn.Linear(shape.texts, shape.width, bias=False)
+        self.body = networks.build(shape)
+        self.norm = nn.LayerNorm(shape.width)
+
+    def freeze(self, titles: np.ndarray) -> None:
+        """Take the text vectors of items [I, V]."""
+        self.texts[1:].copy_(torch.from_numpy(titles))
+
+    def forward(self, codes: Tensor, numbers: Tensor) -> Tensor:
+        """Encode events [B, L, 2 + M] and [B, L, N] as vectors [B, D]."""
+        codes = codes.long()
+        there = codes[:, :, 0] != events.PADDING  # [B, L]
+        some = there.any(dim=1, keepdim=True)  # [B, 1]
+        read = torch.cat(
+            [there[:, :-1], there[:, -1:] | ~some], dim=1
+        )  # of nobody one token, or nothing is attended to
+        last = None if self.title is None else -1  # the code that is the item
+        token = self.kind(codes[:, :, 0]) + self.band(codes[:, :, 1]) + self.target(codes[:, :, 2:last]).sum(dim=2)
+        token = token + self.number(numbers.to(self.number.weight.dtype))  # [B, L, D]
+        if self.title is not None:
+            token = token + self.title(self.texts.to(token.dtype))[codes[:, :, -1]]
+        h = self.body(token, read)  # [B, L, D]
+        mean = (h * read[:, :, None]).sum(dim=1) / read.sum(dim=1, keepdim=True)
+        summed: Tensor = self.norm(h[:, -1] + mean) * some
+        return summed  # [B, D]
+
+
 class IntentNet(nn.Module):
     """Give every user a logit for every target."""
 
@@ -91,7 +136,10 @@ class IntentNet(nn.Module):
             self.register_buffer(f"{name}_scale", torch.ones(size))
         if shape.components is not None:
             self.register_buffer("profile_matrix", torch.zeros(shape.profile, shape.components))
-        self.weeks = WeekEncoder(shape)
+        if shape.events is None:
+            self.weeks = WeekEncoder(shape)
+        else:
+            self.events = EventEncoder(shape)
         self.segment = nn.Embedding(shape.segments + 1, SEGMENT_WIDTH)
         self.user = nn.Linear(shape.user_inputs + SEGMENT_WIDTH + D, D)
         self.pair_of_target = nn.Linear(own, D)
@@ -149,7 +197,11 @@ class IntentNet(nn.Module):
         if self.shape.components is not None:
             profile = profile @ self.profile_matrix  # [B, N]
         known = torch.where(batch.segment > self.shape.segments, 0, batch.segment)  # [B]; a new segment is unknown
-        parts = [profile, self.segment(known), self.weeks(batch.sequence, batch.active)]
+        if self.shape.events is None:
+            summed = self.weeks(batch.sequence, batch.active)  # [B, D]
+        else:
+            summed = self.events(batch.event_codes, batch.event_numbers)
+        parts = [profile, self.segment(known), summed]
         user: Tensor = self.dropout(torch.relu(self.user(torch.cat(parts, dim=1))))  # [B, D]
         return user
 

@@ -15,14 +15,15 @@ import numpy as np
 from scipy.special import expit
 
 from components import served_form
-from components.intent import numpy_encoders
+from components.intent import events, numpy_encoders
 from components.intent.encode import Encoded
 from components.intent.numpy_encoders import Encoder, linear
+from components.intent.shape import CONFIG as CONFIG
 from components.intent.shape import Shape
 from feature_repo import files
 from feature_repo.errors import DataError
 
-WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+WEIGHTS = "weights.safetensors"
 EPSILON = np.float32(1e-5)  # of torch's LayerNorm
 DRAWN = 24  # made-up users that both forms are asked about
 
@@ -34,7 +35,7 @@ class NumpyNet:
     shape: Shape
     weights: Mapping[str, np.ndarray]
     _made: Mapping[str, np.ndarray] = field(repr=False)  # turned and summed up once
-    _weeks: Encoder = field(repr=False)
+    _body: Encoder = field(repr=False)
 
     @classmethod
     def of(cls, shape: Shape, weights: Mapping[str, np.ndarray]) -> "NumpyNet":
@@ -44,9 +45,12 @@ class NumpyNet:
             "user_out": np.ascontiguousarray(weights["user_out"].T),
             "pair_of_user": np.ascontiguousarray(weights["pair_of_user.weight"].T),
         }
-        for name in ("weeks.token", "user", "pair_of_target", "mix"):
+        token, part = ("weeks.token", "weeks") if shape.events is None else ("events.number", "events")
+        for name in (token, "user", "pair_of_target", "mix"):
             made[f"{name}.weight"], made[f"{name}.bias"] = linear(weights, name)
-        body = {name.removeprefix("weeks.body."): values for name, values in weights.items()}
+        if shape.items:
+            made["titles"] = weights["events.texts"].astype(np.float32) @ weights["events.title.weight"].T  # [I + 1, D]
+        body = {name.removeprefix(f"{part}.body."): values for name, values in weights.items()}
         return cls(shape, weights, made, numpy_encoders.ENCODERS[shape.architecture](shape, body))
 
     @classmethod
@@ -93,12 +97,36 @@ class NumpyNet:
         if self.shape.components is not None:
             profile = profile @ w["profile_matrix"]  # [B, N]
         known = np.where(encoded.segment > self.shape.segments, 0, encoded.segment)  # [B]; a new segment is unknown
-        weeks = np.concatenate([encoded.sequence, encoded.active], axis=2).astype(np.float32)  # [B, T, C + 2]
-        h = self._weeks(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"])  # [B, T, D]
-        summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
-        summed = numpy_encoders.normed(summed, w["weeks.norm.weight"], w["weeks.norm.bias"], EPSILON)  # [B, D]
+        summed = self._of_weeks(encoded) if self.shape.events is None else self._of_events(encoded)  # [B, D]
         parts = np.concatenate([profile, w["segment.weight"][known], summed], axis=1)
         return np.asarray(np.maximum(parts @ made["user.weight"] + made["user.bias"], 0))  # [B, D]
+
+    def _of_weeks(self, encoded: Encoded) -> np.ndarray:
+        w, made = self.weights, self._made
+        weeks = np.concatenate([encoded.sequence, encoded.active], axis=2).astype(np.float32)  # [B, T, C + 2]
+        h = self._body(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"])  # [B, T, D]
+        summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
+        return numpy_encoders.normed(summed, w["weeks.norm.weight"], w["weeks.norm.bias"], EPSILON)
+
+    def _of_events(self, encoded: Encoded) -> np.ndarray:
+        w, made, encoded = self.weights, self._made, events.trimmed(encoded)
+        codes, numbers = encoded.event_codes, encoded.event_numbers
+        assert codes is not None, "rows were encoded for a network of steps"
+        assert numbers is not None, "rows were encoded for a network of steps"
+        there = codes[:, :, 0] != events.PADDING  # [B, L]
+        some = there.any(axis=1, keepdims=True)
+        read = there.copy()
+        read[:, -1:] |= ~some
+        token = w["events.kind.weight"][codes[:, :, 0]] + w["events.band.weight"][codes[:, :, 1]]
+        last = -1 if self.shape.items else None  # the code that is the item
+        token += w["events.target.weight"][codes[:, :, 2:last]].sum(axis=2)
+        if self.shape.items:
+            token += made["titles"][codes[:, :, -1]]
+        token += numbers.astype(np.float32, copy=False) @ made["events.number.weight"] + made["events.number.bias"]
+        h = self._body(token, read)  # [B, L, D]
+        mean = (h * read[:, :, None]).sum(axis=1) / read.sum(axis=1, keepdims=True).astype(np.float32)
+        summed = numpy_encoders.normed(h[:, -1] + mean, w["events.norm.weight"], w["events.norm.bias"], EPSILON)
+        return np.asarray(some * summed)
 
 
 def shape_of(folder: Path) -> Shape:
@@ -133,4 +161,23 @@ def drawn(shape: Shape, weights: Mapping[str, np.ndarray], *, rows: int = DRAWN)
         active=active,
         profile=like("profile"),
         segment=np.arange(rows) % (shape.segments + 2),  # one that training never saw, too
+        **({} if shape.events is None else _drawn_events(shape, weights, rng, rows)),
     )
+
+
+def _drawn_events(
+    shape: Shape, weights: Mapping[str, np.ndarray], rng: np.random.Generator, rows: int
+) -> dict[str, np.ndarray]:
+    """Make up memories of all lengths, the first of them empty."""
+    assert shape.events is not None
+    L, most = shape.events, 3
+    there = np.arange(L)[None] >= L - np.linspace(0, L, rows).astype(int)[:, None]  # [B, L]
+    names = ["events.kind.weight", "events.band.weight", *["events.target.weight"] * most]
+    sizes = [weights[name] for name in names + (["events.texts"] if shape.items else [])]
+    codes = np.stack([rng.integers(0, len(table), (rows, L)) for table in sizes], axis=2)
+    codes[:, :, 0] = np.maximum(codes[:, :, 0], events.OTHER)
+    numbers = rng.random((rows, L, shape.event_numbers)) * 2
+    return {
+        "event_codes": (codes * there[:, :, None]).astype(np.int32),
+        "event_numbers": (numbers * there[:, :, None]).astype(np.float32),
+    }

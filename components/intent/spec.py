@@ -12,6 +12,7 @@ from feature_repo.clock import DURATION, Pace, steps_of
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
+EVENTS = "events"  # what an encoder may read instead of steps
 SESSION = "session"  # the horizon of intents of the visit that goes on (components/intent/sessions)
 LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 
@@ -170,7 +171,17 @@ class IntentModel(Slice):
 
     architecture: Architecture = Field(
         default="transformer",
-        description="Encoder of the weekly sequence; or gbdt, gradient-boosted trees, which read no sequence",
+        description="Encoder of the sequence; or gbdt, gradient-boosted trees, which read no sequence",
+    )
+    reads: Literal["steps", "events"] = Field(
+        default="steps",
+        description="What the encoder reads: the last steps of the clock, or the user's last "
+        f"{columns.MEMORY_EVENTS} events one by one",
+    )
+    titles: bool = Field(
+        default=False,
+        description="With reads: events, whether a token holds the frozen text vector of its item; left out: where "
+        "`vectors.text` is declared",
     )
     width: int = Field(default=64, ge=8, le=512, multiple_of=8, description="Width of the hidden layers")
     layers: int = Field(default=2, ge=1, le=8, description="Layers of the encoder")
@@ -207,6 +218,12 @@ class IntentModel(Slice):
         return self
 
     @model_validator(mode="after")
+    def _titles_are_of_events(self) -> "IntentModel":
+        if self.titles and self.reads != EVENTS:
+            raise ValueError(f"titles: steps have none; use reads: {EVENTS}, or drop titles")
+        return self
+
+    @model_validator(mode="after")
     def _fits_architecture(self) -> "IntentModel":
         """Refuse what the architecture would not read: it would be silently without effect."""
         said = self.model_fields_set
@@ -227,11 +244,23 @@ class IntentModel(Slice):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
         dumped: dict[str, Any] = dump(self)
-        return {name: value for name, value in dumped.items() if name not in NEWER or value != NEWER[name]}
+        newer = NEWER if self.reads != EVENTS else {name: value for name, value in NEWER.items() if name != "titles"}
+        return {name: value for name, value in dumped.items() if name not in newer or value != newer[name]}
 
 
-OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
+OF_NETWORKS = (
+    "reads",
+    "titles",
+    "width",
+    "layers",
+    "dropout",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+)  # trees have none of these
 NEWER: dict[str, Any] = {
+    "reads": "steps",
+    "titles": False,
     "trees": Trees().model_dump(),
     "loss": Loss().model_dump(),
     "calibrate": "none",

@@ -119,6 +119,11 @@ class Result:
         )
 
     @property
+    def reads_events(self) -> bool:
+        """Tell whether the intent model reads the rows' event memory."""
+        return "events" in _document(self.folders.model("intent") / "config.json")
+
+    @property
     def data(self) -> str:
         """Return the digest of the data."""
         return str(self.snapshot["digest"])

@@ -103,10 +103,12 @@ class Graph:
         vectors: bool = False,
         sessions: bool = False,
         searches: bool = False,
+        titles: bool = False,
     ) -> None:
         self.form = form
         self.vectors, self.sessions = vectors, sessions  # whether the spec asks for vectors of items, intents of visits
         self.searches = searches  # whether it asks for a search
+        self.titles = titles  # whether the intent model reads vectors, too
         self._open: list[Part] = []
         admit = step_table.step(ADMIT)
         self.first = Node(admit, self._admitted)

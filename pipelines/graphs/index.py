@@ -64,9 +64,9 @@ class Pipeline:
         vectors = vectors or (spec is not None and spec.vectors is not None)
         sessions = sessions or (spec is not None and bool(spec.of_sessions))
         searches = searches or (spec is not None and spec.models.intent.search is not None)
-        graph = Graph(
-            self.name.removeprefix(PREFIX), form=self.fields, vectors=vectors, sessions=sessions, searches=searches
-        )
+        titles = spec is not None and spec.models.intent.titles
+        name = self.name.removeprefix(PREFIX)
+        graph = Graph(name, form=self.fields, vectors=vectors, sessions=sessions, searches=searches, titles=titles)
         self.hang(graph)
         return graph
 
