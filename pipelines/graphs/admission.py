@@ -30,9 +30,20 @@ log = logging.getLogger("intentflow")
 
 
 def admit(
-    recommender: str, document: Any, *, mode: str, which: str, k: int, note: str, sessions: bool = True
+    recommender: str,
+    document: Any,
+    *,
+    mode: str,
+    which: str,
+    k: int,
+    note: str,
+    sessions: bool = True,
+    forecasts: bool = True,
 ) -> tuple[Any, ...]:
-    """Return the slices of a run, in the order of SLICES; `sessions`: the pipeline has the steps of a session model."""
+    """Return the slices of a run, in the order of SLICES.
+
+    `sessions` and `forecasts`: the pipeline has the steps of a session model, and of forecasts.
+    """
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
         spec = admitted(document, recommender=recommender, mode=mode)
@@ -40,6 +51,12 @@ def admit(
             raise SpecError(
                 f"{PLACE}: intents.{spec.of_sessions[0].name}: horizon: session needs steps that this pipeline was not "
                 "compiled with; declare the spec first, `intentflow apply`, or drop the intent"
+            )
+        if not which and spec.of_forecasts and not forecasts:
+            one = spec.of_forecasts[0]
+            raise SpecError(
+                f"{PLACE}: intents.{one.name}: kind: {one.kind} needs steps that this pipeline was not compiled with; "
+                "declare the spec first, `intentflow apply`, or drop the intent"
             )
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused

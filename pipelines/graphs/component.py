@@ -20,6 +20,7 @@ def admit(
     k: int = 0,
     note: str = "",
     sessions: bool = False,
+    forecasts: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Slices",
     [
@@ -33,6 +34,7 @@ def admit(
         ("intents", str),
         ("intent_model", str),
         ("session", str),
+        ("forecast", str),
         ("ranking", str),
         ("ranking_rows", str),
         ("ranking_weeks", int),
@@ -49,6 +51,7 @@ def admit(
         ("profiles_code", str),
         ("intent_code", str),
         ("session_code", str),
+        ("forecast_code", str),
         ("ranking_code", str),
         ("registry_code", str),
     ],
@@ -56,4 +59,5 @@ def admit(
     """Check the form, and give each step its slice."""
     from pipelines.graphs import admission
 
-    return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, sessions=sessions)
+    has = {"sessions": sessions, "forecasts": forecasts}
+    return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, **has)

@@ -102,9 +102,11 @@ class Graph:
         form: tuple[str, ...] = tuple(step_table.FORM),
         vectors: bool = False,
         sessions: bool = False,
+        forecasts: bool = False,
     ) -> None:
         self.form = form
-        self.vectors, self.sessions = vectors, sessions  # whether the spec asks for vectors of items, intents of visits
+        # Whether the spec asks for vectors of items, intents of visits, intents of other kinds than yes or no.
+        self.vectors, self.sessions, self.forecasts = vectors, sessions, forecasts
         self._open: list[Part] = []
         admit = step_table.step(ADMIT)
         self.first = Node(admit, self._admitted)
@@ -113,8 +115,9 @@ class Graph:
 
     @property
     def _admitted(self) -> dict[str, Any]:
-        """Return what the first step is given: the form, and whether a spec with intents of visits may come by it."""
-        said = {"sessions": self.sessions} if self.sessions else {}
+        """Return what the first step is given: the form, and which intents beside the usual ones may come by it."""
+        may = {"sessions": self.sessions, "forecasts": self.forecasts}
+        said = {name: asked for name, asked in may.items() if asked}
         return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}
 
     def step(self, name: str, *, after: Iterable[Node] = (), **inputs: Any) -> Node:

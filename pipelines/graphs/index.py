@@ -52,11 +52,20 @@ class Pipeline:
                 raise SpecError(f"{name}: {KINDS[kind]}")
         return found
 
-    def graph(self, spec: Recommender | None = None, *, vectors: bool = False, sessions: bool = False) -> Graph:
+    def graph(
+        self,
+        spec: Recommender | None = None,
+        *,
+        vectors: bool = False,
+        sessions: bool = False,
+        forecasts: bool = False,
+    ) -> Graph:
         """Return its graph, with steps that a spec may ask for as it does; a step without a row is refused."""
         vectors = vectors or (spec is not None and spec.vectors is not None)
         sessions = sessions or (spec is not None and bool(spec.of_sessions))
-        graph = Graph(self.name.removeprefix(PREFIX), form=self.fields, vectors=vectors, sessions=sessions)
+        forecasts = forecasts or (spec is not None and bool(spec.of_forecasts))
+        asked = {"vectors": vectors, "sessions": sessions, "forecasts": forecasts}
+        graph = Graph(self.name.removeprefix(PREFIX), form=self.fields, **asked)
         self.hang(graph)
         return graph
 
@@ -107,7 +116,8 @@ def reads(name: str = "train", *, spec: Recommender | None = None) -> Reads:
 
 def require_hung() -> None:
     """Refuse a row of the step table that hangs in no pipeline."""
-    hung = {node.step.name for one in PIPELINES.values() for node in one.graph(vectors=True, sessions=True).nodes}
+    every = {"vectors": True, "sessions": True, "forecasts": True}
+    hung = {node.step.name for one in PIPELINES.values() for node in one.graph(**every).nodes}
     if missing := [name for name in step_table.STEPS if name not in hung]:
         raise SpecError(
             f"step_table.py: step '{missing[0]}' hangs in no pipeline; add it to one (pipelines/graphs/train.py), or "
