@@ -1,6 +1,6 @@
 """POST /intents: everything that a user may be about to do, with its probability."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -48,14 +48,20 @@ def answer(door: "Door", ask: IntentsRequest, context: RequestContext) -> Intent
     state = door.state_of(ask.user_id, ask.at, context)
     session = door.session_of(state, context)
     forecasts = door.forecasts_of(state, context)
-    told = {} if session is None else {"session": session.model_dump()}
+    told: dict[str, Any] = {} if session is None else {"session": session.model_dump()}
     if forecasts is not None:
         told["forecasts"] = [one.model_dump() for one in forecasts]
     door.write(context, state, asked={"at": ask.at} | told)
     every = door.intents_of(state, range(len(state.probabilities)))
     decided = door.decisions_of(state) if ask.decide else None
-    beside = {"session": session, "forecasts": forecasts}
-    return Intents(intents=every, decisions=decided, **beside, profile=state.profile, **door.signed(context))
+    return Intents(
+        intents=every,
+        decisions=decided,
+        session=session,
+        forecasts=forecasts,
+        profile=state.profile,
+        **door.signed(context),
+    )
 
 
 CONTRACT = Contract(

@@ -113,7 +113,7 @@ Basis = Literal["model", "usual"]
 BASIS = "What it rests on. model: the user's profile; usual: what is usual in training, since no model answers"
 
 
-class Amount(AnswerPart):
+class AmountForecast(AnswerPart):
     """How much a user comes to within an intent's horizon: an intent of kind regression."""
 
     name: str
@@ -125,7 +125,7 @@ class Amount(AnswerPart):
     high: float | None = Field(description="Highest quantile of the intent; null where it has none")
 
 
-class NextValue(AnswerPart):
+class NextValueForecast(AnswerPart):
     """Which value comes first within an intent's horizon: an intent of kind multiclass. Probabilities add up to 1."""
 
     name: str
@@ -136,7 +136,7 @@ class NextValue(AnswerPart):
     none: float = Field(description="Probability that nothing comes")
 
 
-Forecast = Annotated[Amount | NextValue, Field(discriminator="kind")]
+Forecast = Annotated[AmountForecast | NextValueForecast, Field(discriminator="kind")]
 
 
 class Session(AnswerPart):

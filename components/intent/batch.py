@@ -1,7 +1,8 @@
 """Intents of all users at once, by the very scorers that serve: rows in groups in, probabilities in groups out.
 
 Runs between `newest_rows` and the ranking's `recommend`. A user on a lower rung of the ladder gets the segment's rates,
-as at the door. Forecasts, where the release has some, stand in a file of their own. Nothing here reads a store or the clock: `now` is in the rows.
+as at the door. Forecasts, where the release has some, stand in a file of their own. Nothing here reads a store or the
+clock: `now` is in the rows.
 """
 
 from collections.abc import Callable, Iterator

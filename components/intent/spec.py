@@ -12,7 +12,10 @@ from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
 SESSION = "session"  # the horizon of intents of the visit that goes on (components/intent/sessions)
-BINARY, REGRESSION, MULTICLASS = "binary", "regression", "multiclass"
+Kind = Literal["binary", "regression", "multiclass"]
+BINARY: Kind = "binary"
+REGRESSION: Kind = "regression"
+MULTICLASS: Kind = "multiclass"
 OF_REGRESSION = ("value", "aggregate", "unit", "loss", "quantiles")  # fields that other kinds do not have
 LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 
@@ -45,7 +48,7 @@ class Intent(Slice):
         "or session, the rest of the visit (docs/sessions.md); left out: 7d",
     )
     horizon_days: int = Field(default=7, ge=1, le=365, description="Older form of horizon: the same in days")
-    kind: Literal["binary", "regression", "multiclass"] = Field(
+    kind: Kind = Field(
         default=BINARY,
         description="binary: whether it happens; regression: how much of `value`; multiclass: which value of the level "
         "comes first, or none (docs/forecasts.md)",
@@ -88,7 +91,11 @@ class Intent(Slice):
         """Refuse what another kind of intent has: it would be silently without effect."""
         said = self.model_fields_set
         for name in OF_REGRESSION:
-            if self.kind != REGRESSION and name in said and getattr(self, name) != type(self).model_fields[name].default:
+            if (
+                self.kind != REGRESSION
+                and name in said
+                and getattr(self, name) != type(self).model_fields[name].default
+            ):
                 raise ValueError(f"{name} is of kind: regression, not of kind: {self.kind}; drop {name}, or say that")
         if self.kind == BINARY:
             return self

@@ -363,9 +363,7 @@ def _segmented(
     return SegmentedUsers(found, (codes, assigned))
 
 
-def _assigned(
-    output: FeatureFiles, found: fit.Segmentation, targets: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _assigned(output: FeatureFiles, found: fit.Segmentation, targets: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the codes of rows with their segments, part by part."""
     if found.encoder is None:
         for codes, ids, slow in output.target_mixes():

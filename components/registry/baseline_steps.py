@@ -67,7 +67,11 @@ def register_baseline(
     `lineage.Folders`, in its order. `why` is the pipeline's reason for what passed, with the run's note.
     """
     with step("register_baseline") as progress:
-        at, known, slices = Folders.of(folders, forecasts=forecasts), Lineage.model_validate_json(lineage), json.loads(serving)
+        at, known, slices = (
+            Folders.of(folders, forecasts=forecasts),
+            Lineage.model_validate_json(lineage),
+            json.loads(serving),
+        )
         held = champion.verdict(name, candidate)
         without = holds_sessions_back(held)
         at = replace(at, session=None) if without else at
@@ -76,7 +80,9 @@ def register_baseline(
         result = Result.read(at, known)
         metrics = measured(result.metrics, result.served, segments=result.vocabulary.segments)
         registered = registered_parts(name, at, lineage=known, slices=slices)
-        stands_in = BaselineChampion(_release_id(name, candidate), json.loads(replaced), without_sessions=without, without_forecasts=mute)
+        stands_in = BaselineChampion(
+            _release_id(name, candidate), json.loads(replaced), without_sessions=without, without_forecasts=mute
+        )
         with tempfile.TemporaryDirectory() as scratch:
             made = release.make(
                 name,

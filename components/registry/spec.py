@@ -66,16 +66,17 @@ class Gate(Slice):
         group, _, name = self.metric.partition(".")
         if group != gate_metrics.FORECAST:
             return
-        if self.intent not in kinds:
+        kind = kinds.get(self.intent or "")
+        if kind is None:
             have = ", ".join(kinds) or "none; add one, such as {name: spend, kind: regression, value: value}"
             raise ValueError(
                 f"{place}.intent: '{self.intent}' is no intent of kind: regression or multiclass; have {have}"
                 f"{nearest(str(self.intent), list(kinds))}"
             )
-        allowed = gate_metrics.OF_KINDS[kinds[self.intent]]
+        allowed = gate_metrics.OF_KINDS[kind]
         if name not in allowed:
             raise ValueError(
-                f"{place}: {self.metric} is not measured of '{self.intent}', which is of kind: {kinds[self.intent]}; "
+                f"{place}: {self.metric} is not measured of '{self.intent}', which is of kind: {kind}; "
                 f"use {', '.join(f'{group}.{one}' for one in allowed)}"
             )
 

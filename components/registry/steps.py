@@ -50,7 +50,8 @@ def register(
 
     In a dry run nothing is written but the report: no run, no version, no tag, no alias. `mode` is the run's own and
     goes before that of `promotion`; a pipeline that 0.1 compiled gives none. `folders` are those of `lineage.Folders`,
-    in its order, and `forecasts` is the artifact of that name, '' where there is none; `lineage`, `promotion` and `serving` are JSON; `report` and `release_version` are files to write.
+    in its order, and `forecasts` is the artifact of that name, '' where there is none; `lineage`, `promotion` and
+    `serving` are JSON; `report` and `release_version` are files to write.
     `champion_folders` are what the champion's judged twin says on the candidate's rows, by part.
     """
     with step("register") as progress:

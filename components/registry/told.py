@@ -26,7 +26,7 @@ def told(result: Result, verdict: Verdict, made: Release | None, *, run_id: str,
     return {
         "data": {key: result.snapshot.get(key) for key in ("rows", "first", "last", "weeks")},
         "compared": {part: found for part in COMPARED if (found := _compared(result.metrics.get(part, {}), part))},
-        **({"forecasts": found} if (found := _forecasts(result.metrics.get(FORECAST, {}))) else {}),
+        **({"forecasts": others} if (others := _forecasts(result.metrics.get(FORECAST, {}))) else {}),
         "passed": verdict.passed,
         "verdict": verdict.word,
         "places": sorted({o.place for o in verdict.outcomes if not o.passed}),

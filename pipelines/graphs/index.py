@@ -64,8 +64,13 @@ class Pipeline:
         vectors = vectors or (spec is not None and spec.vectors is not None)
         sessions = sessions or (spec is not None and bool(spec.of_sessions))
         forecasts = forecasts or (spec is not None and bool(spec.of_forecasts))
-        asked = {"vectors": vectors, "sessions": sessions, "forecasts": forecasts}
-        graph = Graph(self.name.removeprefix(PREFIX), form=self.fields, **asked)
+        graph = Graph(
+            self.name.removeprefix(PREFIX),
+            form=self.fields,
+            vectors=vectors,
+            sessions=sessions,
+            forecasts=forecasts,
+        )
         self.hang(graph)
         return graph
 
@@ -116,8 +121,8 @@ def reads(name: str = "train", *, spec: Recommender | None = None) -> Reads:
 
 def require_hung() -> None:
     """Refuse a row of the step table that hangs in no pipeline."""
-    every = {"vectors": True, "sessions": True, "forecasts": True}
-    hung = {node.step.name for one in PIPELINES.values() for node in one.graph(**every).nodes}
+    every = (one.graph(vectors=True, sessions=True, forecasts=True) for one in PIPELINES.values())
+    hung = {node.step.name for graph in every for node in graph.nodes}
     if missing := [name for name in step_table.STEPS if name not in hung]:
         raise SpecError(
             f"step_table.py: step '{missing[0]}' hangs in no pipeline; add it to one (pipelines/graphs/train.py), or "

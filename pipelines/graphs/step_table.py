@@ -42,7 +42,7 @@ SLICES = {
     "intents": "The spec's `intents`, JSON.",
     "intent_model": "The spec's `models.intent`, JSON.",
     "session": "Intents within a visit, how visits are cut and the model's settings, JSON; empty where there are none.",
-    "forecast": "Intents of kind regression and multiclass and their heads' settings, JSON; empty where there are none.",
+    "forecast": "Intents of kind regression and multiclass, their heads' settings, JSON; empty where there are none.",
     "ranking": "The spec's `models.ranking`, JSON.",
     "ranking_rows": "Which weeks the ranker's rows come from, JSON.",
     "ranking_weeks": "Last training weeks that the ranker learns from.",

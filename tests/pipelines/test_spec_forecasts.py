@@ -75,7 +75,9 @@ def test_a_dump_reads_as_it_was_meant() -> None:
 
 @pytest.mark.parametrize("pipeline", ["train", "retrain"])
 def test_the_steps_hang_where_a_spec_asks_and_nowhere_else(pipeline: str) -> None:
-    nodes = {n.step.name: n for n in index.pipeline(pipeline).graph(spec.parse(document(VISIT, SPEND), place="t")).nodes}
+    nodes = {
+        n.step.name: n for n in index.pipeline(pipeline).graph(spec.parse(document(VISIT, SPEND), place="t")).nodes
+    }
     assert [name for name in nodes if "forecasts" in name] == STEPS
     takes = {name: nodes[name].inputs["forecasts"].node.step.name for name in TAKERS}
     assert takes == dict.fromkeys(TAKERS, "train_forecasts") | {"register_refit": "refit_forecasts"}
@@ -171,8 +173,8 @@ def test_the_steps_hang_where_a_spec_asks_and_nowhere_else(pipeline: str) -> Non
                 SPEND,
                 promotion={"gates": [{"metric": "forecast.rmse", "intent": "spend", "against": "champion"}]},
             ),
-            "promotion.gates[0]: forecast.rmse: the champion's forecasts are not judged on the same rows; use `against: "
-            "baseline`, or a `limit`",
+            "promotion.gates[0]: forecast.rmse: the champion's forecasts are not judged on the same rows; use `against"
+            ": baseline`, or a `limit`",
         ),
         (
             document(VISIT, SPEND | {"horizon": "10d"}),

@@ -89,9 +89,7 @@ def test_they_travel_in_the_intent_models_folder_and_serve_nowhere_where_held_ba
     gates = json.dumps(
         {"gates": [{"metric": "forecast.rmse", "intent": "spend"}, {"metric": "intent.map", "limit": 0.1}]}
     )
-    passed = steps.register(
-        name, folders=paths, promotion=gates, release_version=str(version), mode="auto", **given
-    )  # type: ignore[arg-type]
+    passed = steps.register(name, folders=paths, promotion=gates, release_version=str(version), mode="auto", **given)  # type: ignore[arg-type]
     assert passed is passes
     found = ReleaseFolder.read(assemble(name, version.read_text(), tmp_path / "release"))
     assert (found.intent / FORECASTS / "forecasts.json").is_file()

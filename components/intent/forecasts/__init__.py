@@ -1,1 +1,1 @@
-"""Intents of other kinds than yes or no: an amount (regression), and which of several values comes next (multiclass)."""
+"""Intents of other kinds than yes or no: an amount (regression), and which value comes next (multiclass)."""

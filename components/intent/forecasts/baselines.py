@@ -45,7 +45,8 @@ def _boosted(head: Regression, train: Sample, validate: Sample, test: Sample) ->
 
     some = train.take(np.linspace(0, len(train) - 1, min(MOST_ROWS, len(train))).astype(np.int64))
     columns = np.sort(np.argsort(-some.x.std(axis=0), kind="stable")[:MOST_INPUTS])
-    losses = [("quantile", level) for level in head.quantiles] or [("squared_error", None)]
+    losses: list[tuple[str, float | None]] = [("quantile", level) for level in head.quantiles]
+    losses = losses or [("squared_error", None)]
     said = []
     with threadpool_limits(1):  # sums in one order, so that every machine grows the same trees
         for loss, level in losses:
@@ -69,9 +70,7 @@ def _cost(level: float | None) -> Callable[[np.ndarray], np.ndarray]:
     return lambda off: np.maximum(level * off, (level - 1) * off)
 
 
-def of_values(
-    head: Multiclass, train: Sample, test: Sample, *, last: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def of_values(head: Multiclass, train: Sample, test: Sample, *, last: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return by name each baseline's probabilities of the test rows, [R, K]; `last` is the last class by part."""
     K, usual = head.outputs, np.asarray(head.usual)
     y, weight = train.y.astype(np.int64), train.weight

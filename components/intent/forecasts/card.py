@@ -34,8 +34,8 @@ def write(found: Evaluation, *, intents: tuple[Forecast, ...], step: str, counts
         ]
     parts += [
         "## Data and limits",
-        f"Labels are what happened in the {step}s from the cutoff on; rows are purged by the longest horizon. Inputs are "
-        "those of the intent model. Baselines are fitted on training rows, the boosting's size on validation rows. "
+        f"Labels are what happened in the {step}s from the cutoff on; rows are purged by the longest horizon. Inputs "
+        "are those of the intent model. Baselines are fitted on training rows, the boosting's size on validation rows. "
         "Intervals come from resampling users (95 % at each end).",
     ]
     return "\n\n".join(parts) + "\n"
@@ -83,8 +83,8 @@ def _told(counts: Mapping[str, Any]) -> list[str]:
     found = []
     if "values" in counts:
         found.append(
-            f"{counts['values']} values are told apart. At {counts['tied']:.1%} of the instants events of several values "
-            "come at once: such an instant has the value of most events, ties by the commoner value."
+            f"{counts['values']} values are told apart. At {counts['tied']:.1%} of the instants events of several "
+            "values come at once: such an instant has the value of most events, ties by the commoner value."
         )
     if counts.get("unlabelled"):
         found.append(f"{counts['unlabelled']:,} rows have no label and are left out.")

@@ -88,9 +88,7 @@ def _difference(
     rows: int,
     users: int,
 ) -> Numbers:
-    mine, theirs = (
-        Sample(float(points[side][metric][0]), drawn[side][metric], rows, users) for side in (MODEL, other)
-    )
+    mine, theirs = (Sample(float(points[side][metric][0]), drawn[side][metric], rows, users) for side in (MODEL, other))
     found = verdicts.better(mine, theirs, lower=metric not in HIGHER, least=Least())
     ends = None if found.interval is None else [_rounded(end) for end in found.interval]
     estimate = None if found.estimate is None else _rounded(found.estimate)

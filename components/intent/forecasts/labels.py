@@ -152,7 +152,7 @@ def next_values(events: Happened, codes: np.ndarray, rows: Rows, intent: Forecas
 
 
 def last_values(events: Happened, codes: np.ndarray, rows: Rows, *, none: int) -> np.ndarray:
-    """Return the code of the last instant that was known at each row's cutoff, `none` where there is none, int64 [R]."""
+    """Return the code of the last instant known at each row's cutoff, `none` where there is none, int64 [R]."""
     found = np.full(len(rows.user), none, dtype=np.int64)
     last, at = np.full(len(rows.user_ids), none, dtype=np.int64), np.full(len(rows.user_ids), np.iinfo(np.int64).min)
     news = _News(events)
@@ -249,7 +249,9 @@ def _labels(table: pa.Table, items: pa.Table | None, intent: Forecast) -> np.nda
             f"{place}: items.{intent.column} holds several values an item, and of kind multiclass exactly one happens "
             "next; name a column of single values, or use kind binary"
         )
-    at = pc.index_in(table[columns.ITEM_ID].cast(pa.string()), items[columns.ITEM_ID].cast(pa.string()).combine_chunks())
+    at = pc.index_in(
+        table[columns.ITEM_ID].cast(pa.string()), items[columns.ITEM_ID].cast(pa.string()).combine_chunks()
+    )
     found = values.cast(pa.string()).combine_chunks().take(at)
     return np.asarray(pc.fill_null(found, "").to_numpy(zero_copy_only=False), dtype=object)
 

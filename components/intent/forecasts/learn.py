@@ -76,7 +76,9 @@ def learn(
         parts = dict(zip(PARTS, np.split(np.arange(len(every)), ends[:-1]), strict=True))
         has = {part: place[~np.isnan(found.y[place])] for part, place in parts.items()}
         samples = {
-            part: Sample(x[part][has[part] - parts[part][0]], found.y[has[part]], weights_of(examples, every[has[part]]))
+            part: Sample(
+                x[part][has[part] - parts[part][0]], found.y[has[part]], weights_of(examples, every[has[part]])
+            )
             for part in PARTS
         }
         head = kinds.fit(intent, samples["train"].y, weight=samples["train"].weight, values=found.values)
@@ -96,7 +98,10 @@ def learn(
         fitted.append(one)
         epochs[intent.name] = made.epochs
         unlabelled = int(np.isnan(found.y).sum())
-        told[intent.name] = found.told | {"rows": {part: len(samples[part]) for part in PARTS}, "unlabelled": unlabelled}
+        told[intent.name] = found.told | {
+            "rows": {part: len(samples[part]) for part in PARTS},
+            "unlabelled": unlabelled,
+        }
     rows_digest = digest(examples.rows.user_id[at["test"]], examples.week[at["test"]])
     counts = {"rows": {part: len(at[part]) for part in PARTS}, "inputs": len(seen.mean), "intents": told}
     return Learnt(
@@ -208,6 +213,6 @@ def _require_rows(samples: dict[str, Sample], intent: Forecast) -> None:
     for part, sample in samples.items():
         if not len(sample):
             raise DataError(
-                f"intents.{intent.name}: no {part} row has a label: nobody did what it is a mean of within the horizon; "
-                "use `aggregate: sum`, a longer horizon, or drop the intent"
+                f"intents.{intent.name}: no {part} row has a label: nobody did what it is a mean of within the "
+                "horizon; use `aggregate: sum`, a longer horizon, or drop the intent"
             )

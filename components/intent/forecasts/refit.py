@@ -51,7 +51,7 @@ def refit(
     weeks: Sequence[int] | None = None,
     report: Callable[[float, str], None] = lambda share, note: None,
 ) -> Refitted:
-    """Fit every head to the rows of `weeks`, the ripe ones where none are given; `epochs` are those of training.json."""
+    """Fit every head to the rows of `weeks`, left out: the ripe ones; `epochs` are those of training.json."""
     wanted = conditions.ripe(examples.split) if weeks is None else list(weeks)
     most = min(MOST_ROWS["train"], max(MOST_CELLS // len(judged.seen.mean), 1))
     every = spaced(np.flatnonzero(np.isin(examples.week, wanted)), most)
@@ -64,7 +64,7 @@ def refit(
         found = labelled(events, items, intent, examples, rows, train=slice(None), values=values)
         has = np.flatnonzero(~np.isnan(found.y))
         sample = Sample(x[has], found.y[has], weights_of(examples, every[has]))
-        kept[intent.name] = max(kept_after(list(epochs[intent.name])), 1)
+        kept[intent.name] = max(kept_after(epochs[intent.name]), 1)
         model = rule.model.model_copy(update={"epochs": kept[intent.name]})
         made = train(sample, None, before.head, model)
         again = Fitted(before.head, made.net.arrays())
@@ -81,8 +81,8 @@ def sane(again: Fitted, before: Fitted, sample: Sample) -> tuple[float, float]:
     name = again.head.intent.name
     if not np.isfinite(mine) or mine > WORSE * theirs + 1e-9:
         raise DataError(
-            f"refit of the forecast '{name}': its loss is {mine:.4g} where the judged head's is {theirs:.4g} on the same "
-            "rows; the judged model is in the registry and the champion stays; look at the newest steps of the data, "
+            f"refit of the forecast '{name}': its loss is {mine:.4g} where the judged head's is {theirs:.4g} on the "
+            "same rows; the judged model is in the registry and the champion stays; look at the newest steps of the data, "
             "or set promotion.refit: false"
         )
     return round(mine, 6), round(theirs, 6)

@@ -31,7 +31,16 @@ FILE, WEIGHTS = "forecasts.json", "weights.npz"
 FORMAT = 1
 FARTHEST = 10.0  # deviations from the training mean at which an input is cut off
 ROWS = 1024  # rows encoded at a time: bounds memory
-ARRAYS = ("first.weight", "first.bias", "second.weight", "second.bias", "out.weight", "out.bias", "skip.weight", "start")
+ARRAYS = (
+    "first.weight",
+    "first.bias",
+    "second.weight",
+    "second.bias",
+    "out.weight",
+    "out.bias",
+    "skip.weight",
+    "start",
+)
 MODEL, USUAL = "model", "usual"  # what an answer rests on
 
 
@@ -156,8 +165,8 @@ class ForecastScorer:
         document = files.read_json(folder / FILE)
         if document.get("format") != FORMAT:
             raise DataError(
-                f"{folder / FILE}: format {document.get('format')!r} of forecasts, this version reads {FORMAT}; run the "
-                "pipeline again, or serve it with the version that wrote it"
+                f"{folder / FILE}: format {document.get('format')!r} of forecasts, this version reads {FORMAT}; run "
+                "the pipeline again, or serve it with the version that wrote it"
             )
         if document["targets"] != targets:
             raise DataError(

@@ -112,7 +112,9 @@ def _tables(clean: Path, rule: ForecastRule) -> tuple[pa.Table, pa.Table | None]
     if not levels or not listed.is_file():
         return events, None
     have = pq.read_schema(listed).names
-    return events, pq.read_table(listed, columns=[name for name in dict.fromkeys([columns.ITEM_ID, *levels]) if name in have])
+    return events, pq.read_table(
+        listed, columns=[name for name in dict.fromkeys([columns.ITEM_ID, *levels]) if name in have]
+    )
 
 
 def _said(test: dict[str, Any]) -> dict[str, Any]:

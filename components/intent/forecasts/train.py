@@ -4,8 +4,9 @@ Letters: R rows, N inputs, O outputs.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def _fit(
     return tuple(epochs)
 
 
-def kept_after(epochs: list[dict[str, float]]) -> int:
+def kept_after(epochs: Sequence[Mapping[str, Any]]) -> int:
     """Return after which epoch the judged network was kept, as training keeps it.
 
     >>> kept_after([{"validate_loss": loss} for loss in (0.4, 0.2, 0.3)])

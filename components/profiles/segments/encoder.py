@@ -80,12 +80,17 @@ def fit(sequence: np.ndarray) -> SequenceEncoder:
 
     B, T, C = sequence.shape
     model = MLPRegressor(
-        (WIDTH,), activation="tanh", alpha=DECAY, batch_size=min(BATCH, B), max_iter=PASSES, random_state=0
+        hidden_layer_sizes=(WIDTH,),
+        activation="tanh",
+        alpha=DECAY,
+        batch_size=min(BATCH, B),
+        max_iter=PASSES,
+        random_state=0,
     )
     read, said = sequence[:, :-1].reshape(B, -1).astype(np.float32), sequence[:, -1].astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of passes is what is asked for
         model.fit(read, said if C > 1 else said[:, 0])
     weight = np.asarray(model.coefs_[0], dtype=np.float64).round(6).reshape(T - 1, C, WIDTH)
-    weight *= sequence.any(axis=(0, 1))[None, :, None]  # a target that the fit did not see says nothing
+    weight *= (sequence.max(axis=(0, 1)) > 0)[None, :, None]  # a target that the fit did not see says nothing
     return SequenceEncoder(weight, np.asarray(model.intercepts_[0], dtype=np.float64).round(6))

@@ -38,7 +38,7 @@ class Segmentation:
     """Fitted segments: typical mixes (K-means) or topics (LDA) [K, C], and what is said about them."""
 
     method: str
-    # [K, C] centroids of unit mixes, or the weights exp(E[log p(target | topic)]) of topics; [K, D] centroids of vectors
+    # [K, C] centroids of unit mixes, or the weights exp(E[log p(target | topic)]) of topics; [K, D] of vectors
     table: np.ndarray
     names: tuple[str, ...]
     sizes: tuple[int, ...]  # users of the fit; segment 0 is the largest
@@ -113,9 +113,7 @@ def unit(mix: np.ndarray) -> np.ndarray:
     return np.asarray(mix / np.where(norm == 0, 1, norm))
 
 
-def fit(
-    mix: np.ndarray, names: Sequence[str], spec: Segments, sequence: np.ndarray | None = None
-) -> Segmentation:
+def fit(mix: np.ndarray, names: Sequence[str], spec: Segments, sequence: np.ndarray | None = None) -> Segmentation:
     """Fit segments on target weights [B, C]; rows must come in an order that no pseudonym decides.
 
     Method encoder is fitted on each user's `sequence` [B, T, C] as well. Fewer kinds of users than segments gives a

@@ -42,7 +42,7 @@ def door(world: World, told: Told) -> Door:
         world.release(),
         world.scorer,
         world.ranker,
-        world.profiles,
+        world.profiles,  # type: ignore[arg-type]  # no memories are read here
         RequestLog(world.folder / "requests"),
         world.clock,
         events=EventLog(world.folder / "events"),
@@ -101,5 +101,5 @@ def test_the_clients_model_reads_either_kind() -> None:
     from bentos.endpoints.intents import CONTRACT
 
     found = Intents.model_validate(CONTRACT.example.answer)
-    assert [type(one).__name__ for one in found.forecasts or ()] == ["Amount", "NextValue"]
+    assert [type(one).__name__ for one in found.forecasts or ()] == ["AmountForecast", "NextValueForecast"]
     assert np.isfinite(found.forecasts[0].value)  # type: ignore[index, union-attr]

@@ -131,7 +131,7 @@ def test_an_amount_that_was_never_negative_is_never_said_to_be() -> None:
 def test_weights_of_rows_count_in_what_is_usual() -> None:
     head = kinds.fit(INTENTS["squared"], np.asarray([0.0, 4.0]), weight=np.asarray([3.0, 1.0]))
     assert isinstance(head, Regression)
-    assert (head.mean, head.spread) == (1.0, pytest.approx(math.sqrt(3)))
+    assert [head.mean, head.spread] == pytest.approx([1.0, math.sqrt(3)])
 
 
 def test_figures_of_values_by_hand() -> None:
@@ -158,7 +158,11 @@ def test_a_distribution_adds_up_to_one_and_is_worded_by_value() -> None:
 @pytest.mark.parametrize(
     ("name", "y", "line"),
     [
-        ("squared", [], "intents.spend: no training row has a label: nobody did what it is a mean of within the horizon"),
+        (
+            "squared",
+            [],
+            "intents.spend: no training row has a label: nobody did what it is a mean of within the horizon",
+        ),
         ("squared", [3.0, 3.0], "intents.spend: all 2 training labels are 3, so there is nothing to predict; name"),
         ("squared", [3.0, float("nan")], "intents.spend: 1 of 2 labels are no finite numbers"),
         ("multiclass", [3.0, 3.0], "intents.next: what comes next is none in all 2 training rows, so there is nothing"),

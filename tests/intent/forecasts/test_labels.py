@@ -52,9 +52,7 @@ def happened(table: pa.Table, intent: Forecast, mine: Rows, items: pa.Table | No
 THREE = events(("u", "p", at(1), 1.0), ("u", "p", at(2), 2.0), ("u", "p", at(3), 4.0), ("v", "p", at(3), 8.0))
 
 
-@pytest.mark.parametrize(
-    ("steps", "week", "amount"), [(1, 3, 4.0), (2, 2, 6.0), (3, 1, 7.0), (1, 4, 0.0), (2, 3, 4.0)]
-)
+@pytest.mark.parametrize(("steps", "week", "amount"), [(1, 3, 4.0), (2, 2, 6.0), (3, 1, 7.0), (1, 4, 0.0), (2, 3, 4.0)])
 def test_a_sum_is_of_the_steps_of_the_horizon_and_of_the_row_s_user(steps: int, week: int, amount: float) -> None:
     mine, intent = rows(("u", week)), SPEND.model_copy(update={"steps": steps})
     assert labels.amounts(happened(THREE, intent, mine), mine, intent).tolist() == [amount]
@@ -130,7 +128,7 @@ def test_an_instant_of_several_values_has_the_one_of_most_events_and_the_commone
         ("u", "q", at(2), 1.0), ("u", "p", at(2), 1.0),
     )  # fmt: skip
     mine = rows(("u", 1), ("u", 2))
-    instants, codes, tied = labels.instants(happened(table, NEXT, mine), ("PASTA", "QUINOA"))
+    _, codes, tied = labels.instants(happened(table, NEXT, mine), ("PASTA", "QUINOA"))
     assert (codes.tolist(), tied) == ([1, 0], 1.0)
 
 
@@ -199,7 +197,7 @@ def test_labels_of_many_users_are_those_of_plain_loops() -> None:
 
     def spent(user: str, week: int) -> float:
         low, high = CALENDAR.start(week), CALENDAR.start(week + 2)
-        return sum(e["value"] for e in plain if e["user_id"] == user and low <= e["timestamp"] < high)
+        return sum(float(e["value"]) for e in plain if e["user_id"] == user and low <= e["timestamp"] < high)
 
     expected = [spent(mine.user_ids[u], w) for u, w in zip(mine.user, mine.week.tolist(), strict=True)]
     assert labels.amounts(happened(table, intent, mine), mine, intent).tolist() == pytest.approx(expected)

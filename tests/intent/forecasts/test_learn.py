@@ -45,9 +45,7 @@ def test_each_beats_what_knows_nobody(learnt: Learnt) -> None:
 
 
 def test_baselines_are_those_of_the_kind(learnt: Learnt) -> None:
-    found = {
-        name: {key.partition(":")[2] for key in numbers} for name, numbers in learnt.evaluation.baselines.items()
-    }
+    found = {name: {key.partition(":")[2] for key in numbers} for name, numbers in learnt.evaluation.baselines.items()}
     amounts, values = {"spend", "range"}, {"next"}
     assert found == dict.fromkeys(("mean", "own_mean", "gbdt"), amounts) | dict.fromkeys(
         ("majority", "last_value", "markov"), values
@@ -90,7 +88,9 @@ def test_a_folder_of_other_targets_or_format_is_refused(learnt: Learnt, examples
     with pytest.raises(DataError, match="was trained beside 7 targets, and the intent model has 3"):
         ForecastScorer.load(tmp_path, targets=3, **given)  # type: ignore[arg-type]
     text = (tmp_path / "forecasts.json").read_text()
-    (tmp_path / "forecasts.json").write_text(text.replace('"format": 1', '"format": 9').replace('"format":1', '"format":9'))
+    (tmp_path / "forecasts.json").write_text(
+        text.replace('"format": 1', '"format": 9').replace('"format":1', '"format":9')
+    )
     with pytest.raises(DataError, match="format 9 of forecasts, this version reads 1"):
         ForecastScorer.load(tmp_path, targets=7, **given)  # type: ignore[arg-type]
 
@@ -121,7 +121,9 @@ def test_labels_that_reach_into_the_next_part_are_refused(
     events: pa.Table, items: pa.Table, examples: Examples
 ) -> None:
     far = ForecastRule(intents=(SPEND.model_copy(update={"steps": 3}),), model=RULE.model)
-    with pytest.raises(DataError, match="labels of train week 16 look ahead 3 steps, past the first validate cutoff 17"):
+    with pytest.raises(
+        DataError, match="labels of train week 16 look ahead 3 steps, past the first validate cutoff 17"
+    ):
         learn(events, items, far, examples)
 
 

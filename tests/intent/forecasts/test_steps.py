@@ -32,10 +32,9 @@ def last(said: Path) -> dict[str, object]:
     return found
 
 
-def test_a_judged_model_its_card_and_then_its_refit(
-    clean: Path, rows_folder: Path, said: Path, tmp_path: Path
-) -> None:
-    made, again, logged = tmp_path / "made", tmp_path / "again", {}
+def test_a_judged_model_its_card_and_then_its_refit(clean: Path, rows_folder: Path, said: Path, tmp_path: Path) -> None:
+    made, again = tmp_path / "made", tmp_path / "again"
+    logged: dict[str, float] = {}
     rule = RULE.model_dump_json()
     run_train_forecasts(
         rule, clean=clean, rows=rows_folder, destination=made, code="c0de", log_metric=logged.__setitem__

@@ -1,7 +1,7 @@
 """What kinds of forecast there are: one module each, with `fit` and `read`, which give the kind's `Head`.
 
-A head knows what a network's outputs mean: its loss in torch, its answer in numpy, its figures. It is fitted on training
-labels (a scale, the values told apart) before the network is, and travels in the model folder as JSON.
+A head knows what a network's outputs mean: its loss in torch, its answer in numpy, its figures. It is fitted on
+training labels (a scale, the values told apart) before the network is, and travels in the model folder as JSON.
 """
 
 from importlib import import_module

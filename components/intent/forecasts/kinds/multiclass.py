@@ -42,7 +42,7 @@ class Multiclass:
     @property
     def start(self) -> np.ndarray:
         """Return the outputs that say what is usual, float64 [K]."""
-        return np.log(np.maximum(np.asarray(self.usual), SMALL))
+        return np.asarray(np.log(np.maximum(np.asarray(self.usual), SMALL)))
 
     def targets(self, y: np.ndarray) -> np.ndarray:
         """Return class codes, int64 [R]."""

@@ -113,7 +113,9 @@ def fit(intent: Forecast, y: np.ndarray, *, weight: np.ndarray, values: tuple[st
             "use `aggregate: sum`, a longer horizon, or drop the intent"
         )
     if not np.isfinite(y).all():
-        raise DataError(f"intents.{intent.name}: {(~np.isfinite(y)).sum():,} of {len(y):,} labels are no finite numbers")
+        raise DataError(
+            f"intents.{intent.name}: {(~np.isfinite(y)).sum():,} of {len(y):,} labels are no finite numbers"
+        )
     mean = float(np.average(y, weights=weight))
     spread = float(np.sqrt(np.average((y - mean) ** 2, weights=weight)))
     if y.min() == y.max() or not spread > 0:
