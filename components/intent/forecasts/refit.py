@@ -82,8 +82,8 @@ def sane(again: Fitted, before: Fitted, sample: Sample) -> tuple[float, float]:
     if not np.isfinite(mine) or mine > WORSE * theirs + 1e-9:
         raise DataError(
             f"refit of the forecast '{name}': its loss is {mine:.4g} where the judged head's is {theirs:.4g} on "
-            "the same rows; the judged model is in the registry and the champion stays; look at the newest steps of the "
-            "data, or set promotion.refit: false"
+            "the same rows; the judged model is in the registry and the champion stays; look at the newest steps of "
+            "the data, or set promotion.refit: false"
         )
     return round(mine, 6), round(theirs, 6)
 
