@@ -16,7 +16,12 @@ from feature_repo import files
 from feature_repo.checkout import ROOT
 
 FOLDER = ROOT / "pipelines" / "specs"
-NAMES = ("grocery", "movies", "clickstream", "music", "news", "social", "movies-loo")
+CHAINS = (
+    "chain-shop",
+    "chain-social",
+    "chain-video",
+)  # segments, then a network of another architecture (docs/segments.md)
+NAMES = ("grocery", "movies", "clickstream", "music", "news", "social", "movies-loo", *CHAINS)
 # What --quick runs: listening in small.
 SMALL = {
     "data": {

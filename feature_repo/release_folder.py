@@ -23,6 +23,7 @@ from feature_repo.errors import DataError
 FILE = "release.json"
 INTENT = "intent"  # folder of the intent model
 RANKING = "ranking"  # folder of the ranking model
+FORECASTS = "forecasts"  # folder of the forecasts, within the intent model's; absent where no intent is of such a kind
 SESSION = "session"  # folder of the session model, within the intent model's; absent where no intent is of a visit
 
 FORMAT = "format"

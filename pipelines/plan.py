@@ -30,7 +30,7 @@ LAYERS = {
     "contract": ("data.contract",),
     "profiles": ("profiles",),
     "intents": ("intents",),
-    "intent model": ("models.intent", "models.session"),
+    "intent model": ("models.intent", "models.session", "models.forecast"),
     "ranking model": ("models.ranking",),
     "vectors": ("vectors",),
     "promotion": ("promotion",),
@@ -167,6 +167,7 @@ def last_parameters(home: Path) -> dict[str, Any] | None:
 def _inputs(last: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Name what changed beside the spec."""
     words = {"source": "the source's data", "lineage": "commit, lock or spec"} | {
-        f"{part}_code": f"the code of the {part} steps" for part in ("data", "profiles", "intent", "session", "ranking")
+        f"{part}_code": f"the code of the {part} steps"
+        for part in ("data", "profiles", "intent", "session", "forecast", "ranking")
     }
-    return [f"{word} changed" for name, word in words.items() if last.get(name) != now.get(name)]
+    return [f"{word} changed" for name, word in words.items() if name in last and last[name] != now.get(name)]

@@ -28,6 +28,7 @@ from components.data.row_rules import OneOf
 from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent import search_space
+from components.intent.forecasts.spec import USUAL_QUANTILES, Forecast, ForecastModel, ForecastRule
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
 from components.intent.spec import EVENTS, Intent, IntentModel, read_by
 from components.profiles import vocabulary_rule
@@ -50,6 +51,7 @@ class Models(Slice):
 
     intent: IntentModel = IntentModel()
     session: SessionModel = SessionModel()
+    forecast: ForecastModel = ForecastModel()
     ranking: Ranking = Ranking()
 
     @model_serializer(mode="wrap")
@@ -58,6 +60,8 @@ class Models(Slice):
         dumped: dict[str, Any] = dump(self)
         if self.session == SessionModel():
             dumped.pop("session", None)
+        if self.forecast == ForecastModel():
+            dumped.pop("forecast", None)
         return dumped
 
 
@@ -187,8 +191,31 @@ class Recommender(Slice):
 
     @model_validator(mode="after")
     def _horizons_are_steps(self) -> "Recommender":
-        for intent in self.clocked:
+        for intent in (*self.clocked, *self.of_forecasts):
             intent.steps(self.data.pace)
+        return self
+
+    @model_validator(mode="after")
+    def _forecasts_fit(self) -> "Recommender":
+        """Refuse forecasts alone, and what is said of forecasts that are not there: it would say nothing."""
+        if not self.clocked and self.of_forecasts:
+            raise ValueError(
+                "intents: none is of kind: binary with a horizon on the clock, and the ranker learns from those; add "
+                "one, such as {name: visit}"
+            )
+        for place, intent in enumerate(self.intents):
+            if intent.value == columns.STRENGTH and not self.data.has_strength:
+                raise ValueError(
+                    f"intents[{place}].value: strength is no column of these events; map it as "
+                    "`data.source.events.columns: {strength: <column>}`, or use value, quantity or count"
+                )
+        needs = "an intent of kind: regression or multiclass, and there is none; add one, such as "
+        example = "{name: spend, kind: regression, value: value}"
+        if not self.of_forecasts and self.models.forecast != ForecastModel():
+            raise ValueError(f"models.forecast: is for {needs}{example}, or drop it")
+        kinds: dict[str, str] = {intent.name: intent.kind for intent in self.of_forecasts}
+        for place, gate in enumerate(self.promotion.gates):
+            gate.require_forecast(f"promotion.gates[{place}]", kinds)
         return self
 
     @model_validator(mode="after")
@@ -214,8 +241,38 @@ class Recommender(Slice):
 
     @property
     def clocked(self) -> tuple[Intent, ...]:
-        """The intents that look ahead on the clock: the intent model's."""
-        return tuple(intent for intent in self.intents if not intent.of_session)
+        """The intents that look ahead on the clock, yes or no: the intent model's."""
+        return tuple(intent for intent in self.intents if not intent.of_session and not intent.of_forecast)
+
+    @property
+    def of_forecasts(self) -> tuple[Intent, ...]:
+        """The intents of other kinds than binary: the forecasts'."""
+        return tuple(intent for intent in self.intents if intent.of_forecast)
+
+    def forecast_rule(self) -> ForecastRule | None:
+        """Return what the forecasts need; None where no intent is of such a kind."""
+        if not self.of_forecasts:
+            return None
+        pace = self.data.pace
+        return ForecastRule(
+            intents=tuple(
+                Forecast(
+                    name=i.name,
+                    kind="regression" if i.kind == "regression" else "multiclass",
+                    event=i.event,
+                    steps=i.steps(pace),
+                    value=i.value or "",
+                    aggregate=i.aggregate,
+                    unit=i.unit or "",
+                    loss=i.loss,
+                    quantiles=(i.quantiles or USUAL_QUANTILES) if i.loss == "quantile" else (),
+                    column=i.column,
+                    top=i.top,
+                )
+                for i in self.of_forecasts
+            ),
+            model=self.models.forecast,
+        )
 
     @property
     def of_sessions(self) -> tuple[Intent, ...]:
@@ -397,7 +454,9 @@ class Recommender(Slice):
 
     def split_slice(self) -> dict[str, int]:
         """Return how steps are laid out: each part's length, and how many the longest label looks ahead, if several."""
-        longest = max(self._ranking_steps, *(intent.steps(self.data.pace) for intent in self.clocked))
+        longest = max(
+            self._ranking_steps, *(intent.steps(self.data.pace) for intent in (*self.clocked, *self.of_forecasts))
+        )
         return self.data.split.lengths() | ({"horizon": longest} if longest > 1 else {})
 
     def vocabulary_rule(self) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """POST /intents: everything that a user may be about to do, with its probability."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
-from bentos.endpoints.schemas import Answer, At, Id, Intent, Profile, Request, Session
+from bentos.endpoints.schemas import Answer, At, Forecast, Id, Intent, Profile, Request, Session
 from bentos.http.request_context import RequestContext
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class Intents(Answer):
         description="Of the visit that goes on; null where the release has no intent with horizon: session, or no door "
         "answered",
     )
+    forecasts: list[Forecast] | None = Field(
+        default=None,
+        description="Of the intents of kind regression and multiclass; null where the release has none, or no door "
+        "answered",
+    )
     profile: Profile
 
 
@@ -42,11 +47,21 @@ def answer(door: "Door", ask: IntentsRequest, context: RequestContext) -> Intent
     """Return every intent of a user."""
     state = door.state_of(ask.user_id, ask.at, context)
     session = door.session_of(state, context)
-    told = {} if session is None else {"session": session.model_dump()}
+    forecasts = door.forecasts_of(state, context)
+    told: dict[str, Any] = {} if session is None else {"session": session.model_dump()}
+    if forecasts is not None:
+        told["forecasts"] = [one.model_dump() for one in forecasts]
     door.write(context, state, asked={"at": ask.at} | told)
     every = door.intents_of(state, range(len(state.probabilities)))
     decided = door.decisions_of(state) if ask.decide else None
-    return Intents(intents=every, decisions=decided, session=session, profile=state.profile, **door.signed(context))
+    return Intents(
+        intents=every,
+        decisions=decided,
+        session=session,
+        forecasts=forecasts,
+        profile=state.profile,
+        **door.signed(context),
+    )
 
 
 CONTRACT = Contract(
@@ -59,6 +74,7 @@ CONTRACT = Contract(
             "intents": [examples.INTENT, examples.VISIT],
             "decisions": {examples.INTENT["name"]: False, examples.VISIT["name"]: True},
             "session": {"basis": "visit", "events": 3, "intents": [{"name": "buy_now", "probability": 0.214}]},
+            "forecasts": [examples.AMOUNT, examples.NEXT_VALUE],
             "profile": examples.PROFILE,
         }
         | examples.SIGNED,

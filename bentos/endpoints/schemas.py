@@ -109,6 +109,36 @@ class Intent(AnswerPart):
     probability: float = Field(description="Within the intent's horizon, 0..1")
 
 
+Basis = Literal["model", "usual"]
+BASIS = "What it rests on. model: the user's profile; usual: what is usual in training, since no model answers"
+
+
+class AmountForecast(AnswerPart):
+    """How much a user comes to within an intent's horizon: an intent of kind regression."""
+
+    name: str
+    kind: Literal["regression"]
+    basis: Basis = Field(description=BASIS)
+    value: float = Field(description="Expected value, or the median where the intent has quantiles")
+    unit: str | None = Field(description="Of the value, as the spec says it")
+    low: float | None = Field(description="Lowest quantile of the intent; null where it has none")
+    high: float | None = Field(description="Highest quantile of the intent; null where it has none")
+
+
+class NextValueForecast(AnswerPart):
+    """Which value comes first within an intent's horizon: an intent of kind multiclass. Probabilities add up to 1."""
+
+    name: str
+    kind: Literal["multiclass"]
+    basis: Basis = Field(description=BASIS)
+    probabilities: dict[str, float] = Field(description="By value of the level, the commonest in training first")
+    other: float = Field(description="Probability of a value that is not listed")
+    none: float = Field(description="Probability that nothing comes")
+
+
+Forecast = Annotated[AmountForecast | NextValueForecast, Field(discriminator="kind")]
+
+
 class Session(AnswerPart):
     """What the rest of the visit that goes on may hold: the intents with horizon: session."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from bentos.endpoints import schemas
 from bentos.endpoints.items import ItemsRequest
@@ -28,7 +29,7 @@ from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
-from bentos.recommender.ports import Decides, Profiles, Ranker, Recommended, Scorer, Sessions
+from bentos.recommender.ports import Decides, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions
 from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
@@ -42,6 +43,7 @@ from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import Folding
 
 NOBODY = ""  # no user has this id
+FORECAST: TypeAdapter[schemas.Forecast] = TypeAdapter(schemas.Forecast)
 
 
 class Door:
@@ -63,13 +65,14 @@ class Door:
         breaker: Breaker | None = None,
         documents: DocumentLog | None = None,  # what people change live; None: nobody can
         sessions: Sessions | None = None,  # None: no intent of the release is of a visit
+        forecasts: Forecasts | None = None,  # None: none is of kind regression or multiclass
         grow: Grow | None = None,  # with it: the ranker over other items
         thresholds: Decides | None = None,  # None: the intent model has none
     ) -> None:
         self.release = release
         self._log, self._clock, self._events, self._key = log, clock, events, key
         self._tombstones, self._profiles, self._sessions = tombstones, profiles, sessions
-        self._thresholds = thresholds
+        self._thresholds, self._forecasts = thresholds, forecasts
         for part, found in (("intent", scorer.vocabulary.digest), ("ranking", ranker.vocabulary.digest)):
             if found != release.vocabulary:
                 raise DataError(
@@ -168,6 +171,14 @@ class Door:
         named = zip(self._sessions.names, found.probabilities.tolist(), strict=True)
         every = [schemas.Intent(name=name, probability=probability) for name, probability in named]
         return schemas.Session(basis=basis, events=found.events, intents=every)
+
+    def forecasts_of(self, state: ProfileState, context: RequestContext) -> list[schemas.Forecast] | None:
+        """Say what the user comes to, and what comes next; None where the release has no such intents."""
+        if self._forecasts is None:
+            return None
+        read = self.ladder.forecasts_of(self._forecasts, state, context)
+        found = self._forecasts.said(None) if read is None else read
+        return [FORECAST.validate_python(one) for one in found]
 
     def popular(
         self, among: ShownItems, *, items: int, intents: int

@@ -20,7 +20,7 @@ import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from bentos.http.request_context import RequestContext
 from bentos.recommender import warmup
 from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
-from bentos.recommender.ports import Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid
+from bentos.recommender.ports import Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid
 from bentos.release import Release
 from components.ranking.eligibility import of_kinds
 from components.ranking.spec import FORBID
@@ -171,6 +171,15 @@ class Ladder:
             return _tried(
                 lambda: sessions.said(self._breaker.call(lambda: self._profiles.memories([user]))[0] or [], now=now)
             )
+
+    def forecasts_of(
+        self, forecasts: Forecasts, state: ProfileState, context: RequestContext
+    ) -> list[dict[str, Any]] | None:
+        """Ask for the amounts and next values of a user; None where the models do not answer."""
+        if not state.modelled or context.overdue:
+            return None
+        with context.stage("predict forecasts"):
+            return _tried(lambda: forecasts.said(state.rows))
 
     def warm_up(self, user: str, now: int, like: UserRows | None = None) -> None:
         """Read nobody's row and run the models on it and on a row `like` users' own; start even where one is away."""

@@ -5,7 +5,7 @@ Letters: B rows, C targets of the intent model, M items asked about.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -54,6 +54,13 @@ class Sessions(Protocol):
 
     def said(self, memory: Sequence[Remembered], *, now: int) -> SessionSaid:
         """Answer from a user's last events."""
+
+
+class Forecasts(Protocol):
+    """Predicts amounts, and which value comes next."""
+
+    def said(self, rows: UserRows | None) -> list[dict[str, Any]]:
+        """Answer for one user (B = 1), in words; for nobody, None, what is usual."""
 
 
 class Recommended(Protocol):

@@ -36,6 +36,7 @@ from bentos.recommender.settings import Settings, reading_threads
 from bentos.release import INTENT, RANKING, Release
 from bentos.remote import RemoteRanker, RemoteScorer
 from components.intent.decisions import Thresholds
+from components.intent.forecasts.score import ForecastScorer
 from components.intent.sessions.score import SessionScorer, held
 from components.step import reason_left
 from feature_repo.errors import SpecError
@@ -163,6 +164,7 @@ def open_door(settings: Settings) -> DoorContext:
         tombstones=settings.tombstones,
         documents=document_log_if_any(release.name),
         sessions=_sessions(release),
+        forecasts=ForecastScorer.served(release.folder / INTENT),
         grow=grow,
         thresholds=Thresholds.read(release.folder / INTENT, scorer.vocabulary.target_names),
     )

@@ -1,7 +1,8 @@
-"""Intents of all users at once, by the very scorer that serves: rows in groups in, probabilities in groups out.
+"""Intents of all users at once, by the very scorers that serve: rows in groups in, probabilities in groups out.
 
 Runs between `newest_rows` and the ranking's `recommend`. A user on a lower rung of the ladder gets the segment's rates,
-as at the door. Nothing here reads a store or the clock: `now` is in the rows.
+as at the door. Forecasts, where the release has some, stand in a file of their own. Nothing here reads a store or the
+clock: `now` is in the rows.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,32 +19,62 @@ from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
 
 if TYPE_CHECKING:
+    from components.intent.forecasts.score import ForecastScorer
     from components.intent.score import IntentScorer
 
 ROWS = "rows.parquet"
 FILE = "intents.parquet"
+FORECASTS = "forecasts.parquet"  # one line a user and intent of kind regression or multiclass
 NAMES = "intents.json"  # of the probabilities, in their order
 PROBABILITIES = "probabilities"
 GROUP = "group"
+SCHEMA = pa.schema(
+    {
+        columns.USER_ID: pa.string(),
+        columns.STATE_AT: pa.timestamp("s", tz="UTC"),
+        RUNG: pa.string(),
+        columns.RELEASE: pa.string(),
+        "name": pa.string(),
+        "kind": pa.string(),
+        "basis": pa.string(),
+        "value": pa.float64(),
+        "unit": pa.string(),
+        "low": pa.float64(),
+        "high": pa.float64(),
+        "probabilities": pa.map_(pa.string(), pa.float64()),
+        "other": pa.float64(),
+        "none": pa.float64(),
+    }
+)  # of FORECASTS
 
 
 def write(rows: Path, release: Path, destination: Path, *, at: Callable[[float], None]) -> int:
-    """Write intents.parquet: user, time of the row, rung, release and probabilities; return how many users."""
+    """Write intents.parquet: user, time of the row, rung, release and probabilities; return how many users.
+
+    Where the release has forecasts, forecasts.parquet has a line for each user and intent of theirs.
+    """
+    from components.intent.forecasts.score import ForecastScorer
     from components.intent.score import IntentScorer
 
     released = ReleaseFolder.read(release)
     scorer, fallback = IntentScorer.served(released.intent), Fallback.load(released.ranking)
     source = pq.ParquetFile(rows / ROWS)
     files.write_json(destination / NAMES, scorer.names)
+    others, further = ForecastScorer.served(released.intent), None
     users, writer = 0, None
     for table in groups(source):
         found = _table(table, probabilities(table, scorer, fallback), released.id)
         writer = writer or pq.ParquetWriter(destination / FILE, found.schema, compression="zstd")
         writer.write_table(found, row_group_size=found.num_rows)
+        if others is not None:
+            told = _forecasts(table, others, released.id)
+            further = further or pq.ParquetWriter(destination / FORECASTS, told.schema, compression="zstd")
+            further.write_table(told)
         users += found.num_rows
         at(users / source.metadata.num_rows)
-    if writer is not None:
-        writer.close()
+    for one in (writer, further):
+        if one is not None:
+            one.close()
     return users
 
 
@@ -61,6 +92,27 @@ def probabilities(table: pa.Table, scorer: "IntentScorer", fallback: Fallback) -
         rows = UserRows.from_arrow(table.drop([GROUP, RUNG]))
         found[modelled] = scorer.predict(rows.take(modelled))
     return found
+
+
+def _forecasts(table: pa.Table, scorer: "ForecastScorer", release_id: str) -> pa.Table:
+    """Return what is said of a group's users, as the door words it; of those whom no model answers, what is usual."""
+    modelled = np.isin(table[RUNG].to_pylist(), columns.MODELLED)
+    whole = scorer.spoken(UserRows.from_arrow(table.drop([GROUP, RUNG])), modelled=modelled)
+    about = {name: table[name].to_pylist() for name in (columns.USER_ID, RUNG)}
+    state_at = table[columns.STATE_AT].cast(pa.timestamp("s", tz="UTC")).to_pylist()
+    lines = [
+        {
+            columns.USER_ID: about[columns.USER_ID][row],
+            columns.STATE_AT: state_at[row],
+            RUNG: about[RUNG][row],
+            columns.RELEASE: release_id,
+            **one,
+            "probabilities": list(one.get("probabilities", {}).items()),
+        }
+        for row, said in enumerate(whole)
+        for one in said
+    ]
+    return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
 def _table(table: pa.Table, found: np.ndarray, release_id: str) -> pa.Table:

@@ -86,10 +86,11 @@ class Examples:
         )
 
 
-def load(folder: Path, intents: Sequence[Intent]) -> Examples:
-    """Read the `rows` artifact; its vocabulary must be the one of the intents."""
+def load(folder: Path, intents: Sequence[Intent] | None = None) -> Examples:
+    """Read the `rows` artifact; its vocabulary must be the one of the intents, where they are named."""
     vocabulary = Vocabulary.load(folder / "vocabulary")
-    have, want = {t.intent for t in vocabulary.targets}, {i.name for i in intents}
+    have = {t.intent for t in vocabulary.targets}
+    want = have if intents is None else {i.name for i in intents}
     if have != want:
         raise DataError(
             f"rows: built for the intents {sorted(have)}, the spec has {sorted(want)}; build the profiles again"

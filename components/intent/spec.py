@@ -14,6 +14,11 @@ from feature_repo.slice import Slice
 
 EVENTS = "events"  # what an encoder may read instead of steps
 SESSION = "session"  # the horizon of intents of the visit that goes on (components/intent/sessions)
+Kind = Literal["binary", "regression", "multiclass"]
+BINARY: Kind = "binary"
+REGRESSION: Kind = "regression"
+MULTICLASS: Kind = "multiclass"
+OF_REGRESSION = ("value", "aggregate", "unit", "loss", "quantiles")  # fields that other kinds do not have
 LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 
 if TYPE_CHECKING:
@@ -26,7 +31,8 @@ class Intent(Slice):
     """Something a user may be about to do: y in {0, 1}, whether it happens in [cutoff, cutoff + horizon).
 
     With a `level` there is one y for each of the `top` values of that item column; without, one in all. With
-    `horizon: session` it is asked within a visit: whether the rest of it holds the event.
+    `horizon: session` it is asked within a visit: whether the rest of it holds the event. Of kind regression y is an
+    amount, of kind multiclass the level's value of the first event, or none (components/intent/forecasts).
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40, description="Its name in answers; unique")
@@ -44,6 +50,34 @@ class Intent(Slice):
         "or session, the rest of the visit (docs/sessions.md); left out: 7d",
     )
     horizon_days: int = Field(default=7, ge=1, le=365, description="Older form of horizon: the same in days")
+    kind: Kind = Field(
+        default=BINARY,
+        description="binary: whether it happens; regression: how much of `value`; multiclass: which value of the level "
+        "comes first, or none (docs/forecasts.md)",
+    )
+    value: Literal["value", "quantity", "discount", "strength", "count"] | None = Field(
+        default=None, description="Of kind regression: the events' column whose amount is predicted, or their count"
+    )
+    aggregate: Literal["sum", "mean"] = Field(
+        default="sum",
+        description="Of kind regression: the sum within the horizon, or the mean of its events, such as of ratings; "
+        "rows without an event then have no label",
+    )
+    unit: str | None = Field(
+        default=None, min_length=1, max_length=20, description="Of kind regression: the value's unit in answers: EUR"
+    )
+    loss: Literal["squared", "huber", "quantile"] = Field(
+        default="squared",
+        description="Of kind regression: squared says the mean; huber a mean that outliers move less; quantile the "
+        "median and an interval",
+    )
+    quantiles: tuple[float, ...] | None = Field(
+        default=None,
+        min_length=3,
+        max_length=9,
+        description="With loss: quantile, ascending, the median .5 within; the outer ones are low and high of answers; "
+        "left out: .1, .5, .9",
+    )
     ends: bool = Field(
         default=False, description="With horizon: session and no event: whether the visit ends here, with no more event"
     )
@@ -53,6 +87,46 @@ class Intent(Slice):
         if self.horizon is not None and "horizon_days" in self.model_fields_set:
             raise ValueError(f"horizon and horizon_days are both given; keep `horizon: {self.horizon}`")
         return self
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> "Intent":
+        """Refuse what another kind of intent has: it would be silently without effect."""
+        said = self.model_fields_set
+        for name in OF_REGRESSION:
+            if (
+                self.kind != REGRESSION
+                and name in said
+                and getattr(self, name) != type(self).model_fields[name].default
+            ):
+                raise ValueError(f"{name} is of kind: regression, not of kind: {self.kind}; drop {name}, or say that")
+        if self.kind == BINARY:
+            return self
+        if self.of_session or self.ends:
+            raise ValueError(f"kind: {self.kind} looks ahead on the clock; use a horizon in hours or days, such as 7d")
+        if self.kind == MULTICLASS:
+            if self.level is None:
+                raise ValueError("kind: multiclass is about values of a level; add one, such as level: category")
+            return self
+        if self.level is not None or "top" in said:
+            key = "level" if self.level is not None else "top"
+            raise ValueError(f"{key} and kind: regression do not go together: it is one amount a user; drop {key}")
+        if self.value is None:
+            raise ValueError("kind: regression needs to know of what; add value, such as value: value or value: count")
+        if self.aggregate == "mean" and self.value == "count":
+            raise ValueError("aggregate: mean of a count is always 1; use value: with a column, or aggregate: sum")
+        self._quantiles_fit()
+        return self
+
+    def _quantiles_fit(self) -> None:
+        if self.quantiles is None:
+            return
+        if self.loss != "quantile":
+            raise ValueError(f"quantiles go with loss: quantile, not with loss: {self.loss}; say that, or drop them")
+        shown = ", ".join(f"{level:g}" for level in self.quantiles)
+        if list(self.quantiles) != sorted(set(self.quantiles)) or not 0 < self.quantiles[0] < self.quantiles[-1] < 1:
+            raise ValueError(f"quantiles: {shown} must ascend within 0 and 1; use such as [.1, .5, .9]")
+        if 0.5 not in self.quantiles[1:-1]:
+            raise ValueError(f"quantiles: {shown} have no median between the outer ones; add .5")
 
     @model_validator(mode="after")
     def _session_fits(self) -> "Intent":
@@ -78,9 +152,17 @@ class Intent(Slice):
         dumped.pop("horizon" if self.horizon is None else "horizon_days", None)
         if not self.ends:
             dumped.pop("ends", None)
-        if self.of_session:
+        if self.of_session or self.kind == REGRESSION:
             dumped.pop("top", None)
+        for name in ("kind", *OF_REGRESSION):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                dumped.pop(name, None)
         return dumped
+
+    @property
+    def of_forecast(self) -> bool:
+        """Tell whether it is of another kind than binary: what is said of it is no probability."""
+        return self.kind != BINARY
 
     @property
     def of_session(self) -> bool:

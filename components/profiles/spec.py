@@ -27,8 +27,10 @@ PCA = "pca"
 class Segments(Slice):
     """Groups of users with alike behaviour, fitted on training weeks only."""
 
-    method: Literal["kmeans", "lda"] = Field(
-        default="kmeans", description="By the nearest typical mix of targets, or by the topic that explains most of it"
+    method: Literal["kmeans", "lda", "encoder"] = Field(
+        default="kmeans",
+        description="By the nearest typical mix of targets, by the topic that explains most of it, or by the nearest "
+        "typical vector of a sequence encoder, for which the order of steps counts",
     )
     k: int | Literal["auto"] = Field(
         default=8,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.registry.gate_metrics import lower_is_better
+from components.registry.gate_metrics import FORECAST, lower_is_better
 from components.registry.lineage import PARTS, SESSION, Part
 from feature_repo.release_folder import BASELINE, BASELINES, KIND
 
@@ -33,6 +33,7 @@ class BaselineChampion:
     instead_of: str
     baselines: Mapping[str, str] = field(default_factory=dict)  # by part
     without_sessions: bool = False  # the session model was held back, and nothing stands in its place
+    without_forecasts: bool = False  # likewise, of the forecasts
     word = UNJUDGED
     passed = False  # nothing judged it
 
@@ -61,6 +62,8 @@ class BaselineChampion:
         ]
         if self.without_sessions:
             lines.append("- session: none, since it was held back; answers say nothing of the visit that goes on")
+        if self.without_forecasts:
+            lines.append("- forecasts: none, since they were held back; answers hold no amounts and no next values")
         return "\n".join([*lines, "", "A candidate that passes its gates replaces it in the ordinary way.", ""])
 
 
@@ -94,16 +97,25 @@ def holds_sessions_back(verdict: Mapping[str, Any]) -> bool:
     return any(str(gate["metric"]).startswith(f"{SESSION}.") for gate in held_back(verdict))
 
 
+def holds_forecasts_back(verdict: Mapping[str, Any]) -> bool:
+    """Tell whether a gate holds the forecasts back.
+
+    >>> holds_forecasts_back({"gates": [{"metric": "forecast.rmse:spend", "passed": False}]})
+    True
+    """
+    return any(str(gate["metric"]).startswith(f"{FORECAST}.") for gate in held_back(verdict))
+
+
 def parts_of(metric: str) -> tuple[Part, ...]:
     """Name the parts of a release that a metric is measured on; both share a process, so memory is of both.
 
-    The session model is no part: it has no baseline that could serve in its place.
+    The session model and the forecasts are no parts: they have no baseline that could serve in their place.
 
     >>> parts_of("ranking.ndcg_at_10"), parts_of("latency.predict_ms_p50"), parts_of("memory.rss_mib")
     (('ranking',), ('intent',), ('intent', 'ranking'))
     """
     group, _, name = metric.partition(".")
-    if group == SESSION:
+    if group in (SESSION, FORECAST):
         return ()
     found = tuple(part for part in PARTS if group == part or (group not in PARTS and name.startswith(OWN[part])))
     return found or PARTS

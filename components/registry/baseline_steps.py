@@ -13,7 +13,13 @@ from pathlib import Path
 
 from components.registry import aliases, champion, release
 from components.registry import client as mlflow_client
-from components.registry.baseline_champion import WHY, BaselineChampion, baselines, holds_sessions_back
+from components.registry.baseline_champion import (
+    WHY,
+    BaselineChampion,
+    baselines,
+    holds_forecasts_back,
+    holds_sessions_back,
+)
 from components.registry.gate_inputs import measured
 from components.registry.lineage import PARTS, Folders, Lineage, Part, Result
 from components.registry.steps import UNREGISTERED, registered_parts
@@ -53,6 +59,7 @@ def register_baseline(
     why: str,
     report: str,
     release_version: str,
+    forecasts: str = "",
 ) -> str:
     """Register the baselines as a release that may serve, and return why, for the registry's record.
 
@@ -60,13 +67,22 @@ def register_baseline(
     `lineage.Folders`, in its order. `why` is the pipeline's reason for what passed, with the run's note.
     """
     with step("register_baseline") as progress:
-        at, known, slices = Folders(*map(Path, folders)), Lineage.model_validate_json(lineage), json.loads(serving)
-        without = holds_sessions_back(champion.verdict(name, candidate))
+        at, known, slices = (
+            Folders.of(folders, forecasts=forecasts),
+            Lineage.model_validate_json(lineage),
+            json.loads(serving),
+        )
+        held = champion.verdict(name, candidate)
+        without = holds_sessions_back(held)
         at = replace(at, session=None) if without else at
+        mute = holds_forecasts_back(held)
+        at = replace(at, forecasts=None) if mute else at
         result = Result.read(at, known)
         metrics = measured(result.metrics, result.served, segments=result.vocabulary.segments)
         registered = registered_parts(name, at, lineage=known, slices=slices)
-        stands_in = BaselineChampion(_release_id(name, candidate), json.loads(replaced), without_sessions=without)
+        stands_in = BaselineChampion(
+            _release_id(name, candidate), json.loads(replaced), without_sessions=without, without_forecasts=mute
+        )
         with tempfile.TemporaryDirectory() as scratch:
             made = release.make(
                 name,

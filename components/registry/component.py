@@ -32,6 +32,7 @@ def register(
     release_version: OutputPath(str),  # type: ignore[valid-type]
     session: Input[Model] = None,  # only where the spec has intents of a visit
     search: Input[Dataset] = None,  # only where it has a search for settings
+    forecasts: Input[Model] = None,  # only where it has intents of kind regression or multiclass
 ) -> bool:
     """Register both models, judge them by the gates and make their release; tell whether every gate passed.
 
@@ -48,6 +49,7 @@ def register(
             *(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path),
             *([session.path] if session else []),
         ),
+        forecasts=forecasts.path if forecasts else "",
         lineage=lineage,
         promotion=promotion,
         serving=serving,
@@ -84,6 +86,7 @@ def register_refit(
     refitted_ranker: Input[Model],
     ranking_evaluation: Input[Dataset],
     session: Input[Model] = None,
+    forecasts: Input[Model] = None,
 ) -> str:
     """Register the refit of a judged release; return its version, or the judged one's where none was asked for."""
     from components.registry import steps
@@ -99,6 +102,7 @@ def register_refit(
             ranking_evaluation.path,
             *([session.path] if session else []),
         ),
+        forecasts=forecasts.path if forecasts else "",
         lineage=lineage,
         serving=serving,
     )
@@ -147,6 +151,7 @@ def register_baseline(
     baseline_report: Output[Markdown],
     baseline_version: OutputPath(str),  # type: ignore[valid-type]
     session: Input[Model] = None,
+    forecasts: Input[Model] = None,
 ) -> str:
     """Register the baselines as a release that may serve; return why, for the registry's record.
 
@@ -164,6 +169,7 @@ def register_baseline(
             *(clean.path, intent.path, intent_evaluation.path, ranker.path, ranking_evaluation.path),
             *([session.path] if session else []),
         ),
+        forecasts=forecasts.path if forecasts else "",
         lineage=lineage,
         serving=serving,
         why=why,

@@ -42,6 +42,15 @@ METRICS = (
     GateMetric("session.auroc"),
     GateMetric("session.ap"),
     GateMetric("session.bce", lower_is_better=True),
+    # Of one intent of kind regression or multiclass, which the gate names.
+    _lower("forecast.rmse", "quality"),
+    _lower("forecast.mae", "quality"),
+    _lower("forecast.pinball", "quality"),
+    _lower("forecast.coverage_gap", "quality"),  # of loss: quantile, how far the interval's coverage is off its own
+    GateMetric("forecast.accuracy"),
+    GateMetric("forecast.top3"),
+    GateMetric("forecast.macro_f1"),
+    _lower("forecast.log_loss", "quality"),
     # Milliseconds are a thread's own, so other work on the machine does not count.
     _lower("latency.predict_ms_p50", "budget"),
     _lower("latency.predict_ms_p95", "budget"),
@@ -55,13 +64,19 @@ METRICS = (
     _lower("variant.ndcg_loss", "variant"),
 )
 
+FORECAST = "forecast"  # the group of what is measured of forecasts
+OF_KINDS = {  # what forecasts are measured by
+    "regression": ("rmse", "mae", "pinball", "coverage_gap"),
+    "multiclass": ("accuracy", "top3", "macro_f1", "log_loss"),
+}
 NAMES = tuple(metric.name for metric in METRICS)
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def lower_is_better(name: str) -> bool:
-    """Tell of a number of any name, also of those that no gate may judge."""
-    return name in BY_NAME and BY_NAME[name].lower_is_better
+    """Tell of a number of any name, also of those that no gate may judge; `:<intent>` at the end says of which."""
+    plain = name.partition(":")[0]
+    return plain in BY_NAME and BY_NAME[plain].lower_is_better
 
 
 def of_kind(kind: Kind) -> tuple[str, ...]:

@@ -107,7 +107,7 @@ class _Case:
 
     @property
     def name(self) -> str:
-        return f"{self.gate.metric} of {self.cohort}" if self.cohort else self.gate.metric
+        return f"{self.gate.measured} of {self.cohort}" if self.cohort else self.gate.measured
 
     @property
     def quality(self) -> bool:
@@ -117,11 +117,11 @@ class _Case:
         """Return what was measured, and the other's where the gate compares with one that has it."""
         gate, group = self.gate, self.group
         if gate.against == "value":
-            return group.sample(gate.metric), None
+            return group.sample(gate.measured), None
         if gate.against == "baseline":
-            return group.sample(gate.metric), group.baseline_sample(gate.metric)
-        other = None if self.champion is None else self.champion.sample(gate.metric)
-        return (group.sample if self.cohort else group.shared_sample)(gate.metric), other
+            return group.sample(gate.measured), group.baseline_sample(gate.measured)
+        other = None if self.champion is None else self.champion.sample(gate.measured)
+        return (group.sample if self.cohort else group.shared_sample)(gate.measured), other
 
     def at_least(self, value: float, other: float) -> bool:
         """Tell whether a value is as good as another."""
@@ -315,7 +315,7 @@ def _pairing(case: _Case) -> str:
 
 
 def _undecided(case: _Case, reason: str) -> Outcome:
-    mine = case.group.sample(case.gate.metric)
+    mine = case.group.sample(case.gate.measured)
     return _outcome(case, Judgement(UNDECIDED, None, None, mine.rows, mine.users), reason)
 
 
@@ -327,7 +327,7 @@ def _outcome(
     case: _Case, found: Judgement, reason: str, *, compared: float | None = None, limit: float | None = None
 ) -> Outcome:
     return Outcome(
-        case.gate.metric,
+        case.gate.measured,
         finite(case.group.values.get(case.gate.metric)),
         case.gate.against,
         compared,

@@ -4,6 +4,7 @@ Read once at the start of registering; every tag in the registry is made from he
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from components import resamples
+from components.registry.gate_metrics import FORECAST
 from components.resamples import Resamples
 from feature_repo import files
 from feature_repo.calendar import Calendar
@@ -20,7 +22,7 @@ from feature_repo.vocabulary import Vocabulary
 
 Part = Literal["intent", "ranking"]
 PARTS: tuple[Part, ...] = ("intent", "ranking")
-SESSION = "session"  # measured as a part is; its model travels in the intent model's folder
+SESSION = "session"  # measured as a part is; its model travels in the intent model's folder, as forecasts do
 SETTINGS = "settings.json"  # of an intent model's folder, where a search may have chosen them
 # Needed by training only. The first names users; the second holds timings, so equal models would differ; a refit begins
 # with the third.
@@ -58,6 +60,12 @@ class Folders:
     ranking: Path
     ranking_evaluation: Path
     session: Path | None = None  # model/ and evaluation/ of intents within a visit; empty where the spec asks for none
+    forecasts: Path | None = None  # likewise, of intents of kind regression and multiclass
+
+    @classmethod
+    def of(cls, folders: Sequence[str], *, forecasts: str = "") -> "Folders":
+        """Name the artifacts of a run, in this order; `forecasts` is '' where the pipeline has no such step."""
+        return cls(*map(Path, folders), **({"forecasts": Path(forecasts)} if forecasts else {}))
 
     @property
     def session_model(self) -> Path | None:
@@ -69,9 +77,18 @@ class Folders:
         """Return the folder of the session model's evaluation, if there is one."""
         return self._of_session("evaluation")
 
+    @property
+    def forecasts_model(self) -> Path | None:
+        """Return the forecasts' folder, if there are some; it travels in the intent model's."""
+        return _within(self.forecasts, "model")
+
+    @property
+    def forecasts_evaluation(self) -> Path | None:
+        """Return the folder of the forecasts' evaluation, if there are some."""
+        return _within(self.forecasts, "evaluation")
+
     def _of_session(self, name: str) -> Path | None:
-        folder = None if self.session is None else self.session / name
-        return folder if folder is not None and folder.is_dir() else None
+        return _within(self.session, name)
 
     def model(self, part: Part) -> Path:
         """Return the model folder of a part."""
@@ -106,8 +123,8 @@ class Result:
                 f"{folders.intent} has {vocabularies['intent'].digest}; train both on one `profiles` artifact"
             )
         evaluations = {part: folders.evaluation(part) for part in PARTS}
-        session = folders.session_evaluation
-        judged: dict[str, Path] = {**evaluations} | ({SESSION: session} if session is not None else {})
+        beside = {SESSION: folders.session_evaluation, FORECAST: folders.forecasts_evaluation}
+        judged: dict[str, Path] = {**evaluations} | {name: at for name, at in beside.items() if at is not None}
         return cls(
             folders=folders,
             lineage=lineage,
@@ -156,6 +173,12 @@ def _resolved(lineage: Lineage, folders: Folders) -> Lineage:
     if not path.is_file():
         return lineage
     return lineage.model_copy(update={"params": lineage.params | {"intent": files.read_json(path)}})
+
+
+def _within(artifact: Path | None, name: str) -> Path | None:
+    """Return a folder of an artifact, if it is there."""
+    folder = None if artifact is None else artifact / name
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def _served(folders: Folders, part: Part) -> dict[str, Any]:

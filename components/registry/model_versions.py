@@ -20,7 +20,7 @@ from components.registry.lineage import LEFT_OUT, Part, Result
 from feature_repo import columns
 from feature_repo.checkout import ROOT
 from feature_repo.errors import DataError
-from feature_repo.release_folder import SESSION
+from feature_repo.release_folder import FORECASTS, SESSION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,16 +52,20 @@ class Version:
     created: bool  # False where an equal one was there
 
 
-def staged(folder: Path, scratch: Path, *, session: Path | None = None) -> Path:
-    """Copy a model folder, without the files that only training needs, to `scratch/model`; a session model into it."""
+def staged(folder: Path, scratch: Path, *, session: Path | None = None, forecasts: Path | None = None) -> Path:
+    """Copy a model folder, without the files that only training needs, to `scratch/model`; what goes with it into it.
+
+    `session` and `forecasts` are the folders of the session model and of the forecasts, None where there are none.
+    """
     for name in ("weights.safetensors", "config.json"):
         if not (folder / name).is_file():
             raise DataError(f"{folder}: no {name}; this is no trained model, run the pipeline again")
     copied = Path(
         shutil.copytree(folder, scratch / frames.MODEL, ignore=shutil.ignore_patterns("__pycache__", *LEFT_OUT))
     )
-    if session is not None:
-        shutil.copytree(session, copied / SESSION)
+    for name, beside in ((SESSION, session), (FORECASTS, forecasts)):
+        if beside is not None:
+            shutil.copytree(beside, copied / name)
     return copied
 
 

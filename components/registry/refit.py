@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from components import conditions
 from components.registry import client as mlflow_client
+from components.registry.gate_metrics import FORECAST
 from components.registry.lineage import PARTS, SESSION, Folders
 from components.registry.register import RegisteredParts
 from components.registry.release import (
@@ -26,12 +27,12 @@ from components.registry.release import (
 )
 from feature_repo import files
 from feature_repo.errors import DataError
-from feature_repo.release_folder import FILE
+from feature_repo.release_folder import FILE, FORECASTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SESSION_WEIGHTS = "weights.npz"  # of a session model's folder
+SESSION_WEIGHTS = "weights.npz"  # of a session model's folder, and of forecasts
 TWIN = "judged_version"  # a version's tag: the release that it is a refit of
 TWIN_ID = "judged_release"
 OF_VERDICT = ("gates", VERDICT, TOLERANCE, "metrics")  # tags that a refit has from its twin
@@ -50,13 +51,17 @@ def twin(name: str, version: str, folders: Folders) -> dict[str, Any]:
     # A pipeline that an earlier version compiled hands the judged session model on as it is, without a proof.
     if session is not None and (session / conditions.FILE).is_file():
         proofs |= {SESSION: _proof(session, SESSION, listed["intent"][f"{SESSION}/{SESSION_WEIGHTS}"], place)}
+    forecasts = folders.forecasts_model
+    if forecasts is not None:
+        weights = listed["intent"][f"{FORECASTS}/{SESSION_WEIGHTS}"]
+        proofs |= {FORECAST: _proof(forecasts, FORECAST, weights, place)}
     return {
         "id": released["id"],
         "version": version,
         **{part: released[part] for part in PARTS},
         conditions.KEY: {part: proof[conditions.KEY] for part, proof in proofs.items()},
-        # The judged session model is within the judged intent model's digest; this one says which weights it had.
-        **({SESSION: proofs[SESSION][conditions.JUDGED]} if SESSION in proofs else {}),
+        # What goes with the judged intent model is within its digest; this one says which weights it had.
+        **{name: proofs[name][conditions.JUDGED] for name in (SESSION, FORECAST) if name in proofs},
         "weeks": {part: [min(proof["weeks"]), max(proof["weeks"])] for part, proof in proofs.items()},
     }
 

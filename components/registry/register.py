@@ -20,6 +20,7 @@ from components.registry import model_versions
 from components.registry.lineage import PARTS, SESSION, Folders, Lineage, Part, Result, flat
 from components.registry.model_versions import Version
 from feature_repo import columns, fallback, file_set, files
+from feature_repo.release_folder import FORECASTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,9 +59,9 @@ def register(
     result = Result.read(folders, lineage)
     with tempfile.TemporaryDirectory() as aside, mlflow_client.connected() as client:
         scratch = Path(aside)
-        within = {"intent": folders.session_model}
+        within = {"intent": {"session": folders.session_model, "forecasts": folders.forecasts_model}}
         staged = {
-            part: model_versions.staged(folders.model(part), scratch / part, session=within.get(part)) for part in PARTS
+            part: model_versions.staged(folders.model(part), scratch / part, **within.get(part, {})) for part in PARTS
         }
         digests = {part: file_set.digest(folder) for part, folder in staged.items()}
         run = _run(client, name, mark=files.digest({"models": digests, "metrics": result.metrics}))
@@ -201,6 +202,8 @@ def _reports(result: Result, target: Path) -> Path:
         wanted[Path(part) / "training.json"] = folders.model(part) / "training.json"
     if (session := folders.session_evaluation) is not None:
         wanted |= {Path(SESSION) / file: session / file for file in EVALUATION}
+    if (forecasts := folders.forecasts_evaluation) is not None:
+        wanted |= {Path(FORECASTS) / file: forecasts / file for file in EVALUATION}
     wanted |= {Path("segments") / file: folders.evaluation("ranking") / file for file in fallback.CARDS}
     target.mkdir(parents=True)
     for place, file in wanted.items():

@@ -1,11 +1,13 @@
 """The spec's `promotion` slice."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from components.registry import gate_metrics
 from components.verdicts import Least
+from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
 if TYPE_CHECKING:
@@ -39,11 +41,44 @@ class Gate(Slice):
         ge=1,
         description=f"On fewer nothing is judged; left out: {FEWEST_ROWS}, and {FEWEST_OF_COHORT} of a cohort's group",
     )
+    intent: str | None = Field(
+        default=None, description="Of a forecast metric: the intent of kind regression or multiclass that is judged"
+    )
     min_users: int = Field(default=20, ge=1, description="On fewer nothing is judged: one user may be chance")
     when_empty: Literal["hold", "allow"] = Field(
         default="hold",
         description="Where no group of the cohort is large enough: hold leaves it undecided, allow passes over it",
     )
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is newer than recorded digests and not said."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if name != "intent" or value is not None}
+
+    @property
+    def measured(self) -> str:
+        """Return the name of the number that it judges, with the intent behind it where it is of one."""
+        return f"{self.metric}:{self.intent}" if self.intent else self.metric
+
+    def require_forecast(self, place: str, kinds: Mapping[str, str]) -> None:
+        """Refuse a gate on a forecast that is not there, or by what its kind is not measured by; `kinds` by intent."""
+        group, _, name = self.metric.partition(".")
+        if group != gate_metrics.FORECAST:
+            return
+        kind = kinds.get(self.intent or "")
+        if kind is None:
+            have = ", ".join(kinds) or "none; add one, such as {name: spend, kind: regression, value: value}"
+            raise ValueError(
+                f"{place}.intent: '{self.intent}' is no intent of kind: regression or multiclass; have {have}"
+                f"{nearest(str(self.intent), list(kinds))}"
+            )
+        allowed = gate_metrics.OF_KINDS[kind]
+        if name not in allowed:
+            raise ValueError(
+                f"{place}: {self.metric} is not measured of '{self.intent}', which is of kind: {kind}; "
+                f"use {', '.join(f'{group}.{one}' for one in allowed)}"
+            )
 
     @property
     def least(self) -> Least:
@@ -70,6 +105,18 @@ class Gate(Slice):
         if self.metric.startswith("session.") and self.against == "champion":
             raise ValueError(
                 f"{self.metric}: the champion is not judged on the same visits; use `against: baseline`, or a `limit`"
+            )
+        of_forecast = self.metric.startswith(f"{gate_metrics.FORECAST}.")
+        if of_forecast and self.against == "champion":
+            raise ValueError(
+                f"{self.metric}: the champion's forecasts are not judged on the same rows; use `against: baseline`, or "
+                "a `limit`"
+            )
+        if of_forecast != (self.intent is not None):
+            raise ValueError(
+                f"{self.metric} is of one intent; name it, such as `intent: spend`"
+                if of_forecast
+                else f"{self.metric} is not of one intent; drop intent: {self.intent}"
             )
         kind = gate_metrics.BY_NAME[self.metric].kind
         if kind == "budget" and self.against == "baseline":

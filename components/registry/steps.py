@@ -45,12 +45,14 @@ def register(
     search: str = "",
     champion_folders: Sequence[str] = (),
     log_metric: Callable[[str, float], None] | None = None,
+    forecasts: str = "",
 ) -> bool:
     """Register both models, judge them by the gates, make their release, and tell whether every gate passed.
 
     In a dry run nothing is written but the report: no run, no version, no tag, no alias. `mode` is the run's own and
     goes before that of `promotion`; a pipeline that 0.1 compiled gives none. `folders` are those of `lineage.Folders`,
-    in its order; `lineage`, `promotion` and `serving` are JSON; `report` and `release_version` are files to write.
+    in its order, and `forecasts` is the artifact of that name, '' where there is none; `lineage`, `promotion` and
+    `serving` are JSON; `report` and `release_version` are files to write.
     `champion_folders` are what the champion's judged twin says on the candidate's rows, by part; `search` is the folder
     of a search's trials, where the spec has one.
     """
@@ -58,7 +60,7 @@ def register(
         rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
         mode = mode or rules.mode
         _require_mode(mode)
-        at, known = Folders(*map(Path, folders)), Lineage.model_validate_json(lineage)
+        at, known = Folders.of(folders, forecasts=forecasts), Lineage.model_validate_json(lineage)
         result = Result.read(at, known)
         segments = result.vocabulary.segments
         candidate = measured(result.metrics, result.served, segments=segments, resamples=result.resamples)
@@ -127,13 +129,15 @@ def fetch_twin(name: str, *, clean: str, folder: str) -> None:
         progress.count(version=found.version, why=found.why)
 
 
-def register_refit(name: str, version: str, *, folders: Sequence[str], lineage: str, serving: str) -> str:
+def register_refit(
+    name: str, version: str, *, folders: Sequence[str], lineage: str, serving: str, forecasts: str = ""
+) -> str:
     """Register the refit of a judged release and return its version; the judged one's where none was asked for.
 
     `folders` are those of `lineage.Folders`, the models refitted and the evaluations of their judged twins.
     """
     with step("register_refit") as progress:
-        at = Folders(*map(Path, folders))
+        at = Folders.of(folders, forecasts=forecasts)
         if version == UNREGISTERED or not all(conditions.asked(at.model(part)) for part in PARTS):
             progress.count(refitted="")
             return version

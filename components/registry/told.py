@@ -5,11 +5,14 @@ Plain values out of a pipeline's result; monitoring/runs/page.py makes sentences
 
 from typing import Any
 
+from components.registry.gate_metrics import FORECAST
 from components.registry.gates import Verdict
 from components.registry.lineage import Result
 from components.registry.release import Release
 from components.verdicts import REFUSED, UNDECIDED
 
+# Of a forecast the first that it has; lower is better.
+LOSSES = {"pinball": "pinball loss", "rmse": "RMSE", "log_loss": "log loss"}
 # Of each part: the metric that people compare by, its words, and the baseline; None: the best of them, by whose name
 # metrics.json has the interval of the gain. An intent's gain is by metric, over its decayed rate.
 COMPARED = {
@@ -23,6 +26,7 @@ def told(result: Result, verdict: Verdict, made: Release | None, *, run_id: str,
     return {
         "data": {key: result.snapshot.get(key) for key in ("rows", "first", "last", "weeks")},
         "compared": {part: found for part in COMPARED if (found := _compared(result.metrics.get(part, {}), part))},
+        **({"forecasts": others} if (others := _forecasts(result.metrics.get(FORECAST, {}))) else {}),
         "passed": verdict.passed,
         "verdict": verdict.word,
         "places": sorted({o.place for o in verdict.outcomes if not o.passed}),
@@ -34,6 +38,20 @@ def told(result: Result, verdict: Verdict, made: Release | None, *, run_id: str,
         "mlflow_run": run_id,
         "champion": champion,
     }
+
+
+def _forecasts(metrics: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return each forecast's loss beside its best baseline's, with the interval of the difference."""
+    found = []
+    for name, about in metrics.get("intents", {}).items():
+        metric, words = next(pair for pair in LOSSES.items() if f"{pair[0]}:{name}" in metrics["test"])
+        key = f"{metric}:{name}"
+        others = {by: row[key] for by, row in metrics["baselines"].items() if row.get(key) is not None}
+        best = min(others, key=lambda by: others[by])
+        interval = about["differences"][metric][best]["interval"]
+        one = {"name": name, "metric": words, "value": metrics["test"][key]}
+        found.append(one | {"baseline": best, "other": others[best], "interval": interval})
+    return found
 
 
 def _compared(metrics: dict[str, Any], part: str) -> dict[str, Any] | None:

@@ -128,6 +128,7 @@ def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
         " ".join([result, *_data(facts)]),
         *([" ".join(_compared(facts))] if facts.get("compared") else []),
         *search_text.sentences(run.of("search_intent").get("search", {})),
+        *([" ".join(_forecasts(facts))] if facts.get("forecasts") else []),
         *_gates(facts),
         *_refitted(name, refit, links),
         *(
@@ -180,6 +181,26 @@ def _compared(facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"{than}: worse by {-gain:.4f} ({between})."
         else:
             yield f"{than}: which is better is undecided, {gain:+.4f} ({between})."
+
+
+def _forecasts(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Say of each forecast how far its loss is below its best baseline's."""
+    for one in facts.get("forecasts", ()):
+        gain, interval = one["value"] - one["other"], one.get("interval")
+        said = (
+            f"The forecast `{one['name']}` has {one['metric']} {one['value']:.4g} on the test weeks, the baseline "
+            f"`{one['baseline']}` {one['other']:.4g}"
+        )
+        if interval is None:
+            yield f"{said}: {gain:+.4g}."
+            continue
+        between = f"95 % interval {interval[0]:+.4g} to {interval[1]:+.4g}"
+        if interval[1] < 0:
+            yield f"{said}: better by {-gain:.4g} ({between})."
+        elif interval[0] > 0:
+            yield f"{said}: worse by {gain:.4g} ({between})."
+        else:
+            yield f"{said}: which is better is undecided, {gain:+.4g} ({between})."
 
 
 def _gates(facts: Mapping[str, Any]) -> Iterator[str]:

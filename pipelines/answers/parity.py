@@ -23,6 +23,7 @@ from pipelines.answers.past_catalogue import PastCatalogue, changed_since
 from pipelines.environment import Installation
 
 if TYPE_CHECKING:
+    from components.intent.forecasts.score import ForecastScorer
     from components.intent.score import IntentScorer
     from components.ranking.score import Ranker
 
@@ -121,9 +122,11 @@ def _newest(answers: Iterator[dict[str, Any]], release_id: str, sample: int) -> 
 
 def scores_of(place: Installation, release: Release, answers: Sequence[Answer]) -> Iterator[Difference]:
     """Score logged rows with the release's models again, over the catalogue that each answer rests on."""
+    from components.intent.forecasts.score import ForecastScorer
     from components.intent.score import IntentScorer
     from components.ranking.score import Ranker
 
+    forecasts = ForecastScorer.served(release.folder / INTENT)
     scorer, ranker = IntentScorer.served(release.folder / INTENT), Ranker.served(release.folder / RANKING)
     past = PastCatalogue(place, ranker)
     for answer in answers:
@@ -133,6 +136,8 @@ def scores_of(place: Installation, release: Release, answers: Sequence[Answer]) 
             yield _difference(answer, columns.CATALOGUE_VERSION, answer[columns.CATALOGUE_VERSION], str(gone))
             continue
         yield from rescored(scorer, then, answer)
+        if forecasts is not None:
+            yield from forecast_again(forecasts, answer)
 
 
 def rescored(scorer: "IntentScorer", ranker: "Ranker", answer: Answer) -> Iterator[Difference]:
@@ -156,6 +161,25 @@ def rescored(scorer: "IntentScorer", ranker: "Ranker", answer: Answer) -> Iterat
         for (item, score), value in zip(shown.items(), offline, strict=True):
             if not np.isclose(score, value, rtol=SCORES, atol=SCORES):
                 yield _difference(answer, f"score of item {item}", score, float(value))
+
+
+def forecast_again(forecasts: "ForecastScorer", answer: Answer) -> Iterator[Difference]:
+    """Compare the forecasts that an answer's models gave with what its row gives now."""
+    from bentos.recommender.logs import requestlog
+
+    served = [one for one in answer["asked"].get("forecasts") or () if one["basis"] == "model"]
+    again = {one["name"]: _leaves(one) for one in forecasts.said(requestlog.rows_of(answer))} if served else {}
+    for one in served:
+        offline = again.get(one["name"], {})
+        for name, value in _leaves(one).items():
+            if name not in offline or not np.isclose(value, offline[name], rtol=SCORES, atol=SCORES):
+                yield _difference(answer, f"forecast {one['name']}: {name}", value, offline.get(name, "none"))
+
+
+def _leaves(one: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a forecast, its probabilities by value."""
+    plain = {name: float(value) for name, value in one.items() if isinstance(value, int | float)}
+    return plain | {f"probability of {value}": float(p) for value, p in (one.get("probabilities") or {}).items()}
 
 
 def features_of(offline: offline_rows.Offline, answer: Answer) -> Iterator[Difference]:

@@ -40,10 +40,11 @@ def admit(
     note: str,
     sessions: bool = True,
     searches: bool = True,
+    forecasts: bool = True,
 ) -> tuple[Any, ...]:
     """Return the slices of a run, in the order of SLICES.
 
-    `sessions`, `searches`: the pipeline has the steps of a session model, and of a search.
+    `sessions`, `searches` and `forecasts`: the pipeline has the steps of a session model, of a search, of forecasts.
     """
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
@@ -60,6 +61,12 @@ def admit(
                     "the spec first, `intentflow apply`, or drop search"
                 )
             require_installed()
+        if not which and spec.of_forecasts and not forecasts:
+            one = spec.of_forecasts[0]
+            raise SpecError(
+                f"{PLACE}: intents.{one.name}: kind: {one.kind} needs steps that this pipeline was not compiled with; "
+                "declare the spec first, `intentflow apply`, or drop the intent"
+            )
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused
         require_fit_key(spec.name, os.environ)

@@ -21,6 +21,7 @@ def admit(
     note: str = "",
     sessions: bool = False,
     searches: bool = False,
+    forecasts: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Slices",
     [
@@ -34,6 +35,7 @@ def admit(
         ("intents", str),
         ("intent_model", str),
         ("session", str),
+        ("forecast", str),
         ("ranking", str),
         ("ranking_rows", str),
         ("ranking_weeks", int),
@@ -50,6 +52,7 @@ def admit(
         ("profiles_code", str),
         ("intent_code", str),
         ("session_code", str),
+        ("forecast_code", str),
         ("ranking_code", str),
         ("registry_code", str),
     ],
@@ -57,6 +60,5 @@ def admit(
     """Check the form, and give each step its slice."""
     from pipelines.graphs import admission
 
-    return admission.admit(
-        recommender, spec, mode=mode, which=which, k=k, note=note, sessions=sessions, searches=searches
-    )
+    has = {"sessions": sessions, "searches": searches, "forecasts": forecasts}
+    return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, **has)

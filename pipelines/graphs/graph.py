@@ -104,9 +104,11 @@ class Graph:
         sessions: bool = False,
         searches: bool = False,
         titles: bool = False,
+        forecasts: bool = False,
     ) -> None:
         self.form = form
-        self.vectors, self.sessions = vectors, sessions  # whether the spec asks for vectors of items, intents of visits
+        # Whether the spec asks for vectors of items, intents of visits, intents of other kinds than yes or no.
+        self.vectors, self.sessions, self.forecasts = vectors, sessions, forecasts
         self.searches = searches  # whether it asks for a search
         self.titles = titles  # whether the intent model reads vectors, too
         self._open: list[Part] = []
@@ -117,8 +119,9 @@ class Graph:
 
     @property
     def _admitted(self) -> dict[str, Any]:
-        """Return what the first step is given: the form, and whether intents of visits, and searches, may come."""
-        said = {key: True for key, asked in (("sessions", self.sessions), ("searches", self.searches)) if asked}
+        """Return what the first step is given: the form, and which steps beside the usual ones may come by it."""
+        may = {"sessions": self.sessions, "searches": self.searches, "forecasts": self.forecasts}
+        said = {name: asked for name, asked in may.items() if asked}
         return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}
 
     def step(self, name: str, *, after: Iterable[Node] = (), **inputs: Any) -> Node:

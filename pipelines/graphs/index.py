@@ -59,14 +59,22 @@ class Pipeline:
         vectors: bool = False,
         sessions: bool = False,
         searches: bool = False,
+        forecasts: bool = False,
     ) -> Graph:
         """Return its graph, with steps that a spec may ask for as it does; a step without a row is refused."""
         vectors = vectors or (spec is not None and spec.vectors is not None)
         sessions = sessions or (spec is not None and bool(spec.of_sessions))
         searches = searches or (spec is not None and spec.models.intent.search is not None)
-        titles = spec is not None and spec.models.intent.titles
-        name = self.name.removeprefix(PREFIX)
-        graph = Graph(name, form=self.fields, vectors=vectors, sessions=sessions, searches=searches, titles=titles)
+        forecasts = forecasts or (spec is not None and bool(spec.of_forecasts))
+        graph = Graph(
+            self.name.removeprefix(PREFIX),
+            form=self.fields,
+            vectors=vectors,
+            sessions=sessions,
+            searches=searches,
+            titles=spec is not None and spec.models.intent.titles,
+            forecasts=forecasts,
+        )
         self.hang(graph)
         return graph
 
@@ -117,8 +125,8 @@ def reads(name: str = "train", *, spec: Recommender | None = None) -> Reads:
 
 def require_hung() -> None:
     """Refuse a row of the step table that hangs in no pipeline."""
-    graphs = [one.graph(vectors=True, sessions=True, searches=True) for one in PIPELINES.values()]
-    hung = {node.step.name for graph in graphs for node in graph.nodes}
+    every = (one.graph(vectors=True, sessions=True, searches=True, forecasts=True) for one in PIPELINES.values())
+    hung = {node.step.name for graph in every for node in graph.nodes}
     if missing := [name for name in step_table.STEPS if name not in hung]:
         raise SpecError(
             f"step_table.py: step '{missing[0]}' hangs in no pipeline; add it to one (pipelines/graphs/train.py), or "

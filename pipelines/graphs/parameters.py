@@ -37,7 +37,7 @@ def batch_form(spec: Recommender) -> dict[str, Any]:
 def spec_slices(spec: Recommender) -> dict[str, Any]:
     """Return the slices that the spec alone decides."""
     dumped = spec.model_dump(mode="json")
-    models, session = dumped["models"], spec.session_rule()
+    models, session, forecast = dumped["models"], spec.session_rule(), spec.forecast_rule()
     dumped["intents"] = [intent.model_dump(mode="json") for intent in spec.clocked]
     serving = {key: dumped[key] for key in ("profiles", "intents", "serving", "content")} | {
         "ranking": models["ranking"]
@@ -60,6 +60,7 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
         "intents": _text(dumped["intents"]),
         "intent_model": _text(models["intent"]),
         "session": "" if session is None else _text(session.model_dump(mode="json")),
+        "forecast": "" if forecast is None else _text(forecast.model_dump(mode="json")),
         "ranking": _text(models["ranking"]),
         "ranking_rows": _text(spec.ranking_rows()),
         "ranking_weeks": spec.models.ranking.train_weeks,
@@ -111,6 +112,7 @@ def codes(spec: Recommender) -> dict[str, str]:
     found["session_code"] = code_digests.step_digest("intent/sessions")
     if spec.models.intent.search is not None:
         found["intent_code"] = files.digest([found["intent_code"], code_digests.step_digest("intent/search")])
+    found["forecast_code"] = code_digests.step_digest("intent/forecasts")
     if spec.vectors is not None:
         found["ranking_code"] = files.digest([found["ranking_code"], code_digests.step_digest("vectors")])
     return found

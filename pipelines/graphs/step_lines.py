@@ -17,6 +17,8 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "item_vectors": ("rows_in", "rows_out", "texts", "encoded", "cached", "waiting", "images", "without"),
     "train_session": ("asked",),
     "refit_session": ("asked",),
+    "train_forecasts": ("asked",),
+    "refit_forecasts": ("asked",),
     "train_ranking": ("rows_in", "epochs", "validate_ndcg_at_10"),
     "refit_intent": ("asked",),
     "refit_ranking": ("asked",),

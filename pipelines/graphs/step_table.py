@@ -42,6 +42,7 @@ SLICES = {
     "intents": "The spec's `intents`, JSON.",
     "intent_model": "The spec's `models.intent`, JSON.",
     "session": "Intents within a visit, how visits are cut and the model's settings, JSON; empty where there are none.",
+    "forecast": "Intents of kind regression and multiclass, their heads' settings, JSON; empty where there are none.",
     "ranking": "The spec's `models.ranking`, JSON.",
     "ranking_rows": "Which weeks the ranker's rows come from, JSON.",
     "ranking_weeks": "Last training weeks that the ranker learns from.",
@@ -58,6 +59,7 @@ SLICES = {
     "profiles_code": "Digest of the code behind the profile steps.",
     "intent_code": "Digest of the code behind the intent steps.",
     "session_code": "Digest of the code behind the session step.",
+    "forecast_code": "Digest of the code behind the forecasts' steps.",
     "ranking_code": "Digest of the code behind the ranking steps.",
     "registry_code": "Digest of the code that fetches a release.",
 }
@@ -164,6 +166,12 @@ def _rows() -> Iterator[Step]:
     yield Step("refit_session", "components.intent.sessions.component:refit_session", "pure",
                Size(2, "4Gi", minutes=240), "Fit the judged session model on all ripe visits",
                ("rule=session", "refit", "code=session_code"), only_with="refit")
+    yield Step("train_forecasts", "components.intent.forecasts.component:train_forecasts", "pure",
+               Size(2, "4Gi", minutes=240), "Fit the heads of amounts and of what comes next, and judge them",
+               ("rule=forecast", "code=forecast_code"))
+    yield Step("refit_forecasts", "components.intent.forecasts.component:refit_forecasts", "pure",
+               Size(2, "4Gi", minutes=240), "Fit the judged heads on all ripe weeks",
+               ("rule=forecast", "refit", "code=forecast_code"), only_with="refit")
     yield Step("predict_intents", f"{part}:predict_intents", "pure", Size(2, "3Gi", minutes=240),
                "Predict the intents of all users", ("code=intent_code",))
 

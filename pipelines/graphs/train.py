@@ -29,6 +29,7 @@ class Models:
     ranking_evaluation: Output
     rows: Output  # that the ranker reads: those of the training set, with vectors of the items where there are some
     session: Output | None  # what `horizon: session` asks for, with its evaluation
+    forecasts: Output | None  # what intents of kind regression and multiclass ask for, likewise
     searched: Node | None = None  # the search for settings, where the spec asks for one
 
     @property
@@ -42,9 +43,10 @@ class Models:
         return {} if self.searched is None else {"search": self.searched["intent_search"]}
 
     @property
-    def of_visits(self) -> dict[str, Any]:
-        """Return the session model as an input of the registry's steps, where there is one."""
-        return {} if self.session is None else {"session": self.session}
+    def beside(self) -> dict[str, Any]:
+        """Return the session model and the forecasts as inputs of the registry's steps, where there are some."""
+        found = {"session": self.session, "forecasts": self.forecasts}
+        return {name: output for name, output in found.items() if output is not None}
 
 
 def train(graph: Graph) -> None:
@@ -78,15 +80,17 @@ def trained(graph: Graph, at: Prepared) -> Models:
         asked: dict[str, Any] = {} if searched is None else {"model": searched[RETURNED]}
         intent = graph.step("train_intent", rows=rows, **asked)["intent"]
         judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)["intent_evaluation"]
-        session = None
+        session = forecasts = None
         if graph.sessions:
             session = graph.step("train_session", clean=at.clean, rows=at.rows)["session_model"]
+        if graph.forecasts:
+            forecasts = graph.step("train_forecasts", clean=at.clean, rows=at.rows)["forecasts"]
     with graph.group("ranking", "Train the ranker and judge it on the test weeks."):
         if graph.vectors and not graph.titles:
             rows = graph.step("item_vectors", rows=at.rows)["vector_rows"]
         ranker = graph.step("train_ranking", rows=rows, intent=intent)["ranker"]
         compared = graph.step("evaluate_ranking", rows=rows, intent=intent, ranker=ranker)["ranking_evaluation"]
-    return Models(intent, judged, ranker, compared, rows, session, searched)
+    return Models(intent, judged, ranker, compared, rows, session, forecasts, searched)
 
 
 def released(graph: Graph, at: Prepared, models: Models) -> Output:
@@ -103,7 +107,7 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
             intent_evaluation=models.intent_evaluation,
             ranker=models.ranker,
             ranking_evaluation=models.ranking_evaluation,
-            **models.of_visits,
+            **models.beside,
             **models.of_search,
             champion_intent=twin_intent,
             champion_ranking=twin_ranking,
@@ -145,10 +149,13 @@ def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Ou
     ranker = graph.step("refit_ranking", rows=models.rows, intent=models.intent, ranker=models.ranker)[
         "refitted_ranker"
     ]
-    session: dict[str, Any] = {}
+    beside: dict[str, Any] = {}
     if models.session is not None:
         again = graph.step("refit_session", clean=at.clean, rows=at.rows, session_model=models.session)
-        session = {"session": again["refitted_session"]}
+        beside["session"] = again["refitted_session"]
+    if models.forecasts is not None:
+        again = graph.step("refit_forecasts", clean=at.clean, rows=at.rows, forecasts=models.forecasts)
+        beside["forecasts"] = again["refitted_forecasts"]
     made = graph.step(
         "register_refit",
         version=version,
@@ -157,7 +164,7 @@ def _refitted(graph: Graph, at: Prepared, models: Models, version: Output) -> Ou
         intent_evaluation=models.intent_evaluation,
         refitted_ranker=ranker,
         ranking_evaluation=models.ranking_evaluation,
-        **session,
+        **beside,
     )
     return made[RETURNED]
 
@@ -190,7 +197,7 @@ def stood_in(graph: Graph, at: Prepared, models: Models, candidate: Output) -> N
             intent_evaluation=rate["baseline_intent_evaluation"],
             ranker=order["baseline_ranker"],
             ranking_evaluation=order["baseline_ranking_evaluation"],
-            **models.of_visits,
+            **models.beside,
         )
         served(graph, at, registered["baseline_version"], why=registered[RETURNED])
 

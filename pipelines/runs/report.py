@@ -50,6 +50,7 @@ def build(
         "times": times(place.spec.data),
         "intent": _scores(run.folders["intent_evaluation"], INTENT_BASELINE),
         "ranking": _scores(run.folders["ranking_evaluation"], RANKING_BASELINE),
+        **_forecasts(run.folders.get("forecasts")),
         "segments": _segments(run.folders["rows"]),
         "features": _features(run.folders["rows"]) | _inputs(run.folders.get("intent")),
         "release": {"version": run.release_version, "passed": run.passed, "verdict": run.verdict}
@@ -90,6 +91,27 @@ def times(data: Data) -> str:
         return "measured"
     order = "the file's rows" if made.order == "rows" else f"chance, seed {made.seed}"
     return f"made by order ({order}) over {made.weeks} weeks, not measured"
+
+
+def _forecasts(folder: Path | None) -> dict[str, Any]:
+    """Return the forecasts' figures beside their baselines', where the spec has some."""
+    path = None if folder is None else folder / "evaluation" / "metrics.json"
+    if path is None or not path.is_file():
+        return {}
+    found = files.read_json(path)
+    return {"forecasts": {"test": found["test"], "baselines": found["baselines"]}}
+
+
+def _forecast_lines(found: dict[str, Any]) -> list[str]:
+    """Return one line for each figure of each forecast: the model's, and each baseline's."""
+    lines = []
+    for key, value in found["test"].items():
+        metric, _, name = key.partition(":")
+        if not name or value is None:
+            continue
+        others = [f"{by} {row[key]:.4g}" for by, row in found["baselines"].items() if row.get(key) is not None]
+        lines.append(f"{'':<10} {name:<22} {metric:<13} {value:.4g} ({', '.join(others)})")
+    return ["Forecasts", *lines, ""]
 
 
 def _segments(rows: Path) -> dict[str, Any]:
@@ -162,6 +184,7 @@ def text(report: dict[str, Any]) -> str:
         *_table("Ranking", report["ranking"], ("ndcg_at_10", "recall_at_10", "phr_at_10")),
         *_unbeaten(report["ranking"]),
         "",
+        *(_forecast_lines(report["forecasts"]) if "forecasts" in report else []),
         *_segment_lines(report["segments"]),
         *([f"Inputs     {seen['text']}"] if (seen := report.get("features", {}).get("inputs")) else []),
         "",

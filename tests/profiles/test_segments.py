@@ -1,13 +1,16 @@
 """Segments: planted groups are found, k by silhouette, topics by LDA; the same data gives the same segments."""
 
+import json
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 from scipy.special import psi
 from sklearn.decomposition import LatentDirichletAllocation
 
-from components.profiles.segments import fit
+from components.profiles.segments import encoder, fit
 from components.profiles.spec import Profiles, Segments
+from feature_repo.rows import Ragged
 
 NAMES = ["buy:BREAD", "buy:MILK", "buy:BEER", "buy:CHIPS", "buy:SOAP", "buy:PAPER", "visit"]
 GROUPS = [[0, 1], [2, 3], [4, 5]]  # targets that each planted group fulfils
@@ -131,3 +134,55 @@ def test_a_row_is_used_three_ttls_long_unless_the_spec_says_otherwise() -> None:
     assert Profiles(ttl_days=30, stale_days=40).used_days == 40
     with pytest.raises(ValidationError, match="stale_days: 20 is below ttl_days 30; give it or more"):
         Profiles(ttl_days=30, stale_days=20)
+
+
+STEPS = 8
+
+
+def in_turn(users: int = 120, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return weights, sequences and groups of users who do the same two things, some in turn and some in blocks."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(users) % 2
+    sequence = np.zeros((users, STEPS, len(NAMES)), np.uint8)
+    for user, group in enumerate(truth):
+        for step in range(STEPS):
+            first = step % 2 == 0 if group == 0 else step < STEPS // 2
+            sequence[user, step, 0 if first else 1] = 1
+    sequence[:, :, -1] = rng.random((users, STEPS)) < 0.5  # visits are no target of a level
+    order = encoder.ordered(sequence)
+    return sequence.sum(axis=1).astype(float)[order], sequence[order], truth[order]
+
+
+def test_an_encoder_tells_apart_who_does_the_same_in_another_order() -> None:
+    mix, sequence, truth = in_turn()
+    assert len(np.unique(mix[:, :-1], axis=0)) == 1  # no mix tells them apart
+    found = fit.fit(mix, NAMES, Segments(method="encoder", k=2), sequence)
+    assert agree(found.assign(mix, sequence), truth)
+    assert found.sizes == (60, 60)
+    visits = sequence.copy()
+    visits[:, :, -1] = 1
+    np.testing.assert_array_equal(found.assign(mix, visits), found.assign(mix, sequence))
+
+
+def test_the_same_sequences_give_the_same_segments_and_json_keeps_them() -> None:
+    mix, sequence, _ = in_turn()
+    first, second = (fit.fit(mix, NAMES, Segments(method="encoder", k=2), sequence) for _ in range(2))
+    again = fit.Segmentation.from_dict(json.loads(json.dumps(first.as_dict())))
+    assert first.digest == second.digest == again.digest
+    np.testing.assert_array_equal(first.assign(mix, sequence), again.assign(mix, sequence))
+    other = fit.fit(mix, NAMES, Segments(method="encoder", k=2), np.roll(sequence, 1, axis=1))
+    assert other.digest != first.digest
+
+
+def test_somebody_without_an_event_has_a_segment_of_the_encoder() -> None:
+    mix, sequence, _ = in_turn()
+    found = fit.fit(mix, NAMES, Segments(method="encoder", k=2), sequence)
+    nobody = np.zeros((1, len(NAMES)))
+    assert found.assign(nobody).tolist() == found.assign(nobody, np.zeros((1, STEPS, len(NAMES)), np.uint8)).tolist()
+
+
+def test_what_an_encoder_reads_ends_before_the_upcoming_step() -> None:
+    targets, weeks = (Ragged(np.asarray(values), np.asarray([0, 3])) for values in ([0, 1, 2], [9, 10, 11]))
+    found = encoder.sequences(np.asarray([10]), targets, weeks, n_targets=3, steps=4)
+    assert found.sum() == 1  # step 9 alone: 10 is upcoming, 11 lies after it
+    assert found[0, -1].tolist() == [1, 0, 0]

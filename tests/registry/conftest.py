@@ -134,7 +134,10 @@ def result(folder: Path, *, seed: int, quality: float) -> Folders:
     made = Folders(
         *(
             folder / part
-            for part in ("clean", "intent", "intent_evaluation", "ranking", "ranking_evaluation", "session")
+            for part in (
+                *("clean", "intent", "intent_evaluation", "ranking", "ranking_evaluation"),
+                *("session", "forecasts"),
+            )
         )
     )
     for place in vars(made).values():

@@ -17,6 +17,9 @@ RANKING = {
     "rows": 800,
 }  # fmt: skip
 SESSION = {"auroc": 0.7, "ap": 0.4, "bce": 0.5, "rows": 700}
+FORECAST = {
+    f"{name}:spend": 0.5 for name in (*gate_metrics.OF_KINDS["regression"], *gate_metrics.OF_KINDS["multiclass"])
+}
 SERVED = {
     "latency": PER_ROW,
     "memory": {"model_mib": 2.0, "rss_mib": 9.0},
@@ -24,20 +27,25 @@ SERVED = {
 }
 
 
+def named(metric: GateMetric) -> dict[str, str]:
+    """Name the intent where a metric is of one."""
+    return {"intent": "spend"} if metric.name.startswith("forecast.") else {}
+
+
 @EVERY
 def test_the_evaluations_tell_it(metric: GateMetric) -> None:
-    metrics = {"intent": {"test": INTENT}, "ranking": {"test": RANKING}, "session": {"test": SESSION}}
-    found = measured(metrics, {"ranking": SERVED})
-    assert metric.name in found.overall.values
+    parts = {"intent": INTENT, "ranking": RANKING, "session": SESSION, "forecast": FORECAST}
+    found = measured({part: {"test": numbers} for part, numbers in parts.items()}, {"ranking": SERVED})
+    assert Gate(metric=metric.name, limit=0.5, **named(metric)).measured in found.overall.values
     if metric.derive is not None:
         assert metric.derive({}) is None
 
 
 @EVERY
 def test_a_gate_passes_and_refuses_on_its_side(metric: GateMetric) -> None:
-    gate = Gate(metric=metric.name, limit=0.5)
+    gate = Gate(metric=metric.name, limit=0.5, **named(metric))
     for value, passes in ((0.4, metric.lower_is_better), (0.5, True), (0.6, not metric.lower_is_better)):
-        verdict = evaluate([gate], Measurements(Group({metric.name: value})), champion=Champion({}))
+        verdict = evaluate([gate], Measurements(Group({gate.measured: value})), champion=Champion({}))
         assert verdict.passed is passes
         assert metric.name in markdown(verdict, title="Gates")
 
@@ -48,7 +56,7 @@ def test_a_gate_by_cohort_is_taken_where_it_is_measured(metric: GateMetric) -> N
         assert Gate(metric=metric.name, limit=0.5, cohort="segment").cohort == "segment"
     else:
         with pytest.raises(ValueError, match=f"{metric.name} is not measured by cohort; have intent.map, "):
-            Gate(metric=metric.name, limit=0.5, cohort="segment")
+            Gate(metric=metric.name, limit=0.5, cohort="segment", **named(metric))
 
 
 def test_a_metric_that_follows_from_others_is_there_for_rows_baselines_and_cohorts(

@@ -164,6 +164,13 @@ class FeatureFiles:
             yield codes[start : start + batch.num_rows], ids, slow
             start += batch.num_rows
 
+    def recent(self) -> Iterator[tuple[Ragged, Ragged]]:
+        """Yield the targets and the steps of what happened of late, part by part as `target_mixes`."""
+        file = pq.ParquetFile(self.folder / "user_targets.parquet")
+        for batch in file.iter_batches(20_000, columns=list(columns.RECENT_LISTS)):
+            targets, weeks = (Ragged.from_arrow(batch[name], LIST_TYPES[name]) for name in columns.RECENT_LISTS)
+            yield targets, weeks
+
     def finish_profile(self, codes: np.ndarray, segments: np.ndarray, vocabulary: str, *, none: int) -> None:
         """Write user_profile with each row's segment (`codes` and `segments` go together), and the rows' digests.
 

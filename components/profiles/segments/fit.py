@@ -1,11 +1,12 @@
 """Segments: users grouped by the mix of their targets. Fitted on training weeks, assigned at every cutoff.
 
-Two methods: K-means puts a user with the nearest typical mix, LDA (topics over categories) with the topic that
-explains most of what they do. Either is a table [K, C] and a rule, so that it is kept as JSON and assigned by numpy.
+Three methods: K-means puts a user with the nearest typical mix, LDA (topics over categories) with the topic that
+explains most of what they do, and a sequence encoder (encoder.py) with the nearest typical vector, by the order of the
+last steps. Each is a table and a rule, so that it is kept as JSON and assigned by numpy.
 Targets without a level ('visit') say how often, not what, and are left out. What the segments' members then do is in
 fallback.py.
 
-Letters: B users, C targets, K segments.
+Letters: B users, C targets, K segments, T steps, D numbers of a vector.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,15 @@ from typing import Any
 
 import numpy as np
 
+from components.profiles.segments import encoder
+from components.profiles.segments.encoder import SequenceEncoder
 from components.profiles.spec import Segments
 from feature_repo import files
 from feature_repo.rows import Ragged
 
 FIT_ROWS = 20_000  # more users move the centroids less than a week of shopping does
+ENCODER = "encoder"
+SEQUENCE_ROWS = 8_000  # of a row come all its steps
 TOPIC_ROWS = 8_000  # LDA's passes are in Python
 SILHOUETTE_ROWS = 2_000  # its distances are quadratic
 AUTO_SEGMENTS = 16  # the most that `auto` tries
@@ -33,21 +38,32 @@ class Segmentation:
     """Fitted segments: typical mixes (K-means) or topics (LDA) [K, C], and what is said about them."""
 
     method: str
-    table: np.ndarray  # [K, C]: centroids of unit mixes, or the weights exp(E[log p(target | topic)]) of topics
+    # [K, C] centroids of unit mixes, or the weights exp(E[log p(target | topic)]) of topics; [K, D] of vectors
+    table: np.ndarray
     names: tuple[str, ...]
     sizes: tuple[int, ...]  # users of the fit; segment 0 is the largest
     silhouette: dict[int, float] = field(default_factory=dict)  # by k, where k was chosen
+    encoder: SequenceEncoder | None = None  # of method encoder
 
     @cached_property
     def digest(self) -> str:
         """Digest of what a segment's number means."""
-        return files.digest([self.method, self.table.round(6).tolist()])
+        more = [] if self.encoder is None else [self.encoder.as_dict()]
+        return files.digest([self.method, self.table.round(6).tolist(), *more])
 
     def __len__(self) -> int:
         return len(self.names)
 
-    def assign(self, mix: np.ndarray) -> np.ndarray:
-        """Return the segment of each user's target weights [B, C], int64 [B]; ties by number."""
+    def assign(self, mix: np.ndarray, sequence: np.ndarray | None = None) -> np.ndarray:
+        """Return the segment of each user's target weights [B, C], int64 [B]; ties by number.
+
+        Of method encoder it is that of each user's `sequence` [B, T, C]; left out, of users without any event in it.
+        """
+        if self.encoder is not None:
+            steps, targets = self.encoder.steps, self.encoder.weight.shape[1]
+            read = np.zeros((len(mix), steps, targets), np.uint8) if sequence is None else sequence
+            said = self.encoder.vectors(read)  # [B, D]
+            return np.asarray(((self.table**2).sum(1) - 2 * said @ self.table.T).argmin(1), dtype=np.int64)
         if self.method == "lda":
             return np.asarray(topics(mix, self.table).argmax(1), dtype=np.int64)
         distance = (self.table**2).sum(1) - 2 * unit(mix * self._leveled) @ self.table.T  # [B, K], up to a constant
@@ -62,7 +78,9 @@ class Segmentation:
     def from_dict(cls, found: dict[str, Any]) -> "Segmentation":
         """Read what `as_dict` wrote."""
         chosen = {int(k): float(score) for k, score in found["silhouette"].items()}
-        return cls(found["method"], np.asarray(found["table"]), tuple(found["names"]), tuple(found["sizes"]), chosen)
+        learnt = SequenceEncoder.from_dict(found[ENCODER]) if ENCODER in found else None
+        names, sizes = tuple(found["names"]), tuple(found["sizes"])
+        return cls(found["method"], np.asarray(found["table"]), names, sizes, chosen, learnt)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -73,7 +91,7 @@ class Segmentation:
             "sizes": list(self.sizes),
             "silhouette": {str(k): score for k, score in self.silhouette.items()},
             "table": self.table.round(6).tolist(),
-        }
+        } | ({} if self.encoder is None else {ENCODER: self.encoder.as_dict()})
 
 
 def mixes(ids: Ragged, weights: Ragged, *, targets: int) -> np.ndarray:
@@ -95,14 +113,19 @@ def unit(mix: np.ndarray) -> np.ndarray:
     return np.asarray(mix / np.where(norm == 0, 1, norm))
 
 
-def fit(mix: np.ndarray, names: Sequence[str], spec: Segments) -> Segmentation:
+def fit(mix: np.ndarray, names: Sequence[str], spec: Segments, sequence: np.ndarray | None = None) -> Segmentation:
     """Fit segments on target weights [B, C]; rows must come in an order that no pseudonym decides.
 
-    Fewer kinds of users than segments gives a segment a kind.
+    Method encoder is fitted on each user's `sequence` [B, T, C] as well. Fewer kinds of users than segments gives a
+    segment a kind.
     """
     from threadpoolctl import threadpool_limits
 
     leveled = np.asarray([":" in name for name in names]) if any(":" in name for name in names) else np.ones(len(names))
+    if spec.method == ENCODER:
+        assert sequence is not None
+        with threadpool_limits(1):
+            return _by_encoder(mix * leveled, sequence * leveled.astype(np.uint8), names, spec)
     weights = _spread(mix * leveled, FIT_ROWS)
     with threadpool_limits(1):  # sums in one order, so that every machine finds the same segments
         kinds = len(np.unique(unit(weights).round(6), axis=0))
@@ -114,6 +137,22 @@ def fit(mix: np.ndarray, names: Sequence[str], spec: Segments) -> Segmentation:
     assigned = found.assign(weights)
     named = tuple(name(weights[assigned == s], weights, names) for s in range(k))
     return replace(found, names=named, sizes=tuple(int(n) for n in _sizes(found, weights)))
+
+
+def _by_encoder(mix: np.ndarray, sequence: np.ndarray, names: Sequence[str], spec: Segments) -> Segmentation:
+    """Fit the encoder, and group its vectors; names tell what members did more than everyone."""
+    weights, read = _spread(mix, SEQUENCE_ROWS), _spread(sequence, SEQUENCE_ROWS)
+    learnt = encoder.fit(read)
+    vectors = learnt.vectors(read).round(6)  # [B, D]
+    kinds = len(np.unique(vectors, axis=0))
+    k, silhouette = choose(vectors, kinds=kinds) if spec.k == "auto" else (min(spec.k, kinds), {})
+    table = _kmeans(vectors, k)[0].round(6)
+    found = Segmentation(ENCODER, table, ("",) * k, (), silhouette, learnt)
+    sizes = np.bincount(found.assign(weights, read), minlength=k)
+    found = replace(found, table=table[np.argsort(-sizes, kind="stable")])
+    assigned = found.assign(weights, read)
+    named = tuple(name(weights[assigned == s], weights, names) for s in range(k))
+    return replace(found, names=named, sizes=tuple(int(n) for n in np.bincount(assigned, minlength=k)))
 
 
 def _sizes(found: Segmentation, weights: np.ndarray) -> np.ndarray:

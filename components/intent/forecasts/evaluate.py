@@ -1,0 +1,99 @@
+"""What forecasts are worth on the test rows beside their baselines, with intervals over resampled users.
+
+Metrics are named as gates read them: `rmse:spend` of the intent `spend`.
+
+Letters: R rows, A numbers of an answer, D draws of users.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from components import verdicts
+from components.intent.forecasts.kinds import Head
+from components.resamples import MODEL, Line
+from components.verdicts import Least, Sample
+
+RESAMPLES = 200
+HIGHER = ("accuracy", "top3", "macro_f1")  # is better; of all others lower is
+NEITHER = ("coverage",)
+Numbers = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One intent's answers and its baselines' on the test rows that have a label."""
+
+    head: Head
+    y: np.ndarray  # [R]
+    said: np.ndarray  # [R, A]
+    others: Mapping[str, np.ndarray]  # [R, A] by name
+    user: np.ndarray  # [R]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of all forecasts."""
+
+    test: Numbers
+    baselines: dict[str, Numbers]
+    intents: dict[str, Numbers]  # by intent: rows, users, labels, differences by metric and baseline
+    resamples: list[Line] = field(repr=False, default_factory=list)
+    rows_digest: str = ""
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what metrics.json holds."""
+        return {name: getattr(self, name) for name in ("test", "baselines", "intents")}
+
+
+def evaluate(judged: Sequence[Judged], *, rows_digest: str = "") -> Evaluation:
+    """Judge all intents."""
+    test: Numbers = {}
+    baselines: dict[str, Numbers] = {}
+    intents: dict[str, Numbers] = {}
+    lines: list[Line] = []
+    for one in judged:
+        name = one.head.intent.name
+        _, user = np.unique(one.user, return_inverse=True)
+        users = int(user.max()) + 1
+        weight = verdicts.draws(users, resamples=RESAMPLES)[user].astype(np.float64)
+        once = np.ones((len(one.y), 1))
+        sides = {MODEL: one.said, **one.others}
+        points = {side: one.head.figures(one.y, said, once) for side, said in sides.items()}
+        drawn = {side: one.head.figures(one.y, said, weight) for side, said in sides.items()}
+        for side, found in points.items():
+            into = test if side == MODEL else baselines.setdefault(side, {})
+            into |= {f"{metric}:{name}": _rounded(value[0]) for metric, value in found.items()}
+            lines += [Line(f"{m}:{name}", drawn[side][m], len(one.y), users, side) for m in found]
+        compared = {
+            metric: {
+                other: _difference(metric, points, drawn, other, rows=len(one.y), users=users) for other in one.others
+            }
+            for metric in points[MODEL]
+            if metric not in NEITHER
+        }
+        intents[name] = {"rows": len(one.y), "users": users, "differences": compared}
+    test |= {"rows": max(len(one.y) for one in judged)}
+    return Evaluation(test, baselines, intents, lines, rows_digest)
+
+
+def _difference(
+    metric: str,
+    points: Mapping[str, Mapping[str, np.ndarray]],
+    drawn: Mapping[str, Mapping[str, np.ndarray]],
+    other: str,
+    *,
+    rows: int,
+    users: int,
+) -> Numbers:
+    mine, theirs = (Sample(float(points[side][metric][0]), drawn[side][metric], rows, users) for side in (MODEL, other))
+    found = verdicts.better(mine, theirs, lower=metric not in HIGHER, least=Least())
+    ends = None if found.interval is None else [_rounded(end) for end in found.interval]
+    estimate = None if found.estimate is None else _rounded(found.estimate)
+    return {"estimate": estimate, "interval": ends, "verdict": found.word}
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 6) if np.isfinite(value) else None

@@ -1,0 +1,105 @@
+"""POST /intents with forecasts: in the answer, in the log, and marked as usual where no model answers."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bentos.endpoints.intents import Intents, IntentsRequest
+from bentos.recommender.door import Door
+from bentos.recommender.logs.eventlog import EventLog
+from bentos.recommender.logs.requestlog import RequestLog
+from feature_repo.rows import UserRows
+from tests.bentos.conftest import KEY, World, asked, fallback
+
+
+class Told:
+    """Knows two answers: of somebody, and of anyone."""
+
+    broken = False
+
+    def said(self, rows: UserRows | None) -> list[dict[str, Any]]:
+        if rows is not None and self.broken:
+            raise ArithmeticError("a forecast is no number")
+        basis = "usual" if rows is None else "model"
+        spend = {"value": 9.0 if rows is None else 31.5, "unit": "EUR", "low": None, "high": None}
+        after = {"probabilities": {"FRUIT": 0.5, "SOUP": 0.25}, "other": 0.0, "none": 0.25}
+        return [
+            {"name": "spend", "kind": "regression", "basis": basis, **spend},
+            {"name": "next", "kind": "multiclass", "basis": basis, **after},
+        ]
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def door(world: World, told: Told) -> Door:
+    return Door(
+        world.release(),
+        world.scorer,
+        world.ranker,
+        world.profiles,  # type: ignore[arg-type]  # no memories are read here
+        RequestLog(world.folder / "requests"),
+        world.clock,
+        events=EventLog(world.folder / "events"),
+        fallback=fallback(),
+        key=KEY,
+        forecasts=told,
+    )
+
+
+def known(door: Door) -> None:
+    from bentos.endpoints.events import EventsRequest
+    from bentos.endpoints.schemas import Event
+
+    asked(door, EventsRequest(events=[Event(user_id="ann", item_id="i0", event="view", session_id="s1")]))
+
+
+def test_the_answer_holds_each_forecast_as_its_kind(door: Door) -> None:
+    known(door)
+    spend, after = asked(door, IntentsRequest(user_id="ann")).forecasts
+    assert spend.model_dump() == {
+        "name": "spend", "kind": "regression", "basis": "model", "value": 31.5, "unit": "EUR", "low": None,
+        "high": None,
+    }  # fmt: skip
+    assert sum(after.probabilities.values()) + after.other + after.none == pytest.approx(1)
+
+
+def test_of_a_user_whom_no_model_answers_the_usual_is_said_as_such(door: Door) -> None:
+    spend, after = asked(door, IntentsRequest(user_id="nobody-knows")).forecasts
+    assert (spend.basis, spend.value, after.basis) == ("usual", 9.0, "usual")
+
+
+def test_heads_that_fail_leave_the_rest_of_the_answer_and_are_told(door: Door, told: Told) -> None:
+    known(door)
+    told.broken = True
+    answer = asked(door, IntentsRequest(user_id="ann"))
+    assert answer.profile.rung == "fresh"
+    assert [one.basis for one in answer.forecasts] == ["usual", "usual"]
+
+
+def test_a_release_without_forecasts_answers_as_before(world: World) -> None:
+    answer = asked(world.door(), IntentsRequest(user_id="ann"))
+    assert answer.forecasts is None
+    assert [one.name for one in answer.intents] == ["buy:FRUIT", "buy:SOUP", "visit"]
+
+
+def test_the_request_log_holds_them(door: Door, world: World) -> None:
+    known(door)
+    said = asked(door, IntentsRequest(user_id="ann")).forecasts
+    door.close()
+    (file,) = [path for path in (world.folder / "requests").rglob("*") if path.is_file() and "jsonl" in path.name]
+    line = json.loads(file.read_text().splitlines()[-1])
+    assert line["asked"]["forecasts"] == [one.model_dump() for one in said]
+
+
+def test_the_clients_model_reads_either_kind() -> None:
+    from bentos.endpoints.intents import CONTRACT
+
+    found = Intents.model_validate(CONTRACT.example.answer)
+    assert [type(one).__name__ for one in found.forecasts or ()] == ["AmountForecast", "NextValueForecast"]
+    assert np.isfinite(found.forecasts[0].value)  # type: ignore[index, union-attr]
