@@ -107,7 +107,8 @@ class _Case:
 
     @property
     def name(self) -> str:
-        return f"{self.gate.metric} of {self.cohort}" if self.cohort else self.gate.metric
+        note = self.group.notes.get(self.gate.metric)
+        return " of ".join([self.gate.metric, *([self.cohort] if self.cohort else []), *([note] if note else [])])
 
     @property
     def quality(self) -> bool:
