@@ -5,7 +5,7 @@ Letters: B rows, C targets of the intent model, M items asked about.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,20 @@ class Scorer(Protocol):
 
     def predict(self, rows: UserRows) -> np.ndarray:
         """Return probabilities [B, C]."""
+
+
+class Explained(Protocol):
+    """Why an intent has its probability."""
+
+    def document(self) -> dict[str, Any]:
+        """Return what schemas.Causes holds, and more."""
+
+
+class Explains(Protocol):
+    """Says why intents have their probabilities."""
+
+    def __call__(self, rows: UserRows, targets: Sequence[int]) -> Sequence[Explained]:
+        """Explain some targets of one user's row (B = 1); none where the model has no form that tells."""
 
 
 class Decides(Protocol):

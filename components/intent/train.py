@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import calibrate, decisions, inputs
+from components.intent import calibrate, compress, decisions, inputs
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
@@ -78,6 +78,7 @@ class Trained:
     seconds: float
     inputs: dict[str, Any] = field(default_factory=dict)  # what it sees of the profile; empty: all
     thresholds: Thresholds | None = None
+    compression: compress.Choice | None = None  # between the network and a smaller one, where the spec asks for that
 
 
 def train(
@@ -95,7 +96,7 @@ def train(
     """
     start = time.monotonic()
     parts = {name: examples.part(name) for name in ("train", "validate", "test")}
-    apart = spec.calibrate != "none"
+    apart = spec.calibrate != "none" or spec.compress is not None
     uses = calibrate.folds(examples.users, parts["validate"]) if apart else {}
     require_folds(uses)
     held_weeks = sorted(examples.split["train"])[-ranking_weeks:]
@@ -127,7 +128,13 @@ def train(
         beginning = Beginning.of(fit)
         full, at = np.arange(len(held)), _between(report, 0.5, 0.9)
         fit.run("full", full, report=at)
-        scorer = mapped(scorer_of(fit, examples), examples, uses, spec)
+        scorer, compression = mapped(scorer_of(fit, examples), examples, uses, spec), None
+        if isinstance(fit, Fit) and spec.compress is not None:
+            small = compress.smaller(fit, full, report=_between(report, 0.9, 0.95))
+            fit.epochs += small.epochs
+            other = mapped(scorer_of(small, examples), examples, uses, spec)
+            compression = compress.chosen(scorer, other, examples, uses["decide"], spec.compress)
+            scorer = compression.serves
     scored = np.concatenate([parts["train"][held], later])
     later_scores = scorer.predict(examples.rows.take(later))
     probabilities = np.concatenate([held_scores, later_scores])
@@ -148,11 +155,12 @@ def train(
             "scored_by_early": present(examples, parts["train"][held]),
             "scored_by_full": present(examples, later),
         }
-        | ({"calibrated_on": present(examples, uses["calibrate"])} if apart else {}),
+        | ({"calibrated_on": present(examples, uses["calibrate"])} if spec.calibrate != "none" else {}),
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - start, 1),
         inputs=selection | reduction,
         thresholds=thresholds,
+        compression=compression,
     )
 
 
@@ -162,7 +170,7 @@ def require_folds(uses: Mapping[str, np.ndarray]) -> None:
     if empty:
         raise DataError(
             f"models.intent.calibrate: the validation rows have no third of users to {empty[0]} with; give the source "
-            "more users, or use calibrate: none"
+            "more users, or use calibrate: none and no compress"
         )
 
 

@@ -126,6 +126,7 @@ def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
     return word, [
         " ".join([result, *_data(facts)]),
         *([" ".join(_compared(facts))] if facts.get("compared") else []),
+        *([f"{facts['compression']}."] if facts.get("compression") else []),
         *_gates(facts),
         *_refitted(name, refit, links),
         *(
