@@ -507,7 +507,9 @@ def parity(place: "Installation", *, release_id: str | None, sample: int) -> tup
 @click.option("--user", help="user id, as in your data; it is hashed before anything")
 @click.option("--at", help="when the answer was given, ISO 8601; default: the latest")
 @click.option("--request", "request_id", help="the answer's request_id, instead")
-@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="draw the intents' causes, an SVG file")
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="draw the intents' causes, an SVG file"
+)
 def why(
     place: "Installation", *, user: str | None, at: str | None, request_id: str | None, picture: Path | None
 ) -> tuple[Any, str]:

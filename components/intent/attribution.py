@@ -115,7 +115,9 @@ def _floats(encoded: Encoded) -> Encoded:
 
 
 def _ordered(causes: Sequence[Cause]) -> tuple[Cause, ...]:
-    return tuple(sorted((c for c in causes if c.effect), key=lambda cause: (-abs(cause.effect), cause.kind, cause.name)))
+    return tuple(
+        sorted((c for c in causes if c.effect), key=lambda cause: (-abs(cause.effect), cause.kind, cause.name))
+    )
 
 
 def _summed(causes: Iterable[Cause]) -> tuple[Cause, ...]:

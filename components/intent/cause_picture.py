@@ -60,7 +60,9 @@ def _section(root: ET.Element, one: Explained, top: int, longest: float) -> None
         x = zero if effect > 0 else zero - long
         kind = "for" if effect > 0 else "against"
         ET.SubElement(
-            root, "rect", {"class": kind, "x": f"{x:.1f}", "y": str(at), "width": f"{long:.1f}", "height": str(LINE - 8)}
+            root,
+            "rect",
+            {"class": kind, "x": f"{x:.1f}", "y": str(at), "width": f"{long:.1f}", "height": str(LINE - 8)},
         )
         _text(root, 12, at + 12, words if len(words) <= 64 else f"{words[:63]}…", "")
         _text(root, zero + BAR + 8, at + 12, f"{effect:+.3f}", "soft")

@@ -17,8 +17,8 @@ import torch
 from components import verdicts
 from components.compression import COMPRESSED, FULL, NAMES
 from components.intent import metrics, prune, quantize
-from components.intent.examples import Examples
 from components.intent.decisions import headline
+from components.intent.examples import Examples
 from components.intent.fit import Fit
 from components.intent.model import IntentNet
 from components.intent.score import IntentScorer
@@ -72,7 +72,9 @@ class Choice:
     def why(self) -> str:
         """Name each metric that held the smaller model back, or what it loses."""
         passed = self.word == PASSED
-        return "; ".join(_said(name, loss) for name, loss in self.losses.items() if passed or loss.judged.word != PASSED)
+        return "; ".join(
+            _said(name, loss) for name, loss in self.losses.items() if passed or loss.judged.word != PASSED
+        )
 
     def document(self) -> dict[str, Any]:
         """Return what compression.json holds but for what is measured."""

@@ -41,7 +41,11 @@ def pruned(net: IntentNet, share: float) -> IntentNet:
     blocks = [n for n in range(net.shape.layers) if f"{BLOCK.format(n)}.output.dense.weight" in weights]
     for n in blocks:
         block = BLOCK.format(n)
-        for tensor, axis in (("intermediate.dense.weight", 0), ("intermediate.dense.bias", 0), ("output.dense.weight", 1)):
+        for tensor, axis in (
+            ("intermediate.dense.weight", 0),
+            ("intermediate.dense.bias", 0),
+            ("output.dense.weight", 1),
+        ):
             axes[f"{block}.{tensor}"] = ((axis, block),)
         into, out = weights[f"{block}.intermediate.dense.weight"], weights[f"{block}.output.dense.weight"]
         kept[block] = _strongest(into.norm(dim=1) * out.norm(dim=0), share)

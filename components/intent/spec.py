@@ -239,7 +239,9 @@ class IntentModel(Slice):
     @model_validator(mode="after")
     def _is_compressible(self) -> "IntentModel":
         if self.compress is not None and self.architecture == TREES:
-            raise ValueError(f"compress: of networks, and architecture {TREES} has none; drop compress, or trees.rounds")
+            raise ValueError(
+                f"compress: of networks, and architecture {TREES} has none; drop compress, or trees.rounds"
+            )
         return self
 
     @model_validator(mode="after")
@@ -267,4 +269,9 @@ class IntentModel(Slice):
 
 
 OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
-NEWER: dict[str, Any] = {"trees": Trees().model_dump(), "loss": Loss().model_dump(), "calibrate": "none", "compress": None}
+NEWER: dict[str, Any] = {
+    "trees": Trees().model_dump(),
+    "loss": Loss().model_dump(),
+    "calibrate": "none",
+    "compress": None,
+}
