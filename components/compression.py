@@ -1,7 +1,7 @@
 """What compression of the intent model came to: `compression.json` beside the model, and the words for it.
 
-Training writes it, together with the model that does not serve (`variant/`); the registry keeps that one as a version of
-its own, and pages say which of the two serves and why. Knows no model and no registry.
+Training writes it, together with the model that does not serve (`variant/`); the registry keeps that one as a version
+of its own, and pages say which of the two serves and why. Knows no model and no registry.
 """
 
 from collections.abc import Mapping

@@ -4,8 +4,8 @@ Every cause is held against nobody: a user of whom nothing is known, asked about
 effects are integrated gradients along the straight line from nobody to the user (Sundararajan, Taly and Yan, 2017). The
 line is cut into K pieces; within each, a cause alone is moved by its share while all others stand in the middle, so no
 gradient is needed and the bends of ReLU are averaged over. Pieces are halved until the effects sum up to the
-difference of both log odds. Of a forest, whose steps have no gradient, an effect is what the log odds lose where the cause is
-nobody's (occlusion); these do not sum up, and the answer says which method it was.
+difference of both log odds. Of a forest, whose steps have no gradient, an effect is what the log odds lose where the
+cause is nobody's (occlusion); these do not sum up, and the answer says which method it was.
 
 Numpy alone: a door computes it where it is asked to. It explains the model and no more: a cause here is what the model
 goes by, not what would change a person's mind.

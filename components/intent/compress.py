@@ -1,8 +1,8 @@
 """A smaller intent model out of a trained one, and which of both serves: pruned, trained on, weights as int8.
 
 The stage `pruned` is trained on the rows of the stage `full`, stops on the same validation rows, and draws from a
-generator of its own, so that a refit comes to it likewise. Both models are then compared on validation users who stopped
-neither training (calibrate.folds): the smaller one serves where it is surely no worse than the spec's tolerance.
+generator of its own, so that a refit comes to it likewise. Both models are then compared on validation users who
+stopped neither training (calibrate.folds): the smaller one serves where it surely loses no more than the spec allows.
 
 Letters: R training rows, B rows, C targets.
 """
@@ -95,7 +95,8 @@ def _said(name: str, loss: Loss) -> str:
         return f"{NAMES[name]} was not judged: {judged.why}"
     between = "" if judged.interval is None else ", interval {:+.4f} to {:+.4f}".format(*judged.interval)
     may = f"{loss.tolerance:.1%} may be lost"
-    return f"{NAMES[name]} {loss.compressed:.4f} against {loss.full:.4f} (difference {judged.estimate:+.4f}{between}; {may})"
+    both = f"{NAMES[name]} {loss.compressed:.4f} against {loss.full:.4f}"
+    return f"{both} (difference {judged.estimate:+.4f}{between}; {may})"
 
 
 def smaller(fit: Fit, index: np.ndarray, *, report: Report, epochs: int | None = None) -> Fit:

@@ -114,7 +114,7 @@ def page(found: Sequence[Importance]) -> str:
     return (
         "## What the model goes by\n\n"
         + "\n".join(lines)
-        + f"\n\nBy how much the cross-entropy rises where these inputs are another user's, on {found[0].rows} validation "
-        f"rows of {found[0].users} users; each end of an interval is {verdicts.LEVEL:.0%} sure. Kinds that say the same "
-        "stand in for each other, so a small loss does not mean that a kind is not read.\n"
+        + f"\n\nBy how much the cross-entropy rises where these inputs are another user's, on {found[0].rows} "
+        f"validation rows of {found[0].users} users; each end of an interval is {verdicts.LEVEL:.0%} sure. Kinds that "
+        "say the same stand in for each other, so a small loss does not mean that a kind is not read.\n"
     )

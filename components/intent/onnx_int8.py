@@ -1,8 +1,8 @@
 """An ONNX file with its weights and matrix products in int8: the small form of a text encoder.
 
-ONNX Runtime's dynamic quantization: weights become int8 by channel once, activations by tensor in each run, and products
-run on integers. Needs the packages `onnx` and `onnxruntime`, which only text encoders ask for; they are imported here
-when they are used. Networks of behaviour keep to numpy (quantize.py).
+ONNX Runtime's dynamic quantization: weights become int8 by channel once, activations by tensor in each run, and
+products run on integers. Needs the packages `onnx` and `onnxruntime`, which only text encoders ask for; they are
+imported here when they are used. Networks of behaviour keep to numpy (quantize.py).
 """
 
 import contextlib

@@ -238,8 +238,9 @@ def _cause_lines(one: Mapping[str, Any]) -> list[str]:
     """Say what an intent rests on, log odds a cause."""
     shown = one["causes"][:MOST_CAUSES]
     rest = one["others"] + sum(cause["effect"] for cause in one["causes"][MOST_CAUSES:])
+    said = f"log odds {one['said']:+.2f}, of an unknown user {one['nobody']:+.2f} ({one['method']})"
     return [
-        f"Causes     {one['intent']}: log odds {one['said']:+.2f}, of an unknown user {one['nobody']:+.2f} ({one['method']})",
+        f"Causes     {one['intent']}: {said}",
         *(f"  {cause['effect']:+.3f}  {cause['words']}" for cause in shown),
         *([f"  {rest:+.3f}  all other causes"] if rest else []),
     ]

@@ -252,7 +252,8 @@ def test_a_served_model_is_asked_about_its_own_numbers(training: Any, tmp_path: 
 
 @pytest.mark.process
 def test_torch_is_not_needed() -> None:
-    code = "import sys; import components.intent.causes, components.intent.cause_picture; assert 'torch' not in sys.modules"
+    modules = "components.intent.causes, components.intent.cause_picture"
+    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

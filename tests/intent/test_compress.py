@@ -1,4 +1,4 @@
-"""Compression in training: the smaller model serves where it passes, the full one otherwise, and the folder says why."""
+"""Compression in training: the smaller model serves where it passes, the full one otherwise; the folder says why."""
 
 import json
 import re
