@@ -25,7 +25,7 @@ from components.intent.numpy_net import NumpyNet
 
 GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"
 CLOSE = 1e-3  # log odds that the effects may leave unexplained
-FEWEST, MOST = 16, 1024  # pieces
+FEWEST, MOST = 16, 256  # pieces; with more, rounding in float32 would weigh as much as what is left
 NUMBER, STEP, PROFILE, SEGMENT, RATE = "number", "step", "profile", "segment", "rate"  # kinds of causes
 SMALL = 1e-6  # keeps log odds finite
 

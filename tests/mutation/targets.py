@@ -22,6 +22,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/intent/encode.py": ("tests/intent/test_encode.py", "tests/intent/test_known_answers.py"),
     "components/intent/relevance.py": ("tests/intent/test_relevance.py",),
     "components/intent/projection.py": ("tests/intent/test_projection.py",),
+    "components/intent/quantize.py": ("tests/intent/test_quantize.py",),
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
     "components/ranking/places.py": ("tests/ranking/test_start.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
