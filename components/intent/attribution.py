@@ -2,10 +2,10 @@
 
 Every cause is held against nobody: a user of whom nothing is known, asked about at the same time. Of a network the
 effects are integrated gradients along the straight line from nobody to the user (Sundararajan, Taly and Yan, 2017). The
-line is cut into K pieces; within each, a cause alone is moved by its share while all others stand in the middle, so no
-gradient is needed and the bends of ReLU are averaged over. Pieces are halved until the effects sum up to the
-difference of both log odds. Of a forest, whose steps have no gradient, an effect is what the log odds lose where the
-cause is nobody's (occlusion); these do not sum up, and the answer says which method it was.
+line is cut into K pieces, and each is walked in small steps, one cause after another, once in one order and once in the
+other. So no gradient is needed, bends of ReLU do no harm, and the effects always sum up to the difference of both log
+odds; pieces are halved until no effect moves any more. Of a forest, whose steps have no gradient, an effect is what the
+log odds lose where the cause is nobody's (occlusion); these do not sum up, and the answer says which method it was.
 
 Numpy alone: a door computes it where it is asked to. It explains the model and no more: a cause here is what the model
 goes by, not what would change a person's mind.
@@ -13,8 +13,9 @@ goes by, not what would change a person's mind.
 Letters: K pieces, F numbers a target, T steps, P numbers a user, C targets, G causes, U width of the user's vector.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 from scipy.special import logit
@@ -24,8 +25,8 @@ from components.intent.forest import Forest
 from components.intent.numpy_net import NumpyNet
 
 GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"
-CLOSE = 1e-3  # log odds that the effects may leave unexplained
-FEWEST, MOST = 16, 256  # pieces; with more, rounding in float32 would weigh as much as what is left
+CLOSE = 1e-3  # log odds that an effect may still move by as pieces are halved
+FEWEST, MOST = 16, 256  # pieces
 NUMBER, STEP, PROFILE, SEGMENT, RATE = "number", "step", "profile", "segment", "rate"  # kinds of causes
 SMALL = 1e-6  # keeps log odds finite
 
@@ -51,7 +52,7 @@ class Attribution:
 
     @property
     def unexplained(self) -> float:
-        """Return what the effects do not sum up to; of occlusion, what causes share."""
+        """Return what the effects do not sum up to: of gradients rounding, of occlusion what causes share."""
         return self.said - self.nobody - sum(cause.effect for cause in self.causes)
 
     def strongest(self, most: int) -> tuple[Cause, ...]:
@@ -67,19 +68,19 @@ class _Line:
     end: Encoded
     pieces: int
 
-    def middles(self, name: str, group: Callable[[Encoded], np.ndarray] | None = None) -> np.ndarray:
-        """Return an array in the middle of each piece, float32 [K, ...]."""
-        first, last = self._ends(name, group)
-        at = ((np.arange(self.pieces) + 0.5) / self.pieces).astype(np.float32)
-        return np.asarray(first + at.reshape(-1, *([1] * (first.ndim - 1))) * (last - first))
+    def begins(self, name: str) -> np.ndarray:
+        """Return an array where each piece begins, float32 [K, ...]."""
+        first, last = getattr(self.start, name), getattr(self.end, name)
+        return self.between(first, last)
 
-    def half(self, name: str, group: Callable[[Encoded], np.ndarray] | None = None) -> np.ndarray:
-        """Return half of what an array moves by in a piece, float32 [...]."""
-        first, last = self._ends(name, group)
-        return np.asarray((last - first)[0] / np.float32(2 * self.pieces))
+    def between(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Return where pieces between two arrays [1, ...] begin, float32 [K, ...]."""
+        share = (np.arange(self.pieces) / self.pieces).astype(np.float32).reshape(-1, *([1] * (first.ndim - 1)))
+        return np.asarray(first + share * (last - first))
 
-    def _ends(self, name: str, group: Callable[[Encoded], np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
-        return tuple(getattr(one, name) if group is None else group(one) for one in (self.start, self.end))  # type: ignore[return-value]
+    def step(self, name: str) -> np.ndarray:
+        """Return what an array moves by in a piece, float32 [...]."""
+        return np.asarray((getattr(self.end, name) - getattr(self.start, name))[0] / np.float32(self.pieces))
 
 
 def attribute(
@@ -94,19 +95,23 @@ def attribute(
 ) -> Attribution:
     """Return the causes of a target for one encoded user [1]; `names` are those of the profile's numbers [P].
 
-    At most `most` pieces are cut; what is unexplained then is in the answer.
+    At most `most` pieces are cut.
     """
     if isinstance(net, Forest):
         return _occluded(net, user, nobody, target, names)
     user, nobody = _floats(user), _floats(nobody)
     said, least = (float(net.logits(one)[0, target]) for one in (user, nobody))
-    pieces = FEWEST
+    pieces, before = FEWEST, None
     while True:
-        effects = _summed(_effects(net, _Line(nobody, user, pieces), target, names))
-        found = Attribution(target, said, least, effects, GRADIENTS)
-        if abs(found.unexplained) <= close or 2 * pieces > most:
-            return found
-        pieces *= 2
+        causes = _integrated(net, _Line(nobody, user, pieces), target, names)
+        if 2 * pieces > most or (before is not None and _moved(before, causes) <= close):
+            return Attribution(target, said, least, _ordered(causes), GRADIENTS)
+        pieces, before = 2 * pieces, causes
+
+
+def _moved(before: Sequence[Cause], causes: Sequence[Cause]) -> float:
+    """Return by how much the effect of any cause differs."""
+    return max((abs(one.effect - other.effect) for one, other in zip(before, causes, strict=True)), default=0.0)
 
 
 def _floats(encoded: Encoded) -> Encoded:
@@ -120,77 +125,79 @@ def _ordered(causes: Sequence[Cause]) -> tuple[Cause, ...]:
     )
 
 
-def _summed(causes: Iterable[Cause]) -> tuple[Cause, ...]:
-    """Add up causes of one name: a target's own rate speaks by two paths."""
-    total: dict[tuple[str, str], float] = {}
-    for cause in causes:
-        total[cause.kind, cause.name] = total.get((cause.kind, cause.name), 0.0) + cause.effect
-    return _ordered([Cause(kind, name, effect) for (kind, name), effect in total.items()])
+class _Walk:
+    """K users on their way from where their piece begins to where it ends."""
+
+    def __init__(self, net: NumpyNet, line: _Line, target: int) -> None:
+        self._net, self._target = net, target
+        self.raw = line.begins("frequency")[:, target]  # [K, F]
+        self.sequence, self.active = line.begins("sequence"), line.begins("active")  # [K, T, C], [K, T, 2]
+        self.profile = line.begins("profile")  # [K, P]
+        self.group = line.between(*(net.group(one.segment) for one in (line.start, line.end)))
+        self._summed = net.summed(self.sequence, self.active)  # [K, D]
+        self._user = net.user(self.profile, self.group, self._summed)  # [K, U]
+        self._logit = self._asked()
+
+    def gained(self, *, weeks: bool = False, user: bool = False) -> float:
+        """Return what the logits gained since the last call, over all K; say what of the user has moved."""
+        if weeks:
+            self._summed = self._net.summed(self.sequence, self.active)
+        if weeks or user:
+            self._user = self._net.user(self.profile, self.group, self._summed)
+        before, self._logit = self._logit, self._asked()
+        return float(np.sum(self._logit - before, dtype=np.float64))
+
+    def _asked(self) -> np.ndarray:
+        return self._net.logit_of(self._target, self.raw, self.sequence[:, :, self._target], self._user)
 
 
-def _effects(net: NumpyNet, line: _Line, target: int, names: Sequence[str]) -> Iterator[Cause]:
-    """Integrate each cause along the line."""
-    raw, flags = line.middles("frequency")[:, target], line.middles("sequence")[:, :, target]  # [K, F], [K, T]
-    sequence, active = line.middles("sequence"), line.middles("active")  # [K, T, C], [K, T, 2]
-    profile, segment = line.middles("profile"), line.middles("segment", lambda one: net.group(one.segment))
-    summed = net.summed(sequence, active)  # [K, D]
-    user = net.user(profile, segment, summed)  # [K, U]
+Move = tuple[str, str, Callable[[_Walk], float]]  # kind and name of a cause, and the step that it makes
 
-    def moved(change: Callable[[np.float32], np.ndarray]) -> float:
-        """Return the sum over pieces of the logit after a cause's step forward less that after one back."""
-        return float(np.sum(change(np.float32(1)) - change(np.float32(-1)), dtype=np.float64))
 
-    for f, name in enumerate(FREQUENCY):
-        if step := line.half("frequency")[target, f]:
-            by = np.where(np.arange(len(FREQUENCY)) == f, step, np.float32(0))
-            yield Cause(NUMBER, name, moved(lambda sign, by=by: net.logit_of(target, raw + sign * by, flags, user)))
-    half = line.half("profile")  # [P]
-    for p, name in enumerate(names):
-        if half[p]:
-            by = np.where(np.arange(len(names)) == p, half[p], np.float32(0))
-            yield Cause(
-                PROFILE,
-                name,
-                moved(lambda s, by=by: net.logit_of(target, raw, flags, net.user(profile + s * by, segment, summed))),
-            )
-    by = line.half("segment", lambda one: net.group(one.segment))
-    if by.any():
-        yield Cause(
-            SEGMENT,
-            "segment",
-            moved(lambda s: net.logit_of(target, raw, flags, net.user(profile, segment + s * by, summed))),
-        )
-    yield from _of_steps(net, line, target, moved, raw=raw, profile=profile, segment=segment)
+def _integrated(net: NumpyNet, line: _Line, target: int, names: Sequence[str]) -> list[Cause]:
+    """Return the effect of each cause that differs from nobody's."""
+    moves, total = list(_moves(net, line, target, names)), dict[tuple[str, str], float]()
+    for order in (moves, moves[::-1]):
+        walk = _Walk(net, line, target)
+        for kind, name, move in order:
+            total[kind, name] = total.get((kind, name), 0.0) + move(walk) / 2
     ends = [net.from_rates(target, one.frequency[:, :, 0])[0].astype(np.float64) for one in (line.start, line.end)]
-    for c, effect in enumerate(ends[1] - ends[0]):  # each rate by itself, so its share is exact
-        name, kind = (FREQUENCY[0], NUMBER) if c == target else (str(c), RATE)
-        yield Cause(kind, name, float(effect))
+    for c, effect in enumerate((ends[1] - ends[0]).tolist()):  # each rate by itself, so its share is exact
+        of = (NUMBER, FREQUENCY[0]) if c == target else (RATE, str(c))
+        total[of] = total.get(of, 0.0) + effect
+    return [Cause(kind, name, effect) for (kind, name), effect in sorted(total.items())]
 
 
-def _of_steps(
-    net: NumpyNet,
-    line: _Line,
-    target: int,
-    moved: Callable[[Callable[[np.float32], np.ndarray]], float],
-    *,
-    raw: np.ndarray,
-    profile: np.ndarray,
-    segment: np.ndarray,
-) -> Iterator[Cause]:
-    sequence, active = line.middles("sequence"), line.middles("active")
-    targets, flags = line.half("sequence"), line.half("active")  # [T, C], [T, 2]
-    T = len(targets)
-    for t in range(T):
-        if not (targets[t].any() or flags[t].any()):
-            continue
-        only = (np.arange(T) == t).astype(np.float32)[:, None]  # [T, 1]
+def _moves(net: NumpyNet, line: _Line, target: int, names: Sequence[str]) -> Iterator[Move]:
+    """List the steps of all causes that differ."""
+    own, profile = line.step("frequency")[target], line.step("profile")  # [F], [P]
+    for f in np.flatnonzero(own).tolist():
+        yield NUMBER, FREQUENCY[f], partial(_column, name="raw", place=f, by=own[f], user=False)
+    for p in np.flatnonzero(profile).tolist():
+        yield PROFILE, names[p], partial(_column, name="profile", place=p, by=profile[p], user=True)
+    first, last = (net.group(one.segment)[0] for one in (line.start, line.end))
+    if (first != last).any():
+        yield SEGMENT, "segment", partial(_grouped, by=(last - first) / np.float32(line.pieces))
+    targets, flags = line.step("sequence"), line.step("active")  # [T, C], [T, 2]
+    for t in range(len(targets)):
+        if targets[t].any() or flags[t].any():
+            yield STEP, str(len(targets) - t), partial(_week, place=t, targets=targets[t], flags=flags[t])
 
-        def change(sign: np.float32, only: np.ndarray = only) -> np.ndarray:
-            weeks = sequence + sign * only * targets
-            user = net.user(profile, segment, net.summed(weeks, active + sign * only * flags))
-            return net.logit_of(target, raw, weeks[:, :, target], user)
 
-        yield Cause(STEP, str(T - t), moved(change))
+def _column(walk: _Walk, *, name: str, place: int, by: np.float32, user: bool) -> float:
+    getattr(walk, name)[:, place] += by
+    return walk.gained(user=user)
+
+
+def _grouped(walk: _Walk, *, by: np.ndarray) -> float:
+    walk.group = walk.group + by
+    return walk.gained(user=True)
+
+
+def _week(walk: _Walk, *, place: int, targets: np.ndarray, flags: np.ndarray) -> float:
+    walk.sequence[:, place] += targets
+    walk.active[:, place] += flags
+    return walk.gained(weeks=True)
 
 
 def _occluded(net: Forest, user: Encoded, nobody: Encoded, target: int, names: Sequence[str]) -> Attribution:

@@ -126,7 +126,7 @@ def rounded(net: IntentNet) -> IntentNet:
     weights = quantize.rounded({name: values.detach().cpu().numpy() for name, values in net.state_dict().items()})
     form = IntentNet(replace(net.shape, stored=quantize.INT8))
     form.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(values)) for name, values in weights.items()})
-    return form.to(net.bias.device)
+    return form.to(net.bias.device).train(net.training)
 
 
 def chosen(full: IntentScorer, small: IntentScorer, examples: Examples, rows: np.ndarray, asked: Compress) -> Choice:

@@ -58,7 +58,7 @@ def pruned(net: IntentNet, share: float) -> IntentNet:
     )
     small = IntentNet(shape)
     small.load_state_dict({name: _cut(values, axes.get(name, ()), kept) for name, values in weights.items()})
-    return small.to(net.bias.device)
+    return small.to(net.bias.device).train(net.training)
 
 
 def _weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -119,7 +119,7 @@ def test_rows_without_codes_have_no_such_cohorts() -> None:
 def test_an_evaluation_says_its_worst_cohort(training: Any, examples: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judging, "ENOUGH", Least(rows=20, users=10))
     found = judging.evaluate(training("cnn").scorer, examples)
-    leads = {name: v["map"] - v["decayed_rate_map"] for name, v in found.cohorts.items()}  # type: ignore[operator]
+    leads = {name: v["map"] - v["decayed_rate_map"] for name, v in found.cohorts.items() if v["rows"] >= 20}  # type: ignore[operator]
     assert found.test["cohorts.worst"] == pytest.approx(min(leads.values()), abs=1e-6)
     assert leads[found.worst_cohort] == pytest.approx(min(leads.values()), abs=1e-6)
     line = next(line for line in found.resamples if line.metric == "cohorts.worst")
