@@ -69,15 +69,16 @@ def register(
         digests = {part: file_set.digest(folder) for part, folder in staged.items()}
         run = _run(client, name, mark=files.digest({"models": digests, "metrics": result.metrics}))
         versions = {part: _found(client, f"{name}-{part}", digests[part], staged[part]) for part in PARTS}
-        if run.info.status != "FINISHED" or None in versions.values():
+        variant = _unkept_variant(client, name, folders, scratch)
+        if run.info.status != "FINISHED" or None in versions.values() or variant is not None:
             _describe(client, name, run, result, scratch)
             for part in PARTS:  # the intent model first: the ranker's version names it
                 tags = _tags(part, result, digest=digests[part], intent=versions["intent"])
                 versions[part] = versions[part] or _made(
                     client, name, part, staged[part], run=run, result=result, tags=tags, windows_days=windows_days
                 )
-            if (beside := versions["intent"]) and (folders.intent / compression.OTHER).is_dir():
-                _keep_variant(client, name, beside, run=run, result=result, scratch=scratch, windows_days=windows_days)
+            if variant is not None and (beside := versions["intent"]) is not None:
+                _keep_variant(client, name, variant, beside=beside, run=run, result=result, windows_days=windows_days)
             client.set_terminated(run.info.run_id)
     return RegisteredParts(run.info.run_id, result, {part: at for part, at in versions.items() if at})
 
@@ -88,26 +89,31 @@ def _found(client: "MlflowClient", model: str, digest: str, folder: Path) -> Ver
     return Version(model, str(found.version), digest, file_set.listed(folder), created=False) if found else None
 
 
+def _unkept_variant(client: "MlflowClient", name: str, folders: Folders, scratch: Path) -> Path | None:
+    """Stage the model that compression held back; None where there is none, or the registry holds it."""
+    if not (folders.intent / compression.OTHER).is_dir():
+        return None
+    folder = model_versions.staged(folders.intent / compression.OTHER, scratch / compression.OTHER)
+    held = _found(client, f"{name}-intent", file_set.digest(folder), folder)
+    return folder if held is None else None
+
+
 def _keep_variant(
     client: "MlflowClient",
     name: str,
-    beside: Version,
+    folder: Path,
     *,
+    beside: Version,
     run: Any,
     result: Result,
-    scratch: Path,
     windows_days: Sequence[int],
 ) -> None:
-    """Make a version of the model that compression compared the served one with, unless the registry holds it.
+    """Make a version of the staged model that compression compared the served one with.
 
     No release names it, and no alias; its tags say of which version it is a variant.
     """
-    folder = model_versions.staged(result.folders.intent / compression.OTHER, scratch / "variant")
-    digest = file_set.digest(folder)
-    if _found(client, f"{name}-intent", digest, folder) is not None:
-        return
     told = compression.read(result.folders.intent) or {}
-    tags = _tags("intent", result, digest=digest, intent=None) | {
+    tags = _tags("intent", result, digest=file_set.digest(folder), intent=None) | {
         VARIANT: compression.other(told),
         VARIANT_OF: beside.version,
     }

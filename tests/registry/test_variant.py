@@ -48,7 +48,7 @@ def test_both_models_are_versions_and_tags_tell_them_apart(store, name, make) ->
     done = register(name, folders, lineage=LINEAGE)
     served = done.versions["intent"]
     with mlflow_client.connected() as client:
-        every = {v.version: v.tags for v in client.search_model_versions(f"name='{name}-intent'")}
+        every = {str(v.version): v.tags for v in client.search_model_versions(f"name='{name}-intent'")}
     assert len(every) == 2
     mine, (other,) = every.pop(served.version), every.values()
     assert (mine["variant"], other["variant"], other["variant_of"]) == ("full", "compressed", served.version)
