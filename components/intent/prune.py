@@ -48,7 +48,7 @@ def pruned(net: IntentNet, share: float) -> IntentNet:
         ):
             axes[f"{block}.{tensor}"] = ((axis, block),)
         into, out = weights[f"{block}.intermediate.dense.weight"], weights[f"{block}.output.dense.weight"]
-        kept[block] = _strongest(into.norm(dim=1) * out.norm(dim=0), share)
+        kept[block] = _strongest(torch.linalg.vector_norm(into, dim=1) * torch.linalg.vector_norm(out, dim=0), share)
     shape = replace(
         net.shape,
         user_units=len(kept[USER]),
@@ -64,18 +64,16 @@ def pruned(net: IntentNet, share: float) -> IntentNet:
 def _weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return how much each hidden unit moves: the norm of what it reads times the norm of what it hands on."""
 
-    def rows(*names: str) -> Tensor:
-        return torch.cat([weights[name] for name in names], dim=1).norm(dim=1)
-
-    def columns(*names: str) -> Tensor:
-        return torch.cat([weights[name] for name in names], dim=0).norm(dim=0)
+    def norms(*names: str, of: int) -> Tensor:
+        """Return the norms of rows (0) or columns (1) that lie side by side in some tensors."""
+        return torch.linalg.vector_norm(torch.cat([weights[name] for name in names], dim=1 - of), dim=1 - of)
 
     of_pair = torch.cat([weights["pair_of_target.weight"], weights["pair_of_user.weight"], weights["target"].T], dim=1)
     told = weights["shared_out"] + weights["target_out"]  # [C, M]
     return {
-        USER: rows("user.weight") * columns("pair_of_user.weight", "user_out"),
-        PAIR: of_pair.norm(dim=1) * columns("mix.weight"),
-        MIX: rows("mix.weight") * told.norm(dim=0),
+        USER: norms("user.weight", of=0) * norms("pair_of_user.weight", "user_out", of=1),
+        PAIR: torch.linalg.vector_norm(of_pair, dim=1) * norms("mix.weight", of=1),
+        MIX: norms("mix.weight", of=0) * torch.linalg.vector_norm(told, dim=0),
     }
 
 

@@ -13,7 +13,7 @@ import torch
 from components.intent import attribution, cause_picture, cause_words, causes
 from components.intent.attribution import Cause, attribute
 from components.intent.encode import FREQUENCY, Encoded, encode
-from components.intent.examples import Examples
+from components.intent.examples import Examples, load
 from components.intent.forest import Forest
 from components.intent.model import Batch
 from components.intent.networks import NETWORKS
@@ -30,7 +30,6 @@ from tests.intent.conftest import (
     checkerboard,
     context,
     known_row,
-    load,
     user_rows,
     write_rows,
 )
@@ -279,7 +278,7 @@ def test_the_gradient_of_torch_agrees_on_a_smooth_network() -> None:
         share = (n + 0.5) / steps
         at = {name: (first + share * (last - first)).requires_grad_() for name, (first, last) in ends.items()}
         group = vectors[0] + share * (vectors[1] - vectors[0])
-        _logit(net, at, group)[0, 2].backward()
+        _logit(net, at, group)[0, 2].backward()  # type: ignore[no-untyped-call]
         for name, values in at.items():
             total[name] += values.grad / steps  # type: ignore[operator]
     by = {name: (total[name] * (last - first))[0].numpy() for name, (first, last) in ends.items()}

@@ -7,6 +7,7 @@ import pytest
 
 from components import compression
 from components.registry import client as mlflow_client
+from components.registry import register as module
 from components.registry.lineage import Result
 from components.registry.register import register
 from feature_repo import files
@@ -42,10 +43,24 @@ def compressed(folders, make):
     return folders
 
 
+class Killed(BaseException):
+    """The end of the process, as far as the code can see."""
+
+
 @WITHOUT_SERVER
-def test_both_models_are_versions_and_tags_tell_them_apart(store, name, make) -> None:
+def test_both_models_are_versions_told_apart_by_tags_also_after_a_run_that_was_cut_off(
+    store, name, make, monkeypatch
+) -> None:
+    def die(*args, **kwargs):
+        raise Killed
+
     folders = compressed(make(seed=1), make)
-    done = register(name, folders, lineage=LINEAGE)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_keep_variant", die)
+        with pytest.raises(Killed):
+            register(name, folders, lineage=LINEAGE)
+    for _ in range(2):  # the second makes nothing new
+        done = register(name, folders, lineage=LINEAGE)
     served = done.versions["intent"]
     with mlflow_client.connected() as client:
         every = {str(v.version): v.tags for v in client.search_model_versions(f"name='{name}-intent'")}
@@ -58,29 +73,6 @@ def test_both_models_are_versions_and_tags_tell_them_apart(store, name, make) ->
     assert "metrics" in mine
     assert not [file for file in served.files if compression.OTHER in file or compression.FILE in file]
     assert done.versions["ranking"].version == "1"
-
-
-@WITHOUT_SERVER
-def test_registering_again_makes_nothing_new_and_a_crash_between_both_is_mended(store, name, make, monkeypatch) -> None:
-    from components.registry import register as module
-
-    folders = compressed(make(seed=1), make)
-    real = module._keep_variant
-
-    class Killed(BaseException):
-        pass
-
-    def die(*args, **kwargs):
-        raise Killed
-
-    monkeypatch.setattr(module, "_keep_variant", die)
-    with pytest.raises(Killed):
-        register(name, folders, lineage=LINEAGE)
-    monkeypatch.setattr(module, "_keep_variant", real)
-    for _ in range(2):
-        register(name, folders, lineage=LINEAGE)
-    with mlflow_client.connected() as client:
-        assert len(client.search_model_versions(f"name='{name}-intent'")) == 2
 
 
 def test_the_model_that_does_not_serve_counts_for_no_budget(make) -> None:
