@@ -30,7 +30,7 @@ def quantized(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return weights [N, ...] as int8 and the scale of each row, float32 [N].
 
     >>> whole, scale = quantized(np.array([[1.27, -0.5], [0.0, 0.0]], dtype=np.float32))
-    >>> whole.tolist(), scale.round(4).tolist()
+    >>> whole.tolist(), [round(one, 4) for one in scale.tolist()]
     ([[127, -50], [0, 0]], [0.01, 1.0])
     """
     if not np.isfinite(values).all():
