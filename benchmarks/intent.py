@@ -42,6 +42,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "isotonic": {"calibrate": "isotonic"},
     "balanced": {"loss": {"positives": "balanced"}, "calibrate": "isotonic"},
     "focal": {"loss": {"focal": 2.0}, "calibrate": "isotonic"},
+    "small": {"compress": {"prune": 0.5, "quantize": "int8"}},  # which of both serves is what is measured
 }
 OF_EVENTS = "_events"  # ends the name of a network that reads the event memory, on the same rows
 READERS = tuple(f"{name}{OF_EVENTS}" for name in NETWORKS)

@@ -63,9 +63,16 @@ class Methods(ABC):
         """Store events durably and fold them into their users' profiles."""
         return self._ask("/events", EventsRequest, {"events": events}, Accepted)
 
-    def explain(self, user_id: str, item_id: str, *, at: dt.datetime | None = None) -> Explanation:
+    def explain(
+        self, user_id: str, item_id: str, *, at: dt.datetime | None = None, causes: bool | None = None
+    ) -> Explanation:
         """Say what speaks for an item: its source and place, the features and the intents that it rests on."""
-        return self._ask("/explain", ExplainRequest, {"user_id": user_id, "item_id": item_id, "at": at}, Explanation)
+        return self._ask(
+            "/explain",
+            ExplainRequest,
+            {"user_id": user_id, "item_id": item_id, "at": at, "causes": causes},
+            Explanation,
+        )
 
     def describe(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> Descriptions:
         """Say in words what is known of items, and what speaks for them."""

@@ -518,11 +518,16 @@ def parity(place: "Installation", *, release_id: str | None, sample: int) -> tup
 @click.option("--user", help="user id, as in your data; it is hashed before anything")
 @click.option("--at", help="when the answer was given, ISO 8601; default: the latest")
 @click.option("--request", "request_id", help="the answer's request_id, instead")
-def why(place: "Installation", *, user: str | None, at: str | None, request_id: str | None) -> tuple[Any, str]:
-    """Say which release, features, events and scores produced an answer."""
+@click.option(
+    "--picture", type=click.Path(dir_okay=False, path_type=Path), help="draw the intents' causes, an SVG file"
+)
+def why(
+    place: "Installation", *, user: str | None, at: str | None, request_id: str | None, picture: Path | None
+) -> tuple[Any, str]:
+    """Say which release, features, events and scores produced an answer, and what its intents rest on."""
     from pipelines.answers import explain as reasons
 
-    found = reasons.why(place, user=user, at=at, request_id=request_id)
+    found = reasons.why(place, user=user, at=at, request_id=request_id, picture=picture)
     return found, reasons.text(found)
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
-from bentos.endpoints.schemas import Answer, At, Feature, Id, Intent, Profile, Request
+from bentos.endpoints.schemas import Answer, At, Causes, Feature, Id, Intent, Profile, Request
 from bentos.http.request_context import RequestContext
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ class ExplainRequest(Request):
     user_id: Id
     item_id: Id
     at: At = None
+    causes: bool = Field(default=False, description="Also say why the intents have their probabilities")
 
 
 class Explanation(Answer):
@@ -31,6 +32,11 @@ class Explanation(Answer):
     score: float
     intents: list[Intent] = Field(description="The intents that an event with the item would fulfil")
     features: list[Feature]
+    causes: list[Causes] | None = Field(
+        default=None,
+        description="With causes: of each of these intents what speaks for and against it, the strongest first; null "
+        "without it, and where no model in this door answered",
+    )
     profile: Profile
 
 
@@ -54,6 +60,7 @@ def answer(door: "Door", ask: ExplainRequest, context: RequestContext) -> Explan
         score=float(found.score) if found else score,
         intents=door.intents_of(state, targets),
         features=features,
+        causes=door.causes_of(state, targets, context) if ask.causes else None,
         profile=state.profile,
         **door.signed(context),
     )
@@ -64,7 +71,7 @@ CONTRACT = Contract(
     Explanation,
     answer,
     Example(
-        {"user_id": "1", "item_id": "1082185"},
+        {"user_id": "1", "item_id": "1082185", "causes": True},
         examples.BANANAS
         | {
             "source": "history",
@@ -72,6 +79,17 @@ CONTRACT = Contract(
             "score": 3.5152,
             "intents": [examples.INTENT, examples.VISIT],
             "features": [{"name": "weeks_since", "value": 2.0, "at": "2018-01-01T04:01:21Z"}],
+            "causes": [
+                {
+                    "intent": examples.INTENT["name"],
+                    "said": -0.07,
+                    "nobody": -2.31,
+                    "method": "integrated gradients",
+                    "causes": [{"words": "how often, over the last months", "effect": 1.42}],
+                    "others": 0.82,
+                    "unexplained": 0.0,
+                }
+            ],
             "profile": examples.PROFILE,
         }
         | examples.SIGNED,

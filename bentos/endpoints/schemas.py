@@ -168,6 +168,25 @@ class Feature(AnswerPart):
     at: dt.datetime
 
 
+class Cause(AnswerPart):
+    """What speaks for or against an intent, in words."""
+
+    words: str
+    effect: float = Field(description="Log odds, against a user of whom nothing is known; above 0: it speaks for it")
+
+
+class Causes(AnswerPart):
+    """Why an intent has its probability; effects, others and unexplained sum up to said less nobody."""
+
+    intent: str
+    said: float = Field(description="Log odds of the model, before calibration")
+    nobody: float = Field(description="The same of a user of whom nothing is known, at the same time")
+    method: str = Field(description="integrated gradients of a network, occlusion of trees: the latter do not sum up")
+    causes: list[Cause]
+    others: float = Field(description="Effect of all causes that are not listed")
+    unexplained: float = Field(description="What effects do not sum up to")
+
+
 class Description(AnswerPart):
     """A text about an item, in English, and all that it rests on."""
 

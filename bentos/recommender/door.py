@@ -29,7 +29,7 @@ from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
-from bentos.recommender.ports import Decides, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions
+from bentos.recommender.ports import Decides, Explains, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions
 from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
@@ -68,11 +68,13 @@ class Door:
         forecasts: Forecasts | None = None,  # None: none is of kind regression or multiclass
         grow: Grow | None = None,  # with it: the ranker over other items
         thresholds: Decides | None = None,  # None: the intent model has none
+        explains: Explains | None = None,  # None: the intent model is a service of its own
     ) -> None:
         self.release = release
         self._log, self._clock, self._events, self._key = log, clock, events, key
         self._tombstones, self._profiles, self._sessions = tombstones, profiles, sessions
         self._thresholds, self._forecasts = thresholds, forecasts
+        self._explains = explains
         for part, found in (("intent", scorer.vocabulary.digest), ("ranking", ranker.vocabulary.digest)):
             if found != release.vocabulary:
                 raise DataError(
@@ -160,6 +162,15 @@ class Door:
             return None
         yes = self._thresholds.decided(np.asarray(state.probabilities)).tolist()
         return dict(zip(self.vocabulary.target_names, yes, strict=True))
+
+    def causes_of(
+        self, state: ProfileState, targets: Sequence[int], context: RequestContext
+    ) -> list[schemas.Causes] | None:
+        """Say why intents have their probabilities; None where no model in this process gave them."""
+        if self._explains is None or not state.modelled:
+            return None
+        with context.stage("explain"):
+            return [schemas.Causes.model_validate(one.document()) for one in self._explains(state.rows, targets)]
 
     def session_of(self, state: ProfileState, context: RequestContext) -> schemas.Session | None:
         """Say what the rest of the visit that goes on may hold; None where the release has no intents of a visit."""

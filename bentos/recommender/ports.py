@@ -26,6 +26,20 @@ class Scorer(Protocol):
         """Return probabilities [B, C]."""
 
 
+class Explained(Protocol):
+    """Why an intent has its probability."""
+
+    def document(self) -> dict[str, Any]:
+        """Return what schemas.Causes holds, and more."""
+
+
+class Explains(Protocol):
+    """Says why intents have their probabilities."""
+
+    def __call__(self, rows: UserRows, targets: Sequence[int]) -> Sequence[Explained]:
+        """Explain some targets of one user's row (B = 1); none where the model has no form that tells."""
+
+
 class Decides(Protocol):
     """Knows from which probability on an intent counts as yes."""
 

@@ -167,6 +167,7 @@ def open_door(settings: Settings) -> DoorContext:
         forecasts=ForecastScorer.served(release.folder / INTENT),
         grow=grow,
         thresholds=Thresholds.read(release.folder / INTENT, scorer.vocabulary.target_names),
+        explains=_explains(scorer),
     )
     door.warm_up(folds)
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s
@@ -208,6 +209,14 @@ def _scorer(settings: Settings) -> ports.Scorer:
     scorer = IntentScorer.served(settings.release.folder / INTENT)
     threads.limit(settings.threads)
     return scorer
+
+
+def _explains(scorer: ports.Scorer) -> ports.Explains | None:
+    """Return what says why, where the intent model is in this process."""
+    from components.intent import causes
+    from components.intent.score import IntentScorer
+
+    return functools.partial(causes.explain, scorer, pieces=causes.QUICK) if isinstance(scorer, IntentScorer) else None
 
 
 def _sessions(release: Release) -> ports.Sessions | None:

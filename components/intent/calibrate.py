@@ -77,12 +77,13 @@ def folds(
     return {name: rows[users[rows] % len(uses) == n] for n, name in enumerate(uses)}
 
 
-def uses_of(*, calibrates: bool, searches: bool) -> tuple[str, ...]:
+def uses_of(*, calibrates: bool, searches: bool, compresses: bool = False) -> tuple[str, ...]:
     """Name what validation rows are parted for; one part for all where nothing asks for more.
 
     >>> uses_of(calibrates=False, searches=False), uses_of(calibrates=False, searches=True)
     ((), ('stop', 'decide', 'search'))
     """
-    if not (calibrates or searches):
+    asked = {"calibrate": calibrates, "decide": True, "search": searches, "compare": compresses}
+    if not (calibrates or searches or compresses):
         return ()
-    return ("stop", *(["calibrate"] if calibrates else []), "decide", *(["search"] if searches else []))
+    return ("stop", *(name for name, wanted in asked.items() if wanted))

@@ -1,6 +1,6 @@
 """The intent model's card: Markdown for people, made from what training and evaluation left. Computes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.intent import inputs
@@ -26,8 +26,12 @@ def write(
     *,
     sees: Mapping[str, Any] | None = None,
     pace: Pace = WEEKLY,
+    more: Sequence[str] = (),
 ) -> str:
-    """Write the model card; `sees` is what selection and reduction left of the profile's numbers, where they ran."""
+    """Write the model card; `sees` is what selection and reduction left of the profile's numbers, where they ran.
+
+    `more` are sections of others: what the model goes by, and what compression came to.
+    """
     step, ahead = pace.step, _ahead(vocabulary, pace)
     weeks = ", ".join(map(str, found.weeks))
     parts = [
@@ -49,6 +53,7 @@ def write(
         "## Targets",
         _targets(found),
         *_inputs(sees or {}),
+        *(section.strip() for section in more),
         "## Data, features and limits",
         _limits(found, pace, ahead),
     ]

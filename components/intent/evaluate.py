@@ -17,7 +17,8 @@ from components.intent.decisions import Thresholds
 from components.intent.examples import Examples
 from components.intent.metrics import Curve
 from components.resamples import Line, digest
-from feature_repo import columns
+from components.verdicts import Least
+from feature_repo import attributes, columns
 from feature_repo.rows import UserRows
 
 COMPARED = "decayed_rate"  # the baseline that gains are over
@@ -26,6 +27,8 @@ COHORT_METRICS = ("rows", "map", "macro_auroc", "bce", "ece")
 TENURES = ((0, "under 13"), (13, "13 to 25"), (26, "from 26"))  # steps since the first event
 RARITIES = ("rare", "middle", "common")  # thirds of the headline's targets by their rate in training rows
 ACTIVITIES = ("low", "middle", "high")  # thirds of the test rows by decayed sessions
+ENOUGH = Least(rows=100, users=20)  # of a group by what users declared, and of one that may count as the worst
+MOST_DECLARED = 24  # groups by what users declared, the largest: each is resampled
 ELSEWHERE = ("curve", "resamples", "rows_digest")  # fields with a file of their own
 Numbers = dict[str, float | None]
 
@@ -56,6 +59,7 @@ class Evaluation:
     reliability: dict[str, list[dict[str, float]]] = field(default_factory=dict)  # by intent
     resamples: list[Line] = field(repr=False, default_factory=list)  # what gates make intervals of
     rows_digest: str = ""  # of which users and weeks these are
+    worst_cohort: str = ""  # in which the model leads COMPARED least; '': no cohort has enough rows and users
 
     def metrics(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
@@ -131,21 +135,25 @@ def evaluate(
     lines += drawn.by_cohort(said[:, head], others[COMPARED][:, head], masks=masks, other=COMPARED)
     report(0.9, "resampled cohorts")
     intervals, gain = uncertainty.intervals(lines, COMPARED)
+    by_cohort = _cohorts(judge, labels, said, others[COMPARED], masks=masks)
+    leads = {name: _lead(values) for name, values in by_cohort.items()}
+    worst = uncertainty.worst(lines, leads, other=COMPARED, least=ENOUGH)
     return Evaluation(
-        test=judge.summary(labels, said),
+        test=judge.summary(labels, said) | {uncertainty.WORST: None if worst is None else leads[worst.cohort]},
         validate=judge.summary(examples.labels[validate], validate_said),
         baselines=figures,
         prior_weeks=prior,
         intervals=intervals,
         gain=gain,
-        cohorts=_cohorts(judge, labels, said, others[COMPARED], masks=masks),
+        cohorts=by_cohort,
         targets=judge.by_name(labels, said),
         weeks=[int(w) for w in np.unique(examples.week[test])],
         curve=metrics.curve(labels[:, head], said[:, head], threshold=judge.threshold),
         groups=_groups(rate, head, labels, said, others[COMPARED]),
         reliability=_reliability(examples, labels, said),
-        resamples=lines,
+        resamples=lines if worst is None else [*lines, worst.line],
         rows_digest=digest(rows.user_id, examples.week[test]),
+        worst_cohort="" if worst is None else worst.cohort,
     )
 
 
@@ -157,7 +165,7 @@ def _judge(examples: Examples, labels: np.ndarray, probability: np.ndarray, thre
 
 
 def cohorts(rows: UserRows, examples: Examples) -> dict[str, np.ndarray]:
-    """Name groups of rows: by segment, by weeks since the first event, by activity; masks [B]."""
+    """Name groups of rows: by segment, by weeks since the first event, by activity, by what users declared; [B]."""
     calendar = examples.calendar
     segment = rows.numbers[columns.SEGMENT].astype(np.int64)
     found = {f"segment {s}": segment == s for s in np.unique(segment)}
@@ -167,7 +175,28 @@ def cohorts(rows: UserRows, examples: Examples) -> dict[str, np.ndarray]:
     active = rows.numbers["sessions_slow"]
     third = np.searchsorted(np.quantile(active, [1 / 3, 2 / 3]), active, side="left")
     found |= {f"activity {name}": third == i for i, name in enumerate(ACTIVITIES)}
+    found |= declared(rows, examples.vocabulary.attributes)
     return {name: mask for name, mask in found.items() if mask.any()}
+
+
+def declared(rows: UserRows, values: attributes.Values) -> dict[str, np.ndarray]:
+    """Name groups of rows by what their users declared, as 'attribute age: 65+', the largest first; masks [B].
+
+    Groups of fewer rows or users than `ENOUGH` are left out: their figures would be chance, and tell of persons.
+    """
+    member = attributes.indicators(rows, values) > 0  # [B, N]
+    found = {}
+    for name, mask in zip(attributes.names(values), member.T, strict=True):
+        if mask.sum() >= ENOUGH.rows and len(np.unique(rows.user_id[mask].astype(str))) >= ENOUGH.users:
+            found[f"attribute {name.replace('=', ': ', 1)}"] = mask
+    largest = sorted(found, key=lambda name: -int(found[name].sum()))[:MOST_DECLARED]
+    return {name: found[name] for name in largest}
+
+
+def _lead(values: Numbers) -> float | None:
+    """Return by how much the model's mean average precision is above the compared baseline's in a cohort."""
+    mine, theirs = values["map"], values[f"{COMPARED}_map"]
+    return None if mine is None or theirs is None else round(mine - theirs, 6)
 
 
 def _groups(

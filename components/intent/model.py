@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from components import served_form
-from components.intent import events, networks, numpy_net
+from components.intent import events, networks, numpy_net, quantize
 from components.intent.encode import Encoded
 from components.intent.numpy_encoders import ENCODERS
 from components.intent.numpy_net import CONFIG, WEIGHTS, NumpyNet
@@ -131,6 +131,7 @@ class IntentNet(nn.Module):
         super().__init__()
         self.shape = shape
         C, D, own = shape.targets, shape.width, shape.frequency + shape.weeks
+        U, H, M = shape.units  # D, D and D / 2 but where pruning left fewer
         for name, size in (("frequency", shape.frequency), ("profile", shape.profile)):
             self.register_buffer(f"{name}_mean", torch.zeros(size))
             self.register_buffer(f"{name}_scale", torch.ones(size))
@@ -141,20 +142,20 @@ class IntentNet(nn.Module):
         else:
             self.events = EventEncoder(shape)
         self.segment = nn.Embedding(shape.segments + 1, SEGMENT_WIDTH)
-        self.user = nn.Linear(shape.user_inputs + SEGMENT_WIDTH + D, D)
-        self.pair_of_target = nn.Linear(own, D)
-        self.pair_of_user = nn.Linear(D, D, bias=False)
-        self.target = nn.Parameter(torch.randn(C, D) * 0.1)
-        self.mix = nn.Linear(D, D // 2)
+        self.user = nn.Linear(shape.user_inputs + SEGMENT_WIDTH + D, U)
+        self.pair_of_target = nn.Linear(own, H)
+        self.pair_of_user = nn.Linear(U, H, bias=False)
+        self.target = nn.Parameter(torch.randn(C, H) * 0.1)
+        self.mix = nn.Linear(H, M)
         self.dropout = nn.Dropout(shape.dropout)
         # What follows starts at zero (the skip at one): an untrained network says the personal decayed rate.
-        self.shared_out = nn.Parameter(torch.zeros(D // 2))
-        self.target_out = nn.Parameter(torch.zeros(C, D // 2))
+        self.shared_out = nn.Parameter(torch.zeros(M))
+        self.target_out = nn.Parameter(torch.zeros(C, M))
         self.own_out = nn.Parameter(torch.zeros(C, own))  # a logistic regression a target
         self.skip = nn.Parameter(torch.ones(C))
         self.bias = nn.Parameter(torch.zeros(C))
         self.across = nn.Parameter(torch.zeros(C, C))  # from rates of targets to targets
-        self.user_out = nn.Parameter(torch.zeros(C, D))
+        self.user_out = nn.Parameter(torch.zeros(C, U))
 
     def standardise(self, frequency: np.ndarray, profile: np.ndarray, *, weight: np.ndarray | None = None) -> None:
         """Take mean and spread from training arrays [B, C, F] and [B, P]; a row counts `weight` [B] times."""
@@ -208,9 +209,12 @@ class IntentNet(nn.Module):
 
 def save(net: IntentNet, folder: Path) -> None:
     """Write weights and shape into an existing folder, and that it may be served in numpy where both forms agree."""
-    from safetensors.torch import save_file
+    if net.shape.stored is None:
+        from safetensors.torch import save_file
 
-    save_file({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}, folder / WEIGHTS)
+        save_file({k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}, folder / WEIGHTS)
+    else:
+        _save_bytes(net, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
     files.write_json(folder / CONFIG, {"network": net.shape.document()})
     if net.shape.architecture not in ENCODERS:
@@ -223,12 +227,28 @@ def save(net: IntentNet, folder: Path) -> None:
     served_form.note(folder / WEIGHTS, probabilities(trained, asked), form.probabilities(asked), what="intent model")
 
 
+def _save_bytes(net: IntentNet, path: Path) -> None:
+    """Write weights as int8; they must be rounded already, or the file would not be what was judged."""
+    from safetensors.numpy import save_file
+
+    weights = {name: np.ascontiguousarray(values.detach().cpu().numpy()) for name, values in net.state_dict().items()}
+    tensors = quantize.packed(weights)
+    again = quantize.unpacked(tensors)
+    if odd := [name for name, values in weights.items() if not np.array_equal(values, again[name])]:
+        raise ValueError(f"{path.name}: weights to be stored as int8 are not rounded to it: {', '.join(odd)}")
+    save_file(tensors, path)
+
+
 def load(folder: Path, device: str = "cpu") -> IntentNet:
     """Read what `save` wrote, ready to predict."""
     from safetensors.torch import load_file
 
     net = IntentNet(numpy_net.shape_of(folder))
-    net.load_state_dict(load_file(folder / WEIGHTS))
+    if net.shape.stored is None:
+        net.load_state_dict(load_file(folder / WEIGHTS))
+    else:
+        whole = {name: torch.from_numpy(np.array(values)) for name, values in numpy_net.weights_of(folder).items()}
+        net.load_state_dict(whole)
     return net.to(pick_device(device)).eval()
 
 

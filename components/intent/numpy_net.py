@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit
 
 from components import served_form
-from components.intent import events, numpy_encoders
+from components.intent import events, numpy_encoders, quantize
 from components.intent.encode import Encoded
 from components.intent.numpy_encoders import Encoder, linear
 from components.intent.shape import CONFIG as CONFIG
@@ -56,9 +56,7 @@ class NumpyNet:
     @classmethod
     def load(cls, folder: Path) -> "NumpyNet":
         """Read the weights that `model.save` wrote."""
-        from safetensors.numpy import load_file
-
-        return cls.of(shape_of(folder), load_file(folder / WEIGHTS))
+        return cls.of(shape_of(folder), weights_of(folder))
 
     def probabilities(self, encoded: Encoded) -> np.ndarray:
         """Return the probability of each target for encoded rows, float32 [B, C]."""
@@ -92,21 +90,22 @@ class NumpyNet:
         return logits
 
     def _user(self, encoded: Encoded) -> np.ndarray:
-        w, made = self.weights, self._made
-        profile = (encoded.profile.astype(np.float32, copy=False) - w["profile_mean"]) * w["profile_scale"]  # [B, P]
-        if self.shape.components is not None:
-            profile = profile @ w["profile_matrix"]  # [B, N]
-        known = np.where(encoded.segment > self.shape.segments, 0, encoded.segment)  # [B]; a new segment is unknown
-        summed = self._of_weeks(encoded) if self.shape.events is None else self._of_events(encoded)  # [B, D]
-        parts = np.concatenate([profile, w["segment.weight"][known], summed], axis=1)
-        return np.asarray(np.maximum(parts @ made["user.weight"] + made["user.bias"], 0))  # [B, D]
+        of_weeks = self.shape.events is None
+        past = self.summed(encoded.sequence, encoded.active) if of_weeks else self._of_events(encoded)  # [B, D]
+        return self.user(encoded.profile, self.group(encoded.segment), past)
 
-    def _of_weeks(self, encoded: Encoded) -> np.ndarray:
+    def group(self, segment: np.ndarray) -> np.ndarray:
+        """Return the vectors of segments [B]; a new segment is unknown."""
+        known = np.where(segment > self.shape.segments, 0, segment)
+        return np.asarray(self.weights["segment.weight"][known])
+
+    def summed(self, sequence: np.ndarray, active: np.ndarray) -> np.ndarray:
+        """Sum up weeks [B, T, C] and their flags [B, T, 2], float32 [B, D]."""
         w, made = self.weights, self._made
-        weeks = np.concatenate([encoded.sequence, encoded.active], axis=2).astype(np.float32)  # [B, T, C + 2]
+        weeks = np.concatenate([sequence, active], axis=2).astype(np.float32)  # [B, T, C + 2]
         h = self._body(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"])  # [B, T, D]
         summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
-        return numpy_encoders.normed(summed, w["weeks.norm.weight"], w["weeks.norm.bias"], EPSILON)
+        return numpy_encoders.normed(summed, w["weeks.norm.weight"], w["weeks.norm.bias"], EPSILON)  # [B, D]
 
     def _of_events(self, encoded: Encoded) -> np.ndarray:
         w, made, encoded = self.weights, self._made, events.trimmed(encoded)
@@ -128,12 +127,46 @@ class NumpyNet:
         summed = numpy_encoders.normed(h[:, -1] + mean, w["events.norm.weight"], w["events.norm.bias"], EPSILON)
         return np.asarray(some * summed)
 
+    def user(self, numbers: np.ndarray, group: np.ndarray, summed: np.ndarray) -> np.ndarray:
+        """Join a user's numbers [B, P], segment's vector and summed weeks, float32 [B, D]."""
+        w, made = self.weights, self._made
+        profile = (numbers.astype(np.float32, copy=False) - w["profile_mean"]) * w["profile_scale"]  # [B, P]
+        if self.shape.components is not None:
+            profile = profile @ w["profile_matrix"]  # [B, N]
+        parts = np.concatenate([profile, group, summed], axis=1)
+        return np.asarray(np.maximum(parts @ made["user.weight"] + made["user.bias"], 0))  # [B, D]
+
+    def logit_of(self, target: int, raw: np.ndarray, flags: np.ndarray, user: np.ndarray) -> np.ndarray:
+        """Return one target's logit but for what it takes from other targets' rates, float32 [B].
+
+        From its frequency numbers [B, F], whether it was fulfilled in each week [B, T], and the users' vectors [B, D].
+        """
+        w, made = self.weights, self._made
+        own = np.concatenate([(raw - w["frequency_mean"]) * w["frequency_scale"], flags], axis=1)  # [B, F + T]
+        h = own @ made["pair_of_target.weight"] + made["pair_of_target.bias"] + user @ made["pair_of_user"]
+        h = np.maximum(h + w["target"][target], 0)  # [B, D]
+        h = np.maximum(h @ made["mix.weight"] + made["mix.bias"], 0)  # [B, D / 2]
+        found = w["skip"][target] * raw[:, 0] + w["bias"][target] + h @ made["outs"][target]
+        return np.asarray(found + own @ w["own_out"][target] + user @ w["user_out"][target])
+
+    def from_rates(self, target: int, decayed: np.ndarray) -> np.ndarray:
+        """Return what one target's logit takes from the rate of each target, logits [B, C], float32 [B, C]."""
+        return np.asarray(np.sqrt(expit(decayed)) * self.weights["across"][:, target])
+
 
 def shape_of(folder: Path) -> Shape:
     """Read what a model folder's network is built from."""
     if not (folder / CONFIG).is_file():
         raise DataError(f"{folder}: no {CONFIG}; this is no trained intent model, run the pipeline again")
     return Shape(**files.read_json(folder / CONFIG)["network"])
+
+
+def weights_of(folder: Path) -> dict[str, np.ndarray]:
+    """Read a network's weights by name, float32 also where the file holds int8."""
+    from safetensors.numpy import load_file
+
+    tensors = load_file(folder / WEIGHTS)
+    return dict(tensors) if shape_of(folder).stored is None else quantize.unpacked(tensors)
 
 
 def served(folder: Path) -> NumpyNet | None:

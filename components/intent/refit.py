@@ -8,14 +8,14 @@ judged model's thresholds, and its calibration where it has one, are carried on:
 Letters: R rows, B rows, C targets.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from components.intent import encode, inputs, train
+from components.intent import compress, encode, inputs, train
 from components.intent.boosting import Boosting
 from components.intent.calibration import Calibration
 from components.intent.examples import Examples
@@ -23,7 +23,7 @@ from components.intent.fit import Epoch, Fit
 from components.intent.loss import weights_of_positives
 from components.intent.model import IntentNet, pick_device
 from components.intent.score import IntentScorer
-from components.intent.shape import OF_EVENTS, Shape
+from components.intent.shape import Shape
 from components.intent.spec import IntentModel
 from components.intent.train import Beginning, Report
 from feature_repo.errors import DataError
@@ -45,14 +45,14 @@ class Refitted:
     means: dict[str, tuple[float, float]]  # by intent: mean prediction, and base rate of the same rows
 
 
-def epochs_of(training: dict[str, Any]) -> int:
-    """Return the epochs of the stage `full` that the judged model was kept after.
+def epochs_of(training: dict[str, Any], stage: str = STAGE) -> int:
+    """Return the epochs of a stage that the judged model was kept after.
 
     >>> epochs_of({"epochs": [{"stage": "early", "validate_bce": 0.1}, *({"stage": "full", "validate_bce": b}
     ...     for b in (0.4, 0.2, 0.3))]})
     2
     """
-    found = [epoch["validate_bce"] for epoch in training["epochs"] if epoch["stage"] == STAGE]
+    found = [epoch["validate_bce"] for epoch in training["epochs"] if epoch["stage"] == stage]
     return int(np.argmin(found)) + 1
 
 
@@ -62,13 +62,8 @@ def described(examples: Examples, shape: Shape) -> dict[str, Any]:
         "vocabulary": examples.vocabulary.digest,
         "split": {part: list(weeks) for part, weeks in examples.split.items()},
         "calendar": list(examples.calendar.document().values()),
-        "encode": {"profile": list(inputs.names_of(examples)), "frequency": list(encode.FREQUENCY), **_sizes(shape)},
+        "encode": {"profile": list(inputs.names_of(examples)), "frequency": list(encode.FREQUENCY), **shape.asked},
     }
-
-
-def _sizes(shape: Shape) -> dict[str, Any]:
-    """Return a shape's sizes, without those of events where it reads none: they are newer than recorded conditions."""
-    return {name: size for name, size in asdict(shape).items() if shape.events is not None or name not in OF_EVENTS}
 
 
 def shape(examples: Examples, spec: IntentModel) -> Shape:
@@ -84,10 +79,11 @@ def refit(
     weeks: list[int],
     epochs: int,
     calibration: Calibration | None = None,
+    smaller_epochs: int | None = None,
     device: str = "auto",
     report: Report = lambda share, note: None,
 ) -> Refitted:
-    """Fit the model to the rows of `weeks`."""
+    """Fit the model to the rows of `weeks`; `smaller_epochs`: of a judged model that compression made, pruned anew."""
     index = np.flatnonzero(np.isin(examples.week, weeks))
     with torch.random.fork_rng(devices=[]):
         rows = train.encoded(examples, index)
@@ -106,6 +102,10 @@ def refit(
         nobody, positives = train.unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
         fit = Fit(scorer.net, rows, None, nobody, train.weights(examples), spec, positives=positives)
         fit.rerun(STAGE, np.arange(len(index)), epochs=epochs, report=report)
+        if smaller_epochs is not None:
+            small = compress.smaller(fit, np.arange(len(index)), report=report, epochs=smaller_epochs)
+            small.epochs[:0] = fit.epochs
+            fit, scorer = small, train.scorer_of(small, examples)
     return _refitted(scorer.calibrated(calibration), fit, examples, index)
 
 

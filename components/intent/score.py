@@ -77,6 +77,16 @@ class IntentScorer:
         return self._model
 
     @property
+    def served_form(self) -> NumpyNet | Forest | None:
+        """The model as doors ask it without torch; None of a rate, and where torch answers."""
+        return self._model if isinstance(self._model, NumpyNet | Forest) else None
+
+    @property
+    def said_of(self) -> "Callable[[Encoded], np.ndarray] | None":
+        """What the model itself says of encoded rows, float32 [B, C] before calibration; None of a rate."""
+        return self._probabilities
+
+    @property
     def shape(self) -> Shape:
         """What the network was built from, or the rate's name in its place."""
         return self._model.shape

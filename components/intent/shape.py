@@ -6,6 +6,7 @@ from typing import Any
 CONFIG = "config.json"  # of a model folder
 HEAD_WIDTH = 16  # of the attention's heads
 OF_EVENTS = ("events", "kinds", "bands", "event_numbers", "items", "texts")  # sizes that only a network of events has
+COMPRESSED = ("user_units", "pair_units", "mix_units", "inner_units", "stored")  # what compression makes of a shape
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Shape:
     event_numbers: int = 0  # a token holds
     items: int = 0  # whose frozen text vectors the network holds; 0: it reads no titles
     texts: int = 0  # components of these vectors
+    user_units: int | None = None  # hidden units of the user's layer that pruning left; None: as many as `width`
+    pair_units: int | None = None  # likewise of the layer that all targets share
+    mix_units: int | None = None  # likewise of the one behind it; None: half of `width`
+    inner_units: int | None = None  # likewise within a transformer's blocks; None: twice the `width`
+    stored: str | None = None  # int8: the weights' file holds bytes and scales; None: float32
 
     @property
     def heads(self) -> int:
@@ -43,6 +49,17 @@ class Shape:
     def user_inputs(self) -> int:
         """Return how many numbers of the profile reach the first layer."""
         return self.profile if self.components is None else self.components
+
+    @property
+    def units(self) -> tuple[int, int, int]:
+        """Return how many hidden units the layers of the user, of pairs and of the mix have."""
+        return self.user_units or self.width, self.pair_units or self.width, self.mix_units or self.width // 2
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Return the sizes that spec and rows decide: what pruning and storage made of them is left out."""
+        left = COMPRESSED if self.events is not None else (*COMPRESSED, *OF_EVENTS)  # newer than recorded conditions
+        return {name: value for name, value in asdict(self).items() if name not in left}
 
     def document(self) -> dict[str, Any]:
         """Return what `config.json` holds of it."""

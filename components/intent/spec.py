@@ -248,6 +248,31 @@ class Trees(Slice):
     )
 
 
+class MostLost(Slice):
+    """What a smaller model may lose, as a share of the full one's figure on validation rows."""
+
+    map: float = Field(default=0.02, ge=0, le=1, description="Of mean average precision")
+    macro_auroc: float = Field(default=0.01, ge=0, le=1, description="Of the area under the ROC curve")
+    bce: float = Field(default=0.02, ge=0, le=1, description="By which binary cross-entropy may be larger")
+
+
+class Compress(Slice):
+    """A smaller network beside the full one; it serves where it is surely no worse than `tolerance` allows."""
+
+    prune: float = Field(
+        default=0.0, ge=0, le=0.95, description="Share of the hidden units that is dropped, the weakest first"
+    )
+    quantize: Literal["none", "int8"] = Field(default="none", description="int8: a weight takes a byte of the file")
+    epochs: int = Field(default=3, ge=1, le=100, description="At most, of training after pruning")
+    tolerance: MostLost = Field(default=MostLost(), description="What it may lose; more, or undecided: the full serves")
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "Compress":
+        if not self.prune and self.quantize == "none":
+            raise ValueError("compress asks for nothing; give prune: 0.5, quantize: int8, or both, or drop compress")
+        return self
+
+
 class IntentModel(Slice):
     """How the intent model is built and trained; the frequency features and skip path are always there."""
 
@@ -286,6 +311,11 @@ class IntentModel(Slice):
         default=None,
         description="Look for better settings before training (docs/search.md); left out: train as declared",
     )
+    compress: Compress | None = Field(
+        default=None,
+        description="Make the network smaller, and serve the smaller one where it passes; left out: the full one "
+        "serves. With it, validation users are parted as `calibrate` parts them",
+    )
 
     @model_validator(mode="after")
     def _holds_probabilities(self) -> "IntentModel":
@@ -303,6 +333,14 @@ class IntentModel(Slice):
     def _titles_are_of_events(self) -> "IntentModel":
         if self.titles and self.reads != EVENTS:
             raise ValueError(f"titles: steps have none; use reads: {EVENTS}, or drop titles")
+        return self
+
+    @model_validator(mode="after")
+    def _is_compressible(self) -> "IntentModel":
+        if self.compress is not None and self.architecture == TREES:
+            raise ValueError(
+                f"compress: of networks, and architecture {TREES} has none; drop compress, or trees.rounds"
+            )
         return self
 
     @model_validator(mode="after")
@@ -347,6 +385,7 @@ NEWER: dict[str, Any] = {
     "loss": Loss().model_dump(),
     "calibrate": "none",
     "search": None,
+    "compress": None,
 }
 
 

@@ -8,6 +8,7 @@ training step hands the work to a TrainJob, whose processes come back here by `t
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +17,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from components import conditions, measure, resamples, twins
+from components import compression, conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.intent import events, examples, inputs
+from components.intent import events, examples, inputs, numpy_net
 from components.intent.calibration import Calibration
 from components.intent.decisions import Thresholds
 from components.intent.networks import TREES
+from components.intent.numpy_net import CONFIG, WEIGHTS
 from components.intent.spec import Intent, IntentModel
 from components.step import step
 from feature_repo import columns, files
 from feature_repo.release_folder import ReleaseFolder
 
 if TYPE_CHECKING:
+    from components.intent.compress import Choice
     from components.intent.evaluate import Evaluation
     from components.intent.train import OutOfTime, Trained
 
@@ -37,9 +40,11 @@ TRAINING = "training.json"
 SETTINGS = "settings.json"  # where a search may have chosen them: what the model was trained with
 BEGINNING = "early.safetensors"  # where the stage `full` began, for a refit
 PROBABILITIES = "probabilities"
+BATCHES = (1, 64)  # rows, of which compression says what the network costs
 STAGES = {
     "early": "early network, scores for the ranker",
     "full": "the model that is kept",
+    "pruned": "the smaller model, after pruning",
 }  # on the page of the losses
 CURVES = {
     "map": ("mAP", False),
@@ -64,7 +69,7 @@ def run_train_intent(
             words = {"intents": intents, "model": model, "ranking-weeks": str(ranking_weeks), "code": code}
             task = trainjob.Task("components.intent", words, {"rows": Path(rows)}, output="intent")
             progress.count(**trainjob.run(task, settings, Path(intent), at=progress.at))
-            progress.count(**_sees(inputs.read(Path(intent))))
+            progress.count(**_sees(inputs.read(Path(intent))), **_small(Path(intent)))
             _draw(Path(intent), curves)
             return
         with ranks.joined() as group:
@@ -82,6 +87,7 @@ def run_train_intent(
                     inputs.again(found, trained.inputs), trained.scorer.shape
                 )
                 save(trained, spec, Path(intent), under=under)
+                progress.count(**_small(Path(intent)))
                 _draw(Path(intent), curves)
         best = min(epoch.validate_bce for epoch in trained.epochs if epoch.validate_bce is not None)
         progress.count(rows_in=trained.rows["train"] + trained.rows["validate"], rows_out=trained.rows["out_of_time"])
@@ -92,6 +98,12 @@ def _sees(found: Mapping[str, Any]) -> dict[str, str]:
     """Return what the step's line says of the numbers that the model sees; nothing where it sees all."""
     said = inputs.sentence(found)
     return {"inputs": said} if said else {}
+
+
+def _small(intent: Path) -> dict[str, str]:
+    """Return what the step's line says of compression; nothing where the spec asks for none."""
+    found = compression.read(intent)
+    return {} if found is None else {"compression": compression.sentence(found)}
 
 
 def _conditions(intents: str, model: str, ranking_weeks: int, code: str) -> dict[str, Any]:
@@ -118,6 +130,8 @@ def save(trained: "Trained", spec: IntentModel, destination: Path, *, under: Map
         _write_settings(folder, spec)
         if trained.thresholds is not None:
             trained.thresholds.save(folder, trained.scorer.names)
+        if trained.compression is not None:
+            save_other(trained.compression, folder)
         pq.write_table(out_of_time_table(trained.out_of_time), folder / OUT_OF_TIME, compression="zstd")
         training = {
             "epochs": [asdict(epoch) for epoch in trained.epochs],
@@ -135,6 +149,27 @@ def _write_settings(folder: Path, spec: IntentModel) -> None:
     """Keep the settings in the model folder, and so in the release, where the spec alone does not tell them."""
     if spec.search is not None:
         files.write_json(folder / SETTINGS, spec.model_dump(mode="json"))
+
+
+def save_other(choice: "Choice", folder: Path) -> None:
+    """Write into a model folder the model that does not serve, and what both cost and are worth."""
+    choice.other.save(folder / compression.OTHER)
+    served, beside = costs(folder), costs(folder / compression.OTHER)
+    told = choice.document()
+    by = {told["serves"]: served, compression.other(told): beside}
+    about = {"format": compression.FORMAT, **told, "measured": {name: by[name] for name in sorted(by, reverse=True)}}
+    files.write_json(folder / compression.FILE, about)
+
+
+def costs(folder: Path) -> dict[str, Any]:
+    """Measure a network's folder: its files' bytes, and its processor time for some batches of encoded rows."""
+    form = numpy_net.served(folder)
+    found: dict[str, Any] = {"size_bytes": sum((folder / name).stat().st_size for name in (WEIGHTS, CONFIG))}
+    if form is None:  # torch serves it
+        return found | {"cpu_ms": {}}
+    batches = {size: numpy_net.drawn(form.shape, form.weights, rows=size) for size in BATCHES}
+    spent = measure.cpu_ms({str(size): partial(form.probabilities, rows) for size, rows in batches.items()})
+    return found | {"cpu_ms": spent}
 
 
 def run_refit_intent(
@@ -158,8 +193,14 @@ def run_refit_intent(
         under = _conditions(intents, model, ranking_weeks, code) | refits.described(found, refits.shape(found, spec))
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
         weeks, epochs = conditions.ripe(found.split), refits.epochs_of(training)
-        again = refits.regrow if spec.architecture == TREES else refits.refit
-        mapping = Calibration.read(judged, found.vocabulary)
+        mapping, told = Calibration.read(judged, found.vocabulary), compression.read(judged)
+        if spec.architecture == TREES:
+            again = refits.regrow
+        elif told is not None and told["serves"] == compression.COMPRESSED:
+            most = refits.epochs_of(training, "pruned") if told["asked"]["prune"] else 0
+            again = partial(refits.refit, smaller_epochs=most)
+        else:
+            again = refits.refit
         made = again(found, spec, beginning, weeks=weeks, epochs=epochs, calibration=mapping, report=progress.at)
         with files.written_folder(Path(refitted)) as folder:
             made.scorer.save(folder)
@@ -248,6 +289,7 @@ def judge(
 ) -> tuple["Evaluation", str]:
     """Judge a model folder on the test weeks and write the evaluation's folder; return what was found, and the card."""
     from components.intent import card as cards
+    from components.intent import importance
     from components.intent.evaluate import evaluate
     from components.intent.score import IntentScorer
     from components.intent.served import served
@@ -257,12 +299,15 @@ def judge(
     scorer = IntentScorer.load(folder)
     result = evaluate(scorer, found, thresholds=Thresholds.read(folder, scorer.names), report=report)
     training, pace = files.read_json(folder / TRAINING), found.calendar.pace
-    text = cards.write(result, training, found.vocabulary, sees=inputs.read(folder), pace=pace)
+    weighed = importance.measure(scorer, found)
+    more = [part for part in (importance.page(weighed), compression.page(compression.read(folder))) if part]
+    text = cards.write(result, training, found.vocabulary, sees=inputs.read(folder), pace=pace, more=more)
     with files.written_folder(evaluation) as out:
         files.write_json(out / "metrics.json", result.metrics())
         resamples.write(out, result.resamples, rows_digest=result.rows_digest)
         files.write_json(out / "served.json", served(answering, found, trained=scorer, memory=memory))
         files.write_json(out / "classification.json", asdict(result.curve))
+        files.write_json(out / importance.FILE, [one.document() for one in weighed])
         (out / "card.md").write_text(text)
     return result, text
 

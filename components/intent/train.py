@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import calibrate, decisions, events, inputs
+from components.intent import calibrate, compress, decisions, events, inputs
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
@@ -81,6 +81,7 @@ class Trained:
     seconds: float
     inputs: dict[str, Any] = field(default_factory=dict)  # what it sees of the profile; empty: all
     thresholds: Thresholds | None = None
+    compression: compress.Choice | None = None  # between the network and a smaller one, where the spec asks for that
 
 
 def train(
@@ -139,7 +140,13 @@ def train(
         beginning = Beginning.of(fit)
         full, at = np.arange(len(held)), _between(report, 0.5, 0.9)
         fit.run("full", full, report=at)
-        scorer = mapped(scorer_of(fit, examples), examples, uses, spec)
+        scorer, compression = mapped(scorer_of(fit, examples), examples, uses, spec), None
+        if isinstance(fit, Fit) and spec.compress is not None:
+            small = compress.smaller(fit, full, report=_between(report, 0.9, 0.95))
+            fit.epochs += small.epochs
+            other = mapped(scorer_of(small, examples), examples, uses, spec)
+            compression = compress.chosen(scorer, other, examples, uses["compare"], spec.compress)
+            scorer = compression.serves
     scored = np.concatenate([parts["train"][held], later])
     later_scores = scorer.predict(examples.rows.take(later))
     probabilities = np.concatenate([held_scores, later_scores])
@@ -160,17 +167,20 @@ def train(
             "scored_by_early": present(examples, parts["train"][held]),
             "scored_by_full": present(examples, later),
         }
-        | ({"calibrated_on": present(examples, uses["calibrate"])} if "calibrate" in uses else {}),
+        | ({"calibrated_on": present(examples, uses["calibrate"])} if spec.calibrate != "none" else {}),
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - start, 1),
         inputs=selection | reduction,
         thresholds=thresholds,
+        compression=compression,
     )
 
 
 def folds(examples: Examples, spec: IntentModel) -> dict[str, np.ndarray]:
     """Return the validation rows by what they are for, of different users each; nothing where all are for all."""
-    names = calibrate.uses_of(calibrates=spec.calibrate != "none", searches=spec.search is not None)
+    names = calibrate.uses_of(
+        calibrates=spec.calibrate != "none", searches=spec.search is not None, compresses=spec.compress is not None
+    )
     uses = calibrate.folds(examples.users, examples.part("validate"), names) if names else {}
     require_folds(uses)
     return uses
@@ -180,11 +190,12 @@ def require_folds(uses: Mapping[str, np.ndarray]) -> None:
     """Refuse validation rows of so few users that a third of them, or a fourth, is nobody."""
     empty = [name for name, rows in uses.items() if not len(rows)]
     if empty:
-        part = {3: "third", 4: "fourth"}.get(len(uses), "part")
-        asked = [key for key, use in (("calibrate", "calibrate"), ("search", "search")) if use in uses]
+        part = {3: "third", 4: "fourth", 5: "fifth"}.get(len(uses), "part")
+        cures = {"calibrate": "use calibrate: none", "search": "drop search", "compare": "drop compress"}
+        asked = {key.replace("compare", "compress"): cure for key, cure in cures.items() if key in uses}
         raise DataError(
-            f"models.intent.{asked[0]}: the validation rows have no {part} of users to {empty[0]} with; give the "
-            f"source more users, or {'use calibrate: none' if asked[0] == 'calibrate' else 'drop search'}"
+            f"models.intent.{next(iter(asked))}: the validation rows have no {part} of users to {empty[0]} with; give "
+            f"the source more users, or {' and '.join(asked.values())}"
         )
 
 

@@ -11,10 +11,12 @@ import numpy as np
 from components import verdicts
 from components.intent import metrics
 from components.resamples import ACROSS, ALL, MODEL, WITHIN, Line
+from components.verdicts import Least
 
 RESAMPLES = 200
 COHORT_RESAMPLES = 40  # three kinds of cohort cover all rows three times; verdicts knows that few tell little
 UNRESAMPLED = ("ece",)  # without an interval in metrics.json: around its own resamples it would not hold the value
+WORST = "cohorts.worst"  # the smallest lead over a baseline in any cohort, by mean average precision
 GATED = {"map": max, "macro_auroc": max, "micro_auroc": max, "bce": min, "ece": min}  # which of two is better
 Interval = tuple[float, float]
 
@@ -68,6 +70,34 @@ class Resampling:
         if cohort == ALL:  # no gate asks for it of a group
             drawn["micro_auroc"] = metrics.resampled_micro_auroc(self.labels, said, weight)
         return [Line(metric, values, rows, users, side, cohort, draws) for metric, values in drawn.items()]
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The cohort in which the model leads a baseline least."""
+
+    cohort: str
+    line: Line
+
+
+def worst(lines: Sequence[Line], leads: Mapping[str, float | None], *, other: str, least: Least) -> Worst | None:
+    """Find the cohort of the smallest lead over `other`, and that lead under resamples; None where none is judged.
+
+    Cohorts of fewer rows or users than `least` are passed over. Under each resample the smallest lead is that of any
+    cohort, so the interval spreads also by which of them comes out worst. It is then centred on the measured lead.
+    """
+    by = {(line.cohort, line.side): line for line in lines if (line.metric, line.draws) == ("map", WITHIN)}
+    drawn, judged = {}, {}
+    for name, lead in leads.items():
+        mine, theirs = by.get((name, MODEL)), by.get((name, other))
+        if lead is None or mine is None or theirs is None or mine.rows < least.rows or mine.users < least.users:
+            continue
+        drawn[name], judged[name] = mine.resampled - theirs.resampled, lead
+    if not judged:
+        return None
+    last = min(judged, key=lambda name: judged[name])
+    smallest = np.fmin.reduce(list(drawn.values()))  # [R]; no number only where no cohort has one
+    return Worst(last, Line(WORST, smallest, by[last, MODEL].rows, by[last, MODEL].users))
 
 
 def intervals(lines: Sequence[Line], other: str) -> tuple[dict[str, Interval], dict[str, Interval]]:

@@ -14,6 +14,7 @@ from components.verdicts import Sample
 Metrics = Mapping[str, float]
 Samples = Mapping[str, Sample]
 ROWS = "rows"
+WORST = "cohorts.worst"  # of a part: a figure of the cohort that metrics.json names as `worst_cohort`
 BUDGETED = ("latency", "memory", "variant")  # groups of served.json
 
 
@@ -34,6 +35,7 @@ class Group:
     samples: Samples = field(default_factory=dict, compare=False)  # the values with their resamples, where there are
     baseline_samples: Samples = field(default_factory=dict, compare=False)  # likewise, by the same draws
     across: Samples = field(default_factory=dict, compare=False)  # of the values, by draws that releases share
+    notes: Mapping[str, str] = field(default_factory=dict, compare=False)  # by metric: what its name does not say
 
     def rows(self, metric: str) -> int:
         """Return the rows behind a metric."""
@@ -132,6 +134,7 @@ def measured(
         _samples(values, drawn, dict.fromkeys(values, MODEL)),
         _samples(baseline, drawn, best),
         _samples(values, drawn, dict.fromkeys(values, MODEL), draws=ACROSS),
+        {f"{part}.{WORST}": found for part, one in metrics.items() if (found := one.get("worst_cohort"))},
     )
     judged_on = {part: found.rows_digest for part, found in drawn.items()}
     return Measurements(overall, cohorts(metrics, drawn), segments, judged_on)

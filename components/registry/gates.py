@@ -107,7 +107,8 @@ class _Case:
 
     @property
     def name(self) -> str:
-        return f"{self.gate.measured} of {self.cohort}" if self.cohort else self.gate.measured
+        note = self.group.notes.get(self.gate.metric)
+        return " of ".join([self.gate.measured, *([self.cohort] if self.cohort else []), *([note] if note else [])])
 
     @property
     def quality(self) -> bool:

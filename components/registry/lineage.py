@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from components import resamples
+from components import compression, resamples
 from components.registry.gate_metrics import FORECAST
 from components.resamples import Resamples
 from feature_repo import files
@@ -25,8 +25,8 @@ PARTS: tuple[Part, ...] = ("intent", "ranking")
 SESSION = "session"  # measured as a part is; its model travels in the intent model's folder, as forecasts do
 SETTINGS = "settings.json"  # of an intent model's folder, where a search may have chosen them
 # Needed by training only. The first names users; the second holds timings, so equal models would differ; a refit begins
-# with the third.
-LEFT_OUT = ("out_of_time.parquet", "training.json", "early.safetensors")
+# with the third. The last two are the model that compression held back, kept as a version of its own, and why.
+LEFT_OUT = ("out_of_time.parquet", "training.json", "early.safetensors", compression.OTHER, compression.FILE)
 
 
 class Lineage(Slice):
@@ -185,7 +185,8 @@ def _served(folders: Folders, part: Part) -> dict[str, Any]:
     """Return what an evaluation says of serving a part, with the size of the model's files."""
     path = folders.evaluation(part) / "served.json"
     found = files.read_json(path) if path.is_file() else {}
-    kept = [file for file in folders.model(part).rglob("*") if file.is_file() and file.name not in LEFT_OUT]
+    model = folders.model(part)
+    kept = [f for f in model.rglob("*") if f.is_file() and not {*f.relative_to(model).parts} & {*LEFT_OUT}]
     mib = round(sum(file.stat().st_size for file in kept) / 2**20, 3)
     return found | {"memory": {"model_mib": mib} | found.get("memory", {})}
 

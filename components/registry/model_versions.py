@@ -102,13 +102,25 @@ def example(part: Part, result: Result, *, windows_days: Sequence[int]) -> pd.Da
     return frame
 
 
-def log(part: Part, folder: Path, *, result: Result, frame: pd.DataFrame, tags: dict[str, str], scratch: Path) -> str:
-    """Log a staged model folder in the active run, load it back, ask it, and return the logged model's id."""
+def log(
+    part: Part,
+    folder: Path,
+    *,
+    result: Result,
+    frame: pd.DataFrame,
+    tags: dict[str, str],
+    scratch: Path,
+    named: str = "",
+) -> str:
+    """Log a staged model folder in the active run, load it back, ask it, and return the logged model's id.
+
+    `named` is the logged model's name; left out: the part's.
+    """
     import mlflow
 
     with _process_kept():
         info = mlflow.pyfunc.log_model(
-            name=part,
+            name=named or part,
             python_model=str(Path(__file__).with_name(f"{part}_pyfunc.py")),
             artifacts={frames.MODEL: str(folder)},
             signature=_signature(part, frame),
@@ -126,10 +138,10 @@ def log(part: Part, folder: Path, *, result: Result, frame: pd.DataFrame, tags: 
     return str(info.model_id)
 
 
-def clear(client: "MlflowClient", run_id: str, part: Part) -> None:
+def clear(client: "MlflowClient", run_id: str, named: str) -> None:
     """Delete what an interrupted attempt logged in a run without making it a version."""
     experiment = client.get_run(run_id).info.experiment_id
-    for left in client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND name = '{part}'"):
+    for left in client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND name = '{named}'"):
         client.delete_logged_model(left.model_id)
 
 

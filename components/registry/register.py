@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import resamples
+from components import compression, resamples
 from components.registry import client as mlflow_client
 from components.registry import model_versions
 from components.registry.lineage import PARTS, SESSION, Folders, Lineage, Part, Result, flat
@@ -32,10 +32,14 @@ EVALUATION = (
     "metrics.json",
     "served.json",
     "classification.json",
+    "importance.json",
     resamples.FILE,
 )  # files of an evaluation folder that people and later gates read
 PARAMS_AT_ONCE = 100  # MLflow's limits of one request
 METRICS_AT_ONCE = 900
+# Tags of an intent model's version that compression was asked for: which of both it is, what was found, and of the one
+# that does not serve the version that does.
+VARIANT, COMPRESSION, VARIANT_OF = "variant", "compression", "variant_of"
 
 
 @dataclass(frozen=True)
@@ -66,13 +70,16 @@ def register(
         digests = {part: file_set.digest(folder) for part, folder in staged.items()}
         run = _run(client, name, mark=files.digest({"models": digests, "metrics": result.metrics}))
         versions = {part: _found(client, f"{name}-{part}", digests[part], staged[part]) for part in PARTS}
-        if run.info.status != "FINISHED" or None in versions.values():
+        variant = _unkept_variant(client, name, folders, scratch)
+        if run.info.status != "FINISHED" or None in versions.values() or variant is not None:
             _describe(client, name, run, result, scratch)
             for part in PARTS:  # the intent model first: the ranker's version names it
                 tags = _tags(part, result, digest=digests[part], intent=versions["intent"])
                 versions[part] = versions[part] or _made(
                     client, name, part, staged[part], run=run, result=result, tags=tags, windows_days=windows_days
                 )
+            if variant is not None and (beside := versions["intent"]) is not None:
+                _keep_variant(client, name, variant, beside=beside, run=run, result=result, windows_days=windows_days)
             client.set_terminated(run.info.run_id)
     return RegisteredParts(run.info.run_id, result, {part: at for part, at in versions.items() if at})
 
@@ -81,6 +88,49 @@ def _found(client: "MlflowClient", model: str, digest: str, folder: Path) -> Ver
     """Return the version that holds an equal model folder, or None."""
     found = mlflow_client.version_tagged(client, model, "digest", digest)
     return Version(model, str(found.version), digest, file_set.listed(folder), created=False) if found else None
+
+
+def _unkept_variant(client: "MlflowClient", name: str, folders: Folders, scratch: Path) -> Path | None:
+    """Stage the model that compression held back; None where there is none, or the registry holds it."""
+    if not (folders.intent / compression.OTHER).is_dir():
+        return None
+    folder = model_versions.staged(folders.intent / compression.OTHER, scratch / compression.OTHER)
+    held = _found(client, f"{name}-intent", file_set.digest(folder), folder)
+    return folder if held is None else None
+
+
+def _keep_variant(
+    client: "MlflowClient",
+    name: str,
+    folder: Path,
+    *,
+    beside: Version,
+    run: Any,
+    result: Result,
+    windows_days: Sequence[int],
+) -> None:
+    """Make a version of the staged model that compression compared the served one with.
+
+    No release names it, and no alias; its tags say of which version it is a variant.
+    """
+    told = compression.read(result.folders.intent) or {}
+    tags = _tags("intent", result, digest=file_set.digest(folder), intent=None) | {
+        VARIANT: compression.other(told),
+        VARIANT_OF: beside.version,
+    }
+    for judged in ("metrics", "cohorts"):  # of the served model's test rows
+        tags.pop(judged)
+    _made(
+        client,
+        name,
+        "intent",
+        folder,
+        run=run,
+        result=result,
+        tags=tags,
+        windows_days=windows_days,
+        named="intent_variant",
+    )
 
 
 def _run(client: "MlflowClient", name: str, *, mark: str) -> Any:
@@ -126,15 +176,18 @@ def _made(
     result: Result,
     tags: dict[str, str],
     windows_days: Sequence[int],
+    named: str = "",
 ) -> Version:
-    """Log a model that the registry does not hold and make it a version."""
+    """Log a model that the registry does not hold, `named` as the part where nothing else is said; make a version."""
     import mlflow
 
     run_id = run.info.run_id
-    model_versions.clear(client, run_id, part)
+    model_versions.clear(client, run_id, named or part)
     frame = model_versions.example(part, result, windows_days=windows_days)
     with mlflow.start_run(run_id=run_id):
-        model_id = model_versions.log(part, folder, result=result, frame=frame, tags=tags, scratch=folder.parent)
+        model_id = model_versions.log(
+            part, folder, result=result, frame=frame, tags=tags, scratch=folder.parent, named=named
+        )
     number = model_versions.version(client, f"{name}-{part}", model_id=model_id, run_id=run_id, tags=tags)
     return Version(f"{name}-{part}", number, tags["digest"], file_set.listed(folder), created=True)
 
@@ -150,6 +203,8 @@ def _tags(part: Part, result: Result, *, digest: str, intent: Version | None) ->
         "metrics": files.canonical(document.get("test", {})),
         "cohorts": files.canonical(document.get("cohorts", {})),
     }
+    if part == "intent" and (told := compression.read(result.folders.intent)) is not None:
+        tags |= {VARIANT: told["serves"], COMPRESSION: files.canonical(told)}
     if intent is not None:  # the intents that a ranker saw in training
         tags |= {"intent_version": intent.version, "intent_digest": intent.digest}
     return tags

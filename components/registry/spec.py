@@ -16,7 +16,8 @@ else:
     Metric = Literal[gate_metrics.NAMES]
 DRY_RUN = "dry_run"  # the mode of a run that judges and changes nothing
 MODES = ("auto", "manual", DRY_RUN)
-Cohort = Literal["segment", "activity", "tenure"]
+Cohort = Literal["segment", "activity", "tenure", "attribute"]
+OF_INTENTS = ("tenure", "attribute")  # cohorts that the ranking is not measured by
 FEWEST_ROWS, FEWEST_OF_COHORT = 40, 100
 
 
@@ -123,6 +124,8 @@ class Gate(Slice):
             raise ValueError(f"{self.metric} has no baseline; give a `limit`, or `against: champion`")
         if kind == "variant" and self.against != "value":
             raise ValueError(f"{self.metric} is a loss against the batch already; give a `limit`")
+        if gate_metrics.BY_NAME[self.metric].lead and self.against != "value":
+            raise ValueError(f"{self.metric} is a lead over the decayed rate already; give a `limit`, such as 0")
         self._cohort_is_measured()
         return self
 
@@ -135,8 +138,8 @@ class Gate(Slice):
         if not measured:
             have = ", ".join(metric.name for metric in gate_metrics.METRICS if metric.cohorts)
             raise ValueError(f"{self.metric} is not measured by cohort; have {have}")
-        if self.cohort == "tenure" and not self.metric.startswith("intent."):
-            raise ValueError("tenure is measured of the intents only; have segment, activity")
+        if self.cohort in OF_INTENTS and not self.metric.startswith("intent."):
+            raise ValueError(f"{self.cohort} is measured of the intents only; have segment, activity")
         if self.against == "baseline" and measured != "with_baseline":
             with_baseline = ", ".join(m.name for m in gate_metrics.METRICS if m.cohorts == "with_baseline")
             raise ValueError(f"{self.metric} has no baseline by cohort; have {with_baseline}, or another `against`")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from components import conditions, twins
+from components import compression, conditions, twins
 from components.registry import aliases, champion, gate_metrics, gates, refit, release, search_runs, twin
 from components.registry import client as mlflow_client
 from components.registry.gate_inputs import Metrics, measured
@@ -81,14 +81,17 @@ def register(
                 why = "passed its gates" if verdict.passed else verdict.refusals
                 aliases.challenge(name, made.version, passed=verdict.passed, who=aliases.pipeline(), why=why)
         title = f"Release {made.id} of {name} (version {made.version})" if made else f"Dry run of {name}"
+        small = compression.read(at.intent)
         with files.written(Path(report)) as aside:
-            aside.write_text(markdown(verdict, title=title))
+            aside.write_text("\n".join(filter(None, (markdown(verdict, title=title), compression.page(small)))))
         with files.written(Path(release_version)) as aside:
             aside.write_text(made.version if made else UNREGISTERED)
         if log_metric is not None:
             for key, value in shown(verdict, candidate.overall.values).items():
                 log_metric(key, value)
         progress.tell(**told(result, verdict, made, run_id=run_id, champion=_champion(name)))
+        if small is not None:
+            progress.tell(compression=compression.sentence(small))
         progress.count(passed=verdict.passed, verdict=verdict.word, mode=mode, gates=len(verdict.outcomes))
         if not verdict.passed:
             progress.count(refused=verdict.refusals)

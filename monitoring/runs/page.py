@@ -129,6 +129,7 @@ def _trained(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
         *([" ".join(_compared(facts))] if facts.get("compared") else []),
         *search_text.sentences(run.of("search_intent").get("search", {})),
         *([" ".join(_forecasts(facts))] if facts.get("forecasts") else []),
+        *([f"{facts['compression']}."] if facts.get("compression") else []),
         *_gates(facts),
         *_refitted(name, refit, links),
         *(

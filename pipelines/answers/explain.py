@@ -6,12 +6,13 @@ again with the logged row, where the release is on this machine.
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from components.content import words
-from feature_repo import columns, release_folder
+from feature_repo import columns, files, release_folder
 from feature_repo.errors import SpecError, StoreAway
 from feature_repo.logs import request_log
 from feature_repo.privacy.pseudonyms import pseudonym, ring
@@ -22,23 +23,38 @@ from pipelines.environment import Installation
 from pipelines.releases.release import models_of, variables
 from pipelines.runs import local
 
+if TYPE_CHECKING:
+    from components.intent.causes import Explained
+
 NEAR = 3  # answers that are named where none fits
 APART_S = 1.0  # an answer of that second is the one that was asked for
 LATEST = 10  # events shown
 MOST_INTENTS, MOST_FEATURES = 5, 12
+MOST_EXPLAINED, MOST_CAUSES = 3, 5  # intents, and causes of each in the text
 TELLING = ("events_total", "sessions_total", "items_total", "weeks_total", "last_at", "value_total")
 
 
 def why(
-    place: Installation, *, user: str | None = None, at: str | None = None, request_id: str | None = None
+    place: Installation,
+    *,
+    user: str | None = None,
+    at: str | None = None,
+    request_id: str | None = None,
+    picture: Path | None = None,
 ) -> dict[str, Any]:
-    """Explain one logged answer: by its id, or the one that a user got at a time (the last before it)."""
+    """Explain one logged answer: by its id, or the one that a user got at a time (the last before it).
+
+    `picture` is an SVG file to write, of what the answer's likeliest intents rest on.
+    """
     if (user is None) == (request_id is None):
         raise SpecError("why: give --user (with --at, or the latest answer counts) or --request, one of them")
     answer = _asked_for(place, user=user, at=at, request_id=request_id)
     folder = models_of(place.home, str(answer[columns.RELEASE]))
     with variables(place):  # they say whose releases are loaded
         here = ReleaseFolder.verified(folder) if release_folder.holds(folder) else None
+    causes = _causes(here, answer)
+    if picture is not None:
+        _draw(picture, answer, causes)
     return {
         "request_id": answer[columns.REQUEST_ID],
         "logged_at": answer["logged_at"],
@@ -61,7 +77,35 @@ def why(
         "features": _features(answer),
         "events": _events(place, answer),
         **(_told(place, here, answer) if here else _untold(answer)),
+        "causes": [one.document() for one in causes],
+        **({"picture": str(picture)} if picture else {}),
     }
+
+
+def _causes(here: ReleaseFolder | None, answer: Mapping[str, Any]) -> list["Explained"]:
+    """Say what the likeliest intents of an answer rest on; [] where no model of a release that is here gave them."""
+    from bentos.recommender.logs import requestlog
+    from components.intent import causes
+    from components.intent.score import IntentScorer
+
+    if here is None or answer["rung"] not in columns.MODELLED:
+        return []
+    best = np.argsort(-np.asarray(answer["probabilities"]), kind="stable")[:MOST_EXPLAINED]
+    return causes.explain(IntentScorer.served(here.intent), requestlog.rows_of(answer), best.tolist())
+
+
+def _draw(picture: Path, answer: Mapping[str, Any], causes: list["Explained"]) -> None:
+    from components.intent import cause_picture
+
+    if not causes:
+        raise SpecError(
+            f"--picture: the answer {answer[columns.REQUEST_ID]} came from no network or trees of a release that is on "
+            f"this machine (rung {answer['rung']}), so nothing says what its intents rest on; leave --picture out, or "
+            "name another answer"
+        )
+    title = f"What the intents of answer {answer[columns.REQUEST_ID]} rest on, release {answer[columns.RELEASE]}"
+    with files.written(picture) as aside:
+        aside.write_text(cause_picture.svg(title, causes), encoding="utf-8")
 
 
 def _asked_for(place: Installation, *, user: str | None, at: str | None, request_id: str | None) -> dict[str, Any]:
@@ -178,6 +222,7 @@ def text(found: Mapping[str, Any]) -> str:
         "Events     the latest that it knew",
         *(f"  {e['at']}  {e['event'] or 'event'} {e['item_id'] or '-'} ({e['from']})" for e in found["events"]),
         "Intents    " + ", ".join(f"{i['name']} {i['probability']:.0%}" for i in found["intents"]),
+        *(line for one in found.get("causes", []) for line in _cause_lines(one)),
         "Items",
     ]
     for item in found["items"]:
@@ -188,6 +233,18 @@ def text(found: Mapping[str, Any]) -> str:
         name = item.get("title") or item["item_id"]
         lines.append(f"  {item['position']}. {name}  [{item['source']}]  score {item['score']:.4g}  {reasons}")
     return "\n".join([*lines, *([found["note"]] if found["note"] else [])])
+
+
+def _cause_lines(one: Mapping[str, Any]) -> list[str]:
+    """Say what an intent rests on, log odds a cause."""
+    shown = one["causes"][:MOST_CAUSES]
+    rest = one["others"] + sum(cause["effect"] for cause in one["causes"][MOST_CAUSES:])
+    said = f"log odds {one['said']:+.2f}, of an unknown user {one['nobody']:+.2f} ({one['method']})"
+    return [
+        f"Causes     {one['intent']}: {said}",
+        *(f"  {cause['effect']:+.3f}  {cause['words']}" for cause in shown),
+        *([f"  {rest:+.3f}  all other causes"] if rest else []),
+    ]
 
 
 def _judged(twin: Mapping[str, Any]) -> str:

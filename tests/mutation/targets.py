@@ -24,6 +24,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/intent/search/proposal.py": ("tests/intent/search/test_proposal.py",),
     "components/intent/relevance.py": ("tests/intent/test_relevance.py",),
     "components/intent/projection.py": ("tests/intent/test_projection.py",),
+    "components/intent/quantize.py": ("tests/intent/test_quantize.py",),
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
     "components/ranking/places.py": ("tests/ranking/test_start.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),

@@ -289,7 +289,7 @@ def test_a_gate_knows_what_is_measured_and_where_lower_is_better() -> None:
     budgets = {*LATENCY, "memory.model_mib", "memory.rss_mib"}
     intents = {"intent.macro_auroc", "intent.micro_auroc", "intent.map", "intent.bce", "intent.ece"}
     sessions = {"session.auroc", "session.ap", "session.bce"}
-    others = sessions | {"ranking.explore_ndcg_at_10"}
+    others = sessions | {"ranking.explore_ndcg_at_10", "intent.cohorts.worst"}
     assert set(gate_metrics.of_kind("quality")) == intents | set(RANKING) | others
     assert set(gate_metrics.of_kind("budget")) == budgets
     assert set(gate_metrics.of_kind("variant")) == set(LOSSES)
@@ -320,6 +320,11 @@ def test_a_gate_knows_what_is_measured_and_where_lower_is_better() -> None:
         ),
         ({"metric": RANKING[0], "cohort": "tenure"}, "tenure is measured of the intents only; have segment, activity"),
         (
+            {"metric": RANKING[0], "cohort": "attribute"},
+            "attribute is measured of the intents only; have segment, activ",
+        ),
+        ({"metric": "intent.cohorts.worst"}, "is a lead over the decayed rate already; give a `limit`, such as 0"),
+        (
             {"metric": "intent.bce", "cohort": "activity"},
             "intent.bce has no baseline by cohort; have intent.map, ranking.ndcg_at_10, or another `against`",
         ),
@@ -336,6 +341,8 @@ def test_fields_of_a_gate_that_do_not_go_together(given: dict[str, Any], told: s
     "given",
     [
         {"metric": "intent.map", "cohort": "tenure"},
+        {"metric": "intent.map", "cohort": "attribute"},
+        {"metric": "intent.cohorts.worst", "limit": -0.01},
         {"metric": "ranking.ndcg_at_10", "cohort": "activity"},
         {"metric": "intent.bce", "cohort": "segment", "against": "champion"},
         {"metric": "intent.bce", "cohort": "segment", "limit": 0.4},

@@ -11,7 +11,15 @@ from components.registry.spec import Gate
 
 EVERY = pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
 PER_ROW = {"predict_ms_p50": 1.0, "predict_ms_p95": 2.0, "recommend_ms_p50": 3.0, "recommend_ms_p95": 4.0}
-INTENT = {"macro_auroc": 0.7, "micro_auroc": 0.8, "map": 0.3, "bce": 0.2, "ece": 0.02, "rows": 900}
+INTENT = {
+    "macro_auroc": 0.7,
+    "micro_auroc": 0.8,
+    "map": 0.3,
+    "bce": 0.2,
+    "ece": 0.02,
+    "cohorts.worst": 0.01,
+    "rows": 900,
+}
 RANKING = {
     "ndcg_at_10": 0.2, "recall_at_10": 0.1, "phr_at_10": 0.6, "explore_ndcg_at_10": 0.1, "candidate_recall": 0.75,
     "rows": 800,

@@ -21,7 +21,7 @@ class Transformer(nn.Module):
             hidden_size=shape.width,
             num_hidden_layers=shape.layers,
             num_attention_heads=shape.heads,
-            intermediate_size=2 * shape.width,
+            intermediate_size=shape.inner_units or 2 * shape.width,
             max_position_embeddings=shape.length,
             hidden_dropout_prob=shape.dropout,
             attention_probs_dropout_prob=0.0,

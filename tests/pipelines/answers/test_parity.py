@@ -122,6 +122,36 @@ def test_why_says_what_an_answer_rests_on(logged: tuple[Installation, str, Line]
     assert explain.why(at, user=USER, at="2999-01-01T00:00:00+00:00") == found
 
 
+def test_why_says_what_the_likeliest_intents_rest_on_and_draws_it(
+    logged: tuple[Installation, str, Line], tmp_path: Path
+) -> None:
+    at, _, line = logged
+    log(at, line)
+    picture = tmp_path / "why.svg"
+    found = explain.why(at, user=USER, picture=picture)
+    assert [one["intent"] for one in found["causes"]] == [intent["name"] for intent in found["intents"][:3]]
+    for one in found["causes"]:
+        effects = sum(cause["effect"] for cause in one["causes"]) + one["others"]
+        assert effects == pytest.approx(one["said"] - one["nobody"], abs=2e-3)
+    said = explain.text(found)
+    assert f"Causes     {found['causes'][0]['intent']}: log odds " in said
+    assert found["causes"][0]["causes"][0]["words"] in said
+    drawn = picture.read_text()
+    assert drawn.startswith("<svg ")
+    assert found["causes"][0]["intent"] in drawn
+    assert RAW not in drawn
+
+
+def test_a_picture_of_an_answer_that_no_model_gave_is_one_line_and_nothing_is_written(
+    logged: tuple[Installation, str, Line], tmp_path: Path
+) -> None:
+    at, _, line = logged
+    log(at, line | {"rung": "popular"})
+    with pytest.raises(SpecError, match=r"--picture: the answer .* \(rung popular\), so nothing says what its intents"):
+        explain.why(at, user=USER, picture=tmp_path / "why.svg")
+    assert not (tmp_path / "why.svg").exists()
+
+
 def test_an_unknown_user_or_time_is_one_line(logged: tuple[Installation, str, Line]) -> None:
     at, _, line = logged
     log(at, line)
