@@ -208,7 +208,7 @@ def test_a_spec_that_asks_for_nothing_is_written_as_before() -> None:
 
 def test_a_world_of_two_users_has_nobody_to_compare_on(examples: Examples) -> None:
     few = replace(examples, rows=replace(examples.rows, user_id=np.where(examples.users % 2, "a", "b").astype(object)))
-    with pytest.raises(DataError, match=r"have no third of users to decide with; .* drop compress"):
+    with pytest.raises(DataError, match=r"have no third of users to compare with; .* drop compress"):
         train(few, spec(quantize="int8"), ranking_weeks=4, device="cpu")
 
 
