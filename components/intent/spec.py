@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from components.intent.networks import NETWORKS, TREES
+from components.training.spec import DDP, TrainerOptions
 from feature_repo import columns
 from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
 from feature_repo.errors import nearest
@@ -194,6 +195,10 @@ class IntentModel(Slice):
         "users, another third stops training, and the last sets thresholds",
     )
 
+    trainer: TrainerOptions = Field(
+        default=TrainerOptions(), description="How a network is trained: checkpoints, precision, several processes"
+    )
+
     @model_validator(mode="after")
     def _holds_probabilities(self) -> "IntentModel":
         """Refuse a loss after which answers would be called probabilities and be none."""
@@ -210,6 +215,11 @@ class IntentModel(Slice):
     def _fits_architecture(self) -> "IntentModel":
         """Refuse what the architecture would not read: it would be silently without effect."""
         said = self.model_fields_set
+        if self.trainer.parallel != DDP and self.architecture not in LAYERED:
+            raise ValueError(
+                f"trainer.parallel: {self.trainer.parallel} is of networks with BERT layers ({', '.join(LAYERED)}), and "
+                f"architecture {self.architecture} has none; use {DDP}"
+            )
         if self.architecture != TREES:
             if "trees" in said and self.trees != Trees():
                 raise ValueError(f"trees are of architecture {TREES}, not of {self.architecture}; drop trees")
@@ -230,5 +240,11 @@ class IntentModel(Slice):
         return {name: value for name, value in dumped.items() if name not in NEWER or value != NEWER[name]}
 
 
-OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
-NEWER: dict[str, Any] = {"trees": Trees().model_dump(), "loss": Loss().model_dump(), "calibrate": "none"}
+OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate", "trainer")  # not of trees
+LAYERED = ("transformer", "text")  # architectures whose layers `trainer.parallel` may cut or split
+NEWER: dict[str, Any] = {
+    "trees": Trees().model_dump(),
+    "loss": Loss().model_dump(),
+    "calibrate": "none",
+    "trainer": TrainerOptions().model_dump(),
+}

@@ -25,12 +25,14 @@ from components.intent.decisions import Thresholds
 from components.intent.networks import TREES
 from components.intent.spec import Intent, IntentModel
 from components.step import step
+from components.training import stalls
 from feature_repo import columns, files
 from feature_repo.release_folder import ReleaseFolder
 
 if TYPE_CHECKING:
     from components.intent.evaluate import Evaluation
     from components.intent.train import OutOfTime, Trained
+    from components.training.checkpoints import Checkpoints
 
 OUT_OF_TIME = "out_of_time.parquet"
 TRAINING = "training.json"
@@ -70,16 +72,22 @@ def run_train_intent(
             from components.intent.train import train
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
-            trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group)
+            asked = _conditions(intents, model, ranking_weeks, code)
+            data = {"data": Path(rows)}
+            kept = _checkpoints("train_intent", found, spec, asked, data, Path(intent), group=group)
+            trained = train(
+                found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group, checkpoints=kept
+            )
             progress.count(**_sees(trained.inputs))
             if trained.scorer.shape.architecture != TREES:  # which one process grows
                 progress.count(**group.agreed(trained.scorer.net.state_dict()))
             if group.first:
-                under = _conditions(intents, model, ranking_weeks, code) | described(
-                    inputs.again(found, trained.inputs), trained.scorer.shape
-                )
+                under = asked | described(inputs.again(found, trained.inputs), trained.scorer.shape)
                 save(trained, spec, Path(intent), under=under)
                 _draw(Path(intent), curves)
+            if kept is not None:
+                kept.clear()
+            progress.count(**stalls.told(epoch.stall_share for epoch in trained.epochs))
         best = min(epoch.validate_bce for epoch in trained.epochs if epoch.validate_bce is not None)
         progress.count(rows_in=trained.rows["train"] + trained.rows["validate"], rows_out=trained.rows["out_of_time"])
         progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
@@ -89,6 +97,28 @@ def _sees(found: Mapping[str, Any]) -> dict[str, str]:
     """Return what the step's line says of the numbers that the model sees; nothing where it sees all."""
     said = inputs.sentence(found)
     return {"inputs": said} if said else {}
+
+
+def _checkpoints(
+    name: str,
+    found: examples.Examples,
+    spec: IntentModel,
+    under: Mapping[str, Any],
+    data: Mapping[str, Path],
+    destination: Path,
+    *,
+    group: ranks.Ranks = ranks.ALONE,
+) -> "Checkpoints | None":
+    """Return the checkpoints of a step that trains; None where the spec asks for none."""
+    if spec.trainer.checkpoint is None:
+        return None
+    from components.training import checkpoints
+
+    model = checkpoints.decisive(under["spec models.intent"])
+    about = dict(under) | {"spec models.intent": model, "vocabulary": found.vocabulary.digest}
+    return checkpoints.of_step(
+        name, spec.trainer.checkpoint, destination, about=about, data=data, package="intent", ranks=group
+    )
 
 
 def _conditions(intents: str, model: str, ranking_weeks: int, code: str) -> dict[str, Any]:
@@ -145,12 +175,18 @@ def run_refit_intent(
         found = inputs.again(whole, inputs.read(judged))
         spec, training = IntentModel.model_validate_json(model), files.read_json(judged / TRAINING)
         beginning = refits.load_beginning(judged / BEGINNING)
-        under = _conditions(intents, model, ranking_weeks, code) | refits.described(found, refits.shape(found, spec))
+        asked = _conditions(intents, model, ranking_weeks, code)
+        under = asked | refits.described(found, refits.shape(found, spec))
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
         weeks, epochs = conditions.ripe(found.split), refits.epochs_of(training)
-        again = refits.regrow if spec.architecture == TREES else refits.refit
         mapping = Calibration.read(judged, found.vocabulary)
-        made = again(found, spec, beginning, weeks=weeks, epochs=epochs, calibration=mapping, report=progress.at)
+        told = {"weeks": weeks, "epochs": epochs, "calibration": mapping, "report": progress.at}
+        data = {"data": Path(rows), "judged": judged / BEGINNING}
+        kept = _checkpoints("refit_intent", found, spec, asked | {"epochs": epochs}, data, Path(refitted))
+        if spec.architecture == TREES:
+            made = refits.regrow(found, spec, beginning, **told)
+        else:
+            made = refits.refit(found, spec, beginning, **told, checkpoints=kept)
         with files.written_folder(Path(refitted)) as folder:
             made.scorer.save(folder)
             if (thresholds := Thresholds.read(judged, made.scorer.names)) is not None:
@@ -158,6 +194,8 @@ def run_refit_intent(
             inputs.write(folder, inputs.read(judged))
             about = {"weeks": made.weeks, "rows": made.rows, "epochs": epochs, "means": made.means}
             files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | about)
+        if kept is not None:
+            kept.clear()
         progress.count(rows_in=made.rows, asked=True, epochs=epochs, weeks=len(made.weeks))
 
 

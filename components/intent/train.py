@@ -31,6 +31,8 @@ from components.intent.projection import Projection
 from components.intent.score import ROWS, IntentScorer
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel
+from components.training.checkpoints import Checkpoints
+from components.training.parallel import data_ranks
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError
 from feature_repo.rows import Ragged, UserRows
@@ -88,10 +90,12 @@ def train(
     device: str = "auto",
     report: Report = lambda share, note: None,
     ranks: Ranks = ALONE,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time.
 
-    Several ranks fit one model together and return the same, each with its own `seconds`.
+    Several ranks fit one model together and return the same, each with its own `seconds`. With `checkpoints` a training
+    that was killed goes on where it was, and comes to the same.
     """
     start = time.monotonic()
     parts = {name: examples.part(name) for name in ("train", "validate", "test")}
@@ -115,8 +119,10 @@ def train(
         else:
             net = _untrained(examples, spec, rows, device, projection)
             nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
-            fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives)
-        ranks.scatter_seed(spec.seed)
+            fit = Fit(
+                net, rows, validate, nobody, weights(examples), spec, ranks, positives, checkpoints=checkpoints
+            )
+        data_ranks(spec.trainer.parallel, ranks).scatter_seed(spec.seed)
         if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(passed), _between(report, 0.05, 0.5)
             fit.run("early", early, report=at)
