@@ -135,7 +135,12 @@ def body(task: Task, settings: Trainer, *, name: str, shared: Path) -> Object:
     arguments = [word.replace("$(", "$$(") for word in task.arguments(shared)]
     # Outside of what is deleted when a job fails, so that the next attempt's job finds it.
     kept = shared.parents[1] / CHECKPOINTS
-    variables = {env_names.CHECKPOINTS: kept, PROGRESS_FILE: shared / "progress.jsonl", ERROR_FILE: shared / "error.json", VARIABLE: ""}
+    variables = {
+        env_names.CHECKPOINTS: kept,
+        PROGRESS_FILE: shared / "progress.jsonl",
+        ERROR_FILE: shared / "error.json",
+        VARIABLE: "",
+    }
     trainer: Object = {
         "numNodes": settings.nodes,
         "numProcPerNode": settings.gpus or settings.processes,

@@ -217,8 +217,8 @@ class IntentModel(Slice):
         said = self.model_fields_set
         if self.trainer.parallel != DDP and self.architecture not in LAYERED:
             raise ValueError(
-                f"trainer.parallel: {self.trainer.parallel} is of networks with BERT layers ({', '.join(LAYERED)}), and "
-                f"architecture {self.architecture} has none; use {DDP}"
+                f"trainer.parallel: {self.trainer.parallel} is of networks with BERT layers ({', '.join(LAYERED)}), "
+                f"and architecture {self.architecture} has none; use {DDP}"
             )
         if self.architecture != TREES:
             if "trees" in said and self.trees != Trees():

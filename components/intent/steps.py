@@ -75,9 +75,7 @@ def run_train_intent(
             asked = _conditions(intents, model, ranking_weeks, code)
             data = {"data": Path(rows)}
             kept = _checkpoints("train_intent", found, spec, asked, data, Path(intent), group=group)
-            trained = train(
-                found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group, checkpoints=kept
-            )
+            trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group, checkpoints=kept)
             progress.count(**_sees(trained.inputs))
             if trained.scorer.shape.architecture != TREES:  # which one process grows
                 progress.count(**group.agreed(trained.scorer.net.state_dict()))

@@ -119,9 +119,7 @@ def train(
         else:
             net = _untrained(examples, spec, rows, device, projection)
             nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
-            fit = Fit(
-                net, rows, validate, nobody, weights(examples), spec, ranks, positives, checkpoints=checkpoints
-            )
+            fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives, checkpoints=checkpoints)
         data_ranks(spec.trainer.parallel, ranks).scatter_seed(spec.seed)
         if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(passed), _between(report, 0.05, 0.5)

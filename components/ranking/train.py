@@ -49,7 +49,9 @@ class Epoch:
     loss: float
     validate_ndcg_at_10: float | None  # None: a refit, which learns from the validation weeks too
     seconds: float
-    stall_share: float | None = None  # of the seconds of training, spent in waiting for batches; None: no epoch of steps
+    stall_share: float | None = (
+        None  # of the seconds of training, spent in waiting for batches; None: no epoch of steps
+    )
 
 
 @dataclass(frozen=True)
@@ -339,8 +341,8 @@ def _step(held: Wrapped, net: ScoringNet, batch: Batch, optimizer: torch.optim.O
     features, labels, mask, weight = batch
     optimizer.zero_grad()
     total, cut = 0.0, loop.parts(len(features), spec.trainer.accumulate)
-    for number, (places, share) in enumerate(cut, 1):
-        some = (features, labels, mask) if len(cut) == 1 else (features[places], labels[places], mask[places])
+    for number, (mine, share) in enumerate(cut, 1):
+        some = (features, labels, mask) if len(cut) == 1 else (features[mine], labels[mine], mask[mine])
         with held.last(number == len(cut)):
             with autocast(held.device, spec.trainer.precision):
                 scores = held.called(some[0])  # [B, M]

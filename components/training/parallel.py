@@ -5,7 +5,7 @@ the weights that the optimizer moves: the same module, or a copy whose weights a
 goes through. `gather` brings `net` up to date, as a full state dict. Any torch module will do; to cut or split one it
 must have layers laid out as BERT's (transformers), which are found by their parts.
 
-Fully sharded data parallel: torch's `fully_shard`, each layer and then the rest, averages gradients as DDP does. Tensor
+Fully sharded data parallel: torch's `fully_shard`, each layer and then the rest; it averages gradients as DDP. Tensor
 parallel (Shoeybi et al., Megatron-LM, 2019): query, key, value and the first dense layer by columns, the others by rows;
 every process sees all rows of a batch, and draws the same dropout.
 """
@@ -192,7 +192,9 @@ def _require_even(layer: nn.Module, world: int) -> None:
     heads = int(layer.get_submodule("attention.self").num_attention_heads)  # type: ignore[arg-type]
     plain = all(type(layer.get_submodule(name)) is nn.Linear for name in (*COLUMNS, *ROWS))
     if not plain:
-        raise SpecError(f"{PLACE}: tensor splits plain dense layers, and adapters stand in their place; use fsdp or ddp")
+        raise SpecError(
+            f"{PLACE}: tensor splits plain dense layers, and adapters stand in their place; use fsdp or ddp"
+        )
     inner = layer.get_submodule("intermediate.dense")
     if heads % world or inner.out_features % world:  # type: ignore[operator]
         raise SpecError(

@@ -5,7 +5,7 @@ What is trained is the model's own slice; where, the environment says (component
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from feature_repo.slice import Slice
 
@@ -49,3 +49,11 @@ class TrainerOptions(Slice):
         "batch; fsdp, each holds its part of the weights besides; tensor, each computes its part of every layer. The "
         "last two are of networks with BERT layers",
     )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "TrainerOptions":
+        if self.compile and self.parallel != DDP:
+            raise ValueError(
+                f"compile and parallel: {self.parallel} do not go together; leave compile out, or use parallel: {DDP}"
+            )
+        return self

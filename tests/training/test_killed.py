@@ -30,7 +30,12 @@ def intent_words(rows: Path, model: dict[str, Any], out: Path) -> list[str]:
 def started(words: list[str], home: Path) -> subprocess.Popen[str]:
     variables = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "INTENTFLOW_HOME": str(home)}
     return subprocess.Popen(
-        [sys.executable, "-m", *words], cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -81,9 +81,7 @@ def lists(n: int = 24) -> Lists:
 def test_a_ranker_s_batch_in_parts_is_the_batch() -> None:
     spec = board.SPEC.model_copy(update={"dropout": 0.0, "batch_size": 7, "epochs": 2, "learning_rate": 1e-3})
     whole, _, _ = ranking.fit_net(lists(), lists(9), spec)
-    parts, _, _ = ranking.fit_net(
-        lists(), lists(9), spec.model_copy(update={"trainer": TrainerOptions(accumulate=3)})
-    )
+    parts, _, _ = ranking.fit_net(lists(), lists(9), spec.model_copy(update={"trainer": TrainerOptions(accumulate=3)}))
     np.testing.assert_allclose(parts.score(lists().features), whole.score(lists().features), atol=1e-5)
 
 
@@ -96,14 +94,18 @@ def test_bf16_trains_and_answers_near(examples: Examples) -> None:
     assert {value.dtype for value in narrow.scorer.net.state_dict().values()} == {torch.float32}, "weights are not"
     best = [min(e.validate_bce for e in one.epochs if e.validate_bce is not None) for one in (narrow, wide)]
     assert best[0] == pytest.approx(best[1], abs=0.01)
-    assert fitted(examples, asked(precision="fp32")).epochs[0].train_bce == fitted(examples, asked()).epochs[0].train_bce
+    assert (
+        fitted(examples, asked(precision="fp32")).epochs[0].train_bce == fitted(examples, asked()).epochs[0].train_bce
+    )
 
 
 def test_a_ranker_trains_in_bf16() -> None:
     spec = board.SPEC.model_copy(update={"trainer": TrainerOptions(precision="bf16"), "batch_size": 7})
     _, epochs, best = ranking.fit_net(lists(), lists(9), spec)
     wide, _, _ = ranking.fit_net(lists(), lists(9), spec.model_copy(update={"trainer": TrainerOptions()}))
-    assert epochs[best].validate_ndcg_at_10 == pytest.approx(ranking.ndcg_at_k(wide.score(lists(9).features), lists(9)), abs=0.05)
+    assert epochs[best].validate_ndcg_at_10 == pytest.approx(
+        ranking.ndcg_at_k(wide.score(lists(9).features), lists(9)), abs=0.05
+    )
 
 
 def test_bf16_is_refused_on_a_device_without_it_and_auto_is_fp32_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,6 +186,7 @@ Model = Callable[[dict[str, Any]], Any]
         (IntentModel, {"trainer": {"checkpoint": {"every": 0}}}, "greater than or equal to 1"),
         (IntentModel, {"trainer": {"precision": "fp16"}}, "'auto', 'fp32' or 'bf16'"),
         (IntentModel, {"trainer": {"acumulate": 2}}, "Extra inputs are not permitted"),
+        (IntentModel, {"trainer": {"compile": True, "parallel": "fsdp"}}, "do not go together; leave compile out"),
         (Ranking, {"trainer": {"parallel": "tensor"}}, "the ranker has none; use ddp"),
         (Ranking, {"algorithm": "popular", "trainer": {"compile": True}}, "leave trainer out"),
     ],

@@ -84,7 +84,9 @@ def test_to_write_checkpoints_changes_nothing(examples: Examples, whole: Trained
     require_same(intents(examples, kept(tmp_path, 1)), whole)
 
 
-@pytest.mark.parametrize("died", [1, 3, EARLY, EARLY + 1, 2 * EARLY + 3, 3 * EARLY, 3 * EARLY + 1, 3 * EARLY + FULL + 2])
+@pytest.mark.parametrize(
+    "died", [1, 3, EARLY, EARLY + 1, 2 * EARLY + 3, 3 * EARLY, 3 * EARLY + 1, 3 * EARLY + FULL + 2]
+)
 def test_an_intent_model_comes_to_the_same_wherever_it_died(
     died: int, examples: Examples, whole: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: Any
 ) -> None:
@@ -100,9 +102,7 @@ def test_an_intent_model_comes_to_the_same_wherever_it_died(
     assert 0 <= lost < 3, "no more steps are done twice than lie between two checkpoints"
 
 
-def test_a_stage_that_ended_is_not_trained_again(
-    examples: Examples, whole: Trained, tmp_path: Path, dies: Any
-) -> None:
+def test_a_stage_that_ended_is_not_trained_again(examples: Examples, whole: Trained, tmp_path: Path, dies: Any) -> None:
     intents(examples, kept(tmp_path))  # and was killed before it could write the model
     done = dies(fitting, 0)
     require_same(intents(examples, kept(tmp_path)), whole)
@@ -152,8 +152,10 @@ def test_a_ranker_comes_to_the_same(
     start: Any, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: Any
 ) -> None:
     spec = board.SPEC.model_copy(update={"start": start})
-    mine = replace(world, start=start) if start is None else ranking_examples.load(
-        *board.write(tmp_path / "world", board.checkerboard()), spec
+    mine = (
+        replace(world, start=start)
+        if start is None
+        else ranking_examples.load(*board.write(tmp_path / "world", board.checkerboard()), spec)
     )
     want = ranking.train(mine, spec)
     for died in (1, 9, 17):

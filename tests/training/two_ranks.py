@@ -1,7 +1,7 @@
 """What each of two gloo ranks does: train a text encoder with a head on rows shared out, weights cut, layers split.
 
-Every rank trains the same alone too, on whole batches, and writes how far apart both are. `python -m torchrun` starts it;
-the words are the encoder (minilm, or tiny: one drawn at random) and the folder to write to.
+Every rank trains the same alone too, on whole batches, and writes how far apart both are. torchrun starts it; the words
+are the encoder (minilm, or tiny: one drawn at random) and the folder to write to.
 """
 
 import importlib.util
