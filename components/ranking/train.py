@@ -49,9 +49,7 @@ class Epoch:
     loss: float
     validate_ndcg_at_10: float | None  # None: a refit, which learns from the validation weeks too
     seconds: float
-    stall_share: float | None = (
-        None  # of the seconds of training, spent in waiting for batches; None: no epoch of steps
-    )
+    stall_share: float | None = None  # of the seconds of training, spent in waiting for batches; None: no such epoch
 
 
 @dataclass(frozen=True)

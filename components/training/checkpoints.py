@@ -151,8 +151,8 @@ def of_step(
     """Return the checkpoints of a step that writes `destination`; None where the spec asks for none.
 
     `about` is what else decides how training goes, by name; `data` are files and folders that it reads, `package` is
-    the component whose code trains. Checkpoints lie in the state folder, where the next attempt of the step finds them, and
-    beside the destination where there is none.
+    the component whose code trains. Checkpoints lie in the state folder, where the next attempt of the step finds
+    them, and beside the destination where there is none.
     """
     if asked is None:
         return None

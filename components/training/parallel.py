@@ -5,9 +5,9 @@ the weights that the optimizer moves: the same module, or a copy whose weights a
 goes through. `gather` brings `net` up to date, as a full state dict. Any torch module will do; to cut or split one it
 must have layers laid out as BERT's (transformers), which are found by their parts.
 
-Fully sharded data parallel: torch's `fully_shard`, each layer and then the rest; it averages gradients as DDP. Tensor
-parallel (Shoeybi et al., Megatron-LM, 2019): query, key, value and the first dense layer by columns, the others by rows;
-every process sees all rows of a batch, and draws the same dropout.
+Fully sharded data parallel: torch's `fully_shard`, each layer and then the rest; it averages gradients as DDP.
+Tensor parallel (Shoeybi et al., Megatron-LM, 2019): query, key, value and the first dense layer by columns, the others
+by rows; every process sees all rows of a batch, and draws the same dropout.
 """
 
 import contextlib
