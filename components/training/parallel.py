@@ -15,6 +15,7 @@ import copy
 import json
 import logging
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +51,16 @@ class Wrapped:
         """Return where the network is."""
         return next(self.net.parameters()).device
 
-    def optimizer(self, *, learning_rate: float, weight_decay: float) -> torch.optim.Optimizer:
-        """Return AdamW over the trained weights."""
+    def optimizer(
+        self,
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        groups: Callable[[nn.Module], Iterable[Any]] = nn.Module.parameters,
+    ) -> torch.optim.Optimizer:
+        """Return AdamW over the trained weights, or over groups of them that have learning rates of their own."""
         foreach = False if self.cut else None  # torch's fused loops do not mix DTensors with others
-        return torch.optim.AdamW(
-            self.trained.parameters(), lr=learning_rate, weight_decay=weight_decay, foreach=foreach
-        )
+        return torch.optim.AdamW(groups(self.trained), lr=learning_rate, weight_decay=weight_decay, foreach=foreach)
 
     def clip(self, largest: float) -> None:
         """Scale gradients so that their norm over all weights is at most `largest`."""
