@@ -178,7 +178,7 @@ def run_refit_intent(
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
         weeks, epochs = conditions.ripe(found.split), refits.epochs_of(training)
         mapping = Calibration.read(judged, found.vocabulary)
-        told = {"weeks": weeks, "epochs": epochs, "calibration": mapping, "report": progress.at}
+        told: dict[str, Any] = {"weeks": weeks, "epochs": epochs, "calibration": mapping, "report": progress.at}
         data = {"data": Path(rows), "judged": judged / BEGINNING}
         kept = _checkpoints("refit_intent", found, spec, asked | {"epochs": epochs}, data, Path(refitted))
         if spec.architecture == TREES:

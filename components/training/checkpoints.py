@@ -116,9 +116,10 @@ class Checkpoints:
             return None
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             why = f"{UNREADABLE} ({type(error).__name__}: {error})"
-        return self._dropped(path, why)
+        self._drop(path, why)
+        return None
 
-    def _dropped(self, path: Path, why: str) -> None:
+    def _drop(self, path: Path, why: str) -> None:
         if self.refuses:
             raise DataError(
                 f"{path}: {why}; delete it to train from the beginning, or say trainer.checkpoint.other: restart"

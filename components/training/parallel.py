@@ -171,7 +171,7 @@ def _spread(value: Tensor) -> bool:
 
 
 def _local(value: Tensor) -> Tensor:
-    return value.to_local() if _spread(value) else value  # type: ignore[attr-defined, no-any-return]
+    return value.to_local() if _spread(value) else value  # type: ignore[attr-defined]
 
 
 def _norm(gradients: list[Tensor]) -> float:

@@ -23,7 +23,7 @@ from tests.intent.conftest import SPLIT
 from tests.ranking import board
 
 MODEL = IntentModel(architecture="cnn", width=16, layers=1, epochs=3, batch_size=63, learning_rate=1e-2)
-EARLY, FULL = 4, 8  # steps of an epoch of each stage
+EARLY, FULL = 6, 8  # steps of an epoch of each stage
 
 
 class Killed(Exception):
@@ -84,9 +84,7 @@ def test_to_write_checkpoints_changes_nothing(examples: Examples, whole: Trained
     require_same(intents(examples, kept(tmp_path, 1)), whole)
 
 
-@pytest.mark.parametrize(
-    "died", [1, 3, EARLY, EARLY + 1, 2 * EARLY + 3, 3 * EARLY, 3 * EARLY + 1, 3 * EARLY + FULL + 2]
-)
+@pytest.mark.parametrize("died", [1, EARLY, 2 * EARLY + 3, 3 * EARLY + 1, 3 * EARLY + FULL + 2])
 def test_an_intent_model_comes_to_the_same_wherever_it_died(
     died: int, examples: Examples, whole: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: Any
 ) -> None:
@@ -158,7 +156,7 @@ def test_a_ranker_comes_to_the_same(
         else ranking_examples.load(*board.write(tmp_path / "world", board.checkerboard()), spec)
     )
     want = ranking.train(mine, spec)
-    for died in (1, 9, 17):
+    for died in (17,) if start else (1, 9):
         dies(ranking, died)
         with pytest.raises(Killed):
             ranking.train(mine, spec, checkpoints=kept(tmp_path / str(died), 4))
