@@ -18,7 +18,7 @@ from components.training.checkpoints import Checkpoints, State
 from components.training.parallel import Wrapped, like, whole
 
 B = TypeVar("B")  # a batch
-GENERATOR = "generator"
+GENERATOR, LOSSES = "generator", "losses"  # in a checkpoint, by process
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,12 @@ class Loop(Generic[B]):
         tensors, numbers = self.stopping.state() if self.stopping else ({}, {})
         tensors |= {f"net.{name}": whole(value) for name, value in self.wrapped.trained.state_dict().items()}
         tensors |= {f"optimizer.{name}": value for name, value in self._moments()} | generators(self.checkpoints)
+        each = self.checkpoints.ranks.gathered(torch.tensor(losses, dtype=torch.float64))  # of its own rows
+        tensors |= {f"{LOSSES}.{n}": one for n, one in enumerate(each)}
         groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
         numbers |= {
             "position": self.schedule.last_epoch,
             "epoch": epoch,
-            "losses": losses,
             "rows": entry,
             "groups": groups,
             "schedule": self.schedule.state_dict(),
@@ -144,7 +145,7 @@ class Loop(Generic[B]):
         self.schedule.load_state_dict(numbers["schedule"])
         self.rng.bit_generator.state = numbers["rows"]
         restore_generators(state, self.checkpoints)
-        return int(numbers["epoch"]), [float(loss) for loss in numbers["losses"]]
+        return int(numbers["epoch"]), state.tensors[f"{LOSSES}.{self.checkpoints.ranks.rank}"].tolist()
 
 
 def finished(checkpoints: Checkpoints | None, stage: str, net: torch.nn.Module, stopping: Stopping) -> None:

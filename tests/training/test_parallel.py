@@ -53,8 +53,8 @@ def require_near(folder: Path, *, spread: int) -> None:
     one, two = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
     assert set(one) == {*PARALLEL, *(f"{way}, in parts" for way in PARALLEL)}
     for way, found in one.items():
-        print(way, {name: found[name] for name in ("losses", "weights", "logits", "moved")})
-        assert max(found["losses"], found["weights"], found["logits"]) < NEAR, way
+        print(way, {name: found[name] for name in ("losses", "again", "weights", "logits", "moved")})
+        assert max(found["losses"], found["again"], found["weights"], found["logits"]) < NEAR, way
         assert found["moved"] > 2 * NEAR, "it has learnt, and more than the difference"
         assert found["names"], "the full state dict is that of one process"
         assert found["digest"] == two[way]["digest"], "and is the same on both ranks"
