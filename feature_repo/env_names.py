@@ -14,6 +14,7 @@ EVIDENTLY_SECRET = "INTENTFLOW_EVIDENTLY_SECRET"
 FEAST = "INTENTFLOW_FEAST"  # JSON of Feast's stores
 MLFLOW_ARTIFACTS = "INTENTFLOW_MLFLOW_ARTIFACTS"
 SPARK = "INTENTFLOW_SPARK"
+CHECKPOINTS = "INTENTFLOW_CHECKPOINTS"  # folder of trainings' checkpoints, where it is not that of the state folder
 TRAINER = "INTENTFLOW_TRAINER"  # JSON of components/distributed/settings.py
 SEARCH_STORAGE = "INTENTFLOW_SEARCH_STORAGE"  # database of searches, a SQLAlchemy address; empty: a journal
 PROFILES_ENGINE = "INTENTFLOW_PROFILES_ENGINE"

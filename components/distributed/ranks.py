@@ -103,6 +103,17 @@ class Ranks:
         dist.broadcast(said, src=0)
         return float(said[0])
 
+    def gathered(self, mine: "Tensor") -> "list[Tensor]":
+        """Return each rank's tensor, by rank; all are of one shape and on the processor."""
+        if self.world == 1:
+            return [mine]
+        import torch
+        import torch.distributed as dist
+
+        found = [torch.empty_like(mine) for _ in range(self.world)]
+        dist.all_gather(found, mine)
+        return found
+
     def agreed(self, weights: "Mapping[str, Tensor]") -> dict[str, Any]:
         """Check that all ranks ended with equal weights; return what there is to say about it."""
         if self.world == 1:

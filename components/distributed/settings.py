@@ -7,6 +7,7 @@ from pydantic import Field
 from feature_repo import env_names
 from feature_repo.slice import Slice
 
+CHECKPOINTS = "checkpoints"  # folder of a state folder, with one for each step that trains (components/training)
 VARIABLE = env_names.TRAINER  # this slice as JSON; empty: in the step's own process
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from components import kube_api
 from components.distributed import ranks, reasons
-from components.distributed.settings import VARIABLE, Trainer
+from components.distributed.settings import CHECKPOINTS, VARIABLE, Trainer
 from components.image import IMAGE
 from components.kube_api import Api, Conflict, NoCluster, Object
 from components.step import ERROR_FILE, HOME, PROGRESS_FILE, RUN
-from feature_repo import files
+from feature_repo import env_names, files
 from feature_repo.errors import ServerError, SpecError
 
 Report = Callable[[float, str], None]
@@ -133,7 +133,14 @@ def body(task: Task, settings: Trainer, *, name: str, shared: Path) -> Object:
     """Return the TrainJob."""
     # Kubernetes replaces $(NAME) in arguments; doubled, the dollar stays one.
     arguments = [word.replace("$(", "$$(") for word in task.arguments(shared)]
-    variables = {PROGRESS_FILE: shared / "progress.jsonl", ERROR_FILE: shared / "error.json", VARIABLE: ""}
+    # Outside of what is deleted when a job fails, so that the next attempt's job finds it.
+    kept = shared.parents[1] / CHECKPOINTS
+    variables = {
+        env_names.CHECKPOINTS: kept,
+        PROGRESS_FILE: shared / "progress.jsonl",
+        ERROR_FILE: shared / "error.json",
+        VARIABLE: "",
+    }
     return document(
         settings,
         command=["torchrun"],

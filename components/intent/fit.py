@@ -4,11 +4,11 @@
 
 Equal seeds and thread counts give equal weights: rows are drawn by numpy's generator, and the caller seeds torch's.
 Several ranks share every batch (components/distributed/ranks.py); the validation loss, which decides, is one number.
+A stage goes on from its checkpoint where there is one (components/training).
 
 Letters: R rows, B rows of a batch, C targets, W weeks.
 """
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
 
 from components.distributed.ranks import ALONE, Ranks
 from components.intent import metrics
@@ -25,6 +24,10 @@ from components.intent.loss import cross_entropy
 from components.intent.model import Batch, IntentNet, probabilities
 from components.intent.score import ROWS
 from components.intent.spec import IntentModel
+from components.training import loop, parallel
+from components.training.checkpoints import Checkpoints
+from components.training.parallel import Wrapped
+from components.training.precision import autocast
 
 UNKNOWN_SHARE = 0.01  # of training rows shown as if nothing were known of the user, so that new users get a fair guess
 WEIGHT_DECAY = 0.01
@@ -56,6 +59,7 @@ class Epoch:
     validate_bce: float | None  # None: a refit, which learns from the validation rows too
     seconds: float
     figures: dict[str, float | None] = field(default_factory=dict)  # on some validation rows, by metric
+    stall_share: float | None = None  # of the seconds of training, spent in waiting for batches; None: trees
 
 
 @dataclass
@@ -72,55 +76,77 @@ class Fit:
     positives: np.ndarray | None = None  # [C] float32, what pairs that came true count; None: as all others
     epochs: list[Epoch] = field(default_factory=list)
     watch: Callable[[str, int, IntentNet], None] | None = None  # told of each epoch of `run`: its stage and number
+    checkpoints: Checkpoints | None = None
 
     def run(self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]) -> None:
         """Fit the net to the rows in `index`; it ends with the weights of this stage's best epoch."""
         assert self.validate is not None, "without validation rows nothing says when to stop"
-        lowest, best = math.inf, self.net.state_dict()
-        for loss, start in self._passes(stage, index, report=report):
+        stopping, before = loop.Stopping(Epoch), list(self.epochs)
+        if loop.ended(self.checkpoints, stage, self.net, stopping):
+            self.epochs = before + stopping.epochs
+            return
+        for passed in self._passes(stage, index, stopping, report=report):
+            self.epochs = before + stopping.epochs
             found = self.ranks.decided(bce(self.net, self.validate, ranks=self.ranks))
-            self._tell(stage, loss, found, start, figures(self.net, self.validate))
+            self._tell(stage, passed, found, figures(self.net, self.validate))
+            stopping.epochs.append(self.epochs[-1])
             if self.watch is not None:
                 self.watch(stage, sum(epoch.stage == stage for epoch in self.epochs), self.net)
+            lowest = math.inf if stopping.best is None else stopping.best
             if found < lowest:
-                lowest, best = found, {name: value.detach().clone() for name, value in self.net.state_dict().items()}
+                stopping.keep(found, self.net.state_dict())
             elif min(e.validate_bce for e in self.epochs[-PATIENCE:] if e.validate_bce is not None) > lowest:
                 break
-        self.net.load_state_dict(best)
+        if stopping.weights:
+            self.net.load_state_dict(stopping.weights)
+        loop.finished(self.checkpoints, stage, self.net, stopping)
 
     def rerun(self, stage: str, index: np.ndarray, *, epochs: int, report: Callable[[float, str], None]) -> None:
         """Fit the net to the rows in `index` for the first `epochs` of the spec's; it ends with the last weights."""
-        for loss, start in itertools.islice(self._passes(stage, index, report=report), epochs):
-            self._tell(stage, loss, None, start)
+        stopping, before = loop.Stopping(Epoch), list(self.epochs)
+        for passed in self._passes(stage, index, stopping, report=report):
+            self.epochs = before + stopping.epochs
+            self._tell(stage, passed, None)
+            stopping.epochs.append(self.epochs[-1])
+            if len(stopping.epochs) >= epochs:
+                break
         self.net.eval()
 
     def _passes(
-        self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]
-    ) -> Iterator[tuple[float, float]]:
-        """Go over the rows epoch by epoch; yield the mean loss of each and when it began."""
-        rng, epochs = np.random.default_rng(self.spec.seed), self.spec.epochs
-        net = self.ranks.parallel(self.net, unused=True)  # a transformer's table of words: weeks come as vectors
-        device = next(self.net.parameters()).device
-        positives = None if self.positives is None else torch.from_numpy(self.positives).to(device)  # [C]
-        optimizer = torch.optim.AdamW(self.net.parameters(), lr=self.spec.learning_rate, weight_decay=WEIGHT_DECAY)
+        self, stage: str, index: np.ndarray, stopping: loop.Stopping, *, report: Callable[[float, str], None]
+    ) -> Iterator[loop.Pass]:
+        """Go over the rows epoch by epoch."""
+        epochs, options = self.spec.epochs, self.spec.trainer
+        # Unused: a transformer's table of words, since weeks come as vectors.
+        net = parallel.wrapped(self.net, options, self.ranks, unused=True)
+        positives = None if self.positives is None else torch.from_numpy(self.positives).to(net.device)  # [C]
+        optimizer = net.optimizer(learning_rate=self.spec.learning_rate, weight_decay=WEIGHT_DECAY)
         per_epoch = math.ceil(len(index) / self._batch_size(index))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(step / (epochs * per_epoch)))
-        for epoch in range(epochs):
-            start, losses = time.monotonic(), []
-            self.net.train()
-            for encoded, labels, weight in self._batches(index, rng):
-                losses.append(_step(net, encoded, labels, weight, optimizer, positives, self.spec.loss.focal))
-                schedule.step()
-                if len(losses) % REPORT_STEPS == 0:
-                    report((epoch + len(losses) / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
-            self.net.eval()
-            yield float(np.mean(losses)), start
+
+        def told(epoch: int, steps: int) -> None:
+            if steps % REPORT_STEPS == 0:
+                report((epoch + steps / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
+
+        return loop.Loop(
+            net,
+            optimizer,
+            torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(step / (epochs * per_epoch))),
+            np.random.default_rng(self.spec.seed),
+            batches=lambda rng: self._batches(index, rng),
+            step=lambda batch: _step(net, *batch, optimizer, positives, self.spec),
+            epochs=epochs,
+            stage=stage,
+            checkpoints=self.checkpoints,
+            stopping=stopping,
+            told=told,
+            mean=self.ranks.mean,
+        ).passes()
 
     def _tell(
-        self, stage: str, loss: float, validate: float | None, start: float, told: dict[str, float | None] | None = None
+        self, stage: str, passed: loop.Pass, validate: float | None, told: dict[str, float | None] | None = None
     ) -> None:
-        seconds, found = round(time.monotonic() - start, 2), None if validate is None else round(validate, 6)
-        self.epochs.append(Epoch(stage, round(self.ranks.mean(loss), 6), found, seconds, told or {}))
+        seconds, found = round(time.monotonic() - passed.began, 2), None if validate is None else round(validate, 6)
+        self.epochs.append(Epoch(stage, round(passed.loss, 6), found, seconds, told or {}, passed.stall_share))
 
     def _batch_size(self, index: np.ndarray) -> int:
         """Return the rows of a batch: fewer where rows stand for several, or an epoch would have too few steps."""
@@ -141,7 +167,7 @@ class Fit:
         for start in range(0, len(order), size):
             chosen = np.sort(order[start : start + size])  # sorted: memory is read one way
             blank = rng.random(len(chosen)) < UNKNOWN_SHARE  # [B]
-            mine, share = self.ranks.shard(len(chosen))
+            mine, share = parallel.data_ranks(self.spec.trainer.parallel, self.ranks).shard(len(chosen))
             chosen, blank = chosen[mine], blank[mine]
             encoded = self.rows.encoded.take(chosen)
             nobody = self.unknown.arrays()
@@ -187,22 +213,41 @@ def figures(net: IntentNet, rows: Rows) -> dict[str, float | None]:
 
 
 def _step(
-    net: nn.Module,
+    net: Wrapped,
     encoded: Encoded,
     labels: np.ndarray,
     weight: np.ndarray,
     optimizer: torch.optim.Optimizer,
     positives: torch.Tensor | None,
-    focal: float,
+    spec: IntentModel,
 ) -> float:
-    device = next(net.parameters()).device
+    """Step by the gradient of a batch, which goes through the network in as many parts as the spec says."""
     optimizer.zero_grad()
-    with torch.autocast("cuda", dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        logits = net(Batch.of(encoded, device))  # [B, C]
-    wanted = torch.from_numpy(labels).to(device, torch.float32)  # [B, C]
-    counts = torch.from_numpy(weight).to(device)  # [C] or [B, C]
-    loss = cross_entropy(logits.float(), wanted, counts, positives=positives, focal=focal)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
+    total, cut = 0.0, loop.parts(len(labels), spec.trainer.accumulate)
+    for number, (places, share) in enumerate(cut, 1):
+        some, wanted, counts = encoded, labels, weight
+        if len(cut) > 1:
+            some, wanted = encoded.take(places), labels[places]
+            counts = (weight[places] if weight.ndim > 1 else weight) * np.float32(share)
+        with net.last(number == len(cut)):
+            loss = _loss(net, some, wanted, counts, positives, spec)
+            loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    net.clip(LARGEST_GRADIENT)
     optimizer.step()
-    return float(loss.detach())
+    return total
+
+
+def _loss(
+    net: Wrapped,
+    encoded: Encoded,
+    labels: np.ndarray,
+    weight: np.ndarray,
+    positives: torch.Tensor | None,
+    spec: IntentModel,
+) -> torch.Tensor:
+    with autocast(net.device, spec.trainer.precision):
+        logits = net.called(Batch.of(encoded, net.device))  # [B, C]
+    wanted = torch.from_numpy(labels).to(net.device, torch.float32)  # [B, C]
+    counts = torch.from_numpy(weight).to(net.device)  # [C] or [B, C]
+    return cross_entropy(logits.float(), wanted, counts, positives=positives, focal=spec.loss.focal)

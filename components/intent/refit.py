@@ -26,6 +26,7 @@ from components.intent.score import IntentScorer
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel
 from components.intent.train import Beginning, Report
+from components.training.checkpoints import Checkpoints
 from feature_repo.errors import DataError
 
 STAGE = "full"
@@ -82,8 +83,12 @@ def refit(
     smaller_epochs: int | None = None,
     device: str = "auto",
     report: Report = lambda share, note: None,
+    checkpoints: Checkpoints | None = None,
 ) -> Refitted:
-    """Fit the model to the rows of `weeks`; `smaller_epochs`: of a judged model that compression made, pruned anew."""
+    """Fit the model to the rows of `weeks`; `smaller_epochs`: of a judged model that compression made, pruned anew.
+
+    With `checkpoints` a refit that was killed goes on where it was.
+    """
     index = np.flatnonzero(np.isin(examples.week, weeks))
     with torch.random.fork_rng(devices=[]):
         rows = train.encoded(examples, index)
@@ -100,7 +105,16 @@ def refit(
         )
         torch.random.set_rng_state(beginning.generator)
         nobody, positives = train.unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
-        fit = Fit(scorer.net, rows, None, nobody, train.weights(examples), spec, positives=positives)
+        fit = Fit(
+            scorer.net,
+            rows,
+            None,
+            nobody,
+            train.weights(examples),
+            spec,
+            positives=positives,
+            checkpoints=checkpoints,
+        )
         fit.rerun(STAGE, np.arange(len(index)), epochs=epochs, report=report)
         if smaller_epochs is not None:
             small = compress.smaller(fit, np.arange(len(index)), report=report, epochs=smaller_epochs)

@@ -7,6 +7,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 
 from components.intent.networks import NETWORKS, TREES
 from components.intent.search_space import Search
+from components.training.spec import DDP, TrainerOptions
 from feature_repo import columns
 from feature_repo.clock import DURATION, Pace, steps_of
 from feature_repo.errors import nearest
@@ -317,6 +318,10 @@ class IntentModel(Slice):
         "serves. With it, validation users are parted as `calibrate` parts them",
     )
 
+    trainer: TrainerOptions = Field(
+        default=TrainerOptions(), description="How a network is trained: checkpoints, precision, several processes"
+    )
+
     @model_validator(mode="after")
     def _holds_probabilities(self) -> "IntentModel":
         """Refuse a loss after which answers would be called probabilities and be none."""
@@ -347,6 +352,11 @@ class IntentModel(Slice):
     def _fits_architecture(self) -> "IntentModel":
         """Refuse what the architecture would not read: it would be silently without effect."""
         said = self.model_fields_set
+        if self.trainer.parallel != DDP and self.architecture not in LAYERED:
+            raise ValueError(
+                f"trainer.parallel: {self.trainer.parallel} is of networks with BERT layers ({', '.join(LAYERED)}), "
+                f"and architecture {self.architecture} has none; use {DDP}"
+            )
         if self.architecture != TREES:
             if "trees" in said and self.trees != Trees():
                 raise ValueError(f"trees are of architecture {TREES}, not of {self.architecture}; drop trees")
@@ -377,7 +387,9 @@ OF_NETWORKS = (
     "epochs",
     "batch_size",
     "learning_rate",
+    "trainer",
 )  # trees have none of these
+LAYERED = ("transformer", "text")  # architectures whose layers `trainer.parallel` may cut or split
 NEWER: dict[str, Any] = {
     "reads": "steps",
     "titles": False,
@@ -386,6 +398,7 @@ NEWER: dict[str, Any] = {
     "calibrate": "none",
     "search": None,
     "compress": None,
+    "trainer": TrainerOptions().model_dump(),
 }
 
 

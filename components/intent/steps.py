@@ -27,6 +27,7 @@ from components.intent.networks import TREES
 from components.intent.numpy_net import CONFIG, WEIGHTS
 from components.intent.spec import Intent, IntentModel
 from components.step import step
+from components.training import stalls
 from feature_repo import columns, files
 from feature_repo.release_folder import ReleaseFolder
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from components.intent.compress import Choice
     from components.intent.evaluate import Evaluation
     from components.intent.train import OutOfTime, Trained
+    from components.training.checkpoints import Checkpoints
 
 OUT_OF_TIME = "out_of_time.parquet"
 TRAINING = "training.json"
@@ -78,17 +80,21 @@ def run_train_intent(
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
             found = examples.with_titles(found, Path(rows)) if spec.titles else found
-            trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group)
+            asked = _conditions(intents, model, ranking_weeks, code)
+            data = {"data": Path(rows)}
+            kept = _checkpoints("train_intent", found, spec, asked, data, Path(intent), group=group)
+            trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group, checkpoints=kept)
             progress.count(**_sees(trained.inputs))
             if trained.scorer.shape.architecture != TREES:  # which one process grows
                 progress.count(**group.agreed(trained.scorer.net.state_dict()))
             if group.first:
-                under = _conditions(intents, model, ranking_weeks, code) | described(
-                    inputs.again(found, trained.inputs), trained.scorer.shape
-                )
+                under = asked | described(inputs.again(found, trained.inputs), trained.scorer.shape)
                 save(trained, spec, Path(intent), under=under)
                 progress.count(**_small(Path(intent)))
                 _draw(Path(intent), curves)
+            if kept is not None:
+                kept.clear()
+            progress.count(**stalls.told(epoch.stall_share for epoch in trained.epochs))
         best = min(epoch.validate_bce for epoch in trained.epochs if epoch.validate_bce is not None)
         progress.count(rows_in=trained.rows["train"] + trained.rows["validate"], rows_out=trained.rows["out_of_time"])
         progress.count(**trained.rows, epochs=len(trained.epochs), validate_bce=best)
@@ -104,6 +110,28 @@ def _small(intent: Path) -> dict[str, str]:
     """Return what the step's line says of compression; nothing where the spec asks for none."""
     found = compression.read(intent)
     return {} if found is None else {"compression": compression.sentence(found)}
+
+
+def _checkpoints(
+    name: str,
+    found: examples.Examples,
+    spec: IntentModel,
+    under: Mapping[str, Any],
+    data: Mapping[str, Path],
+    destination: Path,
+    *,
+    group: ranks.Ranks = ranks.ALONE,
+) -> "Checkpoints | None":
+    """Return the checkpoints of a step that trains; None where the spec asks for none."""
+    if spec.trainer.checkpoint is None:
+        return None
+    from components.training import checkpoints
+
+    model = checkpoints.decisive(under["spec models.intent"])
+    about = dict(under) | {"spec models.intent": model, "vocabulary": found.vocabulary.digest}
+    return checkpoints.of_step(
+        name, spec.trainer.checkpoint, destination, about=about, data=data, package="intent", ranks=group
+    )
 
 
 def _conditions(intents: str, model: str, ranking_weeks: int, code: str) -> dict[str, Any]:
@@ -190,18 +218,20 @@ def run_refit_intent(
         found = replace(inputs.again(whole, inputs.read(judged)), events=events.read(judged))
         spec, training = IntentModel.model_validate_json(model), files.read_json(judged / TRAINING)
         beginning = refits.load_beginning(judged / BEGINNING)
-        under = _conditions(intents, model, ranking_weeks, code) | refits.described(found, refits.shape(found, spec))
+        asked = _conditions(intents, model, ranking_weeks, code)
+        under = asked | refits.described(found, refits.shape(found, spec))
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")
         weeks, epochs = conditions.ripe(found.split), refits.epochs_of(training)
-        mapping, told = Calibration.read(judged, found.vocabulary), compression.read(judged)
+        mapping, small = Calibration.read(judged, found.vocabulary), compression.read(judged)
+        told: dict[str, Any] = {"weeks": weeks, "epochs": epochs, "calibration": mapping, "report": progress.at}
+        data = {"data": Path(rows), "judged": judged / BEGINNING}
+        kept = _checkpoints("refit_intent", found, spec, asked | {"epochs": epochs}, data, Path(refitted))
         if spec.architecture == TREES:
-            again = refits.regrow
-        elif told is not None and told["serves"] == compression.COMPRESSED:
-            most = refits.epochs_of(training, "pruned") if told["asked"]["prune"] else 0
-            again = partial(refits.refit, smaller_epochs=most)
+            made = refits.regrow(found, spec, beginning, **told)
         else:
-            again = refits.refit
-        made = again(found, spec, beginning, weeks=weeks, epochs=epochs, calibration=mapping, report=progress.at)
+            if small is not None and small["serves"] == compression.COMPRESSED:
+                told["smaller_epochs"] = refits.epochs_of(training, "pruned") if small["asked"]["prune"] else 0
+            made = refits.refit(found, spec, beginning, **told, checkpoints=kept)
         with files.written_folder(Path(refitted)) as folder:
             made.scorer.save(folder)
             if (thresholds := Thresholds.read(judged, made.scorer.names)) is not None:
@@ -210,6 +240,8 @@ def run_refit_intent(
             _write_settings(folder, spec)
             about = {"weeks": made.weeks, "rows": made.rows, "epochs": epochs, "means": made.means}
             files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | about)
+        if kept is not None:
+            kept.clear()
         progress.count(rows_in=made.rows, asked=True, epochs=epochs, weeks=len(made.weeks))
 
 

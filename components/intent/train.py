@@ -32,6 +32,8 @@ from components.intent.projection import Projection
 from components.intent.score import ROWS, IntentScorer
 from components.intent.shape import Shape
 from components.intent.spec import EVENTS, IntentModel
+from components.training.checkpoints import Checkpoints
+from components.training.parallel import data_ranks
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError
 from feature_repo.rows import Ragged, UserRows
@@ -93,11 +95,13 @@ def train(
     report: Report = lambda share, note: None,
     ranks: Ranks = ALONE,
     watch: Watch | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time.
 
     Several ranks fit one model together and return the same, each with its own `seconds`. `watch` is a search's, which
-    may end training by an exception; its examples have no test weeks.
+    may end training by an exception; its examples have no test weeks. With `checkpoints` a training that was killed goes
+    on where it was, and comes to the same.
     """
     start = time.monotonic()
     parts = {name: examples.part(name) for name in ("train", "validate", "test") if examples.split[name] or not watch}
@@ -126,10 +130,10 @@ def train(
         else:
             net = _untrained(examples, spec, rows, device, projection)
             nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
-            fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives)
+            fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives, checkpoints=checkpoints)
             if watch is not None:
                 fit.watch = _watched(watch, seen)
-        ranks.scatter_seed(spec.seed)
+        data_ranks(spec.trainer.parallel, ranks).scatter_seed(spec.seed)
         if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(passed), _between(report, 0.05, 0.5)
             fit.run("early", early, report=at)

@@ -28,6 +28,7 @@ from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread
 from components.ranking.train import Epoch, Report
+from components.training.checkpoints import Checkpoints
 from feature_repo.errors import DataError
 
 LEAST_OF = 0.5  # of the judged model's NDCG on the validation weeks: what a refit reaches on its own lists
@@ -62,8 +63,15 @@ def described(world: World) -> dict[str, Any]:
     }
 
 
-def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda share, note: None) -> Refitted:
-    """Fit the ranker to the weeks of `weeks_of`."""
+def refit(
+    world: World,
+    spec: Ranking,
+    *,
+    epochs: int,
+    report: Report = lambda share, note: None,
+    checkpoints: Checkpoints | None = None,
+) -> Refitted:
+    """Fit the ranker to the weeks of `weeks_of`; with `checkpoints` a refit that was killed goes on where it was."""
     weeks = weeks_of(world, spec)
     if models.BY_NAME[spec.algorithm].formula:
         return _of_formula(world, spec, weeks)
@@ -84,6 +92,7 @@ def refit(world: World, spec: Ranking, *, epochs: int, report: Report = lambda s
             epochs=epochs,
             start=train.start_of(world),
             report=lambda done: report(0.6 + 0.4 * done, "epochs"),
+            checkpoints=checkpoints,
         )
     ranker = train.ranker_of(world, spec, net=net, neighbours=final)
     return Refitted(ranker, told, len(fit), weeks, reached(net, fit))
@@ -98,11 +107,17 @@ def _of_formula(world: World, spec: Ranking, weeks: list[int]) -> Refitted:
 
 
 def _fitted(
-    fit: Lists, spec: Ranking, *, epochs: int, start: int | None, report: Callable[[float], None]
+    fit: Lists,
+    spec: Ranking,
+    *,
+    epochs: int,
+    start: int | None,
+    report: Callable[[float], None],
+    checkpoints: Checkpoints | None,
 ) -> tuple[ScoringNet | Trees, list[Epoch]]:
     """Fit the network for so many epochs, or so many trees."""
     if spec.algorithm != models.TREES:
-        return train.refit_net(fit, spec, epochs=epochs, start=start, report=report)
+        return train.refit_net(fit, spec, epochs=epochs, start=start, report=report, checkpoints=checkpoints)
     began = time.monotonic()
     trees, _ = lambdamart.fit(fit, seed=spec.seed, trees=epochs)
     each = (time.monotonic() - began) / epochs

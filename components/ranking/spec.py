@@ -8,6 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_s
 from components.ranking.models import ALGORITHMS, BY_NAME, MODELS, NETWORK
 from components.ranking.sources import LEARNT, SOURCES
 from feature_repo.clock import DURATION
+from components.training.spec import DDP, TrainerOptions
 from feature_repo.errors import nearest
 from feature_repo.signs import MOST_KINDS, Signs
 from feature_repo.slice import Slice
@@ -17,7 +18,7 @@ ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
-         "later_items", "start", "algorithm", "horizon")  # fmt: skip
+         "later_items", "start", "algorithm", "horizon", "trainer")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
@@ -156,6 +157,21 @@ class Ranking(Slice):
     batch_size: int = Field(default=32, ge=1, le=4096, description="User-weeks a step")
     learning_rate: float = Field(default=3e-3, gt=0, le=1, description="Step size of the optimizer")
     seed: int = Field(default=0, ge=0, description="The same seed trains the same model")
+    trainer: TrainerOptions = Field(
+        default=TrainerOptions(), description="How the network is trained: checkpoints, precision, parts of batches"
+    )
+
+    @model_validator(mode="after")
+    def _trains_a_network(self) -> "Ranking":
+        """Refuse what says how a network is trained where there is none, or one without layers to cut."""
+        if self.trainer != TrainerOptions() and self.algorithm != NETWORK:
+            raise ValueError(f"trainer: of networks, and algorithm {self.algorithm} is none; leave trainer out")
+        if self.trainer.parallel != DDP:
+            raise ValueError(
+                f"trainer.parallel: {self.trainer.parallel} is of networks with BERT layers, and the ranker has none; "
+                f"use {DDP}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _people_are_others(self) -> "Ranking":

@@ -24,12 +24,14 @@ from components.ranking.served import served
 from components.ranking.spec import Ranking
 from components.ranking.twin import Twin, require_known
 from components.step import step
+from components.training import checkpoints, stalls
 from feature_repo import fallback, files
 from feature_repo.privacy.pseudonyms import ring
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.vocabulary import Vocabulary
 
 TRAINING = "training.json"
+OUT_OF_TIME = "out_of_time.parquet"  # of the intent model's folder: what the ranker learns from
 
 
 def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, code: str = "", curves: str = "") -> None:
@@ -47,12 +49,17 @@ def run_train_ranking(ranking: str, *, rows: str, intent: str, ranker: str, code
             return
         with ranks.joined() as group:
             world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
-            trained = train.train(world, spec, report=progress.at, ranks=group)
+            asked = _conditions(ranking, code)
+            kept = _checkpoints("train_ranking", world, spec, asked, rows, intent, Path(ranker), group=group)
+            trained = train.train(world, spec, report=progress.at, ranks=group, checkpoints=kept)
             progress.count(**group.agreed(trained.state))
             if group.first:
-                under = _conditions(ranking, code) | refits.described(world)
+                under = asked | refits.described(world)
                 _save(trained, spec, rows=Path(rows), destination=Path(ranker), under=under)
                 _draw(Path(ranker), curves)
+            if kept is not None:
+                kept.clear()
+            progress.count(**stalls.told(epoch.stall_share for epoch in trained.epochs))
         best = trained.epochs[trained.best_epoch]
         progress.count(rows_in=trained.rows["train"] + trained.rows["validate"])
         progress.count(**trained.rows, validate_ndcg_at_10=best.validate_ndcg_at_10, epochs=len(trained.epochs))
@@ -62,6 +69,28 @@ def users_key(spec: Ranking, environment: Mapping[str, str] | None = None) -> st
     """Return the key of pseudonyms, which only items that are users need; of the process unless told otherwise."""
     return (
         ring(os.environ if environment is None else environment)[0] if spec.exclude_self and not spec.people else None
+    )
+
+
+def _checkpoints(
+    name: str,
+    world: examples.World,
+    spec: Ranking,
+    under: Mapping[str, Any],
+    rows: str,
+    intent: str,
+    destination: Path,
+    *,
+    group: ranks.Ranks = ranks.ALONE,
+) -> checkpoints.Checkpoints | None:
+    """Return the checkpoints of a step that trains; None where the spec asks for none."""
+    if spec.trainer.checkpoint is None:
+        return None
+    settings = checkpoints.decisive(under["spec models.ranking"])
+    about = dict(under) | {"spec models.ranking": settings, "vocabulary": world.vocabulary.digest}
+    data = {"data": Path(rows), "intents": Path(intent) / OUT_OF_TIME}
+    return checkpoints.of_step(
+        name, spec.trainer.checkpoint, destination, about=about, data=data, package="ranking", ranks=group
     )
 
 
@@ -85,17 +114,23 @@ def run_refit_ranking(
         judged, spec = Path(ranker), Ranking.model_validate_json(ranking)
         world = examples.load(Path(rows), Path(intent), spec, key=users_key(spec))
         training = files.read_json(judged / TRAINING)
-        under = _conditions(ranking, code) | refits.described(world)
+        asked = _conditions(ranking, code)
+        under = asked | refits.described(world)
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the ranker")
         ahead = int(world.vocabulary.horizons.max())
         examples.require_out_of_time(_scored(Path(intent)), refits.weeks_of(world, spec), horizon=ahead)
-        made = refits.refit(world, spec, epochs=refits.epochs_of(training), report=progress.at)
+        epochs = refits.epochs_of(training)
+        about = asked | {"epochs": epochs}
+        kept = _checkpoints("refit_ranking", world, spec, about, rows, intent, Path(refitted))
+        made = refits.refit(world, spec, epochs=epochs, report=progress.at, checkpoints=kept)
         refits.require_sane(made, training)
         with files.written_folder(Path(refitted)) as folder:
             made.ranker.save(folder)
             files.copied(Path(rows), folder, [fallback.FILE])
-            about = {"weeks": made.weeks, "rows": made.rows, "epochs": len(made.epochs), "ndcg_at_10": made.ndcg_at_10}
-            files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | about)
+            told = {"weeks": made.weeks, "rows": made.rows, "epochs": len(made.epochs), "ndcg_at_10": made.ndcg_at_10}
+            files.write_json(folder / conditions.FILE, conditions.proof(judged, proven) | told)
+        if kept is not None:
+            kept.clear()
         progress.count(rows_in=made.rows, asked=True, epochs=len(made.epochs), weeks=len(made.weeks))
 
 

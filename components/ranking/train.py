@@ -29,12 +29,17 @@ from components.ranking.net import ScoringNet
 from components.ranking.score import Ranker, latest, top
 from components.ranking.spec import Ranking
 from components.ranking.torch_fit import one_thread
+from components.training import loop, parallel
+from components.training.checkpoints import Checkpoints
+from components.training.parallel import Wrapped
+from components.training.precision import autocast
 
 PATIENCE = 2  # epochs without a better validation NDCG before training stops
 WEIGHT_DECAY = 1e-4
 
 Report = Callable[[float, str], None]
-Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+STAGE = "full"  # there is one
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]  # features, labels, mask, weight of the loss
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Epoch:
     loss: float
     validate_ndcg_at_10: float | None  # None: a refit, which learns from the validation weeks too
     seconds: float
+    stall_share: float | None = None  # of the seconds of training, spent in waiting for batches; None: no such epoch
 
 
 @dataclass(frozen=True)
@@ -64,10 +70,18 @@ class Trained:
         return net.state_dict() if isinstance(net, ScoringNet) else {}
 
 
-def train(world: World, spec: Ranking, *, report: Report = lambda share, note: None, ranks: Ranks = ALONE) -> Trained:
+def train(
+    world: World,
+    spec: Ranking,
+    *,
+    report: Report = lambda share, note: None,
+    ranks: Ranks = ALONE,
+    checkpoints: Checkpoints | None = None,
+) -> Trained:
     """Fit on the last `train_weeks` training weeks, stop by NDCG@10 on the validation weeks.
 
-    Several ranks share the batches; each makes all lists for itself.
+    Several ranks share the batches; each makes all lists for itself. With `checkpoints` a training that was killed
+    makes its lists anew, goes on where the network was, and comes to the same.
     """
     start = time.monotonic()
     weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
@@ -107,6 +121,7 @@ def train(world: World, spec: Ranking, *, report: Report = lambda share, note: N
                 start=start_of(world),
                 report=lambda done: report(0.6 + 0.4 * done, "epochs"),
                 ranks=ranks,
+                checkpoints=checkpoints,
             )
     return Trained(
         ranker=ranker_of(world, spec, net=net, neighbours=final),
@@ -191,26 +206,26 @@ def fit_net(
     start: int | None = None,
     report: Callable[[float], None] = lambda done: None,
     ranks: Ranks = ALONE,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[ScoringNet, list[Epoch], int]:
     """Train the network; return it at its best epoch, all epochs, and which was best.
 
     With a `start` (start_of) the first epoch is none: it says how the baseline's own order does.
     """
-    epochs: list[Epoch] = []
-    best, highest = -1, 0.0
-    weights: dict[str, torch.Tensor] = {}
-    for number, (net, loss, began) in enumerate(_passes(fit, spec, start=start, ranks=ranks)):
-        ndcg = ranks.decided(ndcg_at_k(net.score(check.features), check) if ranks.first else 0.0)
-        epochs.append(Epoch(round(loss, 5), round(ndcg, 5), round(time.monotonic() - began, 2)))
-        if best < 0 or ndcg > highest:
-            best, highest = number, round(ndcg, 5)
-            weights = {k: v.clone() for k, v in net.state_dict().items()}
-        report((number + 1) / (spec.epochs + (start is not None)))
-        if number - best >= PATIENCE:
-            break
-    net.load_state_dict(weights)
+    net, stopping = _begun(fit, spec, start=start), loop.Stopping(Epoch)
+    if not loop.ended(checkpoints, STAGE, net, stopping):
+        for passed in _passes(net, fit, spec, stopping, start=start, ranks=ranks, checkpoints=checkpoints):
+            ndcg = ranks.decided(ndcg_at_k(net.score(check.features), check) if ranks.first else 0.0)
+            stopping.epochs.append(_told(passed, round(ndcg, 5)))
+            if stopping.best is None or ndcg > stopping.best:
+                stopping.keep(round(ndcg, 5), net.state_dict())
+            report(len(stopping.epochs) / (spec.epochs + (start is not None)))
+            if len(stopping.epochs) - 1 - stopping.at >= PATIENCE:
+                break
+        net.load_state_dict(stopping.weights)
+        loop.finished(checkpoints, STAGE, net, stopping)
     net.eval()
-    return net, epochs, best
+    return net, stopping.epochs, stopping.at
 
 
 def fit_trees(
@@ -235,41 +250,63 @@ def refit_net(
     epochs: int,
     start: int | None = None,
     report: Callable[[float], None] = lambda done: None,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[ScoringNet, list[Epoch]]:
     """Train the network for the first `epochs` of the spec's, with nothing to stop by; return it after the last."""
-    told: list[Epoch] = []
-    passes = _passes(fit, spec, start=start)
-    while len(told) < epochs:
-        net, loss, began = next(passes)
-        told.append(Epoch(round(loss, 5), None, round(time.monotonic() - began, 2)))
-        report(len(told) / epochs)
+    net, stopping = _begun(fit, spec, start=start), loop.Stopping(Epoch)
+    for passed in _passes(net, fit, spec, stopping, start=start, checkpoints=checkpoints):
+        stopping.epochs.append(_told(passed, None))
+        report(len(stopping.epochs) / epochs)
+        if len(stopping.epochs) >= epochs:
+            break
     net.eval()
-    return net, told
+    return net, stopping.epochs
 
 
-def _passes(
-    fit: Lists, spec: Ranking, *, start: int | None, ranks: Ranks = ALONE
-) -> Iterator[tuple[ScoringNet, float, float]]:
-    """Go over the lists epoch by epoch; yield the network, the mean loss of each and when it began.
-
-    With a `start` the network comes first as it begins, before any epoch.
-    """
+def _begun(fit: Lists, spec: Ranking, *, start: int | None) -> ScoringNet:
+    """Return the untrained network; with a `start` it ranks as the baseline does."""
     torch.manual_seed(spec.seed)
     net = model.build(spec.architecture, fit.features.shape[1], width=spec.width, dropout=spec.dropout)
     net.standardise(fit.features)
     if start is not None:
         net.start_from(start)
-        yield net, _untrained(net, fit, spec), time.monotonic()
+    return net
+
+
+def _passes(
+    net: ScoringNet,
+    fit: Lists,
+    spec: Ranking,
+    stopping: loop.Stopping,
+    *,
+    start: int | None,
+    ranks: Ranks = ALONE,
+    checkpoints: Checkpoints | None = None,
+) -> Iterator[loop.Pass]:
+    """Go over the lists epoch by epoch; with a `start` the network comes first as it begins, before any epoch."""
+    if start is not None:
+        yield loop.Pass(_untrained(net, fit, spec), time.monotonic(), None)
     ranks.scatter_seed(spec.seed)
-    parallel = ranks.parallel(net)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=spec.learning_rate, weight_decay=WEIGHT_DECAY)
-    order = np.random.default_rng(spec.seed)
+    held = parallel.wrapped(net, spec.trainer, ranks)
+    optimizer = held.optimizer(learning_rate=spec.learning_rate, weight_decay=WEIGHT_DECAY)
     steps = spec.epochs * -(-len(fit) // spec.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, spec.learning_rate, total_steps=steps)
-    for _ in range(spec.epochs):
-        began = time.monotonic()
-        batches = _batches(fit, order.permutation(len(fit)), spec.batch_size, ranks=ranks)
-        yield net, ranks.mean(_epoch(parallel, net.loss, optimizer, schedule, batches)), began
+    yield from loop.Loop(
+        held,
+        optimizer,
+        torch.optim.lr_scheduler.OneCycleLR(optimizer, spec.learning_rate, total_steps=steps),
+        np.random.default_rng(spec.seed),
+        batches=lambda rng: _batches(fit, rng.permutation(len(fit)), spec.batch_size, ranks=ranks),
+        step=lambda batch: _step(held, net, batch, optimizer, spec),
+        epochs=spec.epochs,
+        stage=STAGE,
+        checkpoints=checkpoints,
+        stopping=stopping,
+        mean=ranks.mean,
+    ).passes()
+
+
+def _told(passed: loop.Pass, ndcg: float | None) -> Epoch:
+    return Epoch(round(passed.loss, 5), ndcg, round(time.monotonic() - passed.began, 2), passed.stall_share)
 
 
 @torch.inference_mode()
@@ -297,28 +334,24 @@ def ndcg_at_k(scores: np.ndarray, of: Lists) -> float:
     return float((dcg / ideal)[of.wanted > 0].mean())
 
 
-def _epoch(
-    net: torch.nn.Module,
-    loss_of: Loss,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    batches: Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]],
-) -> float:
-    net.train()
-    losses = []
-    for features, labels, mask, share in batches:
-        loss = loss_of(net(features), labels, mask) * share
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    return float(np.mean(losses)) if losses else 0.0
+def _step(held: Wrapped, net: ScoringNet, batch: Batch, optimizer: torch.optim.Optimizer, spec: Ranking) -> float:
+    """Step by the gradient of a batch, which goes through the network in as many parts as the spec says."""
+    features, labels, mask, weight = batch
+    optimizer.zero_grad()
+    total, cut = 0.0, loop.parts(len(features), spec.trainer.accumulate)
+    for number, (mine, share) in enumerate(cut, 1):
+        some = (features, labels, mask) if len(cut) == 1 else (features[mine], labels[mine], mask[mine])
+        with held.last(number == len(cut)):
+            with autocast(held.device, spec.trainer.precision):
+                scores = held.called(some[0])  # [B, M]
+            loss = net.loss(scores.float(), *some[1:]) * (weight * share)
+            loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    optimizer.step()
+    return total
 
 
-def _batches(
-    of: Lists, order: np.ndarray, size: int, *, ranks: Ranks
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]]:
+def _batches(of: Lists, order: np.ndarray, size: int, *, ranks: Ranks) -> Iterator[Batch]:
     """Yield padded batches: features [B, M, F], labels [B, M], mask [B, M] and the loss's weight.
 
     Lists without a hit teach nothing.

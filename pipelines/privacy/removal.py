@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bentos.recommender.logs import eventlog, traces
+from components.training import checkpoints
 from feature_repo import erasure, files, signing
 from pipelines.environment import Installation
 from pipelines.privacy import shipped
@@ -40,6 +41,8 @@ class Removal:
 
         for entry in (self.place.home / CACHE).glob("*.json"):
             entry.unlink()  # another run must make everything anew: a cached artifact would be taken for whole
+        if dropped := checkpoints.erase(self.place.home):  # they name nobody, but learnt from whoever was there
+            self.observe(f"{dropped} checkpoints of trainings")
         traces.clean_aside(self.roots)
         traces.mask_keys(self.place.home / eventlog.FOLDER, self.people)
         removed: dict[str, int] = {}

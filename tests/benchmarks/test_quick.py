@@ -47,8 +47,9 @@ SCRIPTS = {
     "domains": {"sets"},
     "sessions": {"sets"},
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
+    "gpu": {"device", "rows", "batch", "sides"},
 }
-OWN_WORLD = ("contract", "profiles", "demo", "domains", "online", "router", "sessions", "sizing", "sparse")
+OWN_WORLD = ("contract", "profiles", "demo", "domains", "gpu", "online", "router", "sessions", "sizing", "sparse")
 SLOW = (
     "demo",
     "domains",
@@ -192,6 +193,16 @@ def test_dearer_prices_are_named_and_the_floor_silences_chance(run: Run) -> None
     assert set(calm["verdicts"]) <= {"stable", "undecided"}  # so few users leave some columns open
     assert "log_value_per_unit" in cases["test weeks, prices x 2, against train weeks"]["drifted"]
     assert max(document["noise_floor"]["with_floor"].values()) == 0.0
+
+
+def test_a_processor_is_given_rates_and_no_share_of_a_peak(run: Run) -> None:
+    document = run("gpu")
+    assert set(document["sides"]) == {*NETWORKS, "cnn+fp32"}
+    for side in document["sides"].values():
+        assert side["rows_per_s"] > 0
+        assert 0 <= side["stall_share"] <= 1
+        assert side["flops_per_row"] > 10_000
+        assert (side["mfu"] is None) == (document["device"] == "cpu")
 
 
 def test_seconds_that_grow_as_the_events_do_have_slope_one() -> None:
