@@ -34,7 +34,13 @@ from components.training.precision import autocast, narrow
 from components.training.spec import TrainerOptions
 from feature_repo.errors import SpecError
 
-SIZES = {"targets": 103, "weeks": 16, "frequency": len(FREQUENCY), "profile": 46, "segments": 8}  # the grocery's
+SIZES: dict[str, Any] = {
+    "targets": 103,
+    "weeks": 16,
+    "frequency": len(FREQUENCY),
+    "profile": 46,
+    "segments": 8,
+}  # the grocery's
 ROWS, BATCH, WORDS = 65_536, 2048, 64
 QUICK_ROWS, QUICK_BATCH, QUICK_WIDTH = 512, 64, 16
 VARIANTS: dict[str, dict[str, Any]] = {"": {}, "+fp32": {"precision": "fp32"}, "+compile": {"compile": True}}

@@ -162,7 +162,7 @@ def _same_cells(world: World, profiles: OnlineProfiles, feast: Any, service: Any
     return equal / sum(b.size for _, b in pairs)
 
 
-def _materialise(world: World, home: Path, windows_days: tuple[int, ...]) -> Document:
+def _materialise(world: World, home: Path, windows_days: tuple[float, ...]) -> Document:
     """Write all rows, then none, then a few; then let Feast write all into a project of its own."""
     folding = materialise.folding(world.profiles)
     changed = home / "changed"
@@ -185,7 +185,7 @@ def _materialise(world: World, home: Path, windows_days: tuple[int, ...]) -> Doc
     return found
 
 
-def _feasts(world: World, features: Path, windows_days: tuple[int, ...]) -> dict[str, int]:
+def _feasts(world: World, features: Path, windows_days: tuple[float, ...]) -> dict[str, int]:
     feast = feast_store.open_store("feasts")
     declared = views.build(features, windows_days=windows_days)
     feast.apply([*declared.all(), *services.build(declared)])

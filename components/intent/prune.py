@@ -30,7 +30,7 @@ AXES: Mapping[str, tuple[tuple[int, str], ...]] = {
     "shared_out": ((0, MIX),),
     "target_out": ((1, MIX),),
 }
-BLOCK = "weeks.body.bert.encoder.layer.{}"  # of a transformer
+BLOCK = "{}.body.bert.encoder.layer.{}"  # of a transformer
 
 
 def pruned(net: IntentNet, share: float) -> IntentNet:
@@ -38,9 +38,10 @@ def pruned(net: IntentNet, share: float) -> IntentNet:
     weights = {name: values.detach() for name, values in net.state_dict().items()}
     kept = {group: _strongest(weight, share) for group, weight in _weights(weights).items()}
     axes = dict(AXES)
-    blocks = [n for n in range(net.shape.layers) if f"{BLOCK.format(n)}.output.dense.weight" in weights]
-    for n in blocks:
-        block = BLOCK.format(n)
+    part = "weeks" if net.shape.events is None else "events"
+    named = [BLOCK.format(part, n) for n in range(net.shape.layers)]
+    blocks = [block for block in named if f"{block}.output.dense.weight" in weights]
+    for block in blocks:
         for tensor, axis in (
             ("intermediate.dense.weight", 0),
             ("intermediate.dense.bias", 0),
@@ -54,11 +55,12 @@ def pruned(net: IntentNet, share: float) -> IntentNet:
         user_units=len(kept[USER]),
         pair_units=len(kept[PAIR]),
         mix_units=len(kept[MIX]),
-        inner_units=len(kept[BLOCK.format(0)]) if blocks else None,
+        inner_units=len(kept[blocks[0]]) if blocks else None,
     )
     small = IntentNet(shape)
     small.load_state_dict({name: _cut(values, axes.get(name, ()), kept) for name, values in weights.items()})
-    return small.to(net.bias.device).train(net.training)
+    small.to(net.bias.device)
+    return small.train(net.training)
 
 
 def _weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -66,7 +68,9 @@ def _weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     def norms(*names: str, of: int) -> Tensor:
         """Return the norms of rows (0) or columns (1) that lie side by side in some tensors."""
-        return torch.linalg.vector_norm(torch.cat([weights[name] for name in names], dim=1 - of), dim=1 - of)
+        joined = torch.cat([weights[name] for name in names], dim=1 - of)
+        found: Tensor = torch.linalg.vector_norm(joined, dim=1 - of)
+        return found
 
     of_pair = torch.cat([weights["pair_of_target.weight"], weights["pair_of_user.weight"], weights["target"].T], dim=1)
     told = weights["shared_out"] + weights["target_out"]  # [C, M]

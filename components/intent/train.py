@@ -100,8 +100,8 @@ def train(
     """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time.
 
     Several ranks fit one model together and return the same, each with its own `seconds`. `watch` is a search's, which
-    may end training by an exception; its examples have no test weeks. With `checkpoints` a training that was killed goes
-    on where it was, and comes to the same.
+    may end training by an exception; its examples have no test weeks. With `checkpoints` a training that was killed
+    goes on where it was, and comes to the same.
     """
     start = time.monotonic()
     parts = {name: examples.part(name) for name in ("train", "validate", "test") if examples.split[name] or not watch}
@@ -331,7 +331,7 @@ def shape(examples: Examples, spec: IntentModel, some: Encoded) -> Shape:
     )
 
 
-def _of_events(codes: EventCodes | None, some: Encoded) -> dict[str, int]:
+def _of_events(codes: EventCodes | None, some: Encoded) -> dict[str, Any]:
     """Return the sizes of a network of events."""
     if codes is None or some.event_numbers is None:
         return {}

@@ -7,8 +7,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_s
 
 from components.ranking.models import ALGORITHMS, BY_NAME, MODELS, NETWORK
 from components.ranking.sources import LEARNT, SOURCES
-from feature_repo.clock import DURATION
 from components.training.spec import DDP, TrainerOptions
+from feature_repo.clock import DURATION
 from feature_repo.errors import nearest
 from feature_repo.signs import MOST_KINDS, Signs
 from feature_repo.slice import Slice

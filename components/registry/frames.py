@@ -48,7 +48,7 @@ def probabilities(frame: pd.DataFrame) -> np.ndarray:
 
 
 def example(
-    *, lists: Sequence[str], windows_days: Sequence[int], last: dt.datetime, calendar: Calendar
+    *, lists: Sequence[str], windows_days: Sequence[float], last: dt.datetime, calendar: Calendar
 ) -> pd.DataFrame:
     """Make two rows by hand: a user with a short history before `last`, and one that the store does not know.
 

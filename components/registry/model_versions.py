@@ -89,7 +89,7 @@ def requirements(part: Part) -> list[str]:
     return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS[part]]
 
 
-def example(part: Part, result: Result, *, windows_days: Sequence[int]) -> pd.DataFrame:
+def example(part: Part, result: Result, *, windows_days: Sequence[float]) -> pd.DataFrame:
     """Make the input example of a part."""
     lists: tuple[str, ...] = frames.INTENT_LISTS if part == "intent" else frames.RANKING_LISTS
     if part == "ranking" and result.vocabulary.people:

@@ -57,7 +57,7 @@ class RegisteredParts:
 
 
 def register(
-    name: str, folders: Folders, *, lineage: Lineage, windows_days: Sequence[int] = columns.WINDOWS_DAYS
+    name: str, folders: Folders, *, lineage: Lineage, windows_days: Sequence[float] = columns.WINDOWS_DAYS
 ) -> RegisteredParts:
     """Log a result's run once and make a version of each model that the registry does not hold."""
     result = Result.read(folders, lineage)
@@ -107,7 +107,7 @@ def _keep_variant(
     beside: Version,
     run: Any,
     result: Result,
-    windows_days: Sequence[int],
+    windows_days: Sequence[float],
 ) -> None:
     """Make a version of the staged model that compression compared the served one with.
 
@@ -175,7 +175,7 @@ def _made(
     run: Any,
     result: Result,
     tags: dict[str, str],
-    windows_days: Sequence[int],
+    windows_days: Sequence[float],
     named: str = "",
 ) -> Version:
     """Log a model that the registry does not hold, `named` as the part where nothing else is said; make a version."""
