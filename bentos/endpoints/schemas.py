@@ -181,7 +181,9 @@ class Causes(AnswerPart):
     intent: str
     said: float = Field(description="Log odds of the model, before calibration")
     nobody: float = Field(description="The same of a user of whom nothing is known, at the same time")
-    method: str = Field(description="integrated gradients of a network, occlusion of trees: the latter do not sum up")
+    method: str = Field(
+        description="integrated gradients of a network of steps, else occlusion: its effects do not sum up"
+    )
     causes: list[Cause]
     others: float = Field(description="Effect of all causes that are not listed")
     unexplained: float = Field(description="What effects do not sum up to")

@@ -4,8 +4,9 @@ Every cause is held against nobody: a user of whom nothing is known, asked about
 effects are integrated gradients along the straight line from nobody to the user (Sundararajan, Taly and Yan, 2017). The
 line is cut into K pieces, and each is walked in small steps, one cause after another, once in one order and once in the
 other. So no gradient is needed, bends of ReLU do no harm, and the effects always sum up to the difference of both log
-odds; pieces are halved until no effect moves any more. Of a forest, whose steps have no gradient, an effect is what the
-log odds lose where the cause is nobody's (occlusion); these do not sum up, and the answer says which method it was.
+odds; pieces are halved until no effect moves any more. Of a forest, whose steps have no gradient, and of a network that
+reads events or text, which are there or not, an effect is what the log odds lose where the cause is nobody's
+(occlusion); these do not sum up, and the answer says which method it was.
 
 Numpy alone: a door computes it where it is asked to. It explains the model and no more: a cause here is what the model
 goes by, not what would change a person's mind.
@@ -14,13 +15,14 @@ Letters: K pieces, F numbers a target, T steps, P numbers a user, C targets, G c
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from scipy.special import logit
 
 from components.intent.encode import FREQUENCY, Encoded
+from components.intent.events import PADDING
 from components.intent.forest import Forest
 from components.intent.numpy_net import NumpyNet
 
@@ -28,6 +30,8 @@ GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"
 CLOSE = 1e-3  # log odds that an effect may still move by as pieces are halved
 FEWEST, MOST = 16, 256  # pieces
 NUMBER, STEP, PROFILE, SEGMENT, RATE = "number", "step", "profile", "segment", "rate"  # kinds of causes
+EVENT = "event"  # likewise, of a network that reads events
+OF_EVENTS = ("event_codes", "event_numbers")  # arrays of an encoded user, [1, L, ...]
 SMALL = 1e-6  # keeps log odds finite
 
 
@@ -36,7 +40,9 @@ class Cause:
     """One thing that speaks for or against an intent."""
 
     kind: str
-    name: str  # of a number: its own; of a step: how many steps ago; of a rate: the other target's position
+    name: (
+        str  # of a number: its own; of a step or an event: how many ago, from 1; of a rate: the other target's position
+    )
     effect: float  # log odds, above 0: it speaks for the intent
 
 
@@ -97,7 +103,7 @@ def attribute(
 
     At most `most` pieces are cut.
     """
-    if isinstance(net, Forest):
+    if isinstance(net, Forest) or not net.of_weeks:
         return _occluded(net, user, nobody, target, names)
     user, nobody = _floats(user), _floats(nobody)
     said, least = (float(net.logits(one)[0, target]) for one in (user, nobody))
@@ -115,8 +121,7 @@ def _moved(before: Sequence[Cause], causes: Sequence[Cause]) -> float:
 
 
 def _floats(encoded: Encoded) -> Encoded:
-    kept = {f.name: getattr(encoded, f.name) for f in fields(Encoded)}
-    return Encoded(**{n: v if n == "segment" else v.astype(np.float32) for n, v in kept.items()})
+    return Encoded(**{n: v if n == "segment" else v.astype(np.float32) for n, v in encoded.arrays().items()})
 
 
 def _ordered(causes: Sequence[Cause]) -> tuple[Cause, ...]:
@@ -200,20 +205,38 @@ def _week(walk: _Walk, *, place: int, targets: np.ndarray, flags: np.ndarray) ->
     return walk.gained(weeks=True)
 
 
-def _occluded(net: Forest, user: Encoded, nobody: Encoded, target: int, names: Sequence[str]) -> Attribution:
-    """Give the user nobody's value of one cause after another."""
-    F, P = len(FREQUENCY), len(names)
-    G = F + P + 1
-    each = {f.name: np.repeat(getattr(user, f.name), G, axis=0) for f in fields(Encoded)}
+def _occluded(net: NumpyNet | Forest, user: Encoded, nobody: Encoded, target: int, names: Sequence[str]) -> Attribution:
+    """Give the user nobody's value of one cause after another; leave out one event after another."""
+    F, P, C = len(FREQUENCY), len(names), user.frequency.shape[1]
+    others = [c for c in range(C) if c != target and isinstance(net, NumpyNet)]  # trees read a target's own alone
+    left = _events(user)
+    G = F + P + 1 + len(others) + len(left)
+    each = {name: np.repeat(values, G, axis=0) for name, values in user.arrays().items()}
     rows = np.arange(G)
     each["frequency"][rows[:F], target, rows[:F]] = nobody.frequency[0, target]
     each["profile"][rows[F : F + P], np.arange(P)] = nobody.profile[0]
-    each["segment"][-1] = nobody.segment[0]
+    each["segment"][F + P] = nobody.segment[0]
+    each["frequency"][F + P + 1 + np.arange(len(others)), others] = nobody.frequency[0, others]
+    for row, place in zip(rows[G - len(left) :], left, strict=True):
+        for name in OF_EVENTS:  # what is older moves up, as if the event had never been
+            each[name][row, 1 : place + 1] = each[name][row, :place]
+            each[name][row, 0] = 0
     without = _log_odds(net.probabilities(Encoded(**each))[:, target])  # [G]
     said, least = (float(_log_odds(net.probabilities(one))[0, target]) for one in (user, nobody))
     kinds = [*((NUMBER, name) for name in FREQUENCY), *((PROFILE, name) for name in names), (SEGMENT, "segment")]
-    causes = [Cause(kind, name, said - float(left)) for (kind, name), left in zip(kinds, without, strict=True)]
+    kinds += [(RATE, str(c)) for c in others]
+    kinds += [(EVENT, str(_length(user) - place)) for place in left]
+    causes = [Cause(kind, name, said - float(odds)) for (kind, name), odds in zip(kinds, without, strict=True)]
     return Attribution(target, said, least, _ordered(causes), OCCLUSION)
+
+
+def _events(user: Encoded) -> list[int]:
+    """Return the places of the events that a network reads of a user [1]; none where it reads none."""
+    return [] if user.event_codes is None else np.flatnonzero(user.event_codes[0, :, 0] != PADDING).tolist()
+
+
+def _length(user: Encoded) -> int:
+    return 0 if user.event_codes is None else user.event_codes.shape[1]
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:

@@ -55,12 +55,14 @@ WINDOW = re.compile(r"(\w+)_(\d+)d")
 
 
 def words(cause: Cause, targets: Sequence[str], *, pace: Pace, step: Step = WEEK, happened: Sequence[str] = ()) -> str:
-    """Say a cause; `happened` are the targets that a step holds.
+    """Say a cause; `happened` are the targets that a step or an event holds.
 
     >>> words(Cause("rate", "1", 0.2), ["buy:SOUP", "buy:FISH"], pace=Pace())
     'how often buy:FISH'
     >>> words(Cause("step", "3", 0.2), [], pace=Pace(), happened=["buy:SOUP"])
     '3 weeks ago: buy:SOUP'
+    >>> words(Cause("event", "1", 0.2), [], pace=Pace(), happened=["buy:SOUP"])
+    'the last event: buy:SOUP'
     """
     if cause.kind == attribution.NUMBER:
         return NUMBERS[cause.name].format(step=step)
@@ -68,6 +70,9 @@ def words(cause: Cause, targets: Sequence[str], *, pace: Pace, step: Step = WEEK
         return f"how often {targets[int(cause.name)]}"
     if cause.kind == attribution.SEGMENT:
         return "the user's segment"
+    if cause.kind == attribution.EVENT:
+        which = "the last event" if cause.name == "1" else f"event {cause.name} from the last"
+        return f"{which}: {', '.join(happened) or 'nothing that is predicted'}"
     if cause.kind == attribution.STEP:
         return f"{pace.counted(int(cause.name))} ago: {', '.join(happened) or 'nothing that is predicted'}"
     return of_profile(cause.name, step)

@@ -86,7 +86,11 @@ def _told(scorer: IntentScorer, found: Attribution, user: Encoded, most: int) ->
 
 
 def _happened(scorer: IntentScorer, cause: attribution.Cause, user: Encoded) -> list[str]:
-    """Name the targets that a step of the user's holds."""
+    """Name the targets that a step or an event of the user's holds."""
+    if cause.kind == attribution.EVENT and user.event_codes is not None:
+        codes = user.event_codes[0, user.event_codes.shape[1] - int(cause.name), 2:]
+        read = scorer.events.targets if scorer.events is not None else 0
+        return [scorer.names[code - 1] for code in codes[:read].tolist() if code]
     if cause.kind != attribution.STEP:
         return []
     step = user.sequence[0, user.sequence.shape[1] - int(cause.name)]  # [C]

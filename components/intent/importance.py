@@ -30,7 +30,7 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {  # kinds of what is known of a user a
     "how long ago, and how late by the usual gap": ("recency", "gap", "overdue", "days_since", "active_since"),
     "how popular it is": ("share_1w_logit", "share_4w_logit", "share_slow_logit", "expected_logit"),
 }
-STEPS, SEGMENT = "what happened step by step", "the user's segment"
+STEPS, EVENTS, SEGMENT = "what happened step by step", "the last events, one by one", "the user's segment"
 PROFILE = "totals and habits of the user"
 IN_WINDOW = "activity in the last {} days"
 
@@ -81,6 +81,9 @@ def shuffles(encoded: Encoded, order: np.ndarray, names: Sequence[str]) -> list[
         frequency[:, :, columns] = encoded.frequency[order][:, :, columns]
         found.append((kind, replace(encoded, frequency=frequency)))
     found.append((STEPS, replace(encoded, sequence=encoded.sequence[order], active=encoded.active[order])))
+    if encoded.event_codes is not None and encoded.event_numbers is not None:
+        codes, numbers_of_events = encoded.event_codes[order], encoded.event_numbers[order]
+        found.append((EVENTS, replace(encoded, event_codes=codes, event_numbers=numbers_of_events)))
     found.append((SEGMENT, replace(encoded, segment=encoded.segment[order])))
     for kind, places in families(names).items():
         profile = encoded.profile.copy()

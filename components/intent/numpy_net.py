@@ -89,9 +89,13 @@ class NumpyNet:
         )  # [B, C]
         return logits
 
+    @property
+    def of_weeks(self) -> bool:
+        """Tell whether the network reads steps, which `summed` sums up."""
+        return self.shape.events is None
+
     def _user(self, encoded: Encoded) -> np.ndarray:
-        of_weeks = self.shape.events is None
-        past = self.summed(encoded.sequence, encoded.active) if of_weeks else self._of_events(encoded)  # [B, D]
+        past = self.summed(encoded.sequence, encoded.active) if self.of_weeks else self._of_events(encoded)  # [B, D]
         return self.user(encoded.profile, self.group(encoded.segment), past)
 
     def group(self, segment: np.ndarray) -> np.ndarray:

@@ -76,6 +76,26 @@ def test_the_effects_sum_up_to_the_difference_of_the_log_odds(architecture: str,
 
 
 @EVERY
+def test_each_event_is_a_cause_by_what_its_absence_takes(architecture: str) -> None:
+    sizes = {"events": 6, "kinds": 2, "bands": 3, "event_numbers": 7}
+    net = numpy_of(random_net(replace(SMALL, architecture=architecture, **sizes)))
+    user, nobody = users(net, seed=12)
+    there = np.flatnonzero(user.event_codes[0, :, 0])
+    assert 1 < len(there) < sizes["events"]
+    found = attribute(net, user, nobody, 2, names=NAMES)
+    assert found.method == "occlusion"
+    told = {int(name): effect for (kind, name), effect in effects(found).items() if kind == "event"}
+    assert set(told) <= {sizes["events"] - int(place) for place in there}
+    place = int(there[-2])  # the last but one, by hand: those before it move up
+    bare = {name: user.arrays()[name].copy() for name in ("event_codes", "event_numbers")}
+    for values in bare.values():
+        values[0] = np.concatenate([np.zeros_like(values[0, :1]), np.delete(values[0], place, axis=0)])
+    without = float(net.logits(replace(user, **bare))[0, 2])
+    assert told[sizes["events"] - place] == pytest.approx(found.said - without, abs=1e-4)
+    assert abs(told[sizes["events"] - place]) > 1e-3
+
+
+@EVERY
 def test_the_parts_of_a_logit_are_the_networks_own(architecture: str) -> None:
     net = numpy_of(random_net(replace(SMALL, architecture=architecture)))
     asked = drawn(net.shape, net.weights)

@@ -62,7 +62,7 @@ def test_a_shuffle_moves_its_own_kind_alone() -> None:
     names = ("events_7d", "value_7d", "events_28d", "tenure")
     moved: dict[str, set[str]] = {}
     for kind, shuffled in importance.shuffles(encoded, order, names):
-        for name, values in vars(shuffled).items():
+        for name, values in shuffled.arrays().items():
             before = getattr(encoded, name)
             if name in ("frequency", "profile"):
                 columns = FREQUENCY if name == "frequency" else names
