@@ -210,6 +210,15 @@ class Recommender(Slice):
         )
 
     @model_validator(mode="after")
+    def _privacy_is_of_one_training(self) -> "Recommender":
+        if self.models.intent.privacy is not None and self.promotion.refit:
+            raise ValueError(
+                "promotion.refit: trains once more, which models.intent.privacy.epsilon does not account for; use "
+                "refit: false, or drop privacy"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _weight_is_there(self) -> "Recommender":
         weight = self.models.ranking.weight
         if weight is not None and weight.of == columns.STRENGTH and not self.data.has_strength:

@@ -169,6 +169,30 @@ class Trees(Slice):
     )
 
 
+class Privacy(Slice):
+    """Differential privacy of the network's training, by user (docs/private-training.md)."""
+
+    epsilon: float = Field(gt=0, le=100, description="How much what a user did may show at most; less is more private")
+    delta: float = Field(
+        default=1e-5, gt=0, lt=0.01, description="Probability that epsilon does not hold; below 1 / training users"
+    )
+    clip: float = Field(default=1.0, gt=0, le=1000, description="Norm that a user's gradient is bounded by")
+    rows: int = Field(default=4, ge=1, le=64, description="Rows of a user that a step reads, at most")
+    compare: bool = Field(
+        default=True, description="Train the same model without privacy too, and tell what privacy costs; only figures stay"
+    )
+
+
+class Pretrain(Slice):
+    """Training of the encoder of steps before labels are read, on all training rows (docs/pretraining.md)."""
+
+    task: Literal["masked", "contrastive"] = Field(
+        default="masked",
+        description="masked: tell hidden steps from the others; contrastive: know a user again by half of the steps",
+    )
+    epochs: int = Field(default=3, ge=1, le=100, description="Passes over the training rows, labels left aside")
+
+
 class IntentModel(Slice):
     """How the intent model is built and trained; the frequency features and skip path are always there."""
 
@@ -192,6 +216,12 @@ class IntentModel(Slice):
         default="none",
         description="Map probabilities to how often they come true, by intent: fitted on a third of the validation "
         "users, another third stops training, and the last sets thresholds",
+    )
+    privacy: Privacy | None = Field(
+        default=None, description="Train the network with differential privacy for users; left out: without"
+    )
+    pretrain: Pretrain | None = Field(
+        default=None, description="Train the encoder of steps on rows without labels first; left out: not"
     )
 
     @model_validator(mode="after")
@@ -223,6 +253,18 @@ class IntentModel(Slice):
             )
         return self
 
+    @model_validator(mode="after")
+    def _private_fits(self) -> "IntentModel":
+        """Refuse what privacy would not cover, and what trees have not."""
+        for name in ("privacy", "pretrain"):
+            if getattr(self, name) is not None and self.architecture == TREES:
+                raise ValueError(
+                    f"{name}: of networks, and architecture {TREES} has none; use architecture {NETWORKS[0]}, or drop {name}"
+                )
+        if self.privacy is not None and self.pretrain is not None:
+            raise ValueError("pretrain: reads rows that privacy does not account for; drop one of pretrain and privacy")
+        return self
+
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
@@ -231,4 +273,10 @@ class IntentModel(Slice):
 
 
 OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
-NEWER: dict[str, Any] = {"trees": Trees().model_dump(), "loss": Loss().model_dump(), "calibrate": "none"}
+NEWER: dict[str, Any] = {
+    "trees": Trees().model_dump(),
+    "loss": Loss().model_dump(),
+    "calibrate": "none",
+    "privacy": None,
+    "pretrain": None,
+}

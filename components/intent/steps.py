@@ -46,6 +46,8 @@ CURVES = {
     "micro_f1": ("micro F1", False),
     "ece": ("calibration error", True),
 }  # figures of epochs on that page, and whether lower is better
+PRIVACY = "privacy"  # of training.json and metrics.json: budget, noise and cost
+SPENT = ("epsilon", "delta", "sigma")  # of a model that was trained with privacy, as metrics
 _INTENTS = TypeAdapter(list[Intent])
 
 
@@ -122,6 +124,7 @@ def save(trained: "Trained", spec: IntentModel, destination: Path, *, under: Map
             "threads": trained.threads,
             "seconds": trained.seconds,
             "spec": spec.model_dump(),
+            **{name: said for name in (PRIVACY, "pretrained") if (said := getattr(trained, name))},
             conditions.KEY: conditions.digests(**under),
         }
         files.write_json(folder / TRAINING, training)
@@ -226,6 +229,8 @@ def run_evaluate_intent(
         for name, value in result.test.items():
             if value is not None:
                 log_metric(f"intent.{name}", value)
+        for name in SPENT if (spent := files.read_json(Path(intent) / TRAINING).get(PRIVACY)) else ():
+            log_metric(f"intent.privacy_{name}", spent[name])
         log_roc_curve(result.curve.fpr, result.curve.tpr, result.curve.thresholds)
         log_confusion_matrix(result.curve.categories, result.curve.confusion)
         progress.count(rows_in=int(result.test["rows"] or 0), map=result.test["map"], bce=result.test["bce"])
@@ -248,7 +253,9 @@ def judge(
     training, pace = files.read_json(folder / TRAINING), found.calendar.pace
     text = cards.write(result, training, found.vocabulary, sees=inputs.read(folder), pace=pace)
     with files.written_folder(evaluation) as out:
-        files.write_json(out / "metrics.json", result.metrics())
+        files.write_json(
+            out / "metrics.json", result.metrics() | {k: training[k] for k in (PRIVACY,) if k in training}
+        )
         resamples.write(out, result.resamples, rows_digest=result.rows_digest)
         files.write_json(out / "served.json", served(answering, found, trained=scorer, memory=memory))
         files.write_json(out / "classification.json", asdict(result.curve))

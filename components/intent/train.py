@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import calibrate, decisions, inputs
+from components.intent import calibrate, decisions, inputs, pretraining, private
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
@@ -78,6 +78,8 @@ class Trained:
     seconds: float
     inputs: dict[str, Any] = field(default_factory=dict)  # what it sees of the profile; empty: all
     thresholds: Thresholds | None = None
+    privacy: dict[str, Any] = field(default_factory=dict)  # budget, noise and what it costs; empty: none was asked for
+    pretrained: dict[str, Any] = field(default_factory=dict)  # on which rows, and how that went; empty: not
 
 
 def train(
@@ -93,7 +95,7 @@ def train(
 
     Several ranks fit one model together and return the same, each with its own `seconds`.
     """
-    start = time.monotonic()
+    start, whole = time.monotonic(), examples
     parts = {name: examples.part(name) for name in ("train", "validate", "test")}
     apart = spec.calibrate != "none"
     uses = calibrate.folds(examples.users, parts["validate"]) if apart else {}
@@ -105,6 +107,7 @@ def train(
     passed = examples.week[parts["train"]] + int(examples.vocabulary.horizons.max()) <= held_weeks[0]  # [R]
     known = parts["train"][passed] if passed.any() else parts["train"]
     examples, selection = inputs.selected(examples, known)
+    pretrained: dict[str, Any] = {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         rows, validate = encoded(examples, parts["train"]), encoded(examples, uses.get("stop", parts["validate"]))
@@ -115,7 +118,15 @@ def train(
         else:
             net = _untrained(examples, spec, rows, device, projection)
             nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
+            if spec.pretrain is not None:  # the steps before the first that is scored out of time
+                seen = np.flatnonzero(examples.week[parts["train"]] <= held_weeks[0])
+                steps = rows.encoded.sequence[seen], rows.encoded.active[seen], examples.users[parts["train"][seen]]
+                pretrained = pretraining.run(net, *steps, spec, report=lambda share, note: report(0.05, note))
+                pretrained["weeks"] = present(examples, parts["train"][seen])
             fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives)
+            if spec.privacy is not None:
+                stages = ("early", "full") if passed.any() else ("full",)
+                fit = private.of(fit, spec.privacy, examples.users[parts["train"]], stages=stages)
         ranks.scatter_seed(spec.seed)
         if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(passed), _between(report, 0.05, 0.5)
@@ -153,6 +164,10 @@ def train(
         seconds=round(time.monotonic() - start, 1),
         inputs=selection | reduction,
         thresholds=thresholds,
+        pretrained=pretrained,
+        privacy=private.told(
+            fit, lambda plain: train(whole, plain, ranking_weeks=ranking_weeks, device=device).scorer.net
+        ),
     )
 
 
