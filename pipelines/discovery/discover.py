@@ -59,7 +59,7 @@ def discover(
     place: Installation, asked: Asked, *, output: Path | None = None, themes: Path | None = None, say: Say = lambda _: None
 ) -> tuple[Document, str]:
     """Return the proposal as a document and as YAML, written to `output` where one is given, `themes` likewise."""
-    _require(place)
+    _require(place, asked)
     read = _read(place, say)
     document, by_item = proposed(read, asked, have=place.spec.intents, say=say)
     if themes is not None:
@@ -109,9 +109,11 @@ def proposed(
     return document, proposal.themes(found.label, visits, names, least=asked.least)
 
 
-def _require(place: Installation) -> None:
-    """Refuse, in a line, specs whose items have no texts that may be read."""
+def _require(place: Installation, asked: Asked) -> None:
+    """Refuse, in a line, what a method does not take, and specs whose items have no texts that may be read."""
     spec = place.spec
+    if asked.method != "kmeans" and asked.wanted is not None:
+        raise SpecError(f"--groups: of kmeans, and {asked.method} finds their number itself; drop it, or use kmeans")
     if spec.data.items_are_users:
         raise SpecError("discover: items are users, whose texts stay in the source; it groups texts of things")
     if spec.vectors is None or spec.vectors.text is None:
