@@ -520,7 +520,9 @@ def why(place: "Installation", *, user: str | None, at: str | None, request_id: 
 @click.option("--method", default="kmeans", show_default=True, type=click.Choice(["kmeans", "hdbscan"]), help="how")
 @click.option("--groups", type=click.IntRange(2, 100), help="of K-means; default: as many as the data tell apart")
 @click.option("--min-users", default=20, show_default=True, type=click.IntRange(5), help="behind whatever is said")
-@click.option("--themes", type=click.Path(path_type=Path), help="CSV to write: each item's group, as a column for items")
+@click.option(
+    "--themes", type=click.Path(path_type=Path), help="CSV to write: each item's group, as a column for items"
+)
 def discover(
     place: "Installation", *, output: Path | None, method: Any, groups: int | None, min_users: int, themes: Path | None
 ) -> tuple[Any, str]:

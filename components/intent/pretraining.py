@@ -71,7 +71,9 @@ def run(
     return {"task": asked.task, "rows": len(lived), "losses": told}
 
 
-def masked(weeks: WeekEncoder, head: nn.Module, sequence: Tensor, active: Tensor, *, rng: np.random.Generator) -> Tensor:
+def masked(
+    weeks: WeekEncoder, head: nn.Module, sequence: Tensor, active: Tensor, *, rng: np.random.Generator
+) -> Tensor:
     """Return the cross-entropy of the targets of hidden steps, of those that lie within the users' time."""
     hidden = _drawn(active[:, :, 1], HIDDEN, rng)  # [B, T]
     told = head(weeks.body(weeks.token(torch.cat(_without(sequence, active, hidden), dim=2))))  # [B, T, C]

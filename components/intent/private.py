@@ -1,7 +1,7 @@
 """Fit the network with differential privacy: what a user did moves it by no more than (epsilon, delta) allows.
 
-DP-SGD by user (Abadi et al., 2016; McMahan et al., 2018): each step takes each user of the training rows with the same
-probability, sums up the gradient of some of their rows, bounds its norm, adds the users up, and adds Gaussian noise. The
+DP-SGD by user (Abadi et al., 2016; McMahan et al., 2018): each step takes each user of the training rows with the
+same probability, sums up the gradient of some of their rows, bounds its norm, adds the users up, and adds Gaussian noise. The
 optimizer sees nothing else. A stage goes over all its epochs and keeps its last weights: stopping early would read
 people's rows. The accountant (accountant.py) finds the noise for all stages together before the first step.
 
@@ -93,7 +93,9 @@ def plan(asked: Privacy, spec: IntentModel, *, users: int, stages: tuple[str, ..
     sigma = accountant.sigma(asked.epsilon, rate=rate, steps=total, delta=asked.delta)
     loudest = LOUDEST * rate * users
     if sigma > loudest:
-        least = accountant.epsilon(sigma=max(loudest, accountant.LEAST_SIGMA), rate=rate, steps=total, delta=asked.delta)
+        least = accountant.epsilon(
+            sigma=max(loudest, accountant.LEAST_SIGMA), rate=rate, steps=total, delta=asked.delta
+        )
         raise DataError(
             f"{place}.epsilon: {asked.epsilon:g} is too small for {users} users: {total} steps of {rate * users:.0f} "
             f"users need noise of {sigma:.3g} clips, and beyond {loudest:.3g} nothing is learnt; use at least "

@@ -179,7 +179,8 @@ class Privacy(Slice):
     clip: float = Field(default=1.0, gt=0, le=1000, description="Norm that a user's gradient is bounded by")
     rows: int = Field(default=4, ge=1, le=64, description="Rows of a user that a step reads, at most")
     compare: bool = Field(
-        default=True, description="Train the same model without privacy too, and tell what privacy costs; only figures stay"
+        default=True,
+        description="Train the same model without privacy too, and tell what privacy costs; only figures stay",
     )
 
 
@@ -190,7 +191,26 @@ class Pretrain(Slice):
         default="masked",
         description="masked: tell hidden steps from the others; contrastive: know a user again by half of the steps",
     )
-    epochs: int = Field(default=3, ge=1, le=100, description="Passes over the training rows, labels left aside")
+    epochs: int = Field(
+        default=3, ge=0, le=100, description="Passes over the training rows, labels left aside; 0 only with source"
+    )
+    source: str | None = Field(
+        default=None,
+        pattern=r"^.+@[0-9a-f]{12}$",
+        description="Begin with the encoder of another recommender: the `intent` folder of its release, relative to "
+        "the spec, and the digest of its weights, such as ./shop/intent@0123456789ab; left out: untrained",
+    )
+
+    @model_validator(mode="after")
+    def _does_something(self) -> "Pretrain":
+        if self.epochs == 0 and self.source is None:
+            raise ValueError("epochs: 0 without source pretrains nothing; use 1 or more, or drop pretrain")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a source that is not said: kfp knows no null."""
+        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 class IntentModel(Slice):
@@ -259,7 +279,7 @@ class IntentModel(Slice):
         for name in ("privacy", "pretrain"):
             if getattr(self, name) is not None and self.architecture == TREES:
                 raise ValueError(
-                    f"{name}: of networks, and architecture {TREES} has none; use architecture {NETWORKS[0]}, or drop {name}"
+                    f"{name}: of networks, and architecture {TREES} has none; use {NETWORKS[0]}, or drop {name}"
                 )
         if self.privacy is not None and self.pretrain is not None:
             raise ValueError("pretrain: reads rows that privacy does not account for; drop one of pretrain and privacy")

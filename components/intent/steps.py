@@ -253,9 +253,7 @@ def judge(
     training, pace = files.read_json(folder / TRAINING), found.calendar.pace
     text = cards.write(result, training, found.vocabulary, sees=inputs.read(folder), pace=pace)
     with files.written_folder(evaluation) as out:
-        files.write_json(
-            out / "metrics.json", result.metrics() | {k: training[k] for k in (PRIVACY,) if k in training}
-        )
+        files.write_json(out / "metrics.json", result.metrics() | {k: training[k] for k in (PRIVACY,) if k in training})
         resamples.write(out, result.resamples, rows_digest=result.rows_digest)
         files.write_json(out / "served.json", served(answering, found, trained=scorer, memory=memory))
         files.write_json(out / "classification.json", asdict(result.curve))

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import calibrate, decisions, inputs, pretraining, private
+from components.intent import calibrate, decisions, inputs, pretraining, private, transfer
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
@@ -90,10 +90,12 @@ def train(
     device: str = "auto",
     report: Report = lambda share, note: None,
     ranks: Ranks = ALONE,
+    unlabelled: Examples | None = None,
 ) -> Trained:
     """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time.
 
-    Several ranks fit one model together and return the same, each with its own `seconds`.
+    Several ranks fit one model together and return the same, each with its own `seconds`. Where the spec pretrains, the
+    training rows of `unlabelled` are read for that, without their labels; left out: those of `examples`.
     """
     start, whole = time.monotonic(), examples
     parts = {name: examples.part(name) for name in ("train", "validate", "test")}
@@ -118,11 +120,9 @@ def train(
         else:
             net = _untrained(examples, spec, rows, device, projection)
             nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
-            if spec.pretrain is not None:  # the steps before the first that is scored out of time
-                seen = np.flatnonzero(examples.week[parts["train"]] <= held_weeks[0])
-                steps = rows.encoded.sequence[seen], rows.encoded.active[seen], examples.users[parts["train"][seen]]
-                pretrained = pretraining.run(net, *steps, spec, report=lambda share, note: report(0.05, note))
-                pretrained["weeks"] = present(examples, parts["train"][seen])
+            if spec.pretrain is not None:
+                taught = (examples, rows.encoded) if unlabelled is None else _steps(unlabelled)
+                pretrained = _pretrained(net, *taught, spec, before=held_weeks[0], report=report)
             fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives)
             if spec.privacy is not None:
                 stages = ("early", "full") if passed.any() else ("full",)
@@ -169,6 +169,28 @@ def train(
             fit, lambda plain: train(whole, plain, ranking_weeks=ranking_weeks, device=device).scorer.net
         ),
     )
+
+
+def _pretrained(
+    net: IntentNet, examples: Examples, steps: Encoded, spec: IntentModel, *, before: int, report: Report
+) -> dict[str, Any]:
+    """Pretrain the encoder on training rows whose steps lie before the first that is scored out of time.
+
+    `steps` are the encoded training rows of `examples`, and `before` is that first step.
+    """
+    assert spec.pretrain is not None, "nothing to do"
+    carried = transfer.begin(net, examples.vocabulary, source) if (source := spec.pretrain.source) else {}
+    if not spec.pretrain.epochs:
+        return carried
+    train_rows = examples.part("train")
+    seen = np.flatnonzero(examples.week[train_rows] <= before)
+    parts = steps.sequence[seen], steps.active[seen], examples.users[train_rows[seen]]
+    found = pretraining.run(net, *parts, spec, report=lambda share, note: report(0.05, note))
+    return carried | found | {"weeks": present(examples, train_rows[seen])}
+
+
+def _steps(examples: Examples) -> tuple[Examples, Encoded]:
+    return examples, encoded(examples, examples.part("train")).encoded
 
 
 def require_folds(uses: Mapping[str, np.ndarray]) -> None:

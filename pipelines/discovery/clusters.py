@@ -78,7 +78,14 @@ def _told_apart(reduced: np.ndarray, *, least: int, seed: int) -> int:
 
 
 def _stability(
-    reduced: np.ndarray, user: np.ndarray, label: np.ndarray, method: Method, number: int | None, *, least: int, seed: int
+    reduced: np.ndarray,
+    user: np.ndarray,
+    label: np.ndarray,
+    method: Method,
+    number: int | None,
+    *,
+    least: int,
+    seed: int,
 ) -> np.ndarray:
     groups = int(label.max(initial=NOISE)) + 1
     rng, found = np.random.default_rng(seed), np.zeros((DRAWS, groups))

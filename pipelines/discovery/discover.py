@@ -56,7 +56,12 @@ class Read:
 
 
 def discover(
-    place: Installation, asked: Asked, *, output: Path | None = None, themes: Path | None = None, say: Say = lambda _: None
+    place: Installation,
+    asked: Asked,
+    *,
+    output: Path | None = None,
+    themes: Path | None = None,
+    say: Say = lambda _: None,
 ) -> tuple[Document, str]:
     """Return the proposal as a document and as YAML, written to `output` where one is given, `themes` likewise."""
     _require(place, asked)
@@ -136,7 +141,7 @@ def _read(place: Installation, say: Say) -> Read:
     texts = build.texts_of(items, spec.vectors)
     if not any(texts):
         raise DataError(
-            f"vectors.text.columns: no item has a text in {', '.join(spec.vectors.text.columns)}; name columns with texts"
+            f"vectors.text.columns: no item has a text in {', '.join(spec.vectors.text.columns)}; name others"
         )
     work = build.Work(place.spec_path.absolute().parent, place.home, time.monotonic, lambda share, note: None)
     say(f"vectors of {len(set(texts)):,} texts …")

@@ -32,9 +32,7 @@ def parity(rows: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def untrained(architecture: str = "cnn") -> IntentNet:
     torch.manual_seed(0)
-    return IntentNet(
-        Shape(architecture, 16, 1, 0.0, targets=TARGETS, weeks=STEPS, frequency=2, profile=2, segments=1)
-    )
+    return IntentNet(Shape(architecture, 16, 1, 0.0, targets=TARGETS, weeks=STEPS, frequency=2, profile=2, segments=1))
 
 
 def asked(task: str, epochs: int = 15, architecture: str = "cnn") -> IntentModel:
@@ -134,5 +132,3 @@ def test_too_few_rows_are_one_line() -> None:
 def test_trees_have_no_encoder() -> None:
     with pytest.raises(ValueError, match=r"pretrain: of networks, and architecture gbdt has none"):
         IntentModel.model_validate({"architecture": TREES, "pretrain": {}})
-
-

@@ -1,4 +1,4 @@
-"""Training with differential privacy: gradients by user, their bound, the noise, the budget, and what an attacker sees."""
+"""Training with differential privacy: gradients by user, their bound, noise and budget, and what an attacker sees."""
 
 import json
 import math
