@@ -227,8 +227,8 @@ def _privacy(training: Mapping[str, Any]) -> list[str]:
         "## Privacy",
         f"The weights are ({spent['epsilon']:.3g}, {spent['delta']:g}) differentially private; the unit is "
         f"{spent['unit']}. {steps} steps took each of {spent['users']} users with a probability of "
-        f"{spent['rate']:.3g}, read at most {spent['rows']} rows of each, bounded gradients by {spent['clip']:g} and added noise of "
-        f"{spent['sigma']:.3g} times that. Nothing stopped training early.",
+        f"{spent['rate']:.3g}, read at most {spent['rows']} rows of each, bounded gradients by {spent['clip']:g} and "
+        f"added noise of {spent['sigma']:.3g} times that. Nothing stopped training early.",
         _markdown(lines),
         "Not covered: " + "; ".join(spent["not_covered"]) + ".",
     ]
