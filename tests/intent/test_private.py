@@ -94,7 +94,8 @@ def test_gradients_by_user_are_those_of_autograd(architecture: str) -> None:
             torch.testing.assert_close(found[name][user], expected, atol=2e-6, rtol=1e-4)
 
 
-def test_a_user_moves_the_sum_by_no_more_than_the_clip() -> None:
+def test_a_user_moves_the_sum_by_no_more_than_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private, "UNKNOWN_SHARE", 0.0)
     rows, user = made(12), np.repeat(np.arange(4), 3)
     fit = fit_of(rows, user=user, clip=0.3)
     chosen, there = np.arange(12).reshape(4, 3), np.ones((4, 3), bool)
@@ -112,7 +113,8 @@ def test_the_noise_is_as_loud_as_planned_whoever_comes() -> None:
     assert abs(drawn.mean()) < 0.05 * drawn.std()
 
 
-def test_the_sum_is_divided_by_the_users_that_are_expected() -> None:
+def test_the_sum_is_divided_by_the_users_that_are_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private, "UNKNOWN_SHARE", 0.0)
     fit = fit_of(made(6), sigma=0.0, rate=1.0, clip=1e9)
     fit._step(np.arange(6))
     everyone, _ = fit_of(made(6), clip=1e9)._clipped(np.arange(6)[:, None].repeat(4, 1), np.arange(4) < np.ones((6, 1)))
@@ -164,7 +166,7 @@ def test_training_keeps_its_budget_and_tells_it(many: Examples, tmp_path: Path) 
     assert set(told["validate"]) == {"private", "without"}
     assert told["validate"]["without"]["map"] > 0.8
     assert 0.55 < told["validate"]["private"]["map"] <= told["validate"]["without"]["map"] + 0.02
-    last = private.bce(trained.scorer.net, training_rows(many))
+    last = private.bce(trained.scorer.net, validating(many))
     assert last == pytest.approx(trained.epochs[-1].validate_bce or 0.0, abs=1e-6), "the last weights are kept"
     steps.save(trained, private_spec(), tmp_path / "intent", under={})
     assert json.loads((tmp_path / "intent" / "training.json").read_text())["privacy"] == json.loads(json.dumps(told))
@@ -175,7 +177,7 @@ def test_training_keeps_its_budget_and_tells_it(many: Examples, tmp_path: Path) 
     assert json.loads((tmp_path / "evaluation" / "metrics.json").read_text())["privacy"]["sigma"] == told["sigma"]
 
 
-def training_rows(examples: Examples) -> Rows:
+def validating(examples: Examples) -> Rows:
     from components.intent import train as training
 
     return training.encoded(examples, examples.part("validate"))

@@ -41,7 +41,7 @@ def planted(seed: int = 0) -> World:
     for theme, words in THEMES.items():
         for number, (word, adjective) in enumerate((w, a) for w in words for a in ADJECTIVES):
             made = item(f"{theme}-{number}", theme.upper())
-            items.append(made | {"title": f"{adjective} {theme} {word} 4711", "brand": rng.choice(brands)})
+            items.append(made | {"title": f"{adjective} {theme} {word} 4711", "brand": brands[number % 3]})
     items.append(item("secret", "BAKING") | {"title": f"{SECRET} {SECRET}s", "brand": "acme"})
     events, calendar = [], Calendar(FIRST_DAY)
     for week in range(1, WEEKS + 1):
