@@ -13,13 +13,15 @@ Letters: R training rows, U users that a step takes, K rows of each, C targets, 
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from components.intent import accountant
 from components.intent.encode import Encoded
@@ -220,10 +222,29 @@ def of_users(
     each = vmap(grad_and_value(loss), in_dims=(None, 0, 0, 0), randomness="different")
 
     def gradients(arrays: tuple[Tensor, ...], wanted: Tensor, counts: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        found, losses = each(parameters, arrays, wanted, counts)
+        # The CPU's own attention has no rule for users side by side, and would go over them one by one.
+        with sdpa_kernel(SDPBackend.MATH), _states_by_user(net):
+            found, losses = each(parameters, arrays, wanted, counts)
         return found, losses / targets
 
     return gradients
+
+
+@contextmanager
+def _states_by_user(net: IntentNet) -> Iterator[None]:
+    """Give recurrent layers their first state, zeros, as part of each user: one for all users cannot hold theirs."""
+
+    def begin(layer: nn.RNNBase, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        zeros = (inputs[0][:, 0, :1] * 0)[None].expand(layer.num_layers, -1, layer.hidden_size)  # [layers, K, D]
+        return inputs[0], zeros.contiguous()
+
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.GRU | nn.RNN)]
+    hooks = [layer.register_forward_pre_hook(begin) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def added(gradients: Mapping[str, Tensor], *, clip: float) -> dict[str, Tensor]:

@@ -108,7 +108,7 @@ def proposed(
         "levels": dict(sorted(measured.items(), key=lambda pair: -pair[1])),
         "groups": list(groups.values()),
         "segments": list(segments.values()),
-        "left_out": round(1 - sum(one["share"] for one in groups.values()), 4),
+        "left_out": round(max(0.0, 1 - sum(one["share"] for one in groups.values())), 4),
     }
     names = {label: one["name"] for label, one in groups.items()}
     return document, proposal.themes(found.label, visits, names, least=asked.least)

@@ -23,6 +23,7 @@ CATEGORY = "category"
 STABLE = 0.5  # from which on a group is there and not a chance of the draw
 NAMED_BY = 2  # words in a name
 VALUES_SHOWN = 3
+LIFT = 1.2  # times as often as everywhere: a value below it does not tell a group from the rest
 MOST_VALUES = 1000  # of a column that can be a level
 COVERED, MOST_TOP = 0.9, 100  # share of what was acted on that a level's values cover, and their number at most
 Document = dict[str, Any]
@@ -91,9 +92,11 @@ def groups(found: Groups, of: Behaviours, told: Told, *, least: int) -> dict[int
 def _shares(
     mine: np.ndarray, of: Behaviours, values: list[str], has: sparse.csr_matrix, *, least: int
 ) -> dict[str, float]:
-    """Return the most frequent values of a group and the share of its behaviours that hold each."""
+    """Return the most frequent values that tell a group from the rest, and the share of its behaviours that hold each."""
+    everywhere = np.asarray(_capped(of.items @ has).mean(axis=0)).ravel()
     held = _capped(of.items[mine] @ has)
     share = np.asarray(held.mean(axis=0)).ravel()
+    share[share < LIFT * everywhere] = 0
     share[words.users_of(np.ones(held.shape[0], bool), of.user[mine], held) < least] = 0
     order = np.lexsort((np.arange(len(share)), -share))[:VALUES_SHOWN]
     return {values[value]: round(float(share[value]), 3) for value in order if share[value] > 0}

