@@ -2,8 +2,8 @@
 
 DP-SGD by user (Abadi et al., 2016; McMahan et al., 2018): each step takes each user of the training rows with the
 same probability, sums up the gradient of some of their rows, bounds its norm, adds the users up, and adds Gaussian
-noise. The optimizer sees nothing else. A stage goes over all its epochs and keeps its last weights: stopping early would read
-people's rows. The accountant (accountant.py) finds the noise for all stages together before the first step.
+noise. The optimizer sees nothing else. A stage goes over all its epochs and keeps its last weights: stopping
+early would read people's rows. The accountant (accountant.py) finds the noise for all stages before the first step.
 
 Users and noise are drawn from the system's entropy and not by `seed`: whoever knows the draws could take the noise off.
 

@@ -67,7 +67,7 @@ def _values(column: pa.ChunkedArray) -> tuple[list[str], sparse.csr_matrix] | No
 def groups(found: Groups, of: Behaviours, told: Told, *, least: int) -> dict[int, Document]:
     """Describe the groups that enough users stand behind, the largest first, by their label."""
     users = np.array([len(np.unique(of.user[found.label == one])) for one in range(len(found))], dtype=np.int64)
-    has = _capped(of.items @ told.has_word)
+    has = (of.items @ told.has_word).tocsr()  # [N, V] how many of its items
     by_word = words.told(found.label, of.user, has, groups=len(found), least=least)
     described: dict[int, Document] = {}
     enough = np.flatnonzero(users >= least)
@@ -92,7 +92,7 @@ def groups(found: Groups, of: Behaviours, told: Told, *, least: int) -> dict[int
 def _shares(
     mine: np.ndarray, of: Behaviours, values: list[str], has: sparse.csr_matrix, *, least: int
 ) -> dict[str, float]:
-    """Return the most frequent values that tell a group from the rest, and the share of its behaviours that hold each."""
+    """Return the most frequent values that tell a group from the rest, and the share of its behaviours with each."""
     everywhere = np.asarray(_capped(of.items @ has).mean(axis=0)).ravel()
     held = _capped(of.items[mine] @ has)
     share = np.asarray(held.mean(axis=0)).ravel()

@@ -39,7 +39,7 @@ def _masked(text: str) -> str:
 def told(
     label: np.ndarray, user: np.ndarray, has: sparse.csr_matrix, *, groups: int, least: int, shown: int = SHOWN
 ) -> list[list[int]]:
-    """Return the places of each group's words, the most telling first; `has` [N, V] says which behaviour holds which.
+    """Return the places of each group's words, the most telling first; `has` [N, V] counts words of behaviours.
 
     A word counts only where `least` users of the group hold it.
     """

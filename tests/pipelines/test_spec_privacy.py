@@ -27,7 +27,7 @@ def asked(intent: dict[str, Any], **promotion: Any) -> spec.Recommender:
         (
             {"privacy": {"epsilon": 3}},
             {"refit": True},
-            "promotion.refit: trains once more, which models.intent.privacy",
+            "promotion.refit: trains once more, which models.intent",
         ),
         ({"privacy": {"epsilon": 0}}, {}, "models.intent.privacy.epsilon: 0 is wrong: input should be greater than 0"),
         ({"privacy": {}}, {}, "models.intent.privacy.epsilon: is missing; add it"),
