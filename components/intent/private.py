@@ -284,6 +284,6 @@ def told(fit: object, trained: Callable[[IntentModel], IntentNet]) -> dict[str, 
     if fit.spec.privacy.compare:
         nets["without"] = trained(fit.spec.model_copy(update={"privacy": None}))
     rows = fit.validate
-    costs = {name: {"bce": round(bce(net, rows), 6)} | figures(net, rows) for name, net in nets.items()}
+    costs = {name: figures(net, rows) | {"bce": round(bce(net, rows), 6)} for name, net in nets.items()}
     said = asdict(fit.plan) | {"epsilon": round(fit.plan.epsilon, 6), "sigma": round(fit.plan.sigma, 6)}
     return said | {"unit": UNIT, "validate": costs, "not_covered": list(NOT_COVERED)}

@@ -111,7 +111,7 @@ def _capped(counts: sparse.csr_matrix) -> sparse.csr_matrix:
 def agreement(label: np.ndarray, of: Behaviours, has: sparse.csr_matrix) -> float:
     """Return how much a column's values say of the groups: mutual information over the mean of both entropies, 0..1."""
     kept = [one for one in range(int(label.max(initial=-1)) + 1) if (label == one).any()]
-    joint = np.stack([np.asarray((of.items[label == one] @ has).sum(axis=0)).ravel() for one in kept] or [[0.0]])
+    joint = np.stack([np.asarray((of.items[label == one] @ has).sum(axis=0)).ravel() for one in kept] or [np.zeros(1)])
     if not joint.sum():
         return 0.0
     share = joint / joint.sum()  # [K, V]
@@ -151,7 +151,7 @@ def _top(of: Behaviours, has: sparse.csr_matrix, *, least: int) -> int:
     enough = words.users_of(np.ones(len(of), bool), of.user, held) >= least
     ordered = np.sort(often[enough])[::-1]
     covered = np.cumsum(ordered) / max(often.sum(), 1)
-    return int(min(np.searchsorted(covered, COVERED) + 1, len(ordered), MOST_TOP))
+    return min(int(np.searchsorted(covered, COVERED)) + 1, len(ordered), MOST_TOP)
 
 
 def _name(text: str) -> str:
