@@ -230,7 +230,7 @@ def run_evaluate_intent(
             if value is not None:
                 log_metric(f"intent.{name}", value)
         for name in SPENT if (spent := files.read_json(Path(intent) / TRAINING).get(PRIVACY)) else ():
-            log_metric(f"intent.privacy_{name}", spent[name])
+            log_metric(f"intent.{PRIVACY}.{name}", spent[name])
         log_roc_curve(result.curve.fpr, result.curve.tpr, result.curve.thresholds)
         log_confusion_matrix(result.curve.categories, result.curve.confusion)
         progress.count(rows_in=int(result.test["rows"] or 0), map=result.test["map"], bce=result.test["bce"])

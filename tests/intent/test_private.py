@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from components.distributed.ranks import Ranks
 from components.intent import private, steps
 from components.intent.encode import Encoded
-from components.intent.examples import Examples
+from components.intent.examples import Examples, load
 from components.intent.fit import Fit, Rows
 from components.intent.loss import cross_entropy
 from components.intent.model import Batch, IntentNet, probabilities
@@ -139,13 +139,18 @@ def test_users_are_taken_by_chance_as_often_as_planned() -> None:
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Examples:
-    """Give the checkerboard, each user several times over: 200 users."""
-    from components.intent.examples import load
+def many_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the rows of the checkerboard, each user several times over: 200 users."""
+    world = {
+        f"u{100 * copy + int(user[1:]):03}": happened for copy in range(5) for user, happened in few_users(copy).items()
+    }
+    return write_rows(tmp_path_factory.mktemp("private") / "rows", world)
 
-    world = {f"u{100 * copy + int(user[1:]):03}": happened
-             for copy in range(5) for user, happened in few_users(copy).items()}  # fmt: skip
-    return load(write_rows(tmp_path_factory.mktemp("private") / "rows", world), INTENTS)
+
+@pytest.fixture(scope="module")
+def many(many_rows: Path) -> Examples:
+    """Give their examples."""
+    return load(many_rows, INTENTS)
 
 
 SPEC = {"architecture": "cnn", "width": 16, "layers": 1, "epochs": 4, "batch_size": 256, "learning_rate": 1e-2}
@@ -155,7 +160,7 @@ def private_spec(**changes: object) -> IntentModel:
     return IntentModel.model_validate(SPEC | {"privacy": {"epsilon": 8.0, "delta": 1e-4}} | changes)
 
 
-def test_training_keeps_its_budget_and_tells_it(many: Examples, tmp_path: Path) -> None:
+def test_training_keeps_its_budget_and_tells_it(many: Examples, many_rows: Path, tmp_path: Path) -> None:
     trained = train(many, private_spec(), ranking_weeks=4, device="cpu")
     told = trained.privacy
     assert 7.9 < told["epsilon"] <= 8.0
@@ -170,10 +175,17 @@ def test_training_keeps_its_budget_and_tells_it(many: Examples, tmp_path: Path) 
     assert last == pytest.approx(trained.epochs[-1].validate_bce or 0.0, abs=1e-6), "the last weights are kept"
     steps.save(trained, private_spec(), tmp_path / "intent", under={})
     assert json.loads((tmp_path / "intent" / "training.json").read_text())["privacy"] == json.loads(json.dumps(told))
-    _evaluation, card = steps.judge(tmp_path / "intent", many, tmp_path / "evaluation", report=lambda share, note: None)
+    logged: dict[str, float] = {}
+    steps.run_evaluate_intent(
+        json.dumps([intent.model_dump() for intent in INTENTS]), rows=str(many_rows), intent=str(tmp_path / "intent"),
+        evaluation=str(tmp_path / "evaluation"), card=str(tmp_path / "card.md"), log_metric=logged.__setitem__,
+        log_roc_curve=lambda *_: None, log_confusion_matrix=lambda *_: None,
+    )  # fmt: skip
+    card = (tmp_path / "card.md").read_text()
     assert "## Privacy" in card
     assert f"({told['epsilon']:.3g}, 0.0001) differentially private" in card
     assert "Not covered: " in card
+    assert logged["intent.privacy.epsilon"] == told["epsilon"]
     assert json.loads((tmp_path / "evaluation" / "metrics.json").read_text())["privacy"]["sigma"] == told["sigma"]
 
 
