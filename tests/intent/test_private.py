@@ -160,6 +160,7 @@ def private_spec(**changes: object) -> IntentModel:
     return IntentModel.model_validate(SPEC | {"privacy": {"epsilon": 8.0, "delta": 1e-4}} | changes)
 
 
+@pytest.mark.world
 def test_training_keeps_its_budget_and_tells_it(many: Examples, many_rows: Path, tmp_path: Path) -> None:
     trained = train(many, private_spec(), ranking_weeks=4, device="cpu")
     told = trained.privacy
@@ -195,6 +196,7 @@ def validating(examples: Examples) -> Rows:
     return training.encoded(examples, examples.part("validate"))
 
 
+@pytest.mark.world
 def test_equal_seeds_draw_other_noise(many: Examples) -> None:
     spec = private_spec(epochs=1, privacy={"epsilon": 8.0, "delta": 1e-4, "compare": False})
     first, second = (train(many, spec, ranking_weeks=4, device="cpu") for _ in range(2))
@@ -266,6 +268,7 @@ def attacked(net: IntentNet, members: Rows, others: Rows) -> float:
     return float(roc_auc_score(member, -np.concatenate(losses)))
 
 
+@pytest.mark.world
 def test_an_attacker_tells_members_of_a_plain_model_and_not_of_a_private_one() -> None:
     """Labels are noise, so whatever a model knows of them is of its own members."""
     members, others = made(120, seed=3), made(120, seed=4)

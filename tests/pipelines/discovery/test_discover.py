@@ -24,6 +24,7 @@ from pipelines.environment import Installation, place
 from pipelines.runs.local import RUN_FILE, Run
 from tests.worlds import FIRST_DAY, World, event, item
 
+pytestmark = pytest.mark.world
 THEMES = {
     "baking": ("flour", "yeast", "sugar", "butter", "vanilla", "cocoa"),
     "garden": ("spade", "hose", "seeds", "compost", "gloves", "rake"),
