@@ -1,4 +1,4 @@
-"""What people did, as texts: a behaviour is what one user acted on within one step of the clock, or ever.
+"""What people did, as texts: a behaviour is one user with one item, with all within a step of the clock, or with all.
 
 Its vector is the mean of its items' text vectors, each weighted by how rare the item is: what everybody takes says
 little of why somebody came. Pure: tables and vectors in, arrays out.
@@ -8,6 +8,7 @@ Letters: I items, E events, N behaviours, U users, D components.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.item_vectors import unit
 
 MICROSECONDS = 1_000_000
+Unit = Literal["item", "step", "user"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,10 @@ def acts_of(
     return Acts(user.astype(np.int64), item[kept], np.asarray(step)[kept], kind[kept])
 
 
-def behaviours(acts: Acts, vectors: np.ndarray, *, by_step: bool) -> Behaviours:
-    """Put together what a user acted on in a step, or ever; `vectors` [I, D] are of items, each of length 1."""
-    steps = acts.step if by_step else np.zeros_like(acts.step)
-    keys, row = np.unique(np.stack([acts.user, steps], axis=1), axis=0, return_inverse=True)
+def behaviours(acts: Acts, vectors: np.ndarray, *, by: Unit) -> Behaviours:
+    """Put together what a user acted on by a unit; `vectors` [I, D] are of items, each of length 1."""
+    within = {"item": acts.item, "step": acts.step, "user": np.zeros_like(acts.step)}[by]
+    keys, row = np.unique(np.stack([acts.user, within], axis=1), axis=0, return_inverse=True)
     shape = (len(keys), len(vectors))
     items = sparse.csr_matrix((np.ones(len(acts.item), np.float32), (row.ravel(), acts.item)), shape=shape)
     items.data[:] = 1

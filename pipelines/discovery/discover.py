@@ -7,7 +7,7 @@ taken over was not chosen by what judges it. Users are pseudonyms here, and only
 import csv
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError, SpecError
 from feature_repo.item_vectors import text_digest, unit
 from pipelines.discovery import clusters, proposal
-from pipelines.discovery.behaviours import Acts, Behaviours, acts_of, behaviours
+from pipelines.discovery.behaviours import Acts, Behaviours, Unit, acts_of, behaviours
 from pipelines.discovery.clusters import Groups, Method
 from pipelines.environment import Installation
 from pipelines.runs import local
@@ -41,6 +41,7 @@ class Asked:
     """How groups are looked for."""
 
     method: Method = "kmeans"
+    unit: Unit = "item"  # what a behaviour is: a user with an item, or with all items of a step
     wanted: int | None = None  # groups; None: as many as the data tell apart
     least: int = 20  # users that stand behind whatever is said
 
@@ -82,7 +83,8 @@ def proposed(
     read: Read, asked: Asked, *, have: Sequence[Intent] = (), say: Say = lambda _: None
 ) -> tuple[Document, dict[int, str]]:
     """Return the proposal, and by the place of an item the group that it is most typical of."""
-    visits, lives = (_some(behaviours(read.acts, read.vectors, by_step=by), asked) for by in (True, False))
+    units: tuple[Unit, Unit] = (asked.unit, "user")
+    visits, lives = (_some(behaviours(read.acts, read.vectors, by=unit), asked) for unit in units)
     users = len(np.unique(read.acts.user))
     if len(visits) < LEAST_BEHAVIOURS or users < 2 * asked.least:
         raise DataError(
@@ -92,7 +94,7 @@ def proposed(
     say(f"{len(visits):,} behaviours of {users:,} users")
     found = _grouped(visits, asked)
     say(f"{len(found)} groups of behaviours; groups of users …")
-    people = _grouped(lives, asked)
+    people = _grouped(lives, replace(asked, wanted=None))
     groups = proposal.groups(found, visits, read.told, least=asked.least)
     segments = proposal.groups(people, lives, read.told, least=asked.least)
     intents, measured = proposal.intents(found.label, visits, read.told, read.acts, least=asked.least, have=have)
@@ -103,6 +105,7 @@ def proposed(
         "behaviours": len(visits),
         "users": users,
         "method": asked.method,
+        "unit": asked.unit,
         "min_users": asked.least,
         "proposal": take,
         "levels": dict(sorted(measured.items(), key=lambda pair: -pair[1])),

@@ -24,6 +24,7 @@ STABLE = 0.5  # from which on a group is there and not a chance of the draw
 NAMED_BY = 2  # words in a name
 VALUES_SHOWN = 3
 LIFT = 1.2  # times as often as everywhere: a value below it does not tell a group from the rest
+NAMING = 0.1  # agreement below which no column's values name the groups
 MOST_VALUES = 1000  # of a column that can be a level
 COVERED, MOST_TOP = 0.9, 100  # share of what was acted on that a level's values cover, and their number at most
 Document = dict[str, Any]
@@ -133,6 +134,8 @@ def intents(
     if not measured:
         return [], measured
     level = max(measured, key=lambda name: (measured[name], name == CATEGORY))
+    if measured[level] < NAMING:
+        return [], measured
     top = _top(of, told.values[level][1], least=least)
     known = {(intent.event, intent.column) for intent in have}
     proposed = []

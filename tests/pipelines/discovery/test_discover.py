@@ -83,7 +83,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 @pytest.fixture(scope="module")
 def told(installed: Installation) -> tuple[dict[str, Any], str]:
     """Give the proposal, as a document and as YAML."""
-    return discover.discover(installed, discover.Asked(least=10))
+    return discover.discover(installed, discover.Asked(unit="step", least=10))
 
 
 def test_the_planted_groups_are_found_with_their_words(told: tuple[dict[str, Any], str]) -> None:
@@ -112,7 +112,7 @@ def test_users_are_grouped_by_what_they_come_for(told: tuple[dict[str, Any], str
 
 def test_the_level_that_names_the_groups_is_proposed(installed: Installation) -> None:
     read = discover._read(installed, lambda line: None)
-    document, _ = discover.proposed(read, discover.Asked(least=10))
+    document, _ = discover.proposed(read, discover.Asked(unit="step", least=10))
     assert document["levels"]["category"] > 0.95
     assert document["levels"]["brand"] < 0.1
     (intent,) = document["proposal"]["intents"]
@@ -140,7 +140,7 @@ def test_nobody_and_nothing_of_few_is_named(told: tuple[dict[str, Any], str]) ->
 def test_fewer_users_let_the_word_through(installed: Installation) -> None:
     """The bound is what hides it: with three, the word is among many."""
     read = discover._read(installed, lambda line: None)
-    found = discover._grouped(visits := discover._some(discover.behaviours(read.acts, read.vectors, by_step=True),
+    found = discover._grouped(visits := discover._some(discover.behaviours(read.acts, read.vectors, by="step"),
                                                        discover.Asked()), discover.Asked(least=3))  # fmt: skip
     for least, shown in ((3, True), (4, False)):
         said = proposal.groups(found, visits, read.told, least=least)
@@ -150,6 +150,22 @@ def test_fewer_users_let_the_word_through(installed: Installation) -> None:
         assert (SECRET in {read.told.words[word] for words in every for word in words}) is shown
 
 
+def test_items_are_grouped_by_their_texts_alone(installed: Installation) -> None:
+    document, _ = discover.discover(installed, discover.Asked(wanted=3, least=10))
+    assert document["unit"] == "item"
+    assert {group["words"][0] for group in document["groups"]} == set(THEMES)
+    assert all(group["values"]["category"] == {group["words"][0].upper(): 1.0} for group in document["groups"])
+    assert document["levels"]["category"] > 0.95
+
+
+def test_columns_that_name_no_group_are_no_intent(installed: Installation) -> None:
+    read = discover._read(installed, lambda line: None)
+    blind = replace(read, told=replace(read.told, values={"brand": read.told.values["brand"]}))
+    document, _ = discover.proposed(blind, discover.Asked(unit="step", least=10))
+    assert document["levels"]["brand"] < proposal.NAMING
+    assert document["proposal"]["intents"] == []
+
+
 def test_events_of_steps_that_judge_are_not_read(installed: Installation) -> None:
     read = discover._read(installed, lambda line: None)
     assert read.acts.step.max() == BEFORE - 1
@@ -157,14 +173,14 @@ def test_events_of_steps_that_judge_are_not_read(installed: Installation) -> Non
 
 
 def test_density_finds_them_as_well(installed: Installation) -> None:
-    document, _ = discover.discover(installed, discover.Asked(method="hdbscan", least=10))
+    document, _ = discover.discover(installed, discover.Asked(method="hdbscan", unit="step", least=10))
     mine = [group for group in document["groups"] if group["share"] > 0.1]
     assert {group["words"][0] for group in mine} == set(THEMES)
 
 
 def test_files_are_written_for_a_person(installed: Installation, tmp_path: Path) -> None:
     output, themes = tmp_path / "proposal.yaml", tmp_path / "themes.csv"
-    document, text = discover.discover(installed, discover.Asked(least=10), output=output, themes=themes)
+    document, text = discover.discover(installed, discover.Asked(unit="step", least=10), output=output, themes=themes)
     assert text == f"{output}: written; 3 groups, 3 segments"
     assert yaml.safe_load(output.read_text()) == document
     lines = list(csv.DictReader(themes.open()))
@@ -192,7 +208,7 @@ def test_without_a_run_or_with_few_users_it_is_one_line(installed: Installation,
     with pytest.raises(SpecError, match=r"no finished run to read; `intentflow run"):
         discover.discover(replace(installed, home=tmp_path), discover.Asked())
     with pytest.raises(DataError, match=r"720 behaviours of 90 users .* 50 of 100 are needed"):
-        discover.discover(installed, discover.Asked(least=50))
+        discover.discover(installed, discover.Asked(unit="step", least=50))
     with pytest.raises(SpecError, match=r"--groups: of kmeans"):
         discover.discover(installed, discover.Asked(method="hdbscan", wanted=5))
 
