@@ -61,15 +61,19 @@ def _labels(reduced: np.ndarray, method: Method, number: int | None, *, least: i
 
 
 def _told_apart(reduced: np.ndarray, *, least: int, seed: int) -> int:
-    """Return the number of groups with the best mean silhouette."""
+    """Return the number of groups with the best mean silhouette.
+
+    Each distinct vector counts once: copies of one are a group of their own, and tell nothing of how many there are.
+    """
     from sklearn.metrics import silhouette_score
 
-    some = np.random.default_rng(seed).permutation(len(reduced))[:SILHOUETTE_ROWS]
+    distinct = np.unique(reduced.round(6), axis=0)
+    some = np.random.default_rng(seed).permutation(len(distinct))[:SILHOUETTE_ROWS]
     best, chosen = -1.0, 1
     for number in TRIED:
-        if number * least > len(reduced):
+        if number * least > len(reduced) or 2 * number > len(distinct):
             break
-        label = _labels(reduced, "kmeans", number, least=least, seed=seed)[some]
+        label = _labels(distinct, "kmeans", number, least=least, seed=seed)[some]
         if not 1 < len(np.unique(label)) < len(some):
             continue
         if (score := float(silhouette_score(reduced[some], label))) > best:
