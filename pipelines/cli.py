@@ -531,6 +531,26 @@ def why(
     return found, reasons.text(found)
 
 
+@verb
+@click.option("--output", type=click.Path(path_type=Path), help="file to write; default: stdout")
+@click.option("--method", default="kmeans", show_default=True, type=click.Choice(["kmeans", "hdbscan"]), help="how")
+@click.option("--unit", default="item", show_default=True, type=click.Choice(["item", "step"]), help="of behaviours")
+@click.option("--groups", type=click.IntRange(2, 100), help="of K-means; default: as many as the data tell apart")
+@click.option("--min-users", default=20, show_default=True, type=click.IntRange(5), help="behind whatever is said")
+@click.option(
+    "--themes", type=click.Path(path_type=Path), help="CSV to write: each item's group, as a column for items"
+)
+def discover(
+    place: "Installation", *, output: Path | None, method: Any, unit: Any, groups: int | None, min_users: int,
+    themes: Path | None,
+) -> tuple[Any, str]:  # fmt: skip
+    """Propose intents and segments from the texts of what people act on in the last run's data."""
+    from pipelines.discovery import discover as finds
+
+    asked = finds.Asked(method, unit, groups, min_users)
+    return finds.discover(place, asked, output=output, themes=themes, say=lambda line: click.echo(line, err=True))
+
+
 def _say(document: Any, text: str, *, as_json: bool) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str) if as_json else text)
 

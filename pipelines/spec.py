@@ -336,6 +336,14 @@ class Recommender(Slice):
             raise ValueError(
                 f"models.ranking.horizon: {ranking.horizon} is {steps} steps, and under data.split.leave_one_out a "
                 "user's test is one; leave it out"
+        return self
+
+    @model_validator(mode="after")
+    def _privacy_is_of_one_training(self) -> "Recommender":
+        if self.models.intent.privacy is not None and self.promotion.refit:
+            raise ValueError(
+                "promotion.refit: trains once more, which models.intent.privacy.epsilon does not account for; use "
+                "refit: false, or drop privacy"
             )
         return self
 

@@ -16,6 +16,7 @@ TITLES = {"macro_auroc": "macro AUROC", "micro_auroc": "micro AUROC", "map": "mA
 WEEKLY = Pace()
 BESIDE = (("map", f"{COMPARED}_map", 1), ("bce", BCE_COMPARED, -1))  # of a cohort, and whether more is better
 BAR, LONGEST = 0.01, 20  # of a sign in the table of calibration, and signs at most
+PRIVATE_FIGURES = ("bce", "map", "macro_auroc", "ece")  # with and without privacy
 EXTREMES = 5  # targets shown at either end
 
 
@@ -53,6 +54,7 @@ def write(
         "## Targets",
         _targets(found),
         *_inputs(sees or {}),
+        *_privacy(training),
         *(section.strip() for section in more),
         "## Data, features and limits",
         _limits(found, pace, ahead),
@@ -222,6 +224,27 @@ def _inputs(sees: Mapping[str, Any]) -> list[str]:
             lines.append([str(n), _share(part["share"]), made])
         parts.append(_markdown(lines))
     return parts
+
+
+def _privacy(training: Mapping[str, Any]) -> list[str]:
+    """Tell the budget, the noise, what they cost and what they do not cover; nothing of a model without privacy."""
+    if not (spent := training.get("privacy")):
+        return []
+    steps = sum(spent["steps"].values())
+    figures = spent["validate"]
+    lines = [["validation rows", *PRIVATE_FIGURES]]
+    names = {"private": "with privacy", "without": "the same model without"}
+    for name, values in figures.items():
+        lines.append([names[name], *(_number(values[figure]) for figure in PRIVATE_FIGURES)])
+    return [
+        "## Privacy",
+        f"The weights are ({spent['epsilon']:.3g}, {spent['delta']:g}) differentially private; the unit is "
+        f"{spent['unit']}. {steps} steps took each of {spent['users']} users with a probability of "
+        f"{spent['rate']:.3g}, read at most {spent['rows']} rows of each, bounded gradients by {spent['clip']:g} and "
+        f"added noise of {spent['sigma']:.3g} times that. Nothing stopped training early.",
+        _markdown(lines),
+        "Not covered: " + "; ".join(spent["not_covered"]) + ".",
+    ]
 
 
 def _limits(found: Evaluation, pace: Pace, ahead: str) -> str:

@@ -274,6 +274,50 @@ class Compress(Slice):
         return self
 
 
+class Privacy(Slice):
+    """Differential privacy of the network's training, by user (docs/private-training.md)."""
+
+    epsilon: float = Field(gt=0, le=100, description="How much what a user did may show at most; less is more private")
+    delta: float = Field(
+        default=1e-5, gt=0, lt=0.01, description="Probability that epsilon does not hold; below 1 / training users"
+    )
+    clip: float = Field(default=1.0, gt=0, le=1000, description="Norm that a user's gradient is bounded by")
+    rows: int = Field(default=4, ge=1, le=64, description="Rows of a user that a step reads, at most")
+    compare: bool = Field(
+        default=True,
+        description="Train the same model without privacy too, and tell what privacy costs; only figures stay",
+    )
+
+
+class Pretrain(Slice):
+    """Training of the encoder of steps before labels are read, on all training rows (docs/pretraining.md)."""
+
+    task: Literal["masked", "contrastive"] = Field(
+        default="masked",
+        description="masked: tell hidden steps from the others; contrastive: know a user again by half of the steps",
+    )
+    epochs: int = Field(
+        default=3, ge=0, le=100, description="Passes over the training rows, labels left aside; 0 only with source"
+    )
+    source: str | None = Field(
+        default=None,
+        pattern=r"^.+@[0-9a-f]{12}$",
+        description="Begin with the encoder of another recommender: the `intent` folder of its release, relative to "
+        "the spec, and the digest of its weights, such as ./shop/intent@0123456789ab; left out: untrained",
+    )
+
+    @model_validator(mode="after")
+    def _does_something(self) -> "Pretrain":
+        if self.epochs == 0 and self.source is None:
+            raise ValueError("epochs: 0 without source pretrains nothing; use 1 or more, or drop pretrain")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a source that is not said: kfp knows no null."""
+        return {name: value for name, value in dump(self).items() if value is not None}
+
+
 class IntentModel(Slice):
     """How the intent model is built and trained; the frequency features and skip path are always there."""
 
@@ -307,6 +351,12 @@ class IntentModel(Slice):
         default="none",
         description="Map probabilities to how often they come true, by intent: fitted on a third of the validation "
         "users, another third stops training, and the last sets thresholds",
+    )
+    privacy: Privacy | None = Field(
+        default=None, description="Train the network with differential privacy for users; left out: without"
+    )
+    pretrain: Pretrain | None = Field(
+        default=None, description="Train the encoder of steps on rows without labels first; left out: not"
     )
     search: Search | None = Field(
         default=None,
@@ -370,6 +420,25 @@ class IntentModel(Slice):
             )
         return self
 
+    @model_validator(mode="after")
+    def _private_fits(self) -> "IntentModel":
+        """Refuse what privacy would not cover, and what trees have not."""
+        for name in ("privacy", "pretrain"):
+            if getattr(self, name) is not None and self.architecture == TREES:
+                raise ValueError(
+                    f"{name}: of networks, and architecture {TREES} has none; use {NETWORKS[0]}, or drop {name}"
+                )
+        if self.privacy is not None and self.pretrain is not None:
+            raise ValueError("pretrain: reads rows that privacy does not account for; drop one of pretrain and privacy")
+        if self.privacy is not None and self.compress is not None and self.compress.prune:
+            raise ValueError("compress.prune: trains once more, which privacy does not account for; drop one of both")
+        if self.privacy is not None and self.trainer != TrainerOptions():
+            raise ValueError("trainer: is not of private training, whose steps are its own; drop trainer, or privacy")
+        for name in ("privacy", "pretrain"):
+            if getattr(self, name) is not None and self.reads == EVENTS:
+                raise ValueError(f"{name}: of networks that read steps; use reads: steps, or drop {name}")
+        return self
+
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
@@ -399,6 +468,8 @@ NEWER: dict[str, Any] = {
     "search": None,
     "compress": None,
     "trainer": TrainerOptions().model_dump(),
+    "privacy": None,
+    "pretrain": None,
 }
 
 

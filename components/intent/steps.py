@@ -55,6 +55,8 @@ CURVES = {
     "ece": ("calibration error", True),
 }  # figures of epochs on that page, and whether lower is better
 NO_TITLES = "it reads titles, and its rows hold no vectors of texts to train it anew on"
+PRIVACY = "privacy"  # of training.json and metrics.json: budget, noise and cost
+SPENT = ("epsilon", "delta", "sigma")  # of a model that was trained with privacy, as metrics
 _INTENTS = TypeAdapter(list[Intent])
 
 
@@ -168,6 +170,7 @@ def save(trained: "Trained", spec: IntentModel, destination: Path, *, under: Map
             "threads": trained.threads,
             "seconds": trained.seconds,
             "spec": spec.model_dump(),
+            **{name: said for name in (PRIVACY, "pretrained") if (said := getattr(trained, name))},
             conditions.KEY: conditions.digests(**under),
         }
         files.write_json(folder / TRAINING, training)
@@ -310,6 +313,8 @@ def run_evaluate_intent(
         for name, value in result.test.items():
             if value is not None:
                 log_metric(f"intent.{name}", value)
+        for name in SPENT if (spent := files.read_json(Path(intent) / TRAINING).get(PRIVACY)) else ():
+            log_metric(f"intent.{PRIVACY}.{name}", spent[name])
         log_roc_curve(result.curve.fpr, result.curve.tpr, result.curve.thresholds)
         log_confusion_matrix(result.curve.categories, result.curve.confusion)
         progress.count(rows_in=int(result.test["rows"] or 0), map=result.test["map"], bce=result.test["bce"])
@@ -335,7 +340,7 @@ def judge(
     more = [part for part in (importance.page(weighed), compression.page(compression.read(folder))) if part]
     text = cards.write(result, training, found.vocabulary, sees=inputs.read(folder), pace=pace, more=more)
     with files.written_folder(evaluation) as out:
-        files.write_json(out / "metrics.json", result.metrics())
+        files.write_json(out / "metrics.json", result.metrics() | {k: training[k] for k in (PRIVACY,) if k in training})
         resamples.write(out, result.resamples, rows_digest=result.rows_digest)
         files.write_json(out / "served.json", served(answering, found, trained=scorer, memory=memory))
         files.write_json(out / "classification.json", asdict(result.curve))

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import calibrate, compress, decisions, events, inputs
+from components.intent import calibrate, compress, decisions, events, inputs, pretraining, private, transfer
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
@@ -84,6 +84,8 @@ class Trained:
     inputs: dict[str, Any] = field(default_factory=dict)  # what it sees of the profile; empty: all
     thresholds: Thresholds | None = None
     compression: compress.Choice | None = None  # between the network and a smaller one, where the spec asks for that
+    privacy: dict[str, Any] = field(default_factory=dict)  # budget, noise and what it costs; empty: none was asked for
+    pretrained: dict[str, Any] = field(default_factory=dict)  # on which rows, and how that went; empty: not
 
 
 def train(
@@ -96,14 +98,16 @@ def train(
     ranks: Ranks = ALONE,
     watch: Watch | None = None,
     checkpoints: Checkpoints | None = None,
+    unlabelled: Examples | None = None,
 ) -> Trained:
     """Fit the model that `spec` asks for; the last `ranking_weeks` training weeks are scored out of time.
 
     Several ranks fit one model together and return the same, each with its own `seconds`. `watch` is a search's, which
     may end training by an exception; its examples have no test weeks. With `checkpoints` a training that was killed
-    goes on where it was, and comes to the same.
+    goes on where it was, and comes to the same. Where the spec pretrains, the training rows of `unlabelled` are read
+    for that, without their labels; left out: those of `examples`.
     """
-    start = time.monotonic()
+    start, whole = time.monotonic(), examples
     parts = {name: examples.part(name) for name in ("train", "validate", "test") if examples.split[name] or not watch}
     uses = folds(examples, spec)
     apart = bool(uses)
@@ -119,6 +123,7 @@ def train(
             raise DataError("models.intent.titles: no text vectors are at hand; use titles: false")
         titles = examples.titles if spec.titles else None
         examples = replace(examples, events=events.fit(examples.rows.take(parts["train"]), titles), titles=titles)
+    pretrained: dict[str, Any] = {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         rows, validate = encoded(examples, parts["train"]), encoded(examples, uses.get("stop", parts["validate"]))
@@ -130,9 +135,15 @@ def train(
         else:
             net = _untrained(examples, spec, rows, device, projection)
             nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
+            if spec.pretrain is not None:
+                taught = (examples, rows.encoded) if unlabelled is None else _steps(unlabelled)
+                pretrained = _pretrained(net, *taught, spec, before=held_weeks[0], report=report)
             fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives, checkpoints=checkpoints)
             if watch is not None:
                 fit.watch = _watched(watch, seen)
+            if spec.privacy is not None:
+                stages = ("early", "full") if passed.any() else ("full",)
+                fit = private.of(fit, spec.privacy, examples.users[parts["train"]], stages=stages)
         data_ranks(spec.trainer.parallel, ranks).scatter_seed(spec.seed)
         if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
             early, at = np.flatnonzero(passed), _between(report, 0.05, 0.5)
@@ -177,6 +188,10 @@ def train(
         inputs=selection | reduction,
         thresholds=thresholds,
         compression=compression,
+        pretrained=pretrained,
+        privacy=private.told(
+            fit, lambda plain: train(whole, plain, ranking_weeks=ranking_weeks, device=device).scorer.net
+        ),
     )
 
 
@@ -188,6 +203,28 @@ def folds(examples: Examples, spec: IntentModel) -> dict[str, np.ndarray]:
     uses = calibrate.folds(examples.users, examples.part("validate"), names) if names else {}
     require_folds(uses)
     return uses
+
+
+def _pretrained(
+    net: IntentNet, examples: Examples, steps: Encoded, spec: IntentModel, *, before: int, report: Report
+) -> dict[str, Any]:
+    """Pretrain the encoder on training rows whose steps lie before the first that is scored out of time.
+
+    `steps` are the encoded training rows of `examples`, and `before` is that first step.
+    """
+    assert spec.pretrain is not None, "nothing to do"
+    carried = transfer.begin(net, examples.vocabulary, source) if (source := spec.pretrain.source) else {}
+    if not spec.pretrain.epochs:
+        return carried
+    train_rows = examples.part("train")
+    seen = np.flatnonzero(examples.week[train_rows] <= before)
+    parts = steps.sequence[seen], steps.active[seen], examples.users[train_rows[seen]]
+    found = pretraining.run(net, *parts, spec, report=lambda share, note: report(0.05, note))
+    return carried | found | {"weeks": present(examples, train_rows[seen])}
+
+
+def _steps(examples: Examples) -> tuple[Examples, Encoded]:
+    return examples, encoded(examples, examples.part("train")).encoded
 
 
 def require_folds(uses: Mapping[str, np.ndarray]) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RESULT = "intentflow.result"  # the run's tag by which it is found again
-GROUPS = ("test", "validate", "baselines", "cohorts")  # of metrics.json
+GROUPS = ("test", "validate", "baselines", "cohorts", "privacy")  # of metrics.json
 EVALUATION = (
     "card.md",
     "metrics.json",

@@ -22,6 +22,7 @@ SCRIPTS = {
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "intent": {"rows", "intent", "less_default"},
+    "pretrain": {"worlds", "sides"},
     "selection": {"rows", "sides", "difference"},
     "ranking": {"default", "frequency", "tifu_knn", "ranked", "rows", "skipped"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
