@@ -336,6 +336,7 @@ class Recommender(Slice):
             raise ValueError(
                 f"models.ranking.horizon: {ranking.horizon} is {steps} steps, and under data.split.leave_one_out a "
                 "user's test is one; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -79,7 +79,7 @@ def test_every_unit_of_a_network_is_cut_where_it_lies() -> None:
     net = random_net(replace(SMALL, architecture="transformer"))
     small = prune.pruned(net, 0.5)
     cut = {name for name, values in net.state_dict().items() if values.shape != small.state_dict()[name].shape}
-    blocks = {f"{BLOCK.format("weeks", n)}.{tensor}" for n in range(SMALL.layers) for tensor in
+    blocks = {f"{BLOCK.format('weeks', n)}.{tensor}" for n in range(SMALL.layers) for tensor in
               ("intermediate.dense.weight", "intermediate.dense.bias", "output.dense.weight")}  # fmt: skip
     assert cut == {*prune.AXES, *blocks}
 
