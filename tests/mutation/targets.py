@@ -18,6 +18,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "feature_repo/signs.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/records.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/memory.py": ("tests/feature_repo/test_memory_text.py",),
+    "feature_repo/later_people.py": ("tests/feature_repo/test_later_people.py",),
     # What a model sees.
     "components/intent/encode.py": ("tests/intent/test_encode.py", "tests/intent/test_known_answers.py"),
     "components/intent/search_space.py": ("tests/intent/search/test_search_space.py",),
