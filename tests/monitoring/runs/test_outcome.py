@@ -376,3 +376,15 @@ def test_the_page_of_a_pipeline_that_0_1_compiled_is_still_written(tmp_path: Pat
         "shop", folders={"clean": "/runs/clean", "rows": None}, facts={"passed": True}, page=str(tmp_path / "page")
     )
     assert "| passed | True |\n| clean | /runs/clean |" in (tmp_path / "page").read_text()
+
+
+def test_a_forecast_is_said_beside_its_best_baseline_and_a_lower_loss_is_better() -> None:
+    spend = {"name": "spend", "metric": "RMSE", "value": 4.0, "baseline": "gbdt", "other": 5.0}
+    for interval, words in (
+        ([-1.5, -0.5], "better by 1 (95 % interval -1.5 to -0.5)"),
+        ([-1.5, 0.5], "which is better is undecided, -1 (95 % interval -1.5 to +0.5)"),
+        ([0.5, 1.5], "worse by -1 (95 % interval +0.5 to +1.5)"),
+    ):
+        text = _page(register=REGISTER | {"forecasts": [spend | {"interval": interval}]})
+        assert f"The forecast `spend` has RMSE 4 on the test weeks, the baseline `gbdt` 5: {words}." in text
+    assert "forecast" not in _page(register=REGISTER)
