@@ -289,12 +289,14 @@ def test_a_gate_knows_what_is_measured_and_where_lower_is_better() -> None:
     budgets = {*LATENCY, "memory.model_mib", "memory.rss_mib"}
     intents = {"intent.macro_auroc", "intent.micro_auroc", "intent.map", "intent.bce", "intent.ece"}
     sessions = {"session.auroc", "session.ap", "session.bce"}
-    others = sessions | {"ranking.explore_ndcg_at_10", "intent.cohorts.worst"}
+    losses = {f"forecast.{name}" for name in ("rmse", "mae", "pinball", "coverage_gap", "log_loss")}
+    forecasts = losses | {f"forecast.{name}" for name in ("accuracy", "top3", "macro_f1")}
+    others = sessions | forecasts | {"ranking.explore_ndcg_at_10", "intent.cohorts.worst"}
     assert set(gate_metrics.of_kind("quality")) == intents | set(RANKING) | others
     assert set(gate_metrics.of_kind("budget")) == budgets
     assert set(gate_metrics.of_kind("variant")) == set(LOSSES)
     lower = {name for name in gate_metrics.NAMES if gate_metrics.lower_is_better(name)}
-    assert lower == {"intent.bce", "intent.ece", "session.bce", *budgets, *LOSSES}
+    assert lower == {"intent.bce", "intent.ece", "session.bce", *losses, *budgets, *LOSSES}
     assert not gate_metrics.lower_is_better("intent.unknown")
     by_cohort = {one.name: one.cohorts for one in gate_metrics.METRICS if one.cohorts}
     measured = {*intents, *RANKING} - {"intent.micro_auroc"}

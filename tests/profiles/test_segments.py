@@ -1,6 +1,7 @@
 """Segments: planted groups are found, k by silhouette, topics by LDA; the same data gives the same segments."""
 
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from pydantic import ValidationError
 from scipy.special import psi
 from sklearn.decomposition import LatentDirichletAllocation
 
-from components.profiles.segments import encoder, fit
+from components.profiles.segments import card, encoder, fit
 from components.profiles.spec import Profiles, Segments
 from feature_repo.rows import Ragged
 
@@ -186,3 +187,7 @@ def test_what_an_encoder_reads_ends_before_the_upcoming_step() -> None:
     found = encoder.sequences(np.asarray([10]), targets, weeks, n_targets=3, steps=4)
     assert found.sum() == 1  # step 9 alone: 10 is upcoming, 11 lies after it
     assert found[0, -1].tolist() == [1, 0, 0]
+
+
+def test_the_card_has_words_for_every_method() -> None:
+    assert set(card.HOW) == set(get_args(Segments.model_fields["method"].annotation))

@@ -101,7 +101,7 @@ def test_they_travel_in_the_intent_models_folder_and_serve_nowhere_where_held_ba
     assert json.loads(chosen.read_text()) == {}  # neither part is replaced
     baseline_steps.register_baseline(
         name, candidate=version.read_text(), replaced=chosen.read_text(), folders=paths, release_version=str(made),
-        why="passed its gates", **given,  # type: ignore[arg-type]
+        why="passed its gates", **given,
     )  # fmt: skip
     served = ReleaseFolder.read(assemble(name, made.read_text(), tmp_path / "again"))
     assert not (served.intent / FORECASTS).exists()

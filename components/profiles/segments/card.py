@@ -18,6 +18,11 @@ from feature_repo.vocabulary import Vocabulary
 
 PAGE, MARKDOWN = CARDS
 TEMPLATE = Path(__file__).with_name("segments.html.jinja")
+HOW = {  # by method of segmentation
+    "kmeans": "K-means on the mix of targets",
+    "lda": "LDA topics over the targets",
+    "encoder": "K-means on the vectors of a sequence encoder over the last steps",
+}
 SHOWN = 6  # targets and items of a segment
 WIDTH, HEIGHT = 132, 34  # of the drawing of a segment's share by week
 
@@ -131,7 +136,7 @@ def markdown(document: Mapping[str, Any], found: Sequence[Portrait], *, moved: f
 
 
 def _about(document: Mapping[str, Any], found: Sequence[Portrait], *, moved: float) -> str:
-    how = {"kmeans": "K-means on the mix of targets", "lda": "LDA topics over the targets"}[document["method"]]
+    how = HOW[document["method"]]
     chosen = document["silhouette"].get(str(len(found)))
     silhouette = f", chosen by the silhouette ({chosen:.3f})" if chosen is not None else ""
     weeks, step = document["weeks"], document.get("step", WEEK)

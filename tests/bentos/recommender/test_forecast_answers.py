@@ -103,3 +103,25 @@ def test_the_clients_model_reads_either_kind() -> None:
     found = Intents.model_validate(CONTRACT.example.answer)
     assert [type(one).__name__ for one in found.forecasts or ()] == ["AmountForecast", "NextValueForecast"]
     assert np.isfinite(found.forecasts[0].value)  # type: ignore[index, union-attr]
+
+
+def test_parity_replays_them_and_names_what_differs(door: Door, world: World, told: Told) -> None:
+    from bentos.recommender.logs import requestlog
+    from pipelines.answers import parity
+
+    known(door)
+    asked(door, IntentsRequest(user_id="ann"))
+    door.close()
+    line = list(requestlog.read(world.folder / "requests"))[-1]
+    assert list(parity.forecast_again(told, line)) == []  # type: ignore[arg-type]
+
+    class Other(Told):
+        def said(self, rows: UserRows | None) -> list[dict[str, Any]]:
+            spend, after = super().said(rows)
+            return [spend | {"value": 32.0}, after | {"probabilities": {"FRUIT": 0.5, "SOUP": 0.26}}]
+
+    found = list(parity.forecast_again(Other(), line))  # type: ignore[arg-type]
+    assert [(d.field, d.online, d.offline) for d in found] == [
+        ("forecast spend: value", 31.5, 32.0),
+        ("forecast next: probability of SOUP", 0.25, 0.26),
+    ]

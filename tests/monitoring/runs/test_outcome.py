@@ -417,3 +417,15 @@ def test_a_search_that_found_nothing_better_proposes_nothing() -> None:
     text = _page(register=REGISTER, promote=PROMOTED, watch=STABLE, search_intent={"search": searched})
     assert "None of them is better than the spec's own" in text
     assert "proposal.diff" not in text
+
+
+def test_a_forecast_is_said_beside_its_best_baseline_and_a_lower_loss_is_better() -> None:
+    spend = {"name": "spend", "metric": "RMSE", "value": 4.0, "baseline": "gbdt", "other": 5.0}
+    for interval, words in (
+        ([-1.5, -0.5], "better by 1 (95 % interval -1.5 to -0.5)"),
+        ([-1.5, 0.5], "which is better is undecided, -1 (95 % interval -1.5 to +0.5)"),
+        ([0.5, 1.5], "worse by -1 (95 % interval +0.5 to +1.5)"),
+    ):
+        text = _page(register=REGISTER | {"forecasts": [spend | {"interval": interval}]})
+        assert f"The forecast `spend` has RMSE 4 on the test weeks, the baseline `gbdt` 5: {words}." in text
+    assert "forecast" not in _page(register=REGISTER)
