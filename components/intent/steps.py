@@ -146,7 +146,7 @@ def save_other(choice: "Choice", folder: Path) -> None:
     choice.other.save(folder / compression.OTHER)
     served, beside = costs(folder), costs(folder / compression.OTHER)
     told = choice.document()
-    by = {told["serves"]: served, compression.other(told): beside}
+    by = {told["taken"]: served, compression.other(told): beside}
     about = {"format": compression.FORMAT, **told, "measured": {name: by[name] for name in sorted(by, reverse=True)}}
     files.write_json(folder / compression.FILE, about)
 
@@ -186,7 +186,7 @@ def run_refit_intent(
         mapping, told = Calibration.read(judged, found.vocabulary), compression.read(judged)
         if spec.architecture == TREES:
             again = refits.regrow
-        elif told is not None and told["serves"] == compression.COMPRESSED:
+        elif told is not None and told["taken"] == compression.COMPRESSED:
             most = refits.epochs_of(training, "pruned") if told["asked"]["prune"] else 0
             again = partial(refits.refit, smaller_epochs=most)
         else:

@@ -17,7 +17,7 @@ WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 TOLD = {
     "format": 1,
     "asked": {"prune": 0.5, "quantize": "int8"},
-    "serves": "full",
+    "taken": "full",
     "verdict": "refused",
     "why": "mAP 0.2000 against 0.3000 (difference -0.1000, interval -0.1100 to -0.0900; 2.0% may be lost)",
     "rows": 400,
@@ -84,13 +84,13 @@ def test_the_model_that_does_not_serve_counts_for_no_budget(make) -> None:
 def test_the_page_says_which_serves_and_why() -> None:
     page = compression.page(TOLD)
     assert page.startswith(
-        "## Compression\n\nThe full intent model serves (200 KiB): the compressed one (50 KiB) was refused: mAP"
+        "## Compression\n\nThe full intent model was taken (200 KiB): the compressed one (50 KiB) was refused: mAP"
     )
     assert "| mAP | 0.3000 | 0.2000 | -0.1000 | -0.1100 to -0.0900 | 2.0% | refused |" in page
     assert "| CPU-ms, batch 64 | 9.000 | 4.000 | | | | |" in page
     assert "50% of the hidden units dropped and weights kept as int8" in page
-    passed = TOLD | {"serves": "compressed", "verdict": "passed", "why": "mAP 0.3000 against 0.3000"}
+    passed = TOLD | {"taken": "compressed", "verdict": "passed", "why": "mAP 0.3000 against 0.3000"}
     assert compression.sentence(passed).startswith(
-        "The compressed intent model serves (50 KiB instead of 200 KiB): mAP"
+        "The compressed intent model was taken (50 KiB instead of 200 KiB): mAP"
     )
     assert "stayed undecided" in compression.sentence(TOLD | {"verdict": "undecided"})
