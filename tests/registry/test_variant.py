@@ -8,6 +8,7 @@ import pytest
 from components import compression
 from components.registry import client as mlflow_client
 from components.registry import register as module
+from components.registry import steps
 from components.registry.lineage import Result
 from components.registry.register import register
 from feature_repo import files
@@ -94,3 +95,21 @@ def test_the_page_says_which_serves_and_why() -> None:
         "The compressed intent model was taken (50 KiB instead of 200 KiB): mAP"
     )
     assert "stayed undecided" in compression.sentence(TOLD | {"verdict": "undecided"})
+
+
+def test_the_page_of_the_step_says_it_also_in_a_dry_run(make, sqlite, name, tmp_path) -> None:
+    folders = compressed(make(seed=1), make)
+    passed = steps.register(
+        name,
+        folders=[str(folder) for folder in vars(folders).values()],
+        lineage=LINEAGE.model_dump_json(),
+        promotion=json.dumps({"gates": [{"metric": "intent.map", "limit": 0.1}]}),
+        serving="{}",
+        report=str(tmp_path / "report.md"),
+        release_version=str(tmp_path / "version"),
+        mode="dry_run",
+    )
+    assert passed
+    text = (tmp_path / "report.md").read_text()
+    assert text.startswith(f"# Dry run of {name}: passed\n")
+    assert compression.page(TOLD) in text
