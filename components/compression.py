@@ -32,21 +32,21 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 def other(found: Mapping[str, Any]) -> str:
     """Name the one of both that does not serve."""
-    return FULL if found["serves"] == COMPRESSED else COMPRESSED
+    return FULL if found["taken"] == COMPRESSED else COMPRESSED
 
 
 def sentence(found: Mapping[str, Any]) -> str:
     """Say which model serves, and why.
 
     >>> sizes = {"full": {"size_bytes": 204800}, "compressed": {"size_bytes": 51200}}
-    >>> sentence({"serves": "full", "verdict": "refused", "why": "mAP 0.2 is ...", "measured": sizes})
-    'The full intent model serves (200 KiB): the compressed one (50 KiB) was refused: mAP 0.2 is ...'
+    >>> sentence({"taken": "full", "verdict": "refused", "why": "mAP 0.2 is ...", "measured": sizes})
+    'The full intent model was taken (200 KiB): the compressed one (50 KiB) was refused: mAP 0.2 is ...'
     """
     full, small = (f"{found['measured'][which]['size_bytes'] / KIB:.0f} KiB" for which in (FULL, COMPRESSED))
-    if found["serves"] == COMPRESSED:
-        return f"The compressed intent model serves ({small} instead of {full}): {found['why']}"
+    if found["taken"] == COMPRESSED:
+        return f"The compressed intent model was taken ({small} instead of {full}): {found['why']}"
     word = {"refused": "was refused", "undecided": "stayed undecided"}[found["verdict"]]
-    return f"The full intent model serves ({full}): the compressed one ({small}) {word}: {found['why']}"
+    return f"The full intent model was taken ({full}): the compressed one ({small}) {word}: {found['why']}"
 
 
 def page(found: Mapping[str, Any] | None) -> str:

@@ -15,7 +15,7 @@ from components.intent.score import IntentScorer
 from feature_repo.rows import UserRows
 
 MOST = 8  # causes of an intent
-QUICK = 32  # pieces at most where an answer waits for it
+QUICK = 16  # pieces where an answer waits for it
 
 
 @dataclass(frozen=True)

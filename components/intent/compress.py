@@ -80,7 +80,7 @@ class Choice:
         """Return what compression.json holds but for what is measured."""
         return {
             "asked": self.asked.model_dump(),
-            "serves": COMPRESSED if self.word == PASSED else FULL,
+            "taken": COMPRESSED if self.word == PASSED else FULL,
             "verdict": self.word,
             "why": self.why,
             "rows": self.rows,

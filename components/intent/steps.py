@@ -187,7 +187,7 @@ def save_other(choice: "Choice", folder: Path) -> None:
     choice.other.save(folder / compression.OTHER)
     served, beside = costs(folder), costs(folder / compression.OTHER)
     told = choice.document()
-    by = {told["serves"]: served, compression.other(told): beside}
+    by = {told["taken"]: served, compression.other(told): beside}
     about = {"format": compression.FORMAT, **told, "measured": {name: by[name] for name in sorted(by, reverse=True)}}
     files.write_json(folder / compression.FILE, about)
 
@@ -232,7 +232,7 @@ def run_refit_intent(
         if spec.architecture == TREES:
             made = refits.regrow(found, spec, beginning, **told)
         else:
-            if small is not None and small["serves"] == compression.COMPRESSED:
+            if small is not None and small["taken"] == compression.COMPRESSED:
                 told["smaller_epochs"] = refits.epochs_of(training, "pruned") if small["asked"]["prune"] else 0
             made = refits.refit(found, spec, beginning, **told, checkpoints=kept)
         with files.written_folder(Path(refitted)) as folder:

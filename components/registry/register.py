@@ -204,7 +204,7 @@ def _tags(part: Part, result: Result, *, digest: str, intent: Version | None) ->
         "cohorts": files.canonical(document.get("cohorts", {})),
     }
     if part == "intent" and (told := compression.read(result.folders.intent)) is not None:
-        tags |= {VARIANT: told["serves"], COMPRESSION: files.canonical(told)}
+        tags |= {VARIANT: told["taken"], COMPRESSION: files.canonical(told)}
     if intent is not None:  # the intents that a ranker saw in training
         tags |= {"intent_version": intent.version, "intent_digest": intent.digest}
     return tags

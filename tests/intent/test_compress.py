@@ -113,7 +113,7 @@ def test_the_folder_answers_as_the_trained_model_batch_or_single_and_says_what_w
     np.testing.assert_allclose(alone, want, atol=1e-5)
     told = compression.read(folder)
     assert told is not None
-    assert (told["serves"], told["verdict"], set(told["metrics"])) == (
+    assert (told["taken"], told["verdict"], set(told["metrics"])) == (
         "compressed", "passed", {"map", "macro_auroc", "bce"}
     )  # fmt: skip
     assert told["measured"]["compressed"]["size_bytes"] < told["measured"]["full"]["size_bytes"]
@@ -125,7 +125,7 @@ def test_the_folder_answers_as_the_trained_model_batch_or_single_and_says_what_w
 @pytest.mark.world
 def test_pages_say_which_serves_and_why(folder: Path, rows_folder: Path, examples: Examples) -> None:
     _, card = steps.judge(folder, examples, folder.parent / "evaluation", report=lambda share, note: None)
-    for words in ("## Compression", "The compressed intent model serves (", "CPU-ms, batch 64", "interval"):
+    for words in ("## Compression", "The compressed intent model was taken (", "CPU-ms, batch 64", "interval"):
         assert words in card
     assert "the smaller model, after pruning" in (folder.parent / "curves.html").read_text()
 

@@ -8,6 +8,7 @@ import pytest
 from components import compression
 from components.registry import client as mlflow_client
 from components.registry import register as module
+from components.registry import steps
 from components.registry.lineage import Result
 from components.registry.register import register
 from feature_repo import files
@@ -17,7 +18,7 @@ WITHOUT_SERVER = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 TOLD = {
     "format": 1,
     "asked": {"prune": 0.5, "quantize": "int8"},
-    "serves": "full",
+    "taken": "full",
     "verdict": "refused",
     "why": "mAP 0.2000 against 0.3000 (difference -0.1000, interval -0.1100 to -0.0900; 2.0% may be lost)",
     "rows": 400,
@@ -84,13 +85,31 @@ def test_the_model_that_does_not_serve_counts_for_no_budget(make) -> None:
 def test_the_page_says_which_serves_and_why() -> None:
     page = compression.page(TOLD)
     assert page.startswith(
-        "## Compression\n\nThe full intent model serves (200 KiB): the compressed one (50 KiB) was refused: mAP"
+        "## Compression\n\nThe full intent model was taken (200 KiB): the compressed one (50 KiB) was refused: mAP"
     )
     assert "| mAP | 0.3000 | 0.2000 | -0.1000 | -0.1100 to -0.0900 | 2.0% | refused |" in page
     assert "| CPU-ms, batch 64 | 9.000 | 4.000 | | | | |" in page
     assert "50% of the hidden units dropped and weights kept as int8" in page
-    passed = TOLD | {"serves": "compressed", "verdict": "passed", "why": "mAP 0.3000 against 0.3000"}
+    passed = TOLD | {"taken": "compressed", "verdict": "passed", "why": "mAP 0.3000 against 0.3000"}
     assert compression.sentence(passed).startswith(
-        "The compressed intent model serves (50 KiB instead of 200 KiB): mAP"
+        "The compressed intent model was taken (50 KiB instead of 200 KiB): mAP"
     )
     assert "stayed undecided" in compression.sentence(TOLD | {"verdict": "undecided"})
+
+
+def test_the_page_of_the_step_says_it_also_in_a_dry_run(make, sqlite, name, tmp_path) -> None:
+    folders = compressed(make(seed=1), make)
+    passed = steps.register(
+        name,
+        folders=[str(folder) for folder in vars(folders).values()],
+        lineage=LINEAGE.model_dump_json(),
+        promotion=json.dumps({"gates": [{"metric": "intent.map", "limit": 0.1}]}),
+        serving="{}",
+        report=str(tmp_path / "report.md"),
+        release_version=str(tmp_path / "version"),
+        mode="dry_run",
+    )
+    assert passed
+    text = (tmp_path / "report.md").read_text()
+    assert text.startswith(f"# Dry run of {name}: passed\n")
+    assert compression.page(TOLD) in text

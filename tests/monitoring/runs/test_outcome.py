@@ -52,6 +52,13 @@ def test_a_release_that_serves_is_said_with_its_data_its_gain_and_links() -> Non
     assert "It is the champion now" in text
 
 
+def test_a_release_whose_intent_model_was_compressed_says_which_was_taken_and_why() -> None:
+    why = "The full intent model was taken (200 KiB): the compressed one (50 KiB) was refused: mAP 0.2 against 0.3"
+    text = _page(register=REGISTER | {"compression": why}, promote=PROMOTED)
+    assert f"\n\n{why}.\n\n" in text
+    assert "intent model was taken" not in _page(register=REGISTER, promote=PROMOTED)
+
+
 def test_a_refused_release_is_seen_in_the_first_line_and_names_who_serves() -> None:
     refused = REGISTER | {"passed": False, "refused": ["intent.map 0.3 is below 0.4"]}
     text = _page(register=refused, watch=STABLE)
