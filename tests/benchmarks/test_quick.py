@@ -67,6 +67,7 @@ SLOW = (
     "selection",
     "ranking",
     "sparse",
+    "gpu",
 )  # half a minute each
 Run = Callable[[str], dict[str, Any]]
 
@@ -196,6 +197,7 @@ def test_dearer_prices_are_named_and_the_floor_silences_chance(run: Run) -> None
     assert max(document["noise_floor"]["with_floor"].values()) == 0.0
 
 
+@pytest.mark.slow
 def test_a_processor_is_given_rates_and_no_share_of_a_peak(run: Run) -> None:
     document = run("gpu")
     assert set(document["sides"]) == {*NETWORKS, "cnn+fp32"}
