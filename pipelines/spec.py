@@ -27,10 +27,11 @@ from components.data.derived import with_bare, with_kinds, with_people, with_str
 from components.data.row_rules import OneOf
 from components.data.source_spec import Files
 from components.data.spec import Data
+from components.intent.networks import TEXT
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
 from components.intent.spec import Intent, IntentModel
 from components.profiles import vocabulary_rule
-from components.profiles.spec import Profiles
+from components.profiles.spec import HISTORIES, Profiles
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
 from components.registry.spec import Promotion
 from components.vectors.spec import Vectors
@@ -317,7 +318,10 @@ class Recommender(Slice):
         """Return what the training set needs of ranking: which weeks, and what weighs a label."""
         dumped = self.models.ranking.model_dump(mode="json")
         refit = {"refit": True} if self.promotion.refit else {}  # left out where it is off: the rows are the same
-        return {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped} | refit
+        texts = {HISTORIES: True} if self.models.intent.architecture == TEXT else {}
+        return (
+            {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped} | refit | texts
+        )
 
     def split_slice(self) -> dict[str, int]:
         """Return how steps are laid out: each part's length, and how many the longest label looks ahead, if several."""

@@ -62,13 +62,19 @@ class Encoded:
     active: np.ndarray  # [B, T, 2] uint8: any target in the week; the week lies within the user's tenure
     profile: np.ndarray  # [B, P] float32, columns profile_names(windows)
     segment: np.ndarray  # [B] int64: 0 for an unknown user, else 1 + segment
+    # Of a model that reads text: [B, L] int32 tokens, or [B, H] float32, what an encoder that is not trained made of them
+    text: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.segment)
 
     def take(self, index: np.ndarray) -> "Encoded":
         """Return the rows in `index`, in its order."""
-        return Encoded(**{name: values[index] for name, values in vars(self).items()})
+        return Encoded(**{name: values[index] for name, values in self.arrays().items()})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays that there are, by name."""
+        return {name: values for name, values in vars(self).items() if values is not None}
 
 
 @dataclass(frozen=True)

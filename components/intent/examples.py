@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,9 @@ from feature_repo.dropped_features import NOTHING, Asked
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from components.intent.material import Material
 
 WEEK = columns.WEEK
 LABELS = "label_ids"
@@ -36,6 +40,7 @@ class Examples:
     weight: np.ndarray | None = None  # [B] float64, possible rows that a row stands for; None: each for itself
     asked: Asked = NOTHING  # of the profile's numbers that the model sees
     components: int | None = None  # that the network projects these numbers to; None: it sees them as they are
+    material: "Material | None" = None  # of architecture text: its encoder, and what turns rows into tokens
 
     def part(self, name: str) -> np.ndarray:
         """Return the positions of the rows of a part, int64."""

@@ -11,8 +11,9 @@ Letters: R rows, B rows of a batch, C targets, W weeks.
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,14 +100,21 @@ class Fit:
         net = self.ranks.parallel(self.net, unused=True)  # a transformer's table of words: weeks come as vectors
         device = next(self.net.parameters()).device
         positives = None if self.positives is None else torch.from_numpy(self.positives).to(device)  # [C]
-        optimizer = torch.optim.AdamW(self.net.parameters(), lr=self.spec.learning_rate, weight_decay=WEIGHT_DECAY)
+        optimizer = torch.optim.AdamW(
+            learnt(self.net, self.spec), lr=self.spec.learning_rate, weight_decay=WEIGHT_DECAY
+        )
         per_epoch = math.ceil(len(index) / self._batch_size(index))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(step / (epochs * per_epoch)))
+        of_text = self.net.shape.text is not None
+        if of_text:
+            self.net.weeks.begin(epochs * per_epoch)
         for epoch in range(epochs):
             start, losses = time.monotonic(), []
             self.net.train()
             for encoded, labels, weight in self._batches(index, rng):
                 losses.append(_step(net, encoded, labels, weight, optimizer, positives, self.spec.loss.focal))
+                if of_text:
+                    self.net.weeks.stepped(epoch * per_epoch + len(losses))
                 schedule.step()
                 if len(losses) % REPORT_STEPS == 0:
                     report((epoch + len(losses) / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
@@ -141,12 +149,23 @@ class Fit:
             mine, share = self.ranks.shard(len(chosen))
             chosen, blank = chosen[mine], blank[mine]
             encoded = self.rows.encoded.take(chosen)
-            for part in fields(Encoded):
-                getattr(encoded, part.name)[blank] = getattr(self.unknown, part.name)[self.rows.week[chosen[blank]]]
+            nobody = self.unknown.arrays()
+            for name, values in encoded.arrays().items():
+                values[blank] = nobody[name][self.rows.week[chosen[blank]]]
             weight = self.weight * np.float32(share)  # [C]
             if self.rows.weight is not None:
                 weight = weight * (self.rows.weight[chosen, None] / mean).astype(np.float32)  # [B, C]
             yield encoded, self.rows.labels[chosen], weight
+
+
+def learnt(net: IntentNet, spec: IntentModel) -> Iterable[Any]:
+    """Return the parameters that are fitted: those of an encoder of texts have a step size of their own."""
+    if net.shape.text is None:
+        return net.parameters()
+    encoder = [values for values in net.weeks.bert.parameters() if values.requires_grad]
+    mine = {id(values) for values in net.weeks.bert.parameters()}
+    rest = [values for values in net.parameters() if id(values) not in mine]
+    return [{"params": rest}] + ([{"params": encoder, "lr": spec.text.rate}] if encoder else [])
 
 
 def course(share: float) -> float:

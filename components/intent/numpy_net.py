@@ -7,8 +7,8 @@ weights only where they agree. A model folder without that file, as those of bef
 Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, D width.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy.special import expit
 
 from components import served_form
 from components.intent import numpy_encoders
+from components.intent.behaviour.numpy_bert import NumpyText
 from components.intent.encode import Encoded
 from components.intent.numpy_encoders import Encoder, linear
 from components.intent.shape import Shape
@@ -28,13 +29,35 @@ DRAWN = 24  # made-up users that both forms are asked about
 
 
 @dataclass(frozen=True)
+class NumpyWeeks:
+    """Sum up the weekly tokens of users."""
+
+    weights: Mapping[str, np.ndarray]
+    _token: numpy_encoders.Linear = field(repr=False)
+    _body: Encoder = field(repr=False)
+
+    @classmethod
+    def of(cls, shape: Shape, weights: Mapping[str, np.ndarray]) -> "NumpyWeeks":
+        """Return the encoder of weights by name, those of `weeks.`."""
+        body = {name.removeprefix("body."): values for name, values in weights.items()}
+        return cls(weights, linear(weights, "token"), numpy_encoders.ENCODERS[shape.architecture](shape, body))
+
+    def __call__(self, encoded: Encoded) -> np.ndarray:
+        """Return float32 [B, D]."""
+        weeks = np.concatenate([encoded.sequence, encoded.active], axis=2).astype(np.float32)  # [B, T, C + 2]
+        h = self._body(weeks @ self._token[0] + self._token[1])  # [B, T, D]
+        summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
+        return numpy_encoders.normed(summed, self.weights["norm.weight"], self.weights["norm.bias"], EPSILON)
+
+
+@dataclass(frozen=True)
 class NumpyNet:
     """Give every user a probability for every target."""
 
     shape: Shape
     weights: Mapping[str, np.ndarray]
     _made: Mapping[str, np.ndarray] = field(repr=False)  # turned and summed up once
-    _weeks: Encoder = field(repr=False)
+    _past: Callable[[Encoded], np.ndarray] = field(repr=False)  # sums it up, [B, D]
 
     @classmethod
     def of(cls, shape: Shape, weights: Mapping[str, np.ndarray]) -> "NumpyNet":
@@ -44,10 +67,10 @@ class NumpyNet:
             "user_out": np.ascontiguousarray(weights["user_out"].T),
             "pair_of_user": np.ascontiguousarray(weights["pair_of_user.weight"].T),
         }
-        for name in ("weeks.token", "user", "pair_of_target", "mix"):
+        for name in ("user", "pair_of_target", "mix"):
             made[f"{name}.weight"], made[f"{name}.bias"] = linear(weights, name)
-        body = {name.removeprefix("weeks.body."): values for name, values in weights.items()}
-        return cls(shape, weights, made, numpy_encoders.ENCODERS[shape.architecture](shape, body))
+        own = {name.removeprefix("weeks."): values for name, values in weights.items() if name.startswith("weeks.")}
+        return cls(shape, weights, made, NumpyWeeks.of(shape, own) if shape.text is None else NumpyText.of(shape, own))
 
     @classmethod
     def load(cls, folder: Path) -> "NumpyNet":
@@ -93,11 +116,7 @@ class NumpyNet:
         if self.shape.components is not None:
             profile = profile @ w["profile_matrix"]  # [B, N]
         known = np.where(encoded.segment > self.shape.segments, 0, encoded.segment)  # [B]; a new segment is unknown
-        weeks = np.concatenate([encoded.sequence, encoded.active], axis=2).astype(np.float32)  # [B, T, C + 2]
-        h = self._weeks(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"])  # [B, T, D]
-        summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
-        summed = numpy_encoders.normed(summed, w["weeks.norm.weight"], w["weeks.norm.bias"], EPSILON)  # [B, D]
-        parts = np.concatenate([profile, w["segment.weight"][known], summed], axis=1)
+        parts = np.concatenate([profile, w["segment.weight"][known], self._past(encoded)], axis=1)
         return np.asarray(np.maximum(parts @ made["user.weight"] + made["user.bias"], 0))  # [B, D]
 
 
@@ -127,10 +146,19 @@ def drawn(shape: Shape, weights: Mapping[str, np.ndarray], *, rows: int = DRAWN)
     sequence[0] = 0
     active = np.stack([sequence.any(axis=2), np.ones(sequence.shape[:2], bool)], axis=2).astype(np.uint8)
     active[0] = 0
-    return Encoded(
+    made = Encoded(
         frequency=like("frequency", shape.targets),
         sequence=sequence,
         active=active,
         profile=like("profile"),
         segment=np.arange(rows) % (shape.segments + 2),  # one that training never saw, too
     )
+    if shape.text is None:
+        return made
+    bert, most = shape.text["bert"], int(shape.text["tokens"])
+    tokens = rng.integers(0, bert["vocab_size"], (rows, most)).astype(np.int32)
+    tokens[tokens == bert["pad_token_id"]] += 1 if bert["pad_token_id"] == 0 else -1
+    length = rng.integers(2, most + 1, rows)
+    length[0] = 2  # nobody's text is where it begins and where it ends
+    tokens[np.arange(most) >= length[:, None]] = bert["pad_token_id"]
+    return replace(made, text=tokens)

@@ -1,5 +1,6 @@
 """What an intent network is built from: the spec's part of it, and the sizes that the data gives it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ class Shape:
     profile: int
     segments: int
     components: int | None = None  # that the profile's numbers are projected to; None: the numbers themselves
+    text: Mapping[str, Any] | None = None  # of the encoder of texts (behaviour/sources.py); None: it reads steps
 
     @property
     def heads(self) -> int:

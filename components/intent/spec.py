@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from components.intent.networks import NETWORKS, TREES
+from components.intent.behaviour.spec import Text
+from components.intent.networks import NETWORKS, TEXT, TREES
 from feature_repo import columns
 from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
 from feature_repo.errors import nearest
@@ -17,7 +18,7 @@ LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 if TYPE_CHECKING:
     Architecture = str  # a type checker cannot read a tuple as a Literal
 else:
-    Architecture = Literal[(*NETWORKS, TREES)]
+    Architecture = Literal[(*NETWORKS, TEXT, TREES)]
 
 
 class Intent(Slice):
@@ -174,7 +175,8 @@ class IntentModel(Slice):
 
     architecture: Architecture = Field(
         default="transformer",
-        description="Encoder of the weekly sequence; or gbdt, gradient-boosted trees, which read no sequence",
+        description="Encoder of the weekly sequence; text, a BERT that reads what users had as text; or gbdt, "
+        "gradient-boosted trees, which read neither",
     )
     width: int = Field(default=64, ge=8, le=512, multiple_of=8, description="Width of the hidden layers")
     layers: int = Field(default=2, ge=1, le=8, description="Layers of the encoder")
@@ -186,6 +188,7 @@ class IntentModel(Slice):
     learning_rate: float = Field(default=2e-3, gt=0, le=1, description="Step size of the optimizer")
     seed: int = Field(default=0, ge=0, description="The same seed trains the same model")
     trees: Trees = Field(default=Trees(), description="With architecture: gbdt, how its trees are grown")
+    text: Text = Field(default=Text(), description="With architecture: text, which encoder reads, and what is trained")
 
     loss: Loss = Field(default=Loss(), description="Binary cross-entropy; class weights and focal loss by option")
     calibrate: Literal["none", "temperature", "isotonic"] = Field(
@@ -210,6 +213,10 @@ class IntentModel(Slice):
     def _fits_architecture(self) -> "IntentModel":
         """Refuse what the architecture would not read: it would be silently without effect."""
         said = self.model_fields_set
+        if self.architecture != TEXT and "text" in said and self.text != Text():
+            raise ValueError(f"text is of architecture {TEXT}, not of {self.architecture}; drop text")
+        if self.architecture == TEXT and self.layers != IntentModel.model_fields["layers"].default:
+            raise ValueError(f"layers: {TEXT} has as many as its encoder's weights; drop layers")
         if self.architecture != TREES:
             if "trees" in said and self.trees != Trees():
                 raise ValueError(f"trees are of architecture {TREES}, not of {self.architecture}; drop trees")
@@ -231,4 +238,9 @@ class IntentModel(Slice):
 
 
 OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
-NEWER: dict[str, Any] = {"trees": Trees().model_dump(), "loss": Loss().model_dump(), "calibrate": "none"}
+NEWER: dict[str, Any] = {
+    "text": Text().model_dump(),
+    "trees": Trees().model_dump(),
+    "loss": Loss().model_dump(),
+    "calibrate": "none",
+}

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.intent import examples, inputs
+from components.intent import examples, inputs, material
 from components.intent.calibration import Calibration
 from components.intent.decisions import Thresholds
 from components.intent.networks import TREES
@@ -144,6 +144,7 @@ def run_refit_intent(
         judged, whole = Path(intent), examples.load(Path(rows), _INTENTS.validate_json(intents))
         found = inputs.again(whole, inputs.read(judged))
         spec, training = IntentModel.model_validate_json(model), files.read_json(judged / TRAINING)
+        found = material.prepared(found, spec)
         beginning = refits.load_beginning(judged / BEGINNING)
         under = _conditions(intents, model, ranking_weeks, code) | refits.described(found, refits.shape(found, spec))
         proven = conditions.require_same(training, conditions.digests(**under), of="refit of the intent model")

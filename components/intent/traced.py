@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from components.intent.encode import Encoded
 from components.intent.model import Batch, IntentNet, probabilities
 
-NAMES = tuple(field.name for field in dataclasses.fields(Batch))
+NAMES = tuple(field.name for field in dataclasses.fields(Batch) if field.default is dataclasses.MISSING)
 RUNS = 3  # the first ones are profiled and compiled
 CLOSE = 1e-5  # logits
 log = logging.getLogger("intentflow.intent")
@@ -41,7 +41,7 @@ class Forward:
 
     def __init__(self, net: IntentNet) -> None:
         self._net = net.eval()
-        self._single = Single(net) if net.bias.device.type == "cpu" else None
+        self._single = Single(net) if net.bias.device.type == "cpu" and net.shape.text is None else None
 
     def __call__(self, encoded: Encoded) -> np.ndarray:
         """Return float32 [B, C]."""

@@ -11,21 +11,21 @@ Letters: R training rows, B rows, C targets, W weeks.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import calibrate, decisions, inputs
+from components.intent import calibrate, decisions, inputs, material
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows
 from components.intent.loss import weights_of_positives
-from components.intent.model import IntentNet, pick_device
+from components.intent.model import IntentNet, pick_device, read_once
 from components.intent.networks import TREES
 from components.intent.projection import Projection
 from components.intent.score import ROWS, IntentScorer
@@ -94,6 +94,7 @@ def train(
     Several ranks fit one model together and return the same, each with its own `seconds`.
     """
     start = time.monotonic()
+    examples = material.prepared(examples, spec)
     parts = {name: examples.part(name) for name in ("train", "validate", "test")}
     apart = spec.calibrate != "none"
     uses = calibrate.folds(examples.users, parts["validate"]) if apart else {}
@@ -114,7 +115,8 @@ def train(
             fit: Fit | Boosting = _seed(examples, spec, rows, validate, projection=projection, ranks=ranks)
         else:
             net = _untrained(examples, spec, rows, device, projection)
-            nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
+            rows, validate, nobody = once(net, rows), once(net, validate), read_once(net, unknown(examples))
+            positives = weights_of_positives(spec.loss.positives, examples.train_rate)
             fit = Fit(net, rows, validate, nobody, weights(examples), spec, ranks, positives)
         ranks.scatter_seed(spec.seed)
         if passed.any():  # else the ranker gets what an untrained network says: the personal decayed rates
@@ -180,13 +182,18 @@ def encoded(examples: Examples, index: np.ndarray) -> Rows:
     whole: dict[str, np.ndarray] = {}
     for start in range(0, len(index), ROWS):
         part = _encode(examples, examples.rows.take(index[start : start + ROWS]))
-        for name, values in vars(part).items():
+        for name, values in part.arrays().items():
             if start == 0:
                 kept = np.float16 if name == "frequency" else values.dtype
                 whole[name] = np.empty((len(index), *values.shape[1:]), dtype=kept)
             whole[name][start : start + len(values)] = values
     week = np.searchsorted(_weeks(examples), examples.week[index])
     return Rows(Encoded(**whole), examples.labels[index], week, examples.weights(index))
+
+
+def once(net: IntentNet, rows: Rows) -> Rows:
+    """Return rows with their texts read, where the network's encoder of texts is not trained."""
+    return replace(rows, encoded=read_once(net, rows.encoded))
 
 
 def present(examples: Examples, index: np.ndarray) -> list[int]:
@@ -197,7 +204,8 @@ def present(examples: Examples, index: np.ndarray) -> list[int]:
 def _encode(examples: Examples, rows: UserRows) -> Encoded:
     n_targets = len(examples.vocabulary.targets)
     names = inputs.names_of(examples)
-    return encode(rows, examples.context, calendar=examples.calendar, n_targets=n_targets, profile=names)
+    found = encode(rows, examples.context, calendar=examples.calendar, n_targets=n_targets, profile=names)
+    return found if examples.material is None else examples.material.reader.with_text(found, rows)
 
 
 def _weeks(examples: Examples) -> np.ndarray:
@@ -229,7 +237,7 @@ def _untrained(
     examples: Examples, spec: IntentModel, rows: Rows, device: str, projection: Projection | None = None
 ) -> IntentNet:
     some, weight = _some(rows)
-    net = IntentNet(shape(examples, spec, some))
+    net = IntentNet(shape(examples, spec, some), **({} if examples.material is None else examples.material.first()))
     net.standardise(some.frequency, some.profile, weight=weight)
     if projection is not None:
         net.project(projection)
@@ -275,6 +283,7 @@ def shape(examples: Examples, spec: IntentModel, some: Encoded) -> Shape:
         profile=some.profile.shape[1],
         segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,
         components=examples.components,
+        text=None if examples.material is None else examples.material.shape(spec.text),
     )
 
 

@@ -103,6 +103,9 @@ def _or_word(schema: dict[str, Any]) -> None:
     schema["anyOf"].insert(0, {"type": "string", "const": PCA})
 
 
+HISTORIES = "histories"  # in the slice of the training set's rows: the intent model reads which items users had
+
+
 class Profiles(Slice):
     """What is kept about a user and for how long it may be used."""
 

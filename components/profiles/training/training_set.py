@@ -127,11 +127,13 @@ def write(
     windows_days: tuple[int, ...],
     weighed: Callable[[pa.Table], pa.Table] = lambda rows: rows,
     ranked: pa.Table | None = None,
+    histories: bool = False,
 ) -> dict[str, int]:
     """Retrieve and write intent.parquet and ranking.parquet into a folder; returns row counts.
 
     `weighed` adds the strength of the ranker's labels where the spec weighs them. `ranked` are the (user_id, week)
-    pairs of ranking.parquet; else they are those who bought something.
+    pairs of ranking.parquet; else they are those who bought something. `histories` adds the items of users' pasts to
+    the rows of the intent model, for one that reads them as text.
     """
     calendar = Calendar(**_json(profiles / "calendar.json"))
     targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
@@ -140,7 +142,7 @@ def write(
     people = Vocabulary.load(profiles / "vocabulary").people
     with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
-        intent = retrieve(feast, services.INTENT, entities(seen, users, label_weeks), calendar)
+        intent = _of_intent(feast, entities(seen, users, label_weeks), calendar, histories=histories)
         ahead = within_horizon(targets, Vocabulary.load(profiles / "vocabulary").horizons)
         intent = with_weights(with_labels(intent, ahead, "label_ids"), profiles)
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)
@@ -156,6 +158,15 @@ def write(
             ranking = with_labels(ranking, pq.read_table(profiles / SHOWN), columns.LABEL_SHOWN)
         pq.write_table(ranking, destination / "ranking.parquet", compression="zstd", row_group_size=1 << 13)
     return counts | {"ranking_rows": ranking.num_rows}
+
+
+def _of_intent(feast: Any, wanted: Entities, calendar: Calendar, *, histories: bool) -> pa.Table:
+    """Retrieve the intent model's rows, by the ranker's service where it reads items too."""
+    if not histories:
+        return retrieve(feast, services.INTENT, wanted, calendar)
+    table = retrieve(feast, services.RANKING, wanted, calendar)
+    unread = {*columns.HISTORY_LISTS, *columns.RECEIVED_LISTS} - {*columns.TOLD_LISTS}
+    return table.drop([name for name in table.column_names if name in unread])
 
 
 def _returned(bought: pa.Table, seen: pa.Table) -> pa.Table:
