@@ -4,7 +4,9 @@ Each is trained with the same seeds on the same training users, as many as let t
 cell (`--cell-s`, processor seconds of one training; a probe on a twentieth of the users tells), and judged on the same
 test rows, over the targets of intents with a level. Figures are means over the seeds; `ci95` is an interval over
 resampled users, which all sides share, and holds no chance of training, for which `by_seed` stands. `less_default` is
-each side less the spec's own architecture. A variant stands behind a `+`, such as `transformer+temperature`.
+each side less the spec's own architecture. A variant stands behind a `+`, such as `transformer+temperature`; sides of
+text, such as `text` and `text+lora`, are named with --only, since their rows hold which items users had: where a run's
+rows lack these, they are made for the bench.
 
 Letters: B rows, C targets, H targets of the headline, R resamples of users.
 """
@@ -19,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import script, subject
+from benchmarks import histories, script, subject
 from benchmarks.script import Document
 from components import verdicts
 from components.intent import decisions, metrics
 from components.intent import examples as intent_examples
 from components.intent.examples import Examples
-from components.intent.networks import NETWORKS, TREES
+from components.intent.networks import NETWORKS, TEXT, TREES
 from components.intent.score import IntentScorer
 from components.intent.spec import OF_NETWORKS, IntentModel
 from components.intent.train import train
@@ -41,7 +43,11 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "balanced": {"loss": {"positives": "balanced"}, "calibrate": "isotonic"},
     "focal": {"loss": {"focal": 2.0}, "calibrate": "isotonic"},
 }
+OF_TEXT: Mapping[str, Mapping[str, Any]] = {
+    name: {"text": {"tune": name}} for name in ("full", "lora", "dora", "adalora", "ia3", "prefix", "adapter")
+}  # what is trained of the encoder, beside the head
 SIDES = (*NETWORKS, TREES, *(f"transformer+{name}" for name in VARIANTS))
+TEXTS = (TEXT, *(f"{TEXT}+{name}" for name in OF_TEXT))  # sides that are named with --only: rows need histories
 QUICK = (*NETWORKS, TREES, "cnn+temperature")
 CELL_S, QUICK_CELL_S = 300.0, 60.0
 PROBE, LEAST_USERS = 20, 50  # one in so many training users is probed, and no fewer than so many
@@ -89,6 +95,8 @@ def measure(asked: argparse.Namespace) -> Document:
     names = tuple(asked.only.split(",")) if asked.only else QUICK if asked.quick else SIDES
     with subject.subject(asked) as found:
         examples, spec = intent_examples.load(found.rows, found.intents), found.intent
+        if any(name in TEXTS for name in names):
+            examples = histories.added(examples, found.profiles)
     specs = {name: spec_of(name, spec) for name in names}
     cell_s = min(asked.cell_s, QUICK_CELL_S) if asked.quick else asked.cell_s
     seeds, held = 2 if asked.quick else asked.seeds, found.ranking.train_weeks
@@ -117,13 +125,14 @@ def measure(asked: argparse.Namespace) -> Document:
 def spec_of(name: str, spec: IntentModel) -> IntentModel:
     """Return the spec of a side: the run's own, with another architecture and a variant's options."""
     architecture, _, variant = name.partition("+")
-    if architecture not in (*NETWORKS, TREES) or (variant and variant not in VARIANTS):
+    variants = VARIANTS | OF_TEXT if architecture == TEXT else VARIANTS
+    if architecture not in (*NETWORKS, TEXT, TREES) or (variant and variant not in variants):
         raise SpecError(
-            f"--only: '{name}' is no side; use {', '.join((*NETWORKS, TREES))}, "
-            f"with + and one of {', '.join(VARIANTS)}, or without"
+            f"--only: '{name}' is no side; use {', '.join((*NETWORKS, TEXT, TREES))}, with + and one of "
+            f"{', '.join(variants)}, or without"
         )
-    asked = spec.model_dump(exclude_unset=True) | {"architecture": architecture} | dict(VARIANTS.get(variant, {}))
-    unread = OF_NETWORKS if architecture == TREES else ("trees",)
+    asked = spec.model_dump(exclude_unset=True) | {"architecture": architecture} | dict(variants.get(variant, {}))
+    unread = OF_NETWORKS if architecture == TREES else ("trees", *(("layers",) if architecture == TEXT else ("text",)))
     return IntentModel.model_validate({key: value for key, value in asked.items() if key not in unread})
 
 
@@ -148,7 +157,7 @@ def shared(examples: Examples, specs: Mapping[str, IntentModel], *, held: int, c
     few, share = some_users(examples, max(1 / PROBE, min(1.0, LEAST_USERS / users))), 1.0
     more = len(examples.part("train")) / len(few.part("train"))
     for name, spec in specs.items():
-        if "+" in name:  # options cost next to nothing beside their architecture
+        if "+" in name and name not in TEXTS:  # options cost next to nothing beside their architecture
             continue
         start = time.process_time()
         train(few, spec, ranking_weeks=held, device="cpu")

@@ -62,7 +62,7 @@ class Encoded:
     active: np.ndarray  # [B, T, 2] uint8: any target in the week; the week lies within the user's tenure
     profile: np.ndarray  # [B, P] float32, columns profile_names(windows)
     segment: np.ndarray  # [B] int64: 0 for an unknown user, else 1 + segment
-    # Of a model that reads text: [B, L] int32 tokens, or [B, H] float32, what an encoder that is not trained made of them
+    # Of a model that reads text: [B, L] int32 tokens, or [B, H] float32, what an encoder that is not trained made of it
     text: np.ndarray | None = None
 
     def __len__(self) -> int:

@@ -117,6 +117,11 @@ class Result:
         )
 
     @property
+    def reads_items(self) -> bool:
+        """Tell whether the intent model reads which items users had, as one that reads text does."""
+        return bool(_document(self.folders.model("intent") / "config.json").get("network", {}).get("text"))
+
+    @property
     def data(self) -> str:
         """Return the digest of the data."""
         return str(self.snapshot["digest"])

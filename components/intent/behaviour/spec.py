@@ -23,12 +23,12 @@ class Text(Slice):
 
     weights: str = Field(
         default=MINILM,
-        description=f"{MINILM}, all-MiniLM-L6-v2 (English), which the extra `vectors` brings; a folder with a model for "
-        "`transformers`, such as ./encoder, relative to the spec; or a hub id, such as org/name",
+        description=f"{MINILM}, all-MiniLM-L6-v2 (English), which the extra `vectors` brings; a folder with a model "
+        "for `transformers`, such as ./encoder, relative to the spec; or a hub id, such as org/name",
     )
     tune: Literal["head", "full", "lora", "dora", "adalora", "ia3", "prefix", "adapter"] = Field(
         default="head",
-        description="What is trained: head, nothing of the encoder, which reads each text once; full, all of it; or an "
+        description="What is trained: head, nothing of the encoder, which reads each text once; full, all; or an "
         "adapter in it: lora, dora, adalora, ia3 and prefix need the extra `text`, adapter (bottlenecks) needs none",
     )
     tokens: int = Field(
