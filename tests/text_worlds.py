@@ -80,7 +80,7 @@ def world(seed: int = 0, *, users: int = USERS) -> Examples:
             rows.append(known_row(f"u{user:02}", {w: [VISIT] for w in range(1, week)}, week))
             warm = int(rng.random() < 0.5)
             seen = KNOWN if week in SPLIT["train"] else ~KNOWN
-            mine = np.flatnonzero(seen & (GROUP == (1 - warm)))
+            mine = np.flatnonzero(seen & np.equal(GROUP, RED if warm else BLUE))
             items.append([int(item) for item in rng.choice(mine, 3, replace=False)])
             buys = rng.random() < 0.8
             labels.append([int(buys and warm), int(buys and not warm), int(rng.random() < 0.9)])

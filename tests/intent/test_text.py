@@ -211,12 +211,14 @@ def test_vectors_that_were_read_lately_are_kept_and_the_oldest_let_go(monkeypatc
     assert sum(asked) == 4
 
 
-def test_a_model_of_another_template_is_refused_in_one_line(training: Callable[[str], Trained], tmp_path: Path) -> None:
+def test_a_model_of_another_template_is_refused(training: Callable[[str], Trained], tmp_path: Path) -> None:
     training("head").scorer.save(tmp_path / "intent")
     config = files.read_json(tmp_path / "intent" / "config.json")
     config["network"]["text"]["template"] = "0" * 12
     files.write_json(tmp_path / "intent" / "config.json", config)
-    with pytest.raises(DataError, match=r"learnt from texts of template 000000000000, this code writes .*; train again"):
+    with pytest.raises(
+        DataError, match=r"learnt from texts of template 000000000000, this code writes .*; train again"
+    ):
         IntentScorer.served(tmp_path / "intent")
 
 
