@@ -11,6 +11,9 @@ from components.intent.behaviour.template import EVENTS, ITEMS, require
 from components.intent.examples import Examples
 from components.intent.networks import TEXT
 from components.intent.spec import IntentModel
+from feature_repo.errors import DataError
+
+MOST_UNKNOWN = 0.5  # of the words of items' names
 
 
 @dataclass(frozen=True)
@@ -38,4 +41,9 @@ def prepared(examples: Examples, spec: IntentModel) -> Examples:
     require(examples.rows, reads)
     source = sources.opened(spec.text, sources.base())
     reader = Reader.of(source.shape(spec.text, reads), source.tokenizer, examples.vocabulary)
+    if (share := reader.unknown()) > MOST_UNKNOWN:
+        raise DataError(
+            f"models.intent.text.weights: the encoder does not know {share:.0%} of the words in the items' names, so their "
+            "texts would all be alike; name one of their language"
+        )
     return replace(examples, material=Material(source, reader, reads))

@@ -239,6 +239,8 @@ def _untrained(
     some, weight = _some(rows)
     net = IntentNet(shape(examples, spec, some), **({} if examples.material is None else examples.material.first()))
     net.standardise(some.frequency, some.profile, weight=weight)
+    if some.text is not None:
+        net.weeks.standardise(some.text, weight=weight)
     if projection is not None:
         net.project(projection)
     return net.to(pick_device(device))

@@ -1,5 +1,7 @@
 """The contract of architecture `text` by what is trained of it, a world that only titles tell, and its refit."""
 
+import functools
+import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -104,17 +106,10 @@ def test_training_moves_what_the_spec_names_and_nothing_else(
 ) -> None:
     net = training(tune).scorer.net
     first = material.sources.opened(text_worlds.spec(folder, tune).text, folder).state()
-    own = {
-        name.replace("base_model.model.", "").replace(".base_layer", ""): v
-        for name, v in net.weeks.bert.state_dict().items()
-    }
-    kept = [
-        name
-        for name in first
-        if torch.equal(
-            own.get(name.replace("output.dense.", "output.dense.inner."), own.get(name)), torch.from_numpy(first[name])
-        )
-    ]
+    wraps, own = ("base_model.", "model.", ".base_layer", ".inner"), {}
+    for name, values in net.weeks.bert.state_dict().items():
+        own[functools.reduce(lambda left, wrap: left.replace(wrap, ""), wraps, name)] = values
+    kept = [name for name in first if torch.equal(own[name], torch.from_numpy(first[name]))]
     moved = [name for name, values in net.weeks.bert.named_parameters() if values.requires_grad]
     assert len(kept) == len(first) if tune != "full" else len(kept) < len(first) / 4
     assert bool(moved) == (tune != "head")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from components.intent import material
 from components.intent.behaviour import sources
 from components.intent.behaviour.spec import Text
 from components.intent.networks import adapters
@@ -47,10 +48,30 @@ def test_an_absent_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_tokenizer(folder: Path) -> None:
+    """Asked for one, `transformers` would make a tokenizer that knows no word."""
     (folder / "tokenizer.json").unlink()
     found = sources.opened(Text(weights=str(folder)), folder)
-    with pytest.raises(DataError, match=r"^models\.intent\.text\.weights: .* has no tokenizer that can be read; use"):
+    with pytest.raises(
+        DataError, match=r"^models\.intent\.text\.weights: .* holds no tokenizer\.json and no vocab\.txt"
+    ):
         _ = found.tokenizer
+    (folder / "vocab.txt").write_text("\n".join((*text_worlds.WORDS[:5], "[MASK]")) + "\n")
+    assert b"ruby" in sources.opened(Text(weights=str(folder)), folder).tokenizer
+
+
+def test_a_tokenizer_of_another_encoder(folder: Path, tmp_path: Path) -> None:
+    more = text_worlds.encoder(tmp_path / "more", words=(*text_worlds.WORDS, "more"))
+    (folder / "tokenizer.json").write_bytes((more / "tokenizer.json").read_bytes())
+    with pytest.raises(
+        DataError, match=r"the tokenizer in .* has a token \d+, beyond the encoder's \d+; name a folder"
+    ):
+        _ = sources.opened(Text(weights=str(folder)), folder).tokenizer
+
+
+def test_an_encoder_of_another_language(tmp_path: Path) -> None:
+    folder = text_worlds.encoder(tmp_path / "other", words=(*text_worlds.WORDS[:4], "rot", "blau"))
+    with pytest.raises(DataError, match=r"does not know 100% of the words in the items' names, .* of their language$"):
+        material.prepared(text_worlds.world(users=2), text_worlds.spec(folder))
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ class NumpyText:
     """What stands in the place of the encoder of weeks: texts to vectors of the network's width."""
 
     bert: NumpyBert
+    _scale: tuple[np.ndarray, np.ndarray] = field(repr=False)
     _out: tuple[np.ndarray, np.ndarray] = field(repr=False)
     _norm: tuple[np.ndarray, np.ndarray] = field(repr=False)
 
@@ -139,7 +140,10 @@ class NumpyText:
             if name.startswith("bert.")
         }
         return cls(
-            NumpyBert.of(shape.text, own), linear(weights, "out"), (weights["norm.weight"], weights["norm.bias"])
+            NumpyBert.of(shape.text, own),
+            (weights["mean"], weights["scale"]),
+            linear(weights, "out"),
+            (weights["norm.weight"], weights["norm.bias"]),
         )
 
     def __call__(self, encoded: Encoded) -> np.ndarray:
@@ -147,7 +151,8 @@ class NumpyText:
         text = encoded.text
         assert text is not None, "a model that reads text is asked through its scorer, which adds it"
         vectors = text if np.issubdtype(text.dtype, np.floating) else self.bert.vectors(text)
-        return normed(_mapped(vectors, self._out), *self._norm, np.float32(1e-5))
+        mean, scale = self._scale
+        return normed(_mapped((vectors - mean) * scale, self._out), *self._norm, np.float32(1e-5))
 
 
 def _n_layers(text: Mapping[str, Any]) -> int:

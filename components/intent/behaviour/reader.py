@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+LOOKED_AT = 2000  # names of items, at most, by which words that are unknown are told
+
+
 @dataclass(frozen=True)
 class Reader:
     """Turns user rows into tokens."""
@@ -57,6 +60,17 @@ class Reader:
         ):
             found[row, : len(one.ids)] = one.ids
         return found
+
+    def unknown(self) -> float:
+        """Return which share of the words of items' names the tokenizer does not know, 0..1; of some of the items."""
+        names = [name for name in self.writer.names if name]
+        some = [names[at] for at in np.linspace(0, len(names) - 1, min(LOOKED_AT, len(names))).astype(np.int64)]
+        token = getattr(self._split.model, "unk_token", None)
+        number = None if token is None else self._split.token_to_id(token)
+        if number is None:
+            return 0.0
+        ids = [one.ids for one in self._split.encode_batch(some, add_special_tokens=False)]
+        return sum(row.count(number) for row in ids) / max(sum(map(len, ids)), 1)
 
     @cached_property
     def _split(self) -> "Tokenizer":

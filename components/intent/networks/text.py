@@ -21,6 +21,7 @@ from components.intent.networks import adapters
 from components.intent.shape import Shape
 
 AT_ONCE = 64  # texts that are read together where nothing is trained
+STANDARD = 512  # texts, at most, that mean and spread are taken from
 KEPT = 150_000  # vectors of texts that a process keeps of one encoder
 MODELS = {"bert": "BertModel", "roberta": "RobertaModel", "xlm-roberta": "XLMRobertaModel"}
 
@@ -29,6 +30,8 @@ class Text(nn.Module):
     """Sum up a user's text as one vector."""
 
     tokenizer: Tensor  # uint8, the bytes of a JSON document
+    mean: Tensor  # [H], of the vectors of training rows' texts before anything is trained
+    scale: Tensor  # [H], 1 over their spread
 
     def __init__(self, shape: Shape, *, base: Mapping[str, np.ndarray] | None = None, tokenizer: bytes = b"") -> None:
         super().__init__()
@@ -38,6 +41,8 @@ class Text(nn.Module):
         if tokenizer:
             told = torch.frombuffer(bytearray(tokenizer), dtype=torch.uint8)
         self.register_buffer("tokenizer", told)
+        for name, fill in (("mean", 0.0), ("scale", 1.0)):
+            self.register_buffer(name, torch.full((shape.text["bert"]["hidden_size"],), fill))
         self.frozen = shape.text["tune"] in (HEAD, PLAIN)
         self.bert = adapters.adapted(_bert(shape, base), shape.text)
         if self.frozen:
@@ -49,8 +54,22 @@ class Text(nn.Module):
     def forward(self, text: Tensor) -> Tensor:
         """Return vectors [B, D] of tokens [B, L], or of what `once` made of them, [B, H]."""
         vectors = text if text.is_floating_point() else self.vectors(text)
-        summed: Tensor = self.norm(self.out(vectors))
+        summed: Tensor = self.norm(self.out((vectors - self.mean) * self.scale))
         return summed
+
+    def standardise(self, tokens: np.ndarray, *, weight: np.ndarray | None = None) -> None:
+        """Take mean and spread of the vectors of training rows' texts [B, L]; a row counts `weight` [B] times.
+
+        A BERT's vectors are alike but for little, and what is alike in all would drown what differs.
+        """
+        some = np.linspace(0, len(tokens) - 1, min(STANDARD, len(tokens))).astype(np.int64)
+        vectors = self.once(tokens[some]).astype(np.float64)
+        counts = None if weight is None else weight[some]
+        mean = np.average(vectors, axis=0, weights=counts)
+        spread = np.sqrt(np.average((vectors - mean) ** 2, axis=0, weights=counts))
+        scale = np.where(spread > 1e-4, 1 / np.maximum(spread, 1e-4), 0.0)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.scale.copy_(torch.from_numpy(scale))
 
     def vectors(self, tokens: Tensor) -> Tensor:
         """Return the mean of the last layer over the tokens of each text, [B, H]."""
@@ -78,7 +97,7 @@ class Text(nn.Module):
             found |= {keys[row]: vector for row, vector in zip(some, made, strict=True)}
         self.bert.train(training)
         result = np.stack([found[key] if key in found else self._read[key] for key in keys])
-        if len(self._read) + len(found) <= KEPT:
+        if self.frozen and len(self._read) + len(found) <= KEPT:
             self._read |= found
         return result
 
