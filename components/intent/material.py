@@ -43,7 +43,7 @@ def prepared(examples: Examples, spec: IntentModel) -> Examples:
     reader = Reader.of(source.shape(spec.text, reads), source.tokenizer, examples.vocabulary)
     if (share := reader.unknown()) > MOST_UNKNOWN:
         raise DataError(
-            f"models.intent.text.weights: the encoder does not know {share:.0%} of the words in the items' names, so their "
-            "texts would all be alike; name one of their language"
+            f"models.intent.text.weights: the encoder does not know {share:.0%} of the words in the items' names, so "
+            "their texts would all be alike; name one of their language"
         )
     return replace(examples, material=Material(source, reader, reads))

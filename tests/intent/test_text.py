@@ -1,7 +1,6 @@
 """The contract of architecture `text` by what is trained of it, a world that only titles tell, and its refit."""
 
 import functools
-import functools
 import subprocess
 import sys
 from collections.abc import Callable
