@@ -4,7 +4,8 @@ Each is trained with the same seeds on the same training users, as many as let t
 cell (`--cell-s`, processor seconds of one training; a probe on a twentieth of the users tells), and judged on the same
 test rows, over the targets of intents with a level. Figures are means over the seeds; `ci95` is an interval over
 resampled users, which all sides share, and holds no chance of training, for which `by_seed` stands. `less_default` is
-each side less the spec's own architecture. A variant stands behind a `+`, such as `transformer+temperature`; sides of
+each side less the spec's own architecture. A variant stands behind a `+`, such as `transformer+temperature`; a network
+that reads the event memory ends in `_events`, where the run's rows hold it (`profiles.memory: training`). Sides of
 text, such as `text` and `text+lora`, are named with --only, since their rows hold which items users had: where a run's
 rows lack these, they are made for the bench.
 
@@ -29,9 +30,10 @@ from components.intent import examples as intent_examples
 from components.intent.examples import Examples
 from components.intent.networks import NETWORKS, TEXT, TREES
 from components.intent.score import IntentScorer
-from components.intent.spec import OF_NETWORKS, IntentModel
+from components.intent.spec import EVENTS, OF_NETWORKS, IntentModel
 from components.intent.train import train
 from components.verdicts import Least, Sample
+from feature_repo import columns
 from feature_repo.errors import SpecError
 
 METRICS = {"macro_auroc": False, "map": False, "bce": True}  # whether lower is better
@@ -46,6 +48,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 OF_TEXT: Mapping[str, Mapping[str, Any]] = {
     name: {"text": {"tune": name}} for name in ("full", "lora", "dora", "adalora", "ia3", "prefix", "adapter")
 }  # what is trained of the encoder, beside the head
+OF_EVENTS = "_events"  # ends the name of a network that reads the event memory, on the same rows
+READERS = tuple(f"{name}{OF_EVENTS}" for name in NETWORKS)
 SIDES = (*NETWORKS, TREES, *(f"transformer+{name}" for name in VARIANTS))
 TEXTS = (TEXT, *(f"{TEXT}+{name}" for name in OF_TEXT))  # sides that are named with --only: rows need histories
 QUICK = (*NETWORKS, TREES, "cnn+temperature")
@@ -92,18 +96,22 @@ class Side:
 
 def measure(asked: argparse.Namespace) -> Document:
     """Train and judge all sides."""
-    names = tuple(asked.only.split(",")) if asked.only else QUICK if asked.quick else SIDES
     with subject.subject(asked) as found:
         examples, spec = intent_examples.load(found.rows, found.intents), found.intent
-        if any(name in TEXTS for name in names):
-            examples = histories.added(examples, found.profiles)
+        profiles = found.profiles
+    names = tuple(asked.only.split(",")) if asked.only else QUICK if asked.quick else SIDES
+    if any(name in TEXTS for name in names):
+        examples = histories.added(examples, profiles)
+    if not (asked.only or asked.quick) and columns.EVENT_LISTS[0] in examples.rows.lists:
+        names += READERS
     specs = {name: spec_of(name, spec) for name in names}
     cell_s = min(asked.cell_s, QUICK_CELL_S) if asked.quick else asked.cell_s
     seeds, held = 2 if asked.quick else asked.seeds, found.ranking.train_weeks
     share = shared(examples, specs, held=held, cell_s=cell_s)
     judge, taught = Judge.of(examples), some_users(examples, share)
     sides = {name: _side(judge, taught, one, name=name, seeds=seeds, held=held) for name, one in specs.items()}
-    default = sides.get(spec.architecture)
+    own = name_of(spec)
+    default = sides.get(own)
     return {
         "recommender": found.name,
         "seeds": list(range(seeds)),
@@ -112,7 +120,7 @@ def measure(asked: argparse.Namespace) -> Document:
         "rows": {"train": len(taught.part("train")), "of": len(examples.part("train")), "test": len(judge.test)},
         "users": judge.users,
         "targets": int(judge.head.sum()),
-        "default": spec.architecture,
+        "default": own,
         "intent": {name: _document(side, judge) for name, side in sides.items()},
         "less_default": {
             name: {metric: _difference(side, default, metric, judge) for metric in METRICS}
@@ -124,16 +132,25 @@ def measure(asked: argparse.Namespace) -> Document:
 
 def spec_of(name: str, spec: IntentModel) -> IntentModel:
     """Return the spec of a side: the run's own, with another architecture and a variant's options."""
-    architecture, _, variant = name.partition("+")
-    variants = VARIANTS | OF_TEXT if architecture == TEXT else VARIANTS
-    if architecture not in (*NETWORKS, TEXT, TREES) or (variant and variant not in variants):
+    side, _, variant = name.partition("+")
+    variants = VARIANTS | OF_TEXT if side == TEXT else VARIANTS
+    if side not in (*NETWORKS, TEXT, TREES, *READERS) or (variant and variant not in variants):
         raise SpecError(
-            f"--only: '{name}' is no side; use {', '.join((*NETWORKS, TEXT, TREES))}, with + and one of "
+            f"--only: '{name}' is no side; use {', '.join((*NETWORKS, TEXT, TREES, *READERS))}, with + and one of "
             f"{', '.join(variants)}, or without"
         )
-    asked = spec.model_dump(exclude_unset=True) | {"architecture": architecture} | dict(variants.get(variant, {}))
-    unread = OF_NETWORKS if architecture == TREES else ("trees", *(("layers",) if architecture == TEXT else ("text",)))
+    architecture = side.removesuffix(OF_EVENTS)
+    said = {"architecture": architecture, "reads": EVENTS if side in READERS else "steps"}
+    asked = spec.model_dump(exclude_unset=True) | said | dict(variants.get(variant, {}))
+    unread: tuple[str, ...] = OF_NETWORKS  # of trees; and the run's rows hold no vectors of titles
+    if architecture != TREES:
+        unread = ("trees", "titles", "layers" if architecture == TEXT else "text")
     return IntentModel.model_validate({key: value for key, value in asked.items() if key not in unread})
+
+
+def name_of(spec: IntentModel) -> str:
+    """Return the side that a spec asks for itself."""
+    return f"{spec.architecture}{OF_EVENTS if spec.reads == EVENTS else ''}"
 
 
 def some_users(examples: Examples, share: float) -> Examples:

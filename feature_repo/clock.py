@@ -27,6 +27,7 @@ DAY: Step = "day"
 WEEK: Step = "week"
 STEPS: tuple[Step, ...] = (HOUR, DAY, WEEK)  # finest first
 HOUR_S, DAY_S = 3600, 86_400
+QUARTER_S = 900
 SECONDS: dict[Step, int] = {HOUR: HOUR_S, DAY: DAY_S, WEEK: 7 * DAY_S}
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DURATION = r"^[1-9][0-9]{0,4}[hd]$"
@@ -327,9 +328,27 @@ class Calendar:
         import numpy as np
 
         numbers, place = np.unique(week, return_inverse=True)
-        starts = [self.start(int(n)).astimezone(self._zone) for n in numbers]
-        hours = np.asarray([at.hour + at.minute / 60 for at in starts]) / 24
-        days = (np.asarray([at.weekday() for at in starts]) + hours) / 7
-        turns = 2 * np.pi * np.stack([hours, days], axis=1)  # [N', 2]
-        waves = np.stack([np.sin(turns), np.cos(turns)], axis=2).reshape(len(numbers), 4)
-        return np.asarray(waves[place], dtype=np.float32)
+        return self._waves([self.start(int(n)) for n in numbers])[place]
+
+    def phases(self, seconds: "np.ndarray") -> "np.ndarray":
+        """Return the same of instants, epoch seconds [N], to the quarter of an hour, float32 [N, 4].
+
+        >>> import numpy as np
+        >>> monday_noon = Calendar("2016-12-26").start(1) + dt.timedelta(hours=12)
+        >>> Calendar("2016-12-26").phases(np.array([int(monday_noon.timestamp())])).round(2).tolist()
+        [[0.0, -1.0, 0.43, 0.9]]
+        """
+        import numpy as np
+
+        quarters, place = np.unique(np.asarray(seconds) // QUARTER_S, return_inverse=True)
+        return self._waves([dt.datetime.fromtimestamp(int(n) * QUARTER_S, dt.UTC) for n in quarters])[place]
+
+    def _waves(self, instants: list[dt.datetime]) -> "np.ndarray":
+        import numpy as np
+
+        local = [at.astimezone(self._zone) for at in instants]
+        hours = np.asarray([at.hour + at.minute / 60 for at in local]) / 24
+        days = (np.asarray([at.weekday() for at in local]) + hours) / 7
+        turns = 2 * np.pi * np.stack([hours, days], axis=1)  # [N, 2]
+        waves = np.stack([np.sin(turns), np.cos(turns)], axis=2).reshape(len(local), 4)
+        return np.asarray(waves, dtype=np.float32)

@@ -110,6 +110,17 @@ TOLD_LISTS = ("history_items", "history_weeks", "history_last_at")  # what a tex
 RECENT_LISTS = ("recent_targets", "recent_weeks")  # (target, week number) pairs, oldest first
 ATTRIBUTES = "attributes"  # codes of what the user declared, in the vocabulary's order; 0 is unknown
 MOST_ATTRIBUTES = 16
+# The event memory as lists (event_lists.py), where the spec keeps it for models: an event each, oldest first;
+# `event_targets` holds for each event in turn as many targets as `event_target_counts` says.
+EVENT_LISTS = (
+    "event_at",
+    "event_kinds",
+    "event_items",
+    "event_values",
+    "event_opens",
+    "event_target_counts",
+    "event_targets",
+)
 DAILY_LISTS = ("daily_days", "daily_events", "daily_sessions", "daily_quantity", "daily_value", "daily_discount")
 EVENING_HOUR = 17  # a session that starts at or after it, local time, is an evening one
 SLOW_DECAY = 0.96  # per week
@@ -117,6 +128,7 @@ FAST_DECAY = 0.80  # per week
 HISTORY_LIMIT = 512  # items kept in a user row, largest history_slow first; all where the vocabulary says so
 RECENT_WEEKS = 16  # weeks of (target, week) pairs kept
 MEMORY_EVENTS = 64  # kept in a memory
+OF_TRAINING = "training"  # of `profiles.memory`: training rows have memories too, and models may read EVENT_LISTS
 
 # How many possible rows a training row stands for; a table without the column holds all of them, once. It is made
 # with the label in view, so that no model may see it.

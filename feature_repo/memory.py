@@ -93,7 +93,7 @@ def _line(event: Remembered) -> bytes:
 
 def _event(line: bytes) -> Remembered:
     at, session, item, kind, value = line.decode().split("\t")
-    return Remembered(int(at), _plain(session), _plain(item), _plain(kind), float(value))
+    return Remembered(int(at), plain(session), plain(item), plain(kind), float(value))
 
 
 def _escaped(text: str) -> str:
@@ -102,7 +102,12 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    r"""Return a cell of a memory as it was before it was written.
+
+    >>> plain("a\\tb") == "a\tb"
+    True
+    """
     if "\\" not in text:
         return text
     raw = {written[1]: plain for plain, written in ESCAPES}

@@ -72,11 +72,13 @@ class Folding:
     vocabulary: Vocabulary
     windows_days: tuple[int, ...]
     item_event: str | None = None
+    events: bool = False  # rows that are read hold their memories as lists (event_lists.py), for models
 
     def empty(self) -> State:
         """Return the state of a user without events."""
         numbers = dict.fromkeys(columns.profile_columns(self.windows_days), 0.0) | {columns.SEGMENT: -1.0}  # none yet
-        held = [n for n in LIST_TYPES if self.vocabulary.people or n not in columns.RECEIVED_LISTS]
+        unheld = columns.EVENT_LISTS if self.vocabulary.people else columns.RECEIVED_LISTS + columns.EVENT_LISTS
+        held = [n for n in LIST_TYPES if n not in unheld]
         lists = {name: np.empty(0, LIST_TYPES[name]) for name in held}
         texts = {columns.LAST_SESSION: "", columns.VOCABULARY: self.vocabulary.digest}
         return numbers | lists | texts | {columns.STATE_AT: 0, columns.MEMORY: memory.EMPTY}

@@ -29,7 +29,7 @@ from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent.networks import TEXT
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
-from components.intent.spec import Intent, IntentModel
+from components.intent.spec import EVENTS, Intent, IntentModel
 from components.profiles import vocabulary_rule
 from components.profiles.spec import HISTORIES, Profiles
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
@@ -118,6 +118,29 @@ class Recommender(Slice):
         ranking, limits = _of(models, "ranking"), _of(models, "ranking", "candidates")
         said = ranking | {"vectors": vectors, "candidates": OF_VECTORS | limits}
         return {**document, "models": {**models, "ranking": said}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _events_are_kept(cls, document: Any) -> Any:
+        """Keep memories of training rows, and read vectors of texts, where the intent model reads events."""
+        models, intent = _of(document, "models"), _of(document, "models", "intent")
+        if intent.get("reads") != EVENTS:
+            return document
+        read = bool(_of(document, "vectors").get("text")) and intent.get("architecture") != TEXT
+        said = {"titles": read} | intent
+        profiles = {columns.MEMORY: columns.OF_TRAINING} | _of(document, "profiles")
+        return {**document, "profiles": profiles, "models": {**models, "intent": said}}
+
+    @model_validator(mode="after")
+    def _events_are_there(self) -> "Recommender":
+        if self.models.intent.reads == EVENTS and not self.profiles.rows_hold_events:
+            raise ValueError(
+                f"profiles.memory: {self.profiles.memory}, and models.intent.reads: {EVENTS} needs those of training "
+                f"rows; use memory: {columns.OF_TRAINING}, or leave it out"
+            )
+        if self.models.intent.titles and (self.vectors is None or self.vectors.text is None):
+            raise ValueError("models.intent.titles: needs vectors of texts; add `vectors: {text: {}}`, or drop titles")
+        return self
 
     @model_validator(mode="after")
     def _vectors_are_of_things(self) -> "Recommender":
@@ -318,7 +341,9 @@ class Recommender(Slice):
         """Return what the training set needs of ranking: which weeks, and what weighs a label."""
         dumped = self.models.ranking.model_dump(mode="json")
         refit = {"refit": True} if self.promotion.refit else {}  # left out where it is off: the rows are the same
-        texts = {HISTORIES: True} if self.models.intent.architecture == TEXT else {}
+        texts = (
+            {HISTORIES: True} if self.models.intent.architecture == TEXT and self.models.intent.reads != EVENTS else {}
+        )
         return (
             {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped} | refit | texts
         )

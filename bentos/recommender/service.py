@@ -234,4 +234,5 @@ def folding(release: Release, vocabulary: Vocabulary) -> Folding:
         vocabulary=vocabulary,
         windows_days=release.profiles.windows_days,
         item_event=release.ranking.event,
+        events=release.profiles.rows_hold_events,
     )

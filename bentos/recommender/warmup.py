@@ -5,7 +5,7 @@ The row of an unknown user would leave out most of the work: it has no history t
 
 import numpy as np
 
-from feature_repo import columns
+from feature_repo import columns, event_lists
 from feature_repo.rows import Ragged, UserRows
 from feature_repo.update import Event, Folding
 
@@ -25,6 +25,9 @@ def row(folding: Folding, user: str, *, now: int) -> UserRows:
     ]
     state = folding.fold(folding.empty(), events)
     lists = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    if folding.events:
+        held = event_lists.of([state[columns.MEMORY]], folding.vocabulary)
+        lists |= {name: ragged.values for name, ragged in held.items()}
     texts = (*columns.TEXTS, columns.STATE_AT)
     numbers = {name: float(v) for name, v in state.items() if name not in lists and name not in texts}
     return UserRows(

@@ -58,7 +58,7 @@ def write(folder: Path, name: str, found: Examples, *, instead_of: Path, prior_w
 
     like = IntentScorer.load(instead_of)
     net = RateNet.of(name, like.shape, rate=found.train_rate, prior_weeks=prior_weeks)
-    scorer = IntentScorer(net, like.vocabulary, like.context, like.calendar, like.profile)
+    scorer = IntentScorer(net, like.vocabulary, like.context, like.calendar, like.profile, events=like.events)
     scorer.save(folder)
     weeks = np.unique(pq.read_table(instead_of / OUT_OF_TIME, columns=[examples.WEEK])[examples.WEEK].to_numpy())
     scored = np.flatnonzero(np.isin(found.week, weeks))

@@ -16,6 +16,8 @@ from itertools import pairwise
 import numpy as np
 
 from components.intent.context import TargetContext
+from components.intent.events import EventCodes
+from components.intent.events import encode as tokens
 from feature_repo import columns
 from feature_repo.calendar import Calendar
 from feature_repo.clock import DAY_S, WEEK, Pace
@@ -64,6 +66,8 @@ class Encoded:
     segment: np.ndarray  # [B] int64: 0 for an unknown user, else 1 + segment
     # Of a model that reads text: [B, L] int32 tokens, or [B, H] float32, what an encoder that is not trained made of it
     text: np.ndarray | None = None
+    event_codes: np.ndarray | None = None  # [B, L, 2 + M], as events.py has them; None: weeks are read
+    event_numbers: np.ndarray | None = None  # [B, L, N] float32
 
     def __len__(self) -> int:
         return len(self.segment)
@@ -82,6 +86,7 @@ class _Ages:
     """Times of the rows as weeks before the upcoming week; an unknown user has tenure 0."""
 
     week: np.ndarray  # [B] the upcoming week
+    start: np.ndarray  # [B] when it starts, epoch seconds
     lag: np.ndarray  # [B] weeks that the stored sums decay further
     tenure: np.ndarray  # [B] weeks since the first event
     idle: np.ndarray  # [B] weeks since the last event
@@ -98,10 +103,12 @@ def encode(
     calendar: Calendar,
     n_targets: int,
     profile: Sequence[str] | None = None,
+    events: EventCodes | None = None,
 ) -> Encoded:
     """Encode rows as known at `state_at` for the week that is upcoming at `now`.
 
-    `profile` names the columns of `Encoded.profile`; left out: all of `profile_names`.
+    `profile` names the columns of `Encoded.profile`; left out: all of `profile_names`. With `events` the rows' memories
+    are encoded, too.
     """
     require_targets(rows, n_targets)
     owner = rows.lists["target_ids"].row_of_value()  # [N]
@@ -110,12 +117,17 @@ def encode(
     sequence = _sequence(rows, ages.week, n_targets, steps=pace.recent)
     within = np.arange(pace.recent, 0, -1) <= ages.tenure[:, None]  # [B, T]
     active = np.stack([sequence.any(axis=2), within], axis=2).astype(np.uint8)
+    codes, numbers = (
+        (None, None) if events is None else tokens(rows, ages.start, events, calendar=calendar, n_targets=n_targets)
+    )
     return Encoded(
         frequency=_frequency(rows, owner, ages, sequence, active[:, :, 0], context.at(ages.week), pace),
         sequence=sequence,
         active=active,
         profile=_named(_profile(rows, ages, active[:, :, 0], calendar), windows_of(rows), pace, profile),
         segment=np.where(rows.known, rows.numbers[columns.SEGMENT].astype(np.int64) + 1, 0),
+        event_codes=codes,
+        event_numbers=numbers,
     )
 
 
@@ -185,6 +197,7 @@ def _ages(rows: UserRows, owner: np.ndarray, calendar: Calendar) -> _Ages:
     start = np.array([starts[int(w)] for w in week], dtype=np.int64)
     return _Ages(
         week=week,
+        start=start,
         lag=week - weeks[1] - 1,
         tenure=np.where(known, np.maximum(week - weeks[2], 1), 0),
         idle=np.maximum(week - weeks[3], 1),

@@ -1,7 +1,7 @@
 """The `rows` artifact as the intent steps use it: rows, labels, weeks and what belongs to them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.intent.context import FILE, TargetContext
+from components.intent.events import EventCodes
 from components.intent.spec import Intent
-from feature_repo import columns, dropped_features, files
+from feature_repo import columns, dropped_features, files, item_vectors
 from feature_repo.calendar import Calendar
 from feature_repo.dropped_features import NOTHING, Asked
 from feature_repo.errors import DataError
+from feature_repo.item_vectors import ItemVectors
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
 
@@ -41,6 +43,8 @@ class Examples:
     asked: Asked = NOTHING  # of the profile's numbers that the model sees
     components: int | None = None  # that the network projects these numbers to; None: it sees them as they are
     material: "Material | None" = None  # of architecture text: its encoder, and what turns rows into tokens
+    events: EventCodes | None = None  # how the network reads events; None: it reads steps
+    titles: np.ndarray | None = None  # [I, V] float32, frozen text vectors of the vocabulary's items; None: not read
 
     def part(self, name: str) -> np.ndarray:
         """Return the positions of the rows of a part, int64."""
@@ -96,6 +100,17 @@ def load(folder: Path, intents: Sequence[Intent]) -> Examples:
         weight=_weight(table, week, split),
         asked=dropped_features.asked(folder),
     )
+
+
+def with_titles(examples: Examples, folder: Path) -> Examples:
+    """Add the frozen text vectors of the vocabulary's items, which the step `item_vectors` laid beside the rows."""
+    if not (folder / item_vectors.FOLDER).is_dir():
+        raise DataError(
+            f"{folder}: holds no {item_vectors.FOLDER}, and models.intent.titles reads them; run the pipeline of this "
+            "spec (one that was compiled for another leaves them out), or set titles: false"
+        )
+    found = ItemVectors.load(folder / item_vectors.FOLDER, examples.vocabulary.item_ids)
+    return replace(examples, titles=found.text.dense)
 
 
 def require_purged(split: dict[str, list[int]], horizon: int) -> None:

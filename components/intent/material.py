@@ -37,7 +37,7 @@ def prepared(examples: Examples, spec: IntentModel) -> Examples:
     """Return examples with what their texts are read by; as they are where the architecture reads none."""
     if spec.architecture != TEXT or examples.material is not None:
         return examples
-    reads = EVENTS if getattr(spec, "reads", "") == EVENTS else ITEMS
+    reads = EVENTS if spec.reads == EVENTS else ITEMS
     require(examples.rows, reads)
     source = sources.opened(spec.text, sources.base())
     reader = Reader.of(source.shape(spec.text, reads), source.tokenizer, examples.vocabulary)

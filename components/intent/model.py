@@ -1,9 +1,9 @@
 """The intent network: what a user may do next week, one logit a target.
 
-A user is read twice: an encoder (the spec's architecture) sums up the last weeks, and a perceptron that all targets
-share reads each target's own frequency numbers and weeks. Straight paths lie beside them: the personal decayed
-rate, which makes an untrained network exactly that baseline, and linear maps across targets (who buys pasta buys
-sauce). Saved as safetensors and JSON; nothing is pickled.
+A user is read twice: an encoder (the spec's architecture) sums up the last weeks, or the last events, and a perceptron
+that all targets share reads each target's own frequency numbers and weeks. Straight paths lie beside them: the personal
+decayed rate, which makes an untrained network exactly that baseline, and linear maps across targets (who buys pasta
+buys sauce). Saved as safetensors and JSON; nothing is pickled.
 
 Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, S segments, D width.
 """
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from components import served_form
-from components.intent import networks, numpy_net
+from components.intent import events, networks, numpy_net
 from components.intent.behaviour.spec import PLAIN
 from components.intent.encode import Encoded
 from components.intent.numpy_encoders import ENCODERS
@@ -41,12 +41,15 @@ class Batch:
     active: Tensor  # [B, T, 2] uint8
     profile: Tensor  # [B, P] float32
     segment: Tensor  # [B] int64
+    event_codes: Tensor | None = None  # [B, L, 2 + M], only of a network that reads events
+    event_numbers: Tensor | None = None  # [B, L, N] float32
     text: Tensor | None = None  # [B, L] int32 tokens, or [B, H] float32; only of a network that reads text
 
     @classmethod
     def of(cls, encoded: Encoded, device: torch.device | str = "cpu") -> "Batch":
-        """Move arrays to a device; numbers stored as float16 widen there."""
-        moved = {name: torch.from_numpy(values).to(device) for name, values in encoded.arrays().items()}
+        """Move arrays to a device; numbers stored as float16 widen there. Padding that all rows share is left out."""
+        arrays = events.trimmed(encoded).arrays()
+        moved = {name: torch.from_numpy(values).to(device) for name, values in arrays.items()}
         return cls(**{name: t.float() if t.is_floating_point() else t for name, t in moved.items()})
 
 
@@ -75,10 +78,47 @@ class WeekEncoder(nn.Module):
         summed: Tensor = self.norm(h[:, -1] + h.mean(dim=1))  # [B, D]
         return summed
 
-    def of(self, batch: Batch) -> Tensor:
-        """Encode a batch, [B, D]."""
-        summed: Tensor = self(batch.sequence, batch.active)
-        return summed
+
+class EventEncoder(nn.Module):
+    """Sum up the last events of a user as one vector, zeros where there are none."""
+
+    texts: Tensor  # [I + 1, V], only where titles are read; never trained
+    title: nn.Linear | None
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.kind = nn.Embedding(shape.kinds + events.KNOWN, shape.width)
+        self.band = nn.Embedding(shape.bands + 1, shape.width)
+        self.target = nn.Embedding(shape.targets + 1, shape.width, padding_idx=0)
+        self.number = nn.Linear(shape.event_numbers, shape.width)
+        self.title = None
+        if shape.items:  # of nothing, then of the items
+            self.register_buffer("texts", torch.zeros(shape.items + 1, shape.texts, dtype=torch.float16))
+            self.title = nn.Linear(shape.texts, shape.width, bias=False)
+        self.body = networks.build(shape)
+        self.norm = nn.LayerNorm(shape.width)
+
+    def freeze(self, titles: np.ndarray) -> None:
+        """Take the text vectors of items [I, V]."""
+        self.texts[1:].copy_(torch.from_numpy(titles))
+
+    def forward(self, codes: Tensor, numbers: Tensor) -> Tensor:
+        """Encode events [B, L, 2 + M] and [B, L, N] as vectors [B, D]."""
+        codes = codes.long()
+        there = codes[:, :, 0] != events.PADDING  # [B, L]
+        some = there.any(dim=1, keepdim=True)  # [B, 1]
+        read = torch.cat(
+            [there[:, :-1], there[:, -1:] | ~some], dim=1
+        )  # of nobody one token, or nothing is attended to
+        last = None if self.title is None else -1  # the code that is the item
+        token = self.kind(codes[:, :, 0]) + self.band(codes[:, :, 1]) + self.target(codes[:, :, 2:last]).sum(dim=2)
+        token = token + self.number(numbers.to(self.number.weight.dtype))  # [B, L, D]
+        if self.title is not None:
+            token = token + self.title(self.texts.to(token.dtype))[codes[:, :, -1]]
+        h = self.body(token, read)  # [B, L, D]
+        mean = (h * read[:, :, None]).sum(dim=1) / read.sum(dim=1, keepdim=True)
+        summed: Tensor = self.norm(h[:, -1] + mean) * some
+        return summed  # [B, D]
 
 
 class IntentNet(nn.Module):
@@ -99,7 +139,10 @@ class IntentNet(nn.Module):
             self.register_buffer(f"{name}_scale", torch.ones(size))
         if shape.components is not None:
             self.register_buffer("profile_matrix", torch.zeros(shape.profile, shape.components))
-        self.weeks: Any = WeekEncoder(shape) if shape.text is None else _text(shape, **of_text)
+        if shape.events is not None:
+            self.events = EventEncoder(shape)
+        else:
+            self.weeks: Any = WeekEncoder(shape) if shape.text is None else _text(shape, **of_text)
         self.segment = nn.Embedding(shape.segments + 1, SEGMENT_WIDTH)
         self.user = nn.Linear(shape.user_inputs + SEGMENT_WIDTH + D, D)
         self.pair_of_target = nn.Linear(own, D)
@@ -153,8 +196,13 @@ class IntentNet(nn.Module):
         return logits
 
     def _past(self, batch: Batch) -> Tensor:
-        summed: Tensor = self.weeks.of(batch) if batch.text is None else self.weeks(batch.text)
-        return summed
+        if self.shape.events is not None:
+            summed: Tensor = self.events(batch.event_codes, batch.event_numbers)
+        elif self.shape.text is not None:
+            summed = self.weeks(batch.text)
+        else:
+            summed = self.weeks(batch.sequence, batch.active)
+        return summed  # [B, D]
 
     def _user(self, batch: Batch) -> Tensor:
         profile = (batch.profile - self.profile_mean) * self.profile_scale  # [B, P]

@@ -1,12 +1,14 @@
-"""The encoders of the weekly sequence in numpy: what components/intent/networks has, from its saved weights, to serve.
+"""The encoders of weeks or events in numpy: what components/intent/networks has, from its saved weights, to serve.
 
-An encoder takes the weights by name, once, and returns a function from tokens [B, T, D] to [B, T, D] without torch.
-Dropout is none here: nothing is trained. `numpy_net.py` proves each saved network equal to the trained one.
+An encoder takes the weights by name, once, and returns a function from tokens [B, T, D] to [B, T, D] without torch; of
+events a mask [B, T] tells which are there, None: all. Dropout is none here: nothing is trained. `numpy_net.py` proves
+each saved network equal to the trained one.
 
 Letters: B users, T weeks, D width, H heads.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import numpy as np
 from scipy.special import erf, expit
@@ -14,9 +16,17 @@ from scipy.special import erf, expit
 from components.intent.shape import Shape
 
 Weights = Mapping[str, np.ndarray]
-Encoder = Callable[[np.ndarray], np.ndarray]
+Whole = Callable[[np.ndarray], np.ndarray]
 Linear = tuple[np.ndarray, np.ndarray]  # [in, out] and [out]
 BERT_EPSILON, ROOT_HALF = np.float32(1e-12), np.float32(np.sqrt(0.5))
+LOWEST = np.finfo(np.float32).min
+
+
+class Encoder(Protocol):
+    """What stands between the tokens of a user and their sum."""
+
+    def __call__(self, x: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
+        """Map tokens [B, T, D] to [B, T, D]; `there` [B, T] marks those that are no padding, None: all."""
 
 
 def linear(weights: Weights, name: str) -> Linear:
@@ -36,6 +46,23 @@ def normed(x: np.ndarray, gain: np.ndarray, bias: np.ndarray, epsilon: np.float3
     return np.asarray(away / np.sqrt(variance + epsilon) * gain + bias)
 
 
+def _from_left(encode: Whole) -> Encoder:
+    """Return an encoder that reads rows from the left end, so that it meets padding after all else."""
+
+    def turned(x: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
+        if there is None:
+            return encode(x)
+        n = there.sum(axis=1)
+        return _turned(encode(_turned(x, x.shape[1] - n)), n)
+
+    return turned
+
+
+def _turned(x: np.ndarray, by: np.ndarray) -> np.ndarray:
+    places = (np.arange(x.shape[1])[None] + by[:, None]) % x.shape[1]  # [B, T]
+    return np.take_along_axis(x, places[:, :, None], axis=1)
+
+
 def cnn(shape: Shape, weights: Weights) -> Encoder:
     """Return the dilated convolutions: each is one product with the weeks before, at and after, side by side."""
     layers = []
@@ -43,11 +70,11 @@ def cnn(shape: Shape, weights: Weights) -> Encoder:
         kernel = weights[f"layers.{i}.weight"]  # [D, D, 3]: out, in, week
         layers.append((np.ascontiguousarray(kernel.transpose(2, 1, 0)).reshape(-1, shape.width), 2**i, f"layers.{i}"))
 
-    def encode(x: np.ndarray) -> np.ndarray:
+    def encode(x: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
         B, T, D = x.shape
         for matrix, reach, name in layers:
             padded = np.zeros((B, T + 2 * reach, D), dtype=x.dtype)
-            padded[:, reach : reach + T] = x
+            padded[:, reach : reach + T] = x if there is None else x * there[:, :, None]
             near = np.concatenate([padded[:, k * reach : k * reach + T] for k in range(3)], axis=2)  # [B, T, 3 D]
             x = x + np.maximum(near @ matrix + weights[f"{name}.bias"], 0)
         return x
@@ -79,7 +106,7 @@ def lstm(shape: Shape, weights: Weights) -> Encoder:
                 hidden = x[:, t] = opened[:, 3 * D :] * np.tanh(cell)
         return x
 
-    return encode
+    return _from_left(encode)
 
 
 def gru(shape: Shape, weights: Weights) -> Encoder:
@@ -108,7 +135,7 @@ def gru(shape: Shape, weights: Weights) -> Encoder:
                 hidden = x[:, t] = new + update * (hidden - new)
         return x
 
-    return encode
+    return _from_left(encode)
 
 
 def rnn(shape: Shape, weights: Weights) -> Encoder:
@@ -132,19 +159,20 @@ def rnn(shape: Shape, weights: Weights) -> Encoder:
                 hidden = x[:, t] = np.tanh(given[:, t] + hidden @ of_state)
         return x
 
-    return encode
+    return _from_left(encode)
 
 
 def transformer(shape: Shape, weights: Weights) -> Encoder:
-    """Return the small BERT: no week is masked, so attention is over all of them."""
+    """Return the small BERT: attention is over all weeks, or all events that are there."""
     table = "bert.embeddings"
     place = weights[f"{table}.position_embeddings.weight"] + weights[f"{table}.token_type_embeddings.weight"][0]
     blocks = [_block(shape, weights, f"bert.encoder.layer.{i}") for i in range(shape.layers)]
 
-    def encode(x: np.ndarray) -> np.ndarray:
-        x = _norm(weights, f"{table}.LayerNorm", x + place[: x.shape[1]])
+    def encode(x: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
+        of = place[: x.shape[1]] if there is None else place[: x.shape[1]][::-1]  # events by how many came after
+        x = _norm(weights, f"{table}.LayerNorm", x + of)
         for block in blocks:
-            x = block(x)
+            x = block(x, there)
         return x
 
     return encode
@@ -160,10 +188,12 @@ def _block(shape: Shape, weights: Weights, name: str) -> Encoder:
     narrow, narrow_bias = linear(weights, f"{name}.output.dense")
     scale = np.float32(1 / np.sqrt(width / H))
 
-    def encode(x: np.ndarray) -> np.ndarray:
+    def encode(x: np.ndarray, there: np.ndarray | None = None) -> np.ndarray:
         B, T, D = x.shape
         query, key, value = (x @ asked + about).reshape(B, T, 3, H, D // H).transpose(2, 0, 3, 1, 4)  # [B, H, T, D / H]
         looks = query @ key.swapaxes(2, 3) * scale  # [B, H, T, T]
+        if there is not None:
+            looks = np.where(there[:, None, None], looks, LOWEST)
         looks = np.exp(looks - looks.max(axis=3, keepdims=True))
         seen = (looks / looks.sum(axis=3, keepdims=True)) @ value  # [B, H, T, D / H]
         seen = seen.transpose(0, 2, 1, 3).reshape(B, T, D)

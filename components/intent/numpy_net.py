@@ -15,39 +15,18 @@ import numpy as np
 from scipy.special import expit
 
 from components import served_form
-from components.intent import numpy_encoders
+from components.intent import events, numpy_encoders
 from components.intent.behaviour.numpy_bert import NumpyText
 from components.intent.encode import Encoded
-from components.intent.numpy_encoders import Encoder, linear
+from components.intent.numpy_encoders import linear
+from components.intent.shape import CONFIG as CONFIG
 from components.intent.shape import Shape
 from feature_repo import files
 from feature_repo.errors import DataError
 
-WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+WEIGHTS = "weights.safetensors"
 EPSILON = np.float32(1e-5)  # of torch's LayerNorm
 DRAWN = 24  # made-up users that both forms are asked about
-
-
-@dataclass(frozen=True)
-class NumpyWeeks:
-    """Sum up the weekly tokens of users."""
-
-    weights: Mapping[str, np.ndarray]
-    _token: numpy_encoders.Linear = field(repr=False)
-    _body: Encoder = field(repr=False)
-
-    @classmethod
-    def of(cls, shape: Shape, weights: Mapping[str, np.ndarray]) -> "NumpyWeeks":
-        """Return the encoder of weights by name, those of `weeks.`."""
-        body = {name.removeprefix("body."): values for name, values in weights.items()}
-        return cls(weights, linear(weights, "token"), numpy_encoders.ENCODERS[shape.architecture](shape, body))
-
-    def __call__(self, encoded: Encoded) -> np.ndarray:
-        """Return float32 [B, D]."""
-        weeks = np.concatenate([encoded.sequence, encoded.active], axis=2).astype(np.float32)  # [B, T, C + 2]
-        h = self._body(weeks @ self._token[0] + self._token[1])  # [B, T, D]
-        summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
-        return numpy_encoders.normed(summed, self.weights["norm.weight"], self.weights["norm.bias"], EPSILON)
 
 
 @dataclass(frozen=True)
@@ -57,7 +36,7 @@ class NumpyNet:
     shape: Shape
     weights: Mapping[str, np.ndarray]
     _made: Mapping[str, np.ndarray] = field(repr=False)  # turned and summed up once
-    _past: Callable[[Encoded], np.ndarray] = field(repr=False)  # sums it up, [B, D]
+    _past: Callable[..., np.ndarray] = field(repr=False)  # the encoder's body, or what reads a text
 
     @classmethod
     def of(cls, shape: Shape, weights: Mapping[str, np.ndarray]) -> "NumpyNet":
@@ -67,10 +46,16 @@ class NumpyNet:
             "user_out": np.ascontiguousarray(weights["user_out"].T),
             "pair_of_user": np.ascontiguousarray(weights["pair_of_user.weight"].T),
         }
-        for name in ("user", "pair_of_target", "mix"):
+        token, part = ("weeks.token", "weeks") if shape.events is None else ("events.number", "events")
+        for name in ((token,) if shape.text is None else ()) + ("user", "pair_of_target", "mix"):
             made[f"{name}.weight"], made[f"{name}.bias"] = linear(weights, name)
-        own = {name.removeprefix("weeks."): values for name, values in weights.items() if name.startswith("weeks.")}
-        return cls(shape, weights, made, NumpyWeeks.of(shape, own) if shape.text is None else NumpyText.of(shape, own))
+        if shape.items:
+            made["titles"] = weights["events.texts"].astype(np.float32) @ weights["events.title.weight"].T  # [I + 1, D]
+        if shape.text is not None:
+            own = {name.removeprefix("weeks."): one for name, one in weights.items() if name.startswith("weeks.")}
+            return cls(shape, weights, made, NumpyText.of(shape, own))
+        body = {name.removeprefix(f"{part}.body."): values for name, values in weights.items()}
+        return cls(shape, weights, made, numpy_encoders.ENCODERS[shape.architecture](shape, body))
 
     @classmethod
     def load(cls, folder: Path) -> "NumpyNet":
@@ -116,8 +101,40 @@ class NumpyNet:
         if self.shape.components is not None:
             profile = profile @ w["profile_matrix"]  # [B, N]
         known = np.where(encoded.segment > self.shape.segments, 0, encoded.segment)  # [B]; a new segment is unknown
-        parts = np.concatenate([profile, w["segment.weight"][known], self._past(encoded)], axis=1)
+        parts = np.concatenate([profile, w["segment.weight"][known], self._summed(encoded)], axis=1)
         return np.asarray(np.maximum(parts @ made["user.weight"] + made["user.bias"], 0))  # [B, D]
+
+    def _summed(self, encoded: Encoded) -> np.ndarray:
+        """Return what the encoder makes of users' pasts, float32 [B, D]."""
+        if self.shape.text is not None:
+            return self._past(encoded)
+        return self._of_weeks(encoded) if self.shape.events is None else self._of_events(encoded)
+
+    def _of_weeks(self, encoded: Encoded) -> np.ndarray:
+        w, made = self.weights, self._made
+        weeks = np.concatenate([encoded.sequence, encoded.active], axis=2).astype(np.float32)  # [B, T, C + 2]
+        h = self._past(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"])  # [B, T, D]
+        summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
+        return numpy_encoders.normed(summed, w["weeks.norm.weight"], w["weeks.norm.bias"], EPSILON)
+
+    def _of_events(self, encoded: Encoded) -> np.ndarray:
+        w, made, encoded = self.weights, self._made, events.trimmed(encoded)
+        codes, numbers = encoded.event_codes, encoded.event_numbers
+        assert codes is not None, "rows were encoded for a network of steps"
+        assert numbers is not None, "rows were encoded for a network of steps"
+        there = codes[:, :, 0] != events.PADDING  # [B, L]
+        some = there.any(axis=1, keepdims=True)
+        read = there.copy()
+        read[:, -1:] |= ~some
+        token = w["events.kind.weight"][codes[:, :, 0]] + w["events.band.weight"][codes[:, :, 1]]
+        last = -1 if self.shape.items else None  # the code that is the item
+        token += w["events.target.weight"][codes[:, :, 2:last]].sum(axis=2)
+        if self.shape.items:
+            token += made["titles"][codes[:, :, -1]]
+        token += numbers.astype(np.float32, copy=False) @ made["events.number.weight"] + made["events.number.bias"]
+        h = self._past(token, read)  # [B, L, D]
+        mean = (h * read[:, :, None]).sum(axis=1) / read.sum(axis=1, keepdims=True).astype(np.float32)
+        return some * numpy_encoders.normed(h[:, -1] + mean, w["events.norm.weight"], w["events.norm.bias"], EPSILON)
 
 
 def shape_of(folder: Path) -> Shape:
@@ -152,6 +169,7 @@ def drawn(shape: Shape, weights: Mapping[str, np.ndarray], *, rows: int = DRAWN)
         active=active,
         profile=like("profile"),
         segment=np.arange(rows) % (shape.segments + 2),  # one that training never saw, too
+        **({} if shape.events is None else _drawn_events(shape, weights, rng, rows)),
     )
     if shape.text is None:
         return made
@@ -162,3 +180,21 @@ def drawn(shape: Shape, weights: Mapping[str, np.ndarray], *, rows: int = DRAWN)
     length[0] = 2  # nobody's text is where it begins and where it ends
     tokens[np.arange(most) >= length[:, None]] = bert["pad_token_id"]
     return replace(made, text=tokens)
+
+
+def _drawn_events(
+    shape: Shape, weights: Mapping[str, np.ndarray], rng: np.random.Generator, rows: int
+) -> dict[str, np.ndarray]:
+    """Make up memories of all lengths, the first of them empty."""
+    assert shape.events is not None
+    L, most = shape.events, 3
+    there = np.arange(L)[None] >= L - np.linspace(0, L, rows).astype(int)[:, None]  # [B, L]
+    names = ["events.kind.weight", "events.band.weight", *["events.target.weight"] * most]
+    sizes = [weights[name] for name in names + (["events.texts"] if shape.items else [])]
+    codes = np.stack([rng.integers(0, len(table), (rows, L)) for table in sizes], axis=2)
+    codes[:, :, 0] = np.maximum(codes[:, :, 0], events.OTHER)
+    numbers = rng.random((rows, L, shape.event_numbers)) * 2
+    return {
+        "event_codes": (codes * there[:, :, None]).astype(np.int32),
+        "event_numbers": (numbers * there[:, :, None]).astype(np.float32),
+    }

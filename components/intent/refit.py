@@ -23,7 +23,7 @@ from components.intent.fit import Epoch, Fit
 from components.intent.loss import weights_of_positives
 from components.intent.model import IntentNet, pick_device, read_once
 from components.intent.score import IntentScorer
-from components.intent.shape import Shape
+from components.intent.shape import OF_EVENTS, Shape
 from components.intent.spec import IntentModel
 from components.intent.train import Beginning, Report
 from feature_repo.errors import DataError
@@ -62,8 +62,13 @@ def described(examples: Examples, shape: Shape) -> dict[str, Any]:
         "vocabulary": examples.vocabulary.digest,
         "split": {part: list(weeks) for part, weeks in examples.split.items()},
         "calendar": list(examples.calendar.document().values()),
-        "encode": {"profile": list(inputs.names_of(examples)), "frequency": list(encode.FREQUENCY), **asdict(shape)},
+        "encode": {"profile": list(inputs.names_of(examples)), "frequency": list(encode.FREQUENCY), **_sizes(shape)},
     }
+
+
+def _sizes(shape: Shape) -> dict[str, Any]:
+    """Return a shape's sizes, without those of events where it reads none: they are newer than recorded conditions."""
+    return {name: size for name, size in asdict(shape).items() if shape.events is not None or name not in OF_EVENTS}
 
 
 def shape(examples: Examples, spec: IntentModel) -> Shape:
@@ -95,6 +100,7 @@ def refit(
             examples.context,
             examples.calendar,
             inputs.names_of(examples),
+            events=examples.events,
         )
         torch.random.set_rng_state(beginning.generator)
         positives = weights_of_positives(spec.loss.positives, examples.train_rate)

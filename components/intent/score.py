@@ -17,6 +17,7 @@ from components.intent.calibration import Calibration
 from components.intent.context import FILE as CONTEXT
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
+from components.intent.events import EventCodes
 from components.intent.forest import Forest
 from components.intent.networks import TEXT, TREES
 from components.intent.numpy_net import CONFIG, NumpyNet
@@ -47,12 +48,15 @@ class IntentScorer:
         calendar: Calendar,
         profile: Sequence[str] | None = None,
         calibration: Calibration | None = None,
+        events: EventCodes | None = None,
     ) -> None:
         if net.shape.targets != len(vocabulary.targets) or net.shape.frequency != len(FREQUENCY):
             raise DataError(
                 f"intent model: made for {net.shape.targets} targets of {net.shape.frequency} numbers, this vocabulary "
                 f"and encode.py have {len(vocabulary.targets)} of {len(FREQUENCY)}; train again"
             )
+        if net.shape.events is not None and events is None:
+            raise DataError(f"intent model: it reads events, and its {CONFIG} does not say how; train again")
         self._model = net
         self._probabilities = None if isinstance(net, RateNet) else _forward_of(net)
         self.vocabulary = vocabulary
@@ -61,6 +65,7 @@ class IntentScorer:
         self.profile = profile  # names of the profile numbers that it was trained to see; None: all
         self.calibration = calibration  # None: probabilities are the model's own
         self._reader = _reader_of(net, vocabulary)
+        self.events = events  # how its network reads events; None: it reads steps
 
     @property
     def net(self) -> "IntentNet":
@@ -85,16 +90,27 @@ class IntentScorer:
 
     def at(self, context: TargetContext, calendar: Calendar) -> "IntentScorer":
         """Return the same model with the targets' shares and the calendar of other data."""
-        return IntentScorer(self._model, self.vocabulary, context, calendar, self.profile, self.calibration)
+        return IntentScorer(
+            self._model, self.vocabulary, context, calendar, self.profile, self.calibration, self.events
+        )
 
     def calibrated(self, calibration: Calibration | None) -> "IntentScorer":
         """Return the same model with its probabilities mapped."""
-        return IntentScorer(self._model, self.vocabulary, self.context, self.calendar, self.profile, calibration)
+        return IntentScorer(
+            self._model, self.vocabulary, self.context, self.calendar, self.profile, calibration, self.events
+        )
 
     def encode(self, rows: UserRows) -> Encoded:
         """Encode rows as the network was trained to see them."""
         n_targets = self.shape.targets
-        encoded = encode(rows, self.context, calendar=self.calendar, n_targets=n_targets, profile=self.profile)
+        encoded = encode(
+            rows,
+            self.context,
+            calendar=self.calendar,
+            n_targets=n_targets,
+            profile=self.profile,
+            events=self.events,
+        )
         if encoded.profile.shape[1] != self.shape.profile:
             raise DataError(
                 f"intent model: trained on {self.shape.profile} profile numbers, these rows give "
@@ -132,6 +148,9 @@ class IntentScorer:
         if self.profile is not None:
             config = files.read_json(folder / CONFIG)
             files.write_json(folder / CONFIG, config | {"profile": list(self.profile)})
+        if self.events is not None:
+            config = files.read_json(folder / CONFIG)
+            files.write_json(folder / CONFIG, config | self.events.document())
         if self.calibration is not None:
             self.calibration.save(folder)
         self.context.save(folder / CONTEXT)
@@ -154,14 +173,15 @@ class IntentScorer:
 
     @classmethod
     def _read(cls, folder: Path, net: "IntentNet | NumpyNet | Forest | RateNet") -> "IntentScorer":
-        vocabulary = Vocabulary.load(folder / VOCABULARY)
+        vocabulary, config = Vocabulary.load(folder / VOCABULARY), files.read_json(folder / CONFIG)
         return cls(
             net,
             vocabulary,
             TargetContext.load(folder / CONTEXT, n_targets=net.shape.targets),
             Calendar(**files.read_json(folder / CALENDAR)),
-            files.read_json(folder / CONFIG).get("profile"),
+            config.get("profile"),
             Calibration.read(folder, vocabulary),
+            EventCodes.of(config),
         )
 
 

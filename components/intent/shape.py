@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+CONFIG = "config.json"  # of a model folder
 HEAD_WIDTH = 16  # of the attention's heads
+OF_EVENTS = ("events", "kinds", "bands", "event_numbers", "items", "texts")  # sizes that only a network of events has
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,22 @@ class Shape:
     segments: int
     components: int | None = None  # that the profile's numbers are projected to; None: the numbers themselves
     text: Mapping[str, Any] | None = None  # of the encoder of texts (behaviour/sources.py); None: it reads steps
+    events: int | None = None  # that the encoder reads of the user's memory, at most; None: it reads weeks
+    kinds: int = 0  # of events, told apart
+    bands: int = 0  # of money, told apart
+    event_numbers: int = 0  # a token holds
+    items: int = 0  # whose frozen text vectors the network holds; 0: it reads no titles
+    texts: int = 0  # components of these vectors
 
     @property
     def heads(self) -> int:
         """Return how many heads a transformer's attention has."""
         return max(1, self.width // HEAD_WIDTH) if self.width % HEAD_WIDTH == 0 else 1
+
+    @property
+    def length(self) -> int:
+        """Return how many tokens the encoder reads at most."""
+        return self.weeks if self.events is None else self.events
 
     @property
     def user_inputs(self) -> int:
@@ -35,4 +48,5 @@ class Shape:
 
     def document(self) -> dict[str, Any]:
         """Return what `config.json` holds of it."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        newer = {} if self.events is not None else dict.fromkeys(OF_EVENTS)
+        return {name: value for name, value in asdict(self).items() if value is not None and name not in newer}

@@ -12,6 +12,7 @@ from feature_repo.clock import DURATION, HOUR, HOUR_S, Pace, seconds_of
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
+EVENTS = "events"  # what an encoder may read instead of steps
 SESSION = "session"  # the horizon of intents of the visit that goes on (components/intent/sessions)
 LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 
@@ -175,8 +176,18 @@ class IntentModel(Slice):
 
     architecture: Architecture = Field(
         default="transformer",
-        description="Encoder of the weekly sequence; text, a BERT that reads what users had as text; or gbdt, "
+        description="Encoder of the sequence; text, a BERT that reads what users had or did as text; or gbdt, "
         "gradient-boosted trees, which read neither",
+    )
+    reads: Literal["steps", "events"] = Field(
+        default="steps",
+        description="What the encoder reads: the last steps of the clock (text: the items that the user had), or the "
+        f"user's last {columns.MEMORY_EVENTS} events one by one",
+    )
+    titles: bool = Field(
+        default=False,
+        description="With reads: events, whether a token holds the frozen text vector of its item; left out: where "
+        "`vectors.text` is declared",
     )
     width: int = Field(default=64, ge=8, le=512, multiple_of=8, description="Width of the hidden layers")
     layers: int = Field(default=2, ge=1, le=8, description="Layers of the encoder")
@@ -210,6 +221,14 @@ class IntentModel(Slice):
         return self
 
     @model_validator(mode="after")
+    def _titles_are_of_events(self) -> "IntentModel":
+        if self.titles and self.reads != EVENTS:
+            raise ValueError(f"titles: steps have none; use reads: {EVENTS}, or drop titles")
+        if self.titles and self.architecture == TEXT:
+            raise ValueError(f"titles: {TEXT} reads titles as text, and no vectors of theirs; drop titles")
+        return self
+
+    @model_validator(mode="after")
     def _fits_architecture(self) -> "IntentModel":
         """Refuse what the architecture would not read: it would be silently without effect."""
         said = self.model_fields_set
@@ -237,9 +256,20 @@ class IntentModel(Slice):
         return {name: value for name, value in dumped.items() if name not in NEWER or value != NEWER[name]}
 
 
-OF_NETWORKS = ("width", "layers", "dropout", "epochs", "batch_size", "learning_rate")  # trees have none of these
+OF_NETWORKS = (
+    "reads",
+    "titles",
+    "width",
+    "layers",
+    "dropout",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+)  # trees have none of these
 NEWER: dict[str, Any] = {
     "text": Text().model_dump(),
+    "reads": "steps",
+    "titles": False,
     "trees": Trees().model_dump(),
     "loss": Loss().model_dump(),
     "calibrate": "none",

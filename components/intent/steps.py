@@ -7,7 +7,7 @@ training step hands the work to a TrainJob, whose processes come back here by `t
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.intent import examples, inputs, material
+from components.intent import events, examples, inputs, material
 from components.intent.calibration import Calibration
 from components.intent.decisions import Thresholds
 from components.intent.networks import TREES
@@ -46,6 +46,7 @@ CURVES = {
     "micro_f1": ("micro F1", False),
     "ece": ("calibration error", True),
 }  # figures of epochs on that page, and whether lower is better
+NO_TITLES = "it reads titles, and its rows hold no vectors of texts to train it anew on"
 _INTENTS = TypeAdapter(list[Intent])
 
 
@@ -70,6 +71,7 @@ def run_train_intent(
             from components.intent.train import train
 
             found = examples.load(Path(rows), _INTENTS.validate_json(intents))
+            found = examples.with_titles(found, Path(rows)) if spec.titles else found
             trained = train(found, spec, ranking_weeks=ranking_weeks, report=progress.at, ranks=group)
             progress.count(**_sees(trained.inputs))
             if trained.scorer.shape.architecture != TREES:  # which one process grows
@@ -142,7 +144,7 @@ def run_refit_intent(
         from components.intent import refit as refits
 
         judged, whole = Path(intent), examples.load(Path(rows), _INTENTS.validate_json(intents))
-        found = inputs.again(whole, inputs.read(judged))
+        found = replace(inputs.again(whole, inputs.read(judged)), events=events.read(judged))
         spec, training = IntentModel.model_validate_json(model), files.read_json(judged / TRAINING)
         found = material.prepared(found, spec)
         beginning = refits.load_beginning(judged / BEGINNING)
@@ -261,6 +263,8 @@ def run_judge_twin_intent(intents: str, *, rows: str, twin: str, twin_rows: str,
     """Judge the intent model of the champion's judged twin on the candidate's test rows."""
     with step("judge_twin_intent") as progress:
         found = twins.read(Path(twin_rows))
+        if found.retrained and IntentModel.model_validate(files.read_json(Path(twin) / twins.INTENT_MODEL)).titles:
+            found = found.without(NO_TITLES)
 
         def work(folder: Path) -> None:
             from components.intent import twin as judged

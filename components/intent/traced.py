@@ -41,7 +41,9 @@ class Forward:
 
     def __init__(self, net: IntentNet) -> None:
         self._net = net.eval()
-        self._single = Single(net) if net.bias.device.type == "cpu" and net.shape.text is None else None
+        # A trace is of one length, and memories and texts differ in theirs.
+        traced = net.bias.device.type == "cpu" and net.shape.events is None and net.shape.text is None
+        self._single = Single(net) if traced else None
 
     def __call__(self, encoded: Encoded) -> np.ndarray:
         """Return float32 [B, C]."""

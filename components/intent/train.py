@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import calibrate, decisions, inputs, material
+from components.intent import calibrate, decisions, events, inputs, material
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
+from components.intent.events import EventCodes
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows
 from components.intent.loss import weights_of_positives
@@ -30,12 +31,13 @@ from components.intent.networks import TREES
 from components.intent.projection import Projection
 from components.intent.score import ROWS, IntentScorer
 from components.intent.shape import Shape
-from components.intent.spec import IntentModel
+from components.intent.spec import EVENTS, IntentModel
 from feature_repo import columns
 from feature_repo.errors import DataError, SpecError
 from feature_repo.rows import Ragged, UserRows
 
 SINGLE_WEIGHT = 10.0  # in the loss, of a target that is an intent by itself, such as visit: one among a hundred is lost
+HALVED = ("frequency", "event_numbers")  # of encoded rows, kept as float16
 STANDARD_ROWS = 4096  # training rows, at most, that mean and spread are taken from
 Report = Callable[[float, str], None]
 
@@ -106,6 +108,11 @@ def train(
     passed = examples.week[parts["train"]] + int(examples.vocabulary.horizons.max()) <= held_weeks[0]  # [R]
     known = parts["train"][passed] if passed.any() else parts["train"]
     examples, selection = inputs.selected(examples, known)
+    if spec.reads == EVENTS and examples.material is None:  # text is written of them, and needs no codes
+        if spec.titles and examples.titles is None:
+            raise DataError("models.intent.titles: no text vectors are at hand; use titles: false")
+        titles = examples.titles if spec.titles else None
+        examples = replace(examples, events=events.fit(examples.rows.take(parts["train"]), titles), titles=titles)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         rows, validate = encoded(examples, parts["train"]), encoded(examples, uses.get("stop", parts["validate"]))
@@ -178,13 +185,13 @@ def mapped(scorer: IntentScorer, examples: Examples, uses: Mapping[str, np.ndarr
 
 
 def encoded(examples: Examples, index: np.ndarray) -> Rows:
-    """Encode the rows in `index` once for all epochs; frequencies are kept as float16, which halves the memory."""
+    """Encode the rows in `index` once for all epochs; most numbers are kept as float16, which halves the memory."""
     whole: dict[str, np.ndarray] = {}
     for start in range(0, len(index), ROWS):
         part = _encode(examples, examples.rows.take(index[start : start + ROWS]))
         for name, values in part.arrays().items():
             if start == 0:
-                kept = np.float16 if name == "frequency" else values.dtype
+                kept = np.float16 if name in HALVED else values.dtype
                 whole[name] = np.empty((len(index), *values.shape[1:]), dtype=kept)
             whole[name][start : start + len(values)] = values
     week = np.searchsorted(_weeks(examples), examples.week[index])
@@ -204,7 +211,14 @@ def present(examples: Examples, index: np.ndarray) -> list[int]:
 def _encode(examples: Examples, rows: UserRows) -> Encoded:
     n_targets = len(examples.vocabulary.targets)
     names = inputs.names_of(examples)
-    found = encode(rows, examples.context, calendar=examples.calendar, n_targets=n_targets, profile=names)
+    found = encode(
+        rows,
+        examples.context,
+        calendar=examples.calendar,
+        n_targets=n_targets,
+        profile=names,
+        events=examples.events,
+    )
     return found if examples.material is None else examples.material.reader.with_text(found, rows)
 
 
@@ -230,7 +244,8 @@ def unknown(examples: Examples) -> Encoded:
 def scorer_of(fit: Fit | Boosting, examples: Examples) -> IntentScorer:
     """Return what is being fitted, as it answers now."""
     model = fit.forest if isinstance(fit, Boosting) else fit.net
-    return IntentScorer(model, examples.vocabulary, examples.context, examples.calendar, inputs.names_of(examples))
+    names, codes = inputs.names_of(examples), examples.events
+    return IntentScorer(model, examples.vocabulary, examples.context, examples.calendar, names, events=codes)
 
 
 def _untrained(
@@ -241,6 +256,8 @@ def _untrained(
     net.standardise(some.frequency, some.profile, weight=weight)
     if some.text is not None:
         net.weeks.standardise(some.text, weight=weight)
+    if examples.titles is not None:
+        net.events.freeze(examples.titles)
     if projection is not None:
         net.project(projection)
     return net.to(pick_device(device))
@@ -286,7 +303,17 @@ def shape(examples: Examples, spec: IntentModel, some: Encoded) -> Shape:
         segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,
         components=examples.components,
         text=None if examples.material is None else examples.material.shape(spec.text),
+        **_of_events(examples.events, some),
     )
+
+
+def _of_events(codes: EventCodes | None, some: Encoded) -> dict[str, int]:
+    """Return the sizes of a network of events."""
+    if codes is None or some.event_numbers is None:
+        return {}
+    _, length, numbers = some.event_numbers.shape
+    sizes = {"events": length, "kinds": len(codes.kinds), "bands": len(codes.bands) + 1, "event_numbers": numbers}
+    return sizes | {"items": codes.items, "texts": codes.texts}
 
 
 def weights(examples: Examples) -> np.ndarray:

@@ -177,6 +177,11 @@ class Profiles(Slice):
         return self
 
     @property
+    def rows_hold_events(self) -> bool:
+        """Tell whether rows that models read hold the event memory as lists."""
+        return self.memory == columns.OF_TRAINING
+
+    @property
     def used_days(self) -> int:
         """Return up to which age, in days, a row is used."""
         return self.stale_days or 3 * self.ttl_days

@@ -67,6 +67,9 @@ def example(
         "received_items": [0],
         "recent_targets": [0],
         "recent_weeks": [week],
+        "event_at": [last_at],
+        "event_items": [0],
+        "event_targets": [0],
     }
     for name in lists:
         by_end = first_at if name.endswith("first_at") else last_at if name.endswith("last_at") else 1.0

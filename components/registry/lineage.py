@@ -118,8 +118,18 @@ class Result:
 
     @property
     def reads_items(self) -> bool:
-        """Tell whether the intent model reads which items users had, as one that reads text does."""
-        return bool(_document(self.folders.model("intent") / "config.json").get("network", {}).get("text"))
+        """Tell whether the intent model reads which items users had, as one that writes them as text does."""
+        return self._text.get("reads") == "items"
+
+    @property
+    def _text(self) -> dict[str, Any]:
+        return dict(_document(self.folders.model("intent") / "config.json").get("network", {}).get("text") or {})
+
+    @property
+    def reads_events(self) -> bool:
+        """Tell whether the intent model reads the rows' event memory."""
+        config = _document(self.folders.model("intent") / "config.json")
+        return "events" in config or self._text.get("reads") == "events"
 
     @property
     def data(self) -> str:

@@ -103,6 +103,8 @@ def example(part: Part, result: Result, *, windows_days: Sequence[int]) -> pd.Da
         lists += columns.RECEIVED_LISTS
     if part == "intent" and result.reads_items:
         lists += columns.TOLD_LISTS
+    if part == "intent" and result.reads_events:
+        lists += columns.EVENT_LISTS
     frame = frames.example(lists=lists, windows_days=windows_days, last=result.last, calendar=result.calendar)
     if part == "ranking":
         frame[frames.PROBABILITIES] = [[0.5] * len(result.vocabulary.targets)] * len(frame)

@@ -23,6 +23,7 @@ from feature_repo.item_vectors import FOLDER
 
 KEY = "vectors"  # of the slice `models.ranking`
 MADE_BY = "made_by"  # beside the spec's own fields there: another encoder, and the step runs again
+WITH_INTENT = "with_intent"  # there too: the intent model reads the vectors, so its rows go along
 LEFT_OUT = ("intent.parquet",)  # of the rows: what the ranking steps do not read
 
 
@@ -31,11 +32,13 @@ def run_item_vectors(ranking: str, *, rows: str, vector_rows: str) -> None:
     with step("item_vectors") as progress:
         source, asked = Path(rows), json.loads(ranking).get(KEY)
         with files.written_folder(Path(vector_rows)) as folder:
-            link(source, folder)
+            link(source, folder, without=() if (asked or {}).get(WITH_INTENT) else LEFT_OUT)
             if asked is None:
                 progress.count(asked=False)
                 return
-            spec = Vectors.model_validate({name: value for name, value in asked.items() if name != MADE_BY})
+            spec = Vectors.model_validate(
+                {name: value for name, value in asked.items() if name not in (MADE_BY, WITH_INTENT)}
+            )
             items = pq.read_table(source / "vocabulary" / "items.parquet")
             state = pq.read_table(source / "item_state.parquet")
             found = build(items, popularity(state, items.num_rows), spec, _work(progress.at))
@@ -60,11 +63,11 @@ def popularity(state: pa.Table, n_items: int) -> np.ndarray:
     return np.nan_to_num(result)
 
 
-def link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path, *, without: tuple[str, ...] = LEFT_OUT) -> None:
     """Link a folder's files into another one, or copy them: artifacts are never changed in place."""
     for path in sorted(p for p in source.rglob("*") if p.is_file()):
         name = path.relative_to(source)
-        if str(name) in LEFT_OUT or name.parts[0] == FOLDER:
+        if str(name) in without or name.parts[0] == FOLDER:
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -8,12 +8,12 @@ pushes write, so whatever one of them overwrote the next materialisation sees an
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
-from feature_repo import columns, memory
+from feature_repo import columns, event_lists, memory
 from feature_repo.online import feast_values, memory_cells, provenance
 from feature_repo.online.feast_store import Online, space
 from feature_repo.online.provenance import Provenance
@@ -67,7 +67,8 @@ class OnlineProfiles:
 
         Raises StoreAway when the store does not answer in its time.
         """
-        return moved_on(self._stored(user_ids, now=now), self._batch_end(), self.folding.calendar)
+        rows = moved_on(self._stored(user_ids, now=now), self._batch_end(), self.folding.calendar)
+        return self._with_events(rows) if self.folding.events else rows
 
     def push(self, user_id: str, events: Sequence[Event]) -> UserRows:
         """Fold events into a user's row, oldest first, write it, and return it; the next read sees it."""
@@ -165,6 +166,14 @@ class OnlineProfiles:
             return rows
         mine = self.form.rows(list(found.values()), [users[place] for place in found], now=now)
         return UserRows.joined(mine, rows).take(np.argsort([*found, *rest]))
+
+    def _with_events(self, rows: UserRows) -> UserRows:
+        """Add the memories as lists. They are read after the row: an event pushed in between may be in them alone."""
+        cells = [_memory_of(row) for row in self.online.read(DAILY, [str(user) for user in rows.user_id])]
+        if any(known and not cell for known, cell in zip(rows.known, cells, strict=True)):
+            self._say_lacking()
+        held = [cell if known else memory.EMPTY for known, cell in zip(rows.known, cells, strict=True)]
+        return replace(rows, lists={**rows.lists, **event_lists.of(held, self.folding.vocabulary)})
 
     def _blobs(self, users: Sequence[str]) -> list[Parts | None]:
         """Read rows' blobs with what the rows are made of: one of another row, form or vocabulary counts as none."""

@@ -102,9 +102,11 @@ class Graph:
         form: tuple[str, ...] = tuple(step_table.FORM),
         vectors: bool = False,
         sessions: bool = False,
+        titles: bool = False,
     ) -> None:
         self.form = form
         self.vectors, self.sessions = vectors, sessions  # whether the spec asks for vectors of items, intents of visits
+        self.titles = titles  # whether the intent model reads vectors, too
         self._open: list[Part] = []
         admit = step_table.step(ADMIT)
         self.first = Node(admit, self._admitted)

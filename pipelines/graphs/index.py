@@ -56,7 +56,9 @@ class Pipeline:
         """Return its graph, with steps that a spec may ask for as it does; a step without a row is refused."""
         vectors = vectors or (spec is not None and spec.vectors is not None)
         sessions = sessions or (spec is not None and bool(spec.of_sessions))
-        graph = Graph(self.name.removeprefix(PREFIX), form=self.fields, vectors=vectors, sessions=sessions)
+        titles = spec is not None and spec.models.intent.titles
+        name = self.name.removeprefix(PREFIX)
+        graph = Graph(name, form=self.fields, vectors=vectors, sessions=sessions, titles=titles)
         self.hang(graph)
         return graph
 

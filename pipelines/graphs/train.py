@@ -59,14 +59,18 @@ def prepared(graph: Graph) -> Prepared:
 
 def trained(graph: Graph, at: Prepared) -> Models:
     """Train both models and judge each on the test weeks."""
+    rows = at.rows
     with graph.group("intent", "Train the intent model and judge it on the test weeks."):
-        intent = graph.step("train_intent", rows=at.rows)["intent"]
+        if graph.titles:
+            rows = graph.step("item_vectors", rows=at.rows)["vector_rows"]
+        intent = graph.step("train_intent", rows=rows)["intent"]
         judged = graph.step("evaluate_intent", rows=at.rows, intent=intent)["intent_evaluation"]
         session = None
         if graph.sessions:
             session = graph.step("train_session", clean=at.clean, rows=at.rows)["session_model"]
     with graph.group("ranking", "Train the ranker and judge it on the test weeks."):
-        rows = graph.step("item_vectors", rows=at.rows)["vector_rows"] if graph.vectors else at.rows
+        if graph.vectors and not graph.titles:
+            rows = graph.step("item_vectors", rows=at.rows)["vector_rows"]
         ranker = graph.step("train_ranking", rows=rows, intent=intent)["ranker"]
         compared = graph.step("evaluate_ranking", rows=rows, intent=intent, ranker=ranker)["ranking_evaluation"]
     return Models(intent, judged, ranker, compared, rows, session)

@@ -4,10 +4,12 @@ import re
 from pathlib import Path
 
 from components.intent import encode as intent
+from components.intent import events
 from components.ranking import encode as ranking
 from feature_repo import columns
 from feature_repo.clock import Pace
 
+EVENT_CODES = ("kind", "band", "targets")
 PAGE = Path("docs/features.md").read_text(encoding="utf-8")
 
 
@@ -21,7 +23,7 @@ def named(start: str, end: str) -> set[str]:
 def test_every_number_and_list_of_the_user_row_is_explained() -> None:
     numbers = {*columns.PROFILE_TIMES, *columns.PROFILE_TOTALS, *columns.WINDOWED, columns.SEGMENT}
     families = (columns.TARGET_LISTS, columns.HISTORY_LISTS, columns.RECEIVED_LISTS)
-    families += (columns.RECENT_LISTS, columns.DAILY_LISTS)
+    families += (columns.RECENT_LISTS, columns.DAILY_LISTS, columns.EVENT_LISTS)
     lists = {name for family in families for name in family} | {columns.ATTRIBUTES}
     assert named("## The user row", "## Items and targets") == numbers | lists
 
@@ -33,7 +35,8 @@ def test_every_number_of_items_and_targets_is_explained() -> None:
 
 def test_every_feature_of_the_models_is_explained() -> None:
     stored = set(intent.profile_names([])) & {*columns.PROFILE_TOTALS}  # explained as the user row's
-    found = named("The intent model", "The ranker")
+    found = named("The intent model", "With `models.intent.reads: events`")
+    assert named("With `models.intent.reads: events`", "The ranker") == {*EVENT_CODES, *events.numbers_of(Pace("day"))}
     assert found == {*intent.FREQUENCY} | (set(intent.profile_names([], Pace("day"))) - stored)
     by_kind = {f"{name}<kind>" for name in (ranking.SLOW_OF, ranking.SINCE_OF)}
     assert named("The ranker", "## Selection") == {*ranking.KNOWN, *ranking.UNWANTED, *ranking.SHOWN, *by_kind}

@@ -1,8 +1,9 @@
-"""The encoders of the weekly sequence: one module each, by the name that `models.intent.architecture` gives it.
+"""The encoders of a user's weeks or events: one module each, by the name that `models.intent.architecture` gives it.
 
-A module has `build(shape)`, which returns a torch module from tokens [B, T, D] to [B, T, D]. The spec reads `NETWORKS`,
-so nothing here imports torch; `build` loads the module behind a name. A new one is its module, its name here, and the
-same in numpy in components/intent/numpy_encoders.py, which serves it.
+A module has `build(shape)`, which returns a torch module from tokens [B, T, D] to [B, T, D]. Weeks are all there; of
+events a mask [B, T] says which are, the newest at the right end, and no output of one that is may depend on those that
+are not. The spec reads `NETWORKS`, so nothing here imports torch; `build` loads the module behind a name. A new one is
+its module, its name here, and the same in numpy in components/intent/numpy_encoders.py, which serves it.
 """
 
 import importlib

@@ -1,6 +1,6 @@
-"""Dilated convolutions over weekly tokens.
+"""Dilated convolutions over tokens of weeks or events.
 
-Letters: B users, T weeks, D width.
+Letters: B users, T tokens, D width.
 """
 
 import torch
@@ -10,7 +10,7 @@ from components.intent.shape import Shape
 
 
 class Cnn(nn.Module):
-    """Convolutions of three weeks, each seeing twice as far as the one before, around a residual path."""
+    """Convolutions of three tokens, each seeing twice as far as the one before, around a residual path."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -20,11 +20,12 @@ class Cnn(nn.Module):
         )
         self.dropout = nn.Dropout(shape.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens [B, T, D] to [B, T, D]."""
+    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+        """Map tokens [B, T, D] to [B, T, D]; `there` [B, T] marks those that are no padding."""
         h = x.transpose(1, 2)  # [B, D, T]
         for layer in self.layers:
-            h = h + self.dropout(torch.relu(layer(h)))
+            seen = h if there is None else h * there[:, None].to(h.dtype)  # padding is what lies beyond the ends
+            h = h + self.dropout(torch.relu(layer(seen)))
         return h.transpose(1, 2)
 
 

@@ -1,23 +1,26 @@
-"""A gated recurrent unit over weekly tokens.
+"""A gated recurrent unit over tokens of weeks or events.
 
-Letters: B users, T weeks, D width.
+Letters: B users, T tokens, D width.
 """
 
 from torch import Tensor, nn
 
+from components.intent.networks import padding
 from components.intent.shape import Shape
 
 
 class Gru(nn.Module):
-    """A GRU from the oldest week to the latest: three quarters of an LSTM's weights, and no cell beside its state."""
+    """A GRU from the oldest token to the latest: three quarters of an LSTM's weights, and no cell beside its state."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         between = shape.dropout if shape.layers > 1 else 0.0
         self.gru = nn.GRU(shape.width, shape.width, num_layers=shape.layers, dropout=between, batch_first=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map tokens [B, T, D] to [B, T, D]."""
+    def forward(self, x: Tensor, there: Tensor | None = None) -> Tensor:
+        """Map tokens [B, T, D] to [B, T, D]; `there` [B, T] marks those that are no padding."""
+        if there is not None:
+            return padding.to_right(self.gru(padding.to_left(x, there))[0], there)
         out: Tensor = self.gru(x)[0]
         return out
 

@@ -99,6 +99,7 @@ def folding(profiles: Path) -> Folding:
         vocabulary=Vocabulary.load(profiles / "vocabulary"),
         windows_days=tuple(summary["windows_days"]),
         item_event=summary.get("item_event"),
+        events=summary.get(columns.MEMORY) == columns.OF_TRAINING,
     )
 
 

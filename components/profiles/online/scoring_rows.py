@@ -18,7 +18,7 @@ from components.profiles import profile_folder, vocabulary_rule
 from components.profiles.build import plan
 from components.profiles.online import materialise, row_stream
 from components.profiles.spec import Profiles
-from feature_repo import columns, files
+from feature_repo import columns, event_lists, files
 from feature_repo.errors import DataError
 from feature_repo.fallback import POPULAR, RUNG, SEGMENT, Fallback, of_age
 from feature_repo.release_folder import ReleaseFolder
@@ -126,6 +126,8 @@ def _table(batch: Mapping[str, Row], folds: Folding, standing: FreshnessRule) ->
     found |= {name: pa.array([float(state[name]) for state in states], pa.float64()) for name in numbers}
     held = (*LISTS, *columns.RECEIVED_LISTS) if folds.vocabulary.people else LISTS
     found |= {name: _lists([state[name] for state in states], LIST_TYPES[name]) for name in held}
+    if folds.events:
+        found |= event_lists.arrow(event_lists.of([state[columns.MEMORY] for state in states], folds.vocabulary))
     return pa.table(found)
 
 

@@ -15,7 +15,7 @@ from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.online import feast_store
 
-TRAINING = "training"
+TRAINING = columns.OF_TRAINING
 
 
 def retrieve(profiles: Path, wanted: training_set.Entities, *, windows_days: tuple[int, ...]) -> pa.Table:

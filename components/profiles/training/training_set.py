@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from components.profiles.build import training_rows
 from components.profiles.build.plan import Weeks
 from components.profiles.label_steps import within_horizon
-from feature_repo import columns, services
+from feature_repo import columns, event_lists, services
 from feature_repo.calendar import Calendar
 from feature_repo.errors import DataError
 from feature_repo.online import feast_store
@@ -28,6 +28,7 @@ ROW, BOUGHT = "row", "bought"
 STEPS = 10_000_000  # more than any clock counts: over a thousand years of hours
 WORTH = "worth"  # of a label, where the spec declares kinds of events
 SHOWN = "keyed_shown.parquet"  # only where impressions are logged
+EVENTS_ROWS = 20_000  # whose memories are taken apart at a time: bounds memory
 LISTED = {"key": pa.int64(), WORTH: pa.float64()}
 
 
@@ -94,6 +95,28 @@ def with_labels(rows: pa.Table, happened: pa.Table, name: str, *, value: str = "
     return rows.append_column(name, lists)
 
 
+def with_events(rows: pa.Table, remembered: pa.Table, vocabulary: Vocabulary) -> pa.Table:
+    """Add the event memories of the same rows as lists; refuse one that knows of its cutoff or of what came after."""
+    parts: dict[str, list[pa.Array]] = {name: [] for name in columns.EVENT_LISTS}
+    for start in range(0, rows.num_rows, EVENTS_ROWS):
+        some = remembered.slice(start, EVENTS_ROWS)
+        lists = event_lists.of(some[columns.MEMORY].combine_chunks(), vocabulary)
+        at = lists["event_at"]
+        late = at.values >= some["now"].to_numpy()[at.row_of_value()]
+        if late.any():
+            b = int(at.row_of_value()[late][0])
+            raise DataError(
+                f"event memories: that of a row of week {some[columns.WEEK][b].as_py()} holds an event at "
+                f"{int(at.values[late][0])}, which its cutoff {some['now'][b].as_py()} does not know; build the "
+                "profiles again"
+            )
+        for name, column in event_lists.arrow(lists).items():
+            parts[name].append(column)
+    for name in columns.EVENT_LISTS if rows.num_rows else ():
+        rows = rows.append_column(name, pa.chunked_array(parts[name]))
+    return rows
+
+
 def with_weights(rows: pa.Table, profiles: Path) -> pa.Table:
     """Add how many possible rows each row stands for, where the profiles step thinned the training weeks."""
     path = profiles / training_rows.WEIGHTS
@@ -142,7 +165,11 @@ def write(
     people = Vocabulary.load(profiles / "vocabulary").people
     with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
-        intent = _of_intent(feast, entities(seen, users, label_weeks), calendar, histories=histories)
+        asked = entities(seen, users, label_weeks)
+        intent = _of_intent(feast, asked, calendar, histories=histories)
+        if _json(profiles / "profiles.json").get(columns.MEMORY) == columns.OF_TRAINING:
+            remembered = retrieve(feast, services.MEMORY, asked, calendar)
+            intent = with_events(intent, remembered, Vocabulary.load(profiles / "vocabulary"))
         ahead = within_horizon(targets, Vocabulary.load(profiles / "vocabulary").horizons)
         intent = with_weights(with_labels(intent, ahead, "label_ids"), profiles)
         pq.write_table(intent, destination / "intent.parquet", compression="zstd", row_group_size=1 << 14)

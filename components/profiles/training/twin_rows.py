@@ -46,7 +46,8 @@ def write(destination: Path, *, clean: Path, rows: Path, release: Path, weeks: p
 def reads_histories(released: ReleaseFolder) -> bool:
     """Tell whether a release's intent model reads which items users had: one that reads text does."""
     config = released.intent / "config.json"
-    return bool(config.is_file() and files.read_json(config).get("network", {}).get("text"))
+    text = files.read_json(config).get("network", {}).get("text") if config.is_file() else None
+    return bool(text) and text["reads"] == "items"
 
 
 def _rows(destination: Path, made: Path, *, clean: Path, rows: Path, weeks: plan.Weeks, histories: bool) -> int:

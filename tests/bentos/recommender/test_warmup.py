@@ -1,5 +1,7 @@
 """The made-up row of the warm-up is a row like users' own."""
 
+import dataclasses
+
 import numpy as np
 
 from bentos.recommender import warmup
@@ -14,7 +16,11 @@ def test_the_row_has_a_history_and_every_list(world: World) -> None:
     folding = Folding(Calendar("2016-12-26"), vocabulary(), (7, 28, 91), "purchase")
     row = warmup.row(folding, "u", now=DATA_END)
     assert row.known.all()
-    assert set(row.lists) == set(LIST_TYPES) - set(columns.RECEIVED_LISTS)  # of items that are people
+    unheld = {*columns.RECEIVED_LISTS, *columns.EVENT_LISTS}  # of items that are people; of models that read events
+    assert set(row.lists) == set(LIST_TYPES) - unheld
+    reading = warmup.row(dataclasses.replace(folding, events=True), "u", now=DATA_END)
+    assert set(reading.lists) == set(LIST_TYPES) - set(columns.RECEIVED_LISTS)
+    assert len(reading.lists["event_at"].values) == 6
     assert sorted(row.lists["history_items"].values.tolist()) == [0, 1, 2, 3, 4, 5]
     assert row.numbers["events_total"].tolist() == [6.0]
     assert row.state_at[0] <= row.now[0] == DATA_END
