@@ -107,7 +107,7 @@ class NumpyNet:
     def _summed(self, encoded: Encoded) -> np.ndarray:
         """Return what the encoder makes of users' pasts, float32 [B, D]."""
         if self.shape.text is not None:
-            return self._past(encoded)
+            return np.asarray(self._past(encoded))
         return self._of_weeks(encoded) if self.shape.events is None else self._of_events(encoded)
 
     def _of_weeks(self, encoded: Encoded) -> np.ndarray:

@@ -3,6 +3,7 @@
 import functools
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -22,9 +23,9 @@ from components.intent.numpy_net import NumpyNet, drawn
 from components.intent.score import IntentScorer
 from components.intent.train import Trained, shape, train
 from components.intent.train import encoded as encoded_rows
-from feature_repo import files
+from feature_repo import columns, files
 from feature_repo.errors import DataError
-from feature_repo.rows import UserRows
+from feature_repo.rows import Ragged, UserRows
 from tests import text_worlds
 from tests.intent.conftest import SPLIT, unknown_row, user_rows
 from tests.text_worlds import BLUE, RED, TUNES
@@ -221,6 +222,24 @@ def test_the_digest_of_a_model_holds_the_template(training: Callable[[str], Trai
     assert told["template"] == material.sources.DIGEST
     other = replace(training("head").scorer.shape, text=told | {"template": "another"})
     assert files.digest(other.document()) != files.digest(training("head").scorer.shape.document())
+
+
+def test_events_are_read_as_text(examples: Examples, folder: Path, tmp_path: Path) -> None:
+    rows = examples.rows
+    items, at = rows.lists["history_items"], rows.lists["history_last_at"]
+    kinds = Ragged(np.full(len(items.values), zlib.crc32(b"purchase")), items.offsets)
+    lists = {name: one for name, one in rows.lists.items() if name not in columns.TOLD_LISTS}
+    told = {"event_items": items, "event_kinds": kinds, "event_at": at}
+    world = replace(examples, rows=replace(rows, lists=lists | told))
+    spec = text_worlds.spec(folder, reads="events", epochs=3)
+    with pytest.raises(DataError, match="text reads the events of users' pasts, and these rows hold no event_items"):
+        material.prepared(examples, spec)
+    trained = train(world, spec, ranking_weeks=4, device="cpu")
+    trained.scorer.save(tmp_path / "intent")
+    served, some = IntentScorer.served(tmp_path / "intent"), world.rows.take(world.part("test")[:5])
+    np.testing.assert_allclose(served.predict(some), trained.scorer.predict(some), atol=1e-5)
+    assert (served.shape.text or {})["reads"] == "events"
+    assert served.shape.events is None
 
 
 @pytest.mark.process

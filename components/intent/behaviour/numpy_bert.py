@@ -117,7 +117,7 @@ class NumpyBert:
 
     def _activated(self, h: np.ndarray) -> np.ndarray:
         if self.text["bert"]["hidden_act"] == "relu":
-            return np.maximum(h, 0)
+            return np.asarray(np.maximum(h, 0))
         return np.asarray(h * (erf(h * np.float32(np.sqrt(0.5))) + np.float32(1)) * np.float32(0.5))
 
 

@@ -156,7 +156,7 @@ def _bands(vocabulary: Vocabulary) -> tuple[str, ...]:
     """Return the word of each item's price among the items', '' where it has none or all cost the same."""
     items = vocabulary.items
     if columns.PRICE not in items.column_names:
-        return ("",) * items.num_rows
+        return ("",) * int(items.num_rows)
     prices = np.asarray([np.nan if p is None else float(p) for p in items[columns.PRICE].to_pylist()])
     known = prices[np.isfinite(prices)]
     edges = np.quantile(known, [1 / 3, 2 / 3]) if len(known) else np.empty(0)

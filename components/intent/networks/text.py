@@ -90,7 +90,7 @@ class Text(nn.Module):
         new.sort(key=lambda row: int((tokens[row] != self.pad).sum()))
         device, training = self.norm.weight.device, self.bert.training
         self.bert.eval()
-        found = {}
+        found: dict[bytes, np.ndarray] = {}
         for start in range(0, len(new), AT_ONCE):
             some = new[start : start + AT_ONCE]
             made = self.vectors(torch.from_numpy(tokens[some]).to(device)).float().cpu().numpy()

@@ -47,7 +47,7 @@ def reads_histories(released: ReleaseFolder) -> bool:
     """Tell whether a release's intent model reads which items users had: one that reads text does."""
     config = released.intent / "config.json"
     text = files.read_json(config).get("network", {}).get("text") if config.is_file() else None
-    return bool(text) and text["reads"] == "items"
+    return (text or {}).get("reads") == "items"
 
 
 def _rows(destination: Path, made: Path, *, clean: Path, rows: Path, weeks: plan.Weeks, histories: bool) -> int:

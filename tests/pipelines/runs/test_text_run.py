@@ -29,7 +29,7 @@ def test_a_recommender_that_reads_text_runs_serves_and_replays(tmp_path: Path) -
     assert found["checked"] > 0
     why = shop.json("why", str(shop.spec), "--user", USER)
     assert {"history_items"} <= {feature["name"] for feature in why["features"]}
-    released = ReleaseFolder.read(next((shop.home / "releases").glob("*/release.json")).parent)
+    released = ReleaseFolder.read(next((shop.home / "releases").rglob("release.json")).parent)
     network = files.read_json(released.intent / "config.json")["network"]
     assert (network["architecture"], network["text"]["tune"], network["text"]["reads"]) == ("text", "plain", "items")
     assert (released.intent / "served_form.json").is_file()
