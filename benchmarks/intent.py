@@ -5,7 +5,9 @@ cell (`--cell-s`, processor seconds of one training; a probe on a twentieth of t
 test rows, over the targets of intents with a level. Figures are means over the seeds; `ci95` is an interval over
 resampled users, which all sides share, and holds no chance of training, for which `by_seed` stands. `less_default` is
 each side less the spec's own architecture. A variant stands behind a `+`, such as `transformer+temperature`; a network
-that reads the event memory ends in `_events`, where the run's rows hold it (`profiles.memory: training`).
+that reads the event memory ends in `_events`, where the run's rows hold it (`profiles.memory: training`). Sides of
+text, such as `text` and `text+lora`, are named with --only, since their rows hold which items users had: where a run's
+rows lack these, they are made for the bench.
 
 Letters: B rows, C targets, H targets of the headline, R resamples of users.
 """
@@ -20,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import script, subject
+from benchmarks import histories, script, subject
 from benchmarks.script import Document
 from components import verdicts
 from components.intent import decisions, metrics
 from components.intent import examples as intent_examples
 from components.intent.examples import Examples
-from components.intent.networks import NETWORKS, TREES
+from components.intent.networks import NETWORKS, TEXT, TREES
 from components.intent.score import IntentScorer
 from components.intent.spec import EVENTS, OF_NETWORKS, IntentModel
 from components.intent.train import train
@@ -44,9 +46,13 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "focal": {"loss": {"focal": 2.0}, "calibrate": "isotonic"},
     "small": {"compress": {"prune": 0.5, "quantize": "int8"}},  # which of both serves is what is measured
 }
+OF_TEXT: Mapping[str, Mapping[str, Any]] = {
+    name: {"text": {"tune": name}} for name in ("full", "lora", "dora", "adalora", "ia3", "prefix", "adapter")
+}  # what is trained of the encoder, beside the head
 OF_EVENTS = "_events"  # ends the name of a network that reads the event memory, on the same rows
 READERS = tuple(f"{name}{OF_EVENTS}" for name in NETWORKS)
 SIDES = (*NETWORKS, TREES, *(f"transformer+{name}" for name in VARIANTS))
+TEXTS = (TEXT, *(f"{TEXT}+{name}" for name in OF_TEXT))  # sides that are named with --only: rows need histories
 QUICK = (*NETWORKS, TREES, "cnn+temperature")
 CELL_S, QUICK_CELL_S = 300.0, 60.0
 PROBE, LEAST_USERS = 20, 50  # one in so many training users is probed, and no fewer than so many
@@ -93,7 +99,10 @@ def measure(asked: argparse.Namespace) -> Document:
     """Train and judge all sides."""
     with subject.subject(asked) as found:
         examples, spec = intent_examples.load(found.rows, found.intents), found.intent
+        profiles = found.profiles
     names = tuple(asked.only.split(",")) if asked.only else QUICK if asked.quick else SIDES
+    if any(name in TEXTS for name in names):
+        examples = histories.added(examples, profiles)
     if not (asked.only or asked.quick) and columns.EVENT_LISTS[0] in examples.rows.lists:
         names += READERS
     specs = {name: spec_of(name, spec) for name in names}
@@ -125,15 +134,18 @@ def measure(asked: argparse.Namespace) -> Document:
 def spec_of(name: str, spec: IntentModel) -> IntentModel:
     """Return the spec of a side: the run's own, with another architecture and a variant's options."""
     side, _, variant = name.partition("+")
-    if side not in (*NETWORKS, TREES, *READERS) or (variant and variant not in VARIANTS):
+    variants = {**VARIANTS, **OF_TEXT} if side == TEXT else VARIANTS
+    if side not in (*NETWORKS, TEXT, TREES, *READERS) or (variant and variant not in variants):
         raise SpecError(
-            f"--only: '{name}' is no side; use {', '.join((*NETWORKS, TREES, *READERS))}, "
-            f"with + and one of {', '.join(VARIANTS)}, or without"
+            f"--only: '{name}' is no side; use {', '.join((*NETWORKS, TEXT, TREES, *READERS))}, with + and one of "
+            f"{', '.join(variants)}, or without"
         )
     architecture = side.removesuffix(OF_EVENTS)
     said = {"architecture": architecture, "reads": EVENTS if side in READERS else "steps"}
-    asked = spec.model_dump(exclude_unset=True) | said | dict(VARIANTS.get(variant, {}))
-    unread = OF_NETWORKS if architecture == TREES else ("trees", "titles")  # the run's rows hold no vectors
+    asked = spec.model_dump(exclude_unset=True) | said | dict(variants.get(variant, {}))
+    unread: tuple[str, ...] = OF_NETWORKS  # of trees; and the run's rows hold no vectors of titles
+    if architecture != TREES:
+        unread = ("trees", "titles", "layers" if architecture == TEXT else "text")
     return IntentModel.model_validate({key: value for key, value in asked.items() if key not in unread})
 
 
@@ -163,7 +175,7 @@ def shared(examples: Examples, specs: Mapping[str, IntentModel], *, held: int, c
     few, share = some_users(examples, max(1 / PROBE, min(1.0, LEAST_USERS / users))), 1.0
     more = len(examples.part("train")) / len(few.part("train"))
     for name, spec in specs.items():
-        if "+" in name:  # options cost next to nothing beside their architecture
+        if "+" in name and name not in TEXTS:  # options cost next to nothing beside their architecture
             continue
         start = time.process_time()
         train(few, spec, ranking_weeks=held, device="cpu")

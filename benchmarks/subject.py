@@ -32,6 +32,7 @@ class Subject:
     monitoring: Monitoring
     clean: Path
     rows: Path
+    profiles: Path
     trained_intent: Path  # as training left it, with out-of-time intents
     release: Path  # release.json, intent/, ranking/
     variables: Mapping[str, str]
@@ -66,6 +67,7 @@ def _of_last_run(place: Installation, scratch: Path) -> Subject:
         monitoring=spec.monitoring,
         clean=last.folders["clean"],
         rows=last.folders["rows"],
+        profiles=last.folders["features"],
         trained_intent=last.folders["intent"],
         release=release,
         variables=place.variables,
@@ -101,6 +103,7 @@ def _made(folder: Path) -> Subject:
         monitoring=Monitoring(min_rows=10),
         clean=folder / "clean",
         rows=folder / "rows",
+        profiles=folder / "profiles",
         trained_intent=folder / "release" / "intent",
         release=folder / "release",
         variables=files.read_json(folder / VARIABLES),

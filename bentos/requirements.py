@@ -36,6 +36,7 @@ DIRECT = (
     "scipy",
     "starlette",
     "threadpoolctl",
+    "tokenizers",
     "torch",
     "transformers",
     "typeguard",

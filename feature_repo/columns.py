@@ -106,6 +106,7 @@ RECEIVED_LISTS = (
     "received_first_at",
     "received_last_at",
 )
+TOLD_LISTS = ("history_items", "history_weeks", "history_last_at")  # what a text of a user's past is made of
 RECENT_LISTS = ("recent_targets", "recent_weeks")  # (target, week number) pairs, oldest first
 ATTRIBUTES = "attributes"  # codes of what the user declared, in the vocabulary's order; 0 is unknown
 MOST_ATTRIBUTES = 16

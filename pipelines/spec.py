@@ -29,10 +29,11 @@ from components.data.source_spec import Files
 from components.data.spec import Data
 from components.intent import search_space
 from components.intent.forecasts.spec import USUAL_QUANTILES, Forecast, ForecastModel, ForecastRule
+from components.intent.networks import TEXT
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
 from components.intent.spec import EVENTS, Intent, IntentModel, read_by
 from components.profiles import vocabulary_rule
-from components.profiles.spec import Profiles
+from components.profiles.spec import HISTORIES, Profiles
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
 from components.registry.spec import Promotion
 from components.vectors.spec import Vectors
@@ -131,7 +132,8 @@ class Recommender(Slice):
         models, intent = _of(document, "models"), _of(document, "models", "intent")
         if intent.get("reads") != EVENTS:
             return document
-        said = {"titles": bool(_of(document, "vectors").get("text"))} | intent
+        read = bool(_of(document, "vectors").get("text")) and intent.get("architecture") != TEXT
+        said = {"titles": read} | intent
         profiles = {columns.MEMORY: columns.OF_TRAINING} | _of(document, "profiles")
         return {**document, "profiles": profiles, "models": {**models, "intent": said}}
 
@@ -456,9 +458,15 @@ class Recommender(Slice):
         """Return what the training set needs of ranking: which weeks, and what weighs a label."""
         dumped = self.models.ranking.model_dump(mode="json")
         refit = {"refit": True} if self.promotion.refit else {}  # left out where it is off: the rows are the same
+        texts = (
+            {HISTORIES: True} if self.models.intent.architecture == TEXT and self.models.intent.reads != EVENTS else {}
+        )
         ahead = {columns.LABELS_AHEAD: steps} if (steps := self._ranking_steps) > 1 else {}
         return (
-            {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped} | refit | ahead
+            {key: dumped[key] for key in ("train_weeks", "test_every_weeks", "weight") if key in dumped}
+            | refit
+            | ahead
+            | texts
         )
 
     def split_slice(self) -> dict[str, int]:

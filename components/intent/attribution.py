@@ -30,7 +30,7 @@ GRADIENTS, OCCLUSION = "integrated gradients", "occlusion"
 CLOSE = 1e-3  # log odds that an effect may still move by as pieces are halved
 FEWEST, MOST = 16, 256  # pieces
 NUMBER, STEP, PROFILE, SEGMENT, RATE = "number", "step", "profile", "segment", "rate"  # kinds of causes
-EVENT = "event"  # likewise, of a network that reads events
+EVENT, TEXT = "event", "text"  # likewise, of a network that reads events one by one, or all as one text
 OF_EVENTS = ("event_codes", "event_numbers")  # arrays of an encoded user, [1, L, ...]
 SMALL = 1e-6  # keeps log odds finite
 
@@ -209,14 +209,16 @@ def _occluded(net: NumpyNet | Forest, user: Encoded, nobody: Encoded, target: in
     """Give the user nobody's value of one cause after another; leave out one event after another."""
     F, P, C = len(FREQUENCY), len(names), user.frequency.shape[1]
     others = [c for c in range(C) if c != target and isinstance(net, NumpyNet)]  # trees read a target's own alone
-    left = _events(user)
-    G = F + P + 1 + len(others) + len(left)
+    left, texts = _events(user), 0 if user.text is None else 1
+    G = F + P + 1 + len(others) + texts + len(left)
     each = {name: np.repeat(values, G, axis=0) for name, values in user.arrays().items()}
     rows = np.arange(G)
     each["frequency"][rows[:F], target, rows[:F]] = nobody.frequency[0, target]
     each["profile"][rows[F : F + P], np.arange(P)] = nobody.profile[0]
     each["segment"][F + P] = nobody.segment[0]
     each["frequency"][F + P + 1 + np.arange(len(others)), others] = nobody.frequency[0, others]
+    if user.text is not None and nobody.text is not None:
+        each["text"][F + P + 1 + len(others)] = nobody.text[0]
     for row, place in zip(rows[G - len(left) :], left, strict=True):
         for name in OF_EVENTS:  # what is older moves up, as if the event had never been
             each[name][row, 1 : place + 1] = each[name][row, :place]
@@ -225,6 +227,7 @@ def _occluded(net: NumpyNet | Forest, user: Encoded, nobody: Encoded, target: in
     said, least = (float(_log_odds(net.probabilities(one))[0, target]) for one in (user, nobody))
     kinds = [*((NUMBER, name) for name in FREQUENCY), *((PROFILE, name) for name in names), (SEGMENT, "segment")]
     kinds += [(RATE, str(c)) for c in others]
+    kinds += [(TEXT, "text")] * texts
     kinds += [(EVENT, str(_length(user) - place)) for place in left]
     causes = [Cause(kind, name, said - float(odds)) for (kind, name), odds in zip(kinds, without, strict=True)]
     return Attribution(target, said, least, _ordered(causes), OCCLUSION)

@@ -73,6 +73,8 @@ def words(cause: Cause, targets: Sequence[str], *, pace: Pace, step: Step = WEEK
     if cause.kind == attribution.EVENT:
         which = "the last event" if cause.name == "1" else f"event {cause.name} from the last"
         return f"{which}: {', '.join(happened) or 'nothing that is predicted'}"
+    if cause.kind == attribution.TEXT:
+        return "what the user had, as text"
     if cause.kind == attribution.STEP:
         return f"{pace.counted(int(cause.name))} ago: {', '.join(happened) or 'nothing that is predicted'}"
     return of_profile(cause.name, step)

@@ -64,6 +64,8 @@ class Encoded:
     active: np.ndarray  # [B, T, 2] uint8: any target in the week; the week lies within the user's tenure
     profile: np.ndarray  # [B, P] float32, columns profile_names(windows)
     segment: np.ndarray  # [B] int64: 0 for an unknown user, else 1 + segment
+    # Of a model that reads text: [B, L] int32 tokens, or [B, H] float32, what an encoder that is not trained made of it
+    text: np.ndarray | None = None
     event_codes: np.ndarray | None = None  # [B, L, 2 + M], as events.py has them; None: weeks are read
     event_numbers: np.ndarray | None = None  # [B, L, N] float32
 

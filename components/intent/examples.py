@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,9 @@ from feature_repo.errors import DataError
 from feature_repo.item_vectors import ItemVectors
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from components.intent.material import Material
 
 WEEK = columns.WEEK
 LABELS = "label_ids"
@@ -39,6 +43,7 @@ class Examples:
     asked: Asked = NOTHING  # of the profile's numbers that the model sees
     components: int | None = None  # that the network projects these numbers to; None: it sees them as they are
     numbered: np.ndarray | None = None  # [B] int64, `users` as they were among more rows; None: among these
+    material: "Material | None" = None  # of architecture text: its encoder, and what turns rows into tokens
     events: EventCodes | None = None  # how the network reads events; None: it reads steps
     titles: np.ndarray | None = None  # [I, V] float32, frozen text vectors of the vocabulary's items; None: not read
 

@@ -11,8 +11,9 @@ Letters: R rows, B rows of a batch, C targets, W weeks.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -120,10 +121,19 @@ class Fit:
         # Unused: a transformer's table of words, since weeks come as vectors.
         net = parallel.wrapped(self.net, options, self.ranks, unused=True)
         positives = None if self.positives is None else torch.from_numpy(self.positives).to(net.device)  # [C]
-        optimizer = net.optimizer(learning_rate=self.spec.learning_rate, weight_decay=WEIGHT_DECAY)
+        optimizer = net.optimizer(
+            learning_rate=self.spec.learning_rate,
+            weight_decay=WEIGHT_DECAY,
+            groups=lambda trained: learnt(cast(IntentNet, trained), self.spec),
+        )
         per_epoch = math.ceil(len(index) / self._batch_size(index))
+        of_text = self.net.shape.text is not None
+        if of_text:
+            self.net.weeks.begin(epochs * per_epoch)
 
         def told(epoch: int, steps: int) -> None:
+            if of_text:
+                self.net.weeks.stepped(epoch * per_epoch + steps)
             if steps % REPORT_STEPS == 0:
                 report((epoch + steps / per_epoch) / epochs, f"{stage}, epoch {epoch + 1} of {epochs}")
 
@@ -177,6 +187,16 @@ class Fit:
             if self.rows.weight is not None:
                 weight = weight * (self.rows.weight[chosen, None] / mean).astype(np.float32)  # [B, C]
             yield encoded, self.rows.labels[chosen], weight
+
+
+def learnt(net: IntentNet, spec: IntentModel) -> Iterable[Any]:
+    """Return the parameters that are fitted: those of an encoder of texts have a step size of their own."""
+    if net.shape.text is None:
+        return net.parameters()
+    encoder = [values for values in net.weeks.bert.parameters() if values.requires_grad]
+    mine = {id(values) for values in net.weeks.bert.parameters()}
+    rest = [values for values in net.parameters() if id(values) not in mine]
+    return [{"params": rest}] + ([{"params": encoder, "lr": spec.text.rate}] if encoder else [])
 
 
 def course(share: float) -> float:

@@ -31,6 +31,7 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {  # kinds of what is known of a user a
     "how popular it is": ("share_1w_logit", "share_4w_logit", "share_slow_logit", "expected_logit"),
 }
 STEPS, EVENTS, SEGMENT = "what happened step by step", "the last events, one by one", "the user's segment"
+TEXT = "what the user had, as text"
 PROFILE = "totals and habits of the user"
 IN_WINDOW = "activity in the last {} days"
 
@@ -84,6 +85,8 @@ def shuffles(encoded: Encoded, order: np.ndarray, names: Sequence[str]) -> list[
     if encoded.event_codes is not None and encoded.event_numbers is not None:
         codes, numbers_of_events = encoded.event_codes[order], encoded.event_numbers[order]
         found.append((EVENTS, replace(encoded, event_codes=codes, event_numbers=numbers_of_events)))
+    if encoded.text is not None:
+        found.append((TEXT, replace(encoded, text=encoded.text[order])))
     found.append((SEGMENT, replace(encoded, segment=encoded.segment[order])))
     for kind, places in families(names).items():
         profile = encoded.profile.copy()

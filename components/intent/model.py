@@ -9,8 +9,9 @@ Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, S se
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from components import served_form
 from components.intent import events, networks, numpy_net, quantize
+from components.intent.behaviour.spec import PLAIN
 from components.intent.encode import Encoded
 from components.intent.numpy_encoders import ENCODERS
 from components.intent.numpy_net import CONFIG, WEIGHTS, NumpyNet
@@ -41,6 +43,7 @@ class Batch:
     segment: Tensor  # [B] int64
     event_codes: Tensor | None = None  # [B, L, 2 + M], only of a network that reads events
     event_numbers: Tensor | None = None  # [B, L, N] float32
+    text: Tensor | None = None  # [B, L] int32 tokens, or [B, H] float32; only of a network that reads text
 
     @classmethod
     def of(cls, encoded: Encoded, device: torch.device | str = "cpu") -> "Batch":
@@ -127,7 +130,7 @@ class IntentNet(nn.Module):
     profile_scale: Tensor  # [P]
     profile_matrix: Tensor  # [P, N], only where the profile is projected to N components
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, **of_text: Any) -> None:
         super().__init__()
         self.shape = shape
         C, D, own = shape.targets, shape.width, shape.frequency + shape.weeks
@@ -137,10 +140,10 @@ class IntentNet(nn.Module):
             self.register_buffer(f"{name}_scale", torch.ones(size))
         if shape.components is not None:
             self.register_buffer("profile_matrix", torch.zeros(shape.profile, shape.components))
-        if shape.events is None:
-            self.weeks = WeekEncoder(shape)
-        else:
+        if shape.events is not None:
             self.events = EventEncoder(shape)
+        else:
+            self.weeks: Any = WeekEncoder(shape) if shape.text is None else _text(shape, **of_text)
         self.segment = nn.Embedding(shape.segments + 1, SEGMENT_WIDTH)
         self.user = nn.Linear(shape.user_inputs + SEGMENT_WIDTH + D, U)
         self.pair_of_target = nn.Linear(own, H)
@@ -193,22 +196,28 @@ class IntentNet(nn.Module):
         )  # [B, C]
         return logits
 
+    def _past(self, batch: Batch) -> Tensor:
+        if self.shape.events is not None:
+            summed: Tensor = self.events(batch.event_codes, batch.event_numbers)
+        elif self.shape.text is not None:
+            summed = self.weeks(batch.text)
+        else:
+            summed = self.weeks(batch.sequence, batch.active)
+        return summed  # [B, D]
+
     def _user(self, batch: Batch) -> Tensor:
         profile = (batch.profile - self.profile_mean) * self.profile_scale  # [B, P]
         if self.shape.components is not None:
             profile = profile @ self.profile_matrix  # [B, N]
         known = torch.where(batch.segment > self.shape.segments, 0, batch.segment)  # [B]; a new segment is unknown
-        if self.shape.events is None:
-            summed = self.weeks(batch.sequence, batch.active)  # [B, D]
-        else:
-            summed = self.events(batch.event_codes, batch.event_numbers)
-        parts = [profile, self.segment(known), summed]
+        parts = [profile, self.segment(known), self._past(batch)]
         user: Tensor = self.dropout(torch.relu(self.user(torch.cat(parts, dim=1))))  # [B, D]
         return user
 
 
 def save(net: IntentNet, folder: Path) -> None:
     """Write weights and shape into an existing folder, and that it may be served in numpy where both forms agree."""
+    whole, net = net, plain(net)
     if net.shape.stored is None:
         from safetensors.torch import save_file
 
@@ -217,14 +226,42 @@ def save(net: IntentNet, folder: Path) -> None:
         _save_bytes(net, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
     files.write_json(folder / CONFIG, {"network": net.shape.document()})
-    if net.shape.architecture not in ENCODERS:
+    if net.shape.architecture not in (*ENCODERS, networks.TEXT):
         log.warning("intent model: '%s' has no numpy form; torch serves it", net.shape.architecture)
         return
-    with torch.random.fork_rng(devices=[]):  # a network that is built draws its first weights
-        trained = load(folder)
+    if whole is net:
+        with torch.random.fork_rng(devices=[]):  # a network that is built draws its first weights
+            whole = load(folder)
     form = NumpyNet.load(folder)
     asked = numpy_net.drawn(net.shape, form.weights)
-    served_form.note(folder / WEIGHTS, probabilities(trained, asked), form.probabilities(asked), what="intent model")
+    served_form.note(
+        folder / WEIGHTS, probabilities(whole.eval(), asked), form.probabilities(asked), what="intent model"
+    )
+
+
+def plain(net: IntentNet) -> IntentNet:
+    """Return the network as it is saved: of one with an encoder of texts, without peft's wrapping."""
+    if net.shape.text is None or net.shape.text["tune"] == PLAIN:
+        return net
+    shape, own = net.weeks.plain()
+    with torch.random.fork_rng(devices=[]):
+        made = IntentNet(shape)
+    state = {name: value for name, value in net.state_dict().items() if not name.startswith("weeks.")}
+    made.load_state_dict(state | {f"weeks.{name}": value for name, value in own.items()})
+    return made.eval()
+
+
+def read_once(net: IntentNet, encoded: Encoded) -> Encoded:
+    """Return encoded rows with their texts read, where the network's encoder of texts is not trained."""
+    if encoded.text is None or not net.weeks.frozen or encoded.text.dtype.kind == "f":
+        return encoded
+    return replace(encoded, text=net.weeks.once(encoded.text))
+
+
+def _text(shape: Shape, **of_text: Any) -> nn.Module:
+    from components.intent.networks import text  # with what it imports
+
+    return text.build(shape, **of_text)
 
 
 def _save_bytes(net: IntentNet, path: Path) -> None:
@@ -256,6 +293,7 @@ def load(folder: Path, device: str = "cpu") -> IntentNet:
 def probabilities(net: IntentNet, encoded: Encoded) -> np.ndarray:
     """Score encoded rows, float32 [B, C] probabilities."""
     device = net.bias.device
+    encoded = read_once(net, encoded)
     with torch.autocast("cuda", enabled=device.type == "cuda"):
         logits = net(Batch.of(encoded, device))
     return np.asarray(torch.sigmoid(logits.float()).cpu().numpy())

@@ -7,8 +7,8 @@ weights only where they agree. A model folder without that file, as those of bef
 Letters: B users, C targets, T weeks, F numbers a target, P numbers a user, D width.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ from scipy.special import expit
 
 from components import served_form
 from components.intent import events, numpy_encoders, quantize
+from components.intent.behaviour.numpy_bert import NumpyText
 from components.intent.encode import Encoded
-from components.intent.numpy_encoders import Encoder, linear
+from components.intent.numpy_encoders import linear
 from components.intent.shape import CONFIG as CONFIG
 from components.intent.shape import Shape
 from feature_repo import files
@@ -35,7 +36,7 @@ class NumpyNet:
     shape: Shape
     weights: Mapping[str, np.ndarray]
     _made: Mapping[str, np.ndarray] = field(repr=False)  # turned and summed up once
-    _body: Encoder = field(repr=False)
+    _past: Callable[..., np.ndarray] = field(repr=False)  # the encoder's body, or what reads a text
 
     @classmethod
     def of(cls, shape: Shape, weights: Mapping[str, np.ndarray]) -> "NumpyNet":
@@ -46,10 +47,13 @@ class NumpyNet:
             "pair_of_user": np.ascontiguousarray(weights["pair_of_user.weight"].T),
         }
         token, part = ("weeks.token", "weeks") if shape.events is None else ("events.number", "events")
-        for name in (token, "user", "pair_of_target", "mix"):
+        for name in ((token,) if shape.text is None else ()) + ("user", "pair_of_target", "mix"):
             made[f"{name}.weight"], made[f"{name}.bias"] = linear(weights, name)
         if shape.items:
             made["titles"] = weights["events.texts"].astype(np.float32) @ weights["events.title.weight"].T  # [I + 1, D]
+        if shape.text is not None:
+            own = {name.removeprefix("weeks."): one for name, one in weights.items() if name.startswith("weeks.")}
+            return cls(shape, weights, made, NumpyText.of(shape, own))
         body = {name.removeprefix(f"{part}.body."): values for name, values in weights.items()}
         return cls(shape, weights, made, numpy_encoders.ENCODERS[shape.architecture](shape, body))
 
@@ -92,11 +96,16 @@ class NumpyNet:
     @property
     def of_weeks(self) -> bool:
         """Tell whether the network reads steps, which `summed` sums up."""
-        return self.shape.events is None
+        return self.shape.events is None and self.shape.text is None
 
     def _user(self, encoded: Encoded) -> np.ndarray:
-        past = self.summed(encoded.sequence, encoded.active) if self.of_weeks else self._of_events(encoded)  # [B, D]
-        return self.user(encoded.profile, self.group(encoded.segment), past)
+        return self.user(encoded.profile, self.group(encoded.segment), self._summed(encoded))
+
+    def _summed(self, encoded: Encoded) -> np.ndarray:
+        """Return what the encoder makes of users' pasts, float32 [B, D]."""
+        if self.shape.text is not None:
+            return np.asarray(self._past(encoded))
+        return self._of_events(encoded) if self.shape.events else self.summed(encoded.sequence, encoded.active)
 
     def group(self, segment: np.ndarray) -> np.ndarray:
         """Return the vectors of segments [B]; a new segment is unknown."""
@@ -107,7 +116,7 @@ class NumpyNet:
         """Sum up weeks [B, T, C] and their flags [B, T, 2], float32 [B, D]."""
         w, made = self.weights, self._made
         weeks = np.concatenate([sequence, active], axis=2).astype(np.float32)  # [B, T, C + 2]
-        h = self._body(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"])  # [B, T, D]
+        h = self._past(weeks @ made["weeks.token.weight"] + made["weeks.token.bias"])  # [B, T, D]
         summed = h[:, -1] + h.sum(axis=1) / np.float32(h.shape[1])
         return numpy_encoders.normed(summed, w["weeks.norm.weight"], w["weeks.norm.bias"], EPSILON)  # [B, D]
 
@@ -126,7 +135,7 @@ class NumpyNet:
         if self.shape.items:
             token += made["titles"][codes[:, :, -1]]
         token += numbers.astype(np.float32, copy=False) @ made["events.number.weight"] + made["events.number.bias"]
-        h = self._body(token, read)  # [B, L, D]
+        h = self._past(token, read)  # [B, L, D]
         mean = (h * read[:, :, None]).sum(axis=1) / read.sum(axis=1, keepdims=True).astype(np.float32)
         summed = numpy_encoders.normed(h[:, -1] + mean, w["events.norm.weight"], w["events.norm.bias"], EPSILON)
         return np.asarray(some * summed)
@@ -192,7 +201,7 @@ def drawn(shape: Shape, weights: Mapping[str, np.ndarray], *, rows: int = DRAWN)
     sequence[0] = 0
     active = np.stack([sequence.any(axis=2), np.ones(sequence.shape[:2], bool)], axis=2).astype(np.uint8)
     active[0] = 0
-    return Encoded(
+    made = Encoded(
         frequency=like("frequency", shape.targets),
         sequence=sequence,
         active=active,
@@ -200,6 +209,15 @@ def drawn(shape: Shape, weights: Mapping[str, np.ndarray], *, rows: int = DRAWN)
         segment=np.arange(rows) % (shape.segments + 2),  # one that training never saw, too
         **({} if shape.events is None else _drawn_events(shape, weights, rng, rows)),
     )
+    if shape.text is None:
+        return made
+    bert, most = shape.text["bert"], int(shape.text["tokens"])
+    tokens = rng.integers(0, bert["vocab_size"], (rows, most)).astype(np.int32)
+    tokens[tokens == bert["pad_token_id"]] += 1 if bert["pad_token_id"] == 0 else -1
+    length = rng.integers(2, most + 1, rows)
+    length[0] = 2  # nobody's text is where it begins and where it ends
+    tokens[np.arange(most) >= length[:, None]] = bert["pad_token_id"]
+    return replace(made, text=tokens)
 
 
 def _drawn_events(

@@ -21,7 +21,7 @@ from components.intent.calibration import Calibration
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit
 from components.intent.loss import weights_of_positives
-from components.intent.model import IntentNet, pick_device
+from components.intent.model import IntentNet, pick_device, read_once
 from components.intent.score import IntentScorer
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel
@@ -104,7 +104,8 @@ def refit(
             events=examples.events,
         )
         torch.random.set_rng_state(beginning.generator)
-        nobody, positives = train.unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
+        positives = weights_of_positives(spec.loss.positives, examples.train_rate)
+        rows, nobody = train.once(scorer.net, rows), read_once(scorer.net, train.unknown(examples))
         fit = Fit(
             scorer.net,
             rows,

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from components.intent import numpy_net, rates
+from components.intent.behaviour.reader import Reader
 from components.intent.calibration import Calibration
 from components.intent.context import FILE as CONTEXT
 from components.intent.context import TargetContext
 from components.intent.encode import FREQUENCY, Encoded, encode
 from components.intent.events import EventCodes
 from components.intent.forest import Forest
-from components.intent.networks import TREES
+from components.intent.networks import TEXT, TREES
 from components.intent.numpy_net import CONFIG, NumpyNet
 from components.intent.rate_net import RateNet
 from components.intent.shape import Shape
@@ -63,6 +64,7 @@ class IntentScorer:
         self.calendar = calendar
         self.profile = profile  # names of the profile numbers that it was trained to see; None: all
         self.calibration = calibration  # None: probabilities are the model's own
+        self._reader = _reader_of(net, vocabulary)
         self.events = events  # how its network reads events; None: it reads steps
 
     @property
@@ -124,7 +126,7 @@ class IntentScorer:
                 f"intent model: trained on {self.shape.profile} profile numbers, these rows give "
                 f"{encoded.profile.shape[1]}; profiles.windows_days has changed, train again"
             )
-        return encoded
+        return encoded if self._reader is None else self._reader.with_text(encoded, rows)
 
     def predict(self, rows: UserRows) -> np.ndarray:
         """Return the probability of each target for each row, float32 [B, C]."""
@@ -199,6 +201,14 @@ def _without_network(folder: Path) -> RateNet | Forest | None:
     if architecture in rates.NAMES:
         return RateNet.load(folder)
     return Forest.load(folder) if architecture == TREES else None
+
+
+def _reader_of(net: "IntentNet | NumpyNet | Forest | RateNet", vocabulary: Vocabulary) -> Reader | None:
+    """Return what turns rows into tokens for a model that reads text, None for others."""
+    if net.shape.architecture != TEXT or net.shape.text is None or isinstance(net, Forest | RateNet):
+        return None
+    told = net.weights["weeks.tokenizer"] if isinstance(net, NumpyNet) else net.weeks.tokenizer.cpu().numpy()
+    return Reader.of(net.shape.text, told.tobytes(), vocabulary)
 
 
 def _forward_of(net: "IntentNet | NumpyNet | Forest") -> Callable[[Encoded], np.ndarray]:

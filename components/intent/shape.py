@@ -1,5 +1,6 @@
 """What an intent network is built from: the spec's part of it, and the sizes that the data gives it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ class Shape:
     profile: int
     segments: int
     components: int | None = None  # that the profile's numbers are projected to; None: the numbers themselves
+    text: Mapping[str, Any] | None = None  # of the encoder of texts (behaviour/sources.py); None: it reads steps
     events: int | None = None  # that the encoder reads of the user's memory, at most; None: it reads weeks
     kinds: int = 0  # of events, told apart
     bands: int = 0  # of money, told apart

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from components.intent.networks import NETWORKS, TREES
+from components.intent.behaviour.spec import Text
+from components.intent.networks import NETWORKS, TEXT, TREES
 from components.intent.search_space import Search
 from components.training.spec import DDP, TrainerOptions
 from feature_repo import columns
@@ -25,7 +26,7 @@ LEVEL = r"category|items\.[A-Za-z_][A-Za-z0-9_]*"
 if TYPE_CHECKING:
     Architecture = str  # a type checker cannot read a tuple as a Literal
 else:
-    Architecture = Literal[(*NETWORKS, TREES)]
+    Architecture = Literal[(*NETWORKS, TEXT, TREES)]
 
 
 class Intent(Slice):
@@ -323,12 +324,13 @@ class IntentModel(Slice):
 
     architecture: Architecture = Field(
         default="transformer",
-        description="Encoder of the sequence; or gbdt, gradient-boosted trees, which read no sequence",
+        description="Encoder of the sequence; text, a BERT that reads what users had or did as text; or gbdt, "
+        "gradient-boosted trees, which read neither",
     )
     reads: Literal["steps", "events"] = Field(
         default="steps",
-        description="What the encoder reads: the last steps of the clock, or the user's last "
-        f"{columns.MEMORY_EVENTS} events one by one",
+        description="What the encoder reads: the last steps of the clock (text: the items that the user had), or the "
+        f"user's last {columns.MEMORY_EVENTS} events one by one",
     )
     titles: bool = Field(
         default=False,
@@ -345,6 +347,7 @@ class IntentModel(Slice):
     learning_rate: float = Field(default=2e-3, gt=0, le=1, description="Step size of the optimizer")
     seed: int = Field(default=0, ge=0, description="The same seed trains the same model")
     trees: Trees = Field(default=Trees(), description="With architecture: gbdt, how its trees are grown")
+    text: Text = Field(default=Text(), description="With architecture: text, which encoder reads, and what is trained")
 
     loss: Loss = Field(default=Loss(), description="Binary cross-entropy; class weights and focal loss by option")
     calibrate: Literal["none", "temperature", "isotonic"] = Field(
@@ -388,6 +391,8 @@ class IntentModel(Slice):
     def _titles_are_of_events(self) -> "IntentModel":
         if self.titles and self.reads != EVENTS:
             raise ValueError(f"titles: steps have none; use reads: {EVENTS}, or drop titles")
+        if self.titles and self.architecture == TEXT:
+            raise ValueError(f"titles: {TEXT} reads titles as text, and no vectors of theirs; drop titles")
         return self
 
     @model_validator(mode="after")
@@ -396,6 +401,8 @@ class IntentModel(Slice):
             raise ValueError(
                 f"compress: of networks, and architecture {TREES} has none; drop compress, or trees.rounds"
             )
+        if self.compress is not None and self.architecture == TEXT:
+            raise ValueError(f"compress: not of architecture {TEXT}, whose encoder is most of it; drop compress")
         return self
 
     @model_validator(mode="after")
@@ -407,6 +414,10 @@ class IntentModel(Slice):
                 f"trainer.parallel: {self.trainer.parallel} is of networks with BERT layers ({', '.join(LAYERED)}), "
                 f"and architecture {self.architecture} has none; use {DDP}"
             )
+        if self.architecture != TEXT and "text" in said and self.text != Text():
+            raise ValueError(f"text is of architecture {TEXT}, not of {self.architecture}; drop text")
+        if self.architecture == TEXT and self.layers != IntentModel.model_fields["layers"].default:
+            raise ValueError(f"layers: {TEXT} has as many as its encoder's weights; drop layers")
         if self.architecture != TREES:
             if "trees" in said and self.trees != Trees():
                 raise ValueError(f"trees are of architecture {TREES}, not of {self.architecture}; drop trees")
@@ -435,8 +446,10 @@ class IntentModel(Slice):
         if self.privacy is not None and self.trainer != TrainerOptions():
             raise ValueError("trainer: is not of private training, whose steps are its own; drop trainer, or privacy")
         for name in ("privacy", "pretrain"):
-            if getattr(self, name) is not None and self.reads == EVENTS:
-                raise ValueError(f"{name}: of networks that read steps; use reads: steps, or drop {name}")
+            if getattr(self, name) is not None and (self.reads == EVENTS or self.architecture == TEXT):
+                raise ValueError(
+                    f"{name}: of networks that read steps; use {NETWORKS[0]} with reads: steps, or drop {name}"
+                )
         return self
 
     @model_serializer(mode="wrap")
@@ -460,6 +473,7 @@ OF_NETWORKS = (
 )  # trees have none of these
 LAYERED = ("transformer", "text")  # architectures whose layers `trainer.parallel` may cut or split
 NEWER: dict[str, Any] = {
+    "text": Text().model_dump(),
     "reads": "steps",
     "titles": False,
     "trees": Trees().model_dump(),

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from components import compression, conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.intent import events, examples, inputs, numpy_net
+from components.intent import events, examples, inputs, material, numpy_net
 from components.intent.calibration import Calibration
 from components.intent.decisions import Thresholds
 from components.intent.networks import TREES
@@ -220,6 +220,7 @@ def run_refit_intent(
         judged, whole = Path(intent), examples.load(Path(rows), _INTENTS.validate_json(intents))
         found = replace(inputs.again(whole, inputs.read(judged)), events=events.read(judged))
         spec, training = IntentModel.model_validate_json(model), files.read_json(judged / TRAINING)
+        found = material.prepared(found, spec)
         beginning = refits.load_beginning(judged / BEGINNING)
         asked = _conditions(intents, model, ranking_weeks, code)
         under = asked | refits.described(found, refits.shape(found, spec))

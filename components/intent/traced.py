@@ -41,8 +41,8 @@ class Forward:
 
     def __init__(self, net: IntentNet) -> None:
         self._net = net.eval()
-        # A trace is of one length, and memories differ in theirs.
-        traced = net.bias.device.type == "cpu" and net.shape.events is None
+        # A trace is of one length, and memories and texts differ in theirs.
+        traced = net.bias.device.type == "cpu" and net.shape.events is None and net.shape.text is None
         self._single = Single(net) if traced else None
 
     def __call__(self, encoded: Encoded) -> np.ndarray:

@@ -18,7 +18,17 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.intent import calibrate, compress, decisions, events, inputs, pretraining, private, transfer
+from components.intent import (
+    calibrate,
+    compress,
+    decisions,
+    events,
+    inputs,
+    material,
+    pretraining,
+    private,
+    transfer,
+)
 from components.intent.boosting import Boosting
 from components.intent.decisions import Thresholds
 from components.intent.encode import Encoded, encode
@@ -26,7 +36,7 @@ from components.intent.events import EventCodes
 from components.intent.examples import Examples
 from components.intent.fit import Epoch, Fit, Rows, bce
 from components.intent.loss import weights_of_positives
-from components.intent.model import IntentNet, pick_device
+from components.intent.model import IntentNet, pick_device, read_once
 from components.intent.networks import TREES
 from components.intent.projection import Projection
 from components.intent.score import ROWS, IntentScorer
@@ -108,6 +118,7 @@ def train(
     for that, without their labels; left out: those of `examples`.
     """
     start, whole = time.monotonic(), examples
+    examples = material.prepared(examples, spec)
     parts = {name: examples.part(name) for name in ("train", "validate", "test") if examples.split[name] or not watch}
     uses = folds(examples, spec)
     apart = bool(uses)
@@ -118,7 +129,7 @@ def train(
     passed = examples.week[parts["train"]] + int(examples.vocabulary.horizons.max()) <= held_weeks[0]  # [R]
     known = parts["train"][passed] if passed.any() else parts["train"]
     examples, selection = inputs.selected(examples, known)
-    if spec.reads == EVENTS:
+    if spec.reads == EVENTS and examples.material is None:  # text is written of them, and needs no codes
         if spec.titles and examples.titles is None:
             raise DataError("models.intent.titles: no text vectors are at hand; use titles: false")
         titles = examples.titles if spec.titles else None
@@ -134,7 +145,8 @@ def train(
             fit: Fit | Boosting = _seed(examples, spec, rows, validate, projection=projection, ranks=ranks)
         else:
             net = _untrained(examples, spec, rows, device, projection)
-            nobody, positives = unknown(examples), weights_of_positives(spec.loss.positives, examples.train_rate)
+            rows, validate, nobody = once(net, rows), once(net, validate), read_once(net, unknown(examples))
+            positives = weights_of_positives(spec.loss.positives, examples.train_rate)
             if spec.pretrain is not None:
                 taught = (examples, rows.encoded) if unlabelled is None else _steps(unlabelled)
                 pretrained = _pretrained(net, *taught, spec, before=held_weeks[0], report=report)
@@ -268,6 +280,11 @@ def encoded(examples: Examples, index: np.ndarray) -> Rows:
     return Rows(Encoded(**whole), examples.labels[index], week, examples.weights(index))
 
 
+def once(net: IntentNet, rows: Rows) -> Rows:
+    """Return rows with their texts read, where the network's encoder of texts is not trained."""
+    return replace(rows, encoded=read_once(net, rows.encoded))
+
+
 def present(examples: Examples, index: np.ndarray) -> list[int]:
     """List the weeks of the rows in `index`."""
     return [int(week) for week in np.unique(examples.week[index])]
@@ -276,7 +293,7 @@ def present(examples: Examples, index: np.ndarray) -> list[int]:
 def _encode(examples: Examples, rows: UserRows) -> Encoded:
     n_targets = len(examples.vocabulary.targets)
     names = inputs.names_of(examples)
-    return encode(
+    found = encode(
         rows,
         examples.context,
         calendar=examples.calendar,
@@ -284,6 +301,7 @@ def _encode(examples: Examples, rows: UserRows) -> Encoded:
         profile=names,
         events=examples.events,
     )
+    return found if examples.material is None else examples.material.reader.with_text(found, rows)
 
 
 def _weeks(examples: Examples) -> np.ndarray:
@@ -316,8 +334,10 @@ def _untrained(
     examples: Examples, spec: IntentModel, rows: Rows, device: str, projection: Projection | None = None
 ) -> IntentNet:
     some, weight = _some(rows)
-    net = IntentNet(shape(examples, spec, some))
+    net = IntentNet(shape(examples, spec, some), **({} if examples.material is None else examples.material.first()))
     net.standardise(some.frequency, some.profile, weight=weight)
+    if some.text is not None:
+        net.weeks.standardise(some.text, weight=weight)
     if examples.titles is not None:
         net.events.freeze(examples.titles)
     if projection is not None:
@@ -364,6 +384,7 @@ def shape(examples: Examples, spec: IntentModel, some: Encoded) -> Shape:
         profile=some.profile.shape[1],
         segments=int(examples.rows.numbers[columns.SEGMENT].max()) + 1,
         components=examples.components,
+        text=None if examples.material is None else examples.material.shape(spec.text),
         **_of_events(examples.events, some),
     )
 

@@ -131,6 +131,7 @@ def _whole_hours(value: float) -> float:
 Window = Annotated[
     int | float, BeforeValidator(_window, json_schema_input_type=int | float | str), AfterValidator(_whole_hours)
 ]
+HISTORIES = "histories"  # in the slice of the training set's rows: the intent model reads which items users had
 
 
 class Profiles(Slice):

@@ -17,7 +17,7 @@ from components.profiles import profile_folder, vocabulary_rule
 from components.profiles.build import plan, training_rows
 from components.profiles.build.feature_files import PROFILE
 from components.profiles.online import materialise, scoring_rows
-from components.profiles.spec import Profiles, Selection
+from components.profiles.spec import HISTORIES, Profiles, Selection
 from components.profiles.training import feature_selection, label_strengths, training_set, twin_rows
 from components.step import step
 from feature_repo import columns, edges, env_names, files
@@ -160,6 +160,7 @@ def write_training_set(
         weighed=_weighed(ranking.get("weight"), clean, profiles, summary),
         ranked=None if judged is None else training_set.judged_pairs(profiles, judged, weeks.test, ahead=ahead),
         ahead=ahead,
+        histories=bool(ranking.get(HISTORIES)),
     )
     label_weeks = (*weeks.train, *weeks.validate, *weeks.test, weeks.last)
     state_weeks = (*ranking_weeks, weeks.last)
@@ -294,9 +295,11 @@ def _rows_anew(
             made, clean, spec, profile_folder.Wanted.of(rule), snapshot, weeks,
             fitted=None, training=True, at=lambda share, note: None,
         )  # fmt: skip
+        reads = twin_rows.reads_histories(ReleaseFolder.read(release))
         # The candidate's lists may be of any test week, and its labels judge.
         ahead = files.read_json(rows / "split.json").get(columns.LABELS_AHEAD, [1])[0]
         ranking = dict(slices["ranking"]) | {"test_every_weeks": 1, columns.LABELS_AHEAD: ahead}
+        ranking |= {HISTORIES: True} if reads else {}
         counts = write_training_set(folder, ranking, weeks, snapshot, clean=clean, profiles=made, judged=judged)
     return counts["intent_rows"] + counts["ranking_rows"]
 

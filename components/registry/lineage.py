@@ -136,9 +136,19 @@ class Result:
         )
 
     @property
+    def reads_items(self) -> bool:
+        """Tell whether the intent model reads which items users had, as one that writes them as text does."""
+        return self._text.get("reads") == "items"
+
+    @property
+    def _text(self) -> dict[str, Any]:
+        return dict(_document(self.folders.model("intent") / "config.json").get("network", {}).get("text") or {})
+
+    @property
     def reads_events(self) -> bool:
         """Tell whether the intent model reads the rows' event memory."""
-        return "events" in _document(self.folders.model("intent") / "config.json")
+        config = _document(self.folders.model("intent") / "config.json")
+        return "events" in config or self._text.get("reads") == "events"
 
     @property
     def data(self) -> str:

@@ -36,7 +36,18 @@ CODE = (
     "feature_repo",
 )
 REQUIREMENTS: dict[Part, tuple[str, ...]] = {
-    "intent": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch", "transformers"),
+    "intent": (
+        "mlflow",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "pydantic",
+        "safetensors",
+        "scipy",
+        "tokenizers",
+        "torch",
+        "transformers",
+    ),
     "ranking": ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "torch"),
 }
 
@@ -94,6 +105,8 @@ def example(part: Part, result: Result, *, windows_days: Sequence[float]) -> pd.
     lists: tuple[str, ...] = frames.INTENT_LISTS if part == "intent" else frames.RANKING_LISTS
     if part == "ranking" and result.vocabulary.people:
         lists += columns.RECEIVED_LISTS
+    if part == "intent" and result.reads_items:
+        lists += columns.TOLD_LISTS
     if part == "intent" and result.reads_events:
         lists += columns.EVENT_LISTS
     frame = frames.example(lists=lists, windows_days=windows_days, last=result.last, calendar=result.calendar)

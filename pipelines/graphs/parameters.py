@@ -12,6 +12,7 @@ from typing import Any
 from components.data.derived import rules_at_the_door, rules_of_an_item, unknown_items
 from components.data.ingest import source_digest
 from components.data.spec import HORIZON
+from components.intent.networks import TEXT
 from components.registry.spec import DRY_RUN
 from components.vectors.steps import KEY, MADE_BY, WITH_INTENT
 from feature_repo import files, services
@@ -103,6 +104,7 @@ def slices(spec: Recommender, *, source: str, base: Path, note: str = "", elsewh
             **codes(spec),
         }
         | _of_vectors(spec, base, elsewhere=elsewhere)
+        | _of_text(spec, base, elsewhere=elsewhere)
     )
 
 
@@ -133,6 +135,22 @@ def _of_vectors(spec: Recommender, base: Path, *, elsewhere: bool) -> dict[str, 
         if not elsewhere:
             raise
     return {"ranking": _text(ranking)}
+
+
+def _of_text(spec: Recommender, base: Path, *, elsewhere: bool) -> dict[str, Any]:
+    """Return the digest of the intent steps' code with what says which encoder they begin with."""
+    if spec.models.intent.architecture != TEXT:
+        return {}
+    from components.intent.behaviour import sources
+
+    try:
+        return {
+            "intent_code": files.digest([codes(spec)["intent_code"], sources.identity(spec.models.intent.text, base)])
+        }
+    except DataError:
+        if not elsewhere:
+            raise
+    return {}
 
 
 def source_state(spec: Recommender, base: Path, people: dict[str, str]) -> str:

@@ -55,7 +55,8 @@ def test_training_follows_the_documented_gradient_in_every_weight(
     for values in net.parameters():
         values.data += 0.05 * torch.randn_like(values)
     moved = Batch.of(rows.encoded)
-    batch = Batch(**{n: v.double() if v.is_floating_point() else v for n, v in vars(moved).items() if v is not None})
+    there = {n: v for n, v in vars(moved).items() if v is not None}
+    batch = Batch(**{n: v.double() if v.is_floating_point() else v for n, v in there.items()})
     wanted = torch.from_numpy(rows.labels).double()
 
     def loss() -> torch.Tensor:

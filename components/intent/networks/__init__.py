@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from components.intent.shape import Shape
 
 TREES = "gbdt"  # the architecture that is no network (components/intent/forest.py)
+TEXT = "text"  # reads what users did as text, and no steps: its module builds from tokens [B, L] to [B, D]
 NETWORKS = ("transformer", "lstm", "gru", "rnn", "cnn")
 
 

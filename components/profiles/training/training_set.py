@@ -151,11 +151,13 @@ def write(
     weighed: Callable[[pa.Table], pa.Table] = lambda rows: rows,
     ranked: pa.Table | None = None,
     ahead: int = 1,
+    histories: bool = False,
 ) -> dict[str, int]:
     """Retrieve and write intent.parquet and ranking.parquet into a folder; returns row counts.
 
     `weighed` adds the strength of the ranker's labels where the spec weighs them; they are of `ahead` steps. `ranked`
-    are the (user_id, week) pairs of ranking.parquet; else they are those who bought something within these.
+    are the (user_id, week) pairs of ranking.parquet; else they are those who bought something within these. `histories`
+    adds the items of users' pasts to the rows of the intent model, for one that reads them as text.
     """
     calendar = Calendar(**_json(profiles / "calendar.json"))
     targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
@@ -165,7 +167,7 @@ def write(
     with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
         label_weeks = (*weeks.train, *weeks.validate, *weeks.test)
         asked = entities(seen, users, label_weeks)
-        intent = retrieve(feast, services.INTENT, asked, calendar)
+        intent = _of_intent(feast, asked, calendar, histories=histories)
         if _json(profiles / "profiles.json").get(columns.MEMORY) == columns.OF_TRAINING:
             remembered = retrieve(feast, services.MEMORY, asked, calendar)
             intent = with_events(intent, remembered, Vocabulary.load(profiles / "vocabulary"))
@@ -184,6 +186,15 @@ def write(
             ranking = with_labels(ranking, pq.read_table(profiles / SHOWN), columns.LABEL_SHOWN)
         pq.write_table(ranking, destination / "ranking.parquet", compression="zstd", row_group_size=1 << 13)
     return counts | {"ranking_rows": ranking.num_rows}
+
+
+def _of_intent(feast: Any, wanted: Entities, calendar: Calendar, *, histories: bool) -> pa.Table:
+    """Retrieve the intent model's rows, by the ranker's service where it reads items too."""
+    if not histories:
+        return retrieve(feast, services.INTENT, wanted, calendar)
+    table = retrieve(feast, services.RANKING, wanted, calendar)
+    unread = {*columns.HISTORY_LISTS, *columns.RECEIVED_LISTS} - {*columns.TOLD_LISTS}
+    return table.drop([name for name in table.column_names if name in unread])
 
 
 def _returned(bought: pa.Table, seen: pa.Table) -> pa.Table:

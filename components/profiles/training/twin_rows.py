@@ -40,10 +40,17 @@ def write(destination: Path, *, clean: Path, rows: Path, release: Path, weeks: p
             made, clean, spec, wanted, snapshot, few,
             fitted=released.ranking, training=True, at=lambda share, note: None,
         )  # fmt: skip
-        return _rows(destination, made, clean=clean, rows=rows, weeks=few)
+        return _rows(destination, made, clean=clean, rows=rows, weeks=few, histories=reads_histories(released))
 
 
-def _rows(destination: Path, made: Path, *, clean: Path, rows: Path, weeks: plan.Weeks) -> int:
+def reads_histories(released: ReleaseFolder) -> bool:
+    """Tell whether a release's intent model reads which items users had: one that reads text does."""
+    config = released.intent / "config.json"
+    text = files.read_json(config).get("network", {}).get("text") if config.is_file() else None
+    return (text or {}).get("reads") == "items"
+
+
+def _rows(destination: Path, made: Path, *, clean: Path, rows: Path, weeks: plan.Weeks, histories: bool) -> int:
     """Retrieve the rows of the weeks that judge, the ranker's of the very user-weeks that the candidate's are of."""
     summary = files.read_json(made / "profiles.json")
     judging = dataclasses.replace(weeks, train=(), last=summary["next"])
@@ -55,6 +62,7 @@ def _rows(destination: Path, made: Path, *, clean: Path, rows: Path, weeks: plan
     counts = training_set.write(
         made, users, destination, weeks=judging, ranking_weeks=label_weeks,
         windows_days=tuple(summary["windows_days"]), ranked=theirs, ahead=split.get(columns.LABELS_AHEAD, [1])[0],
+        histories=histories,
     )  # fmt: skip
     for name in ("target_state", "item_state"):
         table = training_set.state_table(made / f"{name}.parquet", (*label_weeks, judging.last))
