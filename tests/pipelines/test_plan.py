@@ -98,7 +98,7 @@ def test_plan_is_fast_and_imports_no_sdk(shop: Path) -> None:
     code = (
         "import sys; from pipelines.cli import main\n"
         f"main(['plan', {str(GROCERY)!r}])\n"
-        "heavy = {'torch', 'kfp', 'mlflow', 'feast', 'evidently', 'great_expectations', 'bentoml', 'transformers', 'optuna'}\n"
+        "heavy = {'torch', 'kfp', 'mlflow', 'feast', 'evidently', 'great_expectations', 'bentoml', 'transformers'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     start = time.process_time()
