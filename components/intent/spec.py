@@ -490,10 +490,10 @@ NEWER: dict[str, Any] = {
 def read_by(architecture: str, name: str) -> bool:
     """Tell whether an architecture reads a field, named as a search names it.
 
-    >>> read_by("lstm", "width"), read_by("gbdt", "width"), read_by("lstm", "trees.leaves")
-    (True, False, False)
+    >>> read_by("lstm", "width"), read_by("gbdt", "width"), read_by("lstm", "trees.leaves"), read_by("cnn", "text.rank")
+    (True, False, False, False)
     """
     of = name.partition(".")[0]
     if architecture == TREES:
-        return of not in OF_NETWORKS and name != "loss.focal"
-    return of != "trees"
+        return of not in (*OF_NETWORKS, "text") and name != "loss.focal"
+    return of != "trees" and (of != "text" if architecture != TEXT else of != "layers")

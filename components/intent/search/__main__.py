@@ -50,7 +50,8 @@ def run(intents: str, model: str, *, weeks: int, rows: str, settings: list[str])
             asked = resolved(Asked(spec, spec.search, spec.seed), chosen)
         except UnfitError as error:
             raise SpecError(f"--set: these settings do not go together: {error}") from None
-        found = examples.load(Path(rows), _INTENTS.validate_json(intents)).without_test()
+        found = examples.load(Path(rows), _INTENTS.validate_json(intents))
+        found = (examples.with_titles(found, Path(rows)) if asked.titles else found).without_test()
         made = judged(found, asked, ranking_weeks=weeks, watch=lambda stage, epoch, loss: _say(loss, asked))
         progress.count(**{METRIC: made.loss}, epochs=made.epochs)
     print(f"{METRIC}={made.loss:.6f}", flush=True)  # Katib's collector reads it

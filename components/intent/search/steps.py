@@ -44,7 +44,8 @@ def run_search_intent(
     with step("search_intent") as progress:
         asked = _asked(model)
         study.require_installed()
-        found = examples.load(Path(rows), _INTENTS.validate_json(intents)).without_test()
+        found = examples.load(Path(rows), _INTENTS.validate_json(intents))
+        found = (examples.with_titles(found, Path(rows)) if asked.model.titles else found).without_test()
         about = {
             "intents": json.loads(intents),
             "model": asked.model.model_dump(mode="json") | {"search": _space(asked)},
