@@ -75,9 +75,8 @@ def test_rows_of_others_of_nobody_and_without_people_stay_as_they_are() -> None:
 
 
 def test_rows_among_many_get_their_own_records() -> None:
-    many = UserRows.joined(
-        UserRows.joined(row("bob", state=week(6)), row("ann", state=week(6))), row("cy", state=week(5))
-    )
+    two = UserRows.joined(row("bob", state=week(6)), row("ann", state=week(6)))
+    many = UserRows.joined(two, row("cy", state=week(5)))
     found = later(by=[tie("ann"), tie("cy")]).extended(many, NONE, CALENDAR)
     assert [found.lists["history_items"].row(b).tolist() for b in range(3)] == [[2], [2, 5], [2, 5]]
 

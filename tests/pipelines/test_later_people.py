@@ -15,7 +15,7 @@ from components.profiles import steps
 from components.profiles.online import materialise, row_stream
 from feature_repo import columns, files
 from feature_repo.calendar import Calendar
-from feature_repo.documents.changes import PERSON
+from feature_repo.documents.changes import MOST_BYTES, PERSON
 from feature_repo.documents.log import DocumentLog, Snapshot
 from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.later_people import AS_PERSON, LaterPeople
@@ -153,8 +153,7 @@ def test_of_forgotten_people_nothing_is_written_and_what_is_there_goes(
 def test_a_document_that_is_too_large_loses_what_the_person_did_and_never_what_was_done(
     log: DocumentLog, made: Made, released: ReleaseFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(later_people.MOST_BYTES, PERSON, 560)
-    monkeypatch.setattr("feature_repo.documents.changes.MOST_BYTES", later_people.MOST_BYTES)
+    monkeypatch.setitem(MOST_BYTES, PERSON, 560)  # one mapping, wherever it is read
     counts = brought(log, made, released)
     held = log.refreshed(Snapshot()).of(PERSON)
     assert counts["later_people"] + counts["later_people_left_out"] == 2

@@ -128,7 +128,7 @@ def test_labels_count_from_the_cutoff_to_the_horizon(tmp_path: Path, step: Step,
 def test_rates_of_the_fallback_are_of_whole_horizons(tmp_path: Path) -> None:
     """Everybody comes every second day, so within one day half do and within four days all."""
     at = [dt.timedelta(days=2 * n + user % 2, hours=12) for user in range(8) for n in range(15)]
-    start = worlds.Calendar(worlds.FIRST_DAY).start(1)
+    start = Calendar(worlds.FIRST_DAY).start(1)
     events = [
         worlds.event(f"u{place // 15:02}", f"i{place % 3}", start + after, session=f"s{place}")
         for place, after in enumerate(at)

@@ -5,6 +5,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -186,7 +187,7 @@ def test_a_store_that_is_away_is_named(tmp_path: Path, monkeypatch: pytest.Monke
         document_log("shop").head()
 
 
-def put_people(log: DocumentLog, **people: dict[str, object] | None) -> int:
+def put_people(log: DocumentLog, **people: Any) -> int:
     return log.put(PERSON, list(people.items()), who="job", at=AT, after=log.refreshed(Snapshot())).version
 
 
