@@ -164,8 +164,7 @@ def _explained(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_a_field_is_explained_with_its_values_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert _explained(capsys, "models.intent.architecture") == (
-        "models.intent.architecture: Encoder of the weekly sequence; or gbdt, gradient-boosted trees, which read no "
-        "sequence\n"
+        "models.intent.architecture: Encoder of the sequence; or gbdt, gradient-boosted trees, which read no sequence\n"
         "  type       text\n"
         "  allowed    transformer, lstm, gru, rnn, cnn, gbdt\n"
         '  default    "transformer"\n'
