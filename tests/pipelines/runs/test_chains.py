@@ -118,7 +118,7 @@ def test_a_chain_runs_from_files_to_a_release(
     table = pq.read_table(home / "scores" / scored / "forecasts.parquet").to_pylist()
     assert {(row["name"], row["kind"], row["unit"]) for row in table} == {("spend", "regression", "USD")}
     assert len({row["user_id"] for row in table}) == USERS
-    held = next(home.rglob("intent/forecasts")).parent
+    held = next(home.rglob("forecasts/forecasts.json")).parents[1]  # the intent model's folder in the registry
     served = ForecastScorer.served(held)
     assert served is not None
     assert served.names == ["spend"]
