@@ -56,12 +56,12 @@ def test_the_interval_holds_about_its_share(learnt: Learnt) -> None:
     assert learnt.evaluation.test["coverage_gap:range"] < 0.15
 
 
-def test_the_same_seed_gives_the_same_weights(
+def test_the_same_seed_gives_the_same_weights_whatever_stands_beside(
     learnt: Learnt, events: pa.Table, items: pa.Table, examples: Examples
 ) -> None:
-    again = learn(events, items, RULE, examples)
-    for one, other in zip(learnt.scorer.fitted, again.scorer.fitted, strict=True):
-        assert all(np.array_equal(one.arrays[name], other.arrays[name]) for name in one.arrays)
+    again = learn(events, items, RULE.model_copy(update={"intents": (NEXT,)}), examples)
+    one, other = learnt.scorer.fitted[2], again.scorer.fitted[0]
+    assert all(np.array_equal(one.arrays[name], other.arrays[name]) for name in one.arrays)
 
 
 def test_saved_equals_loaded_and_one_row_equals_many(learnt: Learnt, examples: Examples, tmp_path: Path) -> None:
