@@ -66,7 +66,9 @@ def _weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     def norms(*names: str, of: int) -> Tensor:
         """Return the norms of rows (0) or columns (1) that lie side by side in some tensors."""
-        return torch.linalg.vector_norm(torch.cat([weights[name] for name in names], dim=1 - of), dim=1 - of)
+        joined = torch.cat([weights[name] for name in names], dim=1 - of)
+        found: Tensor = torch.linalg.vector_norm(joined, dim=1 - of)
+        return found
 
     of_pair = torch.cat([weights["pair_of_target.weight"], weights["pair_of_user.weight"], weights["target"].T], dim=1)
     told = weights["shared_out"] + weights["target_out"]  # [C, M]
