@@ -233,7 +233,8 @@ def _privacy(training: Mapping[str, Any]) -> list[str]:
     steps = sum(spent["steps"].values())
     figures = spent["validate"]
     lines = [["validation rows", *PRIVATE_FIGURES]]
-    names = {"private": "with privacy", "without": "the same model without"}
+    names = {"private": "with privacy", "untrained": "untrained: the personal decayed rate",
+             "without": "the same model without privacy"}  # fmt: skip
     for name, values in figures.items():
         lines.append([names[name], *(_number(values[figure]) for figure in PRIVATE_FIGURES)])
     return [

@@ -10,6 +10,7 @@ Users and noise are drawn from the system's entropy and not by `seed`: whoever k
 Letters: R training rows, U users that a step takes, K rows of each, C targets, P parameters.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -113,6 +114,7 @@ class PrivateFit(Fit):
 
     plan: Plan = field(kw_only=True)
     user: np.ndarray = field(kw_only=True)  # [R] int64, from 0
+    untrained: IntentNet | None = field(kw_only=True, default=None)  # as the net was before any step
     rng: np.random.Generator = field(kw_only=True, default_factory=np.random.default_rng)  # from the system's entropy
 
     def run(self, stage: str, index: np.ndarray, *, report: Callable[[float, str], None]) -> None:
@@ -271,7 +273,8 @@ def of(fit: Fit, asked: Privacy, user: np.ndarray, *, stages: tuple[str, ...]) -
         )
     each = np.unique(user, return_inverse=True)[1]
     found = plan(asked, fit.spec, users=int(each.max()) + 1, stages=stages)
-    return PrivateFit(**{part.name: getattr(fit, part.name) for part in fields(Fit)}, plan=found, user=each)
+    parts = {part.name: getattr(fit, part.name) for part in fields(Fit)}
+    return PrivateFit(**parts, plan=found, user=each, untrained=copy.deepcopy(fit.net).eval())
 
 
 def told(fit: object, trained: Callable[[IntentModel], IntentNet]) -> dict[str, Any]:
@@ -281,7 +284,7 @@ def told(fit: object, trained: Callable[[IntentModel], IntentNet]) -> dict[str, 
     """
     if not isinstance(fit, PrivateFit) or fit.spec.privacy is None or fit.validate is None:
         return {}
-    nets = {"private": fit.net}
+    nets = {"private": fit.net} | ({} if fit.untrained is None else {"untrained": fit.untrained})
     if fit.spec.privacy.compare:
         nets["without"] = trained(fit.spec.model_copy(update={"privacy": None}))
     rows = fit.validate

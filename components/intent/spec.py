@@ -282,7 +282,7 @@ class Privacy(Slice):
     delta: float = Field(
         default=1e-5, gt=0, lt=0.01, description="Probability that epsilon does not hold; below 1 / training users"
     )
-    clip: float = Field(default=1.0, gt=0, le=1000, description="Norm that a user's gradient is bounded by")
+    clip: float = Field(default=10.0, gt=0, le=1000, description="Norm that a user's gradient is bounded by")
     rows: int = Field(default=4, ge=1, le=64, description="Rows of a user that a step reads, at most")
     compare: bool = Field(
         default=True,

@@ -76,7 +76,7 @@ def _told_apart(reduced: np.ndarray, *, least: int, seed: int) -> int:
         label = _labels(distinct, "kmeans", number, least=least, seed=seed)[some]
         if not 1 < len(np.unique(label)) < len(some):
             continue
-        if (score := float(silhouette_score(reduced[some], label))) > best:
+        if (score := float(silhouette_score(distinct[some], label))) > best:
             best, chosen = score, number
     return chosen
 

@@ -85,7 +85,9 @@ def test_gradients_by_user_are_those_of_autograd(architecture: str) -> None:
     found, losses = private.of_users(net)(arrays, wanted, counts)
     for user in range(users):
         net.zero_grad()
-        mine = Batch(**{name: part[user * each : (user + 1) * each] for name, part in vars(batch).items() if part is not None})
+        mine = Batch(
+            **{name: part[user * each : (user + 1) * each] for name, part in vars(batch).items() if part is not None}
+        )
         loss = TARGETS * cross_entropy(net(mine), wanted[user], counts[user])
         loss.backward()
         assert float(losses[user]) == pytest.approx(float(loss.detach()) / TARGETS, abs=1e-6)
@@ -169,7 +171,8 @@ def test_training_keeps_its_budget_and_tells_it(many: Examples, many_rows: Path,
     assert told["rate"] == pytest.approx(64 / 200)
     assert told["steps"] == {"early": 16, "full": 16}
     assert [epoch.stage for epoch in trained.epochs] == ["early"] * 4 + ["full"] * 4, "nothing stops it early"
-    assert set(told["validate"]) == {"private", "without"}
+    assert set(told["validate"]) == {"private", "untrained", "without"}
+    assert told["validate"]["private"]["bce"] != told["validate"]["untrained"]["bce"]
     assert told["validate"]["without"]["map"] > 0.65
     assert told["validate"]["private"]["map"] > told["validate"]["without"]["map"] - 0.1
     last = private.bce(trained.scorer.net, validating(many))
@@ -200,7 +203,7 @@ def validating(examples: Examples) -> Rows:
 def test_equal_seeds_draw_other_noise(many: Examples) -> None:
     spec = private_spec(epochs=1, privacy={"epsilon": 8.0, "delta": 1e-4, "compare": False})
     first, second = (train(many, spec, ranking_weeks=4, device="cpu") for _ in range(2))
-    assert set(first.privacy["validate"]) == {"private"}
+    assert set(first.privacy["validate"]) == {"private", "untrained"}
     assert not np.allclose(first.out_of_time.probabilities, second.out_of_time.probabilities, atol=1e-4)
 
 

@@ -48,7 +48,7 @@ def test_what_is_said_survives_the_form_of_a_run() -> None:
     again = spec.parse(form(found)["spec"], place="form")
     assert again == found
     assert (
-        '"privacy":{"clip":1.0,"compare":true,"delta":1e-05,"epsilon":3.0,"rows":4}'
+        '"privacy":{"clip":10.0,"compare":true,"delta":1e-05,"epsilon":3.0,"rows":4}'
         in spec_slices(again)["intent_model"]
     )
     pretrained = asked({"pretrain": {"source": "./other/intent@0123456789ab"}})
