@@ -90,7 +90,7 @@ def _told_apart(texts: pa.Array) -> tuple[list[str], np.ndarray]:
 
 def _kinds(texts: pa.Array) -> np.ndarray:
     names, code = _told_apart(texts)
-    return np.asarray([checksum(name) for name in names], dtype=np.int64)[code]
+    return np.asarray(np.asarray([checksum(name) for name in names], dtype=np.int64)[code])
 
 
 def _opens(session: pa.Array, row: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ def _items(names: list[str], code: np.ndarray, row: np.ndarray, vocabulary: Voca
         number = np.empty(len(first), dtype=np.int64)
         number[order] = np.arange(len(first)) - np.searchsorted(owner, owner)
         place[odd] = NO_ITEM - 1 - number[which]
-    return place
+    return np.asarray(place)
 
 
 def _targets(names: list[str], code: np.ndarray, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from components.intent import inputs
 from components.intent.evaluate import BCE_COMPARED, COMPARED, Evaluation
-from components.intent.networks import TREES
+from components.intent.networks import TEXT, TREES
+from feature_repo import columns
 from feature_repo.clock import Pace
 from feature_repo.markdown import words
 from feature_repo.vocabulary import Vocabulary
@@ -77,10 +78,25 @@ def _made(training: Mapping[str, Any], step: str) -> str:
             f"Gradient-boosted trees, one forest over each target's own frequency numbers and the user's, grown on "
             f"{_trained(rows, step)} in {trees} rounds."
         )
+    if spec["architecture"] == TEXT:
+        told = {"weights": "minilm", "tune": "head"} | dict(spec.get("text", {}))
+        what = "last events" if spec.get("reads", "steps") == "events" else "items that the user had"
+        return (
+            f"A BERT (`{told['weights']}`, tune: {told['tune']}) over the {what} as text, a head of width {spec['width']} "
+            f"and a perceptron over each target's own frequency numbers, trained on {_trained(rows, step)} in "
+            f"{len(training['epochs'])} passes."
+        )
     return (
-        f"A {spec['architecture']} of width {spec['width']} over the last {step}s and a perceptron over each target's "
-        f"own frequency numbers, trained on {_trained(rows, step)} in {len(training['epochs'])} passes."
+        f"A {spec['architecture']} of width {spec['width']} over the last {_read(spec, step)} and a perceptron over "
+        f"each target's own frequency numbers, trained on {_trained(rows, step)} in {len(training['epochs'])} passes."
     )
+
+
+def _read(spec: Mapping[str, Any], step: str) -> str:
+    """Name what the encoder reads."""
+    if spec.get("reads", "steps") == "steps":
+        return f"{step}s"
+    return f"{columns.MEMORY_EVENTS} events" + (" with their items' titles" if spec.get("titles") else "")
 
 
 def _trained(rows: Mapping[str, int], step: str = WEEKLY.step) -> str:

@@ -134,7 +134,8 @@ class NumpyNet:
         token += numbers.astype(np.float32, copy=False) @ made["events.number.weight"] + made["events.number.bias"]
         h = self._past(token, read)  # [B, L, D]
         mean = (h * read[:, :, None]).sum(axis=1) / read.sum(axis=1, keepdims=True).astype(np.float32)
-        return some * numpy_encoders.normed(h[:, -1] + mean, w["events.norm.weight"], w["events.norm.bias"], EPSILON)
+        summed = numpy_encoders.normed(h[:, -1] + mean, w["events.norm.weight"], w["events.norm.bias"], EPSILON)
+        return np.asarray(some * summed)
 
 
 def shape_of(folder: Path) -> Shape:

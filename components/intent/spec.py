@@ -253,7 +253,8 @@ class IntentModel(Slice):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out what is newer than recorded digests and not said, so that a state folder stays valid."""
         dumped: dict[str, Any] = dump(self)
-        return {name: value for name, value in dumped.items() if name not in NEWER or value != NEWER[name]}
+        newer = NEWER if self.reads != EVENTS else {name: value for name, value in NEWER.items() if name != "titles"}
+        return {name: value for name, value in dumped.items() if name not in newer or value != newer[name]}
 
 
 OF_NETWORKS = (

@@ -110,7 +110,7 @@ def test_rows_encode_alike_alone_and_together_and_in_any_column_order() -> None:
     together = encoded(*rows)
     turned = user_rows([dict(reversed(row.items())) for row in rows])
     again = encode(turned, context(WORLD), calendar=CALENDAR, n_targets=C)
-    for name, values in vars(together).items():
+    for name, values in together.arrays().items():
         alone = np.concatenate([getattr(encoded(row), name) for row in rows])
         np.testing.assert_array_equal(values, alone)
         np.testing.assert_array_equal(values, getattr(again, name))

@@ -1,5 +1,6 @@
 """Networks over the event memory: what they read by hand, that nothing of the future is read, and what they learn."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import log, log1p
@@ -8,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
-from components.intent import events, metrics, model, numpy_net
+from components.intent import card as cards
+from components.intent import events, metrics, model, numpy_net, steps, twin
+from components.intent import refit as refits
 from components.intent.encode import FREQUENCY, encode
 from components.intent.events import LENGTH, NUMBERS, OTHER, EventCodes
-from components.intent.examples import Examples
+from components.intent.examples import Examples, load
 from components.intent.model import Batch, IntentNet
 from components.intent.networks import NETWORKS
 from components.intent.numpy_net import NumpyNet
@@ -28,7 +32,7 @@ from feature_repo.memory import Remembered
 from feature_repo.rows import Ragged, UserRows
 
 from . import event_worlds
-from .conftest import VISIT, known_row, start, unknown_row, user_rows
+from .conftest import INTENTS, VISIT, known_row, start, unknown_row, user_rows
 from .test_numpy_net import numpy_of, random_net
 
 VIEW, BUY, SEARCH = (event_lists.checksum(kind) for kind in ("view", "purchase", "search"))
@@ -328,3 +332,32 @@ def test_titles_tell_items_apart_and_stay_as_they_are(world: Examples, tmp_path:
     rows = blind.rows.take(blind.part("test")[:40])
     np.testing.assert_allclose(IntentScorer.served(tmp_path).predict(rows), found.scorer.predict(rows), atol=1e-5)
     assert isinstance(IntentScorer.served(tmp_path)._model, NumpyNet)
+
+
+@pytest.mark.world
+def test_a_refit_and_a_twin_read_events_as_the_judged_model_did(tmp_path: Path) -> None:
+    rows = event_worlds.write(tmp_path / "rows", users=30)
+    spec, intents = spec_of("cnn", "events", epochs=2), json.dumps([intent.model_dump() for intent in INTENTS])
+    folder = tmp_path / "intent"
+    steps.run_train_intent(
+        intents, spec.model_dump_json(), ranking_weeks=4, rows=str(rows), intent=str(folder), code="c0de"
+    )
+    judged, found = IntentScorer.load(folder), load(rows, INTENTS)
+    # On the judged weeks a refit comes to the judged weights, bit for bit: it takes over kinds and bands.
+    told = replace(found, events=events.read(folder))
+    beginning = refits.load_beginning(folder / steps.BEGINNING)
+    epochs = refits.epochs_of(files.read_json(folder / steps.TRAINING))
+    made = refits.refit(told, spec, beginning, weeks=found.split["train"], epochs=epochs, device="cpu").scorer
+    have, want = made.net.state_dict(), judged.net.state_dict()
+    assert all(torch.equal(have[name], want[name]) for name in want)
+    assert made.events == judged.events
+    steps.run_refit_intent(
+        intents, spec.model_dump_json(), ranking_weeks=4, code="c0de", refit=True,
+        rows=str(rows), intent=str(folder), refitted=str(tmp_path / "refitted"),
+    )  # fmt: skip
+    assert IntentScorer.served(tmp_path / "refitted").events == judged.events
+    said, own = twin.asked(folder, rows, found)
+    test = found.rows.take(found.part("test"))
+    np.testing.assert_allclose(said.predict(test), judged.predict(test), atol=1e-6)
+    assert np.abs(own.probabilities - said.said).max() < 1e-6
+    assert "over the last 64 events" in cards._made(files.read_json(folder / steps.TRAINING), "week")
