@@ -82,9 +82,9 @@ def _made(training: Mapping[str, Any], step: str) -> str:
         told = {"weights": "minilm", "tune": "head"} | dict(spec.get("text", {}))
         what = "last events" if spec.get("reads", "steps") == "events" else "items that the user had"
         return (
-            f"A BERT (`{told['weights']}`, tune: {told['tune']}) over the {what} as text, a head of width {spec['width']} "
-            f"and a perceptron over each target's own frequency numbers, trained on {_trained(rows, step)} in "
-            f"{len(training['epochs'])} passes."
+            f"A BERT (`{told['weights']}`, tune: {told['tune']}) over the {what} as text, a head of width "
+            f"{spec['width']} and a perceptron over each target's own frequency numbers, trained on "
+            f"{_trained(rows, step)} in {len(training['epochs'])} passes."
         )
     return (
         f"A {spec['architecture']} of width {spec['width']} over the last {_read(spec, step)} and a perceptron over "

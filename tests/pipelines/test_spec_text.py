@@ -25,6 +25,13 @@ def test_rows_hold_the_items_of_users_pasts_where_they_are_written_as_text() -> 
         assert "histories" not in json.loads(parameters.spec_slices(parsed(**other))["ranking_rows"])
 
 
+@pytest.mark.parametrize("intent", [{"architecture": "text"}, {"architecture": "text", "text": {"tune": "full"}}, {}])
+def test_a_run_reads_the_spec_that_was_meant(intent: dict[str, Any]) -> None:
+    form = parameters.form(parsed(**intent))["spec"]
+    assert spec.parse(form, place="form") == parsed(**intent)
+    assert ("text" in form["models"]["intent"]) == ("text" in intent)
+
+
 def test_events_that_are_written_as_text_need_no_vectors_of_titles() -> None:
     found: dict[str, Any] = yaml.safe_load((SPECS / "synthetic.yaml").read_text())
     models = {**found["models"], "intent": {"architecture": "text", "reads": "events"}}
