@@ -133,7 +133,7 @@ def measure(asked: argparse.Namespace) -> Document:
 def spec_of(name: str, spec: IntentModel) -> IntentModel:
     """Return the spec of a side: the run's own, with another architecture and a variant's options."""
     side, _, variant = name.partition("+")
-    variants = VARIANTS | OF_TEXT if side == TEXT else VARIANTS
+    variants = {**VARIANTS, **OF_TEXT} if side == TEXT else VARIANTS
     if side not in (*NETWORKS, TEXT, TREES, *READERS) or (variant and variant not in variants):
         raise SpecError(
             f"--only: '{name}' is no side; use {', '.join((*NETWORKS, TEXT, TREES, *READERS))}, with + and one of "
