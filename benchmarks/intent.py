@@ -99,10 +99,9 @@ def measure(asked: argparse.Namespace) -> Document:
     """Train and judge all sides."""
     with subject.subject(asked) as found:
         examples, spec = intent_examples.load(found.rows, found.intents), found.intent
-        profiles = found.profiles
-    names = tuple(asked.only.split(",")) if asked.only else QUICK if asked.quick else SIDES
-    if any(name in TEXTS for name in names):
-        examples = histories.added(examples, profiles)
+        names = tuple(asked.only.split(",")) if asked.only else QUICK if asked.quick else SIDES
+        if any(name in TEXTS for name in names):
+            examples = histories.added(examples, found.profiles)
     if not (asked.only or asked.quick) and columns.EVENT_LISTS[0] in examples.rows.lists:
         names += READERS
     specs = {name: spec_of(name, spec) for name in names}

@@ -5,7 +5,7 @@ from typing import Any
 
 from components.intent import inputs
 from components.intent.evaluate import BCE_COMPARED, COMPARED, Evaluation
-from components.intent.networks import TREES
+from components.intent.networks import TEXT, TREES
 from feature_repo import columns
 from feature_repo.clock import Pace
 from feature_repo.markdown import words
@@ -84,6 +84,14 @@ def _made(training: Mapping[str, Any], step: str) -> str:
         return (
             f"Gradient-boosted trees, one forest over each target's own frequency numbers and the user's, grown on "
             f"{_trained(rows, step)} in {trees} rounds."
+        )
+    if spec["architecture"] == TEXT:
+        told = {"weights": "minilm", "tune": "head"} | dict(spec.get("text", {}))
+        what = "last events" if spec.get("reads", "steps") == "events" else "items that the user had"
+        return (
+            f"A BERT (`{told['weights']}`, tune: {told['tune']}) over the {what} as text, a head of width "
+            f"{spec['width']} and a perceptron over each target's own frequency numbers, trained on "
+            f"{_trained(rows, step)} in {len(training['epochs'])} passes."
         )
     return (
         f"A {spec['architecture']} of width {spec['width']} over the last {_read(spec, step)} and a perceptron over "

@@ -13,7 +13,8 @@ from bentos.build import PACKAGES, ROOT
 from bentos.requirements import DIRECT, locked, normal, pinned
 from feature_repo.errors import SpecError
 
-OPTIONAL = {"psycopg"}  # only an environment whose store is PostgreSQL imports it, and installs the extra
+# Only an environment whose store is PostgreSQL imports the first, and installs the extra; only training the second.
+OPTIONAL = {"psycopg", "peft"}
 
 
 def test_every_pin_is_the_locks_and_the_direct_ones_are_there() -> None:

@@ -1,9 +1,9 @@
 """The slice `models.intent.text`: which encoder reads the behaviour, and what of it is trained."""
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from feature_repo.errors import nearest
 from feature_repo.slice import Slice
@@ -61,7 +61,7 @@ class Text(Slice):
     @model_validator(mode="after")
     def _is_read(self) -> "Text":
         """Refuse what would be silently without effect."""
-        if "rank" in self.model_fields_set and self.tune not in RANKED:
+        if self.rank != Text.model_fields["rank"].default and self.tune not in RANKED:
             raise ValueError(f"rank: of {', '.join(RANKED)}, and tune: {self.tune} has none; drop rank")
         if self.learning_rate is not None and self.tune == HEAD:
             raise ValueError(
@@ -69,6 +69,12 @@ class Text(Slice):
                 "models.intent.learning_rate"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a step size that is not said, as a run's form does, which knows no null."""
+        dumped: dict[str, Any] = dump(self)
+        return {name: value for name, value in dumped.items() if value is not None}
 
     @property
     def rate(self) -> float:
