@@ -88,7 +88,7 @@ def _intent(
     shape = Shape(architecture, width=width, layers=2, dropout=0.1, **SIZES)
     spec = IntentModel(architecture=architecture, width=width, epochs=2, batch_size=size, trainer=options)
     torch.manual_seed(0)
-    made = _rows(shape, rows)
+    made = drawn_rows(shape, rows)
     net = IntentNet(shape)
     encoded = made.encoded.take(np.arange(min(size, rows)))
     each = _flops(net, lambda one: one(Batch.of(encoded))) / len(encoded)
@@ -100,9 +100,9 @@ def _intent(
             "gib": _used(device)}  # fmt: skip
 
 
-def _rows(shape: Shape, n: int) -> Rows:
+def drawn_rows(shape: Shape, n: int, *, seed: int = 0) -> Rows:
     """Draw encoded rows [R] and labels [R, C]; numbers as training keeps them."""
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     encoded = Encoded(
         frequency=draw.normal(size=(n, shape.targets, shape.frequency)).astype(np.float16),
         sequence=(draw.random((n, shape.weeks, shape.targets)) < 0.1).astype(np.uint8),

@@ -81,10 +81,7 @@ def measure(asked: argparse.Namespace) -> Document:
 
 
 def world(name: str, folder: Path, *, users: int, quick: bool) -> World:
-    """Make the rows of a spec by the pipeline's own steps."""
-    from components.data.steps import run_ingest
-    from components.profiles.steps import run_profiles, run_training_set
-
+    """Make the rows of a spec, and who judges on them."""
     path = ROOT / "pipelines" / "specs" / f"{name}.yaml"
     document: dict[str, Any] = dict(specs.split(specs.read_yaml(path))[0])
     if quick:
@@ -92,19 +89,27 @@ def world(name: str, folder: Path, *, users: int, quick: bool) -> World:
         document["data"] = document["data"] | {"source": QUICK_SOURCES[name]}
         document["models"] = {"intent": QUICK, "ranking": {"min_item_sessions": 2, "train_weeks": 4}}
     document["profiles"] = document.get("profiles", {}) | {"train_users": max(users, 100)}
+    script.note(f"{name}: rows …")
+    spec, examples = rows_of(document, path, folder)
+    plain = spec.models.intent.model_copy(update={"pretrain": None, "privacy": None})
+    return World(name, examples, Judge.of(examples), plain, spec.models.ranking.train_weeks)
+
+
+def rows_of(document: Mapping[str, Any], path: Path, folder: Path) -> tuple[specs.Recommender, Examples]:
+    """Make the rows of a spec's document, as of the file `path`, by the pipeline's own steps."""
+    from components.data.steps import run_ingest
+    from components.profiles.steps import run_profiles, run_training_set
+
     spec = specs.parse(document, place=str(path))
     os.environ.update(
         {env_names.PSEUDONYM_KEY: "5eed" * 8, env_names.CLOCK: "data_end", env_names.SPEC_DIR: str(path.parent)}
     )
     slices = spec_slices(spec)
-    script.note(f"{name}: rows …")
-    run_ingest(slices["reading"], str(folder / "clean"))
     clean, profiles, rows = folder / "clean", folder / "profiles", folder / "rows"
+    run_ingest(slices["reading"], str(clean))
     run_profiles(slices["profiles"], slices["split"], slices["vocabulary"], clean=clean, destination=profiles)
     run_training_set(slices["split"], slices["ranking_rows"], clean=clean, profiles=profiles, destination=rows)
-    examples = intent_examples.load(rows, spec.clocked)
-    plain = spec.models.intent.model_copy(update={"pretrain": None, "privacy": None})
-    return World(name, examples, Judge.of(examples), plain, spec.models.ranking.train_weeks)
+    return spec, intent_examples.load(rows, spec.clocked)
 
 
 def _source(one: World, folder: Path) -> str:

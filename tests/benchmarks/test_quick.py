@@ -23,6 +23,8 @@ SCRIPTS = {
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "intent": {"rows", "intent", "less_default"},
     "pretrain": {"worlds", "sides"},
+    "private": {"users", "rows", "sides", "less_untrained", "noise"},
+    "forms": {"text", "causes", "smaller"},
     "selection": {"rows", "sides", "difference"},
     "ranking": {"default", "frequency", "tifu_knn", "ranked", "rows", "skipped"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
@@ -50,7 +52,20 @@ SCRIPTS = {
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
     "gpu": {"device", "rows", "batch", "sides"},
 }
-OWN_WORLD = ("contract", "profiles", "demo", "domains", "gpu", "online", "router", "sessions", "sizing", "sparse")
+OWN_WORLD = (
+    "contract",
+    "profiles",
+    "demo",
+    "domains",
+    "forms",
+    "gpu",
+    "online",
+    "private",
+    "router",
+    "sessions",
+    "sizing",
+    "sparse",
+)
 SLOW = (
     "demo",
     "domains",
@@ -68,6 +83,8 @@ SLOW = (
     "ranking",
     "sparse",
     "gpu",
+    "private",
+    "forms",
 )  # half a minute each
 Run = Callable[[str], dict[str, Any]]
 
@@ -206,6 +223,33 @@ def test_a_processor_is_given_rates_and_no_share_of_a_peak(run: Run) -> None:
         assert 0 <= side["stall_share"] <= 1
         assert side["flops_per_row"] > 10_000
         assert (side["mfu"] is None) == (document["device"] == "cpu")
+
+
+@pytest.mark.slow
+def test_a_private_training_is_held_against_the_untrained_network(run: Run) -> None:
+    document = run("private")
+    sides = document["sides"]
+    assert min(document["users"]["members"], document["users"]["others"]) > 60
+    for name, found in document["less_untrained"].items():
+        want = sides[name]["bce"] - sides["untrained"]["bce"]
+        assert found["bce"]["estimate"] == pytest.approx(want, abs=2e-6)
+        assert found["bce"]["ci95"][0] <= found["bce"]["estimate"] <= found["bce"]["ci95"][1]
+    by_seed = (one for name, side in sides.items() if "sigma" not in side for one in side["by_seed"])
+    assert len({one["bce"] for one in by_seed}) == 2, "the untrained network is another than the trained one"
+    assert sides["epsilon 8, clip 10"]["epsilon"] <= 8
+    assert document["noise"]["plain_auc"] > 0.7 > document["noise"]["private_auc"], "labels that are learnt by heart"
+
+
+@pytest.mark.slow
+def test_a_smaller_network_is_smaller_and_a_text_that_was_read_costs_little(run: Run) -> None:
+    document = run("forms")
+    for sides in document["smaller"].values():
+        size = {made: one["size_bytes"] for made, one in sides.items()}
+        assert size["both"] < size["int8"] < size["prune"] < size["full"]
+    assert min(document["causes"].values()) > 0
+    if (told := document["text"]) is not None:
+        assert told["read_before_ms"] < told["ms"]["1x24"]
+        assert told["size_mb"] > 80
 
 
 def test_seconds_that_grow_as_the_events_do_have_slope_one() -> None:

@@ -1,0 +1,141 @@
+"""What do the forms cost in which a door asks intent networks? A text encoder, causes of an intent, smaller networks.
+
+Networks have the grocery's sizes and untrained weights: neither bytes nor times depend on what was learnt. Milliseconds
+are of the processor, one thread, the quickest of ten rounds. `text` is the packaged MiniLM in numpy by texts and
+tokens, every text a new one, and the network around it where the text was read before. `causes` is what
+`/explain` adds for one intent of a user in whose every step something happened, as finely as a door cuts. `smaller` is
+each network as it is, pruned by half, with int8 weights, and both: bytes of its files, milliseconds by rows.
+"""
+
+import argparse
+import importlib.util
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import script
+from benchmarks.gpu import SIZES
+from benchmarks.script import Document
+from bentos import threads
+from components import measure as measuring
+from components.intent import attribution, causes, compress, model, numpy_net, prune, steps
+from components.intent.behaviour import sources
+from components.intent.behaviour.numpy_bert import NumpyBert
+from components.intent.behaviour.spec import Text
+from components.intent.behaviour.template import ITEMS
+from components.intent.model import IntentNet
+from components.intent.networks import NETWORKS, TEXT
+from components.intent.shape import Shape
+from feature_repo.errors import DataError, SpecError
+
+TEXTS = ((1, 24), (1, 64), (64, 64))  # texts at once, tokens of each
+QUICK_TEXTS = ((1, 24),)
+OF_SMALLER = ("transformer", "cnn")
+MADE: Mapping[str, Callable[[IntentNet], IntentNet]] = {
+    "full": lambda net: net,
+    "prune": lambda net: prune.pruned(net, 0.5),
+    "int8": compress.rounded,
+    "both": lambda net: compress.rounded(prune.pruned(net, 0.5)),
+}
+WORDS = (1000, 30_000)  # ids of whole words in BERT's English vocabulary
+MB = 1e6
+
+
+def measure(asked: argparse.Namespace) -> Document:
+    """Measure all parts."""
+    threads.limit(1)
+    size = {"width": 16 if asked.quick else asked.width, "layers": 1 if asked.quick else 2}
+    found: Document = {**size, "text": None}
+    if importlib.util.find_spec(sources.MODULE) is not None:
+        script.note("text …")
+        found["text"] = _text(size, QUICK_TEXTS if asked.quick else TEXTS)
+    elif not asked.quick:
+        raise SpecError("text: the package of MiniLM is not installed; install intentflow[vectors]")
+    script.note("causes …")
+    found["causes"] = _causes(size)
+    script.note("smaller …")
+    found["smaller"] = {name: _smaller(_net(name, size)) for name in OF_SMALLER}
+    return found
+
+
+def _net(architecture: str, size: Mapping[str, Any]) -> IntentNet:
+    return IntentNet(Shape(architecture, dropout=0.1, **size, **SIZES)).eval()
+
+
+def _text(size: Mapping[str, Any], texts: tuple[tuple[int, int], ...]) -> Document:
+    """Measure the packaged encoder, and a network around it."""
+    asked = Text()
+    source = sources.opened(asked, Path())
+    base, shape = source.state(), source.shape(asked, ITEMS)
+    bert, rng = NumpyBert.of(shape, base), np.random.default_rng(0)
+
+    def read(n: int, tokens: int) -> np.ndarray:
+        return bert.vectors(rng.integers(*WORDS, (n, tokens), dtype=np.int32))
+
+    spent = measuring.cpu_ms({f"{n}x{tokens}": partial(read, n, tokens) for n, tokens in texts})
+    net = IntentNet(Shape(TEXT, dropout=0.1, text=shape, **size, **SIZES), base=base, tokenizer=source.tokenizer)
+    with tempfile.TemporaryDirectory(prefix="intentflow-benchmark-") as scratch:
+        model.save(net.eval(), Path(scratch))
+        form = _served(Path(scratch))
+        bytes_ = sum(path.stat().st_size for path in Path(scratch).iterdir())
+    row = numpy_net.drawn(form.shape, form.weights, rows=1)
+    again = measuring.cpu_ms({"again": lambda: form.probabilities(row)})  # the first round read its text
+    return {"size_mb": round(bytes_ / MB, 1), "ms": spent, "read_before_ms": again["again"]}
+
+
+def _served(folder: Path) -> numpy_net.NumpyNet:
+    form = numpy_net.served(folder)
+    if form is None:
+        raise DataError(f"{folder}: torch and numpy differ here, so there is no form to measure")
+    return form
+
+
+def _causes(size: Mapping[str, Any]) -> Document:
+    """Measure the causes of one intent by architecture."""
+    asks = {}
+    for architecture in NETWORKS:
+        net = _net(architecture, size)
+        form = numpy_net.NumpyNet.of(net.shape, {name: values.numpy() for name, values in net.state_dict().items()})
+        both = numpy_net.drawn(form.shape, form.weights, rows=2)  # nobody and a user
+        asks[architecture] = partial(
+            attribution.attribute, form, both.take(np.array([1])), both.take(np.array([0])), 0,
+            names=[str(number) for number in range(net.shape.profile)], most=causes.QUICK,
+        )  # fmt: skip
+    return measuring.cpu_ms(asks)
+
+
+def _smaller(net: IntentNet) -> dict[str, Any]:
+    """Measure a network in full and made smaller."""
+    found = {}
+    for name, made in MADE.items():
+        with tempfile.TemporaryDirectory(prefix="intentflow-benchmark-") as scratch:
+            model.save(made(net).eval(), Path(scratch))
+            found[name] = steps.costs(Path(scratch))
+    return found
+
+
+def text(document: Document) -> str:
+    """Write the tables."""
+    tables, of_text = [], document["text"]
+    if of_text is not None:
+        lines = [[name, spent] for name, spent in of_text["ms"].items()]
+        lines.append(["1, read before: the network alone", of_text["read_before_ms"]])
+        tables.append(f"MiniLM, a folder of {of_text['size_mb']} MB\n\n{script.table(['texts x tokens', 'ms'], lines)}")
+    tables.append(script.table(["causes of an intent", "ms"], list(document["causes"].items())))
+    lines = [
+        [f"{name}, {made}", round(one["size_bytes"] / 1024, 1), *one["cpu_ms"].values()]
+        for name, sides in document["smaller"].items()
+        for made, one in sides.items()
+    ]
+    tables.append(script.table(["smaller", "KiB", *(f"ms, {rows} rows" for rows in steps.BATCHES)], lines))
+    return "\n\n".join(tables)
+
+
+if __name__ == "__main__":
+    switches = script.parser(__doc__, trained=False)
+    switches.add_argument("--width", type=int, default=64, help="of the intent networks")
+    script.main(switches, measure, text)
