@@ -354,7 +354,7 @@ class Calendar:
 
         >>> import numpy as np
         >>> monday_noon = Calendar("2016-12-26").start(1) + dt.timedelta(hours=12)
-        >>> Calendar("2016-12-26").phases(np.array([int(monday_noon.timestamp())])).round(2).tolist()
+        >>> Calendar("2016-12-26").phases(np.array([int(monday_noon.timestamp())])).astype(float).round(2).tolist()
         [[0.0, -1.0, 0.43, 0.9]]
         """
         import numpy as np

@@ -17,3 +17,17 @@ def plain(raw: str) -> str:
     ('4711', True)
     """
     return unicodedata.normalize("NFC", raw.strip(BLANKS))
+
+
+def erased_id(place: int | str) -> str:
+    """Return the id of an item that was a person who is forgotten; no pseudonym has this form.
+
+    >>> erased_id(17), is_erased("erased-17"), is_erased("fedcba9876543210")
+    ('erased-17', True, False)
+    """
+    return f"erased-{place}"
+
+
+def is_erased(item_id: str) -> bool:
+    """Tell, where items are people, whether an id stands for one who is forgotten."""
+    return item_id.startswith("erased-")

@@ -183,20 +183,6 @@ class Vocabulary:
         )  # fmt: skip
 
 
-def erased_id(place: int | str) -> str:
-    """Return the id of an item that was a person who is forgotten; no pseudonym has this form.
-
-    >>> erased_id(17), is_erased("erased-17"), is_erased("fedcba9876543210")
-    ('erased-17', True, False)
-    """
-    return f"erased-{place}"
-
-
-def is_erased(item_id: str) -> bool:
-    """Tell, where items are people, whether an id stands for one who is forgotten."""
-    return item_id.startswith("erased-")
-
-
 def hashed(item_ids: Iterable[str]) -> np.ndarray:
     """Return the ids' 64-bit hashes in order: an eighth of the memory of their texts, and no two alike by chance."""
     digests = (hashlib.blake2b(item.encode(), digest_size=8).digest() for item in item_ids)

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from bentos.recommender.ports import Profiles
+from feature_repo.ids import is_erased
 from feature_repo.privacy.tombstones import Tombstones
-from feature_repo.vocabulary import is_erased
 
 REMEMBER_S = 5.0
 

@@ -28,13 +28,13 @@ from feature_repo import columns, env_names
 from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
+from feature_repo.ids import is_erased
 from feature_repo.live_items import of_log
 from feature_repo.online.forgotten import names_of
 from feature_repo.privacy.pseudonyms import matching, ring
 from feature_repo.privacy.tombstones import names_here
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
-from feature_repo.vocabulary import is_erased
 
 if TYPE_CHECKING:
     from components.ranking.score import Ranker

@@ -31,6 +31,7 @@ CODE = (
     "components/served_form.py",
     "components/intent",
     "components/ranking",
+    "components/training",
     "components/registry/__init__.py",
     "components/registry/frames.py",
     "feature_repo",

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from feature_repo import files
 from feature_repo.errors import DataError
-from feature_repo.vocabulary import erased_id, is_erased
+from feature_repo.ids import erased_id, is_erased
 
 Kind = Literal["item", "vector", "person"]  # rules and experiments come later
 ITEM: Kind = "item"

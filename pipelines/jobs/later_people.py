@@ -31,11 +31,12 @@ from feature_repo.documents.changes import (
     unnamed,
 )
 from feature_repo.documents.log import Behind, DocumentLog, Snapshot
+from feature_repo.ids import is_erased
 from feature_repo.later_people import AS_OF, AS_PERSON, Tie, document
 from feature_repo.live_items import FROM_SOURCE, declared, fits, live
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.signs import STRIDE, Signs
-from feature_repo.vocabulary import Vocabulary, is_erased
+from feature_repo.vocabulary import Vocabulary
 
 WHO = "job materialise"
 TRIES = 20

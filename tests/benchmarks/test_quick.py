@@ -53,6 +53,7 @@ SCRIPTS = {
     "gpu": {"device", "rows", "batch", "sides"},
 }
 OWN_WORLD = (
+    "pretrain",
     "contract",
     "profiles",
     "demo",

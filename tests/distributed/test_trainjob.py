@@ -222,7 +222,7 @@ def test_what_a_job_waits_for_and_how_far_it_is_are_passed_on(
             threading.Event().wait(0.05)
 
     def act(job: Object) -> None:
-        name, shared = job["metadata"]["name"], Path(job["spec"]["trainer"]["env"][0]["value"]).parent
+        name, shared = job["metadata"]["name"], Path(job["spec"]["trainer"]["env"][1]["value"]).parent
         waiting = pod("p", name, {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})
         cluster.put("pods", waiting)
         seen("ImagePullBackOff: no such image")

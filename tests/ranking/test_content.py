@@ -3,7 +3,8 @@
 import dataclasses
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import DataError
 from feature_repo.item_vectors import FOLDER, document, text_digest
 from feature_repo.live_items import declared, live
+from feature_repo.release_folder import ReleaseFolder
 from tests.ranking import content_worlds as worlds
 from tests.ranking.board import ITEMS, SPEC, Happened, cold_rows, intents, known_row, start, user_rows
 
@@ -183,7 +185,8 @@ def test_a_batch_ranks_a_later_item_by_its_text_as_the_door_does(
     log.put(ITEM, [("wine", title)], who="key", at=NOW, after=log.refreshed(Snapshot()))
     log.put(VECTOR, [("wine", vector)], who="job", at=NOW, after=log.refreshed(Snapshot()))
     monkeypatch.setattr(opened, "document_log_if_any", lambda name: log)
-    listed, version = batch._live(ranker, "shop", {env_names.FEAST: "{}"})
+    released = cast(ReleaseFolder, SimpleNamespace(name="shop", key="", slices={"ranking": {}}))
+    listed, version = batch._live(ranker, released, {env_names.FEAST: "{}"})
     rows, chances = user_rows(known_row("u00", happened["u00"], 21)), np.asarray(intents("u00"), np.float32)
     answer = listed.recommend(rows, chances, k=ITEMS)
     assert (version, answer) == (2, over(ranker, {"wine": vector}, wine=title).recommend(rows, chances, k=ITEMS))

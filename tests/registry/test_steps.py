@@ -175,7 +175,7 @@ def test_the_shells_are_uncached_thin_and_named_as_the_pipeline_wires_them() -> 
     spec = component.register.component_spec
     assert set(spec.inputs) == {
         *("name", "lineage", "promotion", "serving", "mode", "clean", "intent", "intent_evaluation", "ranker"),
-        *("ranking_evaluation", "session", "champion_intent", "champion_ranking"),
+        *("ranking_evaluation", "session", "forecasts", "search", "champion_intent", "champion_ranking"),
     }
     assert set(spec.outputs) == {"gates_report", "gate_metrics", "release_version", "Output"}
 

@@ -25,9 +25,10 @@ import numpy as np
 from feature_repo import columns, files
 from feature_repo.clock import DAY_S
 from feature_repo.errors import DataError
+from feature_repo.ids import is_erased
 from feature_repo.rows import UserRows
 from feature_repo.signs import STRIDE
-from feature_repo.vocabulary import Vocabulary, is_erased
+from feature_repo.vocabulary import Vocabulary
 
 LINE, BETWEEN = "{kind} {what} {price} {often} {gap}", "; "
 ITEMS, EVENTS = "items", "events"  # what of a row is told

@@ -18,8 +18,9 @@ from bentos.endpoints.schemas import Event
 from feature_repo.documents.changes import PERSON
 from feature_repo.documents.log import Snapshot
 from feature_repo.documents.opened import document_log
+from feature_repo.ids import is_erased
 from feature_repo.privacy.pseudonyms import KEY, pseudonym
-from feature_repo.vocabulary import Vocabulary, is_erased
+from feature_repo.vocabulary import Vocabulary
 from pipelines.answers.explain import why
 from pipelines.answers.parity import parity
 from pipelines.environment import FOLDER, Installation, place
