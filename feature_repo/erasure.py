@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from feature_repo import columns, file_set, files, signing, vocabulary
 from feature_repo.errors import DataError
+from feature_repo.ids import erased_id, is_erased
 
 FILE = vocabulary.ERASED
 ITEMS, PAIRS, KNOWN = "items.parquet", "item_targets.parquet", vocabulary.KNOWN_ITEMS
@@ -178,11 +179,11 @@ def _tables(folder: Path, scratch: Path, people: Collection[str]) -> tuple[int, 
     """Write the tables without people, and those that name nobody of them as they are; return the erased places."""
     items = pq.read_table(folder / ITEMS)
     ids = items[columns.ITEM_ID].to_pylist()
-    mine = [place for place, item in enumerate(ids) if str(item) in people or vocabulary.is_erased(str(item))]
+    mine = [place for place, item in enumerate(ids) if str(item) in people or is_erased(str(item))]
     nobody = pa.array([place in set(mine) for place in range(len(ids))], pa.bool_())
     for at, kind in enumerate(items.schema):
         if kind.name == columns.ITEM_ID:
-            named = [vocabulary.erased_id(n) if n in set(mine) else item for n, item in enumerate(ids)]
+            named = [erased_id(n) if n in set(mine) else item for n, item in enumerate(ids)]
             items = items.set_column(at, kind, pa.array(named, kind.type))
         elif kind.name != columns.ITEM_INDEX:
             said = items[kind.name].combine_chunks()
@@ -245,7 +246,7 @@ def _require_rows(folder: Path, note: Note) -> None:
         ids = [str(item) for item in items[columns.ITEM_ID].to_pylist()]
     except (pa.ArrowInvalid, KeyError, OSError) as error:
         raise DataError(f"{folder / ITEMS}: is no table of items; {MEND}") from error
-    nobody = pa.array([vocabulary.is_erased(item) for item in ids], pa.bool_())
+    nobody = pa.array([is_erased(item) for item in ids], pa.bool_())
     said = {name: items[name].combine_chunks() for name in items.column_names if name not in PLACED}
     if list(note.places) != np.flatnonzero(nobody.to_numpy(zero_copy_only=False)).tolist() or any(
         one != _common(values, nobody, name)
