@@ -41,10 +41,12 @@ def admit(
     sessions: bool = True,
     searches: bool = True,
     forecasts: bool = True,
+    titles: bool = True,
 ) -> tuple[Any, ...]:
     """Return the slices of a run, in the order of SLICES.
 
-    `sessions`, `searches` and `forecasts`: the pipeline has the steps of a session model, of a search, of forecasts.
+    `sessions`, `searches` and `forecasts`: the pipeline has the steps of a session model, of a search, of forecasts;
+    `titles`: its intent model is trained after vectors were made.
     """
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
@@ -66,6 +68,11 @@ def admit(
             raise SpecError(
                 f"{PLACE}: intents.{one.name}: kind: {one.kind} needs steps that this pipeline was not compiled with; "
                 "declare the spec first, `intentflow apply`, or drop the intent"
+            )
+        if not which and spec.models.intent.titles and not titles:
+            raise SpecError(
+                f"{PLACE}: models.intent.titles: needs vectors before it is trained, and this pipeline was compiled "
+                "otherwise; declare the spec first, `intentflow apply`, or say titles: false"
             )
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused

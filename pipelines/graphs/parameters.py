@@ -14,7 +14,7 @@ from components.data.ingest import source_digest
 from components.data.spec import HORIZON
 from components.intent.networks import TEXT
 from components.registry.spec import DRY_RUN
-from components.vectors.steps import KEY, MADE_BY, WITH_INTENT
+from components.vectors.steps import KEY, MADE_BY
 from feature_repo import files, services
 from feature_repo.errors import DataError
 from pipelines.environment import Installation
@@ -129,8 +129,6 @@ def _of_vectors(spec: Recommender, base: Path, *, elsewhere: bool) -> dict[str, 
     ranking = spec.models.ranking.model_dump(mode="json")
     try:
         ranking[KEY] = {**ranking[KEY], MADE_BY: made_by(spec.vectors, base)}
-        if spec.models.intent.titles:
-            ranking[KEY][WITH_INTENT] = True
     except DataError:
         if not elsewhere:
             raise
