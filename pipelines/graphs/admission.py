@@ -82,6 +82,8 @@ def admit(
             raise SpecError(f"k: {k} is below 0; give the number of items for each user, or 0 for the spec's serving.k")
         run_lock.take(spec.name)
         base = Path(os.environ.get(env_names.SPEC_DIR, "."))
+        if not which:
+            parameters.require_encoder(spec, base)
         source = parameters.source_state(spec, base, _people())
         found = parameters.slices(spec, source=source, base=base, note=said) | {"which": which, "k": k}
         progress.count(spec=spec.digest, mode=spec.promotion.mode, source=source)

@@ -151,6 +151,23 @@ def _of_text(spec: Recommender, base: Path, *, elsewhere: bool) -> dict[str, Any
     return {}
 
 
+def require_encoder(spec: Recommender, base: Path, *, elsewhere: bool = False) -> None:
+    """Refuse a training whose `pretrain.source` is absent or another than was named, before hours of steps before it.
+
+    Of a run `elsewhere` the folder may be there alone: its first step asks again. Scoring needs no such folder.
+    """
+    pretrain = spec.models.intent.pretrain
+    if pretrain is None or pretrain.source is None:
+        return
+    from components.intent.transfer_source import located
+
+    try:
+        located(pretrain.source, base)
+    except DataError:
+        if not elsewhere:
+            raise
+
+
 def source_state(spec: Recommender, base: Path, people: dict[str, str]) -> str:
     """Digest the source's state; another key, or another person to be left out, and the data is read anew."""
     return files.digest([source_digest(spec.data, base), people])
