@@ -78,7 +78,7 @@ def test_a_form_that_reads_titles_of_a_pipeline_that_makes_vectors_later_is_refu
 
 def test_the_first_step_knows_whether_the_pipeline_makes_vectors_before_intents() -> None:
     def given(found: spec.Recommender) -> dict[str, Any]:
-        return index.pipeline("train").graph(found).first.inputs
+        return dict(index.pipeline("train").graph(found).first.inputs)
 
     assert given(parsed(vectors=TEXT))["titles"] is True
     assert "titles" not in given(parsed({"titles": False}, vectors=TEXT))
