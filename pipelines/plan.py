@@ -12,7 +12,7 @@ from feature_repo.errors import shortened
 from pipelines.environment import Installation
 from pipelines.graphs import conformance, index
 from pipelines.graphs.graph import outdated
-from pipelines.graphs.parameters import run_parameters
+from pipelines.graphs.parameters import require_encoder, run_parameters
 from pipelines.graphs.step_table import STEPS
 
 APPLIED = "applied.json"
@@ -83,6 +83,10 @@ class Plan:
 def plan(place: Installation) -> Plan:
     """Compare what is declared with what was applied and run last; pipelines that cannot run are refused."""
     conformance.require()
+    at = place.environment
+    require_encoder(place.spec, place.spec_path.absolute().parent, elsewhere=at.kubeflow is not None)
+    if at.kubeflow is not None:
+        at.compute.require_time(place.spec.models.intent.search)
     before = applied(place.home)
     now = _dump(place)
     layers = [_layer(name, paths, None if before is None else before["spec"], now) for name, paths in LAYERS.items()]

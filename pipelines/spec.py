@@ -215,7 +215,7 @@ class Recommender(Slice):
         example = "{name: spend, kind: regression, value: value}"
         if not self.of_forecasts and self.models.forecast != ForecastModel():
             raise ValueError(f"models.forecast: is for {needs}{example}, or drop it")
-        kinds: dict[str, str] = {intent.name: intent.kind for intent in self.of_forecasts}
+        kinds: dict[str, tuple[str, str]] = {one.name: (one.kind, one.loss) for one in self.of_forecasts}
         for place, gate in enumerate(self.promotion.gates):
             gate.require_forecast(f"promotion.gates[{place}]", kinds)
         return self

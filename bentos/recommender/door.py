@@ -166,11 +166,8 @@ class Door:
     def causes_of(
         self, state: ProfileState, targets: Sequence[int], context: RequestContext
     ) -> list[schemas.Causes] | None:
-        """Say why intents have their probabilities; None where no model in this process gave them."""
-        if self._explains is None or not state.modelled:
-            return None
-        with context.stage("explain"):
-            return [schemas.Causes.model_validate(one.document()) for one in self._explains(state.rows, targets)]
+        """Say why intents have their probabilities; None where no model in this process gave them, or tells why."""
+        return None if self._explains is None else self.ladder.causes_of(self._explains, state, targets, context)
 
     def session_of(self, state: ProfileState, context: RequestContext) -> schemas.Session | None:
         """Say what the rest of the visit that goes on may hold; None where the release has no intents of a visit."""

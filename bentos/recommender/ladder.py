@@ -31,7 +31,7 @@ from bentos.http.request_context import RequestContext
 from bentos.recommender import warmup
 from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
-from bentos.recommender.ports import Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid
+from bentos.recommender.ports import Explains, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid
 from bentos.release import Release
 from components.ranking.eligibility import of_kinds
 from components.ranking.spec import FORBID
@@ -180,6 +180,18 @@ class Ladder:
             return None
         with context.stage("predict forecasts"):
             return _tried(lambda: forecasts.said(state.rows))
+
+    def causes_of(
+        self, explains: Explains, state: ProfileState, targets: Sequence[int], context: RequestContext
+    ) -> list[schemas.Causes] | None:
+        """Ask why targets have their probabilities; None where no model says: it is late, fails or has no such form."""
+        if not state.modelled or context.overdue:
+            return None
+        with context.stage("explain"):
+            found = _tried(
+                lambda: [schemas.Causes.model_validate(one.document()) for one in explains(state.rows, targets)]
+            )
+        return found or None
 
     def warm_up(self, user: str, now: int, like: UserRows | None = None) -> None:
         """Read nobody's row and run the models on it and on a row `like` users' own; start even where one is away."""

@@ -17,11 +17,10 @@ import torch
 
 from components.intent import model
 from components.intent.model import IntentNet
-from components.intent.networks import NETWORKS
-from components.intent.numpy_net import CONFIG, WEIGHTS
 from components.intent.score import VOCABULARY
 from components.intent.shape import Shape
-from feature_repo import env_names, files
+from components.intent.transfer_source import PLACE, located
+from feature_repo import env_names
 from feature_repo.errors import DataError
 from feature_repo.vocabulary import Vocabulary
 
@@ -29,7 +28,6 @@ SHARP = 3  # power of the cosine that a column weighs
 ALIKE = 0.3  # cosine below which a name is like none
 BUCKETS = 2048
 COPIED = ("architecture", "width", "layers", "weeks")
-PLACE = "models.intent.pretrain.source"
 
 
 def begin(net: IntentNet, vocabulary: Vocabulary, source: str) -> dict[str, Any]:
@@ -48,18 +46,7 @@ def begin(net: IntentNet, vocabulary: Vocabulary, source: str) -> dict[str, Any]
 
 
 def _opened(source: str) -> tuple[Path, Vocabulary]:
-    name, _, digest = source.rpartition("@")
-    folder = Path(os.environ.get(env_names.SPEC_DIR, ".")) / name
-    if not all((folder / part).exists() for part in (WEIGHTS, CONFIG, VOCABULARY)):
-        raise DataError(
-            f"{PLACE}: {folder} holds no trained network; name the `intent` folder of a release (`intentflow release` "
-            "fetches one), or drop source"
-        )
-    if files.read_json(folder / CONFIG).get("network", {}).get("architecture") not in NETWORKS:
-        raise DataError(f"{PLACE}: {folder} holds trees or a rate, which have no encoder; name a network's folder")
-    found = files.file_digest(folder / WEIGHTS)
-    if found != digest:
-        raise DataError(f"{PLACE}: {folder} is {found} now, not {digest}; write {name}@{found} to take it as it is")
+    folder = located(source, Path(os.environ.get(env_names.SPEC_DIR, ".")))
     return folder, Vocabulary.load(folder / VOCABULARY)
 
 

@@ -69,9 +69,10 @@ METRICS = (
 
 FORECAST = "forecast"  # the group of what is measured of forecasts
 OF_KINDS = {  # what forecasts are measured by
-    "regression": ("rmse", "mae", "pinball", "coverage_gap"),
+    "regression": ("rmse", "mae"),
     "multiclass": ("accuracy", "top3", "macro_f1", "log_loss"),
 }
+OF_LOSSES = {"quantile": ("pinball", "coverage_gap")}  # what they are measured by beside, of the losses that are named
 NAMES = tuple(metric.name for metric in METRICS)
 BY_NAME = {metric.name: metric for metric in METRICS}
 

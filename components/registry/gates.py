@@ -329,7 +329,7 @@ def _outcome(
 ) -> Outcome:
     return Outcome(
         case.gate.measured,
-        finite(case.group.values.get(case.gate.metric)),
+        finite(case.group.values.get(case.gate.measured)),
         case.gate.against,
         compared,
         limit,

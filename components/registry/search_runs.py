@@ -20,7 +20,12 @@ PARENT = "mlflow.parentRunId"  # what MLflow nests by
 
 
 def log(name: str, folder: Path, *, run_id: str) -> int:
-    """Log the trials of a search's artifact below a run; return how many runs were made."""
+    """Log the trials of a search's artifact below a run; return how many runs were made: none where none was asked for.
+
+    A pipeline with the step of a search may run a form without one: then the folder is empty.
+    """
+    if folder.is_dir() and not any(folder.iterdir()):
+        return 0
     found = files.read_json(folder / FILE)
     with mlflow_client.connected() as client:
         experiment = mlflow_client.experiment_id(client, name)

@@ -62,23 +62,26 @@ class Gate(Slice):
         """Return the name of the number that it judges, with the intent behind it where it is of one."""
         return f"{self.metric}:{self.intent}" if self.intent else self.metric
 
-    def require_forecast(self, place: str, kinds: Mapping[str, str]) -> None:
-        """Refuse a gate on a forecast that is not there, or by what its kind is not measured by; `kinds` by intent."""
+    def require_forecast(self, place: str, kinds: Mapping[str, tuple[str, str]]) -> None:
+        """Refuse a gate on a forecast that is not there, or by what it is not measured by; kind and loss by intent."""
         group, _, name = self.metric.partition(".")
         if group != gate_metrics.FORECAST:
             return
-        kind = kinds.get(self.intent or "")
-        if kind is None:
+        kind, loss = kinds.get(self.intent or "", ("", ""))
+        if not kind:
             have = ", ".join(kinds) or "none; add one, such as {name: spend, kind: regression, value: value}"
             raise ValueError(
                 f"{place}.intent: '{self.intent}' is no intent of kind: regression or multiclass; have {have}"
                 f"{nearest(str(self.intent), list(kinds))}"
             )
-        allowed = gate_metrics.OF_KINDS[kind]
+        allowed = gate_metrics.OF_KINDS[kind] + gate_metrics.OF_LOSSES.get(loss, ())
         if name not in allowed:
+            needed = next((one for one, names in gate_metrics.OF_LOSSES.items() if name in names), "")
+            by_loss = bool(needed) and kind == "regression"
+            of, fix = (f"loss: {loss}", f", or give the intent loss: {needed}") if by_loss else (f"kind: {kind}", "")
             raise ValueError(
-                f"{place}: {self.metric} is not measured of '{self.intent}', which is of kind: {kind}; "
-                f"use {', '.join(f'{group}.{one}' for one in allowed)}"
+                f"{place}: {self.metric} is not measured of '{self.intent}', which is of {of}; "
+                f"use {', '.join(f'{group}.{one}' for one in allowed)}{fix}"
             )
 
     @property

@@ -1,6 +1,8 @@
 """The step `item_vectors` in its frame: training rows in, the same rows with the items' vectors beside them out.
 
-The rows' files are linked where the file system can. A spec without vectors gets its rows back as they are.
+The rows' files are linked where the file system can, those of the intent model too: where it reads titles it is trained
+on what this step writes, and so it is where a pipeline that was compiled so runs a form without. A spec without vectors
+gets its rows back as they are.
 """
 
 import json
@@ -23,8 +25,6 @@ from feature_repo.item_vectors import FOLDER
 
 KEY = "vectors"  # of the slice `models.ranking`
 MADE_BY = "made_by"  # beside the spec's own fields there: another encoder, and the step runs again
-WITH_INTENT = "with_intent"  # there too: the intent model reads the vectors, so its rows go along
-LEFT_OUT = ("intent.parquet",)  # of the rows: what the ranking steps do not read
 
 
 def run_item_vectors(ranking: str, *, rows: str, vector_rows: str) -> None:
@@ -32,13 +32,11 @@ def run_item_vectors(ranking: str, *, rows: str, vector_rows: str) -> None:
     with step("item_vectors") as progress:
         source, asked = Path(rows), json.loads(ranking).get(KEY)
         with files.written_folder(Path(vector_rows)) as folder:
-            link(source, folder, without=() if (asked or {}).get(WITH_INTENT) else LEFT_OUT)
+            link(source, folder)
             if asked is None:
                 progress.count(asked=False)
                 return
-            spec = Vectors.model_validate(
-                {name: value for name, value in asked.items() if name not in (MADE_BY, WITH_INTENT)}
-            )
+            spec = Vectors.model_validate({name: value for name, value in asked.items() if name != MADE_BY})
             items = pq.read_table(source / "vocabulary" / "items.parquet")
             state = pq.read_table(source / "item_state.parquet")
             found = build(items, popularity(state, items.num_rows), spec, _work(progress.at))
@@ -63,11 +61,11 @@ def popularity(state: pa.Table, n_items: int) -> np.ndarray:
     return np.nan_to_num(result)
 
 
-def link(source: Path, target: Path, *, without: tuple[str, ...] = LEFT_OUT) -> None:
+def link(source: Path, target: Path) -> None:
     """Link a folder's files into another one, or copy them: artifacts are never changed in place."""
     for path in sorted(p for p in source.rglob("*") if p.is_file()):
         name = path.relative_to(source)
-        if str(name) in without or name.parts[0] == FOLDER:
+        if name.parts[0] == FOLDER:
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         try:

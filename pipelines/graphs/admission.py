@@ -41,10 +41,12 @@ def admit(
     sessions: bool = True,
     searches: bool = True,
     forecasts: bool = True,
+    titles: bool = True,
 ) -> tuple[Any, ...]:
     """Return the slices of a run, in the order of SLICES.
 
-    `sessions`, `searches` and `forecasts`: the pipeline has the steps of a session model, of a search, of forecasts.
+    `sessions`, `searches` and `forecasts`: the pipeline has the steps of a session model, of a search, of forecasts;
+    `titles`: its intent model is trained after vectors were made.
     """
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
@@ -67,6 +69,11 @@ def admit(
                 f"{PLACE}: intents.{one.name}: kind: {one.kind} needs steps that this pipeline was not compiled with; "
                 "declare the spec first, `intentflow apply`, or drop the intent"
             )
+        if not which and spec.models.intent.titles and not titles:
+            raise SpecError(
+                f"{PLACE}: models.intent.titles: needs vectors before it is trained, and this pipeline was compiled "
+                "otherwise; declare the spec first, `intentflow apply`, or say titles: false"
+            )
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused
         require_fit_key(spec.name, os.environ)
@@ -75,6 +82,8 @@ def admit(
             raise SpecError(f"k: {k} is below 0; give the number of items for each user, or 0 for the spec's serving.k")
         run_lock.take(spec.name)
         base = Path(os.environ.get(env_names.SPEC_DIR, "."))
+        if not which:
+            parameters.require_encoder(spec, base)
         source = parameters.source_state(spec, base, _people())
         found = parameters.slices(spec, source=source, base=base, note=said) | {"which": which, "k": k}
         progress.count(spec=spec.digest, mode=spec.promotion.mode, source=source)

@@ -22,6 +22,7 @@ def admit(
     sessions: bool = False,
     searches: bool = False,
     forecasts: bool = False,
+    titles: bool = False,
 ) -> NamedTuple(  # type: ignore[valid-type]
     "Slices",
     [
@@ -60,5 +61,5 @@ def admit(
     """Check the form, and give each step its slice."""
     from pipelines.graphs import admission
 
-    has = {"sessions": sessions, "searches": searches, "forecasts": forecasts}
+    has = {"sessions": sessions, "searches": searches, "forecasts": forecasts, "titles": titles}
     return admission.admit(recommender, spec, mode=mode, which=which, k=k, note=note, **has)

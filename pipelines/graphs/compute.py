@@ -5,12 +5,20 @@ need. It changes no result.
 """
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from feature_repo.errors import nearest
+from feature_repo.errors import SpecError, nearest
 from feature_repo.slice import Slice
 from pipelines.graphs.step_table import STEPS, WITH_GPU, Size
+
+if TYPE_CHECKING:
+    from components.intent.search_space import Search
+
+SEARCH = "search_intent"
+LAST_TRIAL = 60  # minutes that a search's last trial, and what is read and written, are left
+LONGEST = 10_080  # minutes of a step, a week
 
 
 class Resources(Slice):
@@ -20,7 +28,7 @@ class Resources(Slice):
     memory: str | None = Field(
         default=None, pattern=r"^[1-9][0-9]*(\.[0-9]+)?(Mi|Gi)$", description="Requested, and the limit: 6Gi, 512Mi"
     )
-    minutes: int | None = Field(default=None, ge=1, le=10_080, description="After which the step's pod is stopped")
+    minutes: int | None = Field(default=None, ge=1, le=LONGEST, description="After which the step's pod is stopped")
     gpu: int | None = Field(default=None, ge=0, le=16, description="GPUs, of the environment's kind")
 
 
@@ -51,3 +59,17 @@ class Compute(Slice):
         """
         given, size = self.steps.get(step), STEPS[step].size
         return size if given is None else replace(size, **given.model_dump(exclude_none=True))
+
+    def require_time(self, search: "Search | None") -> None:
+        """Refuse a search whose pod would be stopped before it has ended."""
+        if search is None:
+            return
+        given, needed = self.size(SEARCH).minutes, search.minutes + LAST_TRIAL
+        if needed <= given:
+            return
+        more = f", or give the environment `compute: {{steps: {{{SEARCH}: {{minutes: {needed}}}}}}}`"
+        raise SpecError(
+            f"models.intent.search.minutes: {search.minutes} and {LAST_TRIAL} for the last trial are more than the "
+            f"{given} after which the step's pod is stopped; use at most {given - LAST_TRIAL}"
+            f"{more if needed <= LONGEST else ''}"
+        )

@@ -120,7 +120,12 @@ class Graph:
     @property
     def _admitted(self) -> dict[str, Any]:
         """Return what the first step is given: the form, and which steps beside the usual ones may come by it."""
-        may = {"sessions": self.sessions, "searches": self.searches, "forecasts": self.forecasts}
+        may = {
+            "sessions": self.sessions,
+            "searches": self.searches,
+            "forecasts": self.forecasts,
+            "titles": self.titles,
+        }
         said = {name: asked for name, asked in may.items() if asked}
         return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}
 

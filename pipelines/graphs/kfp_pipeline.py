@@ -156,6 +156,8 @@ def compile_ir(
     The same spec and environment give the same bytes. Without `kubeflow` the platform is one of defaults.
     """
     chosen = index.pipeline(pipeline)
+    if kubeflow is not None:
+        (compute or Compute()).require_time(spec.models.intent.search)
     platform = task_settings.Platform(spec.name, compute or Compute(), kubeflow or Kubeflow(host=""))
     with task_settings.given(platform):
         made = built(chosen, spec)

@@ -14,7 +14,7 @@ from components.data.ingest import source_digest
 from components.data.spec import HORIZON
 from components.intent.networks import TEXT
 from components.registry.spec import DRY_RUN
-from components.vectors.steps import KEY, MADE_BY, WITH_INTENT
+from components.vectors.steps import KEY, MADE_BY
 from feature_repo import files, services
 from feature_repo.errors import DataError
 from pipelines.environment import Installation
@@ -129,8 +129,6 @@ def _of_vectors(spec: Recommender, base: Path, *, elsewhere: bool) -> dict[str, 
     ranking = spec.models.ranking.model_dump(mode="json")
     try:
         ranking[KEY] = {**ranking[KEY], MADE_BY: made_by(spec.vectors, base)}
-        if spec.models.intent.titles:
-            ranking[KEY][WITH_INTENT] = True
     except DataError:
         if not elsewhere:
             raise
@@ -151,6 +149,23 @@ def _of_text(spec: Recommender, base: Path, *, elsewhere: bool) -> dict[str, Any
         if not elsewhere:
             raise
     return {}
+
+
+def require_encoder(spec: Recommender, base: Path, *, elsewhere: bool = False) -> None:
+    """Refuse a training whose `pretrain.source` is absent or another than was named, before hours of steps before it.
+
+    Of a run `elsewhere` the folder may be there alone: its first step asks again. Scoring needs no such folder.
+    """
+    pretrain = spec.models.intent.pretrain
+    if pretrain is None or pretrain.source is None:
+        return
+    from components.intent.transfer_source import located
+
+    try:
+        located(pretrain.source, base)
+    except DataError:
+        if not elsewhere:
+            raise
 
 
 def source_state(spec: Recommender, base: Path, people: dict[str, str]) -> str:

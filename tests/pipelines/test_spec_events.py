@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.vectors.steps import KEY, WITH_INTENT
 from feature_repo.errors import SpecError
 from pipelines import spec
-from pipelines.graphs import index, parameters
+from pipelines.graphs import admission, index, parameters
 
 SPECS = Path(__file__).resolve().parents[2] / "pipelines" / "specs"
 TEXT = {"text": {"columns": ["title"]}}
@@ -67,9 +66,19 @@ def test_vectors_are_made_before_intents_are_learnt_where_titles_are_read(tmp_pa
     assert order(off).index("item_vectors") > order(off).index("evaluate_intent")
     assert sorted(order(told)) == sorted(order(off))
 
-    def asked(found: spec.Recommender) -> dict[str, Any]:
-        made = parameters.slices(found, source="x", base=tmp_path)
-        return json.loads(made["ranking"])[KEY]  # type: ignore[no-any-return]
 
-    assert asked(told)[WITH_INTENT] is True
-    assert WITH_INTENT not in asked(off)
+def test_a_form_that_reads_titles_of_a_pipeline_that_makes_vectors_later_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    form = parameters.form(parsed(vectors=TEXT))["spec"]
+    with pytest.raises(SpecError, match=r"^spec: models.intent.titles: needs vectors before it is trained, and this "):
+        admission.admit("synthetic", form, mode="", which="", k=0, note="", titles=False)
+
+
+def test_the_first_step_knows_whether_the_pipeline_makes_vectors_before_intents() -> None:
+    def given(found: spec.Recommender) -> dict[str, Any]:
+        return dict(index.pipeline("train").graph(found).first.inputs)
+
+    assert given(parsed(vectors=TEXT))["titles"] is True
+    assert "titles" not in given(parsed({"titles": False}, vectors=TEXT))

@@ -73,6 +73,13 @@ def test_a_dump_reads_as_it_was_meant() -> None:
         assert again.forecast_rule() == first.forecast_rule()
 
 
+@pytest.mark.parametrize("metric", ["forecast.rmse", "forecast.pinball", "forecast.coverage_gap"])
+def test_a_gate_may_judge_what_a_loss_of_quantiles_is_measured_by(metric: str) -> None:
+    gates = [{"metric": metric, "intent": "spend", "limit": 5.0}]
+    found = spec.parse(document(VISIT, SPEND | {"loss": "quantile"}, promotion={"gates": gates}), place="test")
+    assert found.promotion.gates[0].measured == f"{metric}:spend"
+
+
 @pytest.mark.parametrize("pipeline", ["train", "retrain"])
 def test_the_steps_hang_where_a_spec_asks_and_nowhere_else(pipeline: str) -> None:
     nodes = {
@@ -166,6 +173,20 @@ def test_the_steps_hang_where_a_spec_asks_and_nowhere_else(pipeline: str) -> Non
             document(VISIT, NEXT, promotion={"gates": [{"metric": "forecast.rmse", "intent": "next"}]}),
             "promotion.gates[0]: forecast.rmse is not measured of 'next', which is of kind: multiclass; use "
             "forecast.accuracy, forecast.top3, forecast.macro_f1, forecast.log_loss",
+        ),
+        (
+            document(VISIT, SPEND, promotion={"gates": [{"metric": "forecast.pinball", "intent": "spend"}]}),
+            "promotion.gates[0]: forecast.pinball is not measured of 'spend', which is of loss: squared; use "
+            "forecast.rmse, forecast.mae, or give the intent loss: quantile",
+        ),
+        (
+            document(
+                VISIT,
+                SPEND | {"loss": "huber"},
+                promotion={"gates": [{"metric": "forecast.coverage_gap", "intent": "spend", "limit": 0.1}]},
+            ),
+            "promotion.gates[0]: forecast.coverage_gap is not measured of 'spend', which is of loss: huber; use "
+            "forecast.rmse, forecast.mae, or give the intent loss: quantile",
         ),
         (
             document(

@@ -52,7 +52,7 @@ def test_a_gate_judges_one_intent_against_its_best_baseline(tmp_path: Path, rmse
     assert candidate.overall.baseline["forecast.rmse:spend"] == 6.0  # the lower one is the better
     verdict = evaluate([GATE], candidate, champion=None)
     assert verdict.word == word
-    assert verdict.outcomes[0].metric == "forecast.rmse:spend"
+    assert (verdict.outcomes[0].metric, verdict.outcomes[0].value) == ("forecast.rmse:spend", rmse)
     assert "forecast.rmse:spend" in markdown(verdict, title="Release")
 
 

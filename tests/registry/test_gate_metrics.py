@@ -1,5 +1,7 @@
 """The contract of every gate metric: what the evaluations measure has a gate, and a gate can pass and refuse."""
 
+from itertools import chain
+
 import pytest
 
 from components.registry import gate_metrics
@@ -25,9 +27,7 @@ RANKING = {
     "rows": 800,
 }  # fmt: skip
 SESSION = {"auroc": 0.7, "ap": 0.4, "bce": 0.5, "rows": 700}
-FORECAST = {
-    f"{name}:spend": 0.5 for name in (*gate_metrics.OF_KINDS["regression"], *gate_metrics.OF_KINDS["multiclass"])
-}
+FORECAST = {f"{name}:spend": 0.5 for name in chain(*gate_metrics.OF_KINDS.values(), *gate_metrics.OF_LOSSES.values())}
 SERVED = {
     "latency": PER_ROW,
     "memory": {"model_mib": 2.0, "rss_mib": 9.0},

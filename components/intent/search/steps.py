@@ -23,7 +23,6 @@ from components.intent.search.study import Asked
 from components.intent.spec import Intent, IntentModel, read_by
 from components.step import HOME, Progress, step
 from feature_repo import env_names, files
-from feature_repo.errors import DataError
 
 if TYPE_CHECKING:
     import optuna
@@ -40,9 +39,16 @@ _OF_HOW_LONG = {"trials", "minutes", "mode"}  # another number of trials goes on
 def run_search_intent(
     name: str, intents: str, model: str, *, ranking_weeks: int, mode: str, code: str, rows: str, search: str
 ) -> str:
-    """Search as `models.intent` (JSON) asks; write the artifact, and return the settings to train with, as JSON."""
+    """Search as `models.intent` (JSON) asks; write the artifact, and return the settings to train with, as JSON.
+
+    Without a `search` there the settings are handed on as they are, and the artifact is an empty folder.
+    """
     with step("search_intent") as progress:
         asked = _asked(model)
+        if asked is None:
+            Path(search).mkdir(parents=True, exist_ok=True)
+            progress.count(asked=False)
+            return model
         study.require_installed()
         found = examples.load(Path(rows), _INTENTS.validate_json(intents))
         found = (examples.with_titles(found, Path(rows)) if asked.model.titles else found).without_test()
@@ -72,11 +78,9 @@ def run_search_intent(
         return _settings(document, asked, model)
 
 
-def _asked(model: str) -> Asked:
+def _asked(model: str) -> Asked | None:
     spec = IntentModel.model_validate_json(model)
-    if spec.search is None:
-        raise DataError("models.intent.search: this step is of specs that have one; compile the pipeline anew")
-    return Asked(spec, spec.search, spec.seed)
+    return None if spec.search is None else Asked(spec, spec.search, spec.seed)
 
 
 def _space(asked: Asked) -> Any:

@@ -19,6 +19,7 @@ from components.intent.search.__main__ import run as run_trial
 from components.intent.search.steps import DIFF, SEARCHES, resolved, run_search_intent
 from components.intent.search.study import CHOSEN, Asked
 from components.intent.spec import IntentModel
+from components.registry import search_runs
 from feature_repo import columns, files
 from feature_repo.errors import DataError, SpecError
 from tests.intent.conftest import INTENTS, SPLIT
@@ -246,3 +247,22 @@ def test_an_interval_over_users_knows_that_rows_of_one_are_alike() -> None:
     _, lower, higher = result.gain(own, np.zeros(300), np.arange(300))
     assert high - low > 2 * (higher - lower)
     assert abs((high - low) / (2 * 1.96 * effect.std() / np.sqrt(30)) - 1) < 0.15
+
+
+def test_a_form_without_a_search_is_handed_on_and_its_artifact_is_empty(
+    rows_folder: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise SpecError("Optuna is not installed here")
+
+    monkeypatch.setattr(study, "require_installed", missing)
+    model = IntentModel.model_validate(OWN).model_dump_json()
+    said = run_search_intent(
+        "shop", INTENTS_JSON, model, ranking_weeks=4, mode="auto", code="c", rows=str(rows_folder),
+        search=str(tmp_path / "found"),
+    )  # fmt: skip
+    assert said == model
+    assert (tmp_path / "found").is_dir()
+    assert not list((tmp_path / "found").iterdir())
+    assert not (home / SEARCHES).exists()
+    assert search_runs.log("shop", tmp_path / "found", run_id="none") == 0

@@ -13,8 +13,10 @@ from feature_repo.errors import SpecError
 from pipelines import plan, spec
 from pipelines.environment import place
 from pipelines.graphs import admission, index, parameters
+from pipelines.graphs.compute import Compute
 from pipelines.graphs.graph import RETURNED, Node
 from pipelines.spec import Recommender
+from tests.pipelines.test_environment import CLUSTER
 
 SEARCH = {"trials": 4, "space": {"learning_rate": {"low": 1e-3, "high": 1e-2, "log": True}}}
 
@@ -110,7 +112,6 @@ def test_the_pipeline_compiles_the_same_on_both_sides(tmp_path: Path) -> None:
 
     from pipelines.environment import Kubeflow
     from pipelines.graphs import conformance, layout, task_settings
-    from pipelines.graphs.compute import Compute
 
     chosen = index.pipeline("train")
     asked = document(SEARCH)
@@ -127,3 +128,35 @@ def test_the_pipeline_compiles_the_same_on_both_sides(tmp_path: Path) -> None:
     assert "INTENTFLOW_SEARCH_STORAGE" in keys
     others = {pair["secretKey"] for pair in platform["exec-train-intent"]["secretAsEnv"][0]["keyToEnv"]}
     assert "INTENTFLOW_SEARCH_STORAGE" not in others
+
+
+def test_a_search_whose_pod_would_be_stopped_first_is_refused_on_a_cluster(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(yaml.safe_dump(document(SEARCH | {"minutes": 1400})))
+    at = place(tmp_path / "shop.yaml", "cluster", variables=CLUSTER | {"INTENTFLOW_STATE": str(tmp_path / "state")})
+    with pytest.raises(SpecError) as refused:
+        plan.plan(at)
+    assert str(refused.value) == (
+        "models.intent.search.minutes: 1400 and 60 for the last trial are more than the 1440 after which the step's "
+        "pod is stopped; use at most 1380, or give the environment `compute: {steps: {search_intent: {minutes: 1460}}}`"
+    )
+
+
+@pytest.mark.process  # kfp is imported
+def test_nor_is_its_pipeline_compiled_for_one(tmp_path: Path) -> None:
+    from pipelines.environment import Kubeflow
+    from pipelines.graphs.kfp_pipeline import compile_ir
+
+    with pytest.raises(SpecError, match=r"models.intent.search.minutes: 1400 and 60 for the last trial"):
+        compile_ir(made(SEARCH | {"minutes": 1400}), tmp_path / "ir.yaml", kubeflow=Kubeflow(host=""))
+    assert not (tmp_path / "ir.yaml").exists()
+
+
+@pytest.mark.parametrize(("minutes", "longest"), [(1380, None), (1400, 1460), (10_020, 10_080)])
+def test_one_that_ends_in_time_is_taken(minutes: int, longest: int | None) -> None:
+    steps = {} if longest is None else {"search_intent": {"minutes": longest}}
+    Compute.model_validate({"steps": steps}).require_time(made(SEARCH | {"minutes": minutes}).models.intent.search)
+
+
+def test_no_step_is_given_more_than_a_week() -> None:
+    with pytest.raises(SpecError, match=r"use at most 1380$"):
+        Compute().require_time(made(SEARCH | {"minutes": 10_080}).models.intent.search)
