@@ -15,7 +15,7 @@ FILE = "compression.json"
 OTHER = "variant"  # folder below the model's: the one of both that does not serve
 FULL, COMPRESSED = "full", "compressed"
 FORMAT = 1
-NAMES = {"map": "mAP", "macro_auroc": "macro AUROC", "bce": "BCE"}
+NAMES = {"map": "mAP", "macro_auroc": "macro AUROC", "bce": "BCE", "bce_all": "BCE of all intents"}
 KIB = 1024
 
 

@@ -27,11 +27,11 @@ from components.data.derived import with_bare, with_kinds, with_people, with_str
 from components.data.row_rules import OneOf
 from components.data.source_spec import Files
 from components.data.spec import Data
-from components.intent import search_space
+from components.intent import search_rows, search_space
 from components.intent.forecasts.spec import USUAL_QUANTILES, Forecast, ForecastModel, ForecastRule
 from components.intent.networks import TEXT
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
-from components.intent.spec import EVENTS, Intent, IntentModel, read_by
+from components.intent.spec import EVENTS, Intent, IntentModel, filled, read_by
 from components.profiles import vocabulary_rule
 from components.profiles.spec import HISTORIES, Profiles
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
@@ -132,8 +132,7 @@ class Recommender(Slice):
         models, intent = _of(document, "models"), _of(document, "models", "intent")
         if intent.get("reads") != EVENTS:
             return document
-        read = bool(_of(document, "vectors").get("text")) and intent.get("architecture") != TEXT
-        said = {"titles": read} | intent
+        said = filled(intent, _of(document, "vectors"))
         profiles = {columns.MEMORY: columns.OF_TRAINING} | _of(document, "profiles")
         return {**document, "profiles": profiles, "models": {**models, "intent": said}}
 
@@ -298,6 +297,7 @@ class Recommender(Slice):
         if (search := self.models.intent.search) is not None:
             try:
                 search_space.require(self.models.intent, search, read_by)
+                search_rows.require(self.models.intent, search)
             except ValueError as error:
                 raise ValueError(f"models.intent.{error}") from None
         return self

@@ -27,7 +27,8 @@ from components.verdicts import PASSED, Judgement, Least, Sample, Word
 
 STAGE = "pruned"
 LEAST = Least(rows=40, users=20)
-LOWER = ("bce",)
+EVERY = "bce_all"  # cross-entropy over all targets, the single ones that no headline figure is over among them
+LOWER = ("bce", EVERY)
 Report = Callable[[float, str], None]
 
 
@@ -132,10 +133,13 @@ def rounded(net: IntentNet) -> IntentNet:
 def chosen(full: IntentScorer, small: IntentScorer, examples: Examples, rows: np.ndarray, asked: Compress) -> Choice:
     """Compare both on the validation rows at `rows` and choose the one that serves."""
     head = headline(examples.vocabulary)
-    labels, asked_rows = examples.labels[rows][:, head], examples.rows.take(rows)
+    labels, asked_rows = examples.labels[rows], examples.rows.take(rows)
     user = np.unique(examples.users[rows], return_inverse=True)[1]
-    said = {name: one.predict(asked_rows)[:, head] for name, one in ((FULL, full), (COMPRESSED, small))}
-    losses, users = compared(labels, said[FULL], said[COMPRESSED], user, asked), int(user.max()) + 1
+    theirs, mine = (one.predict(asked_rows) for one in (full, small))
+    losses = compared(labels[:, head], theirs[:, head], mine[:, head], user, asked)
+    users = int(user.max()) + 1
+    if not head.all():
+        losses[EVERY] = over_all(labels, theirs, mine, user, asked)
     choice = Choice(asked, full, small, losses, len(rows), users)
     return replace(choice, serves=small, other=full) if choice.word == PASSED else choice
 
@@ -153,7 +157,27 @@ def compared(
             Sample(figures[name], draws[name], len(labels), int(user.max()) + 1)
             for figures, draws in zip(summed, drawn, strict=True)
         )
-        slack = tolerance * abs(theirs.value or 0.0)
-        judged = verdicts.better(mine, theirs, tolerance=slack, lower=name in LOWER, least=LEAST)
-        found[name] = Loss(theirs.value, mine.value, tolerance, judged)
+        found[name] = _loss(name, theirs, mine, tolerance)
     return found
+
+
+def over_all(labels: np.ndarray, full: np.ndarray, small: np.ndarray, user: np.ndarray, asked: Compress) -> Loss:
+    """Judge cross-entropy over all targets likewise: an intent without a level may lose no more than the others."""
+    weight = metrics.user_weights(user)  # [B, R]
+    each = [metrics.cross_entropy(labels, said) for said in (full, small)]  # [B]
+    theirs, mine = (
+        Sample(
+            round(float(by_row.mean()), 6),
+            by_row.astype(np.float32) @ weight / weight.sum(axis=0),
+            len(labels),
+            int(user.max()) + 1,
+        )
+        for by_row in each
+    )
+    return _loss(EVERY, theirs, mine, asked.tolerance.bce)
+
+
+def _loss(name: str, theirs: Sample, mine: Sample, tolerance: float) -> Loss:
+    slack = tolerance * abs(theirs.value or 0.0)
+    judged = verdicts.better(mine, theirs, tolerance=slack, lower=name in LOWER, least=LEAST)
+    return Loss(theirs.value, mine.value, tolerance, judged)

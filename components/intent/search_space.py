@@ -14,7 +14,9 @@ from feature_repo.errors import nearest
 from feature_repo.slice import Slice
 
 ARCHITECTURE = "architecture"
-FIXED = ("seed", "search")  # fields that no search may change: a lucky seed is no setting
+# Fields that no search may change: a lucky seed is no setting, and with another calibration or compression other users
+# would judge, so that trials could not be compared.
+FIXED = ("seed", "search", "calibrate", "compress", "privacy", "pretrain")
 FORM = "use {low: …, high: …} with log: true if wanted, or a list of choices"
 Choice = bool | int | float | str
 Reads = Callable[[str, str], bool]  # architecture and field: whether that one reads it
@@ -99,7 +101,7 @@ def _listed(values: Any) -> str:
 def fields(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
     """Return what a search may change, by name: pydantic's field of each; those within slices have dots.
 
-    Left out are the seed, and what holds anything but one number, text or yes and no.
+    Left out are `FIXED`, and what holds anything but one number, text or yes and no.
     """
     found: dict[str, Any] = {}
     for name, info in model.model_fields.items():
@@ -189,7 +191,9 @@ def require(model: BaseModel, search: Search, reads: Reads) -> None:
         raise ValueError(f"search.space.{ARCHITECTURE}: is no number; list choices")
     for name, given in search.space.items():
         if name not in have:
-            why = "is no setting to search for" if name in FIXED else "names no field of models.intent"
+            why = (
+                "is no setting to search for" if name.partition(".")[0] in FIXED else "names no field of models.intent"
+            )
             raise ValueError(f"search.space: '{name}' {why}; have {', '.join(have)}{nearest(name, list(have))}")
         readers = [one for one in architectures if reads(str(one), name)]
         if not readers:

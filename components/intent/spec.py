@@ -1,11 +1,12 @@
 """The spec's `intents` and `models.intent` slices."""
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
-from components.intent.behaviour.spec import Text
+from components.intent.behaviour.spec import ADALORA, Text
 from components.intent.networks import NETWORKS, TEXT, TREES
 from components.intent.search_space import Search
 from components.training.spec import DDP, TrainerOptions
@@ -368,7 +369,7 @@ class IntentModel(Slice):
     compress: Compress | None = Field(
         default=None,
         description="Make the network smaller, and serve the smaller one where it passes; left out: the full one "
-        "serves. With it, validation users are parted as `calibrate` parts them",
+        "serves. With it, a third of the validation users compares both (docs/models.md)",
     )
 
     trainer: TrainerOptions = Field(
@@ -416,6 +417,11 @@ class IntentModel(Slice):
             )
         if self.architecture != TEXT and "text" in said and self.text != Text():
             raise ValueError(f"text is of architecture {TEXT}, not of {self.architecture}; drop text")
+        if self.architecture == TEXT and self.text.tune == ADALORA and self.trainer.checkpoint is not None:
+            raise ValueError(
+                f"trainer.checkpoint: holds no budget of text.tune: {ADALORA}, whose ranks change while it trains; use "
+                "tune: lora, or drop checkpoint"
+            )
         if self.architecture == TEXT and self.layers != IntentModel.model_fields["layers"].default:
             raise ValueError(f"layers: {TEXT} has as many as its encoder's weights; drop layers")
         if self.architecture != TREES:
@@ -458,6 +464,17 @@ class IntentModel(Slice):
         dumped: dict[str, Any] = dump(self)
         newer = NEWER if self.reads != EVENTS else {name: value for name, value in NEWER.items() if name != "titles"}
         return {name: value for name, value in dumped.items() if name not in newer or value != newer[name]}
+
+
+def filled(intent: Mapping[str, Any], vectors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a spec says of the model, with what follows from its `vectors`: whether titles of events are read.
+
+    >>> filled({"reads": "events"}, {"text": {}}), filled({"width": 8}, {"text": {}})
+    ({'titles': True, 'reads': 'events'}, {'width': 8})
+    """
+    if intent.get("reads") != EVENTS:
+        return dict(intent)
+    return {"titles": vectors.get("text") is not None and intent.get("architecture") != TEXT} | dict(intent)
 
 
 OF_NETWORKS = (

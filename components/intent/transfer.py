@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from components.compression import OTHER
 from components.intent import model
 from components.intent.model import IntentNet
 from components.intent.score import VOCABULARY
@@ -51,7 +52,17 @@ def _opened(source: str) -> tuple[Path, Vocabulary]:
 
 
 def require_alike(mine: Shape, theirs: Shape, source: str) -> None:
-    """Refuse an encoder of other sizes, naming the first that differs."""
+    """Refuse an encoder that reads events, that is pruned, or of other sizes, naming the first that differs."""
+    if theirs.events is not None:
+        raise DataError(
+            f"{PLACE}: {source} reads events, and what is carried is an encoder of steps; name a network with reads: "
+            "steps, or drop source"
+        )
+    if theirs.inner_units is not None:
+        raise DataError(
+            f"{PLACE}: {source} is pruned, and its encoder is smaller than this model's; name the full network, which "
+            f"its folder {OTHER} holds, or drop source"
+        )
     for name in COPIED:
         if (here := getattr(mine, name)) != (there := getattr(theirs, name)):
             fix = f"use {name}: {there}" if name != "weeks" else "use the same data.step"

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from components.intent.train import Trained, train
 from components.verdicts import Least
 from feature_repo import files
 from feature_repo.errors import DataError
+from feature_repo.rows import UserRows
 
 from .conftest import INTENTS, SPLIT
 
@@ -114,7 +115,7 @@ def test_the_folder_answers_as_the_trained_model_batch_or_single_and_says_what_w
     told = compression.read(folder)
     assert told is not None
     assert (told["taken"], told["verdict"], set(told["metrics"])) == (
-        "compressed", "passed", {"map", "macro_auroc", "bce"}
+        "compressed", "passed", {"map", "macro_auroc", "bce", "bce_all"}
     )  # fmt: skip
     assert told["measured"]["compressed"]["size_bytes"] < told["measured"]["full"]["size_bytes"]
     assert set(told["measured"]["full"]["cpu_ms"]) == {"1", "64"}
@@ -177,6 +178,36 @@ def test_what_is_lost_is_judged_by_paired_intervals(better: float, tolerance: fl
         assert (loss.judged.rows, loss.judged.users) == (240, 60)
     if better == 0:
         assert found["map"].judged.interval == (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Says:
+    """A model that says these probabilities."""
+
+    said: np.ndarray  # [B, C]
+
+    def predict(self, rows: UserRows) -> np.ndarray:
+        return self.said
+
+
+@pytest.mark.parametrize(("single", "word"), [(0.0, "passed"), (-0.4, "refused")])
+def test_an_intent_without_a_level_may_lose_no_more_than_the_others(
+    single: float, word: str, examples: Examples
+) -> None:
+    """Headline figures are of the other targets alone, and would not see it."""
+    rows = np.flatnonzero(np.isin(examples.week, SPLIT["validate"] + SPLIT["test"]))
+    labels, alone = examples.labels[rows], [target.value is None for target in examples.vocabulary.targets]
+    assert sum(alone) == 1
+    full = np.where(labels > 0, 0.8, 0.2)
+    small = np.where(alone, full + np.where(labels > 0, single, -single), full)
+    asked = Compress.model_validate({"quantize": "int8", "tolerance": {"map": 0.02, "macro_auroc": 0.01, "bce": 0.02}})
+    found = compress.chosen(Says(full), Says(small), examples, rows, asked)  # type: ignore[arg-type]
+    each = {name: loss.judged.word for name, loss in found.losses.items()}
+    assert each == {"map": "passed", "macro_auroc": "passed", "bce": "passed", "bce_all": word}
+    assert (found.word, found.serves.said is small) == (word, word == "passed")  # type: ignore[attr-defined]
+    theirs = np.mean(-np.log(np.where(labels > 0, full, 1 - full)))
+    assert found.losses["bce_all"].full == pytest.approx(theirs, abs=1e-6)
+    assert ("BCE of all intents" in found.why) or word == "passed"
 
 
 def test_too_few_users_leave_it_undecided_and_the_full_one_serving() -> None:

@@ -23,7 +23,9 @@ from components.intent.private import Plan, PrivateFit
 from components.intent.shape import Shape
 from components.intent.spec import IntentModel, Privacy
 from components.intent.train import train
+from feature_repo.checkout import ROOT
 from feature_repo.errors import DataError, SpecError
+from pipelines.spec import Models
 
 from .conftest import INTENTS, write_rows
 from .conftest import checkerboard as few_users
@@ -189,6 +191,7 @@ def test_training_keeps_its_budget_and_tells_it(many: Examples, many_rows: Path,
     assert "## Privacy" in card
     assert f"({told['epsilon']:.3g}, 0.0001) differentially private" in card
     assert "Not covered: " in card
+    assert "the forecasts of amounts and classes, and the session model" in card
     assert logged["intent.privacy.epsilon"] == told["epsilon"]
     assert json.loads((tmp_path / "evaluation" / "metrics.json").read_text())["privacy"]["sigma"] == told["sigma"]
 
@@ -286,3 +289,12 @@ def test_an_attacker_tells_members_of_a_plain_model_and_not_of_a_private_one() -
     hidden.run("full", np.arange(120), report=lambda share, note: None)
     assert attacked(plain.net, members, others) > 0.85
     assert attacked(hidden.net, members, others) < 0.62
+
+
+def test_every_model_of_people_that_is_trained_without_privacy_is_named() -> None:
+    """A new model beside these must be named too, here, on the card and on the page."""
+    assert set(Models.model_fields) == {"intent", "session", "forecast", "ranking"}
+    page = (ROOT / "docs" / "private-training.md").read_text().partition("## Not covered")[2]
+    for words in ("ranker", "forecasts", "session model"):
+        assert words in " ".join(private.NOT_COVERED)
+        assert words in page

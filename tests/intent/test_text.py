@@ -10,12 +10,13 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from scipy.special import expit
 
 from components import served_form
-from components.intent import material, metrics, model, refit
+from components.intent import causes, material, metrics, model, refit
 from components.intent.behaviour.numpy_bert import NumpyBert
 from components.intent.examples import Examples
 from components.intent.model import IntentNet
@@ -27,6 +28,7 @@ from feature_repo import columns, files
 from feature_repo.errors import DataError
 from feature_repo.rows import Ragged, UserRows
 from tests import text_worlds
+from tests.intent import event_worlds
 from tests.intent.conftest import SPLIT, unknown_row, user_rows
 from tests.text_worlds import BLUE, RED, TUNES
 
@@ -275,3 +277,19 @@ def test_the_packaged_encoder_is_tuned_and_served(tune: str, tmp_path: Path) -> 
     served = IntentScorer.served(tmp_path / "intent")
     assert (tmp_path / "intent" / served_form.FILE).is_file()
     np.testing.assert_allclose(served.predict(rows), trained.scorer.predict(rows), atol=1e-5)
+
+
+def test_causes_are_told_of_a_model_that_reads_events_as_text(tmp_path: Path, folder: Path) -> None:
+    """They are held against nobody, whose row has no list of events."""
+    whole = event_worlds.examples(tmp_path, 20)
+    n = whole.vocabulary.items.num_rows
+    items = whole.vocabulary.items.set_column(2, "title", pa.array(text_worlds.TITLES[:: len(text_worlds.NOUNS)][:n]))
+    whole = replace(whole, vocabulary=replace(whole.vocabulary, items=items))
+    spec = text_worlds.spec(folder, "head", epochs=1, reads="events")
+    train(whole, spec, ranking_weeks=4, device="cpu").scorer.save(tmp_path / "intent")
+    served = IntentScorer.served(tmp_path / "intent")
+    assert served.served_form is not None
+    found = causes.explain(served, whole.rows.take(whole.part("test")[:1]), [0], most=1000)[0]
+    assert found.causes
+    assert (found.method, found.said != found.nobody) == ("occlusion", True)
+    assert "text" in {cause.kind for cause in found.causes}

@@ -131,3 +131,11 @@ def test_the_template_has_a_digest_that_its_text_is_part_of() -> None:
 def test_histories_of_the_made_world_are_read(tmp_path: object) -> None:
     asked = with_histories(user_rows([known_row("u1", {1: [0]}, 9)]), [[0, 1]])
     assert Writer.of(vocabulary()).texts(asked) == ["ruby cup cheap once today; ruby chair usual once this week"]
+
+
+@pytest.mark.parametrize("reads", [template.ITEMS, EVENTS])
+def test_rows_of_nobody_say_nothing_and_need_no_lists(reads: str) -> None:
+    nobody = UserRows.unknown(["", ""], now=NOW)
+    bare = replace(nobody, lists={})
+    for rows_of in (nobody, bare):
+        assert Writer.of(vocabulary(), reads).texts(rows_of) == ["", ""]

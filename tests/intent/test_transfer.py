@@ -1,13 +1,14 @@
 """An encoder carried to other targets: columns follow names, what does not fit is refused by one line."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from components.intent import transfer
+from components.intent import model, transfer
 from components.intent.examples import Examples
 from components.intent.model import IntentNet
 from components.intent.networks import TREES
@@ -101,12 +102,32 @@ def test_a_forest_has_no_encoder(training: Training, tmp_path: Path) -> None:
     ],
 )
 def test_other_sizes_are_one_line(training: Training, field: str, value: object, told: str) -> None:
-    from dataclasses import replace
-
     theirs = training("cnn").scorer.shape
     with pytest.raises(DataError) as error:
         transfer.require_alike(replace(theirs, **{field: value}), theirs, "./shop/intent@0123456789ab")  # type: ignore[arg-type]
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sizes", "told"),
+    [
+        (
+            "cnn",
+            {"events": 6, "kinds": 2, "bands": 2, "event_numbers": 3},
+            "intent@.* reads events, and what is carried",
+        ),
+        ("transformer", {"inner_units": 8}, "intent@.* is pruned, .*; name the full network, which its folder variant"),
+    ],
+)
+def test_a_source_that_reads_events_or_is_pruned_is_one_line(
+    architecture: str, sizes: dict[str, int], told: str, training: Training, tmp_path: Path
+) -> None:
+    mine = replace(training("cnn").scorer.shape, architecture=architecture)
+    training("cnn").scorer.save(tmp_path / "intent")
+    model.save(IntentNet(replace(mine, **sizes)), tmp_path / "intent")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=told) as error:
+        transfer.begin(IntentNet(mine), vocabulary(), reference(tmp_path / "intent"))
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

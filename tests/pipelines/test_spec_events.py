@@ -41,6 +41,7 @@ def test_a_spec_that_keeps_none_is_refused_in_a_line() -> None:
 def test_titles_follow_from_vectors_of_texts_and_the_spec_overrules_them() -> None:
     assert not parsed().models.intent.titles
     assert parsed(vectors=TEXT).models.intent.titles
+    assert parsed(vectors={"text": {}}).models.intent.titles, "the default text is a text"
     assert not parsed(vectors={"image": {"column": "picture"}}).models.intent.titles
     off = parsed({"titles": False}, vectors=TEXT)
     assert not off.models.intent.titles

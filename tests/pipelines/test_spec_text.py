@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from feature_repo.errors import DataError
+from feature_repo.errors import DataError, SpecError
 from pipelines import spec
 from pipelines.graphs import parameters
 
@@ -53,3 +53,14 @@ def test_other_files_of_the_encoder_make_the_intent_steps_run_again(tmp_path: Pa
     assert [name for name in one if one[name] != other[name]] == ["intent_code"]
     elsewhere = parameters.slices(parsed(architecture="cnn"), source="s", base=tmp_path)
     assert elsewhere["intent_code"] not in (one["intent_code"], other["intent_code"])
+
+
+def test_checkpoints_do_not_hold_what_adalora_is_at() -> None:
+    trainer = {"checkpoint": {"every": 5}}
+    with pytest.raises(
+        SpecError, match=r"^s: models\.intent: trainer\.checkpoint: holds no budget of text\.tune: adalora"
+    ):
+        parsed(architecture="text", text={"tune": "adalora"}, trainer=trainer)
+    for tune in ("lora", "head"):
+        assert parsed(architecture="text", text={"tune": tune}, trainer=trainer).models.intent.trainer.checkpoint
+    assert parsed(architecture="text", text={"tune": "adalora"}).models.intent.text.tune == "adalora"

@@ -12,7 +12,8 @@ MINILM = "minilm"
 HUB_ID = r"[A-Za-z0-9][\w.-]*/[\w.-]+"
 HEAD, FULL, PREFIX, ADAPTER = "head", "full", "prefix", "adapter"
 PLAIN = "plain"  # in the place of `tune`, in the shape of a model that was saved: nothing of it is trained any more
-MERGED = ("lora", "dora", "adalora", "ia3")  # kinds of peft that go into the encoder's own weights after training
+ADALORA = "adalora"  # its ranks change while it trains
+MERGED = ("lora", "dora", ADALORA, "ia3")  # kinds of peft that go into the encoder's own weights after training
 # Step size of what is trained of the encoder, where the spec names none.
 RATES = {FULL: 5e-5, "lora": 1e-3, "dora": 1e-3, "adalora": 2e-3, "ia3": 5e-3, PREFIX: 5e-3, ADAPTER: 1e-3}
 RANKED = ("lora", "dora", "adalora", PREFIX, ADAPTER)

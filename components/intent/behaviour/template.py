@@ -89,6 +89,8 @@ class Writer:
     def texts(self, rows: UserRows) -> list[str]:
         """Write each row's text; '' of a user without a past."""
         require(rows, self.reads)
+        if not rows.known.any():
+            return [""] * len(rows.known)
         told = [rows.lists[name] for name in LISTS[self.reads]]
         return [
             self._text(*(one.row(b) for one in told), now=int(now)) if known else ""
@@ -119,7 +121,7 @@ class Writer:
 
 def require(rows: UserRows, reads: str) -> None:
     """Refuse rows that lack what texts are made of; rows of nobody need none."""
-    if missing := [name for name in LISTS[reads] if name not in rows.lists]:
+    if rows.known.any() and (missing := [name for name in LISTS[reads] if name not in rows.lists]):
         raise DataError(
             f"models.intent.architecture: text reads the {reads} of users' pasts, and these rows hold no "
             f"{', '.join(missing)}; run the pipeline again, so that the training set has them"

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from components.intent import examples, search_space
 from components.intent.search import proposal, result, study
 from components.intent.search.study import Asked
-from components.intent.spec import Intent, IntentModel, read_by
+from components.intent.spec import Intent, IntentModel, filled, read_by
 from components.step import HOME, Progress, step
 from feature_repo import env_names, files
 
@@ -175,10 +175,11 @@ def _proposal(document: result.Document, asked: Asked) -> str:
     text = path.read_text(encoding="utf-8")
     chosen = result.trial(document, document["best"])[study.CHOSEN]
     try:
-        said = ((yaml.safe_load(text) or {}).get("models") or {}).get("intent") or {}
-        there = IntentModel.model_validate(said)
+        said = yaml.safe_load(text) or {}
+        intent, vectors = (said.get("models") or {}).get("intent") or {}, said.get("vectors") or {}
+        there, meant = (IntentModel.model_validate(one) for one in (intent, filled(intent, vectors)))
     except (yaml.YAMLError, AttributeError, ValidationError):
         return ""
-    if there.model_dump() != asked.model.model_dump():
+    if meant.model_dump() != asked.model.model_dump():
         return ""
     return proposal.diff(text, path.name, search_space.settings(there, chosen, read_by))

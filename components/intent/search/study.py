@@ -9,6 +9,7 @@ study that went on after a kill is the one that was never killed.
 import contextlib
 import datetime as dt
 import fcntl
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ FIRST_PRUNED = 3  # trials that run to their end before others are compared with
 STAGES = {"early": 0, "full": 100}  # where a stage's epochs begin among the steps that trials are compared at
 DIGITS = 3  # of a number that is proposed: a spec is read by people
 RETRIED = "failed_trial"  # Optuna's mark of a trial that runs again: the number of its first run
-OWN, CHOSEN, UNFIT, SAME = "own", "chosen", "unfit", "same_as"  # what is noted of a trial
+OWN, CHOSEN, UNFIT, SAME, ERROR = "own", "chosen", "unfit", "same_as", "error"  # what is noted of a trial
 Objective = Callable[["optuna.Trial", dict[str, Any]], float]
 
 
@@ -158,9 +159,10 @@ def search(study: "optuna.Study", asked: Asked, objective: Objective, *, report:
 
 
 def enough(study: "optuna.Study", wanted: Search) -> bool:
-    """Tell whether no further trial begins."""
+    """Tell whether no further trial begins; what ended in an error took its time too."""
     done = finished(study)
-    return len(done) >= wanted.trials or (bool(done) and seconds(done) >= 60 * wanted.minutes)
+    spent = done + [trial for trial in study.trials if ERROR in trial.user_attrs]
+    return len(done) >= wanted.trials or (bool(spent) and seconds(spent) >= 60 * wanted.minutes)
 
 
 def finished(study: "optuna.Study") -> list["optuna.trial.FrozenTrial"]:
@@ -205,9 +207,17 @@ def _run(study: "optuna.Study", trial: "optuna.Trial", asked: Asked, objective: 
             trial.set_user_attr(SAME, other.number)
             return float(other.value)
     try:
-        return objective(trial, chosen)
+        loss = objective(trial, chosen)
+        if not math.isfinite(loss):  # Optuna would count such a trial never, and the search would not end
+            raise UnfitError(f"the loss is {loss}: training diverged")
+        return loss
     except UnfitError as error:
         trial.set_user_attr(UNFIT, shortened(str(error), 300))
+        raise
+    except optuna.TrialPruned:
+        raise
+    except Exception as error:
+        trial.set_user_attr(ERROR, shortened(str(error), 300))
         raise
 
 

@@ -50,6 +50,13 @@ def document(space: Any, **intent: Any) -> dict[str, Any]:
             "transformer reads no trees.leaves; drop it, or add an architecture",
         ),
         ({"loss.focal": [0, 2]}, "search.space.loss.focal: 2 is refused: loss distorts probabilities"),
+        ({"calibrate": ["none", "isotonic"]}, "search.space: 'calibrate' is no setting to search for"),
+        ({"compress.prune": [0.0, 0.5]}, "search.space: 'compress.prune' is no setting to search for"),
+        (
+            {"architecture": ["transformer", "text"]},
+            "architecture: 'text' reads the items of users' pasts, and training",
+        ),
+        ({"reads": ["steps", "events"]}, "search.space.reads: 'events' reads users' events, and training rows hold"),
         ({}, "at least 1"),
         ([], "holds no fields"),
     ],
@@ -96,8 +103,8 @@ def test_a_space_survives_its_way_through_a_slice() -> None:
 
 def test_every_field_that_a_search_may_change_is_one_number_text_or_flag() -> None:
     found = search_space.fields(IntentModel)
-    assert {"width", "learning_rate", "architecture", "trees.leaves", "loss.positives", "calibrate"} <= set(found)
-    assert not {"seed", "search", "trees", "loss", "search.trials"} & set(found)
+    assert {"width", "learning_rate", "architecture", "trees.leaves", "loss.positives", "dropout"} <= set(found)
+    assert not {"seed", "search", "trees", "loss", "search.trials", "calibrate"} & set(found)
     for name in found:
         assert isinstance(search_space.value_of(IntentModel(), name), bool | int | float | str), name
 
@@ -134,3 +141,36 @@ def test_a_space_may_hold_fields_that_only_some_of_its_architectures_read() -> N
     space = {"architecture": ["lstm", TREES], "width": [16, 32], "trees.leaves": {"low": 7, "high": 63}}
     assert Search.model_validate({"space": space}).trials == 20
     assert IntentModel.model_validate({"search": {"space": space}}).search is not None
+
+
+EVENTS = {"architecture": "gru", "reads": "events"}
+
+
+@pytest.mark.parametrize(
+    ("intent", "space", "why"),
+    [
+        ({"architecture": "text"}, {"architecture": ["text", "cnn", TREES]}, ""),
+        (EVENTS, {"architecture": ["gru", "text", TREES]}, ""),
+        (EVENTS, {"reads": ["steps", "events"]}, ""),
+        (EVENTS, {"architecture": ["gru", "text"], "reads": ["steps", "events"]}, "'text' reads the items of users'"),
+        (
+            EVENTS,
+            {"titles": [False, True]},
+            "search.space.titles: True reads vectors of titles, and training rows hold",
+        ),
+    ],
+)
+def test_every_choice_reads_what_rows_of_the_spec_s_own_settings_hold(
+    intent: dict[str, Any], space: dict[str, Any], why: str
+) -> None:
+    if not why:
+        assert spec.parse(document(space, **intent), place="shop.yaml").models.intent.search is not None
+        return
+    with pytest.raises(SpecError, match=why) as raised:
+        spec.parse(document(space, **intent), place="shop.yaml")
+    assert "\n" not in str(raised.value)
+
+
+def test_titles_may_be_left_out_where_they_are_read() -> None:
+    said = document({"titles": [True, False]}, **EVENTS) | {"vectors": {"text": {}}}
+    assert spec.parse(said, place="shop.yaml").models.intent.titles

@@ -12,16 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from components.intent import calibrate, train
+from components.intent import calibrate, search_space, train
 from components.intent.examples import Examples
-from components.intent.search import result, study, trial
+from components.intent.search import result, steps, study, trial
 from components.intent.search.__main__ import run as run_trial
 from components.intent.search.steps import DIFF, SEARCHES, resolved, run_search_intent
 from components.intent.search.study import CHOSEN, Asked
-from components.intent.spec import IntentModel
+from components.intent.spec import IntentModel, read_by
 from components.registry import search_runs
 from feature_repo import columns, files
+from feature_repo.checkout import ROOT
 from feature_repo.errors import DataError, SpecError
+from pipelines import spec as recommenders
 from tests.intent.conftest import INTENTS, SPLIT
 
 INTENTS_JSON = json.dumps([one.model_dump(mode="json") for one in INTENTS])
@@ -208,13 +210,13 @@ def test_where_the_file_was_edited_since_there_is_no_diff(rows_folder: Path, tmp
 
 
 def test_settings_that_do_not_go_together_are_unfit() -> None:
-    asked = IntentModel.model_validate(
-        OWN | {"calibrate": "isotonic", "search": {"space": {"calibrate": ["none", "isotonic"], "loss.focal": [0, 2]}}}
-    )
+    space = {"text.tune": ["lora", "head"], "text.rank": [8, 16]}
+    asked = IntentModel.model_validate({"architecture": "text", "text": {"tune": "lora"}, "search": {"space": space}})
     assert asked.search is not None
-    with pytest.raises(study.UnfitError, match="loss distorts probabilities"):
-        resolved(Asked(asked, asked.search, 0), {"calibrate": "none", "loss.focal": 2})
-    assert resolved(Asked(asked, asked.search, 0), {"calibrate": "isotonic", "loss.focal": 2}).loss.focal == 2
+    search_space.require(asked, asked.search, read_by)
+    with pytest.raises(study.UnfitError, match="and tune: head has none; drop rank"):
+        resolved(Asked(asked, asked.search, 0), {"text.tune": "head", "text.rank": 16})
+    assert resolved(Asked(asked, asked.search, 0), {"text.tune": "lora", "text.rank": 16}).text.rank == 16
 
 
 def test_too_few_users_are_told(examples: Examples) -> None:
@@ -266,3 +268,24 @@ def test_a_form_without_a_search_is_handed_on_and_its_artifact_is_empty(
     assert not list((tmp_path / "found").iterdir())
     assert not (home / SEARCHES).exists()
     assert search_runs.log("shop", tmp_path / "found", run_id="none") == 0
+
+
+@pytest.mark.parametrize("vectors", [{"text": {}}, {"text": {"columns": ["title"]}}])
+def test_what_the_whole_spec_fills_in_is_no_edit_of_the_file(
+    vectors: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With vectors of texts a model of events reads titles, which the file does not say of it."""
+    found = yaml.safe_load((ROOT / "pipelines" / "specs" / "synthetic.yaml").read_text())
+    said = {"architecture": "gru", "reads": "events", "search": {"space": {"learning_rate": [0.002, 0.01]}}}
+    file = tmp_path / "shop.yaml"
+    file.write_text(yaml.safe_dump(found | {"models": found["models"] | {"intent": said}, "vectors": vectors}))
+    monkeypatch.setenv("INTENTFLOW_SPEC_FILE", str(file))
+    model = recommenders.load(file).models.intent
+    assert model.titles
+    assert model.search is not None
+    document = {"better": True, "best": 1, "trials": [{"number": 1, CHOSEN: {"learning_rate": 0.01}}]}
+    diff = steps._proposal(document, Asked(model, model.search, 0))
+    assert "+    learning_rate: 0.01" in diff
+    assert "titles" not in diff
+    file.write_text(file.read_text().replace("reads: events", "reads: events\n    titles: false"))
+    assert steps._proposal(document, Asked(model, model.search, 0)) == "", "it was edited"

@@ -168,6 +168,44 @@ def test_settings_that_do_not_go_together_count_and_are_told(tmp_path: Path) -> 
     assert all(t.user_attrs[UNFIT] == "cnn has none of it" for t in odd)
 
 
+@pytest.mark.parametrize("diverged", [math.nan, math.inf])
+def test_a_training_that_diverges_counts_and_is_told(tmp_path: Path, diverged: float) -> None:
+    """Optuna takes no nan, and a study that waited for trials with a loss would never end."""
+    ran: list[int] = []
+
+    def objective(trial: optuna.Trial, chosen: dict[str, Any]) -> float:
+        ran.append(trial.number)
+        assert len(ran) < 50, "it does not end"
+        return diverged if len(ran) % 2 else loss(chosen)
+
+    with study.opened("one", tmp_path) as found:
+        study.search(found, asked(trials=6), objective, report=lambda share, note: None)
+        odd = [t for t in study.finished(found) if UNFIT in t.user_attrs]
+    assert (len(ran), len(odd)) == (6, 3)
+    assert {t.user_attrs[UNFIT] for t in odd} == {f"the loss is {diverged}: training diverged"}
+
+
+def test_trials_that_end_in_errors_use_up_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def objective(trial: optuna.Trial, chosen: dict[str, Any]) -> float:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(study, "seconds", lambda trials: 40.0 * len(trials))
+    wanted = asked(minutes=1)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            run(tmp_path, wanted, objective)
+    assert run(tmp_path, wanted, objective) == [], "80 s are over, and no further trial begins"
+
+
+def test_a_worker_that_was_away_uses_up_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its trial is closed when the next worker comes, hours later."""
+    monkeypatch.setattr(study, "seconds", lambda trials: 40.0 * len(trials))
+    for _ in range(2):
+        with killed(0) as objective, pytest.raises(Killed):
+            run(tmp_path, asked(minutes=1), objective)
+    assert len(run(tmp_path, asked(minutes=1))) == 2
+
+
 def test_the_same_settings_are_not_trained_twice(tmp_path: Path) -> None:
     ran: list[Any] = []
 
