@@ -148,7 +148,10 @@ class Profiles(Slice):
     )
     ttl_days: int = Field(default=120, ge=1, le=3650, description="A row older than this is stale")
     stale_days: int | None = Field(
-        default=None, ge=1, le=MOST_DAYS, description="A row older than this is not used; left out: three times ttl_days"
+        default=None,
+        ge=1,
+        le=MOST_DAYS,
+        description="A row older than this is not used; left out: three times ttl_days",
     )
     segments: Segments = Segments()
     selection: Selection = Selection()
