@@ -261,15 +261,35 @@ def test_a_newcomer_who_is_forgotten_is_shown_by_no_door_at_once(at: Open, place
 
 def test_a_door_that_has_no_tombstone_hears_of_it_by_the_log(at: Open, place: Place) -> None:
     assert place.documents is not None
-    place_of = dict(at.door.catalogue.current.vocabulary.index_of_item)
+    before = at.door.catalogue.current.vocabulary.item_ids
     scores = asked(at.door, RankRequest(user_id=RAWS[7], item_ids=[HIDDEN[NEWER], HIDDEN[3]])).scores
     assert place.documents.remove([HIDDEN[NEW]])
     at.door.catalogue.refresh()
     shown = at.door.catalogue.current
     assert HIDDEN[NEW] not in shown.vocabulary.index_of_item
-    assert shown.vocabulary.index_of_item[HIDDEN[NEWER]] == place_of[HIDDEN[NEWER]], "others keep their places"
-    assert place_of[HIDDEN[NEW]] in shown.hidden
+    assert shown.vocabulary.item_ids == [one for one in before if one != HIDDEN[NEW]], "nothing stands in their place"
     assert not [one for one in at.shown(7) if one.startswith("erased")]
     assert HIDDEN[NEW] not in {*shown.people.by, *shown.people.to}
     again = asked(at.door, RankRequest(user_id=RAWS[7], item_ids=[HIDDEN[NEWER], HIDDEN[3]])).scores
     assert len(again) == len(scores)
+
+
+def test_a_request_in_flight_leaves_out_who_is_forgotten_by_the_positions_that_it_works_with(
+    at: Open, place: Place
+) -> None:
+    """Forgetting moves those behind up, and this request goes on with the catalogue that it found first."""
+    assert place.documents is not None
+    assert place.tombstones is not None
+    context = RequestContext()
+    ids = at.door.items_of(context).vocabulary.item_ids
+    first, second = sorted((HIDDEN[NEW], HIDDEN[NEWER]), key=ids.index)
+    place.tombstones.write(RAWS[HIDDEN.index(second)], {})
+    assert place.documents.remove([first])
+    at.door.catalogue.refresh()
+    state = at.door.state_of(RAWS[9], None, context)
+    assert ids.index(second) in state.own
+    assert ids.index(first) not in state.own - {ids.index(second)}, "it was not forgotten here"
+    listed, _ = at.door.popular(at.door.items_of(context), items=50, intents=1)
+    assert ids.index(second) not in {one.item_index for one in listed}
+    now = at.door.items_of(RequestContext()).vocabulary.item_ids
+    assert at.door.state_of(RAWS[9], None, RequestContext()).own >= {now.index(second)}
