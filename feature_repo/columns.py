@@ -1,5 +1,7 @@
 """Every column name of the platform, once. The canonical tables, the feature rows, the request log."""
 
+import re
+
 # Canonical tables -----------------------------------------------------------------------------------
 USER_ID = "user_id"
 ITEM_ID = "item_id"
@@ -54,6 +56,28 @@ def windowed(name: str, days: float) -> str:
     ('sessions_28d', 'sessions_6h')
     """
     return f"{name}_{days:.0f}d" if days == int(days) else f"{name}_{days * 24:.0f}h"
+
+
+def window_of(column: str) -> tuple[str, float] | None:
+    """Read what `windowed` names: what is counted, and over how many days; None where a column has no window.
+
+    >>> window_of("sessions_28d"), window_of("log_value_6h"), window_of("value_total")
+    (('sessions', 28), ('log_value', 0.25), None)
+    """
+    found = re.fullmatch(r"(\w+)_(\d+)([dh])", column)
+    if found is None:
+        return None
+    return found[1], int(found[2]) if found[3] == "d" else int(found[2]) / 24
+
+
+def window_in_words(days: float) -> str:
+    """Say how long a window is.
+
+    >>> window_in_words(28), window_in_words(1), window_in_words(0.25)
+    ('28 days', '1 day', '6 hours')
+    """
+    count, unit = (days, "day") if days == int(days) else (days * 24, "hour")
+    return f"{count:.0f} {unit}" if round(count) == 1 else f"{count:.0f} {unit}s"
 
 
 WINDOWED = ("events", "sessions", "quantity", "value", "discount")

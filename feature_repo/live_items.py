@@ -1,7 +1,9 @@
-"""What the document log says of items, over a release's own: the vocabulary grows by append, positions never move.
+"""What the document log says of items, over a release's own: the vocabulary grows by append.
 
 A release's items keep their positions, so rows and models stay valid. An item that only the log names is appended, in
-the order in which ids first came, and keeps its place also after it was taken back. Pure: no store, no model.
+the order in which ids first came, and keeps its place also after it was taken back. Where a person who came later is
+forgotten nothing stands in their place, and those behind move up: a position beyond the release's own means something
+only beside the items that it was read with. Pure: no store, no model.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +16,7 @@ from feature_repo import columns
 from feature_repo.documents.changes import ITEM, PERSON, VECTOR, Document, Newest
 from feature_repo.documents.log import Snapshot
 from feature_repo.later_people import AS_PERSON, UNDER
-from feature_repo.vocabulary import Vocabulary
+from feature_repo.vocabulary import Vocabulary, is_erased
 
 AVAILABLE = "available"  # of an item's document; false: out of stock, or no longer sold
 FROM_SOURCE = (
@@ -115,6 +117,8 @@ def _items_of(vocabulary: Vocabulary, documents: Iterable[Newest], under: str) -
     people: dict[int, Mapping[str, Any]] = {}
     have = {name: vocabulary.items.schema.field(name).type for name in declared(vocabulary)}
     for one in documents:
+        if one.kind == PERSON and one.document is None and is_erased(one.id) and one.id not in index:
+            continue  # taken out of the log (documents/changes.py): nobody stands behind it
         place = index.setdefault(one.id, len(names))
         if place == len(names):
             names.append(one.id)

@@ -91,7 +91,7 @@ class UserRows:
             lists={k: v.take(index) for k, v in self.lists.items()},
         )
 
-    def windowed(self, name: str, days: int) -> np.ndarray:
+    def windowed(self, name: str, days: float) -> np.ndarray:
         """Return a count over the last `days` days, float64 [B]: 0 where the row is older than that.
 
         A window ends where the state does. Of a row that is older than the window nothing lies within it any more.

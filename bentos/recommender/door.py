@@ -91,7 +91,7 @@ class Door:
         )
         self.policy: Policy = policies.named(release.policy)
         people = release.ranking.people
-        self._gone = Gone(lambda: self.catalogue.current.vocabulary.item_ids, tombstones, profiles) if people else None
+        self._gone = Gone(tombstones, profiles) if people else None
         self.intake = Intake(
             events,
             profiles,
@@ -143,7 +143,7 @@ class Door:
         hidden, items = self._pseudonym(user_id), self.items_of(context)
         state = self.ladder.state_of(hidden, now, at, context)
         own = own_item(self.release.ranking, items.vocabulary.index_of_item, user_id, hidden=hidden)
-        barred = own if self._gone is None else own | self._gone.items()
+        barred = own if self._gone is None else own | self._gone.items(items.vocabulary.item_ids)
         return dataclasses.replace(state, own=barred, items=items)
 
     def choose(self, ranked: Sequence[Recommended], k: int, context: RequestContext) -> list[tuple[Recommended, float]]:
@@ -192,7 +192,8 @@ class Door:
         self, among: ShownItems, *, items: int, intents: int
     ) -> tuple[Sequence[Recommended], list[schemas.Intent]]:
         """Return what the lowest rung says of anyone: at most so many items and intents."""
-        exclude = among.hidden if self._gone is None else among.hidden | self._gone.items()
+        gone = frozenset[int]() if self._gone is None else self._gone.items(among.vocabulary.item_ids)
+        exclude = among.hidden | gone
         rates, listed = self.ladder.popular(most=items, n_items=len(among.titles), exclude=exclude)
         return listed, self._named(rates, likeliest(rates, intents))
 

@@ -19,24 +19,22 @@ class Gone:
 
     def __init__(
         self,
-        item_ids: Callable[[], Sequence[str]],
         tombstones: Tombstones | None,
         profiles: Profiles,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._item_ids, self._tombstones, self._profiles, self._clock = item_ids, tombstones, profiles, clock
-        self._until, self._found = -1.0, frozenset[int]()
-        self._of: tuple[str, int] = ("", 0)
+        self._tombstones, self._profiles, self._clock = tombstones, profiles, clock
+        self._known: tuple[Sequence[str], str, float, frozenset[int]] = ((), "", -1.0, frozenset())
 
-    def items(self) -> frozenset[int]:
-        """Return the positions."""
-        ids = self._item_ids()  # they grow, and keep their positions
-        of = (self._tombstones.digest if self._tombstones is not None else "", len(ids))
-        if of != self._of or self._clock() >= self._until:
-            self._found = frozenset(place for place, item in enumerate(ids) if self.holds(item))
-            self._of, self._until = of, self._clock() + REMEMBER_S
-        return self._found
+    def items(self, ids: Sequence[str]) -> frozenset[int]:
+        """Return the positions among `ids`: those that the request works with, whatever the catalogue holds by now."""
+        digest = self._tombstones.digest if self._tombstones is not None else ""
+        of, under, until, found = self._known  # one name, so that threads with other items never mix answers
+        if of is not ids or under != digest or self._clock() >= until:
+            found = frozenset(place for place, item in enumerate(ids) if self.holds(item))
+            self._known = (ids, digest, self._clock() + REMEMBER_S, found)
+        return found
 
     def holds(self, hidden: str) -> bool:
         """Tell whether a person, by pseudonym, was forgotten, as far as is heard."""

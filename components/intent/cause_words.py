@@ -3,11 +3,11 @@
 `words` of a cause completes "The model goes by ...". A number without words of its own keeps its name.
 """
 
-import re
 from collections.abc import Sequence
 
 from components.intent import attribution
 from components.intent.attribution import Cause
+from feature_repo import columns
 from feature_repo.clock import WEEK, Pace, Step
 
 NUMBERS = {  # of one target, by the names in encode.FREQUENCY
@@ -51,7 +51,6 @@ COUNTED = {
     "value": "money",
     "discount": "money taken off",
 }
-WINDOW = re.compile(r"(\w+)_(\d+)d")
 
 
 def words(cause: Cause, targets: Sequence[str], *, pace: Pace, step: Step = WEEK, happened: Sequence[str] = ()) -> str:
@@ -83,13 +82,13 @@ def words(cause: Cause, targets: Sequence[str], *, pace: Pace, step: Step = WEEK
 def of_profile(name: str, step: Step = WEEK) -> str:
     """Say a number of the profile.
 
-    >>> of_profile("sessions_28d"), of_profile("value_total"), of_profile("my_own")
-    ('visits in the last 28 days', 'money a week since the first event', 'my own')
+    >>> of_profile("sessions_28d"), of_profile("value_total"), of_profile("my_own"), of_profile("sessions_6h")
+    ('visits in the last 28 days', 'money a week since the first event', 'my own', 'visits in the last 6 hours')
     """
     if name in PROFILE:
         return PROFILE[name].format(step=step)
-    if (found := WINDOW.fullmatch(name)) and found[1] in COUNTED:
-        return f"{COUNTED[found[1]].format(step=step)} in the last {found[2]} days"
+    if (found := columns.window_of(name)) and found[0] in COUNTED:
+        return f"{COUNTED[found[0]].format(step=step)} in the last {columns.window_in_words(found[1])}"
     stem, _, tail = name.rpartition("_")
     when = {"total": f"a {step} since the first event", "slow": f"a {step}, of late above all"}.get(tail)
     return f"{COUNTED[stem].format(step=step)} {when}" if when and stem in COUNTED else name.replace("_", " ")

@@ -141,7 +141,7 @@ def require_targets(rows: UserRows, n_targets: int) -> None:
         )
 
 
-def profile_names(windows_days: tuple[float, ...] | list[int], pace: Pace = Pace()) -> list[str]:  # noqa: B008 - frozen
+def profile_names(windows_days: Sequence[float], pace: Pace = Pace()) -> list[str]:  # noqa: B008 - frozen
     """Name the columns of `Encoded.profile`.
 
     >>> profile_names([7])[:3]
@@ -151,7 +151,7 @@ def profile_names(windows_days: tuple[float, ...] | list[int], pace: Pace = Pace
     return [*windows, *_RATES, "value_a_session", *_SHARES, *_AGES, *(() if pace.step == WEEK else _PHASE)]
 
 
-def _named(profile: np.ndarray, windows_days: list[int], pace: Pace, wanted: Sequence[str] | None) -> np.ndarray:
+def _named(profile: np.ndarray, windows_days: Sequence[float], pace: Pace, wanted: Sequence[str] | None) -> np.ndarray:
     """Take the wanted columns [B, P] of all of them."""
     return profile if wanted is None else profile[:, _places(tuple(windows_days), pace, tuple(wanted))]
 
@@ -168,15 +168,14 @@ def _places(windows_days: tuple[float, ...], pace: Pace, wanted: tuple[str, ...]
     return np.asarray([have[name] for name in wanted], dtype=np.int64)
 
 
-def windows_of(rows: UserRows) -> list[int]:
+def windows_of(rows: UserRows) -> list[float]:
     """Return the windows in days that the rows were counted over, ascending."""
     return list(_windows_among(tuple(rows.numbers)))
 
 
 @lru_cache(maxsize=64)
-def _windows_among(names: tuple[str, ...]) -> tuple[int, ...]:
-    stem = f"{columns.WINDOWED[0]}_"
-    return tuple(sorted(int(n[len(stem) : -1]) for n in names if n.startswith(stem) and n[len(stem) : -1].isdigit()))
+def _windows_among(names: tuple[str, ...]) -> tuple[float, ...]:
+    return tuple(sorted(days for named, days in filter(None, map(columns.window_of, names)) if named == "events"))
 
 
 def _ages(rows: UserRows, owner: np.ndarray, calendar: Calendar) -> _Ages:

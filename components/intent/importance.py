@@ -19,6 +19,7 @@ from components.intent.decisions import headline
 from components.intent.encode import FREQUENCY, Encoded, profile_names, windows_of
 from components.intent.examples import Examples
 from components.intent.score import IntentScorer
+from feature_repo import columns
 from feature_repo.markdown import words
 
 FILE = "importance.json"
@@ -33,7 +34,7 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {  # kinds of what is known of a user a
 STEPS, EVENTS, SEGMENT = "what happened step by step", "the last events, one by one", "the user's segment"
 TEXT = "what the user had, as text"
 PROFILE = "totals and habits of the user"
-IN_WINDOW = "activity in the last {} days"
+IN_WINDOW = "activity in the last {}"
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,9 @@ def shuffles(encoded: Encoded, order: np.ndarray, names: Sequence[str]) -> list[
     """Return for each kind the rows with that kind's inputs in another order [B] of users."""
     found = []
     for kind, numbers in NUMBERS.items():
-        columns = [FREQUENCY.index(name) for name in numbers]
+        at = [FREQUENCY.index(name) for name in numbers]
         frequency = encoded.frequency.copy()
-        frequency[:, :, columns] = encoded.frequency[order][:, :, columns]
+        frequency[:, :, at] = encoded.frequency[order][:, :, at]
         found.append((kind, replace(encoded, frequency=frequency)))
     found.append((STEPS, replace(encoded, sequence=encoded.sequence[order], active=encoded.active[order])))
     if encoded.event_codes is not None and encoded.event_numbers is not None:
@@ -96,15 +97,15 @@ def shuffles(encoded: Encoded, order: np.ndarray, names: Sequence[str]) -> list[
 
 
 def families(names: Sequence[str]) -> dict[str, list[int]]:
-    """Put the profile's numbers in families: by window of days, and the rest.
+    """Put the profile's numbers in families: by window of days or hours, and the rest.
 
-    >>> families(["events_7d", "tenure", "value_7d"])
-    {'activity in the last 7 days': [0, 2], 'totals and habits of the user': [1]}
+    >>> families(["events_7d", "tenure", "value_7d", "events_6h"])
+    {'activity in the last 7 days': [0, 2], 'totals and habits of the user': [1], 'activity in the last 6 hours': [3]}
     """
     found: dict[str, list[int]] = {}
     for place, name in enumerate(names):
-        tail = name.rpartition("_")[2]
-        kind = IN_WINDOW.format(tail[:-1]) if tail.endswith("d") and tail[:-1].isdigit() else PROFILE
+        window = columns.window_of(name)
+        kind = PROFILE if window is None else IN_WINDOW.format(columns.window_in_words(window[1]))
         found.setdefault(kind, []).append(place)
     return found
 

@@ -21,6 +21,7 @@ MOST_SEGMENTS = 64
 AUTO_ONE_IN, MOST_ONE_IN = 64, 1000
 FEW_ROWS = 100_000  # up to so many training rows, auto keeps them all
 MOST_NUMBERS = 512  # that selection or reduction may be asked to leave
+MOST_DAYS = 36_500  # that a window goes back
 PCA = "pca"
 
 
@@ -116,6 +117,8 @@ def _or_word(schema: dict[str, Any]) -> None:
 
 def _window(value: object) -> object:
     """Read hours such as 6h as a share of a day: what windows are counted in everywhere."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no window; write days, such as 7, or hours, such as 6h")
     if isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,3}h", value):
         hours = int(value[:-1])
         return hours // 24 if hours % 24 == 0 else hours / 24
@@ -123,8 +126,8 @@ def _window(value: object) -> object:
 
 
 def _whole_hours(value: float) -> float:
-    if value <= 0 or abs(value * 24 - round(value * 24)) > 1e-9:
-        raise ValueError(f"{value:g} is no window; write days, such as 7, or hours, such as 6h")
+    if not 0 < value <= MOST_DAYS or abs(value * 24 - round(value * 24)) > 1e-9:
+        raise ValueError(f"{value} is no window; write days, such as 7, or hours, such as 6h")
     return value
 
 
@@ -145,7 +148,10 @@ class Profiles(Slice):
     )
     ttl_days: int = Field(default=120, ge=1, le=3650, description="A row older than this is stale")
     stale_days: int | None = Field(
-        default=None, ge=1, le=36_500, description="A row older than this is not used; left out: three times ttl_days"
+        default=None,
+        ge=1,
+        le=MOST_DAYS,
+        description="A row older than this is not used; left out: three times ttl_days",
     )
     segments: Segments = Segments()
     selection: Selection = Selection()
@@ -179,6 +185,20 @@ class Profiles(Slice):
         description=f"Which rows keep the user's last {columns.MEMORY_EVENTS} events: the newest, which serve, or also "
         "those of training weeks, for models of sequences",
     )
+
+    @field_validator("windows_days", mode="before")
+    @classmethod
+    def _each_window_once(cls, value: object) -> object:
+        """Refuse windows that are the same however they are spelt: each would name the same columns."""
+        spelt: dict[float, object] = {}
+        for one in value if isinstance(value, list | tuple) else ():
+            days = None if isinstance(one, bool) else _window(one)
+            if not isinstance(days, int | float):
+                continue  # refused where it stands
+            if (hours := round(days * 24, 6)) in spelt:
+                raise ValueError(f"{spelt[hours]} and {one} are the same window; leave one of them out")
+            spelt[hours] = one
+        return value
 
     @field_validator("silent_one_in", mode="before")
     @classmethod

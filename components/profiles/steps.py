@@ -158,7 +158,9 @@ def write_training_set(
         ranking_weeks=ranking_weeks,
         windows_days=tuple(summary["windows_days"]),
         weighed=_weighed(ranking.get("weight"), clean, profiles, summary),
-        ranked=None if judged is None else training_set.judged_pairs(profiles, judged, weeks.test, ahead=ahead),
+        ranked=None
+        if judged is None
+        else training_set.judged_pairs(profiles, judged, weeks.test, ahead=ahead, ranking_weeks=ranking_weeks),
         ahead=ahead,
         histories=bool(ranking.get(HISTORIES)),
     )

@@ -23,13 +23,14 @@ from components.policy.choice import Policy, draws
 from components.ranking import eligibility
 from components.ranking.eligibility import Eligibility
 from components.ranking.sources import NAMES
-from components.ranking.spec import Ranking
+from components.ranking.spec import FORBID, Ranking
 from feature_repo import columns, env_names
 from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
 from feature_repo.ids import is_erased
 from feature_repo.live_items import of_log
+from feature_repo.memory import decode
 from feature_repo.online.forgotten import names_of
 from feature_repo.privacy.pseudonyms import matching, ring
 from feature_repo.privacy.tombstones import names_here
@@ -82,11 +83,12 @@ def write(
     ranker, version = _live(ranker, released, environment)
     ranker = replace(ranker, eligible=_eligible(released, ranker.vocabulary.item_ids, environment))
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
+    event = Ranking.model_validate(released.slices["ranking"]).event
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
     with pq.ParquetWriter(destination / FILE, SCHEMA, compression="zstd") as writer:
         for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
-            best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted))
+            best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted), event=event)
             users_of = table[columns.USER_ID].to_pylist()
             answers = [
                 _shown(answer, policy, k=wanted, key=f"{released.id} {user}")
@@ -138,33 +140,68 @@ def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Map
 
 
 def recommended(
-    table: pa.Table, probabilities: np.ndarray, ranker: "Ranker", fallback: Fallback, *, k: int
+    table: pa.Table,
+    probabilities: np.ndarray,
+    ranker: "Ranker",
+    fallback: Fallback,
+    *,
+    k: int,
+    event: str | None = None,
 ) -> list[list[Listed]]:
-    """Return the best k items of each row of a group, given intents [B, C]."""
+    """Return the best k items of each row of a group, given intents [B, C].
+
+    `event` is the kind that the spec ranks by, where it declares none: whom of later people one did that with is not
+    shown again.
+    """
     rungs, group = table[RUNG].to_pylist(), table[GROUP].to_pylist()
+    acted_on = _acted_on(table, ranker, event)
     rows = UserRows.from_arrow(table.drop([GROUP, RUNG]))
     answers: list[list[Listed]] = [[] for _ in rungs]
     modelled = [row for row, rung in enumerate(rungs) if rung in columns.MODELLED]
     if modelled:
         mine = rows.take(np.asarray(modelled))
-        for row, answer in zip(modelled, _modelled(mine, probabilities[modelled], ranker, k=k), strict=True):
+        barred_of = [acted_on[row] for row in modelled]
+        found_of = _modelled(mine, probabilities[modelled], ranker, k=k, exclude=barred_of)
+        for row, answer in zip(modelled, found_of, strict=True):
             answers[row] = answer
     barred, hidden = ranker.eligible.barred(ranker.read(rows)), ranker.catalogue.hidden
     gone = () if hidden is None else np.flatnonzero(hidden).tolist()
     for row in set(range(len(rungs))) - set(modelled):
-        exclude = frozenset([*barred.row(row).tolist(), *gone])
+        exclude = frozenset([*barred.row(row).tolist(), *gone, *acted_on[row]])
         found = fallback.recommend(group[row], n_items=len(ranker.catalogue), k=k, exclude=exclude)
         answers[row] = [(one.item_index, one.score, one.source) for one in found]
     return answers
 
 
-def _modelled(rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int) -> Iterator[list[Listed]]:
+def _acted_on(table: pa.Table, ranker: "Ranker", event: str | None) -> list[frozenset[int]]:
+    """Return of each row who came after training and may not be shown, as the door does (recommender/ladder.py).
+
+    Rows do not hold them, the users' memories do; where rows have none, nobody who came later is shown.
+    """
+    if not ranker.later or not ranker.eligible.bars:
+        return [frozenset()] * table.num_rows
+    users = table[columns.USER_ID].to_pylist()
+    memories = table[columns.MEMORY].to_pylist() if columns.MEMORY in table.column_names else [None] * len(users)
+    forbid, signs = ranker.eligible.repeat == FORBID, ranker.eligible.signs
+    return [
+        ranker.later.barred(str(user), None if one is None else decode(one), signs=signs, forbid=forbid, event=event)
+        for user, one in zip(users, memories, strict=True)
+    ]
+
+
+def _modelled(
+    rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int, exclude: Sequence[frozenset[int]]
+) -> Iterator[list[Listed]]:
     from components.ranking.score import top
 
     scored = ranker.rank(rows, probabilities)
-    for row, best in enumerate(top(scored, k)):  # [B, k] positions, -1 where there are fewer
+    allowed = None
+    if any(exclude):
+        named = zip(scored.found.row.tolist(), scored.found.item.tolist(), strict=True)
+        allowed = np.asarray([item not in exclude[row] for row, item in named], dtype=bool)  # [M]
+    for row, best in enumerate(top(scored, k, allowed=allowed)):  # [B, k] positions, -1 where there are fewer
         if best[-1] < 0:
-            alone = ranker.recommend(rows.take(np.asarray([row])), probabilities[row], k=k)
+            alone = ranker.recommend(rows.take(np.asarray([row])), probabilities[row], k=k, exclude=exclude[row])
             yield [(one.item_index, one.score, one.source) for one in alone]
         else:
             found = scored.found

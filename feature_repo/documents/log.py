@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from feature_repo.documents.changes import (
     LONGEST_ID,
     MOST_DOCUMENTS,
+    PERSON,
     Change,
     Document,
     Entry,
@@ -100,8 +101,9 @@ class DocumentLog:
                 f"documents: {count} ids of kind {kind}; allowed: at most {MOST_DOCUMENTS}; put what lasts into the "
                 "source's own table"
             )
+        known = {} if kind == PERSON else newest  # of people nobody takes a change back: each is kept once, not twice
         entries = tuple(
-            Entry(one, document, newest[one].document if one in newest else None) for one, document in documents
+            Entry(one, document, known[one].document if one in known else None) for one, document in documents
         )
         at_utc = at.astimezone(dt.UTC).isoformat(timespec="seconds")
         change = Change(after.head.version + 1, at_utc, who, kind, entries, undoes, key, asked)
@@ -112,11 +114,16 @@ class DocumentLog:
     def undo(
         self, version: int, *, who: str, at: dt.datetime, after: Snapshot, key: str = "", asked: str = ""
     ) -> Change:
-        """Append the change that takes a version back."""
+        """Append the change that takes a version back; refuse one of people, whom the job `materialise` renews."""
         found = self.shelf.changes(version - 1, version)
         if not found:
             raise DataError(f"undo: no version {version}; have 1 to {after.head.version}")
         kind = found[0].kind
+        if kind == PERSON:
+            raise DataError(
+                f"undo: version {version} is of people, made from the source by the job materialise; allowed: a "
+                "version of items; to hide a person forget them, or mend the source and run the job"
+            )
         entries = [(entry.id, entry.document) for entry in inverse(found[0], after.of(kind))]
         return self.put(kind, entries, who=who, at=at, after=after, key=key, asked=asked, undoes=version)
 

@@ -12,7 +12,6 @@ Letters: B rows, N list elements over all rows.
 """
 
 import datetime as dt
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,7 +82,7 @@ def windows(
     split = files.read_json(folder / "split.json")
     vocabulary = Vocabulary.load(folder / "vocabulary")
     source = folder / ("intent.parquet" if served is None else "ranking.parquet")
-    history_days = int(calendar_of(folder).pace.days * (min(split["train"]) - 1))
+    history_days = calendar_of(folder).pace.days * (min(split["train"]) - 1)
     days = _full_windows(source, history_days=history_days)
     make = Maker(calendar_of(folder), vocabulary.targets, days, np.random.default_rng(seed))
     reference = _window("train", make.frames(_batches(source, split["train"], days=days, even=seed)))
@@ -104,7 +103,7 @@ class Maker:
 
     calendar: Calendar
     targets: tuple[Target, ...]
-    days: tuple[int, ...]  # windows that were full from the first reference row on, shortest first
+    days: tuple[float, ...]  # windows that were full from the first reference row on, shortest first
     rng: np.random.Generator
 
     def frames(self, parts: Iterator[UserRows]) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
@@ -192,7 +191,7 @@ def _mixed(reference: Window, current: Window) -> tuple[Window, Window]:
     return both[0], both[1]
 
 
-def _batches(path: Path, weeks: Sequence[int], *, days: Sequence[int], even: int | None = None) -> Iterator[UserRows]:
+def _batches(path: Path, weeks: Sequence[int], *, days: Sequence[float], even: int | None = None) -> Iterator[UserRows]:
     """Read the rows of some weeks, a batch at a time, with the columns that `Maker` needs.
 
     `even` is the seed of the draw where rows stand for several: a row is taken by chance, in proportion to what it
@@ -218,12 +217,15 @@ def _heaviest(path: Path) -> float:
     return float(pc.max(weight).as_py() or 1.0)
 
 
-def _full_windows(path: Path, *, history_days: int) -> tuple[int, ...]:
+def _full_windows(path: Path, *, history_days: float) -> tuple[float, ...]:
     """Return the days of the windows in the file that `history_days` of history fill, or the shortest one."""
-    pattern = re.compile(rf"{re.escape('sessions')}_(\d+)d")
-    found = sorted(int(m[1]) for name in ds.dataset(path).schema.names if (m := pattern.fullmatch(name)))
+    read = [columns.window_of(name) for name in ds.dataset(path).schema.names]
+    found = sorted(window for named, window in filter(None, read) if named == "sessions")
     if not found:
-        raise DataError(f"{path.name}: no sessions_<days>d column; the rows are of another version of the platform")
+        raise DataError(
+            f"{path.name}: no sessions_<days>d or sessions_<hours>h column; the rows are of another version of the "
+            "platform"
+        )
     return tuple(d for d in found if d <= history_days) or (found[0],)
 
 

@@ -7,6 +7,7 @@ restored from a copy may name them again.
 """
 
 import datetime as dt
+import itertools
 import logging
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ from feature_repo.signs import STRIDE, Signs
 from feature_repo.vocabulary import Vocabulary
 
 WHO = "job materialise"
-TRIES = 20
+TRIES = 20  # of a change that other writers are quicker than
 USERS = 2_000  # whose rows are looked through at a time
 Ties = dict[str, list[Tie]]  # by later person
 log = logging.getLogger("intentflow")
@@ -58,9 +59,9 @@ def bring(
 ) -> dict[str, int]:
     """Put the documents that are new, or not as they were, into the log; return how many, and who was left out.
 
-    `most` new people come in, the newest. `asked` are the slices `split` and `vocabulary` of the spec, as JSON;
-    `forgotten` says which of some people the store keeps out, by pseudonym: of them nothing is written, whatever the
-    tables hold.
+    `most` new people come in, the newest; of those who are left out, who waits comes with the next run. `asked` are the
+    slices `split` and `vocabulary` of the spec, as JSON; `forgotten` says which of some people the store keeps out, by
+    pseudonym: of them nothing is written, whatever the tables hold.
     """
     if gone := forgotten(log_.people()):
         log_.remove(gone)
@@ -75,30 +76,37 @@ def bring(
     made = {person: unnamed(one, gone) for person, one in made.items() if person not in gone}
     fit = {person: one for person, one in made.items() if size_of(one) <= MOST_BYTES[PERSON]}
     left = len(new[room:]) + len(made) - len(fit)
+    waiting = max(0, min(len(new), MOST_DOCUMENTS - len(known)) - room)
     if left:
         log.warning(
             "later people: %d of %d are not recommended before the next training: more than the log takes at once, or "
             "with more ties than a document holds",
             *(left, len(found)),
         )
-    return {"later_people": _put(log_, fit, new, at), "later_people_left_out": left}
+    put = _put(log_, fit, new, at)
+    return {"later_people": put, "later_people_left_out": left, "later_people_waiting": waiting}
 
 
 def _put(log_: DocumentLog, made: Mapping[str, Document], new: Sequence[str], at: dt.datetime) -> int:
-    """Write what the log lacks, new people as if they had come one by one, at most a change's worth; count them."""
-    for _ in range(TRIES):
-        held = log_.refreshed(Snapshot())
+    """Write what the log lacks, new people as if they had come one by one, in one change or several; count them."""
+    order = [*new[::-1], *sorted(set(made) - set(new))]
+    held, behind, done = Snapshot(), 0, set[str]()
+    while True:
+        held = log_.refreshed(held)
         known = held.of(PERSON)
-        order = [*new[::-1], *sorted(set(made) - set(new))]
-        said = [(one, made[one]) for one in order if one in made and _differs(made[one], known.get(one))]
+        lacks = (one for one in order if one in made and one not in done and _differs(made[one], known.get(one)))
+        said = [(one, made[one]) for one in itertools.islice(lacks, MOST_ENTRIES)]
         if not said:
-            return 0
+            return len(done)
         try:
-            log_.put(PERSON, said[:MOST_ENTRIES], who=WHO, at=at, after=held)
-            return len(said[:MOST_ENTRIES])
+            log_.put(PERSON, said, who=WHO, at=at, after=held)
         except Behind:
-            continue
-    raise Behind
+            behind += 1
+            if behind == TRIES:
+                raise
+        else:
+            behind = 0
+            done |= {one for one, _ in said}
 
 
 def _differs(made: Document, newest: Any) -> bool:

@@ -78,7 +78,7 @@ def _later_people(
     from pipelines.jobs import later_people
 
     if not releases:
-        return {"later_people": 0, "later_people_left_out": 0}
+        return {"later_people": 0, "later_people_left_out": 0, "later_people_waiting": 0}
     forgotten = functools.partial(erase.forgotten_among, place.spec.name)
     scratch = place.home / JOBS / "materialise"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -89,13 +89,16 @@ def _later_people(
         and (scratch / LATER).is_file()
         and (before := files.read_json(scratch / LATER))["of"] == noted
     ):
-        return {"later_people": 0, "later_people_left_out": int(before["left_out"])}
+        return {"later_people": 0, "later_people_left_out": int(before["left_out"]), "later_people_waiting": 0}
     asked = {
         "split": files.canonical(place.spec.split_slice()),
         "vocabulary": files.canonical(place.spec.vocabulary_rule()),
     }
     clean = sources.clean(place)
     counts = later_people.bring(log, releases, clean, asked, most=most, at=now, scratch=scratch, forgotten=forgotten)
+    if counts["later_people_waiting"]:  # the next run goes on, whatever has changed
+        (scratch / LATER).unlink(missing_ok=True)
+        return counts
     of = noted | {"log": dataclasses.asdict(log.head())}
     files.write_json(scratch / LATER, {"of": of, "left_out": counts["later_people_left_out"]})
     return counts

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from bentos.endpoints.events import EventsRequest
@@ -23,18 +25,20 @@ from bentos.recommender.door import Door
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.requestlog import RequestLog
 from bentos.release import RANKING, Release
-from components.ranking import examples, open_catalogue
+from components.profiles.online import scoring_rows
+from components.ranking import batch, examples, open_catalogue
 from components.ranking.score import Ranker
 from components.ranking.train import train
 from feature_repo import columns, files, memory
-from feature_repo.documents.log import DocumentLog
+from feature_repo.documents.log import DocumentLog, Snapshot
 from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import StoreAway
+from feature_repo.live_items import of_log
 from feature_repo.memory import Remembered
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.release_folder import ReleaseFolder
-from feature_repo.update import Folding, event_of, mirrored
+from feature_repo.update import Event, Folding, event_of, mirrored
 from pipelines.jobs import later_people
 from tests import people_worlds, worlds
 from tests.bentos import conftest
@@ -196,6 +200,46 @@ def test_a_live_follow_of_a_newcomer_takes_them_out_of_the_next_answer(at: Open,
         at.posted(NEW, HIDDEN[NEW])
 
 
+@pytest.mark.parametrize("rung", ["fresh", "segment"])
+@pytest.mark.parametrize("k", [3, 50])  # fewer than there are candidates, and all
+def test_batch_lists_hold_nobody_whom_one_follows_since_they_came(place: Place, rung: str, k: int) -> None:
+    """No list of a row holds a follow of a person whom the release has not learnt: the memory beside it does."""
+    assert place.documents is not None
+    live = open_catalogue.over(place.ranker, of_log(place.ranker.vocabulary, place.documents.refreshed(Snapshot())))
+    follow = Event(HIDDEN[NEW], "message", END - 5, "")
+    place.profiles.push_all({HIDDEN[9]: [follow]})
+    table = rows_of(place, HIDDEN[9], HIDDEN[5], rung=rung)
+    half = np.full((2, len(place.ranker.vocabulary.targets)), 0.5, dtype=np.float32)
+
+    def listed(rows: pa.Table, **more: Any) -> list[set[str]]:
+        found = batch.recommended(rows, half, live, popular(), k=k, **more)
+        return [{live.vocabulary.item_ids[item] for item, *_ in answer} for answer in found]
+
+    nine, five = listed(table)
+    assert HIDDEN[NEW] not in nine
+    assert k > 3 or len(nine) == len(five) == 3
+    if k == 50:
+        assert HIDDEN[NEW] in five
+        assert HIDDEN[NEW] in listed(table, event="like")[0], "a message is not what counts there"
+    for shown in listed(table.drop([columns.MEMORY])):
+        assert not {HIDDEN[NEW], HIDDEN[NEWER]} & shown, "rows from before memories: nobody who came later"
+
+
+def rows_of(place: Place, *users: str, rung: str) -> pa.Table:
+    """Lay out the door's rows as the step of batch scoring does."""
+
+    class Standing(scoring_rows.FreshnessRule):
+        def __init__(self) -> None:
+            pass
+
+        def of(self, state: scoring_rows.Row) -> dict[str, Any]:
+            return {"now": END, columns.STATE_AT: END, "group": 0, "rung": rung}
+
+    assert place.profiles.folding is not None
+    states = {user: place.profiles.states[user] for user in users}
+    return scoring_rows._table(states, place.profiles.folding, Standing())
+
+
 def test_where_memories_cannot_be_read_nobody_who_came_later_is_shown(at: Open, place: Place) -> None:
     place.profiles.forgetful = True
     assert not {HIDDEN[NEW], HIDDEN[NEWER]} & {*at.shown(9)}
@@ -217,15 +261,35 @@ def test_a_newcomer_who_is_forgotten_is_shown_by_no_door_at_once(at: Open, place
 
 def test_a_door_that_has_no_tombstone_hears_of_it_by_the_log(at: Open, place: Place) -> None:
     assert place.documents is not None
-    place_of = dict(at.door.catalogue.current.vocabulary.index_of_item)
+    before = at.door.catalogue.current.vocabulary.item_ids
     scores = asked(at.door, RankRequest(user_id=RAWS[7], item_ids=[HIDDEN[NEWER], HIDDEN[3]])).scores
     assert place.documents.remove([HIDDEN[NEW]])
     at.door.catalogue.refresh()
     shown = at.door.catalogue.current
     assert HIDDEN[NEW] not in shown.vocabulary.index_of_item
-    assert shown.vocabulary.index_of_item[HIDDEN[NEWER]] == place_of[HIDDEN[NEWER]], "others keep their places"
-    assert place_of[HIDDEN[NEW]] in shown.hidden
+    assert shown.vocabulary.item_ids == [one for one in before if one != HIDDEN[NEW]], "nothing stands in their place"
     assert not [one for one in at.shown(7) if one.startswith("erased")]
     assert HIDDEN[NEW] not in {*shown.people.by, *shown.people.to}
     again = asked(at.door, RankRequest(user_id=RAWS[7], item_ids=[HIDDEN[NEWER], HIDDEN[3]])).scores
     assert len(again) == len(scores)
+
+
+def test_a_request_in_flight_leaves_out_who_is_forgotten_by_the_positions_that_it_works_with(
+    at: Open, place: Place
+) -> None:
+    """Forgetting moves those behind up, and this request goes on with the catalogue that it found first."""
+    assert place.documents is not None
+    assert place.tombstones is not None
+    context = RequestContext()
+    ids = at.door.items_of(context).vocabulary.item_ids
+    first, second = sorted((HIDDEN[NEW], HIDDEN[NEWER]), key=ids.index)
+    place.tombstones.write(RAWS[HIDDEN.index(second)], {})
+    assert place.documents.remove([first])
+    at.door.catalogue.refresh()
+    state = at.door.state_of(RAWS[9], None, context)
+    assert ids.index(second) in state.own
+    assert ids.index(first) not in state.own - {ids.index(second)}, "it was not forgotten here"
+    listed, _ = at.door.popular(at.door.items_of(context), items=50, intents=1)
+    assert ids.index(second) not in {one.item_index for one in listed}
+    now = at.door.items_of(RequestContext()).vocabulary.item_ids
+    assert at.door.state_of(RAWS[9], None, RequestContext()).own >= {now.index(second)}

@@ -1,13 +1,14 @@
 """Encoding: rows to numbers, by rows whose numbers are plain."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from components.intent.context import TargetContext
-from components.intent.encode import FREQUENCY, Encoded, encode, profile_names
+from components.intent.encode import FREQUENCY, Encoded, encode, profile_names, windows_of
 from feature_repo.columns import RECENT_WEEKS as WEEKS
 from feature_repo.errors import DataError
 from feature_repo.rows import UserRows
@@ -123,6 +124,20 @@ def test_profile_columns_have_names() -> None:
     assert found.profile[0, names.index("tenure")] == pytest.approx(4 / 26)
     assert found.profile[0, names.index("weeks_total")] == pytest.approx(np.log1p(2 / 4))
     assert found.profile[0, names.index("weeks_idle")] == pytest.approx(np.log(2))
+
+
+def test_windows_of_hours_are_read_as_hours() -> None:
+    rows = user_rows([known_row("u2", HISTORY, 6)])
+    tails = {"7d": "6h", "28d": "12h", "91d": "36h"}
+    numbers = {}
+    for name, value in rows.numbers.items():
+        stem, mark, tail = name.rpartition("_")
+        numbers[f"{stem}{mark}{tails.get(tail, tail)}"] = value + 3.0 if tail == "7d" else value
+    found = encode(replace(rows, numbers=numbers), context(WORLD), calendar=CALENDAR, n_targets=C)
+    names = profile_names([0.25, 0.5, 1.5])
+    assert windows_of(replace(rows, numbers=numbers)) == [0.25, 0.5, 1.5]
+    assert names[:2] == ["events_6h", "sessions_6h"]
+    assert found.profile.shape == (1, len(names))
 
 
 def test_daylight_saving_time_does_not_move_weeks() -> None:

@@ -16,15 +16,17 @@ from components.profiles.online import materialise, row_stream
 from feature_repo import columns, files
 from feature_repo.calendar import Calendar
 from feature_repo.documents.changes import MOST_BYTES, PERSON
-from feature_repo.documents.log import DocumentLog, Snapshot
+from feature_repo.documents.log import Behind, DocumentLog, Snapshot
 from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.later_people import AS_PERSON, LaterPeople
 from feature_repo.live_items import of_log
+from feature_repo.online import erase
 from feature_repo.release_folder import ReleaseFolder
 from feature_repo.rows import UserRows
 from feature_repo.signs import NONE
 from feature_repo.vocabulary import Vocabulary
-from pipelines.jobs import later_people
+from pipelines.jobs import later_people, sources
+from pipelines.jobs import materialise as job
 from tests import people_worlds
 from tests.people_worlds import Made
 
@@ -60,10 +62,14 @@ def brought(log: DocumentLog, made: Made, released: ReleaseFolder, **more: Any) 
     return later_people.bring(log, [released], made.clean, ASKED, **given)
 
 
+def counted(counts: dict[str, int]) -> tuple[int, int, int]:
+    return counts["later_people"], counts["later_people_left_out"], counts["later_people_waiting"]
+
+
 def test_who_came_after_everyone_that_is_learnt_comes_with_their_records(
     log: DocumentLog, made: Made, released: ReleaseFolder
 ) -> None:
-    assert brought(log, made, released) == {"later_people": 2, "later_people_left_out": 0}
+    assert counted(brought(log, made, released)) == (2, 0, 0)
     held = log.refreshed(Snapshot()).of(PERSON)
     assert set(held) == {"p24", "p25"}
     said = {person: newest.document[AS_PERSON] for person, newest in held.items() if newest.document}
@@ -133,9 +139,51 @@ def test_nothing_is_written_twice_and_a_release_that_learnt_somebody_ignores_the
 def test_the_newest_come_first_and_who_is_left_out_is_counted(
     log: DocumentLog, made: Made, released: ReleaseFolder
 ) -> None:
-    assert brought(log, made, released, most=1) == {"later_people": 1, "later_people_left_out": 1}
-    assert brought(log, made, released, most=1) == {"later_people": 1, "later_people_left_out": 0}
+    assert counted(brought(log, made, released, most=1)) == (1, 1, 1)
+    assert counted(brought(log, made, released, most=1)) == (1, 0, 0)
     assert set(log.refreshed(Snapshot()).of(PERSON)) == {"p24", "p25"}
+
+
+def test_documents_that_no_one_change_takes_come_in_several(
+    log: DocumentLog, made: Made, released: ReleaseFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that have changed come with one run: the same run again would begin with the same ones."""
+    brought(log, made, released)
+    held = log.refreshed(Snapshot())
+    said = {person: one.document for person, one in held.of(PERSON).items() if one.document}
+    stale = [(person, {**one, AS_PERSON: {**one[AS_PERSON], "to": []}}) for person, one in said.items()]
+    log.put(PERSON, stale, who="test", at=NOW, after=held)
+    monkeypatch.setattr(later_people, "MOST_ENTRIES", 1)
+    assert counted(brought(log, made, released)) == (2, 0, 0)
+    assert log.head().version == 4, "a change for each"
+    assert {person: one.document for person, one in log.refreshed(Snapshot()).of(PERSON).items()} == said
+
+
+def test_a_writer_that_is_always_behind_gives_up(
+    log: DocumentLog, made: Made, released: ReleaseFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SqliteShelf, "write", lambda *_: False)
+    with pytest.raises(Behind):
+        brought(log, made, released)
+
+
+def test_the_job_goes_on_while_somebody_waits_and_stands_still_then(
+    log: DocumentLog, made: Made, released: ReleaseFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing of source, releases or log changes between the runs."""
+    monkeypatch.setattr(sources, "state", lambda place: "as it was")
+    monkeypatch.setattr(sources, "clean", lambda place: made.clean)
+    monkeypatch.setattr(erase, "forgotten_among", lambda recommender, people: set())
+    asked = {name: json.loads(text) for name, text in ASKED.items()}
+    spec = SimpleNamespace(
+        name="people", split_slice=lambda: asked["split"], vocabulary_rule=lambda: asked["vocabulary"]
+    )
+    here, one = cast(Any, SimpleNamespace(home=tmp_path, spec=spec)), cast(Any, released)
+    one.id = "r1"
+    runs = [counted(job._later_people(here, [one], log, 1, NOW)) for _ in range(2)]
+    assert runs == [(1, 1, 1), (1, 0, 0)]
+    monkeypatch.setattr(later_people, "bring", None)
+    assert counted(job._later_people(here, [one], log, 1, NOW)) == (0, 0, 0)
 
 
 def test_of_forgotten_people_nothing_is_written_and_what_is_there_goes(

@@ -1,6 +1,7 @@
 """The clock in a spec: what is taken, what older forms mean, and what is refused with one line."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -197,6 +198,15 @@ def test_windows_of_hours_are_shares_of_a_day_and_whole_days_stay_whole() -> Non
         ([0], "profiles.windows_days[0]: 0 is no window; write days, such as 7, or hours, such as 6h"),
         ([0.1], "profiles.windows_days[0]: 0.1 is no window; write days, such as 7, or hours, such as 6h"),
         (["six"], "profiles.windows_days[0]: 'six'"),
+        ([math.inf], "profiles.windows_days[0]: inf is no window; write days, such as 7, or hours, such as 6h"),
+        ([math.nan], "profiles.windows_days[0]: nan is no window; write days, such as 7, or hours, such as 6h"),
+        ([36501], "profiles.windows_days[0]: 36501 is no window; write days, such as 7, or hours, such as 6h"),
+        ([10**400], "profiles.windows_days[0]: 1000"),
+        ([1e300], "profiles.windows_days[0]: 1e+300 is no window; write days, such as 7, or hours, such as 6h"),
+        ([True], "profiles.windows_days[0]: true is no window; write days, such as 7, or hours, such as 6h"),
+        ([1, "24h"], "profiles.windows_days: 1 and 24h are the same window; leave one of them out"),
+        (["6h", 0.25], "profiles.windows_days: 6h and 0.25 are the same window; leave one of them out"),
+        ([7, 28, 7], "profiles.windows_days: 7 and 7 are the same window; leave one of them out"),
     ],
 )
 def test_windows_that_cannot_be_counted_are_one_line(windows: list[Any], line: str) -> None:

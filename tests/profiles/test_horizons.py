@@ -13,7 +13,7 @@ import pytest
 
 from components.intent.examples import require_purged
 from components.leakage import labels, purge
-from components.profiles import profile_folder, steps
+from components.profiles import label_steps, profile_folder, steps
 from components.profiles.build import plan
 from components.profiles.label_steps import within_horizon, within_steps
 from components.ranking import examples
@@ -169,6 +169,39 @@ def test_labels_of_the_ranker_are_of_so_many_steps_each_item_once_with_the_large
         (0, 6, 1.0), (0, 7, 1.0), (0, 8, 1.0), (0, 9, 0.2), (1, 7, 0.5), (1, 8, 0.5), (1, 9, 0.5),
     ]  # fmt: skip
     assert within_steps(happened, 1) is happened
+
+
+@pytest.mark.parametrize("folded", [1, 40, 4_000_000])
+@pytest.mark.parametrize("weeks", [None, (3, 7, 8, 20)])
+def test_labels_of_long_horizons_are_folded_as_they_are_made_and_only_for_wanted_cutoffs(
+    monkeypatch: pytest.MonkeyPatch, folded: int, weeks: tuple[int, ...] | None
+) -> None:
+    """An hour a step and a horizon of a week would copy every label 168 times at once."""
+    rng = np.random.default_rng(1)
+    user, key, week = (rng.integers(0, n, 60) for n in (2, 2, 30))
+    worth = rng.random(60)
+    happened = pa.table({"user_id": [f"u{n}" for n in user], "key": key, "week": week, "worth": worth})
+    largest: dict[tuple[str, int, int], float] = defaultdict(float)
+    for one in happened.to_pylist():
+        for back in range(12):
+            at = (one["user_id"], one["key"], one["week"] - back)
+            largest[at] = max(largest[at], one["worth"])
+    held: list[int] = []
+    whole = pa.concat_tables
+
+    def concat(tables: list[pa.Table]) -> pa.Table:
+        held.append(sum(table.num_rows for table in tables))
+        return whole(tables)
+
+    monkeypatch.setattr(label_steps, "FOLDED_ROWS", folded)
+    monkeypatch.setattr(pa, "concat_tables", concat)
+    found = within_steps(happened, 12, weeks=weeks)
+    want = {at: value for at, value in largest.items() if weeks is None or at[2] in weeks}
+    named = (found[name].to_pylist() for name in ("user_id", "key", "week", "worth"))
+    assert {(u, k, w): value for u, k, w, value in zip(*named, strict=True)} == want
+    assert found.num_rows == len(want)
+    if folded < 100:
+        assert max(held) <= 2 * len(want) + folded + happened.num_rows < 12 * happened.num_rows
 
 
 @pytest.mark.world

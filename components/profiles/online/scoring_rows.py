@@ -125,6 +125,8 @@ def _table(batch: Mapping[str, Row], folds: Folding, standing: FreshnessRule) ->
     found[RUNG] = pa.array([one[RUNG] for one in stands], pa.string())
     found |= {name: pa.array([float(state[name]) for state in states], pa.float64()) for name in numbers}
     held = (*LISTS, *columns.RECEIVED_LISTS) if folds.vocabulary.people else LISTS
+    if folds.vocabulary.people:  # it alone says whom of those who came after training a user acted on of late
+        found[columns.MEMORY] = pa.array([state[columns.MEMORY] for state in states], pa.binary())
     found |= {name: _lists([state[name] for state in states], LIST_TYPES[name]) for name in held}
     if folds.events:
         found |= event_lists.arrow(event_lists.of([state[columns.MEMORY] for state in states], folds.vocabulary))

@@ -161,7 +161,7 @@ def write(
     """
     calendar = Calendar(**_json(profiles / "calendar.json"))
     targets = pq.read_table(profiles / "keyed_targets.parquet", columns=[columns.USER_ID, "key", columns.WEEK])
-    bought = within_steps(pq.read_table(profiles / "keyed_items.parquet"), ahead)
+    bought = within_steps(pq.read_table(profiles / "keyed_items.parquet"), ahead, weeks=ranking_weeks)
     seen = pq.read_table(profiles / "user_profile.parquet", columns=[columns.USER_ID, columns.WEEK])
     people = Vocabulary.load(profiles / "vocabulary").people
     with feast_store.offline("training", profiles, windows_days=windows_days, people=people) as feast:
@@ -203,13 +203,23 @@ def _returned(bought: pa.Table, seen: pa.Table) -> pa.Table:
     return pairs.join(seen, [columns.USER_ID, columns.WEEK], join_type="inner")
 
 
-def judged_pairs(profiles: Path, judged: pa.Table, test: tuple[int, ...], *, ahead: int = 1) -> pa.Table:
-    """Return the pairs of `ranking.parquet` with those of the test weeks replaced by another's, `judged`."""
+def judged_pairs(
+    profiles: Path,
+    judged: pa.Table,
+    test: tuple[int, ...],
+    *,
+    ahead: int = 1,
+    ranking_weeks: tuple[int, ...] | None = None,
+) -> pa.Table:
+    """Return the pairs of `ranking.parquet` with those of the test weeks replaced by another's, `judged`.
+
+    `ranking_weeks` are those that the file has, None for all.
+    """
     bought, seen = (
         pq.read_table(profiles / f"{name}.parquet", columns=[columns.USER_ID, columns.WEEK, *more])
         for name, more in (("keyed_items", ["key"]), ("user_profile", []))
     )
-    own, weeks = _returned(within_steps(bought, ahead), seen), pa.array(test, pa.int64())
+    own, weeks = _returned(within_steps(bought, ahead, weeks=ranking_weeks), seen), pa.array(test, pa.int64())
     kept = own.filter(pc.invert(pc.is_in(own[columns.WEEK], weeks)))
     theirs = judged.filter(pc.is_in(judged[columns.WEEK], weeks))
     return pa.concat_tables([kept, theirs.select(kept.column_names).cast(kept.schema)])

@@ -214,6 +214,16 @@ def test_people_are_taken_out_of_every_version_and_places_stay(log: DocumentLog)
     assert newest_of(log.changes()) == list(log.refreshed(found).of(PERSON).values())
 
 
+def test_a_document_of_a_person_is_kept_once_and_not_taken_back(log: DocumentLog) -> None:
+    """Each renewal is a change, of up to 64 KiB a person: what was before stands in the version before."""
+    put_people(log, beef={"as_person": {"by": [["cafe", 1]]}})
+    put_people(log, beef={"as_person": {"by": [["cafe", 2]]}})
+    assert [entry.before for change in log.changes() for entry in change.entries] == [None, None]
+    with pytest.raises(DataError, match="undo: version 2 is of people, made from the source by the job materialise"):
+        log.undo(2, who="key 1", at=AT, after=log.refreshed(Snapshot()))
+    assert log.head().version == 2
+
+
 def test_a_removal_waits_for_no_version_that_came_meanwhile_and_takes_it_in(log: DocumentLog) -> None:
     put_people(log, f00d={})
     head = log.head()

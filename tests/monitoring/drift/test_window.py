@@ -1,6 +1,7 @@
 """Windows: which rows, which columns, and that a world that stands still makes columns that stand still."""
 
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +37,37 @@ def test_what_grows_by_construction_is_left_out(world) -> None:
     names = set(reference.frame)
     assert {"log_sessions_7d", "log_sessions_28d", "log_value_28d", "recency_days", "segment", "mix_buy"} <= names
     assert not [n for n in names if "91d" in n or "total" in n]  # the first train week has 35 days of history
+
+
+def test_windows_of_hours_are_compared_as_those_of_days_are(world) -> None:
+    """Where time is counted in hours a spec may have no window of days at all."""
+    folder = world.rows(users=50)
+    rename(folder / "intent.parquet", {"7d": "6h", "28d": "12h", "91d": "36h"})
+    reference, current = windows(folder)
+    names = set(reference.frame)
+    assert {"log_sessions_6h", "log_value_12h", "log_sessions_36h", "log_lines_per_session"} <= names
+    assert reference.frame["recency_days"].max() == 1.5, "no further back than the longest window"
+    assert list(current.frame) == list(reference.frame)
+
+
+def test_windows_of_hours_stand_beside_those_of_days(world) -> None:
+    folder = world.rows(users=50)
+    rename(folder / "intent.parquet", {"91d": "6h"})
+    assert {"log_sessions_6h", "log_sessions_7d", "log_sessions_28d"} <= set(windows(folder)[0].frame)
+
+
+def test_rows_without_windows_are_refused(world) -> None:
+    folder = world.rows(users=50)
+    rename(folder / "intent.parquet", {"7d": "seven", "28d": "more", "91d": "most"})
+    with pytest.raises(DataError, match=r"intent\.parquet: no sessions_<days>d or sessions_<hours>h column"):
+        windows(folder)
+
+
+def rename(path: Path, tails: dict[str, str]) -> None:
+    table = pq.read_table(path)
+    names = [name.rpartition("_") for name in table.column_names]
+    renamed = [f"{stem}{mark}{tails.get(tail, tail)}" for stem, mark, tail in names]
+    pq.write_table(table.rename_columns(renamed), path)
 
 
 def test_ratios_have_no_value_where_nobody_came(world) -> None:
