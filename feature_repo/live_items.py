@@ -15,8 +15,9 @@ import pyarrow as pa
 from feature_repo import columns
 from feature_repo.documents.changes import ITEM, PERSON, VECTOR, Document, Newest
 from feature_repo.documents.log import Snapshot
+from feature_repo.ids import is_erased
 from feature_repo.later_people import AS_PERSON, UNDER
-from feature_repo.vocabulary import Vocabulary, is_erased
+from feature_repo.vocabulary import Vocabulary
 
 AVAILABLE = "available"  # of an item's document; false: out of stock, or no longer sold
 FROM_SOURCE = (
