@@ -174,7 +174,9 @@ class Namespace:
         name = f"{pod}/{volume['name']}"
         if kind == "emptyDir":
             size = int(quantity(about["sizeLimit"])) if "sizeLimit" in about else None
-            return Source(memory=size) if about.get("medium") == "Memory" else Source(name, limit=size)
+            # Memory of one container alone is its own; what several share outlives the first of them, so it is a folder.
+            alone = about.get("medium") == "Memory" and _mounting(workload.pod, volume["name"]) == 1
+            return Source(memory=size) if alone else Source(name, limit=size)
         if kind == "persistentVolumeClaim":
             return Source(f"claims/{about['claimName']}")
         if kind in ("configMap", "secret"):
@@ -191,6 +193,12 @@ class Namespace:
             else:
                 files |= _files(self._texts({"configMap": "configMap", "secret": "secret"}[part], said), said["items"])
         return Source(name, files=files)
+
+
+def _mounting(pod: Object, volume: str) -> int:
+    """Count the containers of a pod that mount a volume."""
+    every = [*pod.get("initContainers", []), *pod["containers"]]
+    return sum(any(mount["name"] == volume for mount in one.get("volumeMounts", [])) for one in every)
 
 
 def _files(texts: Texts | None, items: Sequence[Object] | None) -> dict[str, str]:

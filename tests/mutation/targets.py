@@ -20,7 +20,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "feature_repo/memory.py": ("tests/feature_repo/test_memory_text.py",),
     "feature_repo/later_people.py": ("tests/feature_repo/test_later_people.py",),
     # What a model sees.
-    "components/intent/encode.py": ("tests/intent/test_encode.py", "tests/intent/test_known_answers.py"),
+    "components/intent/encode.py": (
+        "tests/intent/test_encode.py",
+        "tests/intent/test_known_answers.py",
+        "tests/intent/test_inputs.py",
+    ),
     "components/intent/search_space.py": ("tests/intent/search/test_search_space.py",),
     "components/intent/search/proposal.py": ("tests/intent/search/test_proposal.py",),
     "components/intent/relevance.py": ("tests/intent/test_relevance.py",),
@@ -53,6 +57,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "pipelines/rollout/sequential.py": ("tests/pipelines/rollout/test_sequential.py",),
     # The spec's checks.
     "pipelines/spec.py": (
+        "tests/pipelines/test_spec_events.py",
+        "tests/pipelines/test_spec_privacy.py",
+        "tests/pipelines/test_spec_text.py",
+        "tests/pipelines/test_spec_forecasts.py",
         "tests/pipelines/test_spec_mistakes.py",
         "tests/pipelines/test_spec.py",
         "tests/pipelines/test_spec_clock.py",
@@ -67,8 +75,14 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/test_spec_people.py",
         "tests/data/test_leave_one_out.py",
     ),
-    "components/intent/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_clock.py"),
-    "components/profiles/spec.py": ("tests/pipelines/test_spec_fields.py",),
+    "components/intent/spec.py": (
+        "tests/pipelines/test_spec_fields.py",
+        "tests/pipelines/test_spec_clock.py",
+        "tests/pipelines/test_spec_events.py",
+        "tests/pipelines/test_spec_privacy.py",
+        "tests/pipelines/test_spec_text.py",
+    ),
+    "components/profiles/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_clock.py"),
     "components/ranking/spec.py": (
         "tests/pipelines/test_spec_fields.py",
         "tests/pipelines/test_spec_kinds.py",
