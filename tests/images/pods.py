@@ -174,7 +174,7 @@ class Namespace:
         name = f"{pod}/{volume['name']}"
         if kind == "emptyDir":
             size = int(quantity(about["sizeLimit"])) if "sizeLimit" in about else None
-            # Memory of one container alone is its own; what several share outlives the first of them, so it is a folder.
+            # Memory of one container is its own; what several share outlives the first of them: a folder.
             alone = about.get("medium") == "Memory" and _mounting(workload.pod, volume["name"]) == 1
             return Source(memory=size) if alone else Source(name, limit=size)
         if kind == "persistentVolumeClaim":
