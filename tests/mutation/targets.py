@@ -18,14 +18,20 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "feature_repo/signs.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/records.py": ("tests/feature_repo/test_signs.py",),
     "feature_repo/memory.py": ("tests/feature_repo/test_memory_text.py",),
-    "feature_repo/later_people.py": ("tests/feature_repo/test_later_people.py",),
+    "feature_repo/later_people.py": (
+        "tests/feature_repo/test_later_people.py",
+        "tests/pipelines/test_spec_defaults.py",
+    ),
     # What a model sees.
     "components/intent/encode.py": (
         "tests/intent/test_encode.py",
         "tests/intent/test_known_answers.py",
         "tests/intent/test_inputs.py",
     ),
-    "components/intent/search_space.py": ("tests/intent/search/test_search_space.py",),
+    "components/intent/search_space.py": (
+        "tests/intent/search/test_search_space.py",
+        "tests/pipelines/test_spec_defaults.py",
+    ),
     "components/intent/search/proposal.py": ("tests/intent/search/test_proposal.py",),
     "components/intent/relevance.py": ("tests/intent/test_relevance.py",),
     "components/intent/projection.py": ("tests/intent/test_projection.py",),
@@ -70,19 +76,26 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "components/content/spec.py": ("tests/pipelines/test_spec_fields.py",),
     "components/data/spec.py": (
+        "tests/pipelines/test_spec_defaults.py",
+        "tests/pipelines/test_spec_sessions.py",
         "tests/pipelines/test_spec_fields.py",
         "tests/pipelines/test_spec_clock.py",
         "tests/pipelines/test_spec_people.py",
         "tests/data/test_leave_one_out.py",
     ),
     "components/intent/spec.py": (
+        "tests/pipelines/test_spec_defaults.py",
         "tests/pipelines/test_spec_fields.py",
         "tests/pipelines/test_spec_clock.py",
         "tests/pipelines/test_spec_events.py",
         "tests/pipelines/test_spec_privacy.py",
         "tests/pipelines/test_spec_text.py",
     ),
-    "components/profiles/spec.py": ("tests/pipelines/test_spec_fields.py", "tests/pipelines/test_spec_clock.py"),
+    "components/profiles/spec.py": (
+        "tests/pipelines/test_spec_fields.py",
+        "tests/pipelines/test_spec_clock.py",
+        "tests/pipelines/test_spec_defaults.py",
+    ),
     "components/ranking/spec.py": (
         "tests/pipelines/test_spec_fields.py",
         "tests/pipelines/test_spec_kinds.py",
