@@ -13,7 +13,7 @@ from feature_repo import later_people
 
 
 def test_a_search_ends_after_an_hour_unless_it_says_otherwise() -> None:
-    found = Search(space={"learning_rate": [0.001, 0.01]})
+    found = Search(space={"learning_rate": (0.001, 0.01)})
     assert (found.minutes, Search.model_fields["minutes"].default) == (60, 60)
 
 
