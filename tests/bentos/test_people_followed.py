@@ -83,6 +83,17 @@ def popular() -> Fallback:
     return Fallback("segs", ("all",), np.full((2, 1), 0.5, dtype=np.float32), (everyone, everyone))
 
 
+def release_of_people(world: conftest.World, **serving: Any) -> Release:
+    """Write and load a release whose items are people."""
+    document = conftest.release_document(world.ranker.vocabulary.digest, **serving)
+    document["serving"]["ranking"] = {"people": True, "exclude_self": True, "repeat": "forbid"}
+    document["serving"]["calendar"] = {"first_day": worlds.FIRST_DAY, "timezone": "UTC"}
+    document["serving"]["data_end"] = dt.datetime.fromtimestamp(END, dt.UTC).isoformat()
+    rest = {key: value for key, value in document.items() if key != "id"}
+    files.write_json(world.folder / "release.json", {"id": files.digest(rest), **rest})
+    return Release.load(world.folder)
+
+
 @dataclass
 class People(conftest.World):
     """A door over the trained ranker, of people."""
@@ -91,13 +102,7 @@ class People(conftest.World):
     followed: dict[str, set[str]] = field(default_factory=dict)  # by raw id, pseudonyms
 
     def release(self, **serving: Any) -> Release:
-        document = conftest.release_document(self.ranker.vocabulary.digest, **serving)
-        document["serving"]["ranking"] = {"people": True, "exclude_self": True, "repeat": "forbid"}
-        document["serving"]["calendar"] = {"first_day": worlds.FIRST_DAY, "timezone": "UTC"}
-        document["serving"]["data_end"] = dt.datetime.fromtimestamp(END, dt.UTC).isoformat()
-        rest = {key: value for key, value in document.items() if key != "id"}
-        files.write_json(self.folder / "release.json", {"id": files.digest(rest), **rest})
-        return Release.load(self.folder)
+        return release_of_people(self, **serving)
 
     def door(self, **serving: Any) -> Door:
         logs = RequestLog(self.folder / "requests"), EventLog(self.folder / "events")

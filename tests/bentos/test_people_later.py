@@ -1,7 +1,6 @@
 """People who came after training, at a door over a trained ranker of people: shown, followed, forgotten."""
 
 import dataclasses
-import datetime as dt
 import json
 import shutil
 from collections.abc import Sequence
@@ -43,7 +42,7 @@ from pipelines.jobs import later_people
 from tests import people_worlds, worlds
 from tests.bentos import conftest
 from tests.bentos.conftest import KEY, asked
-from tests.bentos.test_people_followed import CALENDAR, END, SPEC, WEEKS, Even, Folded, popular
+from tests.bentos.test_people_followed import CALENDAR, END, SPEC, WEEKS, Even, Folded, popular, release_of_people
 
 pytestmark = pytest.mark.world
 RAWS = [f"person-{n}" for n in range(26)]
@@ -71,13 +70,7 @@ class Place(conftest.World):
     profiles: Remembering = field(default_factory=Remembering)
 
     def release(self, **serving: Any) -> Release:
-        document = conftest.release_document(self.ranker.vocabulary.digest, **serving)
-        document["serving"]["ranking"] = {"people": True, "exclude_self": True, "repeat": "forbid"}
-        document["serving"]["calendar"] = {"first_day": worlds.FIRST_DAY, "timezone": "UTC"}
-        document["serving"]["data_end"] = dt.datetime.fromtimestamp(END, dt.UTC).isoformat()
-        rest = {key: value for key, value in document.items() if key != "id"}
-        files.write_json(self.folder / "release.json", {"id": files.digest(rest), **rest})
-        return Release.load(self.folder)
+        return release_of_people(self, **serving)
 
     def door(self, **serving: Any) -> Door:
         logs = RequestLog(self.folder / "requests"), EventLog(self.folder / "events")

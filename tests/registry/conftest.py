@@ -20,7 +20,7 @@ import pytest
 import requests
 import torch
 
-from components import twins
+from components import resamples, twins
 from components.intent import encode as intent_encode
 from components.intent.context import TargetContext
 from components.intent.model import IntentNet
@@ -41,6 +41,7 @@ from components.registry.register import RegisteredParts, register
 from components.registry.release import Release
 from components.registry.release import make as make_release
 from components.registry.spec import Gate
+from components.resamples import MODEL, Line
 from feature_repo import files
 from feature_repo.calendar import Calendar
 from feature_repo.vocabulary import Target, Vocabulary
@@ -59,6 +60,17 @@ LINEAGE = Lineage(
     params={"intent": {"architecture": "cnn", "width": 8}, "ranking": {"candidates": {"history": 10}}},
 )
 SERVING = {"profiles": {"windows_days": [7, 28, 91], "ttl_days": 120}, "intents": [], "serving": {"k": 3}}
+
+
+def write_evaluation(folder: Path, metric: str, model: float, baselines: dict[str, float], *, spread: float) -> None:
+    """Write the resamples and the card of a model beside its baselines into an evaluation folder."""
+    rng = np.random.default_rng(0)
+    lines = [
+        Line(metric, value + spread * rng.standard_normal(50), 500, 90, side)
+        for side, value in ((MODEL, model), *baselines.items())
+    ]
+    resamples.write(folder, lines, rows_digest="r0w5")
+    (folder / "card.md").write_text("# Card\n")
 
 
 def vocabulary(*titles: str) -> Vocabulary:

@@ -4,10 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from components import resamples
 from components.registry import baseline_steps, steps
 from components.registry.baseline_champion import parts_of
 from components.registry.gate_inputs import measured
@@ -16,10 +14,9 @@ from components.registry.lineage import Folders, Result
 from components.registry.release import assemble
 from components.registry.report import markdown
 from components.registry.spec import Gate
-from components.resamples import MODEL, Line
 from feature_repo import files
 from feature_repo.release_folder import FORECASTS, ReleaseFolder
-from tests.registry.conftest import LINEAGE, SERVING, result
+from tests.registry.conftest import LINEAGE, SERVING, result, write_evaluation
 
 GATE = Gate(metric="forecast.rmse", intent="spend")
 
@@ -35,13 +32,7 @@ def with_forecasts(made: Folders, *, rmse: float) -> Folders:
         "baselines": {"mean": {"rmse:spend": 7.0}, "gbdt": {"rmse:spend": 6.0}},
     }
     files.write_json(folder / "evaluation" / "metrics.json", numbers)
-    rng = np.random.default_rng(0)
-    lines = [
-        Line("rmse:spend", value + 0.1 * rng.standard_normal(50), 500, 90, side)
-        for side, value in ((MODEL, rmse), ("mean", 7.0), ("gbdt", 6.0))
-    ]
-    resamples.write(folder / "evaluation", lines, rows_digest="r0w5")
-    (folder / "evaluation" / "card.md").write_text("# Card\n")
+    write_evaluation(folder / "evaluation", "rmse:spend", rmse, {"mean": 7.0, "gbdt": 6.0}, spread=0.1)
     return replace(made, forecasts=folder)
 
 

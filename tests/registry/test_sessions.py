@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components import conditions, resamples
+from components import conditions
 from components.intent.sessions.encode import Codes
 from components.intent.sessions.score import SessionScorer, held
 from components.intent.sessions.spec import SessionIntent
@@ -21,11 +21,10 @@ from components.registry.register import register
 from components.registry.release import assemble
 from components.registry.release import make as make_release
 from components.registry.spec import Gate
-from components.resamples import MODEL, Line
 from feature_repo import files
 from feature_repo.errors import DataError
 from feature_repo.release_folder import ReleaseFolder
-from tests.registry.conftest import LINEAGE, SERVING, result
+from tests.registry.conftest import LINEAGE, SERVING, result, write_evaluation
 
 GATE = Gate(metric="session.auroc")
 
@@ -55,13 +54,7 @@ def with_session(made: Folders, *, auroc: float) -> Folders:
         "baselines": {"last_event": {"auroc": 0.6}, "markov_1": {"auroc": 0.55}},
     }
     files.write_json(folder / "evaluation" / "metrics.json", numbers)
-    rng = np.random.default_rng(0)
-    lines = [
-        Line("auroc", value + 0.01 * rng.standard_normal(50), 500, 90, side)
-        for side, value in ((MODEL, auroc), ("last_event", 0.6), ("markov_1", 0.55))
-    ]
-    resamples.write(folder / "evaluation", lines, rows_digest="r0w5")
-    (folder / "evaluation" / "card.md").write_text("# Card\n")
+    write_evaluation(folder / "evaluation", "auroc", auroc, {"last_event": 0.6, "markov_1": 0.55}, spread=0.01)
     return replace(made, session=folder)
 
 
