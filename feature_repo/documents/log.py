@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from feature_repo.documents.changes import (
     LONGEST_ID,
     MOST_DOCUMENTS,
+    RULE,
     Change,
     Document,
     Entry,
@@ -110,13 +111,24 @@ class DocumentLog:
         return change
 
     def undo(
-        self, version: int, *, who: str, at: dt.datetime, after: Snapshot, key: str = "", asked: str = ""
+        self,
+        version: int,
+        *,
+        who: str,
+        at: dt.datetime,
+        after: Snapshot,
+        key: str = "",
+        asked: str = "",
+        rules: bool = False,
     ) -> Change:
-        """Append the change that takes a version back."""
+        """Append the change that takes a version back: one of rules where `rules` says so, else one of all others."""
         found = self.shelf.changes(version - 1, version)
         if not found:
             raise DataError(f"undo: no version {version}; have 1 to {after.head.version}")
         kind = found[0].kind
+        if rules != (kind == RULE):
+            what, where = ("rules", "PUT /rules") if kind == RULE else ("items", "PUT /items")
+            raise DataError(f"undo: version {version} changed {what}; allowed: {where}, or `intentflow {what}`")
         entries = [(entry.id, entry.document) for entry in inverse(found[0], after.of(kind))]
         return self.put(kind, entries, who=who, at=at, after=after, key=key, asked=asked, undoes=version)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
 from components.ranking.rules import masks
 from components.ranking.rules.expression import parse, require_fits
@@ -31,12 +32,12 @@ from components.ranking.rules.spec import (
 )
 from feature_repo import columns
 from feature_repo.documents.changes import Newest
-from feature_repo.errors import nearest
+from feature_repo.errors import DataError, nearest
+from feature_repo.vocabulary import Vocabulary
 
 DAY = 86_400
 REMOVED = "removed"  # of a rule's document: it holds no longer, and one of this name in the spec neither
 Hiding = Filter | Stock | Price
-Everything = frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,21 @@ class ReadRule:
             return _since(asked.shown, asked.now - self.rule.days * DAY)
         return frozenset()
 
+    @property
+    def hides_always(self) -> bool:
+        """Tell whether it hides the same items from everybody."""
+        return isinstance(self.rule, Hiding) and not self.problem
+
+    @property
+    def caps(self) -> bool:
+        """Tell whether it is a cap that can be kept."""
+        return isinstance(self.rule, Cap) and not self.problem
+
+    @property
+    def looks_back(self) -> bool:
+        """Tell whether it asks what the user did."""
+        return isinstance(self.rule, Bought | Shown) and not self.problem
+
     def is_new(self, item: int, now: int) -> bool:
         """Tell whether an item is new, by a rule of kind `new`."""
         assert isinstance(self.rule, New)
@@ -95,15 +111,11 @@ class RuleBook:
 
     rules: tuple[ReadRule, ...] = ()
     placements: Mapping[str, Placement] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()  # names of rules that this code cannot read: a newer one wrote them
 
     def for_list(self, asked: Asked) -> tuple[ReadRule, ...]:
         """Return the rules that hold in a list."""
         return tuple(one for one in self.rules if one.holds(asked))
-
-    @property
-    def looks_back(self) -> bool:
-        """Tell whether a rule asks what the user did."""
-        return any(isinstance(one.rule, Bought | Shown) for one in self.rules)
 
 
 def read(rules: Sequence[Rule], placements: Mapping[str, Placement], items: "Items") -> RuleBook:
@@ -214,8 +226,11 @@ def _require_kind(rule: Bought, items: Items) -> None:
         raise ValueError(f"event: rows keep no record of '{rule.event}'; {told}")
 
 
-def merged(spec: Sequence[Rule], documents: Mapping[str, Newest]) -> list[Rule]:
-    """Return the rules as the document log changes those of the spec: by name, the spec's first."""
+def merged(spec: Sequence[Rule], documents: Mapping[str, Newest], *, unread: list[str] | None = None) -> list[Rule]:
+    """Return the rules as the document log changes those of the spec: by name, the spec's first.
+
+    With `unread` the names of those that this code cannot read go there; else such a one is a DataError.
+    """
     found: dict[str, Rule] = {rule.name: rule for rule in spec}
     for name, newest in documents.items():
         if newest.document is None:  # taken back: the spec's own holds again
@@ -223,11 +238,24 @@ def merged(spec: Sequence[Rule], documents: Mapping[str, Newest]) -> list[Rule]:
         if newest.document.get(REMOVED):
             found.pop(name, None)
         else:
-            found[name] = RULE.validate_json(_json(newest))
+            try:
+                found[name] = RULE.validate_python(newest.document)
+            except ValidationError as error:
+                found.pop(name, None)
+                if unread is None:
+                    raise DataError(f"rule '{name}', version {newest.version}: cannot be read: {error}") from None
+                unread.append(name)
     return list(found.values())
 
 
-def _json(newest: Newest) -> str:
-    import json
-
-    return json.dumps(newest.document)
+def items_of(vocabulary: Vocabulary, withdrawn: Collection[int] = frozenset()) -> Items:
+    """Return a vocabulary's items as rules ask about them."""
+    signs, every = vocabulary.signs, len(vocabulary.item_ids)
+    return Items(
+        vocabulary.items,
+        vocabulary.index_of_item,
+        every if vocabulary.learnt is None else vocabulary.learnt,
+        withdrawn=frozenset(withdrawn),
+        event_kinds=tuple(signs.numbers),
+        impressions=bool(signs.shown),
+    )

@@ -198,4 +198,5 @@ def require_known_placements(rules: Sequence[Rule], placements: Mapping[str, Pla
                 raise ValueError(f"{where}[{number}].placements: '{name}' is no placement; {told}")
 
 
+PLACEMENTS: TypeAdapter[dict[Name, Placement]] = TypeAdapter(dict[Name, Placement])
 PRICED = columns.PRICE
