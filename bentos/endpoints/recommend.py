@@ -36,7 +36,8 @@ class RecommendRequest(Request):
     )
     at: At = None
     placement: Name | None = Field(
-        default=None, description="Where the list is shown: a placement of the spec, with its own k, rules and algorithm"
+        default=None,
+        description="Where the list is shown: a placement of the spec, with its own k, rules and algorithm",
     )
 
 

@@ -101,9 +101,7 @@ def preview(door: "Door", ask: RulesRequest, of: RulePreview, context: RequestCo
     among, placement = door.items_of(context), door.placement(of.placement)
     k = wanted(of.k, k=(placement.k if placement else None) or door.release.serving.k, max_k=door.release.serving.max_k)
     state = door.state_of(of.user_id, of.at, context)
-    made = [
-        door.listed(state, k, context, placement=of.placement, rules=rules) for rules in (among.rules, book)
-    ]
+    made = [door.listed(state, k, context, placement=of.placement, rules=rules) for rules in (among.rules, book)]
     before, after = (
         PreviewedList(items=[shown(among, one, chance) for one, chance in found.chosen], rules=applied(found))
         for found in made

@@ -102,7 +102,9 @@ class OpenCatalogue:
         found = book.read(rules, self.release.placements, book.items_of(items.vocabulary, items.hidden))
         for one in found.rules:
             if one.problem:
-                log.error("rule '%s' is not kept: %s; each answer that it is meant for says so", one.rule.name, one.problem)
+                log.error(
+                    "rule '%s' is not kept: %s; each answer that it is meant for says so", one.rule.name, one.problem
+                )
         if unread:
             log.error("rules %s cannot be read: a newer version wrote them; each answer says so", ", ".join(unread))
         return replace(found, unread=tuple(unread))

@@ -30,8 +30,8 @@ from bentos.recommender.logs.event_rules import EventRules
 from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
-from bentos.recommender.rule_lists import RuledList, Wanted
 from bentos.recommender.ports import Decides, Explains, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions
+from bentos.recommender.rule_lists import RuledList, Wanted
 from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws

@@ -92,9 +92,7 @@ def _written(
         said = drafted(catalogue, ask, shown, after, segments=segments)
         try:
             if ask.undo is not None:
-                change = documents.undo(
-                    ask.undo, who=who, at=now, after=after, key=key, asked=asked, rules=True
-                )
+                change = documents.undo(ask.undo, who=who, at=now, after=after, key=key, asked=asked, rules=True)
             else:
                 change = documents.put(RULE, said, who=who, at=now, after=after, key=key, asked=asked)
             return WrittenRules(change, True)
@@ -133,9 +131,7 @@ def judged(
     return read
 
 
-def after(
-    catalogue: OpenCatalogue, said: Sequence[tuple[str, Document | None]], held: Snapshot
-) -> list[Rule]:
+def after(catalogue: OpenCatalogue, said: Sequence[tuple[str, Document | None]], held: Snapshot) -> list[Rule]:
     """Return the rules that would hold after a change."""
     documents = dict(held.of(RULE))
     for name, document in said:
@@ -150,7 +146,9 @@ def _said(catalogue: OpenCatalogue, ask: RulesRequest, held: Snapshot) -> list[t
     found: dict[str, Document] = {}
     for place, one in enumerate(ask.rules):
         if one.root.name in found:
-            raise refused(f"rules[{place}].name", f"{short(one.root.name)} is there twice", "each rule once in a request")
+            raise refused(
+                f"rules[{place}].name", f"{short(one.root.name)} is there twice", "each rule once in a request"
+            )
         found[one.root.name] = one.root.document()
     for place, name in enumerate(ask.remove):
         if name not in have or name in found:

@@ -210,7 +210,7 @@ def test_a_rule_holds_at_its_placement_for_its_segment_from_start_to_end() -> No
           rule("cap", "c", column="category", at_most=1)], "cap 'c': allows 1 of 'BEER', and pins 'a', 'b' want 2"),
         ([rule("cap", "a", column="colour", at_most=1)], "cap 'a': column: items have no column 'colour'"),
         ([rule("stock", "a", column="title")], "stock 'a': column: title holds no numbers"),
-        ([rule("bought", "a", days=1, event="cart")], "bought 'a': event: rows keep no record of 'cart'; have purchase"),
+        ([rule("bought", "a", days=1, event="cart")], "event: rows keep no record of 'cart'; have purchase"),
         ([rule("filter", "a", where="price > 2", segments=["soups"])],
          "filter 'a': segments: 'soups' is no segment; have soup; did you mean 'soup'?"),
     ],

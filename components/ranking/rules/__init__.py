@@ -1,4 +1,4 @@
-"""Rules of what a list may hold, beside what the ranker likes: filters, boosts, pins, caps, windows, shares of new items.
+"""Rules of what a list may hold, beside what the ranker likes: filters, boosts, pins, caps, windows, new items.
 
 `spec.py` has the rules as a spec or `PUT /rules` writes them, `expression.py` the small language of their `where`.
 `book.py` reads both against the items that are shown, `clashes.py` refuses rules that contradict each other, and

@@ -24,6 +24,15 @@ def require_none(
         raise DataError(f"rules: {kind_of(rules, name)} '{name}': {problem}")
 
 
+def require_no_pins_clash(rules: Sequence[Rule]) -> None:
+    """Refuse, by ValueError, pins that want one place or one item, whatever the items are."""
+    read = [ReadRule(rule) for rule in rules]
+    for one, other in itertools.combinations(read, 2):
+        if overlap(one.rule, other.rule):
+            for name, problem in _of_two(one, other):
+                raise ValueError(f"rules: {kind_of(read, name)} '{name}': {problem}")
+
+
 def problems(
     rules: Sequence[ReadRule], items: Items, *, segments: Collection[str], max_k: int, of: Collection[str] = ()
 ) -> Iterator[Problem]:

@@ -86,8 +86,8 @@ Expression = Comparison | Not | Both | Either
 def parse(text: str) -> Expression:
     """Read an expression; ValueError says in one line where it breaks off and what may stand there.
 
-    >>> parse("category = 'BEER' and price < 2")
-    Both(parts=(Comparison(column='category', operator='=', values=('BEER',)), Comparison(column='price', operator='<', values=(2.0,))))
+    >>> parse("not category = 'BEER'")
+    Not(of=Comparison(column='category', operator='=', values=('BEER',)))
     """
     if len(text) > LONGEST:
         raise ValueError(f"{len(text)} characters; allowed: at most {LONGEST}")
@@ -117,9 +117,8 @@ def require_fits(expression: Expression, kinds: Mapping[str, Kind]) -> None:
             raise ValueError(f"items have no column '{one.column}'{nearest(one.column, have)}; have {', '.join(have)}")
         kind = kinds[one.column]
         if one.operator not in OPERATORS[kind]:
-            raise ValueError(
-                f"{one.column} {one.operator}: is not for a column of kind {kind}; allowed: {', '.join(OPERATORS[kind])}"
-            )
+            allowed = ", ".join(OPERATORS[kind])
+            raise ValueError(f"{one.column} {one.operator}: is not for a column of kind {kind}; allowed: {allowed}")
         for value in one.values:
             wanted, words = TAKES[kind]
             if not isinstance(value, wanted):

@@ -1,6 +1,6 @@
-"""The spec's slices `rules` and `placements`: what lists may hold, for whom, where and when. `PUT /rules` takes the same.
+"""The spec's slices `rules` and `placements`: what lists may hold, for whom, where and when.
 
-Letters: none; nothing here reads an item.
+`PUT /rules` takes the same. Nothing here reads an item.
 """
 
 import datetime as dt
@@ -41,9 +41,7 @@ def _where(value: str) -> str:
 
 
 Time = Annotated[dt.datetime, BeforeValidator(_time)]
-Where = Annotated[
-    str, StringConstraints(min_length=1, max_length=expression.LONGEST), AfterValidator(_where)
-]
+Where = Annotated[str, StringConstraints(min_length=1, max_length=expression.LONGEST), AfterValidator(_where)]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9 _-]*$", max_length=64)]
 Column = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=256)]
@@ -169,9 +167,7 @@ class New(_Rule):
     days: Days = Field(description="An item is new so long after its first_seen; one that came after training is")
 
 
-Rule = Annotated[
-    Filter | Boost | Bury | Pin | Cap | Stock | Price | Bought | Shown | New, Field(discriminator="kind")
-]
+Rule = Annotated[Filter | Boost | Bury | Pin | Cap | Stock | Price | Bought | Shown | New, Field(discriminator="kind")]
 KINDS = (Filter, Boost, Bury, Pin, Cap, Stock, Price, Bought, Shown, New)
 RULE: TypeAdapter[Rule] = TypeAdapter(Rule)
 RULES: TypeAdapter[list[Rule]] = TypeAdapter(list[Rule])

@@ -12,10 +12,10 @@ from starlette.testclient import TestClient
 
 from bentos.endpoints import popular
 from bentos.http.bounded_pool import BoundedPool
-from bentos.recommender import rule_lists
 from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs import requestlog
 from bentos.recommender.metrics import Metrics
+from components.ranking.rules import pool
 from components.ranking.rules.spec import PLACEMENTS, RULES
 from feature_repo import files
 from feature_repo.documents.changes import RULE
@@ -111,7 +111,7 @@ def test_rules_are_put_changed_and_removed_and_every_answer_keeps_to_them(shown:
         "placement": None,
         "names": ["no soup", "one each"],
         "unmet": [],
-        "short": "rules no soup, one each leave 3 items of the 5 that were wanted",
+        "short": "rules no soup, one each leave 3 items of the 5 wanted",
     }
     assert listed(door, user="nobody", k=5)[0] == ["i0", "i4", "i5"], "also where no model answers"
     shown.profiles.down = True
@@ -144,7 +144,10 @@ def test_a_placement_has_its_k_its_rules_and_its_algorithm(shown: World) -> None
     assert listed(door, placement="basket")[0] == ["i5", "i4", "i3"]
     assert listed(door)[0] == ["i3", "i0", "i1"]
     wrong = door.post("/recommend", json={"user_id": "ann", "placement": "hom"})
-    assert wrong.json()["error"] == "placement: 'hom' is no placement; did you mean 'home'?; allowed: home, item page, basket"
+    assert (
+        wrong.json()["error"]
+        == "placement: 'hom' is no placement; did you mean 'home'?; allowed: home, item page, basket"
+    )
 
 
 def test_a_pin_that_no_source_brought_and_new_items_are_brought(shown: World) -> None:
@@ -201,7 +204,10 @@ def test_a_request_that_is_sent_again_changes_nothing(shown: World) -> None:
     door = client(shown)
     assert put(door, NO_SOUP, change_id="c1")["repeated"] is False
     assert put(door, NO_SOUP, change_id="c1")["repeated"] is True
-    assert (door.put("/rules", json={"remove": ["no soup"], "change_id": "c1"}).status_code, shown.log().head().version) == (422, 1)
+    assert (
+        door.put("/rules", json={"remove": ["no soup"], "change_id": "c1"}).status_code,
+        shown.log().head().version,
+    ) == (422, 1)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +220,7 @@ def test_a_request_that_is_sent_again_changes_nothing(shown: World) -> None:
         ([NO_SOUP | {"segments": ["soup"]}], {}, "segments: 'soup' is no segment; have soup, bread"),
         ([{"kind": "pin", "name": "p", "item": "nobody", "place": 1}], {}, "pin 'p': item: 'nobody' is no item"),
         ([{"kind": "pin", "name": "p", "item": "i4", "place": 1}], {}, "pin 'p': item: 'i4' is withdrawn"),
-        ([{"kind": "pin", "name": "p", "item": "i2", "place": 1}, NO_SOUP], {}, "pins 'i2', which filter 'no soup' hides"),
+        ([{"kind": "pin", "name": "p", "item": "i2", "place": 1}, NO_SOUP], {}, "which filter 'no soup' hides"),
         ([NO_SOUP, NO_SOUP], {}, "rules[1].name: 'no soup' is there twice"),
         ([], {"remove": ["no soap"]}, "remove[0]: 'no soap' is no rule"),
         ([], {}, "rules to put or to remove, or a version to undo, one of the two"),
@@ -291,7 +297,7 @@ def test_a_list_that_is_short_is_filled_from_all_items(shown: World, monkeypatch
     monkeypatch.setattr(type(shown.opened[-1].release), "candidates", 2)  # type: ignore[attr-defined]
     put(door, ONE_EACH)
     assert listed(door, k=3)[0] == ["i0", "i2", "i4"]
-    assert rule_lists.MOST_LOOKED >= 1000
+    assert pool.MOST_LOOKED >= 1000
 
 
 def test_rules_and_placements_are_read_strictly() -> None:
