@@ -62,7 +62,7 @@ def overlap(one: Rule, other: Rule) -> bool:
 
 
 def _before(start: object, end: object) -> bool:
-    return start is None or end is None or start < end  # type: ignore[operator,no-any-return]
+    return start is None or end is None or start < end  # type: ignore[operator]
 
 
 def within(inner: Rule, outer: Rule) -> bool:
