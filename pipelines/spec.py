@@ -42,6 +42,7 @@ from components.ranking.rules.spec import (
     Placement,
     Rule,
     Shown,
+    names_items,
     require_known_placements,
 )
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
@@ -227,6 +228,8 @@ class Recommender(Slice):
                 raise ValueError(f"{where}.name: '{rule.name}' is there twice; give each rule a name of its own")
             if isinstance(rule, Pin) and rule.place > most:
                 raise ValueError(f"{where}.place: {rule.place} is above serving.max_k {most}; no list is so long")
+            if ranking.exclude_self and names_items(rule):
+                raise ValueError(f"{where}: items are users, and no rule names one; say it by columns of users")
             if isinstance(rule, Shown) and ranking.impression is None:
                 raise ValueError(
                     f"{where}: shown needs models.ranking.impression, the kind of event that says what a user was shown"

@@ -18,7 +18,7 @@ from bentos.recommender.ports import Ranker
 from bentos.release import Release
 from components.ranking.rules import book, clashes
 from components.ranking.rules.book import REMOVED, RuleBook
-from components.ranking.rules.spec import Pin, Rule, require_known_placements
+from components.ranking.rules.spec import Pin, Rule, names_items, require_known_placements
 from feature_repo import files
 from feature_repo.documents.changes import RULE, Change, Document, Newest, inverse
 from feature_repo.documents.log import Behind, DocumentLog, Snapshot
@@ -124,6 +124,12 @@ def judged(
         require_known_placements(found, release.placements)
     except ValueError as error:
         raise DataError(str(error)) from None
+    if release.ranking.exclude_self:
+        for rule in found:
+            if names_items(rule):
+                raise DataError(
+                    f"rules: {rule.kind} '{rule.name}': items are users here, and no rule names one; say it by columns"
+                )
     items = book.items_of(shown.vocabulary, shown.hidden)
     read = book.read(found, release.placements, items)
     of = {name for name, document in said if document is not None} or {name for name, _ in said}

@@ -111,7 +111,8 @@ def _ordered_by(state: ProfileState, book: RuleBook, placement: str | None) -> t
 
 def _asked(state: ProfileState, wanted: Wanted, book: RuleBook, memory: Memory) -> Asked:
     words = None if state.items is None else state.items.vocabulary
-    asked = Asked(int(state.rows.now[0]), wanted.placement, state.profile.segment)
+    segment, unsure = state.profile.segment, state.profile.reason in ("store_away", "timeout")
+    asked = Asked(int(state.rows.now[0]), wanted.placement, segment, unsure=unsure and segment is None)
     if words is None or not any(one.looks_back for one in book.for_list(asked)):
         return asked
     had, shown = past.of_row(state.rows, words.signs)

@@ -48,7 +48,8 @@ class PastCatalogue:
         version = answer.get(columns.CATALOGUE_VERSION) or 0
         hidden = ranker.catalogue.hidden
         items = book.items_of(ranker.vocabulary, () if hidden is None else frozenset(hidden.nonzero()[0].tolist()))
-        return book.read(book.merged(release.rules, self._rules.get(version, {})), release.placements, items)
+        rules = book.merged(release.rules, self._rules.get(version, {}), unread=[])
+        return book.read(rules, release.placements, items)
 
     def _at(self, version: int) -> "Ranker":
         from components.ranking import open_catalogue

@@ -49,6 +49,7 @@ class Asked:
     segment: str | None = None  # the user's, by name; None: none is known
     had: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # by kind ('' all interest): item, when last
     shown: Mapping[int, int] = field(default_factory=dict)  # item, when it was last shown
+    unsure: bool = field(default=False, kw_only=True)  # the user has a segment, and nothing could be read of it
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class ReadRule:
         rule, at = self.rule, asked.now
         if rule.placements and asked.placement not in rule.placements:
             return False
-        if rule.segments and asked.segment not in rule.segments:
+        unsure = asked.unsure and self.hides_always  # who may be of the segment is not shown what it may not see
+        if rule.segments and asked.segment not in rule.segments and not unsure:
             return False
         return (rule.start is None or rule.start.timestamp() <= at) and (rule.end is None or at < rule.end.timestamp())
 

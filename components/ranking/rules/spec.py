@@ -184,6 +184,13 @@ class Placement(Slice):
     )
 
 
+def names_items(rule: Rule) -> bool:
+    """Tell whether a rule is about single items by their id or title: where items are people, it would name them."""
+    where = getattr(rule, "where", None)
+    said = {one.column for one in expression.comparisons(expression.parse(where))} if where else set()
+    return isinstance(rule, Pin) or bool(said & {columns.ITEM_ID, columns.TITLE})
+
+
 def require_known_placements(rules: Sequence[Rule], placements: Mapping[str, Placement], where: str = "rules") -> None:
     """Refuse, by ValueError, a rule for a placement that is not declared: it would hold nowhere, in silence."""
     for number, rule in enumerate(rules):

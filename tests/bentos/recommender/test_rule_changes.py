@@ -168,6 +168,16 @@ def test_a_pin_that_no_source_brought_and_new_items_are_brought(shown: World) ->
     ]
 
 
+def test_what_a_segment_must_not_see_nobody_sees_while_segments_are_unknown(shown: World) -> None:
+    shown.knows("ann", 3, segment=0)
+    door = client(shown)
+    put(door, NO_SOUP | {"segments": ["soup, bread"]})
+    assert listed(door, k=9)[0] == ["i0", "i1", "i4", "i5"]
+    assert listed(door, user="nobody", k=9)[0] == conftest.IDS, "of whom nothing is known has no segment"
+    shown.profiles.down = True
+    assert listed(door, k=9)[0] == ["i0", "i1", "i4", "i5"]
+
+
 def test_bought_lately_hides_what_the_row_says(shown: World) -> None:
     shown.knows("ann", 3, 1, days_ago=2)
     door = client(shown)
@@ -217,7 +227,7 @@ def test_a_request_that_is_sent_again_changes_nothing(shown: World) -> None:
          "rules: filter 'no soup': where: items have no column 'categry'; did you mean 'category'?"),
         ([NO_SOUP | {"where": "category = SOUP"}], {}, "rules[0].filter.where: "),
         ([NO_SOUP | {"placements": ["hom"]}], {}, "rules[0].placements: 'hom' is no placement; have home, item page"),
-        ([NO_SOUP | {"segments": ["soup"]}], {}, "segments: 'soup' is no segment; have soup, bread"),
+        ([NO_SOUP | {"segments": ["soup"]}], {}, "segments: 'soup' is no segment; have soup, bread; did you"),
         ([{"kind": "pin", "name": "p", "item": "nobody", "place": 1}], {}, "pin 'p': item: 'nobody' is no item"),
         ([{"kind": "pin", "name": "p", "item": "i4", "place": 1}], {}, "pin 'p': item: 'i4' is withdrawn"),
         ([{"kind": "pin", "name": "p", "item": "i2", "place": 1}, NO_SOUP], {}, "which filter 'no soup' hides"),
