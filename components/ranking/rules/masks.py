@@ -72,9 +72,9 @@ def _compared(one: Comparison, items: pa.Table) -> np.ndarray:
         return np.asarray([value is not None and value.startswith(tuple(wanted)) for value in values], dtype=bool)
     if one.operator in COMPARED:
         numbers = np.asarray([np.nan if value is None else float(value) for value in values])
-        return np.logical_and(COMPARED[one.operator](numbers, float(one.values[0])), known)
+        return np.asarray(COMPARED[one.operator](numbers, float(one.values[0])) & known)
     among = np.asarray([value in wanted for value in values], dtype=bool)
-    return np.logical_and(~among if one.operator in ("!=", "not in") else among, known)
+    return np.asarray((~among if one.operator in ("!=", "not in") else among) & known)
 
 
 def _is_known(value: object) -> bool:
