@@ -3,11 +3,9 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from bentos.endpoints.recommend import RecommendRequest
@@ -19,16 +17,13 @@ from bentos.recommender.logs.requestlog import RequestLog
 from bentos.recommender.service import folding
 from bentos.release import INTENT, RANKING, Release
 from components.intent.score import IntentScorer
-from components.intent.steps import run_predict_intents
 from components.policy import policies
-from components.profiles.steps import run_newest_rows
 from components.ranking import examples, rule_cost
 from components.ranking.batch_rules import BatchRules
 from components.ranking.rules import book
 from components.ranking.rules.spec import RULES
 from components.ranking.score import Ranker
 from components.ranking.spec import Ranking
-from components.ranking.steps import run_recommend
 from feature_repo import files
 from feature_repo.errors import DataError
 from feature_repo.fallback import Fallback
@@ -105,23 +100,6 @@ def test_batch_answers_are_those_of_the_door(ruled: tuple[Release, Door]) -> Non
         assert "i0" not in ids
         pinned = any(one.rule == "first" for one in answer.rules.unmet) or ids[0] == "i7"
         assert pinned, "at its place, or it is said"
-
-
-def test_the_batch_step_writes_the_lists_that_the_door_gives(
-    trained_toy: toy.Toy, ruled: tuple[Release, Door], tmp_path: Path
-) -> None:
-    release, door = ruled
-    rows, intents, listed = (tmp_path / name for name in ("rows", "intents", "recommendations"))
-    clean = trained_toy.home.parent / "clean"
-    run_newest_rows(toy.SPLIT, clean=clean, release=release.folder, now="", destination=rows)
-    run_predict_intents(rows=str(rows), release=str(release.folder), intents=str(intents))
-    run_recommend(rows=str(rows), intents=str(intents), release=str(release.folder), k=6, recommendations=str(listed))
-    lines = pq.read_table(listed / "recommendations.parquet").to_pylist()
-    for user in ("u02", "u05"):
-        mine = [line["item_id"] for line in lines if line["user_id"] == pseudonym(user, toy.KEY)]
-        assert mine == [item.item_id for item in asked(door, RecommendRequest(user_id=user, k=6)).items]
-    assert lines
-    assert "i0" not in {line["item_id"] for line in lines}
 
 
 def test_what_is_logged_replays_and_a_list_that_breaks_a_rule_is_named(ruled: tuple[Release, Door]) -> None:
