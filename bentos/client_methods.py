@@ -14,6 +14,7 @@ from bentos.endpoints.intents import Intents, IntentsRequest
 from bentos.endpoints.items import ItemChange, ItemsChanged, ItemsRequest
 from bentos.endpoints.rank import RankRequest, Scores
 from bentos.endpoints.recommend import Recommendations, RecommendRequest
+from bentos.endpoints.rules import LiveRule, RulePreview, RulesChanged, RulesRequest
 from bentos.endpoints.schemas import Event
 
 AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
@@ -42,12 +43,13 @@ class Methods(ABC):
         context: Mapping[str, str | bool | int | float] | None = None,
         exclude: Sequence[str] | None = None,
         at: dt.datetime | None = None,
+        placement: str | None = None,
     ) -> Recommendations:
         """Recommend items to a user."""
         return self._ask(
             "/recommend",
             RecommendRequest,
-            {"user_id": user_id, "k": k, "context": context, "exclude": exclude, "at": at},
+            {"user_id": user_id, "k": k, "context": context, "exclude": exclude, "at": at, "placement": placement},
             Recommendations,
         )
 
@@ -86,4 +88,22 @@ class Methods(ABC):
         """Add, change or withdraw items, all of them or none, or undo a version; every door shows it within 5 s."""
         return self._ask(
             "/items", ItemsRequest, {"items": items, "undo": undo, "change_id": change_id}, ItemsChanged, method="PUT"
+        )
+
+    def rules(
+        self,
+        *,
+        rules: Sequence[LiveRule] | None = None,
+        remove: Sequence[str] | None = None,
+        undo: int | None = None,
+        change_id: str | None = None,
+        preview: RulePreview | None = None,
+    ) -> RulesChanged:
+        """Put or remove rules, all of them or none, or undo a version; every door keeps to it within 5 s."""
+        return self._ask(
+            "/rules",
+            RulesRequest,
+            {"rules": rules, "remove": remove, "undo": undo, "change_id": change_id, "preview": preview},
+            RulesChanged,
+            method="PUT",
         )

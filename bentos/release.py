@@ -4,8 +4,8 @@ The registry writes the file (components/registry), services only read it: names
 serving needs, so that a Bento never imports `pipelines`. Nothing here loads a model.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from components.content.spec import Content
 from components.data.derived import rules_at_the_door, rules_of_an_item
 from components.data.row_rules import RowRule, Severity
 from components.profiles.spec import Profiles
+from components.ranking.rules.spec import PLACEMENTS, RULES, Placement, Rule
 from components.ranking.sources import SOURCES
 from components.ranking.spec import Ranking
 from feature_repo import release_folder
@@ -50,6 +51,8 @@ class Release:
     unknown_items: Severity | None  # how grave an event with an item outside the catalogue is; None: it is fine
     document: dict[str, Any]  # release.json, whole
     key: str  # fingerprint of the key that the users it knows are hashed with; '' where none was noted
+    rules: Sequence[Rule] = ()  # the spec's: what lists may hold
+    placements: Mapping[str, Placement] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> "Release":
@@ -93,6 +96,8 @@ class Release:
             unknown_items=slices.get("unknown_items"),
             document=released.document,
             key=released.key,
+            rules=tuple(RULES.validate_python(slices.get("rules", []))),
+            placements=PLACEMENTS.validate_python(slices.get("placements", {})),
         )
 
     @property

@@ -188,6 +188,13 @@ class RemoteRanker:
         arrays, _ = self._ask("/score", arrays, fields)
         return _shaped(arrays, "scores", (len(item_indexes),))
 
+    def by(self, algorithm: str) -> "RemoteRanker":
+        """Refuse: the service ranks by its release's model alone."""
+        raise DataError(
+            f"placements: algorithm {algorithm} needs the ranker in the door's own process, and here it is a service; "
+            "say algorithm: model"
+        )
+
     def _ask(
         self, path: str, arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -58,6 +58,7 @@ ENDPOINTS = (
     Endpoint("explain", "read", "Why an item for a user"),
     Endpoint("describe", "stream", "Text about items for a user"),
     Endpoint("items", "admin", "Add, change and withdraw items, or undo that"),
+    Endpoint("rules", "admin", "Put, change and remove rules of what lists hold, preview or undo that"),
 )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bentos.recommender.catalogue import ShownItems
     from bentos.recommender.door import Door
     from bentos.recommender.ports import Recommended
+    from bentos.recommender.rule_lists import RuledList
 
 TOP_INTENTS = 5
 MOST_EXCLUDED = 1000
@@ -34,6 +35,10 @@ class RecommendRequest(Request):
         default=[], max_length=MOST_EXCLUDED, description="Items not to show; unknown ones are ignored"
     )
     at: At = None
+    placement: Name | None = Field(
+        default=None,
+        description="Where the list is shown: a placement of the spec, with its own k, rules and algorithm",
+    )
 
 
 class Item(AnswerPart):
@@ -47,10 +52,27 @@ class Item(AnswerPart):
     reasons: dict[str, float] = Field(description="The strongest feature values")
 
 
+class UnmetRule(AnswerPart):
+    """A rule that the list could not keep."""
+
+    rule: str
+    why: str
+
+
+class AppliedRules(AnswerPart):
+    """What rules made of the list (docs/rules.md)."""
+
+    placement: str | None
+    names: list[str] = Field(description="Rules that hold in this list")
+    unmet: list[UnmetRule] = Field(description="Pins and shares that could not be had, and rules that nothing can keep")
+    short: str | None = Field(description="Why there are fewer items than wanted; null: there are as many")
+
+
 class Recommendations(Answer):
     """Items for a user, best first."""
 
     items: list[Item]
+    rules: AppliedRules | None = Field(default=None, description="null: no rule holds, and no placement was named")
     intents: list[Intent] = Field(description="The five likeliest")
     profile: Profile
 
@@ -59,24 +81,35 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     """Recommend items to a user."""
     serving, among = door.release.serving, door.items_of(context)
     index = among.vocabulary.index_of_item
-    k = wanted(ask.k, k=serving.k, max_k=serving.max_k)
+    placement = door.placement(ask.placement)
+    k = wanted(ask.k, k=(placement.k if placement else None) or serving.k, max_k=serving.max_k)
     unwanted = [found for item in ask.exclude if not door.forgets(found := door.item_id(item))]
     exclude = frozenset(index[item] for item in unwanted if item in index)
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
-        state, ranked = door.ladder.recommend(state, k=door.policy.considered(k), exclude=exclude)
-        chosen = door.choose(ranked, k, context)
-    items = [shown(among, one, propensity) for one, propensity in chosen]
+        found = door.listed(state, k, context, exclude=exclude, placement=ask.placement)
+    state = found.state
+    items = [shown(among, one, propensity) for one, propensity in found.chosen]
     door.write(
         context,
         state,
-        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at},
+        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | found.asked,
         items=[
             {"position": place, **item.model_dump(exclude={"title", "reasons"})} for place, item in enumerate(items, 1)
         ],
     )
     likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
-    return Recommendations(items=items, intents=likeliest, profile=state.profile, **door.signed(context))
+    return Recommendations(
+        items=items, rules=applied(found), intents=likeliest, profile=state.profile, **door.signed(context)
+    )
+
+
+def applied(found: "RuledList") -> AppliedRules | None:
+    """Say what rules made of a list; None where nothing is to be said of any."""
+    if not found.ruled:
+        return None
+    unmet = [UnmetRule(rule=one.rule, why=one.why) for one in found.unmet]
+    return AppliedRules(placement=found.placement, names=list(found.names), unmet=unmet, short=found.short)
 
 
 def wanted(asked: int | None, *, k: int, max_k: int) -> int:
@@ -114,6 +147,7 @@ CONTRACT = Contract(
                     "reasons": {"weeks_bought": 24.0, "weeks_since": 2.0, "intent": 0.482},
                 }
             ],
+            "rules": None,
             "intents": [examples.VISIT, examples.INTENT],
             "profile": examples.PROFILE,
         }

@@ -16,10 +16,11 @@ from pydantic import TypeAdapter
 
 from bentos.endpoints import schemas
 from bentos.endpoints.items import ItemsRequest
+from bentos.endpoints.rules import RulesRequest
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused, short
 from bentos.http.request_context import RequestContext
-from bentos.recommender import item_changes, warmup
+from bentos.recommender import item_changes, rule_changes, rule_lists, warmup
 from bentos.recommender.catalogue import Grow, OpenCatalogue, ShownItems
 from bentos.recommender.clock import Clock
 from bentos.recommender.explanation import features_of
@@ -30,14 +31,18 @@ from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.intake import Intake
 from bentos.recommender.logs.requestlog import LoggedAnswer, RequestLog
 from bentos.recommender.ports import Decides, Explains, Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions
+from bentos.recommender.rule_lists import RuledList, Wanted
 from bentos.release import Release
 from components.policy import policies
 from components.policy.choice import Policy, draws
 from components.ranking.eligibility import own_item
+from components.ranking.rules.book import RuleBook
+from components.ranking.rules.spec import Placement
 from feature_repo import records
 from feature_repo.documents.log import DocumentLog
-from feature_repo.errors import DataError
+from feature_repo.errors import DataError, nearest
 from feature_repo.fallback import Fallback
+from feature_repo.memory import Remembered
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.update import Folding
@@ -83,6 +88,7 @@ class Door:
                 )
         self.vocabulary = ranker.vocabulary  # the release's own: rows and intents follow it
         self.catalogue = OpenCatalogue(release, ranker, documents, grow)
+        rule_changes.require_kept(release, ranker)
         self.ladder = Ladder(release, scorer, ranker, profiles, fallback, breaker=breaker or Breaker())
         self.rules: EventRules = EventRules(
             release.event_rules,
@@ -152,6 +158,39 @@ class Door:
         places = zip(choice.order.tolist(), choice.propensities.tolist(), strict=True)
         return [(ranked[place], propensity) for place, propensity in places]
 
+    def listed(
+        self,
+        state: ProfileState,
+        k: int,
+        context: RequestContext,
+        *,
+        exclude: frozenset[int] = frozenset(),
+        placement: str | None = None,
+        rules: RuleBook | None = None,
+    ) -> RuledList:
+        """Return a list of `k` items by the rules that hold, those of `rules` in place of what is shown by now."""
+        book = self.items_of(context).rules if rules is None else rules
+
+        def memory() -> Sequence[Remembered] | None:
+            if context.overdue or state.profile.reason in ("store_away", "timeout"):
+                return None
+            return rule_lists.remembered(lambda: self._profiles.memories([str(state.rows.user_id[0])])[0])
+
+        wanted = Wanted(k, self.policy.considered(k), self.release.candidates, exclude, placement)
+        return rule_lists.recommend(
+            self.ladder, state, wanted, book=book, choose=lambda r, n: self.choose(r, n, context), memory=memory
+        )
+
+    def placement(self, name: str | None) -> Placement | None:
+        """Return a placement by its name, or refuse it."""
+        have = self.release.placements
+        if name is None:
+            return None
+        if name not in have:
+            said = f"{short(name)} is no placement{nearest(name, list(have))}"
+            raise refused("placement", said, ", ".join(have) or "none: the spec declares no placements; leave it out")
+        return have[name]
+
     def intents_of(self, state: ProfileState, targets: Iterable[int]) -> list[schemas.Intent]:
         """Name intents, each with its probability for the user."""
         return self._named(state.probabilities, targets)
@@ -193,8 +232,10 @@ class Door:
     ) -> tuple[Sequence[Recommended], list[schemas.Intent]]:
         """Return what the lowest rung says of anyone: at most so many items and intents."""
         gone = frozenset[int]() if self._gone is None else self._gone.items(among.vocabulary.item_ids)
-        exclude = among.hidden | gone
+        exclude = among.hidden | gone | rule_lists.never_shown(among.rules, now=self._clock.now())
         rates, listed = self.ladder.popular(most=items, n_items=len(among.titles), exclude=exclude)
+        if any(one.caps for one in among.rules.rules):
+            listed = rule_lists.kept_to_caps(listed, among.rules)
         return listed, self._named(rates, likeliest(rates, intents))
 
     def _named(self, probabilities: np.ndarray, targets: Iterable[int]) -> list[schemas.Intent]:
@@ -213,6 +254,14 @@ class Door:
     def changed(self, ask: ItemsRequest, *, who: str) -> item_changes.Written:
         """Write what a request says of items into the document log, and show it."""
         return item_changes.write(self.catalogue, ask, who=who)
+
+    def ruled(self, ask: RulesRequest, *, who: str) -> rule_changes.WrittenRules:
+        """Write what a request says of rules into the document log, and keep to it."""
+        return rule_changes.write(self.catalogue, ask, who=who, segments=self.ladder.segments)
+
+    def rules_after(self, ask: RulesRequest) -> RuleBook:
+        """Return the rules that would hold after a request; nothing is written."""
+        return rule_changes.previewed(self.catalogue, ask, segments=self.ladder.segments)
 
     def signed(self, context: RequestContext) -> dict[str, Any]:
         """Return the fields that every answer ends with."""

@@ -88,6 +88,11 @@ class Ladder:
         self._breaker, self._eligible = breaker, of_kinds(release.ranking)
         self._n_items = len(ranker.vocabulary.item_ids)
 
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Name the segments of users."""
+        return self._fallback.names
+
     def state_of(self, user: str, now: int, at: dt.datetime | None, context: RequestContext) -> ProfileState:
         """Read a user's row as of `now` and find its rung; `at` is the time that the request named, if it did."""
         if context.overdue:

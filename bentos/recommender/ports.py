@@ -112,6 +112,9 @@ class Ranker(Protocol):
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Return the scores [M] of items for one user (B = 1)."""
 
+    def by(self, algorithm: str) -> "Ranker":
+        """Return the ranker that orders the same candidates by another algorithm, which needs no training."""
+
 
 class Profiles(Protocol):
     """Reads user rows and folds events into them."""

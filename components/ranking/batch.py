@@ -21,10 +21,12 @@ import pyarrow.parquet as pq
 from components.policy import policies
 from components.policy.choice import Policy, draws
 from components.ranking import eligibility
+from components.ranking.batch_rules import BatchRules
 from components.ranking.eligibility import Eligibility
 from components.ranking.sources import NAMES
 from components.ranking.spec import FORBID, Ranking
 from feature_repo import columns, env_names
+from feature_repo.documents.changes import RULE, Newest
 from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from feature_repo.fallback import RUNG, Fallback
@@ -80,8 +82,9 @@ def write(
 
     released = ReleaseFolder.read(release)
     ranker, fallback = Ranker.served(released.ranking), Fallback.load(released.ranking)
-    ranker, version = _live(ranker, released, environment)
+    ranker, version, documents = _live(ranker, released, environment)
     ranker = replace(ranker, eligible=_eligible(released, ranker.vocabulary.item_ids, environment))
+    rules = BatchRules.of(released, documents, ranker, fallback)
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     event = Ranking.model_validate(released.slices["ranking"]).event
     source = pq.ParquetFile(rows / ROWS)
@@ -94,6 +97,8 @@ def write(
                 _shown(answer, policy, k=wanted, key=f"{released.id} {user}")
                 for user, answer in zip(users_of, best, strict=True)
             ]
+            if rules is not None:
+                answers = _by_rules(table, probabilities, rules, answers, policy, k=wanted)
             found = _table(table, answers, ranker.vocabulary.item_ids, released.id, version)
             writer.write_table(found, row_group_size=max(found.num_rows, 1))
             users, listed = users + table.num_rows, listed + found.num_rows
@@ -101,23 +106,46 @@ def write(
     return {"users": users, "items": listed, "k": wanted} | ({} if version is None else {"catalogue_version": version})
 
 
-def _live(ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]) -> tuple["Ranker", int | None]:
-    """Return the ranker over the items as the document log has them now, and its version; StoreAway where it is away.
+def _by_rules(
+    table: pa.Table,
+    probabilities: np.ndarray,
+    rules: BatchRules,
+    answers: Sequence[list[Shown]],
+    policy: Policy,
+    *,
+    k: int,
+) -> list[list[Shown]]:
+    """Return the lists of a group with those in which rules hold made by these."""
+    rungs, group = table[RUNG].to_pylist(), table[GROUP].to_pylist()
+    rows, found = UserRows.from_arrow(table.drop([GROUP, RUNG])), []
+    for row, answer in enumerate(answers):
+        mine, modelled = rows.take(np.asarray([row])), rungs[row] in columns.MODELLED
+        ruled = rules.listed(mine, probabilities[row], group[row], modelled=modelled, policy=policy, k=k)
+        found.append(answer if ruled is None else ruled)
+    return found
+
+
+def _live(
+    ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]
+) -> tuple["Ranker", int | None, Mapping[str, Newest]]:
+    """Return the ranker over the items as the document log has them now, its version, and what it says of rules.
+
+    StoreAway where it is away.
 
     None: there is no log, since the environment names no online store, or one of a kind that keeps none.
     """
     if not environment.get(env_names.FEAST):
         log.warning("%s is not set: batch answers may hold withdrawn items, and no later ones", env_names.FEAST)
-        return ranker, None
+        return ranker, None, {}
     from components.ranking import open_catalogue
     from feature_repo.documents.opened import document_log_if_any
 
     documents = document_log_if_any(released.name)
     if documents is None:
-        return ranker, None
+        return ranker, None, {}
     held = documents.refreshed(Snapshot())
     items = of_log(ranker.vocabulary, held, under=released.key)
-    return open_catalogue.over(ranker, items), held.head.version
+    return open_catalogue.over(ranker, items), held.head.version, held.of(RULE)
 
 
 def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:

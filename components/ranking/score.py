@@ -94,6 +94,10 @@ class Ranker:
         catalogue = self.catalogue.with_state(item_state, week=week)
         return replace(self, item_state=item_state, catalogue=catalogue, graph=graph or self.graph)
 
+    def by(self, algorithm: str) -> "Ranker":
+        """Return the ranker that orders the same candidates by a formula, which needs no training."""
+        return replace(self, net=BaselineNet(algorithm))
+
     def read(self, rows: UserRows) -> UserRows:
         """Return rows as models see them: with their records of people who came later, and by what kinds say."""
         signs = self.vocabulary.signs

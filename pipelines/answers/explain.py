@@ -186,6 +186,11 @@ def _told(place: Installation, released: ReleaseFolder, answer: Mapping[str, Any
         gone = frozenset(index[i] for i in (answer["asked"] or {}).get("exclude", ()) if i in index)
         # The user may be one of them here, and so may people who came later, whom only the memory bars.
         k = len(shown) + bool(released.slices["ranking"].get("exclude_self")) + len(ranker.later.place_of)
+        if (asked := answer["asked"] or {}).get("algorithm"):  # a placement's own
+            ranker = ranker.by(asked["algorithm"])
+        if asked.get("rules"):  # they may have brought what would stand further down
+            mine = {index[i[columns.ITEM_ID]] for i in shown if i[columns.ITEM_ID] in index}
+            gone, k = frozenset(range(len(vocabulary.item_ids))) - mine, len(mine)
         again = ranker.recommend(rows, probabilities.astype(np.float32), k=k, exclude=gone)
         reasons = {vocabulary.item_ids[one.item_index]: dict(one.reasons) for one in again}
     titles = dict(zip(vocabulary.item_ids, vocabulary.items[columns.TITLE].to_pylist(), strict=True))
@@ -215,6 +220,7 @@ def text(found: Mapping[str, Any]) -> str:
             for part, name in found["baselines"].items()
         ),
         *([f"Catalogue  version {found[columns.CATALOGUE_VERSION]}"] if found[columns.CATALOGUE_VERSION] else []),
+        *_rule_lines(found["asked"] or {}),
         f"Rung       {found['rung']}" + (f", degraded: {found['degraded']}" if found["degraded"] else ""),
         f"User       {found['user_id']}, asked about {found['now']}",
         f"Features   as known at {known_at}",
@@ -233,6 +239,16 @@ def text(found: Mapping[str, Any]) -> str:
         name = item.get("title") or item["item_id"]
         lines.append(f"  {item['position']}. {name}  [{item['source']}]  score {item['score']:.4g}  {reasons}")
     return "\n".join([*lines, *([found["note"]] if found["note"] else [])])
+
+
+def _rule_lines(asked: Mapping[str, Any]) -> list[str]:
+    """Say where a list was shown and which rules held there."""
+    by = f" by {asked['algorithm']}" if asked.get("algorithm") else ""
+    lines = [f"Placement  {asked['placement']}{by}"] if asked.get("placement") else []
+    if asked.get("rules"):
+        unmet = f"; could not be kept: {', '.join(asked['rules_unmet'])}" if asked.get("rules_unmet") else ""
+        lines.append(f"Rules      {', '.join(asked['rules'])}{unmet}")
+    return lines
 
 
 def _cause_lines(one: Mapping[str, Any]) -> list[str]:

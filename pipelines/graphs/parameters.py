@@ -50,6 +50,7 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
         serving["item_rules"] = [rule.model_dump(mode="json") for rule in own]
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     reading = {k: v for k, v in dumped["data"].items() if k not in ("contract", "clean", "session_gap")}
+    serving |= {key: dumped[key] for key in ("rules", "placements") if key in dumped}
     return {
         "name": spec.name,
         # With what the labels take of the steps, so that data too short for them is refused before it is read on.

@@ -32,10 +32,15 @@ def drift() -> Drift:
     return compare(now, then, spec=Monitoring(), at=at, metadata={"key": "k1"})
 
 
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory, look: Look) -> Iterator[State]:
-    """A running Evidently over an empty workspace."""
-    home = tmp_path_factory.mktemp("home")
+@pytest.fixture
+def ui(tmp_path: Path, look: Look) -> Iterator[State]:
+    """A running Evidently over an empty workspace.
+
+    One a test: a project that its own API creates is written in place, and its watch over the folder ends for good
+    when it reads the half of one.
+    """
+    home = tmp_path / "home"
+    home.mkdir()
     process = evidently(home, workspace=str(home / "evidently"), port=0)
     assert process is not None
     (state,) = up(home, [process], wait_s=180)

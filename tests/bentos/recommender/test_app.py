@@ -50,7 +50,7 @@ def test_recommend_answers_in_json(client: TestClient, world: Any) -> None:
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "application/json"
     answer = reply.json()
-    assert set(answer) == {"items", "intents", "profile", "catalogue_version", "release", "request_id"}
+    assert set(answer) == {"items", "rules", "intents", "profile", "catalogue_version", "release", "request_id"}
     assert answer["catalogue_version"] == 0, "nobody changed an item yet"
     assert answer["items"] == [
         {
@@ -81,6 +81,7 @@ def test_every_endpoint_answers(client: TestClient) -> None:
         "/explain": {"user_id": "ann", "item_id": "i1"},
         "/describe": {"user_id": "ann", "item_ids": ["i1"]},
         "/items": {"items": [{"item_id": "i1", "available": False}]},
+        "/rules": {"rules": [{"kind": "filter", "name": "no soup", "where": "title = 'pea soup'"}]},
     }
     methods = {one.path: one.endpoint.method for one in OPERATIONS}
     assert set(asks) == set(methods)
@@ -90,7 +91,7 @@ def test_every_endpoint_answers(client: TestClient) -> None:
 
 TIME = "an ISO 8601 time with its offset, such as 2017-12-25T10:00:00Z"
 OLD, TIMES = "0001-01-01T00:00:00+12:00", "1970-01-01T00:00:00+00:00 to 9998-12-31T00:00:00+00:00"
-FIELDS = "user_id, k, context, exclude, at"
+FIELDS = "user_id, k, context, exclude, at, placement"
 EVENT = {"user_id": "a", "item_id": "i1", "event": "buy"}
 EVENT_FIELDS = "user_id, item_id, event, timestamp, session_id, quantity, value, discount, request_id, event_id"
 REFUSED: list[tuple[str, Any, str, str, str]] = [
