@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from components import served_form
 from components.ranking import models, numpy_net
 from components.ranking.baseline_net import BaselineNet, is_formula
+from components.ranking.bundle import FOLDER, Bundle, Single
 from components.ranking.models.trees import Trees
 from components.ranking.net import ScoringNet
 from components.ranking.numpy_net import FILE, FORMS, NumpyNet
@@ -30,8 +31,18 @@ def build(architecture: str, n_features: int, *, width: int, dropout: float) -> 
     return net
 
 
-def save(net: ScoringNet | BaselineNet | Trees, folder: Path) -> None:
-    """Write the weights into an existing folder, and that it may be served in numpy where both forms agree."""
+def save(net: Single | Bundle, folder: Path) -> None:
+    """Write the weights into an existing folder, and that it may be served in numpy where both forms agree.
+
+    Each ranker of a bundle has a folder of its own in it.
+    """
+    if isinstance(net, NumpyNet):
+        raise TypeError("ranking model: what was read is the served form; `load` reads what can be saved")
+    if isinstance(net, Bundle):
+        for name, one in net.nets.items():
+            (folder / FOLDER / name).mkdir(parents=True)
+            save(one, folder / FOLDER / name)
+        return
     if isinstance(net, Trees):
         net.save(folder)
         return
