@@ -162,6 +162,7 @@ MODELLED = ("fresh", "stale")  # rungs of the ladder on which the models answer;
 REQUEST_ID = "request_id"
 RELEASE = "release"
 CATALOGUE_VERSION = "catalogue_version"
+ALGORITHM = "algorithm"  # that ordered an answer's items, where the ranker chooses among several; kept in `asked`
 REQUEST_LOG = (
     REQUEST_ID,
     "logged_at",  # UTC, wall time

@@ -10,6 +10,7 @@ from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
 from components.ranking.sources import SOURCES
+from feature_repo import columns
 
 if TYPE_CHECKING:
     from bentos.recommender.catalogue import ShownItems
@@ -51,6 +52,10 @@ class Recommendations(Answer):
     """Items for a user, best first."""
 
     items: list[Item]
+    algorithm: str | None = Field(
+        default=None,
+        description="Which of the release's rankers ordered the items; null where it has one, or no model answered",
+    )
     intents: list[Intent] = Field(description="The five likeliest")
     profile: Profile
 
@@ -67,16 +72,20 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
         state, ranked = door.ladder.recommend(state, k=door.policy.considered(k), exclude=exclude)
         chosen = door.choose(ranked, k, context)
     items = [shown(among, one, propensity) for one, propensity in chosen]
+    algorithm = ranked[0].algorithm if ranked else None  # one answers for all items of a user
+    told = {} if algorithm is None else {columns.ALGORITHM: algorithm}
     door.write(
         context,
         state,
-        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at},
+        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | told,
         items=[
             {"position": place, **item.model_dump(exclude={"title", "reasons"})} for place, item in enumerate(items, 1)
         ],
     )
     likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
-    return Recommendations(items=items, intents=likeliest, profile=state.profile, **door.signed(context))
+    return Recommendations(
+        items=items, algorithm=algorithm, intents=likeliest, profile=state.profile, **door.signed(context)
+    )
 
 
 def wanted(asked: int | None, *, k: int, max_k: int) -> int:
@@ -114,6 +123,7 @@ CONTRACT = Contract(
                     "reasons": {"weeks_bought": 24.0, "weeks_since": 2.0, "intent": 0.482},
                 }
             ],
+            "algorithm": None,
             "intents": [examples.VISIT, examples.INTENT],
             "profile": examples.PROFILE,
         }

@@ -55,6 +55,7 @@ SCHEMA = pa.schema(
         columns.CATALOGUE_VERSION: pa.int64(),  # of the document log; null: it was not read
     }
 )
+SPOKE = pa.field(columns.ALGORITHM, pa.string())
 log = logging.getLogger(__name__)
 Listed = tuple[int, float, str]  # item, score, source
 Shown = tuple[int, float, str, float]  # and the propensity
@@ -84,7 +85,7 @@ def write(
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
-    with pq.ParquetWriter(destination / FILE, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(destination / FILE, _schema(ranker), compression="zstd") as writer:
         for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
             best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted))
             users_of = table[columns.USER_ID].to_pylist()
@@ -93,10 +94,18 @@ def write(
                 for user, answer in zip(users_of, best, strict=True)
             ]
             found = _table(table, answers, ranker.vocabulary.item_ids, released.id, version)
+            if (algorithms := spoke(table, probabilities, ranker)) is not None:
+                listing = [name for name, answer in zip(algorithms, answers, strict=True) for _ in answer]
+                found = found.append_column(SPOKE, pa.array(listing, pa.string()))
             writer.write_table(found, row_group_size=max(found.num_rows, 1))
             users, listed = users + table.num_rows, listed + found.num_rows
             at(users / source.metadata.num_rows)
     return {"users": users, "items": listed, "k": wanted} | ({} if version is None else {"catalogue_version": version})
+
+
+def _schema(ranker: "Ranker") -> pa.Schema:
+    """Return the file's columns; a ranker that chooses among several says which one spoke."""
+    return SCHEMA.append(SPOKE) if len(ranker.nets) > 1 else SCHEMA
 
 
 def _live(ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]) -> tuple["Ranker", int | None]:
@@ -156,6 +165,15 @@ def recommended(
         found = fallback.recommend(group[row], n_items=len(ranker.catalogue), k=k, exclude=exclude)
         answers[row] = [(one.item_index, one.score, one.source) for one in found]
     return answers
+
+
+def spoke(table: pa.Table, probabilities: np.ndarray, ranker: "Ranker") -> list[str | None] | None:
+    """Say which algorithm answered for each row of a group, None where no model did; None where the ranker is one."""
+    rows, rungs = UserRows.from_arrow(table.drop([GROUP, RUNG])), table[RUNG].to_pylist()
+    names = ranker.chosen_of(rows, probabilities)
+    if names is None:
+        return None
+    return [name if rung in columns.MODELLED else None for name, rung in zip(names, rungs, strict=True)]
 
 
 def _modelled(rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int) -> Iterator[list[Listed]]:

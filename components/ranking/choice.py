@@ -101,8 +101,8 @@ class Choice:
             known = (intent is None or intent in place) and (cohort is None or cohort in number)
             if not known or one["algorithm"] not in algorithms:
                 raise DataError(
-                    f"ranking model: its choice names intent {intent}, cohort {cohort} or algorithm {one['algorithm']}, "
-                    "which is none of the release's; train again"
+                    f"ranking model: its choice names intent {intent}, cohort {cohort} and algorithm "
+                    f"{one['algorithm']}, of which one is none of the release's; train again"
                 )
             key = (None if intent is None else place[intent], None if cohort is None else number[cohort])
             cells[key] = Cell(**{name: one[name] for name in Cell.__dataclass_fields__})

@@ -31,7 +31,7 @@ class Choose(Slice):
     )
     on: Literal["validation"] = Field(
         default="validation",
-        description="Where the choice is learnt: on the later half of the validation steps, which then stop no training",
+        description="Where the choice is learnt: the later half of the validation steps, which then stop no training",
     )
     least_users: int = Field(
         default=50,

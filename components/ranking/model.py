@@ -3,6 +3,7 @@
 Weights and the inputs' mean and scale live in one safetensors file; nothing here reads user rows.
 """
 
+import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,7 @@ def save(net: Single | Bundle, folder: Path) -> None:
         for name, one in net.nets.items():
             (folder / FOLDER / name).mkdir(parents=True)
             save(one, folder / FOLDER / name)
+        _note_all(folder, list(net.nets))
         return
     if isinstance(net, Trees):
         net.save(folder)
@@ -53,6 +55,13 @@ def save(net: Single | Bundle, folder: Path) -> None:
     (folder / FILE).chmod(0o644)  # safetensors makes it the owner's own; another user may serve it
     if not isinstance(net, BaselineNet):
         _compare(net, folder)
+
+
+def _note_all(folder: Path, names: list[str]) -> None:
+    """Write the SHA-256 of each ranker's weights where a single ranker has its weights: refits name these by theirs."""
+    digests = {name: hashlib.sha256((folder / FOLDER / name / FILE).read_bytes()).digest() for name in names}
+    save_arrays({name: np.frombuffer(one, dtype=np.uint8) for name, one in digests.items()}, folder / FILE)
+    (folder / FILE).chmod(0o644)
 
 
 def _compare(net: ScoringNet, folder: Path) -> None:

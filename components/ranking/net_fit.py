@@ -1,7 +1,7 @@
 """Fit the ranker's network to lists: epoch by epoch, with early stopping, or for so many epochs. Reads no rows.
 
-Seeds are fixed, and the network learns on one thread: equal input gives equal weights. More threads gain little on a net
-this small (measured: 22 s instead of 27 s on two cores) and cost tenfold where the cores are shared.
+Seeds are fixed, and the network learns on one thread: equal input gives equal weights. More threads gain little on a
+net this small (measured: 22 s instead of 27 s on two cores) and cost tenfold where the cores are shared.
 
 Letters: B lists of a batch, M candidates of the longest, F features.
 """

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.ranking import encode, numpy_net
+from components.ranking import cohorts, encode, numpy_net
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.bundle import CHOSEN, Bundle, Single, name_of
 from components.ranking.bundle import scored as scored_by
 from components.ranking.candidates import CandidateSet, candidates, context_of, given
 from components.ranking.catalogue import WEEK, Catalogue
+from components.ranking.choose_spec import COHORT, INTENT
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.history import History
@@ -92,6 +93,23 @@ class Ranker:
     def nets(self) -> Mapping[str, Single]:
         """Return what scores, by the algorithm's name; several where one is chosen for each user."""
         return self.net.nets if isinstance(self.net, Bundle) else {name_of(self.net): self.net}
+
+    def chosen_of(self, rows: UserRows, probabilities: np.ndarray) -> list[str] | None:
+        """Name the algorithm that answers for each of rows with intents [B, C]; None: there is one for all."""
+        if not isinstance(self.net, Bundle):
+            return None
+        choice = self.net.choice
+        return [choice.algorithms[code] for code in choice.of(self.read(rows), probabilities)]
+
+    def chosen(self, rows: UserRows, probabilities: np.ndarray) -> dict[str, str] | None:
+        """Say which algorithm answers for one row and intents [C], by which intent and cohort; None: there is one."""
+        names = self.chosen_of(rows, probabilities[None])
+        if names is None or not isinstance(self.net, Bundle):
+            return None
+        choice = self.net.choice
+        intent, cohort = (int(one[0]) for one in choice.keys(self.read(rows), probabilities[None]))
+        by = {INTENT: choice.targets[intent].name, COHORT: cohorts.NAMES[cohort]}
+        return {columns.ALGORITHM: names[0]} | {name: by[name] for name in choice.by}
 
     def at(self, item_state: pa.Table, *, week: int | None = None, graph: Graph | None = None) -> "Ranker":
         """Return the same ranker with items as known at another week (None: the table's last).
@@ -325,7 +343,7 @@ def top(scored: Scored, k: int, *, allowed: np.ndarray | None = None) -> np.ndar
 
 
 def _compared(scored: Scored, member: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Return the scores of some candidates as they are compared: a network's in steps of TIE, a formula's as they are."""
+    """Return the scores of some candidates as they are compared: of a network in steps of TIE."""
     scores = scored.scores[member]
     if scored.spoke is None:
         return np.asarray(np.rint(scores / TIE) if scores.dtype == np.float32 else scores)
