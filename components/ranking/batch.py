@@ -177,10 +177,8 @@ def spoke(table: pa.Table, probabilities: np.ndarray, ranker: "Ranker") -> list[
 
 
 def _modelled(rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int) -> Iterator[list[Listed]]:
-    from components.ranking.score import top
-
     scored = ranker.rank(rows, probabilities)
-    for row, best in enumerate(top(scored, k)):  # [B, k] positions, -1 where there are fewer
+    for row, best in enumerate(ranker.best(scored, ranker.read(rows), k)):  # [B, k] positions, -1 where there are fewer
         if best[-1] < 0:
             alone = ranker.recommend(rows.take(np.asarray([row])), probabilities[row], k=k)
             yield [(one.item_index, one.score, one.source) for one in alone]

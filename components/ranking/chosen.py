@@ -6,8 +6,11 @@ at, so gates judge the bundle with its choice as one ranker.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from components.ranking import choose, worth
+import numpy as np
+
+from components.ranking import choose, metrics, worth
 from components.ranking.bundle import Bundle, Single
 from components.ranking.choice import ALL, Cell, Choice
 from components.ranking.examples import World
@@ -16,6 +19,7 @@ from components.ranking.spec import Ranking
 from feature_repo import columns
 from feature_repo.errors import DataError
 
+NDCG = f"ndcg_at_{metrics.K}"
 MEMBERS, CHOICE = "algorithms", "choice"  # of training.json
 
 
@@ -54,3 +58,19 @@ def learnt(
     ranker = replace(like, net=Bundle(singles, nobody), features=world.features)
     choice = choose.learn(worth.of_weeks(ranker, world, weeks), spec.choose, default=spec.algorithm, targets=targets)
     return replace(ranker, net=Bundle(singles, choice)), choice
+
+
+def report(ranker: Ranker, world: World, *, part: str = "test") -> dict[str, Any]:
+    """Say what each ranker of a bundle is worth on its own on a part of the split, and which answers for how many."""
+    if not isinstance(ranker.net, Bundle):
+        return {}
+    choice, found = ranker.net.choice, worth.of_weeks(ranker, world, world.weeks(part))
+    codes = choice.codes(found.intent, found.cohort)
+    every = np.ones(len(codes), dtype=bool)
+    apart = {name: found.of(codes) - found.ndcg[:, place] for place, name in enumerate(choice.algorithms)}
+    return {
+        "answers": {name: round(float((codes == n).mean()), 5) for n, name in enumerate(choice.algorithms)},
+        NDCG: {name: round(float(found.ndcg[:, n].mean()), 5) for n, name in enumerate(choice.algorithms)},
+        "chosen": round(float(found.of(codes).mean()), 5),
+        "gain": metrics.intervals(apart, found.user_id, every),
+    }

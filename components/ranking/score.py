@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.ranking import cohorts, encode, numpy_net
+from components.ranking import cohorts, encode, numpy_net, rerank
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.bundle import CHOSEN, Bundle, Single, name_of
 from components.ranking.bundle import scored as scored_by
 from components.ranking.candidates import CandidateSet, candidates, context_of, given
 from components.ranking.catalogue import WEEK, Catalogue
 from components.ranking.choose_spec import COHORT, INTENT
+from components.ranking.diversity_spec import Diversity
 from components.ranking.eligibility import ANY, Eligibility
 from components.ranking.graph import Graph
 from components.ranking.history import History
@@ -87,6 +88,7 @@ class Ranker:
     graph: Graph | None = None  # where items are people
     vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
     eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
+    diversity: Diversity | None = None  # how the best are ordered anew; None: they are not
     later: LaterPeople = NOBODY  # people who came after training, as the document log has them
 
     @property
@@ -142,12 +144,20 @@ class Ranker:
         history, barred = self._history(rows), self._barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._of_one(rows, probabilities, history, found)
-        chosen = _best(scored, k, exclude)
-        answer = [_recommended(scored, m) for m in chosen]
+        allowed = ~np.isin(found.item, np.asarray(list(exclude), dtype=np.int64)) if exclude else None
+        chosen = self.best(scored, rows, min(k, max(len(found.item), 1)), allowed=allowed)[0]
+        answer = [_recommended(scored, int(m)) for m in chosen if m >= 0]
         if len(answer) < k and len(found.item) < len(self.catalogue):
             unwanted = {*exclude, *found.item, *([] if barred is None else np.flatnonzero(barred[0]))}
             answer += self._more(rows, probabilities, history, k=k, answer=answer, unwanted=unwanted)
         return answer
+
+    def best(self, scored: Scored, rows: UserRows, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
+        """Return the best k candidates of rows as `read` gives them, as a list shows them; `top`'s form [B, k]."""
+        if self.diversity is None:
+            return top(scored, k, allowed=allowed)
+        order = top(scored, max(k, self.diversity.pool), allowed=allowed)
+        return rerank.best(order, scored.found.item, rows, self.catalogue, self.diversity, k=k)
 
     def context(self, rows: UserRows) -> Context:
         """Lay out what a source finds candidates of rows from, nothing taken but what they may not be shown."""
@@ -191,7 +201,8 @@ class Ranker:
         order = self.catalogue.by_popularity
         items = order[~np.isin(order, np.asarray(list(unwanted), dtype=np.int64))][: k - len(answer)]
         scored = self._of_one(rows, probabilities, history, given(history, items))
-        ceiling = answer[-1].score if answer else np.inf
+        last = answer if self.diversity is not None else answer[-1:]  # where they were ordered anew, scores do not fall
+        ceiling = min((one.score for one in last), default=np.inf)
         falling = np.minimum.accumulate(np.minimum(scored.scores, ceiling))
         return [_recommended(replace(scored, scores=falling), m) for m in range(len(items))]
 
@@ -261,6 +272,8 @@ class Ranker:
         }
         config |= self.net.document() if isinstance(self.net, Bundle) else {}
         repeat = {} if self.eligible.repeat == ALLOW else {"repeat": self.eligible.repeat}
+        if self.diversity is not None:
+            config["diversity"] = self.diversity.model_dump(exclude_none=True)
         files.write_json(folder / "config.json", config | repeat | (notes or {}))
 
     @classmethod
@@ -297,6 +310,7 @@ class Ranker:
             features=tuple(config["features"]),
             graph=Graph.load(folder, place) if vocabulary.people else None,
             vectors=ItemVectors.load(folder / FOLDER, vocabulary.item_ids) if (folder / FOLDER).is_dir() else None,
+            diversity=Diversity(**config["diversity"]) if "diversity" in config else None,
             eligible=Eligibility(
                 config.get("repeat", ALLOW), place if vocabulary.people else {}, signs=vocabulary.signs
             ),
@@ -349,12 +363,6 @@ def _compared(scored: Scored, member: np.ndarray, row: np.ndarray) -> np.ndarray
         return np.asarray(np.rint(scores / TIE) if scores.dtype == np.float32 else scores)
     exact = np.asarray([is_formula(name) for name in scored.algorithms])[scored.spoke][row]
     return np.asarray(np.where(exact, scores, np.rint(scores / TIE)))
-
-
-def _best(scored: Scored, k: int, exclude: Collection[int]) -> list[int]:
-    allowed = ~np.isin(scored.found.item, np.asarray(list(exclude), dtype=np.int64)) if exclude else None
-    positions = top(scored, min(k, max(len(scored.found.item), 1)), allowed=allowed)[0]
-    return [int(m) for m in positions if m >= 0]
 
 
 def _recommended(scored: Scored, m: int) -> Recommended:

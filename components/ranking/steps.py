@@ -192,7 +192,8 @@ def judge(
     """Judge a model folder on the test weeks and write the evaluation's folder; return what was found, and the card."""
     answering, memory = measure.growth(lambda: Ranker.served(folder))
     loaded = Ranker.load(folder)
-    found = replace(evaluate(loaded, world, report=report), sources=source_report.report(loaded, world))
+    found = evaluate(loaded, world, report=report)
+    found = replace(found, sources=source_report.report(loaded, world), choice=chosen.report(loaded, world))
     text = write(found, files.read_json(folder / TRAINING), files.read_json(folder / "config.json"))
     with files.written_folder(evaluation) as out:
         files.write_json(out / "metrics.json", found.metrics())

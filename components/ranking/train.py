@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.ranking import chosen, lists, metrics, models, places
+from components.ranking import chosen, lists, metrics, models, places, rerank
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.bundle import Bundle, Single
 from components.ranking.candidates import recall as candidate_recall
@@ -112,6 +112,8 @@ def train(
     weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
     if models.TREES in spec.algorithms:
         lambdamart.library()  # before the lists are made, which takes minutes
+    if spec.diversity is not None:
+        rerank.require(Catalogue.of(world.vocabulary, world.item_state), spec.diversity)
     if spec.choose is None:
         return _fitted(_Material(world, spec, weeks, validate_weeks, report), spec, ranks, checkpoints)
     stops, chooses = chosen.periods(world)
@@ -214,6 +216,7 @@ def ranker_of(world: World, spec: Ranking, *, net: Single | Bundle, neighbours: 
         graph=world.graph(int(state[WEEK][0].as_py()) if state.num_rows else 0),
         eligible=world.eligible,
         vectors=world.vectors,
+        diversity=spec.diversity,
     )
 
 
