@@ -271,3 +271,32 @@ def test_what_cannot_be_chosen_is_refused(said: dict[str, object], why: str) -> 
 def test_a_spec_without_a_choice_has_the_digest_it_had() -> None:
     assert "choose" not in Ranking().model_dump()
     assert Ranking(choose=Choose(among=("network", "sequence", "tifu"))).learn == ("sequence", "users")
+
+
+def test_the_steps_train_judge_and_refit_a_bundle(tmp_path: Path) -> None:
+    rows, intent = two_kinds.write(tmp_path / "world")
+    spec, ranker = SPEC.model_dump_json(), tmp_path / "ranker"
+    steps.run_train_ranking(spec, rows=str(rows), intent=str(intent), ranker=str(ranker), curves=str(tmp_path / "page"))
+    found = steps.run_evaluate_ranking(
+        spec, rows=str(rows), intent=str(intent), ranker=str(ranker), evaluation=str(tmp_path / "evaluation"),
+        card=str(tmp_path / "card.md"), log_metric=lambda name, value: None,
+    )  # fmt: skip
+    card = (tmp_path / "card.md").read_text()
+    assert "one of 4 algorithms (`frequency`, `popular`, `tifu`, `network`), chosen by intent and cohort." in card
+    assert "| buy:C1 | regular | popular |" in card
+    told = files.read_json(tmp_path / "evaluation/metrics.json")["choice"]
+    assert told["answers"]["popular"] == 0.5
+    assert told["chosen"] == pytest.approx(found.test["ndcg_at_10"], abs=1e-4)
+    assert files.read_json(tmp_path / "evaluation/served.json")["variant"]["score_gap"] < 1e-5
+    training = files.read_json(ranker / steps.TRAINING)
+    assert training["choice"]["weeks"] == [18]
+    files.write_json(
+        intent / "training.json", {"weeks": {"early": [4], "scored_by_early": list(range(5, 21)), "scored_by_full": []}}
+    )
+    steps.run_refit_ranking(
+        spec, code="", refit=True, rows=str(rows), intent=str(intent), ranker=str(ranker),
+        refitted=str(tmp_path / "refitted"),
+    )  # fmt: skip
+    again = Ranker.served(tmp_path / "refitted")
+    assert isinstance(again.net, Bundle)
+    assert again.net.choice == Choice.read(training["choice"], again.vocabulary.targets)
