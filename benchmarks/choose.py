@@ -23,7 +23,6 @@ from benchmarks import script, subject
 from benchmarks.script import Document
 from components.ranking import choose, chosen, metrics, worth
 from components.ranking import examples as ranking_examples
-from components.ranking.bundle import Bundle
 from components.ranking.choose_spec import COHORT, Choose
 from components.ranking.examples import World
 from components.ranking.metrics import K
@@ -101,7 +100,7 @@ def _one_seed(world: World, spec: Ranking, told: Seeds, *, seed: int) -> tuple[d
     rng = np.random.default_rng(seed)
     for kind in KINDS:
         asked = spec.choose.model_copy(update={"by": (COHORT,)}) if kind == NO else spec.choose
-        before, after = (_with(kind, one, world, trained.ranker.net, rng) for one in (earlier, later))
+        before, after = (_with(kind, one, world, rng) for one in (earlier, later))
         choice = choose.learn(before, asked, default=spec.algorithm, targets=world.vocabulary.targets)
         told.add(kind, after.of(choice.codes(after.intent, after.cohort)))
         told.moved.setdefault(kind, []).append(sum(cell.gain > 0 for cell in choice.cells.values()))
@@ -115,12 +114,11 @@ def _one_seed(world: World, spec: Ranking, told: Seeds, *, seed: int) -> tuple[d
     return weeks, {"choose": len(earlier.ndcg), "test": len(later.ndcg)}
 
 
-def _with(kind: str, of: Worth, world: World, net: object, rng: np.random.Generator) -> Worth:
+def _with(kind: str, of: Worth, world: World, rng: np.random.Generator) -> Worth:
     """Return rows with the intents of a kind in the place of those that were predicted."""
     if kind == SHUFFLED:
         return replace(of, intent=rng.permutation(of.intent))
     if kind == ORACLE:
-        assert isinstance(net, Bundle)
         return replace(of, intent=true_intents(world, of.row, of.intent))
     return of
 
