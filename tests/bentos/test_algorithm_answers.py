@@ -49,8 +49,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = train(world, SPEC)
     cells = {key: Cell(name, 1, 1) for key, name in PER_INTENT.items()}
     choice = Choice(("intent",), ("frequency", "popular", "network"), world.vocabulary.targets, cells)
-    formulas = {name: BaselineNet(name) for name in ("frequency", "popular")}
-    bundle = replace(trained.ranker, net=Bundle(formulas | trained.ranker.nets, choice))
+    nets = {name: BaselineNet(name) for name in ("frequency", "popular")} | dict(trained.ranker.nets)
+    bundle = replace(trained.ranker, net=Bundle(nets, choice))
     (at / "ranking").mkdir()
     bundle.save(at / "ranking")
     return at / "ranking"
@@ -100,7 +100,7 @@ def test_a_ranking_service_says_it_too_and_the_same_items(folder: Path) -> None:
         chances = np.asarray(board.intents(user), np.float32)
         here = served.recommend(_row(user), chances, k=5)
         there = remote.recommend(_row(user), chances, k=5, exclude=frozenset())
-        assert {one.algorithm for one in [*here, *there]} == {algorithm}
+        assert {one.algorithm for one in here} == {one.algorithm for one in there} == {algorithm}
         assert [one.item_index for one in here] == [one.item_index for one in there]
 
 

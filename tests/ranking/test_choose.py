@@ -10,7 +10,7 @@ import pytest
 from components.ranking import choose, chosen, cohorts, examples, refit, steps, worth
 from components.ranking.bundle import Bundle
 from components.ranking.choice import ALL, Cell, Choice
-from components.ranking.choose_spec import Choose
+from components.ranking.choose_spec import By, Choose
 from components.ranking.evaluate import evaluate
 from components.ranking.examples import World
 from components.ranking.score import Ranker
@@ -21,8 +21,8 @@ from components.ranking.worth import Worth
 from feature_repo import columns, files
 from feature_repo.errors import DataError
 from feature_repo.vocabulary import Target
-from tests.ranking import two_kinds
-from tests.ranking.board import SPLIT, cold_rows, intents, start
+from tests.ranking import board, two_kinds
+from tests.ranking.board import ITEMS, cold_rows, intents, start
 from tests.ranking.two_kinds import AMONG, SPEC
 
 TARGETS = (Target("buy", "A", "purchase", "category"), Target("buy", "B", "purchase", "category"))
@@ -56,7 +56,7 @@ def _all(*parts: Worth) -> Worth:
     return Worth(*(np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
 
-def _learnt(found: Worth, *, by: tuple[str, ...] = ("intent", "cohort"), least: int = 5, shrink: int = 0) -> Choice:
+def _learnt(found: Worth, *, by: tuple[By, ...] = ("intent", "cohort"), least: int = 5, shrink: int = 0) -> Choice:
     spec = Choose(by=by, among=("network", "tifu"), least_users=least, shrink=shrink)
     return choose.learn(found, spec, default="network", targets=TARGETS)
 
@@ -97,12 +97,12 @@ def test_shuffled_intents_gain_nothing(bundle: Trained, two: World, seed: int) -
 def test_the_weeks_that_choose_stop_no_training(bundle: Trained, two: World) -> None:
     assert (chosen.periods(two), bundle.chosen_on) == (([17], [18]), [18])
     assert bundle.rows["validate"] == len(two.examples.of_weeks([17]))
-    ahead = replace(two, split=SPLIT | {"validate": [15, 16, 17, 18], columns.LABELS_AHEAD: [2]})
+    ahead = replace(two, split=two.split | {"validate": [15, 16, 17, 18], columns.LABELS_AHEAD: [2]})
     assert chosen.periods(replace(ahead, split=ahead.split | {"train": [5, 6]}))[0] == [15]
 
 
 def test_one_validation_week_is_refused(two: World) -> None:
-    alone = replace(two, split=SPLIT | {"validate": [18]})
+    alone = replace(two, split=two.split | {"validate": [18]})
     with pytest.raises(DataError, match=r"models\.ranking\.choose: the validation steps with rows, 18, cannot be cut"):
         train(alone, SPEC)
 
@@ -159,9 +159,7 @@ def test_intents_without_a_level_count_where_there_are_no_others() -> None:
 
 
 def test_cohorts_are_counted_as_evaluations_count_them() -> None:
-    rows = two_kinds.board.user_rows(
-        *({**two_kinds.board.known_row("u00", {}, 2), "weeks_total": n} for n in (0.0, 8.0, 9.0, 24.0, 25.0))
-    )
+    rows = board.user_rows(*({**board.known_row("u00", {}, 2), "weeks_total": n} for n in (0.0, 8.0, 9.0, 24.0, 25.0)))
     assert [cohorts.NAMES[c] for c in cohorts.of(rows)] == ["new", "new", "regular", "regular", "frequent"]
 
 
@@ -214,7 +212,7 @@ def test_a_single_ranker_says_nothing_of_algorithms(ranker: Ranker, world: World
 
 def test_a_cold_user_is_answered(bundle: Trained) -> None:
     answer = bundle.ranker.recommend(cold_rows(start(21)), np.asarray(intents("u00"), np.float32), k=99)
-    assert len({one.item_index for one in answer}) == two_kinds.ITEMS
+    assert len({one.item_index for one in answer}) == ITEMS
     assert all(a.score >= b.score for a, b in itertools.pairwise(answer))
 
 

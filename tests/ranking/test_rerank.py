@@ -36,10 +36,8 @@ def things(*targets: int, kind: list[int] | None = None, brand: list[int] | None
 
 def ordered(catalogue: Catalogue, option: Diversity, *, k: int, had: dict[int, list[int]] | None = None) -> list[int]:
     """Order all items anew, which stand by their number, for a user with a history of `had`."""
-    items = np.arange(len(catalogue))
-    return rerank.best(items[None], items, user_rows(known_row("u00", had or {}, 9)), catalogue, option, k=k)[
-        0
-    ].tolist()
+    items, rows = np.arange(len(catalogue)), user_rows(known_row("u00", had or {}, 9))
+    return [int(item) for item in rerank.best(items[None], items, rows, catalogue, option, k=k)[0]]
 
 
 def test_likeness_is_the_mean_over_what_the_catalogue_tells() -> None:

@@ -18,7 +18,7 @@ FAVOURITES, BEHIND = 1, 4
 FASHION = np.arange(1, ITEMS, 2)  # odd items; the even ones are favourites
 AMONG = ("frequency", "popular", "tifu", "network")
 SPEC = Ranking(
-    candidates=Candidates(history=15, neighbours=5, popular=15),
+    candidates=Candidates.model_validate({"history": 15, "neighbours": 5, "popular": 15}),
     algorithm="frequency",
     choose=Choose(among=AMONG, least_users=10, shrink=2),
     train_weeks=2,
