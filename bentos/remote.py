@@ -47,6 +47,7 @@ class Recommended:
     score: float
     source: str
     reasons: dict[str, float]
+    algorithm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class RemoteRanker:
         arrays, fields = self._ask("/recommend", arrays, fields | {"k": k})
         pairs = zip(arrays["items"].tolist(), arrays["scores"].tolist(), strict=True)
         return [
-            Recommended(item, score, source, reasons)
+            Recommended(item, score, source, reasons, fields.get("algorithm"))
             for (item, score), source, reasons in zip(pairs, fields["sources"], fields["reasons"], strict=True)
         ]
 

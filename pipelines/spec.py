@@ -396,6 +396,18 @@ class Recommender(Slice):
         return self
 
     @model_validator(mode="after")
+    def _choice_has_steps(self) -> "Recommender":
+        """Refuse a choice among rankers where the validation steps cannot be cut in two."""
+        least, have = 1 + self._ranking_steps, self.data.split.lengths()["validate_weeks"]
+        if self.models.ranking.choose is not None and have < least:
+            raise ValueError(
+                f"models.ranking.choose: needs {least} or more validation steps, of which the later half chooses and "
+                f"the others stop training, and data.split has {have}; set data.split.validate_weeks (validate_steps): "
+                f"{max(least, 4)}, or leave choose out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _privacy_is_of_one_training(self) -> "Recommender":
         if self.models.intent.privacy is not None and self.promotion.refit:
             raise ValueError(

@@ -10,6 +10,7 @@ from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
 from components.ranking.sources import SOURCES
+from feature_repo import columns
 
 if TYPE_CHECKING:
     from bentos.recommender.catalogue import ShownItems
@@ -73,6 +74,11 @@ class Recommendations(Answer):
 
     items: list[Item]
     rules: AppliedRules | None = Field(default=None, description="null: no rule holds, and no placement was named")
+    algorithm: str | None = Field(
+        default=None,
+        description="Which of the release's rankers, or the placement's own algorithm, ordered the items; null where "
+        "there is one ranker for all, or no model answered",
+    )
     intents: list[Intent] = Field(description="The five likeliest")
     profile: Profile
 
@@ -90,17 +96,24 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
         found = door.listed(state, k, context, exclude=exclude, placement=ask.placement)
     state = found.state
     items = [shown(among, one, propensity) for one, propensity in found.chosen]
+    spoke = next((one.algorithm for one, _ in found.chosen if one.algorithm), None)  # one answers for all items
+    told = {} if spoke is None else {columns.ALGORITHM: spoke}
     door.write(
         context,
         state,
-        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | found.asked,
+        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | told | found.asked,
         items=[
             {"position": place, **item.model_dump(exclude={"title", "reasons"})} for place, item in enumerate(items, 1)
         ],
     )
     likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
     return Recommendations(
-        items=items, rules=applied(found), intents=likeliest, profile=state.profile, **door.signed(context)
+        items=items,
+        rules=applied(found),
+        algorithm=spoke or found.asked.get(columns.PLACEMENT_ALGORITHM),
+        intents=likeliest,
+        profile=state.profile,
+        **door.signed(context),
     )
 
 
@@ -148,6 +161,7 @@ CONTRACT = Contract(
                 }
             ],
             "rules": None,
+            "algorithm": None,
             "intents": [examples.VISIT, examples.INTENT],
             "profile": examples.PROFILE,
         }

@@ -72,7 +72,9 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
             "items": np.asarray([one.item_index for one in found], dtype=np.int64),
             "scores": np.asarray([one.score for one in found], dtype=np.float64),
         }
-        return wire.packed(items, {"sources": [o.source for o in found], "reasons": [o.reasons for o in found]})
+        told = {"sources": [o.source for o in found], "reasons": [o.reasons for o in found]}
+        spoke = found[0].algorithm if found else None  # one answers for all items of a user
+        return wire.packed(items, told | ({} if spoke is None else {"algorithm": spoke}))
 
     def score(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
         rows, probabilities = _one(arrays, fields, targets)

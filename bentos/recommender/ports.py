@@ -96,6 +96,10 @@ class Recommended(Protocol):
     def reasons(self) -> dict[str, float]:
         """The strongest feature values."""
 
+    @property
+    def algorithm(self) -> str | None:
+        """Which algorithm scored it, where the ranker chooses among several."""
+
 
 class Ranker(Protocol):
     """Finds and orders items."""

@@ -11,6 +11,7 @@ from components.ranking.rules import past, pool
 from components.ranking.rules.book import Asked, RuleBook
 from components.ranking.rules.listing import Unmet, listed
 from components.ranking.rules.spec import MODEL
+from feature_repo import columns
 from feature_repo.errors import DataError, StoreAway
 from feature_repo.memory import Remembered
 
@@ -57,7 +58,7 @@ def recommend(
     asked = _asked(state, wanted, book, memory)
     rules, log = book.for_list(asked), dict[str, Any]()
     if wanted.placement is not None:
-        log = {"placement": wanted.placement} | ({} if algorithm == MODEL else {"algorithm": algorithm})
+        log = {"placement": wanted.placement} | ({} if algorithm == MODEL else {columns.PLACEMENT_ALGORITHM: algorithm})
     unread = tuple(Unmet(name, "this release cannot read it") for name in book.unread)
     if not rules:
         after, ranked = ladder.recommend(state, k=wanted.considered, exclude=wanted.exclude)

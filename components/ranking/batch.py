@@ -58,6 +58,7 @@ SCHEMA = pa.schema(
         columns.CATALOGUE_VERSION: pa.int64(),  # of the document log; null: it was not read
     }
 )
+SPOKE = pa.field(columns.ALGORITHM, pa.string())
 log = logging.getLogger(__name__)
 Listed = tuple[int, float, str]  # item, score, source
 Shown = tuple[int, float, str, float]  # and the propensity
@@ -89,7 +90,7 @@ def write(
     event = Ranking.model_validate(released.slices["ranking"]).event
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
-    with pq.ParquetWriter(destination / FILE, SCHEMA, compression="zstd") as writer:
+    with pq.ParquetWriter(destination / FILE, _schema(ranker), compression="zstd") as writer:
         for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
             best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted), event=event)
             users_of = table[columns.USER_ID].to_pylist()
@@ -98,8 +99,11 @@ def write(
                 for user, answer in zip(users_of, best, strict=True)
             ]
             if rules is not None:
-                answers = _by_rules(table, probabilities, rules, answers, policy, k=wanted)
+                answers = _by_rules(table, probabilities, rules, answers, policy, k=wanted, event=event)
             found = _table(table, answers, ranker.vocabulary.item_ids, released.id, version)
+            if (algorithms := spoke(table, probabilities, ranker)) is not None:
+                listing = [name for name, answer in zip(algorithms, answers, strict=True) for _ in answer]
+                found = found.append_column(SPOKE, pa.array(listing, pa.string()))
             writer.write_table(found, row_group_size=max(found.num_rows, 1))
             users, listed = users + table.num_rows, listed + found.num_rows
             at(users / source.metadata.num_rows)
@@ -114,15 +118,24 @@ def _by_rules(
     policy: Policy,
     *,
     k: int,
+    event: str | None,
 ) -> list[list[Shown]]:
     """Return the lists of a group with those in which rules hold made by these."""
     rungs, group = table[RUNG].to_pylist(), table[GROUP].to_pylist()
+    acted_on = _acted_on(table, rules.ranker, event)
     rows, found = UserRows.from_arrow(table.drop([GROUP, RUNG])), []
     for row, answer in enumerate(answers):
         mine, modelled = rows.take(np.asarray([row])), rungs[row] in columns.MODELLED
-        ruled = rules.listed(mine, probabilities[row], group[row], modelled=modelled, policy=policy, k=k)
+        ruled = rules.listed(
+            mine, probabilities[row], group[row], modelled=modelled, policy=policy, k=k, exclude=acted_on[row]
+        )
         found.append(answer if ruled is None else ruled)
     return found
+
+
+def _schema(ranker: "Ranker") -> pa.Schema:
+    """Return the file's columns; a ranker that chooses among several says which one spoke."""
+    return SCHEMA.append(SPOKE) if len(ranker.nets) > 1 else SCHEMA
 
 
 def _live(
@@ -217,17 +230,25 @@ def _acted_on(table: pa.Table, ranker: "Ranker", event: str | None) -> list[froz
     ]
 
 
+def spoke(table: pa.Table, probabilities: np.ndarray, ranker: "Ranker") -> list[str | None] | None:
+    """Say which algorithm answered for each row of a group, None where no model did; None where the ranker is one."""
+    rows, rungs = UserRows.from_arrow(table.drop([GROUP, RUNG])), table[RUNG].to_pylist()
+    names = ranker.chosen_of(rows, probabilities)
+    if names is None:
+        return None
+    return [name if rung in columns.MODELLED else None for name, rung in zip(names, rungs, strict=True)]
+
+
 def _modelled(
     rows: UserRows, probabilities: np.ndarray, ranker: "Ranker", *, k: int, exclude: Sequence[frozenset[int]]
 ) -> Iterator[list[Listed]]:
-    from components.ranking.score import top
-
     scored = ranker.rank(rows, probabilities)
     allowed = None
     if any(exclude):
         named = zip(scored.found.row.tolist(), scored.found.item.tolist(), strict=True)
         allowed = np.asarray([item not in exclude[row] for row, item in named], dtype=bool)  # [M]
-    for row, best in enumerate(top(scored, k, allowed=allowed)):  # [B, k] positions, -1 where there are fewer
+    best_of = ranker.best(scored, ranker.read(rows), k, allowed=allowed)
+    for row, best in enumerate(best_of):  # [B, k] positions, -1 where there are fewer
         if best[-1] < 0:
             alone = ranker.recommend(rows.take(np.asarray([row])), probabilities[row], k=k, exclude=exclude[row])
             yield [(one.item_index, one.score, one.source) for one in alone]

@@ -52,7 +52,15 @@ class BatchRules:
         return cls(read, ranker, fallback)
 
     def listed(
-        self, rows: UserRows, probabilities: np.ndarray, group: int, *, modelled: bool, policy: "Policy", k: int
+        self,
+        rows: UserRows,
+        probabilities: np.ndarray,
+        group: int,
+        *,
+        modelled: bool,
+        policy: "Policy",
+        k: int,
+        exclude: frozenset[int] = frozenset(),
     ) -> list[tuple[int, float, str, float]] | None:
         """Return one user's list (B = 1): item, score, source, propensity; None where no rule holds in it."""
         segment = self.fallback.names[group] if group != self.fallback.everyone else None
@@ -69,6 +77,7 @@ class BatchRules:
             k=k,
             most=max(policy.considered(k), sum(self.ranker.spec.limit(one.name) for one in SOURCES)),
             n_items=len(self.ranker.catalogue),
+            exclude=exclude,
         )
         return [(one.item_index, float(one.score), one.source, chance) for one, chance in made.chosen]
 

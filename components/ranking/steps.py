@@ -15,7 +15,7 @@ from typing import Any
 from components import conditions, measure, resamples, twins
 from components import curves as pages
 from components.distributed import ranks, trainjob
-from components.ranking import batch, examples, source_report, train
+from components.ranking import batch, chosen, examples, source_report, train
 from components.ranking import refit as refits
 from components.ranking.card import write
 from components.ranking.evaluate import Evaluation, evaluate
@@ -122,7 +122,7 @@ def run_refit_ranking(
         epochs = refits.epochs_of(training)
         about = asked | {"epochs": epochs}
         kept = _checkpoints("refit_ranking", world, spec, about, rows, intent, Path(refitted))
-        made = refits.refit(world, spec, epochs=epochs, report=progress.at, checkpoints=kept)
+        made = refits.refit(world, spec, epochs=epochs, judged=training, report=progress.at, checkpoints=kept)
         refits.require_sane(made, training)
         with files.written_folder(Path(refitted)) as folder:
             made.ranker.save(folder)
@@ -192,7 +192,8 @@ def judge(
     """Judge a model folder on the test weeks and write the evaluation's folder; return what was found, and the card."""
     answering, memory = measure.growth(lambda: Ranker.served(folder))
     loaded = Ranker.load(folder)
-    found = replace(evaluate(loaded, world, report=report), sources=source_report.report(loaded, world))
+    found = evaluate(loaded, world, report=report)
+    found = replace(found, sources=source_report.report(loaded, world), choice=chosen.report(loaded, world))
     text = write(found, files.read_json(folder / TRAINING), files.read_json(folder / "config.json"))
     with files.written_folder(evaluation) as out:
         files.write_json(out / "metrics.json", found.metrics())
@@ -237,12 +238,26 @@ def run_judge_twin_ranking(
 
 def _training(trained: train.Trained, spec: Ranking) -> dict[str, object]:
     return {
-        "epochs": [asdict(epoch) for epoch in trained.epochs],
-        "best_epoch": trained.best_epoch,
+        **_epochs(trained),
         "rows": trained.rows,
         "candidate_recall": {part: round(share, 5) for part, share in trained.candidate_recall.items()},
         "seconds": trained.seconds,
         "spec": spec.model_dump(),
+        **_chosen(trained),
+    }
+
+
+def _epochs(trained: train.Trained) -> dict[str, object]:
+    return {"epochs": [asdict(epoch) for epoch in trained.epochs], "best_epoch": trained.best_epoch}
+
+
+def _chosen(trained: train.Trained) -> dict[str, object]:
+    """Say how each ranker of a bundle came about, and what was learnt of which answers for whom; {} of a single one."""
+    if trained.choice is None:
+        return {}
+    return {
+        chosen.MEMBERS: {name: _epochs(one) for name, one in trained.members.items()},
+        chosen.CHOICE: trained.choice.document() | {"weeks": trained.chosen_on},
     }
 
 

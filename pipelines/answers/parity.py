@@ -155,9 +155,14 @@ def rescored(scorer: "IntentScorer", ranker: "Ranker", answer: Answer) -> Iterat
         return
     for target in np.flatnonzero(~np.isclose(served, again, rtol=0.0, atol=SCORES)):
         yield _difference(answer, f"probability of {names[target]}", float(served[target]), float(again[target]))
-    shown = {str(i[columns.ITEM_ID]): float(i["score"]) for i in answer["items"] or ()}
-    if (algorithm := answer["asked"].get("algorithm")) is not None:  # a placement's own
+    if (algorithm := answer["asked"].get(columns.PLACEMENT_ALGORITHM)) is not None:
         ranker = ranker.by(algorithm)
+    spoke = answer["asked"].get(columns.ALGORITHM)
+    offline_spoke = (ranker.chosen(rows, again.astype(np.float32)) or {}).get(columns.ALGORITHM)
+    if answer["endpoint"] == "recommend" and answer["items"] and spoke != offline_spoke:
+        yield _difference(answer, columns.ALGORITHM, spoke, offline_spoke)
+        return
+    shown = {str(i[columns.ITEM_ID]): float(i["score"]) for i in answer["items"] or ()}
     if answer["endpoint"] == "rank":
         shown = dict(zip(answer["asked"]["item_ids"], answer["asked"]["scores"], strict=True))
     index = ranker.vocabulary.index_of_item

@@ -87,6 +87,7 @@ class TinyRanker:
                 score=1.0 - n / 10,
                 source="history" if i in had else "popular",
                 reasons={"intent": float(probabilities[0])},
+                algorithm=None,
             )
             for n, i in enumerate(order[:k])
         ]

@@ -113,7 +113,7 @@ def test_what_is_logged_replays_and_a_list_that_breaks_a_rule_is_named(ruled: tu
     for line in lines:
         assert not list(rules_kept(line, read, ranker, names)), line["asked"]
         scores = {item["item_id"]: item["score"] for item in line["items"]}
-        by = ranker.by(line["asked"]["algorithm"]) if "algorithm" in line["asked"] else ranker
+        by = ranker.by(line["asked"]["placement_algorithm"]) if "placement_algorithm" in line["asked"] else ranker
         places = np.asarray([ranker.vocabulary.index_of_item[item] for item in scores])
         again = by.score(requestlog.rows_of(line), np.asarray(line["probabilities"], dtype=np.float32), places)
         assert list(scores.values()) == pytest.approx(again.tolist(), abs=1e-5), "no filler's score is in the answer"

@@ -37,6 +37,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/intent/projection.py": ("tests/intent/test_projection.py",),
     "components/intent/quantize.py": ("tests/intent/test_quantize.py",),
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
+    "components/ranking/choice.py": ("tests/ranking/test_choose.py",),
+    "components/ranking/choose.py": ("tests/ranking/test_choose.py",),
+    "components/ranking/rerank.py": ("tests/ranking/test_rerank.py",),
     "components/ranking/places.py": ("tests/ranking/test_start.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
     # The gates.

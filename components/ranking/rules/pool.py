@@ -41,6 +41,10 @@ class Ranked(Protocol):
     def reasons(self) -> dict[str, float]:
         """The strongest feature values."""
 
+    @property
+    def algorithm(self) -> str | None:
+        """Which of several rankers scored it."""
+
 
 Chosen = tuple[Ranked, float]  # with its propensity
 Rank = Callable[[int, frozenset[int]], Sequence[Ranked]]  # the best so many, without those excluded
@@ -56,6 +60,7 @@ class Brought:
     score: float
     source: str
     reasons: dict[str, float]
+    algorithm: str | None = None  # which of several rankers scored it
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class _Pool:
             place = bisect.bisect_right(below, -one.score)
             below.insert(place, -one.score)
             self.order.insert(place, one.item_index)
-            self.of[one.item_index] = (Brought(one.item_index, float(one.score), RULE, dict(one.reasons)), 1.0)
+            self.of[one.item_index] = (Brought(one.item_index, float(one.score), RULE, dict(one.reasons), one.algorithm), 1.0)
 
     def look_further(self) -> bool:
         """Rank all items that may be shown, so many at most; say whether there are more than before."""
@@ -141,7 +146,7 @@ def _own_scores(chosen: list[Chosen], score: Score) -> list[Chosen]:
     found = list(chosen)
     for place, value in zip(places, scores, strict=True):
         one, propensity = chosen[place]
-        found[place] = (Brought(one.item_index, float(value), one.source, one.reasons), propensity)
+        found[place] = (Brought(one.item_index, float(value), one.source, one.reasons, one.algorithm), propensity)
     return found
 
 
