@@ -15,6 +15,7 @@ from bentos.endpoints.items import ItemChange, ItemsChanged, ItemsRequest
 from bentos.endpoints.rank import RankRequest, Scores
 from bentos.endpoints.recommend import Recommendations, RecommendRequest
 from bentos.endpoints.schemas import Event
+from bentos.endpoints.similar import SimilarItems, SimilarRequest
 
 AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
 
@@ -58,6 +59,24 @@ class Methods(ABC):
     def rank(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> Scores:
         """Score given items for a user, in the order given."""
         return self._ask("/rank", RankRequest, {"user_id": user_id, "item_ids": item_ids, "at": at}, Scores)
+
+    def similar(
+        self,
+        item_id: str,
+        *,
+        user_id: str | None = None,
+        k: int | None = None,
+        by: str | None = None,
+        exclude: Sequence[str] | None = None,
+        at: dt.datetime | None = None,
+    ) -> SimilarItems:
+        """List items like an item."""
+        return self._ask(
+            "/similar",
+            SimilarRequest,
+            {"item_id": item_id, "user_id": user_id, "k": k, "by": by, "exclude": exclude, "at": at},
+            SimilarItems,
+        )
 
     def events(self, events: Sequence[Event]) -> Accepted:
         """Store events durably and fold them into their users' profiles."""

@@ -143,6 +143,15 @@ class Door:
         hidden, items = self._pseudonym(user_id), self.items_of(context)
         state = self.ladder.state_of(hidden, now, at, context)
         own = own_item(self.release.ranking, items.vocabulary.index_of_item, user_id, hidden=hidden)
+        return self._shown(state, own, items)
+
+    def nobody(self, context: RequestContext) -> ProfileState:
+        """Return what a request that names no user is answered from, without a look at the store."""
+        state = self.ladder.nobody(pseudonym(NOBODY, self._key), self._clock.now())
+        return self._shown(state, frozenset(), self.items_of(context))
+
+    def _shown(self, state: ProfileState, own: frozenset[int], items: ShownItems) -> ProfileState:
+        """Add to a state what may be shown, and whom nobody is shown."""
         barred = own if self._gone is None else own | self._gone.items()
         return dataclasses.replace(state, own=barred, items=items)
 

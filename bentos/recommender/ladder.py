@@ -31,7 +31,7 @@ from bentos.http.request_context import RequestContext
 from bentos.recommender import warmup
 from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
-from bentos.recommender.ports import Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid
+from bentos.recommender.ports import Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid, Similar
 from bentos.release import Release
 from components.ranking.eligibility import of_kinds
 from components.ranking.spec import FORBID
@@ -126,6 +126,20 @@ class Ladder:
         group, barred = self._group(rows), self._eligible.barred(rows)
         exclude |= frozenset(barred.values.tolist())
         return state, self._fallback.recommend(group, n_items=n_items, k=k, exclude=exclude)
+
+    def similar(
+        self, state: ProfileState, index: int, *, k: int, exclude: frozenset[int], by: str | None
+    ) -> Similar | None:
+        """Return at most k items like one that the user may be shown; None where the ranker does not answer."""
+        exclude |= state.own | self._acted_on(state) | frozenset(self._eligible.barred(state.rows).values.tolist())
+        if state.items is not None:
+            exclude |= state.items.hidden
+        ranker = self._ranker_of(state)
+        return _tried(lambda: ranker.similar(index, k=k, exclude=exclude, by=by))
+
+    def nobody(self, user: str, now: int) -> ProfileState:
+        """Return what is known where no user is named: nothing is read."""
+        return self._down(self._nobody(user, now))
 
     def _acted_on(self, state: ProfileState) -> frozenset[int]:
         """Return who came after training and may not be shown: rows do not hold them, the user's memory does.

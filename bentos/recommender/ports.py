@@ -97,6 +97,18 @@ class Recommended(Protocol):
         """The strongest feature values."""
 
 
+class Similar(Protocol):
+    """Items like an item."""
+
+    @property
+    def items(self) -> Sequence[Recommended]:
+        """The most alike first; the source is what they were compared by."""
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """What items can be compared by."""
+
+
 class Ranker(Protocol):
     """Finds and orders items."""
 
@@ -111,6 +123,9 @@ class Ranker(Protocol):
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         """Return the scores [M] of items for one user (B = 1)."""
+
+    def similar(self, item: int, *, k: int, exclude: frozenset[int], by: str | None) -> Similar:
+        """Return at most k items like one, by all bases or one; by one that is not held, none."""
 
 
 class Profiles(Protocol):

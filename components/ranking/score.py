@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ranking import encode, numpy_net
+from components.ranking import similar as similars
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.candidates import CandidateSet, candidates, context_of, given
 from components.ranking.catalogue import WEEK, Catalogue
@@ -151,6 +152,14 @@ class Ranker:
         rows = self.read(rows)
         history = self._history(rows)
         return self._of_one(rows, probabilities, history, given(history, items)).scores
+
+    def similar(
+        self, item: int, *, k: int, exclude: Collection[int] = frozenset(), by: str | None = None
+    ) -> similars.Similar:
+        """Return at most k items like one, by all that is held of both or by one basis (similar.py)."""
+        if not 0 <= item < len(self.catalogue):
+            raise DataError(f"item: {item} is outside 0..{len(self.catalogue) - 1}")
+        return similars.similar(self, item, k=k, exclude=exclude, by=by)
 
     def _more(
         self,

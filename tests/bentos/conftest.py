@@ -94,6 +94,17 @@ class TinyRanker:
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         return np.asarray(item_indexes, dtype=np.float32) / 10
 
+    def similar(self, item: int, *, k: int, exclude: frozenset[int], by: str | None) -> SimpleNamespace:
+        """Items are alike whose numbers are near; there is one basis."""
+        near = sorted(set(range(len(self.vocabulary.item_ids))) - {item, *exclude}, key=lambda i: (abs(i - item), i))
+        items = [
+            SimpleNamespace(
+                item_index=i, score=1 / abs(i - item), source="neighbours", reasons={"neighbours": 1 / abs(i - item)}
+            )
+            for i in (near[:k] if by in (None, "neighbours") else [])
+        ]
+        return SimpleNamespace(items=items, bases=("neighbours",))
+
 
 @dataclass
 class TinyProfiles:

@@ -58,7 +58,7 @@ def test_every_endpoint_is_declared_once() -> None:
 
 
 def test_the_kinds_are_the_routers_classes() -> None:
-    assert {"/recommend", "/intents", "/rank", "/explain"} == requests.READS
+    assert {"/recommend", "/intents", "/rank", "/similar", "/explain"} == requests.READS
     assert {"/describe"} == requests.PERSONAL - requests.READS
     assert {"/events"} == requests.WRITES
 

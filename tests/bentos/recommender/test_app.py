@@ -78,6 +78,7 @@ def test_every_endpoint_answers(client: TestClient) -> None:
         "/intents": {"user_id": "ann"},
         "/rank": {"user_id": "ann", "item_ids": ["i1"]},
         "/events": {"events": [{"user_id": "ann", "item_id": "i1", "event": "purchase", "value": 2}]},
+        "/similar": {"item_id": "i1"},
         "/explain": {"user_id": "ann", "item_id": "i1"},
         "/describe": {"user_id": "ann", "item_ids": ["i1"]},
         "/items": {"items": [{"item_id": "i1", "available": False}]},
