@@ -14,7 +14,7 @@ from bentos.endpoints.intents import Intents, IntentsRequest
 from bentos.endpoints.items import ItemChange, ItemsChanged, ItemsRequest
 from bentos.endpoints.rank import RankRequest, Scores
 from bentos.endpoints.recommend import Recommendations, RecommendRequest
-from bentos.endpoints.schemas import Event
+from bentos.endpoints.schemas import Event, SessionEvent
 from bentos.endpoints.similar import SimilarItems, SimilarRequest
 
 AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
@@ -37,18 +37,19 @@ class Methods(ABC):
 
     def recommend(
         self,
-        user_id: str,
+        user_id: str | None = None,
         *,
         k: int | None = None,
         context: Mapping[str, str | bool | int | float] | None = None,
         exclude: Sequence[str] | None = None,
         at: dt.datetime | None = None,
+        events: Sequence[SessionEvent] | None = None,
     ) -> Recommendations:
-        """Recommend items to a user."""
+        """Recommend items to a user, or in a session of somebody who is none."""
         return self._ask(
             "/recommend",
             RecommendRequest,
-            {"user_id": user_id, "k": k, "context": context, "exclude": exclude, "at": at},
+            {"user_id": user_id, "k": k, "context": context, "exclude": exclude, "at": at, "events": events},
             Recommendations,
         )
 

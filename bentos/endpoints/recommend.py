@@ -6,7 +6,8 @@ from pydantic import Field, FiniteFloat, StringConstraints
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
-from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request
+from bentos.endpoints.events import SetAside
+from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request, SessionEvent
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
 from components.ranking.sources import SOURCES
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
 TOP_INTENTS = 5
 MOST_EXCLUDED = 1000
+MOST_EVENTS = 200  # of a session
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Text = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class RecommendRequest(Request):
-    """Which items to show to a user."""
+    """Which items to show to a user, or in a session of somebody who is none."""
 
-    user_id: Id
+    user_id: Id | None = Field(default=None, description="Left out only with `events`: somebody who is no user")
     k: int | None = Field(default=None, ge=1, description="Items wanted; left out: the spec's serving.k")
     context: dict[Name, Text | bool | int | FiniteFloat] = Field(
         default={}, max_length=32, description="Where the items will be shown; logged, not used by the models yet"
@@ -34,6 +36,11 @@ class RecommendRequest(Request):
         default=[], max_length=MOST_EXCLUDED, description="Items not to show; unknown ones are ignored"
     )
     at: At = None
+    events: list[SessionEvent] = Field(
+        default=[],
+        max_length=MOST_EVENTS,
+        description="Without user_id: what was done in the session so far; counts for this answer, is stored nowhere",
+    )
 
 
 class Item(AnswerPart):
@@ -52,31 +59,45 @@ class Recommendations(Answer):
 
     items: list[Item]
     intents: list[Intent] = Field(description="The five likeliest")
+    set_aside: list[SetAside] = Field(
+        default=[], description="Of a session's events those whose item is not in the catalogue: they say nothing"
+    )
     profile: Profile
 
 
 def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Recommendations:
-    """Recommend items to a user."""
+    """Recommend items to a user, or in a session of somebody who is none."""
+    if ask.user_id is None and not ask.events:
+        raise refused("user_id", "is missing", "a user, or the events of a session of somebody who is none")
+    if ask.user_id is not None and ask.events:
+        raise refused("events", "are here with a user_id", "one of the two; what users do goes to /events")
     serving, among = door.release.serving, door.items_of(context)
     index = among.vocabulary.index_of_item
     k = wanted(ask.k, k=serving.k, max_k=serving.max_k)
     unwanted = [found for item in ask.exclude if not door.forgets(found := door.item_id(item))]
     exclude = frozenset(index[item] for item in unwanted if item in index)
-    state = door.state_of(ask.user_id, ask.at, context)
+    if ask.user_id is None:
+        state, aside = door.state_of_session(ask.events, ask.at, context)
+    else:
+        state, aside = door.state_of(ask.user_id, ask.at, context), []
     with context.stage("rank"):
         state, ranked = door.ladder.recommend(state, k=door.policy.considered(k), exclude=exclude)
         chosen = door.choose(ranked, k, context)
     items = [shown(among, one, propensity) for one, propensity in chosen]
-    door.write(
-        context,
-        state,
-        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at},
-        items=[
-            {"position": place, **item.model_dump(exclude={"title", "reasons"})} for place, item in enumerate(items, 1)
-        ],
-    )
+    if ask.user_id is None:
+        door.write_nobody(context, state, asked={"k": k, "context": ask.context})
+    else:
+        listed = [one.model_dump(exclude={"title", "reasons"}) for one in items]
+        door.write(
+            context,
+            state,
+            asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at},
+            items=[{"position": place, **one} for place, one in enumerate(listed, 1)],
+        )
     likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
-    return Recommendations(items=items, intents=likeliest, profile=state.profile, **door.signed(context))
+    return Recommendations(
+        items=items, intents=likeliest, set_aside=aside, profile=state.profile, **door.signed(context)
+    )
 
 
 def wanted(asked: int | None, *, k: int, max_k: int) -> int:
@@ -115,6 +136,7 @@ CONTRACT = Contract(
                 }
             ],
             "intents": [examples.VISIT, examples.INTENT],
+            "set_aside": [],
             "profile": examples.PROFILE,
         }
         | examples.SIGNED,

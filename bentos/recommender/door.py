@@ -15,11 +15,13 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from bentos.endpoints import schemas
+from bentos.endpoints.events import SetAside
 from bentos.endpoints.items import ItemsRequest
 from bentos.http.breaker import Breaker
 from bentos.http.problems import refused, short
 from bentos.http.request_context import RequestContext
 from bentos.recommender import item_changes, warmup
+from bentos.recommender.anonymous import Anonymous
 from bentos.recommender.catalogue import Grow, OpenCatalogue, ShownItems
 from bentos.recommender.clock import Clock
 from bentos.recommender.explanation import features_of
@@ -69,6 +71,7 @@ class Door:
         grow: Grow | None = None,  # with it: the ranker over other items
         thresholds: Decides | None = None,  # None: the intent model has none
         explains: Explains | None = None,  # None: the intent model is a service of its own
+        folds: Folding | None = None,  # how events become a row; None: sessions of nobody cannot be answered
     ) -> None:
         self.release = release
         self._log, self._clock, self._events, self._key = log, clock, events, key
@@ -101,6 +104,8 @@ class Door:
             tombstones=tombstones,
             item_of=self.item_id if people else None,
         )
+        named = {"item_of": self.item_id, "forgets": self.forgets}
+        self._anonymous = None if folds is None else Anonymous(folds, self.rules, clock, **named)
         if events.latest is not None:
             clock.saw(events.latest)
         self.catalogue.start()
@@ -144,6 +149,19 @@ class Door:
         state = self.ladder.state_of(hidden, now, at, context)
         own = own_item(self.release.ranking, items.vocabulary.index_of_item, user_id, hidden=hidden)
         return self._shown(state, own, items)
+
+    def state_of_session(
+        self, events: Sequence[schemas.SessionEvent], at: dt.datetime | None, context: RequestContext
+    ) -> tuple[ProfileState, list[SetAside]]:
+        """Find the rung of somebody who is no user, from what they did; nothing of it is kept (anonymous.py)."""
+        if self._anonymous is None:
+            raise refused("events", "cannot be folded here", "a user_id")
+        now = self._clock.now() if at is None else int(at.timestamp())
+        found, aside = self._anonymous.row(events, pseudonym(NOBODY, self._key), now=now)
+        if found is None:
+            return self.nobody(context), aside
+        state = self.ladder.state_of_session(found, at, context)
+        return self._shown(state, frozenset(), self.items_of(context)), aside
 
     def nobody(self, context: RequestContext) -> ProfileState:
         """Return what a request that names no user is answered from, without a look at the store."""
@@ -259,6 +277,13 @@ class Door:
                     catalogue_version=None if state.items is None else state.items.version,
                 )
             )
+
+    def write_nobody(self, context: RequestContext, state: ProfileState, *, asked: Mapping[str, Any]) -> None:
+        """Log that a session of nobody was answered, and from which fault: no row, no intent and no item of it."""
+        blank = self.nobody(context)
+        failed = {"degraded": state.profile.degraded, "reason": state.profile.reason}
+        profile = blank.profile.model_copy(update=failed)
+        self.write(context, dataclasses.replace(blank, profile=profile), asked=asked)
 
     def warm_up(self, folding: Folding | None = None) -> None:
         """Answer for nobody, so that the first user does not wait for lazy work; nothing is stored or logged."""

@@ -39,7 +39,9 @@ from feature_repo import columns
 from feature_repo.errors import DataError, StoreAway
 from feature_repo.fallback import Fallback, of_age
 from feature_repo.later_people import NOBODY
+from feature_repo.memory import Remembered
 from feature_repo.rows import UserRows
+from feature_repo.session_rows import SessionRow
 
 if TYPE_CHECKING:
     from bentos.recommender.catalogue import ShownItems
@@ -58,6 +60,7 @@ class ProfileState:
     modelled: bool  # the models answer; else the fallback
     own: frozenset[int] = frozenset()  # never shown: where items are users the user, and people who were forgotten
     items: "ShownItems | None" = None  # what may be shown; None: the release's own items
+    remembered: tuple[Remembered, ...] | None = None  # the user's last events; None: the store has them, if anyone
 
     def likeliest(self, most: int) -> list[int]:
         """Return the positions of the likeliest intents, the likeliest first."""
@@ -97,6 +100,16 @@ class Ladder:
         except StoreAway as away:
             log.warning("%s; answered with what is popular", away)
             return self._down(self._nobody(user, now), reason="store_away")
+        return self._of_row(rows, context)
+
+    def state_of_session(self, found: SessionRow, at: dt.datetime | None, context: RequestContext) -> ProfileState:
+        """Find the rung of a row that was made of a request's own events."""
+        rows = _in_time(found.rows, at)
+        state = self._down(rows, reason="timeout") if context.overdue else self._of_row(rows, context)
+        return dataclasses.replace(state, remembered=found.remembered)
+
+    def _of_row(self, rows: UserRows, context: RequestContext) -> ProfileState:
+        """Find the rung of a row, and the intents from it."""
         if not rows.known[0]:
             return self._down(rows)
         age_s = int(rows.now[0] - rows.state_at[0])
@@ -122,7 +135,8 @@ class Ladder:
             items = _tried(lambda: _scored(ranker.recommend(rows, state.probabilities, k=k, exclude=exclude)))
             if items is not None:
                 return state, items
-            state = dataclasses.replace(self._down(rows, reason="models_failed"), items=state.items)
+            down = self._down(rows, reason="models_failed")
+            state = dataclasses.replace(down, items=state.items, remembered=state.remembered)
         group, barred = self._group(rows), self._eligible.barred(rows)
         exclude |= frozenset(barred.values.tolist())
         return state, self._fallback.recommend(group, n_items=n_items, k=k, exclude=exclude)
@@ -149,8 +163,9 @@ class Ladder:
         later = NOBODY if state.items is None else state.items.people
         if not later or not self._eligible.bars:
             return frozenset()
-        user, remembered = str(state.rows.user_id[0]), None
-        if state.profile.reason not in ("store_away", "timeout"):
+        user = str(state.rows.user_id[0])
+        remembered: Sequence[Remembered] | None = state.remembered
+        if remembered is None and state.profile.reason not in ("store_away", "timeout"):
             with contextlib.suppress(StoreAway, DataError):
                 remembered = self._breaker.call(lambda: self._profiles.memories([user]))[0] or []
         rule, signs = self._release.ranking, self._eligible.signs

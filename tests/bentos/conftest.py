@@ -19,6 +19,7 @@ from bentos.recommender.logs.eventlog import EventLog
 from bentos.recommender.logs.requestlog import RequestLog
 from bentos.release import Release
 from feature_repo import files
+from feature_repo.calendar import Calendar
 from feature_repo.documents.log import DocumentLog
 from feature_repo.documents.sqlite import SqliteShelf
 from feature_repo.errors import StoreAway
@@ -27,7 +28,7 @@ from feature_repo.live_items import LiveItems
 from feature_repo.privacy.pseudonyms import pseudonym
 from feature_repo.privacy.tombstones import Tombstones
 from feature_repo.rows import LIST_TYPES, Ragged, UserRows
-from feature_repo.update import Event
+from feature_repo.update import Event, Folding
 from feature_repo.vocabulary import Target, Vocabulary
 
 KEY = "00ff"
@@ -228,6 +229,7 @@ class World:
             tombstones=self.tombstones,
             documents=self.documents,
             grow=self.ranker.over if self.documents else None,
+            folds=Folding(Calendar("2016-12-26", "America/New_York"), self.ranker.vocabulary, (7, 28, 91)),
         )
 
     def log(self) -> DocumentLog:
