@@ -55,12 +55,14 @@ class Evaluation:
     lists: dict[str, dict[str, float]] = field(default_factory=dict)  # by model and baseline: what ten places hold
     shown: dict[str, dict[str, float]] = field(default_factory=dict)  # of the model's ten places, by source
     sources: dict[str, dict[str, float | int]] = field(default_factory=dict)  # what each source finds by itself
+    values: dict[str, Any] = field(default_factory=dict)  # by attribute whose values are recommended: their lists
     resamples: list[Line] = field(repr=False, default_factory=list)  # what gates make intervals of
     rows_digest: str = ""  # of which users and weeks these are
 
     def metrics(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
-        return {name: value for name, value in vars(self).items() if name not in ("resamples", "rows_digest")}
+        held = {name: value for name, value in vars(self).items() if name not in ("resamples", "rows_digest")}
+        return {name: value for name, value in held.items() if name != "values" or value}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ Letters: B rows, C targets, M candidates over all rows.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ from feature_repo.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from components.ranking.net import ScoringNet
+    from components.ranking.value_lists import RecommendedValue, ValueTable
 
 FACT = {  # reasons that are named otherwise than their fact
     "near_history": "near",
@@ -86,6 +88,7 @@ class Ranker:
     vectors: ItemVectors | None = None  # of the items' texts and images, where the spec declares them
     eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
     later: LaterPeople = NOBODY  # people who came after training, as the document log has them
+    recommends: Mapping[str, float] = field(default_factory=dict)  # by attribute whose values are: value_lists.SHARES
 
     def at(self, item_state: pa.Table, *, week: int | None = None, graph: Graph | None = None) -> "Ranker":
         """Return the same ranker with items as known at another week (None: the table's last).
@@ -104,7 +107,7 @@ class Ranker:
         """Find and score every candidate of rows [B], given intents [B, C]."""
         rows = self.read(rows)
         history = self._history(rows)
-        found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
+        found = candidates(history, self.catalogue, self.spec, barred=self.barred(rows))
         return self._scored(rows, probabilities, history, found)
 
     def recommend(
@@ -115,7 +118,7 @@ class Ranker:
         Fewer where the user may be shown no more.
         """
         rows = self.read(rows)
-        history, barred = self._history(rows), self._barred(rows)
+        history, barred = self._history(rows), self.barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._of_one(rows, probabilities, history, found)
         chosen = _best(scored, k, exclude)
@@ -128,9 +131,9 @@ class Ranker:
     def context(self, rows: UserRows) -> Context:
         """Lay out what a source finds candidates of rows from, nothing taken but what they may not be shown."""
         rows = self.read(rows)
-        return context_of(self._history(rows), self.catalogue, self._barred(rows))
+        return context_of(self._history(rows), self.catalogue, self.barred(rows))
 
-    def _barred(self, rows: UserRows) -> np.ndarray | None:
+    def barred(self, rows: UserRows) -> np.ndarray | None:
         """Return which items the rows' users may not be shown, bool [B, I]; None: all may be."""
         barred, hidden = None, self.catalogue.hidden
         if self.eligible.bars:
@@ -152,6 +155,44 @@ class Ranker:
         rows = self.read(rows)
         history = self._history(rows)
         return self._of_one(rows, probabilities, history, given(history, items)).scores
+
+    def values(
+        self,
+        rows: UserRows,
+        probabilities: np.ndarray,
+        *,
+        attribute: str,
+        k: int,
+        exclude: Collection[int] = frozenset(),
+    ) -> "list[RecommendedValue]":
+        """Return the best k values of an attribute for one user row and intents [C] (value_lists.py)."""
+        from components.ranking import value_lists
+
+        if attribute not in self.recommends:
+            have = ", ".join(self.recommends) or "none"
+            raise DataError(f"attribute: '{attribute}' is not in models.ranking.recommend; have {have}")
+        rows = self.read(rows)
+        history = self._history(rows)
+        found = candidates(history, self.catalogue, self.spec, barred=self.barred(rows))
+        scored = self._of_one(rows, probabilities, history, found)
+        return value_lists.recommended(self, rows, scored, attribute=attribute, k=k, exclude=exclude)
+
+    def value_table(self, attribute: str) -> "ValueTable":
+        """Return which values the items have of an attribute; made once."""
+        from components.ranking.value_lists import ValueTable
+
+        if attribute not in self._tables:
+            self._tables[attribute] = ValueTable.of(self.vocabulary, attribute)
+        return self._tables[attribute]
+
+    @cached_property
+    def _tables(self) -> "dict[str, ValueTable]":
+        return {}
+
+    @staticmethod
+    def told(scored: Scored, m: int) -> Recommended:
+        """Return a scored candidate as answers have it."""
+        return _recommended(scored, m)
 
     def similar(
         self, item: int, *, k: int, exclude: Collection[int] = frozenset(), by: str | None = None
@@ -238,7 +279,8 @@ class Ranker:
             "vocabulary": self.vocabulary.digest,
         }
         repeat = {} if self.eligible.repeat == ALLOW else {"repeat": self.eligible.repeat}
-        files.write_json(folder / "config.json", config | repeat | (notes or {}))
+        values = {"recommend": dict(self.recommends)} if self.recommends else {}
+        files.write_json(folder / "config.json", config | repeat | values | (notes or {}))
 
     @classmethod
     def load(cls, folder: Path | str) -> "Ranker":
@@ -287,6 +329,7 @@ class Ranker:
             eligible=Eligibility(
                 config.get("repeat", ALLOW), place if vocabulary.people else {}, signs=vocabulary.signs
             ),
+            recommends=config.get("recommend", {}),
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.ranking import lists, metrics, model, models, places
+from components.ranking import lists, metrics, model, models, places, value_lists
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.candidates import recall as candidate_recall
 from components.ranking.catalogue import WEEK, Catalogue
@@ -84,6 +84,7 @@ def train(
     makes its lists anew, goes on where the network was, and comes to the same.
     """
     start = time.monotonic()
+    value_lists.require(world.vocabulary, spec.recommend)
     weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
     if models.BY_NAME[spec.algorithm].formula:
         return _by_formula(world, spec, weeks[-1], validate_weeks)
@@ -123,8 +124,9 @@ def train(
                 ranks=ranks,
                 checkpoints=checkpoints,
             )
+    ranker = ranker_of(world, spec, net=net, neighbours=final)
     return Trained(
-        ranker=ranker_of(world, spec, net=net, neighbours=final),
+        ranker=value_lists.fitted(ranker, world, validate_weeks, spec.recommend),
         epochs=epochs,
         best_epoch=best,
         rows={"train": len(fit), "validate": len(check)},
@@ -149,7 +151,7 @@ def _by_formula(world: World, spec: Ranking, last: int, validate_weeks: list[int
     fitted = time.monotonic()
     ndcg, rows, share = validated(ranker, world, validate_weeks)
     return Trained(
-        ranker=ranker,
+        ranker=value_lists.fitted(ranker, world, validate_weeks, spec.recommend),
         epochs=[Epoch(0.0, ndcg, round(time.monotonic() - fitted, 2))],
         best_epoch=0,
         rows={"train": 0, "validate": rows},
