@@ -16,6 +16,7 @@ from bentos.endpoints.rank import RankRequest, Scores
 from bentos.endpoints.recommend import Recommendations, RecommendRequest
 from bentos.endpoints.schemas import Event, SessionEvent
 from bentos.endpoints.similar import SimilarItems, SimilarRequest
+from bentos.endpoints.values import Values, ValuesRequest
 
 AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
 
@@ -77,6 +78,12 @@ class Methods(ABC):
             SimilarRequest,
             {"item_id": item_id, "user_id": user_id, "k": k, "by": by, "exclude": exclude, "at": at},
             SimilarItems,
+        )
+
+    def values(self, user_id: str, attribute: str, *, k: int | None = None, at: dt.datetime | None = None) -> Values:
+        """Recommend values of an attribute to a user."""
+        return self._ask(
+            "/values", ValuesRequest, {"user_id": user_id, "attribute": attribute, "k": k, "at": at}, Values
         )
 
     def events(self, events: Sequence[Event]) -> Accepted:

@@ -58,6 +58,17 @@ class Similar:
 
 
 @dataclass(frozen=True)
+class RecommendedValue:
+    """One value of an attribute, as ports.RecommendedValue."""
+
+    value: str
+    score: float
+    source: str
+    items: tuple[int, ...]
+    reasons: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Remote:
     """One model service, and what it must serve."""
 
@@ -183,6 +194,15 @@ class RemoteRanker:
         arrays, fields = wire.rows_packed(rows)
         arrays |= {"probabilities": probabilities, "exclude": np.asarray(sorted(exclude), dtype=np.int64)}
         return _listed(*self._ask("/recommend", arrays, fields | {"k": k}))
+
+    def values(
+        self, rows: UserRows, probabilities: np.ndarray, *, attribute: str, k: int, exclude: frozenset[int]
+    ) -> list[RecommendedValue]:
+        """Return at most k values of an attribute that the release recommends, for one user (B = 1)."""
+        arrays, fields = wire.rows_packed(rows)
+        arrays |= {"probabilities": probabilities, "exclude": np.asarray(sorted(exclude), dtype=np.int64)}
+        _, fields = self._ask("/values", arrays, fields | {"attribute": attribute, "k": k})
+        return [RecommendedValue(**one | {"items": tuple(one["items"])}) for one in fields["values"]]
 
     def similar(self, item: int, *, k: int, exclude: frozenset[int], by: str | None) -> Similar:
         """Return at most k items like one, by all bases or one; by one that is not held, none."""

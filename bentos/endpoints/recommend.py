@@ -67,10 +67,7 @@ class Recommendations(Answer):
 
 def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Recommendations:
     """Recommend items to a user, or in a session of somebody who is none."""
-    if ask.user_id is None and not ask.events:
-        raise refused("user_id", "is missing", "a user, or the events of a session of somebody who is none")
-    if ask.user_id is not None and ask.events:
-        raise refused("events", "are here with a user_id", "one of the two; what users do goes to /events")
+    require_somebody(ask)
     serving, among = door.release.serving, door.items_of(context)
     index = among.vocabulary.index_of_item
     k = wanted(ask.k, k=serving.k, max_k=serving.max_k)
@@ -98,6 +95,14 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     return Recommendations(
         items=items, intents=likeliest, set_aside=aside, profile=state.profile, **door.signed(context)
     )
+
+
+def require_somebody(ask: RecommendRequest) -> None:
+    """Refuse a request that names neither a user nor what was done in a session, and one that names both."""
+    if ask.user_id is None and not ask.events:
+        raise refused("user_id", "is missing", "a user, or the events of a session of somebody who is none")
+    if ask.user_id is not None and ask.events:
+        raise refused("events", "are here with a user_id", "one of the two; what users do goes to /events")
 
 
 def wanted(asked: int | None, *, k: int, max_k: int) -> int:

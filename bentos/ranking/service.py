@@ -6,6 +6,7 @@ sets INTENTFLOW_RANKING_URL at the door. The routes are in bentos/models.py, the
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import bentoml
@@ -25,7 +26,7 @@ from feature_repo.rows import UserRows
 NOTHING_CHANGED = name_of(Snapshot())
 KEPT = 4  # versions of the catalogue: doors change theirs within seconds of each other
 
-app = models.create_app("/recommend", "/score", "/similar", "/catalogue")
+app = models.create_app("/recommend", "/score", "/similar", "/values", "/catalogue")
 
 
 @bentoml.service(name="ranking", workers=1, traffic={"timeout": 65}, logging={"access": {"enabled": False}})
@@ -84,7 +85,20 @@ def load(release: Release) -> tuple[str, Mapping[str, models.Call]]:
         scores = asked_over(fields).score(rows, probabilities, _integers(arrays, "items"))  # [M]
         return wire.packed({"scores": scores})
 
-    calls = {"/recommend": recommend, "/score": score, "/similar": similar, "/catalogue": catalogue}
+    def values(arrays: models.Arrays, fields: Mapping[str, Any]) -> bytes:
+        rows, probabilities = _one(arrays, fields, targets)
+        exclude, attribute = frozenset(_integers(arrays, "exclude").tolist()), str(fields.get("attribute"))
+        over_now = asked_over(fields)
+        found = over_now.values(rows, probabilities, attribute=attribute, k=_k(fields), exclude=exclude)
+        return wire.packed({}, {"values": [asdict(one) for one in found]})
+
+    calls = {
+        "/recommend": recommend,
+        "/score": score,
+        "/similar": similar,
+        "/values": values,
+        "/catalogue": catalogue,
+    }
     return ranker.vocabulary.digest, calls
 
 

@@ -104,8 +104,9 @@ class Door:
             tombstones=tombstones,
             item_of=self.item_id if people else None,
         )
-        named = {"item_of": self.item_id, "forgets": self.forgets}
-        self._anonymous = None if folds is None else Anonymous(folds, self.rules, clock, **named)
+        self._anonymous = (
+            None if folds is None else Anonymous(folds, self.rules, clock, item_of=self.item_id, forgets=self.forgets)
+        )
         if events.latest is not None:
             clock.saw(events.latest)
         self.catalogue.start()

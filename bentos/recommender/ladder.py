@@ -31,7 +31,18 @@ from bentos.http.request_context import RequestContext
 from bentos.recommender import warmup
 from bentos.recommender.clock import DAY
 from bentos.recommender.logs.intake import instant
-from bentos.recommender.ports import Forecasts, Profiles, Ranker, Recommended, Scorer, Sessions, SessionSaid, Similar
+from bentos.recommender.ports import (
+    Forecasts,
+    Profiles,
+    Ranker,
+    Recommended,
+    RecommendedValue,
+    Scorer,
+    Sessions,
+    SessionSaid,
+    Similar,
+)
+from bentos.recommender.standby import standby_values
 from bentos.release import Release
 from components.ranking.eligibility import of_kinds
 from components.ranking.spec import FORBID
@@ -150,6 +161,26 @@ class Ladder:
             exclude |= state.items.hidden
         ranker = self._ranker_of(state)
         return _tried(lambda: ranker.similar(index, k=k, exclude=exclude, by=by))
+
+    def values(self, state: ProfileState, attribute: str, *, k: int) -> tuple[ProfileState, Sequence[RecommendedValue]]:
+        """Return k values of an attribute, or all of which something may be shown, and the state after it.
+
+        Where no model answers a value has what the user's segment, or everyone, had of its items.
+        """
+        exclude = state.own | self._acted_on(state)
+        if state.items is not None:
+            exclude |= state.items.hidden
+        ranker, rows = self._ranker_of(state), state.rows
+        if state.modelled:
+            chances, gone = state.probabilities, exclude
+            found = _tried(lambda: _valued(ranker.values(rows, chances, attribute=attribute, k=k, exclude=gone)))
+            if found is not None:
+                return state, found
+            down = self._down(rows, reason="models_failed")
+            state = dataclasses.replace(down, items=state.items, remembered=state.remembered)
+        exclude |= frozenset(self._eligible.barred(rows).values.tolist())
+        words = ranker.vocabulary
+        return state, standby_values(self._fallback, self._group(rows), words, attribute, k=k, exclude=exclude)
 
     def nobody(self, user: str, now: int) -> ProfileState:
         """Return what is known where no user is named: nothing is read."""
@@ -279,6 +310,12 @@ def _finite(values: np.ndarray) -> np.ndarray:
     """Return what a model says; ArithmeticError where it says no number, from a spoilt profile or spoilt weights."""
     if not np.isfinite(values).all():
         raise ArithmeticError(f"{np.count_nonzero(~np.isfinite(values))} of {len(values)} values are no numbers")
+    return values
+
+
+def _valued(values: Sequence[RecommendedValue]) -> Sequence[RecommendedValue]:
+    """Return values; ArithmeticError where a score is no number."""
+    _finite(np.asarray([one.score for one in values], dtype=np.float64))
     return values
 
 

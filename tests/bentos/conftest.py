@@ -44,6 +44,7 @@ def vocabulary() -> Vocabulary:
             "item_index": range(6),
             "item_id": IDS,
             "title": [*ITEMS[:5], None],  # i5 has no title
+            "kind": ["fruit", "fruit", "soup", "soup", None, None],
         }
     )
     targets = (
@@ -94,6 +95,19 @@ class TinyRanker:
 
     def score(self, rows: UserRows, probabilities: np.ndarray, item_indexes: np.ndarray) -> np.ndarray:
         return np.asarray(item_indexes, dtype=np.float32) / 10
+
+    def values(
+        self, rows: UserRows, probabilities: np.ndarray, *, attribute: str, k: int, exclude: frozenset[int]
+    ) -> list[SimpleNamespace]:
+        """The kinds of the items as they are recommended, each once."""
+        kinds: dict[str, list[int]] = {}
+        for one in self.recommend(rows, probabilities, k=99, exclude=exclude):
+            if kind := self.vocabulary.items[attribute][one.item_index].as_py():
+                kinds.setdefault(kind, []).append(one.item_index)
+        return [
+            SimpleNamespace(value=kind, score=1 / n, source="history", items=tuple(items), reasons={})
+            for n, (kind, items) in enumerate(list(kinds.items())[:k], 1)
+        ]
 
     def similar(self, item: int, *, k: int, exclude: frozenset[int], by: str | None) -> SimpleNamespace:
         """Items are alike whose numbers are near; there is one basis."""
@@ -185,7 +199,7 @@ def release_document(vocabulary_digest: str, **serving: Any) -> dict[str, Any]:
             "data_end": dt.datetime.fromtimestamp(DATA_END, dt.UTC).isoformat(),
             "profiles": {"ttl_days": 120},
             "intents": [],
-            "ranking": {},
+            "ranking": {"recommend": ["kind"]},
             "serving": {"k": 3, "max_k": 50} | serving,
         },
     }

@@ -144,7 +144,9 @@ def test_a_report_compares_with_what_is_popular_and_with_the_history(valued: Ran
     assert len(one["gain"]) == 2  # type: ignore[arg-type]
 
 
-def test_without_the_field_nothing_is_fitted_reported_or_written(trained: Trained, world: World, tmp_path: Path) -> None:
+def test_without_the_field_nothing_is_fitted_reported_or_written(
+    trained: Trained, world: World, tmp_path: Path
+) -> None:
     assert trained.ranker.recommends == {}
     assert value_lists.report(trained.ranker, world) == {}
     trained.ranker.save(tmp_path)
@@ -177,7 +179,7 @@ def test_an_attribute_that_is_none_is_refused_before_training(world: World, name
 
 def test_an_attribute_that_was_not_declared_is_refused(valued: Ranker, happened: dict[str, Happened]) -> None:
     rows = user_rows(known_row("u00", happened["u00"], 21))
-    with pytest.raises(DataError, match="attribute: 'title' is not in models.ranking.recommend; have brand, category"):
+    with pytest.raises(DataError, match=r"attribute: 'title' is not in models.ranking.recommend; have brand, category"):
         valued.values(rows, np.asarray(intents("u00"), np.float32), attribute="title", k=3)
 
 

@@ -167,7 +167,7 @@ def test_the_router_knows_its_kind(found: dict[str, Any]) -> None:
 
 
 def test_the_objectives_count_it(found: dict[str, Any]) -> None:
-    assert found["counted"] == "/recommend|/intents|/rank|/similar|/explain|/alike"
+    assert found["counted"] == "/recommend|/intents|/rank|/similar|/values|/explain|/alike"
     assert found["counted"] in found["rules"]
 
 

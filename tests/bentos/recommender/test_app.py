@@ -79,6 +79,7 @@ def test_every_endpoint_answers(client: TestClient) -> None:
         "/rank": {"user_id": "ann", "item_ids": ["i1"]},
         "/events": {"events": [{"user_id": "ann", "item_id": "i1", "event": "purchase", "value": 2}]},
         "/similar": {"item_id": "i1"},
+        "/values": {"user_id": "ann", "attribute": "kind"},
         "/explain": {"user_id": "ann", "item_id": "i1"},
         "/describe": {"user_id": "ann", "item_ids": ["i1"]},
         "/items": {"items": [{"item_id": "i1", "available": False}]},
