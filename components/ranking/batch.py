@@ -79,13 +79,13 @@ def write(
 
     released = ReleaseFolder.read(release)
     ranker, fallback = Ranker.served(released.ranking), Fallback.load(released.ranking)
-    ranker, version = _live(ranker, released, environment)
-    ranker = replace(ranker, eligible=_eligible(released, ranker.vocabulary.item_ids, environment))
+    ranker, version = live_ranker(ranker, released, environment)
+    ranker = replace(ranker, eligible=eligible_of(released, ranker.vocabulary.item_ids, environment))
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
     with pq.ParquetWriter(destination / FILE, SCHEMA, compression="zstd") as writer:
-        for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
+        for table, probabilities in groups(source, pq.ParquetFile(intents / INTENTS)):
             best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted))
             users_of = table[columns.USER_ID].to_pylist()
             answers = [
@@ -99,7 +99,9 @@ def write(
     return {"users": users, "items": listed, "k": wanted} | ({} if version is None else {"catalogue_version": version})
 
 
-def _live(ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]) -> tuple["Ranker", int | None]:
+def live_ranker(
+    ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]
+) -> tuple["Ranker", int | None]:
     """Return the ranker over the items as the document log has them now, and its version; StoreAway where it is away.
 
     None: there is no log, since the environment names no online store, or one of a kind that keeps none.
@@ -118,7 +120,7 @@ def _live(ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, s
     return open_catalogue.over(ranker, items), held.head.version
 
 
-def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
+def eligible_of(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
     """Return what the release's users may be shown; the rows' key is the release's own."""
     spec = Ranking.model_validate(released.slices["ranking"])
     hashed = spec.exclude_self and not spec.people
@@ -177,7 +179,7 @@ def _shown(answer: Sequence[Listed], policy: Policy, *, k: int, key: str) -> lis
     return [(*answer[n], float(p)) for n, p in zip(choice.order, choice.propensities, strict=True)]
 
 
-def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
+def groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
     """Yield groups of rows with their intents [B, C]; both files list the same users in the same groups."""
     for group in range(rows.num_row_groups):
         table, found = rows.read_row_group(group), intents.read_row_group(group)

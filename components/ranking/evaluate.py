@@ -56,13 +56,14 @@ class Evaluation:
     shown: dict[str, dict[str, float]] = field(default_factory=dict)  # of the model's ten places, by source
     sources: dict[str, dict[str, float | int]] = field(default_factory=dict)  # what each source finds by itself
     values: dict[str, Any] = field(default_factory=dict)  # by attribute whose values are recommended: their lists
+    audiences: dict[str, Any] = field(default_factory=dict)  # probabilities beside what came true, where asked for
     resamples: list[Line] = field(repr=False, default_factory=list)  # what gates make intervals of
     rows_digest: str = ""  # of which users and weeks these are
 
     def metrics(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
         held = {name: value for name, value in vars(self).items() if name not in ("resamples", "rows_digest")}
-        return {name: value for name, value in held.items() if name != "values" or value}
+        return {name: value for name, value in held.items() if name not in ("values", "audiences") or value}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
-         "later_items", "start", "algorithm", "horizon", "trainer", "recommend")  # fmt: skip
+         "later_items", "start", "algorithm", "horizon", "trainer", "recommend", "audiences")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
@@ -160,6 +160,11 @@ class Ranking(Slice):
         default=(),
         max_length=8,
         description="Text attributes of items whose values are recommended too, such as brand: `POST /values`",
+    )
+    audiences: bool = Field(
+        default=False,
+        description="Learn how likely a user wants what the ranker says, so that the job `audiences` can list the "
+        "users most likely to want an item",
     )
     train_weeks: int = Field(default=8, ge=2, le=260, description="Last training weeks that rows come from")
     test_every_weeks: int = Field(default=1, ge=1, le=8, description="Every n-th test week is evaluated")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.ranking import lists, metrics, model, models, places, value_lists
+from components.ranking import audiences, lists, metrics, model, models, places, value_lists
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.candidates import recall as candidate_recall
 from components.ranking.catalogue import WEEK, Catalogue
@@ -62,6 +62,7 @@ class Trained:
     rows: dict[str, int]  # user-weeks by part
     candidate_recall: dict[str, float]  # by part
     seconds: dict[str, float] = field(default_factory=dict)
+    audience: audiences.Curve | None = None  # where the spec asks for audiences
 
     @property
     def state(self) -> dict[str, torch.Tensor]:
@@ -131,6 +132,7 @@ def train(
         best_epoch=best,
         rows={"train": len(fit), "validate": len(check)},
         candidate_recall={"train": fit.recall, "validate": check.recall},
+        audience=audiences.of_spec(spec, ranker, world, validate_weeks),
         seconds={
             "neighbours": round(fitted - start, 2),
             "lists": round(encoded - fitted, 2),
@@ -156,6 +158,7 @@ def _by_formula(world: World, spec: Ranking, last: int, validate_weeks: list[int
         best_epoch=0,
         rows={"train": 0, "validate": rows},
         candidate_recall={"validate": share},
+        audience=audiences.of_spec(spec, ranker, world, validate_weeks),
         seconds={"neighbours": round(fitted - start, 2)},
     )
 
