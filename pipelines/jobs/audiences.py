@@ -1,7 +1,7 @@
 """The job `audiences`: the users most likely to want an item or an offer, published whole into a dated folder.
 
 `<home>/audiences/<day>` (UTC) holds the newest result of a day, `latest.json` names the newest of all, as of `score`.
-The batch pipeline runs first, from its cache where nothing changed; components/ranking/audiences.py turns its candidates
+The batch pipeline runs first, from its cache where nothing changed; components/ranking/audiences.py turns candidates
 around. Users go by pseudonyms, and `forget` finds them here as in every file of the state folder.
 """
 
