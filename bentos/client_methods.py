@@ -16,6 +16,9 @@ from bentos.endpoints.rank import RankRequest, Scores
 from bentos.endpoints.recommend import Recommendations, RecommendRequest
 from bentos.endpoints.rules import LiveRule, RulePreview, RulesChanged, RulesRequest
 from bentos.endpoints.schemas import Event
+from bentos.endpoints.schemas import Event, SessionEvent
+from bentos.endpoints.similar import SimilarItems, SimilarRequest
+from bentos.endpoints.values import Values, ValuesRequest
 
 AnswerModel = TypeVar("AnswerModel", bound=BaseModel)
 
@@ -37,15 +40,16 @@ class Methods(ABC):
 
     def recommend(
         self,
-        user_id: str,
+        user_id: str | None = None,
         *,
         k: int | None = None,
         context: Mapping[str, str | bool | int | float] | None = None,
         exclude: Sequence[str] | None = None,
         at: dt.datetime | None = None,
         placement: str | None = None,
+        events: Sequence[SessionEvent] | None = None,
     ) -> Recommendations:
-        """Recommend items to a user."""
+        """Recommend items to a user, or in a session of somebody who is none."""
         return self._ask(
             "/recommend",
             RecommendRequest,
@@ -60,6 +64,30 @@ class Methods(ABC):
     def rank(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> Scores:
         """Score given items for a user, in the order given."""
         return self._ask("/rank", RankRequest, {"user_id": user_id, "item_ids": item_ids, "at": at}, Scores)
+
+    def similar(
+        self,
+        item_id: str,
+        *,
+        user_id: str | None = None,
+        k: int | None = None,
+        by: str | None = None,
+        exclude: Sequence[str] | None = None,
+        at: dt.datetime | None = None,
+    ) -> SimilarItems:
+        """List items like an item."""
+        return self._ask(
+            "/similar",
+            SimilarRequest,
+            {"item_id": item_id, "user_id": user_id, "k": k, "by": by, "exclude": exclude, "at": at},
+            SimilarItems,
+        )
+
+    def values(self, user_id: str, attribute: str, *, k: int | None = None, at: dt.datetime | None = None) -> Values:
+        """Recommend values of an attribute to a user."""
+        return self._ask(
+            "/values", ValuesRequest, {"user_id": user_id, "attribute": attribute, "k": k, "at": at}, Values
+        )
 
     def events(self, events: Sequence[Event]) -> Accepted:
         """Store events durably and fold them into their users' profiles."""

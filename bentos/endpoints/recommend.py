@@ -6,7 +6,8 @@ from pydantic import Field, FiniteFloat, StringConstraints
 
 from bentos.endpoints import examples
 from bentos.endpoints.contract import Contract, Example
-from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request
+from bentos.endpoints.events import SetAside
+from bentos.endpoints.schemas import Answer, AnswerPart, At, Id, Intent, Profile, Request, SessionEvent
 from bentos.http.problems import refused
 from bentos.http.request_context import RequestContext
 from components.ranking.sources import SOURCES
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 
 TOP_INTENTS = 5
 MOST_EXCLUDED = 1000
+MOST_EVENTS = 200  # of a session
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Text = Annotated[str, StringConstraints(max_length=1024)]
 
 
 class RecommendRequest(Request):
-    """Which items to show to a user."""
+    """Which items to show to a user, or in a session of somebody who is none."""
 
-    user_id: Id
+    user_id: Id | None = Field(default=None, description="Left out only with `events`: somebody who is no user")
     k: int | None = Field(default=None, ge=1, description="Items wanted; left out: the spec's serving.k")
     context: dict[Name, Text | bool | int | FiniteFloat] = Field(
         default={}, max_length=32, description="Where the items will be shown; logged, not used by the models yet"
@@ -39,6 +41,11 @@ class RecommendRequest(Request):
     placement: Name | None = Field(
         default=None,
         description="Where the list is shown: a placement of the spec, with its own k, rules and algorithm",
+    )
+    events: list[SessionEvent] = Field(
+        default=[],
+        max_length=MOST_EVENTS,
+        description="Without user_id: what was done in the session so far; counts for this answer, is stored nowhere",
     )
 
 
@@ -80,38 +87,48 @@ class Recommendations(Answer):
         "there is one ranker for all, or no model answered",
     )
     intents: list[Intent] = Field(description="The five likeliest")
+    set_aside: list[SetAside] = Field(
+        default=[], description="Of a session's events those whose item is not in the catalogue: they say nothing"
+    )
     profile: Profile
 
 
 def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Recommendations:
-    """Recommend items to a user."""
+    """Recommend items to a user, or in a session of somebody who is none."""
+    require_somebody(ask)
     serving, among = door.release.serving, door.items_of(context)
     index = among.vocabulary.index_of_item
     placement = door.placement(ask.placement)
     k = wanted(ask.k, k=(placement.k if placement else None) or serving.k, max_k=serving.max_k)
     unwanted = [found for item in ask.exclude if not door.forgets(found := door.item_id(item))]
     exclude = frozenset(index[item] for item in unwanted if item in index)
-    state = door.state_of(ask.user_id, ask.at, context)
+    if ask.user_id is None:
+        state, aside = door.state_of_session(ask.events, ask.at, context)
+    else:
+        state, aside = door.state_of(ask.user_id, ask.at, context), []
     with context.stage("rank"):
         found = door.listed(state, k, context, exclude=exclude, placement=ask.placement)
     state = found.state
     items = [shown(among, one, propensity) for one, propensity in found.chosen]
     spoke = next((one.algorithm for one, _ in found.chosen if one.algorithm), None)  # one answers for all items
-    told = {} if spoke is None else {columns.ALGORITHM: spoke}
-    door.write(
-        context,
-        state,
-        asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | told | found.asked,
-        items=[
-            {"position": place, **item.model_dump(exclude={"title", "reasons"})} for place, item in enumerate(items, 1)
-        ],
-    )
+    told = ({} if spoke is None else {columns.ALGORITHM: spoke}) | found.asked
+    if ask.user_id is None:
+        door.write_nobody(context, state, asked={"k": k, "context": ask.context} | told)
+    else:
+        listed = [one.model_dump(exclude={"title", "reasons"}) for one in items]
+        door.write(
+            context,
+            state,
+            asked={"k": k, "context": ask.context, "exclude": unwanted, "at": ask.at} | told,
+            items=[{"position": place, **one} for place, one in enumerate(listed, 1)],
+        )
     likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
     return Recommendations(
         items=items,
         rules=applied(found),
         algorithm=spoke or found.asked.get(columns.PLACEMENT_ALGORITHM),
         intents=likeliest,
+        set_aside=aside,
         profile=state.profile,
         **door.signed(context),
     )
@@ -123,6 +140,14 @@ def applied(found: "RuledList") -> AppliedRules | None:
         return None
     unmet = [UnmetRule(rule=one.rule, why=one.why) for one in found.unmet]
     return AppliedRules(placement=found.placement, names=list(found.names), unmet=unmet, short=found.short)
+
+
+def require_somebody(ask: RecommendRequest) -> None:
+    """Refuse a request that names neither a user nor what was done in a session, and one that names both."""
+    if ask.user_id is None and not ask.events:
+        raise refused("user_id", "is missing", "a user, or the events of a session of somebody who is none")
+    if ask.user_id is not None and ask.events:
+        raise refused("events", "are here with a user_id", "one of the two; what users do goes to /events")
 
 
 def wanted(asked: int | None, *, k: int, max_k: int) -> int:
@@ -163,6 +188,7 @@ CONTRACT = Contract(
             "rules": None,
             "algorithm": None,
             "intents": [examples.VISIT, examples.INTENT],
+            "set_aside": [],
             "profile": examples.PROFILE,
         }
         | examples.SIGNED,

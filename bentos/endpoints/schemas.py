@@ -86,6 +86,18 @@ class Event(Request):
     event_id: Id | None = Field(default=None, description="Makes a repeated delivery harmless")
 
 
+class SessionEvent(Request):
+    """Something that somebody did in a session who is no user: it counts for one answer and is stored nowhere."""
+
+    item_id: Id
+    event: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(description="view, purchase, …")
+    timestamp: Instant | None = Field(default=None, description="Left out: now, by the service's clock")
+    session_id: Id | None = None
+    quantity: Amount | None = None
+    value: Amount | None = Field(default=None, description="Money paid")
+    discount: Amount | None = Field(default=None, description="Money taken off")
+
+
 class Profile(AnswerPart):
     """How good the user's profile was that an answer rests on."""
 

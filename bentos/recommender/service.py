@@ -168,6 +168,7 @@ def open_door(settings: Settings) -> DoorContext:
         grow=grow,
         thresholds=Thresholds.read(release.folder / INTENT, scorer.vocabulary.target_names),
         explains=_explains(scorer),
+        folds=folds,
     )
     door.warm_up(folds)
     most, timeout_s = release.serving.max_concurrency, release.serving.timeout_s

@@ -83,15 +83,15 @@ def write(
 
     released = ReleaseFolder.read(release)
     ranker, fallback = Ranker.served(released.ranking), Fallback.load(released.ranking)
-    ranker, version, documents = _live(ranker, released, environment)
-    ranker = replace(ranker, eligible=_eligible(released, ranker.vocabulary.item_ids, environment))
+    ranker, version, documents = live_ranker(ranker, released, environment)
+    ranker = replace(ranker, eligible=eligible_of(released, ranker.vocabulary.item_ids, environment))
     rules = BatchRules.of(released, documents, ranker, fallback)
     wanted, policy = k or int(released.slices["serving"]["k"]), policies.named(released.policy)
     event = Ranking.model_validate(released.slices["ranking"]).event
     source = pq.ParquetFile(rows / ROWS)
     users = listed = 0
     with pq.ParquetWriter(destination / FILE, _schema(ranker), compression="zstd") as writer:
-        for table, probabilities in _groups(source, pq.ParquetFile(intents / INTENTS)):
+        for table, probabilities in groups(source, pq.ParquetFile(intents / INTENTS)):
             best = recommended(table, probabilities, ranker, fallback, k=policy.considered(wanted), event=event)
             users_of = table[columns.USER_ID].to_pylist()
             answers = [
@@ -138,7 +138,7 @@ def _schema(ranker: "Ranker") -> pa.Schema:
     return SCHEMA.append(SPOKE) if len(ranker.nets) > 1 else SCHEMA
 
 
-def _live(
+def live_ranker(
     ranker: "Ranker", released: ReleaseFolder, environment: Mapping[str, str]
 ) -> tuple["Ranker", int | None, Mapping[str, Newest]]:
     """Return the ranker over the items as the document log has them now, its version, and what it says of rules.
@@ -161,7 +161,7 @@ def _live(
     return open_catalogue.over(ranker, items), held.head.version, held.of(RULE)
 
 
-def _eligible(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
+def eligible_of(released: ReleaseFolder, item_ids: Sequence[str], environment: Mapping[str, str]) -> Eligibility:
     """Return what the release's users may be shown; the rows' key is the release's own."""
     spec = Ranking.model_validate(released.slices["ranking"])
     hashed = spec.exclude_self and not spec.people
@@ -263,7 +263,7 @@ def _shown(answer: Sequence[Listed], policy: Policy, *, k: int, key: str) -> lis
     return [(*answer[n], float(p)) for n, p in zip(choice.order, choice.propensities, strict=True)]
 
 
-def _groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
+def groups(rows: pq.ParquetFile, intents: pq.ParquetFile) -> Iterator[tuple[pa.Table, np.ndarray]]:
     """Yield groups of rows with their intents [B, C]; both files list the same users in the same groups."""
     for group in range(rows.num_row_groups):
         table, found = rows.read_row_group(group), intents.read_row_group(group)

@@ -34,6 +34,7 @@ def write(found: Evaluation, training: Mapping[str, Any], config: Mapping[str, A
         *_chosen(found, config),
         *_diversity(found, config),
         *_sources(found),
+        *_values(found),
         "## Cohorts",
         _cohorts(found),
         "## Definitions and limits",
@@ -166,6 +167,19 @@ def _sources(found: Evaluation) -> list[str]:
         _lengths(found),
         _contents(found),
     ]
+
+
+def _values(found: Evaluation) -> list[str]:
+    """Say what lists of values are worth beside simpler ones."""
+    if not found.values:
+        return []
+    lines = [["values of", f"NDCG@{K}", "popular", "decayed frequency", f"recall@{K}", "gain over the better", "mix"]]
+    for name, one in found.values.items():
+        ndcg = [f"{one[label].get(METRICS[0], 0.0):.4f}" for label in ("model", "popular", "decayed_frequency")]
+        gain = "{:+.4f} to {:+.4f}".format(*one["gain"]) if "gain" in one else UNDEFINED
+        mix = f"{one['share_of_ranking']:.0%} ranker"
+        lines.append([name, *ndcg, f"{one['model'].get(METRICS[1], 0.0):.4f}", gain, mix])
+    return ["## Values of attributes", _markdown(lines)]
 
 
 def _lengths(found: Evaluation) -> str:

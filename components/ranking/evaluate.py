@@ -60,12 +60,15 @@ class Evaluation:
     sources: dict[str, dict[str, float | int]] = field(default_factory=dict)  # what each source finds by itself
     diversity: dict[str, Any] = field(default_factory=dict)  # what ordering anew costs; {}: nothing is
     choice: dict[str, Any] = field(default_factory=dict)  # what each ranker is worth that is chosen among; {}: one is
+    values: dict[str, Any] = field(default_factory=dict)  # by attribute whose values are recommended: their lists
+    audiences: dict[str, Any] = field(default_factory=dict)  # probabilities beside what came true, where asked for
     resamples: list[Line] = field(repr=False, default_factory=list)  # what gates make intervals of
     rows_digest: str = ""  # of which users and weeks these are
 
     def metrics(self) -> dict[str, Any]:
         """Return what metrics.json holds."""
-        unsaid = {"resamples", "rows_digest", *(name for name in ("diversity", "choice") if not getattr(self, name))}
+        where_any = ("diversity", "choice", "values", "audiences")
+        unsaid = {"resamples", "rows_digest", *(name for name in where_any if not getattr(self, name))}
         return {name: value for name, value in vars(self).items() if name not in unsaid}
 
 

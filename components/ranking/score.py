@@ -7,7 +7,8 @@ Letters: B rows, C targets, M candidates over all rows.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from components.ranking import cohorts, encode, numpy_net, rerank
+from components.ranking import similar as similars
 from components.ranking.baseline_net import BaselineNet, is_formula
 from components.ranking.bundle import CHOSEN, Bundle, Single, name_of
 from components.ranking.bundle import scored as scored_by
@@ -41,6 +43,9 @@ from feature_repo.item_vectors import FOLDER, ItemVectors
 from feature_repo.later_people import NOBODY, LaterPeople
 from feature_repo.rows import UserRows
 from feature_repo.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from components.ranking.value_lists import RecommendedValue, ValueTable
 
 FACT = {  # reasons that are named otherwise than their fact
     "near_history": "near",
@@ -90,6 +95,7 @@ class Ranker:
     eligible: Eligibility = ANY  # a loaded one knows a user as an item only where items are people
     diversity: Diversity | None = None  # how the best are ordered anew; None: they are not
     later: LaterPeople = NOBODY  # people who came after training, as the document log has them
+    recommends: Mapping[str, float] = field(default_factory=dict)  # by attribute whose values are: value_lists.SHARES
 
     @property
     def nets(self) -> Mapping[str, Single]:
@@ -134,7 +140,7 @@ class Ranker:
         """Find and score every candidate of rows [B], given intents [B, C]."""
         rows = self.read(rows)
         history = self._history(rows)
-        found = candidates(history, self.catalogue, self.spec, barred=self._barred(rows))
+        found = candidates(history, self.catalogue, self.spec, barred=self.barred(rows))
         return self._scored(rows, probabilities, history, found)
 
     def recommend(
@@ -145,7 +151,7 @@ class Ranker:
         Fewer where the user may be shown no more.
         """
         rows = self.read(rows)
-        history, barred = self._history(rows), self._barred(rows)
+        history, barred = self._history(rows), self.barred(rows)
         found = candidates(history, self.catalogue, self.spec, barred=barred)
         scored = self._of_one(rows, probabilities, history, found)
         allowed = ~np.isin(found.item, np.asarray(list(exclude), dtype=np.int64)) if exclude else None
@@ -166,9 +172,9 @@ class Ranker:
     def context(self, rows: UserRows) -> Context:
         """Lay out what a source finds candidates of rows from, nothing taken but what they may not be shown."""
         rows = self.read(rows)
-        return context_of(self._history(rows), self.catalogue, self._barred(rows))
+        return context_of(self._history(rows), self.catalogue, self.barred(rows))
 
-    def _barred(self, rows: UserRows) -> np.ndarray | None:
+    def barred(self, rows: UserRows) -> np.ndarray | None:
         """Return which items the rows' users may not be shown, bool [B, I]; None: all may be."""
         barred, hidden = None, self.catalogue.hidden
         if self.eligible.bars:
@@ -190,6 +196,52 @@ class Ranker:
         rows = self.read(rows)
         history = self._history(rows)
         return self._of_one(rows, probabilities, history, given(history, items)).scores
+
+    def values(
+        self,
+        rows: UserRows,
+        probabilities: np.ndarray,
+        *,
+        attribute: str,
+        k: int,
+        exclude: Collection[int] = frozenset(),
+    ) -> "list[RecommendedValue]":
+        """Return the best k values of an attribute for one user row and intents [C] (value_lists.py)."""
+        from components.ranking import value_lists
+
+        if attribute not in self.recommends:
+            have = ", ".join(self.recommends) or "none"
+            raise DataError(f"attribute: '{attribute}' is not in models.ranking.recommend; have {have}")
+        rows = self.read(rows)
+        history = self._history(rows)
+        found = candidates(history, self.catalogue, self.spec, barred=self.barred(rows))
+        scored = self._of_one(rows, probabilities, history, found)
+        return value_lists.recommended(self, rows, scored, attribute=attribute, k=k, exclude=exclude)
+
+    def value_table(self, attribute: str) -> "ValueTable":
+        """Return which values the items have of an attribute; made once."""
+        from components.ranking.value_lists import ValueTable
+
+        if attribute not in self._tables:
+            self._tables[attribute] = ValueTable.of(self.vocabulary, attribute)
+        return self._tables[attribute]
+
+    @cached_property
+    def _tables(self) -> "dict[str, ValueTable]":
+        return {}
+
+    @staticmethod
+    def told(scored: Scored, m: int) -> Recommended:
+        """Return a scored candidate as answers have it."""
+        return _recommended(scored, m)
+
+    def similar(
+        self, item: int, *, k: int, exclude: Collection[int] = frozenset(), by: str | None = None
+    ) -> similars.Similar:
+        """Return at most k items like one, by all that is held of both or by one basis (similar.py)."""
+        if not 0 <= item < len(self.catalogue):
+            raise DataError(f"item: {item} is outside 0..{len(self.catalogue) - 1}")
+        return similars.similar(self, item, k=k, exclude=exclude, by=by)
 
     def _more(
         self,
@@ -278,7 +330,8 @@ class Ranker:
         repeat = {} if self.eligible.repeat == ALLOW else {"repeat": self.eligible.repeat}
         if self.diversity is not None:
             config["diversity"] = self.diversity.model_dump(exclude_none=True)
-        files.write_json(folder / "config.json", config | repeat | (notes or {}))
+        values = {"recommend": dict(self.recommends)} if self.recommends else {}
+        files.write_json(folder / "config.json", config | repeat | values | (notes or {}))
 
     @classmethod
     def load(cls, folder: Path | str) -> "Ranker":
@@ -318,6 +371,7 @@ class Ranker:
             eligible=Eligibility(
                 config.get("repeat", ALLOW), place if vocabulary.people else {}, signs=vocabulary.signs
             ),
+            recommends=config.get("recommend", {}),
         )
 
 

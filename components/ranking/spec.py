@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, create_model, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from components.ranking.choose_spec import Choose
 from components.ranking.diversity_spec import Diversity
@@ -20,7 +27,8 @@ ALLOW: Literal["allow"] = "allow"
 FORBID: Literal["forbid"] = "forbid"
 # Fields that dumps have only where a spec says them, so that digests recorded before them hold.
 NEWER = ("repeat", "exclude_self", "people", "weight", "kinds", "hide", "undo", "impression", "passed_over", "vectors",
-         "later_items", "start", "algorithm", "horizon", "trainer", "choose", "diversity")  # fmt: skip
+         "later_items", "start", "algorithm", "horizon", "trainer", "choose", "diversity",
+         "recommend", "audiences")  # fmt: skip
 LARGEST_WEIGHT = 1000
 OF_PEOPLE = {source.name: source.for_people for source in SOURCES if source.for_people}  # limits where items are people
 OF_VECTORS = {source.name: source.for_vectors for source in SOURCES if source.for_vectors}  # where vectors are declared
@@ -160,6 +168,16 @@ class Ranking(Slice):
         "network ranks as it does, and stays where no epoch does better on the validation weeks. For few rows, of "
         "which a network alone learns less than the baseline knows",
     )
+    recommend: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        default=(),
+        max_length=8,
+        description="Text attributes of items whose values are recommended too, such as brand: `POST /values`",
+    )
+    audiences: bool = Field(
+        default=False,
+        description="Learn how likely a user wants what the ranker says, so that the job `audiences` can list the "
+        "users most likely to want an item",
+    )
     train_weeks: int = Field(default=8, ge=2, le=260, description="Last training weeks that rows come from")
     test_every_weeks: int = Field(default=1, ge=1, le=8, description="Every n-th test week is evaluated")
     width: int = Field(default=64, ge=8, le=512, description="Width of the hidden layers")
@@ -184,6 +202,14 @@ class Ranking(Slice):
             )
         return self
 
+    @field_validator("recommend")
+    @classmethod
+    def _attributes_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if value.count(name) > 1:
+                raise ValueError(f"'{name}' is named twice; name each attribute once")
+        return value
+
     @model_validator(mode="after")
     def _chooses_beside_its_own(self) -> "Ranking":
         """Refuse a choice that leaves out what answers where nothing is known to be better."""
@@ -191,6 +217,16 @@ class Ranking(Slice):
             raise ValueError(
                 f"choose.among: {', '.join(self.choose.among)} lacks {self.algorithm}, which answers where nothing is "
                 f"known to be better; add {self.algorithm}, or set algorithm: {self.choose.among[0]}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scores_of_audiences_compare(self) -> "Ranking":
+        """Refuse a curve over scores of several algorithms, which have no common scale."""
+        if self.choose is not None and self.audiences:
+            raise ValueError(
+                "audiences: each algorithm of choose has a scale of its own, so no probability follows from a score; "
+                "leave choose out, or audiences"
             )
         return self
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from components.distributed.ranks import ALONE, Ranks
-from components.ranking import chosen, lists, metrics, models, places, rerank
+from components.ranking import audiences, chosen, lists, metrics, models, places, rerank, value_lists
 from components.ranking.baseline_net import BaselineNet
 from components.ranking.bundle import Bundle, Single
 from components.ranking.candidates import recall as candidate_recall
@@ -45,7 +45,7 @@ class Trained:
     rows: dict[str, int]  # user-weeks by part
     candidate_recall: dict[str, float]  # by part
     seconds: dict[str, float] = field(default_factory=dict)
-
+    audience: audiences.Curve | None = None  # where the spec asks for audiences
     members: "dict[str, Trained]" = field(default_factory=dict)  # by algorithm, where one is chosen for each user
     choice: Choice | None = None
     chosen_on: list[int] = field(default_factory=list)  # the weeks that the choice was learnt on
@@ -109,19 +109,31 @@ def train(
     Several ranks share the batches; each makes all lists for itself. With `checkpoints` a training that was killed
     makes its lists anew, goes on where the network was, and comes to the same.
     """
+    value_lists.require(world.vocabulary, spec.recommend)
     weeks, validate_weeks = world.weeks("train")[-spec.train_weeks :], world.weeks("validate")
     if models.TREES in spec.algorithms:
         lambdamart.library()  # before the lists are made, which takes minutes
     if spec.diversity is not None:
         rerank.require(Catalogue.of(world.vocabulary, world.item_state), spec.diversity)
     if spec.choose is None:
-        return _fitted(_Material(world, spec, weeks, validate_weeks, report), spec, ranks, checkpoints)
+        material = _Material(world, spec, weeks, validate_weeks, report)
+        return _finished(_fitted(material, spec, ranks, checkpoints), world, spec, validate_weeks)
     stops, chooses = chosen.periods(world)
     material = _Material(world, spec, weeks, stops, report)
     each = {name: _fitted(material, chosen.alone(spec, name), ranks, checkpoints) for name in spec.choose.among}
     nets = {name: one.ranker.net for name, one in each.items()}
     ranker, choice = chosen.learnt(each[spec.algorithm].ranker, nets, world, spec, weeks=chooses)
-    return replace(each[spec.algorithm], ranker=ranker, members=each, choice=choice, chosen_on=chooses)
+    trained = replace(each[spec.algorithm], ranker=ranker, members=each, choice=choice, chosen_on=chooses)
+    return _finished(trained, world, spec, validate_weeks)
+
+
+def _finished(trained: Trained, world: World, spec: Ranking, weeks: list[int]) -> Trained:
+    """Add what is fitted to the whole ranker's scores of the validation weeks: values' lists, and audiences' curve."""
+    return replace(
+        trained,
+        ranker=value_lists.fitted(trained.ranker, world, weeks, spec.recommend),
+        audience=audiences.of_spec(spec, trained.ranker, world, weeks),
+    )
 
 
 def _fitted(material: _Material, spec: Ranking, ranks: Ranks, checkpoints: Checkpoints | None) -> Trained:
@@ -148,8 +160,9 @@ def _fitted(material: _Material, spec: Ranking, ranks: Ranks, checkpoints: Check
                 ranks=ranks,
                 checkpoints=checkpoints,
             )
+    ranker = ranker_of(world, spec, net=net, neighbours=final)
     return Trained(
-        ranker=ranker_of(world, spec, net=net, neighbours=final),
+        ranker=ranker,
         epochs=epochs,
         best_epoch=best,
         rows={"train": len(fit), "validate": len(check)},
