@@ -1,7 +1,7 @@
 """What a text is for: five frames, each with the facts that it speaks of and the words that it may use.
 
-A frame follows from the likeliest intent that the item fulfils, as the spec maps it (`content.frames`), or a caller names
-it. It decides which facts the writer is given, so that texts about one item differ in what they say and not only in how.
+A frame follows from the likeliest intent that the item fulfils, as the spec maps it (`content.frames`), or a caller
+names it. It decides which facts the writer is given, so that texts about one item differ in what they say.
 """
 
 from collections.abc import Mapping

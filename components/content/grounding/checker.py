@@ -1,4 +1,4 @@
-"""Says what of a text its facts do not bear: a closed vocabulary, and rules about what its words may be put together to say.
+"""Says what of a text its facts do not bear: a closed vocabulary, and rules about how its words may be put together.
 
 Called by the writer with each word that a model's answer grows by, and with the whole. It knows no model. A text that
 passes says nothing but the facts, in words of the facts and of an allow-list; one that does not may still be true, in
@@ -18,7 +18,8 @@ from components.content import frames
 from components.content.facts import Facts, Language
 from components.content.grounding import chinese, rules
 from components.content.grounding.known import Known
-from components.content.grounding.tokens import tokens
+from components.content.grounding.tokens import Token, tokens
+from components.content.plain import plain
 
 LONGEST = 240  # characters
 ALLOWED = Path(__file__).with_name("allowed.yaml")
@@ -63,16 +64,30 @@ def check_begun(text: str, facts: Facts, *, language: Language = "en", prompt: S
     found = [one for one in _whole(text, facts, prompt) if one.kind != "empty"]
     if language == "zh":
         return found  # judged whole: characters have no spaces to tell where a word ends
-    settled = len(tokens(text)) - SETTLED
-    return found + [one for one in _judged(text, facts) if one.place < settled]
+    return found + [one for one in _judged(text, facts) if one.place < _settled(tokens(text), facts)]
 
 
-def settled(text: str, *, language: Language = "en") -> str:
-    """Return the part of a growing text that `check_begun` has judged."""
-    if language == "zh":
-        return ""
+def settled(text: str, facts: Facts, *, language: Language = "en") -> str:
+    """Return the part of a growing text that `check_begun` has judged.
+
+    >>> settled("Leek soup for your kitchen table tonight", Facts("i1", {}))
+    'Leek soup for '
+    """
     said = tokens(text)
-    return text[: said[-SETTLED].start] if len(said) > SETTLED else ""
+    judged = 0 if language == "zh" else _settled(said, facts)
+    return text[: said[judged].start] if judged else ""
+
+
+def _settled(said: Sequence[Token], facts: Facts) -> int:
+    """Return how many tokens are judged: none of a sentence that goes on from its first number or deed on.
+
+    What a number counts and who did a deed may stand behind it, up to the sentence's end.
+    """
+    ends = [at for at, one in enumerate(said) if one.text in (".", "!", "?")]
+    first = ends[-1] + 1 if ends else 0
+    deeds = set(plain(facts.verb).lower().split()[:1]) | rules.CLAIMS.keys()
+    waits = (at for at, one in enumerate(said) if at >= first and (one.kind == "number" or one.low in deeds))
+    return max(0, min(len(said) - SETTLED, next(waits, len(said))))
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from components.content.facts import Facts
 from components.content.plain import plain
 from feature_repo.clock import WEEK
 
-MARKS = re.compile(r"[\s，。！？：；、“”‘’（）《》…·,.!?:;()%-]+")
+MARKS = re.compile(r"[^\w<>{}$€£¥#@*|\\^~`]+")  # punctuation of either script; no money, markup or addresses
 AGO, COUNT, SHARE = re.compile(r"(\d+)\s*周前"), re.compile(r"(\d+)\s*周"), re.compile(r"(\d+)%")
 MONEY = re.compile(r"\d+\.\d\d")
 DID = ("买过", "选过", "听过", "看过", "读过", "玩过")
@@ -36,11 +36,11 @@ def judged(text: str, facts: Facts, allowed: frozenset[str]) -> Iterator[tuple[s
             yield "claim", found.group(), "没有事实支持"
         elif found:
             rest = re.sub(pattern, " ", rest)
-    for kind, pattern, right in _numbers(facts):
-        for found in pattern.finditer(rest):
-            if found.group(found.lastindex or 0) not in right:
-                yield "number", found.group(), f"事实中没有这个{kind}"
-        rest = pattern.sub(" ", rest)
+    for kind, figure, right in _numbers(facts):
+        for number in figure.finditer(rest):
+            if number.group(number.lastindex or 0) not in right:
+                yield "number", number.group(), f"事实中没有这个{kind}"
+        rest = figure.sub(" ", rest)
     for word in sorted(allowed | frames.words(facts.frame, "zh"), key=len, reverse=True):
         rest = rest.replace(word, " ")
     if left := MARKS.sub(" ", rest).strip():

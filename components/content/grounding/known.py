@@ -1,5 +1,6 @@
 """What facts allow a text to say: their words, neighbours, names, and numbers with units and roles."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ class Known:
 
 def _pairs(said: list[Token]) -> set[tuple[str, str]]:
     lows = [one.low for one in said if one.kind == "word"]
-    return set(zip(lows, lows[1:], strict=False))
+    return set(itertools.pairwise(lows))
 
 
 def _forms(word: str) -> set[str]:

@@ -12,26 +12,30 @@ from components.content.grounding.known import QUALIFIERS, Known, Role
 from components.content.grounding.tokens import AMBIGUOUS, UNITS, Token, number
 from components.content.plain import plain
 
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 NEGATIONS = QUALIFIERS | {
     "none", "nothing", "nobody", "neither", "nor", "cannot", "hardly", "rarely", "lacks", "minus", "except", "unlike",
 }  # fmt: skip
-SUPERLATIVES = frozenset(
+SUPERLATIVES = _set(
     "best most greatest finest top ultimate perfect favourite favorite leading unbeatable premium supreme ideal "
-    "number amazing incredible superior unique must exclusive guaranteed always".split()
+    "number amazing incredible superior unique must exclusive guaranteed always"
 )
 EST = re.compile(r"[a-z]{3,}est")
-NO_SUPERLATIVES = frozenset("interest harvest forest request suggest guest honest invest digest west rest test".split())
-OFFERS = frozenset(
+NO_SUPERLATIVES = _set("interest harvest forest request suggest guest honest invest digest west rest test")
+OFFERS = _set(
     "sale discount discounted off deal deals offer offers save saves saving savings coupon bargain half cheap cheaper "
-    "promotion promo rebate reduced instead flyer clearance bonus bogo special".split()
+    "promotion promo rebate reduced instead flyer clearance bonus bogo special"
 )
-AGAIN = frozenset("again restock restocking stock running more another usual".split())
-NUMBER_WORDS = frozenset(
+AGAIN = _set("again restock restocking stock running more another usual")
+NUMBER_WORDS = _set(
     "two three four five six seven eight nine ten eleven twelve dozen twenty thirty forty fifty hundred thousand "
-    "twice double triple once both couple pair few several many".split()
+    "twice double triple once both couple pair few several many"
 )
-WITH_PRICE = frozenset(("for", "at", "costs", "cost", "price", "only", "just", "are", "is", "now", "instead", "of"))
-MARKS = frozenset(".,:;!?'\"’‘“”()-–—&/·…%")
+MARKS = frozenset(".,:;!?'\"\u2019\u2018\u201c\u201d()-\u2013\u2014&/\u00b7\u2026%")
 MONEY = re.compile(r"\d+[.,]\d\d")
 
 
@@ -121,7 +125,7 @@ def negation(place: Place, allowed: frozenset[str]) -> Finding:
     if one.kind != "word":
         return None
     known, before, after = place.known, place.low(-1), place.low(1)
-    low = one.text.lower().replace("’", "'")
+    low = one.text.lower().replace("\u2019", "'")
     if low == "low" and low in allowed and before == "running":
         return None
     if low.endswith("n't") or low in NEGATIONS:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 TOKEN = re.compile(
-    r"(?P<number>\d+(?:[.,]\d+)*)|(?P<word>[^\W\d_]+(?:['’][^\W\d_]+)*)|(?P<mark>[^\w\s]|_)", re.UNICODE
+    r"(?P<number>\d+(?:[.,]\d+)*)|(?P<word>[^\W\d_]+(?:['\u2019][^\W\d_]+)*)|(?P<mark>[^\w\s]|_)", re.UNICODE
 )
-ENDS = frozenset(".!?:;…·–—")  # after these a capital letter is no name
+ENDS = frozenset(".!?:;\u2026\u00b7\u2013\u2014")  # after these a capital letter is no name
 UNITS = {
     **dict.fromkeys(("oz", "ounce", "ounces"), "oz"),
     **dict.fromkeys(("lb", "lbs", "pound", "pounds"), "lb"),
@@ -72,7 +72,7 @@ class Token:
 
 def bare(word: str) -> str:
     """Return a word in small letters without its possessive."""
-    return word.lower().replace("’", "'").removesuffix("'s").removesuffix("'")
+    return word.lower().replace("\u2019", "'").removesuffix("'s").removesuffix("'")
 
 
 def tokens(text: str) -> list[Token]:
