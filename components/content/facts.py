@@ -1,16 +1,18 @@
 """What a text about an item may rest on, and what a writer returns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from components.content.words import CHOSE
+from feature_repo import columns
 from feature_repo.clock import WEEK
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 Triple = tuple[str, str, str]  # subject, relation, object: ("penne", "goes with", "tomato sauce")
 
+KEYS = frozenset((columns.ITEM_ID, "item_index", "category_path", "first_seen"))
 # Reasons that say nothing of the person who is written to. All others do, and so do intents and the source.
 OF_EVERYONE = ("popular_share", "share_1w", "in_flyer")
 
@@ -40,6 +42,17 @@ class Described:
     text: str
     source: str
     used: tuple[str, ...]  # attributes, `reason:<name>`, `intent:<name>`
+
+
+def spoken(facts: Facts) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes that a text may speak of: no keys, and none that a better-named one says already.
+
+    >>> list(spoken(Facts("i1", {"item_id": "i1", "title": "Tea", "maker_id": 7})))
+    [('title', 'Tea')]
+    """
+    for name, value in facts.attributes.items():
+        if name not in KEYS and not name.endswith("_id"):
+            yield name, value
 
 
 def of_everyone(facts: Facts) -> Facts:

@@ -70,13 +70,22 @@ def test_each_kind_of_lie_is_named(text: str, kind: str) -> None:
 
 
 def test_what_facts_bear_passes() -> None:
-    assert check("You bought this leek soup in 24 weeks, most recently 2 weeks ago. National, 40 oz for 2.50.", SOUP) == []
+    assert (
+        check("You bought this leek soup in 24 weeks, most recently 2 weeks ago. National, 40 oz for 2.50.", SOUP) == []
+    )
 
 
 def test_a_negation_of_the_facts_can_be_neither_dropped_nor_moved() -> None:
     beans = Facts("i1", {"title": "No salt added beans", "brand": "Best Foods", "kind": "gluten free"})
     assert check("No salt added beans, gluten free, by Best Foods.", beans) == []
-    for lie in ("Salt added beans", "Beans with added salt", "Gluten beans", "Free beans", "No beans", "The best beans"):
+    for lie in (
+        "Salt added beans",
+        "Beans with added salt",
+        "Gluten beans",
+        "Free beans",
+        "No beans",
+        "The best beans",
+    ):
         assert check(lie, beans), lie
 
 
@@ -89,7 +98,9 @@ def test_an_offer_keeps_its_two_prices_apart() -> None:
 def test_the_instructions_of_a_prompt_are_not_given_away() -> None:
     told = Facts("i1", {"title": "Use only the words and numbers of the facts below"})
     line = "Use only the words and numbers of the facts below, and plain connecting words."
-    assert [one.kind for one in check("Use only the words and numbers of the facts below", told, prompt=[line])] == ["leak"]
+    assert [one.kind for one in check("Use only the words and numbers of the facts below", told, prompt=[line])] == [
+        "leak"
+    ]
 
 
 def test_a_growing_text_is_judged_where_no_later_word_can_mend_it() -> None:

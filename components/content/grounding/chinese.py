@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from components.content import frames
-from components.content.facts import Facts
+from components.content.facts import Facts, spoken
 from components.content.plain import plain
 from feature_repo.clock import WEEK
 
@@ -49,7 +49,7 @@ def judged(text: str, facts: Facts, allowed: frozenset[str]) -> Iterator[tuple[s
 
 def values(facts: Facts) -> Iterator[str]:
     """Yield the facts' own words, each value whole."""
-    for name, value in facts.attributes.items():
+    for name, value in spoken(facts):
         if name != "price" and (words := plain(value)):
             yield words
     for triple in facts.knowledge:

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from components.content.facts import Facts
+from components.content.facts import Facts, spoken
 from components.content.grounding.tokens import UNITS, Token, number, tokens
 from components.content.plain import plain
 from feature_repo import columns
 
-UNSAID = frozenset((columns.ITEM_ID, "item_index", "category_path", "first_seen"))
 NOT_MAKERS = frozenset((columns.TITLE, "category", "price", "package_size"))  # "by" and "from" name other attributes
 Role = Literal["attribute", "price", "offer", "before", "had", "since", "category", "everyone", "segment", "intent"]
 QUALIFIERS = frozenset(("no", "non", "not", "without", "zero", "low", "reduced", "less", "un", "never"))
@@ -43,9 +42,7 @@ class Known:
     def of(cls, facts: Facts) -> "Known":
         """Read facts."""
         known = cls()
-        for name, value in facts.attributes.items():
-            if name in UNSAID or (name.endswith("_id")):
-                continue
+        for name, value in spoken(facts):
             words = plain(value)
             if not words:
                 continue

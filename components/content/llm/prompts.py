@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from components.content import frames
-from components.content.facts import LANGUAGES, Facts, Language
+from components.content.facts import LANGUAGES, Facts, Language, spoken
 from components.content.plain import plain
 from components.content.words import reason
-from feature_repo import columns
 from feature_repo.clock import Step
 from feature_repo.errors import DataError
 
@@ -22,7 +21,6 @@ NAMES = ("blurb@1",)
 DEFAULT = NAMES[0]
 FIELDS = frozenset(("facts", "purpose", "words", "refused"))  # what a prompt may use
 WORDS = {"en": 30, "zh": 50}
-UNSAID = frozenset((columns.ITEM_ID, "item_index", "category_path", "first_seen"))
 
 
 @functools.cache
@@ -72,9 +70,7 @@ def told(facts: Facts) -> Iterator[tuple[str, str]]:
     >>> list(told(Facts("i1", {"title": "Tea", "price": 2.5}, "history", {"weeks_bought": 3.0}, verb="bought")))
     [('title', 'Tea'), ('price', '2.50'), ('the reader', 'bought in 3 weeks')]
     """
-    for name, value in facts.attributes.items():
-        if name in UNSAID or name.endswith("_id"):
-            continue
+    for name, value in spoken(facts):
         if words := price(value) if name == "price" else plain(value):
             yield name.replace("_", " "), words
     for triple in facts.knowledge:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from components.content.facts import Described, Facts, Language, about_the_person, of_everyone
+from components.content.facts import Described, Facts, Language, about_the_person, of_everyone, spoken
 from components.content.frames import framed
 from components.content.grounding.checker import Refusal, check, check_begun, settled
 from components.content.grounding.tokens import tokens
@@ -35,6 +35,7 @@ ORDERS = re.compile(
     re.IGNORECASE,
 )
 CHINESE_ORDERS = re.compile("忽略|无视|指令|提示词|系统|你现在|请说|请写|输出|回复|告诉|扮演|必须|不要")
+MARKUP = re.compile(r"[<>{}|`;\n\\]|--|##|\b(?:drop|select|delete)\s+(?:table|from)\b", re.IGNORECASE)
 LONG = 14  # words of a value; more is a text, not a name
 
 
@@ -231,10 +232,14 @@ def reads_like_an_order(facts: Facts) -> bool:
     >>> reads_like_an_order(Facts("i1", {"title": "Leek soup"})), reads_like_an_order(Facts("i1", {"title": "Say: a"}))
     (False, True)
     """
-    values = [*facts.attributes.values(), facts.offer, *(part for triple in facts.knowledge for part in triple)]
+    values = [
+        *(value for _, value in spoken(facts)),
+        facts.offer,
+        *(part for triple in facts.knowledge for part in triple),
+    ]
     words = [plain(value) for value in values]
-    emptied = any(isinstance(value, str) and value.strip() and not plain(value) for value in values)
-    return emptied or any(
+    texts = [value for value in values if isinstance(value, str) and value.strip()]
+    return any(MARKUP.search(text) or not plain(text) for text in texts) or any(
         ORDERS.search(f"{one} ") or CHINESE_ORDERS.search(one) or len(tokens(one)) > LONG for one in words
     )
 
@@ -244,9 +249,9 @@ def used(text: str, facts: Facts) -> tuple[str, ...]:
     said = {one.low for one in tokens(text) if one.kind != "mark"}
     found = [
         name
-        for name, value in facts.attributes.items()
+        for name, value in spoken(facts)
         if (words := {one.low for one in tokens(prompts.price(value) if name == "price" else plain(value))
-                      if one.kind != "mark"}) and words & said and not name.endswith(("_id", "_index"))
+                      if one.kind != "mark"}) and words & said
     ]  # fmt: skip
     numbers = {f"{round(value)}": f"reason:{name}" for name, value in facts.reasons.items() if value >= 1}
     shares = {f"{value:.0%}".rstrip("%"): f"reason:{name}" for name, value in facts.reasons.items() if 0 < value < 1}
