@@ -125,8 +125,8 @@ def test_chinese_texts_are_held_to_the_facts_too() -> None:
         "i1", {"title": "龙井茶", "category": "茶", "price": 12.5, "package_size": "100克"}, "history",
         {"weeks_bought": 4.0, "weeks_since": 2.0}, verb="买",
     )  # fmt: skip
-    assert check("龙井茶，100克，价格12.50。您2周前买过。", tea, language="zh") == []
-    lies = ["最好的龙井茶", "龙井茶，产地杭州", "龙井茶，价格12.00", "您没有买过龙井茶", "龙井茶特价", "龙井茶，200克",
-            "您4周前买过龙井茶", "铁观音，100克", "龙井茶 $"]  # fmt: skip
+    assert check("龙井茶, 100克, 价格12.50。您2周前买过。", tea, language="zh") == []
+    lies = ["最好的龙井茶", "龙井茶, 产地杭州", "龙井茶, 价格12.00", "您没有买过龙井茶", "龙井茶特价", "龙井茶, 200克",
+            "您4周前买过龙井茶", "铁观音, 100克", "龙井茶 $"]  # fmt: skip
     assert [lie for lie in lies if not check(lie, tea, language="zh")] == []
     assert LONGEST == 240

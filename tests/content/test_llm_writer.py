@@ -1,4 +1,4 @@
-"""The writer by a model, against a server that speaks OpenAI's protocol over HTTP: served, refused, late, away, dear."""
+"""The writer by a model, against a server that speaks OpenAI's protocol: served, refused, late, away, dear."""
 
 import asyncio
 import time

@@ -7,12 +7,13 @@ prompt that was judged, whatever its own package has.
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from components.content import frames
 from components.content.facts import LANGUAGES, Facts, Language, spoken
 from components.content.plain import plain
 from components.content.words import reason
+from components.content.writers.template import priced
 from feature_repo.clock import Step
 from feature_repo.errors import DataError
 
@@ -71,7 +72,7 @@ def told(facts: Facts) -> Iterator[tuple[str, str]]:
     [('title', 'Tea'), ('price', '2.50'), ('the reader', 'bought in 3 weeks')]
     """
     for name, value in spoken(facts):
-        if words := price(value) if name == "price" else plain(value):
+        if words := priced(value) if name == "price" else plain(value):
             yield name.replace("_", " "), words
     for triple in facts.knowledge:
         yield "known", " ".join(filter(None, map(plain, triple)))
@@ -83,11 +84,6 @@ def told(facts: Facts) -> Iterator[tuple[str, str]]:
     for name, _ in sorted(facts.intents.items(), key=lambda pair: (-pair[1], pair[0]))[:1]:
         if words := plain(name.replace(":", " ", 1)):
             yield "the reader may next", words
-
-
-def price(value: Any) -> str:
-    """Return a price as texts have it, '' for what is none."""
-    return f"{value:.2f}" if isinstance(value, int | float) and 0 < value < 1e9 else ""
 
 
 def _of_people(name: str, value: float, facts: Facts) -> tuple[str, str] | None:

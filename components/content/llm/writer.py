@@ -1,8 +1,8 @@
 """Writes about items with a language model, and serves nothing that the checker refuses.
 
 A text leaves word by word while the model still writes: each word once the four behind it are known, since they can
-turn its meaning. What is refused is asked for once more, with the reason; then, and where the model is away, late or over
-budget, the fixed sentences of the spec's `prompt` are the text, and the answer says so. It gives no model a user's id.
+turn its meaning. What is refused is asked for once more, with the reason; then, and where the model is away, late or
+over budget, the fixed sentences of the spec's `prompt` are the text, and the answer says so. No model gets a user's id.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from components.content.llm.client import Client, Failed, Usage
 from components.content.llm.spec import Model
 from components.content.llm.store import Cost, Store, digest
 from components.content.plain import plain
+from components.content.writers.template import priced
 
 NAME = "llm@1"
 ABOUT = "a language model, each word of which the facts bear"
@@ -250,7 +251,7 @@ def used(text: str, facts: Facts) -> tuple[str, ...]:
     found = [
         name
         for name, value in spoken(facts)
-        if (words := {one.low for one in tokens(prompts.price(value) if name == "price" else plain(value))
+        if (words := {one.low for one in tokens(priced(value) if name == "price" else plain(value))
                       if one.kind != "mark"}) and words & said
     ]  # fmt: skip
     numbers = {f"{round(value)}": f"reason:{name}" for name, value in facts.reasons.items() if value >= 1}
