@@ -39,9 +39,6 @@ SHELF = {  # what a made shop sells: category, its items, and what each goes wit
 }
 BRANDS = ("National", "Tilda", "Barilla", "Lavazza", "Oatly", "Lindt")
 SIZES = ("12 OZ", "500 g", "1 L", "2 KG", "24 OZ")
-    ("National", "Tilda", "Barilla", "Lavazza", "Oatly", "Lindt"),
-    ("12 OZ", "500 g", "1 L", "2 KG", "24 OZ"),
-)
 
 
 def main() -> None:
