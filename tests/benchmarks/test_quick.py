@@ -19,6 +19,7 @@ from tests.patience import patient
 SCRIPTS = {
     "models": {"intent", "ranking"},
     "drift": {"cases", "noise_floor", "thresholds"},
+    "content": {"pairs", "checker", "fixed", "writer"},
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "intent": {"rows", "intent", "less_default"},
@@ -50,7 +51,7 @@ SCRIPTS = {
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
     "gpu": {"device", "rows", "batch", "sides"},
 }
-OWN_WORLD = ("contract", "profiles", "demo", "domains", "gpu", "online", "router", "sessions", "sizing", "sparse")
+OWN_WORLD = ("content", "contract", "profiles", "demo", "domains", "gpu", "online", "router", "sessions", "sizing", "sparse")
 SLOW = (
     "demo",
     "domains",
