@@ -99,8 +99,8 @@ def forgotten(leave: Callable[[str], Shop]) -> tuple[Shop, dict[str, Any]]:
     shop = leave("forg")
     (shop.home / "serving" / "trace.log").write_text(f"KeyError: '{USER}'\n")  # such as a fault of ours may leave
     kept = texts.Store(shop.home)  # what a language model wrote of the user, and of somebody else
-    for name in (USER, f"{RAW}u03"):
-        kept.keep(name, "You bought it.", person=hidden(shop, name), item="i1", now=int(time.time()))
+    for key, name in (("1", USER), ("2", f"{RAW}u03")):
+        kept.keep(key, "You bought it.", person=hidden(shop, name), item="i1", now=int(time.time()))
     kept.close()
     asked = {"user_id": hidden(shop, USER), "release": "r", "known": True}
     with next((shop.home / "requests").glob("*.jsonl")).open("a") as log:
