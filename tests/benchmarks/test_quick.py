@@ -51,7 +51,19 @@ SCRIPTS = {
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
     "gpu": {"device", "rows", "batch", "sides"},
 }
-OWN_WORLD = ("content", "contract", "profiles", "demo", "domains", "gpu", "online", "router", "sessions", "sizing", "sparse")
+OWN_WORLD = (
+    "content",
+    "contract",
+    "profiles",
+    "demo",
+    "domains",
+    "gpu",
+    "online",
+    "router",
+    "sessions",
+    "sizing",
+    "sparse",
+)
 SLOW = (
     "demo",
     "domains",
