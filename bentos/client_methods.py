@@ -3,7 +3,7 @@
 import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -104,10 +104,21 @@ class Methods(ABC):
             Explanation,
         )
 
-    def describe(self, user_id: str, item_ids: Sequence[str], *, at: dt.datetime | None = None) -> Descriptions:
+    def describe(
+        self,
+        user_id: str,
+        item_ids: Sequence[str],
+        *,
+        at: dt.datetime | None = None,
+        language: Literal["en", "zh"] | None = None,
+        frame: Literal["stock_up", "treat", "cook_tonight", "try_new", "save"] | None = None,
+    ) -> Descriptions:
         """Say in words what is known of items, and what speaks for them."""
         return self._ask(
-            "/describe", DescribeRequest, {"user_id": user_id, "item_ids": item_ids, "at": at}, Descriptions
+            "/describe",
+            DescribeRequest,
+            {"user_id": user_id, "item_ids": item_ids, "at": at, "language": language, "frame": frame},
+            Descriptions,
         )
 
     def items(

@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 
 from bentos.spec import Serving
 from components.content import words, writers
+from components.content.facts import Language
+from components.content.llm import prompts
 from components.content.spec import Content
 from components.data.derived import rules_at_the_door, rules_of_an_item
 from components.data.row_rules import RowRule, Severity
@@ -45,6 +47,7 @@ class Release:
     ranking: Ranking
     serving: Serving
     content: Content  # a release made before there was one has its writer's sentences
+    prompts: Mapping[Language, str] | None  # the language model's, by language; None: the spec asks for no model
     verb: str  # what users do to items, past tense
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
     item_rules: tuple[RowRule, ...]  # of the data's contract: what an item that is changed live must keep to
@@ -90,6 +93,7 @@ class Release:
             ranking=Ranking.model_validate(slices["ranking"]),
             serving=Serving.model_validate(slices["serving"]),
             content=Content.model_validate(slices.get("content", {"prompt": writers.UNNAMED})),
+            prompts=_prompts(slices),
             verb=_verb(slices),
             event_rules=_event_rules(slices.get("event_rules")),
             item_rules=_item_rules(slices.get("item_rules")),
@@ -114,6 +118,11 @@ class Release:
     def candidates(self) -> int:
         """Items that the ranker looks at for a user, at most."""
         return sum(self.ranking.candidates.limit(source.name) for source in SOURCES)
+
+
+def _prompts(slices: Mapping[str, Any]) -> dict[Language, str] | None:
+    model = slices.get("content", {}).get("model")
+    return None if not model else prompts.checked(model["prompt"], slices["prompts"])
 
 
 def _verb(slices: Mapping[str, Any]) -> str:

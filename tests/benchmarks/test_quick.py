@@ -19,6 +19,7 @@ from tests.patience import patient
 SCRIPTS = {
     "models": {"intent", "ranking"},
     "drift": {"cases", "noise_floor", "thresholds"},
+    "content": {"pairs", "checker", "fixed", "writer"},
     "contract": {"intentflow", "great_expectations", "ratio"},
     "profiles": {"events", "seconds", "peak_memory_gib", "events_per_second", "all", "newest"},
     "intent": {"rows", "intent", "less_default"},
@@ -54,6 +55,7 @@ SCRIPTS = {
     "gpu": {"device", "rows", "batch", "sides"},
 }
 OWN_WORLD = (
+    "content",
     "pretrain",
     "contract",
     "profiles",

@@ -77,6 +77,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "tests/pipelines/test_spec_people.py",
         "tests/data/test_leave_one_out.py",
     ),
+    "components/content/grounding/rules.py": ("tests/content/test_checker.py",),
+    "components/content/grounding/known.py": ("tests/content/test_checker.py",),
     "components/content/spec.py": ("tests/pipelines/test_spec_fields.py",),
     "components/data/spec.py": (
         "tests/pipelines/test_spec_defaults.py",
