@@ -15,7 +15,6 @@ from bentos.endpoints.items import ItemChange, ItemsChanged, ItemsRequest
 from bentos.endpoints.rank import RankRequest, Scores
 from bentos.endpoints.recommend import Recommendations, RecommendRequest
 from bentos.endpoints.rules import LiveRule, RulePreview, RulesChanged, RulesRequest
-from bentos.endpoints.schemas import Event
 from bentos.endpoints.schemas import Event, SessionEvent
 from bentos.endpoints.similar import SimilarItems, SimilarRequest
 from bentos.endpoints.values import Values, ValuesRequest
