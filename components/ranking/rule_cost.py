@@ -89,7 +89,9 @@ def cost(
     ends = metrics.intervals({"change": change}, user_id, judged[0].counts)["change"]
     mean = float(change[judged[0].counts].mean())
     short = float((items[1] < 0).any(axis=1).mean())
-    return Cost(figures[0], figures[1], [round(one, 5) for one in (mean, *ends)], round(short, 5), int(judged[0].counts.sum()))
+    return Cost(
+        figures[0], figures[1], [round(one, 5) for one in (mean, *ends)], round(short, 5), int(judged[0].counts.sum())
+    )
 
 
 def _always(book: RuleBook) -> RuleBook:
