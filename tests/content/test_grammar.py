@@ -9,7 +9,7 @@ import pytest
 from benchmarks.content import made
 from components.content import shelves
 from components.content.facts import Facts, of_everyone
-from components.content.frames import NAMES, framed
+from components.content.frames import NAMES, framed, words
 from components.content.grounding.checker import allowed, check
 from components.content.llm import gate, grammar, prompts
 from components.content.llm.client import Client
@@ -41,8 +41,14 @@ def test_the_gates_fixed_set_can_be_written_as_well() -> None:
 
 
 def test_the_words_of_the_grammar_are_those_of_the_allow_list() -> None:
-    said = {word for part in (grammar.LEADING, grammar.ARTICLES, grammar.NOUNS, grammar.NIGHTS) for word in part}
-    assert said - allowed("en") == set()
+    free = [*grammar.FREE, *grammar.BEHIND_TITLES, *(one for ones in grammar.FREE_OF_FRAME.values() for one in ones)]
+    assert {word for one in free for word in one.split()} - allowed("en") - words("try_new", "en") == set()
+
+
+def test_a_text_speaks_of_a_fact_where_there_is_one_beside_the_name() -> None:
+    tea = Facts("i1", {"title": "Tea", "brand": "Lipton"}, knowledge=(("Tea", "goes with", "milk"),))
+    assert all("Lipton" in text or "goes with milk" in text for text in drawn(tea))
+    assert all(text.startswith(grammar.OPENINGS) and "Tea" in text for text in drawn(Facts("i1", {"title": "Tea"})))
 
 
 def test_the_grammar_says_what_the_facts_say_and_nothing_of_another_frame() -> None:

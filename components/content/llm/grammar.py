@@ -18,14 +18,16 @@ from components.content.writers.template import LEAST, priced
 from feature_repo import columns
 from feature_repo.clock import Pace, Step
 
-# Of the allow-list (components/content/grounding/allowed.yaml), put together as a sentence puts them.
-LEADING = ("for", "with", "at", "on", "to")
-ARTICLES = ("your", "the", "a", "this")
-NOUNS = tuple(
-    "home dinner lunch breakfast supper meal night evening day kitchen table basket list shelf moment visit trip cart "
-    "week".split()
-)
-ALONE = ("tonight", "at home", "this week", "on your list", "and enjoy it")
+# Behind the item's name, in words of the allow-list (components/content/grounding/allowed.yaml). They claim nothing.
+FREE = ("for your list", "for your basket", "for your next visit", "for the week", "for your home", "at home",
+        "for a quiet moment", "for your table")  # fmt: skip
+FREE_OF_FRAME = {
+    "treat": ("for a quiet evening", "for a small moment", "tonight", "at home", "for the evening"),
+    "cook_tonight": ("for dinner", "for your dinner table", "for your kitchen", "for the meal", "at home tonight"),
+    "try_new": ("for your next meal", "this week", "on your next visit", "at home", "for something new"),
+    "save": ("this week", "for your basket", "for the week", "on your next visit"),
+    "stock_up": ("for your shelf", "for your kitchen", "for the week", "on your next trip", "for your list"),
+}
 OPENINGS = ("Try", "Enjoy", "Pick", "Choose", "Add", "Take", "Here is", "Find", "Get", "Plan for", "Look at")
 OF_FRAME = {
     "treat": ("Treat yourself to", "A little treat:", "Enjoy"),
@@ -43,8 +45,7 @@ TITLES_OF_FRAME = {
     "try_new": ("Try some", "Something new in"),
     "save": ("The price of", "A look at"),
 }
-NIGHTS = ("night", "dinner", "lunch", "breakfast", "supper", "evening", "shelf", "basket", "table")
-TAIL = 2  # runs of free words behind the name, at most
+BEHIND_TITLES = ("night", "dinner", "lunch", "breakfast", "supper", "evening", "shelf", "basket", "table")
 
 
 @dataclass(frozen=True)
@@ -63,31 +64,16 @@ class Many:
     most: int
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A part with a rule of its own, which the grammar writes once."""
-
-    name: str
-    part: "Part"
-
-
-Part = str | Choice | Many | Rule | tuple["Part", ...]  # a tuple: one behind the other
-# Free words behind a name: "for your kitchen table". No noun stands behind a number, which would count it.
-FREE = Rule(
-    "free",
-    (" ", Choice(((Choice(LEADING), " ", Many((Choice(ARTICLES), " "), 0, 1), Many((Choice(NOUNS), " "), 0, 1),
-                   Choice(NOUNS)), *ALONE))),
-)  # fmt: skip
+Part = str | Choice | Many | tuple["Part", ...]  # a tuple: one behind the other
 
 
 def of(facts: Facts, *, title: bool = False) -> str:
     r"""Return the grammar of texts about an item, or of a shelf's title.
 
-    >>> of(Facts("shelf:tea", {"title": "tea"}, frame="save"), title=True)[:66]
-    'root ::= ((("The price of" | "A look at") " " "tea" ((" " ("night" '
+    >>> of(Facts("shelf:tea", {"title": "tea"}, frame="save"), title=True)[:65]
+    'root ::= ((("The price of" | "A look at") " " "tea" ((" " ("night"'
     """
-    rules = (Rule("root", _title(facts)),) if title else (Rule("root", _text(facts)), FREE)
-    return "\n".join(f"{one.name} ::= {_written(one.part)}" for one in rules)
+    return f"root ::= {_written(_title(facts) if title else _text(facts))}"
 
 
 def sampled(facts: Facts, rng: random.Random, *, title: bool = False) -> str:
@@ -96,22 +82,29 @@ def sampled(facts: Facts, rng: random.Random, *, title: bool = False) -> str:
 
 
 def _text(facts: Facts) -> Part:
-    """Return one sentence that names the item, and perhaps one more with a fact."""
+    """Return one sentence that names the item, with a fact beside the name, in one more sentence, or both."""
     it = plain(facts.attributes.get(columns.TITLE)) or f"item {plain(facts.item_id)}"
     of_frame = OF_FRAME.get(facts.frame or "", ())
     had = AGAIN if facts.reasons.get("weeks_bought", 0) > 0 and facts.frame in (None, "stock_up") else ()
     saving = SAVING if facts.offer and facts.frame in (None, "save") else ()
     openings = (*had, *saving, *(of_frame or OPENINGS))
-    named: tuple[Part, ...] = (it, Many(Choice(tuple(_beside(facts))), 0, 1)) if any(_beside(facts)) else (it,)
-    first: Part = (Choice(openings), " ", *named, Many(FREE, 0, TAIL), ".")
-    told = tuple(f" {one}." for one in _sentences(facts))
-    return (first, Many(Choice(told), 0, 1)) if told else first
+    lead, free = (Choice(openings), " ", it), FREE_OF_FRAME.get(facts.frame or "", FREE)
+    beside, told = tuple(_beside(facts)), tuple(f" {one}." for one in _sentences(facts))
+    behind: Part = Many((" ", Choice(free)), 0, 1)
+    ways: list[Part] = []  # each speaks of a fact, where there is one beside the name
+    if beside:
+        ways.append((Choice(beside), behind, "."))
+    if told:
+        ways.append((behind, ".", Choice(told)))
+    if beside and told:
+        ways.append((Choice(beside), ".", Choice(told)))
+    return (*lead, Choice(tuple(ways)) if ways else (" ", Choice(free), "."))
 
 
 def _title(facts: Facts) -> Part:
     it = str(facts.attributes.get(columns.TITLE))
     leads = TITLES_OF_FRAME.get(facts.frame or "", TITLES)
-    return Choice(((Choice(leads), " ", it, Many((" ", Choice(NIGHTS)), 0, 1)), f"{it[:1].upper()}{it[1:]}"))
+    return Choice(((Choice(leads), " ", it, Many((" ", Choice(BEHIND_TITLES)), 0, 1)), f"{it[:1].upper()}{it[1:]}"))
 
 
 def _beside(facts: Facts) -> Iterator[str]:
@@ -157,8 +150,6 @@ def _written(part: Part) -> str:
     if isinstance(part, str):
         escaped = part.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-    if isinstance(part, Rule):
-        return part.name
     if isinstance(part, Choice):
         return f"({' | '.join(map(_written, part.among))})"
     if isinstance(part, Many):
@@ -169,8 +160,6 @@ def _written(part: Part) -> str:
 def _drawn(part: Part, rng: random.Random) -> str:
     if isinstance(part, str):
         return part
-    if isinstance(part, Rule):
-        return _drawn(part.part, rng)
     if isinstance(part, Choice):
         return _drawn(rng.choice(part.among), rng)
     if isinstance(part, Many):
