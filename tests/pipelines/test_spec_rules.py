@@ -75,7 +75,8 @@ def test_what_cannot_be_kept_is_refused_when_the_spec_is_loaded(
 
 
 def test_why_names_the_placement_and_the_rules() -> None:
-    asked = {"placement": "home", "placement_algorithm": "popular", "rules": ["no beer", "advent"], "rules_unmet": ["advent"]}
+    asked = {"placement": "home", "placement_algorithm": "popular"}
+    asked |= {"rules": ["no beer", "advent"], "rules_unmet": ["advent"]}
     assert _rule_lines(asked) == [
         "Placement  home by popular",
         "Rules      no beer, advent; could not be kept: advent",

@@ -127,7 +127,10 @@ class _Pool:
             place = bisect.bisect_right(below, -one.score)
             below.insert(place, -one.score)
             self.order.insert(place, one.item_index)
-            self.of[one.item_index] = (Brought(one.item_index, float(one.score), RULE, dict(one.reasons), one.algorithm), 1.0)
+            self.of[one.item_index] = (
+                Brought(one.item_index, float(one.score), RULE, dict(one.reasons), one.algorithm),
+                1.0,
+            )
 
     def look_further(self) -> bool:
         """Rank all items that may be shown, so many at most; say whether there are more than before."""
