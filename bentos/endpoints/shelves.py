@@ -111,9 +111,7 @@ def answer(door: "Door", ask: ShelvesRequest, context: RequestContext) -> Shelve
     state = found.state
     ranked = [one for one, _ in found.chosen]
     chances = state.probabilities.tolist() if state.modelled and ask.by == "intent" else None
-    cut = shelves.shelved(
-        [one.item_index for one in ranked], words, chances, most=ask.most, k=k, least=min(LEAST, k)
-    )
+    cut = shelves.shelved([one.item_index for one in ranked], words, chances, most=ask.most, k=k, least=min(LEAST, k))
     drafts = [among.texts.shelf(one, state, language=ask.language, frame=ask.frame) for one in cut]
     made = [
         Shelf(

@@ -55,9 +55,7 @@ def _described(operation: Operation, asks: type[BaseModel]) -> dict[str, Any]:
     example = operation.contract.example
     answered = _content(operation.contract.answers, example.answer)
     if operation.streams:
-        answered[sse.MEDIA_TYPE] = {
-            "schema": {"type": "string", "description": _events_of(operation)}
-        }
+        answered[sse.MEDIA_TYPE] = {"schema": {"type": "string", "description": _events_of(operation)}}
     refusals = {code: {"description": text, "content": _content(Problem)} for code, text in REFUSALS.items()}
     return {
         "summary": operation.endpoint.about,

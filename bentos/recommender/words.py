@@ -60,13 +60,18 @@ class Words:
             return answer
         fixed = [Described(one.title, one.source, ()) for one in answer.shelves]
         texts = await asyncio.gather(
-            *(self.titles.whole(d.facts, f, language=d.language, person=d.person) for d, f in zip(drafts, fixed, strict=True))
+            *(
+                self.titles.whole(d.facts, f, language=d.language, person=d.person)
+                for d, f in zip(drafts, fixed, strict=True)
+            )
         )
         said = [text.text.rstrip(".").lower() for text in texts]
         made = []
         for one, text, mine in zip(answer.shelves, texts, said, strict=True):
             outcome = text.fallback or ("alike" if said.count(mine) > 1 else None)
-            self.metrics.text(one.source if outcome else text.source, outcome or ("cached" if text.cached else "served"))
+            self.metrics.text(
+                one.source if outcome else text.source, outcome or ("cached" if text.cached else "served")
+            )
             if outcome:
                 made.append(one.model_copy(update={"fallback": outcome}))
                 continue

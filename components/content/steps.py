@@ -35,7 +35,12 @@ def run_judge_words(serving: str, *, destination: Path, environment: Mapping[str
         slices = json.loads(serving)
         found = settings.read(os.environ if environment is None else environment)
         if found is None:
-            about: dict[str, Any] = {"named": False, "asked": False, "why": f"{settings.LLM} names no endpoint", "judged": {}}
+            about: dict[str, Any] = {
+                "named": False,
+                "asked": False,
+                "why": f"{settings.LLM} names no endpoint",
+                "judged": {},
+            }
         else:
             about = asyncio.run(_judged(slices, found, progress))
         with files.written_folder(destination) as folder:
@@ -45,7 +50,9 @@ def run_judge_words(serving: str, *, destination: Path, environment: Mapping[str
         progress.tell(words={"asked": about["asked"], "why": about["why"], "broken": broken})
 
 
-async def _judged(slices: Mapping[str, Any], found: tuple[settings.Endpoint, str], progress: Progress) -> dict[str, Any]:
+async def _judged(
+    slices: Mapping[str, Any], found: tuple[settings.Endpoint, str], progress: Progress
+) -> dict[str, Any]:
     spec = Model.model_validate(slices["content"]["model"]).model_copy(update={"deadline_ms": DEADLINE_MS})
     client = Client(*found)
     texts = ModelWriter(client, spec, prompts.checked(spec.prompt, slices["prompts"]))
@@ -62,7 +69,9 @@ async def _judged(slices: Mapping[str, Any], found: tuple[settings.Endpoint, str
             made["titles"].append(await titles.whole(one, shelves.title(one, "en")))
     finally:
         await client.close()
-    gone = sorted({one.fallback for ones in made.values() for one in ones if one.fallback in ("away", "refused")} - {None})
+    gone = sorted(
+        {one.fallback for ones in made.values() for one in ones if one.fallback in ("away", "refused")} - {None}
+    )
     judged = {
         "texts": _told(spec.prompt, gate.evaluate(made["texts"], items), gate.Bounds()),
         "titles": _told(spec.titles, gate.evaluate(made["titles"], named), OF_TITLES),

@@ -128,7 +128,9 @@ def reads(name: str = "train", *, spec: Recommender | None = None) -> Reads:
 
 def require_hung() -> None:
     """Refuse a row of the step table that hangs in no pipeline."""
-    every = (one.graph(vectors=True, sessions=True, searches=True, forecasts=True, words=True) for one in PIPELINES.values())
+    every = (
+        one.graph(vectors=True, sessions=True, searches=True, forecasts=True, words=True) for one in PIPELINES.values()
+    )
     hung = {node.step.name for graph in every for node in graph.nodes}
     if missing := [name for name in step_table.STEPS if name not in hung]:
         raise SpecError(

@@ -135,7 +135,9 @@ def titled(world: Any, tmp_path: Path) -> Iterator[tuple[Behaviour, str, Collect
     metrics = Metrics(door.release, registry=registry)
     with running(behaviour) as url:
         spec = Model(deadline_ms=int(patient(5) * 1000))
-        writer = ModelWriter(Client(Endpoint(url=url, model=MODEL), KEY), spec, prompts.texts("blurb@1"), Store(tmp_path))
+        writer = ModelWriter(
+            Client(Endpoint(url=url, model=MODEL), KEY), spec, prompts.texts("blurb@1"), Store(tmp_path)
+        )
         names = writer.titles(prompts.texts("title@1"), longest=shelves.LONGEST)
         app.state.opened = context_of(door, Words(writer, metrics, names), metrics)
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))

@@ -61,7 +61,7 @@ def refusal(body: Any, authorization: str | None) -> tuple[int, str] | None:
         return 400, "The 'stream_options' parameter is only allowed when 'stream' is enabled"
     bound = body.get("grammar") or (body.get("structured_outputs") or {}).get("grammar")
     if bound and body.get("response_format"):
-        return 400, "Either \"json_schema\" or \"grammar\" can be specified, but not both"
+        return 400, 'Either "json_schema" or "grammar" can be specified, but not both'
     if bound is not None and not bound.startswith("root ::= "):
         return 400, "failed to parse grammar"
     schema = (body.get("response_format") or {}).get("json_schema")

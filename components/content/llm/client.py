@@ -122,7 +122,9 @@ class Client:
         read, pieces, answer = TextField(), 0, None
         try:
             http = self._http()
-            request = http.build_request("POST", "/chat/completions", json=self._body(prompt, max_tokens, temperature, bound))
+            request = http.build_request(
+                "POST", "/chat/completions", json=self._body(prompt, max_tokens, temperature, bound)
+            )
             async with asyncio.timeout_at(until):
                 answer = await http.send(request, stream=True)
                 if answer.status_code != 200:

@@ -182,9 +182,7 @@ class _Attempt:
         """Yield what may leave; afterwards `why` says what went wrong."""
         writer, spec = self.writer, self.writer.spec
         prompt = writer.prompt[self.language]
-        asked = prompts.filled(
-            prompt, self.seen, language=self.language, refused=self.refused, words=writer.words
-        )
+        asked = prompts.filled(prompt, self.seen, language=self.language, refused=self.refused, words=writer.words)
         most = self._cost(len(asked), spec.max_tokens, spec.deadline_ms / 1000)
         loop = asyncio.get_running_loop()
         try:
@@ -221,7 +219,9 @@ class _Attempt:
         try:
             async for grown in answer:
                 self.text += grown
-                if self._judge(check_begun(self.text, self.seen, language=self.language, prompt=lines, longest=longest)):
+                if self._judge(
+                    check_begun(self.text, self.seen, language=self.language, prompt=lines, longest=longest)
+                ):
                     return
                 if more := settled(self.text, self.seen, language=self.language)[self.left :]:
                     self.left += len(more)
