@@ -53,7 +53,15 @@ class Methods(ABC):
         return self._ask(
             "/recommend",
             RecommendRequest,
-            {"user_id": user_id, "k": k, "context": context, "exclude": exclude, "at": at, "placement": placement, "events": events},
+            {
+                "user_id": user_id,
+                "k": k,
+                "context": context,
+                "exclude": exclude,
+                "at": at,
+                "placement": placement,
+                "events": events,
+            },
             Recommendations,
         )
 
@@ -138,7 +146,17 @@ class Methods(ABC):
         return self._ask(
             "/shelves",
             ShelvesRequest,
-            {"user_id": user_id, "most": most, "k": k, "by": by, "exclude": exclude, "placement": placement, "at": at, "language": language, "frame": frame},
+            {
+                "user_id": user_id,
+                "most": most,
+                "k": k,
+                "by": by,
+                "exclude": exclude,
+                "placement": placement,
+                "at": at,
+                "language": language,
+                "frame": frame,
+            },
             Shelves,
         )
 

@@ -11,7 +11,7 @@ def judge_words(serving: str, words_evaluation: Output[Dataset]) -> None:
     """Have the language model write the texts and titles of a fixed set, and judge them.
 
     Returns:
-        words_evaluation: What was served of them, what they are like, and which bounds they break; or why nobody was asked.
+        words_evaluation: What was served of them, what they are like, which bounds they break; or why nobody was asked.
     """
     from pathlib import Path
 

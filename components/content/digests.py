@@ -44,7 +44,7 @@ SCHEMA = pa.schema(
         columns.RELEASE: pa.string(),
     }
 )
-SUBJECTS: dict[Language, tuple[str, str]] = {"en": ("For you: {}", ", "), "zh": ("为您挑选：{}", "、")}
+SUBJECTS: dict[Language, tuple[str, str]] = {"en": ("For you: {}", ", "), "zh": ("为您挑选: {}", "、")}
 
 
 @dataclass(frozen=True)

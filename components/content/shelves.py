@@ -1,8 +1,8 @@
 """Puts a ranked list on shelves, and says what each is called: "For your pasta night".
 
 A shelf holds items of one value of the catalogue (a category, mostly) for one frame (frames.py), or for none. Called by
-the door's /shelves; a language model may rewrite a title from the same facts, under the same checks, and the fixed words
-here stand behind it.
+the door's /shelves; a language model may rewrite a title from the same facts, under the same checks, and the fixed
+words here stand behind it.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ TITLES: dict[Language, dict[str | None, str]] = {
         None: "{It}",
     },
     "zh": {
-        "stock_up": "囤货：{it}",
-        "treat": "犒劳自己：{it}",
-        "cook_tonight": "今晚做饭：{it}",
-        "try_new": "尝鲜：{it}",
+        "stock_up": "囤货: {it}",
+        "treat": "犒劳自己: {it}",
+        "cook_tonight": "今晚做饭: {it}",
+        "try_new": "尝鲜: {it}",
         "save": "{it}的价格",
         None: "{It}",
     },

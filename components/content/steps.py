@@ -1,8 +1,8 @@
 """The step `judge_words` in its frame: the release's slices in, an evaluation of its prompts with their model out.
 
-Hung where a spec declares `content.model`. The endpoint is the environment's; where it names none, nothing is asked, and
-the evaluation says so: doors of that environment write fixed sentences. One that is away is not judged either, which
-holds a release back. components/registry makes a gate of it.
+Hung where a spec declares `content.model`. The endpoint is the environment's; where it names none, nothing is asked,
+and the evaluation says so: doors of that environment write fixed sentences. One that is away is not judged either,
+which holds a release back. components/registry makes a gate of it.
 """
 
 import asyncio

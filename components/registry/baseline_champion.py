@@ -122,7 +122,7 @@ def holds_words_back(verdict: Mapping[str, Any]) -> bool:
 def without_model(slices: Mapping[str, Any]) -> dict[str, Any]:
     """Return a release's slices without the language model: its fixed sentences are the baseline of words.
 
-    >>> without_model({"content": {"prompt": "template@3", "model": {}}, "prompts": {}, "title_prompts": {}, "serving": {}})
+    >>> without_model({"content": {"prompt": "template@3", "model": {}}, "prompts": {}, "serving": {}})
     {'content': {'prompt': 'template@3'}, 'serving': {}}
     """
     content = {name: value for name, value in slices.get("content", {}).items() if name != "model"}
@@ -133,7 +133,7 @@ def without_model(slices: Mapping[str, Any]) -> dict[str, Any]:
 def parts_of(metric: str) -> tuple[Part, ...]:
     """Name the parts of a release that a metric is measured on; both share a process, so memory is of both.
 
-    The session model, the forecasts and words are no parts: what stands in their place, if anything, is no such baseline.
+    The session model, the forecasts and words are no parts: no such baseline serves in their place.
 
     >>> parts_of("ranking.ndcg_at_10"), parts_of("latency.predict_ms_p50"), parts_of("memory.rss_mib")
     (('ranking',), ('intent',), ('intent', 'ranking'))

@@ -77,7 +77,7 @@ def admit(
             )
         if not which and spec.content.model is not None and not words:
             raise SpecError(
-                f"{PLACE}: content.model: needs a step that judges its prompts, and this pipeline was compiled without; "
+                f"{PLACE}: content.model: needs a step that judges its prompts, and this pipeline has none; "
                 "declare the spec first, `intentflow apply`, or drop content.model"
             )
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered

@@ -1,8 +1,8 @@
 """The job `digests`: mail and push texts for each segment of users, published whole into a dated folder.
 
 `<home>/digests/<day>` (UTC) holds the newest result of a day, `latest.json` names the newest of all, as of `score`.
-The batch pipeline runs first, from its cache where nothing changed; components/content/digests.py writes. Nobody is sent
-anything: a mailer reads the file.
+The batch pipeline runs first, from its cache where nothing changed; components/content/digests.py writes. Nobody is
+sent anything: a mailer reads the file.
 """
 
 import datetime as dt

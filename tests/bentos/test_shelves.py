@@ -52,7 +52,7 @@ def test_a_frame_and_a_language_make_the_title(world: Any) -> None:
     named = asked(door, ShelvesRequest(user_id="ann", most=1, frame="cook_tonight"))
     assert [(one.title, one.frame) for one in named.shelves] == [("For your fruit night", "cook_tonight")]
     chinese = asked(door, ShelvesRequest(user_id="ann", most=1, frame="cook_tonight", language="zh"))
-    assert [(one.title, one.source) for one in chinese.shelves] == [("今晚做饭：fruit", "shelf@1.zh")]
+    assert [(one.title, one.source) for one in chinese.shelves] == [("今晚做饭: fruit", "shelf@1.zh")]
 
 
 def test_where_no_model_answers_items_stand_by_category_and_no_intent_is_claimed(world: Any) -> None:

@@ -43,7 +43,9 @@ def release() -> Release:
         fallback=Fallback(
             "d", ("cooks",), np.asarray([[0.4], [0.1]], dtype=np.float32), (listed(i0=0.2), listed(i0=0.1, i1=0.05))
         ),
-        content=Content(prompt="template@3", frames={"buy:PASTA": "cook_tonight"}, knowledge={"goes_with": "goes with"}),
+        content=Content(
+            prompt="template@3", frames={"buy:PASTA": "cook_tonight"}, knowledge={"goes_with": "goes with"}
+        ),
         verb="bought",
         step="week",
     )  # fmt: skip
@@ -108,7 +110,7 @@ def test_a_push_text_is_cut_to_what_a_telephone_shows(release: Release, tmp_path
 
 def test_in_chinese(release: Release, tmp_path: Path) -> None:
     (mail,) = written(release, [COOKS], tmp_path, channels=("mail",), language="zh")
-    assert (mail["subject"], mail["sources"][0]) == ("为您挑选：Penne、Tea", "template@2.zh")
+    assert (mail["subject"], mail["sources"][0]) == ("为您挑选: Penne、Tea", "template@2.zh")
 
 
 def test_a_model_writes_where_it_is_grounded_and_the_file_says_who_wrote(release: Release, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_shelves_and_their_items_are_bounded_and_one_item_is_no_shelf(words: Voc
         ("stock_up", "en", "Stock up on pasta"),
         ("save", "en", "A look at prices of pasta"),
         (None, "en", "Pasta"),
-        ("cook_tonight", "zh", "今晚做饭：pasta"),
+        ("cook_tonight", "zh", "今晚做饭: pasta"),
         (None, "zh", "Pasta"),
     ],
 )

@@ -1,8 +1,8 @@
 """The closed vocabulary as a grammar (GBNF) that binds a model while it decodes: facts stand in it whole.
 
-A small model given free words adds its own, and the checker refuses them. Under the grammar it chooses among ways to open,
-words of the allow-list and which facts to speak of, and cannot write another word. What it writes is checked as before:
-the grammar makes texts likelier to pass, and decides nothing. English only.
+A small model given free words adds its own, and the checker refuses them. Under the grammar it chooses among ways to
+open, words of the allow-list and which facts to speak of, and cannot write another word. What it writes is checked as
+before: the grammar makes texts likelier to pass, and decides nothing. English only.
 
 `of` writes the grammar, `sampled` draws texts of it, which tests give to the checker.
 """

@@ -1,4 +1,4 @@
-"""The jobs `audiences` and `digests` on a shop whose spec asks for audiences and for values, from files to a published folder."""
+"""The jobs `audiences` and `digests` on a shop, whose spec asks for audiences and values: from files to a folder."""
 
 import dataclasses
 import json

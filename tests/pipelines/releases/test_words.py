@@ -13,6 +13,7 @@ from components.content.llm.spec import Model
 from pipelines.releases import processes, serving, words
 from tests.patience import patient
 
+ASKED = Model()
 SERVER = """
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -23,7 +24,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Health).serve_forever()
 """
 
 
-def place(home: Path, *, model: Model | None = Model(), **variables: str) -> Any:
+def place(home: Path, *, model: Model | None = ASKED, **variables: str) -> Any:
     return SimpleNamespace(home=home, variables=variables, spec=SimpleNamespace(content=SimpleNamespace(model=model)))
 
 
