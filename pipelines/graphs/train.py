@@ -100,7 +100,7 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
     """
     with graph.group("release", "Register the models, judge them by the gates, promote what passes."):
         twin_intent, twin_ranking = _champion(graph, at, models)
-        beside = {"words": graph.step("judge_words")["words_evaluation"]} if graph.words else {}
+        beside: dict[str, Any] = {"words": graph.step("judge_words")["words_evaluation"]} if graph.words else {}
         registered = graph.step(
             "register",
             clean=at.clean,
