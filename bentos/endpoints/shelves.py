@@ -103,7 +103,7 @@ def answer(door: "Door", ask: ShelvesRequest, context: RequestContext) -> Shelve
     words = among.vocabulary
     k = wanted(ask.k, k=serving.k, max_k=serving.max_k)
     door.placement(ask.placement)  # refuses a name that is none
-    unwanted = [found for item in ask.exclude if not door.forgets(found := door.item_id(item))]
+    unwanted = [name for item in ask.exclude if not door.forgets(name := door.item_id(item))]
     exclude = frozenset(words.index_of_item[item] for item in unwanted if item in words.index_of_item)
     state = door.state_of(ask.user_id, ask.at, context)
     with context.stage("rank"):
