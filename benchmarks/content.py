@@ -45,7 +45,9 @@ def main() -> None:
     """Measure and print."""
     asked = script.parser(__doc__, trained=False)
     asked.add_argument("--pairs", type=int, default=1000, help="user x item pairs")
-    asked.add_argument("--model", type=Path, help="a .gguf file to run here")
+    asked.add_argument("--model", type=Path, help="a .gguf file to run here; the packaged one where there is one")
+    asked.add_argument("--prompt", default="blurb@2", choices=prompts.NAMES)
+    asked.add_argument("--free", action="store_true", help="let the model write freely: no grammar binds its words")
     script.main(asked, measure, text)
 
 
@@ -54,13 +56,15 @@ def measure(asked: argparse.Namespace) -> script.Document:
     pairs = made(50 if asked.quick else asked.pairs)
     found: dict[str, Any] = {"pairs": len(pairs), "checker": checker(), "fixed": {n: fixed(n, pairs) for n in FIXED}}
     endpoint, running = settings.read(os.environ), None
-    if asked.model is not None:
-        running, local_endpoint = local.start(asked.model)
+    model = asked.model or (local.packaged() if endpoint is None and local.installed() else None)
+    if model is not None:
+        running, local_endpoint = local.start(model)
         endpoint = (local_endpoint, "")
     if endpoint is None:
         found["writer"] = {"skipped": f"no {settings.LLM} and no --model"}
     else:
-        found["writer"] = asyncio.run(written(endpoint, pairs))
+        named = (endpoint[0].model_copy(update={"grammar": None}) if asked.free else endpoint[0], endpoint[1])
+        found["writer"] = asyncio.run(written(named, pairs, prompt=asked.prompt))
     del running
     return found
 
@@ -110,10 +114,10 @@ def fixed(name: str, pairs: list[Facts]) -> dict[str, float]:
     return {"skeletons": len({skeleton(t, f) for t, f in zip(texts, pairs, strict=True)}), "per_item": per_item(texts)}
 
 
-async def written(endpoint: tuple[settings.Endpoint, str], pairs: list[Facts]) -> dict[str, Any]:
+async def written(endpoint: tuple[settings.Endpoint, str], pairs: list[Facts], *, prompt: str) -> dict[str, Any]:
     """Have a model write each pair's text, one after the other, and count what is served."""
     client = Client(*endpoint)
-    spec = Model(deadline_ms=30_000, max_tokens=48, at_once=1)
+    spec = Model(deadline_ms=30_000, max_tokens=48, at_once=1, prompt=prompt)
     writer, began = ModelWriter(client, spec, prompts.texts(spec.prompt)), time.perf_counter()
     made_: list[Written] = []
     for facts in pairs:
@@ -126,6 +130,8 @@ async def written(endpoint: tuple[settings.Endpoint, str], pairs: list[Facts]) -
     seconds = time.perf_counter() - began
     return {
         "model": endpoint[0].model,
+        "prompt": prompt,
+        "grammar": endpoint[0].grammar,
         "served": len(served) / len(pairs),
         "grounded": sum(not check(one.text, frames.framed(facts)) for one, facts in served) / max(1, len(served)),
         "fallback": {reason: reasons.count(reason) / len(pairs) for reason in sorted(set(reasons))},
@@ -135,7 +141,7 @@ async def written(endpoint: tuple[settings.Endpoint, str], pairs: list[Facts]) -
         "tokens_per_s": sum(one.cost.tokens for one in made_) / seconds,
         "first_token_ms": statistics.median(first) if first else None,
         "cost": sum(one.cost.money for one in made_),
-        "examples": [one.text for one, _ in served[:5]],
+        "examples": [one.text for one, _ in served[:10]],
     }
 
 

@@ -16,6 +16,7 @@ from bentos.endpoints.rank import RankRequest, Scores
 from bentos.endpoints.recommend import Recommendations, RecommendRequest
 from bentos.endpoints.rules import LiveRule, RulePreview, RulesChanged, RulesRequest
 from bentos.endpoints.schemas import Event, SessionEvent
+from bentos.endpoints.shelves import Shelves, ShelvesRequest
 from bentos.endpoints.similar import SimilarItems, SimilarRequest
 from bentos.endpoints.values import Values, ValuesRequest
 
@@ -126,6 +127,37 @@ class Methods(ABC):
             DescribeRequest,
             {"user_id": user_id, "item_ids": item_ids, "at": at, "language": language, "frame": frame},
             Descriptions,
+        )
+
+    def shelves(
+        self,
+        user_id: str,
+        *,
+        most: int | None = None,
+        k: int | None = None,
+        by: Literal["intent", "category"] | None = None,
+        exclude: Sequence[str] | None = None,
+        placement: str | None = None,
+        at: dt.datetime | None = None,
+        language: Literal["en", "zh"] | None = None,
+        frame: Literal["stock_up", "treat", "cook_tonight", "try_new", "save"] | None = None,
+    ) -> Shelves:
+        """Put items for a user on shelves, each with a title."""
+        return self._ask(
+            "/shelves",
+            ShelvesRequest,
+            {
+                "user_id": user_id,
+                "most": most,
+                "k": k,
+                "by": by,
+                "exclude": exclude,
+                "placement": placement,
+                "at": at,
+                "language": language,
+                "frame": frame,
+            },
+            Shelves,
         )
 
     def items(

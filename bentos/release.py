@@ -48,6 +48,7 @@ class Release:
     serving: Serving
     content: Content  # a release made before there was one has its writer's sentences
     prompts: Mapping[Language, str] | None  # the language model's, by language; None: the spec asks for no model
+    title_prompts: Mapping[Language, str] | None  # of shelves; None also of a release made before there were some
     verb: str  # what users do to items, past tense
     event_rules: tuple[RowRule, ...]  # of the data's contract: what an event must keep to
     item_rules: tuple[RowRule, ...]  # of the data's contract: what an item that is changed live must keep to
@@ -94,6 +95,7 @@ class Release:
             serving=Serving.model_validate(slices["serving"]),
             content=Content.model_validate(slices.get("content", {"prompt": writers.UNNAMED})),
             prompts=_prompts(slices),
+            title_prompts=_prompts(slices, "title_prompts", named="titles") if "title_prompts" in slices else None,
             verb=_verb(slices),
             event_rules=_event_rules(slices.get("event_rules")),
             item_rules=_item_rules(slices.get("item_rules")),
@@ -120,9 +122,9 @@ class Release:
         return sum(self.ranking.candidates.limit(source.name) for source in SOURCES)
 
 
-def _prompts(slices: Mapping[str, Any]) -> dict[Language, str] | None:
+def _prompts(slices: Mapping[str, Any], key: str = "prompts", *, named: str = "prompt") -> dict[Language, str] | None:
     model = slices.get("content", {}).get("model")
-    return None if not model else prompts.checked(model["prompt"], slices["prompts"])
+    return None if not model else prompts.checked(model[named], slices[key])
 
 
 def _verb(slices: Mapping[str, Any]) -> str:

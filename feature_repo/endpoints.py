@@ -59,6 +59,7 @@ ENDPOINTS = (
     Endpoint(EVENTS, "write", "Take note of events"),
     Endpoint("explain", "read", "Why an item for a user"),
     Endpoint("describe", "stream", "Text about items for a user"),
+    Endpoint("shelves", "stream", "Items for a user on shelves, each with a title"),
     Endpoint("items", "admin", "Add, change and withdraw items, or undo that"),
     Endpoint("rules", "admin", "Put, change and remove rules of what lists hold, preview or undo that"),
 )
@@ -68,6 +69,6 @@ def paths(*kinds: Kind) -> tuple[str, ...]:
     """Return the paths of all endpoints of some kinds.
 
     >>> paths("stream", "write")
-    ('/events', '/describe')
+    ('/events', '/describe', '/shelves')
     """
     return tuple(endpoint.path for endpoint in ENDPOINTS if endpoint.kind in kinds)

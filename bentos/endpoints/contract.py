@@ -32,3 +32,4 @@ class Contract(Generic[Ask, Answer]):
     answer: Callable[["Door", Ask, RequestContext], Answer]
     example: Example
     asks_of: Callable[["Door"], type[Ask]] | None = None  # the request's model, where a release narrows it
+    pieces: tuple[str, str] = ("items", "item")  # the answer's list that a stream sends one by one, and its event

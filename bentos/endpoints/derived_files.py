@@ -118,8 +118,16 @@ def _call(head: str, arguments: list[str], tail: str) -> Iterator[str]:
         return
     indent = " " * (len(head) - len(head.lstrip()))
     inner = f"{indent}    {', '.join(arguments)}"
-    body = [inner] if len(inner) <= WIDTH else [f"{indent}    {argument}," for argument in arguments]
+    body = [inner] if len(inner) <= WIDTH else [line for one in arguments for line in _argument(one, f"{indent}    ")]
     yield from [f"{head}(", *body, f"{indent}){tail}"]
+
+
+def _argument(argument: str, indent: str) -> list[str]:
+    """Return the lines of an argument; those of a mapping that is too long hold one entry each."""
+    if len(indent) + len(argument) < WIDTH or not argument.startswith("{"):
+        return [f"{indent}{argument},"]
+    entries = argument.removeprefix("{").removesuffix("}").split(", ")
+    return [f"{indent}{{", *(f"{indent}    {entry}," for entry in entries), f"{indent}}},"]
 
 
 def typed(annotation: Any) -> str:

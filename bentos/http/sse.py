@@ -25,15 +25,15 @@ def wanted(accept: str) -> bool:
     return weights.get(MEDIA_TYPE, 0.0) > weights.get("application/json", 0.0)
 
 
-def events(answer: bytes) -> bytes:
-    r"""Write an answer's JSON as events.
+def events(answer: bytes, *, of: str = "items", name: str = "item") -> bytes:
+    r"""Write an answer's JSON as events: one `name` for each of the list `of`, then `done`.
 
     >>> events(b'{"items":[{"text":"a"}],"release":"r"}')
     b'event: item\ndata: {"text":"a"}\n\nevent: done\ndata: {"release":"r"}\n\n'
     """
     document: dict[str, Any] = from_json(answer)
-    items = document.pop("items")
-    return b"".join(event("item", item) for item in items) + event("done", document)
+    items = document.pop(of)
+    return b"".join(event(name, item) for item in items) + event("done", document)
 
 
 def event(name: str, data: Any) -> bytes:

@@ -23,6 +23,7 @@ from bentos.endpoints import popular
 from bentos.endpoints.describe import Descriptions
 from bentos.endpoints.events import Accepted
 from bentos.endpoints.operations import OPERATIONS, Operation
+from bentos.endpoints.shelves import Shelves
 from bentos.http import sse
 from bentos.http.auth import Check
 from bentos.http.bodies import whole_body
@@ -116,7 +117,8 @@ def _handler(operation: Operation) -> Callable[[Request], Awaitable[Response]]:
         if not isinstance(body, bytes):
             return StreamingResponse(body, code, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
         if code == OK and events:
-            return Response(sse.events(body), code, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+            of, name = operation.contract.pieces
+            return Response(sse.events(body, of=of, name=name), code, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
         return Response(body, code, headers, media_type="application/json")
 
     return handle
@@ -143,6 +145,8 @@ async def _answer(
                 opened.metrics.counted(answer)
                 return OK, opened.words.events(answer, context), {}
             answer = await opened.words.whole(answer, context)
+        if opened.words is not None and isinstance(answer, Shelves):
+            answer = await opened.words.titled(answer, context)
     except ValidationError as error:
         return _refused(rejected(error, asks))
     except Rejected as refusal:

@@ -70,7 +70,7 @@ class Metrics:
         self.refused = Counter("intentflow_refused", "Requests refused at the door", ["reason"], registry=registry)
         self.texts = Counter(
             "intentflow_texts",
-            "Texts of /describe by who wrote them, and whether that is as wished or why not",
+            "Texts of /describe and titles of /shelves by who wrote them, and whether that is as wished or why not",
             ["source", "outcome"],
             registry=registry,
         )

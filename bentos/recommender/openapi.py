@@ -55,9 +55,7 @@ def _described(operation: Operation, asks: type[BaseModel]) -> dict[str, Any]:
     example = operation.contract.example
     answered = _content(operation.contract.answers, example.answer)
     if operation.streams:
-        answered[sse.MEDIA_TYPE] = {
-            "schema": {"type": "string", "description": "Events `token`, `retract` and `item`, then one `done`"}
-        }
+        answered[sse.MEDIA_TYPE] = {"schema": {"type": "string", "description": _events_of(operation)}}
     refusals = {code: {"description": text, "content": _content(Problem)} for code, text in REFUSALS.items()}
     return {
         "summary": operation.endpoint.about,
@@ -67,6 +65,11 @@ def _described(operation: Operation, asks: type[BaseModel]) -> dict[str, Any]:
         "requestBody": {"required": True, "content": _content(asks, example.ask)},
         "responses": {"200": {"description": "The answer", "content": answered}} | refusals,
     }
+
+
+def _events_of(operation: Operation) -> str:
+    name = operation.contract.pieces[1]
+    return f"Events {'`token`, `retract` and ' if name == 'item' else ''}`{name}`, then one `done`"
 
 
 def _content(model: type[BaseModel], example: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from bentos.endpoints import schemas
 from bentos.recommender.ladder import ProfileState
 from bentos.recommender.ports import Recommended
-from components.content import frames, writers
+from components.content import frames, shelves, writers
 from components.content.facts import Facts, Language
 from components.content.frames import FrameName
 from components.content.plain import plain
+from components.content.shelves import Shelf
 from components.content.spec import Content
 from components.ranking.sources import PHRASES
 from feature_repo.clock import WEEK, Step
@@ -79,6 +80,14 @@ class Texts:
             frame_asked=frame is not None,
         )
         return Draft(facts, language, str(state.rows.user_id[0]))
+
+    def shelf(
+        self, of: Shelf, state: ProfileState, *, language: Language = "en", frame: FrameName | None = None
+    ) -> Draft:
+        """Bring together what a shelf's title may rest on; `frame` is the caller's own."""
+        intent = "" if of.target is None else self._vocabulary.target_names[of.target]
+        told = shelves.facts(of.value, frame=frame or self._spec.frames.get(intent), asked=frame is not None)
+        return Draft(told, language, str(state.rows.user_id[0]))
 
     def describe(self, index: int, draft: Draft) -> schemas.Description:
         """Write about one item in fixed sentences."""

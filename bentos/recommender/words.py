@@ -1,4 +1,4 @@
-"""Has the model write what /describe says: whole, or word by word as server-sent events.
+"""Has the model write what /describe says: whole, or word by word as server-sent events; and what shelves are called.
 
 The door's own answer comes first, in fixed sentences, with its rights, its log line and its deadline. The model then
 rewrites its texts in the server's event loop, so that no thread of the door waits for it. What goes wrong with the
@@ -15,11 +15,13 @@ from typing import Any
 
 from bentos.endpoints.describe import Descriptions
 from bentos.endpoints.schemas import Description
+from bentos.endpoints.shelves import Shelves
 from bentos.http import sse
 from bentos.http.request_context import RequestContext
 from bentos.recommender.metrics import Metrics
 from bentos.recommender.texts import Draft
 from bentos.release import Release
+from components.content import shelves
 from components.content.facts import Described
 from components.content.llm import settings
 from components.content.llm.client import Client
@@ -39,7 +41,8 @@ def opened(release: Release, home: Path, metrics: Metrics) -> "Words | None":
         return None
     endpoint, key = found
     writer = ModelWriter(Client(endpoint, key), release.content.model, release.prompts, Store(home))
-    return Words(writer, metrics)
+    titles = None if release.title_prompts is None else writer.titles(release.title_prompts, longest=shelves.LONGEST)
+    return Words(writer, metrics, titles)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,34 @@ class Words:
 
     writer: ModelWriter
     metrics: Metrics
+    titles: ModelWriter | None = None  # of shelves; None: a release made before there were such prompts
+
+    async def titled(self, answer: Shelves, context: RequestContext) -> Shelves:
+        """Return shelves with the model's titles, all at once; two that it calls the same keep their fixed words."""
+        drafts = answer.drafts()
+        if self.titles is None or not drafts or context.mirrored:
+            return answer
+        fixed = [Described(one.title, one.source, ()) for one in answer.shelves]
+        texts = await asyncio.gather(
+            *(
+                self.titles.whole(d.facts, f, language=d.language, person=d.person)
+                for d, f in zip(drafts, fixed, strict=True)
+            )
+        )
+        said = [text.text.rstrip(".").lower() for text in texts]
+        made = []
+        for one, text, mine in zip(answer.shelves, texts, said, strict=True):
+            outcome = text.fallback or ("alike" if said.count(mine) > 1 else None)
+            self.metrics.text(
+                one.source if outcome else text.source, outcome or ("cached" if text.cached else "served")
+            )
+            if outcome:
+                made.append(one.model_copy(update={"fallback": outcome}))
+                continue
+            self.metrics.words_took(text)
+            title = {"title": text.text.rstrip("."), "source": text.source, "model": text.model}
+            made.append(one.model_copy(update=title))
+        return answer.model_copy(update={"shelves": made})
 
     async def whole(self, answer: Descriptions, context: RequestContext) -> Descriptions:
         """Return an answer with the model's texts, all of its items at once."""

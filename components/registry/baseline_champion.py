@@ -14,6 +14,7 @@ from components.registry.lineage import PARTS, SESSION, Part
 from feature_repo.release_folder import BASELINE, BASELINES, KIND
 
 INSTEAD_OF = "instead_of"  # the id of the release that was held back
+WORDS = "words"  # the gate of prompts (gates.py)
 UNJUDGED = "unjudged"  # stands where other versions have a verdict's word
 WHY = "a baseline, since no champion was there"
 SAID = "baseline: no gate judged it; it serves because no champion was there"
@@ -34,6 +35,7 @@ class BaselineChampion:
     baselines: Mapping[str, str] = field(default_factory=dict)  # by part
     without_sessions: bool = False  # the session model was held back, and nothing stands in its place
     without_forecasts: bool = False  # likewise, of the forecasts
+    without_words: bool = False  # the language model's prompts were held back; fixed sentences stand in their place
     word = UNJUDGED
     passed = False  # nothing judged it
 
@@ -64,6 +66,8 @@ class BaselineChampion:
             lines.append("- session: none, since it was held back; answers say nothing of the visit that goes on")
         if self.without_forecasts:
             lines.append("- forecasts: none, since they were held back; answers hold no amounts and no next values")
+        if self.without_words:
+            lines.append("- words: fixed sentences, since the language model's prompts were held back")
         return "\n".join([*lines, "", "A candidate that passes its gates replaces it in the ordinary way.", ""])
 
 
@@ -106,16 +110,36 @@ def holds_forecasts_back(verdict: Mapping[str, Any]) -> bool:
     return any(str(gate["metric"]).startswith(f"{FORECAST}.") for gate in held_back(verdict))
 
 
+def holds_words_back(verdict: Mapping[str, Any]) -> bool:
+    """Tell whether the prompts were held back with their model.
+
+    >>> holds_words_back({"gates": [{"metric": "words", "passed": False}]})
+    True
+    """
+    return any(str(gate["metric"]) == WORDS for gate in held_back(verdict))
+
+
+def without_model(slices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a release's slices without the language model: its fixed sentences are the baseline of words.
+
+    >>> without_model({"content": {"prompt": "template@3", "model": {}}, "prompts": {}, "serving": {}})
+    {'content': {'prompt': 'template@3'}, 'serving': {}}
+    """
+    content = {name: value for name, value in slices.get("content", {}).items() if name != "model"}
+    rest = {name: value for name, value in slices.items() if name not in ("content", "prompts", "title_prompts")}
+    return {"content": content} | rest
+
+
 def parts_of(metric: str) -> tuple[Part, ...]:
     """Name the parts of a release that a metric is measured on; both share a process, so memory is of both.
 
-    The session model and the forecasts are no parts: they have no baseline that could serve in their place.
+    The session model, the forecasts and words are no parts: no such baseline serves in their place.
 
     >>> parts_of("ranking.ndcg_at_10"), parts_of("latency.predict_ms_p50"), parts_of("memory.rss_mib")
     (('ranking',), ('intent',), ('intent', 'ranking'))
     """
     group, _, name = metric.partition(".")
-    if group in (SESSION, FORECAST):
+    if group in (SESSION, FORECAST, WORDS):
         return ()
     found = tuple(part for part in PARTS if group == part or (group not in PARTS and name.startswith(OWN[part])))
     return found or PARTS

@@ -19,6 +19,8 @@ from components.registry.baseline_champion import (
     baselines,
     holds_forecasts_back,
     holds_sessions_back,
+    holds_words_back,
+    without_model,
 )
 from components.registry.gate_inputs import measured
 from components.registry.lineage import PARTS, Folders, Lineage, Part, Result
@@ -77,11 +79,17 @@ def register_baseline(
         at = replace(at, session=None) if without else at
         mute = holds_forecasts_back(held)
         at = replace(at, forecasts=None) if mute else at
+        speechless = holds_words_back(held)
+        slices = without_model(slices) if speechless else slices
         result = Result.read(at, known)
         metrics = measured(result.metrics, result.served, segments=result.vocabulary.segments)
         registered = registered_parts(name, at, lineage=known, slices=slices)
         stands_in = BaselineChampion(
-            _release_id(name, candidate), json.loads(replaced), without_sessions=without, without_forecasts=mute
+            _release_id(name, candidate),
+            json.loads(replaced),
+            without_sessions=without,
+            without_forecasts=mute,
+            without_words=speechless,
         )
         with tempfile.TemporaryDirectory() as scratch:
             made = release.make(

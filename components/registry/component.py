@@ -33,6 +33,7 @@ def register(
     session: Input[Model] = None,  # only where the spec has intents of a visit
     search: Input[Dataset] = None,  # only where it has a search for settings
     forecasts: Input[Model] = None,  # only where it has intents of kind regression or multiclass
+    words: Input[Dataset] = None,  # only where a language model writes its texts
 ) -> bool:
     """Register both models, judge them by the gates and make their release; tell whether every gate passed.
 
@@ -55,6 +56,7 @@ def register(
         serving=serving,
         mode=mode,
         search=search.path if search else "",
+        words=words.path if words else "",
         champion_folders=(champion_intent.path, champion_ranking.path),
         report=gates_report.path,
         log_metric=gate_metrics.log_metric,

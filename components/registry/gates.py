@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from components import verdicts
+from components.registry.baseline_champion import WORDS
 from components.registry.gate_inputs import Champion, Group, Measurements, ResourceUse
 from components.registry.gate_metrics import BY_NAME, lower_is_better
 from components.registry.spec import Gate, Parity
@@ -79,6 +80,10 @@ class Verdict:
     def refusals(self) -> str:
         """Join the reasons of the gates that did not pass."""
         return "; ".join(outcome.reason for outcome in self.outcomes if not outcome.passed)
+
+    def beside(self, outcome: Outcome) -> "Verdict":
+        """Return the verdict with one outcome more."""
+        return Verdict((*self.outcomes, outcome))
 
     def document(self) -> dict[str, Any]:
         """Return the verdict as JSON values."""
@@ -164,6 +169,31 @@ def parity(document: Mapping[str, Any], rules: Parity) -> Outcome:
         reason = "not checked: no answer is logged yet, so none was replayed"
     skipped = not checked and not rules.min_checked
     return Outcome(PARITY, float(mismatches), "replay", None, 0.0, word, reason, rows=checked, skipped=skipped)
+
+
+def words(document: Mapping[str, Any]) -> Outcome:
+    """Judge a prompt with its model by words.json, {named, asked, why, judged: {texts, titles: {prompt, broken, …}}}.
+
+    Without an endpoint in the environment it holds nothing back: doors there write fixed sentences.
+
+    >>> words({"named": False, "asked": False, "why": "INTENTFLOW_LLM names no endpoint", "judged": {}}).skipped
+    True
+    """
+    place, judged = "content.model", document["judged"]
+    broken = [f"{told['prompt']}: {one}" for told in judged.values() for one in told["broken"]]
+    value = float(judged["texts"]["evaluation"]["served"]) if judged else None
+    if not document["asked"]:
+        reason, word = f"no text was judged: {document['why']}", UNDECIDED
+        if document["named"]:
+            reason = f"{reason}; start it and run again, or leave {place} out"
+    elif broken:
+        reason, word = f"{'; '.join(broken)}; {place}: another prompt or model, or leave it out", REFUSED
+    else:
+        counts = [f"{told['evaluation']['served']:.0%} served of {name}" for name, told in judged.items()]
+        reason, word = f"the prompts keep their bounds with {document['model']}: {', '.join(counts)}", PASSED
+    rows = sum(int(told["evaluation"]["cases"]) for told in judged.values())
+    skipped = not document["named"]
+    return Outcome(WORDS, value, "value", None, None, word, reason, rows=rows, skipped=skipped, place=place)
 
 
 def _judged(gate: Gate, candidate: Measurements, champion: Champion | None, place: str) -> Iterator[Outcome]:

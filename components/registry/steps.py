@@ -46,6 +46,7 @@ def register(
     champion_folders: Sequence[str] = (),
     log_metric: Callable[[str, float], None] | None = None,
     forecasts: str = "",
+    words: str = "",
 ) -> bool:
     """Register both models, judge them by the gates, make their release, and tell whether every gate passed.
 
@@ -54,7 +55,7 @@ def register(
     in its order, and `forecasts` is the artifact of that name, '' where there is none; `lineage`, `promotion` and
     `serving` are JSON; `report` and `release_version` are files to write.
     `champion_folders` are what the champion's judged twin says on the candidate's rows, by part; `search` is the folder
-    of a search's trials, where the spec has one.
+    of a search's trials, where the spec has one; `words` that of an evaluation of its prompts, where it has a model.
     """
     with step("register") as progress:
         rules, slices = Promotion.model_validate_json(promotion), json.loads(serving)
@@ -69,6 +70,8 @@ def register(
             places = dict(zip(PARTS, map(Path, champion_folders), strict=True))
             compared = twin.on_same_rows(compared, places, segments=segments)
         verdict = gates.evaluate(rules.gates, candidate, champion=compared)
+        if words:
+            verdict = verdict.beside(gates.words(files.read_json(Path(words) / "words.json")))
         progress.at(0.1, "gates")
         made, run_id = None, ""
         if mode != DRY_RUN:

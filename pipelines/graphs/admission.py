@@ -42,11 +42,12 @@ def admit(
     searches: bool = True,
     forecasts: bool = True,
     titles: bool = True,
+    words: bool = True,
 ) -> tuple[Any, ...]:
     """Return the slices of a run, in the order of SLICES.
 
     `sessions`, `searches` and `forecasts`: the pipeline has the steps of a session model, of a search, of forecasts;
-    `titles`: its intent model is trained after vectors were made.
+    `titles`: its intent model is trained after vectors were made; `words`: it judges prompts.
     """
     with step(ADMIT) as progress:
         progress.tell(mode=_asked(document, mode))  # also of a form that is refused, so that a dry run alerts nobody
@@ -73,6 +74,11 @@ def admit(
             raise SpecError(
                 f"{PLACE}: models.intent.titles: needs vectors before it is trained, and this pipeline was compiled "
                 "otherwise; declare the spec first, `intentflow apply`, or say titles: false"
+            )
+        if not which and spec.content.model is not None and not words:
+            raise SpecError(
+                f"{PLACE}: content.model: needs a step that judges its prompts, and this pipeline has none; "
+                "declare the spec first, `intentflow apply`, or drop content.model"
             )
         if not which and spec.promotion.mode != DRY_RUN:  # else nothing is registered
             signing.require_signer(os.environ)  # before hours of training whose release would be refused

@@ -105,11 +105,13 @@ class Graph:
         searches: bool = False,
         titles: bool = False,
         forecasts: bool = False,
+        words: bool = False,
     ) -> None:
         self.form = form
         # Whether the spec asks for vectors of items, intents of visits, intents of other kinds than yes or no.
         self.vectors, self.sessions, self.forecasts = vectors, sessions, forecasts
         self.searches = searches  # whether it asks for a search
+        self.words = words  # whether a language model writes its texts
         self.titles = titles  # whether the intent model reads vectors, too
         self._open: list[Part] = []
         admit = step_table.step(ADMIT)
@@ -125,6 +127,7 @@ class Graph:
             "searches": self.searches,
             "forecasts": self.forecasts,
             "titles": self.titles,
+            "words": self.words,
         }
         said = {name: asked for name, asked in may.items() if asked}
         return {"recommender": Recommender(), **said} | {name: Parameter(name) for name in self.form}

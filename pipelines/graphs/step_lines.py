@@ -27,6 +27,7 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "twin_rows": ("why",),
     "judge_twin_intent": ("why",),
     "judge_twin_ranking": ("why",),
+    "judge_words": ("asked", "broken"),
     "register": ("gates", "verdict", "mode"),
     "need_baseline": ("wanted",),
     "baseline_intent": ("rows_in", "baseline"),

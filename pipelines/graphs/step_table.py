@@ -195,6 +195,10 @@ def _rows() -> Iterator[Step]:
     yield Step("recommend", f"{part}:recommend", "effects", Size(2, "3Gi", minutes=480),
                "Recommend items to all users", ("k", "code=ranking_code"))
 
+    # The model is a server, which may be another one tomorrow under the same name.
+    yield Step("judge_words", "components.content.component:judge_words", "effects", Size(0.5, "1Gi"),
+               "Have the language model write a fixed set of texts, and judge them", ("serving",))
+
     part = "components.registry.component"
     yield Step("fetch_twin", f"{part}:fetch_twin", "effects", Size(0.5, "1Gi", minutes=30),  # an alias moves by itself
                "Fetch the release that the champion was judged as", ("name",), planned=False)

@@ -33,7 +33,11 @@ SECRET_KEYS = (
     *("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME"),
 )
 SIGNS = (ADMIT, "register", "register_baseline", "register_refit")  # steps that get the key that signs releases
-OF_STEPS = {**dict.fromkeys(SIGNS, env_names.SIGNING_KEY), "search_intent": env_names.SEARCH_STORAGE}  # no other's
+OF_STEPS: dict[str, tuple[str, ...]] = {  # no other's
+    **dict.fromkeys(SIGNS, (env_names.SIGNING_KEY,)),
+    "search_intent": (env_names.SEARCH_STORAGE,),
+    "judge_words": (env_names.LLM, env_names.LLM_KEY),
+}
 STATE, DATA, FORGOTTEN = "/state", "/data", "/forgotten"  # where volumes are mounted
 TOMBSTONES = "recommender-forgotten"  # ConfigMap with the names of tombstones; it may be absent (docs/privacy.md)
 RUN_LABEL = "pipeline/runid"  # Kubeflow's own label of a run's pods
@@ -136,7 +140,7 @@ def _variables(task: Any, step: str, platform: Platform) -> None:
 
     at = platform.kubeflow
     kubernetes.use_config_map_as_env(task, at.config_map, {key: key for key in CONFIG_KEYS}, optional=True)
-    secrets = (*SECRET_KEYS, OF_STEPS[step]) if step in OF_STEPS else SECRET_KEYS
+    secrets = (*SECRET_KEYS, *OF_STEPS.get(step, ()))
     kubernetes.use_secret_as_env(task, at.secret, {key: key for key in secrets}, optional=True)
     kubernetes.use_field_path_as_env(task, env_names.RUN, f"metadata.labels['{RUN_LABEL}']")
     task.set_env_variable(env_names.HOME, f"{STATE}/{platform.name}")

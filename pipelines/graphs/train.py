@@ -100,6 +100,7 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
     """
     with graph.group("release", "Register the models, judge them by the gates, promote what passes."):
         twin_intent, twin_ranking = _champion(graph, at, models)
+        beside: dict[str, Any] = {"words": graph.step("judge_words")["words_evaluation"]} if graph.words else {}
         registered = graph.step(
             "register",
             clean=at.clean,
@@ -109,6 +110,7 @@ def released(graph: Graph, at: Prepared, models: Models) -> Output:
             ranking_evaluation=models.ranking_evaluation,
             **models.beside,
             **models.of_search,
+            **beside,
             champion_intent=twin_intent,
             champion_ranking=twin_ranking,
         )

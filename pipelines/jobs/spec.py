@@ -1,6 +1,6 @@
 """The environment's `jobs` slice: what scheduled work keeps. Schedules belong to cron or to CronJobs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,20 @@ class Audiences(Slice):
         description="Audiences by name, each with items of which a user wants one or more, such as those of an offer",
     )
     most: int = Field(default=1000, ge=1, le=10_000_000, description="Users of an audience, the likeliest")
+    keep: int = Field(default=7, ge=1, le=400, description="Results of the last so many days")
+
+
+class Digests(Slice):
+    """What the job `digests` writes for each segment."""
+
+    channels: tuple[Literal["mail", "push"], ...] = Field(
+        default=("mail", "push"), min_length=1, max_length=2, description="Kinds of texts"
+    )
+    items: int = Field(default=3, ge=1, le=10, description="Items of a mail; a push text is about the first")
+    language: Literal["en", "zh"] = Field(default="en", description="Of the texts")
+    least_users: int = Field(
+        default=20, ge=1, le=1_000_000, description="Users of a segment that gets a digest, so that it tells of nobody"
+    )
     keep: int = Field(default=7, ge=1, le=400, description="Results of the last so many days")
 
 
@@ -58,3 +72,4 @@ class Jobs(Slice):
     compact: Compact = Compact()
     materialise: Materialise = Materialise()
     audiences: Audiences = Audiences()
+    digests: Digests = Digests()

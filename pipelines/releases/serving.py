@@ -21,7 +21,7 @@ from bentos.router.settings import SERVING, TOKEN
 from feature_repo import env_names, signing
 from pipelines.environment import Installation
 from pipelines.leases.lease import FOLDER
-from pipelines.releases import processes, uis
+from pipelines.releases import processes, uis, words
 from pipelines.releases.release import ReleasedFiles, variables
 
 ROUTER = "router"
@@ -34,7 +34,8 @@ def door(place: Installation, release_id: str, bento: str, *, port: int) -> proc
     """Describe the door of a release as a background process."""
     from bentos import serve
 
-    url, known = f"http://{processes.LOOPBACK}:{port}", _of_a_service(place)
+    url, writer = f"http://{processes.LOOPBACK}:{port}", words.variables(place)
+    known = _of_a_service(place) | writer
     own = serve.prepare(place.home, port=port, variables=os.environ | known)
     many = workers.urls(own)
     return processes.Process(
@@ -43,7 +44,8 @@ def door(place: Installation, release_id: str, bento: str, *, port: int) -> proc
         env={"OMP_NUM_THREADS": "1", **known, **own},
         url=url,
         ready_url=f"{url}/readyz",
-        version=" x".join([bento, *([str(len(many))] if many else [])]),  # another number of processes is another door
+        # Another number of processes, or another model that writes, is another door.
+        version=" x".join([bento, *([str(len(many))] if many else []), *writer.values()]),
         workers=many,
     )
 
@@ -94,13 +96,15 @@ def running(place: Installation) -> str | None:
 def up(place: Installation, released: ReleasedFiles, *, port: int) -> list[processes.State]:
     """Start the service and the UIs in the background; what runs already stays, and so does a rollout under way."""
     with variables(place):
+        small = words.small_model(place)
+        wrote = [] if small is None else processes.up(place.home, [small])  # first: a door reads where it is
         opened = doors(place).get(released.id)
         kept = int(opened.rpartition(":")[2]) if opened else processes.free_port(0)
         wanted = uis.uis(place.home, name=place.spec.name, environ=place.variables)
         states = processes.up(place.home, [door(place, released.id, released.bento, port=kept), *wanted])
         if states[0].state != "failed":
             _follow(place, released.id, states[0].url)
-        return [*processes.up(place.home, [router(place, port=port)]), *states]
+        return [*processes.up(place.home, [router(place, port=port)]), *states, *wrote]
 
 
 def _follow(place: Installation, release_id: str, url: str) -> None:

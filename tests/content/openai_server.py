@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 MODEL, KEY, MOST = "tiny", "sk-test", 400
 FIELDS = {"model", "messages", "max_tokens", "temperature", "stream", "stream_options", "response_format"}
+FIELDS |= {"grammar", "structured_outputs"}  # of llama.cpp's server and vLLM's
 
 
 @dataclass
@@ -58,6 +59,11 @@ def refusal(body: Any, authorization: str | None) -> tuple[int, str] | None:
         return 400, "temperature must be at most 2"
     if body.get("stream_options") and not body.get("stream"):
         return 400, "The 'stream_options' parameter is only allowed when 'stream' is enabled"
+    bound = body.get("grammar") or (body.get("structured_outputs") or {}).get("grammar")
+    if bound and body.get("response_format"):
+        return 400, 'Either "json_schema" or "grammar" can be specified, but not both'
+    if bound is not None and not bound.startswith("root ::= "):
+        return 400, "failed to parse grammar"
     schema = (body.get("response_format") or {}).get("json_schema")
     if schema and (not schema.get("name") or schema.get("schema", {}).get("additionalProperties") is not False):
         return 400, "Invalid schema for response_format: 'additionalProperties' is required to be false"

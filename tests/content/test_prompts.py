@@ -21,16 +21,18 @@ from tests.content.test_llm_writer import writer
 
 DIGESTS = {  # a prompt that changes gets another number: releases and caches go by its name
     "blurb@1": "abb1464ac4cc",
+    "blurb@2": "371f1c792496",
+    "title@1": "103a2995d7bc",
 }
 
 
-@pytest.mark.parametrize("name", prompts.NAMES)
+@pytest.mark.parametrize("name", [*prompts.NAMES, *prompts.TITLES])
 def test_a_prompt_keeps_its_words_under_its_name(name: str) -> None:
     whole = "".join(prompts.texts(name)[language] for language in ("en", "zh"))
     assert hashlib.sha256(whole.encode()).hexdigest()[:12] == DIGESTS[name]
 
 
-@pytest.mark.parametrize("name", prompts.NAMES)
+@pytest.mark.parametrize("name", [*prompts.NAMES, *prompts.TITLES])
 def test_packaged_prompts_ask_for_known_fields_and_show_every_fact(name: str) -> None:
     facts = Facts(
         "i1",
@@ -81,6 +83,7 @@ def test_a_release_carries_the_prompt_that_it_was_judged_with() -> None:
 
     serving = json.loads(spec_slices(spec(model={}))["serving"])
     assert serving["prompts"] == prompts.texts("blurb@1")
+    assert serving["title_prompts"] == prompts.texts("title@1")
     assert _prompts(serving | {"prompts": {"en": "Mine {{ words }}", "zh": "我的"}}) == {
         "en": "Mine {{ words }}",
         "zh": "我的",
@@ -91,7 +94,7 @@ def test_a_spec_that_asks_for_no_model_has_the_slice_that_it_had() -> None:
     import json
 
     serving = json.loads(spec_slices(spec())["serving"])
-    assert "prompts" not in serving
+    assert not {"prompts", "title_prompts"} & set(serving)
     assert set(serving["content"]) == {"prompt", "max_items", "max_attributes", "verbs"}
     assert _prompts(serving) is None
 

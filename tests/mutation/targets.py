@@ -51,6 +51,10 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "components/registry/gates.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
     "components/registry/gate_inputs.py": ("tests/registry/test_gates.py", "tests/registry/test_gate_intervals.py"),
+    # Words.
+    "components/content/shelves.py": ("tests/content/test_shelves.py",),
+    "components/content/llm/grammar.py": ("tests/content/test_grammar.py",),
+    "components/content/digests.py": ("tests/content/test_digests.py",),
     # The router.
     "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
     # The rollout.

@@ -30,6 +30,7 @@ ASKS: dict[str, dict[str, Any]] = {
     "rank": {"item_ids": ["i1"]},
     "explain": {"item_id": "i1"},
     "describe": {"item_ids": ["i1"]},
+    "shelves": {},
 }
 ANN, BOB = "ann", "bob"
 

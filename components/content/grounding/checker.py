@@ -44,8 +44,12 @@ class Refusal:
         return f"'{self.word}': {self.why}"
 
 
-def check(text: str, facts: Facts, *, language: Language = "en", prompt: Sequence[str] = ()) -> list[Refusal]:
+def check(
+    text: str, facts: Facts, *, language: Language = "en", prompt: Sequence[str] = (), longest: int = LONGEST
+) -> list[Refusal]:
     """Return all that is wrong with a whole text; `prompt` has the instructions that it may not give away.
+
+    `longest` bounds its characters.
 
     >>> soup = Facts("i1", {"title": "Leek soup", "price": 2.5}, "history", {"weeks_bought": 3.0}, verb="bought")
     >>> check("Leek soup for 2.50. You bought it in 3 weeks.", soup)
@@ -53,15 +57,17 @@ def check(text: str, facts: Facts, *, language: Language = "en", prompt: Sequenc
     >>> [str(one) for one in check("Organic leek soup for 1.50", soup)]
     ["'Organic': a word that the facts do not have", "'1.50': a price that the facts do not have"]
     """
-    found = [*_whole(text, facts, prompt)]
+    found = [*_whole(text, prompt, longest)]
     if language == "zh":
         return found + [Refusal(kind, word, why) for kind, word, why in chinese.judged(text, facts, allowed("zh"))]
     return found + _judged(text, facts)
 
 
-def check_begun(text: str, facts: Facts, *, language: Language = "en", prompt: Sequence[str] = ()) -> list[Refusal]:
+def check_begun(
+    text: str, facts: Facts, *, language: Language = "en", prompt: Sequence[str] = (), longest: int = LONGEST
+) -> list[Refusal]:
     """Return what is wrong with the part of a growing text that no later word can mend."""
-    found = [one for one in _whole(text, facts, prompt) if one.kind != "empty"]
+    found = [one for one in _whole(text, prompt, longest) if one.kind != "empty"]
     if language == "zh":
         return found  # judged whole: characters have no spaces to tell where a word ends
     return found + [one for one in _judged(text, facts) if one.place < _settled(tokens(text), facts)]
@@ -109,12 +115,12 @@ def _judged(text: str, facts: Facts) -> list[Refusal]:
     return found
 
 
-def _whole(text: str, facts: Facts, prompt: Sequence[str]) -> list[Refusal]:
+def _whole(text: str, prompt: Sequence[str], longest: int) -> list[Refusal]:
     found = []
     if not text.strip():
         found.append(Refusal("empty", "", "no text"))
-    if len(text) > LONGEST or "\n" in text.strip():
-        found.append(Refusal("length", f"{len(text)} characters", f"one line of at most {LONGEST} is allowed"))
+    if len(text) > longest or "\n" in text.strip():
+        found.append(Refusal("length", f"{len(text)} characters", f"one line of at most {longest} is allowed"))
     if spotted := PERSONAL.search(text):
         found.append(Refusal("personal", spotted.group(), "an address, a number or an id of a person"))
     words = [one.low for one in tokens(text) if one.kind == "word"]

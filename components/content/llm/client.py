@@ -108,16 +108,23 @@ class Client:
     _opened: Any = None
 
     async def stream(
-        self, prompt: str, *, max_tokens: int, temperature: float, timeout_s: float, usage: Usage
+        self, prompt: str, *, max_tokens: int, temperature: float, timeout_s: float, usage: Usage, grammar: str = ""
     ) -> AsyncIterator[str]:
-        """Yield a text's pieces as they come; raises Failed, at the latest when the time is up."""
+        """Yield a text's pieces as they come; raises Failed, at the latest when the time is up.
+
+        A `grammar` (GBNF) binds the text where the endpoint takes one; the answer is then that text, and no JSON.
+        """
         import httpx
 
         until = asyncio.get_running_loop().time() + timeout_s
+        bound = grammar if self.endpoint.grammar else ""
+        json_wanted = self.endpoint.structured and not bound
         read, pieces, answer = TextField(), 0, None
         try:
             http = self._http()
-            request = http.build_request("POST", "/chat/completions", json=self._body(prompt, max_tokens, temperature))
+            request = http.build_request(
+                "POST", "/chat/completions", json=self._body(prompt, max_tokens, temperature, bound)
+            )
             async with asyncio.timeout_at(until):
                 answer = await http.send(request, stream=True)
                 if answer.status_code != 200:
@@ -129,10 +136,10 @@ class Client:
                 if ended:
                     break
                 pieces += bool(piece)
-                read.raw += "" if self.endpoint.structured else piece
+                read.raw += "" if json_wanted else piece
                 if pieces > 2 * max_tokens + 8 or len(read.raw) + len(piece) > LONGEST:
                     raise Failed("endless")
-                if grown := read.feed(piece) if self.endpoint.structured else piece:
+                if grown := read.feed(piece) if json_wanted else piece:
                     yield grown
         except (TimeoutError, httpx.TimeoutException):
             raise Failed("late") from None
@@ -143,7 +150,7 @@ class Client:
                 await answer.aclose()
             if not usage.counted:
                 usage.asked, usage.answered = len(prompt) // 3, pieces
-        if self.endpoint.structured and not read.whole:
+        if json_wanted and not read.whole:
             raise Failed("rubbish", "no whole JSON with a text")
 
     async def close(self) -> None:
@@ -163,7 +170,7 @@ class Client:
             )  # fmt: skip
         return self._opened
 
-    def _body(self, prompt: str, max_tokens: int, temperature: float) -> dict[str, Any]:
+    def _body(self, prompt: str, max_tokens: int, temperature: float, grammar: str) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.endpoint.model,
             "messages": [{"role": "user", "content": prompt}],
@@ -172,7 +179,11 @@ class Client:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if self.endpoint.structured:
+        if grammar and self.endpoint.grammar == "vllm":
+            body["structured_outputs"] = {"grammar": grammar}
+        elif grammar:
+            body["grammar"] = grammar
+        elif self.endpoint.structured:
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "text", "strict": True, "schema": SCHEMA},

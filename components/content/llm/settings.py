@@ -5,6 +5,7 @@ No endpoint is no error: texts are then fixed sentences, and say so.
 
 import json
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
@@ -26,6 +27,10 @@ class Endpoint(Slice):
         default=False, description="Whether facts about the person who is written to may leave for it"
     )
     structured: bool = Field(default=True, description="Whether it follows response_format json_schema")
+    grammar: Literal["llama.cpp", "vllm"] | None = Field(
+        default=None,
+        description="Bind each word while it is decoded, in the dialect of this server (docs/words.md); null: not",
+    )
     price_in: float = Field(default=0.0, ge=0, description="Of a million tokens asked")
     price_out: float = Field(default=0.0, ge=0, description="Of a million tokens answered")
 

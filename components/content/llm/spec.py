@@ -9,8 +9,10 @@ from feature_repo.slice import Slice
 
 if TYPE_CHECKING:
     Prompt = str  # a type checker cannot read a tuple as a Literal
+    TitlePrompt = str
 else:
     Prompt = Literal[prompts.NAMES]
+    TitlePrompt = Literal[prompts.TITLES]
 
 
 class Budget(Slice):
@@ -27,6 +29,7 @@ class Model(Slice):
     """A language model writes the texts; where it cannot, or says what the facts do not, `content.prompt` writes."""
 
     prompt: Prompt = Field(default=prompts.DEFAULT, description="Prompt by name and version")
+    titles: TitlePrompt = Field(default=prompts.TITLES[0], description="Prompt of shelf titles, by name and version")
     max_tokens: int = Field(default=80, ge=8, le=400, description="Of one answer")
     temperature: float = Field(default=0.0, ge=0, le=1)
     deadline_ms: int = Field(default=2500, ge=50, le=30_000, description="For one text, both tries together")

@@ -9,14 +9,14 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from components.content.facts import Described, Facts, Language, about_the_person, of_everyone, spoken
 from components.content.frames import framed
-from components.content.grounding.checker import Refusal, check, check_begun, settled
+from components.content.grounding.checker import LONGEST, Refusal, check, check_begun, settled
 from components.content.grounding.tokens import tokens
-from components.content.llm import prompts
+from components.content.llm import grammar, prompts
 from components.content.llm.client import Client, Failed, Usage
 from components.content.llm.spec import Model
 from components.content.llm.store import Cost, Store, digest
@@ -73,10 +73,22 @@ class ModelWriter:
     prompt: Mapping[Language, str]
     store: Store | None = None  # None: nothing is kept, and no budget is counted
     clock: Callable[[], float] = time.time
+    longest: int = LONGEST  # characters of a text
+    words: Mapping[Language, int] = field(default_factory=lambda: prompts.WORDS)  # that the prompt asks for, at most
     _places: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
         self._places = asyncio.Semaphore(self.spec.at_once)
+
+    def titles(self, prompt: Mapping[Language, str], *, longest: int) -> "ModelWriter":
+        """Return a writer of titles at the same endpoint, under the same budget, cache and number of calls at once."""
+        other = replace(self, prompt=prompt, longest=longest, words=prompts.WORDS_OF_TITLE)
+        other._places = self._places
+        return other
+
+    @property
+    def _of_titles(self) -> bool:
+        return self.longest != LONGEST
 
     async def write(
         self, facts: Facts, fixed: Described, *, language: Language = "en", person: str = ""
@@ -144,6 +156,7 @@ class ModelWriter:
         return digest(
             asdict(seen), self.prompt[language], endpoint.url, endpoint.model, endpoint.structured,
             self.spec.max_tokens, self.spec.temperature, language,
+            *([endpoint.grammar] if endpoint.grammar else []), *([self.longest] if self._of_titles else []),
         )  # fmt: skip
 
     @property
@@ -169,7 +182,7 @@ class _Attempt:
         """Yield what may leave; afterwards `why` says what went wrong."""
         writer, spec = self.writer, self.writer.spec
         prompt = writer.prompt[self.language]
-        asked = prompts.filled(prompt, self.seen, language=self.language, refused=self.refused)
+        asked = prompts.filled(prompt, self.seen, language=self.language, refused=self.refused, words=writer.words)
         most = self._cost(len(asked), spec.max_tokens, spec.deadline_ms / 1000)
         loop = asyncio.get_running_loop()
         try:
@@ -196,14 +209,19 @@ class _Attempt:
             writer._places.release()
 
     async def _checked(self, asked: str, timeout_s: float, usage: Usage) -> AsyncIterator[Piece]:
-        spec, lines = self.writer.spec, prompts.instructions(self.writer.prompt[self.language])
-        answer = self.writer.client.stream(
-            asked, max_tokens=spec.max_tokens, temperature=spec.temperature, timeout_s=timeout_s, usage=usage
-        )
+        writer, spec = self.writer, self.writer.spec
+        lines, longest = prompts.instructions(writer.prompt[self.language]), writer.longest
+        bound = writer.client.endpoint.grammar is not None and self.language == "en"
+        answer = writer.client.stream(
+            asked, max_tokens=spec.max_tokens, temperature=spec.temperature, timeout_s=timeout_s, usage=usage,
+            grammar=grammar.of(self.seen, title=writer._of_titles) if bound else "",
+        )  # fmt: skip
         try:
             async for grown in answer:
                 self.text += grown
-                if self._judge(check_begun(self.text, self.seen, language=self.language, prompt=lines)):
+                if self._judge(
+                    check_begun(self.text, self.seen, language=self.language, prompt=lines, longest=longest)
+                ):
                     return
                 if more := settled(self.text, self.seen, language=self.language)[self.left :]:
                     self.left += len(more)
@@ -211,7 +229,7 @@ class _Attempt:
         finally:
             await answer.aclose()  # type: ignore[attr-defined]
         self.text = self.text.rstrip()
-        if not self._judge(check(self.text, self.seen, language=self.language, prompt=lines)):
+        if not self._judge(check(self.text, self.seen, language=self.language, prompt=lines, longest=longest)):
             yield Piece(self.text[self.left :])
             self.left = len(self.text)
 

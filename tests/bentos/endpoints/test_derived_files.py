@@ -60,7 +60,7 @@ def test_every_endpoint_is_declared_once() -> None:
 
 def test_the_kinds_are_the_routers_classes() -> None:
     assert {"/recommend", "/intents", "/rank", "/similar", "/values", "/explain"} == requests.READS
-    assert {"/describe"} == requests.PERSONAL - requests.READS
+    assert {"/describe", "/shelves"} == requests.PERSONAL - requests.READS
     assert {"/events"} == requests.WRITES
 
 

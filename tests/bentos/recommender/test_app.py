@@ -83,6 +83,7 @@ def test_every_endpoint_answers(client: TestClient) -> None:
         "/values": {"user_id": "ann", "attribute": "kind"},
         "/explain": {"user_id": "ann", "item_id": "i1"},
         "/describe": {"user_id": "ann", "item_ids": ["i1"]},
+        "/shelves": {"user_id": "ann"},
         "/items": {"items": [{"item_id": "i1", "available": False}]},
         "/rules": {"rules": [{"kind": "filter", "name": "no soup", "where": "title = 'pea soup'"}]},
     }

@@ -30,6 +30,7 @@ OTHERS = {
     "/values": ASK | {"attribute": "brand"},
     "/explain": ASK | {"item_id": "i1"},
     "/describe": ASK | {"item_ids": ["i1"]},
+    "/shelves": ASK,
 }
 QUICK = {"popular_every_s": 0.05, "popular_again_s": 0.05}
 

@@ -220,6 +220,7 @@ def test_jobs_are_told_with_their_last_result_and_why_they_failed(applied, sched
     assert [line for line in report.lines(asked()) if line.startswith(("  cronjob", "  job"))] == [
         "  cronjob     job-audiences  '0 5 * * *' (suspended)  never ran",
         "  cronjob     job-compact  '30 2 * * *' (suspended)  never ran",
+        "  cronjob     job-digests  '0 6 * * *' (suspended)  never ran",
         "  cronjob     job-materialise  '0 3 * * *'  never ran",
         "  cronjob     job-monitor  '30 5 * * *'  failed T3: PodFailurePolicy: Container job failed with exit code 2; "
         "Pod/job-monitor-1-x job: data.source: no such file, exit code 2",

@@ -184,7 +184,7 @@ def test_variables_come_by_reference_and_may_be_absent(pods: dict[str, dict[str,
         assert secret["optional"]
         assert {pair["envVar"] for pair in config["keyToEnv"]} == set(task_settings.CONFIG_KEYS)
         step = name.removeprefix("exec-").replace("-", "_")
-        own = {task_settings.OF_STEPS[step]} if step in task_settings.OF_STEPS else set()
+        own = set(task_settings.OF_STEPS.get(step, ()))
         assert {pair["secretKey"] for pair in secret["keyToEnv"]} == {*task_settings.SECRET_KEYS} | own, name
 
 

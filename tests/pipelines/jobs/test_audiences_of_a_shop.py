@@ -1,4 +1,4 @@
-"""The job `audiences` on a shop whose spec asks for audiences and for values, from files to a published folder."""
+"""The jobs `audiences` and `digests` on a shop, whose spec asks for audiences and values: from files to a folder."""
 
 import dataclasses
 import json
@@ -11,8 +11,8 @@ import yaml
 from feature_repo import files
 from feature_repo.errors import SpecError
 from pipelines.environment import place
-from pipelines.jobs import audiences, run
-from pipelines.jobs.spec import Audiences, Jobs
+from pipelines.jobs import audiences, digests, run
+from pipelines.jobs.spec import Audiences, Digests, Jobs
 from tests.pipelines.conftest import GATES, RAW, USER, open_shop
 
 pytestmark = pytest.mark.slow  # a demo of its own, a minute or more
@@ -52,6 +52,24 @@ def test_an_audience_is_published_whole_and_a_mistake_leaves_what_was_there(shop
         run.run(of(one=("nothing",)), "audiences")
     assert (folder / "audiences.parquet").read_bytes() == before
     assert [path.name for path in folder.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_digests_of_segments_are_published_whole_and_name_nobody(shop):
+    at = place(shop.spec, "local", variables=shop.environment())
+    jobs = Jobs(digests=Digests(least_users=1, items=2))
+    at = dataclasses.replace(at, environment=at.environment.model_copy(update={"jobs": jobs}))
+    found = run.run(at, "digests")
+    assert found.outcome == "done"
+    folder = shop.home / digests.FOLDER / files.read_json(shop.home / digests.FOLDER / "latest.json")["folder"]
+    lines = pq.read_table(folder / "digests.parquet").to_pylist()
+    assert lines
+    assert len(lines) == 2 * found.counts["segments"]
+    mails = [line for line in lines if line["channel"] == "mail"]
+    assert all(len(line["text"].splitlines()) == len(line["items"]) == 2 for line in mails)
+    assert all(set(line["sources"]) == {"template@2"} and line["model"] is None for line in mails)
+    assert all(line["subject"] == "" and len(line["text"]) <= 120 for line in lines if line["channel"] == "push")
+    assert RAW not in json.dumps([line["text"] for line in lines])
+    assert run.run(at, "digests").counts["segments"] == found.counts["segments"], "again is the same"
 
 
 def test_the_evaluation_holds_values_and_probabilities(shop):
