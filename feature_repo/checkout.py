@@ -5,3 +5,5 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 K8S = ROOT / "k8s"
 LOCK = ROOT / "requirements.lock"
+CLIENTS = ROOT / "bentos" / "clients"
+TYPESCRIPT = CLIENTS / "typescript"

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from bentos.access import Bounds
 from bentos.endpoints import popular
 from bentos.endpoints.events import Accepted
+from bentos.endpoints.openapi import merged
 from bentos.endpoints.operations import OPERATIONS, Operation
 from bentos.http import sse
 from bentos.http.auth import Check
@@ -34,7 +35,6 @@ from bentos.http.request_context import RequestContext
 from bentos.http.tracing import Tracing
 from bentos.recommender.door import Door
 from bentos.recommender.metrics import Metrics
-from bentos.recommender.openapi import merged
 from feature_repo.endpoints import POPULAR
 
 OK, NOT_FOUND, WRONG_METHOD = 200, 404, 405
