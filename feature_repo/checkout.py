@@ -7,3 +7,4 @@ K8S = ROOT / "k8s"
 LOCK = ROOT / "requirements.lock"
 CLIENTS = ROOT / "bentos" / "clients"
 TYPESCRIPT = CLIENTS / "typescript"
+BUILT_CLIENT = ROOT / "build" / "typescript"  # by `make client`; beside bentos/, all of which a Bento packs

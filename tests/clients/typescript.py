@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from feature_repo.checkout import TYPESCRIPT
+from feature_repo.checkout import BUILT_CLIENT, TYPESCRIPT
 from tests.patience import patient
 
-TOOLS = TYPESCRIPT / "node_modules" / ".bin"
+TOOLS = BUILT_CLIENT / "node_modules" / ".bin"
 ASKS = Path(__file__).with_name("asks.mjs")
 BUILD_S = patient(60)
 

@@ -10,7 +10,7 @@ window.intentflow = ({ url, key, user, consent, ask, batch = 20, every = 2000, t
 	const keep = (events) => safe(() => localStorage[name] = JSON.stringify({ visitor, events }));
 
 	const body = (some) => JSON.stringify({ events: some.map(([event, at]) =>
-		Date.now() - at > 6e4 ? { ...event, timestamp: new Date(at) } : event) }); // waited: dated here
+		Date.now() - at > 6e4 ? { ...event, timestamp: new Date(at) } : event) });
 
 	const post = async () => {
 		while (queue[0]) {
@@ -50,7 +50,7 @@ window.intentflow = ({ url, key, user, consent, ask, batch = 20, every = 2000, t
 
 	addEventListener("visibilitychange", () => {
 		if (!document.hidden || !allowed) return;
-		while (queue[0] && navigator.onLine && navigator.sendBeacon(to, body(queue.slice(0, batch)))) queue.splice(0, batch);
+		while (queue[0] && navigator.onLine && !failed && navigator.sendBeacon(to, body(queue.slice(0, batch)))) queue.splice(0, batch);
 		keep(queue);
 	});
 	if (off || consent != null) set(consent);

@@ -17,10 +17,10 @@ from starlette.routing import Route
 
 from bentos.http.bodies import whole_body
 from bentos.http.problems import FORBIDDEN, UNAVAILABLE, Rejected, refused
-from feature_repo.checkout import CLIENTS, TYPESCRIPT
+from feature_repo.checkout import BUILT_CLIENT, CLIENTS
 from feature_repo.errors import SpecError
 
-PAGE, SNIPPET, BUILT = CLIENTS / "shop" / "index.html", CLIENTS / "browser" / "snippet.js", TYPESCRIPT / "dist"
+PAGE, SNIPPET = CLIENTS / "shop" / "index.html", CLIENTS / "browser" / "snippet.js"
 TIMEOUT_S = 10.0
 
 
@@ -32,7 +32,7 @@ class Shop:
     user: str  # as in the shop's data
     page_key: str = ""  # of the page, which everybody sees
     server_key: str = ""  # of this server, which nobody sees
-    built: Path = BUILT  # the TypeScript client's compiled files
+    built: Path = BUILT_CLIENT / "dist"  # the TypeScript client's compiled files
 
 
 def create_app(shop: Shop) -> Starlette:
@@ -45,17 +45,23 @@ def create_app(shop: Shop) -> Starlette:
     async def file(request: Request) -> Response:
         return FileResponse(files[request.url.path[1:]])
 
-    async def signed_in(_: Request) -> Response:
-        return JSONResponse({"recommender": shop.recommender, "user": shop.user, "key": shop.page_key})
-
-    async def recommend(request: Request) -> Response:
-        try:
-            return await run_in_threadpool(_asked, shop, await whole_body(request))
-        except Rejected as refusal:
-            return JSONResponse(refusal.problem.model_dump(), refusal.status, headers=refusal.headers)
-
     routes = [Route(f"/{name}", file) for name in files]
-    return Starlette(routes=[*routes, Route("/shop.json", signed_in), Route("/recommend", recommend, methods=["POST"])])
+    routes += [Route("/shop.json", _signed_in), Route("/recommend", _recommend, methods=["POST"])]
+    app = Starlette(routes=routes)
+    app.state.shop = shop
+    return app
+
+
+async def _signed_in(request: Request) -> Response:
+    shop: Shop = request.app.state.shop
+    return JSONResponse({"recommender": shop.recommender, "user": shop.user, "key": shop.page_key})
+
+
+async def _recommend(request: Request) -> Response:
+    try:
+        return await run_in_threadpool(_asked, request.app.state.shop, await whole_body(request))
+    except Rejected as refusal:
+        return JSONResponse(refusal.problem.model_dump(), refusal.status, headers=refusal.headers)
 
 
 def _asked(shop: Shop, body: bytes) -> Response:
