@@ -34,6 +34,12 @@ class Rights:
             return False
         return ADMIN in self._caller().scopes
 
+    def text(self) -> str:
+        """Say what an assistant with it does."""
+        if self.changes:
+            return "reads and changes"
+        return "reads only" if self.file is None else f"reads only: the key's scopes lack {ADMIN}"
+
     def require(self) -> str:
         """Return by which name the key stands beside what it changes, or refuse."""
         from bentos.http.problems import Rejected

@@ -47,8 +47,7 @@ def serve(spec: Path, environment_name: str, variables: Mapping[str, str] = os.e
             annotations=_hints(tool),
             structured_output=False,
         )
-    may = "and changes items" if held.changes else "only"
-    click.echo(f"intentflow mcp: {place.spec.name}: {len(offered)} tools, reads {may}", err=True)
+    click.echo(f"intentflow mcp: {place.spec.name}: {len(offered)} tools, {held.text()}", err=True)
     server.run("stdio")
 
 

@@ -1,4 +1,4 @@
-"""`intentflow mcp` asked by the protocol's own client over stdio: what it reads, what a key lets it change, refusals."""
+"""`intentflow mcp` asked by the protocol's own client over stdio: what it reads, what a key changes, refusals."""
 
 import asyncio
 import json
@@ -14,9 +14,8 @@ import yaml
 
 from bentos import keys
 from feature_repo import env_names
-from pipelines.assistants.tools import Reads, Writes
-from pipelines.environment import place
 from tests.patience import patient
+from tests.pipelines.assistants.test_tools import READS, WRITES
 from tests.pipelines.conftest import ROOT, USER, Shop
 
 mcp = pytest.importorskip("mcp", reason="the protocol's library is not installed: pip install 'intentflow[mcp]'")
@@ -24,8 +23,6 @@ from mcp.client.client import Client  # noqa: E402
 from mcp.client.stdio import StdioServerParameters, stdio_client  # noqa: E402
 
 pytestmark = pytest.mark.process
-READS = ["status", "plan", "people", "person", "why", "drift", "items"]
-WRITES = ["put_items", "withdraw_items", "undo_items"]
 Scene = Callable[[Client], Awaitable[Any]]
 
 
@@ -184,11 +181,3 @@ def test_what_a_tool_prints_does_not_reach_the_protocol(shop: Shop, tmp_path: Pa
     assert not refused
     assert text.startswith("shop")
     assert "printed by a library" in (tmp_path / "log").read_text()
-
-
-def test_the_tools_are_those_of_the_docs() -> None:
-    reads = [one.name for one in Reads(lambda: place(ROOT / "pipelines" / "specs" / "grocery.yaml", "local")).tools()]
-    writes = [one.name for one in Writes(None, None).tools()]  # type: ignore[arg-type]
-    assert (reads, writes) == (READS, WRITES)
-    page = (ROOT / "docs" / "clients.md").read_text()
-    assert [name for name in (*reads, *writes) if f"`{name}`" not in page] == []
