@@ -1,4 +1,4 @@
-/* A page's events, with consent alone: docs/clients.md */
+/* A page's events, with consent: docs/clients.md */
 window.intentflow = ({ url, key, user, consent, ask, batch = 20, every = 2000, tell = console.warn }) => {
 	const name = "intentflow", to = url + "/events" + (key ? "?key=" + key : "");
 	const off = navigator.globalPrivacyControl || navigator.doNotTrack == 1;
@@ -43,7 +43,7 @@ window.intentflow = ({ url, key, user, consent, ask, batch = 20, every = 2000, t
 	};
 	const make = (tag, more) => Object.assign(document.createElement(tag), more);
 	const show = ([text, ...answers]) => {
-		const box = make("dialog", { id: name, open: true, style: "position:fixed;bottom:0" });
+		const box = make("dialog", { id: name, ariaLabel: text, open: true, style: "position:fixed;bottom:0" });
 		box.append(text, ...answers.map((textContent, no) => make("button", { textContent, onclick: () => set(!no) })));
 		document.body.append(box);
 	};
