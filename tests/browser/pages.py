@@ -56,8 +56,9 @@ class Heard:
 
     @property
     def events(self) -> list[list[dict[str, Any]]]:
-        """The events of each request that was answered with 200."""
-        return [json.loads(one["body"])["events"] for one in self.asked if one["status"] == 200]
+        """The events of each request that was taken."""
+        taken = (one for one in self.asked if (one["path"], one["status"]) == ("/events", 200))
+        return [json.loads(one["body"])["events"] for one in taken]
 
 
 @dataclass

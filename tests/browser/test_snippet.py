@@ -34,14 +34,19 @@ def until(holds: Callable[[], Any], what: str) -> Any:
     return found
 
 
+def visit(page: Page, address: str) -> None:
+    """Open the page; its snippet has run."""
+    page.open(address)
+    until(lambda: page.run("!!window.shop"), "the snippet did not run")
+
+
 def track(page: Page, *items: str) -> None:
     page.run("".join(f"shop.track('view', '{item}');" for item in items) + "0")
 
 
 def test_events_go_in_one_request_without_a_question_first(place: Place, browse: AbstractContextManager[Page]) -> None:
     with browse as page:
-        page.open(place.address(consent=True, user="ann"))
-        page.shows("Page")
+        visit(page, place.address(consent=True, user="ann"))
         track(page, "i1", "i3", "i4")
         until(lambda: place.heard.events, "no event came")
         track(page, *["i5"] * 20)  # a full batch does not wait
@@ -59,8 +64,7 @@ def test_events_go_in_one_request_without_a_question_first(place: Place, browse:
 
 def test_a_closed_tab_loses_nothing(place: Place, browse: AbstractContextManager[Page]) -> None:
     with browse as page:
-        page.open(place.address(consent=True, user="ann", every=600_000))
-        page.shows("Page")
+        visit(page, place.address(consent=True, user="ann", every=600_000))
         opening = f"window.tab = window.open({json.dumps(place.address(consent=True, user='ann', every=600_000))}); 0"
         page.call("Runtime.evaluate", expression=opening, userGesture=True)
         until(lambda: page.run("!!(window.tab && tab.shop)"), "the second tab did not open")
@@ -71,7 +75,7 @@ def test_a_closed_tab_loses_nothing(place: Place, browse: AbstractContextManager
 
 def test_without_consent_nothing_is_stored_or_sent(place: Place, browse: AbstractContextManager[Page]) -> None:
     with browse as page:
-        page.open(place.address(ask=ASK))
+        visit(page, place.address(ask=ASK))
         page.shows("May we?")
         track(page, "i1")
         assert "intentflow: view is not sent: no consent yet" in page.shows("not sent")
@@ -81,7 +85,7 @@ def test_without_consent_nothing_is_stored_or_sent(place: Place, browse: Abstrac
         track(page, "i1")
         page.open("about:blank")
         time.sleep(0.5)
-        page.open(place.address(ask=ASK))
+        visit(page, place.address(ask=ASK))
         page.shows("May we?")  # a refusal is not stored either
         assert page.run(STORED) == NOTHING
     assert place.heard.asked == []
@@ -89,7 +93,7 @@ def test_without_consent_nothing_is_stored_or_sent(place: Place, browse: Abstrac
 
 def test_consent_is_remembered_and_can_be_taken_back(place: Place, browse: AbstractContextManager[Page]) -> None:
     with browse as page:
-        page.open(place.address(ask=ASK))
+        visit(page, place.address(ask=ASK))
         page.shows("May we?")
         assert (
             page.run("document.querySelector('dialog').open && document.querySelectorAll('dialog button').length") == 2
@@ -99,8 +103,7 @@ def test_consent_is_remembered_and_can_be_taken_back(place: Place, browse: Abstr
         track(page, "i1")
         ((first,),) = until(lambda: place.heard.events, "no event came")
         page.open("about:blank")
-        page.open(place.address(ask=ASK))
-        page.shows("Page")
+        visit(page, place.address(ask=ASK))
         track(page, "i2")
         until(lambda: len(place.heard.events) == 2, "consent was forgotten")
         assert "May we?" not in page.text()
@@ -118,14 +121,13 @@ def test_a_browser_that_asks_not_to_be_tracked_is_heard(
 ) -> None:
     name, value = signal.split(": ")
     with browse as page:
-        page.open(place.address(consent=True))
+        visit(page, place.address(consent=True))
         until(lambda: page.run(STORED) != NOTHING, "consent was not kept")
         page.call("Page.enable")
         says = f"Object.defineProperty(Navigator.prototype, '{name}', {{ get: () => {value} }})"
         page.call("Page.addScriptToEvaluateOnNewDocument", source=says)
         page.open("about:blank")
-        page.open(place.address(consent=True, ask=ASK))
-        page.shows("Page")
+        visit(page, place.address(consent=True, ask=ASK))
         track(page, "i1")
         shown = page.shows("the browser asks not to track")
         assert "May we?" not in shown
@@ -142,8 +144,7 @@ def test_a_key_that_has_ended_is_a_sentence_and_no_endless_loop(
     ended = page_key(tmp_path / "door" / "keys.json", place.page.url, until=time.time() - 1)
     time.sleep(1.1)  # the door looks at its keys each second
     with browse as page:
-        page.open(place.address(consent=True, key=ended))
-        page.shows("Page")
+        visit(page, place.address(consent=True, key=ended))
         track(page, "i1")
         page.shows("intentflow: authorization: the key has ended;")
         assert "these are lost" in page.text()
@@ -155,15 +156,13 @@ def test_events_wait_for_a_service_that_is_away_and_come_with_the_next_page(
     place: Place, browse: AbstractContextManager[Page]
 ) -> None:
     with browse as page:
-        page.open(place.address(consent=True, url="http://127.0.0.1:1", user="ann"))
-        page.shows("Page")
+        visit(page, place.address(consent=True, url="http://127.0.0.1:1", user="ann"))
         track(page, "i1")
         page.shows(f"no answer, or no key for {place.page.url}; tries again")
         page.run("Date.now = () => Date.parse('2030-01-02T03:04:05Z'); 0")  # so that it waited long
         track(page, "i3")
         page.open("about:blank")
-        page.open(place.address(consent=True, user="ann"))
-        page.shows("Page")
+        visit(page, place.address(consent=True, user="ann"))
         (events,) = until(lambda: place.heard.events, "what was kept did not come")
         assert [one["item_id"] for one in events] == ["i1", "i3"]
         until(lambda: "ann" not in page.run(STORED), "what was sent stays stored")
@@ -171,8 +170,7 @@ def test_events_wait_for_a_service_that_is_away_and_come_with_the_next_page(
 
 def test_an_event_that_waited_a_minute_carries_its_own_time(place: Place, browse: AbstractContextManager[Page]) -> None:
     with browse as page:
-        page.open(place.address(consent=True, user="ann", every=600_000))
-        page.shows("Page")
+        visit(page, place.address(consent=True, user="ann", every=600_000))
         page.run("Date.now = () => 1514764800000; 0")
         track(page, "i1")
         page.run("Date.now = () => 1514764800000 + 61000; 0")

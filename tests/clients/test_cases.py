@@ -60,18 +60,16 @@ def test_a_client_gets_what_the_table_says(client: Client, tmp_path: Path) -> No
         asks = [{"method": one.method, "ask": one.ask, "options": given[one.key] | {"retries": 0}} for one in CASES]
         outcomes = client(url, asks)
     assert len(outcomes) == len(CASES)
-    for case, outcome in zip(CASES, outcomes, strict=True):
-        as_expected(case, outcome)
+    others = [(one.about, got) for one, got in zip(CASES, outcomes, strict=True) if not as_expected(one, got)]
+    assert others == []
 
 
-def as_expected(case: Case, outcome: dict[str, Any]) -> None:
+def as_expected(case: Case, outcome: dict[str, Any]) -> bool:
     if case.refusal is None:
-        assert held(outcome.get("answer"), case.answer), (case.about, outcome)
-        return
+        return held(outcome.get("answer"), case.answer)
     status, where, error = case.refusal
-    assert "problem" in outcome, (case.about, outcome)
-    problem = outcome["problem"]
-    assert (outcome["status"], problem["where"], problem["error"]) == (status, where, error), case.about
+    problem = outcome.get("problem", {"where": "", "error": ""})
+    return (outcome.get("status"), problem["where"]) == (status, where) and problem["error"].startswith(error)
 
 
 def test_the_table_asks_every_kind_of_endpoint() -> None:

@@ -39,9 +39,8 @@ def beacon(client: TestClient, key: str, *, path: str = "/events", origin: str =
 
 
 def test_a_closing_tab_sends_with_the_key_in_the_address(world: World, file: Path) -> None:
-    client, opened = door(world, file, limits={"events": "2/minute"})
-    key = made(file)
-    client.app._state.opened.check._look()  # type: ignore[attr-defined]
+    key = made(file, rate="2/minute")
+    client, opened = door(world, file)
     reply = beacon(client, key)
     assert (reply.status_code, reply.json()["accepted"]) == (200, 1)
     assert reply.headers["Access-Control-Allow-Origin"] == SHOP
