@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # uv does not read this variable by itself; a folder of wheels in it saves downloads.
 LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test test-fast mutants fuzz lint lock audit golden image clean
+.PHONY: help install demo up down test test-fast mutants fuzz lint lock audit golden client image clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -60,7 +60,7 @@ lint: install ## formatting, lint, types, layers and declared dependencies
 
 lock: install ## pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions (CPU and CUDA share the lock)
 	sed -E 's/ \\$$//; /^ +--hash=/d; s/^(torch==[0-9.]+)$$/\1+cpu/' requirements.lock > requirements.lock.part  # versions stay; no CUDA packages
-	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --extra cluster --extra vectors --extra trees --extra search --extra text --extra faiss --extra words --python-version 3.11 --no-header --no-emit-find-links \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra redis --extra postgres --extra spark --extra cluster --extra vectors --extra trees --extra search --extra text --extra faiss --extra words --extra mcp --python-version 3.11 --no-header --no-emit-find-links \
 		$(LINKS) $(UPGRADE) --generate-hashes --quiet --output-file requirements.lock.part
 	# torch's hashes: of the CPU build above, and of the index's builds of the same version.
 	sed -nE 's/^(torch==[0-9.]+)\+cpu.*/\1/p' requirements.lock.part | $(BIN)/uv pip compile - --no-deps --generate-hashes --no-header \
@@ -79,6 +79,11 @@ golden: install ## rewrite the golden files after a wanted change
 	$(BIN)/python -m monitoring.observability.dashboards
 	$(BIN)/python -m pipelines.reference
 	$(BIN)/python -m pytest tests --update-golden -m "slow or not slow" -k golden
+
+client: ## build the TypeScript client's npm tarball, with the browser's snippet, into build/ (node 20; needs the network)
+	rm -rf build/typescript/src build/typescript/dist && mkdir -p build/typescript
+	cp -R bentos/clients/typescript/. bentos/clients/browser/snippet.js build/typescript/
+	cd build/typescript && npm ci --no-audit --no-fund && npm run build && npm pack --pack-destination ..
 
 image: ## build the container image of pipeline steps and services, with podman or docker
 	k8s/images/build steps

@@ -546,6 +546,16 @@ def why(
     return found, reasons.text(found)
 
 
+@cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--env", "environment", default="local", show_default=True, help="environment, by name or file")
+def mcp(spec: Path, environment: str) -> None:
+    """Let an assistant read what runs here, by the Model Context Protocol on stdin and stdout; with a key, change it."""
+    from pipelines.assistants import server
+
+    server.serve(spec, environment)
+
+
 @verb
 @click.option("--output", type=click.Path(path_type=Path), help="file to write; default: stdout")
 @click.option("--method", default="kmeans", show_default=True, type=click.Choice(["kmeans", "hdbscan"]), help="how")

@@ -62,8 +62,8 @@ def asked(action: str, what: Sequence[str], *, change_id: str = "") -> "ItemsReq
         raise SpecError(f"items {action}: {rejected(error, ItemsRequest)}") from None
 
 
-def changed(place: Installation, ask: "ItemsRequest") -> dict[str, Any]:
-    """Write a request into the document log."""
+def changed(place: Installation, ask: "ItemsRequest", *, who: str = "") -> dict[str, Any]:
+    """Write a request into the document log, in the name of `who`; '' is whoever uses the command line."""
     from bentos.http.problems import UNAVAILABLE, Rejected
     from bentos.recommender import item_changes
     from bentos.recommender.catalogue import OpenCatalogue
@@ -78,7 +78,7 @@ def changed(place: Installation, ask: "ItemsRequest") -> dict[str, Any]:
         words: Any = _Release(Vocabulary.load(release.folder / RANKING / "vocabulary"))
         catalogue = OpenCatalogue(release, words, document_log(place.spec.name), lambda items, _: words)
         try:
-            written = item_changes.write(catalogue, ask, who=f"{client.user()}, command line")
+            written = item_changes.write(catalogue, ask, who=who or f"{client.user()}, command line")
         except Rejected as refusal:
             raise (ServerError if refusal.status == UNAVAILABLE else SpecError)(f"items: {refusal}") from None
     items = [{"item_id": item, "outcome": outcome} for item, outcome in written.outcomes]

@@ -1,4 +1,4 @@
-"""Writes the files that follow from the endpoints: the client's methods, the gateway's paths, the tables of the docs.
+"""Writes the files that follow from the endpoints: the clients' methods, the gateway's paths, the tables of the docs.
 
 `python -m bentos.endpoints.derived_files` writes them all; a test compares each with what the endpoints say. People
 read these files, and editors and type checkers too, so they are committed rather than made at import.
@@ -15,9 +15,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import AwareDatetime, BaseModel
 
+from bentos.endpoints import typescript
 from bentos.endpoints.operations import OPERATIONS, Operation
 from feature_repo import columns, files
-from feature_repo.checkout import K8S, ROOT
+from feature_repo.checkout import K8S, ROOT, TYPESCRIPT
 
 COMMAND = "python -m bentos.endpoints.derived_files"
 BEGIN, END = f"<!-- begin: written by `{COMMAND}` -->", "<!-- end -->"
@@ -238,6 +239,8 @@ def between(page: str, text: str) -> str:
 
 FILES: dict[Path, Callable[[Sequence[Operation], str], str]] = {
     ROOT / "bentos" / "client_methods.py": client_methods,
+    TYPESCRIPT / "openapi.json": typescript.document,
+    TYPESCRIPT / "src" / "methods.ts": lambda operations, _: typescript.methods(operations, COMMAND),
     K8S / "components" / "gateway" / "route.yaml": gateway_route,
     ROOT / "docs" / "serving.md": serving_table,
     ROOT / "docs" / "client.md": curl_examples,

@@ -17,7 +17,15 @@ from bentos.http.auth import Check, credential_of
 from bentos.http.callers import Caller, network_of
 from bentos.http.client_address import named_by
 from bentos.http.patience import patience_ms
-from bentos.http.problems import FAULT, HEADERS_TOO_LARGE, OUR_FAULT, Problem, Rejected, refused
+from bentos.http.problems import (
+    FAULT,
+    HEADERS_TOO_LARGE,
+    OUR_FAULT,
+    UNAUTHENTICATED,
+    Problem,
+    Rejected,
+    refused,
+)
 from bentos.http.request_context import RequestContext
 
 PROBES = frozenset(("/livez", "/readyz", "/healthz"))
@@ -110,7 +118,8 @@ class Guard:
         needed = self._needed(path, opened.open_pages)
         named = named_by(given[_CLIENT].decode("latin-1"), opened.shadow_token) if _CLIENT in given else None
         context.address = network_of(named or str((scope.get("client") or ("",))[0]))
-        context.who = who = await _caller(opened.check, given, needed)
+        key = cors.key_in_address(scope["method"], path, scope.get("query_string", b""))
+        context.who = who = await _caller(opened.check, given, needed, key)
         context.caller = context.address if who is None else who.name
         counted = context.caller
         if who is not None and who.page is not None:
@@ -130,12 +139,33 @@ class Guard:
         return ""
 
 
-async def _caller(check: Check | None, given: dict[bytes, bytes], needed: str | None) -> Caller | None:
+async def _caller(
+    check: Check | None, given: dict[bytes, bytes], needed: str | None, key_in_address: str = ""
+) -> Caller | None:
     """Return who asks; None where that does not matter."""
     if check is None or needed is None:
         return None
-    named = (given.get(name, b"").decode("latin-1") for name in (b"authorization", b"x-api-key"))
-    credential = credential_of(*named)
+    named = [given.get(name, b"").decode("latin-1") for name in (b"authorization", b"x-api-key")]
+    if key_in_address and not any(named):
+        return await _page(check, key_in_address, needed, origin=given.get(_ORIGIN, b"").decode("latin-1"))
+    return await _known(check, credential_of(*named), needed)
+
+
+async def _page(check: Check, key: str, needed: str, *, origin: str) -> Caller:
+    """Return the page whose key stands in the address; the page may read why it is refused."""
+    try:
+        who = await _known(check, key, needed)
+        if who.page is None:
+            allowed = "a page's key in an address; revoke this one, since addresses are logged on their way"
+            raise refused("key", "is no page's", allowed, status=UNAUTHENTICATED)
+    except Rejected as refusal:
+        for name, text in cors.shown_to(origin).items() if origin else ():
+            refusal.with_header(name, text)
+        raise
+    return who
+
+
+async def _known(check: Check, credential: str, needed: str) -> Caller:
     who: Caller = await asyncio.to_thread(check.caller, credential) if check.blocks else check.caller(credential)
     who.need(needed)
     return who

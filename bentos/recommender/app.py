@@ -22,6 +22,7 @@ from bentos.access import Bounds
 from bentos.endpoints import popular
 from bentos.endpoints.describe import Descriptions
 from bentos.endpoints.events import Accepted
+from bentos.endpoints.openapi import merged
 from bentos.endpoints.operations import OPERATIONS, Operation
 from bentos.endpoints.shelves import Shelves
 from bentos.http import sse
@@ -36,7 +37,6 @@ from bentos.http.request_context import RequestContext
 from bentos.http.tracing import Tracing
 from bentos.recommender.door import Door
 from bentos.recommender.metrics import Metrics
-from bentos.recommender.openapi import merged
 from bentos.recommender.words import Words
 from feature_repo.endpoints import POPULAR
 

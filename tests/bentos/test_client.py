@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -46,14 +47,21 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def server() -> Iterator[Scripted]:
+@contextmanager
+def scripted() -> Iterator[Scripted]:
+    """A server whose answers a test writes."""
     made = Scripted(("127.0.0.1", 0), Handler)
     made.asked, made.headers, made.more = [], [], {}
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield made
     made.shutdown()
     made.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with scripted() as made:
+        yield made
 
 
 def client(server: Scripted) -> Recommender:

@@ -114,6 +114,7 @@ def test_an_event_with_an_item_outside_the_catalogue_is_set_aside_and_moves_no_p
     assert (reply.json()["accepted"], len(world.profiles.sessions)) == (2, 2)
     only = client(found).post("/events", json={"events": [EVENT | {"item_id": "i98"}]})
     assert (only.status_code, only.json()["accepted"], len(only.json()["set_aside"])) == (200, 0, 1)
+    assert found.metrics.events.labels("set_aside")._value.get() == 2, "a page that sends them is told nothing"
 
 
 def test_where_the_contract_only_counts_unknown_items_their_events_are_taken_and_noted(world: Any) -> None:
