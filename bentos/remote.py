@@ -242,7 +242,7 @@ def _listed(arrays: Mapping[str, np.ndarray], fields: Mapping[str, Any]) -> list
     """Read items as the service lists them."""
     pairs = zip(arrays["items"].tolist(), arrays["scores"].tolist(), strict=True)
     return [
-        Recommended(item, score, source, reasons)
+        Recommended(item, score, source, reasons, fields.get("algorithm"))
         for (item, score), source, reasons in zip(pairs, fields["sources"], fields["reasons"], strict=True)
     ]
 

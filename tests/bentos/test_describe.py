@@ -33,7 +33,7 @@ def test_a_text_names_the_item_and_the_intent_that_it_fits(client: TestClient, w
         {
             "item_id": "i1",
             "title": "pear",
-            "text": "pear. It fits what you may do next: buy FRUIT (50%).",
+            "text": "pear. Kind: fruit. It fits what you may do next: buy FRUIT (50%).",
             "source": "template@1",
             "attributes": ["title", "intent:buy:FRUIT"],
         },
@@ -54,7 +54,7 @@ def test_without_models_nothing_is_said_of_intents(client: TestClient, world: An
     answer = client.post("/describe", json={"user_id": "ann", "item_ids": ["i3", "i0"]}).json()
     assert answer["profile"]["degraded"] is True
     assert [item["text"] for item in answer["items"]] == [
-        "pea soup. Chosen lately by 50% of users like you. Chosen lately by 20% of all active users.",
+        "pea soup. Kind: soup. Chosen lately by 50% of users like you. Chosen lately by 20% of all active users.",
         "apple. Chosen lately by 10% of users like you. Chosen lately by 40% of all active users.",
     ]
 

@@ -22,7 +22,7 @@ from tests.patience import patient
 pytestmark = pytest.mark.process
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "client.md").read_text()
-IDS = {"1082185": "i1", "995242": "i0"}  # of the page, of the tiny world
+IDS = {"1082185": "i1", "995242": "i0", '"brand"': '"kind"'}  # of the page, of the tiny world
 
 
 def blocks(language: str) -> list[str]:
@@ -81,6 +81,6 @@ def test_the_python_example_runs(url: str, capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.splitlines() == [
         "pear {'intent': 0.5}",
         "apple {'intent': 0.5}",
-        "pear. It fits what you may do next: buy FRUIT (50%).",
+        "pear. Kind: fruit. It fits what you may do next: buy FRUIT (50%).",
         "422 item_id",
     ]

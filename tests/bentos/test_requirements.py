@@ -15,7 +15,7 @@ from feature_repo.errors import SpecError
 
 # Only an environment whose store is PostgreSQL imports the first, and installs the extra; only training the second. The
 # last is imported where it is there: without it what it does fast is done exactly.
-OPTIONAL = {"psycopg", "peft", "faiss", "faiss-cpu"}
+OPTIONAL = {"psycopg", "peft", "faiss", "faiss-cpu", "scikit-learn"}  # the last: what fits lists of values
 
 
 def test_every_pin_is_the_locks_and_the_direct_ones_are_there() -> None:

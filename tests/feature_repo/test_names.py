@@ -13,7 +13,13 @@ from feature_repo.checkout import ROOT
 PACKAGES = ("pipelines", "components", "feature_repo", "bentos", "monitoring")
 HOMES = {"feature_repo/columns.py", "feature_repo/env_names.py", "feature_repo/clock.py"}  # a step may be a week
 # Where the word means a period of the calendar, or the English word, not the column.
-PERIODS = {f"components/{name}.py" for name in ("content/writers/template", "data/measures", "data/page", "data/rules")}
+PERIODS = {
+    f"components/{name}.py"
+    for name in (
+        *("content/grounding/tokens", "content/writers/chinese", "content/writers/template"),
+        *("data/measures", "data/page", "data/rules"),
+    )
+}
 VARIABLE = re.compile(r"INTENTFLOW_[A-Z0-9_]+")
 
 

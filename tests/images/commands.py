@@ -73,6 +73,9 @@ RUN = {
 
 # Not run, and why.
 LEFT = {
+    # Both need what a release has only where its spec asks for it; tests/pipelines/jobs runs them without an image.
+    _row("CronJob/job-audiences", "containers.job", JOB.format("audiences")): "a release with a curve of audiences",
+    _row("CronJob/job-digests", "containers.job", JOB.format("digests")): "a spec with digests",
     # The intent service's words are run in the CPU image; there is no GPU, and CUDA's is not built.
     _row("Deployment/intent", "containers.intent", SERVE.format("intent.service:Intent"), CUDA): "no GPU",
     # Both are started by Spark's own operator with arguments of its own, in an image that is not built here.

@@ -8,6 +8,7 @@ import yaml
 from components.registry.spec import Rollout, Tolerance
 from feature_repo.checkout import K8S, ROOT
 from monitoring.observability import prometheus_rules
+from monitoring.observability.objectives import READS
 from pipelines.manifests import alert_rules, release_overlay
 from tests.k8s import admission
 from tests.k8s.test_release_overlay import RELEASE
@@ -101,10 +102,7 @@ def test_rules_of_a_spec_are_printed_for_a_prometheus_without_an_operator(tmp_pa
     assert alert_rules.main([str(file), "shop"]) == 0
     groups = yaml.safe_load(capsys.readouterr().out)["groups"]
     found = queries({"spec": {"groups": groups}})
-    assert (
-        'namespace="shop",endpoint=~"/recommend|/intents|/rank|/explain",le="0.1"'
-        in (found["intentflow:slo_bad:ratio_rate5m"])
-    )
+    assert f'namespace="shop",endpoint=~"{READS}",le="0.1"' in found["intentflow:slo_bad:ratio_rate5m"]
 
 
 def test_a_mistake_in_the_spec_is_one_line(tmp_path, capsys):

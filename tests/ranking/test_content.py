@@ -186,7 +186,7 @@ def test_a_batch_ranks_a_later_item_by_its_text_as_the_door_does(
     log.put(VECTOR, [("wine", vector)], who="job", at=NOW, after=log.refreshed(Snapshot()))
     monkeypatch.setattr(opened, "document_log_if_any", lambda name: log)
     released = cast(ReleaseFolder, SimpleNamespace(name="shop", key="", slices={"ranking": {}}))
-    listed, version = batch._live(ranker, released, {env_names.FEAST: "{}"})
+    listed, version, _ = batch.live_ranker(ranker, released, {env_names.FEAST: "{}"})
     rows, chances = user_rows(known_row("u00", happened["u00"], 21)), np.asarray(intents("u00"), np.float32)
     answer = listed.recommend(rows, chances, k=ITEMS)
     assert (version, answer) == (2, over(ranker, {"wine": vector}, wine=title).recommend(rows, chances, k=ITEMS))

@@ -151,7 +151,7 @@ def test_given_people_are_told_by_the_source_that_would_bring_them() -> None:
 def test_batch_lists_lack_a_row_that_names_nobody_any_more(tmp_path: Path) -> None:
     slices = {"ranking": {"people": True, "exclude_self": True}}
     released = ReleaseFolder(tmp_path, {"id": "r", "serving": slices})
-    found = batch._eligible(released, ["a" * 16, "erased-1", "c" * 16], {})
+    found = batch.eligible_of(released, ["a" * 16, "erased-1", "c" * 16], {})
     assert found.gone == frozenset({1})
     assert found.dense(row("a" * 16), 3).tolist() == [[True, True, False]]
 
@@ -311,7 +311,7 @@ def test_a_ranker_whose_row_of_somebody_was_emptied_scores_all_others_as_before(
     scored = [one.rank(rows, probabilities) for one in (whole, emptied)]
     np.testing.assert_array_equal(scored[0].scores, scored[1].scores)
     released = ReleaseFolder(tmp_path, {"id": "r", "serving": {"ranking": {"people": True, "exclude_self": True}}})
-    batched = dataclasses.replace(emptied, eligible=batch._eligible(released, emptied.vocabulary.item_ids, {}))
+    batched = dataclasses.replace(emptied, eligible=batch.eligible_of(released, emptied.vocabulary.item_ids, {}))
     shown = [
         one.item_index
         for b in range(len(rows))

@@ -31,6 +31,8 @@ ASKS: dict[str, dict[str, Any]] = {
     "explain": {"item_id": "i1"},
     "describe": {"item_ids": ["i1"]},
     "shelves": {},
+    "similar": {"item_id": "i1"},
+    "values": {"attribute": "kind"},
 }
 ANN, BOB = "ann", "bob"
 

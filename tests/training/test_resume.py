@@ -16,6 +16,7 @@ from components.intent.examples import Examples
 from components.intent.spec import IntentModel
 from components.intent.train import Trained, train
 from components.ranking import examples as ranking_examples
+from components.ranking import net_fit
 from components.ranking import train as ranking
 from components.ranking.examples import World
 from components.training.checkpoints import Checkpoints
@@ -157,7 +158,7 @@ def test_a_ranker_comes_to_the_same(
     )
     want = ranking.train(mine, spec)
     for died in (17,) if start else (1, 9):
-        dies(ranking, died)
+        dies(net_fit, died)
         with pytest.raises(Killed):
             ranking.train(mine, spec, checkpoints=kept(tmp_path / str(died), 4))
         monkeypatch.undo()

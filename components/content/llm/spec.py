@@ -31,7 +31,7 @@ class Model(Slice):
     prompt: Prompt = Field(default=prompts.DEFAULT, description="Prompt by name and version")
     titles: TitlePrompt = Field(default=prompts.TITLES[0], description="Prompt of shelf titles, by name and version")
     max_tokens: int = Field(default=80, ge=8, le=400, description="Of one answer")
-    temperature: float = Field(default=0.0, ge=0, le=1)
+    temperature: float = Field(default=0.0, ge=0, le=1, description="Of sampling; 0: the likeliest word each time")
     deadline_ms: int = Field(default=2500, ge=50, le=30_000, description="For one text, both tries together")
     at_once: int = Field(default=4, ge=1, le=64, description="Calls of one door process at once")
     cache_days: int = Field(default=7, ge=0, le=90, description="How long a text serves again; 0: never")
