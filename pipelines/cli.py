@@ -550,7 +550,7 @@ def why(
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--env", "environment", default="local", show_default=True, help="environment, by name or file")
 def mcp(spec: Path, environment: str) -> None:
-    """Let an assistant read what runs here, by the Model Context Protocol on stdin and stdout; with a key, change it."""
+    """Let an assistant read what runs here, by the Model Context Protocol on stdin and stdout; with a key, change."""
     from pipelines.assistants import server
 
     server.serve(spec, environment)

@@ -7,6 +7,7 @@ read these files, and editors and type checkers too, so they are committed rathe
 import datetime as dt
 import inspect
 import json
+import shlex
 import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -218,7 +219,7 @@ def curl_examples(operations: Sequence[Operation], page: str) -> str:
     for operation in operations:
         verb = "" if operation.endpoint.method == "POST" else f" -X {operation.endpoint.method}"
         head = f"curl -s{verb} localhost:3000{operation.path} -H 'Content-Type: application/json'"
-        body = f"-d '{json.dumps(operation.contract.example.ask, ensure_ascii=False)}'"
+        body = f"-d {shlex.quote(json.dumps(operation.contract.example.ask, ensure_ascii=False))}"
         gap = " " if len(head) + len(body) < WIDTH else " \\\n  "
         blocks.append(f"```bash\n{head}{gap}{body}\n```")
     return between(page, "\n\n".join(blocks))

@@ -116,7 +116,7 @@ CONTRACT = Contract(
     Example(
         {
             "rules": [
-                {"kind": "filter", "name": "no beer", "where": "category = 'BEERS/ALES'"},
+                {"kind": "filter", "name": "nothing under 20 cents", "where": "price < 0.2"},
                 {"kind": "cap", "name": "two a category", "column": "category", "at_most": 2},
             ],
             "change_id": "shop-2026-11-30-1",
@@ -125,7 +125,7 @@ CONTRACT = Contract(
             "version": 2,
             "repeated": False,
             "changed": [
-                {"name": "no beer", "outcome": "added"},
+                {"name": "nothing under 20 cents", "outcome": "added"},
                 {"name": "two a category", "outcome": "added"},
             ],
             "preview": None,

@@ -35,7 +35,7 @@ def test_a_text_names_the_item_and_the_intent_that_it_fits(client: TestClient, w
             "title": "pear",
             "text": "pear. Kind: fruit. It fits what you may do next: buy FRUIT (50%).",
             "source": "template@1",
-            "attributes": ["title", "intent:buy:FRUIT"],
+            "attributes": ["title", "kind", "intent:buy:FRUIT"],
         },
         {
             "item_id": "i5",
@@ -55,7 +55,7 @@ def test_without_models_nothing_is_said_of_intents(client: TestClient, world: An
     assert answer["profile"]["degraded"] is True
     assert [item["text"] for item in answer["items"]] == [
         "pea soup. Kind: soup. Chosen lately by 50% of users like you. Chosen lately by 20% of all active users.",
-        "apple. Chosen lately by 10% of users like you. Chosen lately by 40% of all active users.",
+        "apple. Kind: fruit. Chosen lately by 10% of users like you. Chosen lately by 40% of all active users.",
     ]
 
 

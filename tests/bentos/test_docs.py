@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def blocks(language: str) -> list[str]:
 def stocked(world: World) -> None:
     """Give the world's items a category and a price, as the page's have, and a log in which people change them."""
     words = shop()
+    words = replace(words, items=words.items.append_column("kind", words.items["category"]))
     world.scorer, world.ranker, world.documents = TinyScorer(words), TinyRanker(words), world.log()
 
 
