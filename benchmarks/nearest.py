@@ -40,7 +40,8 @@ def measure(asked: argparse.Namespace) -> Document:
         raise SpecError("faiss: no index was made, so there is nothing to measure; pip install 'intentflow[faiss]'")
     queries = np.random.default_rng(2).choice(number, ASKED, replace=False).tolist()
     allowed = np.ones(number, dtype=bool)
-    found, taken = {}, {}
+    found: dict[str, list[np.ndarray]] = {}
+    taken: dict[str, dict[str, float]] = {}
     for name, one in (("index", indexed), ("exact", exact)):
         one.of(queries[0], most=TEN, allowed=allowed)
         seconds, found[name] = [], []
