@@ -37,6 +37,14 @@ def shop(tmp_path: Path, dist: Path) -> Iterator[tuple[Place, str]]:
         yield place, server
 
 
+def first_is(page: Page, title: str) -> None:
+    """Wait until an item stands first on the page."""
+    deadline = time.monotonic() + patient(20)
+    while page.run(FIRST) != title:
+        assert time.monotonic() < deadline, page.text()
+        time.sleep(0.1)
+
+
 def test_recommendations_change_after_a_click(
     shop: tuple[Place, str], dist: Path, browse: AbstractContextManager[Page]
 ) -> None:
@@ -45,15 +53,12 @@ def test_recommendations_change_after_a_click(
     with browse as page:
         page.open(place.page.url)
         page.shows("May we note")
-        assert page.run(FIRST) == "leek soup"
+        first_is(page, "leek soup")
         page.click("#items li:last-child button")
         page.shows("intentflow: view is not sent: no consent yet")
         page.click("dialog button")
         page.click("#items li:last-child button")  # pear
-        deadline = time.monotonic() + patient(20)
-        while page.run(FIRST) != "pear":
-            assert time.monotonic() < deadline, page.text()
-            time.sleep(0.1)
+        first_is(page, "pear")
         assert page.run("[...document.querySelectorAll('#items li')].map(one => one.textContent).join()") == (
             "pear,leek soup,apple"
         )
