@@ -65,8 +65,8 @@ def asked(action: str, what: Sequence[str], *, change_id: str = "") -> "RulesReq
         raise SpecError(f"rules {action}: {rejected(error, RulesRequest)}") from None
 
 
-def changed(place: Installation, ask: "RulesRequest") -> dict[str, Any]:
-    """Write a request into the document log."""
+def changed(place: Installation, ask: "RulesRequest", *, who: str = "") -> dict[str, Any]:
+    """Write a request into the document log, in the name of `who`; '' is whoever uses the command line."""
     from bentos.http.problems import UNAVAILABLE, Rejected
     from bentos.recommender import rule_changes
     from components.registry import client
@@ -75,7 +75,7 @@ def changed(place: Installation, ask: "RulesRequest") -> dict[str, Any]:
     with releases.variables(place):
         catalogue, segments = _catalogue(place)
         try:
-            written = rule_changes.write(catalogue, ask, who=f"{client.user()}, command line", segments=segments)
+            written = rule_changes.write(catalogue, ask, who=who or f"{client.user()}, command line", segments=segments)
         except Rejected as refusal:
             raise (ServerError if refusal.status == UNAVAILABLE else SpecError)(f"rules: {refusal}") from None
     rules = [{"name": name, "outcome": outcome} for name, outcome in written.outcomes]

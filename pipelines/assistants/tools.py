@@ -21,6 +21,9 @@ Person = Annotated[str, Field(description="A pseudonym, as `people` lists them; 
 DRIFT = "drift"  # the verdict among the artifacts of a run
 ChangeId = Annotated[str, Field(description="Any text of your own: a repeated call with it changes nothing twice")]
 
+Rules = Annotated[Sequence[dict[str, Any]], Field(description="As PUT /rules takes them; docs/rules.md")]
+Names = Annotated[Sequence[str], Field(description="Names of rules, as `rules` lists them")]
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -49,7 +52,7 @@ class Reads:
     def tools(self) -> tuple[Tool, ...]:
         """Return them all, in the order in which an assistant would use them."""
         asked = (self.status, self.plan, self.people, self.person, self.why, self.drift, self.items)
-        return tuple(Tool(one) for one in asked)
+        return tuple(Tool(one) for one in (*asked, self.rules, self.preview_rules))
 
     def status(self) -> str:
         """Say where the recommender stands: what is applied, which version serves, its gates, what runs, and why."""
@@ -87,6 +90,22 @@ class Reads:
 
         return items.text(items.listed(self._place()))
 
+    def rules(self) -> str:
+        """List the rules of what lists hold: the spec's and those that were put live, and the newest changes."""
+        from pipelines import rules
+
+        return rules.text(rules.listed(self._place()))
+
+    def preview_rules(
+        self, rules: Rules = (), remove: Names = (), placement: Annotated[str, Field(description="'': every list")] = ""
+    ) -> str:
+        """Measure on the last run's test weeks what putting and removing rules would cost; nothing is written."""
+        from bentos.endpoints.rules import RulesRequest
+        from pipelines import rules as live
+
+        ask = _request(RulesRequest, {"rules": list(rules), "remove": list(remove)})
+        return live.text(live.previewed(self._place(), ask, placement=placement or None))
+
 
 class Writes:
     """What an assistant may do whose key has the scope; each looks at the key again."""
@@ -96,7 +115,8 @@ class Writes:
 
     def tools(self) -> tuple[Tool, ...]:
         """Return them all."""
-        return tuple(Tool(one, writes=True) for one in (self.put_items, self.withdraw_items, self.undo_items))
+        of_items = (self.put_items, self.withdraw_items, self.undo_items)
+        return tuple(Tool(one, writes=True) for one in (*of_items, self.put_rules, self.remove_rules, self.undo_rules))
 
     def put_items(
         self,
@@ -116,6 +136,20 @@ class Writes:
         """Take a change of items back."""
         return self._changed_items({"undo": version}, change_id)
 
+    def put_rules(self, rules: Rules, change_id: ChangeId = "") -> str:
+        """Put or change rules of what lists hold, all of them or none; look at `preview_rules` first."""
+        return self._changed_rules({"rules": list(rules)}, change_id)
+
+    def remove_rules(self, names: Names, change_id: ChangeId = "") -> str:
+        """Take rules away by name, also the spec's."""
+        return self._changed_rules({"remove": list(names)}, change_id)
+
+    def undo_rules(
+        self, version: Annotated[int, Field(description="Of the change, as `rules` lists it")], change_id: ChangeId = ""
+    ) -> str:
+        """Take a change of rules back."""
+        return self._changed_rules({"undo": version}, change_id)
+
     def _changed_items(self, asked: dict[str, Any], change_id: str) -> str:
         from bentos.endpoints.items import ItemsRequest
         from pipelines import items
@@ -124,8 +158,16 @@ class Writes:
         ask = _request(ItemsRequest, asked, change_id)
         return items.text(items.changed(self._place(), ask, who=who))
 
+    def _changed_rules(self, asked: dict[str, Any], change_id: str) -> str:
+        from bentos.endpoints.rules import RulesRequest
+        from pipelines import rules
 
-def _request(model: Any, asked: dict[str, Any], change_id: str) -> Any:
+        who = self._rights.require()
+        ask = _request(RulesRequest, asked, change_id)
+        return rules.text(rules.changed(self._place(), ask, who=who))
+
+
+def _request(model: Any, asked: dict[str, Any], change_id: str = "") -> Any:
     """Read a change as the endpoint's own model; a mistake is the line that the endpoint would answer with."""
     from pydantic import ValidationError
 

@@ -61,7 +61,7 @@ async def said(client: Client, name: str, **arguments: Any) -> tuple[bool, str]:
 def test_it_reads_what_the_verbs_say_by_pseudonym(shop: Shop, tmp_path: Path) -> None:
     async def scene(client: Client) -> Any:
         tools = (await client.list_tools()).tools
-        answers = {name: await said(client, name) for name in ("status", "plan", "people", "drift", "items")}
+        answers = {name: await said(client, name) for name in ("status", "plan", "people", "drift", "items", "rules")}
         who = answers["people"][1].split()[0]
         answers["person"] = await said(client, "person", person=who)
         request = answers["person"][1].partition("(request ")[2].partition(")")[0]
@@ -131,15 +131,24 @@ def test_a_key_with_the_scope_changes_items_in_its_name_until_it_is_revoked(
         steps.append(await said(client, "put_items", items=[{"item_id": "x", "price": "dear"}]))
         steps.append(await said(client, "items"))
         steps.append(await said(client, "undo_items", version=before + 1))
+        rule = {"kind": "filter", "name": "no c0", "where": "category = 'C0'"}
+        steps.append(await said(client, "preview_rules", rules=[rule]))
+        steps.append(await said(client, "put_rules", rules=[rule]))
+        steps.append(await said(client, "put_rules", rules=[rule | {"where": "colour = 'red'"}]))
+        steps.append(await said(client, "undo_rules", version=before + 3))
         keys.revoke(file, name)
         time.sleep(1.1)  # it looks at the keys each second
         steps.append(await said(client, "withdraw_items", item_ids=["asked-for"]))
         return names, steps
 
     names, steps = asked(shop, scene, env=env, key=key, log=tmp_path / "log")
-    put, again, wrong, listed, undone, revoked = steps
+    put, again, wrong, listed, undone, preview, ruled, clash, unruled, revoked = steps
     assert names == [*READS, *WRITES]
-    assert (put[0], again[0], undone[0]) == (False, False, False), steps
+    assert not any(one[0] for one in (put, again, undone, preview, ruled, unruled)), steps
+    assert "nothing written" in preview[1]
+    assert "no c0: added" in ruled[1]
+    assert clash[0]
+    assert "colour" in clash[1]
     assert "as before: this change_id was there" in again[1]
     assert wrong[0]
     assert "items[0].price: 'dear' is not allowed; allowed: a number" in wrong[1]
@@ -147,7 +156,7 @@ def test_a_key_with_the_scope_changes_items_in_its_name_until_it_is_revoked(
     assert revoked[0]
     assert f"{env_names.ASSISTANT_KEY}: authorization: no such key" in revoked[1]
     changes = shop.json("items", str(shop.spec), "list")["changes"]
-    assert [one["who"] for one in changes[:2]] == [f"key {name}, assistant"] * 2
+    assert [one["who"] for one in changes[:4]] == [f"key {name}, assistant"] * 4
     assert key not in json.dumps(steps) + (tmp_path / "log").read_text()
 
 
@@ -168,16 +177,17 @@ def test_a_key_that_has_ended_is_one_line_before_it_begins(shop: Shop, keyed: tu
 def test_what_a_tool_prints_does_not_reach_the_protocol(shop: Shop, tmp_path: Path) -> None:
     """A library that prints would end the session: stdout is the protocol's while it serves."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import pipelines.status as status\nwas = status.text\n"
-        "status.text = lambda found: (print('printed by a library', flush=True), was(found))[1]\n"
+        "from pipelines.assistants import people\nwas = people.listed_text\n"
+        "people.listed_text = lambda found: (print('printed by a library', flush=True), was(found))[1]\n"
     )
 
     async def scene(client: Client) -> Any:
-        return await said(client, "status"), await said(client, "plan")
+        return await said(client, "people"), await said(client, "people")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(tmp_path), *sys.path])
-        (refused, text), _ = asked(shop, scene, log=tmp_path / "log")
+        (refused, text), again = asked(shop, scene, log=tmp_path / "log")
     assert not refused
-    assert text.startswith("shop")
+    assert "last answered" in text
+    assert again == (refused, text)
     assert "printed by a library" in (tmp_path / "log").read_text()

@@ -16,8 +16,8 @@ from pipelines.assistants.tools import Reads, Writes
 from pipelines.environment import Installation, place
 from tests.pipelines.conftest import ROOT
 
-READS = ["status", "plan", "people", "person", "why", "drift", "items"]
-WRITES = ["put_items", "withdraw_items", "undo_items"]
+READS = ["status", "plan", "people", "person", "why", "drift", "items", "rules", "preview_rules"]
+WRITES = ["put_items", "withdraw_items", "undo_items", "put_rules", "remove_rules", "undo_rules"]
 PAGE = keys.Page(events=("view",), origins=("https://shop.example",))
 
 
@@ -134,4 +134,8 @@ def test_a_wrong_change_is_the_endpoint_s_own_line(here: Installation, tmp_path:
         writes.put_items([{"title": "a"}])
     with pytest.raises(SpecError, match="no such field"):
         writes.put_items([{"item_id": "a", "titel": "b"}])
+    with pytest.raises(SpecError, match="rules to put or to remove, or a version to undo, one of the two"):
+        writes.put_rules([])
+    with pytest.raises(SpecError, match=r"^rules\[0\]"):
+        Reads(lambda: here).preview_rules([{"kind": "no such kind", "name": "a"}])
     assert not here.home.exists()
