@@ -9,10 +9,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from components.ranking.rules import pool
 from feature_repo.memory import Remembered
 from feature_repo.rows import UserRows
 from feature_repo.update import Event
 from feature_repo.vocabulary import Vocabulary
+
+Recommended = pool.Ranked  # one ranked item, as lists are made of it
 
 
 class Scorer(Protocol):
@@ -75,30 +78,6 @@ class Forecasts(Protocol):
 
     def said(self, rows: UserRows | None) -> list[dict[str, Any]]:
         """Answer for one user (B = 1), in words; for nobody, None, what is usual."""
-
-
-class Recommended(Protocol):
-    """One ranked item."""
-
-    @property
-    def item_index(self) -> int:
-        """Its position in the vocabulary."""
-
-    @property
-    def score(self) -> float:
-        """What it was ordered by."""
-
-    @property
-    def source(self) -> str:
-        """Where the candidate came from: history, neighbours, offers or popular."""
-
-    @property
-    def reasons(self) -> dict[str, float]:
-        """The strongest feature values."""
-
-    @property
-    def algorithm(self) -> str | None:
-        """Which algorithm scored it, where the ranker chooses among several."""
 
 
 class Similar(Protocol):

@@ -1,15 +1,12 @@
 """POST /shelves at the door: by intent, by rules, without a model, as events, and with a language model's titles."""
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.testclient import TestClient
 
@@ -29,6 +26,7 @@ from components.content.llm.spec import Model
 from components.content.llm.store import Store
 from components.content.llm.writer import ModelWriter
 from tests.bentos.conftest import asked
+from tests.bentos.sockets import listening
 from tests.content.openai_server import KEY, MODEL, Behaviour, running
 from tests.patience import patient
 
@@ -140,14 +138,8 @@ def titled(world: Any, tmp_path: Path) -> Iterator[tuple[Behaviour, str, Collect
         )
         names = writer.titles(prompts.texts("title@1"), longest=shelves.LONGEST)
         app.state.opened = context_of(door, Words(writer, metrics, names), metrics)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield behaviour, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", registry
-        server.should_exit = True
-        thread.join()
+        with listening(app) as at:
+            yield behaviour, at.url, registry
     door.close()
 
 

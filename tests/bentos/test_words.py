@@ -1,7 +1,6 @@
 """/describe where a language model writes: seen word by word over HTTP, labelled and counted."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 
 from bentos.http.bounded_pool import BoundedPool
@@ -24,6 +22,7 @@ from components.content.llm.spec import Model
 from components.content.llm.store import Store
 from components.content.llm.writer import ModelWriter
 from feature_repo.errors import SpecError
+from tests.bentos.sockets import listening
 from tests.content.openai_server import KEY, MODEL, Behaviour, running
 from tests.patience import patient
 
@@ -43,14 +42,8 @@ def served(world: Any, tmp_path: Path) -> Iterator[tuple[Behaviour, str, Collect
         writer = ModelWriter(client, spec, prompts.texts("blurb@1"), Store(tmp_path))
         app = create_app()
         app.state.opened = DoorContext(door, reads, writes, metrics, {}, words=Words(writer, metrics))
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield behaviour, f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}", registry
-        server.should_exit = True
-        thread.join()
+        with listening(app) as at:
+            yield behaviour, at.url, registry
     reads.close()
     writes.close()
     door.close()

@@ -27,7 +27,7 @@ class Ranked(Protocol):
 
     @property
     def item_index(self) -> int:
-        """Its position."""
+        """Its position in the vocabulary."""
 
     @property
     def score(self) -> float:
@@ -35,7 +35,7 @@ class Ranked(Protocol):
 
     @property
     def source(self) -> str:
-        """Where it came from."""
+        """Where the candidate came from: history, neighbours, offers or popular."""
 
     @property
     def reasons(self) -> dict[str, float]:
@@ -43,7 +43,7 @@ class Ranked(Protocol):
 
     @property
     def algorithm(self) -> str | None:
-        """Which of several rankers scored it."""
+        """Which algorithm scored it, where the ranker chooses among several."""
 
 
 Chosen = tuple[Ranked, float]  # with its propensity

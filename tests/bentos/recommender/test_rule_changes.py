@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
 from bentos.endpoints import popular
-from bentos.http.bounded_pool import BoundedPool
-from bentos.recommender.app import DoorContext, create_app
 from bentos.recommender.logs import requestlog
-from bentos.recommender.metrics import Metrics
 from components.ranking.rules import pool
 from components.ranking.rules.spec import PLACEMENTS, RULES
 from feature_repo import files
@@ -23,7 +19,7 @@ from feature_repo.documents.log import Snapshot
 from feature_repo.errors import DataError
 from tests.bentos import conftest
 from tests.bentos.conftest import TinyRanker, TinyScorer, World
-from tests.bentos.recommender.test_item_changes import BASE, shop
+from tests.bentos.recommender.test_item_changes import client, shop
 from tests.patience import patient
 
 PLACES = {"home": {"k": 2}, "item page": {}, "basket": {"algorithm": "popular"}}
@@ -68,16 +64,6 @@ def shown(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     yield world
     for door in world.opened:  # type: ignore[attr-defined]
         door.close()
-
-
-def client(world: World) -> TestClient:
-    """Open a door of its own over the world's log."""
-    door = world.door()
-    world.opened.append(door)  # type: ignore[attr-defined]
-    app = create_app()
-    pools = [BoundedPool(timeout_s=5, max_concurrency=4) for _ in range(2)]
-    app.state.opened = DoorContext(door, *pools, Metrics(door.release, registry=CollectorRegistry()), BASE)
-    return TestClient(app)
 
 
 def put(door: TestClient, *rules: dict[str, Any], **more: Any) -> Any:
