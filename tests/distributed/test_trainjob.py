@@ -18,6 +18,7 @@ from components.distributed import reasons, trainjob
 from components.distributed.settings import VARIABLE, Trainer
 from components.intent import steps as intent_steps
 from components.intent.score import IntentScorer
+from feature_repo import files
 from feature_repo.errors import DataError, ServerError, SpecError
 from tests.distributed.worlds import INTENTS_JSON, MODEL, ROOT, started
 from tests.intent.conftest import checkerboard, write_rows
@@ -62,11 +63,12 @@ def condition(cluster: Cluster, name: str, kind: str, message: str = "") -> None
 
 
 def once(cluster: Cluster, act: Callable[[Object], None]) -> threading.Thread:
-    """Act on the first job that is made, from a thread of its own."""
+    """Act on the first job, once the step has asked for it, from a thread of its own."""
 
     def watch() -> None:
         for _ in range(600):
-            if names := cluster.names("trainjobs"):
+            asked = any(resource == "trainjobs" for _, resource, _ in cluster.requests)
+            if asked and (names := cluster.names("trainjobs")):
                 act(cluster.get("trainjobs", names[0]))
                 return
             threading.Event().wait(0.05)
@@ -82,8 +84,8 @@ def finish(cluster: Cluster, text: str = "model") -> Callable[[Object], None]:
     def act(job: Object) -> None:
         arguments = job["spec"]["trainer"]["args"]
         folder = Path(arguments[arguments.index("--intent") + 1])
-        folder.mkdir(parents=True)
-        (folder / "weights").write_text(text)
+        with files.written_folder(folder) as aside:  # whole or not there, as the command itself writes it
+            (aside / "weights").write_text(text)
         condition(cluster, job["metadata"]["name"], "Complete")
 
     return act
