@@ -13,9 +13,9 @@ is shown. `why` names the rail that kept a list greedy, or lowered its share.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,6 +38,13 @@ class Rails:
     floor: float | None = None  # of the expected value, as a share of the greedy list's
     placements: frozenset[str] = frozenset()  # where nothing is explored
     cohorts: frozenset[str] = frozenset()  # segments of users for whom nothing is
+
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> "Rails":
+        """Return them as a release's slice has them."""
+        sets = {name: frozenset(said[name]) for name in ("placements", "cohorts") if name in said}
+        return cls(**({**said} | sets))
 
 
 @dataclass(frozen=True)

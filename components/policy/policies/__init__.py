@@ -41,9 +41,13 @@ def settings_of(policy: Policy) -> dict[str, Any]:
     return dataclasses.asdict(policy) if dataclasses.is_dataclass(policy) else {}  # type: ignore[arg-type]
 
 
-def short_names() -> tuple[str, ...]:
-    """Name the policies as specs do, without their numbers."""
-    return tuple(policy.name.partition("@")[0] for policy in POLICIES)
+def latest(short: str) -> Policy:
+    """Return the policy that specs call by a short name, with its defaults.
+
+    >>> latest("softmax").name
+    'softmax@1'
+    """
+    return next(policy for policy in POLICIES if policy.name.partition("@")[0] == short)
 
 
 def _tuples(value: Any) -> Any:
