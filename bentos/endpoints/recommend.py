@@ -107,7 +107,8 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     else:
         state, aside = door.state_of(ask.user_id, ask.at, context), []
     with context.stage("rank"):
-        found = door.listed(state, k, context, exclude=exclude, placement=ask.placement)
+        somebody = ask.user_id is not None
+        found = door.listed(state, k, context, exclude=exclude, placement=ask.placement, explores=somebody)
     state = found.state
     items = [shown(among, one, propensity) for one, propensity in found.chosen]
     spoke = next((one.algorithm for one, _ in found.chosen if one.algorithm), None)  # one answers for all items
