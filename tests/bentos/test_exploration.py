@@ -110,7 +110,7 @@ def test_the_same_request_gets_the_same_list_and_callers_cannot_choose_it(world:
     [
         ({"placements": ["checkout"]}, {"placement": "checkout"}, "ana", "placement"),
         ({"cohorts": ["soup, bread"]}, {}, "bo", "cohort"),
-        ({"per_user_day": 0.1}, {}, "ana", "budget"),
+        ({"per_user_day": 0.03}, {}, "ana", "budget"),
         ({}, {}, "nobody knows", "rung"),
         ({}, {"exclude": ["i0", "i1", "i2", "i3"]}, "ana", "candidates"),
     ],
