@@ -1,4 +1,4 @@
-"""`intentflow rewards`: what users did with what they were shown, as a table, by the KPIs that `policy.rewards` declares.
+"""`intentflow rewards`: what users did with what they were shown, as a table, by the KPIs of `policy.rewards`.
 
 Reads the logs of this machine's state folder, or what doors shipped to `requests.url`, and makes the table anew
 (components/policy/reward_table.py). Safe to repeat: a table is whole or not there, and says which rewards came late.
@@ -46,7 +46,7 @@ class RewardsReport:
     def text(self) -> str:
         """Return it as a person reads it."""
         lines = [
-            f"Table      {self.path}: {self.rows:,} shown items of {self.answers:,} answers, {self.explored:,} explored",
+            f"Table      {self.path}: {self.rows:,} items of {self.answers:,} answers, {self.explored:,} explored",
             f"Ripe       {self.ripe:,} answers; {self.late:,} events came late, {self.corrected:,} rewards corrected",
             *(f"{name:<10} {said['mean']:.5g} an item, over {said['items']:,.0f}" for name, said in self.kpis.items()),
         ]

@@ -19,7 +19,7 @@ from bentos.recommender.ports import Recommended
 from bentos.recommender.rule_lists import RuledList
 from bentos.release import Release
 from components.policy import draw, guard, policies, record
-from components.policy.choice import Ask, Policy
+from components.policy.choice import Ask, Choice, Policy
 from components.policy.guard import DayBudget, Rails, Request
 from components.policy.policies.slate import Slate
 from components.ranking.rules.bounds import bounds_of
@@ -38,9 +38,7 @@ class Exploration:
         self._codes: tuple[Vocabulary | None, np.ndarray] = (None, np.empty((0, 0), np.int64))
 
     @classmethod
-    def of(
-        cls, release: Release, *, segments: Sequence[str], words: Vocabulary, key: str
-    ) -> "Exploration | None":
+    def of(cls, release: Release, *, segments: Sequence[str], words: Vocabulary, key: str) -> "Exploration | None":
         """Return how a release explores; None where it is greedy. Refuses one whose guard rails would guard nothing."""
         policy = policies.named(release.policy, release.exploration.get("settings"))
         if policy.name == policies.DEFAULT:
@@ -48,7 +46,7 @@ class Exploration:
         rails = Rails.of(release.exploration.get("guard", {}))
         for cohort in sorted(rails.cohorts - set(segments)):
             raise DataError(
-                f"policy.guard.cohorts: '{cohort}' is no segment of release {release.id}, so nobody would be protected; "
+                f"policy.guard.cohorts: '{cohort}' is no segment of release {release.id}: nobody would be protected; "
                 f"have {', '.join(segments) or 'none'}{nearest(cohort, list(segments))}"
             )
         if isinstance(policy, Slate) and not codes_of(words).size:
@@ -89,7 +87,7 @@ class Exploration:
         text = f"{self._release} {request_id}".encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8, key=self._key).digest())
 
-    def _chosen(self, ask: Ask, found: RuledList, left: int | None, seed: int) -> tuple[guard.Railed, draw.Choice]:
+    def _chosen(self, ask: Ask, found: RuledList, left: int | None, seed: int) -> tuple[guard.Railed, Choice]:
         about = Request(_modelled(found.state), found.placement, found.state.profile.segment, left)
         made = guard.railed(self.policy, ask, self.rails, about, seed)
         return made, draw.choose(self.policy, made.ask, seed, share=made.share, chances=made.chances)
@@ -100,7 +98,7 @@ class Exploration:
         return [shown.get(one.item_index, one) for one in pool if one.item_index in first or one.item_index in shown]
 
     def _ask(self, found: RuledList, candidates: Sequence[Recommended], words: Vocabulary) -> Ask:
-        """Return the question; a candidate has the score of its rank, since rules and diversity move items by places."""
+        """Return the question; a candidate has the score of its rank: rules and diversity move items by places."""
         items = [one.item_index for one in candidates]
         place = {item: position for position, item in enumerate(items)}
         greedy = [one.item_index for one, _ in found.chosen]

@@ -33,7 +33,7 @@ class RuledList:
     asked: dict[str, Any] = field(default_factory=dict)  # for the request log
     pool: Sequence[Recommended] = ()  # what a policy may draw from, best first, in the order of rules
     held: tuple[ReadRule, ...] = ()  # the rules that hold
-    about: Asked = Asked(0)  # what they were asked about
+    about: Asked = field(default_factory=lambda: Asked(0))  # what they were asked about
 
     @property
     def ruled(self) -> bool:
@@ -58,9 +58,7 @@ def certain(ranked: Sequence[Recommended], k: int) -> list[Chosen]:
     return [(one, 1.0) for one in ranked[:k]]
 
 
-def recommend(
-    ladder: Ladder, state: ProfileState, wanted: Wanted, *, book: RuleBook, memory: Memory
-) -> RuledList:
+def recommend(ladder: Ladder, state: ProfileState, wanted: Wanted, *, book: RuleBook, memory: Memory) -> RuledList:
     """Return the greedy list of a request."""
     state, algorithm = _ordered_by(state, book, wanted.placement)
     asked = _asked(state, wanted, book, memory)

@@ -58,7 +58,9 @@ class Choice:
 
     order: np.ndarray  # [K] int64, positions among the M candidates
     propensities: np.ndarray  # [K] float64, above 0 and at most 1: of this candidate at this place, over all lists
-    given: np.ndarray  # [K] float64: of this candidate at this place, given what stands above; their product is the list's
+    given: (
+        np.ndarray
+    )  # [K] float64: of this candidate at this place, given what stands above; their product is the list's
     errors: np.ndarray  # [K] float64: standard errors of `propensities`; 0 where these are exact
     explored: bool = False  # the list was drawn; else the greedy list was shown without a draw
 

@@ -1,7 +1,7 @@
 """Draw lists from a policy under bounds, and compute how likely they were. Pure numpy, many lists at once.
 
-A list is drawn with probability `share` from the policy, and is the greedy one else: pi = share * policy + (1 - share) *
-[greedy]. Guard rails (guard.py) lower the share or tighten the bounds before anything is drawn, so that what is said of
+A list is drawn with probability `share` from the policy, and is the greedy one else: share * policy + (1 - share) *
+greedy. Guard rails (guard.py) lower the share or tighten the bounds before anything is drawn, so that what is said of
 a list is true of what was shown: nothing is drawn again or repaired afterwards.
 
 Given what stands above, a candidate's probability is exact, and their product is the list's. Over all lists it is the

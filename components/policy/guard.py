@@ -39,7 +39,6 @@ class Rails:
     placements: frozenset[str] = frozenset()  # where nothing is explored
     cohorts: frozenset[str] = frozenset()  # segments of users for whom nothing is
 
-
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> "Rails":
         """Return them as a release's slice has them."""
@@ -67,9 +66,7 @@ class Railed:
     chances: Chances | None = None  # of the policy, where a rail had to compute them
 
 
-def railed(
-    policy: Policy, ask: Ask, rails: Rails, about: Request, seed: int, *, draws: int = draw.DRAWS
-) -> Railed:
+def railed(policy: Policy, ask: Ask, rails: Rails, about: Request, seed: int, *, draws: int = draw.DRAWS) -> Railed:
     """Return the share of a list that may be drawn, and within which bounds."""
     if (why := _greedy(ask, rails, about)) is not None:
         return Railed(ask, 0.0, why)

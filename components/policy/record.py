@@ -73,8 +73,8 @@ def ask_of(choice: Mapping[str, Any], *, where: str = "choice") -> Ask:
     forgotten = any(is_erased(str(item)) for item in about["candidates"])  # `forget` writes over people who are items
     if not forgotten and files.digest(about) != choice.get("digest"):
         raise DataError(
-            f"{where}: digest {choice.get('digest')} is not that of its candidates, {files.digest(about)}; the line was "
-            "changed after it was written: leave it out"
+            f"{where}: digest {choice.get('digest')} is not that of its candidates, {files.digest(about)}; the line "
+            "was changed after it was written: leave it out"
         )
     bounds = Bounds(**{name: _tuples(about.get(name, ())) for name in ("fixed", "caps", "quotas")})
     codes = np.asarray(about["codes"], dtype=np.int64) if "codes" in about else np.empty((0, 0), np.int64)

@@ -29,7 +29,9 @@ SETTINGS: dict[Name, tuple[str, ...]] = {
 class GuardRails(Slice):
     """How much may be explored. A rail never breaks a rule of lists: those hold in whatever is drawn."""
 
-    share: float = Field(default=1.0, gt=0, le=1, description="Share of answers that may be drawn; the others are greedy")
+    share: float = Field(
+        default=1.0, gt=0, le=1, description="Share of answers that may be drawn; the others are greedy"
+    )
     per_user_day: float | None = Field(
         default=None,
         gt=0,
@@ -89,7 +91,10 @@ class PolicySlice(Slice):
         description="Of thompson: weights of the score and of the rank's discount in the head; [1, 0] if left out",
     )
     covariance: tuple[tuple[float, ...], ...] | None = Field(
-        default=None, min_length=2, max_length=2, description="Of thompson: the weights' covariance; 0.01 each if left out"
+        default=None,
+        min_length=2,
+        max_length=2,
+        description="Of thompson: the weights' covariance; 0.01 each if left out",
     )
     candidates: int = Field(
         default=CANDIDATES, ge=2, le=200, description="So many of the best items may be shown; more make answers slower"
@@ -135,7 +140,9 @@ class PolicySlice(Slice):
         from components.policy import policies
 
         plain = policies.latest(self.name)
-        return policies.named(plain.name, {f: getattr(self, f) for f in SETTINGS[self.name] if getattr(self, f) is not None})
+        return policies.named(
+            plain.name, {f: getattr(self, f) for f in SETTINGS[self.name] if getattr(self, f) is not None}
+        )
 
     def slice(self) -> dict[str, Any]:
         """Return what a release holds of it: what the door reads."""

@@ -121,9 +121,7 @@ def _by_rules(
     rows, found = UserRows.from_arrow(table.drop([GROUP, RUNG])), []
     for row, answer in enumerate(answers):
         mine, modelled = rows.take(np.asarray([row])), rungs[row] in columns.MODELLED
-        ruled = rules.listed(
-            mine, probabilities[row], group[row], modelled=modelled, k=k, exclude=acted_on[row]
-        )
+        ruled = rules.listed(mine, probabilities[row], group[row], modelled=modelled, k=k, exclude=acted_on[row])
         found.append(answer if ruled is None else ruled)
     return found
 

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,11 +54,11 @@ def logged(world: World, door: Door) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[Exploring]:
+def world(tmp_path: Path) -> Exploring:
     found = Exploring(tmp_path)
     for user in ("ana", "bo"):
         found.knows(user, 0, 1, segment=0 if user == "bo" else -1)
-    yield found
+    return found
 
 
 def test_every_line_says_how_likely_its_list_was_and_the_log_alone_says_it_again(world: Exploring) -> None:
@@ -208,7 +207,9 @@ def test_a_share_of_answers_is_greedy_and_their_propensities_know_it(world: Expl
 
 def test_a_rail_that_guards_nothing_and_a_slate_of_items_without_kinds_start_no_door(world: Exploring) -> None:
     world.slices = {"policy": SOFTMAX | {"guard": {"cohorts": ["soup bread"]}}}
-    with pytest.raises(DataError, match="policy.guard.cohorts: 'soup bread' is no segment of release .* have soup, bread"):
+    with pytest.raises(
+        DataError, match=r"policy.guard.cohorts: 'soup bread' is no segment of release .* have soup, bread"
+    ):
         world.door()
     world.policy, world.slices = "slate@1", {"policy": {"settings": {"diversity": 1.0}, "guard": {}}}
     with pytest.raises(DataError, match="slate tells items apart by category and brand, and no item has one"):

@@ -84,11 +84,13 @@ def test_what_cannot_be_a_table_is_said_and_nothing_is_written(tmp_path: Path) -
     with pytest.raises(DataError, match="no answer of /recommend is logged yet"):
         rewards.rewards(where)
     logs(where.home, [answer(1, "ana", "soup")], [event("k1", "ana", "tea", 60)])
-    with pytest.raises(DataError, match=r"policy.rewards\[0\].event: no event of the log is of kind follow; have purch"):
+    with pytest.raises(
+        DataError, match=r"policy.rewards\[0\].event: no event of the log is of kind follow; have purch"
+    ):
         rewards.rewards(at(tmp_path, [{"name": "follow", "event": ["follow"]}]))
     bad = answer(2, "bo", "soup")
     bad["items"][0]["propensity"] = 0.0
     logs(where.home, [bad], [event("k1", "ana", "tea", 60)])
-    with pytest.raises(DataError, match="request r2: propensity 0.0 of item 'soup' at place 1"):
+    with pytest.raises(DataError, match=r"request r2: propensity 0.0 of item 'soup' at place 1"):
         rewards.rewards(where)
     assert not reward_table.path(where.home).exists()

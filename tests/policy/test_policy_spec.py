@@ -48,7 +48,10 @@ def test_it_means_a_policy_with_its_settings(said: dict[str, Any], policy: objec
         ({"rewards": [{"name": "buy", "within": "2 weeks"}]}, "'2 weeks' is no duration"),
         ({"rewards": [{"name": "buy", "within": "91d"}]}, "91d is more than 90 days"),
         ({"rewards": [{"name": "buy", "within": "1h", "after": "60m"}]}, "within: 1h is not longer than after, 60m"),
-        ({"rewards": [{"name": "back", "kind": "return", "within": "24h"}]}, "within: 24h is not longer than after, 1d"),
+        (
+            {"rewards": [{"name": "back", "kind": "return", "within": "24h"}]},
+            "within: 24h is not longer than after, 1d",
+        ),
         ({"rewards": [{"name": "back", "kind": "return", "within": "7d", "positions": 1}]}, "positions: is of items"),
         ({"rewards": [{"name": "buy", "weight": 0}]}, "weight: 0 counts nothing"),
         ({"name": "epsilon", "epsilon": 0}, "greater than 0"),

@@ -33,12 +33,12 @@ def named(name: str, settings: Mapping[str, Any] | None = None) -> Policy:
             "with the version that wrote it"
         )
     told = {key: _tuples(value) for key, value in settings.items()}
-    return dataclasses.replace(found[name], **told)  # type: ignore[type-var]  # all are dataclasses
+    return dataclasses.replace(found[name], **told)  # type: ignore[type-var]
 
 
 def settings_of(policy: Policy) -> dict[str, Any]:
     """Return a policy's settings, as logs and releases hold them."""
-    return dataclasses.asdict(policy) if dataclasses.is_dataclass(policy) else {}  # type: ignore[arg-type]
+    return dataclasses.asdict(policy) if dataclasses.is_dataclass(policy) else {}
 
 
 def latest(short: str) -> Policy:
