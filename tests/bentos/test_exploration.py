@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bentos.endpoints.events import EventsRequest
 from bentos.endpoints.recommend import RecommendRequest
-from bentos.endpoints.schemas import SessionEvent
+from bentos.endpoints.schemas import Event, SessionEvent
 from bentos.http.request_context import RequestContext
 from bentos.recommender import exploration
 from bentos.recommender.door import Door
-from bentos.recommender.logs import requestlog
+from bentos.recommender.logs import json_lines, requestlog, traces
 from bentos.release import Release
-from components.policy import record
+from components.policy import record, reward_table
 from components.policy.policies.epsilon import Epsilon
+from components.policy.rewards import Kpi, attributed
 from feature_repo import files
 from feature_repo.errors import DataError
 from tests.bentos.conftest import OPERATION_OF, World, release_document, vocabulary
+from tests.policy import test_rewards
 
 SOFTMAX = {"settings": {"temperature": 2.0, "candidates": 6}, "guard": {}}
 
@@ -225,3 +229,42 @@ def test_lines_are_not_much_longer_than_what_they_hold(world: Exploring) -> None
     (line,) = logged(world, door)
     assert len(json.dumps(line["asked"]["choice"])) < 900
     assert [*itertools.chain(line["asked"]["choice"]["candidates"])] == ["i1", "i0", "i2", "i3", "i4", "i5"]
+
+
+def test_what_users_then_do_is_a_row_of_the_rewards_table(world: Exploring) -> None:
+    world.slices = {"policy": SOFTMAX | {"guard": {"share": 0.5}}, "placements": {"home": {}}}
+    door = world.door()
+    answers = [ask(door, request=f"r{n}", placement="home") for n in range(6)]
+    events = [
+        Event(user_id="ana", item_id=one.items[1].item_id, event="purchase", value=2.5, request_id=one.request_id)
+        for one in answers[:3]
+    ]
+    for sent in (events, events[:1]):  # the second is another purchase: no event_id makes it a repetition
+        OPERATION_OF[EventsRequest].answer(door, EventsRequest(events=sent), RequestContext())
+    lines = logged(world, door)
+    kpis = [Kpi("buy", within_s=3600, events=frozenset({"purchase"})), Kpi("money", within_s=3600, amount="value")]
+    acted = [line for path in json_lines.files(world.folder / "events") for line in json_lines.read(path)]
+    reward_table.write(world.folder, attributed(lines, acted, kpis, now_s=time.time() + 3601), kpis)
+    rows = reward_table.read(world.folder).to_pylist()
+    assert len(rows) == 18
+    assert {row["user_id"] for row in rows} == {world.hidden("ana")}
+    assert {(row["placement"], row["policy"], row["share"]) for row in rows} == {("home", "softmax@1", 0.5)}
+    bought = {(row["request_id"], row["position"]): row["money"] for row in rows if row["buy"]}
+    assert bought.keys() == {("r0", 2), ("r1", 2), ("r2", 2)}
+    assert sum(bought.values()) >= 7.5
+    by_place = {(r["request_id"], r["position"]): (r["propensity"], r["given"]) for r in rows}
+    for one, line in zip(answers, lines, strict=True):
+        for place, item in enumerate(one.items, 1):
+            assert by_place[one.request_id, place] == (item.propensity, line["asked"]["choice"]["given"][place - 1])
+
+
+def test_forgetting_a_person_deletes_their_rewards(world: Exploring) -> None:
+    kpis = [Kpi("any", within_s=60)]
+    shown = [test_rewards.answer(f"r{n}", world.hidden(user), "soup") for n, user in enumerate(("ana", "bo", "ana"))]
+    reward_table.write(world.folder, attributed(shown, [], kpis, now_s=time.time()), kpis)
+    table = reward_table.path(world.folder)
+    ana = traces.People(("ana",), (world.hidden("ana"),))
+    assert traces.find([world.folder], ana).hits == {table: 2}
+    assert traces.clean(table, ana) == 2
+    assert reward_table.read(world.folder, ["user_id"]).to_pylist() == [{"user_id": world.hidden("bo")}]
+    assert traces.find([world.folder], ana).hits == {}
