@@ -52,7 +52,15 @@ class Methods(ABC):
         return self._ask(
             "/recommend",
             RecommendRequest,
-            {"user_id": user_id, "k": k, "context": context, "exclude": exclude, "at": at, "placement": placement},
+            {
+                "user_id": user_id,
+                "k": k,
+                "context": context,
+                "exclude": exclude,
+                "at": at,
+                "placement": placement,
+                "events": events,
+            },
             Recommendations,
         )
 

@@ -147,8 +147,8 @@ def text(found: Mapping[str, Any]) -> str:
     lines = [f"catalogue version {found['catalogue_version']}: {len(found['rules'])} rules"]
     for rule in found["rules"]:
         whence = "the spec" if rule["version"] is None else f"version {rule['version']}"
-        said = {name: value for name, value in rule.items() if name not in ("name", "version")}
-        lines.append(f"  {rule['name']} ({whence}): {json.dumps(said, ensure_ascii=False)}")
+        told = {name: value for name, value in rule.items() if name not in ("name", "version")}
+        lines.append(f"  {rule['name']} ({whence}): {json.dumps(told, ensure_ascii=False)}")
     for row in found["changes"]:
         undone = f", undoes {row['undoes']}" if row["undoes"] else ""
         said = "taken back" if row["document"] is None else json.dumps(row["document"], ensure_ascii=False)

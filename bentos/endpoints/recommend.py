@@ -108,11 +108,11 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
         state, aside = door.state_of(ask.user_id, ask.at, context), []
     with context.stage("rank"):
         somebody = ask.user_id is not None
-        found = door.listed(state, k, context, exclude=exclude, placement=ask.placement, explores=somebody)
-    state = found.state
-    items = [shown(among, one, propensity) for one, propensity in found.chosen]
-    spoke = next((one.algorithm for one, _ in found.chosen if one.algorithm), None)  # one answers for all items
-    told = ({} if spoke is None else {columns.ALGORITHM: spoke}) | found.asked
+        ruled = door.listed(state, k, context, exclude=exclude, placement=ask.placement, explores=somebody)
+    state = ruled.state
+    items = [shown(among, one, propensity) for one, propensity in ruled.chosen]
+    spoke = next((one.algorithm for one, _ in ruled.chosen if one.algorithm), None)  # one answers for all items
+    told = ({} if spoke is None else {columns.ALGORITHM: spoke}) | ruled.asked
     if ask.user_id is None:
         door.write_nobody(context, state, asked={"k": k, "context": ask.context} | told)
     else:
@@ -126,8 +126,8 @@ def answer(door: "Door", ask: RecommendRequest, context: RequestContext) -> Reco
     likeliest = door.intents_of(state, state.likeliest(TOP_INTENTS))
     return Recommendations(
         items=items,
-        rules=applied(found),
-        algorithm=spoke or found.asked.get(columns.PLACEMENT_ALGORITHM),
+        rules=applied(ruled),
+        algorithm=spoke or ruled.asked.get(columns.PLACEMENT_ALGORITHM),
         intents=likeliest,
         set_aside=aside,
         profile=state.profile,

@@ -19,6 +19,7 @@ from feature_repo.item_vectors import unit
 
 LIMIT = 50_000  # vectors; below, comparing all costs about a millisecond
 RECALL, SAMPLE, TEN = 0.95, 256, 10
+BLOCK = 16  # queries that are compared with all vectors at once
 TRAIN_PER_LIST = 64  # vectors that each list's centre is learnt from
 DIGITS = 5  # of a cosine: a sum over many rows may differ from that over one beyond these
 log = logging.getLogger("intentflow.ranking")
@@ -44,6 +45,11 @@ class Nearest:
 
     def __len__(self) -> int:
         return len(self._given)
+
+    @property
+    def indexed(self) -> bool:
+        """Tell whether an inverted file answers by now."""
+        return self._index is not None
 
     @cached_property
     def vectors(self) -> np.ndarray:
@@ -106,7 +112,9 @@ def tuned(index: Approximate, vectors: np.ndarray) -> Approximate | None:
     asked = vectors[np.random.default_rng(1).permutation(len(vectors))[:SAMPLE]]
     ten = min(TEN, len(vectors))
     # By cosine, not by position: of vectors that are equal an index may find any.
-    least = np.sort(asked @ vectors.T, axis=1)[:, -ten] - 10.0**-DIGITS  # [S]
+    parts = np.array_split(asked, -(-len(asked) // BLOCK))  # so that few cosines are held at once
+    least = np.concatenate([np.partition(one @ vectors.T, -ten, axis=1)[:, -ten] for one in parts])  # [S]
+    least -= 10.0**-DIGITS
     index.nprobe = 1
     while index.nprobe < index.nlist:
         cosine, place = index.search(asked, ten)

@@ -81,16 +81,17 @@ def cost(
     items = [np.concatenate(side) for side in made]
     judged = [metrics.per_row(side, examples.bought, n_items, worth=examples.worth) for side in items]
     lately, both = float(np.concatenate(wanted).mean()), np.concatenate(shares, axis=1)
-    figures: list[Figures] = [
-        {name: round(value, 5) for name, value in judged[side].mean().items()}
-        | list_figures.made_of(Made(items[side], both[side]), lately, n_items)
-        for side in (0, 1)
-    ]
+    figures: list[Figures] = []
+    for side in (0, 1):
+        means = {name: round(value, 5) for name, value in judged[side].mean().items()}
+        figures.append({**means, **list_figures.made_of(Made(items[side], both[side]), lately, n_items)})
     change = judged[1].ndcg - judged[0].ndcg
     ends = metrics.intervals({"change": change}, user_id, judged[0].counts)["change"]
     mean = float(change[judged[0].counts].mean())
     short = float((items[1] < 0).any(axis=1).mean())
-    return Cost(*figures, [round(one, 5) for one in (mean, *ends)], round(short, 5), int(judged[0].counts.sum()))
+    return Cost(
+        figures[0], figures[1], [round(one, 5) for one in (mean, *ends)], round(short, 5), int(judged[0].counts.sum())
+    )
 
 
 def _always(book: RuleBook) -> RuleBook:

@@ -37,6 +37,7 @@ class Alike:
     score: float  # compares within one answer only
     source: str  # the basis that ranks it highest
     reasons: dict[str, float]  # by basis: how alike it is
+    algorithm: None = None  # no ranker ordered it
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ SCRIPTS = {
     "forms": {"text", "causes", "smaller"},
     "selection": {"rows", "sides", "difference"},
     "ranking": {"default", "frequency", "tifu_knn", "ranked", "rows", "skipped"},
+    "lists": {"attributes", "values", "audiences", "similar"},
+    "nearest": {"vectors", "exact", "index", "recall"},
     "choose": {"sides", "among", "weeks", "rows", "shuffled_gains_nothing", "predicted_gains"},
     "sparse": {"world", "bounded", "unbounded", "truth", "ratio"},
     "online": {"world", "stores"},
@@ -55,6 +57,7 @@ SCRIPTS = {
     "gpu": {"device", "rows", "batch", "sides"},
 }
 OWN_WORLD = (
+    "nearest",
     "content",
     "pretrain",
     "contract",
@@ -86,6 +89,7 @@ SLOW = (
     "selection",
     "ranking",
     "choose",
+    "lists",
     "sparse",
     "gpu",
     "private",
