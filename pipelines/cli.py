@@ -530,6 +530,15 @@ def parity(place: "Installation", *, release_id: str | None, sample: int) -> tup
 
 
 @verb
+def rewards(place: "Installation") -> tuple[Any, str]:
+    """Make the table of what users did with what they were shown, by the KPIs of policy.rewards."""
+    from pipelines import rewards as tables
+
+    found = tables.rewards(place)
+    return found.document(), found.text()
+
+
+@verb
 @click.option("--user", help="user id, as in your data; it is hashed before anything")
 @click.option("--at", help="when the answer was given, ISO 8601; default: the latest")
 @click.option("--request", "request_id", help="the answer's request_id, instead")

@@ -55,6 +55,8 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
     serving["unknown_items"] = unknown_items(contract, own_table=spec.data.lists_items)
     reading = {k: v for k, v in dumped["data"].items() if k not in ("contract", "clean", "session_gap")}
     serving |= {key: dumped[key] for key in ("rules", "placements") if key in dumped}
+    if spec.policy.explores:
+        serving["policy"] = spec.policy.slice()
     return {
         "name": spec.name,
         # With what the labels take of the steps, so that data too short for them is refused before it is read on.

@@ -42,6 +42,12 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/ranking/rerank.py": ("tests/ranking/test_rerank.py",),
     "components/ranking/places.py": ("tests/ranking/test_start.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
+    # What is shown, how likely it was, and what it brought.
+    "components/policy/draw.py": ("tests/policy/test_draw.py", "tests/policy/test_policies.py"),
+    "components/policy/guard.py": ("tests/policy/test_guard.py", "tests/policy/test_policy_spec.py"),
+    "components/policy/record.py": ("tests/policy/test_record.py",),
+    "components/policy/rewards.py": ("tests/policy/test_rewards.py", "tests/pipelines/rollout/test_rewards.py"),
+    "components/ranking/rules/bounds.py": ("tests/ranking/test_rule_bounds.py",),
     # The gates.
     "components/verdicts.py": ("tests/test_verdicts.py",),
     "components/resamples.py": ("tests/test_verdicts.py",),
