@@ -9,10 +9,10 @@
 | switch_dr | as dr where w <= tau, else q(target) | Wang, Agarwal and Dudík 2017 |
 | shrunk_dr | as dr with w lambda / (w² + lambda) | Su and others 2020 |
 
-w is the target policy's probability of what was shown over the logging policy's, r the reward, q the reward model. Every
-value is a ratio of means over rows, so that one set of resamples serves all of them. `tau` and `lambda` are chosen on the
-log where they are not given: the least variance plus squared bias, the bias estimated on the log by the rows whose
-weight changes, with two standard errors on top.
+w is the target policy's probability of what was shown over the logging policy's, r the reward, q the reward model.
+Every value is a ratio of means over rows, so that one set of resamples serves all of them. `tau` and `lambda` are
+chosen on the log where they are not given: the least variance plus squared bias, the bias estimated on the log by the
+rows whose weight changes, with two standard errors on top.
 
 The direct method's interval says how much the policy's contexts vary and nothing of how wrong the model is: it is
 `trusted` by no gate.
@@ -71,6 +71,9 @@ class Settings:
     level: float = LEVEL
     resamples: int = RESAMPLES
     seed: int = 0
+
+
+USUAL = Settings()
 
 
 @dataclass(frozen=True)
@@ -143,12 +146,12 @@ def shrunk(weight: np.ndarray, strength: float) -> np.ndarray:
     return weight if math.isinf(strength) else np.asarray(weight * (strength / (weight**2 + strength)))
 
 
-def estimate(log: Logged, name: str, settings: Settings = Settings()) -> Estimate:
+def estimate(log: Logged, name: str, settings: Settings = USUAL) -> Estimate:
     """Estimate by one estimator."""
     return estimates(log, (name,), settings)[name]
 
 
-def estimates(log: Logged, names: tuple[str, ...] = (), settings: Settings = Settings()) -> dict[str, Estimate]:
+def estimates(log: Logged, names: tuple[str, ...] = (), settings: Settings = USUAL) -> dict[str, Estimate]:
     """Estimate by several estimators on the same resamples; all that the log can serve where none is named."""
     wanted = [named(name) for name in names] or [one for one in ESTIMATORS if log.has_model or not one.reads_model]
     found = {one.name: one.terms(log, settings) for one in wanted}

@@ -1,10 +1,11 @@
 """Whether a policy may take the place of the running one, by what the log says that it is worth.
 
 It passes where both ends of doubt are covered: the lower bound of its value lies above the running policy's value, and
-the lower bound of the difference on the same resampled users lies above 0; and the log's effective sample size for it is
-above a floor. It is refused where the upper bound lies below. All else is undecided, and says why: an interval without
-width, a log that never tried what it would show, propensities that cannot be true. The direct method alone is never
-enough. A greedy log says nothing of an explorer: the first one enters by its guard rails, and the verdict says so.
+the lower bound of the difference on the same resampled users lies above 0; and the log's effective sample size for it
+is above a floor. It is refused where the upper bound lies below. All else is undecided, and says why: an interval
+without width, a log that never tried what it would show, propensities that cannot be true. The direct method alone is
+never enough. A greedy log says nothing of an explorer: the first one enters by its guard rails, and the verdict says
+so.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.policy.evaluation import estimators, overlap
-from components.policy.evaluation.estimators import Estimate, Settings
+from components.policy.evaluation.estimators import USUAL, Estimate, Settings
 from components.policy.evaluation.intervals import Interval, percentile, resampled_sums
 from components.policy.evaluation.logged import Logged
 from components.verdicts import PASSED, REFUSED, UNDECIDED, Word
@@ -40,8 +41,8 @@ class Rule:
         trusted = [name for name, one in named.items() if one.trusted]
         if self.estimator not in named or not named[self.estimator].trusted:
             raise SpecError(
-                f"policy gate: estimator '{self.estimator}' is not allowed; use {', '.join(trusted)}: the direct method's "
-                "interval says nothing of how wrong its model is"
+                f"policy gate: estimator '{self.estimator}' is not allowed; use {', '.join(trusted)}: the direct "
+                "method's interval says nothing of how wrong its model is"
             )
         if self.interval not in INTERVALS:
             raise SpecError(f"policy gate: interval '{self.interval}' is not allowed; use {', '.join(INTERVALS)}")
@@ -81,11 +82,16 @@ class Verdict:
         }
 
 
-def judge(log: Logged, rule: Rule = Rule(), settings: Settings = Settings(), *, running: np.ndarray | None = None) -> Verdict:
+USUAL_RULE = Rule()
+
+
+def judge(
+    log: Logged, rule: Rule = USUAL_RULE, settings: Settings = USUAL, *, running: np.ndarray | None = None
+) -> Verdict:
     """Judge the log's target policy against the running one.
 
-    `running` [N] holds the running policy's probabilities of what was shown where another policy wrote the log; None: the
-    log is the running policy's own.
+    `running` [N] holds the running policy's probabilities of what was shown where another policy wrote the log; None:
+    the log is the running policy's own.
     """
     found = overlap.measured(log)
     by_log = log.reward if running is None else log.reward * running / log.propensity
@@ -108,17 +114,16 @@ def _entry(rule: Rule, found: overlap.Overlap, value: float) -> Verdict:
     return Verdict(UNDECIDED, why, None, value, None, found)
 
 
-def _word(
-    one: Estimate, running: float, difference: Interval, found: overlap.Overlap, rule: Rule
-) -> tuple[Word, str]:
+def _word(one: Estimate, running: float, difference: Interval, found: overlap.Overlap, rule: Rule) -> tuple[Word, str]:
     """Return the verdict and its reason."""
     ends = one.bootstrap if rule.interval == "bootstrap" else one.bernstein
     if found.inflated:
-        return UNDECIDED, f"weights are {found.mean_weight:.3g} on average, above 1: propensities in the log are not true"
+        mean = f"{found.mean_weight:.3g}"
+        return UNDECIDED, f"weights are {mean} on average, above 1: propensities in the log are not true"
     if found.unsupported > rule.most_unsupported:
         return UNDECIDED, (
-            f"the log never tried {found.unsupported:.1%} of what it would show, more than {rule.most_unsupported:.1%}; "
-            "explore more first"
+            f"the log never tried {found.unsupported:.1%} of what it would show, more than {rule.most_unsupported:.1%};"
+            " explore more first"
         )
     if found.ess < rule.least_ess:
         return UNDECIDED, f"effective sample size {found.ess:.0f}, fewer than {rule.least_ess:.0f}; log for longer"

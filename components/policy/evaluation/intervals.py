@@ -1,8 +1,8 @@
 """Intervals of a ratio of means: percentile bootstrap and empirical Bernstein. A user's rows go together.
 
 The bootstrap (Efron 1979) is narrow and right where many users count; it has no width where no reward was seen, which
-`Interval.width` tells. The Bernstein interval (Maurer and Pontil 2009, theorem 4) holds for any number of rows, as far as
-the bounds of a term that it is given are true.
+`Interval.width` tells. The Bernstein interval (Maurer and Pontil 2009, theorem 4) holds for any number of rows, as far
+as the bounds of a term that it is given are true.
 
 Letters: N rows, G users, R resamples, S statistics.
 """

@@ -30,7 +30,9 @@ class Logged:
     def __post_init__(self) -> None:
         """Refuse what cannot be estimated from."""
         if len(self.reward) == 0:
-            raise DataError(f"{PLACE}: holds no row; a policy is judged and learnt from what a log holds: explore first")
+            raise DataError(
+                f"{PLACE}: holds no row; a policy is judged and learnt from what a log holds: explore first"
+            )
         for name in ("propensity", "target", "predicted", "expected", "user"):
             values = getattr(self, name)
             if values is not None and np.shape(values) != np.shape(self.reward):

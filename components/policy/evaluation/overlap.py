@@ -1,7 +1,8 @@
 """Whether a log can tell what a policy is worth: how far what it would show was shown.
 
 A log supports a policy where everything that it would show had a chance. Weights then have a mean of 1; what is missing
-to 1 is the share of the policy's choices that the log never tried. A greedy log (each propensity 1) supports itself alone.
+to 1 is the share of the policy's choices that the log never tried. A greedy log (each propensity 1) supports itself
+alone.
 
 Letters: N rows.
 """

@@ -3,15 +3,16 @@
 | name | a list's term | holds where |
 | --- | --- | --- |
 | slate_ips | w(1..K) sum r | always; its weights grow with each place |
-| cascade | sum over k of w(1..k) r_k | users look from above, so that no place acts on one above it (McInerney and others 2020) |
+| cascade | sum over k of w(1..k) r_k | no place acts on one above it (McInerney and others 2020) |
 | independent | sum over k of w_k r_k | a place's reward depends on its own item alone (Li and others 2018) |
-| pi | (q G⁺ 1) sum r | the list's reward is a sum of what its places bring, which nobody has to see (Swaminathan and others 2017) |
+| pi | (q G⁺ 1) sum r | the list's reward is a sum over its places (Swaminathan and others 2017) |
 
 w(1..k) is the product of the conditional probabilities of the first k places, target over logging; w_k the ratio of the
-marginal probabilities of the item at place k. The pseudo-inverse `pi` needs no reward by place: q is the target policy's
-marginal probability of each (place, item), 1 marks those that were shown, G⁺ is the pseudo-inverse of the logging policy's
-joint probabilities of two of them. Where the logging policy draws its places apart from each other, its weight is
-1 + sum over k of (w_k - 1); `general_weights` computes it for any policy that can be enumerated or drawn from.
+marginal probabilities of the item at place k. The pseudo-inverse `pi` needs no reward by place: q is the target
+policy's marginal probability of each (place, item), 1 marks those that were shown, G⁺ is the pseudo-inverse of the
+logging policy's joint probabilities of two of them. Where the logging policy draws its places apart from each other,
+its weight is 1 + sum over k of (w_k - 1); `general_weights` computes it for any policy that can be enumerated or drawn
+from.
 
 Letters: N answers, K places, M items, S lists that a policy may show.
 """
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.policy.evaluation import overlap
-from components.policy.evaluation.estimators import Estimate, Settings
+from components.policy.evaluation.estimators import USUAL, Estimate, Settings
 from components.policy.evaluation.intervals import bernstein, of_users, percentile, resampled_sums
 from components.policy.evaluation.logged import PLACE, Logged, require_propensities
 from feature_repo.errors import DataError, nearest
@@ -51,7 +52,8 @@ class LoggedSlates:
         for name in ("logging", "target", "logging_marginal", "target_marginal"):
             values = getattr(self, name)
             if values is not None and values.shape != self.reward.shape:
-                raise DataError(f"{PLACE}: {name} has shape {values.shape} and reward {self.reward.shape}; give one a place")
+                shapes = f"{name} has shape {values.shape} and reward {self.reward.shape}"
+                raise DataError(f"{PLACE}: {shapes}; give one a place")
         for name in ("logging", "logging_marginal"):
             values = getattr(self, name)
             if values is not None:
@@ -89,10 +91,10 @@ def general_weights(
     """Return the pseudo-inverse weights [N] of shown lists under any logging policy.
 
     `lists` [S, K] are the item numbers of every list that the logging policy shows (or of draws from it), with their
-    `probability` [S]; `target_marginal` [K, M]; `shown` [N, K]. Raises DataError where the target policy puts an item at a
-    place where the logging policy never does: no weight could make up for that.
+    `probability` [S]; `target_marginal` [K, M]; `shown` [N, K]. Raises DataError where the target policy puts an item
+    at a place where the logging policy never does: no weight could make up for that.
     """
-    places, items = target_marginal.shape
+    items = target_marginal.shape[1]
     marks = _marks(lists, items)  # [S, K*M]
     joint = marks.T @ (marks * probability[:, None])
     never = (np.diag(joint) <= 0) & (target_marginal.ravel() > 0)
@@ -141,13 +143,11 @@ SLATE_ESTIMATORS = (
 )
 
 
-def slate_estimates(
-    log: LoggedSlates, names: tuple[str, ...] = (), settings: Settings = Settings()
-) -> dict[str, Estimate]:
+def slate_estimates(log: LoggedSlates, names: tuple[str, ...] = (), settings: Settings = USUAL) -> dict[str, Estimate]:
     """Estimate the value of a list by several estimators on the same resamples of users.
 
-    `settings.reward_bounds` are those of one place and `settings.most_weight` that of a list; the Bernstein interval takes
-    the largest weight of the log where it is not told.
+    `settings.reward_bounds` are those of one place and `settings.most_weight` that of a list; the Bernstein interval
+    takes the largest weight of the log where it is not told.
     """
     have = [one.name for one in SLATE_ESTIMATORS]
     if unknown := [name for name in names if name not in have]:
@@ -158,8 +158,9 @@ def slate_estimates(
     groups = int(number.max()) + 1
     columns = np.stack([*(top for top, _ in found.values()), np.ones(len(log.reward))], axis=1)
     sums = resampled_sums(columns, number, groups, resamples=settings.resamples, seed=settings.seed)
+    most = log.reward.shape[1]
     return {
-        name: _estimated(name, *found[name], sums[:, place] / sums[:, -1], number, groups, log.reward.shape[1], settings)
+        name: _estimated(name, *found[name], sums[:, place] / sums[:, -1], number, groups, most, settings)
         for place, name in enumerate(found)
     }
 
@@ -181,7 +182,8 @@ def _estimated(
 ) -> Estimate:
     value = float(top.mean())
     low, high = (places * bound for bound in settings.reward_bounds)
-    most = settings.most_weight if settings.most_weight is not None else float(np.abs(weight).max()) * _per_place(name, places)
+    seen = float(np.abs(weight).max()) * _per_place(name, places)
+    most = settings.most_weight if settings.most_weight is not None else seen
     by_user, most_rows = of_users(top - value, number, groups)
     least = -most if name == "pi" else 0.0  # its weights may be negative
     ends = [bound * factor for bound in (low, high, 0.0) for factor in (least, most)]
@@ -202,7 +204,7 @@ def _per_place(name: str, places: int) -> int:
 
 
 def flat(log: LoggedSlates) -> Logged:
-    """Return the places one by one, as the estimators of single places read them: marginal probabilities, a user each."""
+    """Return the places one by one, by marginal probabilities, as the estimators of single places read them."""
     if log.logging_marginal is None or log.target_marginal is None:
         raise DataError(f"{PLACE}: holds no marginal probabilities of items at places; compute them with the policies")
     rows, places = log.reward.shape

@@ -75,7 +75,9 @@ def joined(answers: Iterable[LoggedAnswer], rewards: Iterable[Mapping[str, Any]]
     found = _rewards(rewards, {one.request: one for one in given}, now)
     ripe = [one for one in given if all((one.request, k + 1) in found for k in range(len(one.shown))) and one.shown]
     if not ripe:
-        raise DataError(f"{PLACE}: none of {len(given)} answers has its rewards yet; wait for the KPI's window to close")
+        raise DataError(
+            f"{PLACE}: none of {len(given)} answers has its rewards yet; wait for the KPI's window to close"
+        )
     for one in ripe:
         if not len(one.shown) == len(one.propensity) or max(one.shown) >= len(one.features) or min(one.shown) < 0:
             raise DataError(f"{PLACE}: answer {one.request} shows what is none of its candidates; leave it out")
@@ -103,11 +105,13 @@ def _rewards(
         if late or early or answers[key[0]].at > now:
             which = "is of the future" if late or answers[key[0]].at > now else "came before the answer was shown"
             raise DataError(
-                f"policy rewards: place {key[1]} of answer {key[0]} {which} (now {now:.0f}); mend the clock of what writes "
-                "the log, or leave it out"
+                f"policy rewards: place {key[1]} of answer {key[0]} {which} (now {now:.0f}); mend the clock of what "
+                "writes the log, or leave it out"
             )
         if not np.isfinite(row["reward"]):
-            raise DataError(f"policy rewards: place {key[1]} of answer {key[0]} has reward {row['reward']}; give a number")
+            raise DataError(
+                f"policy rewards: place {key[1]} of answer {key[0]} has reward {row['reward']}; give a number"
+            )
         found[key] = float(row["reward"])
     return found
 
@@ -138,6 +142,7 @@ def halves(user: np.ndarray, *, share: float, seed: int = 0) -> tuple[np.ndarray
     learns = np.zeros(len(names), dtype=bool)
     learns[np.random.default_rng(seed).permutation(len(names))[: round(share * len(names))]] = True
     if learns.all() or not learns.any():
-        raise DataError(f"{PLACE}: holds {len(names)} user{'s' * (len(names) != 1)}; at least 2 are needed, to learn from one and judge by another")
+        have = f"{len(names)} user{'s' * (len(names) != 1)}"
+        raise DataError(f"{PLACE}: holds {have}; at least 2 are needed, to learn from one and judge by another")
     side = learns[number.reshape(-1)]
     return np.flatnonzero(side), np.flatnonzero(~side)

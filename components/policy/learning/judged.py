@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.policy.evaluation import gate
-from components.policy.evaluation.estimators import Estimate, Settings, estimates
-from components.policy.evaluation.gate import Rule, Verdict
+from components.policy.evaluation.estimators import USUAL, Estimate, Settings, estimates
+from components.policy.evaluation.gate import USUAL_RULE, Rule, Verdict
 from components.policy.evaluation.logged import Logged
 from components.policy.learning import reinforce, reward_model
 from components.policy.learning.answers import Answers, halves
@@ -40,8 +40,8 @@ def learnt(
     *,
     temperature: float = 0.3,
     share: float = 1.0,
-    rule: Rule = Rule(),
-    settings: Settings = Settings(),
+    rule: Rule = USUAL_RULE,
+    settings: Settings = USUAL,
     seed: int = 0,
 ) -> Learnt:
     """Learn a head from some users' answers and judge it by the others'."""

@@ -36,7 +36,9 @@ class LearnedHead:
     def __post_init__(self) -> None:
         """Refuse numbers that no policy can be made of."""
         if not len(self.centre) == len(self.scale) == len(self.weights) > 0:
-            raise DataError(f"{FILE}: {len(self.weights)} weights for {len(self.scale)} features; learn the policy again")
+            raise DataError(
+                f"{FILE}: {len(self.weights)} weights for {len(self.scale)} features; learn the policy again"
+            )
         if not all(map(math.isfinite, (*self.centre, *self.scale, *self.weights))) or min(self.scale) <= 0:
             raise DataError(f"{FILE}: holds a number that is not finite, or a scale of 0; learn the policy again")
         if not (self.temperature > 0 and 0 <= self.share <= 1):
@@ -63,7 +65,11 @@ class LearnedHead:
             found = json.loads((folder / FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"{folder / FILE}: cannot be read ({error}); learn the policy again") from error
-        if not isinstance(found, dict) or found.pop("format", None) != FORMAT or set(found) != set(cls.__dataclass_fields__):
+        if (
+            not isinstance(found, dict)
+            or found.pop("format", None) != FORMAT
+            or set(found) != set(cls.__dataclass_fields__)
+        ):
             raise DataError(f"{folder / FILE}: is no policy of format {FORMAT}; learn the policy again")
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
 
@@ -74,7 +80,8 @@ def marginals(
     """Return the probability of each candidate at each place, [N, K, M], of logits [N, M].
 
     The first place is exact; below it the items above are drawn, and conditional probabilities averaged over the draws,
-    which is exact in expectation. `greedy` [N, K] are the candidates of the other answers, a negative number where none.
+    which is exact in expectation. `greedy` [N, K] are the candidates of the other answers, a negative number where
+    none.
     """
     n, m = logits.shape
     some = max(1, AT_ONCE // (m * draws))

@@ -1,8 +1,8 @@
 """Top-K off-policy REINFORCE (Chen and others 2019, equations 3 and 6): the learner by option.
 
-A linear softmax over candidates climbs the weighted log-likelihood of what was rewarded. A place's weight is its reward,
-the capped ratio of the policy's probability to the log's, and the top-K correction K (1 - pi)^(K - 1): an item that is sure to
-be among K needs no more.
+A linear softmax over candidates climbs the weighted log-likelihood of what was rewarded. A place's weight is its
+reward, the capped ratio of the policy's probability to the log's, and the top-K correction K (1 - pi)^(K - 1): an item
+that is sure to be among K needs no more.
 
 Letters: N answers, M candidates, K places, F features.
 """
@@ -23,7 +23,7 @@ DECAY = 1e-3  # of weights, as a share of the mean gradient's unit
 def learn(
     answers: Answers, *, temperature: float, share: float, seed: int = 0, steps: int = STEPS, correct: bool = True
 ) -> LearnedHead:
-    """Learn a head; `correct` False leaves the top-K correction out. The same answers give the same head: no draw is made."""
+    """Learn a head; `correct` False leaves the top-K correction out. Nothing is drawn: the seed changes nothing."""
     centre, scale = spread(answers)
     x = (answers.features - centre) / scale  # [N, M, F]
     baseline = float(answers.reward[answers.filled].mean())

@@ -5,9 +5,9 @@ without each user's own answers (cross-fitting), and corrected by what the log s
 
     mean over places k of  q(m, k) + 1[m shown at k] (r_k - q(m, k)) / p_k
 
-whose expectation is the candidate's true reward, averaged over places, as long as the propensities p are true or the model
-q is right (Dudík, Langford and Li 2011; Kennedy 2020 for regressing on such targets). The head regresses the targets
-of all candidates on their features, so also of those that the log showed rarely.
+whose expectation is the candidate's true reward, averaged over places, as long as the propensities p are true or the
+model q is right (Dudík, Langford and Li 2011; Kennedy 2020 for regressing on such targets). The head regresses the
+targets of all candidates on their features, so also of those that the log showed rarely.
 
 Letters: N answers, M candidates, K places, F features.
 """
