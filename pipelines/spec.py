@@ -32,6 +32,7 @@ from components.intent.forecasts.spec import USUAL_QUANTILES, Forecast, Forecast
 from components.intent.networks import TEXT
 from components.intent.sessions.spec import SessionIntent, SessionModel, SessionRule
 from components.intent.spec import EVENTS, Intent, IntentModel, filled, read_by
+from components.policy.spec import PolicySlice
 from components.profiles import vocabulary_rule
 from components.profiles.spec import HISTORIES, Profiles
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
@@ -45,6 +46,7 @@ from monitoring.spec import Monitoring
 
 # Slices that the environment has now: they change nothing that training makes. Specs of 0.1 are read until 0.3.
 MOVED = ("compute", "jobs")
+NEWER = ("vectors", "policy")  # parts that a spec may lack
 
 
 class Models(Slice):
@@ -86,6 +88,9 @@ class Recommender(Slice):
     )
     models: Models = Models()
     promotion: Promotion = Promotion()
+    policy: PolicySlice | None = Field(
+        default=None, description="What is shown of what was ranked, and what counts as its reward; left out: the best"
+    )
     serving: Serving = Serving()
     content: Content = Content()
     monitoring: Monitoring = Monitoring()
@@ -166,9 +171,9 @@ class Recommender(Slice):
 
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out vectors where there are none, so that digests recorded before there were such hold."""
+        """Leave out what is newer than recorded digests and not there, so that these hold."""
         dumped: dict[str, Any] = dump(self)
-        return {name: value for name, value in dumped.items() if name != "vectors" or value is not None}
+        return {name: value for name, value in dumped.items() if name not in NEWER or value is not None}
 
     @model_validator(mode="after")
     def _people_are_users(self) -> "Recommender":

@@ -21,7 +21,7 @@ from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.spec import Recommender
 
-CODES = ("data", "profiles", "intent", "ranking", "registry")
+CODES = ("data", "profiles", "intent", "ranking", "registry", "policy")
 PASSED = "passed its gates"  # why a release is promoted; a run's note follows
 
 
@@ -33,6 +33,11 @@ def form(spec: Recommender) -> dict[str, Any]:
 def batch_form(spec: Recommender) -> dict[str, Any]:
     """Return the defaults of batch scoring's form."""
     return {"spec": form(spec)["spec"], "which": "champion", "k": 0, "note": ""}
+
+
+def policy_form(spec: Recommender) -> dict[str, Any]:
+    """Return the defaults of the form of the pipeline that learns a policy."""
+    return form(spec) | {"which": "champion"}
 
 
 def spec_slices(spec: Recommender) -> dict[str, Any]:
@@ -70,6 +75,7 @@ def spec_slices(spec: Recommender) -> dict[str, Any]:
         "refit": spec.promotion.refit and spec.promotion.mode != DRY_RUN,
         "serving": _text(serving),
         "monitoring": _text(dumped["monitoring"]),
+        "policy": _text(dumped["policy"]) if "policy" in dumped else "",
     }
 
 

@@ -67,7 +67,7 @@ class Verdict:
             "verdict": self.word,
             "why": self.why,
             "by_guard_rails": self.by_guard_rails,
-            "running": self.running,
+            "running": self.running if np.isfinite(self.running) else None,
             "estimator": one.name if one else None,
             "value": one.value if one else None,
             "bootstrap": _ends(one.bootstrap) if one else None,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from components.policy.choice import Ask, Bounds
 from components.policy.evaluation.logged import PLACE, require_propensities
 from feature_repo.errors import DataError
 
@@ -28,6 +29,7 @@ class Answers:
     shown: np.ndarray  # [N, K] int64, the candidate at each place; ABSENT
     propensity: np.ndarray  # [N, K] marginal probability of this item at this place; 1 where ABSENT
     reward: np.ndarray  # [N, K] 0 where ABSENT
+    asks: np.ndarray | None = None  # [N] of Ask, where rules left bounds in some of them; None: nowhere
 
     @property
     def filled(self) -> np.ndarray:
@@ -36,7 +38,8 @@ class Answers:
 
     def take(self, rows: np.ndarray) -> "Answers":
         """Return some answers."""
-        return Answers(**{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+        every = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return Answers(**{name: value[rows] for name, value in every.items() if value is not None})
 
     def chosen(self) -> np.ndarray:
         """Return the features of what was shown, [N, K, F]; those of an absent place are of candidate 0."""
@@ -55,6 +58,7 @@ class LoggedAnswer:
     greedy: Sequence[int]
     shown: Sequence[int]  # candidates, by place
     propensity: Sequence[float]
+    ask: Ask | None = None  # what its policy was asked, with the bounds that rules set
 
 
 def joined(answers: Iterable[LoggedAnswer], rewards: Iterable[Mapping[str, Any]], *, now: float) -> Answers:
@@ -130,7 +134,11 @@ def _laid_out(answers: Sequence[LoggedAnswer], rewards: Mapping[tuple[str, int],
         reward[row, : len(one.shown)] = [rewards[one.request, k + 1] for k in range(len(one.shown))]
     require_propensities(propensity)
     request, user = np.array([one.request for one in answers]), np.array([one.user for one in answers])
-    return Answers(request, user, features, there, greedy, shown, propensity, reward)
+    asks = None
+    if any(one.ask is not None and one.ask.bounds != Bounds() for one in answers):
+        asks = np.empty(n, dtype=object)
+        asks[:] = [one.ask for one in answers]
+    return Answers(request, user, features, there, greedy, shown, propensity, reward, asks)
 
 
 def halves(user: np.ndarray, *, share: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

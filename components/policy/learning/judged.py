@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from components.policy import draw
 from components.policy.evaluation import gate
 from components.policy.evaluation.estimators import USUAL, Estimate, Settings, estimates
 from components.policy.evaluation.gate import USUAL_RULE, Rule, Verdict
@@ -55,10 +56,8 @@ def learnt(
 
 def logged(answers: Answers, head: LearnedHead, model: RewardModel, *, draws: int = DRAWS, seed: int = 0) -> Logged:
     """Return a log's places [R] as the estimators read them, with a head as the target policy."""
-    logits, filled = head.logits(answers.features, answers.there), answers.filled
-    chance = marginals(
-        logits, answers.shown.shape[1], greedy=answers.greedy, share=head.share, draws=draws, seed=seed
-    )  # [N, K, M]
+    filled = answers.filled
+    chance = chances(answers, head, draws=draws, seed=seed)  # [N, K, M]
     expected = model.expected(answers.features)
     row, place = np.nonzero(filled)
     item = answers.shown[row, place]
@@ -70,3 +69,17 @@ def logged(answers: Answers, head: LearnedHead, model: RewardModel, *, draws: in
         expected=(chance * expected).sum(axis=2)[filled],
         user=answers.user[row],
     )
+
+
+def chances(answers: Answers, head: LearnedHead, *, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """Return the probability of each candidate at each place under a head, [N, K, M], within the rules' bounds."""
+    n, places = answers.shown.shape
+    if answers.asks is None:
+        logits = head.logits(answers.features, answers.there)
+        return marginals(logits, places, greedy=answers.greedy, share=head.share, draws=draws, seed=seed)
+    found = np.zeros((n, places, answers.there.shape[1]))
+    for row, ask in enumerate(answers.asks):
+        policy = head.policy(candidates=len(ask.scores))
+        mean = draw.marginals(policy, ask, seed + row, draws=draws).mixed(ask, head.share).mean
+        found[row, : mean.shape[0], : mean.shape[1]] = mean
+    return found

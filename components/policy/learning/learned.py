@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from components.policy.policies.learned import Learned
 from feature_repo import files
 from feature_repo.errors import DataError
 
@@ -53,6 +54,10 @@ class LearnedHead:
     def logits(self, features: np.ndarray, there: np.ndarray) -> np.ndarray:
         """Return the logarithms of the odds of candidates, -inf where there is none."""
         return np.where(there, self.values(features) / self.temperature, -np.inf)
+
+    def policy(self, *, candidates: int) -> Learned:
+        """Return the policy that shows so many of the best items by it."""
+        return Learned(self.centre, self.scale, self.weights, self.temperature, candidates)
 
     def save(self, folder: Path) -> None:
         """Write the head into a folder."""
