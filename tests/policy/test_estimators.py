@@ -94,17 +94,29 @@ def test_rows_of_a_user_are_resampled_together() -> None:
 
 
 def test_a_chosen_threshold_leaves_out_what_a_good_model_knows_already() -> None:
-    """Every row but one has weight 1; the model is right on all, and the one outlier would only add noise."""
+    """A tenth of the rows weigh 50 and are as often above the model as below it: they only add noise."""
     rows = 400
-    weight = np.ones(rows)
-    weight[0] = 500.0
-    propensity = np.where(weight > 1, 1 / 500, 1.0)
+    heavy = np.arange(rows) % 10 < 2
+    propensity = np.where(heavy, 1 / 50, 1.0)
     model = np.full(rows, 0.5)
-    reward = np.where(np.arange(rows) % 2, 1.0, 0.0)
-    log = Logged(reward, propensity, np.ones(rows), model, model)
-    assert abs(estimate(log, "dr", FEW).value - 0.5) > 0.5
+    log = Logged(np.arange(rows) % 2 * 1.0, propensity, np.ones(rows), model, model)
+    wide = estimate(log, "dr", FEW).bootstrap.width
     for name in ("switch_dr", "shrunk_dr"):
-        assert abs(estimate(log, name, FEW).value - 0.5) < 0.1
+        found = estimate(log, name, FEW)
+        assert found.parameter is not None
+        assert found.parameter < math.inf
+        assert found.bootstrap.width < wide / 10
+
+
+def test_a_chosen_threshold_keeps_what_the_model_has_wrong() -> None:
+    """The same, but heavy rows are always rewarded: to leave them out would lose half of the value."""
+    rows = 4000
+    heavy = np.arange(rows) % 10 < 2
+    model = np.full(rows, 0.5)
+    log = Logged(np.where(heavy, 1.0, 0.5), np.where(heavy, 0.2, 1.0), np.ones(rows), model, model)
+    dr = estimate(log, "dr", FEW).value
+    for name in ("switch_dr", "shrunk_dr"):
+        assert estimate(log, name, FEW).value == pytest.approx(dr, rel=0.05)
 
 
 BAD = [

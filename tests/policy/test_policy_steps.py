@@ -30,6 +30,7 @@ SPEC = {
     "rewards": [{"name": "purchase", "event": ["purchase"], "within": "1h"}],
     "learn": {"least_ess": 50},
 }
+NONE = Bounds()
 START = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 
 
@@ -37,7 +38,7 @@ def slice_of(**changes: Any) -> str:
     return PolicySlice.model_validate(SPEC | changes).model_dump_json()
 
 
-def lines(rows: int, *, share: float = 1.0, bounds: Bounds = Bounds(), greedy: bool = False) -> list[dict[str, Any]]:
+def lines(rows: int, *, share: float = 1.0, bounds: Bounds = NONE, greedy: bool = False) -> list[dict[str, Any]]:
     """Return lines of the request log: two places of six candidates."""
     policy, found = Softmax(temperature=3.0, candidates=len(ITEMS)), []
     ask = Ask(SCORES, (0, 1), bounds=bounds)

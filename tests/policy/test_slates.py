@@ -139,5 +139,5 @@ def test_bad_lists_are_refused() -> None:
 
 def test_places_one_by_one() -> None:
     log = flat(by_hand())
-    assert log.weight.tolist() == [0.5, 1.0, 1.5, 2.0]
+    assert log.weight == pytest.approx([0.5, 1.0, 1.5, 2.0])
     assert log.groups[0].tolist() == [0, 0, 1, 1]

@@ -11,8 +11,8 @@
 
 w is the target policy's probability of what was shown over the logging policy's, r the reward, q the reward model.
 Every value is a ratio of means over rows, so that one set of resamples serves all of them. `tau` and `lambda` are
-chosen on the log where they are not given: the least variance plus squared bias, the bias estimated on the log by the
-rows whose weight changes, with two standard errors on top.
+chosen on the log where they are not given: the least variance plus squared bias, the bias estimated by the residuals
+that the changed weights leave out.
 
 The direct method's interval says how much the policy's contexts vary and nothing of how wrong the model is: it is
 `trusted` by no gate.
@@ -239,6 +239,5 @@ def _chosen(
     for parameter in grid:
         weight = change(log.weight, parameter)
         left_out = (log.weight - weight) * residual
-        bias = abs(float(left_out.mean())) + 2 * float(left_out.std()) / math.sqrt(n)
-        errors.append(float(np.var(expected + weight * residual)) / n + bias**2)
+        errors.append(float(np.var(expected + weight * residual)) / n + float(left_out.mean()) ** 2)
     return grid[int(np.argmin(errors))]
