@@ -30,7 +30,7 @@ from feature_repo.checkout import ROOT
 
 ROWS, LISTS = 4000, 4000
 SEEDS, FEW = 100, 10
-RESAMPLES = 1000
+RESAMPLES = 500
 KEPT = ROOT / ".intentflow" / "benchmarks"
 PEER = Path(__file__).parent / "peers" / "with_obp.py"
 TOLD = ("running", "gate", "verdict", "why", "largest_difference_to_obp")

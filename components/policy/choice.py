@@ -7,7 +7,6 @@ of them; nothing here knows of rules, logs or HTTP.
 Letters: M candidates, best first; K places; N lists at once; C codes of a candidate.
 """
 
-import zlib
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -59,7 +58,9 @@ class Choice:
 
     order: np.ndarray  # [K] int64, positions among the M candidates
     propensities: np.ndarray  # [K] float64, above 0 and at most 1: of this candidate at this place, over all lists
-    given: np.ndarray  # [K] float64: of this candidate at this place, given what stands above; their product is the list's
+    given: (
+        np.ndarray
+    )  # [K] float64: of this candidate at this place, given what stands above; their product is the list's
     errors: np.ndarray  # [K] float64: standard errors of `propensities`; 0 where these are exact
     explored: bool = False  # the list was drawn; else the greedy list was shown without a draw
 
@@ -83,12 +84,3 @@ class Policy(Protocol):
         `above` [N, j] are the candidates at the places above, -1 where a list ended. A row of `allowed` has at least
         one candidate; rows of the answer sum to 1.
         """
-
-
-def draws(key: str) -> np.random.Generator:
-    """Return the random numbers that belong to a request, or to a user's list of a batch: the same key, the same ones.
-
-    >>> [int(draws(key).integers(100)) for key in ("request 1", "request 1", "request 2")]
-    [80, 80, 79]
-    """
-    return np.random.default_rng(zlib.crc32(key.encode()))

@@ -1,7 +1,7 @@
 """Draw lists from a policy under bounds, and compute how likely they were. Pure numpy, many lists at once.
 
-A list is drawn with probability `share` from the policy, and is the greedy one else: pi = share * policy + (1 - share) *
-[greedy]. Guard rails (guard.py) lower the share or tighten the bounds before anything is drawn, so that what is said of
+A list is drawn with probability `share` from the policy, and is the greedy one else: share * policy + (1 - share) *
+greedy. Guard rails (guard.py) lower the share or tighten the bounds before anything is drawn, so that what is said of
 a list is true of what was shown: nothing is drawn again or repaired afterwards.
 
 Given what stands above, a candidate's probability is exact, and their product is the list's. Over all lists it is the
@@ -18,6 +18,7 @@ import numpy as np
 
 from components.policy.choice import Ask, Choice, Policy
 
+EXACT = 1e-12  # standard errors that are smaller are rounding
 DRAWS = 256  # lists that are simulated for a propensity: about 2 ms for 50 candidates
 
 
@@ -118,7 +119,8 @@ def marginals(policy: Policy, ask: Ask, seed: int, *, draws: int = DRAWS) -> Cha
     values = _rows(policy.values(ask, rng, draws), draws)
     for place, law in _walk(policy, ask, values, rng=rng):
         mean[place] = law.chances.mean(axis=0)
-        error[place] = np.sqrt(((law.chances - mean[place]) ** 2).mean(axis=0) / draws)
+        found = np.sqrt(((law.chances - mean[place]) ** 2).mean(axis=0) / draws)
+        error[place] = np.where(found < EXACT, 0.0, found)
     return Chances(mean, error)
 
 

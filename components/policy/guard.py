@@ -13,9 +13,9 @@ is shown. `why` names the rail that kept a list greedy, or lowered its share.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -39,6 +39,12 @@ class Rails:
     placements: frozenset[str] = frozenset()  # where nothing is explored
     cohorts: frozenset[str] = frozenset()  # segments of users for whom nothing is
 
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> "Rails":
+        """Return them as a release's slice has them."""
+        sets = {name: frozenset(said[name]) for name in ("placements", "cohorts") if name in said}
+        return cls(**({**said} | sets))
+
 
 @dataclass(frozen=True)
 class Request:
@@ -60,9 +66,7 @@ class Railed:
     chances: Chances | None = None  # of the policy, where a rail had to compute them
 
 
-def railed(
-    policy: Policy, ask: Ask, rails: Rails, about: Request, seed: int, *, draws: int = draw.DRAWS
-) -> Railed:
+def railed(policy: Policy, ask: Ask, rails: Rails, about: Request, seed: int, *, draws: int = draw.DRAWS) -> Railed:
     """Return the share of a list that may be drawn, and within which bounds."""
     if (why := _greedy(ask, rails, about)) is not None:
         return Railed(ask, 0.0, why)

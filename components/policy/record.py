@@ -18,6 +18,7 @@ from components.policy.choice import Ask, Bounds, Choice, Policy
 from components.policy.guard import Railed
 from feature_repo import columns, files
 from feature_repo.errors import DataError
+from feature_repo.ids import is_erased
 
 CHOICE = "choice"  # in a line's `asked`
 DIGITS = 7  # significant digits of scores: in the log, and so in what policies are asked
@@ -69,10 +70,11 @@ def ask_of(choice: Mapping[str, Any], *, where: str = "choice") -> Ask:
     """Return what a policy was asked; DataError where the digest is not that of the candidates."""
     names = ("candidates", "scores", "greedy", "codes", "fixed", "caps", "quotas")
     about = {name: _plain(choice[name]) for name in names if name in choice}
-    if files.digest(about) != choice.get("digest"):
+    forgotten = any(is_erased(str(item)) for item in about["candidates"])  # `forget` writes over people who are items
+    if not forgotten and files.digest(about) != choice.get("digest"):
         raise DataError(
-            f"{where}: digest {choice.get('digest')} is not that of its candidates, {files.digest(about)}; the line was "
-            "changed after it was written: leave it out"
+            f"{where}: digest {choice.get('digest')} is not that of its candidates, {files.digest(about)}; the line "
+            "was changed after it was written: leave it out"
         )
     bounds = Bounds(**{name: _tuples(about.get(name, ())) for name in ("fixed", "caps", "quotas")})
     codes = np.asarray(about["codes"], dtype=np.int64) if "codes" in about else np.empty((0, 0), np.int64)

@@ -2,7 +2,7 @@
 
     <state folder>/rewards/rewards.parquet
 
-Any tool that reads parquet can ask it, such as DuckDB: `SELECT source, avg(purchase) FROM 'rewards.parquet' GROUP BY 1`.
+Any tool that reads parquet can ask it, such as DuckDB: SELECT source, avg(reward) FROM 'rewards.parquet' GROUP BY 1.
 It is made anew from the logs each time, as of now, so that what came late is counted; nothing is edited. Users are
 pseudonyms; `forget` deletes their rows, `rotate` deletes the table, and backups leave it out, since it is made again.
 """

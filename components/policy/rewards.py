@@ -113,8 +113,8 @@ def require_carried(kpis: Sequence[Kpi], found: Found, *, where: str = "policy.r
     for number, kpi in enumerate(kpis):
         if kpi.events and not kpi.events & found.kinds.keys():
             raise DataError(
-                f"{where}[{number}].event: no event of the log is of kind {', '.join(sorted(kpi.events))}; have {have}; "
-                "name one of these, or leave the KPI out until such events are sent"
+                f"{where}[{number}].event: no event of the log is of kind {', '.join(sorted(kpi.events))}; have {have}"
+                "; name one of these, or leave the KPI out until such events are sent"
             )
 
 
@@ -154,9 +154,7 @@ def _real(events: Iterable[Line], found: Found) -> Iterator[Line]:
         yield event
 
 
-def _of_people(
-    shown: Sequence[Line], acted: Sequence[Line], bots: Bots, found: Found
-) -> tuple[list[Line], list[Line]]:
+def _of_people(shown: Sequence[Line], acted: Sequence[Line], bots: Bots, found: Found) -> tuple[list[Line], list[Line]]:
     """Leave out all of users who do more in a day than people do."""
     many: set[str] = set()
     for lines, at, most in ((shown, "now", bots.answers_a_day), (acted, columns.TIMESTAMP, bots.events_a_day)):
@@ -180,7 +178,9 @@ class _Index:
         by: dict[tuple[str, str], list[tuple[float, int, int]]] = defaultdict(list)  # when, which answer, its place
         for number, answer in enumerate(shown):
             for place, item in enumerate(answer["items"]):
-                by[str(answer[columns.USER_ID]), str(item[columns.ITEM_ID])].append((float(answer["now"]), number, place))
+                by[str(answer[columns.USER_ID]), str(item[columns.ITEM_ID])].append(
+                    (float(answer["now"]), number, place)
+                )
         self._by = {key: sorted(those) for key, those in by.items()}
 
     def credited(self, event: Line, kpi: Kpi) -> list[tuple[int, int]]:

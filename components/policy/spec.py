@@ -1,29 +1,38 @@
-"""The spec's `policy` slice: which policy chooses what is shown, within which guard rails, and what rewards it."""
+"""The spec's `policy` slice: which policy chooses what is shown, within which guard rails, and what rewards it.
+
+No numpy here: every verb reads specs. A test holds SETTINGS to the policies' own.
+"""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from components.policy import policies
-from components.policy.choice import Policy as Chooses
-from components.policy.guard import Rails
 from components.policy.learning.spec import PolicyLearning
 from components.policy.reward_spec import BotRule, RewardKpi
 from feature_repo.slice import Slice
 
 if TYPE_CHECKING:
-    Named = str  # a type checker cannot read a tuple as a Literal
-else:
-    Named = Literal[policies.short_names()]
+    from components.policy.choice import Policy
+
 Word = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Name = Literal["greedy", "epsilon", "softmax", "thompson", "slate"]
+GREEDY: Name = "greedy"
 CANDIDATES = 50
-GREEDY = policies.DEFAULT.partition("@")[0]
+SETTINGS: dict[Name, tuple[str, ...]] = {
+    "greedy": (),
+    "epsilon": ("epsilon", "candidates"),
+    "softmax": ("temperature", "candidates"),
+    "thompson": ("mean", "covariance", "spread", "temperature", "candidates"),
+    "slate": ("temperature", "diversity", "candidates"),
+}
 
 
 class GuardRails(Slice):
     """How much may be explored. A rail never breaks a rule of lists: those hold in whatever is drawn."""
 
-    share: float = Field(default=1.0, gt=0, le=1, description="Share of answers that may be drawn; the others are greedy")
+    share: float = Field(
+        default=1.0, gt=0, le=1, description="Share of answers that may be drawn; the others are greedy"
+    )
     per_user_day: float | None = Field(
         default=None,
         gt=0,
@@ -44,17 +53,11 @@ class GuardRails(Slice):
         default=(), max_length=64, description="Protected segments of users, by name: nothing is explored for them"
     )
 
-    def rails(self) -> Rails:
-        """Return them as guard.py takes them."""
-        return Rails(
-            self.share, self.per_user_day, self.floor, frozenset(self.placements), frozenset(self.cohorts)
-        )
-
 
 class PolicySlice(Slice):
     """What is shown of what was ranked, and what counts as its reward."""
 
-    name: Named = Field(
+    name: Name = Field(
         default=GREEDY,
         description="greedy: the best, always; epsilon: now and then another item at a place; softmax: lists drawn by "
         "their scores (Plackett and Luce); thompson: by a model that is drawn from what is believed of it; slate: as "
@@ -89,7 +92,10 @@ class PolicySlice(Slice):
         description="Of thompson: weights of the score and of the rank's discount in the head; [1, 0] if left out",
     )
     covariance: tuple[tuple[float, ...], ...] | None = Field(
-        default=None, min_length=2, max_length=2, description="Of thompson: the weights' covariance; 0.01 each if left out"
+        default=None,
+        min_length=2,
+        max_length=2,
+        description="Of thompson: the weights' covariance; 0.01 each if left out",
     )
     candidates: int = Field(
         default=CANDIDATES, ge=2, le=200, description="So many of the best items may be shown; more make answers slower"
@@ -105,7 +111,7 @@ class PolicySlice(Slice):
 
     @model_validator(mode="after")
     def _settings_are_its_own(self) -> "PolicySlice":
-        known = policies.settings_of(self._plain())
+        known = SETTINGS[self.name]
         for field in ("epsilon", "temperature", "diversity", "spread", "mean", "covariance"):
             if getattr(self, field) is not None and field not in known:
                 takes = ", ".join(known) or "none"
@@ -128,21 +134,27 @@ class PolicySlice(Slice):
         if c != other or v < 0 or w < 0 or v * w < c * c:
             raise ValueError("covariance: is none; it is symmetric, with variances of 0 or more that bound the rest")
 
-    def _plain(self) -> Chooses:
-        return next(one for one in policies.POLICIES if one.name.partition("@")[0] == self.name)
-
     @property
     def explores(self) -> bool:
         """Tell whether anything but the greedy list may be shown."""
         return self.name != GREEDY
 
-    def chosen(self) -> Chooses:
+    def chosen(self) -> "Policy":
         """Return the policy with its settings."""
-        plain = self._plain()
-        known = policies.settings_of(plain)
-        said = {field: getattr(self, field) for field in known if getattr(self, field) is not None}
-        return policies.named(plain.name, said)
+        from components.policy import policies
+
+        plain = policies.latest(self.name)
+        return policies.named(
+            plain.name, {f: getattr(self, f) for f in SETTINGS[self.name] if getattr(self, f) is not None}
+        )
 
     def slice(self) -> dict[str, Any]:
         """Return what a release holds of it: what the door reads."""
-        return {"settings": policies.settings_of(self.chosen()), "guard": self.guard.model_dump(mode="json")}
+        from components.policy import policies
+
+        chosen = self.chosen()
+        return {
+            "name": chosen.name,
+            "settings": policies.settings_of(chosen),
+            "guard": self.guard.model_dump(mode="json", exclude_defaults=True),
+        }

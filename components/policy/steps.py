@@ -165,8 +165,8 @@ def _candidate(declared: PolicySlice, found: Learnt | None) -> dict[str, Any]:
     if found is None:
         return {"name": declared.chosen().name, "slice": declared.slice()}
     policy = found.head.policy(candidates=declared.candidates)
-    guard = declared.guard.model_dump(mode="json")
-    return {"name": policy.name, "slice": {"settings": policies.settings_of(policy), "guard": guard}}
+    settings = {"name": policy.name, "settings": policies.settings_of(policy)}
+    return {"name": policy.name, "slice": declared.slice() | settings}
 
 
 def _document(verdict: Verdict, found: Learnt | None) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def document(
     rest = {
         "name": name,
         **parts,
-        "policy": policies.DEFAULT,  # no spec declares another yet
+        "policy": serving.get("policy", {}).get("name", policies.DEFAULT),
         "prompt": serving.get("content", {}).get("prompt", writers.DEFAULT),
         "feature_services": lineage.feature_services,
         **result.tags(),

@@ -43,7 +43,9 @@ def lists(ask: Ask, law: Next) -> dict[tuple[int, ...], float]:
     return found
 
 
-def softmax_law(ask: Ask, temperature: float, penalty: Callable[[int, list[int]], float] = lambda c, above: 0.0) -> Next:
+def softmax_law(
+    ask: Ask, temperature: float, penalty: Callable[[int, list[int]], float] = lambda c, above: 0.0
+) -> Next:
     """Return Plackett and Luce's law, an item's standardised score less a penalty."""
 
     def law(above: list[int], free: list[int], place: int) -> dict[int, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from components.policy import draw, policies
-from components.policy.choice import Ask, Bounds, Policy, draws
+from components.policy.choice import Ask, Bounds, Policy
 from components.policy.policies import POLICIES
 from feature_repo.errors import DataError
 from tests.policy.laws import require_frequencies
@@ -97,7 +97,3 @@ def test_a_policy_that_is_not_here_is_refused_with_what_is() -> None:
         policies.named("greedy@2")
     with pytest.raises(DataError, match="release policy 'epsilon@1': no setting 'sigma'; have epsilon, candidates"):
         policies.named("epsilon@1", {"sigma": 1})
-
-
-def test_the_random_numbers_of_a_request_are_its_own() -> None:
-    assert draws("a").integers(1000) == draws("a").integers(1000) != draws("b").integers(1000)

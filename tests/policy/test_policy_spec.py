@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from components.policy import policies
+from components.policy.guard import Rails
 from components.policy.policies.epsilon import Epsilon
 from components.policy.policies.greedy import Greedy
 from components.policy.policies.slate import Slate
@@ -13,7 +15,7 @@ from components.policy.policies.thompson import Thompson
 from components.policy.reward_spec import TAKEN, RewardKpi, seconds
 from components.policy.reward_table import REWARD, SCHEMA
 from components.policy.rewards import Kpi
-from components.policy.spec import PolicySlice
+from components.policy.spec import SETTINGS, PolicySlice
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,10 @@ def test_it_means_a_policy_with_its_settings(said: dict[str, Any], policy: objec
         ({"rewards": [{"name": "buy", "within": "2 weeks"}]}, "'2 weeks' is no duration"),
         ({"rewards": [{"name": "buy", "within": "91d"}]}, "91d is more than 90 days"),
         ({"rewards": [{"name": "buy", "within": "1h", "after": "60m"}]}, "within: 1h is not longer than after, 60m"),
-        ({"rewards": [{"name": "back", "kind": "return", "within": "24h"}]}, "within: 24h is not longer than after, 1d"),
+        (
+            {"rewards": [{"name": "back", "kind": "return", "within": "24h"}]},
+            "within: 24h is not longer than after, 1d",
+        ),
         ({"rewards": [{"name": "back", "kind": "return", "within": "7d", "positions": 1}]}, "positions: is of items"),
         ({"rewards": [{"name": "buy", "weight": 0}]}, "weight: 0 counts nothing"),
         ({"name": "epsilon", "epsilon": 0}, "greater than 0"),
@@ -72,3 +77,18 @@ def test_a_kpi_is_what_the_joiner_takes() -> None:
 
 def test_no_kpi_may_be_called_like_a_column() -> None:
     assert {*TAKEN} == {*SCHEMA.names, REWARD}
+
+
+def test_settings_are_those_of_the_policies() -> None:
+    own = {one.name.partition("@")[0]: tuple(policies.settings_of(one)) for one in policies.POLICIES}
+    own.pop("learned")  # no spec has its weights
+    assert dict(SETTINGS) == own
+
+
+def test_a_release_holds_what_the_door_reads() -> None:
+    guard = {"share": 0.5, "per_user_day": 0.2, "floor": 0.9, "placements": ["checkout"], "cohorts": ["new"]}
+    held = PolicySlice.model_validate({"name": "softmax", "temperature": 0.5, "guard": guard}).slice()
+    assert held == {"name": "softmax@1", "settings": {"temperature": 0.5, "candidates": 50}, "guard": guard}
+    assert policies.named(held["name"], held["settings"]) == Softmax(0.5)
+    assert Rails.of(held["guard"]) == Rails(0.5, 0.2, 0.9, frozenset({"checkout"}), frozenset({"new"}))
+    assert Rails.of(PolicySlice(name="softmax").slice()["guard"]) == Rails()

@@ -107,7 +107,8 @@ def test_a_log_gives_a_policy_that_shows_what_users_like(home: Path) -> None:
     policy = Learned(**{k: tuple(v) if isinstance(v, list) else v for k, v in candidate["slice"]["settings"].items()})
     worth = policy.values(Ask.of(SCORES, 2), np.random.default_rng(0), 1)[0]
     assert worth.argmax() == len(ITEMS) - 1, "users like what the ranker puts last"
-    assert candidate["slice"]["guard"]["share"] == 1.0
+    assert candidate["slice"]["name"] == "learned@1"
+    assert candidate["slice"]["guard"] == {}
     assert set(verdict["estimates"]) == {"ips", "snips", "dm", "dr", "switch_dr", "shrunk_dr"}
     page = (home / "page.md").read_text()
     assert page.startswith("# Policy: passed\n\nIts lower bound ")

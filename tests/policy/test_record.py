@@ -78,7 +78,7 @@ def test_a_line_that_was_changed_is_refused() -> None:
     for change in ({"scores": [0.0] * 9}, {"greedy": [0, 1, 2, 3]}, {"caps": []}):
         logged = line(Softmax())
         logged["asked"]["choice"] |= change
-        with pytest.raises(DataError, match="request r1: digest .* is not that of its candidates"):
+        with pytest.raises(DataError, match=r"request r1: digest .* is not that of its candidates"):
             record.probability(logged)
     logged = line(Softmax())
     logged["items"][0]["item_id"] = "another"
@@ -90,11 +90,13 @@ def test_a_line_that_was_changed_is_refused() -> None:
 def test_a_propensity_that_is_none_is_refused(said: float | None) -> None:
     logged = line(Softmax())
     logged["items"][2]["propensity"] = said
-    with pytest.raises(DataError, match=f"request r1: propensity {said} of item .* at place 3 is none of something that"):
+    with pytest.raises(
+        DataError, match=f"request r1: propensity {said} of item .* at place 3 is none of something that"
+    ):
         record.require_true(logged)
     logged = line(Softmax())
     logged["asked"]["choice"]["given"][1] = 0.0
-    with pytest.raises(DataError, match="given 0.0 is no probability"):
+    with pytest.raises(DataError, match=r"given 0.0 is no probability"):
         record.require_true(logged)
 
 

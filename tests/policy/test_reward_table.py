@@ -80,7 +80,7 @@ def test_nothing_is_written_where_a_propensity_cannot_be_true(tmp_path: Path) ->
     before = reward_table.path(tmp_path).read_bytes()
     bad = answer("c", "cy", "tea")
     bad["items"][0]["propensity"] = 0.0
-    with pytest.raises(DataError, match="request c: propensity 0.0 of item 'tea' at place 1"):
+    with pytest.raises(DataError, match=r"request c: propensity 0.0 of item 'tea' at place 1"):
         reward_table.write(tmp_path, attributed([*ANSWERS, bad], EVENTS, KPIS, now_s=NOW), KPIS)
     assert reward_table.path(tmp_path).read_bytes() == before
     assert [path.name for path in reward_table.path(tmp_path).parent.iterdir()] == ["rewards.parquet"]

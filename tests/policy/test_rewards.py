@@ -135,5 +135,7 @@ def test_a_kpi_that_no_event_carries_is_refused_once_there_are_events() -> None:
     attributed([], [], [follow], now_s=NOW, found=found)
     require_carried([follow], found)  # nothing was logged yet
     attributed([], [event("ana", "soup", after=1)], [BUY, follow], now_s=NOW, found=found)
-    with pytest.raises(DataError, match=r"policy.rewards\[1\].event: no event of the log is of kind follow; have purcha"):
+    with pytest.raises(
+        DataError, match=r"policy.rewards\[1\].event: no event of the log is of kind follow; have purcha"
+    ):
         require_carried([BUY, follow], found)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 CANDIDATE = {
     "name": "learned@1",
     "slice": {
+        "name": "learned@1",
         "settings": {
             "centre": [0.0, 0.5],
             "scale": [1.0, 0.2],

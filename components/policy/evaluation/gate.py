@@ -14,13 +14,12 @@ import numpy as np
 
 from components.policy.evaluation import estimators, overlap
 from components.policy.evaluation.estimators import USUAL, Estimate, Settings
+from components.policy.evaluation.floors import LEAST_ESS, MOST_UNSUPPORTED
 from components.policy.evaluation.intervals import Interval, percentile, resampled_sums
 from components.policy.evaluation.logged import Logged
 from components.verdicts import PASSED, REFUSED, UNDECIDED, Word
 from feature_repo.errors import SpecError
 
-LEAST_ESS = 1000.0
-MOST_UNSUPPORTED = 0.01  # share of the policy's choices that the log may never have tried
 INTERVALS = ("bootstrap", "bernstein")
 ROUNDING = 1e-12  # of the largest value: an interval this narrow has no width
 

@@ -60,7 +60,9 @@ def _answer(line: Mapping[str, Any], choice: Mapping[str, Any]) -> LoggedAnswer:
 def write(folder: Path, answers: Answers) -> None:
     """Write answers into a folder: users are numbers, requests and items have no names."""
     _, number = np.unique(answers.user, return_inverse=True)
-    np.savez_compressed(folder / ARRAYS, user=number.reshape(-1), **{name: getattr(answers, name) for name in OF_ARRAYS})
+    np.savez_compressed(
+        folder / ARRAYS, user=number.reshape(-1), **{name: getattr(answers, name) for name in OF_ARRAYS}
+    )
     if answers.asks is not None:
         files.write_json(folder / ASKS, [_written(ask) for ask in answers.asks])
 

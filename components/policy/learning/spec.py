@@ -1,11 +1,17 @@
-"""The spec's `policy.learn`: how a policy is learnt from the log, and what it must be worth."""
+"""The spec's `policy.learn`: how a policy is learnt from the log, and what it must be worth.
 
-from typing import Literal
+No numpy here: every verb reads specs.
+"""
+
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from components.policy.evaluation.gate import LEAST_ESS, MOST_UNSUPPORTED, Rule
+from components.policy.evaluation.floors import LEAST_ESS, MOST_UNSUPPORTED
 from feature_repo.slice import Slice
+
+if TYPE_CHECKING:
+    from components.policy.evaluation.gate import Rule
 
 
 class PolicyLearning(Slice):
@@ -34,6 +40,8 @@ class PolicyLearning(Slice):
         default=MOST_UNSUPPORTED, ge=0, le=1, description="Share of its choices that the log may never have tried"
     )
 
-    def rule(self, *, guard_rails: str = "") -> Rule:
+    def rule(self, *, guard_rails: str = "") -> "Rule":
         """Return what the gate asks; `guard_rails` says what bounds the harm of a policy that nobody can judge yet."""
+        from components.policy.evaluation.gate import Rule
+
         return Rule(self.estimator, self.interval, self.least_ess, self.most_unsupported, guard_rails)

@@ -35,17 +35,21 @@ def named(name: str, settings: Mapping[str, Any] | None = None) -> Policy:
             "with the version that wrote it"
         )
     told = {key: _tuples(value) for key, value in settings.items()}
-    return dataclasses.replace(found[name], **told)  # type: ignore[type-var]  # all are dataclasses
+    return dataclasses.replace(found[name], **told)  # type: ignore[type-var]
 
 
 def settings_of(policy: Policy) -> dict[str, Any]:
     """Return a policy's settings, as logs and releases hold them."""
-    return dataclasses.asdict(policy) if dataclasses.is_dataclass(policy) else {}  # type: ignore[arg-type]
+    return dataclasses.asdict(policy) if dataclasses.is_dataclass(policy) else {}
 
 
-def short_names() -> tuple[str, ...]:
-    """Name the policies as specs do, without their numbers."""
-    return tuple(policy.name.partition("@")[0] for policy in POLICIES if policy.name != LEARNT)
+def latest(short: str) -> Policy:
+    """Return the policy that specs call by a short name, with its defaults.
+
+    >>> latest("softmax").name
+    'softmax@1'
+    """
+    return next(policy for policy in POLICIES if policy.name.partition("@")[0] == short)
 
 
 def _tuples(value: Any) -> Any:

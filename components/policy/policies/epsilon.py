@@ -29,7 +29,7 @@ class Epsilon:
         return ask.scores[None, :]
 
     def next(self, ask: Ask, values: np.ndarray, allowed: np.ndarray, above: np.ndarray) -> np.ndarray:
-        """Keep the list's item with probability 1 - epsilon, [N, M]; the others from outside of the list share the rest."""
+        """Keep the list's item with probability 1 - epsilon, [N, M]; those from outside of the list share the rest."""
         stays = certain(kept(ask, allowed, above.shape[1]), allowed.shape[1])
         outside = np.ones(allowed.shape[1], dtype=bool)
         outside[list(ask.greedy)] = False
