@@ -15,7 +15,7 @@ def policy_log(policy: str, policy_rows: Output[Dataset]) -> None:
     """Join the answers in which something was explored with their rewards.
 
     Returns:
-        policy_rows: Candidates, what was shown, how likely it was and what it brought; no user, request or item by name.
+        policy_rows: Candidates, what was shown, how likely it was and what it brought; nobody by name.
     """
     from components.policy import steps
 

@@ -22,7 +22,7 @@ from pipelines.environment import Installation
 from pipelines.graphs import code_digests
 from pipelines.spec import Recommender
 
-CODES = ("data", "profiles", "intent", "ranking", "registry", "policy")
+CODES = ("data", "profiles", "intent", "ranking", "registry")
 PASSED = "passed its gates"  # why a release is promoted; a run's note follows
 
 
@@ -126,6 +126,7 @@ def codes(spec: Recommender) -> dict[str, str]:
     found["session_code"] = code_digests.step_digest("intent/sessions")
     if spec.models.intent.search is not None:
         found["intent_code"] = files.digest([found["intent_code"], code_digests.step_digest("intent/search")])
+    found["policy_code"] = code_digests.step_digest("policy")
     found["forecast_code"] = code_digests.step_digest("intent/forecasts")
     if spec.vectors is not None:
         found["ranking_code"] = files.digest([found["ranking_code"], code_digests.step_digest("vectors")])

@@ -53,6 +53,7 @@ SCRIPTS = {
     "sessions": {"sets"},
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
     "gpu": {"device", "rows", "batch", "sides"},
+    "policy": {"campaigns", "synthetic", "synthetic_lists"},
 }
 OWN_WORLD = (
     "content",
@@ -64,6 +65,7 @@ OWN_WORLD = (
     "forms",
     "gpu",
     "online",
+    "policy",
     "private",
     "router",
     "sessions",
