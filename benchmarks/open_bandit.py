@@ -73,4 +73,4 @@ def chances(package: Path, policy: str, campaign: str, items: int) -> np.ndarray
         best = np.argsort(-drawn, axis=1)[:, :PLACES]
         for place in range(PLACES):
             counts[place] += np.bincount(best[:, place], minlength=items)
-    return counts / counts.sum(axis=1, keepdims=True)
+    return np.asarray(counts / counts.sum(axis=1, keepdims=True))

@@ -210,7 +210,8 @@ def _beside(python: Path | None, arrays: Mapping[str, Any], values: Mapping[str,
 def _shown(one: Estimate) -> Document:
     ends = {"low": one.bootstrap.low, "high": one.bootstrap.high}
     found = {"value": one.value, **ends, "ess": one.ess, "bernstein": [one.bernstein.low, one.bernstein.high]}
-    return _finite(found | ({"parameter": one.parameter} if one.parameter is not None else {}))
+    shown: Document = _finite(found | ({"parameter": one.parameter} if one.parameter is not None else {}))
+    return shown
 
 
 def _finite(found: Any) -> Any:

@@ -22,7 +22,7 @@ from components.policy.evaluation.estimators import Estimate, Settings
 from components.policy.evaluation.gate import Verdict
 from components.policy.evaluation.logged import Logged
 from components.policy.learning import log_lines
-from components.policy.learning.answers import Answers, joined
+from components.policy.learning.answers import Answers, LoggedAnswer, joined
 from components.policy.learning.judged import Learnt, learnt
 from components.policy.learning.spec import PolicyLearning
 from components.policy.spec import GREEDY, GuardRails, PolicySlice
@@ -62,7 +62,7 @@ def gather(policy: str, *, folder: str) -> None:
 _COUNTED = (log_lines.SHOWN, log_lines.GREEDY, log_lines.RAILED)
 
 
-def _joined(answers: list[log_lines.LoggedAnswer], home: Path) -> Answers:
+def _joined(answers: list[LoggedAnswer], home: Path) -> Answers:
     table = reward_table.path(home)
     if not table.is_file():
         raise DataError(f"policy rewards: {table}: no such file; make it with `intentflow rewards SPEC`")

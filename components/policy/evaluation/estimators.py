@@ -99,7 +99,7 @@ def _snips(log: Logged, _: Settings) -> Terms:
 
 
 def _dm(log: Logged, _: Settings) -> Terms:
-    _, expected = _model(log)
+    expected = _model(log)[1]
     return Terms(expected, np.ones(len(log.reward)), np.zeros(len(log.reward)))
 
 

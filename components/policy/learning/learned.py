@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,10 @@ class LearnedHead:
             or set(found) != set(cls.__dataclass_fields__)
         ):
             raise DataError(f"{folder / FILE}: is no policy of format {FORMAT}; learn the policy again")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        told: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in found.items()
+        }
+        return cls(**told)
 
 
 def marginals(

@@ -93,8 +93,8 @@ def made(learner: str, answers: Answers, weights: np.ndarray, *, temperature: fl
     apart = np.where(answers.there, worth - mean[:, None], 0.0)
     deviation = float(np.sqrt((apart**2).sum() / answers.there.sum()))
     whole = weights / deviation if deviation > LEAST_SPREAD else np.zeros_like(weights)
-    plain = (tuple(map(float, part)) for part in (centre, scale, whole))
-    return LearnedHead(learner, *plain, temperature=temperature, share=share)
+    plain = [tuple(map(float, part)) for part in (centre, scale, whole)]
+    return LearnedHead(learner, plain[0], plain[1], plain[2], temperature, share)
 
 
 def spread(answers: Answers) -> tuple[np.ndarray, np.ndarray]:
