@@ -70,6 +70,8 @@ def test_the_release_has_the_same_models_and_the_new_policy(shared, artifact, tm
     assert status("shared").holders["challenger"] == version
     again = policy_release.register_policy("shared", base.version, release=base.id, folder=str(artifact))
     assert again == version
+    same = policy_release.register_policy("shared", version, release=found.id, folder=str(artifact))
+    assert same == version, "a release that has this very policy stays as it is"
 
 
 def test_a_champion_that_changed_meanwhile_is_refused(shared, artifact) -> None:
