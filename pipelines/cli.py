@@ -128,7 +128,7 @@ def apply(place: "Installation", *, note: str) -> tuple[Any, str]:
 
 
 @verb
-@click.option("--pipeline", default="train", show_default=True, help="train, batch (score all users) or retrain")
+@click.option("--pipeline", default="train", show_default=True, help="train, batch (score all), retrain or policy")
 @click.option("--mode", help="who promotes this time: auto, manual or dry_run; default: the spec's promotion.mode")
 @click.option("--note", help="why this run, in a few words; kept with what it promotes")
 @click.option("--no-wait", "--detach", "detach", is_flag=True, help="on Kubeflow: submit, print the page, and leave")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from components.policy.learning.spec import PolicyLearning
 from components.policy.reward_spec import BotRule, RewardKpi
 from feature_repo.slice import Slice
 
@@ -104,6 +105,9 @@ class PolicySlice(Slice):
         default=(), max_length=32, description="KPIs of what was shown, each a column of the rewards table"
     )
     bots: BotRule = BotRule()
+    learn: PolicyLearning | None = Field(
+        default=None, description="How the pipeline `policy` learns a policy from the log, and what it must be worth"
+    )
 
     @model_validator(mode="after")
     def _settings_are_its_own(self) -> "PolicySlice":

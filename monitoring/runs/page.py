@@ -62,6 +62,8 @@ def page(name: str, pipeline: str, run: RunState, links: Links) -> Page:
         found = "under way", [f"Done so far: {', '.join(run.facts)}. This page is written again when more has ended."]
     elif pipeline == "batch":
         found = _scored(name, run, links)
+    elif pipeline == "policy":
+        found = _learnt(name, run, links)
     elif run.of("register"):
         found = _trained(name, run, links)
     else:
@@ -104,6 +106,27 @@ def _scored(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
     return f"scored {counts['users']:,} users", [
         f"{counts['users']:,} users have intents and recommendations{k} from {release} (`{chosen.get('which')}`).",
         "The files are the artifacts `intents` and `recommendations` of `scores`.",
+    ]
+
+
+def _learnt(name: str, run: RunState, links: Links) -> tuple[str, list[str]]:
+    learnt, made, promoted = run.of("learn_policy"), run.of("register_policy"), run.of("promote")
+    if not learnt and not made:
+        return "learnt before", ["Nothing has changed since the last run: its verdict stands."]
+    word, why = str(learnt.get("verdict", "passed")), learnt.get("why")
+    said = [f"The policy is {word}: {why}."] if why else []
+    if not made:
+        rest = "It was a dry run: nothing was registered." if learnt.get("passed") else "What serves stays as it is."
+        return f"policy {word}", [*said, rest, "The page `policy_report` of `learn_policy` has every estimate."]
+    version, champion = str(made.get("version", "")), str(promoted.get("champion", ""))
+    serves = champion == version
+    note = str(promoted.get("note") or "")
+    how = "is the champion" if serves else f"waits: {note or f'`intentflow promote --version {version}` lets it serve'}"
+    page = "The page `policy_report` of `learn_policy` has every estimate."
+    return f"policy {word}, version {version} {'serves' if serves else 'waits'}", [
+        *said,
+        f"The models that serve and this policy are {links.version(name, version)}, which {how}.",
+        page,
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from components.registry.spec import DRY_RUN
 from monitoring.drift_verdicts import DRIFTED, LOST
 
 State = Literal["ended", "failed", "stopped", "under way", "unknown"]
@@ -65,6 +66,11 @@ def _at_its_end(pipeline: str, facts: Mapping[str, Mapping[str, Any]], *, repeat
     """Tell whether a pipeline's last step has ended."""
     if pipeline == "batch":
         return "recommend" in facts or (repeats and "champion" in facts)
+    if pipeline == "policy":
+        learnt = facts.get("learn_policy")
+        return "promote" in facts or (
+            learnt is not None and (not learnt.get("passed") or learnt.get("mode") == DRY_RUN)
+        )
     if "watch" not in facts:
         return False
     verdict = facts["watch"].get("verdict")

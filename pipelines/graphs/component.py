@@ -47,6 +47,7 @@ def admit(
         ("why", str),
         ("serving", str),
         ("monitoring", str),
+        ("policy", str),
         ("lineage", str),
         ("which", str),
         ("k", int),
@@ -57,6 +58,7 @@ def admit(
         ("forecast_code", str),
         ("ranking_code", str),
         ("registry_code", str),
+        ("policy_code", str),
     ],
 ):
     """Check the form, and give each step its slice."""

@@ -12,6 +12,7 @@ from feature_repo.errors import SpecError, nearest
 from pipelines.graphs import parameters, step_table
 from pipelines.graphs.batch import batch
 from pipelines.graphs.graph import Graph, Reads
+from pipelines.graphs.policy import policy
 from pipelines.graphs.retrain import retrain
 from pipelines.graphs.train import train
 from pipelines.spec import Recommender
@@ -23,6 +24,7 @@ KINDS = {  # what a field of another kind is told
     str: "is no text",
 }
 TRAINING, SCORING = ("spec", "mode", "note"), ("spec", "which", "k", "note")
+LEARNING = ("spec", "mode", "which", "note")
 ANY = "any"  # the recommender of a pipeline that is built of no spec, to be looked at
 
 
@@ -109,6 +111,13 @@ PIPELINES = {
         retrain,
         TRAINING,
         parameters.form,
+    ),
+    "policy": Pipeline(
+        "intentflow-policy",
+        "A policy learnt from the log, its gate, and a release where it passes.",
+        policy,
+        LEARNING,
+        parameters.policy_form,
     ),
 }
 

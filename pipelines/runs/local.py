@@ -39,6 +39,7 @@ KEPT = {
     **{name: name for name in ("clean", "features", "rows", "intent", "intent_evaluation", "ranking_evaluation")},
     "forecasts": "forecasts",  # only where the spec has some
     "verdict": "drift",
+    **{name: name for name in ("policy_rows", "learned_policy")},
     **{name: name for name in SCORED},
 }
 MEASURES = ("system.Metrics", "system.ClassificationMetrics")
@@ -219,6 +220,7 @@ def _outcome(left: Left, *, seconds: float, lines: list[dict[str, Any]]) -> Run:
     outputs = left.outputs
     judged = outputs.get("register", {}).get("release_version", outputs.get("champion", {}).get("version", ""))
     version = outputs.get("register_refit", {}).get(RETURNED, judged)
+    version = outputs.get("register_policy", {}).get(RETURNED, version)
     slices = {name: int(one) if isinstance(one, float) else one for name, one in outputs[ADMIT].items()}
     return Run(
         folders=left.artifacts(),

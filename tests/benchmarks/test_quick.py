@@ -55,6 +55,7 @@ SCRIPTS = {
     "sessions": {"sets"},
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
     "gpu": {"device", "rows", "batch", "sides"},
+    "policy": {"campaigns", "synthetic", "synthetic_lists"},
 }
 OWN_WORLD = (
     "nearest",
@@ -67,6 +68,7 @@ OWN_WORLD = (
     "forms",
     "gpu",
     "online",
+    "policy",
     "private",
     "router",
     "sessions",

@@ -43,6 +43,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/ranking/places.py": ("tests/ranking/test_start.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
     # What is shown, how likely it was, and what it brought.
+    "components/policy/evaluation/estimators.py": ("tests/policy/test_estimators.py",),
+    "components/policy/evaluation/overlap.py": ("tests/policy/test_estimators.py", "tests/policy/test_gate.py"),
+    "components/policy/evaluation/slates.py": ("tests/policy/test_slates.py",),
+    "components/policy/evaluation/gate.py": ("tests/policy/test_gate.py",),
+    "components/policy/learning/answers.py": ("tests/policy/test_learning.py",),
     "components/policy/draw.py": ("tests/policy/test_draw.py", "tests/policy/test_policies.py"),
     "components/policy/guard.py": ("tests/policy/test_guard.py", "tests/policy/test_policy_spec.py"),
     "components/policy/record.py": ("tests/policy/test_record.py",),

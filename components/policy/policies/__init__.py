@@ -7,13 +7,15 @@ from typing import Any
 from components.policy.choice import Policy
 from components.policy.policies.epsilon import Epsilon
 from components.policy.policies.greedy import Greedy
+from components.policy.policies.learned import Learned
 from components.policy.policies.slate import Slate
 from components.policy.policies.softmax import Softmax
 from components.policy.policies.thompson import Thompson
 from feature_repo.errors import DataError
 
-POLICIES: tuple[Policy, ...] = (Greedy(), Epsilon(), Softmax(), Thompson(), Slate())  # each with its defaults
+POLICIES: tuple[Policy, ...] = (Greedy(), Epsilon(), Softmax(), Thompson(), Slate(), Learned())  # with defaults
 DEFAULT = POLICIES[0].name  # of a spec that declares no exploration
+LEARNT = Learned.name  # of a release whose policy was learnt; no spec has its weights
 
 
 def named(name: str, settings: Mapping[str, Any] | None = None) -> Policy:
