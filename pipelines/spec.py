@@ -35,6 +35,7 @@ from components.intent.spec import EVENTS, Intent, IntentModel, filled, read_by
 from components.profiles import vocabulary_rule
 from components.profiles.spec import HISTORIES, Profiles
 from components.ranking.spec import OF_PEOPLE, OF_VECTORS, Ranking
+from components.registry.experiment_spec import Experiment
 from components.registry.spec import Promotion
 from components.vectors.spec import Vectors
 from feature_repo import columns, files
@@ -86,6 +87,9 @@ class Recommender(Slice):
     )
     models: Models = Models()
     promotion: Promotion = Promotion()
+    experiments: tuple[Experiment, ...] = Field(
+        default=(), max_length=16, description="Releases side by side, and what decides between them; one runs at a time"
+    )
     serving: Serving = Serving()
     content: Content = Content()
     monitoring: Monitoring = Monitoring()
@@ -168,7 +172,24 @@ class Recommender(Slice):
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Leave out vectors where there are none, so that digests recorded before there were such hold."""
         dumped: dict[str, Any] = dump(self)
-        return {name: value for name, value in dumped.items() if name != "vectors" or value is not None}
+        newer = ("vectors", "experiments")
+        return {name: value for name, value in dumped.items() if name not in newer or value}
+
+    @model_validator(mode="after")
+    def _experiments_fit(self) -> "Recommender":
+        """Refuse experiments of one name, and covariates that no row has."""
+        names = [one.name for one in self.experiments]
+        have = columns.profile_columns(self.profiles.windows_days)
+        for place, one in enumerate(self.experiments):
+            if names.count(one.name) > 1:
+                raise ValueError(f"experiments[{place}].name: '{one.name}' is declared twice; give each its own")
+            for covariate in one.covariates:
+                if covariate not in have:
+                    raise ValueError(
+                        f"experiments[{place}].covariates: '{covariate}' is no number of a user's row; have "
+                        f"{', '.join(have)}{nearest(covariate, list(have))}"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _people_are_users(self) -> "Recommender":

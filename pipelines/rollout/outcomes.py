@@ -93,13 +93,15 @@ def joined(
     until_s: float,
 ) -> Outcomes:
     """Return what the users of each arm did; answers before `since_s` (epoch seconds, wall) are not of it."""
+    from bentos.recommender.logs.eventlog import KEY
+
     firsts = _firsts(answers, arms, covariates, since_s=since_s, until_s=until_s)
     seen: set[str] = set()
     count = valued = 0
     for event in events:
-        if event.get(columns.EVENT) != kpi.event or event.get("key") in seen:
+        if event.get(columns.EVENT) != kpi.event or event[KEY] in seen:
             continue
-        seen.add(event["key"])  # two doors may have logged the same event
+        seen.add(event[KEY])  # two doors may have logged the same event
         count, valued = count + 1, valued + (event.get(columns.VALUE) is not None)
         first = firsts.get(str(event[columns.USER_ID]))
         if first is not None and first.at <= float(event[columns.TIMESTAMP]) < first.at + kpi.within_s:
