@@ -170,10 +170,10 @@ class Recommender(Slice):
 
     @model_serializer(mode="wrap")
     def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out vectors where there are none, so that digests recorded before there were such hold."""
+        """Leave out vectors and experiments where there are none: digests recorded before there were such hold."""
         dumped: dict[str, Any] = dump(self)
-        newer = ("vectors", "experiments")
-        return {name: value for name, value in dumped.items() if name not in newer or value}
+        unsaid: dict[str, Any] = {"vectors": None, "experiments": ()}
+        return {name: value for name, value in dumped.items() if name not in unsaid or value not in (unsaid[name], [])}
 
     @model_validator(mode="after")
     def _experiments_fit(self) -> "Recommender":

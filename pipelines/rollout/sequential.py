@@ -93,7 +93,7 @@ def between_difference(found: Difference, *, effect: float, alpha: float) -> tup
     """Return the differences that are left open; the truth is ever outside with probability `alpha` at most.
 
     >>> [round(end, 4) for end in between_difference(Difference(0.005, 0.001**2), effect=0.005, alpha=0.05)]
-    [0.0016, 0.0084]
+    [0.0018, 0.0082]
     """
     information, needed = 1 / found.variance, -math.log(alpha)
     low, high = 0.0, math.sqrt(information)
