@@ -97,8 +97,9 @@ class Year:
     def _rows(self, one: Campaign, outcome: str, at: int) -> Treated:
         """Return a campaign's rows as of a day: nothing of that day or later is known."""
         of_it = np.isin(self._p, self._products[one.number])
-        others = sum(self._got[c.number] for c in self.campaigns if c.number != one.number and 0 <= one.start - c.start <= 56)
-        earlier = sum(self._got[c.number] for c in self.campaigns if c.start < at)
+        near = [c.number for c in self.campaigns if c.number != one.number and at - 56 <= c.start < at + WINDOW]
+        others = sum((self._got[number] for number in near), np.zeros(len(self.household)))
+        earlier = sum((self._got[c.number] for c in self.campaigns if c.start < at), np.zeros(len(self.household)))
         known = self._redeemed[1] < at
         redeemed = np.bincount(self._redeemed[0][known], minlength=len(self.household))
         columns: list[Any] = [
