@@ -18,7 +18,7 @@ from pipelines.rollout.experiment_state import ExperimentState
 from pipelines.rollout.outcomes import Outcomes
 from pipelines.rollout.state import State
 
-SPLIT, WHOLE = "experiment", "whole"  # modes of the act `route`: users fall to the arms; stable has them all again
+WARM, SPLIT, WHOLE = "warm", "experiment", "whole"  # modes of `route`: arms see events; have users; are gone
 SETTLED_S = 10.0  # routers follow new routes by then; answers of before are not of the experiment
 ATTEMPTS = 3
 LOST_USERS = 0.05  # share of users whose first answers the log lost: it cannot be judged any more
@@ -45,9 +45,9 @@ def step(state: State, facts: Facts) -> Decision | None:
 
 def arms(running: ExperimentState, doors: Mapping[str, str], mode: str) -> tuple[ArmDoor, ...]:
     """Return the arms' doors for the routes; with share 0 while they are only warmed up, so that they see events."""
-    if running.phase in ("start", "ending") or mode == WHOLE:
+    if mode not in (WARM, SPLIT) and (running.phase != "running" or mode == WHOLE):
         return ()
-    answers = mode == SPLIT or running.phase == "running"
+    answers = mode != WARM
     return tuple(
         ArmDoor(arm=arm.name, share=arm.share if answers else 0.0, release=arm.release, url=doors[arm.release])
         for arm in running.treatments
@@ -82,7 +82,7 @@ def _begun(state: State, asked: Mapping[str, Any]) -> Decision | None:
 def _split(state: State, running: ExperimentState, facts: Facts) -> Decision:
     """Have the arms see events, bring their profiles in, and then give them their users."""
     fill = tuple(Act("materialise", arm.release) for arm in running.treatments)
-    acts = (Act("route", mode="warm"), *fill, Act("route", mode=SPLIT))
+    acts = (Act("route", mode=WARM), *fill, Act("route", mode=SPLIT))
     fresh = replace(running, phase="running", since=facts.now + SETTLED_S, attempts=0)
     return _say(state, fresh, "its arms answer their users", acts, again=True)
 

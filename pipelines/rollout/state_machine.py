@@ -99,7 +99,7 @@ def _idle(state: State, facts: Facts, rules: Rollout) -> Decision:
     if stable is None:
         return Decision(state)
     if mends := _mended(state, facts, Act("route", mode="stable")):
-        return Decision(state, mends)
+        return Decision(state, mends, again=state.experiment is not None)
     if mending.beside(state, facts.running, facts.overlay_door, facts.routes):
         return Decision(state, (Act("retire"),))
     if (tried := experiments.step(state, facts)) is not None:

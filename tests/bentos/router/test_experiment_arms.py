@@ -45,7 +45,7 @@ def test_events_of_users_of_one_arm_go_there_and_of_several_to_stable() -> None:
 
     assert arm_for("/events", events(*inside[:3]), routes) == "b"
     assert arm_for("/events", events(*inside[:3], outside), routes) == "stable"
-    assert arm_for("/nowhere", b'{"user_id": "1"}', routes) == "stable"
+    assert arm_for("other", b'{"user_id": "1"}', routes) == "stable"
 
 
 def test_routes_without_an_experiment_are_written_as_before() -> None:

@@ -210,9 +210,10 @@ def test_a_loop_that_is_killed_in_the_middle_does_it_again() -> None:
     world.move("1")
     arms = (ArmRelease("old", V1.version, V1.release, 0.6), ArmRelease("new", V2.version, V2.release, 0.4))
     world.asked = ExperimentState(1, RULES.model_dump(mode="json"), arms).asked()
-    for _ in range(12):
+    for _ in range(4):
         kept = world.state
         world.look()
         world.state = kept  # the loop was killed before it wrote
-        world.look()
+        for _ in range(3):
+            world.look()
     assert world.state.experiment is not None and world.state.experiment.phase == "running"
