@@ -63,7 +63,9 @@ def first_verdict(control: Users, arm: Users, rules: Experiment, *, every: int) 
     most = min(len(control.kpi), len(arm.kpi))
     found, users = Findings({}), 0
     for users in range(every, most + 1, every):
-        found = judge(Outcomes({"control": control.first(users, rules), "other": arm.first(users, rules)}, events=1), rules)
+        found = judge(
+            Outcomes({"control": control.first(users, rules), "other": arm.first(users, rules)}, events=1), rules
+        )
         if found.broken or found.word in (PASSED, REFUSED):
             break
     return found, users
@@ -141,9 +143,15 @@ def real(weeks: int = WEEKS) -> Document:
         if not 0.04 <= base <= 0.06:
             continue
         y = bought[place][:, test.start : test.stop].ravel().astype(float)
-        own = np.concatenate([bought[place][:, w - weeks : w].sum(axis=1) for w in test]).reshape(len(test), n).T.ravel()
+        own = (
+            np.concatenate([bought[place][:, w - weeks : w].sum(axis=1) for w in test]).reshape(len(test), n).T.ravel()
+        )
         visit = np.concatenate([visits[:, w - weeks : w].sum(axis=1) for w in test]).reshape(len(test), n).T.ravel()
-        found[name] = {"base": round(base, 4), "visits": _r2(y, visit[:, None]), "own": _r2(y, np.stack([visit, own], 1))}
+        found[name] = {
+            "base": round(base, 4),
+            "visits": _r2(y, visit[:, None]),
+            "own": _r2(y, np.stack([visit, own], 1)),
+        }
     return {name: one for name, one in sorted(found.items())}
 
 

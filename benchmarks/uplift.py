@@ -26,7 +26,8 @@ WINDOW, BEFORE = 28, 84  # days of the outcome, and of what is known
 FIRST, LAST = "2017-01-01", "2017-12-31"
 OUTCOMES = ("products", "everything")
 SHIFTS = (0, 28)  # days before the campaign at which a window begins that is asked about; 0: the campaign's own
-TRUTHS = 40
+TRUTHS = 20
+FOLDS, TREES = 3, 80
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,15 @@ class Year:
 
     def rows(self, *, outcome: str, shift: int, kinds: tuple[int, ...]) -> Treated:
         """Return the rows of every campaign of some kinds that has the days before and after it."""
-        parts: list[Treated] = []
+        parts: list[tuple[np.ndarray, ...]] = []
         longest = max(SHIFTS) + BEFORE
         for one in self.campaigns:
             if one.kind in kinds and one.start >= longest and one.start + WINDOW <= 365:
                 parts.append(self._rows(one, outcome, one.start - shift))
-        return Treated(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("features", "treated", "outcome", "user")))
+        return Treated(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
-    def _rows(self, one: Campaign, outcome: str, at: int) -> Treated:
-        """Return a campaign's rows as of a day: nothing of that day or later is known."""
+    def _rows(self, one: Campaign, outcome: str, at: int) -> tuple[np.ndarray, ...]:
+        """Return a campaign's rows as of a day, as Treated has them: nothing of that day or later is known."""
         of_it = np.isin(self._p, self._products[one.number])
         near = [c.number for c in self.campaigns if c.number != one.number and at - 56 <= c.start < at + WINDOW]
         others = sum((self._got[number] for number in near), np.zeros(len(self.household)))
@@ -113,12 +114,12 @@ class Year:
         features = np.stack([np.asarray(c, dtype=float) for c in columns], axis=1)
         active = features[:, 6] > 0  # bought in the twelve weeks before
         spent = self.spent(at, WINDOW, of_it if outcome == "products" else None)
-        return Treated(features[active], self._got[one.number][active], spent[active], np.flatnonzero(active))
+        return features[active], self._got[one.number][active], spent[active], np.flatnonzero(active)
 
 
 def asked(rows: Treated, *, trees: int, seed: int = 0) -> Document:
     """Return what the rows say: the plain difference, both learners, groups, overlap."""
-    found = learn(rows, trees=trees, seed=seed)
+    found = learn(rows, folds=FOLDS, trees=trees, seed=seed)
     kept = found.compared
     return {
         "rows": len(rows.treated),
@@ -151,7 +152,7 @@ def truths(count: int, *, trees: int) -> Document:
     covered, errors, widths = {"naive": 0, "dr": 0}, {"t_learner": [], "dr": []}, []
     for seed in range(count):
         rows, truth = made(seed)
-        found = learn(rows, trees=trees, seed=seed)
+        found = learn(rows, folds=FOLDS, trees=trees, seed=seed)
         robust = effects.doubly_robust(rows, found)
         for name, one in (("naive", effects.naive(rows)), ("dr", robust)):
             covered[name] += one.low <= truth[found.compared].mean() <= one.high
@@ -168,7 +169,7 @@ def truths(count: int, *, trees: int) -> Document:
 
 def measure(switches: argparse.Namespace) -> Document:
     """Ask all questions."""
-    trees = 30 if switches.quick else 120
+    trees = 30 if switches.quick else TREES
     found: Document = {"truth": truths(2 if switches.quick else TRUTHS, trees=trees)}
     if switches.quick:
         return found
@@ -185,13 +186,27 @@ def measure(switches: argparse.Namespace) -> Document:
 def text(document: Document) -> str:
     """Write the tables."""
     made_up = document["truth"]
-    head = ["campaigns, outcome", "rows", "got it", "without it", "plain difference", "T-learner", "DR", "AUC", "effective"]
+    head = [
+        "campaigns, outcome",
+        "rows",
+        "got it",
+        "without it",
+        "plain difference",
+        "T-learner",
+        "DR",
+        "AUC",
+        "effective",
+    ]
     lines = [
         [name, one["rows"], one["treated"], one["outcome"], _cell(one["naive"]), one["t_learner"], _cell(one["dr"]),
          one["overlap"]["auc"], one["overlap"]["effective"]]
         for name, one in document.items() if isinstance(one, dict) and "dr" in one and "rows" in one
     ]  # fmt: skip
-    by = [[name, *map(_cell, one["groups"])] for name, one in document.items() if isinstance(one, dict) and "groups" in one]
+    by = [
+        [name, *map(_cell, one["groups"])]
+        for name, one in document.items()
+        if isinstance(one, dict) and "groups" in one
+    ]
     known = (
         f"{made_up['worlds']} made worlds: the truth lies in {made_up['covered']['dr']} intervals of DR (median width "
         f"{made_up['width']}) and in {made_up['covered']['naive']} of the plain difference; error of a user's effect: "

@@ -109,7 +109,9 @@ class Recommender(Slice):
     )
     promotion: Promotion = Promotion()
     experiments: tuple[Experiment, ...] = Field(
-        default=(), max_length=16, description="Releases side by side, and what decides between them; one runs at a time"
+        default=(),
+        max_length=16,
+        description="Releases side by side, and what decides between them; one runs at a time",
     )
     serving: Serving = Serving()
     content: Content = Content()

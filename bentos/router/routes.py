@@ -78,7 +78,9 @@ class Routes(Known):
     shared: bool = Field(default=False, description="Both releases keep the same profiles: events are not copied")
     stable: Backend
     candidate: Backend | None = None
-    experiment: str = Field(default="", max_length=128, description="Which one; who is in which of its arms hangs on it")
+    experiment: str = Field(
+        default="", max_length=128, description="Which one; who is in which of its arms hangs on it"
+    )
     arms: tuple[ArmDoor, ...] = Field(default=(), max_length=8, description="Of the experiment; stable has the others")
 
     @model_serializer(mode="wrap")

@@ -109,7 +109,9 @@ def ask(name: str, experiment: Mapping[str, Any]) -> None:
     """Ask the loop for an experiment, or for its end; a person does this, whoever holds the lease."""
     text = json.dumps(experiment, ensure_ascii=False, separators=(",", ":"))
     if len(text) > CHARACTERS:
-        raise SpecError(f"experiments: {len(text)} characters; a tag of the registry holds {CHARACTERS}; use fewer arms")
+        raise SpecError(
+            f"experiments: {len(text)} characters; a tag of the registry holds {CHARACTERS}; use fewer arms"
+        )
     with mlflow_client.connected() as client:
         client.set_registered_model_tag(model_name(name), EXPERIMENT, text)
 

@@ -36,7 +36,9 @@ def step(state: State, facts: Facts) -> Decision | None:
         why = str(asked.get("stop") or "another one was asked for")
         return _ending(state, running, "stopped", why)
     if running.phase == "start":
-        acts = tuple(act for arm in running.treatments for act in (Act("prepare", arm.version), Act("start", arm.release)))
+        acts = tuple(
+            act for arm in running.treatments for act in (Act("prepare", arm.version), Act("start", arm.release))
+        )
         return _say(state, replace(running, phase="warm", attempts=0), "built and started", acts, again=True)
     if running.phase == "warm":
         return _split(state, running, facts)
@@ -131,9 +133,7 @@ def _ended(state: State, running: ExperimentState, facts: Facts) -> Decision:
     """Give all users back to stable, then end the arms' doors; a better release is promoted where the spec says so."""
     kept = {served.release for served in (state.stable, state.previous) if served is not None}
     wins = [arm for arm in running.treatments if arm.name == running.best and running.rules.on_winner == "promote"]
-    stops = tuple(
-        Act("stop", arm.release) for arm in running.treatments if arm.release not in kept and arm not in wins
-    )
+    stops = tuple(Act("stop", arm.release) for arm in running.treatments if arm.release not in kept and arm not in wins)
     why = f"experiment {running.name}: {running.why}"
     promotes = tuple(Act("promote", arm.version, why=why) for arm in wins)
     acts = (Act("route", mode=WHOLE), *stops, *promotes)

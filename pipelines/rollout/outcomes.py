@@ -56,9 +56,7 @@ class _First:
     kpi: float = 0.0
 
 
-def measured(
-    home: Path, arms: Mapping[str, str], kpi: Kpi, covariates: Sequence[str], *, since_s: float
-) -> Outcomes:
+def measured(home: Path, arms: Mapping[str, str], kpi: Kpi, covariates: Sequence[str], *, since_s: float) -> Outcomes:
     """Join the logs of a state folder; `arms` by release."""
     from bentos.recommender.logs import eventlog, requestlog
     from bentos.recommender.logs.json_lines import files, read
@@ -108,7 +106,9 @@ def joined(
             first.kpi += _amount(event, kpi)
     ripe_s = until_s - kpi.within_s
     return Outcomes(
-        arms={arm: _arm([f for f in firsts.values() if f.arm == arm], kpi, covariates, ripe_s) for arm in arms.values()},
+        arms={
+            arm: _arm([f for f in firsts.values() if f.arm == arm], kpi, covariates, ripe_s) for arm in arms.values()
+        },
         crossed=sum(first.crossed for first in firsts.values()),
         events=count,
         valued=valued,

@@ -24,7 +24,12 @@ def test_an_experiment_is_small_to_write_and_read_back_as_it_was() -> None:
     found = parsed(TRY)
     (one,) = found.experiments
     assert (one.control.name, [arm.name for arm in one.treatments]) == ("old", ["new"])
-    assert (one.kpi.measure, one.kpi.within_s, one.kpi.better, one.on_winner) == ("converted", 7 * 86400, "more", "report")
+    assert (one.kpi.measure, one.kpi.within_s, one.kpi.better, one.on_winner) == (
+        "converted",
+        7 * 86400,
+        "more",
+        "report",
+    )
     assert (one.smallest_effect, one.alpha, one.min_users, one.min_active, one.days) == (0.1, 0.05, 500, 25, 28)
     assert one.covariates == ("sessions_slow", "value_slow")
     assert spec.parse(found.model_dump(mode="json"), place="s") == found

@@ -43,7 +43,7 @@ def test_both_learners_say_whom_it_changes(learnt) -> None:
     changed = truth > 0
     for expected in (found.by_t, found.by_dr):
         assert expected[changed].mean() - expected[~changed].mean() > 0.6
-        assert np.sqrt(((expected - truth) ** 2).mean()) < 0.6
+        assert np.sqrt(((expected - truth) ** 2).mean()) < 0.7
 
 
 def test_groups_by_expected_effect_grow(learnt) -> None:
@@ -76,7 +76,10 @@ def test_what_nobody_measured_makes_an_effect_where_there_is_none() -> None:
 
 def test_a_user_s_rows_count_as_one_user() -> None:
     values = np.random.default_rng(5).normal(size=50)
-    once, thrice = effects.mean_effect(values, np.arange(50)), effects.mean_effect(np.tile(values, 3), np.tile(np.arange(50), 3))
+    once, thrice = (
+        effects.mean_effect(values, np.arange(50)),
+        effects.mean_effect(np.tile(values, 3), np.tile(np.arange(50), 3)),
+    )
     assert (once.low, once.high) == pytest.approx((thrice.low, thrice.high))
     assert (thrice.rows, thrice.users) == (150, 50)
 
@@ -106,4 +109,6 @@ def test_the_auc_by_hand() -> None:
 def test_rows_that_say_nothing_are_refused(change, said) -> None:
     rows, _ = world(7)
     with pytest.raises(DataError, match=said):
-        Treated(**{"features": rows.features, "treated": rows.treated, "outcome": rows.outcome, "user": rows.user} | change)
+        Treated(
+            **{"features": rows.features, "treated": rows.treated, "outcome": rows.outcome, "user": rows.user} | change
+        )

@@ -90,7 +90,10 @@ def test_what_cannot_be_compared_ends_it(old: ArmOutcomes, new: ArmOutcomes, mor
 
 def test_a_value_that_no_event_carries_ends_it() -> None:
     rules = RULES.model_copy(update={"kpi": Kpi(event="purchase", measure="value")})
-    assert "none of 7 events 'purchase' carries one" in judge(pair(arm(200, 20), arm(200, 20), events=7, valued=0), rules).broken
+    assert (
+        "none of 7 events 'purchase' carries one"
+        in judge(pair(arm(200, 20), arm(200, 20), events=7, valued=0), rules).broken
+    )
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,9 @@ class Tried(World):
 
     def saw(self, old: tuple[int, int], new: tuple[int, int], **more: Any) -> "Tried":
         """Let users (how many, how many of them bought) have been answered."""
-        arms = {name: ArmOutcomes(n, np.arange(n) < k, np.zeros((n, 0))) for name, (n, k) in (("old", old), ("new", new))}
+        arms = {
+            name: ArmOutcomes(n, np.arange(n) < k, np.zeros((n, 0))) for name, (n, k) in (("old", old), ("new", new))
+        }
         self.outcomes = Outcomes({k: replace(v, kpi=v.kpi.astype(float)) for k, v in arms.items()}, events=1, **more)
         self.settle()
         return self
@@ -125,7 +127,10 @@ def test_without_measures_the_longest_time_ends_it_too() -> None:
     world = tried()
     world.now += 11 * DAY
     world.settle()
-    assert (world.state.tried["result"], world.state.tried["why"]) == ("no difference", "its time is over; nothing was measured")
+    assert (world.state.tried["result"], world.state.tried["why"]) == (
+        "no difference",
+        "its time is over; nothing was measured",
+    )
 
 
 def test_a_sample_ratio_mismatch_ends_it() -> None:

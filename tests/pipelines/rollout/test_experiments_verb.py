@@ -78,7 +78,9 @@ def test_from_start_to_a_promoted_winner(adopted: World, monkeypatch: pytest.Mon
     state = world.look()
     assert asked[-1] == {"r1": "old", "r2": "new"}
     assert state.experiment is not None and state.experiment.seen["new"]["word"] == "undecided"
-    assert "new              4000 users, 4000 judged, mean 0.05125" in experiments.text(experiments.act(world.place, "status"))
+    assert "new              4000 users, 4000 judged, mean 0.05125" in experiments.text(
+        experiments.act(world.place, "status")
+    )
     with pytest.raises(Refused, match="'try' is under way; one at a time"):
         experiments.act(world.place, "start", "try")
 
@@ -107,7 +109,9 @@ def test_stop_gives_users_back_and_takes_the_door_away(adopted: World, monkeypat
     assert experiments.act(world.place, "start")["waits"] == "try", "it may be tried again"
 
 
-def test_an_arm_that_does_not_start_ends_it_and_stable_serves_on(adopted: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arm_that_does_not_start_ends_it_and_stable_serves_on(
+    adopted: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = declared(adopted)
 
     def prepare(version: str) -> str:

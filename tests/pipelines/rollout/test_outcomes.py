@@ -20,12 +20,16 @@ def answer(user: str, *, after: float = 0, release: str = "aaa", visits: float =
     return line | {"numbers": {"sessions_slow": visits}} | more
 
 
-def event(user: str, *, after: float, kind: str = "purchase", value: float | None = 2.0, key: str = "") -> dict[str, Any]:
+def event(
+    user: str, *, after: float, kind: str = "purchase", value: float | None = 2.0, key: str = ""
+) -> dict[str, Any]:
     key = key or f"{user}-{after}-{kind}"
     return {"user_id": user, "item_id": "soup", "event": kind, "timestamp": CLOCK + after, "value": value, "key": key}
 
 
-def found(answers: list[dict[str, Any]], events: list[dict[str, Any]], *, until: float = 2 * HOUR, **kpi: Any) -> Outcomes:
+def found(
+    answers: list[dict[str, Any]], events: list[dict[str, Any]], *, until: float = 2 * HOUR, **kpi: Any
+) -> Outcomes:
     asked = Kpi(event="purchase", within_hours=1, **kpi)
     return joined(answers, events, ARMS, asked, ("sessions_slow",), since_s=BEGAN, until_s=BEGAN + until)
 
