@@ -59,7 +59,7 @@ def drawn(habit: str, users: int, *, lift: float, rng: np.random.Generator) -> U
 
 
 def first_verdict(control: Users, arm: Users, rules: Experiment, *, every: int) -> tuple[Findings, int]:
-    """Look again and again; return what the first verdict, or else the last look, said, and the users an arm by then."""
+    """Look again and again; return what the first verdict or the last look said, and the users an arm by then."""
     most = min(len(control.kpi), len(arm.kpi))
     found, users = Findings({}), 0
     for users in range(every, most + 1, every):
@@ -126,7 +126,8 @@ def real(weeks: int = WEEKS) -> Document:
     with duckdb.connect() as db:
         completejourney.read(db)
         rows = db.execute(
-            """SELECT e.user_id, i.category, date_diff('day', DATE '2016-12-26', CAST(e.timestamp AS DATE)) // 7 AS week,
+            """SELECT e.user_id, i.category,
+                date_diff('day', DATE '2016-12-26', CAST(e.timestamp AS DATE)) // 7 AS week,
                 count(*) AS lines FROM source_events e JOIN source_items i USING (item_id)
                 WHERE i.category IS NOT NULL GROUP BY ALL"""
         ).fetchnumpy()
@@ -152,7 +153,7 @@ def real(weeks: int = WEEKS) -> Document:
             "visits": _r2(y, visit[:, None]),
             "own": _r2(y, np.stack([visit, own], 1)),
         }
-    return {name: one for name, one in sorted(found.items())}
+    return dict(sorted(found.items()))
 
 
 def _r2(y: np.ndarray, x: np.ndarray) -> float:

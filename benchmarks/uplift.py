@@ -1,4 +1,4 @@
-"""Whom does a coupon change? The campaigns of the grocery year, by T- and DR-learner, beside placebos and a known truth.
+"""Whom does a coupon change? The campaigns of the grocery year, by T- and DR-learner, beside placebos and a truth.
 
 A row is a household at the start of a campaign; it got the campaign or not. The outcome is what it spent in the four
 weeks from then on, on the campaign's products (`products`) and on everything (`everything`), in the currency; features
@@ -60,7 +60,8 @@ class Year:
             self.campaigns = [
                 Campaign(int(n), "ABC".index(kind[-1]), int(start))
                 for n, kind, start in db.execute(
-                    f"SELECT campaign_id, campaign_type, {day.format('start_date')} FROM campaign_descriptions ORDER BY ALL"
+                    f"""SELECT campaign_id, campaign_type, {day.format("start_date")}
+                        FROM campaign_descriptions ORDER BY ALL"""
                 ).fetchall()
             ]
             got = db.execute("SELECT campaign_id AS c, household_id AS h FROM campaigns").fetchnumpy()
@@ -155,7 +156,7 @@ def truths(count: int, *, trees: int) -> Document:
         found = learn(rows, folds=FOLDS, trees=trees, seed=seed)
         robust = effects.doubly_robust(rows, found)
         for name, one in (("naive", effects.naive(rows)), ("dr", robust)):
-            covered[name] += one.low <= truth[found.compared].mean() <= one.high
+            covered[name] += int(one.low <= truth[found.compared].mean() <= one.high)
         widths.append(robust.high - robust.low)
         for name, expected in (("t_learner", found.by_t), ("dr", found.by_dr)):
             errors[name].append(float(np.sqrt(((expected - truth) ** 2).mean())))

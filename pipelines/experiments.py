@@ -1,8 +1,8 @@
 """`intentflow experiments`: start one that the spec declares, say how it stands, stop it.
 
 It only asks the registry; the rollout's loop (`intentflow reconcile --watch`) does the rest, on a laptop and on a
-cluster alike. What an alias meant at the start holds for the whole experiment. (`intentflow experiment` is another verb:
-Katib's search for a model's settings.)
+cluster alike. What an alias meant at the start holds for the whole experiment. (`intentflow experiment` is another
+verb: Katib's search for a model's settings.)
 """
 
 import datetime as dt

@@ -89,7 +89,7 @@ def groups(rows: Treated, found: Estimates, expected: np.ndarray, *, count: int 
 
 
 def overlap(rows: Treated, found: Estimates) -> Overlap:
-    """Say how alike the two groups are, before and after rows are weighted by their chance (overlap weights: Li 2018)."""
+    """Say how alike the two groups are, before and after rows are weighted by their chance (Li 2018)."""
     weight = np.where(rows.treated, 1 - found.chance, found.chance)
     before, after = (_differences(rows, w) for w in (np.ones(len(weight)), weight))
     low, high = np.quantile(found.chance, (0.01, 0.99))
@@ -117,7 +117,7 @@ def _differences(rows: Treated, weight: np.ndarray) -> np.ndarray:
 
 def _auc(score: np.ndarray, positive: np.ndarray) -> float:
     """Return the chance that a positive scores above a negative; equal scores count half."""
-    values, place, count = np.unique(score, return_inverse=True, return_counts=True)
+    _values, place, count = np.unique(score, return_inverse=True, return_counts=True)
     middle = np.cumsum(count) - (count - 1) / 2  # mean rank of equal scores
     ranks, n = middle[place], int(positive.sum())
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(score) - n)))

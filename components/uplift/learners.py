@@ -1,7 +1,7 @@
 """Estimates of an effect on each user: the T-learner and the doubly robust (DR) learner, on boosted trees.
 
-The T-learner models the outcome of those who got it and of those who did not, and takes the difference (Kuenzel and others
-2019): where the two groups differ, the difference of two models' errors is in it. The DR-learner corrects each row's
+The T-learner models the outcome of those who got it and of those who did not, and takes the difference (Künzel and
+others 2019): where the two groups differ, the difference of two models' errors is in it. The DR-learner corrects each row's
 difference by its own residual over its chance to have got it, and learns from these corrected differences (Kennedy
 2020): its mean is right if either the outcomes or the chances are modelled well, and has an honest error.
 
@@ -55,7 +55,8 @@ def library() -> Any:
         import lightgbm
     except ImportError:
         raise SpecError(
-            "uplift: effects are learnt by the package lightgbm, which is not installed; `pip install 'intentflow[trees]'`"
+            "uplift: effects are learnt by the package lightgbm, which is not installed; "
+            "`pip install 'intentflow[trees]'`"
         ) from None
     return lightgbm
 

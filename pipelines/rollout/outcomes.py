@@ -1,4 +1,4 @@
-"""What each user of an experiment did after the first answer that they got in it, from the request log and the event log.
+"""What each user of an experiment did after their first answer in it, from the request log and the event log.
 
 A user counts once: in the arm of their first answer, with the KPI over a fixed time after it, so that users are
 independent of each other and one who came later is not at a disadvantage. As for rewards (rewards.py) the wall clock

@@ -12,8 +12,8 @@ Experiments compare means over users instead, each user counted once, so the dif
 is enough. Its score, difference / variance, moves like a Brownian motion in the information 1 / variance (the canonical
 joint distribution: Jennison and Turnbull 2000, ch. 3), and a mixture of likelihood ratios over effects is a martingale
 under no effect: most of the weight lies on plus and minus the smallest effect that is asked about, where the test must
-find it with few users, the rest on a normal prior of that width, which narrows the interval as users come. The shares of
-users by arm are tested by the same means against what was declared (a Dirichlet mixture: Lindon and Malek 2022).
+find it with few users, the rest on a normal prior of that width, which narrows the interval as users come. The shares
+of users by arm are tested by the same means against what was declared (a Dirichlet mixture: Lindon and Malek 2022).
 """
 
 import functools

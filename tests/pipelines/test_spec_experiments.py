@@ -60,7 +60,8 @@ def test_a_spec_without_experiments_has_the_digest_that_it_had() -> None:
 def test_what_could_never_be_judged_is_refused_in_one_line(change: dict[str, Any], line: str) -> None:
     with pytest.raises(SpecError) as found:
         parsed(TRY | change)
-    assert "experiments[0]" in str(found.value) and line in str(found.value)
+    assert "experiments[0]" in str(found.value)
+    assert line in str(found.value)
     assert "\n" not in str(found.value)
 
 

@@ -1,4 +1,4 @@
-"""Effects on worlds whose truth is known: found where they are, none where there is none, and what misleads is shown."""
+"""Effects on worlds whose truth is known: found where they are, none where there is none."""
 
 import numpy as np
 import pytest

@@ -125,7 +125,8 @@ def test_more_arms_share_alpha_and_the_best_is_named() -> None:
     )
     assert (found.word, found.best) == (PASSED, "third")
     alone = judge(pair(arm(2000, 100), arm(2000, 180)), RULES).judged["new"].interval
-    assert alone is not None and found.judged["new"].interval is not None
+    assert alone is not None
+    assert found.judged["new"].interval is not None
     assert found.judged["new"].interval[0] < alone[0]  # half of alpha
 
 

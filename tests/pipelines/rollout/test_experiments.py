@@ -75,7 +75,8 @@ def test_the_arms_see_events_and_get_their_profiles_before_they_get_users() -> N
     assert world.done[before:] == [
         "prepare 2", "start bbbb", "route warm", "materialise bbbb", "route experiment",
     ]  # fmt: skip
-    assert world.routes is not None and world.state.experiment is not None
+    assert world.routes is not None
+    assert world.state.experiment is not None
     assert [(a.arm, a.share, a.release) for a in world.routes.arms] == [("new", 0.4, "bbbb")]
     assert (world.routes.mode, world.routes.stable.release, world.routes.experiment) == ("stable", "aaaa", "try-1")
     assert world.state.experiment.since == world.now + experiments.SETTLED_S
@@ -93,7 +94,8 @@ def test_a_better_release_ends_it_and_stays_a_challenger() -> None:
     world = tried().saw((6000, 300), (4000, 400))
     assert world.state.experiment is None
     assert (world.state.tried["result"], world.state.tried["best"]) == ("better", "new")
-    assert world.routes is not None and world.routes.arms == ()
+    assert world.routes is not None
+    assert world.routes.arms == ()
     assert list(world.running) == ["aaaa"]
     assert "+100.0% adjusted" in world.state.tried["why"]
     assert world.state.tried["arms"]["new"]["word"] == "passed"
@@ -102,8 +104,10 @@ def test_a_better_release_ends_it_and_stays_a_challenger() -> None:
 def test_a_better_release_is_promoted_where_the_spec_says_so_and_its_door_stays() -> None:
     world = tried(RULES.model_copy(update={"on_winner": "promote"}))
     world.saw((6000, 300), (4000, 400))
-    assert "promote 2" in world.done and "stop bbbb" not in world.done
-    assert world.state.candidate == V2 and "bbbb" in world.running
+    assert "promote 2" in world.done
+    assert "stop bbbb" not in world.done
+    assert world.state.candidate == V2
+    assert "bbbb" in world.running
     assert world.state.tried["result"] == "better"
 
 
@@ -160,9 +164,11 @@ def test_a_person_stops_it_and_it_is_not_begun_again() -> None:
 def test_a_champion_that_moves_ends_it() -> None:
     world = tried()
     world.move("3")
-    assert world.state.candidate is not None and world.state.experiment is None
+    assert world.state.candidate is not None
+    assert world.state.experiment is None
     assert (world.state.tried["result"], world.state.tried["why"]) == ("abandoned", "the champion moved to version 3")
-    assert world.routes is not None and world.routes.arms == ()
+    assert world.routes is not None
+    assert world.routes.arms == ()
 
 
 def test_an_experiment_waits_for_the_end_of_a_rollout() -> None:
@@ -170,7 +176,8 @@ def test_an_experiment_waits_for_the_end_of_a_rollout() -> None:
     world.move("1")
     world.move("3")
     world.ask()
-    assert world.state.candidate is not None and world.state.experiment is None
+    assert world.state.candidate is not None
+    assert world.state.experiment is None
 
 
 def test_a_door_that_is_lost_is_started_again_and_the_third_time_ends_it() -> None:
@@ -178,8 +185,10 @@ def test_a_door_that_is_lost_is_started_again_and_the_third_time_ends_it() -> No
     for _ in range(2):
         del world.running["bbbb"]
         world.settle()
-        assert world.state.experiment is not None and "bbbb" in world.running
-        assert world.routes is not None and len(world.routes.arms) == 1
+        assert world.state.experiment is not None
+        assert "bbbb" in world.running
+        assert world.routes is not None
+        assert len(world.routes.arms) == 1
     del world.running["bbbb"]
     world.settle()
     assert (world.state.tried["result"], world.state.tried["why"]) == ("failed", "the door of new died 3 times")
@@ -190,7 +199,8 @@ def test_an_arm_that_cannot_be_built_ends_it_and_not_what_serves(passing: bool, 
     state = tried().state
     for number in range(tries):
         decision = experiments.failed(state, Act("prepare", "2"), "a file differs", passing=passing)
-        assert decision is not None and decision.state.experiment is not None
+        assert decision is not None
+        assert decision.state.experiment is not None
         assert decision.state.experiment.phase == ("ending" if number + 1 == tries else "running")
         state = decision.state
     assert experiments.failed(state, Act("start", "aaaa"), "stable's", passing=False) is None
@@ -221,4 +231,5 @@ def test_a_loop_that_is_killed_in_the_middle_does_it_again() -> None:
         world.state = kept  # the loop was killed before it wrote
         for _ in range(3):
             world.look()
-    assert world.state.experiment is not None and world.state.experiment.phase == "running"
+    assert world.state.experiment is not None
+    assert world.state.experiment.phase == "running"

@@ -52,7 +52,8 @@ def measured(world: World, monkeypatch: pytest.MonkeyPatch, found: Outcomes) -> 
     asked: list[Mapping[str, str]] = []
 
     def outcomes(arms: Mapping[str, str], kpi: Kpi, covariates: Any, *, since_s: float) -> Outcomes:
-        assert since_s > 0 and kpi == RULES.kpi
+        assert since_s > 0
+        assert kpi == RULES.kpi
         asked.append(arms)
         return found
 
@@ -77,7 +78,8 @@ def test_from_start_to_a_promoted_winner(adopted: World, monkeypatch: pytest.Mon
     assert world.actuator.running()["r2"] == "http://recommender-r2"
     state = world.look()
     assert asked[-1] == {"r1": "old", "r2": "new"}
-    assert state.experiment is not None and state.experiment.seen["new"]["word"] == "undecided"
+    assert state.experiment is not None
+    assert state.experiment.seen["new"]["word"] == "undecided"
     assert "new              4000 users, 4000 judged, mean 0.05125" in experiments.text(
         experiments.act(world.place, "status")
     )
@@ -87,7 +89,8 @@ def test_from_start_to_a_promoted_winner(adopted: World, monkeypatch: pytest.Mon
     measured(world, monkeypatch, seen(200, 400))
     for _ in range(6):
         state = world.look()
-    assert state.tried["result"] == "better" and state.stable is not None
+    assert state.tried["result"] == "better"
+    assert state.stable is not None
     assert state.stable.release == "r2", "the winner was promoted and rolled out"
     assert "arms" not in routes(world)
     assert "try: better" in experiments.text(experiments.act(world.place, "status"))
@@ -103,7 +106,8 @@ def test_stop_gives_users_back_and_takes_the_door_away(adopted: World, monkeypat
     experiments.act(world.place, "stop", why="enough")
     state = world.look()
     assert (state.experiment, state.tried["result"], state.tried["why"]) == (None, "stopped", "enough")
-    assert "arms" not in routes(world) and "r2" not in world.actuator.running()
+    assert "arms" not in routes(world)
+    assert "r2" not in world.actuator.running()
     with pytest.raises(SpecError, match="none is under way"):
         experiments.act(world.place, "stop")
     assert experiments.act(world.place, "start")["waits"] == "try", "it may be tried again"
@@ -162,5 +166,5 @@ def test_a_version_that_its_gates_refused_meets_no_users(adopted: World) -> None
 def test_while_a_rollout_is_under_way_none_is_started(adopted: World) -> None:
     adopted.move("3")
     adopted.look()
-    with pytest.raises(Refused, match="is under way; wait for its end|does not serve yet"):
+    with pytest.raises(Refused, match="is under way; wait for its end"):
         experiments.act(declared(adopted).place, "start")
