@@ -163,8 +163,7 @@ def test_a_version_that_its_gates_refused_meets_no_users(adopted: World) -> None
         experiments.act(declared(adopted).place, "start")
 
 
-def test_while_a_rollout_is_under_way_none_is_started(adopted: World) -> None:
+def test_before_the_loop_has_followed_the_champion_none_is_started(adopted: World) -> None:
     adopted.move("3")
-    adopted.look()
-    with pytest.raises(Refused, match="is under way; wait for its end"):
+    with pytest.raises(Refused, match="champion 3 does not serve yet; let the loop roll it out"):
         experiments.act(declared(adopted).place, "start")
