@@ -2,8 +2,8 @@
 
 The T-learner models the outcome of those who got it and of those who did not, and takes the difference (Künzel and
 others 2019): where the two groups differ, the difference of two models' errors is in it. The DR-learner corrects each
-row's difference by its own residual over its chance to have got it, and learns from these corrected differences (Kennedy
-2020): its mean is right if either the outcomes or the chances are modelled well, and has an honest error.
+row's difference by its own residual over its chance to have got it, and learns from these corrected differences
+(Kennedy 2020): its mean is right if either the outcomes or the chances are modelled well, and has an honest error.
 
 Every number of a row comes from models that saw no row of its user (cross-fitting).
 
