@@ -170,6 +170,18 @@ def experiment(place: "Installation", *, rows: str, parallel: int) -> tuple[Any,
     return found, experiments.text(found)
 
 
+@verb
+@click.argument("action", type=click.Choice(["start", "status", "stop"]))
+@click.argument("name", default="")
+@click.option("--why", default="by hand", show_default=True, help="of stop: reason, kept in the registry")
+def experiments(place: "Installation", *, action: str, name: str, why: str) -> tuple[Any, str]:
+    """Compare releases on users, as the spec declares: start NAME, status, stop; `reconcile` does the work."""
+    from pipelines import experiments as tried
+
+    found = tried.act(place, action, name, why=why)
+    return found, tried.text(found)
+
+
 def _held_back(version: str, word: str, *, baseline: str = "") -> Refused:
     """Say that a release's gates hold it back."""
     said = f"gates: version {version} did not pass ({word})"

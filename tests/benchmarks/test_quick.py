@@ -54,6 +54,8 @@ SCRIPTS = {
     "domains": {"sets"},
     "sessions": {"sets"},
     "sizing": {"inputs", "load", "prices", "redis", "scales"},
+    "experiments": {"worlds", "shares"},
+    "uplift": {"truth"},
     "gpu": {"device", "rows", "batch", "sides"},
     "policy": {"campaigns", "synthetic", "synthetic_lists"},
 }

@@ -68,7 +68,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/content/digests.py": ("tests/content/test_digests.py",),
     # The router.
     "bentos/router/slow_start.py": ("tests/bentos/router/test_slow_start.py",),
-    # The rollout.
+    # The rollout, and experiments.
+    "pipelines/rollout/experiment_analysis.py": ("tests/pipelines/rollout/test_experiment_numbers.py",),
+    "pipelines/rollout/experiments.py": ("tests/pipelines/rollout/test_experiments.py",),
+    "pipelines/rollout/outcomes.py": ("tests/pipelines/rollout/test_outcomes.py",),
+    "components/uplift/effects.py": ("tests/uplift/test_uplift.py",),
     "pipelines/rollout/fencing.py": ("tests/pipelines/rollout/test_fencing.py",),
     "pipelines/rollout/state_machine.py": (
         "tests/pipelines/rollout/test_decisions.py",
