@@ -77,7 +77,7 @@ def watch(
                 release=release,
             )
         progress.count(
-            rows_in=sum(drift.rows.values()), verdict=drift.verdict, share=drift.share, drifted=drift.drifted
+            rows_in=sum(drift.rows.values()), verdict=drift.verdict, drifted_share=drift.share, drifted=drift.drifted
         )
         progress.count(**drift.rows)
         progress.tell(

@@ -14,7 +14,7 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "search_intent": ("rows_in", "trials", "better"),
     "train_intent": ("rows_in", "rows_out", "epochs", "validate_bce"),
     "evaluate_intent": ("rows_in", "map", "bce"),
-    "item_vectors": ("rows_in", "rows_out", "texts", "encoded", "cached", "waiting", "images", "without"),
+    "item_vectors": ("rows_in", "rows_out", "texts", "encoded", "reused", "waiting", "images", "without"),
     "train_session": ("asked",),
     "refit_session": ("asked",),
     "train_forecasts": ("asked",),
@@ -40,7 +40,7 @@ COUNTS: dict[str, tuple[str, ...]] = {
     "newest_rows": ("rows_in", "rows_out"),
     "predict_intents": ("rows_in", "rows_out"),
     "recommend": ("rows_in", "rows_out", "k"),
-    "watch": ("rows_in", "verdict", "share"),
+    "watch": ("rows_in", "verdict", "drifted_share"),
     "decide": ("verdict", "reason", "train"),
     "outcome": ("state", "outcome"),
 }
