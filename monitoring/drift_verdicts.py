@@ -21,6 +21,9 @@ WORDS: dict[Verdict, Word] = {
     UNDECIDED: verdicts.UNDECIDED,
 }
 NO_DATA = "no_data"  # of 0.1
+DATA_FAULT, WORLD, PERFORMANCE, NO_REASON = "data_fault", "world", "performance", "none"
+CLASSES = (DATA_FAULT, WORLD, PERFORMANCE, NO_REASON, UNDECIDED)  # of a check, by what would mend it
+CLASS_OF = {DRIFTED: WORLD, LOST: DATA_FAULT, UNDECIDED: UNDECIDED}  # where a mark of before names none
 
 
 def read(told: object) -> str:

@@ -105,6 +105,7 @@ class Metrics:
             self.events.labels("accepted").inc(answer.accepted)
             self.events.labels("duplicate").inc(answer.duplicates)
             self.events.labels("ignored").inc(answer.ignored)
+            self.events.labels("set_aside").inc(len(answer.set_aside))
             for rule, events in answer.noted.items():
                 self.noted.labels(rule).inc(events)
         elif isinstance(profile := getattr(answer, "profile", None), Profile):

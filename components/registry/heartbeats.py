@@ -22,6 +22,9 @@ from feature_repo.errors import ServerError, UserError
 
 JOB = "job."  # job.<name>: {"succeeded": epoch seconds, "failed": epoch seconds, "seconds": of the last success}
 DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "lost": names, "compared", "release"}
+NOTICE = "notice"  # what was last told of a verdict, to the address of monitoring.notify: monitoring/notice.py
+SIGNALS = "signals"  # {"at": epoch seconds, "starts": of the period, "figures": {signal: [value, users]}}
+RETRAINING = "retraining"  # {"at", "action", "reason", "why", "stopped": bool}
 FOLDER = "marks"  # of the state folder
 Mark = Mapping[str, Any]
 log = logging.getLogger("intentflow")
@@ -40,6 +43,11 @@ def drift(name: str, *, verdict: str, share: float, drifted: int, lost: list[str
     """Note the verdict of a drift check that ended now, and by name the columns that lost their values."""
     said = {"verdict": verdict, "share": share, "drifted": drifted, "compared": compared, "release": release}
     leave(name, DRIFT, {"at": round(time.time()), "lost": lost} | said)
+
+
+def signals(name: str, *, starts: str, figures: Mapping[str, tuple[float, float]]) -> None:
+    """Note the values of the newest period that alerts of silence watch, each with the number of users behind it."""
+    leave(name, SIGNALS, {"at": round(time.time()), "starts": starts, "figures": {k: list(v) for k, v in figures.items()}})
 
 
 def leave(name: str, key: str, value: Mark) -> None:
@@ -80,4 +88,5 @@ def _tags(name: str) -> dict[str, Mark]:
     with mlflow_client.connected() as client:
         model = mlflow_client.registered_model(client, model_name(name))
     tags = {} if model is None else model.tags
-    return {key: json.loads(text) for key, text in tags.items() if key == DRIFT or key.startswith(JOB)}
+    ours = (DRIFT, NOTICE, SIGNALS, RETRAINING)
+    return {key: json.loads(text) for key, text in tags.items() if key in ours or key.startswith(JOB)}
