@@ -84,6 +84,8 @@ SINCE = Words("Since {date}.", "自 {date} 起。")
 EXPECTED = Words("Expected: {why}.", "属预期之内：{why}。")
 LAST_YEAR = Words("it was so at this time of last year", "去年同期也是如此")
 BEGINS = Words("the period that begins on {date}", "{date} 起的一期")
+PASSED = Words("It is as usual again", "已恢复如常")
+MESSAGE = Words("{name}: {head}. {first}", "{name}：{head}。{first}")
 HEADLINES: dict[str, Words] = {
     "none": Words("All is as usual", "一切如常"),
     "data_fault": Words("Something is wrong with the data", "数据出了问题"),

@@ -1,0 +1,69 @@
+"""What follows a check: figures for alerts of silence, a call to whom the spec names, and the page of the day.
+
+It comes after the verdict is written, so that nothing is told that is not kept. A dry run leaves the page alone.
+"""
+
+import datetime as dt
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.registry import heartbeats
+from feature_repo import files
+from monitoring import notice
+from monitoring.drift_verdicts import CLASS_OF, NO_REASON, read
+from monitoring.notice import Told
+from monitoring.page import day as pages
+from monitoring.spec import Monitoring
+
+if TYPE_CHECKING:
+    from monitoring.drift.watch_record import PeriodValues, WatchRecord
+
+PAGE = "day.html"  # of the verdict's folder
+WATCHED = ("labels.ratio", "rewards.rate")  # signals that alerts of silence watch, by how their names begin
+MOST = 40  # of them
+
+
+def announce(
+    name: str,
+    spec: Monitoring,
+    verdict: Mapping[str, Any],
+    *,
+    folder: Path,
+    record: "WatchRecord | None" = None,
+    history: Sequence["PeriodValues"] = (),
+    dry: bool = False,
+) -> None:
+    """Tell of a verdict, as drift.json in `folder` holds it, and write the page beside it."""
+    reason = class_of(verdict)
+    starts = record.starts if record is not None else str(verdict["at"])
+    if not dry:
+        if history:
+            heartbeats.signals(name, starts=history[-1].starts, figures=figures(history[-1]))
+        before = heartbeats.read(name).get(heartbeats.NOTICE, {})
+        alarms = () if record is None else record.alarms
+        told = Told(name, str(verdict["verdict"]), reason, str(verdict["reason"]), starts, str(verdict["release"]), alarms)
+        notice.leave(name, notice.tell(told, spec.notify, variables=os.environ, before=before))
+    marks = {} if dry else heartbeats.read(name)
+    now = dt.datetime.now(dt.UTC)
+    page = pages.day(name, reason, at=now, starts=starts, record=record, history=history, marks=marks)
+    with files.written(folder / PAGE) as part:
+        part.write_text(pages.html(page), encoding="utf-8")
+
+
+def class_of(verdict: Mapping[str, Any]) -> str:
+    """Return the class of a verdict; that of its word where it names none.
+
+    >>> class_of({"verdict": "lost"}), class_of({"verdict": "drifted", "class": "performance"})
+    ('data_fault', 'performance')
+    """
+    word = read(verdict["verdict"])
+    found = str(verdict.get("class", NO_REASON))
+    return found if found in ("data_fault", "world", "performance") else CLASS_OF.get(word, found)
+
+
+def figures(newest: "PeriodValues") -> dict[str, tuple[float, float]]:
+    """Return the values that alerts of silence watch, each with the users behind it."""
+    mine = sorted(name for name in newest.values if name.startswith(WATCHED))[:MOST]
+    return {name: (float(newest.values[name][0]), float(newest.values[name][1])) for name in mine}
