@@ -7,20 +7,20 @@ import datetime as dt
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.registry import heartbeats
 from feature_repo import files
 from monitoring import notice
+from monitoring.drift.watch_record import PeriodValues, WatchRecord
 from monitoring.drift_verdicts import CLASS_OF, NO_REASON, read
 from monitoring.notice import Told
 from monitoring.page import day as pages
 from monitoring.spec import Monitoring
 
-if TYPE_CHECKING:
-    from monitoring.drift.watch_record import PeriodValues, WatchRecord
-
 PAGE = "day.html"  # of the verdict's folder
+TODAY, DAYS = "today.html", "days"  # of the folder `monitoring` of the state: the last page, and one a day
+KEPT = 90  # pages
 WATCHED = ("labels.ratio", "rewards.rate")  # signals that alerts of silence watch, by how their names begin
 MOST = 40  # of them
 
@@ -31,12 +31,12 @@ def announce(
     verdict: Mapping[str, Any],
     *,
     folder: Path,
-    record: "WatchRecord | None" = None,
-    history: Sequence["PeriodValues"] = (),
+    history: Sequence[PeriodValues] = (),
     dry: bool = False,
 ) -> None:
-    """Tell of a verdict, as drift.json in `folder` holds it, and write the page beside it."""
+    """Tell of a verdict, as drift.json in `folder` holds it, and write the page beside it; `history` the oldest first."""
     reason = class_of(verdict)
+    record = WatchRecord.read(verdict["signals"]) if verdict.get("signals") else None
     starts = record.starts if record is not None else str(verdict["at"])
     if not dry:
         if history:
@@ -63,7 +63,18 @@ def class_of(verdict: Mapping[str, Any]) -> str:
     return found if found in ("data_fault", "world", "performance") else CLASS_OF.get(word, found)
 
 
-def figures(newest: "PeriodValues") -> dict[str, tuple[float, float]]:
+def figures(newest: PeriodValues) -> dict[str, tuple[float, float]]:
     """Return the values that alerts of silence watch, each with the users behind it."""
     mine = sorted(name for name in newest.values if name.startswith(WATCHED))[:MOST]
     return {name: (float(newest.values[name][0]), float(newest.values[name][1])) for name in mine}
+
+
+def keep_page(folder: Path, verdict: Path, *, day: dt.date) -> Path:
+    """Keep a check's page as the last one and as the day's; return where the last one is. Pages beyond `KEPT` go."""
+    text = (verdict / PAGE).read_text(encoding="utf-8")
+    for path in (folder / DAYS / f"{day.isoformat()}.html", folder / TODAY):
+        with files.written(path) as part:
+            part.write_text(text, encoding="utf-8")
+    for old in sorted((folder / DAYS).glob("????-??-??.html"))[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return folder / TODAY

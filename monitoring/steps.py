@@ -16,9 +16,11 @@ from components.registry.spec import DRY_RUN
 from components.step import step
 from components.verdicts import Sample
 from feature_repo import columns, env_names, files
-from monitoring.drift import workspace
+from monitoring import announcement
+from monitoring.drift import board, watch_record, workspace
 from monitoring.drift.compare import Drift, compare, least_of
 from monitoring.drift.served_window import ServedWindow, last_window
+from monitoring.drift.watch_record import PeriodValues
 from monitoring.drift.window import Window, calendar_of, windows
 from monitoring.spec import Monitoring
 
@@ -76,6 +78,12 @@ def watch(
                 compared=len(drift.columns),
                 release=release,
             )
+        past = _past()
+        announcement.announce(name, spec, document, folder=Path(verdict), history=past, dry=mode == DRY_RUN)
+        if kept_at:
+            checked = [board.of_check(drift, at=current.last, learned=reference.last, spec=spec)] if drift.columns else []
+            points = [*board.of_periods(past, spec), *checked]
+            workspace.show(points, spec, address=kept_at, name=name, secret=os.environ.get(workspace.SECRET))
         progress.count(
             rows_in=sum(drift.rows.values()), verdict=drift.verdict, drifted_share=drift.share, drifted=drift.drifted
         )
@@ -87,6 +95,12 @@ def watch(
             compared=len(drift.columns),
             workspace=kept,
         )
+
+
+def _past() -> list[PeriodValues]:
+    """Return the history of the signals, where this process has a state folder."""
+    home = os.environ.get(env_names.HOME)
+    return watch_record.history(Path(home)) if home else []
 
 
 def _served(rows: Path, spec: Monitoring) -> ServedWindow | None:
@@ -131,7 +145,7 @@ def _facts(release: str, spec: Monitoring, *, reference: Window, current: Window
     """Return what names a comparison: the same facts give the same result and are kept once."""
     return {
         "release": release,
-        "spec": files.digest(spec.model_dump(mode="json")),
+        "spec": files.digest(spec.model_dump(mode="json", exclude={"notify"})),  # whom it is told changes no comparison
         "reference": reference.document(),
         "current": current.document(),
     }
@@ -142,8 +156,5 @@ def _kept(drift: Drift, *, address: str, name: str, title: str, key: str) -> dic
     if drift.snapshot is None or not address:
         return None
     secret = os.environ.get(workspace.SECRET)
-    names = [c for c, found in drift.columns.items() if found.score is not None]
-    kept = workspace.keep(
-        drift.snapshot, address=address, name=name, title=title, key=key, columns=names, secret=secret
-    )
+    kept = workspace.keep(drift.snapshot, address=address, name=name, title=title, key=key, secret=secret)
     return {"address": kept.address, "project": kept.project, "run": kept.run}

@@ -5,6 +5,7 @@ the job makes the rows anew from the source where there is none. Neither touches
 decides what follows from drift.
 """
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,15 @@ def check(place: Installation, *, rows: Path | None = None) -> dict[str, Any]:
     The rows are the last run's, unless others are given.
     """
     from components.registry import aliases
-    from monitoring import steps
+    from monitoring import announcement, notice, steps
 
     last = local.last_run(place.home)
     if rows is None and last is not None:
         rows = last.folders["rows"]
     if rows is None:
         raise SpecError(f"{place.home}: no finished run to compare with; `intentflow run {place.spec_path}` makes one")
+    if (notify := place.spec.monitoring.notify) is not None:
+        notice.addressed(notify, place.outside)  # a name without a value is told now, not after the work
     folder = place.home / "monitoring"
     with variables(place):
         champion = aliases.status(place.spec.name).holders.get("champion", "")
@@ -54,4 +57,5 @@ def check(place: Installation, *, rows: Path | None = None) -> dict[str, Any]:
             log_metric=lambda _name, _value: None,
         )
     found: dict[str, Any] = files.read_json(folder / "verdict" / "drift.json")
-    return found | {"page": str(folder / "drift.html")}
+    today = announcement.keep_page(folder, folder / "verdict", day=dt.datetime.now(dt.UTC).date())
+    return found | {"page": str(folder / "drift.html"), "today": str(today)}
