@@ -39,6 +39,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "components/ranking/encode.py": ("tests/ranking/test_encode.py", "tests/ranking/test_known_answers.py"),
     "components/ranking/places.py": ("tests/ranking/test_start.py",),
     "components/ranking/candidates.py": ("tests/ranking/test_candidates.py", "tests/ranking/test_known_answers.py"),
+    # What is told of a drift check.
+    "monitoring/page/sentences.py": ("tests/monitoring/page/test_sentences.py",),
+    "monitoring/page/chart.py": ("tests/monitoring/page/test_day.py",),
     # The gates.
     "components/verdicts.py": ("tests/test_verdicts.py",),
     "components/resamples.py": ("tests/test_verdicts.py",),
