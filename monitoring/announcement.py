@@ -1,6 +1,7 @@
 """What follows a check: figures for alerts of silence, a call to whom the spec names, and the page of the day.
 
-It comes after the verdict is written, so that nothing is told that is not kept. A dry run leaves the page alone.
+It comes after the verdict is written, so that nothing is told that is not kept. A dry run leaves its page and nothing
+else.
 """
 
 import datetime as dt
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.registry import heartbeats
-from feature_repo import files
+from feature_repo import env_names, files
 from monitoring import notice
 from monitoring.drift.watch_record import PeriodValues, WatchRecord
 from monitoring.drift_verdicts import CLASS_OF, NO_REASON, read
@@ -19,7 +20,8 @@ from monitoring.page import day as pages
 from monitoring.spec import Monitoring
 
 PAGE = "day.html"  # of the verdict's folder
-TODAY, DAYS = "today.html", "days"  # of the folder `monitoring` of the state: the last page, and one a day
+MONITORING = "monitoring"  # of the state folder
+TODAY, DAYS = "today.html", "days"  # in it: the last page, and one a day
 KEPT = 90  # pages
 WATCHED = ("labels.ratio", "rewards.rate")  # signals that alerts of silence watch, by how their names begin
 MOST = 40  # of them
@@ -50,6 +52,8 @@ def announce(
     page = pages.day(name, reason, at=now, starts=starts, record=record, history=history, marks=marks)
     with files.written(folder / PAGE) as part:
         part.write_text(pages.html(page), encoding="utf-8")
+    if not dry and (home := os.environ.get(env_names.HOME)):
+        keep_page(Path(home) / MONITORING, folder, day=now.date())
 
 
 def class_of(verdict: Mapping[str, Any]) -> str:

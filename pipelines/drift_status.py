@@ -21,7 +21,7 @@ def summary(home: Path, marks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
     notice, record = marks.get(heartbeats.NOTICE, {}), watch_record.last(home)
     fits = record is not None and record.at <= float(mark["at"]) + 1 and record.reason == mark.get("class")
     alarms = record.alarms if record is not None and fits else ()
-    page = home / "monitoring" / announcement.TODAY
+    page = home / announcement.MONITORING / announcement.TODAY
     return {
         "verdict": read(mark["verdict"]),
         "class": announcement.class_of(mark),

@@ -5,7 +5,6 @@ the job makes the rows anew from the source where there is none. Neither touches
 decides what follows from drift.
 """
 
-import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def check(place: Installation, *, rows: Path | None = None) -> dict[str, Any]:
         raise SpecError(f"{place.home}: no finished run to compare with; `intentflow run {place.spec_path}` makes one")
     if (notify := place.spec.monitoring.notify) is not None:
         notice.addressed(notify, place.outside)  # a name without a value is told now, not after the work
-    folder = place.home / "monitoring"
+    folder = place.home / announcement.MONITORING
     with variables(place):
         champion = aliases.status(place.spec.name).holders.get("champion", "")
         steps.watch(
@@ -57,5 +56,4 @@ def check(place: Installation, *, rows: Path | None = None) -> dict[str, Any]:
             log_metric=lambda _name, _value: None,
         )
     found: dict[str, Any] = files.read_json(folder / "verdict" / "drift.json")
-    today = announcement.keep_page(folder, folder / "verdict", day=dt.datetime.now(dt.UTC).date())
-    return found | {"page": str(folder / "drift.html"), "today": str(today)}
+    return found | {"page": str(folder / "drift.html"), "today": str(folder / announcement.TODAY)}

@@ -39,6 +39,7 @@ def test_a_check_leaves_figures_for_alerts_a_notice_and_a_page(tmp_path: Path, h
     assert "Something is wrong with the data" in page
     assert "Since 2 October 2017." in page
     assert "NOBODY_SET_THIS is not set" in page
+    assert (home / "monitoring" / "today.html").read_text() == page
 
 
 def test_a_dry_run_leaves_its_page_and_nothing_else(tmp_path: Path, home: Path) -> None:
