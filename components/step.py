@@ -59,7 +59,9 @@ class Progress:
     def count(self, **counts: Any) -> None:
         """Remember figures for the step's closing log line; ValueError for a name that the frame itself sets."""
         if taken := sorted(set(counts) & set(OWN_KEYS)):
-            raise ValueError(f"step {self.name}: the frame sets {', '.join(taken)} of its line; count under other names")
+            raise ValueError(
+                f"step {self.name}: the frame sets {', '.join(taken)} of its line; count under other names"
+            )
         self.counts |= counts
 
     def tell(self, **facts: Any) -> None:

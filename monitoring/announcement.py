@@ -36,7 +36,7 @@ def announce(
     history: Sequence[PeriodValues] = (),
     dry: bool = False,
 ) -> None:
-    """Tell of a verdict, as drift.json in `folder` holds it, and write the page beside it; `history` the oldest first."""
+    """Tell of a verdict, as drift.json in `folder` holds it, and write the page beside it; the oldest history first."""
     reason = class_of(verdict)
     record = WatchRecord.read(verdict["signals"]) if verdict.get("signals") else None
     starts = record.starts if record is not None else str(verdict["at"])
@@ -45,7 +45,9 @@ def announce(
             heartbeats.signals(name, starts=history[-1].starts, figures=figures(history[-1]))
         before = heartbeats.read(name).get(heartbeats.NOTICE, {})
         alarms = () if record is None else record.alarms
-        told = Told(name, str(verdict["verdict"]), reason, str(verdict["reason"]), starts, str(verdict["release"]), alarms)
+        told = Told(
+            name, str(verdict["verdict"]), reason, str(verdict["reason"]), starts, str(verdict["release"]), alarms
+        )
         notice.leave(name, notice.tell(told, spec.notify, variables=os.environ, before=before))
     marks = {} if dry else heartbeats.read(name)
     now = dt.datetime.now(dt.UTC)

@@ -69,12 +69,11 @@ def tell(
         problem = str(error)
     if problem:
         log.warning("the verdict was not told (%s); the next check tries again", problem)
-    mark = {"at": round(time.time()), "reason": found.reason, "told": told if problem else now, "problem": problem}
-    return mark
+    return {"at": round(time.time()), "reason": found.reason, "told": told if problem else now, "problem": problem}
 
 
 def addressed(spec: Notify, variables: Mapping[str, str]) -> tuple[str, str]:
-    """Return address and secret; a name without a value must not mean that nobody is told, or that nothing is signed."""
+    """Return address and secret; a name without a value must not mean that nobody is told, or nothing signed."""
     named = {"url_env": spec.url_env, **({"secret_env": spec.secret_env} if spec.secret_env else {})}
     for field, name in named.items():
         if not variables.get(name):
@@ -82,7 +81,9 @@ def addressed(spec: Notify, variables: Mapping[str, str]) -> tuple[str, str]:
             raise SpecError(f"monitoring.notify.{field}: {name} is not set; export {what}, or leave the field out")
     url = variables[spec.url_env]
     if not url.startswith(("https://", "http://")):
-        raise SpecError(f"monitoring.notify.url_env: {spec.url_env} holds no address; give one, such as https://host/path")
+        raise SpecError(
+            f"monitoring.notify.url_env: {spec.url_env} holds no address; give one, such as https://host/path"
+        )
     return url, variables.get(spec.secret_env or "", "")
 
 

@@ -13,14 +13,16 @@ class Notify(Slice):
     """Whom a drift check tells of a verdict. Address and secret are named, never written here."""
 
     url_env: str = Field(
-        pattern=VARIABLE, max_length=200, description="Variable that holds the address, https://…; it gets a JSON document"
+        pattern=VARIABLE,
+        max_length=200,
+        description="Variable that holds the address, https://…; it gets a JSON document",
     )
     secret_env: str | None = Field(
         default=None,
         pattern=VARIABLE,
         max_length=200,
-        description="Variable that holds the secret that signs calls (headers webhook-id, -timestamp and -signature, as "
-        "Standard Webhooks has them); left out: unsigned",
+        description="Variable that holds the secret that signs calls (headers webhook-id, -timestamp and -signature, "
+        "as Standard Webhooks has them); left out: unsigned",
     )
     classes: Annotated[list[Literal["data_fault", "world", "performance"]], Field(min_length=1)] = Field(
         default=["data_fault", "world", "performance"], description="Told of these, and when they have passed"

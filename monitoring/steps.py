@@ -81,7 +81,9 @@ def watch(
         past = _past()
         announcement.announce(name, spec, document, folder=Path(verdict), history=past, dry=mode == DRY_RUN)
         if kept_at:
-            checked = [board.of_check(drift, at=current.last, learned=reference.last, spec=spec)] if drift.columns else []
+            checked = (
+                [board.of_check(drift, at=current.last, learned=reference.last, spec=spec)] if drift.columns else []
+            )
             points = [*board.of_periods(past, spec), *checked]
             workspace.show(points, spec, address=kept_at, name=name, secret=os.environ.get(workspace.SECRET))
         progress.count(

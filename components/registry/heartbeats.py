@@ -47,7 +47,9 @@ def drift(name: str, *, verdict: str, share: float, drifted: int, lost: list[str
 
 def signals(name: str, *, starts: str, figures: Mapping[str, tuple[float, float]]) -> None:
     """Note the values of the newest period that alerts of silence watch, each with the number of users behind it."""
-    leave(name, SIGNALS, {"at": round(time.time()), "starts": starts, "figures": {k: list(v) for k, v in figures.items()}})
+    leave(
+        name, SIGNALS, {"at": round(time.time()), "starts": starts, "figures": {k: list(v) for k, v in figures.items()}}
+    )
 
 
 def leave(name: str, key: str, value: Mark) -> None:

@@ -1,8 +1,9 @@
 """What Evidently's dashboard shows of a recommender: drift, quality, freshness and predictions of the last 90 days.
 
-Data and arithmetic only; workspace.py keeps it. A point is what was known at one instant of the data's time: the figures
-of a check, or the signals of a period. Every point has the limits too, so that a panel draws each as a level line, and a
-panel has one unit. Signals of different sizes are shown as times their usual value, the median of the periods before.
+Data and arithmetic only; workspace.py keeps it. A point is what was known at one instant of the data's time: the
+figures of a check, or the signals of a period. Every point has the limits too, so that a panel draws each as a level
+line, and a panel has one unit. Signals of different sizes are shown as times their usual value, the median of the
+periods before.
 """
 
 import datetime as dt
@@ -50,7 +51,11 @@ class Panel:
 
     def shown(self, figures: Iterable[str]) -> list[str]:
         """Return the figures that it draws, at most `LINES`."""
-        mine = (name for name in figures if any(name == p or (p.endswith(".") and name.startswith(p)) for p in self.prefixes))
+        mine = (
+            name
+            for name in figures
+            if any(name == p or (p.endswith(".") and name.startswith(p)) for p in self.prefixes)
+        )
         return sorted(set(mine))[:LINES]
 
 
@@ -84,9 +89,11 @@ def sections(spec: Monitoring) -> tuple[Section, ...]:
         Section(
             "Quality",
             (
-                Panel("Labels that came, of those predicted", "1 is as predicted.", ("labels.ratio.",), {"limit 0.5": 0.5}),
+                Panel("Labels that came, of those predicted", "1 is as predicted.", ("labels.ratio.",),
+                      {"limit 0.5": 0.5}),
                 Panel("Realised quality", "On labels that came since, 0 to 1.", ("labels.realised.",), {}),
-                Panel("Answers that were acted on", "Share of those whose time to act has passed.", ("rewards.rate",), {}),
+                Panel("Answers that were acted on", "Share of those whose time to act has passed.", ("rewards.rate",),
+                      {}),
             ),
         ),
         Section(
@@ -95,8 +102,10 @@ def sections(spec: Monitoring) -> tuple[Section, ...]:
                 Panel("Events, visits and users, times their usual", "The median of 12 periods before is 1.",
                       ("relative events.volume", "relative events.users", "relative events.sessions"), volume),
                 Panel("Events that lack something", "Shares, 0 to 1.",
-                      ("events.null.", "events.unknown_items", "events.repeats", "events.set_aside"), {"limit 0.04": 0.04}),
-                Panel("Age in days", "Of what was learned, at the newest period that was compared.", ("age of training",), {}),
+                      ("events.null.", "events.unknown_items", "events.repeats", "events.set_aside"),
+                      {"limit 0.04": 0.04}),
+                Panel("Age in days", "Of what was learned, at the newest period that was compared.",
+                      ("age of training",), {}),
             ),
         ),
         Section(
@@ -137,7 +146,9 @@ def of_periods(history: Sequence["PeriodValues"], spec: Monitoring) -> list[Poin
 
 def limits(spec: Monitoring) -> dict[str, float]:
     """Return the level lines by name."""
-    return {name: value for section in sections(spec) for panel in section.panels for name, value in panel.limits.items()}
+    return {
+        name: value for section in sections(spec) for panel in section.panels for name, value in panel.limits.items()
+    }
 
 
 def _figures(one: "PeriodValues", before: Sequence["PeriodValues"]) -> dict[str, float]:
@@ -154,7 +165,9 @@ def _figures(one: "PeriodValues", before: Sequence["PeriodValues"]) -> dict[str,
 def drawn(names: Iterable[str], spec: Monitoring) -> set[str]:
     """Return those of the figures that some panel draws, and the limits: no others are kept."""
     names = set(names)
-    return {name for section in sections(spec) for panel in section.panels for name in (*panel.shown(names), *panel.limits)}
+    return {
+        name for section in sections(spec) for panel in section.panels for name in (*panel.shown(names), *panel.limits)
+    }
 
 
 def laid_out(names: Iterable[str], spec: Monitoring) -> list[Any]:

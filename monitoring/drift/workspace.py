@@ -50,9 +50,7 @@ class Run:
     at: dt.datetime
 
 
-def keep(
-    snapshot: Any, *, address: str, name: str, title: str, key: str, secret: str | None = None
-) -> StoredReport:
+def keep(snapshot: Any, *, address: str, name: str, title: str, key: str, secret: str | None = None) -> StoredReport:
     """Add a run to the recommender's project unless a run with this key is there."""
     place = _place(address, secret)
     project = place.project(name)

@@ -126,26 +126,27 @@ def _silence() -> Iterator[Alert]:
     yield Alert(
         "IntentFlowEventsQuiet", f"{now} < {QUIET:g} * {usual} and {reads} >= {FEWEST}", "critical", "10m",
         "Events stay away while people are being answered",
-        f"{{{{ $value | humanize }}}} new events come for each read, less than {QUIET:.0%} of the last week's: a sender "
-        "ended, or its events are set aside.",
+        f"{{{{ $value | humanize }}}} new events come for each read, less than {QUIET:.0%} of the last week's: a "
+        "sender ended, or its events are set aside.",
     )  # fmt: skip
     yield Alert(
         "IntentFlowEventsUnwelcome",
         f"intentflow:events_unwelcome:ratio_rate5m > {EVENTS_UNWELCOME:g} and {calls} >= {FEWEST_CALLS}", "warning",
         "10m", "/events turns its senders away",
-        "{{ $value | humanizePercentage }} of the calls of /events get 4xx: a key, a limit, or a body that it cannot take.",
+        "{{ $value | humanizePercentage }} of the calls of /events get 4xx: a key, a limit, a body that breaks rules.",
     )  # fmt: skip
     yield Alert(
         "IntentFlowRewardZero", f'{_SIGNAL} (intentflow_signal_value{{signal="rewards.rate"}}) == 0 and {behind}',
         "warning", "0m", "Nobody acted on anything that was recommended",
-        "Of the newest period's answers to {{ $labels.recommender }}'s users none was acted on: more often a lost link of "
-        "answers to events than a taste.",
+        "Of the newest period's answers of {{ $labels.recommender }} none was acted on: more often a lost link between "
+        "answers and events than a taste.",
     )  # fmt: skip
     yield Alert(
         "IntentFlowLabelsFew",
-        f'{_SIGNAL} (intentflow_signal_value{{signal=~"labels[.]ratio.*"}}) < {LABELS_FEW:g} and {behind}', "critical", "0m", "Labels stay away",
-        "`{{ $labels.signal }}` of {{ $labels.recommender }} is {{ $value | humanize }}: that share of what was predicted "
-        "came. Nothing is trained on it.",
+        f'{_SIGNAL} (intentflow_signal_value{{signal=~"labels[.]ratio.*"}}) < {LABELS_FEW:g} and {behind}',
+        "critical", "0m", "Labels stay away",
+        "`{{ $labels.signal }}` of {{ $labels.recommender }} is {{ $value | humanize }}: that share of what was "
+        "predicted came. Nothing is trained on it.",
     )  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def _drift() -> Iterator[Alert]:
         "IntentFlowDataFault",
         f"{of(drift_verdicts.DATA_FAULT)} unless max by (namespace, recommender) (intentflow_drift_lost) == 1",
         "critical", "0m", "The data is broken at its source",
-        "The last drift check of {{ $labels.recommender }} found a fault of the data; nothing is trained until it is mended.",
+        "The last drift check of {{ $labels.recommender }} found a fault of the data; nothing is trained meanwhile.",
     )  # fmt: skip
     yield Alert(
         "IntentFlowDrift",

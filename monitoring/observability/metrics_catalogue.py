@@ -60,8 +60,8 @@ DOOR = _of(
         "intentflow_events",
         "counter",
         "outcome",
-        "Events by outcome: accepted, duplicate, ignored, set_aside (no item of the catalogue), unstored (refused: the log "
-        "could not take them)",
+        "Events by outcome: accepted, duplicate, ignored, set_aside (no item of the catalogue), unstored (refused: the "
+        "log could not take them)",
     ),
     (
         "intentflow_events_bounded",

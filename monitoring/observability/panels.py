@@ -26,7 +26,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel. `unit` is Grafana's; a line stands at `limit`, which is bad above, or at `floor`, which is bad below."""
+    """One panel. `unit` is Grafana's; a line stands at `limit`, bad above, or at `floor`, bad below."""
 
     title: str
     about: str

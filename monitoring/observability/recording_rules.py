@@ -129,6 +129,7 @@ def _shares() -> list[RecordingRule]:
     """Return shares of the doors' answers and events; degraded are the router's own answers too."""
     instead = f"rate({INSTEAD}[{MORE}])"
     answered = f"sum by (namespace) (rate(intentflow_profile_rung_total[{MORE}]) or {instead})"
+
     def share(name: str, part: str, whole: str) -> RecordingRule:
         return RecordingRule(f"intentflow:{name}:ratio_rate{MORE}", f"sum by (namespace) ({part} {_NONE}) / {whole}")
 

@@ -1,4 +1,4 @@
-"""What signals, classes and actions are called, in English and in Chinese, by those who sell and not by those who model.
+"""What signals, classes and actions are called, in English and in Chinese, by who sells and not by who models.
 
 Data only: sentences.py makes sentences of it. A signal is found by the longest prefix of its name; what follows the
 prefix stands for `{rest}`. A signal that has no words here is called by its own name.
@@ -133,7 +133,9 @@ DID: dict[str, Words] = {  # of the mark `retraining`
         "Learning anew brought no gain more than once, so we stopped and ask a person to decide.",
         "多次重新学习没有改善，因此已停止，需由人来决定。",
     ),
-    "over_budget": Words("Learning anew has to wait: this month's number is used up.", "本月的学习次数已用完，需等待。"),
+    "over_budget": Words(
+        "Learning anew has to wait: this month's number is used up.", "本月的学习次数已用完，需等待。"
+    ),
 }
 DAY = Words("{day} {month} {year}", "{year}年{number}月{day}日")
 MONTHS = (

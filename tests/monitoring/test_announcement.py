@@ -43,7 +43,9 @@ def test_a_check_leaves_figures_for_alerts_a_notice_and_a_page(tmp_path: Path, h
 
 
 def test_a_dry_run_leaves_its_page_and_nothing_else(tmp_path: Path, home: Path) -> None:
-    announcement.announce("shop", Monitoring(), VERDICT, folder=tmp_path, history=past("labels.ratio.buy", 1.0), dry=True)
+    announcement.announce(
+        "shop", Monitoring(), VERDICT, folder=tmp_path, history=past("labels.ratio.buy", 1.0), dry=True
+    )
     assert not home.exists()
     assert (tmp_path / announcement.PAGE).is_file()
 

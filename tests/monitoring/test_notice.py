@@ -83,7 +83,8 @@ def test_a_name_without_a_value_is_a_problem_and_not_silence() -> None:
     box = Box()
     mark = run(box, told("data_fault", "events.null.value"), variables={"SHOP_URL": "https://example.org"})
     assert mark["problem"] == (
-        "monitoring.notify.secret_env: SHOP_SECRET is not set; export the secret that both sides share, or leave the field out"
+        "monitoring.notify.secret_env: SHOP_SECRET is not set; export the secret that both sides share, "
+        "or leave the field out"
     )
     assert box.sent == []
 
@@ -161,7 +162,9 @@ def test_another_secret_is_told_from_ours(receiver) -> None:
 
 @pytest.mark.parametrize(("codes", "problem", "left"), [([404, 200], "HTTP 404", 1), ([302, 200], "HTTP 302", 1),
                                                         ([429, 503, 500], "HTTP 500", 0)])  # fmt: skip
-def test_a_refusal_is_final_a_fault_is_tried_three_times_and_no_redirect_is_followed(receiver, codes, problem, left) -> None:
+def test_a_refusal_is_final_a_fault_is_tried_three_times_and_no_redirect_is_followed(
+    receiver, codes, problem, left
+) -> None:
     url, made = receiver
     made.codes = list(codes)
     assert send(url) == problem
@@ -169,7 +172,8 @@ def test_a_refusal_is_final_a_fault_is_tried_three_times_and_no_redirect_is_foll
 
 
 @pytest.mark.parametrize(
-    ("url", "problem"), [("file:///etc/passwd", "no URL of http"), ("http://[", "no URL"), ("http://127.0.0.1:1/", "refused")]
+    ("url", "problem"),
+    [("file:///etc/passwd", "no URL of http"), ("http://[", "no URL"), ("http://127.0.0.1:1/", "refused")],
 )
 def test_an_address_that_nobody_serves_is_a_problem_and_no_exception(url: str, problem: str) -> None:
     assert problem in send(url)

@@ -6,7 +6,15 @@ from monitoring.drift import watch_record
 from pipelines import drift_status
 from tests.monitoring.records import moved, record
 
-MARK = {"at": 1_507_600_001, "verdict": "stable", "share": 0.0, "drifted": 0, "lost": [], "compared": 11, "release": "3"}
+MARK = {
+    "at": 1_507_600_001,
+    "verdict": "stable",
+    "share": 0.0,
+    "drifted": 0,
+    "lost": [],
+    "compared": 11,
+    "release": "3",
+}
 
 
 def shown(home: Path, **marks) -> list[str]:
@@ -27,8 +35,8 @@ def test_an_alarm_says_class_since_and_signals_and_whether_it_was_told(tmp_path:
     names = ["events.null.value", "events.volume", "events.users", "events.sessions"]
     drift = MARK | {"verdict": "faulty", "class": "data_fault", "alarms": names}
     assert shown(tmp_path, drift=drift, notice={"at": 1, "problem": "HTTP 503"}) == [
-        "  drift       faulty (data_fault) since 2017-10-02: events.null.value, events.volume, events.users and 1 more, "
-        "checked 2017-10-10 01:46 UTC",
+        "  drift       faulty (data_fault) since 2017-10-02: events.null.value, events.volume, events.users and 1 "
+        "more, checked 2017-10-10 01:46 UTC",
         "    not told: HTTP 503; the next check tries again (monitoring.notify)",
         f"    {tmp_path}/monitoring/today.html says what changed and what was done",
     ]

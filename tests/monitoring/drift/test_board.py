@@ -38,8 +38,13 @@ def test_a_chart_without_figures_is_not_there_and_neither_is_its_heading() -> No
 
 
 def test_all_four_sections_are_there_once_signals_are() -> None:
-    names = {"scores.mean.buy": [0.3, 9], "labels.ratio.buy": [1, 9], "events.volume": [9, 9], "scores.distinct.buy": [8, 9]}
-    figures = check().figures | {name: 1.0 for name in names} | {f"relative {name}": 1.0 for name in names}
+    names = {
+        "scores.mean.buy": [0.3, 9],
+        "labels.ratio.buy": [1, 9],
+        "events.volume": [9, 9],
+        "scores.distinct.buy": [8, 9],
+    }
+    figures = check().figures | dict.fromkeys(names, 1.0) | {f"relative {name}": 1.0 for name in names}
     titles = [panel.title for panel in board.laid_out(figures, SPEC)]
     assert [title for title in titles if title in ("Drift", "Quality", "Freshness", "Predictions")] == [
         *("Drift", "Quality", "Freshness", "Predictions")

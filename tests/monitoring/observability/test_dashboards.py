@@ -75,7 +75,9 @@ def test_a_board_opens_on_several_of_what_it_shows():
 def test_lines_stand_where_alerts_begin_and_are_red_on_the_bad_side():
     panels = [p for board in BOARDS for p in json.loads(dashboards.text(board))["panels"] if p["type"] != "row"]
     steps = {
-        panel["title"]: [(step.get("value"), step["color"]) for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+        panel["title"]: [
+            (step.get("value"), step["color"]) for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        ]
         for panel in panels
         if "thresholds" in panel["fieldConfig"]["defaults"]
     }

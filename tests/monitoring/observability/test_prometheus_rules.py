@@ -292,7 +292,7 @@ SILENT = {
         ),
         world("a fault of the data", *judged("data_fault", "faulty"), at_10m=fires("IntentFlowDataFault", of=DRIFTS)),
         world("the world moved", *judged("world", "drifted"), at_10m=fires("IntentFlowDrift", of=DRIFTS)),
-        world("the models do worse", *judged("performance", "drifted"), at_10m=fires("IntentFlowPerformance", of=DRIFTS)),
+        world("models do worse", *judged("performance", "drifted"), at_10m=fires("IntentFlowPerformance", of=DRIFTS)),
         world("all is calm", *judged("none", "stable"), at_10m=fires(of=DRIFTS)),
         world(
             "a lost column is told by its name alone",

@@ -56,7 +56,8 @@ def test_a_fault_says_what_since_when_and_what_was_done_in_both_languages() -> N
     texts = read(shown(record=record(moved()), history=past_values, marks=marks)).texts
     assert texts["en"][texts["en"].index("Something is wrong with the data")]
     for said in (
-        "The share of actions without “value” rose by 5 percentage points: 5.2 % in the latest period, usually 0.1 % to 0.4 %.",
+        "The share of actions without “value” rose by 5 percentage points: 5.2 % in the latest period, "
+        "usually 0.1 % to 0.4 %.",
         "Since 2 October 2017.",
         "We looked at 95 figures of 30 periods.",
         "We learn nothing from this data until it has been mended, so that recommendations are not spoilt by it.",
@@ -89,7 +90,9 @@ def test_what_was_expected_stands_apart_and_small_things_are_few() -> None:
 
 def test_a_message_that_did_not_arrive_is_told() -> None:
     page = shown(record=record(moved()), marks={"notice": {"at": 1, "problem": "HTTP 503"}})
-    assert "The message to the people in charge did not arrive (HTTP 503); it is sent again with the next check." in page
+    assert (
+        "The message to the people in charge did not arrive (HTTP 503); it is sent again with the next check." in page
+    )
 
 
 @pytest.mark.parametrize("reason", CLASSES)

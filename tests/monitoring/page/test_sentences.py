@@ -13,14 +13,15 @@ from tests.monitoring.records import moved
     [
         (
             moved(),
-            "The share of actions without “value” rose by 5 percentage points: 5.2 % in the latest period, usually 0.1 % "
-            "to 0.4 %.",
+            "The share of actions without “value” rose by 5 percentage points: 5.2 % in the latest period, usually "
+            "0.1 % to 0.4 %.",
             "缺少“value”的行为占比上升了 5 个百分点：最近一期为 5.2 %，平常在 0.1 % 到 0.4 % 之间。",
         ),
         (
             moved("events.volume", kind="volume", value=14_600.0, interval=(25_100.0, 31_000.0), effect=-0.48,
                   direction="down"),
-            "The number of actions that reached us fell by 48 %: 14,600 in the latest period, usually 25,100 to 31,000.",
+            "The number of actions that reached us fell by 48 %: 14,600 in the latest period, usually 25,100 to "
+            "31,000.",
             "收到的行为数下降了 48 %：最近一期为 14,600，平常在 25,100 到 31,000 之间。",
         ),
         (
@@ -41,8 +42,12 @@ def test_a_signal_that_moved_is_a_sentence_in_both_languages(found, en, zh) -> N
 
 
 def test_what_comes_from_nothing_has_no_percentage() -> None:
-    said = sentences.changed(moved("events.share.soup", kind="share", value=0.1, interval=(0.0, 0.0), effect=float("inf")))
-    assert said.en == "The share of “soup” in what people do rose clearly: 10 % in the latest period, usually 0 % to 0 %."
+    said = sentences.changed(
+        moved("events.share.soup", kind="share", value=0.1, interval=(0.0, 0.0), effect=float("inf"))
+    )
+    assert (
+        said.en == "The share of “soup” in what people do rose clearly: 10 % in the latest period, usually 0 % to 0 %."
+    )
 
 
 def test_a_name_with_braces_is_a_name() -> None:
