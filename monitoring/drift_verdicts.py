@@ -1,7 +1,7 @@
 """What a drift check may come to, and what each of it means in the words that every verdict uses.
 
 Drift has names of its own, since `refused` does not tell a moved world from a broken feed, and the cures differ: the
-first asks for training, the second for a person. Marks and files of 0.1 say `no_data` where `undecided` stands now.
+first asks for training, the others for a person. Marks and files of 0.1 say `no_data` where `undecided` stands now.
 """
 
 from typing import Literal
@@ -9,17 +9,20 @@ from typing import Literal
 from components import verdicts
 from components.verdicts import Word
 
-Verdict = Literal["stable", "drifted", "lost", "undecided"]
+Verdict = Literal["stable", "drifted", "lost", "faulty", "undecided"]
 STABLE: Verdict = "stable"
 DRIFTED: Verdict = "drifted"  # the world moved: asks for training
 LOST: Verdict = "lost"  # a column lost its values: an alarm, and no reason to train
+FAULTY: Verdict = "faulty"  # a signal says that the data is at fault: likewise
 UNDECIDED: Verdict = "undecided"  # too little to tell
 WORDS: dict[Verdict, Word] = {
     STABLE: verdicts.PASSED,
     DRIFTED: verdicts.REFUSED,
     LOST: verdicts.REFUSED,
+    FAULTY: verdicts.REFUSED,
     UNDECIDED: verdicts.UNDECIDED,
 }
+HELD_BACK = (LOST, FAULTY)  # nothing is trained on such data
 NO_DATA = "no_data"  # of 0.1
 
 
