@@ -14,7 +14,7 @@ from components.registry import heartbeats
 from feature_repo import env_names, files
 from monitoring import notice
 from monitoring.drift.watch_record import PeriodValues, WatchRecord
-from monitoring.drift_verdicts import CLASS_OF, NO_REASON, read
+from monitoring.drift_verdicts import class_of
 from monitoring.notice import Told
 from monitoring.page import day as pages
 from monitoring.spec import Monitoring
@@ -39,7 +39,7 @@ def announce(
     """Tell of a verdict, as drift.json in `folder` holds it, and write the page beside it; the oldest history first."""
     reason = class_of(verdict)
     record = WatchRecord.read(verdict["signals"]) if verdict.get("signals") else None
-    starts = record.starts if record is not None else str(verdict["at"])
+    starts = record.starts if record is not None and record.starts else str(verdict["at"])
     if not dry:
         if history:
             heartbeats.signals(name, starts=history[-1].starts, figures=figures(history[-1]))
@@ -56,17 +56,6 @@ def announce(
         part.write_text(pages.html(page), encoding="utf-8")
     if not dry and (home := os.environ.get(env_names.HOME)):
         keep_page(Path(home) / MONITORING, folder, day=now.date())
-
-
-def class_of(verdict: Mapping[str, Any]) -> str:
-    """Return the class of a verdict; that of its word where it names none.
-
-    >>> class_of({"verdict": "lost"}), class_of({"verdict": "drifted", "class": "performance"})
-    ('data_fault', 'performance')
-    """
-    word = read(verdict["verdict"])
-    found = str(verdict.get("class", NO_REASON))
-    return found if found in ("data_fault", "world", "performance") else CLASS_OF.get(word, found)
 
 
 def figures(newest: PeriodValues) -> dict[str, tuple[float, float]]:

@@ -16,16 +16,18 @@ def watch(
     mode: str,
     release_version: str,
     rows: Input[Dataset],
+    clean: Input[Dataset],
+    tables: Input[Dataset],
     verdict: Output[Dataset],
     drift_page: Output[HTML],
     drift_metrics: Output[Metrics],
 ) -> None:
-    """Compare the test weeks with the train weeks and keep the report.
+    """Compare the test weeks with the train weeks, judge the newest period by its signals, and keep the report.
 
     Returns:
-        verdict: Drifted, stable or no data, with every column's score (drift.json).
+        verdict: Drifted, stable, lost, faulty or undecided, with every column's score and every signal that moved (drift.json).
         drift_page: The verdict above Evidently's own report.
-        drift_metrics: Share of drifted columns and each column's score.
+        drift_metrics: Share of drifted columns, each column's score, and signals that alarm.
     """
     from monitoring import steps
 
@@ -35,6 +37,8 @@ def watch(
         mode=mode,
         release=release_version,
         rows=rows.path,
+        clean=clean.path,
+        tables=tables.path,
         verdict=verdict.path,
         report=drift_page.path,
         log_metric=drift_metrics.log_metric,

@@ -1,12 +1,55 @@
 """The spec's `monitoring` slice."""
 
+import datetime as dt
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from feature_repo.slice import Slice
 
+MOST_DAYS = 92  # of one declared holiday or campaign: what holds longer is the world, not an occasion
+Period = Literal["day", "week"]
 VARIABLE = r"^[A-Z][A-Z0-9_]*$"
+
+
+class Occasion(Slice):
+    """A holiday, a campaign, a closed week: days on which much is otherwise, and nobody is to be woken."""
+
+    name: str = Field(min_length=1, max_length=80, description="What it is called in verdicts")
+    first: dt.date = Field(description="Its first day, local")
+    last: dt.date = Field(description="Its last day, at most 92 days in all")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Occasion":
+        days = (self.last - self.first).days + 1
+        if not 0 < days <= MOST_DAYS:
+            raise ValueError(f"'{self.name}' is from {self.first} to {self.last}, {days} days; give 1 to {MOST_DAYS}")
+        return self
+
+
+class Floors(Slice):
+    """Effects below these are no news, however sure; `intentflow monitor SPEC --calibrate` proposes them."""
+
+    volume: float = Field(default=0.10, gt=0, le=10, description="Relative change of a count of events or users")
+    level: float = Field(default=0.05, gt=0, le=10, description="Relative change of a price, a spread, a ratio")
+    share: float = Field(default=0.15, gt=0, le=10, description="Relative change of a share")
+    points: float = Field(default=0.01, gt=0, le=1, description="Change of a share, which must be as large as well")
+    null: float = Field(default=0.01, gt=0, le=1, description="Rise of a share of rows that should not be so")
+    mean: float = Field(default=0.1, gt=0, le=10, description="Change of a mean, in deviations of one row")
+    identity: float = Field(default=0.03, gt=0, le=10, description="Change of what features make of the same events")
+
+
+class Signals(Slice):
+    """What is watched period by period, each signal against its own last periods."""
+
+    watched: bool = Field(default=True, description="False: windows alone are compared, and nothing else is said")
+    period: Period | None = Field(
+        default=None, description="A day or a week; default: the clock's step, and a day where that is an hour"
+    )
+    false_share: float = Field(
+        default=0.01, gt=0, le=0.2, description="Share of the signals told as moved that may be chance alone"
+    )
+    floors: Floors = Floors()
 
 
 class Notify(Slice):
@@ -41,6 +84,12 @@ class Monitoring(Slice):
     min_rows: int = Field(default=100, ge=10, le=100_000, description="With fewer on a side the verdict is undecided")
     min_users: int = Field(
         default=20, ge=2, le=100_000, description="With fewer users on a side the verdict is undecided"
+    )
+    signals: Signals = Signals()
+    calendar: list[Occasion] = Field(
+        default=[],
+        max_length=1000,
+        description="Declared holidays and campaigns, which explain what moves on their days",
     )
     notify: Notify | None = Field(default=None, description="Whom to tell of a verdict; left out: nobody")
 

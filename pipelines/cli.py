@@ -304,11 +304,15 @@ def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, 
 
 
 @verb
-def monitor(place: "Installation") -> tuple[Any, str]:
-    """Compare the last served window, or the test weeks, with the training weeks."""
+@click.option("--calibrate", is_flag=True, help="replay the history instead: false alarms, power by planted fault, floors")
+def monitor(place: "Installation", *, calibrate: bool = False) -> tuple[Any, str]:
+    """Compare the last served window, or the test weeks, with the training weeks, and judge the newest period's signals."""
     _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")
-    from pipelines.jobs import drift_check
+    from pipelines.jobs import drift_calibration, drift_check
 
+    if calibrate:
+        replayed = drift_calibration.calibrate(place, say=lambda line: click.echo(line, err=True))
+        return replayed.document(), replayed.text()
     found = drift_check.check(place)
     return found, f"drift: {found['verdict']}" + (f" ({found['reason']})" if found.get("reason") else "")
 

@@ -8,7 +8,7 @@ from typing import Any
 from components.registry import heartbeats
 from monitoring import announcement
 from monitoring.drift import watch_record
-from monitoring.drift_verdicts import NO_REASON, read
+from monitoring.drift_verdicts import NO_REASON, class_of, read
 
 SHOWN = 3  # signals by name in the line
 
@@ -24,7 +24,7 @@ def summary(home: Path, marks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
     page = home / announcement.MONITORING / announcement.TODAY
     return {
         "verdict": read(mark["verdict"]),
-        "class": announcement.class_of(mark),
+        "class": class_of(mark),
         "at": _instant(mark["at"]),
         "release": str(mark.get("release", "")),
         "alarms": list(mark.get("alarms", [])),

@@ -21,7 +21,9 @@ from feature_repo import env_names, files
 from feature_repo.errors import ServerError, UserError
 
 JOB = "job."  # job.<name>: {"succeeded": epoch seconds, "failed": epoch seconds, "seconds": of the last success}
-DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "lost": names, "compared", "release"}
+DRIFT = "drift"  # {"at": epoch seconds, "verdict", "share", "drifted", "lost": names, "compared", "release"} and, where
+# signals were watched, {"class", "alarms": names of at most MOST_NAMED signals, "period": ISO}
+MOST_NAMED = 20
 NOTICE = "notice"  # what was last told of a verdict, to the address of monitoring.notify: monitoring/notice.py
 SIGNALS = "signals"  # {"at": epoch seconds, "starts": of the period, "figures": {signal: [value, users]}}
 RETRAINING = "retraining"  # {"at", "action", "reason", "why", "stopped": bool}
@@ -39,10 +41,23 @@ def ended(name: str, job: str, *, succeeded: bool, seconds: float | None = None)
     leave(name, f"{JOB}{job}", found)
 
 
-def drift(name: str, *, verdict: str, share: float, drifted: int, lost: list[str], compared: int, release: str) -> None:
-    """Note the verdict of a drift check that ended now, and by name the columns that lost their values."""
+def drift(
+    name: str,
+    *,
+    verdict: str,
+    share: float,
+    drifted: int,
+    lost: list[str],
+    compared: int,
+    release: str,
+    signals: Mark | None = None,
+) -> None:
+    """Note the verdict of a drift check that ended now, and by name the columns that lost their values.
+
+    `signals` is what they say, where they were watched: class, alarms, period.
+    """
     said = {"verdict": verdict, "share": share, "drifted": drifted, "compared": compared, "release": release}
-    leave(name, DRIFT, {"at": round(time.time()), "lost": lost} | said)
+    leave(name, DRIFT, {"at": round(time.time()), "lost": lost} | said | dict(signals or {}))
 
 
 def signals(name: str, *, starts: str, figures: Mapping[str, tuple[float, float]]) -> None:

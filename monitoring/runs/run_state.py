@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from monitoring.drift_verdicts import DRIFTED, LOST
+from monitoring.drift_verdicts import DRIFTED, HELD_BACK
 
 State = Literal["ended", "failed", "stopped", "under way", "unknown"]
 
@@ -68,9 +68,9 @@ def _at_its_end(pipeline: str, facts: Mapping[str, Mapping[str, Any]], *, repeat
     if "watch" not in facts:
         return False
     verdict = facts["watch"].get("verdict")
-    if pipeline == "train" or verdict not in (DRIFTED, LOST):
+    if pipeline == "train" or verdict not in (DRIFTED, *HELD_BACK):
         return True
-    if verdict == LOST:  # `decide` fails, and its error file says so
+    if verdict in HELD_BACK:  # `decide` fails, and its error file says so
         return False
     held_back = facts.get("register", {}).get("passed") is False and not facts.get("need_baseline", {}).get("wanted")
     return "promote" in facts or held_back

@@ -4,7 +4,7 @@ The steps are training's own. Without drift it ends after the decision: nothing 
 """
 
 from pipelines.graphs.graph import RETURNED, Graph
-from pipelines.graphs.train import prepared, released, trained
+from pipelines.graphs.train import prepared, released, trained, watched
 
 DATA = ""  # no release is asked about: the comparison is of data
 
@@ -12,7 +12,7 @@ DATA = ""  # no release is asked about: the comparison is of data
 def retrain(graph: Graph) -> None:
     """Train one recommender again if its data has drifted."""
     at = prepared(graph)
-    drift = graph.step("watch", release_version=DATA, rows=at.rows)["verdict"]
+    drift = watched(graph, at, DATA)
     decided = graph.step("decide", verdict=drift)[RETURNED]
     # A group around the condition: kfp lets no later step come after a condition itself.
     with (

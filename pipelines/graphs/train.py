@@ -14,6 +14,7 @@ from pipelines.graphs.graph import RETURNED, Graph, Node, Output
 class Prepared:
     """Artifacts that training and monitoring begin with."""
 
+    tables: Output
     clean: Output
     features: Output
     rows: Output
@@ -53,21 +54,31 @@ def train(graph: Graph) -> None:
     """Train, judge and promote one recommender."""
     at = prepared(graph)
     version = released(graph, at, trained(graph, at))
-    graph.step("watch", release_version=version, rows=at.rows)
+    watched(graph, at, version)
+
+
+def watched(graph: Graph, at: Prepared, version: Any) -> Output:
+    """Watch for drift in what was prepared; return the verdict."""
+    return graph.step("watch", release_version=version, rows=at.rows, clean=at.clean, tables=at.tables)["verdict"]
 
 
 def cleaned(graph: Graph) -> Output:
     """Read the source and judge it by the contract; return the clean tables."""
-    ingested = graph.step("ingest")
-    return graph.step("validate", tables=ingested["tables"])["clean"]
+    return _read(graph)[1]
+
+
+def _read(graph: Graph) -> tuple[Output, Output]:
+    """Return the tables as the source gave them, and the clean ones."""
+    tables = graph.step("ingest")["tables"]
+    return tables, graph.step("validate", tables=tables)["clean"]
 
 
 def prepared(graph: Graph) -> Prepared:
     """Build the profiles and the rows that models learn from and are judged by."""
     with graph.group("data", "Read the source, judge it by the contract, build profiles and training rows."):
-        clean = cleaned(graph)
+        tables, clean = _read(graph)
         features = graph.step("profiles", clean=clean)["features"]
-        return Prepared(clean, features, graph.step("training_set", clean=clean, features=features)["rows"])
+        return Prepared(tables, clean, features, graph.step("training_set", clean=clean, features=features)["rows"])
 
 
 def trained(graph: Graph, at: Prepared) -> Models:

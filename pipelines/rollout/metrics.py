@@ -124,7 +124,7 @@ class LoopMetrics:
         self._lost.clear()  # a column that has its values again is no label any more
         for column in said.get("lost", []):
             self._lost.labels(self._name, column).set(1)
-        found = said.get("class", drift_verdicts.CLASS_OF.get(word, drift_verdicts.NO_REASON))
+        found = drift_verdicts.class_of(said)
         for reason in drift_verdicts.CLASSES:
             self._class.labels(self._name, reason).set(reason == found)
         self._alarm.clear()

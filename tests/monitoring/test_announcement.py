@@ -7,7 +7,7 @@ import pytest
 
 from components.registry import heartbeats
 from feature_repo import files
-from monitoring import announcement
+from monitoring import announcement, drift_verdicts
 from monitoring.spec import Monitoring, Notify
 from tests.monitoring.records import moved, past, record
 
@@ -74,4 +74,4 @@ def test_a_page_a_day_is_kept_and_ninety_of_them(tmp_path: Path) -> None:
     ],
 )
 def test_a_verdict_without_a_class_has_that_of_its_word(verdict: dict[str, str], reason: str) -> None:
-    assert announcement.class_of(verdict) == reason
+    assert drift_verdicts.class_of(verdict) == reason
