@@ -76,9 +76,7 @@ class Calibration:
         return told | {"evidently_default": evidently}
 
 
-def calibrate(
-    periods: Periods, spec: Monitoring, *, say: Say = lambda line: None, evidently: bool = True
-) -> Calibration:
+def calibrate(periods: Periods, spec: Monitoring, *, say: Say = lambda line: None, evidently: bool = True) -> Calibration:
     """Replay, plant and compare; some minutes for a year of a shop of thousands of users."""
     say(f"reading {len(periods.numbers)} periods")
     observed = {number: periods.observed(number) for number in periods.numbers}
@@ -163,9 +161,7 @@ class _World:
         if not windows:
             return None
         first, within = sum(w == 1 for w in windows), sum(w is not None for w in windows)
-        usual = next(
-            (w for w in range(1, RUNS + 1) if 2 * sum(f is not None and f <= w for f in windows) > len(windows)), None
-        )
+        usual = next((w for w in range(1, RUNS + 1) if 2 * sum(f is not None and f <= w for f in windows) > len(windows)), None)
         names = tuple(name for name, _ in told.most_common(3))
         return Noticed(plant.name, plant.reason, len(windows), usual, first, within, right, names)
 

@@ -114,9 +114,7 @@ class Replay:
         return Replay(side, usable, list(self.moves), self.judged.copy())
 
 
-def replay(
-    table: Table, spec: Signals, *, known: Replay | None = None, start: int = 0, stop: int | None = None
-) -> Replay:
+def replay(table: Table, spec: Signals, *, known: Replay | None = None, start: int = 0, stop: int | None = None) -> Replay:
     """Judge periods in their order, from row `start` to before `stop`; `known` is what the rows before it gave."""
     shape = table.value.shape
     state = (
@@ -188,9 +186,7 @@ def verdicts_of(
     table: Table, row: int, state: Replay, *, days: int, starts: Callable[[int], str], explains: Explains
 ) -> tuple[SignalVerdict, ...]:
     """Say what moved in a period: alarms first, then what is explained, then information, each surest first."""
-    found = [
-        _verdict(table, row, move, state, days=days, starts=starts, explains=explains) for move in state.moves[row]
-    ]
+    found = [_verdict(table, row, move, state, days=days, starts=starts, explains=explains) for move in state.moves[row]]
     rank: dict[str, int] = {reason: place for place, reason in enumerate(("data_fault", "performance", "world"))}
     return tuple(
         sorted(found, key=lambda v: (not v.alarm, v.when == INFORMATION, rank[v.reason], v.when != NOW, v.p, v.signal))

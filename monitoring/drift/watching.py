@@ -38,13 +38,7 @@ def watch(
 
 
 def judged(
-    name: str,
-    history: Mapping[int, Mapping[str, Measured]],
-    periods: Periods,
-    spec: Monitoring,
-    *,
-    release: str,
-    at: int,
+    name: str, history: Mapping[int, Mapping[str, Measured]], periods: Periods, spec: Monitoring, *, release: str, at: int
 ) -> WatchRecord:
     """Judge a history and say what its newest period means."""
     table = Table.of(history)
@@ -61,9 +55,7 @@ def judged(
     count, number = int(state.judged[row]), table.periods[row]
     why = "" if count else f"no signal has {LEAST} ordinary periods behind it"
     reason = class_of(verdicts, judged=count)
-    return WatchRecord(
-        name, number, periods.starts(number), release, at, reason, verdicts, count, len(table.periods), why
-    )  # type: ignore[arg-type]
+    return WatchRecord(name, number, periods.starts(number), release, at, reason, verdicts, count, len(table.periods), why)  # type: ignore[arg-type]
 
 
 def _joined(
