@@ -53,13 +53,14 @@ def called(signal: str) -> Words:
     """
     parts = signal.split(".")
     for length in range(len(parts), 0, -1):
-        found, rest = words.SIGNALS.get(".".join(parts[:length])), ".".join(parts[length:])
+        prefix, rest = ".".join(parts[:length]), ".".join(parts[length:])
+        found = words.SIGNALS.get(prefix)
         if found is None:
             continue
         if "{rest}" not in found.en:
             return Words(f"{found.en} ({rest})", f"{found.zh}（{rest}）") if rest else found
         if rest:
-            return found.filled(rest=rest)
+            return found.filled(rest=words.TAILS.get(prefix, {}).get(rest, rest))
     return words.UNKNOWN.filled(rest=signal)
 
 

@@ -43,10 +43,10 @@ SIGNALS: dict[str, Words] = {
     "events.share": Words("The share of “{rest}” in what people do", "“{rest}”在顾客行为中的占比"),
     "events.kind": Words("The share of actions of the kind “{rest}”", "“{rest}”类行为的占比"),
     "events.discounted": Words("The share of goods sold at a discount", "打折售出的商品占比"),
-    "events.hour": Words("The share of actions in the hours “{rest}”", "“{rest}”时段的行为占比"),
-    "events.weekday": Words("The share of actions on weekday “{rest}”", "“{rest}”的行为占比"),
+    "events.hour": Words("The share of actions in the hours from {rest}:00", "{rest} 时起的时段的行为占比"),
+    "events.weekday": Words("The share of actions on a {rest}", "{rest}的行为占比"),
     "events.quantity": Words("The quantity taken at a time", "每次购买的数量"),
-    "events.price": Words("The price of what is sold", "售出商品的价格"),
+    "events.price": Words("The price of what is sold, {rest},", "售出商品的价格（{rest}）"),
     "features.mean": Words("The average of “{rest}” over customers", "顾客“{rest}”的平均值"),
     "features.spread": Words("How much customers differ in “{rest}”", "顾客之间“{rest}”的差异"),
     "features.null": Words("The share of customers whose “{rest}” is missing", "缺少“{rest}”的顾客占比"),
@@ -69,6 +69,22 @@ SIGNALS: dict[str, Words] = {
     "shown.share": Words("The share of “{rest}” in what is shown", "展示内容中“{rest}”的占比"),
     "shown.text": Words("What the goods that are shown are about", "展示商品的内容"),
     "rewards.rate": Words("The share of recommendations that people acted on", "顾客有所行动的推荐占比"),
+}
+TAILS: dict[str, dict[str, Words]] = {  # what tails of some prefixes mean
+    "events.price": {
+        "p10": Words("of the cheap tenth", "较便宜的一成"),
+        "p50": Words("in the middle", "中位"),
+        "p90": Words("of the dear tenth", "较贵的一成"),
+    },
+    "events.weekday": {
+        "monday": Words("Monday", "星期一"),
+        "tuesday": Words("Tuesday", "星期二"),
+        "wednesday": Words("Wednesday", "星期三"),
+        "thursday": Words("Thursday", "星期四"),
+        "friday": Words("Friday", "星期五"),
+        "saturday": Words("Saturday", "星期六"),
+        "sunday": Words("Sunday", "星期日"),
+    },
 }
 UNKNOWN = Words("The signal “{rest}”", "信号“{rest}”")
 UP, DOWN = Words("rose", "上升"), Words("fell", "下降")

@@ -26,8 +26,8 @@ from tests.monitoring.records import moved
         ),
         (
             moved("events.price.p50", kind="level", value=250.0, interval=(2.3, 2.7), effect=99.0),
-            "The price of what is sold (p50) rose to 100 times as much: 250 in the latest period, usually 2.3 to 2.7.",
-            "售出商品的价格（p50）上升到原来的 100 倍：最近一期为 250，平常在 2.3 到 2.7 之间。",
+            "The price of what is sold, in the middle, rose to 100 times as much: 250 in the latest period, usually 2.3 to 2.7.",
+            "售出商品的价格（中位）上升到原来的 100 倍：最近一期为 250，平常在 2.3 到 2.7 之间。",
         ),
         (
             moved("features.mean.sessions_28d", kind="mean", value=3.1, interval=(2.4, 2.6), effect=0.3),
