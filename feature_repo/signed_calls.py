@@ -104,8 +104,9 @@ class Verifier:
 
     def refusal(self, headers: Mapping[str, str], body: bytes) -> str:
         """Say why a call is not taken, or ''."""
-        delivery, stamp = headers.get(self.names.delivery, ""), headers.get(self.names.timestamp, "")
-        given = _digest(headers.get(self.names.signature, ""))
+        said = {name.lower(): value for name, value in headers.items()}  # senders write names in any case
+        delivery, stamp = (said.get(name.lower(), "") for name in (self.names.delivery, self.names.timestamp))
+        given = _digest(said.get(self.names.signature.lower(), ""))
         if not hmac.compare_digest(given, sign(self.secret, delivery, stamp, body)):
             return "wrong signature"
         now = self.clock()

@@ -55,6 +55,13 @@ SIGNALS: dict[str, Words] = {
     "scores.mean": Words("How probable “{rest}” is held to be", "模型认为发生“{rest}”的可能性"),
     "scores.spread": Words("How differently customers are judged for “{rest}”", "模型对不同顾客“{rest}”判断的差异"),
     "scores.distinct": Words("How many different predictions there are of “{rest}”", "“{rest}”的不同预测值个数"),
+    "served.mean": Words("How probable “{rest}” was held to be in answers", "应答中“{rest}”的预测可能性"),
+    "served.spread": Words(
+        "How differently people were judged for “{rest}” in answers", "应答中对不同顾客“{rest}”判断的差异"
+    ),
+    "served.distinct": Words(
+        "How many different predictions of “{rest}” answers had", "应答中“{rest}”的不同预测值个数"
+    ),
     "labels.count": Words("How often people did “{rest}”", "顾客做出“{rest}”的次数"),
     "labels.ratio": Words("How often people did “{rest}”, against what was predicted,", "“{rest}”实际次数与预测之比"),
     "labels.realised": Words("The quality of predictions ({rest})", "预测质量（{rest}）"),

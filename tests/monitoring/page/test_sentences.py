@@ -26,7 +26,8 @@ from tests.monitoring.records import moved
         ),
         (
             moved("events.price.p50", kind="level", value=250.0, interval=(2.3, 2.7), effect=99.0),
-            "The price of what is sold, in the middle, rose to 100 times as much: 250 in the latest period, usually 2.3 to 2.7.",
+            "The price of what is sold, in the middle, rose to 100 times as much: 250 in the latest period, usually "
+            "2.3 to 2.7.",
             "售出商品的价格（中位）上升到原来的 100 倍：最近一期为 250，平常在 2.3 到 2.7 之间。",
         ),
         (
