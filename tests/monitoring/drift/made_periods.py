@@ -57,7 +57,7 @@ class MadePeriods:
             weight=np.ones(self.users),
             row_segment=segment,
             scores=pd.DataFrame({"buy": scores * 4}),
-            labels=Labels(("buy",), done, np.full((self.users, 1), 1.2), np.ones(self.users)),
+            labels=Labels(("buy",), done, np.ones(self.users), np.full((self.users, 1), 1.2), np.arange(self.users)),
         )
 
     @cached_property

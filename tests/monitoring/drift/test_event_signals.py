@@ -66,6 +66,7 @@ def test_dates_without_hours_have_no_hours() -> None:
 def test_prices_are_of_a_piece() -> None:
     found = event_signals.measure(made())
     assert found["events.price.p50"].value == 2.0
+    assert found["events.price.mean"].value == pytest.approx(12 ** (1 / 3))
     assert found["events.price.p90"].value == pytest.approx(2.8)  # 2, 2, 3
     assert found["events.discounted"].value == 0.25
     assert found["events.quantity"].value == pytest.approx((3 * np.log(2) + np.log(3)) / 4)
@@ -75,8 +76,9 @@ def test_an_error_of_a_quantile_is_that_over_users() -> None:
     rng = np.random.default_rng(0)
     of_users = np.exp(rng.normal(0, 1, 200))
     alike = np.repeat(of_users, 50)  # each user pays one price, 50 times
-    error = event_signals.quantiles(alike, np.repeat(np.arange(200), 50))[1][1]
-    independent = event_signals.quantiles(alike, np.arange(len(alike)))[1][1]
+    mean, _, (_, error), _ = event_signals.prices(alike, np.repeat(np.arange(200), 50))
+    independent = event_signals.prices(alike, np.arange(len(alike)))[2][1]
+    assert mean == (pytest.approx(np.exp(np.log(of_users).mean())), pytest.approx(np.log(of_users).std() / 200**0.5, rel=0.4))
     assert error == pytest.approx(np.sqrt(np.pi / 2) / np.sqrt(200), rel=0.5)  # of the median of 200 normal logs
     assert independent < error / 3
 
