@@ -29,6 +29,7 @@ from monitoring.spec import Floors, Monitoring
 
 FROZEN = 0.66  # share of the periods, the earlier ones, that floors are proposed from: weeks to 35 of 53
 ONSETS = 6
+NEARLY = 0.9  # of the signals have a reference in a period that is judged
 RUNS = 2  # periods that a plant lasts
 SHOPS = (0.12, 0.16, 0.2, 0.24, 0.32, 0.4, 0.48, 0.56, 0.65)  # of the users
 USUAL = 0.99  # of the effects that ordinary periods have lie below a proposed floor
@@ -124,7 +125,7 @@ class _World:
     def judged_rows(self) -> list[int]:
         """Return the rows with a whole reference behind them, of most signals."""
         most = self.state.judged.max(initial=0)
-        return [row for row in range(REFERENCE, len(self.table.periods)) if 2 * self.state.judged[row] > most > 0]
+        return [row for row in range(REFERENCE, len(self.table.periods)) if self.state.judged[row] >= NEARLY * most > 0]
 
     def of_rows(self, rows: Sequence[int]) -> dict[int, Observed]:
         """Return the periods up to the last of some rows, by row."""

@@ -85,8 +85,10 @@ def _money(of: Observed) -> Found:
     paid = np.flatnonzero(np.isfinite(price) & (price > 0))
     if len(paid) and np.ptp(price[paid]) > 0:
         users = int(events["user"].iloc[paid].nunique())
-        for q, (found, error) in zip(QUANTILES, quantiles(price[paid], events["user"].to_numpy()[paid]), strict=True):
-            yield f"events.price.p{q * 100:.0f}", Measured(found, users, error)
+        found, *among = prices(price[paid], events["user"].to_numpy()[paid])
+        yield "events.price.mean", Measured(found[0], users, found[1])
+        for q, (reached, error) in zip(QUANTILES, among, strict=True):
+            yield f"events.price.p{q * 100:.0f}", Measured(reached, users, error)
     held = quantity[np.isfinite(quantity) & (quantity >= 0)]
     if len(held) and np.ptp(held) > 0:
         logs = np.log1p(held)
@@ -96,17 +98,19 @@ def _money(of: Observed) -> Found:
         yield "events.discounted", Measured(float(np.nanmean(off > 0)), len(events))
 
 
-def quantiles(values: np.ndarray, user: np.ndarray) -> list[tuple[float, float]]:
-    """Return each of QUANTILES of positive values [N] with its standard error on the log scale.
+def prices(values: np.ndarray, user: np.ndarray) -> list[tuple[float, float]]:
+    """Return the geometric mean of positive values [N] and each of QUANTILES, with standard errors on the log scale.
 
-    The error is that over resamples of users, whole with all their events: the prices of one user are alike, so a
+    An error is that over resamples of users, whole with all their events: the prices of one user are alike, so a
     quantile of a small shop strays much further than as many events of as many people would say.
     """
     order = np.argsort(values, kind="stable")
     ranked, numbers = values[order], np.unique(user[order], return_inverse=True)[1]
     drawn = verdicts.draws(int(numbers.max()) + 1, resamples=RESAMPLES)  # [U, R]
     many = np.cumsum(drawn[numbers], axis=0)  # [N, R]
-    found = []
+    logs = np.log(ranked)
+    means = verdicts.means(np.bincount(numbers, logs), np.bincount(numbers), drawn)
+    found = [(float(np.exp(logs.mean())), float(means.std(ddof=1)))]
     for q in QUANTILES:
         at = [int(np.searchsorted(column, q * column[-1])) for column in many.T]
         resampled = np.log(ranked[np.minimum(at, len(ranked) - 1)])

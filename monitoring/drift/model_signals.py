@@ -34,12 +34,13 @@ def _labels(of: Observed) -> Found:
     if of.labels is None or not len(of.labels.done):
         return
     done, weight = of.labels.done, of.labels.weight
-    rows = len(done)
     for place, intent in enumerate(of.labels.intents):
         did = float((done[:, place] * weight).sum())
         users = int((done[:, place] > 0).sum())
         yield f"labels.count.{intent}", Measured(did / float(weight.sum()), max(users, 1))
-        if of.labels.expected is not None:
-            expected = float(np.sum(of.labels.expected[:, place] * weight))
+        if of.labels.expected is not None and of.labels.sample is not None:
+            some = of.labels.sample
+            expected = float((of.labels.expected[:, place] * weight[some]).sum())
             if expected > 0:
-                yield f"labels.ratio.{intent}", Measured(did / expected, rows)
+                ratio = float((done[some, place] * weight[some]).sum()) / expected
+                yield f"labels.ratio.{intent}", Measured(ratio, len(some))

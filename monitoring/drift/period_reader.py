@@ -34,7 +34,7 @@ from monitoring.spec import Signals
 EVENTS, ITEMS = "events.parquet", "items.parquet"
 SCORED = 26  # of the last periods; scoring is what takes time
 SAMPLE = 400  # rows that are scored a period
-LATE = 0.1  # of a period: a first one that the data begins later in is not whole
+LATE_S = 12 * 3600  # a first period that the data begins later in, by this or a tenth of it, is not whole
 Predict = Callable[[UserRows], np.ndarray]
 
 
@@ -68,8 +68,9 @@ class Periods:
         told = files.read_json(self.folders.clean / "snapshot.json")
         begins, over = dt.datetime.fromisoformat(told["first"]), self._over(told)
         found = [n for n in range(1, self.calendar.week(over) + 1) if self.calendar.start(n + 1) <= over]
-        late = self.calendar.start(1) + LATE * (self.calendar.start(2) - self.calendar.start(1))
-        return found[1:] if found and begins > late else found
+        late_s = max(LATE_S, self.calendar.pace.seconds / 10)
+        whole = begins <= self.calendar.start(1) + dt.timedelta(seconds=late_s)
+        return found if whole else found[1:]
 
     def _over(self, told: dict[str, Any]) -> dt.datetime:
         """Return the instant up to which the data is whole."""
@@ -271,17 +272,27 @@ class Periods:
         scored = self._scored_at(self.calendar.start(period + 1)) if period in self.numbers[-self._scored :] else None
         return None if scored is None else pd.DataFrame(self.by_intent(scored[1]), columns=list(self.intents))
 
-    def _scored_at(self, instant: dt.datetime) -> tuple[pa.Table, np.ndarray] | None:
-        """Return a sample of the rows of an instant with the probability of each target."""
+    def _scored_at(self, instant: dt.datetime) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return a sample of an instant's rows, by their places [b], and the probability of each target [b, targets].
+
+        What is asked for one period's scores is asked again for the next one's labels, and kept until then.
+        """
         if self._predictor is None:
             return None
+        if instant in self._kept:
+            return self._kept[instant]
         table = self._rows_at(instant)
         if not table.num_rows:
             return None
         chosen = np.sort(np.random.default_rng(0).permutation(table.num_rows)[:SAMPLE])
         table = table.take(chosen)
         drop = [n for n in (columns.WEEK, "label_ids", columns.ROW_WEIGHT) if n in table.column_names]
-        return table, self._predictor(UserRows.from_arrow(table.drop(drop)))
+        self._kept[instant] = chosen, self._predictor(UserRows.from_arrow(table.drop(drop)))
+        return self._kept[instant]
+
+    @cached_property
+    def _kept(self) -> dict[dt.datetime, tuple[np.ndarray, np.ndarray]]:
+        return {}
 
     def _labels(self, period: int) -> Labels | None:
         """Return the labels that this period completed, by intent: of intents of several horizons each its own rows."""
@@ -292,7 +303,7 @@ class Periods:
         instant = self.clock.start(end - min(horizons.values()))
         scored = self._scored_at(instant) if period in self.numbers[-self._scored :] else None
         wanted = ["label_ids", *([columns.ROW_WEIGHT] if columns.ROW_WEIGHT in self._intent.schema.names else [])]
-        table = scored[0] if scored else self._rows_at(instant, wanted)
+        table = self._rows_at(instant, wanted)
         if not table.num_rows:
             return None
         labels = Ragged.from_arrow(table["label_ids"].combine_chunks(), np.int64)
@@ -301,7 +312,8 @@ class Periods:
         keep = [place for place, intent in enumerate(self.intents) if intent in horizons]
         expected = None if scored is None else self.by_intent(scored[1])[:, keep]
         names = tuple(self.intents[place] for place in keep)
-        return Labels(names, self.by_intent(done)[:, keep], expected, _weights(table))
+        sample = None if scored is None else scored[0]
+        return Labels(names, self.by_intent(done)[:, keep], _weights(table), expected, sample)
 
     @cached_property
     def _answers(self) -> "Answers | None":

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from feature_repo import columns
-from monitoring.drift.observed import ItemValues, Labels, Observed
+from monitoring.drift.observed import ItemValues, Observed
 from monitoring.drift.watch_record import DATA_FAULT, WORLD, Reason
 
 PART = 0.05
@@ -124,7 +124,7 @@ def _half_the_labels(of: Observed, rng: np.random.Generator) -> Observed | None:
     if of.labels is None:
         return None
     done = of.labels.done * (rng.random(len(of.labels.done)) < 0.5)[:, None]
-    return dataclasses.replace(of, labels=Labels(of.labels.intents, done, of.labels.expected, of.labels.weight))
+    return dataclasses.replace(of, labels=dataclasses.replace(of.labels, done=done))
 
 
 PLANTS = (

@@ -24,6 +24,7 @@ from monitoring.drift.signals import (
     KEPT,
     LEVEL,
     MEAN,
+    SHARE,
     Kind,
     Measured,
     effect_of,
@@ -42,6 +43,7 @@ REFERENCE = 12  # periods
 LEAST = 6  # fewer are no reference
 LEAST_BEHIND = 20  # users or rows: of fewer nothing is judged
 SETTLED = 6
+SEEN, RISEN = 0.01, 0.03  # shares below are no signals of their own, unless they rise: a shop has hundreds of categories
 LASTS, OF = 2, 3  # periods that moved to the same side, of the last
 Explains = Callable[[str, int], str]  # a signal and a period: the occasion that explains a move, or ''
 
@@ -142,6 +144,8 @@ def _moves(table: Table, row: int, state: Replay, spec: Signals) -> tuple[list[M
         if np.median(table.n[behind, s]) < LEAST_BEHIND:
             continue
         kind = kind_of(name)
+        if kind == SHARE and value < RISEN and np.median(table.value[behind, s]) < SEEN:
+            continue
         of, unit = ordinary_of(table, behind, s, kind, own=float(table.spread[row, s]))
         scaled = float(onto_scale(kind, np.asarray([value]), unit=unit)[0])
         found.append((s, kind, value, scaled, of, unit))

@@ -15,7 +15,7 @@ from components.registry import heartbeats
 from feature_repo import files
 from feature_repo.errors import Refused, SpecError, nearest
 from pipelines.environment import Installation
-from pipelines.jobs import compact, drift_check, materialise, score
+from pipelines.jobs import audiences, compact, drift_check, materialise, score
 from pipelines.leases.lease import JOBS, Lease
 from pipelines.leases.place_lease import held
 from pipelines.releases.release import variables
@@ -29,6 +29,7 @@ DOES: dict[str, Does] = {
     "materialise": materialise.materialise,
     "score": score.score,
     "compact": compact.compact,
+    "audiences": audiences.audiences,
 }
 
 
