@@ -305,15 +305,21 @@ def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, 
 
 @verb
 @click.option("--calibrate", is_flag=True, help="replay the history instead: false alarms, power by planted fault, floors")
-def monitor(place: "Installation", *, calibrate: bool = False) -> tuple[Any, str]:
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="copy the page of the day there")
+def monitor(place: "Installation", *, calibrate: bool = False, page: Path | None = None) -> tuple[Any, str]:
     """Compare the last served window, or the test weeks, with the training weeks, and judge the newest period's signals."""
     _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")
     from pipelines.jobs import drift_calibration, drift_check
 
+    if calibrate and page is not None:
+        raise SpecError("monitor: --calibrate writes no page of the day; give --page or --calibrate, not both")
     if calibrate:
         replayed = drift_calibration.calibrate(place, say=lambda line: click.echo(line, err=True))
         return replayed.document(), replayed.text()
     found = drift_check.check(place)
+    if page is not None:
+        with files.written(page) as part:
+            part.write_text(Path(found["today"]).read_text(encoding="utf-8"), encoding="utf-8")
     return found, f"drift: {found['verdict']}" + (f" ({found['reason']})" if found.get("reason") else "")
 
 
