@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.drift.compare import Drift, compare
 from monitoring.drift.board import Point, limits
+from monitoring.drift.compare import Drift, compare
 from monitoring.drift.workspace import keep, show
 from monitoring.spec import Monitoring
 from monitoring.steps import page
