@@ -66,7 +66,7 @@ def watch(
         drift = compare(current.frame, reference.frame, spec=spec, at=current.last, metadata=about)
         progress.at(0.6, drift.verdict)
         signals = None
-        if clean and spec.signals.watched:
+        if clean and spec.watch.watched:
             signals = _signals(name, spec, _folders(rows, clean, tables, intent), release=release, keep=mode != DRY_RUN)
         word, reason = _together(drift, signals)
         title = f"{name}: {current.kind} weeks {current.weeks[0]}-{current.weeks[1]}: {word}"
@@ -170,9 +170,7 @@ FITTING = (
 VIEWPORT = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 
 
-def page(
-    drift: Drift, *, title: str, word: str = "", reason: str = "", signals: WatchRecord | None = None
-) -> str:
+def page(drift: Drift, *, title: str, word: str = "", reason: str = "", signals: WatchRecord | None = None) -> str:
     """Return one self-contained page: the verdict and the signals that moved above Evidently's own report."""
     moved = () if signals is None else signals.verdicts
     listed = "".join(f"<li>{html.escape(v.told())}</li>" for v in moved)

@@ -304,7 +304,9 @@ def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, 
 
 
 @verb
-@click.option("--calibrate", is_flag=True, help="replay the history instead: false alarms, power by planted fault, floors")
+@click.option(
+    "--calibrate", is_flag=True, help="replay the history instead: false alarms, power by planted fault, floors"
+)
 def monitor(place: "Installation", *, calibrate: bool = False) -> tuple[Any, str]:
     """Compare the last served window, or the test weeks, with the training weeks, and judge the newest period's signals."""
     _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")

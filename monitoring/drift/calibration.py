@@ -77,7 +77,9 @@ class Calibration:
         return told | {"evidently_default": evidently}
 
 
-def calibrate(periods: Periods, spec: Monitoring, *, say: Say = lambda line: None, evidently: bool = True) -> Calibration:
+def calibrate(
+    periods: Periods, spec: Monitoring, *, say: Say = lambda line: None, evidently: bool = True
+) -> Calibration:
     """Replay, plant and compare; some minutes for a year of a shop of thousands of users."""
     say(f"reading {len(periods.numbers)} periods")
     observed = {number: periods.observed(number) for number in periods.numbers}
@@ -120,7 +122,7 @@ class _World:
     def __init__(self, periods: Periods, spec: Monitoring, observed: Mapping[int, Observed], clean: History) -> None:
         self.periods, self.spec, self.observed, self.clean = periods, spec, observed, clean
         self.table = Table.of(clean)
-        self.state = replay(self.table, spec.signals)
+        self.state = replay(self.table, spec.watch)
 
     def judged_rows(self) -> list[int]:
         """Return the rows with a whole reference behind them, of most signals."""
@@ -138,7 +140,7 @@ class _World:
 
     def explains(self, signal: str, period: int) -> str:
         """Name the occasion that explains a move."""
-        return explanation(signal, period, calendar=self.periods.calendar, declared=self.spec.calendar)
+        return explanation(signal, period, calendar=self.periods.calendar, declared=self.spec.occasions)
 
     def verdicts(self, row: int, table: Table | None = None, state: Replay | None = None) -> tuple[SignalVerdict, ...]:
         """Say what moved in a period."""
@@ -162,7 +164,9 @@ class _World:
         if not windows:
             return None
         first, within = sum(w == 1 for w in windows), sum(w is not None for w in windows)
-        usual = next((w for w in range(1, RUNS + 1) if 2 * sum(f is not None and f <= w for f in windows) > len(windows)), None)
+        usual = next(
+            (w for w in range(1, RUNS + 1) if 2 * sum(f is not None and f <= w for f in windows) > len(windows)), None
+        )
         names = tuple(name for name, _ in told.most_common(3))
         return Noticed(plant.name, plant.reason, len(windows), usual, first, within, right, names)
 
@@ -176,7 +180,7 @@ class _World:
             if changed is None:
                 return None
             table = table.with_row(row, self.clean[number] | self._measured(plant, changed, row))
-            state = replay(table, self.spec.signals, known=state, start=row, stop=row + 1)
+            state = replay(table, self.spec.watch, known=state, start=row, stop=row + 1)
             found = self.verdicts(row, table, state)
             before = {v.signal for v in self.verdicts(row) if v.alarm}
             new = [v for v in found if v.alarm and v.signal not in before]
@@ -275,7 +279,7 @@ def _least_effects(table: Table, spec: Monitoring) -> dict[str, float]:
             continue
         kind = kind_of(table.names[s])
         of, unit = ordinary_of(table, behind, s, kind, own=np.nan)
-        reach = -float(special.stdtrit(of.periods - 1, spec.signals.false_share / len(judged) / 2)) * of.scale
+        reach = -float(special.stdtrit(of.periods - 1, spec.watch.false_share / len(judged) / 2)) * of.scale
         centre, moved = (off_scale(kind, of.centre + step, unit=unit) for step in (0.0, reach))
         found.setdefault(kind, []).append(abs(effect_of(kind, moved, centre, unit=unit)))
     return {kind: round(float(np.median(effects)), 4) for kind, effects in sorted(found.items())}

@@ -43,7 +43,10 @@ REFERENCE = 12  # periods
 LEAST = 6  # fewer are no reference
 LEAST_BEHIND = 20  # users or rows: of fewer nothing is judged
 SETTLED = 6
-SEEN, RISEN = 0.01, 0.03  # shares below are no signals of their own, unless they rise: a shop has hundreds of categories
+SEEN, RISEN = (
+    0.01,
+    0.03,
+)  # shares below are no signals of their own, unless they rise: a shop has hundreds of categories
 LASTS, OF = 2, 3  # periods that moved to the same side, of the last
 Explains = Callable[[str, int], str]  # a signal and a period: the occasion that explains a move, or ''
 
@@ -116,7 +119,9 @@ class Replay:
         return Replay(side, usable, list(self.moves), self.judged.copy())
 
 
-def replay(table: Table, spec: Signals, *, known: Replay | None = None, start: int = 0, stop: int | None = None) -> Replay:
+def replay(
+    table: Table, spec: Signals, *, known: Replay | None = None, start: int = 0, stop: int | None = None
+) -> Replay:
     """Judge periods in their order, from row `start` to before `stop`; `known` is what the rows before it gave."""
     shape = table.value.shape
     state = (
@@ -190,7 +195,9 @@ def verdicts_of(
     table: Table, row: int, state: Replay, *, days: int, starts: Callable[[int], str], explains: Explains
 ) -> tuple[SignalVerdict, ...]:
     """Say what moved in a period: alarms first, then what is explained, then information, each surest first."""
-    found = [_verdict(table, row, move, state, days=days, starts=starts, explains=explains) for move in state.moves[row]]
+    found = [
+        _verdict(table, row, move, state, days=days, starts=starts, explains=explains) for move in state.moves[row]
+    ]
     rank: dict[str, int] = {reason: place for place, reason in enumerate(("data_fault", "performance", "world"))}
     return tuple(
         sorted(found, key=lambda v: (not v.alarm, v.when == INFORMATION, rank[v.reason], v.when != NOW, v.p, v.signal))

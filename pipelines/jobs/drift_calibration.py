@@ -81,7 +81,7 @@ def calibrate(place: Installation, *, say: Callable[[str], None] = lambda line: 
     log = place.home / columns.REQUESTS_FOLDER
     clean = last.folders["clean"]
     periods = Periods(
-        Folders(clean, last.folders["rows"], tables_of(last, clean), model, log), spec.signals, scored=ALL
+        Folders(clean, last.folders["rows"], tables_of(last, clean), model, log), spec.watch, scored=ALL
     )
     found = replayed(periods, spec, say=say)
     if found.windows < LEAST:
@@ -93,4 +93,3 @@ def calibrate(place: Installation, *, say: Callable[[str], None] = lambda line: 
     path = place.home / watch_record.FOLDER / FLOORS
     files.write_json(path, found.floors.model_dump(mode="json"))
     return Replayed(found, str(path), periods.calendar.step)
-

@@ -78,7 +78,10 @@ def test_an_error_of_a_quantile_is_that_over_users() -> None:
     alike = np.repeat(of_users, 50)  # each user pays one price, 50 times
     mean, _, (_, error), _ = event_signals.prices(alike, np.repeat(np.arange(200), 50))
     independent = event_signals.prices(alike, np.arange(len(alike)))[2][1]
-    assert mean == (pytest.approx(np.exp(np.log(of_users).mean())), pytest.approx(np.log(of_users).std() / 200**0.5, rel=0.4))
+    assert mean == (
+        pytest.approx(np.exp(np.log(of_users).mean())),
+        pytest.approx(np.log(of_users).std() / 200**0.5, rel=0.4),
+    )
     assert error == pytest.approx(np.sqrt(np.pi / 2) / np.sqrt(200), rel=0.5)  # of the median of 200 normal logs
     assert independent < error / 3
 

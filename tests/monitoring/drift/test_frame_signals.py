@@ -71,7 +71,9 @@ def test_scores_by_value() -> None:
 
 def test_labels_by_value() -> None:
     done, expected = np.array([[2.0], [0.0], [1.0]]), np.array([[1.0], [0.5], [0.5]])
-    found = model_signals.measure(made(labels=Labels(("buy",), done, np.array([1.0, 1.0, 2.0]), expected, np.arange(3))))
+    found = model_signals.measure(
+        made(labels=Labels(("buy",), done, np.array([1.0, 1.0, 2.0]), expected, np.arange(3)))
+    )
     assert found["labels.count.buy"] == Measured(1.0, 2)  # 2 + 2 of 4
     assert found["labels.ratio.buy"].value == pytest.approx(4 / 2.5)
     some = model_signals.measure(made(labels=Labels(("buy",), done, np.ones(3), expected[:1], np.array([2]))))
