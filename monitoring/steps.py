@@ -1,4 +1,4 @@
-"""The `watch` step: windows out of the rows artifact and the newest period's signals, what both say, and where it is kept.
+"""The `watch` step: windows of rows and the newest period's signals, what both say, and where it is kept.
 
 It runs last in the training pipeline, and alone when drift is watched. It reports a verdict; it never stops a run or
 moves an alias: a pipeline decides what follows from a verdict. Windows tell a slow move, signals a fault of yesterday:
@@ -113,7 +113,7 @@ def _folders(rows: str, clean: str, tables: str, intent: str) -> Any:
 
 
 def _signals(name: str, spec: Monitoring, folders: Any, *, release: str, keep: bool) -> WatchRecord:
-    """Judge the newest period by its signals, and keep them and what they say in the state folder where there is one."""
+    """Judge the newest period by its signals, and keep both in the state folder where there is one."""
     from monitoring.drift import watching
 
     home = Path(os.environ[env_names.HOME]) if os.environ.get(env_names.HOME) else None

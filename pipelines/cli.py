@@ -308,7 +308,7 @@ def recommend(place: "Installation", *, user: str, k: int | None) -> tuple[Any, 
     "--calibrate", is_flag=True, help="replay the history instead: false alarms, power by planted fault, floors"
 )
 def monitor(place: "Installation", *, calibrate: bool = False) -> tuple[Any, str]:
-    """Compare the last served window, or the test weeks, with the training weeks, and judge the newest period's signals."""
+    """Compare the last served window, or the test weeks, with the training weeks, and judge the newest period."""
     _here(place, "monitor", "`intentflow run … --pipeline retrain` looks for drift there")
     from pipelines.jobs import drift_calibration, drift_check
 

@@ -227,7 +227,7 @@ def _shops(world: _World) -> dict[str, int]:
 
 
 def _references(world: _World, rows: Sequence[int]) -> dict[str, list[tuple[float, float]]]:
-    """Return by kind, for every signal and row, its effect against the median of the periods before it, and its scale."""
+    """Return by kind, for every signal and row, its effect against the median of the periods before, and its change."""
     found: dict[str, list[tuple[float, float]]] = {}
     table = world.table
     for row in rows:

@@ -179,7 +179,7 @@ class Periods:
         return ItemValues(tuple(names), matrix)
 
     def lists(self, signal: str) -> bool:
-        """Tell whether the catalogue, or the events, still have what a signal such as events.share.category.SOUP names."""
+        """Tell whether the catalogue, or the events, still have what events.share.category.SOUP names."""
         column, _, value = signal.partition(".")[2].partition(".")[2].partition(".")
         if signal.startswith("events.kind."):
             return signal.removeprefix("events.kind.") in self._events["event"].cat.categories

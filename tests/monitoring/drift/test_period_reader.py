@@ -223,7 +223,7 @@ def test_the_step_says_faulty_where_the_newest_week_lost_values_and_nothing_is_t
     mark = files.read_json(tmp_path / "home" / "marks" / "drift.json")
     assert (mark["verdict"], mark["class"], mark["alarms"][0]) == ("faulty", "data_fault", "events.null.value")
     assert '<ul id="signals"><li>events.null.value up to 1' in (tmp_path / "page").read_text()
-    with pytest.raises(Refused, match="the data is at fault .*nothing is trained on it"):
+    with pytest.raises(Refused, match=r"the data is at fault .*nothing is trained on it"):
         decide(str(tmp_path / "verdict"))
 
 

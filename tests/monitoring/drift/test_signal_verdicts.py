@@ -1,4 +1,4 @@
-"""Verdicts on series whose truth is planted: what is quiet, now, lasting; since when; what settles; what is explained."""
+"""Verdicts on series whose truth is planted: quiet, now, lasting; since when; settled; explained."""
 
 import datetime as dt
 import itertools
