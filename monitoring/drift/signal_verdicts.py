@@ -3,7 +3,7 @@
 A reference is the median of the last `REFERENCE` periods in which the signal was not extraordinary itself; how far
 periods stray is their median absolute deviation, no less than one period's sampling error. Surprises of all signals of
 a period are judged together, at a false discovery rate, and what is left must be worth a word (signals.py). A move is
-an alarm `now` where it is large, and `lasting` where two of three periods moved to the same side; all else is information.
+an alarm `now` where it is large, and `lasting` where two of three periods moved to the same side; else it is information.
 
 What moved and stays is ordinary in the end: after `SETTLED` periods on the same side the reference begins there.
 
