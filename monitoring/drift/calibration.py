@@ -271,7 +271,8 @@ def _least_effects(table: Table, spec: Monitoring) -> dict[str, float]:
     """Return by kind the smallest effect that the newest period would have had to show alone: the median signal's."""
     from monitoring.drift.signal_verdicts import ordinary_of
 
-    row, found = len(table.periods) - 1, {}
+    row = len(table.periods) - 1
+    found: dict[str, list[float]] = {}
     judged = [s for s in range(len(table.names)) if np.isfinite(table.value[row, s])]
     for s in judged:
         behind = np.flatnonzero(np.isfinite(table.value[:row, s]))[-REFERENCE:]

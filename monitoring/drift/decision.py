@@ -30,8 +30,8 @@ def decide(verdict: str) -> bool:
 def _faulty(reason: str) -> str:
     return (
         f"monitoring: the data is at fault ({reason}), so nothing is trained on it; mend the source or "
-        "data.source.mapping, then start the run again; where it is meant, `intentflow run SPEC` trains without asking; "
-        "days that are known to be otherwise belong in monitoring.calendar"
+        "data.source.mapping, then start the run again; where it is meant, `intentflow run SPEC` trains without "
+        "asking; days that are known to be otherwise belong in monitoring.calendar"
     )
 
 

@@ -3,7 +3,7 @@
 A reference is the median of the last `REFERENCE` periods in which the signal was not extraordinary itself; how far
 periods stray is their median absolute deviation, no less than one period's sampling error. Surprises of all signals of
 a period are judged together, at a false discovery rate, and what is left must be worth a word (signals.py). A move is
-an alarm `now` where it is large, and `lasting` where two of three periods moved to the same side; else it is information.
+an alarm `now` where it is large, `lasting` where two of three periods moved to the same side, and else information.
 
 What moved and stays is ordinary in the end: after `SETTLED` periods on the same side the reference begins there.
 
@@ -36,7 +36,17 @@ from monitoring.drift.signals import (
     sampling_error,
     source_of,
 )
-from monitoring.drift.watch_record import INFORMATION, LASTING, NOW, SignalVerdict, When
+from monitoring.drift.watch_record import (
+    INFORMATION,
+    LASTING,
+    NONE,
+    NOW,
+    ORDER,
+    UNDECIDED,
+    Class,
+    SignalVerdict,
+    When,
+)
 from monitoring.spec import Signals
 
 REFERENCE = 12  # periods
@@ -198,7 +208,7 @@ def verdicts_of(
     found = [
         _verdict(table, row, move, state, days=days, starts=starts, explains=explains) for move in state.moves[row]
     ]
-    rank: dict[str, int] = {reason: place for place, reason in enumerate(("data_fault", "performance", "world"))}
+    rank: dict[str, int] = {reason: place for place, reason in enumerate(ORDER)}
     return tuple(
         sorted(found, key=lambda v: (not v.alarm, v.when == INFORMATION, rank[v.reason], v.when != NOW, v.p, v.signal))
     )
@@ -244,13 +254,14 @@ def _last_year(table: Table, period: int, move: Move, state: Replay, days: int) 
     return "the same season last year" if moved else ""
 
 
-def class_of(found: Sequence[SignalVerdict], *, judged: int) -> str:
+def class_of(found: Sequence[SignalVerdict], *, judged: int) -> Class:
     """Return the class of a period: that of its worst alarm.
 
     >>> class_of([], judged=0), class_of([], judged=90)
     ('undecided', 'none')
     """
     if not judged:
-        return "undecided"
+        return UNDECIDED
     alarms = {v.reason for v in found if v.alarm}
-    return next((reason for reason in ("data_fault", "performance", "world") if reason in alarms), "none")
+    worst: Class | None = next((reason for reason in ORDER if reason in alarms), None)
+    return worst or NONE

@@ -63,7 +63,7 @@ def judged(
     reason = class_of(verdicts, judged=count)
     return WatchRecord(
         name, number, periods.starts(number), release, at, reason, verdicts, count, len(table.periods), why
-    )  # type: ignore[arg-type]
+    )
 
 
 def _joined(
