@@ -118,3 +118,9 @@ def test_sources_without_sessions_have_none_and_lack_all_of_them() -> None:
     found = values(made(events=of.events.assign(session=-1)))
     assert "events.sessions" not in found
     assert found["events.null.session"] == 1.0
+
+
+def test_events_of_one_user_are_alike() -> None:
+    assert event_signals.apart(made([*ROWS, *ROWS[:3]]).events) == pytest.approx(3 * 49 / 37)  # 6 of one and 1
+    assert event_signals.measure(made())["events.hour.09"].n == 4, "no more than there are"
+    assert event_signals.measure(made())["events.null.value"].n == 4, "a broken field does not ask whose row it is"

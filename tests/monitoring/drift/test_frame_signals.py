@@ -110,3 +110,11 @@ def test_answers_by_value() -> None:
     assert found["shown.share.category.A"] == 0.5
     assert found["rewards.rate"] == 0.5
     assert request_signals.measure(made()) == {}
+
+
+def test_a_window_of_many_periods_is_told_by_its_collapse_alone() -> None:
+    frame = pd.DataFrame({"sessions_28d": [0.0, 1.0], "sessions_35d": [0.0, 1.0]})
+    found = frame_signals.measure(made(frame=frame), [])
+    assert "features.mean.sessions_28d" in found
+    assert "features.mean.sessions_35d" not in found
+    assert (found["features.spread.sessions_28d"].spread, found["features.spread.sessions_35d"].spread) == (None, 0.5)
