@@ -125,9 +125,10 @@ class _World:
         self.state = replay(self.table, spec.watch)
 
     def judged_rows(self) -> list[int]:
-        """Return the rows with a whole reference behind them, of most signals."""
-        most = self.state.judged.max(initial=0)
-        return [row for row in range(REFERENCE, len(self.table.periods)) if self.state.judged[row] >= NEARLY * most > 0]
+        """Return the rows with a whole reference behind them, of nearly as many signals as is usual."""
+        judged = self.state.judged
+        usual = float(np.median(judged[judged > 0])) if (judged > 0).any() else np.inf
+        return [row for row in range(REFERENCE, len(self.table.periods)) if judged[row] >= NEARLY * usual]
 
     def of_rows(self, rows: Sequence[int]) -> dict[int, Observed]:
         """Return the periods up to the last of some rows, by row."""
